@@ -1,0 +1,108 @@
+package delivery
+
+import (
+	"context"
+	"time"
+)
+
+// Request is one attempt for a Sender.
+type Request struct {
+	DeliveryID     string
+	IdempotencyKey string // the same on every attempt of one delivery
+	Integration    string
+	Attempt        int // from 1
+	Message        Message
+}
+
+// Result is what a Sender says happened. The engine decides what comes next.
+type Result struct {
+	Outcome    Outcome
+	ErrorClass string        // see the Class constants; empty for ok
+	Error      string        // one sentence without secrets
+	HTTPStatus int           // 0 without an HTTP answer
+	Response   []byte        // excerpt
+	RetryAfter time.Duration // the receiver's wish, 0 for none
+}
+
+// Sender delivers to one destination. It never retries and never panics on hostile answers. It is safe for concurrent use.
+type Sender interface {
+	Send(ctx context.Context, r Request) Result
+	Close() error
+}
+
+// Error classes. They are part of the public interface: filters, groups and dashboards use them.
+const (
+	ClassDNS            = "dns"             // name did not resolve
+	ClassConnect        = "connect"         // refused, unreachable, connect timeout: nothing was sent
+	ClassTLS            = "tls"             // certificate or handshake
+	ClassBlockedAddress = "blocked_address" // refused by the network rules
+	ClassTimeout        = "timeout"         // no complete answer in time after sending: unknown
+	ClassConnectionLost = "connection_lost" // closed after sending: unknown
+	ClassHTTP4xx        = "http_4xx"
+	ClassHTTP5xx        = "http_5xx"
+	ClassRateLimited    = "rate_limited"   // 429
+	ClassGone           = "gone"           // 410
+	ClassRedirect       = "redirect"       // 3xx is not followed
+	ClassProtocol       = "protocol"       // not HTTP
+	ClassBadRequest     = "bad_request"    // this message cannot be sent, e.g. a header value with a line break
+	ClassExpired        = "expired"        // past expires_at, not sent
+	ClassLeaseLost      = "lease_lost"     // the worker vanished without an outcome
+	ClassPoison         = "poison"         // three workers vanished while holding it
+	ClassNoIntegration  = "no_integration" // its integration left the file
+	ClassPanic          = "panic"          // the sender panicked
+)
+
+// ErrorClasses lists every class, for filters.
+var ErrorClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddress, ClassTimeout, ClassConnectionLost,
+	ClassHTTP4xx, ClassHTTP5xx, ClassRateLimited, ClassGone, ClassRedirect, ClassProtocol, ClassBadRequest, ClassExpired,
+	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic}
+
+// Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
+type Lease struct {
+	DeliveryID string
+	Token      int64
+}
+
+// Claimed is a delivery that this process holds a lease on.
+type Claimed struct {
+	Lease
+	Integration string
+	Attempt     int  // number of this attempt, counted at the claim
+	RoundStart  int  // attempts made before the current round (a person's retry starts a new round)
+	Crashes     int  // leases lost without an outcome in this round, including the one just found
+	LostLease   bool // the previous holder vanished: its attempt has no outcome
+	Expired     bool // past expires_at by the database's clock
+	Message     Message
+}
+
+// IdempotencyKey is the producer's key, else the delivery id.
+func (c Claimed) IdempotencyKey() string {
+	if c.Message.IdempotencyKey != "" {
+		return c.Message.IdempotencyKey
+	}
+	return c.DeliveryID
+}
+
+// Completion is what the engine decided about one claimed delivery. A completion whose token is no longer current changes
+// nothing and is recorded as a late attempt.
+type Completion struct {
+	Lease
+	MessageID    string
+	Integration  string
+	Attempt      int
+	StartedAt    time.Time
+	Duration     time.Duration
+	Result       Result
+	Next         State         // delivered, pending, dead or ignored (by policy)
+	RetryIn      time.Duration // pending: from the database's now
+	NotAttempted bool          // nothing was sent (expired, poison): the attempt is not counted in the timeline's successes
+	GroupID      string        // fingerprint, for failures
+	GroupText    string        // normalised error text of the group
+}
+
+// Quota asks for up to Limit deliveries of one integration under a lease of the given length.
+type Quota struct {
+	Integration string
+	Limit       int
+	Lease       time.Duration
+}

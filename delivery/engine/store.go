@@ -1,0 +1,27 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"redrive/delivery"
+)
+
+// Store is what the engine needs from the database. Every duration is added to the database's clock.
+type Store interface {
+	// Claim leases due deliveries, at most Limit for each quota. It commits before it returns.
+	Claim(ctx context.Context, worker string, quotas []delivery.Quota) ([]delivery.Claimed, error)
+	// Complete writes outcomes in one transaction, each only where its token is still current; the others become late
+	// attempts and are counted in the answer.
+	Complete(ctx context.Context, done []delivery.Completion) (late int, err error)
+	// Extend prolongs leases and answers those that were lost.
+	Extend(ctx context.Context, held []delivery.Lease, lease time.Duration) (lost []delivery.Lease, err error)
+	// Release gives back deliveries that were not attempted: due again after wait, the attempt not counted.
+	Release(ctx context.Context, held []delivery.Lease, wait time.Duration) error
+	// IntegrationStates answers what people paused, by integration name.
+	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error)
+	// SaveBreaker shows the breaker's position to people; openFor is 0 unless open.
+	SaveBreaker(ctx context.Context, integration string, state delivery.BreakerState, openFor time.Duration) error
+	// ReopenDue moves ignored deliveries whose time is over back to dead and answers how many.
+	ReopenDue(ctx context.Context) (int, error)
+}

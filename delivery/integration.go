@@ -1,0 +1,113 @@
+package delivery
+
+import "time"
+
+// Method is how the hand-over is decoupled from the producer.
+type Method string
+
+// The five methods.
+const (
+	MethodPool   Method = "pool"
+	MethodBroker Method = "broker"
+	MethodOutbox Method = "outbox"
+	MethodBatch  Method = "batch"
+	MethodCDC    Method = "cdc"
+)
+
+// Integration is a named route: a method, a destination and a policy. It comes from the integrations file.
+type Integration struct {
+	Name        string // [a-z0-9-]{1,63}
+	Description string
+	Method      Method
+	Subscribe   []string // event types
+	Destination Destination
+	Idempotent  bool // the receiver drops duplicates by key: an unknown outcome may be retried
+	Retry       RetryPolicy
+	OnFailure   State // StateDead (dead-letter) or StateIgnored (ignore)
+	Concurrency int
+	Mask        []string // JSON paths hidden from people and logs
+}
+
+// Destination names where messages go. Exactly one field is set.
+type Destination struct {
+	HTTP *HTTPDestination
+}
+
+// Kind is the destination's name in the integrations file, e.g. "http".
+func (d Destination) Kind() string {
+	if d.HTTP != nil {
+		return "http"
+	}
+	return ""
+}
+
+// Address is the destination as people may see it: no credentials, no query string.
+func (d Destination) Address() string {
+	if d.HTTP != nil {
+		return RedactURL(d.HTTP.URL)
+	}
+	return ""
+}
+
+// HTTPDestination is an HTTP endpoint.
+type HTTPDestination struct {
+	URL     string
+	Method  string
+	Headers map[string]string
+	Secret  string        // Standard Webhooks signing secret; empty: unsigned
+	Timeout time.Duration // whole attempt
+}
+
+// LeaseFor is how long a worker may hold a delivery without a heartbeat: always longer than one attempt.
+func (i Integration) LeaseFor() time.Duration {
+	timeout := 5 * time.Second
+	if i.Destination.HTTP != nil && i.Destination.HTTP.Timeout > 0 {
+		timeout = i.Destination.HTTP.Timeout
+	}
+	return timeout + 10*time.Second
+}
+
+// IntegrationState is the part of an integration that changes at run time.
+type IntegrationState struct {
+	Name         string
+	PausedAt     *time.Time
+	PausedBy     string
+	PauseReason  string
+	Breaker      BreakerState
+	BreakerUntil *time.Time
+}
+
+// BreakerState is the circuit breaker's position.
+type BreakerState string
+
+// Breaker positions.
+const (
+	BreakerClosed   BreakerState = "closed"
+	BreakerOpen     BreakerState = "open"      // postponing without spending attempts
+	BreakerHalfOpen BreakerState = "half-open" // letting single probes through
+)
+
+// IntegrationHealth is what the overview, the API and the metrics show of one integration.
+type IntegrationHealth struct {
+	IntegrationState
+	Description   string
+	Method        Method
+	Destination   string // kind
+	Address       string // redacted
+	Pending       int    // waiting in the queue, due or not
+	Sending       int
+	Dead          int
+	Ignored       int
+	OldestPending *time.Time // creation time of the oldest delivery that is due
+	Delivered24h  int
+	Failed24h     int
+	Hours         []HourCount // last 24 hours, oldest first, always 24 entries
+	NewGroups     int         // groups first seen in the last 24 hours with open dead letters
+}
+
+// HourCount counts outcomes within one hour.
+type HourCount struct {
+	Start     time.Time
+	Delivered int
+	Failed    int // failed attempts
+}

@@ -1,0 +1,152 @@
+// Package delivery holds the words that every other package shares: messages, integrations, deliveries, attempts and the
+// policy that connects them. It imports the standard library only.
+package delivery
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// MaxPayload is the largest payload accepted, in bytes (10 MiB).
+const MaxPayload = 10 << 20
+
+// Kind says whether a message announces something or asks for something.
+type Kind string
+
+// The two kinds of message.
+const (
+	KindCommand Kind = "command" // do this: exactly one addressee
+	KindEvent   Kind = "event"   // this happened: any number of subscribers
+)
+
+// Message is what a producer wants delivered. It never changes once accepted; Payload is opaque bytes.
+type Message struct {
+	ID             string // uuid
+	Kind           Kind
+	Integration    string // addressee of a command, empty for an event
+	Type           string
+	Key            string // business or ordering key, may be empty
+	Headers        map[string]string
+	Payload        []byte
+	IdempotencyKey string     // the producer's, may be empty
+	DeliverAfter   *time.Time // not before
+	ExpiresAt      *time.Time // not after; an expired message is never sent
+	CreatedAt      time.Time
+}
+
+// Accepted is the answer to a message that was handed over.
+type Accepted struct {
+	ID         string // message id
+	Duplicate  bool   // the idempotency key was known: ID is the first message's
+	Deliveries []DeliveryRef
+}
+
+// DeliveryRef names one delivery of a message.
+type DeliveryRef struct {
+	ID          string
+	Integration string
+	State       State
+}
+
+// State is where a delivery stands.
+type State string
+
+// States of a delivery. pending and sending belong to the engine, a person or a policy settles the rest.
+const (
+	StatePending   State = "pending"   // waits for its due time; set by the producer, a failed attempt or a retry
+	StateSending   State = "sending"   // a worker holds the lease (derived from the queue, never stored)
+	StateDelivered State = "delivered" // the receiver confirmed; final
+	StateDead      State = "dead"      // the engine gave up; a person decides
+	StateIgnored   State = "ignored"   // a person or policy decided not to deliver; can be reopened
+	StateResolved  State = "resolved"  // a person settled it by other means; can be reopened
+)
+
+// States lists every state in the order of a delivery's life.
+var States = []State{StatePending, StateSending, StateDelivered, StateDead, StateIgnored, StateResolved}
+
+// Outcome is how one attempt ended.
+type Outcome string
+
+// Outcomes of an attempt.
+const (
+	OutcomeOK        Outcome = "ok"        // confirmed by the receiver
+	OutcomeTransient Outcome = "transient" // failed, another try may succeed
+	OutcomePermanent Outcome = "permanent" // failed, the same try fails again
+	OutcomeUnknown   Outcome = "unknown"   // sent, no answer: it may have had its effect
+	OutcomeLate      Outcome = "late"      // arrived after the lease was lost; changed nothing
+)
+
+// Attempt is one try, as shown to people.
+type Attempt struct {
+	Number     int
+	StartedAt  time.Time
+	Duration   time.Duration
+	Outcome    Outcome
+	ErrorClass string
+	Error      string
+	HTTPStatus int     // 0 when there was no HTTP answer
+	Response   []byte  // excerpt of the answer
+	Late       Outcome // for OutcomeLate: what the outcome would have been
+}
+
+// Delivery is one message on one integration: the identity of a failure for life.
+type Delivery struct {
+	ID               string
+	MessageID        string
+	Integration      string
+	State            State
+	Version          int // raised by every change of state; what a person's action is checked against
+	Attempts         int
+	ErrorClass       string
+	Error            string // last error, redacted
+	GroupID          string
+	CreatedAt        time.Time  // the message's acceptance
+	FailedAt         *time.Time // first failure
+	LastAttemptAt    *time.Time
+	NextAttemptAt    *time.Time // pending only
+	DeadAt           *time.Time
+	SettledAt        *time.Time // delivered, ignored or resolved
+	RetryRequestedAt *time.Time // a person asked for a retry that is not settled yet
+	Settlement       Settlement // who ignored or resolved it, and why
+
+	// Copied from the message for lists.
+	Type string
+	Key  string
+}
+
+// Settlement is a person's (or policy's) decision on a dead letter.
+type Settlement struct {
+	Actor    string // operator, token name or "policy"
+	Reason   string
+	Category string     // ignore: one of IgnoreCategories
+	Until    *time.Time // ignore: opens again then
+	Evidence string     // resolve: link or text
+}
+
+// Detail is everything known about one delivery.
+type Detail struct {
+	Delivery
+	Method      Method
+	Message     Message
+	Timeline    []Attempt // oldest first
+	History     []AuditEntry
+	KeySiblings []Delivery // other deliveries of the same integration and key, newest first, at most 20
+	GroupCount  int        // open dead letters in the same group
+}
+
+// IgnoreCategories are the reasons an operator chooses from.
+var IgnoreCategories = []string{"duplicate", "test-data", "obsolete", "receiver-bug", "producer-bug", "accepted-loss", "other"}
+
+// AuditEntry is one link of the audit chain.
+type AuditEntry struct {
+	Seq         int64
+	At          time.Time
+	Actor       string
+	Action      string // e.g. delivery.retry, integration.pause, session.sign-in
+	SubjectType string // delivery, integration, operator, token, message
+	Subject     string
+	Reason      string
+	Details     json.RawMessage // JSON object
+	PrevHash    []byte
+	Hash        []byte // SHA-256
+}

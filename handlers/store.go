@@ -1,0 +1,56 @@
+package handlers
+
+import (
+	"context"
+	"time"
+
+	"redrive/delivery"
+)
+
+// Store is what console and API need from the database. Unknown ids answer delivery.ErrNotFound, mistakes of the caller
+// *delivery.InputError, lost races *delivery.ConflictError. Every change of a person writes its audit entry in the same
+// transaction.
+type Store interface {
+	Ready(ctx context.Context) error // database reachable and schema current
+
+	Accept(ctx context.Context, m delivery.Message) (delivery.Accepted, error) // m.ID is given by the store
+	Message(ctx context.Context, id string) (delivery.Message, []delivery.Delivery, error)
+
+	Failures(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Delivery], error)
+	Delivery(ctx context.Context, id string) (delivery.Detail, error)
+	Groups(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Group], error)
+	// Act does one action on one delivery and answers its new record.
+	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)
+
+	Health(ctx context.Context) ([]delivery.IntegrationHealth, error) // by name
+	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
+
+	Audit(ctx context.Context, f AuditFilter) (delivery.Page[delivery.AuditEntry], error)
+	AuditHead(ctx context.Context) (delivery.AuditEntry, error) // zero Seq on an empty chain
+	Record(ctx context.Context, e delivery.AuditEntry) error    // sign-in, sign-out, payload looked at
+
+	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
+	Operators(ctx context.Context) ([]delivery.Operator, error)
+	CreateOperator(ctx context.Context, o delivery.Operator, actor string) (delivery.Operator, error)
+	UpdateOperator(ctx context.Context, o delivery.Operator, actor, what string) error // role, password hash, disabled
+	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error)            // not revoked
+	Tokens(ctx context.Context) ([]delivery.Token, error)
+	CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error)
+	RevokeToken(ctx context.Context, id, actor string) error
+
+	// Find, Commit and Delete with a context are the session store of scs (scs.CtxStore).
+	FindCtx(ctx context.Context, token string) (b []byte, found bool, err error)
+	CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error
+	DeleteCtx(ctx context.Context, token string) error
+	Find(token string) (b []byte, found bool, err error)
+	Commit(token string, b []byte, expiry time.Time) error
+	Delete(token string) error
+}
+
+// AuditFilter selects audit entries, newest first.
+type AuditFilter struct {
+	Actor, Action, Subject string
+	From, To               *time.Time
+	After                  string // cursor
+	Limit                  int    // 1..500, default 50
+}
