@@ -1,0 +1,146 @@
+// Package config reads the integrations file: YAML in the shape of the public contract. Every mistake is one sentence that
+// names the line and the setting.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"redrive/delivery"
+)
+
+// File is a checked integrations file.
+type File struct {
+	Allow, Deny  []netip.Prefix // network rules, checked when dialling; empty Allow: everything but link-local and metadata
+	Integrations []delivery.Integration
+}
+
+// Error is a mistake in the file.
+type Error struct {
+	File string
+	Line int // from 1; 0 when it belongs to no line
+	Text string
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %s", e.File, e.Text)
+	}
+	return fmt.Sprintf("%s line %d: %s", e.File, e.Line, e.Text)
+}
+
+// Load reads the file at path; lookup (usually os.LookupEnv) answers ${NAME} references.
+func Load(path string, lookup func(string) (string, bool)) (*File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
+	}
+	return Parse(path, data, lookup)
+}
+
+// Parse checks data and fills in defaults. name is used in errors only.
+func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File, error) {
+	var raw rawFile
+	if err := yaml.UnmarshalWithOptions(data, &raw, yaml.Strict()); err != nil {
+		return nil, syntaxError(name, err)
+	}
+	c := &checker{name: name, data: data, lookup: lookup}
+	f := &File{Allow: c.prefixes("allow", raw.Network.Allow), Deny: c.prefixes("deny", raw.Network.Deny)}
+	seen := map[string]bool{}
+	for i, r := range raw.Integrations {
+		in := c.integration(i, r)
+		if seen[in.Name] {
+			c.fail(at(i, "name"), "the name %q is used twice", in.Name)
+		}
+		seen[in.Name] = true
+		f.Integrations = append(f.Integrations, in)
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	return f, nil
+}
+
+func syntaxError(name string, err error) error {
+	var positioned yaml.Error
+	if !errors.As(err, &positioned) {
+		return &Error{File: name, Text: err.Error()}
+	}
+	line := 0
+	if token := positioned.GetToken(); token != nil && token.Position != nil {
+		line = token.Position.Line
+	}
+	return &Error{File: name, Line: line, Text: positioned.GetMessage()}
+}
+
+// checker collects the first mistake and knows the line of each setting.
+type checker struct {
+	name   string
+	data   []byte
+	lookup func(string) (string, bool)
+	err    error
+}
+
+func at(integration int, field string) string {
+	return fmt.Sprintf("$.integrations[%d].%s", integration, field)
+}
+
+func (c *checker) fail(path, format string, args ...any) {
+	if c.err == nil {
+		c.err = &Error{File: c.name, Line: lineOf(c.data, path), Text: fmt.Sprintf(format, args...)}
+	}
+}
+
+// lineOf finds the line of a setting, or of the nearest part of its path that is in the file.
+func lineOf(data []byte, path string) int {
+	for path != "$" && path != "" {
+		if p, err := yaml.PathString(path); err == nil {
+			if node, err := p.ReadNode(strings.NewReader(string(data))); err == nil && node.GetToken() != nil {
+				return node.GetToken().Position.Line
+			}
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	return 0
+}
+
+func (c *checker) prefixes(field string, texts []string) []netip.Prefix {
+	var out []netip.Prefix
+	for i, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if addr, addrErr := netip.ParseAddr(text); err != nil && addrErr == nil {
+			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			c.fail(fmt.Sprintf("$.network.%s[%d]", field, i), "network.%s: %q is no address range such as 10.0.0.0/8", field, text)
+			continue
+		}
+		out = append(out, p.Masked())
+	}
+	return out
+}
+
+// expand replaces ${NAME} by the environment's value; a name that is not set is a mistake.
+func (c *checker) expand(path, text string) string {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "${")
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		value, ok := c.lookup(name)
+		if !closed || !ok {
+			c.fail(path, "the environment variable %q is not set", name)
+			return ""
+		}
+		out.WriteString(value)
+		text = after
+	}
+}
