@@ -1,0 +1,25 @@
+//go:build !linux
+
+package embedded
+
+import (
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// attributes run a program as the owner, out of reach of Ctrl-C. A killed redrive's Postgres is ended by the next start.
+func (o owner) attributes() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	if o.drop {
+		attr.Credential = &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)}
+	}
+	return attr
+}
+
+// isPostmaster says whether the process was started on the cluster's directory.
+func isPostmaster(pid int, data string) bool {
+	args, err := exec.Command("ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output()
+	return err == nil && strings.Contains(string(args), "-D "+data+" ")
+}

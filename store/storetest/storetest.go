@@ -1,0 +1,229 @@
+// Package storetest gives tests databases on a real Postgres: one server for the run, one database for each test.
+package storetest
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib" // database/sql driver for goose
+	"github.com/pressly/goose/v3"
+
+	"redrive/migrations"
+	"redrive/store/embedded"
+)
+
+// DatabaseVariable names the server of the run; the test starter sets it. Without it each test process starts its own.
+const DatabaseVariable = "REDRIVE_TEST_DATABASE_URL"
+
+const timeout = 2 * time.Minute
+
+// server is the process's Postgres, started by the first test that asks.
+var server struct {
+	sync.Mutex
+	admin    string // DSN of an existing database
+	template string // name of the migrated database
+	private  *embedded.Server
+	dir      string
+}
+
+var databases atomic.Int64
+
+// New answers the DSN of a fresh database with the schema in place, dropped after the test.
+func New(t testing.TB) string {
+	t.Helper()
+	return create(t, true)
+}
+
+// Empty answers the DSN of a fresh database without any schema, dropped after the test.
+func Empty(t testing.TB) string {
+	t.Helper()
+	return create(t, false)
+}
+
+// Main runs a package's tests and stops what they started. A TestMain that calls it leaves nothing behind.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := cleanUp(); err != nil {
+		fmt.Fprintln(os.Stderr, "storetest:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func create(t testing.TB, migrated bool) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	admin, template, err := prepare(ctx, migrated)
+	if err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
+	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		if err := drop(ctx, admin, name); err != nil {
+			t.Errorf("storetest: %v", err)
+		}
+	})
+	return withDatabase(admin, name)
+}
+
+// prepare starts the server and, when asked, migrates the template, each once.
+func prepare(ctx context.Context, migrated bool) (admin, template string, err error) {
+	server.Lock()
+	defer server.Unlock()
+	if server.admin == "" {
+		if err := connect(ctx); err != nil {
+			return "", "", err
+		}
+	}
+	if !migrated {
+		return server.admin, "template0", nil
+	}
+	if server.template == "" {
+		if server.template, err = makeTemplate(ctx, server.admin); err != nil {
+			return "", "", err
+		}
+	}
+	return server.admin, server.template, nil
+}
+
+// connect takes the run's server or starts a private one. Durability is switched off: nothing here outlives the process.
+func connect(ctx context.Context) error {
+	if server.admin = os.Getenv(DatabaseVariable); server.admin != "" {
+		return nil
+	}
+	dir, err := TempDir()
+	if err != nil {
+		return err
+	}
+	private, err := embedded.Start(ctx, embedded.Options{DataDir: dir, Settings: Settings()})
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	server.private, server.dir, server.admin = private, dir, private.DSN("postgres")
+	return nil
+}
+
+// TempDir is a new directory that the user Postgres runs as can enter.
+func TempDir() (string, error) {
+	dir, err := os.MkdirTemp("", "redrive-test-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		return "", fmt.Errorf("creating the test server's directory: %w", err)
+	}
+	return dir, nil
+}
+
+// Settings suit a server that is thrown away: fast, not durable.
+func Settings() map[string]string {
+	return map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
+}
+
+// makeTemplate migrates a database of this process; the name tells which migrations it carries.
+func makeTemplate(ctx context.Context, admin string) (string, error) {
+	sum, err := migrationsHash()
+	if err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("template_%d_%s", os.Getpid(), sum)
+	if err := drop(ctx, admin, name); err != nil { // a process with this number may have been killed
+		return "", err
+	}
+	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
+		return "", err
+	}
+	return name, migrate(ctx, withDatabase(admin, name))
+}
+
+func migrate(ctx context.Context, dsn string) error {
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		return fmt.Errorf("opening the template: %w", err)
+	}
+	defer db.Close()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files)
+	if err != nil {
+		return fmt.Errorf("reading the migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrating the template: %w", err)
+	}
+	return nil
+}
+
+func migrationsHash() (string, error) {
+	hash := sha256.New()
+	err := fs.WalkDir(migrations.Files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := fs.ReadFile(migrations.Files, path)
+		_, _ = fmt.Fprintf(hash, "%s %d\n%s", path, len(raw), raw) // a hash takes everything
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("reading the migrations: %w", err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:6]), nil
+}
+
+func drop(ctx context.Context, admin, name string) error {
+	return run(ctx, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+}
+
+func run(ctx context.Context, dsn, statement string) error {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return fmt.Errorf("connecting to the test server: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	return nil
+}
+
+// withDatabase is the DSN with another database, for both forms that a DSN has.
+func withDatabase(dsn, name string) string {
+	if parsed, err := url.Parse(dsn); err == nil && strings.HasPrefix(parsed.Scheme, "postgres") {
+		parsed.Path = "/" + name
+		return parsed.String()
+	}
+	return dsn + " dbname=" + name
+}
+
+// cleanUp drops the template, and the server if it is this process's own.
+func cleanUp() error {
+	server.Lock()
+	defer server.Unlock()
+	if server.private != nil {
+		return errors.Join(server.private.Stop(), os.RemoveAll(filepath.Clean(server.dir)))
+	}
+	if server.template == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return drop(ctx, server.admin, server.template)
+}
