@@ -1,0 +1,46 @@
+# Every target sets up what it needs itself; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(PATH):/usr/local/go/bin
+
+STARTER := .cache/test-starter
+TESTFLAGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+.PHONY: run
+run: build ## start console, engine, embedded Postgres and the demo
+	REDRIVE_DEMO=1 ./bin/redrive serve
+
+.PHONY: build
+build: ## build bin/redrive
+	go build -trimpath -o bin/redrive .
+
+.PHONY: starter
+starter:
+	go build -o $(STARTER) ./store/storetest/run
+
+.PHONY: test
+test: starter ## run all tests against a private Postgres; TESTFLAGS=-race, TESTFLAGS='-run Name' and the like are passed on
+	./$(STARTER) -- go test -count=1 -timeout 14m -p 2 $(TESTFLAGS) ./...
+
+.PHONY: bench
+bench: build ## measure deliveries per second and latency
+	./bin/redrive bench
+
+.PHONY: lint
+lint: ## vet, formatting, freshness of generated files
+	go vet ./...
+	@unformatted="$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l)"; \
+	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	@before="$$(git ls-files -co --exclude-standard '*_templ.go' | xargs -r sha256sum)"; \
+	$(MAKE) --no-print-directory generate; \
+	after="$$(git ls-files -co --exclude-standard '*_templ.go' | xargs -r sha256sum)"; \
+	if [ "$$before" != "$$after" ]; then echo "generated files were stale, commit them:"; git status --short -- '*_templ.go'; exit 1; fi
+
+.PHONY: generate
+generate: ## generate Go from the templ files
+	go tool templ generate

@@ -1,0 +1,169 @@
+// Command run gives a test command what it needs: packages, one private Postgres and a browser; then it takes it all down.
+//
+//	run -- go test ./...
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+
+	"redrive/store/embedded"
+	"redrive/store/storetest"
+)
+
+const chromiumVariable = "REDRIVE_TEST_CHROMIUM"
+
+func main() {
+	args := os.Args[1:]
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	if len(args) == 0 {
+		fmt.Fprintln(os.Stderr, "usage: run [--] COMMAND [ARGUMENT...]")
+		os.Exit(2)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	code, err := run(args, signals)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tests:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// run answers the command's exit code once everything that was started has been stopped.
+func run(args []string, signals <-chan os.Signal) (code int, err error) {
+	if err := provide(missing(args)); err != nil {
+		return 1, err
+	}
+	stop, err := startDatabase()
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	if err := os.Setenv(chromiumVariable, findChromium()); err != nil {
+		return 1, err
+	}
+	return execute(args, signals)
+}
+
+// execute runs the command and passes signals on to it.
+func execute(args []string, signals <-chan os.Signal) (int, error) {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return 1, fmt.Errorf("starting %s: %w", args[0], err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			_ = cmd.Process.Signal(s) // an error means that it has ended, which done reports
+		case err := <-done:
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				return max(exit.ExitCode(), 1), nil // -1 after a signal
+			}
+			return 0, err
+		}
+	}
+}
+
+// startDatabase starts the run's Postgres, unless the caller names one.
+func startDatabase() (stop func() error, err error) {
+	if os.Getenv(storetest.DatabaseVariable) != "" {
+		return func() error { return nil }, nil
+	}
+	dir, err := storetest.TempDir()
+	if err != nil {
+		return nil, err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	server, err := embedded.Start(context.Background(), embedded.Options{DataDir: dir, Log: log, Settings: storetest.Settings()})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	stop = func() error { return errors.Join(server.Stop(), os.RemoveAll(dir)) }
+	if err := os.Setenv(storetest.DatabaseVariable, server.DSN("postgres")); err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return stop, nil
+}
+
+// missing names the Debian packages whose programs are not there.
+func missing(args []string) []string {
+	var packages []string
+	if os.Getenv(storetest.DatabaseVariable) == "" {
+		if _, err := embedded.FindBinaries(""); errors.Is(err, embedded.ErrNoBinaries) {
+			packages = append(packages, "postgresql-15")
+		}
+	}
+	if findChromium() == "" {
+		packages = append(packages, "chromium")
+	}
+	if runtime.GOOS == "linux" && !hasFonts("/usr/share/fonts", "/usr/local/share/fonts") {
+		packages = append(packages, "fonts-dejavu-core")
+	}
+	if slices.Contains(args, "-race") {
+		if _, err := exec.LookPath("gcc"); err != nil {
+			packages = append(packages, "gcc", "libc6-dev")
+		}
+	}
+	return packages
+}
+
+// provide installs packages as root; anyone else is told the command. Tests are never left out instead.
+func provide(packages []string) error {
+	if len(packages) == 0 {
+		return nil
+	}
+	list := strings.Join(packages, " ")
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("the tests need what Debian calls %s: install it", list)
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("the tests need more packages, run: sudo apt-get install -y --no-install-recommends %s", list)
+	}
+	fmt.Fprintln(os.Stderr, "tests: installing", list)
+	return embedded.InstallPackages(context.Background(), packages...)
+}
+
+// findChromium answers a browser's path or nothing.
+func findChromium() string {
+	candidates := []string{os.Getenv(chromiumVariable), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"}
+	for _, name := range candidates {
+		if path, err := exec.LookPath(name); name != "" && err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// hasFonts says whether there is any font: without one the browser draws empty boxes, and screenshots say nothing.
+func hasFonts(dirs ...string) bool {
+	found := false
+	for _, dir := range dirs {
+		_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error { // a missing directory has no fonts
+			if err == nil && (strings.HasSuffix(path, ".ttf") || strings.HasSuffix(path, ".otf")) {
+				found = true
+				return fs.SkipAll
+			}
+			return nil
+		})
+	}
+	return found
+}
