@@ -123,6 +123,7 @@ func (s *Server) arguments() []string {
 		// statements carry payloads, which belong in no log
 		"log_min_messages":        "fatal",
 		"log_min_error_statement": "panic",
+		"log_error_verbosity":     "terse",
 		"log_line_prefix":         "",
 	}
 	for name, value := range s.settings {
@@ -187,11 +188,22 @@ func (s *Server) clearLeftovers() error {
 		}
 	}
 	// Not deleted: Postgres reads the shared memory's id from it, and takes a file that carries its parent's pid as its own.
-	err = os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"+rest), 0o600)
-	if err != nil {
+	err = overwrite(path, strconv.Itoa(os.Getpid())+"\n"+rest)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("taking over the last Postgres' pid file: %w", err)
 	}
 	return nil
+}
+
+// overwrite keeps the file's owner and creates nothing: a Postgres that is ending may remove its pid file meanwhile, and a
+// new file of root's would shut the next one out.
+func overwrite(path, text string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	return errors.Join(err, file.Close())
 }
 
 // endLeftover stops a Postgres whose redrive was killed; it has been told already where the system can do that.

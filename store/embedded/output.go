@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// output reads what a server says: each line goes to the log, the first fatal one explains its end.
+// output reads what a server says: each line goes to the log, the last fatal one explains its end.
 type output struct {
 	reader, writer *os.File
 	log            *slog.Logger
@@ -49,15 +49,16 @@ func (o *output) handle(line string) {
 	switch {
 	case line == "":
 	case strings.Contains(line, "starting up"), strings.Contains(line, "shutting down"), strings.Contains(line, "recovery mode"),
-		strings.Contains(line, "due to administrator command"):
+		strings.Contains(line, "not yet accepting"), strings.Contains(line, "due to administrator command"):
 		o.log.Debug("postgres", "says", line) // what every start and stop answers to early and late callers
 	default:
 		o.log.Warn("postgres", "says", line)
 		if strings.Contains(line, "FATAL:") || strings.Contains(line, "PANIC:") {
-			select {
-			case o.fatal <- line:
+			select { // only the last one matters
+			case <-o.fatal:
 			default:
 			}
+			o.fatal <- line // this goroutine is the only sender: there is room now
 		}
 	}
 }

@@ -1,0 +1,4 @@
+package embedded
+
+// ScrubbedEnv is what Postgres gets of the caller's environment.
+var ScrubbedEnv = scrubbedEnv
