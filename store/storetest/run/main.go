@@ -130,15 +130,24 @@ func provide(packages []string) error {
 	if len(packages) == 0 {
 		return nil
 	}
-	list := strings.Join(packages, " ")
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("the tests need what Debian calls %s: install it", list)
+	_, err := exec.LookPath("apt-get")
+	if err := advice(packages, os.Geteuid(), err == nil); err != nil {
+		return err
 	}
-	if os.Geteuid() != 0 {
+	fmt.Fprintln(os.Stderr, "tests: installing", strings.Join(packages, " "))
+	return embedded.InstallPackages(context.Background(), packages...)
+}
+
+// advice is for those who have to install packages themselves.
+func advice(packages []string, uid int, apt bool) error {
+	list := strings.Join(packages, " ")
+	switch {
+	case !apt:
+		return fmt.Errorf("the tests need what Debian calls %s: install it", list)
+	case uid != 0:
 		return fmt.Errorf("the tests need more packages, run: sudo apt-get install -y --no-install-recommends %s", list)
 	}
-	fmt.Fprintln(os.Stderr, "tests: installing", list)
-	return embedded.InstallPackages(context.Background(), packages...)
+	return nil
 }
 
 // findChromium answers a browser's path or nothing.
