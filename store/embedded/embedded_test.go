@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -265,10 +266,11 @@ func TestRecoversFromKillOfTheProgram(t *testing.T) {
 	value(t, server.DSN(""), "SELECT 'x'")
 }
 
-// A pid file may name a process that has nothing to do with Postgres: it must live.
+// Lock files of a killed Postgres may name a process that has nothing to do with it by now: it must live.
 func TestForeignPidIsLeftAlone(t *testing.T) {
 	dir := openDir(t)
-	if err := start(t, dir).Stop(); err != nil {
+	last := start(t, dir)
+	if err := last.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	other := exec.Command("sleep", "600")
@@ -279,16 +281,28 @@ func TestForeignPidIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
-	pid := strconv.Itoa(other.Process.Pid) + "\n" + dir + "/postgres\n1\n5432\n/tmp\n\n  1 1\nready\n"
-	if err := os.WriteFile(filepath.Join(dir, "postgres", "postmaster.pid"), []byte(pid), 0o600); err != nil {
+	dsn, err := url.Parse(last.DSN(""))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 {
-		give(t, filepath.Join(dir, "postgres", "postmaster.pid"), account(t, "postgres", "nobody"))
+	socket := dsn.Query().Get("host")
+	if err := os.Mkdir(socket, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock := strconv.Itoa(other.Process.Pid) + "\n" + dir + "/postgres\n1\n5432\n/tmp\n\n  1 1\nready\n"
+	for _, path := range []string{filepath.Join(dir, "postgres", "postmaster.pid"), filepath.Join(socket, ".s.PGSQL.5432.lock"), socket} {
+		if path != socket {
+			if err := os.WriteFile(path, []byte(lock), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if os.Geteuid() == 0 {
+			give(t, path, account(t, "postgres", "nobody"))
+		}
 	}
 	value(t, start(t, dir).DSN(""), "SELECT 'x'")
-	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
-		t.Errorf("the other process: %v", err)
+	if pid, err := syscall.Wait4(other.Process.Pid, nil, syscall.WNOHANG, nil); pid != 0 || err != nil {
+		t.Errorf("the other process has been ended (%d, %v)", pid, err)
 	}
 }
 
