@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"redrive/delivery"
+)
+
+const (
+	claimTimeout = 15 * time.Second
+	shortPause   = 4 * time.Millisecond // after a claim that brought something: the next one brings more at once
+	longestPause = 5 * time.Second      // while the database is away
+)
+
+// claimLoop takes work until ctx ends. One query serves all integrations.
+func (e *Engine) claimLoop(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		pause := e.cfg.Poll
+		found, err := e.claim(ctx)
+		switch {
+		case err != nil:
+			failures++
+			pause = min(e.cfg.Poll<<min(failures, 10), longestPause)
+			e.log.ErrorContext(ctx, "claiming failed", "error", err, "retry_in", pause)
+		case found > 0:
+			failures, pause = 0, shortPause
+		default:
+			failures = 0
+		}
+		if err == nil && found > 0 && e.wantsMore() {
+			continue
+		}
+		e.rest(ctx, pause, err == nil)
+	}
+}
+
+func (e *Engine) wantsMore() bool {
+	for _, l := range e.order {
+		if l.wantsMore() {
+			return true
+		}
+	}
+	return false
+}
+
+// rest waits for the pause, a wake-up or room in a buffer. While the database is away only time counts.
+func (e *Engine) rest(ctx context.Context, pause time.Duration, wakeable bool) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	wake, room := e.wake, e.room
+	if !wakeable {
+		wake, room = nil, nil
+	}
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-wake:
+	case <-room:
+	}
+}
+
+// claim asks the store once and hands out what it got. The query outlives ctx: an interrupted one may have committed
+// leases that nobody would know of.
+func (e *Engine) claim(ctx context.Context) (int, error) {
+	quotas := e.quotas()
+	if len(quotas) == 0 {
+		return 0, nil
+	}
+	query, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
+	before := time.Now()
+	claimed, err := e.cfg.Store.Claim(query, e.cfg.Worker, quotas)
+	if err != nil {
+		return 0, err
+	}
+	byLane := map[*lane][]*item{}
+	expired := 0
+	for _, c := range claimed {
+		if c.LostLease {
+			expired++
+		}
+		if it := e.take(c, before); it != nil {
+			byLane[it.lane] = append(byLane[it.lane], it)
+		}
+	}
+	if expired > 0 {
+		e.cfg.Observer.LeaseExpired(expired)
+		e.log.WarnContext(ctx, "leases had run out, their deliveries were taken over", "count", expired)
+	}
+	for _, q := range quotas {
+		e.admit(e.lanes[q.Integration], q.Limit, byLane[e.lanes[q.Integration]])
+	}
+	return len(claimed), nil
+}
+
+func (e *Engine) quotas() []delivery.Quota {
+	if e.out.full() {
+		return nil
+	}
+	now := time.Now()
+	quotas := make([]delivery.Quota, 0, len(e.order))
+	for _, l := range e.order {
+		if n := l.quota(now); n > 0 {
+			quotas = append(quotas, delivery.Quota{Integration: l.integration.Name, Limit: n, Lease: l.lease})
+		}
+	}
+	return quotas
+}
+
+// take registers a claimed delivery. One that is not to be sent is settled or given back here, before any buffer: given
+// back later, it would have lost the mark that says why.
+func (e *Engine) take(c delivery.Claimed, before time.Time) *item {
+	l := e.lanes[c.Integration]
+	if l == nil {
+		return nil // the store answered what was not asked for; the lease runs out
+	}
+	it := &item{Claimed: c, lane: l, leaseEnd: before.Add(l.lease), beatAt: before}
+	e.held.add(it)
+	if result, next, unsendable := l.unsendable(c); unsendable {
+		e.finish(it, e.completion(it, time.Now(), 0, result, next, 0, true))
+		return nil
+	}
+	if c.Crashes >= delivery.MaxCrashes-1 && e.solo.Swap(true) {
+		// Its next crash quarantines it, so it may not share the process with other suspects: one of them is to blame.
+		e.giveBack([]handBack{{items: []*item{it}, wait: jittered(e.cfg.Poll)}})
+		return nil
+	}
+	it.solo = c.Crashes >= delivery.MaxCrashes-1
+	it.size = int64(len(c.Message.Payload))
+	return it
+}
+
+// unsendable says what becomes of a delivery that must not be sent.
+func (l *lane) unsendable(c delivery.Claimed) (delivery.Result, delivery.State, bool) {
+	switch {
+	case c.Crashes >= delivery.MaxCrashes:
+		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassPoison,
+			Error: "not sent: three workers vanished while they held it"}, delivery.StateDead, true
+	case c.LostLease && !l.integration.Idempotent:
+		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost,
+			Error: "outcome unknown: the worker vanished, and the receiver does not drop duplicates"}, delivery.StateDead, true
+	case c.Expired:
+		result := delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassExpired,
+			Error: "not sent: its expiry time had passed"}
+		return result, l.integration.Judge(result, c.Attempt-c.RoundStart).Next, true
+	}
+	return delivery.Result{}, "", false
+}
+
+// admit fills the lane's buffer and starts workers.
+func (e *Engine) admit(l *lane, asked int, items []*item) {
+	back, start := l.admit(time.Now(), asked, items)
+	if len(back) > 0 {
+		e.giveBack([]handBack{{items: back}})
+	}
+	for range start {
+		e.workers.Go(func() { e.work(l) })
+	}
+}

@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"redrive/delivery"
+)
+
+// lane is what one integration has for itself: slots, buffer, share of memory, breaker, retry budget. Nothing of it is
+// shared, so that one bad destination cannot slow another.
+type lane struct {
+	integration delivery.Integration
+	sender      delivery.Sender
+	lease       time.Duration
+	timeout     time.Duration
+	margin      time.Duration // a deadline ends this long after the timeout; see attempt
+	share       int64         // payload bytes
+
+	mu        sync.Mutex
+	buf       buffer
+	breaker   breaker
+	budget    retryBudget
+	busy      int
+	abandoned int
+	bytes     int64
+	guess     int64 // size of the largest payloads of late
+	paused    bool
+	stopped   bool
+}
+
+// item is one claimed delivery until its outcome is written or it is given back.
+type item struct {
+	delivery.Claimed
+	lane *lane
+	size int64
+	// guarded by holdings.mu
+	leaseEnd time.Time // by the local clock, counted from before the claim: earlier than the database's
+	beatAt   time.Time
+	lost     bool
+	written  bool   // handed to the flusher
+	solo     bool   // a suspect; set once
+	cancel   func() // while in flight
+}
+
+// handBack is a set of deliveries to be released.
+type handBack struct {
+	items []*item
+	wait  time.Duration
+}
+
+const (
+	maxAbandoned   = 4       // per slot: more deaf senders than this and the integration takes no more
+	firstGuess     = 8 << 10 // payload size before one was seen
+	budgetPostpone = time.Second
+)
+
+func newLane(cfg Config, i delivery.Integration) (*lane, error) {
+	sender := cfg.Senders[i.Name]
+	if sender == nil {
+		return nil, fmt.Errorf("engine: integration %q has no sender", i.Name)
+	}
+	i.Concurrency = max(i.Concurrency, 1)
+	l := &lane{integration: i, sender: sender, lease: cfg.Lease(i), timeout: cfg.Timeout(i), guess: firstGuess,
+		share: cfg.MaxInFlightBytes / int64(len(cfg.Integrations)), buf: newBuffer(i.Concurrency, i.Idempotent),
+		breaker: newBreaker(cfg.Breaker), budget: newRetryBudget(cfg.Budget)}
+	if l.timeout <= 0 || l.lease <= l.timeout {
+		return nil, fmt.Errorf("engine: integration %q: the lease %s is not longer than an attempt %s", i.Name, l.lease, l.timeout)
+	}
+	l.margin = min(time.Second, (l.lease-l.timeout)/4)
+	return l, nil
+}
+
+// quota is how many deliveries the lane can take now.
+func (l *lane) quota(now time.Time) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.paused || l.stopped || l.abandoned >= maxAbandoned*l.integration.Concurrency {
+		return 0
+	}
+	switch l.breaker.position(now) {
+	case delivery.BreakerOpen:
+		return 0
+	case delivery.BreakerHalfOpen:
+		if l.breaker.probing || len(l.buf.items) > 0 {
+			return 0
+		}
+		return 1
+	}
+	room := l.buf.room(l.integration.Concurrency - l.busy)
+	fits := int((l.share - l.bytes) / max(l.guess, 1))
+	if l.bytes == 0 {
+		fits = max(fits, 1)
+	}
+	return max(0, min(room, fits))
+}
+
+// admit takes claimed deliveries into the buffer and answers those that do not fit into memory, and how many workers to
+// start.
+func (l *lane) admit(now time.Time, asked int, items []*item) (back []*item, start int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf.filled(now, asked, len(items))
+	largest := int64(0)
+	for _, it := range items {
+		largest = max(largest, it.size)
+		if l.stopped || (l.bytes > 0 && l.bytes+it.size > l.share) {
+			it.size = 0
+			back = append(back, it)
+			continue
+		}
+		l.bytes += it.size
+		l.buf.push(it)
+	}
+	if len(items) > 0 {
+		l.guess = max(largest, l.guess*7/8, 1)
+	}
+	start = min(l.integration.Concurrency-l.busy, len(l.buf.items))
+	l.busy += max(start, 0)
+	return back, start
+}
+
+// next answers the delivery that a worker sends now, nil when the worker is to end. What may not be sent now comes back.
+func (l *lane) next(now time.Time) (it *item, back []handBack) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.buf.items) > 0 {
+		if l.paused || l.stopped {
+			back = append(back, l.drain(0))
+			break
+		}
+		wait, ok := l.breaker.allow(now)
+		if !ok {
+			back = append(back, l.drain(wait))
+			break
+		}
+		it = l.buf.pop()
+		if l.affordable(now, it) {
+			return it, back
+		}
+		back = append(back, handBack{items: []*item{it}, wait: jittered(budgetPostpone)})
+	}
+	l.busy--
+	return nil, back
+}
+
+// affordable asks the retry budget. A lost lease is no retry: whether anything was sent is not known, and the receiver
+// is not to blame. A probe goes whatever the budget says.
+func (l *lane) affordable(now time.Time, it *item) bool {
+	return it.Attempt <= 1 || it.LostLease || l.breaker.probing || l.budget.take(now)
+}
+
+func (l *lane) drain(wait time.Duration) handBack { return handBack{items: l.buf.drain(), wait: wait} }
+
+// wantsMore says whether the claim loop should look again because of this lane.
+func (l *lane) wantsMore() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.more && len(l.buf.items) <= l.buf.limit/2
+}
+
+// learn takes the outcome of an attempt into account.
+func (l *lane) learn(now time.Time, it *item, r delivery.Result) (breakerChanged bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.Outcome == delivery.OutcomeOK {
+		l.budget.confirmed(it.Attempt > 1 && !it.LostLease)
+	}
+	l.breaker.record(now, r)
+	return l.breaker.changed
+}
+
+// unsent takes back what allow gave for an attempt that did not happen.
+func (l *lane) unsent() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.breaker.probing = false
+}
+
+// forget gives the memory of an item back.
+func (l *lane) forget(it *item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bytes -= it.size
+}
+
+func (l *lane) abandon(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.abandoned += n
+}
+
+// trim answers what a slow receiver hoards.
+func (l *lane) trim() []*item {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.trim()
+}
+
+func (l *lane) setPaused(paused bool) (back []handBack) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.paused = paused
+	if paused && len(l.buf.items) > 0 {
+		back = append(back, l.drain(0))
+	}
+	return back
+}
+
+func (l *lane) stop() []handBack {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopped = true
+	return []handBack{l.drain(0)}
+}

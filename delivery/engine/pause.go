@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"redrive/delivery"
+)
+
+const (
+	reopenEvery  = 10 * time.Second
+	lookupAtMost = 250 * time.Millisecond // wake-ups come with every commit; pauses are not looked up as often
+)
+
+// supervise looks up what people paused, shows breakers, and reopens ignored deliveries whose time is over.
+func (e *Engine) supervise(ctx context.Context) {
+	states, reopen := time.NewTicker(e.cfg.StatePoll), time.NewTicker(reopenEvery)
+	defer states.Stop()
+	defer reopen.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-states.C:
+			e.lookUpLogged(ctx)
+		case <-e.refresh:
+			if time.Since(e.lookups) >= lookupAtMost {
+				e.lookUpLogged(ctx)
+			}
+		case <-reopen.C:
+			e.reopenDue(ctx)
+		}
+		e.showBreakers(ctx)
+	}
+}
+
+func (e *Engine) reopenDue(ctx context.Context) {
+	n, err := e.cfg.Store.ReopenDue(ctx)
+	if err != nil && ctx.Err() == nil {
+		e.log.ErrorContext(ctx, "reopening ignored deliveries failed", "error", err)
+	}
+	if n > 0 {
+		e.log.InfoContext(ctx, "ignored deliveries reopened, their time is over", "count", n)
+	}
+}
+
+func (e *Engine) lookUpLogged(ctx context.Context) {
+	if err := e.lookUp(ctx); err != nil && ctx.Err() == nil {
+		e.log.ErrorContext(ctx, "looking up pauses failed", "error", err)
+	}
+}
+
+// lookUp applies pauses. What is buffered is given back, so that nothing starts after a person said stop.
+func (e *Engine) lookUp(ctx context.Context) error {
+	first := e.lookups.IsZero()
+	states, err := e.cfg.Store.IntegrationStates(ctx)
+	if err != nil {
+		return err
+	}
+	e.lookups = time.Now()
+	for _, l := range e.order {
+		s := states[l.integration.Name]
+		e.giveBack(l.setPaused(s.PausedAt != nil))
+		if first && s.Breaker != "" && s.Breaker != delivery.BreakerClosed {
+			l.showAgain() // left behind by a process that is gone
+		}
+	}
+	return nil
+}
+
+// showBreakers saves the breakers that moved.
+func (e *Engine) showBreakers(ctx context.Context) {
+	for _, l := range e.order {
+		state, openFor, changed := l.breakerNews(time.Now())
+		if !changed {
+			continue
+		}
+		e.log.InfoContext(ctx, "circuit breaker", "integration", l.integration.Name, "state", state, "open_for", openFor)
+		if err := e.cfg.Store.SaveBreaker(ctx, l.integration.Name, state, openFor); err != nil && ctx.Err() == nil {
+			e.log.ErrorContext(ctx, "saving a breaker failed", "integration", l.integration.Name, "error", err)
+			l.showAgain()
+		}
+	}
+}
+
+func (l *lane) breakerNews(now time.Time) (state delivery.BreakerState, openFor time.Duration, changed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	state = l.breaker.position(now)
+	if state == delivery.BreakerOpen {
+		openFor = l.breaker.until.Sub(now)
+	}
+	changed, l.breaker.changed = l.breaker.changed, false
+	return state, openFor, changed
+}
+
+func (l *lane) showAgain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.breaker.changed = true
+}

@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"redrive/delivery"
+)
+
+const maxExcerpt = 16 << 10 // bytes of an answer that are kept
+
+// work sends from the lane's buffer until it is empty.
+func (e *Engine) work(l *lane) {
+	for {
+		it, back := l.next(time.Now())
+		e.giveBack(back)
+		if l.wantsMore() {
+			signal(e.room)
+		}
+		if it == nil {
+			return
+		}
+		e.attempt(it)
+	}
+}
+
+// attempt sends one delivery and hands its outcome to the flusher. The whole attempt ends before the lease does: timeout,
+// then a margin in which the sender's own verdict is awaited, then a margin for one that does not listen.
+func (e *Engine) attempt(it *item) {
+	l := it.lane
+	ctx, cancel := context.WithTimeout(e.sendCtx, l.timeout+l.margin)
+	defer cancel()
+	if !e.secure(it, cancel) {
+		l.unsent()
+		return
+	}
+	started := time.Now()
+	result := e.send(ctx, it)
+	took := time.Since(started)
+	e.cfg.Observer.Attempt(l.integration.Name, l.integration.Method, result.Outcome, took)
+	if l.learn(time.Now(), it, result) {
+		signal(e.refresh)
+	}
+	verdict := l.integration.Judge(result, it.Attempt-it.RoundStart)
+	e.finish(it, e.completion(it, started, took, result, verdict.Next, verdict.RetryIn, false))
+}
+
+// secure makes sure that the lease outlasts an attempt, and registers how to stop it. An item whose lease is lost is
+// dropped, one whose lease cannot be prolonged is given back: nothing was sent.
+func (e *Engine) secure(it *item, cancel context.CancelFunc) bool {
+	need := it.lane.timeout + 3*it.lane.margin
+	left, lost := e.held.start(it, cancel)
+	if !lost && left < need {
+		if err := e.extend(e.sendCtx, it.lane, []*item{it}); err != nil {
+			e.log.Warn("prolonging a lease failed", "integration", it.Integration, "delivery", it.DeliveryID, "error", err)
+		}
+		left, lost = e.held.start(it, cancel)
+	}
+	switch {
+	case lost:
+		e.drop(it)
+		return false
+	case left < need:
+		e.giveBack([]handBack{{items: []*item{it}}})
+		return false
+	}
+	return true
+}
+
+// send calls the sender in a goroutine of its own, so that one that ignores its context does not hold the slot for ever.
+func (e *Engine) send(ctx context.Context, it *item) delivery.Result {
+	l := it.lane
+	request := delivery.Request{DeliveryID: it.DeliveryID, IdempotencyKey: it.IdempotencyKey(), Integration: it.Integration,
+		Attempt: it.Attempt, Message: it.Message}
+	answer := make(chan delivery.Result, 1)
+	l.abandon(1) // until it answers
+	go func() {
+		defer l.abandon(-1)
+		answer <- e.guarded(ctx, l.sender, request)
+	}()
+	select {
+	case r := <-answer:
+		return r
+	case <-ctx.Done():
+	}
+	deaf := time.NewTimer(l.margin)
+	defer deaf.Stop()
+	select {
+	case r := <-answer:
+		return r
+	case <-deaf.C:
+		e.log.Error("a sender ignores its deadline", "integration", it.Integration, "delivery", it.DeliveryID)
+		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassTimeout,
+			Error: "no outcome within the deadline"}
+	}
+}
+
+// guarded turns a panic into a permanent failure: the same message would panic again.
+func (e *Engine) guarded(ctx context.Context, s delivery.Sender, r delivery.Request) (result delivery.Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("a sender panicked", "integration", r.Integration, "delivery", r.DeliveryID, "panic", fmt.Sprint(p),
+				"stack", string(debug.Stack()))
+			result = delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassPanic,
+				Error: "the sender panicked; the log has the details"}
+		}
+	}()
+	return s.Send(ctx, r)
+}
+
+// completion is what the store is told. Texts are made storable, because one bad byte would hold up a whole batch.
+func (e *Engine) completion(it *item, started time.Time, took time.Duration, r delivery.Result, next delivery.State,
+	retryIn time.Duration, notAttempted bool,
+) delivery.Completion {
+	r.Error, r.ErrorClass = storable(r.Error), storable(r.ErrorClass)
+	if len(r.Response) > maxExcerpt {
+		r.Response = append([]byte(nil), r.Response[:maxExcerpt]...)
+	}
+	c := delivery.Completion{Lease: it.Lease, MessageID: it.Message.ID, Integration: it.Integration, Attempt: it.Attempt,
+		StartedAt: started, Duration: took, Result: r, Next: next, RetryIn: retryIn, NotAttempted: notAttempted}
+	if r.Outcome != delivery.OutcomeOK {
+		c.GroupID, c.GroupText = delivery.Fingerprint(it.Integration, r.ErrorClass, r.Error)
+	}
+	return c
+}
+
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}

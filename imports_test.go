@@ -1,0 +1,89 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// allowed says which of our own packages a package may import: itself and its sub-packages need no mention.
+var allowed = map[string][]string{
+	"delivery": {}, "delivery/config": {"delivery"}, "delivery/engine": {"delivery"}, "delivery/send": {"delivery"},
+	"delivery/engine/bench": {"delivery", "delivery/engine", "delivery/send", "store"},
+	"handlers":              {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
+	"store": {"delivery", "migrations"}, "store/embedded": {}, "demo": {},
+}
+
+// onlyIn names the one room of each library that must not spread.
+var onlyIn = map[string][]string{
+	"github.com/labstack/echo/v4": {"handlers"},
+	"gorm.io/":                    {"store"},
+	"github.com/a-h/templ":        {"handlers", "views"},
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	checked := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "data" || d.Name() == "node_modules" || path == "delivery/engine/bench/river") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || path == "main.go" || strings.HasPrefix(path, "store/storetest") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			checkImport(t, filepath.ToSlash(path), imported)
+			checked++
+		}
+		return nil
+	})
+	if err != nil || checked < 50 {
+		t.Fatalf("%d imports checked: %v", checked, err)
+	}
+}
+
+func checkImport(t *testing.T, path, imported string) {
+	t.Helper()
+	room := path[:max(strings.LastIndex(path, "/"), 0)]
+	if own, ok := strings.CutPrefix(imported, "redrive/"); ok && !reaches(room, own) {
+		t.Errorf("%s must not import %s", path, imported)
+	}
+	if room == "delivery" && strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") {
+		t.Errorf("%s imports %s: the domain uses the standard library only", path, imported)
+	}
+	for library, rooms := range onlyIn {
+		if strings.HasPrefix(imported, library) && !within(room, rooms) {
+			t.Errorf("%s imports %s, which belongs to %v", path, imported, rooms)
+		}
+	}
+}
+
+// reaches says whether room may import own: by the longest entry of the table that room lies in.
+func reaches(room, own string) bool {
+	for at := room; at != ""; at = at[:max(strings.LastIndex(at, "/"), 0)] {
+		if list, ok := allowed[at]; ok {
+			return within(own, append([]string{at}, list...))
+		}
+	}
+	return false
+}
+
+func within(room string, rooms []string) bool {
+	for _, r := range rooms {
+		if room == r || strings.HasPrefix(room, r+"/") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,455 @@
+// Command redrive delivers asynchronous messages and gives what failed to people. This file is the only place that knows
+// every room: settings, wiring, signals and exit codes.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"redrive/delivery"
+	"redrive/delivery/config"
+	"redrive/delivery/engine"
+	"redrive/delivery/engine/bench"
+	httpsend "redrive/delivery/send/http"
+	"redrive/demo"
+	"redrive/handlers"
+	"redrive/store"
+	"redrive/store/embedded"
+)
+
+// version is set by the linker for releases.
+var version = "dev"
+
+// Exit codes of every command.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// grace is how long attempts under way may take after the signal to stop.
+const grace = 20 * time.Second
+
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Deliver messages and serve console and API."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database schema up to date and exit."`
+	Doctor  doctorCmd  `cmd:"" help:"Check settings, database and schema, and say what is wrong."`
+	Audit   struct {
+		Verify verifyCmd `cmd:"" help:"Recompute the audit chain and name the first entry that does not fit."`
+	} `cmd:"" help:"The audit trail."`
+	Bench   benchCmd         `cmd:"" help:"Measure deliveries per second and latency against a local receiver."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// database is where the data lives; every command takes it.
+type database struct {
+	DatabaseURL string `name:"database-url" env:"DATABASE_URL" help:"Postgres to use; empty starts the private embedded one."`
+	DataDir     string `name:"data-dir" env:"REDRIVE_DATA_DIR" default:"./data" help:"Embedded Postgres and other files of this process."`
+	LogFormat   string `name:"log-format" env:"REDRIVE_LOG_FORMAT" default:"text" enum:"text,json" help:"Log format: text or json."`
+}
+
+type serveCmd struct {
+	database
+	Addr          string `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
+	Config        string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
+	Demo          bool   `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
+	AdminPassword string `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
+	APIToken      string `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
+	SecureCookies bool   `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
+}
+
+type (
+	migrateCmd struct{ database }
+	verifyCmd  struct{ database }
+	doctorCmd  struct {
+		database
+		Config string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML) to check."`
+	}
+	benchCmd struct {
+		database
+		Messages    int `default:"20000" help:"Messages of the throughput run, at most 1000000."`
+		Concurrency int `default:"16" help:"Parallel requests to the receiver."`
+		Rate        int `default:"500" help:"Messages per second of the latency run."`
+		Payload     int `default:"256" help:"Bytes of one payload."`
+	}
+)
+
+// usageError is a wrong setting: exit code 2.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program without the process around it: it ends when ctx does and answers the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(stdout, stderr), kong.Vars{"version": version},
+		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
+		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
+	if err != nil {
+		fmt.Fprintln(stderr, "redrive:", err)
+		return exitFailed
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help or --version has been answered
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "redrive: %v; see redrive --help\n", err)
+		return exitUsage
+	}
+	return exitCode(parsed.Run(), stderr)
+}
+
+func exitCode(err error, stderr io.Writer) int {
+	var usage usageError
+	switch {
+	case err == nil || errors.Is(err, context.Canceled):
+		return exitDone
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "redrive:", err)
+		return exitUsage
+	default:
+		fmt.Fprintln(stderr, "redrive:", err)
+		return exitFailed
+	}
+}
+
+func (d database) logger() *slog.Logger {
+	if d.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+}
+
+// open connects to the database, starting the embedded one when none is named. closeAll ends both.
+func (d database) open(ctx context.Context, log *slog.Logger) (db *store.Store, dsn string, closeAll func(), err error) {
+	stop := func() {}
+	if dsn = d.DatabaseURL; dsn == "" {
+		server, err := embedded.Start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
+		if err != nil {
+			return nil, "", nil, err
+		}
+		dsn = server.DSN("redrive")
+		stop = func() {
+			if err := server.Stop(); err != nil {
+				log.Error("stopping the embedded Postgres", "error", err)
+			}
+		}
+	}
+	if db, err = store.Open(ctx, dsn, log); err != nil {
+		stop()
+		return nil, "", nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	return db, dsn, func() { db.Close(); stop() }, nil
+}
+
+// Run brings the schema up to date.
+func (c *migrateCmd) Run(ctx context.Context, out io.Writer) error {
+	db, _, closeAll, err := c.open(ctx, c.logger())
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	current, _, err := db.SchemaStatus(ctx)
+	if err == nil {
+		fmt.Fprintf(out, "schema version %d\n", current)
+	}
+	return err
+}
+
+// Run recomputes the audit chain.
+func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
+	db, _, closeAll, err := c.open(ctx, c.logger())
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	report, err := db.VerifyAudit(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, report)
+	if !report.OK() {
+		return errors.New("the audit chain is broken")
+	}
+	return nil
+}
+
+// Run checks everything that serve needs and goes on after a finding.
+func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
+	failed := false
+	check := func(what string, err error) {
+		if err != nil {
+			failed = true
+			fmt.Fprintf(out, "bad   %s: %v\n", what, err)
+			return
+		}
+		fmt.Fprintf(out, "ok    %s\n", what)
+	}
+	if c.Config != "" {
+		_, err := config.Load(c.Config, os.LookupEnv)
+		check("integrations file", err)
+	}
+	db, _, closeAll, err := c.open(ctx, c.logger())
+	check("database", err)
+	if err == nil {
+		defer closeAll()
+		check("schema", db.Ready(ctx))
+		report, err := db.VerifyAudit(ctx)
+		if err == nil && !report.OK() {
+			err = errors.New(report.String())
+		}
+		check("audit chain", err)
+	}
+	if failed {
+		return errors.New("something needs your attention, see above")
+	}
+	return nil
+}
+
+// Run measures on a database of its own choice: the rows stay, so point it at one that may be filled.
+func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Messages < 1 || c.Messages > 1_000_000 || c.Rate < 1 || c.Concurrency < 1 || c.Payload < 0 {
+		return usageError{errors.New("bench: messages must be 1 to 1000000, rate and concurrency at least 1")}
+	}
+	dsn := c.DatabaseURL
+	if dsn == "" {
+		dir, err := os.MkdirTemp("", "redrive-bench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		c.DataDir = dir
+	}
+	db, dsn, closeAll, err := c.open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	_, err = bench.Run(ctx, bench.Options{DSN: dsn, Messages: c.Messages, Concurrency: c.Concurrency, Rate: c.Rate,
+		PayloadBytes: c.Payload, Out: out})
+	return err
+}
+
+// Run serves until ctx ends, then stops in two phases: no new work, then what is under way within the grace period.
+func (c *serveCmd) Run(ctx context.Context) error {
+	log := c.logger()
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return usageError{fmt.Errorf("REDRIVE_ADDR: %w", err)}
+	}
+	defer listener.Close()
+	file, err := c.integrations(baseURL(listener.Addr()))
+	if err != nil {
+		return usageError{err}
+	}
+	db, dsn, closeAll, err := c.open(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	if err := c.prepare(ctx, db, file, log); err != nil {
+		return err
+	}
+	return c.serve(ctx, listener, db, dsn, file, log)
+}
+
+// integrations reads the file that REDRIVE_CONFIG names, else the demo's.
+func (c *serveCmd) integrations(base string) (*config.File, error) {
+	switch {
+	case c.Config != "":
+		return config.Load(c.Config, os.LookupEnv)
+	case c.Demo:
+		return config.Parse("demo/integrations.yaml", demo.Integrations(base), os.LookupEnv)
+	}
+	return &config.File{}, nil
+}
+
+// baseURL is how this machine reaches the listener.
+func baseURL(addr net.Addr) string {
+	host, port, _ := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// prepare brings schema, integrations and first credentials in place.
+func (c *serveCmd) prepare(ctx context.Context, db *store.Store, file *config.File, log *slog.Logger) error {
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	if err := db.SyncIntegrations(ctx, file.Integrations); err != nil {
+		return err
+	}
+	if len(file.Integrations) == 0 {
+		log.Warn("no integration is configured: set REDRIVE_CONFIG, or REDRIVE_DEMO=1 to look around")
+	}
+	if err := c.firstOperator(ctx, db); err != nil {
+		return err
+	}
+	var hash []byte
+	if c.APIToken != "" {
+		sum := sha256.Sum256([]byte(c.APIToken))
+		hash = sum[:]
+	}
+	return db.EnsureEnvToken(ctx, hash)
+}
+
+func (c *serveCmd) firstOperator(ctx context.Context, db *store.Store) error {
+	existing, err := db.Operators(ctx)
+	if err != nil || len(existing) > 0 {
+		return err
+	}
+	password, generated := c.AdminPassword, c.AdminPassword == ""
+	if generated {
+		raw := make([]byte, 15)
+		_, _ = rand.Read(raw) // never fails, see crypto/rand
+		password = strings.ToLower(base32.StdEncoding.EncodeToString(raw))
+	}
+	hash, err := handlers.HashPassword(password)
+	if err != nil {
+		return err
+	}
+	created, err := db.EnsureFirstOperator(ctx, "admin", hash)
+	if created && generated {
+		// to the terminal, not to the log: logs are kept
+		fmt.Fprintf(os.Stderr, "\n  First operator: admin   password: %s   (shown this once)\n\n", password)
+	}
+	return err
+}
+
+func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.Store, dsn string, file *config.File, log *slog.Logger) error {
+	metrics := handlers.NewMetrics()
+	senders, err := newSenders(file, log)
+	if err != nil {
+		return usageError{err}
+	}
+	defer closeSenders(senders, log)
+	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Senders: senders, Log: log, Observer: metrics})
+	if err != nil {
+		return err
+	}
+	shop, stopShop, err := c.startDemo(ctx, dsn, eng.Wake, log)
+	if err != nil {
+		return err
+	}
+	defer stopShop()
+	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
+		SecureCookies: c.SecureCookies, DemoHandler: shop, Metrics: metrics})
+	if err != nil {
+		return err
+	}
+	return serveUntil(ctx, listener, console.Handler(), eng, log)
+}
+
+// serveUntil runs engine and web server until ctx ends or one of them fails.
+func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler, eng *engine.Engine, log *slog.Logger) error {
+	stopping, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	hard, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	engineDone := make(chan error, 1)
+	go func() {
+		err := eng.Run(stopping, hard)
+		stop(err)
+		engineDone <- err
+	}()
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			stop(err)
+		}
+	}()
+	log.Info("listening", "url", baseURL(listener.Addr()))
+	<-stopping.Done()
+	log.Info("stopping", "grace", grace)
+	timer := time.AfterFunc(grace, giveUp)
+	defer timer.Stop()
+	err := <-engineDone // first the engine: its receivers may be served by this very server
+	shutdown, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if shutdownErr := server.Shutdown(shutdown); shutdownErr != nil {
+		_ = server.Close()
+	}
+	if cause := context.Cause(stopping); err == nil && ctx.Err() == nil {
+		err = cause
+	}
+	log.Info("stopped")
+	return err
+}
+
+// newSenders opens one sender for each integration.
+func newSenders(file *config.File, log *slog.Logger) (map[string]delivery.Sender, error) {
+	senders := map[string]delivery.Sender{}
+	for _, in := range file.Integrations {
+		sender, err := httpsend.New(*in.Destination.HTTP, httpsend.Network{Allow: file.Allow, Deny: file.Deny}, log)
+		if err != nil {
+			closeSenders(senders, log)
+			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
+		}
+		senders[in.Name] = sender
+	}
+	return senders, nil
+}
+
+func closeSenders(senders map[string]delivery.Sender, log *slog.Logger) {
+	for name, sender := range senders {
+		if err := sender.Close(); err != nil {
+			log.Warn("closing a sender", "integration", name, "error", err)
+		}
+	}
+}
+
+// startDemo starts shop and background load; without REDRIVE_DEMO it answers a nil handler.
+func (c *serveCmd) startDemo(ctx context.Context, dsn string, wake func(), log *slog.Logger) (http.Handler, func(), error) {
+	if !c.Demo {
+		return nil, func() {}, nil
+	}
+	shop, err := demo.New(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: wake})
+	if err != nil {
+		return nil, nil, err
+	}
+	running, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := shop.Run(running); err != nil && running.Err() == nil {
+			log.Error("the demo's background load ended", "error", err)
+		}
+	}()
+	return shop.Handler(), func() { stop(); <-done; shop.Close() }, nil
+}
