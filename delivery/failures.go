@@ -37,6 +37,14 @@ type Page[T any] struct {
 	Next  string
 }
 
+// AuditFilter selects audit entries, newest first. Empty fields select everything.
+type AuditFilter struct {
+	Actor, Action, Subject string
+	From, To               *time.Time
+	After                  string // cursor
+	Limit                  int    // 1..500, default 50
+}
+
 // Group is a set of failures with one fingerprint.
 type Group struct {
 	ID          string

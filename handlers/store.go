@@ -25,7 +25,7 @@ type Store interface {
 	Health(ctx context.Context) ([]delivery.IntegrationHealth, error) // by name
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
 
-	Audit(ctx context.Context, f AuditFilter) (delivery.Page[delivery.AuditEntry], error)
+	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)
 	AuditHead(ctx context.Context) (delivery.AuditEntry, error) // zero Seq on an empty chain
 	Record(ctx context.Context, e delivery.AuditEntry) error    // sign-in, sign-out, payload looked at
 
@@ -45,12 +45,4 @@ type Store interface {
 	Find(token string) (b []byte, found bool, err error)
 	Commit(token string, b []byte, expiry time.Time) error
 	Delete(token string) error
-}
-
-// AuditFilter selects audit entries, newest first.
-type AuditFilter struct {
-	Actor, Action, Subject string
-	From, To               *time.Time
-	After                  string // cursor
-	Limit                  int    // 1..500, default 50
 }

@@ -1,0 +1,64 @@
+// Package handlers is everything that speaks HTTP: the JSON API, the console, sessions, metrics and the error page. A handler
+// parses, calls the store, responds.
+package handlers
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+)
+
+// Config is what the web server is made of.
+type Config struct {
+	Store         Store
+	Integrations  []delivery.Integration
+	Wake          func() // tells the engine that work was committed; never blocks
+	Log           *slog.Logger
+	Version       string
+	SecureCookies bool         // the console is served over HTTPS
+	DemoHandler   http.Handler // serves everything under /demo; nil: no demo
+	Metrics       *Metrics
+}
+
+// Server is console and API.
+type Server struct {
+	cfg      Config
+	echo     *echo.Echo
+	sessions *scs.SessionManager
+	masks    map[string][]string // JSON paths to hide, by integration
+}
+
+// principal is who makes a request.
+type principal struct {
+	Name     string
+	Role     delivery.Role
+	ViaToken bool // by bearer token, not by session
+}
+
+const principalKey = "redrive.principal"
+
+// who answers the signed-in person or token of a request; the zero value is nobody.
+func who(c echo.Context) principal {
+	p, _ := c.Get(principalKey).(principal)
+	return p
+}
+
+// New checks the configuration and builds the routes.
+func New(cfg Config) (*Server, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("handlers: no store")
+	}
+	s := &Server{cfg: cfg, echo: echo.New(), masks: map[string][]string{}}
+	for _, i := range cfg.Integrations {
+		s.masks[i.Name] = i.Mask
+	}
+	return s, nil
+}
+
+// Handler serves everything.
+func (s *Server) Handler() http.Handler { return s.echo }
