@@ -41,7 +41,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		}
 	}
 	for n, path := range r.Mask {
-		if !strings.HasPrefix(path, "$") {
+		if !delivery.ValidPath(path) {
 			c.fail(at(i, fmt.Sprintf("mask[%d]", n)), "mask: %q is no JSON path such as $.phone", path)
 		}
 	}
