@@ -89,13 +89,14 @@ type Completion struct {
 	Lease
 	MessageID    string
 	Integration  string
+	CreatedAt    time.Time // the message's acceptance
 	Attempt      int
 	StartedAt    time.Time
 	Duration     time.Duration
 	Result       Result
 	Next         State         // delivered, pending, dead or ignored (by policy)
 	RetryIn      time.Duration // pending: from the database's now
-	NotAttempted bool          // nothing was sent (expired, poison): the attempt is not counted in the timeline's successes
+	NotAttempted bool          // nothing was sent (expired, poison)
 	GroupID      string        // fingerprint, for failures
 	GroupText    string        // normalised error text of the group
 }

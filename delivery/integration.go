@@ -98,7 +98,7 @@ type IntegrationHealth struct {
 	Sending       int
 	Dead          int
 	Ignored       int
-	OldestPending *time.Time // creation time of the oldest delivery that is due
+	OldestPending *time.Time // since when the delivery that is due the longest waits
 	Delivered24h  int
 	Failed24h     int
 	Hours         []HourCount // last 24 hours, oldest first, always 24 entries

@@ -17,6 +17,7 @@ CREATE TABLE redrive.messages (
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 ALTER TABLE redrive.messages ALTER COLUMN payload SET STORAGE EXTERNAL;
+CREATE INDEX messages_key ON redrive.messages (key, id DESC) WHERE key IS NOT NULL;
 
 -- Apart from messages, so that messages may be partitioned by time and dropped while keys are kept longer.
 CREATE TABLE redrive.idempotency_keys (
@@ -81,6 +82,7 @@ CREATE TABLE redrive.deliveries (
     dead_at            timestamptz,
     settled_at         timestamptz,
     retry_requested_at timestamptz,
+    last_token         bigint,               -- lease token of the last outcome written: the same outcome again is no news
     -- the confirmed attempt; failed ones are in redrive.attempts
     started_at         timestamptz,
     duration_ms        integer,
@@ -115,6 +117,7 @@ CREATE INDEX failure_details_until ON redrive.failure_details (until) WHERE unti
 -- Attempts that were not confirmed, and late ones.
 CREATE TABLE redrive.attempts (
     delivery_id uuid NOT NULL,
+    token       bigint NOT NULL,
     number      integer NOT NULL,
     started_at  timestamptz NOT NULL,
     duration_ms integer NOT NULL,
@@ -137,6 +140,18 @@ CREATE TABLE redrive.groups (
     first_seen  timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_seen   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+
+-- Every delivery, whether it still waits or has a record. Filter by id or message_id.
+CREATE VIEW redrive.all_deliveries AS
+    SELECT q.id, q.message_id, q.integration, CASE WHEN q.token IS NULL THEN 'pending' ELSE 'sending' END AS state,
+        coalesce(r.version, 0) AS version, q.attempts, r.error_class, r.group_id, r.failed_at, r.changed_at, r.dead_at,
+        r.settled_at, r.retry_requested_at, CASE WHEN q.token IS NULL THEN q.due_at END AS next_attempt_at, r.started_at,
+        r.duration_ms, r.http_status
+    FROM redrive.queue q LEFT JOIN redrive.deliveries r ON r.id = q.id
+    UNION ALL
+    SELECT r.id, r.message_id, r.integration, r.state, r.version, r.attempts, r.error_class, r.group_id, r.failed_at,
+        r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at, NULL, r.started_at, r.duration_ms, r.http_status
+    FROM redrive.deliveries r WHERE r.state <> 'pending';
 
 -- Outcomes per integration and hour, for the charts and counters of the console.
 CREATE TABLE redrive.hourly (
@@ -240,11 +255,31 @@ CREATE TRIGGER audit_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON redrive.audit
     FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
 
 -- +goose StatementBegin
+CREATE FUNCTION redrive.check_headers(headers jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    h record;
+BEGIN
+    IF jsonb_typeof(headers) <> 'object' THEN
+        RAISE EXCEPTION 'the headers are not a JSON object' USING ERRCODE = 'RD005';
+    END IF;
+    FOR h IN SELECT e.key, e.value FROM jsonb_each(headers) e LOOP
+        IF h.key !~ '^[!#$%&''*+.^_`|~0-9A-Za-z-]{1,255}$' THEN
+            RAISE EXCEPTION '"%" is not a header name', h.key USING ERRCODE = 'RD005';
+        ELSIF jsonb_typeof(h.value) <> 'string' OR h.value #>> '{}' ~ '[\x01-\x08\x0a-\x1f\x7f]' OR octet_length(h.value::text) > 8192 THEN
+            RAISE EXCEPTION 'the value of header "%" is not one line of text', h.key USING ERRCODE = 'RD005',
+                HINT = 'use a JSON string without line breaks or control characters, at most 8 KiB';
+        END IF;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION redrive.insert_message(p_kind text, p_integration text, p_type text, p_payload bytea, p_key text,
     p_headers jsonb, p_idempotency_key text, p_deliver_after timestamptz, p_expires_at timestamptz, OUT id uuid,
     OUT duplicate boolean) LANGUAGE plpgsql AS $$
 DECLARE
-    scope text := coalesce(p_integration, '');
+    p_scope text := coalesce(p_integration, '');
 BEGIN
     IF p_type IS NULL OR p_type = '' THEN
         RAISE EXCEPTION 'the message type is missing' USING ERRCODE = 'RD002';
@@ -252,16 +287,22 @@ BEGIN
         RAISE EXCEPTION 'the payload is null' USING ERRCODE = 'RD003', HINT = 'pass an empty bytea for an empty payload';
     ELSIF octet_length(p_payload) > 10485760 THEN
         RAISE EXCEPTION 'the payload has % bytes, more than 10 MiB', octet_length(p_payload) USING ERRCODE = 'RD004';
+    ELSIF octet_length(p_type) > 255 OR octet_length(p_key) > 1024 OR octet_length(p_idempotency_key) > 255 THEN
+        RAISE EXCEPTION 'type and idempotency key may have 255 bytes, key 1024' USING ERRCODE = 'RD006';
+    ELSIF p_idempotency_key !~ '^[\x20-\x7e]+$' THEN
+        RAISE EXCEPTION 'the idempotency key travels as a header: printable ASCII only' USING ERRCODE = 'RD006';
+    ELSIF p_headers <> '{}' THEN
+        PERFORM redrive.check_headers(p_headers);
     END IF;
     id := redrive.new_id();
     duplicate := false;
     IF p_idempotency_key IS NOT NULL THEN
-        INSERT INTO redrive.idempotency_keys AS k (scope, key, message_id) VALUES (scope, p_idempotency_key, id)
+        INSERT INTO redrive.idempotency_keys AS k (scope, key, message_id) VALUES (p_scope, p_idempotency_key, id)
             ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             duplicate := true;
             SELECT k.message_id INTO STRICT id FROM redrive.idempotency_keys k
-                WHERE k.scope = insert_message.scope AND k.key = p_idempotency_key;
+                WHERE k.scope = p_scope AND k.key = p_idempotency_key;
             RETURN;
         END IF;
     END IF;
@@ -295,20 +336,27 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE FUNCTION redrive.publish(type text, payload bytea, key text DEFAULT NULL, headers jsonb DEFAULT '{}',
-    idempotency_key text DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql AS $$
+CREATE FUNCTION redrive.publish_between(type text, payload bytea, key text, headers jsonb, idempotency_key text,
+    deliver_after timestamptz, expires_at timestamptz) RETURNS uuid LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     m record;
 BEGIN
-    m := redrive.insert_message('event', NULL, type, payload, key, headers, idempotency_key, NULL, NULL);
+    m := redrive.insert_message('event', NULL, type, payload, key, headers, idempotency_key, deliver_after, expires_at);
     IF NOT m.duplicate THEN
-        INSERT INTO redrive.queue (id, message_id, integration)
-            SELECT redrive.new_id(), m.id, i.name FROM redrive.integrations i
-            WHERE i.active AND i.subscribe @> ARRAY[publish.type];
+        INSERT INTO redrive.queue (id, message_id, integration, due_at)
+            SELECT redrive.new_id(), m.id, i.name, greatest(clock_timestamp(), publish_between.deliver_after)
+            FROM redrive.integrations i WHERE i.active AND i.subscribe @> ARRAY[publish_between.type];
     END IF;
     RETURN m.id;
 END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION redrive.publish(type text, payload bytea, key text DEFAULT NULL, headers jsonb DEFAULT '{}',
+    idempotency_key text DEFAULT NULL) RETURNS uuid LANGUAGE sql AS $$
+    SELECT redrive.publish_between(type, payload, key, headers, idempotency_key, NULL, NULL)
 $$;
 -- +goose StatementEnd
 

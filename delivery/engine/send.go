@@ -119,8 +119,8 @@ func (e *Engine) completion(it *item, started time.Time, took time.Duration, r d
 	if len(r.Response) > maxExcerpt {
 		r.Response = append([]byte(nil), r.Response[:maxExcerpt]...)
 	}
-	c := delivery.Completion{Lease: it.Lease, MessageID: it.Message.ID, Integration: it.Integration, Attempt: it.Attempt,
-		StartedAt: started, Duration: took, Result: r, Next: next, RetryIn: retryIn, NotAttempted: notAttempted}
+	c := delivery.Completion{Lease: it.Lease, MessageID: it.Message.ID, Integration: it.Integration,
+		CreatedAt: it.Message.CreatedAt, Attempt: it.Attempt, StartedAt: started, Duration: took, Result: r, Next: next, RetryIn: retryIn, NotAttempted: notAttempted}
 	if r.Outcome != delivery.OutcomeOK {
 		c.GroupID, c.GroupText = delivery.Fingerprint(it.Integration, r.ErrorClass, r.Error)
 	}

@@ -4,11 +4,11 @@ package storetest
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,10 +19,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	_ "github.com/jackc/pgx/v5/stdlib" // database/sql driver for goose
-	"github.com/pressly/goose/v3"
 
 	"redrive/migrations"
+	"redrive/store"
 	"redrive/store/embedded"
 )
 
@@ -157,16 +156,12 @@ func makeTemplate(ctx context.Context, admin string) (string, error) {
 }
 
 func migrate(ctx context.Context, dsn string) error {
-	db, err := sql.Open("pgx", dsn)
+	db, err := store.Open(ctx, dsn, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return fmt.Errorf("opening the template: %w", err)
 	}
 	defer db.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files)
-	if err != nil {
-		return fmt.Errorf("reading the migrations: %w", err)
-	}
-	if _, err := provider.Up(ctx); err != nil {
+	if err := db.Migrate(ctx); err != nil {
 		return fmt.Errorf("migrating the template: %w", err)
 	}
 	return nil

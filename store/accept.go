@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+)
+
+// Accept takes a message in. It is durable, with its deliveries, when this returns. The SQL functions are the same that
+// producers call in their own transactions.
+func (s *Store) Accept(ctx context.Context, m delivery.Message) (accepted delivery.Accepted, err error) {
+	err = s.transact(ctx, func(tx *gorm.DB) error {
+		id, err := insertMessage(tx, m)
+		if err != nil {
+			return err
+		}
+		accepted.ID = id
+		// a row that this very transaction inserted is no duplicate
+		accepted.Duplicate, err = readOne(tx, single[bool], "SELECT xid <> pg_current_xact_id() FROM redrive.messages WHERE id = ?", id)
+		if err != nil {
+			return fmt.Errorf("looking for a duplicate: %w", err)
+		}
+		accepted.Deliveries, err = read(tx, func(r *delivery.DeliveryRef) []any { return []any{&r.ID, &r.Integration, &r.State} },
+			"SELECT id::text, integration, state FROM redrive.all_deliveries WHERE message_id = ? ORDER BY integration", id)
+		return err
+	})
+	return accepted, err
+}
+
+func insertMessage(tx *gorm.DB, m delivery.Message) (id string, err error) {
+	headers := []byte("{}")
+	if len(m.Headers) > 0 {
+		if headers, err = json.Marshal(m.Headers); err != nil {
+			return "", fmt.Errorf("encoding headers: %w", err)
+		}
+	}
+	payload := m.Payload
+	if payload == nil {
+		payload = []byte{}
+	}
+	args := []any{m.Type, payload, optional(m.Key), string(headers), optional(m.IdempotencyKey), m.DeliverAfter, m.ExpiresAt}
+	call := "SELECT redrive.publish_between(?, ?, ?, ?::jsonb, ?, ?, ?)::text"
+	if m.Kind == delivery.KindCommand {
+		call = "SELECT redrive.enqueue(?, ?, ?, ?, ?::jsonb, ?, ?, ?)::text"
+		args = append([]any{m.Integration}, args...)
+	}
+	return readOne(tx, single[string], call, args...)
+}
+
+// Message answers a message and its deliveries by integration name.
+func (s *Store) Message(ctx context.Context, id string) (m delivery.Message, deliveries []delivery.Delivery, err error) {
+	if !isUUID(id) {
+		return m, nil, delivery.ErrNotFound
+	}
+	db := s.db.WithContext(ctx)
+	if m, err = message(db, id); err != nil {
+		return m, nil, err
+	}
+	deliveries, err = listDeliveries(db, deliverySQL+" WHERE d.message_id = ? ORDER BY d.integration, d.id", id)
+	return m, deliveries, err
+}
+
+func message(db *gorm.DB, id string) (delivery.Message, error) {
+	columns := func(m *delivery.Message) []any {
+		return []any{&m.ID, &m.Kind, &m.Integration, &m.Type, &m.Key, (*headerMap)(&m.Headers), &m.Payload, &m.IdempotencyKey,
+			&m.DeliverAfter, &m.ExpiresAt, &m.CreatedAt}
+	}
+	m, err := readOne(db, columns, `SELECT id::text, kind, coalesce(integration, ''), type, coalesce(key, ''), headers, payload,
+		coalesce(idempotency_key, ''), deliver_after, expires_at, created_at FROM redrive.messages WHERE id = ?`, id)
+	if err != nil {
+		return m, fmt.Errorf("reading message %s: %w", id, err)
+	}
+	return m, nil
+}

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+)
+
+// record appends one entry to the audit chain; the database gives it number, time and hash.
+func record(tx *gorm.DB, e delivery.AuditEntry) error {
+	details := "{}"
+	if len(e.Details) > 0 {
+		details = string(e.Details)
+	}
+	if err := tx.Exec(`INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details) VALUES (?, ?, ?, ?, ?, ?::jsonb)`,
+		e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details).Error; err != nil {
+		return fmt.Errorf("recording %s in the audit: %w", e.Action, err)
+	}
+	return nil
+}
+
+// details makes the JSON object of an audit entry, without empty members.
+func details(members map[string]any) json.RawMessage {
+	for name, value := range members {
+		if value == nil || value == "" {
+			delete(members, name)
+		}
+	}
+	raw, _ := json.Marshal(members) // strings, numbers and times only
+	return raw
+}
+
+// Record appends an entry that belongs to no other change: a sign-in, a payload looked at.
+func (s *Store) Record(ctx context.Context, e delivery.AuditEntry) error {
+	return domainError(record(s.db.WithContext(ctx), e))
+}
+
+const auditColumns = "seq, at, actor, action, subject_type, subject, reason, details::text, prev_hash, hash"
+
+// auditPointers keeps the details as the text that was hashed.
+func auditPointers(e *delivery.AuditEntry) []any {
+	return []any{&e.Seq, &e.At, &e.Actor, &e.Action, &e.SubjectType, &e.Subject, &e.Reason, (*[]byte)(&e.Details), &e.PrevHash, &e.Hash}
+}
+
+// Audit answers entries, newest first.
+func (s *Store) Audit(ctx context.Context, f delivery.AuditFilter) (page delivery.Page[delivery.AuditEntry], err error) {
+	limit, err := pageSize(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	q := newWhere()
+	q.equal("actor", f.Actor)
+	q.equal("action", f.Action)
+	q.equal("subject", f.Subject)
+	if f.From != nil {
+		q.add("at >= ?", *f.From)
+	}
+	if f.To != nil {
+		q.add("at < ?", *f.To)
+	}
+	if f.After != "" {
+		seq, err := strconv.ParseInt(f.After, 10, 64)
+		if err != nil || seq < 1 {
+			return page, badCursor()
+		}
+		q.add("seq < ?", seq)
+	}
+	page.Items, err = read(s.db.WithContext(ctx), auditPointers, "SELECT "+auditColumns+" FROM redrive.audit"+q.sql()+
+		" ORDER BY seq DESC LIMIT ?", append(q.args, limit+1)...)
+	if err != nil {
+		return page, domainError(fmt.Errorf("reading the audit: %w", err))
+	}
+	if len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		page.Next = strconv.FormatInt(page.Items[limit-1].Seq, 10)
+	}
+	return page, nil
+}
+
+// AuditHead answers the newest entry, the zero entry for an empty chain.
+func (s *Store) AuditHead(ctx context.Context) (delivery.AuditEntry, error) {
+	e, err := readOne(s.db.WithContext(ctx), auditPointers, "SELECT "+auditColumns+" FROM redrive.audit ORDER BY seq DESC LIMIT 1")
+	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
+		return e, fmt.Errorf("reading the audit's head: %w", err)
+	}
+	return e, nil
+}

@@ -1,0 +1,195 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+)
+
+const syncSQL = `
+INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = excluded.destination, address = excluded.address,
+    description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, active = true,
+    updated_at = clock_timestamp()`
+
+// orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it.
+const orphansSQL = `
+WITH gone AS (
+    DELETE FROM redrive.queue w USING redrive.integrations i
+    WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp())
+    RETURNING w.*
+), record AS (
+    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at, failed_at, dead_at)
+    SELECT g.id, g.message_id, g.integration, 'dead', g.attempts, g.crashes, @class, left(encode(sha256(convert_to(
+        g.integration, 'UTF8') || '\x00'::bytea || convert_to(@class, 'UTF8') || '\x00'::bytea || convert_to(@error, 'UTF8')), 'hex'), 32),
+        m.created_at, statement_timestamp(), statement_timestamp()
+    FROM gone g JOIN redrive.messages m ON m.id = g.message_id
+    ON CONFLICT (id) DO UPDATE SET state = 'dead', version = r.version + 1, changed_at = excluded.changed_at,
+        error_class = excluded.error_class, group_id = excluded.group_id, dead_at = excluded.dead_at,
+        failed_at = coalesce(r.failed_at, excluded.failed_at), retry_requested_at = NULL
+    RETURNING r.id, r.integration, r.group_id
+), details AS (
+    INSERT INTO redrive.failure_details (delivery_id, error) SELECT id, @error FROM record
+    ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error
+)
+INSERT INTO redrive.groups (id, integration, error_class, message) SELECT DISTINCT group_id, integration, @class, @error FROM record
+ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp()`
+
+// SyncIntegrations makes the database know the integrations file. What left the file stays known but takes no more, and
+// what still waited for it becomes dead letters.
+func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integration) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		names := make([]string, len(list))
+		for i, in := range list {
+			names[i] = in.Name
+			subscribe, mask := append([]string{}, in.Subscribe...), append([]string{}, in.Mask...)
+			if err := tx.Exec(syncSQL, in.Name, string(in.Method), in.Destination.Kind(), in.Destination.Address(), in.Description,
+				&subscribe, &mask).Error; err != nil {
+				return fmt.Errorf("saving integration %s: %w", in.Name, err)
+			}
+		}
+		if err := tx.Exec(`UPDATE redrive.integrations SET active = false, updated_at = clock_timestamp()
+			WHERE active AND NOT name = ANY(?)`, &names).Error; err != nil {
+			return fmt.Errorf("retiring integrations: %w", err)
+		}
+		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
+		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
+			return fmt.Errorf("settling what waited for retired integrations: %w", err)
+		}
+		return nil
+	})
+}
+
+const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, ''), coalesce(i.pause_reason, ''), i.breaker, i.breaker_until"
+
+func stateColumns(s *delivery.IntegrationState) []any {
+	return []any{&s.Name, &s.PausedAt, &s.PausedBy, &s.PauseReason, &s.Breaker, &s.BreakerUntil}
+}
+
+// IntegrationStates answers what people paused and where the breakers stand, by integration name.
+func (s *Store) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
+	list, err := read(s.db.WithContext(ctx), stateColumns, "SELECT "+stateSQL+" FROM redrive.integrations i")
+	if err != nil {
+		return nil, fmt.Errorf("reading integration states: %w", err)
+	}
+	states := make(map[string]delivery.IntegrationState, len(list))
+	for _, state := range list {
+		states[state.Name] = state
+	}
+	return states, nil
+}
+
+// SaveBreaker shows the breaker's position to people; openFor counts from the database's now and is 0 unless open.
+func (s *Store) SaveBreaker(ctx context.Context, integration string, state delivery.BreakerState, openFor time.Duration) error {
+	err := s.db.WithContext(ctx).Exec(`UPDATE redrive.integrations SET breaker = ?,
+		breaker_until = CASE WHEN ?::bigint > 0 THEN clock_timestamp() + ?::bigint * interval '1 millisecond' END WHERE name = ?`,
+		string(state), openFor.Milliseconds(), openFor.Milliseconds(), integration).Error
+	if err != nil {
+		return fmt.Errorf("saving the breaker of %s: %w", integration, err)
+	}
+	return nil
+}
+
+// SetPaused pauses or resumes an integration. Asking for what already is changes nothing and is not audited.
+func (s *Store) SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		was, err := readOne(tx, single[bool], "SELECT paused_at IS NOT NULL FROM redrive.integrations WHERE name = ? AND active FOR UPDATE",
+			integration)
+		if err != nil || was == paused {
+			return err
+		}
+		action, change := "integration.resume", "paused_at = NULL, paused_by = NULL, pause_reason = NULL"
+		args := []any{integration}
+		if paused {
+			action, change = "integration.pause", "paused_at = clock_timestamp(), paused_by = ?, pause_reason = ?"
+			args = []any{actor, reason, integration}
+		}
+		if err := tx.Exec("UPDATE redrive.integrations SET "+change+" WHERE name = ?", args...).Error; err != nil {
+			return err
+		}
+		return record(tx, delivery.AuditEntry{Actor: actor, Action: action, SubjectType: "integration", Subject: integration, Reason: reason})
+	})
+}
+
+const healthSQL = `
+SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0), coalesce(w.sending, 0),
+    coalesce(d.dead, 0), coalesce(g.ignored, 0), coalesce(d.new_groups, 0), o.oldest_pending, statement_timestamp()
+FROM redrive.integrations i
+LEFT JOIN (SELECT integration, count(*) FILTER (WHERE token IS NULL) AS pending, count(*) FILTER (WHERE token IS NOT NULL) AS sending
+    FROM redrive.queue GROUP BY integration) w ON w.integration = i.name
+LEFT JOIN (SELECT r.integration, count(*) AS dead, count(DISTINCT r.group_id) FILTER (WHERE g.id IS NOT NULL) AS new_groups
+    FROM redrive.deliveries r LEFT JOIN redrive.groups g ON g.id = r.group_id AND g.first_seen > statement_timestamp() - interval '24 hours'
+    WHERE r.state = 'dead' GROUP BY r.integration) d ON d.integration = i.name
+LEFT JOIN (SELECT integration, count(*) AS ignored FROM redrive.deliveries WHERE state = 'ignored' GROUP BY integration) g
+    ON g.integration = i.name
+LEFT JOIN LATERAL (SELECT w.due_at AS oldest_pending FROM redrive.queue w WHERE w.integration = i.name AND w.token IS NULL
+    AND w.due_at <= statement_timestamp() ORDER BY w.due_at LIMIT 1) o ON true
+WHERE i.active ORDER BY i.name`
+
+// healthRow comes with the database's time, which decides what the current hour is.
+type healthRow struct {
+	delivery.IntegrationHealth
+	now time.Time
+}
+
+func healthColumns(r *healthRow) []any {
+	return append(stateColumns(&r.IntegrationState), &r.Description, &r.Method, &r.Destination, &r.Address, &r.Pending, &r.Sending,
+		&r.Dead, &r.Ignored, &r.NewGroups, &r.OldestPending, &r.now)
+}
+
+const hoursSQL = `
+SELECT integration, hour, delivered, failed FROM redrive.hourly
+WHERE hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours' ORDER BY hour`
+
+// Health answers every integration of the file by name, each with the last 24 hours.
+func (s *Store) Health(ctx context.Context) ([]delivery.IntegrationHealth, error) {
+	db := s.db.WithContext(ctx)
+	rows, err := read(db, healthColumns, healthSQL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the integrations' health: %w", err)
+	}
+	hours, err := read(db, func(h *namedHour) []any { return []any{&h.integration, &h.Start, &h.Delivered, &h.Failed} }, hoursSQL)
+	if err != nil {
+		return nil, fmt.Errorf("reading hourly counts: %w", err)
+	}
+	list := make([]delivery.IntegrationHealth, len(rows))
+	for i, r := range rows {
+		list[i] = r.IntegrationHealth
+		list[i].Hours = emptyHours(r.now)
+		for _, h := range hours {
+			if h.integration == r.Name {
+				countHour(&list[i], h.HourCount)
+			}
+		}
+	}
+	return list, nil
+}
+
+type namedHour struct {
+	integration string
+	delivery.HourCount
+}
+
+// emptyHours is the 24 hours that end with the current one.
+func emptyHours(now time.Time) []delivery.HourCount {
+	hours := make([]delivery.HourCount, 24)
+	for i := range hours {
+		hours[i].Start = now.UTC().Truncate(time.Hour).Add(time.Duration(i-23) * time.Hour)
+	}
+	return hours
+}
+
+func countHour(in *delivery.IntegrationHealth, h delivery.HourCount) {
+	in.Delivered24h += h.Delivered
+	in.Failed24h += h.Failed
+	for i := range in.Hours {
+		if in.Hours[i].Start.Equal(h.Start) {
+			in.Hours[i].Delivered, in.Hours[i].Failed = h.Delivered, h.Failed
+		}
+	}
+}

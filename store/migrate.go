@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"redrive/migrations"
+)
+
+// versionTable lives beside our tables: dropping the schema removes every trace.
+const versionTable = "redrive.schema_version"
+
+func newerSchema(current, known int64) error {
+	return fmt.Errorf("the schema has version %d, newer than this program knows (%d): start the newer program", current, known)
+}
+
+func (s *Store) provider() (*goose.Provider, error) {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120)) // every second, two minutes
+	if err != nil {
+		return nil, fmt.Errorf("preparing the migration lock: %w", err)
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, s.pool, migrations.Files, goose.WithSessionLocker(locker),
+		goose.WithTableName(versionTable), goose.WithSlog(s.log))
+	if err != nil {
+		return nil, fmt.Errorf("reading the migrations: %w", err)
+	}
+	return p, nil
+}
+
+// Migrate brings the schema up to date under a lock, so that several programs may start at once. A schema that is newer
+// than this program is refused and left alone.
+func (s *Store) Migrate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	current, known, err := s.SchemaStatus(ctx)
+	if err != nil {
+		return err
+	}
+	if current > known {
+		return newerSchema(current, known)
+	}
+	if current == known {
+		return nil
+	}
+	p, err := s.provider()
+	if err != nil {
+		return err
+	}
+	// goose creates its table first, and before any migration
+	if _, err := s.pool.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS redrive"); err != nil {
+		if current, _, again := s.SchemaStatus(ctx); again != nil || current == 0 {
+			return fmt.Errorf("creating the schema: %w", err)
+		}
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrating the schema: %w", err)
+	}
+	return nil
+}
+
+// SchemaStatus answers the version of the database's schema, 0 without one, and the version that this program knows.
+func (s *Store) SchemaStatus(ctx context.Context) (current, known int64, err error) {
+	p, err := s.provider()
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, source := range p.ListSources() {
+		known = max(known, source.Version)
+	}
+	exists := false
+	if err := s.pool.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", versionTable).Scan(&exists); err != nil || !exists {
+		return 0, known, err
+	}
+	err = s.pool.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&current)
+	return current, known, err
+}

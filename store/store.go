@@ -1,0 +1,88 @@
+// Package store is every conversation with Postgres: claims and completions of the engine, the failure store of the console,
+// the audit chain, operators and sessions. An exported method opens the transaction, its unexported twin takes it.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Connections of one process. Claims, outcomes and heartbeats need one each, the rest is for people and producers.
+const (
+	maxConnections  = 16
+	idleConnections = 6
+	idleTime        = 5 * time.Minute
+	connectTimeout  = 10 * time.Second
+)
+
+// Store is one pool of connections. It is safe for concurrent use.
+type Store struct {
+	db   *gorm.DB
+	pool *sql.DB
+	log  *slog.Logger
+}
+
+// Open connects to the database that dsn names (URL or key=value form) and checks that it answers.
+func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("not a Postgres URL such as postgres://user:password@host:5432/database") // err may quote the password
+	}
+	for name, value := range map[string]string{"application_name": "redrive", "timezone": "UTC", "jit": "off"} {
+		config.RuntimeParams[name] = value
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(maxConnections)
+	pool.SetMaxIdleConns(idleConnections)
+	pool.SetConnMaxIdleTime(idleTime)
+	if err := pool.PingContext(ctx); err != nil {
+		_ = pool.Close()
+		return nil, fmt.Errorf("connecting to Postgres: %w", err)
+	}
+	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard,
+		SkipDefaultTransaction: true, TranslateError: true})
+	if err != nil {
+		_ = pool.Close()
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	return &Store{db: db, pool: pool, log: log}, nil
+}
+
+// Close ends all connections.
+func (s *Store) Close() {
+	if err := s.pool.Close(); err != nil {
+		s.log.Warn("closing the database", "error", err)
+	}
+}
+
+// Ready says whether the database answers and has the schema of this program.
+func (s *Store) Ready(ctx context.Context) error {
+	current, known, err := s.SchemaStatus(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the database does not answer: %w", err)
+	case current < known:
+		return fmt.Errorf("the schema has version %d, this program needs %d: run redrive migrate", current, known)
+	case current > known:
+		return newerSchema(current, known)
+	}
+	return nil
+}
+
+// transact runs work in one transaction: committed when it answers nil, rolled back otherwise.
+func (s *Store) transact(ctx context.Context, work func(tx *gorm.DB) error) error {
+	return domainError(s.db.WithContext(ctx).Transaction(work))
+}
