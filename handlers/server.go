@@ -4,6 +4,7 @@ package handlers
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -53,9 +54,32 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("handlers: no store")
 	}
-	s := &Server{cfg: cfg, echo: echo.New(), masks: map[string][]string{}}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Wake == nil {
+		cfg.Wake = func() {}
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics()
+	}
+	if err := cfg.Metrics.watch(cfg.Store, cfg.Integrations, cfg.Log); err != nil {
+		return nil, fmt.Errorf("handlers: metrics: %w", err)
+	}
+	s := &Server{cfg: cfg, echo: echo.New(), sessions: newSessions(cfg), masks: map[string][]string{}}
 	for _, i := range cfg.Integrations {
 		s.masks[i.Name] = i.Mask
+	}
+	s.echo.HTTPErrorHandler = s.handleError
+	s.echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts
+	s.use()
+	s.watchRoutes()
+	s.apiRoutes()
+	s.consoleRoutes()
+	if cfg.DemoHandler != nil {
+		shop := echo.WrapHandler(cfg.DemoHandler)
+		s.echo.Any("/demo", shop)
+		s.echo.Any("/demo/*", shop)
 	}
 	return s, nil
 }

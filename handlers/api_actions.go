@@ -1,0 +1,49 @@
+package handlers
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"redrive/delivery"
+)
+
+// Bounds of what people write, in bytes.
+const (
+	maxReason   = 2000
+	maxEvidence = 2000
+	maxCategory = 64
+)
+
+// parseAction reads the body of retry, ignore, resolve and reopen.
+func parseAction(action delivery.Action, body []byte, now time.Time) (delivery.ActionRequest, error) {
+	a := delivery.ActionRequest{Action: action}
+	err := decodeObject(body, fields{
+		"reason":   textField("reason", maxReason, &a.Reason),
+		"category": textField("category", maxCategory, &a.Category),
+		"evidence": textField("evidence", maxEvidence, &a.Evidence),
+		"until":    timeField("until", &a.Until),
+		"version":  versionField(&a.Version),
+	})
+	if err != nil {
+		return a, err
+	}
+	return a, checkAction(&a, now)
+}
+
+// checkAction says what a decision lacks; the console's forms go through it as well.
+func checkAction(a *delivery.ActionRequest, now time.Time) error {
+	a.Reason, a.Evidence = strings.TrimSpace(a.Reason), strings.TrimSpace(a.Evidence)
+	settles := a.Action == delivery.ActionIgnore || a.Action == delivery.ActionResolve
+	switch {
+	case settles && a.Reason == "":
+		return unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
+	case a.Action == delivery.ActionIgnore && a.Category == "":
+		return unprocessable("category_required", "category", "Choose a category: %s.", strings.Join(delivery.IgnoreCategories, ", "))
+	case a.Category != "" && !slices.Contains(delivery.IgnoreCategories, a.Category):
+		return unprocessable("invalid_category", "category", "category must be one of %s.", strings.Join(delivery.IgnoreCategories, ", "))
+	case a.Until != nil && !a.Until.After(now):
+		return unprocessable("invalid_until", "until", "until must be in the future.")
+	}
+	return nil
+}

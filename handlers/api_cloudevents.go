@@ -1,0 +1,183 @@
+package handlers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"redrive/delivery"
+)
+
+// integrationExtension is the CloudEvents extension that makes a command for one integration of what is else an event.
+const integrationExtension = "redriveintegration"
+
+var attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
+
+// binaryEvent reads a CloudEvent whose attributes are ce- headers: the body is the payload.
+func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
+	attributes := map[string]string{}
+	for name, values := range h {
+		attribute, ok := strings.CutPrefix(strings.ToLower(name), "ce-")
+		if !ok {
+			continue
+		}
+		if len(values) > 1 {
+			return delivery.Message{}, unprocessable("invalid_cloudevent", "ce-"+attribute, "Attribute %s is given twice.", attribute)
+		}
+		text, err := url.PathUnescape(values[0])
+		if err != nil {
+			return delivery.Message{}, unprocessable("invalid_cloudevent", "ce-"+attribute, "Attribute %s is not percent-encoded as the HTTP binding asks.", attribute)
+		}
+		attributes[attribute] = text
+	}
+	if contentType := h.Get("Content-Type"); contentType != "" {
+		attributes["datacontenttype"] = contentType
+	}
+	return eventMessage(attributes, body)
+}
+
+// structuredEvent reads a CloudEvent that is one JSON object.
+func structuredEvent(body []byte) (delivery.Message, error) {
+	attributes := map[string]string{}
+	var data json.RawMessage
+	var encoded []byte
+	var hasEncoded bool
+	takeEncoded := base64Field("data_base64", &encoded, &hasEncoded)
+	err := decodeMembers(body, func(name string, raw json.RawMessage) error {
+		switch name {
+		case "data":
+			data = raw
+			return nil
+		case "data_base64":
+			return takeEncoded(raw)
+		}
+		return takeAttribute(attributes, name, raw)
+	})
+	switch {
+	case err != nil:
+		return delivery.Message{}, err
+	case data != nil && hasEncoded:
+		return delivery.Message{}, unprocessable("payload_ambiguous", "data", "Give data or data_base64, not both.")
+	case data != nil:
+		if encoded, err = eventData(attributes, data); err != nil {
+			return delivery.Message{}, err
+		}
+	}
+	return eventMessage(attributes, encoded)
+}
+
+// takeAttribute keeps an attribute as text; numbers and booleans are allowed for extensions.
+func takeAttribute(attributes map[string]string, name string, raw json.RawMessage) error {
+	switch raw[0] {
+	case 'n': // null: absent
+		return nil
+	case '{', '[':
+		return unprocessable("invalid_cloudevent", name, "Attribute %s must be text, a number or a boolean.", name)
+	case '"':
+		text, err := jsonText(name, raw)
+		attributes[name] = text
+		return err
+	}
+	attributes[name] = string(raw)
+	return nil
+}
+
+// eventData is the payload within a structured event: JSON as it stands, else the text of the string.
+func eventData(attributes map[string]string, data json.RawMessage) ([]byte, error) {
+	if attributes["datacontenttype"] == "" {
+		attributes["datacontenttype"] = "application/json"
+	}
+	if data[0] != '"' || isJSONType(attributes["datacontenttype"]) {
+		return data, nil
+	}
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return nil, fmt.Errorf("reading data: %w", err)
+	}
+	return []byte(text), nil
+}
+
+func isJSONType(contentType string) bool {
+	kind, _, _ := mime.ParseMediaType(contentType)
+	return kind == "application/json" || kind == "text/json" || strings.HasSuffix(kind, "+json")
+}
+
+// eventMessage makes the message of an event. Its attributes travel on as ce- headers, so that the receiver gets the
+// CloudEvent in binary mode.
+func eventMessage(attributes map[string]string, payload []byte) (delivery.Message, error) {
+	if err := checkAttributes(attributes); err != nil {
+		return delivery.Message{}, err
+	}
+	m := delivery.Message{Type: attributes["type"], Integration: attributes[integrationExtension], Key: attributes["partitionkey"],
+		Payload: payload, IdempotencyKey: eventKey(attributes["source"], attributes["id"]), Headers: map[string]string{}}
+	if m.Key == "" {
+		m.Key = attributes["subject"]
+	}
+	for name, value := range attributes {
+		switch name {
+		case "datacontenttype":
+			m.Headers["Content-Type"] = value
+		case integrationExtension: // addressed to us
+		default:
+			m.Headers["ce-"+name] = percentEncode(value)
+		}
+	}
+	return m, nil
+}
+
+func checkAttributes(attributes map[string]string) error {
+	for _, name := range []string{"specversion", "id", "source", "type"} {
+		if attributes[name] == "" {
+			return unprocessable("invalid_cloudevent", name, "A CloudEvent needs the attribute %s.", name)
+		}
+	}
+	if attributes["specversion"] != "1.0" {
+		return unprocessable("invalid_cloudevent", "specversion", "Only CloudEvents 1.0 are understood.")
+	}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		if !attributeName.MatchString(name) {
+			return unprocessable("invalid_cloudevent", name, "%q is no attribute name: a-z and 0-9 only.", name)
+		}
+		if err := checkText(name, attributes[name]); err != nil {
+			return err
+		}
+	}
+	if at := attributes["time"]; at != "" {
+		if _, err := time.Parse(time.RFC3339Nano, at); err != nil {
+			return unprocessable("invalid_cloudevent", "time", "time must be RFC 3339.")
+		}
+	}
+	return nil
+}
+
+// eventKey is unique for each event: source and id are, together. What cannot travel as a header is hashed.
+func eventKey(source, id string) string {
+	key := source + " " + id // a source is a URI reference and holds no space: no two events share a key
+	if len(key) <= maxIdempotencyKey && idempotencyText.MatchString(key) {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// percentEncode writes an attribute as a header value (CloudEvents HTTP binding 3.1.3.2).
+func percentEncode(value string) string {
+	var b strings.Builder
+	for i := range len(value) {
+		if c := value[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}

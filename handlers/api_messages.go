@@ -1,0 +1,243 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+)
+
+// Bounds of a message's text, in bytes; the SQL functions for producers have the same.
+const (
+	maxType           = 255
+	maxKey            = 1024
+	maxIdempotencyKey = 255
+	maxHeaderValue    = 8000
+	maxHeaders        = 64
+)
+
+var (
+	headerName      = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,255}$")
+	headerControl   = regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`)
+	idempotencyText = regexp.MustCompile(`^[\x20-\x7e]+$`)
+)
+
+func (s *Server) acceptMessage(c echo.Context) error {
+	if err := onlyParams(c.QueryParams()); err != nil {
+		return err
+	}
+	m, err := readMessage(c.Request())
+	if err != nil {
+		return err
+	}
+	accepted, err := s.cfg.Store.Accept(c.Request().Context(), m)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if !accepted.Duplicate {
+		status = http.StatusAccepted
+		s.cfg.Wake()
+	}
+	c.Response().Header().Set(echo.HeaderLocation, "/api/v1/messages/"+accepted.ID)
+	return c.JSON(status, acceptedJSONOf(accepted))
+}
+
+// readMessage understands our own JSON and CloudEvents in both modes.
+func readMessage(r *http.Request) (delivery.Message, error) {
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	binary := r.Header.Get("ce-specversion") != "" && !strings.HasPrefix(kind, "application/cloudevents")
+	if !binary && (err != nil || !utf8Charset(params) || (kind != "application/json" && kind != "application/cloudevents+json")) {
+		return delivery.Message{}, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type",
+			"Send application/json, a CloudEvent as application/cloudevents+json, or a CloudEvent in ce- headers; no batches; UTF-8.")
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return delivery.Message{}, err
+	}
+	var m delivery.Message
+	switch {
+	case binary:
+		m, err = binaryEvent(r.Header, body)
+	case kind == "application/cloudevents+json":
+		m, err = structuredEvent(body)
+	default:
+		m, err = plainMessage(body)
+	}
+	if err != nil {
+		return m, err
+	}
+	if err := idempotencyHeader(&m, r.Header.Values("Idempotency-Key"), binary || kind != "application/json"); err != nil {
+		return m, err
+	}
+	return m, checkMessage(&m)
+}
+
+// idempotencyHeader takes the key from the request's header. It may replace the one that a CloudEvent's source and id make,
+// but not contradict one that was written into the body.
+func idempotencyHeader(m *delivery.Message, values []string, derived bool) error {
+	if len(values) == 0 || values[0] == "" {
+		return nil
+	}
+	if len(values) > 1 || (!derived && m.IdempotencyKey != "" && m.IdempotencyKey != values[0]) {
+		return unprocessable("idempotency_key_mismatch", "Idempotency-Key", "Two different idempotency keys are given; send one.")
+	}
+	m.IdempotencyKey = values[0]
+	return nil
+}
+
+// plainMessage reads our own JSON. The payload's bytes are kept exactly as they stand in the body.
+func plainMessage(body []byte) (delivery.Message, error) {
+	var (
+		m           delivery.Message
+		kind        string
+		plain       json.RawMessage
+		encoded     []byte
+		fromEncoded bool
+	)
+	err := decodeObject(body, fields{
+		"integration":     textField("integration", maxType, &m.Integration),
+		"kind":            textField("kind", maxType, &kind),
+		"type":            textField("type", maxType, &m.Type),
+		"key":             textField("key", maxKey, &m.Key),
+		"idempotency_key": textField("idempotency_key", maxIdempotencyKey, &m.IdempotencyKey),
+		"headers":         headersField(&m.Headers),
+		"deliver_after":   timeField("deliver_after", &m.DeliverAfter),
+		"expires_at":      timeField("expires_at", &m.ExpiresAt),
+		"payload":         func(raw json.RawMessage) error { plain = raw; return nil },
+		"payload_base64":  base64Field("payload_base64", &encoded, &fromEncoded),
+	})
+	switch {
+	case err != nil:
+		return m, err
+	case plain != nil && fromEncoded:
+		return m, unprocessable("payload_ambiguous", "payload", "Give payload or payload_base64, not both.")
+	case plain == nil && !fromEncoded:
+		return m, unprocessable("payload_required", "payload", "Give payload (any JSON) or payload_base64 (any bytes).")
+	}
+	m.Payload, m.Kind = plain, delivery.Kind(kind)
+	if fromEncoded {
+		m.Payload = encoded
+	}
+	return m, nil
+}
+
+func base64Field(name string, into *[]byte, present *bool) field {
+	return func(raw json.RawMessage) error {
+		if isNull(raw) {
+			return nil
+		}
+		text, err := jsonText(name, raw)
+		if err != nil {
+			return err
+		}
+		decoded, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return unprocessable("invalid_base64", name, "%s is not base64 (the standard alphabet, with padding).", name)
+		}
+		*into, *present = decoded, true
+		return nil
+	}
+}
+
+func headersField(into *map[string]string) field {
+	return func(raw json.RawMessage) error {
+		if isNull(raw) {
+			return nil
+		}
+		if raw[0] != '{' {
+			return unprocessable("invalid_field", "headers", "headers must be an object of strings.")
+		}
+		headers := map[string]string{}
+		if err := decodeMembers(raw, func(name string, value json.RawMessage) error {
+			text, err := jsonText("headers."+name, value)
+			headers[name] = text
+			return err
+		}); err != nil {
+			return err
+		}
+		*into = headers
+		return nil
+	}
+}
+
+// checkMessage says what is wrong with a message before anything is written.
+func checkMessage(m *delivery.Message) error {
+	if err := checkKind(m); err != nil {
+		return err
+	}
+	switch {
+	case m.Type == "":
+		return unprocessable("type_required", "type", "Say what type of message this is, for example order.placed.")
+	case len(m.Type) > maxType:
+		return unprocessable("too_long", "type", "type may have %d bytes.", maxType)
+	case len(m.Key) > maxKey:
+		return unprocessable("too_long", "key", "key may have %d bytes.", maxKey)
+	case len(m.IdempotencyKey) > maxIdempotencyKey:
+		return unprocessable("too_long", "idempotency_key", "The idempotency key may have %d bytes.", maxIdempotencyKey)
+	case m.IdempotencyKey != "" && !idempotencyText.MatchString(m.IdempotencyKey):
+		return unprocessable("invalid_idempotency_key", "idempotency_key", "The idempotency key travels as a header: printable ASCII only.")
+	case m.DeliverAfter != nil && m.ExpiresAt != nil && !m.ExpiresAt.After(*m.DeliverAfter):
+		return unprocessable("invalid_expiry", "expires_at", "expires_at must be after deliver_after, or nothing could ever be sent.")
+	case len(m.Payload) > delivery.MaxPayload:
+		return badField(http.StatusRequestEntityTooLarge, "payload_too_large", "payload",
+			"The payload has %d bytes; 10 MiB are allowed. Keep larger content elsewhere and send a link.", len(m.Payload))
+	}
+	return checkHeaders(m.Headers)
+}
+
+// checkKind derives the kind from the addressee and refuses a contradiction.
+func checkKind(m *delivery.Message) error {
+	switch {
+	case m.Integration != "" && !integrationName.MatchString(m.Integration):
+		return unprocessable("unknown_integration", "integration", "No integration is named %q: names are a-z, 0-9 and dashes.", m.Integration)
+	case m.Kind == "" && m.Integration != "":
+		m.Kind = delivery.KindCommand
+	case m.Kind == "":
+		m.Kind = delivery.KindEvent
+	case m.Kind == delivery.KindCommand && m.Integration == "":
+		return unprocessable("integration_required", "integration", "A command goes to exactly one integration: name it.")
+	case m.Kind == delivery.KindEvent && m.Integration != "":
+		return unprocessable("integration_not_allowed", "integration", "An event goes to all subscribers: leave integration out, or send a command.")
+	case m.Kind != delivery.KindCommand && m.Kind != delivery.KindEvent:
+		return unprocessable("invalid_kind", "kind", "kind must be command or event.")
+	}
+	return nil
+}
+
+func checkHeaders(headers map[string]string) error {
+	if len(headers) > maxHeaders {
+		return unprocessable("too_many_headers", "headers", "A message may have %d headers, not %d.", maxHeaders, len(headers))
+	}
+	seen := map[string]bool{}
+	for name, value := range headers {
+		if err := checkHeader(name, value); err != nil {
+			return err
+		}
+		if low := strings.ToLower(name); seen[low] {
+			return unprocessable("invalid_header", "headers."+name, "Header %s is given twice: letter case does not matter.", low)
+		} else {
+			seen[low] = true
+		}
+	}
+	return nil
+}
+
+func checkHeader(name, value string) error {
+	at := "headers." + name
+	switch {
+	case !headerName.MatchString(name):
+		return unprocessable("invalid_header", "headers", "%q is not a header name.", name)
+	case headerControl.MatchString(value):
+		return unprocessable("invalid_header", at, "The value of header %s contains a line break or another control character.", name)
+	case len(value) > maxHeaderValue:
+		return unprocessable("too_long", at, "A header value may have %d bytes.", maxHeaderValue)
+	}
+	return nil
+}

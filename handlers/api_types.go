@@ -1,0 +1,284 @@
+package handlers
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"redrive/delivery"
+)
+
+// deliveryJSON is a delivery in lists and as the answer to an action.
+type deliveryJSON struct {
+	ID               string          `json:"id"`
+	MessageID        string          `json:"message_id"`
+	Integration      string          `json:"integration"`
+	Method           delivery.Method `json:"method"`
+	State            delivery.State  `json:"state"`
+	Version          int             `json:"version"`
+	AttemptCount     int             `json:"attempt_count"`
+	ErrorClass       string          `json:"error_class"`
+	Error            string          `json:"error"`
+	Group            string          `json:"group"`
+	Type             string          `json:"type"`
+	Key              string          `json:"key"`
+	CreatedAt        *time.Time      `json:"created_at"`
+	FailedAt         *time.Time      `json:"failed_at"`
+	LastAttemptAt    *time.Time      `json:"last_attempt_at"`
+	NextAttemptAt    *time.Time      `json:"next_attempt_at"`
+	DeadAt           *time.Time      `json:"dead_at"`
+	SettledAt        *time.Time      `json:"settled_at"`
+	RetryRequestedAt *time.Time      `json:"retry_requested_at"`
+	Settlement       *settlementJSON `json:"settlement"`
+}
+
+type settlementJSON struct {
+	Actor    string     `json:"actor"`
+	Reason   string     `json:"reason"`
+	Category string     `json:"category"`
+	Until    *time.Time `json:"until"`
+	Evidence string     `json:"evidence"`
+}
+
+func (s *Server) deliveryJSON(d delivery.Delivery) deliveryJSON {
+	out := deliveryJSON{ID: d.ID, MessageID: d.MessageID, Integration: d.Integration, Method: s.methodOf(d.Integration), State: d.State,
+		Version: d.Version, AttemptCount: d.Attempts, ErrorClass: d.ErrorClass, Error: d.Error, Group: d.GroupID, Type: d.Type, Key: d.Key,
+		CreatedAt: utc(&d.CreatedAt), FailedAt: utc(d.FailedAt), LastAttemptAt: utc(d.LastAttemptAt), NextAttemptAt: utc(d.NextAttemptAt),
+		DeadAt: utc(d.DeadAt), SettledAt: utc(d.SettledAt), RetryRequestedAt: utc(d.RetryRequestedAt)}
+	if x := d.Settlement; x.Actor != "" {
+		out.Settlement = &settlementJSON{Actor: x.Actor, Reason: x.Reason, Category: x.Category, Until: utc(x.Until), Evidence: x.Evidence}
+	}
+	return out
+}
+
+// methodOf is empty for an integration that left the file.
+func (s *Server) methodOf(integration string) delivery.Method {
+	for _, i := range s.cfg.Integrations {
+		if i.Name == integration {
+			return i.Method
+		}
+	}
+	return ""
+}
+
+type attemptJSON struct {
+	Number     int              `json:"number"`
+	StartedAt  *time.Time       `json:"started_at"`
+	DurationMS int64            `json:"duration_ms"`
+	Outcome    delivery.Outcome `json:"outcome"`
+	Late       delivery.Outcome `json:"late,omitempty"` // what a late outcome would have been
+	ErrorClass string           `json:"error_class"`
+	Error      string           `json:"error"`
+	HTTPStatus *int             `json:"http_status"`
+	Response   string           `json:"response"` // excerpt as text
+}
+
+// detailJSON is everything about one delivery.
+type detailJSON struct {
+	deliveryJSON
+	Attempts   []attemptJSON `json:"attempts"`
+	Message    messageJSON   `json:"message"`
+	History    []auditJSON   `json:"history"`
+	GroupCount int           `json:"group_count"`
+}
+
+func (s *Server) detailJSON(d delivery.Detail) detailJSON {
+	view := s.reveal(d.Message, d.Integration)
+	out := detailJSON{deliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount,
+		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History))}
+	out.Method, out.Error = d.Method, view.hide(d.Error)
+	for _, a := range d.Timeline {
+		out.Attempts = append(out.Attempts, attemptJSONOf(a, view))
+	}
+	for _, e := range d.History {
+		out.History = append(out.History, auditJSONOf(e))
+	}
+	return out
+}
+
+func attemptJSONOf(a delivery.Attempt, view payloadView) attemptJSON {
+	out := attemptJSON{Number: a.Number, StartedAt: utc(&a.StartedAt), DurationMS: a.Duration.Milliseconds(), Outcome: a.Outcome,
+		Late: a.Late, ErrorClass: a.ErrorClass, Error: view.hide(a.Error), Response: view.response(a.Response)}
+	if a.HTTPStatus != 0 {
+		out.HTTPStatus = &a.HTTPStatus
+	}
+	return out
+}
+
+// messageJSON is a message as people may see it. Exactly one of payload_base64 (nothing is hidden) and masked is there;
+// payload is there when the bytes are JSON.
+type messageJSON struct {
+	ID             string            `json:"id"`
+	Kind           delivery.Kind     `json:"kind"`
+	Integration    string            `json:"integration,omitempty"`
+	Type           string            `json:"type"`
+	Key            string            `json:"key"`
+	Headers        map[string]string `json:"headers"`
+	Payload        json.RawMessage   `json:"payload,omitempty"`
+	PayloadBase64  *string           `json:"payload_base64,omitempty"`
+	Masked         bool              `json:"masked"`
+	Size           int               `json:"size"`
+	SHA256         string            `json:"sha256,omitempty"`
+	IdempotencyKey string            `json:"idempotency_key"`
+	CreatedAt      *time.Time        `json:"created_at"`
+	DeliverAfter   *time.Time        `json:"deliver_after"`
+	ExpiresAt      *time.Time        `json:"expires_at"`
+}
+
+type messageWithDeliveries struct {
+	messageJSON
+	Deliveries []deliveryJSON `json:"deliveries"`
+}
+
+func messageJSONOf(m delivery.Message, view payloadView) messageJSON {
+	out := messageJSON{ID: m.ID, Kind: m.Kind, Integration: m.Integration, Type: m.Type, Key: m.Key, Headers: view.Headers,
+		Masked: view.Masked, Size: len(m.Payload), SHA256: view.SHA256, IdempotencyKey: m.IdempotencyKey, CreatedAt: utc(&m.CreatedAt),
+		DeliverAfter: utc(m.DeliverAfter), ExpiresAt: utc(m.ExpiresAt)}
+	if view.IsJSON {
+		out.Payload = view.Shown
+	}
+	if !view.Masked {
+		encoded := view.base64()
+		out.PayloadBase64 = &encoded
+	}
+	return out
+}
+
+type groupJSON struct {
+	ID          string     `json:"id"`
+	Integration string     `json:"integration"`
+	ErrorClass  string     `json:"error_class"`
+	Message     string     `json:"message"`
+	Count       int        `json:"count"`
+	FirstSeen   *time.Time `json:"first_seen"`
+	LastSeen    *time.Time `json:"last_seen"`
+	Status      string     `json:"status"`
+}
+
+func groupJSONOf(g delivery.Group) groupJSON {
+	return groupJSON{ID: g.ID, Integration: g.Integration, ErrorClass: g.ErrorClass, Message: g.Message, Count: g.Count,
+		FirstSeen: utc(&g.FirstSeen), LastSeen: utc(&g.LastSeen), Status: g.Status}
+}
+
+type auditJSON struct {
+	ID          string          `json:"id"`
+	Seq         int64           `json:"seq"`
+	At          *time.Time      `json:"at"`
+	Actor       string          `json:"actor"`
+	Action      string          `json:"action"`
+	SubjectType string          `json:"subject_type"`
+	Subject     string          `json:"subject"`
+	Reason      string          `json:"reason"`
+	Details     json.RawMessage `json:"details"`
+	PrevHash    string          `json:"prev_hash"`
+	Hash        string          `json:"hash"`
+}
+
+func auditJSONOf(e delivery.AuditEntry) auditJSON {
+	details := e.Details
+	if len(details) == 0 {
+		details = json.RawMessage("{}")
+	}
+	return auditJSON{ID: strconv.FormatInt(e.Seq, 10), Seq: e.Seq, At: utc(&e.At), Actor: e.Actor, Action: e.Action, SubjectType: e.SubjectType,
+		Subject: e.Subject, Reason: e.Reason, Details: details, PrevHash: hex.EncodeToString(e.PrevHash), Hash: hex.EncodeToString(e.Hash)}
+}
+
+type integrationJSON struct {
+	Name                 string                `json:"name"`
+	Description          string                `json:"description"`
+	Method               delivery.Method       `json:"method"`
+	Subscribe            []string              `json:"subscribe"`
+	Destination          string                `json:"destination"`
+	Address              string                `json:"address"`
+	Status               string                `json:"status"`
+	Paused               *pauseJSON            `json:"paused"`
+	Breaker              delivery.BreakerState `json:"breaker"`
+	BreakerUntil         *time.Time            `json:"breaker_until"`
+	Backlog              int                   `json:"backlog"`
+	Pending              int                   `json:"pending"`
+	Sending              int                   `json:"sending"`
+	Dead                 int                   `json:"dead"`
+	Ignored              int                   `json:"ignored"`
+	OldestPendingAt      *time.Time            `json:"oldest_pending_at"`
+	OldestPendingSeconds float64               `json:"oldest_pending_seconds"`
+	Delivered24h         int                   `json:"delivered_24h"`
+	Failed24h            int                   `json:"failed_24h"`
+	NewGroups            int                   `json:"new_groups"`
+	Hours                []hourJSON            `json:"hours"`
+}
+
+type pauseJSON struct {
+	At     *time.Time `json:"at"`
+	By     string     `json:"by"`
+	Reason string     `json:"reason"`
+}
+
+type hourJSON struct {
+	Start     *time.Time `json:"start"`
+	Delivered int        `json:"delivered"`
+	Failed    int        `json:"failed"`
+}
+
+func (s *Server) integrationJSON(now time.Time) func(delivery.IntegrationHealth) integrationJSON {
+	return func(h delivery.IntegrationHealth) integrationJSON {
+		out := integrationJSON{Name: h.Name, Description: h.Description, Method: h.Method, Subscribe: s.subscriptions(h.Name),
+			Destination: h.Destination, Address: h.Address, Status: statusOf(h), Breaker: h.Breaker, BreakerUntil: utc(h.BreakerUntil),
+			Backlog: h.Pending + h.Sending, Pending: h.Pending, Sending: h.Sending, Dead: h.Dead, Ignored: h.Ignored,
+			OldestPendingAt: utc(h.OldestPending), OldestPendingSeconds: age(h.OldestPending, now).Seconds(),
+			Delivered24h: h.Delivered24h, Failed24h: h.Failed24h, NewGroups: h.NewGroups, Hours: make([]hourJSON, 0, len(h.Hours))}
+		if h.PausedAt != nil {
+			out.Paused = &pauseJSON{At: utc(h.PausedAt), By: h.PausedBy, Reason: h.PauseReason}
+		}
+		for _, hour := range h.Hours {
+			out.Hours = append(out.Hours, hourJSON{Start: utc(&hour.Start), Delivered: hour.Delivered, Failed: hour.Failed})
+		}
+		return out
+	}
+}
+
+func (s *Server) subscriptions(integration string) []string {
+	for _, i := range s.cfg.Integrations {
+		if i.Name == integration && i.Subscribe != nil {
+			return i.Subscribe
+		}
+	}
+	return []string{}
+}
+
+// statusOf is one word for people and dashboards: the gravest of what holds.
+func statusOf(h delivery.IntegrationHealth) string {
+	switch {
+	case h.PausedAt != nil:
+		return "paused"
+	case h.Breaker == delivery.BreakerOpen:
+		return "breaker_open"
+	case h.Breaker == delivery.BreakerHalfOpen || h.Dead > 0:
+		return "degraded"
+	}
+	return "ok"
+}
+
+type acceptedJSON struct {
+	ID         string    `json:"id"`
+	Duplicate  bool      `json:"duplicate"`
+	Deliveries []refJSON `json:"deliveries"`
+}
+
+type refJSON struct {
+	ID          string         `json:"id"`
+	Integration string         `json:"integration"`
+	State       delivery.State `json:"state"`
+}
+
+func acceptedJSONOf(a delivery.Accepted) acceptedJSON {
+	out := acceptedJSON{ID: a.ID, Duplicate: a.Duplicate, Deliveries: make([]refJSON, 0, len(a.Deliveries))}
+	for _, d := range a.Deliveries {
+		out.Deliveries = append(out.Deliveries, refJSON(d))
+	}
+	return out
+}
+
+// printable makes text of bytes that came from outside.
+func printable(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") }

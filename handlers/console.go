@@ -1,0 +1,4 @@
+package handlers
+
+// consoleRoutes are the pages for people.
+func (s *Server) consoleRoutes() {}

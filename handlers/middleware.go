@@ -1,0 +1,214 @@
+package handlers
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/labstack/echo/v4"
+)
+
+const (
+	requestIDKey  = "redrive.request-id"
+	sessionLoaded = "redrive.session"
+
+	apiBodyLimit  = 15 << 20 // a payload of 10 MiB in base64, and what is around it
+	formBodyLimit = 1 << 20
+
+	contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; " +
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+// use installs what every request passes, outermost first.
+func (s *Server) use() {
+	s.echo.Use(s.identify, s.logAccess, s.recoverPanic, s.secureHeaders, s.refuseCrossOrigin(), s.loadSession, limitBody)
+}
+
+func requestID(c echo.Context) string {
+	id, _ := c.Get(requestIDKey).(string)
+	return id
+}
+
+var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// identify gives each request an id; a caller's own is kept when it is harmless.
+func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id := c.Request().Header.Get(echo.HeaderXRequestID)
+		if !goodRequestID.MatchString(id) {
+			raw := make([]byte, 12)
+			_, _ = rand.Read(raw) // never fails, see crypto/rand
+			id = hex.EncodeToString(raw)
+		}
+		c.Set(requestIDKey, id)
+		c.Response().Header().Set(echo.HeaderXRequestID, id)
+		return next(c)
+	}
+}
+
+// logAccess writes one line for each request: no query (it holds search texts), no body, no header.
+func (s *Server) logAccess(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		started := time.Now()
+		if err := next(c); err != nil {
+			s.handleError(err, c)
+		}
+		r := c.Request()
+		s.cfg.Log.Log(r.Context(), accessLevel(r.URL.Path, c.Response().Status), "request", "method", r.Method, "path", r.URL.Path,
+			"status", c.Response().Status, "bytes", c.Response().Size, "took", time.Since(started), "request_id", requestID(c),
+			"actor", who(c).Name, "from", c.RealIP())
+		return nil
+	}
+}
+
+// accessLevel keeps the requests that machines repeat all day out of an ordinary log.
+func accessLevel(path string, status int) slog.Level {
+	for _, prefix := range []string{"/healthz", "/readyz", "/metrics", "/static/", "/demo/"} {
+		if status < http.StatusInternalServerError && strings.HasPrefix(path, prefix) {
+			return slog.LevelDebug
+		}
+	}
+	return slog.LevelInfo
+}
+
+func (s *Server) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if cause == http.ErrAbortHandler { //nolint:errorlint // the documented comparison
+				panic(cause)
+			}
+			s.cfg.Log.ErrorContext(c.Request().Context(), "panic", "request_id", requestID(c), "cause", cause, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", cause)
+		}()
+		return next(c)
+	}
+}
+
+func (s *Server) secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("Content-Security-Policy", contentPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "private, no-cache") // handlers of what may be kept say so themselves
+		if s.cfg.SecureCookies {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		return next(c)
+	}
+}
+
+// refuseCrossOrigin stops forms and scripts of other sites. A bearer token is nothing that a browser sends by itself, and the
+// demo's receivers are called by the engine.
+func (s *Server) refuseCrossOrigin() echo.MiddlewareFunc {
+	protection := http.NewCrossOriginProtection()
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			_, viaToken := bearerToken(r.Header.Get(echo.HeaderAuthorization))
+			if viaToken || isDemoReceiver(r.URL.Path) {
+				return next(c)
+			}
+			if protection.Check(r) != nil {
+				return newProblem(http.StatusForbidden, "cross_origin", "This request came from another site and was refused. Open the console itself and try again.")
+			}
+			return next(c)
+		}
+	}
+}
+
+func isDemoReceiver(path string) bool {
+	return strings.HasPrefix(path, "/demo/receivers/") && strings.HasSuffix(path, "/deliver")
+}
+
+// loadSession reads the session and saves it with the answer's header. Tokens, machines and files need none.
+func (s *Server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if r.Header.Get(echo.HeaderAuthorization) != "" || sessionless(r.URL.Path) {
+			return next(c)
+		}
+		var token string
+		if cookie, err := r.Cookie(s.sessions.Cookie.Name); err == nil {
+			token = cookie.Value
+		}
+		ctx, err := s.sessions.Load(r.Context(), token)
+		if err != nil {
+			return fmt.Errorf("loading a session: %w", err)
+		}
+		c.SetRequest(r.WithContext(ctx))
+		c.Set(sessionLoaded, true)
+		c.Response().Header().Add(echo.HeaderVary, "Cookie")
+		c.Response().Before(func() { s.saveSession(c) })
+		return next(c)
+	}
+}
+
+func sessionless(path string) bool {
+	for _, prefix := range []string{"/healthz", "/readyz", "/metrics", "/static/", "/demo", "/api/openapi.json"} {
+		if strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// saveSession runs when the header is about to be written. An answer without its cookie leaves the person signed out, which
+// is safe; the log says why.
+func (s *Server) saveSession(c echo.Context) {
+	ctx := c.Request().Context()
+	switch s.sessions.Status(ctx) {
+	case scs.Modified:
+		token, expiry, err := s.sessions.Commit(ctx)
+		if err != nil {
+			s.cfg.Log.ErrorContext(ctx, "saving a session", "request_id", requestID(c), "error", err)
+			return
+		}
+		s.sessions.WriteSessionCookie(ctx, c.Response(), token, expiry)
+	case scs.Destroyed:
+		s.sessions.WriteSessionCookie(ctx, c.Response(), "", time.Time{})
+	case scs.Unmodified:
+	}
+}
+
+// limitBody bounds what a request may send.
+func limitBody(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r, limit := c.Request(), int64(formBodyLimit)
+		if isAPI(r) || isDemoReceiver(r.URL.Path) {
+			limit = apiBodyLimit
+		}
+		if r.ContentLength > limit {
+			c.Response().Header().Set(echo.HeaderConnection, "close") // the rest is not worth reading
+			return &http.MaxBytesError{Limit: limit}
+		}
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(c.Response(), r.Body, limit)
+		}
+		return next(c)
+	}
+}
+
+// readBody reads a request to its end; a body that stops early is the caller's mistake.
+func readBody(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
+	if err == nil || errors.As(err, &tooLarge) {
+		return body, err
+	}
+	return nil, newProblem(http.StatusBadRequest, "incomplete_body", "The request ended before its body did.")
+}

@@ -1,0 +1,92 @@
+package handlers
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"unicode/utf8"
+
+	"redrive/delivery"
+)
+
+// payloadView is what people may see of a message: the payload with its masked fields hidden, the headers without credentials.
+type payloadView struct {
+	Shown   []byte // with masked fields hidden; nil when all of it is hidden
+	IsJSON  bool   // Shown is JSON
+	Masked  bool   // something may be hidden: Shown is not what was sent
+	SHA256  string // of the payload; empty when masked, because a short secret can be guessed from it
+	Headers map[string]string
+
+	hidden []string // masked values, wherever they turn up
+}
+
+// reveal decides what is shown of a message in the context of the integrations named. Paths of every integration that gets the
+// message apply: what one of them hides is not shown by way of another.
+func (s *Server) reveal(m delivery.Message, integrations ...string) payloadView {
+	view := payloadView{Headers: map[string]string{}}
+	paths, known := s.maskPaths(m, integrations)
+	switch {
+	case !known:
+		view.Masked = true
+	case len(paths) == 0:
+		sum := sha256.Sum256(m.Payload)
+		view.Shown, view.SHA256 = m.Payload, hex.EncodeToString(sum[:])
+		view.IsJSON = json.Valid(m.Payload) && utf8.Valid(m.Payload)
+	default:
+		view.Masked = true
+		view.Shown, view.IsJSON = delivery.Mask(m.Payload, paths)
+		view.Shown = bytes.ToValidUTF8(view.Shown, []byte("\uFFFD"))
+		view.hidden = delivery.MaskedValues(m.Payload, paths)
+	}
+	for name, value := range m.Headers {
+		view.Headers[name] = view.hide(value)
+		if credential.MatchString(name) {
+			view.Headers[name] = delivery.Hidden
+		}
+	}
+	return view
+}
+
+// credential is the shape of header names whose values are not shown.
+var credential = regexp.MustCompile(`(?i)^(proxy-)?authorization$|cookie|api-?key|token|secret|password|signature`)
+
+// maskPaths is not known when an integration left the file: its paths left with it.
+func (s *Server) maskPaths(m delivery.Message, integrations []string) (paths []string, known bool) {
+	names := map[string]bool{}
+	for _, name := range append(integrations, m.Integration) {
+		names[name] = name != ""
+	}
+	if m.Kind == delivery.KindEvent {
+		for _, i := range s.cfg.Integrations {
+			names[i.Name] = names[i.Name] || slices.Contains(i.Subscribe, m.Type)
+		}
+	}
+	known = true
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if !names[name] {
+			continue
+		}
+		mask, listed := s.masks[name]
+		known = known && listed
+		paths = append(paths, mask...)
+	}
+	return paths, known
+}
+
+// hide takes masked values out of a text that may repeat them.
+func (v payloadView) hide(text string) string { return delivery.HideValues(text, v.hidden) }
+
+// response is an answer's excerpt. Where the payload cannot be shown at all, nobody knows what to look for in the answer.
+func (v payloadView) response(excerpt []byte) string {
+	if v.Masked && v.Shown == nil && len(excerpt) > 0 {
+		return delivery.Hidden
+	}
+	return v.hide(printable(excerpt))
+}
+
+func (v payloadView) base64() string { return base64.StdEncoding.EncodeToString(v.Shown) }
