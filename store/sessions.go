@@ -33,8 +33,8 @@ func (s *Store) FindCtx(ctx context.Context, token string) (b []byte, found bool
 func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	err := s.db.WithContext(ctx).Exec(`WITH swept AS (DELETE FROM redrive.sessions WHERE token_hash IN (SELECT token_hash
 			FROM redrive.sessions WHERE expiry < clock_timestamp() AND token_hash <> ? LIMIT 10 FOR UPDATE SKIP LOCKED))
-		INSERT INTO redrive.sessions (token_hash, data, expiry) VALUES (?, ?, ?)
-		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expiry = excluded.expiry`, sessionKey(token), sessionKey(token), b, expiry).Error
+		INSERT INTO redrive.sessions (expiry, token_hash, data) VALUES (?, ?, ?)
+		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expiry = excluded.expiry`, sessionKey(token), expiry, sessionKey(token), b).Error
 	if err != nil {
 		return fmt.Errorf("writing a session: %w", err)
 	}

@@ -1,0 +1,205 @@
+package store_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"redrive/delivery"
+)
+
+func TestEachActionChangesStateAndIsAudited(t *testing.T) {
+	d := open(t)
+	dead := d.dead(delivery.Message{Payload: []byte("x"), Key: "k"})
+	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	ignored := d.act(delivery.ActionRequest{Action: delivery.ActionIgnore, ID: dead.ID, Version: dead.Version, Reason: "a test", Category: "test-data", Until: &until})
+	if ignored.State != delivery.StateIgnored || ignored.Settlement.Category != "test-data" || ignored.Settlement.Actor != "ann" ||
+		!ignored.Settlement.Until.Equal(until) || ignored.Version != dead.Version+1 {
+		t.Fatalf("ignored %+v", ignored)
+	}
+	reopened := d.act(delivery.ActionRequest{Action: delivery.ActionReopen, ID: dead.ID, Version: ignored.Version})
+	if reopened.State != delivery.StateDead || reopened.Settlement.Actor != "" {
+		t.Fatalf("reopened %+v", reopened)
+	}
+	resolved := d.act(delivery.ActionRequest{Action: delivery.ActionResolve, ID: dead.ID, Reason: "by hand", Evidence: "ticket 7"})
+	if resolved.State != delivery.StateResolved || resolved.Settlement.Evidence != "ticket 7" {
+		t.Fatalf("resolved %+v", resolved)
+	}
+	d.act(delivery.ActionRequest{Action: delivery.ActionReopen, ID: dead.ID})
+	retried := d.act(delivery.ActionRequest{Action: delivery.ActionRetry, ID: dead.ID})
+	if retried.State != delivery.StatePending || retried.RetryRequestedAt == nil || retried.NextAttemptAt == nil {
+		t.Fatalf("retried %+v", retried)
+	}
+	c := d.claimOne("push")
+	if c.DeliveryID != dead.ID || c.Attempt != 2 || c.RoundStart != 1 {
+		t.Errorf("the retry was claimed as %+v", c)
+	}
+	d.complete(completion(c, confirmed, delivery.StateDelivered))
+	after := d.read(dead.ID)
+	if after.State != delivery.StateDelivered || after.RetryRequestedAt != nil || len(after.Timeline) != 2 {
+		t.Errorf("after the retry %+v", after.Delivery)
+	}
+	var actions []string
+	for _, e := range after.History {
+		actions = append(actions, e.Action+" "+e.Actor)
+	}
+	want := "[delivery.ignore ann delivery.reopen ann delivery.resolve ann delivery.reopen ann delivery.retry ann]"
+	if fmt.Sprint(actions) != want {
+		t.Errorf("history %v, want %s", actions, want)
+	}
+	var members map[string]any
+	if err := json.Unmarshal(after.History[0].Details, &members); err != nil || members["category"] != "test-data" || members["to"] != "ignored" {
+		t.Errorf("details %s: %v", after.History[0].Details, err)
+	}
+}
+
+func TestActionsThatAreRefusedLeaveNoTrace(t *testing.T) {
+	d := open(t)
+	dead := d.dead(numbered(1))
+	entries := value[int](d, "SELECT count(*) FROM redrive.audit")
+	for want, a := range map[string]delivery.ActionRequest{
+		"reason_required":   {Action: delivery.ActionResolve, ID: dead.ID, Reason: "  "},
+		"category_required": {Action: delivery.ActionIgnore, ID: dead.ID, Reason: "x", Category: "whatever"},
+	} {
+		_, err := d.Act(t.Context(), a)
+		if code := inputCode(t, err); code != want {
+			t.Errorf("code %s, want %s", code, want)
+		}
+	}
+	for _, id := range []string{"x", "00000000-0000-0000-0000-000000000000"} {
+		if _, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionRetry, ID: id}); !errors.Is(err, delivery.ErrNotFound) {
+			t.Errorf("id %s: %v", id, err)
+		}
+	}
+	var conflict *delivery.ConflictError
+	_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionRetry, ID: dead.ID, Version: dead.Version + 1})
+	if !errors.As(err, &conflict) || conflict.Actor != "engine" || conflict.State != delivery.StateDead {
+		t.Errorf("stale version: %v", err)
+	}
+	waiting := d.accept(numbered(2))
+	_, err = d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionRetry, ID: waiting.Deliveries[0].ID})
+	if !errors.As(err, &conflict) || conflict.State != delivery.StatePending {
+		t.Errorf("a delivery that has not failed: %v", err)
+	}
+	if n := value[int](d, "SELECT count(*) FROM redrive.audit"); n != entries {
+		t.Errorf("%d audit entries for refused actions", n-entries)
+	}
+	if after := d.read(dead.ID); after.Version != dead.Version || after.State != delivery.StateDead {
+		t.Errorf("changed to %+v", after.Delivery)
+	}
+}
+
+func TestAnExpiredMessageIsNotRetried(t *testing.T) {
+	d := open(t)
+	dead := d.dead(numbered(1))
+	d.must(d.sql("UPDATE redrive.messages SET expires_at = now()"))
+	_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionRetry, ID: dead.ID})
+	if code := inputCode(t, err); code != "expired" {
+		t.Errorf("code %s", code)
+	}
+}
+
+func TestFiftyRetriesQueueOnce(t *testing.T) {
+	d := open(t)
+	dead := d.dead(numbered(1))
+	var mu sync.Mutex
+	won, lost := 0, 0
+	var people sync.WaitGroup
+	for n := range 50 {
+		people.Go(func() {
+			_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionRetry, ID: dead.ID, Version: dead.Version, Actor: fmt.Sprint("p", n)})
+			var conflict *delivery.ConflictError
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				won++
+			case errors.As(err, &conflict) && conflict.Action == "retry":
+				lost++
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	people.Wait()
+	if won != 1 || lost != 49 {
+		t.Errorf("%d won, %d lost", won, lost)
+	}
+	if n := value[int](d, "SELECT count(*) FROM redrive.queue"); n != 1 {
+		t.Errorf("%d rows in the queue", n)
+	}
+}
+
+// A thousand rounds of three people who do different things to the same dead letter at the same time.
+func TestOneWinnerInEachRound(t *testing.T) {
+	const rounds = 1000
+	d := open(t)
+	d.must(d.sql("SELECT redrive.enqueue('push', 't', 'x') FROM generate_series(1, $1)", rounds))
+	var done []delivery.Completion
+	claimed := d.claim("push", rounds, time.Minute)
+	for _, c := range claimed {
+		done = append(done, completion(c, answered, delivery.StateDead))
+	}
+	d.complete(done...)
+	for _, c := range claimed {
+		round(d, c.DeliveryID)
+	}
+	if n := value[int](d, "SELECT count(*) FROM redrive.audit WHERE subject_type = 'delivery'"); n != rounds {
+		t.Errorf("%d audit entries, want %d", n, rounds)
+	}
+	report, err := d.VerifyAudit(t.Context())
+	if err != nil || !report.OK() {
+		t.Errorf("%v %v", report, err)
+	}
+}
+
+func round(d desk, id string) {
+	d.t.Helper()
+	requests := []delivery.ActionRequest{
+		{Action: delivery.ActionRetry, ID: id, Version: 1, Actor: "retry-er"},
+		{Action: delivery.ActionIgnore, ID: id, Version: 1, Actor: "ignore-er", Reason: "r", Category: "other"},
+		{Action: delivery.ActionResolve, ID: id, Version: 1, Actor: "resolve-er", Reason: "r"},
+	}
+	errs := make([]error, len(requests))
+	var people sync.WaitGroup
+	for i, r := range requests {
+		people.Go(func() { _, errs[i] = d.Act(d.t.Context(), r) })
+	}
+	people.Wait()
+	winner := ""
+	for i, err := range errs {
+		if err == nil && winner == "" {
+			winner = requests[i].Actor
+		} else if err == nil {
+			d.t.Fatalf("%s: two winners", id)
+		}
+	}
+	for _, err := range errs {
+		var conflict *delivery.ConflictError
+		if err != nil && (!errors.As(err, &conflict) || conflict.Actor != winner) {
+			d.t.Fatalf("%s: the winner is %q, a loser was told %v", id, winner, err)
+		}
+	}
+}
+
+func TestIgnoredUntilOpensAgain(t *testing.T) {
+	d := open(t)
+	dead := d.dead(numbered(1))
+	soon := time.Now().Add(time.Hour)
+	d.act(delivery.ActionRequest{Action: delivery.ActionIgnore, ID: dead.ID, Reason: "later", Category: "other", Until: &soon})
+	if n, err := d.ReopenDue(t.Context()); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	d.must(d.sql("UPDATE redrive.failure_details SET until = now()"))
+	if n, err := d.ReopenDue(t.Context()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	after := d.read(dead.ID)
+	last := after.History[len(after.History)-1]
+	if after.State != delivery.StateDead || last.Actor != "policy" || last.Action != "delivery.reopen" {
+		t.Errorf("%+v, last entry %+v", after.Delivery, last)
+	}
+}
