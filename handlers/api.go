@@ -73,7 +73,7 @@ func (s *Server) listFailures(c echo.Context) error {
 }
 
 func (s *Server) listGroups(c echo.Context) error {
-	f, err := failureFilter(c.QueryParams(), groupParams)
+	f, err := groupFilter(c.QueryParams())
 	if err != nil {
 		return err
 	}

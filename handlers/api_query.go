@@ -21,7 +21,7 @@ var (
 	uuidShape       = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 	failureParams = []string{"state", "integration", "method", "error_class", "group", "key", "message", "q", "from", "to", "sort", "after", "limit"}
-	groupParams   = []string{"state", "integration", "method", "error_class", "group", "q", "from", "to", "by", "after", "limit"}
+	groupParams   = []string{"state", "by", "integration", "error_class", "group", "limit"}
 	auditParams   = []string{"actor", "action", "subject", "from", "to", "after", "limit"}
 	repeatable    = []string{"state", "integration", "method", "error_class", "group"}
 )
@@ -63,9 +63,6 @@ func failureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 	if f.MessageID != "" && !isUUID(f.MessageID) {
 		return f, badParameter("message", "message must be the id of a message, a UUID.")
 	}
-	if by := q.Get("by"); by != "" && by != "fingerprint" {
-		return f, badParameter("by", "by must be fingerprint.")
-	}
 	f.Integrations = given(q["integration"])
 	for _, name := range f.Integrations {
 		if !integrationName.MatchString(name) {
@@ -95,6 +92,23 @@ func firstError(errs ...error) error {
 		}
 	}
 	return nil
+}
+
+// groupFilter reads the filter of the group list: groups are made of dead letters.
+func groupFilter(q url.Values) (delivery.Filter, error) {
+	f, err := failureFilter(q, groupParams)
+	if err != nil {
+		return f, err
+	}
+	for _, state := range f.States {
+		if state != delivery.StateDead {
+			return f, badParameter("state", "state must be dead: groups are made of dead letters.")
+		}
+	}
+	if by := q.Get("by"); by != "" && by != "fingerprint" {
+		return f, badParameter("by", "by must be fingerprint.")
+	}
+	return f, nil
 }
 
 // given drops empty values: a form with nothing chosen sends them.
