@@ -1,0 +1,39 @@
+package views
+
+import (
+	"encoding/hex"
+	"time"
+
+	"redrive/delivery"
+)
+
+func isNew(now time.Time, g delivery.Group) bool { return now.Sub(g.FirstSeen) < 24*time.Hour }
+
+func hash(e delivery.AuditEntry) string { return hex.EncodeToString(e.Hash) }
+
+// subjectURL is the page of what an entry is about; empty where it has none.
+func subjectURL(e delivery.AuditEntry) string {
+	switch e.SubjectType {
+	case "delivery":
+		return Failure(e.Subject)
+	case "message":
+		return Message(e.Subject)
+	case "integration":
+		return Integrations
+	}
+	return ""
+}
+
+func shortSubject(e delivery.AuditEntry) string {
+	if e.SubjectType == "integration" {
+		return e.Subject
+	}
+	return Short(e.Subject)
+}
+
+func details(e delivery.AuditEntry) string {
+	if text := string(e.Details); text != "{}" && text != "null" {
+		return Excerpt(text, 300)
+	}
+	return ""
+}

@@ -1,0 +1,60 @@
+package views
+
+import "redrive/delivery"
+
+func healthWord(l Locale, h delivery.IntegrationHealth) string {
+	word, _ := l.health(h)
+	return word
+}
+
+func healthKind(l Locale, h delivery.IntegrationHealth) string {
+	_, kind := l.health(h)
+	return kind
+}
+
+func (p OverviewPage) summary() string {
+	dead, waiting := 0, 0
+	for _, h := range p.Integrations {
+		dead += h.Dead
+		waiting += h.Pending + h.Sending
+	}
+	if len(p.Integrations) == 0 {
+		return ""
+	}
+	if dead == 0 {
+		return p.T("Nothing is waiting for a person. ") + p.N(waiting, "%s delivery is on its way.", "%s deliveries are on their way.")
+	}
+	return p.N(dead, "%s dead letter waits for a person, ", "%s dead letters wait for a person, ") +
+		p.N(waiting, "%s delivery is on its way.", "%s deliveries are on their way.")
+}
+
+// policy says in words how an integration treats failures.
+func (p IntegrationsPage) policy(c delivery.Integration) []string {
+	out := []string{p.N(c.Retry.Attempts, "%s try", "up to %s tries")}
+	if c.Idempotent {
+		out = append(out, p.T("receiver drops duplicates"))
+	} else {
+		out = append(out, p.T("unknown outcomes go to a person"))
+	}
+	if c.OnFailure == delivery.StateIgnored {
+		out = append(out, p.T("failures are ignored by policy"))
+	}
+	if len(c.Mask) > 0 {
+		out = append(out, p.N(len(c.Mask), "%s masked field", "%s masked fields"))
+	}
+	return append(out, p.N(c.Concurrency, "%s at a time", "%s at a time"))
+}
+
+func (p IntegrationsPage) typed(name string) string {
+	if p.Wrong == name {
+		return p.Reason
+	}
+	return ""
+}
+
+func (p IntegrationsPage) wrong(name string) string {
+	if p.Wrong == name {
+		return p.Problem
+	}
+	return ""
+}

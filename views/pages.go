@@ -1,0 +1,408 @@
+package views
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"redrive/delivery"
+)
+
+// Layout is what every page needs around its content.
+type Layout struct {
+	Locale
+	Title    string
+	Section  string // address of the navigation entry that is current
+	Here     string // local address of this page, for forms that come back
+	User     string // empty: nobody is signed in
+	Role     delivery.Role
+	Theme    string // "", "light" or "dark"
+	ZoneName string // IANA name
+	Flash    *Flash
+	Fragment bool // only the main part, for a swap
+	Demo     bool
+	Release  string
+}
+
+// May says whether the reader's role includes need.
+func (l Layout) May(need delivery.Role) bool { return l.Role.Allows(need) }
+
+// Flash tells once what an action did.
+type Flash struct {
+	Kind  string // good, bad or warn
+	Text  string
+	Lines []FlashLine
+}
+
+// FlashLine is one item of a flash.
+type FlashLine struct{ Text, Href string }
+
+// SignInPage asks for name and password.
+type SignInPage struct {
+	Layout
+	Name, Next, Problem string
+}
+
+// OverviewPage shows one row for each integration.
+type OverviewPage struct {
+	Layout
+	Integrations []delivery.IntegrationHealth
+}
+
+// FailuresPage lists failures.
+type FailuresPage struct {
+	Layout
+	Filter  FilterForm
+	Items   []delivery.Delivery
+	Next    string // address of the following page, empty on the last
+	Names   []string
+	Problem string // what is wrong with the filter
+}
+
+// SelectionPage asks before an action on several deliveries.
+type SelectionPage struct {
+	Layout
+	Form     ActionForm
+	Items    []Selected
+	Eligible int
+	Return   string
+}
+
+// Selected is one chosen delivery as the list showed it.
+type Selected struct {
+	Value, ID string
+	State     delivery.State
+	Fits      bool
+}
+
+// ActionForm is what a person typed about an action.
+type ActionForm struct {
+	Action                            delivery.Action
+	Reason, Category, Until, Evidence string
+	Field, Problem                    string // what is wrong, and where
+}
+
+// wrong answers the problem of one field.
+func (f ActionForm) wrong(action delivery.Action, field string) string {
+	if f.Action == action && f.Problem != "" && (f.Field == field || f.Field == "" && field == "reason") {
+		return f.Problem
+	}
+	return ""
+}
+
+// typed answers what was typed into the form of action.
+func (f ActionForm) typed(action delivery.Action) ActionForm {
+	if f.Action == action {
+		return f
+	}
+	return ActionForm{Action: action}
+}
+
+// DeliveryPage is everything about one delivery.
+type DeliveryPage struct {
+	Layout
+	D          delivery.Detail
+	Known      bool // the integration is in the file
+	Address    string
+	Idempotent bool
+	Payload    Payload
+	Headers    []Header
+	Responses  []string // excerpt of each attempt's response, as text
+	Form       ActionForm
+	Conflict   *delivery.ConflictError
+	Return     string
+}
+
+// Payload is a message's bytes prepared for reading.
+type Payload struct {
+	Kind      string // json, text, binary or empty
+	Text      string
+	Size      int
+	SHA256    string
+	Truncated bool
+	Masked    bool // fields are hidden
+	Hidden    bool // all of it is hidden, because its fields cannot be told apart
+	Replaced  bool // bytes that are not UTF-8 are shown as a replacement character
+	Raw       bool // the reader may download the bytes
+}
+
+// Header is one header of a message.
+type Header struct{ Name, Value string }
+
+// MessagePage is a message and where it went.
+type MessagePage struct {
+	Layout
+	Message    delivery.Message
+	Deliveries []delivery.Delivery
+	Payload    Payload
+	Headers    []Header
+}
+
+// GroupsPage lists failure groups.
+type GroupsPage struct {
+	Layout
+	Integration string
+	Names       []string
+	Items       []delivery.Group
+	Next        string
+}
+
+// IgnoredPage lists what was hidden, by whom and why.
+type IgnoredPage struct {
+	Layout
+	Integration string
+	Names       []string
+	Items       []delivery.Delivery
+	Next        string
+}
+
+// AuditPage lists the audit trail.
+type AuditPage struct {
+	Layout
+	Actor, Action, Subject, From, To string
+	Items                            []delivery.AuditEntry
+	Head                             delivery.AuditEntry
+	Next, Problem                    string
+}
+
+// IntegrationsPage shows every integration with its facts, and pauses it.
+type IntegrationsPage struct {
+	Layout
+	Integrations  []delivery.IntegrationHealth
+	Config        map[string]delivery.Integration
+	Wrong, Reason string // integration whose form was refused, and what was typed
+	Problem       string
+}
+
+// OperatorsPage manages people.
+type OperatorsPage struct {
+	Layout
+	Items         []delivery.Operator
+	Name          string
+	NewRole       delivery.Role
+	Problem, Last string // Last is the name whose form was refused, empty for the form to add
+}
+
+// TokensPage manages API tokens.
+type TokensPage struct {
+	Layout
+	Items   []delivery.Token
+	Name    string
+	NewRole delivery.Role
+	Secret  string // shown once
+	Problem string
+}
+
+// AccountPage changes the own password.
+type AccountPage struct {
+	Layout
+	Problem string
+}
+
+// HelpPage explains keys and words.
+type HelpPage struct{ Layout }
+
+// ErrorPage says what went wrong in one sentence.
+type ErrorPage struct {
+	Layout
+	Status    int
+	Text      string
+	RequestID string
+}
+
+// health is an integration's state as word, shape and weight.
+func (l Locale) health(h delivery.IntegrationHealth) (word, kind string) {
+	switch {
+	case h.PausedAt != nil:
+		return l.T("paused"), "paused"
+	case h.Breaker == delivery.BreakerOpen:
+		return l.T("breaker open"), "bad"
+	case h.Breaker == delivery.BreakerHalfOpen:
+		return l.T("probing"), "warn"
+	case lastHour(h).Failed > lastHour(h).Delivered && lastHour(h).Failed > 0:
+		return l.T("degraded"), "warn"
+	case late(l.Now, h):
+		return l.T("degraded"), "warn"
+	}
+	return l.T("ok"), "good"
+}
+
+// late says whether due work has waited for more than a minute.
+func late(now time.Time, h delivery.IntegrationHealth) bool {
+	return h.OldestPending != nil && now.Sub(*h.OldestPending) > time.Minute
+}
+
+func lastHour(h delivery.IntegrationHealth) delivery.HourCount {
+	if len(h.Hours) == 0 {
+		return delivery.HourCount{}
+	}
+	return h.Hours[len(h.Hours)-1]
+}
+
+// shape is the kind of mark beside a delivery's state.
+func shape(d delivery.Delivery) string {
+	switch d.State {
+	case delivery.StateDead:
+		return "bad"
+	case delivery.StateDelivered, delivery.StateResolved:
+		return "good"
+	case delivery.StateIgnored:
+		return "ignored"
+	case delivery.StatePending, delivery.StateSending:
+		return "wait"
+	}
+	return ""
+}
+
+// unknownOutcome says whether a dead letter may have had its effect.
+func unknownOutcome(d delivery.Delivery) bool {
+	return d.State == delivery.StateDead && (d.ErrorClass == delivery.ClassTimeout || d.ErrorClass == delivery.ClassConnectionLost ||
+		d.ErrorClass == delivery.ClassLeaseLost || d.ErrorClass == delivery.ClassPoison)
+}
+
+// sentence says what happened to a delivery.
+func (p DeliveryPage) sentence() string {
+	d := p.D.Delivery
+	failed := p.failures()
+	switch d.State {
+	case delivery.StateDelivered:
+		if failed == 0 {
+			return p.T("Delivered to %s at the first try.", d.Integration)
+		}
+		return p.T("Delivered to %s after it had failed %s.", d.Integration, p.Times(failed))
+	case delivery.StateIgnored:
+		return p.T("%s decided not to deliver this to %s: %s.", p.by(), d.Integration, p.because())
+	case delivery.StateResolved:
+		return p.T("%s settled this by other means: %s.", p.by(), p.because())
+	case delivery.StateSending:
+		return p.T("A worker is sending this to %s right now.", d.Integration)
+	}
+	if failed == 0 && d.Error == "" {
+		return p.T("Waits to be sent to %s.", d.Integration) + p.nextTry()
+	}
+	return p.failure(failed) + p.nextTry()
+}
+
+func (p DeliveryPage) failure(failed int) string {
+	text := strings.TrimSuffix(p.D.Error, ".")
+	if failed < 2 {
+		return p.T("Delivery to %s failed: %s.", p.D.Integration, text)
+	}
+	first, last := p.D.Timeline[0].StartedAt, p.D.Timeline[len(p.D.Timeline)-1].StartedAt
+	return p.T("Delivery to %s failed %s in %s: %s.", p.D.Integration, p.Times(failed), p.Span(last.Sub(first).Truncate(time.Second)), text)
+}
+
+// nextTry says what the engine does next, if anything.
+func (p DeliveryPage) nextTry() string {
+	switch {
+	case p.D.State == delivery.StateDead && unknownOutcome(p.D.Delivery):
+		return " " + p.T("No answer arrived, so it may have had its effect; it is not tried again by itself.")
+	case p.D.State == delivery.StateDead:
+		return " " + p.T("It is not tried again by itself.")
+	case p.D.State == delivery.StatePending && p.D.NextAttemptAt != nil && p.D.NextAttemptAt.After(p.Now):
+		return " " + p.T("The next automatic try is %s.", p.Relative(*p.D.NextAttemptAt))
+	case p.D.State == delivery.StatePending:
+		return " " + p.T("It is tried again as soon as a worker is free.")
+	}
+	return ""
+}
+
+func (p DeliveryPage) failures() int {
+	n := 0
+	for _, a := range p.D.Timeline {
+		if a.Outcome != delivery.OutcomeOK && a.Outcome != delivery.OutcomeLate {
+			n++
+		}
+	}
+	return n
+}
+
+func (p DeliveryPage) by() string {
+	switch p.D.Settlement.Actor {
+	case "":
+		return p.T("Somebody")
+	case "policy":
+		return p.T("The integration's policy")
+	}
+	return p.D.Settlement.Actor
+}
+
+func (p DeliveryPage) because() string {
+	parts := []string{}
+	if p.D.Settlement.Category != "" {
+		parts = append(parts, p.Category(p.D.Settlement.Category))
+	}
+	if p.D.Settlement.Reason != "" {
+		parts = append(parts, strings.TrimSuffix(p.D.Settlement.Reason, "."))
+	}
+	if len(parts) == 0 {
+		return p.T("no reason was given")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// refusal says why an action is not possible now; empty when it is.
+func (p DeliveryPage) refusal(action delivery.Action) string {
+	for _, from := range action.From() {
+		if p.D.State == from {
+			if action == delivery.ActionRetry && !p.Known {
+				return p.T("The integration left the configuration file, so there is nowhere to send it.")
+			}
+			return ""
+		}
+	}
+	if action == delivery.ActionReopen {
+		return p.T("Only what was ignored or resolved can be reopened; this is %s.", p.State(p.D.Delivery))
+	}
+	return p.T("Only a dead letter can be settled; this is %s.", p.State(p.D.Delivery))
+}
+
+// response is the text of the n-th attempt's answer.
+func (p DeliveryPage) response(n int) string {
+	if n < len(p.Responses) {
+		return p.Responses[n]
+	}
+	return ""
+}
+
+// hourBar is the two halves of one hour in the strip.
+type hourBar struct {
+	X, OKY, OKHeight, KOHeight string
+	Title                      string
+	OK, KO                     bool
+}
+
+// Measures of the strip: delivered grows up from the axis, failed grows down.
+const (
+	barStep   = 6
+	barWidth  = 5
+	upHeight  = 18.0
+	lowHeight = 10.0
+)
+
+func (l Locale) bars(hours []delivery.HourCount) []hourBar {
+	most, worst := 1, 1
+	for _, h := range hours {
+		most, worst = max(most, h.Delivered), max(worst, h.Failed)
+	}
+	out := make([]hourBar, 0, len(hours))
+	for i, h := range hours {
+		up, low := part(h.Delivered, most, upHeight), part(h.Failed, worst, lowHeight)
+		out = append(out, hourBar{X: itoa(i * barStep), OKY: ftoa(upHeight - up), OKHeight: ftoa(up), KOHeight: ftoa(low),
+			OK: h.Delivered > 0, KO: h.Failed > 0,
+			Title: l.T("%s: %s delivered, %s failed attempts", h.Start.In(l.zone()).Format("15:04"), l.Number(h.Delivered), l.Number(h.Failed))})
+	}
+	return out
+}
+
+// part is a bar's height; something never looks like nothing.
+func part(n, of int, height float64) float64 {
+	if n == 0 {
+		return 0
+	}
+	return max(1.5, float64(n)/float64(of)*height)
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func ftoa(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }

@@ -1,0 +1,27 @@
+package views
+
+func (p HelpPage) keys() []choice {
+	return []choice{{"j", p.T("next row")}, {"k", p.T("row before")}, {"Enter", p.T("open the row")}, {"x", p.T("select the row")},
+		{"r", p.T("to retry")}, {"i", p.T("to ignore")}, {"e", p.T("to resolve")}, {"/", p.T("to the search")}, {"?", p.T("this page")},
+		{"g o", p.T("go to the overview")}, {"g f", p.T("go to the failures")}, {"g g", p.T("go to the groups")},
+		{"g n", p.T("go to the integrations")}, {"g i", p.T("go to the ignored failures")}, {"g a", p.T("go to the audit trail")}}
+}
+
+func (p HelpPage) words() []choice {
+	return []choice{
+		{p.T("message"), p.T("bytes that an application handed over, with a type; they never change")},
+		{p.T("integration"), p.T("a route: how messages are taken in, where they go, and what happens on failure")},
+		{p.T("delivery"), p.T("one message on one integration; retries belong to the same delivery")},
+		{p.T("waiting"), p.T("will be tried when it is due")},
+		{p.T("sending"), p.T("a worker is at it")},
+		{p.T("delivered"), p.T("the receiver confirmed")},
+		{p.T("dead"), p.T("the machine gave up; a person decides")},
+		{p.T("retry requested"), p.T("a person asked for another try; nothing is confirmed yet")},
+		{p.T("ignored"), p.T("a person or policy decided not to deliver it; it can be reopened")},
+		{p.T("resolved"), p.T("settled by other means; it can be reopened")},
+		{p.T("outcome unknown"), p.T("it was sent and no answer came: it may have had its effect")},
+		{p.T("late"), p.T("an answer that came after the worker had lost its claim; it changed nothing")},
+		{p.T("breaker open"), p.T("so many tries failed that the integration rests; waiting costs no tries")},
+		{p.T("group"), p.T("failures with the same integration, class and error text")},
+	}
+}
