@@ -59,7 +59,7 @@ func (s *Server) authenticate(c echo.Context) (principal, error) {
 		return principal{}, nil
 	}
 	o, err := s.cfg.Store.OperatorByName(c.Request().Context(), name)
-	if errors.Is(err, delivery.ErrNotFound) || (err == nil && o.DisabledAt != nil) {
+	if errors.Is(err, delivery.ErrNotFound) || (err == nil && (o.DisabledAt != nil || !s.sessionHolds(c.Request().Context(), o))) {
 		return principal{}, s.sessions.Destroy(c.Request().Context())
 	}
 	return principal{Name: o.Name, Role: o.Role}, err

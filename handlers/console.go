@@ -1,4 +1,191 @@
 package handlers
 
-// consoleRoutes are the pages for people.
-func (s *Server) consoleRoutes() {}
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	_ "time/tzdata" // zones can be chosen on machines without the database
+
+	"github.com/a-h/templ"
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/static"
+	"redrive/views"
+)
+
+const (
+	themeCookie = "redrive_theme"
+	zoneCookie  = "redrive_zone"
+	flashKey    = "flash"
+)
+
+// consoleRoutes adds the pages for people.
+func (s *Server) consoleRoutes() {
+	s.echo.GET("/static/*", echo.WrapHandler(static.Handler()))
+	newSignIns(s).routes()
+	s.echo.POST(views.Preferences, s.setPreferences)
+
+	viewer := s.echo.Group("", s.require(delivery.RoleViewer))
+	viewer.GET(views.Overview, s.overview)
+	viewer.GET(views.Failures, s.failures)
+	viewer.GET(views.FailuresNews, s.failuresNews)
+	viewer.GET(views.Failures+"/:id", s.failure)
+	viewer.GET(views.Failures+"/:id/news", s.failureNews)
+	viewer.GET(views.Failures+"/:id/:action", s.backToFailure)
+	viewer.GET("/messages/:id", s.message)
+	viewer.GET(views.Groups, s.groups)
+	viewer.GET(views.Ignored, s.ignored)
+	viewer.GET(views.Audit, s.audit)
+	viewer.GET(views.Integrations, s.integrations)
+	viewer.GET(views.Account, s.account)
+	viewer.POST(views.Account, s.changePassword)
+	viewer.GET(views.Help, func(c echo.Context) error {
+		return render(c, http.StatusOK, views.HelpView(views.HelpPage{Layout: s.layout(c, "Keys and words", views.Help)}))
+	})
+
+	operator := s.echo.Group("", s.require(delivery.RoleOperator))
+	operator.POST(views.FailureActions, s.actOnSelection)
+	for _, action := range []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionReopen} {
+		operator.POST(views.Failures+"/:id/"+string(action), s.decide(action))
+	}
+	operator.GET("/messages/:id/payload", s.rawPayload)
+	operator.POST(views.Integrations+"/:name/pause", s.pauseByForm(true))
+	operator.POST(views.Integrations+"/:name/resume", s.pauseByForm(false))
+
+	s.adminRoutes(s.echo.Group("", s.require(delivery.RoleAdmin)))
+}
+
+// render builds the whole page before the first byte leaves.
+func render(c echo.Context, status int, page templ.Component) error {
+	var body bytes.Buffer
+	if err := page.Render(c.Request().Context(), &body); err != nil {
+		return fmt.Errorf("rendering: %w", err)
+	}
+	c.Response().Header().Add(echo.HeaderVary, "HX-Request")
+	return c.HTMLBlob(status, body.Bytes())
+}
+
+// layout is what every page has around its content.
+func (s *Server) layout(c echo.Context, title, section string) views.Layout {
+	r, p := c.Request(), who(c)
+	l := views.Layout{Locale: views.Locale{Lang: "en", Zone: time.UTC, Now: time.Now()}, ZoneName: "UTC", Section: section,
+		User: p.Name, Role: p.Role, Fragment: isFragment(r), Demo: s.cfg.DemoHandler != nil, Release: s.cfg.Version, Here: section}
+	l.Title = l.T(title)
+	if r.Method == http.MethodGet {
+		l.Here = r.URL.RequestURI()
+	}
+	if theme := cookie(r, themeCookie); theme == "light" || theme == "dark" {
+		l.Theme = theme
+	}
+	if zone, ok := loadZone(cookie(r, zoneCookie)); ok {
+		l.Zone, l.ZoneName = zone, zone.String()
+	}
+	l.Flash = s.takeFlash(c)
+	return l
+}
+
+// isFragment tells htmx's swaps from everything that needs a whole page.
+func isFragment(r *http.Request) bool {
+	return r.Header.Get("HX-Request") == "true" && r.Header.Get("HX-Boosted") != "true" && r.Header.Get("HX-History-Restore-Request") != "true"
+}
+
+func cookie(r *http.Request, name string) string {
+	c, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	value, err := url.PathUnescape(c.Value)
+	if err != nil {
+		return ""
+	}
+	return value
+}
+
+func loadZone(name string) (*time.Location, bool) {
+	if name == "" || name == "Local" || len(name) > 64 {
+		return nil, false
+	}
+	zone, err := time.LoadLocation(name)
+	return zone, err == nil
+}
+
+// setPreferences needs no session: the sign-in page can be dark, too.
+func (s *Server) setPreferences(c echo.Context) error {
+	s.setCookie(c, themeCookie, c.FormValue("theme"))
+	if zone, ok := loadZone(strings.TrimSpace(c.FormValue("zone"))); ok {
+		s.setCookie(c, zoneCookie, zone.String())
+	} else if s.sessionName(c) != "" {
+		s.setFlash(c, views.Flash{Kind: "warn", Text: "That time zone is not known; write it like Asia/Seoul."})
+	}
+	return c.Redirect(http.StatusSeeOther, views.LocalPath(c.FormValue("return")))
+}
+
+func (s *Server) setCookie(c echo.Context, name, value string) {
+	c.SetCookie(&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600, Secure: s.cfg.SecureCookies,
+		SameSite: http.SameSiteLaxMode})
+}
+
+// setFlash keeps what an action did for the next page.
+func (s *Server) setFlash(c echo.Context, f views.Flash) {
+	if loaded, _ := c.Get(sessionLoaded).(bool); !loaded {
+		return
+	}
+	if text, err := json.Marshal(f); err == nil {
+		s.sessions.Put(c.Request().Context(), flashKey, string(text))
+	}
+}
+
+func (s *Server) takeFlash(c echo.Context) *views.Flash {
+	if loaded, _ := c.Get(sessionLoaded).(bool); !loaded || !s.sessions.Exists(c.Request().Context(), flashKey) {
+		return nil
+	}
+	var f views.Flash
+	if json.Unmarshal([]byte(s.sessions.PopString(c.Request().Context(), flashKey)), &f) != nil {
+		return nil
+	}
+	return &f
+}
+
+// errorPage says in one sentence what went wrong; nothing internal.
+func (s *Server) errorPage(c echo.Context, p problem) error {
+	if p.Status < http.StatusInternalServerError && who(c).Name == "" {
+		if known, err := s.authenticate(c); err == nil && known.Name != "" {
+			c.Set(principalKey, known)
+		}
+	}
+	l := s.layout(c, p.Title, "")
+	return render(c, p.Status, views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: p.Detail, RequestID: p.RequestID}))
+}
+
+// integrationNames are offered in filters.
+func (s *Server) integrationNames() []string {
+	names := make([]string, 0, len(s.cfg.Integrations))
+	for _, i := range s.cfg.Integrations {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// nextURL is the address of this list's following page; empty on the last.
+func nextURL(r *http.Request, cursor string) string {
+	if cursor == "" {
+		return ""
+	}
+	query := r.URL.Query()
+	query.Set("after", cursor)
+	return r.URL.Path + "?" + query.Encode()
+}
+
+// mistake answers what a person can correct in the form; every other error is passed on.
+func mistake(err error) (problem, error) {
+	p := problemOf(err)
+	if p.Status == http.StatusBadRequest || p.Status == http.StatusUnprocessableEntity {
+		return p, nil
+	}
+	return p, err
+}

@@ -1,9 +1,195 @@
 package handlers
 
-import "github.com/alexedwards/scs/v2"
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
 
+	"github.com/alexedwards/scs/v2"
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/views"
+)
+
+// sessionCredential is the key of what ties a session to the password it was opened with.
+const sessionCredential = "credential"
+
+// newSessions keeps sessions in the store: 12 hours at most, 2 without use.
 func newSessions(cfg Config) *scs.SessionManager {
 	m := scs.New()
 	m.Store = cfg.Store
+	m.Lifetime = 12 * time.Hour
+	m.IdleTimeout = 2 * time.Hour
+	m.Cookie.Name = "redrive_session"
+	m.Cookie.HttpOnly = true
+	m.Cookie.SameSite = http.SameSiteLaxMode
+	m.Cookie.Secure = cfg.SecureCookies
+	m.HashTokenInStore = true
 	return m
+}
+
+// credentialMark changes with the password; it reveals nothing of it.
+func credentialMark(o delivery.Operator) string {
+	sum := sha256.Sum256([]byte(o.PasswordHash))
+	return hex.EncodeToString(sum[:8])
+}
+
+// sessionHolds says whether the session was opened with the operator's present password: a new password ends the sessions
+// of the old one.
+func (s *Server) sessionHolds(ctx context.Context, o delivery.Operator) bool {
+	return s.sessions.GetString(ctx, sessionCredential) == credentialMark(o)
+}
+
+// signIns is the way in and out.
+type signIns struct {
+	*Server
+	limit *signInLimiter
+	decoy func() string // hash for names that do not exist, so that they take as long
+}
+
+func newSignIns(s *Server) *signIns {
+	return &signIns{Server: s, limit: newSignInLimiter(time.Now), decoy: sync.OnceValue(func() string {
+		hash, _ := HashPassword(strconv.FormatInt(time.Now().UnixNano(), 36)) // an unreadable hash is refused as well
+		return hash
+	})}
+}
+
+func (s *signIns) routes() {
+	s.echo.GET(views.SignIn, s.form)
+	s.echo.POST(views.SignIn, s.signIn)
+	s.echo.POST(views.SignOut, s.signOut)
+}
+
+func (s *signIns) form(c echo.Context) error {
+	next := views.LocalPath(c.QueryParam("next"))
+	if p, err := s.authenticate(c); err == nil && p.Name != "" {
+		return c.Redirect(http.StatusSeeOther, next)
+	}
+	return s.signInPage(c, http.StatusOK, views.SignInPage{Next: next})
+}
+
+func (s *signIns) signInPage(c echo.Context, status int, p views.SignInPage) error {
+	p.Layout = s.layout(c, "Sign in", views.SignIn)
+	p.User, p.Role = "", ""
+	if p.Problem != "" {
+		p.Problem = p.T(p.Problem)
+	}
+	return render(c, status, views.SignInView(p))
+}
+
+func (s *signIns) signIn(c echo.Context) error {
+	ctx := c.Request().Context()
+	name, password := strings.TrimSpace(c.FormValue("name")), c.FormValue("password")
+	page := views.SignInPage{Name: name, Next: views.LocalPath(c.FormValue("next"))}
+	if name == "" || password == "" || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		page.Problem = "Enter your name and your password."
+		return s.signInPage(c, http.StatusUnprocessableEntity, page)
+	}
+	slow, wait, end := s.limit.begin(c.RealIP(), name)
+	if wait > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(wait.Seconds())+1))
+		page.Problem = "Too many tries from your address. Wait a moment, then try again."
+		return s.signInPage(c, http.StatusTooManyRequests, page)
+	}
+	var o delivery.Operator
+	ok := false
+	err := hold(ctx, slow)
+	if err == nil {
+		o, ok, err = s.check(ctx, name, password)
+	}
+	end(ok)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		page.Problem = "Name and password do not fit together."
+		return errors.Join(s.recordRefusal(c, o), s.signInPage(c, http.StatusUnauthorized, page))
+	}
+	if err := s.open(c, o); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, page.Next)
+}
+
+// check answers the operator whom the name means, and whether the password fits. It takes as long for unknown names.
+func (s *signIns) check(ctx context.Context, name, password string) (delivery.Operator, bool, error) {
+	o, err := s.cfg.Store.OperatorByName(ctx, name)
+	unknown := errors.Is(err, delivery.ErrNotFound)
+	if err != nil && !unknown {
+		return o, false, err
+	}
+	hash := o.PasswordHash
+	if unknown {
+		hash = s.decoy()
+	}
+	fits, err := verifyPassword(ctx, hash, password)
+	if err != nil {
+		return o, false, fmt.Errorf("checking a password: %w", err)
+	}
+	return o, fits && !unknown && o.DisabledAt == nil, nil
+}
+
+// open writes who came before the session says so.
+func (s *signIns) open(c echo.Context, o delivery.Operator) error {
+	ctx := c.Request().Context()
+	if err := s.record(c, o.Name, "session.sign-in", "operator", o.Name); err != nil {
+		return err
+	}
+	if err := s.sessions.RenewToken(ctx); err != nil {
+		return fmt.Errorf("renewing the session: %w", err)
+	}
+	s.sessions.Put(ctx, sessionOperator, o.Name)
+	s.sessions.Put(ctx, sessionCredential, credentialMark(o))
+	return nil
+}
+
+// recordRefusal names only operators that exist: what was typed as a name may have been a password.
+func (s *signIns) recordRefusal(c echo.Context, o delivery.Operator) error {
+	subject := o.Name
+	if subject == "" {
+		subject = "unknown"
+	}
+	return s.record(c, "anonymous", "session.sign-in-failed", "operator", subject)
+}
+
+func (s *signIns) signOut(c echo.Context) error {
+	ctx := c.Request().Context()
+	p, err := s.authenticate(c)
+	if err != nil {
+		return err
+	}
+	if p.Name != "" && !p.ViaToken {
+		if err := s.record(c, p.Name, "session.sign-out", "operator", p.Name); err != nil {
+			return err
+		}
+		if err := s.sessions.Destroy(ctx); err != nil {
+			return fmt.Errorf("ending the session: %w", err)
+		}
+	}
+	c.Response().Header().Set("Clear-Site-Data", `"cache"`) // the back button shows nothing after this
+	return c.Redirect(http.StatusSeeOther, views.SignIn)
+}
+
+// record writes an audit entry that belongs to no other change.
+func (s *Server) record(c echo.Context, actor, action, subjectType, subject string) error {
+	details, err := json.Marshal(map[string]string{"from": c.RealIP()})
+	if err != nil {
+		return err
+	}
+	err = s.cfg.Store.Record(c.Request().Context(), delivery.AuditEntry{Actor: actor, Action: action, SubjectType: subjectType,
+		Subject: subject, Details: details})
+	if err != nil {
+		return fmt.Errorf("writing the audit entry %s: %w", action, err)
+	}
+	return nil
 }

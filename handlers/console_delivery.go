@@ -1,0 +1,218 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/views"
+)
+
+// failure is the page of one delivery.
+func (s *Server) failure(c echo.Context) error {
+	return s.failurePage(c, http.StatusOK, views.ActionForm{}, nil)
+}
+
+func (s *Server) failurePage(c echo.Context, status int, form views.ActionForm, conflict *delivery.ConflictError) error {
+	id := c.Param("id")
+	if !isUUID(id) {
+		return delivery.ErrNotFound
+	}
+	d, err := s.cfg.Store.Delivery(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	page := views.DeliveryPage{Layout: s.layout(c, d.Type+" → "+d.Integration, views.Failures), Form: form, Conflict: conflict, Return: backTo(c)}
+	page.Here = views.FailureFrom(id, page.Return)
+	for _, i := range s.cfg.Integrations {
+		if i.Name == d.Integration {
+			page.Known, page.Address, page.Idempotent = true, i.Destination.Address(), i.Idempotent
+		}
+	}
+	seen := s.reveal(d.Message, d.Integration)
+	page.Payload = readable(seen, len(d.Message.Payload))
+	page.Payload.Raw = mayReadRaw(who(c).Role, seen)
+	page.Headers = headerList(seen.Headers)
+	d.Error = seen.hide(d.Error)
+	for n := range d.Timeline {
+		d.Timeline[n].Error = seen.hide(d.Timeline[n].Error)
+		page.Responses = append(page.Responses, seen.response(d.Timeline[n].Response))
+	}
+	page.D = d
+	return render(c, status, views.DeliveryView(page))
+}
+
+// backTo is the list that a person came from: named by the form, else by the browser.
+func backTo(c echo.Context) string {
+	if back := c.FormValue("return"); back != "" {
+		return views.LocalPath(back)
+	}
+	from, err := url.Parse(c.Request().Referer())
+	if err == nil && from.Host == c.Request().Host {
+		for _, list := range []string{views.Failures, views.Groups, views.Ignored, views.Audit, views.Overview} {
+			if from.Path == list {
+				return views.LocalPath(from.RequestURI())
+			}
+		}
+	}
+	return views.Failures
+}
+
+// backToFailure answers who reloads the address of a form.
+func (s *Server) backToFailure(c echo.Context) error {
+	return c.Redirect(http.StatusSeeOther, views.Failure(c.Param("id")))
+}
+
+// failureNews says whether a delivery changed since it was shown.
+func (s *Server) failureNews(c echo.Context) error {
+	if !isUUID(c.Param("id")) {
+		return delivery.ErrNotFound
+	}
+	d, err := s.cfg.Store.Delivery(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	l, text := views.Locale{Lang: "en", Zone: time.UTC, Now: time.Now()}, ""
+	seen := c.QueryParam("state") == string(d.State) && c.QueryParam("version") == l.T("%d", d.Version) && c.QueryParam("attempts") == l.T("%d", d.Attempts)
+	if !seen {
+		text = l.T("Now: %s – show", l.State(d.Delivery))
+	}
+	return c.JSON(http.StatusOK, map[string]string{"text": text})
+}
+
+// decide does one action of one person on one delivery.
+func (s *Server) decide(action delivery.Action) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		form := formOf(c, action)
+		if !isUUID(c.Param("id")) {
+			return delivery.ErrNotFound
+		}
+		request, err := actionRequest(c, form)
+		if err == nil {
+			request.ID = c.Param("id")
+			_, err = s.cfg.Store.Act(c.Request().Context(), request)
+		}
+		var conflict *delivery.ConflictError
+		if errors.As(err, &conflict) {
+			return s.failurePage(c, http.StatusConflict, form, conflict)
+		}
+		if err != nil {
+			p, err := mistake(err)
+			if err != nil {
+				return err
+			}
+			form.Field, form.Problem = p.Field, p.Detail
+			return s.failurePage(c, p.Status, form, nil)
+		}
+		s.cfg.Wake()
+		s.setFlash(c, actionFlash(action))
+		return c.Redirect(http.StatusSeeOther, views.FailureFrom(request.ID, backTo(c)))
+	}
+}
+
+func actionFlash(action delivery.Action) views.Flash {
+	texts := map[delivery.Action]string{
+		delivery.ActionRetry:   "Retry requested. It counts as delivered only when the receiver confirms; this page tells you.",
+		delivery.ActionIgnore:  "Ignored. It stays on the page of ignored failures and can be reopened.",
+		delivery.ActionResolve: "Resolved. It can be reopened.",
+		delivery.ActionReopen:  "Reopened: it waits for a decision again.",
+	}
+	return views.Flash{Kind: "good", Text: texts[action]}
+}
+
+func formOf(c echo.Context, action delivery.Action) views.ActionForm {
+	return views.ActionForm{Action: action, Reason: c.FormValue("reason"), Category: c.FormValue("category"), Until: c.FormValue("until"),
+		Evidence: c.FormValue("evidence")}
+}
+
+// actionRequest checks what a person typed.
+func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionRequest, error) {
+	zone, ok := loadZone(cookie(c.Request(), zoneCookie))
+	if !ok {
+		zone = time.UTC
+	}
+	a := delivery.ActionRequest{Action: form.Action, Actor: who(c).Name, Reason: form.Reason, Category: form.Category, Evidence: form.Evidence}
+	if len(a.Reason) > maxReason {
+		return a, badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
+	}
+	if len(a.Evidence) > maxEvidence {
+		return a, badField(http.StatusUnprocessableEntity, "too_long", "evidence", "The evidence may have %d bytes.", maxEvidence)
+	}
+	if strings.TrimSpace(form.Until) != "" {
+		until, ok := parseLocal(strings.TrimSpace(form.Until), zone)
+		if !ok {
+			return a, badField(http.StatusUnprocessableEntity, "invalid_until", "until", "Write the time like 2026-01-31T09:30, or leave it empty.")
+		}
+		a.Until = &until
+	}
+	if c.Param("id") != "" {
+		if a.Version = parseVersion(c.FormValue("version")); a.Version < 1 {
+			return a, badField(http.StatusUnprocessableEntity, "version_required", "reason", "The form lost its version. Reload the page and decide again.")
+		}
+	}
+	return a, checkAction(&a, time.Now())
+}
+
+// mayReadRaw: the exact bytes are for operators, those with masked fields for admins.
+func mayReadRaw(role delivery.Role, seen payloadView) bool {
+	if seen.Masked {
+		return role.Allows(delivery.RoleAdmin)
+	}
+	return role.Allows(delivery.RoleOperator)
+}
+
+// rawPayload hands out the exact bytes and writes down who took them.
+func (s *Server) rawPayload(c echo.Context) error {
+	m, deliveries, err := s.findMessage(c)
+	if err != nil {
+		return err
+	}
+	if !mayReadRaw(who(c).Role, s.reveal(m, integrationsOf(deliveries)...)) {
+		return newProblem(http.StatusForbidden, "masked", "This payload has masked fields; only an admin may read its exact bytes.")
+	}
+	if err := s.record(c, who(c).Name, "message.payload-read", "message", m.ID); err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+m.ID+`.bin"`)
+	c.Response().Header().Set("Cache-Control", "no-store")
+	return c.Blob(http.StatusOK, echo.MIMEOctetStream, m.Payload)
+}
+
+func (s *Server) findMessage(c echo.Context) (delivery.Message, []delivery.Delivery, error) {
+	if !isUUID(c.Param("id")) {
+		return delivery.Message{}, nil, delivery.ErrNotFound
+	}
+	return s.cfg.Store.Message(c.Request().Context(), c.Param("id"))
+}
+
+func integrationsOf(deliveries []delivery.Delivery) []string {
+	var names []string
+	for _, d := range deliveries {
+		if !slices.Contains(names, d.Integration) {
+			names = append(names, d.Integration)
+		}
+	}
+	return names
+}
+
+// message is a message and where it went.
+func (s *Server) message(c echo.Context) error {
+	m, deliveries, err := s.findMessage(c)
+	if err != nil {
+		return err
+	}
+	seen := s.reveal(m, integrationsOf(deliveries)...)
+	for n := range deliveries {
+		deliveries[n].Error = seen.hide(deliveries[n].Error)
+	}
+	page := views.MessagePage{Layout: s.layout(c, m.Type, ""), Message: m, Deliveries: deliveries, Headers: headerList(seen.Headers)}
+	page.Payload = readable(seen, len(m.Payload))
+	page.Payload.Raw = mayReadRaw(who(c).Role, seen)
+	return render(c, http.StatusOK, views.MessageView(page))
+}

@@ -1,0 +1,124 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/views"
+)
+
+// overview shows one row for each integration.
+func (s *Server) overview(c echo.Context) error {
+	health, err := s.cfg.Store.Health(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return render(c, http.StatusOK, views.OverviewView(views.OverviewPage{Layout: s.layout(c, "Overview", views.Overview), Integrations: health}))
+}
+
+// groups lists failures that share a cause.
+func (s *Server) groups(c echo.Context) error {
+	page := views.GroupsPage{Layout: s.layout(c, "Groups", views.Groups), Integration: c.QueryParam("integration"), Names: s.integrationNames()}
+	rows, err := s.cfg.Store.Groups(c.Request().Context(), delivery.Filter{Integrations: given([]string{page.Integration}), After: c.QueryParam("after"), Limit: 50})
+	if err != nil {
+		return err
+	}
+	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
+	return render(c, http.StatusOK, views.GroupsView(page))
+}
+
+// ignored lists what was hidden, by whom and why.
+func (s *Server) ignored(c echo.Context) error {
+	page := views.IgnoredPage{Layout: s.layout(c, "Ignored", views.Ignored), Integration: c.QueryParam("integration"), Names: s.integrationNames()}
+	rows, err := s.cfg.Store.Failures(c.Request().Context(), delivery.Filter{States: []delivery.State{delivery.StateIgnored},
+		Integrations: given([]string{page.Integration}), After: c.QueryParam("after"), Limit: 50})
+	if err != nil {
+		return err
+	}
+	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
+	return render(c, http.StatusOK, views.IgnoredView(page))
+}
+
+// audit lists who did what.
+func (s *Server) audit(c echo.Context) error {
+	l := s.layout(c, "Audit", views.Audit)
+	q := url.Values{}
+	for name, values := range c.QueryParams() {
+		if values = given(values); len(values) > 0 {
+			q[name] = values
+		}
+	}
+	page := views.AuditPage{Layout: l, Actor: q.Get("actor"), Action: q.Get("action"), Subject: q.Get("subject"),
+		From: localTime(q, "from", l.Locale), To: localTime(q, "to", l.Locale)}
+	status := http.StatusOK
+	filter, err := auditFilter(q)
+	var rows delivery.Page[delivery.AuditEntry]
+	if err == nil {
+		rows, err = s.cfg.Store.Audit(c.Request().Context(), filter)
+	}
+	if err != nil {
+		p, err := mistake(err)
+		if err != nil {
+			return err
+		}
+		page.Problem, status = p.Detail, p.Status
+	}
+	if page.Head, err = s.cfg.Store.AuditHead(c.Request().Context()); err != nil {
+		return err
+	}
+	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
+	return render(c, status, views.AuditView(page))
+}
+
+// integrations shows every integration with its facts.
+func (s *Server) integrations(c echo.Context) error {
+	return s.integrationsPage(c, http.StatusOK, views.IntegrationsPage{})
+}
+
+func (s *Server) integrationsPage(c echo.Context, status int, page views.IntegrationsPage) error {
+	health, err := s.cfg.Store.Health(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	page.Layout, page.Integrations = s.layout(c, "Integrations", views.Integrations), health
+	page.Config = map[string]delivery.Integration{}
+	for _, i := range s.cfg.Integrations {
+		page.Config[i.Name] = i
+	}
+	return render(c, status, views.IntegrationsView(page))
+}
+
+// pauseByForm holds an integration back, or lets it go on.
+func (s *Server) pauseByForm(paused bool) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		name, reason := c.Param("name"), strings.TrimSpace(c.FormValue("reason"))
+		err := error(nil)
+		switch {
+		case paused && reason == "":
+			err = badField(http.StatusUnprocessableEntity, "reason_required", "reason", "Say why it is paused: whoever is on call reads it.")
+		case len(reason) > maxReason:
+			err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
+		default:
+			err = s.cfg.Store.SetPaused(c.Request().Context(), name, paused, who(c).Name, reason)
+		}
+		if err != nil {
+			p, err := mistake(err)
+			if err != nil {
+				return err
+			}
+			return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: name, Reason: reason, Problem: p.Detail})
+		}
+		s.cfg.Wake()
+		l := s.layout(c, "", "").Locale
+		text := l.T("%s is paused. Deliveries wait; nothing is lost.", name)
+		if !paused {
+			text = l.T("%s goes on.", name)
+		}
+		s.setFlash(c, views.Flash{Kind: "good", Text: text})
+		return c.Redirect(http.StatusSeeOther, views.Integrations)
+	}
+}
