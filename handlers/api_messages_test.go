@@ -1,0 +1,165 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"redrive/delivery"
+)
+
+func TestPayloadBytesArriveAsTheyWereSent(t *testing.T) {
+	s := newSite(t)
+	odd := []string{` { "a" : 1, "a":2, "n": 123456789012345678901234567890.10 , "s":"\u0000<&>" } `, `null`, `""`, `[1,
+	2]`, "\"\xff\"", `"` + strings.Repeat("x", 1<<20) + `"`}
+	for _, payload := range odd {
+		a := read[acceptedJSON](s, s.post("/api/v1/messages", `{"integration":"push","type":"t","payload":`+payload+`}`), http.StatusAccepted)
+		m, _, err := s.store.Message(t.Context(), a.ID)
+		if want := strings.TrimSpace(payload); err != nil || string(m.Payload) != want {
+			t.Errorf("payload %.60q arrived as %.60q: %v", want, m.Payload, err)
+		}
+	}
+	for _, payload := range []string{"", "\x00\xff\xfe", "plain\n", `{"a":1,"a":2}`} {
+		body := `{"integration":"push","type":"t","payload_base64":"` + base64.StdEncoding.EncodeToString([]byte(payload)) + `"}`
+		a := read[acceptedJSON](s, s.post("/api/v1/messages", body), http.StatusAccepted)
+		shown := read[messageWithDeliveries](s, s.get("/api/v1/messages/"+a.ID), http.StatusOK)
+		if got := unbase64(t, shown.PayloadBase64); string(got) != payload || shown.Size != len(payload) || shown.Masked {
+			t.Errorf("payload %q came back as %q", payload, got)
+		}
+	}
+}
+
+func TestTheLargestPayloadIsAcceptedAndOneByteMoreIsNot(t *testing.T) {
+	s := newSite(t)
+	body := func(n int) string {
+		return `{"integration":"push","type":"t","payload_base64":"` + base64.StdEncoding.EncodeToString(make([]byte, n)) + `"}`
+	}
+	if a := s.post("/api/v1/messages", body(delivery.MaxPayload)); a.StatusCode != http.StatusAccepted {
+		t.Errorf("10 MiB: %d %.200s", a.StatusCode, a.body)
+	}
+	s.wants("one byte more", s.post("/api/v1/messages", body(delivery.MaxPayload+1)), http.StatusRequestEntityTooLarge, "payload_too_large")
+	s.wants("far too large", s.post("/api/v1/messages", body(12<<20)), http.StatusRequestEntityTooLarge, "payload_too_large")
+}
+
+func TestAMessageWithEverything(t *testing.T) {
+	s := newSite(t)
+	body := `{"integration":"push","kind":"command","type":"order.placed","key":"주문-1","payload":{"n":1},"headers":{"X-Shop":"a\tb ü"},
+		"idempotency_key":"k-1","deliver_after":"2031-01-02T03:04:05+09:00","expires_at":"2031-01-03T00:00:00Z"}`
+	first := s.post("/api/v1/messages", body)
+	a := read[acceptedJSON](s, first, http.StatusAccepted)
+	if a.Duplicate || len(a.Deliveries) != 1 || a.Deliveries[0].Integration != "push" || a.Deliveries[0].State != delivery.StatePending {
+		t.Errorf("accepted %s", first.body)
+	}
+	if first.Header.Get("Location") != "/api/v1/messages/"+a.ID || s.woken.Load() != 1 {
+		t.Errorf("location %q, woken %d times", first.Header.Get("Location"), s.woken.Load())
+	}
+	again := read[acceptedJSON](s, s.post("/api/v1/messages", body), http.StatusOK)
+	if !again.Duplicate || again.ID != a.ID || again.Deliveries[0].ID != a.Deliveries[0].ID {
+		t.Errorf("again %+v, first %+v", again, a)
+	}
+	raw := s.get("/api/v1/messages/" + a.ID)
+	m := read[messageWithDeliveries](s, raw, http.StatusOK)
+	if m.Kind != delivery.KindCommand || m.Key != "주문-1" || m.Headers["X-Shop"] != "a\tb ü" || m.IdempotencyKey != "k-1" ||
+		string(m.Payload) != `{"n":1}` || m.Masked || len(m.SHA256) != 64 || len(m.Deliveries) != 1 {
+		t.Errorf("message %s", raw.body)
+	}
+	if !strings.Contains(string(raw.body), `"deliver_after":"2031-01-01T18:04:05Z"`) {
+		t.Errorf("times are not in UTC: %s", raw.body)
+	}
+}
+
+func TestEventsAndTheIdempotencyHeader(t *testing.T) {
+	s := newSite(t)
+	body := `{"type":"order.placed","payload":1}`
+	first := read[acceptedJSON](s, s.send("admin", "POST", "/api/v1/messages", body, "Idempotency-Key", "h-1"), http.StatusAccepted)
+	again := read[acceptedJSON](s, s.send("admin", "POST", "/api/v1/messages", body, "Idempotency-Key", "h-1"), http.StatusOK)
+	if first.ID != again.ID || len(first.Deliveries) != 1 || first.Deliveries[0].Integration != "push" {
+		t.Errorf("first %+v, again %+v", first, again)
+	}
+	nobody := s.post("/api/v1/messages", `{"type":"unheard","kind":"event","payload":1}`)
+	if read[acceptedJSON](s, nobody, http.StatusAccepted); !strings.Contains(string(nobody.body), `"deliveries":[]`) {
+		t.Errorf("without subscribers: %s", nobody.body)
+	}
+}
+
+// badMessages are mistakes in a body, each with what it is answered with.
+var badMessages = []struct {
+	name, body string
+	status     int
+	code       string
+}{
+	{"unknown integration", `{"integration":"nobody","type":"t","payload":1}`, 422, "unknown_integration"},
+	{"impossible integration", `{"integration":"No Body","type":"t","payload":1}`, 422, "unknown_integration"},
+	{"command without addressee", `{"kind":"command","type":"t","payload":1}`, 422, "integration_required"},
+	{"event with addressee", `{"kind":"event","integration":"push","type":"t","payload":1}`, 422, "integration_not_allowed"},
+	{"unknown kind", `{"kind":"wish","type":"t","payload":1}`, 422, "invalid_kind"},
+	{"no type", `{"integration":"push","payload":1}`, 422, "type_required"},
+	{"empty type", `{"integration":"push","type":"","payload":1}`, 422, "type_required"},
+	{"null type", `{"integration":"push","type":null,"payload":1}`, 422, "type_required"},
+	{"type is a number", `{"integration":"push","type":7,"payload":1}`, 422, "invalid_field"},
+	{"no payload", `{"integration":"push","type":"t"}`, 422, "payload_required"},
+	{"both payloads", `{"integration":"push","type":"t","payload":1,"payload_base64":"AA=="}`, 422, "payload_ambiguous"},
+	{"bad base64", `{"integration":"push","type":"t","payload_base64":"A"}`, 422, "invalid_base64"},
+	{"unknown field", `{"integration":"push","type":"t","payload":1,"prioritty":1}`, 422, "unknown_field"},
+	{"letter case counts", `{"Integration":"push","type":"t","payload":1}`, 422, "unknown_field"},
+	{"NUL in the key", `{"integration":"push","type":"t","payload":1,"key":"a\u0000b"}`, 422, "invalid_text"},
+	{"NUL in the type", `{"integration":"push","type":"\u0000","payload":1}`, 422, "invalid_text"},
+	{"NUL in a header", `{"integration":"push","type":"t","payload":1,"headers":{"A":"\u0000"}}`, 422, "invalid_text"},
+	{"invalid UTF-8 in the key", "{\"integration\":\"push\",\"type\":\"t\",\"payload\":1,\"key\":\"\xff\"}", 422, "invalid_text"},
+	{"half a surrogate pair", `{"integration":"push","type":"t","payload":1,"key":"\ud800"}`, 422, "invalid_text"},
+	{"CR LF in a header value", `{"integration":"push","type":"t","payload":1,"headers":{"A":"x\r\nB: y"}}`, 422, "invalid_header"},
+	{"line feed in a header value", `{"integration":"push","type":"t","payload":1,"headers":{"A":"x\ny"}}`, 422, "invalid_header"},
+	{"header name with a space", `{"integration":"push","type":"t","payload":1,"headers":{"A B":"x"}}`, 422, "invalid_header"},
+	{"empty header name", `{"integration":"push","type":"t","payload":1,"headers":{"":"x"}}`, 422, "invalid_header"},
+	{"header name twice", `{"integration":"push","type":"t","payload":1,"headers":{"A":"x","a":"y"}}`, 422, "invalid_header"},
+	{"header value is a number", `{"integration":"push","type":"t","payload":1,"headers":{"A":1}}`, 422, "invalid_field"},
+	{"headers are a list", `{"integration":"push","type":"t","payload":1,"headers":["A"]}`, 422, "invalid_field"},
+	{"long header value", `{"integration":"push","type":"t","payload":1,"headers":{"A":"` + strings.Repeat("x", 8001) + `"}}`, 422, "too_long"},
+	{"long type", `{"integration":"push","type":"` + strings.Repeat("x", 256) + `","payload":1}`, 422, "too_long"},
+	{"long key", `{"integration":"push","type":"t","payload":1,"key":"` + strings.Repeat("x", 1025) + `"}`, 422, "too_long"},
+	{"long idempotency key", `{"integration":"push","type":"t","payload":1,"idempotency_key":"` + strings.Repeat("x", 256) + `"}`, 422, "too_long"},
+	{"idempotency key with an umlaut", `{"integration":"push","type":"t","payload":1,"idempotency_key":"ü"}`, 422, "invalid_idempotency_key"},
+	{"no time", `{"integration":"push","type":"t","payload":1,"expires_at":"tomorrow"}`, 422, "invalid_time"},
+	{"expires before it is sent", `{"integration":"push","type":"t","payload":1,"deliver_after":"2031-01-02T00:00:00Z","expires_at":"2031-01-01T00:00:00Z"}`, 422, "invalid_expiry"},
+	{"not JSON", `{"integration":"push",}`, 400, "invalid_json"},
+	{"cut off", `{"integration":"push"`, 400, "invalid_json"},
+	{"trailing data", `{"integration":"push","type":"t","payload":1} {}`, 400, "invalid_json"},
+	{"a list", `[]`, 400, "invalid_json"},
+	{"a word", `null`, 400, "invalid_json"},
+	{"a field twice", `{"integration":"push","type":"t","payload":1,"type":"u"}`, 400, "duplicate_field"},
+	{"a header exactly twice", `{"integration":"push","type":"t","payload":1,"headers":{"A":"1","A":"2"}}`, 400, "duplicate_field"},
+	{"too deep", strings.Repeat("[", 20000), 400, "invalid_json"},
+}
+
+func TestBadMessagesAreRefusedAndNothingIsKept(t *testing.T) {
+	s := newSite(t)
+	for _, tc := range badMessages {
+		s.wants(tc.name, s.post("/api/v1/messages", tc.body), tc.status, tc.code)
+	}
+	s.wants("empty body", s.post("/api/v1/messages", " "), 422, "payload_required")
+	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "", "application/cloudevents-batch+json",
+		"application/json; charset=latin1", "application/json;;"} {
+		s.wants("content type "+contentType, s.send("operator", "POST", "/api/v1/messages", `{}`, "Content-Type", contentType), 415, "unsupported_media_type")
+	}
+	s.wants("two keys", s.send("operator", "POST", "/api/v1/messages", `{"integration":"push","type":"t","payload":1,"idempotency_key":"a"}`,
+		"Idempotency-Key", "b"), 422, "idempotency_key_mismatch")
+	if n := s.woken.Load(); n != 0 {
+		t.Errorf("the engine was woken %d times", n)
+	}
+	health, err := s.store.Health(t.Context())
+	s.must(err)
+	for _, h := range health {
+		if h.Pending != 0 {
+			t.Errorf("%s has %d deliveries", h.Name, h.Pending)
+		}
+	}
+}
+
+func TestMalformedJSONNamesTheLine(t *testing.T) {
+	err := decodeObject([]byte("{\n \"a\": 1,\n \"b\": x\n}"), fields{"a": func(json.RawMessage) error { return nil }})
+	if p := problemOf(err); p.Status != 400 || !strings.Contains(p.Detail, "line 3, byte 18") {
+		t.Errorf("detail %q", p.Detail)
+	}
+}
