@@ -368,7 +368,8 @@ func TestHeartbeatsKeepALongAttempt(t *testing.T) {
 func TestALateOutcomeChangesNothing(t *testing.T) {
 	stalled := make(chan struct{})
 	first := answering(func(context.Context, delivery.Request) delivery.Result { <-stalled; return ok })
-	second := always(refused)
+	noticed := make(chan struct{})
+	second := answering(func(context.Context, delivery.Request) delivery.Result { <-noticed; return refused })
 	r := newRig(t, first)
 	r.enqueue("push", 1)
 	late := make(chan int, 10)
@@ -381,16 +382,17 @@ func TestALateOutcomeChangesNothing(t *testing.T) {
 	r.cfg.Observer = nil
 	r.start()
 	second.next(t)
-	r.awaitStates(map[string]int{"dead": 1})
-	close(stalled)
+	close(stalled) // its outcome arrives while the second attempt is under way
 	select {
 	case <-late:
 	case <-time.After(20 * time.Second):
-		t.Fatal("the late outcome was not noticed")
+		t.Error("the late outcome was not noticed")
 	}
+	close(noticed)
+	r.awaitStates(map[string]int{"dead": 1})
 	detail := r.only(delivery.StateDead)
-	last := detail.Timeline[len(detail.Timeline)-1]
-	if last.Outcome != delivery.OutcomeLate || last.Late != delivery.OutcomeOK || detail.ErrorClass != delivery.ClassHTTP4xx {
+	kept := detail.Timeline[len(detail.Timeline)-2]
+	if kept.Outcome != delivery.OutcomeLate || kept.Late != delivery.OutcomeOK || detail.ErrorClass != delivery.ClassHTTP4xx {
 		t.Errorf("%s %s, timeline %+v", detail.State, detail.ErrorClass, detail.Timeline)
 	}
 }
