@@ -30,34 +30,28 @@ func (s *Server) consoleRoutes() {
 	newSignIns(s).routes()
 	s.echo.POST(views.Preferences, s.setPreferences)
 
-	viewer := s.echo.Group("", s.require(delivery.RoleViewer))
-	viewer.GET(views.Overview, s.overview)
-	viewer.GET(views.Failures, s.failures)
-	viewer.GET(views.FailuresNews, s.failuresNews)
-	viewer.GET(views.Failures+"/:id", s.failure)
-	viewer.GET(views.Failures+"/:id/news", s.failureNews)
-	viewer.GET(views.Failures+"/:id/:action", s.backToFailure)
-	viewer.GET("/messages/:id", s.message)
-	viewer.GET(views.Groups, s.groups)
-	viewer.GET(views.Ignored, s.ignored)
-	viewer.GET(views.Audit, s.audit)
-	viewer.GET(views.Integrations, s.integrations)
-	viewer.GET(views.Account, s.account)
-	viewer.POST(views.Account, s.changePassword)
-	viewer.GET(views.Help, func(c echo.Context) error {
-		return render(c, http.StatusOK, views.HelpView(views.HelpPage{Layout: s.layout(c, "Keys and words", views.Help)}))
-	})
-
-	operator := s.echo.Group("", s.require(delivery.RoleOperator))
-	operator.POST(views.FailureActions, s.actOnSelection)
-	for _, action := range []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionReopen} {
-		operator.POST(views.Failures+"/:id/"+string(action), s.decide(action))
+	viewer, operator := s.require(delivery.RoleViewer), s.require(delivery.RoleOperator)
+	for path, page := range map[string]echo.HandlerFunc{
+		views.Overview: s.overview, views.Failures: s.failures, views.FailuresNews: s.failuresNews, views.Failures + "/:id": s.failure,
+		views.Failures + "/:id/news": s.failureNews, views.Failures + "/:id/:action": s.backToFailure, "/messages/:id": s.message,
+		views.Groups: s.groups, views.Ignored: s.ignored, views.Audit: s.audit, views.Integrations: s.integrations,
+		views.Account: s.account, views.Help: s.help,
+	} {
+		s.echo.GET(path, page, viewer)
 	}
-	operator.GET("/messages/:id/payload", s.rawPayload)
-	operator.POST(views.Integrations+"/:name/pause", s.pauseByForm(true))
-	operator.POST(views.Integrations+"/:name/resume", s.pauseByForm(false))
+	s.echo.POST(views.Account, s.changePassword, viewer)
+	s.echo.POST(views.FailureActions, s.actOnSelection, operator)
+	for _, action := range []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionReopen} {
+		s.echo.POST(views.Failures+"/:id/"+string(action), s.decide(action), operator)
+	}
+	s.echo.GET("/messages/:id/payload", s.rawPayload, operator)
+	s.echo.POST(views.Integrations+"/:name/pause", s.pauseByForm(true), operator)
+	s.echo.POST(views.Integrations+"/:name/resume", s.pauseByForm(false), operator)
+	s.adminRoutes()
+}
 
-	s.adminRoutes(s.echo.Group("", s.require(delivery.RoleAdmin)))
+func (s *Server) help(c echo.Context) error {
+	return render(c, http.StatusOK, views.HelpView(views.HelpPage{Layout: s.layout(c, "Keys and words", views.Help)}))
 }
 
 // render builds the whole page before the first byte leaves.

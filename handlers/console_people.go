@@ -19,13 +19,14 @@ import (
 	"redrive/views"
 )
 
-func (s *Server) adminRoutes(admin *echo.Group) {
-	admin.GET(views.Operators, func(c echo.Context) error { return s.operatorsPage(c, http.StatusOK, views.OperatorsPage{}) })
-	admin.POST(views.Operators, s.addOperator)
-	admin.POST(views.Operators+"/:name/:what", s.changeOperator)
-	admin.GET(views.Tokens, func(c echo.Context) error { return s.tokensPage(c, http.StatusOK, views.TokensPage{}) })
-	admin.POST(views.Tokens, s.addToken)
-	admin.POST(views.Tokens+"/:id/revoke", s.revokeToken)
+func (s *Server) adminRoutes() {
+	admin := s.require(delivery.RoleAdmin)
+	s.echo.GET(views.Operators, func(c echo.Context) error { return s.operatorsPage(c, http.StatusOK, views.OperatorsPage{}) }, admin)
+	s.echo.POST(views.Operators, s.addOperator, admin)
+	s.echo.POST(views.Operators+"/:name/:what", s.changeOperator, admin)
+	s.echo.GET(views.Tokens, func(c echo.Context) error { return s.tokensPage(c, http.StatusOK, views.TokensPage{}) }, admin)
+	s.echo.POST(views.Tokens, s.addToken, admin)
+	s.echo.POST(views.Tokens+"/:id/revoke", s.revokeToken, admin)
 }
 
 func (s *Server) operatorsPage(c echo.Context, status int, page views.OperatorsPage) error {

@@ -753,7 +753,7 @@ func failureRow(p FailuresPage, d delivery.Delivery) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = state(p.Locale, d).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = stateView(p.Locale, d).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -261,7 +261,7 @@ func mark(kind string) templ.Component {
 	})
 }
 
-func state(l Locale, d delivery.Delivery) templ.Component {
+func stateView(l Locale, d delivery.Delivery) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

@@ -1,0 +1,350 @@
+package views
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/a-h/templ"
+	"golang.org/x/net/html"
+
+	"redrive/delivery"
+)
+
+// hostile is in every text that comes from outside.
+const hostile = `<script>alert("x")</script><img src=x onerror=alert(1)>' " & ` + "\u202e"
+
+var now = time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) *time.Time { t := now.Add(-d); return &t }
+
+func layout(role delivery.Role) Layout {
+	return Layout{Locale: Locale{Lang: "en", Zone: time.FixedZone("KST", 9*3600), Now: now}, Title: "Title " + hostile, Section: Failures, Here: Failures,
+		User: hostile, Role: role, ZoneName: "Asia/Seoul", Theme: "dark", Release: "test", Demo: true,
+		Flash: &Flash{Kind: "warn", Text: hostile, Lines: []FlashLine{{Text: hostile, Href: "/failures"}}}}
+}
+
+func deliveryIn(state delivery.State) delivery.Delivery {
+	d := delivery.Delivery{ID: "0197f000-0000-7000-8000-00000000abcd", MessageID: "0197f000-0000-7000-8000-00000000ef01", Integration: "seller-push",
+		State: state, Version: 3, Attempts: 3, ErrorClass: delivery.ClassHTTP5xx, Error: "the receiver answered 503 " + hostile, GroupID: "abc", CreatedAt: *ago(time.Hour),
+		FailedAt: ago(50 * time.Minute), Type: "order.placed" + hostile, Key: "order-1" + hostile}
+	switch state {
+	case delivery.StateDead:
+		d.DeadAt = ago(40 * time.Minute)
+	case delivery.StatePending:
+		d.RetryRequestedAt = ago(time.Minute)
+		soon := now.Add(5 * time.Minute)
+		d.NextAttemptAt = &soon
+	case delivery.StateDelivered, delivery.StateIgnored, delivery.StateResolved:
+		d.SettledAt = ago(time.Minute)
+	}
+	if state == delivery.StateIgnored || state == delivery.StateResolved {
+		until := now.Add(48 * time.Hour)
+		d.Settlement = delivery.Settlement{Actor: "alice" + hostile, Reason: hostile, Category: "duplicate", Until: &until, Evidence: "https://example.test/" + hostile}
+	}
+	return d
+}
+
+func entry() delivery.AuditEntry {
+	return delivery.AuditEntry{Seq: 7, At: *ago(time.Minute), Actor: hostile, Action: "delivery.retry", SubjectType: "delivery", Subject: deliveryIn("").ID,
+		Reason: hostile, Details: json.RawMessage(`{"a":"<b>"}`), Hash: []byte("12345678901234567890123456789012")}
+}
+
+func detail(state delivery.State) delivery.Detail {
+	return delivery.Detail{Delivery: deliveryIn(state), Method: delivery.MethodOutbox, GroupCount: 12,
+		Message: delivery.Message{ID: deliveryIn("").MessageID, Kind: delivery.KindEvent, ExpiresAt: ago(-time.Hour)},
+		Timeline: []delivery.Attempt{
+			{Number: 1, StartedAt: *ago(50 * time.Minute), Duration: 120 * time.Millisecond, Outcome: delivery.OutcomeTransient, ErrorClass: "http_5xx", Error: hostile, HTTPStatus: 503},
+			{Number: 2, StartedAt: *ago(49 * time.Minute), Duration: 5 * time.Second, Outcome: delivery.OutcomeUnknown, ErrorClass: "timeout", Error: "no answer"},
+			{Number: 2, StartedAt: *ago(48 * time.Minute), Duration: 65 * time.Second, Outcome: delivery.OutcomeLate, Late: delivery.OutcomeOK},
+		},
+		History: []delivery.AuditEntry{entry()}, KeySiblings: []delivery.Delivery{deliveryIn(delivery.StateDelivered), deliveryIn(delivery.StateDead)}}
+}
+
+func health() []delivery.IntegrationHealth {
+	hours := make([]delivery.HourCount, 24)
+	for i := range hours {
+		hours[i] = delivery.HourCount{Start: now.Add(time.Duration(i-23) * time.Hour), Delivered: i * 10, Failed: i % 3}
+	}
+	var out []delivery.IntegrationHealth
+	for _, m := range []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC} {
+		h := delivery.IntegrationHealth{Description: hostile, Method: m, Destination: "http", Address: "http://127.0.0.1/x", Pending: 3, Sending: 1, Dead: 2,
+			OldestPending: ago(2 * time.Minute), Delivered24h: 12345, Failed24h: 23, Hours: hours, NewGroups: 1}
+		h.Name = "in-" + string(m)
+		out = append(out, h)
+	}
+	out[1].PausedAt, out[1].PausedBy, out[1].PauseReason = ago(time.Hour), hostile, hostile
+	out[2].Breaker, out[2].BreakerUntil = delivery.BreakerOpen, ago(-time.Minute)
+	out[3].Breaker = delivery.BreakerHalfOpen
+	return out
+}
+
+// stories are all pages in the states that matter.
+func stories() map[string]templ.Component {
+	operator, viewer := layout(delivery.RoleOperator), layout(delivery.RoleViewer)
+	conflict := &delivery.ConflictError{State: delivery.StateIgnored, Version: 4, Actor: hostile, Action: "ignore", At: *ago(3 * time.Second)}
+	payload := Payload{Kind: "json", Text: `{"a": "` + hostile + `"}`, Size: 1234, SHA256: strings.Repeat("ab", 32), Raw: true, Truncated: true}
+	stay := layout(delivery.RoleAdmin)
+	stay.Fragment = true
+	all := map[string]templ.Component{
+		"sign-in":         SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Name: hostile, Next: "/failures?q=" + hostile, Problem: "No."}),
+		"overview":        OverviewView(OverviewPage{Layout: viewer, Integrations: health()}),
+		"overview-first":  OverviewView(OverviewPage{Layout: viewer}),
+		"failures":        FailuresView(failuresPage(operator, 50)),
+		"failures-viewer": FailuresView(failuresPage(viewer, 3)),
+		"failures-empty":  FailuresView(FailuresPage{Layout: operator, Filter: FilterForm{State: "dead"}}),
+		"failures-wrong":  FailuresView(FailuresPage{Layout: operator, Filter: FilterForm{State: "x", Query: hostile, Group: hostile, Integration: hostile}, Problem: hostile}),
+		"selection": SelectionView(SelectionPage{Layout: operator, Form: ActionForm{Action: delivery.ActionIgnore, Reason: hostile, Field: "category", Problem: "Choose."},
+			Items: []Selected{{Value: hostile, ID: "x", State: "dead", Fits: true}, {Value: "y", ID: "y", State: "ignored"}}, Eligible: 1, Return: "/failures"}),
+		"message":           MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
+		"groups":            GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{{ID: "g", Message: hostile, Integration: "x", Count: 4, FirstSeen: *ago(time.Hour), LastSeen: now}}, Next: "/groups?after=x"}),
+		"ignored":           IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
+		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
+		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}}}),
+		"operators":         OperatorsView(OperatorsPage{Layout: stay, Items: []delivery.Operator{{ID: "1", Name: hostile, Role: "admin"}, {ID: "2", Name: "bob", Role: "viewer", DisabledAt: ago(0)}}, Problem: hostile}),
+		"tokens":            TokensView(TokensPage{Layout: layout(delivery.RoleAdmin), Items: []delivery.Token{{ID: "1", Name: hostile}, {ID: "2", RevokedAt: ago(0)}}, Secret: "redrive_x"}),
+		"account":           AccountView(AccountPage{Layout: viewer, Problem: hostile}),
+		"help":              HelpView(HelpPage{viewer}),
+		"error":             ErrorView(ErrorPage{Layout: viewer, Status: 404, Text: hostile, RequestID: hostile}),
+		"failure-conflict":  DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateIgnored), Conflict: conflict, Payload: payload, Return: "/failures"}),
+		"failure-refused":   DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "binary", Replaced: true, Masked: true}, Form: ActionForm{Action: delivery.ActionResolve, Reason: hostile, Problem: "Say how."}, Return: "/failures"}),
+		"failure-as-viewer": DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
+	}
+	for _, s := range delivery.States {
+		all["failure-"+string(s)] = DeliveryView(DeliveryPage{Layout: operator, D: detail(s), Known: true, Payload: payload, Return: "/failures"})
+	}
+	return all
+}
+
+func failuresPage(l Layout, rows int) FailuresPage {
+	p := FailuresPage{Layout: l, Filter: FilterForm{State: AnyState, Query: "x"}, Names: []string{"seller-push", "sms"}, Next: "/failures?after=abc"}
+	for i := range rows {
+		d := deliveryIn(delivery.States[i%len(delivery.States)])
+		d.ID = fmt.Sprintf("0197f000-0000-7000-8000-%012d", i)
+		p.Items = append(p.Items, d)
+	}
+	return p
+}
+
+func rendered(t *testing.T, c templ.Component) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := c.Render(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestEveryPageIsSoundHTML(t *testing.T) {
+	for name, story := range stories() {
+		t.Run(name, func(t *testing.T) {
+			page := rendered(t, story)
+			tree, err := html.Parse(strings.NewReader(page))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkPage(t, tree)
+			if bad := regexp.MustCompile(`%!\w?\(`).FindString(page); bad != "" {
+				t.Errorf("a text lacks its values: %s", bad)
+			}
+		})
+	}
+}
+
+// checkPage walks the tree: nothing inline, every field labelled, every reference answered, one heading, one main.
+func checkPage(t *testing.T, tree *html.Node) {
+	t.Helper()
+	ids, wanted, count := map[string]bool{}, map[string]string{}, map[string]int{}
+	for n := range tree.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		count[n.Data]++
+		attributes := map[string]string{}
+		for _, a := range n.Attr {
+			attributes[a.Key] = a.Val
+			checkAttribute(t, n.Data, a)
+		}
+		if id := attributes["id"]; id != "" {
+			if ids[id] {
+				t.Errorf("id %s stands twice", id)
+			}
+			ids[id] = true
+		}
+		for _, reference := range []string{"for", "aria-describedby", "aria-labelledby", "list"} {
+			if id := attributes[reference]; id != "" {
+				wanted[id] = n.Data + " " + reference
+			}
+		}
+		checkElement(t, n, attributes)
+	}
+	for id, by := range wanted {
+		if !ids[id] {
+			t.Errorf("%s names %q, which is not on the page", by, id)
+		}
+	}
+	if count["h1"] != 1 || count["main"] != 1 {
+		t.Errorf("%d h1, %d main", count["h1"], count["main"])
+	}
+}
+
+func checkAttribute(t *testing.T, element string, a html.Attribute) {
+	t.Helper()
+	switch {
+	case a.Key == "style", strings.HasPrefix(a.Key, "on"), strings.HasPrefix(a.Key, "hx-on"):
+		t.Errorf("<%s %s=%q>: inline style or script", element, a.Key, a.Val)
+	case (a.Key == "href" || a.Key == "action" || a.Key == "src") && !strings.HasPrefix(a.Val, "/") && !strings.HasPrefix(a.Val, "#"):
+		t.Errorf("<%s %s=%q> leaves the site", element, a.Key, a.Val)
+	}
+}
+
+func checkElement(t *testing.T, n *html.Node, attributes map[string]string) {
+	t.Helper()
+	switch n.Data {
+	case "script":
+		if attributes["src"] == "" || n.FirstChild != nil {
+			t.Error("inline script")
+		}
+	case "style", "img":
+		if n.Data == "style" || attributes["src"] == "x" {
+			t.Errorf("<%s> from data or inline", n.Data)
+		}
+	case "input", "select", "textarea":
+		if attributes["type"] != "hidden" && attributes["id"] == "" && !within(n, "label") {
+			t.Errorf("<%s name=%q> has no label", n.Data, attributes["name"])
+		}
+	case "button", "a":
+		if strings.TrimSpace(text(n)) == "" && attributes["class"] != "" {
+			t.Errorf("<%s class=%q> has no text", n.Data, attributes["class"])
+		}
+	}
+}
+
+func within(n *html.Node, element string) bool {
+	for p := n.Parent; p != nil; p = p.Parent {
+		if p.Data == element {
+			return true
+		}
+	}
+	return false
+}
+
+func text(n *html.Node) string {
+	var out strings.Builder
+	for d := range n.Descendants() {
+		if d.Type == html.TextNode {
+			out.WriteString(d.Data)
+		}
+	}
+	return out.String()
+}
+
+func TestAPageOfFiftyRowsIsSmall(t *testing.T) {
+	p := failuresPage(layout(delivery.RoleOperator), 50)
+	for i := range p.Items {
+		p.Items[i].Error, p.Items[i].Type, p.Items[i].Key = strings.Repeat("long error ", 30), "shop.order.placed", "order-2026-03-0000123"
+	}
+	if size := len(rendered(t, FailuresView(p))); size > 60<<10 {
+		t.Errorf("%d bytes", size)
+	}
+}
+
+func TestAFragmentIsOnlyTheMainPart(t *testing.T) {
+	l := layout(delivery.RoleViewer)
+	l.Fragment = true
+	page := rendered(t, HelpView(HelpPage{l}))
+	if strings.Contains(page, "<html") || strings.Contains(page, "<nav") || !strings.Contains(page, `<main id="main"`) {
+		t.Error(page[:200])
+	}
+}
+
+func TestAViewerSeesNoForms(t *testing.T) {
+	page := rendered(t, DeliveryView(DeliveryPage{Layout: layout(delivery.RoleViewer), D: detail(delivery.StateDead), Known: true}))
+	if strings.Contains(page, "/retry") || !strings.Contains(page, "Your role only looks") {
+		t.Error("a viewer is offered actions, or is not told why not")
+	}
+	list := rendered(t, FailuresView(failuresPage(layout(delivery.RoleViewer), 2)))
+	if strings.Contains(list, "checkbox") || !strings.Contains(list, "Your role only looks") {
+		t.Error("a viewer can select rows, or is not told why not")
+	}
+}
+
+func TestStateIsAWordAndAShape(t *testing.T) {
+	l := layout(delivery.RoleViewer).Locale
+	for state, word := range map[delivery.State]string{delivery.StatePending: "retry requested", delivery.StateDead: "dead", delivery.StateDelivered: "delivered",
+		delivery.StateIgnored: "ignored until Saturday", delivery.StateResolved: "resolved", delivery.StateSending: "sending"} {
+		page := rendered(t, stateView(l, deliveryIn(state)))
+		if !strings.Contains(page, word) || !strings.Contains(page, "<svg") {
+			t.Errorf("%s is shown as %s", state, page)
+		}
+	}
+}
+
+func TestTheSentenceSaysWhatHappened(t *testing.T) {
+	l := layout(delivery.RoleViewer)
+	for state, want := range map[delivery.State]string{
+		delivery.StateDead:      "Delivery to seller-push failed twice in 2 min: refused. It is not tried again by itself.",
+		delivery.StatePending:   "Delivery to seller-push failed twice in 2 min: refused. The next automatic try is in 5 min.",
+		delivery.StateDelivered: "Delivered to seller-push after it had failed twice.",
+		delivery.StateResolved:  "alice settled this by other means: duplicate, paid by hand.",
+	} {
+		p := DeliveryPage{Layout: l, D: detail(state)}
+		p.D.Error, p.D.Settlement.Actor, p.D.Settlement.Reason = "refused.", "alice", "paid by hand."
+		if got := p.sentence(); got != want {
+			t.Errorf("%s: %q, want %q", state, got, want)
+		}
+	}
+	lost := DeliveryPage{Layout: l, D: detail(delivery.StateDead)}
+	lost.D.ErrorClass = delivery.ClassTimeout
+	if !strings.Contains(lost.sentence(), "may have had its effect") {
+		t.Error(lost.sentence())
+	}
+}
+
+func TestTimesAndNumbersForPeople(t *testing.T) {
+	l := layout(delivery.RoleViewer).Locale
+	for want, got := range map[string]string{
+		"just now": l.Relative(now), "3 min ago": l.Relative(*ago(3 * time.Minute)), "in 5 min": l.Relative(*ago(-5 * time.Minute)), "3 days ago": l.Relative(*ago(72 * time.Hour)),
+		"2026-03-05 21:00:00 KST · 2026-03-05 12:00:00 UTC": l.Exact(now), "1,234,567": l.Number(1234567), "-1,000": l.Number(-1000), "999": l.Number(999),
+		"1 byte": l.Bytes(1), "2.0 KiB (2,048 bytes)": l.Bytes(2048), "120 ms": l.Span(120 * time.Millisecond), "1.5 s": l.Span(1500 * time.Millisecond),
+	} {
+		if want != got {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestATranslationReplacesTheText(t *testing.T) {
+	translations["xx"] = map[string]string{"%d s": "%d Sekunden"}
+	defer delete(translations, "xx")
+	if got := (Locale{Lang: "xx"}).Span(30 * time.Second); got != "30 Sekunden" {
+		t.Error(got)
+	}
+}
+
+func TestOnlyLocalPathsAreFollowed(t *testing.T) {
+	for _, path := range []string{"/failures?state=dead&q=a%2Fb", "/", "/failures/x#y"} {
+		if got := LocalPath(path); got != path {
+			t.Errorf("%q became %q", path, got)
+		}
+	}
+	for _, path := range []string{"", "failures", "//evil.test", "/\\evil.test", "\\/evil.test", "https://evil.test/", "/\t/evil.test", "javascript:alert(1)", "/%zz", "http:/x",
+		"/\n", "///evil.test", "/" + strings.Repeat("a", 3000)} {
+		if got := LocalPath(path); got != Overview {
+			t.Errorf("%q is followed to %q", path, got)
+		}
+	}
+}
+
+func TestAddressesEscapeTheirParts(t *testing.T) {
+	if got := Failure("a/../b?c"); got != "/failures/a%2F..%2Fb%3Fc" {
+		t.Error(got)
+	}
+	if got := (FilterForm{Key: "a&b=c", State: "dead"}).URL(); got != "/failures?key=a%26b%3Dc&state=dead" {
+		t.Error(got)
+	}
+}
