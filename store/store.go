@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
@@ -23,6 +24,8 @@ const (
 	idleConnections = 6
 	idleTime        = 5 * time.Minute
 	connectTimeout  = 10 * time.Second
+	connectPause    = 100 * time.Millisecond
+	startingUp      = "57P03" // SQLSTATE cannot_connect_now
 )
 
 // Store is one pool of connections. It is safe for concurrent use.
@@ -48,7 +51,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	pool.SetMaxOpenConns(maxConnections)
 	pool.SetMaxIdleConns(idleConnections)
 	pool.SetConnMaxIdleTime(idleTime)
-	if err := pool.PingContext(ctx); err != nil {
+	if err := answers(ctx, pool); err != nil {
 		_ = pool.Close()
 		return nil, fmt.Errorf("connecting to Postgres: %w", err)
 	}
@@ -59,6 +62,23 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
 	return &Store{db: db, pool: pool, log: log}, nil
+}
+
+// answers waits a little for a server that is only just starting; a wrong password or database is wrong at once.
+func answers(ctx context.Context, pool *sql.DB) error {
+	deadline := time.Now().Add(connectTimeout)
+	for {
+		err := pool.PingContext(ctx)
+		var refused *pgconn.PgError
+		if err == nil || errors.As(err, &refused) && refused.Code != startingUp || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(connectPause):
+		}
+	}
 }
 
 // Close ends all connections.

@@ -1,0 +1,341 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"redrive/store/storetest"
+)
+
+// asProgram makes this test binary run as redrive itself, so that tests can start and kill the whole program.
+const asProgram = "REDRIVE_TEST_AS_PROGRAM"
+
+const apiToken = "token-of-the-tests"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	storetest.Main(m)
+}
+
+// program is one running redrive.
+type program struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	url  string
+	mu   sync.Mutex
+	log  strings.Builder
+	done chan struct{} // closed when it has ended
+}
+
+// launch starts redrive with arguments and environment settings, without waiting for anything.
+func launch(t *testing.T, args []string, env ...string) *program {
+	t.Helper()
+	p := &program{t: t, done: make(chan struct{})}
+	p.cmd = exec.Command(os.Args[0], args...)
+	p.cmd.Env = append(os.Environ(), append([]string{asProgram + "=1", "REDRIVE_ADDR=127.0.0.1:0", "REDRIVE_API_TOKEN=" + apiToken,
+		"REDRIVE_ADMIN_PASSWORD=correct horse battery", "REDRIVE_DATA_DIR=/nonexistent", "DATABASE_URL="}, env...)...)
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = in, in
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = in.Close()
+	urls := make(chan string, 1)
+	go p.follow(out, urls)
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("log of process %d:\n%s", p.cmd.Process.Pid, p.output())
+		}
+	})
+	select {
+	case p.url = <-urls:
+	case <-p.done:
+	case <-time.After(time.Minute):
+		t.Fatal("redrive neither listened nor ended within a minute")
+	}
+	return p
+}
+
+var listening = regexp.MustCompile(`msg=listening url=(\S+)`)
+
+// follow keeps the output and announces the address.
+func (p *program) follow(out io.ReadCloser, urls chan<- string) {
+	defer out.Close()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		p.mu.Lock()
+		fmt.Fprintln(&p.log, lines.Text())
+		p.mu.Unlock()
+		if found := listening.FindStringSubmatch(lines.Text()); found != nil {
+			urls <- found[1]
+		}
+	}
+	_ = p.cmd.Wait()
+	close(p.done)
+}
+
+func (p *program) output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// kill ends it as a power cut would.
+func (p *program) kill() {
+	_ = p.cmd.Process.Kill() // an error means that it has ended
+	<-p.done
+}
+
+// stop asks it to end and answers its exit code.
+func (p *program) stop() int {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(40 * time.Second):
+		p.t.Fatal("redrive did not stop within 40 s")
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// serve starts redrive serve on a fresh database, or on the one that env names, and waits until it is ready.
+func serve(t *testing.T, env ...string) *program {
+	t.Helper()
+	p := launch(t, []string{"serve"}, env...)
+	if p.url == "" {
+		t.Fatalf("redrive ended with %d:\n%s", p.cmd.ProcessState.ExitCode(), p.output())
+	}
+	await(t, "ready", func() bool {
+		r, err := http.Get(p.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
+	return p
+}
+
+// await repeats a look until it shows what is wanted.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(90 * time.Second)
+	for !done() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("not within 90 s: %s", what)
+		}
+	}
+}
+
+// call asks the API and answers status and body, decoded when it is a JSON object.
+func (p *program) call(method, path string, body any) (int, map[string]any) {
+	p.t.Helper()
+	var content io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		content = bytes.NewReader(raw)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, p.url+path, content)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+apiToken)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var object map[string]any
+	if strings.Contains(response.Header.Get("Content-Type"), "json") {
+		if err := json.Unmarshal(raw, &object); err != nil {
+			p.t.Fatalf("%s %s answered %s: %v", method, path, raw, err)
+		}
+	}
+	return response.StatusCode, object
+}
+
+// must is call for what has to succeed.
+func (p *program) must(method, path string, body any) map[string]any {
+	p.t.Helper()
+	status, object := p.call(method, path, body)
+	if status >= 300 {
+		p.t.Fatalf("%s %s answered %d %v", method, path, status, object)
+	}
+	return object
+}
+
+// send hands a message over and answers the id of its only delivery.
+func (p *program) send(integration string, payload any) string {
+	p.t.Helper()
+	answer := p.must("POST", "/api/v1/messages", map[string]any{"integration": integration, "type": "test", "kind": "command", "payload": payload})
+	return answer["deliveries"].([]any)[0].(map[string]any)["id"].(string)
+}
+
+func (p *program) awaitState(id, state string) map[string]any {
+	p.t.Helper()
+	var last map[string]any
+	await(p.t, id+" "+state, func() bool {
+		last = p.must("GET", "/api/v1/deliveries/"+id, nil)
+		return last["state"] == state
+	})
+	return last
+}
+
+// configFile writes an integrations file.
+func configFile(t *testing.T, text string) (env string) {
+	t.Helper()
+	path := t.TempDir() + "/integrations.yaml"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "REDRIVE_CONFIG=" + path
+}
+
+func onFreshDatabase(t *testing.T) (env string) {
+	t.Helper()
+	return "DATABASE_URL=" + storetest.New(t)
+}
+
+func TestWrongSettingsAreNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		env  string
+		code int
+		says string
+	}{
+		"address":         {[]string{"serve"}, "REDRIVE_ADDR=nowhere:port", 2, "REDRIVE_ADDR"},
+		"file":            {[]string{"serve"}, "REDRIVE_CONFIG=/nonexistent.yaml", 2, "/nonexistent.yaml"},
+		"line":            {[]string{"serve"}, configFile(t, "integrations:\n  - name: a\n    colour: red\n"), 2, "integrations.yaml:3"},
+		"flag":            {[]string{"serve", "--colour"}, "", 2, "--colour"},
+		"command":         {[]string{"fly"}, "", 2, "fly"},
+		"database":        {[]string{"migrate"}, "DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=2", 1, "DATABASE_URL"},
+		"database's form": {[]string{"migrate"}, "DATABASE_URL=postgres://u:hunter2@[", 1, "DATABASE_URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := launch(t, c.args, c.env)
+			<-p.done
+			if code := p.cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(p.output(), c.says) || strings.Contains(p.output(), "hunter2") {
+				t.Errorf("exit code %d, want %d; it said %q", code, c.code, p.output())
+			}
+		})
+	}
+}
+
+func TestCommands(t *testing.T) {
+	database := onFreshDatabase(t)
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--help"}, "serve"}, {[]string{"serve", "--help"}, "REDRIVE_DATA_DIR"}, {[]string{"--version"}, "dev"},
+		{[]string{"migrate"}, "schema version"}, {[]string{"doctor"}, "ok    audit chain"}, {[]string{"audit", "verify"}, "0 entries fit"},
+	} {
+		p := launch(t, c.args, database)
+		<-p.done
+		if code := p.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(p.output(), c.says) {
+			t.Errorf("%v: exit code %d, said %q", c.args, code, p.output())
+		}
+	}
+}
+
+func TestStopIsGraceful(t *testing.T) {
+	p := serve(t, onFreshDatabase(t))
+	if code := p.stop(); code != 0 || !strings.Contains(p.output(), "msg=stopped") {
+		t.Errorf("exit code %d:\n%s", code, p.output())
+	}
+}
+
+// A second start on an existing database is ready in under two seconds, and an idle program stays small.
+func TestStartAndMemory(t *testing.T) {
+	database := onFreshDatabase(t)
+	serve(t, database, "REDRIVE_DEMO=1").stop()
+	began := time.Now()
+	p := serve(t, database)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("ready after %s", took)
+	}
+	raw, err := exec.Command("ps", "-o", "rss=", "-p", fmt.Sprint(p.cmd.Process.Pid)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kib int
+	if _, err := fmt.Sscan(string(raw), &kib); err != nil || kib > 60<<10 {
+		t.Errorf("%d KiB resident: %v", kib, err)
+	}
+	t.Logf("ready after %s, %d MiB resident", time.Since(began).Round(time.Millisecond), kib>>10)
+}
+
+// Everything embedded, as a newcomer starts it; then both the program and its Postgres die and it starts again.
+func TestEmbeddedDatabaseSurvivesTheProgram(t *testing.T) {
+	dir, err := storetest.TempDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	data := "REDRIVE_DATA_DIR=" + dir
+	first := serve(t, data, configFile(t, failing("http://127.0.0.1:1", 1)))
+	id := first.send("push", map[string]any{"a": 1})
+	first.awaitState(id, "dead")
+	second := launch(t, []string{"serve"}, data)
+	if <-second.done; second.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(second.output(), "data directory") {
+		t.Errorf("a second program on the same directory: %s", second.output())
+	}
+	first.kill()
+	third := serve(t, data)
+	if state := third.must("GET", "/api/v1/deliveries/"+id, nil)["state"]; state != "dead" {
+		t.Errorf("after kill -9 the dead letter is %v", state)
+	}
+	if code := third.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// failing is an integrations file with one integration "push".
+func failing(url string, attempts int) string {
+	return fmt.Sprintf(`integrations:
+  - name: push
+    method: outbox
+    subscribe: [order.placed]
+    destination:
+      http: {url: %q, timeout: 1s}
+    idempotent: true
+    retry: {attempts: %d, backoff: [100ms], jitter: none}
+    concurrency: 16
+`, url, attempts)
+}
