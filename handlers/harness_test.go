@@ -120,7 +120,10 @@ func (s *site) send(role, method, path, body string, headers ...string) answer {
 	return answer{Response: response, body: raw}
 }
 
-func (s *site) get(path string) answer { s.t.Helper(); return s.send("viewer", http.MethodGet, path, "") }
+func (s *site) get(path string) answer {
+	s.t.Helper()
+	return s.send("viewer", http.MethodGet, path, "")
+}
 
 func (s *site) post(path, body string) answer {
 	s.t.Helper()

@@ -39,8 +39,9 @@ func (s *Server) reveal(m delivery.Message, integrations ...string) payloadView 
 		view.IsJSON = json.Valid(m.Payload) && utf8.Valid(m.Payload)
 	default:
 		view.Masked = true
-		view.Shown, view.IsJSON = delivery.Mask(m.Payload, paths)
-		view.Shown = bytes.ToValidUTF8(view.Shown, []byte("\uFFFD"))
+		if shown, ok := delivery.Mask(m.Payload, paths); ok {
+			view.Shown, view.IsJSON = bytes.ToValidUTF8(shown, []byte("\uFFFD")), true
+		}
 		view.hidden = delivery.MaskedValues(m.Payload, paths)
 	}
 	for name, value := range m.Headers {
