@@ -22,9 +22,9 @@ const integrationExtension = "redriveintegration"
 
 var attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
 
-// binaryEvent reads a CloudEvent whose attributes are ce- headers: the body is the payload.
+// binaryEvent reads a CloudEvent whose attributes are ce- headers: the body is the payload. The headers travel on as they came.
 func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
-	attributes := map[string]string{}
+	attributes, sent := map[string]string{}, map[string]string{}
 	for name, values := range h {
 		attribute, ok := strings.CutPrefix(strings.ToLower(name), "ce-")
 		if !ok {
@@ -35,14 +35,20 @@ func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
 		}
 		text, err := url.PathUnescape(values[0])
 		if err != nil {
-			return delivery.Message{}, unprocessable("invalid_cloudevent", "ce-"+attribute, "Attribute %s is not percent-encoded as the HTTP binding asks.", attribute)
+			text = values[0] // widespread libraries do not percent-encode as the HTTP binding asks
 		}
-		attributes[attribute] = text
+		attributes[attribute], sent[attribute] = text, values[0]
 	}
 	if contentType := h.Get("Content-Type"); contentType != "" {
 		attributes["datacontenttype"] = contentType
 	}
-	return eventMessage(attributes, body)
+	m, err := eventMessage(attributes, body)
+	for attribute, value := range sent {
+		if name := "ce-" + attribute; m.Headers[name] != "" {
+			m.Headers[name] = value
+		}
+	}
+	return m, err
 }
 
 // structuredEvent reads a CloudEvent that is one JSON object.

@@ -121,7 +121,7 @@ func problemOfEcho(e *echo.HTTPError) problem {
 func (s *Server) handleError(err error, c echo.Context) {
 	p := problemOf(err)
 	p.RequestID = requestID(c)
-	if p.Status >= http.StatusInternalServerError {
+	if p.Status >= http.StatusInternalServerError && c.Request().Context().Err() == nil { // a caller who left is no failure
 		s.cfg.Log.ErrorContext(c.Request().Context(), "request failed", "request_id", p.RequestID, "path", c.Request().URL.Path, "error", err)
 	}
 	if c.Response().Committed {

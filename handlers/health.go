@@ -2,7 +2,9 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -25,10 +27,18 @@ func (s *Server) ready(c echo.Context) error {
 	defer cancel()
 	if err := s.cfg.Store.Ready(ctx); err != nil {
 		s.cfg.Log.WarnContext(ctx, "not ready", "error", err)
-		p := newProblem(http.StatusServiceUnavailable, "not_ready",
-			"The database does not answer, or its schema is not the one this version needs. The log says which; redrive doctor finds out why.")
+		p := newProblem(http.StatusServiceUnavailable, "not_ready", "Not ready: "+outermost(err)+".")
 		p.RequestID = requestID(c)
 		return writeProblem(c, p)
 	}
 	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// outermost is what an error says itself: what it wraps may name hosts and users, and is for the log.
+func outermost(err error) string {
+	text := err.Error()
+	if cause := errors.Unwrap(err); cause != nil {
+		text = strings.TrimSuffix(strings.TrimSuffix(text, cause.Error()), ": ")
+	}
+	return text
 }

@@ -33,6 +33,18 @@ func (s *Server) use() {
 	s.echo.Use(s.identify, s.logAccess, s.recoverPanic, s.secureHeaders, s.refuseCrossOrigin(), s.loadSession, limitBody)
 }
 
+// headAsGet answers HEAD wherever GET is answered; the server leaves the body out by itself, because its own request is not
+// changed.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			r = r.Clone(r.Context())
+			r.Method = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func requestID(c echo.Context) string {
 	id, _ := c.Get(requestIDKey).(string)
 	return id
@@ -105,6 +117,9 @@ func (s *Server) secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cache-Control", "private, no-cache") // handlers of what may be kept say so themselves
+		if isAPI(c.Request()) {
+			h.Set("Cache-Control", "no-store")
+		}
 		if s.cfg.SecureCookies {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}

@@ -14,7 +14,7 @@ func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 	for _, path := range []string{"/healthz", "/api/v1/failures", "/nowhere", "/api/openapi.json"} {
 		h := s.send("", "GET", path, "").Header
 		for name, want := range map[string]string{"Content-Security-Policy": contentPolicy, "X-Content-Type-Options": "nosniff",
-			"Referrer-Policy": "same-origin", "Strict-Transport-Security": "max-age=31536000", "Cache-Control": "private, no-cache"} {
+			"Referrer-Policy": "same-origin", "Strict-Transport-Security": "max-age=31536000"} {
 			if h.Get(name) != want {
 				t.Errorf("%s: %s is %q", path, name, h.Get(name))
 			}
@@ -28,6 +28,24 @@ func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 	plain := newSite(t)
 	if h := plain.send("", "GET", "/healthz", "").Header.Get("Strict-Transport-Security"); h != "" {
 		t.Errorf("HSTS over plain HTTP: %q", h)
+	}
+}
+
+func TestCachesKeepNothingOfTheAPI(t *testing.T) {
+	s := newSite(t)
+	for path, want := range map[string]string{"/api/v1/failures": "no-store", "/nowhere": "private, no-cache"} {
+		if got := s.get(path).Header.Get("Cache-Control"); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestHeadIsAnsweredAsGet(t *testing.T) {
+	s := newSite(t)
+	for path, want := range map[string]int{"/readyz": 200, "/api/v1/failures": 200, "/api/v1/nothing": 404} {
+		if a := s.send("viewer", "HEAD", path, ""); a.StatusCode != want || len(a.body) != 0 || a.Header.Get("Content-Type") == "" {
+			t.Errorf("%s: %d, %d bytes", path, a.StatusCode, len(a.body))
+		}
 	}
 }
 

@@ -108,4 +108,4 @@ func (s *Server) nothingHere(c echo.Context) error {
 }
 
 // Handler serves everything.
-func (s *Server) Handler() http.Handler { return s.echo }
+func (s *Server) Handler() http.Handler { return headAsGet(s.echo) }
