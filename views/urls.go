@@ -117,6 +117,9 @@ func (f FilterForm) Narrowed() bool {
 	return len(f.Values()) > 0 && f != FilterForm{State: string(delivery.StateDead)}
 }
 
+// refined says whether a field is set that the form hides at first.
+func (f FilterForm) refined() bool { return f.Key != "" || f.From != "" || f.To != "" || f.Sort != "" }
+
 // NewsURL asks for failures since the page was rendered; empty where news cannot be told from the filter.
 func (f FilterForm) NewsURL(now time.Time) string {
 	if f.After != "" || f.To != "" || f.Sort == string(delivery.SortOldest) {
