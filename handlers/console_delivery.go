@@ -30,6 +30,11 @@ func (s *Server) failurePage(c echo.Context, status int, form views.ActionForm, 
 	}
 	page := views.DeliveryPage{Layout: s.layout(c, d.Type+" → "+d.Integration, views.Failures), Form: form, Conflict: conflict, Return: backTo(c)}
 	page.Here = views.FailureFrom(id, page.Return)
+	held, err := s.cfg.Store.IntegrationStates(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	page.Held = held[d.Integration]
 	for _, i := range s.cfg.Integrations {
 		if i.Name == d.Integration {
 			page.Known, page.Address, page.Idempotent = true, i.Destination.Address(), i.Idempotent

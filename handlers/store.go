@@ -23,6 +23,7 @@ type Store interface {
 	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)
 
 	Health(ctx context.Context) ([]delivery.IntegrationHealth, error) // by name
+	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
 
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)

@@ -114,10 +114,15 @@
     count();
   });
 
-  // --- news: announced, never inserted -------------------------------------------------------------------------------
+  // --- news: announced, never inserted. Who has left the desk is not kept signed in by it. -----------------------------
+  var lastSeen = Date.now();
+  ['pointermove', 'keydown', 'scroll'].forEach(function (name) {
+    document.addEventListener(name, function () { lastSeen = Date.now(); }, { passive: true });
+  });
+
   function check() {
     var node = first('#news');
-    if (!node || document.hidden) return;
+    if (!node || document.hidden || Date.now() - lastSeen > 15 * 60 * 1000) return;
     fetch(node.getAttribute('data-url'), { headers: { Accept: 'application/json' }, credentials: 'same-origin' })
       .then(function (answer) { return answer.ok && !answer.redirected ? answer.json() : null; })
       .then(function (news) {
@@ -135,9 +140,16 @@
     current = -1;
     count();
     if (event.detail.target.id !== 'main') return;
-    var focus = first('#flash') || first('#main [aria-invalid=true]') || first('#main h1');
+    var focus = first('#flash') || first('#main [aria-invalid=true]');
+    if (!focus && document.activeElement === document.body) focus = first('#main h1');
     if (focus) focus.focus();
   });
+
+  // --- until a person chooses a time zone, the browser's counts from the next page on -----------------------------------
+  if (!/(^|; )redrive_zone=/.test(document.cookie) && window.Intl) {
+    var zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (zone) document.cookie = 'redrive_zone=' + encodeURIComponent(zone) + '; path=/; max-age=31536000; samesite=lax';
+  }
 
   all('[data-needs-script]').forEach(function (node) { node.hidden = false; });
   document.addEventListener('htmx:afterSwap', function () {

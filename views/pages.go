@@ -102,7 +102,8 @@ func (f ActionForm) typed(action delivery.Action) ActionForm {
 type DeliveryPage struct {
 	Layout
 	D          delivery.Detail
-	Known      bool // the integration is in the file
+	Known      bool                      // the integration is in the file
+	Held       delivery.IntegrationState // whether it is paused or its breaker open
 	Address    string
 	Idempotent bool
 	Payload    Payload
@@ -299,10 +300,23 @@ func (p DeliveryPage) nextTry() string {
 		return " " + p.T("No answer arrived, so it may have had its effect; it is not tried again by itself.")
 	case p.D.State == delivery.StateDead:
 		return " " + p.T("It is not tried again by itself.")
+	case p.D.State == delivery.StatePending && p.held() != "":
+		return " " + p.held()
 	case p.D.State == delivery.StatePending && p.D.NextAttemptAt != nil && p.D.NextAttemptAt.After(p.Now):
 		return " " + p.T("The next automatic try is %s.", p.Relative(*p.D.NextAttemptAt))
 	case p.D.State == delivery.StatePending:
 		return " " + p.T("It is tried again as soon as a worker is free.")
+	}
+	return ""
+}
+
+// held says why the integration sends nothing now; empty when it does.
+func (p DeliveryPage) held() string {
+	switch {
+	case p.Held.PausedAt != nil:
+		return p.T("The integration is paused since %s by %s (%s); it is sent when somebody resumes it.", p.Relative(*p.Held.PausedAt), p.Held.PausedBy, orDash(p.Held.PauseReason))
+	case p.Held.Breaker == delivery.BreakerOpen && p.Held.BreakerUntil != nil:
+		return p.T("The integration rests because too many tries failed; the next probe is %s.", p.Relative(*p.Held.BreakerUntil))
 	}
 	return ""
 }
