@@ -29,6 +29,8 @@ func TestMaskHidesValuesAndKeepsEveryOtherByte(t *testing.T) {
 		{"spaces stay", " {\n\t\"c\" : \"x\" ,\r\n \"d\" : [ 1 , 2 ] } ", "$.c", " {\n\t\"c\" : \"•••\" ,\r\n \"d\" : [ 1 , 2 ] } "},
 		{"no such field", `{"a":1}`, "$.zip.zap", `{"a":1}`},
 		{"a name is no index", `{"0":1,"a":[2]}`, "$[0]", `{"0":1,"a":[2]}`},
+		{"an element has no name", `[1,{"":2}]`, "$['']", `[1,{"":2}]`},
+		{"the empty name", `{"":1}`, "$['']", `{"":"•••"}`},
 		{"scalar document", `42`, "$.a", `42`},
 		{"empty containers", `{"a":{},"b":[]}`, "$.a.x", `{"a":{},"b":[]}`},
 	} {

@@ -110,6 +110,12 @@ func TestABodyWithoutLengthIsCutOff(t *testing.T) {
 	}
 }
 
+func TestALargeFormIsRefusedAndNotReadAsEmpty(t *testing.T) {
+	s := newSite(t)
+	a := s.send("", "POST", "/sign-in", "name="+strings.Repeat("x", 2<<20), "Content-Type", "application/x-www-form-urlencoded", "Accept", "application/json")
+	s.wants("a form of 2 MiB", a, http.StatusRequestEntityTooLarge, "payload_too_large")
+}
+
 func TestTheDemoIsServedToTheEngineAndToPeople(t *testing.T) {
 	shop := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
@@ -77,34 +76,12 @@ func New(cfg Config) (*Server, error) {
 	s.watchRoutes()
 	s.apiRoutes()
 	s.consoleRoutes()
-	s.echo.RouteNotFound(anywhere, s.nothingHere)
 	if cfg.DemoHandler != nil {
 		shop := echo.WrapHandler(cfg.DemoHandler)
 		s.echo.Any("/demo", shop)
 		s.echo.Any("/demo/*", shop)
 	}
 	return s, nil
-}
-
-// anywhere is the route of addresses that no other route has.
-const anywhere = "/*"
-
-// nothingHere answers unknown addresses and methods. It takes the place of echo's own, because a group of routes guards unknown
-// addresses, too, and nobody needs a role to be told that there is nothing.
-func (s *Server) nothingHere(c echo.Context) error {
-	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		probe := s.echo.NewContext(c.Request(), nil)
-		s.echo.Router().Find(method, c.Request().URL.Path, probe)
-		if path := probe.Path(); path != anywhere && path != "" {
-			allowed = append(allowed, method)
-		}
-	}
-	if len(allowed) == 0 {
-		return echo.ErrNotFound
-	}
-	c.Response().Header().Set(echo.HeaderAllow, strings.Join(allowed, ", "))
-	return echo.ErrMethodNotAllowed
 }
 
 // Handler serves everything.
