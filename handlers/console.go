@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // zones can be chosen on machines without the database
@@ -61,6 +62,7 @@ func render(c echo.Context, status int, page templ.Component) error {
 		return fmt.Errorf("rendering: %w", err)
 	}
 	c.Response().Header().Add(echo.HeaderVary, "HX-Request")
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(body.Len()))
 	return c.HTMLBlob(status, body.Bytes())
 }
 
@@ -79,7 +81,9 @@ func (s *Server) layout(c echo.Context, title, section string) views.Layout {
 	if zone, ok := loadZone(cookie(r, zoneCookie)); ok {
 		l.Zone, l.ZoneName = zone, zone.String()
 	}
-	l.Flash = s.takeFlash(c)
+	if l.Flash = s.takeFlash(c); l.Flash != nil {
+		l.Flash.Text = l.T(l.Flash.Text)
+	}
 	return l
 }
 
@@ -153,7 +157,7 @@ func (s *Server) errorPage(c echo.Context, p problem) error {
 		}
 	}
 	l := s.layout(c, p.Title, "")
-	return render(c, p.Status, views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: p.Detail, RequestID: p.RequestID}))
+	return render(c, p.Status, views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.T(p.Detail), RequestID: p.RequestID}))
 }
 
 // integrationNames are offered in filters.

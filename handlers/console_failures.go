@@ -156,7 +156,7 @@ func (s *Server) actOnSelection(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, back)
 }
 
-// parseSelection reads the values of the checkboxes: id, version and state as the person saw them.
+// parseSelection reads the values of the checkboxes: what the person saw.
 func parseSelection(values []string, action delivery.Action) ([]views.Selected, error) {
 	if len(values) > maxSelection {
 		return nil, badField(http.StatusUnprocessableEntity, "too_many", "id", "Choose at most %d rows at once.", maxSelection)
@@ -164,11 +164,11 @@ func parseSelection(values []string, action delivery.Action) ([]views.Selected, 
 	var out []views.Selected
 	for _, v := range values {
 		parts := strings.Split(v, ".")
-		if len(parts) != 3 || !isUUID(parts[0]) || parseVersion(parts[1]) < 0 {
+		if len(parts) != 4 || !isUUID(parts[0]) || parseVersion(parts[1]) < 0 {
 			return nil, badField(http.StatusUnprocessableEntity, "bad_selection", "id", "The selection could not be read. Go back, reload the list and choose again.")
 		}
 		state := delivery.State(parts[2])
-		out = append(out, views.Selected{Value: v, ID: parts[0], State: state, Fits: slices.Contains(action.From(), state)})
+		out = append(out, views.Selected{Value: v, ID: parts[0], State: state, Fits: slices.Contains(action.From(), state), Unsure: parts[3] == views.Unsure})
 	}
 	return out, nil
 }
@@ -189,6 +189,9 @@ func (s *Server) selectionPage(c echo.Context, status int, form views.ActionForm
 	for _, item := range chosen {
 		if item.Fits {
 			page.Eligible++
+		}
+		if item.Fits && item.Unsure {
+			page.Unsure++
 		}
 	}
 	return render(c, status, views.SelectionView(page))

@@ -160,6 +160,12 @@ func TestSignInAndOut(t *testing.T) {
 	if got, want := b.actions("alice"), []string{"alice session.sign-out", "alice session.sign-in", "anonymous session.sign-in-failed", "setup operator.create"}; !slices.Equal(got, want) {
 		t.Errorf("audit %v, want %v", got, want)
 	}
+	if all, err := b.store.Audit(t.Context(), delivery.AuditFilter{Action: "session.sign-in-failed"}); err != nil || len(all.Items) != 1 {
+		t.Errorf("a name that does not exist is in the audit trail: %+v %v", all.Items, err)
+	}
+	if log := b.log.String(); !strings.Contains(log, "unknown name") || strings.Contains(log, "nobody") {
+		t.Error("the log lacks the refusal, or repeats what was typed")
+	}
 }
 
 func (b *browser) cookie() string {
@@ -272,13 +278,15 @@ func TestSelectionAsksThenReportsHonestly(t *testing.T) {
 	var values, fields []string
 	for range 3 {
 		id := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
-		values = append(values, id+".1.dead")
-		fields = append(fields, "id", id+".1.dead")
+		values = append(values, id+".1.dead.")
+		fields = append(fields, "id", id+".1.dead.")
 	}
 	back := []string{"action", "retry", "return", "/failures?integration=push"}
-	other := "0197f000-0000-7000-8000-00000000abcd.1.ignored"
+	other := "0197f000-0000-7000-8000-00000000abcd.1.ignored."
 	ask := alice.submit("/failures/actions", append(append([]string{"id", other}, fields...), back...)...)
-	alice.shows(ask, http.StatusOK, "4 failures are selected.", "3 can be changed by this; 1 is left out", "Retry 3", values[0], "!name=\"id\" value=\""+other)
+	unsure := alice.submit("/failures/actions", "id", values[0]+views.Unsure, "action", "retry")
+	alice.shows(unsure, http.StatusOK, "1 of them got no answer the first time")
+	alice.shows(ask, http.StatusOK, "!got no answer", "4 failures are selected.", "3 can be changed by this; 1 is left out", "Retry 3", values[0], "!name=\"id\" value=\""+other)
 	if s.woken.Load() != 0 {
 		t.Fatal("it acted before it asked")
 	}

@@ -113,7 +113,9 @@ func (s *signIns) signIn(c echo.Context) error {
 	}
 	if !ok {
 		page.Problem = "Name and password do not fit together."
-		return errors.Join(s.recordRefusal(c, o), s.signInPage(c, http.StatusUnauthorized, page))
+		err := s.signInPage(c, http.StatusUnauthorized, page)
+		c.Response().Flush() // the answer is as quick for a name that exists
+		return errors.Join(err, s.recordRefusal(c, o))
 	}
 	if err := s.open(c, o); err != nil {
 		return err
@@ -153,13 +155,14 @@ func (s *signIns) open(c echo.Context, o delivery.Operator) error {
 	return nil
 }
 
-// recordRefusal names only operators that exist: what was typed as a name may have been a password.
+// recordRefusal audits tries at operators who exist. Other names go to the log only: what was typed as a name may have been a
+// password, and strangers must not grow the audit trail.
 func (s *signIns) recordRefusal(c echo.Context, o delivery.Operator) error {
-	subject := o.Name
-	if subject == "" {
-		subject = "unknown"
+	if o.Name == "" {
+		s.cfg.Log.WarnContext(c.Request().Context(), "sign-in refused: unknown name", "request_id", requestID(c), "from", c.RealIP())
+		return nil
 	}
-	return s.record(c, "anonymous", "session.sign-in-failed", "operator", subject)
+	return s.record(c, "anonymous", "session.sign-in-failed", "operator", o.Name)
 }
 
 func (s *signIns) signOut(c echo.Context) error {

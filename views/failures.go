@@ -29,8 +29,17 @@ func including(known []string, chosen string) []string {
 	return append(slices.Clone(known), chosen)
 }
 
+// Unsure marks a choice whose outcome is unknown.
+const Unsure = "unknown"
+
 // Choice is the value of a row's checkbox: what the person saw when choosing it.
-func Choice(d delivery.Delivery) string { return fmt.Sprintf("%s.%d.%s", d.ID, d.Version, d.State) }
+func Choice(d delivery.Delivery) string {
+	outcome := ""
+	if unknownOutcome(d) {
+		outcome = Unsure
+	}
+	return fmt.Sprintf("%s.%d.%s.%s", d.ID, d.Version, d.State, outcome)
+}
 
 // since is the time that a row is about.
 func since(d delivery.Delivery) *time.Time {

@@ -65,6 +65,7 @@ type SelectionPage struct {
 	Form     ActionForm
 	Items    []Selected
 	Eligible int
+	Unsure   int // of those, how many may have had their effect
 	Return   string
 }
 
@@ -72,7 +73,8 @@ type SelectionPage struct {
 type Selected struct {
 	Value, ID string
 	State     delivery.State
-	Fits      bool
+	Fits      bool // the state allows the action
+	Unsure    bool // it may have had its effect
 }
 
 // ActionForm is what a person typed about an action.
