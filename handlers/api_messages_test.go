@@ -4,8 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"redrive/delivery"
 )
@@ -162,4 +164,45 @@ func TestMalformedJSONNamesTheLine(t *testing.T) {
 	if p := problemOf(err); p.Status != 400 || !strings.Contains(p.Detail, "line 3, byte 18") {
 		t.Errorf("detail %q", p.Detail)
 	}
+}
+
+// FuzzReadMessage feeds any body in any of the three formats: no panic, no text that the database refuses, every refusal a
+// problem of the caller.
+func FuzzReadMessage(f *testing.F) {
+	for _, tc := range badMessages {
+		f.Add(tc.body, uint8(0))
+	}
+	f.Add(`{"integration":"push","type":"t","payload": {"a":1,"a":2} ,"headers":{"A":"b"},"key":"k","deliver_after":"2031-01-01T00:00:00Z"}`, uint8(0))
+	f.Add(`{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"a":1},"subject":"s","extra":7}`, uint8(1))
+	f.Add(`{"specversion":"1.0","id":"1","source":"/s","type":"t","data":"x","datacontenttype":"text/plain"}`, uint8(1))
+	f.Add("\x00\xff", uint8(2))
+	f.Fuzz(func(t *testing.T, body string, format uint8) {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", [...]string{"application/json", "application/cloudevents+json", "text/plain"}[format%3])
+		if format%3 == 2 {
+			for name, value := range map[string]string{"ce-specversion": "1.0", "ce-id": body, "ce-source": "/s", "ce-type": "t", "ce-subject": body} {
+				r.Header.Set(name, value)
+			}
+		}
+		m, err := readMessage(r)
+		if err != nil {
+			if p := problemOf(err); p.Status < 400 || p.Status >= 500 {
+				t.Fatalf("%q: %v", body, err)
+			}
+			return
+		}
+		texts := []string{m.Type, m.Key, m.IdempotencyKey, m.Integration}
+		for name, value := range m.Headers {
+			texts = append(texts, name, value)
+		}
+		for _, text := range texts {
+			if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+				t.Fatalf("%q gives the text %q", body, text)
+			}
+		}
+		copied := format%3 != 0 || strings.Contains(body, "base64") || strings.Contains(body, string(m.Payload))
+		if m.Type == "" || (m.Kind == delivery.KindCommand) != (m.Integration != "") || !copied {
+			t.Fatalf("%q gives %+v", body, m)
+		}
+	})
 }
