@@ -1,0 +1,88 @@
+package httpsend
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"redrive/delivery"
+)
+
+// reserved headers speak of the connection or belong to us: a message cannot set them.
+var reserved = map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true, "Connection": true, "Keep-Alive": true,
+	"Proxy-Connection": true, "Te": true, "Trailer": true, "Upgrade": true, "Expect": true, "Idempotency-Key": true}
+
+func isReserved(name string) bool {
+	return reserved[name] || strings.HasPrefix(name, "Webhook-") || strings.HasPrefix(name, "Redrive-")
+}
+
+// header makes the request's header: the message's, over them the destination's, over them ours.
+func (s *Sender) header(r delivery.Request) (http.Header, error) {
+	header := http.Header{"User-Agent": {"Redrive/1"}}
+	for name, value := range r.Message.Headers {
+		if err := checkHeader(name, value); err != nil {
+			return nil, err
+		}
+		if name = http.CanonicalHeaderKey(name); !isReserved(name) {
+			header[name] = []string{value}
+		}
+	}
+	for name, value := range s.to.Headers {
+		header.Set(name, value)
+	}
+	if header.Get("Content-Type") == "" {
+		header.Set("Content-Type", contentType(r.Message.Payload))
+	}
+	if err := checkHeader("Idempotency-Key", r.IdempotencyKey); err != nil {
+		return nil, err
+	}
+	header.Set("Idempotency-Key", r.IdempotencyKey)
+	header.Set("Redrive-Attempt", strconv.Itoa(r.Attempt))
+	header.Set("Redrive-Integration", r.Integration)
+	return header, s.sign(header, r)
+}
+
+// sign adds the Standard Webhooks headers; the id is that of the delivery and the same on every attempt.
+func (s *Sender) sign(header http.Header, r delivery.Request) error {
+	now := time.Now()
+	header.Set("Webhook-Id", r.DeliveryID)
+	header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	if s.signer == nil {
+		return nil
+	}
+	signature, err := s.signer.Sign(r.DeliveryID, now, r.Message.Payload)
+	if err != nil {
+		return errors.New("the message cannot be signed")
+	}
+	header.Set("Webhook-Signature", signature)
+	return nil
+}
+
+// checkHeader refuses what would break out of its line. The value is not repeated: it may be a secret.
+func checkHeader(name, value string) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("the message has a header name that HTTP does not allow: %q", name)
+	}
+	if !httpguts.ValidHeaderFieldValue(value) {
+		return fmt.Errorf("the value of the message's header %s has a line break or control character", name)
+	}
+	return nil
+}
+
+// contentType is for messages that do not say.
+func contentType(payload []byte) string {
+	if json.Valid(payload) {
+		return "application/json"
+	}
+	return "application/octet-stream"
+}
+
+func newBody(payload []byte) io.Reader { return bytes.NewReader(payload) }

@@ -1,0 +1,133 @@
+// Package httpsend sends deliveries to HTTP endpoints. It says what happened; what comes next is the engine's decision.
+// Receivers are taken for hostile: deadlines, sizes, redirects and addresses are bounded here.
+package httpsend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"redrive/delivery"
+)
+
+const (
+	maxRead        = 64 << 10 // bytes of an answer that are read; then the connection is closed
+	maxExcerpt     = 4 << 10  // bytes of an answer that are kept
+	defaultTimeout = 5 * time.Second
+	// Shorter than the keep-alive of common servers (Node.js: 5 s): a connection that its server closes while a request is
+	// on the way leaves an unknown outcome.
+	idleTimeout = 4 * time.Second
+	idlePerHost = 256
+)
+
+// Network is what may be dialled, besides the addresses that are always refused.
+type Network struct {
+	Allow []netip.Prefix // empty: everything
+	Deny  []netip.Prefix
+}
+
+// Sender posts messages to one endpoint.
+type Sender struct {
+	to        delivery.HTTPDestination
+	url       *url.URL
+	signer    *standardwebhooks.Webhook // nil: unsigned
+	transport *http.Transport
+}
+
+var _ delivery.Sender = (*Sender)(nil)
+
+// New checks the destination; nothing is dialled yet.
+func New(d delivery.HTTPDestination, n Network, log *slog.Logger) (*Sender, error) {
+	address, err := url.Parse(d.URL)
+	if err != nil || address.Host == "" {
+		return nil, errors.New("the destination's url is not an address") // err would quote its credentials
+	}
+	s := &Sender{to: d, url: address}
+	if s.to.Method == "" {
+		s.to.Method = http.MethodPost
+	}
+	if s.to.Timeout <= 0 {
+		s.to.Timeout = defaultTimeout
+	}
+	if s.signer, err = newSigner(d.Secret); err != nil {
+		return nil, err
+	}
+	guard := guard{network: n, log: log}
+	s.transport = &http.Transport{DialContext: guard.dial, DisableCompression: true, MaxIdleConnsPerHost: idlePerHost,
+		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxRead, TLSClientConfig: tlsConfig(), ForceAttemptHTTP2: false}
+	return s, nil
+}
+
+// Close ends idle connections.
+func (s *Sender) Close() error {
+	s.transport.CloseIdleConnections()
+	return nil
+}
+
+// Send makes one attempt within the destination's timeout.
+func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
+	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
+	defer cancel()
+	header, err := s.header(r)
+	if err != nil {
+		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
+	}
+	for {
+		response, written, err := s.exchange(ctx, header, r.Message.Payload)
+		if err == nil {
+			return s.read(response)
+		}
+		if !written.closedUnused() || ctx.Err() != nil {
+			return failure(ctx, err, written.any())
+		}
+		// the server had closed a kept connection and not one byte was sent: a new connection is no second attempt
+	}
+}
+
+// exchange sends the request once and answers the response's head.
+func (s *Sender) exchange(ctx context.Context, header http.Header, payload []byte) (*http.Response, *progress, error) {
+	written := &progress{}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: written.gotConn})
+	request := &http.Request{Method: s.to.Method, URL: s.url, Header: header.Clone(), Host: header.Get("Host"),
+		// neither nil nor NoBody, and no GetBody: the transport must not send it again by itself
+		Body: io.NopCloser(newBody(payload)), ContentLength: int64(len(payload))}
+	response, err := s.transport.RoundTrip(request.WithContext(ctx))
+	return response, written, err
+}
+
+// read judges the answer and keeps an excerpt. The status line decides: what follows it may be cut.
+func (s *Sender) read(response *http.Response) delivery.Result {
+	defer response.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxRead))
+	result := judge(response.StatusCode, response.Header)
+	result.HTTPStatus = response.StatusCode
+	result.Response = body[:min(len(body), maxExcerpt):min(len(body), maxExcerpt)]
+	return result
+}
+
+// newSigner takes a Standard Webhooks secret ("whsec_" and Base64) or any other text.
+func newSigner(secret string) (*standardwebhooks.Webhook, error) {
+	switch {
+	case secret == "":
+		return nil, nil
+	case len(secret) > len(secretPrefix) && secret[:len(secretPrefix)] == secretPrefix:
+		signer, err := standardwebhooks.NewWebhook(secret)
+		if err != nil {
+			return nil, fmt.Errorf("the signing secret starts with %s, but what follows is not Base64", secretPrefix)
+		}
+		return signer, nil
+	default:
+		return standardwebhooks.NewWebhookRaw([]byte(secret))
+	}
+}
+
+const secretPrefix = "whsec_"
