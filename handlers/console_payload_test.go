@@ -62,6 +62,9 @@ func TestHugeAndDeepPayloadsStayBounded(t *testing.T) {
 	deep := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
 	long := `"` + strings.Repeat("é", 3<<20) + `"`
 	for _, body := range []string{deep, long, strings.Repeat("x", 3<<20), strings.Repeat("\x00", 3<<20), "[" + strings.Repeat("[],", 20000) + "[]]"} {
+		if out := indented([]byte(body)); len(out) > maxIndent*(maxShown+len(body)) {
+			t.Errorf("%d bytes are indented to %d", len(body), len(out))
+		}
 		p := readable(shown(body), len(body))
 		if len(p.Text) > maxHex*5+maxShown || (len(body) > maxShown && !p.Truncated) {
 			t.Errorf("%d bytes are shown of %d", len(p.Text), len(body))

@@ -152,12 +152,17 @@ func TestSignInAndOut(t *testing.T) {
 	if set := in.Header.Get("Set-Cookie"); !strings.Contains(set, "HttpOnly") || !strings.Contains(set, "SameSite=Lax") || b.cookie() == before {
 		t.Error(set)
 	}
+	before = b.cookie()
+	b.submit("/sign-in", "name", "alice", "password", ownPassword)
+	if b.cookie() == before {
+		t.Error("signing in keeps the session's token: whoever planted it would be signed in, too")
+	}
 	stolen := b.cookie()
 	b.goes(b.submit("/sign-out"), "/sign-in")
-	if a := b.open("/", "Cookie", "redrive_session="+stolen); a.StatusCode != http.StatusSeeOther {
+	if a := b.stranger().open("/", "Cookie", "redrive_session="+stolen); a.StatusCode != http.StatusSeeOther {
 		t.Errorf("the session lives on after signing out: %d", a.StatusCode)
 	}
-	if got, want := b.actions("alice"), []string{"alice session.sign-out", "alice session.sign-in", "anonymous session.sign-in-failed", "setup operator.create"}; !slices.Equal(got, want) {
+	if got, want := b.actions("alice"), []string{"alice session.sign-out", "alice session.sign-in", "alice session.sign-in", "anonymous session.sign-in-failed", "setup operator.create"}; !slices.Equal(got, want) {
 		t.Errorf("audit %v, want %v", got, want)
 	}
 	if all, err := b.store.Audit(t.Context(), delivery.AuditFilter{Action: "session.sign-in-failed"}); err != nil || len(all.Items) != 1 {
@@ -292,6 +297,9 @@ func TestSelectionAsksThenReportsHonestly(t *testing.T) {
 	}
 	bob.submit(views.FailureAction(values[1][:36], "ignore"), "version", "1", "category", "duplicate", "reason", "known")
 	done := alice.goes(alice.submit("/failures/actions", append(append([]string{"confirm", "1"}, fields...), back...)...), "/failures?integration=push")
+	if s.woken.Load() != 2 { // bob's and alice's
+		t.Errorf("the engine was woken %d times", s.woken.Load())
+	}
 	alice.shows(done, http.StatusOK, "Retry requested for 2 of 3.", "bob was faster", views.Failure(values[1][:36]))
 	alice.goes(alice.submit("/failures/actions", back...), "/failures?integration=push")
 	alice.shows(alice.open("/failures"), http.StatusOK, "!Retry requested for 2 of 3")
