@@ -115,7 +115,9 @@ func (s *Server) decide(action delivery.Action) echo.HandlerFunc {
 			form.Field, form.Problem = p.Field, p.Detail
 			return s.failurePage(c, p.Status, form, nil)
 		}
-		s.cfg.Wake()
+		if action == delivery.ActionRetry {
+			s.cfg.Wake()
+		}
 		s.setFlash(c, actionFlash(action))
 		return c.Redirect(http.StatusSeeOther, views.FailureFrom(request.ID, backTo(c)))
 	}

@@ -216,7 +216,7 @@ func (s *Server) actOnAll(c echo.Context, request delivery.ActionRequest, chosen
 		}
 		refused = append(refused, views.FlashLine{Text: views.Short(item.ID) + ": " + p.Detail, Href: views.Failure(item.ID)})
 	}
-	if done > 0 {
+	if done > 0 && request.Action == delivery.ActionRetry {
 		s.cfg.Wake()
 	}
 	return selectionFlash(l, request.Action, done, len(chosen), refused)

@@ -112,7 +112,9 @@ func (s *Server) pauseByForm(paused bool) echo.HandlerFunc {
 			}
 			return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: name, Reason: reason, Problem: p.Detail})
 		}
-		s.cfg.Wake()
+		if !paused {
+			s.cfg.Wake()
+		}
 		l := s.layout(c, "", "").Locale
 		text := l.T("%s is paused. Deliveries wait; nothing is lost.", name)
 		if !paused {

@@ -168,7 +168,9 @@ func (s *Server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 		c.SetRequest(r.WithContext(ctx))
 		c.Set(sessionLoaded, true)
 		c.Response().Header().Add(echo.HeaderVary, "Cookie")
-		c.Response().Before(func() { s.saveSession(c) })
+		if !strings.HasSuffix(r.URL.Path, "/news") { // the quiet check of an open page does not keep anybody signed in
+			c.Response().Before(func() { s.saveSession(c) })
+		}
 		return next(c)
 	}
 }

@@ -114,15 +114,10 @@
     count();
   });
 
-  // --- news: announced, never inserted. Who has left the desk is not kept signed in by it. -----------------------------
-  var lastSeen = Date.now();
-  ['pointermove', 'keydown', 'scroll'].forEach(function (name) {
-    document.addEventListener(name, function () { lastSeen = Date.now(); }, { passive: true });
-  });
-
+  // --- news: announced, never inserted -------------------------------------------------------------------------------
   function check() {
     var node = first('#news');
-    if (!node || document.hidden || Date.now() - lastSeen > 15 * 60 * 1000) return;
+    if (!node || document.hidden) return;
     fetch(node.getAttribute('data-url'), { headers: { Accept: 'application/json' }, credentials: 'same-origin' })
       .then(function (answer) { return answer.ok && !answer.redirected ? answer.json() : null; })
       .then(function (news) {
