@@ -290,7 +290,11 @@ func (c *serveCmd) Run(ctx context.Context) error {
 func (c *serveCmd) integrations(base string) (*config.File, error) {
 	switch {
 	case c.Config != "":
-		return config.Load(c.Config, os.LookupEnv)
+		file, err := config.Load(c.Config, os.LookupEnv)
+		if err != nil {
+			return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
+		}
+		return file, nil
 	case c.Demo:
 		return config.Parse("demo/integrations.yaml", demo.Integrations(base), os.LookupEnv)
 	}

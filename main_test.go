@@ -240,8 +240,8 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		says string
 	}{
 		"address":         {[]string{"serve"}, "REDRIVE_ADDR=nowhere:port", 2, "REDRIVE_ADDR"},
-		"file":            {[]string{"serve"}, "REDRIVE_CONFIG=/nonexistent.yaml", 2, "/nonexistent.yaml"},
-		"line":            {[]string{"serve"}, configFile(t, "integrations:\n  - name: a\n    colour: red\n"), 2, "integrations.yaml:3"},
+		"file":            {[]string{"serve"}, "REDRIVE_CONFIG=/nonexistent.yaml", 2, "REDRIVE_CONFIG: "},
+		"line":            {[]string{"serve"}, configFile(t, "integrations:\n  - name: a\n    colour: red\n"), 2, "integrations.yaml line 3"},
 		"flag":            {[]string{"serve", "--colour"}, "", 2, "--colour"},
 		"command":         {[]string{"fly"}, "", 2, "fly"},
 		"database":        {[]string{"migrate"}, "DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=2", 1, "DATABASE_URL"},
