@@ -22,7 +22,7 @@ type Store interface {
 	// Act does one action on one delivery and answers its new record.
 	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)
 
-	Health(ctx context.Context) ([]delivery.IntegrationHealth, error) // by name
+	Health(ctx context.Context) ([]delivery.IntegrationHealth, error)                    // by name
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
 

@@ -50,7 +50,9 @@ func Message(id string) string { return "/messages/" + url.PathEscape(id) }
 func MessagePayload(id string) string { return Message(id) + "/payload" }
 
 // IntegrationPause is where the form to pause goes.
-func IntegrationPause(name string) string { return Integrations + "/" + url.PathEscape(name) + "/pause" }
+func IntegrationPause(name string) string {
+	return Integrations + "/" + url.PathEscape(name) + "/pause"
+}
 
 // IntegrationResume is where the form to resume goes.
 func IntegrationResume(name string) string {
