@@ -291,8 +291,11 @@ func (p DeliveryPage) failure(failed int) string {
 	if failed < 2 {
 		return p.T("Delivery to %s failed: %s.", p.D.Integration, text)
 	}
-	first, last := p.D.Timeline[0].StartedAt, p.D.Timeline[len(p.D.Timeline)-1].StartedAt
-	return p.T("Delivery to %s failed %s in %s: %s.", p.D.Integration, p.Times(failed), p.Span(last.Sub(first).Truncate(time.Second)), text)
+	took := p.D.Timeline[len(p.D.Timeline)-1].StartedAt.Sub(p.D.Timeline[0].StartedAt).Truncate(time.Second)
+	if took < time.Second {
+		return p.T("Delivery to %s failed %s: %s.", p.D.Integration, p.Times(failed), text)
+	}
+	return p.T("Delivery to %s failed %s in %s: %s.", p.D.Integration, p.Times(failed), p.Span(took), text)
 }
 
 // nextTry says what the engine does next, if anything.
