@@ -1,6 +1,10 @@
 package views
 
-import "redrive/delivery"
+import (
+	"time"
+
+	"redrive/delivery"
+)
 
 func healthWord(l Locale, h delivery.IntegrationHealth) string {
 	word, _ := l.health(h)
@@ -10,6 +14,11 @@ func healthWord(l Locale, h delivery.IntegrationHealth) string {
 func healthKind(l Locale, h delivery.IntegrationHealth) string {
 	_, kind := l.health(h)
 	return kind
+}
+
+// failedSince lists what failed on an integration within the strip's 24 hours, whatever became of it.
+func (l Locale) failedSince(name string) string {
+	return FilterForm{Integration: name, State: AnyState, From: l.Now.Add(-24 * time.Hour).In(l.zone()).Format("2006-01-02T15:04")}.URL()
 }
 
 func (p OverviewPage) summary() string {
