@@ -14,7 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"redrive/delivery"
+	"redrive/delivery/engine"
 )
+
+// The engine takes Metrics as its observer without either package knowing the other.
+var _ engine.Observer = (*Metrics)(nil)
 
 // sample is the value of one line of the exposition.
 func (s *site) sample(line string) float64 {
