@@ -35,7 +35,7 @@ type ledger struct {
 func newLedger(t *testing.T) *ledger {
 	l := &ledger{status: http.StatusOK, seen: map[string]map[[32]byte]int{}, marks: map[int]chan struct{}{}, arrived: make(chan string, 1000)}
 	l.Server = httptest.NewServer(http.HandlerFunc(l.receive))
-	t.Cleanup(l.Close)
+	t.Cleanup(func() { l.CloseClientConnections(); l.Close() })
 	return l
 }
 

@@ -143,12 +143,12 @@ func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(90 * time.Second)
+	deadline := time.After(60 * time.Second)
 	for !done() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("not within 90 s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
