@@ -28,6 +28,7 @@ const (
 // consoleRoutes adds the pages for people.
 func (s *Server) consoleRoutes() {
 	s.echo.GET("/static/*", echo.WrapHandler(static.Handler()))
+	s.echo.GET("/favicon.ico", func(c echo.Context) error { return c.Redirect(http.StatusFound, static.URL("icon.svg")) })
 	newSignIns(s).routes()
 	s.echo.POST(views.Preferences, s.setPreferences)
 

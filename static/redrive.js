@@ -140,6 +140,9 @@
     if (focus) focus.focus();
   });
 
+  var tab = first('nav [aria-current]');
+  if (tab) tab.parentNode.scrollLeft = tab.offsetLeft - 40;
+
   // --- until a person chooses a time zone, the browser's counts from the next page on -----------------------------------
   if (!/(^|; )redrive_zone=/.test(document.cookie) && window.Intl) {
     var zone = Intl.DateTimeFormat().resolvedOptions().timeZone;

@@ -364,6 +364,9 @@ func (p DeliveryPage) because() string {
 func (p DeliveryPage) refusal(action delivery.Action) string {
 	for _, from := range action.From() {
 		if p.D.State == from {
+			if expires := p.D.Message.ExpiresAt; action == delivery.ActionRetry && expires != nil && !expires.After(p.Now) {
+				return p.T("The message expired %s and must not be sent any more.", p.Relative(*expires))
+			}
 			if action == delivery.ActionRetry && !p.Known {
 				return p.T("The integration left the configuration file, so there is nowhere to send it.")
 			}
@@ -374,6 +377,14 @@ func (p DeliveryPage) refusal(action delivery.Action) string {
 		return p.T("Only what was ignored or resolved can be reopened; this is %s.", p.State(p.D.Delivery))
 	}
 	return p.T("Only a dead letter can be settled; this is %s.", p.State(p.D.Delivery))
+}
+
+// faster is who was faster, in words.
+func (p DeliveryPage) faster() string {
+	if p.Conflict.Actor == "engine" {
+		return p.T("The engine")
+	}
+	return p.Conflict.Actor
 }
 
 // response is the text of the n-th attempt's answer.

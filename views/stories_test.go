@@ -348,3 +348,25 @@ func TestAddressesEscapeTheirParts(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestAnActionThatIsNotPossibleSaysWhy(t *testing.T) {
+	for want, change := range map[string]func(*DeliveryPage){
+		"expired 2 min ago":      func(p *DeliveryPage) { p.D.Message.ExpiresAt = ago(2 * time.Minute) },
+		"left the configuration": func(p *DeliveryPage) { p.Known = false },
+		"this is delivered":      func(p *DeliveryPage) { p.D.Delivery = deliveryIn(delivery.StateDelivered) },
+	} {
+		p := DeliveryPage{Layout: layout(delivery.RoleOperator), D: detail(delivery.StateDead), Known: true, Return: "/failures"}
+		change(&p)
+		page := rendered(t, DeliveryView(p))
+		if !strings.Contains(page, want) || !strings.Contains(page, "<button disabled") || strings.Contains(page, `class="primary" data-action`) {
+			t.Errorf("the page does not say why: %s", want)
+		}
+	}
+}
+
+func TestAConflictNamesTheEngine(t *testing.T) {
+	p := DeliveryPage{Layout: layout(delivery.RoleOperator), D: detail(delivery.StateDelivered), Conflict: &delivery.ConflictError{Actor: "engine", Action: "attempt", At: *ago(time.Minute)}}
+	if page := rendered(t, DeliveryView(p)); !strings.Contains(page, "The engine tried this") {
+		t.Error("the page does not say that the engine was faster")
+	}
+}

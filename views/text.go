@@ -225,8 +225,8 @@ func (l Locale) DoneAction(action string) string {
 		return l.T("resolved")
 	case string(delivery.ActionReopen):
 		return l.T("reopened")
-	case string(delivery.StateDelivered):
-		return l.T("delivered")
+	case "attempt":
+		return l.T("tried")
 	}
 	return action
 }
