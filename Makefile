@@ -28,8 +28,9 @@ test: starter ## run all tests against a private Postgres; TESTFLAGS=-race, TEST
 	./$(STARTER) -- go test -count=1 -timeout 14m -p 2 $(TESTFLAGS) ./...
 
 .PHONY: bench
-bench: build ## measure deliveries per second and latency
+bench: build ## measure deliveries per second and latency, then the same work done by River
 	./bin/redrive bench
+	cd delivery/engine/bench/river && go run .
 
 .PHONY: lint
 lint: ## vet, formatting, freshness of generated files

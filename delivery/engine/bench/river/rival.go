@@ -23,7 +23,8 @@ const (
 	insertBatch = 5000
 	emptyChecks = 2 * time.Millisecond
 	connections = 16 // as many as Redrive's store opens
-	// What made River fastest among 1, 2, 5, 10, 20, 50 and 100 ms (its default) with 16 workers.
+	// 1 and 2 ms are River's fastest with 16 workers: a fetch takes no more jobs than workers are free, so every longer wait
+	// (its default is 100 ms) slows it down.
 	fetchInterval = time.Millisecond
 )
 
