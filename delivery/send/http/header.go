@@ -2,11 +2,13 @@ package httpsend
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +36,9 @@ func (s *Sender) header(r delivery.Request) (http.Header, error) {
 		if name = http.CanonicalHeaderKey(name); !isReserved(name) {
 			header[name] = []string{value}
 		}
+	}
+	if login := s.url.User; login != nil { // the transport would drop it
+		header.Set("Authorization", basicAuth(login))
 	}
 	for name, value := range s.to.Headers {
 		header.Set(name, value)
@@ -75,6 +80,11 @@ func checkHeader(name, value string) error {
 		return fmt.Errorf("the value of the message's header %s has a line break or control character", name)
 	}
 	return nil
+}
+
+func basicAuth(login *url.Userinfo) string {
+	password, _ := login.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(login.Username()+":"+password))
 }
 
 // contentType is for messages that do not say.

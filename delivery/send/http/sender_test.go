@@ -126,6 +126,27 @@ func TestTheRequest(t *testing.T) {
 	}
 }
 
+func TestALoginInTheAddressIsSent(t *testing.T) {
+	var got string
+	var login bool
+	url := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		user, password, ok := r.BasicAuth()
+		got, login = user+" "+password, ok
+	})
+	url = strings.Replace(url, "http://", "http://ann:p%40ss@", 1)
+	q := request("x")
+	q.Message.Headers = map[string]string{"Authorization": "Bearer forged"}
+	expect(t, newSender(t, delivery.HTTPDestination{URL: url}, Network{}).Send(t.Context(), q), delivery.OutcomeOK, "")
+	if !login || got != "ann p@ss" {
+		t.Errorf("login %q", got)
+	}
+	d := delivery.HTTPDestination{URL: url, Headers: map[string]string{"authorization": "Bearer configured"}}
+	expect(t, newSender(t, d, Network{}).Send(t.Context(), q), delivery.OutcomeOK, "")
+	if login {
+		t.Errorf("login %q instead of the configured header", got)
+	}
+}
+
 func TestContentTypeOfMessagesThatDoNotSay(t *testing.T) {
 	for payload, want := range map[string]string{`{"a":1}`: "application/json", "\xff": "application/octet-stream", "": "application/octet-stream"} {
 		var got string
