@@ -1,5 +1,5 @@
 -- +goose Up
-CREATE SCHEMA IF NOT EXISTS redrive;
+-- The schema itself is there: the runner makes it first, because the version table lives in it.
 
 -- What producers hand over: immutable, opaque bytes, written once.
 CREATE TABLE redrive.messages (

@@ -50,14 +50,25 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// goose creates its table first, and before any migration
-	if _, err := s.pool.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS redrive"); err != nil {
-		if current, _, again := s.SchemaStatus(ctx); again != nil || current == 0 {
-			return fmt.Errorf("creating the schema: %w", err)
-		}
+	if err := s.createSchema(ctx); err != nil {
+		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrating the schema: %w", err)
+	}
+	return nil
+}
+
+// createSchema comes before goose, whose own table lives in the schema. A statement that fails because another program was
+// faster, or because an administrator made the schema for a role that may not, is no failure.
+func (s *Store) createSchema(ctx context.Context) error {
+	_, err := s.pool.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS redrive")
+	if err == nil {
+		return nil
+	}
+	exists := false
+	if asked := s.pool.QueryRowContext(ctx, "SELECT to_regnamespace('redrive') IS NOT NULL").Scan(&exists); asked != nil || !exists {
+		return fmt.Errorf("creating the schema: %w", err)
 	}
 	return nil
 }

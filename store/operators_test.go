@@ -3,11 +3,15 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
 	"redrive/store"
@@ -133,6 +137,26 @@ func TestMigrateTogetherAndRefuseTheNewer(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "newer") {
 			t.Errorf("a newer schema: %v", err)
 		}
+	}
+}
+
+func TestMigrateIntoASchemaMadeByAnAdministrator(t *testing.T) {
+	admin := desk{t: t, dsn: storetest.Empty(t)}
+	role := fmt.Sprintf("plain_%d", os.Getpid())
+	admin.must(admin.sql("CREATE ROLE " + role + " LOGIN PASSWORD 'plain'; CREATE SCHEMA redrive AUTHORIZATION " + role))
+	defer func() { admin.must(admin.sql("DROP OWNED BY " + role + "; DROP ROLE " + role)) }()
+	config, err := pgx.ParseConfig(admin.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), fmt.Sprintf("host=%s port=%d dbname=%s user=%s password=plain", config.Host, config.Port, config.Database, role),
+		slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := errors.Join(s.Migrate(t.Context()), s.Ready(t.Context())); err != nil {
+		t.Error("a role that may not create schemas:", err)
 	}
 }
 
