@@ -12,8 +12,9 @@ import (
 
 // allowed says which of our own packages a package may import: itself and its sub-packages need no mention.
 var allowed = map[string][]string{
-	"delivery": {}, "delivery/config": {"delivery"}, "delivery/engine": {"delivery"}, "delivery/send": {"delivery"},
-	"delivery/engine/bench": {"delivery", "delivery/engine", "delivery/send", "store"},
+	"delivery": {}, "delivery/config": {"delivery"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/wire"},
+	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"},
+	"delivery/engine/bench": {"delivery", "delivery/wire", "delivery/engine", "delivery/send", "store"},
 	"handlers":              {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
 	"store": {"delivery", "migrations"}, "store/embedded": {}, "demo": {},
 }

@@ -26,6 +26,7 @@ import (
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
 	httpsend "redrive/delivery/send/http"
+	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
 	"redrive/store"
@@ -418,9 +419,10 @@ func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler
 
 // newSenders opens one sender for each integration.
 func newSenders(file *config.File, log *slog.Logger) (map[string]delivery.Sender, error) {
+	dialer := wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}, Log: log}
 	senders := map[string]delivery.Sender{}
 	for _, in := range file.Integrations {
-		sender, err := httpsend.New(*in.Destination.HTTP, httpsend.Network{Allow: file.Allow, Deny: file.Deny}, log)
+		sender, err := httpsend.New(*in.Destination.HTTP, dialer)
 		if err != nil {
 			closeSenders(senders, log)
 			return nil, fmt.Errorf("integration %s: %w", in.Name, err)

@@ -24,6 +24,19 @@ type Result struct {
 	RetryAfter time.Duration // the receiver's wish, 0 for none
 }
 
+// Tried is one attempt that was made.
+type Tried struct {
+	Result
+	StartedAt time.Time
+	Duration  time.Duration
+}
+
+// Attempt is t as the number-th attempt of its delivery.
+func (t Tried) Attempt(number int) Attempt {
+	return Attempt{Number: number, StartedAt: t.StartedAt, Duration: t.Duration, Outcome: t.Outcome, ErrorClass: t.ErrorClass,
+		Error: t.Error, HTTPStatus: t.HTTPStatus, Response: t.Response}
+}
+
 // Sender delivers to one destination. It never retries and never panics on hostile answers. It is safe for concurrent use.
 type Sender interface {
 	Send(ctx context.Context, r Request) Result
@@ -50,12 +63,19 @@ const (
 	ClassPoison         = "poison"         // three workers vanished while holding it
 	ClassNoIntegration  = "no_integration" // its integration left the file
 	ClassPanic          = "panic"          // the sender panicked
+	ClassNoSubscribers  = "no_subscribers" // Redis: fewer listeners than required
+	ClassUnroutable     = "unroutable"     // RabbitMQ: no queue takes it; Kafka: no such topic
+	ClassRefused        = "refused"        // the broker answered that it does not take it (nack, authorisation, policy)
+	ClassTooLarge       = "too_large"      // larger than the broker takes
+	ClassBrokerBlocked  = "broker_blocked" // RabbitMQ holds publishers back: memory or disk alarm
+	ClassForeign        = "foreign"        // died in somebody else's dead-letter queue
 )
 
 // ErrorClasses lists every class, for filters.
 var ErrorClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddress, ClassTimeout, ClassConnectionLost,
 	ClassHTTP4xx, ClassHTTP5xx, ClassRateLimited, ClassGone, ClassRedirect, ClassProtocol, ClassBadRequest, ClassExpired,
-	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic}
+	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic, ClassNoSubscribers, ClassUnroutable, ClassRefused,
+	ClassTooLarge, ClassBrokerBlocked, ClassForeign}
 
 // Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
 type Lease struct {

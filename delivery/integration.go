@@ -24,47 +24,16 @@ type Integration struct {
 	Idempotent  bool // the receiver drops duplicates by key: an unknown outcome may be retried
 	Retry       RetryPolicy
 	OnFailure   State // StateDead (dead-letter) or StateIgnored (ignore)
+	Ordered     bool  // strictly in order per key
 	Concurrency int
-	Mask        []string // JSON paths hidden from people and logs
-}
-
-// Destination names where messages go. Exactly one field is set.
-type Destination struct {
-	HTTP *HTTPDestination
-}
-
-// Kind is the destination's name in the integrations file, e.g. "http".
-func (d Destination) Kind() string {
-	if d.HTTP != nil {
-		return "http"
-	}
-	return ""
-}
-
-// Address is the destination as people may see it: no credentials, no query string.
-func (d Destination) Address() string {
-	if d.HTTP != nil {
-		return RedactURL(d.HTTP.URL)
-	}
-	return ""
-}
-
-// HTTPDestination is an HTTP endpoint.
-type HTTPDestination struct {
-	URL     string
-	Method  string
-	Headers map[string]string
-	Secret  string        // Standard Webhooks signing secret; empty: unsigned
-	Timeout time.Duration // whole attempt
+	Mask        []string      // JSON paths hidden from people and logs
+	Pool        *PoolSettings // method pool only
+	Broker      *BrokerSource // method broker only
 }
 
 // LeaseFor is how long a worker may hold a delivery without a heartbeat: always longer than one attempt.
 func (i Integration) LeaseFor() time.Duration {
-	timeout := 5 * time.Second
-	if i.Destination.HTTP != nil && i.Destination.HTTP.Timeout > 0 {
-		timeout = i.Destination.HTTP.Timeout
-	}
-	return timeout + 10*time.Second
+	return i.Destination.Timeout() + 10*time.Second
 }
 
 // IntegrationState is the part of an integration that changes at run time.

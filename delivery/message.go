@@ -31,6 +31,7 @@ type Message struct {
 	IdempotencyKey string     // the producer's, may be empty
 	DeliverAfter   *time.Time // not before
 	ExpiresAt      *time.Time // not after; an expired message is never sent
+	Origin         *Origin    // where a broker's message came from; nil for others
 	CreatedAt      time.Time
 }
 

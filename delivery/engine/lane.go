@@ -76,7 +76,7 @@ func newLane(cfg Config, i delivery.Integration) (*lane, error) {
 func (l *lane) quota(now time.Time) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.paused || l.stopped || l.abandoned >= maxAbandoned*l.integration.Concurrency {
+	if l.paused || l.stopped || l.abandoned >= maxAbandoned*l.slots() {
 		return 0
 	}
 	switch l.breaker.position(now) {
@@ -145,6 +145,25 @@ func (l *lane) next(now time.Time) (it *item, back []handBack) {
 	return nil, back
 }
 
+// slots is how many attempts may run at once: the queue's, and those of a pool.
+func (l *lane) slots() int {
+	if pool := l.integration.Pool; pool != nil {
+		return l.integration.Concurrency + pool.Workers
+	}
+	return l.integration.Concurrency
+}
+
+// admits says whether an attempt outside of the queue may start, and else after how long to ask again. Every attempt that it
+// admits must be learnt from.
+func (l *lane) admits(now time.Time, poll time.Duration) (wait time.Duration, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.paused || l.stopped || l.abandoned >= maxAbandoned*l.slots() {
+		return poll, false
+	}
+	return l.breaker.allow(now)
+}
+
 // affordable asks the retry budget. A lost lease is no retry: whether anything was sent is not known, and the receiver
 // is not to blame. A probe goes whatever the budget says.
 func (l *lane) affordable(now time.Time, it *item) bool {
@@ -160,12 +179,12 @@ func (l *lane) wantsMore() bool {
 	return l.buf.more && len(l.buf.items) <= l.buf.limit/2
 }
 
-// learn takes the outcome of an attempt into account.
-func (l *lane) learn(now time.Time, it *item, r delivery.Result) (breakerChanged bool) {
+// learn takes the outcome of an attempt into account; paid says that the retry budget was asked for it.
+func (l *lane) learn(now time.Time, paid bool, r delivery.Result) (breakerChanged bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if r.Outcome == delivery.OutcomeOK {
-		l.budget.confirmed(it.Attempt > 1 && !it.LostLease)
+		l.budget.confirmed(paid)
 	}
 	l.breaker.record(now, r)
 	return l.breaker.changed

@@ -37,15 +37,40 @@ func (e *Engine) attempt(it *item) {
 		l.unsent()
 		return
 	}
-	started := time.Now()
-	result := e.send(ctx, it)
-	took := time.Since(started)
-	e.cfg.Observer.Attempt(l.integration.Name, l.integration.Method, result.Outcome, took)
-	if l.learn(time.Now(), it, result) {
+	request := delivery.Request{DeliveryID: it.DeliveryID, IdempotencyKey: it.IdempotencyKey(), Integration: it.Integration,
+		Attempt: it.Attempt, Message: it.Message}
+	tried := e.send(ctx, l, request, it.Attempt > 1 && !it.LostLease)
+	verdict := l.integration.Judge(tried.Result, it.Attempt-it.RoundStart)
+	e.finish(it, e.completion(it, tried.StartedAt, tried.Duration, tried.Result, verdict.Next, verdict.RetryIn, false))
+}
+
+// Try makes one attempt outside of the queue, for rooms whose first attempts run inline. It is bounded, guarded, counted and
+// learnt from like any other. Without ok nothing was sent, because the integration is paused or its breaker is open: ask again
+// after wait.
+func (e *Engine) Try(ctx context.Context, r delivery.Request) (tried delivery.Tried, wait time.Duration, ok bool) {
+	l := e.lanes[r.Integration]
+	if l == nil {
+		return delivery.Tried{StartedAt: time.Now(), Result: delivery.Result{Outcome: delivery.OutcomePermanent,
+			ErrorClass: delivery.ClassNoIntegration, Error: "its integration is not in the integrations file"}}, 0, true
+	}
+	if wait, ok = l.admits(time.Now(), e.cfg.StatePoll); !ok {
+		return tried, wait, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.timeout+l.margin)
+	defer cancel()
+	return e.send(ctx, l, r, false), 0, true
+}
+
+// send makes one attempt and lets metrics, breaker and retry budget know.
+func (e *Engine) send(ctx context.Context, l *lane, r delivery.Request, paid bool) delivery.Tried {
+	tried := delivery.Tried{StartedAt: time.Now()}
+	tried.Result = e.bounded(ctx, l, r)
+	tried.Duration = time.Since(tried.StartedAt)
+	e.cfg.Observer.Attempt(l.integration.Name, l.integration.Method, tried.Outcome, tried.Duration)
+	if l.learn(time.Now(), paid, tried.Result) {
 		signal(e.refresh)
 	}
-	verdict := l.integration.Judge(result, it.Attempt-it.RoundStart)
-	e.finish(it, e.completion(it, started, took, result, verdict.Next, verdict.RetryIn, false))
+	return tried
 }
 
 // secure makes sure that the lease outlasts an attempt, and registers how to stop it. An item whose lease is lost is
@@ -70,29 +95,26 @@ func (e *Engine) secure(it *item, cancel context.CancelFunc) bool {
 	return true
 }
 
-// send calls the sender in a goroutine of its own, so that one that ignores its context does not hold the slot for ever.
-func (e *Engine) send(ctx context.Context, it *item) delivery.Result {
-	l := it.lane
-	request := delivery.Request{DeliveryID: it.DeliveryID, IdempotencyKey: it.IdempotencyKey(), Integration: it.Integration,
-		Attempt: it.Attempt, Message: it.Message}
+// bounded calls the sender in a goroutine of its own, so that one that ignores its context does not hold the slot for ever.
+func (e *Engine) bounded(ctx context.Context, l *lane, r delivery.Request) delivery.Result {
 	answer := make(chan delivery.Result, 1)
 	l.abandon(1) // until it answers
 	go func() {
 		defer l.abandon(-1)
-		answer <- e.guarded(ctx, l.sender, request)
+		answer <- e.guarded(ctx, l.sender, r)
 	}()
 	select {
-	case r := <-answer:
-		return r
+	case result := <-answer:
+		return result
 	case <-ctx.Done():
 	}
 	deaf := time.NewTimer(l.margin)
 	defer deaf.Stop()
 	select {
-	case r := <-answer:
-		return r
+	case result := <-answer:
+		return result
 	case <-deaf.C:
-		e.log.Error("a sender ignores its deadline", "integration", it.Integration, "delivery", it.DeliveryID)
+		e.log.Error("a sender ignores its deadline", "integration", r.Integration, "delivery", r.DeliveryID)
 		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassTimeout,
 			Error: "no outcome within the deadline"}
 	}

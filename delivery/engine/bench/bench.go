@@ -14,6 +14,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/engine"
 	httpsend "redrive/delivery/send/http"
+	"redrive/delivery/wire"
 	"redrive/store"
 )
 
@@ -140,7 +141,7 @@ type running struct {
 func (r *runner) start(ctx context.Context) (*running, error) {
 	log := slog.New(slog.DiscardHandler)
 	in := r.integration()
-	sender, err := httpsend.New(*in.Destination.HTTP, httpsend.Network{}, log)
+	sender, err := httpsend.New(*in.Destination.HTTP, wire.Dialer{Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -3,78 +3,25 @@ package httpsend
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
 	"net"
 	"net/http/httptrace"
-	"net/netip"
 	"sync/atomic"
-	"syscall"
-	"time"
+
+	"redrive/delivery/wire"
 )
 
-// never are ranges that no configuration opens: they belong to the machine's own network segment and to the metadata
-// services of the clouds (AWS and most others, AWS by IPv6, Alibaba), or they name no single host.
-var never = []netip.Prefix{
-	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("fd00:ec2::254/128"),
-	netip.MustParsePrefix("100.100.100.200/32"), netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("::/128"),
-	netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("ff00::/8"), netip.MustParsePrefix("255.255.255.255/32"),
-}
-
-// nat64 carries an IPv4 address in its last four bytes (RFC 6052).
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
-
-// blockedError says that the network rules refuse an address. It does not name it: error texts group failures.
-type blockedError struct{}
-
-func (*blockedError) Error() string { return "the network rules refuse the receiver's address" }
-
-// guard checks the address that is really dialled, after the name was resolved, each time.
-type guard struct {
-	network Network
-	log     *slog.Logger
-}
-
-func (g guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := net.Dialer{KeepAlive: 30 * time.Second, ControlContext: g.control}
-	conn, err := dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return &countedConn{Conn: conn}, nil
-}
-
-func (g guard) control(ctx context.Context, _, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil || !g.network.permits(at.Addr()) {
-		g.log.WarnContext(ctx, "the network rules refuse an address", "address", address)
-		return &blockedError{}
-	}
-	return nil
-}
-
-// permits says whether an address may be dialled.
-func (n Network) permits(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	if nat64.Contains(a) {
-		bytes := a.As16()
-		a = netip.AddrFrom4([4]byte(bytes[12:]))
-	}
-	if contains(never, a) || contains(n.Deny, a) {
-		return false
-	}
-	return len(n.Allow) == 0 || contains(n.Allow, a)
-}
-
-func contains(ranges []netip.Prefix, a netip.Addr) bool {
-	for _, p := range ranges {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
 func tlsConfig() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
+
+// counting opens connections that count what is written to them.
+func counting(d wire.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &countedConn{Conn: conn}, nil
+	}
+}
 
 // countedConn counts what was handed to the network.
 type countedConn struct {

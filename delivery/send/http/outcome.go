@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 )
 
 // judge reads the status. The sentences are the same for the same cause, because failures are grouped by them.
@@ -63,7 +64,7 @@ func failure(ctx context.Context, err error, sent bool) delivery.Result {
 		return unknown(ctx, err)
 	}
 	result := delivery.Result{Outcome: delivery.OutcomeTransient}
-	var refused *blockedError
+	var refused *wire.BlockedError
 	var name *net.DNSError
 	switch {
 	case errors.As(err, &refused):

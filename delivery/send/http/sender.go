@@ -7,33 +7,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptrace"
-	"net/netip"
 	"net/url"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 )
 
 const (
-	maxRead        = 64 << 10 // bytes of an answer that are read; then the connection is closed
-	maxExcerpt     = 4 << 10  // bytes of an answer that are kept
-	defaultTimeout = 5 * time.Second
+	maxRead    = 64 << 10 // bytes of an answer that are read; then the connection is closed
+	maxExcerpt = 4 << 10  // bytes of an answer that are kept
 	// Shorter than the keep-alive of common servers (Node.js: 5 s): a connection that its server closes while a request is
 	// on the way leaves an unknown outcome.
 	idleTimeout = 4 * time.Second
 	idlePerHost = 256
 )
-
-// Network is what may be dialled, besides the addresses that are always refused.
-type Network struct {
-	Allow []netip.Prefix // empty: everything
-	Deny  []netip.Prefix
-}
 
 // Sender posts messages to one endpoint.
 type Sender struct {
@@ -46,7 +38,7 @@ type Sender struct {
 var _ delivery.Sender = (*Sender)(nil)
 
 // New checks the destination; nothing is dialled yet.
-func New(d delivery.HTTPDestination, n Network, log *slog.Logger) (*Sender, error) {
+func New(d delivery.HTTPDestination, dialer wire.Dialer) (*Sender, error) {
 	address, err := url.Parse(d.URL)
 	if err != nil || address.Host == "" {
 		return nil, errors.New("the destination's url is not an address") // err would quote its credentials
@@ -56,13 +48,12 @@ func New(d delivery.HTTPDestination, n Network, log *slog.Logger) (*Sender, erro
 		s.to.Method = http.MethodPost
 	}
 	if s.to.Timeout <= 0 {
-		s.to.Timeout = defaultTimeout
+		s.to.Timeout = delivery.DefaultTimeout
 	}
 	if s.signer, err = newSigner(d.Secret); err != nil {
 		return nil, err
 	}
-	guard := guard{network: n, log: log}
-	s.transport = &http.Transport{DialContext: guard.dial, DisableCompression: true, MaxIdleConnsPerHost: idlePerHost,
+	s.transport = &http.Transport{DialContext: counting(dialer), DisableCompression: true, MaxIdleConnsPerHost: idlePerHost,
 		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxRead, TLSClientConfig: tlsConfig(), ForceAttemptHTTP2: false}
 	return s, nil
 }

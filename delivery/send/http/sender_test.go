@@ -21,16 +21,17 @@ import (
 	"go.uber.org/goleak"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newSender(t *testing.T, d delivery.HTTPDestination, n Network) *Sender {
+func newSender(t *testing.T, d delivery.HTTPDestination, n wire.Network) *Sender {
 	t.Helper()
 	if d.Timeout == 0 {
 		d.Timeout = 5 * time.Second
 	}
-	s, err := New(d, n, slog.New(slog.DiscardHandler))
+	s, err := New(d, wire.Dialer{Network: n, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestTheRequest(t *testing.T) {
 		_, _ = w.Write([]byte("thanks"))
 	})
 	s := newSender(t, delivery.HTTPDestination{URL: url + "/x", Method: "PUT", Secret: secret,
-		Headers: map[string]string{"Authorization": "Bearer s", "X-A": "destination", "Host": "shop.example"}}, Network{})
+		Headers: map[string]string{"Authorization": "Bearer s", "X-A": "destination", "Host": "shop.example"}}, wire.Network{})
 	q := request(payload)
 	q.Message.Headers = map[string]string{"x-a": "message", "X-B": "b", "Idempotency-Key": "forged", "webhook-id": "forged", "Redrive-Attempt": "9",
 		"Content-Length": "1", "Content-Type": "text/plain"}
@@ -136,12 +137,12 @@ func TestALoginInTheAddressIsSent(t *testing.T) {
 	url = strings.Replace(url, "http://", "http://ann:p%40ss@", 1)
 	q := request("x")
 	q.Message.Headers = map[string]string{"Authorization": "Bearer forged"}
-	expect(t, newSender(t, delivery.HTTPDestination{URL: url}, Network{}).Send(t.Context(), q), delivery.OutcomeOK, "")
+	expect(t, newSender(t, delivery.HTTPDestination{URL: url}, wire.Network{}).Send(t.Context(), q), delivery.OutcomeOK, "")
 	if !login || got != "ann p@ss" {
 		t.Errorf("login %q", got)
 	}
 	d := delivery.HTTPDestination{URL: url, Headers: map[string]string{"authorization": "Bearer configured"}}
-	expect(t, newSender(t, d, Network{}).Send(t.Context(), q), delivery.OutcomeOK, "")
+	expect(t, newSender(t, d, wire.Network{}).Send(t.Context(), q), delivery.OutcomeOK, "")
 	if login {
 		t.Errorf("login %q instead of the configured header", got)
 	}
@@ -151,7 +152,7 @@ func TestContentTypeOfMessagesThatDoNotSay(t *testing.T) {
 	for payload, want := range map[string]string{`{"a":1}`: "application/json", "\xff": "application/octet-stream", "": "application/octet-stream"} {
 		var got string
 		url := receiver(t, func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("Content-Type") })
-		expect(t, newSender(t, delivery.HTTPDestination{URL: url}, Network{}).Send(t.Context(), request(payload)), delivery.OutcomeOK, "")
+		expect(t, newSender(t, delivery.HTTPDestination{URL: url}, wire.Network{}).Send(t.Context(), request(payload)), delivery.OutcomeOK, "")
 		if got != want {
 			t.Errorf("%q: %s", payload, got)
 		}
@@ -177,7 +178,7 @@ func TestStatuses(t *testing.T) {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(status)
 		})
-		result := newSender(t, delivery.HTTPDestination{URL: url}, Network{}).Send(t.Context(), request("x"))
+		result := newSender(t, delivery.HTTPDestination{URL: url}, wire.Network{}).Send(t.Context(), request("x"))
 		expect(t, result, want.outcome, want.class)
 		if visits.Load() != 1 || result.HTTPStatus != status {
 			t.Errorf("%d: %d visits, status %d", status, visits.Load(), result.HTTPStatus)
@@ -211,14 +212,14 @@ func TestWhatWasNotSentIsTransient(t *testing.T) {
 	plain := receiver(t, func(http.ResponseWriter, *http.Request) {})
 	for url, class := range map[string]string{closed: delivery.ClassConnect, "http://nowhere.invalid/": delivery.ClassDNS,
 		secure.URL: delivery.ClassTLS, strings.Replace(plain, "http:", "https:", 1): delivery.ClassTLS} {
-		expect(t, newSender(t, delivery.HTTPDestination{URL: url}, Network{}).Send(t.Context(), request("x")), delivery.OutcomeTransient, class)
+		expect(t, newSender(t, delivery.HTTPDestination{URL: url}, wire.Network{}).Send(t.Context(), request("x")), delivery.OutcomeTransient, class)
 	}
 }
 
 func TestTLSIsVerifiedAgainstTheName(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
-	s := newSender(t, delivery.HTTPDestination{URL: server.URL}, Network{})
+	s := newSender(t, delivery.HTTPDestination{URL: server.URL}, wire.Network{})
 	s.transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	expect(t, s.Send(t.Context(), request("x")), delivery.OutcomeOK, "")
 	s.transport.TLSClientConfig.ServerName = "another.example"
@@ -245,7 +246,7 @@ func TestWhatWasSentWithoutAnAnswerIsUnknown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, requests := raw(t, c.answer)
-			s := newSender(t, delivery.HTTPDestination{URL: url, Timeout: 500 * time.Millisecond}, Network{})
+			s := newSender(t, delivery.HTTPDestination{URL: url, Timeout: 500 * time.Millisecond}, wire.Network{})
 			for n, payload := range []string{"x", ""} {
 				expect(t, s.Send(t.Context(), request(payload)), delivery.OutcomeUnknown, c.class)
 				if got := requests.Load(); got != int64(n+1) {
@@ -287,7 +288,7 @@ func TestAKeptConnectionIsNoReasonToSendTwice(t *testing.T) {
 				_ = conn.Close()
 			}
 		}()
-		s := newSender(t, delivery.HTTPDestination{URL: "http://" + listener.Addr().String()}, Network{})
+		s := newSender(t, delivery.HTTPDestination{URL: "http://" + listener.Addr().String()}, wire.Network{})
 		expect(t, s.Send(t.Context(), request(payload)), delivery.OutcomeOK, "")
 		expect(t, s.Send(t.Context(), request(payload)), delivery.OutcomeUnknown, delivery.ClassConnectionLost)
 		if requests.Load() != 2 {
@@ -319,12 +320,12 @@ func TestAnswersAreBounded(t *testing.T) {
 			}
 		}
 	})
-	big := newSender(t, delivery.HTTPDestination{URL: url}, Network{}).Send(t.Context(), request("x"))
+	big := newSender(t, delivery.HTTPDestination{URL: url}, wire.Network{}).Send(t.Context(), request("x"))
 	expect(t, big, delivery.OutcomeOK, "")
 	if len(big.Response) != maxExcerpt || cap(big.Response) != maxExcerpt {
 		t.Errorf("an excerpt of %d bytes", len(big.Response))
 	}
-	zipped := newSender(t, delivery.HTTPDestination{URL: url + "/gzip"}, Network{}).Send(t.Context(), request("x"))
+	zipped := newSender(t, delivery.HTTPDestination{URL: url + "/gzip"}, wire.Network{}).Send(t.Context(), request("x"))
 	if !bytes.HasPrefix(zipped.Response, []byte{0x1f, 0x8b}) {
 		t.Errorf("the answer was inflated: %q", zipped.Response[:8])
 	}
@@ -338,7 +339,7 @@ func TestADrippingBodyDoesNotHoldTheAttempt(t *testing.T) {
 		<-r.Context().Done()
 	})
 	began := time.Now()
-	result := newSender(t, delivery.HTTPDestination{URL: url, Timeout: 300 * time.Millisecond}, Network{}).Send(t.Context(), request("x"))
+	result := newSender(t, delivery.HTTPDestination{URL: url, Timeout: 300 * time.Millisecond}, wire.Network{}).Send(t.Context(), request("x"))
 	expect(t, result, delivery.OutcomeTransient, delivery.ClassHTTP5xx)
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("took %s", took)
@@ -354,12 +355,12 @@ func TestACancelledAttempt(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
-	expect(t, newSender(t, delivery.HTTPDestination{URL: url}, Network{}).Send(ctx, request("x")), delivery.OutcomeUnknown, delivery.ClassTimeout)
+	expect(t, newSender(t, delivery.HTTPDestination{URL: url}, wire.Network{}).Send(ctx, request("x")), delivery.OutcomeUnknown, delivery.ClassTimeout)
 }
 
 func TestHeadersThatBreakOut(t *testing.T) {
 	url := receiver(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") })
-	s := newSender(t, delivery.HTTPDestination{URL: url}, Network{})
+	s := newSender(t, delivery.HTTPDestination{URL: url}, wire.Network{})
 	for name, value := range map[string]string{"X": "a\r\nY: b", "X Y": "a", "": "a", "Z": "a\x00"} {
 		q := request("x")
 		q.Message.Headers = map[string]string{name: value}
@@ -376,14 +377,14 @@ func TestTheAddressIsCheckedWhenDialling(t *testing.T) {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	for name, c := range map[string]struct {
 		url string
-		n   Network
+		n   wire.Network
 	}{
-		"denied":         {url, Network{Deny: []netip.Prefix{loopback}}},
-		"denied by name": {"http://localhost" + port, Network{Deny: []netip.Prefix{loopback, netip.MustParsePrefix("::1/128")}}},
-		"not allowed":    {url, Network{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}},
-		"metadata":       {"http://169.254.169.254/latest/meta-data", Network{}},
-		"mapped":         {"http://[::ffff:169.254.169.254]/", Network{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}},
-		"unspecified":    {"http://0.0.0.0" + port, Network{}},
+		"denied":         {url, wire.Network{Deny: []netip.Prefix{loopback}}},
+		"denied by name": {"http://localhost" + port, wire.Network{Deny: []netip.Prefix{loopback, netip.MustParsePrefix("::1/128")}}},
+		"not allowed":    {url, wire.Network{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}},
+		"metadata":       {"http://169.254.169.254/latest/meta-data", wire.Network{}},
+		"mapped":         {"http://[::ffff:169.254.169.254]/", wire.Network{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}},
+		"unspecified":    {"http://0.0.0.0" + port, wire.Network{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSender(t, delivery.HTTPDestination{URL: c.url, Timeout: 2 * time.Second}, c.n)
@@ -392,23 +393,13 @@ func TestTheAddressIsCheckedWhenDialling(t *testing.T) {
 	}
 }
 
-func TestPermits(t *testing.T) {
-	for address, want := range map[string]bool{"127.0.0.1": true, "10.1.2.3": true, "2001:db8::1": true, "169.254.1.1": false, "fe80::1%eth0": false,
-		"::ffff:169.254.169.254": false, "64:ff9b::a9fe:a9fe": false, "64:ff9b::102:304": true, "fd00:ec2::254": false, "100.100.100.200": false,
-		"::": false, "224.0.0.1": false, "255.255.255.255": false} {
-		if got := (Network{}).permits(netip.MustParseAddr(address)); got != want {
-			t.Errorf("%s: %v", address, got)
-		}
-	}
-}
-
 func TestWrongDestinations(t *testing.T) {
 	for _, d := range []delivery.HTTPDestination{{URL: "http://u:hunter2@[::1"}, {URL: "/x"}, {URL: "http://h", Secret: "whsec_***"}} {
-		if _, err := New(d, Network{}, slog.Default()); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := New(d, wire.Dialer{}); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%+v: %v", d, err)
 		}
 	}
-	if _, err := New(delivery.HTTPDestination{URL: "http://h", Secret: "any text"}, Network{}, slog.Default()); err != nil {
+	if _, err := New(delivery.HTTPDestination{URL: "http://h", Secret: "any text"}, wire.Dialer{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,0 +1,123 @@
+package delivery
+
+import (
+	"strings"
+	"time"
+)
+
+// PoolSettings are the bounds of a pool integration.
+type PoolSettings struct {
+	Workers  int      // tasks at once; default 50
+	Queue    int      // tasks that wait for a worker; default 1000
+	WhenFull WhenFull // default block
+}
+
+// WhenFull says what a hand-over does when the pool's queue is full.
+type WhenFull string
+
+// What happens when a pool is full.
+const (
+	WhenFullBlock      WhenFull = "block"       // the producer waits
+	WhenFullCallerRuns WhenFull = "caller-runs" // the producer makes the attempt itself
+	WhenFullJournal    WhenFull = "journal"     // the message is written to disk and delivered later
+)
+
+// Defaults of a pool.
+const (
+	DefaultPoolWorkers = 50
+	DefaultPoolQueue   = 1000
+)
+
+// DefaultPoolRetry is a pool's policy where none is named: one more try, after half a second.
+var DefaultPoolRetry = RetryPolicy{Attempts: 2, Jitter: JitterNone, Backoff: []time.Duration{500 * time.Millisecond}}
+
+// BrokerSource is where a broker integration takes its messages from. Exactly one of Redis, RabbitMQ and Kafka is set.
+type BrokerSource struct {
+	Redis       *RedisSource
+	RabbitMQ    *RabbitMQSource
+	Kafka       *KafkaSource
+	DeadLetters bool // the source is somebody else's dead-letter queue: nothing is sent before a person says so
+	Format      WireFormat
+	Prefetch    int // messages taken and not yet acknowledged, at most
+}
+
+// RedisSource is a pub/sub channel to listen to.
+type RedisSource struct {
+	RedisServer
+	Channel string
+}
+
+// RabbitMQSource is a queue to consume.
+type RabbitMQSource struct {
+	RabbitMQServer
+	Queue string
+}
+
+// KafkaSource is a topic to consume as a member of a group.
+type KafkaSource struct {
+	KafkaServer
+	Topic string
+	Group string
+}
+
+// Address is the source as people may see it.
+func (b BrokerSource) Address() string {
+	switch {
+	case b.Redis != nil:
+		return b.Redis.Addr + " " + b.Redis.Channel
+	case b.RabbitMQ != nil:
+		return b.RabbitMQ.host() + " " + b.RabbitMQ.Queue
+	case b.Kafka != nil:
+		return strings.Join(b.Kafka.Brokers, ",") + " " + b.Kafka.Topic
+	}
+	return ""
+}
+
+// Origin is where a message came from, when a broker brought it.
+type Origin struct {
+	Broker    string    `json:"broker"`              // redis, rabbitmq or kafka
+	Place     string    `json:"place"`               // channel, queue or topic that it was taken from
+	Exchange  string    `json:"exchange,omitempty"`  // RabbitMQ: as it was published
+	Routing   string    `json:"routing,omitempty"`   // RabbitMQ: routing key
+	Partition *int32    `json:"partition,omitempty"` // Kafka
+	Offset    *int64    `json:"offset,omitempty"`    // Kafka
+	At        time.Time `json:"at"`                  // the broker's time, else when it was taken
+	// Raw are headers that are no text, in Base64: what goes back to the broker carries them unchanged.
+	Raw map[string]string `json:"raw,omitempty"`
+	// Dead is set for an entry of somebody else's dead-letter queue.
+	Dead *DeadOrigin `json:"dead,omitempty"`
+}
+
+// DeadOrigin is what a foreign dead-letter queue says of an entry.
+type DeadOrigin struct {
+	Place     string    `json:"place"`               // queue or topic in which it died: where a retry sends it
+	Partition *int32    `json:"partition,omitempty"` // Kafka
+	Offset    *int64    `json:"offset,omitempty"`    // Kafka
+	At        time.Time `json:"at"`                  // when it was produced (Kafka) or died (RabbitMQ)
+	Group     string    `json:"group,omitempty"`     // Kafka: the consumer group that gave up
+	Reason    string    `json:"reason"`              // RabbitMQ: rejected, expired, maxlen, delivery_limit; Kafka: exception class
+	Error     string    `json:"error"`               // Kafka: exception message; RabbitMQ: a sentence made of the reason
+	Count     int       `json:"count,omitempty"`     // how often it died
+}
+
+// Parked is a message whose first attempts were made outside of the engine, by a pool or a broker's consumer, and which
+// becomes durable now: message, record, attempts and, while Next is pending, a place in the queue.
+type Parked struct {
+	DeliveryID  string // uuid
+	Integration string
+	Message     Message       // with its ID; Kind is command
+	InboxKey    string        // identity at the source, see Inbox; empty: none
+	Attempts    []Attempt     // made so far, oldest first, none of them ok; empty: it was never tried
+	Next        State         // pending, dead or ignored
+	RetryIn     time.Duration // pending: from the database's now
+}
+
+// InboxState is what is known of a message that a broker brings.
+type InboxState string
+
+// What the inbox knows.
+const (
+	InboxNew     InboxState = ""        // never seen
+	InboxStarted InboxState = "started" // an attempt was begun and its outcome is not known; only where receivers keep duplicates
+	InboxDone    InboxState = "done"    // delivered, or parked in Postgres
+)
