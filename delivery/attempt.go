@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,11 @@ type Tried struct {
 func (t Tried) Attempt(number int) Attempt {
 	return Attempt{Number: number, StartedAt: t.StartedAt, Duration: t.Duration, Outcome: t.Outcome, ErrorClass: t.ErrorClass,
 		Error: t.Error, HTTPStatus: t.HTTPStatus, Response: t.Response}
+}
+
+// Storable replaces what no text column takes: bytes that are no UTF-8, and NUL.
+func Storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // Sender delivers to one destination. It never retries and never panics on hostile answers. It is safe for concurrent use.

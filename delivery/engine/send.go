@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"redrive/delivery"
@@ -64,7 +63,7 @@ func (e *Engine) Try(ctx context.Context, r delivery.Request) (tried delivery.Tr
 // send makes one attempt and lets metrics, breaker and retry budget know.
 func (e *Engine) send(ctx context.Context, l *lane, r delivery.Request, paid bool) delivery.Tried {
 	tried := delivery.Tried{StartedAt: time.Now()}
-	tried.Result = e.bounded(ctx, l, r)
+	tried.Result = bounded(e.deadlined(ctx, l, r))
 	tried.Duration = time.Since(tried.StartedAt)
 	e.cfg.Observer.Attempt(l.integration.Name, l.integration.Method, tried.Outcome, tried.Duration)
 	if l.learn(time.Now(), paid, tried.Result) {
@@ -95,8 +94,17 @@ func (e *Engine) secure(it *item, cancel context.CancelFunc) bool {
 	return true
 }
 
-// bounded calls the sender in a goroutine of its own, so that one that ignores its context does not hold the slot for ever.
-func (e *Engine) bounded(ctx context.Context, l *lane, r delivery.Request) delivery.Result {
+// bounded makes a result storable: one bad byte would hold up a whole batch.
+func bounded(r delivery.Result) delivery.Result {
+	r.Error, r.ErrorClass = delivery.Storable(r.Error), delivery.Storable(r.ErrorClass)
+	if len(r.Response) > maxExcerpt {
+		r.Response = append([]byte(nil), r.Response[:maxExcerpt]...)
+	}
+	return r
+}
+
+// deadlined calls the sender in a goroutine of its own, so that one that ignores its context does not hold the slot for ever.
+func (e *Engine) deadlined(ctx context.Context, l *lane, r delivery.Request) delivery.Result {
 	answer := make(chan delivery.Result, 1)
 	l.abandon(1) // until it answers
 	go func() {
@@ -133,22 +141,14 @@ func (e *Engine) guarded(ctx context.Context, s delivery.Sender, r delivery.Requ
 	return s.Send(ctx, r)
 }
 
-// completion is what the store is told. Texts are made storable, because one bad byte would hold up a whole batch.
+// completion is what the store is told.
 func (e *Engine) completion(it *item, started time.Time, took time.Duration, r delivery.Result, next delivery.State,
 	retryIn time.Duration, notAttempted bool,
 ) delivery.Completion {
-	r.Error, r.ErrorClass = storable(r.Error), storable(r.ErrorClass)
-	if len(r.Response) > maxExcerpt {
-		r.Response = append([]byte(nil), r.Response[:maxExcerpt]...)
-	}
 	c := delivery.Completion{Lease: it.Lease, MessageID: it.Message.ID, Integration: it.Integration,
 		CreatedAt: it.Message.CreatedAt, Attempt: it.Attempt, StartedAt: started, Duration: took, Result: r, Next: next, RetryIn: retryIn, NotAttempted: notAttempted}
 	if r.Outcome != delivery.OutcomeOK {
 		c.GroupID, c.GroupText = delivery.Fingerprint(it.Integration, r.ErrorClass, r.Error)
 	}
 	return c
-}
-
-func storable(text string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
