@@ -1,11 +1,15 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
 )
@@ -212,4 +216,38 @@ func TestLanesAreNeverForgotten(t *testing.T) {
 	if !slices.IsSorted(order[0]) || !slices.IsSorted(order[1]) {
 		t.Errorf("out of order: %v", order)
 	}
+}
+
+// What joins a lane at the very moment in which its head is settled must be let go.
+func TestWhoJoinsWhileTheHeadIsSettledIsSeen(t *testing.T) {
+	d := open(t)
+	d.park(parked(1, "k", delivery.StatePending))
+	head := d.claimOne("push")
+	d.must(d.sql(`CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';
+		CREATE TRIGGER hold AFTER UPDATE OF next ON redrive.lanes FOR EACH ROW EXECUTE FUNCTION hold()`))
+	gate, err := pgx.Connect(t.Context(), d.dsn)
+	d.must(err)
+	defer gate.Close(context.Background())
+	_, err = gate.Exec(t.Context(), "SELECT pg_advisory_lock(1)")
+	d.must(err)
+	var both sync.WaitGroup
+	both.Go(func() { d.park(parked(2, "k", delivery.StatePending)) })
+	d.waitForBlocked(1)
+	both.Go(func() { d.complete(completion(head, confirmed, delivery.StateDelivered)) })
+	d.waitForBlocked(2)
+	_, err = gate.Exec(t.Context(), "SELECT pg_advisory_unlock(1)")
+	d.must(err)
+	both.Wait()
+	d.mustClaimAlone(2, confirmed, delivery.StateDelivered)
+}
+
+// waitForBlocked returns when that many sessions of this database wait for a lock.
+func (d desk) waitForBlocked(n int) {
+	d.t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		if value[int](d, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") >= n {
+			return
+		}
+	}
+	d.t.Fatalf("%d sessions never waited", n)
 }
