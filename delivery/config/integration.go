@@ -1,11 +1,13 @@
 package config
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,9 +23,11 @@ const (
 )
 
 var (
-	nameShape  = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-	httpVerbs  = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
-	allMethods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
+	headerName    = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	headerControl = regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`)
+	nameShape     = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+	httpVerbs     = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	allMethods    = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
 )
 
 func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
@@ -83,12 +87,12 @@ func (c *checker) destination(i int, r rawDestination) delivery.Destination {
 	path := at(i, "destination.http.")
 	h := &delivery.HTTPDestination{
 		URL: c.httpURL(path+"url", r.HTTP.URL), Method: c.verb(path+"method", r.HTTP.Method), Headers: map[string]string{},
-		Secret: c.expand(path+"secret", r.HTTP.Secret), Timeout: c.timeout(path+"timeout", r.HTTP.Timeout),
+		Secret: c.secret(path+"secret", r.HTTP.Secret), Timeout: c.timeout(path+"timeout", r.HTTP.Timeout),
 	}
 	for name, value := range r.HTTP.Headers {
 		value = c.expand(path+"headers", value)
-		if name == "" || strings.ContainsAny(name+value, "\r\n\x00") {
-			c.fail(path+"headers", "headers: %q has a line break or no name", name)
+		if !headerName.MatchString(name) || headerControl.MatchString(value) {
+			c.fail(path+"headers", "headers: %q is no header name, or its value is not one line of text", name)
 		}
 		h.Headers[http.CanonicalHeaderKey(name)] = value
 	}
@@ -100,8 +104,24 @@ func (c *checker) httpURL(path, text string) string {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
 		c.fail(path, "url: an http:// or https:// address is needed")
+	} else if port, err := strconv.ParseUint("0"+u.Port(), 10, 16); err != nil || port == 0 && u.Port() != "" {
+		c.fail(path, "url: the port must be 1 to 65535")
 	}
 	return text
+}
+
+// secret refuses what would sign nothing, or not with the key that was meant.
+func (c *checker) secret(path, text string) string {
+	secret := c.expand(path, text)
+	if secret == "" && text != "" {
+		c.fail(path, "secret: %s is empty, so nothing would be signed", text)
+	}
+	if encoded, prefixed := strings.CutPrefix(secret, "whsec_"); prefixed {
+		if key, err := base64.StdEncoding.DecodeString(encoded); err != nil || len(key) == 0 {
+			c.fail(path, "secret: it starts with whsec_, but what follows is not Base64")
+		}
+	}
+	return secret
 }
 
 func (c *checker) verb(path, verb string) string {
@@ -133,6 +153,9 @@ func (c *checker) duration(path, setting, text string, least, most time.Duration
 
 func (c *checker) retry(i int, r rawRetry) delivery.RetryPolicy {
 	p := delivery.DefaultRetry
+	if r.Backoff != nil && len(r.Backoff) == 0 {
+		c.fail(at(i, "retry.backoff"), "retry.backoff: the list is empty; write at least one duration, 0s for none")
+	}
 	if r.Backoff != nil {
 		p.Backoff = c.backoff(i, r.Backoff)
 		p.Attempts = len(r.Backoff) + 1
