@@ -40,6 +40,7 @@ type Sender struct {
 	to        delivery.HTTPDestination
 	url       *url.URL
 	signer    *standardwebhooks.Webhook // nil: unsigned
+	secrets   []string                  // what an answer must not repeat to people
 	transport *http.Transport
 }
 
@@ -61,6 +62,7 @@ func New(d delivery.HTTPDestination, n Network, log *slog.Logger) (*Sender, erro
 	if s.signer, err = newSigner(d.Secret); err != nil {
 		return nil, err
 	}
+	s.secrets = credentials(s.to, address)
 	guard := guard{network: n, log: log}
 	s.transport = &http.Transport{DialContext: guard.dial, DisableCompression: true, MaxIdleConnsPerHost: idlePerHost,
 		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxRead, TLSClientConfig: tlsConfig(), ForceAttemptHTTP2: false}
@@ -110,6 +112,7 @@ func (s *Sender) read(response *http.Response) delivery.Result {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxRead))
 	result := judge(response.StatusCode, response.Header)
 	result.HTTPStatus = response.StatusCode
+	body = []byte(delivery.HideValues(string(body), s.secrets)) // before it is cut: half a secret would not be found
 	result.Response = body[:min(len(body), maxExcerpt):min(len(body), maxExcerpt)]
 	return result
 }
