@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -65,13 +67,13 @@ type database struct {
 
 type serveCmd struct {
 	database
-	Addr          string `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
-	Config        string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
-	Demo          toggle `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
-	AdminPassword string `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
-	APIToken      string `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
-	SecretKey     string `name:"secret-key" env:"REDRIVE_SECRET_KEY" help:"Key that encrypts stored secrets; this version stores none."`
-	SecureCookies toggle `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
+	Addr          string        `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
+	Config        string        `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
+	Demo          config.Toggle `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
+	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
+	APIToken      string        `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
+	SecretKey     string        `name:"secret-key" env:"REDRIVE_SECRET_KEY" help:"Key that encrypts stored secrets; this version stores none."`
+	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
 }
 
 type (
@@ -89,6 +91,8 @@ type (
 		Payload     int `default:"256" help:"Bytes of one payload."`
 	}
 )
+
+var tokenText = regexp.MustCompile(`^[\x21-\x7e]*$`)
 
 // usageError is a wrong setting: exit code 2.
 type usageError struct{ err error }
@@ -116,13 +120,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return exitFailed
 	}
-	forgetEmpty(parser.Model.Node)
+	config.ForgetEmpty(parser.Model.Node)
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help or --version has been answered
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "redrive: %s; see redrive --help\n", named(err, parser.Model.Node))
+		fmt.Fprintf(stderr, "redrive: %s; see redrive --help\n", config.NameVariable(err, parser.Model.Node))
 		return exitUsage
 	}
 	return exitCode(parsed.Run(), stderr)
@@ -269,6 +273,26 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	_, err = bench.Run(ctx, bench.Options{DSN: dsn, Messages: c.Messages, Concurrency: c.Concurrency, Rate: c.Rate,
 		PayloadBytes: c.Payload, Out: out})
 	return err
+}
+
+// check says which setting cannot work, before anything is started.
+func (c *serveCmd) check() error {
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		return usageError{fmt.Errorf("REDRIVE_ADDR: %q is not host:port such as 127.0.0.1:8080", c.Addr)}
+	}
+	if !tokenText.MatchString(c.APIToken) {
+		return usageError{errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without spaces or line breaks")}
+	}
+	return nil
+}
+
+// sentence is an error in one line; a database driver tells of each address in a line of its own.
+func sentence(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(slices.Compact(lines), " ")
 }
 
 // Run serves until ctx ends, then stops in two phases: no new work, then what is under way within the grace period.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"redrive/delivery/config"
 	"redrive/store/storetest"
 )
 
@@ -280,7 +281,7 @@ func TestEmptySettingsAreNone(t *testing.T) {
 		for _, name := range []string{"REDRIVE_ADDR", "REDRIVE_DEMO", "REDRIVE_SECURE_COOKIES", "REDRIVE_DATA_DIR"} {
 			t.Setenv(name, "")
 		}
-		forgetEmpty(parser.Model.Node)
+		config.ForgetEmpty(parser.Model.Node)
 		_, err = parser.Parse(args)
 		if c.Serve.Addr != "127.0.0.1:8080" || c.Serve.DataDir != "./data" || bool(c.Serve.Demo) != (args[len(args)-1] == "--demo") {
 			t.Errorf("%v: %+v %v", args, c.Serve, err)
