@@ -286,8 +286,8 @@ func TestSelectionAsksThenReportsHonestly(t *testing.T) {
 	var values, fields []string
 	for range 3 {
 		id := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
-		values = append(values, id+".1.dead.")
-		fields = append(fields, "id", id+".1.dead.")
+		values = append(values, id+".1.dead..push")
+		fields = append(fields, "id", id+".1.dead..push")
 	}
 	back := []string{"action", "retry", "return", "/failures?integration=push"}
 	other := "0197f000-0000-7000-8000-00000000abcd.1.ignored."

@@ -149,6 +149,10 @@
     if (zone) document.cookie = 'redrive_zone=' + encodeURIComponent(zone) + '; path=/; max-age=31536000; samesite=lax';
   }
 
+  // A page that answers a form begins where it says so.
+  var answer = first('#main [aria-invalid=true]') || first('#flash');
+  if (answer) answer.focus({ preventScroll: answer.id === 'flash' });
+
   all('[data-needs-script]').forEach(function (node) { node.hidden = false; });
   document.addEventListener('htmx:afterSwap', function () {
     all('[data-needs-script]').forEach(function (node) { node.hidden = false; });

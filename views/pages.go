@@ -71,10 +71,10 @@ type SelectionPage struct {
 
 // Selected is one chosen delivery as the list showed it.
 type Selected struct {
-	Value, ID string
-	State     delivery.State
-	Fits      bool // the state allows the action
-	Unsure    bool // it may have had its effect
+	Value, ID, Integration string
+	State                  delivery.State
+	Fits                   bool // the state allows the action
+	Unsure                 bool // it may have had its effect
 }
 
 // ActionForm is what a person typed about an action.
@@ -222,12 +222,23 @@ func (l Locale) health(h delivery.IntegrationHealth) (word, kind string) {
 		return l.T("breaker open"), "bad"
 	case h.Breaker == delivery.BreakerHalfOpen:
 		return l.T("probing"), "warn"
-	case lastHour(h).Failed > lastHour(h).Delivered && lastHour(h).Failed > 0:
-		return l.T("degraded"), "warn"
-	case late(l.Now, h):
+	case l.whyDegraded(h) != "":
 		return l.T("degraded"), "warn"
 	}
 	return l.T("ok"), "good"
+}
+
+// whyDegraded says why an integration that runs does not run well; empty when it does, or does not run.
+func (l Locale) whyDegraded(h delivery.IntegrationHealth) string {
+	switch {
+	case h.PausedAt != nil || h.Breaker == delivery.BreakerOpen || h.Breaker == delivery.BreakerHalfOpen:
+		return ""
+	case lastHour(h).Failed > lastHour(h).Delivered:
+		return l.T("more failed than delivered this hour")
+	case late(l.Now, h):
+		return l.T("due work waits for over a minute")
+	}
+	return ""
 }
 
 // late says whether due work has waited for more than a minute.
@@ -288,6 +299,9 @@ func (p DeliveryPage) sentence() string {
 
 func (p DeliveryPage) failure(failed int) string {
 	text := strings.TrimSuffix(p.D.Error, ".")
+	if expires := p.D.Message.ExpiresAt; p.D.ErrorClass == delivery.ClassExpired && expires != nil {
+		return p.T("Not delivered to %s before it expired %s.", p.D.Integration, p.Relative(*expires))
+	}
 	if failed < 2 {
 		return p.T("Delivery to %s failed: %s.", p.D.Integration, text)
 	}
