@@ -177,6 +177,16 @@ type IntegrationsPage struct {
 	Problem       string
 }
 
+// TrafficPage lists what one integration still has to send, or what it delivered lately.
+type TrafficPage struct {
+	Layout
+	Integration string
+	Delivered   bool
+	Held        delivery.IntegrationState // whether it is paused or its breaker open
+	Items       []delivery.Delivery
+	Next        string
+}
+
 // OperatorsPage manages people.
 type OperatorsPage struct {
 	Layout
@@ -330,12 +340,14 @@ func (p DeliveryPage) nextTry() string {
 }
 
 // held says why the integration sends nothing now; empty when it does.
-func (p DeliveryPage) held() string {
+func (p DeliveryPage) held() string { return p.Locale.held(p.Held) }
+
+func (l Locale) held(s delivery.IntegrationState) string {
 	switch {
-	case p.Held.PausedAt != nil:
-		return p.T("The integration is paused since %s by %s (%s); it is sent when somebody resumes it.", p.Relative(*p.Held.PausedAt), p.Held.PausedBy, orDash(p.Held.PauseReason))
-	case p.Held.Breaker == delivery.BreakerOpen && p.Held.BreakerUntil != nil:
-		return p.T("The integration rests because too many tries failed; the next probe is %s.", p.Relative(*p.Held.BreakerUntil))
+	case s.PausedAt != nil:
+		return l.T("The integration was paused %s by %s (%s); it is sent when somebody resumes it.", l.Relative(*s.PausedAt), s.PausedBy, orDash(s.PauseReason))
+	case s.Breaker == delivery.BreakerOpen && s.BreakerUntil != nil:
+		return l.T("The integration rests because too many tries failed; the next probe is %s.", l.Relative(*s.BreakerUntil))
 	}
 	return ""
 }
