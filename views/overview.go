@@ -28,16 +28,13 @@ func (p OverviewPage) dead() (n int) {
 	return n
 }
 
-// summary goes on after the dead letters.
+// summary says how much is on its way.
 func (p OverviewPage) summary() string {
 	waiting := 0
 	for _, h := range p.Integrations {
 		waiting += h.Pending + h.Sending
 	}
-	if len(p.Integrations) == 0 {
-		return ""
-	}
-	return p.N(waiting, "· %s delivery is on its way", "· %s deliveries are on their way")
+	return p.N(waiting, "%s delivery is on its way", "%s deliveries are on their way")
 }
 
 // policy says in words how an integration treats failures.
