@@ -177,6 +177,11 @@ func nextURL(r *http.Request, cursor string) string {
 		return ""
 	}
 	query := r.URL.Query()
+	for name, values := range query {
+		if len(given(values)) == 0 {
+			delete(query, name)
+		}
+	}
 	query.Set("after", cursor)
 	return r.URL.Path + "?" + query.Encode()
 }

@@ -130,6 +130,13 @@
   }
   setInterval(check, 5000);
 
+  // --- an address says only what was chosen --------------------------------------------------------------------------
+  document.addEventListener('htmx:configRequest', function (event) {
+    if (event.detail.verb !== 'get') return;
+    var asked = event.detail.formData;
+    Array.from(asked.keys()).forEach(function (name) { if (asked.get(name) === '') asked.delete(name); });
+  });
+
   // --- after a swap the keyboard is where the news is ----------------------------------------------------------------
   document.addEventListener('htmx:afterSettle', function (event) {
     current = -1;
