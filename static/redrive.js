@@ -88,7 +88,7 @@
     if (event.target.matches('[data-select-all]')) {
       all('[data-row] input[type=checkbox]').forEach(function (box) { box.checked = event.target.checked; });
     }
-    if (event.target.matches('[data-submit]')) event.target.form.requestSubmit();
+    if (event.target.matches('[data-submit], form.filter select')) event.target.form.requestSubmit();
     count();
   });
 
