@@ -14,7 +14,7 @@ import (
 
 // axe is axe-core 4.14.1, unchanged; its licence (MPL-2.0) stands at its head.
 //
-//go:embed testdata/axe.min.js
+//go:embed views/testdata/axe.min.js
 var axe string
 
 // findings asks axe for violations, and measures what axe does not: whether the page scrolls sideways, and on phones what is
