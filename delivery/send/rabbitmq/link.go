@@ -17,52 +17,91 @@ import (
 // confirmBuffer lets the library read on while confirms are handed out.
 const confirmBuffer = 256
 
-// link is one channel in confirm mode, on a connection of its own.
+// line is a connection, which knows whether the broker holds publishers back.
+type line struct {
+	*amqp091.Connection
+	mu      sync.Mutex
+	blocked chan struct{} // closed when the broker takes messages again; nil while it does
+}
+
+// link is one channel in confirm mode. It has the connection to itself.
 type link struct {
-	conn    *amqp091.Connection
+	line    *line
 	channel *amqp091.Channel
 	down    chan struct{} // no confirm comes any more, and everybody was told
 
-	mu        sync.Mutex
-	pending   map[uint64]*publication // written, by delivery tag
-	blocked   chan struct{}           // closed when the broker takes messages again; nil while it does
-	proven    chan struct{}           // closed with the first answer: the exchange is there and may be used
-	isProven  bool
-	abandoned bool // down is near: nothing more becomes pending
+	mu       sync.Mutex
+	pending  map[uint64]*publication // written, by delivery tag
+	proven   chan struct{}           // closed with the first answer: the exchange is there and may be used
+	isProven bool
+	isLost   bool // nothing more becomes pending
 }
 
-// open dials, or takes another channel of the connection before if only its channel was closed.
+func dial(ctx context.Context, dialer wire.Dialer, server delivery.RabbitMQServer) (*line, error) {
+	conn, err := dialer.DialRabbitMQ(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	l := &line{Connection: conn}
+	blocks := conn.NotifyBlocked(make(chan amqp091.Blocking, 1))
+	go func() {
+		for b := range blocks {
+			l.block(b.Active)
+		}
+		l.block(false)
+	}()
+	return l, nil
+}
+
+func (l *line) block(active bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case active && l.blocked == nil:
+		l.blocked = make(chan struct{})
+	case !active && l.blocked != nil:
+		close(l.blocked)
+		l.blocked = nil
+	}
+}
+
+// gate is closed when the broker takes messages again; nil while it does.
+func (l *line) gate() chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.blocked
+}
+
+// end closes the connection, also while the broker takes nothing from it.
+func (l *line) end() { _ = l.CloseDeadline(time.Now().Add(closePatience)) } // closed in any case
+
+// open dials, or opens another channel of a connection whose channel was closed.
 func open(ctx context.Context, dialer wire.Dialer, server delivery.RabbitMQServer, before *link) (*link, error) {
 	l := &link{pending: map[uint64]*publication{}, proven: make(chan struct{}), down: make(chan struct{})}
-	if before != nil && !before.conn.IsClosed() {
-		l.conn = before.conn
-	}
-	if l.conn == nil {
-		var err error
-		if l.conn, err = dialer.DialRabbitMQ(ctx, server); err != nil {
-			return nil, err
-		}
-	}
-	stop := context.AfterFunc(ctx, func() { l.close() }) // what follows has no context
-	defer stop()
 	var err error
-	if l.channel, err = l.conn.Channel(); err == nil {
+	if before != nil && !before.line.IsClosed() {
+		l.line = before.line
+	} else if l.line, err = dial(ctx, dialer, server); err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, l.line.end) // what follows has no context
+	defer stop()
+	if l.channel, err = l.line.Channel(); err == nil {
 		err = l.channel.Confirm(false)
 	}
 	if err != nil {
-		l.close()
+		l.line.end()
 		return nil, errors.Join(err, ctx.Err())
 	}
 	confirms := l.channel.NotifyPublish(make(chan amqp091.Confirmation, confirmBuffer))
 	returns := l.channel.NotifyReturn(make(chan amqp091.Return)) // no buffer: a return is handled before the ack that follows it
 	closes := l.channel.NotifyClose(make(chan *amqp091.Error, 1))
-	blocks := l.conn.NotifyBlocked(make(chan amqp091.Blocking, 1))
-	go l.listen(confirms, returns, blocks, closes)
+	go l.listen(confirms, returns, closes)
 	return l, nil
 }
 
 // listen hands out the broker's answers until the channel is closed.
-func (l *link) listen(confirms chan amqp091.Confirmation, returns chan amqp091.Return, blocks chan amqp091.Blocking, closes chan *amqp091.Error) {
+func (l *link) listen(confirms chan amqp091.Confirmation, returns chan amqp091.Return, closes chan *amqp091.Error) {
 	defer close(l.down)
 	for {
 		select {
@@ -78,49 +117,23 @@ func (l *link) listen(confirms chan amqp091.Confirmation, returns chan amqp091.R
 				continue
 			}
 			l.returned(r)
-		case b, ok := <-blocks:
-			if !ok {
-				blocks = nil
-				continue
-			}
-			l.block(b.Active)
 		}
 	}
 }
 
 func (l *link) alive() bool { return !l.channel.IsClosed() }
 
-func (l *link) close() { _ = l.conn.CloseDeadline(time.Now().Add(closePatience)) } // closed in any case
-
-func (l *link) isBlocked() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.blocked != nil
-}
-
-func (l *link) block(active bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case active && l.blocked == nil:
-		l.blocked = make(chan struct{})
-	case !active && l.blocked != nil:
-		close(l.blocked)
-		l.blocked = nil
-	}
-}
-
 // ready waits while the broker holds publishers back, and until the first message of the channel has its answer: if the
 // broker closes the channel because of it, that is known to be its fault and nobody else's. False: the message or the
 // channel is over.
 func (l *link) ready(p *publication) bool {
 	l.mu.Lock()
-	blocked, proven := l.blocked, l.proven
+	proven := l.proven
 	if len(l.pending) == 0 { // p is the first one
 		proven = nil
 	}
 	l.mu.Unlock()
-	for _, gate := range []chan struct{}{blocked, proven} {
+	for _, gate := range []chan struct{}{proven, l.line.gate()} {
 		if gate == nil {
 			continue
 		}
@@ -137,14 +150,14 @@ func (l *link) ready(p *publication) bool {
 
 // publish writes the message; false: the channel was closed before, and nothing was written.
 func (l *link) publish(p *publication) bool {
-	if p.headerSize > l.conn.Config.FrameSize-frameReserve {
+	if p.headerSize > l.line.Config.FrameSize-frameReserve {
 		p.finish(delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassTooLarge,
 			Error: "the message's headers are larger than the broker takes"})
 		return true
 	}
 	tag := l.channel.GetNextPublishSeqNo()
 	l.mu.Lock()
-	if l.abandoned {
+	if l.isLost {
 		l.mu.Unlock()
 		<-l.down
 		return false
@@ -208,16 +221,12 @@ func (l *link) returned(r amqp091.Return) {
 // lost ends everything that was written and not answered. reason is nil when we closed the channel ourselves.
 func (l *link) lost(reason *amqp091.Error) {
 	l.mu.Lock()
-	l.abandoned = true
+	l.isLost = true
 	pending := l.pending
 	l.pending = nil
-	if l.blocked != nil {
-		close(l.blocked)
-		l.blocked = nil
-	}
 	l.mu.Unlock()
 	tags := slices.Sorted(maps.Keys(pending))
-	culprit := blame(reason, l.conn.IsClosed(), tags, pending)
+	culprit := blame(reason, l.line.IsClosed(), tags, pending)
 	for _, tag := range tags {
 		switch {
 		case culprit == 0 || tag < culprit:

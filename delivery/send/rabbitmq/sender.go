@@ -63,7 +63,7 @@ func (s *Sender) Close() error {
 	s.once.Do(func() {
 		s.end()
 		if l := s.link.Load(); l != nil {
-			l.close() // also ends a write that the broker does not take
+			l.line.end() // also ends a write that the broker does not take
 		}
 		<-s.ended
 	})
@@ -101,7 +101,7 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 
 // untaken is for what was not written in time.
 func (s *Sender) untaken(ctx context.Context) delivery.Result {
-	if l := s.link.Load(); l != nil && l.isBlocked() {
+	if l := s.link.Load(); l != nil && l.line.gate() != nil {
 		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassBrokerBlocked, Error: blockedSentence}
 	}
 	return wire.Unsent(ctx.Err())
@@ -115,7 +115,7 @@ func (s *Sender) unconfirmed(ctx context.Context, p *publication) delivery.Resul
 	default:
 	}
 	result := wire.Unanswered(ctx, ctx.Err())
-	if l := s.link.Load(); l != nil && l.isBlocked() {
+	if l := s.link.Load(); l != nil && l.line.gate() != nil {
 		result.ErrorClass, result.Error = delivery.ClassBrokerBlocked, "the broker raised an alarm and holds publishers back; the message was already on its way"
 	}
 	return result
@@ -126,7 +126,7 @@ func (s *Sender) write() {
 	defer close(s.ended)
 	defer func() {
 		if l := s.link.Load(); l != nil {
-			l.close()
+			l.line.end()
 			<-l.down
 		}
 	}()
@@ -142,7 +142,7 @@ func (s *Sender) write() {
 
 // publish writes one message, on a new connection if need be: what a dead one did not take is no attempt.
 func (s *Sender) publish(p *publication) {
-	for p.waits() {
+	for p.waits() && p.ctx.Err() == nil {
 		l, failed := s.connected()
 		if failed != nil {
 			p.finish(*failed)
@@ -177,7 +177,7 @@ func (s *Sender) connected() (*link, *delivery.Result) {
 	s.pause.Reset()
 	s.link.Store(l)
 	if s.ctx.Err() != nil { // Close did not see it
-		l.close()
+		l.line.end()
 	}
 	return l, nil
 }

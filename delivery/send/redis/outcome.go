@@ -11,6 +11,8 @@ import (
 	"redrive/delivery/wire"
 )
 
+var tooLarge = delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassTooLarge, Error: "the message is larger than Redis takes"}
+
 // failure reads an error. An answer of Redis says for certain that it did not publish; without one, it is known only while
 // nothing was written.
 func failure(ctx context.Context, err error, written bool) delivery.Result {
@@ -40,7 +42,7 @@ func refusal(err error) delivery.Result {
 	case redis.IsPermissionError(err):
 		return permanent("Redis does not let this user publish to the channel")
 	case strings.Contains(err.Error(), "invalid bulk length"):
-		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassTooLarge, Error: "the message is larger than Redis takes"}
+		return tooLarge
 	case redis.IsLoadingError(err):
 		return transient("Redis is loading its data")
 	case redis.IsMasterDownError(err), redis.IsReadOnlyError(err), redis.IsClusterDownError(err), redis.IsTryAgainError(err):

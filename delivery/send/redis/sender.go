@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -14,8 +15,12 @@ import (
 	"redrive/delivery/wire"
 )
 
-// connections bounds how many publishes are under way at once; the others wait for a connection within their timeout.
-const connections = 32
+const (
+	// connections bounds how many publishes are under way at once; the others wait for one within their timeout.
+	connections   = 32
+	limitSetting  = "proto-max-bulk-len"
+	smallestLimit = 1 << 20 // Redis does not let itself be limited to less
+)
 
 // Sender publishes to one channel.
 type Sender struct {
@@ -67,9 +72,23 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 	}
 	listeners, err := s.client.Publish(ctx, s.to.Channel, message).Result()
 	if err != nil {
-		return failure(ctx, err, message.written)
+		result := failure(ctx, err, message.written)
+		if result.ErrorClass == delivery.ClassConnectionLost && s.exceeds(ctx, len(message.bytes)) {
+			return tooLarge
+		}
+		return result
 	}
 	return s.judge(listeners)
+}
+
+// exceeds asks for the largest message that Redis takes. It hangs up on a larger one, and its answer is often lost with the
+// connection. Who may not ask does not know.
+func (s *Sender) exceeds(ctx context.Context, size int) bool {
+	if size <= smallestLimit {
+		return false
+	}
+	limit, err := strconv.Atoi(s.client.ConfigGet(ctx, limitSetting).Val()[limitSetting]) // an error leaves no limit
+	return err == nil && size > limit
 }
 
 // judge compares how many listened with how many have to.
