@@ -316,7 +316,7 @@ func TestReturnsAreToldApart(t *testing.T) {
 	address := services.RabbitMQURL(t)
 	home := queue(t, address, nil)
 	s := newSender(t, to(address, "", ""), discard)
-	for n, got := range inParallel(200, func(n int) delivery.Result {
+	for n, got := range inParallel(3000, func(n int) delivery.Result {
 		r := sendtest.Request(fmt.Sprint(n), fmt.Sprint(n))
 		r.Message.Origin = &delivery.Origin{Broker: "rabbitmq", Dead: &delivery.DeadOrigin{Place: home}}
 		if n%3 == 0 {
@@ -330,8 +330,8 @@ func TestReturnsAreToldApart(t *testing.T) {
 			expect(t, got, delivery.OutcomeOK, "")
 		}
 	}
-	if found := rest(t, address, home); len(found) != 133 {
-		t.Errorf("%d of 133 messages are in the queue", len(found))
+	if found := rest(t, address, home); len(found) != 2000 {
+		t.Errorf("%d of 2000 messages are in the queue", len(found))
 	}
 }
 
