@@ -237,8 +237,9 @@ func TestADeadLetterGoesBackToItsQueue(t *testing.T) {
 	home := queue(t, address, amqp091.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead})
 	s := newSender(t, to(address, "", ""), discard)
 	r := sendtest.Request("1", "\x00again")
-	r.Message.Headers = map[string]string{"tenant": "north"}
-	r.Message.Origin = &delivery.Origin{Broker: "rabbitmq", Place: dead, Raw: map[string]string{"binary": base64.StdEncoding.EncodeToString([]byte("\x00\xff"))},
+	r.Message.Headers = map[string]string{"tenant": "north", "Correlation-Id": "c-7", "Reply-To": "answers"}
+	r.Message.Origin = &delivery.Origin{Broker: "rabbitmq", Place: dead, Raw: map[string]string{"binary": base64.StdEncoding.EncodeToString([]byte("\x00\xff")),
+		"table": base64.StdEncoding.EncodeToString([]byte(`{"a":[1,2.5,"x",null,true]}`))},
 		Dead: &delivery.DeadOrigin{Place: home}}
 	sizes := map[int]bool{}
 	for round := range 3 {
@@ -250,6 +251,12 @@ func TestADeadLetterGoesBackToItsQueue(t *testing.T) {
 		}
 		if string(d.Body) != "\x00again" || string(d.Headers["binary"].([]byte)) != "\x00\xff" || d.Headers["tenant"] != "north" {
 			t.Errorf("round %d: %q with %v", round, d.Body, d.Headers)
+		}
+		if got := fmt.Sprint(d.Headers["table"]); got != "map[a:[1 2.5 x <nil> true]]" {
+			t.Errorf("the table came back as %s", got)
+		}
+		if round == 0 && (d.CorrelationId != "c-7" || d.ReplyTo != "answers" || d.Headers["Reply-To"] != nil) {
+			t.Errorf("correlation id %q, reply to %q", d.CorrelationId, d.ReplyTo)
 		}
 		sizes[len(d.Headers)] = true
 		if err := d.Nack(false, false); err != nil { // it dies again
