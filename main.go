@@ -27,6 +27,7 @@ import (
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
+	"redrive/delivery/engine/bench/twophase"
 	httpsend "redrive/delivery/send/http"
 	"redrive/delivery/wire"
 	"redrive/demo"
@@ -55,7 +56,10 @@ type cli struct {
 	Audit   struct {
 		Verify verifyCmd `cmd:"" help:"Recompute the audit chain and name the first entry that does not fit."`
 	} `cmd:"" help:"The audit trail."`
-	Bench   benchCmd         `cmd:"" help:"Measure deliveries per second and latency against a local receiver."`
+	Bench struct {
+		Run      benchCmd    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
+		TwoPhase twoPhaseCmd `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
+	} `cmd:"" help:"Measure."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -90,6 +94,12 @@ type (
 		Concurrency int `default:"16" help:"Parallel requests to the receiver."`
 		Rate        int `default:"500" help:"Messages per second of the latency run."`
 		Payload     int `default:"256" help:"Bytes of one payload."`
+	}
+	twoPhaseCmd struct {
+		database
+		Transactions int `default:"5000" help:"Transactions of each way, at most 1000000 and for at most a minute."`
+		Concurrency  int `default:"8" help:"Transactions at once; the server needs max_prepared_transactions of twice as many and 2."`
+		Kills        int `default:"200" help:"How often a process of each way is killed in the middle."`
 	}
 )
 
@@ -242,6 +252,11 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 			err = errors.New(report.String())
 		}
 		check("audit chain", err)
+		prepared, err := db.PreparedTransactions(ctx)
+		if err == nil {
+			err = orphaned(prepared)
+		}
+		check("prepared transactions", err)
 	}
 	if failed {
 		return errors.New("something needs your attention, see above")
@@ -249,21 +264,58 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// orphanAge is more than any two-phase commit takes whose coordinator is alive.
+const orphanAge = 5 * time.Minute
+
+// orphaned names the prepared transactions that nobody seems to end. They are not ours, but the queue lives in their database.
+func orphaned(prepared []store.PreparedTransaction) error {
+	var named []string
+	for _, p := range prepared {
+		if p.Age > orphanAge {
+			named = append(named, fmt.Sprintf("%q of %s, %s old", p.GID, p.Owner, p.Age.Round(time.Second)))
+		}
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d orphaned: %s; each keeps its locks and holds back vacuum until COMMIT PREPARED or ROLLBACK PREPARED",
+		len(named), strings.Join(named, "; "))
+}
+
 // Run measures on a database of its own choice: the rows stay, so point it at one that may be filled.
 func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	if c.Messages < 1 || c.Messages > 1_000_000 || c.Rate < 1 || c.Concurrency < 1 || c.Payload < 0 {
 		return usageError{errors.New("bench: messages must be 1 to 1000000, rate and concurrency at least 1")}
 	}
-	dsn := c.DatabaseURL
-	if dsn == "" {
+	return c.measured(ctx, func(dsn string) error {
+		_, err := bench.Run(ctx, bench.Options{DSN: dsn, Messages: c.Messages, Concurrency: c.Concurrency, Rate: c.Rate,
+			PayloadBytes: c.Payload, Out: out})
+		return err
+	})
+}
+
+// Run compares three ways to write a row and announce it.
+func (c *twoPhaseCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Transactions < 1 || c.Transactions > 1_000_000 || c.Concurrency < 1 || c.Kills < 0 || c.Kills > 10_000 {
+		return usageError{errors.New("bench 2pc: transactions must be 1 to 1000000, concurrency at least 1, kills 0 to 10000")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := twophase.Run(ctx, twophase.Options{DSN: dsn, Transactions: c.Transactions, Concurrency: c.Concurrency, Kills: c.Kills, Out: out})
+		return err
+	})
+}
+
+// measured runs work on a migrated database: the one that is named, else a private one that goes away.
+func (d database) measured(ctx context.Context, work func(dsn string) error) error {
+	if d.DatabaseURL == "" {
 		dir, err := os.MkdirTemp("", "redrive-bench-")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		c.DataDir = dir
+		d.DataDir = dir
 	}
-	db, dsn, closeAll, err := c.open(ctx, slog.New(slog.DiscardHandler))
+	db, dsn, closeAll, err := d.open(ctx, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -271,9 +323,7 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	_, err = bench.Run(ctx, bench.Options{DSN: dsn, Messages: c.Messages, Concurrency: c.Concurrency, Rate: c.Rate,
-		PayloadBytes: c.Payload, Out: out})
-	return err
+	return work(dsn)
 }
 
 // check says which setting cannot work, before anything is started.
