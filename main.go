@@ -29,6 +29,9 @@ import (
 	"redrive/delivery/engine/bench"
 	"redrive/delivery/engine/bench/twophase"
 	httpsend "redrive/delivery/send/http"
+	kafkasend "redrive/delivery/send/kafka"
+	rabbitsend "redrive/delivery/send/rabbitmq"
+	redissend "redrive/delivery/send/redis"
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
@@ -507,7 +510,7 @@ func newSenders(file *config.File, log *slog.Logger) (map[string]delivery.Sender
 	dialer := wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}, Log: log}
 	senders := map[string]delivery.Sender{}
 	for _, in := range file.Integrations {
-		sender, err := httpsend.New(*in.Destination.HTTP, dialer)
+		sender, err := newSender(in.Destination, dialer)
 		if err != nil {
 			closeSenders(senders, log)
 			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
@@ -515,6 +518,21 @@ func newSenders(file *config.File, log *slog.Logger) (map[string]delivery.Sender
 		senders[in.Name] = sender
 	}
 	return senders, nil
+}
+
+// newSender opens the room of a destination's kind.
+func newSender(d delivery.Destination, dialer wire.Dialer) (delivery.Sender, error) {
+	switch {
+	case d.HTTP != nil:
+		return httpsend.New(*d.HTTP, dialer)
+	case d.Redis != nil:
+		return redissend.New(*d.Redis, dialer)
+	case d.RabbitMQ != nil:
+		return rabbitsend.New(*d.RabbitMQ, dialer)
+	case d.Kafka != nil:
+		return kafkasend.New(*d.Kafka, dialer)
+	}
+	return nil, errors.New("no destination")
 }
 
 func closeSenders(senders map[string]delivery.Sender, log *slog.Logger) {

@@ -133,6 +133,13 @@ type Detail struct {
 	History     []AuditEntry
 	KeySiblings []Delivery // other deliveries of the same integration and key, newest first, at most 20
 	GroupCount  int        // open dead letters in the same group
+	Lane        Lane       // ordered integrations
+}
+
+// Lane is where a delivery stands in the order of its key.
+type Lane struct {
+	BehindID string // the unsettled delivery that goes first; empty when it is this one, or there is no order
+	Waiting  int    // later deliveries that wait until this one is settled
 }
 
 // IgnoreCategories are the reasons that the console offers.

@@ -309,6 +309,9 @@ func (p DeliveryPage) sentence() string {
 
 func (p DeliveryPage) failure(failed int) string {
 	text := strings.TrimSuffix(p.D.Error, ".")
+	if origin := p.D.Message.Origin; p.D.ErrorClass == delivery.ClassForeign && origin != nil && origin.Dead != nil {
+		return p.T("It died in %s: %s.", origin.Dead.Place, text)
+	}
 	if expires := p.D.Message.ExpiresAt; p.D.ErrorClass == delivery.ClassExpired && expires != nil {
 		return p.T("Not delivered to %s before it expired %s.", p.D.Integration, p.Relative(*expires))
 	}
@@ -329,6 +332,8 @@ func (p DeliveryPage) nextTry() string {
 		return " " + p.T("No answer arrived, so it may have had its effect; it is not tried again by itself.")
 	case p.D.State == delivery.StateDead:
 		return " " + p.T("It is not tried again by itself.")
+	case p.D.State == delivery.StatePending && p.D.Lane.BehindID != "":
+		return " " + p.T("It waits until an earlier delivery of its key is settled.")
 	case p.D.State == delivery.StatePending && p.held() != "":
 		return " " + p.held()
 	case p.D.State == delivery.StatePending && p.D.NextAttemptAt != nil && p.D.NextAttemptAt.After(p.Now):
