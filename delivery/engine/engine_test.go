@@ -374,8 +374,10 @@ func TestALateOutcomeChangesNothing(t *testing.T) {
 	r.enqueue("push", 1)
 	late := make(chan int, 10)
 	r.cfg.Observer = observer{late: late}
-	r.start()
+	r.cfg.StatePoll = time.Hour
+	eng, _ := r.start()
 	first.next(t)
+	r.claimsNothingMore(eng) // else it might take over what it holds itself
 	// what a stopped process looks like to the others: its lease has run out
 	r.sql("UPDATE redrive.queue SET due_at = now() - interval '1 second'")
 	r.cfg.Senders = map[string]delivery.Sender{"push": second}
@@ -394,6 +396,22 @@ func TestALateOutcomeChangesNothing(t *testing.T) {
 	kept := detail.Timeline[len(detail.Timeline)-2]
 	if kept.Outcome != delivery.OutcomeLate || kept.Late != delivery.OutcomeOK || detail.ErrorClass != delivery.ClassHTTP4xx {
 		t.Errorf("%s %s, timeline %+v", detail.State, detail.ErrorClass, detail.Timeline)
+	}
+}
+
+// claimsNothingMore leaves one engine, which does not look up pauses by itself, in the belief that all is paused.
+func (r *rig) claimsNothingMore(eng *engine.Engine) {
+	r.t.Helper()
+	for _, paused := range []bool{true, false} {
+		if err := r.SetPaused(r.t.Context(), "push", paused, "ann", "test"); err != nil {
+			r.t.Fatal(err)
+		}
+		r.await("the pause", func() bool {
+			if !eng.Stats("push").Paused {
+				eng.Wake()
+			}
+			return eng.Stats("push").Paused
+		})
 	}
 }
 
