@@ -2,9 +2,12 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
 )
@@ -88,6 +91,26 @@ func TestManyWorkersShareTheWorkWithoutOverlap(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%s was claimed %d times", id, n)
 		}
+	}
+}
+
+// A row that somebody has locked, for whatever reason and however long, holds up nobody.
+func TestClaimsDoNotWaitForLockedRows(t *testing.T) {
+	d := open(t)
+	for n := range 3 {
+		d.accept(numbered(n))
+	}
+	conn, err := pgx.Connect(t.Context(), d.dsn)
+	d.must(err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	_, err = conn.Exec(t.Context(), "BEGIN; SELECT FROM redrive.queue ORDER BY due_at LIMIT 1 FOR UPDATE")
+	d.must(err)
+	brief, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	claimed, err := d.Claim(brief, "w", []delivery.Quota{{Integration: "push", Limit: 10, Lease: time.Minute}})
+	d.must(err)
+	if len(claimed) != 2 {
+		t.Errorf("claimed %d, want the 2 that are free", len(claimed))
 	}
 }
 

@@ -135,12 +135,18 @@ func (r *rig) start() (eng *engine.Engine, stop func()) {
 	return eng, stop
 }
 
-func (r *rig) sql(statement string, args ...any) {
+func (r *rig) connect() *pgx.Conn {
 	r.t.Helper()
 	conn, err := pgx.Connect(r.t.Context(), r.dsn)
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	return conn
+}
+
+func (r *rig) sql(statement string, args ...any) {
+	r.t.Helper()
+	conn := r.connect()
 	defer conn.Close(context.Background())
 	if _, err := conn.Exec(r.t.Context(), statement, args...); err != nil {
 		r.t.Fatal(err)
@@ -155,10 +161,7 @@ func (r *rig) enqueue(integration string, n int) {
 // states counts deliveries by state.
 func (r *rig) states() map[string]int {
 	r.t.Helper()
-	conn, err := pgx.Connect(r.t.Context(), r.dsn)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	conn := r.connect()
 	defer conn.Close(context.Background())
 	rows, err := conn.Query(r.t.Context(), "SELECT state, count(*) FROM redrive.all_deliveries GROUP BY state")
 	if err != nil {
@@ -345,22 +348,6 @@ func TestAVanishedWorkersDeliveryIsTakenOver(t *testing.T) {
 				t.Errorf("%d sends", s.count())
 			}
 		})
-	}
-}
-
-func TestHeartbeatsKeepALongAttempt(t *testing.T) {
-	release := make(chan struct{})
-	s := answering(func(context.Context, delivery.Request) delivery.Result { <-release; return ok })
-	r := newRig(t, s)
-	r.cfg.Lease = func(delivery.Integration) time.Duration { return 900 * time.Millisecond }
-	r.cfg.Timeout = func(delivery.Integration) time.Duration { return 600 * time.Millisecond }
-	r.enqueue("push", 1)
-	r.start()
-	s.next(t)
-	close(release)
-	r.awaitStates(map[string]int{"delivered": 1})
-	if s.count() != 1 {
-		t.Errorf("%d sends", s.count())
 	}
 }
 
