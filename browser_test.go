@@ -83,7 +83,10 @@ func (b *browser) open(path string) { b.t.Helper(); b.do(chromedp.Navigate(b.url
 
 func (b *browser) click(css string) { b.t.Helper(); b.do(chromedp.Click(chromedp.CSS(css))) }
 
-func (b *browser) enter(css, text string) { b.t.Helper(); b.do(chromedp.SendKeys(chromedp.CSS(css), text)) }
+func (b *browser) enter(css, text string) {
+	b.t.Helper()
+	b.do(chromedp.SendKeys(chromedp.CSS(css), text))
+}
 
 // text is an element's text, on one line. While a page is being replaced there is none to read; then it looks again.
 func (b *browser) text(css string) (text string) {

@@ -11,8 +11,10 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,6 +27,7 @@ type ledger struct {
 	*httptest.Server
 	mu      sync.Mutex
 	status  int                         // of every answer
+	refuse  string                      // keys that end like this are answered 422
 	seen    map[string]map[[32]byte]int // by idempotency key: requests by SHA-256 of the payload
 	total   int
 	marks   map[int]chan struct{} // closed at that many requests
@@ -55,6 +58,9 @@ func (l *ledger) receive(w http.ResponseWriter, r *http.Request) {
 		close(mark)
 	}
 	status, hold := l.status, l.hold
+	if l.refuse != "" && strings.HasSuffix(key, l.refuse) {
+		status = http.StatusUnprocessableEntity
+	}
 	l.mu.Unlock()
 	if hold != nil {
 		l.arrived <- key
@@ -147,9 +153,11 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	})
 	dsn := server.DSN("redrive")
 	receiver := newLedger(t)
+	receiver.refuse = "00" // one in a hundred becomes a dead letter
 	env := []string{"DATABASE_URL=" + dsn, configFile(t, failing(receiver.URL, 20))}
 	p := serve(t, env...)
 	enqueue(t, dsn, total)
+	ann := hire(p)
 	for n := 1; n <= 5; n++ {
 		<-receiver.at(n * total / 8)
 		if n == 2 { // Postgres alone, under a running program
@@ -162,9 +170,84 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 			crash(t, dir)
 		}
 		p = serve(t, env...)
+		ann.desk.Store(p)
 	}
 	await(t, "an empty queue", func() bool { return left(dsn) == 0 })
+	ann.leave()
+	await(t, "an empty queue", func() bool { return left(dsn) == 0 })
 	compare(t, p, dsn, receiver, total)
+	ann.compare(t, dsn)
+}
+
+// person settles dead letters all the time, whether the program lives or not: each is retried twice, then ignored.
+type person struct {
+	desk       atomic.Pointer[program]
+	stop, gone chan struct{}
+	done       int // actions that were confirmed
+	unsure     int // actions whose answer got lost
+	conflicts  int
+}
+
+func hire(p *program) *person {
+	ann := &person{stop: make(chan struct{}), gone: make(chan struct{})}
+	ann.desk.Store(p)
+	go ann.work()
+	return ann
+}
+
+func (a *person) leave() {
+	close(a.stop)
+	<-a.gone
+}
+
+func (a *person) work() {
+	defer close(a.gone)
+	for pause := time.NewTicker(20 * time.Millisecond); ; {
+		select {
+		case <-a.stop:
+			return
+		case <-pause.C:
+		}
+		p := a.desk.Load()
+		_, page, err := p.try("GET", "/api/v1/failures?limit=20", nil)
+		items, _ := page["items"].([]any)
+		if err != nil {
+			continue // it has just been killed
+		}
+		for _, item := range items {
+			a.settle(p, item.(map[string]any))
+		}
+	}
+}
+
+func (a *person) settle(p *program, item map[string]any) {
+	action, body := "retry", map[string]any{"version": item["version"], "reason": "again", "category": "other"}
+	if item["attempt_count"].(float64) > 2 {
+		action = "ignore"
+	}
+	switch status, _, err := p.try("POST", fmt.Sprintf("/api/v1/failures/%s/%s", item["id"], action), body); {
+	case err != nil || status >= 500:
+		a.unsure++
+	case status == http.StatusOK:
+		a.done++
+	default:
+		a.conflicts++
+	}
+}
+
+// compare checks invariant D: a record's version counts its changes, so each is an outcome or an audit entry.
+func (a *person) compare(t *testing.T, dsn string) {
+	t.Helper()
+	entries := scan[int](t, dsn, "SELECT count(*) FROM redrive.audit WHERE subject_type = 'delivery'")
+	t.Logf("%d actions confirmed, %d without an answer, %d too late; %d audit entries", a.done, a.unsure, a.conflicts, entries)
+	if entries < a.done || entries > a.done+a.unsure || a.done < 100 {
+		t.Errorf("D: %d audit entries for %d confirmed actions and %d without an answer", entries, a.done, a.unsure)
+	}
+	if wrong := scan[int](t, dsn, `SELECT count(*) FROM redrive.deliveries r WHERE version <> (state = 'delivered')::int
+		+ (SELECT count(*) FROM redrive.attempts a WHERE a.delivery_id = r.id AND a.outcome <> 'late')
+		+ (SELECT count(*) FROM redrive.audit e WHERE e.subject = r.id::text)`); wrong != 0 {
+		t.Errorf("D: %d deliveries changed without an outcome or an audit entry", wrong)
+	}
 }
 
 func enqueue(t *testing.T, dsn string, total int) {
@@ -191,7 +274,7 @@ func left(dsn string) (n int) {
 	return n
 }
 
-// compare checks invariants A to D.
+// compare checks invariants A to C.
 func compare(t *testing.T, p *program, dsn string, receiver *ledger, total int) {
 	t.Helper()
 	settled := scan[int](t, dsn, "SELECT count(*) FROM redrive.deliveries WHERE state IN ('delivered', 'dead', 'ignored', 'resolved')")
@@ -218,11 +301,8 @@ func compare(t *testing.T, p *program, dsn string, receiver *ledger, total int) 
 		WHERE a.outcome = 'late' AND a.token = r.last_token`); wrong != 0 {
 		t.Errorf("C: %d late outcomes were written as current", wrong)
 	}
-	if n := scan[int](t, dsn, "SELECT count(*) FROM redrive.audit WHERE subject_type = 'delivery'"); n != 0 {
-		t.Errorf("D: %d audit entries although nobody did anything", n)
-	}
 	t.Logf("%d messages: %d delivered, %d dead; %d requests, %d of them repeated", total, delivered, settled-delivered, sent, sent-keys)
-	if delivered < total*99/100 {
+	if delivered < total*98/100 {
 		t.Errorf("only %d delivered", delivered)
 	}
 	if code := p.stop(); code != 0 {
