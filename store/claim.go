@@ -13,12 +13,18 @@ import (
 // worker vanished: that attempt gets its outcome here, in the same statement that gives the row to somebody else.
 const claimSQL = `
 WITH quota AS (
-    SELECT * FROM unnest(?::text[], ?::int[], ?::bigint[]) AS q(integration, wanted, lease_ms)
-), due AS MATERIALIZED (
-    SELECT d.id, d.lost, d.due_at, q.lease_ms FROM quota q CROSS JOIN LATERAL (
-        SELECT w.id, w.token AS lost, w.due_at FROM redrive.queue w
+    SELECT * FROM unnest(?::text[], ?::int[], ?::bigint[], ?::bigint[], ?::bool[]) AS q(integration, wanted, lease_ms, bytes, any_first)
+), locked AS MATERIALIZED (
+    SELECT d.*, q.integration, q.lease_ms, q.bytes, q.any_first FROM quota q CROSS JOIN LATERAL (
+        SELECT w.id, w.message_id, w.token AS lost, w.due_at FROM redrive.queue w
         WHERE w.integration = q.integration AND w.due_at <= statement_timestamp()
         ORDER BY w.due_at LIMIT q.wanted FOR UPDATE SKIP LOCKED) d
+), due AS MATERIALIZED ( -- the length of a payload is known without reading it
+    SELECT id, lost, due_at, lease_ms FROM (
+        SELECT l.*, sum(octet_length(m.payload)) OVER upto AS total, row_number() OVER upto AS place
+        FROM locked l JOIN redrive.messages m ON m.id = l.message_id
+        WINDOW upto AS (PARTITION BY l.integration ORDER BY l.due_at, l.id ROWS UNBOUNDED PRECEDING)) x
+    WHERE total <= bytes OR (any_first AND place = 1)
 ), claimed AS (
     UPDATE redrive.queue w SET token = nextval('redrive.lease_token'), worker = ?, attempts = w.attempts + 1,
         due_at = clock_timestamp() + due.lease_ms * interval '1 millisecond',
@@ -52,13 +58,14 @@ SELECT c.id::text, c.token, c.integration, c.attempts, c.round_start, c.crashes,
     nullif(m.headers, '{}'), m.payload, coalesce(m.idempotency_key, ''), m.expires_at, m.created_at
 FROM claimed c JOIN redrive.messages m ON m.id = c.message_id`
 
-// Claim leases due deliveries, at most Limit of each quota, oldest due first.
+// Claim leases due deliveries, at most Limit of each quota and no more than its Bytes, oldest due first.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []delivery.Quota) ([]delivery.Claimed, error) {
-	names, limits, leases := make([]string, len(quotas)), make([]int, len(quotas)), make([]int64, len(quotas))
+	n := len(quotas)
+	names, limits, leases, bytes, anyFirst := make([]string, n), make([]int, n), make([]int64, n), make([]int64, n), make([]bool, n)
 	for i, q := range quotas {
-		names[i], limits[i], leases[i] = q.Integration, q.Limit, q.Lease.Milliseconds()
+		names[i], limits[i], leases[i], bytes[i], anyFirst[i] = q.Integration, q.Limit, q.Lease.Milliseconds(), q.Bytes, q.AnyFirst
 	}
-	claimed, err := read(s.db.WithContext(ctx), claimedColumns, claimSQL, &names, &limits, &leases, worker)
+	claimed, err := read(s.db.WithContext(ctx), claimedColumns, claimSQL, &names, &limits, &leases, &bytes, &anyFirst, worker)
 	if err != nil {
 		return nil, fmt.Errorf("claiming: %w", err)
 	}

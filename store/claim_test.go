@@ -40,8 +40,8 @@ func TestClaimKeepsToItsQuotasAndTimes(t *testing.T) {
 		d.accept(numbered(n))
 	}
 	d.accept(delivery.Message{Integration: "sms", ExpiresAt: &past})
-	claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{{Integration: "push", Limit: 3, Lease: time.Minute},
-		{Integration: "sms", Limit: 3, Lease: time.Minute}})
+	claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{{Integration: "push", Limit: 3, Bytes: 1 << 30, Lease: time.Minute},
+		{Integration: "sms", Limit: 3, Bytes: 1 << 30, Lease: time.Minute}})
 	d.must(err)
 	byIntegration := map[string]int{}
 	for _, c := range claimed {
@@ -68,7 +68,7 @@ func TestManyWorkersShareTheWorkWithoutOverlap(t *testing.T) {
 	for range 8 {
 		workers.Go(func() {
 			for {
-				claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{{Integration: "push", Limit: 20, Lease: time.Minute}})
+				claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{{Integration: "push", Limit: 20, Bytes: 1 << 30, Lease: time.Minute}})
 				if err != nil || len(claimed) == 0 {
 					if err != nil {
 						t.Error(err)
@@ -94,6 +94,35 @@ func TestManyWorkersShareTheWorkWithoutOverlap(t *testing.T) {
 	}
 }
 
+func TestClaimsKeepToTheirBytes(t *testing.T) {
+	d := open(t)
+	for range 5 {
+		d.accept(delivery.Message{Payload: bytes.Repeat([]byte("x"), 1000)})
+	}
+	claim := func(q delivery.Quota) int {
+		t.Helper()
+		q.Integration, q.Limit, q.Lease = "push", 10, time.Minute
+		claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{q})
+		d.must(err)
+		return len(claimed)
+	}
+	if n := claim(delivery.Quota{Bytes: 999}); n != 0 {
+		t.Errorf("claimed %d that do not fit", n)
+	}
+	if n := claim(delivery.Quota{Bytes: 999, AnyFirst: true}); n != 1 {
+		t.Errorf("claimed %d, want one that goes alone", n)
+	}
+	if n := claim(delivery.Quota{Bytes: 2999}); n != 2 {
+		t.Errorf("claimed %d, want the two that fit", n)
+	}
+	if n := claim(delivery.Quota{Bytes: 3000, AnyFirst: true}); n != 2 {
+		t.Errorf("claimed %d, want the two that are left, not counted as attempted", n)
+	}
+	if n := value[int](d, "SELECT max(attempts) FROM redrive.queue"); n != 1 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
 // A row that somebody has locked, for whatever reason and however long, holds up nobody.
 func TestClaimsDoNotWaitForLockedRows(t *testing.T) {
 	d := open(t)
@@ -107,7 +136,7 @@ func TestClaimsDoNotWaitForLockedRows(t *testing.T) {
 	d.must(err)
 	brief, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	claimed, err := d.Claim(brief, "w", []delivery.Quota{{Integration: "push", Limit: 10, Lease: time.Minute}})
+	claimed, err := d.Claim(brief, "w", []delivery.Quota{{Integration: "push", Limit: 10, Bytes: 1 << 30, Lease: time.Minute}})
 	d.must(err)
 	if len(claimed) != 2 {
 		t.Errorf("claimed %d, want the 2 that are free", len(claimed))

@@ -304,7 +304,7 @@ func (r *rig) vanish(times int) {
 	r.t.Helper()
 	for range times {
 		r.await("a due delivery", func() bool {
-			claimed, err := r.Claim(r.t.Context(), "vanished", []delivery.Quota{{Integration: "push", Limit: 1, Lease: time.Millisecond}})
+			claimed, err := r.Claim(r.t.Context(), "vanished", []delivery.Quota{{Integration: "push", Limit: 1, Bytes: 1 << 30, Lease: time.Millisecond}})
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -496,7 +496,7 @@ func TestStopFinishesWhatIsUnderWayAndGivesBackTheRest(t *testing.T) {
 	if s.count() != 4 {
 		t.Errorf("%d sends after the stop began", s.count())
 	}
-	claimed, err := r.Claim(t.Context(), "next", []delivery.Quota{{Integration: "push", Limit: 100, Lease: time.Minute}})
+	claimed, err := r.Claim(t.Context(), "next", []delivery.Quota{{Integration: "push", Limit: 100, Bytes: 1 << 30, Lease: time.Minute}})
 	if err != nil || len(claimed) != 46 {
 		t.Fatalf("%d given back: %v", len(claimed), err)
 	}
@@ -511,17 +511,22 @@ func TestPayloadsInMemoryAreBounded(t *testing.T) {
 	release := make(chan struct{})
 	s := answering(func(context.Context, delivery.Request) delivery.Result { <-release; return ok })
 	r := newRig(t, s, quick("push", func(i *delivery.Integration) { i.Concurrency = 64; i.Destination.HTTP.Timeout = time.Minute }))
+	store := r.tap()
 	r.cfg.MaxInFlightBytes = 4 << 20
 	r.sql("SELECT redrive.enqueue('push', 't', convert_to(repeat('x', 1048576), 'UTF8')) FROM generate_series(1, 40)")
+	r.sql("SELECT redrive.enqueue('push', 't', convert_to(repeat('x', 5242880), 'UTF8')) FROM generate_series(1, 3)") // larger than allowed
 	eng, _ := r.start()
 	for range 4 {
 		s.next(t)
 	}
-	if stats := eng.Stats("push"); stats.Busy+stats.Buffered > 5 {
+	if stats := eng.Stats("push"); stats.Busy+stats.Buffered != 4 {
 		t.Errorf("%d payloads of 1 MiB in memory, the limit is 4 MiB", stats.Busy+stats.Buffered)
 	}
 	close(release)
-	r.awaitStates(map[string]int{"delivered": 40})
+	r.awaitStates(map[string]int{"delivered": 43})
+	if most := store.largest.Load(); most > 5<<20 {
+		t.Errorf("a claim brought %d bytes", most)
+	}
 }
 
 func TestWrongConfigurationIsRefused(t *testing.T) {

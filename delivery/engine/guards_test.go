@@ -20,6 +20,7 @@ type tapped struct {
 	complete func() error                // before each Complete
 	claim    func(context.Context) error // before each Claim
 	lookups  atomic.Int64
+	largest  atomic.Int64          // bytes of payload that one Claim brought
 	beats    chan []delivery.Lease // what each Extend said is lost
 }
 
@@ -38,7 +39,13 @@ func (s *tapped) Claim(ctx context.Context, worker string, quotas []delivery.Quo
 			return nil, err
 		}
 	}
-	return s.Store.Claim(ctx, worker, quotas)
+	claimed, err := s.Store.Claim(ctx, worker, quotas)
+	total := 0
+	for _, c := range claimed {
+		total += len(c.Message.Payload)
+	}
+	s.largest.Store(max(s.largest.Load(), int64(total)))
+	return claimed, err
 }
 
 func (s *tapped) Extend(ctx context.Context, held []delivery.Lease, lease time.Duration) ([]delivery.Lease, error) {
@@ -126,7 +133,7 @@ func TestALostLeaseStopsTheAttempt(t *testing.T) {
 func (r *rig) takeOver() {
 	r.t.Helper()
 	r.sql("UPDATE redrive.queue SET due_at = now() - interval '1 second' WHERE token IS NOT NULL")
-	claimed, err := r.Claim(r.t.Context(), "other", []delivery.Quota{{Integration: "push", Limit: 100, Lease: time.Hour}})
+	claimed, err := r.Claim(r.t.Context(), "other", []delivery.Quota{{Integration: "push", Limit: 100, Bytes: 1 << 30, Lease: time.Hour}})
 	if err != nil || len(claimed) == 0 {
 		r.t.Fatalf("%d taken over: %v", len(claimed), err)
 	}
