@@ -9,15 +9,14 @@ import (
 
 const (
 	claimTimeout = 15 * time.Second
-	shortPause   = 4 * time.Millisecond // after a claim that brought something: the next one brings more at once
+	shortPause   = 4 * time.Millisecond // after a claim that brought something; doubled up to Poll by each that brings nothing
 	longestPause = 5 * time.Second      // while the database is away
 )
 
 // claimLoop takes work until ctx ends. One query serves all integrations.
 func (e *Engine) claimLoop(ctx context.Context) {
-	failures := 0
+	failures, pause := 0, e.cfg.Poll
 	for ctx.Err() == nil {
-		pause := e.cfg.Poll
 		found, err := e.claim(ctx)
 		switch {
 		case err != nil:
@@ -27,7 +26,7 @@ func (e *Engine) claimLoop(ctx context.Context) {
 		case found > 0:
 			failures, pause = 0, shortPause
 		default:
-			failures = 0
+			failures, pause = 0, min(pause*2, e.cfg.Poll)
 		}
 		if err == nil && found > 0 && e.wantsMore() {
 			continue
