@@ -511,3 +511,117 @@ func TestTheProgramOutlivesItsDatabase(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// Two processes on one database both deliver, nothing twice; when one is killed, the other takes over what it held.
+func TestTwoProcessesShareTheWork(t *testing.T) {
+	receiver := newLedger(t)
+	database := onFreshDatabase(t)
+	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
+	env := []string{database, configFile(t, failing(receiver.URL, 3))}
+	processes := []*program{serve(t, env...), serve(t, env...)}
+	const total = 5000
+	enqueue(t, dsn, total)
+	await(t, "an empty queue", func() bool { return left(dsn) == 0 })
+	if sent, keys := receiver.requests(); sent != total || keys != total {
+		t.Errorf("%d requests with %d keys, want %d", sent, keys, total)
+	}
+	for _, p := range processes {
+		if n := p.confirmed(); n < total/50 {
+			t.Errorf("process %d delivered %d of %d", p.cmd.Process.Pid, n, total)
+		}
+	}
+	hold := make(chan struct{})
+	receiver.mu.Lock()
+	receiver.hold = hold
+	receiver.mu.Unlock()
+	id := processes[0].send("push", "held") // wakes that one first
+	<-receiver.arrived
+	worker := scan[string](t, dsn, "SELECT worker FROM redrive.queue")
+	dying, living := processes[0], processes[1]
+	if strings.Contains(worker, fmt.Sprintf("-%d-", living.cmd.Process.Pid)) {
+		dying, living = living, dying
+	}
+	began := time.Now()
+	dying.kill()
+	receiver.mu.Lock()
+	receiver.hold = nil
+	receiver.mu.Unlock()
+	close(hold)
+	living.awaitState(id, "delivered")
+	if took := time.Since(began); took > 20*time.Second { // a lease of 11 s, and a busy machine
+		t.Errorf("taken over after %s", took)
+	}
+}
+
+// confirmed is how many deliveries this process counted.
+func (p *program) confirmed() (n int) {
+	p.t.Helper()
+	response, err := http.Get(p.url + "/metrics")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if strings.HasPrefix(line, "redrive_deliveries_total{") && strings.Contains(line, `outcome="ok"`) {
+			if _, err := fmt.Sscan(line[strings.LastIndex(line, " "):], &n); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+	}
+	return n
+}
+
+// The first signal lets an attempt finish, a second one does not wait for it.
+func TestSignals(t *testing.T) {
+	receiver := newLedger(t)
+	hold := make(chan struct{})
+	receiver.hold = hold
+	database := onFreshDatabase(t)
+	config := configFile(t, strings.Replace(failing(receiver.URL, 3), "timeout: 1s", "timeout: 1m", 1))
+	p := serve(t, database, config)
+	p.send("push", 1)
+	<-receiver.arrived
+	p.signal(syscall.SIGTERM)
+	close(hold)
+	if <-p.done; p.cmd.ProcessState.ExitCode() != 0 || !strings.Contains(p.output(), "msg=stopped") {
+		t.Errorf("one signal: exit code %d", p.cmd.ProcessState.ExitCode())
+	}
+	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
+	if n := scan[int](t, dsn, "SELECT count(*) FROM redrive.deliveries WHERE state = 'delivered'"); n != 1 {
+		t.Error("the attempt under way was not finished")
+	}
+	hold = make(chan struct{})
+	defer close(hold)
+	receiver.mu.Lock()
+	receiver.hold = hold
+	receiver.mu.Unlock()
+	p = serve(t, database, config)
+	p.send("push", 2)
+	<-receiver.arrived
+	p.signal(syscall.SIGTERM)
+	await(t, "the end", func() bool { // it may still be busy with taking note of the first one
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
+		select {
+		case <-p.done:
+			return true
+		default:
+			return false
+		}
+	})
+	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGTERM {
+		t.Errorf("two signals: %v", p.cmd.ProcessState)
+	}
+}
+
+// signal sends one and waits until the program has said that it is stopping.
+func (p *program) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+	await(p.t, "stopping", func() bool { return strings.Contains(p.output(), "msg=stopping") })
+}
