@@ -1,6 +1,7 @@
 package httpsend
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -132,17 +134,29 @@ func TestCertificatesThatDoNotVerify(t *testing.T) {
 // A server that closes kept connections without a word costs neither a second request nor an unknown outcome, as long as it
 // closes them between requests.
 func TestConnectionsClosedBetweenRequests(t *testing.T) {
-	closed := make(chan struct{})
+	closed := make(chan struct{}, 1)
 	url, requests := raw(t, func(c net.Conn) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		_ = c.Close()
 		closed <- struct{}{}
 	})
 	s := newSender(t, delivery.HTTPDestination{URL: url}, Network{})
+	var last net.Conn
+	dial := s.transport.DialContext
+	s.transport.DialContext = func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		last, err = dial(ctx, network, address)
+		return last, err
+	}
 	const attempts = 200
 	for n := range attempts {
-		expect(t, s.Send(t.Context(), request(fmt.Sprint(n))), delivery.OutcomeOK, "")
+		result := s.Send(t.Context(), request(fmt.Sprint(n)))
+		if result.Outcome != delivery.OutcomeOK {
+			t.Fatalf("attempt %d: %+v", n, result)
+		}
 		<-closed
+		for counted := last.(*countedConn); !hungUp(counted.Conn) && counted.Conn.SetDeadline(time.Time{}) == nil; { // until the news has come
+			runtime.Gosched()
+		}
 	}
 	if requests.Load() != attempts {
 		t.Errorf("%d requests for %d attempts", requests.Load(), attempts)
