@@ -19,6 +19,7 @@ type tapped struct {
 	*store.Store
 	complete func() error                // before each Complete
 	claim    func(context.Context) error // before each Claim
+	release  func() error                // before each Release
 	lookups  atomic.Int64
 	largest  atomic.Int64          // bytes of payload that one Claim brought
 	beats    chan []delivery.Lease // what each Extend said is lost
@@ -46,6 +47,15 @@ func (s *tapped) Claim(ctx context.Context, worker string, quotas []delivery.Quo
 	}
 	s.largest.Store(max(s.largest.Load(), int64(total)))
 	return claimed, err
+}
+
+func (s *tapped) Release(ctx context.Context, held []delivery.Lease, wait time.Duration) error {
+	if s.release != nil {
+		if err := s.release(); err != nil {
+			return err
+		}
+	}
+	return s.Store.Release(ctx, held, wait)
 }
 
 func (s *tapped) Extend(ctx context.Context, held []delivery.Lease, lease time.Duration) ([]delivery.Lease, error) {
@@ -402,4 +412,24 @@ func TestWhatIsIgnoredUntilNowIsReopened(t *testing.T) {
 	r.sql("UPDATE redrive.failure_details SET until = now()")
 	r.start()
 	r.awaitStates(map[string]int{"dead": 1})
+}
+
+func TestWhatCouldNotBeGivenBackIsGivenBackLater(t *testing.T) {
+	release := make(chan struct{})
+	s := answering(func(context.Context, delivery.Request) delivery.Result { <-release; return ok })
+	r := newRig(t, s)
+	var once sync.Once
+	r.tap().release = func() (err error) {
+		once.Do(func() { err = errors.New("the database is away") })
+		return err
+	}
+	r.enqueue("push", 50)
+	eng, stop := r.start()
+	r.await("a full buffer", func() bool { stats := eng.Stats("push"); return stats.Busy == 4 && stats.Buffered > 0 })
+	if err := r.SetPaused(t.Context(), "push", true, "ann", "maintenance"); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitStates(map[string]int{"sending": 4, "pending": 46})
+	close(release)
+	stop()
 }
