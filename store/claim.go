@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"redrive/delivery"
@@ -69,7 +71,7 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []delivery.Quot
 	n := len(quotas)
 	names, limits, leases, bytes, anyFirst := make([]string, n), make([]int, n), make([]int64, n), make([]int64, n), make([]bool, n)
 	for i, q := range quotas {
-		names[i], limits[i], leases[i], bytes[i], anyFirst[i] = q.Integration, q.Limit, q.Lease.Milliseconds(), q.Bytes, q.AnyFirst
+		names[i], limits[i], leases[i], bytes[i], anyFirst[i] = q.Integration, q.Limit, q.Lease.Milliseconds(), cmp.Or(q.Bytes, math.MaxInt64), q.AnyFirst
 	}
 	claimed, err := read(s.db.WithContext(ctx), claimedColumns, claimSQL, &names, &limits, &leases, &bytes, &anyFirst, worker)
 	if err != nil {

@@ -40,8 +40,8 @@ func TestClaimKeepsToItsQuotasAndTimes(t *testing.T) {
 		d.accept(numbered(n))
 	}
 	d.accept(delivery.Message{Integration: "sms", ExpiresAt: &past})
-	claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{{Integration: "push", Limit: 3, Bytes: 1 << 30, Lease: time.Minute},
-		{Integration: "sms", Limit: 3, Bytes: 1 << 30, Lease: time.Minute}})
+	claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{{Integration: "push", Limit: 3, Lease: time.Minute},
+		{Integration: "sms", Limit: 3, Lease: time.Minute}})
 	d.must(err)
 	byIntegration := map[string]int{}
 	for _, c := range claimed {
@@ -68,7 +68,7 @@ func TestManyWorkersShareTheWorkWithoutOverlap(t *testing.T) {
 	for range 8 {
 		workers.Go(func() {
 			for {
-				claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{{Integration: "push", Limit: 20, Bytes: 1 << 30, Lease: time.Minute}})
+				claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{{Integration: "push", Limit: 20, Lease: time.Minute}})
 				if err != nil || len(claimed) == 0 {
 					if err != nil {
 						t.Error(err)
@@ -136,7 +136,7 @@ func TestClaimsDoNotWaitForLockedRows(t *testing.T) {
 	d.must(err)
 	brief, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	claimed, err := d.Claim(brief, "w", []delivery.Quota{{Integration: "push", Limit: 10, Bytes: 1 << 30, Lease: time.Minute}})
+	claimed, err := d.Claim(brief, "w", []delivery.Quota{{Integration: "push", Limit: 10, Lease: time.Minute}})
 	d.must(err)
 	if len(claimed) != 2 {
 		t.Errorf("claimed %d, want the 2 that are free", len(claimed))

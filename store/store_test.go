@@ -89,7 +89,7 @@ func (d desk) accept(m delivery.Message) delivery.Accepted {
 
 func (d desk) claim(integration string, limit int, lease time.Duration) []delivery.Claimed {
 	d.t.Helper()
-	claimed, err := d.Claim(d.t.Context(), "worker", []delivery.Quota{{Integration: integration, Limit: limit, Bytes: 1 << 30, Lease: lease}})
+	claimed, err := d.Claim(d.t.Context(), "worker", []delivery.Quota{{Integration: integration, Limit: limit, Lease: lease}})
 	d.must(err)
 	return claimed
 }

@@ -304,7 +304,7 @@ func (r *rig) vanish(times int) {
 	r.t.Helper()
 	for range times {
 		r.await("a due delivery", func() bool {
-			claimed, err := r.Claim(r.t.Context(), "vanished", []delivery.Quota{{Integration: "push", Limit: 1, Bytes: 1 << 30, Lease: time.Millisecond}})
+			claimed, err := r.Claim(r.t.Context(), "vanished", []delivery.Quota{{Integration: "push", Limit: 1, Lease: time.Millisecond}})
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -496,7 +496,7 @@ func TestStopFinishesWhatIsUnderWayAndGivesBackTheRest(t *testing.T) {
 	if s.count() != 4 {
 		t.Errorf("%d sends after the stop began", s.count())
 	}
-	claimed, err := r.Claim(t.Context(), "next", []delivery.Quota{{Integration: "push", Limit: 100, Bytes: 1 << 30, Lease: time.Minute}})
+	claimed, err := r.Claim(t.Context(), "next", []delivery.Quota{{Integration: "push", Limit: 100, Lease: time.Minute}})
 	if err != nil || len(claimed) != 46 {
 		t.Fatalf("%d given back: %v", len(claimed), err)
 	}

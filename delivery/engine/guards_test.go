@@ -143,7 +143,7 @@ func TestALostLeaseStopsTheAttempt(t *testing.T) {
 func (r *rig) takeOver() {
 	r.t.Helper()
 	r.sql("UPDATE redrive.queue SET due_at = now() - interval '1 second' WHERE token IS NOT NULL")
-	claimed, err := r.Claim(r.t.Context(), "other", []delivery.Quota{{Integration: "push", Limit: 100, Bytes: 1 << 30, Lease: time.Hour}})
+	claimed, err := r.Claim(r.t.Context(), "other", []delivery.Quota{{Integration: "push", Limit: 100, Lease: time.Hour}})
 	if err != nil || len(claimed) == 0 {
 		r.t.Fatalf("%d taken over: %v", len(claimed), err)
 	}
