@@ -389,8 +389,9 @@ func TestAClaimOutlivesTheStop(t *testing.T) {
 	if err := eng.Run(ctx, context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if n := r.value("SELECT count(*) FROM redrive.queue WHERE token IS NULL AND attempts = 0"); n != 5 {
-		t.Errorf("%v of 5 given back: states %v", n, r.states())
+	// a worker may have been quicker than the stop
+	if n := r.value("SELECT count(*) FROM redrive.queue WHERE token IS NOT NULL OR attempts <> 0"); n != 0 {
+		t.Errorf("%v of 5 are held by nobody: states %v", n, r.states())
 	}
 	if n := r.value("SELECT last_value FROM redrive.lease_token"); n != 5 {
 		t.Errorf("the claim was broken off: last token %v", n)
