@@ -236,14 +236,16 @@ func TestAFilterIsAnAddress(t *testing.T) {
 	p.awaitState(p.send("push", "x"), "dead")
 	b := browse(t, p.url, true)
 	b.signIn()
-	b.enter("#f-q", "42\r")
+	b.enter("#f-q", "42")
+	b.do(chromedp.KeyEvent("\r")) // on its own: keys sent to an element are sent again when the element is replaced
 	b.address("/failures?state=dead&q=42")
-	await(t, "the answer", func() bool { return b.value("document.querySelector('#f-q').defaultValue") == "42" })
+	await(t, "the answer, in place", func() bool { // before it is settled, a form is sent the plain way
+		return b.value("document.querySelector('.htmx-settling, .htmx-swapping') ? '' : document.querySelector('#f-q').defaultValue") == "42"
+	})
 	if focus := b.value("document.activeElement.id"); focus != "f-q" {
 		t.Errorf("the keyboard went to %q", focus)
 	}
-	b.do(chromedp.SetValue(chromedp.CSS("#f-integration"), "push"))
-	b.value("String(document.querySelector('#f-integration').dispatchEvent(new Event('change', {bubbles: true})))")
+	b.value(`(select => { select.value = "push"; return String(select.dispatchEvent(new Event("change", {bubbles: true}))) })(document.querySelector("#f-integration"))`)
 	b.address("/failures?state=dead&integration=push&q=42")
 	b.do(chromedp.NavigateBack())
 	b.shows("the receiver answered 422")

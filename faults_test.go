@@ -11,8 +11,10 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,6 +27,8 @@ type ledger struct {
 	*httptest.Server
 	mu      sync.Mutex
 	status  int                         // of every answer
+	refuse  string                      // keys that end like this are answered 422
+	pace    <-chan time.Time            // while not nil, each request waits for its turn
 	seen    map[string]map[[32]byte]int // by idempotency key: requests by SHA-256 of the payload
 	total   int
 	marks   map[int]chan struct{} // closed at that many requests
@@ -56,8 +60,14 @@ func (l *ledger) receive(w http.ResponseWriter, r *http.Request) {
 	if mark := l.marks[l.total]; mark != nil {
 		close(mark)
 	}
-	status, hold := l.status, l.hold
+	status, hold, pace := l.status, l.hold, l.pace
+	if l.refuse != "" && strings.HasSuffix(key, l.refuse) {
+		status = http.StatusUnprocessableEntity
+	}
 	l.mu.Unlock()
+	if pace != nil {
+		<-pace
+	}
 	if hold != nil {
 		l.arrived <- key
 		select {
@@ -152,24 +162,104 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	})
 	dsn := server.DSN("redrive")
 	receiver := newLedger(t)
+	receiver.refuse = "00"                          // one in a hundred becomes a dead letter
+	turns := time.NewTicker(500 * time.Microsecond) // so that everything happens in the middle of it, however busy the machine
+	defer turns.Stop()
+	receiver.pace = turns.C
 	env := []string{"DATABASE_URL=" + dsn, configFile(t, failing(receiver.URL, 20))}
 	p := serve(t, env...)
 	enqueue(t, dsn, total)
+	ann := hire(p)
 	for n := 1; n <= 5; n++ {
 		<-receiver.at(n * total / 8)
 		if n == 2 { // Postgres alone, under a running program
 			before, _ := receiver.requests()
 			crash(t, dir)
-			await(t, "deliveries after the crash", func() bool { sent, _ := receiver.requests(); return sent > before+500 })
+			await(t, "deliveries after the crash", func() bool { sent, _ := receiver.requests(); return sent > before+100 })
 		}
 		p.kill()
 		if n == 4 { // both
 			crash(t, dir)
 		}
 		p = serve(t, env...)
+		ann.desk.Store(p)
 	}
 	await(t, "an empty queue", func() bool { return left(dsn) == 0 })
+	ann.leave()
+	await(t, "an empty queue", func() bool { return left(dsn) == 0 })
 	compare(t, p, dsn, receiver, total)
+	ann.compare(t, dsn)
+}
+
+// person settles dead letters all the time, whether the program lives or not: each is retried twice, then ignored.
+type person struct {
+	desk       atomic.Pointer[program]
+	stop, gone chan struct{}
+	done       int // actions that were confirmed
+	unsure     int // actions whose answer got lost
+	conflicts  int
+}
+
+func hire(p *program) *person {
+	ann := &person{stop: make(chan struct{}), gone: make(chan struct{})}
+	ann.desk.Store(p)
+	go ann.work()
+	return ann
+}
+
+func (a *person) leave() {
+	close(a.stop)
+	<-a.gone
+}
+
+func (a *person) work() {
+	defer close(a.gone)
+	for pause := time.NewTicker(20 * time.Millisecond); ; {
+		select {
+		case <-a.stop:
+			return
+		case <-pause.C:
+		}
+		p := a.desk.Load()
+		_, page, err := p.try("GET", "/api/v1/failures?limit=20", nil)
+		items, _ := page["items"].([]any)
+		if err != nil {
+			continue // it has just been killed
+		}
+		for _, item := range items {
+			a.settle(p, item.(map[string]any))
+		}
+	}
+}
+
+func (a *person) settle(p *program, item map[string]any) {
+	action, body := "retry", map[string]any{"version": item["version"], "reason": "again", "category": "other"}
+	if item["attempt_count"].(float64) > 2 {
+		action = "ignore"
+	}
+	switch status, _, err := p.try("POST", fmt.Sprintf("/api/v1/failures/%s/%s", item["id"], action), body); {
+	case err != nil || status >= 500:
+		a.unsure++
+	case status == http.StatusOK:
+		a.done++
+	default:
+		a.conflicts++
+	}
+}
+
+// compare checks invariant D: a record's version counts its changes, so each is an outcome or an audit entry.
+func (a *person) compare(t *testing.T, dsn string) {
+	t.Helper()
+	entries := scan[int](t, dsn, "SELECT count(*) FROM redrive.audit WHERE subject_type = 'delivery'")
+	t.Logf("%d actions confirmed, %d without an answer, %d too late; %d audit entries", a.done, a.unsure, a.conflicts, entries)
+	if entries < a.done || entries > a.done+a.unsure || a.done < 100 {
+		t.Errorf("D: %d audit entries for %d confirmed actions and %d without an answer", entries, a.done, a.unsure)
+	}
+	if wrong := scan[int](t, dsn, `SELECT count(*) FROM redrive.deliveries r WHERE version <> (state = 'delivered')::int
+		+ (SELECT count(*) FROM redrive.attempts a WHERE a.delivery_id = r.id AND a.outcome <> 'late')
+		+ (SELECT count(*) FROM redrive.audit e WHERE e.subject = r.id::text)`); wrong != 0 {
+		t.Errorf("D: %d deliveries changed without an outcome or an audit entry", wrong)
+	}
 }
 
 func enqueue(t *testing.T, dsn string, total int) {
@@ -196,7 +286,7 @@ func left(dsn string) (n int) {
 	return n
 }
 
-// compare checks invariants A to D.
+// compare checks invariants A to C.
 func compare(t *testing.T, p *program, dsn string, receiver *ledger, total int) {
 	t.Helper()
 	settled := scan[int](t, dsn, "SELECT count(*) FROM redrive.deliveries WHERE state IN ('delivered', 'dead', 'ignored', 'resolved')")
@@ -223,11 +313,8 @@ func compare(t *testing.T, p *program, dsn string, receiver *ledger, total int) 
 		WHERE a.outcome = 'late' AND a.token = r.last_token`); wrong != 0 {
 		t.Errorf("C: %d late outcomes were written as current", wrong)
 	}
-	if n := scan[int](t, dsn, "SELECT count(*) FROM redrive.audit WHERE subject_type = 'delivery'"); n != 0 {
-		t.Errorf("D: %d audit entries although nobody did anything", n)
-	}
 	t.Logf("%d messages: %d delivered, %d dead; %d requests, %d of them repeated", total, delivered, settled-delivered, sent, sent-keys)
-	if delivered < total*99/100 {
+	if delivered < total*98/100 {
 		t.Errorf("only %d delivered", delivered)
 	}
 	if code := p.stop(); code != 0 {
@@ -435,4 +522,118 @@ func TestTheProgramOutlivesItsDatabase(t *testing.T) {
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// Two processes on one database both deliver, nothing twice; when one is killed, the other takes over what it held.
+func TestTwoProcessesShareTheWork(t *testing.T) {
+	receiver := newLedger(t)
+	database := onFreshDatabase(t)
+	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
+	env := []string{database, configFile(t, failing(receiver.URL, 3))}
+	processes := []*program{serve(t, env...), serve(t, env...)}
+	const total = 5000
+	enqueue(t, dsn, total)
+	await(t, "an empty queue", func() bool { return left(dsn) == 0 })
+	if sent, keys := receiver.requests(); sent != total || keys != total {
+		t.Errorf("%d requests with %d keys, want %d", sent, keys, total)
+	}
+	for _, p := range processes {
+		if n := p.confirmed(); n < total/50 {
+			t.Errorf("process %d delivered %d of %d", p.cmd.Process.Pid, n, total)
+		}
+	}
+	hold := make(chan struct{})
+	receiver.mu.Lock()
+	receiver.hold = hold
+	receiver.mu.Unlock()
+	id := processes[0].send("push", "held") // wakes that one first
+	<-receiver.arrived
+	worker := scan[string](t, dsn, "SELECT worker FROM redrive.queue")
+	dying, living := processes[0], processes[1]
+	if strings.Contains(worker, fmt.Sprintf("-%d-", living.cmd.Process.Pid)) {
+		dying, living = living, dying
+	}
+	began := time.Now()
+	dying.kill()
+	receiver.mu.Lock()
+	receiver.hold = nil
+	receiver.mu.Unlock()
+	close(hold)
+	living.awaitState(id, "delivered")
+	if took := time.Since(began); took > 20*time.Second { // a lease of 11 s, and a busy machine
+		t.Errorf("taken over after %s", took)
+	}
+}
+
+// confirmed is how many deliveries this process counted.
+func (p *program) confirmed() (n int) {
+	p.t.Helper()
+	response, err := http.Get(p.url + "/metrics")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if strings.HasPrefix(line, "redrive_deliveries_total{") && strings.Contains(line, `outcome="ok"`) {
+			if _, err := fmt.Sscan(line[strings.LastIndex(line, " "):], &n); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+	}
+	return n
+}
+
+// The first signal lets an attempt finish, a second one does not wait for it.
+func TestSignals(t *testing.T) {
+	receiver := newLedger(t)
+	hold := make(chan struct{})
+	receiver.hold = hold
+	database := onFreshDatabase(t)
+	config := configFile(t, strings.Replace(failing(receiver.URL, 3), "timeout: 1s", "timeout: 1m", 1))
+	p := serve(t, database, config)
+	p.send("push", 1)
+	<-receiver.arrived
+	p.signal(syscall.SIGTERM)
+	close(hold)
+	if <-p.done; p.cmd.ProcessState.ExitCode() != 0 || !strings.Contains(p.output(), "msg=stopped") {
+		t.Errorf("one signal: exit code %d", p.cmd.ProcessState.ExitCode())
+	}
+	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
+	if n := scan[int](t, dsn, "SELECT count(*) FROM redrive.deliveries WHERE state = 'delivered'"); n != 1 {
+		t.Error("the attempt under way was not finished")
+	}
+	hold = make(chan struct{})
+	defer close(hold)
+	receiver.mu.Lock()
+	receiver.hold = hold
+	receiver.mu.Unlock()
+	p = serve(t, database, config)
+	p.send("push", 2)
+	<-receiver.arrived
+	p.signal(syscall.SIGTERM)
+	await(t, "the end", func() bool { // it may still be busy with taking note of the first one
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
+		select {
+		case <-p.done:
+			return true
+		default:
+			return false
+		}
+	})
+	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGTERM {
+		t.Errorf("two signals: %v", p.cmd.ProcessState)
+	}
+}
+
+// signal sends one and waits until the program has said that it is stopping.
+func (p *program) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+	await(p.t, "stopping", func() bool { return strings.Contains(p.output(), "msg=stopping") })
 }

@@ -131,5 +131,7 @@ type Completion struct {
 type Quota struct {
 	Integration string
 	Limit       int
+	Bytes       int64 // of payloads, in all; 0: any
+	AnyFirst    bool  // the first delivery may be larger than that
 	Lease       time.Duration
 }

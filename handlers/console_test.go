@@ -512,6 +512,7 @@ func TestRowsBehindTheOverview(t *testing.T) {
 	b.shows(b.open("/integrations/sms/underway"), http.StatusOK, "!"+id)
 	s.must(s.store.SetPaused(t.Context(), "push", true, "alice", "seller moves house"))
 	b.shows(b.open("/integrations/push/underway"), http.StatusOK, "by alice (seller moves house)")
+	s.must(s.store.SetPaused(t.Context(), "push", false, "alice", ""))
 	s.engine(id, "push", delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK, HTTPStatus: http.StatusOK})
 	b.shows(b.open("/integrations/push/underway"), http.StatusOK, "!"+id)
 	b.shows(b.open("/integrations/push/delivered"), http.StatusOK, id, "delivered")

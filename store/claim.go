@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"redrive/delivery"
@@ -12,26 +14,38 @@ import (
 // claimSQL leases due rows and answers them with their messages. A row that is due although it has a token is one whose
 // worker vanished: that attempt gets its outcome here, in the same statement that gives the row to somebody else. A pause holds
 // from the moment it is committed, for every process.
+//
+// Rows are fetched one by one through primary keys, whatever the planner believes: it cannot know how few are locked, and
+// a plain join reads all of redrive.messages. Hence the arrays and the LATERAL with LIMIT.
 const claimSQL = `
 WITH quota AS (
-    SELECT * FROM unnest(?::text[], ?::int[], ?::bigint[]) AS q(integration, wanted, lease_ms)
+    SELECT * FROM unnest(?::text[], ?::int[], ?::bigint[], ?::bigint[], ?::bool[]) AS q(integration, wanted, lease_ms, bytes, any_first)
     WHERE NOT EXISTS (SELECT FROM redrive.integrations i WHERE i.name = q.integration AND i.paused_at IS NOT NULL)
-), due AS MATERIALIZED (
-    SELECT d.id, d.lost, d.due_at, q.lease_ms FROM quota q CROSS JOIN LATERAL (
-        SELECT w.id, w.token AS lost, w.due_at FROM redrive.queue w
+), locked AS MATERIALIZED (
+    SELECT d.*, q.integration, q.bytes, q.any_first FROM quota q CROSS JOIN LATERAL (
+        SELECT w.id, w.message_id, w.token AS lost, w.due_at FROM redrive.queue w
         WHERE w.integration = q.integration AND w.due_at <= statement_timestamp()
         ORDER BY w.due_at LIMIT q.wanted FOR UPDATE SKIP LOCKED) d
-), claimed AS (
+), due AS MATERIALIZED ( -- the length of a payload is known without reading it
+    SELECT id, lost, due_at FROM (
+        SELECT l.*, sum(m.size) OVER upto AS total, row_number() OVER upto AS place FROM locked l CROSS JOIN LATERAL (
+            SELECT octet_length(payload) AS size FROM redrive.messages WHERE id = l.message_id LIMIT 1) m
+        WINDOW upto AS (PARTITION BY l.integration ORDER BY l.due_at, l.id ROWS UNBOUNDED PRECEDING)) x
+    WHERE total <= bytes OR (any_first AND place = 1)
+), leased AS (
     UPDATE redrive.queue w SET token = nextval('redrive.lease_token'), worker = ?, attempts = w.attempts + 1,
-        due_at = clock_timestamp() + due.lease_ms * interval '1 millisecond',
-        crashes = w.crashes + (due.lost IS NOT NULL)::int
-    FROM due WHERE w.id = due.id
-    RETURNING w.id, w.message_id, w.integration, w.token, w.attempts, w.round_start, w.crashes, due.lost, due.due_at
+        due_at = clock_timestamp() + (SELECT lease_ms FROM quota q WHERE q.integration = w.integration) * interval '1 millisecond',
+        crashes = w.crashes + (w.token IS NOT NULL)::int
+    WHERE w.id = ANY (ARRAY(SELECT id FROM due))
+    RETURNING w.id, w.message_id, w.integration, w.token, w.attempts, w.round_start, w.crashes
+), claimed AS MATERIALIZED (
+    SELECT leased.*, due.lost, due.due_at FROM leased JOIN due USING (id)
 ), lost AS (
     SELECT c.*, m.created_at, 'lease_lost' AS class, 'the worker vanished before it reported an outcome' AS error,
         substr(encode(sha256(convert_to(c.integration, 'UTF8') || '\x00'::bytea || 'lease_lost'::bytea || '\x00'::bytea
             || 'the worker vanished before it reported an outcome'::bytea), 'hex'), 1, 32) AS group_id
-    FROM claimed c JOIN redrive.messages m ON m.id = c.message_id WHERE c.lost IS NOT NULL
+    FROM claimed c CROSS JOIN LATERAL (SELECT created_at FROM redrive.messages WHERE id = c.message_id LIMIT 1) m
+    WHERE c.lost IS NOT NULL
 ), lost_attempts AS (
     INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error)
     SELECT id, lost, attempts - 1, due_at, 0, 'unknown', class, error FROM lost
@@ -52,15 +66,16 @@ WITH quota AS (
 SELECT c.id::text, c.token, c.integration, c.attempts, c.round_start, c.crashes, c.lost IS NOT NULL,
     coalesce(m.expires_at <= statement_timestamp(), false), m.id::text, m.kind, m.type, coalesce(m.key, ''),
     nullif(m.headers, '{}'), m.payload, coalesce(m.idempotency_key, ''), m.expires_at, m.origin, m.created_at
-FROM claimed c JOIN redrive.messages m ON m.id = c.message_id`
+FROM claimed c CROSS JOIN LATERAL (SELECT * FROM redrive.messages WHERE id = c.message_id LIMIT 1) m`
 
-// Claim leases due deliveries, at most Limit of each quota, oldest due first.
+// Claim leases due deliveries, at most Limit of each quota and no more than its Bytes, oldest due first.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []delivery.Quota) ([]delivery.Claimed, error) {
-	names, limits, leases := make([]string, len(quotas)), make([]int, len(quotas)), make([]int64, len(quotas))
+	n := len(quotas)
+	names, limits, leases, bytes, anyFirst := make([]string, n), make([]int, n), make([]int64, n), make([]int64, n), make([]bool, n)
 	for i, q := range quotas {
-		names[i], limits[i], leases[i] = q.Integration, q.Limit, q.Lease.Milliseconds()
+		names[i], limits[i], leases[i], bytes[i], anyFirst[i] = q.Integration, q.Limit, q.Lease.Milliseconds(), cmp.Or(q.Bytes, math.MaxInt64), q.AnyFirst
 	}
-	claimed, err := read(s.db.WithContext(ctx), claimedColumns, claimSQL, &names, &limits, &leases, worker)
+	claimed, err := read(s.db.WithContext(ctx), claimedColumns, claimSQL, &names, &limits, &leases, &bytes, &anyFirst, worker)
 	if err != nil {
 		return nil, fmt.Errorf("claiming: %w", err)
 	}

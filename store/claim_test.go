@@ -2,9 +2,12 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
 )
@@ -88,6 +91,55 @@ func TestManyWorkersShareTheWorkWithoutOverlap(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%s was claimed %d times", id, n)
 		}
+	}
+}
+
+func TestClaimsKeepToTheirBytes(t *testing.T) {
+	d := open(t)
+	for range 5 {
+		d.accept(delivery.Message{Payload: bytes.Repeat([]byte("x"), 1000)})
+	}
+	claim := func(q delivery.Quota) int {
+		t.Helper()
+		q.Integration, q.Limit, q.Lease = "push", 10, time.Minute
+		claimed, err := d.Claim(t.Context(), "w", []delivery.Quota{q})
+		d.must(err)
+		return len(claimed)
+	}
+	if n := claim(delivery.Quota{Bytes: 999}); n != 0 {
+		t.Errorf("claimed %d that do not fit", n)
+	}
+	if n := claim(delivery.Quota{Bytes: 999, AnyFirst: true}); n != 1 {
+		t.Errorf("claimed %d, want one that goes alone", n)
+	}
+	if n := claim(delivery.Quota{Bytes: 2999}); n != 2 {
+		t.Errorf("claimed %d, want the two that fit", n)
+	}
+	if n := claim(delivery.Quota{Bytes: 3000, AnyFirst: true}); n != 2 {
+		t.Errorf("claimed %d, want the two that are left, not counted as attempted", n)
+	}
+	if n := value[int](d, "SELECT max(attempts) FROM redrive.queue"); n != 1 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
+// A row that somebody has locked, for whatever reason and however long, holds up nobody.
+func TestClaimsDoNotWaitForLockedRows(t *testing.T) {
+	d := open(t)
+	for n := range 3 {
+		d.accept(numbered(n))
+	}
+	conn, err := pgx.Connect(t.Context(), d.dsn)
+	d.must(err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	_, err = conn.Exec(t.Context(), "BEGIN; SELECT FROM redrive.queue ORDER BY due_at LIMIT 1 FOR UPDATE")
+	d.must(err)
+	brief, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	claimed, err := d.Claim(brief, "w", []delivery.Quota{{Integration: "push", Limit: 10, Lease: time.Minute}})
+	d.must(err)
+	if len(claimed) != 2 {
+		t.Errorf("claimed %d, want the 2 that are free", len(claimed))
 	}
 }
 

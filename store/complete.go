@@ -96,7 +96,7 @@ SELECT id, token, attempt, started_at, duration_ms, 'late', outcome, error_class
 WHERE NOT EXISTS (SELECT FROM redrive.deliveries r WHERE r.id = d.id AND r.last_token = d.token)
     AND NOT EXISTS (SELECT FROM redrive.attempts a WHERE a.delivery_id = d.id AND a.token = d.token
         AND (a.outcome = 'late' OR a.error_class <> 'lease_lost'))
-    AND EXISTS (SELECT FROM redrive.all_deliveries v WHERE v.id = d.id)`
+    AND (EXISTS (SELECT FROM redrive.queue w WHERE w.id = d.id) OR EXISTS (SELECT FROM redrive.deliveries r WHERE r.id = d.id))`
 
 // Complete writes outcomes in one transaction, each only where its token is still current; the others become late attempts
 // and are counted in the answer. Writing the same outcome again changes nothing.

@@ -107,6 +107,33 @@ func TestALateOutcomeChangesNothing(t *testing.T) {
 	}
 }
 
+// Whatever a late outcome says, the row stays with the worker that holds it now.
+func TestNoLateOutcomeTakesTheRowAway(t *testing.T) {
+	for next, result := range map[delivery.State]delivery.Result{delivery.StateDelivered: confirmed, delivery.StatePending: answered,
+		delivery.StateDead: answered, delivery.StateIgnored: answered} {
+		t.Run(string(next), func(t *testing.T) {
+			d := open(t)
+			d.accept(numbered(1))
+			late := d.claimOne("push")
+			d.must(d.sql("UPDATE redrive.queue SET due_at = now()"))
+			current := d.claimOne("push")
+			before := d.read(late.DeliveryID)
+			if n := d.complete(completion(late, result, next)); n != 1 {
+				t.Errorf("%d late outcomes, want 1", n)
+			}
+			if token := value[int64](d, "SELECT token FROM redrive.queue"); token != current.Token {
+				t.Errorf("the row is held by %d, want %d", token, current.Token)
+			}
+			if after := d.read(late.DeliveryID); after.State != delivery.StateSending || after.Version != before.Version {
+				t.Errorf("it made %s version %d of %s version %d", after.State, after.Version, before.State, before.Version)
+			}
+			if n := d.complete(completion(current, confirmed, delivery.StateDelivered)); n != 0 {
+				t.Error("the current outcome counts as late")
+			}
+		})
+	}
+}
+
 func TestPolicyIgnoresWithAReason(t *testing.T) {
 	d := open(t)
 	d.accept(numbered(1))

@@ -9,15 +9,14 @@ import (
 
 const (
 	claimTimeout = 15 * time.Second
-	shortPause   = 4 * time.Millisecond // after a claim that brought something: the next one brings more at once
+	shortPause   = 4 * time.Millisecond // after a claim that brought something; doubled up to Poll by each that brings nothing
 	longestPause = 5 * time.Second      // while the database is away
 )
 
 // claimLoop takes work until ctx ends. One query serves all integrations.
 func (e *Engine) claimLoop(ctx context.Context) {
-	failures := 0
+	failures, pause := 0, e.cfg.Poll
 	for ctx.Err() == nil {
-		pause := e.cfg.Poll
 		found, err := e.claim(ctx)
 		switch {
 		case err != nil:
@@ -27,7 +26,7 @@ func (e *Engine) claimLoop(ctx context.Context) {
 		case found > 0:
 			failures, pause = 0, shortPause
 		default:
-			failures = 0
+			failures, pause = 0, min(pause*2, e.cfg.Poll)
 		}
 		if err == nil && found > 0 && e.wantsMore() {
 			continue
@@ -90,7 +89,7 @@ func (e *Engine) claim(ctx context.Context) (int, error) {
 		e.log.WarnContext(ctx, "leases had run out, their deliveries were taken over", "count", expired)
 	}
 	for _, q := range quotas {
-		e.admit(e.lanes[q.Integration], q.Limit, byLane[e.lanes[q.Integration]])
+		e.admit(e.lanes[q.Integration], q, byLane[e.lanes[q.Integration]])
 	}
 	return len(claimed), nil
 }
@@ -102,8 +101,8 @@ func (e *Engine) quotas() []delivery.Quota {
 	now := time.Now()
 	quotas := make([]delivery.Quota, 0, len(e.order))
 	for _, l := range e.order {
-		if n := l.quota(now); n > 0 {
-			quotas = append(quotas, delivery.Quota{Integration: l.integration.Name, Limit: n, Lease: l.lease})
+		if q := l.quota(now); q.Limit > 0 {
+			quotas = append(quotas, q)
 		}
 	}
 	return quotas
@@ -150,8 +149,8 @@ func (l *lane) unsendable(c delivery.Claimed) (delivery.Result, delivery.State, 
 }
 
 // admit fills the lane's buffer and starts workers.
-func (e *Engine) admit(l *lane, asked int, items []*item) {
-	back, start := l.admit(time.Now(), asked, items)
+func (e *Engine) admit(l *lane, q delivery.Quota, items []*item) {
+	back, start := l.admit(time.Now(), q, items)
 	if len(back) > 0 {
 		e.giveBack([]handBack{{items: back}})
 	}

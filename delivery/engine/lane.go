@@ -25,7 +25,6 @@ type lane struct {
 	busy      int
 	abandoned int
 	bytes     int64
-	guess     int64 // size of the largest payloads of late
 	paused    bool
 	stopped   bool
 }
@@ -51,8 +50,7 @@ type handBack struct {
 }
 
 const (
-	maxAbandoned   = 4       // per slot: more deaf senders than this and the integration takes no more
-	firstGuess     = 8 << 10 // payload size before one was seen
+	maxAbandoned   = 4 // per slot: more deaf senders than this and the integration takes no more
 	budgetPostpone = time.Second
 )
 
@@ -62,7 +60,7 @@ func newLane(cfg Config, i delivery.Integration) (*lane, error) {
 		return nil, fmt.Errorf("engine: integration %q has no sender", i.Name)
 	}
 	i.Concurrency = max(i.Concurrency, 1)
-	l := &lane{integration: i, sender: sender, lease: cfg.Lease(i), timeout: cfg.Timeout(i), guess: firstGuess,
+	l := &lane{integration: i, sender: sender, lease: cfg.Lease(i), timeout: cfg.Timeout(i),
 		share: cfg.MaxInFlightBytes / int64(len(cfg.Integrations)), buf: newBuffer(i.Concurrency, i.Idempotent),
 		breaker: newBreaker(cfg.Breaker), budget: newRetryBudget(cfg.Budget)}
 	if l.timeout <= 0 || l.lease <= l.timeout {
@@ -72,11 +70,16 @@ func newLane(cfg Config, i delivery.Integration) (*lane, error) {
 	return l, nil
 }
 
-// quota is how many deliveries the lane can take now.
-func (l *lane) quota(now time.Time) int {
+// quota is what the lane can take now; Limit 0 is nothing.
+func (l *lane) quota(now time.Time) delivery.Quota {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.paused || l.stopped || l.abandoned >= maxAbandoned*l.slots() {
+	// a payload that is larger than the share goes alone
+	return delivery.Quota{Integration: l.integration.Name, Lease: l.lease, Limit: l.room(now), Bytes: l.share - l.bytes, AnyFirst: l.bytes == 0}
+}
+
+func (l *lane) room(now time.Time) int {
+	if l.paused || l.stopped || l.abandoned >= maxAbandoned*l.slots() || l.bytes >= l.share {
 		return 0
 	}
 	switch l.breaker.position(now) {
@@ -88,37 +91,27 @@ func (l *lane) quota(now time.Time) int {
 		}
 		return 1
 	}
-	room := l.buf.room(l.integration.Concurrency - l.busy)
-	fits := int((l.share - l.bytes) / max(l.guess, 1))
-	if l.bytes == 0 {
-		fits = max(fits, 1)
-	}
-	return max(0, min(room, fits))
+	return l.buf.room(l.integration.Concurrency - l.busy)
 }
 
-// admit takes claimed deliveries into the buffer and answers those that do not fit into memory, and how many workers to
-// start.
-func (l *lane) admit(now time.Time, asked int, items []*item) (back []*item, start int) {
+// admit takes claimed deliveries into the buffer and answers those that came too late, and how many workers to start.
+func (l *lane) admit(now time.Time, q delivery.Quota, items []*item) (back []*item, start int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.buf.filled(now, asked, len(items))
-	largest := int64(0)
+	l.buf.filled(now, q.Limit, len(items))
+	if l.stopped {
+		return items, 0
+	}
 	for _, it := range items {
-		largest = max(largest, it.size)
-		if l.stopped || (l.bytes > 0 && l.bytes+it.size > l.share) {
-			it.size = 0
-			back = append(back, it)
-			continue
-		}
 		l.bytes += it.size
 		l.buf.push(it)
 	}
-	if len(items) > 0 {
-		l.guess = max(largest, l.guess*7/8, 1)
+	if l.bytes > l.share/2 { // it may be that the next did not fit
+		l.buf.more = true
 	}
-	start = min(l.integration.Concurrency-l.busy, len(l.buf.items))
-	l.busy += max(start, 0)
-	return back, start
+	start = max(0, min(l.integration.Concurrency-l.busy, len(l.buf.items)))
+	l.busy += start
+	return nil, start
 }
 
 // next answers the delivery that a worker sends now, nil when the worker is to end. What may not be sent now comes back.

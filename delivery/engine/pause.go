@@ -17,6 +17,7 @@ func (e *Engine) supervise(ctx context.Context) {
 	states, reopen := time.NewTicker(e.cfg.StatePoll), time.NewTicker(reopenEvery)
 	defer states.Stop()
 	defer reopen.Stop()
+	e.reopenDue(ctx)
 	for {
 		select {
 		case <-ctx.Done():

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -60,6 +61,9 @@ type Server struct {
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout+5*time.Minute) // an installation may have to come first
 	defer cancel()
+	if err := forgetCallersSettings(); err != nil {
+		return nil, err
+	}
 	s := &Server{log: opts.Log, settings: opts.Settings, stop: make(chan struct{}), exited: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -80,6 +84,21 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 
 // ErrDataDir is what an error wraps when the data directory cannot serve as one.
 var ErrDataDir = errors.New("REDRIVE_DATA_DIR")
+
+// forgetCallersSettings takes libpq's variables (PGSERVICE, PGOPTIONS and so on) out of this process: pgx would read them
+// beside the DSN, and they speak of another server.
+func forgetCallersSettings() error {
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, "PG") || strings.HasPrefix(name, "PG_") {
+			continue
+		}
+		if err := os.Unsetenv(name); err != nil {
+			return fmt.Errorf("forgetting %s: %w", name, err)
+		}
+	}
+	return nil
+}
 
 func prepareDataDir(dir string) (string, error) {
 	if dir == "" {

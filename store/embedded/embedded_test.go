@@ -99,8 +99,10 @@ func TestDataSurvivesStopAndStart(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	t.Setenv("PGDATABASE", "elsewhere")
-	t.Setenv("PGPORT", "1")
+	for name, value := range map[string]string{"PGDATABASE": "elsewhere", "PGPORT": "x", "PGHOST": "nowhere", "PGSERVICE": "none",
+		"PGOPTIONS": "-c none=1", "PGCONNECT_TIMEOUT": "soon", "PGSSLMODE": "odd", "PGTZ": "nowhere", "PGDATA": "/nonexistent"} {
+		t.Setenv(name, value)
+	}
 	server, err := embedded.Start(context.Background(), embedded.Options{DataDir: openDir(t), Settings: map[string]string{"max_connections": "33"}})
 	if err != nil {
 		t.Fatal(err)

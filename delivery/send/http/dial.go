@@ -3,9 +3,11 @@ package httpsend
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http/httptrace"
 	"sync/atomic"
+	"syscall"
 
 	"redrive/delivery/wire"
 )
@@ -29,10 +31,32 @@ type countedConn struct {
 	written atomic.Int64
 }
 
-// Write counts before it writes: what fails half-way may have arrived.
+// Write counts before it writes: what fails half-way may have arrived. A connection that the server has closed is noticed
+// before anything is written to it.
 func (c *countedConn) Write(b []byte) (int, error) {
+	if hungUp(c.Conn) {
+		return 0, io.ErrClosedPipe
+	}
 	c.written.Add(int64(len(b)))
 	return c.Conn.Write(b)
+}
+
+// hungUp says whether the other side has closed the connection and there is nothing left to read.
+func hungUp(conn net.Conn) (closed bool) {
+	under, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := under.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var one [1]byte
+	_ = raw.Control(func(fd uintptr) { // an error means that it is closed on this side, which the write will say
+		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		closed = n == 0 && err == nil
+	})
+	return closed
 }
 
 // progress knows whether a request left this machine.

@@ -43,7 +43,7 @@ func judge(status int, header http.Header) delivery.Result {
 	case status >= 500 && status < 600:
 		return transient(delivery.ClassHTTP5xx)
 	}
-	return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassProtocol, Error: "the receiver answered with a status that HTTP does not know"}
+	return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassProtocol, Error: answered + ", which is no answer to a message"}
 }
 
 // retryAfter reads seconds or a date; 0 when there is neither.

@@ -100,7 +100,10 @@ func (s *Sender) exchange(ctx context.Context, header http.Header, payload []byt
 // read judges the answer and keeps an excerpt. The status line decides: what follows it may be cut.
 func (s *Sender) read(response *http.Response) delivery.Result {
 	defer response.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(response.Body, maxRead))
+	var body []byte
+	if response.StatusCode != http.StatusSwitchingProtocols { // its body is the bare connection, which no deadline ends
+		body, _ = io.ReadAll(io.LimitReader(response.Body, maxRead))
+	}
 	result := judge(response.StatusCode, response.Header)
 	result.HTTPStatus = response.StatusCode
 	body = []byte(delivery.HideValues(string(body), s.secrets)) // before it is cut: half a secret would not be found
