@@ -24,6 +24,7 @@ var onlyIn = map[string][]string{
 	"github.com/labstack/echo/v4": {"handlers"},
 	"gorm.io/":                    {"store"},
 	"github.com/a-h/templ":        {"handlers", "views"},
+	"github.com/twmb/franz-go":    {"delivery/wire", "delivery/send/kafka", "delivery/broker"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

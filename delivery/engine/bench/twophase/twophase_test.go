@@ -33,7 +33,7 @@ func TestThreeWays(t *testing.T) {
 		t.Fatalf("%d lines:\n%s", len(report), &out)
 	}
 	for _, l := range report {
-		if l.Transactions != 60 || l.PerSecond() <= 0 || l.P50 <= 0 || l.P99 < l.P50 || l.Damage.Kills == 0 || l.Damage.Ghosts != 0 {
+		if l.Transactions < 60 || l.PerSecond() <= 0 || l.P50 <= 0 || l.P99 < l.P50 || l.Damage.Kills == 0 || l.Damage.Ghosts != 0 {
 			t.Errorf("%+v", l)
 		}
 	}
