@@ -67,7 +67,14 @@ func (a *arena) prepareShop(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the table of business rows: %w", err)
 	}
-	return a.addIntegration(ctx, a.DSN)
+	if err := a.addIntegration(ctx, a.DSN); err != nil {
+		return err
+	}
+	earlier, err := a.numbers(ctx, a.config.Database, enqueued)
+	for n := range earlier { // an earlier run's messages stay: ours get other numbers
+		a.number.Store(max(a.number.Load(), n))
+	}
+	return err
 }
 
 // addIntegration makes the schema where it is missing, and an addressee; nothing is delivered here.

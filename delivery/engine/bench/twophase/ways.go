@@ -17,7 +17,7 @@ type way struct {
 const (
 	insertOrder = `INSERT INTO redrive_bench_2pc.orders (n, note) VALUES ($1, 'two books')`
 	enqueue     = `SELECT redrive.enqueue('` + integration + `', 'bench.order', '{"order": "two books"}', $1::bigint::text)`
-	enqueued    = `SELECT key::bigint FROM redrive.messages WHERE integration = '` + integration + `'`
+	enqueued    = `SELECT key::bigint FROM redrive.messages WHERE integration = '` + integration + `' AND type = 'bench.order'`
 )
 
 var ways = []way{
