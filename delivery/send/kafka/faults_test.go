@@ -121,7 +121,7 @@ func TestSignInRefusedByTheBroker(t *testing.T) {
 	}
 	got := s.Send(t.Context(), request(1, ""))
 	_ = s.Close()
-	want(t, got, delivery.OutcomeTransient, delivery.ClassRefused)
+	want(t, got, delivery.OutcomePermanent, delivery.ClassRefused)
 	if strings.Contains(fmt.Sprint(got)+log.String(), password) {
 		t.Errorf("the password leaks: %+v\n%s", got, &log)
 	}
