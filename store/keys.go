@@ -29,11 +29,11 @@ func deliveryRefs(db *gorm.DB, message string) ([]delivery.DeliveryRef, error) {
 
 // keepKeys remembers the idempotency keys of what producers handed over in memory and was parked now. One that is known already
 // stays with the first message.
-func keepKeys(tx *gorm.DB, rows []parkedRow, byID map[string]delivery.Parked) error {
+func keepKeys(tx *gorm.DB, kept []delivery.Parked) error {
 	type pair struct{ scope, key, message string }
 	var pairs []pair
-	for _, r := range rows {
-		if p := byID[r.id]; p.InboxKey == "" && p.Message.Origin == nil && p.Message.IdempotencyKey != "" {
+	for _, p := range kept {
+		if p.InboxKey == "" && p.Message.Origin == nil && p.Message.IdempotencyKey != "" {
 			pairs = append(pairs, pair{p.Integration, p.Message.IdempotencyKey, p.Message.ID})
 		}
 	}
