@@ -92,7 +92,7 @@ func stories() map[string]templ.Component {
 	stay.Fragment = true
 	all := map[string]templ.Component{
 		"sign-in":         SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Name: hostile, Next: "/failures?q=" + hostile, Problem: "No."}),
-		"overview":        OverviewView(OverviewPage{Layout: viewer, Integrations: health()}),
+		"overview":        OverviewView(OverviewPage{Layout: viewer, Integrations: health(), Facts: poolFacts}),
 		"overview-first":  OverviewView(OverviewPage{Layout: viewer}),
 		"failures":        FailuresView(failuresPage(operator, 50)),
 		"failures-viewer": FailuresView(failuresPage(viewer, 3)),
@@ -100,11 +100,12 @@ func stories() map[string]templ.Component {
 		"failures-wrong":  FailuresView(FailuresPage{Layout: operator, Filter: FilterForm{State: "x", Query: hostile, Group: hostile, Integration: hostile}, Problem: hostile}),
 		"selection": SelectionView(SelectionPage{Layout: operator, Form: ActionForm{Action: delivery.ActionIgnore, Reason: hostile, Field: "category", Problem: "Choose."},
 			Items: []Selected{{Value: hostile, ID: "x", State: "dead", Fits: true}, {Value: "y", ID: "y", State: "ignored"}}, Eligible: 1, Return: "/failures"}),
-		"message":           MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
-		"groups":            GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{{ID: "g", Message: hostile, Integration: "x", Count: 4, FirstSeen: *ago(time.Hour), LastSeen: now}}, Next: "/groups?after=x"}),
-		"ignored":           IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
-		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
-		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}}}),
+		"message": MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
+		"groups":  GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{{ID: "g", Message: hostile, Integration: "x", Count: 4, FirstSeen: *ago(time.Hour), LastSeen: now}}, Next: "/groups?after=x"}),
+		"ignored": IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
+		"audit":   AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
+		"integrations": IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored},
+			"in-pool": {Method: delivery.MethodPool, Pool: &delivery.PoolSettings{Workers: 50, Queue: 1000}}}, Facts: poolFacts}),
 		"operators":         OperatorsView(OperatorsPage{Layout: stay, Items: []delivery.Operator{{ID: "1", Name: hostile, Role: "admin"}, {ID: "2", Name: "bob", Role: "viewer", DisabledAt: ago(0)}}, Problem: hostile}),
 		"tokens":            TokensView(TokensPage{Layout: layout(delivery.RoleAdmin), Items: []delivery.Token{{ID: "1", Name: hostile}, {ID: "2", RevokedAt: ago(0)}}, Secret: "redrive_x"}),
 		"account":           AccountView(AccountPage{Layout: viewer, Problem: hostile}),
@@ -368,5 +369,21 @@ func TestAConflictNamesTheEngine(t *testing.T) {
 	p := DeliveryPage{Layout: layout(delivery.RoleOperator), D: detail(delivery.StateDelivered), Conflict: &delivery.ConflictError{Actor: "engine", Action: "attempt", At: *ago(time.Minute)}}
 	if page := rendered(t, DeliveryView(p)); !strings.Contains(page, "The engine tried this") {
 		t.Error("the page does not say that the engine was faster")
+	}
+}
+
+var poolFacts = map[string][]delivery.Fact{"in-pool": {{Name: "busy", Value: 3, Limit: 50}, {Name: "queued", Value: 1234, Limit: 2000}, {Name: "recording"},
+	{Name: "rejected", Total: true}, {Name: "journal_bytes", Value: 2048}, {Name: "new_thing", Value: 1}}}
+
+func TestFactsInWords(t *testing.T) {
+	l := Locale{}
+	if got, want := l.facts(poolFacts["in-pool"]), "3 of 50 at work · 1,234 of 2,000 queued · 0 rejected · journal of 2.0 KiB (2,048 bytes) · new thing: 1"; got != want {
+		t.Errorf("%q", got)
+	}
+	if got := l.crash(delivery.Integration{Method: delivery.MethodPool, Pool: &delivery.PoolSettings{Workers: 50, Queue: 1000}}); !strings.Contains(got, "at most 1,050 messages") {
+		t.Error(got)
+	}
+	if l.crash(delivery.Integration{Method: delivery.MethodOutbox}) != "" {
+		t.Error("an outbox loses nothing")
 	}
 }

@@ -32,20 +32,25 @@ func (p *Pool) Stats(integration string) Stats {
 
 // Facts is Stats for people and metrics; nil for an integration of another method.
 func (p *Pool) Facts(integration string) []delivery.Fact {
-	if p.lanes[integration] == nil {
+	l := p.lanes[integration]
+	if l == nil {
 		return nil
 	}
 	s := p.Stats(integration)
-	return []delivery.Fact{
+	facts := []delivery.Fact{
 		{Name: "busy", Value: int64(s.Busy), Limit: int64(s.Workers)},
 		{Name: "queued", Value: int64(s.Queued), Limit: int64(s.Queue)},
 		{Name: "waiting_retries", Value: int64(s.Waiting)},
 		{Name: "recording", Value: int64(s.Recording)},
-		{Name: "blocked", Value: int64(s.Blocked)},
 		{Name: "rejected", Value: s.Rejected, Total: true},
-		{Name: "caller_runs", Value: s.CallerRuns, Total: true},
-		{Name: "journaled", Value: s.Shelved, Total: true},
 		{Name: "journal_entries", Value: s.JournalEntries},
-		{Name: "journal_bytes", Value: s.JournalBytes, Limit: p.cfg.MaxJournalBytes},
+		{Name: "journal_bytes", Value: s.JournalBytes},
 	}
+	switch l.in.Pool.WhenFull {
+	case delivery.WhenFullCallerRuns:
+		return append(facts, delivery.Fact{Name: "caller_runs", Value: s.CallerRuns, Total: true})
+	case delivery.WhenFullJournal:
+		return append(facts, delivery.Fact{Name: "journaled", Value: s.Shelved, Total: true})
+	}
+	return append(facts, delivery.Fact{Name: "blocked", Value: int64(s.Blocked)})
 }
