@@ -140,8 +140,8 @@ func TestAStoppedPoolLosesNothing(t *testing.T) {
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
 	await(t, "the queue is durable", func() bool { return left(dsn) == total-workers })
 	release()
-	if code := p.stop(); code != 0 {
-		t.Errorf("exit code %d", code)
+	if <-p.done; p.cmd.ProcessState.ExitCode() != 0 { // a second signal would end it at once
+		t.Errorf("exit code %d", p.cmd.ProcessState.ExitCode())
 	}
 	serve(t, env...)
 	await(t, "all are delivered", func() bool { return left(dsn) == 0 })
@@ -182,7 +182,9 @@ func TestNothingIsLostWhenPostgresIsAwayAtTheStop(t *testing.T) {
 	}
 	await(t, "the journal has the queue", func() bool { return strings.Contains(p.output(), "the journal takes it") })
 	release()
-	t.Logf("exit code %d", p.stop())
+	if <-p.done; p.cmd.ProcessState.ExitCode() != 0 {
+		t.Errorf("exit code %d", p.cmd.ProcessState.ExitCode())
+	}
 	if names, err := filepath.Glob(dir + "/journal/*.journal"); err != nil || len(names) != 1 {
 		t.Errorf("%v %v", names, err)
 	}

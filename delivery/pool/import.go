@@ -19,6 +19,7 @@ const (
 	adoptEvery  = 10 * time.Second // segments of processes that died meanwhile
 	firstImport = time.Second
 	lastImport  = 30 * time.Second
+	importPause = 200 * time.Millisecond // collects what comes meanwhile in one segment
 )
 
 // importLoop moves what the journal has into the store: at the start what earlier processes left, then whatever comes.
@@ -38,6 +39,7 @@ func (p *Pool) importLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.journal.fresh:
+			sleep(ctx, importPause)
 		case <-time.After(adoptEvery):
 		}
 	}

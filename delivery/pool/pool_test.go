@@ -325,3 +325,20 @@ func TestAProducerMayReuseItsBuffers(t *testing.T) {
 	g.answer <- ok
 	_ = r.stop()
 }
+
+// Retries that wait count against the queue: what does not fit there waits in the store.
+func TestWaitingRetriesFillTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := integration(1, 2, delivery.WhenFullBlock)
+		in.Retry.Backoff = []time.Duration{4 * time.Second}
+		r := start(t, always(unavailable), in)
+		for range 3 {
+			r.offer(delivery.Message{})
+			synctest.Wait()
+		}
+		if s, p := r.Stats("push"), <-r.store.came; s.Waiting != 2 || s.Busy != 0 || p.Next != delivery.StatePending || len(p.Attempts) != 1 || p.RetryIn != 4*time.Second {
+			t.Errorf("%+v, parked %+v", s, p)
+		}
+		_ = r.stop()
+	})
+}
