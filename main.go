@@ -16,6 +16,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -69,12 +71,13 @@ type database struct {
 
 type serveCmd struct {
 	database
-	Addr          string `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
-	Config        string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
-	Demo          bool   `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
-	AdminPassword string `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
-	APIToken      string `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
-	SecureCookies bool   `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
+	Addr          string        `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
+	Config        string        `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
+	Demo          config.Toggle `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
+	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
+	APIToken      string        `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
+	SecretKey     string        `name:"secret-key" env:"REDRIVE_SECRET_KEY" help:"Key that encrypts stored secrets; this version stores none."`
+	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
 }
 
 type (
@@ -92,6 +95,8 @@ type (
 		Payload     int `default:"256" help:"Bytes of one payload."`
 	}
 )
+
+var tokenText = regexp.MustCompile(`^[\x21-\x7e]*$`)
 
 // usageError is a wrong setting: exit code 2.
 type usageError struct{ err error }
@@ -119,12 +124,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return exitFailed
 	}
+	config.ForgetEmpty(parser.Model.Node)
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help or --version has been answered
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "redrive: %v; see redrive --help\n", err)
+		fmt.Fprintf(stderr, "redrive: %s; see redrive --help\n", config.NameVariable(err, parser.Model.Node))
 		return exitUsage
 	}
 	return exitCode(parsed.Run(), stderr)
@@ -136,10 +142,10 @@ func exitCode(err error, stderr io.Writer) int {
 	case err == nil || errors.Is(err, context.Canceled):
 		return exitDone
 	case errors.As(err, &usage):
-		fmt.Fprintln(stderr, "redrive:", err)
+		fmt.Fprintln(stderr, "redrive:", sentence(err))
 		return exitUsage
 	default:
-		fmt.Fprintln(stderr, "redrive:", err)
+		fmt.Fprintln(stderr, "redrive:", sentence(err))
 		return exitFailed
 	}
 }
@@ -156,6 +162,9 @@ func (d database) open(ctx context.Context, log *slog.Logger) (db *store.Store, 
 	stop := func() {}
 	if dsn = d.DatabaseURL; dsn == "" {
 		server, err := embedded.Start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
+		if errors.Is(err, embedded.ErrDataDir) {
+			return nil, "", nil, usageError{err}
+		}
 		if err != nil {
 			return nil, "", nil, err
 		}
@@ -168,7 +177,10 @@ func (d database) open(ctx context.Context, log *slog.Logger) (db *store.Store, 
 	}
 	if db, err = store.Open(ctx, dsn, log); err != nil {
 		stop()
-		return nil, "", nil, fmt.Errorf("DATABASE_URL: %w", err)
+		if d.DatabaseURL != "" {
+			err = usageError{fmt.Errorf("DATABASE_URL: %w", err)}
+		}
+		return nil, "", nil, err
 	}
 	return db, dsn, func() { db.Close(); stop() }, nil
 }
@@ -214,14 +226,14 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 	check := func(what string, err error) {
 		if err != nil {
 			failed = true
-			fmt.Fprintf(out, "bad   %s: %v\n", what, err)
+			fmt.Fprintf(out, "bad   %s: %s\n", what, sentence(err))
 			return
 		}
 		fmt.Fprintf(out, "ok    %s\n", what)
 	}
 	if c.Config != "" {
 		_, err := config.Load(c.Config, os.LookupEnv)
-		check("integrations file", err)
+		check("REDRIVE_CONFIG", err)
 	}
 	db, _, closeAll, err := c.open(ctx, c.logger())
 	check("database", err)
@@ -267,8 +279,31 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	return err
 }
 
+// check says which setting cannot work, before anything is started.
+func (c *serveCmd) check() error {
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		return usageError{fmt.Errorf("REDRIVE_ADDR: %q is not host:port such as 127.0.0.1:8080", c.Addr)}
+	}
+	if !tokenText.MatchString(c.APIToken) {
+		return usageError{errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without spaces or line breaks")}
+	}
+	return nil
+}
+
+// sentence is an error in one line; a database driver tells of each address in a line of its own.
+func sentence(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(slices.Compact(lines), " ")
+}
+
 // Run serves until ctx ends, then stops in two phases: no new work, then what is under way within the grace period.
 func (c *serveCmd) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	log := c.logger()
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
@@ -299,7 +334,7 @@ func (c *serveCmd) integrations(base string) (*config.File, error) {
 			return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
 		}
 		return file, nil
-	case c.Demo:
+	case bool(c.Demo):
 		return config.Parse("demo/integrations.yaml", demo.Integrations(base), os.LookupEnv)
 	}
 	return &config.File{}, nil
@@ -381,7 +416,7 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	}
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
-		SecureCookies: c.SecureCookies, DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, Facts: pools.Facts})
+		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, Facts: pools.Facts})
 	if err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ type Delivery struct {
 type Settlement struct {
 	Actor    string // operator, token name or "policy"
 	Reason   string
-	Category string     // ignore: one of IgnoreCategories
+	Category string     // ignore: one of IgnoreCategories or a word of the caller's own
 	Until    *time.Time // ignore: opens again then
 	Evidence string     // resolve: link or text
 }
@@ -135,7 +135,7 @@ type Detail struct {
 	GroupCount  int        // open dead letters in the same group
 }
 
-// IgnoreCategories are the reasons an operator chooses from.
+// IgnoreCategories are the reasons that the console offers.
 var IgnoreCategories = []string{"duplicate", "test-data", "obsolete", "receiver-bug", "producer-bug", "accepted-loss", "other"}
 
 // AuditEntry is one link of the audit chain.
