@@ -166,6 +166,7 @@ func start(t *testing.T, attempts Attempter, in delivery.Integration, change ...
 	r.signal, r.giveUp = cancel, giveUp
 	go func() { r.ended <- r.Run(ctx, grace) }()
 	t.Cleanup(func() { cancel(); giveUp() })
+	<-r.opened
 	return r
 }
 

@@ -41,9 +41,7 @@ func (p *Pool) Offer(ctx context.Context, m delivery.Message) (accepted delivery
 	if err := check(m); err != nil {
 		return accepted, err
 	}
-	select {
-	case <-p.opened:
-	case <-ctx.Done():
+	if !p.running(ctx) {
 		return accepted, errStopping
 	}
 	key, known, err := p.reserve(ctx, l, m.IdempotencyKey)
@@ -59,6 +57,21 @@ func (p *Pool) Offer(ctx context.Context, m delivery.Message) (accepted delivery
 		return accepted, err
 	}
 	return delivery.Accepted{ID: t.message.ID, Deliveries: []delivery.DeliveryRef{{ID: t.id, Integration: m.Integration, State: state}}}, nil
+}
+
+// running waits for Run to begin.
+func (p *Pool) running(ctx context.Context) bool {
+	select {
+	case <-p.opened:
+		return true
+	default:
+	}
+	select {
+	case <-p.opened:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func deref(a *delivery.Accepted) delivery.Accepted {
