@@ -71,6 +71,12 @@ func TestFactsAreShownEverywhere(t *testing.T) {
 		!strings.Contains(string(raw.body), `"facts":[]`) {
 		t.Errorf("%s", raw.body)
 	}
+	person := s.signedIn("vic", delivery.RoleViewer)
+	for path, want := range map[string]string{"/": "1 of 2 at work · 7 rejected", "/integrations": "a crash of the process loses at most 7 messages"} {
+		if page := person.do("GET", path, ""); !strings.Contains(string(page.body), want) {
+			t.Errorf("%s does not say %q", path, want)
+		}
+	}
 	for line, want := range map[string]float64{`redrive_pool_busy{integration="mail"}`: 1, `redrive_pool_busy_limit{integration="mail"}`: 2, `redrive_pool_rejected_total{integration="mail"}`: 7} {
 		if got := s.sample(line); got != want {
 			t.Errorf("%s is %v", line, got)
