@@ -1,0 +1,96 @@
+package rabbitsend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"redrive/delivery"
+	"redrive/delivery/wire"
+)
+
+const (
+	maxShort     = 255     // bytes of what AMQP calls a short string
+	frameReserve = 4 << 10 // of the frame with the headers: everything in it but headers
+)
+
+// publication is one message on its way.
+type publication struct {
+	ctx           context.Context // ends with the attempt
+	exchange, key string
+	message       amqp091.Publishing
+	id, attempt   string // delivery and attempt: what a return is recognised by
+	size          int
+	headerSize    int
+	stage         atomic.Int32
+	result        chan delivery.Result // takes one
+	returned      uint16               // reply code of a return; guarded by the link
+}
+
+const (
+	stageWaiting   = iota // nothing was written
+	stageWritten          // it may have arrived
+	stageAbandoned        // whoever asked has gone; it must not be written any more
+)
+
+func (p *publication) waits() bool   { return p.stage.Load() == stageWaiting }
+func (p *publication) begin() bool   { return p.stage.CompareAndSwap(stageWaiting, stageWritten) }
+func (p *publication) abandon() bool { return p.stage.CompareAndSwap(stageWaiting, stageAbandoned) }
+
+// finish reports the outcome; the first one counts.
+func (p *publication) finish(r delivery.Result) {
+	select {
+	case p.result <- r:
+	default:
+	}
+}
+
+// publication makes the message. An error is about the message and says what AMQP does not allow; it repeats no value.
+func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publication, error) {
+	m := r.Message
+	p := &publication{ctx: ctx, exchange: s.to.Exchange, key: s.to.RoutingKey, id: r.DeliveryID, attempt: strconv.Itoa(r.Attempt),
+		size: len(m.Payload), result: make(chan delivery.Result, 1)}
+	headers, err := s.headers(r)
+	if err != nil {
+		return nil, err
+	}
+	if p.exchange == "" && p.key == "" {
+		if m.Origin == nil || m.Origin.Dead == nil || m.Origin.Dead.Place == "" {
+			return nil, errors.New("the destination has no exchange and no routing key, and the message did not die in a queue that it could go back to")
+		}
+		p.key = m.Origin.Dead.Place
+	}
+	p.message = amqp091.Publishing{Headers: headers, Body: m.Payload, DeliveryMode: amqp091.Persistent, MessageId: m.ID, Type: m.Type,
+		ContentType: wire.ContentType(m), Timestamp: m.CreatedAt}
+	for name, property := range map[string]*string{"Content-Encoding": &p.message.ContentEncoding, "Correlation-Id": &p.message.CorrelationId, "Reply-To": &p.message.ReplyTo} {
+		*property = takeShort(headers, name)
+	}
+	if p.message.MessageId == "" {
+		p.message.MessageId = r.DeliveryID
+	}
+	if p.message.Timestamp.IsZero() {
+		p.message.Timestamp = time.Now()
+	}
+	p.headerSize = size(headers)
+	return p, p.check()
+}
+
+// check refuses what the library could not write: it would close the connection.
+func (p *publication) check() error {
+	for what, text := range map[string]string{"id": p.message.MessageId, "type": p.message.Type, "Content-Type": p.message.ContentType, "queue of origin": p.key} {
+		if len(text) > maxShort {
+			return fmt.Errorf("the message's %s is longer than the 255 bytes that AMQP allows", what)
+		}
+	}
+	for name := range p.message.Headers {
+		if name == "" || len(name) > maxShort {
+			return errors.New("the message has a header name that AMQP does not allow: it is empty or longer than 255 bytes")
+		}
+	}
+	return nil
+}
