@@ -15,9 +15,11 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +30,7 @@ import (
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
 	"redrive/delivery/engine/bench/twophase"
+	"redrive/delivery/pool"
 	httpsend "redrive/delivery/send/http"
 	kafkasend "redrive/delivery/send/kafka"
 	rabbitsend "redrive/delivery/send/rabbitmq"
@@ -455,31 +458,43 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return err
 	}
+	pools, err := pool.New(pool.Config{Integrations: file.Integrations, Attempts: eng, Store: db, Dir: filepath.Join(c.DataDir, "journal"),
+		Log: log, Wake: eng.Wake})
+	if err != nil {
+		return usageError{fmt.Errorf("REDRIVE_DATA_DIR: %w", err)}
+	}
 	shop, stopShop, err := c.startDemo(ctx, dsn, eng.Wake, log)
 	if err != nil {
 		return err
 	}
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
-		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics})
+		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, Facts: pools.Facts})
 	if err != nil {
 		return err
 	}
-	return serveUntil(ctx, listener, console.Handler(), eng, log)
+	return serveUntil(ctx, listener, console.Handler(), []room{eng, pools}, log)
 }
 
-// serveUntil runs engine and web server until ctx ends or one of them fails.
-func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler, eng *engine.Engine, log *slog.Logger) error {
+// room is what runs until ctx ends, and may finish what is under way until grace ends.
+type room interface {
+	Run(ctx, grace context.Context) error
+}
+
+// serveUntil runs rooms and web server until ctx ends or one of them fails.
+func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler, rooms []room, log *slog.Logger) error {
 	stopping, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	hard, giveUp := context.WithCancel(context.Background())
 	defer giveUp()
-	engineDone := make(chan error, 1)
-	go func() {
-		err := eng.Run(stopping, hard)
-		stop(err)
-		engineDone <- err
-	}()
+	errs := make([]error, len(rooms))
+	var running sync.WaitGroup
+	for i, r := range rooms {
+		running.Go(func() {
+			errs[i] = r.Run(stopping, hard)
+			stop(errs[i])
+		})
+	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	go func() {
@@ -492,7 +507,8 @@ func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler
 	log.Info("stopping", "grace", grace)
 	timer := time.AfterFunc(grace, giveUp)
 	defer timer.Stop()
-	err := <-engineDone // first the engine: its receivers may be served by this very server
+	running.Wait() // first the rooms: their receivers may be served by this very server
+	err := errors.Join(errs...)
 	shutdown, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if shutdownErr := server.Shutdown(shutdown); shutdownErr != nil {

@@ -1,12 +1,14 @@
 package handlers
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"mime"
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -36,17 +38,33 @@ func (s *Server) acceptMessage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	accepted, err := s.cfg.Store.Accept(c.Request().Context(), m)
+	accepted, err := s.accept(c.Request().Context(), m)
 	if err != nil {
 		return err
 	}
 	status := http.StatusOK
 	if !accepted.Duplicate {
 		status = http.StatusAccepted
-		s.cfg.Wake()
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/api/v1/messages/"+accepted.ID)
 	return c.JSON(status, acceptedJSONOf(accepted))
+}
+
+// poolWait is how long a request waits for room in a pool whose policy is to block.
+const poolWait = 5 * time.Second
+
+// accept goes the integration's way: a pool takes a command in memory, everything else is durable before the answer.
+func (s *Server) accept(ctx context.Context, m delivery.Message) (delivery.Accepted, error) {
+	if m.Kind == delivery.KindCommand && s.cfg.Offer != nil && s.methodOf(m.Integration) == delivery.MethodPool {
+		ctx, cancel := context.WithTimeout(ctx, poolWait)
+		defer cancel()
+		return s.cfg.Offer(ctx, m)
+	}
+	accepted, err := s.cfg.Store.Accept(ctx, m)
+	if err == nil && !accepted.Duplicate {
+		s.cfg.Wake()
+	}
+	return accepted, err
 }
 
 // readMessage understands our own JSON and CloudEvents in both modes.

@@ -223,6 +223,14 @@ type integrationJSON struct {
 	Failed24h            int                   `json:"failed_24h"`
 	NewGroups            int                   `json:"new_groups"`
 	Hours                []hourJSON            `json:"hours"`
+	Facts                []factJSON            `json:"facts"`
+}
+
+// factJSON is one figure of the method.
+type factJSON struct {
+	Name  string `json:"name"`
+	Value int64  `json:"value"`
+	Limit *int64 `json:"limit"`
 }
 
 type pauseJSON struct {
@@ -243,7 +251,14 @@ func (s *Server) integrationJSON(now time.Time) func(delivery.IntegrationHealth)
 			Destination: h.Destination, Address: h.Address, Status: statusOf(h), Breaker: h.Breaker, BreakerUntil: utc(h.BreakerUntil),
 			Backlog: h.Pending + h.Sending, Pending: h.Pending, Sending: h.Sending, Dead: h.Dead, Ignored: h.Ignored,
 			OldestPendingAt: utc(h.OldestPending), OldestPendingSeconds: age(h.OldestPending, now).Seconds(),
-			Delivered24h: h.Delivered24h, Failed24h: h.Failed24h, NewGroups: h.NewGroups, Hours: make([]hourJSON, 0, len(h.Hours))}
+			Delivered24h: h.Delivered24h, Failed24h: h.Failed24h, NewGroups: h.NewGroups, Hours: make([]hourJSON, 0, len(h.Hours)), Facts: []factJSON{}}
+		for _, f := range s.facts(h.Name) {
+			shown := factJSON{Name: f.Name, Value: f.Value}
+			if f.Limit > 0 {
+				shown.Limit = &f.Limit
+			}
+			out.Facts = append(out.Facts, shown)
+		}
 		if h.PausedAt != nil {
 			out.Paused = &pauseJSON{At: utc(h.PausedAt), By: h.PausedBy, Reason: h.PauseReason}
 		}
@@ -252,6 +267,22 @@ func (s *Server) integrationJSON(now time.Time) func(delivery.IntegrationHealth)
 		}
 		return out
 	}
+}
+
+// facts are the figures of an integration's method in this process.
+func (s *Server) facts(integration string) []delivery.Fact {
+	if s.cfg.Facts == nil {
+		return nil
+	}
+	return s.cfg.Facts(integration)
+}
+
+func (s *Server) allFacts() map[string][]delivery.Fact {
+	all := map[string][]delivery.Fact{}
+	for _, i := range s.cfg.Integrations {
+		all[i.Name] = s.facts(i.Name)
+	}
+	return all
 }
 
 func (s *Server) subscriptions(integration string) []string {

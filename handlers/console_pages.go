@@ -17,7 +17,8 @@ func (s *Server) overview(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, views.OverviewView(views.OverviewPage{Layout: s.layout(c, "Overview", views.Overview), Integrations: health}))
+	return render(c, http.StatusOK, views.OverviewView(views.OverviewPage{Layout: s.layout(c, "Overview", views.Overview), Integrations: health,
+		Facts: s.allFacts()}))
 }
 
 // groups lists failures that share a cause.
@@ -85,6 +86,7 @@ func (s *Server) integrationsPage(c echo.Context, status int, page views.Integra
 		return err
 	}
 	page.Layout, page.Integrations = s.layout(c, "Integrations", views.Integrations), health
+	page.Facts = s.allFacts()
 	page.Config = map[string]delivery.Integration{}
 	for _, i := range s.cfg.Integrations {
 		page.Config[i.Name] = i

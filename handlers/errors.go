@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +35,8 @@ type problem struct {
 	At      *time.Time     `json:"at,omitempty"`
 	State   delivery.State `json:"state,omitempty"`
 	Version *int           `json:"version,omitempty"`
+
+	retryAfter time.Duration // of what is only not possible now
 }
 
 func (p problem) Error() string { return p.Code + ": " + p.Detail }
@@ -64,6 +68,7 @@ func problemOf(err error) problem {
 		conflict *delivery.ConflictError
 		tooLarge *http.MaxBytesError
 		fromEcho *echo.HTTPError
+		notNow   *delivery.UnavailableError
 	)
 	switch {
 	case errors.As(err, &own):
@@ -74,6 +79,10 @@ func problemOf(err error) problem {
 		return problemOfInput(input)
 	case errors.As(err, &conflict):
 		return problemOfConflict(conflict)
+	case errors.As(err, &notNow):
+		p := newProblem(http.StatusServiceUnavailable, notNow.Code, notNow.Message)
+		p.retryAfter = notNow.RetryAfter
+		return p
 	case errors.As(err, &tooLarge):
 		return newProblem(http.StatusRequestEntityTooLarge, "payload_too_large",
 			fmt.Sprintf("The request has more than %d bytes. A payload may have 10 MiB; keep larger content elsewhere and send a link.", tooLarge.Limit))
@@ -121,11 +130,14 @@ func problemOfEcho(e *echo.HTTPError) problem {
 func (s *Server) handleError(err error, c echo.Context) {
 	p := problemOf(err)
 	p.RequestID = requestID(c)
-	if p.Status >= http.StatusInternalServerError && c.Request().Context().Err() == nil { // a caller who left is no failure
+	if p.Status >= http.StatusInternalServerError && p.retryAfter == 0 && c.Request().Context().Err() == nil { // a caller who left is no failure
 		s.cfg.Log.ErrorContext(c.Request().Context(), "request failed", "request_id", p.RequestID, "path", c.Request().URL.Path, "error", err)
 	}
 	if c.Response().Committed {
 		return
+	}
+	if p.retryAfter > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
 	if p.Status == http.StatusUnauthorized {
 		challenge := `Bearer realm="redrive"`

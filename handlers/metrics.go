@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,10 +65,15 @@ type healthSource interface {
 }
 
 // watch adds the gauges that are read from the database, and a zero for each integration so that rates start at once.
-func (m *Metrics) watch(source healthSource, integrations []delivery.Integration, log *slog.Logger) error {
+func (m *Metrics) watch(source healthSource, integrations []delivery.Integration, log *slog.Logger, facts func(string) []delivery.Fact) error {
 	for _, i := range integrations {
 		for _, outcome := range []delivery.Outcome{delivery.OutcomeOK, delivery.OutcomeTransient, delivery.OutcomePermanent, delivery.OutcomeUnknown} {
 			m.deliveries.WithLabelValues(i.Name, string(i.Method), string(outcome))
+		}
+	}
+	if facts != nil {
+		if err := m.registry.Register(factsCollector{integrations: integrations, facts: facts}); err != nil {
+			return err
 		}
 	}
 	return m.registry.Register(&healthCollector{source: source, log: log, now: time.Now})
@@ -130,6 +136,34 @@ func (h *healthCollector) read() []delivery.IntegrationHealth {
 	}
 	h.health, h.readAt = health, h.now()
 	return health
+}
+
+// factsCollector shows the figures of each integration's method, such as redrive_pool_busy with its redrive_pool_busy_limit.
+type factsCollector struct {
+	integrations []delivery.Integration
+	facts        func(integration string) []delivery.Fact
+}
+
+// Describe names nothing beforehand: the methods know their figures.
+func (factsCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect asks the methods.
+func (c factsCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, i := range c.integrations {
+		for _, f := range c.facts(i.Name) {
+			name, kind := "redrive_"+string(i.Method)+"_"+f.Name, prometheus.GaugeValue
+			help := "Figure of method " + string(i.Method) + " in this process: " + strings.ReplaceAll(f.Name, "_", " ") + "."
+			if f.Total {
+				name, kind = name+"_total", prometheus.CounterValue
+			}
+			labels := []string{"integration"}
+			ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, labels, nil), kind, float64(f.Value), i.Name)
+			if f.Limit > 0 {
+				limit := prometheus.NewDesc(name+"_limit", "At most; see "+name+".", labels, nil)
+				ch <- prometheus.MustNewConstMetric(limit, prometheus.GaugeValue, float64(f.Limit), i.Name)
+			}
+		}
+	}
 }
 
 // age is how long ago something was; nothing is no age.

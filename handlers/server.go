@@ -3,6 +3,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,10 @@ type Config struct {
 	SecureCookies bool         // the console is served over HTTPS
 	DemoHandler   http.Handler // serves everything under /demo; nil: no demo
 	Metrics       *Metrics
+	// Offer hands a command for a pool integration over in memory; nil: every message is made durable.
+	Offer func(ctx context.Context, m delivery.Message) (delivery.Accepted, error)
+	// Facts are the figures of an integration's method, in the order to show; nil: there are none.
+	Facts func(integration string) []delivery.Fact
 }
 
 // Server is console and API.
@@ -63,7 +68,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics()
 	}
-	if err := cfg.Metrics.watch(cfg.Store, cfg.Integrations, cfg.Log); err != nil {
+	if err := cfg.Metrics.watch(cfg.Store, cfg.Integrations, cfg.Log, cfg.Facts); err != nil {
 		return nil, fmt.Errorf("handlers: metrics: %w", err)
 	}
 	s := &Server{cfg: cfg, echo: echo.New(), sessions: newSessions(cfg), masks: map[string][]string{}}

@@ -24,8 +24,7 @@ func (s *Store) Accept(ctx context.Context, m delivery.Message) (accepted delive
 		if err != nil {
 			return fmt.Errorf("looking for a duplicate: %w", err)
 		}
-		accepted.Deliveries, err = read(tx, func(r *delivery.DeliveryRef) []any { return []any{&r.ID, &r.Integration, &r.State} },
-			"SELECT id::text, integration, state FROM redrive.all_deliveries WHERE message_id = ? ORDER BY integration", id)
+		accepted.Deliveries, err = deliveryRefs(tx, id)
 		return err
 	})
 	return accepted, err

@@ -16,11 +16,12 @@ import (
 const parkSQL = `
 WITH given AS (
     SELECT * FROM unnest(?::uuid[], ?::uuid[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::timestamptz[],
-        ?::text[], ?::timestamptz[], ?::int[], ?::bigint[], ?::bool[])
-        AS g(id, message_id, integration, type, key, headers, payload, idempotency_key, expires_at, origin, created_at, attempts, wait_ms, tried)
+        ?::text[], ?::timestamptz[], ?::int[], ?::bigint[], ?::bool[], ?::timestamptz[])
+        AS g(id, message_id, integration, type, key, headers, payload, idempotency_key, expires_at, origin, created_at, attempts, wait_ms, tried,
+            deliver_after)
 ), kept AS (
-    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, expires_at, origin, created_at)
-    SELECT message_id, 'command', integration, type, nullif(key, ''), headers::jsonb, payload, nullif(idempotency_key, ''), expires_at,
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at, origin, created_at)
+    SELECT message_id, 'command', integration, type, nullif(key, ''), headers::jsonb, payload, nullif(idempotency_key, ''), deliver_after, expires_at,
         nullif(origin, '')::jsonb, coalesce(created_at, statement_timestamp())
     FROM given ON CONFLICT (id) DO NOTHING RETURNING id, created_at
 )
@@ -174,6 +175,9 @@ func park(tx *gorm.DB, list []delivery.Parked) (fresh int, err error) {
 	if err := writeAttempts(tx, kept, known); err != nil {
 		return 0, err
 	}
+	if err := keepKeys(tx, kept); err != nil {
+		return 0, err
+	}
 	return len(kept), joinLanes(tx, kept)
 }
 
@@ -215,8 +219,8 @@ type parkedRow struct {
 func completionOf(p delivery.Parked, a delivery.Attempt, r parkedRow) delivery.Completion {
 	c := delivery.Completion{Lease: delivery.Lease{DeliveryID: p.DeliveryID, Token: r.token}, MessageID: p.Message.ID, Integration: p.Integration,
 		CreatedAt: r.created, Attempt: a.Number, StartedAt: a.StartedAt, Duration: a.Duration, Next: p.Next, RetryIn: p.RetryIn,
-		NotAttempted: a.Number == 0, Result: delivery.Result{Outcome: a.Outcome, ErrorClass: a.ErrorClass, Error: a.Error,
-			HTTPStatus: a.HTTPStatus, Response: a.Response}}
+		NotAttempted: a.Number == 0 || a.ErrorClass == delivery.ClassExpired || a.ErrorClass == delivery.ClassNoIntegration,
+		Result:       delivery.Result{Outcome: a.Outcome, ErrorClass: a.ErrorClass, Error: a.Error, HTTPStatus: a.HTTPStatus, Response: a.Response}}
 	c.GroupID, c.GroupText = delivery.Fingerprint(p.Integration, a.ErrorClass, a.Error)
 	return c
 }
@@ -225,7 +229,7 @@ func completionOf(p delivery.Parked, a delivery.Attempt, r parkedRow) delivery.C
 type parkBatch struct {
 	ids, messages, integrations, types, keys, headers, idempotency, origins []string
 	payloads                                                                [][]byte
-	expires, created                                                        []*time.Time
+	expires, created, after                                                 []*time.Time
 	attempts                                                                []int
 	waits                                                                   []int64
 	tried                                                                   []bool
@@ -262,6 +266,7 @@ func (b *parkBatch) add(p delivery.Parked) error {
 	b.expires, b.origins = append(b.expires, m.ExpiresAt), append(b.origins, string(origin))
 	b.created, b.attempts = append(b.created, created), append(b.attempts, number)
 	b.waits, b.tried = append(b.waits, p.RetryIn.Milliseconds()), append(b.tried, len(p.Attempts) > 0)
+	b.after = append(b.after, m.DeliverAfter)
 	return nil
 }
 
@@ -299,5 +304,5 @@ func storableOrigin(o delivery.Origin) delivery.Origin {
 
 func (b *parkBatch) args() []any {
 	return []any{&b.ids, &b.messages, &b.integrations, &b.types, &b.keys, &b.headers, &b.payloads, &b.idempotency, &b.expires, &b.origins,
-		&b.created, &b.attempts, &b.waits, &b.tried}
+		&b.created, &b.attempts, &b.waits, &b.tried, &b.after}
 }

@@ -47,6 +47,7 @@ type SignInPage struct {
 type OverviewPage struct {
 	Layout
 	Integrations []delivery.IntegrationHealth
+	Facts        map[string][]delivery.Fact // figures of the methods, by integration
 }
 
 // FailuresPage lists failures.
@@ -173,7 +174,8 @@ type IntegrationsPage struct {
 	Layout
 	Integrations  []delivery.IntegrationHealth
 	Config        map[string]delivery.Integration
-	Wrong, Reason string // integration whose form was refused, and what was typed
+	Facts         map[string][]delivery.Fact // figures of the methods, by integration
+	Wrong, Reason string                     // integration whose form was refused, and what was typed
 	Problem       string
 }
 

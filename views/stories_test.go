@@ -93,7 +93,7 @@ func stories() map[string]templ.Component {
 	stay.Fragment = true
 	all := map[string]templ.Component{
 		"sign-in":         SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Name: hostile, Next: "/failures?q=" + hostile, Problem: "No."}),
-		"overview":        OverviewView(OverviewPage{Layout: viewer, Integrations: health()}),
+		"overview":        OverviewView(OverviewPage{Layout: viewer, Integrations: health(), Facts: poolFacts}),
 		"overview-first":  OverviewView(OverviewPage{Layout: viewer}),
 		"failures":        FailuresView(failuresPage(operator, 50)),
 		"failures-viewer": FailuresView(failuresPage(viewer, 3)),
@@ -105,7 +105,7 @@ func stories() map[string]templ.Component {
 		"groups":            GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{{ID: "g", Message: hostile, Integration: "x", Count: 4, FirstSeen: *ago(time.Hour), LastSeen: now}}, Next: "/groups?after=x"}),
 		"ignored":           IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
 		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
-		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}}}),
+		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}, "in-pool": aPool}, Facts: poolFacts}),
 		"underway":          TrafficView(TrafficPage{Layout: viewer, Items: failuresPage(viewer, 3).Items, Next: "/x", Held: delivery.IntegrationState{PausedAt: ago(time.Hour), PausedBy: hostile}}),
 		"delivered":         TrafficView(TrafficPage{Layout: viewer, Delivered: true, Items: []delivery.Delivery{deliveryIn(delivery.StateDelivered)}}),
 		"nothing-underway":  TrafficView(TrafficPage{Layout: viewer}),

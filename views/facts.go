@@ -1,0 +1,48 @@
+package views
+
+import (
+	"strings"
+
+	"redrive/delivery"
+)
+
+// factWords are the phrases for what methods count; %s is the number, or "3 of 50".
+var factWords = map[string]string{
+	"busy": "%s at work", "queued": "%s queued", "waiting_retries": "%s waiting for a retry", "recording": "%s being written down",
+	"blocked": "%s producers held back", "rejected": "%s rejected", "caller_runs": "%s sent by their producers", "journaled": "%s put into the journal",
+	"journal_entries": "%s in this process's journal", "journal_bytes": "journal of %s", "in_flight": "%s in flight", "prefetched": "%s prefetched",
+	"acknowledged": "%s acknowledged",
+}
+
+// facts are the figures of a method in words. What is nothing, has no limit and is no running count is left out.
+func (l Locale) facts(list []delivery.Fact) string {
+	var out []string
+	for _, f := range list {
+		if f.Value != 0 || f.Limit > 0 || f.Total {
+			out = append(out, l.fact(f))
+		}
+	}
+	return strings.Join(out, " · ")
+}
+
+func (l Locale) fact(f delivery.Fact) string {
+	number := l.Number(int(f.Value))
+	switch {
+	case strings.HasSuffix(f.Name, "_bytes"):
+		number = l.Bytes(int(f.Value))
+	case f.Limit > 0:
+		number = l.T("%s of %s", number, l.Number(int(f.Limit)))
+	}
+	if words, ok := factWords[f.Name]; ok {
+		return l.T(words, number)
+	}
+	return l.T("%s: %s", strings.ReplaceAll(f.Name, "_", " "), number)
+}
+
+// crash says what a crash of the process can lose; nothing for a method that keeps nothing in memory only.
+func (l Locale) crash(i delivery.Integration) string {
+	if i.Method != delivery.MethodPool || i.Pool == nil {
+		return ""
+	}
+	return l.T("Handed over in memory: a crash of the process loses at most %s messages, an orderly stop none.", l.Number(i.Pool.Workers+i.Pool.Queue))
+}

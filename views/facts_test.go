@@ -1,0 +1,28 @@
+package views
+
+import (
+	"strings"
+	"testing"
+
+	"redrive/delivery"
+)
+
+var (
+	aPool     = delivery.Integration{Method: delivery.MethodPool, Pool: &delivery.PoolSettings{Workers: 50, Queue: 1000}}
+	poolFacts = map[string][]delivery.Fact{"in-pool": {{Name: "busy", Value: 3, Limit: 50}, {Name: "queued", Value: 1234, Limit: 2000},
+		{Name: "recording"}, {Name: "rejected", Total: true}, {Name: "journal_bytes", Value: 2048}, {Name: "new_thing", Value: 1}}}
+)
+
+func TestFactsInWords(t *testing.T) {
+	l := Locale{}
+	want := "3 of 50 at work · 1,234 of 2,000 queued · 0 rejected · journal of 2.0 KiB (2,048 bytes) · new thing: 1"
+	if got := l.facts(poolFacts["in-pool"]); got != want {
+		t.Errorf("%q", got)
+	}
+	if got := l.crash(aPool); !strings.Contains(got, "at most 1,050 messages") {
+		t.Error(got)
+	}
+	if l.crash(delivery.Integration{Method: delivery.MethodOutbox}) != "" {
+		t.Error("an outbox loses nothing")
+	}
+}
