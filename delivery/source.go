@@ -110,6 +110,7 @@ type Parked struct {
 	Attempts    []Attempt     // made so far, oldest first, none of them ok; empty: it was never tried
 	Next        State         // pending, dead or ignored
 	RetryIn     time.Duration // pending: from the database's now
+	Lane        string        // ordered integrations: the key in whose order it waits; empty: no order
 }
 
 // InboxState is what is known of a message that a broker brings.

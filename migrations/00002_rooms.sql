@@ -16,6 +16,31 @@ CREATE TABLE redrive.inbox (
 ) WITH (fillfactor = 90);
 CREATE INDEX inbox_at ON redrive.inbox USING brin (at) WITH (pages_per_range = 16);
 
+-- Order per key: a lane is there while a delivery of its key is unsettled, and lets one go at a time, its head. The others wait
+-- in the queue, due never, until the one before them is delivered, ignored or resolved.
+CREATE TABLE redrive.lanes (
+    integration text NOT NULL,
+    key         text NOT NULL,
+    head        uuid NOT NULL UNIQUE, -- delivery
+    next        bigint NOT NULL,      -- position of the next to come
+    PRIMARY KEY (integration, key)
+) WITH (fillfactor = 70);
+ALTER TABLE redrive.queue ADD COLUMN lane text, ADD COLUMN position bigint;
+CREATE INDEX queue_lane ON redrive.queue (integration, lane, position) WHERE lane IS NOT NULL;
+
+CREATE OR REPLACE VIEW redrive.all_deliveries AS
+    SELECT q.id, q.message_id, q.integration, CASE WHEN q.token IS NULL THEN 'pending' ELSE 'sending' END AS state,
+        coalesce(r.version, 0) AS version, q.attempts, r.error_class, r.group_id, r.failed_at, r.changed_at, r.dead_at,
+        r.settled_at, r.retry_requested_at, CASE WHEN q.token IS NULL AND isfinite(q.due_at) THEN q.due_at END AS next_attempt_at,
+        r.started_at, r.duration_ms, r.http_status
+    FROM redrive.queue q LEFT JOIN redrive.deliveries r ON r.id = q.id
+    UNION ALL
+    SELECT r.id, r.message_id, r.integration, r.state, r.version, r.attempts, r.error_class, r.group_id, r.failed_at,
+        r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at, NULL, r.started_at, r.duration_ms, r.http_status
+    FROM redrive.deliveries r WHERE r.state <> 'pending';
+
 -- +goose Down
+DROP TABLE redrive.lanes;
+ALTER TABLE redrive.queue DROP COLUMN lane, DROP COLUMN position;
 DROP TABLE redrive.inbox;
 ALTER TABLE redrive.messages DROP COLUMN origin;

@@ -66,11 +66,11 @@ func (s *Store) Message(ctx context.Context, id string) (m delivery.Message, del
 
 func message(db *gorm.DB, id string) (delivery.Message, error) {
 	columns := func(m *delivery.Message) []any {
-		return []any{&m.ID, &m.Kind, &m.Integration, &m.Type, &m.Key, (*headerMap)(&m.Headers), &m.Payload, &m.IdempotencyKey,
-			&m.DeliverAfter, &m.ExpiresAt, &m.CreatedAt}
+		return []any{&m.ID, &m.Kind, &m.Integration, &m.Type, &m.Key, jsonColumn{&m.Headers}, &m.Payload, &m.IdempotencyKey,
+			&m.DeliverAfter, &m.ExpiresAt, jsonColumn{&m.Origin}, &m.CreatedAt}
 	}
 	m, err := readOne(db, columns, `SELECT id::text, kind, coalesce(integration, ''), type, coalesce(key, ''), headers, payload,
-		coalesce(idempotency_key, ''), deliver_after, expires_at, created_at FROM redrive.messages WHERE id = ?`, id)
+		coalesce(idempotency_key, ''), deliver_after, expires_at, origin, created_at FROM redrive.messages WHERE id = ?`, id)
 	if err != nil {
 		return m, fmt.Errorf("reading message %s: %w", id, err)
 	}

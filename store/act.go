@@ -144,8 +144,14 @@ func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 		return err
 	}
 	if a.Action == delivery.ActionRetry {
-		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start) VALUES (?, ?, ?, ?, ?)`,
-			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts).Error; err != nil {
+		// the head of a lane stays its head: what waits behind it goes on only when it is settled
+		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, lane)
+			VALUES (?, ?, ?, ?, ?, (SELECT l.key FROM redrive.lanes l WHERE l.head = ?))`,
+			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, a.ID).Error; err != nil {
+			return err
+		}
+	} else if a.Action != delivery.ActionReopen {
+		if err := releaseLanes(tx, []string{a.ID}); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ WITH quota AS (
 )
 SELECT c.id::text, c.token, c.integration, c.attempts, c.round_start, c.crashes, c.lost IS NOT NULL,
     coalesce(m.expires_at <= statement_timestamp(), false), m.id::text, m.kind, m.type, coalesce(m.key, ''),
-    nullif(m.headers, '{}'), m.payload, coalesce(m.idempotency_key, ''), m.expires_at, m.created_at
+    nullif(m.headers, '{}'), m.payload, coalesce(m.idempotency_key, ''), m.expires_at, m.origin, m.created_at
 FROM claimed c JOIN redrive.messages m ON m.id = c.message_id`
 
 // Claim leases due deliveries, at most Limit of each quota, oldest due first.
@@ -73,23 +73,23 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []delivery.Quot
 func claimedColumns(c *delivery.Claimed) []any {
 	m := &c.Message
 	return []any{&c.DeliveryID, &c.Token, &c.Integration, &c.Attempt, &c.RoundStart, &c.Crashes, &c.LostLease, &c.Expired, &m.ID,
-		&m.Kind, &m.Type, &m.Key, (*headerMap)(&m.Headers), &m.Payload, &m.IdempotencyKey, &m.ExpiresAt, &m.CreatedAt}
+		&m.Kind, &m.Type, &m.Key, jsonColumn{&m.Headers}, &m.Payload, &m.IdempotencyKey, &m.ExpiresAt, jsonColumn{&m.Origin}, &m.CreatedAt}
 }
 
-// headerMap reads a JSON object of strings; null is no header.
-type headerMap map[string]string
+// jsonColumn reads a JSON column into what to points to; null leaves it alone.
+type jsonColumn struct{ to any }
 
 // Scan implements sql.Scanner.
-func (h *headerMap) Scan(value any) error {
+func (c jsonColumn) Scan(value any) error {
 	switch raw := value.(type) {
 	case nil:
 		return nil
 	case string:
-		return json.Unmarshal([]byte(raw), h)
+		return json.Unmarshal([]byte(raw), c.to)
 	case []byte:
-		return json.Unmarshal(raw, h)
+		return json.Unmarshal(raw, c.to)
 	}
-	return fmt.Errorf("headers are a %T", value)
+	return fmt.Errorf("a JSON column is a %T", value)
 }
 
 // extendSQL never waits for a row: one that is locked is being settled right now.

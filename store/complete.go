@@ -16,7 +16,7 @@ WITH done AS (
     SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::text[], ?::timestamptz[], ?::int[], ?::timestamptz[], ?::int[], ?::int[])
         AS d(id, token, message_id, integration, created_at, attempt, started_at, duration_ms, http_status)
 ), gone AS (
-    DELETE FROM redrive.queue w USING done d WHERE w.id = d.id AND w.token = d.token RETURNING w.token, w.crashes
+    DELETE FROM redrive.queue w USING done d WHERE w.id = d.id AND w.token = d.token RETURNING w.id, w.token, w.crashes, w.lane
 ), record AS (
     INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, created_at, settled_at,
         started_at, duration_ms, http_status, last_token)
@@ -33,7 +33,7 @@ WITH done AS (
     FROM done d JOIN gone g ON g.token = d.token GROUP BY d.integration ORDER BY d.integration
     ON CONFLICT (integration, hour) DO UPDATE SET delivered = h.delivered + excluded.delivered
 )
-SELECT token FROM gone`
+SELECT token, CASE WHEN lane IS NOT NULL THEN id::text ELSE '' END FROM gone`
 
 // failedSQL writes outcomes that were not confirmed: back into the queue with a later time, or out of it.
 const failedSQL = `
@@ -44,12 +44,12 @@ WITH done AS (
             next, retry_ms, unsent, outcome, error_class, error, response, group_id, group_text)
 ), postponed AS (
     UPDATE redrive.queue w SET token = NULL, worker = NULL, due_at = clock_timestamp() + d.retry_ms * interval '1 millisecond'
-    FROM done d WHERE d.next = 'pending' AND w.id = d.id AND w.token = d.token RETURNING d.token, w.crashes
+    FROM done d WHERE d.next = 'pending' AND w.id = d.id AND w.token = d.token RETURNING d.token, w.crashes, w.lane
 ), gone AS (
     DELETE FROM redrive.queue w USING done d WHERE d.next <> 'pending' AND w.id = d.id AND w.token = d.token
-    RETURNING d.token, w.crashes
+    RETURNING d.token, w.crashes, w.lane
 ), applied AS (
-    SELECT d.*, a.crashes FROM done d JOIN (SELECT * FROM postponed UNION ALL SELECT * FROM gone) a ON a.token = d.token
+    SELECT d.*, a.crashes, a.lane FROM done d JOIN (SELECT * FROM postponed UNION ALL SELECT * FROM gone) a ON a.token = d.token
 ), record AS (
     INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at,
         failed_at, dead_at, settled_at, last_token)
@@ -82,7 +82,7 @@ WITH done AS (
     FROM applied WHERE NOT unsent GROUP BY integration ORDER BY integration
     ON CONFLICT (integration, hour) DO UPDATE SET failed = h.failed + excluded.failed
 )
-SELECT token FROM applied`
+SELECT token, CASE WHEN lane IS NOT NULL AND next = 'ignored' THEN id::text ELSE '' END FROM applied`
 
 // lateSQL keeps what came too late, once. An outcome that was written before, and whose confirmation got lost on the way
 // to the engine, is not late.
@@ -103,32 +103,45 @@ WHERE NOT EXISTS (SELECT FROM redrive.deliveries r WHERE r.id = d.id AND r.last_
 func (s *Store) Complete(ctx context.Context, done []delivery.Completion) (late int, err error) {
 	confirmed, failed := split(done)
 	err = s.transact(ctx, func(tx *gorm.DB) error {
-		written := map[int64]bool{}
-		if err := write(tx, deliveredSQL, confirmed, confirmed.settled(), written); err != nil {
+		w := writer{tx: tx, written: map[int64]bool{}}
+		if err := w.write(deliveredSQL, confirmed, confirmed.settled()); err != nil {
 			return fmt.Errorf("writing confirmed outcomes: %w", err)
 		}
-		if err := write(tx, failedSQL, failed, append(failed.settled(), failed.judged()...), written); err != nil {
+		if err := w.write(failedSQL, failed, append(failed.settled(), failed.judged()...)); err != nil {
 			return fmt.Errorf("writing failed outcomes: %w", err)
 		}
-		late, err = writeLate(tx, done, written)
+		if err := releaseLanes(tx, w.settled); err != nil {
+			return err
+		}
+		late, err = writeLate(tx, done, w.written)
 		return err
 	})
 	return late, err
 }
 
-// write runs one statement over a batch and notes the leases it applied to.
-func write(tx *gorm.DB, statement string, b *batch, args []any, written map[int64]bool) error {
+// writer runs statements over batches and notes the leases they applied to, and what they settled in a lane.
+type writer struct {
+	tx      *gorm.DB
+	written map[int64]bool
+	settled []string
+}
+
+func (w *writer) write(statement string, b *batch, args []any) error {
 	if len(b.ids) == 0 {
 		return nil
 	}
-	tokens, err := read(tx, single[int64], statement, args...)
-	if err != nil {
-		return err
+	type row struct {
+		token   int64
+		settled string
 	}
-	for _, token := range tokens {
-		written[token] = true
+	rows, err := read(w.tx, func(r *row) []any { return []any{&r.token, &r.settled} }, statement, args...)
+	for _, r := range rows {
+		w.written[r.token] = true
+		if r.settled != "" {
+			w.settled = append(w.settled, r.settled)
+		}
 	}
-	return nil
+	return err
 }
 
 func writeLate(tx *gorm.DB, done []delivery.Completion, written map[int64]bool) (int, error) {

@@ -28,7 +28,7 @@ const deliverySQL = deliveryColumns + " FROM redrive.all_deliveries d" + deliver
 const failureSQL = deliveryColumns + ` FROM (SELECT r.id, r.message_id, r.integration,
         CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE r.state END AS state, r.version, coalesce(w.attempts, r.attempts) AS attempts,
         r.error_class, r.group_id, r.failed_at, r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at,
-        CASE WHEN w.token IS NULL THEN w.due_at END AS next_attempt_at, r.started_at
+        CASE WHEN w.token IS NULL AND isfinite(w.due_at) THEN w.due_at END AS next_attempt_at, r.started_at
     FROM (%s) r LEFT JOIN redrive.queue w ON w.id = r.id) d` + deliveryJoins
 
 type deliveryRow struct {

@@ -161,24 +161,46 @@ func park(tx *gorm.DB, list []delivery.Parked) (fresh int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("parking messages: %w", err)
 	}
-	var outcomes, earlier batch
+	known := map[string]parkedRow{}
 	for _, r := range rows {
-		p := byID[r.id]
-		for _, a := range p.Attempts[:max(len(p.Attempts)-1, 0)] {
-			earlier.add(completionOf(p, a, r))
+		known[r.id] = r
+	}
+	var kept []delivery.Parked // in the order given
+	for _, id := range given.ids {
+		if _, ok := known[id]; ok {
+			kept = append(kept, byID[id])
 		}
-		if len(p.Attempts) > 0 {
-			outcomes.add(completionOf(p, p.Attempts[len(p.Attempts)-1], r))
+	}
+	if err := writeAttempts(tx, kept, known); err != nil {
+		return 0, err
+	}
+	return len(kept), joinLanes(tx, kept)
+}
+
+// writeAttempts writes what was tried: the last attempt of each as its outcome, those before it as history.
+func writeAttempts(tx *gorm.DB, kept []delivery.Parked, rows map[string]parkedRow) error {
+	var outcomes, earlier batch
+	for _, p := range kept {
+		for i, a := range p.Attempts {
+			if i < len(p.Attempts)-1 {
+				earlier.add(completionOf(p, a, rows[p.DeliveryID]))
+			} else {
+				outcomes.add(completionOf(p, a, rows[p.DeliveryID]))
+			}
 		}
 	}
 	if len(earlier.ids) > 0 {
 		err := tx.Exec(earlierSQL, &earlier.ids, &earlier.attempts, &earlier.started, &earlier.durations, &earlier.outcomes, &earlier.classes,
 			&earlier.errors, &earlier.statuses, &earlier.responses).Error
 		if err != nil {
-			return 0, fmt.Errorf("writing earlier attempts: %w", err)
+			return fmt.Errorf("writing earlier attempts: %w", err)
 		}
 	}
-	return len(rows), write(tx, failedSQL, &outcomes, append(outcomes.settled(), outcomes.judged()...), map[int64]bool{})
+	w := writer{tx: tx, written: map[int64]bool{}}
+	if err := w.write(failedSQL, &outcomes, append(outcomes.settled(), outcomes.judged()...)); err != nil {
+		return fmt.Errorf("writing outcomes: %w", err)
+	}
+	return nil
 }
 
 // parkedRow is a message that was new.
@@ -217,7 +239,7 @@ func (b *parkBatch) add(p delivery.Parked) error {
 	}
 	origin := []byte(nil)
 	if m.Origin != nil {
-		if origin, err = json.Marshal(m.Origin); err != nil {
+		if origin, err = json.Marshal(storableOrigin(*m.Origin)); err != nil {
 			return fmt.Errorf("encoding the origin: %w", err)
 		}
 	}
@@ -237,7 +259,7 @@ func (b *parkBatch) add(p delivery.Parked) error {
 	b.integrations, b.types = append(b.integrations, p.Integration), append(b.types, delivery.Storable(m.Type))
 	b.keys, b.headers = append(b.keys, delivery.Storable(m.Key)), append(b.headers, string(headers))
 	b.payloads, b.idempotency = append(b.payloads, payload), append(b.idempotency, delivery.Storable(m.IdempotencyKey))
-	b.expires, b.origins = append(b.expires, m.ExpiresAt), append(b.origins, delivery.Storable(string(origin)))
+	b.expires, b.origins = append(b.expires, m.ExpiresAt), append(b.origins, string(origin))
 	b.created, b.attempts = append(b.created, created), append(b.attempts, number)
 	b.waits, b.tried = append(b.waits, p.RetryIn.Milliseconds()), append(b.tried, len(p.Attempts) > 0)
 	return nil
@@ -254,6 +276,25 @@ func storableHeaders(headers map[string]string) ([]byte, error) {
 		return nil, fmt.Errorf("encoding headers: %w", err)
 	}
 	return raw, nil
+}
+
+func storableOrigin(o delivery.Origin) delivery.Origin {
+	for _, text := range []*string{&o.Broker, &o.Place, &o.Exchange, &o.Routing} {
+		*text = delivery.Storable(*text)
+	}
+	if o.Dead != nil {
+		dead := *o.Dead
+		for _, text := range []*string{&dead.Place, &dead.Group, &dead.Reason, &dead.Error} {
+			*text = delivery.Storable(*text)
+		}
+		o.Dead = &dead
+	}
+	raw := make(map[string]string, len(o.Raw))
+	for name, value := range o.Raw {
+		raw[delivery.Storable(name)] = value // Base64
+	}
+	o.Raw = raw
+	return o
 }
 
 func (b *parkBatch) args() []any {

@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,7 +20,7 @@ const (
 
 var (
 	nameShape  = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-	httpVerbs  = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	runMethods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox}
 	allMethods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
 )
 
@@ -31,10 +29,11 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		c.fail(at(i, "name"), "name: %q must be 1 to 63 lower-case letters, digits or hyphens", r.Name)
 	}
 	in := delivery.Integration{
-		Name: r.Name, Description: r.Description, Method: c.method(i, r), Subscribe: r.Subscribe, Idempotent: r.Idempotent,
-		Destination: c.destination(i, r.Destination), Retry: c.retry(i, r.Retry), OnFailure: c.onFailure(i, r.OnFailure),
-		Concurrency: c.concurrency(i, r.Concurrency), Mask: r.Mask,
+		Name: r.Name, Description: r.Description, Method: c.method(i, r), Subscribe: r.Subscribe, Idempotent: r.Idempotent, Ordered: r.Ordered,
+		Pool: c.pool(i, r), Broker: c.broker(i, r), Retry: c.retry(i, r), OnFailure: c.onFailure(i, r.OnFailure),
+		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency), Mask: r.Mask,
 	}
+	in.Destination = c.destination(i, r, in.Broker)
 	for n, eventType := range r.Subscribe {
 		if strings.TrimSpace(eventType) == "" {
 			c.fail(at(i, fmt.Sprintf("subscribe[%d]", n)), "subscribe: an event type is empty")
@@ -55,70 +54,21 @@ func (c *checker) method(i int, r rawIntegration) delivery.Method {
 		c.fail(at(i, "name"), "integration %q names no method; write method: outbox", r.Name)
 	case !slices.Contains(allMethods, m):
 		c.fail(at(i, "method"), "method: %q is none of pool, broker, outbox, batch, cdc", r.Method)
-	case m != delivery.MethodOutbox:
-		c.fail(at(i, "method"), "method: this version runs outbox only, not %q", r.Method)
+	case !slices.Contains(runMethods, m):
+		c.fail(at(i, "method"), "method: this version runs pool, broker and outbox, not %q", r.Method)
 	}
-	if r.Ordered {
-		c.fail(at(i, "ordered"), "ordered: this version does not keep an order per key; remove the setting")
+	if r.Ordered && m != delivery.MethodBroker {
+		c.fail(at(i, "ordered"), "ordered: this version keeps an order per key with method broker only; remove the setting")
 	}
-	for name, block := range map[string]map[string]any{"pool": r.Pool, "broker": r.Broker, "batch": r.Batch, "cdc": r.CDC} {
-		if block != nil {
+	if len(r.Subscribe) > 0 && m == delivery.MethodPool {
+		c.fail(at(i, "subscribe"), "subscribe: a pool takes commands only; use method outbox for events")
+	}
+	for name, given := range map[string]bool{"pool": r.Pool != nil, "broker": r.Broker != nil, "batch": r.Batch != nil, "cdc": r.CDC != nil} {
+		if given && name != r.Method {
 			c.fail(at(i, name), "%s: this block belongs to method %s, the integration uses %q", name, name, r.Method)
 		}
 	}
 	return m
-}
-
-func (c *checker) destination(i int, r rawDestination) delivery.Destination {
-	for name, block := range map[string]map[string]any{"kafka": r.Kafka, "rabbitmq": r.RabbitMQ, "redis": r.Redis, "file": r.File,
-		"table": r.Table} {
-		if block != nil {
-			c.fail(at(i, "destination."+name), "destination: this version sends by http only, not %s", name)
-		}
-	}
-	if r.HTTP == nil {
-		c.fail(at(i, "destination"), "destination: missing; write destination: {http: {url: …}}")
-		return delivery.Destination{}
-	}
-	path := at(i, "destination.http.")
-	h := &delivery.HTTPDestination{
-		URL: c.httpURL(path+"url", r.HTTP.URL), Method: c.verb(path+"method", r.HTTP.Method), Headers: map[string]string{},
-		Secret: c.expand(path+"secret", r.HTTP.Secret), Timeout: c.timeout(path+"timeout", r.HTTP.Timeout),
-	}
-	for name, value := range r.HTTP.Headers {
-		value = c.expand(path+"headers", value)
-		if name == "" || strings.ContainsAny(name+value, "\r\n\x00") {
-			c.fail(path+"headers", "headers: %q has a line break or no name", name)
-		}
-		h.Headers[http.CanonicalHeaderKey(name)] = value
-	}
-	return delivery.Destination{HTTP: h}
-}
-
-func (c *checker) httpURL(path, text string) string {
-	text = c.expand(path, text)
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		c.fail(path, "url: an http:// or https:// address is needed")
-	}
-	return text
-}
-
-func (c *checker) verb(path, verb string) string {
-	if verb == "" {
-		return http.MethodPost
-	}
-	if !slices.Contains(httpVerbs, verb) {
-		c.fail(path, "method: %q is none of %s", verb, strings.Join(httpVerbs, ", "))
-	}
-	return verb
-}
-
-func (c *checker) timeout(path, given string) time.Duration {
-	if given == "" {
-		return defaultTimeout
-	}
-	return c.duration(path, "timeout", given, 10*time.Millisecond, maxTimeout)
 }
 
 func (c *checker) duration(path, setting, text string, least, most time.Duration) time.Duration {
@@ -131,8 +81,11 @@ func (c *checker) duration(path, setting, text string, least, most time.Duration
 	return d
 }
 
-func (c *checker) retry(i int, r rawRetry) delivery.RetryPolicy {
-	p := delivery.DefaultRetry
+func (c *checker) retry(i int, in rawIntegration) delivery.RetryPolicy {
+	p, r := delivery.DefaultRetry, in.Retry
+	if in.Method == string(delivery.MethodPool) {
+		p = delivery.DefaultPoolRetry
+	}
 	if r.Backoff != nil {
 		p.Backoff = c.backoff(i, r.Backoff)
 		p.Attempts = len(r.Backoff) + 1
@@ -144,7 +97,8 @@ func (c *checker) retry(i int, r rawRetry) delivery.RetryPolicy {
 		c.fail(at(i, "retry.attempts"), "retry.attempts: %d is not between 1 and 100", p.Attempts)
 	}
 	switch r.Jitter {
-	case "", string(delivery.JitterFull):
+	case "":
+	case string(delivery.JitterFull):
 		p.Jitter = delivery.JitterFull
 	case string(delivery.JitterNone):
 		p.Jitter = delivery.JitterNone
@@ -173,12 +127,13 @@ func (c *checker) onFailure(i int, text string) delivery.State {
 	return delivery.StateDead
 }
 
-func (c *checker) concurrency(i int, given *int) int {
+// number answers what is given, within its bounds, or the default.
+func (c *checker) number(path, setting string, given *int, standard, least, most int) int {
 	if given == nil {
-		return defaultConcurrency
+		return standard
 	}
-	if *given < 1 || *given > maxConcurrency {
-		c.fail(at(i, "concurrency"), "concurrency: %d is not between 1 and %d", *given, maxConcurrency)
+	if *given < least || *given > most {
+		c.fail(path, "%s: %d is not between %d and %d", setting, *given, least, most)
 	}
 	return *given
 }

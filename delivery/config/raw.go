@@ -1,5 +1,7 @@
 package config
 
+import "fmt"
+
 // The file as written. Pointers tell "not given" from "zero".
 type rawFile struct {
 	Network      rawNetwork       `yaml:"network"`
@@ -23,17 +25,17 @@ type rawIntegration struct {
 	OnFailure   string         `yaml:"on_failure"`
 	Concurrency *int           `yaml:"concurrency"`
 	Mask        []string       `yaml:"mask"`
-	Pool        map[string]any `yaml:"pool"`
-	Broker      map[string]any `yaml:"broker"`
+	Pool        *rawPool       `yaml:"pool"`
+	Broker      *rawBroker     `yaml:"broker"`
 	Batch       map[string]any `yaml:"batch"`
 	CDC         map[string]any `yaml:"cdc"`
 }
 
 type rawDestination struct {
 	HTTP     *rawHTTP       `yaml:"http"`
-	Kafka    map[string]any `yaml:"kafka"`
-	RabbitMQ map[string]any `yaml:"rabbitmq"`
-	Redis    map[string]any `yaml:"redis"`
+	Kafka    *rawKafka      `yaml:"kafka"`
+	RabbitMQ *rawRabbitMQ   `yaml:"rabbitmq"`
+	Redis    *rawRedis      `yaml:"redis"`
 	File     map[string]any `yaml:"file"`
 	Table    map[string]any `yaml:"table"`
 }
@@ -50,4 +52,93 @@ type rawRetry struct {
 	Attempts *int     `yaml:"attempts"`
 	Backoff  []string `yaml:"backoff"`
 	Jitter   string   `yaml:"jitter"`
+}
+
+// The broker blocks serve destinations and sources; checks refuse what belongs to the other.
+type rawRedis struct {
+	Addr               string  `yaml:"addr"`
+	Username           string  `yaml:"username"`
+	Password           string  `yaml:"password"`
+	DB                 int     `yaml:"db"`
+	TLS                *rawTLS `yaml:"tls"`
+	Channel            string  `yaml:"channel"`
+	RequireSubscribers int     `yaml:"require_subscribers"`
+	Format             string  `yaml:"format"`
+	Timeout            string  `yaml:"timeout"`
+}
+
+type rawRabbitMQ struct {
+	URL        string  `yaml:"url"`
+	TLS        *rawTLS `yaml:"tls"`
+	Exchange   string  `yaml:"exchange"`
+	RoutingKey string  `yaml:"routing_key"`
+	Queue      string  `yaml:"queue"`
+	Format     string  `yaml:"format"`
+	Timeout    string  `yaml:"timeout"`
+}
+
+type rawKafka struct {
+	Brokers rawAddresses `yaml:"brokers"`
+	TLS     *rawTLS      `yaml:"tls"`
+	SASL    *rawSASL     `yaml:"sasl"`
+	Topic   string       `yaml:"topic"`
+	Group   string       `yaml:"group"`
+	Format  string       `yaml:"format"`
+	Timeout string       `yaml:"timeout"`
+}
+
+type rawTLS struct {
+	CA         string `yaml:"ca"`
+	Cert       string `yaml:"cert"`
+	Key        string `yaml:"key"`
+	ServerName string `yaml:"server_name"`
+}
+
+type rawSASL struct {
+	Mechanism string `yaml:"mechanism"`
+	Username  string `yaml:"username"`
+	Password  string `yaml:"password"`
+}
+
+type rawPool struct {
+	Workers  *int   `yaml:"workers"`
+	Queue    *int   `yaml:"queue"`
+	WhenFull string `yaml:"when_full"`
+}
+
+type rawBroker struct {
+	Redis       *rawRedis    `yaml:"redis"`
+	RabbitMQ    *rawRabbitMQ `yaml:"rabbitmq"`
+	Kafka       *rawKafka    `yaml:"kafka"`
+	DeadLetters bool         `yaml:"dead_letters"`
+	Prefetch    *int         `yaml:"prefetch"`
+}
+
+// rawAddresses is a list of host:port. The YAML library takes an unquoted one inside [ ] for a mapping of host to port; people
+// write it that way.
+type rawAddresses []string
+
+// UnmarshalYAML implements yaml.InterfaceUnmarshaler.
+func (a *rawAddresses) UnmarshalYAML(unmarshal func(any) error) error {
+	var items []any
+	if err := unmarshal(&items); err != nil {
+		var one string
+		if unmarshal(&one) != nil {
+			return err
+		}
+		items = []any{one}
+	}
+	for _, item := range items {
+		switch item := item.(type) {
+		case string:
+			*a = append(*a, item)
+		case map[string]any:
+			for host, port := range item {
+				*a = append(*a, fmt.Sprintf("%s:%v", host, port))
+			}
+		default:
+			*a = append(*a, "")
+		}
+	}
+	return nil
 }

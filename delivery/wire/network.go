@@ -35,7 +35,7 @@ type Network struct {
 // Dialer opens connections. It checks the address that is really dialled, after the name was resolved, each time.
 type Dialer struct {
 	Network Network
-	Log     *slog.Logger
+	Log     *slog.Logger // nil: the default
 }
 
 // DialContext opens a TCP connection; a refused address is a *BlockedError.
@@ -47,7 +47,11 @@ func (g Dialer) DialContext(ctx context.Context, network, address string) (net.C
 func (g Dialer) control(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !g.Network.Permits(at.Addr()) {
-		g.Log.WarnContext(ctx, "the network rules refuse an address", "address", address)
+		log := g.Log
+		if log == nil {
+			log = slog.Default()
+		}
+		log.WarnContext(ctx, "the network rules refuse an address", "address", address)
 		return &BlockedError{}
 	}
 	return nil

@@ -1,0 +1,106 @@
+package config
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"redrive/delivery"
+)
+
+var httpVerbs = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// destination reads the one block that is given. What somebody else's dead-letter queue holds goes back to where it came from,
+// so there none need be given.
+func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerSource) delivery.Destination {
+	path := at(i, "destination.")
+	r := in.Destination
+	for name, block := range map[string]map[string]any{"file": r.File, "table": r.Table} {
+		if block != nil {
+			c.fail(path+name, "destination: this version sends by http, redis, rabbitmq and kafka, not %s", name)
+		}
+	}
+	given := countTrue(r.HTTP != nil, r.Redis != nil, r.RabbitMQ != nil, r.Kafka != nil)
+	switch {
+	case given == 0 && source != nil && source.DeadLetters:
+		return wayBack(source)
+	case given == 0:
+		c.fail(at(i, "destination"), "destination: missing; write destination: {http: {url: …}}")
+	case given > 1:
+		c.fail(at(i, "destination"), "destination: exactly one is needed, %d are given", given)
+	case r.HTTP != nil:
+		return delivery.Destination{HTTP: c.http(path+"http.", r.HTTP)}
+	case r.Redis != nil:
+		return delivery.Destination{Redis: c.redisDestination(path+"redis.", r.Redis)}
+	case r.RabbitMQ != nil:
+		return delivery.Destination{RabbitMQ: c.rabbitMQDestination(path+"rabbitmq.", r.RabbitMQ)}
+	case r.Kafka != nil:
+		return delivery.Destination{Kafka: c.kafkaDestination(path+"kafka.", r.Kafka)}
+	}
+	return delivery.Destination{}
+}
+
+// wayBack is the broker of a dead-letter queue; where exactly is in each message's origin.
+func wayBack(source *delivery.BrokerSource) delivery.Destination {
+	switch {
+	case source.RabbitMQ != nil:
+		return delivery.Destination{RabbitMQ: &delivery.RabbitMQDestination{RabbitMQServer: source.RabbitMQ.RabbitMQServer,
+			Format: delivery.FormatNative, Timeout: delivery.DefaultTimeout}}
+	case source.Kafka != nil:
+		return delivery.Destination{Kafka: &delivery.KafkaDestination{KafkaServer: source.Kafka.KafkaServer,
+			Format: delivery.FormatNative, Timeout: delivery.DefaultTimeout}}
+	}
+	return delivery.Destination{}
+}
+
+func countTrue(conditions ...bool) (n int) {
+	for _, condition := range conditions {
+		if condition {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *checker) http(path string, r *rawHTTP) *delivery.HTTPDestination {
+	h := &delivery.HTTPDestination{
+		URL: c.httpURL(path+"url", r.URL), Method: c.verb(path+"method", r.Method), Headers: map[string]string{},
+		Secret: c.expand(path+"secret", r.Secret), Timeout: c.timeout(path+"timeout", r.Timeout),
+	}
+	for name, value := range r.Headers {
+		value = c.expand(path+"headers", value)
+		if name == "" || strings.ContainsAny(name+value, "\r\n\x00") {
+			c.fail(path+"headers", "headers: %q has a line break or no name", name)
+		}
+		h.Headers[http.CanonicalHeaderKey(name)] = value
+	}
+	return h
+}
+
+func (c *checker) httpURL(path, text string) string {
+	text = c.expand(path, text)
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+		c.fail(path, "url: an http:// or https:// address is needed")
+	}
+	return text
+}
+
+func (c *checker) verb(path, verb string) string {
+	if verb == "" {
+		return http.MethodPost
+	}
+	if !slices.Contains(httpVerbs, verb) {
+		c.fail(path, "method: %q is none of %s", verb, strings.Join(httpVerbs, ", "))
+	}
+	return verb
+}
+
+func (c *checker) timeout(path, given string) time.Duration {
+	if given == "" {
+		return defaultTimeout
+	}
+	return c.duration(path, "timeout", given, 10*time.Millisecond, maxTimeout)
+}

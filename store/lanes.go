@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+)
+
+// laneSQL puts deliveries at the end of their lanes, in the order given. One that finds no lane opens it and goes first.
+const laneSQL = `
+WITH given AS (
+    SELECT *, row_number() OVER (PARTITION BY integration, lane ORDER BY n) AS place, count(*) OVER (PARTITION BY integration, lane) AS size
+    FROM unnest(?::uuid[], ?::text[], ?::text[]) WITH ORDINALITY AS g(id, integration, lane, n)
+), lanes AS (
+    INSERT INTO redrive.lanes AS l (integration, key, head, next)
+    SELECT integration, lane, (array_agg(id ORDER BY n))[1], count(*) FROM given GROUP BY integration, lane ORDER BY integration, lane
+    ON CONFLICT (integration, key) DO UPDATE SET next = l.next + excluded.next
+    RETURNING l.integration, l.key, l.head, l.next
+)
+UPDATE redrive.queue w SET lane = g.lane, position = l.next - g.size + g.place - 1,
+    due_at = CASE WHEN l.head = w.id THEN w.due_at ELSE 'infinity' END
+FROM given g JOIN lanes l ON l.integration = g.integration AND l.key = g.lane WHERE w.id = g.id`
+
+// lockLanesSQL comes before releaseLanesSQL, in a statement of its own: what joined a lane while this waited must be seen.
+const lockLanesSQL = `
+SELECT integration || ' ' || key FROM redrive.lanes WHERE head = ANY(?::uuid[]) ORDER BY integration, key FOR UPDATE`
+
+// releaseLanesSQL lets the next of each lane go whose head is settled, and closes the lanes that are empty.
+const releaseLanesSQL = `
+WITH released AS (
+    SELECT l.integration, l.key, (SELECT w.id FROM redrive.queue w WHERE w.integration = l.integration AND w.lane = l.key
+        AND w.id <> l.head ORDER BY w.position LIMIT 1) AS next
+    FROM redrive.lanes l WHERE l.head = ANY(?::uuid[])
+), moved AS (
+    UPDATE redrive.lanes l SET head = r.next FROM released r WHERE l.integration = r.integration AND l.key = r.key AND r.next IS NOT NULL
+), closed AS (
+    DELETE FROM redrive.lanes l USING released r WHERE l.integration = r.integration AND l.key = r.key AND r.next IS NULL
+)
+UPDATE redrive.queue w SET due_at = statement_timestamp() FROM released r WHERE w.id = r.next`
+
+// joinLanes puts what is unsettled of a batch into its lanes.
+func joinLanes(tx *gorm.DB, list []delivery.Parked) error {
+	var ids, integrations, keys []string
+	for _, p := range list {
+		if p.Lane != "" && p.Next != delivery.StateIgnored {
+			ids, integrations, keys = append(ids, p.DeliveryID), append(integrations, p.Integration), append(keys, delivery.Storable(p.Lane))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := tx.Exec(laneSQL, &ids, &integrations, &keys).Error; err != nil {
+		return fmt.Errorf("joining lanes: %w", err)
+	}
+	return nil
+}
+
+// releaseLanes is called with deliveries that were settled; those that head no lane are passed over.
+func releaseLanes(tx *gorm.DB, settled []string) error {
+	if len(settled) == 0 {
+		return nil
+	}
+	locked, err := read(tx, single[string], lockLanesSQL, &settled)
+	if err != nil {
+		return fmt.Errorf("locking lanes: %w", err)
+	}
+	if len(locked) == 0 {
+		return nil
+	}
+	if err := tx.Exec(releaseLanesSQL, &settled).Error; err != nil {
+		return fmt.Errorf("releasing lanes: %w", err)
+	}
+	return nil
+}
+
+// BlockedKeys answers which of these keys have an unsettled delivery: what comes after it must not overtake it.
+func (s *Store) BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error) {
+	list, err := read(s.db.WithContext(ctx), single[string], "SELECT key FROM redrive.lanes WHERE integration = ? AND key = ANY(?)", integration, &keys)
+	if err != nil {
+		return nil, fmt.Errorf("reading lanes: %w", err)
+	}
+	blocked := make(map[string]bool, len(list))
+	for _, key := range list {
+		blocked[key] = true
+	}
+	return blocked, nil
+}
