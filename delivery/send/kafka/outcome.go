@@ -1,0 +1,142 @@
+package kafkasend
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"redrive/delivery"
+	"redrive/delivery/wire"
+)
+
+// answers are what a broker says when it did not write the record and never will.
+var answers = map[*kerr.Error]delivery.Result{}
+
+func init() {
+	add := func(outcome delivery.Outcome, class, sentence string, codes ...*kerr.Error) {
+		for _, code := range codes {
+			answers[code] = delivery.Result{Outcome: outcome, ErrorClass: class, Error: sentence}
+		}
+	}
+	add(delivery.OutcomePermanent, delivery.ClassTooLarge, "the record is larger than the topic takes", kerr.MessageTooLarge, kerr.RecordListTooLarge)
+	add(delivery.OutcomePermanent, delivery.ClassUnroutable, "the broker has no such topic or partition", kerr.UnknownTopicOrPartition, kerr.UnknownTopicID,
+		kerr.InvalidTopicException)
+	add(delivery.OutcomePermanent, delivery.ClassRefused, "the broker does not authorise us to write there", kerr.TopicAuthorizationFailed,
+		kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed)
+	add(delivery.OutcomePermanent, delivery.ClassRefused, "the broker's policy refuses the record", kerr.PolicyViolation)
+	add(delivery.OutcomePermanent, delivery.ClassBadRequest, "the broker takes the record for invalid", kerr.CorruptMessage, kerr.InvalidRecord,
+		kerr.InvalidTimestamp, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType, kerr.InvalidRequiredAcks)
+	// brokers learn new credentials one after the other, and some refuse valid ones now and then
+	add(delivery.OutcomeTransient, delivery.ClassRefused, "the broker refused the sign-in", kerr.SaslAuthenticationFailed,
+		kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState, kerr.SecurityDisabled)
+	add(delivery.OutcomeTransient, delivery.ClassRefused, "too few replicas are in sync", kerr.NotEnoughReplicas)
+	add(delivery.OutcomeTransient, delivery.ClassRefused, "the partition has no leader at the moment", kerr.LeaderNotAvailable, kerr.NotLeaderForPartition,
+		kerr.ReplicaNotAvailable, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.ListenerNotFound)
+	add(delivery.OutcomeUnknown, delivery.ClassTimeout, "the broker has the record, but too few replicas confirmed it", kerr.NotEnoughReplicasAfterAppend)
+	add(delivery.OutcomeUnknown, delivery.ClassTimeout, "the broker did not confirm in time", kerr.RequestTimedOut)
+}
+
+// judge reads how an attempt ended. Whether anything was sent decides between "try again" and "nobody knows". The sentences
+// are the same for the same cause, because failures are grouped by them.
+func judge(ctx context.Context, err error, seen evidence) delivery.Result {
+	var answer *kerr.Error
+	switch {
+	case err == nil:
+		return delivery.Result{Outcome: delivery.OutcomeOK}
+	case seen.lost, errors.Is(err, errHeld):
+		return unknown(ctx)
+	case errors.As(err, &answer):
+		return answered(answer)
+	case isPlacement(err):
+		return answers[kerr.UnknownTopicOrPartition]
+	case seen.staged:
+		return unknown(ctx)
+	case seen.connect != nil && !isDial(err):
+		return unsent(seen.connect)
+	}
+	return unsent(err)
+}
+
+func answered(code *kerr.Error) delivery.Result {
+	if result, ok := answers[code]; ok {
+		return result
+	}
+	result := delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused, Error: "the broker answered " + code.Message}
+	if !code.Retriable {
+		result.Outcome = delivery.OutcomePermanent
+	}
+	return result
+}
+
+// isPlacement: the client has no type for a partition that the topic does not have, only the text.
+func isPlacement(err error) bool { return strings.Contains(err.Error(), "invalid record partitioning choice") }
+
+func unknown(ctx context.Context) delivery.Result {
+	if ctx.Err() != nil {
+		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassTimeout,
+			Error: "no acknowledgement within the timeout after the record was sent"}
+	}
+	return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassConnectionLost,
+		Error: "the connection broke after the record was sent"}
+}
+
+// unsent reads an error before which nothing was sent.
+func unsent(err error) delivery.Result {
+	result := delivery.Result{Outcome: delivery.OutcomeTransient}
+	var blocked *wire.BlockedError
+	var name *net.DNSError
+	switch {
+	case errors.As(err, &blocked):
+		result.Outcome, result.ErrorClass, result.Error = delivery.OutcomePermanent, delivery.ClassBlockedAddress, blocked.Error()
+	case errors.As(err, &name):
+		result.ErrorClass, result.Error = delivery.ClassDNS, "the broker's name did not resolve"
+	case isTLS(err):
+		result.ErrorClass, result.Error = delivery.ClassTLS, "the TLS handshake with the broker failed"
+	default:
+		result.ErrorClass, result.Error = delivery.ClassConnect, connectSentence(err)
+	}
+	return result
+}
+
+func connectSentence(err error) string {
+	var closed *kgo.ErrFirstReadEOF
+	var timeout net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the broker refused the connection"
+	case errors.Is(err, kgo.ErrClientClosed):
+		return "the sender was closed before anything was sent"
+	case errors.Is(err, context.Canceled):
+		return "the attempt was cancelled before anything was sent"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "no connection within the timeout"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "the broker's network is unreachable"
+	case errors.As(err, &closed), errors.Is(err, io.EOF):
+		return "the broker closed the connection at once: does it expect TLS or a sign-in?"
+	}
+	return "the connection failed before anything was sent"
+}
+
+func isDial(err error) bool {
+	var operation *net.OpError
+	return errors.As(err, &operation) && operation.Op == "dial"
+}
+
+func isTLS(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	return errors.As(err, &certificate) || errors.As(err, &authority) || errors.As(err, &record) || errors.As(err, &alert) ||
+		strings.Contains(fmt.Sprint(err), "TLS handshake")
+}

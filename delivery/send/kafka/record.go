@@ -1,0 +1,158 @@
+package kafkasend
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"redrive/delivery"
+)
+
+// Names of our own headers, always in lower case.
+const (
+	headerID          = "redrive-id"
+	headerType        = "redrive-type"
+	headerAttempt     = "redrive-attempt"
+	headerIntegration = "redrive-integration"
+	headerIdempotency = "idempotency-key"
+)
+
+// record makes the record of an attempt, or says why there cannot be one.
+func (s *Sender) record(r delivery.Request) (*kgo.Record, *delivery.Result) {
+	topic, partition := s.place(r.Message)
+	if topic == "" {
+		return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassUnroutable,
+			Error: "the destination names no topic, and the message came from no dead-letter topic"}
+	}
+	record := &kgo.Record{Topic: topic, Partition: partition, Value: r.Message.Payload}
+	if record.Value == nil {
+		record.Value = []byte{} // null would be a tombstone
+	}
+	if r.Message.Key != "" {
+		record.Key = []byte(r.Message.Key)
+	}
+	headers := map[string][]byte{}
+	if fault := theirs(headers, r.Message); fault != "" {
+		return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: fault}
+	}
+	if s.to.Format == delivery.FormatCloudEvents {
+		asEvent(headers, r)
+	}
+	ours(headers, r)
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		record.Headers = append(record.Headers, kgo.RecordHeader{Key: name, Value: headers[name]})
+	}
+	return record, nil
+}
+
+// place is the destination's topic, else where the dead letter died. Its partition counts only where no key decides.
+func (s *Sender) place(m delivery.Message) (topic string, partition int32) {
+	if s.to.Topic != "" || m.Origin == nil || m.Origin.Dead == nil {
+		return s.to.Topic, anyPartition
+	}
+	dead := m.Origin.Dead
+	if m.Key == "" && dead.Partition != nil && *dead.Partition >= 0 {
+		return dead.Place, *dead.Partition
+	}
+	return dead.Place, anyPartition
+}
+
+// theirs are the message's own headers under the names that they came with, and those that are no text.
+func theirs(headers map[string][]byte, m delivery.Message) (fault string) {
+	for name, value := range m.Headers {
+		if !utf8.ValidString(name) {
+			return "the message has a header name that is no UTF-8"
+		}
+		if !isReserved(name) {
+			headers[name] = []byte(value)
+		}
+	}
+	if m.Origin == nil {
+		return ""
+	}
+	for name, encoded := range m.Origin.Raw {
+		raw, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			return "a binary header of the message's origin is no Base64"
+		}
+		if !isReserved(name) {
+			headers[name] = raw
+		}
+	}
+	return ""
+}
+
+// isReserved: ours are written anew on each attempt, and what a dead-letter topic added stays behind, so that headers do not
+// grow from one round to the next.
+func isReserved(name string) bool {
+	name = strings.ToLower(name)
+	return name == headerIdempotency || strings.HasPrefix(name, "redrive-") || strings.HasPrefix(name, "kafka_dlt-")
+}
+
+func ours(headers map[string][]byte, r delivery.Request) {
+	headers[headerID] = []byte(r.Message.ID)
+	headers[headerType] = []byte(r.Message.Type)
+	headers[headerAttempt] = []byte(strconv.Itoa(r.Attempt))
+	headers[headerIntegration] = []byte(r.Integration)
+	headers[headerIdempotency] = []byte(r.IdempotencyKey)
+}
+
+// asEvent adds the attributes of a CloudEvent in binary mode. A message that came as one keeps its attributes.
+func asEvent(headers map[string][]byte, r delivery.Request) {
+	m := r.Message
+	event := map[string]string{"specversion": "1.0", "id": m.ID, "source": "/redrive/" + r.Integration, "type": m.Type, "partitionkey": m.Key}
+	if !m.CreatedAt.IsZero() {
+		event["time"] = m.CreatedAt.UTC().Format(time.RFC3339Nano)
+	}
+	contentType := contentType(m.Payload)
+	for name, value := range headers {
+		attribute, isAttribute := attributeOf(name)
+		switch {
+		case isAttribute:
+			event[attribute] = attributeText(name, string(value))
+			delete(headers, name)
+		case strings.EqualFold(name, "content-type"):
+			contentType = string(value)
+			delete(headers, name)
+		}
+	}
+	for attribute, value := range event {
+		if value != "" {
+			headers["ce_"+attribute] = []byte(value)
+		}
+	}
+	headers["content-type"] = []byte(contentType)
+}
+
+// attributeOf reads both spellings: ce- as in HTTP, ce_ as in Kafka.
+func attributeOf(name string) (string, bool) {
+	name = strings.ToLower(name)
+	if attribute, ok := strings.CutPrefix(name, "ce_"); ok {
+		return attribute, true
+	}
+	return strings.CutPrefix(name, "ce-")
+}
+
+// attributeText undoes the percent-encoding of HTTP; Kafka's binding has none.
+func attributeText(name, value string) string {
+	if text, err := url.PathUnescape(value); err == nil && name[2] == '-' && utf8.ValidString(text) {
+		return text
+	}
+	return value
+}
+
+// contentType is for messages that do not say.
+func contentType(payload []byte) string {
+	if json.Valid(payload) {
+		return "application/json"
+	}
+	return "application/octet-stream"
+}

@@ -1,0 +1,93 @@
+package services
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+	"github.com/redis/go-redis/v9"
+)
+
+func TestMain(m *testing.M) { Main(m) }
+
+func TestRedisKeepsItsAddress(t *testing.T) {
+	r := StartRedis(t, "--requirepass", "pw")
+	ping := func() error {
+		client := redis.NewClient(&redis.Options{Addr: r.Addr, Password: "pw", MaxRetries: -1, DialerRetries: 1})
+		defer client.Close()
+		return client.Ping(t.Context()).Err()
+	}
+	for _, end := range []func(){r.Stop, r.Kill} {
+		if err := ping(); err != nil {
+			t.Fatal(err)
+		}
+		end()
+		if err := ping(); err == nil {
+			t.Error("it answers although it was ended")
+		}
+		if err := r.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ping(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRabbitMQKeepsWhatItStored(t *testing.T) {
+	began := time.Now()
+	r := StartRabbitMQ(t)
+	t.Logf("started in %v", time.Since(began))
+	channel := func() *amqp091.Channel {
+		conn, err := amqp091.Dial(r.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		ch, err := conn.Channel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ch
+	}
+	if _, err := channel().QueueDeclare("kept", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []func(){r.Stop, r.Kill} {
+		end()
+		if err := r.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := channel().QueueDeclarePassive("kept", true, false, false, false, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := r.Control(t.Context(), "nonsense"); err == nil {
+		t.Error("an unknown command is no error")
+	}
+}
+
+func TestNothingIsLeftBehind(t *testing.T) {
+	r, err := LaunchRedis(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(r.dir); !os.IsNotExist(err) {
+		t.Errorf("its directory: %v", err)
+	}
+	if err := r.answers(t.Context()); err == nil {
+		t.Error("it still answers")
+	}
+}
+
+func TestABadStartSaysWhy(t *testing.T) {
+	if _, err := LaunchRedis(t.Context(), "--no-such-option", "x"); err == nil || !strings.Contains(err.Error(), "no-such-option") {
+		t.Errorf("error %v", err)
+	}
+}
