@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -35,8 +36,9 @@ func (g Dialer) DialRabbitMQ(ctx context.Context, s delivery.RabbitMQServer) (*a
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // ends a handshake that nobody answers
-	conn, err := amqp091.Open(&impatientConn{raw}, amqp091.Config{SASL: login(to), Vhost: to.Vhost, Heartbeat: heartbeat, FrameSize: frameSize,
-		Locale: "en_US", Properties: amqp091.Table{"product": "Redrive", "connection_name": "redrive"}})
+	about := amqp091.Table{"product": "Redrive", "connection_name": "redrive"}
+	conn, err := amqp091.Open(&impatientConn{Conn: raw}, amqp091.Config{SASL: []amqp091.Authentication{spoken{login(to), about}}, Vhost: to.Vhost,
+		Heartbeat: heartbeat, FrameSize: frameSize, Locale: "en_US", Properties: about})
 	if !stop() {
 		err = ctx.Err()
 	}
@@ -66,20 +68,54 @@ func rabbitMQAddress(s delivery.RabbitMQServer) (amqp091.URI, *tls.Config, error
 	return to, nil, nil
 }
 
-func login(to amqp091.URI) []amqp091.Authentication {
+func login(to amqp091.URI) amqp091.Authentication {
 	if len(to.AuthMechanism) == 1 && strings.EqualFold(to.AuthMechanism[0], externalAuth) {
-		return []amqp091.Authentication{&amqp091.ExternalAuth{}}
+		return &amqp091.ExternalAuth{}
 	}
-	return []amqp091.Authentication{to.PlainAuth()}
+	return to.PlainAuth()
+}
+
+// spoken asks the broker to say so when it refuses the login. It would hang up without a word after some seconds otherwise,
+// like a broker that dies. The library has no setting for it; it asks for the response after it wrote what it is capable of.
+type spoken struct {
+	amqp091.Authentication
+	about amqp091.Table
+}
+
+// Response answers the login.
+func (s spoken) Response() string {
+	if capabilities, ok := s.about["capabilities"].(amqp091.Table); ok {
+		capabilities["authentication_failure_close"] = true
+	}
+	return s.Authentication.Response()
 }
 
 // impatientConn bounds each write: a broker under a memory alarm stops reading, and a vanished one does not acknowledge.
-type impatientConn struct{ net.Conn }
+type impatientConn struct {
+	net.Conn
+	until atomic.Pointer[time.Time] // a deadline that was set for everything
+}
+
+// SetDeadline bounds reads and writes, also those under way.
+func (c *impatientConn) SetDeadline(t time.Time) error {
+	c.until.Store(&t)
+	return c.Conn.SetDeadline(t)
+}
 
 // Write writes within stalledWrite.
 func (c *impatientConn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(stalledWrite)); err != nil {
+	deadline := time.Now().Add(stalledWrite)
+	if until := c.until.Load(); until != nil && !until.IsZero() && until.Before(deadline) {
+		deadline = *until
+	}
+	if err := c.SetWriteDeadline(deadline); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(b)
+}
+
+// CheckRabbitMQ says what is wrong with the settings, without dialling.
+func CheckRabbitMQ(s delivery.RabbitMQServer) error {
+	_, _, err := rabbitMQAddress(s)
+	return err
 }

@@ -1,4 +1,5 @@
-// Command run gives a test command what it needs: packages, one private Postgres and a browser; then it takes it all down.
+// Command run gives a test command what it needs: packages, one private Postgres, Redis and RabbitMQ where tests ask for
+// them, and a browser; then it takes it all down.
 //
 //	run -- go test ./...
 package main
@@ -8,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -19,7 +19,6 @@ import (
 	"syscall"
 
 	"redrive/store/embedded"
-	"redrive/store/storetest"
 )
 
 const chromiumVariable = "REDRIVE_TEST_CHROMIUM"
@@ -45,10 +44,11 @@ func main() {
 
 // run answers the command's exit code once everything that was started has been stopped.
 func run(args []string, signals <-chan os.Signal) (code int, err error) {
-	if err := provide(missing(args)); err != nil {
+	needed := wanted(args)
+	if err := provide(missing(args, needed)); err != nil {
 		return 1, err
 	}
-	stop, err := startDatabase()
+	stop, err := startAll(context.Background(), needed)
 	if err != nil {
 		return 1, err
 	}
@@ -82,33 +82,12 @@ func execute(args []string, signals <-chan os.Signal) (int, error) {
 	}
 }
 
-// startDatabase starts the run's Postgres, unless the caller names one.
-func startDatabase() (stop func() error, err error) {
-	if os.Getenv(storetest.DatabaseVariable) != "" {
-		return func() error { return nil }, nil
-	}
-	dir, err := storetest.TempDir()
-	if err != nil {
-		return nil, err
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	server, err := embedded.Start(context.Background(), embedded.Options{DataDir: dir, Log: log, Settings: storetest.Settings()})
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	stop = func() error { return errors.Join(server.Stop(), os.RemoveAll(dir)) }
-	if err := os.Setenv(storetest.DatabaseVariable, server.DSN("postgres")); err != nil {
-		return nil, errors.Join(err, stop())
-	}
-	return stop, nil
-}
-
 // missing names the Debian packages whose programs are not there.
-func missing(args []string) []string {
+func missing(args []string, needed []service) []string {
 	var packages []string
-	if os.Getenv(storetest.DatabaseVariable) == "" {
-		if _, err := embedded.FindBinaries(""); errors.Is(err, embedded.ErrNoBinaries) {
-			packages = append(packages, "postgresql-15")
+	for _, s := range needed {
+		if !s.found() {
+			packages = append(packages, s.packages...)
 		}
 	}
 	if findChromium() == "" {

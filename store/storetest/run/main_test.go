@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,8 +12,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/rabbitmq/amqp091-go"
 
 	"redrive/store/storetest"
+	"redrive/store/storetest/services"
 )
 
 func TestDatabaseLivesAsLongAsTheCommand(t *testing.T) {
@@ -38,12 +42,61 @@ func TestDatabaseLivesAsLongAsTheCommand(t *testing.T) {
 
 func TestNamedServerIsUsed(t *testing.T) {
 	t.Setenv(storetest.DatabaseVariable, "postgres://elsewhere/x")
-	stop, err := startDatabase()
+	t.Setenv(services.RedisVariable, "elsewhere:6379")
+	t.Setenv(services.RabbitMQVariable, "amqp://elsewhere/")
+	if got := wanted([]string{"go", "test", servicesPackage}); len(got) != 0 {
+		t.Errorf("%d services are started beside the caller's", len(got))
+	}
+}
+
+func TestBrokersRunWhereTestsAskForThem(t *testing.T) {
+	for _, variable := range []string{storetest.DatabaseVariable, services.RedisVariable, services.RabbitMQVariable} {
+		t.Setenv(variable, "")
+	}
+	for command, want := range map[string]int{"go test " + servicesPackage: 3, "go test -count=1 redrive/delivery/send/... -run X": 3,
+		"go test redrive/views": 1, "go vet ./...": 1, "sh -c true": 1} {
+		if got := len(wanted(strings.Fields(command))); got != want {
+			t.Errorf("%s: %d services, want %d", command, got, want)
+		}
+	}
+}
+
+func TestBrokersLiveAsLongAsTheCommand(t *testing.T) {
+	t.Setenv(services.RedisVariable, "")
+	t.Setenv(services.RabbitMQVariable, "")
+	stop, err := startAll(t.Context(), brokers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := os.Getenv(storetest.DatabaseVariable); got != "postgres://elsewhere/x" || stop() != nil {
-		t.Errorf("the caller's server became %q", got)
+	url := os.Getenv(services.RabbitMQVariable)
+	conn, err := amqp091.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if conn, err := amqp091.Dial(url); err == nil {
+		_ = conn.Close()
+		t.Error("RabbitMQ outlives the run")
+	}
+	if conn, err := net.Dial("tcp", os.Getenv(services.RedisVariable)); err == nil {
+		_ = conn.Close()
+		t.Error("Redis outlives the run")
+	}
+}
+
+func TestWhatCannotStartTakesTheOthersDown(t *testing.T) {
+	stopped := false
+	good := service{variable: "REDRIVE_TEST_GOOD", start: func(context.Context) (string, func() error, error) {
+		return "x", func() error { stopped = true; return nil }, nil
+	}}
+	bad := service{variable: "REDRIVE_TEST_BAD", start: func(context.Context) (string, func() error, error) {
+		return "", nil, errors.New("no room")
+	}}
+	if _, err := startAll(t.Context(), []service{good, bad}); err == nil || !strings.Contains(err.Error(), "no room") || !stopped {
+		t.Errorf("error %v, the other one stopped: %v", err, stopped)
 	}
 }
 
@@ -86,10 +139,11 @@ func TestMissingPackagesAreToldToPlainUsers(t *testing.T) {
 func TestRaceDetectorNeedsACompiler(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv(chromiumVariable, "")
-	if got := strings.Join(missing([]string{"go", "test"}), " "); strings.Contains(got, "gcc") || !strings.Contains(got, "chromium") {
+	nowhere := service{packages: []string{"redis-server"}, found: func() bool { return false }}
+	if got := strings.Join(missing([]string{"go", "test"}, nil), " "); strings.Contains(got, "gcc") || !strings.Contains(got, "chromium") {
 		t.Errorf("missing %q", got)
 	}
-	if got := strings.Join(missing([]string{"go", "test", "-race"}), " "); !strings.Contains(got, "gcc libc6-dev") {
+	if got := strings.Join(missing([]string{"go", "test", "-race"}, []service{nowhere}), " "); !strings.Contains(got, "gcc libc6-dev") || !strings.Contains(got, "redis-server") {
 		t.Errorf("missing %q", got)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // The run's brokers; the test starter sets these unless the caller has. Without them a test process starts its own.
@@ -94,17 +96,20 @@ func mustRabbit(t testing.TB) *RabbitMQ {
 	return r
 }
 
-// Main runs a package's tests and stops what they started. A TestMain that calls it leaves nothing behind.
-func Main(m *testing.M) { os.Exit(Run(m)) }
-
-// Run is Main for a TestMain that has more to do; it answers the exit code.
-func Run(m *testing.M) int {
+// Main runs a package's tests, stops what they started and looks for goroutines that they left behind.
+func Main(m *testing.M) {
 	code := m.Run()
 	if err := closeOwn(); err != nil {
 		fmt.Fprintln(os.Stderr, "services:", err)
 		code = max(code, 1)
 	}
-	return code
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "services:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 func closeOwn() error {

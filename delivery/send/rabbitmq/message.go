@@ -1,0 +1,162 @@
+package rabbitsend
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"redrive/delivery"
+	"redrive/delivery/wire"
+)
+
+const (
+	maxShort     = 255     // bytes of what AMQP calls a short string
+	frameReserve = 4 << 10 // of the frame with the headers: everything in it but headers
+
+	headerKey         = "idempotency-key"
+	headerOurs        = "redrive-" // what starts so is ours
+	headerDelivery    = "redrive-delivery"
+	headerAttempt     = "redrive-attempt"
+	headerIntegration = "redrive-integration"
+	headerMessageKey  = "redrive-key"
+	eventPrefix       = "cloudEvents:" // of an attribute, in the binary mode of the CloudEvents AMQP binding
+)
+
+// publication is one message on its way.
+type publication struct {
+	ctx           context.Context // ends with the attempt
+	exchange, key string
+	message       amqp091.Publishing
+	id, attempt   string // delivery and attempt: what a return is recognised by
+	size          int
+	headerSize    int
+	stage         atomic.Int32
+	result        chan delivery.Result // takes one
+	returned      uint16               // reply code of a return; guarded by the link
+}
+
+const (
+	stageWaiting   = iota // nothing was written
+	stageWritten          // it may have arrived
+	stageAbandoned        // whoever asked has gone; it must not be written any more
+)
+
+func (p *publication) waits() bool   { return p.stage.Load() == stageWaiting }
+func (p *publication) begin() bool   { return p.stage.CompareAndSwap(stageWaiting, stageWritten) }
+func (p *publication) abandon() bool { return p.stage.CompareAndSwap(stageWaiting, stageAbandoned) }
+
+// finish reports the outcome; the first one counts.
+func (p *publication) finish(r delivery.Result) {
+	select {
+	case p.result <- r:
+	default:
+	}
+}
+
+// publication makes the message. An error is about the message and says what AMQP does not allow; it repeats no value.
+func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publication, error) {
+	m := r.Message
+	p := &publication{ctx: ctx, exchange: s.to.Exchange, key: s.to.RoutingKey, id: r.DeliveryID, attempt: strconv.Itoa(r.Attempt),
+		size: len(m.Payload), result: make(chan delivery.Result, 1)}
+	headers, err := s.headers(r)
+	if err != nil {
+		return nil, err
+	}
+	if p.exchange == "" && p.key == "" {
+		if m.Origin == nil || m.Origin.Dead == nil || m.Origin.Dead.Place == "" {
+			return nil, errors.New("the destination has no exchange and no routing key, and the message did not die in a queue that it could go back to")
+		}
+		p.key = m.Origin.Dead.Place
+	}
+	p.message = amqp091.Publishing{Headers: headers, Body: m.Payload, DeliveryMode: amqp091.Persistent, MessageId: m.ID, Type: m.Type,
+		ContentType: wire.ContentType(m), Timestamp: m.CreatedAt}
+	if p.message.MessageId == "" {
+		p.message.MessageId = r.DeliveryID
+	}
+	if p.message.Timestamp.IsZero() {
+		p.message.Timestamp = time.Now()
+	}
+	p.headerSize = size(headers)
+	return p, p.check()
+}
+
+// check refuses what the library could not write: it would close the connection.
+func (p *publication) check() error {
+	for what, text := range map[string]string{"id": p.message.MessageId, "type": p.message.Type, "Content-Type": p.message.ContentType, "queue of origin": p.key} {
+		if len(text) > maxShort {
+			return fmt.Errorf("the message's %s is longer than the 255 bytes that AMQP allows", what)
+		}
+	}
+	for name := range p.message.Headers {
+		if name == "" || len(name) > maxShort {
+			return errors.New("the message has a header name that AMQP does not allow: it is empty or longer than 255 bytes")
+		}
+	}
+	return nil
+}
+
+// headers are the message's own, over them ours.
+func (s *Sender) headers(r delivery.Request) (amqp091.Table, error) {
+	headers := amqp091.Table{}
+	if o := r.Message.Origin; o != nil && o.Broker == "rabbitmq" {
+		for name, raw := range o.Raw {
+			value, err := base64.StdEncoding.DecodeString(raw)
+			if err == nil && !isReserved(name) {
+				headers[name] = value
+			}
+		}
+	}
+	for name, value := range r.Message.Headers {
+		if !isReserved(name) {
+			headers[name] = value
+		}
+	}
+	headers[headerKey], headers[headerDelivery] = r.IdempotencyKey, r.DeliveryID
+	headers[headerAttempt], headers[headerIntegration] = strconv.Itoa(r.Attempt), r.Integration
+	if r.Message.Key != "" {
+		headers[headerMessageKey] = r.Message.Key
+	}
+	if s.to.Format != delivery.FormatCloudEvents {
+		return headers, nil
+	}
+	attributes, err := wire.EventAttributes(r)
+	delete(attributes, "datacontenttype") // the property content-type
+	for name, value := range attributes {
+		headers[eventPrefix+name] = value
+	}
+	return headers, err
+}
+
+// isReserved names what is ours, what is a property, what routes (CC, BCC), and what the broker adds when a message dies:
+// taken back along, the latter would grow with each round.
+func isReserved(name string) bool {
+	lower := strings.ToLower(name)
+	for _, prefix := range []string{headerOurs, strings.ToLower(eventPrefix), "x-death", "x-first-death-", "x-last-death-"} {
+		if strings.HasPrefix(lower, prefix) {
+			return true
+		}
+	}
+	return lower == headerKey || lower == "content-type" || lower == "cc" || lower == "bcc"
+}
+
+// size is what the headers take on the wire, at most.
+func size(headers amqp091.Table) int {
+	total := 0
+	for name, value := range headers {
+		total += len(name) + 6
+		switch v := value.(type) {
+		case string:
+			total += len(v)
+		case []byte:
+			total += len(v)
+		}
+	}
+	return total
+}

@@ -1,0 +1,87 @@
+package rabbitsend
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"redrive/delivery"
+	"redrive/delivery/wire"
+)
+
+const blockedSentence = "the broker raised an alarm and holds publishers back; nothing was sent"
+
+// sizeSpoken finds the size in what RabbitMQ says of a message that is too large.
+var sizeSpoken = regexp.MustCompile(`message size (\d+) is larger`)
+
+// opening reads why there is no connection. What the broker says is not passed on: it names the user.
+func opening(err error) delivery.Result {
+	var said *amqp091.Error
+	if !errors.As(err, &said) || !said.Server {
+		return wire.Unsent(err)
+	}
+	permanent := delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRefused}
+	switch {
+	case said.Code == amqp091.AccessRefused:
+		permanent.Error = "the broker does not accept the login"
+	case said.Code == amqp091.NotAllowed && !strings.Contains(said.Reason, "limit"):
+		permanent.Error = "the broker does not let this user into the virtual host"
+	default:
+		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassConnect,
+			Error: fmt.Sprintf("the broker closed the connection before the message was sent (code %d)", said.Code)}
+	}
+	return permanent
+}
+
+// answered reads a confirm.
+func (p *publication) answered(ack bool) delivery.Result {
+	switch {
+	case p.returned != 0:
+		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassUnroutable, Error: "no queue takes the message"}
+	case !ack:
+		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused, Error: "the broker answered that it does not take the message"}
+	}
+	return delivery.Result{Outcome: delivery.OutcomeOK}
+}
+
+// closing reads why the broker closed the channel on a message.
+func closing(reason *amqp091.Error) delivery.Result {
+	permanent := func(class, text string) delivery.Result {
+		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: class, Error: text}
+	}
+	switch {
+	case reason.Code == amqp091.NotFound:
+		return permanent(delivery.ClassUnroutable, "the broker has no such exchange")
+	case reason.Code == amqp091.AccessRefused:
+		return permanent(delivery.ClassRefused, "the broker does not let this user publish to the exchange")
+	case reason.Code == amqp091.ContentTooLarge, sizeSpoken.MatchString(reason.Reason):
+		return permanent(delivery.ClassTooLarge, "the message is larger than the broker takes")
+	case reason.Code == amqp091.PreconditionFailed:
+		return permanent(delivery.ClassRefused, "the broker does not take such a message (code 406)")
+	}
+	return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused,
+		Error: fmt.Sprintf("the broker closed the channel (code %d)", reason.Code)}
+}
+
+// blame answers the tag of the message on which the broker closed the channel, 0 when that is not certain.
+func blame(reason *amqp091.Error, connectionLost bool, tags []uint64, pending map[uint64]*publication) uint64 {
+	if reason == nil || !reason.Server || connectionLost || len(tags) == 0 {
+		return 0
+	}
+	if len(tags) == 1 {
+		return tags[0]
+	}
+	if spoken := sizeSpoken.FindStringSubmatch(reason.Reason); spoken != nil {
+		size, _ := strconv.Atoi(spoken[1])
+		for _, tag := range tags {
+			if pending[tag].size == size {
+				return tag
+			}
+		}
+	}
+	return 0
+}

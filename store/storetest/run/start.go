@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"redrive/store/embedded"
+	"redrive/store/storetest"
+	"redrive/store/storetest/services"
+)
+
+// service is something that the command finds by an environment variable. A caller who sets the variable has his own.
+type service struct {
+	variable string
+	packages []string    // Debian's names
+	found    func() bool // its programs are there
+	start    func(context.Context) (address string, stop func() error, err error)
+}
+
+var database = service{storetest.DatabaseVariable, []string{"postgresql-15"}, hasPostgres, startPostgres}
+
+var brokers = []service{
+	{services.RedisVariable, []string{"redis-server"}, isThere(services.FindRedis), startRedis},
+	{services.RabbitMQVariable, []string{"rabbitmq-server"}, isThere(services.FindRabbitMQ), startRabbitMQ},
+}
+
+// wanted are the services that the command needs and the caller has not named.
+func wanted(args []string) []service {
+	all := []service{database}
+	if needsBrokers(args) {
+		all = append(all, brokers...)
+	}
+	return slices.DeleteFunc(all, func(s service) bool { return os.Getenv(s.variable) != "" })
+}
+
+// needsBrokers asks go whether any of the packages under test looks for a broker. Any other command gets none.
+func needsBrokers(args []string) bool {
+	if len(args) < 2 || args[1] != "test" {
+		return false
+	}
+	list := []string{"list", "-test", "-deps", "-f", "{{.ImportPath}}"}
+	for _, arg := range args[2:] {
+		if strings.HasPrefix(arg, ".") || strings.HasPrefix(arg, "redrive/") {
+			list = append(list, arg)
+		}
+	}
+	out, err := exec.Command(args[0], list...).Output()
+	return err != nil || slices.Contains(strings.Fields(string(out)), servicesPackage) // go test will report the error
+}
+
+const servicesPackage = "redrive/store/storetest/services"
+
+// startAll starts services side by side and tells the command about them. Either all run or none.
+func startAll(ctx context.Context, list []service) (stop func() error, err error) {
+	stops := make([]func() error, len(list))
+	addresses := make([]string, len(list))
+	var group errgroup.Group
+	for n, s := range list {
+		group.Go(func() (err error) {
+			addresses[n], stops[n], err = s.start(ctx)
+			return err
+		})
+	}
+	err = group.Wait()
+	stop = func() error {
+		var group errgroup.Group
+		for _, stop := range stops {
+			if stop != nil {
+				group.Go(stop)
+			}
+		}
+		return group.Wait()
+	}
+	for n, s := range list {
+		if err == nil {
+			err = os.Setenv(s.variable, addresses[n])
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return stop, nil
+}
+
+func isThere(find func() (string, error)) func() bool {
+	return func() bool {
+		_, err := find()
+		return err == nil
+	}
+}
+
+func hasPostgres() bool {
+	_, err := embedded.FindBinaries("")
+	return !errors.Is(err, embedded.ErrNoBinaries)
+}
+
+func startPostgres(ctx context.Context) (string, func() error, error) {
+	dir, err := storetest.TempDir()
+	if err != nil {
+		return "", nil, err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	server, err := embedded.Start(ctx, embedded.Options{DataDir: dir, Log: log, Settings: storetest.Settings()})
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return server.DSN("postgres"), func() error { return errors.Join(server.Stop(), os.RemoveAll(dir)) }, nil
+}
+
+func startRedis(ctx context.Context) (string, func() error, error) {
+	r, err := services.LaunchRedis(ctx)
+	if err != nil {
+		return "", nil, fmt.Errorf("Redis for the tests: %w", err)
+	}
+	return r.Addr, r.Close, nil
+}
+
+func startRabbitMQ(ctx context.Context) (string, func() error, error) {
+	r, err := services.LaunchRabbitMQ(ctx)
+	if err != nil {
+		return "", nil, fmt.Errorf("RabbitMQ for the tests: %w", err)
+	}
+	return r.URL, r.Close, nil
+}
