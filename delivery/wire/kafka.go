@@ -46,41 +46,18 @@ func (d Dialer) KafkaOptions(s delivery.KafkaServer) ([]kgo.Opt, error) {
 
 // kafkaDial opens connections under the address rules, secured where TLS is asked for.
 func (d Dialer) kafkaDial(t *delivery.TLS) (func(ctx context.Context, network, address string) (net.Conn, error), error) {
-	plain := func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, kafkaDialTimeout)
-		defer cancel()
-		return d.DialContext(ctx, network, address)
-	}
-	if t == nil {
-		return plain, nil
-	}
-	config, err := TLSConfig(t)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := plain(ctx, network, address)
-		if err != nil {
+	var secure *tls.Config
+	if t != nil {
+		var err error
+		if secure, err = TLSConfig(t); err != nil {
 			return nil, err
 		}
-		return secured(ctx, conn, config, address)
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, kafkaDialTimeout) // some dials of the client have no end of their own
+		defer cancel()
+		return d.DialTLS(ctx, network, address, secure)
 	}, nil
-}
-
-// secured shakes hands with the server; the name to expect is the address's host unless the settings name another.
-func secured(ctx context.Context, conn net.Conn, config *tls.Config, address string) (net.Conn, error) {
-	config = config.Clone()
-	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(address)
-	}
-	ctx, cancel := context.WithTimeout(ctx, kafkaDialTimeout)
-	defer cancel()
-	client := tls.Client(conn, config)
-	if err := client.HandshakeContext(ctx); err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
-	}
-	return client, nil
 }
 
 func kafkaSASL(s delivery.SASL) (sasl.Mechanism, error) {

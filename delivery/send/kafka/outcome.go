@@ -2,10 +2,7 @@ package kafkasend
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -42,6 +39,7 @@ func init() {
 	add(delivery.OutcomeTransient, delivery.ClassRefused, "the partition has no leader at the moment", kerr.LeaderNotAvailable, kerr.NotLeaderForPartition,
 		kerr.ReplicaNotAvailable, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.ListenerNotFound)
 	add(delivery.OutcomeUnknown, delivery.ClassTimeout, "the broker has the record, but too few replicas confirmed it", kerr.NotEnoughReplicasAfterAppend)
+	add(delivery.OutcomeUnknown, delivery.ClassRefused, "the broker failed in a way that it did not expect", kerr.UnknownServerError)
 	add(delivery.OutcomeUnknown, delivery.ClassTimeout, "the broker did not confirm in time", kerr.RequestTimedOut)
 }
 
@@ -60,8 +58,12 @@ func judge(ctx context.Context, err error, seen evidence) delivery.Result {
 		return answers[kerr.UnknownTopicOrPartition]
 	case seen.staged:
 		return unknown(ctx)
-	case seen.connect != nil && !isDial(err):
-		return unsent(seen.connect)
+	}
+	if seen.connect != nil && !isDial(err) {
+		err = seen.connect
+	}
+	if seen.signsIn && errors.Is(err, io.EOF) {
+		return answers[kerr.SaslAuthenticationFailed] // some brokers say so by hanging up
 	}
 	return unsent(err)
 }
@@ -78,7 +80,9 @@ func answered(code *kerr.Error) delivery.Result {
 }
 
 // isPlacement: the client has no type for a partition that the topic does not have, only the text.
-func isPlacement(err error) bool { return strings.Contains(err.Error(), "invalid record partitioning choice") }
+func isPlacement(err error) bool {
+	return strings.Contains(err.Error(), "invalid record partitioning choice")
+}
 
 func unknown(ctx context.Context) delivery.Result {
 	if ctx.Err() != nil {
@@ -94,12 +98,13 @@ func unsent(err error) delivery.Result {
 	result := delivery.Result{Outcome: delivery.OutcomeTransient}
 	var blocked *wire.BlockedError
 	var name *net.DNSError
+	var handshake *wire.HandshakeError
 	switch {
 	case errors.As(err, &blocked):
 		result.Outcome, result.ErrorClass, result.Error = delivery.OutcomePermanent, delivery.ClassBlockedAddress, blocked.Error()
 	case errors.As(err, &name):
 		result.ErrorClass, result.Error = delivery.ClassDNS, "the broker's name did not resolve"
-	case isTLS(err):
+	case errors.As(err, &handshake):
 		result.ErrorClass, result.Error = delivery.ClassTLS, "the TLS handshake with the broker failed"
 	default:
 		result.ErrorClass, result.Error = delivery.ClassConnect, connectSentence(err)
@@ -130,13 +135,4 @@ func connectSentence(err error) string {
 func isDial(err error) bool {
 	var operation *net.OpError
 	return errors.As(err, &operation) && operation.Op == "dial"
-}
-
-func isTLS(err error) bool {
-	var certificate *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	return errors.As(err, &certificate) || errors.As(err, &authority) || errors.As(err, &record) || errors.As(err, &alert) ||
-		strings.Contains(fmt.Sprint(err), "TLS handshake")
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // heldGrace is how long the client may take to let go of a record whose attempt has ended.
-const heldGrace = 250 * time.Millisecond
+const heldGrace = 500 * time.Millisecond
 
 // errHeld says that the client did not let go in time: it may send the record yet.
 var errHeld = errors.New("the client still holds the record")
@@ -41,10 +41,10 @@ func New(d delivery.KafkaDestination, dialer wire.Dialer) (*Sender, error) {
 		return nil, err
 	}
 	s := &Sender{to: d, timeout: delivery.Destination{Kafka: &d}.Timeout(), turn: make(chan struct{}, 1)}
-	if s.crowd, err = newProducer(options, s.timeout, batchBytes); err != nil {
+	if s.crowd, err = newProducer(options, d.SASL != nil, s.timeout, batchBytes); err != nil {
 		return nil, err
 	}
-	if s.alone, err = newProducer(options, s.timeout, aloneBytes); err != nil {
+	if s.alone, err = newProducer(options, d.SASL != nil, s.timeout, aloneBytes); err != nil {
 		s.crowd.client.Close()
 		return nil, err
 	}
