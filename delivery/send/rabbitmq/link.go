@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -22,6 +23,7 @@ type line struct {
 	*amqp091.Connection
 	mu      sync.Mutex
 	blocked chan struct{} // closed when the broker takes messages again; nil while it does
+	limit   atomic.Int64  // the largest message, once the broker said so; 0: not known
 }
 
 // link is one channel in confirm mode. It has the connection to itself.
@@ -150,9 +152,12 @@ func (l *link) ready(p *publication) bool {
 
 // publish writes the message; false: the channel was closed before, and nothing was written.
 func (l *link) publish(p *publication) bool {
-	if p.headerSize > l.line.Config.FrameSize-frameReserve {
-		p.finish(delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassTooLarge,
-			Error: "the message's headers are larger than the broker takes"})
+	switch limit := int(l.line.limit.Load()); {
+	case p.headerSize > l.line.Config.FrameSize-frameReserve:
+		p.finish(tooMuch)
+		return true
+	case limit > 0 && p.size > limit: // it would close the channel on the others
+		p.finish(tooLarge)
 		return true
 	}
 	tag := l.channel.GetNextPublishSeqNo()
@@ -177,8 +182,7 @@ func (l *link) publish(p *publication) bool {
 	delete(l.pending, tag)
 	l.mu.Unlock()
 	if errors.Is(err, amqp091.ErrClosed) { // a frame of it was never written: the broker cannot have it
-		p.finish(delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassConnect,
-			Error: "the connection to the broker failed before the message was sent"})
+		p.finish(notSent)
 		return true
 	}
 	p.finish(wire.Unanswered(context.Background(), nil))
@@ -225,6 +229,9 @@ func (l *link) lost(reason *amqp091.Error) {
 	pending := l.pending
 	l.pending = nil
 	l.mu.Unlock()
+	if _, limit := spokenSizes(reason); limit > 0 {
+		l.line.limit.Store(int64(limit))
+	}
 	tags := slices.Sorted(maps.Keys(pending))
 	culprit := blame(reason, l.line.IsClosed(), tags, pending)
 	for _, tag := range tags {
@@ -234,8 +241,7 @@ func (l *link) lost(reason *amqp091.Error) {
 		case tag == culprit:
 			pending[tag].finish(closing(reason))
 		default: // a broker ignores what follows on a channel that it closes
-			pending[tag].finish(delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused,
-				Error: "the broker closed the channel because of another message before it took this one"})
+			pending[tag].finish(notTaken)
 		}
 	}
 }

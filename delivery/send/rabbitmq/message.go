@@ -2,11 +2,9 @@ package rabbitsend
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,14 +17,6 @@ import (
 const (
 	maxShort     = 255     // bytes of what AMQP calls a short string
 	frameReserve = 4 << 10 // of the frame with the headers: everything in it but headers
-
-	headerKey         = "idempotency-key"
-	headerOurs        = "redrive-" // what starts so is ours
-	headerDelivery    = "redrive-delivery"
-	headerAttempt     = "redrive-attempt"
-	headerIntegration = "redrive-integration"
-	headerMessageKey  = "redrive-key"
-	eventPrefix       = "cloudEvents:" // of an attribute, in the binary mode of the CloudEvents AMQP binding
 )
 
 // publication is one message on its way.
@@ -77,6 +67,9 @@ func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publicat
 	}
 	p.message = amqp091.Publishing{Headers: headers, Body: m.Payload, DeliveryMode: amqp091.Persistent, MessageId: m.ID, Type: m.Type,
 		ContentType: wire.ContentType(m), Timestamp: m.CreatedAt}
+	for name, property := range map[string]*string{"Content-Encoding": &p.message.ContentEncoding, "Correlation-Id": &p.message.CorrelationId, "Reply-To": &p.message.ReplyTo} {
+		*property = takeShort(headers, name)
+	}
 	if p.message.MessageId == "" {
 		p.message.MessageId = r.DeliveryID
 	}
@@ -100,63 +93,4 @@ func (p *publication) check() error {
 		}
 	}
 	return nil
-}
-
-// headers are the message's own, over them ours.
-func (s *Sender) headers(r delivery.Request) (amqp091.Table, error) {
-	headers := amqp091.Table{}
-	if o := r.Message.Origin; o != nil && o.Broker == "rabbitmq" {
-		for name, raw := range o.Raw {
-			value, err := base64.StdEncoding.DecodeString(raw)
-			if err == nil && !isReserved(name) {
-				headers[name] = value
-			}
-		}
-	}
-	for name, value := range r.Message.Headers {
-		if !isReserved(name) {
-			headers[name] = value
-		}
-	}
-	headers[headerKey], headers[headerDelivery] = r.IdempotencyKey, r.DeliveryID
-	headers[headerAttempt], headers[headerIntegration] = strconv.Itoa(r.Attempt), r.Integration
-	if r.Message.Key != "" {
-		headers[headerMessageKey] = r.Message.Key
-	}
-	if s.to.Format != delivery.FormatCloudEvents {
-		return headers, nil
-	}
-	attributes, err := wire.EventAttributes(r)
-	delete(attributes, "datacontenttype") // the property content-type
-	for name, value := range attributes {
-		headers[eventPrefix+name] = value
-	}
-	return headers, err
-}
-
-// isReserved names what is ours, what is a property, what routes (CC, BCC), and what the broker adds when a message dies:
-// taken back along, the latter would grow with each round.
-func isReserved(name string) bool {
-	lower := strings.ToLower(name)
-	for _, prefix := range []string{headerOurs, strings.ToLower(eventPrefix), "x-death", "x-first-death-", "x-last-death-"} {
-		if strings.HasPrefix(lower, prefix) {
-			return true
-		}
-	}
-	return lower == headerKey || lower == "content-type" || lower == "cc" || lower == "bcc"
-}
-
-// size is what the headers take on the wire, at most.
-func size(headers amqp091.Table) int {
-	total := 0
-	for name, value := range headers {
-		total += len(name) + 6
-		switch v := value.(type) {
-		case string:
-			total += len(v)
-		case []byte:
-			total += len(v)
-		}
-	}
-	return total
 }

@@ -15,8 +15,16 @@ import (
 
 const blockedSentence = "the broker raised an alarm and holds publishers back; nothing was sent"
 
-// sizeSpoken finds the size in what RabbitMQ says of a message that is too large.
-var sizeSpoken = regexp.MustCompile(`message size (\d+) is larger`)
+// sizeSpoken finds size and limit in what RabbitMQ says of a message that is too large.
+var sizeSpoken = regexp.MustCompile(`message size (\d+) is larger than .*?(\d+)`)
+
+var (
+	tooLarge = delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassTooLarge, Error: "the message is larger than the broker takes"}
+	tooMuch  = delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassTooLarge, Error: "the message's headers are larger than the broker takes"}
+	notSent  = delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassConnect, Error: "the connection to the broker failed before the message was sent"}
+	notTaken = delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused,
+		Error: "the broker closed the channel because of another message before it took this one"}
+)
 
 // opening reads why there is no connection. What the broker says is not passed on: it names the user.
 func opening(err error) delivery.Result {
@@ -59,7 +67,7 @@ func closing(reason *amqp091.Error) delivery.Result {
 	case reason.Code == amqp091.AccessRefused:
 		return permanent(delivery.ClassRefused, "the broker does not let this user publish to the exchange")
 	case reason.Code == amqp091.ContentTooLarge, sizeSpoken.MatchString(reason.Reason):
-		return permanent(delivery.ClassTooLarge, "the message is larger than the broker takes")
+		return tooLarge
 	case reason.Code == amqp091.PreconditionFailed:
 		return permanent(delivery.ClassRefused, "the broker does not take such a message (code 406)")
 	}
@@ -75,13 +83,23 @@ func blame(reason *amqp091.Error, connectionLost bool, tags []uint64, pending ma
 	if len(tags) == 1 {
 		return tags[0]
 	}
-	if spoken := sizeSpoken.FindStringSubmatch(reason.Reason); spoken != nil {
-		size, _ := strconv.Atoi(spoken[1])
-		for _, tag := range tags {
-			if pending[tag].size == size {
-				return tag
-			}
+	size, _ := spokenSizes(reason)
+	for _, tag := range tags {
+		if size > 0 && pending[tag].size == size {
+			return tag
 		}
 	}
 	return 0
+}
+
+// spokenSizes are the size of a message that was too large and the limit, 0 if the reason is another one.
+func spokenSizes(reason *amqp091.Error) (size, limit int) {
+	if reason == nil {
+		return 0, 0
+	}
+	if spoken := sizeSpoken.FindStringSubmatch(reason.Reason); spoken != nil {
+		size, _ = strconv.Atoi(spoken[1]) // digits; 0 if there are too many
+		limit, _ = strconv.Atoi(spoken[2])
+	}
+	return size, limit
 }

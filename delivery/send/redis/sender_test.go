@@ -283,6 +283,28 @@ func TestALostAnswerMayHaveHadItsEffect(t *testing.T) {
 	}
 }
 
+// TestTheClientSendsNothingTwice: its connection breaks after the message was heard, and the next one would work.
+func TestTheClientSendsNothingTwice(t *testing.T) {
+	addr := services.RedisAddr(t)
+	proxy := services.StartProxy(t, addr)
+	d := delivery.RedisDestination{RedisServer: delivery.RedisServer{Addr: proxy.Addr}, Channel: channel()}
+	heard := listen(t, addr, d.Channel)
+	s := newSender(t, d, slog.New(slog.DiscardHandler))
+	expect(t, s.Send(t.Context(), sendtest.Request("1", "first")), delivery.OutcomeOK, "")
+	proxy.LoseAnswers()
+	result := make(chan delivery.Result)
+	go func() { result <- s.Send(t.Context(), sendtest.Request("2", "second")) }()
+	if got := heard(2); len(got) != 2 {
+		t.Fatalf("heard %q", got)
+	}
+	proxy.Heal() // closes the connection
+	expect(t, <-result, delivery.OutcomeUnknown, delivery.ClassConnectionLost)
+	expect(t, s.Send(t.Context(), sendtest.Request("3", "third")), delivery.OutcomeOK, "")
+	if got := heard(1); len(got) != 1 || got[0] != "third" {
+		t.Errorf("heard %q", got)
+	}
+}
+
 func TestSettingsAreChecked(t *testing.T) {
 	for _, d := range []delivery.RedisDestination{{}, {Channel: "x"}, {RedisServer: delivery.RedisServer{Addr: "a:1"}},
 		{RedisServer: delivery.RedisServer{Addr: "a:1", TLS: &delivery.TLS{CA: "/no/such/file"}}, Channel: "x"}} {

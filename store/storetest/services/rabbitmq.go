@@ -103,7 +103,7 @@ func (r *RabbitMQ) environment(ports []int) []string {
 		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT="+strconv.Itoa(ports[0]), "RABBITMQ_DIST_PORT="+strconv.Itoa(ports[1]),
 		"RABBITMQ_DEFAULT_USER="+rabbitUser, "RABBITMQ_DEFAULT_PASS="+RabbitMQPassword,
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
-		"ERL_EPMD_PORT="+strconv.Itoa(ports[2]), "ERL_EPMD_ADDRESS=127.0.0.1")
+		"ERL_EPMD_PORT="+strconv.Itoa(ports[2]), "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_AFLAGS=-start_epmd false") // ours runs already
 }
 
 // Start starts a broker that was stopped or killed, at its old address, with what it had stored.
