@@ -72,12 +72,14 @@ func (s *Store) Settle(ctx context.Context, integration string, delivered []stri
 		if err := tx.Exec(inboxSQL, integration, &keys).Error; err != nil {
 			return fmt.Errorf("writing the inbox: %w", err)
 		}
-		if len(failed) > 0 {
-			if _, err := park(tx, failed); err != nil {
-				return err
-			}
+		if err := countDelivered(tx, integration, len(delivered)); err != nil { // before failures are, in the order of Complete
+			return err
 		}
-		return countDelivered(tx, integration, len(delivered))
+		if len(failed) == 0 {
+			return nil
+		}
+		_, err := park(tx, failed)
+		return err
 	})
 }
 

@@ -221,11 +221,12 @@ type rig struct {
 	engine *engine.Engine
 	ledger *ledger
 	log    *slog.Logger
+	over   chan struct{} // closed when the test ends
 }
 
 func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	t.Helper()
-	r := &rig{t: t, bed: b, place: b.open(t), dsn: storetest.New(t), ledger: newLedger(t), log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	r := &rig{t: t, bed: b, place: b.open(t), dsn: storetest.New(t), ledger: newLedger(t), log: slog.New(slog.NewTextHandler(t.Output(), nil)), over: make(chan struct{})}
 	source := r.place.source
 	source.Format, source.Prefetch = delivery.FormatCloudEvents, 32
 	r.in = delivery.Integration{Name: "seller-push", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: 8, Broker: &source,
@@ -257,6 +258,14 @@ func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	go func() { defer close(done); _ = r.engine.Run(ctx, ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return r
+}
+
+func (r *rig) end() {
+	select {
+	case <-r.over:
+	default:
+		close(r.over)
+	}
 }
 
 // life is one run of a consumer.
@@ -292,19 +301,29 @@ func (r *rig) start(change ...func(*Config)) *life {
 		defer giveUp()
 		return <-done
 	})
-	frozen := make(chan struct{})
 	l.kill = func() {
-		l.gate.settle.Store(pointer(func(context.Context, func() error) error { <-frozen; return nil }))
+		r.freeze(l)
 		l.mortal.die()
 	}
 	r.t.Cleanup(func() {
-		close(frozen)
+		r.end()
 		if err := l.stop(); err != nil {
 			r.t.Errorf("stopping: %v", err)
 		}
 	})
 	r.status(l, delivery.SourceConnected)
 	return l
+}
+
+// freeze makes Settle hang until the test is over, before it has written anything.
+func (r *rig) freeze(l *life) (reached chan struct{}) {
+	reached = make(chan struct{}, 1000)
+	l.gate.settle.Store(pointer(func(context.Context, func() error) error {
+		reached <- struct{}{}
+		<-r.over
+		return nil
+	}))
+	return reached
 }
 
 func pointer[T any](v T) *T { return &v }

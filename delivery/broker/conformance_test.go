@@ -55,7 +55,7 @@ func TestCrashBeforeSettling(t *testing.T) {
 		t.Run("receiver drops duplicates", func(t *testing.T) {
 			r := newRig(t, b)
 			first := r.start()
-			reached := freeze(first.gate)
+			reached := r.freeze(first)
 			r.place.publish(t, notes(5)...)
 			r.ledger.arrived(t, 5)
 			<-reached
@@ -71,7 +71,7 @@ func TestCrashBeforeSettling(t *testing.T) {
 		t.Run("receiver keeps duplicates", func(t *testing.T) {
 			r := newRig(t, b, func(in *delivery.Integration) { in.Idempotent = false })
 			first := r.start()
-			reached := freeze(first.gate)
+			reached := r.freeze(first)
 			r.place.publish(t, notes(5)...)
 			r.ledger.arrived(t, 5)
 			<-reached
@@ -88,17 +88,6 @@ func TestCrashBeforeSettling(t *testing.T) {
 			r.nothingLeft()
 		})
 	})
-}
-
-// freeze makes the next Settle hang for ever, before it has written anything.
-func freeze(g *gate) (reached chan struct{}) {
-	reached = make(chan struct{}, 100)
-	g.settle.Store(pointer(func(ctx context.Context, _ func() error) error {
-		reached <- struct{}{}
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}))
-	return reached
 }
 
 // The process vanishes after the database knows, before the broker does.
@@ -232,17 +221,17 @@ func TestBackPressure(t *testing.T) {
 				l := r.start()
 				r.place.publish(t, notes(300)...)
 				r.eventually("all workers hang", func() bool { return int(r.ledger.holding.Load()) >= r.in.Concurrency })
+				bound := 32
+				if !idempotent {
+					bound = 2 * r.in.Concurrency
+				}
 				if b.remembers {
-					bound := 32
-					if !idempotent {
-						bound = 2 * r.in.Concurrency
-					}
 					r.eventually("hands full", func() bool { return l.Facts(t.Context()).InFlight == bound })
 					if f := l.Facts(t.Context()); f.Received != int64(bound) {
 						t.Errorf("%d received with room for %d", f.Received, bound)
 					}
 				} else { // what cannot wait at the source is made durable
-					r.eventually("spilled", func() bool { return l.Facts(t.Context()).Parked == int64(300-32) })
+					r.eventually("spilled", func() bool { return l.Facts(t.Context()).Parked == int64(300-bound) })
 				}
 				release()
 				r.ledger.arrived(t, 300)

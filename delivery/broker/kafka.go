@@ -17,6 +17,7 @@ const (
 	kafkaName         = "kafka"
 	kafkaFetchBytes   = 16 << 20 // read ahead by the client, beside what is in our hands
 	kafkaPerPartition = 1 << 20
+	kafkaFetchWait    = 500 * time.Millisecond
 	kafkaCommitEvery  = 50 * time.Millisecond
 	kafkaMembership   = 30 * time.Second // without heartbeats the group gives our partitions to others
 	kafkaRebalance    = time.Minute      // members have so long to finish what they hold
@@ -77,7 +78,7 @@ func (s *kafkaSession) options() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.ConsumerGroup(s.driver.source.Group), kgo.ConsumeTopics(s.driver.source.Topic), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // a new group misses nothing
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(kafkaFetchBytes), kgo.FetchMaxPartitionBytes(kafkaPerPartition),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(kafkaFetchBytes), kgo.FetchMaxPartitionBytes(kafkaPerPartition), kgo.FetchMaxWait(kafkaFetchWait),
 		kgo.SessionTimeout(kafkaMembership), kgo.RebalanceTimeout(kafkaRebalance),
 		kgo.OnPartitionsAssigned(s.assigned), kgo.OnPartitionsRevoked(s.revoked), kgo.OnPartitionsLost(s.partitionsLost), kgo.WithHooks(s),
 	}
