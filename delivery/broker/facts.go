@@ -39,20 +39,18 @@ func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
 
 // status notes and logs what the consumer does; what did not change is not said again.
 func (c *Consumer) status(s delivery.SourceStatus, why string) {
-	changed := false
+	moved, changed := false, false
 	c.news.change(func(f *delivery.SourceFacts) {
-		if changed = f.Status != s || f.Why != why; changed {
-			if f.Status != s {
-				f.Since = time.Now()
-			}
-			f.Status, f.Why = s, why
+		moved, changed = f.Status != s, f.Status != s || f.Why != why
+		if moved {
+			f.Since = time.Now()
 		}
+		f.Status, f.Why = s, why
 	})
 	switch {
-	case !changed:
-	case s == delivery.SourceReconnecting:
+	case moved && s == delivery.SourceReconnecting:
 		c.log.Warn("the source is away", "status", s, "why", why)
-	default:
+	case changed:
 		c.log.Info("source", "status", s, "why", why)
 	}
 }

@@ -64,7 +64,8 @@ type redisSession struct {
 
 	mu        sync.Mutex
 	listening *redis.PubSub
-	away      time.Time // since when nobody listens, after somebody did
+	heard     time.Time // when the connection last gave a sign of life
+	away      bool      // nobody listens, after somebody did
 }
 
 // subscribe listens; what is published after it has returned is not missed.
@@ -83,10 +84,10 @@ func (s *redisSession) subscribe(ctx context.Context) error {
 	if s.running.Err() != nil { // stopped meanwhile
 		return errors.Join(context.Canceled, listening.Close())
 	}
-	if !s.away.IsZero() {
-		s.holder.gap(fmt.Sprintf("nobody listened from %s to %s", s.away.UTC().Format(time.RFC3339Nano), time.Now().UTC().Format(time.RFC3339Nano)))
-		s.away = time.Time{}
+	if s.away {
+		s.holder.gap(fmt.Sprintf("nobody listened from %s to %s", s.heard.UTC().Format(time.RFC3339Nano), time.Now().UTC().Format(time.RFC3339Nano)))
 	}
+	s.heard, s.away = time.Now(), false
 	return nil
 }
 
@@ -117,10 +118,16 @@ func (s *redisSession) read() {
 	}
 }
 
+func (s *redisSession) alive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = time.Now()
+}
+
 // gone notes that nobody listens.
 func (s *redisSession) gone(err error, stuck time.Duration) {
 	s.mu.Lock()
-	s.away = time.Now()
+	s.away = true
 	_ = s.listening.Close() // it is lost anyway
 	s.mu.Unlock()
 	why := err.Error()
@@ -138,6 +145,9 @@ func (s *redisSession) gone(err error, stuck time.Duration) {
 func (s *redisSession) passOn() (stuck time.Duration, err error) {
 	for asked := false; ; {
 		message, err := s.listening.ReceiveTimeout(context.WithoutCancel(s.running), redisSilence)
+		if err == nil {
+			s.alive()
+		}
 		if m, ok := message.(*redis.Message); ok && err == nil {
 			began := time.Now()
 			s.messages <- m // stopping drains what is there
