@@ -100,7 +100,9 @@ func countDelivered(tx *gorm.DB, integration string, n int) error {
 
 // Inbox answers what is known of messages, by their identity at the source; those it does not name are new.
 func (s *Store) Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error) {
-	return inboxStates(s.db.WithContext(ctx), "SELECT key, state FROM redrive.inbox WHERE integration = ? AND key = ANY(?)", integration, &keys)
+	// one look-up by the primary key for each: a plan that was made while the table was small must not read all of it
+	return inboxStates(s.db.WithContext(ctx), `SELECT k.key, i.state FROM unnest(?::text[]) AS k(key) CROSS JOIN LATERAL (
+		SELECT state FROM redrive.inbox i WHERE i.integration = ? AND i.key = k.key LIMIT 1) i`, &keys, integration)
 }
 
 // Begin notes that attempts of these messages start, and answers what was known of them before. It is for receivers that do not

@@ -32,7 +32,8 @@ const (
 // flight is everything that is in our hands, bounded; and the order in which workers take it.
 type flight struct {
 	mu       sync.Mutex
-	changed  *sync.Cond
+	changed  *sync.Cond         // something was taken, settled or withdrawn
+	work     *sync.Cond         // something is ready
 	items    map[*item]struct{} // followers included
 	known    map[string]*item   // by identity
 	bytes    int64
@@ -41,6 +42,7 @@ type flight struct {
 	held     map[string]bool    // ordered: keys that this shift parked; true once that is durable
 	open     int                // waiting or running
 	prefetch int
+	chunk    int // room worth a look-up while workers are busy
 	window   int // at most so many waiting or running; 0: no such bound
 	closed   bool
 	kick     chan struct{} // closed and replaced to wake workers that wait with an item
@@ -48,8 +50,8 @@ type flight struct {
 
 func newFlight(prefetch, window int) *flight {
 	f := &flight{items: map[*item]struct{}{}, known: map[string]*item{}, lanes: map[string][]*item{}, held: map[string]bool{},
-		prefetch: prefetch, window: window, kick: make(chan struct{})}
-	f.changed = sync.NewCond(&f.mu)
+		prefetch: prefetch, window: window, chunk: max(prefetch/4, 1), kick: make(chan struct{})}
+	f.changed, f.work = sync.NewCond(&f.mu), sync.NewCond(&f.mu)
 	return f
 }
 
@@ -59,14 +61,16 @@ func (f *flight) size() int {
 	return len(f.items)
 }
 
-// room answers how many messages may be taken, extra ones included; wait says to wait until there is room.
+// room answers how many messages may be taken, extra ones included; wait says to wait until there is room. As long as workers
+// have something to do it waits for room for many, because each look-up costs the same.
 func (f *flight) room(ctx context.Context, extra int, wait bool) (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	stop := context.AfterFunc(ctx, f.wakeAll)
 	defer stop()
 	for {
-		if n = f.free(extra); n > 0 || !wait || f.closed || ctx.Err() != nil {
+		n = f.free(extra)
+		if n >= f.chunk || (n > 0 && len(f.ready) == 0) || !wait || f.closed || ctx.Err() != nil {
 			return n
 		}
 		f.changed.Wait()
@@ -125,7 +129,7 @@ func (f *flight) enqueue(it *item) {
 		f.lanes[it.lane] = nil
 	}
 	f.ready = append(f.ready, it)
-	f.changed.Broadcast()
+	f.work.Signal()
 }
 
 // next waits for a message to attempt; nil ends the worker.
@@ -133,14 +137,16 @@ func (f *flight) next() *item {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for !f.closed && len(f.ready) == 0 {
-		f.changed.Wait()
+		f.work.Wait()
 	}
 	if f.closed {
 		return nil
 	}
 	it := f.ready[0]
 	f.ready[0] = nil
-	f.ready = f.ready[1:]
+	if f.ready = f.ready[1:]; len(f.ready) == 0 {
+		f.changed.Broadcast()
+	}
 	it.stage = running
 	return it
 }
@@ -174,7 +180,7 @@ func (f *flight) decided(it *item, hold bool) (behind []*item) {
 	f.setLane(it.lane, queue)
 	if len(queue) > 0 {
 		f.ready = append(f.ready, queue[0])
-		f.changed.Broadcast()
+		f.work.Signal()
 	}
 	return nil
 }
@@ -257,6 +263,7 @@ func (f *flight) withdraw(match func(*taken) bool) (back []*item) {
 	close(f.kick)
 	f.kick = make(chan struct{})
 	f.changed.Broadcast()
+	f.work.Broadcast()
 	return back
 }
 
@@ -323,7 +330,7 @@ func (f *flight) giveUp(it *item) {
 		f.ready = append(f.ready, queue[0])
 	}
 	f.setLane(it.lane, queue)
-	f.changed.Broadcast()
+	f.work.Signal()
 }
 
 // kicked says whether to give up a message that may not be sent yet, and else what is closed when to ask again.
@@ -374,4 +381,5 @@ func (f *flight) close() {
 	close(f.kick)
 	f.kick = make(chan struct{})
 	f.changed.Broadcast()
+	f.work.Broadcast()
 }

@@ -65,7 +65,7 @@ type rabbitSession struct {
 	conn       *amqp091.Connection
 	channel    *amqp091.Channel
 	tag        string
-	deliveries <-chan amqp091.Delivery
+	deliveries chan amqp091.Delivery // with room for all that the broker sends: what is there can be taken at once
 	closes     chan *amqp091.Error
 	cancels    chan string
 	cancelled  chan struct{} // by the broker: the queue was deleted
@@ -87,8 +87,18 @@ func (s *rabbitSession) consume(prefetch int) (err error) {
 	}
 	s.closes = s.channel.NotifyClose(make(chan *amqp091.Error, 1))
 	s.cancels = s.channel.NotifyCancel(make(chan string, 1))
-	s.deliveries, err = s.channel.Consume(s.driver.source.Queue, s.tag, false, s.driver.alone, false, false, nil)
-	return err
+	incoming, err := s.channel.Consume(s.driver.source.Queue, s.tag, false, s.driver.alone, false, false, nil)
+	if err != nil {
+		return err
+	}
+	s.deliveries = make(chan amqp091.Delivery, prefetch)
+	go func() { // ends with the consumer, see stop and close
+		defer close(s.deliveries)
+		for d := range incoming {
+			s.deliveries <- d
+		}
+	}()
+	return nil
 }
 
 // watch notices the end of the channel and the broker's cancellation of the consumer.
