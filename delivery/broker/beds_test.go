@@ -1,10 +1,7 @@
 package broker
 
 import (
-	"context"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -230,9 +227,3 @@ func ends(t *testing.T, client *kgo.Client, topic string) map[int32]int64 {
 	}
 	return offsets
 }
-
-var (
-	_ = context.Background
-	_ = net.JoinHostPort
-	_ = url.Parse
-)

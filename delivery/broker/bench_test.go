@@ -255,9 +255,7 @@ func consume(b *testing.B, ctx context.Context, dsn string, source delivery.Brok
 	engines.Go(func() { _ = eng.Run(running, running) })
 	defer engines.Wait()
 	defer stop()
-	td := &timed{Store: db}
-	defer td.print()
-	consumer, err := New(Config{Integration: in, Store: td, Attempter: eng, Dialer: wire.Dialer{Log: log}, Log: log})
+	consumer, err := New(Config{Integration: in, Store: db, Attempter: eng, Dialer: wire.Dialer{Log: log}, Log: log})
 	if err != nil {
 		b.Error(err)
 		return
