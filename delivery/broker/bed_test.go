@@ -249,7 +249,8 @@ func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	}
 	t.Cleanup(func() { _ = sender.Close() })
 	r.engine, err = engine.New(engine.Config{Store: r.db, Integrations: []delivery.Integration{r.in}, Senders: map[string]delivery.Sender{r.in.Name: sender},
-		Log: r.log, Poll: 20 * time.Millisecond})
+		Log: r.log, Poll: 20 * time.Millisecond,
+		Breaker: engine.BreakerConfig{Open: 100 * time.Millisecond, MaxOpen: 300 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -377,3 +377,28 @@ func TestDatabaseAwayAndBack(t *testing.T) {
 		r.nothingLeft()
 	})
 }
+
+// A receiver in trouble opens the engine's breaker: messages stay at the source, and flow again when it has recovered.
+func TestOpenBreaker(t *testing.T) {
+	onEach(t, remembering, func(t *testing.T, b bed) {
+		r := newRig(t, b, func(in *delivery.Integration) { in.Retry.Attempts = 100 })
+		r.ledger.set(func(entry) int { return 503 })
+		l := r.start()
+		r.place.publish(t, notes(200)...)
+		r.status(l, delivery.SourceWaiting)
+		if f := l.Facts(t.Context()); f.Received > 100 {
+			t.Errorf("%d messages were taken", f.Received)
+		}
+		r.ledger.set(nil)
+		r.ledger.arrived(t, 200)
+		r.eventually("all settled", func() bool {
+			f := l.Facts(t.Context())
+			return f.Delivered+f.Parked == 200 && r.count("redrive.queue") == 0
+		})
+		if err := l.stop(); err != nil {
+			t.Fatal(err)
+		}
+		r.invariants(200)
+		r.nothingLeft()
+	})
+}

@@ -190,3 +190,35 @@ func TestRebalance(t *testing.T) {
 	r.requests(rounds * each)
 	r.nothingLeft()
 }
+
+// A partition changes hands while its messages are being attempted: the next member gets it when their outcomes are written.
+func TestHandOverWaitsForWhatIsUnderWay(t *testing.T) {
+	r := newRig(t, bed{name: "kafka emulator", remembers: true, open: openKafka})
+	release := r.ledger.hold(t)
+	first := r.start()
+	list := notes(8)
+	for i := range list {
+		list[i].key = fmt.Sprintf("key-%d", i)
+	}
+	r.place.publish(t, list...)
+	r.eventually("under way", func() bool { return r.ledger.holding.Load() == 8 })
+	second := r.start()
+	for range 300 { // it must not get anything; where it does, it does within this time
+		if second.Facts(t.Context()).Received > 0 {
+			t.Fatal("messages under way were handed over")
+		}
+		pause(t.Context(), 5*time.Millisecond)
+	}
+	release()
+	r.eventually("handed over", func() bool { return len(second.Facts(t.Context()).Positions) > 0 })
+	r.place.publish(t, notes(60)[8:]...)
+	r.ledger.arrived(t, 60)
+	for _, l := range []*life{first, second} {
+		if err := l.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.invariants(60)
+	r.requests(60)
+	r.nothingLeft()
+}
