@@ -227,3 +227,64 @@ func TestTheSecondPersonIsTold(t *testing.T) {
 	b.shows("somebody was faster", "token:environment")
 	b.becomes("resolved")
 }
+
+// Choosing a filter keeps the keyboard where it is, and the address says what was chosen and nothing else.
+func TestAFilterIsAnAddress(t *testing.T) {
+	receiver := newLedger(t)
+	receiver.answer(http.StatusUnprocessableEntity)
+	p := serve(t, onFreshDatabase(t), configFile(t, failing(receiver.URL, 1)))
+	p.awaitState(p.send("push", "x"), "dead")
+	b := browse(t, p.url, true)
+	b.signIn()
+	b.enter("#f-q", "42\r")
+	b.address("/failures?state=dead&q=42")
+	await(t, "the answer", func() bool { return b.value("document.querySelector('#f-q').defaultValue") == "42" })
+	if focus := b.value("document.activeElement.id"); focus != "f-q" {
+		t.Errorf("the keyboard went to %q", focus)
+	}
+	b.do(chromedp.SetValue(chromedp.CSS("#f-integration"), "push"))
+	b.value("String(document.querySelector('#f-integration').dispatchEvent(new Event('change', {bubbles: true})))")
+	b.address("/failures?state=dead&integration=push&q=42")
+	b.do(chromedp.NavigateBack())
+	b.shows("the receiver answered 422")
+	b.address("/failures?state=dead&q=42")
+}
+
+// The exact time is there for a keyboard and for a finger, not only for a mouse.
+func TestAFocusedTimeIsExact(t *testing.T) {
+	receiver := newLedger(t)
+	receiver.answer(http.StatusUnprocessableEntity)
+	p := serve(t, onFreshDatabase(t), configFile(t, failing(receiver.URL, 1)))
+	p.awaitState(p.send("push", "x"), "dead")
+	b := browse(t, p.url, true)
+	b.signIn()
+	visible := "String(document.querySelector('tbody .exact').checkVisibility())"
+	if b.value(visible) != "false" {
+		t.Error("the exact time shows unasked")
+	}
+	if _, err := chromedp.Call(b.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.Focus(chromedp.CSS("tbody time")))
+	if b.value(visible) != "true" || !strings.Contains(b.text("tbody .exact"), "UTC") {
+		t.Error("a focused time does not show exactly when")
+	}
+}
+
+// address waits until the browser's address is path.
+func (b *browser) address(path string) {
+	b.t.Helper()
+	await(b.t, path, func() bool { return b.value("location.pathname + location.search") == path })
+}
+
+// value is what an expression answers in the page.
+func (b *browser) value(js string) string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](js))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return text
+}

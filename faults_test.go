@@ -30,12 +30,14 @@ type ledger struct {
 	marks   map[int]chan struct{} // closed at that many requests
 	hold    chan struct{}         // while not nil, requests wait until it is closed
 	arrived chan string           // idempotency keys of held requests
+	over    chan struct{}         // closed when the test ends, so that one that failed does not wait for held requests
 }
 
 func newLedger(t *testing.T) *ledger {
-	l := &ledger{status: http.StatusOK, seen: map[string]map[[32]byte]int{}, marks: map[int]chan struct{}{}, arrived: make(chan string, 1000)}
+	l := &ledger{status: http.StatusOK, seen: map[string]map[[32]byte]int{}, marks: map[int]chan struct{}{}, arrived: make(chan string, 1000),
+		over: make(chan struct{})}
 	l.Server = httptest.NewServer(http.HandlerFunc(l.receive))
-	t.Cleanup(func() { l.CloseClientConnections(); l.Close() })
+	t.Cleanup(func() { close(l.over); l.CloseClientConnections(); l.Close() })
 	return l
 }
 
@@ -58,7 +60,10 @@ func (l *ledger) receive(w http.ResponseWriter, r *http.Request) {
 	l.mu.Unlock()
 	if hold != nil {
 		l.arrived <- key
-		<-hold
+		select {
+		case <-hold:
+		case <-l.over:
+		}
 	}
 	w.WriteHeader(status)
 }

@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,7 +27,11 @@ import (
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
+	"redrive/delivery/engine/bench/twophase"
 	httpsend "redrive/delivery/send/http"
+	kafkasend "redrive/delivery/send/kafka"
+	rabbitsend "redrive/delivery/send/rabbitmq"
+	redissend "redrive/delivery/send/redis"
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
@@ -53,7 +59,10 @@ type cli struct {
 	Audit   struct {
 		Verify verifyCmd `cmd:"" help:"Recompute the audit chain and name the first entry that does not fit."`
 	} `cmd:"" help:"The audit trail."`
-	Bench   benchCmd         `cmd:"" help:"Measure deliveries per second and latency against a local receiver."`
+	Bench struct {
+		Run      benchCmd    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
+		TwoPhase twoPhaseCmd `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
+	} `cmd:"" help:"Measure."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -66,12 +75,13 @@ type database struct {
 
 type serveCmd struct {
 	database
-	Addr          string `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
-	Config        string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
-	Demo          bool   `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
-	AdminPassword string `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
-	APIToken      string `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
-	SecureCookies bool   `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
+	Addr          string        `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
+	Config        string        `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
+	Demo          config.Toggle `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
+	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
+	APIToken      string        `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
+	SecretKey     string        `name:"secret-key" env:"REDRIVE_SECRET_KEY" help:"Key that encrypts stored secrets; this version stores none."`
+	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
 }
 
 type (
@@ -88,7 +98,15 @@ type (
 		Rate        int `default:"500" help:"Messages per second of the latency run."`
 		Payload     int `default:"256" help:"Bytes of one payload."`
 	}
+	twoPhaseCmd struct {
+		database
+		Transactions int `default:"5000" help:"Transactions of each way, at most 1000000 and for at most a minute."`
+		Concurrency  int `default:"8" help:"Transactions at once; the server needs max_prepared_transactions of twice as many and 2."`
+		Kills        int `default:"200" help:"How often a process of each way is killed in the middle."`
+	}
 )
+
+var tokenText = regexp.MustCompile(`^[\x21-\x7e]*$`)
 
 // usageError is a wrong setting: exit code 2.
 type usageError struct{ err error }
@@ -116,12 +134,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return exitFailed
 	}
+	config.ForgetEmpty(parser.Model.Node)
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help or --version has been answered
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "redrive: %v; see redrive --help\n", err)
+		fmt.Fprintf(stderr, "redrive: %s; see redrive --help\n", config.NameVariable(err, parser.Model.Node))
 		return exitUsage
 	}
 	return exitCode(parsed.Run(), stderr)
@@ -133,10 +152,10 @@ func exitCode(err error, stderr io.Writer) int {
 	case err == nil || errors.Is(err, context.Canceled):
 		return exitDone
 	case errors.As(err, &usage):
-		fmt.Fprintln(stderr, "redrive:", err)
+		fmt.Fprintln(stderr, "redrive:", sentence(err))
 		return exitUsage
 	default:
-		fmt.Fprintln(stderr, "redrive:", err)
+		fmt.Fprintln(stderr, "redrive:", sentence(err))
 		return exitFailed
 	}
 }
@@ -153,6 +172,9 @@ func (d database) open(ctx context.Context, log *slog.Logger) (db *store.Store, 
 	stop := func() {}
 	if dsn = d.DatabaseURL; dsn == "" {
 		server, err := embedded.Start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
+		if errors.Is(err, embedded.ErrDataDir) {
+			return nil, "", nil, usageError{err}
+		}
 		if err != nil {
 			return nil, "", nil, err
 		}
@@ -165,7 +187,10 @@ func (d database) open(ctx context.Context, log *slog.Logger) (db *store.Store, 
 	}
 	if db, err = store.Open(ctx, dsn, log); err != nil {
 		stop()
-		return nil, "", nil, fmt.Errorf("DATABASE_URL: %w", err)
+		if d.DatabaseURL != "" {
+			err = usageError{fmt.Errorf("DATABASE_URL: %w", err)}
+		}
+		return nil, "", nil, err
 	}
 	return db, dsn, func() { db.Close(); stop() }, nil
 }
@@ -211,14 +236,14 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 	check := func(what string, err error) {
 		if err != nil {
 			failed = true
-			fmt.Fprintf(out, "bad   %s: %v\n", what, err)
+			fmt.Fprintf(out, "bad   %s: %s\n", what, sentence(err))
 			return
 		}
 		fmt.Fprintf(out, "ok    %s\n", what)
 	}
 	if c.Config != "" {
 		_, err := config.Load(c.Config, os.LookupEnv)
-		check("integrations file", err)
+		check("REDRIVE_CONFIG", err)
 	}
 	db, _, closeAll, err := c.open(ctx, c.logger())
 	check("database", err)
@@ -230,6 +255,11 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 			err = errors.New(report.String())
 		}
 		check("audit chain", err)
+		prepared, err := db.PreparedTransactions(ctx)
+		if err == nil {
+			err = orphaned(prepared)
+		}
+		check("prepared transactions", err)
 	}
 	if failed {
 		return errors.New("something needs your attention, see above")
@@ -237,21 +267,58 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// orphanAge is more than any two-phase commit takes whose coordinator is alive.
+const orphanAge = 5 * time.Minute
+
+// orphaned names the prepared transactions that nobody seems to end. They are not ours, but the queue lives in their database.
+func orphaned(prepared []store.PreparedTransaction) error {
+	var named []string
+	for _, p := range prepared {
+		if p.Age > orphanAge {
+			named = append(named, fmt.Sprintf("%q of %s, %s old", p.GID, p.Owner, p.Age.Round(time.Second)))
+		}
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d orphaned: %s; each keeps its locks and holds back vacuum until COMMIT PREPARED or ROLLBACK PREPARED",
+		len(named), strings.Join(named, "; "))
+}
+
 // Run measures on a database of its own choice: the rows stay, so point it at one that may be filled.
 func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	if c.Messages < 1 || c.Messages > 1_000_000 || c.Rate < 1 || c.Concurrency < 1 || c.Payload < 0 {
 		return usageError{errors.New("bench: messages must be 1 to 1000000, rate and concurrency at least 1")}
 	}
-	dsn := c.DatabaseURL
-	if dsn == "" {
+	return c.measured(ctx, func(dsn string) error {
+		_, err := bench.Run(ctx, bench.Options{DSN: dsn, Messages: c.Messages, Concurrency: c.Concurrency, Rate: c.Rate,
+			PayloadBytes: c.Payload, Out: out})
+		return err
+	})
+}
+
+// Run compares three ways to write a row and announce it.
+func (c *twoPhaseCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Transactions < 1 || c.Transactions > 1_000_000 || c.Concurrency < 1 || c.Kills < 0 || c.Kills > 10_000 {
+		return usageError{errors.New("bench 2pc: transactions must be 1 to 1000000, concurrency at least 1, kills 0 to 10000")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := twophase.Run(ctx, twophase.Options{DSN: dsn, Transactions: c.Transactions, Concurrency: c.Concurrency, Kills: c.Kills, Out: out})
+		return err
+	})
+}
+
+// measured runs work on a migrated database: the one that is named, else a private one that goes away.
+func (d database) measured(ctx context.Context, work func(dsn string) error) error {
+	if d.DatabaseURL == "" {
 		dir, err := os.MkdirTemp("", "redrive-bench-")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		c.DataDir = dir
+		d.DataDir = dir
 	}
-	db, dsn, closeAll, err := c.open(ctx, slog.New(slog.DiscardHandler))
+	db, dsn, closeAll, err := d.open(ctx, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -259,13 +326,34 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	_, err = bench.Run(ctx, bench.Options{DSN: dsn, Messages: c.Messages, Concurrency: c.Concurrency, Rate: c.Rate,
-		PayloadBytes: c.Payload, Out: out})
-	return err
+	return work(dsn)
+}
+
+// check says which setting cannot work, before anything is started.
+func (c *serveCmd) check() error {
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		return usageError{fmt.Errorf("REDRIVE_ADDR: %q is not host:port such as 127.0.0.1:8080", c.Addr)}
+	}
+	if !tokenText.MatchString(c.APIToken) {
+		return usageError{errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without spaces or line breaks")}
+	}
+	return nil
+}
+
+// sentence is an error in one line; a database driver tells of each address in a line of its own.
+func sentence(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(slices.Compact(lines), " ")
 }
 
 // Run serves until ctx ends, then stops in two phases: no new work, then what is under way within the grace period.
 func (c *serveCmd) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	log := c.logger()
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
@@ -296,7 +384,7 @@ func (c *serveCmd) integrations(base string) (*config.File, error) {
 			return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
 		}
 		return file, nil
-	case c.Demo:
+	case bool(c.Demo):
 		return config.Parse("demo/integrations.yaml", demo.Integrations(base), os.LookupEnv)
 	}
 	return &config.File{}, nil
@@ -373,7 +461,7 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	}
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
-		SecureCookies: c.SecureCookies, DemoHandler: shop, Metrics: metrics})
+		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics})
 	if err != nil {
 		return err
 	}
@@ -422,7 +510,7 @@ func newSenders(file *config.File, log *slog.Logger) (map[string]delivery.Sender
 	dialer := wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}, Log: log}
 	senders := map[string]delivery.Sender{}
 	for _, in := range file.Integrations {
-		sender, err := httpsend.New(*in.Destination.HTTP, dialer)
+		sender, err := newSender(in.Destination, dialer)
 		if err != nil {
 			closeSenders(senders, log)
 			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
@@ -430,6 +518,21 @@ func newSenders(file *config.File, log *slog.Logger) (map[string]delivery.Sender
 		senders[in.Name] = sender
 	}
 	return senders, nil
+}
+
+// newSender opens the room of a destination's kind.
+func newSender(d delivery.Destination, dialer wire.Dialer) (delivery.Sender, error) {
+	switch {
+	case d.HTTP != nil:
+		return httpsend.New(*d.HTTP, dialer)
+	case d.Redis != nil:
+		return redissend.New(*d.Redis, dialer)
+	case d.RabbitMQ != nil:
+		return rabbitsend.New(*d.RabbitMQ, dialer)
+	case d.Kafka != nil:
+		return kafkasend.New(*d.Kafka, dialer)
+	}
+	return nil, errors.New("no destination")
 }
 
 func closeSenders(senders map[string]delivery.Sender, log *slog.Logger) {

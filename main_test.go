@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
+
+	"redrive/delivery/config"
 	"redrive/store/storetest"
 )
 
@@ -244,16 +247,53 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"line":            {[]string{"serve"}, configFile(t, "integrations:\n  - name: a\n    colour: red\n"), 2, "integrations.yaml line 3"},
 		"flag":            {[]string{"serve", "--colour"}, "", 2, "--colour"},
 		"command":         {[]string{"fly"}, "", 2, "fly"},
-		"database":        {[]string{"migrate"}, "DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=2", 1, "DATABASE_URL"},
-		"database's form": {[]string{"migrate"}, "DATABASE_URL=postgres://u:hunter2@[", 1, "DATABASE_URL"},
+		"database":        {[]string{"migrate"}, "DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=2", 2, "DATABASE_URL: connecting"},
+		"database's form": {[]string{"migrate"}, "DATABASE_URL=postgres://u:hunter2@[", 2, "DATABASE_URL: not a Postgres URL"},
+		"no address":      {[]string{"serve", "--addr="}, "", 2, "REDRIVE_ADDR"},
+		"data directory":  {[]string{"serve"}, "REDRIVE_DATA_DIR=/proc/nothing", 2, "REDRIVE_DATA_DIR"},
+		"demo":            {[]string{"serve"}, "REDRIVE_DEMO=garbage", 2, `REDRIVE_DEMO (--demo): write on or off, not "garbage"`},
+		"log format":      {[]string{"migrate"}, "REDRIVE_LOG_FORMAT=xml", 2, "REDRIVE_LOG_FORMAT"},
+		"token":           {[]string{"serve"}, "REDRIVE_API_TOKEN=hunter2\n", 2, "REDRIVE_API_TOKEN"},
+		"type":            {[]string{"serve"}, configFile(t, "integrations:\n  - name: a\n    idempotent: maybe\n"), 2, "integrations.yaml line 3: idempotent: string was used where bool is expected"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := launch(t, c.args, c.env)
 			<-p.done
-			if code := p.cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(p.output(), c.says) || strings.Contains(p.output(), "hunter2") {
+			if code := p.cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(p.output(), c.says) || strings.Contains(p.output(), "hunter2") || strings.Count(p.output(), "\n") != 1 {
 				t.Errorf("exit code %d, want %d; it said %q", code, c.code, p.output())
 			}
 		})
+	}
+}
+
+// What compose files and unit files leave empty is not set; nothing may listen to the world because of it.
+func TestEmptySettingsAreNone(t *testing.T) {
+	p := launch(t, []string{"doctor"}, "DATABASE_URL=", "REDRIVE_DATA_DIR="+t.TempDir()+"/file/x", "REDRIVE_LOG_FORMAT=", "REDRIVE_CONFIG=", "REDRIVE_ADDR=")
+	if <-p.done; strings.Contains(p.output(), "--") {
+		t.Errorf("said %q", p.output())
+	}
+	for _, args := range [][]string{{"serve"}, {"serve", "--demo"}} {
+		var c cli
+		parser, err := kong.New(&c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"REDRIVE_ADDR", "REDRIVE_DEMO", "REDRIVE_SECURE_COOKIES", "REDRIVE_DATA_DIR"} {
+			t.Setenv(name, "")
+		}
+		config.ForgetEmpty(parser.Model.Node)
+		_, err = parser.Parse(args)
+		if c.Serve.Addr != "127.0.0.1:8080" || c.Serve.DataDir != "./data" || bool(c.Serve.Demo) != (args[len(args)-1] == "--demo") {
+			t.Errorf("%v: %+v %v", args, c.Serve, err)
+		}
+	}
+	for value, on := range map[string]bool{"on": true, "1": true, "true": true, "off": false, "0": false, "no": false} {
+		t.Setenv("REDRIVE_DEMO", value)
+		var c cli
+		parser, _ := kong.New(&c)
+		if _, err := parser.Parse([]string{"serve"}); err != nil || bool(c.Serve.Demo) != on {
+			t.Errorf("REDRIVE_DEMO=%s: %v %v", value, c.Serve.Demo, err)
+		}
 	}
 }
 
@@ -264,7 +304,9 @@ func TestCommands(t *testing.T) {
 		says string
 	}{
 		{[]string{"--help"}, "serve"}, {[]string{"serve", "--help"}, "REDRIVE_DATA_DIR"}, {[]string{"--version"}, "dev"},
-		{[]string{"migrate"}, "schema version"}, {[]string{"doctor"}, "ok    audit chain"}, {[]string{"audit", "verify"}, "0 entries fit"},
+		{[]string{"migrate"}, "schema version"}, {[]string{"doctor"}, "ok    audit chain"},
+		{[]string{"doctor"}, "ok    prepared transactions"}, {[]string{"bench", "--messages", "20", "--rate", "20"}, "throughput"},
+		{[]string{"bench", "2pc", "--transactions", "10", "--concurrency", "2", "--kills", "3"}, "publish after commit"}, {[]string{"audit", "verify"}, "0 entries fit"},
 	} {
 		p := launch(t, c.args, database)
 		<-p.done

@@ -51,10 +51,10 @@ type Group struct {
 	Integration string
 	ErrorClass  string
 	Message     string // normalised error text
-	Count       int    // open dead letters
+	Count       int    // failures in the states that were asked for
 	FirstSeen   time.Time
 	LastSeen    time.Time
-	Status      string // open or settled
+	Status      string // open while there is a dead letter, else settled
 }
 
 // Action is what a person does to a dead letter.

@@ -119,7 +119,7 @@ type Delivery struct {
 type Settlement struct {
 	Actor    string // operator, token name or "policy"
 	Reason   string
-	Category string     // ignore: one of IgnoreCategories
+	Category string     // ignore: one of IgnoreCategories or a word of the caller's own
 	Until    *time.Time // ignore: opens again then
 	Evidence string     // resolve: link or text
 }
@@ -133,9 +133,16 @@ type Detail struct {
 	History     []AuditEntry
 	KeySiblings []Delivery // other deliveries of the same integration and key, newest first, at most 20
 	GroupCount  int        // open dead letters in the same group
+	Lane        Lane       // ordered integrations
 }
 
-// IgnoreCategories are the reasons an operator chooses from.
+// Lane is where a delivery stands in the order of its key.
+type Lane struct {
+	BehindID string // the unsettled delivery that goes first; empty when it is this one, or there is no order
+	Waiting  int    // later deliveries that wait until this one is settled
+}
+
+// IgnoreCategories are the reasons that the console offers.
 var IgnoreCategories = []string{"duplicate", "test-data", "obsolete", "receiver-bug", "producer-bug", "accepted-loss", "other"}
 
 // AuditEntry is one link of the audit chain.

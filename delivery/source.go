@@ -96,7 +96,7 @@ type DeadOrigin struct {
 	At        time.Time `json:"at"`                  // when it was produced (Kafka) or died (RabbitMQ)
 	Group     string    `json:"group,omitempty"`     // Kafka: the consumer group that gave up
 	Reason    string    `json:"reason"`              // RabbitMQ: rejected, expired, maxlen, delivery_limit; Kafka: exception class
-	Error     string    `json:"error"`               // Kafka: exception message; RabbitMQ: a sentence made of the reason
+	Error     string    `json:"error,omitempty"`     // Kafka: exception message; RabbitMQ: a sentence made of the reason
 	Count     int       `json:"count,omitempty"`     // how often it died
 }
 

@@ -1,7 +1,7 @@
 package handlers
 
 import (
-	"slices"
+	"regexp"
 	"strings"
 	"time"
 
@@ -14,6 +14,9 @@ const (
 	maxEvidence = 2000
 	maxCategory = 64
 )
+
+// categoryShape allows categories of one's own beside those that the console offers.
+var categoryShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 _.-]*$`)
 
 // parseAction reads the body of retry, ignore, resolve and reopen.
 func parseAction(action delivery.Action, body []byte, now time.Time) (delivery.ActionRequest, error) {
@@ -40,8 +43,8 @@ func checkAction(a *delivery.ActionRequest, now time.Time) error {
 		return unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
 	case a.Action == delivery.ActionIgnore && a.Category == "":
 		return unprocessable("category_required", "category", "Choose a category: %s.", strings.Join(delivery.IgnoreCategories, ", "))
-	case a.Category != "" && !slices.Contains(delivery.IgnoreCategories, a.Category):
-		return unprocessable("invalid_category", "category", "category must be one of %s.", strings.Join(delivery.IgnoreCategories, ", "))
+	case a.Category != "" && !categoryShape.MatchString(a.Category):
+		return unprocessable("invalid_category", "category", "category must be a word such as %s.", strings.Join(delivery.IgnoreCategories, ", "))
 	case a.Until != nil && !a.Until.After(now):
 		return unprocessable("invalid_until", "until", "until must be in the future.")
 	}

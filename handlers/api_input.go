@@ -135,7 +135,7 @@ func timeField(name string, into **time.Time) field {
 			return err
 		}
 		t, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
+		if err != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
 			return unprocessable("invalid_time", name, "%s must be a time such as 2026-01-31T09:30:00Z.", name)
 		}
 		*into = &t
@@ -143,10 +143,17 @@ func timeField(name string, into **time.Time) field {
 	}
 }
 
+// neverFailed stands for a version 0 that was given: the delivery was looked at before it first failed. It fits none that an
+// action is allowed for, while no version at all fits each.
+const neverFailed = -1
+
 func versionField(into *int) field {
 	return func(raw json.RawMessage) error {
 		if json.Unmarshal(raw, into) != nil || *into < 0 {
 			return unprocessable("invalid_field", "version", "version must be the number that the delivery was shown with.")
+		}
+		if *into == 0 && !isNull(raw) {
+			*into = neverFailed
 		}
 		return nil
 	}

@@ -101,7 +101,7 @@ func plainMessage(body []byte) (delivery.Message, error) {
 		encoded     []byte
 		fromEncoded bool
 	)
-	err := decodeObject(body, fields{
+	err := decodeMembers(body, fields{
 		"integration":     textField("integration", maxType, &m.Integration),
 		"kind":            textField("kind", maxType, &kind),
 		"type":            textField("type", maxType, &m.Type),
@@ -112,7 +112,7 @@ func plainMessage(body []byte) (delivery.Message, error) {
 		"expires_at":      timeField("expires_at", &m.ExpiresAt),
 		"payload":         func(raw json.RawMessage) error { plain = raw; return nil },
 		"payload_base64":  base64Field("payload_base64", &encoded, &fromEncoded),
-	})
+	}.set)
 	switch {
 	case err != nil:
 		return m, err

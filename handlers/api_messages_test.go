@@ -101,6 +101,8 @@ var badMessages = []struct {
 	{"empty type", `{"integration":"push","type":"","payload":1}`, 422, "type_required"},
 	{"null type", `{"integration":"push","type":null,"payload":1}`, 422, "type_required"},
 	{"type is a number", `{"integration":"push","type":7,"payload":1}`, 422, "invalid_field"},
+	{"year 10000", `{"type":"t","payload":1,"expires_at":"9999-12-31T23:59:59-23:59"}`, 422, "invalid_time"},
+	{"year 0", `{"type":"t","payload":1,"deliver_after":"0000-01-01T00:00:00Z"}`, 422, "invalid_time"},
 	{"no payload", `{"integration":"push","type":"t"}`, 422, "payload_required"},
 	{"both payloads", `{"integration":"push","type":"t","payload":1,"payload_base64":"AA=="}`, 422, "payload_ambiguous"},
 	{"bad base64", `{"integration":"push","type":"t","payload_base64":"A"}`, 422, "invalid_base64"},
@@ -140,7 +142,7 @@ func TestBadMessagesAreRefusedAndNothingIsKept(t *testing.T) {
 	for _, tc := range badMessages {
 		s.wants(tc.name, s.post("/api/v1/messages", tc.body), tc.status, tc.code)
 	}
-	s.wants("empty body", s.post("/api/v1/messages", " "), 422, "payload_required")
+	s.wants("empty body", s.post("/api/v1/messages", " "), 400, "invalid_json")
 	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "", "application/cloudevents-batch+json",
 		"application/json; charset=latin1", "application/json;;"} {
 		s.wants("content type "+contentType, s.send("operator", "POST", "/api/v1/messages", `{}`, "Content-Type", contentType), 415, "unsupported_media_type")

@@ -94,16 +94,11 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// groupFilter reads the filter of the group list: groups are made of dead letters.
+// groupFilter reads the filter of the group list.
 func groupFilter(q url.Values) (delivery.Filter, error) {
 	f, err := failureFilter(q, groupParams)
 	if err != nil {
 		return f, err
-	}
-	for _, state := range f.States {
-		if state != delivery.StateDead {
-			return f, badParameter("state", "state must be dead: groups are made of dead letters.")
-		}
 	}
 	if by := q.Get("by"); by != "" && by != "fingerprint" {
 		return f, badParameter("by", "by must be fingerprint.")

@@ -125,6 +125,7 @@ type messageJSON struct {
 	CreatedAt      *time.Time        `json:"created_at"`
 	DeliverAfter   *time.Time        `json:"deliver_after"`
 	ExpiresAt      *time.Time        `json:"expires_at"`
+	Origin         *delivery.Origin  `json:"origin,omitempty"`
 }
 
 type messageWithDeliveries struct {
@@ -135,7 +136,7 @@ type messageWithDeliveries struct {
 func messageJSONOf(m delivery.Message, view payloadView) messageJSON {
 	out := messageJSON{ID: m.ID, Kind: m.Kind, Integration: m.Integration, Type: m.Type, Key: m.Key, Headers: view.Headers,
 		Masked: view.Masked, Size: len(m.Payload), SHA256: view.SHA256, IdempotencyKey: m.IdempotencyKey, CreatedAt: utc(&m.CreatedAt),
-		DeliverAfter: utc(m.DeliverAfter), ExpiresAt: utc(m.ExpiresAt)}
+		DeliverAfter: utc(m.DeliverAfter), ExpiresAt: utc(m.ExpiresAt), Origin: shownOrigin(m.Origin)}
 	if view.IsJSON {
 		out.Payload = view.Shown
 	}
@@ -144,6 +145,21 @@ func messageJSONOf(m delivery.Message, view payloadView) messageJSON {
 		out.PayloadBase64 = &encoded
 	}
 	return out
+}
+
+// shownOrigin leaves out what masks do not reach: raw headers, and the foreign error's text, which the delivery shows masked.
+func shownOrigin(o *delivery.Origin) *delivery.Origin {
+	if o == nil {
+		return nil
+	}
+	shown := *o
+	shown.Raw, shown.At = nil, shown.At.UTC()
+	if o.Dead != nil {
+		dead := *o.Dead
+		dead.Error, dead.At = "", dead.At.UTC()
+		shown.Dead = &dead
+	}
+	return &shown
 }
 
 type groupJSON struct {

@@ -37,7 +37,8 @@ func (s *Server) consoleRoutes() {
 		views.Overview: s.overview, views.Failures: s.failures, views.FailuresNews: s.failuresNews, views.Failures + "/:id": s.failure,
 		views.Failures + "/:id/news": s.failureNews, views.Failures + "/:id/:action": s.backToFailure, "/messages/:id": s.message,
 		views.Groups: s.groups, views.Ignored: s.ignored, views.Audit: s.audit, views.Integrations: s.integrations,
-		views.Account: s.account, views.Help: s.help,
+		views.Account: s.account, views.Help: s.help, views.Integrations + "/:name/underway": s.traffic(false),
+		views.Integrations + "/:name/delivered": s.traffic(true),
 	} {
 		s.echo.GET(path, page, viewer)
 	}
@@ -176,6 +177,11 @@ func nextURL(r *http.Request, cursor string) string {
 		return ""
 	}
 	query := r.URL.Query()
+	for name, values := range query {
+		if len(given(values)) == 0 {
+			delete(query, name)
+		}
+	}
 	query.Set("after", cursor)
 	return r.URL.Path + "?" + query.Encode()
 }

@@ -164,11 +164,12 @@ func parseSelection(values []string, action delivery.Action) ([]views.Selected, 
 	var out []views.Selected
 	for _, v := range values {
 		parts := strings.Split(v, ".")
-		if len(parts) != 4 || !isUUID(parts[0]) || parseVersion(parts[1]) < 0 {
+		if len(parts) != 5 || !isUUID(parts[0]) || parseVersion(parts[1]) < 0 {
 			return nil, badField(http.StatusUnprocessableEntity, "bad_selection", "id", "The selection could not be read. Go back, reload the list and choose again.")
 		}
 		state := delivery.State(parts[2])
-		out = append(out, views.Selected{Value: v, ID: parts[0], State: state, Fits: slices.Contains(action.From(), state), Unsure: parts[3] == views.Unsure})
+		out = append(out, views.Selected{Value: v, ID: parts[0], Integration: parts[4], State: state, Fits: slices.Contains(action.From(), state),
+			Unsure: parts[3] == views.Unsure})
 	}
 	return out, nil
 }

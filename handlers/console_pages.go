@@ -92,6 +92,30 @@ func (s *Server) integrationsPage(c echo.Context, status int, page views.Integra
 	return render(c, status, views.IntegrationsView(page))
 }
 
+// traffic lists the rows behind an integration's backlog, or behind what it delivered.
+func (s *Server) traffic(delivered bool) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		name, title, list := c.Param("name"), "On their way: %s", s.cfg.Store.Underway
+		if delivered {
+			title, list = "Delivered: %s", s.cfg.Store.Delivered
+		}
+		held, err := s.cfg.Store.IntegrationStates(c.Request().Context())
+		if err != nil {
+			return err
+		}
+		if _, known := held[name]; !known {
+			return delivery.ErrNotFound
+		}
+		rows, err := list(c.Request().Context(), name, c.QueryParam("after"))
+		if err != nil {
+			return err
+		}
+		page := views.TrafficPage{Layout: s.layout(c, "", views.Overview), Integration: name, Delivered: delivered, Held: held[name], Items: rows.Items}
+		page.Title, page.Next = page.T(title, name), nextURL(c.Request(), rows.Next)
+		return render(c, http.StatusOK, views.TrafficView(page))
+	}
+}
+
 // pauseByForm holds an integration back, or lets it go on.
 func (s *Server) pauseByForm(paused bool) echo.HandlerFunc {
 	return func(c echo.Context) error {

@@ -286,13 +286,13 @@ func TestSelectionAsksThenReportsHonestly(t *testing.T) {
 	var values, fields []string
 	for range 3 {
 		id := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
-		values = append(values, id+".1.dead.")
-		fields = append(fields, "id", id+".1.dead.")
+		values = append(values, id+".1.dead..push")
+		fields = append(fields, "id", id+".1.dead..push")
 	}
 	back := []string{"action", "retry", "return", "/failures?integration=push"}
-	other := "0197f000-0000-7000-8000-00000000abcd.1.ignored."
+	other := "0197f000-0000-7000-8000-00000000abcd.1.ignored..push"
 	ask := alice.submit("/failures/actions", append(append([]string{"id", other}, fields...), back...)...)
-	unsure := alice.submit("/failures/actions", "id", values[0]+views.Unsure, "action", "retry")
+	unsure := alice.submit("/failures/actions", "id", strings.Replace(values[0], "..", "."+views.Unsure+".", 1), "action", "retry")
 	alice.shows(unsure, http.StatusOK, "1 of them got no answer the first time")
 	alice.shows(ask, http.StatusOK, "!got no answer", "4 failures are selected.", "3 can be changed by this; 1 is left out", "Retry 3", values[0], "!name=\"id\" value=\""+other)
 	if s.woken.Load() != 0 {
@@ -497,4 +497,24 @@ func TestPagesNeedNothingInline(t *testing.T) {
 			t.Errorf("%s: %s", path, policy)
 		}
 	}
+}
+
+// The numbers of the overview can be followed to their rows, before anything has failed.
+func TestRowsBehindTheOverview(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("vera", delivery.RoleViewer)
+	b.shows(b.open("/integrations/push/underway"), http.StatusOK, "Nothing waits")
+	accepted, err := s.store.Accept(t.Context(), delivery.Message{Kind: delivery.KindCommand, Integration: "push", Type: "order.placed", Key: "order-9", Payload: []byte("1")})
+	s.must(err)
+	id := accepted.Deliveries[0].ID
+	b.shows(b.open("/"), http.StatusOK, `href="/integrations/push/underway"`)
+	b.shows(b.open("/integrations/push/underway"), http.StatusOK, id, "order-9", "waiting")
+	b.shows(b.open("/integrations/sms/underway"), http.StatusOK, "!"+id)
+	s.must(s.store.SetPaused(t.Context(), "push", true, "alice", "seller moves house"))
+	b.shows(b.open("/integrations/push/underway"), http.StatusOK, "by alice (seller moves house)")
+	s.engine(id, "push", delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK, HTTPStatus: http.StatusOK})
+	b.shows(b.open("/integrations/push/underway"), http.StatusOK, "!"+id)
+	b.shows(b.open("/integrations/push/delivered"), http.StatusOK, id, "delivered")
+	b.shows(b.open("/integrations/nothing/underway"), http.StatusNotFound)
+	b.shows(b.open("/integrations/push/underway?after=nonsense"), http.StatusBadRequest, "!"+id)
 }

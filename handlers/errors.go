@@ -149,6 +149,7 @@ func writeProblem(c echo.Context, p problem) error {
 	if err != nil {
 		return fmt.Errorf("encoding a problem: %w", err)
 	}
+	c.Response().Header().Del(echo.HeaderContentType) // of an answer that failed half-way
 	return c.Blob(p.Status, problemType, body)
 }
 

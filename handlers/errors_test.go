@@ -125,3 +125,12 @@ func TestABodyThatEndsEarlyIsTheCallersMistake(t *testing.T) {
 type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
+
+// An answer that fails while it is encoded has named its type already.
+func TestAProblemNamesItsTypeAfterAnotherAnswerFailed(t *testing.T) {
+	s := newSite(t)
+	s.echo.GET("/api/test/half", func(c echo.Context) error { return c.JSON(http.StatusOK, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) })
+	if a := s.get("/api/test/half"); a.StatusCode != http.StatusInternalServerError || a.Header.Get("Content-Type") != problemType {
+		t.Errorf("%d %s", a.StatusCode, a.Header.Get("Content-Type"))
+	}
+}

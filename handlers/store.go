@@ -18,6 +18,8 @@ type Store interface {
 
 	Failures(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Delivery], error)
 	Delivery(ctx context.Context, id string) (delivery.Detail, error)
+	Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error)  // the next one first
+	Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) // in the hours of Health
 	Groups(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Group], error)
 	// Act does one action on one delivery and answers its new record.
 	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)

@@ -14,7 +14,10 @@ CREATE TABLE redrive.messages (
     idempotency_key text,
     deliver_after   timestamptz,
     expires_at      timestamptz,
-    created_at      timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- infinity and years that RFC 3339 cannot write would stop whoever reads the row
+    CHECK (deliver_after >= '0001-01-01Z' AND deliver_after < '10000-01-01Z'),
+    CHECK (expires_at >= '0001-01-01Z' AND expires_at < '10000-01-01Z')
 );
 ALTER TABLE redrive.messages ALTER COLUMN payload SET STORAGE EXTERNAL;
 CREATE INDEX messages_key ON redrive.messages (key, id DESC) WHERE key IS NOT NULL;
@@ -227,7 +230,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE FUNCTION redrive.audit_append() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION redrive.audit_append() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head redrive.audit_head%ROWTYPE;
 BEGIN
@@ -253,6 +256,11 @@ $$;
 -- +goose StatementEnd
 CREATE TRIGGER audit_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON redrive.audit
     FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+-- the head moves only as part of an append, that is inside audit_append
+CREATE TRIGGER audit_head_append BEFORE UPDATE ON redrive.audit_head
+    FOR EACH STATEMENT WHEN (pg_trigger_depth() < 1) EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_head_refuse BEFORE INSERT OR DELETE OR TRUNCATE ON redrive.audit_head
+    FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
 
 -- +goose StatementBegin
 CREATE FUNCTION redrive.check_headers(headers jsonb) RETURNS void LANGUAGE plpgsql AS $$
@@ -261,6 +269,9 @@ DECLARE
 BEGIN
     IF jsonb_typeof(headers) <> 'object' THEN
         RAISE EXCEPTION 'the headers are not a JSON object' USING ERRCODE = 'RD005';
+    ELSIF (SELECT count(*) > 64 OR count(DISTINCT lower(k)) < count(*) FROM jsonb_object_keys(headers) k) THEN
+        RAISE EXCEPTION 'there are more than 64 headers, or one is given twice' USING ERRCODE = 'RD005',
+            HINT = 'letter case does not tell header names apart';
     END IF;
     FOR h IN SELECT e.key, e.value FROM jsonb_each(headers) e LOOP
         IF h.key !~ '^[!#$%&''*+.^_`|~0-9A-Za-z-]{1,255}$' THEN
@@ -291,6 +302,9 @@ BEGIN
         RAISE EXCEPTION 'type and idempotency key may have 255 bytes, key 1024' USING ERRCODE = 'RD006';
     ELSIF p_idempotency_key !~ '^[\x20-\x7e]+$' THEN
         RAISE EXCEPTION 'the idempotency key travels as a header: printable ASCII only' USING ERRCODE = 'RD006';
+    ELSIF least(p_deliver_after, p_expires_at) < '0001-01-01Z' OR greatest(p_deliver_after, p_expires_at) >= '10000-01-01Z' THEN
+        RAISE EXCEPTION 'deliver_after and expires_at must be times of the years 1 to 9999' USING ERRCODE = 'RD006',
+            HINT = 'leave out what has no limit instead of passing infinity';
     ELSIF p_headers <> '{}' THEN
         PERFORM redrive.check_headers(p_headers);
     END IF;
@@ -313,10 +327,13 @@ END
 $$;
 -- +goose StatementEnd
 
+-- enqueue and publish run with the rights of their owner, so that USAGE on the schema is all that a producer's role needs. The
+-- pinned search_path keeps a producer's own functions and operators out of what runs with those rights.
 -- +goose StatementBegin
 CREATE FUNCTION redrive.enqueue(integration text, type text, payload bytea, key text DEFAULT NULL,
     headers jsonb DEFAULT '{}', idempotency_key text DEFAULT NULL, deliver_after timestamptz DEFAULT NULL,
-    expires_at timestamptz DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql AS $$
+    expires_at timestamptz DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     m record;
@@ -355,10 +372,14 @@ $$;
 
 -- +goose StatementBegin
 CREATE FUNCTION redrive.publish(type text, payload bytea, key text DEFAULT NULL, headers jsonb DEFAULT '{}',
-    idempotency_key text DEFAULT NULL) RETURNS uuid LANGUAGE sql AS $$
+    idempotency_key text DEFAULT NULL) RETURNS uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT redrive.publish_between(type, payload, key, headers, idempotency_key, NULL, NULL)
 $$;
 -- +goose StatementEnd
+
+-- Everybody who may use the schema may call the two; the rest is ours.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA redrive FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION redrive.enqueue, redrive.publish TO PUBLIC;
 
 -- +goose Down
 DROP SCHEMA redrive CASCADE;

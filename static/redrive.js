@@ -88,7 +88,7 @@
     if (event.target.matches('[data-select-all]')) {
       all('[data-row] input[type=checkbox]').forEach(function (box) { box.checked = event.target.checked; });
     }
-    if (event.target.matches('[data-submit]')) event.target.form.requestSubmit();
+    if (event.target.matches('[data-submit], form.filter select')) event.target.form.requestSubmit();
     count();
   });
 
@@ -130,6 +130,13 @@
   }
   setInterval(check, 5000);
 
+  // --- an address says only what was chosen --------------------------------------------------------------------------
+  document.addEventListener('htmx:configRequest', function (event) {
+    if (event.detail.verb !== 'get') return;
+    var asked = event.detail.formData;
+    Array.from(asked.keys()).forEach(function (name) { if (asked.get(name) === '') asked.delete(name); });
+  });
+
   // --- after a swap the keyboard is where the news is ----------------------------------------------------------------
   document.addEventListener('htmx:afterSettle', function (event) {
     current = -1;
@@ -148,6 +155,10 @@
     var zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     if (zone) document.cookie = 'redrive_zone=' + encodeURIComponent(zone) + '; path=/; max-age=31536000; samesite=lax';
   }
+
+  // A page that answers a form begins where it says so.
+  var answer = first('#main [aria-invalid=true]') || first('#flash');
+  if (answer) answer.focus({ preventScroll: answer.id === 'flash' });
 
   all('[data-needs-script]').forEach(function (node) { node.hidden = false; });
   document.addEventListener('htmx:afterSwap', function () {

@@ -69,7 +69,7 @@ func checkAction(a delivery.ActionRequest) error {
 		return delivery.ErrNotFound
 	case (a.Action == delivery.ActionIgnore || a.Action == delivery.ActionResolve) && strings.TrimSpace(a.Reason) == "":
 		return required("reason", "give a reason: the auditor will ask for it")
-	case a.Action == delivery.ActionIgnore && !slices.Contains(delivery.IgnoreCategories, a.Category):
+	case a.Action == delivery.ActionIgnore && a.Category == "":
 		return required("category", "choose a category: "+strings.Join(delivery.IgnoreCategories, ", "))
 	}
 	return nil

@@ -62,7 +62,7 @@ func TestActionsThatAreRefusedLeaveNoTrace(t *testing.T) {
 	entries := value[int](d, "SELECT count(*) FROM redrive.audit")
 	for want, a := range map[string]delivery.ActionRequest{
 		"reason_required":   {Action: delivery.ActionResolve, ID: dead.ID, Reason: "  "},
-		"category_required": {Action: delivery.ActionIgnore, ID: dead.ID, Reason: "x", Category: "whatever"},
+		"category_required": {Action: delivery.ActionIgnore, ID: dead.ID, Reason: "x"},
 	} {
 		_, err := d.Act(t.Context(), a)
 		if code := inputCode(t, err); code != want {

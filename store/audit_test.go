@@ -19,11 +19,14 @@ func (d desk) entries(n int) {
 func TestTheAuditRefusesChanges(t *testing.T) {
 	d := open(t)
 	d.entries(2)
-	for _, statement := range []string{"UPDATE redrive.audit SET actor = 'bob'", "DELETE FROM redrive.audit", "TRUNCATE redrive.audit"} {
+	for _, statement := range []string{"UPDATE redrive.audit SET actor = 'bob'", "DELETE FROM redrive.audit", "TRUNCATE redrive.audit",
+		"UPDATE redrive.audit_head SET seq = 1", "DELETE FROM redrive.audit_head", "TRUNCATE redrive.audit_head",
+		"INSERT INTO redrive.audit_head VALUES (false, 0, '')"} {
 		if err := d.sql(statement); err == nil || !strings.Contains(err.Error(), "append-only") {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
+	d.entries(1) // the chain still goes on
 }
 
 func TestVerifyFindsWhatWasDoneBehindTheTrigger(t *testing.T) {

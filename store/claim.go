@@ -10,10 +10,12 @@ import (
 )
 
 // claimSQL leases due rows and answers them with their messages. A row that is due although it has a token is one whose
-// worker vanished: that attempt gets its outcome here, in the same statement that gives the row to somebody else.
+// worker vanished: that attempt gets its outcome here, in the same statement that gives the row to somebody else. A pause holds
+// from the moment it is committed, for every process.
 const claimSQL = `
 WITH quota AS (
     SELECT * FROM unnest(?::text[], ?::int[], ?::bigint[]) AS q(integration, wanted, lease_ms)
+    WHERE NOT EXISTS (SELECT FROM redrive.integrations i WHERE i.name = q.integration AND i.paused_at IS NOT NULL)
 ), due AS MATERIALIZED (
     SELECT d.id, d.lost, d.due_at, q.lease_ms FROM quota q CROSS JOIN LATERAL (
         SELECT w.id, w.token AS lost, w.due_at FROM redrive.queue w

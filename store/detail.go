@@ -50,6 +50,9 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 			return detail, err
 		}
 	}
+	if detail.Lane, err = lanePlace(tx, id); err != nil {
+		return detail, err
+	}
 	return detail, tx.Raw(`SELECT coalesce((SELECT method FROM redrive.integrations WHERE name = ?), '') AS method,
 		(SELECT count(*) FROM redrive.deliveries WHERE state = 'dead' AND group_id = ?) AS group_count`,
 		detail.Integration, detail.GroupID).Row().Scan(&detail.Method, &detail.GroupCount)

@@ -200,14 +200,15 @@ func escapeLike(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
 }
 
-// Groups answers the groups of dead letters, the largest first; of the filter, integrations, classes and groups count.
+// Groups answers the groups of failures in the states named, dead letters when none is, the largest first; of the filter, states,
+// integrations, classes and groups count.
 func (s *Store) Groups(ctx context.Context, f delivery.Filter) (page delivery.Page[delivery.Group], err error) {
 	limit, err := pageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
 	w := newWhere()
-	w.add("r.state = 'dead'")
+	w.add("(" + strings.Join(stateConditions(f.States), " OR ") + ")")
 	if len(f.Integrations) > 0 {
 		w.add("r.integration = ANY(?)", &f.Integrations)
 	}
@@ -219,7 +220,8 @@ func (s *Store) Groups(ctx context.Context, f delivery.Filter) (page delivery.Pa
 	}
 	page.Items, err = read(s.db.WithContext(ctx), func(g *delivery.Group) []any {
 		return []any{&g.ID, &g.Integration, &g.ErrorClass, &g.Message, &g.Count, &g.FirstSeen, &g.LastSeen, &g.Status}
-	}, `SELECT g.id, g.integration, g.error_class, g.message, n.count, g.first_seen, g.last_seen, 'open'
+	}, `SELECT g.id, g.integration, g.error_class, g.message, n.count, g.first_seen, g.last_seen,
+			CASE WHEN EXISTS (SELECT FROM redrive.deliveries o WHERE o.group_id = g.id AND o.state = 'dead') THEN 'open' ELSE 'settled' END
 		FROM (SELECT r.group_id, count(*) AS count FROM redrive.deliveries r`+w.sql()+` GROUP BY r.group_id) n
 		JOIN redrive.groups g ON g.id = n.group_id ORDER BY n.count DESC, g.id LIMIT ?`, append(w.args, limit)...)
 	if err != nil {

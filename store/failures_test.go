@@ -185,3 +185,24 @@ func TestHealth(t *testing.T) {
 		t.Errorf("%d audit entries for one pause and one resume", n)
 	}
 }
+
+func TestGroupsOfOtherStates(t *testing.T) {
+	d := open(t)
+	one, two := d.dead(delivery.Message{Integration: "push"}), d.dead(delivery.Message{Integration: "push"})
+	groups := func(states ...delivery.State) []delivery.Group {
+		page, err := d.Groups(t.Context(), delivery.Filter{States: states})
+		d.must(err)
+		return page.Items
+	}
+	d.act(delivery.ActionRequest{Action: delivery.ActionIgnore, ID: one.ID, Reason: "x", Category: "house-move"})
+	if g := groups(delivery.StateIgnored); len(g) != 1 || g[0].Count != 1 || g[0].Status != "open" {
+		t.Errorf("while one is still dead: %+v", g)
+	}
+	d.act(delivery.ActionRequest{Action: delivery.ActionResolve, ID: two.ID, Reason: "x"})
+	if g := groups(delivery.StateIgnored, delivery.StateResolved); len(g) != 1 || g[0].Count != 2 || g[0].Status != "settled" {
+		t.Errorf("after both were settled: %+v", g)
+	}
+	if g := groups(); len(g) != 0 {
+		t.Errorf("dead letters: %+v", g)
+	}
+}

@@ -89,3 +89,16 @@ func (s *Store) BlockedKeys(ctx context.Context, integration string, keys []stri
 	}
 	return blocked, nil
 }
+
+// lanePlace answers what a delivery waits for, and what waits for it.
+func lanePlace(tx *gorm.DB, id string) (delivery.Lane, error) {
+	place, err := readOne(tx, func(l *delivery.Lane) []any { return []any{&l.BehindID, &l.Waiting} }, `SELECT
+		coalesce((SELECT l.head::text FROM redrive.queue w JOIN redrive.lanes l ON l.integration = w.integration AND l.key = w.lane
+			WHERE w.id = ? AND l.head <> w.id), ''),
+		(SELECT count(*) FROM redrive.lanes l JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head
+			WHERE l.head = ?)`, id, id)
+	if err != nil {
+		return place, fmt.Errorf("reading the lane: %w", err)
+	}
+	return place, nil
+}

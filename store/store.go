@@ -41,7 +41,9 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, errors.New("not a Postgres URL such as postgres://user:password@host:5432/database") // err may quote the password
 	}
-	for name, value := range map[string]string{"application_name": "redrive", "timezone": "UTC", "jit": "off"} {
+	// only Postgres's own functions and operators: whoever may create some elsewhere cannot slip them under our statements
+	for name, value := range map[string]string{"application_name": "redrive", "timezone": "UTC", "jit": "off",
+		"search_path": "pg_catalog, pg_temp"} {
 		config.RuntimeParams[name] = value
 	}
 	if config.ConnectTimeout == 0 {

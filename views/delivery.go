@@ -1,6 +1,10 @@
 package views
 
-import "redrive/delivery"
+import (
+	"strings"
+
+	"redrive/delivery"
+)
 
 func (p DeliveryPage) actionVerb(a delivery.Action) string {
 	switch a {
@@ -13,6 +17,24 @@ func (p DeliveryPage) actionVerb(a delivery.Action) string {
 	default:
 		return p.T("Reopen")
 	}
+}
+
+// twice says whether a retry may have its effect a second time; then it is not the button that stands out.
+func (p DeliveryPage) twice() bool { return unknownOutcome(p.D.Delivery) && !p.Idempotent }
+
+func (p DeliveryPage) nextTryName() string {
+	if p.D.NextAttemptAt.After(p.Now) {
+		return p.T("Next try")
+	}
+	return p.T("Due since")
+}
+
+// deed is what an entry of the history says that its actor did.
+func (p DeliveryPage) deed(e delivery.AuditEntry) string {
+	if strings.HasPrefix(e.Action, "delivery.") {
+		return p.T("%s this", p.DoneAction(e.Action))
+	}
+	return e.Action
 }
 
 func (p DeliveryPage) idempotencyKey() string {

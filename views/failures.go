@@ -21,6 +21,23 @@ func filterStates(l Locale, chosen string) []choice {
 	return out
 }
 
+// lead says what the chosen state lists.
+func (p FailuresPage) lead() string {
+	switch delivery.State(p.Filter.State) {
+	case delivery.StateDead, "":
+		return p.T("What the machine gave up on, waiting for a person.")
+	case delivery.StatePending:
+		return p.T("What failed and will be tried again.")
+	case delivery.StateIgnored:
+		return p.T("What was decided not to be delivered.")
+	case delivery.StateResolved:
+		return p.T("What was settled by other means.")
+	case delivery.StateDelivered:
+		return p.T("What arrived after it had failed.")
+	}
+	return p.T("What failed at least once, whatever became of it.")
+}
+
 // including adds a chosen value that is not among the known ones, so that the form never drops it.
 func including(known []string, chosen string) []string {
 	if chosen == "" || slices.Contains(known, chosen) {
@@ -38,7 +55,17 @@ func Choice(d delivery.Delivery) string {
 	if unknownOutcome(d) {
 		outcome = Unsure
 	}
-	return fmt.Sprintf("%s.%d.%s.%s", d.ID, d.Version, d.State, outcome)
+	return fmt.Sprintf("%s.%d.%s.%s.%s", d.ID, d.Version, d.State, outcome, d.Integration)
+}
+
+// selects says whether there is anything to choose rows for.
+func (p FailuresPage) selects() bool {
+	return p.May(delivery.RoleOperator) && (p.offers(delivery.ActionRetry) || p.offers(delivery.ActionReopen))
+}
+
+// offers says whether any row of the page allows an action.
+func (p FailuresPage) offers(a delivery.Action) bool {
+	return slices.ContainsFunc(p.Items, func(d delivery.Delivery) bool { return slices.Contains(a.From(), d.State) })
 }
 
 // since is the time that a row is about.

@@ -7,6 +7,27 @@ import (
 	"redrive/delivery"
 )
 
+func (p TrafficPage) lead() string {
+	if p.Delivered {
+		return p.T("Confirmed by the receiver in the last 24 hours, and accepted in the last two days; the last accepted first.")
+	}
+	return p.T("In the order of their turn.")
+}
+
+func (p TrafficPage) none() string {
+	if p.Delivered {
+		return p.T("Nothing was delivered in the last 24 hours.")
+	}
+	return p.T("Nothing waits: all of it is settled.")
+}
+
+func (p TrafficPage) turn() string {
+	if p.Delivered {
+		return p.T("Delivered")
+	}
+	return p.T("Due")
+}
+
 func isNew(now time.Time, g delivery.Group) bool { return now.Sub(g.FirstSeen) < 24*time.Hour }
 
 func hash(e delivery.AuditEntry) string { return hex.EncodeToString(e.Hash) }

@@ -21,20 +21,20 @@ func (l Locale) failedSince(name string) string {
 	return FilterForm{Integration: name, State: AnyState, From: l.Now.Add(-24 * time.Hour).In(l.zone()).Format("2006-01-02T15:04")}.URL()
 }
 
-func (p OverviewPage) summary() string {
-	dead, waiting := 0, 0
+func (p OverviewPage) dead() (n int) {
 	for _, h := range p.Integrations {
-		dead += h.Dead
+		n += h.Dead
+	}
+	return n
+}
+
+// summary says how much is on its way.
+func (p OverviewPage) summary() string {
+	waiting := 0
+	for _, h := range p.Integrations {
 		waiting += h.Pending + h.Sending
 	}
-	if len(p.Integrations) == 0 {
-		return ""
-	}
-	if dead == 0 {
-		return p.T("Nothing is waiting for a person. ") + p.N(waiting, "%s delivery is on its way.", "%s deliveries are on their way.")
-	}
-	return p.N(dead, "%s dead letter waits for a person, ", "%s dead letters wait for a person, ") +
-		p.N(waiting, "%s delivery is on its way.", "%s deliveries are on their way.")
+	return p.N(waiting, "%s delivery is on its way", "%s deliveries are on their way")
 }
 
 // policy says in words how an integration treats failures.

@@ -71,10 +71,10 @@ type SelectionPage struct {
 
 // Selected is one chosen delivery as the list showed it.
 type Selected struct {
-	Value, ID string
-	State     delivery.State
-	Fits      bool // the state allows the action
-	Unsure    bool // it may have had its effect
+	Value, ID, Integration string
+	State                  delivery.State
+	Fits                   bool // the state allows the action
+	Unsure                 bool // it may have had its effect
 }
 
 // ActionForm is what a person typed about an action.
@@ -177,6 +177,16 @@ type IntegrationsPage struct {
 	Problem       string
 }
 
+// TrafficPage lists what one integration still has to send, or what it delivered lately.
+type TrafficPage struct {
+	Layout
+	Integration string
+	Delivered   bool
+	Held        delivery.IntegrationState // whether it is paused or its breaker open
+	Items       []delivery.Delivery
+	Next        string
+}
+
 // OperatorsPage manages people.
 type OperatorsPage struct {
 	Layout
@@ -222,12 +232,23 @@ func (l Locale) health(h delivery.IntegrationHealth) (word, kind string) {
 		return l.T("breaker open"), "bad"
 	case h.Breaker == delivery.BreakerHalfOpen:
 		return l.T("probing"), "warn"
-	case lastHour(h).Failed > lastHour(h).Delivered && lastHour(h).Failed > 0:
-		return l.T("degraded"), "warn"
-	case late(l.Now, h):
+	case l.whyDegraded(h) != "":
 		return l.T("degraded"), "warn"
 	}
 	return l.T("ok"), "good"
+}
+
+// whyDegraded says why an integration that runs does not run well; empty when it does, or does not run.
+func (l Locale) whyDegraded(h delivery.IntegrationHealth) string {
+	switch {
+	case h.PausedAt != nil || h.Breaker == delivery.BreakerOpen || h.Breaker == delivery.BreakerHalfOpen:
+		return ""
+	case lastHour(h).Failed > lastHour(h).Delivered:
+		return l.T("more failed than delivered this hour")
+	case late(l.Now, h):
+		return l.T("due work waits for over a minute")
+	}
+	return ""
 }
 
 // late says whether due work has waited for more than a minute.
@@ -288,6 +309,12 @@ func (p DeliveryPage) sentence() string {
 
 func (p DeliveryPage) failure(failed int) string {
 	text := strings.TrimSuffix(p.D.Error, ".")
+	if origin := p.D.Message.Origin; p.D.ErrorClass == delivery.ClassForeign && origin != nil && origin.Dead != nil {
+		return p.T("It died in %s: %s.", origin.Dead.Place, text)
+	}
+	if expires := p.D.Message.ExpiresAt; p.D.ErrorClass == delivery.ClassExpired && expires != nil {
+		return p.T("Not delivered to %s before it expired %s.", p.D.Integration, p.Relative(*expires))
+	}
 	if failed < 2 {
 		return p.T("Delivery to %s failed: %s.", p.D.Integration, text)
 	}
@@ -305,6 +332,8 @@ func (p DeliveryPage) nextTry() string {
 		return " " + p.T("No answer arrived, so it may have had its effect; it is not tried again by itself.")
 	case p.D.State == delivery.StateDead:
 		return " " + p.T("It is not tried again by itself.")
+	case p.D.State == delivery.StatePending && p.D.Lane.BehindID != "":
+		return " " + p.T("It waits until an earlier delivery of its key is settled.")
 	case p.D.State == delivery.StatePending && p.held() != "":
 		return " " + p.held()
 	case p.D.State == delivery.StatePending && p.D.NextAttemptAt != nil && p.D.NextAttemptAt.After(p.Now):
@@ -316,12 +345,14 @@ func (p DeliveryPage) nextTry() string {
 }
 
 // held says why the integration sends nothing now; empty when it does.
-func (p DeliveryPage) held() string {
+func (p DeliveryPage) held() string { return p.Locale.held(p.Held) }
+
+func (l Locale) held(s delivery.IntegrationState) string {
 	switch {
-	case p.Held.PausedAt != nil:
-		return p.T("The integration is paused since %s by %s (%s); it is sent when somebody resumes it.", p.Relative(*p.Held.PausedAt), p.Held.PausedBy, orDash(p.Held.PauseReason))
-	case p.Held.Breaker == delivery.BreakerOpen && p.Held.BreakerUntil != nil:
-		return p.T("The integration rests because too many tries failed; the next probe is %s.", p.Relative(*p.Held.BreakerUntil))
+	case s.PausedAt != nil:
+		return l.T("The integration was paused %s by %s (%s); it is sent when somebody resumes it.", l.Relative(*s.PausedAt), s.PausedBy, orDash(s.PauseReason))
+	case s.Breaker == delivery.BreakerOpen && s.BreakerUntil != nil:
+		return l.T("The integration rests because too many tries failed; the next probe is %s.", l.Relative(*s.BreakerUntil))
 	}
 	return ""
 }

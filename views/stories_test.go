@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,9 @@ func stories() map[string]templ.Component {
 		"ignored":           IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
 		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
 		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}}}),
+		"underway":          TrafficView(TrafficPage{Layout: viewer, Items: failuresPage(viewer, 3).Items, Next: "/x", Held: delivery.IntegrationState{PausedAt: ago(time.Hour), PausedBy: hostile}}),
+		"delivered":         TrafficView(TrafficPage{Layout: viewer, Delivered: true, Items: []delivery.Delivery{deliveryIn(delivery.StateDelivered)}}),
+		"nothing-underway":  TrafficView(TrafficPage{Layout: viewer}),
 		"operators":         OperatorsView(OperatorsPage{Layout: stay, Items: []delivery.Operator{{ID: "1", Name: hostile, Role: "admin"}, {ID: "2", Name: "bob", Role: "viewer", DisabledAt: ago(0)}}, Problem: hostile}),
 		"tokens":            TokensView(TokensPage{Layout: layout(delivery.RoleAdmin), Items: []delivery.Token{{ID: "1", Name: hostile}, {ID: "2", RevokedAt: ago(0)}}, Secret: "redrive_x"}),
 		"account":           AccountView(AccountPage{Layout: viewer, Problem: hostile}),
@@ -368,5 +372,64 @@ func TestAConflictNamesTheEngine(t *testing.T) {
 	p := DeliveryPage{Layout: layout(delivery.RoleOperator), D: detail(delivery.StateDelivered), Conflict: &delivery.ConflictError{Actor: "engine", Action: "attempt", At: *ago(time.Minute)}}
 	if page := rendered(t, DeliveryView(p)); !strings.Contains(page, "The engine tried this") {
 		t.Error("the page does not say that the engine was faster")
+	}
+}
+
+// A number that no row stands behind cannot be checked by anybody.
+func TestEveryNumberOfTheOverviewLeadsToItsRows(t *testing.T) {
+	h := health()[:1]
+	h[0].Name, h[0].Pending, h[0].Sending, h[0].Dead, h[0].NewGroups, h[0].Ignored, h[0].Delivered24h, h[0].Failed24h = "push", 40, 1, 52, 53, 54, 55, 56
+	overview := rendered(t, OverviewView(OverviewPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
+	list := rendered(t, IntegrationsView(IntegrationsPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
+	for number, page := range map[string]string{"41<": overview, "52<": overview, "53<": overview, "55 delivered<": overview, "56 failed attempts<": overview,
+		"52 dead letters wait for a person<": overview, "40<": list, "1<": list, "54<": list} {
+		if !regexp.MustCompile(`<a href="/[^"]*"[^>]*>` + regexp.QuoteMeta(number)).MatchString(page) {
+			t.Errorf("%q is no link", number)
+		}
+	}
+	if !strings.Contains(overview, `href="/integrations/push/underway"`) || !strings.Contains(overview, `href="/integrations/push/delivered"`) {
+		t.Error("backlog or deliveries lead elsewhere")
+	}
+}
+
+func TestATimeShowsItsExactMomentOnFocus(t *testing.T) {
+	page := rendered(t, moment(layout(delivery.RoleViewer).Locale, *ago(3 * time.Minute)))
+	for _, want := range []string{`tabindex="0"`, "3 min ago", "2026-03-05 20:57:00 KST · 2026-03-05 11:57:00 UTC"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%s does not show %q", page, want)
+		}
+	}
+}
+
+func TestASelectionIsOfferedWhatItsRowsAllow(t *testing.T) {
+	for state, want := range map[delivery.State][]string{delivery.StateDead: {"retry", "ignore", "resolve"}, delivery.StateIgnored: {"reopen"},
+		delivery.StateResolved: {"reopen"}, delivery.StateDelivered: {}, delivery.StatePending: {}} {
+		page := rendered(t, FailuresView(FailuresPage{Layout: layout(delivery.RoleOperator), Filter: FilterForm{State: string(state)}, Items: []delivery.Delivery{deliveryIn(state)}}))
+		offered := []string{}
+		for _, found := range regexp.MustCompile(`name="action" value="(\w+)"`).FindAllStringSubmatch(page, -1) {
+			offered = append(offered, found[1])
+		}
+		if !slices.Equal(offered, want) || strings.Contains(page, "checkbox") != (len(want) > 0) {
+			t.Errorf("%s: %q is offered, want %q", state, offered, want)
+		}
+	}
+}
+
+// The button that stands out never makes a second effect.
+func TestARetryThatMayActTwiceDoesNotStandOut(t *testing.T) {
+	for idempotent, class := range map[bool]string{true: "primary", false: ""} {
+		p := DeliveryPage{Layout: layout(delivery.RoleOperator), D: detail(delivery.StateDead), Known: true, Idempotent: idempotent, Return: "/failures"}
+		p.D.ErrorClass = delivery.ClassTimeout
+		if page := rendered(t, DeliveryView(p)); !strings.Contains(page, `<button class="`+class+`" data-action="retry">`) || strings.Contains(page, "a second one") == idempotent {
+			t.Errorf("idempotent %v: the button is not %q, or its consequence is not said", idempotent, class)
+		}
+	}
+}
+
+func TestWhatExpiredSaysSo(t *testing.T) {
+	p := DeliveryPage{Layout: layout(delivery.RoleViewer), D: detail(delivery.StateDead)}
+	p.D.ErrorClass, p.D.Message.ExpiresAt = delivery.ClassExpired, ago(2*time.Minute)
+	if got := p.sentence(); got != "Not delivered to seller-push before it expired 2 min ago. It is not tried again by itself." {
+		t.Error(got)
 	}
 }

@@ -196,6 +196,9 @@ var classes = map[string]string{
 	delivery.ClassProtocol: "not HTTP", delivery.ClassBadRequest: "cannot be sent", delivery.ClassExpired: "expired",
 	delivery.ClassLeaseLost: "worker vanished", delivery.ClassPoison: "stops its worker",
 	delivery.ClassNoIntegration: "integration removed", delivery.ClassPanic: "sender crashed",
+	delivery.ClassNoSubscribers: "nobody listens", delivery.ClassUnroutable: "no queue or topic takes it",
+	delivery.ClassRefused: "refused by the broker", delivery.ClassTooLarge: "too large for the broker",
+	delivery.ClassBrokerBlocked: "broker holds back", delivery.ClassForeign: "died elsewhere",
 }
 
 // Role says in words what a role may do.

@@ -59,6 +59,12 @@ func IntegrationResume(name string) string {
 	return Integrations + "/" + url.PathEscape(name) + "/resume"
 }
 
+// Underway is what an integration still has to send.
+func Underway(name string) string { return Integrations + "/" + url.PathEscape(name) + "/underway" }
+
+// Delivered is what an integration delivered lately.
+func Delivered(name string) string { return Integrations + "/" + url.PathEscape(name) + "/delivered" }
+
 // OperatorUpdate is where a form about one operator goes; what is role, password, disable or enable.
 func OperatorUpdate(name, what string) string {
 	return Operators + "/" + url.PathEscape(name) + "/" + url.PathEscape(what)

@@ -3,13 +3,17 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/token"
 
 	"redrive/delivery"
 )
@@ -38,7 +42,7 @@ func (e *Error) Error() string {
 func Load(path string, lookup func(string) (string, bool)) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
+		return nil, fmt.Errorf("reading the integrations file: %w", err)
 	}
 	return Parse(path, data, lookup)
 }
@@ -46,8 +50,12 @@ func Load(path string, lookup func(string) (string, bool)) (*File, error) {
 // Parse checks data and fills in defaults. name is used in errors only.
 func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File, error) {
 	var raw rawFile
-	if err := yaml.UnmarshalWithOptions(data, &raw, yaml.Strict()); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
+	if err := decoder.Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
 		return nil, syntaxError(name, err)
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, &Error{File: name, Text: "there is more than one YAML document; keep everything in one"}
 	}
 	c := &checker{name: name, data: data, lookup: lookup}
 	f := &File{Allow: c.prefixes("allow", raw.Network.Allow), Deny: c.prefixes("deny", raw.Network.Deny)}
@@ -71,11 +79,28 @@ func syntaxError(name string, err error) error {
 	if !errors.As(err, &positioned) {
 		return &Error{File: name, Text: err.Error()}
 	}
-	line := 0
-	if token := positioned.GetToken(); token != nil && token.Position != nil {
-		line = token.Position.Line
+	line, at := 0, positioned.GetToken()
+	if at != nil && at.Position != nil {
+		line = at.Position.Line
 	}
-	return &Error{File: name, Line: line, Text: positioned.GetMessage()}
+	text := goType.ReplaceAllString(positioned.GetMessage(), "$1 was used where $2 is expected")
+	if strings.Contains(text, " was used where ") {
+		text = settingBefore(at) + text
+	}
+	return &Error{File: name, Line: line, Text: text}
+}
+
+// goType is how the YAML library tells of a value of the wrong type.
+var goType = regexp.MustCompile(`^cannot unmarshal (\w+) into Go .* of type (\S+)$`)
+
+// settingBefore names the setting whose value stands at a token.
+func settingBefore(at *token.Token) string {
+	for ; at != nil && at.Prev != nil; at = at.Prev {
+		if at.Type == token.MappingValueType {
+			return at.Prev.Value + ": "
+		}
+	}
+	return ""
 }
 
 // checker collects the first mistake and knows the line of each setting.
@@ -135,8 +160,12 @@ func (c *checker) expand(path, text string) string {
 			return out.String()
 		}
 		name, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			c.fail(path, "a ${ has no closing }")
+			return ""
+		}
 		value, ok := c.lookup(name)
-		if !closed || !ok {
+		if !ok {
 			c.fail(path, "the environment variable %q is not set", name)
 			return ""
 		}

@@ -28,7 +28,7 @@ integrations:
 `
 
 func lookup(name string) (string, bool) {
-	v, ok := map[string]string{"HOST": "127.0.0.1:1", "TOKEN": "s3cret: [}"}[name]
+	v, ok := map[string]string{"HOST": "127.0.0.1:1", "TOKEN": "s3cret: [}", "EMPTY": ""}[name]
 	return v, ok
 }
 
@@ -74,6 +74,15 @@ func TestParseNamesLineAndSetting(t *testing.T) {
 		{"method: outbox\n    subscribe", "method: carrier-pigeon\n    subscribe", "f.yaml line 5: method: \"carrier-pigeon\""},
 		{"$.code", "code", "f.yaml line 13: mask: \"code\""},
 		{"{http: {url: \"https://example.test/x?key=1\"}}", "{}", "f.yaml line 16: destination: missing"},
+		{"idempotent: true", "idempotent: maybe", "f.yaml line 9: idempotent: string was used where bool is expected"},
+		{"backoff: [5s, 1m]", "backoff: 5s", "f.yaml line 10: backoff: string was used where sequence is expected"},
+		{"backoff: [5s, 1m]", "backoff: []", "f.yaml line 10: retry.backoff: the list is empty"},
+		{"x-shop", "x shop", "f.yaml line 8: headers: \"x shop\" is no header name"},
+		{"https://example.test", "https://example.test:99999", "f.yaml line 16: url: the port"},
+		{"${HOST}", "${HOST", "f.yaml line 8: a ${ has no closing }"},
+		{"secret: \"${TOKEN}\"", "secret: \"${EMPTY}\"", "f.yaml line 8: secret: ${EMPTY} is empty"},
+		{"secret: \"${TOKEN}\"", "secret: \"whsec_s3cret!\"", "f.yaml line 8: secret: it starts with whsec_"},
+		{"  - name: plain", "---\n  - name: plain", "f.yaml: there is more than one YAML document"},
 		{"  - name: plain", "   - name: plain\n  x", "f.yaml line 1"},
 	} {
 		text := strings.Replace(good, tc.from, tc.to, 1)

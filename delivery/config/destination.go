@@ -1,16 +1,23 @@
 package config
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"redrive/delivery"
 )
 
-var httpVerbs = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+var (
+	headerName    = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	headerControl = regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`)
+	httpVerbs     = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+)
 
 // destination reads the one block that is given. What somebody else's dead-letter queue holds goes back to where it came from,
 // so there none need be given.
@@ -67,12 +74,12 @@ func countTrue(conditions ...bool) (n int) {
 func (c *checker) http(path string, r *rawHTTP) *delivery.HTTPDestination {
 	h := &delivery.HTTPDestination{
 		URL: c.httpURL(path+"url", r.URL), Method: c.verb(path+"method", r.Method), Headers: map[string]string{},
-		Secret: c.expand(path+"secret", r.Secret), Timeout: c.timeout(path+"timeout", r.Timeout),
+		Secret: c.secret(path+"secret", r.Secret), Timeout: c.timeout(path+"timeout", r.Timeout),
 	}
 	for name, value := range r.Headers {
 		value = c.expand(path+"headers", value)
-		if name == "" || strings.ContainsAny(name+value, "\r\n\x00") {
-			c.fail(path+"headers", "headers: %q has a line break or no name", name)
+		if !headerName.MatchString(name) || headerControl.MatchString(value) {
+			c.fail(path+"headers", "headers: %q is no header name, or its value is not one line of text", name)
 		}
 		h.Headers[http.CanonicalHeaderKey(name)] = value
 	}
@@ -84,8 +91,24 @@ func (c *checker) httpURL(path, text string) string {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
 		c.fail(path, "url: an http:// or https:// address is needed")
+	} else if port, err := strconv.ParseUint("0"+u.Port(), 10, 16); err != nil || port == 0 && u.Port() != "" {
+		c.fail(path, "url: the port must be 1 to 65535")
 	}
 	return text
+}
+
+// secret refuses what would sign nothing, or not with the key that was meant.
+func (c *checker) secret(path, text string) string {
+	secret := c.expand(path, text)
+	if secret == "" && text != "" {
+		c.fail(path, "secret: %s is empty, so nothing would be signed", text)
+	}
+	if encoded, prefixed := strings.CutPrefix(secret, "whsec_"); prefixed {
+		if key, err := base64.StdEncoding.DecodeString(encoded); err != nil || len(key) == 0 {
+			c.fail(path, "secret: it starts with whsec_, but what follows is not Base64")
+		}
+	}
+	return secret
 }
 
 func (c *checker) verb(path, verb string) string {

@@ -86,6 +86,9 @@ func (c *checker) retry(i int, in rawIntegration) delivery.RetryPolicy {
 	if in.Method == string(delivery.MethodPool) {
 		p = delivery.DefaultPoolRetry
 	}
+	if r.Backoff != nil && len(r.Backoff) == 0 {
+		c.fail(at(i, "retry.backoff"), "retry.backoff: the list is empty; write at least one duration, 0s for none")
+	}
 	if r.Backoff != nil {
 		p.Backoff = c.backoff(i, r.Backoff)
 		p.Attempts = len(r.Backoff) + 1

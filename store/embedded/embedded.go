@@ -78,9 +78,12 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	return s, nil
 }
 
+// ErrDataDir is what an error wraps when the data directory cannot serve as one.
+var ErrDataDir = errors.New("REDRIVE_DATA_DIR")
+
 func prepareDataDir(dir string) (string, error) {
 	if dir == "" {
-		return "", errors.New("the embedded Postgres needs a data directory: set REDRIVE_DATA_DIR")
+		return "", fmt.Errorf("%w: the embedded Postgres needs a data directory", ErrDataDir)
 	}
 	abs, err := filepath.Abs(dir)
 	if err == nil {
@@ -90,7 +93,7 @@ func prepareDataDir(dir string) (string, error) {
 		abs, err = filepath.EvalSymlinks(abs) // one directory has one lock, one hash, whatever it is called
 	}
 	if err != nil {
-		return "", fmt.Errorf("data directory %s cannot be used: %w", dir, err)
+		return "", fmt.Errorf("%w: the directory %s cannot be used: %w", ErrDataDir, dir, err)
 	}
 	return abs, nil
 }
@@ -99,7 +102,7 @@ func prepareDataDir(dir string) (string, error) {
 func lockDir(dir string) (*os.File, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "postgres.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("data directory %s cannot be locked: %w", dir, err)
+		return nil, fmt.Errorf("%w: the directory %s cannot be used: %w", ErrDataDir, dir, err)
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = file.Close()

@@ -46,7 +46,7 @@ func chooseOwner(dir, bin string) (owner, error) {
 			}
 		}
 	}
-	return owner{}, fmt.Errorf("Postgres does not run as root and no other user can enter %s: set REDRIVE_DATA_DIR to a directory like /var/lib/redrive, or start redrive as a plain user", dir)
+	return owner{}, fmt.Errorf("%w: Postgres does not run as root and no other user can enter %s: choose a directory like /var/lib/redrive, or start redrive as a plain user", ErrDataDir, dir)
 }
 
 // runs says whether the owner can execute the binary.

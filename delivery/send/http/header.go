@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +82,35 @@ func checkHeader(name, value string) error {
 		return fmt.Errorf("the value of the message's header %s has a line break or control character", name)
 	}
 	return nil
+}
+
+// credentialName is the shape of header names whose values are secret.
+var credentialName = regexp.MustCompile(`(?i)^(proxy-)?authorization$|cookie|key|token|secret|password|auth|signature`)
+
+// minCredential keeps words like "1" or "no" from being hidden wherever they turn up.
+const minCredential = 4
+
+// credentials are the secrets of a destination in the forms in which a receiver may repeat them, longest first.
+func credentials(to delivery.HTTPDestination, address *url.URL) []string {
+	found := []string{to.Secret, strings.TrimPrefix(to.Secret, secretPrefix)}
+	for name, value := range to.Headers {
+		if credentialName.MatchString(name) {
+			_, after, _ := strings.Cut(value, " ") // without the scheme
+			found = append(found, value, after)
+		}
+	}
+	if login := address.User; login != nil {
+		password, _ := login.Password()
+		found = append(found, password, strings.TrimPrefix(basicAuth(login), "Basic "))
+	}
+	for name, values := range address.Query() {
+		if credentialName.MatchString(name) {
+			found = append(found, values...)
+		}
+	}
+	found = slices.DeleteFunc(found, func(v string) bool { return len(v) < minCredential })
+	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) })
+	return found
 }
 
 func basicAuth(login *url.Userinfo) string {

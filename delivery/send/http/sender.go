@@ -32,6 +32,7 @@ type Sender struct {
 	to        delivery.HTTPDestination
 	url       *url.URL
 	signer    *standardwebhooks.Webhook // nil: unsigned
+	secrets   []string                  // what an answer must not repeat to people
 	transport *http.Transport
 }
 
@@ -53,6 +54,7 @@ func New(d delivery.HTTPDestination, dialer wire.Dialer) (*Sender, error) {
 	if s.signer, err = newSigner(d.Secret); err != nil {
 		return nil, err
 	}
+	s.secrets = credentials(s.to, address)
 	s.transport = &http.Transport{DialContext: counting(dialer), DisableCompression: true, MaxIdleConnsPerHost: idlePerHost,
 		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxRead, TLSClientConfig: tlsConfig(), ForceAttemptHTTP2: false}
 	return s, nil
@@ -101,6 +103,7 @@ func (s *Sender) read(response *http.Response) delivery.Result {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxRead))
 	result := judge(response.StatusCode, response.Header)
 	result.HTTPStatus = response.StatusCode
+	body = []byte(delivery.HideValues(string(body), s.secrets)) // before it is cut: half a secret would not be found
 	result.Response = body[:min(len(body), maxExcerpt):min(len(body), maxExcerpt)]
 	return result
 }

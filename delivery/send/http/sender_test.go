@@ -403,3 +403,31 @@ func TestWrongDestinations(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An answer that repeats the request, as debugging receivers do, must not show the destination's credentials to people.
+func TestAnswersDoNotRepeatCredentials(t *testing.T) {
+	url := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, strings.Repeat("-", maxExcerpt-10)+r.URL.String())
+		_ = r.Header.Write(w)
+		_, _ = io.WriteString(w, " unknown token t0ken-value")
+	})
+	short := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, r.URL.String()+" unknown token t0ken-value "+r.Header.Get("X-Shop"))
+		_ = r.Header.Write(w)
+	})
+	for _, address := range []string{url, short} {
+		d := delivery.HTTPDestination{URL: strings.Replace(address, "http://", "http://ann:pass-w0rd@", 1) + "/?api_key=qu3ry-key",
+			Secret: "sign1ng-secret", Headers: map[string]string{"X-Api-Token": "Token t0ken-value", "X-Shop": "corner"}}
+		text := string(newSender(t, d, wire.Network{}).Send(t.Context(), request("{}")).Response)
+		for _, secret := range []string{"t0ken", "pass-w0rd", "qu3ry", "sign1ng", "YW5uOnBhc3Mt"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("the answer shows %q: %s", secret, strings.TrimLeft(text, "-"))
+			}
+		}
+		if address == short && !strings.Contains(text, "corner") {
+			t.Errorf("what is no secret is hidden: %s", text)
+		}
+	}
+}

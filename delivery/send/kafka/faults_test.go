@@ -343,9 +343,11 @@ func TestCloudEvents(t *testing.T) {
 	want(t, s.Send(t.Context(), r), delivery.OutcomeOK, "")
 	for i, record := range read(t, d, d.Topic, 2) {
 		expected := []map[string]string{
-			{"ce_specversion": "1.0", "ce_id": request(1, "").Message.ID, "ce_source": "/redrive/seller-push", "ce_type": "order.placed",
-				"ce_time": "2026-05-01T12:00:00Z", "ce_partitionkey": "order-7", "content-type": "application/json", "X-Tenant": "7"},
-			{"ce_specversion": "1.0", "ce_id": "A-1", "ce_source": "/shöp", "ce_type": "order.placed", "ce_tenant": "9%20", "content-type": "text/plain"},
+			{"ce_specversion": "1.0", "ce_id": request(1, "").Message.ID, "ce_source": "redrive/seller-push", "ce_type": "order.placed",
+				"ce_time": "2026-05-01T12:00:00Z", "ce_subject": "order-7", "ce_partitionkey": "order-7", "ce_redriveattempt": "1",
+				"ce_idempotencykey": request(1, "").IdempotencyKey, "content-type": "application/json", "X-Tenant": "7"},
+			{"ce_specversion": "1.0", "ce_id": "A-1", "ce_source": "/shöp", "ce_type": "order.placed", "ce_tenant": "9%20", "ce_redriveattempt": "1",
+				"ce_idempotencykey": request(2, "").IdempotencyKey, "content-type": "text/plain"},
 		}[i]
 		headers := headersOf(record)
 		for name, value := range expected {

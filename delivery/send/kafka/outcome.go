@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -51,13 +50,13 @@ func judge(ctx context.Context, err error, seen evidence) delivery.Result {
 	case err == nil:
 		return delivery.Result{Outcome: delivery.OutcomeOK}
 	case seen.lost, errors.Is(err, errHeld):
-		return unknown(ctx)
+		return wire.Unanswered(ctx, nil)
 	case errors.As(err, &answer):
 		return answered(answer)
 	case isPlacement(err):
 		return answers[kerr.UnknownTopicOrPartition]
 	case seen.staged:
-		return unknown(ctx)
+		return wire.Unanswered(ctx, nil)
 	}
 	if seen.connect != nil && !isDial(err) {
 		err = seen.connect
@@ -84,52 +83,14 @@ func isPlacement(err error) bool {
 	return strings.Contains(err.Error(), "invalid record partitioning choice")
 }
 
-func unknown(ctx context.Context) delivery.Result {
-	if ctx.Err() != nil {
-		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassTimeout,
-			Error: "no acknowledgement within the timeout after the record was sent"}
-	}
-	return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassConnectionLost,
-		Error: "the connection broke after the record was sent"}
-}
-
 // unsent reads an error before which nothing was sent.
 func unsent(err error) delivery.Result {
-	result := delivery.Result{Outcome: delivery.OutcomeTransient}
-	var blocked *wire.BlockedError
-	var name *net.DNSError
-	var handshake *wire.HandshakeError
-	switch {
-	case errors.As(err, &blocked):
-		result.Outcome, result.ErrorClass, result.Error = delivery.OutcomePermanent, delivery.ClassBlockedAddress, blocked.Error()
-	case errors.As(err, &name):
-		result.ErrorClass, result.Error = delivery.ClassDNS, "the broker's name did not resolve"
-	case errors.As(err, &handshake):
-		result.ErrorClass, result.Error = delivery.ClassTLS, "the TLS handshake with the broker failed"
-	default:
-		result.ErrorClass, result.Error = delivery.ClassConnect, connectSentence(err)
+	result := wire.Unsent(err)
+	var closed *kgo.ErrFirstReadEOF
+	if result.ErrorClass == delivery.ClassConnect && (errors.As(err, &closed) || errors.Is(err, io.EOF)) {
+		result.Error = "the broker closed the connection at once: does it expect TLS or a sign-in?"
 	}
 	return result
-}
-
-func connectSentence(err error) string {
-	var closed *kgo.ErrFirstReadEOF
-	var timeout net.Error
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the broker refused the connection"
-	case errors.Is(err, kgo.ErrClientClosed):
-		return "the sender was closed before anything was sent"
-	case errors.Is(err, context.Canceled):
-		return "the attempt was cancelled before anything was sent"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "no connection within the timeout"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "the broker's network is unreachable"
-	case errors.As(err, &closed), errors.Is(err, io.EOF):
-		return "the broker closed the connection at once: does it expect TLS or a sign-in?"
-	}
-	return "the connection failed before anything was sent"
 }
 
 func isDial(err error) bool {

@@ -2,18 +2,17 @@ package kafkasend
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"maps"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 )
 
 // Names of our own headers, always in lower case.
@@ -44,7 +43,9 @@ func (s *Sender) record(r delivery.Request) (*kgo.Record, *delivery.Result) {
 		return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: fault}
 	}
 	if s.to.Format == delivery.FormatCloudEvents {
-		asEvent(headers, r)
+		if err := asEvent(headers, r); err != nil {
+			return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
+		}
 	}
 	ours(headers, r)
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
@@ -105,54 +106,29 @@ func ours(headers map[string][]byte, r delivery.Request) {
 	headers[headerIdempotency] = []byte(r.IdempotencyKey)
 }
 
-// asEvent adds the attributes of a CloudEvent in binary mode. A message that came as one keeps its attributes.
-func asEvent(headers map[string][]byte, r delivery.Request) {
-	m := r.Message
-	event := map[string]string{"specversion": "1.0", "id": m.ID, "source": "/redrive/" + r.Integration, "type": m.Type, "partitionkey": m.Key}
-	if !m.CreatedAt.IsZero() {
-		event["time"] = m.CreatedAt.UTC().Format(time.RFC3339Nano)
-	}
-	contentType := contentType(m.Payload)
-	for name, value := range headers {
-		attribute, isAttribute := attributeOf(name)
-		switch {
-		case isAttribute:
-			event[attribute] = attributeText(name, string(value))
-			delete(headers, name)
-		case strings.EqualFold(name, "content-type"):
-			contentType = string(value)
+// asEvent adds the attributes of a CloudEvent in binary mode. A message that came as one keeps its attributes, in whichever
+// spelling: ce- as in HTTP, ce_ as in Kafka.
+func asEvent(headers map[string][]byte, r delivery.Request) error {
+	given := map[string]string{}
+	for name, value := range r.Message.Headers {
+		lower := strings.ToLower(name)
+		if attribute, ok := strings.CutPrefix(lower, "ce_"); ok {
+			lower, value = "ce-"+attribute, url.PathEscape(value) // Kafka's binding encodes nothing, HTTP's does
+		}
+		if isReserved(name) {
+			continue
+		}
+		if strings.HasPrefix(lower, "ce-") || lower == "content-type" {
 			delete(headers, name)
 		}
+		given[lower] = value
 	}
-	for attribute, value := range event {
-		if value != "" {
-			headers["ce_"+attribute] = []byte(value)
-		}
+	r.Message.Headers = given
+	attributes, err := wire.EventAttributes(r)
+	for name, value := range attributes {
+		headers["ce_"+name] = []byte(value)
 	}
-	headers["content-type"] = []byte(contentType)
-}
-
-// attributeOf reads both spellings: ce- as in HTTP, ce_ as in Kafka.
-func attributeOf(name string) (string, bool) {
-	name = strings.ToLower(name)
-	if attribute, ok := strings.CutPrefix(name, "ce_"); ok {
-		return attribute, true
-	}
-	return strings.CutPrefix(name, "ce-")
-}
-
-// attributeText undoes the percent-encoding of HTTP; Kafka's binding has none.
-func attributeText(name, value string) string {
-	if text, err := url.PathUnescape(value); err == nil && name[2] == '-' && utf8.ValidString(text) {
-		return text
-	}
-	return value
-}
-
-// contentType is for messages that do not say.
-func contentType(payload []byte) string {
-	if json.Valid(payload) {
-		return "application/json"
-	}
-	return "application/octet-stream"
+	delete(headers, "ce_datacontenttype")
+	headers["content-type"] = []byte(attributes["datacontenttype"])
+	return err
 }

@@ -113,8 +113,18 @@ func request(n int, key string) delivery.Request {
 // read answers all records of the topic and fails when they are not n.
 func read(t *testing.T, d delivery.KafkaDestination, topic string, n int) []*kgo.Record {
 	t.Helper()
-	client := plainClient(t, d, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
-	var records []*kgo.Record
+	records := fetch(t, plainClient(t, d, fromStart(topic)...), n)
+	if len(records) != n {
+		t.Fatalf("%d records in %s, want %d", len(records), topic, n)
+	}
+	return records
+}
+
+func fromStart(topic string) []kgo.Opt {
+	return []kgo.Opt{kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100 * time.Millisecond)}
+}
+
+func fetch(t *testing.T, client *kgo.Client, n int) (records []*kgo.Record) {
 	for {
 		patience := 10 * time.Second
 		if len(records) >= n {
@@ -124,14 +134,10 @@ func read(t *testing.T, d delivery.KafkaDestination, topic string, n int) []*kgo
 		fetched := client.PollFetches(ctx).Records()
 		cancel()
 		if len(fetched) == 0 {
-			break
+			return records
 		}
 		records = append(records, fetched...)
 	}
-	if len(records) != n {
-		t.Fatalf("%d records in %s, want %d", len(records), topic, n)
-	}
-	return records
 }
 
 func want(t *testing.T, got delivery.Result, outcome delivery.Outcome, class string) {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// axe is axe-core 4.14.1, unchanged; its licence (MPL-2.0) stands at its head.
+//
+//go:embed views/testdata/axe.min.js
+var axe string
+
+// findings asks axe for violations, and measures what axe does not: whether the page scrolls sideways, and on phones what is
+// too small for a finger.
+const findings = `(async phone => {
+	const result = await axe.run(document, {resultTypes: ['violations']});
+	const out = result.violations.map(v => v.id + ': ' + v.nodes.map(n => n.target.join(' ')).join(', '));
+	if (document.documentElement.scrollWidth > innerWidth) out.push('the page scrolls sideways');
+	if (!phone) return out;
+	for (const e of document.querySelectorAll('a, button, select, textarea, summary, input:not([type=hidden]):not([type=checkbox]), label:has([type=checkbox])')) {
+		const box = e.getBoundingClientRect();
+		if (box.width && !e.matches('.skip, .visually-hidden *') && (box.height < 43.9 || box.width < 43.9))
+			out.push('too small: ' + e.outerHTML.slice(0, 80) + ' ' + Math.round(box.width) + 'x' + Math.round(box.height));
+	}
+	return out;
+})`
+
+// Every page, in light and dark, on a desk and on a phone.
+func TestPagesAreAccessible(t *testing.T) {
+	p, pages := furnished(t)
+	b := browse(t, p.url, true)
+	b.examine(t, "/sign-in")
+	b.signIn()
+	for _, path := range pages {
+		b.examine(t, path)
+	}
+}
+
+// furnished is a program with the demo and a delivery in every state, and the paths of its pages.
+func furnished(t *testing.T) (*program, []string) {
+	t.Helper()
+	receiver := newLedger(t)
+	receiver.answer(http.StatusUnprocessableEntity)
+	p := serve(t, onFreshDatabase(t), "REDRIVE_DEMO=1", configFile(t, failing(receiver.URL, 1)))
+	pages := []string{"/", "/failures", "/failures?state=ignored,resolved&sort=oldest", "/failures?from=rubbish", "/failures?q=nothing", "/groups", "/ignored",
+		"/integrations", "/integrations/push/underway", "/integrations/push/delivered", "/audit", "/operators", "/tokens", "/account", "/help", "/nothing",
+		"/demo", "/demo/shop", "/demo/school", "/demo/content", "/demo/login", "/demo/receivers"}
+	for _, action := range []string{"ignore", "resolve", "", "", "deliver"} {
+		if action == "deliver" {
+			receiver.answer(http.StatusOK)
+		}
+		id := p.send("push", map[string]any{"order": 1, "for": action})
+		pages = append(pages, "/failures/"+id)
+		switch action {
+		case "deliver":
+			p.awaitState(id, "delivered")
+		case "":
+			p.awaitState(id, "dead")
+		default:
+			p.awaitState(id, "dead")
+			p.must("POST", "/api/v1/failures/"+id+"/"+action, map[string]any{"reason": "for the test", "category": "test-data"})
+		}
+	}
+	p.must("POST", "/api/v1/integrations/push/pause", map[string]any{"reason": "so that something waits"})
+	return p, append(pages, "/failures/"+p.send("push", "waits"))
+}
+
+func (b *browser) examine(t *testing.T, path string) {
+	t.Helper()
+	for _, at := range []struct {
+		scheme        string
+		width, height int64
+		phone         string
+	}{{"light", 1280, 800, "false"}, {"dark", 1280, 800, "false"}, {"light", 390, 844, "true"}} {
+		scheme := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: at.scheme}}}
+		if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, scheme); err != nil {
+			t.Fatal(err)
+		}
+		b.do(chromedp.EmulateViewport(at.width, at.height), chromedp.Navigate(b.url+path))
+		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+		_, err := chromedp.Run(ctx, chromedp.Evaluate[any](axe+";0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](findings+"("+at.phone+")", chromedp.EvalAwaitPromise))
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, problem := range slices.Compact(found) {
+			t.Errorf("%s, %s, %d wide: %s", path, at.scheme, at.width, problem)
+		}
+	}
+}

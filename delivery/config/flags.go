@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Toggle is a setting of the command line or the environment that is on or off.
+type Toggle bool
+
+// IsBool implements kong.BoolMapperValue: the flag needs no value.
+func (*Toggle) IsBool() bool { return true }
+
+// Decode implements kong.MapperValue.
+func (t *Toggle) Decode(ctx *kong.DecodeContext) error {
+	*t = true
+	if ctx.Scan.Peek().Type != kong.FlagValueToken {
+		return nil
+	}
+	value := fmt.Sprint(ctx.Scan.Pop().Value)
+	on := slices.Contains([]string{"on", "1", "true", "yes"}, strings.ToLower(value))
+	if !on && !slices.Contains([]string{"off", "0", "false", "no"}, strings.ToLower(value)) {
+		return fmt.Errorf("write on or off, not %q", value)
+	}
+	*t = Toggle(on)
+	return nil
+}
+
+// ForgetEmpty makes an empty variable the same as none, as compose files and unit files write it. An empty REDRIVE_ADDR would
+// else open the console to the world.
+func ForgetEmpty(node *kong.Node) {
+	for _, flag := range node.Flags {
+		for _, name := range flag.Envs {
+			if os.Getenv(name) == "" {
+				_ = os.Unsetenv(name) // fails for impossible names only
+			}
+		}
+	}
+	for _, child := range node.Children {
+		ForgetEmpty(child)
+	}
+}
+
+// NameVariable puts the environment variable beside the flag that a parse error speaks of: most people set the former.
+func NameVariable(err error, node *kong.Node) string {
+	text := err.Error()
+	for _, flag := range node.Flags {
+		rest, found := strings.CutPrefix(text, "--"+flag.Name)
+		if found && len(flag.Envs) > 0 && strings.IndexAny(rest, ": =") == 0 {
+			return flag.Envs[0] + " (--" + flag.Name + ")" + rest
+		}
+	}
+	for _, child := range node.Children {
+		if found := NameVariable(err, child); found != text {
+			return found
+		}
+	}
+	return text
+}

@@ -1,0 +1,142 @@
+// Package twophase compares three ways of writing a business row and announcing it: two-phase commit over two databases, the
+// outbox, and publishing after the commit. It measures what each costs, then kills each at random moments and counts what is
+// missing. Every run has an end of its own, in number and in time.
+package twophase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+)
+
+const (
+	measureTime = time.Minute // for one way, at most
+	killTime    = 2 * time.Minute
+)
+
+// Options of a run. The database must have the schema and no integrations of somebody else's; its rows stay. A second
+// database is made on the same server and dropped again.
+type Options struct {
+	DSN          string
+	Transactions int // for each way, at most
+	Concurrency  int // transactions at once
+	Kills        int // for each way
+	Out          io.Writer
+}
+
+// Report is one line for each way, in the order of the table.
+type Report []Line
+
+// Line is what was measured of one way.
+type Line struct {
+	Way          string
+	Transactions int
+	Took         time.Duration
+	P50, P99     time.Duration
+	Damage       Damage
+	Risk         string // what it can lose, in words
+}
+
+// PerSecond is the rate of transactions.
+func (l Line) PerSecond() float64 { return float64(l.Transactions) / l.Took.Seconds() }
+
+// Damage is what was found after the kills, before anybody cleaned up.
+type Damage struct {
+	Kills   int
+	Lost    int // business rows without their message
+	Ghosts  int // messages without their business row
+	Orphans int // prepared transactions that nobody ends: they hold locks and hold back vacuum
+}
+
+// Run measures and prints a table.
+func Run(ctx context.Context, o Options) (report Report, err error) {
+	a, err := build(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("bench 2pc: %w", err)
+	}
+	defer func() { err = errors.Join(err, a.tearDown(context.WithoutCancel(ctx))) }()
+	for _, w := range ways {
+		line, err := a.measure(ctx, w)
+		if err == nil {
+			line.Damage, err = a.kill(ctx, w)
+		}
+		if err != nil {
+			return report, fmt.Errorf("bench 2pc: %s: %w", w.name, err)
+		}
+		report = append(report, line)
+	}
+	return report, report.print(o.Out)
+}
+
+// measure warms up, then runs one way from several connections at once until the number or the time is used up.
+func (a *arena) measure(ctx context.Context, w way) (Line, error) {
+	if _, _, err := a.round(ctx, w, a.Transactions/10); err != nil {
+		return Line{}, err
+	}
+	waits, took, err := a.round(ctx, w, a.Transactions)
+	if err != nil || len(waits) == 0 {
+		return Line{}, errors.Join(err, ctx.Err())
+	}
+	return Line{Way: w.name, Risk: w.risk, Transactions: len(waits), Took: took, P50: percentile(waits, 50), P99: percentile(waits, 99)}, nil
+}
+
+// round answers how long each transaction took, sorted.
+func (a *arena) round(ctx context.Context, w way, n int) ([]time.Duration, time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, measureTime+10*time.Second)
+	defer cancel()
+	var left atomic.Int64
+	left.Store(int64(n))
+	waits := make([][]time.Duration, a.Concurrency)
+	failed := make([]error, a.Concurrency)
+	started := time.Now()
+	var group sync.WaitGroup
+	for i := range a.Concurrency {
+		group.Go(func() { waits[i], failed[i] = a.work(ctx, w, &left, started.Add(measureTime)) })
+	}
+	group.Wait()
+	took := time.Since(started)
+	all := slices.Concat(waits...)
+	slices.Sort(all)
+	return all, took, errors.Join(failed...)
+}
+
+func (a *arena) work(ctx context.Context, w way, left *atomic.Int64, until time.Time) (waits []time.Duration, err error) {
+	h, err := a.hands(ctx, "redrive bench 2pc")
+	if err != nil {
+		return nil, err
+	}
+	defer h.close(ctx)
+	for left.Add(-1) >= 0 && time.Now().Before(until) {
+		began := time.Now()
+		if err := w.once(ctx, h, a.number.Add(1)); err != nil {
+			return waits, err
+		}
+		waits = append(waits, time.Since(began))
+	}
+	return waits, nil
+}
+
+// percentile is the nearest rank in sorted values.
+func percentile(sorted []time.Duration, p int) time.Duration {
+	return sorted[max((len(sorted)*p+99)/100, 1)-1]
+}
+
+func (r Report) print(out io.Writer) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "way\ttransactions/s\tp50\tp99\tkills\tlost\tghosts\torphans\twhat it can lose")
+	for _, l := range r {
+		fmt.Fprintf(table, "%s\t%.0f\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", l.Way, l.PerSecond(), millis(l.P50), millis(l.P99),
+			l.Damage.Kills, l.Damage.Lost, l.Damage.Ghosts, l.Damage.Orphans, l.Risk)
+	}
+	return table.Flush()
+}
+
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+}

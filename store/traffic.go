@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"redrive/delivery"
+)
+
+// trafficSQL reads what an inner query chose of the queue or of the records.
+const trafficSQL = deliveryColumns + " FROM (%s) d" + deliveryJoins
+
+// underwaySQL is the queue of one integration in the order of its turn; the time of the turn takes the place that changed_at
+// has in other lists.
+const underwaySQL = `SELECT q.id, q.message_id, q.integration, CASE WHEN q.token IS NULL THEN 'pending' ELSE 'sending' END AS state,
+        coalesce(r.version, 0) AS version, q.attempts, r.error_class, r.group_id, r.failed_at, q.due_at AS changed_at, r.dead_at,
+        r.settled_at, r.retry_requested_at, CASE WHEN q.token IS NULL THEN q.due_at END AS next_attempt_at, r.started_at
+    FROM (SELECT w.* FROM redrive.queue w%s ORDER BY w.due_at, w.id LIMIT %d) q LEFT JOIN redrive.deliveries r ON r.id = q.id`
+
+// Underway answers one page of what an integration still has to send, the next one first.
+func (s *Store) Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
+	w := newWhere()
+	w.add("w.integration = ?", integration)
+	if after != "" {
+		c, err := parseCursor(after)
+		if err != nil {
+			return delivery.Page[delivery.Delivery]{}, err
+		}
+		w.add("(w.due_at, w.id) > (?::timestamptz, ?::uuid)", c.at, c.id)
+	}
+	return s.traffic(ctx, fmt.Sprintf(underwaySQL, w.sql(), defaultPage+1), "d.changed_at, d.id", w.args)
+}
+
+// confirmedSQL walks the primary key backwards: ids are ordered by the time of acceptance, so that the walk ends two days ago.
+const confirmedSQL = `SELECT r.*, NULL::timestamptz AS next_attempt_at FROM redrive.deliveries r%s ORDER BY r.id DESC LIMIT %d`
+
+// Delivered answers one page of what an integration delivered in the hours that Health counts, the last accepted first. What
+// was accepted more than a day before these hours is left out.
+func (s *Store) Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
+	w := newWhere()
+	w.add("r.integration = ?", integration)
+	w.add("r.state = 'delivered'")
+	w.add("r.settled_at >= date_trunc('hour', statement_timestamp(), 'UTC') - interval '23 hours'")
+	w.add(`r.id >= (lpad(to_hex((extract(epoch FROM statement_timestamp() - interval '48 hours') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`)
+	if after != "" {
+		c, err := parseCursor(after)
+		if err != nil {
+			return delivery.Page[delivery.Delivery]{}, err
+		}
+		w.add("r.id < ?::uuid", c.id)
+	}
+	return s.traffic(ctx, fmt.Sprintf(confirmedSQL, w.sql(), defaultPage+1), "d.id DESC", w.args)
+}
+
+func (s *Store) traffic(ctx context.Context, chosen, order string, args []any) (page delivery.Page[delivery.Delivery], err error) {
+	rows, err := scanDeliveries(s.db.WithContext(ctx), fmt.Sprintf(trafficSQL, chosen)+" ORDER BY "+order, args...)
+	if err != nil {
+		return page, err
+	}
+	if len(rows) > defaultPage {
+		rows = rows[:defaultPage]
+		page.Next = cursor{at: *rows[defaultPage-1].changedAt, id: rows[defaultPage-1].ID}.String()
+	}
+	for _, r := range rows {
+		page.Items = append(page.Items, r.delivery())
+	}
+	return page, nil
+}

@@ -1,0 +1,58 @@
+package views
+
+import (
+	"strconv"
+
+	"redrive/delivery"
+)
+
+// originFact is one line of where a message came from.
+type originFact struct{ name, value string }
+
+// place is what a broker calls the place that messages are taken from.
+func (l Locale) place(broker string) string {
+	switch broker {
+	case "kafka":
+		return l.T("Kafka topic")
+	case "rabbitmq":
+		return l.T("RabbitMQ queue")
+	case "redis":
+		return l.T("Redis channel")
+	}
+	return broker
+}
+
+// originFacts are what the broker told besides place and time; what it did not tell is left out.
+func (l Locale) originFacts(o *delivery.Origin) []originFact {
+	facts := []originFact{{l.T("Partition"), decimal(o.Partition)}, {l.T("Offset"), decimal(o.Offset)},
+		{l.T("Exchange"), o.Exchange}, {l.T("Routing key"), o.Routing}}
+	if d := o.Dead; d != nil {
+		facts = append(facts, originFact{l.T("Partition in which it died"), decimal(d.Partition)}, originFact{l.T("Offset in which it died"), decimal(d.Offset)},
+			originFact{l.T("Consumer group"), d.Group}, originFact{l.T("Reason"), d.Reason})
+		if d.Count > 1 {
+			facts = append(facts, originFact{l.T("Deaths"), l.Number(d.Count)})
+		}
+	}
+	told := facts[:0]
+	for _, f := range facts {
+		if f.value != "" {
+			told = append(told, f)
+		}
+	}
+	return told
+}
+
+func decimal[T int32 | int64](n *T) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.FormatInt(int64(*n), 10)
+}
+
+// tryName numbers an attempt; one without a number was made by somebody else, before the message came here.
+func (p DeliveryPage) tryName(a delivery.Attempt) string {
+	if a.Number == 0 {
+		return p.T("Before it came here")
+	}
+	return p.T("Try %d", a.Number)
+}
