@@ -27,6 +27,7 @@ var onlyIn = map[string][]string{
 
 	"github.com/rabbitmq/amqp091-go": {"delivery/wire", "delivery/send/rabbitmq", "delivery/broker"},
 	"github.com/redis/go-redis/v9":   {"delivery/wire", "delivery/send/redis", "delivery/broker"},
+	"github.com/twmb/franz-go":       {"delivery/wire", "delivery/send/kafka", "delivery/broker"},
 	"github.com/Shopify/toxiproxy":   {},
 }
 

@@ -14,7 +14,7 @@ import (
 	"redrive/delivery/wire"
 )
 
-// answers are what a broker says when it did not write the record and never will.
+// answers are what a broker's answer means: for nearly all that the record is not in the log.
 var answers = map[*kerr.Error]delivery.Result{}
 
 func init() {
@@ -31,8 +31,7 @@ func init() {
 	add(delivery.OutcomePermanent, delivery.ClassRefused, "the broker's policy refuses the record", kerr.PolicyViolation)
 	add(delivery.OutcomePermanent, delivery.ClassBadRequest, "the broker takes the record for invalid", kerr.CorruptMessage, kerr.InvalidRecord,
 		kerr.InvalidTimestamp, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType, kerr.InvalidRequiredAcks)
-	// brokers learn new credentials one after the other, and some refuse valid ones now and then
-	add(delivery.OutcomeTransient, delivery.ClassRefused, "the broker refused the sign-in", kerr.SaslAuthenticationFailed,
+	add(delivery.OutcomePermanent, delivery.ClassRefused, "the broker refused the sign-in", kerr.SaslAuthenticationFailed,
 		kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState, kerr.SecurityDisabled)
 	add(delivery.OutcomeTransient, delivery.ClassRefused, "too few replicas are in sync", kerr.NotEnoughReplicas)
 	add(delivery.OutcomeTransient, delivery.ClassRefused, "the partition has no leader at the moment", kerr.LeaderNotAvailable, kerr.NotLeaderForPartition,
@@ -62,7 +61,7 @@ func judge(ctx context.Context, err error, seen evidence) delivery.Result {
 		err = seen.connect
 	}
 	if seen.signsIn && errors.Is(err, io.EOF) {
-		return answers[kerr.SaslAuthenticationFailed] // some brokers say so by hanging up
+		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused, Error: "the broker hung up during the sign-in"}
 	}
 	return unsent(err)
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -60,30 +62,49 @@ func (a *arena) prepareShop(ctx context.Context) error {
 	case room < 2*a.Concurrency+2: // two for each, and two of a process that was killed
 		return fmt.Errorf("max_prepared_transactions is %d: %d at once need %d", room, a.Concurrency, 2*a.Concurrency+2)
 	}
-	if err := a.addIntegration(ctx); err != nil {
-		return err
-	}
 	_, err = conn.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS redrive_bench_2pc; DROP TABLE IF EXISTS redrive_bench_2pc.orders;
 		CREATE TABLE redrive_bench_2pc.orders (n bigint PRIMARY KEY, note text NOT NULL)`)
+	if err != nil {
+		return fmt.Errorf("making the table of business rows: %w", err)
+	}
+	if err := a.addIntegration(ctx, a.DSN); err != nil {
+		return err
+	}
+	earlier, err := a.numbers(ctx, a.config.Database, enqueued)
+	for n := range earlier { // an earlier run's messages stay: ours get other numbers
+		a.number.Store(max(a.number.Load(), n))
+	}
 	return err
 }
 
-// addIntegration gives the outbox an addressee; nothing is delivered here.
-func (a *arena) addIntegration(ctx context.Context) error {
-	db, err := store.Open(ctx, a.DSN, slog.New(slog.DiscardHandler))
+// addIntegration makes the schema where it is missing, and an addressee; nothing is delivered here.
+func (a *arena) addIntegration(ctx context.Context, dsn string) error {
+	db, err := store.Open(ctx, dsn, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
 	return db.SyncIntegrations(ctx, []delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Idempotent: true, Retry: delivery.DefaultRetry,
 		OnFailure: delivery.StateDead, Concurrency: 1, Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
 }
 
 func (a *arena) prepareOther(ctx context.Context) error {
-	if err := a.exec(ctx, a.config.Database, "CREATE DATABASE "+a.otherName()); err != nil {
+	if err := a.exec(ctx, a.config.Database, "CREATE DATABASE "+a.otherName()+" TEMPLATE template0"); err != nil {
 		return fmt.Errorf("making the second database: %w", err)
 	}
-	return a.exec(ctx, a.other(), "CREATE TABLE messages (n bigint PRIMARY KEY, payload text NOT NULL)")
+	return a.addIntegration(ctx, withDatabase(a.DSN, a.run))
+}
+
+// withDatabase is the DSN with another database, for both forms that a DSN has.
+func withDatabase(dsn, name string) string {
+	if parsed, err := url.Parse(dsn); err == nil && strings.HasPrefix(parsed.Scheme, "postgres") {
+		parsed.Path = "/" + name
+		return parsed.String()
+	}
+	return dsn + " dbname=" + name
 }
 
 func (a *arena) other() string     { return a.run }

@@ -16,9 +16,12 @@ import (
 )
 
 const (
-	measureTime = time.Minute // for one way, at most
-	killTime    = 2 * time.Minute
+	turns    = 10
+	turnTime = 6 * time.Second // at most
+	killTime = 2 * time.Minute
 )
+
+var errNothing = errors.New("not one transaction was finished")
 
 // Options of a run. The database must have the schema and no integrations of somebody else's; its rows stay. A second
 // database is made on the same server and dropped again.
@@ -61,34 +64,41 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 		return nil, fmt.Errorf("bench 2pc: %w", err)
 	}
 	defer func() { err = errors.Join(err, a.tearDown(context.WithoutCancel(ctx))) }()
-	for _, w := range ways {
-		line, err := a.measure(ctx, w)
-		if err == nil {
-			line.Damage, err = a.kill(ctx, w)
-		}
-		if err != nil {
-			return report, fmt.Errorf("bench 2pc: %s: %w", w.name, err)
-		}
-		report = append(report, line)
+	report, err = a.measure(ctx)
+	for i := 0; err == nil && i < len(report); i++ {
+		report[i].Damage, err = a.kill(ctx, ways[i])
+	}
+	if err != nil {
+		return report, fmt.Errorf("bench 2pc: %w", err)
 	}
 	return report, report.print(o.Out)
 }
 
-// measure warms up, then runs one way from several connections at once until the number or the time is used up.
-func (a *arena) measure(ctx context.Context, w way) (Line, error) {
-	if _, _, err := a.round(ctx, w, a.Transactions/10); err != nil {
-		return Line{}, err
+// measure takes turns, so that what else the machine does falls on every way alike; the first turn is not counted.
+func (a *arena) measure(ctx context.Context) (Report, error) {
+	report, waits := make(Report, len(ways)), make([][]time.Duration, len(ways))
+	for turn := range turns + 1 {
+		for i, w := range ways {
+			some, took, err := a.round(ctx, w, (a.Transactions+turns-1)/turns)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", w.name, err)
+			}
+			if turn > 0 {
+				waits[i], report[i].Took = append(waits[i], some...), report[i].Took+took
+			}
+		}
 	}
-	waits, took, err := a.round(ctx, w, a.Transactions)
-	if err != nil || len(waits) == 0 {
-		return Line{}, errors.Join(err, ctx.Err())
+	for i, w := range ways {
+		slices.Sort(waits[i])
+		report[i].Way, report[i].Risk, report[i].Transactions = w.name, w.risk, len(waits[i])
+		report[i].P50, report[i].P99 = percentile(waits[i], 50), percentile(waits[i], 99)
 	}
-	return Line{Way: w.name, Risk: w.risk, Transactions: len(waits), Took: took, P50: percentile(waits, 50), P99: percentile(waits, 99)}, nil
+	return report, nil
 }
 
-// round answers how long each transaction took, sorted.
+// round works from several connections at once until the number or the time is used up, and answers how long each one took.
 func (a *arena) round(ctx context.Context, w way, n int) ([]time.Duration, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, measureTime+10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, turnTime+10*time.Second)
 	defer cancel()
 	var left atomic.Int64
 	left.Store(int64(n))
@@ -97,13 +107,15 @@ func (a *arena) round(ctx context.Context, w way, n int) ([]time.Duration, time.
 	started := time.Now()
 	var group sync.WaitGroup
 	for i := range a.Concurrency {
-		group.Go(func() { waits[i], failed[i] = a.work(ctx, w, &left, started.Add(measureTime)) })
+		group.Go(func() { waits[i], failed[i] = a.work(ctx, w, &left, started.Add(turnTime)) })
 	}
 	group.Wait()
 	took := time.Since(started)
 	all := slices.Concat(waits...)
-	slices.Sort(all)
-	return all, took, errors.Join(failed...)
+	if err := errors.Join(failed...); err != nil || len(all) == 0 {
+		return nil, 0, errors.Join(err, ctx.Err(), errNothing)
+	}
+	return all, took, nil
 }
 
 func (a *arena) work(ctx context.Context, w way, left *atomic.Int64, until time.Time) (waits []time.Duration, err error) {
