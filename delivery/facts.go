@@ -18,3 +18,40 @@ type UnavailableError struct {
 }
 
 func (e *UnavailableError) Error() string { return e.Message }
+
+// SourceStatus is where a broker's consumer stands.
+type SourceStatus string
+
+// What a consumer does.
+const (
+	SourceConnecting   SourceStatus = "connecting"
+	SourceConnected    SourceStatus = "connected"
+	SourceReconnecting SourceStatus = "reconnecting" // Why says what happened
+	SourceWaiting      SourceStatus = "waiting"      // takes nothing: the integration is paused or its breaker is open
+	SourceStopped      SourceStatus = "stopped"
+)
+
+// SourceFacts is a look at one consumer of this process. The counts start with the process.
+type SourceFacts struct {
+	Status      SourceStatus
+	Since       time.Time // of the status
+	Why         string    // of the status; without secrets
+	InFlight    int       // messages taken and not yet acknowledged
+	Prefetch    int       // and how many there may be
+	Received    int64
+	Delivered   int64            // by their first attempt
+	Parked      int64            // went to the failure store or its queue
+	Known       int64            // redelivered or published twice, recognised and not delivered again
+	Waiting     *int64           // messages that the broker still holds: a queue's depth or a topic's lag; nil: not known
+	Positions   []SourcePosition // Kafka
+	Gaps        int64            // Redis: how often messages may have been lost, because nobody listened or not fast enough
+	LastGap     string           // in words
+	CannotMatch bool             // messages without an identity came: a redelivery of theirs cannot be recognised
+}
+
+// SourcePosition is how far one partition of a topic was dealt with.
+type SourcePosition struct {
+	Partition int32
+	Next      int64 // the first offset that is not dealt with; -1: nothing was taken yet
+	End       int64 // the partition's end when it was last read
+}

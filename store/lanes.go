@@ -78,7 +78,8 @@ func releaseLanes(tx *gorm.DB, settled []string) error {
 
 // BlockedKeys answers which of these keys have an unsettled delivery: what comes after it must not overtake it.
 func (s *Store) BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error) {
-	list, err := read(s.db.WithContext(ctx), single[string], "SELECT key FROM redrive.lanes WHERE integration = ? AND key = ANY(?)", integration, &keys)
+	list, err := read(s.db.WithContext(ctx), single[string], `SELECT DISTINCT k.key FROM unnest(?::text[]) AS k(key)
+		CROSS JOIN LATERAL (SELECT 1 FROM redrive.lanes l WHERE l.integration = ? AND l.key = k.key LIMIT 1) l`, &keys, integration)
 	if err != nil {
 		return nil, fmt.Errorf("reading lanes: %w", err)
 	}

@@ -43,6 +43,9 @@ const inboxSQL = `
 INSERT INTO redrive.inbox AS i (integration, key, state) SELECT ?, key, 'done' FROM unnest(?::text[]) key
 ON CONFLICT (integration, key) DO UPDATE SET state = 'done' WHERE i.state <> 'done'`
 
+// settledSQL is inboxSQL and countDeliveredSQL in one round trip.
+const settledSQL = "WITH seen AS (" + inboxSQL + ")" + countDeliveredSQL
+
 const countDeliveredSQL = `
 INSERT INTO redrive.hourly AS h (integration, hour, delivered) VALUES (?, date_trunc('hour', statement_timestamp(), 'UTC'), ?)
 ON CONFLICT (integration, hour) DO UPDATE SET delivered = h.delivered + excluded.delivered`
@@ -63,6 +66,12 @@ func (s *Store) Park(ctx context.Context, list []delivery.Parked) (fresh int, er
 // Settle notes in one transaction what became of messages that a broker brought: those delivered, by their identity at the
 // source, and those that failed. After it they may be acknowledged.
 func (s *Store) Settle(ctx context.Context, integration string, delivered []string, failed []delivery.Parked) error {
+	if len(failed) == 0 { // as nearly always: one statement is a transaction of its own
+		if err := s.db.WithContext(ctx).Exec(settledSQL, integration, &delivered, integration, len(delivered)).Error; err != nil {
+			return fmt.Errorf("writing the inbox: %w", err)
+		}
+		return nil
+	}
 	return s.transact(ctx, func(tx *gorm.DB) error {
 		keys := append([]string(nil), delivered...)
 		for _, p := range failed {
@@ -73,12 +82,11 @@ func (s *Store) Settle(ctx context.Context, integration string, delivered []stri
 		if err := tx.Exec(inboxSQL, integration, &keys).Error; err != nil {
 			return fmt.Errorf("writing the inbox: %w", err)
 		}
-		if len(failed) > 0 {
-			if _, err := park(tx, failed); err != nil {
-				return err
-			}
+		if err := countDelivered(tx, integration, len(delivered)); err != nil { // before failures are, in the order of Complete
+			return err
 		}
-		return countDelivered(tx, integration, len(delivered))
+		_, err := park(tx, failed)
+		return err
 	})
 }
 
@@ -99,7 +107,9 @@ func countDelivered(tx *gorm.DB, integration string, n int) error {
 
 // Inbox answers what is known of messages, by their identity at the source; those it does not name are new.
 func (s *Store) Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error) {
-	return inboxStates(s.db.WithContext(ctx), "SELECT key, state FROM redrive.inbox WHERE integration = ? AND key = ANY(?)", integration, &keys)
+	// one look-up by the primary key for each: a plan that was made while the table was small must not read all of it
+	return inboxStates(s.db.WithContext(ctx), `SELECT k.key, i.state FROM unnest(?::text[]) AS k(key) CROSS JOIN LATERAL (
+		SELECT state FROM redrive.inbox i WHERE i.integration = ? AND i.key = k.key LIMIT 1) i`, &keys, integration)
 }
 
 // Begin notes that attempts of these messages start, and answers what was known of them before. It is for receivers that do not
@@ -107,8 +117,8 @@ func (s *Store) Inbox(ctx context.Context, integration string, keys []string) (m
 func (s *Store) Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error) {
 	return inboxStates(s.db.WithContext(ctx), `WITH given AS (SELECT DISTINCT key FROM unnest(?::text[]) key), begun AS (
 			INSERT INTO redrive.inbox (integration, key, state) SELECT ?, key, 'started' FROM given ON CONFLICT DO NOTHING RETURNING key)
-		SELECT i.key, i.state FROM redrive.inbox i JOIN given g ON g.key = i.key
-		WHERE i.integration = ? AND NOT EXISTS (SELECT FROM begun b WHERE b.key = i.key)`, &keys, integration, integration)
+		SELECT g.key, i.state FROM given g CROSS JOIN LATERAL (SELECT state FROM redrive.inbox i WHERE i.integration = ? AND i.key = g.key LIMIT 1) i
+		WHERE NOT EXISTS (SELECT FROM begun b WHERE b.key = g.key)`, &keys, integration, integration)
 }
 
 // Unbegin takes back Begin for messages that were not attempted after all.

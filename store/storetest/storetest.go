@@ -208,6 +208,9 @@ func withDatabase(dsn, name string) string {
 	return dsn + " dbname=" + name
 }
 
+// CleanUp is for a TestMain that has more to do than Main: it stops what the tests started.
+func CleanUp() error { return cleanUp() }
+
 // cleanUp drops the template, and the server if it is this process's own.
 func cleanUp() error {
 	server.Lock()

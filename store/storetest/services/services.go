@@ -90,8 +90,15 @@ func check(t testing.TB, err error) {
 }
 
 // Main runs a package's tests, stops what they started and looks for goroutines that they left behind.
-func Main(m *testing.M) {
+// More that was started ends with cleanUps.
+func Main(m *testing.M, cleanUps ...func() error) {
 	code := m.Run()
+	for _, cleanUp := range cleanUps {
+		if err := cleanUp(); err != nil {
+			fmt.Fprintln(os.Stderr, "services:", err)
+			code = max(code, 1)
+		}
+	}
 	if err := closeOwn(); err != nil {
 		fmt.Fprintln(os.Stderr, "services:", err)
 		code = max(code, 1)

@@ -1,0 +1,163 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"redrive/delivery"
+)
+
+const (
+	firstRetry   = 50 * time.Millisecond
+	lastRetry    = 5 * time.Second
+	queryTimeout = 30 * time.Second
+	unknownFate  = "redelivered, and nobody knows whether the first attempt had its effect"
+)
+
+// arrived registers what was received and decides what becomes of it: attempted, kept, or recognised.
+func (s *shift) arrived(ctx context.Context, list []*taken, spilling bool) {
+	items := make([]*item, len(list))
+	for i, t := range list {
+		items[i] = s.newItem(t)
+	}
+	s.c.news.change(func(f *delivery.SourceFacts) { f.Received += int64(len(list)) })
+	fresh := s.flight.arrive(items)
+	s.session.registered()
+	states, blocked, ok := s.lookUp(ctx, fresh)
+	for _, it := range fresh {
+		if !ok || s.flight.isDropped(it) {
+			s.handBack(it)
+			continue
+		}
+		s.place(it, states[it.inbox], blocked[it.lane], spilling)
+	}
+}
+
+func (s *shift) newItem(t *taken) *item {
+	it := &item{taken: t, inbox: t.identity}
+	it.messageID, it.deliveryID = ids(s.c.in.Name, t.identity)
+	if s.c.in.Ordered && t.message.Origin.Dead == nil {
+		it.lane = t.message.Key
+	}
+	if t.identity == "" {
+		s.c.unmatched()
+	}
+	return it
+}
+
+// lookUp asks the database about all of them at once, and again until it answers; without ok ctx has ended.
+func (s *shift) lookUp(ctx context.Context, list []*item) (states map[string]delivery.InboxState, blocked map[string]bool, ok bool) {
+	var keys, lanes []string
+	for _, it := range list {
+		if it.inbox != "" {
+			keys = append(keys, it.inbox)
+		}
+		if it.lane != "" {
+			lanes = append(lanes, it.lane)
+		}
+	}
+	store, name := s.c.cfg.Store, s.c.in.Name
+	if len(keys) > 0 {
+		ok = s.insist(ctx, "looking up messages", func(ctx context.Context) (err error) {
+			states, err = store.Inbox(ctx, name, keys)
+			return err
+		})
+		if !ok || !s.begin(ctx, list, states) {
+			return nil, nil, false
+		}
+	}
+	if len(lanes) > 0 {
+		s.flight.forgetHeld()
+		ok = s.insist(ctx, "looking up blocked keys", func(ctx context.Context) (err error) {
+			blocked, err = store.BlockedKeys(ctx, name, lanes)
+			return err
+		})
+		return states, blocked, ok
+	}
+	return states, blocked, true
+}
+
+// begin notes attempts before they start, where the receiver does not drop duplicates.
+func (s *shift) begin(ctx context.Context, list []*item, states map[string]delivery.InboxState) bool {
+	if s.c.in.Idempotent || s.c.in.Broker.DeadLetters {
+		return true
+	}
+	var fresh []string
+	for _, it := range list {
+		if it.inbox != "" && states[it.inbox] == delivery.InboxNew && it.problem == "" {
+			fresh = append(fresh, it.inbox)
+		}
+	}
+	if len(fresh) == 0 {
+		return true
+	}
+	again := false
+	ok := s.insist(ctx, "noting attempts", func(ctx context.Context) error {
+		found, err := s.c.cfg.Store.Begin(ctx, s.c.in.Name, fresh)
+		for key, state := range found {
+			if state == delivery.InboxStarted && again {
+				continue // by the try before this one, whose answer was lost: it was new just now
+			}
+			states[key] = state // another process was faster
+		}
+		again = true
+		return err
+	})
+	for _, it := range list {
+		it.begun = ok && it.inbox != "" && states[it.inbox] == delivery.InboxNew && it.problem == ""
+	}
+	return ok
+}
+
+// insist repeats a query until it succeeds; false: ctx has ended.
+func (s *shift) insist(ctx context.Context, what string, query func(context.Context) error) bool {
+	for wait := firstRetry; ; wait = min(wait*2, lastRetry) {
+		limited, cancel := context.WithTimeout(ctx, queryTimeout)
+		err := query(limited)
+		cancel()
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		s.c.log.ErrorContext(ctx, what+" failed, will be tried again", "error", err)
+		if !pause(ctx, wait) {
+			return false
+		}
+	}
+}
+
+// place decides what becomes of one message.
+func (s *shift) place(it *item, state delivery.InboxState, blocked, spilling bool) {
+	dead := it.message.Origin.Dead
+	switch {
+	case state == delivery.InboxDone && it.firstTime: // it died once more, and looks the same
+		it.inbox += " " + rand.Text()
+		it.messageID, it.deliveryID = ids(s.c.in.Name, it.inbox)
+	case state == delivery.InboxDone:
+		s.recognised(it)
+		return
+	}
+	switch {
+	case it.problem != "":
+		s.bury(it, delivery.Attempt{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: it.problem})
+	case dead != nil:
+		s.bury(it, delivery.Attempt{StartedAt: died(it.message.Origin), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassForeign, Error: dead.Error})
+	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Idempotent:
+		s.bury(it, delivery.Attempt{Number: 1, Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost, Error: unknownFate})
+	case it.lane != "" && (blocked || s.flight.blocked(it.lane)), spilling:
+		s.keep(it)
+	default:
+		s.flight.enqueue(it)
+	}
+}
+
+// died is when an entry of a foreign dead-letter queue got there.
+func died(o *delivery.Origin) time.Time {
+	if o.Broker == rabbitMQName && !o.Dead.At.IsZero() {
+		return o.Dead.At
+	}
+	return o.At
+}

@@ -1,0 +1,229 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"redrive/delivery"
+	"redrive/store/storetest/services"
+)
+
+var places atomic.Int64
+
+// name is one that no other test uses.
+func name(t *testing.T) string {
+	return fmt.Sprintf("%s-%d-%d", strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()), time.Now().UnixNano()%1e9, places.Add(1))
+}
+
+// beds are the sources: Redis and RabbitMQ are real, Kafka is franz-go's emulator kfake.
+func beds() []bed {
+	return []bed{{name: "redis", open: openRedis}, {name: "rabbitmq", remembers: true, open: openRabbit}, {name: "kafka emulator", remembers: true, open: openKafka}}
+}
+
+// onEach runs a case on each source that it makes sense for.
+func onEach(t *testing.T, which func(bed) bool, run func(t *testing.T, b bed)) {
+	for _, b := range beds() {
+		if which(b) {
+			t.Run(b.name, func(t *testing.T) { run(t, b) })
+		}
+	}
+}
+
+func every(bed) bool         { return true }
+func remembering(b bed) bool { return b.remembers }
+
+func openRedis(t *testing.T) place { return redisPlace(t, services.RedisAddr(t)) }
+
+func redisPlace(t *testing.T, addr string) place {
+	proxy := services.StartProxy(t, addr)
+	channel := name(t)
+	client := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
+	t.Cleanup(func() { _ = client.Close() })
+	publish := func(t *testing.T, list ...note) {
+		t.Helper()
+		for _, n := range list {
+			if err := client.Publish(t.Context(), channel, n.json()).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return place{proxy: proxy, publish: publish, source: delivery.BrokerSource{Redis: &delivery.RedisSource{RedisServer: delivery.RedisServer{Addr: proxy.Addr}, Channel: channel}}}
+}
+
+func openRabbit(t *testing.T) place { return rabbitPlace(t, services.RabbitMQURL(t), nil) }
+
+func rabbitChannel(t *testing.T, address string) *amqp091.Channel {
+	t.Helper()
+	conn, err := amqp091.Dial(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return channel
+}
+
+func rabbitPlace(t *testing.T, address string, args amqp091.Table) place {
+	proxy, proxied := services.StartRabbitMQProxy(t, address)
+	queue := name(t)
+	channel := rabbitChannel(t, address)
+	if _, err := channel.QueueDeclare(queue, true, false, false, false, args); err != nil {
+		t.Fatal(err)
+	}
+	if err := channel.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	publish := func(t *testing.T, list ...note) {
+		t.Helper()
+		var last *amqp091.DeferredConfirmation
+		for _, n := range list {
+			var err error
+			last, err = channel.PublishWithDeferredConfirm("", queue, true, false, amqp091.Publishing{Body: n.json(), DeliveryMode: amqp091.Persistent,
+				ContentType: "application/cloudevents+json", MessageId: n.id})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if last != nil && !last.Wait() {
+			t.Fatal("the broker did not take a message")
+		}
+	}
+	left := func(t *testing.T) int {
+		t.Helper()
+		deadline := time.Now().Add(atMost)
+		for {
+			q, err := rabbitChannel(t, address).QueueDeclarePassive(queue, true, false, false, false, args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if q.Consumers == 0 || time.Now().After(deadline) {
+				return q.Messages
+			}
+		}
+	}
+	return place{proxy: proxy, publish: publish, left: left,
+		source: delivery.BrokerSource{RabbitMQ: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: proxied}, Queue: queue}}}
+}
+
+const partitions = 3
+
+func openKafka(t *testing.T) place {
+	topic := name(t)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	return kafkaPlace(t, cluster.ListenAddrs(), topic)
+}
+
+func kafkaPlace(t *testing.T, brokers []string, topic string) place {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	publish := func(t *testing.T, list ...note) {
+		t.Helper()
+		for _, n := range list {
+			r := &kgo.Record{Topic: topic, Value: n.json(), Headers: []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json")}}}
+			if n.key != "" {
+				r.Key = []byte(n.key)
+			}
+			client.Produce(t.Context(), r, func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if err := client.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	group := "redrive-" + topic
+	left := func(t *testing.T) int {
+		return int(sum(ends(t, client, topic)) - sum(committed(t, client, topic, group)))
+	}
+	return place{publish: publish, left: left, source: delivery.BrokerSource{Kafka: &delivery.KafkaSource{
+		KafkaServer: delivery.KafkaServer{Brokers: brokers}, Topic: topic, Group: group}}}
+}
+
+func sum(m map[int32]int64) (n int64) {
+	for _, v := range m {
+		n += max(v, 0)
+	}
+	return n
+}
+
+// committed is how far the group came; -1 where it has no position.
+func committed(t *testing.T, client *kgo.Client, topic, group string) map[int32]int64 {
+	t.Helper()
+	request := kmsg.NewPtrOffsetFetchRequest()
+	request.Group = group
+	asked := kmsg.NewOffsetFetchRequestTopic()
+	asked.Topic = topic
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = group
+	gt := kmsg.NewOffsetFetchRequestGroupTopic()
+	gt.Topic = topic
+	for p := range int32(partitions) {
+		asked.Partitions = append(asked.Partitions, p)
+		gt.Partitions = append(gt.Partitions, p)
+	}
+	request.Topics, g.Topics = append(request.Topics, asked), append(g.Topics, gt)
+	request.Groups = append(request.Groups, g)
+	response, err := request.RequestWith(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	offsets := map[int32]int64{}
+	for _, topic := range response.Topics {
+		for _, p := range topic.Partitions {
+			offsets[p.Partition] = p.Offset
+		}
+	}
+	for _, g := range response.Groups {
+		for _, topic := range g.Topics {
+			for _, p := range topic.Partitions {
+				offsets[p.Partition] = p.Offset
+			}
+		}
+	}
+	return offsets
+}
+
+func ends(t *testing.T, client *kgo.Client, topic string) map[int32]int64 {
+	t.Helper()
+	request := kmsg.NewPtrListOffsetsRequest()
+	asked := kmsg.NewListOffsetsRequestTopic()
+	asked.Topic = topic
+	for n := range int32(partitions) {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = n, -1
+		asked.Partitions = append(asked.Partitions, p)
+	}
+	request.Topics = append(request.Topics, asked)
+	response, err := request.RequestWith(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	offsets := map[int32]int64{}
+	for _, topic := range response.Topics {
+		for _, p := range topic.Partitions {
+			offsets[p.Partition] = p.Offset
+		}
+	}
+	return offsets
+}

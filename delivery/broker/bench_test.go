@@ -1,0 +1,266 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"redrive/delivery"
+	"redrive/delivery/engine"
+	"redrive/delivery/engine/bench"
+	httpsend "redrive/delivery/send/http"
+	"redrive/delivery/wire"
+	"redrive/store"
+	"redrive/store/storetest"
+	"redrive/store/storetest/services"
+)
+
+const (
+	benchMessages    = 20_000
+	benchPayload     = 256
+	benchConcurrency = 16
+	benchPrefetch    = 256
+)
+
+// BenchmarkRabbitMQ and BenchmarkKafka compare the consumer with a loop that only takes, posts and acknowledges: same client
+// library, same concurrency and prefetch, same receiver, in turns. Every message succeeds.
+//
+//	go test -run '^$' -bench . -benchtime 3x ./delivery/broker
+func BenchmarkRabbitMQ(b *testing.B) {
+	address := services.RabbitMQURL(b)
+	conn, err := amqp091.Dial(address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close() })
+	channel, err := conn.Channel()
+	if err != nil {
+		b.Fatal(err)
+	}
+	queue := fmt.Sprintf("bench-%d", time.Now().UnixNano())
+	if _, err := channel.QueueDeclare(queue, true, false, false, false, nil); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _, _ = channel.QueueDelete(queue, false, false, false) })
+	round := 0
+	fill := func() delivery.BrokerSource {
+		round++
+		if err := channel.Confirm(false); err != nil {
+			b.Fatal(err)
+		}
+		var last *amqp091.DeferredConfirmation
+		for n := range benchMessages {
+			last, err = channel.PublishWithDeferredConfirm("", queue, false, false, amqp091.Publishing{MessageId: fmt.Sprintf("%d-%d", round, n), DeliveryMode: amqp091.Persistent,
+				Body: bench.Payload(n, benchPayload)})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		last.Wait()
+		return delivery.BrokerSource{RabbitMQ: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: address}, Queue: queue}}
+	}
+	compare(b, fill, func(ctx context.Context, _ delivery.BrokerSource, post func([]byte) error) {
+		bareRabbit(b, ctx, address, queue, post)
+	})
+}
+
+func bareRabbit(b *testing.B, ctx context.Context, address, queue string, post func([]byte) error) {
+	conn, err := amqp091.Dial(address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	channel, err := conn.Channel()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := channel.Qos(benchPrefetch, 0, false); err != nil {
+		b.Fatal(err)
+	}
+	deliveries, err := channel.Consume(queue, "bare", false, false, false, false, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var workers sync.WaitGroup
+	for range benchConcurrency {
+		workers.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case d := <-deliveries:
+					if post(d.Body) == nil {
+						_ = d.Ack(false)
+					}
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// BenchmarkKafka runs against franz-go's emulator.
+func BenchmarkKafka(b *testing.B) {
+	round := 0
+	fill := func() delivery.BrokerSource {
+		round++
+		topic := fmt.Sprintf("bench-%d", round)
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(cluster.Close)
+		client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer client.Close()
+		for n := range benchMessages {
+			client.Produce(b.Context(), &kgo.Record{Topic: topic, Key: fmt.Append(nil, n), Value: bench.Payload(n, benchPayload)}, nil)
+		}
+		if err := client.Flush(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		return delivery.BrokerSource{Kafka: &delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: cluster.ListenAddrs()}, Topic: topic, Group: "bench"}}
+	}
+	compare(b, fill, func(ctx context.Context, source delivery.BrokerSource, post func([]byte) error) {
+		bareKafka(b, ctx, *source.Kafka, post)
+	})
+}
+
+// bareKafka polls, posts with the workers, and commits what was polled.
+func bareKafka(b *testing.B, ctx context.Context, source delivery.KafkaSource, post func([]byte) error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(source.Brokers...), kgo.ConsumerGroup(source.Group), kgo.ConsumeTopics(source.Topic), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(kafkaFetchWait), kgo.FetchMaxPartitionBytes(kafkaPerPartition))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	work := make(chan *kgo.Record, benchPrefetch)
+	var workers, batch sync.WaitGroup
+	for range benchConcurrency {
+		workers.Go(func() {
+			for r := range work {
+				_ = post(r.Value)
+				batch.Done()
+			}
+		})
+	}
+	for ctx.Err() == nil {
+		records := client.PollRecords(ctx, benchPrefetch).Records()
+		batch.Add(len(records))
+		for _, r := range records {
+			work <- r
+		}
+		batch.Wait()
+		_ = client.CommitRecords(context.WithoutCancel(ctx), records...)
+	}
+	close(work)
+	workers.Wait()
+}
+
+// compare measures both in turns and reports messages per second and their ratio.
+func compare(b *testing.B, fill func() delivery.BrokerSource, bare func(context.Context, delivery.BrokerSource, func([]byte) error)) {
+	receiver, err := bench.NewReceiver()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(receiver.Close)
+	var ours, theirs time.Duration
+	for b.Loop() {
+		source := fill()
+		theirs += measure(b, receiver, func(ctx context.Context) {
+			transport := &http.Transport{MaxIdleConnsPerHost: benchConcurrency}
+			defer transport.CloseIdleConnections()
+			client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
+			bare(ctx, source, func(body []byte) error { return post(client, receiver.URL(), body) })
+		})
+		source = fill()
+		dsn := storetest.New(b)
+		ours += measure(b, receiver, func(ctx context.Context) { consume(b, ctx, dsn, source, receiver.URL()) })
+	}
+	perSecond := func(d time.Duration) float64 { return float64(benchMessages*b.N) / d.Seconds() }
+	b.ReportMetric(perSecond(ours), "msg/s")
+	b.ReportMetric(perSecond(theirs), "bare-msg/s")
+	b.ReportMetric(theirs.Seconds()/ours.Seconds(), "of-bare")
+	b.ReportMetric(0, "ns/op")
+}
+
+func post(client *http.Client, url string, body []byte) error {
+	response, err := client.Post(url, "application/octet-stream", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response.Body.Close()
+}
+
+func measure(b *testing.B, receiver *bench.Receiver, run func(context.Context)) time.Duration {
+	receiver.Expect(benchMessages)
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
+	defer cancel()
+	done := make(chan struct{})
+	began := time.Now()
+	go func() { defer close(done); run(ctx) }()
+	if err := receiver.Wait(ctx); err != nil {
+		b.Error(err)
+	}
+	took := time.Since(began)
+	cancel()
+	<-done
+	if n := receiver.Duplicates(); n > 0 {
+		b.Errorf("%d duplicates", n)
+	}
+	return took
+}
+
+func consume(b *testing.B, ctx context.Context, dsn string, source delivery.BrokerSource, url string) {
+	log := slog.New(slog.DiscardHandler)
+	source.Prefetch, source.Format = benchPrefetch, delivery.FormatNative
+	in := delivery.Integration{Name: "bench", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: benchConcurrency,
+		Broker: &source, Retry: delivery.DefaultRetry, Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: url, Timeout: 5 * time.Second}}}
+	db, err := store.Open(b.Context(), dsn, log)
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer db.Close()
+	sender, err := httpsend.New(*in.Destination.HTTP, wire.Dialer{Log: log})
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer sender.Close()
+	if err := db.SyncIntegrations(b.Context(), []delivery.Integration{in}); err != nil {
+		b.Error(err)
+		return
+	}
+	eng, err := engine.New(engine.Config{Store: db, Integrations: []delivery.Integration{in}, Senders: map[string]delivery.Sender{in.Name: sender}, Log: log})
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	running, stop := context.WithCancel(context.Background())
+	var engines sync.WaitGroup
+	engines.Go(func() { _ = eng.Run(running, running) })
+	defer engines.Wait()
+	defer stop()
+	consumer, err := New(Config{Integration: in, Store: db, Attempter: eng, Dialer: wire.Dialer{Log: log}, Log: log})
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	if err := consumer.Run(ctx, running); err != nil {
+		b.Error(err)
+	}
+}

@@ -1,0 +1,275 @@
+// Package broker takes messages from Redis, RabbitMQ and Kafka. The first attempt of each runs inline; what fails goes to
+// Postgres, together with the note that the message was seen, and only then is it acknowledged. So one bad message never stops
+// a queue, and what a broker brings again is not delivered again.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"redrive/delivery"
+	"redrive/delivery/wire"
+)
+
+// Store is what a consumer needs of the database.
+type Store interface {
+	Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error)
+	Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error)
+	Unbegin(ctx context.Context, integration string, keys []string) error
+	Settle(ctx context.Context, integration string, delivered []string, failed []delivery.Parked) error
+	CountDelivered(ctx context.Context, integration string, n int) error
+	BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error)
+	PruneInbox(ctx context.Context, integration string, keep time.Duration) (int, error)
+}
+
+// Attempter makes attempts outside of the queue; the engine is one.
+type Attempter interface {
+	// Try makes one attempt; without ok nothing was sent: ask again after the wait.
+	Try(ctx context.Context, r delivery.Request) (tried delivery.Tried, wait time.Duration, ok bool)
+	// Admits says whether an attempt may start now, without taking anything.
+	Admits(integration string) (wait time.Duration, ok bool)
+}
+
+// Config is what a Consumer is made of. Zero values of the optional fields take the defaults named.
+type Config struct {
+	Integration delivery.Integration // with its Broker block
+	Store       Store
+	Attempter   Attempter
+	Dialer      wire.Dialer
+	Log         *slog.Logger  // default: slog.Default
+	Keep        time.Duration // how long the inbox remembers; default 14 days
+	Patience    time.Duration // how long messages are held that may not be sent, before they go back to RabbitMQ; default 1 min
+}
+
+// Defaults and bounds.
+const (
+	DefaultPrefetch = 256
+	DefaultKeep     = 14 * 24 * time.Hour
+	defaultPatience = time.Minute
+	finalWrites     = 5 * time.Second // outcomes may still be written so long after the grace period
+	pruneEvery      = time.Hour
+	steady          = 30 * time.Second // a session that lived so long starts the back-off anew
+	connectTimeout  = 30 * time.Second
+	minAsk, maxAsk  = 20 * time.Millisecond, time.Second
+	consumerTimeout = 20 * time.Minute // RabbitMQ closes a channel after 30 min without acknowledgement
+)
+
+// Consumer takes the messages of one integration. Make one with New and give it to Run once.
+type Consumer struct {
+	cfg      Config
+	in       delivery.Integration
+	log      *slog.Logger
+	driver   driver
+	traits   traits
+	prefetch int
+	ran      atomic.Bool
+	news     news
+	wait     *backoff.ExponentialBackOff
+	secrets  *strings.Replacer
+}
+
+// New checks the settings; nothing is dialled before Run.
+func New(cfg Config) (*Consumer, error) {
+	if cfg.Store == nil || cfg.Attempter == nil || cfg.Integration.Broker == nil {
+		return nil, errors.New("broker: store, attempter and a broker block are needed")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Dialer.Log == nil {
+		cfg.Dialer.Log = cfg.Log
+	}
+	if cfg.Keep <= 0 {
+		cfg.Keep = DefaultKeep
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = defaultPatience
+	}
+	cfg.Integration.Concurrency = max(cfg.Integration.Concurrency, 1)
+	c := &Consumer{cfg: cfg, in: cfg.Integration, log: cfg.Log.With("integration", cfg.Integration.Name, "source", cfg.Integration.Broker.Address())}
+	var err error
+	if c.driver, err = newDriver(cfg); err != nil {
+		return nil, fmt.Errorf("integration %s: %w", cfg.Integration.Name, err)
+	}
+	c.secrets = secrets(*cfg.Integration.Broker)
+	c.traits = c.driver.traits()
+	c.prefetch = bounded(cfg.Integration, c.traits)
+	c.wait = newBackOff()
+	c.news.start(c.prefetch)
+	return c, nil
+}
+
+func newBackOff() *backoff.ExponentialBackOff {
+	b := &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 15 * time.Second}
+	b.Reset()
+	return b
+}
+
+// secrets hides passwords in what libraries and servers say.
+func secrets(b delivery.BrokerSource) *strings.Replacer {
+	var hide []string
+	add := func(secret string) {
+		if secret != "" {
+			hide = append(hide, secret, "(hidden)")
+		}
+	}
+	switch {
+	case b.Redis != nil:
+		add(b.Redis.Password)
+	case b.RabbitMQ != nil:
+		if u, err := url.Parse(b.RabbitMQ.URL); err == nil && u.User != nil {
+			password, _ := u.User.Password()
+			add(password)
+			add(url.QueryEscape(password))
+		}
+	case b.Kafka != nil && b.Kafka.SASL != nil:
+		add(b.Kafka.SASL.Password)
+	}
+	return strings.NewReplacer(hide...)
+}
+
+func newDriver(cfg Config) (driver, error) {
+	switch source := cfg.Integration.Broker; {
+	case source.Redis != nil:
+		return newRedis(cfg, *source.Redis)
+	case source.RabbitMQ != nil:
+		return newRabbitMQ(cfg, *source.RabbitMQ), nil
+	case source.Kafka != nil:
+		return newKafka(cfg, *source.Kafka)
+	}
+	return nil, errors.New("the broker block names no broker")
+}
+
+// bounded is the prefetch. Where the broker is impatient, the last message taken must have its turn in time even if every
+// attempt takes as long as it may.
+func bounded(in delivery.Integration, t traits) int {
+	prefetch := in.Broker.Prefetch
+	if prefetch <= 0 {
+		prefetch = DefaultPrefetch
+	}
+	if t.impatient {
+		rounds := int(consumerTimeout / in.Destination.Timeout())
+		prefetch = min(prefetch, max(rounds*in.Concurrency, 1))
+	}
+	return prefetch
+}
+
+// Run consumes until ctx ends. Then it takes nothing more, gives back what was not attempted and lets attempts under way finish
+// until grace ends. What became of them is written and acknowledged even a little after that.
+func (c *Consumer) Run(ctx, grace context.Context) error {
+	if c.ran.Swap(true) {
+		return errors.New("broker: already run")
+	}
+	base := context.WithoutCancel(ctx)
+	sends, stopSends := context.WithCancel(base)
+	defer stopSends()
+	writes, stopWrites := context.WithCancel(base)
+	defer stopWrites()
+	taking, stopTaking := context.WithCancel(ctx)
+	defer stopTaking()
+	defer context.AfterFunc(grace, func() {
+		stopTaking()
+		stopSends()
+		time.AfterFunc(finalWrites, stopWrites)
+	})()
+	var pruner sync.WaitGroup
+	pruner.Go(func() { c.prune(taking) })
+	defer pruner.Wait()
+	defer stopTaking()
+	defer c.status(delivery.SourceStopped, "")
+	return c.sessions(taking, sends, writes)
+}
+
+// sessions opens one session after the other, until taking ends.
+func (c *Consumer) sessions(taking, sends, writes context.Context) error {
+	c.status(delivery.SourceConnecting, "")
+	for c.admitted(taking) {
+		opened := time.Now()
+		left, err := c.session(taking, sends, writes)
+		if left > 0 {
+			return fmt.Errorf("broker: %s: what became of %d messages could not be written; the broker will bring them again", c.in.Name, left)
+		}
+		if taking.Err() != nil || errors.Is(err, errStalled) {
+			continue
+		}
+		if time.Since(opened) > steady {
+			c.wait.Reset()
+		}
+		c.status(delivery.SourceReconnecting, c.secrets.Replace(err.Error()))
+		if !pause(taking, c.wait.NextBackOff()) {
+			break
+		}
+	}
+	return nil
+}
+
+// session connects and works until the connection is lost or taking ends.
+func (c *Consumer) session(taking, sends, writes context.Context) (left int, err error) {
+	ctx, cancel := context.WithTimeout(taking, connectTimeout)
+	defer cancel()
+	s := c.newShift(sends, writes)
+	if s.session, err = c.driver.connect(ctx, c.prefetch, s); err != nil {
+		return 0, err
+	}
+	c.status(delivery.SourceConnected, "")
+	return s.run(taking)
+}
+
+// admitted waits until the integration may send; while it may not, messages stay where they are.
+func (c *Consumer) admitted(taking context.Context) bool {
+	for taking.Err() == nil {
+		wait, ok := c.cfg.Attempter.Admits(c.in.Name)
+		if ok || c.traits.forgets || c.in.Broker.DeadLetters {
+			return true
+		}
+		c.status(delivery.SourceWaiting, whyWaiting)
+		if !pause(taking, patience(wait)) {
+			return false
+		}
+	}
+	return false
+}
+
+const whyWaiting = "the integration is paused or its circuit breaker is open: messages stay at the source"
+
+// patience bounds how long to wait before asking again whether attempts may start.
+func patience(wait time.Duration) time.Duration {
+	return min(max(wait, minAsk), maxAsk)
+}
+
+// prune forgets what was seen long ago.
+func (c *Consumer) prune(ctx context.Context) {
+	for {
+		n, err := c.cfg.Store.PruneInbox(ctx, c.in.Name, c.cfg.Keep)
+		if err != nil && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "forgetting old messages failed", "error", err)
+		}
+		if n > 0 && err == nil {
+			continue // it forgets a batch at once
+		}
+		if !pause(ctx, pruneEvery) {
+			return
+		}
+	}
+}
+
+// pause waits and says whether ctx still lives.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"cmp"
+	"encoding/base64"
+	"maps"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/net/http/httpguts"
+
+	"redrive/delivery"
+)
+
+// envelope is one message in the words of no broker in particular.
+type envelope struct {
+	payload   []byte
+	headers   map[string]string // text
+	raw       map[string][]byte // what is no text, or has a name that no receiver takes
+	eventMark string            // what the names of CloudEvents attributes start with; empty: the broker has no headers
+	kind      string            // the type, where the broker has a place for it
+	key       string
+	identity  string // by the broker's own means
+	origin    delivery.Origin
+}
+
+func newEnvelope(payload []byte, eventMark string) envelope {
+	return envelope{payload: payload, eventMark: eventMark, headers: map[string]string{}, raw: map[string][]byte{}}
+}
+
+// header takes one header. What cannot travel as text is kept apart.
+func (e *envelope) header(name string, value []byte) {
+	if isText(value) && (httpguts.ValidHeaderFieldName(name) || e.isEventMark(name)) {
+		e.headers[name] = string(value)
+		return
+	}
+	e.raw[delivery.Storable(name)] = value
+}
+
+func (e *envelope) isEventMark(name string) bool {
+	return e.eventMark != "" && strings.HasPrefix(strings.ToLower(name), e.eventMark)
+}
+
+func isText(value []byte) bool {
+	return utf8.Valid(value) && httpguts.ValidHeaderFieldValue(string(value))
+}
+
+// read makes a message of it. What cannot be read is kept as it came, with the problem in words.
+func (e envelope) read(format delivery.WireFormat) *taken {
+	t := &taken{identity: e.identity, message: delivery.Message{Type: e.kind, Key: e.key, Headers: maps.Clone(e.headers), Payload: e.payload}}
+	event, problem := e.event(format)
+	switch {
+	case problem != "":
+		t.problem = problem
+	case event != nil:
+		t.message.Type, t.message.Headers, t.message.Payload = event.attributes["type"], event.headers, event.data
+		if key := event.key(); key != "" {
+			t.message.Key = key
+		}
+		t.identity = "event " + event.attributes["source"] + " " + event.attributes["id"]
+		t.message.IdempotencyKey = headerText(event.attributes["source"]+" "+event.attributes["id"], maxIdemKey)
+	}
+	if key := take(t.message.Headers, "Idempotency-Key"); key != "" {
+		t.message.IdempotencyKey = headerText(key, maxIdemKey)
+	}
+	t.message.Type = cmp.Or(take(t.message.Headers, "redrive-type"), t.message.Type, e.origin.Place) // as another Redrive sends it
+	t.message.Key = cmp.Or(t.message.Key, take(t.message.Headers, "redrive-key"))
+	t.message.Type, t.message.Key = short(t.message.Type, maxType), short(t.message.Key, maxKey)
+	if t.identity != "" {
+		t.identity = short(t.identity, maxIdentity)
+	}
+	for name, value := range t.message.Headers {
+		if !httpguts.ValidHeaderFieldName(name) { // an attribute of what is no event
+			e.raw[name] = []byte(value)
+			delete(t.message.Headers, name)
+		}
+	}
+	origin := e.origin
+	origin.At = storableTime(origin.At)
+	origin.Raw = encoded(e.raw)
+	t.message.Origin = &origin
+	return t
+}
+
+// take removes a header, whatever the case of its name, and answers its value.
+func take(headers map[string]string, name string) (value string) {
+	for given, v := range headers {
+		if strings.EqualFold(given, name) {
+			value = v
+			delete(headers, given)
+		}
+	}
+	return value
+}
+
+func encoded(raw map[string][]byte) map[string]string {
+	if len(raw) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(raw))
+	for name, value := range raw {
+		out[name] = base64.StdEncoding.EncodeToString(value)
+	}
+	return out
+}
+
+// storableTime is the present where a clock far away says what no column takes.
+func storableTime(at time.Time) time.Time {
+	if at.Year() < 1970 || at.Year() > 9999 {
+		return time.Now().UTC()
+	}
+	return at.UTC()
+}
+
+// keyText is a key as text; bytes that are none are written in Base64, so that two keys stay two.
+func keyText(key []byte) string {
+	if text := string(key); delivery.Storable(text) == text {
+		return text
+	}
+	return "base64:" + base64.StdEncoding.EncodeToString(key)
+}

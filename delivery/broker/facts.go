@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"redrive/delivery"
+)
+
+// news is what people may ask about a consumer.
+type news struct {
+	mu    sync.Mutex
+	facts delivery.SourceFacts
+	shift *shift
+}
+
+func (n *news) start(prefetch int) {
+	n.facts = delivery.SourceFacts{Status: delivery.SourceConnecting, Since: time.Now(), Prefetch: prefetch}
+}
+
+func (n *news) change(f func(*delivery.SourceFacts)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f(&n.facts)
+}
+
+// Facts looks at the consumer. With a living connection it asks the broker for what it still holds.
+func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
+	c.news.mu.Lock()
+	facts, at := c.news.facts, c.news.shift
+	c.news.mu.Unlock()
+	if at != nil {
+		facts.InFlight = at.flight.size()
+		at.session.facts(ctx, &facts)
+	}
+	return facts
+}
+
+// status notes and logs what the consumer does; what did not change is not said again.
+func (c *Consumer) status(s delivery.SourceStatus, why string) {
+	moved, changed := false, false
+	c.news.change(func(f *delivery.SourceFacts) {
+		moved, changed = f.Status != s, f.Status != s || f.Why != why
+		if moved {
+			f.Since = time.Now()
+		}
+		f.Status, f.Why = s, why
+	})
+	switch {
+	case moved && s == delivery.SourceReconnecting:
+		c.log.Warn("the source is away", "status", s, "why", why)
+	case changed:
+		c.log.Info("source", "status", s, "why", why)
+	}
+}
+
+// gap notes that the broker may have dropped messages.
+func (c *Consumer) gap(what string) {
+	c.news.change(func(f *delivery.SourceFacts) {
+		f.Gaps++
+		f.LastGap = what
+	})
+	c.log.Warn("messages may have been lost at the source", "what", what)
+}
+
+// unmatched says once that redeliveries cannot be recognised.
+func (c *Consumer) unmatched() {
+	first := false
+	c.news.change(func(f *delivery.SourceFacts) { first, f.CannotMatch = !f.CannotMatch, true })
+	if first && !c.traits.forgets {
+		c.log.Warn("messages come without message_id: one that the broker brings again cannot be recognised and is delivered again")
+	}
+}
+
+// watch names the shift whose hands and connection Facts looks at.
+func (c *Consumer) watch(s *shift) {
+	c.news.mu.Lock()
+	defer c.news.mu.Unlock()
+	c.news.shift = s
+}

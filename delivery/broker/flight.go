@@ -1,0 +1,385 @@
+package broker
+
+import (
+	"context"
+	"sync"
+)
+
+// maxBytes bounds the payloads in our hands; one message is always taken, whatever its size.
+const maxBytes = 64 << 20
+
+// item is a message from its receipt until it is acknowledged or given back.
+type item struct {
+	*taken
+	messageID, deliveryID string
+	inbox                 string  // what the inbox is told; empty: nothing
+	lane                  string  // ordered integrations: its key
+	begun                 bool    // the inbox says started because of us
+	followers             []*item // the same message once more, while this one is in our hands
+	stage                 stage
+	dropped               bool // to be given up by the worker that waits with it
+}
+
+type stage int
+
+const (
+	arriving stage = iota // is being looked up
+	waiting               // for a worker
+	running
+	settling
+)
+
+// flight is everything that is in our hands, bounded; and the order in which workers take it.
+type flight struct {
+	mu       sync.Mutex
+	changed  *sync.Cond         // something was taken, settled or withdrawn
+	work     *sync.Cond         // something is ready
+	items    map[*item]struct{} // followers included
+	known    map[string]*item   // by identity
+	bytes    int64
+	ready    []*item
+	lanes    map[string][]*item // ordered: what waits behind the one that is ready or running
+	held     map[string]bool    // ordered: keys that this shift parked; true once that is durable
+	open     int                // waiting or running
+	prefetch int
+	chunk    int // room worth a look-up while workers are busy
+	window   int // at most so many waiting or running; 0: no such bound
+	closed   bool
+	kick     chan struct{} // closed and replaced to wake workers that wait with an item
+}
+
+func newFlight(prefetch, window int) *flight {
+	f := &flight{items: map[*item]struct{}{}, known: map[string]*item{}, lanes: map[string][]*item{}, held: map[string]bool{},
+		prefetch: prefetch, window: window, chunk: max(prefetch/4, 1), kick: make(chan struct{})}
+	f.changed, f.work = sync.NewCond(&f.mu), sync.NewCond(&f.mu)
+	return f
+}
+
+func (f *flight) size() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.items)
+}
+
+// room answers how many messages may be taken, extra ones included; wait says to wait until there is room. As long as workers
+// have something to do it waits for room for many, because each look-up costs the same.
+func (f *flight) room(ctx context.Context, extra int, wait bool) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	stop := context.AfterFunc(ctx, f.wakeAll)
+	defer stop()
+	for {
+		n = f.free(extra)
+		if n >= f.chunk || (n > 0 && len(f.ready) == 0) || !wait || f.closed || ctx.Err() != nil {
+			return n
+		}
+		f.changed.Wait()
+	}
+}
+
+func (f *flight) free(extra int) int {
+	n := f.prefetch + extra - len(f.items)
+	if f.window > 0 && extra == 0 {
+		n = min(n, f.window-f.open)
+	}
+	if f.bytes >= maxBytes {
+		n = 0
+	}
+	return max(n, 0)
+}
+
+func (f *flight) wakeAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changed.Broadcast()
+}
+
+// arrive registers messages and answers those that are not in our hands already; a copy follows the one that is.
+func (f *flight) arrive(list []*item) (fresh []*item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, it := range list {
+		f.items[it] = struct{}{}
+		f.bytes += int64(len(it.message.Payload))
+		first := f.known[it.identity]
+		switch {
+		case it.identity == "" || it.firstTime:
+		case first != nil:
+			first.followers = append(first.followers, it)
+			continue
+		default:
+			f.known[it.identity] = it
+		}
+		fresh = append(fresh, it)
+	}
+	return fresh
+}
+
+// enqueue hands a message to the workers; behind the others of its key, where there is an order.
+func (f *flight) enqueue(it *item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	it.stage = waiting
+	f.open++
+	if it.lane != "" {
+		if _, busy := f.lanes[it.lane]; busy {
+			f.lanes[it.lane] = append(f.lanes[it.lane], it)
+			return
+		}
+		f.lanes[it.lane] = nil
+	}
+	f.ready = append(f.ready, it)
+	f.work.Signal()
+}
+
+// next waits for a message to attempt; nil ends the worker.
+func (f *flight) next() *item {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for !f.closed && len(f.ready) == 0 {
+		f.work.Wait()
+	}
+	if f.closed {
+		return nil
+	}
+	it := f.ready[0]
+	f.ready[0] = nil
+	if f.ready = f.ready[1:]; len(f.ready) == 0 {
+		f.changed.Broadcast()
+	}
+	it.stage = running
+	return it
+}
+
+// decided takes a message off the workers' hands. Where it failed, those that wait behind it must not overtake it: they come
+// back to be parked too. hold says that its key is blocked from now on.
+func (f *flight) decided(it *item, hold bool) (behind []*item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if hold {
+		f.held[it.lane] = false
+	}
+	attempted := it.stage == running
+	it.stage = settling
+	if !attempted { // it never had a place in the lane
+		return nil
+	}
+	f.open--
+	if it.lane == "" {
+		return nil
+	}
+	queue := f.lanes[it.lane]
+	if hold {
+		delete(f.lanes, it.lane)
+		for _, b := range queue {
+			b.stage = settling
+			f.open--
+		}
+		return queue
+	}
+	f.setLane(it.lane, queue)
+	if len(queue) > 0 {
+		f.ready = append(f.ready, queue[0])
+		f.work.Signal()
+	}
+	return nil
+}
+
+// forgetHeld comes before a look-up of blocked keys, which sees the blocks that are durable by itself.
+func (f *flight) forgetHeld() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for key, durable := range f.held {
+		if durable {
+			delete(f.held, key)
+		}
+	}
+}
+
+// blocked says whether this shift parked something of a key since the last look-up began.
+func (f *flight) blocked(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, held := f.held[key]
+	return held
+}
+
+// durable notes that what was parked of these keys is written.
+func (f *flight) durable(keys []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, key := range keys {
+		if _, held := f.held[key]; held {
+			f.held[key] = true
+		}
+	}
+}
+
+// seal ends the time in which copies may follow these messages, and answers all of them.
+func (f *flight) seal(list []*item) (all []*item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, it := range list {
+		if f.known[it.identity] == it {
+			delete(f.known, it.identity)
+		}
+		all = append(append(all, it), it.followers...)
+	}
+	return all
+}
+
+// done forgets messages that were acknowledged or given back.
+func (f *flight) done(all []*item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, it := range all {
+		delete(f.items, it)
+		f.bytes -= int64(len(it.message.Payload))
+	}
+	f.changed.Broadcast()
+}
+
+// withdraw takes back what no worker has begun of the messages that match; workers that wait with one give it up.
+func (f *flight) withdraw(match func(*taken) bool) (back []*item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for it := range f.items {
+		it.dropped = it.dropped || match(it.taken)
+	}
+	var ready []*item
+	for _, it := range f.ready {
+		queue, dropped := f.sift(append([]*item{it}, f.lanes[it.lane]...))
+		back = append(back, dropped...)
+		if len(queue) > 0 {
+			ready = append(ready, queue[0])
+		}
+		f.setLane(it.lane, queue)
+	}
+	f.ready = ready
+	for key, queue := range f.lanes { // of those whose first is running
+		queue, dropped := f.sift(queue)
+		back, f.lanes[key] = append(back, dropped...), queue
+	}
+	close(f.kick)
+	f.kick = make(chan struct{})
+	f.changed.Broadcast()
+	f.work.Broadcast()
+	return back
+}
+
+// setLane keeps what waits behind the first of queue.
+func (f *flight) setLane(key string, queue []*item) {
+	switch {
+	case key == "":
+	case len(queue) == 0:
+		delete(f.lanes, key)
+	default:
+		f.lanes[key] = queue[1:]
+	}
+}
+
+// sift parts what waits from what was dropped. A copy of a dropped message that was not dropped takes its place.
+func (f *flight) sift(queue []*item) (left, dropped []*item) {
+	for _, it := range queue {
+		if !it.dropped {
+			left = append(left, it)
+			continue
+		}
+		dropped = append(dropped, it)
+		f.open--
+		it.stage = settling
+		if heir := f.heir(it); heir != nil {
+			left = append(left, heir)
+		}
+	}
+	return left, dropped
+}
+
+// heir makes the first copy of a message that may stay its successor, to be attempted in its place.
+func (f *flight) heir(it *item) *item {
+	var heir *item
+	var gone []*item
+	for _, copied := range it.followers {
+		switch {
+		case copied.dropped:
+			gone = append(gone, copied)
+		case heir == nil:
+			heir = copied
+		default:
+			heir.followers = append(heir.followers, copied)
+		}
+	}
+	it.followers = gone
+	if heir == nil {
+		return nil
+	}
+	heir.messageID, heir.deliveryID, heir.inbox, heir.lane, heir.begun = it.messageID, it.deliveryID, it.inbox, it.lane, it.begun
+	heir.stage, it.begun = waiting, false
+	f.known[it.identity] = heir
+	f.open++
+	return heir
+}
+
+// giveUp takes a message that was dropped off the hands of the worker that waits with it.
+func (f *flight) giveUp(it *item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	it.dropped = true
+	queue, _ := f.sift(append([]*item{it}, f.lanes[it.lane]...))
+	if len(queue) > 0 {
+		f.ready = append(f.ready, queue[0])
+	}
+	f.setLane(it.lane, queue)
+	f.work.Signal()
+}
+
+// kicked says whether to give up a message that may not be sent yet, and else what is closed when to ask again.
+func (f *flight) kicked(it *item) (giveUp bool, kick <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return it.dropped || f.closed, f.kick
+}
+
+func (f *flight) isDropped(it *item) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return it.dropped
+}
+
+// busy says whether attempts are under way or about to be.
+func (f *flight) busy() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open > 0
+}
+
+// settled waits until nothing that matches is in our hands, or ctx ends.
+func (f *flight) settled(ctx context.Context, match func(*taken) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	stop := context.AfterFunc(ctx, f.wakeAll)
+	defer stop()
+	for ctx.Err() == nil && f.any(match) {
+		f.changed.Wait()
+	}
+}
+
+func (f *flight) any(match func(*taken) bool) bool {
+	for it := range f.items {
+		if match(it.taken) {
+			return true
+		}
+	}
+	return false
+}
+
+// close ends the workers, each after the message that it attempts.
+func (f *flight) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	close(f.kick)
+	f.kick = make(chan struct{})
+	f.changed.Broadcast()
+	f.work.Broadcast()
+}

@@ -1,0 +1,203 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"redrive/delivery"
+)
+
+// errStalled ends a session whose messages may not be sent for longer than its broker bears.
+var errStalled = errors.New("messages may not be sent")
+
+// spill is how many messages of a source that forgets are made durable at once, when there is no room to attempt them.
+const spill = 256
+
+// shift is the work on one session. It ends with empty hands: nothing of it is attempted or written after it.
+type shift struct {
+	c        *Consumer
+	session  session
+	flight   *flight
+	out      outbox
+	sends    context.Context // attempts under way end with it
+	writes   context.Context // outcomes are written until it ends
+	stop     context.CancelCauseFunc
+	stallsMu sync.Mutex
+	stalled  time.Time // since when attempts have not been admitted; zero: they are
+}
+
+var _ holder = (*shift)(nil)
+
+func (c *Consumer) newShift(sends, writes context.Context) *shift {
+	window := 0
+	if !c.in.Idempotent { // an attempt is noted before it starts: after a crash, what was noted but not sent bothers a person
+		window = 2 * c.in.Concurrency
+	}
+	s := &shift{c: c, flight: newFlight(c.prefetch, window), sends: sends, writes: writes}
+	s.out.changed = sync.NewCond(&s.out.mu)
+	return s
+}
+
+// run works until the session is lost, stalls, or taking ends, then empties its hands. left counts what could not be written.
+func (s *shift) run(taking context.Context) (left int, err error) {
+	ctx, stop := context.WithCancelCause(taking)
+	defer stop(nil)
+	s.stop = stop
+	s.c.watch(s)
+	defer s.c.watch(nil)
+	var workers, settler sync.WaitGroup
+	for range s.c.in.Concurrency {
+		workers.Go(s.work)
+	}
+	settler.Go(func() { left = s.settleLoop(s.writes) })
+	lossNoticed := make(chan struct{})
+	go func() {
+		defer close(lossNoticed)
+		select {
+		case <-s.session.lost():
+			stop(errLost)
+		case <-ctx.Done():
+		}
+	}()
+	err = s.take(ctx)
+	stop(err)
+	<-lossNoticed
+	s.stopTaking()
+	s.flight.close()
+	workers.Wait()
+	s.handBackAll()
+	s.out.close()
+	settler.Wait()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(taking), finalWrites)
+	defer cancel()
+	closeErr := s.session.close(closing)
+	if errors.Is(err, errLost) && closeErr != nil {
+		err = fmt.Errorf("%w: %w", errLost, closeErr)
+	}
+	return left, err
+}
+
+// errLost is why a session ends that can acknowledge nothing more; the session knows better.
+var errLost = errors.New("the connection was lost")
+
+// stopTaking stops the source and gives back at once what no worker has begun; where there is an order, what is under way is
+// decided first.
+func (s *shift) stopTaking() {
+	if err := s.session.stop(); err != nil {
+		s.c.log.Debug("stopping to consume", "error", s.c.secrets.Replace(err.Error()))
+	}
+	if s.c.traits.forgets {
+		s.drain()
+	}
+	if !s.c.in.Ordered {
+		s.handBackAll()
+	}
+}
+
+func (s *shift) handBackAll() {
+	for _, it := range s.flight.withdraw(func(*taken) bool { return true }) {
+		s.handBack(it)
+	}
+}
+
+// drain takes what a source that forgets has handed over already.
+func (s *shift) drain() {
+	for {
+		list, err := s.session.receive(s.writes, spill)
+		if len(list) > 0 {
+			s.arrived(s.writes, list, !s.c.in.Ordered)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// take receives while there is room and attempts are admitted.
+func (s *shift) take(ctx context.Context) error {
+	for {
+		if err := s.mayTake(ctx); err != nil {
+			return err
+		}
+		n, spilling := s.room(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		list, err := s.session.receive(ctx, n)
+		if len(list) > 0 {
+			s.arrived(ctx, list, spilling)
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// room waits until more may be taken. A source that forgets cannot wait: what is more than there is room for is made durable.
+func (s *shift) room(ctx context.Context) (n int, spilling bool) {
+	if !s.c.traits.forgets || s.c.in.Ordered {
+		return s.flight.room(ctx, 0, true), false
+	}
+	if n = s.flight.room(ctx, 0, false); n > 0 {
+		return n, false
+	}
+	return min(s.flight.room(ctx, s.c.prefetch, true), spill), true
+}
+
+// mayTake waits while attempts are not admitted: messages stay at the source.
+func (s *shift) mayTake(ctx context.Context) error {
+	if s.c.traits.forgets || s.c.in.Broker.DeadLetters {
+		return nil
+	}
+	for {
+		wait, ok := s.c.cfg.Attempter.Admits(s.c.in.Name)
+		if ok {
+			s.admitted(true)
+			return nil
+		}
+		s.admitted(false)
+		if !pause(ctx, patience(wait)) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// admitted notes whether attempts may start, and ends the session when its broker has borne it for long enough that they may
+// not.
+func (s *shift) admitted(ok bool) {
+	s.stallsMu.Lock()
+	defer s.stallsMu.Unlock()
+	switch {
+	case ok && s.stalled.IsZero():
+	case ok:
+		s.stalled = time.Time{}
+		s.c.status(delivery.SourceConnected, "")
+	case s.stalled.IsZero():
+		s.stalled = time.Now()
+		s.c.status(delivery.SourceWaiting, whyWaiting)
+	case s.c.traits.impatient && time.Since(s.stalled) > s.c.cfg.Patience:
+		s.stop(errStalled)
+	}
+}
+
+// release implements holder.
+func (s *shift) release(ctx context.Context, match func(*taken) bool) {
+	for _, it := range s.flight.withdraw(match) {
+		s.handBack(it)
+	}
+	s.flight.settled(ctx, match)
+}
+
+// status implements holder.
+func (s *shift) status(status delivery.SourceStatus, why string) {
+	s.c.status(status, s.c.secrets.Replace(why))
+}
+
+// gap implements holder.
+func (s *shift) gap(what string) { s.c.gap(s.c.secrets.Replace(what)) }
