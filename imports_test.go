@@ -16,7 +16,7 @@ var allowed = map[string][]string{
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"},
 	"delivery/engine/bench": {"delivery", "delivery/wire", "delivery/engine", "delivery/send", "store"},
 	"handlers":              {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
-	"store": {"delivery", "migrations"}, "store/embedded": {}, "demo": {},
+	"store": {"delivery", "migrations"}, "store/embedded": {}, "demo": {"delivery"},
 }
 
 // onlyIn names the one room of each library that must not spread.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"redrive/delivery"
 )
 
 const (
@@ -24,9 +26,17 @@ const (
 //go:embed integrations.yaml
 var integrations []byte
 
-// Integrations answers the integrations file of the demo, its receivers at baseURL.
-func Integrations(baseURL string) []byte {
-	return bytes.ReplaceAll(integrations, []byte("${BASE_URL}"), []byte(baseURL))
+// Integrations answers the integrations file of the demo, its receivers at baseURL and with one integration for each broker
+// whose address is given.
+func Integrations(baseURL string, b Brokers) []byte {
+	file := bytes.Clone(integrations)
+	for _, name := range b.given() {
+		file = append(file, brokerBlocks[name]...)
+	}
+	for from, to := range map[string]string{"BASE_URL": baseURL, "REDIS": b.Redis, "RABBITMQ": b.RabbitMQ, "KAFKA": b.Kafka} {
+		file = bytes.ReplaceAll(file, []byte("${"+from+"}"), []byte(to))
+	}
+	return file
 }
 
 // Config says where the demo's tables live and whether it makes up orders by itself.
@@ -35,17 +45,21 @@ type Config struct {
 	Log        *slog.Logger
 	Background bool   // Run makes about one message a second, and some receivers are slightly broken from the start
 	Wake       func() // called after each commit; may be nil
+	// Offer hands a command over in memory; without it there is no sign-up.
+	Offer   func(context.Context, delivery.Message) (delivery.Accepted, error)
+	Brokers Brokers
 }
 
 // Shop is the running demo.
 type Shop struct {
 	config    Config
 	pool      *pgxpool.Pool
+	rooms     []*room
 	receivers map[string]*receiver
 	handler   http.Handler
 }
 
-// New creates the demo's tables where they are missing.
+// New creates the demo's tables where they are missing, and queues and topics at the brokers that are given.
 func New(ctx context.Context, c Config) (*Shop, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -62,20 +76,50 @@ func New(ctx context.Context, c Config) (*Shop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("demo database: %w", err)
 	}
-	s := &Shop{config: c, pool: pool, receivers: newReceivers(c.Background)}
-	if err := s.createTables(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("demo tables: %w", err)
+	s := &Shop{config: c, pool: pool}
+	if err := s.open(ctx); err != nil {
+		s.Close()
+		return nil, err
 	}
+	s.receivers = newReceivers(s.rooms, c.Background)
 	s.handler = s.routes()
 	return s, nil
+}
+
+func (s *Shop) open(ctx context.Context) error {
+	if err := s.createTables(ctx); err != nil {
+		return fmt.Errorf("demo tables: %w", err)
+	}
+	s.rooms = append(s.rooms, outboxRooms...)
+	if s.config.Offer != nil {
+		welcome := poolRoom
+		welcome.publisher = offer(s.config.Offer)
+		s.rooms = append(s.rooms, &welcome)
+	}
+	for _, name := range s.config.Brokers.given() {
+		publisher, err := s.config.Brokers.connect(ctx, name)
+		if err != nil {
+			return fmt.Errorf("demo: %s: %w", name, err)
+		}
+		r := brokerRooms[name]
+		r.publisher = publisher
+		s.rooms = append(s.rooms, &r)
+	}
+	return nil
 }
 
 // Handler serves everything under /demo.
 func (s *Shop) Handler() http.Handler { return s.handler }
 
-// Close lets go of the database.
-func (s *Shop) Close() { s.pool.Close() }
+// Close lets go of database and brokers.
+func (s *Shop) Close() {
+	for _, r := range s.rooms {
+		if r.publisher != nil {
+			r.publisher.close()
+		}
+	}
+	s.pool.Close()
+}
 
 const schema = `
 CREATE SCHEMA IF NOT EXISTS redrive_demo;
@@ -86,7 +130,15 @@ CREATE TABLE IF NOT EXISTS redrive_demo.lessons (id bigint GENERATED ALWAYS AS I
 CREATE TABLE IF NOT EXISTS redrive_demo.articles (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, title text NOT NULL,
     body text NOT NULL, message_id uuid, created_at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE IF NOT EXISTS redrive_demo.sms_codes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, phone text NOT NULL,
-    code text NOT NULL, message_id uuid, created_at timestamptz NOT NULL DEFAULT now());`
+    code text NOT NULL, message_id uuid, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS redrive_demo.members (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL,
+    message_id uuid, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS redrive_demo.parcels (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parcel text NOT NULL,
+    customer text NOT NULL, message_id uuid, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS redrive_demo.views (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, page text NOT NULL,
+    message_id uuid, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS redrive_demo.stock (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item text NOT NULL,
+    message_id uuid, created_at timestamptz NOT NULL DEFAULT now());`
 
 func (s *Shop) createTables(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -99,10 +151,18 @@ func (s *Shop) createTables(ctx context.Context) error {
 	})
 }
 
-// submit writes the row and its message in one transaction and answers the message's id.
+// handover is a message that goes out after the commit.
+type handover struct {
+	integration, messageType, key string
+	payload                       []byte
+}
+
+// submit writes the row, and its message in the same transaction or after the commit, and answers the message's id. Never
+// before the commit: a transaction that rolls back must not have told anybody.
 func (s *Shop) submit(ctx context.Context, r *room, values []string) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dbTimeout)
 	defer cancel()
+	var after *handover
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var row int64
 		if err := tx.QueryRow(ctx, r.insert, anys(values)...).Scan(&row); err != nil {
@@ -112,12 +172,19 @@ func (s *Shop) submit(ctx context.Context, r *room, values []string) (id string,
 		if err != nil {
 			return err
 		}
+		if r.send == "" {
+			after = &handover{integration: r.receiver, messageType: r.messageType, key: key, payload: payload}
+			return nil
+		}
 		if err := tx.QueryRow(ctx, r.send, payload, key).Scan(&id); err != nil {
 			return fmt.Errorf("hand over the message: %w", err)
 		}
 		_, err = tx.Exec(ctx, `UPDATE redrive_demo.`+r.table+` SET message_id = $1 WHERE id = $2`, id, row)
 		return err
 	})
+	if err == nil && after != nil {
+		id, err = r.publisher.publish(ctx, *after)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", r.path, err)
 	}
@@ -158,7 +225,7 @@ func (s *Shop) rows(ctx context.Context, r *room) ([]row, error) {
 func (s *Shop) prune(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dbTimeout)
 	defer cancel()
-	for _, r := range rooms {
+	for _, r := range s.rooms {
 		table := "redrive_demo." + r.table
 		if _, err := s.pool.Exec(ctx, `DELETE FROM `+table+` WHERE id <= (SELECT max(id) FROM `+table+`) - $1`, keepRows); err != nil {
 			return fmt.Errorf("prune %s: %w", table, err)

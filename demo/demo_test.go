@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"redrive/delivery"
 	"redrive/delivery/config"
 	"redrive/store/storetest"
 )
@@ -21,14 +22,15 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 type harness struct {
 	*testing.T
-	shop  *Shop
-	db    *pgx.Conn
-	woken chan struct{}
+	shop    *Shop
+	db      *pgx.Conn
+	woken   chan struct{}
+	offered chan delivery.Message
 }
 
 func start(t *testing.T, background bool) *harness {
 	t.Helper()
-	h := &harness{T: t, woken: make(chan struct{}, 100)}
+	h := &harness{T: t, woken: make(chan struct{}, 100), offered: make(chan delivery.Message, 100)}
 	dsn := storetest.New(t)
 	var err error
 	if h.db, err = pgx.Connect(t.Context(), dsn); err != nil {
@@ -37,7 +39,11 @@ func start(t *testing.T, background bool) *harness {
 	t.Cleanup(func() { _ = h.db.Close(context.Background()) })
 	h.exec(`INSERT INTO redrive.integrations (name, method, destination, subscribe) VALUES ('seller-push', 'outbox', 'http', '{order.placed}'),
 		('grant-points', 'outbox', 'http', '{}'), ('search-index', 'outbox', 'http', '{article.published}'), ('login-sms', 'outbox', 'http', '{}')`)
-	h.shop, err = New(t.Context(), Config{DSN: dsn, Background: background, Wake: func() { h.woken <- struct{}{} }})
+	h.shop, err = New(t.Context(), Config{DSN: dsn, Background: background, Wake: func() { h.woken <- struct{}{} },
+		Offer: func(_ context.Context, m delivery.Message) (delivery.Accepted, error) {
+			h.offered <- m
+			return delivery.Accepted{ID: "0198c0de-0000-7000-8000-000000000001"}, nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +92,7 @@ func typed(r *room) url.Values {
 
 func TestButtonsWriteRowAndMessage(t *testing.T) {
 	h := start(t, false)
-	for _, r := range rooms {
+	for _, r := range outboxRooms {
 		w := h.do("POST", r.Path(), typed(r).Encode(), "Content-Type", formType)
 		_, id, _ := strings.Cut(w.Header().Get("Location"), "?sent=")
 		if w.Code != http.StatusSeeOther || id == "" {
@@ -112,7 +118,7 @@ func TestButtonsWriteRowAndMessage(t *testing.T) {
 func TestNoRowWithoutMessage(t *testing.T) {
 	h := start(t, false)
 	h.exec(`DELETE FROM redrive.integrations`)
-	for _, r := range []*room{rooms[1], rooms[3]} {
+	for _, r := range []*room{outboxRooms[1], outboxRooms[3]} {
 		w := h.do("POST", r.Path(), typed(r).Encode(), "Content-Type", formType)
 		if n := h.count(`SELECT count(*) FROM redrive_demo.` + r.table); w.Code != http.StatusServiceUnavailable || n != 0 {
 			t.Errorf("%s: %d and %d rows", r.path, w.Code, n)
@@ -135,7 +141,7 @@ func TestBadInputIsRefusedAndKept(t *testing.T) {
 	if w := h.do("POST", "/demo/login", "phone=call+me", "Content-Type", formType); w.Code != http.StatusUnprocessableEntity {
 		t.Errorf("a phone of letters: %d", w.Code)
 	}
-	if w := h.do("POST", "/demo/shop", typed(rooms[0]).Encode(), "Content-Type", formType, "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
+	if w := h.do("POST", "/demo/shop", typed(outboxRooms[0]).Encode(), "Content-Type", formType, "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
 		t.Errorf("another site's form: %d", w.Code)
 	}
 	if n := h.count(`SELECT count(*) FROM redrive_demo.orders`); n != 0 {
@@ -214,14 +220,48 @@ func TestHangAndDropGiveNoAnswerButTakeEffect(t *testing.T) {
 }
 
 func TestIntegrationsFileParses(t *testing.T) {
-	f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080"), os.LookupEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, in := range f.Integrations {
-		if want := "http://127.0.0.1:8080/demo/receivers/" + rooms[i].receiver + "/deliver"; in.Destination.HTTP.URL != want || in.Name != rooms[i].receiver {
-			t.Errorf("%s goes to %s", in.Name, in.Destination.HTTP.URL)
+	for _, brokers := range []Brokers{{}, {Redis: "127.0.0.1:6379", RabbitMQ: "amqp://guest:guest@127.0.0.1:5672/", Kafka: "127.0.0.1:9092,127.0.0.1:9093"}} {
+		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", brokers), os.LookupEnv)
+		if err != nil {
+			t.Fatal(err)
 		}
+		want := append([]*room{&poolRoom}, outboxRooms...)
+		for _, name := range brokers.given() {
+			r := brokerRooms[name]
+			want = append(want, &r)
+		}
+		urls := map[string]string{}
+		for _, in := range f.Integrations {
+			urls[in.Name] = in.Destination.HTTP.URL
+		}
+		for _, r := range want {
+			if urls[r.receiver] != "http://127.0.0.1:8080/demo/receivers/"+r.receiver+"/deliver" {
+				t.Errorf("%s goes to %s", r.receiver, urls[r.receiver])
+			}
+		}
+		if len(urls) != len(want) {
+			t.Errorf("%d integrations for %d rooms", len(urls), len(want))
+		}
+	}
+}
+
+func TestTheSignUpIsHandedOverAfterTheCommit(t *testing.T) {
+	h := start(t, false)
+	w := h.do("POST", poolRoom.Path(), typed(&poolRoom).Encode(), "Content-Type", formType)
+	if w.Code != http.StatusSeeOther {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	m := <-h.offered
+	if n := h.count(`SELECT count(*) FROM redrive_demo.members WHERE 'member-' || id = $1`, m.Key); n != 1 || m.Integration != "welcome-mail" || m.Kind != delivery.KindCommand {
+		t.Errorf("offered %+v, %d rows", m, n)
+	}
+	h.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END';
+		CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON redrive_demo.members DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	if w := h.do("POST", poolRoom.Path(), typed(&poolRoom).Encode(), "Content-Type", formType); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("a commit that fails: %d", w.Code)
+	}
+	if len(h.offered) != 0 {
+		t.Error("a member that does not exist was told of")
 	}
 }
 

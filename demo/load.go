@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -23,20 +22,6 @@ var (
 
 func pick(from []string) string { return from[rand.IntN(len(from))] }
 
-// invent answers plausible values for a room's form. An address without a number is refused by the seller.
-func invent(r *room) []string {
-	switch r.path {
-	case "shop":
-		return []string{pick(items), pick(people), pick(addresses)}
-	case "school":
-		return []string{pick(people), pick(lessons)}
-	case "content":
-		return []string{pick(titles), pick(titles) + ". " + pick(people)}
-	default:
-		return []string{fmt.Sprintf("010-%04d-%04d", rand.IntN(10_000), rand.IntN(10_000))}
-	}
-}
-
 // Run keeps the tables short and, when asked to, makes up work, until ctx ends. One thing at a time: nothing piles up
 // while the database is away.
 func (s *Shop) Run(ctx context.Context) error {
@@ -53,7 +38,7 @@ func (s *Shop) Run(ctx context.Context) error {
 			err = s.prune(ctx)
 		case <-load.C:
 			if s.config.Background {
-				err = s.work(ctx, rooms[n%len(rooms)])
+				err = s.work(ctx, s.rooms[n%len(s.rooms)])
 				n++
 			}
 		}
@@ -65,7 +50,7 @@ func (s *Shop) Run(ctx context.Context) error {
 }
 
 func (s *Shop) work(ctx context.Context, r *room) error {
-	values := invent(r)
+	values := r.example()
 	if r.prepare != nil {
 		var err error
 		if values, err = r.prepare(values); err != nil {

@@ -25,6 +25,7 @@ var (
 // page is what every page is made of; Rooms, Room or Receivers is its content.
 type page struct {
 	Title     string
+	Nav       []*room
 	Rooms     []*room
 	Room      *roomPage
 	Receivers []state
@@ -51,6 +52,7 @@ func (r *room) Button() string    { return r.button }
 func (r *room) Done() string      { return r.done }
 func (r *room) Receiver() string  { return r.receiver }
 func (r *room) Columns() []string { return r.columns }
+func (r *room) Durable() bool     { return r.send != "" } // its messages are kept whatever becomes of them
 
 func (s *Shop) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -59,7 +61,7 @@ func (s *Shop) routes() http.Handler {
 	mux.HandleFunc("GET /demo/style.css", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, files, "style.css")
 	})
-	for _, r := range rooms {
+	for _, r := range s.rooms {
 		mux.HandleFunc("GET "+r.Path(), func(w http.ResponseWriter, req *http.Request) { s.showRoom(w, req, r) })
 		mux.HandleFunc("POST "+r.Path(), func(w http.ResponseWriter, req *http.Request) { s.postRoom(w, req, r) })
 	}
@@ -91,7 +93,7 @@ func (s *Shop) withReceiver(next func(http.ResponseWriter, *http.Request, *recei
 }
 
 func (s *Shop) overview(w http.ResponseWriter, _ *http.Request) {
-	s.render(w, http.StatusOK, page{Title: "Demo", Rooms: rooms})
+	s.render(w, http.StatusOK, page{Title: "Demo", Rooms: s.rooms})
 }
 
 func (s *Shop) showRoom(w http.ResponseWriter, req *http.Request, r *room) {
@@ -209,7 +211,7 @@ func (s *Shop) postKnobs(w http.ResponseWriter, req *http.Request, r *receiver) 
 
 func (s *Shop) showReceivers(w http.ResponseWriter, status int, problem string) {
 	p := page{Title: "Receivers", Problem: problem}
-	for _, r := range rooms {
+	for _, r := range s.rooms {
 		now := s.receivers[r.receiver].state()
 		now.Received = now.Received[:min(len(now.Received), 5)]
 		p.Receivers = append(p.Receivers, now)
@@ -219,6 +221,7 @@ func (s *Shop) showReceivers(w http.ResponseWriter, status int, problem string) 
 
 // render sends nothing before the whole page is there.
 func (s *Shop) render(w http.ResponseWriter, status int, p page) {
+	p.Nav = s.rooms
 	var out bytes.Buffer
 	if err := pages.Execute(&out, p); err != nil {
 		s.config.Log.Error("demo page", "error", err)

@@ -74,18 +74,23 @@ type receiver struct {
 	points   map[string]int
 }
 
-func newReceivers(background bool) map[string]*receiver {
+// doubles are the receivers that do not know duplicates.
+var doubles = map[string]bool{"grant-points": true, "login-sms": true, "welcome-mail": true}
+
+// habits are how receivers misbehave from the start, so that the console has something to show.
+var habits = map[string]Knobs{"seller-push": {FailurePercent: 15}, "grant-points": {DropPercent: 8}, "search-index": {FailurePercent: 10},
+	"login-sms": {RefusePercent: 15}, "welcome-mail": {FailurePercent: 20}, "parcel-notice": {FailurePercent: 15},
+	"view-counter": {FailurePercent: 10}, "stock-display": {RefusePercent: 10}}
+
+func newReceivers(rooms []*room, background bool) map[string]*receiver {
 	out := map[string]*receiver{}
-	for _, r := range []*receiver{{name: "seller-push", idempotent: true}, {name: "grant-points"},
-		{name: "search-index", idempotent: true}, {name: "login-sms"}} {
-		r.hanging, r.keys, r.points = make(chan struct{}, maxHanging), map[string]bool{}, map[string]int{}
+	for _, room := range rooms {
+		r := &receiver{name: room.receiver, idempotent: !doubles[room.receiver], hanging: make(chan struct{}, maxHanging),
+			keys: map[string]bool{}, points: map[string]int{}}
+		if background {
+			r.knobs = habits[r.name]
+		}
 		out[r.name] = r
-	}
-	if background {
-		out["seller-push"].knobs.FailurePercent = 15
-		out["grant-points"].knobs.DropPercent = 8
-		out["search-index"].knobs.FailurePercent = 10
-		out["login-sms"].knobs.RefusePercent = 15
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"strings"
 	"unicode/utf8"
 )
@@ -21,12 +22,17 @@ type room struct {
 	path, title, lead, button, done, receiver string
 	fields                                    []field
 	columns                                   []string
-	table, shown, insert, send                string
+	table, shown, insert                      string
+	send                                      string // SQL of the same transaction; empty: handed over after the commit
+	messageType                               string // of what is handed over after the commit
 	payload                                   func(id int64, values []string) (payload []byte, key string, err error)
+	example                                   func() []string                         // plausible values for the form
 	prepare                                   func(values []string) ([]string, error) // adds what the form does not ask for; may be nil
+	publisher                                 publisher                               // of what is handed over after the commit
 }
 
-var rooms = []*room{
+// outboxRooms write row and message in one transaction.
+var outboxRooms = []*room{
 	{path: "shop", title: "Shop", lead: "An order is saved, and its seller hears of it.", button: "Place order",
 		done: "Order placed.", receiver: "seller-push",
 		fields: []field{{Name: "item", Label: "Item", Max: 100}, {Name: "customer", Label: "Customer", Max: 100},
@@ -34,21 +40,25 @@ var rooms = []*room{
 		columns: []string{"Item", "Customer", "Address"}, table: "orders", shown: "ARRAY[item, customer, address]",
 		insert:  `INSERT INTO redrive_demo.orders (item, customer, address) VALUES ($1, $2, $3) RETURNING id`,
 		send:    `SELECT redrive.publish('order.placed', $1::bytea, $2::text)::text`,
-		payload: named("order", "item", "customer", "address")},
+		payload: named("order", "item", "customer", "address"),
+		// an address without a number is refused by the seller
+		example: func() []string { return []string{pick(items), pick(people), pick(addresses)} }},
 	{path: "school", title: "School", lead: "A finished lesson earns its student ten points, once.", button: "Finish lesson",
 		done: "Lesson finished.", receiver: "grant-points",
 		fields:  []field{{Name: "student", Label: "Student", Max: 100}, {Name: "lesson", Label: "Lesson", Max: 100}},
 		columns: []string{"Student", "Lesson"}, table: "lessons", shown: "ARRAY[student, lesson]",
 		insert:  `INSERT INTO redrive_demo.lessons (student, lesson) VALUES ($1, $2) RETURNING id`,
 		send:    `SELECT redrive.enqueue('grant-points', 'lesson.finished', $1::bytea, $2::text)::text`,
-		payload: named("lesson", "student", "lesson")},
+		payload: named("lesson", "student", "lesson"),
+		example: func() []string { return []string{pick(people), pick(lessons)} }},
 	{path: "content", title: "Content", lead: "A published article goes into the search index.", button: "Publish",
 		done: "Article published.", receiver: "search-index",
 		fields:  []field{{Name: "title", Label: "Title", Max: 150}, {Name: "body", Label: "Text", Max: 5000, Long: true}},
 		columns: []string{"Title", "Text"}, table: "articles", shown: "ARRAY[title, left(body, 80)]",
 		insert:  `INSERT INTO redrive_demo.articles (title, body) VALUES ($1, $2) RETURNING id`,
 		send:    `SELECT redrive.publish('article.published', $1::bytea, $2::text)::text`,
-		payload: named("article", "title", "body")},
+		payload: named("article", "title", "body"),
+		example: func() []string { return []string{pick(titles), pick(titles) + ". " + pick(people)} }},
 	{path: "login", title: "Login", lead: "A code comes by SMS and is worthless after two minutes.", button: "Request code",
 		done: "Code requested.", receiver: "login-sms",
 		fields:  []field{{Name: "phone", Label: "Phone number", Max: 20, Phone: true, Hint: "For example 010-1234-5678."}},
@@ -56,7 +66,36 @@ var rooms = []*room{
 		insert: `INSERT INTO redrive_demo.sms_codes (phone, code) VALUES ($1, $2) RETURNING id`,
 		send: `SELECT redrive.enqueue('login-sms', 'code.requested', $1::bytea, $2::text,
 			expires_at => clock_timestamp() + interval '2 minutes')::text`,
-		payload: named("request", "phone", "code"), prepare: addCode},
+		payload: named("request", "phone", "code"), prepare: addCode, example: func() []string {
+			return []string{fmt.Sprintf("010-%04d-%04d", mathrand.IntN(10_000), mathrand.IntN(10_000))}
+		}},
+}
+
+// poolRoom hands over in memory: a welcome that a crash may lose is no harm.
+var poolRoom = room{path: "welcome", title: "Sign-up", lead: "A new member gets a welcome mail. It is handed over in memory after the commit: fast, and lost if the program is killed at that moment.",
+	button: "Sign up", done: "Signed up.", receiver: "welcome-mail", messageType: "member.joined",
+	fields: []field{{Name: "name", Label: "Name", Max: 100}}, columns: []string{"Name"}, table: "members", shown: "ARRAY[name]",
+	insert:  `INSERT INTO redrive_demo.members (name) VALUES ($1) RETURNING id`,
+	payload: named("member", "name"), example: func() []string { return []string{pick(people)} }}
+
+// brokerRooms publish to a broker after the commit; Redrive consumes there.
+var brokerRooms = map[string]room{
+	"rabbitmq": {path: "warehouse", title: "Warehouse", lead: "A parcel leaves, RabbitMQ carries the news, its customer is told.",
+		button: "Ship parcel", done: "Parcel shipped.", receiver: "parcel-notice", messageType: "parcel.shipped",
+		fields:  []field{{Name: "parcel", Label: "Parcel", Max: 100}, {Name: "customer", Label: "Customer", Max: 100}},
+		columns: []string{"Parcel", "Customer"}, table: "parcels", shown: "ARRAY[parcel, customer]",
+		insert:  `INSERT INTO redrive_demo.parcels (parcel, customer) VALUES ($1, $2) RETURNING id`,
+		payload: named("parcel", "parcel", "customer"), example: func() []string { return []string{pick(items), pick(people)} }},
+	"kafka": {path: "reading", title: "Reading", lead: "A page is read, Kafka carries the view, the counter counts it.",
+		button: "Read page", done: "Page read.", receiver: "view-counter", messageType: "page.viewed",
+		fields: []field{{Name: "page", Label: "Page", Max: 150}}, columns: []string{"Page"}, table: "views", shown: "ARRAY[page]",
+		insert:  `INSERT INTO redrive_demo.views (page) VALUES ($1) RETURNING id`,
+		payload: named("view", "page"), example: func() []string { return []string{pick(titles)} }},
+	"redis": {path: "stock", title: "Stock", lead: "A count changes, a Redis channel carries it, the display shows it. A channel has no memory: who does not listen misses it.",
+		button: "Change count", done: "Count changed.", receiver: "stock-display", messageType: "stock.changed",
+		fields: []field{{Name: "item", Label: "Item", Max: 100}}, columns: []string{"Item"}, table: "stock", shown: "ARRAY[item]",
+		insert:  `INSERT INTO redrive_demo.stock (item) VALUES ($1) RETURNING id`,
+		payload: named("count", "item"), example: func() []string { return []string{pick(items)} }},
 }
 
 // named answers the payload as JSON: the row's number under kind_id and the values under their names.
