@@ -25,9 +25,9 @@ var onlyIn = map[string][]string{
 	"gorm.io/":                    {"store"},
 	"github.com/a-h/templ":        {"handlers", "views"},
 
-	"github.com/rabbitmq/amqp091-go": {"delivery/wire", "delivery/send/rabbitmq", "delivery/broker"},
-	"github.com/redis/go-redis/v9":   {"delivery/wire", "delivery/send/redis", "delivery/broker"},
-	"github.com/twmb/franz-go":       {"delivery/wire", "delivery/send/kafka", "delivery/broker"},
+	"github.com/rabbitmq/amqp091-go": {"delivery/wire", "delivery/send/rabbitmq", "delivery/broker", "demo"},
+	"github.com/redis/go-redis/v9":   {"delivery/wire", "delivery/send/redis", "delivery/broker", "demo"},
+	"github.com/twmb/franz-go":       {"delivery/wire", "delivery/send/kafka", "delivery/broker", "demo"},
 	"github.com/Shopify/toxiproxy":   {},
 }
 

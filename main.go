@@ -26,6 +26,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"redrive/delivery"
+	"redrive/delivery/broker"
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
@@ -55,6 +56,9 @@ const (
 // grace is how long attempts under way may take after the signal to stop.
 const grace = 20 * time.Second
 
+// factsTimeout is how long a broker may take to say what it still holds; a page does not wait longer for it.
+const factsTimeout = time.Second
+
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Deliver messages and serve console and API."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database schema up to date and exit."`
@@ -81,6 +85,9 @@ type serveCmd struct {
 	Addr          string        `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
 	Config        string        `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
 	Demo          config.Toggle `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
+	DemoRedis     string        `name:"demo-redis" env:"REDRIVE_DEMO_REDIS" help:"Redis (host:port) for one more integration of the demo."`
+	DemoRabbitMQ  string        `name:"demo-rabbitmq" env:"REDRIVE_DEMO_RABBITMQ" help:"RabbitMQ (amqp:// URL) for one more integration of the demo."`
+	DemoKafka     string        `name:"demo-kafka" env:"REDRIVE_DEMO_KAFKA" help:"Kafka (host:port, …) for one more integration of the demo."`
 	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
 	APIToken      string        `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
 	SecretKey     string        `name:"secret-key" env:"REDRIVE_SECRET_KEY" help:"Key that encrypts stored secrets; this version stores none."`
@@ -388,7 +395,7 @@ func (c *serveCmd) integrations(base string) (*config.File, error) {
 		}
 		return file, nil
 	case bool(c.Demo):
-		return config.Parse("demo/integrations.yaml", demo.Integrations(base), os.LookupEnv)
+		return config.Parse("demo/integrations.yaml", demo.Integrations(base, c.demoBrokers()), os.LookupEnv)
 	}
 	return &config.File{}, nil
 }
@@ -449,7 +456,8 @@ func (c *serveCmd) firstOperator(ctx context.Context, db *store.Store) error {
 
 func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.Store, dsn string, file *config.File, log *slog.Logger) error {
 	metrics := handlers.NewMetrics()
-	senders, err := newSenders(file, log)
+	dialer := wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}, Log: log}
+	senders, err := newSenders(file.Integrations, dialer, log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -463,17 +471,21 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return usageError{fmt.Errorf("REDRIVE_DATA_DIR: %w", err)}
 	}
-	shop, stopShop, err := c.startDemo(ctx, dsn, eng.Wake, log)
+	consumers, err := newConsumers(file.Integrations, db, eng, dialer, log)
+	if err != nil {
+		return usageError{err}
+	}
+	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: eng.Wake, Offer: pools.Offer, Brokers: c.demoBrokers()})
 	if err != nil {
 		return err
 	}
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
-		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, Facts: pools.Facts})
+		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, Facts: consumers.facts(pools.Facts)})
 	if err != nil {
 		return err
 	}
-	return serveUntil(ctx, listener, console.Handler(), []room{eng, pools}, log)
+	return serveUntil(ctx, listener, console.Handler(), append([]room{eng, pools}, consumers.rooms()...), log)
 }
 
 // room is what runs until ctx ends, and may finish what is under way until grace ends.
@@ -521,11 +533,49 @@ func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler
 	return err
 }
 
+// consumers are the sources of broker integrations, by name.
+type consumers map[string]*broker.Consumer
+
+func newConsumers(list []delivery.Integration, db *store.Store, eng *engine.Engine, dialer wire.Dialer, log *slog.Logger) (consumers, error) {
+	out := consumers{}
+	for _, in := range list {
+		if in.Broker == nil {
+			continue
+		}
+		consumer, err := broker.New(broker.Config{Integration: in, Store: db, Attempter: eng, Dialer: dialer, Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
+		}
+		out[in.Name] = consumer
+	}
+	return out, nil
+}
+
+func (c consumers) rooms() []room {
+	rooms := make([]room, 0, len(c))
+	for _, consumer := range c {
+		rooms = append(rooms, consumer)
+	}
+	return rooms
+}
+
+// facts are the consumers' figures, and those of others for every other integration.
+func (c consumers) facts(others func(string) []delivery.Fact) func(string) []delivery.Fact {
+	return func(integration string) []delivery.Fact {
+		consumer := c[integration]
+		if consumer == nil {
+			return others(integration)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), factsTimeout)
+		defer cancel()
+		return consumer.Facts(ctx).Facts()
+	}
+}
+
 // newSenders opens one sender for each integration.
-func newSenders(file *config.File, log *slog.Logger) (map[string]delivery.Sender, error) {
-	dialer := wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}, Log: log}
+func newSenders(list []delivery.Integration, dialer wire.Dialer, log *slog.Logger) (map[string]delivery.Sender, error) {
 	senders := map[string]delivery.Sender{}
-	for _, in := range file.Integrations {
+	for _, in := range list {
 		sender, err := newSender(in.Destination, dialer)
 		if err != nil {
 			closeSenders(senders, log)
@@ -559,12 +609,16 @@ func closeSenders(senders map[string]delivery.Sender, log *slog.Logger) {
 	}
 }
 
+func (c *serveCmd) demoBrokers() demo.Brokers {
+	return demo.Brokers{Redis: c.DemoRedis, RabbitMQ: c.DemoRabbitMQ, Kafka: c.DemoKafka}
+}
+
 // startDemo starts shop and background load; without REDRIVE_DEMO it answers a nil handler.
-func (c *serveCmd) startDemo(ctx context.Context, dsn string, wake func(), log *slog.Logger) (http.Handler, func(), error) {
+func (c *serveCmd) startDemo(ctx context.Context, settings demo.Config) (http.Handler, func(), error) {
 	if !c.Demo {
 		return nil, func() {}, nil
 	}
-	shop, err := demo.New(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: wake})
+	shop, err := demo.New(ctx, settings)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -573,7 +627,7 @@ func (c *serveCmd) startDemo(ctx context.Context, dsn string, wake func(), log *
 	go func() {
 		defer close(done)
 		if err := shop.Run(running); err != nil && running.Err() == nil {
-			log.Error("the demo's background load ended", "error", err)
+			settings.Log.Error("the demo's background load ended", "error", err)
 		}
 	}()
 	return shop.Handler(), func() { stop(); <-done; shop.Close() }, nil

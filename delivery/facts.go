@@ -6,8 +6,9 @@ import "time"
 type Fact struct {
 	Name  string // snake_case and stable: dashboards use it
 	Value int64
-	Limit int64 // 0: none
-	Total bool  // counted since the start, only ever grows
+	Limit int64  // 0: none
+	Total bool   // counted since the start, only ever grows
+	Text  string // in words, where a figure alone does not say enough
 }
 
 // UnavailableError says why a message was not taken, although nothing is wrong with it, and when to offer it again.
@@ -54,4 +55,25 @@ type SourcePosition struct {
 	Partition int32
 	Next      int64 // the first offset that is not dealt with; -1: nothing was taken yet
 	End       int64 // the partition's end when it was last read
+}
+
+// Facts are f as figures for people, API and metrics.
+func (f SourceFacts) Facts() []Fact {
+	connected := Fact{Name: "connected", Text: string(f.Status)}
+	if f.Status == SourceConnected {
+		connected.Value = 1
+	}
+	if f.Why != "" {
+		connected.Text += ": " + f.Why
+	}
+	facts := []Fact{connected, {Name: "in_flight", Value: int64(f.InFlight), Limit: int64(f.Prefetch)}}
+	if f.Waiting != nil {
+		facts = append(facts, Fact{Name: "waiting", Value: *f.Waiting})
+	}
+	facts = append(facts, Fact{Name: "received", Value: f.Received, Total: true}, Fact{Name: "delivered", Value: f.Delivered, Total: true},
+		Fact{Name: "parked", Value: f.Parked, Total: true}, Fact{Name: "known", Value: f.Known, Total: true})
+	if f.Gaps > 0 {
+		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Text: f.LastGap})
+	}
+	return facts
 }

@@ -231,6 +231,7 @@ type factJSON struct {
 	Name  string `json:"name"`
 	Value int64  `json:"value"`
 	Limit *int64 `json:"limit"`
+	Text  string `json:"text,omitempty"`
 }
 
 type pauseJSON struct {
@@ -253,7 +254,7 @@ func (s *Server) integrationJSON(now time.Time) func(delivery.IntegrationHealth)
 			OldestPendingAt: utc(h.OldestPending), OldestPendingSeconds: age(h.OldestPending, now).Seconds(),
 			Delivered24h: h.Delivered24h, Failed24h: h.Failed24h, NewGroups: h.NewGroups, Hours: make([]hourJSON, 0, len(h.Hours)), Facts: []factJSON{}}
 		for _, f := range s.facts(h.Name) {
-			shown := factJSON{Name: f.Name, Value: f.Value}
+			shown := factJSON{Name: f.Name, Value: f.Value, Text: f.Text}
 			if f.Limit > 0 {
 				shown.Limit = &f.Limit
 			}

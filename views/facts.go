@@ -11,14 +11,15 @@ var factWords = map[string]string{
 	"busy": "%s at work", "queued": "%s queued", "waiting_retries": "%s waiting for a retry", "recording": "%s being written down",
 	"blocked": "%s producers held back", "rejected": "%s rejected", "caller_runs": "%s sent by their producers", "journaled": "%s put into the journal",
 	"journal_entries": "%s in this process's journal", "journal_bytes": "journal of %s", "in_flight": "%s in flight", "prefetched": "%s prefetched",
-	"acknowledged": "%s acknowledged",
+	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
+	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps",
 }
 
 // facts are the figures of a method in words. What is nothing, has no limit and is no running count is left out.
 func (l Locale) facts(list []delivery.Fact) string {
 	var out []string
 	for _, f := range list {
-		if f.Value != 0 || f.Limit > 0 || f.Total {
+		if f.Value != 0 || f.Limit > 0 || f.Total || f.Text != "" {
 			out = append(out, l.fact(f))
 		}
 	}
@@ -26,6 +27,9 @@ func (l Locale) facts(list []delivery.Fact) string {
 }
 
 func (l Locale) fact(f delivery.Fact) string {
+	if f.Name == "connected" {
+		return l.T(f.Text)
+	}
 	number := l.Number(int(f.Value))
 	switch {
 	case strings.HasSuffix(f.Name, "_bytes"):
