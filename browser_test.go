@@ -174,6 +174,7 @@ func (b *browser) retry(p *program, receiver *ledger, id string) {
 	receiver.mu.Unlock()
 	b.click("button[data-action=retry]")
 	<-receiver.arrived
+	b.shows("Retry requested") // the form's own answer comes first: a page opened before it is given up
 	b.openFailure(id)
 	b.becomes("sending") // not delivered before the receiver has confirmed
 	receiver.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"redrive/delivery"
 )
@@ -216,7 +217,10 @@ func TestBackPressure(t *testing.T) {
 	onEach(t, every, func(t *testing.T, b bed) {
 		for _, idempotent := range []bool{true, false} {
 			t.Run(fmt.Sprintf("idempotent %v", idempotent), func(t *testing.T) {
-				r := newRig(t, b, func(in *delivery.Integration) { in.Idempotent, in.Broker.Prefetch = idempotent, 32 })
+				r := newRig(t, b, func(in *delivery.Integration) {
+					in.Idempotent, in.Broker.Prefetch = idempotent, 32
+					in.Destination.HTTP.Timeout = time.Minute // nothing ends before it is let go, however slow the machine
+				})
 				release := r.ledger.hold(t)
 				l := r.start()
 				r.place.publish(t, notes(300)...)

@@ -3,6 +3,7 @@ package httpsend
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http/httptrace"
@@ -38,7 +39,11 @@ func (c *countedConn) Write(b []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	c.written.Add(int64(len(b)))
-	return c.Conn.Write(b)
+	n, err := c.Conn.Write(b)
+	if n == 0 && errors.Is(err, net.ErrClosed) { // the reader has just found out and closed it: nothing left this machine
+		c.written.Add(-int64(len(b)))
+	}
+	return n, err
 }
 
 // hungUp says whether the other side has closed the connection and there is nothing left to read.
