@@ -90,7 +90,7 @@ var brokerRooms = map[string]room{
 		button: "Read page", done: "Page read.", receiver: "view-counter", messageType: "page.viewed",
 		fields: []field{{Name: "page", Label: "Page", Max: 150}}, columns: []string{"Page"}, table: "views", shown: "ARRAY[page]",
 		insert:  `INSERT INTO redrive_demo.views (page) VALUES ($1) RETURNING id`,
-		payload: named("view", "page"), example: func() []string { return []string{pick(titles)} }},
+		payload: perPage, example: func() []string { return []string{pick(titles)} }},
 	"redis": {path: "stock", title: "Stock", lead: "A count changes, a Redis channel carries it, the display shows it. A channel has no memory: who does not listen misses it.",
 		button: "Change count", done: "Count changed.", receiver: "stock-display", messageType: "stock.changed",
 		fields: []field{{Name: "item", Label: "Item", Max: 100}}, columns: []string{"Item"}, table: "stock", shown: "ARRAY[item]",
@@ -108,6 +108,12 @@ func named(kind string, names ...string) func(int64, []string) ([]byte, string, 
 		payload, err := json.Marshal(fields)
 		return payload, fmt.Sprintf("%s-%d", kind, id), err
 	}
+}
+
+// perPage keys a view by its page: the views of one page are counted in their order.
+func perPage(id int64, values []string) ([]byte, string, error) {
+	payload, _, err := named("view", "page")(id, values)
+	return payload, values[0], err
 }
 
 func addCode(values []string) ([]string, error) {
