@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"redrive/delivery/config"
 )
 
 // block answers the README's code block of a language that contains a text.
@@ -41,4 +43,26 @@ func TestTheExamplesOfTheREADME(t *testing.T) {
 		t.Errorf("curl said %s: %v", out, err)
 	}
 	await(t, "two events, one command by SQL, one by HTTP", func() bool { _, keys := receiver.requests(); return keys == 4 })
+}
+
+// The file in docs/integrations.md is read as it stands.
+func TestTheExampleOfTheIntegrationsFile(t *testing.T) {
+	raw, err := os.ReadFile("docs/integrations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(raw)
+	file, err := config.Parse("docs/integrations.md", found[1], func(name string) (string, bool) { return "a-" + name, true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]bool{}
+	for _, in := range file.Integrations {
+		kinds[string(in.Method)], kinds[in.Destination.Kind()] = true, true
+	}
+	for _, kind := range []string{"outbox", "pool", "broker", "http", "redis", "rabbitmq", "kafka"} {
+		if !kinds[kind] {
+			t.Errorf("it shows no %s", kind)
+		}
+	}
 }

@@ -42,6 +42,7 @@ type SourceFacts struct {
 	Received    int64
 	Delivered   int64            // by their first attempt
 	Parked      int64            // went to the failure store or its queue
+	Unwanted    int64            // of types that are not subscribed to: acknowledged, not delivered
 	Known       int64            // redelivered or published twice, recognised and not delivered again
 	Waiting     *int64           // messages that the broker still holds: a queue's depth or a topic's lag; nil: not known
 	Positions   []SourcePosition // Kafka
@@ -72,6 +73,9 @@ func (f SourceFacts) Facts() []Fact {
 	}
 	facts = append(facts, Fact{Name: "received", Value: f.Received, Total: true}, Fact{Name: "delivered", Value: f.Delivered, Total: true},
 		Fact{Name: "parked", Value: f.Parked, Total: true}, Fact{Name: "known", Value: f.Known, Total: true})
+	if f.Unwanted > 0 {
+		facts = append(facts, Fact{Name: "unwanted", Value: f.Unwanted, Total: true})
+	}
 	if f.Gaps > 0 {
 		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Text: f.LastGap})
 	}

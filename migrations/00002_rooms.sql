@@ -39,6 +39,25 @@ CREATE OR REPLACE VIEW redrive.all_deliveries AS
         r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at, NULL, r.started_at, r.duration_ms, r.http_status
     FROM redrive.deliveries r WHERE r.state <> 'pending';
 
+-- Events fan out to outbox integrations: a broker's subscribers hear of them from their broker.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION redrive.publish_between(type text, payload bytea, key text, headers jsonb, idempotency_key text,
+    deliver_after timestamptz, expires_at timestamptz) RETURNS uuid LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    m record;
+BEGIN
+    m := redrive.insert_message('event', NULL, type, payload, key, headers, idempotency_key, deliver_after, expires_at);
+    IF NOT m.duplicate THEN
+        INSERT INTO redrive.queue (id, message_id, integration, due_at)
+            SELECT redrive.new_id(), m.id, i.name, greatest(clock_timestamp(), publish_between.deliver_after)
+            FROM redrive.integrations i WHERE i.active AND i.method = 'outbox' AND i.subscribe @> ARRAY[publish_between.type];
+    END IF;
+    RETURN m.id;
+END
+$$;
+-- +goose StatementEnd
+
 -- +goose Down
 DROP TABLE redrive.lanes;
 ALTER TABLE redrive.queue DROP COLUMN lane, DROP COLUMN position;

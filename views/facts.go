@@ -12,7 +12,7 @@ var factWords = map[string]string{
 	"blocked": "%s producers held back", "rejected": "%s rejected", "caller_runs": "%s sent by their producers", "journaled": "%s put into the journal",
 	"journal_entries": "%s in this process's journal", "journal_bytes": "journal of %s", "in_flight": "%s in flight", "prefetched": "%s prefetched",
 	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
-	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps",
+	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps", "unwanted": "%s of other types",
 }
 
 // facts are the figures of a method in words. What is nothing, has no limit and is no running count is left out.

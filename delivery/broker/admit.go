@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"redrive/delivery"
@@ -22,7 +23,7 @@ func (s *shift) arrived(ctx context.Context, list []*taken, spilling bool) {
 		items[i] = s.newItem(t)
 	}
 	s.c.news.change(func(f *delivery.SourceFacts) { f.Received += int64(len(list)) })
-	fresh := s.flight.arrive(items)
+	fresh := s.wanted(s.flight.arrive(items))
 	s.session.registered()
 	states, blocked, ok := s.lookUp(ctx, fresh)
 	for _, it := range fresh {
@@ -32,6 +33,24 @@ func (s *shift) arrived(ctx context.Context, list []*taken, spilling bool) {
 		}
 		s.place(it, states[it.inbox], blocked[it.lane], spilling)
 	}
+}
+
+// wanted lets messages pass that the integration does not subscribe to; what cannot be read is for a person to see.
+func (s *shift) wanted(list []*item) []*item {
+	types := s.c.in.Subscribe
+	if len(types) == 0 {
+		return list
+	}
+	kept := list[:0]
+	for _, it := range list {
+		if it.problem == "" && !slices.Contains(types, it.message.Type) {
+			s.flight.decided(it, false)
+			s.out.add(outcome{item: it, kind: unwanted})
+			continue
+		}
+		kept = append(kept, it)
+	}
+	return kept
 }
 
 func (s *shift) newItem(t *taken) *item {

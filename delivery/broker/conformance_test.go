@@ -213,6 +213,26 @@ func TestOrderPerKey(t *testing.T) {
 	})
 }
 
+// What the integration does not subscribe to is acknowledged and goes nowhere; what cannot be read is still for a person.
+func TestOtherTypesPass(t *testing.T) {
+	onEach(t, every, func(t *testing.T, b bed) {
+		r := newRig(t, b, func(in *delivery.Integration) { in.Idempotent, in.Subscribe = false, []string{"test.noted"} })
+		l := r.start()
+		other := note{raw: []byte(`{"specversion":"1.0","id":"o","source":"/tests","type":"test.other","data":1}`)}
+		r.place.publish(t, append([]note{other, {raw: []byte("{no json")}}, notes(5)...)...)
+		r.ledger.arrived(t, 5)
+		r.eventually("all dealt with", func() bool {
+			f := l.Facts(t.Context())
+			return f.Delivered == 5 && f.Unwanted == 1 && f.Parked == 1 && f.InFlight == 0
+		})
+		if err := l.stop(); err != nil {
+			t.Fatal(err)
+		}
+		r.requests(5)
+		r.nothingLeft()
+	})
+}
+
 func TestBackPressure(t *testing.T) {
 	onEach(t, every, func(t *testing.T, b bed) {
 		for _, idempotent := range []bool{true, false} {

@@ -19,6 +19,7 @@ const (
 	confirmed kind = iota // delivered by the first attempt
 	kept                  // failed, or to be attempted by the engine
 	known                 // dealt with before
+	unwanted              // of a type that the integration does not subscribe to
 	returned              // not attempted
 )
 
@@ -153,7 +154,8 @@ func (s *shift) write(ctx context.Context, batch []outcome) bool {
 	s.c.news.change(func(f *delivery.SourceFacts) {
 		f.Delivered += int64(sorted.confirmed)
 		f.Parked += int64(len(sorted.failed))
-		f.Known += int64(len(done) - sorted.confirmed - len(sorted.failed))
+		f.Unwanted += int64(sorted.unwanted)
+		f.Known += int64(len(done) - sorted.confirmed - len(sorted.failed) - sorted.unwanted)
 	})
 	return true
 }
@@ -166,6 +168,7 @@ type sortedBatch struct {
 	unbegun    []string
 	done, back []*item
 	confirmed  int
+	unwanted   int
 	nameless   int // confirmed without an inbox key
 }
 
@@ -185,6 +188,8 @@ func sortOut(batch []outcome) (b sortedBatch) {
 			if o.item.lane != "" {
 				b.lanes = append(b.lanes, o.item.lane)
 			}
+		case o.kind == unwanted:
+			b.unwanted++
 		case o.kind == confirmed && o.item.inbox == "":
 			b.confirmed, b.nameless = b.confirmed+1, b.nameless+1
 		case o.kind == confirmed:
