@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kfake"
 
@@ -61,6 +62,7 @@ func (p *program) do(method, path, body string) string {
 		p.t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+apiToken)
+	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		p.t.Fatal(err)
@@ -132,6 +134,73 @@ func (p *program) submit(path string, fields url.Values) {
 	if response.StatusCode != http.StatusOK {
 		p.t.Fatalf("%s: %d", path, response.StatusCode)
 	}
+}
+
+// Somebody else's dead letter is shown with its story, and a retry sends it back to the queue in which it died: the same bytes,
+// and no more headers than before, however often it dies.
+func TestForeignDeadLettersGoBackToWhereTheyDied(t *testing.T) {
+	rabbit := services.StartRabbitMQ(t)
+	conn, err := amqp.Dial(rabbit.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = channel.QueueDeclare("orders", true, false, false, false, amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "orders.dlq"})
+	if err == nil {
+		_, err = channel.QueueDeclare("orders.dlq", true, false, false, false, nil)
+	}
+	if err == nil {
+		err = channel.PublishWithContext(t.Context(), "", "orders", false, false, amqp.Publishing{MessageId: "m1", Type: "order.placed", Body: []byte("\x00\xff{1:"),
+			Headers: amqp.Table{"shop": "17", "weight": int32(3)}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumed, err := channel.Consume("orders", "", false, true, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := serve(t, onFreshDatabase(t), configFile(t, fmt.Sprintf("integrations:\n  - {name: died, method: broker, broker: {rabbitmq: {url: %q, queue: orders.dlq}, dead_letters: true}}\n", rabbit.URL)))
+	var seen map[string]any
+	for round := range 3 {
+		m := <-consumed
+		if string(m.Body) != "\x00\xff{1:" || m.MessageId != "m1" || m.Type != "order.placed" || m.Headers["shop"] != "17" || fmt.Sprint(m.Headers["weight"]) != "3" || m.Headers["x-death"] != nil {
+			t.Fatalf("round %d: %q %v", round, m.Body, m)
+		}
+		if round == 1 {
+			seen = m.Headers
+		}
+		if round == 2 && len(m.Headers) != len(seen) {
+			t.Errorf("the headers grow: %v, then %v", seen, m.Headers)
+		}
+		if err := m.Reject(false); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "a dead letter", func() bool { return p.failed("died") == 1 })
+		id := p.only("died")
+		if page := p.do("GET", "/api/v1/deliveries/"+id, ""); !strings.Contains(page, `"foreign"`) || !strings.Contains(page, `"place":"orders"`) || !strings.Contains(page, "rejected") {
+			t.Errorf("its story is not told: %s", page)
+		}
+		if round < 2 {
+			p.do("POST", "/api/v1/failures/"+id+"/retry", `{}`)
+			await(t, "sent back", func() bool { return p.failed("died") == 0 })
+		}
+	}
+}
+
+// only is the id of an integration's one failure.
+func (p *program) only(name string) string {
+	p.t.Helper()
+	var list struct{ Items []struct{ ID string } }
+	p.json("/api/v1/failures?state=dead&integration="+name, &list)
+	if len(list.Items) != 1 {
+		p.t.Fatalf("%d failures of %s", len(list.Items), name)
+	}
+	return list.Items[0].ID
 }
 
 // errSoldOut is what a business rule says at the end of a transaction.

@@ -79,6 +79,7 @@ type Origin struct {
 	Place     string    `json:"place"`               // channel, queue or topic that it was taken from
 	Exchange  string    `json:"exchange,omitempty"`  // RabbitMQ: as it was published
 	Routing   string    `json:"routing,omitempty"`   // RabbitMQ: routing key
+	ID        string    `json:"id,omitempty"`        // RabbitMQ: message_id, which goes back with it
 	Partition *int32    `json:"partition,omitempty"` // Kafka
 	Offset    *int64    `json:"offset,omitempty"`    // Kafka
 	At        time.Time `json:"at"`                  // the broker's time, else when it was taken

@@ -294,7 +294,7 @@ func storableHeaders(headers map[string]string) ([]byte, error) {
 }
 
 func storableOrigin(o delivery.Origin) delivery.Origin {
-	for _, text := range []*string{&o.Broker, &o.Place, &o.Exchange, &o.Routing} {
+	for _, text := range []*string{&o.Broker, &o.Place, &o.Exchange, &o.Routing, &o.ID} {
 		*text = delivery.Storable(*text)
 	}
 	if o.Dead != nil {

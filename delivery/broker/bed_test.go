@@ -231,7 +231,7 @@ func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	source.Format, source.Prefetch = delivery.FormatCloudEvents, 32
 	r.in = delivery.Integration{Name: "seller-push", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: 8, Broker: &source,
 		Retry:       delivery.RetryPolicy{Attempts: 3, Backoff: []time.Duration{10 * time.Millisecond}},
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: r.ledger.URL, Timeout: 5 * time.Second}}}
+		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: r.ledger.URL, Timeout: time.Minute}}} // no attempt ends by itself, however slow the machine is
 	for _, f := range change {
 		f(&r.in)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"redrive/delivery"
 )
@@ -237,10 +236,7 @@ func TestBackPressure(t *testing.T) {
 	onEach(t, every, func(t *testing.T, b bed) {
 		for _, idempotent := range []bool{true, false} {
 			t.Run(fmt.Sprintf("idempotent %v", idempotent), func(t *testing.T) {
-				r := newRig(t, b, func(in *delivery.Integration) {
-					in.Idempotent, in.Broker.Prefetch = idempotent, 32
-					in.Destination.HTTP.Timeout = time.Minute // nothing ends before it is let go, however slow the machine
-				})
+				r := newRig(t, b, func(in *delivery.Integration) { in.Idempotent, in.Broker.Prefetch = idempotent, 32 })
 				release := r.ledger.hold(t)
 				l := r.start()
 				r.place.publish(t, notes(300)...)

@@ -299,6 +299,7 @@ func (d *rabbitDriver) decode(m *amqp091.Delivery) *taken {
 		}
 	}
 	if m.MessageId != "" {
+		e.origin.ID = m.MessageId
 		e.identity = "message " + d.source.Queue + " " + m.AppId + " " + m.MessageId
 	}
 	t := e.read(d.format)

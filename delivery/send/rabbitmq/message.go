@@ -1,6 +1,7 @@
 package rabbitsend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func (p *publication) finish(r delivery.Result) {
 
 // publication makes the message. An error is about the message and says what AMQP does not allow; it repeats no value.
 func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publication, error) {
-	m := r.Message
+	m, id := r.Message, cmp.Or(r.Message.ID, r.DeliveryID)
 	p := &publication{ctx: ctx, exchange: s.to.Exchange, key: s.to.RoutingKey, id: r.DeliveryID, attempt: strconv.Itoa(r.Attempt),
 		size: len(m.Payload), result: make(chan delivery.Result, 1)}
 	headers, err := s.headers(r)
@@ -63,15 +64,12 @@ func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publicat
 		if m.Origin == nil || m.Origin.Dead == nil || m.Origin.Dead.Place == "" {
 			return nil, errors.New("the destination has no exchange and no routing key, and the message did not die in a queue that it could go back to")
 		}
-		p.key = m.Origin.Dead.Place
+		p.key, id = m.Origin.Dead.Place, cmp.Or(m.Origin.ID, id) // it goes back as it was
 	}
-	p.message = amqp091.Publishing{Headers: headers, Body: m.Payload, DeliveryMode: amqp091.Persistent, MessageId: m.ID, Type: m.Type,
+	p.message = amqp091.Publishing{Headers: headers, Body: m.Payload, DeliveryMode: amqp091.Persistent, MessageId: id, Type: m.Type,
 		ContentType: wire.ContentType(m), Timestamp: m.CreatedAt}
 	for name, property := range map[string]*string{"Content-Encoding": &p.message.ContentEncoding, "Correlation-Id": &p.message.CorrelationId, "Reply-To": &p.message.ReplyTo} {
 		*property = takeShort(headers, name)
-	}
-	if p.message.MessageId == "" {
-		p.message.MessageId = r.DeliveryID
 	}
 	if p.message.Timestamp.IsZero() {
 		p.message.Timestamp = time.Now()
