@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -271,12 +272,16 @@ func TestADiskThatTakesNothing(t *testing.T) {
 	}
 	j := open(t, t.TempDir())
 	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if runtime.GOOS != "linux" { // no such device: a closed file takes nothing either
+		full, err = os.Create(filepath.Join(t.TempDir(), "closed"))
+		_ = full.Close()
+	}
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	own := j.active.file
 	j.active.file = full
-	if err := j.append([]record{numbered(1)}); err == nil || !strings.Contains(err.Error(), "no space left") {
+	if err := j.append([]record{numbered(1)}); err == nil || runtime.GOOS == "linux" && !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("a full disk: %v", err)
 	}
 	if err := j.append([]record{numbered(2)}); err != nil { // in a segment of its own

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -169,11 +170,14 @@ func noise(n int) []byte {
 
 // muted is a listener whose connections can be made to lose what the broker answers.
 type muted struct {
-	silent atomic.Bool
-	delay  atomic.Int64 // of each answer
-	mu     sync.Mutex
-	open   []net.Conn
+	silent    atomic.Bool
+	swallowed chan struct{} // takes one when an answer was thrown away
+	delay     atomic.Int64  // of each answer
+	mu        sync.Mutex
+	open      []net.Conn
 }
+
+func newMuted() *muted { return &muted{swallowed: make(chan struct{}, 1)} }
 
 func (m *muted) listen(network, address string) (net.Listener, error) {
 	inner, err := net.Listen(network, address)
@@ -213,13 +217,17 @@ type mutedConn struct {
 func (c mutedConn) Write(b []byte) (int, error) {
 	time.Sleep(time.Duration(c.m.delay.Load()))
 	if c.m.silent.Load() {
+		select {
+		case c.m.swallowed <- struct{}{}:
+		default:
+		}
 		return len(b), nil
 	}
 	return c.Conn.Write(b)
 }
 
 func TestAcknowledgementLost(t *testing.T) {
-	var line muted
+	line := newMuted()
 	cluster, d := cluster(t, kfake.ListenFn(line.listen))
 	d.Timeout = time.Second
 	s := open(t, d)
@@ -243,7 +251,7 @@ func TestAcknowledgementLost(t *testing.T) {
 
 // The connection breaks after the record was written and before the answer: the client asks again under the same sequence.
 func TestConnectionBreaksBeforeTheAcknowledgement(t *testing.T) {
-	var line muted
+	line := newMuted()
 	cluster, d := cluster(t, kfake.ListenFn(line.listen))
 	s := open(t, d)
 	wantOK(t, s, 1)
@@ -251,7 +259,7 @@ func TestConnectionBreaksBeforeTheAcknowledgement(t *testing.T) {
 	line.silent.Store(true)
 	go func() {
 		_ = arrived.Wait(t.Context(), 1)
-		time.Sleep(50 * time.Millisecond) // the answer is thrown away
+		<-line.swallowed // the answer is thrown away
 		line.silent.Store(false)
 		line.hangUp()
 	}()
@@ -260,7 +268,7 @@ func TestConnectionBreaksBeforeTheAcknowledgement(t *testing.T) {
 }
 
 func TestCancelledAfterTheRecordWasSent(t *testing.T) {
-	var line muted
+	line := newMuted()
 	cluster, d := cluster(t, kfake.ListenFn(line.listen))
 	s := open(t, d)
 	wantOK(t, s, 1)
@@ -284,14 +292,24 @@ func TestNeighbourCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first, second := make(chan delivery.Result, 1), make(chan delivery.Result, 1)
 	go func() { first <- s.Send(ctx, request(1, "k")) }()
-	time.Sleep(100 * time.Millisecond)
+	buffered(t, s, 1)
 	go func() { second <- s.Send(t.Context(), request(2, "k")) }()
-	time.Sleep(100 * time.Millisecond)
+	buffered(t, s, 2)
 	cancel()
 	want(t, <-first, delivery.OutcomeTransient, delivery.ClassConnect)
 	close(hold)
 	want(t, <-second, delivery.OutcomeOK, "")
 	read(t, d, d.Topic, 1)
+}
+
+// buffered returns when the client holds that many records.
+func buffered(t *testing.T, s *Sender, n int64) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); s.crowd.client.BufferedProduceRecords() < n; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("the client never held %d records", n)
+		}
+	}
 }
 
 func TestLeaderMoves(t *testing.T) {
@@ -377,7 +395,7 @@ func TestStillHeldIsUnknown(t *testing.T) {
 // for each: after a cancelled attempt changed the epoch, it answers INVALID_PRODUCER_EPOCH to what another partition still sends
 // under the old one, and the client's answer to that writes a second copy (seen with three partitions: about 1 in 100).
 func TestVerdictsAgreeWithTheLog(t *testing.T) {
-	var line muted
+	line := newMuted()
 	_, d := cluster(t, kfake.ListenFn(line.listen), kfake.SeedTopics(1, "ledger"))
 	d.Topic = "ledger"
 	s := open(t, d)
