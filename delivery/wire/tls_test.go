@@ -155,7 +155,7 @@ func TestBrokersBehindTLS(t *testing.T) {
 				if err == nil {
 					return
 				}
-				if got := Unsent(err); got.Outcome != delivery.OutcomeTransient || got.ErrorClass != delivery.ClassTLS || got.Error != c.sentence {
+				if got := Unsent(Broker, err); got.Outcome != delivery.OutcomeTransient || got.ErrorClass != delivery.ClassTLS || got.Error != c.sentence {
 					t.Errorf("%+v, want %q", got, c.sentence)
 				}
 			})
@@ -218,7 +218,7 @@ func TestAHandshakeEndsWithItsContext(t *testing.T) {
 			t.Errorf("%s: %v after %v", scheme, err, time.Since(began))
 			continue
 		}
-		if got := Unsent(err); got.ErrorClass != class || got.Outcome != delivery.OutcomeTransient {
+		if got := Unsent(Broker, err); got.ErrorClass != class || got.Outcome != delivery.OutcomeTransient {
 			t.Errorf("%s: %+v", scheme, got)
 		}
 	}

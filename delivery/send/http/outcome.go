@@ -2,8 +2,6 @@ package httpsend
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -63,35 +61,7 @@ func failure(ctx context.Context, err error, sent bool) delivery.Result {
 	if sent {
 		return unknown(ctx, err)
 	}
-	result := delivery.Result{Outcome: delivery.OutcomeTransient}
-	var refused *wire.BlockedError
-	var name *net.DNSError
-	switch {
-	case errors.As(err, &refused):
-		result.Outcome, result.ErrorClass, result.Error = delivery.OutcomePermanent, delivery.ClassBlockedAddress, refused.Error()
-	case errors.As(err, &name):
-		result.ErrorClass, result.Error = delivery.ClassDNS, "the receiver's name did not resolve"
-	case isTLS(err):
-		result.ErrorClass, result.Error = delivery.ClassTLS, tlsSentence(err)
-	default:
-		result.ErrorClass, result.Error = delivery.ClassConnect, connectSentence(err)
-	}
-	return result
-}
-
-func connectSentence(err error) string {
-	var timeout net.Error
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the receiver refused the connection"
-	case errors.Is(err, context.Canceled):
-		return "the attempt was cancelled before anything was sent"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "no connection within the timeout"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "the receiver's network is unreachable"
-	}
-	return "the connection failed before anything was sent"
+	return wire.Unsent("receiver", err)
 }
 
 func unknown(ctx context.Context, err error) delivery.Result {
@@ -118,27 +88,4 @@ func isProtocol(err error) bool {
 	}
 	var protocol *http.ProtocolError
 	return errors.As(err, &protocol)
-}
-
-func isTLS(err error) bool {
-	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	return errors.As(err, &certificate) || errors.As(err, &record) || errors.As(err, &alert) ||
-		strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "TLS handshake")
-}
-
-func tlsSentence(err error) string {
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.As(err, &authority):
-		return "the receiver's certificate is signed by an unknown authority"
-	case errors.As(err, &host):
-		return "the receiver's certificate is for another name"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the receiver's certificate has expired"
-	}
-	return "the TLS handshake failed"
 }

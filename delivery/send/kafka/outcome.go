@@ -84,7 +84,7 @@ func isPlacement(err error) bool {
 
 // unsent reads an error before which nothing was sent.
 func unsent(err error) delivery.Result {
-	result := wire.Unsent(err)
+	result := wire.Unsent(wire.Broker, err)
 	var closed *kgo.ErrFirstReadEOF
 	if result.ErrorClass == delivery.ClassConnect && (errors.As(err, &closed) || errors.Is(err, io.EOF)) {
 		result.Error = "the broker closed the connection at once: does it expect TLS or a sign-in?"

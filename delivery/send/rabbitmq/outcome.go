@@ -30,7 +30,7 @@ var (
 func opening(err error) delivery.Result {
 	var said *amqp091.Error
 	if !errors.As(err, &said) || !said.Server {
-		return wire.Unsent(err)
+		return wire.Unsent(wire.Broker, err)
 	}
 	permanent := delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRefused}
 	switch {

@@ -79,14 +79,14 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
 	}
 	if err := ctx.Err(); err != nil {
-		return wire.Unsent(err)
+		return wire.Unsent(wire.Broker, err)
 	}
 	select {
 	case s.jobs <- p:
 	case <-ctx.Done():
 		return s.untaken(ctx)
 	case <-s.ctx.Done():
-		return wire.Unsent(context.Canceled)
+		return wire.Unsent(wire.Broker, context.Canceled)
 	}
 	select {
 	case result := <-p.result:
@@ -104,7 +104,7 @@ func (s *Sender) untaken(ctx context.Context) delivery.Result {
 	if l := s.link.Load(); l != nil && l.line.gate() != nil {
 		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassBrokerBlocked, Error: blockedSentence}
 	}
-	return wire.Unsent(ctx.Err())
+	return wire.Unsent(wire.Broker, ctx.Err())
 }
 
 // unconfirmed is for what was written and not confirmed in time; the answer may just have come.

@@ -21,9 +21,9 @@ func failure(ctx context.Context, err error, written bool) delivery.Result {
 	case errors.As(err, &answer):
 		return refusal(err)
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
-		return wire.Unsent(context.DeadlineExceeded)
+		return wire.Unsent(wire.Broker, context.DeadlineExceeded)
 	case !written:
-		return wire.Unsent(err)
+		return wire.Unsent(wire.Broker, err)
 	}
 	return wire.Unanswered(ctx, err)
 }

@@ -61,7 +61,7 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
-		return wire.Unsent(err)
+		return wire.Unsent(wire.Broker, err)
 	}
 	message := &body{bytes: r.Message.Payload}
 	if s.to.Format == delivery.FormatCloudEvents {
