@@ -35,6 +35,7 @@ bench: build ## measure deliveries per second and latency, then the same work do
 .PHONY: lint
 lint: ## vet, formatting, freshness of generated files
 	go vet ./...
+	cd delivery/engine/bench/river && go vet ./...
 	@unformatted="$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l)"; \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	@before="$$(git ls-files -co --exclude-standard '*_templ.go' | xargs -r sha256sum)"; \
