@@ -101,7 +101,7 @@ func (s *Sender) exchange(ctx context.Context, header http.Header, payload []byt
 func (s *Sender) read(response *http.Response) delivery.Result {
 	defer response.Body.Close()
 	var body []byte
-	if response.StatusCode != http.StatusSwitchingProtocols { // its body is the bare connection, which no deadline ends
+	if response.Body != http.NoBody && response.StatusCode != http.StatusSwitchingProtocols { // its body is the bare connection, which no deadline ends
 		body, _ = io.ReadAll(io.LimitReader(response.Body, maxRead))
 	}
 	result := judge(response.StatusCode, response.Header)
