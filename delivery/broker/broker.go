@@ -226,13 +226,13 @@ func (c *Consumer) session(taking, sends, writes context.Context) (left int, err
 
 // admitted waits until the integration may send; while it may not, messages stay where they are.
 func (c *Consumer) admitted(taking context.Context) bool {
-	for taking.Err() == nil {
+	for ask := minAsk; taking.Err() == nil; ask = min(2*ask, maxAsk) { // often at first: an engine that starts is not ready at once
 		wait, ok := c.cfg.Attempter.Admits(c.in.Name)
 		if ok || c.traits.forgets || c.in.Broker.DeadLetters {
 			return true
 		}
 		c.status(delivery.SourceWaiting, whyWaiting)
-		if !pause(taking, patience(wait)) {
+		if !pause(taking, min(patience(wait), ask)) {
 			return false
 		}
 	}

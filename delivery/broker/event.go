@@ -36,6 +36,9 @@ func (e *event) key() string {
 // event reads a CloudEvent: in binary mode wherever one is found, in structured mode where the source is said to bring them. It
 // answers nil for a message that is none and need not be one.
 func (e envelope) event(format delivery.WireFormat) (found *event, problem string) {
+	if len(e.headers) == 0 && format != delivery.FormatCloudEvents {
+		return nil, ""
+	}
 	attributes, rest := e.attributes()
 	if attributes["specversion"] != "" {
 		found = &event{attributes: attributes, headers: rest, data: e.payload}

@@ -32,10 +32,8 @@ func ids(integration, identity string) (message, of string) {
 
 // uuid5 is RFC 9562's version 5.
 func uuid5(name string) string {
-	hash := sha1.New() //nolint:gosec // see above
-	_, _ = hash.Write(space[:])
-	_, _ = hash.Write([]byte(name))
-	sum := hash.Sum(nil)[:16]
+	full := sha1.Sum(append(space[:], name...)) //nolint:gosec // see above
+	sum := full[:16]
 	sum[6], sum[8] = sum[6]&0x0f|0x50, sum[8]&0x3f|0x80
 	text := hex.EncodeToString(sum)
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -209,8 +210,11 @@ func (d *kafkaDriver) decode(r *kgo.Record) *taken {
 	partition, offset := r.Partition, r.Offset
 	e.origin = delivery.Origin{Broker: kafkaName, Place: r.Topic, Partition: &partition, Offset: &offset, At: r.Timestamp}
 	// the time tells a record from another one at the same place of a topic that was deleted and made again
-	e.identity = fmt.Sprintf("record %s/%d/%d@%d", r.Topic, r.Partition, r.Offset, r.Timestamp.UnixMilli())
-	death := deadHeaders{first: map[string][]byte{}, last: map[string][]byte{}}
+	e.identity = "record " + r.Topic + "/" + strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10) + "@" + strconv.FormatInt(r.Timestamp.UnixMilli(), 10)
+	var death deadHeaders
+	if d.dead {
+		death = deadHeaders{first: map[string][]byte{}, last: map[string][]byte{}}
+	}
 	for _, h := range r.Headers {
 		if !d.dead || !isDeathMark(h.Key) {
 			e.header(h.Key, h.Value)

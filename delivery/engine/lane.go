@@ -13,6 +13,7 @@ import (
 type lane struct {
 	integration delivery.Integration
 	sender      delivery.Sender
+	crew        crew
 	lease       time.Duration
 	timeout     time.Duration
 	margin      time.Duration // a deadline ends this long after the timeout; see attempt
@@ -60,7 +61,7 @@ func newLane(cfg Config, i delivery.Integration) (*lane, error) {
 		return nil, fmt.Errorf("engine: integration %q has no sender", i.Name)
 	}
 	i.Concurrency = max(i.Concurrency, 1)
-	l := &lane{integration: i, sender: sender, lease: cfg.Lease(i), timeout: cfg.Timeout(i),
+	l := &lane{integration: i, sender: sender, crew: make(crew), lease: cfg.Lease(i), timeout: cfg.Timeout(i),
 		paused: true, // until the first look-up: what a person paused is not sent to by a start
 		share:  cfg.MaxInFlightBytes / int64(len(cfg.Integrations)), buf: newBuffer(i.Concurrency, i.Idempotent),
 		breaker: newBreaker(cfg.Breaker), budget: newRetryBudget(cfg.Budget)}

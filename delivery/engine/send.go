@@ -103,14 +103,14 @@ func bounded(r delivery.Result) delivery.Result {
 	return r
 }
 
-// deadlined calls the sender in a goroutine of its own, so that one that ignores its context does not hold the slot for ever.
+// deadlined calls the sender in another goroutine, so that one that ignores its context does not hold the slot for ever.
 func (e *Engine) deadlined(ctx context.Context, l *lane, r delivery.Request) delivery.Result {
 	answer := make(chan delivery.Result, 1)
 	l.abandon(1) // until it answers
-	go func() {
+	l.crew.run(func() {
 		defer l.abandon(-1)
 		answer <- e.guarded(ctx, l.sender, r)
-	}()
+	})
 	select {
 	case result := <-answer:
 		return result

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -69,6 +70,17 @@ func (r *Receiver) Wait(ctx context.Context) error {
 
 // Duplicates counts requests of this round beyond one for each message.
 func (r *Receiver) Duplicates() int { return int(r.round.Load().duplicates.Load()) }
+
+// Took is the time from the first arrival of the round to the last.
+func (r *Receiver) Took() time.Duration {
+	first, last := int64(math.MaxInt64), int64(0)
+	for i := range r.round.Load().arrivals {
+		if at := r.round.Load().arrivals[i].Load(); at > 0 {
+			first, last = min(first, at), max(last, at)
+		}
+	}
+	return time.Duration(last - first)
+}
 
 func (r *Receiver) arrival(n int) time.Time {
 	current := r.round.Load()

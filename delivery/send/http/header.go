@@ -51,17 +51,17 @@ func (s *Sender) header(r delivery.Request) (http.Header, error) {
 	if err := checkHeader("Idempotency-Key", r.IdempotencyKey); err != nil {
 		return nil, err
 	}
-	header.Set("Idempotency-Key", r.IdempotencyKey)
-	header.Set("Redrive-Attempt", strconv.Itoa(r.Attempt))
-	header.Set("Redrive-Integration", r.Integration)
+	header["Idempotency-Key"] = []string{r.IdempotencyKey} // the names are in canonical form
+	header["Redrive-Attempt"] = []string{strconv.Itoa(r.Attempt)}
+	header["Redrive-Integration"] = []string{r.Integration}
 	return header, s.sign(header, r)
 }
 
 // sign adds the Standard Webhooks headers; the id is that of the delivery and the same on every attempt.
 func (s *Sender) sign(header http.Header, r delivery.Request) error {
 	now := time.Now()
-	header.Set("Webhook-Id", r.DeliveryID)
-	header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	header["Webhook-Id"] = []string{r.DeliveryID}
+	header["Webhook-Timestamp"] = []string{strconv.FormatInt(now.Unix(), 10)}
 	if s.signer == nil {
 		return nil
 	}

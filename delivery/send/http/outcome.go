@@ -18,6 +18,9 @@ import (
 
 // judge reads the status. The sentences are the same for the same cause, because failures are grouped by them.
 func judge(status int, header http.Header) delivery.Result {
+	if status >= 200 && status < 300 {
+		return delivery.Result{Outcome: delivery.OutcomeOK}
+	}
 	answered := fmt.Sprintf("the receiver answered %d", status)
 	transient := func(class string) delivery.Result {
 		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: class, Error: answered, RetryAfter: retryAfter(header, time.Now())}
@@ -26,8 +29,6 @@ func judge(status int, header http.Header) delivery.Result {
 		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: class, Error: answered + more}
 	}
 	switch {
-	case status >= 200 && status < 300:
-		return delivery.Result{Outcome: delivery.OutcomeOK}
 	case status >= 300 && status < 400:
 		return permanent(delivery.ClassRedirect, ", redirects are not followed")
 	case status == http.StatusGone:

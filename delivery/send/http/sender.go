@@ -90,7 +90,7 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 func (s *Sender) exchange(ctx context.Context, header http.Header, payload []byte) (*http.Response, *progress, error) {
 	written := &progress{}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: written.gotConn})
-	request := &http.Request{Method: s.to.Method, URL: s.url, Header: header.Clone(), Host: header.Get("Host"),
+	request := &http.Request{Method: s.to.Method, URL: s.url, Header: header, Host: header.Get("Host"), // only read from here on: all exchanges share it
 		// neither nil nor NoBody, and no GetBody: the transport must not send it again by itself
 		Body: io.NopCloser(newBody(payload)), ContentLength: int64(len(payload))}
 	response, err := s.transport.RoundTrip(request.WithContext(ctx))
@@ -101,7 +101,7 @@ func (s *Sender) exchange(ctx context.Context, header http.Header, payload []byt
 func (s *Sender) read(response *http.Response) delivery.Result {
 	defer response.Body.Close()
 	var body []byte
-	if response.StatusCode != http.StatusSwitchingProtocols { // its body is the bare connection, which no deadline ends
+	if response.Body != http.NoBody && response.StatusCode != http.StatusSwitchingProtocols { // its body is the bare connection, which no deadline ends
 		body, _ = io.ReadAll(io.LimitReader(response.Body, maxRead))
 	}
 	result := judge(response.StatusCode, response.Header)
