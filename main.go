@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -446,6 +447,7 @@ func (c *serveCmd) firstOperator(ctx context.Context, db *store.Store) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // hashing takes many MiB, once
 	created, err := db.EnsureFirstOperator(ctx, "admin", hash)
 	if created && generated {
 		// to the terminal, not to the log: logs are kept
