@@ -142,7 +142,7 @@ func (s *shift) insist(ctx context.Context, what string, query func(context.Cont
 			return false
 		}
 		s.c.log.ErrorContext(ctx, what+" failed, will be tried again", "error", err)
-		if !pause(ctx, wait) {
+		if !delivery.Pause(ctx, wait) {
 			return false
 		}
 	}

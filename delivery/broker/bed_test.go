@@ -341,7 +341,7 @@ func (r *rig) eventually(what string, ok func() bool) {
 	}
 }
 
-func pauseFor(ctx context.Context, d time.Duration) { pause(ctx, d) }
+func pauseFor(ctx context.Context, d time.Duration) { delivery.Pause(ctx, d) }
 
 func (r *rig) status(l *life, want delivery.SourceStatus) {
 	r.t.Helper()

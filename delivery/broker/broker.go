@@ -205,7 +205,7 @@ func (c *Consumer) sessions(taking, sends, writes context.Context) error {
 			c.wait.Reset()
 		}
 		c.status(delivery.SourceReconnecting, c.secrets.Replace(err.Error()))
-		if !pause(taking, c.wait.NextBackOff()) {
+		if !delivery.Pause(taking, c.wait.NextBackOff()) {
 			break
 		}
 	}
@@ -232,7 +232,7 @@ func (c *Consumer) admitted(taking context.Context) bool {
 			return true
 		}
 		c.status(delivery.SourceWaiting, whyWaiting)
-		if !pause(taking, min(patience(wait), ask)) {
+		if !delivery.Pause(taking, min(patience(wait), ask)) {
 			return false
 		}
 	}
@@ -256,20 +256,8 @@ func (c *Consumer) prune(ctx context.Context) {
 		if n > 0 && err == nil {
 			continue // it forgets a batch at once
 		}
-		if !pause(ctx, pruneEvery) {
+		if !delivery.Pause(ctx, pruneEvery) {
 			return
 		}
-	}
-}
-
-// pause waits and says whether ctx still lives.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

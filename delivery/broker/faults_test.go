@@ -144,7 +144,7 @@ func TestRebalance(t *testing.T) {
 	r := newRig(t, bed{name: "kafka emulator", remembers: true, open: openKafka})
 	r.ledger.set(func(e entry) int {
 		if strings.HasSuffix(e.id, "3") {
-			pause(t.Context(), 20*time.Millisecond) // a slow receiver
+			delivery.Pause(t.Context(), 20*time.Millisecond) // a slow receiver
 		}
 		return http.StatusOK
 	})
@@ -207,7 +207,7 @@ func TestHandOverWaitsForWhatIsUnderWay(t *testing.T) {
 		if second.Facts(t.Context()).Received > 0 {
 			t.Fatal("messages under way were handed over")
 		}
-		pause(t.Context(), 5*time.Millisecond)
+		delivery.Pause(t.Context(), 5*time.Millisecond)
 	}
 	release()
 	r.eventually("handed over", func() bool { return len(second.Facts(t.Context()).Positions) > 0 })

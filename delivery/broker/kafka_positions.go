@@ -164,7 +164,7 @@ func (s *kafkaSession) commits(ctx context.Context) {
 			default:
 			}
 		}
-		if !pause(ctx, kafkaCommitEvery) { // what moves meanwhile is committed together
+		if !delivery.Pause(ctx, kafkaCommitEvery) { // what moves meanwhile is committed together
 			return
 		}
 	}

@@ -103,7 +103,7 @@ func (s *redisSession) read() {
 		}
 		s.gone(err, stuck)
 		for again := true; again; again = err != nil {
-			if !pause(s.running, wait.NextBackOff()) {
+			if !delivery.Pause(s.running, wait.NextBackOff()) {
 				return
 			}
 			limited, cancel := context.WithTimeout(s.running, connectTimeout)

@@ -122,7 +122,7 @@ func (s *shift) settleLoop(ctx context.Context) (left int) {
 			continue
 		}
 		s.out.again(batch)
-		if !pause(ctx, wait) {
+		if !delivery.Pause(ctx, wait) {
 			return s.out.size()
 		}
 		limit, wait = max(limit/2, 1), min(wait*2, lastRetry)

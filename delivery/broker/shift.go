@@ -162,7 +162,7 @@ func (s *shift) mayTake(ctx context.Context) error {
 			return nil
 		}
 		s.admitted(false)
-		if !pause(ctx, patience(wait)) {
+		if !delivery.Pause(ctx, patience(wait)) {
 			return context.Cause(ctx)
 		}
 	}

@@ -123,7 +123,7 @@ func (e *Engine) flushLoop(ctx context.Context) (left int) {
 			limit, wait = min(limit*2, maxBatch), firstWriteWait
 			continue
 		}
-		if !pause(ctx, wait) {
+		if !delivery.Pause(ctx, wait) {
 			return e.out.size()
 		}
 		limit, wait = max(limit/2, 1), min(wait*2, lastWriteWait)
@@ -195,16 +195,4 @@ func (e *Engine) release(ctx context.Context, b handBack) error {
 		e.drop(it)
 	}
 	return nil
-}
-
-// pause waits and says whether ctx still lives.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

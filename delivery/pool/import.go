@@ -28,7 +28,7 @@ func (p *Pool) importLoop(ctx context.Context) {
 	for {
 		if err := p.importAll(ctx); err != nil && ctx.Err() == nil {
 			p.log.WarnContext(ctx, "importing the journal failed, will be tried again", "wait", wait, "error", err)
-			if !sleep(ctx, wait) {
+			if !delivery.Pause(ctx, wait) {
 				return
 			}
 			wait = min(wait*2, lastImport)
@@ -39,7 +39,7 @@ func (p *Pool) importLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.journal.fresh:
-			sleep(ctx, importPause)
+			delivery.Pause(ctx, importPause)
 		case <-time.After(adoptEvery):
 		}
 	}

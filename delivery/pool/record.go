@@ -106,7 +106,7 @@ func (p *Pool) recordLoop(ctx context.Context) (lost int) {
 			continue
 		}
 		p.records.again(left)
-		if !sleep(ctx, wait) {
+		if !delivery.Pause(ctx, wait) {
 			lost += p.giveUp()
 		}
 		wait = min(wait*2, lastAgain)
@@ -180,17 +180,5 @@ func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// sleep waits and says whether ctx still lives.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
