@@ -258,6 +258,8 @@ func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = r.engine.Run(ctx, ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
+	// it admits nothing before it has looked up what is paused
+	r.eventually("the engine admits attempts", func() bool { _, ok := r.engine.Admits(r.in.Name); return ok })
 	return r
 }
 
