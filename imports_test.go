@@ -13,10 +13,11 @@ import (
 // allowed says which of our own packages a package may import: itself and its sub-packages need no mention.
 var allowed = map[string][]string{
 	"delivery": {}, "delivery/config": {"delivery"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/wire"},
-	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"},
+	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery"},
+	"delivery/batch":        {"delivery"},
 	"delivery/engine/bench": {"delivery", "delivery/wire", "delivery/engine", "delivery/send", "store"},
 	"handlers":              {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
-	"store": {"delivery", "migrations"}, "store/embedded": {}, "demo": {"delivery"},
+	"store": {"delivery", "migrations"}, "store/embedded": {}, "store/source": {"delivery"}, "demo": {"delivery"},
 }
 
 // onlyIn names the one room of each library that must not spread.
@@ -28,6 +29,10 @@ var onlyIn = map[string][]string{
 	"github.com/rabbitmq/amqp091-go": {"delivery/wire", "delivery/send/rabbitmq", "delivery/broker", "demo"},
 	"github.com/redis/go-redis/v9":   {"delivery/wire", "delivery/send/redis", "delivery/broker", "demo"},
 	"github.com/twmb/franz-go":       {"delivery/wire", "delivery/send/kafka", "delivery/broker", "demo"},
+	"github.com/jackc/pglogrepl":     {"store/source"},
+	"github.com/expr-lang/expr":      {"delivery/cdc"},
+	"github.com/pkg/sftp":            {"delivery/send/file"},
+	"github.com/robfig/cron":         {"delivery/batch", "delivery/config"},
 	"github.com/Shopify/toxiproxy":   {},
 }
 

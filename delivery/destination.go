@@ -15,6 +15,7 @@ type Destination struct {
 	Redis    *RedisDestination
 	RabbitMQ *RabbitMQDestination
 	Kafka    *KafkaDestination
+	File     *FileDestination
 }
 
 // place is what every destination says of itself.
@@ -34,6 +35,8 @@ func (d Destination) place() place {
 		return d.RabbitMQ
 	case d.Kafka != nil:
 		return d.Kafka
+	case d.File != nil:
+		return d.File
 	}
 	return nowhere{}
 }

@@ -23,13 +23,25 @@ type Integration struct {
 	Destination Destination
 	Idempotent  bool // the receiver drops duplicates by key: an unknown outcome may be retried
 	Retry       RetryPolicy
-	OnFailure   State // StateDead (dead-letter) or StateIgnored (ignore)
-	Ordered     bool  // strictly in order per key
+	OnFailure   State  // StateDead (dead-letter) or StateIgnored (ignore)
+	Ordered     bool   // strictly in order per key
+	OnDead      OnDead // ordered only
 	Concurrency int
-	Mask        []string      // JSON paths hidden from people and logs
-	Pool        *PoolSettings // method pool only
-	Broker      *BrokerSource // method broker only
+	Mask        []string        // JSON paths hidden from people and logs
+	Pool        *PoolSettings   // method pool only
+	Broker      *BrokerSource   // method broker only
+	Outbox      *OutboxSettings // method outbox only
+	CDC         *CDCSource      // method cdc only
 }
+
+// OnDead says what becomes of the later deliveries of a key when one of them dies.
+type OnDead string
+
+// What a dead letter does to its key.
+const (
+	OnDeadBlock OnDead = "block" // they wait until a person settles it; the default
+	OnDeadSkip  OnDead = "skip"  // they go on: the order is kept among those that are delivered at first
+)
 
 // LeaseFor is how long a worker may hold a delivery without a heartbeat: always longer than one attempt.
 func (i Integration) LeaseFor() time.Duration {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -11,11 +12,11 @@ import (
 )
 
 const syncSQL = `
-INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = excluded.destination, address = excluded.address,
-    description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, active = true,
-    updated_at = clock_timestamp()`
+    description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, ordered = excluded.ordered,
+    on_dead = excluded.on_dead, active = true, updated_at = clock_timestamp()`
 
 // orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it.
 const orphansSQL = `
@@ -49,7 +50,7 @@ func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integratio
 			names[i] = in.Name
 			subscribe, mask := append([]string{}, in.Subscribe...), append([]string{}, in.Mask...)
 			if err := tx.Exec(syncSQL, in.Name, string(in.Method), in.Destination.Kind(), in.Destination.Address(), in.Description,
-				&subscribe, &mask).Error; err != nil {
+				&subscribe, &mask, in.Ordered, string(cmp.Or(in.OnDead, delivery.OnDeadBlock))).Error; err != nil {
 				return fmt.Errorf("saving integration %s: %w", in.Name, err)
 			}
 		}

@@ -30,9 +30,10 @@ const (
 
 // Store is one pool of connections. It is safe for concurrent use.
 type Store struct {
-	db   *gorm.DB
-	pool *sql.DB
-	log  *slog.Logger
+	db      *gorm.DB
+	pool    *sql.DB
+	leaders *sql.DB // one session for each room that this process leads
+	log     *slog.Logger
 }
 
 // Open connects to the database that dsn names (URL or key=value form) and checks that it answers.
@@ -63,7 +64,9 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		_ = pool.Close()
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
-	return &Store{db: db, pool: pool, log: log}, nil
+	leaders := stdlib.OpenDB(*config)
+	leaders.SetMaxIdleConns(-1)
+	return &Store{db: db, pool: pool, leaders: leaders, log: log}, nil
 }
 
 // answers waits a little for a server that is only just starting; a wrong password or database is wrong at once.
@@ -85,7 +88,7 @@ func answers(ctx context.Context, pool *sql.DB) error {
 
 // Close ends all connections.
 func (s *Store) Close() {
-	if err := s.pool.Close(); err != nil {
+	if err := errors.Join(s.leaders.Close(), s.pool.Close()); err != nil {
 		s.log.Warn("closing the database", "error", err)
 	}
 }

@@ -20,7 +20,7 @@ const (
 
 var (
 	nameShape  = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-	runMethods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox}
+	runMethods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodCDC}
 	allMethods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
 )
 
@@ -30,7 +30,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 	}
 	in := delivery.Integration{
 		Name: r.Name, Description: r.Description, Method: c.method(i, r), Subscribe: r.Subscribe, Idempotent: r.Idempotent, Ordered: r.Ordered,
-		Pool: c.pool(i, r), Broker: c.broker(i, r), Retry: c.retry(i, r), OnFailure: c.onFailure(i, r.OnFailure),
+		OnDead: c.onDead(i, r), Pool: c.pool(i, r), Broker: c.broker(i, r), Outbox: c.outbox(i, r), CDC: c.cdc(i, r), Retry: c.retry(i, r), OnFailure: c.onFailure(i, r.OnFailure),
 		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency), Mask: r.Mask,
 	}
 	in.Destination = c.destination(i, r, in.Broker)
@@ -55,15 +55,15 @@ func (c *checker) method(i int, r rawIntegration) delivery.Method {
 	case !slices.Contains(allMethods, m):
 		c.fail(at(i, "method"), "method: %q is none of pool, broker, outbox, batch, cdc", r.Method)
 	case !slices.Contains(runMethods, m):
-		c.fail(at(i, "method"), "method: this version runs pool, broker and outbox, not %q", r.Method)
+		c.fail(at(i, "method"), "method: this version runs pool, broker, outbox and cdc, not %q", r.Method)
 	}
-	if r.Ordered && m != delivery.MethodBroker {
-		c.fail(at(i, "ordered"), "ordered: this version keeps an order per key with method broker only; remove the setting")
+	if r.Ordered && m == delivery.MethodPool {
+		c.fail(at(i, "ordered"), "ordered: a pool runs its tasks side by side and keeps no order; use method outbox")
 	}
 	if len(r.Subscribe) > 0 && m == delivery.MethodPool {
 		c.fail(at(i, "subscribe"), "subscribe: a pool takes commands only; use method outbox for events")
 	}
-	for name, given := range map[string]bool{"pool": r.Pool != nil, "broker": r.Broker != nil, "batch": r.Batch != nil, "cdc": r.CDC != nil} {
+	for name, given := range map[string]bool{"pool": r.Pool != nil, "broker": r.Broker != nil, "outbox": r.Outbox != nil, "batch": r.Batch != nil, "cdc": r.CDC != nil} {
 		if given && name != r.Method {
 			c.fail(at(i, name), "%s: this block belongs to method %s, the integration uses %q", name, name, r.Method)
 		}

@@ -27,8 +27,10 @@ type rawIntegration struct {
 	Mask        []string       `yaml:"mask"`
 	Pool        *rawPool       `yaml:"pool"`
 	Broker      *rawBroker     `yaml:"broker"`
+	Outbox      *rawOutbox     `yaml:"outbox"`
+	OnDead      string         `yaml:"on_dead"`
 	Batch       map[string]any `yaml:"batch"`
-	CDC         map[string]any `yaml:"cdc"`
+	CDC         *rawCDC        `yaml:"cdc"`
 }
 
 type rawDestination struct {

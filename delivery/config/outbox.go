@@ -1,0 +1,47 @@
+package config
+
+import (
+	"time"
+
+	"redrive/delivery"
+)
+
+type rawOutbox struct {
+	Start string `yaml:"start"` // now, beginning or a time
+}
+
+func (c *checker) outbox(i int, r rawIntegration) *delivery.OutboxSettings {
+	if r.Method != string(delivery.MethodOutbox) {
+		return nil
+	}
+	settings := &delivery.OutboxSettings{Start: delivery.StartNow}
+	if r.Outbox == nil || r.Outbox.Start == "" {
+		return settings
+	}
+	switch start := delivery.OutboxStart(r.Outbox.Start); start {
+	case delivery.StartNow, delivery.StartBeginning:
+		settings.Start = start
+	default:
+		moment, err := time.Parse(time.RFC3339, r.Outbox.Start)
+		if err != nil {
+			c.fail(at(i, "outbox.start"), "outbox.start: %q is neither now, beginning nor a time such as 2026-01-31T00:00:00Z", r.Outbox.Start)
+		}
+		settings.Start, settings.StartTime = delivery.StartAt, moment.UTC()
+	}
+	return settings
+}
+
+func (c *checker) onDead(i int, r rawIntegration) delivery.OnDead {
+	policy := delivery.OnDead(r.OnDead)
+	switch policy {
+	case "":
+		return delivery.OnDeadBlock
+	case delivery.OnDeadBlock, delivery.OnDeadSkip:
+		if !r.Ordered {
+			c.fail(at(i, "on_dead"), "on_dead: it says what a dead letter does to the order; set ordered: true, or remove it")
+		}
+		return policy
+	}
+	c.fail(at(i, "on_dead"), "on_dead: %q is neither block nor skip", r.OnDead)
+	return delivery.OnDeadBlock
+}

@@ -1,0 +1,105 @@
+package delivery
+
+import (
+	"strings"
+	"time"
+)
+
+// FileDestination is where a batch's file goes. Exactly one of Dir, SFTP and Upload is set.
+type FileDestination struct {
+	Format   FileFormat
+	Dir      string           // a directory that this machine reaches
+	SFTP     *SFTPServer      // a directory over SFTP
+	Upload   *HTTPDestination // one request per file; the URL may contain {name}
+	Manifest bool             // a file NAME.manifest.json follows the file
+	Timeout  time.Duration    // one whole transfer
+}
+
+// SFTPServer is a directory of an SFTP server. The server's key must be in KnownHosts: there is no way around.
+type SFTPServer struct {
+	Addr       string // host:port
+	Path       string // directory
+	User       string
+	Password   string
+	Key        string // file with a private key in PEM or OpenSSH form
+	Passphrase string // of the key
+	KnownHosts string // file in the form of OpenSSH's known_hosts
+}
+
+func (d *FileDestination) kind() string           { return "file" }
+func (d *FileDestination) timeout() time.Duration { return d.Timeout }
+func (d *FileDestination) address() string {
+	switch {
+	case d.SFTP != nil:
+		return "sftp://" + d.SFTP.Addr + "/" + strings.TrimPrefix(d.SFTP.Path, "/")
+	case d.Upload != nil:
+		return RedactURL(d.Upload.URL)
+	}
+	return d.Dir
+}
+
+// FileFormat is how rows are written.
+type FileFormat struct {
+	Kind      FileKind
+	Columns   []FileColumn // what is written, in this order; empty: every column of the query
+	Gzip      bool
+	Header    bool     // csv: the first line names the columns
+	Delimiter rune     // csv: default comma
+	Encoding  Encoding // csv and kv
+	Guard     bool     // csv: cells that a spreadsheet would take for a formula are made harmless; for people, not for machines
+	Array     bool     // json: one array instead of one object a line
+}
+
+// FileColumn is one column of a file.
+type FileColumn struct {
+	Name string // in the file
+	From string // in the query's result
+}
+
+// FileKind is the format of a file.
+type FileKind string
+
+// Formats of files.
+const (
+	FileCSV  FileKind = "csv"
+	FileKV   FileKind = "kv"
+	FileJSON FileKind = "json"
+)
+
+// Encoding is how text becomes bytes.
+type Encoding string
+
+// Encodings.
+const (
+	EncodingUTF8    Encoding = "utf-8"
+	EncodingUTF8BOM Encoding = "utf-8-bom"
+	EncodingEUCKR   Encoding = "euc-kr"
+)
+
+// Extension is the end of a file's name, without the first dot.
+func (f FileFormat) Extension() string {
+	extension := string(f.Kind)
+	if f.Kind == FileJSON && !f.Array {
+		extension = "jsonl"
+	}
+	if f.Gzip {
+		extension += ".gz"
+	}
+	return extension
+}
+
+// BatchFile is one file of a batch, whose bytes are stored before it is sent. It is the payload of the batch's message.
+type BatchFile struct {
+	ID           string    `json:"id"` // uuid
+	Name         string    `json:"name"`
+	Integration  string    `json:"integration"`
+	BusinessDate string    `json:"business_date"` // 2006-01-02
+	Sequence     int64     `json:"sequence"`      // gapless per integration, from 1
+	Rows         int64     `json:"rows"`
+	Bytes        int64     `json:"bytes"`
+	SHA256       string    `json:"sha256"`                  // hexadecimal
+	Control      string    `json:"control_total,omitempty"` // sum of the column that the configuration names, as decimal text
+	Previous     string    `json:"previous_sha256"`         // of the file before it; empty for the first
+	CreatedAt    time.Time `json:"created_at"`
+	CorrectionOf int64     `json:"correction_of,omitempty"` // sequence of the file whose rejected rows it sends again
+}
