@@ -31,6 +31,7 @@ import (
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
+	"redrive/delivery/engine/bench/producer"
 	"redrive/delivery/engine/bench/twophase"
 	"redrive/delivery/pool"
 	httpsend "redrive/delivery/send/http"
@@ -70,6 +71,7 @@ type cli struct {
 	Bench struct {
 		Run      benchCmd    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
 		TwoPhase twoPhaseCmd `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
+		Producer producerCmd `cmd:"" help:"What the outbox costs the producer: business transactions per second without it, with enqueue, with publish."`
 	} `cmd:"" help:"Measure."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -114,6 +116,14 @@ type (
 		Transactions int `default:"5000" help:"Transactions of each way, at most 1000000 and for at most a minute."`
 		Concurrency  int `default:"8" help:"Transactions at once; the server needs max_prepared_transactions of twice as many and 2."`
 		Kills        int `default:"200" help:"How often a process of each way is killed in the middle."`
+	}
+	producerCmd struct {
+		database
+		Clients int           `default:"8" help:"Connections at work at once, at most 64."`
+		Rounds  int           `default:"9" help:"Rounds of each way, in turns, at most 100."`
+		Round   time.Duration `default:"2s" help:"How long one way works in a round, at most a minute."`
+		Scale   int           `default:"10" help:"Size of the business tables: branches, of 100000 accounts each; at most 100."`
+		Payload int           `default:"256" help:"Bytes of one payload."`
 	}
 )
 
@@ -315,6 +325,18 @@ func (c *twoPhaseCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	return c.measured(ctx, func(dsn string) error {
 		_, err := twophase.Run(ctx, twophase.Options{DSN: dsn, Transactions: c.Transactions, Concurrency: c.Concurrency, Kills: c.Kills, Out: out})
+		return err
+	})
+}
+
+// Run compares a business transaction with and without the outbox.
+func (c *producerCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Clients < 1 || c.Clients > 64 || c.Rounds < 1 || c.Rounds > 100 || c.Round <= 0 || c.Round > time.Minute || c.Scale < 1 || c.Scale > 100 ||
+		c.Payload < 0 || c.Payload > delivery.MaxPayload {
+		return usageError{errors.New("bench producer: clients must be 1 to 64, rounds and scale 1 to 100, a round at most a minute, a payload at most 10 MiB")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := producer.Run(ctx, producer.Options{DSN: dsn, Clients: c.Clients, Rounds: c.Rounds, Round: c.Round, Scale: c.Scale, PayloadBytes: c.Payload, Out: out})
 		return err
 	})
 }

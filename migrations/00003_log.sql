@@ -85,7 +85,7 @@ CREATE TABLE redrive.captures (
 
 -- In an ordered integration whoever hands over a command must not wait for others of its key: its place in the lane is given
 -- afterwards, by the relay. Until then it is due never and has no position.
-CREATE INDEX queue_unplaced ON redrive.queue (id) WHERE lane IS NOT NULL AND position IS NULL;
+CREATE INDEX queue_unplaced ON redrive.queue (message_id) WHERE lane IS NOT NULL AND position IS NULL;
 
 -- +goose StatementBegin
 CREATE FUNCTION redrive.delivery_id(message uuid, integration text) RETURNS uuid LANGUAGE sql STABLE AS $$

@@ -144,9 +144,10 @@ func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 		return err
 	}
 	if a.Action == delivery.ActionRetry {
-		// the head of a lane stays its head: what waits behind it goes on only when it is settled
-		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, lane)
-			VALUES (?, ?, ?, ?, ?, (SELECT l.key FROM redrive.lanes l WHERE l.head = ?))`,
+		// the head of a lane stays its head: what waits behind it goes on only when it is settled. What has left its lane goes
+		// outside of the order.
+		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, lane, position)
+			SELECT ?::uuid, ?::uuid, ?, ?, ?, l.key, CASE WHEN l.head IS NOT NULL THEN 0 END FROM (VALUES (true)) one LEFT JOIN redrive.lanes l ON l.head = ?`,
 			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, a.ID).Error; err != nil {
 			return err
 		}
