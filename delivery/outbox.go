@@ -49,3 +49,12 @@ func (e *CopiedError) Error() string {
 	return "this database is a copy of another: the outbox's position tells of transactions that never were here, and nothing is fanned out; " +
 		"stop what publishes here, then run redrive outbox adopt --start continue (or now, beginning or a time)"
 }
+
+// LogMaintenance is what was done to the days of the log, by name of the partition.
+type LogMaintenance struct {
+	Made    []string
+	Dropped []string
+	Kept    map[string]string // older than the retention, and why it is still there
+	Busy    []string          // somebody used them: later
+	Moved   int               // rows of dropped days that are still needed
+}

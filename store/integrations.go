@@ -48,6 +48,10 @@ ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp()`
 // what still waited for it becomes dead letters.
 func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integration) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
+		known, err := subscribersBefore(tx)
+		if err != nil {
+			return err
+		}
 		names, ordered := make([]string, len(list)), []string{}
 		for i, in := range list {
 			names[i] = in.Name
@@ -62,6 +66,9 @@ func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integratio
 		if err := tx.Exec(`UPDATE redrive.integrations SET active = false, updated_at = clock_timestamp()
 			WHERE active AND NOT name = ANY(?)`, &names).Error; err != nil {
 			return fmt.Errorf("retiring integrations: %w", err)
+		}
+		if err := registerFeeds(tx, list, known); err != nil {
+			return err
 		}
 		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
 		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
