@@ -33,6 +33,7 @@ import (
 	"redrive/delivery/engine/bench"
 	"redrive/delivery/engine/bench/producer"
 	"redrive/delivery/engine/bench/twophase"
+	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
 	httpsend "redrive/delivery/send/http"
 	kafkasend "redrive/delivery/send/kafka"
@@ -94,6 +95,7 @@ type serveCmd struct {
 	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
 	APIToken      string        `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
 	SecretKey     string        `name:"secret-key" env:"REDRIVE_SECRET_KEY" help:"Key that encrypts stored secrets; this version stores none."`
+	Retention     time.Duration `env:"REDRIVE_RETENTION" default:"720h" help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
 	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
 }
 
@@ -367,6 +369,9 @@ func (c *serveCmd) check() error {
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		return usageError{fmt.Errorf("REDRIVE_ADDR: %q is not host:port such as 127.0.0.1:8080", c.Addr)}
 	}
+	if c.Retention < 0 {
+		return usageError{errors.New("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything")}
+	}
 	if !tokenText.MatchString(c.APIToken) {
 		return usageError{errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without spaces or line breaks")}
 	}
@@ -499,17 +504,19 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return usageError{err}
 	}
-	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: eng.Wake, Offer: pools.Offer, Brokers: c.demoBrokers()})
+	relay := newRelay(db, c.Retention, eng.Wake, log)
+	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: func() { eng.Wake(); relay.Wake() }, Offer: pools.Offer, Brokers: c.demoBrokers()})
 	if err != nil {
 		return err
 	}
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
-		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, Facts: consumers.facts(pools.Facts)})
+		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
+		Facts: consumers.facts(firstFacts(pools.Facts, relay.Facts))})
 	if err != nil {
 		return err
 	}
-	return serveUntil(ctx, listener, console.Handler(), append([]room{eng, pools}, consumers.rooms()...), log)
+	return serveUntil(ctx, listener, console.Handler(), append([]room{eng, pools, relay}, consumers.rooms()...), log)
 }
 
 // room is what runs until ctx ends, and may finish what is under way until grace ends.
@@ -555,6 +562,26 @@ func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler
 	}
 	log.Info("stopped")
 	return err
+}
+
+// newRelay makes the room that fans events out, while this process leads it.
+func newRelay(db *store.Store, retention time.Duration, wake func(), log *slog.Logger) *outbox.Relay {
+	lead := func(ctx context.Context, work func(context.Context, outbox.Session) error, failed func(error)) error {
+		return db.Lead(ctx, "outbox", func(ctx context.Context, l *store.Leader) error { return work(ctx, l) }, failed)
+	}
+	return outbox.New(outbox.Config{Lead: lead, Lag: db.OutboxLag, Wake: wake, Log: log, Retention: retention})
+}
+
+// firstFacts asks one method after the other; only one knows an integration.
+func firstFacts(methods ...func(string) []delivery.Fact) func(string) []delivery.Fact {
+	return func(integration string) []delivery.Fact {
+		for _, facts := range methods {
+			if list := facts(integration); list != nil {
+				return list
+			}
+		}
+		return nil
+	}
 }
 
 // consumers are the sources of broker integrations, by name.

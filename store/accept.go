@@ -19,8 +19,8 @@ func (s *Store) Accept(ctx context.Context, m delivery.Message) (accepted delive
 			return err
 		}
 		accepted.ID = id
-		// a row that this very transaction inserted is no duplicate
-		accepted.Duplicate, err = readOne(tx, single[bool], "SELECT xid <> pg_current_xact_id() FROM redrive.messages WHERE id = ?", id)
+		// a row that this very transaction inserted is no duplicate; the first one may be older than what is kept
+		accepted.Duplicate, err = readOne(tx, single[bool], "SELECT NOT EXISTS (SELECT FROM redrive.messages WHERE id = ? AND xid = pg_current_xact_id())", id)
 		if err != nil {
 			return fmt.Errorf("looking for a duplicate: %w", err)
 		}
@@ -59,7 +59,8 @@ func (s *Store) Message(ctx context.Context, id string) (m delivery.Message, del
 	if m, err = message(db, id); err != nil {
 		return m, nil, err
 	}
-	deliveries, err = listDeliveries(db, deliverySQL+" WHERE d.message_id = ? ORDER BY d.integration, d.id", id)
+	deliveries, err = listDeliveries(db, deliveryColumns+" FROM (SELECT * FROM redrive.all_deliveries WHERE message_id = ? UNION ALL "+comingSQL+
+		" AND m.id = ?) d"+deliveryJoins+" ORDER BY d.integration, d.id", id, id)
 	return m, deliveries, err
 }
 

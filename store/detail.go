@@ -29,6 +29,9 @@ func (s *Store) Delivery(ctx context.Context, id string) (detail delivery.Detail
 
 func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 	rows, err := scanDeliveries(tx, deliverySQL+" WHERE d.id = ?", id)
+	if err == nil && len(rows) == 0 {
+		rows, err = comingDelivery(tx, id)
+	}
 	if err != nil {
 		return detail, err
 	}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 
 	"redrive/delivery/outbox"
@@ -15,6 +16,9 @@ func Relay(t testing.TB, s *store.Store, cfg outbox.Config) (relay *outbox.Relay
 		return s.Lead(ctx, "outbox", func(ctx context.Context, l *store.Leader) error { return work(ctx, l) }, failed)
 	}
 	cfg.Lag = s.OutboxLag
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	relay = outbox.New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
