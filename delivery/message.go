@@ -33,6 +33,7 @@ type Message struct {
 	ExpiresAt      *time.Time // not after; an expired message is never sent
 	Origin         *Origin    // where a broker's message came from; nil for others
 	CreatedAt      time.Time
+	Dropped        bool // it was older than what is kept: nothing but ID and CreatedAt is known
 }
 
 // Accepted is the answer to a message that was handed over.

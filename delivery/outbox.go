@@ -16,6 +16,7 @@ const (
 	StartNow       OutboxStart = "now"       // with what is committed from now on; the default
 	StartBeginning OutboxStart = "beginning" // with all that is retained
 	StartAt        OutboxStart = "at"        // with what was accepted at a time or later
+	StartContinue  OutboxStart = "continue"  // only of a copied database: with what was not fanned out when it was copied
 )
 
 // OutboxMain is the feed of every subscriber that has caught up.
@@ -40,6 +41,12 @@ type OutboxLag struct {
 	Age         time.Duration // of the oldest of these; 0 when there is none
 	Led         bool          // some process leads the relay
 	Refused     string        // why the relay does not work on this database; empty: it does
+}
+
+// Adopted is what was done to make a copied database's log one of its own.
+type Adopted struct {
+	Saved, Current string // the databases, by system identifier and number
+	Deliveries     int    // made of events that were in the copy
 }
 
 // CopiedError says that the outbox's positions belong to another database than the one that they lie in.

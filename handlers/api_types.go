@@ -126,6 +126,7 @@ type messageJSON struct {
 	DeliverAfter   *time.Time        `json:"deliver_after"`
 	ExpiresAt      *time.Time        `json:"expires_at"`
 	Origin         *delivery.Origin  `json:"origin,omitempty"`
+	Dropped        bool              `json:"dropped,omitempty"`
 }
 
 type messageWithDeliveries struct {
@@ -136,7 +137,11 @@ type messageWithDeliveries struct {
 func messageJSONOf(m delivery.Message, view payloadView) messageJSON {
 	out := messageJSON{ID: m.ID, Kind: m.Kind, Integration: m.Integration, Type: m.Type, Key: m.Key, Headers: view.Headers,
 		Masked: view.Masked, Size: len(m.Payload), SHA256: view.SHA256, IdempotencyKey: m.IdempotencyKey, CreatedAt: utc(&m.CreatedAt),
-		DeliverAfter: utc(m.DeliverAfter), ExpiresAt: utc(m.ExpiresAt), Origin: shownOrigin(m.Origin)}
+		DeliverAfter: utc(m.DeliverAfter), ExpiresAt: utc(m.ExpiresAt), Origin: shownOrigin(m.Origin), Dropped: m.Dropped}
+	if m.Dropped {
+		out.SHA256 = ""
+		return out
+	}
 	if view.IsJSON {
 		out.Payload = view.Shown
 	}

@@ -91,7 +91,7 @@ func lockSubject(tx *gorm.DB, id string) (subject, error) {
 			CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE r.state END, r.version, r.attempts, r.changed_at,
 			coalesce(m.expires_at <= statement_timestamp(), false), coalesce(i.active, false), coalesce(f.actor, ''),
 			coalesce(f.action, ''), f.acted_at
-		FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id
+		FROM redrive.deliveries r LEFT JOIN redrive.messages m ON m.id = r.message_id
 		LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
 		LEFT JOIN redrive.integrations i ON i.name = r.integration
 		LEFT JOIN redrive.queue w ON w.id = r.id

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,7 +40,11 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 		return detail, delivery.ErrNotFound
 	}
 	detail.Delivery = rows[0].delivery()
-	if detail.Message, err = message(tx, detail.MessageID); err != nil {
+	detail.Message, err = message(tx, detail.MessageID)
+	if errors.Is(err, delivery.ErrNotFound) {
+		detail.Message, err = droppedMessage(detail.Delivery), nil
+	}
+	if err != nil {
 		return detail, err
 	}
 	if detail.Timeline, err = timeline(tx, detail.Delivery); err != nil {

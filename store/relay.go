@@ -102,7 +102,7 @@ const subscribersSQL = `
     LEFT JOIN redrive.positions own ON own.feed = 'outbox/' || i.name
     WHERE f.feed = @feed AND coalesce(own.feed, 'outbox') = f.feed`
 
-// fanOutSQL makes the deliveries of the events that its query answers, put in for %s. What has an order gets its place from
+// fanOutSQL makes the deliveries of the events that its query answers, put in for the first %s; the second may restrict them. What has an order gets its place from
 // Place, as commands do. The identity of a delivery follows from its message: a conflict is a second net.
 const fanOutSQL = `
 WITH m AS MATERIALIZED (%s), subscribers AS MATERIALIZED (` + subscribersSQL + `), made AS (
@@ -110,7 +110,7 @@ WITH m AS MATERIALIZED (%s), subscribers AS MATERIALIZED (` + subscribersSQL + `
     SELECT redrive.delivery_id(m.id, s.name), m.id, s.name,
         CASE WHEN s.ordered AND m.key IS NOT NULL THEN 'infinity' ELSE greatest(clock_timestamp(), m.deliver_after) END,
         CASE WHEN s.ordered THEN m.key END
-    FROM m JOIN subscribers s ON s.type = m.type AND (s.since IS NULL OR m.created_at >= s.since)
+    FROM m JOIN subscribers s ON s.type = m.type AND (s.since IS NULL OR m.created_at >= s.since)%s
     ORDER BY m.id
     ON CONFLICT DO NOTHING RETURNING 1
 )
@@ -122,8 +122,8 @@ type fanned struct {
 	last               string // the largest message id
 }
 
-func fanOut(tx *gorm.DB, events string, args map[string]any) (fanned, error) {
-	done, err := readOne(tx, func(f *fanned) []any { return []any{&f.deliveries, &f.events, &f.last} }, fmt.Sprintf(fanOutSQL, events), args)
+func fanOut(tx *gorm.DB, events, unless string, args map[string]any) (fanned, error) {
+	done, err := readOne(tx, func(f *fanned) []any { return []any{&f.deliveries, &f.events, &f.last} }, fmt.Sprintf(fanOutSQL, events, unless), args)
 	if err != nil {
 		return done, fmt.Errorf("fanning out: %w", err)
 	}
@@ -142,7 +142,7 @@ func (l *Leader) FanOut(ctx context.Context, f delivery.OutboxFeed) (made int, e
 		if moved.Error != nil || moved.RowsAffected == 0 {
 			return moved.Error
 		}
-		done, err := fanOut(tx, windowSQL, args)
+		done, err := fanOut(tx, windowSQL, "", args)
 		made = done.deliveries
 		return err
 	})
@@ -182,7 +182,7 @@ func (l *Leader) FanOutPage(ctx context.Context, feed string, limit int) (made i
 			return err
 		}
 		args := map[string]any{"feed": feed, "from": p.from, "to": p.to, "after": p.after, "limit": limit}
-		done, err := fanOut(tx, pageSQL, args)
+		done, err := fanOut(tx, pageSQL, "", args)
 		if err != nil {
 			return err
 		}
