@@ -69,6 +69,9 @@ type cli struct {
 	Audit   struct {
 		Verify verifyCmd `cmd:"" help:"Recompute the audit chain and name the first entry that does not fit."`
 	} `cmd:"" help:"The audit trail."`
+	Outbox struct {
+		Adopt adoptCmd `cmd:"" help:"Make the log of a copied database (a restored dump, another cluster) its own."`
+	} `cmd:"" help:"The log of events."`
 	Bench struct {
 		Run      benchCmd    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
 		TwoPhase twoPhaseCmd `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
@@ -105,6 +108,10 @@ type (
 	doctorCmd  struct {
 		database
 		Config string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML) to check."`
+	}
+	adoptCmd struct {
+		database
+		Start string `required:"" help:"What becomes of the events in the copy: continue (fan out what was not, when it was copied), now (none), beginning (all for which no delivery is known), or those since a time such as 2026-01-31T00:00:00Z."`
 	}
 	benchCmd struct {
 		database
@@ -251,6 +258,33 @@ func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
 		return errors.New("the audit chain is broken")
 	}
 	return nil
+}
+
+// Run makes a copied database's log its own.
+func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
+	settings := delivery.OutboxSettings{Start: delivery.OutboxStart(c.Start)}
+	switch settings.Start {
+	case delivery.StartContinue, delivery.StartNow, delivery.StartBeginning:
+	default:
+		since, err := time.Parse(time.RFC3339, c.Start)
+		if err != nil {
+			return usageError{fmt.Errorf("outbox adopt: --start: %q is neither continue, now, beginning nor a time such as 2026-01-31T00:00:00Z", c.Start)}
+		}
+		settings = delivery.OutboxSettings{Start: delivery.StartAt, StartTime: since.UTC()}
+	}
+	db, _, closeAll, err := c.open(ctx, c.logger())
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	if err := db.Ready(ctx); err != nil {
+		return err
+	}
+	done, err := db.AdoptOutbox(ctx, settings, "command line")
+	if err == nil {
+		fmt.Fprintf(out, "adopted: %d deliveries made of what was in the copy; events published from now on are fanned out\n", done.Deliveries)
+	}
+	return err
 }
 
 // Run checks everything that serve needs and goes on after a finding.

@@ -51,7 +51,8 @@ func (s *Store) AdoptOutbox(ctx context.Context, start delivery.OutboxSettings, 
 }
 
 func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done delivery.Adopted, err error) {
-	feeds, err := read(tx, single[string], "SELECT feed FROM redrive.positions ORDER BY feed FOR UPDATE")
+	feeds, err := read(tx, func(f *copiedFeed) []any { return []any{&f.name, &f.database, &f.all} },
+		"SELECT feed, coalesce(database_id, ''), snapshot::text = ? FROM redrive.positions ORDER BY feed FOR UPDATE", noSnapshot)
 	if err != nil {
 		return done, fmt.Errorf("reading positions: %w", err)
 	}
@@ -67,10 +68,11 @@ func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done deliv
 		if err := tx.Exec("DELETE FROM redrive.positions WHERE feed <> 'outbox' AND coalesce(since <= statement_timestamp(), true)").Error; err != nil {
 			return done, fmt.Errorf("joining feeds: %w", err)
 		}
-		feeds = []string{delivery.OutboxMain}
+		feeds = []copiedFeed{{name: delivery.OutboxMain}}
 	}
 	for _, feed := range feeds {
-		made, err := adoptFeed(tx, feed, start)
+		here := sameDatabase(feed.database, done.Current) && !feed.all
+		made, err := adoptFeed(tx, feed.name, here, start)
 		if err != nil {
 			return done, err
 		}
@@ -88,13 +90,21 @@ func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done deliv
 		Details: details(map[string]any{"start": startText(start), "position_of": done.Saved, "database": done.Current, "deliveries": done.Deliveries})})
 }
 
-func adoptFeed(tx *gorm.DB, feed string, start delivery.OutboxSettings) (made int, err error) {
+type copiedFeed struct {
+	name, database string
+	all            bool // it has read nothing
+}
+
+// adoptFeed fans out what start says; here: the feed was begun in the copy.
+func adoptFeed(tx *gorm.DB, feed string, here bool, start delivery.OutboxSettings) (made int, err error) {
 	which := "true"
 	switch start.Start {
 	case delivery.StartNow:
 		return 0, nil
 	case delivery.StartContinue:
-		which = unreadSQL
+		if which = unreadSQL; here {
+			which = "m.created_at > (SELECT updated_at FROM redrive.positions WHERE feed = @feed)"
+		}
 	case delivery.StartAt:
 		which = "m.created_at >= @since"
 	case delivery.StartBeginning:

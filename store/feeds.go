@@ -35,15 +35,18 @@ func subscribersBefore(tx *gorm.DB) (known map[string]bool, err error) {
 // older; one that starts in the future begins now and passes over what comes before.
 const registerSQL = `
 INSERT INTO redrive.positions AS p (feed, database_id, snapshot, since)
-SELECT 'outbox/' || @name, m.database_id, CASE WHEN @all OR CAST(@since AS timestamptz) <= statement_timestamp()
+SELECT 'outbox/' || @name, @database, CASE WHEN @all OR CAST(@since AS timestamptz) <= statement_timestamp()
     THEN CAST(@nothing AS pg_snapshot) ELSE pg_current_snapshot() END, CAST(@since AS timestamptz)
-FROM redrive.positions m WHERE m.feed = 'outbox'
 ON CONFLICT (feed) DO UPDATE SET snapshot = excluded.snapshot, target = NULL, after = NULL, since = excluded.since,
     database_id = excluded.database_id, updated_at = clock_timestamp()`
 
 // registerFeeds notes from where on new subscribers get events, and forgets feeds of those that are none any more. Who returns
 // starts now, whatever the file says: what it got when it was here nobody knows.
 func registerFeeds(tx *gorm.DB, list []delivery.Integration, known map[string]bool) error {
+	database, err := databaseID(tx)
+	if err != nil {
+		return err
+	}
 	for _, in := range list {
 		listened, seen := known[in.Name]
 		if in.Method != delivery.MethodOutbox || listened {
@@ -57,11 +60,11 @@ func registerFeeds(tx *gorm.DB, list []delivery.Integration, known map[string]bo
 				since = &in.Outbox.StartTime
 			}
 		}
-		if err := tx.Exec(registerSQL, map[string]any{"name": in.Name, "all": all, "since": since, "nothing": noSnapshot}).Error; err != nil {
+		if err := tx.Exec(registerSQL, map[string]any{"name": in.Name, "all": all, "since": since, "nothing": noSnapshot, "database": database}).Error; err != nil {
 			return fmt.Errorf("registering subscriber %s: %w", in.Name, err)
 		}
 	}
-	err := tx.Exec(`DELETE FROM redrive.positions p WHERE p.feed <> 'outbox' AND NOT EXISTS (SELECT FROM redrive.integrations i
+	err = tx.Exec(`DELETE FROM redrive.positions p WHERE p.feed <> 'outbox' AND NOT EXISTS (SELECT FROM redrive.integrations i
 		WHERE i.active AND i.method = 'outbox' AND p.feed = 'outbox/' || i.name)`).Error
 	if err != nil {
 		return fmt.Errorf("forgetting former subscribers: %w", err)
