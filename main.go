@@ -31,6 +31,7 @@ import (
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
+	"redrive/delivery/engine/bench/cursors"
 	"redrive/delivery/engine/bench/producer"
 	"redrive/delivery/engine/bench/twophase"
 	"redrive/delivery/outbox"
@@ -76,6 +77,7 @@ type cli struct {
 		Run      benchCmd    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
 		TwoPhase twoPhaseCmd `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
 		Producer producerCmd `cmd:"" help:"What the outbox costs the producer: business transactions per second without it, with enqueue, with publish."`
+		Outbox   cursorsCmd  `cmd:"" help:"Three cursors on one log with long transactions open: what each misses, and how long after the commit it reads."`
 	} `cmd:"" help:"Measure."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -119,6 +121,14 @@ type (
 		Concurrency int `default:"16" help:"Parallel requests to the receiver."`
 		Rate        int `default:"500" help:"Messages per second of the latency run."`
 		Payload     int `default:"256" help:"Bytes of one payload."`
+	}
+	cursorsCmd struct {
+		database
+		Rows      int           `default:"20000" help:"Events, at most 1000000."`
+		Rate      int           `default:"1000" help:"Events per second."`
+		Duration  time.Duration `default:"30s" help:"At most this long, and at most ten minutes."`
+		Long      time.Duration `default:"3s" help:"How long the long transactions stay open, at most a minute."`
+		Producers int           `default:"8" help:"Transactions at once besides the long one, at most 64."`
 	}
 	twoPhaseCmd struct {
 		database
@@ -373,6 +383,17 @@ func (c *producerCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	return c.measured(ctx, func(dsn string) error {
 		_, err := producer.Run(ctx, producer.Options{DSN: dsn, Clients: c.Clients, Rounds: c.Rounds, Round: c.Round, Scale: c.Scale, PayloadBytes: c.Payload, Out: out})
+		return err
+	})
+}
+
+// Run compares three ways to read the log.
+func (c *cursorsCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Rows < 1 || c.Rows > 1_000_000 || c.Rate < 1 || c.Producers < 1 || c.Producers > 64 || c.Duration <= 0 || c.Duration > 10*time.Minute || c.Long < 0 || c.Long > time.Minute {
+		return usageError{errors.New("bench outbox: rows must be 1 to 1000000, rate at least 1, producers 1 to 64, duration at most 10m, long at most 1m")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := cursors.Run(ctx, cursors.Options{DSN: dsn, Rows: c.Rows, Rate: c.Rate, Duration: c.Duration, Long: c.Long, Producers: c.Producers, Out: out})
 		return err
 	})
 }
