@@ -18,16 +18,6 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION redrive.new_id() RETURNS uuid LANGUAGE sql VOLATILE AS $$
-    -- UUID version 7 whose bits after the millisecond are the fraction of it (RFC 9562, 6.2 method 3): what one transaction
-    -- publishes, or one after the other, is in order also within a millisecond
-    SELECT encode(overlay(overlay(uuid_send(gen_random_uuid()) PLACING substring(int8send(us / 1000) FROM 3) FROM 1 FOR 6)
-        PLACING int2send((28672 + us % 1000 * 4096 / 1000)::int2) FROM 7 FOR 2), 'hex')::uuid
-    FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS us) t
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
 CREATE FUNCTION redrive.add_message_partition(day date) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     name text := 'messages_' || to_char(day, 'YYYYMMDD');
