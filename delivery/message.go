@@ -139,8 +139,9 @@ type Detail struct {
 
 // Lane is where a delivery stands in the order of its key.
 type Lane struct {
-	BehindID string // the unsettled delivery that goes first; empty when it is this one, or there is no order
-	Waiting  int    // later deliveries that wait until this one is settled
+	BehindID string     // the unsettled delivery that goes first; empty when it is this one, or there is no order
+	Waiting  int        // later deliveries that wait until this one is settled
+	Blocked  []Delivery // the first of these in the order of their turn, at most 20
 }
 
 // IgnoreCategories are the reasons that the console offers.

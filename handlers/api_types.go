@@ -82,11 +82,36 @@ type detailJSON struct {
 	Message    messageJSON   `json:"message"`
 	History    []auditJSON   `json:"history"`
 	GroupCount int           `json:"group_count"`
+	Lane       laneJSON      `json:"lane"`
+}
+
+// laneJSON is where a delivery stands in the order of its key.
+type laneJSON struct {
+	Behind  *string       `json:"behind"`
+	Waiting int           `json:"waiting"`
+	Blocked []blockedJSON `json:"blocked"`
+}
+
+type blockedJSON struct {
+	ID        string     `json:"id"`
+	Type      string     `json:"type"`
+	CreatedAt *time.Time `json:"created_at"`
+}
+
+func laneJSONOf(l delivery.Lane) laneJSON {
+	out := laneJSON{Waiting: l.Waiting, Blocked: make([]blockedJSON, 0, len(l.Blocked))}
+	if l.BehindID != "" {
+		out.Behind = &l.BehindID
+	}
+	for _, d := range l.Blocked {
+		out.Blocked = append(out.Blocked, blockedJSON{ID: d.ID, Type: d.Type, CreatedAt: utc(&d.CreatedAt)})
+	}
+	return out
 }
 
 func (s *Server) detailJSON(d delivery.Detail) detailJSON {
 	view := s.reveal(d.Message, d.Integration)
-	out := detailJSON{deliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount,
+	out := detailJSON{deliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount, Lane: laneJSONOf(d.Lane),
 		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History))}
 	out.Method, out.Error = d.Method, view.hide(d.Error)
 	for _, a := range d.Timeline {

@@ -103,7 +103,10 @@ func lanePlace(tx *gorm.DB, id string) (delivery.Lane, error) {
 		coalesce((SELECT l.head::text FROM redrive.queue w JOIN redrive.lanes l ON l.integration = w.integration AND l.key = w.lane
 			WHERE w.id = ? AND l.head <> w.id), ''),
 		(SELECT count(*) FROM redrive.lanes l JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head
-			WHERE l.head = ?)`, id, id)
+			WHERE l.head = ? AND w.position IS NOT NULL)`, id, id)
+	if err == nil && place.Waiting > 0 {
+		place.Blocked, err = listDeliveries(tx, fmt.Sprintf(trafficSQL, blockedBy(maxSiblings))+" ORDER BY d.changed_at", id, -1)
+	}
 	if err != nil {
 		return place, fmt.Errorf("reading the lane: %w", err)
 	}

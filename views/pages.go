@@ -185,6 +185,7 @@ type TrafficPage struct {
 	Layout
 	Integration string
 	Delivered   bool
+	Behind      string                    // the delivery that the rows wait for; empty: the rows of an integration
 	Held        delivery.IntegrationState // whether it is paused or its breaker open
 	Items       []delivery.Delivery
 	Next        string
