@@ -54,6 +54,8 @@ type run struct {
 	Options
 	pool      *pgxpool.Pool
 	db        *store.Store
+	lastID    string // where the cursors start
+	oldest    string
 	mu        sync.Mutex
 	committed map[string]time.Time // by message id
 }
@@ -138,6 +140,10 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	if others > 0 {
 		return errors.New("this database serves integrations; use one of its own for measuring")
+	}
+	err := r.pool.QueryRow(ctx, "SELECT coalesce(max(id::text), '00000000-0000-0000-0000-000000000000'), ("+oldestSQL+") FROM redrive.messages").Scan(&r.lastID, &r.oldest)
+	if err != nil {
+		return fmt.Errorf("looking for the end of the log: %w", err)
 	}
 	return r.db.SyncIntegrations(ctx, []delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Subscribe: []string{eventType},
 		Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead, Concurrency: 1,

@@ -77,10 +77,7 @@ func (r *run) publish(ctx context.Context, open time.Duration) error {
 
 // afterLastID reads what has a larger id than anything it has seen.
 func (r *run) afterLastID(ctx context.Context, c *cursor) error {
-	var last string
-	if err := r.pool.QueryRow(ctx, "SELECT coalesce(max(id::text), '00000000-0000-0000-0000-000000000000') FROM redrive.messages").Scan(&last); err != nil {
-		return err
-	}
+	last := r.lastID
 	for delivery.Pause(ctx, poll) {
 		ids, err := r.ids(ctx, "SELECT id::text FROM redrive.messages WHERE kind = 'event' AND id > $1::uuid ORDER BY id", last)
 		if err != nil {
@@ -94,15 +91,13 @@ func (r *run) afterLastID(ctx context.Context, c *cursor) error {
 	return nil
 }
 
+const oldestSQL = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+
 // behindOldest reads what is older than every transaction that runs.
 func (r *run) behindOldest(ctx context.Context, c *cursor) error {
-	const oldest = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-	var from, to string
-	if err := r.pool.QueryRow(ctx, oldest).Scan(&from); err != nil {
-		return err
-	}
+	from, to := r.oldest, ""
 	for delivery.Pause(ctx, poll) {
-		if err := r.pool.QueryRow(ctx, oldest).Scan(&to); err != nil {
+		if err := r.pool.QueryRow(ctx, oldestSQL).Scan(&to); err != nil {
 			return ignoreEnd(ctx, err)
 		}
 		ids, err := r.ids(ctx, "SELECT id::text FROM redrive.messages WHERE kind = 'event' AND xid >= $1::xid8 AND xid < $2::xid8 ORDER BY id", from, to)
