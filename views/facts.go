@@ -13,6 +13,7 @@ var factWords = map[string]string{
 	"journal_entries": "%s in this process's journal", "journal_bytes": "journal of %s", "in_flight": "%s in flight", "prefetched": "%s prefetched",
 	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
 	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps", "unwanted": "%s of other types",
+	"lag_rows": "%s events behind", "lag_seconds": "%s s behind",
 }
 
 // facts are the figures of a method in words. What is nothing, has no limit and is no running count is left out.
@@ -27,7 +28,7 @@ func (l Locale) facts(list []delivery.Fact) string {
 }
 
 func (l Locale) fact(f delivery.Fact) string {
-	if f.Name == "connected" {
+	if f.Name == "connected" || f.Name == "relay" {
 		return l.T(f.Text)
 	}
 	number := l.Number(int(f.Value))
