@@ -2,7 +2,18 @@ package delivery
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
+)
+
+// Errors of a source's replication slot, for errors.Is.
+var (
+	// ErrSlotLost says that the log which the slot needs is gone, or that the server gave the slot up.
+	ErrSlotLost = errors.New("the replication slot is lost")
+	// ErrSlotMissing says that there is no such slot.
+	ErrSlotMissing = errors.New("the replication slot does not exist")
+	// ErrSlotActive says that another connection reads the slot.
+	ErrSlotActive = errors.New("another process reads the replication slot")
 )
 
 // CDCSource is the database whose changes a cdc integration reads, and what becomes of each change.
