@@ -3,6 +3,8 @@ package delivery
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -72,10 +74,39 @@ type Change struct {
 // LSN is a place in Postgres's write-ahead log.
 type LSN uint64
 
+// String writes it as Postgres does, such as 0/16B3748.
+func (l LSN) String() string { return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l)) }
+
+// ParseLSN reads what String writes.
+func ParseLSN(text string) (LSN, error) {
+	var high, low uint32
+	if n, err := fmt.Sscanf(text, "%X/%X", &high, &low); n != 2 || err != nil {
+		return 0, fmt.Errorf("%q is no place in a write-ahead log", text)
+	}
+	return LSN(high)<<32 | LSN(low), nil
+}
+
+// Address is the source as people may see it: no credentials.
+func (c CDCSource) Address() string {
+	if c.URL == "" {
+		return "this database, slot " + c.Slot
+	}
+	return RedactURL(c.URL) + " slot " + c.Slot
+}
+
+// Addresses says whether a rule makes commands for an integration; own is the one that the rules belong to.
+func (r CDCRule) Addresses(integration, own string) bool {
+	return !r.Publish && (slices.Contains(r.To, integration) || len(r.To) == 0 && integration == own)
+}
+
+// OriginPostgres is the Broker in the origin of a message that was a change of a table.
+const OriginPostgres = "postgres"
+
 // Captured is a change that became a message.
 type Captured struct {
-	Message Message  // kind, type, key, headers, payload and origin are set
+	Message Message  // kind, type, key, payload and origin are set
 	To      []string // addressees of a command, one delivery each
+	Error   string   // why the change could not be made a message: the message is then the change itself, and dead from the start
 }
 
 // CaptureEvent is what a stream of changes brings. Exactly one field is set.
