@@ -14,6 +14,8 @@ var (
 	ErrSlotLost = errors.New("the replication slot is lost")
 	// ErrSlotMissing says that there is no such slot.
 	ErrSlotMissing = errors.New("the replication slot does not exist")
+	// ErrSourceRestored says that the source is older than what was read from it.
+	ErrSourceRestored = errors.New("the source is older than what was read from it")
 	// ErrSlotActive says that another connection reads the slot.
 	ErrSlotActive = errors.New("another process reads the replication slot")
 )
