@@ -67,7 +67,7 @@ type Change struct {
 	Old        map[string]json.RawMessage // old row, as far as its replica identity tells; nil when it tells nothing
 	Key        []string                   // names of the columns that identify the row
 	Unchanged  []string                   // columns that did not change and whose values were not sent (TOAST)
-	LSN        LSN                        // end of the transaction
+	LSN        LSN                        // where the record of its commit begins, which is before CaptureCommit.LSN
 	Index      int                        // place within its transaction, from 0
 	XID        uint32
 	CommitTime time.Time
@@ -155,9 +155,10 @@ type SlotStatus struct {
 
 // CaptureFinding is one thing that was checked about a source.
 type CaptureFinding struct {
-	What string // e.g. "replica identity of public.content"
-	Err  string // empty: it is as it should be; else a sentence that says what to do
-	SQL  string // what the owner of the source would run; may be empty
+	What    string // e.g. "replica identity of public.content"
+	Err     string // empty: it is as it should be; else a sentence that says what to do
+	SQL     string // what the owner of the source would run; may be empty
+	Warning bool   // of Err: changes can be read all the same
 }
 
 // SnapshotProgress is how far the initial snapshot of one table is read. It is stored with the rows.

@@ -136,7 +136,8 @@ func TempDir() (string, error) {
 
 // Settings suit a server that is thrown away: fast, not durable.
 func Settings() map[string]string {
-	return map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
+	return map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400",
+		"max_replication_slots": "50", "max_wal_senders": "50"}
 }
 
 // makeTemplate migrates a database of this process; the name tells which migrations it carries.
