@@ -29,11 +29,11 @@ const minVersion = 140000
 
 // Errors of a stream and its slot. What wraps them says which slot it is and what to do.
 var (
-	ErrSlotLost       = errors.New("the replication slot is lost")
-	ErrSlotMissing    = errors.New("there is no such replication slot")
-	ErrSlotActive     = errors.New("the replication slot has another reader")
+	ErrSlotLost       = delivery.ErrSlotLost
+	ErrSlotMissing    = delivery.ErrSlotMissing
+	ErrSlotActive     = delivery.ErrSlotActive
 	ErrSlotExists     = errors.New("the replication slot is there already")
-	ErrSourceRestored = errors.New("the source is older than what was read from it")
+	ErrSourceRestored = delivery.ErrSourceRestored
 )
 
 // Source is one database and what a cdc integration reads of it. Its methods may be called concurrently.
