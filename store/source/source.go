@@ -29,11 +29,12 @@ const minVersion = 140000
 
 // Errors of a stream and its slot. What wraps them says which slot it is and what to do.
 var (
-	ErrSlotLost       = errors.New("the replication slot is lost")
-	ErrSlotMissing    = errors.New("there is no such replication slot")
-	ErrSlotActive     = errors.New("the replication slot has another reader")
-	ErrSlotExists     = errors.New("the replication slot is there already")
-	ErrSourceRestored = errors.New("the source is older than what was read from it")
+	ErrSlotLost           = errors.New("the replication slot is lost")
+	ErrSlotMissing        = errors.New("there is no such replication slot")
+	ErrSlotActive         = errors.New("the replication slot has another reader")
+	ErrSlotExists         = errors.New("the replication slot is there already")
+	ErrPublicationMissing = errors.New("there is no such publication")
+	ErrSourceRestored     = errors.New("the source is older than what was read from it")
 )
 
 // Source is one database and what a cdc integration reads of it. Its methods may be called concurrently.
