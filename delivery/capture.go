@@ -16,6 +16,8 @@ var (
 	ErrSlotMissing = errors.New("the replication slot does not exist")
 	// ErrSourceRestored says that the source is older than what was read from it.
 	ErrSourceRestored = errors.New("the source is older than what was read from it")
+	// ErrPublicationMissing says that the publication was not there when something was committed that must be read.
+	ErrPublicationMissing = errors.New("there is no such publication")
 	// ErrSlotActive says that another connection reads the slot.
 	ErrSlotActive = errors.New("another process reads the replication slot")
 )

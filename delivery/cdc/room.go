@@ -141,7 +141,7 @@ var (
 )
 
 func hopeless(err error) bool {
-	for _, end := range []error{delivery.ErrSlotLost, delivery.ErrSlotMissing, delivery.ErrSourceRestored, errReplaced, errGap} {
+	for _, end := range []error{delivery.ErrSlotLost, delivery.ErrSlotMissing, delivery.ErrPublicationMissing, delivery.ErrSourceRestored, errReplaced, errGap} {
 		if errors.Is(err, end) {
 			return true
 		}

@@ -154,5 +154,9 @@ func (s *Source) explain(err error) error {
 	case slot.Lost:
 		return fmt.Errorf("%w: %s, because %s; take a new snapshot, because what changed since is gone from the log", ErrSlotLost, s.settings.Slot, slot.Why)
 	}
+	if sqlState(err) == undefinedObject { // the slot is there
+		return fmt.Errorf("%w: %s; the log cannot be read where the publication was not there: drop slot %s, run redrive cdc setup and take a new snapshot",
+			ErrPublicationMissing, s.settings.Publication, s.settings.Slot)
+	}
 	return fmt.Errorf("reading replication slot %s: %w", s.settings.Slot, err)
 }

@@ -52,6 +52,9 @@ func (s *Source) Chunk(ctx context.Context, schema, name string, columns, after 
 	if result.Err != nil {
 		return nil, nil, fmt.Errorf("reading rows of %s: %w", t.quoted(), result.Err)
 	}
+	if len(result.Rows) == 0 {
+		return nil, nil, nil
+	}
 	conn.Release() // types may have to be asked for
 	return s.chunk(ctx, t, columns, result)
 }
@@ -87,10 +90,8 @@ func (s *Source) chunk(ctx context.Context, t *table, columns []string, result *
 		}
 		rows = append(rows, delivery.Change{Op: delivery.OpSnapshot, Schema: t.schema, Table: t.name, Row: r.values(), Key: t.key()})
 	}
-	if len(result.Rows) > 0 {
-		for _, text := range result.Rows[len(result.Rows)-1][len(columns):] {
-			last = append(last, string(text))
-		}
+	for _, text := range result.Rows[len(result.Rows)-1][len(columns):] {
+		last = append(last, string(text))
 	}
 	return rows, last, nil
 }

@@ -29,11 +29,12 @@ const minVersion = 140000
 
 // Errors of a stream and its slot. What wraps them says which slot it is and what to do.
 var (
-	ErrSlotLost       = delivery.ErrSlotLost
-	ErrSlotMissing    = delivery.ErrSlotMissing
-	ErrSlotActive     = delivery.ErrSlotActive
-	ErrSlotExists     = errors.New("the replication slot is there already")
-	ErrSourceRestored = delivery.ErrSourceRestored
+	ErrSlotLost           = delivery.ErrSlotLost
+	ErrSlotMissing        = delivery.ErrSlotMissing
+	ErrSlotActive         = delivery.ErrSlotActive
+	ErrSlotExists         = errors.New("the replication slot is there already")
+	ErrPublicationMissing = delivery.ErrPublicationMissing
+	ErrSourceRestored     = delivery.ErrSourceRestored
 )
 
 // Source is one database and what a cdc integration reads of it. Its methods may be called concurrently.

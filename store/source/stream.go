@@ -26,6 +26,7 @@ const (
 	idleEvery     = time.Second            // between idle events that nobody asked for
 	silence       = 60 * time.Second       // six unanswered statuses: the peer is dead
 	writeTimeout  = 10 * time.Second
+	closeTimeout  = 2 * time.Second
 	waitForReader = 2 * time.Second // for the server to notice that the last reader has gone
 )
 
@@ -42,12 +43,14 @@ type Stream struct {
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 	err      error // why events was closed
+	closed   sync.Once
 
 	writing sync.Mutex
 
 	mu     sync.Mutex
 	acked  delivery.LSN
 	handed delivery.LSN // end of the last transaction that was handed out
+	ending bool         // Close has set the last deadline
 }
 
 // Stream begins to read behind from, or where the slot was acknowledged last when that is later. Transactions that end at
@@ -158,23 +161,34 @@ func (st *Stream) Acknowledge(lsn delivery.LSN) error {
 	case st.wake <- struct{}{}:
 	default:
 	}
-	return st.closing.Err()
-}
-
-// Close tells the source what was acknowledged, and ends the stream. It may be called again.
-func (st *Stream) Close() error {
 	if st.closing.Err() != nil {
-		st.done.Wait()
-		return nil
-	}
-	st.stop()
-	_ = st.status(false) // a broken connection has nothing to be told
-	err := st.conn.Close()
-	st.done.Wait()
-	if err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("closing the stream: %w", err)
+		return errClosed
 	}
 	return nil
+}
+
+// Close tells the source what was acknowledged, ends the stream and waits until the slot is free for the next reader. It may
+// be called again.
+func (st *Stream) Close() error {
+	st.closed.Do(func() {
+		st.stop()
+		st.mu.Lock()
+		st.ending = true
+		_ = st.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+		st.mu.Unlock()
+		if st.status(false) != nil || st.copyDone() != nil { // a broken connection has nothing to be told
+			_ = st.conn.Close()
+		}
+	})
+	st.done.Wait()
+	return nil
+}
+
+func (st *Stream) copyDone() error {
+	st.writing.Lock()
+	defer st.writing.Unlock()
+	st.pg.Frontend().Send(&pgproto3.CopyDone{})
+	return st.pg.Frontend().Flush()
 }
 
 // report tells the source what was acknowledged, whether or not anybody asks for the next event: a slow reader is not a
@@ -215,10 +229,13 @@ func (st *Stream) status(ask bool) error {
 func (st *Stream) read() {
 	defer close(st.events)
 	for {
-		_ = st.conn.SetReadDeadline(time.Now().Add(silence)) // the read fails where this does
+		st.expect()
 		message, err := st.pg.Frontend().Receive()
 		if err == nil {
 			err = st.receive(message)
+		}
+		if errors.Is(err, errClosed) {
+			continue
 		}
 		if err != nil {
 			st.err = st.ended(err)
@@ -226,6 +243,15 @@ func (st *Stream) read() {
 			_ = st.conn.Close()
 			return
 		}
+	}
+}
+
+// expect gives the source time for its next word, unless the stream is being closed. The read fails where this does.
+func (st *Stream) expect() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.ending {
+		_ = st.conn.SetReadDeadline(time.Now().Add(silence))
 	}
 }
 
@@ -246,10 +272,13 @@ var errClosed = errors.New("the stream is closed")
 func (st *Stream) receive(message pgproto3.BackendMessage) error {
 	switch m := message.(type) {
 	case *pgproto3.CopyData:
+		if st.closing.Err() != nil { // only the end is waited for
+			return nil
+		}
 		return st.copied(m.Data)
 	case *pgproto3.ErrorResponse:
 		return pgconn.ErrorResponseToPgError(m)
-	case *pgproto3.CopyDone, *pgproto3.CommandComplete, *pgproto3.ReadyForQuery:
+	case *pgproto3.CommandComplete, *pgproto3.ReadyForQuery:
 		return errors.New("the source has ended the stream")
 	}
 	return nil // notices and parameters
