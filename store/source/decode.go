@@ -98,7 +98,7 @@ func (d *decoder) commit(m *pglogrepl.CommitMessage, emit func(delivery.CaptureE
 func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage, emit func(delivery.CaptureEvent) error) error {
 	lsn := delivery.LSN(m.LSN)
 	switch {
-	case m.Prefix != d.prefix || d.tx != nil && d.tx.skip || lsn <= d.from:
+	case m.Prefix != d.prefix || d.tx != nil && d.tx.skip:
 		return nil
 	case !m.Transactional:
 		return emit(delivery.CaptureEvent{Idle: lsn})

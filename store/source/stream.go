@@ -21,14 +21,21 @@ import (
 
 const (
 	readAhead     = 16                     // events that wait for Next
-	statusEvery   = 10 * time.Second       // at the latest; it asks for an answer
 	statusGap     = 100 * time.Millisecond // between two that follow acknowledgements
 	idleEvery     = time.Second            // between idle events that nobody asked for
-	silence       = 60 * time.Second       // six unanswered statuses: the peer is dead
 	writeTimeout  = 10 * time.Second
 	closeTimeout  = 2 * time.Second
 	waitForReader = 2 * time.Second // for the server to notice that the last reader has gone
 )
+
+// pace is how patient a stream is.
+type pace struct {
+	status  time.Duration // a status is sent at the latest; it asks for an answer
+	silence time.Duration // the source may say nothing: several statuses were not answered, it is dead
+	stall   time.Duration // an event may wait for Next. A reader that takes nothing blocks the source's checkpoints and shutdown.
+}
+
+var unhurried = pace{status: 10 * time.Second, silence: time.Minute, stall: time.Minute}
 
 // Stream is one connection that brings a slot's changes in the order of their commits, each transaction in one piece.
 type Stream struct {
@@ -69,6 +76,7 @@ func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading replication slot %s: %w", s.settings.Slot, err)
 	}
+	s.log.Info("reading changes", "slot", s.settings.Slot, "from", pglogrepl.LSN(from).String())
 	closing, stop := context.WithCancel(context.Background())
 	st := &Stream{source: s, pg: conn, conn: hijacked.Conn, acked: from, handed: from,
 		events: make(chan delivery.CaptureEvent, readAhead), wake: make(chan struct{}, 1), closing: closing, stop: stop,
@@ -121,7 +129,7 @@ func untilReady(ctx context.Context, conn *pgconn.PgConn) error {
 func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // Next waits for the next event. When ctx ends first, the stream can be asked again and nothing is lost; any other error is
-// the stream's end.
+// the stream's end. Whoever cannot take events for a minute closes the stream: otherwise it closes itself.
 func (st *Stream) Next(ctx context.Context) (delivery.CaptureEvent, error) {
 	for {
 		select {
@@ -194,7 +202,7 @@ func (st *Stream) copyDone() error {
 // report tells the source what was acknowledged, whether or not anybody asks for the next event: a slow reader is not a
 // dead one.
 func (st *Stream) report() {
-	tick := time.NewTicker(statusEvery)
+	tick := time.NewTicker(st.source.pace.status)
 	defer tick.Stop()
 	for {
 		ask := false
@@ -251,7 +259,7 @@ func (st *Stream) expect() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if !st.ending {
-		_ = st.conn.SetReadDeadline(time.Now().Add(silence))
+		_ = st.conn.SetReadDeadline(time.Now().Add(st.source.pace.silence))
 	}
 }
 
@@ -260,14 +268,19 @@ func (st *Stream) ended(err error) error {
 	case st.closing.Err() != nil:
 		return errClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("the source has not answered for %s: the connection is taken for dead", silence)
+		return fmt.Errorf("the source has not answered for %s: the connection is taken for dead", st.source.pace.silence)
+	case errors.Is(err, errStalled):
+		return fmt.Errorf("%w for %s: the stream was closed, so that the source is not held up", err, st.source.pace.stall)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = errors.New("the source has closed the connection")
 	}
 	return st.source.explain(err)
 }
 
-var errClosed = errors.New("the stream is closed")
+var (
+	errClosed  = errors.New("the stream is closed")
+	errStalled = errors.New("nobody has taken changes")
+)
 
 func (st *Stream) receive(message pgproto3.BackendMessage) error {
 	switch m := message.(type) {
@@ -309,8 +322,17 @@ func (st *Stream) emit(event delivery.CaptureEvent) error {
 	select {
 	case st.events <- event:
 		return nil
+	default:
+	}
+	timer := time.NewTimer(st.source.pace.stall)
+	defer timer.Stop()
+	select {
+	case st.events <- event:
+		return nil
 	case <-st.closing.Done():
 		return errClosed
+	case <-timer.C:
+		return errStalled
 	}
 }
 
