@@ -60,9 +60,9 @@ type Stream struct {
 	ending bool         // Close has set the last deadline
 }
 
-// Stream begins to read behind from, or where the slot was acknowledged last when that is later. Transactions that end at
-// from or before are not handed out. ErrSlotActive, ErrSlotMissing, ErrSlotLost and ErrSourceRestored tell what cannot be
-// tried again. ctx bounds the start only; the stream must be closed.
+// Stream begins to read behind from, or where the slot was acknowledged last when that is later. The source leaves out what
+// was committed before from: exactly the transactions that end there or earlier. ErrSlotActive, ErrSlotMissing, ErrSlotLost
+// and ErrSourceRestored tell what a person has to see to. ctx bounds the start only; the stream must be closed.
 func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error) {
 	conn, err := pgconn.ConnectConfig(ctx, s.replication)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error)
 	closing, stop := context.WithCancel(context.Background())
 	st := &Stream{source: s, pg: conn, conn: hijacked.Conn, acked: from, handed: from,
 		events: make(chan delivery.CaptureEvent, readAhead), wake: make(chan struct{}, 1), closing: closing, stop: stop,
-		decoder: decoder{prefix: s.prefix(), from: from, relations: map[uint32]*relation{}, typeOf: s.typeOf, keyOf: s.keyOf}}
+		decoder: decoder{prefix: s.prefix(), relations: map[uint32]*relation{}, typeOf: s.typeOf, keyOf: s.keyOf}}
 	st.done.Go(st.read)
 	st.done.Go(st.report)
 	return st, nil
