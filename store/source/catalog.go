@@ -48,7 +48,7 @@ var tableQuery = `SELECT t.oid, n.nspname::text, t.relname::text, t.relkind::tex
 	ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum),
 	ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> '' ORDER BY attnum),
 	` + keyColumns("indisprimary") + `, ` + keyColumns("indisreplident") + `,
-	ARRAY(SELECT c.oid::regclass::text FROM pg_class c
+	ARRAY(SELECT format('%I.%I', s.nspname, c.relname) FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
 		WHERE c.oid IN (SELECT relid FROM pg_partition_tree(t.oid) WHERE isleaf UNION ALL SELECT t.oid) AND c.relkind <> 'p' AND NOT ` + identified + ` ORDER BY 1),
 	has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')
 	FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE `
@@ -101,6 +101,7 @@ func (t *table) order() []string {
 }
 
 func (t *table) quoted() string { return quote(t.schema, t.name) }
+func (t *table) shown() string  { return t.schema + "." + t.name } // to people
 
 func quote(schema, name string) string { return pgx.Identifier{schema, name}.Sanitize() }
 

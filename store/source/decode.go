@@ -15,17 +15,11 @@ import (
 
 // decoder turns pgoutput's messages into events.
 type decoder struct {
-	prefix    string       // of our own logical messages
-	from      delivery.LSN // what ends here or before is durable already
+	prefix    string // of our own logical messages
 	relations map[uint32]*relation
 	typeOf    func(ctx context.Context, oid uint32) (valueType, error)
 	keyOf     func(ctx context.Context, relation uint32) ([]string, error)
-	tx        *transaction // under way; nil between transactions
-}
-
-type transaction struct {
-	delivery.Change      // the fields that all its changes share
-	skip            bool // it is durable already
+	tx        *delivery.Change // what all changes of the transaction under way share; nil between transactions
 }
 
 // relation is a table as the log describes it at this place.
@@ -49,7 +43,7 @@ func (d *decoder) decode(ctx context.Context, data []byte, emit func(delivery.Ca
 	switch kind := pglogrepl.MessageType(data[0]); kind {
 	case pglogrepl.MessageTypeInsert, pglogrepl.MessageTypeUpdate, pglogrepl.MessageTypeDelete:
 		change, err := d.change(kind, reader{data: data[1:]})
-		if err != nil || change == nil {
+		if err != nil {
 			return err
 		}
 		return emit(delivery.CaptureEvent{Change: change})
@@ -65,7 +59,7 @@ func (d *decoder) decode(ctx context.Context, data []byte, emit func(delivery.Ca
 		d.relations[m.RelationID], err = d.relation(ctx, m)
 		return err
 	case *pglogrepl.BeginMessage:
-		d.begin(m)
+		d.tx = &delivery.Change{LSN: delivery.LSN(m.FinalLSN), XID: m.Xid, CommitTime: m.CommitTime.UTC()}
 		return nil
 	case *pglogrepl.CommitMessage:
 		return d.commit(m, emit)
@@ -77,19 +71,10 @@ func (d *decoder) decode(ctx context.Context, data []byte, emit func(delivery.Ca
 	return fmt.Errorf("the stream has a message of unknown type %T", message)
 }
 
-// begin compares the commit record's place, where it begins, with the end of what is durable.
-func (d *decoder) begin(m *pglogrepl.BeginMessage) {
-	d.tx = &transaction{skip: delivery.LSN(m.FinalLSN) < d.from}
-	d.tx.LSN, d.tx.XID, d.tx.CommitTime = delivery.LSN(m.FinalLSN), m.Xid, m.CommitTime.UTC()
-}
-
 func (d *decoder) commit(m *pglogrepl.CommitMessage, emit func(delivery.CaptureEvent) error) error {
 	tx := d.tx
 	if d.tx = nil; tx == nil {
 		return errOutside
-	}
-	if tx.skip {
-		return nil
 	}
 	return emit(delivery.CaptureEvent{Commit: &delivery.CaptureCommit{LSN: delivery.LSN(m.TransactionEndLSN), Time: tx.CommitTime, XID: tx.XID}})
 }
@@ -98,7 +83,7 @@ func (d *decoder) commit(m *pglogrepl.CommitMessage, emit func(delivery.CaptureE
 func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage, emit func(delivery.CaptureEvent) error) error {
 	lsn := delivery.LSN(m.LSN)
 	switch {
-	case m.Prefix != d.prefix || d.tx != nil && d.tx.skip || lsn <= d.from:
+	case m.Prefix != d.prefix:
 		return nil
 	case !m.Transactional:
 		return emit(delivery.CaptureEvent{Idle: lsn})
@@ -113,9 +98,6 @@ func (d *decoder) truncate(m *pglogrepl.TruncateMessage, emit func(delivery.Capt
 			return err
 		}
 		change.Key = table.key
-		if d.tx.skip {
-			continue
-		}
 		if err := emit(delivery.CaptureEvent{Change: change}); err != nil {
 			return err
 		}
@@ -132,7 +114,7 @@ func (d *decoder) next(op delivery.Operation, id uint32) (*delivery.Change, *rel
 	if table == nil {
 		return nil, nil, fmt.Errorf("the stream has a change of table %d, which it has not described", id)
 	}
-	change := d.tx.Change
+	change := *d.tx
 	d.tx.Index++
 	change.Op, change.Schema, change.Table = op, table.schema, table.table
 	return &change, table, nil
@@ -142,10 +124,10 @@ var operations = map[pglogrepl.MessageType]delivery.Operation{
 	pglogrepl.MessageTypeInsert: delivery.OpInsert, pglogrepl.MessageTypeUpdate: delivery.OpUpdate, pglogrepl.MessageTypeDelete: delivery.OpDelete,
 }
 
-// change reads a row's change; nil when it is durable already.
+// change reads a row's change.
 func (d *decoder) change(kind pglogrepl.MessageType, r reader) (*delivery.Change, error) {
 	change, table, err := d.next(operations[kind], r.uint32())
-	if err != nil || d.tx.skip {
+	if err != nil {
 		return nil, err
 	}
 	change.Key = table.key

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 
 // bed is a source database and its reader.
 type bed struct {
-	t        *testing.T
+	t        testing.TB
 	dsn      string
 	settings delivery.CDCSource
 	src      *source.Source
@@ -38,7 +38,7 @@ type bed struct {
 }
 
 // lay makes the tables and a source with a rule for each of their names; it sets nothing up.
-func lay(t *testing.T, dsn, ddl string, tables ...string) *bed {
+func lay(t testing.TB, dsn, ddl string, tables ...string) *bed {
 	t.Helper()
 	b := &bed{t: t, dsn: dsn, sql: connect(t, dsn)}
 	config := b.sql.Config()
@@ -54,7 +54,7 @@ func lay(t *testing.T, dsn, ddl string, tables ...string) *bed {
 var everything = []delivery.Operation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
 
 // ready is lay on a database of the test's own, set up.
-func ready(t *testing.T, ddl string, tables ...string) *bed {
+func ready(t testing.TB, ddl string, tables ...string) *bed {
 	t.Helper()
 	b := lay(t, storetest.Empty(t), ddl, tables...)
 	b.setUp()
@@ -75,7 +75,7 @@ func (b *bed) open(settings delivery.CDCSource) *source.Source {
 	return open(b.t, settings, b.dsn)
 }
 
-func open(t *testing.T, settings delivery.CDCSource, dsn string) *source.Source {
+func open(t testing.TB, settings delivery.CDCSource, dsn string) *source.Source {
 	t.Helper()
 	src, err := source.New(settings, dsn, "content-search", slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
@@ -163,7 +163,7 @@ func object(row map[string]json.RawMessage) string {
 	return string(raw)
 }
 
-func next(t *testing.T, st *source.Stream) delivery.CaptureEvent {
+func next(t testing.TB, st *source.Stream) delivery.CaptureEvent {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -175,7 +175,7 @@ func next(t *testing.T, st *source.Stream) delivery.CaptureEvent {
 }
 
 // busy is the next event that is not idle.
-func busy(t *testing.T, st *source.Stream) delivery.CaptureEvent {
+func busy(t testing.TB, st *source.Stream) delivery.CaptureEvent {
 	t.Helper()
 	for {
 		if event := next(t, st); event.Idle == 0 {
@@ -184,13 +184,13 @@ func busy(t *testing.T, st *source.Stream) delivery.CaptureEvent {
 	}
 }
 
-func ctx(t *testing.T) context.Context {
+func ctx(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-func connect(t *testing.T, dsn string) *pgx.Conn {
+func connect(t testing.TB, dsn string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(ctx(t), dsn)
 	if err != nil {
@@ -200,14 +200,14 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 	return conn
 }
 
-func same(t *testing.T, what string, got []string, want ...string) {
+func same(t testing.TB, what string, got []string, want ...string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Errorf("%s:\n  %s\nwant\n  %s", what, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 }
 
-func eventually(t *testing.T, what string, try func() error) {
+func eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -225,7 +225,7 @@ func eventually(t *testing.T, what string, try func() error) {
 	}
 }
 
-func noLeaks(t *testing.T) {
+func noLeaks(t testing.TB) {
 	t.Helper()
 	ignored := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, ignored) })

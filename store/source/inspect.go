@@ -154,7 +154,7 @@ func (s *Source) tableFindings(st state) []delivery.CaptureFinding {
 		}
 		all = append(all, columnsFinding(w), s.identityFinding(st, w), publishedFinding(st, w))
 		if s.settings.Snapshot {
-			all = append(all, finding("order of the snapshot of "+w.quoted(), len(w.order()) == 0, "",
+			all = append(all, finding("order of the snapshot of "+w.shown(), len(w.order()) == 0, "",
 				"it has no primary key to be read by: add one, or switch the snapshot off"))
 		}
 	}
@@ -164,7 +164,7 @@ func (s *Source) tableFindings(st state) []delivery.CaptureFinding {
 func capturable(t *table) bool { return (t.kind == "r" || t.kind == "p") && t.persistence == "p" }
 
 func (s *Source) tableFinding(w wantedTable) delivery.CaptureFinding {
-	what := "table " + quote(w.schema, w.name)
+	what := "table " + w.schema + "." + w.name
 	if w.table == nil {
 		return finding(what, true, "", "there is none: correct its name in the integrations file")
 	}
@@ -177,9 +177,9 @@ func (s *Source) tableFinding(w wantedTable) delivery.CaptureFinding {
 func columnsFinding(w wantedTable) delivery.CaptureFinding {
 	missing := without(w.columns, w.table.columns)
 	if computed := without(missing, without(missing, w.computed)); len(computed) > 0 {
-		return finding("columns of "+w.quoted(), true, "", "%s is generated, and not in the stream: leave it out", strings.Join(computed, ", "))
+		return finding("columns of "+w.shown(), true, "", "%s is generated, and not in the stream: leave it out", strings.Join(computed, ", "))
 	}
-	return finding("columns of "+w.quoted(), len(missing) > 0, "", "it has no %s: correct the columns in the integrations file", strings.Join(missing, ", "))
+	return finding("columns of "+w.shown(), len(missing) > 0, "", "it has no %s: correct the columns in the integrations file", strings.Join(missing, ", "))
 }
 
 // without is the names that are not among others.
@@ -190,7 +190,7 @@ func without(names, others []string) []string {
 // identityFinding refuses tables without a replica identity: in a publication of updates or deletes, Postgres refuses its
 // users' own UPDATE and DELETE.
 func (s *Source) identityFinding(st state, w wantedTable) delivery.CaptureFinding {
-	what := "replica identity of " + w.quoted()
+	what := "replica identity of " + w.shown()
 	operations := merge(st.wanted, st.publication.operations)
 	if len(w.bare) == 0 || !rewrites(operations) {
 		return delivery.CaptureFinding{What: what}
@@ -215,7 +215,7 @@ func publishedFinding(st state, w wantedTable) delivery.CaptureFinding {
 	missing := without(needed, st.publication.brings(w.table, st.identity.Version))
 	missing = without(missing, without(missing, w.table.columns)) // others are reported as missing or generated
 	slices.Sort(missing)
-	return finding("published columns of "+w.quoted(), len(missing) > 0, "",
+	return finding("published columns of "+w.shown(), len(missing) > 0, "",
 		"the publication leaves out %s: drop the table from it and add it again without a list of columns", strings.Join(slices.Compact(missing), ", "))
 }
 
@@ -290,7 +290,7 @@ func (s *Source) publicationSteps(st state) (steps []step) {
 	}
 	for _, w := range st.tables {
 		if w.table != nil && capturable(w.table) && !p.allTables && !p.covers(w.table) && !slices.Contains(p.members, w.oid) {
-			add("it lacks "+w.quoted()+": run redrive cdc setup", "publication "+s.settings.Publication+" now has "+w.quoted(),
+			add("it lacks "+w.shown()+": run redrive cdc setup", "publication "+s.settings.Publication+" now has "+w.shown(),
 				fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", name, w.quoted()))
 		}
 	}

@@ -42,8 +42,8 @@ func TestSetUpAndLater(t *testing.T) {
 	b.settings.Rules = append(b.settings.Rules, delivery.CDCRule{Schema: "public", Table: "Other"})
 	b.src = b.open(b.settings)
 	found, _ := problems(t, b.src)
-	same(t, "another table", found, `publication Odd "name": it lacks "public"."Other": run redrive cdc setup`)
-	same(t, "done for another table", b.setUp(), `publication Odd "name" now has "public"."Other"`)
+	same(t, "another table", found, `publication Odd "name": it lacks public.Other: run redrive cdc setup`)
+	same(t, "done for another table", b.setUp(), `publication Odd "name" now has public.Other`)
 	same(t, "done again", b.setUp())
 	b.run(`ALTER PUBLICATION "Odd ""name""" SET (publish = 'insert', publish_via_partition_root = false)`)
 	found, _ = problems(t, b.src)
@@ -70,22 +70,22 @@ func TestTablesThatCannotBeCaptured(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`columns of "public"."content": it has no titel`,
-		`replica identity of "public"."keyless": keyless has none, and the source would refuse its updates and deletes`,
-		`order of the snapshot of "public"."keyless": it has no primary key`,
-		`table "public"."unlogged": its changes are not in the log`,
-		`table "public"."seen": it is not a table`,
-		`replica identity of "public"."deferred"`, `replica identity of "public"."hidden"`,
-		`replica identity of "public"."parted": parted_1 has none`,
-		`columns of "public"."whole": twice is generated`,
-		`order of the snapshot of "public"."whole"`,
-		`table "public"."missing": there is none`,
+		`columns of public.content: it has no titel`,
+		`replica identity of public.keyless: public.keyless has none, and the source would refuse its updates and deletes`,
+		`order of the snapshot of public.keyless: it has no primary key`,
+		`table public.unlogged: its changes are not in the log`,
+		`table public.seen: it is not a table`,
+		`replica identity of public.deferred`, `replica identity of public.hidden`,
+		`replica identity of public.parted: public.parted_1 has none`,
+		`columns of public.whole: twice is generated`,
+		`order of the snapshot of public.whole`,
+		`table public.missing: there is none`,
 	} {
 		if !strings.Contains(refused.Why, want) {
 			t.Errorf("%s\nlacks %s", refused.Why, want)
 		}
 	}
-	for _, sql := range []string{"ALTER TABLE keyless REPLICA IDENTITY FULL", "ALTER TABLE parted_1 REPLICA IDENTITY FULL"} {
+	for _, sql := range []string{"ALTER TABLE public.keyless REPLICA IDENTITY FULL", "ALTER TABLE public.parted_1 REPLICA IDENTITY FULL"} {
 		if !strings.Contains(strings.Join(refused.SQL, "\n"), sql) {
 			t.Errorf("%q lacks %s", refused.SQL, sql)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"redrive/delivery"
@@ -82,6 +83,7 @@ func (s *Source) CreateSlot(ctx context.Context) (delivery.LSN, error) {
 		return run("SELECT (lsn - '0/0')::bigint FROM pg_create_logical_replication_slot($1, 'pgoutput')", &lsn, s.settings.Slot)
 	})
 	if err == nil {
+		s.log.Info("created a replication slot", "slot", s.settings.Slot, "from", pglogrepl.LSN(lsn).String())
 		return delivery.LSN(lsn), nil
 	}
 	switch code := sqlState(err); {

@@ -24,9 +24,9 @@ func (s *Source) Chunk(ctx context.Context, schema, name string, columns, after 
 	order := t.order()
 	switch {
 	case len(order) == 0:
-		return nil, nil, fmt.Errorf("table %s has no primary key to read it by: add one, or switch its snapshot off", t.quoted())
+		return nil, nil, fmt.Errorf("table %s has no primary key to read it by: add one, or switch its snapshot off", t.shown())
 	case after != nil && len(after) != len(order):
-		return nil, nil, fmt.Errorf("the primary key of %s has changed: begin its snapshot again", t.quoted())
+		return nil, nil, fmt.Errorf("the primary key of %s has changed: begin its snapshot again", t.shown())
 	}
 	if len(columns) == 0 {
 		if columns, err = s.columns(ctx, t); err != nil {
@@ -50,7 +50,7 @@ func (s *Source) Chunk(ctx context.Context, schema, name string, columns, after 
 	// this protocol answers in text, as the stream does
 	result := conn.Conn().PgConn().ExecParams(ctx, chunkQuery(t, columns, order, after != nil, limit), params, nil, nil, nil).Read()
 	if result.Err != nil {
-		return nil, nil, fmt.Errorf("reading rows of %s: %w", t.quoted(), result.Err)
+		return nil, nil, fmt.Errorf("reading rows of %s: %w", t.shown(), result.Err)
 	}
 	if len(result.Rows) == 0 {
 		return nil, nil, nil
@@ -73,7 +73,11 @@ func chunkQuery(t *table, columns, order []string, resumed bool, limit int) stri
 	if resumed {
 		where = fmt.Sprintf(" WHERE (%s) > (%s)", strings.Join(key, ", "), strings.Join(after, ", "))
 	}
-	return fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d", strings.Join(append(list, key...), ", "), t.quoted(), where, strings.Join(key, ", "), limit)
+	from := t.quoted()
+	if t.kind == "r" {
+		from = "ONLY " + from // tables that inherit from it are captured by their own names
+	}
+	return fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d", strings.Join(append(list, key...), ", "), from, where, strings.Join(key, ", "), limit)
 }
 
 func (s *Source) chunk(ctx context.Context, t *table, columns []string, result *pgconn.Result) (rows []delivery.Change, last []string, err error) {

@@ -43,6 +43,7 @@ type Source struct {
 	log         *slog.Logger
 	pool        *pgxpool.Pool
 	replication *pgconn.Config // for the stream's connection
+	pace        pace
 
 	mu    sync.Mutex
 	types map[uint32]valueType // of the source's own types, by OID
@@ -71,7 +72,10 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 	if err != nil { // its text may quote the password
 		return nil, fmt.Errorf("cdc of %s: the source's url cannot be read: write it as postgres://user:password@host:port/database", integration)
 	}
-	s := &Source{settings: settings, log: log, types: map[uint32]valueType{}}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Source{settings: settings, log: log, pace: unhurried, types: map[uint32]valueType{}}
 	session(&config.ConnConfig.Config, integration)
 	s.replication = config.ConnConfig.Config.Copy()
 	s.replication.RuntimeParams["replication"] = "database"
@@ -94,6 +98,7 @@ func session(config *pgconn.Config, integration string) {
 		"application_name": "redrive " + integration, "client_encoding": "UTF8",
 		"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex", "extra_float_digits": "1",
 		"statement_timeout": fmt.Sprint(statementTimeout.Milliseconds()), "lock_timeout": "10000",
+		"row_security":       "off",   // rows that a policy would hide are an error, not a gap
 		"synchronous_commit": "local", // a mark is in the log when Mark returns, without waiting for any standby
 	} {
 		config.RuntimeParams[name] = value

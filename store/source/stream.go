@@ -21,14 +21,21 @@ import (
 
 const (
 	readAhead     = 16                     // events that wait for Next
-	statusEvery   = 10 * time.Second       // at the latest; it asks for an answer
 	statusGap     = 100 * time.Millisecond // between two that follow acknowledgements
 	idleEvery     = time.Second            // between idle events that nobody asked for
-	silence       = 60 * time.Second       // six unanswered statuses: the peer is dead
 	writeTimeout  = 10 * time.Second
 	closeTimeout  = 2 * time.Second
 	waitForReader = 2 * time.Second // for the server to notice that the last reader has gone
 )
+
+// pace is how patient a stream is.
+type pace struct {
+	status  time.Duration // a status is sent at the latest; it asks for an answer
+	silence time.Duration // the source may say nothing: several statuses were not answered, it is dead
+	stall   time.Duration // an event may wait for Next. A reader that takes nothing blocks the source's checkpoints and shutdown.
+}
+
+var unhurried = pace{status: 10 * time.Second, silence: time.Minute, stall: time.Minute}
 
 // Stream is one connection that brings a slot's changes in the order of their commits, each transaction in one piece.
 type Stream struct {
@@ -53,9 +60,9 @@ type Stream struct {
 	ending bool         // Close has set the last deadline
 }
 
-// Stream begins to read behind from, or where the slot was acknowledged last when that is later. Transactions that end at
-// from or before are not handed out. ErrSlotActive, ErrSlotMissing, ErrSlotLost and ErrSourceRestored tell what cannot be
-// tried again. ctx bounds the start only; the stream must be closed.
+// Stream begins to read behind from, or where the slot was acknowledged last when that is later. The source leaves out what
+// was committed before from: exactly the transactions that end there or earlier. ErrSlotActive, ErrSlotMissing, ErrSlotLost
+// and ErrSourceRestored tell what a person has to see to. ctx bounds the start only; the stream must be closed.
 func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error) {
 	conn, err := pgconn.ConnectConfig(ctx, s.replication)
 	if err != nil {
@@ -69,10 +76,11 @@ func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading replication slot %s: %w", s.settings.Slot, err)
 	}
+	s.log.Info("reading changes", "slot", s.settings.Slot, "from", pglogrepl.LSN(from).String())
 	closing, stop := context.WithCancel(context.Background())
 	st := &Stream{source: s, pg: conn, conn: hijacked.Conn, acked: from, handed: from,
 		events: make(chan delivery.CaptureEvent, readAhead), wake: make(chan struct{}, 1), closing: closing, stop: stop,
-		decoder: decoder{prefix: s.prefix(), from: from, relations: map[uint32]*relation{}, typeOf: s.typeOf, keyOf: s.keyOf}}
+		decoder: decoder{prefix: s.prefix(), relations: map[uint32]*relation{}, typeOf: s.typeOf, keyOf: s.keyOf}}
 	st.done.Go(st.read)
 	st.done.Go(st.report)
 	return st, nil
@@ -121,7 +129,7 @@ func untilReady(ctx context.Context, conn *pgconn.PgConn) error {
 func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // Next waits for the next event. When ctx ends first, the stream can be asked again and nothing is lost; any other error is
-// the stream's end.
+// the stream's end. Whoever cannot take events for a minute closes the stream: otherwise it closes itself.
 func (st *Stream) Next(ctx context.Context) (delivery.CaptureEvent, error) {
 	for {
 		select {
@@ -194,7 +202,7 @@ func (st *Stream) copyDone() error {
 // report tells the source what was acknowledged, whether or not anybody asks for the next event: a slow reader is not a
 // dead one.
 func (st *Stream) report() {
-	tick := time.NewTicker(statusEvery)
+	tick := time.NewTicker(st.source.pace.status)
 	defer tick.Stop()
 	for {
 		ask := false
@@ -251,7 +259,7 @@ func (st *Stream) expect() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if !st.ending {
-		_ = st.conn.SetReadDeadline(time.Now().Add(silence))
+		_ = st.conn.SetReadDeadline(time.Now().Add(st.source.pace.silence))
 	}
 }
 
@@ -260,14 +268,19 @@ func (st *Stream) ended(err error) error {
 	case st.closing.Err() != nil:
 		return errClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("the source has not answered for %s: the connection is taken for dead", silence)
+		return fmt.Errorf("the source has not answered for %s: the connection is taken for dead", st.source.pace.silence)
+	case errors.Is(err, errStalled):
+		return fmt.Errorf("%w for %s: the stream was closed, so that the source is not held up", err, st.source.pace.stall)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = errors.New("the source has closed the connection")
 	}
 	return st.source.explain(err)
 }
 
-var errClosed = errors.New("the stream is closed")
+var (
+	errClosed  = errors.New("the stream is closed")
+	errStalled = errors.New("nobody has taken changes")
+)
 
 func (st *Stream) receive(message pgproto3.BackendMessage) error {
 	switch m := message.(type) {
@@ -309,8 +322,17 @@ func (st *Stream) emit(event delivery.CaptureEvent) error {
 	select {
 	case st.events <- event:
 		return nil
+	default:
+	}
+	timer := time.NewTimer(st.source.pace.stall)
+	defer timer.Stop()
+	select {
+	case st.events <- event:
+		return nil
 	case <-st.closing.Done():
 		return errClosed
+	case <-timer.C:
+		return errStalled
 	}
 }
 

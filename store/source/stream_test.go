@@ -155,6 +155,21 @@ func TestLargeTransactionTakesLittleMemory(t *testing.T) {
 	}
 }
 
+// What a long transaction did before the position, where it was not committed yet, comes all the same: also its mark.
+func TestTransactionThatBeganBeforeThePosition(t *testing.T) {
+	b := ready(t, `CREATE TABLE content (id int PRIMARY KEY)`, "content")
+	b.run("BEGIN; INSERT INTO content VALUES (1); SELECT pg_logical_emit_message(true, 'redrive/" + b.settings.Slot + "', 'early')")
+	st := b.stream(0)
+	_, position := b.changes(st)
+	_ = st.Close()
+	b.run("COMMIT")
+	st = b.stream(position)
+	change, mark, commit := busy(t, st).Change, busy(t, st).Mark, busy(t, st).Commit
+	if change == nil || mark == nil || commit == nil || mark.LSN >= position || change.LSN < position || commit.LSN <= change.LSN {
+		t.Errorf("from %d: %+v, %+v, %+v", position, change, mark, commit)
+	}
+}
+
 // From whichever end of a transaction reading begins again, what follows comes exactly once.
 func TestBeginsAgainAtEveryPosition(t *testing.T) {
 	b := ready(t, `CREATE TABLE content (id int PRIMARY KEY)`, "content")
@@ -331,4 +346,25 @@ func TestSecondReaderIsRefused(t *testing.T) {
 	if _, err := b.src.Stream(ctx(t), begin+1<<40); !errors.Is(err, source.ErrSourceRestored) {
 		t.Errorf("from beyond the log's end: %v", err)
 	}
+}
+
+// How fast changes are read of a backlog: 40,000 rows of 200 bytes in transactions of 20.
+func BenchmarkBacklog(b *testing.B) {
+	const rows, each = 40_000, 20
+	bed := ready(b, `CREATE TABLE content (id int PRIMARY KEY, title text, at timestamptz DEFAULT now(), doc jsonb)`, "content")
+	bed.run(fmt.Sprintf(`DO $$ BEGIN FOR n IN 1..%d LOOP
+		INSERT INTO content SELECT n * 100 + m, repeat('x', 100), now(), '{"a": 1, "b": "some text"}' FROM generate_series(1, %d) m; COMMIT; END LOOP; END $$`, rows/each, each))
+	for b.Loop() {
+		st, err := bed.src.Stream(ctx(b), 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for n := 0; n < rows; {
+			if next(b, st).Change != nil {
+				n++
+			}
+		}
+		_ = st.Close()
+	}
+	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "changes/s")
 }
