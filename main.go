@@ -519,6 +519,9 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer closeAll()
+	if file, err = c.settle(ctx, db, file, baseURL(listener.Addr()), log); err != nil {
+		return err
+	}
 	if err := c.prepare(ctx, db, file, log); err != nil {
 		return err
 	}
@@ -535,9 +538,26 @@ func (c *serveCmd) integrations(base string) (*config.File, error) {
 		}
 		return file, nil
 	case bool(c.Demo):
-		return config.Parse("demo/integrations.yaml", demo.Integrations(base, c.demoBrokers()), os.LookupEnv)
+		return c.demoFile(base, true)
 	}
 	return &config.File{}, nil
+}
+
+func (c *serveCmd) demoFile(base string, capture bool) (*config.File, error) {
+	return config.Parse("demo/integrations.yaml", demo.Integrations(base, c.demoBrokers(), capture), os.LookupEnv)
+}
+
+// settle answers the file for this database: the demo's captures changes only where the database can tell of them.
+func (c *serveCmd) settle(ctx context.Context, db *store.Store, file *config.File, base string, log *slog.Logger) (*config.File, error) {
+	if c.Config != "" || !bool(c.Demo) {
+		return file, nil
+	}
+	why, err := db.CannotCapture(ctx)
+	if err != nil || why == "" {
+		return file, err
+	}
+	log.Warn("the demo's articles go by outbox, not by change data capture", "because", why)
+	return c.demoFile(base, false)
 }
 
 // loadFile reads an integrations file with all that can be known before anything is started.
@@ -646,7 +666,8 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 		return usageError{err}
 	}
 	defer captures.close(log)
-	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: eng.Wake, Offer: pools.Offer, Brokers: c.demoBrokers()})
+	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: eng.Wake, Offer: pools.Offer, Brokers: c.demoBrokers(),
+		Capture: demoCaptured(file.Integrations)})
 	if err != nil {
 		return err
 	}
@@ -772,6 +793,13 @@ func newCaptures(list []delivery.Integration, db *store.Store, dsn string, wake 
 		out[in.Name] = capture{room, src}
 	}
 	return out, nil
+}
+
+// demoCaptured says whether the demo's articles are read from their table.
+func demoCaptured(list []delivery.Integration) bool {
+	return slices.ContainsFunc(captured(list), func(in delivery.Integration) bool {
+		return slices.ContainsFunc(in.CDC.Rules, func(r delivery.CDCRule) bool { return r.Schema == "redrive_demo" && r.Table == "articles" })
+	})
 }
 
 // capturedSource is a source whose streams are the room's.

@@ -212,6 +212,17 @@ func (s *Store) RequestResnapshot(ctx context.Context, integration, actor, reaso
 	})
 }
 
+// CannotCapture says why changes of this database cannot be read with our role; empty when they can.
+func (s *Store) CannotCapture(ctx context.Context) (string, error) {
+	why, err := readOne(s.db.WithContext(ctx), single[string], `SELECT CASE
+		WHEN current_setting('wal_level') <> 'logical' THEN 'wal_level is ' || current_setting('wal_level') || ' and must be logical'
+		WHEN NOT (rolsuper OR rolreplication) THEN 'role ' || rolname || ' may not replicate' ELSE '' END FROM pg_roles WHERE rolname = current_user`)
+	if err != nil {
+		return "", fmt.Errorf("asking whether changes can be read: %w", err)
+	}
+	return why, nil
+}
+
 // idClock makes ids of version 7 that only grow, so that the order in which messages are written is the order of their ids.
 type idClock struct {
 	ahead time.Duration // of the database's clock before ours
