@@ -45,22 +45,35 @@ func TestTheExamplesOfTheREADME(t *testing.T) {
 	await(t, "two events, one command by SQL, one by HTTP", func() bool { _, keys := receiver.requests(); return keys == 4 })
 }
 
-// The file in docs/integrations.md is read as it stands.
-func TestTheExampleOfTheIntegrationsFile(t *testing.T) {
-	raw, err := os.ReadFile("docs/integrations.md")
+// example reads the file in a document, with its rules.
+func example(t *testing.T, path, more string) *config.File {
+	t.Helper()
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("SELLER_SECRET", "a")
+	t.Setenv("RABBITMQ_PASSWORD", "b")
+	t.Setenv("KAFKA_PASSWORD", "c")
+	t.Setenv("SHOP_PASSWORD", "d")
 	found := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(raw)
-	file, err := config.Parse("docs/integrations.md", found[1], func(name string) (string, bool) { return "a-" + name, true })
+	file, err := loadFile(strings.TrimPrefix(configFile(t, string(found[1])+more), "REDRIVE_CONFIG="))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal(path, err)
 	}
+	return file
+}
+
+// The files in docs are read as they stand.
+func TestTheExampleOfTheIntegrationsFile(t *testing.T) {
+	example(t, "docs/cdc.md", "  - {name: billing, method: outbox, destination: {http: {url: \"http://127.0.0.1/\"}}}\n"+
+		"  - {name: warehouse, method: outbox, destination: {http: {url: \"http://127.0.0.1/\"}}}\n")
+	file := example(t, "docs/integrations.md", "")
 	kinds := map[string]bool{}
 	for _, in := range file.Integrations {
 		kinds[string(in.Method)], kinds[in.Destination.Kind()] = true, true
 	}
-	for _, kind := range []string{"outbox", "pool", "broker", "http", "redis", "rabbitmq", "kafka"} {
+	for _, kind := range []string{"outbox", "pool", "broker", "cdc", "http", "redis", "rabbitmq", "kafka"} {
 		if !kinds[kind] {
 			t.Errorf("it shows no %s", kind)
 		}
