@@ -77,6 +77,7 @@ type cli struct {
 	} `cmd:"" name:"cdc" help:"Changes of other databases."`
 	Bench struct {
 		Run      benchCmd    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
+		CDC      cdcBenchCmd `cmd:"" name:"cdc" help:"Changes per second and latency from a commit at the source to a local receiver, beside reading the slot raw."`
 		TwoPhase twoPhaseCmd `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
 	} `cmd:"" help:"Measure."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -126,6 +127,12 @@ type (
 		Concurrency int `default:"16" help:"Parallel requests to the receiver."`
 		Rate        int `default:"500" help:"Messages per second of the latency run."`
 		Payload     int `default:"256" help:"Bytes of one payload."`
+	}
+	cdcBenchCmd struct {
+		database
+		Changes     int `default:"50000" help:"Changes of the backlog, at most 1000000."`
+		Rate        int `default:"300" help:"Changes per second of the latency run."`
+		Concurrency int `default:"16" help:"Parallel requests to the receiver."`
 	}
 	twoPhaseCmd struct {
 		database
@@ -443,6 +450,17 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.measured(ctx, func(dsn string) error {
 		_, err := bench.Run(ctx, bench.Options{DSN: dsn, Messages: c.Messages, Concurrency: c.Concurrency, Rate: c.Rate,
 			PayloadBytes: c.Payload, Out: out})
+		return err
+	})
+}
+
+// Run measures change data capture on one database that is source and destination.
+func (c *cdcBenchCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Changes < 1 || c.Changes > 1_000_000 || c.Rate < 1 || c.Concurrency < 1 {
+		return usageError{errors.New("bench cdc: changes must be 1 to 1000000, rate and concurrency at least 1")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := bench.RunCDC(ctx, bench.CDCOptions{DSN: dsn, Changes: c.Changes, Rate: c.Rate, Concurrency: c.Concurrency, Out: out})
 		return err
 	})
 }
