@@ -143,9 +143,6 @@ func (s *Source) slotActive() error {
 
 // explain finds out whether a failure of the stream is one of its slot.
 func (s *Source) explain(err error) error {
-	if sqlState(err) == objectInUse {
-		return s.slotActive()
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
 	slot, asked := s.slot(ctx)
@@ -156,7 +153,10 @@ func (s *Source) explain(err error) error {
 	case slot.Lost:
 		return fmt.Errorf("%w: %s, because %s; take a new snapshot, because what changed since is gone from the log", ErrSlotLost, s.settings.Slot, slot.Why)
 	}
-	if sqlState(err) == undefinedObject { // the slot is there
+	switch sqlState(err) {
+	case objectInUse:
+		return s.slotActive()
+	case undefinedObject: // the slot is there
 		return fmt.Errorf("%w: %s; the log cannot be read where the publication was not there: drop slot %s, run redrive cdc setup and take a new snapshot",
 			ErrPublicationMissing, s.settings.Publication, s.settings.Slot)
 	}
