@@ -332,3 +332,39 @@ func TestTheAlarmIsRaisedAndEnds(t *testing.T) {
 		return fact(p, "alarm").Value == 0 && fact(p, "lag_bytes").Value < 1<<20
 	})
 }
+
+// A target that takes nothing holds back neither the slot nor the other: what was read waits in the queue.
+func TestADeadTargetHoldsBackNothing(t *testing.T) {
+	r := rule("articles")
+	r.To = []string{"a", "b"}
+	b := ready(t, articles, r)
+	p := b.start()
+	b.await("it streams", func() bool { return fact(p, "connected").Value == 1 })
+	if err := b.store.SetPaused(ctx(t), "a", true, "kim", "it is down"); err != nil {
+		t.Fatal(err)
+	}
+	b.run("INSERT INTO articles SELECT n, n, '' FROM generate_series(1, 500) n")
+	b.reached()
+	end := b.position().LSN.String()
+	b.await("the slot moves", func() bool {
+		return query[bool](b, b.src, "SELECT confirmed_flush_lsn >= $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1", b.in.CDC.Slot, end)
+	})
+	claimed, err := b.store.Claim(ctx(t), "worker", []delivery.Quota{{Integration: "a", Limit: 1000, Lease: time.Minute}, {Integration: "b", Limit: 1000, Lease: time.Minute}})
+	if err != nil || len(claimed) != 500 || len(b.payloads("a")) != 500 {
+		t.Errorf("%d claimed, %d wait for the dead target: %v", len(claimed), len(b.payloads("a")), err)
+	}
+}
+
+// The leader's session may end while nothing is read; the room goes on with a new one.
+func TestTheRoomOutlivesItsLeadersSession(t *testing.T) {
+	b := ready(t, articles, rule("articles"))
+	b.in.CDC.Heartbeat = time.Minute
+	p := b.start()
+	b.await("it streams", func() bool { return fact(p, "connected").Value == 1 })
+	query[int](b, b.dsn, "SELECT count(pg_terminate_backend(pid))::int FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+	b.await("it leads again", func() bool {
+		return query[bool](b, b.dsn, "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))")
+	})
+	b.run("INSERT INTO articles VALUES (1, 1, '')")
+	b.await("the change", func() bool { return len(b.payloads("capture")) == 1 })
+}

@@ -104,8 +104,10 @@ func New(cfg Config) (*Room, error) {
 	}
 	wait := &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 15 * time.Second}
 	wait.Reset()
-	return &Room{cfg: cfg, name: in.Name, source: *in.CDC, mapper: mapper, wait: wait,
-		log: cfg.Log.With("integration", in.Name, "source", in.CDC.Address())}, nil
+	r := &Room{cfg: cfg, name: in.Name, source: *in.CDC, mapper: mapper, wait: wait,
+		log: cfg.Log.With("integration", in.Name, "source", in.CDC.Address())}
+	r.news.set(statusWaiting, "", false)
+	return r, nil
 }
 
 // Run reads until ctx ends. What is not committed then is read again by whoever leads next, so there is nothing to wait for.
@@ -159,7 +161,7 @@ func (r *Room) lead(ctx context.Context, l Leader) error {
 		var ours ownError
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return ctx.Err() // the session of the leader may be gone: that is no end in order
 		case errors.As(err, &ours):
 			return err
 		case errors.Is(err, errAnew):
@@ -179,7 +181,7 @@ func (r *Room) lead(ctx context.Context, l Leader) error {
 			r.log.WarnContext(ctx, "reading changes failed, it is tried again", "error", err)
 		}
 		if !delivery.Pause(ctx, r.wait.NextBackOff()) {
-			return nil
+			return ctx.Err()
 		}
 	}
 }
