@@ -129,8 +129,18 @@ func decodeAll(row map[string]json.RawMessage) map[string]any {
 	return out
 }
 
-// decode reads a JSON value; numbers keep their digits.
+// decode reads a JSON value; numbers keep their digits. What nearly all columns are needs no decoder.
 func decode(raw json.RawMessage) any {
+	switch text := string(raw); {
+	case text == "null":
+		return nil
+	case text == "true" || text == "false":
+		return text == "true"
+	case len(raw) >= 2 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0:
+		return text[1 : len(text)-1]
+	case len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9'):
+		return exact(json.Number(text))
+	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	var value any
