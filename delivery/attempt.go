@@ -75,13 +75,14 @@ const (
 	ClassTooLarge       = "too_large"      // larger than the broker takes
 	ClassBrokerBlocked  = "broker_blocked" // RabbitMQ holds publishers back: memory or disk alarm
 	ClassForeign        = "foreign"        // died in somebody else's dead-letter queue
+	ClassMapping        = "mapping"        // a change of a table that an expression of the integrations file could not make a message of
 )
 
 // ErrorClasses lists every class, for filters.
 var ErrorClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddress, ClassTimeout, ClassConnectionLost,
 	ClassHTTP4xx, ClassHTTP5xx, ClassRateLimited, ClassGone, ClassRedirect, ClassProtocol, ClassBadRequest, ClassExpired,
 	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic, ClassNoSubscribers, ClassUnroutable, ClassRefused,
-	ClassTooLarge, ClassBrokerBlocked, ClassForeign}
+	ClassTooLarge, ClassBrokerBlocked, ClassForeign, ClassMapping}
 
 // Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
 type Lease struct {

@@ -28,6 +28,7 @@ type room struct {
 	payload                                   func(id int64, values []string) (payload []byte, key string, err error)
 	example                                   func() []string                         // plausible values for the form
 	prepare                                   func(values []string) ([]string, error) // adds what the form does not ask for; may be nil
+	captured                                  bool                                    // its table is read, see Config.Capture
 	publisher                                 publisher                               // of what is handed over after the commit
 }
 

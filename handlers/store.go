@@ -27,6 +27,7 @@ type Store interface {
 
 	Health(ctx context.Context) ([]delivery.IntegrationHealth, error)                    // by name
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name
+	RequestResnapshot(ctx context.Context, integration, actor, reason string) error      // of a cdc integration
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
 
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)

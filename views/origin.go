@@ -16,6 +16,8 @@ func (l Locale) place(broker string) string {
 		return l.T("Kafka topic")
 	case "rabbitmq":
 		return l.T("RabbitMQ queue")
+	case delivery.OriginPostgres:
+		return l.T("Table")
 	case "redis":
 		return l.T("Redis channel")
 	}
