@@ -2,6 +2,7 @@ package views
 
 import (
 	"strings"
+	"time"
 
 	"redrive/delivery"
 )
@@ -13,15 +14,18 @@ var factWords = map[string]string{
 	"journal_entries": "%s in this process's journal", "journal_bytes": "journal of %s", "in_flight": "%s in flight", "prefetched": "%s prefetched",
 	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
 	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps", "unwanted": "%s of other types",
-	"lag_rows": "%s events behind", "lag_bytes": "%s behind", "lag_seconds": "%s s behind", "retained_bytes": "%s of log held back",
+	"relay": "relay: %s", "lag_rows": "%s events behind", "lag_bytes": "%s behind", "lag_seconds": "%s s behind", "retained_bytes": "%s of log held back",
 	"changes": "%s changes read", "snapshot": "snapshot: %s rows", "position": "at %s", "last_change": "last change %s",
 }
 
-// facts are the figures of a method in words. What is nothing, has no limit and is no running count is left out.
-func (l Locale) facts(list []delivery.Fact) string {
+// facts are the figures of a method in words. What is nothing, has no limit, is no running count and no lag is left out; in brief
+// also running counts that are nothing, and the past.
+func (l Locale) facts(list []delivery.Fact, brief bool) string {
 	var out []string
 	for _, f := range list {
-		if !f.Alarm && (f.Value != 0 || f.Limit > 0 || f.Total || f.Text != "") {
+		says := f.Value != 0 || f.Limit > 0 || f.Text != "" || strings.HasPrefix(f.Name, "lag_") || f.Total && !brief
+		past := f.Name == "changes" || f.Name == "last_change"
+		if says && !f.Alarm && (!brief || !past) {
 			out = append(out, l.fact(f))
 		}
 	}
@@ -29,15 +33,16 @@ func (l Locale) facts(list []delivery.Fact) string {
 }
 
 func (l Locale) fact(f delivery.Fact) string {
-	if f.Name == "connected" || f.Name == "relay" {
-		return l.T(f.Text)
-	}
 	number := l.Number(int(f.Value))
 	switch {
-	case f.Name == "position" || f.Name == "last_change":
-		number = f.Text
+	case f.Name == "connected":
+		return l.T(f.Text)
+	case f.Name == "position" || f.Name == "relay":
+		number = l.T(f.Text)
+	case f.Name == "last_change":
+		number = l.Relative(time.Unix(f.Value, 0))
 	case strings.HasSuffix(f.Name, "_bytes"):
-		number = l.Bytes(int(f.Value))
+		number = l.Size(int(f.Value))
 	case f.Limit > 0:
 		number = l.T("%s of %s", number, l.Number(int(f.Limit)))
 	}

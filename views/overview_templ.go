@@ -366,7 +366,7 @@ func overviewRow(l Locale, h delivery.IntegrationHealth, facts []delivery.Fact) 
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = methodFacts(l, facts).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = methodFacts(l, facts, true).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1188,7 +1188,7 @@ func integrationRow(p IntegrationsPage, h delivery.IntegrationHealth) templ.Comp
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = methodFacts(p.Locale, p.Facts[h.Name]).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = methodFacts(p.Locale, p.Facts[h.Name], false).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1750,7 +1750,7 @@ func resnapshotForm(p IntegrationsPage, name string) templ.Component {
 }
 
 // methodFacts shows the figures of an integration's method in this process.
-func methodFacts(l Locale, list []delivery.Fact) templ.Component {
+func methodFacts(l Locale, list []delivery.Fact, brief bool) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1794,7 +1794,7 @@ func methodFacts(l Locale, list []delivery.Fact) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if text := l.facts(list); text != "" {
+		if text := l.facts(list, brief); text != "" {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 144, "<span class=\"error-text\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

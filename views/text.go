@@ -54,16 +54,24 @@ func (l Locale) Number(n int) string {
 	return sign + digits
 }
 
-// Bytes writes a size for people; the exact number follows when it was rounded.
-func (l Locale) Bytes(n int) string {
+// Size writes a size for people.
+func (l Locale) Size(n int) string {
 	switch {
-	case n < 1024:
+	case n < 1<<10:
 		return l.N(n, "%s byte", "%s bytes")
 	case n < 1<<20:
-		return l.T("%.1f KiB (%s bytes)", float64(n)/1024, l.Number(n))
+		return l.T("%.1f KiB", float64(n)/(1<<10))
 	default:
-		return l.T("%.1f MiB (%s bytes)", float64(n)/(1<<20), l.Number(n))
+		return l.T("%.1f MiB", float64(n)/(1<<20))
 	}
+}
+
+// Bytes is Size with the exact number where it was rounded.
+func (l Locale) Bytes(n int) string {
+	if n < 1<<10 {
+		return l.Size(n)
+	}
+	return l.T("%s (%s bytes)", l.Size(n), l.Number(n))
 }
 
 // Span writes a length of time with one unit: "3 min".

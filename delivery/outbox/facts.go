@@ -24,7 +24,7 @@ func (r *Relay) status(l delivery.OutboxLag) delivery.Fact {
 	f := delivery.Fact{Name: "relay", Value: 1, Text: "leads here"}
 	switch {
 	case l.Refused != "":
-		f.Value, f.Text = 0, "refused: "+l.Refused
+		f.Value, f.Text, f.Alarm = 0, "refused: "+l.Refused, true
 	case r.state.leading():
 	case l.Led:
 		f.Text = "another process leads"
