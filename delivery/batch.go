@@ -1,0 +1,171 @@
+package delivery
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Message types of a batch.
+const (
+	TypeBatchFile = "batch.file" // the payload is a BatchFile as JSON
+	TypeBatchRow  = "batch.row"  // the payload is one row, in the bytes of its file
+)
+
+// BatchSettings say when a batch runs, what it selects and what its files are called.
+type BatchSettings struct {
+	Schedule        string         // five cron fields
+	Location        *time.Location // in which the schedule is read, dates are counted and the query runs
+	Query           string         // SQL with named parameters, see docs/batch.md; empty: the integration's events are the rows
+	URL             string         // Postgres that the query runs in; empty: the database that Redrive itself uses
+	Start           OutboxStart    // where the first window begins: StartNow or StartBeginning
+	Missed          MissedRuns
+	SameDay         bool // the business date is the scheduled day itself, not the day before
+	SendEmpty       bool // a run without rows makes a file all the same
+	Name            string
+	ControlTotal    string // column whose sum goes into the manifest; empty: none
+	Key             string // per row: column whose value is the message's key; empty: file name and row
+	Per             BatchPer
+	Acknowledgement *AcknowledgementSettings // nil: the receiver writes none
+}
+
+// MissedRuns says what becomes of scheduled times at which nobody ran.
+type MissedRuns string
+
+// What becomes of missed runs.
+const (
+	MissedCatchUp MissedRuns = "catch-up" // each gets its run, oldest first; the default
+	MissedSkip    MissedRuns = "skip"     // each is noted as skipped
+)
+
+// BatchPer says what one delivery of a batch over HTTP is.
+type BatchPer string
+
+// What one delivery carries.
+const (
+	PerFile BatchPer = "file" // all rows; the default
+	PerRow  BatchPer = "row"
+)
+
+// AcknowledgementSettings say where the receiver's answers lie: NAME.ack, NAME.nak or NAME.rej.
+type AcknowledgementSettings struct {
+	Dir   string      // empty, and no SFTP: where the files go
+	SFTP  *SFTPServer // the same over SFTP
+	Every time.Duration
+}
+
+// DefaultBatchName is the template of file names where none is given.
+const DefaultBatchName = "{integration}_{business_date}_{sequence}.{ext}"
+
+// FileName fills in the template of a file's name.
+func (b BatchSettings) FileName(f BatchFile, extension string) string {
+	return strings.NewReplacer("{integration}", f.Integration, "{business_date}", f.BusinessDate,
+		"{sequence}", strconv.FormatInt(f.Sequence, 10), "{ext}", extension).Replace(b.Name)
+}
+
+// BusinessDate is the date that a run of that time is for.
+func (b BatchSettings) BusinessDate(at time.Time) string {
+	local := at.In(b.Location)
+	if !b.SameDay {
+		local = local.AddDate(0, 0, -1)
+	}
+	return local.Format(time.DateOnly)
+}
+
+// BatchTrigger is why a run exists.
+type BatchTrigger string
+
+// Why a run exists.
+const (
+	TriggerSchedule   BatchTrigger = "schedule"
+	TriggerManual     BatchTrigger = "manual"     // somebody asked for it
+	TriggerCorrection BatchTrigger = "correction" // rejected rows are sent again
+)
+
+// RunState is where a run stands.
+type RunState string
+
+// States of a run. The leader of its integration moves it.
+const (
+	RunQueued  RunState = "queued"  // waits for its turn, or for another try
+	RunRunning RunState = "running" // rows are read
+	RunEmpty   RunState = "empty"   // there were no rows, and no file was made
+	RunStored  RunState = "stored"  // the file is stored, and its delivery begins
+	RunFailed  RunState = "failed"  // the last try failed
+	RunSkipped RunState = "skipped" // it was missed, and the policy skips what was missed
+)
+
+// BatchRun is one run of a batch.
+type BatchRun struct {
+	ID           string
+	Integration  string
+	BusinessDate string // 2006-01-02; empty until it starts, where nobody asked for a date
+	Dated        bool   // somebody asked for this very date: the window does not move
+	ScheduledAt  time.Time
+	Trigger      BatchTrigger
+	RequestedBy  string
+	Reason       string
+	State        RunState
+	Attempts     int
+	Rows         int64 // so far, while it runs
+	Error        string
+	CreatedAt    time.Time
+	StartedAt    *time.Time
+	FinishedAt   *time.Time
+	File         *StoredFile // stored only
+}
+
+// StoredFile is a file with what became of it.
+type StoredFile struct {
+	BatchFile
+	DeliveryID      string
+	State           State  // of the delivery; empty where each row is a delivery of its own
+	Acknowledgement string // accepted, rejected or partly; empty: none was found
+	AcknowledgedAt  *time.Time
+}
+
+// BatchSelection is what a run reads.
+type BatchSelection struct {
+	URL          string   // empty: the database that Redrive itself uses
+	Query        string   // empty: the events of Types
+	Types        []string // event types
+	TimeZone     string
+	BusinessDate string
+	ScheduledAt  time.Time
+	From         string // snapshot up to which rows were read before
+	DatabaseID   string // of the database that From tells of
+}
+
+// BatchColumn is one column of a query's result.
+type BatchColumn struct {
+	Name string
+	Type ColumnType
+}
+
+// ColumnType is what a column's text means, as far as JSON tells it apart.
+type ColumnType string
+
+// Types of columns.
+const (
+	ColumnText    ColumnType = "text"
+	ColumnNumber  ColumnType = "number"
+	ColumnBoolean ColumnType = "boolean" // t or f
+	ColumnJSON    ColumnType = "json"
+)
+
+// BatchContent is what was written into a file.
+type BatchContent struct {
+	Rows     int64
+	Control  string
+	Snapshot string // up to which rows were read; empty: the window does not move
+}
+
+// BatchFeed is where a batch integration stands.
+type BatchFeed struct {
+	Integration string
+	Sequence    int64
+	Snapshot    string // empty: its source was not seen yet
+	DatabaseID  string
+	NextRunAt   *time.Time
+	ScheduledAt *time.Time // up to here scheduled times have their runs
+}
