@@ -139,19 +139,8 @@ type BatchSelection struct {
 // BatchColumn is one column of a query's result.
 type BatchColumn struct {
 	Name string
-	Type ColumnType
+	OID  uint32 // of its type in Postgres
 }
-
-// ColumnType is what a column's text means, as far as JSON tells it apart.
-type ColumnType string
-
-// Types of columns.
-const (
-	ColumnText    ColumnType = "text"
-	ColumnNumber  ColumnType = "number"
-	ColumnBoolean ColumnType = "boolean" // t or f
-	ColumnJSON    ColumnType = "json"
-)
 
 // BatchContent is what was written into a file.
 type BatchContent struct {
@@ -168,4 +157,19 @@ type BatchFeed struct {
 	DatabaseID  string
 	NextRunAt   *time.Time
 	ScheduledAt *time.Time // up to here scheduled times have their runs
+}
+
+// ScheduledRun is a scheduled time that gets a run.
+type ScheduledRun struct {
+	At   time.Time
+	Skip string // why nobody runs; empty: it is queued
+}
+
+// NewBatchFile says what becomes of what a run writes.
+type NewBatchFile struct {
+	Run          BatchRun
+	Settings     BatchSettings
+	Extension    string
+	CorrectionOf int64    // sequence of the file that is corrected; 0: none
+	Corrects     []string // deliveries of the rows that are sent again, in the file's order
 }
