@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"gorm.io/gorm"
@@ -164,9 +164,11 @@ type Files struct{ store *Store }
 // Files are the stored files of batches.
 func (s *Store) Files() Files { return Files{s} }
 
-// Open answers the bytes of a file, part by part as they are read.
+// Open answers the bytes of a file, part by part as they are read. fs.ErrNotExist: there is no such file.
 func (f Files) Open(ctx context.Context, id string) (io.ReadCloser, error) {
-	if _, err := f.store.File(ctx, id); err != nil {
+	if _, err := f.store.File(ctx, id); errors.Is(err, delivery.ErrNotFound) {
+		return nil, fmt.Errorf("file %s: %w", id, fs.ErrNotExist)
+	} else if err != nil {
 		return nil, err
 	}
 	return &partReader{ctx: ctx, db: f.store.db, id: id}, nil
@@ -204,12 +206,4 @@ func (r *partReader) Read(p []byte) (int, error) {
 func (r *partReader) Close() error {
 	r.err, r.rest = io.ErrClosedPipe, nil
 	return nil
-}
-
-// decodeFile reads the message of a file.
-func decodeFile(payload []byte) (f delivery.BatchFile, err error) {
-	if err = json.Unmarshal(payload, &f); err != nil {
-		return f, fmt.Errorf("reading the file's message: %w", err)
-	}
-	return f, nil
 }

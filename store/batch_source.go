@@ -126,13 +126,14 @@ func (b *BatchSource) Read(ctx context.Context, sel delivery.BatchSelection, col
 		return err
 	}
 	result := b.conn.ExecParams(ctx, statement, values, types, nil, nil)
-	if err := columns(batchColumns(result.FieldDescriptions())); err != nil {
-		_, _ = result.Close() // the connection is thrown away
-		return err
+	if fields := result.FieldDescriptions(); fields != nil { // else the query was refused, and Close tells
+		if err := columns(batchColumns(fields)); err != nil {
+			return err // closing the connection ends the query
+		}
 	}
 	for result.NextRow() {
 		if err := row(result.Values()); err != nil {
-			return err // closing the connection ends the query
+			return err
 		}
 	}
 	if _, err := result.Close(); err != nil {

@@ -178,6 +178,14 @@ func (f *Writer) flush() error {
 	return err
 }
 
+// Flush hands on what has been written so far, as bytes of their own where the file is not compressed.
+func (f *Writer) Flush() error {
+	if f.err == nil {
+		f.err = f.flush()
+	}
+	return f.err
+}
+
 // Close ends the file: the rest of it is written, the writer below stays open. A file that Write has failed on cannot be ended.
 func (f *Writer) Close() error {
 	if f.err != nil {
