@@ -97,18 +97,17 @@ const eventsSQL = `SELECT id, type, key, created_at, payload FROM redrive.messag
 var batchParameters = map[string]uint32{"business_date": pgtype.DateOID, "scheduled_at": pgtype.TimestamptzOID,
 	"window_from": 5038, "window_to": 5038, "types": pgtype.TextArrayOID} // 5038: pg_snapshot
 
-// Windowed says whether a query names the window. One that does not knows no "since the last run".
-func Windowed(query string) bool {
+// CheckBatchQuery says whether a query names the window, as the events that stand for an empty one do, and refuses names that
+// no run gives a value to.
+func CheckBatchQuery(query string) (windowed bool, err error) {
 	_, names, err := bindNames(query)
-	if err != nil {
-		return false
-	}
 	for _, name := range names {
-		if strings.HasPrefix(name, "window_") {
-			return true
+		if _, known := batchParameters[name]; !known || name == "types" {
+			return false, fmt.Errorf("the query names :%s; it may name :business_date, :scheduled_at, :window_from and :window_to", name)
 		}
+		windowed = windowed || strings.HasPrefix(name, "window_")
 	}
-	return query == ""
+	return windowed || query == "", err
 }
 
 // Read streams the rows of a selection as Postgres's text, null as nil. What row gets is valid during the call only.
@@ -121,10 +120,7 @@ func (b *BatchSource) Read(ctx context.Context, sel delivery.BatchSelection, col
 	if err != nil {
 		return err
 	}
-	values, types, err := b.arguments(sel, names)
-	if err != nil {
-		return err
-	}
+	values, types := b.arguments(sel, names)
 	result := b.conn.ExecParams(ctx, statement, values, types, nil, nil)
 	if fields := result.FieldDescriptions(); fields != nil { // else the query was refused, and Close tells
 		if err := columns(batchColumns(fields)); err != nil {
@@ -142,17 +138,13 @@ func (b *BatchSource) Read(ctx context.Context, sel delivery.BatchSelection, col
 	return nil
 }
 
-func (b *BatchSource) arguments(sel delivery.BatchSelection, names []string) (values [][]byte, types []uint32, err error) {
+func (b *BatchSource) arguments(sel delivery.BatchSelection, names []string) (values [][]byte, types []uint32) {
 	given := map[string]string{"business_date": sel.BusinessDate, "scheduled_at": sel.ScheduledAt.UTC().Format(time.RFC3339Nano),
 		"window_from": sel.From, "window_to": b.snapshot, "types": textArray(sel.Types)}
 	for _, name := range names {
-		oid, known := batchParameters[name]
-		if !known {
-			return nil, nil, fmt.Errorf("the query names :%s; it may name :business_date, :scheduled_at, :window_from and :window_to", name)
-		}
-		values, types = append(values, []byte(given[name])), append(types, oid)
+		values, types = append(values, []byte(given[name])), append(types, batchParameters[name])
 	}
-	return values, types, nil
+	return values, types
 }
 
 // textArray is a list in the form of Postgres's arrays.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/batch/schedule"
 )
 
 const (
@@ -60,11 +61,11 @@ type Config struct {
 	Lead func(ctx context.Context, work func(ctx context.Context, feed Feed) error, failed func(error)) error
 	// Open begins to read from a database; an empty url is our own. Times of day are those of zone.
 	Open func(ctx context.Context, url, zone string) (Source, error)
-	// Windowed says whether a query names the window.
-	Windowed func(query string) bool
-	Wake     func() // tells the engine that work was committed
-	Log      *slog.Logger
-	Look     time.Duration // default one second
+	// CheckQuery says whether a query names the window, and what is wrong with the names in it.
+	CheckQuery func(query string) (windowed bool, err error)
+	Wake       func() // tells the engine that work was committed
+	Log        *slog.Logger
+	Look       time.Duration // default one second
 }
 
 // Batch runs one integration. Make one with New and give it to Run once.
@@ -72,7 +73,7 @@ type Batch struct {
 	cfg      Config
 	in       delivery.Integration
 	settings delivery.BatchSettings
-	schedule *Schedule
+	schedule *schedule.Schedule
 	windowed bool
 	log      *slog.Logger
 }
@@ -92,12 +93,15 @@ func New(cfg Config) (*Batch, error) {
 		cfg.Look = lookEvery
 	}
 	settings := *cfg.Integration.Batch
-	schedule, err := ParseSchedule(settings.Schedule, settings.Location)
+	times, err := schedule.Parse(settings.Schedule, settings.Location)
 	if err != nil {
 		return nil, fmt.Errorf("batch.schedule: %w", err)
 	}
-	return &Batch{cfg: cfg, in: cfg.Integration, settings: settings, schedule: schedule,
-		windowed: cfg.Windowed(settings.Query), log: cfg.Log.With("integration", cfg.Integration.Name)}, nil
+	windowed, err := cfg.CheckQuery(settings.Query)
+	if err != nil {
+		return nil, fmt.Errorf("batch.query: %w", err)
+	}
+	return &Batch{cfg: cfg, in: cfg.Integration, settings: settings, schedule: times, windowed: windowed, log: cfg.Log.With("integration", cfg.Integration.Name)}, nil
 }
 
 // Run leads whenever no other process does, until ctx ends. A run under way is given up then: it has left nothing behind, and

@@ -1,21 +1,21 @@
-package batch_test
+package schedule_test
 
 import (
 	"slices"
 	"testing"
 	"time"
 
-	"redrive/delivery/batch"
+	"redrive/delivery/batch/schedule"
 )
 
 // runsOn are the runs of one local day, in local time with the zone's offset.
-func runsOn(t *testing.T, schedule, zone, day string) (runs []string) {
+func runsOn(t *testing.T, fields, zone, day string) (runs []string) {
 	t.Helper()
 	location, err := time.LoadLocation(zone)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := batch.ParseSchedule(schedule, location)
+	s, err := schedule.Parse(fields, location)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestHourlyRunsOncePerLocalHour(t *testing.T) {
 
 func TestSchedulesThatAreNone(t *testing.T) {
 	for _, text := range []string{"", "* * * *", "* * * * * *", "@every 1h", "0 0 31 2 *", "61 * * * *", "TZ=UTC * * * * *"} {
-		if s, err := batch.ParseSchedule(text, time.UTC); err == nil {
+		if s, err := schedule.Parse(text, time.UTC); err == nil {
 			t.Errorf("%q was taken for a schedule: %v", text, s)
 		}
 	}

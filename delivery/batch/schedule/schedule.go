@@ -1,4 +1,5 @@
-package batch
+// Package schedule says when a batch runs: cron fields, read as local times.
+package schedule
 
 import (
 	"fmt"
@@ -22,8 +23,8 @@ type Schedule struct {
 	location *time.Location
 }
 
-// ParseSchedule reads five cron fields, or a word such as @daily.
-func ParseSchedule(text string, location *time.Location) (*Schedule, error) {
+// Parse reads five cron fields, or a word such as @daily.
+func Parse(text string, location *time.Location) (*Schedule, error) {
 	parser := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 	spec, err := parser.Parse(text)
 	if err != nil {
