@@ -1,6 +1,7 @@
 package filesend
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -99,16 +100,26 @@ func (u *Upload) address(name string) string {
 	return strings.ReplaceAll(u.to.URL, namePlace, strings.ReplaceAll(url.QueryEscape(name), "+", "%20"))
 }
 
+const contentType = "Content-Type"
+
 // types are the content types of the formats, by extension.
 var types = map[string]string{".csv": "text/csv", ".kv": "text/plain", ".json": "application/json", ".jsonl": "application/jsonl", ".gz": "application/gzip"}
 
+// header has the digest of RFC 9530. A content type of the destination's own stands.
 func (u *Upload) header(f delivery.BatchFile, it item) map[string]string {
-	contentType := types[path.Ext(it.name)]
-	if contentType == "" {
-		contentType = "application/octet-stream"
+	sum, _ := hex.DecodeString(it.sha256) // it was parsed before
+	header := map[string]string{
+		"Content-Digest":        "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":",
+		"Redrive-File":          url.PathEscape(it.name),
+		"Redrive-Sequence":      strconv.FormatInt(f.Sequence, 10),
+		"Redrive-Rows":          strconv.FormatInt(f.Rows, 10),
+		"Redrive-Business-Date": f.BusinessDate,
 	}
-	sum, _ := hex.DecodeString(it.sha256)                                                                                               // it was parsed before
-	return map[string]string{"Content-Type": contentType, "Content-Digest": "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":", // RFC 9530
-		"Redrive-File": url.PathEscape(it.name), "Redrive-Sequence": strconv.FormatInt(f.Sequence, 10), "Redrive-Rows": strconv.FormatInt(f.Rows, 10),
-		"Redrive-Business-Date": f.BusinessDate}
+	for name := range u.to.Headers {
+		if strings.EqualFold(name, contentType) {
+			return header
+		}
+	}
+	header[contentType] = cmp.Or(types[path.Ext(it.name)], "application/octet-stream")
+	return header
 }
