@@ -72,16 +72,25 @@ const (
 	ClassNoSubscribers  = "no_subscribers" // Redis: fewer listeners than required
 	ClassUnroutable     = "unroutable"     // RabbitMQ: no queue takes it; Kafka: no such topic
 	ClassRefused        = "refused"        // the broker answered that it does not take it (nack, authorisation, policy)
-	ClassTooLarge       = "too_large"      // larger than the broker takes
+	ClassTooLarge       = "too_large"      // larger than the broker, or a file's place, takes
 	ClassBrokerBlocked  = "broker_blocked" // RabbitMQ holds publishers back: memory or disk alarm
 	ClassForeign        = "foreign"        // died in somebody else's dead-letter queue
+	ClassHostKey        = "host_key"       // SFTP: the server's key is not the one in known_hosts
+	ClassNoSpace        = "no_space"       // the file's place is full, or a quota is
+	ClassFileExists     = "file_exists"    // another file of that name is there
+	ClassNotFound       = "not_found"      // the file's directory is missing
+	ClassDenied         = "denied"         // no right to write the file, or a read-only place
+	ClassStorage        = "storage"        // the file's place failed in another way
+	ClassSource         = "source"         // the stored bytes of the file cannot be read
+	ClassCorrupt        = "corrupt"        // the bytes of the file are not those that were recorded
 )
 
 // ErrorClasses lists every class, for filters.
 var ErrorClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddress, ClassTimeout, ClassConnectionLost,
 	ClassHTTP4xx, ClassHTTP5xx, ClassRateLimited, ClassGone, ClassRedirect, ClassProtocol, ClassBadRequest, ClassExpired,
 	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic, ClassNoSubscribers, ClassUnroutable, ClassRefused,
-	ClassTooLarge, ClassBrokerBlocked, ClassForeign}
+	ClassTooLarge, ClassBrokerBlocked, ClassForeign, ClassHostKey, ClassNoSpace, ClassFileExists, ClassNotFound, ClassDenied,
+	ClassStorage, ClassSource, ClassCorrupt}
 
 // Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
 type Lease struct {
