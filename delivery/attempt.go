@@ -75,6 +75,7 @@ const (
 	ClassTooLarge       = "too_large"      // larger than the broker, or a file's place, takes
 	ClassBrokerBlocked  = "broker_blocked" // RabbitMQ holds publishers back: memory or disk alarm
 	ClassForeign        = "foreign"        // died in somebody else's dead-letter queue
+	ClassRejected       = "rejected"       // the receiver of a batch's file answered later that it does not take the file, or the row
 	ClassHostKey        = "host_key"       // SFTP: the server's key is not the one in known_hosts
 	ClassNoSpace        = "no_space"       // the file's place is full, or a quota is
 	ClassFileExists     = "file_exists"    // another file of that name is there

@@ -118,6 +118,7 @@ type BatchRun struct {
 // StoredFile is a file with what became of it.
 type StoredFile struct {
 	BatchFile
+	Format          FileFormat
 	DeliveryID      string
 	State           State  // of the delivery; empty where each row is a delivery of its own
 	Acknowledgement string // accepted, rejected or partly; empty: none was found
@@ -169,7 +170,48 @@ type ScheduledRun struct {
 type NewBatchFile struct {
 	Run          BatchRun
 	Settings     BatchSettings
-	Extension    string
+	Format       FileFormat
 	CorrectionOf int64    // sequence of the file that is corrected; 0: none
 	Corrects     []string // deliveries of the rows that are sent again, in the file's order
+}
+
+// Answer is what a receiver says of a file, in a file beside it: NAME.ack, NAME.nak or NAME.rej.
+type Answer struct {
+	Name       string // of the answer's own file
+	ModifiedAt time.Time
+	SHA256     string // hexadecimal
+	Kind       AnswerKind
+	Reason     string        // rejected
+	Rows       []RejectedRow // partly
+}
+
+// AnswerKind is what an answer says.
+type AnswerKind string
+
+// What an answer says.
+const (
+	AnswerAccepted AnswerKind = "accepted" // .ack
+	AnswerRejected AnswerKind = "rejected" // .nak, or an answer that cannot be read: a person looks
+	AnswerPartly   AnswerKind = "partly"   // .rej: single rows were rejected
+)
+
+// RejectedRow is a row that a receiver rejects.
+type RejectedRow struct {
+	Row     int64 // in the file, from 1
+	Reason  string
+	Payload []byte // the row in its file's bytes
+}
+
+// CorrectionRow is a rejected row that is to be sent again.
+type CorrectionRow struct {
+	DeliveryID string
+	Payload    []byte
+}
+
+// FileOrigin is the place of a row in a batch's file.
+type FileOrigin struct {
+	ID       string `json:"id"` // of the file
+	Name     string `json:"name"`
+	Sequence int64  `json:"sequence"`
+	Row      int64  `json:"row"` // from 1
 }

@@ -48,6 +48,7 @@ CREATE TABLE redrive.batch_files (
     control_total   text NOT NULL DEFAULT '',
     previous_sha256 text NOT NULL DEFAULT '',
     correction_of   bigint, -- sequence
+    format          jsonb NOT NULL,
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     acknowledgement text CHECK (acknowledgement IN ('accepted', 'rejected', 'partly')),
     acknowledged_at timestamptz,
@@ -71,17 +72,16 @@ CREATE TABLE redrive.batch_acknowledgements (
     name        text NOT NULL,
     sha256      text NOT NULL,
     modified_at timestamptz NOT NULL,
-    rows        bigint NOT NULL DEFAULT 0, -- rejected
     handled_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (integration, name, sha256, modified_at)
 );
 
 -- Rows that a receiver rejected, each a delivery of its own, and the correction file that last carried each.
 CREATE TABLE redrive.batch_rows (
-    delivery_id   uuid PRIMARY KEY,
-    file_id       uuid NOT NULL,
-    row           bigint NOT NULL, -- in the file, from 1
-    correction_id uuid,
+    delivery_id    uuid PRIMARY KEY,
+    file_id        uuid NOT NULL,
+    row            bigint NOT NULL, -- in the file, from 1
+    correction_id  uuid,
     correction_row bigint,
     UNIQUE (file_id, row),
     CHECK ((correction_id IS NULL) = (correction_row IS NULL))

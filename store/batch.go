@@ -16,7 +16,7 @@ import (
 // fileColumns are what is shown of a file f with its delivery.
 const fileColumns = `f.id::text, f.integration, f.business_date::text, f.sequence, f.name, f.rows, f.bytes, f.sha256, f.control_total,
 	f.previous_sha256, coalesce(f.correction_of, 0), f.created_at, coalesce(f.acknowledgement, ''), f.acknowledged_at,
-	coalesce(d.id::text, ''), coalesce(d.state, '')`
+	f.format, coalesce(d.id::text, ''), coalesce(d.state, '')`
 
 // fileSQL follows a file to its delivery; a batch that sends row by row has none.
 const fileSQL = "SELECT " + fileColumns + fileJoin
@@ -26,7 +26,7 @@ const fileJoin = ` FROM redrive.batch_files f LEFT JOIN LATERAL (SELECT d.id, d.
 
 func storedFileColumns(f *delivery.StoredFile) []any {
 	return []any{&f.ID, &f.Integration, &f.BusinessDate, &f.Sequence, &f.Name, &f.Rows, &f.Bytes, &f.SHA256, &f.Control, &f.Previous,
-		&f.CorrectionOf, &f.CreatedAt, &f.Acknowledgement, &f.AcknowledgedAt, &f.DeliveryID, &f.State}
+		&f.CorrectionOf, &f.CreatedAt, &f.Acknowledgement, &f.AcknowledgedAt, jsonColumn{&f.Format}, &f.DeliveryID, &f.State}
 }
 
 // File answers a file of a batch; unknown ids answer delivery.ErrNotFound.

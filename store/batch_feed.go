@@ -26,10 +26,14 @@ func (s *Store) Batch(l *Leader, integration string) *BatchFeed {
 }
 
 // Resume brings the feed in place. Runs that a former leader did not finish are queued again: they left nothing behind.
+// Corrections begin again with the rows that wait.
 func (f *BatchFeed) Resume(ctx context.Context) error {
 	db := f.leader.db.WithContext(ctx)
 	if err := db.Exec("INSERT INTO redrive.batch_feeds (integration) VALUES (?) ON CONFLICT DO NOTHING", f.integration).Error; err != nil {
 		return fmt.Errorf("preparing the feed: %w", err)
+	}
+	if err := db.Exec(`DELETE FROM redrive.batch_runs WHERE integration = ? AND state = 'running' AND trigger = 'correction'`, f.integration).Error; err != nil {
+		return fmt.Errorf("forgetting interrupted corrections: %w", err)
 	}
 	if err := db.Exec(`UPDATE redrive.batch_runs SET state = 'queued', started_at = NULL, rows = 0
 		WHERE integration = ? AND state = 'running'`, f.integration).Error; err != nil {
@@ -148,8 +152,11 @@ func (f *BatchFeed) Write(ctx context.Context, n delivery.NewBatchFile, fill fun
 		if err := f.endRun(tx, n.Run, "stored", content.Rows, &id); err != nil {
 			return err
 		}
-		if n.Settings.Per == delivery.PerRow && n.CorrectionOf == 0 {
+		if n.Settings.Per == delivery.PerRow {
 			return rows.flush()
+		}
+		if err := bindRows(tx, id, n.Corrects); err != nil {
+			return err
 		}
 		return enqueueFile(tx, file)
 	})
@@ -175,11 +182,15 @@ func (f *BatchFeed) finish(tx *gorm.DB, n delivery.NewBatchFile, content deliver
 		return fmt.Errorf("counting the sequence: %w", err)
 	}
 	file.CreatedAt = file.CreatedAt.UTC()
-	file.Name = n.Settings.FileName(*file, n.Extension)
+	file.Name = n.Settings.FileName(*file, n.Format.Extension())
+	spec, err := json.Marshal(n.Format)
+	if err != nil {
+		return fmt.Errorf("encoding the file's format: %w", err)
+	}
 	err = tx.Exec(`INSERT INTO redrive.batch_files (id, integration, business_date, sequence, name, rows, bytes, sha256, control_total,
-		previous_sha256, correction_of, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?)`, file.ID, file.Integration,
+		previous_sha256, correction_of, created_at, format) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?)`, file.ID, file.Integration,
 		file.BusinessDate, file.Sequence, file.Name, file.Rows, file.Bytes, file.SHA256, file.Control, file.Previous, file.CorrectionOf,
-		file.CreatedAt).Error
+		file.CreatedAt, string(spec)).Error
 	if err != nil {
 		return fmt.Errorf("storing the file: %w", err)
 	}

@@ -263,7 +263,7 @@ func (b *Batch) write(ctx context.Context, feed Feed, run delivery.BatchRun, sta
 		return content, err
 	}
 	defer stop()
-	return feed.Write(ctx, delivery.NewBatchFile{Run: run, Settings: b.settings, Extension: b.cfg.Format.Extension()}, fill)
+	return feed.Write(ctx, delivery.NewBatchFile{Run: run, Settings: b.settings, Format: b.cfg.Format}, fill)
 }
 
 // report shows people about once a second how many rows were read.
