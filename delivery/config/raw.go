@@ -34,12 +34,12 @@ type rawIntegration struct {
 }
 
 type rawDestination struct {
-	HTTP     *rawHTTP       `yaml:"http"`
-	Kafka    *rawKafka      `yaml:"kafka"`
-	RabbitMQ *rawRabbitMQ   `yaml:"rabbitmq"`
-	Redis    *rawRedis      `yaml:"redis"`
-	File     map[string]any `yaml:"file"`
-	Table    map[string]any `yaml:"table"`
+	HTTP     *rawHTTP            `yaml:"http"`
+	Kafka    *rawKafka           `yaml:"kafka"`
+	RabbitMQ *rawRabbitMQ        `yaml:"rabbitmq"`
+	Redis    *rawRedis           `yaml:"redis"`
+	File     *rawFileDestination `yaml:"file"`
+	Table    map[string]any      `yaml:"table"`
 }
 
 type rawHTTP struct {
