@@ -24,13 +24,13 @@ var (
 func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerSource) delivery.Destination {
 	path := at(i, "destination.")
 	r := in.Destination
-	if r.Table != nil {
-		c.fail(path+"table", "destination: this version sends by http, redis, rabbitmq, kafka and file, not table")
+	if r.Table != nil && in.Method != string(delivery.MethodBatch) {
+		c.fail(path+"table", "destination.table: a table takes the rows of a batch; use method batch, or another destination")
 	}
 	if r.File != nil && in.Method != string(delivery.MethodBatch) {
 		c.fail(path+"file", "destination.file: files hold the rows of a batch; use method batch, or another destination")
 	}
-	given := countTrue(r.HTTP != nil, r.Redis != nil, r.RabbitMQ != nil, r.Kafka != nil, r.File != nil)
+	given := countTrue(r.HTTP != nil, r.Redis != nil, r.RabbitMQ != nil, r.Kafka != nil, r.File != nil, r.Table != nil)
 	switch {
 	case given == 0 && source != nil && source.DeadLetters:
 		return wayBack(source)
@@ -48,6 +48,8 @@ func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerS
 		return delivery.Destination{Kafka: c.kafkaDestination(path+"kafka.", r.Kafka)}
 	case r.File != nil:
 		return delivery.Destination{File: c.file(i, r.File)}
+	case r.Table != nil:
+		return delivery.Destination{Table: c.table(i, r.Table)}
 	}
 	return delivery.Destination{}
 }

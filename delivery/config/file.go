@@ -90,26 +90,30 @@ func (c *checker) file(i int, r *rawFileDestination) *delivery.FileDestination {
 func (c *checker) fileFormat(path string, r *rawFileDestination) delivery.FileFormat {
 	kind := delivery.FileKind(c.required(path, "format", r.Format))
 	f := delivery.FileFormat{Kind: kind, Gzip: r.Gzip, Header: kind == delivery.FileCSV, Guard: r.Guard, Array: r.Array,
-		Delimiter: c.delimiter(path+"delimiter", r.Delimiter), Encoding: delivery.Encoding(r.Encoding)}
+		Delimiter: c.delimiter(path+"delimiter", r.Delimiter), Encoding: delivery.Encoding(r.Encoding), Columns: c.fileColumns(path, r.Columns)}
 	if r.Header != nil {
 		f.Header = *r.Header
 	}
 	if r.Encoding == "" {
 		f.Encoding = delivery.EncodingUTF8
 	}
-	if r.Columns != nil && len(r.Columns) == 0 {
-		c.fail(path+"columns", "columns: the list is empty; remove it to write every column of the query")
-	}
-	for n, column := range r.Columns {
-		if column.Name == "" || column.From == "" {
-			c.fail(fmt.Sprintf("%scolumns[%d]", path, n), "columns: each is a column of the query, or one pair {name in the file: column of the query}")
-		}
-		f.Columns = append(f.Columns, delivery.FileColumn(column))
-	}
 	if setting, problem := f.Check(); problem != "" {
 		c.fail(path+setting, "%s: %s", setting, problem)
 	}
 	return f
+}
+
+func (c *checker) fileColumns(path string, list []rawFileColumn) (columns []delivery.FileColumn) {
+	if list != nil && len(list) == 0 {
+		c.fail(path+"columns", "columns: the list is empty; remove it to write every column of the query")
+	}
+	for n, column := range list {
+		if column.Name == "" || column.From == "" {
+			c.fail(fmt.Sprintf("%scolumns[%d]", path, n), "columns: each is a column of the query, or one pair {name in the file: column of the query}")
+		}
+		columns = append(columns, delivery.FileColumn(column))
+	}
+	return columns
 }
 
 func (c *checker) delimiter(path, text string) rune {

@@ -29,7 +29,7 @@ type rawIntegration struct {
 	Broker      *rawBroker     `yaml:"broker"`
 	Outbox      *rawOutbox     `yaml:"outbox"`
 	OnDead      string         `yaml:"on_dead"`
-	Batch       map[string]any `yaml:"batch"`
+	Batch       *rawBatch      `yaml:"batch"`
 	CDC         *rawCDC        `yaml:"cdc"`
 }
 
@@ -39,7 +39,7 @@ type rawDestination struct {
 	RabbitMQ *rawRabbitMQ        `yaml:"rabbitmq"`
 	Redis    *rawRedis           `yaml:"redis"`
 	File     *rawFileDestination `yaml:"file"`
-	Table    map[string]any      `yaml:"table"`
+	Table    *rawTable           `yaml:"table"`
 }
 
 type rawHTTP struct {
