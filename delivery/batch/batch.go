@@ -39,6 +39,23 @@ type Feed interface {
 	Progress(ctx context.Context, run delivery.BatchRun, rows int64) error
 	// Write stores what fill writes, and all that belongs to it, in one transaction.
 	Write(ctx context.Context, n delivery.NewBatchFile, fill Fill) (delivery.BatchFile, error)
+
+	// Answerable answers the latest files, whose answers may come.
+	Answerable(ctx context.Context) ([]delivery.StoredFile, error)
+	// Answered writes down what a receiver says of a file, exactly once, and answers whether it was news.
+	Answered(ctx context.Context, file delivery.StoredFile, a delivery.Answer) (news bool, err error)
+	// BeginCorrection begins a run that sends rejected rows of one file again, or answers delivery.ErrNotFound. Rows that are
+	// retried one after the other are collected first.
+	BeginCorrection(ctx context.Context, collect time.Duration) (delivery.BatchRun, delivery.StoredFile, []delivery.CorrectionRow, error)
+	// SettleCorrections gives rows the outcome of the correction file that carries them, and answers how many.
+	SettleCorrections(ctx context.Context) (int, error)
+	// SettleLateCorrections does so where the file had failed at first and was delivered when a person retried it.
+	SettleLateCorrections(ctx context.Context) (int, error)
+}
+
+// Files is where the bytes of files are kept.
+type Files interface {
+	Open(ctx context.Context, id string) (io.ReadCloser, error)
 }
 
 // Fill writes a file to w. With rows it may queue single rows, each a delivery of its own.
@@ -63,9 +80,12 @@ type Config struct {
 	Open func(ctx context.Context, url, zone string) (Source, error)
 	// CheckQuery says whether a query names the window, and what is wrong with the names in it.
 	CheckQuery func(query string) (windowed bool, err error)
+	Files      Files
+	Inbox      Inbox  // nil: the receiver writes no answers
 	Wake       func() // tells the engine that work was committed
 	Log        *slog.Logger
 	Look       time.Duration // default one second
+	Collect    time.Duration // rows that are retried one after the other go into one file; default five seconds
 }
 
 // Batch runs one integration. Make one with New and give it to Run once.
@@ -92,6 +112,9 @@ func New(cfg Config) (*Batch, error) {
 	if cfg.Look <= 0 {
 		cfg.Look = lookEvery
 	}
+	if cfg.Collect <= 0 {
+		cfg.Collect = collectFor
+	}
 	settings := *cfg.Integration.Batch
 	times, err := schedule.Parse(settings.Schedule, settings.Location)
 	if err != nil {
@@ -117,8 +140,9 @@ func (b *Batch) lead(ctx context.Context, feed Feed) error {
 	if err := b.register(ctx, feed); err != nil {
 		return err
 	}
+	d := desk{answers: answers{batch: b, seen: map[string]seen{}}, corrections: corrections{batch: b}}
 	for {
-		worked, err := b.turn(ctx, feed)
+		worked, err := b.turn(ctx, feed, &d)
 		if err != nil {
 			return err
 		}
@@ -146,14 +170,26 @@ func (b *Batch) register(ctx context.Context, feed Feed) error {
 	return feed.Register(ctx, snapshot, database)
 }
 
+// desk is what a leader does beside its runs.
+type desk struct {
+	answers     answers
+	corrections corrections
+}
+
 // turn does what is due and answers whether there was anything.
-func (b *Batch) turn(ctx context.Context, feed Feed) (worked bool, err error) {
+func (b *Batch) turn(ctx context.Context, feed Feed, d *desk) (worked bool, err error) {
 	state, now, err := feed.Look(ctx)
 	if err != nil {
 		return false, err
 	}
 	if err := b.plan(ctx, feed, state, now); err != nil {
 		return false, err
+	}
+	if err := d.answers.look(ctx, feed, now); err != nil {
+		return false, err
+	}
+	if worked, err = d.corrections.look(ctx, feed, now); err != nil || worked {
+		return worked, err
 	}
 	run, err := feed.Begin(ctx, b.settings.BusinessDate)
 	if errors.Is(err, delivery.ErrNotFound) {

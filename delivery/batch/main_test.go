@@ -93,7 +93,7 @@ func value[T any](b *bed, query string, args ...any) (v T) {
 
 // config connects the room with the store, as the program does.
 func config(s *store.Store, in delivery.Integration, f delivery.FileFormat) batch.Config {
-	return batch.Config{Integration: in, Format: f, Look: 20 * time.Millisecond, CheckQuery: store.CheckBatchQuery, Log: slog.New(slog.DiscardHandler),
+	return batch.Config{Integration: in, Format: f, Look: 20 * time.Millisecond, Collect: 100 * time.Millisecond, Files: s.Files(), CheckQuery: store.CheckBatchQuery, Log: slog.New(slog.DiscardHandler),
 		Lead: func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
 			return s.Lead(ctx, "batch/"+in.Name, func(ctx context.Context, l *store.Leader) error { return work(ctx, s.Batch(l, in.Name)) }, failed)
 		},
