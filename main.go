@@ -23,25 +23,30 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	_ "time/tzdata" // schedules name time zones, also where none are installed
 
 	"github.com/alecthomas/kong"
 
 	"redrive/delivery"
+	"redrive/delivery/batch"
 	"redrive/delivery/broker"
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
 	"redrive/delivery/engine/bench/twophase"
 	"redrive/delivery/pool"
+	filesend "redrive/delivery/send/file"
 	httpsend "redrive/delivery/send/http"
 	kafkasend "redrive/delivery/send/kafka"
 	rabbitsend "redrive/delivery/send/rabbitmq"
 	redissend "redrive/delivery/send/redis"
+	tablesend "redrive/delivery/send/table"
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
 	"redrive/store"
 	"redrive/store/embedded"
+	"redrive/store/table"
 )
 
 // version is set by the linker for releases.
@@ -459,7 +464,7 @@ func (c *serveCmd) firstOperator(ctx context.Context, db *store.Store) error {
 func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.Store, dsn string, file *config.File, log *slog.Logger) error {
 	metrics := handlers.NewMetrics()
 	dialer := wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}, Log: log}
-	senders, err := newSenders(file.Integrations, dialer, log)
+	senders, err := newSenders(file.Integrations, db.Files(), dialer, log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -477,17 +482,22 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return usageError{err}
 	}
+	batches, err := newBatches(file.Integrations, db, eng.Wake, dialer, log)
+	if err != nil {
+		return usageError{err}
+	}
 	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: eng.Wake, Offer: pools.Offer, Brokers: c.demoBrokers()})
 	if err != nil {
 		return err
 	}
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
-		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, Facts: consumers.facts(pools.Facts)})
+		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, Facts: consumers.facts(batches.facts(db, pools.Facts))})
 	if err != nil {
 		return err
 	}
-	return serveUntil(ctx, listener, console.Handler(), append([]room{eng, pools}, consumers.rooms()...), log)
+	rooms := slices.Concat([]room{eng, pools}, consumers.rooms(), batches.rooms())
+	return serveUntil(ctx, listener, console.Handler(), rooms, log)
 }
 
 // room is what runs until ctx ends, and may finish what is under way until grace ends.
@@ -574,11 +584,71 @@ func (c consumers) facts(others func(string) []delivery.Fact) func(string) []del
 	}
 }
 
+// batches are the rooms of batch integrations, by name.
+type batches map[string]*batch.Batch
+
+func newBatches(list []delivery.Integration, db *store.Store, wake func(), dialer wire.Dialer, log *slog.Logger) (batches, error) {
+	out := batches{}
+	for _, in := range list {
+		if in.Batch == nil {
+			continue
+		}
+		settings := batch.Config{Integration: in, Format: in.BatchFormat(), CheckQuery: store.CheckBatchQuery, Files: db.Files(), Wake: wake, Log: log,
+			Lead: func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
+				return db.Lead(ctx, "batch/"+in.Name, func(ctx context.Context, l *store.Leader) error { return work(ctx, db.Batch(l, in.Name)) }, failed)
+			},
+			Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
+				source, err := db.OpenBatchSource(ctx, url, zone)
+				if err != nil {
+					return nil, err // never a nil source in an interface
+				}
+				return source, nil
+			}}
+		if in.Batch.Acknowledgement != nil {
+			inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, dialer)
+			if err != nil {
+				return nil, fmt.Errorf("integration %s: %w", in.Name, err)
+			}
+			settings.Inbox = inbox
+		}
+		room, err := batch.New(settings)
+		if err != nil {
+			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
+		}
+		out[in.Name] = room
+	}
+	return out, nil
+}
+
+func (b batches) rooms() []room {
+	rooms := make([]room, 0, len(b))
+	for _, one := range b {
+		rooms = append(rooms, one)
+	}
+	return rooms
+}
+
+// facts are the batches' figures, and those of others for every other integration.
+func (b batches) facts(db *store.Store, others func(string) []delivery.Fact) func(string) []delivery.Fact {
+	return func(integration string) []delivery.Fact {
+		if b[integration] == nil {
+			return others(integration)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), factsTimeout)
+		defer cancel()
+		feed, runs, err := db.BatchStatus(ctx, integration)
+		if err != nil {
+			return nil
+		}
+		return delivery.BatchFacts(feed, runs)
+	}
+}
+
 // newSenders opens one sender for each integration.
-func newSenders(list []delivery.Integration, dialer wire.Dialer, log *slog.Logger) (map[string]delivery.Sender, error) {
+func newSenders(list []delivery.Integration, files store.Files, dialer wire.Dialer, log *slog.Logger) (map[string]delivery.Sender, error) {
 	senders := map[string]delivery.Sender{}
 	for _, in := range list {
-		sender, err := newSender(in.Destination, dialer)
+		sender, err := newSender(in, files, dialer)
 		if err != nil {
 			closeSenders(senders, log)
 			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
@@ -588,9 +658,16 @@ func newSenders(list []delivery.Integration, dialer wire.Dialer, log *slog.Logge
 	return senders, nil
 }
 
-// newSender opens the room of a destination's kind.
-func newSender(d delivery.Destination, dialer wire.Dialer) (delivery.Sender, error) {
+// newSender opens the room of a destination's kind. A batch that goes to http in one piece is a file that is uploaded.
+func newSender(in delivery.Integration, files store.Files, dialer wire.Dialer) (delivery.Sender, error) {
+	d := in.Destination
 	switch {
+	case d.HTTP != nil && in.Batch != nil && in.Batch.Per == delivery.PerFile:
+		return filesend.New(delivery.FileDestination{Format: in.BatchFormat(), Upload: d.HTTP, Timeout: d.HTTP.Timeout}, files, dialer)
+	case d.File != nil:
+		return filesend.New(*d.File, files, dialer)
+	case d.Table != nil:
+		return tablesend.New(*d.Table, files, table.Send), nil
 	case d.HTTP != nil:
 		return httpsend.New(*d.HTTP, dialer)
 	case d.Redis != nil:

@@ -215,3 +215,33 @@ type FileOrigin struct {
 	Sequence int64  `json:"sequence"`
 	Row      int64  `json:"row"` // from 1
 }
+
+// BatchFormat is how the rows of a batch are written: as its file destination says; lines of JSON for tables and for rows that
+// are sent one by one, else an array of JSON.
+func (i Integration) BatchFormat() FileFormat {
+	switch {
+	case i.Destination.File != nil:
+		return i.Destination.File.Format
+	case i.Destination.Table != nil:
+		return FileFormat{Kind: FileJSON, Columns: i.Destination.Table.Columns}
+	}
+	return FileFormat{Kind: FileJSON, Array: i.Batch == nil || i.Batch.Per == PerFile}
+}
+
+// BatchFacts are a batch's position and its latest runs as figures for people, API and metrics.
+func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
+	facts := []Fact{{Name: "sequence", Value: feed.Sequence}}
+	if feed.NextRunAt != nil {
+		facts = append(facts, Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Text: feed.NextRunAt.UTC().Format(time.RFC3339)})
+	}
+	running := Fact{Name: "running"}
+	for n, r := range runs {
+		if r.State == RunRunning {
+			running = Fact{Name: "running", Value: 1, Text: strconv.FormatInt(r.Rows, 10) + " rows so far"}
+		}
+		if n == 0 {
+			facts = append(facts, Fact{Name: "last_run", Value: r.ScheduledAt.Unix(), Text: string(r.State) + " " + r.ScheduledAt.UTC().Format(time.RFC3339)})
+		}
+	}
+	return append(facts, running)
+}

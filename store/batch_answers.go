@@ -61,7 +61,7 @@ func (f *BatchFeed) Answered(ctx context.Context, file delivery.StoredFile, a de
 // rejectSQL takes back confirmations: the attempt that was confirmed turns out to have failed.
 const rejectSQL = `
 WITH given AS (
-    SELECT * FROM unnest(@ids::uuid[], @errors::text[], @groups::text[], @texts::text[]) AS g(id, error, group_id, group_text)
+    SELECT * FROM unnest(CAST(@ids AS uuid[]), CAST(@errors AS text[]), CAST(@groups AS text[]), CAST(@texts AS text[])) AS g(id, error, group_id, group_text)
 ), taken AS (
     SELECT r.id, r.attempts, r.started_at, r.duration_ms, r.last_token, g.error, g.group_id, g.group_text
     FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.state = 'delivered' FOR UPDATE OF r

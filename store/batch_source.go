@@ -133,9 +133,21 @@ func (b *BatchSource) Read(ctx context.Context, sel delivery.BatchSelection, col
 		}
 	}
 	if _, err := result.Close(); err != nil {
-		return fmt.Errorf("the query failed: %w", err)
+		return queryError(err)
 	}
 	return nil
+}
+
+// queryError is what people see of a query that failed. A message about data may quote a value, and is not shown.
+func queryError(err error) error {
+	var pg *pgconn.PgError
+	switch {
+	case !errors.As(err, &pg):
+		return fmt.Errorf("the query failed: %w", err)
+	case strings.HasPrefix(pg.Code, "22"):
+		return fmt.Errorf("the query failed: a value cannot be computed or converted (SQLSTATE %s)", pg.Code)
+	}
+	return fmt.Errorf("the query failed: %s (SQLSTATE %s)", pg.Message, pg.Code)
 }
 
 func (b *BatchSource) arguments(sel delivery.BatchSelection, names []string) (values [][]byte, types []uint32) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func value[T any](b *bed, query string, args ...any) (v T) {
 
 // config connects the room with the store, as the program does.
 func config(s *store.Store, in delivery.Integration, f delivery.FileFormat) batch.Config {
-	return batch.Config{Integration: in, Format: f, Look: 20 * time.Millisecond, Collect: 100 * time.Millisecond, Files: s.Files(), CheckQuery: store.CheckBatchQuery, Log: slog.New(slog.DiscardHandler),
+	return batch.Config{Integration: in, Format: f, Look: 20 * time.Millisecond, Collect: 100 * time.Millisecond, Files: s.Files(), CheckQuery: store.CheckBatchQuery, Log: testLog(),
 		Lead: func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
 			return s.Lead(ctx, "batch/"+in.Name, func(ctx context.Context, l *store.Leader) error { return work(ctx, s.Batch(l, in.Name)) }, failed)
 		},
@@ -224,4 +225,12 @@ func (b *bed) complete() (files []delivery.StoredFile) {
 		b.t.Fatalf("%d files, but the sequence stands at %d and %d others left bytes", len(files), sequence, orphans)
 	}
 	return files
+}
+
+// testLog is silent unless somebody looks for a fault.
+func testLog() *slog.Logger {
+	if os.Getenv("BATCH_TEST_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.Default()
 }
