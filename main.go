@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
@@ -72,6 +73,9 @@ type cli struct {
 	Audit   struct {
 		Verify verifyCmd `cmd:"" help:"Recompute the audit chain and name the first entry that does not fit."`
 	} `cmd:"" help:"The audit trail."`
+	Batch struct {
+		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
+	} `cmd:"" help:"Batches."`
 	Bench struct {
 		Run      benchCmd    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
 		TwoPhase twoPhaseCmd `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
@@ -106,6 +110,13 @@ type (
 	doctorCmd  struct {
 		database
 		Config string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML) to check."`
+	}
+	batchRunCmd struct {
+		database
+		Name   string `arg:"" help:"Integration."`
+		Date   string `help:"Business date (2006-01-02) whose query is run again; without it the batch runs as the schedule would."`
+		Reason string `help:"Why, for the audit."`
+		Actor  string `help:"Who asks, for the audit; default the user of the operating system."`
 	}
 	benchCmd struct {
 		database
@@ -243,6 +254,33 @@ func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
 	if !report.OK() {
 		return errors.New("the audit chain is broken")
 	}
+	return nil
+}
+
+// Run asks for a run of a batch.
+func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Actor == "" {
+		c.Actor = "command line"
+		if u, err := user.Current(); err == nil {
+			c.Actor = u.Username + " (command line)"
+		}
+	}
+	db, _, closeAll, err := c.open(ctx, c.logger())
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	run, err := db.RequestRun(ctx, c.Name, c.Date, c.Actor, c.Reason)
+	var wrong *delivery.InputError
+	switch {
+	case errors.Is(err, delivery.ErrNotFound):
+		return usageError{fmt.Errorf("no integration is named %q", c.Name)}
+	case errors.As(err, &wrong):
+		return usageError{err}
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(out, "run %s of %s is queued\n", run.ID, run.Integration)
 	return nil
 }
 

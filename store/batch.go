@@ -207,3 +207,8 @@ func (r *partReader) Close() error {
 	r.err, r.rest = io.ErrClosedPipe, nil
 	return nil
 }
+
+// OpenFile is Files().Open.
+func (s *Store) OpenFile(ctx context.Context, id string) (io.ReadCloser, error) {
+	return s.Files().Open(ctx, id)
+}

@@ -13,6 +13,7 @@ var factWords = map[string]string{
 	"journal_entries": "%s in this process's journal", "journal_bytes": "journal of %s", "in_flight": "%s in flight", "prefetched": "%s prefetched",
 	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
 	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps", "unwanted": "%s of other types",
+	"sequence": "%s files", "next_run": "next run %s", "last_run": "last run %s",
 }
 
 // facts are the figures of a method in words. What is nothing, has no limit and is no running count is left out.
@@ -27,8 +28,11 @@ func (l Locale) facts(list []delivery.Fact) string {
 }
 
 func (l Locale) fact(f delivery.Fact) string {
-	if f.Name == "connected" {
+	if f.Name == "connected" || f.Name == "running" && f.Text != "" {
 		return l.T(f.Text)
+	}
+	if f.Text != "" && (f.Name == "next_run" || f.Name == "last_run") {
+		return l.T(factWords[f.Name], f.Text)
 	}
 	number := l.Number(int(f.Value))
 	switch {
