@@ -30,6 +30,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/batch"
+	batchbench "redrive/delivery/batch/bench"
 	"redrive/delivery/broker"
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
@@ -77,8 +78,9 @@ type cli struct {
 		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
 	} `cmd:"" help:"Batches."`
 	Bench struct {
-		Run      benchCmd    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
-		TwoPhase twoPhaseCmd `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
+		Run      benchCmd      `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
+		Batch    benchBatchCmd `cmd:"" help:"Rows per second of a batch into csv, beside COPY of the same query."`
+		TwoPhase twoPhaseCmd   `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
 	} `cmd:"" help:"Measure."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -124,6 +126,11 @@ type (
 		Concurrency int `default:"16" help:"Parallel requests to the receiver."`
 		Rate        int `default:"500" help:"Messages per second of the latency run."`
 		Payload     int `default:"256" help:"Bytes of one payload."`
+	}
+	benchBatchCmd struct {
+		database
+		Rows   int `default:"1000000" help:"Rows of the table, at most 10000000."`
+		Rounds int `default:"3" help:"Rounds, at most 20; their median counts."`
 	}
 	twoPhaseCmd struct {
 		database
@@ -351,6 +358,17 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	})
 }
 
+// Run measures a batch beside COPY.
+func (c *benchBatchCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Rows < 1 || c.Rows > 10_000_000 || c.Rounds < 1 || c.Rounds > 20 {
+		return usageError{errors.New("bench batch: rows must be 1 to 10000000, rounds 1 to 20")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := batchbench.Run(ctx, batchbench.Options{DSN: dsn, Rows: c.Rows, Rounds: c.Rounds, Out: out})
+		return err
+	})
+}
+
 // Run compares three ways to write a row and announce it.
 func (c *twoPhaseCmd) Run(ctx context.Context, out io.Writer) error {
 	if c.Transactions < 1 || c.Transactions > 1_000_000 || c.Concurrency < 1 || c.Kills < 0 || c.Kills > 10_000 {
@@ -439,7 +457,11 @@ func (c *serveCmd) integrations(base string) (*config.File, error) {
 		}
 		return file, nil
 	case bool(c.Demo):
-		return config.Parse("demo/integrations.yaml", demo.Integrations(base, c.demoBrokers()), os.LookupEnv)
+		files, err := c.demoFiles()
+		if err != nil {
+			return nil, fmt.Errorf("REDRIVE_DATA_DIR: %w", err)
+		}
+		return config.Parse("demo/integrations.yaml", demo.Integrations(base, files, c.demoBrokers()), os.LookupEnv)
 	}
 	return &config.File{}, nil
 }
@@ -726,6 +748,15 @@ func closeSenders(senders map[string]delivery.Sender, log *slog.Logger) {
 	}
 }
 
+// demoFiles is the directory that the demo's batch sends to; it is made here, as senders make none.
+func (c *serveCmd) demoFiles() (string, error) {
+	dir, err := filepath.Abs(filepath.Join(c.DataDir, "demo-files"))
+	if err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
 func (c *serveCmd) demoBrokers() demo.Brokers {
 	return demo.Brokers{Redis: c.DemoRedis, RabbitMQ: c.DemoRabbitMQ, Kafka: c.DemoKafka}
 }
@@ -734,6 +765,10 @@ func (c *serveCmd) demoBrokers() demo.Brokers {
 func (c *serveCmd) startDemo(ctx context.Context, settings demo.Config) (http.Handler, func(), error) {
 	if !c.Demo {
 		return nil, func() {}, nil
+	}
+	var err error
+	if settings.Files, err = c.demoFiles(); err != nil {
+		return nil, nil, err
 	}
 	shop, err := demo.New(ctx, settings)
 	if err != nil {

@@ -60,7 +60,7 @@ func TestTheExampleOfTheIntegrationsFile(t *testing.T) {
 	for _, in := range file.Integrations {
 		kinds[string(in.Method)], kinds[in.Destination.Kind()] = true, true
 	}
-	for _, kind := range []string{"outbox", "pool", "broker", "http", "redis", "rabbitmq", "kafka"} {
+	for _, kind := range []string{"outbox", "pool", "broker", "batch", "http", "redis", "rabbitmq", "kafka", "file", "table"} {
 		if !kinds[kind] {
 			t.Errorf("it shows no %s", kind)
 		}

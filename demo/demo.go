@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,13 +27,14 @@ const (
 //go:embed integrations.yaml
 var integrations []byte
 
-// Integrations answers the integrations file of the demo, its receivers at baseURL and with one integration for each broker
-// whose address is given.
-func Integrations(baseURL string, b Brokers) []byte {
+// Integrations answers the integrations file of the demo, its receivers at baseURL, its files in the directory files, and with
+// one integration for each broker whose address is given.
+func Integrations(baseURL, files string, b Brokers) []byte {
 	file := bytes.Clone(integrations)
 	for _, name := range b.given() {
 		file = append(file, brokerBlocks[name]...)
 	}
+	file = bytes.ReplaceAll(file, []byte(`"${FILES}"`), []byte(strconv.Quote(files)))
 	for from, to := range map[string]string{"BASE_URL": baseURL, "REDIS": b.Redis, "RABBITMQ": b.RabbitMQ, "KAFKA": b.Kafka} {
 		file = bytes.ReplaceAll(file, []byte("${"+from+"}"), []byte(to))
 	}
@@ -48,6 +50,7 @@ type Config struct {
 	// Offer hands a command over in memory; without it there is no sign-up.
 	Offer   func(context.Context, delivery.Message) (delivery.Accepted, error)
 	Brokers Brokers
+	Files   string // directory that the batch sends to
 }
 
 // Shop is the running demo.

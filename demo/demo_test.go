@@ -221,7 +221,7 @@ func TestHangAndDropGiveNoAnswerButTakeEffect(t *testing.T) {
 
 func TestIntegrationsFileParses(t *testing.T) {
 	for _, brokers := range []Brokers{{}, {Redis: "127.0.0.1:6379", RabbitMQ: "amqp://guest:guest@127.0.0.1:5672/", Kafka: "127.0.0.1:9092,127.0.0.1:9093"}} {
-		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", brokers), os.LookupEnv)
+		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", "/tmp", brokers), os.LookupEnv)
 		if err != nil {
 			t.Fatal(err)
 		}

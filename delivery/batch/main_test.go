@@ -23,6 +23,9 @@ import (
 const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
+	if os.Getenv(victimVariable) != "" {
+		victim()
+	}
 	storetest.Main(m)
 }
 
