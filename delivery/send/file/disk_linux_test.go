@@ -2,10 +2,12 @@ package filesend
 
 import (
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
 	"redrive/delivery"
+	"redrive/store/storetest/services"
 )
 
 // mountDisk mounts a small file system that only this process sees.
@@ -31,17 +33,30 @@ func namespace() *syscall.SysProcAttr {
 
 // A real disk that is full: whoever may not have a namespace sees TestNoSpaceLeft do the same with /dev/full.
 func TestAFullDisk(t *testing.T) {
-	if probe, err := os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{Sys: namespace()}); err != nil {
+	probe, err := os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{Sys: namespace()})
+	if err != nil {
 		t.Skipf("this machine gives no mount namespace: %v", err)
-	} else {
-		_, _ = probe.Wait()
 	}
-	dir := t.TempDir()
-	f := describe(name, noise(400_000))
-	d := delivery.FileDestination{Dir: dir, Manifest: true}
-	for disk, want := range map[string]string{"128k": "transient no_space 0", "8m": "ok  2"} {
-		if got, _ := kill(t, job{To: d, File: f, Size: 400_000, Attempt: 1, Disk: disk, Stop: -1}, namespace()); got != want {
-			t.Errorf("on a disk of %s: %s, want %s", disk, got, want)
+	_, _ = probe.Wait()
+	fill := func(j job) {
+		j.File, j.Size, j.Attempt, j.Stop, j.To.Manifest = describe(name, noise(400_000)), 400_000, 1, -1, true
+		for disk, want := range map[string]string{"128k": "transient no_space 0", "8m": "ok  2"} {
+			j.Disk = disk
+			if got, _ := kill(t, j, namespace()); got != want {
+				t.Errorf("on a disk of %s: %s, want %s", disk, got, want)
+			}
 		}
 	}
+	fill(job{To: delivery.FileDestination{Dir: t.TempDir()}})
+	if os.Geteuid() != 0 {
+		t.Log("sshd does not start in a plain user's namespace: only root sees a full disk of a server")
+		return
+	}
+	s := services.StartSSHD(t)
+	s.Kill()
+	path, err := services.FindSSHD()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(job{To: delivery.FileDestination{SFTP: at(s)}, Serve: []string{path, "-D", "-e", "-f", filepath.Join(filepath.Dir(s.Key), "sshd_config")}})
 }

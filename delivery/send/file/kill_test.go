@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -27,8 +28,9 @@ type job struct {
 	File    delivery.BatchFile
 	Size    int // of the content, which is noise
 	Attempt int
-	Disk    string // size of a file system of its own that is mounted on the directory; empty: none
-	Stop    int    // before which step; a step is a call of the folder or a read of the stored bytes
+	Disk    string   // size of a file system of its own that is mounted on the directory; empty: none
+	Serve   []string // command of an SFTP server that runs beside it, on that file system
+	Stop    int      // before which step; a step is a call of the folder or a read of the stored bytes
 }
 
 // help does a job and ends the process.
@@ -37,8 +39,12 @@ func help(text string) {
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
 		panic(err)
 	}
+	dir := j.To.Dir
+	if j.To.SFTP != nil {
+		dir = j.To.SFTP.Path
+	}
 	if j.Disk != "" {
-		mountDisk(j.To.Dir, j.Disk)
+		mountDisk(dir, j.Disk)
 	}
 	steps := &steps{stop: j.Stop}
 	files := keep(j.File.ID, noise(j.Size))
@@ -54,10 +60,34 @@ func help(text string) {
 		f, err := open(ctx)
 		return &watched{f, steps}, err
 	}
-	result := s.Send(context.Background(), request(j.File, j.Attempt))
-	left, _ := os.ReadDir(j.To.Dir) // none over SFTP
+	send := func() delivery.Result {
+		if len(j.Serve) > 0 {
+			defer serveBeside(j)()
+		}
+		return s.Send(context.Background(), request(j.File, j.Attempt))
+	}
+	result := send()
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println("done", result.Outcome, result.ErrorClass, len(left))
-	os.Exit(0)
+}
+
+// serveBeside starts a server and waits until it listens.
+func serveBeside(j job) (stop func()) {
+	cmd := exec.Command(j.Serve[0], j.Serve[1:]...)
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", j.To.SFTP.Addr); err == nil {
+			_ = conn.Close()
+			return func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
+		} else if time.Now().After(end) {
+			panic(err)
+		}
+	}
 }
 
 // steps counts and stops.
