@@ -155,7 +155,7 @@ func TestNothingStaysOpen(t *testing.T) {
 		wrong.SHA256 = strings.Repeat("0", 64)
 		ended := newSender(t, d, keep(f.ID, content))
 		var before int
-		for n := range 12 {
+		for n := range 6 {
 			if n == 2 {
 				before = descriptors(t)
 			}

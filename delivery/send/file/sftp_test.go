@@ -325,16 +325,16 @@ func TestConnectionsThatBreak(t *testing.T) {
 				}
 				return result
 			}
-			broken, whole := 0, 64_000
-			for whole-broken > 60 {
+			broken, whole := 0, 40_000
+			for whole-broken > 160 {
 				if middle := (broken + whole) / 2; attempt(middle).Outcome == delivery.OutcomeOK {
 					whole = middle
 				} else {
 					broken = middle
 				}
 			}
-			for n := range 14 {
-				result := attempt(broken - n*110)
+			for n := range 10 {
+				result := attempt(broken - n*140)
 				if result.Outcome != delivery.OutcomeOK && (result.Outcome != delivery.OutcomeTransient || result.ErrorClass != delivery.ClassConnectionLost && result.ErrorClass != delivery.ClassConnect) {
 					t.Errorf("%+v", result)
 				}
@@ -370,7 +370,7 @@ func TestTheAnswerToTheLastStepIsLost(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			p, d := through(t, s)
-			sender := newSender(t, delivery.FileDestination{SFTP: d, Timeout: 1500 * time.Millisecond}, keep(f.ID, content)).(*Sender)
+			sender := newSender(t, delivery.FileDestination{SFTP: d, Timeout: time.Second}, keep(f.ID, content)).(*Sender)
 			open := sender.open
 			var once sync.Once
 			sender.open = func(ctx context.Context) (folder, error) {

@@ -86,7 +86,7 @@ func (u *Upload) post(ctx context.Context, r delivery.Request, f delivery.BatchF
 		complete, err = body.outcome()
 	}
 	switch {
-	case err != nil && ctx.Err() == nil: // the request was broken off by us: what the receiver has is not complete
+	case err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded): // the request was broken off by us: what the receiver has is not complete
 		return judge(ctx, err)
 	case result.Outcome == delivery.OutcomeOK && !complete:
 		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassProtocol, HTTPStatus: result.HTTPStatus, Response: result.Response,

@@ -97,7 +97,7 @@ func TestAnUploadOfWrongBytesIsNeverComplete(t *testing.T) {
 
 // An answer before the body is judged as such when it is a refusal; a confirmation of what was not sent is none.
 func TestEarlyAnswers(t *testing.T) {
-	content := noise(20 << 20)
+	content := noise(8 << 20)
 	f := describe(name, content)
 	for status, want := range map[int]delivery.Result{http.StatusRequestEntityTooLarge: permanent(delivery.ClassHTTP4xx, ""), http.StatusServiceUnavailable: transient(delivery.ClassHTTP5xx, ""),
 		http.StatusOK: {Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassProtocol}} {
