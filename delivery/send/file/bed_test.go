@@ -25,6 +25,7 @@ import (
 func TestMain(m *testing.M) {
 	if job := os.Getenv(helperVariable); job != "" {
 		help(job)
+		return
 	}
 	services.Main(m)
 }

@@ -87,6 +87,8 @@ func (c *checked) Read(p []byte) (int, error) {
 	c.hash.Write(p[:n])
 	c.left -= int64(n)
 	switch {
+	case err != nil && c.ctx.Err() != nil: // whoever sends it has ended: the source is not to blame
+		c.err = c.ctx.Err()
 	case err != nil && !errors.Is(err, io.EOF):
 		c.err = &sourceError{err}
 	case c.left == 0:

@@ -8,9 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +28,9 @@ type job struct {
 	File    delivery.BatchFile
 	Size    int // of the content, which is noise
 	Attempt int
-	Stop    int // before which step; a step is a call of the folder or a read of the stored bytes
+	Disk    string   // size of a file system of its own that is mounted on the directory; empty: none
+	Serve   []string // command of an SFTP server that runs beside it, on that file system
+	Stop    int      // before which step; a step is a call of the folder or a read of the stored bytes
 }
 
 // help does a job and ends the process.
@@ -34,6 +38,13 @@ func help(text string) {
 	var j job
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
 		panic(err)
+	}
+	dir := j.To.Dir
+	if j.To.SFTP != nil {
+		dir = j.To.SFTP.Path
+	}
+	if j.Disk != "" {
+		mountDisk(dir, j.Disk)
 	}
 	steps := &steps{stop: j.Stop}
 	files := keep(j.File.ID, noise(j.Size))
@@ -49,9 +60,34 @@ func help(text string) {
 		f, err := open(ctx)
 		return &watched{f, steps}, err
 	}
-	result := s.Send(context.Background(), request(j.File, j.Attempt))
-	fmt.Println("done", result.Outcome, result.Error)
-	os.Exit(0)
+	send := func() delivery.Result {
+		if len(j.Serve) > 0 {
+			defer serveBeside(j)()
+		}
+		return s.Send(context.Background(), request(j.File, j.Attempt))
+	}
+	result := send()
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("done", result.Outcome, result.ErrorClass, len(left))
+}
+
+// serveBeside starts a server and waits until it listens.
+func serveBeside(j job) (stop func()) {
+	cmd := exec.Command(j.Serve[0], j.Serve[1:]...)
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", j.To.SFTP.Addr); err == nil {
+			_ = conn.Close()
+			return func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
+		} else if time.Now().After(end) {
+			panic(err)
+		}
+	}
 }
 
 // steps counts and stops.
@@ -90,8 +126,8 @@ func (w *watched) remove(name string) error { w.steps.next("remove"); return w.f
 func (w *watched) sync() error              { w.steps.next("sync"); return w.folder.sync() }
 func (w *watched) close()                   { w.steps.next("close"); w.folder.close() }
 
-// kill starts a helper and kills it where it stops; false: it came to its end.
-func kill(t *testing.T, j job) (step string, stopped bool) {
+// kill starts a helper and kills it where it stops; false: it came to its end, with this outcome, class and number of files.
+func kill(t *testing.T, j job, attributes ...*syscall.SysProcAttr) (step string, stopped bool) {
 	t.Helper()
 	text, err := json.Marshal(j)
 	if err != nil {
@@ -100,6 +136,9 @@ func kill(t *testing.T, j job) (step string, stopped bool) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), helperVariable+"="+string(text))
 	cmd.Stderr = os.Stderr
+	for _, a := range attributes {
+		cmd.SysProcAttr = a
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -115,10 +154,7 @@ func kill(t *testing.T, j job) (step string, stopped bool) {
 	}
 	line = strings.TrimSpace(line)
 	if done, ok := strings.CutPrefix(line, "done "); ok {
-		if done != string(delivery.OutcomeOK) {
-			t.Errorf("the helper: %s", done)
-		}
-		return line, false
+		return done, false
 	}
 	return line, true
 }
@@ -147,10 +183,9 @@ func TestKilledAtEveryStep(t *testing.T) {
 				}
 			}
 			if !stopped {
-				if n < 14 {
-					t.Errorf("only %d steps were seen", n)
+				if n < 14 || !strings.HasPrefix(step, string(delivery.OutcomeOK)) {
+					t.Errorf("%d steps, %s", n, step)
 				}
-				t.Logf("%d steps", n)
 				return
 			}
 		}

@@ -72,7 +72,10 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 	}
 	named, err := s.transfer(ctx, r, f, r.Attempt > 1)
 	if named && isLost(err) && ctx.Err() == nil { // the answer that settles it: a second connection looks what is there
-		_, err = s.transfer(ctx, r, f, true)
+		var unconnected *unconnectedError
+		if _, again := s.transfer(ctx, r, f, true); !errors.As(again, &unconnected) {
+			err = again
+		}
 	}
 	return judge(ctx, err)
 }

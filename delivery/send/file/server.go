@@ -24,8 +24,10 @@ import (
 const (
 	server         = "server" // the other side in sentences
 	handshakeLimit = 30 * time.Second
-	aliveEvery     = 15 * time.Second // a server that does not answer for so long is given up
 )
+
+// aliveEvery is how often a server is asked whether it is there; one that does not answer for so long is given up.
+var aliveEvery = 15 * time.Second
 
 // remote is a directory of an SFTP server.
 type remote struct {

@@ -86,7 +86,7 @@ func (u *Upload) post(ctx context.Context, r delivery.Request, f delivery.BatchF
 		complete, err = body.outcome()
 	}
 	switch {
-	case err != nil && ctx.Err() == nil: // the request was broken off by us: what the receiver has is not complete
+	case err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded): // the request was broken off by us: what the receiver has is not complete
 		return judge(ctx, err)
 	case result.Outcome == delivery.OutcomeOK && !complete:
 		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassProtocol, HTTPStatus: result.HTTPStatus, Response: result.Response,
@@ -95,10 +95,12 @@ func (u *Upload) post(ctx context.Context, r delivery.Request, f delivery.BatchF
 	return result
 }
 
-// address is the upload's URL with the file's name in it, escaped for a path and for a query.
 func (u *Upload) address(name string) string {
-	return strings.ReplaceAll(u.to.URL, namePlace, strings.ReplaceAll(url.QueryEscape(name), "+", "%20"))
+	return strings.ReplaceAll(u.to.URL, namePlace, escape(name))
 }
+
+// escape suits a path, a query and a header.
+func escape(name string) string { return strings.ReplaceAll(url.QueryEscape(name), "+", "%20") }
 
 const contentType = "Content-Type"
 
@@ -110,7 +112,7 @@ func (u *Upload) header(f delivery.BatchFile, it item) map[string]string {
 	sum, _ := hex.DecodeString(it.sha256) // it was parsed before
 	header := map[string]string{
 		"Content-Digest":        "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":",
-		"Redrive-File":          url.PathEscape(it.name),
+		"Redrive-File":          escape(it.name),
 		"Redrive-Sequence":      strconv.FormatInt(f.Sequence, 10),
 		"Redrive-Rows":          strconv.FormatInt(f.Rows, 10),
 		"Redrive-Business-Date": f.BusinessDate,
