@@ -91,7 +91,7 @@ var ErrorClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddres
 	ClassHTTP4xx, ClassHTTP5xx, ClassRateLimited, ClassGone, ClassRedirect, ClassProtocol, ClassBadRequest, ClassExpired,
 	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic, ClassNoSubscribers, ClassUnroutable, ClassRefused,
 	ClassTooLarge, ClassBrokerBlocked, ClassForeign, ClassHostKey, ClassNoSpace, ClassFileExists, ClassNotFound, ClassDenied,
-	ClassStorage, ClassSource, ClassCorrupt}
+	ClassStorage, ClassSource, ClassCorrupt, ClassRejected}
 
 // Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
 type Lease struct {
