@@ -75,6 +75,7 @@ const (
 	ClassTooLarge       = "too_large"      // larger than the broker, or a file's place, takes
 	ClassBrokerBlocked  = "broker_blocked" // RabbitMQ holds publishers back: memory or disk alarm
 	ClassForeign        = "foreign"        // died in somebody else's dead-letter queue
+	ClassRunFailed      = "run_failed"     // a batch's run: its rows could not be read or written
 	ClassRejected       = "rejected"       // the receiver of a batch's file answered later that it does not take the file, or the row
 	ClassHostKey        = "host_key"       // SFTP: the server's key is not the one in known_hosts
 	ClassNoSpace        = "no_space"       // the file's place is full, or a quota is
@@ -91,7 +92,7 @@ var ErrorClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddres
 	ClassHTTP4xx, ClassHTTP5xx, ClassRateLimited, ClassGone, ClassRedirect, ClassProtocol, ClassBadRequest, ClassExpired,
 	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic, ClassNoSubscribers, ClassUnroutable, ClassRefused,
 	ClassTooLarge, ClassBrokerBlocked, ClassForeign, ClassHostKey, ClassNoSpace, ClassFileExists, ClassNotFound, ClassDenied,
-	ClassStorage, ClassSource, ClassCorrupt, ClassRejected}
+	ClassStorage, ClassSource, ClassCorrupt, ClassRejected, ClassRunFailed}
 
 // Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
 type Lease struct {

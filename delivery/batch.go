@@ -10,6 +10,7 @@ import (
 const (
 	TypeBatchFile = "batch.file" // the payload is a BatchFile as JSON
 	TypeBatchRow  = "batch.row"  // the payload is one row, in the bytes of its file
+	TypeBatchRun  = "batch.run"  // a run that failed; the payload tells which
 )
 
 // BatchSettings say when a batch runs, what it selects and what its files are called.
@@ -112,6 +113,7 @@ type BatchRun struct {
 	CreatedAt    time.Time
 	StartedAt    *time.Time
 	FinishedAt   *time.Time
+	DeliveryID   string      // its dead letter, once it has failed for good
 	File         *StoredFile // stored only
 }
 

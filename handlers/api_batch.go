@@ -30,6 +30,7 @@ type runJSON struct {
 	CreatedAt    *time.Time            `json:"created_at"`
 	StartedAt    *time.Time            `json:"started_at"`
 	FinishedAt   *time.Time            `json:"finished_at"`
+	DeliveryID   *string               `json:"delivery_id"`
 	File         *fileJSON             `json:"file"`
 }
 
@@ -65,7 +66,8 @@ func known[T comparable](v T) *T {
 func runJSONOf(r delivery.BatchRun) runJSON {
 	out := runJSON{ID: r.ID, Integration: r.Integration, BusinessDate: known(r.BusinessDate), ScheduledAt: utc(&r.ScheduledAt), Trigger: r.Trigger,
 		RequestedBy: r.RequestedBy, Reason: r.Reason, State: r.State, Attempts: r.Attempts, Rows: r.Rows, Error: r.Error,
-		CreatedAt: utc(&r.CreatedAt), StartedAt: utc(r.StartedAt), FinishedAt: utc(r.FinishedAt)}
+		CreatedAt: utc(&r.CreatedAt), StartedAt: utc(r.StartedAt), FinishedAt: utc(r.FinishedAt),
+		DeliveryID: known(r.DeliveryID)}
 	if r.File != nil {
 		file := fileJSONOf(*r.File)
 		out.File = &file

@@ -57,7 +57,7 @@ func (s *site) stored(integration, content string) delivery.BatchFile {
 func TestRunsAndFilesOverTheAPI(t *testing.T) {
 	s := newBatchSite(t)
 	asked := read[runJSON](s, s.post("/api/v1/integrations/points/runs", `{"business_date": "2026-01-31", "reason": "late rows"}`), http.StatusAccepted)
-	if asked.State != delivery.RunQueued || *asked.BusinessDate != "2026-01-31" || asked.RequestedBy != "ci-operator" || asked.Reason != "late rows" || asked.File != nil {
+	if asked.State != delivery.RunQueued || *asked.BusinessDate != "2026-01-31" || asked.RequestedBy != "token:ci-operator" || asked.Reason != "late rows" || asked.File != nil {
 		t.Errorf("asked for: %+v", asked)
 	}
 	for _, tc := range []struct {
@@ -109,7 +109,7 @@ func TestAFileIsHandedOutAndThatIsWrittenDown(t *testing.T) {
 		t.Errorf("%d %v %q", a.StatusCode, a.Header, a.body)
 	}
 	entries := read[list[map[string]any]](s, s.get("/api/v1/audit?action=batch.file-read"), http.StatusOK)
-	if len(entries.Items) != 1 || entries.Items[0]["actor"] != "ci-operator" || entries.Items[0]["subject"] != file.ID {
+	if len(entries.Items) != 1 || entries.Items[0]["actor"] != "token:ci-operator" || entries.Items[0]["subject"] != file.ID {
 		t.Errorf("audit: %v", entries.Items)
 	}
 	for role, status := range map[string]int{"viewer": 403, "operator": 403, "admin": 200} {

@@ -28,12 +28,14 @@ CREATE TABLE redrive.batch_runs (
     started_at    timestamptz,
     finished_at   timestamptz,
     file_id       uuid,
+    delivery_id   uuid, -- its dead letter, once it has failed for good
     CHECK ((state = 'stored') = (file_id IS NOT NULL)),
     CHECK ((state IN ('empty', 'stored', 'failed', 'skipped')) = (finished_at IS NOT NULL))
 );
 -- two processes that come to the same scheduled time make one run
 CREATE UNIQUE INDEX batch_runs_scheduled ON redrive.batch_runs (integration, scheduled_at) WHERE trigger = 'schedule';
 CREATE INDEX batch_runs_list ON redrive.batch_runs (integration, id DESC);
+CREATE UNIQUE INDEX batch_runs_delivery ON redrive.batch_runs (delivery_id) WHERE delivery_id IS NOT NULL;
 CREATE INDEX batch_runs_open ON redrive.batch_runs (integration, scheduled_at, id) WHERE state IN ('queued', 'running');
 
 CREATE TABLE redrive.batch_files (

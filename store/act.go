@@ -144,12 +144,13 @@ func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 		return err
 	}
 	if a.Action == delivery.ActionRetry {
-		// the head of a lane stays its head: what waits behind it goes on only when it is settled; a rejected row of a batch is due
-		// never: the batch's leader sends it, in a correction file, see batch_answers.go
+		// the head of a lane stays its head: what waits behind it goes on only when it is settled; rejected rows and failed runs
+		// of a batch are due never: its leader takes care of them, see batch_answers.go and batch_runs.go
 		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, lane, due_at)
 			VALUES (?, ?, ?, ?, ?, (SELECT l.key FROM redrive.lanes l WHERE l.head = ?),
-				CASE WHEN EXISTS (SELECT FROM redrive.batch_rows b WHERE b.delivery_id = ?) THEN 'infinity' ELSE clock_timestamp() END)`,
-			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, a.ID, a.ID).Error; err != nil {
+				CASE WHEN EXISTS (SELECT FROM redrive.batch_rows b WHERE b.delivery_id = ?)
+					OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = ?) THEN 'infinity' ELSE clock_timestamp() END)`,
+			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, a.ID, a.ID, a.ID).Error; err != nil {
 			return err
 		}
 	} else if a.Action != delivery.ActionReopen {

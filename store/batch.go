@@ -41,11 +41,11 @@ func (s *Store) File(ctx context.Context, id string) (f delivery.StoredFile, err
 }
 
 const runSQL = `SELECT r.id::text, r.integration, coalesce(r.business_date::text, ''), r.dated, r.scheduled_at, r.trigger, r.requested_by,
-	r.reason, r.state, r.attempts, r.rows, r.error, r.created_at, r.started_at, r.finished_at FROM redrive.batch_runs r`
+	r.reason, r.state, r.attempts, r.rows, r.error, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, '') FROM redrive.batch_runs r`
 
 func runColumns(r *delivery.BatchRun) []any {
 	return []any{&r.ID, &r.Integration, &r.BusinessDate, &r.Dated, &r.ScheduledAt, &r.Trigger, &r.RequestedBy, &r.Reason, &r.State,
-		&r.Attempts, &r.Rows, &r.Error, &r.CreatedAt, &r.StartedAt, &r.FinishedAt}
+		&r.Attempts, &r.Rows, &r.Error, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.DeliveryID}
 }
 
 // Runs answers one page of an integration's runs with their files, newest first.

@@ -231,15 +231,16 @@ func bindRows(tx *gorm.DB, file string, deliveries []string) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
-	result := tx.Exec(`WITH given AS (SELECT * FROM unnest(?::uuid[]) WITH ORDINALITY AS g(id, n)), leased AS (
-			UPDATE redrive.queue w SET token = nextval('redrive.lease_token'), attempts = w.attempts + 1, worker = 'correction'
-			FROM given g WHERE w.id = g.id AND w.token IS NULL AND w.due_at = 'infinity' RETURNING w.id, g.n)
-		UPDATE redrive.batch_rows b SET correction_id = ?, correction_row = l.n FROM leased l WHERE b.delivery_id = l.id`, &deliveries, file)
-	if result.Error != nil {
-		return fmt.Errorf("binding rows to their correction: %w", result.Error)
+	leased, err := lease(tx, deliveries)
+	if err != nil {
+		return err
 	}
-	if int(result.RowsAffected) != len(deliveries) {
-		return fmt.Errorf("%d of %d rows do not wait for a correction any more", len(deliveries)-int(result.RowsAffected), len(deliveries))
+	if len(leased) != len(deliveries) {
+		return fmt.Errorf("%d of %d rows do not wait for a correction any more", len(deliveries)-len(leased), len(deliveries))
+	}
+	if err := tx.Exec(`UPDATE redrive.batch_rows b SET correction_id = ?, correction_row = g.n
+		FROM unnest(?::uuid[]) WITH ORDINALITY AS g(id, n) WHERE b.delivery_id = g.id`, file, &deliveries).Error; err != nil {
+		return fmt.Errorf("binding rows to their correction: %w", err)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -88,37 +87,6 @@ func (f *BatchFeed) Schedule(ctx context.Context, times []delivery.ScheduledRun,
 	})
 }
 
-// Begin takes the oldest run that is due, or answers delivery.ErrNotFound. date is the business date where none was asked for.
-func (f *BatchFeed) Begin(ctx context.Context, date func(scheduled time.Time) string) (run delivery.BatchRun, err error) {
-	err = f.transact(ctx, func(tx *gorm.DB) error {
-		run, err = readOne(tx, runColumns, runSQL+` WHERE r.integration = ? AND r.state = 'queued' AND r.due_at <= clock_timestamp()
-			ORDER BY r.scheduled_at, r.id LIMIT 1`, f.integration)
-		if err != nil {
-			return err
-		}
-		if run.BusinessDate == "" {
-			run.BusinessDate = date(run.ScheduledAt)
-		}
-		run.State, run.Attempts = delivery.RunRunning, run.Attempts+1
-		return tx.Exec(`UPDATE redrive.batch_runs SET state = 'running', business_date = ?, started_at = clock_timestamp(), rows = 0,
-			attempts = attempts + 1, error = '' WHERE id = ?`, run.BusinessDate, run.ID).Error
-	})
-	return run, err
-}
-
-// Fail notes why a run failed; with retryIn it is tried again after that time.
-func (f *BatchFeed) Fail(ctx context.Context, run delivery.BatchRun, why string, retryIn *time.Duration) error {
-	change, args := "state = 'failed', finished_at = clock_timestamp()", []any{}
-	if retryIn != nil {
-		change, args = "state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond'", []any{retryIn.Milliseconds()}
-	}
-	args = append(args, delivery.Storable(why), run.ID)
-	if err := f.leader.db.WithContext(ctx).Exec("UPDATE redrive.batch_runs SET "+change+", error = ? WHERE id = ?", args...).Error; err != nil {
-		return fmt.Errorf("noting a failed run: %w", err)
-	}
-	return nil
-}
-
 // Progress shows people how far a run is. It uses another connection: the leader's is inside the run's transaction.
 func (f *BatchFeed) Progress(ctx context.Context, run delivery.BatchRun, rows int64) error {
 	return f.store.db.WithContext(ctx).Exec("UPDATE redrive.batch_runs SET rows = ? WHERE id = ? AND state = 'running'", rows, run.ID).Error
@@ -149,7 +117,7 @@ func (f *BatchFeed) Write(ctx context.Context, n delivery.NewBatchFile, fill fun
 		if err := f.finish(tx, n, content, &file); err != nil {
 			return err
 		}
-		if err := f.endRun(tx, n.Run, "stored", content.Rows, &id); err != nil {
+		if err := f.endRun(tx, n.Run, delivery.RunStored, content.Rows, &id); err != nil {
 			return err
 		}
 		if n.Settings.Per == delivery.PerRow {
@@ -204,7 +172,7 @@ func (f *BatchFeed) finishEmpty(tx *gorm.DB, id string, n delivery.NewBatchFile,
 	if err := f.moveWindow(tx, content); err != nil {
 		return err
 	}
-	return f.endRun(tx, n.Run, "empty", 0, nil)
+	return f.endRun(tx, n.Run, delivery.RunEmpty, 0, nil)
 }
 
 func (f *BatchFeed) moveWindow(tx *gorm.DB, content delivery.BatchContent) error {
@@ -214,21 +182,6 @@ func (f *BatchFeed) moveWindow(tx *gorm.DB, content delivery.BatchContent) error
 	err := tx.Exec("UPDATE redrive.batch_feeds SET snapshot = ?::pg_snapshot WHERE integration = ?", content.Snapshot, f.integration).Error
 	if err != nil {
 		return fmt.Errorf("moving the window: %w", err)
-	}
-	return nil
-}
-
-var errRunGone = errors.New("the run was changed by somebody else")
-
-// endRun makes the transaction depend on the run: two of one run cannot both commit.
-func (f *BatchFeed) endRun(tx *gorm.DB, run delivery.BatchRun, state string, rows int64, file *string) error {
-	result := tx.Exec(`UPDATE redrive.batch_runs SET state = ?, finished_at = clock_timestamp(), rows = ?, file_id = ?
-		WHERE id = ? AND state = 'running'`, state, rows, file, run.ID)
-	if result.Error != nil {
-		return fmt.Errorf("ending the run: %w", result.Error)
-	}
-	if result.RowsAffected != 1 {
-		return errRunGone
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ type Feed interface {
 	Schedule(ctx context.Context, times []delivery.ScheduledRun, until time.Time, next *time.Time) error
 	// Begin takes the oldest run that is due, or answers delivery.ErrNotFound.
 	Begin(ctx context.Context, date func(scheduled time.Time) string) (delivery.BatchRun, error)
-	// Fail notes why a run failed; with retryIn it is tried again.
+	// Fail notes why a run failed; with retryIn it is tried again, else it becomes a dead letter.
 	Fail(ctx context.Context, run delivery.BatchRun, why string, retryIn *time.Duration) error
 	// Progress shows how far a run is.
 	Progress(ctx context.Context, run delivery.BatchRun, rows int64) error
@@ -47,6 +47,8 @@ type Feed interface {
 	// BeginCorrection begins a run that sends rejected rows of one file again, or answers delivery.ErrNotFound. Rows that are
 	// retried one after the other are collected first.
 	BeginCorrection(ctx context.Context, collect time.Duration) (delivery.BatchRun, delivery.StoredFile, []delivery.CorrectionRow, error)
+	// FailCorrection notes why a correction file could not be made: its rows are dead again.
+	FailCorrection(ctx context.Context, run delivery.BatchRun, rows []delivery.CorrectionRow, why string) error
 	// SettleCorrections gives rows the outcome of the correction file that carries them, and answers how many.
 	SettleCorrections(ctx context.Context) (int, error)
 	// SettleLateCorrections does so where the file had failed at first and was delivered when a person retried it.

@@ -53,10 +53,20 @@ func TestAQueryThatFailsIsTriedAgainAndThenSaysWhy(t *testing.T) {
 	if run.State != delivery.RunFailed || run.Attempts != 3 || !strings.Contains(run.Error, `relation "points" does not exist`) {
 		t.Fatalf("the run is %+v", run)
 	}
+	dead := b.state(run.DeliveryID, delivery.StateDead)
+	if dead.Type != delivery.TypeBatchRun || dead.Key != run.BusinessDate || dead.ErrorClass != delivery.ClassRunFailed || dead.Error != run.Error {
+		t.Errorf("its dead letter is %+v", dead.Delivery)
+	}
+	b.retry(run.DeliveryID)
+	if again := b.state(run.DeliveryID, delivery.StateDead); again.Attempts != 2 || len(again.Timeline) != 2 {
+		t.Errorf("after a retry that failed: %+v", again)
+	}
 	b.sql(pointsTable)
 	b.sql("INSERT INTO points VALUES (1, 'kim')")
-	if f := b.now(); f.Sequence != 1 {
-		t.Errorf("a failed run took a number: %+v", f)
+	b.retry(run.DeliveryID)
+	b.state(run.DeliveryID, delivery.StateDelivered)
+	if f := b.ended(run).File; f == nil || f.Sequence != 1 || f.BusinessDate != run.BusinessDate {
+		t.Errorf("the retried run has the file %+v", f)
 	}
 	b.complete()
 }

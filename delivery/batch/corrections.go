@@ -66,7 +66,7 @@ func (c *corrections) write(ctx context.Context, feed Feed, run delivery.BatchRu
 	}
 	if err != nil {
 		c.batch.log.Warn("correction failed", "of", file.Name, "error", err)
-		return feed.Fail(ctx, run, err.Error(), nil)
+		return feed.FailCorrection(ctx, run, rows, err.Error())
 	}
 	c.batch.cfg.Wake()
 	c.batch.log.Info("correction file stored", "name", stored.Name, "of", file.Name, "rows", len(rows))

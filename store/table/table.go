@@ -142,7 +142,7 @@ func (w *writer) prepare(row map[string]json.RawMessage) error {
 		w.names = append(w.names, name)
 	}
 	slices.Sort(w.names)
-	var columns, arrays, sets, keys []string
+	var columns, arrays, places, casts, sets, keys []string
 	for i, name := range w.names {
 		kind, known := w.types[name]
 		if !known {
@@ -150,7 +150,8 @@ func (w *writer) prepare(row map[string]json.RawMessage) error {
 		}
 		quoted := pgx.Identifier{name}.Sanitize()
 		columns = append(columns, quoted)
-		arrays = append(arrays, fmt.Sprintf("$%d::text[]::%s[]", i+1, kind))
+		arrays, places = append(arrays, fmt.Sprintf("$%d::text[]", i+1)), append(places, fmt.Sprintf("c%d", i+1))
+		casts = append(casts, fmt.Sprintf("c%d::%s", i+1, kind))
 		if !slices.Contains(w.to.Key, name) {
 			sets = append(sets, quoted+" = excluded."+quoted)
 		}
@@ -165,8 +166,9 @@ func (w *writer) prepare(row map[string]json.RawMessage) error {
 	if len(sets) == 0 {
 		does = "NOTHING"
 	}
-	w.insert = fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s) ON CONFLICT (%s) DO %s", w.table, strings.Join(columns, ", "),
-		strings.Join(arrays, ", "), strings.Join(keys, ", "), does)
+	list := func(parts []string) string { return strings.Join(parts, ", ") }
+	w.insert = fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM unnest(%s) AS r(%s) ON CONFLICT (%s) DO %s", w.table, list(columns),
+		list(casts), list(arrays), list(places), list(keys), does)
 	w.values = make([][]*string, len(w.names))
 	return nil
 }
