@@ -35,7 +35,10 @@ import (
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
+	"redrive/delivery/engine/bench/cursors"
+	"redrive/delivery/engine/bench/producer"
 	"redrive/delivery/engine/bench/twophase"
+	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
 	filesend "redrive/delivery/send/file"
 	httpsend "redrive/delivery/send/http"
@@ -77,10 +80,15 @@ type cli struct {
 	Batch struct {
 		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
 	} `cmd:"" help:"Batches."`
+	Outbox struct {
+		Adopt adoptCmd `cmd:"" help:"Make the log of a copied database (a restored dump, another cluster) its own."`
+	} `cmd:"" help:"The log of events."`
 	Bench struct {
 		Run      benchCmd      `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
 		Batch    benchBatchCmd `cmd:"" help:"Rows per second of a batch into csv, beside COPY of the same query."`
 		TwoPhase twoPhaseCmd   `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
+		Producer producerCmd   `cmd:"" help:"What the outbox costs the producer: business transactions per second without it, with enqueue, with publish."`
+		Outbox   cursorsCmd    `cmd:"" help:"Three cursors on one log with long transactions open: what each misses, and how long after the commit it reads."`
 	} `cmd:"" help:"Measure."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -103,6 +111,7 @@ type serveCmd struct {
 	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
 	APIToken      string        `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
 	SecretKey     string        `name:"secret-key" env:"REDRIVE_SECRET_KEY" help:"Key that encrypts stored secrets; this version stores none."`
+	Retention     time.Duration `env:"REDRIVE_RETENTION" default:"720h" help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
 	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
 }
 
@@ -120,6 +129,10 @@ type (
 		Reason string `help:"Why, for the audit."`
 		Actor  string `help:"Who asks, for the audit; default the user of the operating system."`
 	}
+	adoptCmd struct {
+		database
+		Start string `required:"" help:"What becomes of the events in the copy: continue (fan out what was not, when it was copied), now (none), beginning (all for which no delivery is known), or those since a time such as 2026-01-31T00:00:00Z."`
+	}
 	benchCmd struct {
 		database
 		Messages    int `default:"20000" help:"Messages of the throughput run, at most 1000000."`
@@ -132,11 +145,27 @@ type (
 		Rows   int `default:"1000000" help:"Rows of the table, at most 10000000."`
 		Rounds int `default:"3" help:"Rounds, at most 20; their median counts."`
 	}
+	cursorsCmd struct {
+		database
+		Rows      int           `default:"20000" help:"Events, at most 1000000."`
+		Rate      int           `default:"1000" help:"Events per second."`
+		Duration  time.Duration `default:"30s" help:"At most this long, and at most ten minutes."`
+		Long      time.Duration `default:"3s" help:"How long the long transactions stay open, at most a minute."`
+		Producers int           `default:"8" help:"Transactions at once besides the long one, at most 64."`
+	}
 	twoPhaseCmd struct {
 		database
 		Transactions int `default:"5000" help:"Transactions of each way, at most 1000000 and for at most a minute."`
 		Concurrency  int `default:"8" help:"Transactions at once; the server needs max_prepared_transactions of twice as many and 2."`
 		Kills        int `default:"200" help:"How often a process of each way is killed in the middle."`
+	}
+	producerCmd struct {
+		database
+		Clients int           `default:"8" help:"Connections at work at once, at most 64."`
+		Rounds  int           `default:"9" help:"Rounds of each way, in turns, at most 100."`
+		Round   time.Duration `default:"2s" help:"How long one way works in a round, at most a minute."`
+		Scale   int           `default:"10" help:"Size of the business tables: branches, of 100000 accounts each; at most 100."`
+		Payload int           `default:"256" help:"Bytes of one payload."`
 	}
 )
 
@@ -291,6 +320,33 @@ func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// Run makes a copied database's log its own.
+func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
+	settings := delivery.OutboxSettings{Start: delivery.OutboxStart(c.Start)}
+	switch settings.Start {
+	case delivery.StartContinue, delivery.StartNow, delivery.StartBeginning:
+	default:
+		since, err := time.Parse(time.RFC3339, c.Start)
+		if err != nil {
+			return usageError{fmt.Errorf("outbox adopt: --start: %q is neither continue, now, beginning nor a time such as 2026-01-31T00:00:00Z", c.Start)}
+		}
+		settings = delivery.OutboxSettings{Start: delivery.StartAt, StartTime: since.UTC()}
+	}
+	db, _, closeAll, err := c.open(ctx, c.logger())
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	if err := db.Ready(ctx); err != nil {
+		return err
+	}
+	done, err := db.AdoptOutbox(ctx, settings, "command line")
+	if err == nil {
+		fmt.Fprintf(out, "adopted: %d deliveries made of what was in the copy; events published from now on are fanned out\n", done.Deliveries)
+	}
+	return err
+}
+
 // Run checks everything that serve needs and goes on after a finding.
 func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 	failed := false
@@ -380,6 +436,29 @@ func (c *twoPhaseCmd) Run(ctx context.Context, out io.Writer) error {
 	})
 }
 
+// Run compares a business transaction with and without the outbox.
+func (c *producerCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Clients < 1 || c.Clients > 64 || c.Rounds < 1 || c.Rounds > 100 || c.Round <= 0 || c.Round > time.Minute || c.Scale < 1 || c.Scale > 100 ||
+		c.Payload < 0 || c.Payload > delivery.MaxPayload {
+		return usageError{errors.New("bench producer: clients must be 1 to 64, rounds and scale 1 to 100, a round at most a minute, a payload at most 10 MiB")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := producer.Run(ctx, producer.Options{DSN: dsn, Clients: c.Clients, Rounds: c.Rounds, Round: c.Round, Scale: c.Scale, PayloadBytes: c.Payload, Out: out})
+		return err
+	})
+}
+
+// Run compares three ways to read the log.
+func (c *cursorsCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Rows < 1 || c.Rows > 1_000_000 || c.Rate < 1 || c.Producers < 1 || c.Producers > 64 || c.Duration <= 0 || c.Duration > 10*time.Minute || c.Long < 0 || c.Long > time.Minute {
+		return usageError{errors.New("bench outbox: rows must be 1 to 1000000, rate at least 1, producers 1 to 64, duration at most 10m, long at most 1m")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := cursors.Run(ctx, cursors.Options{DSN: dsn, Rows: c.Rows, Rate: c.Rate, Duration: c.Duration, Long: c.Long, Producers: c.Producers, Out: out})
+		return err
+	})
+}
+
 // measured runs work on a migrated database: the one that is named, else a private one that goes away.
 func (d database) measured(ctx context.Context, work func(dsn string) error) error {
 	if d.DatabaseURL == "" {
@@ -405,6 +484,9 @@ func (d database) measured(ctx context.Context, work func(dsn string) error) err
 func (c *serveCmd) check() error {
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		return usageError{fmt.Errorf("REDRIVE_ADDR: %q is not host:port such as 127.0.0.1:8080", c.Addr)}
+	}
+	if c.Retention < 0 {
+		return usageError{errors.New("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything")}
 	}
 	if !tokenText.MatchString(c.APIToken) {
 		return usageError{errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without spaces or line breaks")}
@@ -546,17 +628,19 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return usageError{err}
 	}
-	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: eng.Wake, Offer: pools.Offer, Brokers: c.demoBrokers()})
+	relay := newRelay(db, c.Retention, eng.Wake, log)
+	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: func() { eng.Wake(); relay.Wake() }, Offer: pools.Offer, Brokers: c.demoBrokers()})
 	if err != nil {
 		return err
 	}
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
-		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, Facts: consumers.facts(batches.facts(db, pools.Facts))})
+		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
+		Facts: consumers.facts(batches.facts(db, firstFacts(pools.Facts, relay.Facts)))})
 	if err != nil {
 		return err
 	}
-	rooms := slices.Concat([]room{eng, pools}, consumers.rooms(), batches.rooms())
+	rooms := slices.Concat([]room{eng, pools, relay}, consumers.rooms(), batches.rooms())
 	return serveUntil(ctx, listener, console.Handler(), rooms, log)
 }
 
@@ -603,6 +687,26 @@ func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler
 	}
 	log.Info("stopped")
 	return err
+}
+
+// newRelay makes the room that fans events out, while this process leads it.
+func newRelay(db *store.Store, retention time.Duration, wake func(), log *slog.Logger) *outbox.Relay {
+	lead := func(ctx context.Context, work func(context.Context, outbox.Session) error, failed func(error)) error {
+		return db.Lead(ctx, "outbox", func(ctx context.Context, l *store.Leader) error { return work(ctx, l) }, failed)
+	}
+	return outbox.New(outbox.Config{Lead: lead, Lag: db.OutboxLag, Wake: wake, Log: log, Retention: retention})
+}
+
+// firstFacts asks one method after the other; only one knows an integration.
+func firstFacts(methods ...func(string) []delivery.Fact) func(string) []delivery.Fact {
+	return func(integration string) []delivery.Fact {
+		for _, facts := range methods {
+			if list := facts(integration); list != nil {
+				return list
+			}
+		}
+		return nil
+	}
 }
 
 // consumers are the sources of broker integrations, by name.

@@ -45,22 +45,26 @@ func TestTheExamplesOfTheREADME(t *testing.T) {
 	await(t, "two events, one command by SQL, one by HTTP", func() bool { _, keys := receiver.requests(); return keys == 4 })
 }
 
-// The file in docs/integrations.md is read as it stands.
-func TestTheExampleOfTheIntegrationsFile(t *testing.T) {
+// The files in docs/integrations.md are read as they stand.
+func TestTheExamplesOfTheIntegrationsFile(t *testing.T) {
 	raw, err := os.ReadFile("docs/integrations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(raw)
-	file, err := config.Parse("docs/integrations.md", found[1], func(name string) (string, bool) { return "a-" + name, true })
-	if err != nil {
-		t.Fatal(err)
-	}
 	kinds := map[string]bool{}
-	for _, in := range file.Integrations {
-		kinds[string(in.Method)], kinds[in.Destination.Kind()] = true, true
+	for _, found := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(raw, -1) {
+		file, err := config.Parse("docs/integrations.md", found[1], func(name string) (string, bool) { return "a-" + name, true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range file.Integrations {
+			kinds[string(in.Method)], kinds[in.Destination.Kind()] = true, true
+			if in.Ordered {
+				kinds["on_dead "+string(in.OnDead)] = true
+			}
+		}
 	}
-	for _, kind := range []string{"outbox", "pool", "broker", "batch", "http", "redis", "rabbitmq", "kafka", "file", "table"} {
+	for _, kind := range []string{"outbox", "pool", "broker", "batch", "http", "redis", "rabbitmq", "kafka", "file", "table", "on_dead block", "on_dead skip"} {
 		if !kinds[kind] {
 			t.Errorf("it shows no %s", kind)
 		}

@@ -44,6 +44,11 @@ const (
 	OnDeadSkip  OnDead = "skip"  // they go on: the order is kept among those that are delivered at first
 )
 
+// Holds says whether a delivery that is in this state after an attempt holds up the later ones of its key.
+func (i Integration) Holds(next State) bool {
+	return i.Ordered && (next == StatePending || next == StateDead && i.OnDead != OnDeadSkip)
+}
+
 // LeaseFor is how long a worker may hold a delivery without a heartbeat: always longer than one attempt.
 func (i Integration) LeaseFor() time.Duration {
 	return i.Destination.Timeout() + 10*time.Second

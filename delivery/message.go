@@ -33,6 +33,7 @@ type Message struct {
 	ExpiresAt      *time.Time // not after; an expired message is never sent
 	Origin         *Origin    // where a broker's message came from; nil for others
 	CreatedAt      time.Time
+	Dropped        bool // it was older than what is kept: nothing but ID and CreatedAt is known
 }
 
 // Accepted is the answer to a message that was handed over.
@@ -138,8 +139,9 @@ type Detail struct {
 
 // Lane is where a delivery stands in the order of its key.
 type Lane struct {
-	BehindID string // the unsettled delivery that goes first; empty when it is this one, or there is no order
-	Waiting  int    // later deliveries that wait until this one is settled
+	BehindID string     // the unsettled delivery that goes first; empty when it is this one, or there is no order
+	Waiting  int        // later deliveries that wait until this one is settled
+	Blocked  []Delivery // the first of these in the order of their turn, at most 20
 }
 
 // IgnoreCategories are the reasons that the console offers.

@@ -16,4 +16,52 @@ const (
 	StartNow       OutboxStart = "now"       // with what is committed from now on; the default
 	StartBeginning OutboxStart = "beginning" // with all that is retained
 	StartAt        OutboxStart = "at"        // with what was accepted at a time or later
+	StartContinue  OutboxStart = "continue"  // only of a copied database: with what was not fanned out when it was copied
 )
+
+// OutboxMain is the feed of every subscriber that has caught up.
+const OutboxMain = "outbox"
+
+// OutboxFeed is how far one feed reads the log, and what lies between there and now. Snapshots are Postgres's own, as text.
+type OutboxFeed struct {
+	Name   string // OutboxMain, or OutboxMain/INTEGRATION of a subscriber that has not caught up
+	Saved  string // the snapshot in the database
+	From   string // everything that this snapshot shows is fanned out; later than Saved when nothing was in between
+	To     string // now
+	Paging bool   // a window too large for one transaction is being read
+	Rows   int    // events between From and To, counted up to a limit; 0 while paging
+	Early  bool   // it passes over everything until a time to come
+}
+
+// OutboxLag is how far an outbox integration is behind the log. Any process can tell.
+type OutboxLag struct {
+	Integration string
+	Rows        int           // events that it subscribes to and that are not fanned out yet
+	Capped      bool          // there are more than Rows
+	Age         time.Duration // of the oldest of these; 0 when there is none
+	Led         bool          // some process leads the relay
+	Refused     string        // why the relay does not work on this database; empty: it does
+}
+
+// Adopted is what was done to make a copied database's log one of its own.
+type Adopted struct {
+	Saved, Current string // the databases, by system identifier and number
+	Deliveries     int    // made of events that were in the copy
+}
+
+// CopiedError says that the outbox's positions belong to another database than the one that they lie in.
+type CopiedError struct{ Saved, Current string }
+
+func (e *CopiedError) Error() string {
+	return "this database is a copy of another: the outbox's position tells of transactions that never were here, and nothing is fanned out; " +
+		"stop what publishes here, then run redrive outbox adopt --start continue (or now, beginning or a time)"
+}
+
+// LogMaintenance is what was done to the days of the log, by name of the partition.
+type LogMaintenance struct {
+	Made    []string
+	Dropped []string
+	Kept    map[string]string // older than the retention, and why it is still there
+	Busy    []string          // somebody used them: later
+	Moved   int               // rows of dropped days that are still needed
+}

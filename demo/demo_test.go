@@ -15,6 +15,8 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/config"
+	"redrive/delivery/outbox"
+	"redrive/store"
 	"redrive/store/storetest"
 )
 
@@ -37,6 +39,12 @@ func start(t *testing.T, background bool) *harness {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.db.Close(context.Background()) })
+	db, err := store.Open(t.Context(), dsn, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	storetest.Relay(t, db, outbox.Config{Poll: 5 * time.Millisecond})
 	h.exec(`INSERT INTO redrive.integrations (name, method, destination, subscribe) VALUES ('seller-push', 'outbox', 'http', '{order.placed}'),
 		('grant-points', 'outbox', 'http', '{}'), ('search-index', 'outbox', 'http', '{article.published}'), ('login-sms', 'outbox', 'http', '{}')`)
 	h.shop, err = New(t.Context(), Config{DSN: dsn, Background: background, Wake: func() { h.woken <- struct{}{} },
@@ -64,6 +72,15 @@ func (h *harness) count(sql string, args ...any) (n int) {
 		h.Fatal(err)
 	}
 	return n
+}
+
+func (h *harness) eventually(complaint string, condition func() bool) {
+	h.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.Fatal(complaint)
+		}
+	}
 }
 
 func (h *harness) do(method, path, body string, headers ...string) *httptest.ResponseRecorder {
@@ -98,10 +115,10 @@ func TestButtonsWriteRowAndMessage(t *testing.T) {
 		if w.Code != http.StatusSeeOther || id == "" {
 			t.Fatalf("%s: %d %s", r.path, w.Code, w.Body)
 		}
-		if n := h.count(`SELECT count(*) FROM redrive_demo.`+r.table+` d JOIN redrive.messages m ON m.id = d.message_id
-			JOIN redrive.queue q ON q.message_id = m.id WHERE m.id = $1 AND q.integration = $2`, id, r.receiver); n != 1 {
-			t.Errorf("%s: %d rows with a message that waits for %s", r.path, n, r.receiver)
-		}
+		h.eventually(r.path+": no row with a message that waits for "+r.receiver, func() bool { // an event waits once it is fanned out
+			return h.count(`SELECT count(*) FROM redrive_demo.`+r.table+` d JOIN redrive.messages m ON m.id = d.message_id
+				JOIN redrive.queue q ON q.message_id = m.id WHERE m.id = $1 AND q.integration = $2`, id, r.receiver) == 1
+		})
 		if n := h.count(`SELECT count(*) FROM redrive_demo.` + r.table + ` d JOIN redrive.messages m ON m.id = d.message_id WHERE m.xid::xid = d.xmin`); n != 1 {
 			t.Errorf("%s: row and message are of different transactions", r.path)
 		}

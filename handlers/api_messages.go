@@ -63,6 +63,7 @@ func (s *Server) accept(ctx context.Context, m delivery.Message) (delivery.Accep
 	accepted, err := s.cfg.Store.Accept(ctx, m)
 	if err == nil && !accepted.Duplicate {
 		s.cfg.Wake()
+		s.cfg.WakeRelay() // an event has its deliveries to come, a command of an ordered integration its place
 	}
 	return accepted, err
 }

@@ -82,11 +82,36 @@ type detailJSON struct {
 	Message    messageJSON   `json:"message"`
 	History    []auditJSON   `json:"history"`
 	GroupCount int           `json:"group_count"`
+	Lane       laneJSON      `json:"lane"`
+}
+
+// laneJSON is where a delivery stands in the order of its key.
+type laneJSON struct {
+	Behind  *string       `json:"behind"`
+	Waiting int           `json:"waiting"`
+	Blocked []blockedJSON `json:"blocked"`
+}
+
+type blockedJSON struct {
+	ID        string     `json:"id"`
+	Type      string     `json:"type"`
+	CreatedAt *time.Time `json:"created_at"`
+}
+
+func laneJSONOf(l delivery.Lane) laneJSON {
+	out := laneJSON{Waiting: l.Waiting, Blocked: make([]blockedJSON, 0, len(l.Blocked))}
+	if l.BehindID != "" {
+		out.Behind = &l.BehindID
+	}
+	for _, d := range l.Blocked {
+		out.Blocked = append(out.Blocked, blockedJSON{ID: d.ID, Type: d.Type, CreatedAt: utc(&d.CreatedAt)})
+	}
+	return out
 }
 
 func (s *Server) detailJSON(d delivery.Detail) detailJSON {
 	view := s.reveal(d.Message, d.Integration)
-	out := detailJSON{deliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount,
+	out := detailJSON{deliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount, Lane: laneJSONOf(d.Lane),
 		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History))}
 	out.Method, out.Error = d.Method, view.hide(d.Error)
 	for _, a := range d.Timeline {
@@ -126,6 +151,7 @@ type messageJSON struct {
 	DeliverAfter   *time.Time        `json:"deliver_after"`
 	ExpiresAt      *time.Time        `json:"expires_at"`
 	Origin         *delivery.Origin  `json:"origin,omitempty"`
+	Dropped        bool              `json:"dropped,omitempty"`
 }
 
 type messageWithDeliveries struct {
@@ -136,7 +162,11 @@ type messageWithDeliveries struct {
 func messageJSONOf(m delivery.Message, view payloadView) messageJSON {
 	out := messageJSON{ID: m.ID, Kind: m.Kind, Integration: m.Integration, Type: m.Type, Key: m.Key, Headers: view.Headers,
 		Masked: view.Masked, Size: len(m.Payload), SHA256: view.SHA256, IdempotencyKey: m.IdempotencyKey, CreatedAt: utc(&m.CreatedAt),
-		DeliverAfter: utc(m.DeliverAfter), ExpiresAt: utc(m.ExpiresAt), Origin: shownOrigin(m.Origin)}
+		DeliverAfter: utc(m.DeliverAfter), ExpiresAt: utc(m.ExpiresAt), Origin: shownOrigin(m.Origin), Dropped: m.Dropped}
+	if m.Dropped {
+		out.SHA256 = ""
+		return out
+	}
 	if view.IsJSON {
 		out.Payload = view.Shown
 	}

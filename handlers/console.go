@@ -39,6 +39,7 @@ func (s *Server) consoleRoutes() {
 		views.Groups: s.groups, views.Ignored: s.ignored, views.Audit: s.audit, views.Integrations: s.integrations,
 		views.Account: s.account, views.Help: s.help, views.Integrations + "/:name/underway": s.traffic(false),
 		views.Integrations + "/:name/delivered": s.traffic(true), views.Integrations + "/:name/runs": s.runs,
+		views.Failures + "/:id/blocked": s.blocked,
 	} {
 		s.echo.GET(path, page, viewer)
 	}

@@ -43,6 +43,7 @@ func (s *Server) failurePage(c echo.Context, status int, form views.ActionForm, 
 	}
 	seen := s.reveal(d.Message, d.Integration)
 	page.Payload = readable(seen, len(d.Message.Payload))
+	page.Payload.Dropped = d.Message.Dropped
 	page.Payload.Raw = mayReadRaw(who(c).Role, seen)
 	page.Headers = headerList(seen.Headers)
 	d.Error = seen.hide(d.Error)
@@ -181,6 +182,9 @@ func (s *Server) rawPayload(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.Dropped {
+		return newProblem(http.StatusGone, "payload_dropped", "The payload was dropped by retention: the message is older than what is kept.")
+	}
 	if !mayReadRaw(who(c).Role, s.reveal(m, integrationsOf(deliveries)...)) {
 		return newProblem(http.StatusForbidden, "masked", "This payload has masked fields; only an admin may read its exact bytes.")
 	}
@@ -221,6 +225,7 @@ func (s *Server) message(c echo.Context) error {
 	}
 	page := views.MessagePage{Layout: s.layout(c, m.Type, ""), Message: m, Deliveries: deliveries, Headers: headerList(seen.Headers)}
 	page.Payload = readable(seen, len(m.Payload))
+	page.Payload.Dropped = m.Dropped
 	page.Payload.Raw = mayReadRaw(who(c).Role, seen)
 	return render(c, http.StatusOK, views.MessageView(page))
 }

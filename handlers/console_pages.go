@@ -118,6 +118,25 @@ func (s *Server) traffic(delivered bool) echo.HandlerFunc {
 	}
 }
 
+// blocked lists what waits until a delivery is settled, because it is of the same key.
+func (s *Server) blocked(c echo.Context) error {
+	id := c.Param("id")
+	if !isUUID(id) {
+		return delivery.ErrNotFound
+	}
+	d, err := s.cfg.Store.Delivery(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	rows, err := s.cfg.Store.Blocked(c.Request().Context(), id, c.QueryParam("after"))
+	if err != nil {
+		return err
+	}
+	page := views.TrafficPage{Layout: s.layout(c, "", views.Failures), Integration: d.Integration, Behind: id, Items: rows.Items}
+	page.Title, page.Next = page.T("Behind %s: key %s", views.Short(id), d.Key), nextURL(c.Request(), rows.Next)
+	return render(c, http.StatusOK, views.TrafficView(page))
+}
+
 // pauseByForm holds an integration back, or lets it go on.
 func (s *Server) pauseByForm(paused bool) echo.HandlerFunc {
 	return func(c echo.Context) error {

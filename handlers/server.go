@@ -20,6 +20,7 @@ type Config struct {
 	Store         Store
 	Integrations  []delivery.Integration
 	Wake          func() // tells the engine that work was committed; never blocks
+	WakeRelay     func() // tells the relay that an event was committed; never blocks
 	Log           *slog.Logger
 	Version       string
 	SecureCookies bool         // the console is served over HTTPS
@@ -64,6 +65,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Wake == nil {
 		cfg.Wake = func() {}
+	}
+	if cfg.WakeRelay == nil {
+		cfg.WakeRelay = func() {}
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics()

@@ -21,6 +21,7 @@ type Store interface {
 	Delivery(ctx context.Context, id string) (delivery.Detail, error)
 	Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error)  // the next one first
 	Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) // in the hours of Health
+	Blocked(ctx context.Context, id, after string) (delivery.Page[delivery.Delivery], error)            // by the order of a key; the next one first
 	Groups(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Group], error)
 	// Act does one action on one delivery and answers its new record.
 	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)

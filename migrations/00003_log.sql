@@ -4,8 +4,24 @@
 ALTER TABLE redrive.messages RENAME TO messages_before;
 ALTER INDEX redrive.messages_pkey RENAME TO messages_before_pkey;
 ALTER INDEX redrive.messages_key RENAME TO messages_before_key;
-CREATE TABLE redrive.messages (LIKE redrive.messages_before INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, PRIMARY KEY (id))
-    PARTITION BY RANGE (id);
+
+-- What a row must be, whoever writes it. A function, because Postgres prepares the expressions of constraints anew for every
+-- statement, which costs a producer as much as the row itself.
+-- +goose StatementBegin
+CREATE FUNCTION redrive.valid_message(kind text, integration text, type text, headers jsonb, payload bytea, deliver_after timestamptz,
+    expires_at timestamptz, origin jsonb) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN kind IN ('command', 'event') AND (kind = 'command') = (integration IS NOT NULL) AND type <> ''
+        AND jsonb_typeof(headers) = 'object' AND (octet_length(payload) <= 10485760 OR origin IS NOT NULL)
+        -- infinity and years that RFC 3339 cannot write would stop whoever reads the row
+        AND coalesce(deliver_after >= '0001-01-01Z' AND deliver_after < '10000-01-01Z', true)
+        AND coalesce(expires_at >= '0001-01-01Z' AND expires_at < '10000-01-01Z', true);
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TABLE redrive.messages (LIKE redrive.messages_before INCLUDING DEFAULTS INCLUDING STORAGE, PRIMARY KEY (id), CONSTRAINT messages_valid
+    CHECK (redrive.valid_message(kind, integration, type, headers, payload, deliver_after, expires_at, origin))) PARTITION BY RANGE (id);
 CREATE INDEX messages_key ON redrive.messages (key, id DESC) WHERE key IS NOT NULL;
 CREATE INDEX messages_log ON redrive.messages (xid) WHERE kind = 'event'; -- what the relay reads
 CREATE TABLE redrive.messages_default PARTITION OF redrive.messages DEFAULT;
@@ -75,13 +91,89 @@ CREATE TABLE redrive.captures (
 
 -- In an ordered integration whoever hands over a command must not wait for others of its key: its place in the lane is given
 -- afterwards, by the relay. Until then it is due never and has no position.
-CREATE INDEX queue_unplaced ON redrive.queue (id) WHERE lane IS NOT NULL AND position IS NULL;
+CREATE INDEX queue_unplaced ON redrive.queue (message_id) WHERE lane IS NOT NULL AND position IS NULL;
+
+-- Producers call these within their own transactions: each statement and each nested call counts.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION redrive.new_id() RETURNS uuid LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    -- UUID version 7 (RFC 9562): milliseconds, the fraction of the millisecond in 12 bits, so that what a session makes is in its
+    -- order, and 62 bits of chance
+    us bigint := date_part('epoch', clock_timestamp()) * 1000000;
+BEGIN
+    RETURN lpad(to_hex((us / 1000 << 16) | 28672 | (us % 1000 * 4096 / 1000)), 16, '0') || substr(gen_random_uuid()::text, 20);
+END
+$$;
+-- +goose StatementEnd
 
 -- +goose StatementBegin
 CREATE FUNCTION redrive.delivery_id(message uuid, integration text) RETURNS uuid LANGUAGE sql STABLE AS $$
     -- as old as the message, and the same whenever it is asked: a message cannot be fanned out to an integration twice
-    SELECT encode(set_byte(set_byte(b, 6, get_byte(b, 6) & 15 | 112), 8, get_byte(b, 8) & 63 | 128), 'hex')::uuid
-    FROM overlay(uuid_send(message) PLACING substring(sha256(uuid_send(message) || convert_to(integration, 'UTF8')) FROM 1 FOR 10) FROM 7 FOR 10) b
+    SELECT encode(overlay(uuid_send(message) PLACING substring(sha256(uuid_send(message) || convert_to(integration, 'UTF8')) FROM 1 FOR 7)
+        FROM 10 FOR 7), 'hex')::uuid
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION redrive.check_message(p_type text, p_payload bytea, p_key text, p_headers jsonb, p_idempotency_key text,
+    p_deliver_after timestamptz, p_expires_at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_type IS NULL OR p_type = '' THEN
+        RAISE EXCEPTION 'the message type is missing' USING ERRCODE = 'RD002';
+    ELSIF p_payload IS NULL THEN
+        RAISE EXCEPTION 'the payload is null' USING ERRCODE = 'RD003', HINT = 'pass an empty bytea for an empty payload';
+    ELSIF octet_length(p_payload) > 10485760 THEN
+        RAISE EXCEPTION 'the payload has % bytes, more than 10 MiB', octet_length(p_payload) USING ERRCODE = 'RD004';
+    ELSIF octet_length(p_type) > 255 OR octet_length(p_key) > 1024 OR octet_length(p_idempotency_key) > 255 THEN
+        RAISE EXCEPTION 'type and idempotency key may have 255 bytes, key 1024' USING ERRCODE = 'RD006';
+    ELSIF p_idempotency_key !~ '^[\x20-\x7e]+$' THEN
+        RAISE EXCEPTION 'the idempotency key travels as a header: printable ASCII only' USING ERRCODE = 'RD006';
+    ELSIF least(p_deliver_after, p_expires_at) < '0001-01-01Z' OR greatest(p_deliver_after, p_expires_at) >= '10000-01-01Z' THEN
+        RAISE EXCEPTION 'deliver_after and expires_at must be times of the years 1 to 9999' USING ERRCODE = 'RD006',
+            HINT = 'leave out what has no limit instead of passing infinity';
+    ELSIF p_headers <> '{}' THEN
+        PERFORM redrive.check_headers(p_headers);
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+-- insert_message answers the new message, or null when its idempotency key is known.
+DROP FUNCTION redrive.insert_message;
+-- +goose StatementBegin
+CREATE FUNCTION redrive.insert_message(p_kind text, p_integration text, p_type text, p_payload bytea, p_key text,
+    p_headers jsonb, p_idempotency_key text, p_deliver_after timestamptz, p_expires_at timestamptz) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    new uuid := redrive.new_id();
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF (p_headers = '{}' AND octet_length(p_type) BETWEEN 1 AND 255 AND octet_length(p_payload) <= 10485760
+        AND num_nulls(p_idempotency_key, p_deliver_after, p_expires_at) = 3 AND (p_key IS NULL OR octet_length(p_key) <= 1024)) IS NOT TRUE THEN
+        PERFORM redrive.check_message(p_type, p_payload, p_key, p_headers, p_idempotency_key, p_deliver_after, p_expires_at);
+    END IF;
+    IF p_idempotency_key IS NOT NULL THEN
+        INSERT INTO redrive.idempotency_keys AS k (scope, key, message_id) VALUES (coalesce(p_integration, ''), p_idempotency_key, new)
+            ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
+        VALUES (new, p_kind, p_integration, p_type, p_key, coalesce(p_headers, '{}'), p_payload, p_idempotency_key,
+            p_deliver_after, p_expires_at);
+    RETURN new;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION redrive.known_message(p_scope text, p_key text) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    known uuid;
+BEGIN
+    SELECT k.message_id INTO STRICT known FROM redrive.idempotency_keys k WHERE k.scope = p_scope AND k.key = p_key;
+    RETURN known;
+END
 $$;
 -- +goose StatementEnd
 
@@ -92,23 +184,25 @@ CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload 
     SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    m record;
-    p_ordered boolean;
+    message uuid;
+    lane text;
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
 BEGIN
-    SELECT i.ordered INTO p_ordered FROM redrive.integrations i WHERE i.name = enqueue.integration AND i.active;
-    IF p_ordered IS NULL THEN
+    IF is_ordered IS NULL THEN
         RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
             HINT = 'add it to the integrations file and start redrive once, or correct the name';
     END IF;
-    m := redrive.insert_message('command', integration, type, payload, key, headers, idempotency_key, deliver_after, expires_at);
-    IF m.duplicate THEN
-        RETURN m.id;
+    message := redrive.insert_message('command', integration, type, payload, key, headers, idempotency_key, deliver_after, expires_at);
+    IF message IS NULL THEN
+        RETURN redrive.known_message(integration, idempotency_key);
+    END IF;
+    IF is_ordered THEN
+        lane := nullif(key, '');
     END IF;
     INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
-        VALUES (redrive.delivery_id(m.id, enqueue.integration), m.id, enqueue.integration,
-            CASE WHEN p_ordered AND enqueue.key IS NOT NULL THEN 'infinity' ELSE greatest(clock_timestamp(), enqueue.deliver_after) END,
-            CASE WHEN p_ordered THEN enqueue.key END);
-    RETURN m.id;
+        VALUES (redrive.delivery_id(message, integration), message, integration,
+            CASE WHEN lane IS NULL THEN greatest(clock_timestamp(), deliver_after) ELSE 'infinity' END, lane);
+    RETURN message;
 END
 $$;
 -- +goose StatementEnd
@@ -117,11 +211,19 @@ $$;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION redrive.publish_between(type text, payload bytea, key text, headers jsonb, idempotency_key text,
     deliver_after timestamptz, expires_at timestamptz) RETURNS uuid LANGUAGE plpgsql AS $$
-DECLARE
-    m record;
 BEGIN
-    m := redrive.insert_message('event', NULL, type, payload, key, headers, idempotency_key, deliver_after, expires_at);
-    RETURN m.id;
+    RETURN coalesce(redrive.insert_message('event', NULL, type, payload, key, headers, idempotency_key, deliver_after, expires_at),
+        redrive.known_message('', idempotency_key));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload bytea, key text DEFAULT NULL, headers jsonb DEFAULT '{}',
+    idempotency_key text DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN coalesce(redrive.insert_message('event', NULL, type, payload, key, headers, idempotency_key, NULL, NULL),
+        redrive.known_message('', idempotency_key));
 END
 $$;
 -- +goose StatementEnd

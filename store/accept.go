@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"gorm.io/gorm"
@@ -19,8 +20,8 @@ func (s *Store) Accept(ctx context.Context, m delivery.Message) (accepted delive
 			return err
 		}
 		accepted.ID = id
-		// a row that this very transaction inserted is no duplicate
-		accepted.Duplicate, err = readOne(tx, single[bool], "SELECT xid <> pg_current_xact_id() FROM redrive.messages WHERE id = ?", id)
+		// a row that this very transaction inserted is no duplicate; the first one may be older than what is kept
+		accepted.Duplicate, err = readOne(tx, single[bool], "SELECT NOT EXISTS (SELECT FROM redrive.messages WHERE id = ? AND xid = pg_current_xact_id())", id)
 		if err != nil {
 			return fmt.Errorf("looking for a duplicate: %w", err)
 		}
@@ -56,11 +57,21 @@ func (s *Store) Message(ctx context.Context, id string) (m delivery.Message, del
 		return m, nil, delivery.ErrNotFound
 	}
 	db := s.db.WithContext(ctx)
-	if m, err = message(db, id); err != nil {
+	deliveries, err = listDeliveries(db, deliveryColumns+" FROM (SELECT * FROM redrive.all_deliveries WHERE message_id = ? UNION ALL "+comingSQL+
+		" AND m.id = ?) d"+deliveryJoins+" ORDER BY d.integration, d.id", id, id)
+	if err != nil {
 		return m, nil, err
 	}
-	deliveries, err = listDeliveries(db, deliverySQL+" WHERE d.message_id = ? ORDER BY d.integration, d.id", id)
+	m, err = message(db, id)
+	if errors.Is(err, delivery.ErrNotFound) && len(deliveries) > 0 {
+		return droppedMessage(deliveries[0]), deliveries, nil
+	}
 	return m, deliveries, err
+}
+
+// droppedMessage is what a delivery still tells of a message that retention has dropped.
+func droppedMessage(d delivery.Delivery) delivery.Message {
+	return delivery.Message{ID: d.MessageID, CreatedAt: d.CreatedAt, Dropped: true}
 }
 
 func message(db *gorm.DB, id string) (delivery.Message, error) {

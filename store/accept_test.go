@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,21 @@ func TestEventsGoToEverySubscriber(t *testing.T) {
 	a := d.accept(delivery.Message{Kind: delivery.KindEvent, Type: "order.placed"})
 	if len(a.Deliveries) != 2 || a.Deliveries[0].Integration != "index" || a.Deliveries[1].Integration != "push" {
 		t.Errorf("deliveries %+v", a.Deliveries)
+	}
+	for _, when := range []string{"before", "after"} { // the relay makes what was announced
+		_, list, err := d.Message(t.Context(), a.ID)
+		d.must(err)
+		for i, ref := range a.Deliveries {
+			detail, err := d.Delivery(t.Context(), ref.ID)
+			if err != nil || detail.State != delivery.StatePending || detail.Integration != ref.Integration || len(list) != 2 || list[i].ID != ref.ID {
+				t.Errorf("%s the fan-out: %+v in %+v: %v", when, detail.Delivery, list, err)
+			}
+		}
+		d.fanOut()
+	}
+	again := d.accept(delivery.Message{Kind: delivery.KindEvent, Type: "order.placed", IdempotencyKey: "k"})
+	if second := d.accept(delivery.Message{Kind: delivery.KindEvent, Type: "order.placed", IdempotencyKey: "k"}); !second.Duplicate || !slices.Equal(second.Deliveries, again.Deliveries) {
+		t.Errorf("the same again: %+v, first %+v", second, again)
 	}
 	if nobody := d.accept(delivery.Message{Kind: delivery.KindEvent, Type: "unheard"}); len(nobody.Deliveries) != 0 || nobody.ID == "" {
 		t.Errorf("without subscribers: %+v", nobody)

@@ -91,7 +91,7 @@ func lockSubject(tx *gorm.DB, id string) (subject, error) {
 			CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE r.state END, r.version, r.attempts, r.changed_at,
 			coalesce(m.expires_at <= statement_timestamp(), false), coalesce(i.active, false), coalesce(f.actor, ''),
 			coalesce(f.action, ''), f.acted_at
-		FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id
+		FROM redrive.deliveries r LEFT JOIN redrive.messages m ON m.id = r.message_id
 		LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
 		LEFT JOIN redrive.integrations i ON i.name = r.integration
 		LEFT JOIN redrive.queue w ON w.id = r.id
@@ -144,12 +144,14 @@ func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 		return err
 	}
 	if a.Action == delivery.ActionRetry {
-		// the head of a lane stays its head: what waits behind it goes on only when it is settled; rejected rows and failed runs
-		// of a batch are due never: its leader takes care of them, see batch_answers.go and batch_runs.go
-		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, lane, due_at)
-			VALUES (?, ?, ?, ?, ?, (SELECT l.key FROM redrive.lanes l WHERE l.head = ?),
+		// the head of a lane stays its head: what waits behind it goes on only when it is settled. What has left its lane goes
+		// outside of the order. Rejected rows and failed runs of a batch are due never: its leader takes care of them, see
+		// batch_answers.go and batch_runs.go.
+		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, lane, position, due_at)
+			SELECT ?::uuid, ?::uuid, ?, ?, ?, l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
 				CASE WHEN EXISTS (SELECT FROM redrive.batch_rows b WHERE b.delivery_id = ?)
-					OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = ?) THEN 'infinity' ELSE clock_timestamp() END)`,
+					OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = ?) THEN 'infinity' ELSE clock_timestamp() END
+			FROM (VALUES (true)) one LEFT JOIN redrive.lanes l ON l.head = ?`,
 			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, a.ID, a.ID, a.ID).Error; err != nil {
 			return err
 		}

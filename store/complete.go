@@ -82,7 +82,8 @@ WITH done AS (
     FROM applied WHERE NOT unsent GROUP BY integration ORDER BY integration
     ON CONFLICT (integration, hour) DO UPDATE SET failed = h.failed + excluded.failed
 )
-SELECT token, CASE WHEN lane IS NOT NULL AND next = 'ignored' THEN id::text ELSE '' END FROM applied`
+SELECT token, CASE WHEN lane IS NOT NULL AND (next = 'ignored' OR next = 'dead' AND EXISTS (SELECT FROM redrive.integrations i
+    WHERE i.name = integration AND i.on_dead = 'skip')) THEN id::text ELSE '' END FROM applied`
 
 // lateSQL keeps what came too late, once. An outcome that was written before, and whose confirmation got lost on the way
 // to the engine, is not late.
@@ -123,7 +124,7 @@ func complete(tx *gorm.DB, done []delivery.Completion) (late int, err error) {
 	return writeLate(tx, done, w.written)
 }
 
-// writer runs statements over batches and notes the leases they applied to, and what they settled in a lane.
+// writer runs statements over batches and notes the leases they applied to, and what does not hold up its lane any more.
 type writer struct {
 	tx      *gorm.DB
 	written map[int64]bool

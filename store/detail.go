@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,6 +30,9 @@ func (s *Store) Delivery(ctx context.Context, id string) (detail delivery.Detail
 
 func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 	rows, err := scanDeliveries(tx, deliverySQL+" WHERE d.id = ?", id)
+	if err == nil && len(rows) == 0 {
+		rows, err = comingDelivery(tx, id)
+	}
 	if err != nil {
 		return detail, err
 	}
@@ -36,7 +40,11 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 		return detail, delivery.ErrNotFound
 	}
 	detail.Delivery = rows[0].delivery()
-	if detail.Message, err = message(tx, detail.MessageID); err != nil {
+	detail.Message, err = message(tx, detail.MessageID)
+	if errors.Is(err, delivery.ErrNotFound) {
+		detail.Message, err = droppedMessage(detail.Delivery), nil
+	}
+	if err != nil {
 		return detail, err
 	}
 	if detail.Timeline, err = timeline(tx, detail.Delivery); err != nil {

@@ -14,12 +14,14 @@ import (
 
 // deliveryColumns are what lists and pages show of a delivery d with its message m and failure details f.
 const deliveryColumns = `SELECT d.id::text, d.message_id::text, d.integration, d.state, d.version, d.attempts,
-    coalesce(d.error_class, ''), coalesce(f.error, ''), coalesce(d.group_id, ''), m.created_at, d.failed_at, d.changed_at, d.dead_at,
-    d.settled_at, d.retry_requested_at, d.next_attempt_at, m.type, coalesce(m.key, ''),
+    coalesce(d.error_class, ''), coalesce(f.error, ''), coalesce(d.group_id, ''),
+    coalesce(m.created_at, (SELECT created_at FROM redrive.deliveries WHERE id = d.id)), d.failed_at, d.changed_at, d.dead_at,
+    d.settled_at, d.retry_requested_at, d.next_attempt_at, coalesce(m.type, ''), coalesce(m.key, ''),
     (SELECT max(a.started_at) FROM redrive.attempts a WHERE a.delivery_id = d.id AND a.outcome <> 'late'), d.started_at,
     coalesce(f.actor, ''), coalesce(f.reason, ''), coalesce(f.category, ''), f.until, coalesce(f.evidence, '')`
 
-const deliveryJoins = ` JOIN redrive.messages m ON m.id = d.message_id LEFT JOIN redrive.failure_details f ON f.delivery_id = d.id`
+// deliveryJoins know that the message of what was delivered may be dropped.
+const deliveryJoins = ` LEFT JOIN redrive.messages m ON m.id = d.message_id LEFT JOIN redrive.failure_details f ON f.delivery_id = d.id`
 
 // deliverySQL reads any delivery; filter it by id or message.
 const deliverySQL = deliveryColumns + " FROM redrive.all_deliveries d" + deliveryJoins

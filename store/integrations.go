@@ -11,12 +11,15 @@ import (
 	"redrive/delivery"
 )
 
+// syncSQL answers whether the integration became ordered.
 const syncSQL = `
+WITH before AS (SELECT ordered FROM redrive.integrations WHERE name = ?)
 INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = excluded.destination, address = excluded.address,
     description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, ordered = excluded.ordered,
-    on_dead = excluded.on_dead, active = true, updated_at = clock_timestamp()`
+    on_dead = excluded.on_dead, active = true, updated_at = clock_timestamp()
+RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
 // orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it. Rows under a
 // lease without end wait for a correction file of a batch.
@@ -46,25 +49,40 @@ ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp()`
 // what still waited for it becomes dead letters.
 func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integration) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
-		names := make([]string, len(list))
+		known, err := subscribersBefore(tx)
+		if err != nil {
+			return err
+		}
+		names, ordered := make([]string, len(list)), []string{}
 		for i, in := range list {
 			names[i] = in.Name
-			subscribe, mask := append([]string{}, in.Subscribe...), append([]string{}, in.Mask...)
-			if err := tx.Exec(syncSQL, in.Name, string(in.Method), in.Destination.Kind(), in.Destination.Address(), in.Description,
-				&subscribe, &mask, in.Ordered, string(cmp.Or(in.OnDead, delivery.OnDeadBlock))).Error; err != nil {
+			became, err := saveIntegration(tx, in)
+			if err != nil {
 				return fmt.Errorf("saving integration %s: %w", in.Name, err)
+			}
+			if became {
+				ordered = append(ordered, in.Name)
 			}
 		}
 		if err := tx.Exec(`UPDATE redrive.integrations SET active = false, updated_at = clock_timestamp()
 			WHERE active AND NOT name = ANY(?)`, &names).Error; err != nil {
 			return fmt.Errorf("retiring integrations: %w", err)
 		}
+		if err := registerFeeds(tx, list, known); err != nil {
+			return err
+		}
 		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
 		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
 			return fmt.Errorf("settling what waited for retired integrations: %w", err)
 		}
-		return nil
+		return reorder(tx, ordered)
 	})
+}
+
+func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, err error) {
+	subscribe, mask := append([]string{}, in.Subscribe...), append([]string{}, in.Mask...)
+	return readOne(tx, single[bool], syncSQL, in.Name, in.Name, string(in.Method), in.Destination.Kind(), in.Destination.Address(), in.Description,
+		&subscribe, &mask, in.Ordered, string(cmp.Or(in.OnDead, delivery.OnDeadBlock)))
 }
 
 const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, ''), coalesce(i.pause_reason, ''), i.breaker, i.breaker_until"

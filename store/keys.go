@@ -22,9 +22,11 @@ func (s *Store) AcceptedByKey(ctx context.Context, integration, key string) (a d
 	return a, err
 }
 
+// deliveryRefs are a message's deliveries, those that the relay will make among them.
 func deliveryRefs(db *gorm.DB, message string) ([]delivery.DeliveryRef, error) {
 	return read(db, func(r *delivery.DeliveryRef) []any { return []any{&r.ID, &r.Integration, &r.State} },
-		"SELECT id::text, integration, state FROM redrive.all_deliveries WHERE message_id = ? ORDER BY integration", message)
+		`SELECT id::text, integration, state FROM redrive.all_deliveries WHERE message_id = ?
+		UNION ALL SELECT id::text, integration, state FROM (`+comingSQL+" AND m.id = ?) coming ORDER BY integration", message, message)
 }
 
 // keepKeys remembers the idempotency keys of what producers handed over in memory and was parked now. One that is known already

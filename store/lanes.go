@@ -9,11 +9,12 @@ import (
 	"redrive/delivery"
 )
 
-// laneSQL puts deliveries at the end of their lanes, in the order given. One that finds no lane opens it and goes first.
+// laneSQL puts deliveries at the end of their lanes. Its query, put in for %s, answers (id, integration, lane, n, due): n is the
+// order. One that finds no lane opens it and goes first, at its due time or at the one that its row has.
 const laneSQL = `
-WITH given AS (
+WITH given AS MATERIALIZED (%s), counted AS (
     SELECT *, row_number() OVER (PARTITION BY integration, lane ORDER BY n) AS place, count(*) OVER (PARTITION BY integration, lane) AS size
-    FROM unnest(?::uuid[], ?::text[], ?::text[]) WITH ORDINALITY AS g(id, integration, lane, n)
+    FROM given
 ), lanes AS (
     INSERT INTO redrive.lanes AS l (integration, key, head, next)
     SELECT integration, lane, (array_agg(id ORDER BY n))[1], count(*) FROM given GROUP BY integration, lane ORDER BY integration, lane
@@ -21,8 +22,14 @@ WITH given AS (
     RETURNING l.integration, l.key, l.head, l.next
 )
 UPDATE redrive.queue w SET lane = g.lane, position = l.next - g.size + g.place - 1,
-    due_at = CASE WHEN l.head = w.id THEN w.due_at ELSE 'infinity' END
-FROM given g JOIN lanes l ON l.integration = g.integration AND l.key = g.lane WHERE w.id = g.id`
+    due_at = CASE WHEN l.head = w.id THEN coalesce(g.due, w.due_at) ELSE 'infinity' END
+FROM counted g JOIN lanes l ON l.integration = g.integration AND l.key = g.lane WHERE w.id = g.id`
+
+var parkedLaneSQL = fmt.Sprintf(laneSQL, `
+    SELECT *, NULL::timestamptz AS due FROM unnest(?::uuid[], ?::text[], ?::text[]) WITH ORDINALITY AS g(id, integration, lane, n)`)
+
+// dueSQL is when a delivery may go whose turn has come: not before its message's deliver_after.
+const dueSQL = "greatest(statement_timestamp(), (SELECT m.deliver_after FROM redrive.messages m WHERE m.id = w.message_id))"
 
 // lockLanesSQL comes before releaseLanesSQL, in a statement of its own: what joined a lane while this waited must be seen.
 const lockLanesSQL = `
@@ -32,14 +39,14 @@ SELECT integration || ' ' || key FROM redrive.lanes WHERE head = ANY(?::uuid[]) 
 const releaseLanesSQL = `
 WITH released AS (
     SELECT l.integration, l.key, (SELECT w.id FROM redrive.queue w WHERE w.integration = l.integration AND w.lane = l.key
-        AND w.id <> l.head ORDER BY w.position LIMIT 1) AS next
+        AND w.id <> l.head AND w.position IS NOT NULL ORDER BY w.position LIMIT 1) AS next
     FROM redrive.lanes l WHERE l.head = ANY(?::uuid[])
 ), moved AS (
     UPDATE redrive.lanes l SET head = r.next FROM released r WHERE l.integration = r.integration AND l.key = r.key AND r.next IS NOT NULL
 ), closed AS (
     DELETE FROM redrive.lanes l USING released r WHERE l.integration = r.integration AND l.key = r.key AND r.next IS NULL
 )
-UPDATE redrive.queue w SET due_at = statement_timestamp() FROM released r WHERE w.id = r.next`
+UPDATE redrive.queue w SET due_at = ` + dueSQL + ` FROM released r WHERE w.id = r.next`
 
 // joinLanes puts what is unsettled of a batch into its lanes.
 func joinLanes(tx *gorm.DB, list []delivery.Parked) error {
@@ -52,7 +59,7 @@ func joinLanes(tx *gorm.DB, list []delivery.Parked) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	if err := tx.Exec(laneSQL, &ids, &integrations, &keys).Error; err != nil {
+	if err := tx.Exec(parkedLaneSQL, &ids, &integrations, &keys).Error; err != nil {
 		return fmt.Errorf("joining lanes: %w", err)
 	}
 	return nil
@@ -96,7 +103,10 @@ func lanePlace(tx *gorm.DB, id string) (delivery.Lane, error) {
 		coalesce((SELECT l.head::text FROM redrive.queue w JOIN redrive.lanes l ON l.integration = w.integration AND l.key = w.lane
 			WHERE w.id = ? AND l.head <> w.id), ''),
 		(SELECT count(*) FROM redrive.lanes l JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head
-			WHERE l.head = ?)`, id, id)
+			WHERE l.head = ? AND w.position IS NOT NULL)`, id, id)
+	if err == nil && place.Waiting > 0 {
+		place.Blocked, err = listDeliveries(tx, fmt.Sprintf(trafficSQL, blockedBy(maxSiblings))+" ORDER BY d.changed_at", id, -1)
+	}
 	if err != nil {
 		return place, fmt.Errorf("reading the lane: %w", err)
 	}

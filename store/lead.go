@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/gorm"
 
 	"redrive/delivery"
@@ -76,8 +78,17 @@ func beat(ctx context.Context, conn *sql.Conn) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if _, err := conn.ExecContext(ctx, "SELECT 1"); err != nil && ctx.Err() == nil {
+		if err := conn.Raw(func(c any) error { return show(ctx, c.(*stdlib.Conn).Conn()) }); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("the leader's session is gone: %w", err)
 		}
 	}
+}
+
+// show leaves a session alone that is in use: that shows enough, and rows that are being read must not be disturbed.
+func show(ctx context.Context, conn *pgx.Conn) error {
+	if conn.PgConn().IsBusy() || conn.PgConn().TxStatus() != 'I' {
+		return nil
+	}
+	_, err := conn.Exec(ctx, "SELECT 1")
+	return err
 }

@@ -48,6 +48,7 @@ func TestAProducerNeedsUsageOfTheSchemaOnly(t *testing.T) {
 			t.Errorf("%s: %v", call, err)
 		}
 	}
+	d.fanOut()
 	if n := value[int](d, "SELECT count(*) FROM redrive.queue"); n != 2 {
 		t.Errorf("%d deliveries", n)
 	}

@@ -10,12 +10,21 @@ import (
 // trafficSQL reads what an inner query chose of the queue or of the records.
 const trafficSQL = deliveryColumns + " FROM (%s) d" + deliveryJoins
 
-// underwaySQL is the queue of one integration in the order of its turn; the time of the turn takes the place that changed_at
-// has in other lists.
-const underwaySQL = `SELECT q.id, q.message_id, q.integration, CASE WHEN q.token IS NULL THEN 'pending' ELSE 'sending' END AS state,
-        coalesce(r.version, 0) AS version, q.attempts, r.error_class, r.group_id, r.failed_at, q.due_at AS changed_at, r.dead_at,
-        r.settled_at, r.retry_requested_at, CASE WHEN q.token IS NULL THEN q.due_at END AS next_attempt_at, r.started_at
-    FROM (SELECT w.* FROM redrive.queue w%s ORDER BY w.due_at, w.id LIMIT %d) q LEFT JOIN redrive.deliveries r ON r.id = q.id`
+// queueSQL shows what an inner query chose of the queue; its column sorted takes the place that changed_at has in other lists.
+const queueSQL = `SELECT q.id, q.message_id, q.integration, CASE WHEN q.token IS NULL THEN 'pending' ELSE 'sending' END AS state,
+        coalesce(r.version, 0) AS version, q.attempts, r.error_class, r.group_id, r.failed_at, q.sorted AS changed_at, r.dead_at,
+        r.settled_at, r.retry_requested_at, CASE WHEN q.token IS NULL AND isfinite(q.due_at) THEN q.due_at END AS next_attempt_at, r.started_at
+    FROM (%s) q LEFT JOIN redrive.deliveries r ON r.id = q.id`
+
+// underwaySQL is the queue of one integration in the order of its turn. What waits in a lane is due never: it comes last.
+const underwaySQL = `SELECT w.*, least(w.due_at, ` + never + `) AS sorted FROM redrive.queue w%s ORDER BY w.due_at, w.id LIMIT %d`
+
+// never stands for infinity where a time is to be read.
+const never = "'9999-12-31 23:59:59.999999Z'::timestamptz"
+
+// blockedSQL is what waits behind the head of a lane in the order of its turn, sorted by places as microseconds.
+const blockedSQL = `SELECT w.*, 'epoch'::timestamptz + w.position * interval '1 microsecond' AS sorted FROM redrive.lanes l
+    JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head%s ORDER BY w.position LIMIT %d`
 
 // Underway answers one page of what an integration still has to send, the next one first.
 func (s *Store) Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
@@ -26,9 +35,30 @@ func (s *Store) Underway(ctx context.Context, integration, after string) (delive
 		if err != nil {
 			return delivery.Page[delivery.Delivery]{}, err
 		}
-		w.add("(w.due_at, w.id) > (?::timestamptz, ?::uuid)", c.at, c.id)
+		w.add("(w.due_at, w.id) > (coalesce(nullif(?::timestamptz, "+never+"), 'infinity'), ?::uuid)", c.at, c.id)
 	}
-	return s.traffic(ctx, fmt.Sprintf(underwaySQL, w.sql(), defaultPage+1), "d.changed_at, d.id", w.args)
+	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.sql(), defaultPage+1)), "d.changed_at, d.id", w.args)
+}
+
+// Blocked answers one page of what waits until a delivery is settled, because it is of the same key: the next one first.
+func (s *Store) Blocked(ctx context.Context, id, after string) (delivery.Page[delivery.Delivery], error) {
+	if !isUUID(id) {
+		return delivery.Page[delivery.Delivery]{}, delivery.ErrNotFound
+	}
+	place := int64(-1)
+	if after != "" {
+		c, err := parseCursor(after)
+		if err != nil {
+			return delivery.Page[delivery.Delivery]{}, err
+		}
+		place = c.at.UnixMicro()
+	}
+	return s.traffic(ctx, blockedBy(defaultPage+1), "d.changed_at", []any{id, place})
+}
+
+// blockedBy is a query of the first n that wait behind a head, after a place.
+func blockedBy(n int) string {
+	return fmt.Sprintf(queueSQL, fmt.Sprintf(blockedSQL, " WHERE l.head = ? AND w.position > ?", n))
 }
 
 // confirmedSQL walks the primary key backwards: ids are ordered by the time of acceptance, so that the walk ends two days ago.

@@ -14,6 +14,7 @@ var factWords = map[string]string{
 	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
 	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps", "unwanted": "%s of other types",
 	"sequence": "%s files", "next_run": "next run %s", "last_run": "last run %s",
+	"lag_rows": "%s events behind", "lag_seconds": "%s s behind",
 }
 
 // facts are the figures of a method in words. What is nothing, has no limit and is no running count is left out.
@@ -28,7 +29,7 @@ func (l Locale) facts(list []delivery.Fact) string {
 }
 
 func (l Locale) fact(f delivery.Fact) string {
-	if f.Name == "connected" || f.Name == "running" && f.Text != "" {
+	if f.Name == "connected" || f.Name == "relay" || f.Name == "running" && f.Text != "" {
 		return l.T(f.Text)
 	}
 	if f.Text != "" && (f.Name == "next_run" || f.Name == "last_run") {

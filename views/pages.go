@@ -129,6 +129,7 @@ type Payload struct {
 	Hidden    bool // all of it is hidden, because its fields cannot be told apart
 	Replaced  bool // bytes that are not UTF-8 are shown as a replacement character
 	Raw       bool // the reader may download the bytes
+	Dropped   bool // retention has dropped the message
 }
 
 // Header is one header of a message.
@@ -185,6 +186,7 @@ type TrafficPage struct {
 	Layout
 	Integration string
 	Delivered   bool
+	Behind      string                    // the delivery that the rows wait for; empty: the rows of an integration
 	Held        delivery.IntegrationState // whether it is paused or its breaker open
 	Items       []delivery.Delivery
 	Next        string

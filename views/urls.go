@@ -43,6 +43,9 @@ func FailureNews(d delivery.Delivery) string {
 	return Failure(d.ID) + "/news?" + url.Values{"state": {string(d.State)}, "attempts": {itoa(d.Attempts)}, "version": {itoa(d.Version)}}.Encode()
 }
 
+// Blocked is the list of what waits until a delivery is settled.
+func Blocked(id string) string { return Failure(id) + "/blocked" }
+
 // Message is the page of a message and its deliveries.
 func Message(id string) string { return "/messages/" + url.PathEscape(id) }
 

@@ -75,12 +75,16 @@ func (s *shift) message(it *item) delivery.Message {
 }
 
 func (s *shift) parked(it *item, next delivery.State) delivery.Parked {
-	return delivery.Parked{DeliveryID: it.deliveryID, Integration: s.c.in.Name, Message: s.message(it), InboxKey: it.inbox, Next: next, Lane: it.lane}
+	p := delivery.Parked{DeliveryID: it.deliveryID, Integration: s.c.in.Name, Message: s.message(it), InboxKey: it.inbox, Next: next}
+	if s.c.in.Holds(next) {
+		p.Lane = it.lane
+	}
+	return p
 }
 
 // park hands a message that is not delivered to the settler, and those of its key behind it.
 func (s *shift) park(it *item, p delivery.Parked) {
-	behind := s.flight.decided(it, it.lane != "" && p.Next != delivery.StateIgnored)
+	behind := s.flight.decided(it, p.Lane != "")
 	s.out.add(outcome{item: it, kind: kept, parked: p})
 	for _, b := range behind {
 		s.out.add(outcome{item: b, kind: kept, parked: s.parked(b, delivery.StatePending)})

@@ -20,6 +20,9 @@ import (
 func TestRabbitMQIsKilledMidStream(t *testing.T) {
 	server := services.StartRabbitMQ(t)
 	r := newRig(t, bed{name: "rabbitmq", remembers: true, open: func(t *testing.T) place { return rabbitPlace(t, server.URL, nil) }})
+	if err := server.Persist(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	l := r.start()
 	release := r.ledger.hold(t)
 	r.place.publish(t, notes(500)...)

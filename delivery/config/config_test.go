@@ -46,6 +46,7 @@ func TestParseFillsEverySetting(t *testing.T) {
 		Retry: delivery.RetryPolicy{Attempts: 3, Backoff: []time.Duration{5 * time.Second, time.Minute}, Jitter: delivery.JitterNone},
 		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/push", Method: "POST",
 			Headers: map[string]string{"X-Shop": "a s3cret: [} b"}, Secret: "s3cret: [}", Timeout: 2 * time.Second}},
+		OnDead: delivery.OnDeadBlock, Outbox: &delivery.OutboxSettings{Start: delivery.StartNow},
 	}
 	if !reflect.DeepEqual(f.Integrations[0], want) {
 		t.Errorf("got  %+v\nwant %+v", f.Integrations[0], want)

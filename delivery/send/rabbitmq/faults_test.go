@@ -202,6 +202,9 @@ func testMemoryAlarm(t *testing.T, broker *services.RabbitMQ) {
 func testRestart(t *testing.T, broker *services.RabbitMQ, end func()) {
 	const senders = 16
 	q := queue(t, broker.URL, nil)
+	if err := broker.Persist(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	d := to(broker.URL, "", q)
 	d.Timeout = 5 * time.Second
 	s := newSender(t, d, discard)

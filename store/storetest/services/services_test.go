@@ -53,20 +53,28 @@ func TestRabbitMQKeepsWhatItStored(t *testing.T) {
 		}
 		return ch
 	}
-	if _, err := channel().QueueDeclare("kept", true, false, false, false, nil); err != nil {
-		t.Fatal(err)
+	persistAndKill := func() {
+		if err := r.Persist(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.Kill()
 	}
-	for _, end := range []func(){r.Stop, r.Kill} {
+	for queue, end := range map[string]func(){"stopped": r.Stop, "killed": persistAndKill} {
+		if _, err := channel().QueueDeclare(queue, true, false, false, false, nil); err != nil {
+			t.Fatal(err)
+		}
 		end()
 		if err := r.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := channel().QueueDeclarePassive("kept", true, false, false, false, nil); err != nil {
+		if _, err := channel().QueueDeclarePassive(queue, true, false, false, false, nil); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := r.Control(t.Context(), "nonsense"); err == nil {
-		t.Error("an unknown command is no error")
+	for _, args := range [][]string{{"nonsense"}, {"eval", "ok = nonsense."}} {
+		if err := r.Control(t.Context(), args...); err == nil {
+			t.Errorf("%q is no error", args)
+		}
 	}
 }
 

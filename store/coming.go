@@ -1,0 +1,23 @@
+package store
+
+import "gorm.io/gorm"
+
+// comingSQL are the deliveries that the relay will make, in the shape of redrive.all_deliveries: the positions do not tell of
+// their message yet. Filter by m.id; what filters by the id of a delivery must name the millisecond that both share.
+const comingSQL = `
+SELECT redrive.delivery_id(m.id, i.name) AS id, m.id AS message_id, i.name AS integration, 'pending' AS state, 0 AS version, 0 AS attempts,
+    NULL::text AS error_class, NULL::text AS group_id, NULL::timestamptz AS failed_at, m.created_at AS changed_at, NULL::timestamptz AS dead_at,
+    NULL::timestamptz AS settled_at, NULL::timestamptz AS retry_requested_at, m.deliver_after AS next_attempt_at,
+    NULL::timestamptz AS started_at, NULL::integer AS duration_ms, NULL::smallint AS http_status
+FROM redrive.messages m JOIN redrive.integrations i ON i.active AND i.method = 'outbox' AND i.subscribe @> ARRAY[m.type]
+LEFT JOIN redrive.positions own ON own.feed = 'outbox/' || i.name
+JOIN redrive.positions p ON p.feed = coalesce(own.feed, 'outbox') AND (p.since IS NULL OR m.created_at >= p.since)
+WHERE m.kind = 'event' AND NOT pg_visible_in_snapshot(m.xid, p.snapshot)
+    AND NOT coalesce(m.id <= p.after AND pg_visible_in_snapshot(m.xid, p.target), false)`
+
+// comingDelivery answers a delivery that the relay will make. An id begins with the millisecond of its message's.
+func comingDelivery(tx *gorm.DB, id string) ([]deliveryRow, error) {
+	const rest = "-0000-0000-000000000000"
+	return scanDeliveries(tx, deliveryColumns+" FROM ("+comingSQL+" AND m.id BETWEEN ?::uuid AND ?::uuid) d"+deliveryJoins+" WHERE d.id = ?",
+		id[:13]+rest, id[:13]+"-ffff-ffff-ffffffffffff", id)
+}
