@@ -21,9 +21,10 @@ const (
 	rowsSettled   = 1000 // at once
 )
 
-// Answerable answers the latest files, whose answers may come.
+// Answerable answers the latest files, whose answers may come. What retention has taken the message of cannot be rejected any more.
 func (f *BatchFeed) Answerable(ctx context.Context) ([]delivery.StoredFile, error) {
-	list, err := read(f.leader.db.WithContext(ctx), storedFileColumns, fileSQL+" WHERE f.integration = ? ORDER BY f.sequence DESC LIMIT ?",
+	list, err := read(f.leader.db.WithContext(ctx), storedFileColumns, fileSQL+` WHERE f.integration = ?
+		AND EXISTS (SELECT FROM redrive.messages m WHERE m.id = f.id) ORDER BY f.sequence DESC LIMIT ?`,
 		f.integration, openAnswers)
 	if err != nil {
 		return nil, fmt.Errorf("reading files: %w", err)

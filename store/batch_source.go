@@ -24,10 +24,6 @@ type BatchSource struct {
 // Moment answers what is visible, as a snapshot, and which database it is.
 func (b *BatchSource) Moment() (snapshot, database string) { return b.snapshot, b.database }
 
-// databaseIDSQL names a database for life: a dump that is restored elsewhere is another one, and so are its transactions.
-const databaseIDSQL = `SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()) || '/' ||
-	(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())`
-
 // OpenBatchSource begins to read from the database that url names; empty names our own. Times of day and dates are those of zone.
 func (s *Store) OpenBatchSource(ctx context.Context, url, zone string) (*BatchSource, error) {
 	config := s.config.Copy()
@@ -70,15 +66,21 @@ func redactedConnectError(err error) error {
 }
 
 func (b *BatchSource) begin(ctx context.Context) error {
-	results, err := b.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_catalog.pg_current_snapshot()::text, ("+
-		databaseIDSQL+")").ReadAll()
+	results, err := b.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_catalog.pg_current_snapshot()::text, "+mayAskSQL).ReadAll()
 	if err != nil {
 		return err
 	}
 	row := results[1].Rows[0]
-	b.snapshot, b.database = string(row[0]), string(row[1])
+	b.snapshot = string(row[0])
+	if results, err = b.conn.Exec(ctx, databaseIDSQL(string(row[1]) == "t")).ReadAll(); err != nil {
+		return err
+	}
+	b.database = string(results[0].Rows[0][0])
 	return nil
 }
+
+// Is says whether this is the database of that name, as far as both are known.
+func (b *BatchSource) Is(database string) bool { return sameDatabase(database, b.database) }
 
 // Close ends the transaction and its connection.
 func (b *BatchSource) Close() {

@@ -67,6 +67,8 @@ type Fill = func(ctx context.Context, w io.Writer, rows func(key string, payload
 type Source interface {
 	// Moment answers what is visible, as a snapshot, and which database it is.
 	Moment() (snapshot, database string)
+	// Is says whether this is the database of that name.
+	Is(database string) bool
 	// Read streams the rows of a selection as Postgres's text, null as nil. What row gets is valid during the call only.
 	Read(ctx context.Context, sel delivery.BatchSelection, columns func([]delivery.BatchColumn) error, row func([][]byte) error) error
 	Close()
@@ -278,8 +280,8 @@ func (b *Batch) write(ctx context.Context, feed Feed, run delivery.BatchRun, sta
 		return file, err
 	}
 	defer source.Close()
-	snapshot, database := source.Moment()
-	if b.windowed && database != state.DatabaseID {
+	snapshot, _ := source.Moment()
+	if b.windowed && !source.Is(state.DatabaseID) {
 		return file, fmt.Errorf("the batch reads from another database than before, such as a restored copy, where its position means nothing: "+
 			"if that is intended, run UPDATE redrive.batch_feeds SET snapshot = NULL WHERE integration = '%s' and start redrive again; the next file then begins with what comes from there on", b.in.Name)
 	}
