@@ -78,7 +78,7 @@ func TestBrokersAndPoolsNameLineAndSetting(t *testing.T) {
 		{"    pool: {workers", "    subscribe: [a]\n    pool: {workers", "f.yaml line 4: subscribe: a pool takes commands only"},
 		{"    pool: {workers", "    ordered: true\n    pool: {workers", "f.yaml line 4: ordered:"},
 		{"method: pool", "method: outbox", "f.yaml line 4: pool: this block belongs to method pool"},
-		{"method: pool", "method: cdc", "f.yaml line 3: method: this version runs"},
+		{"method: pool", "method: cdc", "f.yaml line 4: pool: this block belongs to method pool"},
 		{"amqp://u", "http://u", "f.yaml line 10: url: an amqp:// or amqps://"},
 		{"queue: points, ", "", "f.yaml line 10: queue: missing"},
 		{"queue: points, ", "queue: points, exchange: e, ", "f.yaml line 10: broker.rabbitmq: exchange"},
