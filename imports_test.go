@@ -16,7 +16,7 @@ var allowed = map[string][]string{
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery"},
 	"delivery/batch":        {"delivery"},
 	"delivery/batch/bench":  {"delivery", "delivery/batch", "store"},
-	"delivery/engine/bench": {"delivery", "delivery/wire", "delivery/engine", "delivery/send", "delivery/outbox", "store"},
+	"delivery/engine/bench": {"delivery", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
 	"handlers":              {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
 	"store": {"delivery", "migrations"}, "store/embedded": {}, "store/source": {"delivery"}, "demo": {"delivery"},
 }

@@ -32,6 +32,8 @@ import (
 	"redrive/delivery/batch"
 	batchbench "redrive/delivery/batch/bench"
 	"redrive/delivery/broker"
+	"redrive/delivery/cdc"
+	"redrive/delivery/cdc/mapping"
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
 	"redrive/delivery/engine/bench"
@@ -51,6 +53,7 @@ import (
 	"redrive/handlers"
 	"redrive/store"
 	"redrive/store/embedded"
+	"redrive/store/source"
 	"redrive/store/table"
 )
 
@@ -77,15 +80,20 @@ type cli struct {
 	Audit   struct {
 		Verify verifyCmd `cmd:"" help:"Recompute the audit chain and name the first entry that does not fit."`
 	} `cmd:"" help:"The audit trail."`
-	Batch struct {
-		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
-	} `cmd:"" help:"Batches."`
 	Outbox struct {
 		Adopt adoptCmd `cmd:"" help:"Make the log of a copied database (a restored dump, another cluster) its own."`
 	} `cmd:"" help:"The log of events."`
+	CDC struct {
+		Setup      cdcSetupCmd      `cmd:"" help:"Create publications and slots, or print the SQL for whoever has the rights."`
+		Resnapshot cdcResnapshotCmd `cmd:"" help:"Drop an integration's slot, create it anew and read its tables again."`
+	} `cmd:"" name:"cdc" help:"Changes of other databases."`
+	Batch struct {
+		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
+	} `cmd:"" help:"Batches."`
 	Bench struct {
 		Run      benchCmd      `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
 		Batch    benchBatchCmd `cmd:"" help:"Rows per second of a batch into csv, beside COPY of the same query."`
+		CDC      cdcBenchCmd   `cmd:"" name:"cdc" help:"Changes per second and latency from a commit at the source to a local receiver, beside reading the slot raw."`
 		TwoPhase twoPhaseCmd   `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
 		Producer producerCmd   `cmd:"" help:"What the outbox costs the producer: business transactions per second without it, with enqueue, with publish."`
 		Outbox   cursorsCmd    `cmd:"" help:"Three cursors on one log with long transactions open: what each misses, and how long after the commit it reads."`
@@ -122,6 +130,20 @@ type (
 		database
 		Config string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML) to check."`
 	}
+	adoptCmd struct {
+		database
+		Start string `required:"" help:"What becomes of the events in the copy: continue (fan out what was not, when it was copied), now (none), beginning (all for which no delivery is known), or those since a time such as 2026-01-31T00:00:00Z."`
+	}
+	cdcSetupCmd struct {
+		database
+		Config string   `env:"REDRIVE_CONFIG" required:"" help:"Integrations file (YAML)."`
+		Names  []string `arg:"" optional:"" help:"Integrations; all cdc integrations when none is named."`
+	}
+	cdcResnapshotCmd struct {
+		database
+		Name   string `arg:"" help:"Integration."`
+		Reason string `required:"" help:"Why, for the audit."`
+	}
 	batchRunCmd struct {
 		database
 		Name   string `arg:"" help:"Integration."`
@@ -129,9 +151,10 @@ type (
 		Reason string `help:"Why, for the audit."`
 		Actor  string `help:"Who asks, for the audit; default the user of the operating system."`
 	}
-	adoptCmd struct {
+	benchBatchCmd struct {
 		database
-		Start string `required:"" help:"What becomes of the events in the copy: continue (fan out what was not, when it was copied), now (none), beginning (all for which no delivery is known), or those since a time such as 2026-01-31T00:00:00Z."`
+		Rows   int `default:"1000000" help:"Rows of the table, at most 10000000."`
+		Rounds int `default:"3" help:"Rounds, at most 20; their median counts."`
 	}
 	benchCmd struct {
 		database
@@ -140,11 +163,6 @@ type (
 		Rate        int `default:"500" help:"Messages per second of the latency run."`
 		Payload     int `default:"256" help:"Bytes of one payload."`
 	}
-	benchBatchCmd struct {
-		database
-		Rows   int `default:"1000000" help:"Rows of the table, at most 10000000."`
-		Rounds int `default:"3" help:"Rounds, at most 20; their median counts."`
-	}
 	cursorsCmd struct {
 		database
 		Rows      int           `default:"20000" help:"Events, at most 1000000."`
@@ -152,6 +170,12 @@ type (
 		Duration  time.Duration `default:"30s" help:"At most this long, and at most ten minutes."`
 		Long      time.Duration `default:"3s" help:"How long the long transactions stay open, at most a minute."`
 		Producers int           `default:"8" help:"Transactions at once besides the long one, at most 64."`
+	}
+	cdcBenchCmd struct {
+		database
+		Changes     int `default:"50000" help:"Changes of the backlog, at most 1000000."`
+		Rate        int `default:"300" help:"Changes per second of the latency run."`
+		Concurrency int `default:"16" help:"Parallel requests to the receiver."`
 	}
 	twoPhaseCmd struct {
 		database
@@ -358,11 +382,15 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "ok    %s\n", what)
 	}
+	file := &config.File{}
 	if c.Config != "" {
-		_, err := config.Load(c.Config, os.LookupEnv)
+		loaded, err := loadFile(c.Config)
 		check("REDRIVE_CONFIG", err)
+		if err == nil {
+			file = loaded
+		}
 	}
-	db, _, closeAll, err := c.open(ctx, c.logger())
+	db, dsn, closeAll, err := c.open(ctx, c.logger())
 	check("database", err)
 	if err == nil {
 		defer closeAll()
@@ -377,11 +405,128 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 			err = orphaned(prepared)
 		}
 		check("prepared transactions", err)
+		for _, in := range captured(file.Integrations) {
+			checkSource(ctx, in, dsn, out, check)
+		}
 	}
 	if failed {
 		return errors.New("something needs your attention, see above")
 	}
 	return nil
+}
+
+// checkSource says what of an integration's source is in order, and what is not.
+func checkSource(ctx context.Context, in delivery.Integration, dsn string, out io.Writer, check func(string, error)) {
+	src, err := source.New(*in.CDC, dsn, in.Name, slog.New(slog.DiscardHandler))
+	if err != nil {
+		check(in.Name, err)
+		return
+	}
+	defer src.Close()
+	findings, err := src.Check(ctx)
+	if err != nil {
+		check(in.Name, err)
+	}
+	for _, f := range findings {
+		what := in.Name + ": " + f.What
+		text := f.Err
+		if f.SQL != "" {
+			text += " (" + f.SQL + ")"
+		}
+		switch {
+		case f.Err == "":
+			check(what, nil)
+		case f.Warning:
+			fmt.Fprintf(out, "warn  %s: %s\n", what, text)
+		default:
+			check(what, errors.New(text))
+		}
+	}
+}
+
+// Run sets up the sources of the integrations that are named, and goes on after one that refuses.
+func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
+	file, err := loadFile(c.Config)
+	if err != nil {
+		return usageError{fmt.Errorf("REDRIVE_CONFIG: %w", err)}
+	}
+	chosen, err := c.chosen(captured(file.Integrations))
+	if err != nil {
+		return usageError{err}
+	}
+	dsn, closeAll := c.DatabaseURL, func() {}
+	if slices.ContainsFunc(chosen, func(in delivery.Integration) bool { return in.CDC.URL == "" }) {
+		if _, dsn, closeAll, err = c.open(ctx, c.logger()); err != nil {
+			return err
+		}
+	}
+	defer closeAll()
+	failed := false
+	for _, in := range chosen {
+		done, err := setUp(ctx, in, dsn)
+		for _, text := range done {
+			fmt.Fprintf(out, "%s: %s\n", in.Name, text)
+		}
+		switch {
+		case err != nil:
+			failed = true
+			fmt.Fprintf(out, "%s: %v\n", in.Name, err) // with the SQL, line by line
+		case len(done) == 0:
+			fmt.Fprintf(out, "%s: everything is there\n", in.Name)
+		}
+	}
+	if failed {
+		return errors.New("not everything could be set up, see above")
+	}
+	return nil
+}
+
+func (c *cdcSetupCmd) chosen(list []delivery.Integration) ([]delivery.Integration, error) {
+	if len(c.Names) == 0 {
+		return list, nil
+	}
+	var out []delivery.Integration
+	for _, name := range c.Names {
+		i := slices.IndexFunc(list, func(in delivery.Integration) bool { return in.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("%s has no cdc integration named %q", c.Config, name)
+		}
+		out = append(out, list[i])
+	}
+	return out, nil
+}
+
+func setUp(ctx context.Context, in delivery.Integration, dsn string) ([]string, error) {
+	src, err := source.New(*in.CDC, dsn, in.Name, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	return src.SetUp(ctx)
+}
+
+// Run asks whoever reads the source to begin anew.
+func (c *cdcResnapshotCmd) Run(ctx context.Context, out io.Writer) error {
+	if strings.TrimSpace(c.Reason) == "" {
+		return usageError{errors.New("--reason: say why, the audit keeps it")}
+	}
+	db, _, closeAll, err := c.open(ctx, c.logger())
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	actor := "command line"
+	if who, err := user.Current(); err == nil {
+		actor += " " + who.Username
+	}
+	err = db.RequestResnapshot(ctx, c.Name, actor, c.Reason)
+	if errors.Is(err, delivery.ErrNotFound) {
+		return fmt.Errorf("no integration is named %q", c.Name)
+	}
+	if err == nil {
+		fmt.Fprintf(out, "asked for: the process that reads %s creates its slot anew and reads its tables\n", c.Name)
+	}
+	return err
 }
 
 // orphanAge is more than any two-phase commit takes whose coordinator is alive.
@@ -421,6 +566,17 @@ func (c *benchBatchCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	return c.measured(ctx, func(dsn string) error {
 		_, err := batchbench.Run(ctx, batchbench.Options{DSN: dsn, Rows: c.Rows, Rounds: c.Rounds, Out: out})
+		return err
+	})
+}
+
+// Run measures change data capture on one database that is source and destination.
+func (c *cdcBenchCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Changes < 1 || c.Changes > 1_000_000 || c.Rate < 1 || c.Concurrency < 1 {
+		return usageError{errors.New("bench cdc: changes must be 1 to 1000000, rate and concurrency at least 1")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := bench.RunCDC(ctx, bench.CDCOptions{DSN: dsn, Changes: c.Changes, Rate: c.Rate, Concurrency: c.Concurrency, Out: out})
 		return err
 	})
 }
@@ -523,6 +679,9 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer closeAll()
+	if file, err = c.settle(ctx, db, file, baseURL(listener.Addr()), log); err != nil {
+		return err
+	}
 	if err := c.prepare(ctx, db, file, log); err != nil {
 		return err
 	}
@@ -533,19 +692,61 @@ func (c *serveCmd) Run(ctx context.Context) error {
 func (c *serveCmd) integrations(base string) (*config.File, error) {
 	switch {
 	case c.Config != "":
-		file, err := config.Load(c.Config, os.LookupEnv)
+		file, err := loadFile(c.Config)
 		if err != nil {
 			return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
 		}
 		return file, nil
 	case bool(c.Demo):
-		files, err := c.demoFiles()
-		if err != nil {
-			return nil, fmt.Errorf("REDRIVE_DATA_DIR: %w", err)
-		}
-		return config.Parse("demo/integrations.yaml", demo.Integrations(base, files, c.demoBrokers()), os.LookupEnv)
+		return c.demoFile(base, true)
 	}
 	return &config.File{}, nil
+}
+
+func (c *serveCmd) demoFile(base string, capture bool) (*config.File, error) {
+	files, err := c.demoFiles()
+	if err != nil {
+		return nil, fmt.Errorf("REDRIVE_DATA_DIR: %w", err)
+	}
+	return config.Parse("demo/integrations.yaml", demo.Integrations(base, files, c.demoBrokers(), capture), os.LookupEnv)
+}
+
+// settle answers the file for this database: the demo's captures changes only where the database can tell of them.
+func (c *serveCmd) settle(ctx context.Context, db *store.Store, file *config.File, base string, log *slog.Logger) (*config.File, error) {
+	if c.Config != "" || !bool(c.Demo) {
+		return file, nil
+	}
+	why, err := db.CannotCapture(ctx)
+	if err != nil || why == "" {
+		return file, err
+	}
+	log.Warn("the demo's articles go by outbox, not by change data capture", "because", why)
+	return c.demoFile(base, false)
+}
+
+// loadFile reads an integrations file with all that can be known before anything is started.
+func loadFile(path string) (*config.File, error) {
+	file, err := config.Load(path, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range captured(file.Integrations) {
+		var mistake *mapping.Error
+		if _, err := mapping.New(in.Name, *in.CDC, in.Subscribe); errors.As(err, &mistake) {
+			return nil, &config.Error{File: path, Line: mistake.Line, Text: mistake.Text}
+		}
+	}
+	return file, nil
+}
+
+// captured are the integrations that read changes.
+func captured(list []delivery.Integration) (out []delivery.Integration) {
+	for _, in := range list {
+		if in.CDC != nil {
+			out = append(out, in)
+		}
+	}
+	return out
 }
 
 // baseURL is how this machine reaches the listener.
@@ -629,19 +830,25 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 		return usageError{err}
 	}
 	relay := newRelay(db, c.Retention, eng.Wake, log)
-	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: func() { eng.Wake(); relay.Wake() }, Offer: pools.Offer, Brokers: c.demoBrokers()})
+	wakeBoth := func() { eng.Wake(); relay.Wake() }
+	captures, err := newCaptures(file.Integrations, db, dsn, wakeBoth, log)
+	if err != nil {
+		return usageError{err}
+	}
+	defer captures.close(log)
+	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: wakeBoth, Offer: pools.Offer,
+		Brokers: c.demoBrokers(), Capture: demoCaptured(file.Integrations)})
 	if err != nil {
 		return err
 	}
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
 		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
-		Facts: consumers.facts(batches.facts(db, firstFacts(pools.Facts, relay.Facts)))})
+		Facts: consumers.facts(captures.facts(batches.facts(db, firstFacts(pools.Facts, relay.Facts))))})
 	if err != nil {
 		return err
 	}
-	rooms := slices.Concat([]room{eng, pools, relay}, consumers.rooms(), batches.rooms())
-	return serveUntil(ctx, listener, console.Handler(), rooms, log)
+	return serveUntil(ctx, listener, console.Handler(), slices.Concat([]room{eng, pools, relay}, consumers.rooms(), captures.rooms(), batches.rooms()), log)
 }
 
 // room is what runs until ctx ends, and may finish what is under way until grace ends.
@@ -748,6 +955,77 @@ func (c consumers) facts(others func(string) []delivery.Fact) func(string) []del
 	}
 }
 
+// capture is the room of a cdc integration with its source.
+type capture struct {
+	*cdc.Room
+	source *source.Source
+}
+
+// captures are the rooms of cdc integrations, by name.
+type captures map[string]capture
+
+func newCaptures(list []delivery.Integration, db *store.Store, dsn string, wake func(), log *slog.Logger) (captures, error) {
+	out := captures{}
+	for _, in := range captured(list) {
+		src, err := source.New(*in.CDC, dsn, in.Name, log)
+		if err != nil {
+			out.close(log)
+			return nil, err
+		}
+		lead := func(ctx context.Context, work func(context.Context, cdc.Leader) error, failed func(error)) error {
+			return db.Lead(ctx, "cdc/"+in.Name, func(ctx context.Context, l *store.Leader) error { return work(ctx, l) }, failed)
+		}
+		room, err := cdc.New(cdc.Config{Integration: in, Source: capturedSource{src}, Store: db, Lead: lead, Wake: wake, Log: log})
+		if err != nil {
+			_ = src.Close() // nothing was opened
+			out.close(log)
+			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
+		}
+		out[in.Name] = capture{room, src}
+	}
+	return out, nil
+}
+
+// demoCaptured says whether the demo's articles are read from their table.
+func demoCaptured(list []delivery.Integration) bool {
+	return slices.ContainsFunc(captured(list), func(in delivery.Integration) bool {
+		return slices.ContainsFunc(in.CDC.Rules, func(r delivery.CDCRule) bool { return r.Schema == "redrive_demo" && r.Table == "articles" })
+	})
+}
+
+// capturedSource is a source whose streams are the room's.
+type capturedSource struct{ *source.Source }
+
+func (s capturedSource) Stream(ctx context.Context, from delivery.LSN) (cdc.Stream, error) {
+	return s.Source.Stream(ctx, from)
+}
+
+func (c captures) rooms() []room {
+	rooms := make([]room, 0, len(c))
+	for _, capture := range c {
+		rooms = append(rooms, capture)
+	}
+	return rooms
+}
+
+func (c captures) close(log *slog.Logger) {
+	for name, capture := range c {
+		if err := capture.source.Close(); err != nil {
+			log.Warn("closing a source", "integration", name, "error", err)
+		}
+	}
+}
+
+// facts are the figures of what is captured, and those of others for every other integration.
+func (c captures) facts(others func(string) []delivery.Fact) func(string) []delivery.Fact {
+	return func(integration string) []delivery.Fact {
+		if capture, ok := c[integration]; ok {
+			return capture.Facts()
+		}
+		return others(integration)
+	}
+}
+
 // batches are the rooms of batch integrations, by name.
 type batches map[string]*batch.Batch
 
@@ -812,6 +1090,10 @@ func (b batches) facts(db *store.Store, others func(string) []delivery.Fact) fun
 func newSenders(list []delivery.Integration, files store.Files, dialer wire.Dialer, log *slog.Logger) (map[string]delivery.Sender, error) {
 	senders := map[string]delivery.Sender{}
 	for _, in := range list {
+		if in.CDC != nil && in.Destination.Kind() == "" {
+			senders[in.Name] = cdc.Nowhere{}
+			continue
+		}
 		sender, err := newSender(in, files, dialer)
 		if err != nil {
 			closeSenders(senders, log)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"redrive/delivery/config"
+	"redrive/delivery"
 )
 
 // block answers the README's code block of a language that contains a text.
@@ -45,26 +45,37 @@ func TestTheExamplesOfTheREADME(t *testing.T) {
 	await(t, "two events, one command by SQL, one by HTTP", func() bool { _, keys := receiver.requests(); return keys == 4 })
 }
 
-// The files in docs/integrations.md are read as they stand.
-func TestTheExamplesOfTheIntegrationsFile(t *testing.T) {
-	raw, err := os.ReadFile("docs/integrations.md")
+// examples reads the files in a document as they stand, with more integrations that they name.
+func examples(t *testing.T, path, more string) (list []delivery.Integration) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds := map[string]bool{}
+	for _, name := range []string{"SELLER_SECRET", "RABBITMQ_PASSWORD", "KAFKA_PASSWORD", "SHOP_PASSWORD", "LEDGER_PASSWORD"} {
+		t.Setenv(name, "a")
+	}
 	for _, found := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(raw, -1) {
-		file, err := config.Parse("docs/integrations.md", found[1], func(name string) (string, bool) { return "a-" + name, true })
+		file, err := loadFile(strings.TrimPrefix(configFile(t, string(found[1])+more), "REDRIVE_CONFIG="))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatal(path, err)
 		}
-		for _, in := range file.Integrations {
-			kinds[string(in.Method)], kinds[in.Destination.Kind()] = true, true
-			if in.Ordered {
-				kinds["on_dead "+string(in.OnDead)] = true
-			}
+		list = append(list, file.Integrations...)
+	}
+	return list
+}
+
+func TestTheExamplesOfTheIntegrationsFile(t *testing.T) {
+	examples(t, "docs/cdc.md", "  - {name: billing, method: outbox, destination: {http: {url: \"http://127.0.0.1/\"}}}\n"+
+		"  - {name: warehouse, method: outbox, destination: {http: {url: \"http://127.0.0.1/\"}}}\n")
+	kinds := map[string]bool{}
+	for _, in := range examples(t, "docs/integrations.md", "") {
+		kinds[string(in.Method)], kinds[in.Destination.Kind()] = true, true
+		if in.Ordered {
+			kinds["on_dead "+string(in.OnDead)] = true
 		}
 	}
-	for _, kind := range []string{"outbox", "pool", "broker", "batch", "http", "redis", "rabbitmq", "kafka", "file", "table", "on_dead block", "on_dead skip"} {
+	for _, kind := range []string{"outbox", "pool", "broker", "batch", "cdc", "http", "redis", "rabbitmq", "kafka", "file", "table", "on_dead block", "on_dead skip"} {
 		if !kinds[kind] {
 			t.Errorf("it shows no %s", kind)
 		}

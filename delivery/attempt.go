@@ -85,6 +85,7 @@ const (
 	ClassStorage        = "storage"        // the file's place failed in another way
 	ClassSource         = "source"         // the stored bytes of the file cannot be read
 	ClassCorrupt        = "corrupt"        // the bytes of the file are not those that were recorded
+	ClassMapping        = "mapping"        // a change of a table that an expression of the integrations file could not make a message of
 )
 
 // ErrorClasses lists every class, for filters.
@@ -92,7 +93,7 @@ var ErrorClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddres
 	ClassHTTP4xx, ClassHTTP5xx, ClassRateLimited, ClassGone, ClassRedirect, ClassProtocol, ClassBadRequest, ClassExpired,
 	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic, ClassNoSubscribers, ClassUnroutable, ClassRefused,
 	ClassTooLarge, ClassBrokerBlocked, ClassForeign, ClassHostKey, ClassNoSpace, ClassFileExists, ClassNotFound, ClassDenied,
-	ClassStorage, ClassSource, ClassCorrupt, ClassRejected, ClassRunFailed}
+	ClassStorage, ClassSource, ClassCorrupt, ClassRejected, ClassRunFailed, ClassMapping}
 
 // Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
 type Lease struct {

@@ -2,7 +2,24 @@ package delivery
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
+)
+
+// Errors of a source's replication slot, for errors.Is.
+var (
+	// ErrSlotLost says that the log which the slot needs is gone, or that the server gave the slot up.
+	ErrSlotLost = errors.New("the replication slot is lost")
+	// ErrSlotMissing says that there is no such slot.
+	ErrSlotMissing = errors.New("the replication slot does not exist")
+	// ErrSourceRestored says that the source is older than what was read from it.
+	ErrSourceRestored = errors.New("the source is older than what was read from it")
+	// ErrPublicationMissing says that the publication was not there when something was committed that must be read.
+	ErrPublicationMissing = errors.New("there is no such publication")
+	// ErrSlotActive says that another connection reads the slot.
+	ErrSlotActive = errors.New("another process reads the replication slot")
 )
 
 // CDCSource is the database whose changes a cdc integration reads, and what becomes of each change.
@@ -52,7 +69,7 @@ type Change struct {
 	Old        map[string]json.RawMessage // old row, as far as its replica identity tells; nil when it tells nothing
 	Key        []string                   // names of the columns that identify the row
 	Unchanged  []string                   // columns that did not change and whose values were not sent (TOAST)
-	LSN        LSN                        // end of the transaction
+	LSN        LSN                        // where the record of its commit begins, which is before CaptureCommit.LSN
 	Index      int                        // place within its transaction, from 0
 	XID        uint32
 	CommitTime time.Time
@@ -61,10 +78,39 @@ type Change struct {
 // LSN is a place in Postgres's write-ahead log.
 type LSN uint64
 
+// String writes it as Postgres does, such as 0/16B3748.
+func (l LSN) String() string { return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l)) }
+
+// ParseLSN reads what String writes.
+func ParseLSN(text string) (LSN, error) {
+	var high, low uint32
+	if n, err := fmt.Sscanf(text, "%X/%X", &high, &low); n != 2 || err != nil {
+		return 0, fmt.Errorf("%q is no place in a write-ahead log", text)
+	}
+	return LSN(high)<<32 | LSN(low), nil
+}
+
+// Address is the source as people may see it: no credentials.
+func (c CDCSource) Address() string {
+	if c.URL == "" {
+		return "this database, slot " + c.Slot
+	}
+	return RedactURL(c.URL) + " slot " + c.Slot
+}
+
+// Addresses says whether a rule makes commands for an integration; own is the one that the rules belong to.
+func (r CDCRule) Addresses(integration, own string) bool {
+	return !r.Publish && (slices.Contains(r.To, integration) || len(r.To) == 0 && integration == own)
+}
+
+// OriginPostgres is the Broker in the origin of a message that was a change of a table.
+const OriginPostgres = "postgres"
+
 // Captured is a change that became a message.
 type Captured struct {
-	Message Message  // kind, type, key, headers, payload and origin are set
+	Message Message  // kind, type, key, payload and origin are set
 	To      []string // addressees of a command, one delivery each
+	Error   string   // why the change could not be made a message: the message is then the change itself, and dead from the start
 }
 
 // CaptureEvent is what a stream of changes brings. Exactly one field is set.
@@ -111,9 +157,10 @@ type SlotStatus struct {
 
 // CaptureFinding is one thing that was checked about a source.
 type CaptureFinding struct {
-	What string // e.g. "replica identity of public.content"
-	Err  string // empty: it is as it should be; else a sentence that says what to do
-	SQL  string // what the owner of the source would run; may be empty
+	What    string // e.g. "replica identity of public.content"
+	Err     string // empty: it is as it should be; else a sentence that says what to do
+	SQL     string // what the owner of the source would run; may be empty
+	Warning bool   // of Err: changes can be read all the same
 }
 
 // SnapshotProgress is how far the initial snapshot of one table is read. It is stored with the rows.

@@ -9,6 +9,7 @@ type Fact struct {
 	Limit int64  // 0: none
 	Total bool   // counted since the start, only ever grows
 	Text  string // in words, where a figure alone does not say enough
+	Alarm bool   // a person should look: shown as such, not only as a figure
 }
 
 // UnavailableError says why a message was not taken, although nothing is wrong with it, and when to offer it again.

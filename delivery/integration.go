@@ -89,6 +89,7 @@ type IntegrationHealth struct {
 	Delivered24h  int
 	Failed24h     int
 	Hours         []HourCount // last 24 hours, oldest first, always 24 entries
+	Alarm         bool        // a figure of its method needs a person, see Fact
 	NewGroups     int         // groups first seen in the last 24 hours with open dead letters
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,9 +29,15 @@ const (
 var integrations []byte
 
 // Integrations answers the integrations file of the demo, its receivers at baseURL, its files in the directory files, and with
-// one integration for each broker whose address is given.
-func Integrations(baseURL, files string, b Brokers) []byte {
+// one integration for each broker whose address is given. Without capture, where the database cannot tell of changes, articles go
+// by outbox.
+func Integrations(baseURL, files string, b Brokers, capture bool) []byte {
 	file := bytes.Clone(integrations)
+	if !capture {
+		before, rest, _ := bytes.Cut(file, []byte("    # capture:"))
+		_, after, _ := bytes.Cut(rest, []byte("    # end of capture\n"))
+		file = slices.Concat(before, []byte("    method: outbox\n    subscribe: [article.published]\n"), after)
+	}
 	for _, name := range b.given() {
 		file = append(file, brokerBlocks[name]...)
 	}
@@ -51,6 +58,7 @@ type Config struct {
 	Offer   func(context.Context, delivery.Message) (delivery.Accepted, error)
 	Brokers Brokers
 	Files   string // directory that the batch sends to
+	Capture bool   // articles are read from their table: nothing is published
 }
 
 // Shop is the running demo.
@@ -93,7 +101,12 @@ func (s *Shop) open(ctx context.Context) error {
 	if err := s.createTables(ctx); err != nil {
 		return fmt.Errorf("demo tables: %w", err)
 	}
-	s.rooms = append(s.rooms, outboxRooms...)
+	for _, r := range outboxRooms {
+		if s.config.Capture && r.table == capturedTable {
+			r = captured(*r)
+		}
+		s.rooms = append(s.rooms, r)
+	}
 	if s.config.Offer != nil {
 		welcome := poolRoom
 		welcome.publisher = offer(s.config.Offer)
@@ -154,6 +167,18 @@ func (s *Shop) createTables(ctx context.Context) error {
 	})
 }
 
+// capturedTable is read by change data capture, where the database can tell of changes.
+const capturedTable = "articles"
+
+// sentByCapture stands for the id of a message that nobody knows when its row is written.
+const sentByCapture = "captured"
+
+// captured is a room that writes its row and nothing else.
+func captured(r room) *room {
+	r.send, r.captured = "", true
+	return &r
+}
+
 // handover is a message that goes out after the commit.
 type handover struct {
 	integration, messageType, key string
@@ -174,6 +199,10 @@ func (s *Shop) submit(ctx context.Context, r *room, values []string) (id string,
 		payload, key, err := r.payload(row, values)
 		if err != nil {
 			return err
+		}
+		if r.captured {
+			id = sentByCapture
+			return nil
 		}
 		if r.send == "" {
 			after = &handover{integration: r.receiver, messageType: r.messageType, key: key, payload: payload}

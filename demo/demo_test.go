@@ -237,8 +237,17 @@ func TestHangAndDropGiveNoAnswerButTakeEffect(t *testing.T) {
 }
 
 func TestIntegrationsFileParses(t *testing.T) {
+	for _, capture := range []bool{true, false} {
+		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", "/tmp", Brokers{}, capture), os.LookupEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in := f.Integrations[2]; in.Name != "search-index" || (in.Method == delivery.MethodCDC) != capture || (len(in.Subscribe) == 1) == capture {
+			t.Errorf("capture %v: %+v", capture, in)
+		}
+	}
 	for _, brokers := range []Brokers{{}, {Redis: "127.0.0.1:6379", RabbitMQ: "amqp://guest:guest@127.0.0.1:5672/", Kafka: "127.0.0.1:9092,127.0.0.1:9093"}} {
-		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", `/tmp/a "b"`, brokers), os.LookupEnv)
+		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", `/tmp/a "b"`, brokers, true), os.LookupEnv)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,6 +291,25 @@ func TestTheSchoolShowsTheFilesOfItsPoints(t *testing.T) {
 	}
 	if page := h.do("GET", "/demo/shop", "").Body.String(); strings.Contains(page, "points-file") {
 		t.Error("the shop shows the school's files")
+	}
+}
+
+// Where changes of the table are read, the program writes its row and nothing else.
+func TestACapturedArticleIsOnlyARow(t *testing.T) {
+	h := start(t, false)
+	shop, err := New(t.Context(), Config{DSN: h.db.Config().ConnString(), Capture: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(shop.Close)
+	h.shop = shop
+	content := shop.rooms[2]
+	w := h.do("POST", content.Path(), typed(content).Encode(), "Content-Type", formType)
+	if w.Code != http.StatusSeeOther || h.count(`SELECT count(*) FROM redrive_demo.articles`) != 1 || h.count(`SELECT count(*) FROM redrive.messages`) != 0 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if body := h.do("GET", w.Header().Get("Location"), "").Body.String(); !strings.Contains(body, "Article published. Only its row was written") {
+		t.Error(body)
 	}
 }
 

@@ -55,6 +55,8 @@ func (r *room) Receiver() string  { return r.receiver }
 func (r *room) Columns() []string { return r.columns }
 func (r *room) Durable() bool     { return r.send != "" } // its messages are kept whatever becomes of them
 
+func (r *room) Captured() bool { return r.captured }
+
 func (s *Shop) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /demo", s.overview)
@@ -103,7 +105,7 @@ func (s *Shop) showRoom(w http.ResponseWriter, req *http.Request, r *room) {
 		inputs[i] = input{field: f}
 	}
 	sent := req.URL.Query().Get("sent")
-	if !messageID.MatchString(sent) {
+	if !messageID.MatchString(sent) && !(r.captured && sent == sentByCapture) {
 		sent = ""
 	}
 	s.renderRoom(w, req, http.StatusOK, page{Room: &roomPage{room: r, Inputs: inputs, MessageID: sent}})

@@ -29,6 +29,7 @@ type room struct {
 	example                                   func() []string                         // plausible values for the form
 	prepare                                   func(values []string) ([]string, error) // adds what the form does not ask for; may be nil
 	sendsFiles                                bool                                    // a batch sends its rows as files
+	captured                                  bool                                    // its table is read, see Config.Capture
 	publisher                                 publisher                               // of what is handed over after the commit
 }
 

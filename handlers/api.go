@@ -29,6 +29,7 @@ func (s *Server) apiRoutes() {
 	v1.GET("/groups", s.listGroups, look)
 	v1.GET("/integrations", s.listIntegrations, look)
 	v1.POST("/integrations/:name/pause", s.setPaused(true), act)
+	v1.POST("/integrations/:name/resnapshot", s.resnapshot, act)
 	v1.POST("/integrations/:name/resume", s.setPaused(false), act)
 	v1.POST("/integrations/:name/runs", s.requestRun, act)
 	v1.GET("/integrations/:name/runs", s.listRuns, look)
@@ -150,7 +151,7 @@ func (s *Server) listIntegrations(c echo.Context) error {
 	if err := onlyParams(c.QueryParams()); err != nil {
 		return err
 	}
-	health, err := s.cfg.Store.Health(c.Request().Context())
+	health, err := s.health(c.Request().Context())
 	if err != nil {
 		return err
 	}
@@ -181,8 +182,30 @@ func (s *Server) setPaused(paused bool) echo.HandlerFunc {
 	}
 }
 
+func (s *Server) resnapshot(c echo.Context) error {
+	body, err := readJSONBody(c.Request())
+	if err != nil {
+		return err
+	}
+	var reason string
+	if err := decodeObject(body, fields{"reason": textField("reason", maxReason, &reason)}); err != nil {
+		return err
+	}
+	if reason = strings.TrimSpace(reason); reason == "" {
+		return unprocessable("reason_required", "reason", "Say why: every row is delivered again.")
+	}
+	name := c.Param("name")
+	if !integrationName.MatchString(name) {
+		return delivery.ErrNotFound
+	}
+	if err := s.cfg.Store.RequestResnapshot(c.Request().Context(), name, who(c).Name, reason); err != nil {
+		return err
+	}
+	return s.showIntegration(c, name)
+}
+
 func (s *Server) showIntegration(c echo.Context, name string) error {
-	health, err := s.cfg.Store.Health(c.Request().Context())
+	health, err := s.health(c.Request().Context())
 	if err != nil {
 		return err
 	}

@@ -245,6 +245,38 @@ func TestGroupsCountOpenDeadLetters(t *testing.T) {
 	}
 }
 
+func TestResnapshot(t *testing.T) {
+	list := append(testIntegrations(), delivery.Integration{Name: "catalogue", Method: delivery.MethodCDC,
+		CDC: &delivery.CDCSource{URL: "postgres://reader:s3cret@db.example/shop", Slot: "catalogue"}})
+	s := newSite(t, func(c *Config) {
+		c.Integrations = list
+		c.Facts = func(name string) []delivery.Fact {
+			return map[string][]delivery.Fact{"catalogue": {{Name: "connected", Text: "stopped: the slot is lost", Alarm: true}, {Name: "lag_bytes", Value: 77}}}[name]
+		}
+	})
+	s.must(s.store.SyncIntegrations(t.Context(), list))
+	const path = "/api/v1/integrations/catalogue/resnapshot"
+	s.wants("no reason", s.post(path, `{"reason":" "}`), 422, "reason_required")
+	s.wants("no cdc", s.post("/api/v1/integrations/push/resnapshot", `{"reason":"x"}`), 422, "not_captured")
+	s.wants("nobody", s.post("/api/v1/integrations/nobody/resnapshot", `{"reason":"x"}`), 404, "not_found")
+	got := read[integrationJSON](s, s.post(path, `{"reason":"the slot was lost"}`), 200)
+	if got.Status != "degraded" || !got.Facts[0].Alarm {
+		t.Errorf("%+v", got)
+	}
+	p, err := s.store.CapturePosition(t.Context(), "catalogue")
+	if err != nil || p.ResnapshotAt == nil {
+		t.Errorf("%+v %v", p, err)
+	}
+	if metrics := string(s.send("", "GET", "/metrics", "").body); !strings.Contains(metrics, `redrive_cdc_lag_bytes{integration="catalogue"} 77`) {
+		t.Error(metrics)
+	}
+	b := s.signedIn("alice", delivery.RoleOperator)
+	b.shows(b.submit("/integrations/catalogue/resnapshot", "reason", " "), 422, "Say why", "aria-invalid")
+	b.shows(b.goes(b.submit("/integrations/catalogue/resnapshot", "reason", "again"), "/integrations"), 200, "catalogue begins anew", "alarm: stopped: the slot is lost",
+		"its source needs a person", "db.example/shop slot catalogue", "!s3cret", "77 bytes behind")
+	b.shows(b.submit("/integrations/push/resnapshot", "reason", "again"), 422, "!begins anew")
+}
+
 func TestPauseAndResume(t *testing.T) {
 	s := newSite(t)
 	paused := read[integrationJSON](s, s.post("/api/v1/integrations/push/pause", `{"reason":"their upgrade"}`), 200)

@@ -1,8 +1,10 @@
 package handlers
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -262,6 +264,7 @@ type factJSON struct {
 	Value int64  `json:"value"`
 	Limit *int64 `json:"limit"`
 	Text  string `json:"text,omitempty"`
+	Alarm bool   `json:"alarm,omitempty"`
 }
 
 type pauseJSON struct {
@@ -284,7 +287,7 @@ func (s *Server) integrationJSON(now time.Time) func(delivery.IntegrationHealth)
 			OldestPendingAt: utc(h.OldestPending), OldestPendingSeconds: age(h.OldestPending, now).Seconds(),
 			Delivered24h: h.Delivered24h, Failed24h: h.Failed24h, NewGroups: h.NewGroups, Hours: make([]hourJSON, 0, len(h.Hours)), Facts: []factJSON{}}
 		for _, f := range s.facts(h.Name) {
-			shown := factJSON{Name: f.Name, Value: f.Value, Text: f.Text}
+			shown := factJSON{Name: f.Name, Value: f.Value, Text: f.Text, Alarm: f.Alarm}
 			if f.Limit > 0 {
 				shown.Limit = &f.Limit
 			}
@@ -306,6 +309,15 @@ func (s *Server) facts(integration string) []delivery.Fact {
 		return nil
 	}
 	return s.cfg.Facts(integration)
+}
+
+// health is every integration, with the alarms of this process.
+func (s *Server) health(ctx context.Context) ([]delivery.IntegrationHealth, error) {
+	list, err := s.cfg.Store.Health(ctx)
+	for i := range list {
+		list[i].Alarm = slices.ContainsFunc(s.facts(list[i].Name), func(f delivery.Fact) bool { return f.Alarm })
+	}
+	return list, err
 }
 
 func (s *Server) allFacts() map[string][]delivery.Fact {
@@ -332,7 +344,7 @@ func statusOf(h delivery.IntegrationHealth) string {
 		return "paused"
 	case h.Breaker == delivery.BreakerOpen:
 		return "breaker_open"
-	case h.Breaker == delivery.BreakerHalfOpen || h.Dead > 0:
+	case h.Breaker == delivery.BreakerHalfOpen || h.Dead > 0 || h.Alarm:
 		return "degraded"
 	}
 	return "ok"

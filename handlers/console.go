@@ -52,6 +52,7 @@ func (s *Server) consoleRoutes() {
 	s.echo.POST(views.Integrations+"/:name/runs", s.runByForm, operator)
 	s.echo.GET("/files/:id/content", s.fileContent, operator)
 	s.echo.POST(views.Integrations+"/:name/pause", s.pauseByForm(true), operator)
+	s.echo.POST(views.Integrations+"/:name/resnapshot", s.resnapshotByForm, operator)
 	s.echo.POST(views.Integrations+"/:name/resume", s.pauseByForm(false), operator)
 	s.adminRoutes()
 }

@@ -13,7 +13,7 @@ import (
 
 // overview shows one row for each integration.
 func (s *Server) overview(c echo.Context) error {
-	health, err := s.cfg.Store.Health(c.Request().Context())
+	health, err := s.health(c.Request().Context())
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (s *Server) integrations(c echo.Context) error {
 }
 
 func (s *Server) integrationsPage(c echo.Context, status int, page views.IntegrationsPage) error {
-	health, err := s.cfg.Store.Health(c.Request().Context())
+	health, err := s.health(c.Request().Context())
 	if err != nil {
 		return err
 	}
@@ -168,4 +168,27 @@ func (s *Server) pauseByForm(paused bool) echo.HandlerFunc {
 		s.setFlash(c, views.Flash{Kind: "good", Text: text})
 		return c.Redirect(http.StatusSeeOther, views.Integrations)
 	}
+}
+
+// resnapshotByForm asks for an integration's tables to be read again.
+func (s *Server) resnapshotByForm(c echo.Context) error {
+	name, reason := c.Param("name"), strings.TrimSpace(c.FormValue("reason"))
+	err := error(nil)
+	switch {
+	case reason == "":
+		err = badField(http.StatusUnprocessableEntity, "reason_required", "reason", "Say why: every row is delivered again.")
+	case len(reason) > maxReason:
+		err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
+	default:
+		err = s.cfg.Store.RequestResnapshot(c.Request().Context(), name, who(c).Name, reason)
+	}
+	if err != nil {
+		p, err := mistake(err)
+		if err != nil {
+			return err
+		}
+		return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: views.ResnapshotForm(name), Reason: reason, Problem: p.Detail})
+	}
+	s.setFlash(c, views.Flash{Kind: "good", Text: s.layout(c, "", "").T("%s begins anew within seconds; its progress is shown here.", name)})
+	return c.Redirect(http.StatusSeeOther, views.Integrations)
 }

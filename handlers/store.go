@@ -28,6 +28,7 @@ type Store interface {
 
 	Health(ctx context.Context) ([]delivery.IntegrationHealth, error)                    // by name
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name
+	RequestResnapshot(ctx context.Context, integration, actor, reason string) error      // of a cdc integration
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
 
 	// RequestRun asks for a run of a batch, of a business date (2006-01-02) or of now when that is empty.

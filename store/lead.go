@@ -23,7 +23,8 @@ const (
 
 // Leader is the session that holds a room's lock.
 type Leader struct {
-	db *gorm.DB
+	db  *gorm.DB
+	ids idClock
 }
 
 // Lead waits until this process leads the room of that name, runs work, and begins again when work fails or the session breaks.

@@ -22,17 +22,22 @@ func (d desk) ordered(onDead delivery.OnDead) {
 	d.must(d.SyncIntegrations(d.t.Context(), []delivery.Integration{in, integration("sms")}))
 }
 
-// lead does work as a room's leader.
-func (d desk) lead(work func(ctx context.Context, l *store.Leader) error) {
+// leading does work as the leader of a room and answers what it answered.
+func (d desk) leading(room string, work func(ctx context.Context, l *store.Leader) error) (failed error) {
 	d.t.Helper()
-	var failed error
-	ctx, stop := context.WithCancel(d.t.Context())
+	ctx, stop := context.WithTimeout(d.t.Context(), time.Minute)
 	defer stop()
-	d.must(d.Lead(ctx, "outbox", func(ctx context.Context, l *store.Leader) error {
+	d.must(d.Lead(ctx, room, func(ctx context.Context, l *store.Leader) error {
 		failed = work(ctx, l)
 		return nil
 	}, nil))
-	d.must(failed)
+	return failed
+}
+
+// lead does work as the relay's leader.
+func (d desk) lead(work func(ctx context.Context, l *store.Leader) error) {
+	d.t.Helper()
+	d.must(d.leading("outbox", work))
 }
 
 // place places all that waits for a place and answers how many.

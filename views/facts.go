@@ -14,14 +14,15 @@ var factWords = map[string]string{
 	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
 	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps", "unwanted": "%s of other types",
 	"sequence": "%s files", "next_run": "next run %s", "last_run": "last run %s",
-	"lag_rows": "%s events behind", "lag_seconds": "%s s behind",
+	"lag_rows": "%s events behind", "lag_bytes": "%s behind", "lag_seconds": "%s s behind", "retained_bytes": "%s of log held back",
+	"changes": "%s changes read", "snapshot": "snapshot: %s rows", "position": "at %s", "last_change": "last change %s",
 }
 
 // facts are the figures of a method in words. What is nothing, has no limit and is no running count is left out.
 func (l Locale) facts(list []delivery.Fact) string {
 	var out []string
 	for _, f := range list {
-		if f.Value != 0 || f.Limit > 0 || f.Total || f.Text != "" {
+		if !f.Alarm && (f.Value != 0 || f.Limit > 0 || f.Total || f.Text != "") {
 			out = append(out, l.fact(f))
 		}
 	}
@@ -37,6 +38,8 @@ func (l Locale) fact(f delivery.Fact) string {
 	}
 	number := l.Number(int(f.Value))
 	switch {
+	case f.Name == "position" || f.Name == "last_change":
+		number = f.Text
 	case strings.HasSuffix(f.Name, "_bytes"):
 		number = l.Bytes(int(f.Value))
 	case f.Limit > 0:
@@ -46,6 +49,16 @@ func (l Locale) fact(f delivery.Fact) string {
 		return l.T(words, number)
 	}
 	return l.T("%s: %s", strings.ReplaceAll(f.Name, "_", " "), number)
+}
+
+// alarms are the figures that a person should look at, in words.
+func alarms(list []delivery.Fact) (out []string) {
+	for _, f := range list {
+		if f.Alarm {
+			out = append(out, f.Text)
+		}
+	}
+	return out
 }
 
 // crash says what a crash of the process can lose; nothing for a method that keeps nothing in memory only.

@@ -18,6 +18,8 @@ func (l Locale) place(broker string) string {
 		return l.T("RabbitMQ queue")
 	case "batch":
 		return l.T("Rejected row of the file")
+	case delivery.OriginPostgres:
+		return l.T("Table")
 	case "redis":
 		return l.T("Redis channel")
 	}

@@ -177,9 +177,12 @@ type IntegrationsPage struct {
 	Integrations  []delivery.IntegrationHealth
 	Config        map[string]delivery.Integration
 	Facts         map[string][]delivery.Fact // figures of the methods, by integration
-	Wrong, Reason string                     // integration whose form was refused, and what was typed
+	Wrong, Reason string                     // integration whose form was refused, or ResnapshotForm of it, and what was typed
 	Problem       string
 }
+
+// ResnapshotForm names the form to read an integration's tables again.
+func ResnapshotForm(name string) string { return name + "/resnapshot" }
 
 // TrafficPage lists what one integration still has to send, or what it delivered lately.
 type TrafficPage struct {
@@ -248,6 +251,8 @@ func (l Locale) whyDegraded(h delivery.IntegrationHealth) string {
 	switch {
 	case h.PausedAt != nil || h.Breaker == delivery.BreakerOpen || h.Breaker == delivery.BreakerHalfOpen:
 		return ""
+	case h.Alarm:
+		return l.T("its source needs a person")
 	case lastHour(h).Failed > lastHour(h).Delivered:
 		return l.T("more failed than delivered this hour")
 	case late(l.Now, h):

@@ -57,6 +57,11 @@ func IntegrationPause(name string) string {
 	return Integrations + "/" + url.PathEscape(name) + "/pause"
 }
 
+// IntegrationResnapshot is where the form to read an integration's tables again goes.
+func IntegrationResnapshot(name string) string {
+	return Integrations + "/" + url.PathEscape(name) + "/resnapshot"
+}
+
 // IntegrationResume is where the form to resume goes.
 func IntegrationResume(name string) string {
 	return Integrations + "/" + url.PathEscape(name) + "/resume"

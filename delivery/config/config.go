@@ -68,6 +68,7 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 		seen[in.Name] = true
 		f.Integrations = append(f.Integrations, in)
 	}
+	c.cdcTogether(f.Integrations)
 	if c.err != nil {
 		return nil, c.err
 	}

@@ -19,9 +19,9 @@ var (
 	httpVerbs     = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 )
 
-// destination reads the one block that is given. What somebody else's dead-letter queue holds goes back to where it came from,
-// so there none need be given.
-func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerSource) delivery.Destination {
+// destination reads the one block that is given. None need be given where what somebody else's dead-letter queue holds goes back
+// to where it came from, or where changes go to other integrations only.
+func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerSource, capture *delivery.CDCSource) delivery.Destination {
 	path := at(i, "destination.")
 	r := in.Destination
 	if r.Table != nil && in.Method != string(delivery.MethodBatch) {
@@ -34,6 +34,7 @@ func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerS
 	switch {
 	case given == 0 && source != nil && source.DeadLetters:
 		return wayBack(source)
+	case given == 0 && !ownDestination(in.Name, capture):
 	case given == 0:
 		c.fail(at(i, "destination"), "destination: missing; write destination: {http: {url: …}}")
 	case given > 1:

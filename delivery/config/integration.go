@@ -32,7 +32,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		OnDead: c.onDead(i, r), Pool: c.pool(i, r), Broker: c.broker(i, r), Outbox: c.outbox(i, r), CDC: c.cdc(i, r), Batch: c.batch(i, r), Retry: c.retry(i, r), OnFailure: c.onFailure(i, r.OnFailure),
 		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency), Mask: r.Mask,
 	}
-	in.Destination = c.destination(i, r, in.Broker)
+	in.Destination = c.destination(i, r, in.Broker, in.CDC)
 	for n, eventType := range r.Subscribe {
 		if strings.TrimSpace(eventType) == "" {
 			c.fail(at(i, fmt.Sprintf("subscribe[%d]", n)), "subscribe: an event type is empty")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -105,7 +106,7 @@ func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) {
 }
 
 func (r *round) record(digits string, at time.Time) error {
-	n, err := strconv.Atoi(digits)
+	n, err := strconv.Atoi(strings.TrimPrefix(digits, `"`)) // a captured payload is JSON
 	if err != nil || n < 0 || n >= len(r.arrivals) {
 		return errors.New("nobody expects this message")
 	}

@@ -1,0 +1,218 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"redrive/delivery"
+)
+
+// What this process does for the integration.
+const (
+	statusWaiting      = "another process reads"
+	statusStarting     = "starting"
+	statusSettingUp    = "setting up"
+	statusStreaming    = "streaming"
+	statusReconnecting = "reconnecting"
+	statusLost         = "stopped"
+)
+
+// news is what people are told of a room.
+type news struct {
+	mu       sync.Mutex
+	status   string
+	why      string
+	alarm    bool // of the status
+	finding  string
+	progress map[string]delivery.SnapshotProgress
+	seen     look
+	raised   string // the alarm that was logged
+}
+
+// look is what was seen of the slot.
+type look struct {
+	at       time.Time // zero: not yet
+	slot     delivery.SlotStatus
+	position delivery.CapturePosition
+	err      string // why it could not be seen
+	unread   int    // looks in which nobody read
+}
+
+// set says whether the status is new.
+func (n *news) set(status, why string, alarm bool) (changed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	changed = n.status != status || n.why != why
+	n.status, n.why, n.alarm = status, why, alarm
+	return changed
+}
+
+// find keeps what is wrong although changes are read.
+func (n *news) find(finding string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.finding = finding
+}
+
+func (n *news) snapshot(progress map[string]delivery.SnapshotProgress) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.progress = make(map[string]delivery.SnapshotProgress, len(progress))
+	for name, p := range progress {
+		n.progress[name] = p
+	}
+}
+
+// monitor looks at the slot, whether or not this process reads it, and raises the alarm long before the source's disk is full.
+func (r *Room) monitor(ctx context.Context) {
+	for {
+		r.look(ctx)
+		r.raise(ctx)
+		if !delivery.Pause(ctx, r.cfg.Monitor) {
+			return
+		}
+	}
+}
+
+func (r *Room) look(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, r.cfg.Monitor)
+	defer cancel()
+	slot, err := r.cfg.Source.Slot(limited)
+	position, positionErr := r.cfg.Store.CapturePosition(limited, r.name)
+	if ctx.Err() != nil {
+		return
+	}
+	r.news.mu.Lock()
+	defer r.news.mu.Unlock()
+	seen := &r.news.seen
+	if positionErr == nil {
+		seen.position = position
+	}
+	seen.at, seen.err = time.Now(), ""
+	if err != nil {
+		seen.err = err.Error()
+		return
+	}
+	seen.slot = slot
+	if seen.unread++; slot.Active || !slot.Exists {
+		seen.unread = 0
+	}
+}
+
+// raise logs an alarm once, and its end.
+func (r *Room) raise(ctx context.Context) {
+	r.news.mu.Lock()
+	kind, text := r.alarm()
+	before := r.news.raised
+	r.news.raised = kind
+	r.news.mu.Unlock()
+	switch {
+	case kind == before:
+	case kind != "":
+		r.log.ErrorContext(ctx, "alarm: "+text)
+	default:
+		r.log.InfoContext(ctx, "the alarm is over", "was", before)
+	}
+}
+
+// alarm is what a person should look at: a word that stays the same while figures change, and the sentence. news is locked.
+func (r *Room) alarm() (kind, text string) {
+	n, slot := &r.news, r.news.seen.slot
+	switch {
+	case n.alarm:
+		return n.status, n.why
+	case n.seen.at.IsZero():
+		return "", ""
+	case n.seen.err != "":
+		return "unreachable", "the source cannot be asked: " + n.seen.err
+	case slot.Lost:
+		return "lost", fmt.Sprintf("the slot is lost: %s. Ask for a new snapshot: redrive cdc resnapshot %s", slot.Why, r.name)
+	case slot.Retained >= r.source.AlarmBytes:
+		return "retained", fmt.Sprintf("the slot holds back %d MB of the source's log, more than %d MB: see whether it is read", slot.Retained>>20, r.source.AlarmBytes>>20)
+	case slot.SafeBytes != nil && slot.Retained >= *slot.SafeBytes:
+		return "unsafe", fmt.Sprintf("the slot holds back half of what max_slot_wal_keep_size allows: %d MB more and it is lost", *slot.SafeBytes>>20)
+	case n.seen.unread > 1 && n.seen.position.SystemIdentifier != "":
+		return "unread", "nobody reads the slot, and the source keeps its log for it"
+	case n.finding != "":
+		return "finding", n.finding
+	}
+	return "", ""
+}
+
+// Facts are the figures of the integration for people, API and metrics.
+func (r *Room) Facts() []delivery.Fact {
+	n := &r.news
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	status := delivery.Fact{Name: "connected", Text: n.status, Alarm: n.alarm}
+	if n.status == statusStreaming {
+		status.Value = 1
+	}
+	if n.why != "" {
+		status.Text += ": " + n.why
+	}
+	facts := []delivery.Fact{status}
+	if kind, text := r.alarm(); kind != "" && !n.alarm {
+		facts = append(facts, delivery.Fact{Name: "alarm", Value: 1, Text: text, Alarm: true})
+	} else {
+		facts = append(facts, delivery.Fact{Name: "alarm", Value: int64(bit(n.alarm))})
+	}
+	if n.seen.at.IsZero() {
+		return facts
+	}
+	if rows, total, running := r.snapshotProgress(); running {
+		facts = append(facts, delivery.Fact{Name: "snapshot", Value: rows, Limit: total})
+	}
+	return append(facts, r.positionFacts()...)
+}
+
+func bit(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// positionFacts are how far changes are read. news is locked.
+func (r *Room) positionFacts() []delivery.Fact {
+	seen := r.news.seen
+	p, slot := seen.position, seen.slot
+	retained := delivery.Fact{Name: "retained_bytes", Value: slot.Retained}
+	if slot.SafeBytes != nil {
+		retained.Limit = slot.Retained + *slot.SafeBytes
+	}
+	facts := []delivery.Fact{{Name: "lag_bytes", Value: slot.Lag}, {Name: "lag_seconds", Value: r.lagSeconds()}, retained,
+		{Name: "changes", Value: p.Changes, Total: true}}
+	if p.LSN > 0 {
+		facts = append(facts, delivery.Fact{Name: "position", Value: int64(p.LSN), Text: p.LSN.String()})
+	}
+	if p.CommittedAt != nil {
+		facts = append(facts, delivery.Fact{Name: "last_change", Value: p.CommittedAt.Unix(), Text: p.CommittedAt.UTC().Format(time.RFC3339)})
+	}
+	return facts
+}
+
+// lagSeconds is for how long nothing was made durable, neither a change nor a sign that there is none, beyond the time between
+// two heartbeats.
+func (r *Room) lagSeconds() int64 {
+	seen := r.news.seen
+	if seen.position.UpdatedAt.IsZero() {
+		return 0
+	}
+	return max(int64((seen.at.Sub(seen.position.UpdatedAt)-r.source.Heartbeat)/time.Second), 0)
+}
+
+// snapshotProgress is how many rows of all tables are read, of about how many. news is locked.
+func (r *Room) snapshotProgress() (rows, total int64, running bool) {
+	progress := r.news.progress
+	if progress == nil || r.news.status != statusStreaming {
+		progress = r.news.seen.position.Snapshot
+	}
+	for _, p := range progress {
+		rows, total = rows+p.Rows, total+max(p.Total, p.Rows)
+		running = running || !p.Done
+	}
+	return rows, max(total, 1), running
+}

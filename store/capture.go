@@ -1,0 +1,245 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+)
+
+// capturedSQL writes messages and the places of the commands among them. In an ordered integration the place in the lane is given
+// by Place, as for producers: nobody waits for a lane here.
+const capturedSQL = `
+WITH given AS (
+    SELECT * FROM unnest(?::uuid[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[]) AS g(id, integration, type, key, payload, origin)
+), kept AS (
+    INSERT INTO redrive.messages (id, kind, integration, type, key, payload, origin)
+    SELECT id, CASE WHEN integration = '' THEN 'event' ELSE 'command' END, nullif(integration, ''), type, nullif(key, ''), payload, origin::jsonb FROM given
+)
+INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+SELECT redrive.delivery_id(g.id, g.integration), g.id, g.integration,
+    CASE WHEN i.ordered AND g.key <> '' THEN 'infinity' ELSE clock_timestamp() END, CASE WHEN i.ordered THEN nullif(g.key, '') END
+FROM given g JOIN redrive.integrations i ON i.name = g.integration`
+
+// captureSQL moves a position on. It finds no row when the position was begun anew meanwhile: then nothing of the transaction counts.
+const captureSQL = `
+UPDATE redrive.captures SET lsn = ?::pg_lsn, committed_at = ?, changes = ?, snapshot = ?::jsonb, updated_at = clock_timestamp()
+WHERE integration = ? AND system_identifier = ? AND slot = ? AND lsn <= ?::pg_lsn`
+
+const captureColumns = `system_identifier, slot, lsn::text, committed_at, changes, snapshot, resnapshot_at, updated_at`
+
+var errPositionMoved = errors.New("the position was moved by somebody else")
+
+// Capture makes durable what changes of a source became, and how far its changes are read then, in one transaction: work hands
+// messages over as often as it likes and answers the position behind them.
+func (l *Leader) Capture(ctx context.Context, integration string,
+	work func(write func([]delivery.Captured) error) (delivery.CapturePosition, error)) error {
+	return domainError(l.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		position, err := work(func(list []delivery.Captured) error { return l.writeCaptured(tx, list) })
+		if err != nil {
+			return err
+		}
+		progress, err := progressJSON(position.Snapshot)
+		if err != nil {
+			return err
+		}
+		result := tx.Exec(captureSQL, position.LSN.String(), position.CommittedAt, position.Changes, progress, integration,
+			position.SystemIdentifier, position.Slot, position.LSN.String())
+		if result.Error != nil {
+			return fmt.Errorf("saving the position of %s: %w", integration, result.Error)
+		}
+		if result.RowsAffected == 0 {
+			return fmt.Errorf("saving the position of %s: %w", integration, errPositionMoved)
+		}
+		return nil
+	}))
+}
+
+func progressJSON(snapshot map[string]delivery.SnapshotProgress) (string, error) {
+	if len(snapshot) == 0 {
+		return "{}", nil
+	}
+	raw, err := json.Marshal(snapshot)
+	if err != nil {
+		return "", fmt.Errorf("encoding the snapshot's progress: %w", err)
+	}
+	return string(raw), nil
+}
+
+// writeCaptured writes messages in the order given: their ids grow, and lanes follow the ids.
+func (l *Leader) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
+	var batch capturedBatch
+	var failed []delivery.Parked
+	for _, c := range list {
+		switch {
+		case c.Error != "":
+			failed = append(failed, l.deadCaptured(c)...)
+		case c.Message.Kind == delivery.KindEvent:
+			if err := batch.add(l.ids.next(), "", c.Message); err != nil {
+				return err
+			}
+		default:
+			for _, integration := range c.To {
+				if err := batch.add(l.ids.next(), integration, c.Message); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if len(batch.ids) > 0 {
+		if err := tx.Exec(capturedSQL, batch.args()...).Error; err != nil {
+			return fmt.Errorf("writing captured messages: %w", err)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	_, err := park(tx, failed)
+	return err
+}
+
+// deadCaptured is a change that could not be made a message: dead from the start, without an attempt.
+func (l *Leader) deadCaptured(c delivery.Captured) []delivery.Parked {
+	parked := make([]delivery.Parked, len(c.To))
+	for i, integration := range c.To {
+		message := c.Message
+		message.ID = l.ids.next()
+		parked[i] = delivery.Parked{DeliveryID: l.ids.next(), Integration: integration, Message: message, Next: delivery.StateDead,
+			Attempts: []delivery.Attempt{{StartedAt: time.Now(), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassMapping,
+				Error: delivery.Storable(c.Error)}}}
+	}
+	return parked
+}
+
+// capturedBatch is messages turned into columns.
+type capturedBatch struct {
+	ids, integrations, types, keys, origins []string
+	payloads                                [][]byte
+}
+
+func (b *capturedBatch) add(id, integration string, m delivery.Message) error {
+	origin, err := json.Marshal(m.Origin)
+	if err != nil {
+		return fmt.Errorf("encoding the origin: %w", err)
+	}
+	b.ids, b.integrations = append(b.ids, id), append(b.integrations, integration)
+	b.types, b.keys = append(b.types, delivery.Storable(m.Type)), append(b.keys, delivery.Storable(m.Key))
+	b.payloads, b.origins = append(b.payloads, m.Payload), append(b.origins, string(origin))
+	return nil
+}
+
+func (b *capturedBatch) args() []any {
+	return []any{&b.ids, &b.integrations, &b.types, &b.keys, &b.payloads, &b.origins}
+}
+
+// CapturePosition answers how far the changes of an integration's source are read; the zero position when nothing was.
+func (s *Store) CapturePosition(ctx context.Context, integration string) (delivery.CapturePosition, error) {
+	return capturePosition(s.db.WithContext(ctx), integration)
+}
+
+// CapturePosition is the store's, on the leader's session. From it on the leader's ids follow the database's clock.
+func (l *Leader) CapturePosition(ctx context.Context, integration string) (delivery.CapturePosition, error) {
+	db := l.db.WithContext(ctx)
+	now, err := readOne(db, single[time.Time], "SELECT clock_timestamp()")
+	if err != nil {
+		return delivery.CapturePosition{}, fmt.Errorf("asking for the time: %w", err)
+	}
+	l.ids.follow(now)
+	return capturePosition(db, integration)
+}
+
+func capturePosition(db *gorm.DB, integration string) (p delivery.CapturePosition, err error) {
+	var lsn string
+	columns := func(p *delivery.CapturePosition) []any {
+		return []any{&p.SystemIdentifier, &p.Slot, &lsn, &p.CommittedAt, &p.Changes, jsonColumn{&p.Snapshot}, &p.ResnapshotAt, &p.UpdatedAt}
+	}
+	p, err = readOne(db, columns, "SELECT "+captureColumns+" FROM redrive.captures WHERE integration = ?", integration)
+	if errors.Is(err, delivery.ErrNotFound) {
+		return delivery.CapturePosition{}, nil
+	}
+	if err == nil {
+		p.LSN, err = delivery.ParseLSN(lsn)
+	}
+	if err != nil {
+		return p, fmt.Errorf("reading the position of %s: %w", integration, err)
+	}
+	return p, nil
+}
+
+// ResetCapture begins at a position anew: a slot that was created, and the snapshot that belongs to it. It settles what
+// RequestResnapshot asked for.
+func (l *Leader) ResetCapture(ctx context.Context, integration string, p delivery.CapturePosition) error {
+	progress, err := progressJSON(p.Snapshot)
+	if err != nil {
+		return err
+	}
+	err = l.db.WithContext(ctx).Exec(`INSERT INTO redrive.captures (integration, system_identifier, slot, lsn, changes, snapshot)
+		VALUES (?, ?, ?, ?::pg_lsn, ?, ?::jsonb)
+		ON CONFLICT (integration) DO UPDATE SET system_identifier = excluded.system_identifier, slot = excluded.slot, lsn = excluded.lsn,
+			changes = excluded.changes, snapshot = excluded.snapshot, committed_at = NULL, resnapshot_at = NULL, updated_at = clock_timestamp()`,
+		integration, p.SystemIdentifier, p.Slot, p.LSN.String(), p.Changes, progress).Error
+	if err != nil {
+		return fmt.Errorf("beginning %s anew: %w", integration, err)
+	}
+	return nil
+}
+
+// RequestResnapshot asks whoever reads an integration's source to begin anew, with a new slot and a snapshot of its tables. What
+// is asked for already changes nothing and is not audited.
+func (s *Store) RequestResnapshot(ctx context.Context, integration, actor, reason string) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		method, err := readOne(tx, single[delivery.Method], "SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
+		if err != nil {
+			return err
+		}
+		if method != delivery.MethodCDC {
+			return &delivery.InputError{Code: "not_captured", Message: fmt.Sprintf("%s uses method %s: only a cdc integration has a snapshot", integration, method)}
+		}
+		result := tx.Exec(`INSERT INTO redrive.captures AS c (integration, resnapshot_at) VALUES (?, clock_timestamp())
+			ON CONFLICT (integration) DO UPDATE SET resnapshot_at = excluded.resnapshot_at WHERE c.resnapshot_at IS NULL`, integration)
+		if result.Error != nil || result.RowsAffected == 0 {
+			return result.Error
+		}
+		return record(tx, delivery.AuditEntry{Actor: actor, Action: "integration.resnapshot", SubjectType: "integration", Subject: integration, Reason: reason})
+	})
+}
+
+// CannotCapture says why changes of this database cannot be read with our role; empty when they can.
+func (s *Store) CannotCapture(ctx context.Context) (string, error) {
+	why, err := readOne(s.db.WithContext(ctx), single[string], `SELECT CASE
+		WHEN current_setting('wal_level') <> 'logical' THEN 'wal_level is ' || current_setting('wal_level') || ' and must be logical'
+		WHEN NOT (rolsuper OR rolreplication) THEN 'role ' || rolname || ' may not replicate' ELSE '' END FROM pg_roles WHERE rolname = current_user`)
+	if err != nil {
+		return "", fmt.Errorf("asking whether changes can be read: %w", err)
+	}
+	return why, nil
+}
+
+// idClock makes ids of version 7 that only grow, so that the order in which messages are written is the order of their ids.
+type idClock struct {
+	ahead time.Duration // of the database's clock before ours
+	last  uint64        // milliseconds and, below them, a counter of 12 bits
+}
+
+const counterBits = 12
+
+func (c *idClock) follow(now time.Time) { c.ahead = time.Until(now) }
+
+// next answers an id. When more than 4,096 are made in a millisecond, they run a little ahead of time (RFC 9562, 6.2).
+func (c *idClock) next() string {
+	c.last = max(c.last+1, uint64(time.Now().Add(c.ahead).UnixMilli())<<counterBits)
+	var id [16]byte
+	_, _ = rand.Read(id[8:]) // never fails, see crypto/rand
+	binary.BigEndian.PutUint64(id[:8], c.last>>counterBits<<16|7<<12|c.last&(1<<counterBits-1))
+	id[8] = id[8]&0x3f | 0x80
+	text := hex.EncodeToString(id[:])
+	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
+}

@@ -1,0 +1,205 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"redrive/delivery"
+)
+
+// Replica identities, as the catalogue writes them.
+const (
+	identityDefault = 'd'
+	identityIndex   = 'i'
+	identityFull    = 'f'
+)
+
+// table is what the catalogue says of a table.
+type table struct {
+	schema, name string
+	oid          uint32
+	kind         string // r: table, p: partitioned
+	persistence  string // p: its changes are in the log
+	identity     string
+	columns      []string // that a stream can bring
+	computed     []string // generated ones, which it does not
+	primary      []string // columns of the primary key, in its order
+	index        []string // columns of the replica identity's index
+	bare         []string // the parts of it (itself, or its partitions) whose rows have no replica identity
+	readable     bool     // by our role
+}
+
+// identified is SQL for: rows of class c can be told apart in the log. A deferrable key does not count.
+const identified = `(c.relreplident = 'f' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate AND i.indisvalid
+	AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)))`
+
+// keyColumns is SQL for the columns of an index of class t.
+func keyColumns(which string) string {
+	return `ARRAY(SELECT a.attname::text FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY k(attnum, n)
+		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+		WHERE i.indrelid = t.oid AND i.` + which + ` AND i.indimmediate AND k.n <= i.indnkeyatts ORDER BY k.n)`
+}
+
+var tableQuery = `SELECT t.oid, n.nspname::text, t.relname::text, t.relkind::text, t.relpersistence::text, t.relreplident::text,
+	ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum),
+	ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> '' ORDER BY attnum),
+	` + keyColumns("indisprimary") + `, ` + keyColumns("indisreplident") + `,
+	ARRAY(SELECT format('%I.%I', s.nspname, c.relname) FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
+		WHERE c.oid IN (SELECT relid FROM pg_partition_tree(t.oid) WHERE isleaf UNION ALL SELECT t.oid) AND c.relkind <> 'p' AND NOT ` + identified + ` ORDER BY 1),
+	has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')
+	FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE `
+
+// table looks a table up; nil when there is none.
+func (s *Source) table(ctx context.Context, where string, args ...any) (*table, error) {
+	var t table
+	err := s.pool.QueryRow(ctx, tableQuery+where, args...).Scan(&t.oid, &t.schema, &t.name, &t.kind, &t.persistence, &t.identity,
+		&t.columns, &t.computed, &t.primary, &t.index, &t.bare, &t.readable)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking a table up at the source: %w", err)
+	}
+	return &t, nil
+}
+
+func (s *Source) tableNamed(ctx context.Context, schema, name string) (*table, error) {
+	return s.table(ctx, "n.nspname = $1 AND t.relname = $2", schema, name)
+}
+
+// keyOf answers the columns that identify the rows of a table; none when it has gone.
+func (s *Source) keyOf(ctx context.Context, oid uint32) ([]string, error) {
+	t, err := s.table(ctx, "t.oid = $1", oid)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	return t.key(), nil
+}
+
+// key is what a change names as its key: the columns of the replica identity's index, else of the primary key. With replica
+// identity full and no primary key it is the whole row.
+func (t *table) key() []string {
+	switch {
+	case t.identity == string(identityIndex):
+		return t.index
+	case t.identity == string(identityFull) && len(t.primary) == 0:
+		return t.columns
+	}
+	return t.primary
+}
+
+// order is what a snapshot reads by: unique, and none of it NULL. None when there is no such key.
+func (t *table) order() []string {
+	if len(t.primary) == 0 {
+		return t.index
+	}
+	return t.primary
+}
+
+func (t *table) quoted() string { return quote(t.schema, t.name) }
+func (t *table) shown() string  { return t.schema + "." + t.name } // to people
+
+func quote(schema, name string) string { return pgx.Identifier{schema, name}.Sanitize() }
+
+// publication is what the catalogue says of ours.
+type publication struct {
+	exists, allTables, viaRoot bool
+	operations                 []delivery.Operation
+	members                    []uint32            // tables that were added by name
+	columns                    map[string][]string // published ones of each table that it covers, by its quoted name; nil: all
+}
+
+func (s *Source) publication(ctx context.Context) (p publication, err error) {
+	var insert, update, remove, truncate bool
+	err = s.pool.QueryRow(ctx, `SELECT puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate,
+		ARRAY(SELECT prrelid FROM pg_publication_rel WHERE prpubid = p.oid) FROM pg_publication p WHERE pubname = $1`, s.settings.Publication).
+		Scan(&p.allTables, &p.viaRoot, &insert, &update, &remove, &truncate, &p.members)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, nil
+	}
+	if err != nil {
+		return p, fmt.Errorf("looking at publication %s: %w", s.settings.Publication, err)
+	}
+	p.exists = true
+	for n, has := range []bool{insert, update, remove, truncate} {
+		if has {
+			p.operations = append(p.operations, published[n])
+		}
+	}
+	p.columns, err = s.publishedColumns(ctx)
+	return p, err
+}
+
+// published are the operations that a publication can have, in its catalogue's order.
+var published = []delivery.Operation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
+
+// publishedColumns reads the view by way of jsonb, because Postgres 14 has no lists of columns.
+func (s *Source) publishedColumns(ctx context.Context) (map[string][]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT schemaname::text, tablename::text,
+		CASE WHEN to_jsonb(p) ? 'attnames' THEN ARRAY(SELECT jsonb_array_elements_text(to_jsonb(p) -> 'attnames')) END
+		FROM pg_publication_tables p WHERE pubname = $1`, s.settings.Publication)
+	if err != nil {
+		return nil, fmt.Errorf("looking at publication %s: %w", s.settings.Publication, err)
+	}
+	columns := map[string][]string{}
+	var schema, name string
+	var names []string
+	_, err = pgx.ForEachRow(rows, []any{&schema, &name, &names}, func() error {
+		columns[quote(schema, name)] = names
+		names = nil
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking at publication %s: %w", s.settings.Publication, err)
+	}
+	return columns, nil
+}
+
+// covers says whether changes come under this table's name.
+func (p publication) covers(t *table) bool {
+	_, found := p.columns[t.quoted()]
+	return found
+}
+
+// brings are the columns of a table that a stream brings; all that it can while the publication does not cover the table.
+// Before version 18 the view lists generated columns that are not sent.
+func (p publication) brings(t *table, version int) []string {
+	listed := p.columns[t.quoted()]
+	if listed == nil {
+		return t.columns
+	}
+	return slices.DeleteFunc(slices.Clone(listed), func(name string) bool { return version < 180000 && slices.Contains(t.computed, name) })
+}
+
+// Columns answers the columns of a table that the stream brings, in the table's order.
+func (s *Source) Columns(ctx context.Context, schema, name string) ([]string, error) {
+	t, err := s.existing(ctx, schema, name)
+	if err != nil {
+		return nil, err
+	}
+	return s.columns(ctx, t)
+}
+
+func (s *Source) columns(ctx context.Context, t *table) ([]string, error) {
+	p, err := s.publication(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := s.Identify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.brings(t, id.Version), nil
+}
+
+func (s *Source) existing(ctx context.Context, schema, name string) (*table, error) {
+	t, err := s.tableNamed(ctx, schema, name)
+	if err == nil && t == nil {
+		err = fmt.Errorf("table %s.%s is not at the source: correct its name in the integrations file", schema, name)
+	}
+	return t, err
+}

@@ -1,0 +1,306 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"redrive/delivery"
+)
+
+// state is everything about a source that checks and set-up are made of.
+type state struct {
+	identity    delivery.SourceIdentity
+	server      server
+	slot        slot
+	publication publication
+	wanted      []delivery.Operation // by any rule, in the order of published
+	tables      []wantedTable
+}
+
+// server is what the source's settings and our role's rights are.
+type server struct {
+	walLevel, role        string
+	standby, replicates   bool
+	slots, maxSlots       int
+	senders, maxSenders   int
+	keepSize, idleTimeout string // as SHOW writes them; idleTimeout is empty before version 18
+}
+
+// wantedTable is a table that rules name.
+type wantedTable struct {
+	*table       // nil: there is none
+	schema, name string
+	columns      []string // that rules name
+	operations   []delivery.Operation
+}
+
+func (s *Source) inspect(ctx context.Context) (st state, err error) {
+	if st.identity, err = s.Identify(ctx); err != nil || st.old() {
+		return st, err
+	}
+	if err := s.inspectServer(ctx, &st.server); err != nil {
+		return st, err
+	}
+	if st.slot, err = s.slot(ctx); err != nil {
+		return st, err
+	}
+	if st.publication, err = s.publication(ctx); err != nil {
+		return st, err
+	}
+	st.tables = s.wantedTables()
+	for n := range st.tables {
+		w := &st.tables[n]
+		if w.table, err = s.tableNamed(ctx, w.schema, w.name); err != nil {
+			return st, err
+		}
+		st.wanted = merge(st.wanted, w.operations)
+	}
+	return st, nil
+}
+
+// old says that the source's catalogue lacks what capturing asks for: nothing else is known of it then.
+func (st state) old() bool { return st.identity.Version < minVersion }
+
+func (s *Source) inspectServer(ctx context.Context, v *server) error {
+	err := s.pool.QueryRow(ctx, `SELECT current_setting('wal_level'), r.rolname::text, pg_is_in_recovery(),
+			r.rolsuper OR r.rolreplication OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'MEMBER')),
+			(SELECT count(*) FROM pg_replication_slots), current_setting('max_replication_slots')::int,
+			(SELECT count(*) FROM pg_stat_replication), current_setting('max_wal_senders')::int,
+			current_setting('max_slot_wal_keep_size'), coalesce(current_setting('idle_replication_slot_timeout', true), '')
+		FROM pg_roles r WHERE rolname = current_user`).
+		Scan(&v.walLevel, &v.role, &v.standby, &v.replicates, &v.slots, &v.maxSlots, &v.senders, &v.maxSenders, &v.keepSize, &v.idleTimeout)
+	if err != nil {
+		return fmt.Errorf("asking the source for its settings: %w", err)
+	}
+	return nil
+}
+
+// wantedTables gathers what all rules want of each table, in the order of the rules.
+func (s *Source) wantedTables() []wantedTable {
+	var tables []wantedTable
+	for _, rule := range s.settings.Rules {
+		n := slices.IndexFunc(tables, func(w wantedTable) bool { return w.schema == rule.Schema && w.name == rule.Table })
+		if n < 0 {
+			n = len(tables)
+			tables = append(tables, wantedTable{schema: rule.Schema, name: rule.Table})
+		}
+		w := &tables[n]
+		operations := rule.Operations
+		if len(operations) == 0 {
+			operations = published[:3]
+		}
+		w.operations = merge(w.operations, operations)
+		w.columns = append(w.columns, rule.Columns...)
+	}
+	return tables
+}
+
+// merge is both lists' operations as a publication orders them: snapshot is none of its.
+func merge(a, b []delivery.Operation) []delivery.Operation {
+	return slices.DeleteFunc(slices.Clone(published), func(op delivery.Operation) bool { return !slices.Contains(a, op) && !slices.Contains(b, op) })
+}
+
+// rewrites says whether rows are updated or deleted: then each must be identified.
+func rewrites(operations []delivery.Operation) bool {
+	return slices.Contains(operations, delivery.OpUpdate) || slices.Contains(operations, delivery.OpDelete)
+}
+
+// serverFindings are about what only the source's owner can change.
+func (s *Source) serverFindings(st state) []delivery.CaptureFinding {
+	version := finding("version of the source", st.old(), "", "Postgres %d cannot send what capturing needs: use version 14 or later", st.identity.Version/10000)
+	if st.old() {
+		return []delivery.CaptureFinding{version}
+	}
+	v := st.server
+	return []delivery.CaptureFinding{
+		version,
+		finding("role of the source", v.standby, "", "it is a standby, in which heartbeats cannot be written: set url to its primary"),
+		finding("wal_level", v.walLevel != "logical", "ALTER SYSTEM SET wal_level = 'logical'",
+			"it is %s and must be logical: set it and restart the source", v.walLevel),
+		finding("free replication slots", !st.slot.Exists && v.slots >= v.maxSlots, fmt.Sprintf("ALTER SYSTEM SET max_replication_slots = %d", v.maxSlots+5),
+			"all %d are taken: drop one that is not used, or raise max_replication_slots and restart the source", v.maxSlots),
+		finding("free WAL senders", !st.slot.Active && v.senders >= v.maxSenders, fmt.Sprintf("ALTER SYSTEM SET max_wal_senders = %d", v.maxSenders+5),
+			"all %d are taken: raise max_wal_senders and restart the source", v.maxSenders),
+		warning(finding("max_slot_wal_keep_size", v.keepSize == "-1", "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'",
+			"there is no limit, so that a reader which stays away fills the source's disk: set one")),
+		warning(finding("idle_replication_slot_timeout", v.idleTimeout != "" && v.idleTimeout != "0", "ALTER SYSTEM SET idle_replication_slot_timeout = 0",
+			"the slot is lost once Redrive has been down for %s: switch it off, and rely on max_slot_wal_keep_size", v.idleTimeout)),
+	}
+}
+
+func finding(what string, bad bool, sql, format string, args ...any) delivery.CaptureFinding {
+	if !bad {
+		return delivery.CaptureFinding{What: what}
+	}
+	return delivery.CaptureFinding{What: what, Err: fmt.Sprintf(format, args...), SQL: sql}
+}
+
+func warning(f delivery.CaptureFinding) delivery.CaptureFinding {
+	f.Warning = f.Err != ""
+	return f
+}
+
+// tableFindings are about the tables themselves; set-up refuses them and changes none.
+func (s *Source) tableFindings(st state) []delivery.CaptureFinding {
+	var all []delivery.CaptureFinding
+	for _, w := range st.tables {
+		all = append(all, s.tableFinding(w))
+		if w.table == nil || !capturable(w.table) {
+			continue
+		}
+		all = append(all, columnsFinding(w), s.identityFinding(st, w), publishedFinding(st, w))
+		if s.settings.Snapshot {
+			all = append(all, finding("order of the snapshot of "+w.shown(), len(w.order()) == 0, "",
+				"it has no primary key to be read by: add one, or switch the snapshot off"))
+		}
+	}
+	return all
+}
+
+func capturable(t *table) bool { return (t.kind == "r" || t.kind == "p") && t.persistence == "p" }
+
+func (s *Source) tableFinding(w wantedTable) delivery.CaptureFinding {
+	what := "table " + w.schema + "." + w.name
+	if w.table == nil {
+		return finding(what, true, "", "there is none: correct its name in the integrations file")
+	}
+	if w.table.kind != "r" && w.table.kind != "p" {
+		return finding(what, true, "", "it is not a table, and has no changes of its own: name the tables behind it")
+	}
+	return finding(what, !capturable(w.table), "ALTER TABLE "+w.quoted()+" SET LOGGED", "its changes are not in the log: make it a logged table")
+}
+
+func columnsFinding(w wantedTable) delivery.CaptureFinding {
+	missing := without(w.columns, w.table.columns)
+	if computed := without(missing, without(missing, w.computed)); len(computed) > 0 {
+		return finding("columns of "+w.shown(), true, "", "%s is generated, and not in the stream: leave it out", strings.Join(computed, ", "))
+	}
+	return finding("columns of "+w.shown(), len(missing) > 0, "", "it has no %s: correct the columns in the integrations file", strings.Join(missing, ", "))
+}
+
+// without is the names that are not among others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
+}
+
+// identityFinding refuses tables without a replica identity: in a publication of updates or deletes, Postgres refuses its
+// users' own UPDATE and DELETE.
+func (s *Source) identityFinding(st state, w wantedTable) delivery.CaptureFinding {
+	what := "replica identity of " + w.shown()
+	operations := merge(st.wanted, st.publication.operations)
+	if len(w.bare) == 0 || !rewrites(operations) {
+		return delivery.CaptureFinding{What: what}
+	}
+	sql := make([]string, len(w.bare))
+	for n, part := range w.bare {
+		sql[n] = "ALTER TABLE " + part + " REPLICA IDENTITY FULL"
+	}
+	if rewrites(w.operations) {
+		return finding(what, true, strings.Join(sql, ";\n"), "%s has none, and the source would refuse its updates and deletes: add a primary key, or let it log whole rows", strings.Join(w.bare, ", "))
+	}
+	return finding(what, true, strings.Join(sql, ";\n"), "%s has none, and the source would refuse its updates and deletes, because publication %s has some of other tables: add a primary key, or capture it in an integration of its own with operations: [insert]",
+		strings.Join(w.bare, ", "), s.settings.Publication)
+}
+
+// publishedFinding looks at a list of columns that somebody gave to the publication.
+func publishedFinding(st state, w wantedTable) delivery.CaptureFinding {
+	needed := slices.Clone(w.columns)
+	if rewrites(w.operations) {
+		needed = append(needed, w.key()...)
+	}
+	missing := without(needed, st.publication.brings(w.table, st.identity.Version))
+	missing = without(missing, without(missing, w.table.columns)) // others are reported as missing or generated
+	slices.Sort(missing)
+	return finding("published columns of "+w.shown(), len(missing) > 0, "",
+		"the publication leaves out %s: drop the table from it and add it again without a list of columns", strings.Join(slices.Compact(missing), ", "))
+}
+
+// slotFinding is about a slot that is there; to create one is a step of set-up.
+func (s *Source) slotFinding(st state) delivery.CaptureFinding {
+	what := "replication slot " + s.settings.Slot
+	drop := "SELECT pg_drop_replication_slot(" + literal(s.settings.Slot) + ")"
+	switch {
+	case !st.slot.Exists:
+	case st.slot.database != st.identity.Database:
+		return finding(what, true, "", "it belongs to database %s: set slot to another name", st.slot.database)
+	case st.slot.plugin != "pgoutput":
+		return finding(what, true, "", "it is one of %s, not of pgoutput: set slot to another name", st.slot.plugin)
+	case st.slot.Lost:
+		return finding(what, true, drop, "it is lost, because %s: take a new snapshot", st.slot.Why)
+	}
+	return delivery.CaptureFinding{What: what}
+}
+
+// step is something that set-up still has to do.
+type step struct {
+	what string // for Check
+	err  string // why
+	sql  string
+	done string // in words
+	ask  bool   // our role certainly may not
+	slot bool   // CreateSlot does it
+}
+
+// steps are in the order in which they must be taken: a slot reads only what was published when it was created.
+func (s *Source) steps(st state) []step {
+	steps := s.publicationSteps(st)
+	role := pgx.Identifier{st.server.role}.Sanitize()
+	if !st.server.replicates {
+		steps = append(steps, step{what: "right to replicate", ask: true, sql: "ALTER ROLE " + role + " REPLICATION",
+			err: "role " + st.server.role + " has no right to read replication slots: give it REPLICATION"})
+	}
+	if !st.slot.Exists {
+		steps = append(steps, step{what: "replication slot " + s.settings.Slot, slot: true, done: "created replication slot " + s.settings.Slot,
+			sql: "SELECT pg_create_logical_replication_slot(" + literal(s.settings.Slot) + ", 'pgoutput')", err: "there is none: run redrive cdc setup"})
+	}
+	for _, w := range st.tables {
+		if s.settings.Snapshot && w.table != nil && !w.readable {
+			steps = append(steps, step{what: "right to read " + w.quoted(), ask: true, err: "role " + st.server.role + " may not read it, which its snapshot needs",
+				sql: "GRANT USAGE ON SCHEMA " + pgx.Identifier{w.schema}.Sanitize() + " TO " + role + ";\nGRANT SELECT ON " + w.quoted() + " TO " + role})
+		}
+	}
+	return steps
+}
+
+func (s *Source) publicationSteps(st state) (steps []step) {
+	name, p := pgx.Identifier{s.settings.Publication}.Sanitize(), st.publication
+	add := func(err, done, sql string) {
+		steps = append(steps, step{what: "publication " + s.settings.Publication, err: err, done: done, sql: sql})
+	}
+	if !p.exists {
+		var tables []string
+		for _, w := range st.tables {
+			tables = append(tables, quote(w.schema, w.name))
+		}
+		add("there is none: run redrive cdc setup", "created publication "+s.settings.Publication,
+			fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = '%s', publish_via_partition_root = true)", name, strings.Join(tables, ", "), list(st.wanted)))
+		return steps
+	}
+	if operations := merge(st.wanted, p.operations); len(operations) > len(p.operations) {
+		add("it publishes "+list(p.operations)+" only: run redrive cdc setup", "publication "+s.settings.Publication+" now has "+list(operations),
+			fmt.Sprintf("ALTER PUBLICATION %s SET (publish = '%s')", name, list(operations)))
+	}
+	if !p.viaRoot && slices.ContainsFunc(st.tables, func(w wantedTable) bool { return w.table != nil && w.kind == "p" }) {
+		add("it publishes partitions under their own names: run redrive cdc setup", "publication "+s.settings.Publication+" now names partitioned tables",
+			fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name))
+	}
+	for _, w := range st.tables {
+		if w.table != nil && capturable(w.table) && !p.allTables && !p.covers(w.table) && !slices.Contains(p.members, w.oid) {
+			add("it lacks "+w.shown()+": run redrive cdc setup", "publication "+s.settings.Publication+" now has "+w.shown(),
+				fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", name, w.quoted()))
+		}
+	}
+	return steps
+}
+
+func list(operations []delivery.Operation) string {
+	names := make([]string, len(operations))
+	for n, op := range operations {
+		names[n] = string(op)
+	}
+	return strings.Join(names, ", ")
+}

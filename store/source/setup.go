@@ -1,0 +1,114 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"redrive/delivery"
+)
+
+// Check looks at everything that capturing needs, for people and before reading begins, and answers what it looked at. An
+// error means that it could not look.
+func (s *Source) Check(ctx context.Context) ([]delivery.CaptureFinding, error) {
+	st, err := s.inspect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if st.old() {
+		return s.serverFindings(st), nil
+	}
+	findings := append(s.serverFindings(st), s.tableFindings(st)...)
+	findings = append(findings, s.slotFinding(st))
+	open := map[string]bool{}
+	for _, step := range s.steps(st) {
+		open[step.what] = true
+		findings = append(findings, delivery.CaptureFinding{What: step.what, Err: step.err, SQL: step.sql})
+	}
+	for _, what := range []string{"publication " + s.settings.Publication, "right to replicate"} {
+		if !open[what] {
+			findings = append(findings, delivery.CaptureFinding{What: what})
+		}
+	}
+	return findings, nil
+}
+
+// SetupError is why set-up could not be completed, and what somebody with more rights must run first.
+type SetupError struct {
+	Why string   // in sentences
+	SQL []string // statements; may be empty
+}
+
+func (e *SetupError) Error() string {
+	if len(e.SQL) == 0 {
+		return e.Why
+	}
+	return e.Why + "; whoever has the rights runs:\n" + strings.Join(e.SQL, ";\n") + ";"
+}
+
+// SetUp creates or extends the publication, then creates the slot, and answers in words what it has done: nothing when all
+// is there. It removes nothing, and changes no table. A *SetupError says what it may not do, or what it refuses.
+func (s *Source) SetUp(ctx context.Context) (done []string, err error) {
+	st, err := s.inspect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if refused := refusal(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st))); refused != nil {
+		return nil, refused
+	}
+	steps := s.steps(st)
+	for n, step := range steps {
+		err := s.take(ctx, step)
+		if errors.Is(err, errNotOurs) || sqlState(err) == insufficientPrivilege {
+			return done, &SetupError{Why: fmt.Sprintf("role %s may not set everything up", st.server.role), SQL: statements(steps[n:])}
+		}
+		if err != nil {
+			return done, fmt.Errorf("setting up %s: %w", step.what, err)
+		}
+		done = append(done, step.done)
+	}
+	return done, nil
+}
+
+// refusal gathers what keeps set-up from beginning; nil when nothing does.
+func refusal(findings []delivery.CaptureFinding) error {
+	var e SetupError
+	var reasons []string
+	for _, f := range findings {
+		if f.Err == "" || f.Warning {
+			continue
+		}
+		reasons = append(reasons, f.What+": "+f.Err)
+		if f.SQL != "" {
+			e.SQL = append(e.SQL, f.SQL)
+		}
+	}
+	if len(reasons) == 0 {
+		return nil
+	}
+	e.Why = strings.Join(reasons, "; ")
+	return &e
+}
+
+var errNotOurs = errors.New("our role has not the right")
+
+func (s *Source) take(ctx context.Context, step step) error {
+	switch {
+	case step.ask:
+		return errNotOurs
+	case step.slot:
+		_, err := s.CreateSlot(ctx)
+		return err
+	}
+	_, err := s.pool.Exec(ctx, step.sql)
+	return err
+}
+
+func statements(steps []step) []string {
+	sql := make([]string, len(steps))
+	for n, step := range steps {
+		sql[n] = step.sql
+	}
+	return sql
+}

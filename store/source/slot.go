@@ -1,0 +1,164 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"redrive/delivery"
+)
+
+// SQLSTATEs that are told apart.
+const (
+	insufficientPrivilege = "42501"
+	undefinedObject       = "42704"
+	duplicateObject       = "42710"
+	objectInUse           = "55006"
+	queryCanceled         = "57014"
+)
+
+const createSlotTimeout = 5 * time.Minute // it waits for every transaction that is open at the source
+
+// Slot says how the slot stands.
+func (s *Source) Slot(ctx context.Context) (delivery.SlotStatus, error) {
+	slot, err := s.slot(ctx)
+	return slot.SlotStatus, err
+}
+
+type slot struct {
+	delivery.SlotStatus
+	database, plugin string
+}
+
+func (s *Source) slot(ctx context.Context) (found slot, err error) {
+	var status, reason string
+	var confirmed, restart, current int64
+	err = s.pool.QueryRow(ctx, `SELECT s.slot_name IS NOT NULL, coalesce(s.database::text, ''), coalesce(s.plugin::text, ''), coalesce(s.active, false),
+			coalesce(s.wal_status, ''), coalesce(to_jsonb(s) ->> 'invalidation_reason', ''), s.safe_wal_size,
+			coalesce((s.confirmed_flush_lsn - '0/0')::bigint, 0), coalesce((s.restart_lsn - '0/0')::bigint, 0), (c.lsn - '0/0')::bigint
+		FROM (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END) c(lsn)
+		LEFT JOIN pg_replication_slots s ON s.slot_name = $1`, s.settings.Slot).
+		Scan(&found.Exists, &found.database, &found.plugin, &found.Active, &status, &reason, &found.SafeBytes, &confirmed, &restart, &current)
+	if err != nil {
+		return found, fmt.Errorf("looking at replication slot %s: %w", s.settings.Slot, err)
+	}
+	found.Confirmed, found.Restart, found.Current = delivery.LSN(confirmed), delivery.LSN(restart), delivery.LSN(current)
+	if found.Lost = status == "lost" || reason != ""; found.Lost {
+		found.Why, found.SafeBytes = whyLost(reason), nil
+	}
+	if confirmed > 0 {
+		found.Lag = max(current-confirmed, 0)
+	}
+	if restart > 0 {
+		found.Retained = max(current-restart, 0)
+	}
+	return found, nil
+}
+
+func whyLost(reason string) string {
+	switch reason {
+	case "", "wal_removed":
+		return "it held back more of the log than max_slot_wal_keep_size allows"
+	case "idle_timeout":
+		return "nobody read it for longer than idle_replication_slot_timeout"
+	case "wal_level_insufficient":
+		return "the source no longer runs with wal_level = logical"
+	case "rows_removed":
+		return "the source has removed rows of its catalogue that were needed to read the log"
+	}
+	return "the source has invalidated it: " + reason
+}
+
+// CreateSlot creates the slot and answers where its stream will begin: later commits will be in it, and a query sees all
+// earlier ones. It waits for the transactions that are open at the source. The publication must be there before.
+func (s *Source) CreateSlot(ctx context.Context) (delivery.LSN, error) {
+	ctx, cancel := context.WithTimeout(ctx, createSlotTimeout)
+	defer cancel()
+	var lsn int64
+	err := s.long(ctx, func(run query) error {
+		return run("SELECT (lsn - '0/0')::bigint FROM pg_create_logical_replication_slot($1, 'pgoutput')", &lsn, s.settings.Slot)
+	})
+	if err == nil {
+		s.log.Info("created a replication slot", "slot", s.settings.Slot, "from", pglogrepl.LSN(lsn).String())
+		return delivery.LSN(lsn), nil
+	}
+	switch code := sqlState(err); {
+	case code == duplicateObject:
+		return 0, fmt.Errorf("%w: %s; remove it first, or name another slot", ErrSlotExists, s.settings.Slot)
+	case code == queryCanceled || errors.Is(err, context.DeadlineExceeded):
+		return 0, fmt.Errorf("replication slot %s could not be created in %s, because a transaction was open at the source all the time: end it (see pg_stat_activity), then try again: %w",
+			s.settings.Slot, createSlotTimeout, err)
+	}
+	return 0, fmt.Errorf("creating replication slot %s: %w", s.settings.Slot, err)
+}
+
+type query func(sql string, result any, args ...any) error
+
+// long runs a query that only ctx bounds.
+func (s *Source) long(ctx context.Context, work func(query) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "SET statement_timeout = 0; SET lock_timeout = 0"); err != nil {
+		return err
+	}
+	defer func() { // a connection that ctx has broken is not used again
+		_, _ = conn.Exec(context.WithoutCancel(ctx), "RESET statement_timeout; RESET lock_timeout")
+	}()
+	return work(func(sql string, result any, args ...any) error { return conn.QueryRow(ctx, sql, args...).Scan(result) })
+}
+
+// DropSlot removes the slot; that there is none is no error. Its reader must have ended: ErrSlotActive.
+func (s *Source) DropSlot(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, "SELECT pg_drop_replication_slot($1)", s.settings.Slot)
+	switch sqlState(err) {
+	case undefinedObject:
+		return nil
+	case objectInUse:
+		return s.slotActive()
+	}
+	if err != nil {
+		return fmt.Errorf("dropping replication slot %s: %w", s.settings.Slot, err)
+	}
+	return nil
+}
+
+func sqlState(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
+func (s *Source) slotActive() error {
+	return fmt.Errorf("%w: %s; end the other reader (see pg_replication_slots.active_pid), or name a slot of its own for each", ErrSlotActive, s.settings.Slot)
+}
+
+// explain finds out whether a failure of the stream is one of its slot.
+func (s *Source) explain(err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	slot, asked := s.slot(ctx)
+	switch {
+	case asked != nil: // the source is down
+	case !slot.Exists:
+		return fmt.Errorf("%w: %s; run redrive cdc setup and take a new snapshot, because what changed meanwhile is in no stream", ErrSlotMissing, s.settings.Slot)
+	case slot.Lost:
+		return fmt.Errorf("%w: %s, because %s; take a new snapshot, because what changed since is gone from the log", ErrSlotLost, s.settings.Slot, slot.Why)
+	}
+	switch sqlState(err) {
+	case objectInUse:
+		return s.slotActive()
+	case undefinedObject: // the slot is there
+		return fmt.Errorf("%w: %s; the log cannot be read where the publication was not there: drop slot %s, run redrive cdc setup and take a new snapshot",
+			ErrPublicationMissing, s.settings.Publication, s.settings.Slot)
+	}
+	return fmt.Errorf("reading replication slot %s: %w", s.settings.Slot, err)
+}
