@@ -825,7 +825,7 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return usageError{err}
 	}
-	batches, err := newBatches(file.Integrations, db, eng.Wake, dialer, log)
+	batches, err := newBatches(file.Integrations, db, c.Retention, eng.Wake, dialer, log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -1029,13 +1029,13 @@ func (c captures) facts(others func(string) []delivery.Fact) func(string) []deli
 // batches are the rooms of batch integrations, by name.
 type batches map[string]*batch.Batch
 
-func newBatches(list []delivery.Integration, db *store.Store, wake func(), dialer wire.Dialer, log *slog.Logger) (batches, error) {
+func newBatches(list []delivery.Integration, db *store.Store, keep time.Duration, wake func(), dialer wire.Dialer, log *slog.Logger) (batches, error) {
 	out := batches{}
 	for _, in := range list {
 		if in.Batch == nil {
 			continue
 		}
-		settings := batch.Config{Integration: in, Format: in.BatchFormat(), CheckQuery: store.CheckBatchQuery, Files: db.Files(), Wake: wake, Log: log,
+		settings := batch.Config{Integration: in, Format: in.BatchFormat(), CheckQuery: store.CheckBatchQuery, Files: db.Files(), Keep: keep, Wake: wake, Log: log,
 			Lead: func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
 				return db.Lead(ctx, "batch/"+in.Name, func(ctx context.Context, l *store.Leader) error { return work(ctx, db.Batch(l, in.Name)) }, failed)
 			},

@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"mime"
 	"net/http"
 	"strconv"
@@ -162,6 +164,9 @@ func (s *Server) fileContent(c echo.Context) error {
 		return newProblem(http.StatusForbidden, "masked", "The rows of this file have masked fields; only an admin may read its exact bytes.")
 	}
 	content, err := s.cfg.Store.OpenFile(ctx, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newProblem(http.StatusNotFound, "not_kept", "The bytes of this file are not kept any more.")
+	}
 	if err != nil {
 		return err
 	}

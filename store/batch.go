@@ -164,12 +164,16 @@ type Files struct{ store *Store }
 // Files are the stored files of batches.
 func (s *Store) Files() Files { return Files{s} }
 
-// Open answers the bytes of a file, part by part as they are read. fs.ErrNotExist: there is no such file.
+// Open answers the bytes of a file, part by part as they are read. fs.ErrNotExist: there is no such file, or its bytes are not
+// kept any more.
 func (f Files) Open(ctx context.Context, id string) (io.ReadCloser, error) {
-	if _, err := f.store.File(ctx, id); errors.Is(err, delivery.ErrNotFound) {
+	kept, err := readOne(f.store.db.WithContext(ctx), single[bool], `SELECT bytes = 0 OR EXISTS (SELECT FROM redrive.batch_parts p
+		WHERE p.file_id = f.id AND p.n = 0) FROM redrive.batch_files f WHERE f.id = ?`, id)
+	if errors.Is(err, delivery.ErrNotFound) || err == nil && !kept {
 		return nil, fmt.Errorf("file %s: %w", id, fs.ErrNotExist)
-	} else if err != nil {
-		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening file %s: %w", id, err)
 	}
 	return &partReader{ctx: ctx, db: f.store.db, id: id}, nil
 }

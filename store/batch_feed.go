@@ -87,6 +87,24 @@ func (f *BatchFeed) Schedule(ctx context.Context, times []delivery.ScheduledRun,
 	})
 }
 
+// pruneFilesSQL lets go of bytes with the messages that told of them. A file whose rows are still to be corrected gives its shape to
+// the correction, and stays.
+const pruneFilesSQL = `
+DELETE FROM redrive.batch_parts p USING redrive.batch_files f WHERE p.file_id = f.id AND f.integration = ?
+    AND f.created_at < clock_timestamp() - ?::bigint * interval '1 millisecond'
+    AND NOT EXISTS (SELECT FROM redrive.messages m WHERE m.id = f.id)
+    AND NOT EXISTS (SELECT FROM redrive.batch_rows b JOIN redrive.deliveries d ON d.id = b.delivery_id
+        WHERE b.file_id = f.id AND d.state IN ('pending', 'dead'))`
+
+// Prune lets go of the bytes of files that are older than keep, once their messages are gone, and answers how many parts these were.
+func (f *BatchFeed) Prune(ctx context.Context, keep time.Duration) (int, error) {
+	result := f.leader.db.WithContext(ctx).Exec(pruneFilesSQL, f.integration, keep.Milliseconds())
+	if result.Error != nil {
+		return 0, fmt.Errorf("letting go of old files: %w", result.Error)
+	}
+	return int(result.RowsAffected), nil
+}
+
 // Progress shows people how far a run is. It uses another connection: the leader's is inside the run's transaction.
 func (f *BatchFeed) Progress(ctx context.Context, run delivery.BatchRun, rows int64) error {
 	return f.store.db.WithContext(ctx).Exec("UPDATE redrive.batch_runs SET rows = ? WHERE id = ? AND state = 'running'", rows, run.ID).Error

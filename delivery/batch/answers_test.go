@@ -49,7 +49,7 @@ func newDesk(t *testing.T, f delivery.FileFormat) *bed {
 	inbox, err := filesend.NewInbox(*b.in.Batch.Acknowledgement, *b.in.Destination.File, wire.Dialer{})
 	b.must(err)
 	b.deliver()
-	b.start(func(c *batch.Config) { c.Inbox = inbox })
+	b.stop = b.start(func(c *batch.Config) { c.Inbox = inbox })
 	return b
 }
 

@@ -19,6 +19,7 @@ const (
 	lookEvery  = time.Second // how often runs that people asked for are looked for
 	maxCatchUp = 31          // missed runs that are made up for
 	lateAfter  = time.Minute // a scheduled time is missed after that
+	pruneEvery = time.Hour
 )
 
 // Feed is what the leader of an integration does in the database; it belongs to the leader's session.
@@ -35,6 +36,8 @@ type Feed interface {
 	Begin(ctx context.Context, date func(scheduled time.Time) string) (delivery.BatchRun, error)
 	// Fail notes why a run failed; with retryIn it is tried again, else it becomes a dead letter.
 	Fail(ctx context.Context, run delivery.BatchRun, why string, retryIn *time.Duration) error
+	// Prune lets go of the bytes of files that are older than keep, once their messages are gone, and answers how many parts these were.
+	Prune(ctx context.Context, keep time.Duration) (int, error)
 	// Progress shows how far a run is.
 	Progress(ctx context.Context, run delivery.BatchRun, rows int64) error
 	// Write stores what fill writes, and all that belongs to it, in one transaction.
@@ -85,8 +88,9 @@ type Config struct {
 	// CheckQuery says whether a query names the window, and what is wrong with the names in it.
 	CheckQuery func(query string) (windowed bool, err error)
 	Files      Files
-	Inbox      Inbox  // nil: the receiver writes no answers
-	Wake       func() // tells the engine that work was committed
+	Inbox      Inbox         // nil: the receiver writes no answers
+	Keep       time.Duration // how long stored bytes are kept at least; 0: for good
+	Wake       func()        // tells the engine that work was committed
 	Log        *slog.Logger
 	Look       time.Duration // default one second
 	Collect    time.Duration // rows that are retried one after the other go into one file; default five seconds
@@ -178,6 +182,17 @@ func (b *Batch) register(ctx context.Context, feed Feed) error {
 type desk struct {
 	answers     answers
 	corrections corrections
+	pruned      time.Time
+}
+
+// prune lets go of old files every hour.
+func (d *desk) prune(ctx context.Context, feed Feed, now time.Time, keep time.Duration) error {
+	if keep <= 0 || now.Sub(d.pruned) < pruneEvery {
+		return nil
+	}
+	d.pruned = now
+	_, err := feed.Prune(ctx, keep)
+	return err
 }
 
 // turn does what is due and answers whether there was anything.
@@ -187,6 +202,9 @@ func (b *Batch) turn(ctx context.Context, feed Feed, d *desk) (worked bool, err 
 		return false, err
 	}
 	if err := b.plan(ctx, feed, state, now); err != nil {
+		return false, err
+	}
+	if err := d.prune(ctx, feed, now, b.cfg.Keep); err != nil {
 		return false, err
 	}
 	if err := d.answers.look(ctx, feed, now); err != nil {

@@ -32,10 +32,11 @@ func TestMain(m *testing.M) {
 // bed is a database with an integration "points" and its room.
 type bed struct {
 	*store.Store
-	t   testing.TB
-	dsn string
-	in  delivery.Integration
-	csv delivery.FileFormat
+	t    testing.TB
+	dsn  string
+	in   delivery.Integration
+	csv  delivery.FileFormat
+	stop func() // of the room of newDesk
 }
 
 func newBed(t testing.TB, change func(*delivery.Integration)) *bed {
