@@ -102,3 +102,19 @@ func TestRequestsOfOthers(t *testing.T) {
 	}
 	b.request("2026-01-01")
 }
+
+func TestAScheduledTimeThatHasItsRunGetsNoOther(t *testing.T) {
+	b := newBed(t, func(in *delivery.Integration) { in.Batch.Schedule = "* * * * *" })
+	b.sql(pointsTable)
+	b.sql("INSERT INTO points VALUES (1)")
+	b.sql(`INSERT INTO redrive.batch_runs (integration, scheduled_at, trigger, state, finished_at)
+		SELECT 'points', date_trunc('minute', clock_timestamp()), 'schedule', 'skipped', clock_timestamp()`)
+	b.sql("INSERT INTO redrive.batch_feeds (integration, last_scheduled_at) SELECT 'points', date_trunc('minute', clock_timestamp()) - interval '1 second'")
+	b.start(nil)
+	b.wait("schedule", func() bool {
+		return value[bool](b, "SELECT last_scheduled_at >= date_trunc('minute', clock_timestamp()) AND next_scheduled_at IS NOT NULL FROM redrive.batch_feeds")
+	})
+	if n := value[int](b, "SELECT count(*) FROM redrive.batch_runs WHERE scheduled_at = (SELECT min(scheduled_at) FROM redrive.batch_runs)"); n != 1 {
+		t.Errorf("%d runs", n)
+	}
+}
