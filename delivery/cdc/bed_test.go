@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +20,7 @@ import (
 )
 
 // The package has a server of its own: creating a slot waits for every open transaction of its server.
-func TestMain(m *testing.M) {
-	if err := os.Unsetenv(storetest.DatabaseVariable); err != nil {
-		panic(err)
-	}
-	storetest.Main(m)
-}
+func TestMain(m *testing.M) { storetest.MainAlone(m) }
 
 // bed is a source database, our own, and the integration that reads the one into the other.
 type bed struct {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -20,12 +19,7 @@ import (
 )
 
 // The package has a server of its own: creating a slot waits for every open transaction of its server.
-func TestMain(m *testing.M) {
-	if err := os.Unsetenv(storetest.DatabaseVariable); err != nil {
-		panic(err)
-	}
-	storetest.Main(m)
-}
+func TestMain(m *testing.M) { storetest.MainAlone(m) }
 
 // bed is a source database and its reader.
 type bed struct {

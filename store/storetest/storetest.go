@@ -63,6 +63,15 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
+// MainAlone is Main for a package whose tests need a server of their own, because they look at what is on it or wait for all of
+// its transactions.
+func MainAlone(m *testing.M) {
+	if err := os.Unsetenv(DatabaseVariable); err != nil {
+		panic(err)
+	}
+	Main(m)
+}
+
 func create(t testing.TB, migrated bool) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)

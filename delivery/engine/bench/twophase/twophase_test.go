@@ -10,7 +10,8 @@ import (
 	"redrive/store/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+// The server is the package's own: elsewhere other tests measure too, and leave something meanwhile.
+func TestMain(m *testing.M) { storetest.MainAlone(m) }
 
 func connect(t *testing.T, dsn string) *pgx.Conn {
 	t.Helper()
