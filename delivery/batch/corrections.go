@@ -9,10 +9,7 @@ import (
 	"redrive/delivery"
 )
 
-const (
-	collectFor = 5 * time.Second // rows that are retried one after the other go into one file
-	lateEvery  = 15 * time.Second
-)
+const collectFor = 5 * time.Second // rows that are retried one after the other go into one file
 
 // corrections sends rejected rows again that people retry, and settles them with the file that carries them.
 type corrections struct {
@@ -27,7 +24,7 @@ func (c *corrections) look(ctx context.Context, feed Feed, now time.Time) (worke
 		return false, err
 	}
 	if now.After(c.late) {
-		c.late = now.Add(lateEvery)
+		c.late = now.Add(3 * c.batch.cfg.Collect)
 		if _, err := feed.SettleLateCorrections(ctx); err != nil {
 			return false, err
 		}
