@@ -118,3 +118,38 @@ func TestAFileIsHandedOutAndThatIsWrittenDown(t *testing.T) {
 		}
 	}
 }
+
+func TestRunNowInTheConsole(t *testing.T) {
+	s := newBatchSite(t)
+	kim := s.signedIn("kim", delivery.RoleOperator)
+	page := kim.open("/integrations/points/runs")
+	if page.StatusCode != http.StatusOK || !strings.Contains(string(page.body), "Run now") {
+		t.Fatalf("%d %s", page.StatusCode, page.body)
+	}
+	if a := kim.submit("/integrations/points/runs", "business_date", "2026-01-31", "reason", "late rows"); a.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	if a := kim.submit("/integrations/points/runs", "business_date", "2026-01-31"); a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), "already asked for") {
+		t.Errorf("twice: %d %s", a.StatusCode, a.body)
+	}
+	file := s.stored("points", "id\r\n1\r\n")
+	body := string(kim.open("/integrations/points/runs").body)
+	for _, text := range []string{file.Name, "late rows", "asked for by kim", "/files/" + file.ID + "/content"} {
+		if !strings.Contains(body, text) {
+			t.Errorf("the page does not show %s", text)
+		}
+	}
+	shown := read[fileJSON](s, s.get("/api/v1/files/"+file.ID), http.StatusOK)
+	failure := string(kim.open("/failures/" + *shown.DeliveryID).body)
+	for _, text := range []string{file.Name, file.SHA256, "4.20", "Download the file"} {
+		if !strings.Contains(failure, text) {
+			t.Errorf("the delivery's page does not show %s", text)
+		}
+	}
+	if a := kim.open("/files/" + file.ID + "/content"); a.StatusCode != http.StatusOK || string(a.body) != "id\r\n1\r\n" {
+		t.Errorf("download: %d %q", a.StatusCode, a.body)
+	}
+	if a := kim.open("/integrations/push/runs"); a.StatusCode != http.StatusNotFound {
+		t.Errorf("runs of no batch: %d", a.StatusCode)
+	}
+}
