@@ -24,7 +24,7 @@ starter:
 	go build -o $(STARTER) ./store/storetest/run
 
 .PHONY: test
-test: starter ## run all tests against private Postgres, Redis and RabbitMQ; TESTFLAGS=-race, TESTFLAGS='-run Name' and the like are passed on
+test: starter ## run all tests against private Postgres, Redis, RabbitMQ and sshd; TESTFLAGS=-race, TESTFLAGS='-run Name' and the like are passed on
 	./$(STARTER) -- go test -count=1 -timeout 14m -p 2 $(TESTFLAGS) ./...
 
 .PHONY: bench

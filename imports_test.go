@@ -12,9 +12,10 @@ import (
 
 // allowed says which of our own packages a package may import: itself and its sub-packages need no mention.
 var allowed = map[string][]string{
-	"delivery": {}, "delivery/config": {"delivery"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/wire"},
+	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/wire"},
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery"},
 	"delivery/batch":        {"delivery"},
+	"delivery/batch/bench":  {"delivery", "delivery/batch", "store"},
 	"delivery/engine/bench": {"delivery", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
 	"handlers":              {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
 	"store": {"delivery", "migrations"}, "store/embedded": {}, "store/source": {"delivery"}, "demo": {"delivery"},
@@ -32,7 +33,7 @@ var onlyIn = map[string][]string{
 	"github.com/jackc/pglogrepl":     {"store/source"},
 	"github.com/expr-lang/expr":      {"delivery/cdc"},
 	"github.com/pkg/sftp":            {"delivery/send/file"},
-	"github.com/robfig/cron":         {"delivery/batch", "delivery/config"},
+	"github.com/robfig/cron":         {"delivery/batch"},
 	"github.com/Shopify/toxiproxy":   {},
 }
 

@@ -24,10 +24,13 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	_ "time/tzdata" // schedules name time zones, also where none are installed
 
 	"github.com/alecthomas/kong"
 
 	"redrive/delivery"
+	"redrive/delivery/batch"
+	batchbench "redrive/delivery/batch/bench"
 	"redrive/delivery/broker"
 	"redrive/delivery/cdc"
 	"redrive/delivery/cdc/mapping"
@@ -39,16 +42,19 @@ import (
 	"redrive/delivery/engine/bench/twophase"
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
+	filesend "redrive/delivery/send/file"
 	httpsend "redrive/delivery/send/http"
 	kafkasend "redrive/delivery/send/kafka"
 	rabbitsend "redrive/delivery/send/rabbitmq"
 	redissend "redrive/delivery/send/redis"
+	tablesend "redrive/delivery/send/table"
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
 	"redrive/store"
 	"redrive/store/embedded"
 	"redrive/store/source"
+	"redrive/store/table"
 )
 
 // version is set by the linker for releases.
@@ -81,12 +87,16 @@ type cli struct {
 		Setup      cdcSetupCmd      `cmd:"" help:"Create publications and slots, or print the SQL for whoever has the rights."`
 		Resnapshot cdcResnapshotCmd `cmd:"" help:"Drop an integration's slot, create it anew and read its tables again."`
 	} `cmd:"" name:"cdc" help:"Changes of other databases."`
+	Batch struct {
+		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
+	} `cmd:"" help:"Batches."`
 	Bench struct {
-		Run      benchCmd    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
-		CDC      cdcBenchCmd `cmd:"" name:"cdc" help:"Changes per second and latency from a commit at the source to a local receiver, beside reading the slot raw."`
-		TwoPhase twoPhaseCmd `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
-		Producer producerCmd `cmd:"" help:"What the outbox costs the producer: business transactions per second without it, with enqueue, with publish."`
-		Outbox   cursorsCmd  `cmd:"" help:"Three cursors on one log with long transactions open: what each misses, and how long after the commit it reads."`
+		Run      benchCmd      `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
+		Batch    benchBatchCmd `cmd:"" help:"Rows per second of a batch into csv, beside COPY of the same query."`
+		CDC      cdcBenchCmd   `cmd:"" name:"cdc" help:"Changes per second and latency from a commit at the source to a local receiver, beside reading the slot raw."`
+		TwoPhase twoPhaseCmd   `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
+		Producer producerCmd   `cmd:"" help:"What the outbox costs the producer: business transactions per second without it, with enqueue, with publish."`
+		Outbox   cursorsCmd    `cmd:"" help:"Three cursors on one log with long transactions open: what each misses, and how long after the commit it reads."`
 	} `cmd:"" help:"Measure."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -133,6 +143,18 @@ type (
 		database
 		Name   string `arg:"" help:"Integration."`
 		Reason string `required:"" help:"Why, for the audit."`
+	}
+	batchRunCmd struct {
+		database
+		Name   string `arg:"" help:"Integration."`
+		Date   string `help:"Business date (2006-01-02) whose query is run again; without it the batch runs as the schedule would."`
+		Reason string `help:"Why, for the audit."`
+		Actor  string `help:"Who asks, for the audit; default the user of the operating system."`
+	}
+	benchBatchCmd struct {
+		database
+		Rows   int `default:"1000000" help:"Rows of the table, at most 10000000."`
+		Rounds int `default:"3" help:"Rounds, at most 20; their median counts."`
 	}
 	benchCmd struct {
 		database
@@ -292,6 +314,33 @@ func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
 	if !report.OK() {
 		return errors.New("the audit chain is broken")
 	}
+	return nil
+}
+
+// Run asks for a run of a batch.
+func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Actor == "" {
+		c.Actor = "command line"
+		if u, err := user.Current(); err == nil {
+			c.Actor = u.Username + " (command line)"
+		}
+	}
+	db, _, closeAll, err := c.open(ctx, c.logger())
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	run, err := db.RequestRun(ctx, c.Name, c.Date, c.Actor, c.Reason)
+	var wrong *delivery.InputError
+	switch {
+	case errors.Is(err, delivery.ErrNotFound):
+		return usageError{fmt.Errorf("no integration is named %q", c.Name)}
+	case errors.As(err, &wrong):
+		return usageError{err}
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(out, "run %s of %s is queued\n", run.ID, run.Integration)
 	return nil
 }
 
@@ -510,6 +559,17 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	})
 }
 
+// Run measures a batch beside COPY.
+func (c *benchBatchCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.Rows < 1 || c.Rows > 10_000_000 || c.Rounds < 1 || c.Rounds > 20 {
+		return usageError{errors.New("bench batch: rows must be 1 to 10000000, rounds 1 to 20")}
+	}
+	return c.measured(ctx, func(dsn string) error {
+		_, err := batchbench.Run(ctx, batchbench.Options{DSN: dsn, Rows: c.Rows, Rounds: c.Rounds, Out: out})
+		return err
+	})
+}
+
 // Run measures change data capture on one database that is source and destination.
 func (c *cdcBenchCmd) Run(ctx context.Context, out io.Writer) error {
 	if c.Changes < 1 || c.Changes > 1_000_000 || c.Rate < 1 || c.Concurrency < 1 {
@@ -644,7 +704,11 @@ func (c *serveCmd) integrations(base string) (*config.File, error) {
 }
 
 func (c *serveCmd) demoFile(base string, capture bool) (*config.File, error) {
-	return config.Parse("demo/integrations.yaml", demo.Integrations(base, c.demoBrokers(), capture), os.LookupEnv)
+	files, err := c.demoFiles()
+	if err != nil {
+		return nil, fmt.Errorf("REDRIVE_DATA_DIR: %w", err)
+	}
+	return config.Parse("demo/integrations.yaml", demo.Integrations(base, files, c.demoBrokers(), capture), os.LookupEnv)
 }
 
 // settle answers the file for this database: the demo's captures changes only where the database can tell of them.
@@ -743,7 +807,7 @@ func (c *serveCmd) firstOperator(ctx context.Context, db *store.Store) error {
 func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.Store, dsn string, file *config.File, log *slog.Logger) error {
 	metrics := handlers.NewMetrics()
 	dialer := wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}, Log: log}
-	senders, err := newSenders(file.Integrations, dialer, log)
+	senders, err := newSenders(file.Integrations, db.Files(), dialer, log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -758,6 +822,10 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 		return usageError{fmt.Errorf("REDRIVE_DATA_DIR: %w", err)}
 	}
 	consumers, err := newConsumers(file.Integrations, db, eng, dialer, log)
+	if err != nil {
+		return usageError{err}
+	}
+	batches, err := newBatches(file.Integrations, db, c.Retention, eng.Wake, dialer, log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -776,11 +844,11 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
 		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
-		Facts: consumers.facts(captures.facts(firstFacts(pools.Facts, relay.Facts)))})
+		Facts: consumers.facts(captures.facts(batches.facts(db, firstFacts(pools.Facts, relay.Facts))))})
 	if err != nil {
 		return err
 	}
-	return serveUntil(ctx, listener, console.Handler(), slices.Concat([]room{eng, pools, relay}, consumers.rooms(), captures.rooms()), log)
+	return serveUntil(ctx, listener, console.Handler(), slices.Concat([]room{eng, pools, relay}, consumers.rooms(), captures.rooms(), batches.rooms()), log)
 }
 
 // room is what runs until ctx ends, and may finish what is under way until grace ends.
@@ -958,15 +1026,75 @@ func (c captures) facts(others func(string) []delivery.Fact) func(string) []deli
 	}
 }
 
+// batches are the rooms of batch integrations, by name.
+type batches map[string]*batch.Batch
+
+func newBatches(list []delivery.Integration, db *store.Store, keep time.Duration, wake func(), dialer wire.Dialer, log *slog.Logger) (batches, error) {
+	out := batches{}
+	for _, in := range list {
+		if in.Batch == nil {
+			continue
+		}
+		settings := batch.Config{Integration: in, Format: in.BatchFormat(), CheckQuery: store.CheckBatchQuery, Files: db.Files(), Keep: keep, Wake: wake, Log: log,
+			Lead: func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
+				return db.Lead(ctx, "batch/"+in.Name, func(ctx context.Context, l *store.Leader) error { return work(ctx, db.Batch(l, in.Name)) }, failed)
+			},
+			Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
+				source, err := db.OpenBatchSource(ctx, url, zone)
+				if err != nil {
+					return nil, err // never a nil source in an interface
+				}
+				return source, nil
+			}}
+		if in.Batch.Acknowledgement != nil {
+			inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, dialer)
+			if err != nil {
+				return nil, fmt.Errorf("integration %s: %w", in.Name, err)
+			}
+			settings.Inbox = inbox
+		}
+		room, err := batch.New(settings)
+		if err != nil {
+			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
+		}
+		out[in.Name] = room
+	}
+	return out, nil
+}
+
+func (b batches) rooms() []room {
+	rooms := make([]room, 0, len(b))
+	for _, one := range b {
+		rooms = append(rooms, one)
+	}
+	return rooms
+}
+
+// facts are the batches' figures, and those of others for every other integration.
+func (b batches) facts(db *store.Store, others func(string) []delivery.Fact) func(string) []delivery.Fact {
+	return func(integration string) []delivery.Fact {
+		if b[integration] == nil {
+			return others(integration)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), factsTimeout)
+		defer cancel()
+		feed, runs, err := db.BatchStatus(ctx, integration)
+		if err != nil {
+			return nil
+		}
+		return delivery.BatchFacts(feed, runs)
+	}
+}
+
 // newSenders opens one sender for each integration.
-func newSenders(list []delivery.Integration, dialer wire.Dialer, log *slog.Logger) (map[string]delivery.Sender, error) {
+func newSenders(list []delivery.Integration, files store.Files, dialer wire.Dialer, log *slog.Logger) (map[string]delivery.Sender, error) {
 	senders := map[string]delivery.Sender{}
 	for _, in := range list {
 		if in.CDC != nil && in.Destination.Kind() == "" {
 			senders[in.Name] = cdc.Nowhere{}
 			continue
 		}
-		sender, err := newSender(in.Destination, dialer)
+		sender, err := newSender(in, files, dialer)
 		if err != nil {
 			closeSenders(senders, log)
 			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
@@ -976,9 +1104,16 @@ func newSenders(list []delivery.Integration, dialer wire.Dialer, log *slog.Logge
 	return senders, nil
 }
 
-// newSender opens the room of a destination's kind.
-func newSender(d delivery.Destination, dialer wire.Dialer) (delivery.Sender, error) {
+// newSender opens the room of a destination's kind. A batch that goes to http in one piece is a file that is uploaded.
+func newSender(in delivery.Integration, files store.Files, dialer wire.Dialer) (delivery.Sender, error) {
+	d := in.Destination
 	switch {
+	case d.HTTP != nil && in.Batch != nil && in.Batch.Per == delivery.PerFile:
+		return filesend.New(delivery.FileDestination{Format: in.BatchFormat(), Upload: d.HTTP, Timeout: d.HTTP.Timeout}, files, dialer)
+	case d.File != nil:
+		return filesend.New(*d.File, files, dialer)
+	case d.Table != nil:
+		return tablesend.New(*d.Table, files, table.Send), nil
 	case d.HTTP != nil:
 		return httpsend.New(*d.HTTP, dialer)
 	case d.Redis != nil:
@@ -999,6 +1134,15 @@ func closeSenders(senders map[string]delivery.Sender, log *slog.Logger) {
 	}
 }
 
+// demoFiles is the directory that the demo's batch sends to; it is made here, as senders make none.
+func (c *serveCmd) demoFiles() (string, error) {
+	dir, err := filepath.Abs(filepath.Join(c.DataDir, "demo-files"))
+	if err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
 func (c *serveCmd) demoBrokers() demo.Brokers {
 	return demo.Brokers{Redis: c.DemoRedis, RabbitMQ: c.DemoRabbitMQ, Kafka: c.DemoKafka}
 }
@@ -1007,6 +1151,10 @@ func (c *serveCmd) demoBrokers() demo.Brokers {
 func (c *serveCmd) startDemo(ctx context.Context, settings demo.Config) (http.Handler, func(), error) {
 	if !c.Demo {
 		return nil, func() {}, nil
+	}
+	var err error
+	if settings.Files, err = c.demoFiles(); err != nil {
+		return nil, nil, err
 	}
 	shop, err := demo.New(ctx, settings)
 	if err != nil {

@@ -316,7 +316,8 @@ func TestCommands(t *testing.T) {
 		{[]string{"migrate"}, "schema version"}, {[]string{"doctor"}, "ok    audit chain"},
 		{[]string{"doctor"}, "ok    prepared transactions"}, {[]string{"bench", "--messages", "20", "--rate", "20"}, "throughput"},
 		{[]string{"bench", "2pc", "--transactions", "10", "--concurrency", "2", "--kills", "3"}, "publish after commit"},
-		{[]string{"bench", "outbox", "--rows", "50", "--rate", "100", "--long", "200ms"}, "two snapshots"}, {[]string{"audit", "verify"}, "0 entries fit"},
+		{[]string{"bench", "outbox", "--rows", "50", "--rate", "100", "--long", "200ms"}, "two snapshots"}, {[]string{"bench", "batch", "--rows", "1000", "--rounds", "1"}, "median:"},
+		{[]string{"audit", "verify"}, "1 entries fit"},
 	} {
 		p := launch(t, c.args, database)
 		<-p.done

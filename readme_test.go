@@ -52,7 +52,7 @@ func examples(t *testing.T, path, more string) (list []delivery.Integration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"SELLER_SECRET", "RABBITMQ_PASSWORD", "KAFKA_PASSWORD", "SHOP_PASSWORD"} {
+	for _, name := range []string{"SELLER_SECRET", "RABBITMQ_PASSWORD", "KAFKA_PASSWORD", "SHOP_PASSWORD", "LEDGER_PASSWORD"} {
 		t.Setenv(name, "a")
 	}
 	for _, found := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(raw, -1) {
@@ -75,7 +75,7 @@ func TestTheExamplesOfTheIntegrationsFile(t *testing.T) {
 			kinds["on_dead "+string(in.OnDead)] = true
 		}
 	}
-	for _, kind := range []string{"outbox", "pool", "broker", "cdc", "http", "redis", "rabbitmq", "kafka", "on_dead block", "on_dead skip"} {
+	for _, kind := range []string{"outbox", "pool", "broker", "batch", "cdc", "http", "redis", "rabbitmq", "kafka", "file", "table", "on_dead block", "on_dead skip"} {
 		if !kinds[kind] {
 			t.Errorf("it shows no %s", kind)
 		}

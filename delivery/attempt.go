@@ -72,9 +72,19 @@ const (
 	ClassNoSubscribers  = "no_subscribers" // Redis: fewer listeners than required
 	ClassUnroutable     = "unroutable"     // RabbitMQ: no queue takes it; Kafka: no such topic
 	ClassRefused        = "refused"        // the broker answered that it does not take it (nack, authorisation, policy)
-	ClassTooLarge       = "too_large"      // larger than the broker takes
+	ClassTooLarge       = "too_large"      // larger than the broker, or a file's place, takes
 	ClassBrokerBlocked  = "broker_blocked" // RabbitMQ holds publishers back: memory or disk alarm
 	ClassForeign        = "foreign"        // died in somebody else's dead-letter queue
+	ClassRunFailed      = "run_failed"     // a batch's run: its rows could not be read or written
+	ClassRejected       = "rejected"       // the receiver of a batch's file answered later that it does not take the file, or the row
+	ClassHostKey        = "host_key"       // SFTP: the server's key is not the one in known_hosts
+	ClassNoSpace        = "no_space"       // the file's place is full, or a quota is
+	ClassFileExists     = "file_exists"    // another file of that name is there
+	ClassNotFound       = "not_found"      // the file's directory is missing
+	ClassDenied         = "denied"         // no right to write the file, or a read-only place
+	ClassStorage        = "storage"        // the file's place failed in another way
+	ClassSource         = "source"         // the stored bytes of the file cannot be read
+	ClassCorrupt        = "corrupt"        // the bytes of the file are not those that were recorded
 	ClassMapping        = "mapping"        // a change of a table that an expression of the integrations file could not make a message of
 )
 
@@ -82,7 +92,8 @@ const (
 var ErrorClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddress, ClassTimeout, ClassConnectionLost,
 	ClassHTTP4xx, ClassHTTP5xx, ClassRateLimited, ClassGone, ClassRedirect, ClassProtocol, ClassBadRequest, ClassExpired,
 	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic, ClassNoSubscribers, ClassUnroutable, ClassRefused,
-	ClassTooLarge, ClassBrokerBlocked, ClassForeign, ClassMapping}
+	ClassTooLarge, ClassBrokerBlocked, ClassForeign, ClassHostKey, ClassNoSpace, ClassFileExists, ClassNotFound, ClassDenied,
+	ClassStorage, ClassSource, ClassCorrupt, ClassRejected, ClassRunFailed, ClassMapping}
 
 // Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
 type Lease struct {

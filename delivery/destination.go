@@ -16,6 +16,7 @@ type Destination struct {
 	RabbitMQ *RabbitMQDestination
 	Kafka    *KafkaDestination
 	File     *FileDestination
+	Table    *TableDestination
 }
 
 // place is what every destination says of itself.
@@ -37,6 +38,8 @@ func (d Destination) place() place {
 		return d.Kafka
 	case d.File != nil:
 		return d.File
+	case d.Table != nil:
+		return d.Table
 	}
 	return nowhere{}
 }

@@ -1,8 +1,10 @@
 package delivery
 
 import (
+	"fmt"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // FileDestination is where a batch's file goes. Exactly one of Dir, SFTP and Upload is set.
@@ -44,8 +46,8 @@ type FileFormat struct {
 	Columns   []FileColumn // what is written, in this order; empty: every column of the query
 	Gzip      bool
 	Header    bool     // csv: the first line names the columns
-	Delimiter rune     // csv: default comma
-	Encoding  Encoding // csv and kv
+	Delimiter rune     // csv: an ASCII sign; 0: comma
+	Encoding  Encoding // csv and kv; empty: UTF-8
 	Guard     bool     // csv: cells that a spreadsheet would take for a formula are made harmless; for people, not for machines
 	Array     bool     // json: one array instead of one object a line
 }
@@ -75,6 +77,42 @@ const (
 	EncodingUTF8BOM Encoding = "utf-8-bom"
 	EncodingEUCKR   Encoding = "euc-kr"
 )
+
+// Check answers the first setting that does not fit the others, by its name in the integrations file, and what is wrong with
+// it; nothing when all is well.
+func (f FileFormat) Check() (setting, problem string) {
+	seen := map[string]bool{}
+	for _, c := range f.Columns {
+		if seen[c.Name] {
+			return "columns", fmt.Sprintf("the name %q stands twice", c.Name)
+		}
+		seen[c.Name] = true
+	}
+	switch isCSV, isJSON := f.Kind == FileCSV, f.Kind == FileJSON; {
+	case !isCSV && !isJSON && f.Kind != FileKV:
+		return "format", fmt.Sprintf("%q is none of csv, kv, json", f.Kind)
+	case f.Encoding != "" && f.Encoding != EncodingUTF8 && f.Encoding != EncodingUTF8BOM && f.Encoding != EncodingEUCKR:
+		return "encoding", fmt.Sprintf("%q is none of %s, %s, %s", f.Encoding, EncodingUTF8, EncodingUTF8BOM, EncodingEUCKR)
+	case isJSON && f.Encoding != "" && f.Encoding != EncodingUTF8:
+		return "encoding", "json is always utf-8; remove the setting"
+	case f.Header && !isCSV:
+		return "header", "only csv has a header; remove the setting"
+	case f.Delimiter != 0 && !isCSV:
+		return "delimiter", "only csv has a delimiter; remove the setting"
+	case f.Guard && !isCSV:
+		return "guard", "only csv is opened in spreadsheets; remove the setting"
+	case f.Array && !isJSON:
+		return "array", "only json has arrays; remove the setting"
+	case f.Delimiter != 0 && !delimits(f.Delimiter):
+		return "delimiter", fmt.Sprintf("%q cannot separate cells; use a comma, a semicolon, a tab or another ASCII sign but quotes and line ends", f.Delimiter)
+	}
+	return "", ""
+}
+
+// delimits says whether r cannot be mistaken for a part of a number or word, a quote or a line end, in any encoding.
+func delimits(r rune) bool {
+	return r > 0 && r < unicode.MaxASCII && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("\"'\r\n", r)
+}
 
 // Extension is the end of a file's name, without the first dot.
 func (f FileFormat) Extension() string {

@@ -32,6 +32,7 @@ type Integration struct {
 	Broker      *BrokerSource   // method broker only
 	Outbox      *OutboxSettings // method outbox only
 	CDC         *CDCSource      // method cdc only
+	Batch       *BatchSettings  // method batch only
 }
 
 // OnDead says what becomes of the later deliveries of a key when one of them dies.

@@ -57,7 +57,7 @@ type State string
 const (
 	StatePending   State = "pending"   // waits for its due time; set by the producer, a failed attempt or a retry
 	StateSending   State = "sending"   // a worker holds the lease (derived from the queue, never stored)
-	StateDelivered State = "delivered" // the receiver confirmed; final
+	StateDelivered State = "delivered" // the receiver confirmed; final, unless a batch's receiver answers later that it rejects it
 	StateDead      State = "dead"      // the engine gave up; a person decides
 	StateIgnored   State = "ignored"   // a person or policy decided not to deliver; can be reopened
 	StateResolved  State = "resolved"  // a person settled it by other means; can be reopened

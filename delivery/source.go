@@ -73,9 +73,9 @@ func (b BrokerSource) Address() string {
 	return ""
 }
 
-// Origin is where a message came from, when a broker brought it.
+// Origin is where a message came from, when a broker brought it or a batch's receiver gave it back.
 type Origin struct {
-	Broker    string    `json:"broker"`              // redis, rabbitmq or kafka
+	Broker    string    `json:"broker"`              // redis, rabbitmq, kafka, or batch: then File is set
 	Place     string    `json:"place"`               // channel, queue or topic that it was taken from
 	Exchange  string    `json:"exchange,omitempty"`  // RabbitMQ: as it was published
 	Routing   string    `json:"routing,omitempty"`   // RabbitMQ: routing key
@@ -87,6 +87,8 @@ type Origin struct {
 	Raw map[string]string `json:"raw,omitempty"`
 	// Dead is set for an entry of somebody else's dead-letter queue.
 	Dead *DeadOrigin `json:"dead,omitempty"`
+	// File is set for a row that the receiver of a batch's file rejected.
+	File *FileOrigin `json:"file,omitempty"`
 }
 
 // DeadOrigin is what a foreign dead-letter queue says of an entry.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,9 +28,10 @@ const (
 //go:embed integrations.yaml
 var integrations []byte
 
-// Integrations answers the integrations file of the demo, its receivers at baseURL and with one integration for each broker
-// whose address is given. Without capture, where the database cannot tell of changes, articles go by outbox.
-func Integrations(baseURL string, b Brokers, capture bool) []byte {
+// Integrations answers the integrations file of the demo, its receivers at baseURL, its files in the directory files, and with
+// one integration for each broker whose address is given. Without capture, where the database cannot tell of changes, articles go
+// by outbox.
+func Integrations(baseURL, files string, b Brokers, capture bool) []byte {
 	file := bytes.Clone(integrations)
 	if !capture {
 		before, rest, _ := bytes.Cut(file, []byte("    # capture:"))
@@ -39,6 +41,7 @@ func Integrations(baseURL string, b Brokers, capture bool) []byte {
 	for _, name := range b.given() {
 		file = append(file, brokerBlocks[name]...)
 	}
+	file = bytes.ReplaceAll(file, []byte(`"${FILES}"`), []byte(strconv.Quote(files)))
 	for from, to := range map[string]string{"BASE_URL": baseURL, "REDIS": b.Redis, "RABBITMQ": b.RabbitMQ, "KAFKA": b.Kafka} {
 		file = bytes.ReplaceAll(file, []byte("${"+from+"}"), []byte(to))
 	}
@@ -54,7 +57,8 @@ type Config struct {
 	// Offer hands a command over in memory; without it there is no sign-up.
 	Offer   func(context.Context, delivery.Message) (delivery.Accepted, error)
 	Brokers Brokers
-	Capture bool // articles are read from their table: nothing is published
+	Files   string // directory that the batch sends to
+	Capture bool   // articles are read from their table: nothing is published
 }
 
 // Shop is the running demo.

@@ -238,7 +238,7 @@ func TestHangAndDropGiveNoAnswerButTakeEffect(t *testing.T) {
 
 func TestIntegrationsFileParses(t *testing.T) {
 	for _, capture := range []bool{true, false} {
-		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", Brokers{}, capture), os.LookupEnv)
+		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", "/tmp", Brokers{}, capture), os.LookupEnv)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func TestIntegrationsFileParses(t *testing.T) {
 		}
 	}
 	for _, brokers := range []Brokers{{}, {Redis: "127.0.0.1:6379", RabbitMQ: "amqp://guest:guest@127.0.0.1:5672/", Kafka: "127.0.0.1:9092,127.0.0.1:9093"}} {
-		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", brokers, true), os.LookupEnv)
+		f, err := config.Parse("demo/integrations.yaml", Integrations("http://127.0.0.1:8080", `/tmp/a "b"`, brokers, true), os.LookupEnv)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +258,11 @@ func TestIntegrationsFileParses(t *testing.T) {
 		}
 		urls := map[string]string{}
 		for _, in := range f.Integrations {
-			urls[in.Name] = in.Destination.HTTP.URL
+			if in.Batch == nil {
+				urls[in.Name] = in.Destination.HTTP.URL
+			} else if in.Destination.File.Dir != `/tmp/a "b"` {
+				t.Errorf("files go to %s", in.Destination.File.Dir)
+			}
 		}
 		for _, r := range want {
 			if urls[r.receiver] != "http://127.0.0.1:8080/demo/receivers/"+r.receiver+"/deliver" {
@@ -268,6 +272,25 @@ func TestIntegrationsFileParses(t *testing.T) {
 		if len(urls) != len(want) {
 			t.Errorf("%d integrations for %d rooms", len(urls), len(want))
 		}
+	}
+}
+
+func TestTheSchoolShowsTheFilesOfItsPoints(t *testing.T) {
+	h := start(t, false)
+	h.shop.config.Files = t.TempDir()
+	for name, content := range map[string]string{"points-file_2026-01-31_1.csv": "id,student\r\n1,<kim>\r\n", ".part.csv": "x", "points-file_2026-01-31_1.csv.manifest.json": "{}"} {
+		if err := os.WriteFile(h.shop.config.Files+"/"+name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := h.do("GET", "/demo/school", "").Body.String()
+	for text, want := range map[string]int{"points-file_2026-01-31_1.csv</td>": 1, "1,&lt;kim&gt;": 1, "/integrations/points-file/runs": 1, ".part.csv": 0, "manifest": 0} {
+		if n := strings.Count(page, text); n != want {
+			t.Errorf("%s stands there %d times", text, n)
+		}
+	}
+	if page := h.do("GET", "/demo/shop", "").Body.String(); strings.Contains(page, "points-file") {
+		t.Error("the shop shows the school's files")
 	}
 }
 

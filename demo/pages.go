@@ -37,6 +37,7 @@ type roomPage struct {
 	Inputs    []input
 	Rows      []row
 	MessageID string // of what has just been sent
+	Files     []pointsFile
 }
 
 type input struct {
@@ -118,6 +119,9 @@ func (s *Shop) renderRoom(w http.ResponseWriter, req *http.Request, status int, 
 		status, p.Problem = http.StatusServiceUnavailable, "The database does not answer. Please try again in a moment."
 	}
 	p.Room.Rows = rows
+	if p.Room.sendsFiles {
+		p.Room.Files = latestFiles(s.config.Files)
+	}
 	s.render(w, status, p)
 }
 

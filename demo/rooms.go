@@ -28,6 +28,7 @@ type room struct {
 	payload                                   func(id int64, values []string) (payload []byte, key string, err error)
 	example                                   func() []string                         // plausible values for the form
 	prepare                                   func(values []string) ([]string, error) // adds what the form does not ask for; may be nil
+	sendsFiles                                bool                                    // a batch sends its rows as files
 	captured                                  bool                                    // its table is read, see Config.Capture
 	publisher                                 publisher                               // of what is handed over after the commit
 }
@@ -45,7 +46,7 @@ var outboxRooms = []*room{
 		// an address without a number is refused by the seller
 		example: func() []string { return []string{pick(items), pick(people), pick(addresses)} }},
 	{path: "school", title: "School", lead: "A finished lesson earns its student ten points, once.", button: "Finish lesson",
-		done: "Lesson finished.", receiver: "grant-points",
+		done: "Lesson finished.", receiver: "grant-points", sendsFiles: true,
 		fields:  []field{{Name: "student", Label: "Student", Max: 100}, {Name: "lesson", Label: "Lesson", Max: 100}},
 		columns: []string{"Student", "Lesson"}, table: "lessons", shown: "ARRAY[student, lesson]",
 		insert:  `INSERT INTO redrive_demo.lessons (student, lesson) VALUES ($1, $2) RETURNING id`,

@@ -31,6 +31,10 @@ func (s *Server) apiRoutes() {
 	v1.POST("/integrations/:name/pause", s.setPaused(true), act)
 	v1.POST("/integrations/:name/resnapshot", s.resnapshot, act)
 	v1.POST("/integrations/:name/resume", s.setPaused(false), act)
+	v1.POST("/integrations/:name/runs", s.requestRun, act)
+	v1.GET("/integrations/:name/runs", s.listRuns, look)
+	v1.GET("/files/:id", s.showFile, look)
+	v1.GET("/files/:id/content", s.fileContent, act)
 	v1.GET("/audit", s.listAudit, look)
 	v1.GET("/audit/head", s.auditHead, look)
 }

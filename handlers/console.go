@@ -38,7 +38,8 @@ func (s *Server) consoleRoutes() {
 		views.Failures + "/:id/news": s.failureNews, views.Failures + "/:id/:action": s.backToFailure, "/messages/:id": s.message,
 		views.Groups: s.groups, views.Ignored: s.ignored, views.Audit: s.audit, views.Integrations: s.integrations,
 		views.Account: s.account, views.Help: s.help, views.Integrations + "/:name/underway": s.traffic(false),
-		views.Integrations + "/:name/delivered": s.traffic(true), views.Failures + "/:id/blocked": s.blocked,
+		views.Integrations + "/:name/delivered": s.traffic(true), views.Integrations + "/:name/runs": s.runs,
+		views.Failures + "/:id/blocked": s.blocked,
 	} {
 		s.echo.GET(path, page, viewer)
 	}
@@ -48,6 +49,8 @@ func (s *Server) consoleRoutes() {
 		s.echo.POST(views.Failures+"/:id/"+string(action), s.decide(action), operator)
 	}
 	s.echo.GET("/messages/:id/payload", s.rawPayload, operator)
+	s.echo.POST(views.Integrations+"/:name/runs", s.runByForm, operator)
+	s.echo.GET("/files/:id/content", s.fileContent, operator)
 	s.echo.POST(views.Integrations+"/:name/pause", s.pauseByForm(true), operator)
 	s.echo.POST(views.Integrations+"/:name/resnapshot", s.resnapshotByForm, operator)
 	s.echo.POST(views.Integrations+"/:name/resume", s.pauseByForm(false), operator)

@@ -30,6 +30,7 @@ func (s *Server) failurePage(c echo.Context, status int, form views.ActionForm, 
 	}
 	page := views.DeliveryPage{Layout: s.layout(c, d.Type+" → "+d.Integration, views.Failures), Form: form, Conflict: conflict, Return: backTo(c)}
 	page.Here = views.FailureFrom(id, page.Return)
+	page.File = s.fileOf(c, d.Message)
 	held, err := s.cfg.Store.IntegrationStates(c.Request().Context())
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"redrive/delivery"
@@ -29,6 +30,12 @@ type Store interface {
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name
 	RequestResnapshot(ctx context.Context, integration, actor, reason string) error      // of a cdc integration
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
+
+	// RequestRun asks for a run of a batch, of a business date (2006-01-02) or of now when that is empty.
+	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)
+	Runs(ctx context.Context, integration, after string, limit int) (delivery.Page[delivery.BatchRun], error) // newest first
+	File(ctx context.Context, id string) (delivery.StoredFile, error)
+	OpenFile(ctx context.Context, id string) (io.ReadCloser, error) // its stored bytes
 
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)
 	AuditHead(ctx context.Context) (delivery.AuditEntry, error) // zero Seq on an empty chain

@@ -102,22 +102,26 @@ WHERE NOT EXISTS (SELECT FROM redrive.deliveries r WHERE r.id = d.id AND r.last_
 // Complete writes outcomes in one transaction, each only where its token is still current; the others become late attempts
 // and are counted in the answer. Writing the same outcome again changes nothing.
 func (s *Store) Complete(ctx context.Context, done []delivery.Completion) (late int, err error) {
-	confirmed, failed := split(done)
 	err = s.transact(ctx, func(tx *gorm.DB) error {
-		w := writer{tx: tx, written: map[int64]bool{}}
-		if err := w.write(deliveredSQL, confirmed, confirmed.settled()); err != nil {
-			return fmt.Errorf("writing confirmed outcomes: %w", err)
-		}
-		if err := w.write(failedSQL, failed, append(failed.settled(), failed.judged()...)); err != nil {
-			return fmt.Errorf("writing failed outcomes: %w", err)
-		}
-		if err := releaseLanes(tx, w.settled); err != nil {
-			return err
-		}
-		late, err = writeLate(tx, done, w.written)
+		late, err = complete(tx, done)
 		return err
 	})
 	return late, err
+}
+
+func complete(tx *gorm.DB, done []delivery.Completion) (late int, err error) {
+	confirmed, failed := split(done)
+	w := writer{tx: tx, written: map[int64]bool{}}
+	if err := w.write(deliveredSQL, confirmed, confirmed.settled()); err != nil {
+		return 0, fmt.Errorf("writing confirmed outcomes: %w", err)
+	}
+	if err := w.write(failedSQL, failed, append(failed.settled(), failed.judged()...)); err != nil {
+		return 0, fmt.Errorf("writing failed outcomes: %w", err)
+	}
+	if err := releaseLanes(tx, w.settled); err != nil {
+		return 0, err
+	}
+	return writeLate(tx, done, w.written)
 }
 
 // writer runs statements over batches and notes the leases they applied to, and what does not hold up its lane any more.

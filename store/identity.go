@@ -30,18 +30,25 @@ func checkDatabase(db *gorm.DB) error {
 func databaseID(db *gorm.DB) (string, error) {
 	var allowed bool
 	var id string
-	err := db.Raw("SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')").Row().Scan(&allowed)
+	err := db.Raw("SELECT " + mayAskSQL).Row().Scan(&allowed)
 	if err == nil {
-		system := "''" // that it is not called is not enough: Postgres asks for the right before
-		if allowed {
-			system = "(SELECT system_identifier FROM pg_control_system())"
-		}
-		err = db.Raw("SELECT " + system + " || '/' || oid FROM pg_database WHERE datname = current_database()").Row().Scan(&id)
+		err = db.Raw(databaseIDSQL(allowed)).Row().Scan(&id)
 	}
 	if err != nil {
 		return "", fmt.Errorf("asking which database this is: %w", err)
 	}
 	return id, nil
+}
+
+const mayAskSQL = "has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
+
+// databaseIDSQL leaves out what may not be asked for: that it is not called is not enough, Postgres asks for the right before.
+func databaseIDSQL(allowed bool) string {
+	system := "''"
+	if allowed {
+		system = "(SELECT system_identifier FROM pg_catalog.pg_control_system())"
+	}
+	return "SELECT " + system + " || '/' || oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
 }
 
 // sameDatabase compares what is known of both.

@@ -21,11 +21,12 @@ ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = exclude
     on_dead = excluded.on_dead, active = true, updated_at = clock_timestamp()
 RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
-// orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it.
+// orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it. Rows under a
+// lease without end wait for a correction file of a batch.
 const orphansSQL = `
 WITH gone AS (
     DELETE FROM redrive.queue w USING redrive.integrations i
-    WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp())
+    WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp() OR w.due_at = 'infinity')
     RETURNING w.*
 ), record AS (
     INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at, failed_at, dead_at)

@@ -33,6 +33,7 @@ type Store struct {
 	db      *gorm.DB
 	pool    *sql.DB
 	leaders *sql.DB // one session for each room that this process leads
+	config  *pgx.ConnConfig
 	log     *slog.Logger
 }
 
@@ -66,7 +67,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	}
 	leaders := stdlib.OpenDB(*config)
 	leaders.SetMaxIdleConns(-1)
-	return &Store{db: db, pool: pool, leaders: leaders, log: log}, nil
+	return &Store{db: db, pool: pool, leaders: leaders, config: config, log: log}, nil
 }
 
 // answers waits a little for a server that is only just starting; a wrong password or database is wrong at once.

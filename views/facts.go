@@ -14,7 +14,8 @@ var factWords = map[string]string{
 	"journal_entries": "%s in this process's journal", "journal_bytes": "journal of %s", "in_flight": "%s in flight", "prefetched": "%s prefetched",
 	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
 	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps", "unwanted": "%s of other types",
-	"relay": "relay: %s", "lag_rows": "%s events behind", "lag_bytes": "%s behind", "lag_seconds": "%s s behind", "retained_bytes": "%s of log held back",
+	"relay": "relay: %s", "sequence": "%s files", "next_run": "next run %s", "last_run": "last run %s",
+	"lag_rows": "%s events behind", "lag_bytes": "%s behind", "lag_seconds": "%s s behind", "retained_bytes": "%s of log held back",
 	"changes": "%s changes read", "snapshot": "snapshot: %s rows", "position": "at %s", "last_change": "last change %s",
 }
 
@@ -35,9 +36,9 @@ func (l Locale) facts(list []delivery.Fact, brief bool) string {
 func (l Locale) fact(f delivery.Fact) string {
 	number := l.Number(int(f.Value))
 	switch {
-	case f.Name == "connected":
+	case f.Name == "connected", f.Name == "running" && f.Text != "":
 		return l.T(f.Text)
-	case f.Name == "position" || f.Name == "relay":
+	case f.Name == "position" || f.Name == "relay" || f.Text != "" && strings.HasSuffix(f.Name, "_run"):
 		number = l.T(f.Text)
 	case f.Name == "last_change":
 		number = l.Relative(time.Unix(f.Value, 0))

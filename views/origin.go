@@ -16,6 +16,8 @@ func (l Locale) place(broker string) string {
 		return l.T("Kafka topic")
 	case "rabbitmq":
 		return l.T("RabbitMQ queue")
+	case "batch":
+		return l.T("Rejected row of the file")
 	case delivery.OriginPostgres:
 		return l.T("Table")
 	case "redis":
@@ -27,7 +29,7 @@ func (l Locale) place(broker string) string {
 // originFacts are what the broker told besides place and time; what it did not tell is left out.
 func (l Locale) originFacts(o *delivery.Origin) []originFact {
 	facts := []originFact{{l.T("Partition"), decimal(o.Partition)}, {l.T("Offset"), decimal(o.Offset)},
-		{l.T("Exchange"), o.Exchange}, {l.T("Routing key"), o.Routing}}
+		{l.T("Row"), rowOf(o)}, {l.T("Exchange"), o.Exchange}, {l.T("Routing key"), o.Routing}}
 	if d := o.Dead; d != nil {
 		facts = append(facts, originFact{l.T("Partition in which it died"), decimal(d.Partition)}, originFact{l.T("Offset in which it died"), decimal(d.Offset)},
 			originFact{l.T("Consumer group"), d.Group}, originFact{l.T("Reason"), d.Reason})
@@ -42,6 +44,13 @@ func (l Locale) originFacts(o *delivery.Origin) []originFact {
 		}
 	}
 	return told
+}
+
+func rowOf(o *delivery.Origin) string {
+	if o.File == nil {
+		return ""
+	}
+	return decimal(&o.File.Row)
 }
 
 func decimal[T int32 | int64](n *T) string {

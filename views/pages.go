@@ -114,6 +114,7 @@ type DeliveryPage struct {
 	Responses  []string // excerpt of each attempt's response, as text
 	Form       ActionForm
 	Conflict   *delivery.ConflictError
+	File       *delivery.StoredFile // of a batch: what is sent, or where the row came from
 	Return     string
 }
 

@@ -101,19 +101,23 @@ func stories() map[string]templ.Component {
 		"failures-wrong":  FailuresView(FailuresPage{Layout: operator, Filter: FilterForm{State: "x", Query: hostile, Group: hostile, Integration: hostile}, Problem: hostile}),
 		"selection": SelectionView(SelectionPage{Layout: operator, Form: ActionForm{Action: delivery.ActionIgnore, Reason: hostile, Field: "category", Problem: "Choose."},
 			Items: []Selected{{Value: hostile, ID: "x", State: "dead", Fits: true}, {Value: "y", ID: "y", State: "ignored"}}, Eligible: 1, Return: "/failures"}),
-		"message":           MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
-		"groups":            GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{{ID: "g", Message: hostile, Integration: "x", Count: 4, FirstSeen: *ago(time.Hour), LastSeen: now}}, Next: "/groups?after=x"}),
-		"ignored":           IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
-		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
-		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}, "in-pool": aPool}, Facts: poolFacts}),
-		"underway":          TrafficView(TrafficPage{Layout: viewer, Items: failuresPage(viewer, 3).Items, Next: "/x", Held: delivery.IntegrationState{PausedAt: ago(time.Hour), PausedBy: hostile}}),
-		"delivered":         TrafficView(TrafficPage{Layout: viewer, Delivered: true, Items: []delivery.Delivery{deliveryIn(delivery.StateDelivered)}}),
-		"nothing-underway":  TrafficView(TrafficPage{Layout: viewer}),
-		"operators":         OperatorsView(OperatorsPage{Layout: stay, Items: []delivery.Operator{{ID: "1", Name: hostile, Role: "admin"}, {ID: "2", Name: "bob", Role: "viewer", DisabledAt: ago(0)}}, Problem: hostile}),
-		"tokens":            TokensView(TokensPage{Layout: layout(delivery.RoleAdmin), Items: []delivery.Token{{ID: "1", Name: hostile}, {ID: "2", RevokedAt: ago(0)}}, Secret: "redrive_x"}),
-		"account":           AccountView(AccountPage{Layout: viewer, Problem: hostile}),
-		"help":              HelpView(HelpPage{viewer}),
-		"error":             ErrorView(ErrorPage{Layout: viewer, Status: 404, Text: hostile, RequestID: hostile}),
+		"message":          MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
+		"groups":           GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{{ID: "g", Message: hostile, Integration: "x", Count: 4, FirstSeen: *ago(time.Hour), LastSeen: now}}, Next: "/groups?after=x"}),
+		"ignored":          IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
+		"audit":            AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
+		"integrations":     IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}, "in-pool": aPool}, Facts: poolFacts}),
+		"underway":         TrafficView(TrafficPage{Layout: viewer, Items: failuresPage(viewer, 3).Items, Next: "/x", Held: delivery.IntegrationState{PausedAt: ago(time.Hour), PausedBy: hostile}}),
+		"delivered":        TrafficView(TrafficPage{Layout: viewer, Delivered: true, Items: []delivery.Delivery{deliveryIn(delivery.StateDelivered)}}),
+		"nothing-underway": TrafficView(TrafficPage{Layout: viewer}),
+		"operators":        OperatorsView(OperatorsPage{Layout: stay, Items: []delivery.Operator{{ID: "1", Name: hostile, Role: "admin"}, {ID: "2", Name: "bob", Role: "viewer", DisabledAt: ago(0)}}, Problem: hostile}),
+		"tokens":           TokensView(TokensPage{Layout: layout(delivery.RoleAdmin), Items: []delivery.Token{{ID: "1", Name: hostile}, {ID: "2", RevokedAt: ago(0)}}, Secret: "redrive_x"}),
+		"account":          AccountView(AccountPage{Layout: viewer, Problem: hostile}),
+		"help":             HelpView(HelpPage{viewer}),
+		"error":            ErrorView(ErrorPage{Layout: viewer, Status: 404, Text: hostile, RequestID: hostile}),
+		"runs": RunsView(RunsPage{Layout: operator, Integration: delivery.Integration{Name: "points"}, Facts: []delivery.Fact{{Name: "running", Value: 1, Text: "12 rows so far"}},
+			Items: batchRuns(), Next: "/x", Date: hostile, Reason: hostile, Problem: hostile}),
+		"runs-first":        RunsView(RunsPage{Layout: viewer, Integration: delivery.Integration{Name: "points"}}),
+		"failure-of-a-file": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, File: batchRuns()[0].File, Return: "/failures"}),
 		"failure-conflict":  DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateIgnored), Conflict: conflict, Payload: payload, Return: "/failures"}),
 		"failure-refused":   DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "binary", Replaced: true, Masked: true}, Form: ActionForm{Action: delivery.ActionResolve, Reason: hostile, Problem: "Say how."}, Return: "/failures"}),
 		"failure-as-viewer": DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
@@ -122,6 +126,19 @@ func stories() map[string]templ.Component {
 		all["failure-"+string(s)] = DeliveryView(DeliveryPage{Layout: operator, D: detail(s), Known: true, Payload: payload, Return: "/failures"})
 	}
 	return all
+}
+
+// batchRuns are runs in every state and of every kind.
+func batchRuns() (list []delivery.BatchRun) {
+	file := &delivery.StoredFile{BatchFile: delivery.BatchFile{ID: "f", Name: hostile, Integration: "points", BusinessDate: "2026-03-04", Sequence: 7, Rows: 1234,
+		Bytes: 99, SHA256: strings.Repeat("ab", 32), Control: "12.50", CorrectionOf: 6}, DeliveryID: "d", State: delivery.StateDelivered, Acknowledgement: "partly"}
+	list = append(list, delivery.BatchRun{ID: "0", ScheduledAt: now, State: delivery.RunStored, Trigger: delivery.TriggerCorrection, File: file})
+	for _, s := range []delivery.RunState{delivery.RunQueued, delivery.RunRunning, delivery.RunEmpty, delivery.RunFailed, delivery.RunSkipped} {
+		list = append(list, delivery.BatchRun{ID: string(s), ScheduledAt: now, State: s, Trigger: delivery.TriggerManual, RequestedBy: hostile, Reason: hostile, Error: hostile})
+	}
+	single := *file
+	single.DeliveryID, single.State, single.Acknowledgement = "", "", "accepted"
+	return append(list, delivery.BatchRun{ID: "1", ScheduledAt: now, State: delivery.RunStored, Trigger: delivery.TriggerSchedule, File: &single})
 }
 
 func failuresPage(l Layout, rows int) FailuresPage {

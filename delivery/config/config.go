@@ -92,7 +92,7 @@ func syntaxError(name string, err error) error {
 }
 
 // goType is how the YAML library tells of a value of the wrong type.
-var goType = regexp.MustCompile(`^cannot unmarshal (\w+) into Go .* of type (\S+)$`)
+var goType = regexp.MustCompile(`^cannot unmarshal (\w+)\S*(?: \{\})? into Go .* of type (\S+)$`)
 
 // settingBefore names the setting whose value stands at a token.
 func settingBefore(at *token.Token) string {

@@ -24,12 +24,13 @@ var (
 func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerSource, capture *delivery.CDCSource) delivery.Destination {
 	path := at(i, "destination.")
 	r := in.Destination
-	for name, block := range map[string]map[string]any{"file": r.File, "table": r.Table} {
-		if block != nil {
-			c.fail(path+name, "destination: this version sends by http, redis, rabbitmq and kafka, not %s", name)
-		}
+	if r.Table != nil && in.Method != string(delivery.MethodBatch) {
+		c.fail(path+"table", "destination.table: a table takes the rows of a batch; use method batch, or another destination")
 	}
-	given := countTrue(r.HTTP != nil, r.Redis != nil, r.RabbitMQ != nil, r.Kafka != nil)
+	if r.File != nil && in.Method != string(delivery.MethodBatch) {
+		c.fail(path+"file", "destination.file: files hold the rows of a batch; use method batch, or another destination")
+	}
+	given := countTrue(r.HTTP != nil, r.Redis != nil, r.RabbitMQ != nil, r.Kafka != nil, r.File != nil, r.Table != nil)
 	switch {
 	case given == 0 && source != nil && source.DeadLetters:
 		return wayBack(source)
@@ -46,6 +47,10 @@ func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerS
 		return delivery.Destination{RabbitMQ: c.rabbitMQDestination(path+"rabbitmq.", r.RabbitMQ)}
 	case r.Kafka != nil:
 		return delivery.Destination{Kafka: c.kafkaDestination(path+"kafka.", r.Kafka)}
+	case r.File != nil:
+		return delivery.Destination{File: c.file(i, r.File)}
+	case r.Table != nil:
+		return delivery.Destination{Table: c.table(i, r.Table)}
 	}
 	return delivery.Destination{}
 }

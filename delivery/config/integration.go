@@ -20,7 +20,6 @@ const (
 
 var (
 	nameShape  = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-	runMethods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodCDC}
 	allMethods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
 )
 
@@ -30,7 +29,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 	}
 	in := delivery.Integration{
 		Name: r.Name, Description: r.Description, Method: c.method(i, r), Subscribe: r.Subscribe, Idempotent: r.Idempotent, Ordered: r.Ordered,
-		OnDead: c.onDead(i, r), Pool: c.pool(i, r), Broker: c.broker(i, r), Outbox: c.outbox(i, r), CDC: c.cdc(i, r), Retry: c.retry(i, r), OnFailure: c.onFailure(i, r.OnFailure),
+		OnDead: c.onDead(i, r), Pool: c.pool(i, r), Broker: c.broker(i, r), Outbox: c.outbox(i, r), CDC: c.cdc(i, r), Batch: c.batch(i, r), Retry: c.retry(i, r), OnFailure: c.onFailure(i, r.OnFailure),
 		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency), Mask: r.Mask,
 	}
 	in.Destination = c.destination(i, r, in.Broker, in.CDC)
@@ -54,8 +53,6 @@ func (c *checker) method(i int, r rawIntegration) delivery.Method {
 		c.fail(at(i, "name"), "integration %q names no method; write method: outbox", r.Name)
 	case !slices.Contains(allMethods, m):
 		c.fail(at(i, "method"), "method: %q is none of pool, broker, outbox, batch, cdc", r.Method)
-	case !slices.Contains(runMethods, m):
-		c.fail(at(i, "method"), "method: this version runs pool, broker, outbox and cdc, not %q", r.Method)
 	}
 	if r.Ordered && m == delivery.MethodPool {
 		c.fail(at(i, "ordered"), "ordered: a pool runs its tasks side by side and keeps no order; use method outbox")

@@ -29,17 +29,17 @@ type rawIntegration struct {
 	Broker      *rawBroker     `yaml:"broker"`
 	Outbox      *rawOutbox     `yaml:"outbox"`
 	OnDead      string         `yaml:"on_dead"`
-	Batch       map[string]any `yaml:"batch"`
+	Batch       *rawBatch      `yaml:"batch"`
 	CDC         *rawCDC        `yaml:"cdc"`
 }
 
 type rawDestination struct {
-	HTTP     *rawHTTP       `yaml:"http"`
-	Kafka    *rawKafka      `yaml:"kafka"`
-	RabbitMQ *rawRabbitMQ   `yaml:"rabbitmq"`
-	Redis    *rawRedis      `yaml:"redis"`
-	File     map[string]any `yaml:"file"`
-	Table    map[string]any `yaml:"table"`
+	HTTP     *rawHTTP            `yaml:"http"`
+	Kafka    *rawKafka           `yaml:"kafka"`
+	RabbitMQ *rawRabbitMQ        `yaml:"rabbitmq"`
+	Redis    *rawRedis           `yaml:"redis"`
+	File     *rawFileDestination `yaml:"file"`
+	Table    *rawTable           `yaml:"table"`
 }
 
 type rawHTTP struct {

@@ -40,9 +40,9 @@ var _ delivery.Sender = (*Sender)(nil)
 
 // New checks the destination; nothing is dialled yet.
 func New(d delivery.HTTPDestination, dialer wire.Dialer) (*Sender, error) {
-	address, err := url.Parse(d.URL)
-	if err != nil || address.Host == "" {
-		return nil, errors.New("the destination's url is not an address") // err would quote its credentials
+	address, err := parse(d.URL)
+	if err != nil {
+		return nil, err
 	}
 	s := &Sender{to: d, url: address}
 	if s.to.Method == "" {
@@ -60,6 +60,14 @@ func New(d delivery.HTTPDestination, dialer wire.Dialer) (*Sender, error) {
 	return s, nil
 }
 
+func parse(raw string) (*url.URL, error) {
+	address, err := url.Parse(raw)
+	if err != nil || address.Host == "" {
+		return nil, errors.New("the destination's url is not an address") // err would quote its credentials
+	}
+	return address, nil
+}
+
 // Close ends idle connections.
 func (s *Sender) Close() error {
 	s.transport.CloseIdleConnections()
@@ -68,14 +76,24 @@ func (s *Sender) Close() error {
 
 // Send makes one attempt within the destination's timeout.
 func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
+	payload := r.Message.Payload
+	return s.attempt(ctx, r, s.url, Body{Length: int64(len(payload)),
+		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(newBody(payload)), nil }})
+}
+
+// attempt makes one attempt: b is sent to the address.
+func (s *Sender) attempt(ctx context.Context, r delivery.Request, address *url.URL, b Body) delivery.Result {
 	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
 	defer cancel()
 	header, err := s.header(r)
 	if err != nil {
-		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
+		return badRequest(err)
+	}
+	for name, value := range b.Header {
+		header.Set(name, value)
 	}
 	for {
-		response, written, err := s.exchange(ctx, header, r.Message.Payload)
+		response, written, err := s.exchange(ctx, address, header, b)
 		if err == nil {
 			return s.read(response)
 		}
@@ -86,13 +104,21 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 	}
 }
 
+func badRequest(err error) delivery.Result {
+	return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
+}
+
 // exchange sends the request once and answers the response's head.
-func (s *Sender) exchange(ctx context.Context, header http.Header, payload []byte) (*http.Response, *progress, error) {
+func (s *Sender) exchange(ctx context.Context, address *url.URL, header http.Header, b Body) (*http.Response, *progress, error) {
 	written := &progress{}
+	body, err := b.Open(ctx)
+	if err != nil {
+		return nil, written, err
+	}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: written.gotConn})
-	request := &http.Request{Method: s.to.Method, URL: s.url, Header: header, Host: header.Get("Host"), // only read from here on: all exchanges share it
+	request := &http.Request{Method: s.to.Method, URL: address, Header: header, Host: header.Get("Host"), // only read from here on: all exchanges share it
 		// neither nil nor NoBody, and no GetBody: the transport must not send it again by itself
-		Body: io.NopCloser(newBody(payload)), ContentLength: int64(len(payload))}
+		Body: body, ContentLength: b.Length}
 	response, err := s.transport.RoundTrip(request.WithContext(ctx))
 	return response, written, err
 }

@@ -3,6 +3,7 @@ package sendtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -51,6 +52,13 @@ type Bed struct {
 	Oversized Fault
 	BadHeader Fault
 	Secrets   []string // of the destination's settings: they must not show anywhere
+
+	// Dress makes a request of a form that the destination takes from one whose payload is what shall arrive; nil: any is.
+	Dress func(*delivery.Request)
+	// Once: a second attempt finds what the first one left, and adds nothing.
+	Once bool
+	// Senders is how many send at once; 0: 32.
+	Senders int
 }
 
 // Facts says what travels beside the payload.
@@ -62,7 +70,7 @@ type Facts struct {
 // Run runs every case.
 func Run(t *testing.T, bed Bed) {
 	t.Helper()
-	w := &watcher{}
+	w := &watcher{dress: bed.Dress}
 	t.Run("ok", func(t *testing.T) { testOK(t, bed, w) })
 	t.Run("attempts", func(t *testing.T) { testAttempts(t, bed, w) })
 	for name, f := range map[string]struct {
@@ -146,6 +154,12 @@ func testAttempts(t *testing.T, bed Bed, w *watcher) {
 		expect(t, w.send(t.Context(), place.Sender, r), delivery.OutcomeOK, "")
 	}
 	arrived := place.Arrived(2)
+	if bed.Once {
+		if len(arrived) != 1 {
+			t.Fatalf("%d messages arrived", len(arrived))
+		}
+		return
+	}
 	if len(arrived) != 2 {
 		t.Fatalf("%d messages arrived", len(arrived))
 	}
@@ -188,7 +202,8 @@ func testCancelled(t *testing.T, bed Bed, w *watcher) {
 
 // testConcurrent: a ledger of what was confirmed and what arrived.
 func testConcurrent(t *testing.T, bed Bed, w *watcher) {
-	const senders, each = 32, 25
+	const each = 25
+	senders := cmp.Or(bed.Senders, 32)
 	place := bed.Open(t, w.log())
 	var group sync.WaitGroup
 	for n := range senders {
@@ -243,8 +258,9 @@ func expect(t *testing.T, got delivery.Result, outcome delivery.Outcome, class s
 
 // watcher keeps what was said, in results and in the log.
 type watcher struct {
-	mu   sync.Mutex
-	said bytes.Buffer
+	dress func(*delivery.Request)
+	mu    sync.Mutex
+	said  bytes.Buffer
 }
 
 // Write keeps a line of the log.
@@ -260,6 +276,9 @@ func (w *watcher) log() *slog.Logger {
 
 // send checks the form that every result has.
 func (w *watcher) send(ctx context.Context, s delivery.Sender, r delivery.Request) delivery.Result {
+	if w.dress != nil {
+		w.dress(&r)
+	}
 	result := s.Send(ctx, r)
 	wrong := ""
 	switch {

@@ -1,4 +1,4 @@
-// Command run gives a test command what it needs: packages, one private Postgres, Redis and RabbitMQ where tests ask for
+// Command run gives a test command what it needs: packages, one private Postgres, Redis, RabbitMQ and sshd where tests ask for
 // them, and a browser; then it takes it all down.
 //
 //	run -- go test ./...

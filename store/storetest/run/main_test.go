@@ -44,16 +44,17 @@ func TestNamedServerIsUsed(t *testing.T) {
 	t.Setenv(storetest.DatabaseVariable, "postgres://elsewhere/x")
 	t.Setenv(services.RedisVariable, "elsewhere:6379")
 	t.Setenv(services.RabbitMQVariable, "amqp://elsewhere/")
+	t.Setenv(services.SSHDVariable, "/elsewhere/sshd")
 	if got := wanted([]string{"go", "test", servicesPackage}); len(got) != 0 {
 		t.Errorf("%d services are started beside the caller's", len(got))
 	}
 }
 
 func TestBrokersRunWhereTestsAskForThem(t *testing.T) {
-	for _, variable := range []string{storetest.DatabaseVariable, services.RedisVariable, services.RabbitMQVariable} {
+	for _, variable := range []string{storetest.DatabaseVariable, services.RedisVariable, services.RabbitMQVariable, services.SSHDVariable} {
 		t.Setenv(variable, "")
 	}
-	for command, want := range map[string]int{"go test " + servicesPackage: 3, "go test -count=1 redrive/delivery/send/... -run X": 3,
+	for command, want := range map[string]int{"go test " + servicesPackage: 4, "go test -count=1 redrive/delivery/send/... -run X": 4,
 		"go test redrive/views": 1, "go vet ./...": 1, "sh -c true": 1} {
 		if got := len(wanted(strings.Fields(command))); got != want {
 			t.Errorf("%s: %d services, want %d", command, got, want)
@@ -64,6 +65,7 @@ func TestBrokersRunWhereTestsAskForThem(t *testing.T) {
 func TestBrokersLiveAsLongAsTheCommand(t *testing.T) {
 	t.Setenv(services.RedisVariable, "")
 	t.Setenv(services.RabbitMQVariable, "")
+	t.Setenv(services.SSHDVariable, "")
 	stop, err := startAll(t.Context(), brokers)
 	if err != nil {
 		t.Fatal(err)

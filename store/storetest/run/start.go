@@ -17,7 +17,7 @@ import (
 	"redrive/store/storetest/services"
 )
 
-// service is something that the command finds by an environment variable. A caller who sets the variable has his own.
+// service is something that the command finds by an environment variable, which names its address or its program. A caller who sets the variable has his own.
 type service struct {
 	variable string
 	packages []string    // Debian's names
@@ -30,6 +30,7 @@ var database = service{storetest.DatabaseVariable, []string{"postgresql-15"}, ha
 var brokers = []service{
 	{services.RedisVariable, []string{"redis-server"}, isThere(services.FindRedis), startRedis},
 	{services.RabbitMQVariable, []string{"rabbitmq-server"}, isThere(services.FindRabbitMQ), startRabbitMQ},
+	{services.SSHDVariable, []string{"openssh-server"}, isThere(services.FindSSHD), nameSSHD},
 }
 
 // wanted are the services that the command needs and the caller has not named.
@@ -121,6 +122,12 @@ func startRedis(ctx context.Context) (string, func() error, error) {
 		return "", nil, fmt.Errorf("Redis for the tests: %w", err)
 	}
 	return r.Addr, r.Close, nil
+}
+
+// nameSSHD starts nothing: each test has a server of its own, which is there in a tenth of a second.
+func nameSSHD(context.Context) (string, func() error, error) {
+	path, err := services.FindSSHD()
+	return path, nil, err
 }
 
 func startRabbitMQ(ctx context.Context) (string, func() error, error) {

@@ -50,17 +50,33 @@ func StartRabbitMQProxy(t testing.TB, address string) (p *Proxy, URL string) {
 }
 
 // LoseAnswers lets everything through to the server and nothing back.
-func (p *Proxy) LoseAnswers() { p.add("downstream") }
+func (p *Proxy) LoseAnswers() { p.add(Downstream) }
 
 // Silence makes the connections half open: they stand, and nothing passes either way.
 func (p *Proxy) Silence() {
-	p.add("downstream")
-	p.add("upstream")
+	p.add(Downstream)
+	p.add(Upstream)
+}
+
+// Streams of a connection.
+const (
+	Upstream   = "upstream"   // to the server
+	Downstream = "downstream" // its answers
+)
+
+// CutAfter closes each new connection once n bytes have passed on a stream.
+func (p *Proxy) CutAfter(stream string, n int) {
+	p.t.Helper()
+	p.toxic(fmt.Sprintf(`{"name": %q, "type": "limit_data", "stream": %q, "attributes": {"bytes": %d}}`, stream, stream, n))
 }
 
 func (p *Proxy) add(stream string) {
 	p.t.Helper()
-	toxic := fmt.Sprintf(`{"name": %q, "type": "timeout", "stream": %q, "attributes": {"timeout": 0}}`, stream, stream)
+	p.toxic(fmt.Sprintf(`{"name": %q, "type": "timeout", "stream": %q, "attributes": {"timeout": 0}}`, stream, stream))
+}
+
+func (p *Proxy) toxic(toxic string) {
+	p.t.Helper()
 	if _, err := p.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
 		p.t.Fatalf("services: %v", err)
 	}

@@ -1,4 +1,4 @@
-// Package services starts the brokers that tests need, privately: on loopback, on ports of their own, in a directory that
+// Package services starts the brokers and servers that tests need, privately: on loopback, on ports of their own, in a directory that
 // goes away with them. The test starter shares one of each with the whole run; a test that breaks a broker starts its own.
 package services
 

@@ -99,3 +99,19 @@ func TestABadStartSaysWhy(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestSSHDAnswersUntilItIsKilled(t *testing.T) {
+	s := StartSSHD(t)
+	if err := s.answers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{s.Key, s.KnownHosts, s.Dir} {
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
+		}
+	}
+	s.Kill()
+	if err := s.answers(t.Context()); err == nil {
+		t.Error("it still answers")
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package filesend
+
+func mountDisk(string, string) { panic("only Linux has mount namespaces") }

@@ -1,0 +1,6 @@
+package filesend
+
+import "golang.org/x/sys/unix"
+
+// renameExclusively answers fs.ErrExist when the new name is taken.
+func renameExclusively(from, to string) error { return unix.RenamexNp(from, to, unix.RENAME_EXCL) }

@@ -1,0 +1,70 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/views"
+)
+
+// runs lists the runs of a batch with their files.
+func (s *Server) runs(c echo.Context) error {
+	return s.runsPage(c, http.StatusOK, views.RunsPage{})
+}
+
+func (s *Server) runsPage(c echo.Context, status int, page views.RunsPage) error {
+	in, ok := s.batchNamed(c.Param("name"))
+	if !ok {
+		return delivery.ErrNotFound
+	}
+	rows, err := s.cfg.Store.Runs(c.Request().Context(), in.Name, c.QueryParam("after"), 50)
+	if err != nil {
+		return err
+	}
+	page.Layout, page.Integration = s.layout(c, "", views.Integrations), in
+	page.Title = page.T("Runs of %s", in.Name)
+	page.Items, page.Next, page.Facts = rows.Items, nextURL(c.Request(), rows.Next), s.allFacts()[in.Name]
+	return render(c, status, views.RunsView(page))
+}
+
+// runByForm asks for a run, of now or of a business date.
+func (s *Server) runByForm(c echo.Context) error {
+	name, date, reason := c.Param("name"), strings.TrimSpace(c.FormValue("business_date")), strings.TrimSpace(c.FormValue("reason"))
+	var err error
+	if len(reason) > maxReason {
+		err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
+	} else {
+		_, err = s.cfg.Store.RequestRun(c.Request().Context(), name, date, who(c).Name, reason)
+	}
+	if err != nil {
+		p, err := mistake(err)
+		if err != nil {
+			return err
+		}
+		return s.runsPage(c, p.Status, views.RunsPage{Date: date, Reason: reason, Problem: p.Detail})
+	}
+	s.setFlash(c, views.Flash{Kind: "good", Text: s.layout(c, "", "").T("A run of %s is queued. It begins within seconds, after what runs already.", name)})
+	return c.Redirect(http.StatusSeeOther, views.Runs(name))
+}
+
+// fileOf answers the file that a delivery sends, or of which its row was rejected; nil for any other delivery.
+func (s *Server) fileOf(c echo.Context, m delivery.Message) *delivery.StoredFile {
+	id := ""
+	switch {
+	case m.Type == delivery.TypeBatchFile:
+		id = m.ID
+	case m.Origin != nil && m.Origin.File != nil:
+		id = m.Origin.File.ID
+	}
+	if id == "" {
+		return nil
+	}
+	f, err := s.cfg.Store.File(c.Request().Context(), id)
+	if err != nil { // the delivery is what was asked for, and what is a file to one program may be a word to another
+		return nil
+	}
+	return &f
+}

@@ -1,0 +1,304 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+)
+
+// Rejected rows are deliveries of their own, but the engine never sends them. A retry puts them into the queue, due never. The
+// leader of their batch takes them from there with a lease that has no end, in the transaction that stores the correction file
+// which carries them: they are "sending" while that file's delivery is under way, and get its outcome like that of any attempt.
+
+const (
+	openAnswers   = 1000 // the latest files whose answers are looked for
+	maxCorrection = 50_000
+	rowsSettled   = 1000 // at once
+)
+
+// Answerable answers the latest files, whose answers may come. What retention has taken the message of cannot be rejected any more.
+func (f *BatchFeed) Answerable(ctx context.Context) ([]delivery.StoredFile, error) {
+	list, err := read(f.leader.db.WithContext(ctx), storedFileColumns, fileSQL+` WHERE f.integration = ?
+		AND EXISTS (SELECT FROM redrive.messages m WHERE m.id = f.id) ORDER BY f.sequence DESC LIMIT ?`,
+		f.integration, openAnswers)
+	if err != nil {
+		return nil, fmt.Errorf("reading files: %w", err)
+	}
+	return list, nil
+}
+
+// Answered writes down what a receiver says of a file, exactly once, and answers whether it was news.
+func (f *BatchFeed) Answered(ctx context.Context, file delivery.StoredFile, a delivery.Answer) (news bool, err error) {
+	err = f.transact(ctx, func(tx *gorm.DB) error {
+		result := tx.Exec(`INSERT INTO redrive.batch_acknowledgements (integration, name, sha256, modified_at) VALUES (?, ?, ?, ?)
+			ON CONFLICT DO NOTHING`, f.integration, a.Name, a.SHA256, a.ModifiedAt)
+		if result.Error != nil || result.RowsAffected == 0 {
+			return result.Error
+		}
+		news = true
+		if err := tx.Exec("UPDATE redrive.batch_files SET acknowledgement = ?, acknowledged_at = clock_timestamp() WHERE id = ?",
+			string(a.Kind), file.ID).Error; err != nil {
+			return err
+		}
+		switch a.Kind {
+		case delivery.AnswerRejected:
+			return reject(tx, []string{file.DeliveryID}, []string{a.Reason}, f.integration)
+		case delivery.AnswerPartly:
+			return f.rejectRows(tx, file, a.Rows)
+		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("noting the answer %s: %w", a.Name, err)
+	}
+	return news, nil
+}
+
+// rejectSQL takes back confirmations: the attempt that was confirmed turns out to have failed.
+const rejectSQL = `
+WITH given AS (
+    SELECT * FROM unnest(CAST(@ids AS uuid[]), CAST(@errors AS text[]), CAST(@groups AS text[]), CAST(@texts AS text[])) AS g(id, error, group_id, group_text)
+), taken AS (
+    SELECT r.id, r.attempts, r.started_at, r.duration_ms, r.last_token, g.error, g.group_id, g.group_text
+    FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.state = 'delivered' FOR UPDATE OF r
+), record AS (
+    UPDATE redrive.deliveries r SET state = 'dead', version = r.version + 1, settled_at = NULL, dead_at = statement_timestamp(),
+        changed_at = statement_timestamp(), failed_at = coalesce(r.failed_at, statement_timestamp()), error_class = @class,
+        group_id = t.group_id FROM taken t WHERE r.id = t.id
+), details AS (
+    INSERT INTO redrive.failure_details AS f (delivery_id, error) SELECT id, error FROM taken
+    ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error
+), tried AS (
+    INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error)
+    SELECT id, coalesce(last_token, 0), attempts, coalesce(started_at, statement_timestamp()), coalesce(duration_ms, 0), 'permanent', @class, error FROM taken
+)
+INSERT INTO redrive.groups (id, integration, error_class, message)
+SELECT DISTINCT ON (group_id) group_id, @integration, @class, group_text FROM taken ORDER BY group_id
+ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp()`
+
+// reject makes delivered deliveries dead letters; those in another state are passed over.
+func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
+	var groups, texts, errors []string
+	for _, reason := range reasons {
+		text := rejectedText(reason)
+		id, normalised := delivery.Fingerprint(integration, delivery.ClassRejected, text)
+		groups, texts, errors = append(groups, id), append(texts, normalised), append(errors, text)
+	}
+	if err := tx.Exec(rejectSQL, map[string]any{"ids": &ids, "errors": &errors, "groups": &groups, "texts": &texts,
+		"class": delivery.ClassRejected, "integration": integration}).Error; err != nil {
+		return fmt.Errorf("taking confirmations back: %w", err)
+	}
+	return nil
+}
+
+func rejectedText(reason string) string {
+	if reason == "" {
+		return "the receiver rejected it and gave no reason"
+	}
+	return delivery.Storable("the receiver rejected it: " + reason)
+}
+
+// rejectRows makes each row a dead letter. A row of a correction file has its delivery already.
+func (f *BatchFeed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery.RejectedRow) error {
+	numbers := make([]int64, len(rows))
+	for i, r := range rows {
+		numbers[i] = r.Row
+	}
+	type known struct {
+		row int64
+		id  string
+	}
+	list, err := read(tx, func(k *known) []any { return []any{&k.row, &k.id} }, `SELECT correction_row, delivery_id::text FROM redrive.batch_rows
+		WHERE correction_id = ? AND correction_row = ANY(?)`, file.ID, &numbers)
+	if err != nil {
+		return fmt.Errorf("looking for corrected rows: %w", err)
+	}
+	corrected := map[int64]string{}
+	for _, k := range list {
+		corrected[k.row] = k.id
+	}
+	var again, reasons []string
+	var fresh []delivery.RejectedRow
+	for _, r := range rows {
+		if id := corrected[r.Row]; id != "" {
+			again, reasons = append(again, id), append(reasons, r.Reason)
+		} else {
+			fresh = append(fresh, r)
+		}
+	}
+	if len(again) > 0 {
+		if err := reject(tx, again, reasons, f.integration); err != nil {
+			return err
+		}
+	}
+	return f.parkRows(tx, file, fresh)
+}
+
+func (f *BatchFeed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery.RejectedRow) error {
+	for len(rows) > 0 {
+		n := min(len(rows), rowsAtOnce)
+		list, ids, numbers := make([]delivery.Parked, n), make([]string, n), make([]int64, n)
+		for i, r := range rows[:n] {
+			p, err := rejectedRow(file, r)
+			if err != nil {
+				return err
+			}
+			list[i], ids[i], numbers[i] = p, p.DeliveryID, r.Row
+		}
+		// a row that was rejected before keeps the delivery that it has
+		fresh, err := read(tx, single[string], `INSERT INTO redrive.batch_rows (delivery_id, file_id, row)
+			SELECT id, ?, row FROM unnest(?::uuid[], ?::bigint[]) AS r(id, row) ON CONFLICT DO NOTHING RETURNING delivery_id::text`,
+			file.ID, &ids, &numbers)
+		if err != nil {
+			return fmt.Errorf("noting rejected rows: %w", err)
+		}
+		kept := map[string]bool{}
+		for _, id := range fresh {
+			kept[id] = true
+		}
+		var parked []delivery.Parked
+		for _, p := range list {
+			if kept[p.DeliveryID] {
+				parked = append(parked, p)
+			}
+		}
+		if _, err := park(tx, parked); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// rejectedRow is a row as a dead letter. Its one attempt was the file's.
+func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow) (p delivery.Parked, err error) {
+	message, err := uuid.NewV7()
+	if err != nil {
+		return p, fmt.Errorf("naming a row: %w", err)
+	}
+	own, err := uuid.NewV7()
+	if err != nil {
+		return p, fmt.Errorf("naming a row: %w", err)
+	}
+	return delivery.Parked{DeliveryID: own.String(), Integration: file.Integration, Next: delivery.StateDead,
+		Message: delivery.Message{ID: message.String(), Kind: delivery.KindCommand, Type: delivery.TypeBatchRow, Payload: r.Payload,
+			Key: fmt.Sprintf("%s %d", file.Name, r.Row), Origin: &delivery.Origin{Broker: "batch", Place: file.Name, At: file.CreatedAt,
+				File: &delivery.FileOrigin{ID: file.ID, Name: file.Name, Sequence: file.Sequence, Row: r.Row}}},
+		Attempts: []delivery.Attempt{{Number: 1, StartedAt: time.Now(), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRejected,
+			Error: rejectedText(r.Reason)}}}, nil
+}
+
+// correctionSQL finds the file whose rows have waited long enough for others that are retried with them.
+const correctionSQL = fileSQL + ` WHERE f.id = (SELECT b.file_id FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id
+	JOIN redrive.deliveries r ON r.id = w.id WHERE w.integration = ? AND w.token IS NULL AND w.due_at = 'infinity'
+	GROUP BY b.file_id HAVING max(r.retry_requested_at) < clock_timestamp() - ?::bigint * interval '1 millisecond'
+		OR min(r.retry_requested_at) < clock_timestamp() - ?::bigint * interval '1 millisecond'
+	ORDER BY min(r.retry_requested_at) LIMIT 1)`
+
+// BeginCorrection begins a run that sends rejected rows of one file again, or answers delivery.ErrNotFound. Rows that are retried
+// one after the other are collected until nobody asked for collect, or for at most ten times as long.
+func (f *BatchFeed) BeginCorrection(ctx context.Context, collect time.Duration) (run delivery.BatchRun, file delivery.StoredFile, rows []delivery.CorrectionRow, err error) {
+	err = f.transact(ctx, func(tx *gorm.DB) error {
+		file, err = readOne(tx, storedFileColumns, correctionSQL, f.integration, collect.Milliseconds(), 10*collect.Milliseconds())
+		if err != nil {
+			return err
+		}
+		rows, err = read(tx, func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} }, `SELECT w.id::text, m.payload
+			FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.messages m ON m.id = w.message_id
+			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = 'infinity' AND b.file_id = ? ORDER BY b.row LIMIT ?`,
+			f.integration, file.ID, maxCorrection)
+		if err != nil {
+			return fmt.Errorf("reading rows: %w", err)
+		}
+		id, err := readOne(tx, single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, reason, state, attempts, started_at)
+			VALUES (?, ?, clock_timestamp(), 'correction', ?, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
+			fmt.Sprintf("%d rejected rows of %s", len(rows), file.Name))
+		if err != nil {
+			return fmt.Errorf("beginning a correction: %w", err)
+		}
+		run, err = readOne(tx, runColumns, runSQL+" WHERE r.id = ?", id)
+		return err
+	})
+	return run, file, rows, err
+}
+
+// bindRows leases rows to the correction file that carries them.
+func bindRows(tx *gorm.DB, file string, deliveries []string) error {
+	if len(deliveries) == 0 {
+		return nil
+	}
+	leased, err := lease(tx, deliveries)
+	if err != nil {
+		return err
+	}
+	if len(leased) != len(deliveries) {
+		return fmt.Errorf("%d of %d rows do not wait for a correction any more", len(deliveries)-len(leased), len(deliveries))
+	}
+	if err := tx.Exec(`UPDATE redrive.batch_rows b SET correction_id = ?, correction_row = g.n
+		FROM unnest(?::uuid[]) WITH ORDINALITY AS g(id, n) WHERE b.delivery_id = g.id`, file, &deliveries).Error; err != nil {
+		return fmt.Errorf("binding rows to their correction: %w", err)
+	}
+	return nil
+}
+
+const correctedSQL = `SELECT w.id::text, w.token, w.message_id::text, m.created_at, w.attempts, f.name, d.state, coalesce(x.error, ''),
+		coalesce(d.started_at, d.changed_at), coalesce(d.duration_ms, 0)
+	FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.batch_files f ON f.id = b.correction_id
+	JOIN redrive.deliveries d ON d.id = redrive.delivery_id(f.id, f.integration) JOIN redrive.messages m ON m.id = w.message_id
+	LEFT JOIN redrive.failure_details x ON x.delivery_id = d.id
+	WHERE w.integration = ? AND w.token IS NOT NULL AND w.due_at = 'infinity' AND d.state <> 'pending' LIMIT ?`
+
+// SettleCorrections gives rows the outcome of the correction file that carries them, and answers how many.
+func (f *BatchFeed) SettleCorrections(ctx context.Context) (n int, err error) {
+	err = f.transact(ctx, func(tx *gorm.DB) error {
+		type row struct {
+			delivery.Completion
+			file, error string
+			state       delivery.State
+		}
+		rows, err := read(tx, func(r *row) []any {
+			return []any{&r.DeliveryID, &r.Token, &r.MessageID, &r.CreatedAt, &r.Attempt, &r.file, &r.state, &r.error, &r.StartedAt,
+				(*milliseconds)(&r.Duration)}
+		}, correctedSQL, f.integration, rowsSettled)
+		if err != nil {
+			return fmt.Errorf("reading corrected rows: %w", err)
+		}
+		done := make([]delivery.Completion, len(rows))
+		for i, r := range rows {
+			done[i] = r.Completion
+			done[i].Integration = f.integration
+			done[i].Next, done[i].Result = delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK}
+			if r.state != delivery.StateDelivered {
+				done[i].Next, done[i].Result = delivery.StateDead, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRejected,
+					Error: "its correction file " + r.file + " was not delivered: " + r.error}
+				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(f.integration, delivery.ClassRejected, done[i].Result.Error)
+			}
+		}
+		n = len(done)
+		_, err = complete(tx, done)
+		return err
+	})
+	return n, err
+}
+
+// lateCorrectionsSQL settles rows whose correction file was delivered after all, when a person had retried it.
+const lateCorrectionsSQL = `
+UPDATE redrive.deliveries r SET state = 'delivered', version = r.version + 1, dead_at = NULL, settled_at = d.settled_at,
+    changed_at = statement_timestamp(), started_at = d.started_at, duration_ms = d.duration_ms
+FROM redrive.batch_rows b JOIN redrive.batch_files f ON f.id = b.correction_id
+JOIN redrive.deliveries d ON d.id = redrive.delivery_id(f.id, f.integration) AND d.state = 'delivered'
+WHERE r.integration = ? AND r.state = 'dead' AND b.delivery_id = r.id AND d.settled_at > r.changed_at`
+
+// SettleLateCorrections answers how many rows it settled whose correction file had failed at first.
+func (f *BatchFeed) SettleLateCorrections(ctx context.Context) (int, error) {
+	result := f.leader.db.WithContext(ctx).Exec(lateCorrectionsSQL, f.integration)
+	if result.Error != nil {
+		return 0, fmt.Errorf("settling rows of late corrections: %w", result.Error)
+	}
+	return int(result.RowsAffected), nil
+}

@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"redrive/delivery"
+)
+
+// BatchSource is a database that batches read from, as of one moment: a read-only transaction on a connection of its own.
+type BatchSource struct {
+	conn     *pgconn.PgConn
+	database string // tells this database from every other, also from a restored copy
+	snapshot string // what is visible to this transaction
+}
+
+// Moment answers what is visible, as a snapshot, and which database it is.
+func (b *BatchSource) Moment() (snapshot, database string) { return b.snapshot, b.database }
+
+// OpenBatchSource begins to read from the database that url names; empty names our own. Times of day and dates are those of zone.
+func (s *Store) OpenBatchSource(ctx context.Context, url, zone string) (*BatchSource, error) {
+	config := s.config.Copy()
+	if url != "" {
+		var err error
+		if config, err = pgx.ParseConfig(url); err != nil {
+			return nil, errors.New("batch.url: not a Postgres URL such as postgres://user:password@host:5432/database") // err may quote the password
+		}
+		if config.ConnectTimeout == 0 {
+			config.ConnectTimeout = connectTimeout
+		}
+	}
+	delete(config.RuntimeParams, "search_path") // people's queries name people's tables
+	for name, value := range map[string]string{"application_name": "redrive batch", "timezone": zone, "datestyle": "ISO, YMD",
+		"intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex", "jit": "off"} {
+		config.RuntimeParams[name] = value
+	}
+	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the batch's database: %w", redactedConnectError(err))
+	}
+	source := &BatchSource{conn: conn}
+	if err := source.begin(ctx); err != nil {
+		source.Close()
+		return nil, fmt.Errorf("beginning to read: %w", err)
+	}
+	return source, nil
+}
+
+// redactedConnectError keeps only what the server or the network said: a driver's error may name user and host.
+func redactedConnectError(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return errors.New(refused.Message)
+	}
+	if text := err.Error(); strings.Contains(text, ": ") {
+		return errors.New(text[strings.LastIndex(text, ": ")+2:])
+	}
+	return err
+}
+
+func (b *BatchSource) begin(ctx context.Context) error {
+	results, err := b.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_catalog.pg_current_snapshot()::text, "+mayAskSQL).ReadAll()
+	if err != nil {
+		return err
+	}
+	row := results[1].Rows[0]
+	b.snapshot = string(row[0])
+	if results, err = b.conn.Exec(ctx, databaseIDSQL(string(row[1]) == "t")).ReadAll(); err != nil {
+		return err
+	}
+	b.database = string(results[0].Rows[0][0])
+	return nil
+}
+
+// Is says whether this is the database of that name, as far as both are known.
+func (b *BatchSource) Is(database string) bool { return sameDatabase(database, b.database) }
+
+// Close ends the transaction and its connection.
+func (b *BatchSource) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = b.conn.Close(ctx) // nothing was written
+}
+
+// eventsSQL are the events of a window, oldest first. The bound on xid is what an index serves.
+const eventsSQL = `SELECT id, type, key, created_at, payload FROM redrive.messages
+	WHERE kind = 'event' AND type = ANY(:types) AND NOT pg_catalog.pg_visible_in_snapshot(xid, :window_from)
+	AND pg_catalog.pg_visible_in_snapshot(xid, :window_to) AND (xid >= pg_catalog.pg_snapshot_xmax(:window_from)
+	OR xid = ANY(ARRAY(SELECT pg_catalog.pg_snapshot_xip(:window_from)))) ORDER BY id`
+
+// batchParameters are what a query may name, with their types.
+var batchParameters = map[string]uint32{"business_date": pgtype.DateOID, "scheduled_at": pgtype.TimestamptzOID,
+	"window_from": 5038, "window_to": 5038, "types": pgtype.TextArrayOID} // 5038: pg_snapshot
+
+// CheckBatchQuery says whether a query names the window, as the events that stand for an empty one do, and refuses names that
+// no run gives a value to.
+func CheckBatchQuery(query string) (windowed bool, err error) {
+	_, names, err := bindNames(query)
+	for _, name := range names {
+		if _, known := batchParameters[name]; !known || name == "types" {
+			return false, fmt.Errorf("the query names :%s; it may name :business_date, :scheduled_at, :window_from and :window_to", name)
+		}
+		windowed = windowed || strings.HasPrefix(name, "window_")
+	}
+	return windowed || query == "", err
+}
+
+// Read streams the rows of a selection as Postgres's text, null as nil. What row gets is valid during the call only.
+func (b *BatchSource) Read(ctx context.Context, sel delivery.BatchSelection, columns func([]delivery.BatchColumn) error, row func([][]byte) error) error {
+	query := sel.Query
+	if query == "" {
+		query = eventsSQL
+	}
+	statement, names, err := bindNames(query)
+	if err != nil {
+		return err
+	}
+	values, types := b.arguments(sel, names)
+	result := b.conn.ExecParams(ctx, statement, values, types, nil, nil)
+	if fields := result.FieldDescriptions(); fields != nil { // else the query was refused, and Close tells
+		if err := columns(batchColumns(fields)); err != nil {
+			return err // closing the connection ends the query
+		}
+	}
+	for result.NextRow() {
+		if err := row(result.Values()); err != nil {
+			return err
+		}
+	}
+	if _, err := result.Close(); err != nil {
+		return queryError(err)
+	}
+	return nil
+}
+
+// queryError is what people see of a query that failed. A message about data may quote a value, and is not shown.
+func queryError(err error) error {
+	var pg *pgconn.PgError
+	switch {
+	case !errors.As(err, &pg):
+		return fmt.Errorf("the query failed: %w", err)
+	case strings.HasPrefix(pg.Code, "22"):
+		return fmt.Errorf("the query failed: a value cannot be computed or converted (SQLSTATE %s)", pg.Code)
+	}
+	return fmt.Errorf("the query failed: %s (SQLSTATE %s)", pg.Message, pg.Code)
+}
+
+func (b *BatchSource) arguments(sel delivery.BatchSelection, names []string) (values [][]byte, types []uint32) {
+	given := map[string]string{"business_date": sel.BusinessDate, "scheduled_at": sel.ScheduledAt.UTC().Format(time.RFC3339Nano),
+		"window_from": sel.From, "window_to": b.snapshot, "types": textArray(sel.Types)}
+	for _, name := range names {
+		values, types = append(values, []byte(given[name])), append(types, batchParameters[name])
+	}
+	return values, types
+}
+
+// textArray is a list in the form of Postgres's arrays.
+func textArray(list []string) string {
+	quoted := make([]string, len(list))
+	for i, text := range list {
+		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+	}
+	return "{" + strings.Join(quoted, ",") + "}"
+}
+
+func batchColumns(fields []pgconn.FieldDescription) []delivery.BatchColumn {
+	columns := make([]delivery.BatchColumn, len(fields))
+	for i, f := range fields {
+		columns[i] = delivery.BatchColumn{Name: f.Name, OID: f.DataTypeOID}
+	}
+	return columns
+}
