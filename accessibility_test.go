@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -46,9 +49,21 @@ func TestPagesAreAccessible(t *testing.T) {
 // furnished is a program with the demo and a delivery in every state, and the paths of its pages.
 func furnished(t *testing.T) (*program, []string) {
 	t.Helper()
-	receiver := newLedger(t)
+	receiver, dir := newLedger(t), t.TempDir()
 	receiver.answer(http.StatusUnprocessableEntity)
-	p := serve(t, onFreshDatabase(t), "REDRIVE_DEMO=1", configFile(t, failing(receiver.URL, 1)))
+	p := serve(t, onFreshDatabase(t), "REDRIVE_DEMO=1", configFile(t, failing(receiver.URL, 1)+fmt.Sprintf(`  - name: levels
+    method: outbox
+    ordered: true
+    destination: {http: {url: %q}}
+    retry: {attempts: 1}
+  - name: points
+    method: batch
+    batch: {schedule: "0 0 1 1 *", query: "SELECT n AS id FROM generate_series(1, 3) n", acknowledgement: {every: 1s}}
+    destination: {file: {format: csv, to: {dir: %q}}}
+  - name: catalogue
+    method: cdc
+    cdc: {tables: [{table: public.none, to: [push]}]}
+`, receiver.URL, dir)))
 	pages := []string{"/", "/failures", "/failures?state=ignored,resolved&sort=oldest", "/failures?from=rubbish", "/failures?q=nothing", "/groups", "/ignored",
 		"/integrations", "/integrations/push/underway", "/integrations/push/delivered", "/audit", "/operators", "/tokens", "/account", "/help", "/nothing",
 		"/demo", "/demo/shop", "/demo/school", "/demo/content", "/demo/login", "/demo/receivers"}
@@ -68,8 +83,40 @@ func furnished(t *testing.T) (*program, []string) {
 			p.must("POST", "/api/v1/failures/"+id+"/"+action, map[string]any{"reason": "for the test", "category": "test-data"})
 		}
 	}
+	pages = append(pages, p.blockedPages()...)
+	pages = append(pages, p.filePages(dir)...)
 	p.must("POST", "/api/v1/integrations/push/pause", map[string]any{"reason": "so that something waits"})
 	return p, append(pages, "/failures/"+p.send("push", "waits"))
+}
+
+// blockedPages are of a dead letter that holds up its key, and of one that waits behind it.
+func (p *program) blockedPages() []string {
+	var ids []string
+	for range 3 {
+		answer := p.must("POST", "/api/v1/messages", map[string]any{"integration": "levels", "type": "level", "key": "a7", "payload": map[string]any{"n": 1}})
+		ids = append(ids, answer["deliveries"].([]any)[0].(map[string]any)["id"].(string))
+	}
+	p.awaitState(ids[0], "dead")
+	return []string{"/failures/" + ids[0], "/failures/" + ids[1], "/failures/" + ids[0] + "/blocked"}
+}
+
+// filePages are of a batch, a file of it, and a row that its receiver rejected.
+func (p *program) filePages(dir string) []string {
+	p.must("POST", "/api/v1/integrations/points/runs", map[string]any{"reason": "for the test"})
+	file := p.lastFile("points")
+	name := filepath.Join(dir, file["name"].(string)) + ".rej"
+	if err := os.WriteFile(name, []byte("row,reason\r\n2,no such member\r\n"), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	var row string
+	await(p.t, "the rejected row", func() bool {
+		items := p.must("GET", "/api/v1/failures?integration=points", nil)["items"].([]any)
+		if len(items) > 0 {
+			row = items[0].(map[string]any)["id"].(string)
+		}
+		return row != ""
+	})
+	return []string{"/integrations/points/runs", "/failures/" + file["delivery_id"].(string), "/failures/" + row}
 }
 
 func (b *browser) examine(t *testing.T, path string) {

@@ -246,6 +246,14 @@ func (l Locale) health(h delivery.IntegrationHealth) (word, kind string) {
 	return l.T("ok"), "good"
 }
 
+// destination is the kind of an integration's destination; one that only makes messages for others has none.
+func (l Locale) destination(h delivery.IntegrationHealth) string {
+	if h.Destination == "" {
+		return l.T("other integrations")
+	}
+	return h.Destination
+}
+
 // whyDegraded says why an integration that runs does not run well; empty when it does, or does not run.
 func (l Locale) whyDegraded(h delivery.IntegrationHealth) string {
 	switch {

@@ -306,6 +306,18 @@ func TestHeartbeatsMoveAnIdleSlot(t *testing.T) {
 	})
 }
 
+// What does not get better by itself is an alarm, until somebody mends it.
+func TestASourceThatIsNotThereIsAnAlarm(t *testing.T) {
+	b := ready(t, "", rule("articles"))
+	p := b.start()
+	b.await("the alarm", func() bool {
+		f := fact(p, "alarm")
+		return f.Alarm && strings.Contains(f.Text, "public.articles: there is none")
+	})
+	b.run(articles)
+	b.await("it streams", func() bool { return fact(p, "connected").Value == 1 && !fact(p, "alarm").Alarm })
+}
+
 // A reader that is away is noticed before the log fills the source's disk, by every process that runs.
 func TestTheAlarmIsRaisedAndEnds(t *testing.T) {
 	b := ready(t, articles+"CREATE TABLE other (t text)", rule("articles"))

@@ -24,7 +24,9 @@ type news struct {
 	mu       sync.Mutex
 	status   string
 	why      string
-	alarm    bool // of the status
+	alarm    bool      // of the status
+	troubled time.Time // since when trying again has not helped; zero: nothing is wrong
+	trouble  string    // what it was the last time
 	finding  string
 	progress map[string]delivery.SnapshotProgress
 	seen     look
@@ -46,6 +48,15 @@ func (n *news) set(status, why string, alarm bool) (changed bool) {
 	defer n.mu.Unlock()
 	changed = n.status != status || n.why != why
 	n.status, n.why, n.alarm = status, why, alarm
+	switch {
+	case status == statusStreaming || status == statusWaiting:
+		n.troubled = time.Time{}
+	case status == statusReconnecting:
+		n.trouble = why
+		if n.troubled.IsZero() {
+			n.troubled = time.Now()
+		}
+	}
 	return changed
 }
 
@@ -123,6 +134,8 @@ func (r *Room) alarm() (kind, text string) {
 	switch {
 	case n.alarm:
 		return n.status, n.why
+	case !n.troubled.IsZero() && time.Since(n.troubled) > r.cfg.Monitor:
+		return "troubled", "changes have not been read for a while: " + n.trouble
 	case n.seen.at.IsZero():
 		return "", ""
 	case n.seen.err != "":
