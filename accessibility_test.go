@@ -67,6 +67,7 @@ func furnished(t *testing.T) (*program, []string) {
 	pages := []string{"/", "/failures", "/failures?state=ignored,resolved&sort=oldest", "/failures?from=rubbish", "/failures?q=nothing", "/groups", "/ignored",
 		"/integrations", "/integrations/push/underway", "/integrations/push/delivered", "/audit", "/operators", "/tokens", "/account", "/help", "/nothing",
 		"/demo", "/demo/shop", "/demo/school", "/demo/content", "/demo/login", "/demo/receivers"}
+	pages = append(pages, p.blockedPages()...)
 	for _, action := range []string{"ignore", "resolve", "", "", "deliver"} {
 		if action == "deliver" {
 			receiver.answer(http.StatusOK)
@@ -83,7 +84,6 @@ func furnished(t *testing.T) (*program, []string) {
 			p.must("POST", "/api/v1/failures/"+id+"/"+action, map[string]any{"reason": "for the test", "category": "test-data"})
 		}
 	}
-	pages = append(pages, p.blockedPages()...)
 	pages = append(pages, p.filePages(dir)...)
 	p.must("POST", "/api/v1/integrations/push/pause", map[string]any{"reason": "so that something waits"})
 	return p, append(pages, "/failures/"+p.send("push", "waits"))

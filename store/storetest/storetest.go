@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"redrive/migrations"
 	"redrive/store"
@@ -193,14 +194,27 @@ func migrationsHash() (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)[:6]), nil
 }
 
+// drop takes a database away, with the replication slots that a program under test has left: they keep their database, and a reader
+// that was killed holds its slot a moment longer.
 func drop(ctx context.Context, admin, name string) error {
-	// a replication slot that a program under test has left keeps its database
-	slots := fmt.Sprintf("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '%s' AND NOT active", name)
-	if err := run(ctx, admin, slots); err != nil {
-		return err
+	of := fmt.Sprintf("FROM pg_replication_slots WHERE database = '%s' AND ", name)
+	for {
+		err := run(ctx, admin, "SELECT pg_terminate_backend(active_pid) "+of+"active")
+		if err == nil {
+			err = run(ctx, admin, "SELECT pg_drop_replication_slot(slot_name) "+of+"NOT active")
+		}
+		if err == nil {
+			err = run(ctx, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+		}
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != objectInUse || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond) // until the reader is gone
 	}
-	return run(ctx, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 }
+
+const objectInUse = "55006" // SQLSTATE
 
 func run(ctx context.Context, dsn, statement string) error {
 	conn, err := pgx.Connect(ctx, dsn)
