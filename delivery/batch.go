@@ -239,10 +239,10 @@ func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
 	running := Fact{Name: "running"}
 	for n, r := range runs {
 		if r.State == RunRunning {
-			running = Fact{Name: "running", Value: 1, Text: strconv.FormatInt(r.Rows, 10) + " rows so far"}
+			running = Fact{Name: "running", Value: 1, Text: "running: " + strconv.FormatInt(r.Rows, 10) + " rows so far"}
 		}
 		if n == 0 {
-			facts = append(facts, Fact{Name: "last_run", Value: r.ScheduledAt.Unix(), Text: string(r.State) + " " + r.ScheduledAt.UTC().Format(time.RFC3339)})
+			facts = append(facts, Fact{Name: "last_run", Value: r.ScheduledAt.Unix(), Text: string(r.State)})
 		}
 	}
 	return append(facts, running)

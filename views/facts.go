@@ -14,18 +14,18 @@ var factWords = map[string]string{
 	"journal_entries": "%s in this process's journal", "journal_bytes": "journal of %s", "in_flight": "%s in flight", "prefetched": "%s prefetched",
 	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
 	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps", "unwanted": "%s of other types",
-	"relay": "relay: %s", "sequence": "%s files", "next_run": "next run %s", "last_run": "last run %s",
+	"relay": "relay: %s", "sequence": "latest file number %s", "next_run": "next run %s", "last_run": "last run %s",
 	"lag_rows": "%s events behind", "lag_bytes": "%s behind", "lag_seconds": "%s s behind", "retained_bytes": "%s of log held back",
 	"changes": "%s changes read", "snapshot": "snapshot: %s rows", "position": "at %s", "last_change": "last change %s",
 }
 
-// facts are the figures of a method in words. What is nothing, has no limit, is no running count and no lag is left out; in brief
-// also running counts that are nothing, and the past.
+// facts are the figures of a method in words. What is nothing and has no limit is left out, unless it is a running count or a lag;
+// in brief these too, and the past.
 func (l Locale) facts(list []delivery.Fact, brief bool) string {
 	var out []string
 	for _, f := range list {
-		says := f.Value != 0 || f.Limit > 0 || f.Text != "" || strings.HasPrefix(f.Name, "lag_") || f.Total && !brief
-		past := f.Name == "changes" || f.Name == "last_change"
+		says := f.Value != 0 || f.Limit > 0 || f.Text != "" || !brief && (f.Total || strings.HasPrefix(f.Name, "lag_"))
+		past := f.Name == "changes" || f.Name == "last_change" || f.Name == "sequence"
 		if says && !f.Alarm && (!brief || !past) {
 			out = append(out, l.fact(f))
 		}
@@ -38,10 +38,12 @@ func (l Locale) fact(f delivery.Fact) string {
 	switch {
 	case f.Name == "connected", f.Name == "running" && f.Text != "":
 		return l.T(f.Text)
-	case f.Name == "position" || f.Name == "relay" || f.Text != "" && strings.HasSuffix(f.Name, "_run"):
+	case f.Name == "position" || f.Name == "relay":
 		number = l.T(f.Text)
-	case f.Name == "last_change":
+	case f.Name == "last_change" || f.Name == "next_run":
 		number = l.Relative(time.Unix(f.Value, 0))
+	case f.Name == "last_run":
+		number = l.T(f.Text) + " " + l.Relative(time.Unix(f.Value, 0))
 	case strings.HasSuffix(f.Name, "_bytes"):
 		number = l.Size(int(f.Value))
 	case f.Limit > 0:
