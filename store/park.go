@@ -12,7 +12,8 @@ import (
 )
 
 // parkSQL makes messages durable with their places in the queue. What has a last attempt gets a lease token, so that its
-// outcome is written like any other; what was never tried simply waits. A message that is known already is left alone.
+// outcome is written like any other; what was never tried simply waits. A message that is known already is left alone. One that is
+// not valid has no kind, which the table refuses.
 const parkSQL = `
 WITH given AS (
     SELECT * FROM unnest(?::uuid[], ?::uuid[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::timestamptz[],
@@ -21,7 +22,8 @@ WITH given AS (
             deliver_after)
 ), kept AS (
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at, origin, created_at)
-    SELECT message_id, 'command', integration, type, nullif(key, ''), headers::jsonb, payload, nullif(idempotency_key, ''), deliver_after, expires_at,
+    SELECT message_id, CASE WHEN redrive.valid_message(type, headers::jsonb, payload, deliver_after, expires_at, nullif(origin, '')::jsonb) THEN 'command' END,
+        integration, type, nullif(key, ''), headers::jsonb, payload, nullif(idempotency_key, ''), deliver_after, expires_at,
         nullif(origin, '')::jsonb, coalesce(created_at, statement_timestamp())
     FROM given ON CONFLICT (id) DO NOTHING RETURNING id, created_at
 )
