@@ -230,8 +230,9 @@ END
 $$;
 -- +goose StatementEnd
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA redrive FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION redrive.enqueue, redrive.publish TO PUBLIC;
+-- enqueue and publish keep the rights that they had: an administrator may have changed them
+REVOKE ALL ON FUNCTION redrive.valid_message, redrive.first_id, redrive.add_message_partition, redrive.delivery_id, redrive.check_message,
+    redrive.admit_message, redrive.known_message FROM PUBLIC;
 
 -- +goose Down
 -- A log cannot become what it was without losing the order of its partitions.
