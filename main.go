@@ -19,7 +19,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 	_ "time/tzdata" // schedules name time zones, also where none are installed
@@ -40,6 +39,7 @@ import (
 	"redrive/delivery/engine/bench/twophase"
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
+	"redrive/delivery/rooms"
 	filesend "redrive/delivery/send/file"
 	httpsend "redrive/delivery/send/http"
 	kafkasend "redrive/delivery/send/kafka"
@@ -50,6 +50,7 @@ import (
 	"redrive/demo"
 	"redrive/handlers"
 	"redrive/store"
+	"redrive/store/doctor"
 	"redrive/store/embedded"
 	"redrive/store/source"
 	"redrive/store/table"
@@ -67,9 +68,6 @@ const (
 
 // grace is how long attempts under way may take after the signal to stop.
 const grace = 20 * time.Second
-
-// factsTimeout is how long a broker may take to say what it still holds; a page does not wait longer for it.
-const factsTimeout = time.Second
 
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Deliver messages and serve console and API."`
@@ -206,10 +204,10 @@ func exitCode(err error, stderr io.Writer) int {
 	case err == nil || errors.Is(err, context.Canceled):
 		return exitDone
 	case errors.As(err, &usage):
-		fmt.Fprintln(stderr, "redrive:", sentence(err))
+		fmt.Fprintln(stderr, "redrive:", delivery.Sentence(err))
 		return exitUsage
 	default:
-		fmt.Fprintln(stderr, "redrive:", sentence(err))
+		fmt.Fprintln(stderr, "redrive:", delivery.Sentence(err))
 		return exitFailed
 	}
 }
@@ -330,77 +328,31 @@ func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 	})
 }
 
-// checklist is what doctor says, line by line.
-type checklist struct {
-	out    io.Writer
-	failed bool
-}
-
-func (l *checklist) note(what string, err error) {
-	if err != nil {
-		l.failed = true
-		fmt.Fprintf(l.out, "bad   %s: %s\n", what, sentence(err))
-		return
-	}
-	fmt.Fprintf(l.out, "ok    %s\n", what)
-}
-
-// source notes what of an integration's source is in order, and what is not.
-func (l *checklist) source(findings []delivery.CaptureFinding) {
-	for _, f := range findings {
-		err := errors.New(f.Err)
-		if f.SQL != "" {
-			err = fmt.Errorf("%s (%s)", f.Err, f.SQL)
-		}
-		switch {
-		case f.Err == "":
-			l.note(f.What, nil)
-		case f.Warning:
-			fmt.Fprintf(l.out, "warn  %s: %s\n", f.What, sentence(err))
-		default:
-			l.note(f.What, err)
-		}
-	}
-}
-
 // Run checks everything that serve needs and goes on after a finding.
 func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
-	list := checklist{out: out}
+	report := doctor.Report{Out: out}
 	file := &config.File{}
 	if c.Config != "" {
 		loaded, err := loadFile(c.Config)
-		list.note("REDRIVE_CONFIG", err)
+		report.Note("REDRIVE_CONFIG", err)
 		if err == nil {
 			file = loaded
 		}
 	}
 	db, dsn, closeAll, err := c.open(ctx, c.logger())
-	list.note("database", err)
+	report.Note("database", err)
 	if err == nil {
 		defer closeAll()
-		list.database(ctx, db)
-		for _, in := range captured(file.Integrations) {
-			list.source(source.Examine(ctx, in, dsn))
+		report.Database(ctx, db)
+		captured, _ := file.Captured() // fails for names only
+		for _, in := range captured {
+			report.Source(ctx, in, dsn)
 		}
 	}
-	if list.failed {
+	if report.Failed {
 		return errors.New("something needs your attention, see above")
 	}
 	return nil
-}
-
-func (l *checklist) database(ctx context.Context, db *store.Store) {
-	l.note("schema", db.Ready(ctx))
-	report, err := db.VerifyAudit(ctx)
-	if err == nil && !report.OK() {
-		err = errors.New(report.String())
-	}
-	l.note("audit chain", err)
-	prepared, err := db.PreparedTransactions(ctx)
-	if err == nil {
-		err = store.Orphaned(prepared)
-	}
-	l.note("prepared transactions", err)
 }
 
 // Run sets up the sources of the integrations that are named, and goes on after one that refuses.
@@ -409,9 +361,9 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return usageError{fmt.Errorf("REDRIVE_CONFIG: %w", err)}
 	}
-	chosen, err := c.chosen(captured(file.Integrations))
+	chosen, err := file.Captured(c.Names...)
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("%s %w", c.Config, err)}
 	}
 	dsn, closeAll := c.DatabaseURL, func() {}
 	if slices.ContainsFunc(chosen, func(in delivery.Integration) bool { return in.CDC.URL == "" }) {
@@ -424,21 +376,6 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 		return errors.New("not everything could be set up, see above")
 	}
 	return nil
-}
-
-func (c *cdcSetupCmd) chosen(list []delivery.Integration) ([]delivery.Integration, error) {
-	if len(c.Names) == 0 {
-		return list, nil
-	}
-	var out []delivery.Integration
-	for _, name := range c.Names {
-		i := slices.IndexFunc(list, func(in delivery.Integration) bool { return in.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("%s has no cdc integration named %q", c.Config, name)
-		}
-		out = append(out, list[i])
-	}
-	return out, nil
 }
 
 // Run asks whoever reads the source to begin anew.
@@ -505,15 +442,6 @@ func (c *serveCmd) check() error {
 	return nil
 }
 
-// sentence is an error in one line; a database driver tells of each address in a line of its own.
-func sentence(err error) string {
-	lines := strings.Split(err.Error(), "\n")
-	for i := range lines {
-		lines[i] = strings.TrimSpace(lines[i])
-	}
-	return strings.Join(slices.Compact(lines), " ")
-}
-
 // Run serves until ctx ends, then stops in two phases: no new work, then what is under way within the grace period.
 func (c *serveCmd) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
@@ -525,7 +453,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return usageError{fmt.Errorf("REDRIVE_ADDR: %w", err)}
 	}
 	defer listener.Close()
-	file, err := c.integrations(baseURL(listener.Addr()))
+	file, err := c.integrations(rooms.BaseURL(listener.Addr()))
 	if err != nil {
 		return usageError{err}
 	}
@@ -534,7 +462,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer closeAll()
-	if file, err = c.settle(ctx, db, file, baseURL(listener.Addr()), log); err != nil {
+	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener.Addr()), log); err != nil {
 		return err
 	}
 	if err := c.prepare(ctx, db, file, log); err != nil {
@@ -590,25 +518,6 @@ func loadFile(path string) (*config.File, error) {
 		return nil, &config.Error{File: path, Line: mistake.Line, Text: mistake.Text}
 	}
 	return file, nil
-}
-
-// captured are the integrations that read changes.
-func captured(list []delivery.Integration) (out []delivery.Integration) {
-	for _, in := range list {
-		if in.CDC != nil {
-			out = append(out, in)
-		}
-	}
-	return out
-}
-
-// baseURL is how this machine reaches the listener.
-func baseURL(addr net.Addr) string {
-	host, port, _ := net.SplitHostPort(addr.String())
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port)
 }
 
 // prepare brings schema, integrations and first credentials in place.
@@ -679,7 +588,7 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return usageError{err}
 	}
-	defer own.close(log)
+	defer own.Close(log)
 	shop, stopShop, err := c.startDemo(ctx, demo.Config{DSN: dsn, Log: log, Background: true, Wake: wakeBoth, Offer: pools.Offer,
 		Brokers: c.DemoBrokers, Capture: demo.Captures(file.Integrations)})
 	if err != nil {
@@ -688,56 +597,11 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
 		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
-		Facts: own.facts(pools.Facts, relay.Facts)})
+		Facts: own.Facts(pools.Facts, relay.Facts)})
 	if err != nil {
 		return err
 	}
-	return serveUntil(ctx, listener, console.Handler(), append(own.rooms(), eng, pools, relay), log)
-}
-
-// room is what runs until ctx ends, and may finish what is under way until grace ends.
-type room interface {
-	Run(ctx, grace context.Context) error
-}
-
-// serveUntil runs rooms and web server until ctx ends or one of them fails.
-func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler, rooms []room, log *slog.Logger) error {
-	stopping, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	hard, giveUp := context.WithCancel(context.Background())
-	defer giveUp()
-	errs := make([]error, len(rooms))
-	var running sync.WaitGroup
-	for i, r := range rooms {
-		running.Go(func() {
-			errs[i] = r.Run(stopping, hard)
-			stop(errs[i])
-		})
-	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
-		WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
-	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			stop(err)
-		}
-	}()
-	log.Info("listening", "url", baseURL(listener.Addr()))
-	<-stopping.Done()
-	log.Info("stopping", "grace", grace)
-	timer := time.AfterFunc(grace, giveUp)
-	defer timer.Stop()
-	running.Wait() // first the rooms: their receivers may be served by this very server
-	err := errors.Join(errs...)
-	shutdown, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	if shutdownErr := server.Shutdown(shutdown); shutdownErr != nil {
-		_ = server.Close()
-	}
-	if cause := context.Cause(stopping); err == nil && ctx.Err() == nil {
-		err = cause
-	}
-	log.Info("stopped")
-	return err
+	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay), grace, log)
 }
 
 // lead makes the way in which one process at a time leads a room; session is what the room sees of the leader.
@@ -753,52 +617,6 @@ func newRelay(db *store.Store, retention time.Duration, wake func(), log *slog.L
 		Lag: db.OutboxLag, Wake: wake, Log: log, Retention: retention})
 }
 
-// ownRoom is the room of a single integration.
-type ownRoom struct {
-	room
-	facts func(context.Context) []delivery.Fact
-	close func() error // after the room has ended; may be nil
-}
-
-// ownRooms are those of this process, by integration.
-type ownRooms map[string]ownRoom
-
-func (o ownRooms) rooms() []room {
-	rooms := make([]room, 0, len(o))
-	for _, own := range o {
-		rooms = append(rooms, own.room)
-	}
-	return rooms
-}
-
-// facts are the figures of an integration's own room, else of the first of others that knows the integration.
-func (o ownRooms) facts(others ...func(string) []delivery.Fact) func(string) []delivery.Fact {
-	return func(integration string) []delivery.Fact {
-		if own, ok := o[integration]; ok {
-			ctx, cancel := context.WithTimeout(context.Background(), factsTimeout)
-			defer cancel()
-			return own.facts(ctx)
-		}
-		for _, facts := range others {
-			if list := facts(integration); list != nil {
-				return list
-			}
-		}
-		return nil
-	}
-}
-
-func (o ownRooms) close(log *slog.Logger) {
-	for name, own := range o {
-		if own.close == nil {
-			continue
-		}
-		if err := own.close(); err != nil {
-			log.Warn("closing a source", "integration", name, "error", err)
-		}
-	}
-}
-
 // desk is what the rooms of single integrations are made with.
 type desk struct {
 	db     *store.Store
@@ -811,10 +629,10 @@ type desk struct {
 }
 
 // rooms makes the room of each integration that has one of its own.
-func (d desk) rooms(list []delivery.Integration) (ownRooms, error) {
-	out := ownRooms{}
+func (d desk) rooms(list []delivery.Integration) (rooms.Owned, error) {
+	out := rooms.Owned{}
 	for _, in := range list {
-		var own ownRoom
+		var own rooms.Own
 		var err error
 		switch {
 		case in.Broker != nil:
@@ -827,7 +645,7 @@ func (d desk) rooms(list []delivery.Integration) (ownRooms, error) {
 			continue
 		}
 		if err != nil {
-			out.close(d.log)
+			out.Close(d.log)
 			return nil, err
 		}
 		out[in.Name] = own
@@ -835,12 +653,12 @@ func (d desk) rooms(list []delivery.Integration) (ownRooms, error) {
 	return out, nil
 }
 
-func (d desk) consumer(in delivery.Integration) (ownRoom, error) {
+func (d desk) consumer(in delivery.Integration) (rooms.Own, error) {
 	consumer, err := broker.New(broker.Config{Integration: in, Store: d.db, Attempter: d.eng, Dialer: d.dialer, Log: d.log})
 	if err != nil {
-		return ownRoom{}, fmt.Errorf("integration %s: %w", in.Name, err)
+		return rooms.Own{}, fmt.Errorf("integration %s: %w", in.Name, err)
 	}
-	return ownRoom{room: consumer, facts: func(ctx context.Context) []delivery.Fact { return consumer.Facts(ctx).Facts() }}, nil
+	return rooms.Own{Room: consumer, Facts: func(ctx context.Context) []delivery.Fact { return consumer.Facts(ctx).Facts() }}, nil
 }
 
 // capturedSource is a source whose streams are the room's.
@@ -850,21 +668,21 @@ func (s capturedSource) Stream(ctx context.Context, from delivery.LSN) (cdc.Stre
 	return s.Source.Stream(ctx, from)
 }
 
-func (d desk) capture(in delivery.Integration) (ownRoom, error) {
+func (d desk) capture(in delivery.Integration) (rooms.Own, error) {
 	src, err := source.New(*in.CDC, d.dsn, in.Name, d.log)
 	if err != nil {
-		return ownRoom{}, err // names the integration
+		return rooms.Own{}, err // names the integration
 	}
 	room, err := cdc.New(cdc.Config{Integration: in, Source: capturedSource{src}, Store: d.db, Wake: d.wake, Log: d.log,
 		Lead: lead(d.db, "cdc/"+in.Name, func(l *store.Leader) cdc.Leader { return l })})
 	if err != nil {
 		_ = src.Close() // nothing was opened
-		return ownRoom{}, fmt.Errorf("integration %s: %w", in.Name, err)
+		return rooms.Own{}, fmt.Errorf("integration %s: %w", in.Name, err)
 	}
-	return ownRoom{room: room, facts: func(context.Context) []delivery.Fact { return room.Facts() }, close: src.Close}, nil
+	return rooms.Own{Room: room, Facts: func(context.Context) []delivery.Fact { return room.Facts() }, Close: src.Close}, nil
 }
 
-func (d desk) batch(in delivery.Integration) (ownRoom, error) {
+func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
 	settings := batch.Config{Integration: in, Format: in.BatchFormat(), CheckQuery: store.CheckBatchQuery, Files: d.db.Files(), Keep: d.keep, Wake: d.eng.Wake,
 		Log: d.log, Lead: lead(d.db, "batch/"+in.Name, func(l *store.Leader) batch.Feed { return d.db.Batch(l, in.Name) }),
 		Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
@@ -877,15 +695,15 @@ func (d desk) batch(in delivery.Integration) (ownRoom, error) {
 	if in.Batch.Acknowledgement != nil {
 		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, d.dialer)
 		if err != nil {
-			return ownRoom{}, fmt.Errorf("integration %s: %w", in.Name, err)
+			return rooms.Own{}, fmt.Errorf("integration %s: %w", in.Name, err)
 		}
 		settings.Inbox = inbox
 	}
 	room, err := batch.New(settings)
 	if err != nil {
-		return ownRoom{}, fmt.Errorf("integration %s: %w", in.Name, err)
+		return rooms.Own{}, fmt.Errorf("integration %s: %w", in.Name, err)
 	}
-	return ownRoom{room: room, facts: func(ctx context.Context) []delivery.Fact {
+	return rooms.Own{Room: room, Facts: func(ctx context.Context) []delivery.Fact {
 		feed, runs, err := d.db.BatchStatus(ctx, in.Name)
 		if err != nil {
 			return nil

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -35,23 +34,4 @@ func (s *Store) PreparedTransactions(ctx context.Context) ([]PreparedTransaction
 		found = append(found, p)
 	}
 	return found, rows.Err()
-}
-
-// orphanAge is more than any two-phase commit takes whose coordinator is alive.
-const orphanAge = 5 * time.Minute
-
-// Orphaned names the prepared transactions that nobody seems to end; nil: there are none. They are not ours, but the queue lives in
-// their database.
-func Orphaned(prepared []PreparedTransaction) error {
-	var named []string
-	for _, p := range prepared {
-		if p.Age > orphanAge {
-			named = append(named, fmt.Sprintf("%q of %s, %s old", p.GID, p.Owner, p.Age.Round(time.Second)))
-		}
-	}
-	if len(named) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d orphaned: %s; each keeps its locks and holds back vacuum until COMMIT PREPARED or ROLLBACK PREPARED",
-		len(named), strings.Join(named, "; "))
 }

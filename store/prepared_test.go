@@ -2,13 +2,10 @@ package store_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"redrive/store"
 )
 
 func TestPreparedTransactions(t *testing.T) {
@@ -41,17 +38,5 @@ func TestPreparedTransactions(t *testing.T) {
 	first := found[0]
 	if first.GID != "order-7 'of' the shop" || first.Owner != conn.Config().User || first.Age < 0 || first.Age > time.Minute || first.Age < found[1].Age {
 		t.Errorf("%+v", found)
-	}
-}
-
-func TestOrphanedPreparedTransactions(t *testing.T) {
-	young := store.PreparedTransaction{GID: "young", Owner: "shop", Age: 4 * time.Minute}
-	if err := store.Orphaned([]store.PreparedTransaction{young}); err != nil {
-		t.Error(err)
-	}
-	old := store.PreparedTransaction{GID: "order-7\n", Owner: "shop", Age: 26*time.Hour + 300*time.Millisecond}
-	err := store.Orphaned([]store.PreparedTransaction{young, old})
-	if err == nil || !strings.Contains(err.Error(), `1 orphaned: "order-7\n" of shop, 26h0m0s old;`) || strings.Contains(err.Error(), "young") {
-		t.Error(err)
 	}
 }
