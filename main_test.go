@@ -282,7 +282,7 @@ func TestWrongMeasurementsAreRefused(t *testing.T) {
 		"2pc --kills=-1": "bench 2pc: transactions", "producer --round=2m": "bench producer: clients", "outbox --long=2m": "bench outbox: rows",
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append(append([]string{"bench"}, strings.Fields(args)...), "--database-url=postgres://127.0.0.1:1/none"), &stdout, &stderr)
+		code := run(t.Context(), append(append([]string{"bench"}, strings.Fields(args)...), "--database-url=postgres://u@["), &stdout, &stderr)
 		if code != exitUsage || !strings.HasPrefix(stderr.String(), "redrive: "+says+" must be") {
 			t.Errorf("%s: exit code %d, said %q%q", args, code, &stdout, &stderr)
 		}
