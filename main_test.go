@@ -275,6 +275,20 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	}
 }
 
+// A bench that cannot work is refused before it opens a database.
+func TestWrongMeasurementsAreRefused(t *testing.T) {
+	for args, says := range map[string]string{
+		"--messages=0": "bench: messages", "run --payload=-1": "bench: messages", "batch --rounds=21": "bench batch: rows", "cdc --rate=0": "bench cdc: changes",
+		"2pc --kills=-1": "bench 2pc: transactions", "producer --round=2m": "bench producer: clients", "outbox --long=2m": "bench outbox: rows",
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append(append([]string{"bench"}, strings.Fields(args)...), "--database-url=postgres://u@["), &stdout, &stderr)
+		if code != exitUsage || !strings.HasPrefix(stderr.String(), "redrive: "+says+" must be") {
+			t.Errorf("%s: exit code %d, said %q%q", args, code, &stdout, &stderr)
+		}
+	}
+}
+
 // What compose files and unit files leave empty is not set; nothing may listen to the world because of it.
 func TestEmptySettingsAreNone(t *testing.T) {
 	p := launch(t, []string{"doctor"}, "DATABASE_URL=", "REDRIVE_DATA_DIR="+t.TempDir()+"/file/x", "REDRIVE_LOG_FORMAT=", "REDRIVE_CONFIG=", "REDRIVE_ADDR=")

@@ -19,6 +19,16 @@ const (
 	StartContinue  OutboxStart = "continue"  // only of a copied database: with what was not fanned out when it was copied
 )
 
+// ParseOutboxStart reads a start as people write it: its name, or the time of StartAt (RFC 3339).
+func ParseOutboxStart(text string) (s OutboxSettings, ok bool) {
+	switch start := OutboxStart(text); start {
+	case StartNow, StartBeginning, StartContinue:
+		return OutboxSettings{Start: start}, true
+	}
+	moment, err := time.Parse(time.RFC3339, text)
+	return OutboxSettings{Start: StartAt, StartTime: moment.UTC()}, err == nil
+}
+
 // OutboxMain is the feed of every subscriber that has caught up.
 const OutboxMain = "outbox"
 

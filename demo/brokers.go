@@ -17,11 +17,12 @@ import (
 	"redrive/delivery"
 )
 
-// Brokers are the addresses of brokers for the demo; an empty one leaves its integration out.
+// Brokers are the addresses of brokers for the demo, which are also flags; an empty one leaves its integration out. Kafka may have
+// several addresses, separated by commas.
 type Brokers struct {
-	Redis    string // host:port
-	RabbitMQ string // amqp:// URL
-	Kafka    string // host:port, several separated by commas
+	Redis    string `name:"redis" env:"REDIS" help:"Redis (host:port) for one more integration of the demo."`
+	RabbitMQ string `name:"rabbitmq" env:"RABBITMQ" help:"RabbitMQ (amqp:// URL) for one more integration of the demo."`
+	Kafka    string `name:"kafka" env:"KAFKA" help:"Kafka (host:port, …) for one more integration of the demo."`
 }
 
 // What the demo makes for itself at the brokers.

@@ -61,6 +61,13 @@ type Config struct {
 	Capture bool   // articles are read from their table: nothing is published
 }
 
+// Captures says whether the demo's articles are read from their table by one of these integrations.
+func Captures(list []delivery.Integration) bool {
+	return slices.ContainsFunc(list, func(in delivery.Integration) bool {
+		return in.CDC != nil && slices.ContainsFunc(in.CDC.Rules, func(r delivery.CDCRule) bool { return r.Schema == "redrive_demo" && r.Table == capturedTable })
+	})
+}
+
 // Shop is the running demo.
 type Shop struct {
 	config    Config
@@ -126,6 +133,23 @@ func (s *Shop) open(ctx context.Context) error {
 
 // Handler serves everything under /demo.
 func (s *Shop) Handler() http.Handler { return s.handler }
+
+// Start makes a shop and runs it beside the program. stop ends and closes it.
+func Start(ctx context.Context, c Config) (handler http.Handler, stop func(), err error) {
+	s, err := New(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	running, end := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Run(running); err != nil && running.Err() == nil {
+			s.config.Log.Error("the demo's background load ended", "error", err)
+		}
+	}()
+	return s.Handler(), func() { end(); <-done; s.Close() }, nil
+}
 
 // Close lets go of database and brokers.
 func (s *Shop) Close() {

@@ -15,6 +15,15 @@ const (
 	linesShown = 12
 )
 
+// MakeFiles makes the directory below dataDir that the batch sends to, as senders make none, and answers its path.
+func MakeFiles(dataDir string) (string, error) {
+	dir, err := filepath.Abs(filepath.Join(dataDir, "demo-files"))
+	if err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
 // pointsFile is a file that the batch has sent.
 type pointsFile struct {
 	Name string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/base32"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -28,6 +29,13 @@ const (
 var hashing = make(chan struct{}, 2)
 
 var errPasswordTooLong = errors.New("handlers: the password has more than 1024 bytes")
+
+// NewPassword makes up a password of 120 random bits, in lower-case letters and digits.
+func NewPassword() string {
+	raw := make([]byte, 15)
+	_, _ = rand.Read(raw) // never fails, see crypto/rand
+	return strings.ToLower(base32.StdEncoding.EncodeToString(raw))
+}
 
 // HashPassword answers the argon2id hash of a password as a PHC string.
 func HashPassword(password string) (string, error) {

@@ -23,6 +23,13 @@ func TestAPasswordFitsOnlyItsHash(t *testing.T) {
 	}
 }
 
+func TestNewPasswords(t *testing.T) {
+	one, other := NewPassword(), NewPassword()
+	if one == other || len(one) != 24 || strings.Trim(one, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+		t.Errorf("%q and %q", one, other)
+	}
+}
+
 func TestAHashOfAnotherKindIsRefused(t *testing.T) {
 	for _, hash := range []string{"", "secret", "$2a$10$abc", "$argon2i$v=19$m=19456,t=2,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
 		"$argon2id$v=19$m=4194304,t=2,p=1$AAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", "$argon2id$v=19$m=19456,t=0,p=1$AAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",

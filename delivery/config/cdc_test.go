@@ -107,3 +107,20 @@ func TestCDCNamesLineAndSetting(t *testing.T) {
 		}
 	}
 }
+
+func TestCapturedByName(t *testing.T) {
+	f := File{Integrations: []delivery.Integration{{Name: "a", CDC: &delivery.CDCSource{}}, {Name: "plain"}, {Name: "b", CDC: &delivery.CDCSource{}}}}
+	for want, names := range map[string][]string{"a b ": nil, "b a ": {"b", "a"}, "b ": {"b"}} {
+		got := ""
+		list, err := f.Captured(names...)
+		for _, in := range list {
+			got += in.Name + " "
+		}
+		if got != want || err != nil || len(f.Integrations) != 3 || f.Integrations[1].Name != "plain" {
+			t.Errorf("%q are %q: %v", names, got, err)
+		}
+	}
+	if _, err := f.Captured("a", "plain"); err == nil || err.Error() != `has no cdc integration named "plain"` {
+		t.Errorf("got %v", err)
+	}
+}

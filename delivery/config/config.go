@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -22,6 +23,24 @@ import (
 type File struct {
 	Allow, Deny  []netip.Prefix // network rules, checked when dialling; empty Allow: everything but link-local and metadata
 	Integrations []delivery.Integration
+}
+
+// Captured are the cdc integrations with these names, in this order; without names all of them. The file's name goes before
+// the error.
+func (f *File) Captured(names ...string) ([]delivery.Integration, error) {
+	all := slices.DeleteFunc(slices.Clone(f.Integrations), func(in delivery.Integration) bool { return in.CDC == nil })
+	if len(names) == 0 {
+		return all, nil
+	}
+	var out []delivery.Integration
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(in delivery.Integration) bool { return in.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("has no cdc integration named %q", name)
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
 }
 
 // Error is a mistake in the file.

@@ -1,10 +1,6 @@
 package config
 
-import (
-	"time"
-
-	"redrive/delivery"
-)
+import "redrive/delivery"
 
 type rawOutbox struct {
 	Start string `yaml:"start"` // now, beginning or a time
@@ -14,21 +10,14 @@ func (c *checker) outbox(i int, r rawIntegration) *delivery.OutboxSettings {
 	if r.Method != string(delivery.MethodOutbox) {
 		return nil
 	}
-	settings := &delivery.OutboxSettings{Start: delivery.StartNow}
 	if r.Outbox == nil || r.Outbox.Start == "" {
-		return settings
+		return &delivery.OutboxSettings{Start: delivery.StartNow}
 	}
-	switch start := delivery.OutboxStart(r.Outbox.Start); start {
-	case delivery.StartNow, delivery.StartBeginning:
-		settings.Start = start
-	default:
-		moment, err := time.Parse(time.RFC3339, r.Outbox.Start)
-		if err != nil {
-			c.fail(at(i, "outbox.start"), "outbox.start: %q is neither now, beginning nor a time such as 2026-01-31T00:00:00Z", r.Outbox.Start)
-		}
-		settings.Start, settings.StartTime = delivery.StartAt, moment.UTC()
+	settings, ok := delivery.ParseOutboxStart(r.Outbox.Start)
+	if !ok || settings.Start == delivery.StartContinue { // which only redrive outbox adopt knows
+		c.fail(at(i, "outbox.start"), "outbox.start: %q is neither now, beginning nor a time such as 2026-01-31T00:00:00Z", r.Outbox.Start)
 	}
-	return settings
+	return &settings
 }
 
 func (c *checker) onDead(i int, r rawIntegration) delivery.OnDead {

@@ -20,8 +20,10 @@ func TestOutboxStart(t *testing.T) {
 			t.Errorf("%s is %+v", text, got)
 		}
 	}
-	_, err := Parse("f.yaml", []byte(strings.Replace(good, "    concurrency: 4\n", "    outbox: {start: yesterday}\n", 1)), lookup)
-	if err == nil || !strings.Contains(err.Error(), `outbox.start: "yesterday" is neither now, beginning nor a time`) {
-		t.Errorf("yesterday: %v", err)
+	for _, text := range []string{"yesterday", "continue", "at"} {
+		_, err := Parse("f.yaml", []byte(strings.Replace(good, "    concurrency: 4\n", "    outbox: {start: "+text+"}\n", 1)), lookup)
+		if err == nil || !strings.Contains(err.Error(), `outbox.start: "`+text+`" is neither now, beginning nor a time`) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 
 	"redrive/delivery"
@@ -69,6 +71,35 @@ func (s *Source) SetUp(ctx context.Context) (done []string, err error) {
 		done = append(done, step.done)
 	}
 	return done, nil
+}
+
+// SetUpAll sets up the source of each cdc integration and goes on after one that refuses. out gets a line for each thing done, and
+// why something was not, with the SQL for whoever has the rights. complete: nothing is left to do.
+func SetUpAll(ctx context.Context, list []delivery.Integration, defaultURL string, out io.Writer) (complete bool) {
+	complete = true
+	for _, in := range list {
+		done, err := setUp(ctx, in, defaultURL)
+		for _, text := range done {
+			fmt.Fprintf(out, "%s: %s\n", in.Name, text)
+		}
+		switch {
+		case err != nil:
+			complete = false
+			fmt.Fprintf(out, "%s: %v\n", in.Name, err)
+		case len(done) == 0:
+			fmt.Fprintf(out, "%s: everything is there\n", in.Name)
+		}
+	}
+	return complete
+}
+
+func setUp(ctx context.Context, in delivery.Integration, defaultURL string) ([]string, error) {
+	src, err := New(*in.CDC, defaultURL, in.Name, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	return src.SetUp(ctx)
 }
 
 // refusal gathers what keeps set-up from beginning; nil when nothing does.

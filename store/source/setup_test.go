@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"bytes"
 	"errors"
 	"net/url"
 	"strings"
@@ -236,5 +237,21 @@ func TestIdentity(t *testing.T) {
 	id, err := b.src.Identify(ctx(t))
 	if err != nil || id.Database != b.sql.Config().Database || id.Version < 140000 || len(id.SystemIdentifier) < 10 {
 		t.Errorf("%+v: %v", id, err)
+	}
+}
+
+func TestSetUpGoesOnAfterASourceThatRefuses(t *testing.T) {
+	dsn := storetest.Empty(t)
+	b := lay(t, dsn, contentTable, "content")
+	good, nameless := b.settings, b.settings
+	nameless.Slot = "No Slot"
+	list := []delivery.Integration{{Name: "nameless", CDC: &nameless}, {Name: "content", CDC: &good}}
+	var out bytes.Buffer
+	if source.SetUpAll(ctx(t), list, dsn, &out) || !strings.Contains(out.String(), "nameless: cdc of nameless: ") || !strings.Contains(out.String(), "content: created replication slot ") {
+		t.Errorf("said %q", &out)
+	}
+	out.Reset()
+	if !source.SetUpAll(ctx(t), list[1:], dsn, &out) || out.String() != "content: everything is there\n" {
+		t.Errorf("said %q", &out)
 	}
 }

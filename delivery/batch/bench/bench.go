@@ -28,12 +28,27 @@ const (
 	patience    = 5 * time.Minute
 )
 
-// Options say what is measured.
+// Options say what is measured, and are also flags of the command line. The database is migrated and may be filled.
 type Options struct {
-	DSN    string // of a migrated database that may be filled
-	Rows   int
-	Rounds int
-	Out    io.Writer
+	DSN    string    `kong:"-"`
+	Rows   int       `default:"1000000" help:"Rows of the table, at most 10000000."`
+	Rounds int       `default:"3" help:"Rounds, at most 20; their median counts."`
+	Out    io.Writer `kong:"-"`
+}
+
+// Check says which setting is out of range, in one sentence.
+func (o Options) Check() error {
+	if o.Rows < 1 || o.Rows > 10_000_000 || o.Rounds < 1 || o.Rounds > 20 {
+		return errors.New("bench batch: rows must be 1 to 10000000, rounds 1 to 20")
+	}
+	return nil
+}
+
+// Measure is Run on the database dsn, its table going to out.
+func (o Options) Measure(ctx context.Context, dsn string, out io.Writer) error {
+	o.DSN, o.Out = dsn, out
+	_, err := Run(ctx, o)
+	return err
 }
 
 // Result is what was measured, in rows per second; medians of the rounds.

@@ -47,6 +47,19 @@ func New(integration string, source delivery.CDCSource, subscribe []string) (*Ma
 	return m, nil
 }
 
+// Check compiles the rules of every integration that has some. A mistake is an *Error.
+func Check(list []delivery.Integration) error {
+	for _, in := range list {
+		if in.CDC == nil {
+			continue
+		}
+		if _, err := New(in.Name, *in.CDC, in.Subscribe); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // rule is one rule of the file, ready to run.
 type rule struct {
 	delivery.CDCRule

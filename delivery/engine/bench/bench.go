@@ -25,14 +25,30 @@ const (
 	shutdownGrace = 5 * time.Second
 )
 
-// Options of a run. The database must have the schema and no integrations of somebody else's; the rows stay in it.
+// Options of a run, which are also flags of the command line. The database must have the schema and no integrations of somebody
+// else's; the rows stay in it. At least 16 bytes of a payload are used: it begins with its number.
 type Options struct {
-	DSN          string
-	Messages     int // of the throughput run, and at most of each latency run
-	Concurrency  int // parallel requests
-	Rate         int // messages per second of the latency runs
-	PayloadBytes int // at least 16 are used: the payload begins with its number
-	Out          io.Writer
+	DSN          string    `kong:"-"`
+	Messages     int       `default:"20000" help:"Messages of the throughput run, at most 1000000."` // and at most of each latency run
+	Concurrency  int       `default:"16" help:"Parallel requests to the receiver."`
+	Rate         int       `default:"500" help:"Messages per second of the latency run."`
+	PayloadBytes int       `name:"payload" default:"256" help:"Bytes of one payload."`
+	Out          io.Writer `kong:"-"`
+}
+
+// Check says which setting is out of range, in one sentence.
+func (o Options) Check() error {
+	if o.Messages < 1 || o.Messages > 1_000_000 || o.Rate < 1 || o.Concurrency < 1 || o.PayloadBytes < 0 {
+		return errors.New("bench: messages must be 1 to 1000000, rate and concurrency at least 1")
+	}
+	return nil
+}
+
+// Measure is Run on the database dsn, its table going to out.
+func (o Options) Measure(ctx context.Context, dsn string, out io.Writer) error {
+	o.DSN, o.Out = dsn, out
+	_, err := Run(ctx, o)
+	return err
 }
 
 // Report is what was measured.

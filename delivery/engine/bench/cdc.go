@@ -18,14 +18,29 @@ import (
 	"redrive/store/source"
 )
 
-// CDCOptions of a run. The database is source and destination of the changes; it must have the schema, wal_level logical and no
-// integrations of somebody else's.
+// CDCOptions of a run, which are also flags of the command line. The database is source and destination of the changes; it must
+// have the schema, wal_level logical and no integrations of somebody else's.
 type CDCOptions struct {
-	DSN         string
-	Changes     int // of the backlog that is read
-	Rate        int // changes per second of the latency run
-	Concurrency int // parallel requests to the receiver
-	Out         io.Writer
+	DSN         string    `kong:"-"`
+	Changes     int       `default:"50000" help:"Changes of the backlog, at most 1000000."`
+	Rate        int       `default:"300" help:"Changes per second of the latency run."`
+	Concurrency int       `default:"16" help:"Parallel requests to the receiver."`
+	Out         io.Writer `kong:"-"`
+}
+
+// Check says which setting is out of range, in one sentence.
+func (o CDCOptions) Check() error {
+	if o.Changes < 1 || o.Changes > 1_000_000 || o.Rate < 1 || o.Concurrency < 1 {
+		return errors.New("bench cdc: changes must be 1 to 1000000, rate and concurrency at least 1")
+	}
+	return nil
+}
+
+// Measure is RunCDC on the database dsn, its table going to out.
+func (o CDCOptions) Measure(ctx context.Context, dsn string, out io.Writer) error {
+	o.DSN, o.Out = dsn, out
+	_, err := RunCDC(ctx, o)
+	return err
 }
 
 // CDCReport is what was measured.

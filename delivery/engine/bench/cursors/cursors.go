@@ -26,15 +26,32 @@ const (
 	settleTime  = 15 * time.Second      // how long cursors may take for what is left when the producers are done
 )
 
-// Options of a run. The database must have the schema and no integrations of somebody else's; the rows in its log stay.
+// Options of a run, which are also flags of the command line. The database must have the schema and no integrations of somebody
+// else's; the rows in its log stay. One long transaction is open at nearly any time.
 type Options struct {
-	DSN       string
-	Rows      int           // events, at most
-	Rate      int           // events per second
-	Duration  time.Duration // at most
-	Long      time.Duration // how long the long transactions stay open; one is open at nearly any time
-	Producers int
-	Out       io.Writer
+	DSN       string        `kong:"-"`
+	Rows      int           `default:"20000" help:"Events, at most 1000000."`
+	Rate      int           `default:"1000" help:"Events per second."`
+	Duration  time.Duration `default:"30s" help:"At most this long, and at most ten minutes."`
+	Long      time.Duration `default:"3s" help:"How long the long transactions stay open, at most a minute."`
+	Producers int           `default:"8" help:"Transactions at once besides the long one, at most 64."`
+	Out       io.Writer     `kong:"-"`
+}
+
+// Check says which setting is out of range, in one sentence.
+func (o Options) Check() error {
+	if o.Rows < 1 || o.Rows > 1_000_000 || o.Rate < 1 || o.Producers < 1 || o.Producers > 64 || o.Duration <= 0 || o.Duration > 10*time.Minute ||
+		o.Long < 0 || o.Long > time.Minute {
+		return errors.New("bench outbox: rows must be 1 to 1000000, rate at least 1, producers 1 to 64, duration at most 10m, long at most 1m")
+	}
+	return nil
+}
+
+// Measure is Run on the database dsn, its table going to out.
+func (o Options) Measure(ctx context.Context, dsn string, out io.Writer) error {
+	o.DSN, o.Out = dsn, out
+	_, err := Run(ctx, o)
+	return err
 }
 
 // Report is one line for each cursor.

@@ -12,21 +12,40 @@ import (
 	"sync"
 	"text/tabwriter"
 	"time"
+
+	"redrive/delivery"
 )
 
 const roundTime = 3 * time.Minute // at most, for one way
 
 var errNothing = errors.New("not one transaction was finished")
 
-// Options of a run. The database must have the schema and no integrations of somebody else's; messages stay in it.
+// Options of a run, which are also flags of the command line. The database must have the schema and no integrations of somebody
+// else's; messages stay in it.
 type Options struct {
-	DSN          string
-	Clients      int           // connections at work at once
-	Rounds       int           // of each way, in turns
-	Round        time.Duration // of one way
-	Scale        int           // branches of the business tables, 100,000 accounts each
-	PayloadBytes int
-	Out          io.Writer
+	DSN          string        `kong:"-"`
+	Clients      int           `default:"8" help:"Connections at work at once, at most 64."`
+	Rounds       int           `default:"9" help:"Rounds of each way, in turns, at most 100."`
+	Round        time.Duration `default:"2s" help:"How long one way works in a round, at most a minute."`
+	Scale        int           `default:"10" help:"Size of the business tables: branches, of 100000 accounts each; at most 100."`
+	PayloadBytes int           `name:"payload" default:"256" help:"Bytes of one payload."`
+	Out          io.Writer     `kong:"-"`
+}
+
+// Check says which setting is out of range, in one sentence.
+func (o Options) Check() error {
+	if o.Clients < 1 || o.Clients > 64 || o.Rounds < 1 || o.Rounds > 100 || o.Round <= 0 || o.Round > time.Minute || o.Scale < 1 || o.Scale > 100 ||
+		o.PayloadBytes < 0 || o.PayloadBytes > delivery.MaxPayload {
+		return errors.New("bench producer: clients must be 1 to 64, rounds and scale 1 to 100, a round at most a minute, a payload at most 10 MiB")
+	}
+	return nil
+}
+
+// Measure is Run on the database dsn, its table going to out.
+func (o Options) Measure(ctx context.Context, dsn string, out io.Writer) error {
+	o.DSN, o.Out = dsn, out
+	_, err := Run(ctx, o)
+	return err
 }
 
 // Report is one line for each way, in the order of the table.

@@ -23,14 +23,29 @@ const (
 
 var errNothing = errors.New("not one transaction was finished")
 
-// Options of a run. The database must have the schema and no integrations of somebody else's; its rows stay. A second
-// database is made on the same server and dropped again.
+// Options of a run, which are also flags of the command line. The database must have the schema and no integrations of somebody
+// else's; its rows stay. A second database is made on the same server and dropped again.
 type Options struct {
-	DSN          string
-	Transactions int // for each way, at most
-	Concurrency  int // transactions at once
-	Kills        int // for each way
-	Out          io.Writer
+	DSN          string    `kong:"-"`
+	Transactions int       `default:"5000" help:"Transactions of each way, at most 1000000 and for at most a minute."`
+	Concurrency  int       `default:"8" help:"Transactions at once; the server needs max_prepared_transactions of twice as many and 2."`
+	Kills        int       `default:"200" help:"How often a process of each way is killed in the middle."`
+	Out          io.Writer `kong:"-"`
+}
+
+// Check says which setting is out of range, in one sentence.
+func (o Options) Check() error {
+	if o.Transactions < 1 || o.Transactions > 1_000_000 || o.Concurrency < 1 || o.Kills < 0 || o.Kills > 10_000 {
+		return errors.New("bench 2pc: transactions must be 1 to 1000000, concurrency at least 1, kills 0 to 10000")
+	}
+	return nil
+}
+
+// Measure is Run on the database dsn, its table going to out.
+func (o Options) Measure(ctx context.Context, dsn string, out io.Writer) error {
+	o.DSN, o.Out = dsn, out
+	_, err := Run(ctx, o)
+	return err
 }
 
 // Report is one line for each way, in the order of the table.

@@ -1,0 +1,60 @@
+package rooms
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"redrive/delivery"
+)
+
+// factsTimeout is how long a room may take, asking its broker for instance; a page does not wait longer for it.
+const factsTimeout = time.Second
+
+// Own is the room of a single integration.
+type Own struct {
+	Room
+	Facts func(context.Context) []delivery.Fact // what the room says of itself, within a second
+	Close func() error                          // after the room has ended; may be nil
+}
+
+// Owned are those of this process, by integration.
+type Owned map[string]Own
+
+// Rooms are all of them, in no order.
+func (o Owned) Rooms() []Room {
+	rooms := make([]Room, 0, len(o))
+	for _, own := range o {
+		rooms = append(rooms, own.Room)
+	}
+	return rooms
+}
+
+// Facts are the figures of an integration's own room, else of the first of others that knows the integration.
+func (o Owned) Facts(others ...func(string) []delivery.Fact) func(string) []delivery.Fact {
+	return func(integration string) []delivery.Fact {
+		if own, ok := o[integration]; ok {
+			ctx, cancel := context.WithTimeout(context.Background(), factsTimeout)
+			defer cancel()
+			return own.Facts(ctx)
+		}
+		for _, facts := range others {
+			if list := facts(integration); list != nil {
+				return list
+			}
+		}
+		return nil
+	}
+}
+
+// Close lets go of what the rooms used; what fails goes to log.
+func (o Owned) Close(log *slog.Logger) {
+	for name, own := range o {
+		if own.Close == nil {
+			continue
+		}
+		if err := own.Close(); err != nil {
+			log.Warn("closing a source", "integration", name, "error", err)
+		}
+	}
+}

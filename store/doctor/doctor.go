@@ -1,0 +1,97 @@
+// Package doctor examines the databases that the program works with and says in lines what is in order and what is not.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"redrive/delivery"
+	"redrive/store"
+	"redrive/store/source"
+)
+
+// orphanAge is more than any two-phase commit takes whose coordinator is alive.
+const orphanAge = 5 * time.Minute
+
+// Report goes to Out line by line: ok, warn or bad.
+type Report struct {
+	Out    io.Writer
+	Failed bool // a line was bad
+}
+
+// Note says that something is as it should be, or what is wrong with it.
+func (r *Report) Note(what string, err error) {
+	if err != nil {
+		r.Failed = true
+		fmt.Fprintf(r.Out, "bad   %s: %s\n", what, delivery.Sentence(err))
+		return
+	}
+	fmt.Fprintf(r.Out, "ok    %s\n", what)
+}
+
+// Database examines the program's own database.
+func (r *Report) Database(ctx context.Context, db *store.Store) {
+	r.Note("schema", db.Ready(ctx))
+	audit, err := db.VerifyAudit(ctx)
+	if err == nil && !audit.OK() {
+		err = errors.New(audit.String())
+	}
+	r.Note("audit chain", err)
+	prepared, err := db.PreparedTransactions(ctx)
+	if err == nil {
+		err = orphaned(prepared)
+	}
+	r.Note("prepared transactions", err)
+}
+
+// orphaned names the prepared transactions that nobody seems to end. They are not ours, but the queue lives in their database.
+func orphaned(prepared []store.PreparedTransaction) error {
+	var named []string
+	for _, p := range prepared {
+		if p.Age > orphanAge {
+			named = append(named, fmt.Sprintf("%q of %s, %s old", p.GID, p.Owner, p.Age.Round(time.Second)))
+		}
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d orphaned: %s; each keeps its locks and holds back vacuum until COMMIT PREPARED or ROLLBACK PREPARED",
+		len(named), strings.Join(named, "; "))
+}
+
+// Source examines the database that a cdc integration reads; defaultURL is it where the settings name none.
+func (r *Report) Source(ctx context.Context, in delivery.Integration, defaultURL string) {
+	src, err := source.New(*in.CDC, defaultURL, in.Name, slog.New(slog.DiscardHandler))
+	if err != nil {
+		r.Note(in.Name, err)
+		return
+	}
+	defer src.Close()
+	findings, err := src.Check(ctx)
+	if err != nil {
+		r.Note(in.Name, err)
+	}
+	for _, f := range findings {
+		r.finding(in.Name+": "+f.What, f)
+	}
+}
+
+func (r *Report) finding(what string, f delivery.CaptureFinding) {
+	text := f.Err
+	if f.SQL != "" {
+		text += " (" + f.SQL + ")"
+	}
+	switch {
+	case f.Err == "":
+		r.Note(what, nil)
+	case f.Warning:
+		fmt.Fprintf(r.Out, "warn  %s: %s\n", what, text)
+	default:
+		r.Note(what, errors.New(text))
+	}
+}

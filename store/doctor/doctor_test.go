@@ -1,0 +1,69 @@
+package doctor
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"redrive/delivery"
+	"redrive/store"
+	"redrive/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+func TestOrphanedPreparedTransactions(t *testing.T) {
+	young := store.PreparedTransaction{GID: "young", Owner: "shop", Age: 4 * time.Minute}
+	if err := orphaned([]store.PreparedTransaction{young}); err != nil {
+		t.Error(err)
+	}
+	old := store.PreparedTransaction{GID: "order-7\n", Owner: "shop", Age: 26*time.Hour + 300*time.Millisecond}
+	err := orphaned([]store.PreparedTransaction{young, old})
+	if err == nil || !strings.Contains(err.Error(), `1 orphaned: "order-7\n" of shop, 26h0m0s old;`) || strings.Contains(err.Error(), "young") {
+		t.Error(err)
+	}
+}
+
+func TestReport(t *testing.T) {
+	dsn := storetest.New(t)
+	db, err := store.Open(t.Context(), dsn, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var out bytes.Buffer
+	r := Report{Out: &out}
+	r.Database(t.Context(), db)
+	if want := "ok    schema\nok    audit chain\nok    prepared transactions\n"; r.Failed || out.String() != want {
+		t.Errorf("said %q", &out)
+	}
+	for _, c := range []struct {
+		source delivery.CDCSource
+		says   []string
+	}{
+		{delivery.CDCSource{Slot: "No Slot"}, []string{"bad   in: cdc of in: "}},
+		{delivery.CDCSource{URL: "postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=2"}, []string{"bad   in: "}},
+		{delivery.CDCSource{Rules: []delivery.CDCRule{{Schema: "public", Table: "missing"}}},
+			[]string{"ok    in: version of the source\n", "bad   in: table public.missing: ", "bad   in: publication redrive_in: ", " (CREATE PUBLICATION"}},
+	} {
+		out.Reset()
+		r = Report{Out: &out}
+		r.Source(t.Context(), delivery.Integration{Name: "in", CDC: &c.source}, dsn)
+		for _, text := range c.says {
+			if !r.Failed || !strings.Contains(out.String(), text) || strings.Contains(out.String(), "hunter2") {
+				t.Errorf("%+v: said %q", c.source, &out)
+			}
+		}
+	}
+}
+
+func TestAWarningIsNoFailure(t *testing.T) {
+	var out bytes.Buffer
+	r := Report{Out: &out}
+	r.finding("in: limit", delivery.CaptureFinding{Err: "set one", SQL: "ALTER SYSTEM", Warning: true})
+	if r.Failed || out.String() != "warn  in: limit: set one (ALTER SYSTEM)\n" {
+		t.Errorf("%t, said %q", r.Failed, &out)
+	}
+}
