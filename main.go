@@ -142,8 +142,7 @@ type (
 		database
 		Name   string `arg:"" help:"Integration."`
 		Date   string `help:"Business date (2006-01-02) whose query is run again; without it the batch runs as the schedule would."`
-		Reason string `help:"Why, for the audit."`
-		Actor  string `help:"Who asks, for the audit; default the user of the operating system."`
+		Reason string `required:"" help:"Why, for the audit."`
 	}
 )
 
@@ -288,18 +287,15 @@ func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
 
 // Run asks for a run of a batch.
 func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
-	if c.Actor == "" {
-		c.Actor = "command line"
-		if u, err := user.Current(); err == nil {
-			c.Actor = u.Username + " (command line)"
-		}
+	if err := reasoned(c.Reason); err != nil {
+		return err
 	}
 	return c.with(ctx, func(db *store.Store) error {
-		run, err := db.RequestRun(ctx, c.Name, c.Date, c.Actor, c.Reason)
+		run, err := db.RequestRun(ctx, c.Name, c.Date, actor(), c.Reason)
 		var wrong *delivery.InputError
 		switch {
 		case errors.Is(err, delivery.ErrNotFound):
-			return usageError{fmt.Errorf("no integration is named %q", c.Name)}
+			return unknown(c.Name)
 		case errors.As(err, &wrong):
 			return usageError{err}
 		case err != nil:
@@ -320,7 +316,7 @@ func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 		if err := db.Ready(ctx); err != nil {
 			return err
 		}
-		done, err := db.AdoptOutbox(ctx, settings, "command line")
+		done, err := db.AdoptOutbox(ctx, settings, actor())
 		if err == nil {
 			fmt.Fprintf(out, "adopted: %d deliveries made of what was in the copy; events published from now on are fanned out\n", done.Deliveries)
 		}
@@ -380,23 +376,38 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 
 // Run asks whoever reads the source to begin anew.
 func (c *cdcResnapshotCmd) Run(ctx context.Context, out io.Writer) error {
-	if strings.TrimSpace(c.Reason) == "" {
-		return usageError{errors.New("--reason: say why, the audit keeps it")}
-	}
-	actor := "command line"
-	if who, err := user.Current(); err == nil {
-		actor += " " + who.Username
+	if err := reasoned(c.Reason); err != nil {
+		return err
 	}
 	return c.with(ctx, func(db *store.Store) error {
-		err := db.RequestResnapshot(ctx, c.Name, actor, c.Reason)
+		err := db.RequestResnapshot(ctx, c.Name, actor(), c.Reason)
 		if errors.Is(err, delivery.ErrNotFound) {
-			return fmt.Errorf("no integration is named %q", c.Name)
+			return unknown(c.Name)
 		}
 		if err == nil {
 			fmt.Fprintf(out, "asked for: the process that reads %s creates its slot anew and reads its tables\n", c.Name)
 		}
 		return err
 	})
+}
+
+// actor is whoever types a command, for the audit.
+func actor() string {
+	if who, err := user.Current(); err == nil {
+		return who.Username + " (command line)"
+	}
+	return "command line"
+}
+
+func reasoned(reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return usageError{errors.New("--reason: say why, the audit keeps it")}
+	}
+	return nil
+}
+
+func unknown(integration string) error {
+	return usageError{fmt.Errorf("no integration is named %q", integration)}
 }
 
 // Run measures on a database of its own choice: the rows stay, so point it at one that may be filled.
