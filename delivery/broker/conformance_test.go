@@ -212,6 +212,43 @@ func TestOrderPerKey(t *testing.T) {
 	})
 }
 
+// A dead letter holds up its key until a person settles it, or, where the integration says so, lets the later ones go on.
+func TestADeadLetterAndItsKey(t *testing.T) {
+	const total, bad = 10, 2
+	for policy, waiting := range map[delivery.OnDead]int{delivery.OnDeadBlock: total - bad - 1, delivery.OnDeadSkip: 0} {
+		t.Run(string(policy), func(t *testing.T) {
+			onEach(t, every, func(t *testing.T, b bed) {
+				r := newRig(t, b, func(in *delivery.Integration) { in.Ordered, in.OnDead, in.Retry.Attempts = true, policy, 1 })
+				list := notes(total)
+				for i := range list {
+					list[i].key = "a"
+				}
+				r.ledger.set(func(e entry) int {
+					if e.id == list[bad].id {
+						return 422
+					}
+					return 200
+				})
+				l := r.start()
+				r.place.publish(t, list...)
+				r.ledger.arrived(t, total-waiting)
+				r.eventually("one is dead", func() bool { return r.count("redrive.deliveries WHERE state = 'dead'") == 1 })
+				r.eventually("the others wait or are delivered", func() bool { return r.count("redrive.queue") == waiting })
+				if err := l.stop(); err != nil {
+					t.Fatal(err)
+				}
+				r.requests(total - waiting)
+				for i, e := range r.ledger.all() {
+					if e.id != list[i].id {
+						t.Errorf("%s came in the place of %s", e.id, list[i].id)
+					}
+				}
+				r.nothingLeft()
+			})
+		})
+	}
+}
+
 // What the integration does not subscribe to is acknowledged and goes nowhere; what cannot be read is still for a person.
 func TestOtherTypesPass(t *testing.T) {
 	onEach(t, every, func(t *testing.T, b bed) {
