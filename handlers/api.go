@@ -160,12 +160,8 @@ func (s *Server) listIntegrations(c echo.Context) error {
 
 func (s *Server) setPaused(paused bool) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		body, err := readJSONBody(c.Request())
+		reason, err := readReason(c)
 		if err != nil {
-			return err
-		}
-		var reason string
-		if err := decodeObject(body, fields{"reason": textField("reason", maxReason, &reason)}); err != nil {
 			return err
 		}
 		ctx, name := c.Request().Context(), c.Param("name")
@@ -182,13 +178,19 @@ func (s *Server) setPaused(paused bool) echo.HandlerFunc {
 	}
 }
 
-func (s *Server) resnapshot(c echo.Context) error {
+// readReason reads a body that may give a reason and nothing else.
+func readReason(c echo.Context) (reason string, err error) {
 	body, err := readJSONBody(c.Request())
 	if err != nil {
-		return err
+		return "", err
 	}
-	var reason string
-	if err := decodeObject(body, fields{"reason": textField("reason", maxReason, &reason)}); err != nil {
+	err = decodeObject(body, fields{"reason": textField("reason", maxReason, &reason)})
+	return reason, err
+}
+
+func (s *Server) resnapshot(c echo.Context) error {
+	reason, err := readReason(c)
+	if err != nil {
 		return err
 	}
 	if reason = strings.TrimSpace(reason); reason == "" {

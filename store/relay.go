@@ -102,8 +102,8 @@ const subscribersSQL = `
     LEFT JOIN redrive.positions own ON own.feed = 'outbox/' || i.name
     WHERE f.feed = @feed AND coalesce(own.feed, 'outbox') = f.feed`
 
-// fanOutSQL makes the deliveries of the events that its query answers, put in for the first %s; the second may restrict them. What has an order gets its place from
-// Place, as commands do. The identity of a delivery follows from its message: a conflict is a second net.
+// fanOutSQL makes the deliveries of the events that its query answers, put in for the first %s; the second may restrict them. What
+// has an order gets its place from Place, as commands do. The identity of a delivery follows from its message: a conflict is a second net.
 const fanOutSQL = `
 WITH m AS MATERIALIZED (%s), subscribers AS MATERIALIZED (` + subscribersSQL + `), made AS (
     INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
