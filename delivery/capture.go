@@ -37,32 +37,32 @@ type CDCSource struct {
 // docs/cdc.md.
 type CDCRule struct {
 	Schema, Table string
-	Operations    []Operation // empty: insert, update and delete, and snapshot where there is one
-	Columns       []string    // columns to include; empty: all
-	When          string      // expression; empty: always
-	Type          string      // message type, with {{ expression }} in it; default schema.table.operation
-	Key           string      // expression; default the primary key's values, joined by /
-	Payload       string      // expression; default the change itself, see Change
-	To            []string    // addressees of commands; empty: the integration itself
-	Publish       bool        // an event for all that subscribe to its type, instead of commands
-	Line          int         // in the integrations file
+	Operations    []RowOperation // empty: insert, update and delete, and snapshot where there is one
+	Columns       []string       // columns to include; empty: all
+	When          string         // expression; empty: always
+	Type          string         // message type, with {{ expression }} in it; default schema.table.operation
+	Key           string         // expression; default the primary key's values, joined by /
+	Payload       string         // expression; default the change itself, see Change
+	To            []string       // addressees of commands; empty: the integration itself
+	Publish       bool           // an event for all that subscribe to its type, instead of commands
+	Line          int            // in the integrations file
 }
 
-// Operation is what happened to a row.
-type Operation string
+// RowOperation is what happened to a row.
+type RowOperation string
 
 // Operations of a change.
 const (
-	OpInsert   Operation = "insert"
-	OpUpdate   Operation = "update"
-	OpDelete   Operation = "delete"
-	OpTruncate Operation = "truncate" // of a whole table; it has no row
-	OpSnapshot Operation = "snapshot" // the row was there before reading began
+	OpInsert   RowOperation = "insert"
+	OpUpdate   RowOperation = "update"
+	OpDelete   RowOperation = "delete"
+	OpTruncate RowOperation = "truncate" // of a whole table; it has no row
+	OpSnapshot RowOperation = "snapshot" // the row was there before reading began
 )
 
 // Change is one row's change as its source tells it.
 type Change struct {
-	Op         Operation
+	Op         RowOperation
 	Schema     string
 	Table      string
 	Row        map[string]json.RawMessage // new row; for a delete the old one, as far as its replica identity tells

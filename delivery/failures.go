@@ -17,10 +17,32 @@ type Filter struct {
 	MessageID    string
 	Query        string     // substring of the error text, case-insensitive
 	From, To     *time.Time // by the failure's position in the list's order
-	Sort         Sort
-	After        string // cursor of the previous page
-	Limit        int    // 1..500, default 50
+
+	IDs           []string    // deliveries
+	Destinations  []string    // kinds, see Destination.Kind
+	GroupMessages []string    // normalised error texts, of groups of any integration
+	Types         []string    // of the message
+	Attempts      Range       // made so far
+	Words         string      // of the payload: each must be in it, the last may be the beginning of a word; open failures only
+	Paths         []PathValue // of the payload, all must fit; open failures only
+	Actors        []string    // who made the last decision
+	Assignees     []string    // NoAssignee selects those without
+	Tags          []string    // all of them
+	Ticket        string
+	Acknowledged  *bool // dead letters only
+	Sort          Sort
+	After         string // cursor of the previous page
+	Limit         int    // 1..500, default 50
 }
+
+// NoAssignee stands among Filter.Assignees for nobody.
+const NoAssignee = "nobody"
+
+// Range bounds a number, both ends included; a nil end is open.
+type Range struct{ Min, Max *int }
+
+// PathValue selects payloads that have a value at a path: $.customer.id and "4711" fit the number as well as the string.
+type PathValue struct{ Path, Value string }
 
 // Sort is the order of a failure list.
 type Sort string
@@ -45,18 +67,6 @@ type AuditFilter struct {
 	Limit                  int    // 1..500, default 50
 }
 
-// Group is a set of failures with one fingerprint.
-type Group struct {
-	ID          string
-	Integration string
-	ErrorClass  string
-	Message     string // normalised error text
-	Count       int    // failures in the states that were asked for
-	FirstSeen   time.Time
-	LastSeen    time.Time
-	Status      string // open while there is a dead letter, else settled
-}
-
 // Action is what a person does to a dead letter.
 type Action string
 
@@ -66,6 +76,9 @@ const (
 	ActionIgnore  Action = "ignore"
 	ActionResolve Action = "resolve"
 	ActionReopen  Action = "reopen"
+
+	// ActionAcknowledge changes no state: somebody looks after it, so that it is not counted as red. Operations only; see CaseChange.
+	ActionAcknowledge Action = "acknowledge"
 )
 
 // ActionFrom lists the states in which an action is allowed.
@@ -100,6 +113,7 @@ type ActionRequest struct {
 	Category string     // ignore
 	Until    *time.Time // ignore
 	Evidence string     // resolve
+	Token    string     // UUID of the form: carrying out the same token again changes nothing; empty: no protection
 }
 
 // ConflictError says that somebody or something was faster.

@@ -111,6 +111,10 @@ type Delivery struct {
 	RetryRequestedAt *time.Time // a person asked for a retry that is not settled yet
 	Settlement       Settlement // who ignored or resolved it, and why
 
+	Edit        int    // number of the version that is sent, see Edit; 1: as accepted
+	OperationID string // the operation that last acted on it
+	Case        Case   // what people keep about it
+
 	// Copied from the message for lists.
 	Type string
 	Key  string
@@ -135,6 +139,8 @@ type Detail struct {
 	KeySiblings []Delivery // other deliveries of the same integration and key, newest first, at most 20
 	GroupCount  int        // open dead letters in the same group
 	Lane        Lane       // ordered integrations
+	Edits       []Edit     // oldest first; empty while it was never edited
+	Notes       []Note     // oldest first
 }
 
 // Lane is where a delivery stands in the order of its key.

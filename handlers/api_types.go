@@ -207,7 +207,7 @@ type groupJSON struct {
 
 func groupJSONOf(g delivery.Group) groupJSON {
 	return groupJSON{ID: g.ID, Integration: g.Integration, ErrorClass: g.ErrorClass, Message: g.Message, Count: g.Count,
-		FirstSeen: utc(&g.FirstSeen), LastSeen: utc(&g.LastSeen), Status: g.Status}
+		FirstSeen: utc(&g.FirstSeen), LastSeen: utc(&g.LastSeen), Status: string(g.Status)}
 }
 
 type auditJSON struct {

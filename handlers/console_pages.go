@@ -24,7 +24,7 @@ func (s *Server) overview(c echo.Context) error {
 // groups lists failures that share a cause.
 func (s *Server) groups(c echo.Context) error {
 	page := views.GroupsPage{Layout: s.layout(c, "Groups", views.Groups), Integration: c.QueryParam("integration"), Names: s.integrationNames()}
-	rows, err := s.cfg.Store.Groups(c.Request().Context(), delivery.Filter{Integrations: given([]string{page.Integration}), After: c.QueryParam("after"), Limit: 50})
+	rows, err := s.cfg.Store.Groups(c.Request().Context(), delivery.GroupFilter{Filter: delivery.Filter{Integrations: given([]string{page.Integration}), After: c.QueryParam("after"), Limit: 50}})
 	if err != nil {
 		return err
 	}

@@ -22,9 +22,27 @@ type Store interface {
 	Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error)  // the next one first
 	Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) // in the hours of Health
 	Blocked(ctx context.Context, id, after string) (delivery.Page[delivery.Delivery], error)            // by the order of a key; the next one first
-	Groups(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Group], error)
+	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)
+	Groups(ctx context.Context, f delivery.GroupFilter) (delivery.Page[delivery.Group], error)
+	Group(ctx context.Context, id string) (delivery.Group, error)
+	DeadGeneration(ctx context.Context) (int64, error)                  // changes whenever a dead letter comes or goes
+	Suggest(ctx context.Context, field, typed string) ([]string, error) // values of a field of the search bar
 	// Act does one action on one delivery and answers its new record.
 	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)
+	Edit(ctx context.Context, r delivery.EditRequest) (delivery.Delivery, error)
+	Redirect(ctx context.Context, r delivery.RedirectRequest) (delivery.Delivery, error)
+	ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) // *delivery.CaseConflictError
+	AddNote(ctx context.Context, id, author, text, token string) error
+	SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error)
+	SaveView(ctx context.Context, v delivery.SavedView) (delivery.SavedView, error)
+	DeleteView(ctx context.Context, id, actor string, admin bool) error
+
+	DryRun(ctx context.Context, r delivery.OperationRequest) (delivery.DryRun, error)
+	StartOperation(ctx context.Context, r delivery.OperationRequest) (delivery.Operation, error)
+	Operation(ctx context.Context, id string) (delivery.Operation, error)
+	Operations(ctx context.Context, f delivery.OperationFilter) (delivery.Page[delivery.Operation], error)
+	OperationItems(ctx context.Context, id, outcome, after string, limit int) (delivery.Page[delivery.OperationItem], error)
+	SteerOperation(ctx context.Context, step delivery.Steer) (delivery.Operation, error) // *delivery.OperationConflictError
 
 	Health(ctx context.Context) ([]delivery.IntegrationHealth, error)                    // by name
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name

@@ -8,7 +8,8 @@ const comingSQL = `
 SELECT redrive.delivery_id(m.id, i.name) AS id, m.id AS message_id, i.name AS integration, 'pending' AS state, 0 AS version, 0 AS attempts,
     NULL::text AS error_class, NULL::text AS group_id, NULL::timestamptz AS failed_at, m.created_at AS changed_at, NULL::timestamptz AS dead_at,
     NULL::timestamptz AS settled_at, NULL::timestamptz AS retry_requested_at, m.deliver_after AS next_attempt_at,
-    NULL::timestamptz AS started_at, NULL::integer AS duration_ms, NULL::smallint AS http_status
+    NULL::timestamptz AS started_at, NULL::integer AS duration_ms, NULL::smallint AS http_status, NULL::integer AS edit,
+    NULL::uuid AS operation_id, NULL::timestamptz AS acknowledged_at
 FROM redrive.messages m JOIN redrive.integrations i ON i.active AND i.method = 'outbox' AND i.subscribe @> ARRAY[m.type]
 LEFT JOIN redrive.positions own ON own.feed = 'outbox/' || i.name
 JOIN redrive.positions p ON p.feed = coalesce(own.feed, 'outbox') AND (p.since IS NULL OR m.created_at >= p.since)

@@ -65,7 +65,7 @@ func TestAFailureIsPostponedThenDead(t *testing.T) {
 	if len(detail.Timeline) != 2 || !bytes.Equal(detail.Timeline[0].Response, answered.Response) || detail.Timeline[1].Number != 2 {
 		t.Errorf("timeline %+v", detail.Timeline)
 	}
-	groups, err := d.Groups(t.Context(), delivery.Filter{})
+	groups, err := d.Groups(t.Context(), delivery.GroupFilter{})
 	d.must(err)
 	if len(groups.Items) != 1 || groups.Items[0].Count != 1 || groups.Items[0].ID != detail.GroupID {
 		t.Errorf("groups %+v", groups.Items)

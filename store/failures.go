@@ -18,10 +18,13 @@ const deliveryColumns = `SELECT d.id::text, d.message_id::text, d.integration, d
     coalesce(m.created_at, (SELECT created_at FROM redrive.deliveries WHERE id = d.id)), d.failed_at, d.changed_at, d.dead_at,
     d.settled_at, d.retry_requested_at, d.next_attempt_at, coalesce(m.type, ''), coalesce(m.key, ''),
     (SELECT max(a.started_at) FROM redrive.attempts a WHERE a.delivery_id = d.id AND a.outcome <> 'late'), d.started_at,
-    coalesce(f.actor, ''), coalesce(f.reason, ''), coalesce(f.category, ''), f.until, coalesce(f.evidence, '')`
+    coalesce(f.actor, ''), coalesce(f.reason, ''), coalesce(f.category, ''), f.until, coalesce(f.evidence, ''),
+    coalesce(d.edit, 1), coalesce(d.operation_id::text, ''), d.acknowledged_at, coalesce(c.version, 0), coalesce(c.acknowledged_by, ''),
+    coalesce(c.assignee, ''), to_json(c.tags), coalesce(c.ticket, '')`
 
 // deliveryJoins know that the message of what was delivered may be dropped.
-const deliveryJoins = ` LEFT JOIN redrive.messages m ON m.id = d.message_id LEFT JOIN redrive.failure_details f ON f.delivery_id = d.id`
+const deliveryJoins = ` LEFT JOIN redrive.messages m ON m.id = d.message_id LEFT JOIN redrive.failure_details f ON f.delivery_id = d.id
+    LEFT JOIN redrive.cases c ON c.delivery_id = d.id`
 
 // deliverySQL reads any delivery; filter it by id or message.
 const deliverySQL = deliveryColumns + " FROM redrive.all_deliveries d" + deliveryJoins
@@ -29,8 +32,8 @@ const deliverySQL = deliveryColumns + " FROM redrive.all_deliveries d" + deliver
 // failureSQL reads records only, so that each state's partial index serves it.
 const failureSQL = deliveryColumns + ` FROM (SELECT r.id, r.message_id, r.integration,
         CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE r.state END AS state, r.version, coalesce(w.attempts, r.attempts) AS attempts,
-        r.error_class, r.group_id, r.failed_at, r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at,
-        CASE WHEN w.token IS NULL AND isfinite(w.due_at) THEN w.due_at END AS next_attempt_at, r.started_at
+        r.error_class, r.group_id, r.failed_at, r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at, r.edit, r.operation_id,
+        r.acknowledged_at, CASE WHEN w.token IS NULL AND isfinite(w.due_at) THEN w.due_at END AS next_attempt_at, r.started_at
     FROM (%s) r LEFT JOIN redrive.queue w ON w.id = r.id) d` + deliveryJoins
 
 type deliveryRow struct {
@@ -43,7 +46,8 @@ func deliveryPointers(r *deliveryRow) []any {
 	s := &r.settlement
 	return []any{&r.ID, &r.MessageID, &r.Integration, &r.State, &r.Version, &r.Attempts, &r.ErrorClass, &r.Error, &r.GroupID,
 		&r.CreatedAt, &r.FailedAt, &r.changedAt, &r.DeadAt, &r.SettledAt, &r.RetryRequestedAt, &r.NextAttemptAt, &r.Type, &r.Key,
-		&r.lastFailedAt, &r.startedAt, &s.Actor, &s.Reason, &s.Category, &s.Until, &s.Evidence}
+		&r.lastFailedAt, &r.startedAt, &s.Actor, &s.Reason, &s.Category, &s.Until, &s.Evidence, &r.Edit, &r.OperationID,
+		&r.Case.AcknowledgedAt, &r.Case.Version, &r.Case.AcknowledgedBy, &r.Case.Assignee, jsonColumn{&r.Case.Tags}, &r.Case.Ticket}
 }
 
 func (r deliveryRow) delivery() delivery.Delivery {
@@ -204,7 +208,7 @@ func escapeLike(text string) string {
 
 // Groups answers the groups of failures in the states named, dead letters when none is, the largest first; of the filter, states,
 // integrations, classes and groups count.
-func (s *Store) Groups(ctx context.Context, f delivery.Filter) (page delivery.Page[delivery.Group], err error) {
+func (s *Store) Groups(ctx context.Context, f delivery.GroupFilter) (page delivery.Page[delivery.Group], err error) {
 	limit, err := pageSize(f.Limit)
 	if err != nil {
 		return page, err
@@ -223,7 +227,7 @@ func (s *Store) Groups(ctx context.Context, f delivery.Filter) (page delivery.Pa
 	page.Items, err = read(s.db.WithContext(ctx), func(g *delivery.Group) []any {
 		return []any{&g.ID, &g.Integration, &g.ErrorClass, &g.Message, &g.Count, &g.FirstSeen, &g.LastSeen, &g.Status}
 	}, `SELECT g.id, g.integration, g.error_class, g.message, n.count, g.first_seen, g.last_seen,
-			CASE WHEN EXISTS (SELECT FROM redrive.deliveries o WHERE o.group_id = g.id AND o.state = 'dead') THEN 'open' ELSE 'settled' END
+			CASE WHEN EXISTS (SELECT FROM redrive.deliveries o WHERE o.group_id = g.id AND o.state = 'dead') THEN 'known' ELSE 'settled' END
 		FROM (SELECT r.group_id, count(*) AS count FROM redrive.deliveries r`+w.sql()+` GROUP BY r.group_id) n
 		JOIN redrive.groups g ON g.id = n.group_id ORDER BY n.count DESC, g.id LIMIT ?`, append(w.args, limit)...)
 	if err != nil {

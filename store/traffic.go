@@ -13,7 +13,8 @@ const trafficSQL = deliveryColumns + " FROM (%s) d" + deliveryJoins
 // queueSQL shows what an inner query chose of the queue; its column sorted takes the place that changed_at has in other lists.
 const queueSQL = `SELECT q.id, q.message_id, q.integration, CASE WHEN q.token IS NULL THEN 'pending' ELSE 'sending' END AS state,
         coalesce(r.version, 0) AS version, q.attempts, r.error_class, r.group_id, r.failed_at, q.sorted AS changed_at, r.dead_at,
-        r.settled_at, r.retry_requested_at, CASE WHEN q.token IS NULL AND isfinite(q.due_at) THEN q.due_at END AS next_attempt_at, r.started_at
+        r.settled_at, r.retry_requested_at, CASE WHEN q.token IS NULL AND isfinite(q.due_at) THEN q.due_at END AS next_attempt_at, r.started_at,
+        r.edit, r.operation_id, r.acknowledged_at
     FROM (%s) q LEFT JOIN redrive.deliveries r ON r.id = q.id`
 
 // underwaySQL is the queue of one integration in the order of its turn. What waits in a lane is due never: it comes last.

@@ -22,7 +22,7 @@ CREATE TABLE parts (id int, region int, v int, PRIMARY KEY (id, region)) PARTITI
 CREATE TABLE parts_0 PARTITION OF parts FOR VALUES IN (0); CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
 CREATE TABLE shadow (seq bigserial PRIMARY KEY, op text, tab text, id int, v int);`
 
-var everything = []delivery.Operation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
+var everything = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
 
 const (
 	writers     = 3

@@ -14,11 +14,11 @@ const articles = "CREATE TABLE articles (id int PRIMARY KEY, v int, body text); 
 
 func TestChangesBecomeDeliveries(t *testing.T) {
 	everything := rule("articles")
-	everything.Operations = []delivery.Operation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
+	everything.Operations = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
 	others := rule("articles")
 	others.To, others.When, others.Type, others.Payload = []string{"a", "b"}, "row.v > 1", "article.{{ op }}", `{"id": row.id, "old": old.v}`
 	event := rule("articles")
-	event.Publish, event.Operations = true, []delivery.Operation{delivery.OpDelete}
+	event.Publish, event.Operations = true, []delivery.RowOperation{delivery.OpDelete}
 	b := ready(t, articles, everything, others, event)
 	p := b.start()
 	b.await("it streams", func() bool { return fact(p, "connected").Value == 1 })

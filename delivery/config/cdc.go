@@ -25,7 +25,7 @@ var (
 	plainName  = regexp.MustCompile(`^[A-Za-z_\x{80}-\x{10FFFF}][A-Za-z0-9_$\x{80}-\x{10FFFF}]*$`)
 	sizeShape  = regexp.MustCompile(`^([0-9]+) ?([kMGT]?B)$`)
 	sizeUnits  = map[string]float64{"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
-	operations = []delivery.Operation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate, delivery.OpSnapshot}
+	operations = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate, delivery.OpSnapshot}
 )
 
 type rawCDC struct {
@@ -124,7 +124,7 @@ func (c *checker) cdcRule(path string, r rawCDCTable, snapshot bool) delivery.CD
 		c.fail(path+".table", "cdc.tables: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"", r.Table)
 	}
 	for n, text := range r.Operations {
-		op := delivery.Operation(text)
+		op := delivery.RowOperation(text)
 		switch {
 		case !slices.Contains(operations, op):
 			c.fail(fmt.Sprintf("%s.operations[%d]", path, n), "operations: %q is none of insert, update, delete, truncate, snapshot", text)

@@ -108,7 +108,7 @@ func quote(schema, name string) string { return pgx.Identifier{schema, name}.San
 // publication is what the catalogue says of ours.
 type publication struct {
 	exists, allTables, viaRoot bool
-	operations                 []delivery.Operation
+	operations                 []delivery.RowOperation
 	members                    []uint32            // tables that were added by name
 	columns                    map[string][]string // published ones of each table that it covers, by its quoted name; nil: all
 }
@@ -135,7 +135,7 @@ func (s *Source) publication(ctx context.Context) (p publication, err error) {
 }
 
 // published are the operations that a publication can have, in its catalogue's order.
-var published = []delivery.Operation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
+var published = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
 
 // publishedColumns reads the view by way of jsonb, because Postgres 14 has no lists of columns.
 func (s *Source) publishedColumns(ctx context.Context) (map[string][]string, error) {

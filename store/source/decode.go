@@ -106,7 +106,7 @@ func (d *decoder) truncate(m *pglogrepl.TruncateMessage, emit func(delivery.Capt
 }
 
 // next numbers a change of the transaction under way.
-func (d *decoder) next(op delivery.Operation, id uint32) (*delivery.Change, *relation, error) {
+func (d *decoder) next(op delivery.RowOperation, id uint32) (*delivery.Change, *relation, error) {
 	if d.tx == nil {
 		return nil, nil, errOutside
 	}
@@ -120,7 +120,7 @@ func (d *decoder) next(op delivery.Operation, id uint32) (*delivery.Change, *rel
 	return &change, table, nil
 }
 
-var operations = map[pglogrepl.MessageType]delivery.Operation{
+var operations = map[pglogrepl.MessageType]delivery.RowOperation{
 	pglogrepl.MessageTypeInsert: delivery.OpInsert, pglogrepl.MessageTypeUpdate: delivery.OpUpdate, pglogrepl.MessageTypeDelete: delivery.OpDelete,
 }
 

@@ -45,7 +45,7 @@ func lay(t testing.TB, dsn, ddl string, tables ...string) *bed {
 	return b
 }
 
-var everything = []delivery.Operation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
+var everything = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate}
 
 // ready is lay on a database of the test's own, set up.
 func ready(t testing.TB, ddl string, tables ...string) *bed {

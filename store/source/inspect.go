@@ -17,7 +17,7 @@ type state struct {
 	server      server
 	slot        slot
 	publication publication
-	wanted      []delivery.Operation // by any rule, in the order of published
+	wanted      []delivery.RowOperation // by any rule, in the order of published
 	tables      []wantedTable
 }
 
@@ -35,7 +35,7 @@ type wantedTable struct {
 	*table       // nil: there is none
 	schema, name string
 	columns      []string // that rules name
-	operations   []delivery.Operation
+	operations   []delivery.RowOperation
 }
 
 func (s *Source) inspect(ctx context.Context) (st state, err error) {
@@ -100,12 +100,12 @@ func (s *Source) wantedTables() []wantedTable {
 }
 
 // merge is both lists' operations as a publication orders them: snapshot is none of its.
-func merge(a, b []delivery.Operation) []delivery.Operation {
-	return slices.DeleteFunc(slices.Clone(published), func(op delivery.Operation) bool { return !slices.Contains(a, op) && !slices.Contains(b, op) })
+func merge(a, b []delivery.RowOperation) []delivery.RowOperation {
+	return slices.DeleteFunc(slices.Clone(published), func(op delivery.RowOperation) bool { return !slices.Contains(a, op) && !slices.Contains(b, op) })
 }
 
 // rewrites says whether rows are updated or deleted: then each must be identified.
-func rewrites(operations []delivery.Operation) bool {
+func rewrites(operations []delivery.RowOperation) bool {
 	return slices.Contains(operations, delivery.OpUpdate) || slices.Contains(operations, delivery.OpDelete)
 }
 
@@ -297,7 +297,7 @@ func (s *Source) publicationSteps(st state) (steps []step) {
 	return steps
 }
 
-func list(operations []delivery.Operation) string {
+func list(operations []delivery.RowOperation) string {
 	names := make([]string, len(operations))
 	for n, op := range operations {
 		names[n] = string(op)

@@ -97,7 +97,7 @@ func TestTablesThatCannotBeCaptured(t *testing.T) {
 	b.run("UPDATE keyless SET n = 1") // nothing was published
 
 	b.settings.Snapshot = false
-	b.settings.Rules = []delivery.CDCRule{{Schema: "public", Table: "keyless", Operations: []delivery.Operation{delivery.OpInsert}}}
+	b.settings.Rules = []delivery.CDCRule{{Schema: "public", Table: "keyless", Operations: []delivery.RowOperation{delivery.OpInsert}}}
 	b.src = b.open(b.settings)
 	b.setUp()
 	b.run("INSERT INTO keyless VALUES (1)", "UPDATE keyless SET n = 2")

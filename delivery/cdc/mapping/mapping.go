@@ -16,7 +16,7 @@ const (
 	maxKey  = 1024
 )
 
-var usual = []delivery.Operation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpSnapshot}
+var usual = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpSnapshot}
 
 // Error is a mistake in a rule.
 type Error struct {
@@ -63,7 +63,7 @@ func Check(list []delivery.Integration) error {
 // rule is one rule of the file, ready to run.
 type rule struct {
 	delivery.CDCRule
-	operations         []delivery.Operation
+	operations         []delivery.RowOperation
 	when, key, payload *expression // nil: none is given
 	kind               []part      // of the message type; nil: the default
 }

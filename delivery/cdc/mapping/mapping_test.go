@@ -125,7 +125,7 @@ func TestAFailureKeepsTheChange(t *testing.T) {
 
 func TestWhatIsPassedOver(t *testing.T) {
 	for name, rule := range map[string]delivery.CDCRule{
-		"another operation": {Operations: []delivery.Operation{delivery.OpInsert}}, "a filter": {When: "row.count > 7"}, "null": {When: "row.views"},
+		"another operation": {Operations: []delivery.RowOperation{delivery.OpInsert}}, "a filter": {When: "row.count > 7"}, "null": {When: "row.views"},
 	} {
 		if got := mapped(t, rule, update()); len(got) != 0 {
 			t.Errorf("%s: got %+v", name, got)

@@ -103,7 +103,7 @@ func (s benchSource) Stream(ctx context.Context, from delivery.LSN) (cdc.Stream,
 func (c *capture) prepare(ctx context.Context) (err error) {
 	c.in = c.integration()
 	c.in.CDC = &delivery.CDCSource{Slot: cdcSlot, Publication: cdcSlot, Heartbeat: time.Second, AlarmBytes: 1 << 40,
-		Rules: []delivery.CDCRule{{Schema: "public", Table: cdcTable, Operations: []delivery.Operation{delivery.OpInsert}, Payload: "row.n"}}}
+		Rules: []delivery.CDCRule{{Schema: "public", Table: cdcTable, Operations: []delivery.RowOperation{delivery.OpInsert}, Payload: "row.n"}}}
 	if c.sql, err = pgx.Connect(ctx, c.o.DSN); err != nil {
 		return err
 	}

@@ -1,0 +1,156 @@
+package delivery
+
+import "time"
+
+// OperationState is where an operation stands.
+type OperationState string
+
+// States of an operation.
+const (
+	OperationRunning   OperationState = "running"   // acting, or waiting for outcomes of what was released
+	OperationPaused    OperationState = "paused"    // a person, or its own failure ratio, stopped it; nothing more is released
+	OperationCancelled OperationState = "cancelled" // a person ended it; what was released before still gets its outcome
+	OperationFinished  OperationState = "finished"  // every item has its outcome
+)
+
+// OperationActions lists what an operation can do.
+var OperationActions = []Action{ActionRetry, ActionIgnore, ActionResolve, ActionReopen, ActionAcknowledge}
+
+// Pace is how fast retries are released, for each integration by itself. The zero value is everything at once.
+type Pace struct {
+	Rate      float64       // per second; 0: as fast as it goes
+	RampTo    float64       // rate that Rate grows (or shrinks) to; 0: it stays
+	RampOver  time.Duration // within this time
+	Canary    int           // so many go first, the others wait for their confirmed outcomes; 0: none
+	StopAbove float64       // 0 < ratio < 1: failed to confirmed outcomes above which the operation pauses itself; 0: never
+}
+
+// OperationRequest asks for an operation, or for a dry run of it. Either Filter or Chosen says on what.
+type OperationRequest struct {
+	ID       string // UUID; the same again answers the operation that was started first; empty: a new one
+	Action   Action
+	Filter   *Filter  // everything that matches at the click; After and Limit do not count
+	Chosen   []Chosen // a list, at most MaxChosen
+	Actor    string
+	Reason   string
+	Category string     // ignore
+	Until    *time.Time // ignore
+	Evidence string     // resolve
+	Pace     Pace       // retry
+}
+
+// MaxChosen is the longest list of an operation; more is selected by a filter.
+const MaxChosen = 10_000
+
+// Chosen is one delivery of a list. Version 0 fits whatever it has.
+type Chosen struct {
+	ID      string
+	Version int
+}
+
+// Reasons for which a failure is not selected, or is skipped later. They are part of the public interface.
+const (
+	ExcludedInFlight     = "in_flight"       // pending or being sent
+	ExcludedSettled      = "already_settled" // delivered, ignored or resolved (or, to reopen, a dead letter)
+	ExcludedChanged      = "changed"         // another version than the one chosen
+	ExcludedExpired      = "expired"         // retry: must not be sent any more
+	ExcludedDropped      = "payload_dropped" // retry: retention dropped its message
+	ExcludedBreaker      = "breaker_open"    // retry
+	ExcludedPaused       = "paused"          // retry: its integration
+	ExcludedNoRoute      = "no_integration"  // retry: its integration left the file
+	ExcludedPermission   = "no_permission"
+	ExcludedNotFound     = "not_found"            // of a list
+	ExcludedAcknowledged = "already_acknowledged" // acknowledge
+)
+
+// DryRun says what an operation would select.
+type DryRun struct {
+	Eligible     int
+	Excluded     map[string]int // reason -> number
+	Integrations map[string]int // eligible, by integration
+	Unsure       int            // retry: eligible whose outcome is unknown: they may have had their effect
+}
+
+// Operation is a durable bulk action on a set frozen at the click. Selected = Succeeded + Failed + Skipped + Cancelled + Remaining,
+// always. Of a retry, succeeded means confirmed by the receiver.
+type Operation struct {
+	ID         string
+	Action     Action
+	State      OperationState
+	Version    int // raised by every change of state or pace
+	Actor      string
+	Reason     string
+	Category   string
+	Until      *time.Time
+	Evidence   string
+	Filter     *Filter // nil: a list
+	Pace       Pace
+	Selected   int
+	Succeeded  int
+	Failed     int
+	Skipped    int
+	Cancelled  int
+	Remaining  int
+	Released   int            // of the remaining: acted on, outcome not confirmed
+	Failing    int            // of the released: failed at least once and tried again
+	Excluded   map[string]int // at the freeze: reason -> number
+	Note       string         // why it is paused, by whom
+	Parts      []OperationPart
+	CreatedAt  time.Time
+	ChangedAt  time.Time
+	FinishedAt *time.Time
+}
+
+// OperationPart is what an operation does to one integration.
+type OperationPart struct {
+	Integration string
+	Phase       string // canary, ramp or done
+	Selected    int
+	Waiting     int // not acted on
+	Released    int // without a confirmed outcome
+	Failing     int
+	Succeeded   int
+	Failed      int
+	Skipped     int
+	Rate        float64 // at which it releases now, per second; 0: no limit
+	Held        string  // why it waits: a pause, an open breaker; empty: it does not
+}
+
+// OperationItem is one delivery of an operation.
+type OperationItem struct {
+	N          int
+	DeliveryID string
+	Version    int    // at the freeze
+	Outcome    string // waiting, released, succeeded, failed, skipped or cancelled
+	Reason     string // of a failure or skip
+}
+
+// OperationFilter selects operations, newest first.
+type OperationFilter struct {
+	States []OperationState
+	Actor  string
+	After  string
+	Limit  int // 1..500, default 50
+}
+
+// Steer is what a person changes of an operation. Exactly one of the fields after Version is set.
+type Steer struct {
+	ID      string
+	Actor   string
+	Reason  string
+	Version int // 0: whatever it is
+	Pause   bool
+	Resume  bool // also after it paused itself: the failure ratio counts anew
+	Cancel  bool
+	Pace    *Pace
+}
+
+// OperationConflictError says that an operation's state does not allow a step, or that somebody was faster.
+type OperationConflictError struct {
+	ID      string
+	State   OperationState
+	Version int
+	Message string
+}
+
+func (e *OperationConflictError) Error() string { return e.Message }
