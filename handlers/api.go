@@ -70,7 +70,7 @@ func (s *Server) listFailures(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.cfg.Store.Failures(c.Request().Context(), f)
+	page, err := s.cfg.Store.Failures(c.Request().Context(), mine(c, f))
 	if err != nil {
 		return err
 	}
