@@ -27,6 +27,8 @@ func (s *Server) apiRoutes() {
 		v1.POST("/failures/:id/"+string(action), s.actOnFailure(action), act)
 	}
 	v1.GET("/groups", s.listGroups, look)
+	v1.GET("/groups/:id", s.showGroup, look)
+	s.operationAPI(v1, look, act)
 	v1.GET("/integrations", s.listIntegrations, look)
 	v1.POST("/integrations/:name/pause", s.setPaused(true), act)
 	v1.POST("/integrations/:name/resnapshot", s.resnapshot, act)
@@ -75,18 +77,6 @@ func (s *Server) listFailures(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, listOf(page, s.deliveryJSON))
-}
-
-func (s *Server) listGroups(c echo.Context) error {
-	f, err := groupFilter(c.QueryParams())
-	if err != nil {
-		return err
-	}
-	page, err := s.cfg.Store.Groups(c.Request().Context(), f)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, listOf(page, groupJSONOf))
 }
 
 func (s *Server) showDelivery(c echo.Context) error {

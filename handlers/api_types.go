@@ -194,22 +194,6 @@ func shownOrigin(o *delivery.Origin) *delivery.Origin {
 	return &shown
 }
 
-type groupJSON struct {
-	ID          string     `json:"id"`
-	Integration string     `json:"integration"`
-	ErrorClass  string     `json:"error_class"`
-	Message     string     `json:"message"`
-	Count       int        `json:"count"`
-	FirstSeen   *time.Time `json:"first_seen"`
-	LastSeen    *time.Time `json:"last_seen"`
-	Status      string     `json:"status"`
-}
-
-func groupJSONOf(g delivery.Group) groupJSON {
-	return groupJSON{ID: g.ID, Integration: g.Integration, ErrorClass: g.ErrorClass, Message: g.Message, Count: g.Count,
-		FirstSeen: utc(&g.FirstSeen), LastSeen: utc(&g.LastSeen), Status: string(g.Status)}
-}
-
 type auditJSON struct {
 	ID          string          `json:"id"`
 	Seq         int64           `json:"seq"`
