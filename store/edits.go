@@ -212,7 +212,7 @@ func editPointers(e *delivery.Edit) []any {
 // edits are all versions of what was sent for a delivery, oldest first; none while there is only the message.
 func edits(tx *gorm.DB, id string, m delivery.Message) ([]delivery.Edit, error) {
 	list, err := read(tx, editPointers, `SELECT `+editColumns+`, CASE WHEN newer <= ? THEN payload END, newer > ? FROM (
-			SELECT *, sum(octet_length(payload)) OVER (ORDER BY number DESC) AS newer FROM redrive.edits WHERE delivery_id = ?) e ORDER BY number`,
+			SELECT *, sum(coalesce(octet_length(payload), 0)) OVER (ORDER BY number DESC) AS newer FROM redrive.edits WHERE delivery_id = ?) e ORDER BY number`,
 		editsLoaded, editsLoaded, id)
 	if err != nil {
 		return nil, fmt.Errorf("reading edits: %w", err)
