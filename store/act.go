@@ -169,6 +169,14 @@ func (s subject) made(a delivery.Action) bool {
 }
 
 func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
+	if err := carryOut(tx, a, before); err != nil {
+		return err
+	}
+	return record(tx, actionEntry(a, before))
+}
+
+// carryOut does everything of an action but its audit entry.
+func carryOut(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 	changes := map[delivery.Action]string{
 		delivery.ActionRetry:   "state = 'pending', dead_at = NULL, retry_requested_at = clock_timestamp()",
 		delivery.ActionIgnore:  "state = 'ignored', dead_at = NULL, settled_at = clock_timestamp()",
@@ -192,11 +200,11 @@ func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 		// outside of the order. Rejected rows and failed runs of a batch are due never: its leader takes care of them, see
 		// batch_answers.go and batch_runs.go.
 		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, edit, lane, position, due_at)
-			SELECT ?::uuid, ?::uuid, ?, ?, ?, ?, l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
+			SELECT ?::uuid, ?::uuid, ?, ?, ?, (SELECT edit FROM redrive.deliveries WHERE id = ?), l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
 				CASE WHEN EXISTS (SELECT FROM redrive.batch_rows b WHERE b.delivery_id = ?)
 					OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = ?) THEN 'infinity' ELSE clock_timestamp() END
 			FROM (VALUES (true)) one LEFT JOIN redrive.lanes l ON l.head = ?`,
-			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, before.Edit, a.ID, a.ID, a.ID).Error; err != nil {
+			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, a.ID, a.ID, a.ID, a.ID).Error; err != nil {
 			return err
 		}
 	} else if a.Action != delivery.ActionReopen {
@@ -204,7 +212,7 @@ func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 			return err
 		}
 	}
-	return record(tx, actionEntry(a, before))
+	return nil
 }
 
 func actionEntry(a delivery.ActionRequest, before subject) delivery.AuditEntry {
@@ -239,4 +247,19 @@ func (s *Store) ReopenDue(ctx context.Context) (n int, err error) {
 		return 0, fmt.Errorf("reopening ignored deliveries: %w", result.Error)
 	}
 	return int(result.RowsAffected), nil
+}
+
+// claimToken takes a form's token. It is not fresh when that form was carried out before; without a token every call is.
+func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
+	if token == "" {
+		return true, nil
+	}
+	if !isUUID(token) {
+		return false, &delivery.InputError{Code: "bad_token", Field: "token", Message: "the token of a form is a UUID: load the page again"}
+	}
+	taken := tx.Exec("INSERT INTO redrive.form_tokens (token) VALUES (?) ON CONFLICT DO NOTHING", token)
+	if taken.Error != nil {
+		return false, fmt.Errorf("taking the form's token: %w", taken.Error)
+	}
+	return taken.RowsAffected == 1, nil
 }
