@@ -248,18 +248,3 @@ func (s *Store) ReopenDue(ctx context.Context) (n int, err error) {
 	}
 	return int(result.RowsAffected), nil
 }
-
-// claimToken takes a form's token. It is not fresh when that form was carried out before; without a token every call is.
-func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
-	if token == "" {
-		return true, nil
-	}
-	if !isUUID(token) {
-		return false, &delivery.InputError{Code: "bad_token", Field: "token", Message: "the token of a form is a UUID: load the page again"}
-	}
-	taken := tx.Exec("INSERT INTO redrive.form_tokens (token) VALUES (?) ON CONFLICT DO NOTHING", token)
-	if taken.Error != nil {
-		return false, fmt.Errorf("taking the form's token: %w", taken.Error)
-	}
-	return taken.RowsAffected == 1, nil
-}
