@@ -26,6 +26,12 @@ func (s *Server) apiRoutes() {
 	for _, action := range []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionReopen} {
 		v1.POST("/failures/:id/"+string(action), s.actOnFailure(action), act)
 	}
+	v1.GET("/failures/count", s.countFailures, look)
+	v1.POST("/failures/:id/edit", s.editFailure, act)
+	v1.POST("/failures/:id/redirect", s.redirectFailure, act)
+	v1.PATCH("/failures/:id/case", s.changeCase, act)
+	v1.POST("/failures/:id/notes", s.addNote, act)
+	s.viewAPI(v1, look)
 	v1.GET("/groups", s.listGroups, look)
 	v1.GET("/groups/:id", s.showGroup, look)
 	s.operationAPI(v1, look, act)
@@ -113,29 +119,32 @@ func (s *Server) showMessage(c echo.Context) error {
 
 func (s *Server) actOnFailure(action delivery.Action) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		id, err := uuidParam(c)
-		if err != nil {
-			return err
-		}
-		body, err := readJSONBody(c.Request())
-		if err != nil {
-			return err
-		}
-		request, err := parseAction(action, body, time.Now())
-		if err != nil {
-			return err
-		}
-		request.ID, request.Actor = id, who(c).Name
-		changed, err := s.cfg.Store.Act(c.Request().Context(), request)
-		if err != nil {
-			return err
-		}
-		if changed.State == delivery.StatePending {
-			s.cfg.Wake()
-		}
-		return c.JSON(http.StatusOK, s.deliveryJSON(changed))
+		return s.changeFailure(c, func(id, token string, body []byte) (delivery.Delivery, error) {
+			request, err := parseAction(action, body, time.Now())
+			if err != nil {
+				return delivery.Delivery{}, err
+			}
+			request.ID, request.Actor, request.Token = id, who(c).Name, token
+			return s.cfg.Store.Act(c.Request().Context(), request)
+		})
 	}
 }
+
+// countFailures counts what a list would show, up to a bound.
+func (s *Server) countFailures(c echo.Context) error {
+	f, err := failureFilter(c.QueryParams(), operationParams)
+	if err != nil {
+		return err
+	}
+	n, capped, err := s.cfg.Store.CountFailures(c.Request().Context(), mine(c, f), countedFailures)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, countJSON{Count: n, Capped: capped})
+}
+
+// countedFailures is how far is counted; more is said to be more.
+const countedFailures = 1_000_000
 
 func (s *Server) listIntegrations(c echo.Context) error {
 	if err := onlyParams(c.QueryParams()); err != nil {

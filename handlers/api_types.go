@@ -34,6 +34,15 @@ type deliveryJSON struct {
 	SettledAt        *time.Time      `json:"settled_at"`
 	RetryRequestedAt *time.Time      `json:"retry_requested_at"`
 	Settlement       *settlementJSON `json:"settlement"`
+	Edit             int             `json:"edit"`
+	OperationID      *string         `json:"operation_id"`
+	Case             caseJSON        `json:"case"`
+}
+
+// countJSON is how many failures there are, at least when capped.
+type countJSON struct {
+	Count  int  `json:"count"`
+	Capped bool `json:"capped"`
 }
 
 type settlementJSON struct {
@@ -48,7 +57,8 @@ func (s *Server) deliveryJSON(d delivery.Delivery) deliveryJSON {
 	out := deliveryJSON{ID: d.ID, MessageID: d.MessageID, Integration: d.Integration, Method: s.methodOf(d.Integration), State: d.State,
 		Version: d.Version, AttemptCount: d.Attempts, ErrorClass: d.ErrorClass, Error: d.Error, Group: d.GroupID, Type: d.Type, Key: d.Key,
 		CreatedAt: utc(&d.CreatedAt), FailedAt: utc(d.FailedAt), LastAttemptAt: utc(d.LastAttemptAt), NextAttemptAt: utc(d.NextAttemptAt),
-		DeadAt: utc(d.DeadAt), SettledAt: utc(d.SettledAt), RetryRequestedAt: utc(d.RetryRequestedAt)}
+		DeadAt: utc(d.DeadAt), SettledAt: utc(d.SettledAt), RetryRequestedAt: utc(d.RetryRequestedAt),
+		Edit: max(d.Edit, 1), OperationID: known(d.OperationID), Case: caseJSONOf(d.Case)}
 	if x := d.Settlement; x.Actor != "" {
 		out.Settlement = &settlementJSON{Actor: x.Actor, Reason: x.Reason, Category: x.Category, Until: utc(x.Until), Evidence: x.Evidence}
 	}
@@ -75,6 +85,7 @@ type attemptJSON struct {
 	Error      string           `json:"error"`
 	HTTPStatus *int             `json:"http_status"`
 	Response   string           `json:"response"` // excerpt as text
+	Edit       int              `json:"edit"`     // number of the version that it sent
 }
 
 // detailJSON is everything about one delivery.
@@ -85,6 +96,8 @@ type detailJSON struct {
 	History    []auditJSON   `json:"history"`
 	GroupCount int           `json:"group_count"`
 	Lane       laneJSON      `json:"lane"`
+	Edits      []editJSON    `json:"edits"` // oldest first; empty while it was never edited
+	Notes      []noteJSON    `json:"notes"`
 }
 
 // laneJSON is where a delivery stands in the order of its key.
@@ -112,9 +125,10 @@ func laneJSONOf(l delivery.Lane) laneJSON {
 }
 
 func (s *Server) detailJSON(d delivery.Detail) detailJSON {
-	view := s.reveal(d.Message, d.Integration)
+	view, versions := s.revealAll(d)
 	out := detailJSON{deliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount, Lane: laneJSONOf(d.Lane),
-		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History))}
+		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History)),
+		Edits: make([]editJSON, 0, len(d.Edits)), Notes: make([]noteJSON, 0, len(d.Notes))}
 	out.Method, out.Error = d.Method, view.hide(d.Error)
 	for _, a := range d.Timeline {
 		out.Attempts = append(out.Attempts, attemptJSONOf(a, view))
@@ -122,12 +136,18 @@ func (s *Server) detailJSON(d delivery.Detail) detailJSON {
 	for _, e := range d.History {
 		out.History = append(out.History, auditJSONOf(e))
 	}
+	for i, e := range d.Edits {
+		out.Edits = append(out.Edits, editJSONOf(e, versions[i]))
+	}
+	for _, n := range d.Notes {
+		out.Notes = append(out.Notes, noteJSONOf(n))
+	}
 	return out
 }
 
 func attemptJSONOf(a delivery.Attempt, view payloadView) attemptJSON {
 	out := attemptJSON{Number: a.Number, StartedAt: utc(&a.StartedAt), DurationMS: a.Duration.Milliseconds(), Outcome: a.Outcome,
-		Late: a.Late, ErrorClass: a.ErrorClass, Error: view.hide(a.Error), Response: view.response(a.Response)}
+		Late: a.Late, Edit: max(a.Edit, 1), ErrorClass: a.ErrorClass, Error: view.hide(a.Error), Response: view.response(a.Response)}
 	if a.HTTPStatus != 0 {
 		out.HTTPStatus = &a.HTTPStatus
 	}
