@@ -82,13 +82,20 @@ FROM redrive.deliveries WHERE group_id IS NOT NULL AND failed_at IS NOT NULL GRO
 -- ---- search -------------------------------------------------------------------------------------------------------------
 -- What can be searched of open failures (dead, or failed and waiting for another try): written within a second of each failure
 -- by an indexer that hides masked fields, and forgotten some time after the failure is settled.
-CREATE TABLE redrive.unindexed (delivery_id uuid PRIMARY KEY);
+-- Failures with something new to index; one may come several times. No key on the delivery: who fails waits for no indexer.
+CREATE TABLE redrive.unindexed (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    delivery_id uuid NOT NULL
+);
 CREATE TABLE redrive.search (
     delivery_id uuid PRIMARY KEY,
+    version     integer NOT NULL, -- of the delivery, when it was read
+    seq         bigint NOT NULL,  -- redrive.unindexed.id: of two readings of one version the later counts
+    edit        integer,          -- number of the payload's version
     error       text NOT NULL,
-    words       tsvector, -- of the payload
-    doc         jsonb     -- the payload, when it is JSON
-);
+    words       tsvector,         -- of the payload
+    doc         jsonb             -- the payload, when it is JSON
+) WITH (fillfactor = 90);
 CREATE INDEX search_words ON redrive.search USING gin (words);
 CREATE INDEX search_doc ON redrive.search USING gin (doc jsonb_path_ops);
 -- +goose StatementBegin
@@ -104,7 +111,16 @@ EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported
 END
 $$;
 -- +goose StatementEnd
-INSERT INTO redrive.unindexed SELECT id FROM redrive.deliveries WHERE state = 'dead' OR state = 'pending';
+-- +goose StatementBegin
+CREATE FUNCTION redrive.search_doc(payload text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN payload::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    RETURN NULL; -- JSON that jsonb does not take: NUL, a lone surrogate, a number too long, too deep
+END
+$$;
+-- +goose StatementEnd
+INSERT INTO redrive.unindexed (delivery_id) SELECT id FROM redrive.deliveries WHERE state = 'dead' OR state = 'pending' ORDER BY changed_at;
 
 -- ---- operations ---------------------------------------------------------------------------------------------------------
 -- A bulk action on a set that was frozen at the click. Its items are numbered so that those of one integration stand together: a
@@ -188,7 +204,7 @@ BEGIN
         count(*) FILTER (WHERE state = 'resolved'), count(*) FILTER (WHERE state = 'delivered' AND failed_at IS NOT NULL), count(*),
         count(*) FILTER (WHERE state = 'dead')
     FROM new_rows WHERE group_id IS NOT NULL GROUP BY group_id;
-    INSERT INTO redrive.unindexed SELECT id FROM new_rows WHERE group_id IS NOT NULL AND state IN ('dead', 'pending') ORDER BY id ON CONFLICT DO NOTHING;
+    INSERT INTO redrive.unindexed (delivery_id) SELECT id FROM new_rows WHERE group_id IS NOT NULL AND state IN ('dead', 'pending');
     RETURN NULL;
 END
 $$;
@@ -211,8 +227,10 @@ BEGIN
         SELECT group_id, state, acknowledged_at IS NOT NULL, -1, false FROM old_rows WHERE group_id IS NOT NULL AND failed_at IS NOT NULL
     ) c GROUP BY c.group_id;
 
-    INSERT INTO redrive.unindexed SELECT n.id FROM new_rows n JOIN old_rows o ON o.id = n.id
-    WHERE n.state IN ('dead', 'pending') AND o.state IN ('pending', 'delivered') ORDER BY n.id ON CONFLICT DO NOTHING;
+    -- failed again, opened again, another payload, or other fields to hide
+    INSERT INTO redrive.unindexed (delivery_id) SELECT n.id FROM new_rows n JOIN old_rows o ON o.id = n.id
+    WHERE n.group_id IS NOT NULL AND n.state IN ('dead', 'pending')
+        AND (o.state <> 'dead' AND n.version <> o.version OR n.edit IS DISTINCT FROM o.edit OR n.integration <> o.integration);
 
     IF EXISTS (SELECT FROM new_rows n JOIN old_rows o ON o.id = n.id
         WHERE n.operation_id IS NOT NULL AND o.operation_id = n.operation_id AND o.state = 'pending') THEN
@@ -310,7 +328,7 @@ CREATE VIEW redrive.all_deliveries AS
     FROM redrive.deliveries r WHERE r.state <> 'pending';
 DROP TRIGGER record_inserted ON redrive.deliveries;
 DROP TRIGGER record_updated ON redrive.deliveries;
-DROP FUNCTION redrive.record_inserted, redrive.record_updated;
+DROP FUNCTION redrive.record_inserted, redrive.record_updated, redrive.search_doc;
 DROP TABLE redrive.form_tokens, redrive.saved_views, redrive.notes, redrive.cases, redrive.edits, redrive.operation_deltas, redrive.operation_items,
     redrive.operation_parts, redrive.operations, redrive.search, redrive.unindexed, redrive.group_hours, redrive.group_deltas, redrive.group_counts;
 DROP INDEX redrive.groups_integration, redrive.failure_details_actor;
