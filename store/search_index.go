@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 
@@ -97,7 +99,7 @@ func (w indexWork) ids() []string {
 	for id := range w.latest {
 		ids = append(ids, id)
 	}
-	slices.SortFunc(ids, func(a, b string) int { return int(w.latest[b] - w.latest[a]) })
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(w.latest[b], w.latest[a]) })
 	return ids
 }
 
@@ -123,9 +125,9 @@ WITH masking AS (
         sum(CASE WHEN open AND NOT (payload_known AND mask = '{}') THEN least(octet_length(payload), ?) ELSE 0 END) OVER (ORDER BY n) AS total
     FROM given
 )
-SELECT id::text, coalesce(open, false), n = 1 OR total <= ?, coalesce(version, 0), edit, coalesce(type, ''), error, to_json(mask),
+SELECT id::text, coalesce(open, false), total <= ?, coalesce(version, 0), edit, coalesce(type, ''), error, to_json(mask),
     unsure, coalesce(unchanged, false),
-    CASE WHEN open AND NOT unchanged AND (n = 1 OR total <= ?) THEN substring(payload FROM 1 FOR ?) END
+    CASE WHEN open AND NOT unchanged AND total <= ? THEN substring(payload FROM 1 FOR ?) END
 FROM sized ORDER BY n`
 
 func (w *indexWork) read(tx *gorm.DB) error {
@@ -164,7 +166,7 @@ func (w *indexWork) read(tx *gorm.DB) error {
 
 // write sorts by delivery, so that two indexers that both found nothing there wait for each other in one order.
 func (w *indexWork) write(tx *gorm.DB, entry func(delivery.Unindexed) delivery.SearchEntry) error {
-	slices.SortFunc(w.failures, func(a, b unindexed) int { return compareText(a.DeliveryID, b.DeliveryID) })
+	slices.SortFunc(w.failures, func(a, b unindexed) int { return strings.Compare(a.DeliveryID, b.DeliveryID) })
 	var fresh, again indexBatch
 	for _, u := range w.failures {
 		k, ok := w.known[u.DeliveryID]
@@ -234,16 +236,6 @@ func (w *indexWork) done(tx *gorm.DB) error {
 		}
 	}
 	return tx.Exec("DELETE FROM redrive.unindexed WHERE id = ANY(?)", &rows).Error
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // forgetSQL waits for nobody: what an indexer holds is looked at in the next round.
