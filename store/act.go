@@ -200,11 +200,11 @@ func carryOut(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 		// outside of the order. Rejected rows and failed runs of a batch are due never: its leader takes care of them, see
 		// batch_answers.go and batch_runs.go.
 		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, edit, lane, position, due_at)
-			SELECT ?::uuid, ?::uuid, ?, ?, ?, (SELECT edit FROM redrive.deliveries WHERE id = ?), l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
+			SELECT ?::uuid, ?::uuid, ?, ?, ?, ?, l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
 				CASE WHEN EXISTS (SELECT FROM redrive.batch_rows b WHERE b.delivery_id = ?)
 					OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = ?) THEN 'infinity' ELSE clock_timestamp() END
 			FROM (VALUES (true)) one LEFT JOIN redrive.lanes l ON l.head = ?`,
-			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, a.ID, a.ID, a.ID, a.ID).Error; err != nil {
+			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, before.Edit, a.ID, a.ID, a.ID).Error; err != nil {
 			return err
 		}
 	} else if a.Action != delivery.ActionReopen {

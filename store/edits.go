@@ -80,6 +80,7 @@ func edit(tx *gorm.DB, r delivery.EditRequest) error {
 	if err := insertEdit(tx, r.ID, next, before.Attempts); err != nil {
 		return err
 	}
+	before.Edit = &next.Number
 	if err := retryAs(tx, "edit", retry, before); err != nil {
 		return err
 	}
