@@ -49,6 +49,7 @@ type editJSON struct {
 	Headers       map[string]string `json:"headers"`
 	Payload       json.RawMessage   `json:"payload,omitempty"`
 	PayloadBase64 *string           `json:"payload_base64,omitempty"`
+	ShownBase64   *string           `json:"shown_base64,omitempty"`
 	Masked        bool              `json:"masked"`
 	Size          int               `json:"size"`
 	SHA256        string            `json:"sha256,omitempty"`
@@ -71,10 +72,7 @@ func editJSONOf(e delivery.Edit, view payloadView) editJSON {
 	if view.IsJSON {
 		out.Payload = view.Shown
 	}
-	if !view.Masked {
-		encoded := view.base64()
-		out.PayloadBase64 = &encoded
-	}
+	out.PayloadBase64, out.ShownBase64 = view.encoded()
 	return out
 }
 

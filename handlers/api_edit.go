@@ -95,7 +95,7 @@ func restoreHeaders(given, base, shown map[string]string) (map[string]string, er
 			}
 		}
 		if value == given[name] && strings.Contains(value, delivery.Hidden) {
-			return nil, unprocessable("hidden_value", "headers."+name, "Header %s has %s where a value was hidden. Write the value, or leave what was shown as it was.",
+			return nil, unprocessable("masked_value", "headers."+name, "Header %s has %s where a value was hidden. Write the value, or leave what was shown as it was.",
 				name, delivery.Hidden)
 		}
 		out[name] = value

@@ -165,6 +165,7 @@ type messageJSON struct {
 	Headers        map[string]string `json:"headers"`
 	Payload        json.RawMessage   `json:"payload,omitempty"`
 	PayloadBase64  *string           `json:"payload_base64,omitempty"`
+	ShownBase64    *string           `json:"shown_base64,omitempty"` // masked: the bytes with what is hidden replaced
 	Masked         bool              `json:"masked"`
 	Size           int               `json:"size"`
 	SHA256         string            `json:"sha256,omitempty"`
@@ -192,10 +193,7 @@ func messageJSONOf(m delivery.Message, view payloadView) messageJSON {
 	if view.IsJSON {
 		out.Payload = view.Shown
 	}
-	if !view.Masked {
-		encoded := view.base64()
-		out.PayloadBase64 = &encoded
-	}
+	out.PayloadBase64, out.ShownBase64 = view.encoded()
 	return out
 }
 

@@ -108,4 +108,14 @@ func (v payloadView) response(excerpt []byte) string {
 	return v.hide(printable(excerpt))
 }
 
-func (v payloadView) base64() string { return base64.StdEncoding.EncodeToString(v.Shown) }
+// encoded is the exact payload, or what is shown of it where something is hidden.
+func (v payloadView) encoded() (exact, shown *string) {
+	text := base64.StdEncoding.EncodeToString(v.Shown)
+	switch {
+	case !v.Masked:
+		return &text, nil
+	case v.Shown != nil:
+		return nil, &text
+	}
+	return nil, nil
+}
