@@ -22,11 +22,6 @@ func (s *Store) Group(ctx context.Context, id string) (delivery.Group, error) {
 // DeadGeneration answers a number that changes whenever a dead letter comes or goes.
 func (s *Store) DeadGeneration(ctx context.Context) (int64, error) { return 0, errToCome }
 
-// Suggest answers values of a field of the search bar that begin with what was typed, the most useful first, at most 10.
-func (s *Store) Suggest(ctx context.Context, field, typed string) ([]string, error) {
-	return nil, errToCome
-}
-
 // DryRun answers what an operation would select, and changes nothing.
 func (s *Store) DryRun(ctx context.Context, r delivery.OperationRequest) (delivery.DryRun, error) {
 	return delivery.DryRun{}, errToCome
