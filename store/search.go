@@ -31,7 +31,7 @@ func searchable(f delivery.Filter) error {
 		texts = append(texts, p.Path, p.Value)
 	}
 	if slices.ContainsFunc(texts, func(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }) {
-		return &delivery.InputError{Code: "bad_search", Message: "a search is UTF-8 text without NUL"}
+		return &delivery.InputError{Code: "invalid_text", Message: "a search is UTF-8 text without NUL"}
 	}
 	return nil
 }

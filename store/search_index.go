@@ -47,15 +47,17 @@ func (s *Store) Index(ctx context.Context, limit int, entry func(delivery.Uninde
 }
 
 // maskedSQL are the fields to hide, where an integration hides any.
-const maskedSQL = "SELECT name, mask::text || subscribe::text, array_to_json(subscribe) FROM redrive.integrations WHERE mask <> '{}'"
+const maskedSQL = "SELECT name, mask::text || subscribe::text, array_to_json(subscribe), array_to_json(mask) FROM redrive.integrations WHERE mask <> '{}'"
 
 type maskedFields struct {
-	name, fields string
-	subscribe    []string
+	name, fields     string
+	subscribe, paths []string
 }
 
 func readMasks(tx *gorm.DB) (map[string]maskedFields, error) {
-	list, err := read(tx, func(m *maskedFields) []any { return []any{&m.name, &m.fields, jsonColumn{&m.subscribe}} }, maskedSQL)
+	list, err := read(tx, func(m *maskedFields) []any {
+		return []any{&m.name, &m.fields, jsonColumn{&m.subscribe}, jsonColumn{&m.paths}}
+	}, maskedSQL)
 	masks := map[string]maskedFields{}
 	for _, m := range list {
 		masks[m.name] = m
