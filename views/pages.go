@@ -116,6 +116,11 @@ type DeliveryPage struct {
 	Conflict   *delivery.ConflictError
 	File       *delivery.StoredFile // of a batch: what is sent, or where the row came from
 	Return     string
+	Token      func() string // makes a form's token
+	Case       CaseForm
+	People     []string // who can be an assignee
+	TicketURL  string   // of its ticket; empty without one
+	Versions   []Version
 }
 
 // Payload is a message's bytes prepared for reading.

@@ -48,6 +48,9 @@ func FailureNews(d delivery.Delivery) string {
 // FailureCase is where forms about what people keep about a delivery go; what is acknowledge, assign, tags, ticket or note.
 func FailureCase(id, what string) string { return Failure(id) + "/case/" + url.PathEscape(what) }
 
+// TaggedWith lists the open failures with a tag.
+func TaggedWith(tag string) string { return with(Failures, "tag", tag) }
+
 // FailureEdit is the page that edits what is sent.
 func FailureEdit(id string) string { return Failure(id) + "/edit" }
 
