@@ -74,7 +74,8 @@ func (s *Server) operationAsked(c echo.Context) (page views.OperationNewPage, r 
 		return page, r, err
 	}
 	if _, everything := params["filter"]; everything && len(page.Chosen) == 0 {
-		page.Filter, r.Filter, err = filterOf(params.Get("filter"))
+		r.Filter, err = filterOf(params.Get("filter"))
+		page.Filter = r.Filter
 		return page, r, err
 	}
 	r.Chosen = chosenOf(page.Chosen)
@@ -82,16 +83,20 @@ func (s *Server) operationAsked(c echo.Context) (page views.OperationNewPage, r 
 }
 
 // filterOf reads a filter that a form carries as the query of its address. Order and page do not belong to it.
-func filterOf(text string) (url.Values, *delivery.Filter, error) {
+func filterOf(text string) (*delivery.Filter, error) {
 	query, err := url.ParseQuery(text)
 	if err != nil {
-		return nil, nil, unprocessable("bad_filter", "filter", "The filter could not be read. Go back to the list and choose again.")
+		return nil, unprocessable("bad_filter", "filter", "The filter could not be read. Go back to the list and choose again.")
 	}
 	for _, name := range []string{"after", "limit", "sort"} {
 		query.Del(name)
 	}
-	_, filter, err := consoleFilter(query, views.Locale{Lang: "en", Zone: time.UTC})
-	return query, &filter, err
+	filter, err := failureFilter(query, operationParams)
+	if len(filter.States) == 0 {
+		filter.States = []delivery.State{delivery.StateDead}
+	}
+	filter.Sort = ""
+	return &filter, err
 }
 
 func chosenOf(rows []views.Selected) []delivery.Chosen {

@@ -2,7 +2,6 @@ package views
 
 import (
 	"maps"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +14,7 @@ type OperationNewPage struct {
 	Layout
 	Form   OperationForm
 	Dry    delivery.DryRun
-	Filter url.Values // what was asked for; nil: Chosen was
+	Filter *delivery.Filter // what was asked for; nil: Chosen was
 	Chosen []Selected
 	Return string
 }
@@ -77,7 +76,7 @@ func (p OperationNewPage) asked() word {
 	if p.Filter == nil {
 		return word{Text: p.N(p.matching(), "%s is selected", "%s are selected")}
 	}
-	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: filterURL(p.Filter)}
+	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: filterURL(*p.Filter)}
 }
 
 // possible says how many an action is possible for.
@@ -101,8 +100,8 @@ func (p OperationNewPage) routes() (out []word) {
 	for _, name := range byCount(p.Dry.Integrations) {
 		w := word{Text: p.T("%s on %s", p.Number(p.Dry.Integrations[name]), name)}
 		if p.Filter != nil {
-			narrowed := maps.Clone(p.Filter)
-			narrowed["integration"] = []string{name}
+			narrowed := *p.Filter
+			narrowed.Integrations = []string{name}
 			w.Href = filterURL(narrowed)
 		}
 		out = append(out, w)
@@ -214,18 +213,16 @@ func Typed(p delivery.Pace) PaceForm {
 }
 
 // filterURL is the list of what a filter selects.
-func filterURL(v url.Values) string { return strings.TrimSuffix(Failures+"?"+v.Encode(), "?") }
+func filterURL(f delivery.Filter) string {
+	return strings.TrimSuffix(Failures+"?"+f.Values().Encode(), "?")
+}
 
-// filterWords writes a filter in short.
-func (l Locale) filterWords(v url.Values) string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(v)) {
-		parts = append(parts, strings.ReplaceAll(name, "_", " ")+" "+strings.Join(v[name], ", "))
+// filterWords writes a filter as the search bar reads it.
+func (l Locale) filterWords(f delivery.Filter) string {
+	if text := f.SearchText(); text != "" {
+		return text
 	}
-	if len(parts) == 0 {
-		return l.T("all dead letters")
-	}
-	return strings.Join(parts, " · ")
+	return l.T("all dead letters")
 }
 
 // running says whether anything of an operation can still be steered.
@@ -478,16 +475,4 @@ func (p OperationPage) typed(step string) string {
 func (p OperationPage) Titled() OperationPage {
 	p.Title = p.deedOf(p.O)
 	return p
-}
-
-// filterValues is the query of a filter's address.
-func filterValues(f delivery.Filter) url.Values {
-	v := url.Values{"group": f.Groups, "integration": f.Integrations, "error_class": f.ErrorClasses, "key": {f.Key}, "message": {f.MessageID}, "q": {f.Query}}
-	for _, state := range f.States {
-		v.Add("state", string(state))
-	}
-	for _, method := range f.Methods {
-		v.Add("method", string(method))
-	}
-	return compact(v)
 }
