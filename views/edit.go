@@ -40,6 +40,7 @@ type EditForm struct {
 	Headers        []Header
 	Reason         string
 	Token          string
+	Version        int    // of the delivery as it was shown
 	Field, Problem string // what is wrong, and where
 }
 

@@ -54,6 +54,11 @@ func TaggedWith(tag string) string { return with(Failures, "tag", tag) }
 // FailureEdit is the page that edits what is sent.
 func FailureEdit(id string) string { return Failure(id) + "/edit" }
 
+// VersionPayload is the exact bytes of one version of what is sent.
+func VersionPayload(id string, number int) string {
+	return Failure(id) + "/versions/" + itoa(number) + "/payload"
+}
+
 // FailureRedirect is the page that sends a failure by another integration.
 func FailureRedirect(id string) string { return Failure(id) + "/redirect" }
 
