@@ -6,7 +6,7 @@ ALTER TABLE redrive.deliveries
     ADD COLUMN operation_id    uuid,        -- the operation that last acted on it
     ADD COLUMN operation_item  integer,     -- its place there
     ADD COLUMN edit            integer,     -- number of the version that is sent; null: as accepted
-    ADD COLUMN acknowledged_at timestamptz; -- dead: a person looks after it, so that it is not red any more
+    ADD COLUMN acknowledged_at timestamptz CHECK (acknowledged_at IS NULL OR state = 'dead'); -- a person looks after it: it is not red any more
 ALTER TABLE redrive.queue ADD COLUMN edit integer;
 
 CREATE OR REPLACE VIEW redrive.all_deliveries AS
@@ -243,11 +243,12 @@ CREATE TRIGGER record_updated AFTER UPDATE ON redrive.deliveries REFERENCING NEW
     FOR EACH STATEMENT EXECUTE FUNCTION redrive.record_updated();
 
 -- ---- edits, cases, views --------------------------------------------------------------------------------------------------
--- Versions of what is sent for a delivery. Number 1 is the message as accepted and is not kept here; rows never change.
+-- Versions of what is sent for a delivery. Number 1 is the message as accepted and is not kept here. A row never changes, except
+-- that retention takes its payload when it takes the message.
 CREATE TABLE redrive.edits (
     delivery_id   uuid NOT NULL,
     number        integer NOT NULL CHECK (number > 1),
-    payload       bytea NOT NULL,
+    payload       bytea,            -- null: taken by retention
     headers       jsonb NOT NULL DEFAULT '{}',
     actor         text NOT NULL,
     reason        text NOT NULL CHECK (reason <> ''),
@@ -265,6 +266,7 @@ CREATE TABLE redrive.cases (
     assignee        text,
     tags            text[] NOT NULL DEFAULT '{}',
     ticket          text,
+    changed_by      text NOT NULL DEFAULT '',
     changed_at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX cases_assignee ON redrive.cases (assignee) WHERE assignee IS NOT NULL;
