@@ -119,7 +119,7 @@ func (s *Server) editByForm(c echo.Context) error {
 	}
 	request, err := e.request(c)
 	save := c.FormValue("step") == "save"
-	if err == nil && save {
+	if save && (err == nil || request.Version != e.page.D.Version) { // changed since: the store knows whether by this very form
 		return s.saveEdit(c, e, request)
 	}
 	if err == nil && e.page.Typed.Version != e.page.D.Version {
@@ -215,6 +215,9 @@ func (e *editing) headers() (map[string]string, error) {
 		}
 	}
 	next, err := delivery.EditHeaders(out, e.sent.Headers)
+	if err == nil {
+		err = checkHeaders(next)
+	}
 	if err != nil || !changed && len(next) == len(e.sent.Headers) {
 		return nil, err
 	}
