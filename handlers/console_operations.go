@@ -48,7 +48,7 @@ func (s *Server) askOperation(c echo.Context) error {
 		s.setFlash(c, views.Flash{Kind: "warn", Text: "Nothing was selected: tick the rows first."})
 		return c.Redirect(http.StatusSeeOther, page.Return)
 	}
-	if page.Dry, err = s.cfg.Store.DryRun(c.Request().Context(), request); err != nil {
+	if page.Dry, err = s.dryRun(c, request); err != nil {
 		return err
 	}
 	page.Form.Token = newToken()
@@ -56,6 +56,12 @@ func (s *Server) askOperation(c echo.Context) error {
 		page.Form.Pace = views.Suggested(page.Dry.Eligible)
 	}
 	return render(c, http.StatusOK, views.OperationNewView(page.Titled()))
+}
+
+// dryRun asks what would be selected, whatever is still to be typed.
+func (s *Server) dryRun(c echo.Context, r delivery.OperationRequest) (delivery.DryRun, error) {
+	return s.cfg.Store.DryRun(c.Request().Context(), delivery.OperationRequest{Action: r.Action, Filter: r.Filter, Chosen: r.Chosen, Actor: r.Actor,
+		Reason: "dry run", Category: delivery.IgnoreCategories[0]})
 }
 
 // operationAsked reads on what an action is to be done, and what was typed about it.
@@ -131,7 +137,7 @@ func (s *Server) refusedOperation(c echo.Context, page views.OperationNewPage, r
 		return err
 	}
 	page.Form.Field, page.Form.Problem = p.Field, page.T(p.Detail)
-	if page.Dry, err = s.cfg.Store.DryRun(c.Request().Context(), request); err != nil {
+	if page.Dry, err = s.dryRun(c, request); err != nil {
 		return err
 	}
 	return render(c, p.Status, views.OperationNewView(page.Titled()))

@@ -59,8 +59,8 @@ type OperationsPage struct {
 // Outcomes of an operation's items, in the order in which they are shown.
 var itemOutcomes = []string{"waiting", "released", "succeeded", "failed", "skipped", "cancelled"}
 
-// word is one piece of a sentence, a link where Href is set.
-type word struct{ Text, Href string }
+// word is one piece of a sentence, a link where Href is set; After follows without a space.
+type word struct{ Text, Href, After string }
 
 // matching is how many the operation was asked for.
 func (p OperationNewPage) matching() int {
@@ -74,9 +74,9 @@ func (p OperationNewPage) matching() int {
 // asked says how many were asked for.
 func (p OperationNewPage) asked() word {
 	if p.Filter == nil {
-		return word{Text: p.N(p.matching(), "%s is selected", "%s are selected")}
+		return word{Text: p.N(p.matching(), "%s is selected", "%s are selected"), After: "; "}
 	}
-	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: filterURL(*p.Filter)}
+	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: filterURL(*p.Filter), After: "; "}
 }
 
 // possible says how many an action is possible for.
@@ -97,8 +97,12 @@ func (l Locale) possible(a delivery.Action, n int) string {
 
 // routes says how many are on which integration, the most first.
 func (p OperationNewPage) routes() (out []word) {
-	for _, name := range byCount(p.Dry.Integrations) {
-		w := word{Text: p.T("%s on %s", p.Number(p.Dry.Integrations[name]), name)}
+	names := byCount(p.Dry.Integrations)
+	for n, name := range names {
+		w := word{After: ", ", Text: p.T("%s on %s", p.Number(p.Dry.Integrations[name]), name)}
+		if n == len(names)-1 {
+			w.After = "."
+		}
 		if p.Filter != nil {
 			narrowed := *p.Filter
 			narrowed.Integrations = []string{name}
@@ -107,6 +111,14 @@ func (p OperationNewPage) routes() (out []word) {
 		out = append(out, w)
 	}
 	return out
+}
+
+// colon leads to the integrations, if there are any.
+func (p OperationNewPage) colon() string {
+	if p.Dry.Eligible == 0 {
+		return "."
+	}
+	return ":"
 }
 
 // leftOut says how many are left out, and why.
@@ -139,7 +151,7 @@ func (l Locale) Excluded(reason string) string {
 
 var exclusions = map[string]string{
 	delivery.ExcludedInFlight: "already on their way", delivery.ExcludedSettled: "already settled",
-	delivery.ExcludedChanged: "changed since they were shown", delivery.ExcludedExpired: "expired",
+	delivery.ExcludedChanged: "changed in the meantime", delivery.ExcludedExpired: "expired",
 	delivery.ExcludedDropped: "dropped by retention", delivery.ExcludedBreaker: "breaker open", delivery.ExcludedPaused: "paused",
 	delivery.ExcludedNoRoute: "whose integration was removed", delivery.ExcludedPermission: "not allowed for your role",
 	delivery.ExcludedNotFound: "not found", delivery.ExcludedAcknowledged: "already acknowledged",
