@@ -30,6 +30,8 @@ type Config struct {
 	Offer func(ctx context.Context, m delivery.Message) (delivery.Accepted, error)
 	// Facts are the figures of an integration's method, in the order to show; nil: there are none.
 	Facts func(integration string) []delivery.Fact
+	// TicketURL is the address of a ticket, {ticket} standing for its identifier; empty: tickets are no links.
+	TicketURL string
 }
 
 // Server is console and API.

@@ -58,6 +58,7 @@ func (s *Store) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.D
 			return delivery.ErrNotFound
 		}
 		d = list[0]
+		d.Repeated = !fresh
 		return nil
 	})
 	return d, err

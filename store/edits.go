@@ -55,6 +55,7 @@ func (s *Store) changed(ctx context.Context, id, token string, work func(tx *gor
 			return delivery.ErrNotFound
 		}
 		d = list[0]
+		d.Repeated = !fresh
 		return nil
 	})
 	return d, err
