@@ -146,7 +146,7 @@ func (v version) edited(r delivery.EditRequest) (delivery.Edit, error) {
 	if next.Payload == nil {
 		next.Payload = v.Payload
 	}
-	if json.Valid(v.Payload) {
+	if delivery.EditFormat(v.Payload) == delivery.EditJSON {
 		if err := delivery.CheckJSON(next.Payload); err != nil {
 			return next, err
 		}
