@@ -77,15 +77,31 @@ func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 
 // checkAction refuses what no state of the delivery would allow.
 func checkAction(a delivery.ActionRequest) error {
+	if !isUUID(a.ID) {
+		return delivery.ErrNotFound
+	}
+	return checkReason(a.Action, a.Reason, a.Category)
+}
+
+// ForgetFormTokens forgets the forms that nobody has open any more.
+func (s *Store) ForgetFormTokens(ctx context.Context) error {
+	err := s.db.WithContext(ctx).Exec(`DELETE FROM redrive.form_tokens WHERE token IN (
+		SELECT token FROM redrive.form_tokens WHERE at < statement_timestamp() - interval '7 days' LIMIT 50000)`).Error
+	if err != nil {
+		return fmt.Errorf("forgetting forms: %w", err)
+	}
+	return nil
+}
+
+// checkReason holds for one delivery as for many.
+func checkReason(a delivery.Action, reason, category string) error {
 	required := func(field, what string) error {
 		return &delivery.InputError{Code: field + "_required", Field: field, Message: what}
 	}
 	switch {
-	case !isUUID(a.ID):
-		return delivery.ErrNotFound
-	case (a.Action == delivery.ActionIgnore || a.Action == delivery.ActionResolve) && strings.TrimSpace(a.Reason) == "":
+	case (a == delivery.ActionIgnore || a == delivery.ActionResolve) && strings.TrimSpace(reason) == "":
 		return required("reason", "give a reason: the auditor will ask for it")
-	case a.Action == delivery.ActionIgnore && a.Category == "":
+	case a == delivery.ActionIgnore && category == "":
 		return required("category", "choose a category: "+strings.Join(delivery.IgnoreCategories, ", "))
 	}
 	return nil
