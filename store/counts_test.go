@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	"redrive/delivery"
@@ -237,12 +239,14 @@ func TestManyChangesAreCountedAsFastAsOne(t *testing.T) {
 	d := open(t)
 	d.must(d.sql(`INSERT INTO redrive.deliveries (id, message_id, integration, state, created_at, failed_at, dead_at, group_id)
 		SELECT gen_random_uuid(), gen_random_uuid(), 'push', 'dead', now(), now(), now(), 'g' FROM generate_series(1, 20000)`))
-	if err := d.sql(`DO $$ BEGIN
-		SET LOCAL statement_timeout = '20s';
-		UPDATE redrive.deliveries SET acknowledged_at = now() WHERE id = (SELECT id FROM redrive.deliveries LIMIT 1);
-		UPDATE redrive.deliveries SET state = 'resolved', dead_at = NULL, settled_at = now() WHERE state = 'dead';
-		END $$`); err != nil {
-		t.Fatal(err)
+	conn, err := pgx.Connect(t.Context(), d.dsn)
+	d.must(err)
+	defer conn.Close(context.Background())
+	for _, statement := range []string{"SET statement_timeout = '10s'",
+		"UPDATE redrive.deliveries SET acknowledged_at = now() WHERE id = (SELECT id FROM redrive.deliveries LIMIT 1)",
+		"UPDATE redrive.deliveries SET state = 'resolved', dead_at = NULL, settled_at = now() WHERE state = 'dead'"} {
+		_, err := conn.Exec(t.Context(), statement)
+		d.must(err)
 	}
 	if wrong := value[string](d, differencesSQL); wrong != "" {
 		t.Error(wrong)
