@@ -51,6 +51,7 @@ import (
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
+	"redrive/handlers/client"
 	"redrive/store"
 	"redrive/store/doctor"
 	"redrive/store/embedded"
@@ -96,6 +97,9 @@ type cli struct {
 		Producer benchCmd[producer.Options]   `cmd:"" help:"What the outbox costs the producer: business transactions per second without it, with enqueue, with publish."`
 		Outbox   benchCmd[cursors.Options]    `cmd:"" help:"Three cursors on one log with long transactions open: what each misses, and how long after the commit it reads."`
 	} `cmd:"" help:"Measure."`
+	Failures   client.Failures   `cmd:"" help:"Work on failures through the API of a running server."`
+	Operations client.Operations `cmd:"" help:"Bulk actions on failures, through the API of a running server."`
+
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -182,7 +186,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(stdout, stderr), kong.Vars{"version": version},
 		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
-		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
+		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)),
+		kong.Bind(client.NewTerminal(os.Stdin, stdout, stderr)))
 	if err != nil {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return exitFailed
@@ -201,10 +206,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func exitCode(err error, stderr io.Writer) int {
 	var usage usageError
+	var misused client.UsageError
 	switch {
 	case err == nil || errors.Is(err, context.Canceled):
 		return exitDone
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &misused):
 		fmt.Fprintln(stderr, "redrive:", delivery.Sentence(err))
 		return exitUsage
 	default:
