@@ -65,6 +65,8 @@ type step struct {
 	index int // -1: not an index
 	any   bool
 	deep  bool // at any depth
+
+	bracket bool // any: written [*]
 }
 
 func (s step) matches(name string, index int) bool {
@@ -126,7 +128,7 @@ func parseBracket(s step, rest string) (step, string, bool) {
 	}
 	inside, after, closed := strings.Cut(rest, "]")
 	if inside == "*" {
-		s.any = true
+		s.any, s.bracket = true, true
 		return s, after, closed
 	}
 	index, err := strconv.Atoi(inside)

@@ -72,7 +72,9 @@ func OperationNews(id string) string { return Operation(id) + "/news" }
 func OperationStep(id, step string) string { return Operation(id) + "/" + url.PathEscape(step) }
 
 // OperationItems lists the items of an operation with one outcome.
-func OperationItems(id, outcome string) string { return with(Operation(id), "outcome", outcome) + "#items" }
+func OperationItems(id, outcome string) string {
+	return with(Operation(id), "outcome", outcome) + "#items"
+}
 
 // OperationsOf lists operations in a state, of a person.
 func OperationsOf(state, actor string) string {
