@@ -120,11 +120,12 @@ func (s *Server) Run(ctx, _ context.Context) error {
 
 // failuresLive is failuresNews as a stream of events.
 func (s *Server) failuresLive(c echo.Context) error {
-	l := s.layout(c, "", "").Locale
-	filter, err := s.consoleFilter(c, l)
+	l := s.quietLayout(c)
+	filter, err := consoleFilter(c.QueryParams(), l.Locale)
 	if err != nil {
 		return err
 	}
+	filter = l.Mine(filter)
 	changed, ok := s.live.join()
 	if !ok {
 		p := newProblem(http.StatusServiceUnavailable, "too_many_streams", "Too many lists are open at once. This one is looked at again every few seconds.")
@@ -135,7 +136,7 @@ func (s *Server) failuresLive(c echo.Context) error {
 	return s.stream(c, changed, func(ctx context.Context) (string, error) {
 		s.live.counting <- struct{}{}
 		defer func() { <-s.live.counting }()
-		return s.newsText(ctx, l, filter)
+		return s.newsText(ctx, l.Locale, filter)
 	})
 }
 

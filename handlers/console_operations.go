@@ -90,7 +90,7 @@ func filterOf(text string) (url.Values, *delivery.Filter, error) {
 	for _, name := range []string{"after", "limit", "sort"} {
 		query.Del(name)
 	}
-	_, filter, err := consoleFilter(query, views.Locale{Lang: "en", Zone: time.UTC})
+	filter, err := consoleFilter(query, views.Locale{Lang: "en", Zone: time.UTC})
 	return query, &filter, err
 }
 

@@ -227,28 +227,8 @@ func (f SaveForm) wrong(field string) string {
 }
 
 // owns says whether the reader may delete a view.
-func (l Layout) owns(v delivery.SavedView) bool { return v.Owner == l.User || l.May(delivery.RoleAdmin) }
-
-func (p SelectionPage) leftOut() string {
-	if n := len(p.Items) - p.Eligible; n > 0 {
-		return p.N(n, "; %s is left out, because its state does not allow it.", "; %s are left out, because their state does not allow it.")
-	}
-	return "."
-}
-
-func (p SelectionPage) consequence() string { return p.Consequence(p.Form.Action) }
-
-func (p SelectionPage) verb() string {
-	switch p.Form.Action {
-	case delivery.ActionRetry:
-		return p.T("Retry %s", p.Number(p.Eligible))
-	case delivery.ActionIgnore:
-		return p.T("Ignore %s", p.Number(p.Eligible))
-	case delivery.ActionResolve:
-		return p.T("Resolve %s", p.Number(p.Eligible))
-	default:
-		return p.T("Reopen %s", p.Number(p.Eligible))
-	}
+func (l Layout) owns(v delivery.SavedView) bool {
+	return v.Owner == l.User || l.May(delivery.RoleAdmin)
 }
 
 // Consequence says what an action will do.

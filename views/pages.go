@@ -18,6 +18,7 @@ type Layout struct {
 	Role     delivery.Role
 	Theme    string // "", "light" or "dark"
 	ZoneName string // IANA name
+	KeysOff  bool   // single keys do nothing
 	Flash    *Flash
 	Fragment bool // only the main part, for a swap
 	Demo     bool
@@ -91,16 +92,6 @@ type SaveForm struct {
 	Name, Search   string
 	Shared         bool
 	Field, Problem string
-}
-
-// SelectionPage asks before an action on several deliveries.
-type SelectionPage struct {
-	Layout
-	Form     ActionForm
-	Items    []Selected
-	Eligible int
-	Unsure   int // of those, how many may have had their effect
-	Return   string
 }
 
 // Selected is one chosen delivery as the list showed it.

@@ -10,26 +10,25 @@ import (
 
 // Addresses of the pages. Every link and form of the console is built here.
 const (
-	Overview       = "/"
-	Failures       = "/failures"
-	FailureActions = "/failures/actions"
-	FailuresNews   = "/failures/news"
-	FailuresLive   = "/failures/live"    // FailuresNews as a stream
+	Overview        = "/"
+	Failures        = "/failures"
+	FailuresNews    = "/failures/news"
+	FailuresLive    = "/failures/live"    // FailuresNews as a stream
 	FailuresSuggest = "/failures/suggest" // what the search bar could go on with
-	SavedViews     = "/failures/views"
-	Groups         = "/groups"
-	Ignored        = "/ignored"
-	Audit          = "/audit"
-	Operations     = "/operations"
-	OperationNew   = "/operations/new" // see OperationFor; lists post action, return, and id (values of Choice) or filter there
-	Integrations   = "/integrations"
-	Operators      = "/operators"
-	Tokens         = "/tokens"
-	Account        = "/account"
-	Help           = "/help"
-	SignIn         = "/sign-in"
-	SignOut        = "/sign-out"
-	Preferences    = "/preferences"
+	SavedViews      = "/failures/views"
+	Groups          = "/groups"
+	Ignored         = "/ignored"
+	Audit           = "/audit"
+	Operations      = "/operations"
+	OperationNew    = "/operations/new" // see OperationFor; lists post action, return, and id (values of Choice) or filter there
+	Integrations    = "/integrations"
+	Operators       = "/operators"
+	Tokens          = "/tokens"
+	Account         = "/account"
+	Help            = "/help"
+	SignIn          = "/sign-in"
+	SignOut         = "/sign-out"
+	Preferences     = "/preferences"
 )
 
 // Failure is the page of one delivery.
