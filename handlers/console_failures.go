@@ -81,7 +81,7 @@ func consoleFilter(query url.Values, l views.Locale) (delivery.Filter, error) {
 			q[name] = given(strings.Split(strings.Join(q[name], ","), ","))
 		}
 	}
-	if slices.Equal(q["state"], []string{"any"}) {
+	if slices.Equal(q["state"], []string{views.AnyState}) {
 		q["state"] = nil
 		for _, state := range delivery.States {
 			q.Add("state", string(state))

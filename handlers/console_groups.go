@@ -12,8 +12,10 @@ import (
 	"redrive/views"
 )
 
-// newestOfGroup is how many rows a group's page shows.
-const newestOfGroup = 10
+const (
+	groupsOnPage  = 40 // their rows are larger than those of failures
+	newestOfGroup = 10
+)
 
 // groups lists failures that share a cause, or other things.
 func (s *Server) groups(c echo.Context) error {
@@ -25,6 +27,9 @@ func (s *Server) groups(c echo.Context) error {
 	}
 	var rows delivery.Page[delivery.Group]
 	if err == nil {
+		if filter.Limit == 0 {
+			filter.Limit = groupsOnPage
+		}
 		rows, err = s.cfg.Store.Groups(c.Request().Context(), filter)
 	}
 	status := http.StatusOK
@@ -47,7 +52,7 @@ func consoleGroups(query url.Values) (delivery.GroupFilter, error) {
 			delete(q, name)
 		}
 	}
-	if slices.Equal(q["state"], []string{"any"}) {
+	if slices.Equal(q["state"], []string{views.AnyState}) {
 		q["state"] = nil
 		for _, state := range delivery.States {
 			q.Add("state", string(state))

@@ -23,14 +23,13 @@
     if (!list.length) return;
     current = Math.max(0, Math.min(index, list.length - 1));
     list.forEach(function (row, i) { row.classList.toggle('here', i === current); });
-    var link = list[current].querySelector('a[data-open]');
+    var link = list[current].querySelector('a.open, a[data-open]');
     if (link) link.focus({ preventScroll: true });
     list[current].scrollIntoView({ block: 'nearest' });
   }
 
   function toggle(event) {
-    var row = rows()[current];
-    var box = row && row.querySelector('input[type=checkbox]');
+    var box = rows()[current] && rows()[current].querySelector('input[type=checkbox]');
     if (!box) return;
     box.checked = !box.checked;
     extend(box, event.shiftKey);
@@ -79,17 +78,10 @@
 
   var places = { o: '/', f: '/failures', g: '/groups', p: '/operations', n: '/integrations', i: '/ignored', a: '/audit', h: '/help' };
   var keys = {
-    j: function () { show(current + 1); },
-    k: function () { show(current - 1); },
-    x: toggle,
-    X: toggle,
-    r: function () { act('retry'); },
-    i: function () { act('ignore'); },
-    e: function () { act('resolve'); },
-    a: function () { act('acknowledge'); },
+    j: function () { show(current + 1); }, k: function () { show(current - 1); }, x: toggle, X: toggle,
+    r: function () { act('retry'); }, i: function () { act('ignore'); }, e: function () { act('resolve'); }, a: function () { act('acknowledge'); },
     '/': function () { var q = first('input[type=search]'); if (q) q.focus(); else location.assign('/failures'); },
-    '?': help,
-    g: function () { pendingGo = Date.now(); }
+    '?': help, g: function () { pendingGo = Date.now(); }
   };
 
   function typing(target) {
@@ -177,17 +169,17 @@
     var node = first('#news');
     if (!node || document.hidden || stream) return;
     ask(node.getAttribute('data-url')).then(function (answer) { return answer.ok && !answer.redirected ? answer.json() : null; })
-      .then(function (news) { if (news && node === first('#news') && (news.text || node.hasAttribute('data-live'))) announce(news.text); })
+      .then(function (news) { if (news && node === first('#news') && (news.text || node.hasAttribute('data-stream'))) announce(news.text); })
       .catch(function () { /* the next check follows */ });
   }
   setInterval(check, 5000);
 
   // listen holds a stream open while the tab is seen; where there is none, check asks every few seconds.
   function listen() {
-    var node = first('#news[data-live]');
+    var node = first('#news[data-stream]');
     if (stream && (document.hidden || !node)) { stream.close(); stream = null; }
     if (stream || document.hidden || !node || !window.EventSource) return;
-    stream = new EventSource(node.getAttribute('data-live'));
+    stream = new EventSource(node.getAttribute('data-stream'));
     stream.onmessage = function (event) { announce(JSON.parse(event.data).text); };
     stream.onerror = function () { if (stream && stream.readyState === EventSource.CLOSED) stream = null; };
   }

@@ -210,6 +210,27 @@ func orDash(text string) string {
 	return text
 }
 
+// caseText says in words what people keep about a failure.
+func (l Layout) caseText(c delivery.Case) string {
+	var parts []string
+	if c.AcknowledgedAt != nil {
+		parts = append(parts, l.T("acknowledged"))
+	}
+	if c.Assignee == l.User && c.Assignee != "" {
+		parts = append(parts, l.T("yours"))
+	} else if c.Assignee != "" {
+		parts = append(parts, l.T("with %s", Excerpt(c.Assignee, 30)))
+	}
+	for i, name := range c.Tags {
+		if i == 3 {
+			parts = append(parts, l.T("%d more tags", len(c.Tags)-i))
+			break
+		}
+		parts = append(parts, "#"+Excerpt(name, 30))
+	}
+	return strings.Join(parts, " · ")
+}
+
 // viewName is a saved view's name, with its owner when it is somebody else's.
 func (l Layout) viewName(v delivery.SavedView) string {
 	if v.Owner != l.User {

@@ -2,6 +2,7 @@ package views
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -82,19 +83,16 @@ func (p GroupsPage) having(s delivery.GroupStatus) bool { return slices.Contains
 
 func (p GroupsPage) state() string {
 	if len(p.Filter.States) > 1 {
-		return anyState
+		return AnyState
 	}
 	return string(StatesOf(p.Filter.Filter)[0])
 }
-
-// anyState is the choice of all states in a form.
-const anyState = "any"
 
 func (p GroupsPage) states() (out []choice) {
 	for _, states := range TabStates {
 		value := string(states[0])
 		if len(states) > 1 {
-			value = anyState
+			value = AnyState
 		}
 		out = append(out, choice{value, p.StatesName(states)})
 	}
@@ -162,19 +160,24 @@ func (p GroupsPage) causes(g delivery.Group) string {
 // Measures of the sparkline: one bar for each hour.
 const (
 	sparkStep   = 4
-	sparkHeight = 18.0
+	sparkHeight = 18
 )
 
-// sparkPath draws failed attempts by the hour.
+// sparkPath draws failed attempts by the hour as one outline.
 func sparkPath(hours []int) string {
 	most := max(1, slices.Max(append([]int{0}, hours...)))
 	var b strings.Builder
-	for i, n := range hours {
-		if n > 0 {
-			fmt.Fprintf(&b, "M%d %gV%s", i*sparkStep+2, sparkHeight, ftoa(sparkHeight-part(n, most, sparkHeight)))
+	b.WriteString("M0 18")
+	wide, at := 0, sparkHeight
+	for _, n := range append(slices.Clone(hours), -1) {
+		y := sparkHeight - int(math.Round(part(max(n, 0), most, sparkHeight)))
+		if y != at || n < 0 {
+			fmt.Fprintf(&b, "h%dV%d", wide, y)
+			wide, at = 0, y
 		}
+		wide += sparkStep
 	}
-	return b.String()
+	return b.String() + "z"
 }
 
 // sparkText says what the sparkline shows.
@@ -183,7 +186,7 @@ func (l Locale) sparkText(hours []int) string {
 	for _, n := range hours {
 		sum, most, last = sum+n, max(most, n), n
 	}
-	return l.T("Last 24 hours: %s failed attempts, at most %s in an hour, %s in this one", l.Number(sum), l.Number(most), l.Number(last))
+	return l.T("24 hours: %s failed attempts, at most %s an hour, %s in this one", l.Number(sum), l.Number(most), l.Number(last))
 }
 
 // sentence says what a group is.

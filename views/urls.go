@@ -2,6 +2,7 @@ package views
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,7 +149,19 @@ func with(path, name, value string) string {
 }
 
 // FailureList is the list of what a filter selects.
-func FailureList(f delivery.Filter) string { return list(Failures, f.Values()) }
+func FailureList(f delivery.Filter) string { return list(Failures, brief(f)) }
+
+// brief is the query of a filter, with all states as one word.
+func brief(f delivery.Filter) url.Values {
+	v := f.Values()
+	if slices.Equal(f.States, delivery.States) {
+		v.Set("state", AnyState)
+	}
+	return v
+}
+
+// AnyState selects every state in the address of a list.
+const AnyState = "any"
 
 // FailuresOf is the open dead letters of one integration.
 func FailuresOf(integration string) string {
@@ -167,7 +180,7 @@ func Group(id string) string { return Groups + "/" + url.PathEscape(id) }
 // GroupList is the groups that a filter selects.
 func GroupList(f delivery.GroupFilter) string {
 	f.Filter.Sort = ""
-	v := f.Filter.Values()
+	v := brief(f.Filter)
 	for _, key := range f.By {
 		v.Add("by", string(key))
 	}
@@ -198,7 +211,7 @@ func FailuresSince(address string, f delivery.Filter, now time.Time) string {
 	}
 	now = now.UTC()
 	f.From, f.Limit = &now, 0
-	return list(address, f.Values())
+	return list(address, brief(f))
 }
 
 // LocalPath answers path when it stays on this site, else the overview. It is what makes "next" and "return" safe.
