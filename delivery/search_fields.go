@@ -37,7 +37,7 @@ var searchFields = []searchField{
 	{name: "until", help: "changed before this time, or until the end of this day", example: "2026-11-25", set: setUntil},
 	{name: "before", help: "changed before this time or day", example: "2026-11-25T10:00", set: setBefore},
 	{name: "payload", help: "words of the payload; payload.customer.id:4711 is a value at a path", example: "smith", set: payloadWords},
-	{name: "by", list: true, help: "who decided last", example: "anna", set: several(func(f *Filter) *[]string { return &f.Actors })},
+	{name: "by", aliases: []string{"operator"}, list: true, help: "who decided last", example: "anna", set: several(func(f *Filter) *[]string { return &f.Actors })},
 	{name: "assignee", list: true, help: "who looks after it; me and nobody are understood", example: "me",
 		set: several(func(f *Filter) *[]string { return &f.Assignees })},
 	{name: "tag", list: true, help: "all of these tags", example: "refund", set: several(func(f *Filter) *[]string { return &f.Tags })},

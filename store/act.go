@@ -169,6 +169,14 @@ func (s subject) made(a delivery.Action) bool {
 }
 
 func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
+	if err := carryOut(tx, a, before); err != nil {
+		return err
+	}
+	return record(tx, actionEntry(a, before))
+}
+
+// carryOut does everything of an action but its audit entry.
+func carryOut(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 	changes := map[delivery.Action]string{
 		delivery.ActionRetry:   "state = 'pending', dead_at = NULL, retry_requested_at = clock_timestamp()",
 		delivery.ActionIgnore:  "state = 'ignored', dead_at = NULL, settled_at = clock_timestamp()",
@@ -204,7 +212,7 @@ func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 			return err
 		}
 	}
-	return record(tx, actionEntry(a, before))
+	return nil
 }
 
 func actionEntry(a delivery.ActionRequest, before subject) delivery.AuditEntry {

@@ -288,7 +288,7 @@ func (f *BatchFeed) SettleCorrections(ctx context.Context) (n int, err error) {
 
 // lateCorrectionsSQL settles rows whose correction file was delivered after all, when a person had retried it.
 const lateCorrectionsSQL = `
-UPDATE redrive.deliveries r SET state = 'delivered', version = r.version + 1, dead_at = NULL, settled_at = d.settled_at,
+UPDATE redrive.deliveries r SET state = 'delivered', version = r.version + 1, dead_at = NULL, acknowledged_at = NULL, settled_at = d.settled_at,
     changed_at = statement_timestamp(), started_at = d.started_at, duration_ms = d.duration_ms
 FROM redrive.batch_rows b JOIN redrive.batch_files f ON f.id = b.correction_id
 JOIN redrive.deliveries d ON d.id = redrive.delivery_id(f.id, f.integration) AND d.state = 'delivered'

@@ -50,6 +50,13 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 	if detail.Timeline, err = timeline(tx, detail.Delivery); err != nil {
 		return detail, err
 	}
+	if detail.Edits, err = edits(tx, id, detail.Message); err != nil {
+		return detail, err
+	}
+	delivery.SentVersions(detail.Timeline, detail.Edits)
+	if detail.Notes, err = notes(tx, id); err != nil {
+		return detail, err
+	}
 	if detail.History, err = history(tx, id); err != nil {
 		return detail, err
 	}

@@ -59,6 +59,9 @@ func (r deliveryRow) delivery() delivery.Delivery {
 	if d.State == delivery.StateIgnored || d.State == delivery.StateResolved {
 		d.Settlement = r.settlement
 	}
+	if d.Case.AcknowledgedAt == nil {
+		d.Case.AcknowledgedBy = "" // of an earlier time
+	}
 	return d
 }
 

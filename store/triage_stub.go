@@ -56,34 +56,3 @@ func (s *Store) OperationItems(ctx context.Context, id, outcome, after string, l
 func (s *Store) SteerOperation(ctx context.Context, step delivery.Steer) (delivery.Operation, error) {
 	return delivery.Operation{}, errToCome
 }
-
-// Edit makes a new version of what is sent for a dead letter, and retries it.
-func (s *Store) Edit(ctx context.Context, r delivery.EditRequest) (delivery.Delivery, error) {
-	return delivery.Delivery{}, errToCome
-}
-
-// Redirect retries a dead letter by another integration.
-func (s *Store) Redirect(ctx context.Context, r delivery.RedirectRequest) (delivery.Delivery, error) {
-	return delivery.Delivery{}, errToCome
-}
-
-// ChangeCase changes what people keep about a failure.
-func (s *Store) ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) {
-	return delivery.Delivery{}, errToCome
-}
-
-// AddNote writes a note about a failure.
-func (s *Store) AddNote(ctx context.Context, id, author, text, token string) error { return errToCome }
-
-// SavedViews answers a person's views and the shared ones, by name.
-func (s *Store) SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error) {
-	return nil, errToCome
-}
-
-// SaveView keeps a view; one of the same owner and name is replaced.
-func (s *Store) SaveView(ctx context.Context, v delivery.SavedView) (delivery.SavedView, error) {
-	return v, errToCome
-}
-
-// DeleteView forgets a view. Others' views can be deleted by nobody but an admin.
-func (s *Store) DeleteView(ctx context.Context, id, actor string, admin bool) error { return errToCome }
