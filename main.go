@@ -621,7 +621,7 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return err
 	}
-	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, ops, search.New(search.Config{Store: db, Log: log})), grace, log)
+	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log})), grace, log)
 }
 
 // lead makes the way in which one process at a time leads a room; session is what the room sees of the leader.

@@ -41,6 +41,7 @@ type Server struct {
 	echo     *echo.Echo
 	sessions *scs.SessionManager
 	masks    map[string][]string // JSON paths to hide, by integration
+	live     *hub
 }
 
 // principal is who makes a request.
@@ -78,7 +79,8 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Metrics.watch(cfg.Store, cfg.Integrations, cfg.Log, cfg.Facts); err != nil {
 		return nil, fmt.Errorf("handlers: metrics: %w", err)
 	}
-	s := &Server{cfg: cfg, echo: echo.New(), sessions: newSessions(cfg), masks: map[string][]string{}}
+	s := &Server{cfg: cfg, echo: echo.New(), sessions: newSessions(cfg), masks: map[string][]string{},
+		live: newHub(cfg.Store.DeadGeneration)}
 	for _, i := range cfg.Integrations {
 		s.masks[i.Name] = i.Mask
 	}
