@@ -38,9 +38,11 @@ import (
 	"redrive/delivery/engine/bench/producer"
 	"redrive/delivery/engine/bench/triage"
 	"redrive/delivery/engine/bench/twophase"
+	"redrive/delivery/operations"
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
 	"redrive/delivery/rooms"
+	"redrive/delivery/search"
 	filesend "redrive/delivery/send/file"
 	httpsend "redrive/delivery/send/http"
 	kafkasend "redrive/delivery/send/kafka"
@@ -608,6 +610,7 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 		return usageError{fmt.Errorf("REDRIVE_DATA_DIR: %w", err)}
 	}
 	relay := newRelay(db, c.Retention, eng.Wake, log)
+	ops := operations.New(operations.Config{Store: db, Wake: eng.Wake, Log: log})
 	wakeBoth := func() { eng.Wake(); relay.Wake() }
 	desk := desk{db: db, dsn: dsn, eng: eng, dialer: dialer, keep: c.Retention, wake: wakeBoth, log: log}
 	own, err := desk.rooms(file.Integrations)
@@ -621,13 +624,13 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 		return err
 	}
 	defer stopShop()
-	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: eng.Wake, Log: log, Version: version,
+	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: version,
 		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
 		Facts: own.Facts(pools.Facts, relay.Facts)})
 	if err != nil {
 		return err
 	}
-	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay), grace, log)
+	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, ops, search.New(search.Config{Store: db, Log: log})), grace, log)
 }
 
 // lead makes the way in which one process at a time leads a room; session is what the room sees of the leader.

@@ -1,6 +1,13 @@
 package delivery
 
-import "time"
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
 
 // Case is what people keep about a failure beside its state.
 type Case struct {
@@ -23,6 +30,52 @@ type CaseChange struct {
 	Tags        *[]string
 	Ticket      *string
 	Token       string
+}
+
+// Bounds of a case.
+const (
+	MaxTags   = 20
+	MaxTicket = 200 // characters
+)
+
+var tagShape = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
+
+// Checked is the change as it is kept: texts trimmed, tags in lower case, sorted and without repetition.
+func (c CaseChange) Checked() (CaseChange, error) {
+	if c.Assignee != nil {
+		name := strings.TrimSpace(*c.Assignee)
+		c.Assignee = &name
+	}
+	if c.Ticket != nil {
+		ticket := strings.TrimSpace(*c.Ticket)
+		if n := utf8.RuneCountInString(ticket); n > MaxTicket || strings.ContainsAny(ticket, "\r\n\t") {
+			return c, &InputError{Code: "bad_ticket", Field: "ticket", Message: fmt.Sprintf("a ticket is one line of at most %d characters", MaxTicket)}
+		}
+		c.Ticket = &ticket
+	}
+	if c.Tags == nil {
+		return c, nil
+	}
+	tags, err := checkedTags(*c.Tags)
+	c.Tags = &tags
+	return c, err
+}
+
+func checkedTags(given []string) ([]string, error) {
+	tags := []string{}
+	for _, tag := range given {
+		tag = strings.ToLower(strings.TrimSpace(tag))
+		if !tagShape.MatchString(tag) {
+			return nil, &InputError{Code: "bad_tag", Field: "tags", Message: fmt.Sprintf(
+				"%q is no tag: use 1 to 40 letters, digits, dots, hyphens or underscores, the first one a letter or digit", tag)}
+		}
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags)
+	if tags = slices.Compact(tags); len(tags) > MaxTags {
+		return nil, &InputError{Code: "too_many_tags", Field: "tags", Message: fmt.Sprintf("a failure may have %d tags", MaxTags)}
+	}
+	return tags, nil
 }
 
 // CaseConflictError says that somebody else changed the case first.

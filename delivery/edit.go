@@ -1,22 +1,29 @@
 package delivery
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // EditRequest makes a new version of what is sent for a dead letter, and retries it.
 type EditRequest struct {
 	ID      string
 	Version int // of the delivery; 0: whatever it is
 	Actor   string
-	Reason  string // required
-	Payload []byte
-	Headers map[string]string // all of them; nil: as they are
+	Reason  string            // required
+	Payload []byte            // nil: as it is
+	Headers map[string]string // all of them, see EditHeaders; nil: as they are
 	Token   string            // see ActionRequest
 }
 
 // Edit is one immutable version of what is sent. Number 1 is the message as it was accepted.
 type Edit struct {
 	Number       int
+	Size         int // of the payload
 	Payload      []byte
+	Omitted      bool // the payload was not read: all versions together are too large; ask for it by its number
+	Dropped      bool // it was older than what is kept: payload and headers are gone
 	Headers      map[string]string
 	Actor        string // empty for number 1
 	Reason       string
@@ -32,4 +39,70 @@ type RedirectRequest struct {
 	Reason      string // required
 	Integration string // to go to
 	Token       string
+}
+
+// Sent is the message as its latest version is sent: with the payload and headers of the last edit, if there is one.
+func (d Detail) Sent() Message {
+	m := d.Message
+	if n := len(d.Edits); n > 0 {
+		m.Payload, m.Headers, m.Dropped = d.Edits[n-1].Payload, d.Edits[n-1].Headers, d.Edits[n-1].Dropped
+	}
+	return m
+}
+
+// SentVersions notes on attempts which version each sent.
+func SentVersions(attempts []Attempt, edits []Edit) {
+	for i := range attempts {
+		attempts[i].Edit = 1
+		for _, e := range edits {
+			if e.Number > 1 && attempts[i].Number > e.AfterAttempt {
+				attempts[i].Edit = e.Number
+			}
+		}
+	}
+}
+
+// protected headers name the message, its trace, its signature or the connection: an edit does not change them.
+var protected = map[string]bool{"idempotency-key": true, "traceparent": true, "tracestate": true, "baggage": true, "b3": true,
+	"signature": true, "signature-input": true, "content-length": true, "host": true, "transfer-encoding": true, "connection": true,
+	"keep-alive": true, "proxy-connection": true, "te": true, "trailer": true, "upgrade": true, "expect": true}
+
+// ProtectedHeader says whether an edit must leave a header as it is.
+func ProtectedHeader(name string) bool {
+	name = strings.ToLower(name)
+	if protected[name] {
+		return true
+	}
+	for _, prefix := range []string{"webhook-", "redrive-", "x-b3-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// EditHeaders answers the headers of a new version: those given, with the protected ones of base. Protected ones may be left out;
+// given with another value, or where base has none, they are an *InputError.
+func EditHeaders(given, base map[string]string) (map[string]string, error) {
+	old := map[string]string{}
+	for name, value := range base {
+		old[strings.ToLower(name)] = value
+	}
+	out := map[string]string{}
+	for name, value := range given {
+		before, had := old[strings.ToLower(name)]
+		if ProtectedHeader(name) && (!had || before != value) {
+			return nil, &InputError{Code: "protected_header", Field: "headers." + name, Message: fmt.Sprintf(
+				"header %s cannot be edited: it tells receivers which message this is. Leave it as it was", name)}
+		}
+		if !ProtectedHeader(name) {
+			out[name] = value
+		}
+	}
+	for name, value := range base {
+		if ProtectedHeader(name) {
+			out[name] = value
+		}
+	}
+	return out, nil
 }

@@ -43,6 +43,14 @@ func HideValues(text string, values []string) string {
 	return text
 }
 
+// Conceal hides what is masked of the payload in the error of a failed attempt: answers repeat what they refuse.
+func (r Result) Conceal(payload []byte, paths []string) Result {
+	if len(paths) > 0 && r.Outcome != OutcomeOK && r.Error != "" {
+		r.Error = HideValues(r.Error, MaskedValues(payload, paths))
+	}
+	return r
+}
+
 func mask(payload []byte, paths []string) (*masker, bool) {
 	if !json.Valid(payload) {
 		return nil, false
@@ -65,6 +73,8 @@ type step struct {
 	index int // -1: not an index
 	any   bool
 	deep  bool // at any depth
+
+	bracket bool // any: written [*]
 }
 
 func (s step) matches(name string, index int) bool {
@@ -126,7 +136,7 @@ func parseBracket(s step, rest string) (step, string, bool) {
 	}
 	inside, after, closed := strings.Cut(rest, "]")
 	if inside == "*" {
-		s.any = true
+		s.any, s.bracket = true, true
 		return s, after, closed
 	}
 	index, err := strconv.Atoi(inside)

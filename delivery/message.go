@@ -89,6 +89,7 @@ type Attempt struct {
 	HTTPStatus int     // 0 when there was no HTTP answer
 	Response   []byte  // excerpt of the answer
 	Late       Outcome // for OutcomeLate: what the outcome would have been
+	Edit       int     // number of the version that it sent, see Edit; 1: as accepted
 }
 
 // Delivery is one message on one integration: the identity of a failure for life.

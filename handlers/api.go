@@ -82,7 +82,7 @@ func (s *Server) listGroups(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.cfg.Store.Groups(c.Request().Context(), delivery.GroupFilter{Filter: f})
+	page, err := s.cfg.Store.Groups(c.Request().Context(), f)
 	if err != nil {
 		return err
 	}

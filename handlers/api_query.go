@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -20,10 +21,12 @@ var (
 	integrationName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 	uuidShape       = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-	failureParams = []string{"state", "integration", "method", "error_class", "group", "key", "message", "q", "from", "to", "sort", "after", "limit"}
-	groupParams   = []string{"state", "by", "integration", "error_class", "group", "limit"}
-	auditParams   = []string{"actor", "action", "subject", "from", "to", "after", "limit"}
-	repeatable    = []string{"state", "integration", "method", "error_class", "group"}
+	failureParams = []string{"state", "integration", "method", "destination", "error_class", "group", "group_message", "key", "message", "id", "type",
+		"attempts", "q", "payload", "path", "operator", "assignee", "tag", "ticket", "acknowledged", "from", "to", "search", "sort", "after", "limit"}
+	groupParams = []string{"state", "by", "status", "integration", "method", "destination", "error_class", "group", "group_message", "q", "sort", "after", "limit"}
+	auditParams = []string{"actor", "action", "subject", "from", "to", "after", "limit"}
+	repeatable  = []string{"state", "integration", "method", "destination", "error_class", "group", "group_message", "id", "type", "path", "operator",
+		"assignee", "tag", "by", "status"}
 )
 
 func isUUID(s string) bool { return uuidShape.MatchString(s) }
@@ -54,29 +57,82 @@ func onlyParams(q url.Values, allowed ...string) error {
 	return nil
 }
 
-// failureFilter reads the filter of a list from the query of its address.
+// failureFilter reads the filter of a list from the query of its address: what delivery.Filter.Values writes.
 func failureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
-	f := delivery.Filter{Groups: given(q["group"]), Key: q.Get("key"), MessageID: strings.ToLower(q.Get("message")), Query: q.Get("q"), After: q.Get("after")}
+	f := delivery.Filter{Groups: given(q["group"]), GroupMessages: given(q["group_message"]), Types: given(q["type"]), Actors: given(q["operator"]),
+		Assignees: given(q["assignee"]), Tags: given(q["tag"]), Key: q.Get("key"), Query: q.Get("q"), Words: q.Get("payload"),
+		Ticket: q.Get("ticket"), After: q.Get("after")}
 	if err := onlyParams(q, allowed...); err != nil {
 		return f, err
 	}
-	if f.MessageID != "" && !isUUID(f.MessageID) {
-		return f, badParameter("message", "message must be the id of a message, a UUID.")
-	}
-	f.Integrations = given(q["integration"])
-	for _, name := range f.Integrations {
-		if !integrationName.MatchString(name) {
-			return f, badParameter("integration", "integration must be a name of a-z, 0-9 and dashes.")
-		}
-	}
-	return f, firstError(
+	err := firstError(
+		identifiers(q, &f),
 		oneOf(q, "state", delivery.States, &f.States),
 		oneOf(q, "method", methods, &f.Methods),
+		oneOf(q, "destination", destinations, &f.Destinations),
 		oneOf(q, "error_class", delivery.ErrorClasses, &f.ErrorClasses),
+		attempts(q, &f.Attempts),
+		pathValues(q, &f.Paths),
+		acknowledged(q, &f.Acknowledged),
 		sortOrder(q, &f.Sort),
 		timeRange(q, &f.From, &f.To),
 		pageLimit(q, &f.Limit))
+	return f, err
 }
+
+// identifiers reads names and ids.
+func identifiers(q url.Values, f *delivery.Filter) error {
+	f.Integrations = given(q["integration"])
+	for _, name := range f.Integrations {
+		if !integrationName.MatchString(name) {
+			return badParameter("integration", "integration must be a name of a-z, 0-9 and dashes.")
+		}
+	}
+	if f.MessageID = strings.ToLower(q.Get("message")); f.MessageID != "" && !isUUID(f.MessageID) {
+		return badParameter("message", "message must be the id of a message, a UUID.")
+	}
+	for _, id := range given(q["id"]) {
+		if id = strings.ToLower(id); !isUUID(id) {
+			return badParameter("id", "id must be the id of a delivery, a UUID.")
+		}
+		f.IDs = append(f.IDs, id)
+	}
+	return nil
+}
+
+func attempts(q url.Values, into *delivery.Range) error {
+	r, ok := delivery.ParseRange(q.Get("attempts"))
+	if !ok {
+		return badParameter("attempts", "attempts must be a number such as 3, or a range: 3.. , ..5 or 3..5.")
+	}
+	*into = r
+	return nil
+}
+
+func pathValues(q url.Values, into *[]delivery.PathValue) error {
+	for _, text := range given(q["path"]) {
+		p, ok := delivery.ParsePathValue(text)
+		if !ok {
+			return badParameter("path", "path must be a JSON path and a value, such as $.customer.id=4711.")
+		}
+		*into = append(*into, p)
+	}
+	return nil
+}
+
+func acknowledged(q url.Values, into **bool) error {
+	switch v := q.Get("acknowledged"); v {
+	case "":
+	case "true", "false":
+		yes := v == "true"
+		*into = &yes
+	default:
+		return badParameter("acknowledged", "acknowledged must be true or false.")
+	}
+	return nil
+}
+
+var destinations = []string{"http", "kafka", "rabbitmq", "redis", "file", "table"}
 
 var methods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
 
@@ -95,15 +151,49 @@ func firstError(errs ...error) error {
 }
 
 // groupFilter reads the filter of the group list.
-func groupFilter(q url.Values) (delivery.Filter, error) {
-	f, err := failureFilter(q, groupParams)
-	if err != nil {
-		return f, err
+func groupFilter(q url.Values) (g delivery.GroupFilter, err error) {
+	plain := maps.Clone(q)
+	for _, own := range []string{"by", "status", "sort"} {
+		delete(plain, own)
 	}
-	if by := q.Get("by"); by != "" && by != "fingerprint" {
-		return f, badParameter("by", "by must be fingerprint.")
+	if err := onlyParams(q, groupParams...); err != nil {
+		return g, err
 	}
-	return f, nil
+	if g.Filter, err = failureFilter(plain, groupParams); err != nil {
+		return g, err
+	}
+	g.Filter.Sort, g.Sort = "", delivery.GroupsLargest
+	var sorts []delivery.GroupSort
+	err = firstError(
+		groupKeys(q, &g.By),
+		oneOf(q, "status", delivery.GroupStatuses, &g.Statuses),
+		oneOf(q, "sort", []delivery.GroupSort{delivery.GroupsLargest, delivery.GroupsLatest, delivery.GroupsNewest}, &sorts))
+	if len(sorts) > 0 {
+		g.Sort = sorts[0]
+	}
+	return g, err
+}
+
+// byFingerprint is the grouping without any key, said aloud.
+const byFingerprint = "fingerprint"
+
+// groupKeys reads the keys of groups, repeated or in a comma list.
+func groupKeys(q url.Values, into *[]delivery.GroupKey) error {
+	words := url.Values{"by": strings.Split(strings.Join(q["by"], ","), ",")}
+	var keys []delivery.GroupKey
+	if err := oneOf(words, "by", append(slices.Clone(delivery.GroupKeys), byFingerprint), &keys); err != nil {
+		return err
+	}
+	slices.SortFunc(keys, func(a, b delivery.GroupKey) int {
+		return slices.Index(delivery.GroupKeys, a) - slices.Index(delivery.GroupKeys, b)
+	})
+	if keys = slices.Compact(keys); len(keys) > 1 && keys[0] == byFingerprint {
+		return badParameter("by", "fingerprint is integration, error class and message already: leave the other keys out.")
+	} else if len(keys) == 1 && keys[0] == byFingerprint {
+		keys = nil
+	}
+	*into = keys
+	return nil
 }
 
 // given drops empty values: a form with nothing chosen sends them.

@@ -54,6 +54,7 @@ func (s *Server) consoleRoutes() {
 	s.echo.POST(views.Integrations+"/:name/pause", s.pauseByForm(true), operator)
 	s.echo.POST(views.Integrations+"/:name/resnapshot", s.resnapshotByForm, operator)
 	s.echo.POST(views.Integrations+"/:name/resume", s.pauseByForm(false), operator)
+	s.operationRoutes(viewer, operator)
 	s.adminRoutes()
 }
 

@@ -30,7 +30,9 @@ type Store interface {
 	// Act does one action on one delivery and answers its new record.
 	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)
 	Edit(ctx context.Context, r delivery.EditRequest) (delivery.Delivery, error)
+	EditOf(ctx context.Context, id string, number int) (delivery.Edit, error) // one version with its payload
 	Redirect(ctx context.Context, r delivery.RedirectRequest) (delivery.Delivery, error)
+	RedirectTargets(ctx context.Context, id string) ([]string, error) // names of integrations
 	ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) // *delivery.CaseConflictError
 	AddNote(ctx context.Context, id, author, text, token string) error
 	SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error)

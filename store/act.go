@@ -26,50 +26,100 @@ type subject struct {
 	Actor       string
 	Action      string
 	ActedAt     *time.Time
+	Edit        *int
+	OpActor     string // of the operation that made the present state, empty when none did
+	OpAction    string
 }
 
 func (s *subject) columns() []any {
 	return []any{&s.MessageID, &s.Integration, &s.State, &s.Version, &s.Attempts, &s.ChangedAt, &s.Expired, &s.Active, &s.Actor,
-		&s.Action, &s.ActedAt}
+		&s.Action, &s.ActedAt, &s.Edit, &s.OpActor, &s.OpAction}
 }
 
 // Act does one action of one person on one delivery and audits it in the same transaction. It answers the new record, or
-// *delivery.ConflictError when somebody or something was faster.
+// *delivery.ConflictError when somebody or something was faster. A form that was carried out changes nothing any more.
 func (s *Store) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.Delivery, err error) {
 	if err := checkAction(a); err != nil {
 		return d, err
 	}
 	err = s.transact(ctx, func(tx *gorm.DB) error {
-		before, err := lockSubject(tx, a.ID)
+		fresh, err := claimToken(tx, a.Token)
+		if err == nil && fresh {
+			err = act(tx, a)
+		}
 		if err != nil {
 			return err
 		}
-		if err := before.permit(a); err != nil {
-			return err
-		}
-		if err := apply(tx, a, before); err != nil {
-			return fmt.Errorf("%s: %w", a.Action, err)
-		}
 		list, err := listDeliveries(tx, deliverySQL+" WHERE d.id = ?", a.ID)
-		if err == nil {
-			d = list[0]
+		switch {
+		case err != nil:
+			return err
+		case len(list) == 0:
+			return delivery.ErrNotFound
 		}
-		return err
+		d = list[0]
+		return nil
 	})
 	return d, err
 }
 
+func act(tx *gorm.DB, a delivery.ActionRequest) error {
+	before, err := lockSubject(tx, a.ID)
+	if err != nil {
+		return err
+	}
+	if err := before.permit(a); err != nil {
+		return err
+	}
+	if err := apply(tx, a, before); err != nil {
+		return fmt.Errorf("%s: %w", a.Action, err)
+	}
+	return nil
+}
+
+// claimToken answers whether this is the first time that the form with this token is carried out; an empty token is always fresh.
+// It comes first in the transaction that carries it out: whoever sends the same form meanwhile waits here for the end of that.
+func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
+	if token == "" {
+		return true, nil
+	}
+	if !isUUID(token) {
+		return false, &delivery.InputError{Code: "bad_token", Field: "token", Message: "a form's token is a UUID: load the page anew"}
+	}
+	claimed := tx.Exec("INSERT INTO redrive.form_tokens (token) VALUES (?) ON CONFLICT DO NOTHING", token)
+	if claimed.Error != nil {
+		return false, fmt.Errorf("claiming the form's token: %w", claimed.Error)
+	}
+	return claimed.RowsAffected == 1, nil
+}
+
 // checkAction refuses what no state of the delivery would allow.
 func checkAction(a delivery.ActionRequest) error {
+	if !isUUID(a.ID) {
+		return delivery.ErrNotFound
+	}
+	return checkReason(a.Action, a.Reason, a.Category)
+}
+
+// ForgetFormTokens forgets the forms that nobody has open any more.
+func (s *Store) ForgetFormTokens(ctx context.Context) error {
+	err := s.db.WithContext(ctx).Exec(`DELETE FROM redrive.form_tokens WHERE token IN (
+		SELECT token FROM redrive.form_tokens WHERE at < statement_timestamp() - interval '7 days' LIMIT 50000)`).Error
+	if err != nil {
+		return fmt.Errorf("forgetting forms: %w", err)
+	}
+	return nil
+}
+
+// checkReason holds for one delivery as for many.
+func checkReason(a delivery.Action, reason, category string) error {
 	required := func(field, what string) error {
 		return &delivery.InputError{Code: field + "_required", Field: field, Message: what}
 	}
 	switch {
-	case !isUUID(a.ID):
-		return delivery.ErrNotFound
-	case (a.Action == delivery.ActionIgnore || a.Action == delivery.ActionResolve) && strings.TrimSpace(a.Reason) == "":
+	case (a == delivery.ActionIgnore || a == delivery.ActionResolve) && strings.TrimSpace(reason) == "":
 		return required("reason", "give a reason: the auditor will ask for it")
-	case a.Action == delivery.ActionIgnore && a.Category == "":
+	case a == delivery.ActionIgnore && category == "":
 		return required("category", "choose a category: "+strings.Join(delivery.IgnoreCategories, ", "))
 	}
 	return nil
@@ -90,8 +140,9 @@ func lockSubject(tx *gorm.DB, id string) (subject, error) {
 	return readOne(tx, (*subject).columns, `SELECT r.message_id::text, r.integration,
 			CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE r.state END, r.version, r.attempts, r.changed_at,
 			coalesce(m.expires_at <= statement_timestamp(), false), coalesce(i.active, false), coalesce(f.actor, ''),
-			coalesce(f.action, ''), f.acted_at
+			coalesce(f.action, ''), f.acted_at, r.edit, coalesce(o.actor, ''), coalesce(o.action, '')
 		FROM redrive.deliveries r LEFT JOIN redrive.messages m ON m.id = r.message_id
+		LEFT JOIN redrive.operations o ON o.id = r.operation_id
 		LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
 		LEFT JOIN redrive.integrations i ON i.name = r.integration
 		LEFT JOIN redrive.queue w ON w.id = r.id
@@ -115,24 +166,41 @@ func (s subject) permit(a delivery.ActionRequest) error {
 	return nil
 }
 
-// conflict tells who was faster: the person whose decision made the present state, else the engine.
+// conflict tells who was faster: the person whose decision or operation made the present state, else the engine.
 func (s subject) conflict(id string) error {
 	c := &delivery.ConflictError{ID: id, State: s.State, Version: s.Version, Actor: "engine", Action: "attempt", At: s.ChangedAt}
+	if s.OpActor != "" && s.State != delivery.StateDelivered && s.made(delivery.Action(s.OpAction)) {
+		c.Actor, c.Action = s.OpActor, s.OpAction
+		return c
+	}
 	if s.ActedAt != nil && s.Actor != "" && !s.ActedAt.Before(s.ChangedAt) {
 		c.Actor, c.Action, c.At = s.Actor, s.Action, *s.ActedAt
 	}
 	return c
 }
 
+// made says whether the present state can be what an operation's action made of it: a retry may have ended since.
+func (s subject) made(a delivery.Action) bool {
+	return a.To() == s.State || a == delivery.ActionRetry && s.State == delivery.StateSending
+}
+
 func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
+	if err := carryOut(tx, a, before); err != nil {
+		return err
+	}
+	return record(tx, actionEntry(a, before))
+}
+
+// carryOut does everything of an action but its audit entry.
+func carryOut(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 	changes := map[delivery.Action]string{
 		delivery.ActionRetry:   "state = 'pending', dead_at = NULL, retry_requested_at = clock_timestamp()",
 		delivery.ActionIgnore:  "state = 'ignored', dead_at = NULL, settled_at = clock_timestamp()",
 		delivery.ActionResolve: "state = 'resolved', dead_at = NULL, settled_at = clock_timestamp()",
 		delivery.ActionReopen:  "state = 'dead', settled_at = NULL, dead_at = clock_timestamp()",
 	}
-	changed, err := readOne(tx, single[time.Time], "UPDATE redrive.deliveries SET "+changes[a.Action]+`, version = version + 1, changed_at = clock_timestamp()
-		WHERE id = ? RETURNING changed_at`, a.ID)
+	changed, err := readOne(tx, single[time.Time], "UPDATE redrive.deliveries SET "+changes[a.Action]+`, version = version + 1, changed_at = clock_timestamp(),
+		operation_id = NULL, operation_item = NULL, acknowledged_at = NULL WHERE id = ? RETURNING changed_at`, a.ID)
 	if err != nil {
 		return err
 	}
@@ -147,12 +215,12 @@ func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 		// the head of a lane stays its head: what waits behind it goes on only when it is settled. What has left its lane goes
 		// outside of the order. Rejected rows and failed runs of a batch are due never: its leader takes care of them, see
 		// batch_answers.go and batch_runs.go.
-		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, lane, position, due_at)
-			SELECT ?::uuid, ?::uuid, ?, ?, ?, l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
+		if err := tx.Exec(`INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, edit, lane, position, due_at)
+			SELECT ?::uuid, ?::uuid, ?, ?, ?, ?, l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
 				CASE WHEN EXISTS (SELECT FROM redrive.batch_rows b WHERE b.delivery_id = ?)
 					OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = ?) THEN 'infinity' ELSE clock_timestamp() END
 			FROM (VALUES (true)) one LEFT JOIN redrive.lanes l ON l.head = ?`,
-			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, a.ID, a.ID, a.ID).Error; err != nil {
+			a.ID, before.MessageID, before.Integration, before.Attempts, before.Attempts, before.Edit, a.ID, a.ID, a.ID).Error; err != nil {
 			return err
 		}
 	} else if a.Action != delivery.ActionReopen {
@@ -160,7 +228,7 @@ func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 			return err
 		}
 	}
-	return record(tx, actionEntry(a, before))
+	return nil
 }
 
 func actionEntry(a delivery.ActionRequest, before subject) delivery.AuditEntry {

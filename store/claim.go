@@ -16,20 +16,22 @@ import (
 // from the moment it is committed, for every process.
 //
 // Rows are fetched one by one through primary keys, whatever the planner believes: it cannot know how few are locked, and
-// a plain join reads all of redrive.messages. Hence the arrays and the LATERAL with LIMIT.
+// a plain join reads all of redrive.messages. Hence the arrays and the LATERAL with LIMIT. What a person edited is sent instead of
+// the message's payload and headers; for the others redrive.edits is not looked at.
 const claimSQL = `
 WITH quota AS (
     SELECT * FROM unnest(?::text[], ?::int[], ?::bigint[], ?::bigint[], ?::bool[]) AS q(integration, wanted, lease_ms, bytes, any_first)
     WHERE NOT EXISTS (SELECT FROM redrive.integrations i WHERE i.name = q.integration AND i.paused_at IS NOT NULL)
 ), locked AS MATERIALIZED (
     SELECT d.*, q.integration, q.bytes, q.any_first FROM quota q CROSS JOIN LATERAL (
-        SELECT w.id, w.message_id, w.token AS lost, w.due_at FROM redrive.queue w
+        SELECT w.id, w.message_id, w.token AS lost, w.due_at, w.edit FROM redrive.queue w
         WHERE w.integration = q.integration AND w.due_at <= statement_timestamp()
         ORDER BY w.due_at LIMIT q.wanted FOR UPDATE SKIP LOCKED) d
 ), due AS MATERIALIZED ( -- the length of a payload is known without reading it
     SELECT id, lost, due_at FROM (
         SELECT l.*, sum(m.size) OVER upto AS total, row_number() OVER upto AS place FROM locked l CROSS JOIN LATERAL (
-            SELECT octet_length(payload) AS size FROM redrive.messages WHERE id = l.message_id LIMIT 1) m
+            SELECT CASE WHEN l.edit IS NULL THEN octet_length(payload) ELSE (SELECT octet_length(e.payload) FROM redrive.edits e
+                WHERE e.delivery_id = l.id AND e.number = l.edit) END AS size FROM redrive.messages WHERE id = l.message_id LIMIT 1) m
         WINDOW upto AS (PARTITION BY l.integration ORDER BY l.due_at, l.id ROWS UNBOUNDED PRECEDING)) x
     WHERE total <= bytes OR (any_first AND place = 1)
 ), leased AS (
@@ -37,7 +39,7 @@ WITH quota AS (
         due_at = clock_timestamp() + (SELECT lease_ms FROM quota q WHERE q.integration = w.integration) * interval '1 millisecond',
         crashes = w.crashes + (w.token IS NOT NULL)::int
     WHERE w.id = ANY (ARRAY(SELECT id FROM due))
-    RETURNING w.id, w.message_id, w.integration, w.token, w.attempts, w.round_start, w.crashes
+    RETURNING w.id, w.message_id, w.integration, w.token, w.attempts, w.round_start, w.crashes, w.edit
 ), claimed AS MATERIALIZED (
     SELECT leased.*, due.lost, due.due_at FROM leased JOIN due USING (id)
 ), lost AS (
@@ -65,7 +67,11 @@ WITH quota AS (
 )
 SELECT c.id::text, c.token, c.integration, c.attempts, c.round_start, c.crashes, c.lost IS NOT NULL,
     coalesce(m.expires_at <= statement_timestamp(), false), m.id::text, m.kind, m.type, coalesce(m.key, ''),
-    nullif(m.headers, '{}'), m.payload, coalesce(m.idempotency_key, ''), m.expires_at, m.origin, m.created_at
+    CASE WHEN c.edit IS NULL THEN nullif(m.headers, '{}') ELSE
+        (SELECT nullif(e.headers, '{}') FROM redrive.edits e WHERE e.delivery_id = c.id AND e.number = c.edit) END,
+    CASE WHEN c.edit IS NULL THEN m.payload ELSE
+        (SELECT e.payload FROM redrive.edits e WHERE e.delivery_id = c.id AND e.number = c.edit) END,
+    coalesce(m.idempotency_key, ''), m.expires_at, m.origin, m.created_at
 FROM claimed c CROSS JOIN LATERAL (SELECT * FROM redrive.messages WHERE id = c.message_id LIMIT 1) m`
 
 // Claim leases due deliveries, at most Limit of each quota and no more than its Bytes, oldest due first.

@@ -43,7 +43,10 @@ func (l *Leader) MaintainLog(ctx context.Context, keep time.Duration) (done deli
 		}
 	}
 	return done, attempt(db, "messages_default", &done, func(tx *gorm.DB) error {
-		return tx.Exec(pruneSQL, map[string]any{"keep": keep.Milliseconds(), "most": pruneAtMost}).Error
+		if err := tx.Exec(pruneSQL, map[string]any{"keep": keep.Milliseconds(), "most": pruneAtMost}).Error; err != nil {
+			return err
+		}
+		return tx.Exec(pruneEditsSQL, keep.Milliseconds(), pruneAtMost).Error
 	})
 }
 
@@ -120,6 +123,12 @@ const pruneSQL = `DELETE FROM redrive.messages_default WHERE id IN (
 		AND NOT EXISTS (SELECT FROM redrive.deliveries r WHERE r.message_id = m.id AND r.state <> 'delivered')
 		AND (m.kind = 'command' OR NOT EXISTS (SELECT FROM redrive.positions p WHERE NOT pg_visible_in_snapshot(m.xid, p.snapshot)))
 	LIMIT @most)`
+
+// pruneEditsSQL takes the content of edits whose message is gone: nothing of it is sent any more.
+const pruneEditsSQL = `UPDATE redrive.edits SET payload = NULL, headers = '{}' WHERE (delivery_id, number) IN (
+	SELECT e.delivery_id, e.number FROM redrive.edits e JOIN redrive.deliveries r ON r.id = e.delivery_id AND r.state = 'delivered'
+	WHERE e.payload IS NOT NULL AND e.created_at < clock_timestamp() - ?::bigint * interval '1 millisecond'
+		AND NOT EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id) LIMIT ?)`
 
 // dropDay drops the partition of a day. The slow part, looking for what is needed, happens while only writers into that old day
 // and new subscribers wait; the log as a whole is locked for what remains.

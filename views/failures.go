@@ -121,6 +121,8 @@ func (l Locale) Consequence(a delivery.Action) string {
 		return l.T("Ignore sends nothing. It leaves this list and stays on the page of ignored failures, with your name and reason.")
 	case delivery.ActionResolve:
 		return l.T("Resolve sends nothing. It says that the matter was settled by other means, and how.")
+	case delivery.ActionAcknowledge:
+		return l.T("Acknowledge sends nothing. It says that somebody looks after it, so that it is not counted as red any more.")
 	default:
 		return l.T("Reopen makes it a dead letter again. Nothing is sent.")
 	}

@@ -17,6 +17,8 @@ const (
 	Groups         = "/groups"
 	Ignored        = "/ignored"
 	Audit          = "/audit"
+	Operations     = "/operations"
+	OperationNew   = "/operations/new" // see OperationFor; lists post action, return, and id (values of Choice) or filter there
 	Integrations   = "/integrations"
 	Operators      = "/operators"
 	Tokens         = "/tokens"
@@ -41,6 +43,49 @@ func FailureAction(id string, action delivery.Action) string {
 // FailureNews asks whether a delivery changed since the given state was shown.
 func FailureNews(d delivery.Delivery) string {
 	return Failure(d.ID) + "/news?" + url.Values{"state": {string(d.State)}, "attempts": {itoa(d.Attempts)}, "version": {itoa(d.Version)}}.Encode()
+}
+
+// FailureCase is where forms about what people keep about a delivery go; what is acknowledge, assign, tags, ticket or note.
+func FailureCase(id, what string) string { return Failure(id) + "/case/" + url.PathEscape(what) }
+
+// FailureEdit is the page that edits what is sent.
+func FailureEdit(id string) string { return Failure(id) + "/edit" }
+
+// FailureRedirect is the page that sends a failure by another integration.
+func FailureRedirect(id string) string { return Failure(id) + "/redirect" }
+
+// OperationFor asks before an action on everything that a filter matches; filter is the query of the filter's address.
+func OperationFor(action delivery.Action, filter, back string) string {
+	return OperationNew + "?" + url.Values{"action": {string(action)}, "filter": {filter}, "return": {back}}.Encode()
+}
+
+// Operation is the page of one operation.
+func Operation(id string) string { return Operations + "/" + url.PathEscape(id) }
+
+// OperationNews is the part of that page that changes by itself.
+func OperationNews(id string) string { return Operation(id) + "/news" }
+
+// OperationStep is where a form about a running operation goes; step is pause, resume, cancel or pace.
+func OperationStep(id, step string) string { return Operation(id) + "/" + url.PathEscape(step) }
+
+// OperationItems lists the items of an operation with one outcome.
+func OperationItems(id, outcome string) string {
+	return with(Operation(id), "outcome", outcome) + "#items"
+}
+
+// OperationsOf lists operations in a state, of a person.
+func OperationsOf(state, actor string) string {
+	return strings.TrimSuffix(Operations+"?"+compact(url.Values{"state": {state}, "actor": {actor}}).Encode(), "?")
+}
+
+// compact drops what is empty.
+func compact(v url.Values) url.Values {
+	for name, values := range v {
+		if len(values) == 0 || values[0] == "" {
+			delete(v, name)
+		}
+	}
+	return v
 }
 
 // Blocked is the list of what waits until a delivery is settled.

@@ -1,0 +1,54 @@
+package search
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"redrive/delivery"
+)
+
+// Entry decides what can be found of a failure: its error text and its payload, without what is masked.
+func Entry(u delivery.Unindexed) delivery.SearchEntry {
+	e := delivery.SearchEntry{Error: cut(u.Error, delivery.MaxSearchedError)}
+	if len(u.Mask) > 0 {
+		e.Error = delivery.HideValues(e.Error, delivery.MaskedValues(u.Payload, u.Mask))
+	}
+	if u.Unsure || u.Type == delivery.TypeBatchFile || u.Type == delivery.TypeBatchRun {
+		return e // the payload of a file or run only says which one it is
+	}
+	whole := len(u.Payload) <= delivery.MaxSearched
+	payload := u.Payload
+	if len(u.Mask) > 0 {
+		masked, ok := delivery.Mask(payload, u.Mask)
+		if !ok || !whole {
+			return e // nobody can tell what of it must be hidden
+		}
+		payload = masked
+	}
+	e.Text, e.JSON = text(payload, whole), whole && json.Valid(payload)
+	e.JSON = e.JSON && e.Text != ""
+	return e
+}
+
+// text is a payload that people can read; empty when it is none.
+func text(payload []byte, whole bool) string {
+	if !whole {
+		payload = payload[:delivery.MaxSearched]
+		for n := 1; n < utf8.UTFMax && !utf8.Valid(payload); n++ { // a letter was cut
+			payload = payload[:len(payload)-1]
+		}
+	}
+	if !utf8.Valid(payload) || bytes.IndexByte(payload, 0) >= 0 {
+		return ""
+	}
+	return string(payload)
+}
+
+func cut(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "")
+	}
+	return text
+}

@@ -1,0 +1,248 @@
+package delivery
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// searchField is a field of the search bar and what its values do to the filter.
+type searchField struct {
+	name    string
+	aliases []string
+	list    bool // commas separate alternatives
+	help    string
+	example string
+	set     func(p *searchParser, values []string) error
+}
+
+var searchFields = []searchField{
+	{name: "state", list: true, help: "dead unless you say otherwise; any is every state", example: "dead,pending", set: setStates},
+	{name: "integration", list: true, help: "name of the integration", example: "seller-push", set: integrationNames},
+	{name: "method", list: true, help: "how it was handed over", example: "outbox",
+		set: known("method", searchMethods, func(f *Filter) *[]Method { return &f.Methods })},
+	{name: "destination", list: true, help: "kind of destination", example: "http",
+		set: known("destination", destinationKinds, func(f *Filter) *[]string { return &f.Destinations })},
+	{name: "class", aliases: []string{"error_class"}, list: true, help: "error class", example: "timeout",
+		set: known("class", ErrorClasses, func(f *Filter) *[]string { return &f.ErrorClasses })},
+	{name: "group", list: true, help: "id of a failure group", example: "0f3a...", set: several(func(f *Filter) *[]string { return &f.Groups })},
+	{name: "groupmessage", list: true, help: "error text of groups, as shown there", example: `"answered 503"`,
+		set: several(func(f *Filter) *[]string { return &f.GroupMessages })},
+	{name: "key", help: "business key", example: "order-4711", set: one("key", func(f *Filter) *string { return &f.Key })},
+	{name: "message", help: "id of the message", example: "0192f0c1-...", set: messageID},
+	{name: "id", list: true, help: "id of the failure", example: "0192f0c1-...", set: failureIDs},
+	{name: "type", list: true, help: "type of the message", example: "order.placed", set: several(func(f *Filter) *[]string { return &f.Types })},
+	{name: "attempts", help: "attempts made so far", example: ">=3", set: setAttempts},
+	{name: "since", aliases: []string{"from"}, help: "changed at this time or later", example: "2h", set: setSince},
+	{name: "until", help: "changed before this time, or until the end of this day", example: "2026-11-25", set: setUntil},
+	{name: "before", help: "changed before this time or day", example: "2026-11-25T10:00", set: setBefore},
+	{name: "payload", help: "words of the payload; payload.customer.id:4711 is a value at a path", example: "smith", set: payloadWords},
+	{name: "by", aliases: []string{"operator"}, list: true, help: "who decided last", example: "anna", set: several(func(f *Filter) *[]string { return &f.Actors })},
+	{name: "assignee", list: true, help: "who looks after it; me and nobody are understood", example: "me",
+		set: several(func(f *Filter) *[]string { return &f.Assignees })},
+	{name: "tag", list: true, help: "all of these tags", example: "refund", set: several(func(f *Filter) *[]string { return &f.Tags })},
+	{name: "ticket", help: "id of a ticket", example: "OPS-12", set: one("ticket", func(f *Filter) *string { return &f.Ticket })},
+	{name: "is", help: "acknowledged or unacknowledged", example: "unacknowledged", set: setAcknowledged},
+	{name: "sort", help: "newest or oldest first", example: "oldest", set: setSort},
+}
+
+var (
+	searchMethods    = []Method{MethodPool, MethodBroker, MethodOutbox, MethodBatch, MethodCDC}
+	destinationKinds = []string{"http", "kafka", "rabbitmq", "redis", "file", "table"}
+)
+
+// maxAttempts is the largest number of attempts that is searched for.
+const maxAttempts = 1_000_000
+
+func fieldNamed(name string) *searchField {
+	name = strings.ToLower(name)
+	for i, f := range searchFields {
+		if f.name == name || slices.Contains(f.aliases, name) {
+			return &searchFields[i]
+		}
+	}
+	return nil
+}
+
+// several adds values of any kind, each once.
+func several(list func(*Filter) *[]string) func(*searchParser, []string) error {
+	return func(p *searchParser, values []string) error {
+		addEach(list(&p.f), values)
+		return nil
+	}
+}
+
+func addEach[T comparable](list *[]T, values []T) {
+	for _, v := range values {
+		if !slices.Contains(*list, v) {
+			*list = append(*list, v)
+		}
+	}
+}
+
+func one(field string, text func(*Filter) *string) func(*searchParser, []string) error {
+	return func(p *searchParser, values []string) error {
+		*text(&p.f) = values[0]
+		return p.single(field, values[0])
+	}
+}
+
+// known adds values of a list of ours.
+func known[T ~string](field string, all []T, list func(*Filter) *[]T) func(*searchParser, []string) error {
+	return func(p *searchParser, values []string) error {
+		for _, v := range values {
+			if !slices.Contains(all, T(strings.ToLower(v))) {
+				return badSearch(field, "%s: there is no %q. Use %s.", field, v, listed(all))
+			}
+			addEach(list(&p.f), []T{T(strings.ToLower(v))})
+		}
+		return nil
+	}
+}
+
+func listed[T ~string](words []T) string {
+	texts := make([]string, len(words))
+	for i, w := range words {
+		texts[i] = string(w)
+	}
+	return strings.Join(texts, ", ")
+}
+
+func setStates(p *searchParser, values []string) error {
+	for _, v := range values {
+		state := State(strings.ToLower(v))
+		switch {
+		case state == "any":
+			addEach(&p.f.States, States)
+		case slices.Contains(States, state):
+			addEach(&p.f.States, []State{state})
+		default:
+			return badSearch("state", "state: there is no %q. Use %s or any.", v, listed(States))
+		}
+	}
+	return nil
+}
+
+func integrationNames(p *searchParser, values []string) error {
+	for _, v := range values {
+		if len(v) > 63 || strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return badSearch("integration", "integration: %q is no name of an integration: they are made of a-z, 0-9 and dashes.", v)
+		}
+	}
+	addEach(&p.f.Integrations, values)
+	return nil
+}
+
+func messageID(p *searchParser, values []string) error {
+	id := strings.ToLower(values[0])
+	if !uuidText(id) {
+		return badSearch("message", "message: takes the id of a message, a UUID. Error texts are searched without a field.")
+	}
+	p.f.MessageID = id
+	return p.single("message", id)
+}
+
+func failureIDs(p *searchParser, values []string) error {
+	for _, v := range values {
+		id := strings.ToLower(v)
+		if !uuidText(id) {
+			return badSearch("id", "id: takes ids of failures, UUIDs. Ids of your own are found by key: or payload:.")
+		}
+		addEach(&p.f.IDs, []string{id})
+	}
+	return nil
+}
+
+func uuidText(id string) bool {
+	if len(id) != 36 {
+		return false
+	}
+	for i := range len(id) {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (id[i] == '-') || !dash && !strings.Contains("0123456789abcdef", id[i:i+1]) {
+			return false
+		}
+	}
+	return true
+}
+
+func payloadWords(p *searchParser, values []string) error {
+	if strings.TrimSpace(values[0]) == "" {
+		return badSearch("payload", "payload: needs a word.")
+	}
+	p.words = append(p.words, values[0])
+	return nil
+}
+
+func setAcknowledged(p *searchParser, values []string) error {
+	word := strings.ToLower(values[0])
+	if word != "acknowledged" && word != "unacknowledged" {
+		return badSearch("is", "is: takes acknowledged or unacknowledged.")
+	}
+	yes := word == "acknowledged"
+	p.f.Acknowledged = &yes
+	return p.single("is", word)
+}
+
+func setSort(p *searchParser, values []string) error {
+	p.f.Sort = Sort(strings.ToLower(values[0]))
+	if p.f.Sort != SortNewest && p.f.Sort != SortOldest {
+		return badSearch("sort", "sort: takes newest or oldest.")
+	}
+	return p.single("sort", string(p.f.Sort))
+}
+
+// setAttempts may come twice: once for each end.
+func setAttempts(p *searchParser, values []string) error {
+	r, ok := parseRange(values[0])
+	both := &p.f.Attempts
+	if !ok || r.Min != nil && both.Min != nil || r.Max != nil && both.Max != nil {
+		return badSearch("attempts", "attempts: takes one number or range: 3, >=3, >3, <=5, <5 or 3..5.")
+	}
+	if r.Min != nil {
+		both.Min = r.Min
+	}
+	if r.Max != nil {
+		both.Max = r.Max
+	}
+	if both.Min != nil && both.Max != nil && *both.Min > *both.Max {
+		return badSearch("attempts", "attempts: no number is both at least %d and at most %d.", *both.Min, *both.Max)
+	}
+	return nil
+}
+
+func parseRange(text string) (r Range, ok bool) {
+	for _, sign := range []struct {
+		text      string
+		low       bool
+		exclusive int
+	}{{">=", true, 0}, {"<=", false, 0}, {">", true, 1}, {"<", false, -1}} {
+		if number, found := strings.CutPrefix(text, sign.text); found {
+			end, ok := parseCount(number, sign.exclusive)
+			if sign.low {
+				return Range{Min: end}, ok
+			}
+			return Range{Max: end}, ok
+		}
+	}
+	low, high, both := strings.Cut(text, "..")
+	if !both {
+		high = low
+	}
+	if low != "" || !both {
+		r.Min, ok = parseCount(low, 0)
+	}
+	if high != "" && (ok || low == "") {
+		r.Max, ok = parseCount(high, 0)
+	}
+	return r, ok
+}
+
+func parseCount(text string, add int) (*int, bool) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > maxAttempts || n+add < 0 || n+add > maxAttempts {
+		return nil, false
+	}
+	n += add
+	return &n, true
+}

@@ -1,0 +1,298 @@
+package delivery
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Unmask puts back what Mask hid: wherever edited still has Hidden at a masked place, it gets the bytes that base has there. What
+// was typed in its place stays, and everything else keeps its bytes. Rows of an array are recognised by what can be seen of them,
+// so that they may be moved or removed; where it cannot be known which value belongs there, the error names the place.
+func Unmask(edited, base []byte, paths []string) ([]byte, error) {
+	if err := CheckJSON(edited); err != nil {
+		return nil, err
+	}
+	now, ok := parseTree(edited, paths)
+	if !ok {
+		return nil, &InputError{Code: "bad_mask", Field: "payload", Message: "a mask of the integrations file cannot be read, so that nothing hidden can be put back"}
+	}
+	before, _ := parseTree(base, paths) // nil: base is not JSON, nothing of it comes back
+	r := restorer{edited: edited, base: base, masks: len(paths) > 0}
+	if err := r.restore(now, before, "$"); err != nil {
+		return nil, err
+	}
+	return append(r.out, edited[r.copied:]...), nil
+}
+
+// CheckJSON says where a text is not JSON, as *InputError with line and column.
+func CheckJSON(text []byte) error {
+	var all json.RawMessage
+	err := json.Unmarshal(text, &all)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		before := text[:min(max(int(syntax.Offset)-1, 0), len(text))]
+		line, start := 1+bytes.Count(before, []byte("\n")), bytes.LastIndexByte(before, '\n')+1
+		return &InputError{Code: "invalid_json", Field: "payload", Message: fmt.Sprintf("this is not JSON: line %d, column %d: %s",
+			line, 1+utf8.RuneCount(before[start:]), syntax.Error())}
+	case err != nil:
+		return &InputError{Code: "invalid_json", Field: "payload", Message: "this is not JSON: " + err.Error()}
+	}
+	return nil
+}
+
+// node is a value of a JSON text.
+type node struct {
+	start, end int
+	masked     bool
+	hides      bool // something in it is masked
+	hidden     bool // it is the text Hidden
+	kind       byte // its first character
+	key        spot
+	children   []*node
+}
+
+// spot is where a value stands in its object or array. One name may stand in an object several times.
+type spot struct {
+	name   string
+	nth    int // of that name
+	index  int
+	inside byte // { or [
+}
+
+func (p spot) String() string {
+	if p.inside == '[' {
+		return "[" + strconv.Itoa(p.index) + "]"
+	}
+	if p.name == "" || strings.ContainsAny(p.name, ".[]'\" ") {
+		return "['" + p.name + "']"
+	}
+	return "." + p.name
+}
+
+// parseTree reads valid JSON; ok is false where Mask would say so.
+func parseTree(text []byte, paths []string) (root *node, ok bool) {
+	if !json.Valid(text) {
+		return nil, false
+	}
+	steps := make([][]step, len(paths))
+	for i, path := range paths {
+		if steps[i], ok = parsePath(path); !ok {
+			return nil, false
+		}
+	}
+	return (&treeReader{masker{in: text}}).read(steps, spot{}), true
+}
+
+// treeReader walks as Mask does.
+type treeReader struct{ masker }
+
+func (t *treeReader) read(active [][]step, at spot) *node {
+	t.space()
+	n := &node{start: t.pos, kind: t.in[t.pos], key: at, masked: anyDone(active)}
+	if n.masked {
+		active = nil // what is inside is hidden with it
+	}
+	switch n.kind {
+	case '{':
+		t.members(n, active)
+	case '[':
+		t.elements(n, active)
+	default:
+		t.scalar()
+	}
+	n.end = t.pos
+	if n.kind == '"' {
+		var text string
+		n.hidden = json.Unmarshal(t.in[n.start:n.end], &text) == nil && text == Hidden
+	}
+	return n
+}
+
+func (n *node) add(child *node) {
+	n.children = append(n.children, child)
+	n.hides = n.hides || child.masked || child.hides
+}
+
+func (t *treeReader) members(n *node, active [][]step) {
+	seen := map[string]int{}
+	t.pos++ // {
+	for t.space(); t.in[t.pos] != '}'; t.space() {
+		if t.in[t.pos] == ',' {
+			t.pos++
+			t.space()
+		}
+		start := t.pos
+		t.text()
+		var name string
+		_ = json.Unmarshal(t.in[start:t.pos], &name) // valid JSON: cannot fail
+		t.space()
+		t.pos++ // :
+		n.add(t.read(below(active, name, -1), spot{name: name, nth: seen[name], inside: '{'}))
+		seen[name]++
+	}
+	t.pos++
+}
+
+func (t *treeReader) elements(n *node, active [][]step) {
+	t.pos++ // [
+	for t.space(); t.in[t.pos] != ']'; t.space() {
+		if t.in[t.pos] == ',' {
+			t.pos++
+		}
+		i := len(n.children)
+		n.add(t.read(below(active, "", i), spot{index: i, inside: '['}))
+	}
+	t.pos++
+}
+
+// restorer copies edited and puts the values of base in.
+type restorer struct {
+	edited, base []byte
+	masks        bool
+	out          []byte
+	copied       int // edited[:copied] is dealt with
+}
+
+func (r *restorer) restore(now, before *node, path string) error {
+	switch {
+	case now.masked && now.hidden:
+		if before == nil || !before.masked {
+			return lost(path)
+		}
+		r.out = append(append(r.out, r.edited[r.copied:now.start]...), r.base[before.start:before.end]...)
+		r.copied = now.end
+		return nil
+	case now.masked || !r.masks:
+		return nil // typed
+	case now.hidden && (before == nil || !before.hidden):
+		return lost(path)
+	case now.kind == '{':
+		return r.restoreMembers(now, before, path)
+	case now.kind == '[':
+		return r.restoreElements(now, before, path)
+	}
+	return nil
+}
+
+func lost(path string) error {
+	return &InputError{Code: "masked_value", Field: "payload", Message: fmt.Sprintf(
+		"%s: what stands hidden here (%s) cannot be put back, because it is not known which value it was: type the value, or leave this part as it was",
+		path, Hidden)}
+}
+
+func (r *restorer) restoreMembers(now, before *node, path string) error {
+	known := map[spot]*node{}
+	if before != nil && before.kind == '{' {
+		for _, b := range before.children {
+			known[b.key] = b
+		}
+	}
+	for _, n := range now.children {
+		if err := r.restore(n, known[n.key], path+n.key.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *restorer) restoreElements(now, before *node, path string) error {
+	var rows []*node
+	if before != nil && before.kind == '[' && !before.masked {
+		rows = before.children
+	}
+	was := rows
+	if now.hides {
+		was = r.sameRows(now.children, rows)
+	}
+	for i, n := range now.children {
+		var b *node
+		if i < len(was) {
+			b = was[i]
+		}
+		if err := r.restore(n, b, path+n.key.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameRows finds for each row the one of base that it was; nil where that is not known. Rows are told apart by what can be seen of
+// them. Among those that look alike and hide different values the order tells, as long as none was added or removed. A row that
+// looks like none is one that was edited in its place, under the same condition.
+func (r *restorer) sameRows(now, rows []*node) []*node {
+	was, claimed := make([]*node, len(now)), map[*node]bool{}
+	claim := func(i int, b *node) { was[i], claimed[b] = b, true }
+	looks, before := alike(r.base, rows)
+	_, after := alike(r.edited, now)
+	for look, places := range after {
+		known := before[look]
+		inOrder := len(places) == len(known) || len(places) < len(known) && r.same(rows, known)
+		inPlace := len(places) > len(known) || len(now) == len(rows)
+		for nth, i := range places {
+			switch {
+			case inOrder:
+				claim(i, rows[known[nth]])
+			case inPlace && i < len(rows) && looks[i] == look:
+				claim(i, rows[i])
+			}
+		}
+	}
+	for i := range now {
+		if was[i] == nil && len(now) == len(rows) && !claimed[rows[i]] {
+			was[i] = rows[i]
+		}
+	}
+	return was
+}
+
+// alike answers how each row looks, and where rows of each look stand.
+func alike(text []byte, rows []*node) (looks []string, places map[string][]int) {
+	places = map[string][]int{}
+	for i, n := range rows {
+		look := shown(text, n)
+		looks, places[look] = append(looks, look), append(places[look], i)
+	}
+	return looks, places
+}
+
+// same says whether rows that look alike are the same in what is hidden too.
+func (r *restorer) same(rows []*node, places []int) bool {
+	first := compacted(r.base[rows[places[0]].start:rows[places[0]].end])
+	for _, i := range places[1:] {
+		if compacted(r.base[rows[i].start:rows[i].end]) != first {
+			return false
+		}
+	}
+	return true
+}
+
+// shown is what can be seen of a value, without spaces between its parts.
+func shown(text []byte, n *node) string {
+	var out []byte
+	copied := n.start
+	var walk func(*node)
+	walk = func(n *node) {
+		if n.masked {
+			out = append(append(out, text[copied:n.start]...), `"`+Hidden+`"`...)
+			copied = n.end
+			return
+		}
+		for _, child := range n.children {
+			walk(child)
+		}
+	}
+	walk(n)
+	return compacted(append(out, text[copied:n.end]...))
+}
+
+func compacted(raw []byte) string {
+	var out bytes.Buffer
+	_ = json.Compact(&out, raw) // valid JSON: cannot fail
+	return out.String()
+}

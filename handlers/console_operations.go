@@ -1,0 +1,311 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/views"
+)
+
+// itemsOnPage is how many items of an operation a page lists.
+const itemsOnPage = 50
+
+// operationRoutes adds the pages of bulk actions.
+func (s *Server) operationRoutes(viewer, operator echo.MiddlewareFunc) {
+	s.echo.GET(views.OperationNew, s.askOperation, operator)
+	s.echo.POST(views.OperationNew, s.askOperation, operator)
+	s.echo.POST(views.Operations, s.startByForm, operator)
+	s.echo.GET(views.Operations, s.operations, viewer)
+	s.echo.GET(views.Operations+"/:id", s.operation, viewer)
+	s.echo.GET(views.Operations+"/:id/news", s.operationNews, viewer)
+	for _, step := range []string{"pause", "resume", "cancel", "pace"} {
+		s.echo.POST(views.Operations+"/:id/"+step, s.steerByForm(step), operator)
+	}
+	s.echo.GET(views.Operations+"/:id/:step", func(c echo.Context) error {
+		return c.Redirect(http.StatusSeeOther, views.Operation(c.Param("id")))
+	}, viewer)
+}
+
+// newToken names one form: carrying it out twice changes nothing the second time.
+func newToken() string { return uuid.Must(uuid.NewV7()).String() }
+
+// askOperation shows what an action would do to a selection or to everything that a filter matches.
+func (s *Server) askOperation(c echo.Context) error {
+	page, request, err := s.operationAsked(c)
+	if err != nil {
+		return err
+	}
+	if len(page.Chosen) == 0 && page.Filter == nil {
+		s.setFlash(c, views.Flash{Kind: "warn", Text: "Nothing was selected: tick the rows first."})
+		return c.Redirect(http.StatusSeeOther, page.Return)
+	}
+	if page.Dry, err = s.cfg.Store.DryRun(c.Request().Context(), request); err != nil {
+		return err
+	}
+	page.Form.Token = newToken()
+	if page.Form.Pace == (views.PaceForm{}) && request.Action == delivery.ActionRetry {
+		page.Form.Pace = views.Suggested(page.Dry.Eligible)
+	}
+	return render(c, http.StatusOK, views.OperationNewView(page.Titled()))
+}
+
+// operationAsked reads on what an action is to be done, and what was typed about it.
+func (s *Server) operationAsked(c echo.Context) (page views.OperationNewPage, r delivery.OperationRequest, err error) {
+	params, err := c.FormParams()
+	if err != nil {
+		return page, r, newProblem(http.StatusBadRequest, "bad_form", "The form could not be read. Go back and try again.")
+	}
+	r.Action, r.Actor = delivery.Action(params.Get("action")), who(c).Name
+	if !slices.Contains(delivery.OperationActions, r.Action) {
+		return page, r, unprocessable("unknown_action", "action", "There is no such action.")
+	}
+	page = views.OperationNewPage{Layout: s.layout(c, "", views.Operations), Return: views.LocalPath(params.Get("return"))}
+	page.Form = views.OperationForm{ActionForm: formOf(c, r.Action), Token: params.Get("token"), Pace: paceOf(params)}
+	if page.Chosen, err = parseSelection(params["id"], r.Action); err != nil {
+		return page, r, err
+	}
+	if _, everything := params["filter"]; everything && len(page.Chosen) == 0 {
+		page.Filter, r.Filter, err = filterOf(params.Get("filter"))
+		return page, r, err
+	}
+	r.Chosen = chosenOf(page.Chosen)
+	return page, r, nil
+}
+
+// filterOf reads a filter that a form carries as the query of its address. Order and page do not belong to it.
+func filterOf(text string) (url.Values, *delivery.Filter, error) {
+	query, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, nil, unprocessable("bad_filter", "filter", "The filter could not be read. Go back to the list and choose again.")
+	}
+	for _, name := range []string{"after", "limit", "sort"} {
+		query.Del(name)
+	}
+	_, filter, err := consoleFilter(query, views.Locale{Lang: "en", Zone: time.UTC})
+	return query, &filter, err
+}
+
+func chosenOf(rows []views.Selected) []delivery.Chosen {
+	var out []delivery.Chosen
+	for _, row := range rows {
+		out = append(out, delivery.Chosen{ID: row.ID, Version: parseVersion(strings.Split(row.Value, ".")[1])})
+	}
+	return out
+}
+
+// startByForm freezes the set and leads to the operation. The same form again leads to the same operation.
+func (s *Server) startByForm(c echo.Context) error {
+	page, request, err := s.operationAsked(c)
+	if err != nil {
+		return err
+	}
+	var started delivery.Operation
+	if err = s.fillOperation(c, page.Form, &request); err == nil {
+		started, err = s.cfg.Store.StartOperation(c.Request().Context(), request)
+	}
+	if err != nil {
+		return s.refusedOperation(c, page, request, err)
+	}
+	s.cfg.Wake()
+	return c.Redirect(http.StatusSeeOther, views.Operation(started.ID))
+}
+
+// refusedOperation asks again, with what was typed.
+func (s *Server) refusedOperation(c echo.Context, page views.OperationNewPage, request delivery.OperationRequest, err error) error {
+	p, err := mistake(err)
+	if err != nil {
+		return err
+	}
+	page.Form.Field, page.Form.Problem = p.Field, page.T(p.Detail)
+	if page.Dry, err = s.cfg.Store.DryRun(c.Request().Context(), request); err != nil {
+		return err
+	}
+	return render(c, p.Status, views.OperationNewView(page.Titled()))
+}
+
+// fillOperation checks what was typed.
+func (s *Server) fillOperation(c echo.Context, form views.OperationForm, r *delivery.OperationRequest) error {
+	if !isUUID(form.Token) {
+		return unprocessable("token_required", "token", "The form lost its token. Go back to the list and choose again.")
+	}
+	a, err := actionRequest(c, form.ActionForm)
+	if err != nil {
+		return err
+	}
+	r.ID, r.Reason, r.Category, r.Until, r.Evidence = form.Token, a.Reason, a.Category, a.Until, a.Evidence
+	if r.Action == delivery.ActionRetry {
+		r.Pace, err = parsePace(form.Pace)
+	}
+	return err
+}
+
+func paceOf(params url.Values) views.PaceForm {
+	text := func(name string) string { return strings.TrimSpace(params.Get(name)) }
+	return views.PaceForm{Canary: text("canary"), Rate: text("rate"), RampTo: text("ramp_to"), RampOver: text("ramp_over"), StopAbove: text("stop_above")}
+}
+
+// Bounds of a pace.
+const (
+	maxRate    = 100_000
+	maxRampMin = 7 * 24 * 60
+)
+
+// parsePace reads a pace as it was typed.
+func parsePace(f views.PaceForm) (p delivery.Pace, err error) {
+	canary, minutes, percent := 0.0, 0.0, 0.0
+	err = firstError(
+		number(f.Canary, "canary", "canary", delivery.MaxChosen, &canary),
+		number(f.Rate, "rate", "rate", maxRate, &p.Rate),
+		number(f.RampTo, "ramp_to", "rate to grow to", maxRate, &p.RampTo),
+		number(f.RampOver, "ramp_over", "time to grow in", maxRampMin, &minutes),
+		number(strings.TrimSpace(strings.TrimSuffix(f.StopAbove, "%")), "stop_above", "part that may fail", 99.9, &percent))
+	p.Canary, p.RampOver, p.StopAbove = int(canary), time.Duration(minutes*float64(time.Minute)), percent/100
+	switch {
+	case err != nil:
+	case canary != float64(p.Canary):
+		err = unprocessable("invalid_pace", "canary", "A canary is a whole number.")
+	case p.RampTo > 0 && p.Rate == 0:
+		err = unprocessable("invalid_pace", "rate", "Say at which rate it begins to grow.")
+	case p.RampTo > 0 && p.RampOver == 0:
+		err = unprocessable("invalid_pace", "ramp_over", "Say within how many minutes it grows.")
+	case p.RampTo == 0 && p.RampOver > 0:
+		err = unprocessable("invalid_pace", "ramp_to", "Say to which rate it grows, or leave the minutes empty.")
+	}
+	return p, err
+}
+
+// number reads a number of a form; empty is 0.
+func number(text, field, name string, most float64, into *float64) error {
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n > 0) || n > most {
+		return unprocessable("invalid_pace", field, "The %s must be a number above 0 and at most %s, or empty.", name, strconv.FormatFloat(most, 'f', -1, 64))
+	}
+	*into = n
+	return nil
+}
+
+// operation is the page of one operation.
+func (s *Server) operation(c echo.Context) error {
+	return s.operationPage(c, http.StatusOK, views.SteerForm{})
+}
+
+func (s *Server) operationPage(c echo.Context, status int, form views.SteerForm) error {
+	page := views.OperationPage{Layout: s.layout(c, "", views.Operations), Outcome: c.QueryParam("outcome"), Steer: form}
+	var err error
+	if page.O, err = s.findOperation(c); err != nil {
+		return err
+	}
+	items, err := s.cfg.Store.OperationItems(c.Request().Context(), page.O.ID, page.Outcome, c.QueryParam("after"), itemsOnPage)
+	if err != nil {
+		return err
+	}
+	page.Items, page.Next = items.Items, nextURL(c.Request(), items.Next)
+	if page.Next != "" {
+		page.Next += "#items"
+	}
+	return render(c, status, views.OperationView(page.Titled()))
+}
+
+func (s *Server) findOperation(c echo.Context) (delivery.Operation, error) {
+	if !isUUID(c.Param("id")) {
+		return delivery.Operation{}, delivery.ErrNotFound
+	}
+	return s.cfg.Store.Operation(c.Request().Context(), c.Param("id"))
+}
+
+// operationNews renews the part of an operation's page that moves.
+func (s *Server) operationNews(c echo.Context) error {
+	o, err := s.findOperation(c)
+	if err != nil {
+		return err
+	}
+	return render(c, http.StatusOK, views.OperationProgress(views.OperationPage{Layout: s.layout(c, "", views.Operations), O: o}))
+}
+
+// steerByForm pauses, resumes or cancels an operation, or changes its pace.
+func (s *Server) steerByForm(what string) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if !isUUID(c.Param("id")) {
+			return delivery.ErrNotFound
+		}
+		form, step, err := steerOf(c, what)
+		if err == nil {
+			_, err = s.cfg.Store.SteerOperation(c.Request().Context(), step)
+		}
+		var conflict *delivery.OperationConflictError
+		if errors.As(err, &conflict) {
+			form.Problem, form.Conflict = conflict.Message, true
+			return s.operationPage(c, http.StatusConflict, form)
+		}
+		if err != nil {
+			p, err := mistake(err)
+			if err != nil {
+				return err
+			}
+			form.Field, form.Problem = p.Field, p.Detail
+			return s.operationPage(c, p.Status, form)
+		}
+		s.cfg.Wake()
+		s.setFlash(c, views.Flash{Kind: "good", Text: steered[what]})
+		return c.Redirect(http.StatusSeeOther, views.Operation(step.ID))
+	}
+}
+
+var steered = map[string]string{"pause": "Paused. Nothing more is started until somebody resumes it.", "resume": "It goes on.",
+	"cancel": "Cancelled. What had not been started stays as it was.", "pace": "The pace is changed."}
+
+// steerOf reads a form that changes an operation.
+func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.Steer, err error) {
+	params, err := c.FormParams()
+	if err != nil {
+		return form, step, newProblem(http.StatusBadRequest, "bad_form", "The form could not be read. Go back and try again.")
+	}
+	form = views.SteerForm{Step: what, Reason: params.Get("reason"), Pace: paceOf(params)}
+	step = delivery.Steer{ID: c.Param("id"), Actor: who(c).Name, Reason: strings.TrimSpace(form.Reason), Version: parseVersion(params.Get("version")),
+		Pause: what == "pause", Resume: what == "resume", Cancel: what == "cancel"}
+	switch {
+	case step.Version < 1:
+		err = unprocessable("version_required", "reason", "The form lost its version. Reload the page and decide again.")
+	case len(step.Reason) > maxReason:
+		err = unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
+	case what == "cancel" && step.Reason == "":
+		err = unprocessable("reason_required", "reason", "Say why: it cannot be taken back.")
+	case what == "pace":
+		var pace delivery.Pace
+		pace, err = parsePace(form.Pace)
+		step.Pace = &pace
+	}
+	return form, step, err
+}
+
+// operations lists operations, newest first.
+func (s *Server) operations(c echo.Context) error {
+	page := views.OperationsPage{Layout: s.layout(c, "Operations", views.Operations), State: c.QueryParam("state"), Actor: strings.TrimSpace(c.QueryParam("actor"))}
+	filter := delivery.OperationFilter{Actor: page.Actor, After: c.QueryParam("after"), Limit: itemsOnPage}
+	if page.State != "" {
+		filter.States = []delivery.OperationState{delivery.OperationState(page.State)}
+	}
+	status := http.StatusOK
+	rows, err := s.cfg.Store.Operations(c.Request().Context(), filter)
+	if err != nil {
+		p, err := mistake(err)
+		if err != nil {
+			return err
+		}
+		page.Problem, status = p.Detail, p.Status
+	}
+	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
+	return render(c, status, views.OperationsView(page))
+}

@@ -1,0 +1,130 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"redrive/delivery"
+)
+
+// narrowing is a condition on failures that the lists' own indexes do not know. Lists either walk along such an index and look at
+// each row, or begin at what an index of the condition finds.
+type narrowing struct {
+	walk     string // a condition on a record r of redrive.deliveries
+	walkArgs []any
+
+	driver     string // selects the ids of all deliveries that fit, by an index of its own, and may answer others too; empty: none
+	driverArgs []any
+	quick      bool // the driver answers its first rows at once, so that a limit bounds what it costs
+}
+
+// narrowings are what a filter asks beside states, facets and times.
+func narrowings(f delivery.Filter) ([]narrowing, error) {
+	list, err := identityNarrowings(f)
+	if err != nil {
+		return nil, err
+	}
+	if len(f.Types) > 0 {
+		list = append(list, narrowing{walk: "EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id AND m.type = ANY(?))", walkArgs: []any{&f.Types}})
+	}
+	list = append(list, attemptNarrowings(f)...)
+	list = append(list, caseNarrowings(f)...)
+	searched, err := searchNarrowings(f)
+	return append(list, searched...), err
+}
+
+// identityNarrowings are those that name deliveries or messages.
+func identityNarrowings(f delivery.Filter) (list []narrowing, err error) {
+	if len(f.IDs) > 0 {
+		if i := slices.IndexFunc(f.IDs, func(id string) bool { return !isUUID(id) }); i >= 0 {
+			return nil, &delivery.InputError{Code: "bad_id", Field: "id", Message: "a delivery id is a UUID"}
+		}
+		list = append(list, narrowing{walk: "r.id = ANY(?::uuid[])", walkArgs: []any{&f.IDs},
+			driver: "SELECT i.id FROM unnest(?::uuid[]) i(id)", driverArgs: []any{&f.IDs}, quick: true})
+	}
+	if f.MessageID != "" {
+		if !isUUID(f.MessageID) {
+			return nil, &delivery.InputError{Code: "bad_id", Field: "message", Message: "a message id is a UUID"}
+		}
+		list = append(list, narrowing{walk: "r.message_id = ?::uuid", walkArgs: []any{f.MessageID},
+			driver: "SELECT o.id FROM redrive.deliveries o WHERE o.message_id = ?::uuid", driverArgs: []any{f.MessageID}, quick: true})
+	}
+	if f.Key != "" {
+		list = append(list, narrowing{walk: "EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id AND m.key = ?)", walkArgs: []any{f.Key},
+			driver: `SELECT o.id FROM (SELECT m.id FROM redrive.messages m WHERE m.key = ?) m CROSS JOIN LATERAL
+				(SELECT o.id FROM redrive.deliveries o WHERE o.message_id = m.id AND o.failed_at IS NOT NULL OFFSET 0) o`,
+			driverArgs: []any{f.Key}, quick: true})
+	}
+	return list, nil
+}
+
+func attemptNarrowings(f delivery.Filter) (list []narrowing) {
+	w := newWhere()
+	if f.Attempts.Min != nil {
+		w.add("%s.attempts >= ?", *f.Attempts.Min)
+	}
+	if f.Attempts.Max != nil {
+		w.add("%s.attempts <= ?", *f.Attempts.Max)
+	}
+	if len(w.conditions) == 0 {
+		return nil
+	}
+	condition := strings.Join(w.conditions, " AND ")
+	n := narrowing{walk: strings.ReplaceAll(condition, "%s", "r"), walkArgs: w.args}
+	if onlyDead(f.States) {
+		n.driver, n.driverArgs, n.quick = "SELECT o.id FROM redrive.deliveries o WHERE o.state = 'dead' AND "+strings.ReplaceAll(condition, "%s", "o"), w.args, true
+	}
+	return []narrowing{n}
+}
+
+func onlyDead(states []delivery.State) bool {
+	return len(states) == 0 || len(states) == 1 && states[0] == delivery.StateDead
+}
+
+// caseNarrowings are about what people decided, and keep beside the state.
+func caseNarrowings(f delivery.Filter) (list []narrowing) {
+	if len(f.Actors) > 0 {
+		n := narrowing{walk: "EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.actor = ANY(?))", walkArgs: []any{&f.Actors}}
+		if !slices.Contains(f.Actors, "policy") { // not indexed
+			n.driver, n.driverArgs, n.quick = "SELECT f.delivery_id FROM redrive.failure_details f WHERE f.actor = ANY(?) AND f.actor <> 'policy'", n.walkArgs, true
+		}
+		list = append(list, n)
+	}
+	if len(f.Assignees) > 0 {
+		list = append(list, assigneeNarrowing(f.Assignees))
+	}
+	if len(f.Tags) > 0 {
+		list = append(list, ofCase("c.tags @> ?", &f.Tags))
+	}
+	if f.Ticket != "" {
+		list = append(list, ofCase("c.ticket = ?", f.Ticket))
+	}
+	if f.Acknowledged != nil {
+		list = append(list, acknowledgedNarrowing(*f.Acknowledged))
+	}
+	return list
+}
+
+// ofCase fits deliveries whose case fulfils a condition on c, which an index of the cases serves.
+func ofCase(condition string, arg any) narrowing {
+	return narrowing{walk: "EXISTS (SELECT FROM redrive.cases c WHERE c.delivery_id = r.id AND " + condition + ")", walkArgs: []any{arg},
+		driver: "SELECT c.delivery_id FROM redrive.cases c WHERE " + condition, driverArgs: []any{arg}, quick: true}
+}
+
+func assigneeNarrowing(assignees []string) narrowing {
+	assigned := ofCase("c.assignee = ANY(?)", &assignees)
+	if !slices.Contains(assignees, delivery.NoAssignee) {
+		return assigned
+	}
+	return narrowing{walk: fmt.Sprintf(`(%s OR NOT EXISTS (SELECT FROM redrive.cases c WHERE c.delivery_id = r.id AND c.assignee IS NOT NULL))`,
+		assigned.walk), walkArgs: assigned.walkArgs}
+}
+
+func acknowledgedNarrowing(wanted bool) narrowing {
+	if !wanted {
+		return narrowing{walk: "r.state = 'dead' AND r.acknowledged_at IS NULL"}
+	}
+	const condition = "%s.state = 'dead' AND %[1]s.acknowledged_at IS NOT NULL"
+	return narrowing{walk: fmt.Sprintf(condition, "r"), driver: "SELECT o.id FROM redrive.deliveries o WHERE " + fmt.Sprintf(condition, "o"), quick: true}
+}

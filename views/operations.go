@@ -1,0 +1,493 @@
+package views
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"redrive/delivery"
+)
+
+// OperationNewPage asks before an action on many failures: what it would do, and how.
+type OperationNewPage struct {
+	Layout
+	Form   OperationForm
+	Dry    delivery.DryRun
+	Filter url.Values // what was asked for; nil: Chosen was
+	Chosen []Selected
+	Return string
+}
+
+// OperationForm is what a person typed about an operation.
+type OperationForm struct {
+	ActionForm
+	Token string // the operation's id: sending the form twice starts one
+	Pace  PaceForm
+}
+
+// PaceForm is a pace as typed.
+type PaceForm struct{ Canary, Rate, RampTo, RampOver, StopAbove string }
+
+// OperationPage is one operation and its items.
+type OperationPage struct {
+	Layout
+	O       delivery.Operation
+	Outcome string // of the items listed; empty: all
+	Items   []delivery.OperationItem
+	Next    string
+	Steer   SteerForm
+}
+
+// SteerForm is what a person typed to change a running operation.
+type SteerForm struct {
+	Step, Reason   string
+	Pace           PaceForm
+	Field, Problem string // what is wrong, and where
+	Conflict       bool   // somebody, or the operation itself, was faster
+}
+
+// OperationsPage lists operations.
+type OperationsPage struct {
+	Layout
+	State, Actor string
+	Items        []delivery.Operation
+	Next         string
+	Problem      string
+}
+
+// Outcomes of an operation's items, in the order in which they are shown.
+var itemOutcomes = []string{"waiting", "released", "succeeded", "failed", "skipped", "cancelled"}
+
+// word is one piece of a sentence, a link where Href is set.
+type word struct{ Text, Href string }
+
+// matching is how many the operation was asked for.
+func (p OperationNewPage) matching() int {
+	n := p.Dry.Eligible
+	for _, excluded := range p.Dry.Excluded {
+		n += excluded
+	}
+	return n
+}
+
+// asked says how many were asked for.
+func (p OperationNewPage) asked() word {
+	if p.Filter == nil {
+		return word{Text: p.N(p.matching(), "%s is selected", "%s are selected")}
+	}
+	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: filterURL(p.Filter)}
+}
+
+// possible says how many an action is possible for.
+func (l Locale) possible(a delivery.Action, n int) string {
+	switch a {
+	case delivery.ActionRetry:
+		return l.N(n, "%s can be retried", "%s can be retried")
+	case delivery.ActionIgnore:
+		return l.N(n, "%s can be ignored", "%s can be ignored")
+	case delivery.ActionResolve:
+		return l.N(n, "%s can be resolved", "%s can be resolved")
+	case delivery.ActionReopen:
+		return l.N(n, "%s can be reopened", "%s can be reopened")
+	default:
+		return l.N(n, "%s can be acknowledged", "%s can be acknowledged")
+	}
+}
+
+// routes says how many are on which integration, the most first.
+func (p OperationNewPage) routes() (out []word) {
+	for _, name := range byCount(p.Dry.Integrations) {
+		w := word{Text: p.T("%s on %s", p.Number(p.Dry.Integrations[name]), name)}
+		if p.Filter != nil {
+			narrowed := maps.Clone(p.Filter)
+			narrowed["integration"] = []string{name}
+			w.Href = filterURL(narrowed)
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// leftOut says how many are left out, and why.
+func (l Locale) leftOut(excluded map[string]int) string {
+	total, reasons := 0, []string{}
+	for _, reason := range byCount(excluded) {
+		total += excluded[reason]
+		reasons = append(reasons, l.Number(excluded[reason])+" "+l.Excluded(reason))
+	}
+	if total == 0 {
+		return ""
+	}
+	return l.N(total, "%s is left out", "%s are left out") + ": " + strings.Join(reasons, ", ") + "."
+}
+
+// byCount lists the keys of what has a count, the largest first.
+func byCount(counts map[string]int) []string {
+	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(counts)), func(k string) bool { return counts[k] == 0 })
+	slices.SortStableFunc(keys, func(a, b string) int { return counts[b] - counts[a] })
+	return keys
+}
+
+// Excluded is the phrase for why a failure is not part of an operation, or was skipped.
+func (l Locale) Excluded(reason string) string {
+	if phrase, ok := exclusions[reason]; ok {
+		return l.T(phrase)
+	}
+	return strings.ReplaceAll(reason, "_", " ")
+}
+
+var exclusions = map[string]string{
+	delivery.ExcludedInFlight: "already on their way", delivery.ExcludedSettled: "already settled",
+	delivery.ExcludedChanged: "changed since they were shown", delivery.ExcludedExpired: "expired",
+	delivery.ExcludedDropped: "dropped by retention", delivery.ExcludedBreaker: "breaker open", delivery.ExcludedPaused: "paused",
+	delivery.ExcludedNoRoute: "whose integration was removed", delivery.ExcludedPermission: "not allowed for your role",
+	delivery.ExcludedNotFound: "not found", delivery.ExcludedAcknowledged: "already acknowledged",
+}
+
+// verb names what the button does to how many.
+func (p OperationNewPage) verb() string {
+	n := p.Number(p.Dry.Eligible)
+	switch p.Form.Action {
+	case delivery.ActionRetry:
+		return p.T("Retry %s", n)
+	case delivery.ActionIgnore:
+		return p.T("Ignore %s", n)
+	case delivery.ActionResolve:
+		return p.T("Resolve %s", n)
+	case delivery.ActionReopen:
+		return p.T("Reopen %s", n)
+	default:
+		return p.T("Acknowledge %s", n)
+	}
+}
+
+// question is the page's title.
+func (l Locale) question(a delivery.Action) string {
+	switch a {
+	case delivery.ActionRetry:
+		return l.T("Retry these?")
+	case delivery.ActionIgnore:
+		return l.T("Ignore these?")
+	case delivery.ActionResolve:
+		return l.T("Resolve these?")
+	case delivery.ActionReopen:
+		return l.T("Reopen these?")
+	default:
+		return l.T("Acknowledge these?")
+	}
+}
+
+// Titled is the page with the question of its action as the title.
+func (p OperationNewPage) Titled() OperationNewPage {
+	p.Title = p.question(p.Form.Action)
+	return p
+}
+
+// loose is a problem that belongs to no field of the form.
+func (f OperationForm) loose() string {
+	if slices.Contains([]string{"reason", "category", "until", "evidence", "canary", "rate", "ramp_to", "ramp_over", "stop_above"}, f.Field) {
+		return ""
+	}
+	return f.Problem
+}
+
+// Suggested is a careful pace for so many retries.
+func Suggested(retries int) PaceForm {
+	if retries < 50 {
+		return PaceForm{}
+	}
+	return PaceForm{Canary: "10", StopAbove: "20"}
+}
+
+// Typed is a pace as its form shows it.
+func Typed(p delivery.Pace) PaceForm {
+	number := func(f float64) string {
+		if f == 0 {
+			return ""
+		}
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return PaceForm{Canary: number(float64(p.Canary)), Rate: number(p.Rate), RampTo: number(p.RampTo), RampOver: number(p.RampOver.Minutes()),
+		StopAbove: number(float64(int(p.StopAbove*1000+.5)) / 10)}
+}
+
+// filterURL is the list of what a filter selects.
+func filterURL(v url.Values) string { return strings.TrimSuffix(Failures+"?"+v.Encode(), "?") }
+
+// filterWords writes a filter in short.
+func (l Locale) filterWords(v url.Values) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		parts = append(parts, strings.ReplaceAll(name, "_", " ")+" "+strings.Join(v[name], ", "))
+	}
+	if len(parts) == 0 {
+		return l.T("all dead letters")
+	}
+	return strings.Join(parts, " · ")
+}
+
+// running says whether anything of an operation can still be steered.
+func running(o delivery.Operation) bool {
+	return o.State == delivery.OperationRunning || o.State == delivery.OperationPaused
+}
+
+// moving says whether its numbers may still change.
+func moving(o delivery.Operation) bool { return running(o) || o.Remaining > 0 }
+
+// operationState is an operation's state as word and shape.
+func (l Locale) operationState(o delivery.Operation) (name, kind string) {
+	switch o.State {
+	case delivery.OperationRunning:
+		return l.T("running"), "wait"
+	case delivery.OperationPaused:
+		return l.T("paused"), "paused"
+	case delivery.OperationCancelled:
+		return l.T("cancelled"), "ignored"
+	}
+	if o.Failed > 0 {
+		return l.T("finished, %s failed", l.Number(o.Failed)), "warn"
+	}
+	return l.T("finished"), "good"
+}
+
+// deedOf says what an operation does, with its number.
+func (l Locale) deedOf(o delivery.Operation) string {
+	texts := map[delivery.Action][2]string{
+		delivery.ActionRetry:       {"Retry of %s failure", "Retry of %s failures"},
+		delivery.ActionIgnore:      {"Ignore %s failure", "Ignore %s failures"},
+		delivery.ActionResolve:     {"Resolve %s failure", "Resolve %s failures"},
+		delivery.ActionReopen:      {"Reopen %s failure", "Reopen %s failures"},
+		delivery.ActionAcknowledge: {"Acknowledge %s failure", "Acknowledge %s failures"},
+	}
+	return l.N(o.Selected, texts[o.Action][0], texts[o.Action][1])
+}
+
+// sum is one number of an operation.
+type sum struct {
+	N             int
+	Outcome, Name string
+	Kind          string // of its colour in the bar
+}
+
+// sums are the numbers that add up to what was selected.
+func (l Locale) sums(o delivery.Operation) []sum {
+	succeeded := l.T("done")
+	if o.Action == delivery.ActionRetry {
+		succeeded = l.T("confirmed by the receiver")
+	}
+	return []sum{{o.Succeeded, "succeeded", succeeded, "good"}, {o.Failed, "failed", l.T("failed again"), "bad"}, {o.Skipped, "skipped", l.T("skipped"), "skip"},
+		{o.Cancelled, "cancelled", l.T("cancelled"), "skip"}, {o.Remaining, "", l.T("remaining"), "rest"}}
+}
+
+// sumText is the sum in words, for who cannot see the bar.
+func (l Locale) sumText(o delivery.Operation) string {
+	parts := []string{}
+	for _, s := range l.sums(o) {
+		parts = append(parts, l.Number(s.N)+" "+s.Name)
+	}
+	return l.T("Of %s selected: %s", l.Number(o.Selected), strings.Join(parts, ", "))
+}
+
+// piece is one coloured part of a progress bar.
+type piece struct{ X, Width, Kind string }
+
+// barWide is the width of a progress bar in its own units.
+const barWide = 1000.0
+
+// pieces draws the numbers of an operation side by side; what is released but not confirmed is never drawn as success.
+func pieces(o delivery.Operation) (out []piece) {
+	x := 0.0
+	for _, part := range []struct {
+		n    int
+		kind string
+	}{{o.Succeeded, "good"}, {o.Failed, "bad"}, {o.Skipped + o.Cancelled, "skip"}, {o.Released, "sent"}} {
+		if part.n == 0 || o.Selected == 0 {
+			continue
+		}
+		width := float64(part.n) / float64(o.Selected) * barWide
+		out = append(out, piece{ftoa(x), ftoa(width), part.kind})
+		x += width
+	}
+	return out
+}
+
+// remaining says what the remaining ones wait for.
+func (p OperationPage) remaining() string {
+	o := p.O
+	if o.Remaining == 0 {
+		return ""
+	}
+	parts := []string{}
+	if o.Action == delivery.ActionRetry && o.Released > 0 {
+		parts = append(parts, p.N(o.Released, "%s is requested and not confirmed yet", "%s are requested and not confirmed yet"))
+	}
+	if o.Failing > 0 {
+		parts = append(parts, p.N(o.Failing, "%s of these failed again and is tried once more", "%s of these failed again and are tried once more"))
+	}
+	if waiting := o.Remaining - o.Released; waiting > 0 {
+		parts = append(parts, p.N(waiting, "%s waits for its turn", "%s wait for their turn"))
+	}
+	return p.T("Of the remaining, %s.", strings.Join(parts, "; "))
+}
+
+// phase says where one integration of an operation stands.
+func (p OperationPage) phase(part delivery.OperationPart) string {
+	settled := part.Succeeded + part.Failed + part.Skipped
+	switch {
+	case part.Phase == "done" && part.Released > 0:
+		return p.T("all requested; waiting for confirmations")
+	case part.Phase == "done":
+		return p.T("done")
+	case p.O.State == delivery.OperationCancelled:
+		return p.T("cancelled")
+	case part.Phase == "canary" && p.O.Pace.Canary > 0:
+		of := min(p.O.Pace.Canary, part.Selected)
+		return p.T("canary: %s of %s confirmed", p.Number(min(part.Succeeded, of)), p.Number(of))
+	case p.O.Action != delivery.ActionRetry:
+		return p.T("%s of %s done", p.Number(settled), p.Number(part.Selected))
+	case p.O.Pace.RampTo > 0 && part.Rate != p.O.Pace.RampTo:
+		return p.T("ramp: %s to %s per second", rate(part.Rate), rate(p.O.Pace.RampTo))
+	case part.Rate > 0:
+		return p.T("%s per second", rate(part.Rate))
+	}
+	return p.T("as fast as it goes")
+}
+
+func rate(f float64) string {
+	if f >= 10 {
+		return strconv.FormatFloat(f, 'f', 0, 64)
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0")
+}
+
+// heldWord says why a part waits.
+func (l Locale) heldWord(held string) string {
+	switch held {
+	case delivery.ExcludedPaused:
+		return l.T("the integration is paused")
+	case delivery.ExcludedBreaker:
+		return l.T("the integration's breaker is open")
+	case delivery.ExcludedNoRoute:
+		return l.T("the integration left the configuration file")
+	}
+	return l.Excluded(held)
+}
+
+// pace says in words how retries are released.
+func (l Locale) pace(p delivery.Pace) string {
+	var parts []string
+	if p.Canary > 0 {
+		parts = append(parts, l.N(p.Canary, "first %s of each integration, then, when that is confirmed, the others", "first %s of each integration, then, when these are confirmed, the others"))
+	}
+	switch {
+	case p.Rate > 0 && p.RampTo > 0:
+		parts = append(parts, l.T("%s per second, growing to %s within %s", rate(p.Rate), rate(p.RampTo), l.Span(p.RampOver)))
+	case p.Rate > 0:
+		parts = append(parts, l.T("%s per second", rate(p.Rate)))
+	default:
+		parts = append(parts, l.T("as fast as it goes"))
+	}
+	if p.StopAbove > 0 {
+		parts = append(parts, l.T("pauses by itself when more than %s %% fail", rate(p.StopAbove*100)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// itemState is the outcome of an item as word and shape.
+func (p OperationPage) itemState(outcome string) (name, kind string) {
+	switch outcome {
+	case "waiting":
+		return p.T("waiting"), "wait"
+	case "released":
+		if p.O.Action == delivery.ActionRetry {
+			return p.T("retry requested"), "wait"
+		}
+		return p.T("under way"), "wait"
+	case "succeeded":
+		if p.O.Action == delivery.ActionRetry {
+			return p.T("delivered"), "good"
+		}
+		return p.T("done"), "good"
+	case "failed":
+		return p.T("failed again"), "bad"
+	case "skipped":
+		return p.T("skipped"), "ignored"
+	case "cancelled":
+		return p.T("cancelled"), "ignored"
+	}
+	return outcome, ""
+}
+
+// itemReason is why an item failed or was skipped.
+func (p OperationPage) itemReason(i delivery.OperationItem) string {
+	if i.Reason == "" {
+		return ""
+	}
+	if i.Outcome == "failed" {
+		return p.Class(i.Reason)
+	}
+	return p.Excluded(i.Reason)
+}
+
+// outcomeChoices are the outcomes that items can be narrowed to.
+func (p OperationPage) outcomeChoices() []choice {
+	out := []choice{{"", p.T("all outcomes")}}
+	for _, outcome := range itemOutcomes {
+		name, _ := p.itemState(outcome)
+		out = append(out, choice{outcome, name})
+	}
+	return out
+}
+
+// wrong is the problem of one field of one form.
+func (f SteerForm) wrong(step, field string) string {
+	if f.Step == step && f.Field == field && !f.Conflict {
+		return f.Problem
+	}
+	return ""
+}
+
+// steered is the pace that the form shows: what was typed, else what holds.
+func (p OperationPage) steered() PaceForm {
+	if p.Steer.Step == "pace" {
+		return p.Steer.Pace
+	}
+	return Typed(p.O.Pace)
+}
+
+// operationStates are the states that the list can be narrowed to.
+func (p OperationsPage) operationStates() []choice {
+	return []choice{{"", p.T("all")}, {string(delivery.OperationRunning), p.T("running")}, {string(delivery.OperationPaused), p.T("paused")},
+		{string(delivery.OperationFinished), p.T("finished")}, {string(delivery.OperationCancelled), p.T("cancelled")}}
+}
+
+// moves says whether anything on the list may still change.
+func (p OperationsPage) moves() bool { return slices.ContainsFunc(p.Items, moving) }
+
+// typed is the reason typed into a form that was refused.
+func (p OperationPage) typed(step string) string {
+	if p.Steer.Step == step {
+		return p.Steer.Reason
+	}
+	return ""
+}
+
+// Titled is the page with what the operation does as the title.
+func (p OperationPage) Titled() OperationPage {
+	p.Title = p.deedOf(p.O)
+	return p
+}
+
+// filterValues is the query of a filter's address.
+func filterValues(f delivery.Filter) url.Values {
+	v := url.Values{"group": f.Groups, "integration": f.Integrations, "error_class": f.ErrorClasses, "key": {f.Key}, "message": {f.MessageID}, "q": {f.Query}}
+	for _, state := range f.States {
+		v.Add("state", string(state))
+	}
+	for _, method := range f.Methods {
+		v.Add("method", string(method))
+	}
+	return compact(v)
+}
