@@ -88,6 +88,7 @@ var steps = []string{
 	`INSERT INTO redrive.groups (id, integration, error_class, message, first_seen, last_seen)
 	SELECT s.id, s.integration, s.class, s.message, t.first, t.last FROM (SELECT shape, min(at) AS first, max(at) AS last FROM triage_rows GROUP BY shape) t
 	JOIN triage_shapes s ON s.n = t.shape`,
+	`INSERT INTO redrive.unindexed (delivery_id) SELECT id FROM triage_rows WHERE open ORDER BY changed`,
 	`INSERT INTO redrive.hourly (integration, hour, delivered, failed)
 	SELECT s.integration, date_trunc('hour', r.at, 'UTC'), 2000 + count(*), count(*)` + rowsFrom + ` WHERE r.at > clock_timestamp() - interval '3 days' GROUP BY 1, 2`,
 }
@@ -105,14 +106,8 @@ var countersSQL = []string{
 	SELECT group_id, date_trunc('hour', failed_at, 'UTC'), count(*) FROM redrive.deliveries WHERE failed_at > clock_timestamp() - interval '7 days' GROUP BY 1, 2`,
 }
 
-// searchSQL is what the indexer writes.
-const searchSQL = `INSERT INTO redrive.search (delivery_id, error, words, doc)
-	SELECT r.id, f.error, to_tsvector('pg_catalog.simple', t.text), t.text::jsonb
-	FROM redrive.deliveries r JOIN redrive.failure_details f ON f.delivery_id = r.id JOIN redrive.messages m ON m.id = r.message_id
-	CROSS JOIN LATERAL (SELECT convert_from(m.payload, 'UTF8') AS text) t WHERE r.state IN ('dead', 'pending')`
-
 // slowTables have their secondary indexes made after the rows.
-var slowTables = []string{"deliveries", "failure_details", "search"}
+var slowTables = []string{"deliveries", "failure_details"}
 
 // fill makes the data in one transaction: it is there whole or not at all.
 func fill(ctx context.Context, conn *pgx.Conn, list []shape, o Options) error {
@@ -121,21 +116,17 @@ func fill(ctx context.Context, conn *pgx.Conn, list []shape, o Options) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing after a commit
-	for _, step := range []func(context.Context, pgx.Tx) error{
-		func(ctx context.Context, tx pgx.Tx) error { return stage(ctx, tx, list, o) }, spread, tx2Commit,
-	} {
-		if err := step(ctx, tx); err != nil {
-			return err
-		}
-	}
-	_, err = conn.Exec(ctx, "DROP TABLE triage_rows, triage_shapes")
-	if err != nil {
+	if err := stage(ctx, tx, list, o); err != nil {
 		return err
 	}
-	return vacuum(ctx, conn)
+	if err := spread(ctx, tx); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "DROP TABLE triage_rows, triage_shapes"); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
 }
-
-func tx2Commit(ctx context.Context, tx pgx.Tx) error { return tx.Commit(ctx) }
 
 // stage decides what each row is.
 func stage(ctx context.Context, tx pgx.Tx, list []shape, o Options) error {
@@ -167,7 +158,7 @@ func spread(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	statements := append([]string{"ALTER TABLE redrive.deliveries DISABLE TRIGGER USER"}, steps...)
-	statements = append(statements, "ANALYZE redrive.deliveries; ANALYZE redrive.failure_details; ANALYZE redrive.messages", searchSQL)
+	statements = append(statements, "ANALYZE redrive.deliveries; ANALYZE redrive.failure_details; ANALYZE redrive.messages")
 	statements = append(append(statements, countersSQL...), indexes...)
 	for _, statement := range append(statements, "ALTER TABLE redrive.deliveries ENABLE TRIGGER USER") {
 		if _, err := tx.Exec(ctx, statement); err != nil {

@@ -2,6 +2,7 @@ package triage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -86,9 +87,18 @@ func (b *bench) listOf(name string, t target, set func(*delivery.Filter)) questi
 		set(&f)
 		return func(ctx context.Context) (int, error) {
 			page, err := b.db.Failures(ctx, f)
-			return len(page.Items), err
+			return len(page.Items), about(f, err)
 		}, nil
 	}}
+}
+
+// about says of an error what was asked.
+func about(f delivery.Filter, err error) error {
+	if err == nil {
+		return nil
+	}
+	text, _ := json.Marshal(f) // of texts and numbers
+	return fmt.Errorf("%w, asked for %s", err, text)
 }
 
 var listed = []delivery.State{delivery.StateDead, delivery.StatePending, delivery.StateIgnored, delivery.StateResolved, delivery.StateDelivered}
@@ -217,7 +227,7 @@ func (b *bench) countOf(name string, set func(*delivery.Filter)) question {
 		set(&f)
 		return func(ctx context.Context) (int, error) {
 			n, _, err := b.db.CountFailures(ctx, f, countAtMost)
-			return n, err
+			return n, about(f, err)
 		}, nil
 	}}
 }
