@@ -626,7 +626,7 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: version,
 		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
-		Facts: own.Facts(pools.Facts, relay.Facts)})
+		Facts: own.Facts(pools.Facts, relay.Facts), Schemas: file.Checks(), TicketURL: file.TicketURL})
 	if err != nil {
 		return err
 	}
