@@ -29,7 +29,7 @@ func (s *Server) apiRoutes() {
 	v1.GET("/failures/count", s.countFailures, look)
 	v1.POST("/failures/:id/edit", s.editFailure, act)
 	v1.POST("/failures/:id/redirect", s.redirectFailure, act)
-	v1.PATCH("/failures/:id/case", s.changeCase, act)
+	v1.PATCH("/failures/:id/case", s.patchCase, act)
 	v1.POST("/failures/:id/notes", s.addNote, act)
 	s.viewAPI(v1, look)
 	v1.GET("/groups", s.listGroups, look)

@@ -76,8 +76,8 @@ func editJSONOf(e delivery.Edit, view payloadView) editJSON {
 	return out
 }
 
-// changeCase changes what is given; null takes a value away.
-func (s *Server) changeCase(c echo.Context) error {
+// patchCase changes what is given; null takes a value away.
+func (s *Server) patchCase(c echo.Context) error {
 	change := delivery.CaseChange{Version: -1, Actor: who(c).Name}
 	return s.changeFailure(c, func(id, token string, body []byte) (delivery.Delivery, error) {
 		change.ID, change.Token = id, token

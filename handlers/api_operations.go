@@ -51,7 +51,7 @@ func (s *Server) startOperation(c echo.Context) error {
 		request.Filter = &f
 	}
 	if dry {
-		return s.dryRun(c, request)
+		return s.answerDryRun(c, request)
 	}
 	if !who(c).Role.Allows(delivery.RoleOperator) {
 		return newProblem(http.StatusForbidden, "forbidden", "This needs the role operator; yours is "+string(who(c).Role)+". A dry run is open to you.")
@@ -80,7 +80,7 @@ func operationID(c echo.Context) (string, error) {
 	return keyedID(who(c).Name, "operation", key), nil
 }
 
-func (s *Server) dryRun(c echo.Context, request delivery.OperationRequest) error {
+func (s *Server) answerDryRun(c echo.Context, request delivery.OperationRequest) error {
 	run, err := s.cfg.Store.DryRun(c.Request().Context(), request)
 	if err != nil {
 		return err
