@@ -41,6 +41,7 @@ import (
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
 	"redrive/delivery/rooms"
+	"redrive/delivery/search"
 	filesend "redrive/delivery/send/file"
 	httpsend "redrive/delivery/send/http"
 	kafkasend "redrive/delivery/send/kafka"
@@ -614,7 +615,8 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return err
 	}
-	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, ops), grace, log)
+	finder := search.New(search.Config{Store: db, Log: log})
+	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, ops, finder), grace, log)
 }
 
 // lead makes the way in which one process at a time leads a room; session is what the room sees of the leader.

@@ -84,13 +84,14 @@ type IntegrationHealth struct {
 	Pending       int    // waiting in the queue, due or not
 	Sending       int
 	Dead          int
+	Acknowledged  int // of the dead: somebody looks after them, so that they are not red any more
 	Ignored       int
 	OldestPending *time.Time // since when the delivery that is due the longest waits
 	Delivered24h  int
 	Failed24h     int
 	Hours         []HourCount // last 24 hours, oldest first, always 24 entries
 	Alarm         bool        // a figure of its method needs a person, see Fact
-	NewGroups     int         // groups first seen in the last 24 hours with open dead letters
+	NewGroups     int         // with the status new, and dead letters
 }
 
 // HourCount counts outcomes within one hour.

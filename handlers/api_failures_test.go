@@ -235,7 +235,7 @@ func TestGroupsCountOpenDeadLetters(t *testing.T) {
 	}
 	s.fail(delivery.Message{Integration: "sms", Payload: []byte(`{}`)}, "")
 	groups := read[list[groupJSON]](s, s.get("/api/v1/groups?state=dead&by=fingerprint"), 200).Items
-	if len(groups) != 2 || groups[0].Integration != "push" || groups[0].Count != 3 || groups[0].ErrorClass != "http_4xx" || groups[0].Status != "known" ||
+	if len(groups) != 2 || groups[0].Integration != "push" || groups[0].Count != 3 || groups[0].ErrorClass != "http_4xx" || groups[0].Status != "new" ||
 		groups[0].Message != "the receiver answered 404" || groups[0].FirstSeen == nil || len(groups[0].ID) != 32 {
 		t.Errorf("groups %+v", groups)
 	}

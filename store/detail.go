@@ -69,8 +69,9 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 		return detail, err
 	}
 	return detail, tx.Raw(`SELECT coalesce((SELECT method FROM redrive.integrations WHERE name = ?), '') AS method,
-		(SELECT count(*) FROM redrive.deliveries WHERE state = 'dead' AND group_id = ?) AS group_count`,
-		detail.Integration, detail.GroupID).Row().Scan(&detail.Method, &detail.GroupCount)
+		coalesce((SELECT dead FROM redrive.group_counts WHERE group_id = ?), 0)
+			+ (SELECT coalesce(sum(dead), 0) FROM redrive.group_deltas WHERE group_id = ?) AS group_count`,
+		detail.Integration, detail.GroupID, detail.GroupID).Row().Scan(&detail.Method, &detail.GroupCount)
 }
 
 // timeline is every attempt, oldest first: failed and late ones, and the confirmed one from the record.

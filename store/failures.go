@@ -2,8 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,11 +29,11 @@ const deliveryJoins = ` LEFT JOIN redrive.messages m ON m.id = d.message_id LEFT
 // deliverySQL reads any delivery; filter it by id or message.
 const deliverySQL = deliveryColumns + " FROM redrive.all_deliveries d" + deliveryJoins
 
-// failureSQL reads records only, so that each state's partial index serves it.
+// failureSQL reads records, each with its number n.
 const failureSQL = deliveryColumns + ` FROM (SELECT r.id, r.message_id, r.integration,
         CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE r.state END AS state, r.version, coalesce(w.attempts, r.attempts) AS attempts,
         r.error_class, r.group_id, r.failed_at, r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at, r.edit, r.operation_id,
-        r.acknowledged_at, CASE WHEN w.token IS NULL AND isfinite(w.due_at) THEN w.due_at END AS next_attempt_at, r.started_at
+        r.acknowledged_at, CASE WHEN w.token IS NULL AND isfinite(w.due_at) THEN w.due_at END AS next_attempt_at, r.started_at, r.n
     FROM (%s) r LEFT JOIN redrive.queue w ON w.id = r.id) d` + deliveryJoins
 
 type deliveryRow struct {
@@ -82,100 +82,62 @@ func scanDeliveries(db *gorm.DB, query string, args ...any) ([]deliveryRow, erro
 	return rows, nil
 }
 
+// snapshot runs reads that must see the same moment.
+func (s *Store) snapshot(ctx context.Context, work func(tx *gorm.DB) error) error {
+	return domainError(s.db.WithContext(ctx).Transaction(work, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}))
+}
+
 // Failures answers one page of deliveries that failed at least once.
 func (s *Store) Failures(ctx context.Context, f delivery.Filter) (page delivery.Page[delivery.Delivery], err error) {
 	limit, err := pageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
-	conditions, err := failureConditions(f)
-	if err != nil {
-		return page, err
-	}
-	direction := "DESC"
-	if f.Sort == delivery.SortOldest {
-		direction = "ASC"
-	}
-	order := fmt.Sprintf(" ORDER BY changed_at %s, id %s LIMIT %d", direction, direction, limit+1)
-	var branches []string
-	var args []any
-	for _, state := range stateConditions(f.States) {
-		// the state stands in the text: as a parameter it would keep a generic plan from the partial index
-		branches = append(branches, "(SELECT r.* FROM redrive.deliveries r"+conditions.sql()+" AND "+state+order+")")
-		args = append(args, conditions.args...)
-	}
-	merged := "SELECT * FROM (" + strings.Join(branches, " UNION ALL ") + ") u" + order
-	rows, err := scanDeliveries(s.db.WithContext(ctx), fmt.Sprintf(failureSQL, merged)+
-		fmt.Sprintf(" ORDER BY d.changed_at %s, d.id %s", direction, direction), args...)
-	if err != nil {
-		return page, err
-	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		page.Next = cursor{at: *rows[limit-1].changedAt, id: rows[limit-1].ID}.String()
-	}
-	for _, r := range rows {
-		page.Items = append(page.Items, r.delivery())
-	}
-	return page, nil
+	err = s.snapshot(ctx, func(tx *gorm.DB) error {
+		search, err := newFinder(tx, f, limit+1)
+		if err != nil {
+			return err
+		}
+		found, err := search.find()
+		if err != nil {
+			return err
+		}
+		if len(found) > limit {
+			found = found[:limit]
+			page.Next = found[limit-1].String()
+		}
+		page.Items, err = deliveriesAt(tx, found)
+		return err
+	})
+	return page, err
 }
 
-const waiting = "EXISTS (SELECT FROM redrive.queue w WHERE w.id = r.id AND w.token IS %sNULL)"
+// atSQL reads records one by one through their key, in the order of the ids.
+const atSQL = `SELECT r.*, at.n FROM unnest(?::uuid[]) WITH ORDINALITY at(id, n) CROSS JOIN LATERAL (
+    SELECT r.* FROM redrive.deliveries r WHERE r.id = at.id OFFSET 0) r`
 
-// stateConditions are one condition for each wanted state, dead when none is named.
-func stateConditions(states []delivery.State) []string {
-	if len(states) == 0 {
-		states = []delivery.State{delivery.StateDead}
+func deliveriesAt(tx *gorm.DB, places []place) ([]delivery.Delivery, error) {
+	if len(places) == 0 {
+		return nil, nil
 	}
-	var conditions []string
-	for _, state := range delivery.States {
-		if !slices.Contains(states, state) {
-			continue
-		}
-		switch state {
-		case delivery.StatePending:
-			conditions = append(conditions, "r.state = 'pending' AND "+fmt.Sprintf(waiting, ""))
-		case delivery.StateSending:
-			conditions = append(conditions, "r.state = 'pending' AND "+fmt.Sprintf(waiting, "NOT "))
-		case delivery.StateDelivered:
-			conditions = append(conditions, "r.state = 'delivered' AND r.failed_at IS NOT NULL")
-		default:
-			conditions = append(conditions, "r.state = '"+string(state)+"'") // one of ours, never the caller's text
-		}
+	ids := make([]string, len(places))
+	for i, p := range places {
+		ids[i] = p.id
 	}
-	return conditions
+	return listDeliveries(tx, fmt.Sprintf(failureSQL, atSQL)+" ORDER BY d.n", &ids)
 }
 
+// failureConditions are conditions on a record r that select what a filter does, states apart: for whoever takes them all.
 func failureConditions(f delivery.Filter) (*where, error) {
 	w := newWhere()
 	w.add("true")
-	if len(f.Integrations) > 0 {
-		w.add("r.integration = ANY(?)", &f.Integrations)
+	facetConditions(w, f, "r.group_id")
+	list, err := narrowings(f)
+	if err != nil {
+		return nil, err
 	}
-	if len(f.Methods) > 0 {
-		methods := make([]string, len(f.Methods))
-		for i, m := range f.Methods {
-			methods[i] = string(m)
-		}
-		w.add("r.integration IN (SELECT i.name FROM redrive.integrations i WHERE i.method = ANY(?))", &methods)
-	}
-	if len(f.ErrorClasses) > 0 {
-		w.add("r.error_class = ANY(?)", &f.ErrorClasses)
-	}
-	if len(f.Groups) > 0 {
-		w.add("r.group_id = ANY(?)", &f.Groups)
-	}
-	if f.Key != "" {
-		w.add("r.message_id IN (SELECT m.id FROM redrive.messages m WHERE m.key = ?)", f.Key)
-	}
-	if f.MessageID != "" {
-		if !isUUID(f.MessageID) {
-			return nil, &delivery.InputError{Code: "bad_id", Field: "message", Message: "a message id is a UUID"}
-		}
-		w.add("r.message_id = ?", f.MessageID)
-	}
-	if f.Query != "" {
-		w.add("EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.error ILIKE ?)", "%"+escapeLike(f.Query)+"%")
+	for _, n := range list {
+		w.add("("+n.walk+")", n.walkArgs...)
 	}
 	return w, timeConditions(w, f)
 }
@@ -207,34 +169,4 @@ func timeConditions(w *where, f delivery.Filter) error {
 
 func escapeLike(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
-}
-
-// Groups answers the groups of failures in the states named, dead letters when none is, the largest first; of the filter, states,
-// integrations, classes and groups count.
-func (s *Store) Groups(ctx context.Context, f delivery.GroupFilter) (page delivery.Page[delivery.Group], err error) {
-	limit, err := pageSize(f.Limit)
-	if err != nil {
-		return page, err
-	}
-	w := newWhere()
-	w.add("(" + strings.Join(stateConditions(f.States), " OR ") + ")")
-	if len(f.Integrations) > 0 {
-		w.add("r.integration = ANY(?)", &f.Integrations)
-	}
-	if len(f.ErrorClasses) > 0 {
-		w.add("r.error_class = ANY(?)", &f.ErrorClasses)
-	}
-	if len(f.Groups) > 0 {
-		w.add("r.group_id = ANY(?)", &f.Groups)
-	}
-	page.Items, err = read(s.db.WithContext(ctx), func(g *delivery.Group) []any {
-		return []any{&g.ID, &g.Integration, &g.ErrorClass, &g.Message, &g.Count, &g.FirstSeen, &g.LastSeen, &g.Status}
-	}, `SELECT g.id, g.integration, g.error_class, g.message, n.count, g.first_seen, g.last_seen,
-			CASE WHEN EXISTS (SELECT FROM redrive.deliveries o WHERE o.group_id = g.id AND o.state = 'dead') THEN 'known' ELSE 'settled' END
-		FROM (SELECT r.group_id, count(*) AS count FROM redrive.deliveries r`+w.sql()+` GROUP BY r.group_id) n
-		JOIN redrive.groups g ON g.id = n.group_id ORDER BY n.count DESC, g.id LIMIT ?`, append(w.args, limit)...)
-	if err != nil {
-		return page, domainError(fmt.Errorf("reading groups: %w", err))
-	}
-	return page, nil
 }

@@ -195,7 +195,7 @@ func TestGroupsOfOtherStates(t *testing.T) {
 		return page.Items
 	}
 	d.act(delivery.ActionRequest{Action: delivery.ActionIgnore, ID: one.ID, Reason: "x", Category: "house-move"})
-	if g := groups(delivery.StateIgnored); len(g) != 1 || g[0].Count != 1 || g[0].Status != delivery.GroupKnown {
+	if g := groups(delivery.StateIgnored); len(g) != 1 || g[0].Count != 1 || g[0].Status != delivery.GroupNew {
 		t.Errorf("while one is still dead: %+v", g)
 	}
 	d.act(delivery.ActionRequest{Action: delivery.ActionResolve, ID: two.ID, Reason: "x"})

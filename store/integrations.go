@@ -53,6 +53,10 @@ func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integratio
 		if err != nil {
 			return err
 		}
+		masks, err := readMasks(tx)
+		if err != nil {
+			return err
+		}
 		names, ordered := make([]string, len(list)), []string{}
 		for i, in := range list {
 			names[i] = in.Name
@@ -74,6 +78,9 @@ func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integratio
 		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
 		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
 			return fmt.Errorf("settling what waited for retired integrations: %w", err)
+		}
+		if err := reindexMasked(tx, masks); err != nil {
+			return fmt.Errorf("hiding other fields in the search: %w", err)
 		}
 		return reorder(tx, ordered)
 	})
@@ -136,17 +143,19 @@ func (s *Store) SetPaused(ctx context.Context, integration string, paused bool, 
 	})
 }
 
-const healthSQL = `
+const healthSQL = withChanges + `
 SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0), coalesce(w.sending, 0),
-    coalesce(d.dead, 0), coalesce(g.ignored, 0), coalesce(d.new_groups, 0), o.oldest_pending, statement_timestamp()
+    coalesce(n.dead, 0)::bigint, coalesce(n.acknowledged, 0)::bigint, coalesce(n.ignored, 0)::bigint, coalesce(n.new_groups, 0), o.oldest_pending,
+    statement_timestamp()
 FROM redrive.integrations i
 LEFT JOIN (SELECT integration, count(*) FILTER (WHERE token IS NULL) AS pending, count(*) FILTER (WHERE token IS NOT NULL) AS sending
     FROM redrive.queue GROUP BY integration) w ON w.integration = i.name
-LEFT JOIN (SELECT r.integration, count(*) AS dead, count(DISTINCT r.group_id) FILTER (WHERE g.id IS NOT NULL) AS new_groups
-    FROM redrive.deliveries r LEFT JOIN redrive.groups g ON g.id = r.group_id AND g.first_seen > statement_timestamp() - interval '24 hours'
-    WHERE r.state = 'dead' GROUP BY r.integration) d ON d.integration = i.name
-LEFT JOIN (SELECT integration, count(*) AS ignored FROM redrive.deliveries WHERE state = 'ignored' GROUP BY integration) g
-    ON g.integration = i.name
+LEFT JOIN (SELECT integration, sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(ignored) AS ignored,
+        count(*) FILTER (WHERE dead > 0 AND is_new) AS new_groups
+    FROM (SELECT g.integration, coalesce(c.dead, 0) + coalesce(d.dead, 0) AS dead, coalesce(c.acknowledged, 0) + coalesce(d.acknowledged, 0) AS acknowledged,
+            coalesce(c.ignored, 0) + coalesce(d.ignored, 0) AS ignored, g.first_seen > statement_timestamp() - interval '24 hours'
+                AND NOT (c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0)) AS is_new
+        FROM redrive.groups g ` + countJoins + `) g GROUP BY integration) n ON n.integration = i.name
 LEFT JOIN LATERAL (SELECT w.due_at AS oldest_pending FROM redrive.queue w WHERE w.integration = i.name AND w.token IS NULL
     AND w.due_at <= statement_timestamp() ORDER BY w.due_at LIMIT 1) o ON true
 WHERE i.active ORDER BY i.name`
@@ -159,7 +168,7 @@ type healthRow struct {
 
 func healthColumns(r *healthRow) []any {
 	return append(stateColumns(&r.IntegrationState), &r.Description, &r.Method, &r.Destination, &r.Address, &r.Pending, &r.Sending,
-		&r.Dead, &r.Ignored, &r.NewGroups, &r.OldestPending, &r.now)
+		&r.Dead, &r.Acknowledged, &r.Ignored, &r.NewGroups, &r.OldestPending, &r.now)
 }
 
 const hoursSQL = `

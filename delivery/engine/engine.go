@@ -159,6 +159,7 @@ func (e *Engine) run(taking, writes context.Context) error {
 	defer stopBeating()
 	var takers, keepers sync.WaitGroup
 	takers.Go(func() { e.supervise(taking) })
+	takers.Go(func() { e.foldCounts(taking) })
 	takers.Go(func() { e.claimLoop(taking) })
 	keepers.Go(func() { e.heartbeats(beating) })
 	var left int

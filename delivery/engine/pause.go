@@ -9,6 +9,7 @@ import (
 
 const (
 	reopenEvery  = 10 * time.Second
+	foldEvery    = time.Second
 	lookupAtMost = 250 * time.Millisecond // wake-ups come with every commit; pauses are not looked up as often
 )
 
@@ -32,6 +33,25 @@ func (e *Engine) supervise(ctx context.Context) {
 			e.reopenDue(ctx)
 		}
 		e.showBreakers(ctx)
+	}
+}
+
+// foldCounts keeps the counters' changes few, so that reading them stays cheap. A loop of its own: it must not hold up pauses.
+func (e *Engine) foldCounts(ctx context.Context) {
+	tick := time.NewTicker(foldEvery)
+	defer tick.Stop()
+	for {
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = e.cfg.Store.FoldCounts(ctx); err != nil && ctx.Err() == nil {
+				e.log.ErrorContext(ctx, "folding the failure counters failed", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 

@@ -1,0 +1,291 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+)
+
+// How a list is found. Without narrowings its parts are merged, each read by its own index in the list's order, as far as the page
+// goes. With narrowings: what an index of one of them finds, when that is little; else the newest rows of the parts are walked
+// and looked at; and when few of them fit, what the narrowings' indexes find after all.
+const (
+	littleDriven = 1000 // ids from which a list rather begins than walks
+	firstStep    = 300  // rows
+	stepGrowth   = 4
+	largestStep  = 20_000
+	enoughWalked = 1500
+	worthWalking = 8000 // rows that a page may take before beginning at an index is tried
+	patience     = 3 * time.Second
+	outOfTime    = "57014" // SQLSTATE query_canceled
+)
+
+var errTooBroad = &delivery.InputError{Code: "too_broad",
+	Message: "too many failures had to be looked at one by one: narrow the search by time, integration or group"}
+
+// place is where a failure stands in a list.
+type place struct {
+	cursor
+	fits bool // the narrowings
+	done bool // no more rows after this step
+	n    int  // rows of the step
+}
+
+func placePointers(p *place) []any { return []any{&p.id, &p.at, &p.fits, &p.done, &p.n} }
+
+// finder finds the first places of a filter's list within one snapshot.
+type finder struct {
+	tx         *gorm.DB
+	filter     delivery.Filter
+	narrowings []narrowing
+	need       int
+	begun      time.Time
+}
+
+// direction of the order, and what stands after a place in it.
+func (f *finder) direction() (order, after, upTo string) {
+	if f.filter.Sort == delivery.SortOldest {
+		return "ASC", ">", "<="
+	}
+	return "DESC", "<", ">="
+}
+
+func newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finder, error) {
+	list, err := narrowings(filter)
+	return &finder{tx: tx, filter: filter, narrowings: list, need: need, begun: time.Now()}, err
+}
+
+// find answers at most need places.
+func (f *finder) find() (found []place, err error) {
+	after, err := timeLimits(f.filter)
+	if err != nil {
+		return nil, err
+	}
+	list := f.branches()
+	if len(f.narrowings) > 0 {
+		if err := f.tx.Exec("SELECT set_config('statement_timeout', ?, true), set_config('enable_seqscan', 'off', true)",
+			fmt.Sprint(patience.Milliseconds())).Error; err != nil {
+			return nil, err
+		}
+		little, err := f.little()
+		if err != nil {
+			return nil, tooBroad(err)
+		}
+		if little != nil {
+			found, err = f.driven([]narrowing{*little}, list, after)
+			return found, tooBroad(err)
+		}
+	}
+	for _, b := range list {
+		more, err := f.branch(b, after)
+		if err != nil {
+			return nil, tooBroad(err)
+		}
+		found = append(found, more...)
+	}
+	return f.first(found), nil
+}
+
+// branches leaves out those that a filter for dead letters only cannot have.
+func (f *finder) branches() []branch {
+	list := branches(f.filter.States)
+	if f.filter.Acknowledged != nil {
+		list = slices.DeleteFunc(list, func(b branch) bool { return b.counter != "dead" })
+	}
+	return list
+}
+
+// first puts places of several branches into one order.
+func (f *finder) first(found []place) []place {
+	slices.SortFunc(found, func(a, b place) int {
+		order := a.at.Compare(b.at)
+		if order == 0 {
+			order = strings.Compare(a.id, b.id)
+		}
+		if f.filter.Sort != delivery.SortOldest {
+			return -order
+		}
+		return order
+	})
+	return found[:min(len(found), f.need)]
+}
+
+// little is the quick narrowing that finds the least, when that is little.
+func (f *finder) little() (*narrowing, error) {
+	var columns []string
+	var args []any
+	var quick []narrowing
+	for _, n := range f.narrowings {
+		if n.quick {
+			columns = append(columns, fmt.Sprintf("(SELECT count(*) FROM (%s LIMIT %d) n)", n.driver, littleDriven+1))
+			args = append(args, n.driverArgs...)
+			quick = append(quick, n)
+		}
+	}
+	if len(quick) == 0 {
+		return nil, nil
+	}
+	counts := make([]int, len(quick))
+	pointers := make([]any, len(quick))
+	for i := range counts {
+		pointers[i] = &counts[i]
+	}
+	if err := f.tx.Raw("SELECT "+strings.Join(columns, ", "), args...).Row().Scan(pointers...); err != nil {
+		return nil, fmt.Errorf("estimating a search: %w", err)
+	}
+	least := slices.Index(counts, slices.Min(counts))
+	if counts[least] > littleDriven {
+		return nil, nil
+	}
+	return &quick[least], nil
+}
+
+// driven answers what the drivers find and everything else fits.
+func (f *finder) driven(drivers []narrowing, list []branch, after *where) ([]place, error) {
+	order, _, _ := f.direction()
+	var args []any
+	texts := make([]string, len(drivers))
+	for i, d := range drivers {
+		texts[i], args = "("+d.driver+")", append(args, d.driverArgs...)
+	}
+	w, states := newWhere(), make([]string, len(list))
+	facetConditions(w, f.filter, "r.group_id")
+	for _, n := range f.narrowings {
+		w.add(n.walk, n.walkArgs...)
+	}
+	for i, b := range list {
+		states[i] = b.state
+		for _, n := range b.wait {
+			states[i] += " AND " + n.walk
+		}
+	}
+	w.add("(" + strings.Join(states, " OR ") + ")")
+	w.add(strings.Join(after.conditions, " AND "), after.args...)
+	// OFFSET 0: record by record through its key, whatever Postgres thinks of the numbers
+	return read(f.tx, placePointers, fmt.Sprintf(`WITH driven(id) AS MATERIALIZED (%s)
+		SELECT r.id::text, r.changed_at, true, true, 0 FROM driven CROSS JOIN LATERAL (
+			SELECT r.* FROM redrive.deliveries r WHERE r.id = driven.id OFFSET 0) r%s ORDER BY r.changed_at %s, r.id %[3]s LIMIT %d`,
+		strings.Join(texts, " INTERSECT "), w.sql(), order, f.need), append(args, w.args...)...)
+}
+
+// branch walks through one state's part of the list until it has what is needed.
+func (f *finder) branch(b branch, after *where) (found []place, err error) {
+	p, err := partsOf(f.tx, f.filter, b)
+	if err != nil || len(p.keys) == 0 {
+		return nil, err
+	}
+	narrowed := slices.Concat(f.narrowings, b.wait, p.extra)
+	size := f.need
+	if len(narrowed) > 0 {
+		size = max(firstStep, f.need)
+	}
+	for walked := 0; ; size = min(size*stepGrowth, largestStep) {
+		rows, err := f.step(b, p, narrowed, after, size)
+		if err != nil || len(rows) == 0 {
+			return found, err
+		}
+		for _, r := range rows {
+			if r.fits {
+				found = append(found, r)
+			}
+		}
+		last := rows[len(rows)-1]
+		if walked += last.n; last.done || len(found) >= f.need {
+			return found[:min(len(found), f.need)], nil
+		}
+		if drivers := driversOf(narrowed); len(drivers) > 0 && walked >= enoughWalked && walked*f.need > worthWalking*max(len(found), 1) {
+			return f.driven(drivers, []branch{b}, after)
+		}
+		if time.Since(f.begun) > patience {
+			return nil, errTooBroad
+		}
+		after = f.after(after, last.cursor)
+	}
+}
+
+// driversOf chooses where to begin when walking does not pay: at all indexes that would be read as a whole anyway, or at any other.
+func driversOf(narrowed []narrowing) (drivers []narrowing) {
+	for _, n := range narrowed {
+		if n.driver != "" && !n.quick {
+			drivers = append(drivers, n)
+		}
+	}
+	if i := slices.IndexFunc(narrowed, func(n narrowing) bool { return n.quick }); len(drivers) == 0 && i >= 0 {
+		drivers = narrowed[i : i+1]
+	}
+	return drivers
+}
+
+// stepSQL reads the next rows of all parts, which is exact up to the place where the first part may have more, and looks at them.
+// Parts are read by their index alone; narrowings look at the record.
+const stepSQL = `
+WITH rows AS MATERIALIZED (
+    SELECT r.id, r.changed_at, r.n FROM unnest(?::text[]) part(key) CROSS JOIN LATERAL (
+        SELECT r.*, row_number() OVER () AS n FROM (SELECT r.id, r.changed_at FROM redrive.deliveries r
+            WHERE %[1]s ORDER BY r.changed_at %[2]s, r.id %[2]s LIMIT %[3]d) r) r
+), mark AS MATERIALIZED (
+    SELECT changed_at, id FROM rows WHERE n = %[3]d ORDER BY changed_at %[2]s, id %[2]s LIMIT 1
+), step AS MATERIALIZED (
+    SELECT id, changed_at, row_number() OVER (ORDER BY changed_at %[2]s, id %[2]s) AS n FROM rows
+    WHERE NOT EXISTS (SELECT FROM mark) OR (changed_at, id) %[4]s (SELECT changed_at, id FROM mark)
+    ORDER BY changed_at %[2]s, id %[2]s LIMIT %[5]d
+), total AS MATERIALIZED (
+    SELECT count(*) AS n, NOT EXISTS (SELECT FROM mark) AND count(*) = (SELECT count(*) FROM rows) AS done FROM step
+)
+SELECT s.id::text, s.changed_at, s.fits, t.done, t.n FROM total t CROSS JOIN (%[6]s) s WHERE s.fits OR s.n = t.n ORDER BY s.n`
+
+func (f *finder) step(b branch, p parts, narrowed []narrowing, after *where, size int) ([]place, error) {
+	order, _, upTo := f.direction()
+	each := size
+	if len(narrowed) > 0 && len(p.keys) > 1 {
+		each = max(2*size/len(p.keys), f.need/2, 16)
+	}
+	w := newWhere()
+	w.add(b.state)
+	if p.column != "" {
+		w.add("r." + p.column + " = part.key")
+	}
+	w.add(strings.Join(after.conditions, " AND "), after.args...)
+	looked, args := "SELECT id, changed_at, n, true AS fits FROM step", append([]any{&p.keys}, w.args...)
+	if len(narrowed) > 0 {
+		conditions := newWhere()
+		for _, n := range narrowed {
+			conditions.add("("+n.walk+")", n.walkArgs...)
+		}
+		looked = "SELECT step.id, step.changed_at, step.n, coalesce(" + strings.Join(conditions.conditions, " AND ") + `, false) AS fits
+			FROM step CROSS JOIN LATERAL (SELECT r.* FROM redrive.deliveries r WHERE r.id = step.id OFFSET 0) r`
+		args = append(args, conditions.args...)
+	}
+	return read(f.tx, placePointers, fmt.Sprintf(stepSQL, strings.Join(w.conditions, " AND "), order, each, upTo, size, looked), args...)
+}
+
+// timeLimits are the conditions on a record's place in the list.
+func timeLimits(f delivery.Filter) (*where, error) {
+	w := newWhere()
+	w.add("true")
+	return w, timeConditions(w, f)
+}
+
+// after replaces the page's beginning by a later place.
+func (f *finder) after(w *where, c cursor) *where {
+	filter := f.filter
+	filter.After = c.String()
+	limits, _ := timeLimits(filter) // the cursor is one of ours
+	return limits
+}
+
+// tooBroad turns a search that took too long into words.
+func tooBroad(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == outOfTime {
+		return errTooBroad
+	}
+	return err
+}
