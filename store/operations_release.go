@@ -56,19 +56,19 @@ const givenSQL = `given AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT * FROM redrive.operation_items i WHERE i.operation_id = CAST(@operation AS uuid) AND i.n BETWEEN g.first AND g.last OFFSET 0) i
 )`
 
-// changeSQL locks the deliveries in the order of their ids and changes those that are as they were at the freeze.
+// changeSQL locks the deliveries in the order of their ids and changes those that are as they were at the freeze. What is locked is
+// found again by its place: the planner, which takes thousands of rows for a few, has nothing to join.
 const changeSQL = `
 WITH ` + givenSQL + `, locked AS MATERIALIZED (
-    SELECT r.id, r.state, r.version FROM redrive.deliveries r
-    WHERE r.id = ANY(ARRAY(SELECT id FROM given)) AND r.state = ANY(CAST(@from AS text[])) ORDER BY r.id FOR UPDATE
-), fits AS MATERIALIZED (
-    SELECT g.n, g.id, l.state FROM given g JOIN locked l ON l.id = g.id AND l.version = g.version
+    SELECT g.n, r.ctid AS place, r.state FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.version = g.version
+    WHERE r.state = ANY(CAST(@from AS text[])) ORDER BY r.id FOR UPDATE OF r
 ), changed AS (
-    UPDATE redrive.deliveries r SET %s FROM fits f WHERE r.id = f.id AND r.id = ANY(ARRAY(SELECT id FROM fits))%s
+    UPDATE redrive.deliveries r SET %s FROM locked f WHERE r.ctid = f.place%s
     RETURNING r.id, r.message_id, r.integration, r.attempts, r.edit, f.n, f.state
 )%s
-SELECT g.integration, count(c.n), coalesce(json_agg(g.n) FILTER (WHERE c.n IS NULL), '[]'), coalesce(json_agg(g.n) FILTER (WHERE c.state = 'resolved'), '[]')
-FROM given g LEFT JOIN changed c ON c.n = g.n GROUP BY g.integration`
+SELECT integration, count(*), '[]', coalesce(json_agg(n) FILTER (WHERE state = 'resolved'), '[]') FROM changed GROUP BY integration
+UNION ALL
+SELECT integration, 0, json_agg(n), '[]' FROM given WHERE n NOT IN (SELECT n FROM changed) GROUP BY integration`
 
 // What each action changes.
 const (
@@ -102,8 +102,9 @@ const (
         category = excluded.category, until = excluded.until, evidence = excluded.evidence
 )`
 	caseSQL = `, cased AS (
-    INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by) SELECT id, CAST(@actor AS text) FROM changed
-    ON CONFLICT (delivery_id) DO UPDATE SET acknowledged_by = excluded.acknowledged_by, version = k.version + 1, changed_at = clock_timestamp()
+    INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by, changed_by) SELECT id, CAST(@actor AS text), CAST(@actor AS text) FROM changed
+    ON CONFLICT (delivery_id) DO UPDATE SET acknowledged_by = excluded.acknowledged_by, version = k.version + 1, changed_by = excluded.changed_by,
+        changed_at = clock_timestamp()
 )`
 )
 
@@ -135,7 +136,8 @@ func (c *chunk) change(tx *gorm.DB) error {
 	},
 		c.statement(), c.args())
 	for _, r := range rows {
-		c.changedOf[r.integration], c.skippedOf[r.integration] = r.changed, len(r.skipped)
+		c.changedOf[r.integration] += r.changed
+		c.skippedOf[r.integration] += len(r.skipped)
 		c.skipped, c.resolved = append(c.skipped, r.skipped...), append(c.resolved, r.resolved...)
 	}
 	return err

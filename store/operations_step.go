@@ -74,7 +74,7 @@ func advance(tx *gorm.DB, id string, plan func(*delivery.OperationStep)) (acted 
 		return 0, fmt.Errorf("counting outcomes: %w", err)
 	}
 	if o.State == delivery.OperationRunning {
-		if acted, err = follow(tx, o.Operation, plan); err != nil {
+		if acted, err = proceed(tx, o.Operation, plan); err != nil {
 			return 0, err
 		}
 	}
@@ -116,8 +116,8 @@ func stepPartColumns(p *stepPart) []any {
 		&p.RampAt, &p.TickAt, &p.Allowance, &p.Held, &p.Obstacle, &p.Probing, &p.now}
 }
 
-// follow asks the plan and does what it says.
-func follow(tx *gorm.DB, o delivery.Operation, plan func(*delivery.OperationStep)) (acted int, err error) {
+// proceed asks the plan and does what it says.
+func proceed(tx *gorm.DB, o delivery.Operation, plan func(*delivery.OperationStep)) (acted int, err error) {
 	parts, err := read(tx, stepPartColumns, stepPartSQL, o.ID)
 	if err != nil {
 		return 0, fmt.Errorf("reading the parts: %w", err)

@@ -2,7 +2,6 @@ package views
 
 import (
 	"encoding/hex"
-	"time"
 
 	"redrive/delivery"
 )
@@ -27,8 +26,6 @@ func (p TrafficPage) turn() string {
 	}
 	return p.T("Due")
 }
-
-func isNew(now time.Time, g delivery.Group) bool { return now.Sub(g.FirstSeen) < 24*time.Hour }
 
 func hash(e delivery.AuditEntry) string { return hex.EncodeToString(e.Hash) }
 

@@ -18,7 +18,8 @@ func healthKind(l Locale, h delivery.IntegrationHealth) string {
 
 // failedSince lists what failed on an integration within the strip's 24 hours, whatever became of it.
 func (l Locale) failedSince(name string) string {
-	return FilterForm{Integration: name, State: AnyState, From: l.Now.Add(-24 * time.Hour).In(l.zone()).Format("2006-01-02T15:04")}.URL()
+	day := l.Now.Add(-24 * time.Hour).UTC().Truncate(time.Minute)
+	return FailureList(delivery.Filter{Integrations: []string{name}, States: delivery.States, From: &day})
 }
 
 func (p OverviewPage) dead() (n int) {

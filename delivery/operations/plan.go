@@ -2,7 +2,6 @@ package operations
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"redrive/delivery"
@@ -33,6 +32,11 @@ func Plan(s *delivery.OperationStep) {
 		}
 	}
 	share(s.Parts)
+	for i := range s.Parts {
+		if p := &s.Parts[i]; s.Pace.Rate > 0 && p.Phase == delivery.PhaseRamp {
+			p.Allowance -= float64(p.Release)
+		}
+	}
 }
 
 // share divides a chunk among the parts: each gets the same, what is left goes to those that want more.
@@ -63,7 +67,8 @@ func planRetries(s *delivery.OperationStep, p *delivery.PartStep) {
 		return
 	}
 	if p.Phase == delivery.PhaseCanary && canaryOver(s.Pace.Canary, p) {
-		p.Phase, p.RampAt, p.TickAt = delivery.PhaseRamp, &s.Now, &s.Now
+		now := s.Now
+		p.Phase, p.RampAt, p.TickAt = delivery.PhaseRamp, &now, &now
 	}
 	if p.Obstacle != "" {
 		p.Held = p.Obstacle
@@ -77,7 +82,7 @@ func planRetries(s *delivery.OperationStep, p *delivery.PartStep) {
 	} else {
 		pace(s, p)
 	}
-	probe(s.Pace, p)
+	probe(p)
 }
 
 // stop says why a part stops its operation: too many of the outcomes that came since the latest resume are failures. All canaries
@@ -125,21 +130,16 @@ func pace(s *delivery.OperationStep, p *delivery.PartStep) {
 		p.Release = p.Waiting()
 		return
 	}
-	from, to := s.Pace.At(p.TickAt.Sub(*p.RampAt)), s.Pace.At(s.Now.Sub(*p.RampAt))
-	p.Allowance = min(p.Allowance+(from+to)/2*max(s.Now.Sub(*p.TickAt), 0).Seconds(), max(1, to*burst.Seconds()))
-	p.TickAt = &s.Now
-	p.Release = min(p.Waiting(), int(math.Floor(p.Allowance)), chunk)
-	p.Allowance -= float64(p.Release)
+	now := s.Now
+	from, to := s.Pace.At(p.TickAt.Sub(*p.RampAt)), s.Pace.At(now.Sub(*p.RampAt))
+	p.Allowance = min(p.Allowance+(from+to)/2*max(now.Sub(*p.TickAt), 0).Seconds(), max(1, to*burst.Seconds()))
+	p.TickAt = &now
+	p.Release = min(p.Waiting(), int(p.Allowance))
 }
 
 // probe lets only few find out whether a receiver is back.
-func probe(pace delivery.Pace, p *delivery.PartStep) {
-	allowed := max(probes-p.Outstanding(), 0)
-	if !p.Probing || p.Release <= allowed {
-		return
+func probe(p *delivery.PartStep) {
+	if allowed := max(probes-p.Outstanding(), 0); p.Probing && p.Release > allowed {
+		p.Release, p.Held = allowed, "its circuit breaker lets one try after another"
 	}
-	if pace.Rate > 0 && p.Phase == delivery.PhaseRamp {
-		p.Allowance += float64(p.Release - allowed)
-	}
-	p.Release, p.Held = allowed, "its circuit breaker lets one try after another"
 }
