@@ -118,6 +118,9 @@ func (s *Server) editByForm(c echo.Context) error {
 		return render(c, http.StatusOK, views.EditView(e.page))
 	}
 	request, err := e.request(c)
+	if err == nil {
+		err = s.fits(e.page.D.Integration, request.Payload)
+	}
 	save := c.FormValue("step") == "save"
 	if save && (err == nil || request.Version != e.page.D.Version) { // changed since: the store knows whether by this very form
 		return s.saveEdit(c, e, request)
@@ -173,6 +176,18 @@ func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 		return r, unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
 	}
 	return r, nil
+}
+
+// fits says what of a new payload its integration's schema does not take.
+func (s *Server) fits(integration string, payload []byte) error {
+	check := s.cfg.Schemas[integration]
+	if payload == nil || check == nil {
+		return nil
+	}
+	if wrong := check(payload); len(wrong) > 0 {
+		return unprocessable("schema", "payload", "The schema of %s does not take this: %s.", integration, strings.Join(wrong, "; "))
+	}
+	return nil
 }
 
 // payload is what was typed as it will be sent; nil when nothing was changed.

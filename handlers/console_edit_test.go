@@ -252,3 +252,20 @@ func TestAFormSurvivesTheEndOfItsSession(t *testing.T) {
 	review := b.sends(edit, fieldsOf(t, back, edit))
 	b.shows(review, http.StatusOK, "Save version 2", "&lt;b&gt;", "말")
 }
+
+func TestAnEditFitsItsSchema(t *testing.T) {
+	s := newSite(t, func(c *Config) {
+		c.Schemas = map[string]func([]byte) []string{"push": func(payload []byte) []string {
+			if strings.Contains(string(payload), "wrong") {
+				return []string{"$.n: must be a number"}
+			}
+			return nil
+		}}
+	})
+	b := s.signedIn("alice", delivery.RoleOperator)
+	id := s.fail(delivery.Message{Integration: "push", Payload: []byte(`{"n": 1}`)}, "")
+	edit := views.FailureEdit(id)
+	form := fieldsOf(t, b.open(edit), edit)
+	b.shows(b.sends(edit, form, "payload", `{"n": "wrong"}`, "reason", "typed"), http.StatusUnprocessableEntity, "The schema of push", "$.n: must be a number", "wrong", "typed", `aria-invalid`)
+	b.shows(b.sends(edit, form, "payload", `{"n": 2}`), http.StatusOK, "Save version 2")
+}

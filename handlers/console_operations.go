@@ -80,7 +80,7 @@ func (s *Server) operationAsked(c echo.Context) (page views.OperationNewPage, r 
 		return page, r, err
 	}
 	if _, everything := params["filter"]; everything && len(page.Chosen) == 0 {
-		r.Filter, err = filterOf(params.Get("filter"))
+		r.Filter, err = filterOf(params.Get("filter"), page.Layout)
 		page.Filter = r.Filter
 		return page, r, err
 	}
@@ -89,7 +89,7 @@ func (s *Server) operationAsked(c echo.Context) (page views.OperationNewPage, r 
 }
 
 // filterOf reads a filter that a form carries as the query of its address. Order and page do not belong to it.
-func filterOf(text string) (*delivery.Filter, error) {
+func filterOf(text string, l views.Layout) (*delivery.Filter, error) {
 	query, err := url.ParseQuery(text)
 	if err != nil {
 		return nil, unprocessable("bad_filter", "filter", "The filter could not be read. Go back to the list and choose again.")
@@ -97,7 +97,8 @@ func filterOf(text string) (*delivery.Filter, error) {
 	for _, name := range []string{"after", "limit", "sort"} {
 		query.Del(name)
 	}
-	filter, err := failureFilter(query, operationParams)
+	filter, err := consoleFilter(query, l.Locale)
+	filter = l.Mine(filter)
 	if len(filter.States) == 0 {
 		filter.States = []delivery.State{delivery.StateDead}
 	}
@@ -242,7 +243,7 @@ func (s *Server) operationNews(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, views.OperationProgress(views.OperationPage{Layout: s.layout(c, "", views.Operations), O: o}))
+	return render(c, http.StatusOK, views.OperationProgress(views.OperationPage{Layout: s.quietLayout(c), O: o}))
 }
 
 // steerByForm pauses, resumes or cancels an operation, or changes its pace.

@@ -76,7 +76,7 @@ func (p OperationNewPage) asked() word {
 	if p.Filter == nil {
 		return word{Text: p.N(p.matching(), "%s is selected", "%s are selected"), After: "; "}
 	}
-	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: filterURL(*p.Filter), After: "; "}
+	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: FailureList(*p.Filter), After: "; "}
 }
 
 // possible says how many an action is possible for.
@@ -106,7 +106,7 @@ func (p OperationNewPage) routes() (out []word) {
 		if p.Filter != nil {
 			narrowed := *p.Filter
 			narrowed.Integrations = []string{name}
-			w.Href = filterURL(narrowed)
+			w.Href = FailureList(narrowed)
 		}
 		out = append(out, w)
 	}
@@ -224,11 +224,6 @@ func Typed(p delivery.Pace) PaceForm {
 		StopAbove: number(float64(int(p.StopAbove*1000+.5)) / 10)}
 }
 
-// filterURL is the list of what a filter selects.
-func filterURL(f delivery.Filter) string {
-	return strings.TrimSuffix(Failures+"?"+f.Values().Encode(), "?")
-}
-
 // filterWords writes a filter as the search bar reads it.
 func (l Locale) filterWords(f delivery.Filter) string {
 	if text := f.SearchText(); text != "" {
@@ -286,8 +281,8 @@ func (l Locale) sums(o delivery.Operation) []sum {
 	if o.Action == delivery.ActionRetry {
 		succeeded = l.T("confirmed by the receiver")
 	}
-	return []sum{{o.Succeeded, "succeeded", succeeded, "good"}, {o.Failed, "failed", l.T("failed again"), "bad"}, {o.Skipped, "skipped", l.T("skipped"), "skip"},
-		{o.Cancelled, "cancelled", l.T("cancelled"), "skip"}, {o.Remaining, "", l.T("remaining"), "rest"}}
+	return []sum{{o.Succeeded, "succeeded", succeeded, "good"}, {o.Failed, "failed", l.T("failed again"), "bad"}, {o.Skipped, "skipped", l.T("skipped"), "gone"},
+		{o.Cancelled, "cancelled", l.T("cancelled"), "gone"}, {o.Remaining, "", l.T("remaining"), "rest"}}
 }
 
 // sumText is the sum in words, for who cannot see the bar.
@@ -311,7 +306,7 @@ func pieces(o delivery.Operation) (out []piece) {
 	for _, part := range []struct {
 		n    int
 		kind string
-	}{{o.Succeeded, "good"}, {o.Failed, "bad"}, {o.Skipped + o.Cancelled, "skip"}, {o.Released, "sent"}} {
+	}{{o.Succeeded, "good"}, {o.Failed, "bad"}, {o.Skipped + o.Cancelled, "gone"}, {o.Released, "sent"}} {
 		if part.n == 0 || o.Selected == 0 {
 			continue
 		}
