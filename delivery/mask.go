@@ -43,6 +43,14 @@ func HideValues(text string, values []string) string {
 	return text
 }
 
+// Conceal hides what is masked of the payload in the error of a failed attempt: answers repeat what they refuse.
+func (r Result) Conceal(payload []byte, paths []string) Result {
+	if len(paths) > 0 && r.Outcome != OutcomeOK && r.Error != "" {
+		r.Error = HideValues(r.Error, MaskedValues(payload, paths))
+	}
+	return r
+}
+
 func mask(payload []byte, paths []string) (*masker, bool) {
 	if !json.Valid(payload) {
 		return nil, false

@@ -25,6 +25,17 @@ type Pace struct {
 	StopAbove float64       // 0 < ratio < 1: failed to confirmed outcomes above which the operation pauses itself; 0: never
 }
 
+// At is the rate of a ramp that began so long ago; 0: no limit.
+func (p Pace) At(since time.Duration) float64 {
+	if p.RampTo <= 0 || p.Rate <= 0 {
+		return p.Rate
+	}
+	if since >= p.RampOver {
+		return p.RampTo
+	}
+	return p.Rate + (p.RampTo-p.Rate)*max(since, 0).Seconds()/p.RampOver.Seconds()
+}
+
 // OperationRequest asks for an operation, or for a dry run of it. Either Filter or Chosen says on what.
 type OperationRequest struct {
 	ID       string // UUID; the same again answers the operation that was started first; empty: a new one
@@ -154,3 +165,50 @@ type OperationConflictError struct {
 }
 
 func (e *OperationConflictError) Error() string { return e.Message }
+
+// OperationStep is an operation that is being advanced, as it was found by the database's clock. A plan sets what is to be done.
+type OperationStep struct {
+	ID     string
+	Action Action
+	Pace   Pace
+	Now    time.Time
+	Parts  []PartStep
+	Stop   string // set by the plan: why the operation pauses itself
+}
+
+// PartStep is what a step finds of one integration's part. The plan changes Phase, RampAt, TickAt, Allowance, Held and Release.
+type PartStep struct {
+	Integration string
+	First, Last int // item numbers
+	Cursor      int // the last item acted on
+	Succeeded   int
+	Failed      int
+	Failing     int
+	Skipped     int
+	GoodBefore  int    // succeeded before the latest resume
+	BadBefore   int    // failed or failing before it
+	Obstacle    string // a pause or an open breaker; empty: none
+	Probing     bool   // the breaker has rested and is not closed yet
+
+	Phase     string     // canary, ramp or done
+	RampAt    *time.Time // when the ramp began, moved on by the time that it was held
+	TickAt    *time.Time // up to when the allowance is counted
+	Allowance float64
+	Held      string
+	Release   int // so many more are acted on now
+}
+
+// Phases of a part.
+const (
+	PhaseCanary = "canary"
+	PhaseRamp   = "ramp"
+	PhaseDone   = "done"
+)
+
+// Waiting is how many of the part have not been acted on.
+func (p *PartStep) Waiting() int { return p.Last - p.Cursor }
+
+// Outstanding is how many were acted on and have no final outcome.
+func (p *PartStep) Outstanding() int {
+	return p.Cursor - p.First + 1 - p.Succeeded - p.Failed - p.Skipped
+}

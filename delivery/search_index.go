@@ -4,7 +4,7 @@ package delivery
 const MaxSearched = 64 << 10
 
 // MaxSearchedError is how much of an error text is searched.
-const MaxSearchedError = 8 << 10
+const MaxSearchedError = 64 << 10
 
 // Unindexed is an open failure with something new to search for.
 type Unindexed struct {

@@ -58,6 +58,8 @@ func (s *Server) consoleRoutes() {
 	s.echo.POST(views.Integrations+"/:name/resnapshot", s.resnapshotByForm, operator)
 	s.echo.POST(views.Integrations+"/:name/resume", s.pauseByForm(false), operator)
 	s.operationRoutes(viewer, operator)
+	s.caseRoutes(viewer, operator)
+	s.editRoutes(operator)
 	s.adminRoutes()
 }
 

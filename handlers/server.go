@@ -30,6 +30,9 @@ type Config struct {
 	Offer func(ctx context.Context, m delivery.Message) (delivery.Accepted, error)
 	// Facts are the figures of an integration's method, in the order to show; nil: there are none.
 	Facts func(integration string) []delivery.Fact
+	// Schemas say what of an edited payload does not fit, by integration; those without a schema are not in it.
+	Schemas   map[string]func(payload []byte) []string
+	TicketURL string // with {ticket}; empty: tickets are no links
 }
 
 // Server is console and API.

@@ -132,9 +132,9 @@ INSERT INTO redrive.unindexed (delivery_id) SELECT id FROM redrive.deliveries WH
 
 -- ---- operations ---------------------------------------------------------------------------------------------------------
 -- A bulk action on a set that was frozen at the click. Its items are numbered so that those of one integration stand together: a
--- part. What comes after a part's cursor has not been acted on.
+-- part. What comes after a part's cursor has not been acted on. Who changes an operation, its parts or its cursors holds its row.
 CREATE TABLE redrive.operations (
-    id          uuid PRIMARY KEY, -- of version 7; given by the form or the caller, so that asking twice starts one
+    id          uuid PRIMARY KEY, -- given by the form or the caller, so that asking twice starts one
     action      text NOT NULL CHECK (action IN ('retry', 'ignore', 'resolve', 'reopen', 'acknowledge')),
     state       text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'paused', 'cancelled', 'finished')),
     version     integer NOT NULL DEFAULT 1, -- raised by every change of state or pace
@@ -149,19 +149,16 @@ CREATE TABLE redrive.operations (
     ramp_ms     bigint,           -- within this time
     canary      integer,          -- so many of each integration go first
     stop_above  double precision, -- failure ratio
-    selected    integer NOT NULL,
-    succeeded   integer NOT NULL DEFAULT 0,
-    failed      integer NOT NULL DEFAULT 0,
-    skipped     integer NOT NULL DEFAULT 0,
-    cancelled   integer NOT NULL DEFAULT 0,
+    selected    integer NOT NULL DEFAULT 0,
     excluded    jsonb NOT NULL DEFAULT '{}', -- not selected at the freeze: reason -> number
     note        text NOT NULL DEFAULT '',    -- why it is paused, by whom
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    finished_at timestamptz,
-    CHECK (succeeded + failed + skipped + cancelled <= selected)
+    finished_at timestamptz,                 -- every item has its outcome
+    CHECK (state <> 'finished' OR finished_at IS NOT NULL)
 ) WITH (fillfactor = 50);
-CREATE INDEX operations_open ON redrive.operations (id) WHERE state IN ('running', 'paused') OR succeeded + failed + skipped + cancelled < selected;
+CREATE INDEX operations_open ON redrive.operations (id) WHERE finished_at IS NULL;
+CREATE INDEX operations_list ON redrive.operations (created_at DESC, id DESC);
 CREATE TABLE redrive.operation_parts (
     operation_id uuid NOT NULL,
     integration  text NOT NULL,
@@ -169,7 +166,7 @@ CREATE TABLE redrive.operation_parts (
     last         integer NOT NULL,
     cursor       integer NOT NULL, -- the last item acted on, first - 1 before
     phase        text NOT NULL DEFAULT 'canary' CHECK (phase IN ('canary', 'ramp', 'done')),
-    ramp_at      timestamptz,      -- when the ramp began
+    ramp_at      timestamptz,      -- when the ramp began, moved on by the time that it was held
     tick_at      timestamptz,      -- up to when the allowance is counted
     allowance    double precision NOT NULL DEFAULT 0,
     held         text NOT NULL DEFAULT '', -- why it waits
@@ -177,14 +174,17 @@ CREATE TABLE redrive.operation_parts (
     failed       integer NOT NULL DEFAULT 0,
     failing      integer NOT NULL DEFAULT 0, -- failed at least once and is tried again
     skipped      integer NOT NULL DEFAULT 0,
-    PRIMARY KEY (operation_id, integration)
+    good_before  integer NOT NULL DEFAULT 0, -- succeeded before the latest resume: the failure ratio counts from there
+    bad_before   integer NOT NULL DEFAULT 0, -- failed or failing before it
+    PRIMARY KEY (operation_id, integration),
+    CHECK (cursor BETWEEN first - 1 AND last AND succeeded + failed + skipped <= cursor - first + 1)
 ) WITH (fillfactor = 50);
 CREATE TABLE redrive.operation_items (
     operation_id uuid NOT NULL,
     n            integer NOT NULL,
     delivery_id  uuid NOT NULL,
     version      integer NOT NULL, -- of the delivery at the freeze
-    outcome      text CHECK (outcome IN ('succeeded', 'failed', 'skipped', 'cancelled')), -- null: see the part's cursor
+    outcome      text CHECK (outcome IN ('succeeded', 'failed', 'skipped')), -- null: see the part's cursor and the operation's state
     reason       text,
     failing      boolean NOT NULL DEFAULT false,
     PRIMARY KEY (operation_id, n)
@@ -199,6 +199,64 @@ CREATE TABLE redrive.operation_deltas (
     failing      integer NOT NULL
 );
 CREATE INDEX operation_deltas_operation ON redrive.operation_deltas (operation_id);
+
+-- ---- the audit in bulk ----------------------------------------------------------------------------------------------------
+-- Who appends many entries computes their numbers and hashes in one statement; the trigger that does so row by row leaves them
+-- alone, and another one refuses what does not continue the chain and moves the head.
+-- +goose StatementBegin
+CREATE FUNCTION redrive.audit_entry(seq bigint, at timestamptz, actor text, action text, subject_type text, subject text,
+    reason text, details jsonb) RETURNS bytea LANGUAGE sql STABLE AS $$
+    -- each field as its length in bytes, a colon and its text: no two entries share one encoding. A single expression, so that
+    -- Postgres puts it in the place of the call.
+    SELECT convert_to(octet_length(seq::text)::text || ':' || seq::text
+        || '27:' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+        || octet_length(actor)::text || ':' || actor || octet_length(action)::text || ':' || action
+        || octet_length(subject_type)::text || ':' || subject_type || octet_length(subject)::text || ':' || subject
+        || octet_length(reason)::text || ':' || reason || octet_length(details::text)::text || ':' || details::text, 'UTF8')
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE FUNCTION redrive.audit_link(state bytea, entry bytea, head bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN sha256(coalesce(state, head) || entry);
+END
+$$;
+-- +goose StatementEnd
+CREATE AGGREGATE redrive.audit_chain(entry bytea, head bytea) (SFUNC = redrive.audit_link, STYPE = bytea);
+
+DROP TRIGGER audit_append ON redrive.audit;
+CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW WHEN (NEW.hash IS NULL) EXECUTE FUNCTION redrive.audit_append();
+
+-- +goose StatementBegin
+CREATE FUNCTION redrive.audit_appended() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    head redrive.audit_head%ROWTYPE;
+    span record;
+BEGIN
+    SELECT count(*) AS n, min(seq) AS first, max(seq) AS last INTO span FROM new_rows;
+    IF span.n = 0 THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO head FROM redrive.audit_head FOR UPDATE;
+    IF span.n = 1 AND span.last = head.seq AND EXISTS (SELECT FROM new_rows WHERE hash = head.hash) THEN
+        RETURN NULL; -- audit_append has seen to it
+    END IF;
+    IF span.last - span.first + 1 <> span.n OR span.first > head.seq + 1 OR span.last < head.seq OR EXISTS (
+        SELECT FROM (SELECT *, lag(hash) OVER (ORDER BY seq) AS before FROM new_rows) e
+        WHERE prev_hash IS DISTINCT FROM coalesce(before, CASE WHEN seq = 1 THEN '' ELSE (SELECT a.hash FROM redrive.audit a WHERE a.seq = e.seq - 1) END)
+            OR hash IS DISTINCT FROM sha256(prev_hash || redrive.audit_entry(seq, at, actor, action, subject_type, subject, reason, details)))
+    THEN
+        RAISE EXCEPTION 'these entries do not continue the audit' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'leave number, time and hash to the database';
+    END IF;
+    UPDATE redrive.audit_head SET (seq, hash) = (SELECT e.seq, e.hash FROM new_rows e WHERE e.seq = span.last) WHERE audit_head.seq < span.last;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER audit_appended AFTER INSERT ON redrive.audit REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_appended();
+REVOKE ALL ON FUNCTION redrive.audit_entry, redrive.audit_link, redrive.audit_chain, redrive.audit_appended FROM PUBLIC;
 
 -- ---- triggers on the record ----------------------------------------------------------------------------------------------
 -- +goose StatementBegin
@@ -257,13 +315,12 @@ BEGIN
     WHERE n.group_id IS NOT NULL AND n.state IN ('dead', 'pending')
         AND (o.state <> 'dead' AND n.version <> o.version OR n.edit IS DISTINCT FROM o.edit OR n.integration <> o.integration);
 
-    IF EXISTS (SELECT FROM new_rows n JOIN old_rows o ON o.id = n.id
-        WHERE n.operation_id IS NOT NULL AND o.operation_id = n.operation_id AND o.state = 'pending') THEN
+    IF EXISTS (SELECT FROM new_rows WHERE operation_id IS NOT NULL) THEN
         WITH outcomes AS (
             SELECT n.operation_id, n.operation_item, n.integration,
                 CASE n.state WHEN 'delivered' THEN 'succeeded' WHEN 'pending' THEN NULL ELSE 'failed' END AS outcome, n.error_class
             FROM new_rows n JOIN old_rows o ON o.id = n.id
-            WHERE n.operation_id IS NOT NULL AND o.operation_id = n.operation_id AND o.state = 'pending'
+            WHERE n.operation_id IS NOT NULL AND o.operation_id = n.operation_id AND o.state = 'pending' AND n.version > o.version
         ), noted AS (
             UPDATE redrive.operation_items i SET outcome = o.outcome, failing = o.outcome IS NULL,
                 reason = CASE WHEN o.outcome = 'failed' THEN o.error_class END
@@ -355,6 +412,11 @@ CREATE VIEW redrive.all_deliveries AS
     SELECT r.id, r.message_id, r.integration, r.state, r.version, r.attempts, r.error_class, r.group_id, r.failed_at,
         r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at, NULL, r.started_at, r.duration_ms, r.http_status
     FROM redrive.deliveries r WHERE r.state <> 'pending';
+DROP TRIGGER audit_appended ON redrive.audit;
+DROP TRIGGER audit_append ON redrive.audit;
+CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW EXECUTE FUNCTION redrive.audit_append();
+DROP AGGREGATE redrive.audit_chain(bytea, bytea);
+DROP FUNCTION redrive.audit_appended, redrive.audit_link, redrive.audit_entry;
 DROP TRIGGER record_inserted ON redrive.deliveries;
 DROP TRIGGER record_counted ON redrive.deliveries;
 DROP TRIGGER record_updated ON redrive.deliveries;

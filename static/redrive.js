@@ -259,6 +259,13 @@
     Array.from(asked.keys()).forEach(function (name) { if (asked.get(name) === '') asked.delete(name); });
   });
 
+  // --- what renews itself waits while somebody works in it -------------------------------------------------------------
+  document.addEventListener('htmx:beforeRequest', function (event) {
+    var live = event.detail.elt;
+    if (!live.matches('[data-live]')) return;
+    if (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]')) event.preventDefault();
+  });
+
   // --- after a swap the keyboard is where the news is ----------------------------------------------------------------
   document.addEventListener('htmx:afterSettle', function (event) {
     current = -1;

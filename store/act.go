@@ -42,25 +42,7 @@ func (s *Store) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.D
 	if err := checkAction(a); err != nil {
 		return d, err
 	}
-	err = s.transact(ctx, func(tx *gorm.DB) error {
-		fresh, err := claimToken(tx, a.Token)
-		if err == nil && fresh {
-			err = act(tx, a)
-		}
-		if err != nil {
-			return err
-		}
-		list, err := listDeliveries(tx, deliverySQL+" WHERE d.id = ?", a.ID)
-		switch {
-		case err != nil:
-			return err
-		case len(list) == 0:
-			return delivery.ErrNotFound
-		}
-		d = list[0]
-		return nil
-	})
-	return d, err
+	return s.changed(ctx, a.ID, a.Token, func(tx *gorm.DB) error { return act(tx, a) })
 }
 
 func act(tx *gorm.DB, a delivery.ActionRequest) error {
@@ -95,15 +77,31 @@ func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 
 // checkAction refuses what no state of the delivery would allow.
 func checkAction(a delivery.ActionRequest) error {
+	if !isUUID(a.ID) {
+		return delivery.ErrNotFound
+	}
+	return checkReason(a.Action, a.Reason, a.Category)
+}
+
+// ForgetFormTokens forgets the forms that nobody has open any more.
+func (s *Store) ForgetFormTokens(ctx context.Context) error {
+	err := s.db.WithContext(ctx).Exec(`DELETE FROM redrive.form_tokens WHERE token IN (
+		SELECT token FROM redrive.form_tokens WHERE at < statement_timestamp() - interval '7 days' LIMIT 50000)`).Error
+	if err != nil {
+		return fmt.Errorf("forgetting forms: %w", err)
+	}
+	return nil
+}
+
+// checkReason holds for one delivery as for many.
+func checkReason(a delivery.Action, reason, category string) error {
 	required := func(field, what string) error {
 		return &delivery.InputError{Code: field + "_required", Field: field, Message: what}
 	}
 	switch {
-	case !isUUID(a.ID):
-		return delivery.ErrNotFound
-	case (a.Action == delivery.ActionIgnore || a.Action == delivery.ActionResolve) && strings.TrimSpace(a.Reason) == "":
+	case (a == delivery.ActionIgnore || a == delivery.ActionResolve) && strings.TrimSpace(reason) == "":
 		return required("reason", "give a reason: the auditor will ask for it")
-	case a.Action == delivery.ActionIgnore && a.Category == "":
+	case a == delivery.ActionIgnore && category == "":
 		return required("category", "choose a category: "+strings.Join(delivery.IgnoreCategories, ", "))
 	}
 	return nil
@@ -169,14 +167,14 @@ func (s subject) made(a delivery.Action) bool {
 }
 
 func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
-	if err := carryOut(tx, a, before); err != nil {
+	if err := perform(tx, a, before); err != nil {
 		return err
 	}
 	return record(tx, actionEntry(a, before))
 }
 
-// carryOut does everything of an action but its audit entry.
-func carryOut(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
+// perform does everything of an action but its audit entry.
+func perform(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 	changes := map[delivery.Action]string{
 		delivery.ActionRetry:   "state = 'pending', dead_at = NULL, retry_requested_at = clock_timestamp()",
 		delivery.ActionIgnore:  "state = 'ignored', dead_at = NULL, settled_at = clock_timestamp()",

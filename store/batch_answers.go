@@ -140,11 +140,15 @@ func (f *BatchFeed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []del
 }
 
 func (f *BatchFeed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery.RejectedRow) error {
+	masks, err := readMasks(tx)
+	if err != nil {
+		return fmt.Errorf("reading what is hidden: %w", err)
+	}
 	for len(rows) > 0 {
 		n := min(len(rows), rowsAtOnce)
 		list, ids, numbers := make([]delivery.Parked, n), make([]string, n), make([]int64, n)
 		for i, r := range rows[:n] {
-			p, err := rejectedRow(file, r)
+			p, err := rejectedRow(file, r, masks[f.integration].paths)
 			if err != nil {
 				return err
 			}
@@ -176,7 +180,8 @@ func (f *BatchFeed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []deliv
 }
 
 // rejectedRow is a row as a dead letter. Its one attempt was the file's.
-func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow) (p delivery.Parked, err error) {
+func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masked []string) (p delivery.Parked, err error) {
+	reason := delivery.Result{Error: rejectedText(r.Reason)}.Conceal(r.Payload, masked).Error
 	message, err := uuid.NewV7()
 	if err != nil {
 		return p, fmt.Errorf("naming a row: %w", err)
@@ -190,7 +195,7 @@ func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow) (p delivery.P
 			Key: fmt.Sprintf("%s %d", file.Name, r.Row), Origin: &delivery.Origin{Broker: "batch", Place: file.Name, At: file.CreatedAt,
 				File: &delivery.FileOrigin{ID: file.ID, Name: file.Name, Sequence: file.Sequence, Row: r.Row}}},
 		Attempts: []delivery.Attempt{{Number: 1, StartedAt: time.Now(), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRejected,
-			Error: rejectedText(r.Reason)}}}, nil
+			Error: reason}}}, nil
 }
 
 // correctionSQL finds the file whose rows have waited long enough for others that are retried with them.

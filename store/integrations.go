@@ -53,6 +53,10 @@ func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integratio
 		if err != nil {
 			return err
 		}
+		masks, err := readMasks(tx)
+		if err != nil {
+			return err
+		}
 		names, ordered := make([]string, len(list)), []string{}
 		for i, in := range list {
 			names[i] = in.Name
@@ -74,6 +78,9 @@ func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integratio
 		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
 		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
 			return fmt.Errorf("settling what waited for retired integrations: %w", err)
+		}
+		if err := reindexMasked(tx, masks); err != nil {
+			return fmt.Errorf("hiding other fields in the search: %w", err)
 		}
 		return reorder(tx, ordered)
 	})

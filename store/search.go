@@ -1,12 +1,107 @@
 package store
 
-import "redrive/delivery"
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"redrive/delivery"
+)
 
 // searchNarrowings are the conditions on error text and payload.
 func searchNarrowings(f delivery.Filter) (list []narrowing, err error) {
-	if f.Query != "" {
-		list = append(list, narrowing{walk: "EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.error ILIKE ?)",
-			walkArgs: []any{"%" + escapeLike(f.Query) + "%"}})
+	if err := searchable(f); err != nil {
+		return nil, err
 	}
-	return list, nil
+	if f.Query != "" {
+		list = append(list, errorNarrowing(f))
+	}
+	if f.Words == "" && len(f.Paths) == 0 {
+		return list, nil
+	}
+	n, err := payloadNarrowing(f)
+	return append(list, n), err
+}
+
+// searchable refuses what Postgres would.
+func searchable(f delivery.Filter) error {
+	texts := []string{f.Query, f.Words}
+	for _, p := range f.Paths {
+		texts = append(texts, p.Path, p.Value)
+	}
+	if slices.ContainsFunc(texts, func(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }) {
+		return &delivery.InputError{Code: "invalid_text", Message: "a search is UTF-8 text without NUL"}
+	}
+	return nil
+}
+
+// errorNarrowing looks at what is stored; where the failure is indexed, what is hidden there is not found here either. The driver also
+// looks at what is not indexed yet. Only open failures are indexed.
+func errorNarrowing(f delivery.Filter) narrowing {
+	like := "%" + escapeLike(f.Query) + "%"
+	n := narrowing{walk: `EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.error ILIKE ?)
+		AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND s.error NOT ILIKE ?)`, walkArgs: []any{like, like}}
+	if onlyOpen(f.States) {
+		n.driver = `SELECT s.delivery_id FROM redrive.search s WHERE s.error ILIKE ? UNION ALL SELECT DISTINCT u.delivery_id FROM redrive.unindexed u
+			WHERE EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = u.delivery_id AND f.error ILIKE ?)
+				AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = u.delivery_id)`
+		n.driverArgs = []any{like, like}
+	}
+	return n
+}
+
+func onlyOpen(states []delivery.State) bool {
+	return !slices.ContainsFunc(states, func(s delivery.State) bool {
+		return s != delivery.StateDead && s != delivery.StatePending && s != delivery.StateSending
+	})
+}
+
+// payloadNarrowing finds open failures only: of others nothing is kept, and what is still there is about to be forgotten.
+func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
+	w := newWhere()
+	if f.Words != "" {
+		w.add("s.words @@ to_tsquery('simple', ?)", wordsQuery(f.Words))
+	}
+	for _, p := range f.Paths {
+		path, indexed, ok := p.JSONPath()
+		if !ok {
+			return n, &delivery.InputError{Code: "bad_search", Field: "path",
+				Message: "a path of the payload is written $.customer.id, $.items[0].sku, $.items[*].sku or $['a name']"}
+		}
+		w.add("s.doc @@ ?::jsonpath", path)
+		switch {
+		case indexed: // else no index knows the path, but the payload has the words of the value somewhere
+		case number.MatchString(p.Value):
+			w.add("s.words @@ ?::tsquery", "'"+number.FindStringSubmatch(p.Value)[1]+"':*") // 42 is also 42.0
+		case hasWords(p.Value):
+			w.add("s.words @@ plainto_tsquery('simple', ?)", p.Value)
+		}
+	}
+	fits := strings.Join(w.conditions, " AND ")
+	return narrowing{
+		walk:     "r.state IN ('dead', 'pending') AND EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND " + fits + ")",
+		walkArgs: w.args, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.args,
+	}, nil
+}
+
+// number is one whose digits before the point stand in the payload as well.
+var number = regexp.MustCompile(`^(-?[1-9][0-9]{0,30}|0)(\.[0-9]+)?$`)
+
+// hasWords is careful: tags, entities and protocols are no words to Postgres, and true, false and null are not kept as words.
+func hasWords(value string) bool {
+	_, err := strconv.ParseFloat(value, 64)
+	return err != nil && strings.IndexFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) >= 0 &&
+		!strings.ContainsAny(value, "<&") && !strings.HasSuffix(value, "://") && value != "true" && value != "false" && value != "null"
+}
+
+// wordsQuery is a text search for all words, the last of which may be the beginning of one.
+func wordsQuery(text string) string {
+	words := strings.Fields(text)
+	for i, word := range words {
+		words[i] = "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(word) + "'"
+	}
+	return strings.Join(words, " & ") + ":*"
 }

@@ -46,6 +46,53 @@ func (s *Store) Index(ctx context.Context, limit int, entry func(delivery.Uninde
 	return n, more, nil
 }
 
+// maskedSQL are the fields to hide, where an integration hides any.
+const maskedSQL = "SELECT name, mask::text || subscribe::text, array_to_json(subscribe), array_to_json(mask) FROM redrive.integrations WHERE mask <> '{}'"
+
+type maskedFields struct {
+	name, fields     string
+	subscribe, paths []string
+}
+
+func readMasks(tx *gorm.DB) (map[string]maskedFields, error) {
+	list, err := read(tx, func(m *maskedFields) []any {
+		return []any{&m.name, &m.fields, jsonColumn{&m.subscribe}, jsonColumn{&m.paths}}
+	}, maskedSQL)
+	masks := map[string]maskedFields{}
+	for _, m := range list {
+		masks[m.name] = m
+	}
+	return masks, err
+}
+
+// reindexMasked forgets what was indexed while other fields were hidden, so that it is indexed anew. The lock waits for indexers,
+// and they wait with reading what is to be hidden.
+func reindexMasked(tx *gorm.DB, before map[string]maskedFields) error {
+	after, err := readMasks(tx)
+	if err != nil {
+		return err
+	}
+	names, types := []string{}, []string{}
+	for _, side := range [][2]map[string]maskedFields{{before, after}, {after, before}} {
+		for name, m := range side[0] {
+			if side[1][name].fields != m.fields {
+				names, types = append(names, name), append(types, m.subscribe...)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	if err := tx.Exec("LOCK TABLE redrive.search IN EXCLUSIVE MODE").Error; err != nil {
+		return err
+	}
+	return tx.Exec(`WITH gone AS (
+			DELETE FROM redrive.search s USING redrive.deliveries r WHERE r.id = s.delivery_id AND (r.integration = ANY(?) OR EXISTS (
+				SELECT FROM redrive.messages m WHERE m.id = r.message_id AND (m.integration = ANY(?) OR m.kind = 'event' AND m.type = ANY(?))))
+			RETURNING s.delivery_id
+		) INSERT INTO redrive.unindexed (delivery_id) SELECT delivery_id FROM gone`, &names, &names, &types).Error
+}
+
 // indexWork is what one transaction of the indexer has taken.
 type indexWork struct {
 	rows     map[int64]string // of the queue: the delivery

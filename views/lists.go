@@ -34,6 +34,8 @@ func subjectURL(e delivery.AuditEntry) string {
 	switch e.SubjectType {
 	case "delivery":
 		return Failure(e.Subject)
+	case "operation":
+		return Operation(e.Subject)
 	case "message":
 		return Message(e.Subject)
 	case "integration":

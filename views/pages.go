@@ -42,6 +42,14 @@ type FlashLine struct{ Text, Href string }
 type SignInPage struct {
 	Layout
 	Name, Next, Problem string
+	Kept                string // a form that was sent after the session had ended
+}
+
+// GoOnPage gives a form back that was sent after the session had ended.
+type GoOnPage struct {
+	Layout
+	To     string
+	Fields map[string][]string
 }
 
 // OverviewPage shows one row for each integration.
@@ -140,6 +148,11 @@ type DeliveryPage struct {
 	Conflict   *delivery.ConflictError
 	File       *delivery.StoredFile // of a batch: what is sent, or where the row came from
 	Return     string
+	Token      func() string // makes a form's token
+	Case       CaseForm
+	People     []string // who can be an assignee
+	TicketURL  string   // of its ticket; empty without one
+	Versions   []Version
 }
 
 // Payload is a message's bytes prepared for reading.
@@ -149,11 +162,12 @@ type Payload struct {
 	Size      int
 	SHA256    string
 	Truncated bool
-	Masked    bool // fields are hidden
-	Hidden    bool // all of it is hidden, because its fields cannot be told apart
-	Replaced  bool // bytes that are not UTF-8 are shown as a replacement character
-	Raw       bool // the reader may download the bytes
-	Dropped   bool // retention has dropped the message
+	Masked    bool   // fields are hidden
+	Hidden    bool   // all of it is hidden, because its fields cannot be told apart
+	Replaced  bool   // bytes that are not UTF-8 are shown as a replacement character
+	Raw       bool   // the reader may download the bytes
+	Dropped   bool   // retention has dropped the message
+	Address   string // of the exact bytes, when they are not the message's own
 }
 
 // Header is one header of a message.

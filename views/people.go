@@ -33,7 +33,11 @@ func (p HelpPage) words() []choice {
 		{p.T("late"), p.T("an answer that came after the worker had lost its claim; it changed nothing")},
 		{p.T("breaker open"), p.T("so many tries failed that the integration rests; waiting costs no tries")},
 		{p.T("group"), p.T("failures with the same integration, class and error text")},
+		{p.T("operation"), p.T("an action on many failures: the set is fixed at the click, each failure gets its outcome, and the numbers add up")},
+		{p.T("canary"), p.T("the first few retries of an operation; the others wait until the receiver has confirmed these")},
+		{p.T("version"), p.T("what is sent, as accepted or as edited; versions never change, and each try says which one it sent")},
+		{p.T("redirect"), p.T("a retry by another integration with the same kind of destination")},
+		{p.T("acknowledged"), p.T("somebody looks after it: it leaves the red number, not the list")},
 		{p.T("regressed"), p.T("all dead letters of a group had been settled, then another came")},
-		{p.T("acknowledged"), p.T("somebody looks after it: it stays in the list but is not counted as red")},
 	}
 }

@@ -132,6 +132,9 @@ func stories() map[string]templ.Component {
 		"failure-refused":   DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "binary", Replaced: true, Masked: true}, Form: ActionForm{Action: delivery.ActionResolve, Reason: hostile, Problem: "Say how."}, Return: "/failures"}),
 		"failure-as-viewer": DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
 	}
+	for name, story := range operationStories(operator, viewer) {
+		all[name] = story
+	}
 	for _, s := range delivery.States {
 		all["failure-"+string(s)] = DeliveryView(DeliveryPage{Layout: operator, D: detail(s), Known: true, Payload: payload, Return: "/failures"})
 	}

@@ -51,8 +51,16 @@ func FailureNews(d delivery.Delivery) string {
 // FailureCase is where forms about what people keep about a delivery go; what is acknowledge, assign, tags, ticket or note.
 func FailureCase(id, what string) string { return Failure(id) + "/case/" + url.PathEscape(what) }
 
+// TaggedWith lists the open failures with a tag.
+func TaggedWith(tag string) string { return with(Failures, "tag", tag) }
+
 // FailureEdit is the page that edits what is sent.
 func FailureEdit(id string) string { return Failure(id) + "/edit" }
+
+// VersionPayload is the exact bytes of one version of what is sent.
+func VersionPayload(id string, number int) string {
+	return Failure(id) + "/versions/" + itoa(number) + "/payload"
+}
 
 // FailureRedirect is the page that sends a failure by another integration.
 func FailureRedirect(id string) string { return Failure(id) + "/redirect" }

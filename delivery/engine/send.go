@@ -65,6 +65,9 @@ func (e *Engine) send(ctx context.Context, l *lane, r delivery.Request, paid boo
 	tried := delivery.Tried{StartedAt: time.Now()}
 	tried.Result = bounded(e.deadlined(ctx, l, r))
 	tried.Duration = time.Since(tried.StartedAt)
+	if tried.Outcome != delivery.OutcomeOK {
+		tried.Result = tried.Conceal(r.Message.Payload, e.maskedPaths(l.integration, r.Message))
+	}
 	e.cfg.Observer.Attempt(l.integration.Name, l.integration.Method, tried.Outcome, tried.Duration)
 	if l.learn(time.Now(), paid, tried.Result) {
 		signal(e.refresh)

@@ -41,6 +41,7 @@ func (l *lane) attempt(t *task) fate {
 }
 
 func (l *lane) failed(t *task, tried delivery.Tried) fate {
+	tried.Result = tried.Conceal(t.message.Payload, l.in.Mask)
 	t.attempts = append(t.attempts, tried.Attempt(len(t.attempts)+1))
 	verdict := l.in.Judge(tried.Result, len(t.attempts))
 	if verdict.Next != delivery.StatePending {

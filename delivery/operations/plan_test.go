@@ -1,0 +1,200 @@
+package operations
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"redrive/delivery"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// imagined is an operation of retries that is advanced without a database: a step's releases move the cursors.
+type imagined struct {
+	delivery.OperationStep
+}
+
+func imagine(pace delivery.Pace, sizes ...int) *imagined {
+	o := &imagined{delivery.OperationStep{Action: delivery.ActionRetry, Pace: pace, Now: noon}}
+	first := 1
+	for i, n := range sizes {
+		o.Parts = append(o.Parts, delivery.PartStep{Integration: string(rune('a' + i)), First: first, Last: first + n - 1, Cursor: first - 1,
+			Phase: delivery.PhaseCanary, Allowance: 1})
+		first += n
+	}
+	return o
+}
+
+// after advances by the clock and answers how many were released of each part.
+func (o *imagined) after(d time.Duration) []int {
+	o.Now = o.Now.Add(d)
+	o.Stop = ""
+	Plan(&o.OperationStep)
+	released := make([]int, len(o.Parts))
+	for i := range o.Parts {
+		p := &o.Parts[i]
+		released[i] = p.Release
+		p.Cursor, p.Release = p.Cursor+p.Release, 0
+	}
+	return released
+}
+
+func (o *imagined) total() (n int) {
+	for _, p := range o.Parts {
+		n += p.Cursor - p.First + 1
+	}
+	return n
+}
+
+func TestWithoutPaceAStepIsAChunkThatPartsShare(t *testing.T) {
+	o := imagine(delivery.Pace{}, 5000, 10, 5000)
+	if got := o.after(0); got[1] != 10 || got[0]+got[1]+got[2] != chunk || got[0] < 600 || got[2] < 600 {
+		t.Errorf("first step %v", got)
+	}
+	for range 20 {
+		o.after(0)
+	}
+	if o.total() != 10010 {
+		t.Errorf("released %d", o.total())
+	}
+}
+
+func TestCanariesWaitForTheirOutcomes(t *testing.T) {
+	o := imagine(delivery.Pace{Canary: 3}, 100, 2)
+	a := &o.Parts[0]
+	if got := o.after(0); got[0] != 3 || got[1] != 2 {
+		t.Fatalf("canaries %v", got)
+	}
+	a.Succeeded, a.Failing = 1, 1
+	if got := o.after(time.Hour); got[0] != 0 {
+		t.Fatalf("released %v after two outcomes of three", got)
+	}
+	a.Skipped = 1 // tells nothing: another one goes
+	if got := o.after(0); got[0] != 1 {
+		t.Fatalf("instead of a skipped canary: %v", got)
+	}
+	a.Succeeded = 2
+	if got := o.after(0); got[0] != 96 || a.Phase != delivery.PhaseRamp {
+		t.Errorf("after all outcomes %v, phase %s", got, a.Phase)
+	}
+}
+
+func TestARateIsKeptAndItsBurstIsBounded(t *testing.T) {
+	o := imagine(delivery.Pace{Rate: 10}, 10_000)
+	o.after(0)
+	for range 100 {
+		o.after(100 * time.Millisecond)
+	}
+	if n := o.total(); n < 100 || n > 102 {
+		t.Errorf("%d in 10 s at 10 per second", n)
+	}
+	if got := o.after(time.Hour); got[0] != 10 {
+		t.Errorf("%v after a process was away for an hour", got)
+	}
+}
+
+func TestARampGrowsLinearly(t *testing.T) {
+	o := imagine(delivery.Pace{Rate: 10, RampTo: 110, RampOver: 10 * time.Second}, 10_000)
+	o.after(0)
+	for range 50 {
+		o.after(100 * time.Millisecond)
+	}
+	half := o.total() // the integral of 10 + 10t up to 5: 175
+	for range 100 {
+		o.after(100 * time.Millisecond)
+	}
+	if all := o.total(); math.Abs(float64(half-175)) > 3 || math.Abs(float64(all-(600+550))) > 5 {
+		t.Errorf("%d after 5 s, %d after 15 s; want 175 and 1150", half, all)
+	}
+}
+
+func TestAnObstacleHoldsItsPartOnly(t *testing.T) {
+	o := imagine(delivery.Pace{Rate: 10, RampTo: 100, RampOver: 9 * time.Second}, 10_000, 10_000)
+	o.after(0)
+	o.after(time.Second)
+	a := &o.Parts[0]
+	a.Obstacle = "paused by bob"
+	before := a.Cursor
+	for range 600 {
+		o.after(100 * time.Millisecond)
+	}
+	if a.Cursor != before || a.Held != "paused by bob" || o.Parts[1].Cursor-o.Parts[1].First < 5000 {
+		t.Errorf("while it was held: %+v and %+v", a, o.Parts[1])
+	}
+	a.Obstacle = ""
+	o.after(0)
+	for range 10 {
+		o.after(100 * time.Millisecond)
+	}
+	if n := a.Cursor - before; n < 20 || n > 30 || a.Held != "" { // the ramp goes on at 20 per second
+		t.Errorf("%d in the second after it was held, %q", n, a.Held)
+	}
+}
+
+func TestABreakerThatRestedIsProbed(t *testing.T) {
+	o := imagine(delivery.Pace{}, 100)
+	p := &o.Parts[0]
+	p.Probing = true
+	if got := o.after(0); got[0] != 1 || p.Held == "" {
+		t.Fatalf("first %v, %q", got, p.Held)
+	}
+	if got := o.after(time.Minute); got[0] != 0 {
+		t.Fatalf("while one is under way %v", got)
+	}
+	p.Succeeded, p.Probing = 1, false
+	if got := o.after(0); got[0] != 99 || p.Held != "" {
+		t.Errorf("when it is closed %v, %q", got, p.Held)
+	}
+}
+
+func TestTooManyFailuresStopIt(t *testing.T) {
+	o := imagine(delivery.Pace{Rate: 100, StopAbove: 0.5}, 1000, 1000)
+	o.after(0)
+	o.after(time.Second)
+	p := &o.Parts[1]
+	p.Succeeded, p.Failed, p.Failing = 1, 2, 1
+	if got := o.after(time.Second); o.Stop != "" || got[0] == 0 {
+		t.Fatalf("stopped after 4 outcomes: %s", o.Stop)
+	}
+	p.Failing = 2
+	if got := o.after(time.Second); !strings.Contains(o.Stop, "b: 80% of 5 outcomes") || got[0]+got[1] != 0 {
+		t.Fatalf("stop %q, released %v", o.Stop, got)
+	}
+	p.GoodBefore, p.BadBefore = 1, 4 // somebody resumed it
+	if o.after(time.Second); o.Stop != "" {
+		t.Fatalf("stopped by what was before: %s", o.Stop)
+	}
+	p.Succeeded, p.Failing = 3, 0 // two that were failing recovered
+	if o.after(time.Second); o.Stop != "" {
+		t.Fatalf("stopped by recoveries: %s", o.Stop)
+	}
+	p.Failed = 13
+	if o.after(time.Second); o.Stop == "" {
+		t.Error("not stopped by new failures")
+	}
+}
+
+func TestFewCanariesAreEnoughToStopIt(t *testing.T) {
+	o := imagine(delivery.Pace{Canary: 2, StopAbove: 0.4}, 100)
+	o.after(0)
+	p := &o.Parts[0]
+	p.Succeeded, p.Failed = 1, 1
+	if o.after(0); o.Stop == "" {
+		t.Fatal("half of the canaries failed")
+	}
+	p.GoodBefore, p.BadBefore = 1, 1
+	if got := o.after(0); o.Stop != "" || got[0] != 98 {
+		t.Errorf("after it was resumed: %q %v", o.Stop, got)
+	}
+}
+
+func TestOtherActionsNeedNoPace(t *testing.T) {
+	o := imagine(delivery.Pace{}, 3000)
+	o.Action = delivery.ActionIgnore
+	o.Parts[0].Obstacle = "paused by bob"
+	if got := o.after(0); got[0] != chunk {
+		t.Errorf("released %v", got)
+	}
+}
