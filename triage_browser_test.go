@@ -177,6 +177,9 @@ func TestAPersonEditsAndRetries(t *testing.T) {
 			b.do(chromedp.SetValue(chromedp.CSS("#payload"), "{\"code\": \"•••\", \"n\": 12345678901234567890, \"to\": \"Lee\"}"))
 			b.click("form.edit button.primary")
 			b.shows("Save version 2 and retry", "removed: ", "Kim", "added: ", "Lee", "the receiver wants a list")
+			if scripts {
+				b.inspect(t, "the review of an edit", "false")
+			}
 			receiver.answer(http.StatusOK)
 			b.click("form button.primary")
 			b.shows("Version 2 is saved")
