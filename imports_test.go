@@ -12,7 +12,7 @@ import (
 
 // allowed says which of our own packages a package may import: itself and its sub-packages need no mention.
 var allowed = map[string][]string{
-	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/wire"},
+	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/wire"},
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery"},
 	"delivery/batch":      {"delivery"},
 	"delivery/rooms":      {"delivery"},
@@ -35,6 +35,7 @@ var onlyIn = map[string][]string{
 	"github.com/jackc/pglogrepl":     {"store/source"},
 	"github.com/expr-lang/expr":      {"delivery/cdc"},
 	"github.com/pkg/sftp":            {"delivery/send/file"},
+	"github.com/santhosh-tekuri/":    {"delivery/schema"},
 	"github.com/robfig/cron":         {"delivery/batch"},
 	"github.com/Shopify/toxiproxy":   {},
 }

@@ -36,6 +36,7 @@ import (
 	"redrive/delivery/engine/bench"
 	"redrive/delivery/engine/bench/cursors"
 	"redrive/delivery/engine/bench/producer"
+	"redrive/delivery/engine/bench/triage"
 	"redrive/delivery/engine/bench/twophase"
 	"redrive/delivery/operations"
 	"redrive/delivery/outbox"
@@ -51,6 +52,7 @@ import (
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
+	"redrive/handlers/client"
 	"redrive/store"
 	"redrive/store/doctor"
 	"redrive/store/embedded"
@@ -94,8 +96,12 @@ type cli struct {
 		CDC      benchCmd[bench.CDCOptions]   `cmd:"" name:"cdc" help:"Changes per second and latency from a commit at the source to a local receiver, beside reading the slot raw."`
 		TwoPhase benchCmd[twophase.Options]   `cmd:"" name:"2pc" help:"Two-phase commit against the outbox against publishing after the commit: cost, and what each can lose."`
 		Producer benchCmd[producer.Options]   `cmd:"" help:"What the outbox costs the producer: business transactions per second without it, with enqueue, with publish."`
+		Triage   benchCmd[triage.Options]     `cmd:"" help:"Lists, groups, search and a bulk retry on millions of failures, in the database and as pages."`
 		Outbox   benchCmd[cursors.Options]    `cmd:"" help:"Three cursors on one log with long transactions open: what each misses, and how long after the commit it reads."`
 	} `cmd:"" help:"Measure."`
+	Failures   client.Failures   `cmd:"" help:"Work on failures through the API of a running server."`
+	Operations client.Operations `cmd:"" help:"Bulk actions on failures, through the API of a running server."`
+
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -182,7 +188,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(stdout, stderr), kong.Vars{"version": version},
 		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
-		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
+		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)),
+		kong.Bind(client.NewTerminal(os.Stdin, stdout, stderr)))
 	if err != nil {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return exitFailed
@@ -201,10 +208,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func exitCode(err error, stderr io.Writer) int {
 	var usage usageError
+	var misused client.UsageError
 	switch {
 	case err == nil || errors.Is(err, context.Canceled):
 		return exitDone
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &misused):
 		fmt.Fprintln(stderr, "redrive:", delivery.Sentence(err))
 		return exitUsage
 	default:
@@ -417,6 +425,9 @@ func (c *benchCmd[M]) Run(ctx context.Context, out io.Writer) error {
 	if err := c.Measurement.Check(); err != nil {
 		return usageError{err}
 	}
+	if stays, ok := any(c.Measurement).(interface{ Directory() string }); ok && c.DatabaseURL == "" && stays.Directory() != "" {
+		return c.staying(ctx, stays.Directory(), func(dsn string) error { return c.Measurement.Measure(ctx, dsn, out) })
+	}
 	return c.measured(ctx, func(dsn string) error { return c.Measurement.Measure(ctx, dsn, out) })
 }
 
@@ -430,6 +441,16 @@ func (d database) measured(ctx context.Context, work func(dsn string) error) err
 		defer os.RemoveAll(dir)
 		d.DataDir = dir
 	}
+	return d.migrated(ctx, work)
+}
+
+// staying is measured on a private database that is kept for the next time.
+func (d database) staying(ctx context.Context, dir string, work func(dsn string) error) error {
+	d.DataDir = dir
+	return d.migrated(ctx, work)
+}
+
+func (d database) migrated(ctx context.Context, work func(dsn string) error) error {
 	db, dsn, closeAll, err := d.open(ctx, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -611,11 +632,11 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	defer stopShop()
 	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: version,
 		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
-		Facts: own.Facts(pools.Facts, relay.Facts)})
+		Facts: own.Facts(pools.Facts, relay.Facts), Schemas: file.Checks(), TicketURL: file.TicketURL})
 	if err != nil {
 		return err
 	}
-	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, ops, search.New(search.Config{Store: db, Log: log})), grace, log)
+	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log})), grace, log)
 }
 
 // lead makes the way in which one process at a time leads a room; session is what the room sees of the leader.

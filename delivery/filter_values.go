@@ -11,7 +11,7 @@ import (
 // everything are left out.
 func (f Filter) Values() url.Values {
 	v := url.Values{}
-	for name, values := range map[string][]string{"state": plain(f.States), "integration": f.Integrations, "method": plain(f.Methods),
+	for name, values := range map[string][]string{"state": texts(f.States), "integration": f.Integrations, "method": texts(f.Methods),
 		"destination": f.Destinations, "error_class": f.ErrorClasses, "group": f.Groups, "group_message": f.GroupMessages, "id": f.IDs,
 		"type": f.Types, "operator": f.Actors, "assignee": f.Assignees, "tag": f.Tags} {
 		if len(values) > 0 {
@@ -37,14 +37,6 @@ func (f Filter) Values() url.Values {
 		v.Set("limit", strconv.Itoa(f.Limit))
 	}
 	return v
-}
-
-func plain[T ~string](words []T) []string {
-	out := make([]string, len(words))
-	for i, w := range words {
-		out[i] = string(w)
-	}
-	return out
 }
 
 func instant(t *time.Time) string {

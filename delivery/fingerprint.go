@@ -3,42 +3,10 @@ package delivery
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
-
-// The order matters: the more particular shape first.
-var normalisers = []struct {
-	shape *regexp.Regexp
-	with  string
-}{
-	{regexp.MustCompile(`\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b`), "<uuid>"},
-	{regexp.MustCompile(`\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?\d{2})?`), "<time>"},
-	{regexp.MustCompile(`\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b`), "<address>"},
-	{regexp.MustCompile(`\[[0-9a-fA-F:]*:[0-9a-fA-F:]*\](:\d+)?`), "<address>"},
-	{regexp.MustCompile(`\b[\w.+-]+@[\w-]+(\.[\w-]+)+\b`), "<email>"},
-	{regexp.MustCompile(`\b(0x)?[0-9a-fA-F]*\d[0-9a-fA-F]{7,}\b`), "<id>"},
-	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s|m|h)?\b`), "<n>"},
-}
-
-var spaces = regexp.MustCompile(`\s+`)
-
-// Normalise takes out of an error text what differs between two occurrences of the same error: ids, numbers, addresses,
-// times. An HTTP status stays, because the error class and the text name it in words the senders choose ("answered 503").
-func Normalise(text string) string {
-	text = httpStatus.ReplaceAllStringFunc(text, func(s string) string { return strings.Replace(s, " ", "_", 1) })
-	for _, n := range normalisers {
-		text = n.shape.ReplaceAllString(text, n.with)
-	}
-	text = strings.ReplaceAll(text, "answered_", "answered ")
-	text = strings.TrimSpace(spaces.ReplaceAllString(text, " "))
-	if runes := []rune(text); len(runes) > 300 {
-		text = string(runes[:300])
-	}
-	return text
-}
-
-var httpStatus = regexp.MustCompile(`\banswered \d{3}\b`)
 
 // Fingerprint is the group of a failure: the same integration, error class and normalised text. It returns the group's id
 // (32 hex digits) and the normalised text.
@@ -46,4 +14,443 @@ func Fingerprint(integration, class, text string) (id, normalised string) {
 	normalised = Normalise(text)
 	sum := sha256.Sum256([]byte(integration + "\x00" + class + "\x00" + normalised))
 	return hex.EncodeToString(sum[:16]), normalised
+}
+
+const longestNormalised = 300 // runes
+
+// Normalise takes out of an error text what differs between two occurrences of the same error: ids, numbers, addresses, times,
+// and quoted values. Codes that tell errors apart stay: an HTTP status, an SQLSTATE, the reply code of a broker.
+func Normalise(text string) string {
+	n := normaliser{in: text, out: make([]byte, 0, len(text)+16)}
+	for n.at < len(n.in) {
+		n.next()
+	}
+	out := strings.ToValidUTF8(strings.TrimSpace(string(n.out)), "\uFFFD")
+	if utf8.RuneCountInString(out) > longestNormalised {
+		out = string([]rune(out)[:longestNormalised])
+	}
+	return out
+}
+
+// What stands in the place of what differs. Numbers and other ids are one: an id of hexadecimal digits may have no letter.
+const (
+	aNumber  = "<n>"
+	aUUID    = "<uuid>"
+	aTime    = "<time>"
+	anIP     = "<address>"
+	anEmail  = "<email>"
+	aValue   = "<value>"
+	wordSize = 32 // longer words are looked at, but are none of those known
+)
+
+type normaliser struct {
+	in    string
+	at    int
+	out   []byte
+	last  string // word before, in small letters
+	after int    // where it ended
+}
+
+// next takes one piece of the text.
+func (n *normaliser) next() {
+	r, size := utf8.DecodeRuneInString(n.in[n.at:])
+	switch {
+	case unicode.IsSpace(r):
+		if len(n.out) > 0 && n.out[len(n.out)-1] != ' ' {
+			n.out = append(n.out, ' ')
+		}
+		n.at += size
+	case n.particular():
+	case isWord(r):
+		n.word()
+	case r == '(' && n.assigned():
+	case (r == '"' || r == '\'' || r == '`') && n.quoted(size):
+	default:
+		n.out = append(n.out, n.in[n.at:n.at+size]...)
+		n.at += size
+	}
+}
+
+func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+func (n *normaliser) put(what string, size int) bool {
+	if what == aNumber { // of a list of numbers one is enough
+		kept := strings.TrimRight(string(n.out[max(0, len(n.out)-8):]), ", ")
+		if strings.HasSuffix(kept, aNumber) && strings.HasSuffix(string(n.out), " ") || strings.HasSuffix(string(n.out), aNumber+",") {
+			n.out = n.out[:strings.LastIndex(string(n.out), aNumber)]
+		}
+	}
+	n.out = append(n.out, what...)
+	n.at += size
+	n.last = ""
+	return true
+}
+
+// particular takes what has a shape of its own, if it begins here.
+func (n *normaliser) particular() bool {
+	rest := n.in[n.at:]
+	if c := rest[0]; c != '[' && c != ':' && c != '<' && !isASCIIWord(c) {
+		return false
+	}
+	for _, shape := range []struct {
+		size func(string) int
+		what string
+	}{{uuidSize, aUUID}, {timeSize, aTime}, {addressSize, anIP}, {emailSize, anEmail}} {
+		if size := shape.size(rest); size > 0 {
+			return n.put(shape.what, size)
+		}
+	}
+	return false
+}
+
+func isASCIIWord(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
+
+// shaped says whether s begins with a pattern: d is a digit, x a hexadecimal one, everything else itself.
+func shaped(s, pattern string) bool {
+	if len(s) < len(pattern) {
+		return false
+	}
+	for i := range len(pattern) {
+		switch pattern[i] {
+		case 'd':
+			if !isDigit(s[i]) {
+				return false
+			}
+		case 'x':
+			if !isHex(s[i]) {
+				return false
+			}
+		default:
+			if s[i] != pattern[i] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// whole answers size when no word goes on behind it.
+func whole(s string, size int) int {
+	if size < len(s) && isASCIIWord(s[size]) {
+		return 0
+	}
+	return size
+}
+
+func uuidSize(s string) int {
+	if !shaped(s, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx") {
+		return 0
+	}
+	return whole(s, 36)
+}
+
+// timeSize is the size of a time, with or without its day.
+func timeSize(s string) int {
+	size := 0
+	if shaped(s, "dddd-dd-dd") || shaped(s, "dddd/dd/dd") {
+		size = 10
+	}
+	clock := size
+	if size > 0 && len(s) > size && (s[size] == ' ' || s[size] == 'T') {
+		clock++
+	}
+	if !shaped(s[clock:], "dd:dd:dd") || clock == size && size > 0 {
+		return whole(s, size)
+	}
+	size = clock + 8
+	if len(s) > size+1 && (s[size] == '.' || s[size] == ',') && isDigit(s[size+1]) {
+		for size++; size < len(s) && isDigit(s[size]); size++ {
+		}
+	}
+	switch zone := s[size:]; {
+	case shaped(zone, "Z"):
+		size++
+	case shaped(zone, "+dd:dd"), shaped(zone, "-dd:dd"):
+		size += 6
+	case shaped(zone, "+dddd"), shaped(zone, "-dddd"):
+		size += 5
+	}
+	return whole(s, size)
+}
+
+// addressSize is the size of an IP address with its port.
+func addressSize(s string) int {
+	size := 0
+	switch {
+	case s[0] == '[':
+		end := strings.IndexByte(s, ']')
+		if end < 0 || groups(s[1:end]) != end-1 || strings.Count(s[:end], ":") < 2 {
+			return 0
+		}
+		size = end + 1
+	case isHex(s[0]) || s[0] == ':':
+		if size = dotted(s); size > 0 {
+			break
+		}
+		if size = groups(s); !strings.Contains(s[:size], "::") && strings.Count(s[:size], ":") != 7 || strings.HasSuffix(s[:size], ":") || whole(s, size) == 0 {
+			return 0
+		}
+	}
+	if size > 0 && len(s) > size+1 && s[size] == ':' && isDigit(s[size+1]) {
+		for size++; size < len(s) && isDigit(s[size]); size++ {
+		}
+	}
+	return size
+}
+
+// groups is how far s has hexadecimal digits and colons.
+func groups(s string) int {
+	i := strings.IndexFunc(s, func(r rune) bool { return r > 'f' || r != ':' && !isHex(byte(r)) })
+	if i < 0 {
+		return len(s)
+	}
+	return i
+}
+
+// dotted is the size of four numbers with dots between them.
+func dotted(s string) (size int) {
+	for part := range 4 {
+		if part > 0 {
+			if size >= len(s) || s[size] != '.' {
+				return 0
+			}
+			size++
+		}
+		digits := 0
+		for size < len(s) && isDigit(s[size]) && digits < 4 {
+			size, digits = size+1, digits+1
+		}
+		if digits == 0 || digits > 3 {
+			return 0
+		}
+	}
+	return whole(s, size)
+}
+
+func emailSize(s string) int {
+	at := 0
+	for at < len(s) && (isASCIIWord(s[at]) || strings.IndexByte("._+-", s[at]) >= 0) {
+		at++
+	}
+	if at == 0 || at == len(s) || s[at] != '@' {
+		return 0
+	}
+	size, dots := at+1, 0
+	for size < len(s) && (isASCIIWord(s[size]) || s[size] == '-' || s[size] == '.' && size+1 < len(s) && isASCIIWord(s[size+1])) {
+		if s[size] == '.' {
+			dots++
+		}
+		size++
+	}
+	if dots == 0 {
+		return 0
+	}
+	return size
+}
+
+// word takes a run of letters and digits.
+func (n *normaliser) word() {
+	rest := n.in[n.at:]
+	size := strings.IndexFunc(rest, func(r rune) bool { return !isWord(r) })
+	if size < 0 {
+		size = len(rest)
+	}
+	word := rest[:size]
+	lower := word
+	if len(word) <= wordSize {
+		lower = strings.ToLower(word)
+	}
+	switch digits := strings.IndexFunc(word, unicode.IsDigit); {
+	case digits < 0:
+		n.letters(word, lower)
+	case isDigit(word[0]) && n.number(rest, word):
+	case n.isCode(word, lower):
+		n.keep(word, lower)
+	default:
+		n.put(aNumber, size)
+	}
+}
+
+func (n *normaliser) keep(word, last string) {
+	n.out = append(n.out, word...)
+	n.at += len(word)
+	n.last, n.after = last, n.at
+}
+
+// letters takes a word without digits. Names of months and days beside numbers are parts of a time.
+func (n *normaliser) letters(word, lower string) {
+	before := strings.TrimRight(string(n.out[max(0, len(n.out)-8):]), " ,")
+	after := strings.TrimLeft(n.in[n.at+len(word):], " ,")
+	if calendar[lower] && (strings.HasSuffix(before, aNumber) || strings.HasSuffix(before, aTime) || after != "" && isDigit(after[0])) {
+		n.put(aTime, len(word))
+		return
+	}
+	if linking[lower] && n.last != "" {
+		lower = n.last
+	}
+	n.keep(word, lower)
+}
+
+var calendar = set("jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun gmt utc cet cest")
+
+// linking words stand between a word and its number: status is 503.
+var linking = set("is of was with")
+
+func set(words string) map[string]bool {
+	m := map[string]bool{}
+	for w := range strings.FieldsSeq(words) {
+		m[w] = true
+	}
+	return m
+}
+
+// number takes a word that begins with a digit, with its fraction and unit.
+func (n *normaliser) number(rest, word string) bool {
+	size := fractioned(rest)
+	digits := rest[:size]
+	if n.keepsNumber(digits, rest[size:]) {
+		n.keep(digits, n.last)
+		return true
+	}
+	if size < len(word) && n.isCode(word, strings.ToLower(word)) {
+		return false
+	}
+	for more := true; more; { // 1h30m0.5s
+		letters := strings.IndexFunc(rest[size:], func(r rune) bool { return !unicode.IsLetter(r) })
+		if letters < 0 {
+			letters = len(rest) - size
+		}
+		size += letters
+		next := fractioned(strings.TrimPrefix(rest[size:], "."))
+		if more = next > 0; more {
+			size += next + len(rest[size:]) - len(strings.TrimPrefix(rest[size:], "."))
+		}
+	}
+	return n.put(aNumber, size)
+}
+
+// fractioned is the size of digits with dots, or commas before thousands.
+func fractioned(s string) (size int) {
+	for size < len(s) && (isDigit(s[size]) || size > 0 && size+1 < len(s) && isDigit(s[size+1]) && (s[size] == '.' || s[size] == ',' && shaped(s[size+1:], "ddd"))) {
+		size++
+	}
+	return size
+}
+
+// codes are words whose numbers tell errors apart; answers do so when the number can be a status.
+var (
+	codes = set(`status statuscode code errorcode errcode http https answered sqlstate sqlcode errno error err exit alert exception
+		rc hresult msg ora pls tns tls tlsv ssl amqp smtp`)
+	answers = set("returned responded replied got received response reply gave said")
+)
+
+// keepsNumber says whether a number that begins here is a code.
+func (n *normaliser) keepsNumber(digits, rest string) bool {
+	status := len(digits) == 3 && digits >= "100" && digits < "600"
+	if status && reason(digits, rest) {
+		return true
+	}
+	if len(digits) > 5 || n.last == "" || n.at-n.after > 3 || rest != "" && isASCIIWord(rest[0]) {
+		return false
+	}
+	between := n.in[n.after:n.at]
+	if between == "" || strings.Trim(between, " :=([#-/_\"'") != "" || strings.ContainsAny(n.in[n.after-1:n.after], "0123456789") && strings.Trim(between, " (/") != "" {
+		return false
+	}
+	return codes[n.last] || status && answers[n.last]
+}
+
+// reason says whether what follows a status says what it means: 503 Service Unavailable, 312 NO_ROUTE, 550 5.1.1.
+func reason(status, rest string) bool {
+	if len(rest) < 5 || rest[0] != ' ' && rest[0] != '-' {
+		return false
+	}
+	rest = rest[1:]
+	if shaped(rest, "d.d.d") {
+		return true
+	}
+	capitals := strings.IndexFunc(rest, func(r rune) bool { return (r < 'A' || r > 'Z') && r != '_' })
+	if capitals < 0 {
+		capitals = len(rest)
+	}
+	phrase := phrases[status]
+	return capitals >= 4 || phrase != "" && len(rest) >= len(phrase) && strings.EqualFold(rest[:len(phrase)], phrase) && rest[0] < 'a'
+}
+
+var phrases = map[string]string{"400": "Bad Request", "401": "Unauthorized", "402": "Payment Required", "403": "Forbidden", "404": "Not Found",
+	"405": "Method Not", "406": "Not Acceptable", "408": "Request Time", "409": "Conflict", "410": "Gone", "411": "Length Required",
+	"412": "Precondition", "413": "Request Entity", "414": "Request-URI", "415": "Unsupported", "416": "Requested Range", "417": "Expectation",
+	"421": "Misdirected", "422": "Unprocessable", "423": "Locked", "425": "Too Early", "426": "Upgrade", "428": "Precondition",
+	"429": "Too Many", "431": "Request Header", "451": "Unavailable", "500": "Internal", "501": "Not Implemented", "502": "Bad Gateway",
+	"503": "Service", "504": "Gateway", "505": "HTTP Version", "507": "Insufficient", "508": "Loop", "511": "Network",
+	"301": "Moved", "302": "Found", "303": "See Other", "304": "Not Modified", "307": "Temporary", "308": "Permanent"}
+
+// technical words have digits and are no ids.
+var technical = set(`x509 utf8 utf16 sha1 sha256 sha384 sha512 md5 crc32 http2 http3 h2 h2c ipv4 ipv6 oauth2 base64 base32 k8s s3 ec2 log4j
+	ed25519 x25519 p256 p384 p521 rs256 es256 hs256 aes128 aes256 pkcs1 pkcs7 pkcs8 pkcs12 p12 int2 int4 int8 int16 int32 int64 uint8 uint16
+	uint32 uint64 float4 float8 float32 float64 varchar2 iso8859 iso8601 rfc3339 tlsv1 sslv3 e11000 latin1 windows1252 tcp4 tcp6 udp4 udp6`)
+
+var errorPrefixes = []string{"aadsts", "pgrst", "sql", "ora", "err"}
+
+// isCode says whether a word of letters and digits is a name or a code, and no id.
+func (n *normaliser) isCode(word, lower string) bool {
+	if technical[lower] || len(word) <= 3 && lower[0] == 'v' {
+		return true
+	}
+	if n.last == "sqlstate" && len(word) == 5 || codes[n.last] && strings.HasPrefix(lower, "0x") && n.at-n.after <= 3 {
+		return true
+	}
+	for _, prefix := range errorPrefixes {
+		if strings.HasPrefix(lower, prefix) && len(word) <= len(prefix)+7 && isDigit(word[len(prefix)]) && unicode.IsUpper(rune(word[0])) {
+			return true
+		}
+	}
+	return false
+}
+
+// values are what comes after such words in quotes: somebody's data and no name of ours.
+var values = set("entry value input token user customer account recipient login member name got received unmarshal parse parsing syntax text string literal")
+
+// quoted takes a quoted value. What is a name stays: of a constraint, a queue, a field.
+func (n *normaliser) quoted(size int) bool {
+	quote := n.in[n.at : n.at+size]
+	if n.at > 0 && isASCIIWord(n.in[n.at-1]) {
+		return false // an apostrophe
+	}
+	end := strings.Index(n.in[n.at+size:], quote)
+	if end < 0 || end > 200 {
+		return false
+	}
+	inside := n.in[n.at+size : n.at+size+end]
+	before := strings.TrimRight(n.in[:n.at], " ")
+	data := strings.HasSuffix(before, ":") && n.typed() || strings.HasSuffix(before, "=") || values[n.last] && n.at-n.after <= 2
+	if !data && (isName(inside) || strings.Contains(inside, " ")) {
+		return false // the inside is taken word by word
+	}
+	n.out = append(append(append(n.out, quote...), aValue...), quote...)
+	n.at += 2*size + end
+	n.last = ""
+	return true
+}
+
+// assigned takes the value of a key as databases show it: Key (email)=(ann@example.com).
+func (n *normaliser) assigned() bool {
+	end := strings.IndexByte(n.in[n.at:], ')')
+	if n.at == 0 || n.in[n.at-1] != '=' || end < 0 {
+		return false
+	}
+	return n.put("("+aValue+")", end+1)
+}
+
+// typed says whether the text up to here ends like: for type integer.
+func (n *normaliser) typed() bool {
+	return strings.Contains(n.in[max(0, n.at-40):n.at], "type ")
+}
+
+func isName(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return !isWord(r) && !strings.ContainsRune("_.-/:$*<>#", r) }) < 0
 }

@@ -114,6 +114,7 @@ type Delivery struct {
 
 	Edit        int    // number of the version that is sent, see Edit; 1: as accepted
 	OperationID string // the operation that last acted on it
+	Repeated    bool   // answer to a form that had been carried out before: nothing was changed now
 	Case        Case   // what people keep about it
 
 	// Copied from the message for lists.

@@ -11,7 +11,7 @@ import (
 // jsonNumber is what compares as a number; longer ones are looked for as text only.
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?$`)
 
-// JSONPath writes the condition in the path language of SQL/JSON, and says whether an index of paths can serve it: one with .* or ..
+// JSONPath writes the condition as a predicate in the path language of SQL/JSON, and says whether an index of paths can serve it: one with .* or ..
 // names no path. ok is false where the path cannot be read.
 func (p PathValue) JSONPath() (text string, indexed, ok bool) {
 	steps, ok := parsePath(p.Path)
@@ -19,7 +19,7 @@ func (p PathValue) JSONPath() (text string, indexed, ok bool) {
 		return "", false, false
 	}
 	var b strings.Builder
-	b.WriteString("$")
+	b.WriteString("exists($")
 	indexed = true
 	for _, s := range steps {
 		if s.deep {
@@ -41,7 +41,7 @@ func (p PathValue) JSONPath() (text string, indexed, ok bool) {
 	if jsonNumber.MatchString(p.Value) || p.Value == "true" || p.Value == "false" || p.Value == "null" {
 		b.WriteString(" || @ == " + p.Value)
 	}
-	return b.String() + ")", indexed, true
+	return b.String() + "))", indexed, true
 }
 
 // jsonText writes a text as JSON does, which is how the path language writes it too.

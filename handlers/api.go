@@ -26,7 +26,15 @@ func (s *Server) apiRoutes() {
 	for _, action := range []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionReopen} {
 		v1.POST("/failures/:id/"+string(action), s.actOnFailure(action), act)
 	}
+	v1.GET("/failures/count", s.countFailures, look)
+	v1.POST("/failures/:id/edit", s.editFailure, act)
+	v1.POST("/failures/:id/redirect", s.redirectFailure, act)
+	v1.PATCH("/failures/:id/case", s.patchCase, act)
+	v1.POST("/failures/:id/notes", s.addNote, act)
+	s.viewAPI(v1, look)
 	v1.GET("/groups", s.listGroups, look)
+	v1.GET("/groups/:id", s.showGroup, look)
+	s.operationAPI(v1, look, act)
 	v1.GET("/integrations", s.listIntegrations, look)
 	v1.POST("/integrations/:name/pause", s.setPaused(true), act)
 	v1.POST("/integrations/:name/resnapshot", s.resnapshot, act)
@@ -70,23 +78,11 @@ func (s *Server) listFailures(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.cfg.Store.Failures(c.Request().Context(), f)
+	page, err := s.cfg.Store.Failures(c.Request().Context(), mine(c, f))
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, listOf(page, s.deliveryJSON))
-}
-
-func (s *Server) listGroups(c echo.Context) error {
-	f, err := groupFilter(c.QueryParams())
-	if err != nil {
-		return err
-	}
-	page, err := s.cfg.Store.Groups(c.Request().Context(), f)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, listOf(page, groupJSONOf))
 }
 
 func (s *Server) showDelivery(c echo.Context) error {
@@ -123,29 +119,32 @@ func (s *Server) showMessage(c echo.Context) error {
 
 func (s *Server) actOnFailure(action delivery.Action) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		id, err := uuidParam(c)
-		if err != nil {
-			return err
-		}
-		body, err := readJSONBody(c.Request())
-		if err != nil {
-			return err
-		}
-		request, err := parseAction(action, body, time.Now())
-		if err != nil {
-			return err
-		}
-		request.ID, request.Actor = id, who(c).Name
-		changed, err := s.cfg.Store.Act(c.Request().Context(), request)
-		if err != nil {
-			return err
-		}
-		if changed.State == delivery.StatePending {
-			s.cfg.Wake()
-		}
-		return c.JSON(http.StatusOK, s.deliveryJSON(changed))
+		return s.changeFailure(c, func(id, token string, body []byte) (delivery.Delivery, error) {
+			request, err := parseAction(action, body, time.Now())
+			if err != nil {
+				return delivery.Delivery{}, err
+			}
+			request.ID, request.Actor, request.Token = id, who(c).Name, token
+			return s.cfg.Store.Act(c.Request().Context(), request)
+		})
 	}
 }
+
+// countFailures counts what a list would show, up to a bound.
+func (s *Server) countFailures(c echo.Context) error {
+	f, err := failureFilter(c.QueryParams(), operationParams)
+	if err != nil {
+		return err
+	}
+	n, capped, err := s.cfg.Store.CountFailures(c.Request().Context(), mine(c, f), countedFailures)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, countJSON{Count: n, Capped: capped})
+}
+
+// countedFailures is how far is counted; more is said to be more.
+const countedFailures = 1_000_000
 
 func (s *Server) listIntegrations(c echo.Context) error {
 	if err := onlyParams(c.QueryParams()); err != nil {

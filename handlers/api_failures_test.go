@@ -220,7 +220,9 @@ func TestBadParametersAreRefused(t *testing.T) {
 		"failures?q=%FF": "invalid_parameter", "failures?message=1": "invalid_parameter", "failures?method=pigeon": "invalid_parameter",
 		"failures?error_class=sad": "invalid_parameter", "failures?integration=A%20B": "invalid_parameter", "failures?group=%00": "invalid_parameter",
 		"failures?from=2031-01-02T00:00:00Z&to=2031-01-01T00:00:00Z": "invalid_parameter",
-		"groups?after=1": "unknown_parameter", "groups?by=colour": "invalid_parameter", "groups?state=lost": "invalid_parameter",
+		"groups?limit=9&tag=x": "unknown_parameter", "groups?by=colour": "invalid_parameter", "groups?state=lost": "invalid_parameter", "groups?by=fingerprint,message": "invalid_parameter",
+		"groups?status=old": "invalid_parameter", "groups?sort=oldest": "invalid_parameter", "failures?attempts=5..3": "invalid_parameter",
+		"failures?path=$.a": "invalid_parameter", "failures?acknowledged=yes": "invalid_parameter", "failures?id=4711": "invalid_parameter",
 		"integrations?name=push": "unknown_parameter", "audit?who=x": "unknown_parameter", "audit?actor=%00": "invalid_parameter",
 		"audit?after=x": "bad_cursor", "audit?limit=-1": "invalid_parameter", "audit/head?x=1": "unknown_parameter",
 	} {

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
 )
@@ -65,6 +68,13 @@ func failureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 	if err := onlyParams(q, allowed...); err != nil {
 		return f, err
 	}
+	if q.Get("search") != "" {
+		merged, err := mergeSearch(q, time.Now(), time.UTC)
+		if err != nil {
+			return f, err
+		}
+		return failureFilter(merged, append(slices.Clone(allowed), "sort"))
+	}
 	err := firstError(
 		identifiers(q, &f),
 		oneOf(q, "state", delivery.States, &f.States),
@@ -79,6 +89,42 @@ func failureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 		pageLimit(q, &f.Limit))
 	return f, err
 }
+
+// mergeSearch answers the query with what its search selects as parameters of their own. Two values for one field are refused: it
+// would not be plain which of them counts.
+func mergeSearch(q url.Values, now time.Time, zone *time.Location) (url.Values, error) {
+	found, err := delivery.ParseSearch(q.Get("search"), now, zone)
+	var mistake *delivery.InputError
+	if errors.As(err, &mistake) {
+		return nil, badField(http.StatusBadRequest, mistake.Code, "search", "%s", mistake.Message)
+	}
+	if err != nil {
+		return nil, err
+	}
+	merged := maps.Clone(q)
+	delete(merged, "search")
+	for name, values := range found.Values() {
+		if len(given(merged[name])) > 0 {
+			return nil, badParameter(name, "%s is given twice: as a parameter and within search. Leave one out.", name)
+		}
+		merged[name] = values
+	}
+	return merged, nil
+}
+
+// mine names the person for whom "me" stands.
+func mine(c echo.Context, f delivery.Filter) delivery.Filter {
+	f.Assignees = slices.Clone(f.Assignees)
+	for i, name := range f.Assignees {
+		if name == assignedToMe {
+			f.Assignees[i] = who(c).Name
+		}
+	}
+	return f
+}
+
+// assignedToMe stands for whoever asks among the assignees of a filter.
+const assignedToMe = "me"
 
 // identifiers reads names and ids.
 func identifiers(q url.Values, f *delivery.Filter) error {

@@ -34,6 +34,15 @@ type deliveryJSON struct {
 	SettledAt        *time.Time      `json:"settled_at"`
 	RetryRequestedAt *time.Time      `json:"retry_requested_at"`
 	Settlement       *settlementJSON `json:"settlement"`
+	Edit             int             `json:"edit"`
+	OperationID      *string         `json:"operation_id"`
+	Case             caseJSON        `json:"case"`
+}
+
+// countJSON is how many failures there are, at least when capped.
+type countJSON struct {
+	Count  int  `json:"count"`
+	Capped bool `json:"capped"`
 }
 
 type settlementJSON struct {
@@ -48,7 +57,8 @@ func (s *Server) deliveryJSON(d delivery.Delivery) deliveryJSON {
 	out := deliveryJSON{ID: d.ID, MessageID: d.MessageID, Integration: d.Integration, Method: s.methodOf(d.Integration), State: d.State,
 		Version: d.Version, AttemptCount: d.Attempts, ErrorClass: d.ErrorClass, Error: d.Error, Group: d.GroupID, Type: d.Type, Key: d.Key,
 		CreatedAt: utc(&d.CreatedAt), FailedAt: utc(d.FailedAt), LastAttemptAt: utc(d.LastAttemptAt), NextAttemptAt: utc(d.NextAttemptAt),
-		DeadAt: utc(d.DeadAt), SettledAt: utc(d.SettledAt), RetryRequestedAt: utc(d.RetryRequestedAt)}
+		DeadAt: utc(d.DeadAt), SettledAt: utc(d.SettledAt), RetryRequestedAt: utc(d.RetryRequestedAt),
+		Edit: max(d.Edit, 1), OperationID: known(d.OperationID), Case: caseJSONOf(d.Case)}
 	if x := d.Settlement; x.Actor != "" {
 		out.Settlement = &settlementJSON{Actor: x.Actor, Reason: x.Reason, Category: x.Category, Until: utc(x.Until), Evidence: x.Evidence}
 	}
@@ -75,6 +85,7 @@ type attemptJSON struct {
 	Error      string           `json:"error"`
 	HTTPStatus *int             `json:"http_status"`
 	Response   string           `json:"response"` // excerpt as text
+	Edit       int              `json:"edit"`     // number of the version that it sent
 }
 
 // detailJSON is everything about one delivery.
@@ -85,6 +96,8 @@ type detailJSON struct {
 	History    []auditJSON   `json:"history"`
 	GroupCount int           `json:"group_count"`
 	Lane       laneJSON      `json:"lane"`
+	Edits      []editJSON    `json:"edits"` // oldest first; empty while it was never edited
+	Notes      []noteJSON    `json:"notes"`
 }
 
 // laneJSON is where a delivery stands in the order of its key.
@@ -112,9 +125,10 @@ func laneJSONOf(l delivery.Lane) laneJSON {
 }
 
 func (s *Server) detailJSON(d delivery.Detail) detailJSON {
-	view := s.reveal(d.Message, d.Integration)
+	view, versions := s.revealAll(d)
 	out := detailJSON{deliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount, Lane: laneJSONOf(d.Lane),
-		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History))}
+		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History)),
+		Edits: make([]editJSON, 0, len(d.Edits)), Notes: make([]noteJSON, 0, len(d.Notes))}
 	out.Method, out.Error = d.Method, view.hide(d.Error)
 	for _, a := range d.Timeline {
 		out.Attempts = append(out.Attempts, attemptJSONOf(a, view))
@@ -122,12 +136,18 @@ func (s *Server) detailJSON(d delivery.Detail) detailJSON {
 	for _, e := range d.History {
 		out.History = append(out.History, auditJSONOf(e))
 	}
+	for i, e := range d.Edits {
+		out.Edits = append(out.Edits, editJSONOf(e, versions[i]))
+	}
+	for _, n := range d.Notes {
+		out.Notes = append(out.Notes, noteJSONOf(n))
+	}
 	return out
 }
 
 func attemptJSONOf(a delivery.Attempt, view payloadView) attemptJSON {
 	out := attemptJSON{Number: a.Number, StartedAt: utc(&a.StartedAt), DurationMS: a.Duration.Milliseconds(), Outcome: a.Outcome,
-		Late: a.Late, ErrorClass: a.ErrorClass, Error: view.hide(a.Error), Response: view.response(a.Response)}
+		Late: a.Late, Edit: max(a.Edit, 1), ErrorClass: a.ErrorClass, Error: view.hide(a.Error), Response: view.response(a.Response)}
 	if a.HTTPStatus != 0 {
 		out.HTTPStatus = &a.HTTPStatus
 	}
@@ -145,6 +165,7 @@ type messageJSON struct {
 	Headers        map[string]string `json:"headers"`
 	Payload        json.RawMessage   `json:"payload,omitempty"`
 	PayloadBase64  *string           `json:"payload_base64,omitempty"`
+	ShownBase64    *string           `json:"shown_base64,omitempty"` // masked: the bytes with what is hidden replaced
 	Masked         bool              `json:"masked"`
 	Size           int               `json:"size"`
 	SHA256         string            `json:"sha256,omitempty"`
@@ -172,10 +193,7 @@ func messageJSONOf(m delivery.Message, view payloadView) messageJSON {
 	if view.IsJSON {
 		out.Payload = view.Shown
 	}
-	if !view.Masked {
-		encoded := view.base64()
-		out.PayloadBase64 = &encoded
-	}
+	out.PayloadBase64, out.ShownBase64 = view.encoded()
 	return out
 }
 
@@ -192,22 +210,6 @@ func shownOrigin(o *delivery.Origin) *delivery.Origin {
 		shown.Dead = &dead
 	}
 	return &shown
-}
-
-type groupJSON struct {
-	ID          string     `json:"id"`
-	Integration string     `json:"integration"`
-	ErrorClass  string     `json:"error_class"`
-	Message     string     `json:"message"`
-	Count       int        `json:"count"`
-	FirstSeen   *time.Time `json:"first_seen"`
-	LastSeen    *time.Time `json:"last_seen"`
-	Status      string     `json:"status"`
-}
-
-func groupJSONOf(g delivery.Group) groupJSON {
-	return groupJSON{ID: g.ID, Integration: g.Integration, ErrorClass: g.ErrorClass, Message: g.Message, Count: g.Count,
-		FirstSeen: utc(&g.FirstSeen), LastSeen: utc(&g.LastSeen), Status: string(g.Status)}
 }
 
 type auditJSON struct {

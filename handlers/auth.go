@@ -27,6 +27,8 @@ func (s *Server) require(role delivery.Role) echo.MiddlewareFunc {
 				return err
 			}
 			switch {
+			case p.Name == "" && isForm(c.Request()):
+				return s.keepForm(c)
 			case p.Name == "" && !isAPI(c.Request()):
 				return c.Redirect(http.StatusSeeOther, signInURL(c.Request()))
 			case p.Name == "":

@@ -22,6 +22,7 @@ import (
 const (
 	themeCookie = "redrive_theme"
 	zoneCookie  = "redrive_zone"
+	keysCookie  = "redrive_keys"
 	flashKey    = "flash"
 )
 
@@ -36,7 +37,8 @@ func (s *Server) consoleRoutes() {
 	for path, page := range map[string]echo.HandlerFunc{
 		views.Overview: s.overview, views.Failures: s.failures, views.FailuresNews: s.failuresNews, views.Failures + "/:id": s.failure,
 		views.Failures + "/:id/news": s.failureNews, views.Failures + "/:id/:action": s.backToFailure, "/messages/:id": s.message,
-		views.Groups: s.groups, views.Ignored: s.ignored, views.Audit: s.audit, views.Integrations: s.integrations,
+		views.FailuresLive: s.failuresLive, views.FailuresSuggest: s.suggest,
+		views.Groups: s.groups, views.Groups + "/:id": s.group, views.Ignored: s.ignored, views.Audit: s.audit, views.Integrations: s.integrations,
 		views.Account: s.account, views.Help: s.help, views.Integrations + "/:name/underway": s.traffic(false),
 		views.Integrations + "/:name/delivered": s.traffic(true), views.Integrations + "/:name/runs": s.runs,
 		views.Failures + "/:id/blocked": s.blocked,
@@ -44,7 +46,8 @@ func (s *Server) consoleRoutes() {
 		s.echo.GET(path, page, viewer)
 	}
 	s.echo.POST(views.Account, s.changePassword, viewer)
-	s.echo.POST(views.FailureActions, s.actOnSelection, operator)
+	s.echo.POST(views.SavedViews, s.saveView, viewer)
+	s.echo.POST(views.SavedViews+"/:id/delete", s.deleteView, viewer)
 	for _, action := range []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionReopen} {
 		s.echo.POST(views.Failures+"/:id/"+string(action), s.decide(action), operator)
 	}
@@ -55,6 +58,8 @@ func (s *Server) consoleRoutes() {
 	s.echo.POST(views.Integrations+"/:name/resnapshot", s.resnapshotByForm, operator)
 	s.echo.POST(views.Integrations+"/:name/resume", s.pauseByForm(false), operator)
 	s.operationRoutes(viewer, operator)
+	s.caseRoutes(viewer, operator)
+	s.editRoutes(operator)
 	s.adminRoutes()
 }
 
@@ -85,6 +90,7 @@ func (s *Server) layout(c echo.Context, title, section string) views.Layout {
 	if theme := cookie(r, themeCookie); theme == "light" || theme == "dark" {
 		l.Theme = theme
 	}
+	l.KeysOff = cookie(r, keysCookie) == "off"
 	if zone, ok := loadZone(cookie(r, zoneCookie)); ok {
 		l.Zone, l.ZoneName = zone, zone.String()
 	}
@@ -122,6 +128,7 @@ func loadZone(name string) (*time.Location, bool) {
 // setPreferences needs no session: the sign-in page can be dark, too.
 func (s *Server) setPreferences(c echo.Context) error {
 	s.setCookie(c, themeCookie, c.FormValue("theme"))
+	s.setCookie(c, keysCookie, c.FormValue("keys"))
 	if zone, ok := loadZone(strings.TrimSpace(c.FormValue("zone"))); ok {
 		s.setCookie(c, zoneCookie, zone.String())
 	} else if s.sessionName(c) != "" {

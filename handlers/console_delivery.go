@@ -20,20 +20,30 @@ func (s *Server) failure(c echo.Context) error {
 }
 
 func (s *Server) failurePage(c echo.Context, status int, form views.ActionForm, conflict *delivery.ConflictError) error {
-	id := c.Param("id")
-	if !isUUID(id) {
-		return delivery.ErrNotFound
-	}
-	d, err := s.cfg.Store.Delivery(c.Request().Context(), id)
+	page, err := s.deliveryPage(c)
 	if err != nil {
 		return err
 	}
-	page := views.DeliveryPage{Layout: s.layout(c, d.Type+" → "+d.Integration, views.Failures), Form: form, Conflict: conflict, Return: backTo(c)}
+	page.Form, page.Conflict = form, conflict
+	return render(c, status, views.DeliveryView(page))
+}
+
+// deliveryPage is what is known about one delivery, as people may see it.
+func (s *Server) deliveryPage(c echo.Context) (page views.DeliveryPage, err error) {
+	id := c.Param("id")
+	if !isUUID(id) {
+		return page, delivery.ErrNotFound
+	}
+	d, err := s.cfg.Store.Delivery(c.Request().Context(), id)
+	if err != nil {
+		return page, err
+	}
+	page = views.DeliveryPage{Layout: s.layout(c, d.Type+" → "+d.Integration, views.Failures), Return: backTo(c), Token: newToken}
 	page.Here = views.FailureFrom(id, page.Return)
 	page.File = s.fileOf(c, d.Message)
 	held, err := s.cfg.Store.IntegrationStates(c.Request().Context())
 	if err != nil {
-		return err
+		return page, err
 	}
 	page.Held = held[d.Integration]
 	for _, i := range s.cfg.Integrations {
@@ -41,18 +51,31 @@ func (s *Server) failurePage(c echo.Context, status int, form views.ActionForm, 
 			page.Known, page.Address, page.Idempotent = true, i.Destination.Address(), i.Idempotent
 		}
 	}
-	seen := s.reveal(d.Message, d.Integration)
-	page.Payload = readable(seen, len(d.Message.Payload))
-	page.Payload.Dropped = d.Message.Dropped
-	page.Payload.Raw = mayReadRaw(who(c).Role, seen)
-	page.Headers = headerList(seen.Headers)
-	d.Error = seen.hide(d.Error)
-	for n := range d.Timeline {
-		d.Timeline[n].Error = seen.hide(d.Timeline[n].Error)
-		page.Responses = append(page.Responses, seen.response(d.Timeline[n].Response))
-	}
+	s.showContent(c, &page, &d)
 	page.D = d
-	return render(c, status, views.DeliveryView(page))
+	page.TicketURL = s.ticketURL(d.Case.Ticket)
+	page.People, err = s.people(c)
+	return page, err
+}
+
+// showContent fills in what may be seen of what is sent, and hides what may not from everything that repeats it.
+func (s *Server) showContent(c echo.Context, page *views.DeliveryPage, d *delivery.Detail) {
+	sent := d.Sent()
+	seen := s.reveal(sent, d.Integration)
+	page.Payload = readable(seen, len(sent.Payload))
+	page.Payload.Dropped = sent.Dropped
+	page.Payload.Raw = mayReadRaw(who(c).Role, seen)
+	if len(d.Edits) > 1 {
+		page.Payload.Address = views.VersionPayload(d.ID, d.Edits[len(d.Edits)-1].Number)
+	}
+	page.Headers = headerList(seen.Headers)
+	page.Versions = s.versions(*d)
+	hide := s.hider(*d)
+	d.Error = hide.hide(d.Error)
+	for n := range d.Timeline {
+		d.Timeline[n].Error = hide.hide(d.Timeline[n].Error)
+		page.Responses = append(page.Responses, hide.response(d.Timeline[n].Response))
+	}
 }
 
 // backTo is the list that a person came from: named by the form, else by the browser.
@@ -100,10 +123,11 @@ func (s *Server) decide(action delivery.Action) echo.HandlerFunc {
 		if !isUUID(c.Param("id")) {
 			return delivery.ErrNotFound
 		}
+		var d delivery.Delivery
 		request, err := actionRequest(c, form)
 		if err == nil {
 			request.ID = c.Param("id")
-			_, err = s.cfg.Store.Act(c.Request().Context(), request)
+			d, err = s.cfg.Store.Act(c.Request().Context(), request)
 		}
 		var conflict *delivery.ConflictError
 		if errors.As(err, &conflict) {
@@ -120,9 +144,17 @@ func (s *Server) decide(action delivery.Action) echo.HandlerFunc {
 		if action == delivery.ActionRetry {
 			s.cfg.Wake()
 		}
-		s.setFlash(c, actionFlash(action))
+		s.setFlash(c, onceOnly(d, actionFlash(action)))
 		return c.Redirect(http.StatusSeeOther, views.FailureFrom(request.ID, backTo(c)))
 	}
+}
+
+// onceOnly tells who sends a form again that it was carried out before.
+func onceOnly(d delivery.Delivery, done views.Flash) views.Flash {
+	if d.Repeated {
+		return views.Flash{Kind: "warn", Text: "Already done: this form had been carried out before, so nothing was done twice."}
+	}
+	return done
 }
 
 func actionFlash(action delivery.Action) views.Flash {
@@ -161,6 +193,7 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 		a.Until = &until
 	}
 	if c.Param("id") != "" {
+		a.Token = c.FormValue("token")
 		if a.Version = parseVersion(c.FormValue("version")); a.Version < 1 {
 			return a, badField(http.StatusUnprocessableEntity, "version_required", "reason", "The form lost its version. Reload the page and decide again.")
 		}
@@ -182,10 +215,14 @@ func (s *Server) rawPayload(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.handOut(c, m, s.reveal(m, integrationsOf(deliveries)...))
+}
+
+func (s *Server) handOut(c echo.Context, m delivery.Message, seen payloadView) error {
 	if m.Dropped {
 		return newProblem(http.StatusGone, "payload_dropped", "The payload was dropped by retention: the message is older than what is kept.")
 	}
-	if !mayReadRaw(who(c).Role, s.reveal(m, integrationsOf(deliveries)...)) {
+	if !mayReadRaw(who(c).Role, seen) {
 		return newProblem(http.StatusForbidden, "masked", "This payload has masked fields; only an admin may read its exact bytes.")
 	}
 	if err := s.record(c, who(c).Name, "message.payload-read", "message", m.ID); err != nil {

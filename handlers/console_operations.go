@@ -48,7 +48,7 @@ func (s *Server) askOperation(c echo.Context) error {
 		s.setFlash(c, views.Flash{Kind: "warn", Text: "Nothing was selected: tick the rows first."})
 		return c.Redirect(http.StatusSeeOther, page.Return)
 	}
-	if page.Dry, err = s.cfg.Store.DryRun(c.Request().Context(), request); err != nil {
+	if page.Dry, err = s.dryRun(c, request); err != nil {
 		return err
 	}
 	page.Form.Token = newToken()
@@ -56,6 +56,12 @@ func (s *Server) askOperation(c echo.Context) error {
 		page.Form.Pace = views.Suggested(page.Dry.Eligible)
 	}
 	return render(c, http.StatusOK, views.OperationNewView(page.Titled()))
+}
+
+// dryRun asks what would be selected, whatever is still to be typed.
+func (s *Server) dryRun(c echo.Context, r delivery.OperationRequest) (delivery.DryRun, error) {
+	return s.cfg.Store.DryRun(c.Request().Context(), delivery.OperationRequest{Action: r.Action, Filter: r.Filter, Chosen: r.Chosen, Actor: r.Actor,
+		Reason: "dry run", Category: delivery.IgnoreCategories[0]})
 }
 
 // operationAsked reads on what an action is to be done, and what was typed about it.
@@ -74,7 +80,8 @@ func (s *Server) operationAsked(c echo.Context) (page views.OperationNewPage, r 
 		return page, r, err
 	}
 	if _, everything := params["filter"]; everything && len(page.Chosen) == 0 {
-		page.Filter, r.Filter, err = filterOf(params.Get("filter"))
+		r.Filter, err = filterOf(params.Get("filter"), page.Layout)
+		page.Filter = r.Filter
 		return page, r, err
 	}
 	r.Chosen = chosenOf(page.Chosen)
@@ -82,16 +89,21 @@ func (s *Server) operationAsked(c echo.Context) (page views.OperationNewPage, r 
 }
 
 // filterOf reads a filter that a form carries as the query of its address. Order and page do not belong to it.
-func filterOf(text string) (url.Values, *delivery.Filter, error) {
+func filterOf(text string, l views.Layout) (*delivery.Filter, error) {
 	query, err := url.ParseQuery(text)
 	if err != nil {
-		return nil, nil, unprocessable("bad_filter", "filter", "The filter could not be read. Go back to the list and choose again.")
+		return nil, unprocessable("bad_filter", "filter", "The filter could not be read. Go back to the list and choose again.")
 	}
 	for _, name := range []string{"after", "limit", "sort"} {
 		query.Del(name)
 	}
-	_, filter, err := consoleFilter(query, views.Locale{Lang: "en", Zone: time.UTC})
-	return query, &filter, err
+	filter, err := consoleFilter(query, l.Locale)
+	filter = l.Mine(filter)
+	if len(filter.States) == 0 {
+		filter.States = []delivery.State{delivery.StateDead}
+	}
+	filter.Sort = ""
+	return &filter, err
 }
 
 func chosenOf(rows []views.Selected) []delivery.Chosen {
@@ -126,7 +138,7 @@ func (s *Server) refusedOperation(c echo.Context, page views.OperationNewPage, r
 		return err
 	}
 	page.Form.Field, page.Form.Problem = p.Field, page.T(p.Detail)
-	if page.Dry, err = s.cfg.Store.DryRun(c.Request().Context(), request); err != nil {
+	if page.Dry, err = s.dryRun(c, request); err != nil {
 		return err
 	}
 	return render(c, p.Status, views.OperationNewView(page.Titled()))
@@ -231,7 +243,7 @@ func (s *Server) operationNews(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, views.OperationProgress(views.OperationPage{Layout: s.layout(c, "", views.Operations), O: o}))
+	return render(c, http.StatusOK, views.OperationProgress(views.OperationPage{Layout: s.quietLayout(c), O: o}))
 }
 
 // steerByForm pauses, resumes or cancels an operation, or changes its pace.

@@ -21,17 +21,6 @@ func (s *Server) overview(c echo.Context) error {
 		Facts: s.allFacts()}))
 }
 
-// groups lists failures that share a cause.
-func (s *Server) groups(c echo.Context) error {
-	page := views.GroupsPage{Layout: s.layout(c, "Groups", views.Groups), Integration: c.QueryParam("integration"), Names: s.integrationNames()}
-	rows, err := s.cfg.Store.Groups(c.Request().Context(), delivery.GroupFilter{Filter: delivery.Filter{Integrations: given([]string{page.Integration}), After: c.QueryParam("after"), Limit: 50}})
-	if err != nil {
-		return err
-	}
-	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
-	return render(c, http.StatusOK, views.GroupsView(page))
-}
-
 // ignored lists what was hidden, by whom and why.
 func (s *Server) ignored(c echo.Context) error {
 	page := views.IgnoredPage{Layout: s.layout(c, "Ignored", views.Ignored), Integration: c.QueryParam("integration"), Names: s.integrationNames()}

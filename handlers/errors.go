@@ -35,6 +35,7 @@ type problem struct {
 	At      *time.Time     `json:"at,omitempty"`
 	State   delivery.State `json:"state,omitempty"`
 	Version *int           `json:"version,omitempty"`
+	Case    *caseJSON      `json:"case,omitempty"`
 
 	retryAfter time.Duration // of what is only not possible now
 }
@@ -58,6 +59,8 @@ var inputStatus = map[string]int{
 	"bad_cursor":             http.StatusBadRequest,
 	"invalid_json":           http.StatusBadRequest,
 	"unsupported_media_type": http.StatusUnsupportedMediaType,
+	"not_yours":              http.StatusForbidden,
+	"conflict":               http.StatusConflict,
 }
 
 // problemOf says what an error means to the caller. What it does not know is internal: its text is for the log only.
@@ -69,6 +72,9 @@ func problemOf(err error) problem {
 		tooLarge *http.MaxBytesError
 		fromEcho *echo.HTTPError
 		notNow   *delivery.UnavailableError
+
+		aboutCase *delivery.CaseConflictError
+		operation *delivery.OperationConflictError
 	)
 	switch {
 	case errors.As(err, &own):
@@ -79,6 +85,12 @@ func problemOf(err error) problem {
 		return problemOfInput(input)
 	case errors.As(err, &conflict):
 		return problemOfConflict(conflict)
+	case errors.As(err, &aboutCase):
+		return problemOfCase(aboutCase)
+	case errors.As(err, &operation):
+		p := newProblem(http.StatusConflict, "conflict", delivery.Sentence(operation))
+		p.State, p.Version = delivery.State(operation.State), &operation.Version
+		return p
 	case errors.As(err, &notNow):
 		p := newProblem(http.StatusServiceUnavailable, notNow.Code, notNow.Message)
 		p.retryAfter = notNow.RetryAfter
@@ -106,6 +118,14 @@ func problemOfConflict(e *delivery.ConflictError) problem {
 	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s was faster (%s at %s). It is %s now, version %d. Look at it again, then decide.",
 		e.Actor, e.Action, e.At.UTC().Format(time.RFC3339), e.State, e.Version))
 	p.Actor, p.Action, p.State, p.Version, p.At = e.Actor, e.Action, e.State, &e.Version, utc(&e.At)
+	return p
+}
+
+func problemOfCase(e *delivery.CaseConflictError) problem {
+	now := caseJSONOf(e.Case)
+	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s changed this case in the meantime; it has version %d now. Look at it again, then decide.",
+		e.By, e.Case.Version))
+	p.Actor, p.Version, p.Case = e.By, &now.Version, &now
 	return p
 }
 

@@ -29,6 +29,8 @@ type site struct {
 	url   string
 	woken atomic.Int32
 	log   *lockedWriter
+
+	leased map[string]delivery.Claimed // by confirm
 }
 
 // integrations of the tests: "push" hides nothing, "sms" hides the code and the phone number.

@@ -15,6 +15,9 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"redrive/views"
 )
 
 const (
@@ -30,7 +33,17 @@ const (
 
 // use installs what every request passes, outermost first.
 func (s *Server) use() {
-	s.echo.Use(s.identify, s.logAccess, s.recoverPanic, s.secureHeaders, s.refuseCrossOrigin(), s.loadSession, limitBody)
+	s.echo.Use(compress(), s.identify, s.logAccess, s.recoverPanic, s.secureHeaders, s.refuseCrossOrigin(), s.loadSession, limitBody)
+}
+
+// compress packs what browsers and programs read. A page never has a lasting secret beside what its address said (BREACH): the session
+// is in a cookie, tokens of forms are new on each page, a new API token is shown once.
+func compress() echo.MiddlewareFunc {
+	return middleware.GzipWithConfig(middleware.GzipConfig{MinLength: 1 << 10, Skipper: func(c echo.Context) bool {
+		r := c.Request()
+		return r.Header.Get("Range") != "" || r.URL.Path == "/metrics" || r.URL.Path == views.FailuresLive || strings.HasPrefix(r.URL.Path, "/demo") ||
+			strings.HasSuffix(r.URL.Path, "/payload") || strings.HasSuffix(r.URL.Path, "/content") // exact bytes
+	}})
 }
 
 // headAsGet answers HEAD wherever GET is answered; the server leaves the body out by itself, because its own request is not
@@ -168,11 +181,16 @@ func (s *Server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 		c.SetRequest(r.WithContext(ctx))
 		c.Set(sessionLoaded, true)
 		c.Response().Header().Add(echo.HeaderVary, "Cookie")
-		if !strings.HasSuffix(r.URL.Path, "/news") { // the quiet check of an open page does not keep anybody signed in
+		if !isQuiet(r.URL.Path) {
 			c.Response().Before(func() { s.saveSession(c) })
 		}
 		return next(c)
 	}
+}
+
+// isQuiet recognises what an open page asks by itself: it does not keep anybody signed in.
+func isQuiet(path string) bool {
+	return strings.HasSuffix(path, "/news") || path == views.FailuresLive || path == views.FailuresSuggest
 }
 
 func sessionless(path string) bool {

@@ -23,6 +23,7 @@ type payloadView struct {
 	Headers map[string]string
 
 	hidden []string // masked values, wherever they turn up
+	unread bool     // something is masked that was not read: nobody knows which values
 }
 
 // reveal decides what is shown of a message in the context of the integrations named. Paths of every integration that gets the
@@ -51,6 +52,23 @@ func (s *Server) reveal(m delivery.Message, integrations ...string) payloadView 
 		}
 	}
 	return view
+}
+
+// revealAll decides what is shown of a delivery: of the message as it was accepted, and of each edited version of it. What is hidden
+// in one of them is hidden wherever the others' attempts repeat it.
+func (s *Server) revealAll(d delivery.Detail) (accepted payloadView, versions []payloadView) {
+	accepted = s.reveal(d.Message, d.Integration)
+	for _, e := range d.Edits {
+		m := d.Message
+		m.Payload, m.Headers, m.Dropped = e.Payload, e.Headers, e.Dropped
+		view := s.reveal(m, d.Integration)
+		versions = append(versions, view)
+		accepted.hidden = append(accepted.hidden, view.hidden...)
+		accepted.unread = accepted.unread || (view.Masked && e.Omitted)
+	}
+	slices.SortStableFunc(accepted.hidden, func(a, b string) int { return len(b) - len(a) })
+	accepted.hidden = slices.Compact(accepted.hidden)
+	return accepted, versions
 }
 
 // credential is the shape of header names whose values are not shown.
@@ -84,10 +102,20 @@ func (v payloadView) hide(text string) string { return delivery.HideValues(text,
 
 // response is an answer's excerpt. Where the payload cannot be shown at all, nobody knows what to look for in the answer.
 func (v payloadView) response(excerpt []byte) string {
-	if v.Masked && v.Shown == nil && len(excerpt) > 0 {
+	if v.Masked && (v.Shown == nil || v.unread) && len(excerpt) > 0 {
 		return delivery.Hidden
 	}
 	return v.hide(printable(excerpt))
 }
 
-func (v payloadView) base64() string { return base64.StdEncoding.EncodeToString(v.Shown) }
+// encoded is the exact payload, or what is shown of it where something is hidden.
+func (v payloadView) encoded() (exact, shown *string) {
+	text := base64.StdEncoding.EncodeToString(v.Shown)
+	switch {
+	case !v.Masked:
+		return &text, nil
+	case v.Shown != nil:
+		return nil, &text
+	}
+	return nil, nil
+}

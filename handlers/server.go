@@ -30,6 +30,9 @@ type Config struct {
 	Offer func(ctx context.Context, m delivery.Message) (delivery.Accepted, error)
 	// Facts are the figures of an integration's method, in the order to show; nil: there are none.
 	Facts func(integration string) []delivery.Fact
+	// Schemas say what of an edited payload does not fit, by integration; those without a schema are not in it.
+	Schemas   map[string]func(payload []byte) []string
+	TicketURL string // with {ticket}; empty: tickets are no links
 }
 
 // Server is console and API.
@@ -38,6 +41,7 @@ type Server struct {
 	echo     *echo.Echo
 	sessions *scs.SessionManager
 	masks    map[string][]string // JSON paths to hide, by integration
+	live     *hub
 }
 
 // principal is who makes a request.
@@ -75,7 +79,8 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Metrics.watch(cfg.Store, cfg.Integrations, cfg.Log, cfg.Facts); err != nil {
 		return nil, fmt.Errorf("handlers: metrics: %w", err)
 	}
-	s := &Server{cfg: cfg, echo: echo.New(), sessions: newSessions(cfg), masks: map[string][]string{}}
+	s := &Server{cfg: cfg, echo: echo.New(), sessions: newSessions(cfg), masks: map[string][]string{},
+		live: newHub(cfg.Store.DeadGeneration)}
 	for _, i := range cfg.Integrations {
 		s.masks[i.Name] = i.Mask
 	}

@@ -90,7 +90,7 @@ func (s *signIns) signInPage(c echo.Context, status int, p views.SignInPage) err
 func (s *signIns) signIn(c echo.Context) error {
 	ctx := c.Request().Context()
 	name, password := strings.TrimSpace(c.FormValue("name")), c.FormValue("password")
-	page := views.SignInPage{Name: name, Next: views.LocalPath(c.FormValue("next"))}
+	page := views.SignInPage{Name: name, Next: views.LocalPath(c.FormValue("next")), Kept: c.FormValue("kept")}
 	if name == "" || password == "" || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
 		page.Problem = "Enter your name and your password."
 		return s.signInPage(c, http.StatusUnprocessableEntity, page)
@@ -119,6 +119,9 @@ func (s *signIns) signIn(c echo.Context) error {
 	}
 	if err := s.open(c, o); err != nil {
 		return err
+	}
+	if page.Kept != "" {
+		return s.goOn(c, o, page)
 	}
 	return c.Redirect(http.StatusSeeOther, page.Next)
 }

@@ -32,7 +32,7 @@ type Store interface {
 	Edit(ctx context.Context, r delivery.EditRequest) (delivery.Delivery, error)
 	EditOf(ctx context.Context, id string, number int) (delivery.Edit, error) // one version with its payload
 	Redirect(ctx context.Context, r delivery.RedirectRequest) (delivery.Delivery, error)
-	RedirectTargets(ctx context.Context, id string) ([]string, error) // names of integrations
+	RedirectTargets(ctx context.Context, id string) ([]string, error)                 // names of integrations
 	ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) // *delivery.CaseConflictError
 	AddNote(ctx context.Context, id, author, text, token string) error
 	SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error)

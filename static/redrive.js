@@ -1,12 +1,21 @@
-// The console works without this file. It adds keys, copying, selection and the quiet check for news.
+// The console works without this file. It adds keys, suggestions, copying, selection and the quiet word of news.
 (function () {
   'use strict';
   var current = -1;
+  var lastBox = null;
   var pendingGo = 0;
 
   function all(selector) { return Array.prototype.slice.call(document.querySelectorAll(selector)); }
   function first(selector) { return document.querySelector(selector); }
   function rows() { return all('[data-row]'); }
+  function boxes() { return all('[data-row] input[type=checkbox]'); }
+  function chosen() { return boxes().filter(function (box) { return box.checked; }); }
+  function ask(url, accept) { return fetch(url, { headers: { Accept: accept || 'application/json' }, credentials: 'same-origin' }); }
+
+  // --- what a list remembers while the tab is open: by its address -------------------------------------------------------
+  var place = location.pathname + location.search;
+  function remember(what, value) { try { sessionStorage.setItem(what + ' ' + place, value); } catch (e) { /* private mode */ } }
+  function recall(what) { try { return sessionStorage.getItem(what + ' ' + place) || ''; } catch (e) { return ''; } }
 
   // --- moving through rows -------------------------------------------------------------------------------------------
   function show(index) {
@@ -14,38 +23,65 @@
     if (!list.length) return;
     current = Math.max(0, Math.min(index, list.length - 1));
     list.forEach(function (row, i) { row.classList.toggle('here', i === current); });
-    var link = list[current].querySelector('a[data-open]');
+    var link = list[current].querySelector('a.open, a[data-open]');
     if (link) link.focus({ preventScroll: true });
     list[current].scrollIntoView({ block: 'nearest' });
   }
 
-  function toggle() {
-    var row = rows()[current];
-    var box = row && row.querySelector('input[type=checkbox]');
-    if (box) { box.checked = !box.checked; count(); }
+  function toggle(event) {
+    var box = rows()[current] && rows()[current].querySelector('input[type=checkbox]');
+    if (!box) return;
+    box.checked = !box.checked;
+    extend(box, event.shiftKey);
+    count();
+  }
+
+  // extend gives every row between the last box and this one what this one has.
+  function extend(box, range) {
+    var list = boxes();
+    var from = list.indexOf(lastBox), to = list.indexOf(box);
+    if (range && from >= 0) list.slice(Math.min(from, to), Math.max(from, to) + 1).forEach(function (b) { b.checked = box.checked; });
+    lastBox = box;
   }
 
   // A key never acts by itself: it brings the person to the form that says what will happen.
   function act(action) {
     var target = first('[data-action="' + action + '"]');
     if (!target || target.disabled) return;
+    if (target.form && target.form.hasAttribute('data-selection')) {
+      if (!chosen().length && rows()[current]) toggle({});
+      if (chosen().length) target.form.requestSubmit(target);
+      return;
+    }
     var details = target.closest('details');
     if (details) details.open = true;
     target.focus();
     target.scrollIntoView({ block: 'center' });
   }
 
-  var places = { o: '/', f: '/failures', g: '/groups', n: '/integrations', i: '/ignored', a: '/audit', h: '/help' };
+  // help shows the keys over the page; closing it brings the keyboard back.
+  function help() {
+    ask('/help', 'text/html').then(function (answer) { return answer.text(); }).then(function (text) {
+      var keys = new DOMParser().parseFromString(text, 'text/html').querySelector('#keys');
+      var dialog = document.createElement('dialog');
+      var close = document.createElement('button');
+      dialog.setAttribute('aria-labelledby', 'keys-title');
+      close.textContent = keys.getAttribute('data-close');
+      close.onclick = function () { dialog.close(); };
+      dialog.onclose = function () { dialog.remove(); };
+      dialog.append(keys, close);
+      document.body.append(dialog);
+      dialog.showModal();
+      close.focus();
+    }).catch(function () { location.assign('/help'); });
+  }
+
+  var places = { o: '/', f: '/failures', g: '/groups', p: '/operations', n: '/integrations', i: '/ignored', a: '/audit', h: '/help' };
   var keys = {
-    j: function () { show(current + 1); },
-    k: function () { show(current - 1); },
-    x: toggle,
-    r: function () { act('retry'); },
-    i: function () { act('ignore'); },
-    e: function () { act('resolve'); },
+    j: function () { show(current + 1); }, k: function () { show(current - 1); }, x: toggle, X: toggle,
+    r: function () { act('retry'); }, i: function () { act('ignore'); }, e: function () { act('resolve'); }, a: function () { act('acknowledge'); },
     '/': function () { var q = first('input[type=search]'); if (q) q.focus(); else location.assign('/failures'); },
-    '?': function () { location.assign('/help'); },
-    g: function () { pendingGo = Date.now(); }
+    '?': help, g: function () { pendingGo = Date.now(); }
   };
 
   function typing(target) {
@@ -53,47 +89,47 @@
   }
 
   document.addEventListener('keydown', function (event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented || first('dialog[open]')) return;
     if (event.key === 'Escape' && typing(event.target)) { event.target.blur(); return; }
-    if (typing(event.target)) return;
-    if (pendingGo && Date.now() - pendingGo < 1500 && places[event.key]) {
-      pendingGo = 0;
-      event.preventDefault();
-      location.assign(places[event.key]);
-      return;
-    }
+    if (typing(event.target) || document.documentElement.getAttribute('data-keys') === 'off') return;
+    var went = pendingGo && Date.now() - pendingGo < 1500 && places[event.key];
+    var key = !went && keys[event.key];
     pendingGo = 0;
-    if (keys[event.key]) {
-      event.preventDefault();
-      keys[event.key]();
-    }
+    if (!went && !key) return;
+    event.preventDefault();
+    if (went) location.assign(went); else key(event);
   });
 
-  // --- selection -----------------------------------------------------------------------------------------------------
+  // --- selection outlives actions and the way back; ids are copied ------------------------------------------------------
   function count() {
-    var boxes = all('[data-row] input[type=checkbox]');
-    var chosen = boxes.filter(function (box) { return box.checked; }).length;
-    all('[data-selected]').forEach(function (node) {
-      node.textContent = node.getAttribute('data-selected').replace('#', String(chosen));
-    });
+    var n = chosen().length, of = boxes().length;
+    all('[data-selected]').forEach(function (node) { node.textContent = node.getAttribute('data-selected').replace('#', String(n)); });
     var head = first('[data-select-all]');
     if (head) {
       head.closest('label').hidden = false;
-      head.checked = boxes.length > 0 && chosen === boxes.length;
-      head.indeterminate = chosen > 0 && chosen < boxes.length;
+      head.checked = of > 0 && n === of;
+      head.indeterminate = n > 0 && n < of;
     }
+    if (of) remember('selected', chosen().map(function (box) { return box.value; }).join(' '));
+    var paused = first('#news-paused');
+    if (paused) paused.hidden = n === 0;
+    if (paused && n === 0 && waiting) announce(waiting);
+  }
+
+  function restore() {
+    var kept = recall('selected').split(' ');
+    boxes().forEach(function (box) { if (kept.indexOf(box.value) >= 0) box.checked = true; });
+    if (first('#flash') && recall('scroll')) scrollTo(0, Number(recall('scroll')));
   }
 
   document.addEventListener('change', function (event) {
-    if (event.target.matches('[data-select-all]')) {
-      all('[data-row] input[type=checkbox]').forEach(function (box) { box.checked = event.target.checked; });
-    }
+    if (event.target.matches('[data-select-all]')) boxes().forEach(function (box) { box.checked = event.target.checked; });
     if (event.target.matches('[data-submit], form.filter select')) event.target.form.requestSubmit();
     count();
   });
 
-  // --- copying ids ---------------------------------------------------------------------------------------------------
   document.addEventListener('click', function (event) {
+    if (event.target.matches('[data-row] input[type=checkbox]')) { extend(event.target, event.shiftKey); count(); }
     var button = event.target.closest('[data-copy]');
     if (!button) return;
     navigator.clipboard.writeText(button.getAttribute('data-copy')).then(function () {
@@ -109,32 +145,125 @@
     if (event.target.hasAttribute('data-sent')) { event.preventDefault(); return; }
     event.target.setAttribute('data-sent', '');
   });
+  window.addEventListener('pagehide', function () { remember('scroll', String(scrollY)); if (stream) { stream.close(); stream = null; } });
   window.addEventListener('pageshow', function () {
     all('[data-sent]').forEach(function (form) { form.removeAttribute('data-sent'); });
     count();
+    listen();
   });
 
-  // --- news: announced, never inserted -------------------------------------------------------------------------------
+  // --- news: announced, never inserted; they wait while something is selected ----------------------------------------------
+  var stream = null, waiting = '';
+
+  function announce(text) {
+    var node = first('#news');
+    if (!node) return;
+    if (chosen().length) { waiting = text; return; }
+    waiting = '';
+    var link = node.querySelector('a');
+    if (link.textContent !== text) link.textContent = text;
+    node.hidden = !text;
+  }
+
   function check() {
     var node = first('#news');
-    if (!node || document.hidden) return;
-    fetch(node.getAttribute('data-url'), { headers: { Accept: 'application/json' }, credentials: 'same-origin' })
-      .then(function (answer) { return answer.ok && !answer.redirected ? answer.json() : null; })
-      .then(function (news) {
-        if (!news || !news.text || node !== first('#news')) return;
-        var link = node.querySelector('a');
-        if (link.textContent !== news.text) link.textContent = news.text;
-        node.hidden = false;
-      })
+    if (!node || document.hidden || stream) return;
+    ask(node.getAttribute('data-url')).then(function (answer) { return answer.ok && !answer.redirected ? answer.json() : null; })
+      .then(function (news) { if (news && node === first('#news') && (news.text || node.hasAttribute('data-stream'))) announce(news.text); })
       .catch(function () { /* the next check follows */ });
   }
   setInterval(check, 5000);
+
+  // listen holds a stream open while the tab is seen; where there is none, check asks every few seconds.
+  function listen() {
+    var node = first('#news[data-stream]');
+    if (stream && (document.hidden || !node)) { stream.close(); stream = null; }
+    if (stream || document.hidden || !node || !window.EventSource) return;
+    stream = new EventSource(node.getAttribute('data-stream'));
+    stream.onmessage = function (event) { announce(JSON.parse(event.data).text); };
+    stream.onerror = function () { if (stream && stream.readyState === EventSource.CLOSED) stream = null; };
+  }
+  document.addEventListener('visibilitychange', listen);
+
+  // --- the search bar suggests fields and values ---------------------------------------------------------------------------
+  function combobox(input) {
+    var list = document.createElement('ul'), status = document.createElement('span'), asked = 0, at = -1, timer = 0, start = 0;
+    list.id = 'suggestions';
+    list.setAttribute('role', 'listbox');
+    list.setAttribute('aria-label', input.labels[0].textContent);
+    list.hidden = true;
+    status.setAttribute('role', 'status');
+    status.className = 'visually-hidden';
+    input.after(list, status);
+    [['role', 'combobox'], ['aria-autocomplete', 'list'], ['aria-controls', list.id], ['aria-expanded', 'false']].forEach(function (a) { input.setAttribute(a[0], a[1]); });
+
+    function close() { asked++; at = -1; list.hidden = true; input.setAttribute('aria-expanded', 'false'); input.removeAttribute('aria-activedescendant'); }
+    function point(index) {
+      at = (index + list.children.length) % list.children.length;
+      Array.from(list.children).forEach(function (item, i) { item.setAttribute('aria-selected', String(i === at)); });
+      input.setAttribute('aria-activedescendant', list.children[at].id);
+      list.children[at].scrollIntoView({ block: 'nearest' });
+    }
+    function take(item) {
+      var end = input.selectionStart, text = item.getAttribute('data-insert');
+      input.setRangeText(text, start, end, 'end');
+      close();
+      input.focus();
+      if (/:$/.test(text)) suggest();
+    }
+    function fill(items) {
+      list.replaceChildren.apply(list, items.map(function (item, i) {
+        var li = document.createElement('li'), note = document.createElement('small');
+        li.id = 'suggestion-' + i;
+        li.setAttribute('role', 'option');
+        li.setAttribute('aria-selected', 'false');
+        li.setAttribute('data-insert', item.insert);
+        note.textContent = item.help;
+        li.append(item.text, ' ', note);
+        return li;
+      }));
+      at = -1;
+      list.hidden = !items.length;
+      input.setAttribute('aria-expanded', String(items.length > 0));
+      status.textContent = items.length ? input.getAttribute('data-found').replace('#', String(items.length)) : input.getAttribute('data-none');
+    }
+    function suggest() {
+      var word = /(?:^|\s)((?:[^\s"]|"[^"]*"?)*)$/.exec(input.value.slice(0, input.selectionStart))[1], colon = word.indexOf(':'), mine = ++asked;
+      start = input.selectionStart - word.length;
+      ask(input.getAttribute('data-suggest') + '?' + new URLSearchParams({ field: colon < 0 ? '' : word.slice(0, colon), typed: word.slice(colon + 1) }))
+        .then(function (answer) { return answer.ok ? answer.json() : { items: [] }; })
+        .then(function (found) { if (mine === asked && document.activeElement === input) fill(found.items); })
+        .catch(close);
+    }
+    input.addEventListener('input', function () { clearTimeout(timer); timer = setTimeout(suggest, 120); });
+    input.addEventListener('blur', close);
+    list.addEventListener('mousedown', function (event) { event.preventDefault(); });
+    list.addEventListener('click', function (event) { var item = event.target.closest('li'); if (item) take(item); });
+    input.addEventListener('keydown', function (event) {
+      if (event.key === 'ArrowDown' && list.hidden) { event.preventDefault(); suggest(); return; }
+      if (list.hidden || event.isComposing) return;
+      if (event.key === 'ArrowDown') point(at + 1);
+      else if (event.key === 'ArrowUp') point(at < 0 ? -1 : at - 1);
+      else if (event.key === 'Escape') close();
+      else if ((event.key === 'Enter' || event.key === 'Tab') && at >= 0) take(list.children[at]);
+      else return;
+      event.preventDefault();
+    });
+  }
+  all('input[data-suggest]').forEach(combobox);
 
   // --- an address says only what was chosen --------------------------------------------------------------------------
   document.addEventListener('htmx:configRequest', function (event) {
     if (event.detail.verb !== 'get') return;
     var asked = event.detail.formData;
     Array.from(asked.keys()).forEach(function (name) { if (asked.get(name) === '') asked.delete(name); });
+  });
+
+  // --- what renews itself waits while somebody works in it -------------------------------------------------------------
+  document.addEventListener('htmx:beforeRequest', function (event) {
+    var live = event.detail.elt;
+    if (!live.matches('[data-live]')) return;
+    if (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]')) event.preventDefault();
   });
 
   // --- after a swap the keyboard is where the news is ----------------------------------------------------------------
@@ -156,13 +285,13 @@
     if (zone) document.cookie = 'redrive_zone=' + encodeURIComponent(zone) + '; path=/; max-age=31536000; samesite=lax';
   }
 
+  restore();
   // A page that answers a form begins where it says so.
   var answer = first('#main [aria-invalid=true]') || first('#flash');
   if (answer) answer.focus({ preventScroll: answer.id === 'flash' });
 
-  all('[data-needs-script]').forEach(function (node) { node.hidden = false; });
-  document.addEventListener('htmx:afterSwap', function () {
-    all('[data-needs-script]').forEach(function (node) { node.hidden = false; });
-  });
+  function reveal() { all('[data-needs-script]').forEach(function (node) { node.hidden = false; }); }
+  document.addEventListener('htmx:afterSwap', reveal);
+  reveal();
   count();
 })();

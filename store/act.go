@@ -42,25 +42,7 @@ func (s *Store) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.D
 	if err := checkAction(a); err != nil {
 		return d, err
 	}
-	err = s.transact(ctx, func(tx *gorm.DB) error {
-		fresh, err := claimToken(tx, a.Token)
-		if err == nil && fresh {
-			err = act(tx, a)
-		}
-		if err != nil {
-			return err
-		}
-		list, err := listDeliveries(tx, deliverySQL+" WHERE d.id = ?", a.ID)
-		switch {
-		case err != nil:
-			return err
-		case len(list) == 0:
-			return delivery.ErrNotFound
-		}
-		d = list[0]
-		return nil
-	})
-	return d, err
+	return s.changed(ctx, a.ID, a.Token, func(tx *gorm.DB) error { return act(tx, a) })
 }
 
 func act(tx *gorm.DB, a delivery.ActionRequest) error {
@@ -185,14 +167,14 @@ func (s subject) made(a delivery.Action) bool {
 }
 
 func apply(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
-	if err := carryOut(tx, a, before); err != nil {
+	if err := perform(tx, a, before); err != nil {
 		return err
 	}
 	return record(tx, actionEntry(a, before))
 }
 
-// carryOut does everything of an action but its audit entry.
-func carryOut(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
+// perform does everything of an action but its audit entry.
+func perform(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 	changes := map[delivery.Action]string{
 		delivery.ActionRetry:   "state = 'pending', dead_at = NULL, retry_requested_at = clock_timestamp()",
 		delivery.ActionIgnore:  "state = 'ignored', dead_at = NULL, settled_at = clock_timestamp()",

@@ -55,6 +55,7 @@ func (s *Store) changed(ctx context.Context, id, token string, work func(tx *gor
 			return delivery.ErrNotFound
 		}
 		d = list[0]
+		d.Repeated = !fresh
 		return nil
 	})
 	return d, err
@@ -95,7 +96,7 @@ func edit(tx *gorm.DB, r delivery.EditRequest) error {
 
 // retryAs does what a retry does; the latest decision is shown by a name of its own.
 func retryAs(tx *gorm.DB, action string, retry delivery.ActionRequest, before subject) error {
-	if err := carryOut(tx, retry, before); err != nil {
+	if err := perform(tx, retry, before); err != nil {
 		return fmt.Errorf("%s: %w", action, err)
 	}
 	if err := tx.Exec("UPDATE redrive.failure_details SET action = ? WHERE delivery_id = ?", action, retry.ID).Error; err != nil {
@@ -146,7 +147,7 @@ func (v version) edited(r delivery.EditRequest) (delivery.Edit, error) {
 	if next.Payload == nil {
 		next.Payload = v.Payload
 	}
-	if json.Valid(v.Payload) {
+	if delivery.EditFormat(v.Payload) == delivery.EditJSON {
 		if err := delivery.CheckJSON(next.Payload); err != nil {
 			return next, err
 		}

@@ -102,8 +102,9 @@ const (
         category = excluded.category, until = excluded.until, evidence = excluded.evidence
 )`
 	caseSQL = `, cased AS (
-    INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by) SELECT id, CAST(@actor AS text) FROM changed
-    ON CONFLICT (delivery_id) DO UPDATE SET acknowledged_by = excluded.acknowledged_by, version = k.version + 1, changed_at = clock_timestamp()
+    INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by, changed_by) SELECT id, CAST(@actor AS text), CAST(@actor AS text) FROM changed
+    ON CONFLICT (delivery_id) DO UPDATE SET acknowledged_by = excluded.acknowledged_by, version = k.version + 1, changed_by = excluded.changed_by,
+        changed_at = clock_timestamp()
 )`
 )
 

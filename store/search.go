@@ -1,7 +1,9 @@
 package store
 
 import (
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,9 +71,12 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 			return n, &delivery.InputError{Code: "bad_search", Field: "path",
 				Message: "a path of the payload is written $.customer.id, $.items[0].sku, $.items[*].sku or $['a name']"}
 		}
-		w.add("s.doc @? ?::jsonpath", path)
-		if !indexed && hasWords(p.Value) {
-			// no index knows such paths; but the payload has the words of the value somewhere
+		w.add("s.doc @@ ?::jsonpath", path)
+		switch {
+		case indexed: // else no index knows the path, but the payload has the words of the value somewhere
+		case number.MatchString(p.Value):
+			w.add("s.words @@ ?::tsquery", "'"+number.FindStringSubmatch(p.Value)[1]+"':*") // 42 is also 42.0
+		case hasWords(p.Value):
 			w.add("s.words @@ plainto_tsquery('simple', ?)", p.Value)
 		}
 	}
@@ -82,9 +87,13 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	}, nil
 }
 
+// number is one whose digits before the point stand in the payload as well.
+var number = regexp.MustCompile(`^(-?[1-9][0-9]{0,30}|0)(\.[0-9]+)?$`)
+
 // hasWords is careful: tags, entities and protocols are no words to Postgres, and true, false and null are not kept as words.
 func hasWords(value string) bool {
-	return strings.IndexFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) >= 0 &&
+	_, err := strconv.ParseFloat(value, 64)
+	return err != nil && strings.IndexFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) >= 0 &&
 		!strings.ContainsAny(value, "<&") && !strings.HasSuffix(value, "://") && value != "true" && value != "false" && value != "null"
 }
 

@@ -282,7 +282,11 @@ func hasValue(doc any, p delivery.PathValue) bool {
 		at = next
 	}
 	equal := func(v any) bool {
-		for _, v := range append(elements(v), v) {
+		candidates := append(elements(v), v) // the filter unwraps a list, and so does the comparison in it
+		for _, e := range elements(v) {
+			candidates = append(candidates, elements(e)...)
+		}
+		for _, v := range candidates {
 			switch v := v.(type) {
 			case string:
 				if v == p.Value {

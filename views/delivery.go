@@ -31,10 +31,10 @@ func (p DeliveryPage) nextTryName() string {
 
 // deed is what an entry of the history says that its actor did.
 func (p DeliveryPage) deed(e delivery.AuditEntry) string {
-	if strings.HasPrefix(e.Action, "delivery.") {
-		return p.T("%s this", p.DoneAction(e.Action))
+	if done := p.DoneAction(e.Action); strings.HasPrefix(e.Action, "delivery.") && done != e.Action {
+		return p.T("%s this", done)
 	}
-	return e.Action
+	return p.Deed(e.Action)
 }
 
 func (p DeliveryPage) idempotencyKey() string {
@@ -60,4 +60,12 @@ func (p MessagePage) sentence() string {
 		return p.T("Accepted %s; no integration subscribes to %s, so it goes nowhere.", p.Relative(p.Message.CreatedAt), p.Message.Type)
 	}
 	return p.T("Accepted %s, ", p.Relative(p.Message.CreatedAt)) + p.N(len(p.Deliveries), "%s delivery.", "%s deliveries.")
+}
+
+// bytesURL is where the exact bytes can be had.
+func (p Payload) bytesURL(messageID string) string {
+	if p.Address != "" {
+		return p.Address
+	}
+	return MessagePayload(messageID)
 }

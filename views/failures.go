@@ -9,24 +9,56 @@ import (
 	"redrive/delivery"
 )
 
-type choice struct{ Value, Name string }
+// CountLimit is how far a list counts what matches; beyond it says "more".
+const CountLimit = 10_000
 
-// filterStates are the states that the filter offers; chosen is added when the address carries another one.
-func filterStates(l Locale, chosen string) []choice {
-	out := []choice{{"dead", l.T("dead: needs a person")}, {"pending", l.T("retry requested or waiting")}, {"ignored", l.T("ignored")},
-		{"resolved", l.T("resolved")}, {"delivered", l.T("delivered after failing")}, {AnyState, l.T("any state")}}
-	if !slices.ContainsFunc(out, func(c choice) bool { return c.Value == chosen }) {
-		out = append(out, choice{chosen, strings.ReplaceAll(chosen, ",", ", ")})
+// Count writes a number of rows: "1,234", or "10,000+" where it is capped.
+func (l Locale) Count(c Count) string {
+	switch {
+	case c.Unknown:
+		return ""
+	case c.Capped:
+		return l.T("%s+", l.Number(c.N))
 	}
-	return out
+	return l.Number(c.N)
 }
 
-// lead says what the chosen state lists.
+// TabStates are the states of each tab, in their order.
+var TabStates = [][]delivery.State{{delivery.StateDead}, {delivery.StatePending}, {delivery.StateIgnored}, {delivery.StateResolved},
+	{delivery.StateDelivered}, delivery.States}
+
+// StatesName is the word for the states of a tab.
+func (l Locale) StatesName(states []delivery.State) string {
+	switch {
+	case len(states) > 1:
+		return l.T("any state")
+	case states[0] == delivery.StatePending:
+		return l.T("waiting to retry")
+	case states[0] == delivery.StateDelivered:
+		return l.T("delivered after failing")
+	}
+	return l.StateName(states[0])
+}
+
+// StatesOf are the states that a filter lists.
+func StatesOf(f delivery.Filter) []delivery.State {
+	if len(f.States) == 0 {
+		return TabStates[0]
+	}
+	return f.States
+}
+
+// lead says what the chosen states list.
 func (p FailuresPage) lead() string {
-	switch delivery.State(p.Filter.State) {
-	case delivery.StateDead, "":
-		return p.T("What the machine gave up on, waiting for a person.")
-	case delivery.StatePending:
+	states := StatesOf(p.Filter)
+	if p.Filter.Key != "" {
+		return p.T("What failed with the key %s.", Excerpt(p.Filter.Key, 80))
+	}
+	if len(states) > 1 {
+		return p.T("What failed at least once, whatever became of it.")
+	}
+	switch states[0] {
+	case delivery.StatePending, delivery.StateSending:
 		return p.T("What failed and will be tried again.")
 	case delivery.StateIgnored:
 		return p.T("What was decided not to be delivered.")
@@ -34,9 +66,64 @@ func (p FailuresPage) lead() string {
 		return p.T("What was settled by other means.")
 	case delivery.StateDelivered:
 		return p.T("What arrived after it had failed.")
+	default:
+		return p.T("What the machine gave up on, waiting for a person.")
 	}
-	return p.T("What failed at least once, whatever became of it.")
 }
+
+// total says how many rows the filter selects.
+func (p FailuresPage) total() string {
+	switch {
+	case p.Total.Unknown:
+		return ""
+	case p.Total.Capped:
+		return p.T("More than %s failures", p.Number(p.Total.N))
+	}
+	return p.N(p.Total.N, "%s failure", "%s failures")
+}
+
+// narrowed says whether anything but the order is chosen.
+func (p FailuresPage) narrowed() bool {
+	f := p.Filter
+	f.After, f.Limit, f.Sort = "", 0, ""
+	return len(f.Values()) > 0
+}
+
+// here is the first page of this list.
+func (p FailuresPage) here() string { return FailureList(p.first()) }
+
+func (p FailuresPage) first() delivery.Filter {
+	f := p.Filter
+	f.After = ""
+	return f
+}
+
+// everything is the filter of an operation on all that matches.
+func (p FailuresPage) everything() string {
+	f := p.Mine(p.Filter)
+	f.After, f.Limit, f.Sort = "", 0, ""
+	f.States = StatesOf(f)
+	return f.Values().Encode()
+}
+
+// Mine reads "me" among the assignees as the reader.
+func (l Layout) Mine(f delivery.Filter) delivery.Filter {
+	for i, name := range f.Assignees {
+		if name == "me" {
+			f.Assignees = slices.Clone(f.Assignees)
+			f.Assignees[i] = l.User
+		}
+	}
+	return f
+}
+
+func (p FailuresPage) sortedBy(order delivery.Sort) string {
+	f := p.first()
+	f.Sort = order
+	return FailureList(f)
+}
+
+func (p FailuresPage) oldestFirst() bool { return p.Filter.Sort == delivery.SortOldest }
 
 // including adds a chosen value that is not among the known ones, so that the form never drops it.
 func including(known []string, chosen string) []string {
@@ -68,6 +155,39 @@ func (p FailuresPage) offers(a delivery.Action) bool {
 	return slices.ContainsFunc(p.Items, func(d delivery.Delivery) bool { return slices.Contains(a.From(), d.State) })
 }
 
+// actions are what a list's rows allow.
+func (p FailuresPage) actions() []delivery.Action {
+	var out []delivery.Action
+	if p.offers(delivery.ActionRetry) {
+		out = append(out, delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionAcknowledge)
+	}
+	if p.offers(delivery.ActionReopen) {
+		out = append(out, delivery.ActionReopen)
+	}
+	return out
+}
+
+// asking is an action's button that leads to a question.
+func (l Locale) asking(a delivery.Action) string {
+	switch a {
+	case delivery.ActionRetry:
+		return l.T("Retry …")
+	case delivery.ActionIgnore:
+		return l.T("Ignore …")
+	case delivery.ActionResolve:
+		return l.T("Resolve …")
+	case delivery.ActionAcknowledge:
+		return l.T("Acknowledge …")
+	default:
+		return l.T("Reopen …")
+	}
+}
+
+// askingAll is the same for everything that matches.
+func (l Locale) askingAll(a delivery.Action, n Count) string {
+	return strings.TrimSuffix(l.asking(a), "…") + l.T("all %s …", l.Count(n))
+}
+
 // since is the time that a row is about.
 func since(d delivery.Delivery) *time.Time {
 	switch d.State {
@@ -90,26 +210,46 @@ func orDash(text string) string {
 	return text
 }
 
-func (p SelectionPage) leftOut() string {
-	if n := len(p.Items) - p.Eligible; n > 0 {
-		return p.N(n, "; %s is left out, because its state does not allow it.", "; %s are left out, because their state does not allow it.")
+// caseText says in words what people keep about a failure.
+func (l Layout) caseText(c delivery.Case) string {
+	var parts []string
+	if c.AcknowledgedAt != nil {
+		parts = append(parts, l.T("acknowledged"))
 	}
-	return "."
+	if c.Assignee == l.User && c.Assignee != "" {
+		parts = append(parts, l.T("yours"))
+	} else if c.Assignee != "" {
+		parts = append(parts, l.T("with %s", Excerpt(c.Assignee, 30)))
+	}
+	for i, name := range c.Tags {
+		if i == 3 {
+			parts = append(parts, l.T("%d more tags", len(c.Tags)-i))
+			break
+		}
+		parts = append(parts, "#"+Excerpt(name, 30))
+	}
+	return strings.Join(parts, " · ")
 }
 
-func (p SelectionPage) consequence() string { return p.Consequence(p.Form.Action) }
-
-func (p SelectionPage) verb() string {
-	switch p.Form.Action {
-	case delivery.ActionRetry:
-		return p.T("Retry %s", p.Number(p.Eligible))
-	case delivery.ActionIgnore:
-		return p.T("Ignore %s", p.Number(p.Eligible))
-	case delivery.ActionResolve:
-		return p.T("Resolve %s", p.Number(p.Eligible))
-	default:
-		return p.T("Reopen %s", p.Number(p.Eligible))
+// viewName is a saved view's name, with its owner when it is somebody else's.
+func (l Layout) viewName(v delivery.SavedView) string {
+	if v.Owner != l.User {
+		return l.T("%s (%s)", v.Name, v.Owner)
 	}
+	return v.Name
+}
+
+// wrong answers the problem of one field.
+func (f SaveForm) wrong(field string) string {
+	if f.Problem != "" && f.Field == field {
+		return f.Problem
+	}
+	return ""
+}
+
+// owns says whether the reader may delete a view.
+func (l Layout) owns(v delivery.SavedView) bool {
+	return v.Owner == l.User || l.May(delivery.RoleAdmin)
 }
 
 // Consequence says what an action will do.

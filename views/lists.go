@@ -2,7 +2,6 @@ package views
 
 import (
 	"encoding/hex"
-	"time"
 
 	"redrive/delivery"
 )
@@ -28,8 +27,6 @@ func (p TrafficPage) turn() string {
 	return p.T("Due")
 }
 
-func isNew(now time.Time, g delivery.Group) bool { return now.Sub(g.FirstSeen) < 24*time.Hour }
-
 func hash(e delivery.AuditEntry) string { return hex.EncodeToString(e.Hash) }
 
 // subjectURL is the page of what an entry is about; empty where it has none.
@@ -37,6 +34,8 @@ func subjectURL(e delivery.AuditEntry) string {
 	switch e.SubjectType {
 	case "delivery":
 		return Failure(e.Subject)
+	case "operation":
+		return Operation(e.Subject)
 	case "message":
 		return Message(e.Subject)
 	case "integration":

@@ -2,7 +2,6 @@ package views
 
 import (
 	"maps"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +14,7 @@ type OperationNewPage struct {
 	Layout
 	Form   OperationForm
 	Dry    delivery.DryRun
-	Filter url.Values // what was asked for; nil: Chosen was
+	Filter *delivery.Filter // what was asked for; nil: Chosen was
 	Chosen []Selected
 	Return string
 }
@@ -60,8 +59,8 @@ type OperationsPage struct {
 // Outcomes of an operation's items, in the order in which they are shown.
 var itemOutcomes = []string{"waiting", "released", "succeeded", "failed", "skipped", "cancelled"}
 
-// word is one piece of a sentence, a link where Href is set.
-type word struct{ Text, Href string }
+// word is one piece of a sentence, a link where Href is set; After follows without a space.
+type word struct{ Text, Href, After string }
 
 // matching is how many the operation was asked for.
 func (p OperationNewPage) matching() int {
@@ -75,9 +74,9 @@ func (p OperationNewPage) matching() int {
 // asked says how many were asked for.
 func (p OperationNewPage) asked() word {
 	if p.Filter == nil {
-		return word{Text: p.N(p.matching(), "%s is selected", "%s are selected")}
+		return word{Text: p.N(p.matching(), "%s is selected", "%s are selected"), After: "; "}
 	}
-	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: filterURL(p.Filter)}
+	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: FailureList(*p.Filter), After: "; "}
 }
 
 // possible says how many an action is possible for.
@@ -98,16 +97,28 @@ func (l Locale) possible(a delivery.Action, n int) string {
 
 // routes says how many are on which integration, the most first.
 func (p OperationNewPage) routes() (out []word) {
-	for _, name := range byCount(p.Dry.Integrations) {
-		w := word{Text: p.T("%s on %s", p.Number(p.Dry.Integrations[name]), name)}
+	names := byCount(p.Dry.Integrations)
+	for n, name := range names {
+		w := word{After: ", ", Text: p.T("%s on %s", p.Number(p.Dry.Integrations[name]), name)}
+		if n == len(names)-1 {
+			w.After = "."
+		}
 		if p.Filter != nil {
-			narrowed := maps.Clone(p.Filter)
-			narrowed["integration"] = []string{name}
-			w.Href = filterURL(narrowed)
+			narrowed := *p.Filter
+			narrowed.Integrations = []string{name}
+			w.Href = FailureList(narrowed)
 		}
 		out = append(out, w)
 	}
 	return out
+}
+
+// colon leads to the integrations, if there are any.
+func (p OperationNewPage) colon() string {
+	if p.Dry.Eligible == 0 {
+		return "."
+	}
+	return ":"
 }
 
 // leftOut says how many are left out, and why.
@@ -140,7 +151,7 @@ func (l Locale) Excluded(reason string) string {
 
 var exclusions = map[string]string{
 	delivery.ExcludedInFlight: "already on their way", delivery.ExcludedSettled: "already settled",
-	delivery.ExcludedChanged: "changed since they were shown", delivery.ExcludedExpired: "expired",
+	delivery.ExcludedChanged: "changed in the meantime", delivery.ExcludedExpired: "expired",
 	delivery.ExcludedDropped: "dropped by retention", delivery.ExcludedBreaker: "breaker open", delivery.ExcludedPaused: "paused",
 	delivery.ExcludedNoRoute: "whose integration was removed", delivery.ExcludedPermission: "not allowed for your role",
 	delivery.ExcludedNotFound: "not found", delivery.ExcludedAcknowledged: "already acknowledged",
@@ -213,19 +224,12 @@ func Typed(p delivery.Pace) PaceForm {
 		StopAbove: number(float64(int(p.StopAbove*1000+.5)) / 10)}
 }
 
-// filterURL is the list of what a filter selects.
-func filterURL(v url.Values) string { return strings.TrimSuffix(Failures+"?"+v.Encode(), "?") }
-
-// filterWords writes a filter in short.
-func (l Locale) filterWords(v url.Values) string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(v)) {
-		parts = append(parts, strings.ReplaceAll(name, "_", " ")+" "+strings.Join(v[name], ", "))
+// filterWords writes a filter as the search bar reads it.
+func (l Locale) filterWords(f delivery.Filter) string {
+	if text := f.SearchText(); text != "" {
+		return text
 	}
-	if len(parts) == 0 {
-		return l.T("all dead letters")
-	}
-	return strings.Join(parts, " · ")
+	return l.T("all dead letters")
 }
 
 // running says whether anything of an operation can still be steered.
@@ -277,8 +281,8 @@ func (l Locale) sums(o delivery.Operation) []sum {
 	if o.Action == delivery.ActionRetry {
 		succeeded = l.T("confirmed by the receiver")
 	}
-	return []sum{{o.Succeeded, "succeeded", succeeded, "good"}, {o.Failed, "failed", l.T("failed again"), "bad"}, {o.Skipped, "skipped", l.T("skipped"), "skip"},
-		{o.Cancelled, "cancelled", l.T("cancelled"), "skip"}, {o.Remaining, "", l.T("remaining"), "rest"}}
+	return []sum{{o.Succeeded, "succeeded", succeeded, "good"}, {o.Failed, "failed", l.T("failed again"), "bad"}, {o.Skipped, "skipped", l.T("skipped"), "gone"},
+		{o.Cancelled, "cancelled", l.T("cancelled"), "gone"}, {o.Remaining, "", l.T("remaining"), "rest"}}
 }
 
 // sumText is the sum in words, for who cannot see the bar.
@@ -302,7 +306,7 @@ func pieces(o delivery.Operation) (out []piece) {
 	for _, part := range []struct {
 		n    int
 		kind string
-	}{{o.Succeeded, "good"}, {o.Failed, "bad"}, {o.Skipped + o.Cancelled, "skip"}, {o.Released, "sent"}} {
+	}{{o.Succeeded, "good"}, {o.Failed, "bad"}, {o.Skipped + o.Cancelled, "gone"}, {o.Released, "sent"}} {
 		if part.n == 0 || o.Selected == 0 {
 			continue
 		}
@@ -478,16 +482,4 @@ func (p OperationPage) typed(step string) string {
 func (p OperationPage) Titled() OperationPage {
 	p.Title = p.deedOf(p.O)
 	return p
-}
-
-// filterValues is the query of a filter's address.
-func filterValues(f delivery.Filter) url.Values {
-	v := url.Values{"group": f.Groups, "integration": f.Integrations, "error_class": f.ErrorClasses, "key": {f.Key}, "message": {f.MessageID}, "q": {f.Query}}
-	for _, state := range f.States {
-		v.Add("state", string(state))
-	}
-	for _, method := range f.Methods {
-		v.Add("method", string(method))
-	}
-	return compact(v)
 }

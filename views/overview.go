@@ -18,12 +18,21 @@ func healthKind(l Locale, h delivery.IntegrationHealth) string {
 
 // failedSince lists what failed on an integration within the strip's 24 hours, whatever became of it.
 func (l Locale) failedSince(name string) string {
-	return FilterForm{Integration: name, State: AnyState, From: l.Now.Add(-24 * time.Hour).In(l.zone()).Format("2006-01-02T15:04")}.URL()
+	day := l.Now.Add(-24 * time.Hour).UTC().Truncate(time.Minute)
+	return FailureList(delivery.Filter{Integrations: []string{name}, States: delivery.States, From: &day})
 }
 
+// dead counts the dead letters that nobody looks after.
 func (p OverviewPage) dead() (n int) {
 	for _, h := range p.Integrations {
-		n += h.Dead
+		n += h.Dead - h.Acknowledged
+	}
+	return n
+}
+
+func (p OverviewPage) acknowledged() (n int) {
+	for _, h := range p.Integrations {
+		n += h.Acknowledged
 	}
 	return n
 }

@@ -18,6 +18,7 @@ type Layout struct {
 	Role     delivery.Role
 	Theme    string // "", "light" or "dark"
 	ZoneName string // IANA name
+	KeysOff  bool   // single keys do nothing
 	Flash    *Flash
 	Fragment bool // only the main part, for a swap
 	Demo     bool
@@ -41,6 +42,14 @@ type FlashLine struct{ Text, Href string }
 type SignInPage struct {
 	Layout
 	Name, Next, Problem string
+	Kept                string // a form that was sent after the session had ended
+}
+
+// GoOnPage gives a form back that was sent after the session had ended.
+type GoOnPage struct {
+	Layout
+	To     string
+	Fields map[string][]string
 }
 
 // OverviewPage shows one row for each integration.
@@ -53,21 +62,44 @@ type OverviewPage struct {
 // FailuresPage lists failures.
 type FailuresPage struct {
 	Layout
-	Filter  FilterForm
+	Filter  delivery.Filter // as the address carries it
+	Search  string          // the same as text, or what was typed and refused
+	Problem string          // what is wrong with it
+	Tabs    []StateTab
+	Total   Count // everything that matches
+	Narrow  []Narrowing
 	Items   []delivery.Delivery
 	Next    string // address of the following page, empty on the last
-	Names   []string
-	Problem string // what is wrong with the filter
+	Views   []delivery.SavedView
+	Save    SaveForm
 }
 
-// SelectionPage asks before an action on several deliveries.
-type SelectionPage struct {
-	Layout
-	Form     ActionForm
-	Items    []Selected
-	Eligible int
-	Unsure   int // of those, how many may have had their effect
-	Return   string
+// Count is a number of rows. A capped one is at least N; Unknown is not counted.
+type Count struct {
+	N       int
+	Capped  bool
+	Unknown bool
+}
+
+// StateTab leads to the same list in other states.
+type StateTab struct {
+	Name    string
+	Href    string
+	Count   Count
+	Current bool
+}
+
+// Narrowing offers values of one field, with how many rows each would leave.
+type Narrowing struct {
+	Title string
+	Items []StateTab
+}
+
+// SaveForm is what a person typed to keep a search.
+type SaveForm struct {
+	Name, Search   string
+	Shared         bool
+	Field, Problem string
 }
 
 // Selected is one chosen delivery as the list showed it.
@@ -116,6 +148,11 @@ type DeliveryPage struct {
 	Conflict   *delivery.ConflictError
 	File       *delivery.StoredFile // of a batch: what is sent, or where the row came from
 	Return     string
+	Token      func() string // makes a form's token
+	Case       CaseForm
+	People     []string // who can be an assignee
+	TicketURL  string   // of its ticket; empty without one
+	Versions   []Version
 }
 
 // Payload is a message's bytes prepared for reading.
@@ -125,11 +162,12 @@ type Payload struct {
 	Size      int
 	SHA256    string
 	Truncated bool
-	Masked    bool // fields are hidden
-	Hidden    bool // all of it is hidden, because its fields cannot be told apart
-	Replaced  bool // bytes that are not UTF-8 are shown as a replacement character
-	Raw       bool // the reader may download the bytes
-	Dropped   bool // retention has dropped the message
+	Masked    bool   // fields are hidden
+	Hidden    bool   // all of it is hidden, because its fields cannot be told apart
+	Replaced  bool   // bytes that are not UTF-8 are shown as a replacement character
+	Raw       bool   // the reader may download the bytes
+	Dropped   bool   // retention has dropped the message
+	Address   string // of the exact bytes, when they are not the message's own
 }
 
 // Header is one header of a message.
@@ -147,10 +185,20 @@ type MessagePage struct {
 // GroupsPage lists failure groups.
 type GroupsPage struct {
 	Layout
-	Integration string
-	Names       []string
-	Items       []delivery.Group
-	Next        string
+	Filter  delivery.GroupFilter
+	Problem string
+	Names   []string
+	Items   []delivery.Group
+	Next    string
+}
+
+// GroupPage is everything about one failure group.
+type GroupPage struct {
+	Layout
+	Group  delivery.Group
+	States []StateTab // how many of it are in each state
+	Newest []delivery.Delivery
+	First  *delivery.Delivery // the oldest that is still known
 }
 
 // IgnoredPage lists what was hidden, by whom and why.

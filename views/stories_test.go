@@ -2,8 +2,10 @@ package views
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+	"github.com/google/uuid"
 	"golang.org/x/net/html"
 
 	"redrive/delivery"
@@ -92,17 +95,24 @@ func stories() map[string]templ.Component {
 	stay := layout(delivery.RoleAdmin)
 	stay.Fragment = true
 	all := map[string]templ.Component{
-		"sign-in":         SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Name: hostile, Next: "/failures?q=" + hostile, Problem: "No."}),
-		"overview":        OverviewView(OverviewPage{Layout: viewer, Integrations: health(), Facts: poolFacts}),
-		"overview-first":  OverviewView(OverviewPage{Layout: viewer}),
-		"failures":        FailuresView(failuresPage(operator, 50)),
-		"failures-viewer": FailuresView(failuresPage(viewer, 3)),
-		"failures-empty":  FailuresView(FailuresPage{Layout: operator, Filter: FilterForm{State: "dead"}}),
-		"failures-wrong":  FailuresView(FailuresPage{Layout: operator, Filter: FilterForm{State: "x", Query: hostile, Group: hostile, Integration: hostile}, Problem: hostile}),
-		"selection": SelectionView(SelectionPage{Layout: operator, Form: ActionForm{Action: delivery.ActionIgnore, Reason: hostile, Field: "category", Problem: "Choose."},
-			Items: []Selected{{Value: hostile, ID: "x", State: "dead", Fits: true}, {Value: "y", ID: "y", State: "ignored"}}, Eligible: 1, Return: "/failures"}),
+		"sign-in":          SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Name: hostile, Next: "/failures?q=" + hostile, Problem: "No."}),
+		"overview":         OverviewView(OverviewPage{Layout: viewer, Integrations: health(), Facts: poolFacts}),
+		"overview-first":   OverviewView(OverviewPage{Layout: viewer}),
+		"failures":         FailuresView(failuresPage(operator, 50)),
+		"failures-viewer":  FailuresView(failuresPage(viewer, 3)),
+		"failures-empty":   FailuresView(FailuresPage{Layout: operator}),
+		"failures-key":     FailuresView(FailuresPage{Layout: operator, Filter: delivery.Filter{Key: hostile, States: delivery.States}}),
+		"failures-wrong":   FailuresView(FailuresPage{Layout: operator, Search: hostile, Problem: hostile}),
+		"failures-unsaved": FailuresView(FailuresPage{Layout: operator, Views: savedOnes(), Save: SaveForm{Name: hostile, Search: hostile, Field: "search", Problem: hostile}}),
+		"group":            GroupView(groupPage(operator, delivery.GroupRegressed)),
+		"group-new":        GroupView(groupPage(viewer, delivery.GroupNew)),
+		"group-settled":    GroupView(GroupPage{Layout: operator, Group: delivery.Group{ID: "g", Status: delivery.GroupSettled}}),
+		"groups-combined":  GroupsView(GroupsPage{Layout: viewer, Filter: delivery.GroupFilter{By: delivery.GroupKeys}, Items: []delivery.Group{aGroup(delivery.GroupKnown)}}),
+		"groups-by-method": GroupsView(GroupsPage{Layout: viewer, Filter: delivery.GroupFilter{By: []delivery.GroupKey{delivery.ByMethod}}, Items: []delivery.Group{aGroup(delivery.GroupKnown)}}),
+		"groups-wrong":     GroupsView(GroupsPage{Layout: viewer, Problem: hostile, Filter: delivery.GroupFilter{Filter: delivery.Filter{Query: hostile}}}),
+		"groups-none":      GroupsView(GroupsPage{Layout: viewer}),
 		"message":          MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
-		"groups":           GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{{ID: "g", Message: hostile, Integration: "x", Count: 4, FirstSeen: *ago(time.Hour), LastSeen: now}}, Next: "/groups?after=x"}),
+		"groups":           GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{aGroup(delivery.GroupNew), aGroup(delivery.GroupSettled)}, Next: "/groups?after=x"}),
 		"ignored":          IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
 		"audit":            AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
 		"integrations":     IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}, "in-pool": aPool}, Facts: poolFacts}),
@@ -121,6 +131,9 @@ func stories() map[string]templ.Component {
 		"failure-conflict":  DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateIgnored), Conflict: conflict, Payload: payload, Return: "/failures"}),
 		"failure-refused":   DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "binary", Replaced: true, Masked: true}, Form: ActionForm{Action: delivery.ActionResolve, Reason: hostile, Problem: "Say how."}, Return: "/failures"}),
 		"failure-as-viewer": DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
+	}
+	for name, story := range operationStories(operator, viewer) {
+		all[name] = story
 	}
 	for _, s := range delivery.States {
 		all["failure-"+string(s)] = DeliveryView(DeliveryPage{Layout: operator, D: detail(s), Known: true, Payload: payload, Return: "/failures"})
@@ -141,11 +154,33 @@ func batchRuns() (list []delivery.BatchRun) {
 	return append(list, delivery.BatchRun{ID: "1", ScheduledAt: now, State: delivery.RunStored, Trigger: delivery.TriggerSchedule, File: &single})
 }
 
+func savedOnes() []delivery.SavedView {
+	return []delivery.SavedView{{ID: "a", Owner: hostile, Name: hostile, Search: hostile}, {ID: "b", Owner: "bob", Name: "late", Search: "class:timeout", Shared: true}}
+}
+
+func aGroup(status delivery.GroupStatus) delivery.Group {
+	return delivery.Group{ID: "g/1", Integration: "x", Method: delivery.MethodPool, Destination: "http", ErrorClass: "timeout", Message: hostile, Count: 4211, Dead: 4211,
+		Acknowledged: 5, Groups: 3, FirstSeen: *ago(time.Hour), LastSeen: now, Hours: []int{0, 1, 200, 3}, Status: status}
+}
+
+func groupPage(l Layout, status delivery.GroupStatus) GroupPage {
+	d := deliveryIn(delivery.StateDead)
+	return GroupPage{Layout: l, Group: aGroup(status), Newest: []delivery.Delivery{d}, First: &d, States: failuresPage(l, 0).Tabs}
+}
+
 func failuresPage(l Layout, rows int) FailuresPage {
-	p := FailuresPage{Layout: l, Filter: FilterForm{State: AnyState, Query: "x"}, Names: []string{"seller-push", "sms"}, Next: "/failures?after=abc"}
+	f := delivery.Filter{States: delivery.States, Query: "x"}
+	p := FailuresPage{Layout: l, Filter: f, Search: f.SearchText(), Next: "/failures?after=abc", Total: Count{N: CountLimit, Capped: true}, Views: savedOnes()}
+	for _, states := range TabStates {
+		p.Tabs = append(p.Tabs, StateTab{Name: l.StatesName(states), Href: "/failures?state=dead&q=x", Count: Count{N: 1234}, Current: len(states) > 1})
+	}
+	for _, title := range []string{"Integration", "Error"} {
+		p.Narrow = append(p.Narrow, Narrowing{Title: title, Items: slices.Repeat([]StateTab{{Name: hostile, Href: "/failures?integration=seller-push&state=any&q=x", Count: Count{N: 7}}}, 8)})
+	}
 	for i := range rows {
 		d := deliveryIn(delivery.States[i%len(delivery.States)])
 		d.ID = fmt.Sprintf("0197f000-0000-7000-8000-%012d", i)
+		d.Case = delivery.Case{AcknowledgedAt: ago(time.Minute), Assignee: hostile, Tags: []string{hostile}}
 		p.Items = append(p.Items, d)
 	}
 	return p
@@ -268,9 +303,42 @@ func TestAPageOfFiftyRowsIsSmall(t *testing.T) {
 	p := failuresPage(layout(delivery.RoleOperator), 50)
 	for i := range p.Items {
 		p.Items[i].Error, p.Items[i].Type, p.Items[i].Key = strings.Repeat("long error ", 30), "shop.order.placed", "order-2026-03-0000123"
+		p.Items[i].ID = uuid.NewString()
+		p.Items[i].Case = delivery.Case{}
+		if i%2 == 0 {
+			p.Items[i].Case = delivery.Case{AcknowledgedAt: ago(time.Hour), Assignee: "maria.lindqvist", Tags: []string{"refund", "black-friday"}}
+		}
 	}
-	if size := len(rendered(t, FailuresView(p))); size > 60<<10 {
-		t.Errorf("%d bytes", size)
+	p.Title, p.User, p.Flash = "Failures", "maria.lindqvist", nil
+	for i := range p.Narrow {
+		for n := range p.Narrow[i].Items {
+			p.Narrow[i].Items[n].Name = "warehouse-webhook"
+		}
+	}
+	checkSize(t, "failures", FailuresView(p))
+	groups := GroupsPage{Layout: layout(delivery.RoleViewer)}
+	for range 40 {
+		g := aGroup(delivery.GroupRegressed)
+		g.ID, g.Message, g.Hours = strings.Repeat("0f", 16), strings.Repeat("long error ", 30), make([]int, 24)
+		for n := range g.Hours {
+			g.Hours[n] = rand.IntN(10_000)
+		}
+		groups.Items = append(groups.Items, g)
+	}
+	checkSize(t, "groups", GroupsView(groups))
+}
+
+// checkSize bounds a page as it is and as it goes over the wire.
+func checkSize(t *testing.T, name string, page templ.Component) {
+	t.Helper()
+	text, packed := rendered(t, page), bytes.Buffer{}
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write([]byte(text)); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s: %d bytes, %d compressed", name, len(text), packed.Len())
+	if len(text) > 60<<10 || packed.Len() > 15<<10 {
+		t.Errorf("%s: %d bytes, %d compressed", name, len(text), packed.Len())
 	}
 }
 
@@ -289,7 +357,7 @@ func TestAViewerSeesNoForms(t *testing.T) {
 		t.Error("a viewer is offered actions, or is not told why not")
 	}
 	list := rendered(t, FailuresView(failuresPage(layout(delivery.RoleViewer), 2)))
-	if strings.Contains(list, "checkbox") || !strings.Contains(list, "Your role only looks") {
+	if strings.Contains(list, `name="id"`) || !strings.Contains(list, "Your role only looks") {
 		t.Error("a viewer can select rows, or is not told why not")
 	}
 }
@@ -365,7 +433,13 @@ func TestAddressesEscapeTheirParts(t *testing.T) {
 	if got := Failure("a/../b?c"); got != "/failures/a%2F..%2Fb%3Fc" {
 		t.Error(got)
 	}
-	if got := (FilterForm{Key: "a&b=c", State: "dead"}).URL(); got != "/failures?key=a%26b%3Dc&state=dead" {
+	if got := FailureList(delivery.Filter{Key: "a&b=c", States: []delivery.State{"dead"}}); got != "/failures?key=a%26b%3Dc&state=dead" {
+		t.Error(got)
+	}
+	if got := GroupList(delivery.GroupFilter{Filter: delivery.Filter{Sort: "oldest", Integrations: []string{"a b"}}, By: delivery.GroupKeys[:2], Sort: delivery.GroupsLatest}); got != "/groups?by=integration&by=method&integration=a+b&sort=latest" {
+		t.Error(got)
+	}
+	if got := Group("a/../b"); got != "/groups/a%2F..%2Fb" {
 		t.Error(got)
 	}
 }
@@ -395,11 +469,12 @@ func TestAConflictNamesTheEngine(t *testing.T) {
 // A number that no row stands behind cannot be checked by anybody.
 func TestEveryNumberOfTheOverviewLeadsToItsRows(t *testing.T) {
 	h := health()[:1]
-	h[0].Name, h[0].Pending, h[0].Sending, h[0].Dead, h[0].NewGroups, h[0].Ignored, h[0].Delivered24h, h[0].Failed24h = "push", 40, 1, 52, 53, 54, 55, 56
+	h[0].Name, h[0].Pending, h[0].Sending, h[0].Dead, h[0].NewGroups, h[0].Ignored, h[0].Delivered24h, h[0].Failed24h = "push", 40, 1, 57, 53, 54, 55, 56
+	h[0].Acknowledged = 5
 	overview := rendered(t, OverviewView(OverviewPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
 	list := rendered(t, IntegrationsView(IntegrationsPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
 	for number, page := range map[string]string{"41<": overview, "52<": overview, "53<": overview, "55 delivered<": overview, "56 failed attempts<": overview,
-		"52 dead letters wait for a person<": overview, "40<": list, "1<": list, "54<": list} {
+		"52 dead letters wait for a person<": overview, "5 acknowledged<": overview, "40<": list, "1<": list, "54<": list} {
 		if !regexp.MustCompile(`<a href="/[^"]*"[^>]*>` + regexp.QuoteMeta(number)).MatchString(page) {
 			t.Errorf("%q is no link", number)
 		}
@@ -419,14 +494,14 @@ func TestATimeShowsItsExactMomentOnFocus(t *testing.T) {
 }
 
 func TestASelectionIsOfferedWhatItsRowsAllow(t *testing.T) {
-	for state, want := range map[delivery.State][]string{delivery.StateDead: {"retry", "ignore", "resolve"}, delivery.StateIgnored: {"reopen"},
+	for state, want := range map[delivery.State][]string{delivery.StateDead: {"retry", "ignore", "resolve", "acknowledge"}, delivery.StateIgnored: {"reopen"},
 		delivery.StateResolved: {"reopen"}, delivery.StateDelivered: {}, delivery.StatePending: {}} {
-		page := rendered(t, FailuresView(FailuresPage{Layout: layout(delivery.RoleOperator), Filter: FilterForm{State: string(state)}, Items: []delivery.Delivery{deliveryIn(state)}}))
+		page := rendered(t, FailuresView(FailuresPage{Layout: layout(delivery.RoleOperator), Filter: delivery.Filter{States: []delivery.State{state}}, Items: []delivery.Delivery{deliveryIn(state)}}))
 		offered := []string{}
 		for _, found := range regexp.MustCompile(`name="action" value="(\w+)"`).FindAllStringSubmatch(page, -1) {
 			offered = append(offered, found[1])
 		}
-		if !slices.Equal(offered, want) || strings.Contains(page, "checkbox") != (len(want) > 0) {
+		if !slices.Equal(offered, want) || strings.Contains(page, `name="id"`) != (len(want) > 0) {
 			t.Errorf("%s: %q is offered, want %q", state, offered, want)
 		}
 	}

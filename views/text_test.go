@@ -12,7 +12,7 @@ import (
 var (
 	innermost  = regexp.MustCompile(`\{[^{}]*\}`)
 	tag        = regexp.MustCompile(`<[^<>]*(>|$)`)
-	goLine     = regexp.MustCompile(`^(package|import|const|var|func|type|templ|if|for|switch|case|default|//|@|\}|\)|"|redrive/|[a-z-]+\??=|[a-z]+$)`)
+	goLine     = regexp.MustCompile(`^(package|import|const|var|func|type|templ|if|for|switch|case|default|//|@|\}|\)|"|redrive/|[a-z-]+\??=|[a-z-]+$)`)
 	spoken     = regexp.MustCompile(`(title|aria-label|placeholder|alt)="[^"]+"`)
 	untouched  = []string{"Redrive", "SHA-256", "HTTP", "· SHA-256", "· Redrive"}
 	catalogued = regexp.MustCompile(`\.(T|N)\(`)

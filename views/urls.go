@@ -2,6 +2,7 @@ package views
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,23 +11,25 @@ import (
 
 // Addresses of the pages. Every link and form of the console is built here.
 const (
-	Overview       = "/"
-	Failures       = "/failures"
-	FailureActions = "/failures/actions"
-	FailuresNews   = "/failures/news"
-	Groups         = "/groups"
-	Ignored        = "/ignored"
-	Audit          = "/audit"
-	Operations     = "/operations"
-	OperationNew   = "/operations/new" // see OperationFor; lists post action, return, and id (values of Choice) or filter there
-	Integrations   = "/integrations"
-	Operators      = "/operators"
-	Tokens         = "/tokens"
-	Account        = "/account"
-	Help           = "/help"
-	SignIn         = "/sign-in"
-	SignOut        = "/sign-out"
-	Preferences    = "/preferences"
+	Overview        = "/"
+	Failures        = "/failures"
+	FailuresNews    = "/failures/news"
+	FailuresLive    = "/failures/live"    // FailuresNews as a stream
+	FailuresSuggest = "/failures/suggest" // what the search bar could go on with
+	SavedViews      = "/failures/views"
+	Groups          = "/groups"
+	Ignored         = "/ignored"
+	Audit           = "/audit"
+	Operations      = "/operations"
+	OperationNew    = "/operations/new" // see OperationFor; lists post action, return, and id (values of Choice) or filter there
+	Integrations    = "/integrations"
+	Operators       = "/operators"
+	Tokens          = "/tokens"
+	Account         = "/account"
+	Help            = "/help"
+	SignIn          = "/sign-in"
+	SignOut         = "/sign-out"
+	Preferences     = "/preferences"
 )
 
 // Failure is the page of one delivery.
@@ -48,8 +51,16 @@ func FailureNews(d delivery.Delivery) string {
 // FailureCase is where forms about what people keep about a delivery go; what is acknowledge, assign, tags, ticket or note.
 func FailureCase(id, what string) string { return Failure(id) + "/case/" + url.PathEscape(what) }
 
+// TaggedWith lists the open failures with a tag.
+func TaggedWith(tag string) string { return with(Failures, "tag", tag) }
+
 // FailureEdit is the page that edits what is sent.
 func FailureEdit(id string) string { return Failure(id) + "/edit" }
+
+// VersionPayload is the exact bytes of one version of what is sent.
+func VersionPayload(id string, number int) string {
+	return Failure(id) + "/versions/" + itoa(number) + "/payload"
+}
 
 // FailureRedirect is the page that sends a failure by another integration.
 func FailureRedirect(id string) string { return Failure(id) + "/redirect" }
@@ -132,8 +143,11 @@ func AuditOf(subject string) string { return with(Audit, "subject", subject) }
 // IgnoredOf is the ignored failures of one integration.
 func IgnoredOf(integration string) string { return with(Ignored, "integration", integration) }
 
-// GroupsOf is the failure groups of one integration.
-func GroupsOf(integration string) string { return with(Groups, "integration", integration) }
+// GroupsOf is the failure groups of one integration that nobody knows yet: new, or back after they were settled.
+func GroupsOf(integration string) string {
+	return GroupList(delivery.GroupFilter{Filter: delivery.Filter{Integrations: []string{integration}},
+		Statuses: []delivery.GroupStatus{delivery.GroupNew, delivery.GroupRegressed}})
+}
 
 func with(path, name, value string) string {
 	if value == "" {
@@ -142,52 +156,81 @@ func with(path, name, value string) string {
 	return path + "?" + url.Values{name: {value}}.Encode()
 }
 
-// FilterForm is a failure filter as the address carries it and the form shows it; values are what the person typed.
-type FilterForm struct {
-	State, Integration, ErrorClass string // several alternatives are separated by commas
-	Group, Key, Query, From, To    string
-	Sort, Limit, After             string
-}
+// FailureList is the list of what a filter selects.
+func FailureList(f delivery.Filter) string { return list(Failures, brief(f)) }
 
-// AnyState selects all states in which a failure can be listed.
-const AnyState = "dead,pending,ignored,resolved,delivered"
-
-// Values is the query of the filter; defaults are left out.
-func (f FilterForm) Values() url.Values {
-	v := url.Values{}
-	for _, p := range [][2]string{{"state", f.State}, {"integration", f.Integration}, {"error_class", f.ErrorClass}, {"group", f.Group},
-		{"key", f.Key}, {"q", f.Query}, {"from", f.From}, {"to", f.To}, {"sort", f.Sort}, {"limit", f.Limit}, {"after", f.After}} {
-		if p[1] != "" {
-			v.Set(p[0], p[1])
-		}
+// brief is the query of a filter, with all states as one word.
+func brief(f delivery.Filter) url.Values {
+	v := f.Values()
+	if slices.Equal(f.States, delivery.States) {
+		v.Set("state", AnyState)
 	}
 	return v
 }
 
-// URL is the list that the filter selects.
-func (f FilterForm) URL() string {
-	if query := f.Values().Encode(); query != "" {
-		return Failures + "?" + query
+// AnyState selects every state in the address of a list.
+const AnyState = "any"
+
+// FailuresOf is the open dead letters of one integration.
+func FailuresOf(integration string) string {
+	return FailureList(delivery.Filter{Integrations: []string{integration}})
+}
+
+// AcknowledgedOf is the dead letters that somebody looks after, of one integration or of all.
+func AcknowledgedOf(integration string) string { return acknowledged(integration, true) }
+
+// UnacknowledgedOf is the dead letters of one integration that nobody looks after.
+func UnacknowledgedOf(integration string) string { return acknowledged(integration, false) }
+
+func acknowledged(integration string, yes bool) string {
+	f := delivery.Filter{Acknowledged: &yes}
+	if integration != "" {
+		f.Integrations = []string{integration}
 	}
-	return Failures
+	return FailureList(f)
 }
 
-// Narrowed says whether anything but the defaults is set.
-func (f FilterForm) Narrowed() bool {
-	f.After, f.Limit, f.Sort = "", "", ""
-	return len(f.Values()) > 0 && f != FilterForm{State: string(delivery.StateDead)}
+// SearchFor is the list that a text of the search bar selects.
+func SearchFor(text string) string { return with(Failures, "search", text) }
+
+// Group is the page of one failure group.
+func Group(id string) string { return Groups + "/" + url.PathEscape(id) }
+
+// GroupList is the groups that a filter selects.
+func GroupList(f delivery.GroupFilter) string {
+	f.Filter.Sort = ""
+	v := brief(f.Filter)
+	for _, key := range f.By {
+		v.Add("by", string(key))
+	}
+	for _, status := range f.Statuses {
+		v.Add("status", string(status))
+	}
+	if f.Sort != "" && f.Sort != delivery.GroupsLargest {
+		v.Set("sort", string(f.Sort))
+	}
+	return list(Groups, v)
 }
 
-// refined says whether a field is set that the form hides at first.
-func (f FilterForm) refined() bool { return f.Key != "" || f.From != "" || f.To != "" || f.Sort != "" }
+// ViewDelete is where the form to forget a saved view goes.
+func ViewDelete(id string) string { return SavedViews + "/" + url.PathEscape(id) + "/delete" }
 
-// NewsURL asks for failures since the page was rendered; empty where news cannot be told from the filter.
-func (f FilterForm) NewsURL(now time.Time) string {
-	if f.After != "" || f.To != "" || f.Sort == string(delivery.SortOldest) {
+func list(path string, query url.Values) string {
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + query.Encode()
+}
+
+// FailuresSince asks for failures since the page was rendered, at FailuresNews or FailuresLive; empty where news cannot be told from
+// the filter.
+func FailuresSince(address string, f delivery.Filter, now time.Time) string {
+	if f.After != "" || f.To != nil || f.Sort == delivery.SortOldest {
 		return ""
 	}
-	f.From = now.UTC().Format(time.RFC3339Nano)
-	return FailuresNews + "?" + f.Values().Encode()
+	now = now.UTC()
+	f.From, f.Limit = &now, 0
+	return list(address, brief(f))
 }
 
 // LocalPath answers path when it stays on this site, else the overview. It is what makes "next" and "return" safe.

@@ -17,12 +17,24 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"redrive/delivery"
+	"redrive/delivery/schema"
 )
 
 // File is a checked integrations file.
 type File struct {
 	Allow, Deny  []netip.Prefix // network rules, checked when dialling; empty Allow: everything but link-local and metadata
 	Integrations []delivery.Integration
+	Schemas      map[string]schema.Checker // of payloads, by integration
+	TicketURL    string                    // with {ticket}; empty: tickets are no links
+}
+
+// Checks are the schemas as functions that say what does not fit, by integration.
+func (f *File) Checks() map[string]func(payload []byte) []string {
+	checks := map[string]func([]byte) []string{}
+	for name, checker := range f.Schemas {
+		checks[name] = checker.Sentences
+	}
+	return checks
 }
 
 // Captured are the cdc integrations with these names, in this order; without names all of them. The file's name goes before
@@ -66,7 +78,7 @@ func Load(path string, lookup func(string) (string, bool)) (*File, error) {
 	return Parse(path, data, lookup)
 }
 
-// Parse checks data and fills in defaults. name is used in errors only.
+// Parse checks data and fills in defaults. name is used in errors, and other files are looked for beside it.
 func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File, error) {
 	var raw rawFile
 	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
@@ -77,7 +89,8 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 		return nil, &Error{File: name, Text: "there is more than one YAML document; keep everything in one"}
 	}
 	c := &checker{name: name, data: data, lookup: lookup}
-	f := &File{Allow: c.prefixes("allow", raw.Network.Allow), Deny: c.prefixes("deny", raw.Network.Deny)}
+	f := &File{Allow: c.prefixes("allow", raw.Network.Allow), Deny: c.prefixes("deny", raw.Network.Deny), TicketURL: c.ticketURL(raw.TicketURL),
+		Schemas: map[string]schema.Checker{}}
 	seen := map[string]bool{}
 	for i, r := range raw.Integrations {
 		in := c.integration(i, r)
@@ -86,6 +99,9 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 		}
 		seen[in.Name] = true
 		f.Integrations = append(f.Integrations, in)
+		if r.Schema != "" {
+			f.Schemas[in.Name] = c.schema(i, r)
+		}
 	}
 	c.cdcTogether(f.Integrations)
 	if c.err != nil {

@@ -5,6 +5,7 @@ import "fmt"
 // The file as written. Pointers tell "not given" from "zero".
 type rawFile struct {
 	Network      rawNetwork       `yaml:"network"`
+	TicketURL    string           `yaml:"ticket_url"`
 	Integrations []rawIntegration `yaml:"integrations"`
 }
 
@@ -25,6 +26,7 @@ type rawIntegration struct {
 	OnFailure   string         `yaml:"on_failure"`
 	Concurrency *int           `yaml:"concurrency"`
 	Mask        []string       `yaml:"mask"`
+	Schema      string         `yaml:"schema"`
 	Pool        *rawPool       `yaml:"pool"`
 	Broker      *rawBroker     `yaml:"broker"`
 	Outbox      *rawOutbox     `yaml:"outbox"`

@@ -1,0 +1,66 @@
+package handlers
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+)
+
+var groupShape = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// groupJSON is a failure group, or what other keys make one of: then only the fields of these keys are filled.
+type groupJSON struct {
+	ID           string               `json:"id"`
+	Integration  string               `json:"integration"`
+	Method       delivery.Method      `json:"method"`
+	Destination  string               `json:"destination"`
+	ErrorClass   string               `json:"error_class"`
+	Message      string               `json:"message"`
+	Count        int                  `json:"count"`
+	Dead         int                  `json:"dead"`
+	Acknowledged int                  `json:"acknowledged"`
+	Groups       int                  `json:"groups"`
+	FirstSeen    *time.Time           `json:"first_seen"`
+	LastSeen     *time.Time           `json:"last_seen"`
+	Hours        []int                `json:"hours"`
+	Status       delivery.GroupStatus `json:"status"`
+	Filter       string               `json:"filter"` // query of the failures in it
+}
+
+func groupJSONOf(g delivery.Group, by []delivery.GroupKey, within delivery.Filter) groupJSON {
+	return groupJSON{ID: g.ID, Integration: g.Integration, Method: g.Method, Destination: g.Destination, ErrorClass: g.ErrorClass,
+		Message: g.Message, Count: g.Count, Dead: g.Dead, Acknowledged: g.Acknowledged, Groups: g.Groups, FirstSeen: utc(&g.FirstSeen),
+		LastSeen: utc(&g.LastSeen), Hours: slices.Concat([]int{}, g.Hours), Status: g.Status, Filter: g.FilterFor(by, within).Values().Encode()}
+}
+
+func (s *Server) listGroups(c echo.Context) error {
+	f, err := groupFilter(c.QueryParams())
+	if err != nil {
+		return err
+	}
+	page, err := s.cfg.Store.Groups(c.Request().Context(), f)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, listOf(page, func(g delivery.Group) groupJSON { return groupJSONOf(g, f.By, f.Filter) }))
+}
+
+func (s *Server) showGroup(c echo.Context) error {
+	if err := onlyParams(c.QueryParams()); err != nil {
+		return err
+	}
+	id := c.Param("id")
+	if !groupShape.MatchString(id) {
+		return delivery.ErrNotFound
+	}
+	g, err := s.cfg.Store.Group(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, groupJSONOf(g, nil, delivery.Filter{}))
+}

@@ -1,0 +1,182 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Edit changes the payload of a failure.
+type Edit struct {
+	Server
+	Output
+	ID     string `arg:"" help:"Id of the failure."`
+	File   string `help:"Take the new payload from this file, - for the standard input, instead of opening an editor."`
+	Reason string `help:"Why; the audit keeps it. Without it you are asked."`
+}
+
+// longestPayload is what the server takes.
+const longestPayload = 10 << 20
+
+// Run edits, and retries with the result.
+func (c *Edit) Run(ctx context.Context, t *Terminal) error {
+	if c.Reason == "" && (!t.Asks || c.File == "-") {
+		return misused("--reason: say why, the audit keeps it")
+	}
+	d, _, err := c.detail(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	before, ok := d.sent().bytes()
+	if !ok && c.File == "" {
+		return errors.New("this payload cannot be shown to you: give a whole new one by --file")
+	}
+	after, kept, ctx, done, err := c.edited(ctx, t, before)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := c.send(ctx, t, d, before, after); err != nil {
+		if kept != "" && !errors.Is(err, errUnchanged) {
+			return keptError{err, kept}
+		}
+		forget(kept)
+		return err
+	}
+	forget(kept)
+	return nil
+}
+
+var errUnchanged = errors.New("the payload was not changed: nothing is sent; to try the same again, redrive failures retry")
+
+// keptError says where the text is that was not sent.
+type keptError struct {
+	error
+	path string
+}
+
+func (e keptError) Error() string { return e.error.Error() + " Your text is kept in " + e.path }
+func (e keptError) Unwrap() error { return e.error }
+
+func (c *Edit) send(ctx context.Context, t *Terminal, d detail, before, after []byte) error {
+	switch {
+	case bytes.Equal(before, after):
+		return errUnchanged
+	case len(after) > longestPayload:
+		return misused("the payload has %d bytes; 10 MiB are allowed", len(after))
+	}
+	reason := c.Reason
+	if reason == "" {
+		var err error
+		if reason, err = t.ask(ctx, "Why? "); err != nil {
+			return err
+		}
+	}
+	var f failure
+	raw, err := c.post(ctx, "/failures/"+d.ID+"/edit", map[string]any{"payload_base64": base64.StdEncoding.EncodeToString(after), "reason": reason,
+		"version": d.Version}, &f)
+	if err == nil {
+		c.Output.print(t, raw, f)
+	}
+	return err
+}
+
+// edited answers the new payload, the file that has it while it is not sent, and the context to go on with: an editor may be left by
+// keys that interrupt programs.
+func (c *Edit) edited(ctx context.Context, t *Terminal, before []byte) (after []byte, kept string, next context.Context, done func(), err error) {
+	switch c.File {
+	case "":
+	case "-":
+		after, err = io.ReadAll(io.LimitReader(t.In, longestPayload+1))
+		return after, "", ctx, func() {}, err
+	default:
+		if after, err = os.ReadFile(c.File); err != nil {
+			err = misused("--file: %s", visible(err.Error()))
+		}
+		return after, "", ctx, func() {}, err
+	}
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+	if kept, err = t.openEditor(before); err == nil {
+		after, err = os.ReadFile(kept)
+	}
+	if err != nil {
+		forget(kept)
+		return nil, "", ctx, nil, fmt.Errorf("editing: %w", err)
+	}
+	next, done = signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
+	return withoutAddedNewline(before, after), kept, next, done, nil
+}
+
+// withoutAddedNewline takes away the line end that most editors add to a last line without one.
+func withoutAddedNewline(before, after []byte) []byte {
+	if bytes.HasSuffix(before, []byte("\n")) {
+		return after
+	}
+	return bytes.TrimSuffix(after, []byte("\n"))
+}
+
+// openEditor lets the person edit a file that only they can read, and answers its path.
+func (t *Terminal) openEditor(content []byte) (path string, err error) {
+	command := []string{"vi"}
+	for _, name := range []string{"VISUAL", "EDITOR"} {
+		if words := strings.Fields(os.Getenv(name)); len(words) > 0 {
+			command = words
+			break
+		}
+	}
+	dir, err := os.MkdirTemp("", "redrive-edit-")
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "payload")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return path, err
+	}
+	editor := exec.Command(command[0], append(command[1:], path)...) //nolint:gosec // the person's own choice
+	editor.Stdin, editor.Stdout, editor.Stderr = t.In, t.Out, t.Err
+	if err := editor.Run(); err != nil {
+		return path, fmt.Errorf("%s: %w; set EDITOR to the editor you want", command[0], err)
+	}
+	return path, nil
+}
+
+// forget removes what openEditor made.
+func forget(path string) {
+	if path != "" {
+		_ = os.RemoveAll(filepath.Dir(path)) // what stays is readable by its owner only
+	}
+}
+
+// Redirect retries by another integration.
+type Redirect struct {
+	Server
+	Output
+	ID     string `arg:"" help:"Id of the failure."`
+	To     string `required:"" help:"Integration to go to; it sends to the same kind of destination."`
+	Reason string `required:"" help:"Why; the audit keeps it."`
+}
+
+// Run redirects.
+func (c *Redirect) Run(ctx context.Context, t *Terminal) error {
+	d, _, err := c.detail(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	var f failure
+	raw, err := c.post(ctx, "/failures/"+d.ID+"/redirect", map[string]any{"integration": c.To, "reason": c.Reason, "version": d.Version}, &f)
+	if err == nil {
+		c.Output.print(t, raw, f)
+	}
+	return err
+}

@@ -1,0 +1,137 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/views"
+)
+
+// maxNote is the longest note, in bytes.
+const maxNote = 4000
+
+// caseRoutes adds the forms about what people keep about a failure.
+func (s *Server) caseRoutes(viewer, operator echo.MiddlewareFunc) {
+	for _, what := range []string{"acknowledge", "unacknowledge", "assign", "fields"} {
+		s.echo.POST(views.Failures+"/:id/case/"+what, s.changeCase(what), operator)
+	}
+	s.echo.POST(views.Failures+"/:id/case/note", s.writeNote, operator)
+	s.echo.GET(views.Failures+"/:id/case/:what", s.backToFailure, viewer)
+}
+
+// people are the names that can be given a case.
+func (s *Server) people(c echo.Context) ([]string, error) {
+	if !who(c).Role.Allows(delivery.RoleOperator) {
+		return nil, nil
+	}
+	operators, err := s.cfg.Store.Operators(c.Request().Context())
+	var names []string
+	for _, o := range operators {
+		if o.DisabledAt == nil {
+			names = append(names, o.Name)
+		}
+	}
+	return names, err
+}
+
+// ticketURL is where a ticket can be read; empty when nobody has said how to get there.
+func (s *Server) ticketURL(ticket string) string {
+	if ticket == "" || s.cfg.TicketURL == "" {
+		return ""
+	}
+	return strings.ReplaceAll(s.cfg.TicketURL, "{ticket}", url.PathEscape(ticket))
+}
+
+// changeCase changes what people keep about a failure.
+func (s *Server) changeCase(what string) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		form := views.CaseForm{What: what, Assignee: c.FormValue("assignee"), Tags: c.FormValue("tags"), Ticket: c.FormValue("ticket")}
+		if !isUUID(c.Param("id")) {
+			return delivery.ErrNotFound
+		}
+		var d delivery.Delivery
+		change, err := caseChange(c, form)
+		if err == nil {
+			d, err = s.cfg.Store.ChangeCase(c.Request().Context(), change)
+		}
+		if err != nil {
+			return s.refusedCase(c, form, err)
+		}
+		s.setFlash(c, onceOnly(d, views.Flash{Kind: "good", Text: caseDone[what]}))
+		return c.Redirect(http.StatusSeeOther, views.FailureFrom(change.ID, backTo(c)))
+	}
+}
+
+var caseDone = map[string]string{"acknowledge": "Acknowledged: it is not counted as red any more, and stays on the list.",
+	"unacknowledge": "It is not acknowledged any more.", "assign": "It is yours.", "fields": "Kept."}
+
+// caseChange reads a form about a case.
+func caseChange(c echo.Context, form views.CaseForm) (delivery.CaseChange, error) {
+	change := delivery.CaseChange{ID: c.Param("id"), Version: parseVersion(c.FormValue("version")), Actor: who(c).Name, Token: c.FormValue("token")}
+	if change.Version < 0 {
+		return change, unprocessable("version_required", "version", "The form lost its version. Reload the page and decide again.")
+	}
+	yes := form.What == "acknowledge"
+	switch form.What {
+	case "acknowledge", "unacknowledge":
+		change.Acknowledge = &yes
+	case "assign":
+		change.Assignee = &change.Actor
+	default:
+		tags := []string{}
+		for _, tag := range strings.FieldsFunc(form.Tags, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' }) {
+			tags = append(tags, strings.TrimSpace(tag))
+		}
+		change.Assignee, change.Ticket, change.Tags = &form.Assignee, &form.Ticket, &tags
+	}
+	return change, nil
+}
+
+// refusedCase shows the failure again, with what was typed and why it was not taken.
+func (s *Server) refusedCase(c echo.Context, form views.CaseForm, err error) error {
+	var conflict *delivery.CaseConflictError
+	status := http.StatusConflict
+	if errors.As(err, &conflict) {
+		form.Conflict, form.Problem = true, conflict.By+" changed it in the meantime."
+	} else {
+		p, err := mistake(err)
+		if err != nil {
+			return err
+		}
+		form.Field, form.Problem, status = p.Field, p.Detail, p.Status
+	}
+	page, err := s.deliveryPage(c)
+	if err != nil {
+		return err
+	}
+	page.Case = form
+	return render(c, status, views.DeliveryView(page))
+}
+
+// writeNote keeps a note about a failure.
+func (s *Server) writeNote(c echo.Context) error {
+	id, form := c.Param("id"), views.CaseForm{What: "note", Note: c.FormValue("note")}
+	if !isUUID(id) {
+		return delivery.ErrNotFound
+	}
+	text := strings.TrimSpace(strings.ReplaceAll(form.Note, "\r\n", "\n"))
+	err := error(nil)
+	switch {
+	case text == "":
+		err = unprocessable("note_required", "note", "Write something first.")
+	case len(text) > maxNote:
+		err = unprocessable("too_long", "note", "A note may have %d bytes.", maxNote)
+	default:
+		err = s.cfg.Store.AddNote(c.Request().Context(), id, who(c).Name, text, c.FormValue("token"))
+	}
+	if err != nil {
+		return s.refusedCase(c, form, err)
+	}
+	s.setFlash(c, views.Flash{Kind: "good", Text: "Written down."})
+	return c.Redirect(http.StatusSeeOther, views.FailureFrom(id, backTo(c)))
+}

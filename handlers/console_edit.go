@@ -1,0 +1,471 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/aymanbagabas/go-udiff"
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/views"
+)
+
+// Bounds of what is edited in a browser, and of what is shown of a difference.
+const (
+	maxEditable  = 128 << 10
+	maxDiffLines = 400
+	versionDiffs = 10 // the latest versions are shown with what they changed
+)
+
+// editRoutes adds the pages that send something else, or elsewhere.
+func (s *Server) editRoutes(operator echo.MiddlewareFunc) {
+	s.echo.GET(views.Failures+"/:id/edit", s.editForm, operator)
+	s.echo.POST(views.Failures+"/:id/edit", s.editByForm, operator)
+	s.echo.GET(views.Failures+"/:id/redirect", s.redirectForm, operator)
+	s.echo.POST(views.Failures+"/:id/redirect", s.redirectByForm, operator)
+	s.echo.GET(views.Failures+"/:id/versions/:number/payload", s.versionPayload, operator)
+}
+
+// editing is a page that edits, and what it starts from.
+type editing struct {
+	page  views.EditPage
+	sent  delivery.Message // as it is sent now
+	seen  payloadView      // what may be seen of that
+	paths []string         // masked
+	text  string           // of the payload as the form shows it
+}
+
+func (s *Server) editing(c echo.Context) (e editing, err error) {
+	base, err := s.deliveryPage(c)
+	if err != nil {
+		return e, err
+	}
+	e = editing{page: views.EditPage{DeliveryPage: base, Number: nextVersion(base.D)}, sent: base.D.Sent()}
+	e.page.Title = base.T("Edit and retry: %s → %s", base.D.Type, base.D.Integration)
+	e.seen = s.reveal(e.sent, base.D.Integration)
+	e.paths, _ = s.maskPaths(e.sent, []string{base.D.Integration})
+	e.text, e.page.Typed.Base64, e.page.Fixed = editText(e.seen, e.sent)
+	e.page.Fixed = e.page.T(e.page.Fixed)
+	for _, h := range headerList(e.seen.Headers) {
+		if delivery.ProtectedHeader(h.Name) {
+			e.page.Protected = append(e.page.Protected, views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.T("protected: it tells receivers which message this is")})
+		} else {
+			e.page.Typed.Headers = append(e.page.Typed.Headers, h)
+		}
+	}
+	return e, nil
+}
+
+func nextVersion(d delivery.Detail) int {
+	if n := len(d.Edits); n > 0 {
+		return d.Edits[n-1].Number + 1
+	}
+	return 2
+}
+
+// editText is a payload as a form can carry it without changing it, or why it cannot.
+func editText(seen payloadView, sent delivery.Message) (text string, inBase64 bool, fixed string) {
+	switch {
+	case sent.Dropped:
+		return "", false, "The payload was dropped by retention, so there is nothing to edit."
+	case seen.Masked && seen.Shown == nil:
+		return "", false, "The integration masks fields, and they cannot be told apart in this payload: only its headers can be edited."
+	case len(seen.Shown) > maxEditable:
+		return "", false, "The payload is too large for a browser's form: edit it by the API or the command line. Its headers can be edited here."
+	case seen.IsJSON:
+		return string(indented(seen.Shown)), false, ""
+	case plainText(string(seen.Shown)):
+		return string(seen.Shown), false, ""
+	default:
+		return base64.StdEncoding.EncodeToString(seen.Shown), true, ""
+	}
+}
+
+// plainText says whether a form gives a text back as it is, line ends apart.
+func plainText(text string) bool {
+	lines := strings.ReplaceAll(text, "\r\n", "\n")
+	mixed := lines != text && strings.Count(text, "\r\n") != strings.Count(text, "\n")
+	return utf8.ValidString(text) && !mixed && !strings.ContainsFunc(lines, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' })
+}
+
+// editForm is the page to type.
+func (s *Server) editForm(c echo.Context) error {
+	e, err := s.editing(c)
+	if err != nil {
+		return err
+	}
+	e.page.Typed.Payload, e.page.Typed.Token, e.page.Typed.Version = e.text, newToken(), e.page.D.Version
+	return render(c, http.StatusOK, views.EditView(e.page))
+}
+
+// editByForm shows the difference that was typed, or saves what was shown.
+func (s *Server) editByForm(c echo.Context) error {
+	e, err := s.editing(c)
+	if err != nil {
+		return err
+	}
+	if err := e.read(c); err != nil {
+		return err
+	}
+	if c.FormValue("again") != "" {
+		return render(c, http.StatusOK, views.EditView(e.page))
+	}
+	request, err := e.request(c)
+	if err == nil {
+		err = s.fits(e.page.D.Integration, request.Payload)
+	}
+	save := c.FormValue("step") == "save"
+	if save && (err == nil || request.Version != e.page.D.Version) { // changed since: the store knows whether by this very form
+		return s.saveEdit(c, e, request)
+	}
+	if err == nil && e.page.Typed.Version != e.page.D.Version {
+		err = changedSince(e.page.D)
+	}
+	if err != nil {
+		return s.refusedEdit(c, e, err)
+	}
+	e.page.Review = s.review(e, request)
+	return render(c, http.StatusOK, views.EditView(e.page))
+}
+
+// read takes over what was typed.
+func (e *editing) read(c echo.Context) error {
+	params, err := c.FormParams()
+	if err != nil {
+		return newProblem(http.StatusBadRequest, "bad_form", "The form could not be read. Go back and try again.")
+	}
+	t := views.EditForm{Payload: unixLines(params.Get("payload")), Base64: params.Get("base64") != "", Reason: params.Get("reason"), Token: params.Get("token"),
+		Version: parseVersion(params.Get("version"))}
+	for n, name := range params["header"] {
+		if n < len(params["value"]) && strings.TrimSpace(name)+params["value"][n] != "" {
+			t.Headers = append(t.Headers, views.Header{Name: strings.TrimSpace(name), Value: params["value"][n]})
+		}
+	}
+	e.page.Typed = t
+	return nil
+}
+
+func unixLines(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
+
+// request checks what was typed.
+func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
+	t := e.page.Typed
+	r = delivery.EditRequest{ID: e.page.D.ID, Version: t.Version, Actor: who(c).Name, Reason: strings.TrimSpace(t.Reason), Token: t.Token}
+	if r.Version < 1 || !isUUID(r.Token) {
+		return r, unprocessable("version_required", "", "The form lost its version. Open the page again.")
+	}
+	if r.Payload, err = e.payload(); err != nil {
+		return r, err
+	}
+	if r.Headers, err = e.headers(); err != nil {
+		return r, err
+	}
+	switch {
+	case r.Payload == nil && r.Headers == nil:
+		return r, unprocessable("unchanged", "", "Nothing was changed. To send the same again, retry instead.")
+	case r.Reason == "":
+		return r, unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
+	case len(r.Reason) > maxReason:
+		return r, unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
+	}
+	return r, nil
+}
+
+// fits says what of a new payload its integration's schema does not take.
+func (s *Server) fits(integration string, payload []byte) error {
+	check := s.cfg.Schemas[integration]
+	if payload == nil || check == nil {
+		return nil
+	}
+	if wrong := check(payload); len(wrong) > 0 {
+		return unprocessable("schema", "payload", "The schema of %s does not take this: %s.", integration, strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// payload is what was typed as it will be sent; nil when nothing was changed.
+func (e *editing) payload() ([]byte, error) {
+	typed := e.page.Typed.Payload
+	if e.page.Fixed != "" || typed == unixLines(e.text) {
+		return nil, nil
+	}
+	switch {
+	case e.page.Typed.Base64:
+		raw, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(typed), ""))
+		if err != nil {
+			return nil, unprocessable("invalid_base64", "payload", "This is not base64. Correct it, or go back and begin again.")
+		}
+		return append([]byte{}, raw...), nil
+	case e.seen.IsJSON:
+		return delivery.Unmask([]byte(typed), e.sent.Payload, e.paths)
+	case strings.Contains(e.text, "\r\n"):
+		return []byte(strings.ReplaceAll(typed, "\n", "\r\n")), nil
+	}
+	return []byte(typed), nil
+}
+
+// headers are what was typed, hidden values put back; nil when nothing was changed.
+func (e *editing) headers() (map[string]string, error) {
+	out, changed := map[string]string{}, false
+	for _, h := range e.page.Typed.Headers {
+		before, had := e.seen.Headers[h.Name]
+		switch _, twice := out[h.Name]; {
+		case h.Name == "":
+			return nil, unprocessable("invalid_header", "headers", "A value has no name. Write one, or empty the row.")
+		case twice:
+			return nil, unprocessable("invalid_header", "headers", "%s is there twice.", h.Name)
+		case had && before == h.Value:
+			out[h.Name] = e.sent.Headers[h.Name]
+		case h.Value == delivery.Hidden:
+			return nil, unprocessable("invalid_header", "headers", "%s: what stands hidden here is not known. Type the value.", h.Name)
+		default:
+			out[h.Name], changed = h.Value, true
+		}
+	}
+	next, err := delivery.EditHeaders(out, e.sent.Headers)
+	if err == nil {
+		err = checkHeaders(next)
+	}
+	if err != nil || !changed && len(next) == len(e.sent.Headers) {
+		return nil, err
+	}
+	return next, nil
+}
+
+// review is the difference between what is sent now and what would be.
+func (s *Server) review(e editing, r delivery.EditRequest) *views.EditReview {
+	next := e.sent
+	if r.Payload != nil {
+		next.Payload = r.Payload
+	}
+	if r.Headers != nil {
+		next.Headers = r.Headers
+	}
+	seen := s.reveal(next, e.page.D.Integration)
+	return &views.EditReview{Payload: differ(diffText(e.seen), diffText(seen)), Headers: differ(headerText(e.seen), headerText(seen))}
+}
+
+func (s *Server) saveEdit(c echo.Context, e editing, r delivery.EditRequest) error {
+	d, err := s.cfg.Store.Edit(c.Request().Context(), r)
+	if err != nil {
+		return s.refusedEdit(c, e, err)
+	}
+	s.cfg.Wake()
+	done := views.Flash{Kind: "good", Text: e.page.T("Version %d is saved and its retry requested. It counts as delivered only when the receiver confirms; this page tells you.", d.Edit)}
+	s.setFlash(c, onceOnly(d, done))
+	return c.Redirect(http.StatusSeeOther, views.FailureFrom(r.ID, e.page.Return))
+}
+
+// refusedEdit shows the form again, with everything that was typed.
+func (s *Server) refusedEdit(c echo.Context, e editing, err error) error {
+	if errors.As(err, &e.page.Conflict) {
+		e.page.Typed.Version, e.page.Typed.Token = e.page.D.Version, newToken()
+		return render(c, http.StatusConflict, views.EditView(e.page))
+	}
+	var invalid *delivery.InputError
+	if errors.As(err, &invalid) { // of the payload as it was typed, not of the request
+		err = unprocessable(invalid.Code, invalid.Field, "%s", invalid.Message)
+	}
+	p, err := mistake(err)
+	if err != nil {
+		return err
+	}
+	field, _, _ := strings.Cut(p.Field, ".")
+	e.page.Typed.Field, e.page.Typed.Problem = field, e.page.T(p.Detail)
+	return render(c, p.Status, views.EditView(e.page))
+}
+
+// changedSince says who changed a delivery after it was shown.
+func changedSince(d delivery.Detail) *delivery.ConflictError {
+	conflict := &delivery.ConflictError{ID: d.ID, State: d.State, Version: d.Version, Actor: "engine", Action: "attempt"}
+	for _, a := range d.Timeline {
+		conflict.At = a.StartedAt
+	}
+	for _, e := range d.History {
+		if e.At.After(conflict.At) {
+			conflict.Actor, conflict.Action, conflict.At = e.Actor, e.Action, e.At
+		}
+	}
+	return conflict
+}
+
+// versions are what was sent over time, each with what it changed.
+func (s *Server) versions(d delivery.Detail) (out []views.Version) {
+	var before payloadView
+	readable := false
+	for n, e := range d.Edits {
+		m := d.Message
+		m.Payload, m.Headers = e.Payload, e.Headers
+		seen := s.reveal(m, d.Integration)
+		v := views.Version{Number: e.Number, Actor: e.Actor, Reason: e.Reason, At: e.CreatedAt, Size: e.Size}
+		now := !e.Omitted && !e.Dropped && e.Size <= maxEditable
+		if !e.Omitted && !e.Dropped {
+			v.SHA256 = seen.SHA256
+		}
+		if now && readable && n >= len(d.Edits)-versionDiffs {
+			v.Payload = differ(diffText(before), diffText(seen))
+		}
+		v.Headers = differ(headerText(before), headerText(seen))
+		before, readable = seen, now
+		out = append(out, v)
+	}
+	return out
+}
+
+// hider takes the masked values of every version out of texts that may repeat them.
+func (s *Server) hider(d delivery.Detail) payloadView {
+	view := s.reveal(d.Message, d.Integration)
+	for _, e := range d.Edits {
+		m := d.Message
+		m.Payload, m.Headers = e.Payload, e.Headers
+		seen := s.reveal(m, d.Integration)
+		view.hidden = append(view.hidden, seen.hidden...)
+		if seen.Masked && seen.Shown == nil {
+			view.Masked, view.Shown = true, nil
+		}
+	}
+	slices.SortStableFunc(view.hidden, func(a, b string) int { return len(b) - len(a) })
+	return view
+}
+
+// diffText is what is compared of a payload.
+func diffText(seen payloadView) string {
+	text, inBase64, fixed := editText(seen, delivery.Message{})
+	switch {
+	case fixed != "":
+		return fixed
+	case inBase64:
+		return strings.Join(slices.Collect(chunks(text)), "\n")
+	}
+	return text
+}
+
+// chunks cuts a long text into lines.
+func chunks(text string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for len(text) > 76 && yield(text[:76]) {
+			text = text[76:]
+		}
+		yield(text)
+	}
+}
+
+func headerText(seen payloadView) string {
+	var lines []string
+	for _, h := range headerList(seen.Headers) {
+		lines = append(lines, h.Name+": "+h.Value)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// differ compares two texts line by line.
+func differ(before, after string) (out []views.DiffLine) {
+	before, after = before+"\n", after+"\n"
+	compared, err := udiff.ToUnifiedDiff("", "", before, udiff.Strings(before, after), 3)
+	if err != nil {
+		return []views.DiffLine{{Kind: "gap"}}
+	}
+	kinds := map[udiff.OpKind]string{udiff.Delete: "old", udiff.Insert: "new", udiff.Equal: "same"}
+	for _, hunk := range compared.Hunks {
+		if hunk.FromLine > 1 {
+			out = append(out, views.DiffLine{Kind: "gap"})
+		}
+		for _, line := range hunk.Lines {
+			if len(out) == maxDiffLines {
+				return append(out, views.DiffLine{Kind: "gap"})
+			}
+			out = append(out, views.DiffLine{Kind: kinds[line.Kind], Text: strings.TrimSuffix(line.Content, "\n")})
+		}
+	}
+	return out
+}
+
+// versionPayload hands out the exact bytes of one version and writes down who took them.
+func (s *Server) versionPayload(c echo.Context) error {
+	number, err := strconv.Atoi(c.Param("number"))
+	if !isUUID(c.Param("id")) || err != nil {
+		return delivery.ErrNotFound
+	}
+	d, err := s.cfg.Store.Delivery(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	version, err := s.cfg.Store.EditOf(c.Request().Context(), d.ID, number)
+	if err != nil {
+		return err
+	}
+	m := d.Message
+	m.Payload, m.Headers, m.Dropped = version.Payload, version.Headers, version.Dropped
+	return s.handOut(c, m, s.reveal(m, d.Integration))
+}
+
+// redirectForm asks where to.
+func (s *Server) redirectForm(c echo.Context) error {
+	return s.redirectPage(c, http.StatusOK, views.RedirectPage{})
+}
+
+func (s *Server) redirectPage(c echo.Context, status int, page views.RedirectPage) error {
+	conflict := page.Conflict
+	base, err := s.deliveryPage(c)
+	if err != nil {
+		return err
+	}
+	page.DeliveryPage = base
+	page.Conflict = conflict
+	page.Title = page.T("Redirect: %s → %s", page.D.Type, page.D.Integration)
+	if page.Targets, err = s.cfg.Store.RedirectTargets(c.Request().Context(), page.D.ID); err != nil {
+		return err
+	}
+	return render(c, status, views.RedirectView(page))
+}
+
+// redirectByForm sends a dead letter by another integration.
+func (s *Server) redirectByForm(c echo.Context) error {
+	id := c.Param("id")
+	if !isUUID(id) {
+		return delivery.ErrNotFound
+	}
+	page := views.RedirectPage{Integration: c.FormValue("integration"), Reason: c.FormValue("reason")}
+	r := delivery.RedirectRequest{ID: id, Version: parseVersion(c.FormValue("version")), Actor: who(c).Name, Reason: strings.TrimSpace(page.Reason),
+		Integration: page.Integration, Token: c.FormValue("token")}
+	d, err := s.redirect(c, r)
+	var conflict *delivery.ConflictError
+	if errors.As(err, &conflict) {
+		page.Conflict = conflict
+		return s.redirectPage(c, http.StatusConflict, page)
+	}
+	if err != nil {
+		p, err := mistake(err)
+		if err != nil {
+			return err
+		}
+		page.Field, page.Problem = p.Field, p.Detail
+		return s.redirectPage(c, p.Status, page)
+	}
+	s.cfg.Wake()
+	s.setFlash(c, onceOnly(d, views.Flash{Kind: "good", Text: "Redirected, and a retry requested. It counts as delivered only when the receiver confirms; this page tells you."}))
+	return c.Redirect(http.StatusSeeOther, views.FailureFrom(id, backTo(c)))
+}
+
+func (s *Server) redirect(c echo.Context, r delivery.RedirectRequest) (d delivery.Delivery, err error) {
+	switch {
+	case r.Version < 1:
+		err = unprocessable("version_required", "", "The form lost its version. Open the page again.")
+	case r.Integration == "":
+		err = unprocessable("integration_required", "integration", "Choose where to send it.")
+	case r.Reason == "":
+		err = unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
+	case len(r.Reason) > maxReason:
+		err = unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
+	default:
+		d, err = s.cfg.Store.Redirect(c.Request().Context(), r)
+	}
+	return d, err
+}

@@ -1,0 +1,223 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"redrive/delivery"
+	"redrive/delivery/operations"
+	"redrive/views"
+)
+
+// advance gives an operation its steps until it waits for something.
+func (s *site) advance(id string) {
+	s.t.Helper()
+	for {
+		acted, err := s.store.AdvanceOperation(s.t.Context(), id, operations.Plan)
+		s.must(err)
+		if acted == 0 {
+			return
+		}
+	}
+}
+
+// failMany makes dead letters on push and answers their ids.
+func (s *site) failMany(n int) (ids []string) {
+	s.t.Helper()
+	for i := range n {
+		ids = append(ids, s.fail(delivery.Message{Integration: "push", Key: fmt.Sprint("order-", i), Payload: []byte("{}")}, ""))
+	}
+	return ids
+}
+
+// choices are the values of the rows of the list.
+func (s *site) choices(ids ...string) []string {
+	s.t.Helper()
+	var out []string
+	for _, id := range ids {
+		d, err := s.store.Delivery(s.t.Context(), id)
+		s.must(err)
+		out = append(out, "id", views.Choice(d.Delivery))
+	}
+	return out
+}
+
+func filterText(f delivery.Filter) string { return f.Values().Encode() }
+
+func TestRetryEverythingThatMatches(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	ids := s.failMany(4)
+	other := s.fail(delivery.Message{Integration: "sms", Payload: []byte("{}")}, "")
+	back := "/failures?integration=push"
+	ask := b.submit(views.OperationNew, "action", "retry", "filter", filterText(delivery.Filter{Integrations: []string{"push"}}), "return", back)
+	b.shows(ask, http.StatusOK, "Retry these?", "4 match", "4 can be retried", "4 on push", "same idempotency key", "Retry 4", `href="/failures?integration=push`, "!left out")
+	form := fieldsOf(t, ask, views.Operations)
+	b.shows(b.sends(views.Operations, form, "rate", "many", "reason", "seller is back"), http.StatusUnprocessableEntity, `value="many"`, "must be a number", "seller is back", "Retry 4")
+	form.Del("rate")
+	b.shows(b.sends(views.Operations, form, "ramp_to", "50"), http.StatusUnprocessableEntity, "at which rate", `value="50"`)
+	form.Del("ramp_to")
+	started := b.sends(views.Operations, form, "canary", "2", "stop_above", "50")
+	id := form.Get("token")
+	page := b.goes(started, views.Operation(id))
+	b.shows(page, http.StatusOK, "Retry of 4 failures", "running", "alice", "seller is back", "integration:push", "canary: 0 of 2 confirmed", "4</strong> selected", `hx-trigger="every 2s"`, "!"+other)
+
+	s.advance(id)
+	b.shows(b.open(views.OperationNews(id)), http.StatusOK, "2 are requested and not confirmed yet", "2 wait for their turn", "!<html", "!<main")
+	for _, released := range ids[:2] {
+		s.confirm(released)
+	}
+	s.advance(id)
+	b.shows(b.open(views.Operation(id)), http.StatusOK, "2</strong> confirmed by the receiver", "all requested; waiting")
+	for _, released := range ids[2:] {
+		s.confirm(released)
+	}
+	s.advance(id)
+	b.shows(b.open(views.Operation(id)), http.StatusOK, "finished", "4</strong> confirmed", "!hx-trigger", "!Pause …")
+	b.goes(b.sends(views.Operations, form), views.Operation(id)) // the form again
+	b.shows(b.open(views.Operations), http.StatusOK, "Retry of 4 failures", "finished", "seller is back", "4 / 4")
+	list, err := s.store.Operations(t.Context(), delivery.OperationFilter{})
+	s.must(err)
+	if len(list.Items) != 1 {
+		t.Errorf("%d operations", len(list.Items))
+	}
+}
+
+// confirm lets a worker claim what is due of push and answers for one delivery that it was delivered.
+func (s *site) confirm(id string) {
+	s.t.Helper()
+	if s.leased == nil {
+		s.leased = map[string]delivery.Claimed{}
+	}
+	list, err := s.store.Claim(s.t.Context(), "test", []delivery.Quota{{Integration: "push", Limit: 10, Lease: time.Minute}})
+	s.must(err)
+	for _, c := range list {
+		s.leased[c.DeliveryID] = c
+	}
+	c, ok := s.leased[id]
+	if !ok {
+		s.t.Fatalf("%s is not due", id)
+	}
+	_, err = s.store.Complete(s.t.Context(), []delivery.Completion{{Lease: c.Lease, MessageID: c.Message.ID, Integration: c.Integration, CreatedAt: c.Message.CreatedAt,
+		Attempt: c.Attempt, StartedAt: time.Now(), Result: delivery.Result{Outcome: delivery.OutcomeOK}, Next: delivery.StateDelivered}})
+	s.must(err)
+}
+
+func TestASelectionSaysWhatIsLeftOut(t *testing.T) {
+	s := newSite(t)
+	alice, bob := s.signedIn("alice", delivery.RoleOperator), s.signedIn("bob", delivery.RoleOperator)
+	ids := s.failMany(3)
+	fields := append(s.choices(ids...), "action", "retry", "return", "/failures?key=a")
+	bob.submit(views.FailureAction(ids[0], "ignore"), "version", "1", "category", "duplicate", "reason", "known")
+	ask := alice.submit(views.OperationNew, fields...)
+	alice.shows(ask, http.StatusOK, "3 are selected", "2 can be retried", "1 is left out: 1 changed in the meantime", "Retry 2", `href="/failures?key=a"`)
+	page := alice.goes(alice.sends(views.Operations, fieldsOf(t, ask, views.Operations)), views.Operation(fieldsOf(t, ask, views.Operations).Get("token")))
+	alice.shows(page, http.StatusOK, "Retry of 2 failures", "chosen by hand", "1 is left out: 1 changed in the meantime", ids[1], "!"+ids[0])
+	nothing := alice.goes(alice.submit(views.OperationNew, "action", "retry", "return", "/failures?key=a"), "/failures?key=a")
+	alice.shows(nothing, http.StatusOK, "Nothing was selected")
+	alice.shows(alice.submit(views.OperationNew, "action", "explode", "id", "x"), http.StatusUnprocessableEntity, "no such action")
+	alice.shows(alice.submit(views.OperationNew, "action", "retry", "id", "x"), http.StatusUnprocessableEntity, "could not be read")
+	alice.shows(alice.submit(views.OperationNew, "action", "retry", "filter", "color=red"), http.StatusBadRequest, "no parameter")
+	none := alice.open(views.OperationFor(delivery.ActionRetry, "integration=sms", "/failures"))
+	alice.shows(none, http.StatusOK, "0 match", "Retry 0", "disabled", "nothing that this could be done to")
+}
+
+func TestIgnoringManyNeedsItsReasonAndIsNoDefault(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	ids := s.failMany(2)
+	ask := b.submit(views.OperationNew, append(s.choices(ids...), "action", "ignore")...)
+	b.shows(ask, http.StatusOK, "Ignore 2", `!class="primary">Ignore`, "!Canary")
+	form := fieldsOf(t, ask, views.Operations)
+	b.shows(b.sends(views.Operations, form, "reason", "kept", "until", "tomorrow"), http.StatusUnprocessableEntity, "kept", `value="tomorrow"`, "Write the time like")
+	b.shows(b.sends(views.Operations, form, "until", ""), http.StatusUnprocessableEntity, "kept", "Choose a category")
+	b.goes(b.sends(views.Operations, form, "category", "test-data"), views.Operation(form.Get("token")))
+	s.advance(form.Get("token"))
+	b.shows(b.open(views.Operation(form.Get("token"))), http.StatusOK, "finished", "2</strong> done", "test data", "!hx-trigger")
+	b.shows(b.open(views.Ignored), http.StatusOK, "kept")
+	reopen := b.submit(views.OperationNew, append(s.choices(ids...), "action", "reopen")...)
+	b.shows(reopen, http.StatusOK, "2 can be reopened", "Reopen 2")
+}
+
+func TestSteeringAnOperation(t *testing.T) {
+	s := newSite(t)
+	alice, bob := s.signedIn("alice", delivery.RoleOperator), s.signedIn("bob", delivery.RoleOperator)
+	s.failMany(3)
+	ask := alice.open(views.OperationFor(delivery.ActionRetry, "", "/failures"))
+	form := fieldsOf(t, ask, views.Operations)
+	id := form.Get("token")
+	here := views.Operation(id)
+	page := alice.goes(alice.sends(views.Operations, form, "canary", "1"), here)
+	pause, resume, cancel, pace := views.OperationStep(id, "pause"), views.OperationStep(id, "resume"), views.OperationStep(id, "cancel"), views.OperationStep(id, "pace")
+	stalePause, stalePace := fieldsOf(t, page, pause), fieldsOf(t, page, pace)
+
+	alice.shows(alice.goes(alice.sends(pause, stalePause, "reason", "the seller calls"), here), http.StatusOK, "Paused. Nothing more", "paused by alice", "Resume …", "!Pause …")
+	late := bob.sends(pace, stalePace, "rate", "7")
+	bob.shows(late, http.StatusConflict, "Nothing was changed", "changed the operation in the meantime", `value="7"`, "paused")
+	bob.shows(bob.sends(pace, fieldsOf(t, late, pace), "rate", "none"), http.StatusUnprocessableEntity, `value="none"`, "must be a number")
+	bob.shows(bob.goes(bob.sends(pace, fieldsOf(t, late, pace)), here), http.StatusOK, "The pace is changed", "7 per second")
+	page = bob.open(here)
+	bob.shows(bob.goes(bob.sends(resume, fieldsOf(t, page, resume)), here), http.StatusOK, "It goes on", "running")
+	page = bob.open(here)
+	bob.shows(bob.sends(cancel, fieldsOf(t, page, cancel)), http.StatusUnprocessableEntity, "cannot be taken back")
+	bob.shows(bob.goes(bob.sends(cancel, fieldsOf(t, page, cancel), "reason", "wrong seller"), here), http.StatusOK, "cancelled", "3</strong> cancelled", "!Cancel …")
+	alice.shows(alice.sends(resume, url.Values{"version": {"9"}}), http.StatusConflict, "already cancelled")
+	want := []string{"bob operation.cancel", "bob operation.resume", "bob operation.pace", "alice operation.pause", "alice operation.start"}
+	if got := alice.actions(id); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	alice.shows(alice.open("/audit"), http.StatusOK, "cancelled an operation", "changed the pace", "started an operation", `href="`+here+`"`)
+	alice.shows(alice.open(views.OperationsOf("cancelled", "alice")), http.StatusOK, "Retry of 3 failures")
+	alice.shows(alice.open(views.OperationsOf("running", "")), http.StatusOK, "No operation matches")
+}
+
+func TestItemsOfAnOperation(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	ids := s.failMany(itemsOnPage + 2)
+	ask := b.open(views.OperationFor(delivery.ActionResolve, "", "/failures"))
+	form := fieldsOf(t, ask, views.Operations)
+	id := form.Get("token")
+	b.goes(b.sends(views.Operations, form, "reason", "by hand"), views.Operation(id))
+	page := b.open(views.Operation(id))
+	b.shows(page, http.StatusOK, ids[0], "waiting", "Next page", "!"+ids[itemsOnPage+1])
+	next, found := nextLink(page)
+	if !found {
+		t.Fatal("no next page")
+	}
+	b.shows(b.open(next), http.StatusOK, ids[itemsOnPage+1], "!"+ids[0], "!Next page")
+	s.advance(id)
+	b.shows(b.open(views.OperationItems(id, "waiting")), http.StatusOK, "None.", "!"+ids[0])
+	b.shows(b.open(views.OperationItems(id, "succeeded")), http.StatusOK, ids[0], "done")
+	b.shows(b.open(strings.TrimSuffix(views.OperationItems(id, "rubbish"), "#items")), http.StatusUnprocessableEntity)
+	b.shows(b.open(views.Operation("0197f000-0000-7000-8000-00000000abcd")), http.StatusNotFound)
+	b.shows(b.open(views.Operation("x")), http.StatusNotFound)
+}
+
+func nextLink(page answer) (string, bool) {
+	_, rest, found := strings.Cut(string(page.body), `rel="next" href="`)
+	link, _, _ := strings.Cut(rest, `"`)
+	link, _, _ = strings.Cut(strings.ReplaceAll(link, "&amp;", "&"), "#")
+	return link, found
+}
+
+func TestParsePace(t *testing.T) {
+	good := views.PaceForm{Canary: "10", Rate: "0.5", RampTo: "50", RampOver: "10", StopAbove: "20 %"}
+	p, err := parsePace(good)
+	if want := (delivery.Pace{Rate: .5, RampTo: 50, RampOver: 10 * time.Minute, Canary: 10, StopAbove: .2}); err != nil || p != want {
+		t.Errorf("%+v %v", p, err)
+	}
+	if p, err := parsePace(views.PaceForm{}); err != nil || p != (delivery.Pace{}) {
+		t.Errorf("%+v %v", p, err)
+	}
+	for field, wrong := range map[string]views.PaceForm{"canary": {Canary: "1.5"}, "rate": {Rate: "NaN"}, "ramp_to": {RampOver: "3"}, "ramp_over": {Rate: "1", RampTo: "5"}, "stop_above": {StopAbove: "100"}} {
+		if _, err := parsePace(wrong); err == nil || problemOf(err).Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}

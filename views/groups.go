@@ -1,0 +1,224 @@
+package views
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"redrive/delivery"
+)
+
+// GroupKeyName is the word for what failures are grouped by.
+func (l Locale) GroupKeyName(k delivery.GroupKey) string {
+	switch k {
+	case delivery.ByIntegration:
+		return l.T("Integration")
+	case delivery.ByMethod:
+		return l.T("Method")
+	case delivery.ByDestination:
+		return l.T("Destination")
+	case delivery.ByClass:
+		return l.T("Error class")
+	default:
+		return l.T("Error text")
+	}
+}
+
+// GroupStatusName is the word for whether people know a group.
+func (l Locale) GroupStatusName(s delivery.GroupStatus) string {
+	switch s {
+	case delivery.GroupNew:
+		return l.T("new")
+	case delivery.GroupRegressed:
+		return l.T("regressed")
+	case delivery.GroupSettled:
+		return l.T("settled")
+	}
+	return l.T("known")
+}
+
+// statusShape is the kind of mark beside a group's status.
+func statusShape(s delivery.GroupStatus) string {
+	switch s {
+	case delivery.GroupNew:
+		return "new"
+	case delivery.GroupRegressed:
+		return "back"
+	case delivery.GroupSettled:
+		return "good"
+	}
+	return "wait"
+}
+
+func statusColour(s delivery.GroupStatus) string {
+	switch s {
+	case delivery.GroupNew, delivery.GroupRegressed:
+		return "bad"
+	case delivery.GroupSettled:
+		return "good"
+	}
+	return ""
+}
+
+func (p GroupsPage) lead() string {
+	if len(p.Filter.By) == 0 {
+		return p.T("Failures with the same integration, error class and error text: one cause each.")
+	}
+	names := make([]string, len(p.Filter.By))
+	for i, k := range p.Filter.By {
+		names[i] = strings.ToLower(p.GroupKeyName(k))
+	}
+	return p.T("Failures put together by %s.", strings.Join(names, ", "))
+}
+
+func (p GroupsPage) by(k delivery.GroupKey) bool { return slices.Contains(p.Filter.By, k) }
+
+func (p GroupsPage) shows(k delivery.GroupKey) bool {
+	fingerprint := len(p.Filter.By) == 0 && (k == delivery.ByIntegration || k == delivery.ByClass || k == delivery.ByMessage)
+	return fingerprint || p.by(k)
+}
+
+func (p GroupsPage) having(s delivery.GroupStatus) bool { return slices.Contains(p.Filter.Statuses, s) }
+
+func (p GroupsPage) state() string {
+	if len(p.Filter.States) > 1 {
+		return AnyState
+	}
+	return string(StatesOf(p.Filter.Filter)[0])
+}
+
+func (p GroupsPage) states() (out []choice) {
+	for _, states := range TabStates {
+		value := string(states[0])
+		if len(states) > 1 {
+			value = AnyState
+		}
+		out = append(out, choice{value, p.StatesName(states)})
+	}
+	return out
+}
+
+type choice struct{ Value, Name string }
+
+func (p GroupsPage) integration() string {
+	if len(p.Filter.Integrations) > 0 {
+		return p.Filter.Integrations[0]
+	}
+	return ""
+}
+
+// narrowed says whether anything but keys and order is chosen.
+func (p GroupsPage) narrowed() bool {
+	f := p.Filter
+	f.After, f.Limit = "", 0
+	return len(f.Statuses) > 0 || len(f.Filter.Values()) > 0
+}
+
+// rows is the list of what a group has.
+func (p GroupsPage) rows(g delivery.Group) string {
+	return FailureList(g.FilterFor(p.Filter.By, p.Filter.Filter))
+}
+
+// acknowledged is the list of what of a group somebody looks after.
+func (p GroupsPage) acknowledged(g delivery.Group) string {
+	f, yes := g.FilterFor(p.Filter.By, p.Filter.Filter), true
+	f.States, f.Acknowledged = nil, &yes
+	return FailureList(f)
+}
+
+// open is where a group's name leads: its own page, or its rows where it is made of several.
+func (p GroupsPage) open(g delivery.Group) string {
+	if g.ID != "" && len(p.Filter.By) == 0 {
+		return Group(g.ID)
+	}
+	return p.rows(g)
+}
+
+// name is what tells a group from the others in a list.
+func (p GroupsPage) name(g delivery.Group) string {
+	for _, part := range []struct {
+		key  delivery.GroupKey
+		text string
+	}{{delivery.ByClass, p.Class(g.ErrorClass)}, {delivery.ByMessage, g.Message}, {delivery.ByIntegration, g.Integration},
+		{delivery.ByMethod, string(g.Method)}, {delivery.ByDestination, g.Destination}} {
+		if p.shows(part.key) {
+			return orDash(Excerpt(part.text, 120))
+		}
+	}
+	return orDash("")
+}
+
+// causes counts the fingerprints of a combined group.
+func (p GroupsPage) causes(g delivery.Group) string {
+	if len(p.Filter.By) == 0 || g.Groups == 0 {
+		return ""
+	}
+	return p.N(g.Groups, "%s cause", "%s causes")
+}
+
+// Measures of the sparkline: one bar for each hour.
+const (
+	sparkStep   = 4
+	sparkHeight = 18
+)
+
+// sparkPath draws failed attempts by the hour as one outline.
+func sparkPath(hours []int) string {
+	most := max(1, slices.Max(append([]int{0}, hours...)))
+	var b strings.Builder
+	b.WriteString("M0 18")
+	wide, at := 0, sparkHeight
+	for _, n := range append(slices.Clone(hours), -1) {
+		y := sparkHeight - int(math.Round(part(max(n, 0), most, sparkHeight)))
+		if y != at || n < 0 {
+			fmt.Fprintf(&b, "h%dV%d", wide, y)
+			wide, at = 0, y
+		}
+		wide += sparkStep
+	}
+	return b.String() + "z"
+}
+
+// sparkText says what the sparkline shows.
+func (l Locale) sparkText(hours []int) string {
+	sum, most, last := 0, 0, 0
+	for _, n := range hours {
+		sum, most, last = sum+n, max(most, n), n
+	}
+	return l.T("24 hours: %s failed attempts, at most %s an hour, %s in this one", l.Number(sum), l.Number(most), l.Number(last))
+}
+
+// sentence says what a group is.
+func (p GroupPage) sentence() string {
+	g := p.Group
+	text := p.T("%s: %s.", g.Integration, strings.TrimSuffix(Excerpt(orDash(g.Message), 300), "."))
+	switch g.Status {
+	case delivery.GroupNew:
+		return text + " " + p.T("It is new: it first happened %s.", p.Relative(g.FirstSeen))
+	case delivery.GroupRegressed:
+		return text + " " + p.T("It came back: all of it had been settled, then it failed again.")
+	case delivery.GroupSettled:
+		return text + " " + p.T("Nothing of it is open.")
+	}
+	return text + " " + p.T("It has been known since %s.", p.Day(g.FirstSeen))
+}
+
+// dead is how many dead letters a group has.
+func (p GroupPage) dead() Count { return Count{N: p.Group.Dead} }
+
+// everything is the filter of an operation on the group's rows in one state.
+func (p GroupPage) everything(state delivery.State) string {
+	return delivery.Filter{Groups: []string{p.Group.ID}, States: []delivery.State{state}}.Values().Encode()
+}
+
+// openActions are what can be done with the dead letters of a group.
+var openActions = []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionAcknowledge}
+
+// groupHot is red only where somebody is needed: acknowledged work is not.
+func groupHot(g delivery.Group) string {
+	if g.Dead > g.Acknowledged {
+		return "hot"
+	}
+	return ""
+}
