@@ -269,7 +269,7 @@ func (s *Server) paceOperation(c echo.Context) error {
 	if given == 0 {
 		return unprocessable("nothing_to_change", "rate_per_second", "Give what changes: rate_per_second, ramp_to, ramp_seconds, canary or stop_above_failure_ratio.")
 	}
-	if pace.RampTo == 0 {
+	if pace.RampTo == 0 && o.Pace.RampTo > 0 {
 		ramp = 0 // no ramp any more
 	}
 	pace.RampOver = seconds(ramp)

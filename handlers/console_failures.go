@@ -89,7 +89,11 @@ func consoleFilter(query url.Values, l views.Locale) (delivery.Filter, error) {
 	}
 	localTime(q, "from", l)
 	localTime(q, "to", l)
-	return failureFilter(q, failureParams)
+	f, err := failureFilter(q, failureParams)
+	if f.Sort == delivery.SortNewest {
+		f.Sort = "" // need not be said
+	}
+	return f, err
 }
 
 const fieldTime = "2006-01-02T15:04:05"

@@ -280,53 +280,22 @@ func TestTheSlowerOfTwoIsToldWhoWasFaster(t *testing.T) {
 	}
 }
 
-func TestSelectionAsksThenReportsHonestly(t *testing.T) {
-	s := newSite(t)
-	alice, bob := s.signedIn("alice", delivery.RoleOperator), s.signedIn("bob", delivery.RoleOperator)
-	var values, fields []string
-	for range 3 {
-		id := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
-		values = append(values, id+".1.dead..push")
-		fields = append(fields, "id", id+".1.dead..push")
-	}
-	back := []string{"action", "retry", "return", "/failures?integration=push"}
-	other := "0197f000-0000-7000-8000-00000000abcd.1.ignored..push"
-	ask := alice.submit("/failures/actions", append(append([]string{"id", other}, fields...), back...)...)
-	unsure := alice.submit("/failures/actions", "id", strings.Replace(values[0], "..", "."+views.Unsure+".", 1), "action", "retry")
-	alice.shows(unsure, http.StatusOK, "1 of them got no answer the first time")
-	alice.shows(ask, http.StatusOK, "!got no answer", "4 failures are selected.", "3 can be changed by this; 1 is left out", "Retry 3", values[0], "!name=\"id\" value=\""+other)
-	if s.woken.Load() != 0 {
-		t.Fatal("it acted before it asked")
-	}
-	bob.submit(views.FailureAction(values[1][:36], "ignore"), "version", "1", "category", "duplicate", "reason", "known")
-	done := alice.goes(alice.submit("/failures/actions", append(append([]string{"confirm", "1"}, fields...), back...)...), "/failures?integration=push")
-	if s.woken.Load() != 1 {
-		t.Errorf("the engine was woken %d times", s.woken.Load())
-	}
-	alice.shows(done, http.StatusOK, "Retry requested for 2 of 3.", "bob was faster", views.Failure(values[1][:36]))
-	alice.goes(alice.submit("/failures/actions", back...), "/failures?integration=push")
-	alice.shows(alice.open("/failures"), http.StatusOK, "!Retry requested for 2 of 3")
-	alice.shows(alice.submit("/failures/actions", "action", "ignore", "id", values[0], "confirm", "1", "reason", "kept"), http.StatusUnprocessableEntity, "kept", "Choose a category")
-	alice.shows(alice.submit("/failures/actions", "action", "explode", "id", values[0]), http.StatusUnprocessableEntity, "no such action")
-	alice.shows(alice.submit("/failures/actions", "action", "retry", "id", "x"), http.StatusUnprocessableEntity, "could not be read")
-}
-
 func TestFiltersLiveInTheAddress(t *testing.T) {
 	s := newSite(t)
 	b := s.signedIn("alice", delivery.RoleOperator)
 	first := s.fail(delivery.Message{Integration: "push", Key: "a", Payload: []byte("{}")}, "")
 	second := s.fail(delivery.Message{Integration: "sms", Key: "b", Payload: []byte("{}")}, "")
-	b.shows(b.open("/failures?key=a&state=dead,ignored"), http.StatusOK, first, "!"+second, `value="a"`)
+	b.shows(b.open("/failures?key=a&state=dead,ignored"), http.StatusOK, first, "!"+second, `value="state:dead,ignored key:a"`)
 	b.shows(b.open("/failures?q=ANSWERED+404&integration=sms"), http.StatusOK, second, "!"+first)
 	page := b.open("/failures?limit=1&state=dead")
 	b.shows(page, http.StatusOK, second, "!"+first, "Next page")
 	next := regexp.MustCompile(`rel="next" href="([^"]+)"`).FindSubmatch(page.body)
 	b.shows(b.open(strings.ReplaceAll(string(next[1]), "&amp;", "&")), http.StatusOK, first, "!"+second, "!Next page")
 	for _, wrong := range []string{"state=x", "after=%2A", "from=yesterday", "limit=0", "color=red", "integration=%2F"} {
-		b.shows(b.open("/failures?"+wrong), http.StatusBadRequest, `role="alert"`, "!"+first)
+		b.shows(b.open("/failures?"+wrong), http.StatusBadRequest, `id="f-search-error"`, "!"+first)
 	}
 	tomorrow := time.Now().Add(24 * time.Hour).UTC().Format("2006-01-02T15:04")
-	b.shows(b.open("/failures?from="+tomorrow), http.StatusOK, "Nothing matches", tomorrow)
+	b.shows(b.open("/failures?from="+tomorrow), http.StatusOK, "Nothing matches", "since:"+tomorrow)
 	swap := b.open("/failures", "HX-Request", "true")
 	b.shows(swap, http.StatusOK, first, "!<html", "<main")
 	if !slices.Contains(swap.Header.Values("Vary"), "HX-Request") {
@@ -341,7 +310,7 @@ func TestAViewerLooksOnly(t *testing.T) {
 	b := s.signedIn("vera", delivery.RoleViewer)
 	id := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
 	b.shows(b.open(views.Failure(id)), http.StatusOK, "Your role only looks", "!/retry")
-	for _, path := range []string{views.FailureAction(id, "retry"), "/failures/actions", "/integrations/push/pause", "/operators", "/tokens"} {
+	for _, path := range []string{views.FailureAction(id, "retry"), "/operations/new", "/integrations/push/pause", "/operators", "/tokens"} {
 		b.shows(b.submit(path, "version", "1", "reason", "x"), http.StatusForbidden, "yours is viewer", "vera")
 	}
 	for _, path := range []string{"/operators", "/tokens", views.MessagePayload(messageOf(s, id))} {

@@ -55,6 +55,9 @@ func (s *Store) StartOperation(ctx context.Context, r delivery.OperationRequest)
 	if err := checkOperation(r); err != nil {
 		return o, err
 	}
+	if err := checkReason(r.Action, r.Reason, r.Category); err != nil {
+		return o, err
+	}
 	if r.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
@@ -107,10 +110,7 @@ func checkOperation(r delivery.OperationRequest) error {
 	case r.Action != delivery.ActionRetry && r.Pace != delivery.Pace{}:
 		return wrong("bad_pace", "rate_per_second", "rate, canary and failure ratio are for retries")
 	}
-	if err := checkPace(r.Pace); err != nil {
-		return err
-	}
-	return checkReason(r.Action, r.Reason, r.Category)
+	return checkPace(r.Pace)
 }
 
 const (

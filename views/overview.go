@@ -22,9 +22,17 @@ func (l Locale) failedSince(name string) string {
 	return FailureList(delivery.Filter{Integrations: []string{name}, States: delivery.States, From: &day})
 }
 
+// dead counts the dead letters that nobody looks after.
 func (p OverviewPage) dead() (n int) {
 	for _, h := range p.Integrations {
-		n += h.Dead
+		n += h.Dead - h.Acknowledged
+	}
+	return n
+}
+
+func (p OverviewPage) acknowledged() (n int) {
+	for _, h := range p.Integrations {
+		n += h.Acknowledged
 	}
 	return n
 }

@@ -469,11 +469,12 @@ func TestAConflictNamesTheEngine(t *testing.T) {
 // A number that no row stands behind cannot be checked by anybody.
 func TestEveryNumberOfTheOverviewLeadsToItsRows(t *testing.T) {
 	h := health()[:1]
-	h[0].Name, h[0].Pending, h[0].Sending, h[0].Dead, h[0].NewGroups, h[0].Ignored, h[0].Delivered24h, h[0].Failed24h = "push", 40, 1, 52, 53, 54, 55, 56
+	h[0].Name, h[0].Pending, h[0].Sending, h[0].Dead, h[0].NewGroups, h[0].Ignored, h[0].Delivered24h, h[0].Failed24h = "push", 40, 1, 57, 53, 54, 55, 56
+	h[0].Acknowledged = 5
 	overview := rendered(t, OverviewView(OverviewPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
 	list := rendered(t, IntegrationsView(IntegrationsPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
 	for number, page := range map[string]string{"41<": overview, "52<": overview, "53<": overview, "55 delivered<": overview, "56 failed attempts<": overview,
-		"52 dead letters wait for a person<": overview, "40<": list, "1<": list, "54<": list} {
+		"52 dead letters wait for a person<": overview, "5 acknowledged<": overview, "40<": list, "1<": list, "54<": list} {
 		if !regexp.MustCompile(`<a href="/[^"]*"[^>]*>` + regexp.QuoteMeta(number)).MatchString(page) {
 			t.Errorf("%q is no link", number)
 		}

@@ -176,8 +176,19 @@ func FailuresOf(integration string) string {
 	return FailureList(delivery.Filter{Integrations: []string{integration}})
 }
 
-// FailuresOfGroup is the open dead letters of one group.
-func FailuresOfGroup(id string) string { return FailureList(delivery.Filter{Groups: []string{id}}) }
+// AcknowledgedOf is the dead letters that somebody looks after, of one integration or of all.
+func AcknowledgedOf(integration string) string { return acknowledged(integration, true) }
+
+// UnacknowledgedOf is the dead letters of one integration that nobody looks after.
+func UnacknowledgedOf(integration string) string { return acknowledged(integration, false) }
+
+func acknowledged(integration string, yes bool) string {
+	f := delivery.Filter{Acknowledged: &yes}
+	if integration != "" {
+		f.Integrations = []string{integration}
+	}
+	return FailureList(f)
+}
 
 // SearchFor is the list that a text of the search bar selects.
 func SearchFor(text string) string { return with(Failures, "search", text) }
