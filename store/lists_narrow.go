@@ -17,6 +17,7 @@ type narrowing struct {
 	driver     string // selects the ids of all deliveries that fit, by an index of its own, and may answer others too; empty: none
 	driverArgs []any
 	quick      bool // the driver answers its first rows at once, so that a limit bounds what it costs
+	open       bool // the driver knows dead and pending ones only
 }
 
 // narrowings are what a filter asks beside states, facets and times.
