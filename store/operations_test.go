@@ -272,6 +272,10 @@ func TestWhoWasFasterIsSaid(t *testing.T) {
 			d.complete(completion(c, answered, delivery.StateDead))
 		}
 	}
+	byEve, err := d.Failures(t.Context(), delivery.Filter{Actors: []string{"eve"}, States: []delivery.State{delivery.StateDead, delivery.StatePending, delivery.StateSending}})
+	if err != nil || len(byEve.Items) != 2 {
+		t.Errorf("retried by eve: %+v %v", byEve.Items, err)
+	}
 	d.actAll(o.ID)
 	if o = d.operation(o.ID); o.Succeeded != 1 || o.Skipped != 5 || o.State != delivery.OperationFinished {
 		t.Errorf("finished %+v", o)
