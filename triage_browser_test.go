@@ -191,7 +191,7 @@ func TestAPersonEditsAndRetries(t *testing.T) {
 			}
 			receiver.mu.Lock()
 			defer receiver.mu.Unlock()
-			want := sha256.Sum256([]byte(`{"code": "471199", "n": 12345678901234567890, "to": "Lee"}`))
+			want := sha256.Sum256([]byte(`{"code":"471199","n":12345678901234567890,"to":"Lee"}`)) // without spaces, as it was
 			if got := receiver.seen[id]; len(got) != 2 || got[want] != 1 {
 				t.Errorf("the receiver did not get what was saved: %d contents", len(got))
 			}

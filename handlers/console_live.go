@@ -27,6 +27,7 @@ const (
 type hub struct {
 	generation func(context.Context) (int64, error)
 	counting   chan struct{} // bounds the counts under way
+	beat       time.Duration // between comments, and looks at the session
 
 	mu        sync.Mutex
 	listeners map[chan struct{}]struct{}
@@ -35,7 +36,8 @@ type hub struct {
 }
 
 func newHub(generation func(context.Context) (int64, error)) *hub {
-	return &hub{generation: generation, counting: make(chan struct{}, countsAtOnce), listeners: map[chan struct{}]struct{}{}}
+	return &hub{generation: generation, counting: make(chan struct{}, countsAtOnce), beat: heartbeat,
+		listeners: map[chan struct{}]struct{}{}}
 }
 
 // join answers a channel that receives whenever something changed and is closed at the end; ok is false when there are too many.
@@ -150,7 +152,7 @@ func (s *Server) stream(c echo.Context, changed <-chan struct{}, text func(conte
 	h.Set("X-Accel-Buffering", "no")
 	out := http.NewResponseController(c.Response())
 	_ = out.SetReadDeadline(time.Time{}) // of the server: it counts for requests that end
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(s.live.beat)
 	defer beat.Stop()
 	last, event := "", ": hello\n\nretry: 5000\n\n"
 	for look := true; ; {
@@ -199,25 +201,25 @@ func send(c echo.Context, out *http.ResponseController, event string) error {
 	return out.Flush()
 }
 
-// stillHere asks again whether the session or token that opened a stream may look.
+// stillHere asks again whether the session or token that opened a stream may look. The request's context has the session as it was
+// then, so this one begins anew.
 func (s *Server) stillHere(c echo.Context) bool {
-	p := who(c)
+	ctx, end := context.WithTimeout(context.Background(), writeLimit)
+	defer end()
+	p, fresh := who(c), s.echo.NewContext(c.Request().WithContext(ctx), c.Response())
 	if !p.ViaToken {
 		token, err := c.Cookie(s.sessions.Cookie.Name)
 		if err != nil {
 			return false
 		}
-		ctx, err := s.sessions.Load(c.Request().Context(), token.Value)
-		if err != nil {
+		if ctx, err = s.sessions.Load(ctx, token.Value); err != nil {
 			return false
 		}
-		fresh := s.echo.NewContext(c.Request().WithContext(ctx), c.Response())
+		fresh.SetRequest(c.Request().WithContext(ctx))
 		fresh.Set(sessionLoaded, true)
-		now, err := s.authenticate(fresh)
-		return err == nil && now.Name == p.Name
 	}
-	now, err := s.authenticate(c)
-	return err == nil && now.Name == p.Name
+	now, err := s.authenticate(fresh)
+	return err == nil && now.Name == p.Name && now.Role.Allows(delivery.RoleViewer)
 }
 
 // newsText says how many failures a filter selects; empty when there are none.

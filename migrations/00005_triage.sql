@@ -205,15 +205,18 @@ CREATE INDEX operation_deltas_operation ON redrive.operation_deltas (operation_i
 -- Who appends many entries computes their numbers and hashes in one statement; the trigger that does so row by row leaves them
 -- alone, and another one refuses what does not continue the chain and moves the head.
 -- +goose StatementBegin
+CREATE FUNCTION redrive.audit_field(f text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    -- its length in bytes, a colon and its text: no two entries share one encoding
+    SELECT octet_length(f)::text || ':' || f
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
 CREATE FUNCTION redrive.audit_entry(seq bigint, at timestamptz, actor text, action text, subject_type text, subject text,
     reason text, details jsonb) RETURNS bytea LANGUAGE sql STABLE AS $$
-    -- each field as its length in bytes, a colon and its text: no two entries share one encoding. A single expression, so that
-    -- Postgres puts it in the place of the call.
-    SELECT convert_to(octet_length(seq::text)::text || ':' || seq::text
-        || '27:' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-        || octet_length(actor)::text || ':' || actor || octet_length(action)::text || ':' || action
-        || octet_length(subject_type)::text || ':' || subject_type || octet_length(subject)::text || ':' || subject
-        || octet_length(reason)::text || ':' || reason || octet_length(details::text)::text || ':' || details::text, 'UTF8')
+    -- what audit_hash hashes after the entry before; a single expression, so that Postgres puts it in the place of the call
+    SELECT convert_to(redrive.audit_field(seq::text) || redrive.audit_field(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+        || redrive.audit_field(actor) || redrive.audit_field(action) || redrive.audit_field(subject_type) || redrive.audit_field(subject)
+        || redrive.audit_field(reason) || redrive.audit_field(details::text), 'UTF8')
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -257,7 +260,7 @@ $$;
 -- +goose StatementEnd
 CREATE TRIGGER audit_appended AFTER INSERT ON redrive.audit REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_appended();
-REVOKE ALL ON FUNCTION redrive.audit_entry, redrive.audit_link, redrive.audit_chain, redrive.audit_appended FROM PUBLIC;
+REVOKE ALL ON FUNCTION redrive.audit_field, redrive.audit_entry, redrive.audit_link, redrive.audit_chain, redrive.audit_appended FROM PUBLIC;
 
 -- ---- triggers on the record ----------------------------------------------------------------------------------------------
 -- +goose StatementBegin
@@ -417,7 +420,7 @@ DROP TRIGGER audit_appended ON redrive.audit;
 DROP TRIGGER audit_append ON redrive.audit;
 CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW EXECUTE FUNCTION redrive.audit_append();
 DROP AGGREGATE redrive.audit_chain(bytea, bytea);
-DROP FUNCTION redrive.audit_appended, redrive.audit_link, redrive.audit_entry;
+DROP FUNCTION redrive.audit_appended, redrive.audit_link, redrive.audit_entry, redrive.audit_field;
 DROP TRIGGER record_inserted ON redrive.deliveries;
 DROP TRIGGER record_counted ON redrive.deliveries;
 DROP TRIGGER record_updated ON redrive.deliveries;

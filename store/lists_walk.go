@@ -69,7 +69,7 @@ func (f *finder) find() (found []place, err error) {
 		return nil, err
 	}
 	list := f.branches()
-	if len(f.narrowings) > 0 {
+	if len(list) > 0 && len(f.narrowings) > 0 {
 		if err := f.tx.Exec("SELECT set_config('statement_timeout', ?, true), set_config('enable_seqscan', 'off', true)",
 			fmt.Sprint(patience.Milliseconds())).Error; err != nil {
 			return nil, err
