@@ -69,9 +69,13 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 			return n, &delivery.InputError{Code: "bad_search", Field: "path",
 				Message: "a path of the payload is written $.customer.id, $.items[0].sku, $.items[*].sku or $['a name']"}
 		}
-		w.add("s.doc @@ ?::jsonpath", path)
+		if indexed {
+			w.add("s.doc @@ ?::jsonpath", path)
+			continue
+		}
+		// the index would be read as a whole; but the payload has the words of the value somewhere
+		w.add("(s.doc @@ ?::jsonpath) IS TRUE", path)
 		switch {
-		case indexed: // else no index knows the path, but the payload has the words of the value somewhere
 		case number.MatchString(p.Value):
 			w.add("s.words @@ ?::tsquery", "'"+number.FindStringSubmatch(p.Value)[1]+"':*") // 42 is also 42.0
 		case hasWords(p.Value):
