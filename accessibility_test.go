@@ -85,9 +85,22 @@ func furnished(t *testing.T) (*program, []string) {
 			p.must("POST", "/api/v1/failures/"+id+"/"+action, map[string]any{"reason": "for the test", "category": "test-data"})
 		}
 	}
-	pages = append(pages, p.filePages(dir)...)
+	pages = append(append(pages, p.filePages(dir)...), p.triagePages()...)
 	p.must("POST", "/api/v1/integrations/push/pause", map[string]any{"reason": "so that something waits"})
 	return p, append(pages, "/failures/"+p.send("push", "waits"))
+}
+
+// triagePages are of bulk actions in several states, and of what is sent anew.
+func (p *program) triagePages() []string {
+	id := p.send("push", map[string]any{"order": 7})
+	p.awaitState(id, "delivered")
+	dead := p.must("GET", "/api/v1/failures?integration=push", nil)["items"].([]any)[0].(map[string]any)["id"].(string)
+	start := func(body map[string]any) string { return p.must("POST", "/api/v1/operations", body)["id"].(string) }
+	done := start(map[string]any{"action": "acknowledge", "filter": map[string]any{"integration": []string{"push"}}, "reason": "seen"})
+	held := start(map[string]any{"action": "retry", "filter": map[string]any{"integration": []string{"levels"}}, "reason": "again", "rate_per_second": 0.001, "canary": 1})
+	p.must("POST", "/api/v1/operations/"+held+"/pause", map[string]any{"reason": "so that it can be looked at"})
+	return []string{"/operations", "/operations?state=cancelled", "/operations/" + done, "/operations/" + held, "/failures/" + dead, "/failures/" + dead + "/edit",
+		"/failures/" + dead + "/redirect", "/operations/new?action=retry&filter=&return=/failures", "/operations/new?action=ignore&filter=integration%3Dpush"}
 }
 
 // blockedPages are of a dead letter that holds up its key, and of one that waits behind it.
@@ -132,18 +145,23 @@ func (b *browser) examine(t *testing.T, path string) {
 			t.Fatal(err)
 		}
 		b.do(chromedp.EmulateViewport(at.width, at.height), chromedp.Navigate(b.url+path))
-		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
-		_, err := chromedp.Run(ctx, chromedp.Evaluate[any](axe+";0"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](findings+"("+at.phone+")", chromedp.EvalAwaitPromise))
-		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, problem := range slices.Compact(found) {
-			t.Errorf("%s, %s, %d wide: %s", path, at.scheme, at.width, problem)
-		}
+		b.inspect(t, fmt.Sprintf("%s, %s, %d wide", path, at.scheme, at.width), at.phone)
+	}
+}
+
+// inspect asks axe about the page that is open.
+func (b *browser) inspect(t *testing.T, what, phone string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[any](axe+";0")); err != nil {
+		t.Fatal(err)
+	}
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](findings+"("+phone+")", chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range slices.Compact(found) {
+		t.Errorf("%s: %s", what, problem)
 	}
 }

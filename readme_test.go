@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -56,7 +57,11 @@ func examples(t *testing.T, path, more string) (list []delivery.Integration) {
 		t.Setenv(name, "a")
 	}
 	for _, found := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(raw, -1) {
-		file, err := loadFile(strings.TrimPrefix(configFile(t, string(found[1])+more), "REDRIVE_CONFIG="))
+		path := strings.TrimPrefix(configFile(t, string(found[1])+more), "REDRIVE_CONFIG=")
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), "order.schema.json"), []byte(`{"type": "object"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, err := loadFile(path)
 		if err != nil {
 			t.Fatal(path, err)
 		}

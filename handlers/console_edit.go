@@ -1,14 +1,12 @@
 package handlers
 
 import (
-	"encoding/base64"
+	"bytes"
 	"errors"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/labstack/echo/v4"
@@ -51,8 +49,10 @@ func (s *Server) editing(c echo.Context) (e editing, err error) {
 	e.page.Title = base.T("Edit and retry: %s → %s", base.D.Type, base.D.Integration)
 	e.seen = s.reveal(e.sent, base.D.Integration)
 	e.paths, _ = s.maskPaths(e.sent, []string{base.D.Integration})
-	e.text, e.page.Typed.Base64, e.page.Fixed = editText(e.seen, e.sent)
-	e.page.Fixed = e.page.T(e.page.Fixed)
+	if e.page.Fixed = e.page.T(unseen(e.seen, e.sent.Dropped)); e.page.Fixed == "" {
+		e.text, _ = delivery.EditText(e.sent.Payload, e.paths)
+		e.page.Typed.Base64 = delivery.EditFormat(e.sent.Payload) == delivery.EditBase64
+	}
 	for _, h := range headerList(e.seen.Headers) {
 		if delivery.ProtectedHeader(h.Name) {
 			e.page.Protected = append(e.page.Protected, views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.T("protected: it tells receivers which message this is")})
@@ -70,29 +70,17 @@ func nextVersion(d delivery.Detail) int {
 	return 2
 }
 
-// editText is a payload as a form can carry it without changing it, or why it cannot.
-func editText(seen payloadView, sent delivery.Message) (text string, inBase64 bool, fixed string) {
+// unseen is why a payload cannot be edited or compared here; empty when it can.
+func unseen(seen payloadView, dropped bool) string {
 	switch {
-	case sent.Dropped:
-		return "", false, "The payload was dropped by retention, so there is nothing to edit."
+	case dropped:
+		return "The payload was dropped by retention, so there is nothing to edit."
 	case seen.Masked && seen.Shown == nil:
-		return "", false, "The integration masks fields, and they cannot be told apart in this payload: only its headers can be edited."
+		return "The integration masks fields, and they cannot be told apart in this payload: only its headers can be edited here."
 	case len(seen.Shown) > maxEditable:
-		return "", false, "The payload is too large for a browser's form: edit it by the API or the command line. Its headers can be edited here."
-	case seen.IsJSON:
-		return string(indented(seen.Shown)), false, ""
-	case plainText(string(seen.Shown)):
-		return string(seen.Shown), false, ""
-	default:
-		return base64.StdEncoding.EncodeToString(seen.Shown), true, ""
+		return "The payload is too large for a browser's form: edit it by the API or the command line. Its headers can be edited here."
 	}
-}
-
-// plainText says whether a form gives a text back as it is, line ends apart.
-func plainText(text string) bool {
-	lines := strings.ReplaceAll(text, "\r\n", "\n")
-	mixed := lines != text && strings.Count(text, "\r\n") != strings.Count(text, "\n")
-	return utf8.ValidString(text) && !mixed && !strings.ContainsFunc(lines, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' })
+	return ""
 }
 
 // editForm is the page to type.
@@ -141,13 +129,14 @@ func (e *editing) read(c echo.Context) error {
 	if err != nil {
 		return newProblem(http.StatusBadRequest, "bad_form", "The form could not be read. Go back and try again.")
 	}
-	t := views.EditForm{Payload: unixLines(params.Get("payload")), Base64: params.Get("base64") != "", Reason: params.Get("reason"), Token: params.Get("token"),
+	t := views.EditForm{Payload: unixLines(params.Get("payload")), Reason: params.Get("reason"), Token: params.Get("token"),
 		Version: parseVersion(params.Get("version"))}
 	for n, name := range params["header"] {
 		if n < len(params["value"]) && strings.TrimSpace(name)+params["value"][n] != "" {
 			t.Headers = append(t.Headers, views.Header{Name: strings.TrimSpace(name), Value: params["value"][n]})
 		}
 	}
+	t.Base64 = e.page.Typed.Base64
 	e.page.Typed = t
 	return nil
 }
@@ -192,23 +181,14 @@ func (s *Server) fits(integration string, payload []byte) error {
 
 // payload is what was typed as it will be sent; nil when nothing was changed.
 func (e *editing) payload() ([]byte, error) {
-	typed := e.page.Typed.Payload
-	if e.page.Fixed != "" || typed == unixLines(e.text) {
+	if e.page.Fixed != "" {
 		return nil, nil
 	}
-	switch {
-	case e.page.Typed.Base64:
-		raw, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(typed), ""))
-		if err != nil {
-			return nil, unprocessable("invalid_base64", "payload", "This is not base64. Correct it, or go back and begin again.")
-		}
-		return append([]byte{}, raw...), nil
-	case e.seen.IsJSON:
-		return delivery.Unmask([]byte(typed), e.sent.Payload, e.paths)
-	case strings.Contains(e.text, "\r\n"):
-		return []byte(strings.ReplaceAll(typed, "\n", "\r\n")), nil
+	next, err := delivery.FromEditText(e.page.Typed.Payload, e.sent.Payload, e.paths)
+	if err != nil || bytes.Equal(next, e.sent.Payload) {
+		return nil, err
 	}
-	return []byte(typed), nil
+	return append([]byte{}, next...), nil // not nil, even when it is empty
 }
 
 // headers are what was typed, hidden values put back; nil when nothing was changed.
@@ -337,24 +317,11 @@ func (s *Server) hider(d delivery.Detail) payloadView {
 
 // diffText is what is compared of a payload.
 func diffText(seen payloadView) string {
-	text, inBase64, fixed := editText(seen, delivery.Message{})
-	switch {
-	case fixed != "":
-		return fixed
-	case inBase64:
-		return strings.Join(slices.Collect(chunks(text)), "\n")
+	if why := unseen(seen, false); why != "" {
+		return why
 	}
+	text, _ := delivery.EditText(seen.Shown, nil)
 	return text
-}
-
-// chunks cuts a long text into lines.
-func chunks(text string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for len(text) > 76 && yield(text[:76]) {
-			text = text[76:]
-		}
-		yield(text)
-	}
 }
 
 func headerText(seen payloadView) string {

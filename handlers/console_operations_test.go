@@ -158,7 +158,7 @@ func TestSteeringAnOperation(t *testing.T) {
 
 	alice.shows(alice.goes(alice.sends(pause, stalePause, "reason", "the seller calls"), here), http.StatusOK, "Paused. Nothing more", "paused by alice", "Resume …", "!Pause …")
 	late := bob.sends(pace, stalePace, "rate", "7")
-	bob.shows(late, http.StatusConflict, "Nothing was changed", "changed the operation in the meantime", `value="7"`, "paused")
+	bob.shows(late, http.StatusConflict, "Nothing was changed", "Somebody else changed the operation in the meantime: look at it again.", `value="7"`, "paused")
 	bob.shows(bob.sends(pace, fieldsOf(t, late, pace), "rate", "none"), http.StatusUnprocessableEntity, `value="none"`, "must be a number")
 	bob.shows(bob.goes(bob.sends(pace, fieldsOf(t, late, pace)), here), http.StatusOK, "The pace is changed", "7 per second")
 	page = bob.open(here)
@@ -166,7 +166,7 @@ func TestSteeringAnOperation(t *testing.T) {
 	page = bob.open(here)
 	bob.shows(bob.sends(cancel, fieldsOf(t, page, cancel)), http.StatusUnprocessableEntity, "cannot be taken back")
 	bob.shows(bob.goes(bob.sends(cancel, fieldsOf(t, page, cancel), "reason", "wrong seller"), here), http.StatusOK, "cancelled", "3</strong> cancelled", "!Cancel …")
-	alice.shows(alice.sends(resume, url.Values{"version": {"9"}}), http.StatusConflict, "already cancelled")
+	alice.shows(alice.sends(resume, url.Values{"version": {"9"}}), http.StatusConflict, "The operation is already cancelled.")
 	want := []string{"bob operation.cancel", "bob operation.resume", "bob operation.pace", "alice operation.pause", "alice operation.start"}
 	if got := alice.actions(id); !slices.Equal(got, want) {
 		t.Errorf("%v", got)

@@ -148,7 +148,7 @@ func TestSignInAndOut(t *testing.T) {
 	b.shows(b.submit("/sign-in", "name", "", "password", ""), http.StatusUnprocessableEntity, "Enter your name")
 	before := b.cookie()
 	in := b.submit("/sign-in", "name", "alice", "password", ownPassword, "next", "/failures?key=a")
-	b.shows(b.goes(in, "/failures?key=a"), http.StatusOK, "Nothing matches", "alice")
+	b.shows(b.goes(in, "/failures?key=a"), http.StatusOK, "Nothing with the key a", "alice")
 	if set := in.Header.Get("Set-Cookie"); !strings.Contains(set, "HttpOnly") || !strings.Contains(set, "SameSite=Lax") || b.cookie() == before {
 		t.Error(set)
 	}

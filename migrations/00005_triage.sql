@@ -104,8 +104,9 @@ CREATE TABLE redrive.search (
     words       tsvector,         -- of the payload
     doc         jsonb             -- the payload, when it is JSON
 ) WITH (fillfactor = 90);
-CREATE INDEX search_words ON redrive.search USING gin (words);
-CREATE INDEX search_doc ON redrive.search USING gin (doc jsonb_path_ops);
+-- the indexer has time; who searches should not read a list of what is not sorted in
+CREATE INDEX search_words ON redrive.search USING gin (words) WITH (fastupdate = off);
+CREATE INDEX search_doc ON redrive.search USING gin (doc jsonb_path_ops) WITH (fastupdate = off);
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -113,7 +114,7 @@ DECLARE
 BEGIN
     CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA redrive;
     SELECT n.nspname INTO STRICT place FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm';
-    EXECUTE format('CREATE INDEX search_error ON redrive.search USING gin (error %I.gin_trgm_ops)', place);
+    EXECUTE format('CREATE INDEX search_error ON redrive.search USING gin (error %I.gin_trgm_ops) WITH (fastupdate = off)', place);
 EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN
     RAISE WARNING 'pg_trgm is not there (%): error texts are searched without an index', SQLERRM;
 END
@@ -204,15 +205,18 @@ CREATE INDEX operation_deltas_operation ON redrive.operation_deltas (operation_i
 -- Who appends many entries computes their numbers and hashes in one statement; the trigger that does so row by row leaves them
 -- alone, and another one refuses what does not continue the chain and moves the head.
 -- +goose StatementBegin
+CREATE FUNCTION redrive.audit_field(f text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    -- its length in bytes, a colon and its text: no two entries share one encoding
+    SELECT octet_length(f)::text || ':' || f
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
 CREATE FUNCTION redrive.audit_entry(seq bigint, at timestamptz, actor text, action text, subject_type text, subject text,
     reason text, details jsonb) RETURNS bytea LANGUAGE sql STABLE AS $$
-    -- each field as its length in bytes, a colon and its text: no two entries share one encoding. A single expression, so that
-    -- Postgres puts it in the place of the call.
-    SELECT convert_to(octet_length(seq::text)::text || ':' || seq::text
-        || '27:' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-        || octet_length(actor)::text || ':' || actor || octet_length(action)::text || ':' || action
-        || octet_length(subject_type)::text || ':' || subject_type || octet_length(subject)::text || ':' || subject
-        || octet_length(reason)::text || ':' || reason || octet_length(details::text)::text || ':' || details::text, 'UTF8')
+    -- what audit_hash hashes after the entry before; a single expression, so that Postgres puts it in the place of the call
+    SELECT convert_to(redrive.audit_field(seq::text) || redrive.audit_field(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+        || redrive.audit_field(actor) || redrive.audit_field(action) || redrive.audit_field(subject_type) || redrive.audit_field(subject)
+        || redrive.audit_field(reason) || redrive.audit_field(details::text), 'UTF8')
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -256,7 +260,7 @@ $$;
 -- +goose StatementEnd
 CREATE TRIGGER audit_appended AFTER INSERT ON redrive.audit REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_appended();
-REVOKE ALL ON FUNCTION redrive.audit_entry, redrive.audit_link, redrive.audit_chain, redrive.audit_appended FROM PUBLIC;
+REVOKE ALL ON FUNCTION redrive.audit_field, redrive.audit_entry, redrive.audit_link, redrive.audit_chain, redrive.audit_appended FROM PUBLIC;
 
 -- ---- triggers on the record ----------------------------------------------------------------------------------------------
 -- +goose StatementBegin
@@ -416,7 +420,7 @@ DROP TRIGGER audit_appended ON redrive.audit;
 DROP TRIGGER audit_append ON redrive.audit;
 CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW EXECUTE FUNCTION redrive.audit_append();
 DROP AGGREGATE redrive.audit_chain(bytea, bytea);
-DROP FUNCTION redrive.audit_appended, redrive.audit_link, redrive.audit_entry;
+DROP FUNCTION redrive.audit_appended, redrive.audit_link, redrive.audit_entry, redrive.audit_field;
 DROP TRIGGER record_inserted ON redrive.deliveries;
 DROP TRIGGER record_counted ON redrive.deliveries;
 DROP TRIGGER record_updated ON redrive.deliveries;

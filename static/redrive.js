@@ -261,10 +261,12 @@
   });
 
   // --- what renews itself waits while somebody works in it -------------------------------------------------------------
-  document.addEventListener('htmx:beforeRequest', function (event) {
-    var live = event.detail.elt;
-    if (!live.matches('[data-live]')) return;
-    if (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]')) event.preventDefault();
+  ['htmx:beforeRequest', 'htmx:beforeSwap'].forEach(function (moment) {
+    document.addEventListener(moment, function (event) {
+      var live = event.target;
+      if (!live.matches('[data-live]')) return;
+      if (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]')) event.preventDefault();
+    });
   });
 
   // --- after a swap the keyboard is where the news is ----------------------------------------------------------------

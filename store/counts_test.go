@@ -244,7 +244,7 @@ func TestManyChangesAreCountedAsFastAsOne(t *testing.T) {
 	defer conn.Close(context.Background())
 	for _, statement := range []string{"SET statement_timeout = '10s'",
 		"UPDATE redrive.deliveries SET acknowledged_at = now() WHERE id = (SELECT id FROM redrive.deliveries LIMIT 1)",
-		"UPDATE redrive.deliveries SET state = 'resolved', dead_at = NULL, settled_at = now() WHERE state = 'dead'"} {
+		"UPDATE redrive.deliveries SET state = 'resolved', dead_at = NULL, settled_at = now(), acknowledged_at = NULL WHERE state = 'dead'"} {
 		_, err := conn.Exec(t.Context(), statement)
 		d.must(err)
 	}

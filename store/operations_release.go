@@ -181,9 +181,8 @@ func (c *chunk) releaseLanes(tx *gorm.DB) error {
 
 // itemEntriesSQL are the audit entries of what was changed, in the shape of those of single acts.
 const itemEntriesSQL = `WITH ` + givenSQL + `
-    SELECT g.n, CAST(@actor AS text) AS actor, 'delivery.' || CAST(@action AS text) AS action, 'delivery' AS subject_type, g.id::text AS subject,
-        CAST(@reason AS text) AS reason, jsonb_build_object('integration', g.integration, 'version', g.version + CAST(@raised AS int),
-            'from', CASE WHEN g.n = ANY(CAST(@resolved AS int[])) THEN 'resolved' ELSE CAST(@was AS text) END) || CAST(@members AS jsonb) AS details
+    SELECT g.n, g.id::text AS subject, g.integration, g.version + CAST(@raised AS int) AS version,
+        CASE WHEN g.n = ANY(CAST(@resolved AS int[])) THEN 'resolved' ELSE CAST(@was AS text) END AS was
     FROM given g WHERE g.outcome IS NULL`
 
 func (c *chunk) audit(tx *gorm.DB) error {
@@ -198,6 +197,5 @@ func (c *chunk) audit(tx *gorm.DB) error {
 		args["raised"] = 0
 	}
 	args["was"], args["resolved"], args["members"] = string(o.Action.From()[0]), &c.resolved, string(details(members))
-	_, err := recordMany(tx, itemEntriesSQL, args)
-	return err
+	return recordMany(tx, itemEntriesSQL, args)
 }
