@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -38,11 +39,24 @@ func (p *program) dead(key string) string {
 	return id
 }
 
-// press sends keys to whatever has the focus.
+// press sends keys to whatever has the focus. A letter is one event, as from a keyboard: where a script takes it, nothing is typed.
 func (b *browser) press(keys ...string) {
 	b.t.Helper()
 	for _, key := range keys {
-		b.do(chromedp.KeyEvent(key))
+		if len(key) > 1 || key < " " {
+			b.do(chromedp.KeyEvent(key))
+			continue
+		}
+		down := input.DispatchKeyEventParams{Type: "keyDown", Key: key, Text: key, UnmodifiedText: key}
+		if key >= "A" && key <= "Z" {
+			down.Modifiers = int64(chromedp.ModifierShift)
+		}
+		if _, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, down); err != nil {
+			b.t.Fatal(err)
+		}
+		if _, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: "keyUp", Key: key}); err != nil {
+			b.t.Fatal(err)
+		}
 	}
 }
 

@@ -46,8 +46,9 @@
 
   // A key never acts by itself: it brings the person to the form that says what will happen.
   function act(action) {
-    var target = first('[data-action="' + action + '"]');
+    var target = first('[data-action="' + action + '"]') || first('[data-all="' + action + '"]');
     if (!target || target.disabled) return;
+    if (target.hasAttribute('data-all')) { target.click(); return; } // the link to the question
     if (target.form && target.form.hasAttribute('data-selection')) {
       if (!chosen().length && rows()[current]) toggle({});
       if (chosen().length) target.form.requestSubmit(target);

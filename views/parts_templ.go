@@ -302,7 +302,7 @@ func stateView(l Locale, d delivery.Delivery) templ.Component {
 			templ_7745c5c3_Var15 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		var templ_7745c5c3_Var16 = []any{"state", shape(d)}
+		var templ_7745c5c3_Var16 = []any{"state", templ.KV(shape(d), d.Case.AcknowledgedAt == nil)}
 		templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var16...)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
