@@ -68,6 +68,7 @@ func furnished(t *testing.T) (*program, []string) {
 		"/integrations", "/integrations/push/underway", "/integrations/push/delivered", "/audit", "/operators", "/tokens", "/account", "/help", "/nothing",
 		"/demo", "/demo/shop", "/demo/school", "/demo/content", "/demo/login", "/demo/receivers"}
 	pages = append(pages, p.blockedPages()...)
+	pages = append(pages, p.listPages()...)
 	for _, action := range []string{"ignore", "resolve", "", "", "deliver"} {
 		if action == "deliver" {
 			receiver.answer(http.StatusOK)

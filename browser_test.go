@@ -229,27 +229,6 @@ func TestTheSecondPersonIsTold(t *testing.T) {
 	b.becomes("resolved")
 }
 
-// The address says what was searched for and nothing else.
-func TestAFilterIsAnAddress(t *testing.T) {
-	receiver := newLedger(t)
-	receiver.answer(http.StatusUnprocessableEntity)
-	p := serve(t, onFreshDatabase(t), configFile(t, failing(receiver.URL, 1)))
-	p.awaitState(p.send("push", "x"), "dead")
-	b := browse(t, p.url, true)
-	b.signIn()
-	b.enter("#f-search", "integration:push answered 42")
-	b.click("form.search button.primary")
-	b.address("/failures?integration=push&q=answered+42")
-	b.shows("the receiver answered 422")
-	if typed := b.value("document.querySelector('#f-search').defaultValue"); !strings.Contains(typed, "integration:push") || !strings.Contains(typed, "answered 42") {
-		t.Errorf("the bar says %q", typed)
-	}
-	b.value("history.back(), ''")
-	b.address("/failures")
-	b.value("history.forward(), ''")
-	b.address("/failures?integration=push&q=answered+42")
-}
-
 // The exact time is there for a keyboard and for a finger, not only for a mouse.
 func TestAFocusedTimeIsExact(t *testing.T) {
 	receiver := newLedger(t)

@@ -95,7 +95,7 @@ func TestAPersonRetriesEverythingThatMatches(t *testing.T) {
 	b.shows("Paused. Nothing more is started")
 	b.sums("paused by admin")
 	b.steer("resume", "")
-	b.shows("It goes on.") // the answer's words, not the form's
+	b.shows("It goes on.") // the answer, not the words of the form
 	b.click(".steering details:has(form[action$='/pace']) summary")
 	b.enter("#pace-rate", "50")
 	b.click("form[action$='/pace'] button")

@@ -29,6 +29,28 @@ func TestTheAuditRefusesChanges(t *testing.T) {
 	d.entries(1) // the chain still goes on
 }
 
+// Whoever brings numbers and hashes of their own must continue the chain.
+func TestTheAuditRefusesEntriesThatDoNotContinueIt(t *testing.T) {
+	const next = `INSERT INTO redrive.audit (seq, at, actor, action, subject_type, subject, reason, details, prev_hash, hash)
+		SELECT s, now(), 'bob', 'test', 'test', '1', '', '{}', p, redrive.audit_hash(p, s, now(), %s, 'test', 'test', '1', '', '{}') FROM redrive.audit_head h, LATERAL (SELECT %s AS s, %s AS p) x`
+	d := open(t)
+	d.entries(3)
+	for name, values := range map[string][3]string{
+		"another actor hashed": {"'ann'", "h.seq + 1", "h.hash"}, "a gap": {"'bob'", "h.seq + 2", "h.hash"}, "number 0": {"'bob'", "0::bigint", "''::bytea"},
+		"before the head": {"'bob'", "h.seq - 7", "h.hash"}, "another predecessor": {"'bob'", "h.seq + 1", "sha256(h.hash)"},
+	} {
+		if err := d.sql(fmt.Sprintf(next, values[0], values[1], values[2])); err == nil || !strings.Contains(err.Error(), "do not continue the audit") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	d.must(d.sql(fmt.Sprintf(next, "'bob'", "h.seq + 1", "h.hash")))
+	d.entries(2)
+	d.must(d.sql(`INSERT INTO redrive.audit (actor, action, subject_type, subject) SELECT 'ann', 'test', 'test', n::text FROM generate_series(1, 300) n`))
+	if report, err := d.VerifyAudit(t.Context()); err != nil || !report.OK() || report.Entries != 306 {
+		t.Errorf("%v %v", report, err)
+	}
+}
+
 func TestVerifyFindsWhatWasDoneBehindTheTrigger(t *testing.T) {
 	tampering := map[string]struct {
 		statement string

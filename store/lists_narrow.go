@@ -17,7 +17,18 @@ type narrowing struct {
 	driver     string // selects the ids of all deliveries that fit, by an index of its own, and may answer others too; empty: none
 	driverArgs []any
 	quick      bool // the driver answers its first rows at once, so that a limit bounds what it costs
+	open       bool // the driver knows dead and pending ones only
 }
+
+// Who made the last decision. Retries of an operation are not written down with each failure.
+const (
+	actorSQL = `CASE WHEN EXISTS (SELECT FROM redrive.operations o WHERE o.id = r.operation_id AND o.action = 'retry')
+		THEN EXISTS (SELECT FROM redrive.operations o WHERE o.id = r.operation_id AND o.actor = ANY(?))
+		ELSE EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.actor = ANY(?)) END`
+	actorDriverSQL = `SELECT i.delivery_id FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
+			WHERE o.action = 'retry' AND o.actor = ANY(?)
+		UNION ALL SELECT f.delivery_id FROM redrive.failure_details f WHERE f.actor = ANY(?) AND f.actor <> 'policy'`
+)
 
 // narrowings are what a filter asks beside states, facets and times.
 func narrowings(f delivery.Filter) ([]narrowing, error) {
@@ -85,9 +96,9 @@ func onlyDead(states []delivery.State) bool {
 // caseNarrowings are about what people decided, and keep beside the state.
 func caseNarrowings(f delivery.Filter) (list []narrowing) {
 	if len(f.Actors) > 0 {
-		n := narrowing{walk: "EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.actor = ANY(?))", walkArgs: []any{&f.Actors}}
+		n := narrowing{walk: actorSQL, walkArgs: []any{&f.Actors, &f.Actors}}
 		if !slices.Contains(f.Actors, "policy") { // not indexed
-			n.driver, n.driverArgs, n.quick = "SELECT f.delivery_id FROM redrive.failure_details f WHERE f.actor = ANY(?) AND f.actor <> 'policy'", n.walkArgs, true
+			n.driver, n.driverArgs, n.quick = actorDriverSQL, n.walkArgs, true
 		}
 		list = append(list, n)
 	}

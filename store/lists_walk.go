@@ -200,7 +200,7 @@ func (f *finder) branch(b branch, after *where) (found []place, err error) {
 		if walked += last.n; last.done || len(found) >= f.need {
 			return found[:min(len(found), f.need)], nil
 		}
-		if drivers := driversOf(narrowed); len(drivers) > 0 && walked >= enoughWalked && walked*f.need > worthWalking*max(len(found), 1) {
+		if drivers := driversOf(narrowed, b); len(drivers) > 0 && walked >= enoughWalked && walked*f.need > worthWalking*max(len(found), 1) {
 			return f.driven(drivers, []branch{b}, after)
 		}
 		if time.Since(f.begun) > patience {
@@ -211,7 +211,8 @@ func (f *finder) branch(b branch, after *where) (found []place, err error) {
 }
 
 // driversOf chooses where to begin when walking does not pay: at all indexes that would be read as a whole anyway, or at any other.
-func driversOf(narrowed []narrowing) (drivers []narrowing) {
+func driversOf(narrowed []narrowing, b branch) (drivers []narrowing) {
+	narrowed = slices.DeleteFunc(slices.Clone(narrowed), func(n narrowing) bool { return n.open && b.counter != "dead" && b.counter != "pending" })
 	for _, n := range narrowed {
 		if n.driver != "" && !n.quick {
 			drivers = append(drivers, n)

@@ -1,11 +1,11 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,12 +94,8 @@ func checkOperation(r delivery.OperationRequest) error {
 	wrong := func(code, field, message string) error {
 		return &delivery.InputError{Code: code, Field: field, Message: message}
 	}
-	known := false
-	for _, a := range delivery.OperationActions {
-		known = known || a == r.Action
-	}
 	switch {
-	case !known:
+	case !slices.Contains(delivery.OperationActions, r.Action):
 		return wrong("bad_action", "action", "an operation can retry, ignore, resolve, reopen or acknowledge")
 	case r.ID != "" && !isUUID(r.ID):
 		return wrong("bad_id", "id", "an operation's id is a UUID")
@@ -197,20 +193,11 @@ func filterText(f *delivery.Filter) *string {
 	_ = json.Unmarshal(raw, &members)
 	small := map[string]json.RawMessage{}
 	for name, value := range members {
-		if empty := [][]byte{[]byte("null"), []byte(`""`), []byte("0"), []byte("[]"), []byte(`{"Min":null,"Max":null}`)}; !contains(empty, value) {
+		if !slices.Contains([]string{"null", `""`, "0", "[]", `{"Min":null,"Max":null}`}, string(value)) {
 			small[strings.ToLower(name[:1])+name[1:]] = value
 		}
 	}
 	raw, _ = json.Marshal(small)
 	text := string(raw)
 	return &text
-}
-
-func contains(list [][]byte, value []byte) bool {
-	for _, item := range list {
-		if bytes.Equal(item, value) {
-			return true
-		}
-	}
-	return false
 }

@@ -272,6 +272,10 @@ func TestWhoWasFasterIsSaid(t *testing.T) {
 			d.complete(completion(c, answered, delivery.StateDead))
 		}
 	}
+	byEve, err := d.Failures(t.Context(), delivery.Filter{Actors: []string{"eve"}, States: []delivery.State{delivery.StateDead, delivery.StatePending, delivery.StateSending}})
+	if err != nil || len(byEve.Items) != 2 {
+		t.Errorf("retried by eve: %+v %v", byEve.Items, err)
+	}
 	d.actAll(o.ID)
 	if o = d.operation(o.ID); o.Succeeded != 1 || o.Skipped != 5 || o.State != delivery.OperationFinished {
 		t.Errorf("finished %+v", o)
@@ -650,31 +654,40 @@ func TestOverlappingOperationsActOnceOnEach(t *testing.T) {
 	d.verified()
 }
 
+// Retrying a group of 100,000, while somebody reads the list: run it alone to see what the machine can do. What it asserts is so much
+// more generous that a busy machine does not fail.
 func TestSpeedOfALargeOperation(t *testing.T) {
 	d := open(t)
 	d.manyDead("push", "g1", 100_000)
-	d.must(d.sql("ANALYZE redrive.deliveries; ANALYZE redrive.messages"))
+	d.must(d.sql("VACUUM ANALYZE"))
 	began := time.Now()
 	o := d.start(delivery.OperationRequest{Action: delivery.ActionRetry, Filter: &delivery.Filter{Groups: []string{"g1"}}})
-	t.Logf("frozen in %v", time.Since(began))
-	began = time.Now()
+	frozen := time.Since(began)
 	ctx, stop := context.WithCancel(t.Context())
-	pages := make(chan time.Duration)
-	go func() {
-		var worst time.Duration
+	var reading sync.WaitGroup
+	var slowest time.Duration
+	reading.Go(func() {
 		for ctx.Err() == nil {
 			at := time.Now()
-			if _, err := d.Failures(ctx, delivery.Filter{}); err != nil && !errors.Is(err, context.Canceled) {
+			if _, err := d.Failures(ctx, delivery.Filter{}); err != nil && ctx.Err() == nil {
 				t.Error(err)
 			}
-			worst = max(worst, time.Since(at))
+			slowest = max(slowest, time.Since(at))
+			delivery.Pause(ctx, 50*time.Millisecond)
 		}
-		pages <- worst
-	}()
+	})
+	began = time.Now()
 	for d.step(o.ID) > 0 {
 	}
-	took := time.Since(began)
+	released := time.Since(began)
 	stop()
-	t.Logf("released in %v, slowest page %v", took, <-pages)
+	reading.Wait()
+	t.Logf("frozen in %v, released in %v, slowest list page %v", frozen.Round(time.Millisecond), released.Round(time.Millisecond), slowest.Round(time.Millisecond))
+	if frozen > 6*time.Second || released > 30*time.Second || slowest > 2*time.Second {
+		t.Error("far from what was measured: 1 s, 4 s and 100 ms are the figures to keep")
+	}
+	if o = d.operation(o.ID); o.Released != 100_000 {
+		t.Errorf("released %+v", o)
+	}
 	d.verified()
 }

@@ -11,19 +11,20 @@ import (
 	"redrive/delivery"
 )
 
-// searchNarrowings are the conditions on error text and payload.
+// searchNarrowings is the condition on error text and payload: one, so that Postgres chooses among their indexes. Only open failures are
+// indexed.
 func searchNarrowings(f delivery.Filter) (list []narrowing, err error) {
 	if err := searchable(f); err != nil {
 		return nil, err
 	}
-	if f.Query != "" {
-		list = append(list, errorNarrowing(f))
+	switch {
+	case f.Words != "" || len(f.Paths) > 0:
+		n, err := payloadNarrowing(f)
+		return []narrowing{n}, err
+	case f.Query != "":
+		return []narrowing{errorNarrowing(f)}, nil
 	}
-	if f.Words == "" && len(f.Paths) == 0 {
-		return list, nil
-	}
-	n, err := payloadNarrowing(f)
-	return append(list, n), err
+	return nil, nil
 }
 
 // searchable refuses what Postgres would.
@@ -39,29 +40,26 @@ func searchable(f delivery.Filter) error {
 }
 
 // errorNarrowing looks at what is stored; where the failure is indexed, what is hidden there is not found here either. The driver also
-// looks at what is not indexed yet. Only open failures are indexed.
+// looks at what is not indexed yet.
 func errorNarrowing(f delivery.Filter) narrowing {
-	like := "%" + escapeLike(f.Query) + "%"
-	n := narrowing{walk: `EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.error ILIKE ?)
-		AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND s.error NOT ILIKE ?)`, walkArgs: []any{like, like}}
-	if onlyOpen(f.States) {
-		n.driver = `SELECT s.delivery_id FROM redrive.search s WHERE s.error ILIKE ? UNION ALL SELECT DISTINCT u.delivery_id FROM redrive.unindexed u
+	like := anywhere(f.Query)
+	return narrowing{
+		walk: `EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.error ILIKE ?)
+			AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND s.error NOT ILIKE ?)`, walkArgs: []any{like, like},
+		driver: `SELECT s.delivery_id FROM redrive.search s WHERE s.error ILIKE ? UNION ALL SELECT DISTINCT u.delivery_id FROM redrive.unindexed u
 			WHERE EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = u.delivery_id AND f.error ILIKE ?)
-				AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = u.delivery_id)`
-		n.driverArgs = []any{like, like}
+				AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = u.delivery_id)`, driverArgs: []any{like, like}, open: true,
 	}
-	return n
 }
 
-func onlyOpen(states []delivery.State) bool {
-	return !slices.ContainsFunc(states, func(s delivery.State) bool {
-		return s != delivery.StateDead && s != delivery.StatePending && s != delivery.StateSending
-	})
-}
+func anywhere(text string) string { return "%" + escapeLike(text) + "%" }
 
 // payloadNarrowing finds open failures only: of others nothing is kept, and what is still there is about to be forgotten.
 func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	w := newWhere()
+	if f.Query != "" {
+		w.add("s.error ILIKE ?", anywhere(f.Query))
+	}
 	if f.Words != "" {
 		w.add("s.words @@ to_tsquery('simple', ?)", wordsQuery(f.Words))
 	}
@@ -83,7 +81,7 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	fits := strings.Join(w.conditions, " AND ")
 	return narrowing{
 		walk:     "r.state IN ('dead', 'pending') AND EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND " + fits + ")",
-		walkArgs: w.args, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.args,
+		walkArgs: w.args, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.args, open: true,
 	}, nil
 }
 
