@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	groupsOnPage  = 40 // their rows are larger than those of failures
+	groupsOnPage  = 38 // their rows are larger than those of failures
 	newestOfGroup = 10
 )
 
@@ -90,7 +90,7 @@ func (s *Server) group(c echo.Context) error {
 			f.States = nil
 		}
 		tab := views.StateTab{Name: page.StatesName(states), Href: views.FailureList(f)}
-		if tab.Count, err = s.count(ctx, f); err != nil {
+		if tab.Count, err = s.count(ctx, f, views.CountLimit); err != nil {
 			return err
 		}
 		page.States = append(page.States, tab)

@@ -13,37 +13,55 @@ import (
 	"redrive/views"
 )
 
-// narrowings is how many values of a field are offered.
-const narrowings = 8
+const (
+	narrowings       = 8     // values of a field that are offered
+	searchCountLimit = 1_000 // how far the finds of a search are counted
+)
 
-// countsOf fills in how many rows the list and its neighbours have.
+// countsOf fills in how many rows the list and its neighbours have. What the counters know is exact and said of each state; a search
+// is counted only where it is shown, and not far: it has to be found to be counted.
 func (s *Server) countsOf(ctx context.Context, page *views.FailuresPage) error {
 	f := page.Mine(page.Filter)
 	f.After, f.Limit, f.Sort = "", 0, ""
-	page.Total.Unknown = true
+	counted := countedByGroups(f)
 	for _, states := range views.TabStates {
-		f.States = states
+		tab := views.StateTab{Name: page.StatesName(states), Current: sameStates(states, views.StatesOf(page.Filter)), Count: views.Count{Unknown: true}}
+		if f.States = states; counted {
+			var err error
+			if tab.Count, err = s.count(ctx, f, views.CountLimit); err != nil {
+				return err
+			}
+		}
 		link := page.Filter
 		link.After, link.States = "", states
 		if len(states) == 1 && states[0] == delivery.StateDead {
 			link.States = nil
 		}
-		tab := views.StateTab{Name: page.StatesName(states), Href: views.FailureList(link), Current: sameStates(states, views.StatesOf(page.Filter))}
-		var err error
-		if tab.Count, err = s.count(ctx, f); err != nil {
-			return err
-		}
-		if tab.Current {
-			page.Total = tab.Count
-		}
+		tab.Href = views.FailureList(link)
 		page.Tabs = append(page.Tabs, tab)
 	}
+	return s.total(ctx, page, f, counted)
+}
+
+// total is how many rows match in the states that are shown.
+func (s *Server) total(ctx context.Context, page *views.FailuresPage, f delivery.Filter, counted bool) (err error) {
 	f.States = views.StatesOf(page.Filter)
-	if page.Total.Unknown {
-		var err error
-		if page.Total, err = s.count(ctx, f); err != nil {
-			return err
-		}
+	current := slices.IndexFunc(page.Tabs, func(t views.StateTab) bool { return t.Current })
+	switch {
+	case counted && current >= 0:
+		page.Total = page.Tabs[current].Count
+	case counted:
+		page.Total, err = s.count(ctx, f, views.CountLimit)
+	case page.Filter.After == "" && page.Next == "":
+		page.Total = views.Count{N: len(page.Items)}
+	default:
+		page.Total, err = s.count(ctx, f, searchCountLimit)
+	}
+	if err == nil && current >= 0 {
+		page.Tabs[current].Count = page.Total
+	}
+	if err != nil {
+		return err
 	}
 	return s.narrow(ctx, page, f)
 }
@@ -53,8 +71,8 @@ func sameStates(a, b []delivery.State) bool {
 }
 
 // count answers Unknown where a state cannot be searched that way.
-func (s *Server) count(ctx context.Context, f delivery.Filter) (views.Count, error) {
-	n, capped, err := s.cfg.Store.CountFailures(ctx, f, views.CountLimit)
+func (s *Server) count(ctx context.Context, f delivery.Filter, atMost int) (views.Count, error) {
+	n, capped, err := s.cfg.Store.CountFailures(ctx, f, atMost)
 	var input *delivery.InputError
 	if errors.As(err, &input) {
 		return views.Count{Unknown: true}, nil
@@ -80,7 +98,7 @@ func (s *Server) narrow(ctx context.Context, page *views.FailuresPage, f deliver
 		}
 		n := views.Narrowing{Title: page.T(by.title)}
 		for _, g := range rows.Items {
-			n.Items = append(n.Items, narrowed(page, by.key, g, countedByGroups(f)))
+			n.Items = append(n.Items, narrowed(page, by.key, g, f.Acknowledged == nil && countedByGroups(f)))
 		}
 		if len(n.Items) > 1 {
 			page.Narrow = append(page.Narrow, n)
@@ -104,7 +122,7 @@ func narrowed(page *views.FailuresPage, key delivery.GroupKey, g delivery.Group,
 
 // countedByGroups says whether groups know everything that the filter asks.
 func countedByGroups(f delivery.Filter) bool {
-	f.States, f.Integrations, f.Methods, f.Destinations, f.ErrorClasses, f.Groups, f.GroupMessages = nil, nil, nil, nil, nil, nil, nil
+	f.Acknowledged, f.States, f.Integrations, f.Methods, f.Destinations, f.ErrorClasses, f.Groups, f.GroupMessages = nil, nil, nil, nil, nil, nil, nil, nil
 	return len(f.Values()) == 0
 }
 

@@ -839,7 +839,7 @@ func failureRow(l Layout, d delivery.Delivery, selects bool) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var43 string
-		templ_7745c5c3_Var43, templ_7745c5c3_Err = templ.JoinStringErrs(Excerpt(d.Error, 120))
+		templ_7745c5c3_Var43, templ_7745c5c3_Err = templ.JoinStringErrs(Excerpt(d.Error, 110))
 		if templ_7745c5c3_Err != nil {
 			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/failures.templ`, Line: 125, Col: 126}
 		}
