@@ -118,7 +118,7 @@ func TestTheSearchBarSuggests(t *testing.T) {
 	b.address("/failures?error_class=http_4xx&integration=push")
 	b.shows("1 failure")
 	b.is("document.querySelector('#f-search').value", "integration:push class:http_4xx")
-	b.do(chromedp.NavigateBack())
+	b.value("history.back(), ''")
 	b.address("/failures")
 }
 
@@ -149,7 +149,7 @@ func TestTheKeyboardSelectsAndAsks(t *testing.T) {
 	b.press("r")
 	b.is("location.pathname", "/operations/new")
 	b.shows("3 can be retried")
-	b.do(chromedp.NavigateBack())
+	b.value("history.back(), ''")
 	b.address("/failures?integration=push")
 	b.is(selected, "3 selected:")
 	b.value(`(box => { box[4].dispatchEvent(new MouseEvent("click", {bubbles: true, shiftKey: true})); return "" })(document.querySelectorAll("[data-row] input"))`)
@@ -235,7 +235,7 @@ func TestAListIsFoundAgainAfterAnAction(t *testing.T) {
 	b.value("(scrollTo(0, 200), '')")
 	b.press("a")
 	b.is("location.pathname", "/operations/new")
-	b.do(chromedp.NavigateBack())
+	b.value("history.back(), ''")
 	b.address("/failures?integration=push")
 	b.is(selected, "1 selected:")
 	b.is("String(scrollY > 100)", "true")
