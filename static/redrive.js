@@ -193,8 +193,7 @@
     list.setAttribute('role', 'listbox');
     list.setAttribute('aria-label', input.labels[0].textContent);
     list.hidden = true;
-    status.setAttribute('role', 'status');
-    status.className = 'visually-hidden';
+    status.setAttribute('role', 'status'); status.className = 'visually-hidden';
     input.after(list, status);
     [['role', 'combobox'], ['aria-autocomplete', 'list'], ['aria-controls', list.id], ['aria-expanded', 'false']].forEach(function (a) { input.setAttribute(a[0], a[1]); });
 
@@ -213,6 +212,7 @@
       if (/:$/.test(text)) suggest();
     }
     function fill(items) {
+      var kept = at < 0 ? '' : list.children[at].getAttribute('data-insert'); // what is pointed at stays so
       list.replaceChildren.apply(list, items.map(function (item, i) {
         var li = document.createElement('li'), note = document.createElement('small');
         li.id = 'suggestion-' + i;
@@ -223,8 +223,8 @@
         li.append(item.text, ' ', note);
         return li;
       }));
-      at = -1;
-      list.hidden = !items.length;
+      at = -1; list.hidden = !items.length;
+      items.forEach(function (item, i) { if (item.insert === kept) point(i); });
       input.setAttribute('aria-expanded', String(items.length > 0));
       status.textContent = items.length ? input.getAttribute('data-found').replace('#', String(items.length)) : input.getAttribute('data-none');
     }
