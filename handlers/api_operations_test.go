@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"redrive/delivery"
-	"redrive/delivery/operations"
 )
 
 func (s *site) many(integration string, n int) (ids []string) {
@@ -20,18 +19,6 @@ func (s *site) many(integration string, n int) (ids []string) {
 		ids = append(ids, s.fail(delivery.Message{Integration: integration, Key: fmt.Sprint(i), Payload: []byte(`{"n":1}`)}, ""))
 	}
 	return ids
-}
-
-// advance does what is to be done of an operation now.
-func (s *site) advance(id string) {
-	s.t.Helper()
-	for {
-		acted, err := s.store.AdvanceOperation(s.t.Context(), id, operations.Plan)
-		s.must(err)
-		if acted == 0 {
-			return
-		}
-	}
 }
 
 func (s *site) operation(id string) operationJSON {

@@ -118,6 +118,9 @@ func (s *Server) editByForm(c echo.Context) error {
 		return render(c, http.StatusOK, views.EditView(e.page))
 	}
 	request, err := e.request(c)
+	if err == nil {
+		err = s.checkSchema(e.page.D.Integration, request.Payload)
+	}
 	save := c.FormValue("step") == "save"
 	if save && (err == nil || request.Version != e.page.D.Version) { // changed since: the store knows whether by this very form
 		return s.saveEdit(c, e, request)
@@ -306,17 +309,7 @@ func (s *Server) versions(d delivery.Detail) (out []views.Version) {
 
 // hider takes the masked values of every version out of texts that may repeat them.
 func (s *Server) hider(d delivery.Detail) payloadView {
-	view := s.reveal(d.Message, d.Integration)
-	for _, e := range d.Edits {
-		m := d.Message
-		m.Payload, m.Headers = e.Payload, e.Headers
-		seen := s.reveal(m, d.Integration)
-		view.hidden = append(view.hidden, seen.hidden...)
-		if seen.Masked && seen.Shown == nil {
-			view.Masked, view.Shown = true, nil
-		}
-	}
-	slices.SortStableFunc(view.hidden, func(a, b string) int { return len(b) - len(a) })
+	view, _ := s.revealAll(d)
 	return view
 }
 
