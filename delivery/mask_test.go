@@ -169,3 +169,18 @@ func TestMaskProperties(t *testing.T) {
 		}
 	})
 }
+
+func TestConcealHidesWhatAnErrorRepeats(t *testing.T) {
+	payload, paths := []byte(`{"phone": "+82 10-5555", "code": 471147, "name": "anna"}`), []string{"$.phone", "$.code"}
+	for text, want := range map[string]string{
+		"cannot reach +82 10-5555 (471147) of anna": "cannot reach " + Hidden + " (" + Hidden + ") of anna",
+		"the receiver answered 503":                 "the receiver answered 503",
+	} {
+		if got := (Result{Outcome: OutcomePermanent, Error: text}).Conceal(payload, paths).Error; got != want {
+			t.Errorf("%q is concealed as %q", text, got)
+		}
+		if got := (Result{Outcome: OutcomePermanent, Error: text}).Conceal(payload, nil).Error; got != text {
+			t.Errorf("%q is changed without a mask to %q", text, got)
+		}
+	}
+}

@@ -28,6 +28,9 @@ func (s *Server) editFailure(c echo.Context) error {
 		if err := s.restore(d, &r); err != nil {
 			return delivery.Delivery{}, err
 		}
+		if err := s.checkSchema(d.Integration, r.Payload); err != nil {
+			return delivery.Delivery{}, err
+		}
 		return s.cfg.Store.Edit(ctx, r)
 	})
 }
@@ -80,6 +83,21 @@ func (s *Server) restore(d delivery.Detail, r *delivery.EditRequest) error {
 	headers, err := restoreHeaders(r.Headers, base.Headers, s.reveal(base, d.Integration).Headers)
 	r.Headers = headers
 	return err
+}
+
+// checkSchema says what of an edited payload does not fit the integration's schema, if it has one; nil is a payload that stays.
+func (s *Server) checkSchema(integration string, payload []byte) error {
+	check, has := s.cfg.Schemas[integration]
+	if !has || payload == nil {
+		return nil
+	}
+	wrong := check(payload)
+	if len(wrong) == 0 {
+		return nil
+	}
+	p := unprocessable("schema_violation", "payload", "The payload does not fit the schema of %s: %s.", integration, strings.Join(wrong, "; "))
+	p.Violations = wrong
+	return p
 }
 
 func restoreHeaders(given, base, shown map[string]string) (map[string]string, error) {

@@ -223,3 +223,22 @@ func TestSavedViews(t *testing.T) {
 	}
 	s.wants("twice", s.send("viewer", "DELETE", "/api/v1/views/"+mine.ID, ""), 404, "not_found")
 }
+
+func TestAnEditMustFitTheSchema(t *testing.T) {
+	s := newSite(t, func(cfg *Config) {
+		cfg.Schemas = map[string]func([]byte) []string{"push": func(payload []byte) []string {
+			if bytes.Contains(payload, []byte("quantity")) {
+				return nil
+			}
+			return []string{"$.quantity: is missing", "$.order: must be a number"}
+		}}
+	})
+	other := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
+	at := "/api/v1/failures/" + s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "") + "/edit"
+	p := s.wants("without", s.post(at, `{"payload":{"order":"x"},"reason":"x"}`), 422, "schema_violation")
+	if len(p.Violations) != 2 || p.Violations[0] != "$.quantity: is missing" || p.Field != "payload" {
+		t.Errorf("violations %q of %s", p.Violations, p.Field)
+	}
+	read[deliveryJSON](s, s.post(at, `{"payload":{"quantity":2},"reason":"x"}`), 200)
+	read[deliveryJSON](s, s.post("/api/v1/failures/"+other+"/edit", `{"headers":{"X-A":"1"},"reason":"the payload stays"}`), 200)
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -107,7 +106,7 @@ func (s *Server) editByForm(c echo.Context) error {
 	}
 	request, err := e.request(c)
 	if err == nil {
-		err = s.fits(e.page.D.Integration, request.Payload)
+		err = s.checkSchema(e.page.D.Integration, request.Payload)
 	}
 	save := c.FormValue("step") == "save"
 	if save && (err == nil || request.Version != e.page.D.Version) { // changed since: the store knows whether by this very form
@@ -165,18 +164,6 @@ func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 		return r, unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
 	}
 	return r, nil
-}
-
-// fits says what of a new payload its integration's schema does not take.
-func (s *Server) fits(integration string, payload []byte) error {
-	check := s.cfg.Schemas[integration]
-	if payload == nil || check == nil {
-		return nil
-	}
-	if wrong := check(payload); len(wrong) > 0 {
-		return unprocessable("schema", "payload", "The schema of %s does not take this: %s.", integration, strings.Join(wrong, "; "))
-	}
-	return nil
 }
 
 // payload is what was typed as it will be sent; nil when nothing was changed.
@@ -301,17 +288,7 @@ func (s *Server) versions(d delivery.Detail) (out []views.Version) {
 
 // hider takes the masked values of every version out of texts that may repeat them.
 func (s *Server) hider(d delivery.Detail) payloadView {
-	view := s.reveal(d.Message, d.Integration)
-	for _, e := range d.Edits {
-		m := d.Message
-		m.Payload, m.Headers = e.Payload, e.Headers
-		seen := s.reveal(m, d.Integration)
-		view.hidden = append(view.hidden, seen.hidden...)
-		if seen.Masked && seen.Shown == nil {
-			view.Masked, view.Shown = true, nil
-		}
-	}
-	slices.SortStableFunc(view.hidden, func(a, b string) int { return len(b) - len(a) })
+	view, _ := s.revealAll(d)
 	return view
 }
 

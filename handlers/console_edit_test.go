@@ -266,6 +266,6 @@ func TestAnEditFitsItsSchema(t *testing.T) {
 	id := s.fail(delivery.Message{Integration: "push", Payload: []byte(`{"n": 1}`)}, "")
 	edit := views.FailureEdit(id)
 	form := fieldsOf(t, b.open(edit), edit)
-	b.shows(b.sends(edit, form, "payload", `{"n": "wrong"}`, "reason", "typed"), http.StatusUnprocessableEntity, "The schema of push", "$.n: must be a number", "wrong", "typed", `aria-invalid`)
+	b.shows(b.sends(edit, form, "payload", `{"n": "wrong"}`, "reason", "typed"), http.StatusUnprocessableEntity, "the schema of push", "$.n: must be a number", "wrong", "typed", `aria-invalid`)
 	b.shows(b.sends(edit, form, "payload", `{"n": 2}`), http.StatusOK, "Save version 2")
 }

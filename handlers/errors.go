@@ -37,6 +37,8 @@ type problem struct {
 	Version *int           `json:"version,omitempty"`
 	Case    *caseJSON      `json:"case,omitempty"`
 
+	Violations []string `json:"violations,omitempty"` // of a schema
+
 	retryAfter time.Duration // of what is only not possible now
 }
 

@@ -64,7 +64,7 @@ func (s *Server) revealAll(d delivery.Detail) (accepted payloadView, versions []
 		view := s.reveal(m, d.Integration)
 		versions = append(versions, view)
 		accepted.hidden = append(accepted.hidden, view.hidden...)
-		accepted.unread = accepted.unread || (view.Masked && e.Omitted)
+		accepted.unread = accepted.unread || view.Masked && (e.Omitted || view.Shown == nil)
 	}
 	slices.SortStableFunc(accepted.hidden, func(a, b string) int { return len(b) - len(a) })
 	accepted.hidden = slices.Compact(accepted.hidden)

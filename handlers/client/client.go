@@ -42,11 +42,10 @@ const (
 
 // problem is the server's answer to what it does not do.
 type problem struct {
-	Status     int
-	Code       string
-	Detail     string
-	RequestID  string `json:"request_id"`
-	Violations []struct{ Path, Message string }
+	Status    int
+	Code      string
+	Detail    string
+	RequestID string `json:"request_id"`
 }
 
 // call makes one request and answers the body of what was done. The body in is encoded as JSON; nil sends none.
@@ -166,9 +165,6 @@ func refusal(base string, answer *http.Response, raw []byte) error {
 		return fmt.Errorf("%s answers %d, but not as Redrive's API does: is --url (REDRIVE_URL) right?", base, answer.StatusCode)
 	}
 	text := visible(p.Detail)
-	for _, v := range p.Violations {
-		text += fmt.Sprintf(" %s: %s.", visible(v.Path), visible(v.Message))
-	}
 	switch {
 	case answer.StatusCode == http.StatusUnauthorized:
 		return misused("the server at %s does not know this token: correct REDRIVE_API_TOKEN (--token)", base)

@@ -133,6 +133,9 @@ func (c *List) Run(ctx context.Context, t *Terminal) error {
 	if err != nil {
 		return err
 	}
+	if more { // also for a program that reads the list: beside it
+		defer fmt.Fprintf(t.Err, "There are more than these %d; see --limit.\n", len(items))
+	}
 	if c.Output.Output == "json" {
 		t.array(items)
 		return nil
@@ -150,9 +153,6 @@ func (c *List) Run(ctx context.Context, t *Terminal) error {
 		return nil
 	}
 	t.failures(list, time.Now())
-	if more {
-		fmt.Fprintf(t.Err, "There are more than these %d; see --limit.\n", len(list))
-	}
 	return nil
 }
 
