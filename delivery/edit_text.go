@@ -53,7 +53,7 @@ func EditText(payload []byte, paths []string) (text string, ok bool) {
 		return string(payload), true
 	}
 	var out bytes.Buffer
-	if jsonDepth(payload) > maxEditDepth || json.Indent(&out, payload, "", "  ") != nil {
+	if JSONDepth(payload) > maxEditDepth || json.Indent(&out, payload, "", "  ") != nil {
 		return string(payload), true
 	}
 	return out.String(), true
@@ -117,8 +117,8 @@ func wrapped(text string) string {
 	return out.String() + text
 }
 
-// jsonDepth counts the nesting of valid JSON.
-func jsonDepth(body []byte) int {
+// JSONDepth counts the nesting of valid JSON.
+func JSONDepth(body []byte) int {
 	deepest, now, quoted := 0, 0, false
 	for i := 0; i < len(body); i++ {
 		switch b := body[i]; {

@@ -172,8 +172,8 @@ func TestSteeringAnOperation(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	alice.shows(alice.open("/audit"), http.StatusOK, "cancelled an operation", "changed the pace", "started an operation", `href="`+here+`"`)
-	alice.shows(alice.open(views.OperationsOf("cancelled", "alice")), http.StatusOK, "Retry of 3 failures")
-	alice.shows(alice.open(views.OperationsOf("running", "")), http.StatusOK, "No operation matches")
+	alice.shows(alice.open(views.Operations+"?state=cancelled&actor=alice"), http.StatusOK, "Retry of 3 failures")
+	alice.shows(alice.open(views.Operations+"?state=running"), http.StatusOK, "No operation matches")
 }
 
 func TestItemsOfAnOperation(t *testing.T) {

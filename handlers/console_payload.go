@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"redrive/delivery"
 	"redrive/views"
 )
 
@@ -48,7 +49,7 @@ func readable(seen payloadView, size int) views.Payload {
 
 // indented lays JSON out without touching a token of it.
 func indented(body []byte) []byte {
-	if len(body) > maxShown || depth(body) > maxIndent {
+	if len(body) > maxShown || delivery.JSONDepth(body) > maxIndent {
 		return body
 	}
 	var out bytes.Buffer
@@ -56,26 +57,6 @@ func indented(body []byte) []byte {
 		return body
 	}
 	return out.Bytes()
-}
-
-// depth counts the nesting of valid JSON.
-func depth(body []byte) int {
-	deepest, now, quoted := 0, 0, false
-	for i := 0; i < len(body); i++ {
-		switch b := body[i]; {
-		case quoted && b == '\\':
-			i++
-		case b == '"':
-			quoted = !quoted
-		case quoted:
-		case b == '{' || b == '[':
-			now++
-			deepest = max(deepest, now)
-		case b == '}' || b == ']':
-			now--
-		}
-	}
-	return deepest
 }
 
 // cut shortens text to at most n bytes without splitting a character.

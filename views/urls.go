@@ -84,21 +84,6 @@ func OperationItems(id, outcome string) string {
 	return with(Operation(id), "outcome", outcome) + "#items"
 }
 
-// OperationsOf lists operations in a state, of a person.
-func OperationsOf(state, actor string) string {
-	return strings.TrimSuffix(Operations+"?"+compact(url.Values{"state": {state}, "actor": {actor}}).Encode(), "?")
-}
-
-// compact drops what is empty.
-func compact(v url.Values) url.Values {
-	for name, values := range v {
-		if len(values) == 0 || values[0] == "" {
-			delete(v, name)
-		}
-	}
-	return v
-}
-
 // Blocked is the list of what waits until a delivery is settled.
 func Blocked(id string) string { return Failure(id) + "/blocked" }
 
