@@ -35,6 +35,12 @@ type Filter struct {
 	Limit         int    // 1..500, default 50
 }
 
+// OnlyFacets says that a filter names nothing but states, facets of groups and whether failures are acknowledged: what counters know.
+func (f Filter) OnlyFacets() bool {
+	return f.Key+f.MessageID+f.Query+f.Words+f.Ticket == "" && f.From == nil && f.To == nil && f.Attempts == Range{} &&
+		len(f.IDs)+len(f.Types)+len(f.Paths)+len(f.Actors)+len(f.Assignees)+len(f.Tags) == 0
+}
+
 // NoAssignee stands among Filter.Assignees for nobody.
 const NoAssignee = "nobody"
 

@@ -2,12 +2,14 @@ package handlers
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	_ "time/tzdata" // zones can be chosen on machines without the database
 
@@ -73,9 +75,46 @@ func render(c echo.Context, status int, page templ.Component) error {
 	if err := page.Render(c.Request().Context(), &body); err != nil {
 		return fmt.Errorf("rendering: %w", err)
 	}
-	c.Response().Header().Add(echo.HeaderVary, "HX-Request")
-	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(body.Len()))
+	h := c.Response().Header()
+	h.Add(echo.HeaderVary, "HX-Request")
+	h.Add(echo.HeaderVary, echo.HeaderAcceptEncoding)
+	if body.Len() > worthCompressing && acceptsGzip(c.Request()) {
+		h.Set(echo.HeaderContentEncoding, "gzip")
+		body = compressed(body.Bytes())
+	}
+	h.Set(echo.HeaderContentLength, strconv.Itoa(body.Len()))
 	return c.HTMLBlob(status, body.Bytes())
+}
+
+// worthCompressing is more than a packet of the network holds.
+const worthCompressing = 1400
+
+// gzips are kept, because each has a table of a megabyte.
+var gzips = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // a level that exists
+	return w
+}}
+
+func compressed(page []byte) (out bytes.Buffer) {
+	w := gzips.Get().(*gzip.Writer)
+	defer gzips.Put(w)
+	w.Reset(&out)
+	_, _ = w.Write(page) // into memory
+	_ = w.Close()
+	return out
+}
+
+// acceptsGzip reads Accept-Encoding: a quality of zero refuses.
+func acceptsGzip(r *http.Request) bool {
+	for _, one := range strings.Split(r.Header.Get(echo.HeaderAcceptEncoding), ",") {
+		name, parameters, _ := strings.Cut(strings.TrimSpace(one), ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			quality, given := strings.CutPrefix(strings.ReplaceAll(parameters, " ", ""), "q=")
+			n, err := strconv.ParseFloat(quality, 64)
+			return !given || err == nil && n > 0
+		}
+	}
+	return false
 }
 
 // layout is what every page has around its content.

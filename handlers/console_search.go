@@ -20,7 +20,7 @@ const narrowings = 8
 func (s *Server) countsOf(ctx context.Context, page *views.FailuresPage) error {
 	f := page.Mine(page.Filter)
 	f.After, f.Limit, f.Sort = "", 0, ""
-	page.Total.Unknown = true
+	counted := false
 	for _, states := range views.TabStates {
 		f.States = states
 		link := page.Filter
@@ -29,17 +29,20 @@ func (s *Server) countsOf(ctx context.Context, page *views.FailuresPage) error {
 			link.States = nil
 		}
 		tab := views.StateTab{Name: page.StatesName(states), Href: views.FailureList(link), Current: sameStates(states, views.StatesOf(page.Filter))}
-		var err error
-		if tab.Count, err = s.count(ctx, f); err != nil {
-			return err
+		tab.Count.Unknown = true
+		if tab.Current || f.OnlyFacets() { // one by one is counted what is shown and nothing else
+			var err error
+			if tab.Count, err = s.count(ctx, f); err != nil {
+				return err
+			}
 		}
 		if tab.Current {
-			page.Total = tab.Count
+			page.Total, counted = tab.Count, true
 		}
 		page.Tabs = append(page.Tabs, tab)
 	}
 	f.States = views.StatesOf(page.Filter)
-	if page.Total.Unknown {
+	if !counted {
 		var err error
 		if page.Total, err = s.count(ctx, f); err != nil {
 			return err
@@ -52,14 +55,14 @@ func sameStates(a, b []delivery.State) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(s delivery.State) bool { return !slices.Contains(b, s) })
 }
 
-// count answers Unknown where a state cannot be searched that way.
+// count answers Unknown where a state cannot be searched that way, or nothing was found in the time that a number may take.
 func (s *Server) count(ctx context.Context, f delivery.Filter) (views.Count, error) {
 	n, capped, err := s.cfg.Store.CountFailures(ctx, f, views.CountLimit)
 	var input *delivery.InputError
 	if errors.As(err, &input) {
 		return views.Count{Unknown: true}, nil
 	}
-	return views.Count{N: n, Capped: capped}, err
+	return views.Count{N: n, Capped: capped, Unknown: capped && n == 0}, err
 }
 
 // narrow offers the integrations and error classes of what the list shows, with exact counts where groups can count it.
@@ -74,7 +77,7 @@ func (s *Server) narrow(ctx context.Context, page *views.FailuresPage, f deliver
 		}
 		rows, err := s.cfg.Store.Groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{States: f.States, Integrations: f.Integrations, Methods: f.Methods,
 			Destinations: f.Destinations, ErrorClasses: f.ErrorClasses, Groups: f.Groups, GroupMessages: f.GroupMessages, Limit: narrowings},
-			By: []delivery.GroupKey{by.key}})
+			By: []delivery.GroupKey{by.key}, Bare: true})
 		if err != nil {
 			return err
 		}

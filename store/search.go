@@ -59,6 +59,9 @@ func onlyOpen(states []delivery.State) bool {
 	})
 }
 
+// payloadStates are those of failures whose payloads can be searched.
+const payloadStates = "r.state IN ('dead', 'pending') AND "
+
 // payloadNarrowing finds open failures only: of others nothing is kept, and what is still there is about to be forgotten.
 func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	w := newWhere()
@@ -82,7 +85,7 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	}
 	fits := strings.Join(w.conditions, " AND ")
 	return narrowing{
-		walk:     "r.state IN ('dead', 'pending') AND EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND " + fits + ")",
+		walk:     payloadStates + "EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND " + fits + ")",
 		walkArgs: w.args, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.args,
 	}, nil
 }
