@@ -24,6 +24,7 @@ type GroupFilter struct {
 	By       []GroupKey // none: fingerprint
 	Statuses []GroupStatus
 	Sort     GroupSort
+	Bare     bool // without Hours
 }
 
 // GroupSort is the order of a group list.

@@ -92,7 +92,7 @@ func (s *Server) narrow(ctx context.Context, page *views.FailuresPage, f deliver
 		}
 		rows, err := s.cfg.Store.Groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{States: f.States, Integrations: f.Integrations, Methods: f.Methods,
 			Destinations: f.Destinations, ErrorClasses: f.ErrorClasses, Groups: f.Groups, GroupMessages: f.GroupMessages, Limit: narrowings},
-			By: []delivery.GroupKey{by.key}})
+			By: []delivery.GroupKey{by.key}, Bare: true})
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -100,17 +102,21 @@ func (s *Store) DeadGeneration(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
+// countPatience is how long failures are counted one by one: a number is not worth more of a page's time.
+const countPatience = 20 * time.Millisecond
+
 // CountFailures answers how many failures a filter selects. States and facets are counted exactly, whatever the number; with
-// other conditions more than atMost are not counted, and capped says so.
+// other conditions more than atMost, or what cannot be counted quickly, are not counted, and capped says so.
 func (s *Store) CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error) {
 	f.After = ""
+	plain := f
+	plain.Acknowledged = nil
+	list, err := narrowings(plain)
+	if err != nil {
+		return 0, false, domainError(err)
+	}
+	var found []place
 	err = s.snapshot(ctx, func(tx *gorm.DB) error {
-		plain := f
-		plain.Acknowledged = nil
-		list, err := narrowings(plain)
-		if err != nil {
-			return err
-		}
 		if len(list) == 0 && f.From == nil && f.To == nil {
 			n, err = countByFacets(tx, f)
 			return err
@@ -119,10 +125,14 @@ func (s *Store) CountFailures(ctx context.Context, f delivery.Filter, atMost int
 		if err != nil {
 			return err
 		}
-		found, err := search.find()
+		search.patience = countPatience
+		found, err = search.find()
 		n, capped = min(len(found), atMost), len(found) > atMost
 		return err
 	})
+	if errors.Is(err, errTooBroad) {
+		return min(len(found), atMost), true, nil
+	}
 	return n, capped, err
 }
 

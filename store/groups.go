@@ -119,6 +119,9 @@ func (s *Store) groups(ctx context.Context, f delivery.GroupFilter, conditions *
 		if err != nil {
 			return fmt.Errorf("reading groups: %w", err)
 		}
+		if f.Bare {
+			return nil
+		}
 		return groupHours(tx, f, rows)
 	})
 	return rows, err
@@ -208,18 +211,20 @@ func groupCount(states []delivery.State) string {
 	return "(" + strings.Join(terms, " + ") + ")"
 }
 
+// groupHoursSQL adds up by groups first: the tie of a group costs more than its hours.
 const groupHoursSQL = `
-SELECT m.tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - h.hour) / 3600)::int, sum(h.failed)::bigint
-FROM (SELECT %[1]s AS tie, g.id FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration%[2]s) m
-CROSS JOIN LATERAL (
-    SELECT h.hour, h.failed FROM redrive.group_hours h WHERE h.group_id = m.id AND h.hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours'
-    OFFSET 0) h
-GROUP BY 1, 2
-UNION ALL
-SELECT m.tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - date_trunc('hour', d.at, 'UTC')) / 3600)::int, sum(d.failed)::bigint
-FROM redrive.group_deltas d JOIN redrive.groups g ON g.id = d.group_id LEFT JOIN redrive.integrations i ON i.name = g.integration
-CROSS JOIN LATERAL (SELECT %[1]s AS tie) m%[2]s
-GROUP BY 1, 2`
+WITH m AS MATERIALIZED (
+    SELECT * FROM (SELECT %[1]s AS tie, g.id FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration%[2]s) m WHERE tie = ANY(?)
+), hours AS (
+    SELECT m.tie, h.hour, h.failed FROM m CROSS JOIN LATERAL (
+        SELECT h.hour, h.failed FROM redrive.group_hours h
+        WHERE h.group_id = m.id AND h.hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours' OFFSET 0) h
+    UNION ALL
+    SELECT m.tie, date_trunc('hour', d.at, 'UTC'), d.failed FROM redrive.group_deltas d JOIN m ON m.id = d.group_id
+), summed AS (
+    SELECT tie, hour, sum(failed)::bigint AS failed FROM hours GROUP BY tie, hour
+)
+SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int, failed FROM summed`
 
 // groupHours fills in the sparklines of a page.
 func groupHours(tx *gorm.DB, f delivery.GroupFilter, rows []groupRow) error {
@@ -236,9 +241,8 @@ func groupHours(tx *gorm.DB, f delivery.GroupFilter, rows []groupRow) error {
 		n, failed int
 	}
 	w := groupFacets(f)
-	w.add(groupTie(f.By)+" = ANY(?)", &ties)
 	hours, err := read(tx, func(h *hour) []any { return []any{&h.tie, &h.n, &h.failed} }, fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.sql()),
-		append(w.args, w.args...)...)
+		append(w.args, &ties)...)
 	if err != nil {
 		return fmt.Errorf("reading the groups' hours: %w", err)
 	}

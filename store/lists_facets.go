@@ -97,6 +97,7 @@ type parts struct {
 	column string // of r; empty: one part, everything
 	keys   []string
 	extra  []narrowing
+	filter *where // on the records of the part, whose index does not know it
 }
 
 // mostParts of a list are merged; with more, one walk through everything is cheaper than beginning that often.
@@ -104,8 +105,13 @@ const mostParts = 500
 
 // partsOf finds the parts of a branch that can have rows.
 func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (parts, error) {
-	byGroup := len(f.ErrorClasses)+len(f.Groups)+len(f.GroupMessages) > 0 || f.Acknowledged != nil
+	byGroup := len(f.ErrorClasses)+len(f.Groups)+len(f.GroupMessages) > 0
 	switch {
+	case f.Acknowledged != nil && *f.Acknowledged: // these are few, and have an index in the list's order
+		p := parts{keys: []string{""}, filter: newWhere()}
+		p.filter.add("true")
+		facetConditions(p.filter, f, "r.group_id")
+		return p, nil
 	case byGroup:
 		return groupParts(tx, f, b)
 	case len(f.Integrations)+len(f.Methods)+len(f.Destinations) > 0:

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,13 +19,16 @@ import (
 // and looked at; and when few of them fit, what the narrowings' indexes find after all.
 const (
 	littleDriven = 1000 // ids from which a list rather begins than walks
-	firstStep    = 300  // rows
+	firstStep    = 120  // rows
 	stepGrowth   = 4
 	largestStep  = 20_000
+	mostDriven   = 30_000 // ids at which a list begins, when walking does not pay
 	enoughWalked = 1500
 	worthWalking = 8000 // rows that a page may take before beginning at an index is tried
-	patience     = 3 * time.Second
-	outOfTime    = "57014" // SQLSTATE query_canceled
+	// sendingAtOnce is how many more rows of what waits are read, because some are being sent
+	sendingAtOnce = 20
+	patience      = 3 * time.Second
+	outOfTime     = "57014" // SQLSTATE query_canceled
 )
 
 var errTooBroad = &delivery.InputError{Code: "too_broad",
@@ -47,6 +51,7 @@ type finder struct {
 	narrowings []narrowing
 	need       int
 	begun      time.Time
+	patience   time.Duration // after which errTooBroad comes with what was found
 }
 
 // direction of the order, and what stands after a place in it.
@@ -58,8 +63,13 @@ func (f *finder) direction() (order, after, upTo string) {
 }
 
 func newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finder, error) {
-	list, err := narrowings(filter)
-	return &finder{tx: tx, filter: filter, narrowings: list, need: need, begun: time.Now()}, err
+	plain := filter
+	plain.Acknowledged = nil // part of the branches
+	list, err := narrowings(plain)
+	for i := range list {
+		list[i].walk = strings.TrimPrefix(list[i].walk, payloadStates) // see branches
+	}
+	return &finder{tx: tx, filter: filter, narrowings: list, need: need, begun: time.Now(), patience: patience}, err
 }
 
 // find answers at most need places.
@@ -71,7 +81,7 @@ func (f *finder) find() (found []place, err error) {
 	list := f.branches()
 	if len(list) > 0 && len(f.narrowings) > 0 {
 		if err := f.tx.Exec("SELECT set_config('statement_timeout', ?, true), set_config('enable_seqscan', 'off', true)",
-			fmt.Sprint(patience.Milliseconds())).Error; err != nil {
+			fmt.Sprint(f.patience.Milliseconds())).Error; err != nil {
 			return nil, err
 		}
 		little, err := f.little()
@@ -85,19 +95,29 @@ func (f *finder) find() (found []place, err error) {
 	}
 	for _, b := range list {
 		more, err := f.branch(b, after)
-		if err != nil {
-			return nil, tooBroad(err)
-		}
 		found = append(found, more...)
+		if err != nil {
+			return found, tooBroad(err)
+		}
 	}
 	return f.first(found), nil
 }
 
-// branches leaves out those that a filter for dead letters only cannot have.
+// branches leaves out those that a filter for dead letters only, or for the payloads of open failures, cannot have.
 func (f *finder) branches() []branch {
 	list := branches(f.filter.States)
-	if f.filter.Acknowledged != nil {
-		list = slices.DeleteFunc(list, func(b branch) bool { return b.counter != "dead" })
+	if len(f.filter.Paths) > 0 || f.filter.Words != "" {
+		list = slices.DeleteFunc(list, func(b branch) bool { return b.counter != "dead" && b.counter != "pending" })
+	}
+	if f.filter.Acknowledged == nil {
+		return list
+	}
+	list = slices.DeleteFunc(list, func(b branch) bool { return b.counter != "dead" })
+	for i := range list {
+		list[i].state += " AND r.acknowledged_at IS NULL"
+		if *f.filter.Acknowledged {
+			list[i].state = strings.Replace(list[i].state, "IS NULL", "IS NOT NULL", 1)
+		}
 	}
 	return list
 }
@@ -177,16 +197,20 @@ func (f *finder) driven(drivers []narrowing, list []branch, after *where) ([]pla
 
 // branch walks through one state's part of the list until it has what is needed.
 func (f *finder) branch(b branch, after *where) (found []place, err error) {
+	start, drove := after, false
 	p, err := partsOf(f.tx, f.filter, b)
 	if err != nil || len(p.keys) == 0 {
 		return nil, err
 	}
 	narrowed := slices.Concat(f.narrowings, b.wait, p.extra)
 	size := f.need
-	if len(narrowed) > 0 {
+	switch {
+	case len(f.narrowings)+len(p.extra) > 0:
 		size = max(firstStep, f.need)
+	case len(b.wait) > 0:
+		size += sendingAtOnce
 	}
-	for walked := 0; ; size = min(size*stepGrowth, largestStep) {
+	for walked := 0; ; size = f.nextStep(size, walked, len(found)) {
 		rows, err := f.step(b, p, narrowed, after, size)
 		if err != nil || len(rows) == 0 {
 			return found, err
@@ -200,28 +224,58 @@ func (f *finder) branch(b branch, after *where) (found []place, err error) {
 		if walked += last.n; last.done || len(found) >= f.need {
 			return found[:min(len(found), f.need)], nil
 		}
-		if drivers := driversOf(narrowed, b); len(drivers) > 0 && walked >= enoughWalked && walked*f.need > worthWalking*max(len(found), 1) {
-			return f.driven(drivers, []branch{b}, after)
+		if walked >= enoughWalked && walked*f.need > worthWalking*max(len(found), 1) && !drove {
+			drove = true
+			drivers, err := f.driversOf(narrowed, b)
+			if err != nil {
+				return found, err
+			}
+			if len(drivers) > 0 {
+				all, err := f.driven(drivers, []branch{b}, start)
+				if err != nil {
+					return found, err
+				}
+				return all, nil
+			}
 		}
-		if time.Since(f.begun) > patience {
-			return nil, errTooBroad
+		if time.Since(f.begun) > f.patience {
+			return found, errTooBroad
 		}
 		after = f.after(after, last.cursor)
 	}
 }
 
-// driversOf chooses where to begin when walking does not pay: at all indexes that would be read as a whole anyway, or at any other.
-func driversOf(narrowed []narrowing, b branch) (drivers []narrowing) {
+// nextStep is what is missing by the share that fitted so far, and a little more; at most so many times the step before.
+func (f *finder) nextStep(size, walked, found int) int {
+	wanted := size * stepGrowth
+	if found > 0 {
+		wanted = min(wanted, (f.need-found)*walked*5/(found*4)+firstStep/4)
+	}
+	return min(wanted, largestStep)
+}
+
+// driversOf chooses where to begin when walking does not pay: at all indexes that would be read as a whole anyway, or at any other
+// that does not answer more than a walk would look at.
+func (f *finder) driversOf(narrowed []narrowing, b branch) (drivers []narrowing, err error) {
 	narrowed = slices.DeleteFunc(slices.Clone(narrowed), func(n narrowing) bool { return n.open && b.counter != "dead" && b.counter != "pending" })
 	for _, n := range narrowed {
 		if n.driver != "" && !n.quick {
 			drivers = append(drivers, n)
 		}
 	}
-	if i := slices.IndexFunc(narrowed, func(n narrowing) bool { return n.quick }); len(drivers) == 0 && i >= 0 {
-		drivers = narrowed[i : i+1]
+	for _, n := range narrowed {
+		if len(drivers) > 0 || !n.quick {
+			continue
+		}
+		found, err := readOne(f.tx, single[int], fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) n", n.driver, mostDriven+1), n.driverArgs...)
+		if err != nil {
+			return nil, err
+		}
+		if found <= mostDriven {
+			drivers = append(drivers, n)
+		}
 	}
-	return drivers
+	return drivers, nil
 }
 
 // stepSQL reads the next rows of all parts, which is exact up to the place where the first part may have more, and looks at them.
@@ -254,18 +308,31 @@ func (f *finder) step(b branch, p parts, narrowed []narrowing, after *where, siz
 		w.add("r." + p.column + " = part.key")
 	}
 	w.add(strings.Join(after.conditions, " AND "), after.args...)
+	if p.filter != nil {
+		w.add(strings.Join(p.filter.conditions, " AND "), p.filter.args...)
+	}
 	looked, args := "SELECT id, changed_at, n, true AS fits FROM step", append([]any{&p.keys}, w.args...)
 	if len(narrowed) > 0 {
 		conditions := newWhere()
 		for _, n := range narrowed {
 			conditions.add("("+n.walk+")", n.walkArgs...)
 		}
-		looked = "SELECT step.id, step.changed_at, step.n, coalesce(" + strings.Join(conditions.conditions, " AND ") + `, false) AS fits
-			FROM step CROSS JOIN LATERAL (SELECT r.* FROM redrive.deliveries r WHERE r.id = step.id OFFSET 0) r`
+		looked = "SELECT r.id, r.changed_at, r.n, coalesce(" + strings.Join(conditions.conditions, " AND ") + `, false) AS fits
+			FROM ` + lookedAt(conditions.conditions)
 		args = append(args, conditions.args...)
 	}
 	return read(f.tx, placePointers, fmt.Sprintf(stepSQL, strings.Join(w.conditions, " AND "), order, each, upTo, size, looked), args...)
 }
+
+// lookedAt is the record of each row, or the row itself where nothing but its id is looked at.
+func lookedAt(conditions []string) string {
+	if onRecord.MatchString(strings.ReplaceAll(strings.Join(conditions, " "), "r.id ", "")) {
+		return "(SELECT o.*, step.n FROM step CROSS JOIN LATERAL (SELECT o.* FROM redrive.deliveries o WHERE o.id = step.id OFFSET 0) o) r"
+	}
+	return "step r"
+}
+
+var onRecord = regexp.MustCompile(`\br\.`)
 
 // timeLimits are the conditions on a record's place in the list.
 func timeLimits(f delivery.Filter) (*where, error) {

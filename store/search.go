@@ -54,6 +54,9 @@ func errorNarrowing(f delivery.Filter) narrowing {
 
 func anywhere(text string) string { return "%" + escapeLike(text) + "%" }
 
+// payloadStates are those of failures whose payloads can be searched.
+const payloadStates = "r.state IN ('dead', 'pending') AND "
+
 // payloadNarrowing finds open failures only: of others nothing is kept, and what is still there is about to be forgotten.
 func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	w := newWhere()
@@ -84,7 +87,7 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	}
 	fits := strings.Join(w.conditions, " AND ")
 	return narrowing{
-		walk:     "r.state IN ('dead', 'pending') AND EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND " + fits + ")",
+		walk:     payloadStates + "EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND " + fits + ")",
 		walkArgs: w.args, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.args, open: true,
 	}, nil
 }

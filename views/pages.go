@@ -1,6 +1,7 @@
 package views
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -492,12 +493,8 @@ func (p DeliveryPage) response(n int) string {
 	return ""
 }
 
-// hourBar is the two halves of one hour in the strip.
-type hourBar struct {
-	X, OKY, OKHeight, KOHeight string
-	Title                      string
-	OK, KO                     bool
-}
+// strips are the two halves of 24 hours as paths: an element for each hour would be most of the overview's bytes.
+type strips struct{ delivered, failed string }
 
 // Measures of the strip: delivered grows up from the axis, failed grows down.
 const (
@@ -507,19 +504,21 @@ const (
 	lowHeight = 10.0
 )
 
-func (l Locale) bars(hours []delivery.HourCount) []hourBar {
+func bars(hours []delivery.HourCount) (s strips) {
 	most, worst := 1, 1
 	for _, h := range hours {
 		most, worst = max(most, h.Delivered), max(worst, h.Failed)
 	}
-	out := make([]hourBar, 0, len(hours))
 	for i, h := range hours {
-		up, low := part(h.Delivered, most, upHeight), part(h.Failed, worst, lowHeight)
-		out = append(out, hourBar{X: itoa(i * barStep), OKY: ftoa(upHeight - up), OKHeight: ftoa(up), KOHeight: ftoa(low),
-			OK: h.Delivered > 0, KO: h.Failed > 0,
-			Title: l.T("%s: %s delivered, %s failed attempts", h.Start.In(l.zone()).Format("15:04"), l.Number(h.Delivered), l.Number(h.Failed))})
+		x := i * barStep
+		if up := part(h.Delivered, most, upHeight); up > 0 {
+			s.delivered += fmt.Sprintf("M%d %sv%sh%dv-%sz", x, ftoa(upHeight-up), ftoa(up), barWidth, ftoa(up))
+		}
+		if low := part(h.Failed, worst, lowHeight); low > 0 {
+			s.failed += fmt.Sprintf("M%d 20v%sh%dv-%sz", x, ftoa(low), barWidth, ftoa(low))
+		}
 	}
-	return out
+	return s
 }
 
 // part is a bar's height; something never looks like nothing.
