@@ -1,7 +1,6 @@
 package views
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -499,7 +498,7 @@ type strips struct{ delivered, failed string }
 // Measures of the strip: delivered grows up from the axis, failed grows down.
 const (
 	barStep   = 6
-	barWidth  = 5
+	barMiddle = 2.5 // a bar is a stroke 5 wide, see the style
 	upHeight  = 18.0
 	lowHeight = 10.0
 )
@@ -510,12 +509,12 @@ func bars(hours []delivery.HourCount) (s strips) {
 		most, worst = max(most, h.Delivered), max(worst, h.Failed)
 	}
 	for i, h := range hours {
-		x := i * barStep
+		x := ftoa(float64(i*barStep) + barMiddle)
 		if up := part(h.Delivered, most, upHeight); up > 0 {
-			s.delivered += fmt.Sprintf("M%d %sv%sh%dv-%sz", x, ftoa(upHeight-up), ftoa(up), barWidth, ftoa(up))
+			s.delivered += "M" + x + " 18v-" + ftoa(up)
 		}
 		if low := part(h.Failed, worst, lowHeight); low > 0 {
-			s.failed += fmt.Sprintf("M%d 20v%sh%dv-%sz", x, ftoa(low), barWidth, ftoa(low))
+			s.failed += "M" + x + " 20v" + ftoa(low)
 		}
 	}
 	return s
