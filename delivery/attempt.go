@@ -113,6 +113,16 @@ type Claimed struct {
 	Message     Message
 }
 
+// Completed is what became of the attempt that began at started: next is the delivery's state from now on.
+func (c Claimed) Completed(r Result, next State, started time.Time, took time.Duration) Completion {
+	done := Completion{Lease: c.Lease, MessageID: c.Message.ID, Integration: c.Integration, Key: c.Message.Key, Type: c.Message.Type,
+		CreatedAt: c.Message.CreatedAt, Attempt: c.Attempt, StartedAt: started, Duration: took, Result: r, Next: next}
+	if r.Outcome != OutcomeOK {
+		done.GroupID, done.GroupText = Fingerprint(c.Integration, r.ErrorClass, r.Error)
+	}
+	return done
+}
+
 // IdempotencyKey is the producer's key, else the delivery id.
 func (c Claimed) IdempotencyKey() string {
 	if c.Message.IdempotencyKey != "" {
@@ -127,6 +137,7 @@ type Completion struct {
 	Lease
 	MessageID    string
 	Integration  string
+	Key, Type    string    // of the message
 	CreatedAt    time.Time // the message's acceptance
 	Attempt      int
 	StartedAt    time.Time

@@ -26,9 +26,7 @@ func (s *site) claim(integration string) delivery.Claimed {
 
 func (s *site) finish(c delivery.Claimed, next delivery.State, result delivery.Result) {
 	s.t.Helper()
-	group, text := delivery.Fingerprint(c.Integration, result.ErrorClass, result.Error)
-	_, err := s.store.Complete(context.Background(), []delivery.Completion{{Lease: c.Lease, MessageID: c.Message.ID, Integration: c.Integration,
-		CreatedAt: c.Message.CreatedAt, Attempt: c.Attempt, StartedAt: time.Now(), Result: result, Next: next, GroupID: group, GroupText: text}})
+	_, err := s.store.Complete(context.Background(), []delivery.Completion{c.Completed(result, next, time.Now(), 0)})
 	s.must(err)
 }
 

@@ -103,8 +103,7 @@ func (s *site) confirm(id string) {
 	if !ok {
 		s.t.Fatalf("%s is not due", id)
 	}
-	_, err = s.store.Complete(s.t.Context(), []delivery.Completion{{Lease: c.Lease, MessageID: c.Message.ID, Integration: c.Integration, CreatedAt: c.Message.CreatedAt,
-		Attempt: c.Attempt, StartedAt: time.Now(), Result: delivery.Result{Outcome: delivery.OutcomeOK}, Next: delivery.StateDelivered}})
+	_, err = s.store.Complete(s.t.Context(), []delivery.Completion{c.Completed(delivery.Result{Outcome: delivery.OutcomeOK}, delivery.StateDelivered, time.Now(), 0)})
 	s.must(err)
 }
 

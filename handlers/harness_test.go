@@ -182,11 +182,7 @@ func (s *site) engine(id, integration string, next delivery.State, result delive
 	if len(claimed) != 1 || claimed[0].DeliveryID != id {
 		s.t.Fatalf("claimed %+v, want %s", claimed, id)
 	}
-	c := claimed[0]
-	group, text := delivery.Fingerprint(integration, result.ErrorClass, result.Error)
-	_, err = s.store.Complete(context.Background(), []delivery.Completion{{Lease: c.Lease, MessageID: c.Message.ID, Integration: integration,
-		CreatedAt: c.Message.CreatedAt, Attempt: c.Attempt, StartedAt: time.Now(), Duration: 12 * time.Millisecond, Result: result, Next: next,
-		GroupID: group, GroupText: text}})
+	_, err = s.store.Complete(context.Background(), []delivery.Completion{claimed[0].Completed(result, next, time.Now(), 12*time.Millisecond)})
 	s.must(err)
 }
 

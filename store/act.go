@@ -182,7 +182,7 @@ func perform(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 		delivery.ActionReopen:  "state = 'dead', settled_at = NULL, dead_at = clock_timestamp()",
 	}
 	changed, err := readOne(tx, single[time.Time], "UPDATE redrive.deliveries SET "+changes[a.Action]+`, version = version + 1, changed_at = clock_timestamp(),
-		operation_id = NULL, operation_item = NULL, acknowledged_at = NULL WHERE id = ? RETURNING changed_at`, a.ID)
+		actor = ?, operation_id = NULL, operation_item = NULL, acknowledged_at = NULL WHERE id = ? RETURNING changed_at`, a.Actor, a.ID)
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ WITH due AS (
     WHERE f.until <= statement_timestamp() ORDER BY r.id LIMIT 500 FOR UPDATE OF r SKIP LOCKED
 ), opened AS (
     UPDATE redrive.deliveries r SET state = 'dead', version = r.version + 1, settled_at = NULL, dead_at = statement_timestamp(),
-        changed_at = statement_timestamp() FROM due WHERE r.id = due.id RETURNING r.id, r.integration, r.version
+        changed_at = statement_timestamp(), actor = 'policy' FROM due WHERE r.id = due.id RETURNING r.id, r.integration, r.version
 ), noted AS (
     UPDATE redrive.failure_details f SET actor = 'policy', action = 'reopen', acted_at = statement_timestamp(),
         reason = 'the time it was ignored for is over', category = NULL, until = NULL FROM opened o WHERE f.delivery_id = o.id

@@ -64,22 +64,22 @@ const rejectSQL = `
 WITH given AS (
     SELECT * FROM unnest(CAST(@ids AS uuid[]), CAST(@errors AS text[]), CAST(@groups AS text[]), CAST(@texts AS text[])) AS g(id, error, group_id, group_text)
 ), taken AS (
-    SELECT r.id, r.attempts, r.started_at, r.duration_ms, r.last_token, g.error, g.group_id, g.group_text
-    FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.state = 'delivered' FOR UPDATE OF r
+    SELECT r.id, r.attempts, r.started_at, r.duration_ms, r.last_token, coalesce(r.key, m.key) AS key, coalesce(r.type, m.type) AS type, g.error, g.group_id, g.group_text
+    FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.state = 'delivered' LEFT JOIN redrive.messages m ON m.id = r.message_id FOR UPDATE OF r
 ), record AS (
     UPDATE redrive.deliveries r SET state = 'dead', version = r.version + 1, settled_at = NULL, dead_at = statement_timestamp(),
         changed_at = statement_timestamp(), failed_at = coalesce(r.failed_at, statement_timestamp()), error_class = @class,
-        group_id = t.group_id FROM taken t WHERE r.id = t.id
+        group_id = t.group_id, key = t.key, type = t.type FROM taken t WHERE r.id = t.id
 ), details AS (
     INSERT INTO redrive.failure_details AS f (delivery_id, error) SELECT id, error FROM taken
     ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error
 ), tried AS (
     INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error)
     SELECT id, coalesce(last_token, 0), attempts, coalesce(started_at, statement_timestamp()), coalesce(duration_ms, 0), 'permanent', @class, error FROM taken
-)
-INSERT INTO redrive.groups (id, integration, error_class, message)
-SELECT DISTINCT ON (group_id) group_id, @integration, @class, group_text FROM taken ORDER BY group_id
-ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp()`
+), grouped AS (
+    SELECT group_id, @integration AS integration, @class AS error_class, min(group_text) AS message, array_agg(DISTINCT type) FILTER (WHERE type IS NOT NULL) AS types
+    FROM taken GROUP BY group_id
+)` + seenSQL
 
 // reject makes delivered deliveries dead letters; those in another state are passed over.
 func reject(tx *gorm.DB, ids, reasons []string, integration string) error {

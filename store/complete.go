@@ -39,9 +39,9 @@ SELECT token, CASE WHEN lane IS NOT NULL THEN id::text ELSE '' END FROM gone`
 const failedSQL = `
 WITH done AS (
     SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::text[], ?::timestamptz[], ?::int[], ?::timestamptz[], ?::int[], ?::int[],
-        ?::text[], ?::bigint[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[])
+        ?::text[], ?::bigint[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::text[])
         AS d(id, token, message_id, integration, created_at, attempt, started_at, duration_ms, http_status,
-            next, retry_ms, unsent, outcome, error_class, error, response, group_id, group_text)
+            next, retry_ms, unsent, outcome, error_class, error, response, group_id, group_text, key, type)
 ), postponed AS (
     UPDATE redrive.queue w SET token = NULL, worker = NULL, due_at = clock_timestamp() + d.retry_ms * interval '1 millisecond'
     FROM done d WHERE d.next = 'pending' AND w.id = d.id AND w.token = d.token RETURNING d.token, w.crashes, w.lane
@@ -52,14 +52,16 @@ WITH done AS (
     SELECT d.*, a.crashes, a.lane FROM done d JOIN (SELECT * FROM postponed UNION ALL SELECT * FROM gone) a ON a.token = d.token
 ), record AS (
     INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at,
-        failed_at, dead_at, settled_at, last_token)
+        failed_at, dead_at, settled_at, last_token, key, type, actor)
     SELECT id, message_id, integration, next, attempt, crashes, error_class, group_id, created_at, statement_timestamp(),
-        CASE WHEN next = 'dead' THEN statement_timestamp() END, CASE WHEN next = 'ignored' THEN statement_timestamp() END, token
+        CASE WHEN next = 'dead' THEN statement_timestamp() END, CASE WHEN next = 'ignored' THEN statement_timestamp() END, token,
+        nullif(key, ''), nullif(type, ''), CASE WHEN next = 'ignored' THEN 'policy' END
     FROM applied
     ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = r.version + 1, attempts = excluded.attempts,
         crashes = excluded.crashes, error_class = excluded.error_class, group_id = excluded.group_id,
         changed_at = excluded.changed_at, failed_at = coalesce(r.failed_at, excluded.failed_at), dead_at = excluded.dead_at,
-        settled_at = excluded.settled_at, last_token = excluded.last_token,
+        settled_at = excluded.settled_at, last_token = excluded.last_token, key = coalesce(r.key, excluded.key),
+        type = coalesce(r.type, excluded.type), actor = coalesce(excluded.actor, r.actor),
         retry_requested_at = CASE WHEN excluded.state = 'pending' THEN r.retry_requested_at END
 ), details AS (
     INSERT INTO redrive.failure_details AS f (delivery_id, error, actor, action, acted_at, reason)
@@ -73,9 +75,9 @@ WITH done AS (
     INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error, http_status, response)
     SELECT id, token, attempt, started_at, duration_ms, outcome, error_class, error, nullif(http_status, 0), response FROM applied
 ), grouped AS (
-    INSERT INTO redrive.groups (id, integration, error_class, message)
-    SELECT DISTINCT ON (group_id) group_id, integration, error_class, group_text FROM applied ORDER BY group_id
-    ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp()
+    SELECT group_id, min(integration) AS integration, min(error_class) AS error_class, min(group_text) AS message,
+        array_agg(DISTINCT type) FILTER (WHERE type <> '') AS types FROM applied GROUP BY group_id
+), seen AS (` + seenSQL + `
 ), counted AS (
     INSERT INTO redrive.hourly AS h (integration, hour, failed)
     SELECT integration, date_trunc('hour', statement_timestamp(), 'UTC'), count(*)
@@ -84,6 +86,13 @@ WITH done AS (
 )
 SELECT token, CASE WHEN lane IS NOT NULL AND (next = 'ignored' OR next = 'dead' AND EXISTS (SELECT FROM redrive.integrations i
     WHERE i.name = integration AND i.on_dead = 'skip')) THEN id::text ELSE '' END FROM applied`
+
+// seenSQL notes groups that something failed into; of so many types that no list of them would help, not all.
+const seenSQL = `
+    INSERT INTO redrive.groups AS g (id, integration, error_class, message, types)
+    SELECT group_id, integration, error_class, message, coalesce(types[:32], '{}') FROM grouped ORDER BY group_id
+    ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp(), types = CASE WHEN excluded.types <@ g.types OR cardinality(g.types) >= 32 THEN g.types
+        ELSE (ARRAY(SELECT DISTINCT unnest(g.types || excluded.types) ORDER BY 1))[:32] END`
 
 // lateSQL keeps what came too late, once. An outcome that was written before, and whose confirmation got lost on the way
 // to the engine, is not late.
@@ -174,7 +183,7 @@ type batch struct {
 	created, started                []time.Time
 	attempts, durations, statuses   []int
 	next, outcomes, classes, errors []string
-	groups, texts                   []string
+	groups, texts, keys, types      []string
 	unsent                          []bool
 	responses                       [][]byte
 }
@@ -210,6 +219,8 @@ func (b *batch) add(c delivery.Completion) {
 	b.responses = append(b.responses, c.Result.Response)
 	b.groups = append(b.groups, c.GroupID)
 	b.texts = append(b.texts, c.GroupText)
+	b.keys = append(b.keys, c.Key)
+	b.types = append(b.types, c.Type)
 }
 
 func (b *batch) settled() []any {
@@ -217,5 +228,6 @@ func (b *batch) settled() []any {
 }
 
 func (b *batch) judged() []any {
-	return []any{&b.next, &b.retries, &b.unsent, &b.outcomes, &b.classes, &b.errors, &b.responses, &b.groups, &b.texts}
+	return []any{&b.next, &b.retries, &b.unsent, &b.outcomes, &b.classes, &b.errors, &b.responses, &b.groups, &b.texts,
+		&b.keys, &b.types}
 }

@@ -103,7 +103,7 @@ func (s *Store) DeadGeneration(ctx context.Context) (int64, error) {
 }
 
 // countPatience is how long failures are counted one by one: a number is not worth more of a page's time.
-const countPatience = 20 * time.Millisecond
+const countPatience = 6 * time.Millisecond
 
 // CountFailures answers how many failures a filter selects. States and facets are counted exactly, whatever the number; with
 // other conditions more than atMost, or what cannot be counted quickly, are not counted, and capped says so.
@@ -118,8 +118,10 @@ func (s *Store) CountFailures(ctx context.Context, f delivery.Filter, atMost int
 	var found []place
 	err = s.snapshot(ctx, func(tx *gorm.DB) error {
 		if len(list) == 0 && f.From == nil && f.To == nil {
-			n, err = countByFacets(tx, f)
-			return err
+			exact := false
+			if n, exact, err = countByFacets(tx, f); err != nil || exact {
+				return err
+			}
 		}
 		search, err := newFinder(tx, f, atMost+1)
 		if err != nil {
@@ -136,8 +138,9 @@ func (s *Store) CountFailures(ctx context.Context, f delivery.Filter, atMost int
 	return n, capped, err
 }
 
-// countByFacets sums up the counters. They do not tell what is being sent from what waits: that is looked up.
-func countByFacets(tx *gorm.DB, f delivery.Filter) (n int, err error) {
+// countByFacets sums up the counters. They do not tell what is being sent from what waits: that is looked up. Nor do they tell types
+// apart: where a group has others than the wanted ones, the answer is not exact.
+func countByFacets(tx *gorm.DB, f delivery.Filter) (n int, exact bool, err error) {
 	sum, sending := "0::bigint", 0
 	for _, b := range branches(f.States) {
 		switch {
@@ -149,7 +152,7 @@ func countByFacets(tx *gorm.DB, f delivery.Filter) (n int, err error) {
 		case len(b.wait) > 0:
 			live, err := countSending(tx, f)
 			if err != nil {
-				return 0, err
+				return 0, false, err
 			}
 			if sending = live; b.wait[0].driver == "" { // those that wait
 				sending, sum = -live, sum+" + "+counter("pending")
@@ -160,11 +163,17 @@ func countByFacets(tx *gorm.DB, f delivery.Filter) (n int, err error) {
 	}
 	w := newWhere()
 	facetConditions(w, f, "g.id")
-	n, err = readOne(tx, single[int], withChanges+"SELECT coalesce(sum("+sum+"), 0)::bigint FROM redrive.groups g "+countJoins+w.sql(), w.args...)
-	if err != nil {
-		return 0, fmt.Errorf("counting failures: %w", err)
+	type counted struct {
+		n     int
+		exact bool
 	}
-	return n + sending, nil
+	c, err := readOne(tx, func(c *counted) []any { return []any{&c.n, &c.exact} }, withChanges+"SELECT coalesce(sum("+sum+`), 0)::bigint,
+		coalesce(bool_and(?::text[] IS NULL OR g.types <@ ?::text[] AND cardinality(g.types) < 32), true) FROM redrive.groups g `+countJoins+w.sql(),
+		append([]any{&f.Types, &f.Types}, w.args...)...)
+	if err != nil {
+		return 0, false, fmt.Errorf("counting failures: %w", err)
+	}
+	return c.n + sending, c.exact, nil
 }
 
 func countSending(tx *gorm.DB, f delivery.Filter) (int, error) {

@@ -23,18 +23,21 @@ const deliveryColumns = `SELECT d.id::text, d.message_id::text, d.integration, d
     coalesce(c.assignee, ''), to_json(c.tags), coalesce(c.ticket, '')`
 
 // deliveryJoins know that the message of what was delivered may be dropped.
-const deliveryJoins = ` LEFT JOIN redrive.messages m ON m.id = d.message_id LEFT JOIN redrive.failure_details f ON f.delivery_id = d.id
-    LEFT JOIN redrive.cases c ON c.delivery_id = d.id`
+const (
+	deliveryJoins = ` LEFT JOIN redrive.messages m ON m.id = d.message_id` + caseJoins
+	caseJoins     = ` LEFT JOIN redrive.failure_details f ON f.delivery_id = d.id LEFT JOIN redrive.cases c ON c.delivery_id = d.id`
+)
 
 // deliverySQL reads any delivery; filter it by id or message.
 const deliverySQL = deliveryColumns + " FROM redrive.all_deliveries d" + deliveryJoins
 
-// failureSQL reads records, each with its number n.
+// failureSQL reads records of failures, each with its number n; what is shown of the message stands there.
 const failureSQL = deliveryColumns + ` FROM (SELECT r.id, r.message_id, r.integration,
         CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE r.state END AS state, r.version, coalesce(w.attempts, r.attempts) AS attempts,
         r.error_class, r.group_id, r.failed_at, r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at, r.edit, r.operation_id,
-        r.acknowledged_at, CASE WHEN w.token IS NULL AND isfinite(w.due_at) THEN w.due_at END AS next_attempt_at, r.started_at, r.n
-    FROM (%s) r LEFT JOIN redrive.queue w ON w.id = r.id) d` + deliveryJoins
+        r.acknowledged_at, CASE WHEN w.token IS NULL AND isfinite(w.due_at) THEN w.due_at END AS next_attempt_at, r.started_at, r.n,
+        r.created_at, r.type, r.key
+    FROM (%s) r LEFT JOIN redrive.queue w ON w.id = r.id) d CROSS JOIN LATERAL (SELECT d.created_at, d.type, d.key) m` + caseJoins
 
 type deliveryRow struct {
 	delivery.Delivery

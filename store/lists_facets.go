@@ -32,12 +32,12 @@ func branches(states []delivery.State) (list []branch) {
 		case state == delivery.StatePending:
 			b := branch{state: "r.state = 'pending'", counter: "pending"}
 			if !wanted(delivery.StateSending) {
-				b.wait = []narrowing{{walk: fmt.Sprintf(waiting, "")}}
+				b.wait = []narrowing{{walk: fmt.Sprintf(waiting, ""), cost: costOfProbe}}
 			}
 			list = append(list, b)
 		case state == delivery.StateSending:
 			if !wanted(delivery.StatePending) {
-				list = append(list, branch{state: "r.state = 'pending'", counter: "pending", wait: []narrowing{{walk: fmt.Sprintf(waiting, "NOT "),
+				list = append(list, branch{state: "r.state = 'pending'", counter: "pending", wait: []narrowing{{walk: fmt.Sprintf(waiting, "NOT "), cost: costOfProbe,
 					driver: "SELECT w.id FROM redrive.queue w WHERE w.token IS NOT NULL"}}})
 			}
 		case state == delivery.StateDelivered:
@@ -78,7 +78,9 @@ func facetConditions(w *where, f delivery.Filter, group string) {
 	texts(group+" = ANY(?)", f.Groups)
 	if name == "g" {
 		texts("g.message = ANY(?)", f.GroupMessages)
+		texts("(g.types && ? OR cardinality(g.types) >= 32)", f.Types)
 	} else {
+		texts("r.type = ANY(?)", f.Types)
 		texts(group+" IN (SELECT g.id FROM redrive.groups g WHERE g.message = ANY(?))", f.GroupMessages)
 	}
 }
@@ -91,33 +93,106 @@ func methodNames(methods []delivery.Method) []string {
 	return names
 }
 
+// facet is what an index in the lists' order begins with.
+type facet string
+
+const (
+	byEverything  facet = ""
+	byIntegration facet = "integration"
+	byGroup       facet = "group_id"
+	byKey         facet = "key"
+	byActor       facet = "actor"
+	byAttempts    facet = "attempts" // of dead letters
+)
+
 // parts are the equal-ranking pieces of a list, each of which one index serves in the list's order: all of a state, or those of
-// some integrations, or of some groups.
+// some integrations, groups, keys …
 type parts struct {
-	column string // of r; empty: one part, everything
-	keys   []string
-	extra  []narrowing
-	filter *where // on the records of the part, whose index does not know it
+	by    facet
+	keys  []string
+	extra []narrowing // what the index does not know of the facets
+	total int         // failures in all parts; 0: nobody has counted
 }
 
-// mostParts of a list are merged; with more, one walk through everything is cheaper than beginning that often.
-const mostParts = 500
+const (
+	// mostParts of a list are merged; with more, one walk through everything is cheaper than beginning that often.
+	mostParts = 500
+	// fewInGroups are looked at one by one rather than to walk through everything that somebody decided.
+	fewInGroups = 10_000
+)
 
-// partsOf finds the parts of a branch that can have rows.
-func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (parts, error) {
-	byGroup := len(f.ErrorClasses)+len(f.Groups)+len(f.GroupMessages) > 0
+// everything is one part, walked with all facets looked at.
+func everything(f delivery.Filter) parts { return parts{keys: []string{""}, extra: facetNarrowing(f)} }
+
+func facetNarrowing(f delivery.Filter) []narrowing {
+	w := newWhere()
+	if facetConditions(w, f, "r.group_id"); len(w.conditions) == 0 {
+		return nil
+	}
+	return []narrowing{{walk: strings.Join(w.conditions, " AND "), walkArgs: w.args}}
+}
+
+// facetOf is what the parts of a branch are made by; of actors and groups the counters decide.
+func facetOf(f delivery.Filter, b branch) facet {
 	switch {
 	case f.Acknowledged != nil && *f.Acknowledged: // these are few, and have an index in the list's order
-		p := parts{keys: []string{""}, filter: newWhere()}
-		p.filter.add("true")
-		facetConditions(p.filter, f, "r.group_id")
-		return p, nil
-	case byGroup:
-		return groupParts(tx, f, b)
+		return byEverything
+	case f.Key != "":
+		return byKey
+	case len(f.ErrorClasses)+len(f.Groups)+len(f.GroupMessages)+len(f.Types) > 0:
+		return byGroup
+	case len(f.Actors) > 0:
+		return byActor
 	case len(f.Integrations)+len(f.Methods)+len(f.Destinations) > 0:
-		return integrationParts(tx, f)
+		return byIntegration
+	case (f.Attempts.Min != nil || f.Attempts.Max != nil) && b.counter == "dead":
+		return byAttempts
 	}
-	return parts{keys: []string{""}}, nil
+	return byEverything
+}
+
+// partsOf finds the parts of a branch that can have rows.
+func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
+	switch facetOf(f, b) {
+	case byKey:
+		return parts{by: byKey, keys: []string{f.Key}, extra: facetNarrowing(f)}, nil
+	case byGroup:
+		if p, err = groupParts(tx, f, b); err != nil || len(f.Actors) == 0 || p.total <= fewInGroups {
+			return p, err
+		}
+		return actorParts(f), nil
+	case byActor:
+		return actorParts(f), nil
+	case byIntegration:
+		return integrationParts(tx, f)
+	case byAttempts:
+		return attemptParts(tx, f)
+	}
+	return everything(f), nil
+}
+
+func actorParts(f delivery.Filter) parts {
+	actors := slices.Clone(f.Actors)
+	slices.Sort(actors)
+	return parts{by: byActor, keys: slices.Compact(actors), extra: facetNarrowing(f)}
+}
+
+func attemptParts(tx *gorm.DB, f delivery.Filter) (parts, error) {
+	condition := "state = 'dead'"
+	if f.Attempts.Min != nil {
+		condition += fmt.Sprintf(" AND attempts >= %d", *f.Attempts.Min)
+	}
+	if f.Attempts.Max != nil {
+		condition += fmt.Sprintf(" AND attempts <= %d", *f.Attempts.Max)
+	}
+	numbers, err := read(tx, single[string], "SELECT v::text FROM "+eachValue("redrive.deliveries", "attempts", condition)+" a(v)")
+	if err != nil {
+		return parts{}, fmt.Errorf("looking up numbers of attempts: %w", err)
+	}
+	if len(numbers) >= mostValues {
+		return everything(f), nil
+	}
+	return parts{by: byAttempts, keys: numbers}, nil
 }
 
 func integrationParts(tx *gorm.DB, f delivery.Filter) (p parts, err error) {
@@ -137,41 +212,44 @@ func integrationParts(tx *gorm.DB, f delivery.Filter) (p parts, err error) {
 		return p, fmt.Errorf("looking up integrations: %w", err)
 	}
 	if len(names) > mostParts {
-		return parts{keys: []string{""}, extra: []narrowing{{walk: "r.integration = ANY(?)", walkArgs: []any{&names}}}}, nil
+		return everything(f), nil
 	}
-	return parts{column: "integration", keys: names}, nil
+	return parts{by: byIntegration, keys: names}, nil
 }
 
 // groupParts takes the groups from the counters: those without a failure in this state are left out.
 func groupParts(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 	count := "coalesce(c." + b.counter + ", 0) + coalesce(d." + b.counter + ", 0)"
 	if f.Acknowledged != nil {
-		count = "coalesce(c.acknowledged, 0) + coalesce(d.acknowledged, 0)"
-		if !*f.Acknowledged {
-			count = "coalesce(c.dead - c.acknowledged, 0) + coalesce(d.dead - d.acknowledged, 0)"
-		}
+		count = "coalesce(c.dead - c.acknowledged, 0) + coalesce(d.dead - d.acknowledged, 0)"
 	}
-	w := newWhere()
+	w, args := newWhere(), []any{&f.Types}
 	facetConditions(w, f, "g.id")
 	w.add(count + " > 0")
 	type counted struct {
-		id string
-		n  int
+		id    string
+		n     int
+		mixed bool // failures of other types, too
 	}
-	groups, err := read(tx, func(c *counted) []any { return []any{&c.id, &c.n} }, withChanges+"SELECT g.id, "+count+" FROM redrive.groups g "+countJoins+w.sql(),
-		w.args...)
+	groups, err := read(tx, func(c *counted) []any { return []any{&c.id, &c.n, &c.mixed} }, withChanges+"SELECT g.id, "+count+
+		", coalesce(NOT g.types <@ ?, true) OR cardinality(g.types) >= 32 FROM redrive.groups g "+countJoins+w.sql(), append(args, w.args...)...)
 	if err != nil {
 		return p, fmt.Errorf("looking up groups: %w", err)
 	}
-	matching := 0
+	mixed := false
 	for _, g := range groups {
 		p.keys = append(p.keys, g.id)
-		matching += g.n
+		p.total += g.n
+		mixed = mixed || g.mixed
 	}
-	if p.column = "group_id"; len(p.keys) <= mostParts {
-		return p, nil
+	if len(p.keys) > mostParts {
+		many := everything(f)
+		many.extra[0].driver, many.extra[0].driverArgs, many.extra[0].quick = "SELECT o.id FROM redrive.deliveries o WHERE o.group_id = ANY(?) AND "+
+			strings.ReplaceAll(b.state, "r.", "o."), []any{&p.keys}, true
+		return many, nil
 	}
-	return parts{keys: []string{""}, extra: []narrowing{{walk: "r.group_id = ANY(?)", walkArgs: []any{&p.keys},
-		driver:     "SELECT o.id FROM redrive.deliveries o WHERE o.group_id = ANY(?) AND " + strings.ReplaceAll(b.state, "r.", "o."),
-		driverArgs: []any{&p.keys}, quick: true}}}, nil
+	if p.by = byGroup; mixed && len(f.Types) > 0 {
+		p.extra = []narrowing{{walk: "r.type = ANY(?)", walkArgs: []any{&f.Types}}}
+	}
+	return p, nil
 }

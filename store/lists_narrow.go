@@ -11,8 +11,10 @@ import (
 // narrowing is a condition on failures that the lists' own indexes do not know. Lists either walk along such an index and look at
 // each row, or begin at what an index of the condition finds.
 type narrowing struct {
-	walk     string // a condition on a record r of redrive.deliveries
+	walk     string // a condition on a record r of redrive.deliveries; with a cost, on nothing of it but r.id
 	walkArgs []any
+	cost     int   // of looking, beside reading the record, which counts as one
+	facet    facet // that some lists have an index in their order for
 
 	driver     string // selects the ids of all deliveries that fit, by an index of its own, and may answer others too; empty: none
 	driverArgs []any
@@ -20,14 +22,11 @@ type narrowing struct {
 	open       bool // the driver knows dead and pending ones only
 }
 
-// Who made the last decision. Retries of an operation are not written down with each failure.
+// Costs of looking, roughly: how many records could be read instead.
 const (
-	actorSQL = `CASE WHEN EXISTS (SELECT FROM redrive.operations o WHERE o.id = r.operation_id AND o.action = 'retry')
-		THEN EXISTS (SELECT FROM redrive.operations o WHERE o.id = r.operation_id AND o.actor = ANY(?))
-		ELSE EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.actor = ANY(?)) END`
-	actorDriverSQL = `SELECT i.delivery_id FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
-			WHERE o.action = 'retry' AND o.actor = ANY(?)
-		UNION ALL SELECT f.delivery_id FROM redrive.failure_details f WHERE f.actor = ANY(?) AND f.actor <> 'policy'`
+	costOfProbe = 3 // one row of another table by its key
+	costOfText  = 6
+	costOfDoc   = 12
 )
 
 // narrowings are what a filter asks beside states, facets and times.
@@ -35,9 +34,6 @@ func narrowings(f delivery.Filter) ([]narrowing, error) {
 	list, err := identityNarrowings(f)
 	if err != nil {
 		return nil, err
-	}
-	if len(f.Types) > 0 {
-		list = append(list, narrowing{walk: "EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id AND m.type = ANY(?))", walkArgs: []any{&f.Types}})
 	}
 	list = append(list, attemptNarrowings(f)...)
 	list = append(list, caseNarrowings(f)...)
@@ -62,12 +58,15 @@ func identityNarrowings(f delivery.Filter) (list []narrowing, err error) {
 			driver: "SELECT o.id FROM redrive.deliveries o WHERE o.message_id = ?::uuid", driverArgs: []any{f.MessageID}, quick: true})
 	}
 	if f.Key != "" {
-		list = append(list, narrowing{walk: "EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id AND m.key = ?)", walkArgs: []any{f.Key},
-			driver: `SELECT o.id FROM (SELECT m.id FROM redrive.messages m WHERE m.key = ?) m CROSS JOIN LATERAL
-				(SELECT o.id FROM redrive.deliveries o WHERE o.message_id = m.id AND o.failed_at IS NOT NULL OFFSET 0) o`,
-			driverArgs: []any{f.Key}, quick: true})
+		list = append(list, ofRecord(byKey, "%s.key = ?", f.Key))
 	}
 	return list, nil
+}
+
+// ofRecord fits deliveries by a column that an index begins with.
+func ofRecord(by facet, condition string, args ...any) narrowing {
+	return narrowing{facet: by, walk: strings.ReplaceAll(condition, "%s", "r"), walkArgs: args,
+		driver: "SELECT o.id FROM redrive.deliveries o WHERE " + strings.ReplaceAll(condition, "%s", "o"), driverArgs: args, quick: true}
 }
 
 func attemptNarrowings(f delivery.Filter) (list []narrowing) {
@@ -81,10 +80,9 @@ func attemptNarrowings(f delivery.Filter) (list []narrowing) {
 	if len(w.conditions) == 0 {
 		return nil
 	}
-	condition := strings.Join(w.conditions, " AND ")
-	n := narrowing{walk: strings.ReplaceAll(condition, "%s", "r"), walkArgs: w.args}
-	if onlyDead(f.States) {
-		n.driver, n.driverArgs, n.quick = "SELECT o.id FROM redrive.deliveries o WHERE o.state = 'dead' AND "+strings.ReplaceAll(condition, "%s", "o"), w.args, true
+	n := ofRecord(byAttempts, strings.Join(w.conditions, " AND "), w.args...)
+	if n.driver += " AND o.state = 'dead'"; !onlyDead(f.States) {
+		n.driver, n.driverArgs, n.quick = "", nil, false
 	}
 	return []narrowing{n}
 }
@@ -96,11 +94,7 @@ func onlyDead(states []delivery.State) bool {
 // caseNarrowings are about what people decided, and keep beside the state.
 func caseNarrowings(f delivery.Filter) (list []narrowing) {
 	if len(f.Actors) > 0 {
-		n := narrowing{walk: actorSQL, walkArgs: []any{&f.Actors, &f.Actors}}
-		if !slices.Contains(f.Actors, "policy") { // not indexed
-			n.driver, n.driverArgs, n.quick = actorDriverSQL, n.walkArgs, true
-		}
-		list = append(list, n)
+		list = append(list, ofRecord(byActor, "%s.actor = ANY(?)", &f.Actors))
 	}
 	if len(f.Assignees) > 0 {
 		list = append(list, assigneeNarrowing(f.Assignees))
@@ -119,7 +113,7 @@ func caseNarrowings(f delivery.Filter) (list []narrowing) {
 
 // ofCase fits deliveries whose case fulfils a condition on c, which an index of the cases serves.
 func ofCase(condition string, arg any) narrowing {
-	return narrowing{walk: "EXISTS (SELECT FROM redrive.cases c WHERE c.delivery_id = r.id AND " + condition + ")", walkArgs: []any{arg},
+	return narrowing{walk: "EXISTS (SELECT FROM redrive.cases c WHERE c.delivery_id = r.id AND " + condition + ")", walkArgs: []any{arg}, cost: costOfProbe,
 		driver: "SELECT c.delivery_id FROM redrive.cases c WHERE " + condition, driverArgs: []any{arg}, quick: true}
 }
 
@@ -129,13 +123,12 @@ func assigneeNarrowing(assignees []string) narrowing {
 		return assigned
 	}
 	return narrowing{walk: fmt.Sprintf(`(%s OR NOT EXISTS (SELECT FROM redrive.cases c WHERE c.delivery_id = r.id AND c.assignee IS NOT NULL))`,
-		assigned.walk), walkArgs: assigned.walkArgs}
+		assigned.walk), walkArgs: assigned.walkArgs, cost: costOfProbe}
 }
 
 func acknowledgedNarrowing(wanted bool) narrowing {
-	if !wanted {
-		return narrowing{walk: "r.state = 'dead' AND r.acknowledged_at IS NULL"}
+	if wanted {
+		return narrowing{walk: "r.state = 'dead' AND r.acknowledged_at IS NOT NULL"}
 	}
-	const condition = "%s.state = 'dead' AND %[1]s.acknowledged_at IS NOT NULL"
-	return narrowing{walk: fmt.Sprintf(condition, "r"), driver: "SELECT o.id FROM redrive.deliveries o WHERE " + fmt.Sprintf(condition, "o"), quick: true}
+	return narrowing{walk: "r.state = 'dead' AND r.acknowledged_at IS NULL"}
 }

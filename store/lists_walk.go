@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,13 +17,14 @@ import (
 // goes. With narrowings: what an index of one of them finds, when that is little; else the newest rows of the parts are walked
 // and looked at; and when few of them fit, what the narrowings' indexes find after all.
 const (
-	littleDriven = 1000 // ids from which a list rather begins than walks
-	firstStep    = 120  // rows
+	littleDriven = 500 // ids from which a list rather begins than walks
+	firstStep    = 120 // rows
 	stepGrowth   = 4
 	largestStep  = 20_000
 	mostDriven   = 30_000 // ids at which a list begins, when walking does not pay
-	enoughWalked = 1500
-	worthWalking = 8000 // rows that a page may take before beginning at an index is tried
+	costOfDriven = 3      // of looking at one of them, in records read in a walk
+	enoughWalked = 1500   // records, or as much as they cost
+	worthWalking = 8000   // the same, that a page may take before beginning at an index is tried
 	// sendingAtOnce is how many more rows of what waits are read, because some are being sent
 	sendingAtOnce = 20
 	patience      = 3 * time.Second
@@ -79,7 +79,7 @@ func (f *finder) find() (found []place, err error) {
 		return nil, err
 	}
 	list := f.branches()
-	if len(list) > 0 && len(f.narrowings) > 0 {
+	if len(list) > 0 && f.looks(list) {
 		if err := f.tx.Exec("SELECT set_config('statement_timeout', ?, true), set_config('enable_seqscan', 'off', true)",
 			fmt.Sprint(f.patience.Milliseconds())).Error; err != nil {
 			return nil, err
@@ -101,6 +101,21 @@ func (f *finder) find() (found []place, err error) {
 		}
 	}
 	return f.first(found), nil
+}
+
+// looks says whether there is more than indexes in the list's order tell.
+func (f *finder) looks(list []branch) bool {
+	return slices.ContainsFunc(list, func(b branch) bool { return len(f.narrowed(facetOf(f.filter, b))) > 0 })
+}
+
+// narrowed are the narrowings that parts by a facet do not stand for.
+func (f *finder) narrowed(by facet) (list []narrowing) {
+	for _, n := range f.narrowings {
+		if n.facet == byEverything || n.facet != by {
+			list = append(list, n)
+		}
+	}
+	return list
 }
 
 // branches leaves out those that a filter for dead letters only, or for the payloads of open failures, cannot have.
@@ -202,10 +217,13 @@ func (f *finder) branch(b branch, after *where) (found []place, err error) {
 	if err != nil || len(p.keys) == 0 {
 		return nil, err
 	}
-	narrowed := slices.Concat(f.narrowings, b.wait, p.extra)
-	size := f.need
+	narrowed := slices.Concat(f.narrowed(p.by), b.wait, p.extra)
+	size, cost := f.need, 1
+	for _, n := range narrowed {
+		cost += n.cost
+	}
 	switch {
-	case len(f.narrowings)+len(p.extra) > 0:
+	case len(narrowed) > len(b.wait):
 		size = max(firstStep, f.need)
 	case len(b.wait) > 0:
 		size += sendingAtOnce
@@ -224,9 +242,12 @@ func (f *finder) branch(b branch, after *where) (found []place, err error) {
 		if walked += last.n; last.done || len(found) >= f.need {
 			return found[:min(len(found), f.need)], nil
 		}
-		if walked >= enoughWalked && walked*f.need > worthWalking*max(len(found), 1) && !drove {
+		if ahead := walked * cost * f.need / max(len(found), 1); walked*cost >= enoughWalked && ahead > worthWalking && !drove {
 			drove = true
-			drivers, err := f.driversOf(narrowed, b)
+			if p.total > 0 {
+				ahead = min(ahead, (p.total-walked)*cost)
+			}
+			drivers, err := f.driversOf(narrowed, b, min(mostDriven, ahead/costOfDriven))
 			if err != nil {
 				return found, err
 			}
@@ -255,8 +276,8 @@ func (f *finder) nextStep(size, walked, found int) int {
 }
 
 // driversOf chooses where to begin when walking does not pay: at all indexes that would be read as a whole anyway, or at any other
-// that does not answer more than a walk would look at.
-func (f *finder) driversOf(narrowed []narrowing, b branch) (drivers []narrowing, err error) {
+// that does not answer more than most.
+func (f *finder) driversOf(narrowed []narrowing, b branch, most int) (drivers []narrowing, err error) {
 	narrowed = slices.DeleteFunc(slices.Clone(narrowed), func(n narrowing) bool { return n.open && b.counter != "dead" && b.counter != "pending" })
 	for _, n := range narrowed {
 		if n.driver != "" && !n.quick {
@@ -267,34 +288,36 @@ func (f *finder) driversOf(narrowed []narrowing, b branch) (drivers []narrowing,
 		if len(drivers) > 0 || !n.quick {
 			continue
 		}
-		found, err := readOne(f.tx, single[int], fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) n", n.driver, mostDriven+1), n.driverArgs...)
+		found, err := readOne(f.tx, single[int], fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) n", n.driver, most+1), n.driverArgs...)
 		if err != nil {
 			return nil, err
 		}
-		if found <= mostDriven {
+		if found <= most {
 			drivers = append(drivers, n)
 		}
 	}
 	return drivers, nil
 }
 
-// stepSQL reads the next rows of all parts, which is exact up to the place where the first part may have more, and looks at them.
-// Parts are read by their index alone; narrowings look at the record.
+// stepSQL reads the next rows of all parts, which is exact up to the place where the first part may have more, and looks at them:
+// what stands in the record while it is read, the rest afterwards.
 const stepSQL = `
 WITH rows AS MATERIALIZED (
-    SELECT r.id, r.changed_at, r.n FROM unnest(?::text[]) part(key) CROSS JOIN LATERAL (
-        SELECT r.*, row_number() OVER () AS n FROM (SELECT r.id, r.changed_at FROM redrive.deliveries r
+    SELECT r.id, r.changed_at, r.fits, r.n FROM unnest(?::text[]) part(key) CROSS JOIN LATERAL (
+        SELECT r.*, row_number() OVER () AS n FROM (SELECT r.id, r.changed_at, %[6]s AS fits FROM redrive.deliveries r
             WHERE %[1]s ORDER BY r.changed_at %[2]s, r.id %[2]s LIMIT %[3]d) r) r
 ), mark AS MATERIALIZED (
     SELECT changed_at, id FROM rows WHERE n = %[3]d ORDER BY changed_at %[2]s, id %[2]s LIMIT 1
 ), step AS MATERIALIZED (
-    SELECT id, changed_at, row_number() OVER (ORDER BY changed_at %[2]s, id %[2]s) AS n FROM rows
+    SELECT id, changed_at, fits, row_number() OVER (ORDER BY changed_at %[2]s, id %[2]s) AS n FROM rows
     WHERE NOT EXISTS (SELECT FROM mark) OR (changed_at, id) %[4]s (SELECT changed_at, id FROM mark)
     ORDER BY changed_at %[2]s, id %[2]s LIMIT %[5]d
 ), total AS MATERIALIZED (
     SELECT count(*) AS n, NOT EXISTS (SELECT FROM mark) AND count(*) = (SELECT count(*) FROM rows) AS done FROM step
+), looked AS MATERIALIZED (
+    SELECT r.id, r.changed_at, r.n, CASE WHEN r.fits THEN coalesce(%[7]s, false) ELSE false END AS fits FROM step r
 )
-SELECT s.id::text, s.changed_at, s.fits, t.done, t.n FROM total t CROSS JOIN (%[6]s) s WHERE s.fits OR s.n = t.n ORDER BY s.n`
+SELECT s.id::text, s.changed_at, s.fits, t.done, t.n FROM total t CROSS JOIN looked s WHERE s.fits OR s.n = t.n ORDER BY s.n`
 
 func (f *finder) step(b branch, p parts, narrowed []narrowing, after *where, size int) ([]place, error) {
 	order, _, upTo := f.direction()
@@ -304,35 +327,27 @@ func (f *finder) step(b branch, p parts, narrowed []narrowing, after *where, siz
 	}
 	w := newWhere()
 	w.add(b.state)
-	if p.column != "" {
-		w.add("r." + p.column + " = part.key")
+	switch p.by {
+	case byEverything:
+	case byAttempts:
+		w.add("r.attempts = part.key::int")
+	default:
+		w.add("r." + string(p.by) + " = part.key")
 	}
 	w.add(strings.Join(after.conditions, " AND "), after.args...)
-	if p.filter != nil {
-		w.add(strings.Join(p.filter.conditions, " AND "), p.filter.args...)
-	}
-	looked, args := "SELECT id, changed_at, n, true AS fits FROM step", append([]any{&p.keys}, w.args...)
-	if len(narrowed) > 0 {
-		conditions := newWhere()
-		for _, n := range narrowed {
-			conditions.add("("+n.walk+")", n.walkArgs...)
+	record, rest := newWhere(), newWhere()
+	record.add("true")
+	rest.add("true")
+	for _, n := range narrowed {
+		looked := record
+		if n.cost > 0 {
+			looked = rest
 		}
-		looked = "SELECT r.id, r.changed_at, r.n, coalesce(" + strings.Join(conditions.conditions, " AND ") + `, false) AS fits
-			FROM ` + lookedAt(conditions.conditions)
-		args = append(args, conditions.args...)
+		looked.add("("+n.walk+")", n.walkArgs...)
 	}
-	return read(f.tx, placePointers, fmt.Sprintf(stepSQL, strings.Join(w.conditions, " AND "), order, each, upTo, size, looked), args...)
+	return read(f.tx, placePointers, fmt.Sprintf(stepSQL, strings.Join(w.conditions, " AND "), order, each, upTo, size,
+		strings.Join(record.conditions, " AND "), strings.Join(rest.conditions, " AND ")), slices.Concat([]any{&p.keys}, record.args, w.args, rest.args)...)
 }
-
-// lookedAt is the record of each row, or the row itself where nothing but its id is looked at.
-func lookedAt(conditions []string) string {
-	if onRecord.MatchString(strings.ReplaceAll(strings.Join(conditions, " "), "r.id ", "")) {
-		return "(SELECT o.*, step.n FROM step CROSS JOIN LATERAL (SELECT o.* FROM redrive.deliveries o WHERE o.id = step.id OFFSET 0) o) r"
-	}
-	return "step r"
-}
-
-var onRecord = regexp.MustCompile(`\br\.`)
 
 // timeLimits are the conditions on a record's place in the list.
 func timeLimits(f delivery.Filter) (*where, error) {

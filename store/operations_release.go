@@ -73,7 +73,7 @@ SELECT integration, 0, json_agg(n), '[]' FROM given WHERE n NOT IN (SELECT n FRO
 // What each action changes.
 const (
 	takenSQL = `, version = r.version + 1, changed_at = statement_timestamp(), operation_id = CAST(@operation AS uuid), operation_item = f.n,
-        acknowledged_at = NULL`
+        actor = CAST(@actor AS text), acknowledged_at = NULL`
 	settleSQL = "dead_at = NULL, settled_at = statement_timestamp()" + takenSQL
 )
 

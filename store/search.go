@@ -45,7 +45,7 @@ func errorNarrowing(f delivery.Filter) narrowing {
 	like := anywhere(f.Query)
 	return narrowing{
 		walk: `EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.error ILIKE ?)
-			AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND s.error NOT ILIKE ?)`, walkArgs: []any{like, like},
+			AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND s.error NOT ILIKE ?)`, walkArgs: []any{like, like}, cost: costOfText,
 		driver: `SELECT s.delivery_id FROM redrive.search s WHERE s.error ILIKE ? UNION ALL SELECT DISTINCT u.delivery_id FROM redrive.unindexed u
 			WHERE EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = u.delivery_id AND f.error ILIKE ?)
 				AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = u.delivery_id)`, driverArgs: []any{like, like}, open: true,
@@ -88,7 +88,7 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	fits := strings.Join(w.conditions, " AND ")
 	return narrowing{
 		walk:     payloadStates + "EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND " + fits + ")",
-		walkArgs: w.args, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.args, open: true,
+		walkArgs: w.args, cost: costOfDoc, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.args, open: true,
 	}, nil
 }
 

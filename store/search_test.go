@@ -602,7 +602,7 @@ func TestSuggest(t *testing.T) {
 	}{
 		{"state", "re", []string{"resolved"}}, {"state", "", []string{"dead", "pending", "sending", "ignored", "resolved", "delivered", "any"}},
 		{"integration", "", []string{"push", "sms"}}, {"integration", "S", []string{"sms"}}, {"method", "b", []string{"broker", "batch"}},
-		{"class", "http", []string{"http_4xx", "http_5xx"}}, {"destination", "k", []string{"kafka"}}, {"type", "order.", []string{"order.placed"}},
+		{"class", "http", []string{"http_4xx", "http_5xx"}}, {"destination", "k", []string{"kafka"}}, {"type", "order.", []string{"order.changed", "order.placed"}},
 		{"key", "order-", []string{"order-1"}}, {"key", "order-2", nil}, {"key", "", nil}, {"assignee", "", []string{"me", "nobody", "carol"}},
 		{"by", "", []string{"policy", "bob"}}, {"by", "b", []string{"bob"}}, {"tag", "", []string{"late", "refund"}}, {"tag", "ref", []string{"refund"}},
 		{"unknown", "", nil}, {"key", "a\x00\xff", nil},

@@ -105,12 +105,7 @@ func (d desk) claimOne(integration string) delivery.Claimed {
 
 // completion is what the engine would write about a claim.
 func completion(c delivery.Claimed, r delivery.Result, next delivery.State) delivery.Completion {
-	done := delivery.Completion{Lease: c.Lease, MessageID: c.Message.ID, Integration: c.Integration, CreatedAt: c.Message.CreatedAt,
-		Attempt: c.Attempt, StartedAt: time.Now(), Duration: 12 * time.Millisecond, Result: r, Next: next}
-	if r.Outcome != delivery.OutcomeOK {
-		done.GroupID, done.GroupText = delivery.Fingerprint(c.Integration, r.ErrorClass, r.Error)
-	}
-	return done
+	return c.Completed(r, next, time.Now(), 12*time.Millisecond)
 }
 
 var (

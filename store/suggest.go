@@ -9,7 +9,10 @@ import (
 	"redrive/delivery"
 )
 
-const mostSuggested = 10
+const (
+	mostSuggested = 10
+	mostValues    = 200 // of one index
+)
 
 // suggestions are statements that answer values of a field, the most useful first. Each looks at a bounded number of rows: the
 // latest dead letters, or each value of an index once.
@@ -17,20 +20,18 @@ var suggestions = map[string]string{
 	"integration": "SELECT name FROM redrive.integrations ORDER BY active DESC, name LIMIT 1000",
 	"assignee": `SELECT v FROM (` + eachValue("redrive.cases", "assignee", "true") + ` UNION ALL
 		SELECT name FROM redrive.operators WHERE disabled_at IS NULL ORDER BY 1 LIMIT 500) a(v) GROUP BY v ORDER BY v`,
-	"by": eachValue("redrive.failure_details", "actor", "actor <> 'policy'"),
+	"by": eachValue("redrive.deliveries", "actor", "actor <> 'policy'"),
 	"tag": `SELECT t.tag FROM (SELECT tags FROM redrive.cases LIMIT 5000) c CROSS JOIN LATERAL unnest(c.tags) t(tag)
 		GROUP BY t.tag ORDER BY count(*) DESC, t.tag LIMIT 500`,
 	"type": `SELECT t.type FROM (SELECT unnest(subscribe) AS type, 0 AS n FROM redrive.integrations WHERE active
-		UNION ALL SELECT m.type, 1 FROM ` + latestDead + `) t WHERE t.type IS NOT NULL GROUP BY t.type ORDER BY sum(t.n) DESC, t.type LIMIT 500`,
-	"key": `SELECT k.key FROM (SELECT m.key, 0 AS n FROM ` + latestDead + ` UNION ALL
-		SELECT key, 1 FROM (SELECT m.key, m.id FROM redrive.messages m WHERE m.key >= @typed ORDER BY m.key, m.id DESC LIMIT 200) m
-		WHERE EXISTS (SELECT FROM redrive.deliveries r WHERE r.message_id = m.id AND r.state IN ('dead', 'pending'))) k
+		UNION ALL SELECT unnest(types), 1 FROM redrive.groups) t GROUP BY t.type ORDER BY sum(t.n) DESC, t.type LIMIT 500`,
+	"key": `SELECT k.key FROM (
+		SELECT r.key, 0 AS n FROM (SELECT key FROM redrive.deliveries WHERE state = 'dead' ORDER BY changed_at DESC, id DESC LIMIT 300) r
+		UNION ALL
+		(SELECT v, 1 FROM ` + eachValue("redrive.deliveries", "key", "key >= @typed") + ` e WHERE starts_with(v, @typed)
+			AND EXISTS (SELECT FROM redrive.deliveries r WHERE r.key = e.v AND r.state IN ('dead', 'pending')) LIMIT 10)) k
 		WHERE starts_with(k.key, @typed) GROUP BY k.key ORDER BY min(n), k.key LIMIT 10`,
 }
-
-// latestDead are the messages of the latest dead letters.
-const latestDead = `(SELECT r.message_id FROM redrive.deliveries r WHERE r.state = 'dead' ORDER BY r.changed_at DESC, r.id DESC LIMIT 300) r
-	JOIN redrive.messages m ON m.id = r.message_id`
 
 // eachValue steps from value to value of an index that begins with the column.
 func eachValue(table, column, condition string) string {
@@ -38,9 +39,9 @@ func eachValue(table, column, condition string) string {
 		(SELECT %[2]s, 1 FROM %[1]s WHERE %[2]s IS NOT NULL AND %[3]s ORDER BY %[2]s LIMIT 1)
 		UNION ALL
 		SELECT (SELECT t.%[2]s FROM %[1]s t WHERE t.%[2]s > each.v AND t.%[2]s IS NOT NULL AND %[3]s ORDER BY t.%[2]s LIMIT 1), n + 1
-		FROM each WHERE each.v IS NOT NULL AND n < 200
+		FROM each WHERE each.v IS NOT NULL AND n < %[4]d
 	) SELECT v FROM each WHERE v IS NOT NULL)`
-	return fmt.Sprintf(statement, table, column, condition)
+	return fmt.Sprintf(statement, table, column, condition, mostValues)
 }
 
 // Suggest answers values of a field of the search bar that begin with what was typed, the most useful first, at most 10. A field

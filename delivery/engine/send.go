@@ -148,10 +148,7 @@ func (e *Engine) guarded(ctx context.Context, s delivery.Sender, r delivery.Requ
 func (e *Engine) completion(it *item, started time.Time, took time.Duration, r delivery.Result, next delivery.State,
 	retryIn time.Duration, notAttempted bool,
 ) delivery.Completion {
-	c := delivery.Completion{Lease: it.Lease, MessageID: it.Message.ID, Integration: it.Integration,
-		CreatedAt: it.Message.CreatedAt, Attempt: it.Attempt, StartedAt: started, Duration: took, Result: r, Next: next, RetryIn: retryIn, NotAttempted: notAttempted}
-	if r.Outcome != delivery.OutcomeOK {
-		c.GroupID, c.GroupText = delivery.Fingerprint(it.Integration, r.ErrorClass, r.Error)
-	}
+	c := it.Completed(r, next, started, took)
+	c.RetryIn, c.NotAttempted = retryIn, notAttempted
 	return c
 }

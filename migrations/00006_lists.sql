@@ -1,0 +1,48 @@
+-- +goose Up
+-- What lists ask for stands in the record of each failure: they walk along an index and look at nothing else.
+ALTER TABLE redrive.deliveries
+    ADD COLUMN key   text,  -- of the message, when it failed once; stays when retention takes the message
+    ADD COLUMN type  text,  -- the same
+    ADD COLUMN actor text;  -- who made the last decision: a person, or policy
+ALTER TABLE redrive.groups ADD COLUMN types text[] NOT NULL DEFAULT '{}'; -- of messages that failed like this; at 32 there may be more
+
+-- Written a row at a time, the lists' indexes would cost most of the time: they are made anew.
+SET LOCAL maintenance_work_mem = '256MB';
+-- +goose StatementBegin
+DO $$
+DECLARE
+    lists text[] := ARRAY(SELECT indexdef FROM pg_indexes WHERE schemaname = 'redrive' AND tablename = 'deliveries' AND indexdef LIKE '% WHERE %'
+        AND indexname <> 'deliveries_dead_attempts');
+    one   text;
+BEGIN
+    FOR one IN SELECT indexname FROM pg_indexes WHERE schemaname = 'redrive' AND tablename = 'deliveries' AND indexdef LIKE '% WHERE %' LOOP
+        EXECUTE format('DROP INDEX redrive.%I', one);
+    END LOOP;
+    ALTER TABLE redrive.deliveries DISABLE TRIGGER USER; -- nothing that they look at changes
+    UPDATE redrive.deliveries r SET key = m.key, type = m.type, actor = (
+        SELECT coalesce(o.actor, f.actor) FROM (VALUES (true)) one LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
+            LEFT JOIN redrive.operations o ON o.id = r.operation_id AND o.action = 'retry')
+    FROM redrive.deliveries d LEFT JOIN redrive.messages m ON m.id = d.message_id WHERE d.failed_at IS NOT NULL AND r.id = d.id;
+    ALTER TABLE redrive.deliveries ENABLE TRIGGER USER;
+    FOREACH one IN ARRAY lists LOOP
+        EXECUTE one;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+UPDATE redrive.groups g SET types = t.types[:32] FROM (
+    SELECT group_id, array_agg(DISTINCT type) AS types FROM redrive.deliveries WHERE type IS NOT NULL AND group_id IS NOT NULL GROUP BY group_id) t
+WHERE t.group_id = g.id;
+
+-- All states in one index: a record is in it once.
+CREATE INDEX deliveries_key ON redrive.deliveries (key, state, changed_at DESC, id DESC) WHERE key IS NOT NULL;
+CREATE INDEX deliveries_actor ON redrive.deliveries (actor, state, changed_at DESC, id DESC) WHERE actor IS NOT NULL;
+DROP INDEX redrive.failure_details_actor;
+CREATE INDEX deliveries_dead_attempts ON redrive.deliveries (attempts, changed_at DESC, id DESC) WHERE state = 'dead';
+
+-- +goose Down
+DROP INDEX redrive.deliveries_dead_attempts;
+CREATE INDEX deliveries_dead_attempts ON redrive.deliveries (attempts) WHERE state = 'dead';
+CREATE INDEX failure_details_actor ON redrive.failure_details (actor, acted_at DESC) WHERE actor IS NOT NULL AND actor <> 'policy';
+ALTER TABLE redrive.groups DROP COLUMN types;
+ALTER TABLE redrive.deliveries DROP COLUMN key, DROP COLUMN type, DROP COLUMN actor;
