@@ -123,7 +123,7 @@ func (s *Store) CountFailures(ctx context.Context, f delivery.Filter, atMost int
 				return err
 			}
 		}
-		search, err := newFinder(tx, f, atMost+1)
+		search, err := s.newFinder(tx, f, atMost+1)
 		if err != nil {
 			return err
 		}

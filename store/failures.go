@@ -97,7 +97,7 @@ func (s *Store) Failures(ctx context.Context, f delivery.Filter) (page delivery.
 		return page, err
 	}
 	err = s.snapshot(ctx, func(tx *gorm.DB) error {
-		search, err := newFinder(tx, f, limit+1)
+		search, err := s.newFinder(tx, f, limit+1)
 		if err != nil {
 			return err
 		}

@@ -16,15 +16,20 @@ import (
 // How a list is found. Without narrowings its parts are merged, each read by its own index in the list's order, as far as the page
 // goes. With narrowings: what an index of one of them finds, when that is little; else the newest rows of the parts are walked
 // and looked at; and when few of them fit, what the narrowings' indexes find after all.
+type effort struct {
+	little int // ids from which a list rather begins than walks
+	most   int // ids at which a list begins, when walking does not pay
+	enough int // records, or as much as they cost, to be walked before it is judged whether that pays
+	worth  int // the same, that a page may take
+}
+
+var usualEffort = effort{little: 500, most: 30_000, enough: 1500, worth: 8000}
+
 const (
-	littleDriven = 500 // ids from which a list rather begins than walks
 	firstStep    = 120 // rows
 	stepGrowth   = 4
 	largestStep  = 20_000
-	mostDriven   = 30_000 // ids at which a list begins, when walking does not pay
-	costOfDriven = 3      // of looking at one of them, in records read in a walk
-	enoughWalked = 1500   // records, or as much as they cost
-	worthWalking = 8000   // the same, that a page may take before beginning at an index is tried
+	costOfDriven = 3 // of looking at one that an index of its own answers, in records read in a walk
 	// sendingAtOnce is how many more rows of what waits are read, because some are being sent
 	sendingAtOnce = 20
 	patience      = 3 * time.Second
@@ -50,6 +55,7 @@ type finder struct {
 	filter     delivery.Filter
 	narrowings []narrowing
 	need       int
+	effort     effort
 	begun      time.Time
 	patience   time.Duration // after which errTooBroad comes with what was found
 }
@@ -62,14 +68,14 @@ func (f *finder) direction() (order, after, upTo string) {
 	return "DESC", "<", ">="
 }
 
-func newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finder, error) {
+func (s *Store) newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finder, error) {
 	plain := filter
 	plain.Acknowledged = nil // part of the branches
 	list, err := narrowings(plain)
 	for i := range list {
 		list[i].walk = strings.TrimPrefix(list[i].walk, payloadStates) // see branches
 	}
-	return &finder{tx: tx, filter: filter, narrowings: list, need: need, begun: time.Now(), patience: patience}, err
+	return &finder{tx: tx, filter: filter, narrowings: list, need: need, effort: s.effort, begun: time.Now(), patience: patience}, err
 }
 
 // find answers at most need places.
@@ -159,7 +165,7 @@ func (f *finder) little() (*narrowing, error) {
 	var quick []narrowing
 	for _, n := range f.narrowings {
 		if n.quick {
-			columns = append(columns, fmt.Sprintf("(SELECT count(*) FROM (%s LIMIT %d) n)", n.driver, littleDriven+1))
+			columns = append(columns, fmt.Sprintf("(SELECT count(*) FROM (%s LIMIT %d) n)", n.driver, f.effort.little+1))
 			args = append(args, n.driverArgs...)
 			quick = append(quick, n)
 		}
@@ -176,7 +182,7 @@ func (f *finder) little() (*narrowing, error) {
 		return nil, fmt.Errorf("estimating a search: %w", err)
 	}
 	least := slices.Index(counts, slices.Min(counts))
-	if counts[least] > littleDriven {
+	if counts[least] > f.effort.little {
 		return nil, nil
 	}
 	return &quick[least], nil
@@ -242,12 +248,12 @@ func (f *finder) branch(b branch, after *where) (found []place, err error) {
 		if walked += last.n; last.done || len(found) >= f.need {
 			return found[:min(len(found), f.need)], nil
 		}
-		if ahead := walked * cost * f.need / max(len(found), 1); walked*cost >= enoughWalked && ahead > worthWalking && !drove {
+		if ahead := walked * cost * f.need / max(len(found), 1); walked*cost >= f.effort.enough && ahead > f.effort.worth && !drove {
 			drove = true
 			if p.total > 0 {
 				ahead = min(ahead, (p.total-walked)*cost)
 			}
-			drivers, err := f.driversOf(narrowed, b, min(mostDriven, ahead/costOfDriven))
+			drivers, err := f.driversOf(narrowed, b, min(f.effort.most, ahead/costOfDriven))
 			if err != nil {
 				return found, err
 			}

@@ -35,6 +35,7 @@ type Store struct {
 	leaders *sql.DB // one session for each room that this process leads
 	config  *pgx.ConnConfig
 	log     *slog.Logger
+	effort  effort
 }
 
 // Open connects to the database that dsn names (URL or key=value form) and checks that it answers.
@@ -67,7 +68,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	}
 	leaders := stdlib.OpenDB(*config)
 	leaders.SetMaxIdleConns(-1)
-	return &Store{db: db, pool: pool, leaders: leaders, config: config, log: log}, nil
+	return &Store{db: db, pool: pool, leaders: leaders, config: config, log: log, effort: usualEffort}, nil
 }
 
 // answers waits a little for a server that is only just starting; a wrong password or database is wrong at once.

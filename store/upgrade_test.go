@@ -16,14 +16,20 @@ import (
 	"redrive/store/storetest"
 )
 
-// A database that an earlier version filled keeps its messages and deliveries, and what its administrator took from PUBLIC.
-func TestUpgradeKeepsWhatIsThere(t *testing.T) {
-	dsn := storetest.Empty(t)
+func sqlOpen(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// A database that an earlier version filled keeps its messages and deliveries, and what its administrator took from PUBLIC.
+func TestUpgradeKeepsWhatIsThere(t *testing.T) {
+	dsn := storetest.Empty(t)
+	db := sqlOpen(t, dsn)
 	exec := func(statement string) {
 		t.Helper()
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
