@@ -3,7 +3,9 @@
 ALTER TABLE redrive.deliveries
     ADD COLUMN key   text,  -- of the message, when it failed once; stays when retention takes the message
     ADD COLUMN type  text,  -- the same
-    ADD COLUMN actor text;  -- who made the last decision: a person, or policy
+    ADD COLUMN actor text,  -- who made the last decision: a person, or policy
+    ADD COLUMN assignee text, -- the case's
+    ADD COLUMN tags  text[]; -- the case's; null: none
 ALTER TABLE redrive.groups ADD COLUMN types text[] NOT NULL DEFAULT '{}'; -- of messages that failed like this; at 32 there may be more
 
 -- Written a row at a time, the lists' indexes would cost most of the time: they are made anew.
@@ -19,10 +21,11 @@ BEGIN
         EXECUTE format('DROP INDEX redrive.%I', one);
     END LOOP;
     ALTER TABLE redrive.deliveries DISABLE TRIGGER USER; -- nothing that they look at changes
-    UPDATE redrive.deliveries r SET key = m.key, type = m.type, actor = (
+    UPDATE redrive.deliveries r SET key = m.key, type = m.type, assignee = c.assignee, tags = nullif(c.tags, '{}'), actor = (
         SELECT coalesce(o.actor, f.actor) FROM (VALUES (true)) one LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
             LEFT JOIN redrive.operations o ON o.id = r.operation_id AND o.action = 'retry')
-    FROM redrive.deliveries d LEFT JOIN redrive.messages m ON m.id = d.message_id WHERE d.failed_at IS NOT NULL AND r.id = d.id;
+    FROM redrive.deliveries d LEFT JOIN redrive.messages m ON m.id = d.message_id LEFT JOIN redrive.cases c ON c.delivery_id = d.id
+    WHERE d.failed_at IS NOT NULL AND r.id = d.id;
     ALTER TABLE redrive.deliveries ENABLE TRIGGER USER;
     FOREACH one IN ARRAY lists LOOP
         EXECUTE one;
@@ -37,12 +40,31 @@ WHERE t.group_id = g.id;
 -- All states in one index: a record is in it once.
 CREATE INDEX deliveries_key ON redrive.deliveries (key, state, changed_at DESC, id DESC) WHERE key IS NOT NULL;
 CREATE INDEX deliveries_actor ON redrive.deliveries (actor, state, changed_at DESC, id DESC) WHERE actor IS NOT NULL;
-DROP INDEX redrive.failure_details_actor;
+CREATE INDEX deliveries_assignee ON redrive.deliveries (assignee, state, changed_at DESC, id DESC) WHERE assignee IS NOT NULL;
+DROP INDEX redrive.failure_details_actor, redrive.cases_assignee;
 CREATE INDEX deliveries_dead_attempts ON redrive.deliveries (attempts, changed_at DESC, id DESC) WHERE state = 'dead';
 
+-- +goose StatementBegin
+CREATE FUNCTION redrive.case_listed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE redrive.deliveries SET assignee = NEW.assignee, tags = nullif(NEW.tags, '{}')
+    WHERE id = NEW.delivery_id AND (assignee, tags) IS DISTINCT FROM (NEW.assignee, nullif(NEW.tags, '{}'));
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER case_kept AFTER INSERT ON redrive.cases FOR EACH ROW WHEN (NEW.assignee IS NOT NULL OR NEW.tags <> '{}')
+    EXECUTE FUNCTION redrive.case_listed();
+CREATE TRIGGER case_changed AFTER UPDATE ON redrive.cases FOR EACH ROW
+    WHEN ((NEW.assignee, NEW.tags) IS DISTINCT FROM (OLD.assignee, OLD.tags)) EXECUTE FUNCTION redrive.case_listed();
+
 -- +goose Down
+DROP TRIGGER case_kept ON redrive.cases;
+DROP TRIGGER case_changed ON redrive.cases;
+DROP FUNCTION redrive.case_listed;
+CREATE INDEX cases_assignee ON redrive.cases (assignee) WHERE assignee IS NOT NULL;
 DROP INDEX redrive.deliveries_dead_attempts;
 CREATE INDEX deliveries_dead_attempts ON redrive.deliveries (attempts) WHERE state = 'dead';
 CREATE INDEX failure_details_actor ON redrive.failure_details (actor, acted_at DESC) WHERE actor IS NOT NULL AND actor <> 'policy';
 ALTER TABLE redrive.groups DROP COLUMN types;
-ALTER TABLE redrive.deliveries DROP COLUMN key, DROP COLUMN type, DROP COLUMN actor;
+ALTER TABLE redrive.deliveries DROP COLUMN key, DROP COLUMN type, DROP COLUMN actor, DROP COLUMN assignee, DROP COLUMN tags;

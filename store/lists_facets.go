@@ -102,6 +102,7 @@ const (
 	byGroup       facet = "group_id"
 	byKey         facet = "key"
 	byActor       facet = "actor"
+	byAssignee    facet = "assignee"
 	byAttempts    facet = "attempts" // of dead letters
 )
 
@@ -139,6 +140,8 @@ func facetOf(f delivery.Filter, b branch) facet {
 		return byEverything
 	case f.Key != "":
 		return byKey
+	case len(f.Assignees) > 0 && !slices.Contains(f.Assignees, delivery.NoAssignee):
+		return byAssignee
 	case len(f.ErrorClasses)+len(f.Groups)+len(f.GroupMessages)+len(f.Types) > 0:
 		return byGroup
 	case len(f.Actors) > 0:
@@ -160,9 +163,11 @@ func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 		if p, err = groupParts(tx, f, b); err != nil || len(f.Actors) == 0 || p.total <= fewInGroups {
 			return p, err
 		}
-		return actorParts(f), nil
+		return peopleParts(f, byActor, f.Actors), nil
 	case byActor:
-		return actorParts(f), nil
+		return peopleParts(f, byActor, f.Actors), nil
+	case byAssignee:
+		return peopleParts(f, byAssignee, f.Assignees), nil
 	case byIntegration:
 		return integrationParts(tx, f)
 	case byAttempts:
@@ -171,10 +176,10 @@ func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 	return everything(f), nil
 }
 
-func actorParts(f delivery.Filter) parts {
-	actors := slices.Clone(f.Actors)
-	slices.Sort(actors)
-	return parts{by: byActor, keys: slices.Compact(actors), extra: facetNarrowing(f)}
+func peopleParts(f delivery.Filter, by facet, people []string) parts {
+	people = slices.Clone(people)
+	slices.Sort(people)
+	return parts{by: by, keys: slices.Compact(people), extra: facetNarrowing(f)}
 }
 
 func attemptParts(tx *gorm.DB, f delivery.Filter) (parts, error) {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -100,7 +99,9 @@ func caseNarrowings(f delivery.Filter) (list []narrowing) {
 		list = append(list, assigneeNarrowing(f.Assignees))
 	}
 	if len(f.Tags) > 0 {
-		list = append(list, ofCase("c.tags @> ?", &f.Tags))
+		n := ofCase("c.tags @> ?", &f.Tags)
+		n.walk, n.cost = "r.tags @> ?", 0
+		list = append(list, n)
 	}
 	if f.Ticket != "" {
 		list = append(list, ofCase("c.ticket = ?", f.Ticket))
@@ -113,17 +114,15 @@ func caseNarrowings(f delivery.Filter) (list []narrowing) {
 
 // ofCase fits deliveries whose case fulfils a condition on c, which an index of the cases serves.
 func ofCase(condition string, arg any) narrowing {
-	return narrowing{walk: "EXISTS (SELECT FROM redrive.cases c WHERE c.delivery_id = r.id AND " + condition + ")", walkArgs: []any{arg}, cost: costOfProbe,
+	return narrowing{walk: "(SELECT " + condition + " FROM redrive.cases c WHERE c.delivery_id = r.id)", walkArgs: []any{arg}, cost: costOfProbe,
 		driver: "SELECT c.delivery_id FROM redrive.cases c WHERE " + condition, driverArgs: []any{arg}, quick: true}
 }
 
 func assigneeNarrowing(assignees []string) narrowing {
-	assigned := ofCase("c.assignee = ANY(?)", &assignees)
-	if !slices.Contains(assignees, delivery.NoAssignee) {
-		return assigned
+	if slices.Contains(assignees, delivery.NoAssignee) {
+		return narrowing{walk: "(r.assignee = ANY(?) OR r.assignee IS NULL)", walkArgs: []any{&assignees}}
 	}
-	return narrowing{walk: fmt.Sprintf(`(%s OR NOT EXISTS (SELECT FROM redrive.cases c WHERE c.delivery_id = r.id AND c.assignee IS NOT NULL))`,
-		assigned.walk), walkArgs: assigned.walkArgs, cost: costOfProbe}
+	return ofRecord(byAssignee, "%s.assignee = ANY(?)", &assignees)
 }
 
 func acknowledgedNarrowing(wanted bool) narrowing {

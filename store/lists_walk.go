@@ -248,21 +248,14 @@ func (f *finder) branch(b branch, after *where) (found []place, err error) {
 		if walked += last.n; last.done || len(found) >= f.need {
 			return found[:min(len(found), f.need)], nil
 		}
-		if ahead := walked * cost * f.need / max(len(found), 1); walked*cost >= f.effort.enough && ahead > f.effort.worth && !drove {
+		if !drove && walked*cost >= f.effort.enough && walked*cost*f.need > f.effort.worth*max(len(found), 1) {
 			drove = true
-			if p.total > 0 {
-				ahead = min(ahead, (p.total-walked)*cost)
-			}
-			drivers, err := f.driversOf(narrowed, b, min(f.effort.most, ahead/costOfDriven))
+			drivers, err := f.driversOf(narrowed, b, walk{walked: walked, found: len(found), cost: cost, total: p.total})
 			if err != nil {
 				return found, err
 			}
 			if len(drivers) > 0 {
-				all, err := f.driven(drivers, []branch{b}, start)
-				if err != nil {
-					return found, err
-				}
-				return all, nil
+				return f.driven(drivers, []branch{b}, start)
 			}
 		}
 		if time.Since(f.begun) > f.patience {
@@ -281,28 +274,45 @@ func (f *finder) nextStep(size, walked, found int) int {
 	return min(wanted, largestStep)
 }
 
-// driversOf chooses where to begin when walking does not pay: at all indexes that would be read as a whole anyway, or at any other
-// that does not answer more than most.
-func (f *finder) driversOf(narrowed []narrowing, b branch, most int) (drivers []narrowing, err error) {
-	narrowed = slices.DeleteFunc(slices.Clone(narrowed), func(n narrowing) bool { return n.open && b.counter != "dead" && b.counter != "pending" })
+// walk is what was seen of a branch so far.
+type walk struct{ walked, found, cost, total int }
+
+// ahead is what walking on until need are found may cost, if what comes is as what was seen.
+func (w walk) ahead(need int) int {
+	ahead := w.walked * w.cost * need / max(w.found, 1)
+	if w.total > 0 {
+		return min(ahead, (w.total-w.walked)*w.cost)
+	}
+	return ahead
+}
+
+// driversOf chooses where to begin when that costs less than walking on: at all indexes that are read as a whole, by the share
+// that was seen to fit, or at any other, by what it answers.
+func (f *finder) driversOf(narrowed []narrowing, b branch, seen walk) (whole []narrowing, err error) {
+	var quick []narrowing
 	for _, n := range narrowed {
-		if n.driver != "" && !n.quick {
-			drivers = append(drivers, n)
+		switch {
+		case n.driver == "" || n.open && b.counter != "dead" && b.counter != "pending":
+		case n.quick:
+			quick = append(quick, n)
+		default:
+			whole = append(whole, n)
 		}
 	}
-	for _, n := range narrowed {
-		if len(drivers) > 0 || !n.quick {
-			continue
+	most := min(f.effort.most, seen.ahead(f.need)/costOfDriven)
+	if len(whole) > 0 {
+		open, err := readOne(f.tx, single[int], "SELECT coalesce(sum(dead + pending), 0)::bigint FROM redrive.group_counts")
+		if err != nil || open*max(seen.found, 1)/seen.walked <= most {
+			return whole, err
 		}
+	}
+	for _, n := range quick {
 		found, err := readOne(f.tx, single[int], fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) n", n.driver, most+1), n.driverArgs...)
-		if err != nil {
-			return nil, err
-		}
-		if found <= most {
-			drivers = append(drivers, n)
+		if err != nil || found <= most {
+			return []narrowing{n}, err
 		}
 	}
-	return drivers, nil
+	return nil, nil
 }
 
 // stepSQL reads the next rows of all parts, which is exact up to the place where the first part may have more, and looks at them:

@@ -43,14 +43,20 @@ func searchable(f delivery.Filter) error {
 // looks at what is not indexed yet.
 func errorNarrowing(f delivery.Filter) narrowing {
 	like := anywhere(f.Query)
-	return narrowing{
+	n := narrowing{
 		walk: `EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.error ILIKE ?)
 			AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND s.error NOT ILIKE ?)`, walkArgs: []any{like, like}, cost: costOfText,
 		driver: `SELECT s.delivery_id FROM redrive.search s WHERE s.error ILIKE ? UNION ALL SELECT DISTINCT u.delivery_id FROM redrive.unindexed u
 			WHERE EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = u.delivery_id AND f.error ILIKE ?)
 				AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = u.delivery_id)`, driverArgs: []any{like, like}, open: true,
 	}
+	if !threeLetters.MatchString(f.Query) {
+		n.driver = "" // nothing that the index could look up
+	}
+	return n
 }
+
+var threeLetters = regexp.MustCompile(`[\p{L}\p{N}]{3}`)
 
 func anywhere(text string) string { return "%" + escapeLike(text) + "%" }
 

@@ -18,7 +18,7 @@ const (
 // latest dead letters, or each value of an index once.
 var suggestions = map[string]string{
 	"integration": "SELECT name FROM redrive.integrations ORDER BY active DESC, name LIMIT 1000",
-	"assignee": `SELECT v FROM (` + eachValue("redrive.cases", "assignee", "true") + ` UNION ALL
+	"assignee": `SELECT v FROM (` + eachValue("redrive.deliveries", "assignee", "true") + ` UNION ALL
 		SELECT name FROM redrive.operators WHERE disabled_at IS NULL ORDER BY 1 LIMIT 500) a(v) GROUP BY v ORDER BY v`,
 	"by": eachValue("redrive.deliveries", "actor", "actor <> 'policy'"),
 	"tag": `SELECT t.tag FROM (SELECT tags FROM redrive.cases LIMIT 5000) c CROSS JOIN LATERAL unnest(c.tags) t(tag)

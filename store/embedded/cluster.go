@@ -117,7 +117,7 @@ func (s *Server) arguments() []string {
 		"max_slot_wal_keep_size":    "1GB",
 		"max_prepared_transactions": "20",
 		"max_connections":           "100",
-		"shared_buffers":            "128MB",
+		"shared_buffers":            sharedBuffers(),
 		"log_destination":           "stderr",
 		"logging_collector":         "off",
 		// statements carry payloads, which belong in no log

@@ -44,6 +44,8 @@ const (
 	|| (ARRAY['mail.example','post.example.org','shop.example'])[1 + r.customer % 3]`
 	errorSQL = `format(s.text, r.serial, r.customer, '10.' || r.customer % 200 || '.' || r.i % 250 || '.' || r.i % 17, ` + emailSQL + `, md5(r.serial::text)::uuid,
 	to_char(r.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 1 + r.customer % 5000, 1 + r.i % 50)`
+	ownerSQL = `(ARRAY['ann','bela','chris','dana'])[1 + r.i % 4]`
+	tagsSQL  = `(ARRAY['{vip}','{partner}','{vip,month-end}','{}'])[1 + r.serial % 4]::text[]`
 	rowsFrom = ` FROM triage_rows r JOIN triage_shapes s ON s.n = r.shape`
 
 	payloadSQL = `format('{"order":"ORD-%s","placed_at":"%s","channel":"%s","country":"%s","customer":{"id":%s,"name":"%s","email":"%s"},"items":[{"sku":"SKU-%s","quantity":%s,'
@@ -62,11 +64,12 @@ var steps = []string{
 	SELECT r.message_id, 'command', s.integration, s.kind, 'customer-' || r.customer, jsonb_build_object('X-Shop', '17', 'traceparent',
 		'00-' || md5(r.serial::text) || '-' || left(md5(r.i::text), 16) || '-01'), convert_to(` + payloadSQL + `, 'UTF8'), r.at - interval '20 milliseconds'` + rowsFrom + ` WHERE r.kept`,
 	`INSERT INTO redrive.deliveries (id, message_id, integration, state, version, attempts, error_class, group_id, created_at, failed_at, changed_at, dead_at,
-		settled_at, started_at, duration_ms, http_status, acknowledged_at, key, type, actor)
+		settled_at, started_at, duration_ms, http_status, acknowledged_at, key, type, actor, assignee, tags)
 	SELECT r.id, r.message_id, s.integration, r.state, r.attempts, r.attempts, s.class, s.id, r.at - interval '20 milliseconds', r.at, r.changed,
 		CASE WHEN r.state = 'dead' THEN r.changed END, CASE WHEN NOT r.open THEN r.changed END, CASE WHEN r.state = 'delivered' THEN r.changed END,
 		CASE WHEN r.state = 'delivered' THEN 40 END, CASE WHEN r.state = 'delivered' THEN 200 END,
-		CASE WHEN r.state = 'dead' AND r.chance < 0.08 THEN r.changed + interval '30 seconds' END, 'customer-' || r.customer, s.kind, r.actor` + rowsFrom,
+		CASE WHEN r.state = 'dead' AND r.chance < 0.08 THEN r.changed + interval '30 seconds' END, 'customer-' || r.customer, s.kind, r.actor, CASE WHEN r.state = 'dead' AND r.chance < 0.11 AND r.chance > 0.03 THEN ` + ownerSQL + ` END,
+		CASE WHEN r.state = 'dead' AND r.chance < 0.11 THEN nullif(` + tagsSQL + `, '{}') END` + rowsFrom,
 	`INSERT INTO redrive.failure_details (delivery_id, error, actor, action, acted_at, reason, category, until)
 	SELECT r.id, ` + errorSQL + `, r.actor, a.action, CASE WHEN r.actor IS NOT NULL THEN r.changed END,
 		CASE WHEN r.actor IS NOT NULL THEN 'the partner confirmed that it is repaired' END, CASE WHEN r.state = 'ignored' THEN 'obsolete' END,
@@ -82,9 +85,7 @@ var steps = []string{
 	`INSERT INTO redrive.queue (id, message_id, integration, due_at, attempts)
 	SELECT r.id, r.message_id, s.integration, clock_timestamp() + interval '100 days' + r.chance * interval '1 day', r.attempts` + rowsFrom + ` WHERE r.state = 'pending'`,
 	`INSERT INTO redrive.cases (delivery_id, acknowledged_by, assignee, tags, ticket)
-	SELECT r.id, CASE WHEN r.chance < 0.08 THEN c.who END, CASE WHEN r.chance > 0.03 THEN c.who END,
-		(ARRAY['{vip}','{partner}','{vip,month-end}','{}'])[1 + r.serial % 4]::text[], CASE WHEN r.serial % 3 = 0 THEN 'OPS-' || 100 + r.serial % 900 END` + rowsFrom + `
-	CROSS JOIN LATERAL (SELECT (ARRAY['ann','bela','chris','dana'])[1 + r.i % 4] AS who) c WHERE r.state = 'dead' AND r.chance < 0.11`,
+	SELECT r.id, CASE WHEN r.chance < 0.08 THEN ` + ownerSQL + ` END, CASE WHEN r.chance > 0.03 THEN ` + ownerSQL + ` END, ` + tagsSQL + `, CASE WHEN r.serial % 3 = 0 THEN 'OPS-' || 100 + r.serial % 900 END` + rowsFrom + ` WHERE r.state = 'dead' AND r.chance < 0.11`,
 	`INSERT INTO redrive.groups (id, integration, error_class, message, first_seen, last_seen, types)
 	SELECT s.id, s.integration, s.class, s.message, t.first, t.last, ARRAY[s.kind] FROM (SELECT shape, min(at) AS first, max(at) AS last FROM triage_rows GROUP BY shape) t
 	JOIN triage_shapes s ON s.n = t.shape`,
