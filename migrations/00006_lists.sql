@@ -58,7 +58,21 @@ CREATE TRIGGER case_kept AFTER INSERT ON redrive.cases FOR EACH ROW WHEN (NEW.as
 CREATE TRIGGER case_changed AFTER UPDATE ON redrive.cases FOR EACH ROW
     WHEN ((NEW.assignee, NEW.tags) IS DISTINCT FROM (OLD.assignee, OLD.tags)) EXECUTE FUNCTION redrive.case_listed();
 
+-- Trigrams know nothing of texts of two letters, which are whole words in some languages: pairs do.
+-- +goose StatementBegin
+CREATE FUNCTION redrive.pairs(t text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    c text[] := string_to_array(lower(t), NULL);
+BEGIN
+    RETURN ARRAY(SELECT DISTINCT c[i] || c[i + 1] FROM generate_series(1, cardinality(c) - 1) i);
+END
+$$;
+-- +goose StatementEnd
+CREATE INDEX search_pairs ON redrive.search USING gin (redrive.pairs(error)) WITH (gin_pending_list_limit = 256);
+
 -- +goose Down
+DROP INDEX redrive.search_pairs;
+DROP FUNCTION redrive.pairs;
 DROP TRIGGER case_kept ON redrive.cases;
 DROP TRIGGER case_changed ON redrive.cases;
 DROP FUNCTION redrive.case_listed;

@@ -44,19 +44,25 @@ func searchable(f delivery.Filter) error {
 func errorNarrowing(f delivery.Filter) narrowing {
 	like := anywhere(f.Query)
 	n := narrowing{
-		walk: `EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id AND f.error ILIKE ?)
-			AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND s.error NOT ILIKE ?)`, walkArgs: []any{like, like}, cost: costOfText,
+		walk: `coalesce((SELECT s.error ILIKE ? FROM redrive.search s WHERE s.delivery_id = r.id), true)
+			AND coalesce((SELECT f.error ILIKE ? FROM redrive.failure_details f WHERE f.delivery_id = r.id), false)`, walkArgs: []any{like, like}, cost: costOfText,
 		driver: `SELECT s.delivery_id FROM redrive.search s WHERE s.error ILIKE ? UNION ALL SELECT DISTINCT u.delivery_id FROM redrive.unindexed u
 			WHERE EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = u.delivery_id AND f.error ILIKE ?)
 				AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = u.delivery_id)`, driverArgs: []any{like, like}, open: true,
 	}
-	if !threeLetters.MatchString(f.Query) {
-		n.driver = "" // nothing that the index could look up
+	switch {
+	case trigram.MatchString(f.Query):
+	case utf8.RuneCountInString(f.Query) > 1:
+		n.driver = strings.Replace(n.driver, "WHERE", "WHERE redrive.pairs(s.error) @> redrive.pairs(?) AND", 1)
+		n.driverArgs = slices.Insert(n.driverArgs, 0, any(f.Query))
+	default:
+		n.driver = "" // no index knows single letters
 	}
 	return n
 }
 
-var threeLetters = regexp.MustCompile(`[\p{L}\p{N}]{3}`)
+// trigram is what the index of error texts needs to find in a text.
+var trigram = regexp.MustCompile(`[\p{L}\p{N}]{3}`)
 
 func anywhere(text string) string { return "%" + escapeLike(text) + "%" }
 

@@ -77,6 +77,11 @@ func TestSearchByErrorWordsAndPaths(t *testing.T) {
 		"connection refused":                 {one},
 		"100%":                               {one},
 		"1_0":                                nil,
+		"eD":                                 {one, two},
+		"%)":                                 {one},
+		"X\"":                                {two},
+		"zq":                                 nil,
+		"(":                                  {one},
 		`"token \"x\""`:                      {two},
 		"tcp 10.0.0.7:80: connection":        {one},
 		"payload:smith":                      {one},
@@ -104,10 +109,12 @@ func TestSearchByErrorWordsAndPaths(t *testing.T) {
 		"payload.customer.name:\"' || '\\\"": nil,
 		"refused payload:smith state:any":    {one},
 	} {
-		got := d.found(typed(t, search))
 		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			t.Errorf("%q finds %d, want %d", search, len(got), len(want))
+		for _, enough := range []int{1, 1500} { // begins at indexes early, or never
+			d.Effort(0, enough, 1)
+			if got := d.found(typed(t, search)); !slices.Equal(got, want) {
+				t.Errorf("%q finds %d, want %d", search, len(got), len(want))
+			}
 		}
 	}
 }
