@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 
 	"redrive/delivery"
@@ -32,22 +31,16 @@ const (
 	ownedSQL = `UPDATE redrive.positions SET database_id = ?, snapshot = pg_current_snapshot(), target = NULL, after = NULL, updated_at = clock_timestamp()`
 )
 
-const serializationFailure = "40001" // SQLSTATE
-
 // AdoptOutbox makes the log of a copied database one of its own: what is published from now on is fanned out, and of what was in
 // the copy what start says. Deliveries that are known are never made again. It answers ErrOwnOutbox when the database is no copy.
 func (s *Store) AdoptOutbox(ctx context.Context, start delivery.OutboxSettings, actor string) (done delivery.Adopted, err error) {
-	for range 5 { // an engine may be at work on the same lanes
-		err = domainError(s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	err = again(func() error { // an engine may be at work on the same lanes
+		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 			done, err = adopt(tx, start, actor)
 			return err
-		}, &sql.TxOptions{Isolation: sql.LevelRepeatableRead}))
-		var refused *pgconn.PgError
-		if !errors.As(err, &refused) || refused.Code != serializationFailure {
-			break
-		}
-	}
-	return done, err
+		}, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	})
+	return done, domainError(err)
 }
 
 func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done delivery.Adopted, err error) {
