@@ -24,8 +24,10 @@ const (
 	unreadSQL = `NOT (m.created_at <= (SELECT updated_at FROM redrive.positions WHERE feed = @feed) AND (SELECT
 		pg_visible_in_snapshot(m.xid, p.snapshot) OR coalesce(m.id <= p.after AND pg_visible_in_snapshot(m.xid, p.target), false)
 		FROM redrive.positions p WHERE p.feed = @feed))`
-	// unknownSQL keeps away from deliveries that were settled or failed before the copy was made
-	unknownSQL = ` AND NOT EXISTS (SELECT FROM redrive.deliveries r WHERE r.message_id = m.id AND r.integration = s.name)`
+	// unknownSQL keeps away from deliveries that were settled or failed before the copy was made; one that was redirected is known where
+	// it went and where it came from
+	unknownSQL = ` AND NOT EXISTS (SELECT FROM redrive.deliveries r WHERE r.message_id = m.id
+		AND (r.integration = s.name OR r.id = redrive.delivery_id(m.id, s.name)))`
 
 	pastSQL  = `UPDATE redrive.messages SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())`
 	ownedSQL = `UPDATE redrive.positions SET database_id = ?, snapshot = pg_current_snapshot(), target = NULL, after = NULL, updated_at = clock_timestamp()`
