@@ -103,6 +103,16 @@ func (l *ledger) requests() (total, keys int) {
 	return l.total, len(l.seen)
 }
 
+// of answers how many requests came with a key.
+func (l *ledger) of(key string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, times := range l.seen[key] {
+		n += times
+	}
+	return n
+}
+
 func connect(t *testing.T, dsn string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)

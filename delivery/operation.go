@@ -129,11 +129,20 @@ type OperationPart struct {
 
 // OperationItem is one delivery of an operation.
 type OperationItem struct {
-	N          int
-	DeliveryID string
-	Version    int    // at the freeze
-	Outcome    string // waiting, released, succeeded, failed, skipped or cancelled
-	Reason     string // of a failure or skip
+	N           int
+	DeliveryID  string
+	Integration string // at the freeze: its part
+	Version     int    // at the freeze
+	Outcome     string // waiting, released, succeeded, failed, skipped or cancelled
+	Reason      string // of a failure or skip
+}
+
+// ItemFilter selects items of an operation, in their order; what is empty selects all.
+type ItemFilter struct {
+	Outcome     string
+	Integration string // a part of the operation
+	After       string
+	Limit       int
 }
 
 // OperationFilter selects operations, newest first.

@@ -58,11 +58,12 @@ type operationPartJSON struct {
 }
 
 type operationItemJSON struct {
-	N          int    `json:"n"`
-	DeliveryID string `json:"delivery_id"`
-	Version    int    `json:"version"`
-	Outcome    string `json:"outcome"`
-	Reason     string `json:"reason"`
+	N           int    `json:"n"`
+	DeliveryID  string `json:"delivery_id"`
+	Integration string `json:"integration"`
+	Version     int    `json:"version"`
+	Outcome     string `json:"outcome"`
+	Reason      string `json:"reason"`
 }
 
 // dryRunJSON is what an operation would select.

@@ -14,7 +14,7 @@ import (
 
 var (
 	operationListParams = []string{"state", "actor", "after", "limit"}
-	operationItemParams = []string{"outcome", "after", "limit"}
+	operationItemParams = []string{"outcome", "integration", "after", "limit"}
 	operationStates     = []delivery.OperationState{delivery.OperationRunning, delivery.OperationPaused, delivery.OperationCancelled,
 		delivery.OperationFinished}
 	itemOutcomes = []string{"waiting", "released", "succeeded", "failed", "skipped", "cancelled"}
@@ -224,7 +224,8 @@ func (s *Server) listOperationItems(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.cfg.Store.OperationItems(c.Request().Context(), o.ID, q.Get("outcome"), q.Get("after"), limit)
+	page, err := s.cfg.Store.OperationItems(c.Request().Context(), o.ID, delivery.ItemFilter{Outcome: q.Get("outcome"), Integration: q.Get("integration"),
+		After: q.Get("after"), Limit: limit})
 	if err != nil {
 		return err
 	}

@@ -181,6 +181,14 @@ func TestAnOperationIsWatched(t *testing.T) {
 	if d.out != claimed[1].DeliveryID+"\n" {
 		t.Errorf("items %q", d.out)
 	}
+	d.must(d.runs(&client.Items{One: one, Output: table("table"), Integration: "push", Outcome: "failed", Limit: 10}))
+	if !strings.Contains(d.out, claimed[1].DeliveryID) || !strings.Contains(d.out, "push") || strings.Contains(d.out, claimed[0].DeliveryID) {
+		t.Errorf("items of push %q", d.out)
+	}
+	d.must(d.runs(&client.Items{One: one, Output: table("ids"), Integration: "sms", Limit: 10}))
+	if d.out != "" {
+		t.Errorf("items of sms %q", d.out)
+	}
 	d.must(d.runs(&client.ListOperations{Server: d.server(), Output: table("table"), Limit: 10}))
 	if !strings.Contains(d.out, o.ID) || !strings.Contains(d.out, "finished") {
 		t.Errorf("list %q", d.out)

@@ -214,12 +214,14 @@ func (s *Server) operation(c echo.Context) error {
 }
 
 func (s *Server) operationPage(c echo.Context, status int, form views.SteerForm) error {
-	page := views.OperationPage{Layout: s.layout(c, "", views.Operations), Outcome: c.QueryParam("outcome"), Steer: form}
+	page := views.OperationPage{Layout: s.layout(c, "", views.Operations), Outcome: c.QueryParam("outcome"),
+		Integration: c.QueryParam("integration"), Steer: form}
 	var err error
 	if page.O, err = s.findOperation(c); err != nil {
 		return err
 	}
-	items, err := s.cfg.Store.OperationItems(c.Request().Context(), page.O.ID, page.Outcome, c.QueryParam("after"), itemsOnPage)
+	items, err := s.cfg.Store.OperationItems(c.Request().Context(), page.O.ID, delivery.ItemFilter{Outcome: page.Outcome, Integration: page.Integration,
+		After: c.QueryParam("after"), Limit: itemsOnPage})
 	if err != nil {
 		return err
 	}

@@ -191,11 +191,35 @@ func TestItemsOfAnOperation(t *testing.T) {
 	}
 	b.shows(b.open(next), http.StatusOK, ids[itemsOnPage+1], "!"+ids[0], "!Next page")
 	s.advance(id)
-	b.shows(b.open(views.OperationItems(id, "waiting")), http.StatusOK, "None.", "!"+ids[0])
-	b.shows(b.open(views.OperationItems(id, "succeeded")), http.StatusOK, ids[0], "done")
-	b.shows(b.open(strings.TrimSuffix(views.OperationItems(id, "rubbish"), "#items")), http.StatusUnprocessableEntity)
+	b.shows(b.open(views.OperationItems(id, "waiting", "")), http.StatusOK, "None.", "!"+ids[0])
+	b.shows(b.open(views.OperationItems(id, "succeeded", "")), http.StatusOK, ids[0], "done")
+	b.shows(b.open(strings.TrimSuffix(views.OperationItems(id, "rubbish", ""), "#items")), http.StatusUnprocessableEntity)
+	b.shows(b.open(views.Operation(id)), http.StatusOK, `!name="integration"`)
 	b.shows(b.open(views.Operation("0197f000-0000-7000-8000-00000000abcd")), http.StatusNotFound)
 	b.shows(b.open(views.Operation("x")), http.StatusNotFound)
+}
+
+func TestItemsOfOneIntegration(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	pushed := s.failMany(itemsOnPage + 1)
+	text := s.fail(delivery.Message{Integration: "sms", Payload: []byte("{}")}, "")
+	o := read[operationJSON](s, s.post("/api/v1/operations", `{"action":"retry","filter":{}}`), 202)
+	items := read[list[operationItemJSON]](s, s.get("/api/v1/operations/"+o.ID+"/items?integration=sms&outcome=waiting"), 200).Items
+	if len(items) != 1 || items[0].DeliveryID != text || items[0].Integration != "sms" {
+		t.Errorf("items %+v", items)
+	}
+	page := b.open(views.Operation(o.ID))
+	b.shows(page, http.StatusOK, `<option value="sms"`, strings.ReplaceAll(views.OperationItems(o.ID, "waiting", "sms"), "&", "&amp;"))
+	b.shows(b.open(views.OperationItems(o.ID, "waiting", "sms")), http.StatusOK, text, `<option value="sms" selected`, "!"+pushed[0])
+	b.shows(b.open(views.OperationItems(o.ID, "failed", "sms")), http.StatusOK, "None.")
+	page = b.open(views.OperationItems(o.ID, "", "push"))
+	b.shows(page, http.StatusOK, pushed[0], "!"+text)
+	next, found := nextLink(page)
+	if !found {
+		t.Fatal("no next page")
+	}
+	b.shows(b.open(next), http.StatusOK, pushed[itemsOnPage], "!"+text, "!Next page")
 }
 
 func nextLink(page answer) (string, bool) {

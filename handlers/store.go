@@ -43,7 +43,7 @@ type Store interface {
 	StartOperation(ctx context.Context, r delivery.OperationRequest) (delivery.Operation, error)
 	Operation(ctx context.Context, id string) (delivery.Operation, error)
 	Operations(ctx context.Context, f delivery.OperationFilter) (delivery.Page[delivery.Operation], error)
-	OperationItems(ctx context.Context, id, outcome, after string, limit int) (delivery.Page[delivery.OperationItem], error)
+	OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (delivery.Page[delivery.OperationItem], error)
 	SteerOperation(ctx context.Context, step delivery.Steer) (delivery.Operation, error) // *delivery.OperationConflictError
 
 	Health(ctx context.Context) ([]delivery.IntegrationHealth, error)                    // by name

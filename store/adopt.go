@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 
 	"redrive/delivery"
@@ -25,29 +24,25 @@ const (
 	unreadSQL = `NOT (m.created_at <= (SELECT updated_at FROM redrive.positions WHERE feed = @feed) AND (SELECT
 		pg_visible_in_snapshot(m.xid, p.snapshot) OR coalesce(m.id <= p.after AND pg_visible_in_snapshot(m.xid, p.target), false)
 		FROM redrive.positions p WHERE p.feed = @feed))`
-	// unknownSQL keeps away from deliveries that were settled or failed before the copy was made
-	unknownSQL = ` AND NOT EXISTS (SELECT FROM redrive.deliveries r WHERE r.message_id = m.id AND r.integration = s.name)`
+	// unknownSQL keeps away from deliveries that were settled or failed before the copy was made; one that was redirected is known where
+	// it went and where it came from
+	unknownSQL = ` AND NOT EXISTS (SELECT FROM redrive.deliveries r WHERE r.message_id = m.id
+		AND (r.integration = s.name OR r.id = redrive.delivery_id(m.id, s.name)))`
 
 	pastSQL  = `UPDATE redrive.messages SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())`
 	ownedSQL = `UPDATE redrive.positions SET database_id = ?, snapshot = pg_current_snapshot(), target = NULL, after = NULL, updated_at = clock_timestamp()`
 )
 
-const serializationFailure = "40001" // SQLSTATE
-
 // AdoptOutbox makes the log of a copied database one of its own: what is published from now on is fanned out, and of what was in
 // the copy what start says. Deliveries that are known are never made again. It answers ErrOwnOutbox when the database is no copy.
 func (s *Store) AdoptOutbox(ctx context.Context, start delivery.OutboxSettings, actor string) (done delivery.Adopted, err error) {
-	for range 5 { // an engine may be at work on the same lanes
-		err = domainError(s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	err = again(func() error { // an engine may be at work on the same lanes
+		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 			done, err = adopt(tx, start, actor)
 			return err
-		}, &sql.TxOptions{Isolation: sql.LevelRepeatableRead}))
-		var refused *pgconn.PgError
-		if !errors.As(err, &refused) || refused.Code != serializationFailure {
-			break
-		}
-	}
-	return done, err
+		}, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	})
+	return done, domainError(err)
 }
 
 func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done delivery.Adopted, err error) {

@@ -12,9 +12,18 @@ SELECT redrive.delivery_id(m.id, i.name) AS id, m.id AS message_id, i.name AS in
     NULL::uuid AS operation_id, NULL::timestamptz AS acknowledged_at
 FROM redrive.messages m JOIN redrive.integrations i ON i.active AND i.method = 'outbox' AND i.subscribe @> ARRAY[m.type]
 LEFT JOIN redrive.positions own ON own.feed = 'outbox/' || i.name
-JOIN redrive.positions p ON p.feed = coalesce(own.feed, 'outbox') AND (p.since IS NULL OR m.created_at >= p.since)
-WHERE m.kind = 'event' AND NOT pg_visible_in_snapshot(m.xid, p.snapshot)
+JOIN redrive.positions p ON p.feed = coalesce(own.feed, 'outbox')
+WHERE ` + aheadSQL
+
+// aheadSQL says of a message m that the position p of a feed has not come to it. A position never goes back: what it has passed is not
+// fanned out any more, whatever is subscribed to later.
+const aheadSQL = `m.kind = 'event' AND (p.since IS NULL OR m.created_at >= p.since) AND NOT pg_visible_in_snapshot(m.xid, p.snapshot)
     AND NOT coalesce(m.id <= p.after AND pg_visible_in_snapshot(m.xid, p.target), false)`
+
+// behindSQL says of a delivery r that the relay has yet to come to its message for integration t: should t subscribe to the message's
+// type before that, it gets the message.
+const behindSQL = `(t.method = 'outbox' AND EXISTS (SELECT FROM redrive.messages m LEFT JOIN redrive.positions own ON own.feed = 'outbox/' || t.name
+	JOIN redrive.positions p ON p.feed = coalesce(own.feed, 'outbox') WHERE m.id = r.message_id AND ` + aheadSQL + `))`
 
 // comingDelivery answers a delivery that the relay will make. An id begins with the millisecond of its message's.
 func comingDelivery(tx *gorm.DB, id string) ([]deliveryRow, error) {

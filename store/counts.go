@@ -77,6 +77,7 @@ DELETE FROM redrive.group_hours WHERE EXISTS (SELECT FROM due) AND hour < statem
 func (s *Store) FoldCounts(ctx context.Context) (more bool, err error) {
 	n := 0
 	err = s.transact(ctx, func(tx *gorm.DB) error {
+		n = 0
 		alone, err := readOne(tx, single[bool], "SELECT pg_try_advisory_xact_lock(hashtextextended(?, 0))", countsLock)
 		if err != nil || !alone {
 			return err

@@ -2,7 +2,9 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
@@ -27,6 +29,10 @@ func domainError(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		return err
+	}
+	if inTheWay(err) {
+		return fmt.Errorf("%w: %w", &delivery.UnavailableError{Code: "busy", RetryAfter: time.Second,
+			Message: "others were changing the same at the same moment, again and again, and nothing was done: try again"}, err)
 	}
 	code, known := inputCodes[pg.Code]
 	if !known {

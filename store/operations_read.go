@@ -160,35 +160,40 @@ var itemOutcomes = map[string]string{
 }
 
 const itemsSQL = `
-SELECT i.n, i.delivery_id::text, i.version, coalesce(i.outcome, CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'waiting' END
-    WHEN o.action = 'retry' THEN 'released' ELSE 'succeeded' END), coalesce(i.reason, '')
+SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.outcome, CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled'
+    ELSE 'waiting' END WHEN o.action = 'retry' THEN 'released' ELSE 'succeeded' END), coalesce(i.reason, '')
 FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
 JOIN redrive.operation_parts p ON p.operation_id = o.id AND i.n BETWEEN p.first AND p.last
-WHERE o.id = ? AND i.n > ? AND %s ORDER BY i.n LIMIT ?`
+WHERE o.id = @id AND i.n > @from AND %s ORDER BY i.n LIMIT @limit`
 
-// OperationItems answers the items of an operation in their order; outcome empty: all.
-func (s *Store) OperationItems(ctx context.Context, id, outcome, after string, limit int) (page delivery.Page[delivery.OperationItem], err error) {
-	limit, err = pageSize(limit)
+// ofPartSQL are bounds that the items' index can use: the items of a part stand together.
+const ofPartSQL = ` AND i.n BETWEEN (SELECT first FROM redrive.operation_parts WHERE operation_id = @id AND integration = @integration)
+    AND (SELECT last FROM redrive.operation_parts WHERE operation_id = @id AND integration = @integration)`
+
+// OperationItems answers the items of an operation in their order.
+func (s *Store) OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (page delivery.Page[delivery.OperationItem], err error) {
+	limit, err := pageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
-	condition, known := itemOutcomes[outcome]
+	condition, known := itemOutcomes[f.Outcome]
 	if !known {
 		return page, &delivery.InputError{Code: "bad_outcome", Field: "outcome",
 			Message: "an outcome is waiting, released, succeeded, failed, skipped or cancelled"}
 	}
-	from := 0
-	if after != "" {
-		if from, err = strconv.Atoi(after); err != nil || from < 1 || from > 1<<31-1 {
-			return page, badCursor()
-		}
+	from, err := itemCursor(f.After)
+	if err != nil {
+		return page, err
 	}
 	if !isUUID(id) {
 		return page, delivery.ErrNotFound
 	}
+	if f.Integration != "" {
+		condition += ofPartSQL
+	}
 	page.Items, err = read(s.db.WithContext(ctx), func(i *delivery.OperationItem) []any {
-		return []any{&i.N, &i.DeliveryID, &i.Version, &i.Outcome, &i.Reason}
-	}, fmt.Sprintf(itemsSQL, condition), id, from, limit+1)
+		return []any{&i.N, &i.DeliveryID, &i.Integration, &i.Version, &i.Outcome, &i.Reason}
+	}, fmt.Sprintf(itemsSQL, condition), map[string]any{"id": id, "from": from, "integration": f.Integration, "limit": limit + 1})
 	if err != nil {
 		return page, domainError(fmt.Errorf("reading the items: %w", err))
 	}
@@ -197,4 +202,16 @@ func (s *Store) OperationItems(ctx context.Context, id, outcome, after string, l
 		page.Next = strconv.Itoa(page.Items[limit-1].N)
 	}
 	return page, nil
+}
+
+// itemCursor is the number of the last item of the page before, 0 for the first page.
+func itemCursor(after string) (int, error) {
+	if after == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(after)
+	if err != nil || n < 1 || n > 1<<31-1 {
+		return 0, badCursor()
+	}
+	return n, nil
 }

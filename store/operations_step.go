@@ -6,15 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-)
-
-const (
-	stepTries     = 10      // a step that others were in the way of is rolled back and begun anew
-	serialization = "40001" // SQLSTATE
 )
 
 // OpenOperations answers the operations that have something to do: items to act on, or outcomes to count. acting says whether one of
@@ -41,21 +35,11 @@ func (s *Store) OpenOperations(ctx context.Context) (ids []string, acting bool, 
 // step or nothing. Only one process at a time advances an operation; the others pass it over. It answers how many deliveries were
 // acted on.
 func (s *Store) AdvanceOperation(ctx context.Context, id string, plan func(*delivery.OperationStep)) (acted int, err error) {
-	for try := 1; ; try++ {
-		err = s.transact(ctx, func(tx *gorm.DB) error {
-			acted, err = advance(tx, id, plan)
-			return err
-		})
-		if err == nil || !inTheWay(err) || try == stepTries {
-			return acted, err
-		}
-	}
-}
-
-// inTheWay says that the same again may succeed.
-func inTheWay(err error) bool {
-	var refused *pgconn.PgError
-	return errors.As(err, &refused) && (refused.Code == deadlock || refused.Code == serialization)
+	err = s.transact(ctx, func(tx *gorm.DB) error {
+		acted, err = advance(tx, id, plan)
+		return err
+	})
+	return acted, err
 }
 
 // An operation's row is locked first, then deliveries in the order of their ids, lanes, queue and audit head: as single acts do.

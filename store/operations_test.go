@@ -129,9 +129,26 @@ func TestARetryOfManyGetsItsOutcomes(t *testing.T) {
 	if o = d.operation(o.ID); o.Succeeded != 3000 || o.Failed != 5 || o.State != delivery.OperationFinished || o.FinishedAt == nil {
 		t.Errorf("finished %+v", o)
 	}
-	page, err := d.OperationItems(t.Context(), o.ID, "failed", "", 3)
+	page, err := d.OperationItems(t.Context(), o.ID, delivery.ItemFilter{Outcome: "failed", Limit: 3})
 	if err != nil || len(page.Items) != 3 || page.Items[0].N != 3001 || page.Items[0].Reason != "http_5xx" || page.Next != "3003" {
 		t.Errorf("items %+v %v", page, err)
+	}
+	for _, c := range []struct {
+		f        delivery.ItemFilter
+		from, to int
+	}{{delivery.ItemFilter{Integration: "sms"}, 3001, 3005}, {delivery.ItemFilter{Integration: "sms", Outcome: "failed", After: "3002"}, 3003, 3005},
+		{delivery.ItemFilter{Integration: "push", After: "2998"}, 2999, 3000}, {delivery.ItemFilter{Integration: "sms", Outcome: "succeeded"}, 0, 0},
+		{delivery.ItemFilter{Integration: "fax"}, 0, 0}} {
+		page, err := d.OperationItems(t.Context(), o.ID, c.f)
+		d.must(err)
+		for i, item := range page.Items {
+			if item.N != c.from+i || item.Integration != c.f.Integration {
+				t.Errorf("%+v: item %+v", c.f, item)
+			}
+		}
+		if n := len(page.Items); n != 0 && c.from+n-1 != c.to || n == 0 && c.to != 0 {
+			t.Errorf("%+v: %d items", c.f, n)
+		}
 	}
 	if n := value[int](d, "SELECT count(DISTINCT subject) FROM redrive.audit WHERE action = 'delivery.retry' AND actor = 'ann' AND details->>'operation' = $1", o.ID); n != 3005 {
 		t.Errorf("%d deliveries audited", n)
@@ -255,7 +272,7 @@ func TestWhoWasFasterIsSaid(t *testing.T) {
 	d := open(t)
 	d.manyDead("push", "g", 6)
 	o := d.start(delivery.OperationRequest{Action: delivery.ActionResolve, Reason: "gone", Filter: &delivery.Filter{}})
-	page, err := d.OperationItems(t.Context(), o.ID, "waiting", "", 0)
+	page, err := d.OperationItems(t.Context(), o.ID, delivery.ItemFilter{Outcome: "waiting"})
 	if err != nil || len(page.Items) != 6 {
 		t.Fatalf("items %+v %v", page, err)
 	}
@@ -280,7 +297,7 @@ func TestWhoWasFasterIsSaid(t *testing.T) {
 	if o = d.operation(o.ID); o.Succeeded != 1 || o.Skipped != 5 || o.State != delivery.OperationFinished {
 		t.Errorf("finished %+v", o)
 	}
-	page, err = d.OperationItems(t.Context(), o.ID, "", "", 0)
+	page, err = d.OperationItems(t.Context(), o.ID, delivery.ItemFilter{})
 	d.must(err)
 	for n, want := range []string{"already_settled: bob did ignore", "in_flight: cid did retry", "changed: dan did reopen", "in_flight: eve did retry",
 		"changed: engine did attempt", ""} {
@@ -447,7 +464,7 @@ func TestSteering(t *testing.T) {
 	if o := d.operation(o.ID); o.State != delivery.OperationCancelled || o.Succeeded != 11 || o.Cancelled != 89 || o.FinishedAt == nil {
 		t.Errorf("in the end %+v", o)
 	}
-	page, err := d.OperationItems(t.Context(), o.ID, "cancelled", "", 0)
+	page, err := d.OperationItems(t.Context(), o.ID, delivery.ItemFilter{Outcome: "cancelled"})
 	if err != nil || len(page.Items) != 50 || page.Items[0].N != 12 {
 		t.Errorf("cancelled items %+v %v", page, err)
 	}
@@ -607,7 +624,7 @@ func TestOverlappingOperationsActOnceOnEach(t *testing.T) {
 	}
 	single := 0
 	others.Go(func() {
-		page, err := d.OperationItems(ctx, first.ID, "", "1500", 500)
+		page, err := d.OperationItems(ctx, first.ID, delivery.ItemFilter{After: "1500", Limit: 500})
 		if err != nil {
 			t.Error(err)
 		}

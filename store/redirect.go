@@ -66,10 +66,10 @@ func leaveFor(tx *gorm.DB, r delivery.RedirectRequest, from, lane string) error 
 type target struct {
 	active, ordered          bool
 	kind, method, wants, key string // wants is the kind of destination that the delivery has
-	batch, there             bool
+	batch, there, behind     bool
 }
 
-const targetSQL = `SELECT t.active, t.ordered, t.destination, t.method, coalesce(i.destination, ''), coalesce(m.key, ''), ` + ofBatchSQL + `, ` + thereSQL + `
+const targetSQL = `SELECT t.active, t.ordered, t.destination, t.method, coalesce(i.destination, ''), coalesce(m.key, ''), ` + ofBatchSQL + `, ` + thereSQL + `, ` + behindSQL + `
 	FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id LEFT JOIN redrive.integrations i ON i.name = r.integration
 	JOIN redrive.integrations t ON t.name = ? WHERE r.id = ?`
 
@@ -88,7 +88,7 @@ func checkTarget(tx *gorm.DB, before subject, r delivery.RedirectRequest) (lane 
 		return "", fmt.Errorf("locking the message: %w", err)
 	}
 	t, err := readOne(tx, func(t *target) []any {
-		return []any{&t.active, &t.ordered, &t.kind, &t.method, &t.wants, &t.key, &t.batch, &t.there}
+		return []any{&t.active, &t.ordered, &t.kind, &t.method, &t.wants, &t.key, &t.batch, &t.there, &t.behind}
 	}, targetSQL, r.Integration, r.ID)
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
 		return "", fmt.Errorf("looking at %s: %w", r.Integration, err)
@@ -119,6 +119,8 @@ func (t target) refuse(from, to string) error {
 		return wrong("other_destination", "%s does not send to the same kind of destination (%s): choose one that does", to, t.wants)
 	case t.there:
 		return wrong("already_there", "this message has a delivery to %s already: look at that one", to)
+	case t.behind:
+		return wrong("relay_behind", "the relay has not read this message for %s yet, and may still give it one of its own: try again in a moment", to)
 	}
 	return nil
 }
@@ -131,7 +133,7 @@ func (s *Store) RedirectTargets(ctx context.Context, id string) ([]string, error
 	list, err := read(s.db.WithContext(ctx), single[string], `SELECT t.name FROM redrive.deliveries r
 		JOIN redrive.integrations i ON i.name = r.integration
 		JOIN redrive.integrations t ON t.active AND t.name <> r.integration AND t.destination = i.destination AND t.destination <> '' AND t.method <> 'batch'
-		WHERE r.id = ? AND EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id) AND NOT `+ofBatchSQL+` AND NOT `+thereSQL+`
+		WHERE r.id = ? AND EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id) AND NOT `+ofBatchSQL+` AND NOT `+thereSQL+` AND NOT `+behindSQL+`
 		ORDER BY t.name`, id)
 	if err != nil {
 		return nil, fmt.Errorf("looking for integrations to redirect to: %w", err)

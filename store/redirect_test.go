@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -160,5 +161,66 @@ func TestOneOfTwoRedirectsArrives(t *testing.T) {
 		if code := inputCode(t, errors.Join(one, other)); code != "already_there" {
 			t.Errorf("code %s", code)
 		}
+	}
+}
+
+// Whoever subscribes after a redirect does not get the message once more.
+func TestARedirectArrivesOnceWhateverIsSubscribedToLater(t *testing.T) {
+	d := openMany(t)
+	event := d.accept(delivery.Message{Kind: delivery.KindEvent, Type: "order.placed", Payload: []byte("1")})
+	d.fanOut()
+	c := d.claimOne("push")
+	d.complete(completion(c, answered, delivery.StateDead))
+	push := integration("push", "order.placed")
+	sync := func(subscribe ...string) {
+		late := starting("late", delivery.OutboxSettings{Start: delivery.StartBeginning}, subscribe...)
+		d.must(d.SyncIntegrations(t.Context(), []delivery.Integration{push, integration("sms", subscribe...), late}))
+	}
+	sync("order.shipped")
+	_, err := d.redirect(c.DeliveryID, "late")
+	if code := inputCode(t, err); code != "relay_behind" {
+		t.Errorf("while the relay has all of the log before it: %s", code)
+	}
+	if targets, err := d.RedirectTargets(t.Context(), c.DeliveryID); err != nil || fmt.Sprint(targets) != "[sms]" {
+		t.Errorf("targets %v: %v", targets, err)
+	}
+	d.fanOut()
+	for _, to := range []string{"late", "sms"} {
+		_, err := d.redirect(c.DeliveryID, to)
+		d.must(err)
+		sync("order.shipped", "order.placed")
+		d.accept(delivery.Message{Kind: delivery.KindEvent, Type: "order.shipped", Payload: []byte("2")})
+		d.fanOut()
+		if n := value[int](d, "SELECT count(*) FROM redrive.all_deliveries WHERE message_id = $1", event.ID); n != 1 {
+			t.Fatalf("redirected to %s it has %d deliveries", to, n)
+		}
+		list := d.claim(to, 10, time.Minute)
+		if !slices.ContainsFunc(list, func(sent delivery.Claimed) bool { return sent.DeliveryID == c.DeliveryID }) {
+			t.Fatalf("%s is sent %+v", to, list)
+		}
+		for _, sent := range list {
+			d.complete(completion(sent, answered, delivery.StateDead))
+		}
+		sync("order.shipped")
+	}
+}
+
+// Nor does an integration get again what was redirected away from it, when a copy's log is read from its beginning.
+func TestAnAdoptedLogKeepsRedirects(t *testing.T) {
+	d := openMany(t)
+	event := d.accept(delivery.Message{Kind: delivery.KindEvent, Type: "order.placed", Payload: []byte("1")})
+	d.fanOut()
+	c := d.claimOne("push")
+	d.complete(completion(c, answered, delivery.StateDead))
+	_, err := d.redirect(c.DeliveryID, "sms")
+	d.must(err)
+	d.complete(completion(d.claimOne("sms"), confirmed, delivery.StateDelivered))
+	d.must(d.sql("UPDATE redrive.positions SET database_id = '1/1'"))
+	done, err := d.AdoptOutbox(t.Context(), delivery.OutboxSettings{Start: delivery.StartBeginning}, "ann")
+	if err != nil || done.Deliveries != 0 {
+		t.Errorf("adopted %+v: %v", done, err)
+	}
+	if n := value[int](d, "SELECT count(*) FROM redrive.queue WHERE message_id = $1", event.ID); n != 0 {
+		t.Errorf("%d waiting of what was delivered", n)
 	}
 }

@@ -81,11 +81,7 @@ func makeDays(db *gorm.DB, keep time.Duration, done *delivery.LogMaintenance) er
 	return nil
 }
 
-// SQLSTATEs of waiting in vain.
-const (
-	lockNotAvailable = "55P03"
-	deadlock         = "40P01"
-)
+const lockNotAvailable = "55P03" // SQLSTATE
 
 // attempt does work in a transaction that waits for nobody, and notes when somebody was in the way.
 func attempt(db *gorm.DB, what string, done *delivery.LogMaintenance, work func(tx *gorm.DB) error) error {

@@ -23,6 +23,7 @@ const indexBytes = 4 << 20
 // that others wait.
 func (s *Store) Index(ctx context.Context, limit int, entry func(delivery.Unindexed) delivery.SearchEntry) (n int, more bool, err error) {
 	err = s.transact(ctx, func(tx *gorm.DB) error {
+		n, more = 0, false
 		// lost together with what it wrote, a transaction loses nothing
 		if err := tx.Exec("SET LOCAL synchronous_commit = off").Error; err != nil {
 			return err

@@ -109,7 +109,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	return nil
 }
 
-// transact runs work in one transaction: committed when it answers nil, rolled back otherwise.
+// transact runs work in one transaction: committed when it answers nil, rolled back otherwise. When others are in its way, work is run
+// again from its beginning.
 func (s *Store) transact(ctx context.Context, work func(tx *gorm.DB) error) error {
-	return domainError(s.db.WithContext(ctx).Transaction(work))
+	return domainError(again(func() error { return s.db.WithContext(ctx).Transaction(work) }))
 }

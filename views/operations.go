@@ -32,11 +32,12 @@ type PaceForm struct{ Canary, Rate, RampTo, RampOver, StopAbove string }
 // OperationPage is one operation and its items.
 type OperationPage struct {
 	Layout
-	O       delivery.Operation
-	Outcome string // of the items listed; empty: all
-	Items   []delivery.OperationItem
-	Next    string
-	Steer   SteerForm
+	O           delivery.Operation
+	Outcome     string // of the items listed; empty: all
+	Integration string // the same
+	Items       []delivery.OperationItem
+	Next        string
+	Steer       SteerForm
 }
 
 // SteerForm is what a person typed to change a running operation.
@@ -443,6 +444,34 @@ func (p OperationPage) outcomeChoices() []choice {
 		out = append(out, choice{outcome, name})
 	}
 	return out
+}
+
+// partChoices are the integrations that items can be narrowed to.
+func (p OperationPage) partChoices() []choice {
+	out := []choice{{"", p.T("all integrations")}}
+	for _, part := range p.O.Parts {
+		out = append(out, choice{part.Integration, part.Integration})
+	}
+	return out
+}
+
+// partCounts are the numbers of a part, each with the outcome that it counts.
+func (p OperationPage) partCounts(part delivery.OperationPart) []partCount {
+	waiting := "waiting"
+	if p.O.State == delivery.OperationCancelled {
+		waiting = "cancelled"
+	}
+	return []partCount{{N: part.Selected, Name: p.T("Selected")}, {N: part.Waiting, Outcome: waiting, Name: p.T("Waiting")},
+		{N: part.Released, Outcome: "released", Name: p.T("Not confirmed"), Again: part.Failing}, {N: part.Succeeded, Outcome: "succeeded", Name: p.T("Succeeded")},
+		{N: part.Failed, Outcome: "failed", Name: p.T("Failed"), Hot: part.Failed > 0}, {N: part.Skipped, Outcome: "skipped", Name: p.T("Skipped")}}
+}
+
+// partCount is one number of a part.
+type partCount struct {
+	N             int
+	Outcome, Name string
+	Again         int // of them are being tried again
+	Hot           bool
 }
 
 // wrong is the problem of one field of one form.

@@ -79,9 +79,19 @@ func OperationNews(id string) string { return Operation(id) + "/news" }
 // OperationStep is where a form about a running operation goes; step is pause, resume, cancel or pace.
 func OperationStep(id, step string) string { return Operation(id) + "/" + url.PathEscape(step) }
 
-// OperationItems lists the items of an operation with one outcome.
-func OperationItems(id, outcome string) string {
-	return with(Operation(id), "outcome", outcome) + "#items"
+// OperationItems lists the items of an operation with one outcome, of one integration; empty: of all.
+func OperationItems(id, outcome, integration string) string {
+	query := url.Values{}
+	for name, value := range map[string]string{"outcome": outcome, "integration": integration} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	at := Operation(id)
+	if len(query) > 0 {
+		at += "?" + query.Encode()
+	}
+	return at + "#items"
 }
 
 // Blocked is the list of what waits until a delivery is settled.

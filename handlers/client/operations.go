@@ -193,8 +193,9 @@ func (o operation) numbers() string {
 type Items struct {
 	One
 	Output
-	Outcome string `help:"waiting, released, succeeded, failed, skipped or cancelled."`
-	Limit   int    `default:"100" help:"At most so many."`
+	Outcome     string `help:"waiting, released, succeeded, failed, skipped or cancelled."`
+	Integration string `help:"Only those of this integration."`
+	Limit       int    `default:"100" help:"At most so many."`
 }
 
 // Run lists.
@@ -207,8 +208,10 @@ func (c *Items) Run(ctx context.Context, t *Terminal) error {
 		return misused("--limit: a number from 1 on")
 	}
 	q := url.Values{}
-	if c.Outcome != "" {
-		q.Set("outcome", c.Outcome)
+	for name, value := range map[string]string{"outcome": c.Outcome, "integration": c.Integration} {
+		if value != "" {
+			q.Set(name, value)
+		}
 	}
 	items, more, err := c.pages(ctx, path+"/items", q, c.Limit)
 	if err != nil {
@@ -218,12 +221,12 @@ func (c *Items) Run(ctx context.Context, t *Terminal) error {
 		t.array(items)
 		return nil
 	}
-	x := &table{head: []string{"NO", "FAILURE", "OUTCOME", "REASON"}, least: []int{0, 0, 0, 12}}
+	x := &table{head: []string{"NO", "FAILURE", "INTEGRATION", "OUTCOME", "REASON"}, least: []int{0, 0, 10, 0, 12}}
 	for _, item := range items {
 		var i struct {
-			N               int
-			DeliveryID      string `json:"delivery_id"`
-			Outcome, Reason string
+			N                            int
+			DeliveryID                   string `json:"delivery_id"`
+			Integration, Outcome, Reason string
 		}
 		if err := decode(item, &i); err != nil {
 			return err
@@ -232,7 +235,7 @@ func (c *Items) Run(ctx context.Context, t *Terminal) error {
 			fmt.Fprintln(t.Out, visible(i.DeliveryID))
 			continue
 		}
-		x.add(fmt.Sprint(i.N), i.DeliveryID, i.Outcome, i.Reason)
+		x.add(fmt.Sprint(i.N), i.DeliveryID, i.Integration, i.Outcome, i.Reason)
 	}
 	if c.Output.Output != "ids" {
 		t.table(x)

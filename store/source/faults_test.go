@@ -68,6 +68,7 @@ func TestServerIsKilled(t *testing.T) {
 	var got, open []string
 	inserted := 0
 	for round := range 4 {
+		began := b.began()
 		st, err := b.src.Stream(ctx(t), position)
 		if err != nil {
 			t.Fatal(err)
@@ -107,8 +108,8 @@ func TestServerIsKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = st.Close()
-		eventually(t, "the server comes back", func() error { _, err := b.src.Slot(ctx(t)); return err })
-		b.sql = connect(t, b.dsn)
+		b.reconnect(began)
+		eventually(t, "the source's connections are new ones", func() error { _, err := b.src.Slot(ctx(t)); return err })
 	}
 	changes, _ := b.changes(b.stream(position))
 	for _, change := range changes {

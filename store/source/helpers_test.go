@@ -3,6 +3,7 @@ package source_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -96,6 +97,37 @@ func (b *bed) run(statements ...string) {
 			b.t.Fatalf("%s: %v", statement, err)
 		}
 	}
+}
+
+// began is when the server was started.
+func (b *bed) began() (at time.Time) {
+	b.t.Helper()
+	if err := b.sql.QueryRow(ctx(b.t), "SELECT pg_postmaster_start_time()").Scan(&at); err != nil {
+		b.t.Fatal(err)
+	}
+	return at
+}
+
+// reconnect waits for a server that was started later. What a connection answers says nothing: its process can outlive a server that
+// was killed, while nobody takes new connections.
+func (b *bed) reconnect(than time.Time) {
+	b.t.Helper()
+	eventually(b.t, "the server comes back", func() error {
+		conn, err := pgx.Connect(ctx(b.t), b.dsn)
+		if err != nil {
+			return err
+		}
+		b.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		var at time.Time
+		if err := conn.QueryRow(ctx(b.t), "SELECT pg_postmaster_start_time()").Scan(&at); err != nil {
+			return err
+		}
+		if !at.After(than) {
+			return errors.New("it is still the old one")
+		}
+		b.sql = conn
+		return nil
+	})
 }
 
 // changes marks the end of what was done so far and reads up to there. last is the end of the mark's transaction.
