@@ -41,6 +41,7 @@ WHERE t.group_id = g.id;
 CREATE INDEX deliveries_key ON redrive.deliveries (key, state, changed_at DESC, id DESC) WHERE key IS NOT NULL;
 CREATE INDEX deliveries_actor ON redrive.deliveries (actor, state, changed_at DESC, id DESC) WHERE actor IS NOT NULL;
 CREATE INDEX deliveries_assignee ON redrive.deliveries (assignee, state, changed_at DESC, id DESC) WHERE assignee IS NOT NULL;
+CREATE INDEX deliveries_tagged ON redrive.deliveries (state, changed_at DESC, id DESC) WHERE tags IS NOT NULL;
 DROP INDEX redrive.failure_details_actor, redrive.cases_assignee;
 CREATE INDEX deliveries_dead_attempts ON redrive.deliveries (attempts, changed_at DESC, id DESC) WHERE state = 'dead';
 

@@ -52,11 +52,11 @@ WITH quota AS (
     INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error)
     SELECT id, lost, attempts - 1, due_at, 0, 'unknown', class, error FROM lost
 ), lost_records AS (
-    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, error_class, group_id, created_at, failed_at, key, type)
-    SELECT id, message_id, integration, 'pending', attempts - 1, class, group_id, created_at, statement_timestamp(), key, type FROM lost
+    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, error_class, group_id, created_at, failed_at, started_at, key, type)
+    SELECT id, message_id, integration, 'pending', attempts - 1, class, group_id, created_at, statement_timestamp(), due_at, key, type FROM lost
     ON CONFLICT (id) DO UPDATE SET attempts = excluded.attempts, error_class = excluded.error_class,
         group_id = excluded.group_id, version = r.version + 1, changed_at = statement_timestamp(),
-        failed_at = coalesce(r.failed_at, excluded.failed_at), key = excluded.key, type = excluded.type
+        failed_at = coalesce(r.failed_at, excluded.failed_at), started_at = excluded.started_at, key = excluded.key, type = excluded.type
 ), lost_details AS (
     INSERT INTO redrive.failure_details (delivery_id, error) SELECT id, error FROM lost
     ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error

@@ -52,15 +52,15 @@ WITH done AS (
     SELECT d.*, a.crashes, a.lane FROM done d JOIN (SELECT * FROM postponed UNION ALL SELECT * FROM gone) a ON a.token = d.token
 ), record AS (
     INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at,
-        failed_at, dead_at, settled_at, last_token, key, type, actor)
+        failed_at, dead_at, settled_at, last_token, started_at, key, type, actor)
     SELECT id, message_id, integration, next, attempt, crashes, error_class, group_id, created_at, statement_timestamp(),
         CASE WHEN next = 'dead' THEN statement_timestamp() END, CASE WHEN next = 'ignored' THEN statement_timestamp() END, token,
-        nullif(key, ''), nullif(type, ''), CASE WHEN next = 'ignored' THEN 'policy' END
+        started_at, nullif(key, ''), nullif(type, ''), CASE WHEN next = 'ignored' THEN 'policy' END
     FROM applied
     ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = r.version + 1, attempts = excluded.attempts,
         crashes = excluded.crashes, error_class = excluded.error_class, group_id = excluded.group_id,
         changed_at = excluded.changed_at, failed_at = coalesce(r.failed_at, excluded.failed_at), dead_at = excluded.dead_at,
-        settled_at = excluded.settled_at, last_token = excluded.last_token, key = coalesce(r.key, excluded.key),
+        settled_at = excluded.settled_at, last_token = excluded.last_token, started_at = excluded.started_at, key = coalesce(r.key, excluded.key),
         type = coalesce(r.type, excluded.type), actor = coalesce(excluded.actor, r.actor),
         retry_requested_at = CASE WHEN excluded.state = 'pending' THEN r.retry_requested_at END
 ), details AS (

@@ -17,7 +17,7 @@ const deliveryColumns = `SELECT d.id::text, d.message_id::text, d.integration, d
     coalesce(d.error_class, ''), coalesce(f.error, ''), coalesce(d.group_id, ''),
     coalesce(m.created_at, (SELECT created_at FROM redrive.deliveries WHERE id = d.id)), d.failed_at, d.changed_at, d.dead_at,
     d.settled_at, d.retry_requested_at, d.next_attempt_at, coalesce(m.type, ''), coalesce(m.key, ''),
-    (SELECT max(a.started_at) FROM redrive.attempts a WHERE a.delivery_id = d.id AND a.outcome <> 'late'), d.started_at,
+    CASE WHEN d.started_at IS NULL THEN (SELECT max(a.started_at) FROM redrive.attempts a WHERE a.delivery_id = d.id AND a.outcome <> 'late') END, d.started_at,
     coalesce(f.actor, ''), coalesce(f.reason, ''), coalesce(f.category, ''), f.until, coalesce(f.evidence, ''),
     coalesce(d.edit, 1), coalesce(d.operation_id::text, ''), d.acknowledged_at, coalesce(c.version, 0), coalesce(c.acknowledged_by, ''),
     coalesce(c.assignee, ''), to_json(c.tags), coalesce(c.ticket, '')`
@@ -37,7 +37,7 @@ const failureSQL = deliveryColumns + ` FROM (SELECT r.id, r.message_id, r.integr
         r.error_class, r.group_id, r.failed_at, r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at, r.edit, r.operation_id,
         r.acknowledged_at, CASE WHEN w.token IS NULL AND isfinite(w.due_at) THEN w.due_at END AS next_attempt_at, r.started_at, r.n,
         r.created_at, r.type, r.key
-    FROM (%s) r LEFT JOIN redrive.queue w ON w.id = r.id) d CROSS JOIN LATERAL (SELECT d.created_at, d.type, d.key) m` + caseJoins
+    FROM (%s) r LEFT JOIN redrive.queue w ON w.id = CASE WHEN r.state = 'pending' THEN r.id END) d CROSS JOIN LATERAL (SELECT d.created_at, d.type, d.key) m` + caseJoins
 
 type deliveryRow struct {
 	delivery.Delivery
@@ -101,10 +101,11 @@ func (s *Store) Failures(ctx context.Context, f delivery.Filter) (page delivery.
 		if err != nil {
 			return err
 		}
-		found, err := search.find()
+		finds, err := search.find()
 		if err != nil {
 			return err
 		}
+		found := finds.places
 		if len(found) > limit {
 			found = found[:limit]
 			page.Next = found[limit-1].String()

@@ -104,6 +104,7 @@ const (
 	byActor       facet = "actor"
 	byAssignee    facet = "assignee"
 	byAttempts    facet = "attempts" // of dead letters
+	byTags        facet = "tags"     // those that have some
 )
 
 // parts are the equal-ranking pieces of a list, each of which one index serves in the list's order: all of a state, or those of
@@ -142,6 +143,8 @@ func facetOf(f delivery.Filter, b branch) facet {
 		return byKey
 	case len(f.Assignees) > 0 && !slices.Contains(f.Assignees, delivery.NoAssignee):
 		return byAssignee
+	case len(f.Tags) > 0:
+		return byTags
 	case len(f.ErrorClasses)+len(f.Groups)+len(f.GroupMessages)+len(f.Types) > 0:
 		return byGroup
 	case len(f.Actors) > 0:
@@ -168,6 +171,8 @@ func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 		return peopleParts(f, byActor, f.Actors), nil
 	case byAssignee:
 		return peopleParts(f, byAssignee, f.Assignees), nil
+	case byTags:
+		return parts{by: byTags, keys: []string{""}, extra: facetNarrowing(f)}, nil
 	case byIntegration:
 		return integrationParts(tx, f)
 	case byAttempts:

@@ -27,6 +27,7 @@ var usualEffort = effort{little: 500, most: 30_000, enough: 1500, worth: 8000}
 
 const (
 	firstStep    = 120 // rows
+	countStep    = 500
 	stepGrowth   = 4
 	largestStep  = 20_000
 	costOfDriven = 3 // of looking at one that an index of its own answers, in records read in a walk
@@ -45,9 +46,20 @@ type place struct {
 	fits bool // the narrowings
 	done bool // no more rows after this step
 	n    int  // rows of the step
+	fit  int  // how many of them, when the finder counts
 }
 
-func placePointers(p *place) []any { return []any{&p.id, &p.at, &p.fits, &p.done, &p.n} }
+func placePointers(p *place) []any { return []any{&p.id, &p.at, &p.fits, &p.done, &p.n, &p.fit} }
+
+// finds is what fits: places, or their number alone when that is what was asked for.
+type finds struct {
+	places []place
+	n      int
+}
+
+func (f *finds) add(more finds) {
+	f.places, f.n = append(f.places, more.places...), f.n+more.n
+}
 
 // finder finds the first places of a filter's list within one snapshot.
 type finder struct {
@@ -55,6 +67,7 @@ type finder struct {
 	filter     delivery.Filter
 	narrowings []narrowing
 	need       int
+	counts     bool // places are only counted
 	effort     effort
 	begun      time.Time
 	patience   time.Duration // after which errTooBroad comes with what was found
@@ -78,21 +91,21 @@ func (s *Store) newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finde
 	return &finder{tx: tx, filter: filter, narrowings: list, need: need, effort: s.effort, begun: time.Now(), patience: patience}, err
 }
 
-// find answers at most need places.
-func (f *finder) find() (found []place, err error) {
+// find answers at most need places; as many as it had found together with an error that the search is too broad.
+func (f *finder) find() (found finds, err error) {
 	after, err := timeLimits(f.filter)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
 	list := f.branches()
 	if len(list) > 0 && f.looks(list) {
 		if err := f.tx.Exec("SELECT set_config('statement_timeout', ?, true), set_config('enable_seqscan', 'off', true)",
 			fmt.Sprint(f.patience.Milliseconds())).Error; err != nil {
-			return nil, err
+			return found, err
 		}
 		little, err := f.little()
 		if err != nil {
-			return nil, tooBroad(err)
+			return found, tooBroad(err)
 		}
 		if little != nil {
 			found, err = f.driven([]narrowing{*little}, list, after)
@@ -101,7 +114,7 @@ func (f *finder) find() (found []place, err error) {
 	}
 	for _, b := range list {
 		more, err := f.branch(b, after)
-		found = append(found, more...)
+		found.add(more)
 		if err != nil {
 			return found, tooBroad(err)
 		}
@@ -144,8 +157,8 @@ func (f *finder) branches() []branch {
 }
 
 // first puts places of several branches into one order.
-func (f *finder) first(found []place) []place {
-	slices.SortFunc(found, func(a, b place) int {
+func (f *finder) first(found finds) finds {
+	slices.SortFunc(found.places, func(a, b place) int {
 		order := a.at.Compare(b.at)
 		if order == 0 {
 			order = strings.Compare(a.id, b.id)
@@ -155,7 +168,9 @@ func (f *finder) first(found []place) []place {
 		}
 		return order
 	})
-	return found[:min(len(found), f.need)]
+	found.n = min(found.n, f.need)
+	found.places = found.places[:min(len(found.places), f.need)]
+	return found
 }
 
 // little is the quick narrowing that finds the least, when that is little.
@@ -189,7 +204,7 @@ func (f *finder) little() (*narrowing, error) {
 }
 
 // driven answers what the drivers find and everything else fits.
-func (f *finder) driven(drivers []narrowing, list []branch, after *where) ([]place, error) {
+func (f *finder) driven(drivers []narrowing, list []branch, after *where) (finds, error) {
 	order, _, _ := f.direction()
 	var args []any
 	texts := make([]string, len(drivers))
@@ -210,18 +225,25 @@ func (f *finder) driven(drivers []narrowing, list []branch, after *where) ([]pla
 	w.add("(" + strings.Join(states, " OR ") + ")")
 	w.add(strings.Join(after.conditions, " AND "), after.args...)
 	// OFFSET 0: record by record through its key, whatever Postgres thinks of the numbers
-	return read(f.tx, placePointers, fmt.Sprintf(`WITH driven(id) AS MATERIALIZED (%s)
-		SELECT r.id::text, r.changed_at, true, true, 0 FROM driven CROSS JOIN LATERAL (
+	query := fmt.Sprintf(`WITH driven(id) AS MATERIALIZED (%s)
+		SELECT r.id::text, r.changed_at, true, true, 0, 1 FROM driven CROSS JOIN LATERAL (
 			SELECT r.* FROM redrive.deliveries r WHERE r.id = driven.id OFFSET 0) r%s ORDER BY r.changed_at %s, r.id %[3]s LIMIT %d`,
-		strings.Join(texts, " INTERSECT "), w.sql(), order, f.need), append(args, w.args...)...)
+		strings.Join(texts, " INTERSECT "), w.sql(), order, f.need)
+	args = append(args, w.args...)
+	if f.counts {
+		n, err := readOne(f.tx, single[int], "SELECT count(*) FROM ("+query+") d", args...)
+		return finds{n: n}, err
+	}
+	places, err := read(f.tx, placePointers, query, args...)
+	return finds{places: places, n: len(places)}, err
 }
 
 // branch walks through one state's part of the list until it has what is needed.
-func (f *finder) branch(b branch, after *where) (found []place, err error) {
+func (f *finder) branch(b branch, after *where) (found finds, err error) {
 	start, drove := after, false
 	p, err := partsOf(f.tx, f.filter, b)
 	if err != nil || len(p.keys) == 0 {
-		return nil, err
+		return found, err
 	}
 	narrowed := slices.Concat(f.narrowed(p.by), b.wait, p.extra)
 	size, cost := f.need, 1
@@ -229,28 +251,26 @@ func (f *finder) branch(b branch, after *where) (found []place, err error) {
 		cost += n.cost
 	}
 	switch {
+	case f.counts:
+		size = countStep
 	case len(narrowed) > len(b.wait):
 		size = max(firstStep, f.need)
 	case len(b.wait) > 0:
 		size += sendingAtOnce
 	}
-	for walked := 0; ; size = f.nextStep(size, walked, len(found)) {
+	for walked := 0; ; size = f.nextStep(size, walked, found.n) {
 		rows, err := f.step(b, p, narrowed, after, size)
 		if err != nil || len(rows) == 0 {
 			return found, err
 		}
-		for _, r := range rows {
-			if r.fits {
-				found = append(found, r)
-			}
-		}
+		found.add(f.fitting(rows))
 		last := rows[len(rows)-1]
-		if walked += last.n; last.done || len(found) >= f.need {
-			return found[:min(len(found), f.need)], nil
+		if walked += last.n; last.done || found.n >= f.need {
+			return f.first(found), nil
 		}
-		if !drove && walked*cost >= f.effort.enough && walked*cost*f.need > f.effort.worth*max(len(found), 1) {
+		if !drove && walked*cost >= f.effort.enough && walked*cost*f.need > f.effort.worth*max(found.n, 1) {
 			drove = true
-			drivers, err := f.driversOf(narrowed, b, walk{walked: walked, found: len(found), cost: cost, total: p.total})
+			drivers, err := f.driversOf(narrowed, b, walk{walked: walked, found: found.n, cost: cost, total: p.total})
 			if err != nil {
 				return found, err
 			}
@@ -265,8 +285,24 @@ func (f *finder) branch(b branch, after *where) (found []place, err error) {
 	}
 }
 
+func (f *finder) fitting(rows []place) (found finds) {
+	for _, r := range rows {
+		switch {
+		case f.counts:
+			found.n += r.fit
+		case r.fits:
+			found.places = append(found.places, r)
+		}
+	}
+	found.n += len(found.places)
+	return found
+}
+
 // nextStep is what is missing by the share that fitted so far, and a little more; at most so many times the step before.
 func (f *finder) nextStep(size, walked, found int) int {
+	if f.counts {
+		return min(2*size, largestStep)
+	}
 	wanted := size * stepGrowth
 	if found > 0 {
 		wanted = min(wanted, (f.need-found)*walked*5/(found*4)+firstStep/4)
@@ -333,7 +369,7 @@ WITH rows AS MATERIALIZED (
 ), looked AS MATERIALIZED (
     SELECT r.id, r.changed_at, r.n, CASE WHEN r.fits THEN coalesce(%[7]s, false) ELSE false END AS fits FROM step r
 )
-SELECT s.id::text, s.changed_at, s.fits, t.done, t.n FROM total t CROSS JOIN looked s WHERE s.fits OR s.n = t.n ORDER BY s.n`
+SELECT s.id::text, s.changed_at, s.fits, t.done, t.n, %[8]s FROM total t CROSS JOIN looked s WHERE %[9]s s.n = t.n ORDER BY s.n`
 
 func (f *finder) step(b branch, p parts, narrowed []narrowing, after *where, size int) ([]place, error) {
 	order, _, upTo := f.direction()
@@ -347,6 +383,8 @@ func (f *finder) step(b branch, p parts, narrowed []narrowing, after *where, siz
 	case byEverything:
 	case byAttempts:
 		w.add("r.attempts = part.key::int")
+	case byTags:
+		w.add("r.tags IS NOT NULL")
 	default:
 		w.add("r." + string(p.by) + " = part.key")
 	}
@@ -361,8 +399,12 @@ func (f *finder) step(b branch, p parts, narrowed []narrowing, after *where, siz
 		}
 		looked.add("("+n.walk+")", n.walkArgs...)
 	}
+	fit, wanted := "0", "s.fits OR"
+	if f.counts {
+		fit, wanted = "(SELECT count(*) FROM looked WHERE fits)", ""
+	}
 	return read(f.tx, placePointers, fmt.Sprintf(stepSQL, strings.Join(w.conditions, " AND "), order, each, upTo, size,
-		strings.Join(record.conditions, " AND "), strings.Join(rest.conditions, " AND ")), slices.Concat([]any{&p.keys}, record.args, w.args, rest.args)...)
+		strings.Join(record.conditions, " AND "), strings.Join(rest.conditions, " AND "), fit, wanted), slices.Concat([]any{&p.keys}, record.args, w.args, rest.args)...)
 }
 
 // timeLimits are the conditions on a record's place in the list.

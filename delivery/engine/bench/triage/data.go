@@ -66,7 +66,7 @@ var steps = []string{
 	`INSERT INTO redrive.deliveries (id, message_id, integration, state, version, attempts, error_class, group_id, created_at, failed_at, changed_at, dead_at,
 		settled_at, started_at, duration_ms, http_status, acknowledged_at, key, type, actor, assignee, tags)
 	SELECT r.id, r.message_id, s.integration, r.state, r.attempts, r.attempts, s.class, s.id, r.at - interval '20 milliseconds', r.at, r.changed,
-		CASE WHEN r.state = 'dead' THEN r.changed END, CASE WHEN NOT r.open THEN r.changed END, CASE WHEN r.state = 'delivered' THEN r.changed END,
+		CASE WHEN r.state = 'dead' THEN r.changed END, CASE WHEN NOT r.open THEN r.changed END, r.changed,
 		CASE WHEN r.state = 'delivered' THEN 40 END, CASE WHEN r.state = 'delivered' THEN 200 END,
 		CASE WHEN r.state = 'dead' AND r.chance < 0.08 THEN r.changed + interval '30 seconds' END, 'customer-' || r.customer, s.kind, r.actor, CASE WHEN r.state = 'dead' AND r.chance < 0.11 AND r.chance > 0.03 THEN ` + ownerSQL + ` END,
 		CASE WHEN r.state = 'dead' AND r.chance < 0.11 THEN nullif(` + tagsSQL + `, '{}') END` + rowsFrom,
