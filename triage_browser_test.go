@@ -93,7 +93,7 @@ func TestAPersonRetriesEverythingThatMatches(t *testing.T) {
 
 	b.steer("pause", "the seller calls")
 	b.shows("Paused. Nothing more is started")
-	b.sums("paused by admin")
+	b.sums("paused by admin: the seller calls")
 	b.steer("resume", "")
 	b.shows("It goes on.") // the answer, not the words of the form
 	b.click(".steering details:has(form[action$='/pace']) summary")

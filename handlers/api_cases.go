@@ -143,7 +143,7 @@ func (s *Server) addNote(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	if err := s.cfg.Store.AddNote(ctx, id, who(c).Name, text, token); err != nil {
+	if _, err := s.cfg.Store.AddNote(ctx, id, who(c).Name, text, token); err != nil {
 		return err
 	}
 	d, err := s.cfg.Store.Delivery(ctx, id)

@@ -206,3 +206,12 @@ func mistake(err error) (problem, error) {
 	}
 	return p, err
 }
+
+// told is what a list's page says of a question that a person can correct, and its status; every other error is passed on.
+func told(err error) (text string, status int, passed error) {
+	if err == nil {
+		return "", http.StatusOK, nil
+	}
+	p, err := mistake(err)
+	return p.Detail, p.Status, err
+}

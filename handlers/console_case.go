@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -12,7 +13,7 @@ import (
 	"redrive/views"
 )
 
-// maxNote is the longest note, in bytes.
+// maxNote is the longest note, in characters.
 const maxNote = 4000
 
 // caseRoutes adds the forms about what people keep about a failure.
@@ -120,18 +121,19 @@ func (s *Server) writeNote(c echo.Context) error {
 		return delivery.ErrNotFound
 	}
 	text := strings.TrimSpace(strings.ReplaceAll(form.Note, "\r\n", "\n"))
-	err := error(nil)
+	var d delivery.Delivery
+	var err error
 	switch {
 	case text == "":
 		err = unprocessable("note_required", "note", "Write something first.")
-	case len(text) > maxNote:
-		err = unprocessable("too_long", "note", "A note may have %d bytes.", maxNote)
+	case utf8.RuneCountInString(text) > maxNote:
+		err = unprocessable("too_long", "note", "A note may have %d characters.", maxNote)
 	default:
-		err = s.cfg.Store.AddNote(c.Request().Context(), id, who(c).Name, text, c.FormValue("token"))
+		d, err = s.cfg.Store.AddNote(c.Request().Context(), id, who(c).Name, text, c.FormValue("token"))
 	}
 	if err != nil {
 		return s.refusedCase(c, form, err)
 	}
-	s.setFlash(c, views.Flash{Kind: "good", Text: "Written down."})
+	s.setFlash(c, onceOnly(d, views.Flash{Kind: "good", Text: "Written down."}))
 	return c.Redirect(http.StatusSeeOther, views.FailureFrom(id, backTo(c)))
 }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"redrive/delivery"
@@ -41,8 +42,9 @@ func TestNotes(t *testing.T) {
 	note := views.FailureCase(id, "note")
 	form := fieldsOf(t, b.open(views.Failure(id)), note)
 	b.shows(b.sends(note, form, "note", " "), http.StatusUnprocessableEntity, "Write something", `aria-invalid`)
-	for range 2 { // the second is a double click
-		b.goes(b.sends(note, form, "note", "called the seller:\r\n<b>nobody</b> there"), views.FailureFrom(id, "/failures"))
+	b.shows(b.sends(note, form, "note", strings.Repeat("ü", 4001)), http.StatusUnprocessableEntity, "may have 4000 characters", "üüü")
+	for _, answer := range []string{"Written down", "Already done"} { // the second is a double click
+		b.shows(b.goes(b.sends(note, form, "note", "called the seller:\r\n<b>nobody</b> there"), views.FailureFrom(id, "/failures")), http.StatusOK, answer)
 	}
 	page := b.open(views.Failure(id))
 	b.shows(page, http.StatusOK, "called the seller:\n&lt;b&gt;nobody", "!No note yet")

@@ -16,15 +16,20 @@ import (
 
 // Bounds of what is edited in a browser, and of what is shown of a difference.
 const (
-	maxEditable  = 128 << 10
+	maxEditable  = 1 << 20   // larger pages take a browser seconds, and the server many times as much memory
+	maxEditText  = 2 << 20   // of it laid out; a form takes up to three times as many bytes for it
+	maxCompared  = 128 << 10 // of versions that the page of a failure compares each time
 	maxDiffLines = 400
 	versionDiffs = 10 // the latest versions are shown with what they changed
 )
 
+// editRoute edits a failure; its forms are larger than others.
+const editRoute = views.Failures + "/:id/edit"
+
 // editRoutes adds the pages that send something else, or elsewhere.
 func (s *Server) editRoutes(operator echo.MiddlewareFunc) {
-	s.echo.GET(views.Failures+"/:id/edit", s.editForm, operator)
-	s.echo.POST(views.Failures+"/:id/edit", s.editByForm, operator)
+	s.echo.GET(editRoute, s.editForm, operator)
+	s.echo.POST(editRoute, s.editByForm, operator)
 	s.echo.GET(views.Failures+"/:id/redirect", s.redirectForm, operator)
 	s.echo.POST(views.Failures+"/:id/redirect", s.redirectByForm, operator)
 	s.echo.GET(views.Failures+"/:id/versions/:number/payload", s.versionPayload, operator)
@@ -52,6 +57,9 @@ func (s *Server) editing(c echo.Context) (e editing, err error) {
 		e.text, _ = delivery.EditText(e.sent.Payload, e.paths)
 		e.page.Typed.Base64 = delivery.EditFormat(e.sent.Payload) == delivery.EditBase64
 	}
+	if len(e.text) > maxEditText {
+		e.page.Fixed, e.text = e.page.T(tooLargeHere), ""
+	}
 	for _, h := range headerList(e.seen.Headers) {
 		if delivery.ProtectedHeader(h.Name) {
 			e.page.Protected = append(e.page.Protected, views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.T("protected: it tells receivers which message this is")})
@@ -69,6 +77,8 @@ func nextVersion(d delivery.Detail) int {
 	return 2
 }
 
+const tooLargeHere = "The payload is too large for a browser's form: edit it by the API or the command line. Its headers can be edited here."
+
 // unseen is why a payload cannot be edited or compared here; empty when it can.
 func unseen(seen payloadView, dropped bool) string {
 	switch {
@@ -77,7 +87,7 @@ func unseen(seen payloadView, dropped bool) string {
 	case seen.Masked && seen.Shown == nil:
 		return "The integration masks fields, and they cannot be told apart in this payload: only its headers can be edited here."
 	case len(seen.Shown) > maxEditable:
-		return "The payload is too large for a browser's form: edit it by the API or the command line. Its headers can be edited here."
+		return tooLargeHere
 	}
 	return ""
 }
@@ -172,8 +182,11 @@ func (e *editing) payload() ([]byte, error) {
 		return nil, nil
 	}
 	next, err := delivery.FromEditText(e.page.Typed.Payload, e.sent.Payload, e.paths)
-	if err != nil || bytes.Equal(next, e.sent.Payload) {
+	switch {
+	case err != nil || bytes.Equal(next, e.sent.Payload):
 		return nil, err
+	case len(next) > maxEditable:
+		return nil, unprocessable("payload_too_large", "payload", "Here a payload may have %d bytes, this one has %d. Shorten it, or send it by the API or the command line.", maxEditable, len(next))
 	}
 	return append([]byte{}, next...), nil // not nil, even when it is empty
 }
@@ -272,12 +285,12 @@ func (s *Server) versions(d delivery.Detail) (out []views.Version) {
 		m.Payload, m.Headers = e.Payload, e.Headers
 		seen := s.reveal(m, d.Integration)
 		v := views.Version{Number: e.Number, Actor: e.Actor, Reason: e.Reason, At: e.CreatedAt, Size: e.Size}
-		now := !e.Omitted && !e.Dropped && e.Size <= maxEditable
+		now := !e.Omitted && !e.Dropped && e.Size <= maxCompared
 		if !e.Omitted && !e.Dropped {
 			v.SHA256 = seen.SHA256
 		}
 		if now && readable && n >= len(d.Edits)-versionDiffs {
-			v.Payload = differ(diffText(before), diffText(seen))
+			v.Compared, v.Payload = true, differ(diffText(before), diffText(seen))
 		}
 		v.Headers = differ(headerText(before), headerText(seen))
 		before, readable = seen, now

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"encoding/base64"
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
@@ -233,6 +234,49 @@ func TestAReplayedActionIsDoneOnce(t *testing.T) {
 	if got := b.actions(id); len(got) != 1 {
 		t.Error(got)
 	}
+}
+
+// large is a JSON payload of almost so many bytes, with fields to hide and every kind of character that a form writes longer.
+func large(bytes int) string {
+	var out strings.Builder
+	out.WriteString(`{"code":"471199","to":[`)
+	for n := 0; out.Len() < bytes-200; n++ {
+		fmt.Fprintf(&out, `{"phone":"+8210%08d","name":"김\u0001 <b>","n":12345678901234567890},`, n)
+	}
+	return out.String() + `{"name":"Kim"}]}`
+}
+
+// What is edited may be a megabyte; beyond, the form says so and keeps what was typed. So does the sign-in page.
+func TestALargePayloadIsEdited(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	id := s.fail(delivery.Message{Integration: "sms", Type: "code.requested", Payload: []byte(large(maxEditable))}, "")
+	edit := views.FailureEdit(id)
+	form := fieldsOf(t, b.open(edit), edit)
+	typed := strings.Replace(form.Get("payload"), "Kim", "Lee", 1)
+
+	b.shows(b.sends(edit, form, "payload", strings.Replace(typed, `"Lee"`, `"Lee`+strings.Repeat("e", 1000)+`"`, 1), "reason", "a long story"),
+		http.StatusUnprocessableEntity, "may have 1048576 bytes", "Leeee", "a long story", `aria-invalid`)
+	if a := b.sends(edit, form, "payload", strings.Repeat("ü", 2<<20)); a.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(a.body), "your browser still has what you typed") {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+
+	jar := b.client.Jar
+	b.client.Jar = s.stranger().client.Jar
+	asked := b.sends(edit, form, "payload", typed)
+	back := b.sends("/sign-in", fieldsOf(t, asked, "/sign-in"), "name", "alice", "password", ownPassword)
+	b.shows(back, http.StatusOK, "signed in as alice", "&#34;Lee&#34;")
+	b.client.Jar = jar
+
+	review := b.sends(edit, fieldsOf(t, back, edit))
+	b.shows(review, http.StatusOK, "removed: ", "Kim", "added: ", "Lee", "Save version 2 and retry")
+	done := b.goes(b.sends(edit, fieldsOf(t, review, edit)), views.FailureFrom(id, "/failures"))
+	b.shows(done, http.StatusOK, "Version 2 is saved", "Not compared here", "!471199")
+	if got := string(s.claimed(id, "sms").Payload); got != strings.Replace(large(maxEditable), "Kim", "Lee", 1) {
+		t.Errorf("sent %d bytes", len(got))
+	}
+	deep := s.fail(delivery.Message{Integration: "push", Payload: []byte(strings.Repeat("[", 40) + strings.Repeat("1,", 100_000) + "1" + strings.Repeat("]", 40))}, "")
+	b.shows(b.open(views.FailureEdit(deep)), http.StatusOK, "too large for a browser", `!name="payload"`)
 }
 
 // Whoever was signed out while typing gets the form back.

@@ -37,19 +37,17 @@ func (s *Server) failures(c echo.Context) error {
 
 // failuresPage shows a list, or what is wrong with the question for it.
 func (s *Server) failuresPage(c echo.Context, page views.FailuresPage, wrong error) error {
-	ctx, status := c.Request().Context(), http.StatusOK
+	ctx := c.Request().Context()
 	if wrong == nil {
 		var rows delivery.Page[delivery.Delivery]
 		rows, wrong = s.cfg.Store.Failures(ctx, page.Mine(page.Filter))
 		page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
 	}
-	if wrong != nil {
-		p, err := mistake(wrong)
-		if err != nil {
-			return err
-		}
-		page.Problem, status = p.Detail, p.Status
-	} else if err := s.countsOf(ctx, &page); err != nil {
+	problem, status, err := told(wrong)
+	if page.Problem = problem; err == nil && wrong == nil {
+		err = s.countsOf(ctx, &page)
+	}
+	if err != nil {
 		return err
 	}
 	if page.Save.Problem == "" {
@@ -57,7 +55,6 @@ func (s *Server) failuresPage(c echo.Context, page views.FailuresPage, wrong err
 	} else {
 		status = http.StatusUnprocessableEntity
 	}
-	var err error
 	if page.Views, err = s.cfg.Store.SavedViews(ctx, page.User); err != nil {
 		return err
 	}

@@ -32,13 +32,9 @@ func (s *Server) groups(c echo.Context) error {
 		}
 		rows, err = s.cfg.Store.Groups(c.Request().Context(), filter)
 	}
-	status := http.StatusOK
-	if err != nil {
-		p, err := mistake(err)
-		if err != nil {
-			return err
-		}
-		page.Problem, status = p.Detail, p.Status
+	status := 0
+	if page.Problem, status, err = told(err); err != nil {
+		return err
 	}
 	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
 	return render(c, status, views.GroupsView(page))

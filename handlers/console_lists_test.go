@@ -179,6 +179,7 @@ func TestTheSearchBarIsHelpedOn(t *testing.T) {
 	if got := texts("field=integration&typed=push,s"); !slices.Equal(got, []string{"integration:push,sms "}) {
 		t.Error(got)
 	}
+	b.shows(b.open("/failures/suggest?field=class&typed=http_5"), http.StatusOK, `{"text":"http_5xx","help":"receiver error (HTTP 5xx)","insert":"class:http_5xx "}`)
 	if got := texts("field=nothing&typed=x"); len(got) != 0 {
 		t.Error(got)
 	}

@@ -319,14 +319,10 @@ func (s *Server) operations(c echo.Context) error {
 	if page.State != "" {
 		filter.States = []delivery.OperationState{delivery.OperationState(page.State)}
 	}
-	status := http.StatusOK
 	rows, err := s.cfg.Store.Operations(c.Request().Context(), filter)
-	if err != nil {
-		p, err := mistake(err)
-		if err != nil {
-			return err
-		}
-		page.Problem, status = p.Detail, p.Status
+	status := 0
+	if page.Problem, status, err = told(err); err != nil {
+		return err
 	}
 	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
 	return render(c, status, views.OperationsView(page))

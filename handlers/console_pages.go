@@ -44,18 +44,14 @@ func (s *Server) audit(c echo.Context) error {
 	}
 	page := views.AuditPage{Layout: l, Actor: q.Get("actor"), Action: q.Get("action"), Subject: q.Get("subject"),
 		From: localTime(q, "from", l.Locale), To: localTime(q, "to", l.Locale)}
-	status := http.StatusOK
 	filter, err := auditFilter(q)
 	var rows delivery.Page[delivery.AuditEntry]
 	if err == nil {
 		rows, err = s.cfg.Store.Audit(c.Request().Context(), filter)
 	}
-	if err != nil {
-		p, err := mistake(err)
-		if err != nil {
-			return err
-		}
-		page.Problem, status = p.Detail, p.Status
+	status := 0
+	if page.Problem, status, err = told(err); err != nil {
+		return err
 	}
 	if page.Head, err = s.cfg.Store.AuditHead(c.Request().Context()); err != nil {
 		return err

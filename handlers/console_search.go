@@ -151,10 +151,25 @@ func (s *Server) suggest(c echo.Context) error {
 		}
 		found = []suggestion{}
 		for _, v := range values {
-			found = append(found, suggestion{Text: v, Insert: field + ":" + before + quotedValue(v) + " "})
+			found = append(found, suggestion{Text: v, Help: valueWords(s.quietLayout(c).Locale, field, v), Insert: field + ":" + before + quotedValue(v) + " "})
 		}
 	}
 	return c.JSON(http.StatusOK, map[string][]suggestion{"items": found})
+}
+
+// valueWords is how lists show a value that is written otherwise.
+func valueWords(l views.Locale, field, value string) string {
+	words := ""
+	switch field {
+	case "class":
+		words = l.Class(value)
+	case "state":
+		words = l.StateName(delivery.State(value))
+	}
+	if words == value {
+		return ""
+	}
+	return words
 }
 
 func fieldsLike(l views.Locale, typed string) []suggestion {

@@ -98,14 +98,21 @@ func problemOf(err error) problem {
 		p.retryAfter = notNow.RetryAfter
 		return p
 	case errors.As(err, &tooLarge):
-		return newProblem(http.StatusRequestEntityTooLarge, "payload_too_large",
-			fmt.Sprintf("The request has more than %d bytes. A payload may have 10 MiB; keep larger content elsewhere and send a link.", tooLarge.Limit))
+		return problemOfSize(tooLarge.Limit)
 	case errors.As(err, &fromEcho):
 		return problemOfEcho(fromEcho)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusServiceUnavailable, "timeout", "The answer took too long. Try again in a moment.")
 	}
 	return newProblem(http.StatusInternalServerError, "internal", "Something went wrong here. The log has the details under this request id.")
+}
+
+func problemOfSize(limit int64) problem {
+	detail := "The request has more than %d bytes. A payload may have 10 MiB; keep larger content elsewhere and send a link."
+	if limit != apiBodyLimit {
+		detail = "The form has more than %d bytes, which is more than this page takes; nothing was changed. Go back: your browser still has what you typed. Larger payloads are edited by the API or the command line."
+	}
+	return newProblem(http.StatusRequestEntityTooLarge, "payload_too_large", fmt.Sprintf(detail, limit))
 }
 
 func problemOfInput(e *delivery.InputError) problem {

@@ -26,6 +26,7 @@ const (
 
 	apiBodyLimit  = 15 << 20 // a payload of 10 MiB in base64, and what is around it
 	formBodyLimit = 1 << 20
+	editBodyLimit = 8 << 20 // a payload as large as a page edits, as forms write it
 
 	contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; " +
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -220,13 +221,24 @@ func (s *Server) saveSession(c echo.Context) {
 	}
 }
 
+// bodyLimit is how many bytes a request may send.
+func bodyLimit(c echo.Context) int64 {
+	r := c.Request()
+	switch {
+	case isAPI(r) || isDemoReceiver(r.URL.Path):
+		return apiBodyLimit
+	case c.Path() == editRoute:
+		return editBodyLimit
+	case c.Path() == views.SignIn:
+		return keptBodyLimit
+	}
+	return formBodyLimit
+}
+
 // limitBody bounds what a request may send.
 func limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r, limit := c.Request(), int64(formBodyLimit)
-		if isAPI(r) || isDemoReceiver(r.URL.Path) {
-			limit = apiBodyLimit
-		}
+		r, limit := c.Request(), bodyLimit(c)
 		if r.ContentLength > limit {
 			c.Response().Header().Set(echo.HeaderConnection, "close") // the rest is not worth reading
 			return &http.MaxBytesError{Limit: limit}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/labstack/echo/v4"
+
+	"redrive/views"
 )
 
 func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
@@ -112,8 +114,10 @@ func TestABodyWithoutLengthIsCutOff(t *testing.T) {
 
 func TestALargeFormIsRefusedAndNotReadAsEmpty(t *testing.T) {
 	s := newSite(t)
-	a := s.send("", "POST", "/sign-in", "name="+strings.Repeat("x", 2<<20), "Content-Type", "application/x-www-form-urlencoded", "Accept", "application/json")
-	s.wants("a form of 2 MiB", a, http.StatusRequestEntityTooLarge, "payload_too_large")
+	for path, bytes := range map[string]int{"/preferences": formBodyLimit, "/sign-in": keptBodyLimit, views.FailureEdit("x"): editBodyLimit} {
+		a := s.send("", "POST", path, "name="+strings.Repeat("x", bytes), "Content-Type", "application/x-www-form-urlencoded", "Accept", "application/json")
+		s.wants(path, a, http.StatusRequestEntityTooLarge, "payload_too_large")
+	}
 }
 
 func TestTheDemoIsServedToTheEngineAndToPeople(t *testing.T) {

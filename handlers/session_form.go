@@ -1,7 +1,11 @@
 package handlers
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,8 +16,11 @@ import (
 	"redrive/views"
 )
 
-// maxKept is the largest form that the sign-in page carries for whoever was signed out while typing.
-const maxKept = 600 << 10
+// Bounds of the form that the sign-in page carries for whoever was signed out while typing. Strangers can send it, too.
+const (
+	maxKept       = 3 << 20 // as it was sent
+	keptBodyLimit = 3 << 20 // packed, with name and password
+)
 
 // isForm says whether a request is a form of the console that somebody filled in.
 func isForm(r *http.Request) bool {
@@ -22,12 +29,17 @@ func isForm(r *http.Request) bool {
 
 // keepForm asks who it is without losing what was typed: the sign-in page carries the form along.
 func (s *Server) keepForm(c echo.Context) error {
+	r := c.Request()
+	r.Body = http.MaxBytesReader(c.Response(), r.Body, maxKept)
 	params, err := c.FormParams()
-	kept := params.Encode()
-	if err != nil || len(kept) > maxKept {
-		return c.Redirect(http.StatusSeeOther, signInURL(c.Request()))
+	kept := ""
+	if err == nil {
+		kept, err = pack(params)
 	}
-	page := views.SignInPage{Next: c.Request().URL.Path, Kept: base64.RawURLEncoding.EncodeToString([]byte(kept))}
+	if err != nil || len(kept) > keptBodyLimit-formBodyLimit/2 {
+		return c.Redirect(http.StatusSeeOther, signInURL(r))
+	}
+	page := views.SignInPage{Next: r.URL.Path, Kept: kept}
 	page.Layout = s.layout(c, "Sign in", views.SignIn)
 	page.User, page.Role = "", ""
 	return render(c, http.StatusUnauthorized, views.SignInView(page))
@@ -35,14 +47,40 @@ func (s *Server) keepForm(c echo.Context) error {
 
 // goOn gives a kept form back. Nothing is sent by itself: whoever signed in may be somebody else.
 func (s *signIns) goOn(c echo.Context, o delivery.Operator, in views.SignInPage) error {
-	raw, err := base64.RawURLEncoding.DecodeString(in.Kept)
-	if err != nil {
-		return c.Redirect(http.StatusSeeOther, views.Overview)
-	}
-	params, err := url.ParseQuery(string(raw))
+	params, err := unpack(in.Kept)
 	if err != nil {
 		return c.Redirect(http.StatusSeeOther, views.Overview)
 	}
 	c.Set(principalKey, principal{Name: o.Name, Role: o.Role})
 	return render(c, http.StatusOK, views.GoOnView(views.GoOnPage{Layout: s.layout(c, "Go on?", ""), To: in.Next, Fields: params}))
+}
+
+// pack writes a form as one field of another.
+func pack(params url.Values) (string, error) {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := io.WriteString(w, params.Encode()); err != nil {
+		return "", err
+	}
+	if err := w.Close(); err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(out.Bytes()), nil
+}
+
+// unpack reads what pack wrote, or what a stranger made up.
+func unpack(text string) (url.Values, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return nil, err
+	}
+	r, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	form, err := io.ReadAll(io.LimitReader(r, 2*maxKept))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking a form: %w", err)
+	}
+	return url.ParseQuery(string(form))
 }

@@ -34,7 +34,7 @@ type Store interface {
 	Redirect(ctx context.Context, r delivery.RedirectRequest) (delivery.Delivery, error)
 	RedirectTargets(ctx context.Context, id string) ([]string, error)                 // names of integrations
 	ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) // *delivery.CaseConflictError
-	AddNote(ctx context.Context, id, author, text, token string) error
+	AddNote(ctx context.Context, id, author, text, token string) (delivery.Delivery, error)
 	SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error)
 	SaveView(ctx context.Context, v delivery.SavedView) (delivery.SavedView, error)
 	DeleteView(ctx context.Context, id, actor string, admin bool) error

@@ -152,17 +152,16 @@ func writeCase(tx *gorm.DB, c delivery.CaseChange, is delivery.Case) error {
 // maxNote is the longest note, in characters.
 const maxNote = 4000
 
-// AddNote writes a note about a failure.
-func (s *Store) AddNote(ctx context.Context, id, author, text, token string) error {
+// AddNote writes a note about a failure, once for each token.
+func (s *Store) AddNote(ctx context.Context, id, author, text, token string) (delivery.Delivery, error) {
 	if !isUUID(id) {
-		return delivery.ErrNotFound
+		return delivery.Delivery{}, delivery.ErrNotFound
 	}
 	text = strings.TrimSpace(text)
 	if n := utf8.RuneCountInString(text); n == 0 || n > maxNote {
-		return &delivery.InputError{Code: "bad_note", Field: "text", Message: fmt.Sprintf("a note has 1 to %d characters, this one has %d", maxNote, n)}
+		return delivery.Delivery{}, &delivery.InputError{Code: "bad_note", Field: "text", Message: fmt.Sprintf("a note has 1 to %d characters, this one has %d", maxNote, n)}
 	}
-	_, err := s.changed(ctx, id, token, func(tx *gorm.DB) error { return addNote(tx, id, author, text) })
-	return err
+	return s.changed(ctx, id, token, func(tx *gorm.DB) error { return addNote(tx, id, author, text) })
 }
 
 func addNote(tx *gorm.DB, id, author, text string) error {

@@ -125,7 +125,10 @@ func TestNotesAreKeptInOrder(t *testing.T) {
 	d := open(t)
 	dead := d.dead(numbered(1))
 	for n, text := range []string{"called the bank", "called the bank", " they answer\nnever "} {
-		d.must(d.AddNote(t.Context(), dead.ID, "ann", text, fmt.Sprintf(editToken, n/2))) // the second is the first form again
+		again, err := d.AddNote(t.Context(), dead.ID, "ann", text, fmt.Sprintf(editToken, n/2)) // the second is the first form again
+		if d.must(err); again.Repeated != (n == 1) {
+			t.Errorf("note %d: repeated %v", n, again.Repeated)
+		}
 	}
 	after := d.read(dead.ID)
 	if len(after.Notes) != 2 || after.Notes[0].Text != "called the bank" || after.Notes[1].Text != "they answer\nnever" || after.Notes[1].Author != "ann" {
@@ -135,17 +138,19 @@ func TestNotesAreKeptInOrder(t *testing.T) {
 		t.Errorf("history %+v", after.History)
 	}
 	for _, text := range []string{" ", strings.Repeat("ü", 4001)} {
-		if code := inputCode(t, d.AddNote(t.Context(), dead.ID, "ann", text, "")); code != "bad_note" {
+		_, err := d.AddNote(t.Context(), dead.ID, "ann", text, "")
+		if code := inputCode(t, err); code != "bad_note" {
 			t.Errorf("code %s", code)
 		}
 	}
-	if err := d.AddNote(t.Context(), dead.ID, "ann", strings.Repeat("ü", 4000), ""); err != nil {
+	if _, err := d.AddNote(t.Context(), dead.ID, "ann", strings.Repeat("ü", 4000), ""); err != nil {
 		t.Error(err)
 	}
-	if err := d.AddNote(t.Context(), "00000000-0000-0000-0000-000000000000", "ann", "x", ""); !errors.Is(err, delivery.ErrNotFound) {
+	if _, err := d.AddNote(t.Context(), "00000000-0000-0000-0000-000000000000", "ann", "x", ""); !errors.Is(err, delivery.ErrNotFound) {
 		t.Errorf("a note about nothing: %v", err)
 	}
-	if code := inputCode(t, d.AddNote(t.Context(), d.accept(numbered(3)).Deliveries[0].ID, "ann", "x", "")); code != "no_failure" {
+	_, err := d.AddNote(t.Context(), d.accept(numbered(3)).Deliveries[0].ID, "ann", "x", "")
+	if code := inputCode(t, err); code != "no_failure" {
 		t.Errorf("code %s", code)
 	}
 }

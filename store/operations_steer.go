@@ -65,19 +65,28 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	}
 	switch {
 	case step.Pause:
-		return changeState(tx, step, delivery.OperationPaused, "pause", "paused by "+step.Actor)
+		return changeState(tx, step, delivery.OperationPaused, "pause", noteOf("paused", step))
 	case step.Resume:
 		if err := tx.Exec(resumeSQL, map[string]any{"id": step.ID}).Error; err != nil {
 			return fmt.Errorf("resuming: %w", err)
 		}
 		return changeState(tx, step, delivery.OperationRunning, "resume", "")
 	case step.Cancel:
-		if err := changeState(tx, step, delivery.OperationCancelled, "cancel", "cancelled by "+step.Actor); err != nil {
+		if err := changeState(tx, step, delivery.OperationCancelled, "cancel", noteOf("cancelled", step)); err != nil {
 			return err
 		}
 		return finish(tx, step.ID)
 	}
 	return found.changePace(tx, step)
+}
+
+// noteOf says who stopped an operation, and why.
+func noteOf(what string, step delivery.Steer) string {
+	note := what + " by " + step.Actor
+	if step.Reason != "" {
+		note += ": " + step.Reason
+	}
+	return note
 }
 
 // permit compares version and state.

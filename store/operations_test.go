@@ -431,7 +431,7 @@ func TestSteering(t *testing.T) {
 	}
 	d.actAll(o.ID)
 	paused, err := steer(delivery.Steer{Pause: true, Version: 1, Reason: "lunch"})
-	if err != nil || paused.State != delivery.OperationPaused || paused.Note != "paused by bob" || paused.Version != 2 || paused.Released != 10 {
+	if err != nil || paused.State != delivery.OperationPaused || paused.Note != "paused by bob: lunch" || paused.Version != 2 || paused.Released != 10 {
 		t.Fatalf("paused %+v %v", paused, err)
 	}
 	if _, err := steer(delivery.Steer{Resume: true, Version: 1}); !errors.As(err, &conflict) || conflict.Version != 2 {

@@ -13,6 +13,7 @@ type Version struct {
 	At            time.Time
 	SHA256        string // of the payload; empty where fields are masked
 	Size          int
+	Compared      bool       // Payload says what changed; else it is too large, too old, or not kept
 	Payload       []DiffLine // against the version before
 	Headers       []DiffLine
 }

@@ -45,10 +45,11 @@ func subjectURL(e delivery.AuditEntry) string {
 }
 
 func shortSubject(e delivery.AuditEntry) string {
-	if e.SubjectType == "integration" {
-		return e.Subject
+	switch e.SubjectType {
+	case "delivery", "operation", "message", "view":
+		return Short(e.Subject)
 	}
-	return Short(e.Subject)
+	return e.Subject
 }
 
 func details(e delivery.AuditEntry) string {

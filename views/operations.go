@@ -319,22 +319,34 @@ func pieces(o delivery.Operation) (out []piece) {
 }
 
 // remaining says what the remaining ones wait for.
-func (p OperationPage) remaining() string {
+func (p OperationPage) remaining() (out []word) {
 	o := p.O
-	if o.Remaining == 0 {
-		return ""
-	}
-	parts := []string{}
 	if o.Action == delivery.ActionRetry && o.Released > 0 {
-		parts = append(parts, p.N(o.Released, "%s is requested and not confirmed yet", "%s are requested and not confirmed yet"))
+		out = append(out, word{Text: p.N(o.Released, "%s is requested and not confirmed yet", "%s are requested and not confirmed yet"), Href: OperationItems(o.ID, "released", "")})
 	}
 	if o.Failing > 0 {
-		parts = append(parts, p.N(o.Failing, "%s of these failed again and is tried once more", "%s of these failed again and are tried once more"))
+		out = append(out, word{Text: p.N(o.Failing, "%s of these failed again and is tried once more", "%s of these failed again and are tried once more")})
 	}
 	if waiting := o.Remaining - o.Released; waiting > 0 {
-		parts = append(parts, p.N(waiting, "%s waits for its turn", "%s wait for their turn"))
+		out = append(out, word{Text: p.N(waiting, "%s waits for its turn", "%s wait for their turn"), Href: OperationItems(o.ID, "waiting", "")})
 	}
-	return p.T("Of the remaining, %s.", strings.Join(parts, "; "))
+	return out
+}
+
+// unstarted names the items that were not acted on: they wait, until the operation is cancelled.
+func (p OperationPage) unstarted() string {
+	if p.O.State == delivery.OperationCancelled {
+		return p.T("Cancelled")
+	}
+	return p.T("Waiting")
+}
+
+// reasonFor is the label of a reason, which cancelling needs.
+func (p OperationPage) reasonFor(step string) string {
+	if step == "cancel" {
+		return p.T("Reason (required)")
+	}
+	return p.T("Reason")
 }
 
 // phase says where one integration of an operation stands.
@@ -363,6 +375,9 @@ func (p OperationPage) phase(part delivery.OperationPart) string {
 func rate(f float64) string {
 	if f >= 10 {
 		return strconv.FormatFloat(f, 'f', 0, 64)
+	}
+	if f < 1 { // one each so many minutes: never 0
+		return strconv.FormatFloat(f, 'g', 2, 64)
 	}
 	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0")
 }
@@ -461,7 +476,7 @@ func (p OperationPage) partCounts(part delivery.OperationPart) []partCount {
 	if p.O.State == delivery.OperationCancelled {
 		waiting = "cancelled"
 	}
-	return []partCount{{N: part.Selected, Name: p.T("Selected")}, {N: part.Waiting, Outcome: waiting, Name: p.T("Waiting")},
+	return []partCount{{N: part.Selected, Name: p.T("Selected")}, {N: part.Waiting, Outcome: waiting, Name: p.unstarted()},
 		{N: part.Released, Outcome: "released", Name: p.T("Not confirmed"), Again: part.Failing}, {N: part.Succeeded, Outcome: "succeeded", Name: p.T("Succeeded")},
 		{N: part.Failed, Outcome: "failed", Name: p.T("Failed"), Hot: part.Failed > 0}, {N: part.Skipped, Outcome: "skipped", Name: p.T("Skipped")}}
 }

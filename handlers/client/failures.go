@@ -126,46 +126,15 @@ func (c *List) Run(ctx context.Context, t *Terminal) error {
 	if c.Sort != "newest" {
 		q.Set("sort", c.Sort)
 	}
-	if c.Limit < 1 {
-		return misused("--limit: a number from 1 on")
-	}
-	items, more, err := c.pages(ctx, "/failures", q, c.Limit)
-	if err != nil {
-		return err
-	}
-	if more { // also for a program that reads the list: beside it
-		defer fmt.Fprintf(t.Err, "There are more than these %d; see --limit.\n", len(items))
-	}
-	if c.Output.Output == "json" {
-		t.array(items)
-		return nil
-	}
-	list := make([]failure, len(items))
-	for i, item := range items {
-		if err := decode(item, &list[i]); err != nil {
-			return err
-		}
-	}
-	if c.Output.Output == "ids" {
-		for _, f := range list {
-			fmt.Fprintln(t.Out, visible(f.ID))
-		}
-		return nil
-	}
-	t.failures(list, time.Now())
-	return nil
-}
-
-func (t *Terminal) failures(list []failure, now time.Time) {
-	if len(list) == 0 {
-		fmt.Fprintln(t.Err, "Nothing fits.")
-		return
-	}
-	x := &table{head: []string{"ID", "STATE", "INTEGRATION", "CLASS", "TRIES", "KEY", "CHANGED", "ERROR"}, least: []int{0, 0, 10, 8, 0, 6, 7, 12}}
-	for _, f := range list {
-		x.add(f.ID, f.state(), f.Integration, f.ErrorClass, fmt.Sprint(f.AttemptCount), f.Key, ago(f.changed(), now), f.Error)
-	}
-	t.table(x)
+	now := time.Now()
+	return c.list(ctx, t, c.Output, listing{path: "/failures", query: q, limit: c.Limit, none: "Nothing fits.",
+		head:  []string{"ID", "STATE", "INTEGRATION", "CLASS", "TRIES", "KEY", "CHANGED", "ERROR"},
+		least: []int{0, 0, 10, 8, 0, 6, 7, 12},
+		row: func(item json.RawMessage) (string, []string, error) {
+			var f failure
+			err := decode(item, &f)
+			return f.ID, []string{f.ID, f.state(), f.Integration, f.ErrorClass, fmt.Sprint(f.AttemptCount), f.Key, ago(f.changed(), now), f.Error}, err
+		}})
 }
 
 // Count counts failures.
@@ -215,49 +184,24 @@ type Groups struct {
 
 // Run lists.
 func (c *Groups) Run(ctx context.Context, t *Terminal) error {
-	if c.Limit < 1 {
-		return misused("--limit: a number from 1 on")
-	}
 	q := url.Values{"by": c.By, "state": c.State, "status": c.Status, "integration": c.Integration, "error_class": c.Class, "sort": {c.Sort}}
 	if len(c.Text) > 0 {
 		q.Set("q", strings.Join(c.Text, " "))
 	}
-	items, more, err := c.pages(ctx, "/groups", q, c.Limit)
-	if err != nil {
-		return err
-	}
-	if c.Output.Output == "json" {
-		t.array(items)
-		return nil
-	}
-	x := &table{head: []string{"COUNT", "STATUS", "INTEGRATION", "CLASS", "METHOD", "TO", "LAST SEEN", "ID", "MESSAGE"}, least: []int{0, 0, 10, 8, 0, 0, 7, 0, 16}}
-	for _, item := range items {
-		var g struct {
-			ID, Integration, Method, Destination, Message, Status string
-			ErrorClass                                            string `json:"error_class"`
-			Count                                                 int
-			LastSeen                                              *time.Time `json:"last_seen"`
-		}
-		if err := decode(item, &g); err != nil {
-			return err
-		}
-		if c.Output.Output == "ids" {
-			fmt.Fprintln(t.Out, visible(g.ID))
-			continue
-		}
-		x.add(fmt.Sprint(g.Count), g.Status, g.Integration, g.ErrorClass, g.Method, g.Destination, ago(g.LastSeen, time.Now()), g.ID, g.Message)
-	}
-	switch {
-	case c.Output.Output == "ids":
-	case len(items) == 0:
-		fmt.Fprintln(t.Err, "There is no such group.")
-	default:
-		t.table(x)
-	}
-	if more {
-		fmt.Fprintf(t.Err, "There are more than these %d; see --limit.\n", len(items))
-	}
-	return nil
+	now := time.Now()
+	return c.list(ctx, t, c.Output, listing{path: "/groups", query: q, limit: c.Limit, none: "There is no such group.",
+		head:  []string{"COUNT", "STATUS", "INTEGRATION", "CLASS", "METHOD", "TO", "LAST SEEN", "ID", "MESSAGE"},
+		least: []int{0, 0, 10, 8, 0, 0, 7, 0, 16},
+		row: func(item json.RawMessage) (string, []string, error) {
+			var g struct {
+				ID, Integration, Method, Destination, Message, Status string
+				ErrorClass                                            string `json:"error_class"`
+				Count                                                 int
+				LastSeen                                              *time.Time `json:"last_seen"`
+			}
+			err := decode(item, &g)
+			return g.ID, []string{fmt.Sprint(g.Count), g.Status, g.Integration, g.ErrorClass, g.Method, g.Destination, ago(g.LastSeen, now), g.ID, g.Message}, err
+		}})
 }
 
 // Show shows one failure.
@@ -353,11 +297,7 @@ func (s Server) detail(ctx context.Context, id string) (d detail, raw []byte, er
 }
 
 func (d detail) print(t *Terminal, now time.Time) {
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(t.Out, "%-14s %s\n", name, visible(value))
-		}
-	}
+	row := t.fact
 	row("Failure", d.ID)
 	row("State", fmt.Sprintf("%s since %s (version %d)", d.state(), ago(d.changed(), now), d.Version))
 	row("Integration", d.Integration)

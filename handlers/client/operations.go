@@ -51,42 +51,20 @@ type ListOperations struct {
 
 // Run lists.
 func (c *ListOperations) Run(ctx context.Context, t *Terminal) error {
-	if c.Limit < 1 {
-		return misused("--limit: a number from 1 on")
-	}
 	q := url.Values{"state": c.State}
 	if c.Actor != "" {
 		q.Set("actor", c.Actor)
 	}
-	items, _, err := c.pages(ctx, "/operations", q, c.Limit)
-	if err != nil {
-		return err
-	}
-	if c.Output.Output == "json" {
-		t.array(items)
-		return nil
-	}
-	x := &table{head: []string{"ID", "ACTION", "STATE", "SELECTED", "DONE", "FAILED", "LEFT", "WHO", "STARTED", "REASON"}, least: []int{0, 0, 0, 0, 0, 0, 0, 6, 7, 12}}
-	for _, item := range items {
-		var o operation
-		if err := decode(item, &o); err != nil {
-			return err
-		}
-		if c.Output.Output == "ids" {
-			fmt.Fprintln(t.Out, visible(o.ID))
-			continue
-		}
-		x.add(o.ID, o.Action, o.State, fmt.Sprint(o.Selected), fmt.Sprint(o.Succeeded), fmt.Sprint(o.Failed), fmt.Sprint(o.Remaining), o.Actor,
-			ago(o.CreatedAt, time.Now()), o.Reason)
-	}
-	switch {
-	case c.Output.Output == "ids":
-	case len(items) == 0:
-		fmt.Fprintln(t.Err, "There is no such operation.")
-	default:
-		t.table(x)
-	}
-	return nil
+	now := time.Now()
+	return c.list(ctx, t, c.Output, listing{path: "/operations", query: q, limit: c.Limit, none: "There is no such operation.",
+		head:  []string{"ID", "ACTION", "STATE", "SELECTED", "DONE", "FAILED", "LEFT", "WHO", "STARTED", "REASON"},
+		least: []int{0, 0, 0, 0, 0, 0, 0, 6, 7, 12},
+		row: func(item json.RawMessage) (string, []string, error) {
+			var o operation
+			err := decode(item, &o)
+			return o.ID, []string{o.ID, o.Action, o.State, fmt.Sprint(o.Selected), fmt.Sprint(o.Succeeded), fmt.Sprint(o.Failed), fmt.Sprint(o.Remaining),
+				o.Actor, ago(o.CreatedAt, now), o.Reason}, err
+		}})
 }
 
 // One names an operation.
@@ -136,11 +114,7 @@ func (o Output) operation(t *Terminal, raw []byte, is operation) {
 }
 
 func (o operation) print(t *Terminal, now time.Time) {
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(t.Out, "%-14s %s\n", name, visible(value))
-		}
-	}
+	row := t.fact
 	row("Operation", o.ID)
 	row("Action", fmt.Sprintf("%s of %s", o.Action, plural(o.Selected, "failure", "failures")))
 	row("State", o.State+" (version "+fmt.Sprint(o.Version)+")")
@@ -204,46 +178,24 @@ func (c *Items) Run(ctx context.Context, t *Terminal) error {
 	if err != nil {
 		return err
 	}
-	if c.Limit < 1 {
-		return misused("--limit: a number from 1 on")
-	}
 	q := url.Values{}
 	for name, value := range map[string]string{"outcome": c.Outcome, "integration": c.Integration} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
-	items, more, err := c.pages(ctx, path+"/items", q, c.Limit)
-	if err != nil {
-		return err
-	}
-	if c.Output.Output == "json" {
-		t.array(items)
-		return nil
-	}
-	x := &table{head: []string{"NO", "FAILURE", "INTEGRATION", "OUTCOME", "REASON"}, least: []int{0, 0, 10, 0, 12}}
-	for _, item := range items {
-		var i struct {
-			N                            int
-			DeliveryID                   string `json:"delivery_id"`
-			Integration, Outcome, Reason string
-		}
-		if err := decode(item, &i); err != nil {
-			return err
-		}
-		if c.Output.Output == "ids" {
-			fmt.Fprintln(t.Out, visible(i.DeliveryID))
-			continue
-		}
-		x.add(fmt.Sprint(i.N), i.DeliveryID, i.Integration, i.Outcome, i.Reason)
-	}
-	if c.Output.Output != "ids" {
-		t.table(x)
-	}
-	if more {
-		fmt.Fprintf(t.Err, "There are more than these %d; see --limit.\n", len(items))
-	}
-	return nil
+	return c.list(ctx, t, c.Output, listing{path: path + "/items", query: q, limit: c.Limit, none: "There is no such item.",
+		head:  []string{"NO", "FAILURE", "INTEGRATION", "OUTCOME", "REASON"},
+		least: []int{0, 0, 10, 0, 12},
+		row: func(item json.RawMessage) (string, []string, error) {
+			var i struct {
+				N                            int
+				DeliveryID                   string `json:"delivery_id"`
+				Integration, Outcome, Reason string
+			}
+			err := decode(item, &i)
+			return i.DeliveryID, []string{fmt.Sprint(i.N), i.DeliveryID, i.Integration, i.Outcome, i.Reason}, err
+		}})
 }
 
 // steer is what pausing, resuming and cancelling have in common.

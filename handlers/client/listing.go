@@ -1,0 +1,66 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+)
+
+// listing is a list of the API and how it is shown.
+type listing struct {
+	path  string
+	query url.Values
+	limit int
+	none  string // said of an empty list
+
+	head  []string
+	least []int // see table
+	row   func(item json.RawMessage) (id string, cells []string, err error)
+}
+
+// list shows a list as it was asked for. That there is more is said beside it: a program may read the list.
+func (s Server) list(ctx context.Context, t *Terminal, as Output, l listing) error {
+	if l.limit < 1 {
+		return misused("--limit: a number from 1 on")
+	}
+	items, more, err := s.pages(ctx, l.path, l.query, l.limit)
+	if err != nil {
+		return err
+	}
+	if more {
+		defer fmt.Fprintf(t.Err, "There are more than these %d; see --limit.\n", len(items))
+	}
+	if as.Output == "json" {
+		t.array(items)
+		return nil
+	}
+	x := &table{head: l.head, least: l.least}
+	var ids []string
+	for _, item := range items {
+		id, cells, err := l.row(item)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, id)
+		x.add(cells...)
+	}
+	switch {
+	case as.Output == "ids":
+		for _, id := range ids {
+			fmt.Fprintln(t.Out, visible(id))
+		}
+	case len(items) == 0:
+		fmt.Fprintln(t.Err, l.none)
+	default:
+		t.table(x)
+	}
+	return nil
+}
+
+// fact writes what is known of one thing, a line each.
+func (t *Terminal) fact(name, value string) {
+	if value != "" {
+		fmt.Fprintf(t.Out, "%-14s %s\n", name, visible(value))
+	}
+}
