@@ -3,6 +3,7 @@
 ALTER TABLE redrive.deliveries
     ADD COLUMN key   text,  -- of the message, when it failed once; stays when retention takes the message
     ADD COLUMN type  text,  -- the same
+    ADD COLUMN expires_at timestamptz, -- the same
     ADD COLUMN actor text,  -- who made the last decision: a person, or policy
     ADD COLUMN assignee text, -- the case's
     ADD COLUMN tags  text[]; -- the case's; null: none
@@ -21,7 +22,7 @@ BEGIN
         EXECUTE format('DROP INDEX redrive.%I', one);
     END LOOP;
     ALTER TABLE redrive.deliveries DISABLE TRIGGER USER; -- nothing that they look at changes
-    UPDATE redrive.deliveries r SET key = m.key, type = m.type, assignee = c.assignee, tags = nullif(c.tags, '{}'), actor = (
+    UPDATE redrive.deliveries r SET key = m.key, type = m.type, expires_at = m.expires_at, assignee = c.assignee, tags = nullif(c.tags, '{}'), actor = (
         SELECT coalesce(o.actor, f.actor) FROM (VALUES (true)) one LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
             LEFT JOIN redrive.operations o ON o.id = r.operation_id AND o.action = 'retry')
     FROM redrive.deliveries d LEFT JOIN redrive.messages m ON m.id = d.message_id LEFT JOIN redrive.cases c ON c.delivery_id = d.id
@@ -37,13 +38,13 @@ UPDATE redrive.groups g SET types = t.types[:32] FROM (
     SELECT group_id, array_agg(DISTINCT type) AS types FROM redrive.deliveries WHERE type IS NOT NULL AND group_id IS NOT NULL GROUP BY group_id) t
 WHERE t.group_id = g.id;
 
--- All states in one index: a record is in it once.
-CREATE INDEX deliveries_key ON redrive.deliveries (key, state, changed_at DESC, id DESC) WHERE key IS NOT NULL;
-CREATE INDEX deliveries_actor ON redrive.deliveries (actor, state, changed_at DESC, id DESC) WHERE actor IS NOT NULL;
-CREATE INDEX deliveries_assignee ON redrive.deliveries (assignee, state, changed_at DESC, id DESC) WHERE assignee IS NOT NULL;
+-- All states in one index: a record is in it once. What is tried again changes too often for that, and is not much.
+CREATE INDEX deliveries_key ON redrive.deliveries (key, state, changed_at DESC, id DESC) WHERE key IS NOT NULL AND state <> 'pending';
+CREATE INDEX deliveries_actor ON redrive.deliveries (actor, state, changed_at DESC, id DESC) WHERE actor IS NOT NULL AND state <> 'pending';
+CREATE INDEX deliveries_assignee ON redrive.deliveries (assignee, state, changed_at DESC, id DESC) WHERE assignee IS NOT NULL AND state <> 'pending';
 CREATE INDEX deliveries_tagged ON redrive.deliveries (state, changed_at DESC, id DESC) WHERE tags IS NOT NULL;
 DROP INDEX redrive.failure_details_actor, redrive.cases_assignee;
-CREATE INDEX deliveries_dead_attempts ON redrive.deliveries (attempts, changed_at DESC, id DESC) WHERE state = 'dead';
+CREATE INDEX deliveries_attempts ON redrive.deliveries (attempts, state, changed_at DESC, id DESC) WHERE state IN ('dead', 'ignored', 'resolved');
 
 -- +goose StatementBegin
 CREATE FUNCTION redrive.case_listed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -78,8 +79,8 @@ DROP TRIGGER case_kept ON redrive.cases;
 DROP TRIGGER case_changed ON redrive.cases;
 DROP FUNCTION redrive.case_listed;
 CREATE INDEX cases_assignee ON redrive.cases (assignee) WHERE assignee IS NOT NULL;
-DROP INDEX redrive.deliveries_dead_attempts;
+DROP INDEX redrive.deliveries_attempts;
 CREATE INDEX deliveries_dead_attempts ON redrive.deliveries (attempts) WHERE state = 'dead';
 CREATE INDEX failure_details_actor ON redrive.failure_details (actor, acted_at DESC) WHERE actor IS NOT NULL AND actor <> 'policy';
 ALTER TABLE redrive.groups DROP COLUMN types;
-ALTER TABLE redrive.deliveries DROP COLUMN key, DROP COLUMN type, DROP COLUMN actor, DROP COLUMN assignee, DROP COLUMN tags;
+ALTER TABLE redrive.deliveries DROP COLUMN key, DROP COLUMN type, DROP COLUMN expires_at, DROP COLUMN actor, DROP COLUMN assignee, DROP COLUMN tags;

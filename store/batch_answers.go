@@ -64,12 +64,12 @@ const rejectSQL = `
 WITH given AS (
     SELECT * FROM unnest(CAST(@ids AS uuid[]), CAST(@errors AS text[]), CAST(@groups AS text[]), CAST(@texts AS text[])) AS g(id, error, group_id, group_text)
 ), taken AS (
-    SELECT r.id, r.attempts, r.started_at, r.duration_ms, r.last_token, coalesce(r.key, m.key) AS key, coalesce(r.type, m.type) AS type, g.error, g.group_id, g.group_text
+    SELECT r.id, r.attempts, r.started_at, r.duration_ms, r.last_token, coalesce(r.key, m.key) AS key, coalesce(r.type, m.type) AS type, m.expires_at, g.error, g.group_id, g.group_text
     FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.state = 'delivered' LEFT JOIN redrive.messages m ON m.id = r.message_id FOR UPDATE OF r
 ), record AS (
     UPDATE redrive.deliveries r SET state = 'dead', version = r.version + 1, settled_at = NULL, dead_at = statement_timestamp(),
         changed_at = statement_timestamp(), failed_at = coalesce(r.failed_at, statement_timestamp()), error_class = @class,
-        group_id = t.group_id, key = t.key, type = t.type FROM taken t WHERE r.id = t.id
+        group_id = t.group_id, key = t.key, type = t.type, expires_at = t.expires_at FROM taken t WHERE r.id = t.id
 ), details AS (
     INSERT INTO redrive.failure_details AS f (delivery_id, error) SELECT id, error FROM taken
     ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error

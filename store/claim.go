@@ -43,20 +43,21 @@ WITH quota AS (
 ), claimed AS MATERIALIZED (
     SELECT leased.*, due.lost, due.due_at FROM leased JOIN due USING (id)
 ), lost AS (
-    SELECT c.*, m.created_at, m.key, m.type, 'lease_lost' AS class, 'the worker vanished before it reported an outcome' AS error,
+    SELECT c.*, m.created_at, m.key, m.type, m.expires_at, 'lease_lost' AS class, 'the worker vanished before it reported an outcome' AS error,
         substr(encode(sha256(convert_to(c.integration, 'UTF8') || '\x00'::bytea || 'lease_lost'::bytea || '\x00'::bytea
             || 'the worker vanished before it reported an outcome'::bytea), 'hex'), 1, 32) AS group_id
-    FROM claimed c CROSS JOIN LATERAL (SELECT created_at, key, type FROM redrive.messages WHERE id = c.message_id LIMIT 1) m
+    FROM claimed c CROSS JOIN LATERAL (SELECT created_at, key, type, expires_at FROM redrive.messages WHERE id = c.message_id LIMIT 1) m
     WHERE c.lost IS NOT NULL
 ), lost_attempts AS (
     INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error)
     SELECT id, lost, attempts - 1, due_at, 0, 'unknown', class, error FROM lost
 ), lost_records AS (
-    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, error_class, group_id, created_at, failed_at, started_at, key, type)
-    SELECT id, message_id, integration, 'pending', attempts - 1, class, group_id, created_at, statement_timestamp(), due_at, key, type FROM lost
+    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, error_class, group_id, created_at, failed_at, started_at, key, type, expires_at)
+    SELECT id, message_id, integration, 'pending', attempts - 1, class, group_id, created_at, statement_timestamp(), due_at, key, type, expires_at FROM lost
     ON CONFLICT (id) DO UPDATE SET attempts = excluded.attempts, error_class = excluded.error_class,
         group_id = excluded.group_id, version = r.version + 1, changed_at = statement_timestamp(),
-        failed_at = coalesce(r.failed_at, excluded.failed_at), started_at = excluded.started_at, key = excluded.key, type = excluded.type
+        failed_at = coalesce(r.failed_at, excluded.failed_at), started_at = excluded.started_at, key = excluded.key, type = excluded.type,
+        expires_at = excluded.expires_at
 ), lost_details AS (
     INSERT INTO redrive.failure_details (delivery_id, error) SELECT id, error FROM lost
     ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error

@@ -39,9 +39,9 @@ SELECT token, CASE WHEN lane IS NOT NULL THEN id::text ELSE '' END FROM gone`
 const failedSQL = `
 WITH done AS (
     SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::text[], ?::timestamptz[], ?::int[], ?::timestamptz[], ?::int[], ?::int[],
-        ?::text[], ?::bigint[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::text[])
+        ?::text[], ?::bigint[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::text[], ?::timestamptz[])
         AS d(id, token, message_id, integration, created_at, attempt, started_at, duration_ms, http_status,
-            next, retry_ms, unsent, outcome, error_class, error, response, group_id, group_text, key, type)
+            next, retry_ms, unsent, outcome, error_class, error, response, group_id, group_text, key, type, expires_at)
 ), postponed AS (
     UPDATE redrive.queue w SET token = NULL, worker = NULL, due_at = clock_timestamp() + d.retry_ms * interval '1 millisecond'
     FROM done d WHERE d.next = 'pending' AND w.id = d.id AND w.token = d.token RETURNING d.token, w.crashes, w.lane
@@ -52,16 +52,16 @@ WITH done AS (
     SELECT d.*, a.crashes, a.lane FROM done d JOIN (SELECT * FROM postponed UNION ALL SELECT * FROM gone) a ON a.token = d.token
 ), record AS (
     INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at,
-        failed_at, dead_at, settled_at, last_token, started_at, key, type, actor)
+        failed_at, dead_at, settled_at, last_token, started_at, key, type, expires_at, actor)
     SELECT id, message_id, integration, next, attempt, crashes, error_class, group_id, created_at, statement_timestamp(),
         CASE WHEN next = 'dead' THEN statement_timestamp() END, CASE WHEN next = 'ignored' THEN statement_timestamp() END, token,
-        started_at, nullif(key, ''), nullif(type, ''), CASE WHEN next = 'ignored' THEN 'policy' END
+        started_at, nullif(key, ''), nullif(type, ''), expires_at, CASE WHEN next = 'ignored' THEN 'policy' END
     FROM applied
     ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = r.version + 1, attempts = excluded.attempts,
         crashes = excluded.crashes, error_class = excluded.error_class, group_id = excluded.group_id,
         changed_at = excluded.changed_at, failed_at = coalesce(r.failed_at, excluded.failed_at), dead_at = excluded.dead_at,
         settled_at = excluded.settled_at, last_token = excluded.last_token, started_at = excluded.started_at, key = coalesce(r.key, excluded.key),
-        type = coalesce(r.type, excluded.type), actor = coalesce(excluded.actor, r.actor),
+        type = coalesce(r.type, excluded.type), expires_at = coalesce(r.expires_at, excluded.expires_at), actor = coalesce(excluded.actor, r.actor),
         retry_requested_at = CASE WHEN excluded.state = 'pending' THEN r.retry_requested_at END
 ), details AS (
     INSERT INTO redrive.failure_details AS f (delivery_id, error, actor, action, acted_at, reason)
@@ -186,6 +186,7 @@ type batch struct {
 	groups, texts, keys, types      []string
 	unsent                          []bool
 	responses                       [][]byte
+	expiries                        []*time.Time
 }
 
 func split(done []delivery.Completion) (confirmed, failed *batch) {
@@ -221,6 +222,7 @@ func (b *batch) add(c delivery.Completion) {
 	b.texts = append(b.texts, c.GroupText)
 	b.keys = append(b.keys, c.Key)
 	b.types = append(b.types, c.Type)
+	b.expiries = append(b.expiries, c.ExpiresAt)
 }
 
 func (b *batch) settled() []any {
@@ -229,5 +231,5 @@ func (b *batch) settled() []any {
 
 func (b *batch) judged() []any {
 	return []any{&b.next, &b.retries, &b.unsent, &b.outcomes, &b.classes, &b.errors, &b.responses, &b.groups, &b.texts,
-		&b.keys, &b.types}
+		&b.keys, &b.types, &b.expiries}
 }

@@ -29,14 +29,14 @@ WITH gone AS (
     WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp() OR w.due_at = 'infinity')
     RETURNING w.*
 ), record AS (
-    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at, failed_at, dead_at, key, type)
+    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at, failed_at, dead_at, key, type, expires_at)
     SELECT g.id, g.message_id, g.integration, 'dead', g.attempts, g.crashes, @class, left(encode(sha256(convert_to(
         g.integration, 'UTF8') || '\x00'::bytea || convert_to(@class, 'UTF8') || '\x00'::bytea || convert_to(@error, 'UTF8')), 'hex'), 32),
-        m.created_at, statement_timestamp(), statement_timestamp(), m.key, m.type
+        m.created_at, statement_timestamp(), statement_timestamp(), m.key, m.type, m.expires_at
     FROM gone g JOIN redrive.messages m ON m.id = g.message_id
     ON CONFLICT (id) DO UPDATE SET state = 'dead', version = r.version + 1, changed_at = excluded.changed_at,
         error_class = excluded.error_class, group_id = excluded.group_id, dead_at = excluded.dead_at,
-        failed_at = coalesce(r.failed_at, excluded.failed_at), retry_requested_at = NULL, key = excluded.key, type = excluded.type
+        failed_at = coalesce(r.failed_at, excluded.failed_at), retry_requested_at = NULL, key = excluded.key, type = excluded.type, expires_at = excluded.expires_at
     RETURNING r.id, r.integration, r.group_id, r.type
 ), details AS (
     INSERT INTO redrive.failure_details (delivery_id, error) SELECT id, @error FROM record

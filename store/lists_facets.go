@@ -103,7 +103,7 @@ const (
 	byKey         facet = "key"
 	byActor       facet = "actor"
 	byAssignee    facet = "assignee"
-	byAttempts    facet = "attempts" // of dead letters
+	byAttempts    facet = "attempts"
 	byTags        facet = "tags"     // those that have some
 )
 
@@ -136,22 +136,23 @@ func facetNarrowing(f delivery.Filter) []narrowing {
 
 // facetOf is what the parts of a branch are made by; of actors and groups the counters decide.
 func facetOf(f delivery.Filter, b branch) facet {
+	settled := b.counter != "pending" // or dead: only these are in the indexes by key and people
 	switch {
 	case f.Acknowledged != nil && *f.Acknowledged: // these are few, and have an index in the list's order
 		return byEverything
-	case f.Key != "":
+	case f.Key != "" && settled:
 		return byKey
-	case len(f.Assignees) > 0 && !slices.Contains(f.Assignees, delivery.NoAssignee):
+	case settled && len(f.Assignees) > 0 && !slices.Contains(f.Assignees, delivery.NoAssignee):
 		return byAssignee
 	case len(f.Tags) > 0:
 		return byTags
 	case len(f.ErrorClasses)+len(f.Groups)+len(f.GroupMessages)+len(f.Types) > 0:
 		return byGroup
-	case len(f.Actors) > 0:
+	case len(f.Actors) > 0 && settled:
 		return byActor
 	case len(f.Integrations)+len(f.Methods)+len(f.Destinations) > 0:
 		return byIntegration
-	case (f.Attempts.Min != nil || f.Attempts.Max != nil) && b.counter == "dead":
+	case (f.Attempts.Min != nil || f.Attempts.Max != nil) && settled && b.counter != "delivered":
 		return byAttempts
 	}
 	return byEverything
@@ -163,7 +164,7 @@ func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 	case byKey:
 		return parts{by: byKey, keys: []string{f.Key}, extra: facetNarrowing(f)}, nil
 	case byGroup:
-		if p, err = groupParts(tx, f, b); err != nil || len(f.Actors) == 0 || p.total <= fewInGroups {
+		if p, err = groupParts(tx, f, b); err != nil || len(f.Actors) == 0 || b.counter == "pending" || p.total <= fewInGroups {
 			return p, err
 		}
 		return peopleParts(f, byActor, f.Actors), nil
@@ -176,7 +177,7 @@ func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 	case byIntegration:
 		return integrationParts(tx, f)
 	case byAttempts:
-		return attemptParts(tx, f)
+		return attemptParts(tx, f, b)
 	}
 	return everything(f), nil
 }
@@ -187,8 +188,8 @@ func peopleParts(f delivery.Filter, by facet, people []string) parts {
 	return parts{by: by, keys: slices.Compact(people), extra: facetNarrowing(f)}
 }
 
-func attemptParts(tx *gorm.DB, f delivery.Filter) (parts, error) {
-	condition := "state = 'dead'"
+func attemptParts(tx *gorm.DB, f delivery.Filter, b branch) (parts, error) {
+	condition := "state = '" + b.counter + "'"
 	if f.Attempts.Min != nil {
 		condition += fmt.Sprintf(" AND attempts >= %d", *f.Attempts.Min)
 	}

@@ -57,15 +57,28 @@ func identityNarrowings(f delivery.Filter) (list []narrowing, err error) {
 			driver: "SELECT o.id FROM redrive.deliveries o WHERE o.message_id = ?::uuid", driverArgs: []any{f.MessageID}, quick: true})
 	}
 	if f.Key != "" {
-		list = append(list, ofRecord(byKey, "%s.key = ?", f.Key))
+		n := ofRecord(f, byKey, "%s.key = ?", f.Key)
+		if n.driver == "" {
+			n.driver, n.driverArgs, n.quick = keyDriverSQL, []any{f.Key, f.Key}, true
+		}
+		list = append(list, n)
 	}
 	return list, nil
 }
 
-// ofRecord fits deliveries by a column that an index begins with.
-func ofRecord(by facet, condition string, args ...any) narrowing {
-	return narrowing{facet: by, walk: strings.ReplaceAll(condition, "%s", "r"), walkArgs: args,
-		driver: "SELECT o.id FROM redrive.deliveries o WHERE " + strings.ReplaceAll(condition, "%s", "o"), driverArgs: args, quick: true}
+// keyDriverSQL also finds what is tried again.
+const keyDriverSQL = `SELECT o.id FROM redrive.deliveries o WHERE o.key = ? AND o.state <> 'pending'
+	UNION ALL SELECT o.id FROM (SELECT m.id FROM redrive.messages m WHERE m.key = ?) m CROSS JOIN LATERAL
+		(SELECT o.id FROM redrive.deliveries o WHERE o.message_id = m.id AND o.state = 'pending' OFFSET 0) o`
+
+// ofRecord fits deliveries by a column that an index begins with; the index has nothing that is tried again.
+func ofRecord(f delivery.Filter, by facet, condition string, args ...any) narrowing {
+	n := narrowing{facet: by, walk: strings.ReplaceAll(condition, "%s", "r"), walkArgs: args}
+	if !slices.Contains(f.States, delivery.StatePending) && !slices.Contains(f.States, delivery.StateSending) {
+		n.driver = "SELECT o.id FROM redrive.deliveries o WHERE " + strings.ReplaceAll(condition, "%s", "o") + " AND o.state <> 'pending'"
+		n.driverArgs, n.quick = args, true
+	}
+	return n
 }
 
 func attemptNarrowings(f delivery.Filter) (list []narrowing) {
@@ -79,24 +92,23 @@ func attemptNarrowings(f delivery.Filter) (list []narrowing) {
 	if len(w.conditions) == 0 {
 		return nil
 	}
-	n := ofRecord(byAttempts, strings.Join(w.conditions, " AND "), w.args...)
-	if n.driver += " AND o.state = 'dead'"; !onlyDead(f.States) {
+	n := ofRecord(f, byAttempts, strings.Join(w.conditions, " AND "), w.args...)
+	if n.driver += " AND o.state IN ('dead', 'ignored', 'resolved')"; slices.Contains(f.States, delivery.StateDelivered) {
+		n.driver = "" // not in the index, as what is tried again
+	}
+	if n.driver == "" || !n.quick {
 		n.driver, n.driverArgs, n.quick = "", nil, false
 	}
 	return []narrowing{n}
 }
 
-func onlyDead(states []delivery.State) bool {
-	return len(states) == 0 || len(states) == 1 && states[0] == delivery.StateDead
-}
-
 // caseNarrowings are about what people decided, and keep beside the state.
 func caseNarrowings(f delivery.Filter) (list []narrowing) {
 	if len(f.Actors) > 0 {
-		list = append(list, ofRecord(byActor, "%s.actor = ANY(?)", &f.Actors))
+		list = append(list, ofRecord(f, byActor, "%s.actor = ANY(?)", &f.Actors))
 	}
 	if len(f.Assignees) > 0 {
-		list = append(list, assigneeNarrowing(f.Assignees))
+		list = append(list, assigneeNarrowing(f))
 	}
 	if len(f.Tags) > 0 {
 		n := ofCase("c.tags @> ?", &f.Tags)
@@ -118,11 +130,11 @@ func ofCase(condition string, arg any) narrowing {
 		driver: "SELECT c.delivery_id FROM redrive.cases c WHERE " + condition, driverArgs: []any{arg}, quick: true}
 }
 
-func assigneeNarrowing(assignees []string) narrowing {
-	if slices.Contains(assignees, delivery.NoAssignee) {
-		return narrowing{walk: "(r.assignee = ANY(?) OR r.assignee IS NULL)", walkArgs: []any{&assignees}}
+func assigneeNarrowing(f delivery.Filter) narrowing {
+	if slices.Contains(f.Assignees, delivery.NoAssignee) {
+		return narrowing{walk: "(r.assignee = ANY(?) OR r.assignee IS NULL)", walkArgs: []any{&f.Assignees}}
 	}
-	return ofRecord(byAssignee, "%s.assignee = ANY(?)", &assignees)
+	return ofRecord(f, byAssignee, "%s.assignee = ANY(?)", &f.Assignees)
 }
 
 func acknowledgedNarrowing(wanted bool) narrowing {

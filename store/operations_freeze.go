@@ -17,8 +17,8 @@ type selection struct {
 	args map[string]any
 }
 
-// judgedSQL takes found: deliveries (r) with the version that was chosen, 0 for any. What is judged of retries costs a look at
-// each message.
+// judgedSQL takes found: deliveries (r) with the version that was chosen, 0 for any. Of retries it is also
+// judged whether the message is still there.
 const judgedSQL = `judged AS MATERIALIZED (
     SELECT f.id, f.version, coalesce(f.integration, '') AS integration, f.changed_at, f.error_class IS NOT NULL AND f.error_class = ANY(CAST(@unsure AS text[])) AS unsure,
         CASE WHEN f.state IS NULL THEN 'not_found' WHEN f.chosen <> 0 AND f.chosen <> f.version THEN 'changed'
@@ -30,7 +30,7 @@ const judgedSQL = `judged AS MATERIALIZED (
 const (
 	retryJudgedSQL = `CASE WHEN i.active IS NOT TRUE THEN 'no_integration' WHEN i.paused_at IS NOT NULL THEN 'paused'
             WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN 'breaker_open'
-            WHEN m.id IS NULL THEN 'payload_dropped' WHEN m.expires_at <= statement_timestamp() THEN 'expired' END`
+            WHEN m.id IS NULL THEN 'payload_dropped' WHEN f.expires_at <= statement_timestamp() THEN 'expired' END`
 	retryJudgedJoins = ` LEFT JOIN redrive.integrations i ON i.name = f.integration LEFT JOIN redrive.messages m ON m.id = f.message_id`
 	acknowledgeSQL   = `CASE WHEN f.acknowledged_at IS NOT NULL THEN 'already_acknowledged' END`
 )
@@ -63,7 +63,7 @@ func stateTexts(a delivery.Action) []string {
 	return texts
 }
 
-const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.changed_at, r.error_class, r.acknowledged_at"
+const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.changed_at, r.error_class, r.acknowledged_at, r.expires_at"
 
 // matching answers all that was asked for, not a page.
 func matching(r delivery.OperationRequest) (sql string, args map[string]any, err error) {
@@ -106,7 +106,7 @@ func (w *where) named() (sql string, args map[string]any) {
 // chosenSQL also finds what waits for its first attempt and has no record.
 const chosenSQL = `SELECT c.id, coalesce(r.message_id, w.message_id) AS message_id, coalesce(r.integration, w.integration) AS integration,
         coalesce(r.state, CASE WHEN w.id IS NOT NULL THEN 'pending' END) AS state, coalesce(r.version, 0) AS version, r.changed_at, r.error_class,
-        r.acknowledged_at, c.version AS chosen
+        r.acknowledged_at, r.expires_at, c.version AS chosen
     FROM (SELECT id, max(version) AS version FROM unnest(CAST(@ids AS uuid[]), CAST(@versions AS int[])) AS c(id, version) GROUP BY id) c
     LEFT JOIN redrive.deliveries r ON r.id = c.id LEFT JOIN redrive.queue w ON w.id = c.id`
 

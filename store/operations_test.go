@@ -183,6 +183,7 @@ func TestADryRunSaysWhatIsExcludedAndWhy(t *testing.T) {
 	d.act(delivery.ActionRequest{Action: delivery.ActionRetry, ID: push[0]})
 	d.act(delivery.ActionRequest{Action: delivery.ActionResolve, ID: push[1], Reason: "r"})
 	d.must(d.sql("UPDATE redrive.messages SET expires_at = now() WHERE id = (SELECT message_id FROM redrive.deliveries WHERE id = $1)", push[2]))
+	d.must(d.sql("UPDATE redrive.deliveries SET expires_at = now() WHERE id = $1", push[2]))
 	d.must(d.sql("DELETE FROM redrive.messages WHERE id = (SELECT message_id FROM redrive.deliveries WHERE id = $1)", ids("sms")[0]))
 	d.must(d.sql("UPDATE redrive.deliveries SET error_class = 'timeout' WHERE id = $1", ids("sms")[1]))
 	d.must(d.SyncIntegrations(t.Context(), []delivery.Integration{integration("push"), integration("sms"), integration("held"), integration("resting")}))

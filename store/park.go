@@ -230,7 +230,7 @@ type parkedRow struct {
 // was somebody else's.
 func completionOf(p delivery.Parked, a delivery.Attempt, r parkedRow) delivery.Completion {
 	c := delivery.Completion{Lease: delivery.Lease{DeliveryID: p.DeliveryID, Token: r.token}, MessageID: p.Message.ID, Integration: p.Integration,
-		Key: p.Message.Key, Type: p.Message.Type, CreatedAt: r.created, Attempt: a.Number, StartedAt: a.StartedAt, Duration: a.Duration, Next: p.Next, RetryIn: p.RetryIn,
+		Key: p.Message.Key, Type: p.Message.Type, ExpiresAt: p.Message.ExpiresAt, CreatedAt: r.created, Attempt: a.Number, StartedAt: a.StartedAt, Duration: a.Duration, Next: p.Next, RetryIn: p.RetryIn,
 		NotAttempted: a.Number == 0 || a.ErrorClass == delivery.ClassExpired || a.ErrorClass == delivery.ClassNoIntegration,
 		Result:       delivery.Result{Outcome: a.Outcome, ErrorClass: a.ErrorClass, Error: a.Error, HTTPStatus: a.HTTPStatus, Response: a.Response}}
 	c.GroupID, c.GroupText = delivery.Fingerprint(p.Integration, a.ErrorClass, a.Error)

@@ -18,9 +18,9 @@ const (
 // latest dead letters, or each value of an index once.
 var suggestions = map[string]string{
 	"integration": "SELECT name FROM redrive.integrations ORDER BY active DESC, name LIMIT 1000",
-	"assignee": `SELECT v FROM (` + eachValue("redrive.deliveries", "assignee", "true") + ` UNION ALL
+	"assignee": `SELECT v FROM (` + eachValue("redrive.deliveries", "assignee", "state <> 'pending'") + ` UNION ALL
 		SELECT name FROM redrive.operators WHERE disabled_at IS NULL ORDER BY 1 LIMIT 500) a(v) GROUP BY v ORDER BY v`,
-	"by": eachValue("redrive.deliveries", "actor", "actor <> 'policy'"),
+	"by": eachValue("redrive.deliveries", "actor", "actor <> 'policy' AND state <> 'pending'"),
 	"tag": `SELECT t.tag FROM (SELECT tags FROM redrive.cases LIMIT 5000) c CROSS JOIN LATERAL unnest(c.tags) t(tag)
 		GROUP BY t.tag ORDER BY count(*) DESC, t.tag LIMIT 500`,
 	"type": `SELECT t.type FROM (SELECT unnest(subscribe) AS type, 0 AS n FROM redrive.integrations WHERE active
@@ -28,8 +28,8 @@ var suggestions = map[string]string{
 	"key": `SELECT k.key FROM (
 		SELECT r.key, 0 AS n FROM (SELECT key FROM redrive.deliveries WHERE state = 'dead' ORDER BY changed_at DESC, id DESC LIMIT 300) r
 		UNION ALL
-		(SELECT v, 1 FROM ` + eachValue("redrive.deliveries", "key", "key >= @typed") + ` e WHERE starts_with(v, @typed)
-			AND EXISTS (SELECT FROM redrive.deliveries r WHERE r.key = e.v AND r.state IN ('dead', 'pending')) LIMIT 10)) k
+		(SELECT v, 1 FROM ` + eachValue("redrive.deliveries", "key", "key >= @typed AND state <> 'pending'") + ` e WHERE starts_with(v, @typed)
+			AND EXISTS (SELECT FROM redrive.deliveries r WHERE r.key = e.v AND r.state = 'dead') LIMIT 10)) k
 		WHERE starts_with(k.key, @typed) GROUP BY k.key ORDER BY min(n), k.key LIMIT 10`,
 }
 

@@ -15,6 +15,7 @@ const (
 	busyTarget     = 100 * time.Millisecond
 	bulkPatience   = 10 * time.Minute
 	lookAgain      = 20 * time.Millisecond
+	thinking       = 50 * time.Millisecond // between two pages: nearly twenty a second
 )
 
 // bulk retries everything in the large group while somebody reads lists.
@@ -81,7 +82,7 @@ func (b *bench) until(ctx context.Context, id string, done func(delivery.Operati
 	}
 }
 
-// readMeanwhile reads list pages one after the other until what it answers is called.
+// readMeanwhile reads list pages until what it answers is called.
 func (b *bench) readMeanwhile(ctx context.Context, p *program) (stop func() Line) {
 	ctx, cancel := context.WithCancel(ctx)
 	line := Line{Where: "in bulk", target: target{100, busyTarget}}
@@ -90,6 +91,7 @@ func (b *bench) readMeanwhile(ctx context.Context, p *program) (stop func() Line
 		addresses := []string{"/failures", query("/failures", "group", b.pick.large), query("/failures", "integration", routes[0].name), "/groups",
 			query("/failures", "state", "pending")}
 		for n := 0; ctx.Err() == nil; n++ {
+			delivery.Pause(ctx, thinking)
 			began := time.Now()
 			if _, err := p.get(ctx, addresses[n%len(addresses)]); err == nil {
 				line.took = append(line.took, time.Since(began))
