@@ -104,7 +104,7 @@ const (
 	byActor       facet = "actor"
 	byAssignee    facet = "assignee"
 	byAttempts    facet = "attempts"
-	byTags        facet = "tags"     // those that have some
+	byTags        facet = "tags" // those that have some
 )
 
 // parts are the equal-ranking pieces of a list, each of which one index serves in the list's order: all of a state, or those of

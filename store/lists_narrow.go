@@ -57,7 +57,7 @@ func identityNarrowings(f delivery.Filter) (list []narrowing, err error) {
 			driver: "SELECT o.id FROM redrive.deliveries o WHERE o.message_id = ?::uuid", driverArgs: []any{f.MessageID}, quick: true})
 	}
 	if f.Key != "" {
-		n := ofRecord(f, byKey, "%s.key = ?", f.Key)
+		n := ofRecord(f, byKey, triedAgain, "%s.key = ?", f.Key)
 		if n.driver == "" {
 			n.driver, n.driverArgs, n.quick = keyDriverSQL, []any{f.Key, f.Key}, true
 		}
@@ -71,13 +71,23 @@ const keyDriverSQL = `SELECT o.id FROM redrive.deliveries o WHERE o.key = ? AND 
 	UNION ALL SELECT o.id FROM (SELECT m.id FROM redrive.messages m WHERE m.key = ?) m CROSS JOIN LATERAL
 		(SELECT o.id FROM redrive.deliveries o WHERE o.message_id = m.id AND o.state = 'pending' OFFSET 0) o`
 
-// ofRecord fits deliveries by a column that an index begins with; the index has nothing that is tried again.
-func ofRecord(f delivery.Filter, by facet, condition string, args ...any) narrowing {
+// States that no index by a column of the record has, see facetOf: what is tried again, and of attempts what was delivered as well.
+var (
+	triedAgain    = []delivery.State{delivery.StatePending, delivery.StateSending}
+	notByAttempts = append([]delivery.State{delivery.StateDelivered}, triedAgain...)
+)
+
+// ofRecord fits deliveries by a column that an index of other states begins with.
+func ofRecord(f delivery.Filter, by facet, others []delivery.State, condition string, args ...any) narrowing {
 	n := narrowing{facet: by, walk: strings.ReplaceAll(condition, "%s", "r"), walkArgs: args}
-	if !slices.Contains(f.States, delivery.StatePending) && !slices.Contains(f.States, delivery.StateSending) {
-		n.driver = "SELECT o.id FROM redrive.deliveries o WHERE " + strings.ReplaceAll(condition, "%s", "o") + " AND o.state <> 'pending'"
-		n.driverArgs, n.quick = args, true
+	if slices.ContainsFunc(f.States, func(s delivery.State) bool { return slices.Contains(others, s) }) {
+		return n
 	}
+	n.driver = "SELECT o.id FROM redrive.deliveries o WHERE " + strings.ReplaceAll(condition, "%s", "o") + " AND o.state <> 'pending'"
+	if by == byAttempts {
+		n.driver += " AND o.state IN ('dead', 'ignored', 'resolved')"
+	}
+	n.driverArgs, n.quick = args, true
 	return n
 }
 
@@ -92,20 +102,13 @@ func attemptNarrowings(f delivery.Filter) (list []narrowing) {
 	if len(w.conditions) == 0 {
 		return nil
 	}
-	n := ofRecord(f, byAttempts, strings.Join(w.conditions, " AND "), w.args...)
-	if n.driver += " AND o.state IN ('dead', 'ignored', 'resolved')"; slices.Contains(f.States, delivery.StateDelivered) {
-		n.driver = "" // not in the index, as what is tried again
-	}
-	if n.driver == "" || !n.quick {
-		n.driver, n.driverArgs, n.quick = "", nil, false
-	}
-	return []narrowing{n}
+	return []narrowing{ofRecord(f, byAttempts, notByAttempts, strings.Join(w.conditions, " AND "), w.args...)}
 }
 
 // caseNarrowings are about what people decided, and keep beside the state.
 func caseNarrowings(f delivery.Filter) (list []narrowing) {
 	if len(f.Actors) > 0 {
-		list = append(list, ofRecord(f, byActor, "%s.actor = ANY(?)", &f.Actors))
+		list = append(list, ofRecord(f, byActor, triedAgain, "%s.actor = ANY(?)", &f.Actors))
 	}
 	if len(f.Assignees) > 0 {
 		list = append(list, assigneeNarrowing(f))
@@ -134,7 +137,7 @@ func assigneeNarrowing(f delivery.Filter) narrowing {
 	if slices.Contains(f.Assignees, delivery.NoAssignee) {
 		return narrowing{walk: "(r.assignee = ANY(?) OR r.assignee IS NULL)", walkArgs: []any{&f.Assignees}}
 	}
-	return ofRecord(f, byAssignee, "%s.assignee = ANY(?)", &f.Assignees)
+	return ofRecord(f, byAssignee, triedAgain, "%s.assignee = ANY(?)", &f.Assignees)
 }
 
 func acknowledgedNarrowing(wanted bool) narrowing {
