@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -203,6 +204,13 @@ func (f *finder) little() (*narrowing, error) {
 	return &quick[least], nil
 }
 
+// drivenSQL looks at what indexes answer record by record through its key, whatever Postgres thinks of the numbers; and at what costs
+// more than that only in the list's order, until there is enough.
+const drivenSQL = `WITH driven(id) AS MATERIALIZED (%[1]s)
+SELECT r.id::text, r.changed_at, true, true, 0, 1 FROM (
+    SELECT r.id, r.changed_at FROM driven CROSS JOIN LATERAL (SELECT r.* FROM redrive.deliveries r WHERE r.id = driven.id OFFSET 0) r%[2]s
+    ORDER BY r.changed_at %[3]s, r.id %[3]s OFFSET 0) r%[4]s ORDER BY r.changed_at %[3]s, r.id %[3]s LIMIT %[5]d`
+
 // driven answers what the drivers find and everything else fits.
 func (f *finder) driven(drivers []narrowing, list []branch, after *where) (finds, error) {
 	order, _, _ := f.direction()
@@ -211,31 +219,40 @@ func (f *finder) driven(drivers []narrowing, list []branch, after *where) (finds
 	for i, d := range drivers {
 		texts[i], args = "("+d.driver+")", append(args, d.driverArgs...)
 	}
-	w, states := newWhere(), make([]string, len(list))
-	facetConditions(w, f.filter, "r.group_id")
-	for _, n := range f.narrowings {
-		w.add(n.walk, n.walkArgs...)
-	}
+	record, rest := byCost(f.narrowings)
+	facetConditions(record, f.filter, "r.group_id")
+	states := make([]string, len(list))
 	for i, b := range list {
 		states[i] = b.state
 		for _, n := range b.wait {
 			states[i] += " AND " + n.walk
 		}
 	}
-	w.add("(" + strings.Join(states, " OR ") + ")")
-	w.add(strings.Join(after.conditions, " AND "), after.args...)
-	// OFFSET 0: record by record through its key, whatever Postgres thinks of the numbers
-	query := fmt.Sprintf(`WITH driven(id) AS MATERIALIZED (%s)
-		SELECT r.id::text, r.changed_at, true, true, 0, 1 FROM driven CROSS JOIN LATERAL (
-			SELECT r.* FROM redrive.deliveries r WHERE r.id = driven.id OFFSET 0) r%s ORDER BY r.changed_at %s, r.id %[3]s LIMIT %d`,
-		strings.Join(texts, " INTERSECT "), w.sql(), order, f.need)
-	args = append(args, w.args...)
+	record.add("(" + strings.Join(states, " OR ") + ")")
+	record.add(strings.Join(after.conditions, " AND "), after.args...)
+	query := fmt.Sprintf(drivenSQL, strings.Join(texts, " INTERSECT "), record.sql(), order, rest.sql(), f.need)
+	args = slices.Concat(args, record.args, rest.args)
 	if f.counts {
 		n, err := readOne(f.tx, single[int], "SELECT count(*) FROM ("+query+") d", args...)
 		return finds{n: n}, err
 	}
 	places, err := read(f.tx, placePointers, query, args...)
 	return finds{places: places, n: len(places)}, err
+}
+
+// byCost tells conditions on the record from those that look elsewhere.
+func byCost(list []narrowing) (record, rest *where) {
+	record, rest = newWhere(), newWhere()
+	record.add("true")
+	rest.add("true")
+	for _, n := range list {
+		looked := record
+		if n.cost > 0 {
+			looked = rest
+		}
+		looked.add("("+n.walk+")", n.walkArgs...)
+	}
+	return record, rest
 }
 
 // branch walks through one state's part of the list until it has what is needed.
@@ -270,6 +287,11 @@ func (f *finder) branch(b branch, after *where) (found finds, err error) {
 		}
 		if !drove && walked*cost >= f.effort.enough && walked*cost*f.need > f.effort.worth*max(found.n, 1) {
 			drove = true
+			if p.total == 0 {
+				if p.total, err = f.total(b); err != nil {
+					return found, err
+				}
+			}
 			drivers, err := f.driversOf(narrowed, b, walk{walked: walked, found: found.n, cost: cost, total: p.total})
 			if err != nil {
 				return found, err
@@ -315,32 +337,53 @@ type walk struct{ walked, found, cost, total int }
 
 // ahead is what walking on until need are found may cost, if what comes is as what was seen.
 func (w walk) ahead(need int) int {
-	ahead := w.walked * w.cost * need / max(w.found, 1)
-	if w.total > 0 {
-		return min(ahead, (w.total-w.walked)*w.cost)
-	}
-	return ahead
+	return min(w.walked*need/max(w.found, 1), max(w.total-w.walked, 0)) * w.cost
 }
 
-// driversOf chooses where to begin when that costs less than walking on: at all indexes that are read as a whole, by the share
-// that was seen to fit, or at any other, by what it answers.
+// total is how many failures of a branch its facets leave.
+func (f *finder) total(b branch) (int, error) {
+	w := newWhere()
+	facetConditions(w, f.filter, "g.id")
+	return readOne(f.tx, single[int], withChanges+"SELECT coalesce(sum("+counter(b.counter)+"), 0)::bigint FROM redrive.groups g "+countJoins+w.sql(), w.args...)
+}
+
+// estimate is how many rows Postgres expects of a driver.
+func (f *finder) estimate(n narrowing) (int, error) {
+	text, err := readOne(f.tx, single[string], "EXPLAIN (FORMAT JSON) "+n.driver, n.driverArgs...)
+	if err != nil {
+		return 0, fmt.Errorf("estimating a search: %w", err)
+	}
+	var plans []struct {
+		Plan struct {
+			Rows float64 `json:"Plan Rows"`
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &plans); err != nil || len(plans) == 0 {
+		return 0, fmt.Errorf("reading a plan: %w", err)
+	}
+	return int(plans[0].Plan.Rows), nil
+}
+
+// driversOf chooses where to begin when that costs less than walking on: at all indexes that are read as a whole, or at any other.
 func (f *finder) driversOf(narrowed []narrowing, b branch, seen walk) (whole []narrowing, err error) {
 	var quick []narrowing
+	expected := 0
 	for _, n := range narrowed {
 		switch {
 		case n.driver == "" || n.open && b.counter != "dead" && b.counter != "pending":
 		case n.quick:
 			quick = append(quick, n)
 		default:
-			whole = append(whole, n)
+			rows, err := f.estimate(n)
+			if err != nil {
+				return nil, err
+			}
+			whole, expected = append(whole, n), max(expected, rows)
 		}
 	}
 	most := min(f.effort.most, seen.ahead(f.need)/costOfDriven)
-	if len(whole) > 0 {
-		open, err := readOne(f.tx, single[int], "SELECT coalesce(sum(dead + pending), 0)::bigint FROM redrive.group_counts")
-		if err != nil || open*max(seen.found, 1)/seen.walked <= most {
-			return whole, err
-		}
+	if len(whole) > 0 && expected <= most {
+		return whole, nil
 	}
 	for _, n := range quick {
 		found, err := readOne(f.tx, single[int], fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) n", n.driver, most+1), n.driverArgs...)
@@ -389,16 +432,7 @@ func (f *finder) step(b branch, p parts, narrowed []narrowing, after *where, siz
 		w.add("r." + string(p.by) + " = part.key")
 	}
 	w.add(strings.Join(after.conditions, " AND "), after.args...)
-	record, rest := newWhere(), newWhere()
-	record.add("true")
-	rest.add("true")
-	for _, n := range narrowed {
-		looked := record
-		if n.cost > 0 {
-			looked = rest
-		}
-		looked.add("("+n.walk+")", n.walkArgs...)
-	}
+	record, rest := byCost(narrowed)
 	fit, wanted := "0", "s.fits OR"
 	if f.counts {
 		fit, wanted = "(SELECT count(*) FROM looked WHERE fits)", ""
