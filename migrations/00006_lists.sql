@@ -43,6 +43,7 @@ CREATE INDEX deliveries_key ON redrive.deliveries (key, state, changed_at DESC, 
 CREATE INDEX deliveries_actor ON redrive.deliveries (actor, state, changed_at DESC, id DESC) WHERE actor IS NOT NULL AND state <> 'pending';
 CREATE INDEX deliveries_assignee ON redrive.deliveries (assignee, state, changed_at DESC, id DESC) WHERE assignee IS NOT NULL AND state <> 'pending';
 CREATE INDEX deliveries_tagged ON redrive.deliveries (state, changed_at DESC, id DESC) WHERE tags IS NOT NULL;
+CREATE INDEX group_hours_hour ON redrive.group_hours (hour); -- of many groups at once
 DROP INDEX redrive.failure_details_actor, redrive.cases_assignee;
 CREATE INDEX deliveries_attempts ON redrive.deliveries (attempts, state, changed_at DESC, id DESC) WHERE state IN ('dead', 'ignored', 'resolved');
 
@@ -65,15 +66,19 @@ CREATE TRIGGER case_changed AFTER UPDATE ON redrive.cases FOR EACH ROW
 CREATE FUNCTION redrive.pairs(t text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c text[] := string_to_array(lower(t), NULL);
+    r text[] := '{}';
 BEGIN
-    RETURN ARRAY(SELECT DISTINCT c[i] || c[i + 1] FROM generate_series(1, cardinality(c) - 1) i);
+    FOR i IN 1 .. cardinality(c) - 1 LOOP
+        r := r || (c[i] || c[i + 1]); -- grows in place: many times as fast as a query
+    END LOOP;
+    RETURN r;
 END
 $$;
 -- +goose StatementEnd
 CREATE INDEX search_pairs ON redrive.search USING gin (redrive.pairs(error)) WITH (gin_pending_list_limit = 256);
 
 -- +goose Down
-DROP INDEX redrive.search_pairs;
+DROP INDEX redrive.search_pairs, redrive.group_hours_hour;
 DROP FUNCTION redrive.pairs;
 DROP TRIGGER case_kept ON redrive.cases;
 DROP TRIGGER case_changed ON redrive.cases;

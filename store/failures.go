@@ -142,6 +142,9 @@ func failureConditions(f delivery.Filter) (*where, error) {
 	}
 	for _, n := range list {
 		w.add("("+n.walk+")", n.walkArgs...)
+		if n.open && n.driver != "" && onlyOpen(f.States) { // all that fit: Postgres may begin there
+			w.add("r.id IN ("+n.driver+")", n.driverArgs...)
+		}
 	}
 	return w, timeConditions(w, f)
 }

@@ -216,9 +216,8 @@ const groupHoursSQL = `
 WITH m AS MATERIALIZED (
     SELECT * FROM (SELECT %[1]s AS tie, g.id FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration%[2]s) m WHERE tie = ANY(?)
 ), hours AS (
-    SELECT m.tie, h.hour, h.failed FROM m CROSS JOIN LATERAL (
-        SELECT h.hour, h.failed FROM redrive.group_hours h
-        WHERE h.group_id = m.id AND h.hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours' OFFSET 0) h
+    SELECT m.tie, h.hour, h.failed FROM m JOIN redrive.group_hours h ON h.group_id = m.id
+        AND h.hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours'
     UNION ALL
     SELECT m.tie, date_trunc('hour', d.at, 'UTC'), d.failed FROM redrive.group_deltas d JOIN m ON m.id = d.group_id
 ), summed AS (

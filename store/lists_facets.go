@@ -119,8 +119,8 @@ type parts struct {
 const (
 	// mostParts of a list are merged; with more, one walk through everything is cheaper than beginning that often.
 	mostParts = 500
-	// fewInGroups are looked at one by one rather than to walk through everything that somebody decided.
-	fewInGroups = 10_000
+	// fewInGroups are looked at one by one rather than to walk through everything of a key, of somebody or with tags.
+	fewInGroups = 2000
 )
 
 // everything is one part, walked with all facets looked at.
@@ -134,7 +134,7 @@ func facetNarrowing(f delivery.Filter) []narrowing {
 	return []narrowing{{walk: strings.Join(w.conditions, " AND "), walkArgs: w.args}}
 }
 
-// facetOf is what the parts of a branch are made by; of actors and groups the counters decide.
+// facetOf is what the parts of a branch are made by, unless few are in its groups.
 func facetOf(f delivery.Filter, b branch) facet {
 	settled := b.counter != "pending" // or dead: only these are in the indexes by key and people
 	switch {
@@ -146,10 +146,10 @@ func facetOf(f delivery.Filter, b branch) facet {
 		return byAssignee
 	case len(f.Tags) > 0:
 		return byTags
-	case len(f.ErrorClasses)+len(f.Groups)+len(f.GroupMessages)+len(f.Types) > 0:
-		return byGroup
 	case len(f.Actors) > 0 && settled:
 		return byActor
+	case len(f.ErrorClasses)+len(f.Groups)+len(f.GroupMessages)+len(f.Types) > 0:
+		return byGroup
 	case len(f.Integrations)+len(f.Methods)+len(f.Destinations) > 0:
 		return byIntegration
 	case (f.Attempts.Min != nil || f.Attempts.Max != nil) && settled && b.counter != "delivered":
@@ -160,14 +160,16 @@ func facetOf(f delivery.Filter, b branch) facet {
 
 // partsOf finds the parts of a branch that can have rows.
 func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
-	switch facetOf(f, b) {
-	case byKey:
-		return parts{by: byKey, keys: []string{f.Key}, extra: facetNarrowing(f)}, nil
-	case byGroup:
-		if p, err = groupParts(tx, f, b); err != nil || len(f.Actors) == 0 || b.counter == "pending" || p.total <= fewInGroups {
+	by := facetOf(f, b)
+	if by != byIntegration && len(facetNarrowing(f)) > 0 {
+		p, err = groupParts(tx, f, b)
+		if err != nil || by == byGroup || p.total <= fewInGroups {
 			return p, err
 		}
-		return peopleParts(f, byActor, f.Actors), nil
+	}
+	switch by {
+	case byKey:
+		return parts{by: byKey, keys: []string{f.Key}, extra: facetNarrowing(f)}, nil
 	case byActor:
 		return peopleParts(f, byActor, f.Actors), nil
 	case byAssignee:

@@ -24,8 +24,8 @@ type narrowing struct {
 // Costs of looking, roughly: how many records could be read instead.
 const (
 	costOfProbe = 3 // one row of another table by its key
-	costOfText  = 6
-	costOfDoc   = 12
+	costOfText  = 5
+	costOfDoc   = 6
 )
 
 // narrowings are what a filter asks beside states, facets and times.
@@ -76,6 +76,10 @@ var (
 	triedAgain    = []delivery.State{delivery.StatePending, delivery.StateSending}
 	notByAttempts = append([]delivery.State{delivery.StateDelivered}, triedAgain...)
 )
+
+func onlyOpen(states []delivery.State) bool {
+	return !slices.ContainsFunc(states, func(s delivery.State) bool { return s != delivery.StateDead && !slices.Contains(triedAgain, s) })
+}
 
 // ofRecord fits deliveries by a column that an index of other states begins with.
 func ofRecord(f delivery.Filter, by facet, others []delivery.State, condition string, args ...any) narrowing {

@@ -31,7 +31,7 @@ const (
 	countStep    = 500
 	stepGrowth   = 4
 	largestStep  = 20_000
-	costOfDriven = 3 // of looking at one that an index of its own answers, in records read in a walk
+	costOfDriven = 6 // of looking at one that an index of its own answers, in records read in a walk
 	// sendingAtOnce is how many more rows of what waits are read, because some are being sent
 	sendingAtOnce = 20
 	patience      = 3 * time.Second

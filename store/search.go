@@ -53,7 +53,8 @@ func errorNarrowing(f delivery.Filter) narrowing {
 	switch {
 	case trigram.MatchString(f.Query):
 	case utf8.RuneCountInString(f.Query) > 1:
-		n.driver = strings.Replace(n.driver, "WHERE", "WHERE redrive.pairs(s.error) @> redrive.pairs(?) AND", 1)
+		// the index of trigrams, which would be read as a whole, must not be thought of
+		n.driver = strings.Replace(n.driver, "s.error ILIKE", "redrive.pairs(s.error) @> redrive.pairs(?) AND s.error || '' ILIKE", 1)
 		n.driverArgs = slices.Insert(n.driverArgs, 0, any(f.Query))
 	default:
 		n.driver = "" // no index knows single letters
@@ -99,7 +100,7 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	}
 	fits := strings.Join(w.conditions, " AND ")
 	return narrowing{
-		walk:     payloadStates + "EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = r.id AND " + fits + ")",
+		walk:     payloadStates + "coalesce((SELECT " + fits + " FROM redrive.search s WHERE s.delivery_id = r.id), false)",
 		walkArgs: w.args, cost: costOfDoc, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.args, open: true,
 	}, nil
 }

@@ -104,7 +104,7 @@ var countersSQL = []string{
 	CROSS JOIN LATERAL (SELECT CASE WHEN s.n % 25 = 3 THEN clock_timestamp() - interval '3 days' END AS settled,
 		CASE WHEN s.n % 25 = 3 THEN clock_timestamp() - interval '1 day' END AS regressed) t GROUP BY group_id`,
 	`INSERT INTO redrive.group_hours (group_id, hour, failed)
-	SELECT group_id, date_trunc('hour', failed_at, 'UTC'), count(*) FROM redrive.deliveries WHERE failed_at > clock_timestamp() - interval '7 days' GROUP BY 1, 2`,
+	SELECT group_id, date_trunc('hour', failed_at, 'UTC'), count(*) FROM redrive.deliveries WHERE failed_at > clock_timestamp() - interval '7 days' GROUP BY 1, 2 ORDER BY 2`,
 }
 
 // slowTables have their secondary indexes made after the rows.
