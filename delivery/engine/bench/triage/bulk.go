@@ -15,7 +15,7 @@ const (
 	busyTarget     = 100 * time.Millisecond
 	bulkPatience   = 10 * time.Minute
 	lookAgain      = 20 * time.Millisecond
-	thinking       = 50 * time.Millisecond // between two pages: nearly twenty a second
+	thinking       = 100 * time.Millisecond // between two pages: nearly ten a second
 )
 
 // bulk retries everything in the large group while somebody reads lists.
