@@ -116,12 +116,8 @@ type parts struct {
 	total int         // failures in all parts; 0: nobody has counted
 }
 
-const (
-	// mostParts of a list are merged; with more, one walk through everything is cheaper than beginning that often.
-	mostParts = 500
-	// fewInGroups are looked at one by one rather than to walk through everything of a key, of somebody or with tags.
-	fewInGroups = 2000
-)
+// mostParts of a list are merged; with more, one walk through everything is cheaper than beginning that often.
+const mostParts = 500
 
 // everything is one part, walked with all facets looked at.
 func everything(f delivery.Filter) parts { return parts{keys: []string{""}, extra: facetNarrowing(f)} }
@@ -138,7 +134,7 @@ func facetNarrowing(f delivery.Filter) []narrowing {
 func facetOf(f delivery.Filter, b branch) facet {
 	settled := b.counter != "pending" // or dead: only these are in the indexes by key and people
 	switch {
-	case f.Acknowledged != nil && *f.Acknowledged: // these are few, and have an index in the list's order
+	case acknowledgedOnly(f):
 		return byEverything
 	case f.Key != "" && settled:
 		return byKey
@@ -158,12 +154,16 @@ func facetOf(f delivery.Filter, b branch) facet {
 	return byEverything
 }
 
-// partsOf finds the parts of a branch that can have rows.
-func partsOf(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
+// acknowledgedOnly: these are few, and have an index in the list's order.
+func acknowledgedOnly(f delivery.Filter) bool { return f.Acknowledged != nil && *f.Acknowledged }
+
+// partsOf finds the parts of a branch that can have rows. Where its groups have at most few, these are looked at one by one rather
+// than to walk through everything of a key, of somebody or with tags.
+func partsOf(tx *gorm.DB, f delivery.Filter, b branch, few int) (p parts, err error) {
 	by := facetOf(f, b)
-	if by != byIntegration && len(facetNarrowing(f)) > 0 {
+	if by != byIntegration && !acknowledgedOnly(f) && len(facetNarrowing(f)) > 0 {
 		p, err = groupParts(tx, f, b)
-		if err != nil || by == byGroup || p.total <= fewInGroups {
+		if err != nil || by == byGroup || p.total <= few {
 			return p, err
 		}
 	}

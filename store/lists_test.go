@@ -57,7 +57,7 @@ type listed struct {
 func (d desk) manyFailures() (list []listed) {
 	d.t.Helper()
 	d.must(d.sql(manyFailuresSQL))
-	d.must(d.sql("UPDATE redrive.deliveries SET acknowledged_at = changed_at WHERE state = 'dead' AND attempts = 2"))
+	d.must(d.sql("UPDATE redrive.deliveries SET acknowledged_at = changed_at WHERE state = 'dead' AND (attempts = 2 OR group_id = 'g4')"))
 	conn, err := pgx.Connect(d.t.Context(), d.dsn)
 	d.must(err)
 	defer func() { _ = conn.Close(d.t.Context()) }()
@@ -164,7 +164,7 @@ func TestListsFindWhatALookFinds(t *testing.T) {
 		if f.Sort == delivery.SortOldest {
 			slices.Reverse(want)
 		}
-		d.Effort(p.IntN(2)*100, 1+p.IntN(400), 1+p.IntN(2000)) // begins at indexes early or late
+		d.Effort(p.IntN(2)*100, 1+p.IntN(400), 1+p.IntN(2000), p.IntN(2)*200) // begins at indexes early or late
 		if len(want)/f.Limit > 30 {
 			f.Limit = 50
 		}

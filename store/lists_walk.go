@@ -22,9 +22,10 @@ type effort struct {
 	most   int // ids at which a list begins, when walking does not pay
 	enough int // records, or as much as they cost, to be walked before it is judged whether that pays
 	worth  int // the same, that a page may take
+	few    int // failures of groups that are looked at one by one
 }
 
-var usualEffort = effort{little: 500, most: 30_000, enough: 1500, worth: 8000}
+var usualEffort = effort{little: 500, most: 30_000, enough: 1500, worth: 8000, few: 2000}
 
 const (
 	firstStep    = 120 // rows
@@ -258,7 +259,7 @@ func byCost(list []narrowing) (record, rest *where) {
 // branch walks through one state's part of the list until it has what is needed.
 func (f *finder) branch(b branch, after *where) (found finds, err error) {
 	start, drove := after, false
-	p, err := partsOf(f.tx, f.filter, b)
+	p, err := partsOf(f.tx, f.filter, b, f.effort.few)
 	if err != nil || len(p.keys) == 0 {
 		return found, err
 	}

@@ -56,10 +56,26 @@ func leaveFor(tx *gorm.DB, r delivery.RedirectRequest, from, lane string) error 
 	if err := releaseLanes(tx, []string{r.ID}); err != nil {
 		return err
 	}
-	if err := tx.Exec("UPDATE redrive.deliveries SET integration = ? WHERE id = ?", r.Integration, r.ID).Error; err != nil {
+	if err := regroup(tx, r); err != nil {
 		return fmt.Errorf("redirecting from %s: %w", from, err)
 	}
 	return nil
+}
+
+// regroup moves a failure to its new integration and to the group that its error would have there: groups are of one integration.
+func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
+	type failed struct{ class, text, kind string }
+	f, err := readOne(tx, func(f *failed) []any { return []any{&f.class, &f.text, &f.kind} }, `SELECT coalesce(r.error_class, ''), coalesce(f.error, ''), coalesce(r.type, '')
+		FROM redrive.deliveries r LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id WHERE r.id = ?`, r.ID)
+	if err != nil {
+		return err
+	}
+	group, text := delivery.Fingerprint(r.Integration, f.class, f.text)
+	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, ARRAY[?::text] AS types)"+seenSQL,
+		group, r.Integration, f.class, text, f.kind).Error; err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?", r.Integration, group, r.ID).Error
 }
 
 // target is an integration that a delivery might go to.

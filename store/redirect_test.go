@@ -39,8 +39,15 @@ func TestARedirectGoesToTheOtherIntegration(t *testing.T) {
 	d.complete(completion(d.claimOne("push"), answered, delivery.StateDead))
 	after, err := d.redirect(dead.ID, "sms")
 	d.must(err)
-	if after.Integration != "sms" || after.State != delivery.StatePending || after.Edit != 2 || after.GroupID != dead.GroupID {
+	if after.Integration != "sms" || after.State != delivery.StatePending || after.Edit != 2 {
 		t.Fatalf("redirected %+v", after)
+	}
+	for integration, want := range map[string]int{"push": 0, "sms": 1} { // the group goes with it
+		f := delivery.Filter{Limit: 10, States: []delivery.State{delivery.StatePending}, Integrations: []string{integration}, ErrorClasses: []string{after.ErrorClass}}
+		n, _, err := d.CountFailures(t.Context(), f, 10)
+		if list := d.pages(f); err != nil || n != want || len(list) != want {
+			t.Errorf("%s counts %d and lists %d, want %d: %v", integration, n, len(list), want, err)
+		}
 	}
 	if list := d.claim("push", 10, time.Minute); len(list) > 0 {
 		t.Errorf("push still has %+v", list)
@@ -55,7 +62,7 @@ func TestARedirectGoesToTheOtherIntegration(t *testing.T) {
 	if members := details(t, last); last.Action != "delivery.redirect" || members["from"] != "push" || members["to"] != "sms" || last.Reason == "" {
 		t.Errorf("audit %+v", last)
 	}
-	if failed.GroupID == dead.GroupID || failed.Integration != "sms" || failed.Message.Integration != "push" {
+	if failed.GroupID != after.GroupID || failed.GroupID == dead.GroupID || failed.Integration != "sms" || failed.Message.Integration != "push" {
 		t.Errorf("failed there as %+v", failed.Delivery)
 	}
 }
