@@ -18,7 +18,8 @@ type branch struct {
 	wait    []narrowing
 }
 
-const waiting = "EXISTS (SELECT FROM redrive.queue w WHERE w.id = r.id AND w.token IS %sNULL)"
+// waiting is no EXISTS, which Postgres may answer by reading all of the queue first.
+const waiting = "coalesce((SELECT w.token IS %sNULL FROM redrive.queue w WHERE w.id = r.id), false)"
 
 // branches are one for each index that the wanted states need, dead letters when none is named.
 func branches(states []delivery.State) (list []branch) {
