@@ -77,7 +77,19 @@ $$;
 -- +goose StatementEnd
 CREATE INDEX search_pairs ON redrive.search USING gin (redrive.pairs(error)) WITH (gin_pending_list_limit = 256);
 
+DROP AGGREGATE redrive.audit_chain(bytea, bytea); -- the program computes what the trigger recomputes
+DROP FUNCTION redrive.audit_link;
+
 -- +goose Down
+-- +goose StatementBegin
+CREATE FUNCTION redrive.audit_link(state bytea, entry bytea, head bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN sha256(coalesce(state, head) || entry);
+END
+$$;
+-- +goose StatementEnd
+CREATE AGGREGATE redrive.audit_chain(entry bytea, head bytea) (SFUNC = redrive.audit_link, STYPE = bytea);
+REVOKE ALL ON FUNCTION redrive.audit_link, redrive.audit_chain FROM PUBLIC;
 DROP INDEX redrive.search_pairs, redrive.group_hours_hour;
 DROP FUNCTION redrive.pairs;
 DROP TRIGGER case_kept ON redrive.cases;

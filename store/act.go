@@ -215,10 +215,7 @@ func perform(tx *gorm.DB, a delivery.ActionRequest, before subject) error {
 
 func actionEntry(a delivery.ActionRequest, before subject) delivery.AuditEntry {
 	members := map[string]any{"integration": before.Integration, "from": string(before.State), "to": string(a.Action.To()),
-		"version": before.Version + 1, "category": a.Category, "evidence": a.Evidence}
-	if a.Until != nil {
-		members["until"] = a.Until.UTC().Format(time.RFC3339)
-	}
+		"version": before.Version + 1, "category": a.Category, "evidence": a.Evidence, "until": untilText(a.Until)}
 	return delivery.AuditEntry{Actor: a.Actor, Action: "delivery." + string(a.Action), SubjectType: "delivery", Subject: a.ID,
 		Reason: a.Reason, Details: details(members)}
 }

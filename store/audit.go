@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -34,6 +35,14 @@ func details(members map[string]any) json.RawMessage {
 	}
 	raw, _ := json.Marshal(members) // strings, numbers and times only
 	return raw
+}
+
+// untilText is a time among the details.
+func untilText(t *time.Time) any {
+	if t == nil {
+		return nil
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 // Record appends an entry that belongs to no other change: a sign-in, a payload looked at.

@@ -4,40 +4,81 @@ import (
 	"fmt"
 
 	"gorm.io/gorm"
+
+	"redrive/delivery"
 )
 
-// appendSQL appends the entries of one act on many deliveries to the audit chain. Its query, put in for %s, answers (n, subject,
-// integration, version, was); n is their order. The head is locked before anything is numbered. What many entries share is put
-// into words once: an entry is encoded as redrive.audit_entry does, and the trigger audit_appended compares.
-const appendSQL = `
-WITH head AS MATERIALIZED (
-    SELECT seq, hash FROM redrive.audit_head FOR UPDATE
-), clock AS MATERIALIZED (
-    SELECT seq, hash, clock_timestamp() AS at FROM head
-), given AS MATERIALIZED (
-    %s
-), kinds AS MATERIALIZED (
-    SELECT k.*, redrive.audit_field(CAST(@reason AS text)) || redrive.audit_field(k.details::text) AS tail FROM (
-        SELECT *, jsonb_build_object('integration', integration, 'version', version, 'from', was) || CAST(@members AS jsonb) AS details
-        FROM (SELECT DISTINCT integration, version, was FROM given OFFSET 0) d) k
-), numbered AS MATERIALIZED (
-    SELECT c.seq + row_number() OVER (ORDER BY g.n) AS seq, c.at, c.hash AS head, g.subject, k.details, k.tail,
-        redrive.audit_field(to_char(c.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) || redrive.audit_field(CAST(@actor AS text))
-            || redrive.audit_field('delivery.' || CAST(@action AS text)) || redrive.audit_field('delivery') AS shared
-    FROM clock c CROSS JOIN given g JOIN kinds k ON k.integration = g.integration AND k.version = g.version AND k.was = g.was
-), chained AS (
-    SELECT *, redrive.audit_chain(convert_to(redrive.audit_field(seq::text) || shared || redrive.audit_field(subject) || tail, 'UTF8'), head)
-        OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS hash
-    FROM numbered
-)
-INSERT INTO redrive.audit (seq, at, actor, action, subject_type, subject, reason, details, prev_hash, hash)
-SELECT seq, at, CAST(@actor AS text), 'delivery.' || CAST(@action AS text), 'delivery', subject, CAST(@reason AS text), details,
-    coalesce(lag(hash) OVER (ORDER BY seq), head), hash FROM chained`
+// kind is what many entries of one act share.
+type kind struct {
+	integration, was string
+	version          int
+}
 
-// recordMany appends the entries that a query answers, see appendSQL.
-func recordMany(tx *gorm.DB, query string, args map[string]any) error {
-	if err := tx.Exec(fmt.Sprintf(appendSQL, query), args).Error; err != nil {
+// kindsSQL are the details of each kind, as Postgres writes them: that text is what is hashed.
+const kindsSQL = `SELECT (jsonb_build_object('integration', k.integration, 'version', k.version, 'from', k.was) || CAST(@members AS jsonb))::text
+	FROM unnest(CAST(@integrations AS text[]), CAST(@versions AS int[]), CAST(@states AS text[])) WITH ORDINALITY AS k(integration, version, was, n) ORDER BY n`
+
+const appendSQL = `INSERT INTO redrive.audit (seq, at, actor, action, subject_type, subject, reason, details, prev_hash, hash)
+	SELECT e.seq, ?, ?, ?, 'delivery', e.subject, ?, (?::text[])[e.kind]::jsonb, e.prev_hash, e.hash
+	FROM unnest(?::bigint[], ?::text[], ?::int[], ?::bytea[], ?::bytea[]) AS e(seq, subject, kind, prev_hash, hash)`
+
+// bulkEntries are entries turned into columns.
+type bulkEntries struct {
+	subjects []string
+	kinds    []int    // from 1, of texts
+	texts    []string // details
+}
+
+// recordMany appends the entries that a query answers (subject, integration, version, was), in its order, each hashed after the one
+// before; a trigger recomputes that. Shared is what they have in common, members what their details have.
+func recordMany(tx *gorm.DB, shared delivery.AuditEntry, members map[string]any, query string, args map[string]any) error {
+	b, err := readEntries(tx, members, query, args)
+	if err != nil || len(b.subjects) == 0 {
+		return err
+	}
+	var head delivery.AuditEntry
+	if head, err = readOne(tx, func(e *delivery.AuditEntry) []any { return []any{&e.Seq, &e.Hash, &e.At} },
+		"SELECT seq, hash, clock_timestamp() FROM redrive.audit_head FOR UPDATE"); err != nil {
+		return fmt.Errorf("locking the audit: %w", err)
+	}
+	seqs, before, hashes := make([]int64, len(b.subjects)), make([][]byte, len(b.subjects)), make([][]byte, len(b.subjects))
+	entry, last := shared, head.Hash
+	entry.SubjectType, entry.At = "delivery", head.At
+	for i, subject := range b.subjects {
+		entry.Seq, entry.Subject, entry.Details = head.Seq+int64(i)+1, subject, []byte(b.texts[b.kinds[i]-1])
+		seqs[i], before[i] = entry.Seq, last
+		last = AuditHash(last, entry)
+		hashes[i] = last
+	}
+	if err := tx.Exec(appendSQL, head.At, shared.Actor, shared.Action, shared.Reason, &b.texts, &seqs, &b.subjects, &b.kinds, &before, &hashes).Error; err != nil {
 		return fmt.Errorf("recording in the audit: %w", err)
 	}
 	return nil
+}
+
+func readEntries(tx *gorm.DB, members map[string]any, query string, args map[string]any) (b bulkEntries, err error) {
+	type row struct {
+		subject string
+		kind    kind
+	}
+	rows, err := read(tx, func(r *row) []any { return []any{&r.subject, &r.kind.integration, &r.kind.version, &r.kind.was} }, query, args)
+	if err != nil {
+		return b, fmt.Errorf("reading what was done: %w", err)
+	}
+	known := map[kind]int{}
+	var integrations, states []string
+	var versions []int
+	for _, r := range rows {
+		if known[r.kind] == 0 {
+			known[r.kind] = len(known) + 1
+			integrations, versions, states = append(integrations, r.kind.integration), append(versions, r.kind.version), append(states, r.kind.was)
+		}
+		b.subjects, b.kinds = append(b.subjects, r.subject), append(b.kinds, known[r.kind])
+	}
+	b.texts, err = read(tx, single[string], kindsSQL, map[string]any{"members": string(details(members)), "integrations": &integrations, "versions": &versions,
+		"states": &states})
+	if err != nil {
+		return b, fmt.Errorf("putting the audit's details into words: %w", err)
+	}
+	return b, nil
 }

@@ -150,12 +150,9 @@ func paceArgs(p delivery.Pace, args map[string]any) map[string]any {
 }
 
 func startEntry(r delivery.OperationRequest, f frozen) delivery.AuditEntry {
-	members := map[string]any{"action": string(r.Action), "selected": f.selected, "integrations": f.integrations, "category": r.Category, "evidence": r.Evidence}
+	members := map[string]any{"action": string(r.Action), "selected": f.selected, "integrations": f.integrations, "category": r.Category, "evidence": r.Evidence, "until": untilText(r.Until)}
 	if len(f.excluded) > 0 {
 		members["excluded"] = f.excluded
-	}
-	if r.Until != nil {
-		members["until"] = r.Until.UTC().Format(time.RFC3339)
 	}
 	if text := filterText(r.Filter); text != nil {
 		members["filter"] = json.RawMessage(*text)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"time"
 
 	"gorm.io/gorm"
 
@@ -56,14 +55,15 @@ const givenSQL = `given AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT * FROM redrive.operation_items i WHERE i.operation_id = CAST(@operation AS uuid) AND i.n BETWEEN g.first AND g.last OFFSET 0) i
 )`
 
-// changeSQL locks the deliveries in the order of their ids and changes those that are as they were at the freeze. What is locked is
-// found again by its place: the planner, which takes thousands of rows for a few, has nothing to join.
+// changeSQL changes the deliveries that are as they were at the freeze, in the order of their ids. They are found again by their
+// place: the planner, which takes thousands of rows for a few, has nothing to join, and what somebody changes meanwhile has another
+// place and is left alone.
 const changeSQL = `
-WITH ` + givenSQL + `, locked AS MATERIALIZED (
+WITH ` + givenSQL + `, fitting AS MATERIALIZED (
     SELECT g.n, r.ctid AS place, r.state FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.version = g.version
-    WHERE r.state = ANY(CAST(@from AS text[])) ORDER BY r.id FOR UPDATE OF r
+    WHERE r.state = ANY(CAST(@from AS text[])) ORDER BY r.id
 ), changed AS (
-    UPDATE redrive.deliveries r SET %s FROM locked f WHERE r.ctid = f.place%s
+    UPDATE redrive.deliveries r SET %s FROM fitting f WHERE r.ctid = f.place%s
     RETURNING r.id, r.message_id, r.integration, r.attempts, r.edit, f.n, f.state
 )%s
 SELECT integration, count(*), '[]', coalesce(json_agg(n) FILTER (WHERE state = 'resolved'), '[]') FROM changed GROUP BY integration
@@ -181,21 +181,18 @@ func (c *chunk) releaseLanes(tx *gorm.DB) error {
 
 // itemEntriesSQL are the audit entries of what was changed, in the shape of those of single acts.
 const itemEntriesSQL = `WITH ` + givenSQL + `
-    SELECT g.n, g.id::text AS subject, g.integration, g.version + CAST(@raised AS int) AS version,
-        CASE WHEN g.n = ANY(CAST(@resolved AS int[])) THEN 'resolved' ELSE CAST(@was AS text) END AS was
-    FROM given g WHERE g.outcome IS NULL`
+    SELECT g.id::text, g.integration, g.version + CAST(@raised AS int),
+        CASE WHEN g.n = ANY(CAST(@resolved AS int[])) THEN 'resolved' ELSE CAST(@was AS text) END
+    FROM given g WHERE g.outcome IS NULL ORDER BY g.n`
 
 func (c *chunk) audit(tx *gorm.DB) error {
 	o := c.operation
 	args := c.args()
-	members := map[string]any{"to": string(o.Action.To()), "category": o.Category, "evidence": o.Evidence, "operation": o.ID}
-	if o.Until != nil {
-		members["until"] = o.Until.UTC().Format(time.RFC3339)
-	}
+	members := map[string]any{"to": string(o.Action.To()), "category": o.Category, "evidence": o.Evidence, "operation": o.ID, "until": untilText(o.Until)}
 	args["raised"] = 1
 	if o.Action == delivery.ActionAcknowledge {
 		args["raised"] = 0
 	}
-	args["was"], args["resolved"], args["members"] = string(o.Action.From()[0]), &c.resolved, string(details(members))
-	return recordMany(tx, itemEntriesSQL, args)
+	args["was"], args["resolved"] = string(o.Action.From()[0]), &c.resolved
+	return recordMany(tx, delivery.AuditEntry{Actor: o.Actor, Action: "delivery." + string(o.Action), Reason: o.Reason}, members, itemEntriesSQL, args)
 }
