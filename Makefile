@@ -33,7 +33,7 @@ bench: build ## measure deliveries per second and latency, then the same work do
 	cd delivery/engine/bench/river && go run .
 
 .PHONY: bench-triage
-bench-triage: build ## make 5,000,000 settled and 250,000 open failures (5 GB, 3 min) and measure lists, groups, search, pages and a bulk retry
+bench-triage: build ## measure the desk with 5,000,000 settled and 250,000 open failures (15 min, 7 GB)
 	./bin/redrive bench triage
 
 .PHONY: lint
