@@ -55,15 +55,15 @@ const givenSQL = `given AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT * FROM redrive.operation_items i WHERE i.operation_id = CAST(@operation AS uuid) AND i.n BETWEEN g.first AND g.last OFFSET 0) i
 )`
 
-// changeSQL changes the deliveries that are as they were at the freeze, in the order of their ids. They are found again by their
-// place: the planner, which takes thousands of rows for a few, has nothing to join, and what somebody changes meanwhile has another
-// place and is left alone.
+// changeSQL locks the deliveries in the order of their ids and changes those that are as they were at the freeze. What is locked is
+// found again by its place: the planner, which takes thousands of rows for a few, has nothing to join. Without the lock that would be
+// wrong: Postgres may follow a place to what somebody made of the row meanwhile, and look at no condition again.
 const changeSQL = `
-WITH ` + givenSQL + `, fitting AS MATERIALIZED (
+WITH ` + givenSQL + `, locked AS MATERIALIZED (
     SELECT g.n, r.ctid AS place, r.state FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.version = g.version
-    WHERE r.state = ANY(CAST(@from AS text[])) ORDER BY r.id
+    WHERE r.state = ANY(CAST(@from AS text[])) ORDER BY r.id FOR UPDATE OF r
 ), changed AS (
-    UPDATE redrive.deliveries r SET %s FROM fitting f WHERE r.ctid = f.place%s
+    UPDATE redrive.deliveries r SET %s FROM locked f WHERE r.ctid = f.place%s
     RETURNING r.id, r.message_id, r.integration, r.attempts, r.edit, f.n, f.state
 )%s
 SELECT integration, count(*), '[]', coalesce(json_agg(n) FILTER (WHERE state = 'resolved'), '[]') FROM changed GROUP BY integration

@@ -591,6 +591,30 @@ func TestOneFormActsOnce(t *testing.T) {
 }
 
 // Two people's operations on the same dead letters, a third who acts on single ones, and an engine, all at once.
+// A step that has to wait for somebody leaves alone what that one made of the failure.
+func TestAStepSkipsWhatChangesWhileItWaits(t *testing.T) {
+	d := open(t)
+	d.manyDead("push", "g", 3)
+	o := d.start(delivery.OperationRequest{Action: delivery.ActionRetry, Filter: &delivery.Filter{}})
+	first := value[string](d, "SELECT delivery_id::text FROM redrive.operation_items WHERE operation_id = $1 AND n = 1", o.ID)
+	faster := d.rival()
+	faster.does("UPDATE redrive.deliveries SET state = 'resolved', version = version + 1, dead_at = NULL, settled_at = now(), changed_at = now() WHERE id = $1", first)
+	done := make(chan error, 1)
+	go func() {
+		_, err := d.AdvanceOperation(t.Context(), o.ID, operations.Plan)
+		done <- err
+	}()
+	faster.hinders(done)
+	faster.does("COMMIT")
+	d.must(<-done)
+	if o = d.operation(o.ID); o.Skipped != 1 || o.Released != 2 {
+		t.Errorf("skipped %d, released %d, want 1 and 2", o.Skipped, o.Released)
+	}
+	if state := d.read(first).State; state != delivery.StateResolved {
+		t.Errorf("what was resolved meanwhile is %s", state)
+	}
+}
+
 func TestOverlappingOperationsActOnceOnEach(t *testing.T) {
 	const n = 3000
 	d := open(t)

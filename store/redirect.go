@@ -71,7 +71,7 @@ func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
 		return err
 	}
 	group, text := delivery.Fingerprint(r.Integration, f.class, f.text)
-	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, ARRAY[?::text] AS types)"+seenSQL,
+	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+seenSQL,
 		group, r.Integration, f.class, text, f.kind).Error; err != nil {
 		return err
 	}

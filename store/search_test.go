@@ -116,6 +116,11 @@ func TestSearchByErrorWordsAndPaths(t *testing.T) {
 				t.Errorf("%q finds %d, want %d", search, len(got), len(want))
 			}
 		}
+		f := typed(t, search)
+		f.States = nil // those of the action
+		if dry, err := d.DryRun(t.Context(), delivery.OperationRequest{Action: delivery.ActionResolve, Filter: &f}); err != nil || dry.Eligible != len(want) {
+			t.Errorf("%q selects %d for an operation, want %d: %v", search, dry.Eligible, len(want), err)
+		}
 	}
 }
 
