@@ -119,7 +119,11 @@ func (s *site) send(role, method, path, body string, headers ...string) answer {
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	s.must(err)
-	return answer{Response: response, body: raw}
+	a := answer{Response: response, body: raw}
+	described, err := documented()
+	s.must(err)
+	described.check(s.t, a)
+	return a
 }
 
 func (s *site) get(path string) answer {
