@@ -148,7 +148,7 @@ func (e *event) content(data, encoded json.RawMessage) (problem string) {
 func (e *event) export() {
 	for name, value := range e.attributes {
 		if name != "datacontenttype" {
-			e.headers["ce-"+name] = percentEncode(value)
+			e.headers["ce-"+name] = delivery.EncodeHeader(value)
 		}
 	}
 }
@@ -163,17 +163,4 @@ func (e *event) problem() string {
 		return "no CloudEvent of version 1.0"
 	}
 	return ""
-}
-
-// percentEncode writes an attribute as a header value (CloudEvents HTTP binding 3.1.3.2).
-func percentEncode(value string) string {
-	var b strings.Builder
-	for i := range len(value) {
-		if c := value[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
