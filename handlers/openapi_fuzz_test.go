@@ -39,12 +39,16 @@ func TestNoTextIsTooMuch(t *testing.T) {
 	operation := read[operationJSON](s, s.post("/api/v1/operations", `{"action":"retry","filter":{},"canary":1}`), 202)
 	values := map[string]string{"{id}": id, "{name}": "push", "operations/{id}": "operations/" + operation.ID}
 	var all []fuzzed
-	fields := 0
+	fields, seen := 0, map[string]int{}
 	for path, methods := range at(described.doc, "paths").(map[string]any) {
 		for method := range methods.(map[string]any) {
 			for field, make := range described.places([]string{"paths", path, method}, path, values) {
 				fields++
-				for _, text := range nasty {
+				seen[field]++
+				for n, text := range nasty {
+					if seen[field] > 1 && n%4 != seen[field]%4 { // the same field of other operations has a part of them
+						continue
+					}
 					if f, ok := make(text); ok {
 						f.method = strings.ToUpper(method)
 						all = append(all, f)
@@ -56,7 +60,8 @@ func TestNoTextIsTooMuch(t *testing.T) {
 			}
 		}
 	}
-	if fields < 150 || len(all) < 5000 {
+	t.Logf("%d fields, %d requests", fields, len(all))
+	if fields < 150 || len(all) < 3000 {
 		t.Errorf("%d fields, %d requests", fields, len(all))
 	}
 	s.all(all)
