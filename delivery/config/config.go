@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"regexp"
@@ -80,13 +79,13 @@ func Load(path string, lookup func(string) (string, bool)) (*File, error) {
 
 // Parse checks data and fills in defaults. name is used in errors, and other files are looked for beside it.
 func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File, error) {
-	var raw rawFile
-	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
-	if err := decoder.Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
-		return nil, syntaxError(name, err)
+	data = bytes.TrimPrefix(data, byteOrderMark)
+	raw, err := read(name, data)
+	if err != nil {
+		return nil, err
 	}
-	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, &Error{File: name, Text: "there is more than one YAML document; keep everything in one"}
+	if raw.Integrations == nil {
+		return nil, &Error{File: name, Text: "it names no integrations; write integrations: and below it what goes where, or integrations: [] for none"}
 	}
 	c := &checker{name: name, data: data, lookup: lookup}
 	f := &File{Allow: c.prefixes("allow", raw.Network.Allow), Deny: c.prefixes("deny", raw.Network.Deny), TicketURL: c.ticketURL(raw.TicketURL),
@@ -110,7 +109,23 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 	return f, nil
 }
 
+// read answers the file as written.
+func read(name string, data []byte) (raw rawFile, err error) {
+	body, err := document(name, data)
+	if err != nil {
+		return raw, err
+	}
+	if err := yaml.NodeToValue(body, &raw, yaml.Strict()); err != nil {
+		return raw, syntaxError(name, err)
+	}
+	return raw, nil
+}
+
 func syntaxError(name string, err error) error {
+	var wrong *scalarError
+	if errors.As(err, &wrong) {
+		return &Error{File: name, Line: wrong.at.Position.Line, Text: settingBefore(wrong.at) + wrong.text}
+	}
 	var positioned yaml.Error
 	if !errors.As(err, &positioned) {
 		return &Error{File: name, Text: err.Error()}
