@@ -25,6 +25,26 @@ type File struct {
 	Integrations []delivery.Integration
 	Schemas      map[string]schema.Checker // of payloads, by integration
 	TicketURL    string                    // with {ticket}; empty: tickets are no links
+
+	name string
+	data []byte // for the lines of what is found wrong later
+}
+
+// Locate names file and line of what is wrong with an integration, or with one of its settings (delivery.SettingError), in an
+// error that is found after the file was read. nil stays nil.
+func (f *File) Locate(integration string, err error) error {
+	if err == nil {
+		return nil
+	}
+	i := slices.IndexFunc(f.Integrations, func(in delivery.Integration) bool { return in.Name == integration })
+	var setting *delivery.SettingError
+	switch {
+	case i < 0 || f.data == nil:
+		return fmt.Errorf("integration %s: %w", integration, err)
+	case errors.As(err, &setting):
+		return &Error{File: f.name, Line: lineOf(f.data, at(i, setting.Setting)), Text: setting.Error()}
+	}
+	return &Error{File: f.name, Line: lineOf(f.data, at(i, "name")), Text: fmt.Sprintf("integration %s: %s", integration, delivery.Sentence(err))}
 }
 
 // Checks are the schemas as functions that say what does not fit, by integration.
@@ -89,7 +109,7 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 	}
 	c := &checker{name: name, data: data, lookup: lookup}
 	f := &File{Allow: c.prefixes("allow", raw.Network.Allow), Deny: c.prefixes("deny", raw.Network.Deny), TicketURL: c.ticketURL(raw.TicketURL),
-		Schemas: map[string]schema.Checker{}}
+		Schemas: map[string]schema.Checker{}, name: name, data: data}
 	seen := map[string]bool{}
 	for i, r := range raw.Integrations {
 		in := c.integration(i, r)

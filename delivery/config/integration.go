@@ -33,6 +33,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency), Mask: r.Mask,
 	}
 	in.Destination = c.destination(i, r, in.Broker, in.CDC)
+	c.ignored(i, r)
 	for n, eventType := range r.Subscribe {
 		if strings.TrimSpace(eventType) == "" {
 			c.fail(at(i, fmt.Sprintf("subscribe[%d]", n)), "subscribe: an event type is empty")
@@ -44,6 +45,23 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		}
 	}
 	return in
+}
+
+// ignored refuses settings that would do nothing where they stand.
+func (c *checker) ignored(i int, r rawIntegration) {
+	dead := r.Broker != nil && bool(r.Broker.DeadLetters)
+	switch {
+	case dead && countTrue(r.Destination.given()...) > 0:
+		c.fail(at(i, "destination"), "destination: entries of a dead-letter queue go back to where they died; remove it, or dead_letters")
+	case dead && len(r.Subscribe) > 0:
+		c.fail(at(i, "subscribe"), "subscribe: every entry of a dead-letter queue is taken; remove it, or dead_letters")
+	case r.Outbox != nil && r.Outbox.Start != "" && len(r.Subscribe) == 0:
+		c.fail(at(i, "outbox.start"), "outbox.start: it says from where on events come, and the integration subscribes to none; remove it, or write subscribe: [event type]")
+	case r.Batch != nil && r.Batch.Empty == "send" && r.Destination.Table != nil:
+		c.fail(at(i, "batch.empty"), "batch.empty: a table gets nothing from a run without rows; remove it")
+	case r.Batch != nil && r.Batch.Empty == "send" && r.Batch.Per == string(delivery.PerRow):
+		c.fail(at(i, "batch.empty"), "batch.empty: row by row nothing is sent of a run without rows; remove it")
+	}
 }
 
 func (c *checker) method(i int, r rawIntegration) delivery.Method {
