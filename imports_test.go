@@ -18,9 +18,9 @@ var allowed = map[string][]string{
 	"delivery/rooms":      {"delivery"},
 	"delivery/operations": {"delivery"}, "delivery/search": {"delivery"},
 	"delivery/batch/bench":  {"delivery", "delivery/batch", "store"},
-	"delivery/engine/bench": {"delivery", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
+	"delivery/engine/bench": {"delivery", "delivery/scratch", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
 	"handlers":              {"delivery", "views", "static"}, "handlers/client": {}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
-	"store": {"delivery", "migrations"}, "store/embedded": {}, "store/source": {"delivery"}, "demo": {"delivery"},
+	"store": {"delivery", "migrations"}, "store/embedded": {"delivery/scratch"}, "delivery/scratch": {}, "store/source": {"delivery"}, "demo": {"delivery"},
 }
 
 // onlyIn names the one room of each library that must not spread.

@@ -42,6 +42,7 @@ import (
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
 	"redrive/delivery/rooms"
+	"redrive/delivery/scratch"
 	"redrive/delivery/search"
 	filesend "redrive/delivery/send/file"
 	httpsend "redrive/delivery/send/http"
@@ -228,11 +229,14 @@ func (d database) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, nil))
 }
 
-// open connects to the database, starting the embedded one when none is named. closeAll ends both.
-func (d database) open(ctx context.Context, log *slog.Logger) (db *store.Store, dsn string, closeAll func(), err error) {
+// starter brings an embedded Postgres up: embedded.Start for the one process that owns it, embedded.Open for commands beside it.
+type starter func(context.Context, embedded.Options) (*embedded.Server, error)
+
+// open connects to the database, the embedded one when none is named. closeAll ends what was opened.
+func (d database) open(ctx context.Context, log *slog.Logger, start starter) (db *store.Store, dsn string, closeAll func(), err error) {
 	stop := func() {}
 	if dsn = d.DatabaseURL; dsn == "" {
-		server, err := embedded.Start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
+		server, err := start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
 		if errors.Is(err, embedded.ErrDataDir) {
 			return nil, "", nil, usageError{err}
 		}
@@ -256,9 +260,13 @@ func (d database) open(ctx context.Context, log *slog.Logger) (db *store.Store, 
 	return db, dsn, func() { db.Close(); stop() }, nil
 }
 
-// with runs work on the database.
+// with runs work on the database that is there, beside a running server or without one.
 func (d database) with(ctx context.Context, work func(db *store.Store) error) error {
-	db, _, closeAll, err := d.open(ctx, d.logger())
+	return d.opened(ctx, embedded.Open, work)
+}
+
+func (d database) opened(ctx context.Context, start starter, work func(db *store.Store) error) error {
+	db, _, closeAll, err := d.open(ctx, d.logger(), start)
 	if err != nil {
 		return err
 	}
@@ -268,7 +276,7 @@ func (d database) with(ctx context.Context, work func(db *store.Store) error) er
 
 // Run brings the schema up to date.
 func (c *migrateCmd) Run(ctx context.Context, out io.Writer) error {
-	return c.with(ctx, func(db *store.Store) error {
+	return c.opened(ctx, c.starter(), func(db *store.Store) error {
 		if err := db.Migrate(ctx); err != nil {
 			return err
 		}
@@ -278,6 +286,16 @@ func (c *migrateCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		return err
 	})
+}
+
+// starter makes a database where none is: migrate is also the first step of an installation.
+func (c *migrateCmd) starter() starter {
+	return func(ctx context.Context, options embedded.Options) (*embedded.Server, error) {
+		if _, err := os.Stat(filepath.Join(options.DataDir, "postgres", "PG_VERSION")); errors.Is(err, os.ErrNotExist) {
+			return embedded.Start(ctx, options)
+		}
+		return embedded.Open(ctx, options)
+	}
 }
 
 // Run recomputes the audit chain.
@@ -345,7 +363,7 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 			file = loaded
 		}
 	}
-	db, dsn, closeAll, err := c.open(ctx, c.logger())
+	db, dsn, closeAll, err := c.open(ctx, c.logger(), embedded.Open)
 	report.Note("database", err)
 	if err == nil {
 		defer closeAll()
@@ -373,7 +391,7 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	dsn, closeAll := c.DatabaseURL, func() {}
 	if slices.ContainsFunc(chosen, func(in delivery.Integration) bool { return in.CDC.URL == "" }) {
-		if _, dsn, closeAll, err = c.open(ctx, c.logger()); err != nil {
+		if _, dsn, closeAll, err = c.open(ctx, c.logger(), embedded.Open); err != nil {
 			return err
 		}
 	}
@@ -434,12 +452,12 @@ func (c *benchCmd[M]) Run(ctx context.Context, out io.Writer) error {
 // measured runs work on a migrated database: the one that is named, else a private one that goes away.
 func (d database) measured(ctx context.Context, work func(dsn string) error) error {
 	if d.DatabaseURL == "" {
-		dir, err := os.MkdirTemp("", "redrive-bench-")
+		dir, err := scratch.New("bench")
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
-		d.DataDir = dir
+		defer func() { _ = dir.Remove() }() // the next start tries again
+		d.DataDir = dir.Path
 	}
 	return d.migrated(ctx, work)
 }
@@ -451,7 +469,7 @@ func (d database) staying(ctx context.Context, dir string, work func(dsn string)
 }
 
 func (d database) migrated(ctx context.Context, work func(dsn string) error) error {
-	db, dsn, closeAll, err := d.open(ctx, slog.New(slog.DiscardHandler))
+	db, dsn, closeAll, err := d.open(ctx, slog.New(slog.DiscardHandler), embedded.Start)
 	if err != nil {
 		return err
 	}
@@ -482,6 +500,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	log := c.logger()
+	scratch.SweepOnce()
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return usageError{fmt.Errorf("REDRIVE_ADDR: %w", err)}
@@ -491,7 +510,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	db, dsn, closeAll, err := c.open(ctx, log)
+	db, dsn, closeAll, err := c.open(ctx, log, embedded.Start)
 	if err != nil {
 		return err
 	}
