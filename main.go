@@ -41,6 +41,7 @@ import (
 	"redrive/delivery/operations"
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
+	"redrive/delivery/progress"
 	"redrive/delivery/rooms"
 	"redrive/delivery/scratch"
 	"redrive/delivery/search"
@@ -187,24 +188,60 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(stdout, stderr), kong.Vars{"version": version},
+	terminal := client.NewTerminal(os.Stdin, stdout, stderr)
+	out := &checkedWriter{w: stdout}
+	terminal.Out = out
+	ctx = reporting(ctx, terminal)
+	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), kong.Vars{"version": version},
 		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
-		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)),
-		kong.Bind(client.NewTerminal(os.Stdin, stdout, stderr)))
+		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(out, (*io.Writer)(nil)), kong.Bind(terminal))
 	if err != nil {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return exitFailed
 	}
 	config.ForgetEmpty(parser.Model.Node)
 	parsed, err := parser.Parse(args)
-	if exited >= 0 { // --help or --version has been answered
-		return exited
+	if lost := out.failed(); exited >= 0 || lost != nil { // --help or --version has been answered
+		return max(exited, exitCode(lost, stderr))
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "redrive: %s; see redrive --help\n", config.NameVariable(err, parser.Model.Node))
 		return exitUsage
 	}
-	return exitCode(parsed.Run(), stderr)
+	err = parsed.Run()
+	if lost := out.failed(); err == nil && lost != nil {
+		err = lost
+	}
+	return exitCode(err, stderr)
+}
+
+// reporting says where long work tells how far it is: beside the answers, which may go into a file.
+func reporting(ctx context.Context, terminal *client.Terminal) context.Context {
+	if terminal.Draws() {
+		return progress.ToScreen(ctx, terminal.Err)
+	}
+	return progress.ToLines(ctx, terminal.Err)
+}
+
+// checkedWriter remembers that something could not be written: a full disk must not end as success.
+type checkedWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checkedWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	return n, err
+}
+
+func (c *checkedWriter) failed() error {
+	if c.err == nil {
+		return nil
+	}
+	return fmt.Errorf("what was asked for is done, but its answer could not be written: %w", c.err)
 }
 
 func exitCode(err error, stderr io.Writer) int {
@@ -500,6 +537,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	log := c.logger()
+	ctx = progress.ToLog(ctx, log)
 	scratch.SweepOnce()
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {

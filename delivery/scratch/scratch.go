@@ -71,8 +71,13 @@ func Hold(path string) (*Folder, error) {
 		_ = file.Close()
 		return nil, errGone
 	}
-	return &Folder{Path: path, lock: file}, nil
+	f := &Folder{Path: path, lock: file}
+	held.Store(f, path)
+	return f, nil
 }
+
+// held keeps the locks of those that nobody remembers: a file that is collected is closed, and its lock is gone.
+var held sync.Map
 
 // Make creates the directory that it is told, or takes the one that is there, and holds it.
 func Make(path string) (*Folder, error) {
@@ -91,6 +96,7 @@ func Make(path string) (*Folder, error) {
 
 // Remove takes the directory away with all that is in it.
 func (f *Folder) Remove() error {
+	held.Delete(f)
 	return errors.Join(os.RemoveAll(f.Path), f.lock.Close())
 }
 

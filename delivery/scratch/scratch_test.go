@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,11 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	os.Stdout.WriteString(f.Path + "\n")
+	path := f.Path
+	f = nil
+	runtime.GC() // nobody remembers it, and it is held all the same
+	runtime.GC()
+	os.Stdout.WriteString(path + "\n")
 	_, _ = os.Stdin.Read(make([]byte, 1)) // until it is killed
 }
 
