@@ -11,30 +11,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"pgregory.net/rapid"
+
+	"redrive/store/storetest"
 )
 
 // OIDs of the types that drivers declare for a text, beside 0, which declares none.
 const (
 	oidBytea, oidName, oidText, oidJSON, oidBpchar, oidVarchar, oidJSONB = 17, 19, 25, 114, 1042, 1043, 3802
 )
-
-// jsonText draws a JSON text with every escape that there is, also \u0000 where asked: jsonb has no place for it.
-func jsonText(zero bool) *rapid.Generator[string] {
-	pieces := []string{`\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`, `\u00e9`, `\ud83d\ude00`, `\u005c`, `\\x41`, `\\000`, `\\134`, `'`, `''`, `$q$`, `$1`, `:name`, `%s`, `%`, `?`, `한글`, `é`, "\u007f", `😀`, ` `, `{}`, `C:\\temp`, `\\d+`}
-	if zero {
-		pieces = append(pieces, `\u0000`)
-	}
-	text := rapid.Custom(func(r *rapid.T) string {
-		return `"` + strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 6).Draw(r, "pieces"), "") + `"`
-	})
-	return rapid.Custom(func(r *rapid.T) string {
-		members := []string{}
-		for _, value := range rapid.SliceOfN(rapid.OneOf(text, rapid.SampledFrom([]string{"1.10", "-0", "1e400", "12345678901234567890.10", "true", "null", "[]", " [ 1 ,2]"})), 1, 4).Draw(r, "values") {
-			members = append(members, text.Draw(r, "name")+rapid.SampledFrom([]string{":", " : ", ":\n\t"}).Draw(r, "colon")+value)
-		}
-		return "{" + strings.Join(members, ", ") + "}"
-	})
-}
 
 // handover collects what was handed over and what must have been kept.
 type handover struct {
@@ -91,7 +75,7 @@ func TestTextArrivesAsItWasWrittenByParameter(t *testing.T) {
 	conn := d.connect().PgConn()
 	rapid.Check(t, func(r *rapid.T) {
 		h := &handover{t: r, conn: conn}
-		text, plain := jsonText(true).Draw(r, "text"), jsonText(false).Draw(r, "plain")
+		text, plain := storetest.JSONText(true).Draw(r, "text"), storetest.JSONText(false).Draw(r, "plain")
 		call := rapid.SampledFrom(calls).Draw(r, "call")
 		for _, p := range []struct {
 			oid  uint32
@@ -122,7 +106,7 @@ func TestTextArrivesAsItWasWrittenByLiteral(t *testing.T) {
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		h := &handover{t: r, conn: conn}
-		text, plain := jsonText(true).Draw(r, "text"), jsonText(false).Draw(r, "plain")
+		text, plain := storetest.JSONText(true).Draw(r, "text"), storetest.JSONText(false).Draw(r, "plain")
 		call := rapid.SampledFrom(calls).Draw(r, "call")
 		quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
 		escaped := strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(text)
@@ -219,6 +203,20 @@ func TestHeadersMayBeText(t *testing.T) {
 	for wrong, want := range map[string]string{`'{"a": "1", "a": "2"}'`: "RD005", `'{"A": "1", "a": "2"}'::text`: "RD005", `'[]'`: "RD005", `'3'::text`: "RD005", `'{"a": 1}'`: "RD005", `'{'`: "22P02"} {
 		if _, err := run("SELECT redrive.publish('t', 'x', headers => " + wrong + ")"); code(err) != want {
 			t.Errorf("headers %s: %v", wrong, err)
+		}
+	}
+}
+
+// Some drivers write bytes as a literal in bytea's hex form without a type. Where that shows, it is refused.
+func TestBytesThatADriverWroteAsTextAreRefused(t *testing.T) {
+	d := open(t)
+	for _, payload := range []string{"\x00\xff", "\xff", `{"a": 1}`, "[]", " {} "} {
+		for _, call := range calls {
+			err := d.sql(fmt.Sprintf(call, `'\x`+hex.EncodeToString([]byte(payload))+"'"))
+			var refused *pgconn.PgError
+			if !errors.As(err, &refused) || refused.Code != "RD006" || !strings.Contains(refused.Hint, "$1::bytea") {
+				t.Errorf("%q: %v", payload, err)
+			}
 		}
 	}
 }
