@@ -156,8 +156,11 @@ func TestAfterAnUpgradeProducersOfBytesGoOn(t *testing.T) {
 		t.Errorf("%q arrived", got)
 	}
 	d.must(d.sql("DELETE FROM redrive.earlier_producers"))
-	d.must(now.QueryRow(t.Context(), "SELECT redrive.enqueue('push', 't', "+literal+")::text").Scan(&id))
-	if got := value[string](d, "SELECT convert_from(payload, 'UTF8') FROM redrive.messages WHERE id = $1", id); got != `\x00ff5c782200` {
+	if err := now.QueryRow(t.Context(), "SELECT redrive.enqueue('push', 't', "+literal+")::text").Scan(&id); code(err) != "RD006" {
+		t.Errorf("bytes as a text: %v", err)
+	}
+	d.must(now.QueryRow(t.Context(), `SELECT redrive.enqueue('push', 't', '\x41')::text`).Scan(&id))
+	if got := value[string](d, "SELECT convert_from(payload, 'UTF8') FROM redrive.messages WHERE id = $1", id); got != `\x41` {
 		t.Errorf("where nobody passes bytes so, %q arrived", got)
 	}
 }
