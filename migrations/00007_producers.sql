@@ -92,10 +92,22 @@ END
 $$;
 -- +goose StatementEnd
 
--- A row says that producers may be older than the forms below. Until then bytes needed no type: some drivers write them as a literal
+-- A row says that producers may be older than the forms below. Until then bytes needed no type, and some drivers write them as a literal
 -- in bytea's hex form, which is a text now. While the row is there, a text that is nothing but that is still taken for the bytes.
 CREATE TABLE redrive.earlier_producers (since timestamptz PRIMARY KEY);
 INSERT INTO redrive.earlier_producers SELECT now() WHERE EXISTS (SELECT FROM redrive.messages) OR EXISTS (SELECT FROM redrive.deliveries);
+
+-- is_document says whether bytes are a JSON object or array; null for what is no UTF-8.
+-- +goose StatementBegin
+CREATE FUNCTION redrive.is_document(bytes bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN json_typeof(convert_from(bytes, 'UTF8')::json) IN ('object', 'array');
+EXCEPTION
+    WHEN character_not_in_repertoire OR untranslatable_character THEN RETURN NULL;
+    WHEN invalid_text_representation THEN RETURN false;
+END
+$$;
+-- +goose StatementEnd
 
 -- text_payload answers the bytes of a payload that was given as text, for what producers' functions do not see at a glance.
 -- +goose StatementBegin
@@ -105,8 +117,13 @@ BEGIN
         RAISE EXCEPTION 'the payload is null' USING ERRCODE = 'RD003',
             HINT = 'pass NULL::bytea for a message without payload, an empty text for an empty one';
     END IF;
-    IF payload ~ E'^\\\\x([0-9A-Fa-f]{2})+$' AND EXISTS (SELECT FROM redrive.earlier_producers) THEN
-        RETURN decode(substr(payload, 3), 'hex');
+    IF payload ~ E'^\\\\x([0-9A-Fa-f]{2})*$' THEN
+        IF EXISTS (SELECT FROM redrive.earlier_producers) THEN
+            RETURN decode(substr(payload, 3), 'hex');
+        ELSIF redrive.is_document(decode(substr(payload, 3), 'hex')) IS NOT FALSE THEN
+            RAISE EXCEPTION 'the payload is a text in the hex form of bytea, of bytes that are no UTF-8 or a JSON document' USING ERRCODE = 'RD006',
+                HINT = 'a driver has written bytes without their type: cast them, for example $1::bytea; text stays text by convert_to($1, ''UTF8'')';
+        END IF;
     END IF;
     RETURN redrive.utf8('payload', payload);
 END
@@ -161,29 +178,28 @@ CREATE DOMAIN redrive.headers_text AS text;
 DO $migration$
 DECLARE
     enqueue CONSTANT text := $template$
-CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload {payload}, {arguments}, deliver_after timestamptz DEFAULT NULL,
+CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload {type}, {arguments}, deliver_after timestamptz DEFAULT NULL,
     expires_at timestamptz DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 #variable_conflict use_variable
 DECLARE
     message uuid;
-    bytes bytea := {bytes};
-    fields jsonb := {fields};
+    {variables}
     is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
 BEGIN
     -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
     IF is_ordered IS NULL THEN
         RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
             HINT = 'add it to the integrations file and start redrive once, or correct the name';
-    ELSIF (fields = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(bytes) <= 10485760
+    ELSIF ({headers} = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length({payload}) <= 10485760
         AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
-        message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
+        message := redrive.admit_message(integration, type, {payload}, key, {headers}, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
             RETURN redrive.known_message(integration, idempotency_key);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
-        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(fields, '{}'), bytes, idempotency_key,
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce({headers}, '{}'), {payload}, idempotency_key,
             deliver_after, expires_at)
         RETURNING id INTO message;
     INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
@@ -195,14 +211,15 @@ END
 $body$$template$;
     -- an event is one row of the log; the relay's position marks it
     publish CONSTANT text := $template$
-CREATE OR REPLACE FUNCTION redrive.publish(type text, payload {payload}, {arguments}) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload {type}, {arguments}) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
-    RETURN redrive.publish_between(type, {bytes}, key, {fields}, idempotency_key, NULL, NULL);
+    RETURN redrive.publish_between(type, {as bytes}, key, {as jsonb}, idempotency_key, NULL, NULL);
 END
 $body$$template$;
     form      record;
     template  text;
+    variables text;
     known     oid[] := ARRAY(SELECT oid FROM pg_proc WHERE pronamespace = 'redrive'::regnamespace AND proname IN ('enqueue', 'publish'));
     made      record;
     permitted record;
@@ -212,15 +229,21 @@ BEGIN
             ('text', $$CASE WHEN getdatabaseencoding() = 'UTF8' AND NOT starts_with(payload, E'\\x') THEN convert_to(payload, 'UTF8') ELSE redrive.text_payload(payload) END$$),
             ('json', $$CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END$$),
             ('jsonb', $$CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END$$)
-        ) p (payload, bytes) CROSS JOIN (VALUES
+        ) p (type, bytes) CROSS JOIN (VALUES
             ('key text DEFAULT NULL, headers jsonb DEFAULT ''{}'', idempotency_key text DEFAULT NULL', 'headers'),
             ('key text, headers text, idempotency_key text DEFAULT NULL', 'redrive.text_headers(headers)'),
             ('headers redrive.headers_text, key text DEFAULT NULL, idempotency_key text DEFAULT NULL', 'redrive.text_headers(headers)')
         ) h (arguments, fields)
     LOOP
+        -- what is used more than once is computed once; what is there already needs no copy
+        variables := CASE WHEN form.bytes <> 'payload' THEN 'bytes bytea := ' || form.bytes || '; ' ELSE '' END
+            || CASE WHEN form.fields <> 'headers' THEN 'fields jsonb := ' || form.fields || ';' ELSE '' END;
         FOREACH template IN ARRAY ARRAY[enqueue, publish] LOOP
-            EXECUTE replace(replace(replace(replace(template, '{payload}', form.payload), '{arguments}', form.arguments),
-                '{bytes}', form.bytes), '{fields}', form.fields);
+            template := replace(replace(template, '{type}', form.type), '{arguments}', form.arguments);
+            template := replace(replace(template, '{as bytes}', form.bytes), '{as jsonb}', form.fields);
+            template := replace(template, '{payload}', CASE WHEN form.bytes = 'payload' THEN 'payload' ELSE 'bytes' END);
+            template := replace(template, '{headers}', CASE WHEN form.fields = 'headers' THEN 'headers' ELSE 'fields' END);
+            EXECUTE replace(template, '{variables}', variables);
         END LOOP;
     END LOOP;
 
@@ -228,7 +251,7 @@ BEGIN
     FOR made IN SELECT f.oid::regprocedure AS name, f.oid, old.proowner, old.proacl FROM pg_proc f JOIN pg_proc old ON old.oid = ANY(known)
         AND old.proname = f.proname WHERE f.pronamespace = 'redrive'::regnamespace AND f.proname IN ('enqueue', 'publish') AND f.oid <> ALL(known)
     LOOP
-        EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.name, made.proowner::regrole);
+        EXECUTE format('ALTER FUNCTION %s OWNER TO %s', made.name, made.proowner::regrole);
         FOR permitted IN SELECT DISTINCT grantee FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE pg_proc.oid = made.oid LOOP
             EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %s', made.name, CASE permitted.grantee WHEN 0 THEN 'PUBLIC' ELSE permitted.grantee::regrole::text END);
         END LOOP;
@@ -243,7 +266,7 @@ END
 $migration$;
 -- +goose StatementEnd
 
-REVOKE ALL ON FUNCTION redrive.utf8, redrive.text_payload, redrive.text_headers FROM PUBLIC;
+REVOKE ALL ON FUNCTION redrive.utf8, redrive.is_document, redrive.text_payload, redrive.text_headers FROM PUBLIC;
 
 -- +goose Down
 -- The checks stay as they are: what they refuse arrived altered before.
@@ -262,6 +285,6 @@ END
 $$;
 -- +goose StatementEnd
 DROP DOMAIN redrive.headers_text;
-DROP FUNCTION redrive.text_payload, redrive.text_headers;
+DROP FUNCTION redrive.text_payload, redrive.is_document, redrive.text_headers;
 DROP TABLE redrive.earlier_producers;
 ALTER TABLE redrive.messages ALTER COLUMN payload SET NOT NULL;
