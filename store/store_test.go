@@ -14,6 +14,7 @@ import (
 	"redrive/delivery/engine"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 var _ engine.Store = (*store.Store)(nil)
@@ -35,6 +36,7 @@ func open(t *testing.T) desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	s.SetPatience(patience.Limit)
 	d := desk{Store: s, t: t, dsn: dsn}
 	d.must(s.SyncIntegrations(t.Context(), []delivery.Integration{integration("push", "order.placed"), integration("sms")}))
 	return d
