@@ -9,10 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"redrive/store/storetest/patience"
 )
 
 // axe is axe-core 4.14.1, unchanged; its licence (MPL-2.0) stands at its head.
@@ -152,7 +153,7 @@ func (b *browser) examine(t *testing.T, path string) {
 // inspect asks axe about the page that is open.
 func (b *browser) inspect(t *testing.T, what, phone string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience.Limit)
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[any](axe+";0")); err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 
 	"redrive/delivery/config"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 // asProgram makes this test binary run as redrive itself, so that tests can start and kill the whole program.
@@ -75,8 +76,8 @@ func launch(t *testing.T, args []string, env ...string) *program {
 	select {
 	case p.url = <-urls:
 	case <-p.done:
-	case <-time.After(time.Minute):
-		t.Fatal("redrive neither listened nor ended within a minute")
+	case <-time.After(patience.Limit):
+		t.Fatal("redrive neither listened nor ended")
 	}
 	return p
 }
@@ -119,8 +120,8 @@ func (p *program) stop() int {
 	}
 	select {
 	case <-p.done:
-	case <-time.After(40 * time.Second):
-		p.t.Fatal("redrive did not stop within 40 s")
+	case <-time.After(patience.Limit):
+		p.t.Fatal("redrive did not stop")
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
@@ -148,12 +149,12 @@ func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(patience.Limit)
 	for !done() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("not within a minute: %s", what)
+			t.Fatalf("not within %v: %s", patience.Limit, what)
 		}
 	}
 }
@@ -178,7 +179,7 @@ func (p *program) try(method, path string, body any) (int, map[string]any, error
 		}
 		content = bytes.NewReader(raw)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Limit)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, p.url+path, content)
 	if err != nil {

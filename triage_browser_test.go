@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"redrive/store/storetest/patience"
 )
 
 // triageFile has two receivers of one kind and one that hides a field; nothing times out while a test holds requests.
@@ -128,7 +130,7 @@ func TestAReplayedFormStartsOneOperation(t *testing.T) {
 	b := browse(t, p.url, true)
 	b.signIn()
 	b.open("/operations/new?action=retry&filter=integration%3Dpush&return=/failures")
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience.Limit)
 	defer cancel()
 	ends, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`(async () => {
 		const form = document.querySelector("form[action='/operations']"), body = new URLSearchParams(new FormData(form));

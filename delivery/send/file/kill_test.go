@@ -18,6 +18,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
 )
 
 // helperVariable makes the test binary a sender that stops at a step, to be killed there.
@@ -80,7 +81,7 @@ func serveBeside(j job) (stop func()) {
 	if err := cmd.Start(); err != nil {
 		panic(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience.Limit); ; time.Sleep(20 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", j.To.SFTP.Addr); err == nil {
 			_ = conn.Close()
 			return func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
@@ -96,7 +97,7 @@ type steps struct{ n, stop int }
 func (s *steps) next(what string) {
 	if s.n == s.stop {
 		fmt.Println("stopped before", what)
-		time.Sleep(time.Minute) // until it is killed
+		time.Sleep(patience.Limit) // until it is killed
 	}
 	s.n++
 }

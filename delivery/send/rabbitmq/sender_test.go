@@ -16,6 +16,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/send/sendtest"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -86,7 +87,7 @@ func take(t testing.TB, address, q string, n int) (got []amqp091.Delivery) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late := time.After(30 * time.Second)
+	late := time.After(patience.Limit)
 	for len(got) < n {
 		select {
 		case d, ok := <-deliveries:

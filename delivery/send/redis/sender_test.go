@@ -16,6 +16,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/send/sendtest"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -75,7 +76,7 @@ func listen(t *testing.T, addr, channel string) func(n int) []string {
 	}
 	messages := subscription.Channel(redis.WithChannelSize(4096))
 	return func(n int) (got []string) {
-		late := time.After(30 * time.Second)
+		late := time.After(patience.Limit)
 		for len(got) < n {
 			select {
 			case m := <-messages:
