@@ -190,7 +190,7 @@ func (r *rig) await(what string, done func() bool) {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			r.t.Fatalf("not within 30 s: %s; states %v", what, r.states())
+			r.t.Fatalf("in vain: %s; states %v", what, r.states())
 		}
 	}
 }

@@ -223,7 +223,7 @@ func until(t *testing.T, what string, done func() bool) {
 	deadline := time.Now().Add(patience.Limit)
 	for !done() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("in vain: %s", what)
 		}
 		time.Sleep(time.Millisecond)
 	}
