@@ -61,12 +61,15 @@ func Empty(t testing.TB) string {
 	return create(t, false)
 }
 
-// Main runs a package's tests and stops what they started. A TestMain that calls it leaves nothing behind.
-func Main(m *testing.M) {
+// Main runs a package's tests and stops what they started. A TestMain that calls it leaves nothing behind. More that was started ends
+// with cleanUps.
+func Main(m *testing.M, cleanUps ...func() error) {
 	code := m.Run()
-	if err := cleanUp(); err != nil {
-		fmt.Fprintln(os.Stderr, "storetest:", err)
-		code = max(code, 1)
+	for _, end := range append(cleanUps, cleanUp) {
+		if err := end(); err != nil {
+			fmt.Fprintln(os.Stderr, "storetest:", err)
+			code = max(code, 1)
+		}
 	}
 	os.Exit(code)
 }
