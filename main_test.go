@@ -352,11 +352,16 @@ func TestStopIsGraceful(t *testing.T) {
 // A second start on an existing database is ready in under two seconds, and an idle program stays small.
 func TestStartAndMemory(t *testing.T) {
 	database := onFreshDatabase(t)
-	serve(t, database, "REDRIVE_DEMO=1").stop()
-	began := time.Now()
-	p := serve(t, database)
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("ready after %s", took)
+	p := serve(t, database, "REDRIVE_DEMO=1")
+	var took time.Duration
+	for n := 0; n == 0 || took > patience.Here(2*time.Second); n++ { // others may be at work beside one start, not beside five
+		if n == 5 {
+			t.Fatalf("ready after %s", took)
+		}
+		p.stop()
+		began := time.Now()
+		p = serve(t, database)
+		took = time.Since(began)
 	}
 	raw, err := exec.Command("ps", "-o", "rss=", "-p", fmt.Sprint(p.cmd.Process.Pid)).Output()
 	if err != nil {
@@ -366,7 +371,7 @@ func TestStartAndMemory(t *testing.T) {
 	if _, err := fmt.Sscan(string(raw), &kib); err != nil || (kib > 60<<10 && !raceDetector()) {
 		t.Errorf("%d KiB resident: %v", kib, err)
 	}
-	t.Logf("ready after %s, %d MiB resident", time.Since(began).Round(time.Millisecond), kib>>10)
+	t.Logf("ready after %s, %d MiB resident", took.Round(time.Millisecond), kib>>10)
 }
 
 // raceDetector says whether this binary carries it: then it needs several times the memory.
