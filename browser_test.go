@@ -209,7 +209,7 @@ func (b *browser) retry(p *program, receiver *ledger, id string) {
 	hold := receiver.hold
 	receiver.mu.Unlock()
 	b.click("button[data-action=retry]")
-	<-receiver.arrived
+	patience.Receive(b.t, "a request", receiver.arrived)
 	b.shows("Retry requested") // the form's own answer comes first: a page opened before it is given up
 	b.openFailure(id)
 	b.becomes("sending") // not delivered before the receiver has confirmed

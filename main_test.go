@@ -23,6 +23,7 @@ import (
 
 	"redrive/delivery/config"
 	"redrive/store/storetest"
+	"redrive/store/storetest/child"
 	"redrive/store/storetest/patience"
 )
 
@@ -41,12 +42,13 @@ func TestMain(m *testing.M) {
 
 // program is one running redrive.
 type program struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	url  string
-	mu   sync.Mutex
-	log  strings.Builder
-	done chan struct{} // closed when it has ended
+	t       *testing.T
+	cmd     *exec.Cmd
+	process *child.Process
+	url     string
+	mu      sync.Mutex
+	log     strings.Builder
+	done    chan struct{} // closed when it has ended
 }
 
 // launch starts redrive with arguments and environment settings, without waiting for anything.
@@ -61,10 +63,11 @@ func launch(t *testing.T, args []string, env ...string) *program {
 		t.Fatal(err)
 	}
 	p.cmd.Stdout, p.cmd.Stderr = in, in
-	if err := p.cmd.Start(); err != nil {
+	p.process, err = child.Start(p.cmd)
+	_ = in.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
-	_ = in.Close()
 	urls := make(chan string, 1)
 	go p.follow(out, urls)
 	t.Cleanup(func() {
@@ -96,7 +99,7 @@ func (p *program) follow(out io.ReadCloser, urls chan<- string) {
 			urls <- found[1]
 		}
 	}
-	_ = p.cmd.Wait()
+	_ = p.process.Wait()
 	close(p.done)
 }
 
@@ -108,9 +111,12 @@ func (p *program) output() string {
 
 // kill ends it as a power cut would.
 func (p *program) kill() {
-	_ = p.cmd.Process.Kill() // an error means that it has ended
-	<-p.done
+	p.process.Kill()
+	p.wait()
 }
+
+// wait waits for its end.
+func (p *program) wait() { p.t.Helper(); patience.Receive(p.t, "the end of the program", p.done) }
 
 // stop asks it to end and answers its exit code.
 func (p *program) stop() int {
@@ -118,11 +124,7 @@ func (p *program) stop() int {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatal(err)
 	}
-	select {
-	case <-p.done:
-	case <-time.After(patience.Limit):
-		p.t.Fatal("redrive did not stop")
-	}
+	p.wait()
 	return p.cmd.ProcessState.ExitCode()
 }
 
@@ -268,7 +270,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := launch(t, c.args, c.env)
-			<-p.done
+			p.wait()
 			if code := p.cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(p.output(), c.says) || strings.Contains(p.output(), "hunter2") || strings.Count(p.output(), "\n") != 1 {
 				t.Errorf("exit code %d, want %d; it said %q", code, c.code, p.output())
 			}
@@ -293,7 +295,7 @@ func TestWrongMeasurementsAreRefused(t *testing.T) {
 // What compose files and unit files leave empty is not set; nothing may listen to the world because of it.
 func TestEmptySettingsAreNone(t *testing.T) {
 	p := launch(t, []string{"doctor"}, "DATABASE_URL=", "REDRIVE_DATA_DIR="+t.TempDir()+"/file/x", "REDRIVE_LOG_FORMAT=", "REDRIVE_CONFIG=", "REDRIVE_ADDR=")
-	if <-p.done; strings.Contains(p.output(), "--") {
+	if p.wait(); strings.Contains(p.output(), "--") {
 		t.Errorf("said %q", p.output())
 	}
 	for _, args := range [][]string{{"serve"}, {"serve", "--demo"}} {
@@ -335,7 +337,7 @@ func TestCommands(t *testing.T) {
 		{[]string{"audit", "verify"}, "1 entries fit"},
 	} {
 		p := launch(t, c.args, database)
-		<-p.done
+		p.wait()
 		if code := p.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(p.output(), c.says) {
 			t.Errorf("%v: exit code %d, said %q", c.args, code, p.output())
 		}
@@ -392,7 +394,7 @@ func TestEmbeddedDatabaseSurvivesTheProgram(t *testing.T) {
 	id := first.send("push", map[string]any{"a": 1})
 	first.awaitState(id, "dead")
 	second := launch(t, []string{"serve"}, data)
-	if <-second.done; second.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(second.output(), "data directory") {
+	if second.wait(); second.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(second.output(), "data directory") {
 		t.Errorf("a second program on the same directory: %s", second.output())
 	}
 	first.kill()
@@ -405,16 +407,21 @@ func TestEmbeddedDatabaseSurvivesTheProgram(t *testing.T) {
 	}
 }
 
-// failing is an integrations file with one integration "push".
+// failing is an integrations file with one integration "push". Its receivers may take their time: who waits for a lease asks for brief.
 func failing(url string, attempts int) string {
 	return fmt.Sprintf(`integrations:
   - name: push
     method: outbox
     subscribe: [order.placed]
     destination:
-      http: {url: %q, timeout: 1s}
+      http: {url: %q, timeout: 1m}
     idempotent: true
     retry: {attempts: %d, backoff: [100ms], jitter: none}
     concurrency: 16
 `, url, attempts)
+}
+
+// brief is the file with a lease that ends soon.
+func brief(integrations string) string {
+	return strings.Replace(integrations, "timeout: 1m", "timeout: 5s", 1)
 }

@@ -105,7 +105,7 @@ func TestAnOperationSurvivesTwentyKills(t *testing.T) {
 	receiver.refuse = "7" // one in ten becomes a dead letter again
 	database := onFreshDatabase(t)
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
-	env := []string{database, configFile(t, failing(receiver.URL, 3))}
+	env := []string{database, configFile(t, brief(failing(receiver.URL, 3)))}
 	p := serve(t, env...)
 	conn := connect(t, dsn)
 	if _, err := conn.Exec(t.Context(), manyDeadSQL, total); err != nil {
@@ -132,7 +132,7 @@ func TestAnOperationSurvivesTwentyKills(t *testing.T) {
 	compareOperation(t, dsn, int(o["succeeded"].(float64)))
 	compareRequests(t, conn, receiver, total)
 	verify := launch(t, []string{"audit", "verify"}, env...)
-	<-verify.done
+	verify.wait()
 	if code := verify.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("audit verify ended with %d", code)
 	}

@@ -18,7 +18,7 @@ func triageFile(t *testing.T, url string) string {
 	t.Helper()
 	text := "ticket_url: https://tickets.example/{ticket}\nintegrations:\n"
 	for _, name := range []string{"push", "backup", "sms"} {
-		text += fmt.Sprintf("  - name: %s\n    method: outbox\n    destination: {http: {url: %q, timeout: 40s}}\n    retry: {attempts: 1}\n", name, url)
+		text += fmt.Sprintf("  - name: %s\n    method: outbox\n    destination: {http: {url: %q, timeout: 3m}}\n    retry: {attempts: 1}\n", name, url)
 	}
 	return configFile(t, text+"    mask: [\"$.code\"]\n")
 }

@@ -177,7 +177,7 @@ func TempDir() (string, error) {
 // Settings suit a server that is thrown away: fast, not durable.
 func Settings() map[string]string {
 	return map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400",
-		"max_replication_slots": "50", "max_wal_senders": "50", "max_wal_size": "512MB", "autovacuum_naptime": "1h",
+		"max_replication_slots": "50", "max_wal_senders": "50", "shared_buffers": "128MB", "max_wal_size": "512MB", "autovacuum_naptime": "1h",
 		"dynamic_shared_memory_type": "mmap"} // so that no segment of a killed server stays
 }
 
