@@ -269,9 +269,7 @@ func (b *bed) kill(dir, step, table string) {
 	cmd := exec.Command(binary)
 	cmd.Env = append(os.Environ(), victimVariable+"="+step, victimDSN+"="+b.dsn, victimDir+"="+dir)
 	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	b.must(err)
-	victim := child.Run(b.t, cmd)
+	victim, out := child.Talk(b.t, cmd)
 	if table == "" {
 		line := make(chan string, 1)
 		go func() {

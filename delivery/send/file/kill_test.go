@@ -18,6 +18,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/child"
 	"redrive/store/storetest/patience"
 )
 
@@ -140,20 +141,17 @@ func kill(t *testing.T, j job, attributes ...*syscall.SysProcAttr) (step string,
 	for _, a := range attributes {
 		cmd.SysProcAttr = a
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	helper, out := child.Talk(t, cmd)
+	said := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(out).ReadString('\n') // an end shows in what is missing
+		said <- strings.TrimSpace(line)
+	}()
+	line := patience.Receive(t, "a word of the helper", said)
+	helper.Kill()
+	if line == "" {
+		t.Fatal("the helper ended without a word")
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	_ = cmd.Process.Kill() // it may have ended
-	_ = cmd.Wait()
-	if err != nil {
-		t.Fatalf("the helper ended without a word: %v", err)
-	}
-	line = strings.TrimSpace(line)
 	if done, ok := strings.CutPrefix(line, "done "); ok {
 		return done, false
 	}

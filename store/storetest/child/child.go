@@ -3,6 +3,8 @@
 package child
 
 import (
+	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -18,8 +20,7 @@ type Process struct {
 	kill  sync.Once
 }
 
-// Start starts a program. On Linux the kernel ends it with this process. The caller has set its output: a pipe of cmd must be read
-// before Wait is waited for.
+// Start starts a program. On Linux the kernel ends it with this process. The caller has set its output, which is no pipe of cmd's.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -50,6 +51,24 @@ func Run(t testing.TB, cmd *exec.Cmd) *Process {
 	}
 	t.Cleanup(p.Kill)
 	return p
+}
+
+// Talk is Run for a program whose output the test reads.
+func Talk(t testing.TB, cmd *exec.Cmd) (*Process, io.Reader) {
+	t.Helper()
+	out, in, err := os.Pipe() // cmd's own would be closed at the end of the program, whatever is still in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = out.Close() })
+	cmd.Stdout = in
+	p, err := Start(cmd)
+	_ = in.Close()
+	if err != nil {
+		t.Fatalf("starting %s: %v", cmd.Path, err)
+	}
+	t.Cleanup(p.Kill)
+	return p, out
 }
 
 // PID is the number of the process, and of its group.
