@@ -29,9 +29,9 @@ type effort struct {
 
 var usualEffort = effort{little: 500, most: 30_000, enough: 1500, worth: 8000, few: 2000, patience: 3 * time.Second, counting: 5 * time.Millisecond}
 
-// SetPatience says how long a search may look at failures before it is too broad, three seconds unless it is called. Call it before
-// the store is used: tests on slow machines do, where nobody waits for a page.
-func (s *Store) SetPatience(most time.Duration) { s.effort.patience = most }
+// SetPatience says how long a search may look at failures before it is too broad, and a count before it is capped, instead of three
+// seconds and five milliseconds. Call it before the store is used: tests do, which are not about them and may run on a slow machine.
+func (s *Store) SetPatience(most time.Duration) { s.effort.patience, s.effort.counting = most, most }
 
 const (
 	firstStep    = 120 // rows

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"redrive/delivery"
 	"redrive/delivery/batch"
 	"redrive/store"
@@ -77,20 +75,14 @@ func (b *bed) must(err error) {
 
 func (b *bed) sql(statement string, args ...any) {
 	b.t.Helper()
-	conn, err := pgx.Connect(context.Background(), b.dsn)
-	b.must(err)
-	defer conn.Close(context.Background())
-	if _, err = conn.Exec(context.Background(), statement, args...); err != nil {
+	if _, err := storetest.Session(b.t, b.dsn).Exec(context.Background(), statement, args...); err != nil {
 		b.t.Fatalf("%s: %v", statement, err)
 	}
 }
 
 func value[T any](b *bed, query string, args ...any) (v T) {
 	b.t.Helper()
-	conn, err := pgx.Connect(context.Background(), b.dsn)
-	b.must(err)
-	defer conn.Close(context.Background())
-	if err := conn.QueryRow(context.Background(), query, args...).Scan(&v); err != nil {
+	if err := storetest.Session(b.t, b.dsn).QueryRow(context.Background(), query, args...).Scan(&v); err != nil {
 		b.t.Fatalf("%s: %v", query, err)
 	}
 	return v

@@ -20,6 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"redrive/migrations"
 	"redrive/store"
@@ -103,6 +104,35 @@ func create(t testing.TB, migrated bool) string {
 		}
 	})
 	return withDatabase(admin, name)
+}
+
+// sessions are of the tests' own statements, by DSN.
+var sessions sync.Map
+
+// Session is for statements of a test's own, as another program would send them. They share connections until the end of the test, which
+// spares most of their cost: a test that sets something for its session connects by itself.
+func Session(t testing.TB, dsn string) *pgxpool.Pool {
+	t.Helper()
+	if pool, ok := sessions.Load(dsn); ok {
+		return pool.(*pgxpool.Pool)
+	}
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeDescribeExec // nothing is kept that a change of a table makes wrong
+	config.MaxConns = 100
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true } // a test may have ended it
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
+	if other, ok := sessions.LoadOrStore(dsn, pool); ok {
+		pool.Close()
+		return other.(*pgxpool.Pool)
+	}
+	t.Cleanup(func() { sessions.Delete(dsn); pool.Close() })
+	return pool
 }
 
 // prepare starts the server and, when asked, migrates the template, each once.
