@@ -84,7 +84,7 @@ func (b *browser) promised(js string) string {
 func (b *browser) sound(what string) {
 	b.t.Helper()
 	b.value(axe + ";''")
-	if found := b.promised(findings + "(false).then(found => found.join('\\n'))"); found != "" {
+	if found := b.promised(findings + "(" + axeAll + ", false).then(found => found.join('\\n'))"); found != "" {
 		b.t.Errorf("%s: %s", what, found)
 	}
 }

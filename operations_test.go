@@ -125,6 +125,11 @@ func TestAnOperationSurvivesTwentyKills(t *testing.T) {
 	}
 	spread(t, at, total)
 	var o map[string]any
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("at last the operation is %v", o)
+		}
+	})
 	await(t, "the operation's end", func() bool { o = addsUp(t, p, id); return o["state"] == "finished" })
 	if o["succeeded"].(float64)+o["failed"].(float64) != total || o["failed"].(float64) < 100 {
 		t.Errorf("finished %v", o)

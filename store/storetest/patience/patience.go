@@ -8,7 +8,7 @@ import (
 )
 
 // Limit bounds each wait of a test. It is no measure of anything: a test that has to be fast says so itself.
-const Limit = 4 * time.Minute
+const Limit = 6 * time.Minute
 
 // Prompt is when that has ended which ends by itself within a second or two, also on a slow machine, and that has not which somebody
 // else has to give up.
