@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { storetest.Main(m) }
 
 const (
-	wanted    = 200_000 // committed events
+	wanted    = 60_000 // committed events
 	producers = 6
 )
 
@@ -146,7 +146,7 @@ func (l *load) chaos(random *rand.Rand) (killed int) {
 		select {
 		case <-l.published:
 			return killed
-		case <-time.After(time.Duration(random.IntN(900)) * time.Millisecond):
+		case <-time.After(time.Duration(random.IntN(300)) * time.Millisecond):
 		}
 		killed++
 		if i := random.IntN(4); i < len(stores) {
