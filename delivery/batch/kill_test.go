@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ import (
 	filesend "redrive/delivery/send/file"
 	"redrive/delivery/wire"
 	"redrive/store"
+	"redrive/store/storetest/child"
+	"redrive/store/storetest/patience"
 )
 
 // The variables that make a test binary the process that is killed.
@@ -41,9 +44,10 @@ const killLock = 7_251_903
 
 func victimIntegration(dir string) delivery.Integration {
 	in := pointsIntegration()
-	in.Destination = delivery.Destination{File: &delivery.FileDestination{Dir: dir, Manifest: true, Timeout: 2 * time.Second,
+	in.Destination = delivery.Destination{File: &delivery.FileDestination{Dir: dir, Manifest: true, Timeout: 5 * time.Second,
 		Format: delivery.FileFormat{Kind: delivery.FileCSV, Header: true}}}
 	in.Batch.Acknowledgement = &delivery.AcknowledgementSettings{Every: 20 * time.Millisecond}
+	in.Retry.Attempts = 20 // a slow machine may need more than one
 	return in
 }
 
@@ -65,8 +69,8 @@ func runRooms(ctx context.Context, s *store.Store, in delivery.Integration, room
 		return err
 	}
 	e, err := engine.New(engine.Config{Store: s, Integrations: []delivery.Integration{in}, Senders: map[string]delivery.Sender{in.Name: sender(to)},
-		Log: slog.New(slog.DiscardHandler), Poll: 20 * time.Millisecond, Lease: func(delivery.Integration) time.Duration { return 3 * time.Second },
-		Timeout: func(delivery.Integration) time.Duration { return 2 * time.Second }})
+		Log: slog.New(slog.DiscardHandler), Poll: 20 * time.Millisecond, Lease: func(delivery.Integration) time.Duration { return 6 * time.Second },
+		Timeout: func(delivery.Integration) time.Duration { return 5 * time.Second }})
 	if err != nil {
 		return err
 	}
@@ -187,19 +191,18 @@ func killed(t *testing.T, step, table, event string) {
 	b.sql(pointsTable)
 	b.sql("INSERT INTO points SELECT n, 'kim ' || n FROM generate_series(1, 20) n")
 	if step == "rejected" || step == "correction" {
-		ctx, stop := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- b.runRooms(ctx) }()
+		stop := b.runRooms()
 		f := b.now()
 		b.sent(f)
+		var dead []delivery.Delivery
 		if step == "correction" {
 			b.answer(f.Name+".rej", "row,reason\n3,no\n7,no\n")
-			for _, d := range b.rejected(2) {
-				b.retryLater(d.ID)
-			}
+			dead = b.rejected(2)
 		}
 		stop()
-		b.must(<-done)
+		for _, d := range dead { // nobody is there who takes the retries before the process that is killed
+			b.retry(d.ID)
+		}
 		if step == "rejected" {
 			b.answer(f.Name+".rej", "row,reason\n3,no\n7,no\n")
 		}
@@ -209,10 +212,7 @@ func killed(t *testing.T, step, table, event string) {
 	release := b.holdUp(table, event)
 	b.kill(dir, step, table)
 	release()
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.runRooms(ctx) }()
-	defer func() { stop(); b.must(<-done) }()
+	b.runRooms()
 	want := 1
 	switch step {
 	case "rejected":
@@ -223,14 +223,22 @@ func killed(t *testing.T, step, table, event string) {
 	b.oneFileEach(dir, want)
 }
 
-func (b *bed) runRooms(ctx context.Context) error {
-	return runRooms(ctx, b.Store, b.in, func(*batch.Config) {}, func(s delivery.Sender) delivery.Sender { return s }, b.Files())
-}
-
-// retryLater asks for a retry that waits until nobody asks for more: a correction must not begin before the process to be killed.
-func (b *bed) retryLater(id string) {
-	b.retry(id)
-	b.sql("UPDATE redrive.deliveries SET retry_requested_at = clock_timestamp() + interval '1 hour' WHERE id = $1", id)
+// runRooms runs room and engine until the test ends or the answer is called.
+func (b *bed) runRooms() (stop func()) {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- runRooms(ctx, b.Store, b.in, func(*batch.Config) {}, func(s delivery.Sender) delivery.Sender { return s }, b.Files())
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := patience.Receive(b.t, "the end of the rooms", done); err != nil {
+			b.t.Errorf("the rooms ended with %v", err)
+		}
+	})
+	b.t.Cleanup(stop)
+	return stop
 }
 
 // holdUp makes whoever changes the table wait until the answer is called.
@@ -245,7 +253,7 @@ func (b *bed) holdUp(table, event string) (release func()) {
 	b.must(err)
 	_, err = conn.Exec(context.Background(), "SELECT pg_advisory_lock($1)", killLock)
 	b.must(err)
-	b.sql("UPDATE redrive.deliveries SET retry_requested_at = clock_timestamp() - interval '1 minute' WHERE retry_requested_at IS NOT NULL")
+	b.t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return func() {
 		b.sql("SELECT pg_cancel_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
 		b.must(conn.Close(context.Background()))
@@ -261,16 +269,15 @@ func (b *bed) kill(dir, step, table string) {
 	cmd := exec.Command(binary)
 	cmd.Env = append(os.Environ(), victimVariable+"="+step, victimDSN+"="+b.dsn, victimDir+"="+dir)
 	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	b.must(err)
-	b.must(cmd.Start())
-	defer func() { _ = cmd.Wait() }()
+	victim, out := child.Talk(b.t, cmd)
 	if table == "" {
-		timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
-		line, err := bufio.NewReader(out).ReadString('\n')
-		timer.Stop()
-		if err != nil || strings.TrimSpace(line) != "at "+step {
-			b.t.Errorf("the process did not come to %s: %q, %v", step, line, err)
+		line := make(chan string, 1)
+		go func() {
+			said, _ := bufio.NewReader(out).ReadString('\n') // an end shows in what is missing
+			line <- strings.TrimSpace(said)
+		}()
+		if said := patience.Receive(b.t, "the process at step "+step, line); said != "at "+step {
+			b.t.Errorf("the process did not come to %s: %q", step, said)
 		}
 	} else {
 		b.wait("the transaction of step "+step, func() bool {
@@ -278,7 +285,7 @@ func (b *bed) kill(dir, step, table string) {
 				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, killLock) > 0
 		})
 	}
-	b.must(cmd.Process.Kill())
+	victim.Kill()
 }
 
 // oneFileEach waits until so many files are delivered, and checks that the directory holds them, whole, each with its manifest,

@@ -15,6 +15,7 @@ import (
 	"redrive/delivery/engine"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -56,8 +57,8 @@ func (s *sender) next(t *testing.T) delivery.Request {
 	select {
 	case r := <-s.arrived:
 		return r
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing was sent within 20 s")
+	case <-time.After(patience.Limit):
+		t.Fatal("nothing was sent")
 		return delivery.Request{}
 	}
 }
@@ -184,12 +185,12 @@ func (r *rig) await(what string, done func() bool) {
 	r.t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience.Limit)
 	for !done() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			r.t.Fatalf("not within 30 s: %s; states %v", what, r.states())
+			r.t.Fatalf("in vain: %s; states %v", what, r.states())
 		}
 	}
 }
@@ -374,7 +375,7 @@ func TestALateOutcomeChangesNothing(t *testing.T) {
 	close(stalled) // its outcome arrives while the second attempt is under way
 	select {
 	case <-late:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience.Limit):
 		t.Error("the late outcome was not noticed")
 	}
 	close(noticed)

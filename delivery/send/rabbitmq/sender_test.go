@@ -16,6 +16,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/send/sendtest"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -86,7 +87,7 @@ func take(t testing.TB, address, q string, n int) (got []amqp091.Delivery) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late := time.After(30 * time.Second)
+	late := time.After(patience.Limit)
 	for len(got) < n {
 		select {
 		case d, ok := <-deliveries:
@@ -388,7 +389,7 @@ func TestWhatIsNotReached(t *testing.T) {
 	plain.Scheme, plain.User = "amqp", url.UserPassword("nobody", "hunter2")
 	began := time.Now()
 	expect(t, newSender(t, to(plain.String(), "", "q"), discard).Send(t.Context(), sendtest.Request("1", "x")), delivery.OutcomePermanent, delivery.ClassRefused)
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > patience.Prompt {
 		t.Errorf("a wrong login took %v to be noticed", took)
 	}
 	plain, _ = url.Parse(services.RabbitMQURL(t))

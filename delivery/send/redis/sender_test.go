@@ -16,6 +16,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/send/sendtest"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -75,7 +76,7 @@ func listen(t *testing.T, addr, channel string) func(n int) []string {
 	}
 	messages := subscription.Channel(redis.WithChannelSize(4096))
 	return func(n int) (got []string) {
-		late := time.After(30 * time.Second)
+		late := time.After(patience.Limit)
 		for len(got) < n {
 			select {
 			case m := <-messages:
@@ -262,7 +263,7 @@ func TestHalfOpenConnectionEndsInTime(t *testing.T) {
 	began := time.Now()
 	expect(t, s.Send(t.Context(), sendtest.Request("2", "x")), delivery.OutcomeUnknown, delivery.ClassTimeout)
 	expect(t, s.Send(t.Context(), sendtest.Request("3", "x")), delivery.OutcomeTransient, delivery.ClassConnect) // the handshake hangs
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > patience.Prompt {
 		t.Errorf("two attempts of a second took %v", took)
 	}
 	proxy.Heal()
