@@ -30,6 +30,9 @@ type SFTPServer struct {
 
 func (d *FileDestination) kind() string           { return "file" }
 func (d *FileDestination) timeout() time.Duration { return d.Timeout }
+
+// settles: a name in a directory, here or on a server, is looked at before it is written; an upload is a request like any other.
+func (d *FileDestination) settles() bool { return d.Upload == nil }
 func (d *FileDestination) address() string {
 	switch {
 	case d.SFTP != nil:

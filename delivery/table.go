@@ -16,6 +16,9 @@ type TableDestination struct {
 
 func (d *TableDestination) kind() string           { return "table" }
 func (d *TableDestination) timeout() time.Duration { return d.Timeout }
+
+// settles: which files are in the table is noted beside it, in the transaction that puts them there.
+func (d *TableDestination) settles() bool { return true }
 func (d *TableDestination) address() string {
 	u, err := url.Parse(d.URL)
 	if err != nil {
