@@ -37,7 +37,9 @@ var settled = map[string]func(t *testing.T) (to delivery.Destination, arrived fu
 			CREATE FUNCTION count_writes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.written := NEW.written + 1; RETURN NEW; END $$;
 			CREATE TRIGGER count_writes BEFORE INSERT OR UPDATE ON points FOR EACH ROW EXECUTE FUNCTION count_writes()`)
 		return delivery.Destination{Table: &delivery.TableDestination{URL: b.dsn, Table: "points", Key: []string{"id"}, Timeout: patience}},
-			func() int { return value[int](b, "SELECT count(DISTINCT written)::int * max(written) FROM points WHERE id <= 20") }, delivery.StateDelivered
+			func() int {
+				return value[int](b, "SELECT count(DISTINCT written)::int * max(written) FROM points WHERE id <= 20")
+			}, delivery.StateDelivered
 	},
 	"http": func(t *testing.T) (delivery.Destination, func() int, delivery.State) {
 		var requests atomic.Int32
