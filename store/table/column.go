@@ -126,6 +126,8 @@ func (c *column) number(kind string) {
 	switch narrow := kind == catalog+"float8" && base == catalog+"float4"; {
 	case narrow || kind == catalog+"float4" && base == catalog+"float8": // of which the decimals are not the number
 		c.value, c.kept = in+"::"+kind+"::"+c.target.kind, fmt.Sprintf("%s::%s = %s::%s", out, kind, in, kind)
+	case strings.HasPrefix(kind, catalog+"int"): // so do large whole numbers in few digits
+		c.value, c.kept = in+"::"+kind+"::"+c.target.kind, fmt.Sprintf("%s::%s = %s::%s", out, kind, in, kind)
 	case base == catalog+"numeric" || strings.HasPrefix(base, catalog+"float"): // a cast would round to 15 digits
 		c.value, c.kept = in+"::"+base+"::"+c.target.kind, decimal
 	default:
@@ -138,11 +140,14 @@ func (c *column) cast(kind string, back bool) {
 	c.value = in + "::" + kind + "::" + c.target.kind
 	c.kept = fmt.Sprintf("%s = %s", written(in+"::"+kind), in)
 	again := out + "::" + kind
-	if !back {
+	switch {
+	case c.target.base == catalog+"bpchar": // blanks at the end mean nothing there
+		again = out + "::text::" + kind
+	case !back:
 		again = written(out) + "::" + kind
 	}
 	switch {
-	case c.target.base == catalog+"bpchar" && stringy(kind): // blanks at the end mean nothing there
+	case c.target.base == catalog+"bpchar" && stringy(kind):
 		c.kept = fmt.Sprintf("%s::pg_catalog.bpchar = %s::pg_catalog.bpchar", out, in)
 	case is(kind, padded):
 		c.kept += fmt.Sprintf(" AND %s = %s::%s", again, in, kind)

@@ -67,6 +67,16 @@ func lasting(code string) bool {
 	return false
 }
 
+// passing are those of connections, locks, resources and administrators: the same rows may go in later.
+func passing(code string) bool {
+	for _, class := range []string{"08", "40", "53", "55", "57", "58"} {
+		if strings.HasPrefix(code, class) {
+			return true
+		}
+	}
+	return false
+}
+
 func failed(outcome delivery.Outcome, class, text string) delivery.Result {
 	return delivery.Result{Outcome: outcome, ErrorClass: class, Error: delivery.Storable(text)}
 }

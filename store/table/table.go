@@ -52,13 +52,10 @@ func settings(ctx context.Context, tx pgx.Tx, zone string) error {
 	if zone == "" {
 		zone = "UTC"
 	}
-	for _, s := range [][2]string{{"timezone", zone}, {"datestyle", "ISO, YMD"}, {"intervalstyle", "postgres"}, {"extra_float_digits", "1"},
-		{"bytea_output", "hex"}, {"xmloption", "content"}, {"client_encoding", "UTF8"}} {
-		if _, err := tx.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, true)", s[0], s[1]); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := tx.Exec(ctx, `SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('timezone', $1), ('datestyle', 'ISO, YMD'),
+		('intervalstyle', 'postgres'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmloption', 'content'), ('client_encoding', 'UTF8'))
+		AS s(name, value)`, zone)
+	return err
 }
 
 // claim notes the file. Two that come at once wait for each other here; the second finds it noted.

@@ -209,7 +209,7 @@ var errTried = errors.New("tried")
 // locate finds the first row that Postgres refuses, and its column.
 func (w *writer) locate(ctx context.Context, n int, cause error) error {
 	var pg *pgconn.PgError
-	if !errors.As(cause, &pg) || !lasting(pg.Code) {
+	if !errors.As(cause, &pg) || passing(pg.Code) {
 		return cause
 	}
 	try := func(n int) error {
@@ -237,24 +237,30 @@ func (w *writer) locate(ctx context.Context, n int, cause error) error {
 	if errors.As(cause, &known) {
 		return cause
 	}
-	return &refused{w.before + int64(n), w.blamed(ctx, n-1, cause), cause}
+	column, cause := w.blamed(ctx, n-1, cause)
+	return &refused{w.before + int64(n), column, cause}
 }
 
-// blamed is the column whose value in a row cannot be read, or that Postgres names.
-func (w *writer) blamed(ctx context.Context, row int, cause error) string {
+// blamed is the column whose value in a row cannot be read, and why; or the one that Postgres names.
+func (w *writer) blamed(ctx context.Context, row int, cause error) (column string, why error) {
+	var pg *pgconn.PgError
 	for i, c := range w.columns {
 		err := pgx.BeginFunc(ctx, w.tx, func(tx pgx.Tx) error {
+			var made *string
 			var kept bool
-			return tx.QueryRow(ctx, fmt.Sprintf("SELECT coalesce((%s), true) FROM (SELECT c, %s AS v FROM (SELECT $1::text AS c) g) m",
-				fill(c.kept, "c", "v"), fill(c.value, "c", "v")), w.values[i][row]).Scan(&kept)
+			return tx.QueryRow(ctx, fmt.Sprintf("SELECT %s, coalesce((%s), true) FROM (SELECT c, %s AS v FROM (SELECT $1::text AS c) g) m",
+				written("v"), fill(c.kept, "c", "v"), fill(c.value, "c", "v")), w.values[i][row]).Scan(&made, &kept)
 		})
-		if err != nil {
-			return c.name
+		switch {
+		case err == nil:
+		case errors.As(err, &pg) && !lasting(pg.Code): // what it became was no value any more
+			return c.name, &DataError{c.altered()}
+		default:
+			return c.name, err
 		}
 	}
-	var pg *pgconn.PgError
 	if errors.As(cause, &pg) {
-		return pg.ColumnName
+		return pg.ColumnName, cause
 	}
-	return ""
+	return "", cause
 }
