@@ -88,23 +88,31 @@ func (w *writer) plan(ctx context.Context, name, kind string) (c column, err err
 		c.same()
 		return c, nil
 	}
+	return c, w.convert(ctx, &c, kind)
+}
+
+// convert is for two types that differ.
+func (w *writer) convert(ctx context.Context, c *column, kind string) error {
 	known, err := resolve(ctx, w.tx, kind)
-	if err == nil && known {
-		known, err = w.target.assignable(ctx, w.tx, kind, name)
-	}
-	switch {
-	case err != nil:
-		return c, err
-	case !known:
+	if err != nil || !known {
 		c.identical()
-		return c, nil
-	case is(kind, numbers) && is(base, numbers):
+		return err
+	}
+	switch fits, err := w.target.assignable(ctx, w.tx, kind, c.name); {
+	case err != nil:
+		return err
+	case !fits:
+		return &refused{1, c.name, &DataError{fmt.Sprintf("Postgres puts no value of type %s into a column of type %s; write a cast into the query", c.source, c.target.kind)}}
+	case is(kind, numbers) && is(c.target.base, numbers):
 		c.number(kind)
-		return c, nil
+		return nil
+	case stringy(c.target.base):
+		c.text(kind)
+		return nil
 	}
 	back, err := parses(ctx, w.tx, fmt.Sprintf("SELECT (NULL::%s)::%s", c.target.kind, kind))
 	c.cast(kind, back)
-	return c, err
+	return err
 }
 
 // same: the type is the column's. It may have limits there, and its values another meaning, such as money's or an enum's.
@@ -135,23 +143,27 @@ func (c *column) number(kind string) {
 	}
 }
 
+// text: what Postgres makes text of is there, to its end. Blanks at the end mean nothing in char(n).
+func (c *column) text(kind string) {
+	as := "::text"
+	if c.target.base == catalog+"bpchar" {
+		as = "::text::pg_catalog.bpchar"
+	}
+	c.value = in + "::" + kind + "::" + c.target.kind
+	c.kept = fmt.Sprintf("%s = %s AND %s%s = %s::%s%s", written(in+"::"+kind), in, out, as, in, kind, as)
+}
+
 // cast: Postgres has a cast. What comes back by the other one is what was there.
 func (c *column) cast(kind string, back bool) {
 	c.value = in + "::" + kind + "::" + c.target.kind
 	c.kept = fmt.Sprintf("%s = %s", written(in+"::"+kind), in)
 	again := out + "::" + kind
-	switch {
-	case c.target.base == catalog+"bpchar": // blanks at the end mean nothing there
-		again = out + "::text::" + kind
-	case !back:
+	if !back {
 		again = written(out) + "::" + kind
 	}
-	switch {
-	case c.target.base == catalog+"bpchar" && stringy(kind):
-		c.kept = fmt.Sprintf("%s::pg_catalog.bpchar = %s::pg_catalog.bpchar", out, in)
-	case is(kind, padded):
+	if is(kind, padded) {
 		c.kept += fmt.Sprintf(" AND %s = %s::%s", again, in, kind)
-	default:
+	} else {
 		c.kept += fmt.Sprintf(" AND %s = %s", written(again), in)
 	}
 }
