@@ -145,10 +145,14 @@ func (c *carrier) read(query string) (file delivery.BatchFile, content []byte) {
 
 // apply puts a file into a table whose key is k.
 func (c *carrier) apply(name string, file delivery.BatchFile, content []byte) error {
+	return c.applyTo(delivery.TableDestination{Table: name, Key: []string{"k"}}, file, content)
+}
+
+func (c *carrier) applyTo(to delivery.TableDestination, file delivery.BatchFile, content []byte) error {
 	c.sequence++
 	sum := sha256.Sum256(content)
 	file.ID, file.Integration, file.Sequence, file.SHA256 = "x", "points", c.sequence, hex.EncodeToString(sum[:])
-	return table.Apply(c.t.Context(), c.to, delivery.TableDestination{Table: name, Key: []string{"k"}}, file, bytes.NewReader(content))
+	return table.Apply(c.t.Context(), c.to, to, file, bytes.NewReader(content))
 }
 
 // builtIn are the types of pg_type that a column can have, but for arrays.
@@ -256,6 +260,16 @@ func one(kind string) delivery.BatchFile {
 	return delivery.BatchFile{Rows: 1, TimeZone: "Asia/Seoul", Columns: []delivery.ValueColumn{{Name: "k", Type: "pg_catalog.int4"}, {Name: "v", Type: kind}}}
 }
 
+// line is a row as it stands in a file.
+func line(t *testing.T, row map[string]any) []byte {
+	t.Helper()
+	raw, err := json.Marshal(row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(raw, '\n')
+}
+
 // targets are columns that many types fit into, or nearly.
 var targets = []string{"text", "varchar(3)", "char(3)", "bit(2)", "varbit(2)", "smallint", "bigint", "numeric", "numeric(5,1)", "real", "double precision", "boolean",
 	"bytea", "json", "jsonb", "date", "timestamp(0)", "timestamptz(0)", "time(0)", "interval(0)", "interval day", `"char"`, "money", "cidr", "int8range", "text[]", "mood"}
@@ -294,14 +308,12 @@ func TestWhatPostgresKeepsIsTakenAndNothingElse(t *testing.T) {
 // pair carries one value into one column and answers whether it was taken.
 func (c *carrier) pair(i, name, text, kind string) bool {
 	c.t.Helper()
-	line, err := json.Marshal(map[string]string{"k": "1", "v": text})
-	c.must(err)
 	c.exec(c.to, "DELETE FROM t"+i)
 	source := typeName(name)
 	if slices.Contains([]string{"mood", "pair", "hstore", "citext"}, name) {
 		source = "public." + name
 	}
-	err = c.apply("t"+i, one(source), append(line, '\n'))
+	err := c.apply("t"+i, one(source), line(c.t, map[string]any{"k": "1", "v": text}))
 	literal := "'" + strings.ReplaceAll(text, "'", "''") + "'::" + source
 	same := func(table string) bool { return c.same(name, kind, literal, table) }
 	if err == nil {

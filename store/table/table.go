@@ -4,10 +4,12 @@ package table
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"redrive/delivery"
 )
@@ -55,6 +57,10 @@ func settings(ctx context.Context, tx pgx.Tx, zone string) error {
 	_, err := tx.Exec(ctx, `SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('timezone', $1), ('datestyle', 'ISO, YMD'),
 		('intervalstyle', 'postgres'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmloption', 'content'), ('client_encoding', 'UTF8'))
 		AS s(name, value)`, zone)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == invalidParameter {
+		return &DataError{fmt.Sprintf("the table's database does not know the time zone %q of the batch", zone)}
+	}
 	return err
 }
 

@@ -93,10 +93,11 @@ func (t target) takes(name string, to delivery.TableDestination) error {
 	return nil
 }
 
-// SQLSTATEs of types that do not go together.
+// SQLSTATEs.
 const (
-	datatypeMismatch = "42804"
+	datatypeMismatch = "42804" // types that do not go together
 	cannotCoerce     = "42846"
+	invalidParameter = "22023"
 )
 
 // parses says whether Postgres takes a statement, as far as types go.

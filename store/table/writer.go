@@ -253,7 +253,7 @@ func (w *writer) blamed(ctx context.Context, row int, cause error) (column strin
 		})
 		switch {
 		case err == nil:
-		case errors.As(err, &pg) && !lasting(pg.Code): // what it became was no value any more
+		case errors.As(err, &pg) && pg.Code[:2] != "22" && pg.Code[:2] != "23": // the message may name the value
 			return c.name, &DataError{c.altered()}
 		default:
 			return c.name, err
