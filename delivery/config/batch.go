@@ -42,7 +42,7 @@ type rawTable struct {
 	Columns []rawFileColumn `yaml:"columns"`
 	Timeout string          `yaml:"timeout"`
 	// into GENERATED ALWAYS AS IDENTITY
-	OverridingSystemValue bool `yaml:"overriding_system_value"`
+	OverridingSystemValue truth `yaml:"overriding_system_value"`
 }
 
 func (c *checker) batch(i int, in rawIntegration) *delivery.BatchSettings {
@@ -167,7 +167,7 @@ func (c *checker) acknowledgement(i int, in rawIntegration, r *rawAcknowledgemen
 func (c *checker) table(i int, r *rawTable) *delivery.TableDestination {
 	path := at(i, "destination.table.")
 	d := &delivery.TableDestination{URL: c.required(path, "url", r.URL), Key: r.Key, Columns: c.fileColumns(path, r.Columns),
-		Overrides: r.OverridingSystemValue, Timeout: defaultTransfer}
+		Overrides: bool(r.OverridingSystemValue), Timeout: defaultTransfer}
 	name, ok := c.required(path, "table", r.Table), false
 	if d.Schema, d.Table, ok = delivery.ParseTableName(name); !ok && name != "" {
 		c.fail(path+"table", "table: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"", name)
