@@ -146,7 +146,8 @@ type Completion struct {
 	Result       Result
 	Next         State         // delivered, pending, dead or ignored (by policy)
 	RetryIn      time.Duration // pending: from the database's now
-	NotAttempted bool          // nothing was sent (expired, poison)
+	NotAttempted bool          // nothing was sent (expired)
+	Vanished     bool          // nothing was sent either: this is what follows from the attempt of a worker that vanished, which the claim noted
 	GroupID      string        // fingerprint, for failures
 	GroupText    string        // normalised error text of the group
 }

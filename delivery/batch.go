@@ -143,13 +143,16 @@ type BatchSelection struct {
 type BatchColumn struct {
 	Name string
 	OID  uint32 // of its type in Postgres
+	Type string // the same by name, see ValueColumn
 }
 
 // BatchContent is what was written into a file.
 type BatchContent struct {
 	Rows     int64
 	Control  string
-	Snapshot string // up to which rows were read; empty: the window does not move
+	Snapshot string        // up to which rows were read; empty: the window does not move
+	Columns  []ValueColumn // of a file for a table
+	TimeZone string        // likewise
 }
 
 // BatchFeed is where a batch integration stands.
@@ -225,7 +228,7 @@ func (i Integration) BatchFormat() FileFormat {
 	case i.Destination.File != nil:
 		return i.Destination.File.Format
 	case i.Destination.Table != nil:
-		return FileFormat{Kind: FileJSON, Columns: i.Destination.Table.Columns}
+		return FileFormat{Kind: FileJSON, Columns: i.Destination.Table.Columns, Text: true}
 	}
 	return FileFormat{Kind: FileJSON, Array: i.Batch == nil || i.Batch.Per == PerFile}
 }

@@ -51,6 +51,8 @@ func (p IntegrationsPage) policy(c delivery.Integration) []string {
 	out := []string{p.N(c.Retry.Attempts, "%s try", "up to %s tries")}
 	if c.Idempotent {
 		out = append(out, p.T("receiver drops duplicates"))
+	} else if c.Destination.Settles() {
+		out = append(out, p.T("looks what is there before it sends again"))
 	} else {
 		out = append(out, p.T("unknown outcomes go to a person"))
 	}

@@ -140,7 +140,8 @@ type DeliveryPage struct {
 	Known      bool                      // the integration is in the file
 	Held       delivery.IntegrationState // whether it is paused or its breaker open
 	Address    string
-	Idempotent bool
+	Idempotent bool // the receiver drops duplicates
+	Repeatable bool // another attempt is safe, see delivery.Integration
 	Payload    Payload
 	Headers    []Header
 	Responses  []string // excerpt of each attempt's response, as text

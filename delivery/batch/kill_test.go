@@ -3,6 +3,7 @@ package batch_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,10 +22,13 @@ import (
 	"redrive/delivery/batch"
 	"redrive/delivery/engine"
 	filesend "redrive/delivery/send/file"
+	httpsend "redrive/delivery/send/http"
+	tablesend "redrive/delivery/send/table"
 	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/storetest/child"
 	"redrive/store/storetest/patience"
+	"redrive/store/table"
 )
 
 // The variables that make a test binary the process that is killed.
@@ -31,6 +36,7 @@ const (
 	victimVariable = "REDRIVE_BATCH_VICTIM" // the step at which it waits for its end
 	victimDSN      = "REDRIVE_BATCH_DSN"
 	victimDir      = "REDRIVE_BATCH_DIR"
+	victimTo       = "REDRIVE_BATCH_TO" // its destination as JSON, where nothing drops duplicates; empty: the directory
 )
 
 // killSteps are where a process is killed. Those with a table wait inside of the transaction that changes it, which the parent
@@ -53,18 +59,20 @@ func victimIntegration(dir string) delivery.Integration {
 
 // runRooms runs room and engine as the program does, until ctx ends. hooks change both.
 func runRooms(ctx context.Context, s *store.Store, in delivery.Integration, room func(*batch.Config), sender func(delivery.Sender) delivery.Sender, files filesend.Files) error {
-	c := config(s, in, in.Destination.File.Format)
-	inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, wire.Dialer{})
-	if err != nil {
-		return err
+	c := config(s, in, in.BatchFormat())
+	if in.Batch.Acknowledgement != nil {
+		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, wire.Dialer{})
+		if err != nil {
+			return err
+		}
+		c.Inbox = inbox
 	}
-	c.Inbox = inbox
 	room(&c)
 	b, err := batch.New(c)
 	if err != nil {
 		return err
 	}
-	to, err := filesend.New(*in.Destination.File, files, wire.Dialer{})
+	to, err := senderTo(in.Destination, files)
 	if err != nil {
 		return err
 	}
@@ -80,6 +88,16 @@ func runRooms(ctx context.Context, s *store.Store, in delivery.Integration, room
 	return errorsOf(<-errs, <-errs)
 }
 
+func senderTo(d delivery.Destination, files filesend.Files) (delivery.Sender, error) {
+	switch {
+	case d.HTTP != nil:
+		return httpsend.New(*d.HTTP, wire.Dialer{})
+	case d.Table != nil:
+		return tablesend.New(*d.Table, files, table.Send), nil
+	}
+	return filesend.New(*d.File, files, wire.Dialer{})
+}
+
 func errorsOf(a, b error) error {
 	if a != nil {
 		return a
@@ -91,14 +109,20 @@ func errorsOf(a, b error) error {
 func victim() {
 	step := os.Getenv(victimVariable)
 	s, err := store.Open(context.Background(), os.Getenv(victimDSN), slog.New(slog.DiscardHandler))
+	in := victimIntegration(os.Getenv(victimDir))
+	if to := os.Getenv(victimTo); err == nil && to != "" {
+		in = careful(in, delivery.Destination{})
+		err = json.Unmarshal([]byte(to), &in.Destination)
+	}
 	if err == nil {
 		wait := func(at string) {
 			if at == step {
 				fmt.Println("at", at)
+				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // nothing of it goes on, however late the parent kills it
 				select {}
 			}
 		}
-		err = runRooms(context.Background(), s, victimIntegration(os.Getenv(victimDir)), func(c *batch.Config) {
+		err = runRooms(context.Background(), s, in, func(c *batch.Config) {
 			lead, open := c.Lead, c.Open
 			c.Lead = func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
 				return lead(ctx, func(ctx context.Context, f batch.Feed) error { return work(ctx, waitingFeed{f, wait}) }, failed)
@@ -268,6 +292,11 @@ func (b *bed) kill(dir, step, table string) {
 	b.must(err)
 	cmd := exec.Command(binary)
 	cmd.Env = append(os.Environ(), victimVariable+"="+step, victimDSN+"="+b.dsn, victimDir+"="+dir)
+	if !b.in.Idempotent {
+		to, err := json.Marshal(b.in.Destination)
+		b.must(err)
+		cmd.Env = append(cmd.Env, victimTo+"="+string(to))
+	}
 	cmd.Stderr = os.Stderr
 	victim, out := child.Talk(b.t, cmd)
 	if table == "" {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -208,7 +209,7 @@ func (b *bed) complete() (files []delivery.StoredFile) {
 		b.must(err)
 		var told delivery.BatchFile
 		f.CreatedAt = f.CreatedAt.UTC()
-		if err := json.Unmarshal(m.Payload, &told); err != nil || told != f.BatchFile || len(deliveries) != 1 || deliveries[0].ID != f.DeliveryID {
+		if err := json.Unmarshal(m.Payload, &told); err != nil || !reflect.DeepEqual(told, f.BatchFile) || len(deliveries) != 1 || deliveries[0].ID != f.DeliveryID {
 			b.t.Fatalf("the message of %s says %+v, with %d deliveries: %v; want %+v", f.Name, told, len(deliveries), err, f.BatchFile)
 		}
 	}

@@ -99,7 +99,7 @@ func (s *shift) lookUp(ctx context.Context, list []*item) (states map[string]del
 
 // begin notes attempts before they start, where the receiver does not drop duplicates.
 func (s *shift) begin(ctx context.Context, list []*item, states map[string]delivery.InboxState) bool {
-	if s.c.in.Idempotent || s.c.in.Broker.DeadLetters {
+	if s.c.in.Repeatable() || s.c.in.Broker.DeadLetters {
 		return true
 	}
 	var fresh []string
@@ -164,7 +164,7 @@ func (s *shift) place(it *item, state delivery.InboxState, blocked, spilling boo
 		s.bury(it, delivery.Attempt{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: it.problem})
 	case dead != nil:
 		s.bury(it, delivery.Attempt{StartedAt: died(it.message.Origin), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassForeign, Error: dead.Error})
-	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Idempotent:
+	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Repeatable():
 		s.bury(it, delivery.Attempt{Number: 1, Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost, Error: unknownFate})
 	case it.lane != "" && (blocked || s.flight.blocked(it.lane)), spilling:
 		s.keep(it)

@@ -115,7 +115,7 @@ func (s *shift) recognised(it *item) {
 // handBack gives a message back to its source; what has no other place to be, or could not be recognised when it comes again, is
 // made durable instead.
 func (s *shift) handBack(it *item) {
-	unmatched := it.inbox == "" && !s.c.in.Idempotent && !it.redelivered && it.message.Origin.Dead == nil && it.problem == ""
+	unmatched := it.inbox == "" && !s.c.in.Repeatable() && !it.redelivered && it.message.Origin.Dead == nil && it.problem == ""
 	if s.c.traits.forgets || unmatched {
 		s.keep(it)
 		return

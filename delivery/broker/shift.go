@@ -33,7 +33,7 @@ var _ holder = (*shift)(nil)
 
 func (c *Consumer) newShift(sends, writes context.Context) *shift {
 	window := 0
-	if !c.in.Idempotent { // an attempt is noted before it starts: after a crash, what was noted but not sent bothers a person
+	if !c.in.Repeatable() { // an attempt is noted before it starts: after a crash, what was noted but not sent bothers a person
 		window = 2 * c.in.Concurrency
 	}
 	s := &shift{c: c, flight: newFlight(c.prefetch, window), sends: sends, writes: writes}

@@ -19,11 +19,11 @@ const (
 	drainsSlowly  = time.Second            // later: shrink
 )
 
-// newBuffer makes a buffer for a number of slots. What a killed process held cannot be told from what it sent, so a
-// receiver that does not drop duplicates gets the smallest buffer.
-func newBuffer(slots int, idempotent bool) buffer {
+// newBuffer makes a buffer for a number of slots. What a killed process held cannot be told from what it sent, so an
+// integration that leaves unknown outcomes to a person gets the smallest buffer.
+func newBuffer(slots int, repeatable bool) buffer {
 	b := buffer{floor: slots, ceiling: slots, limit: slots}
-	if idempotent {
+	if repeatable {
 		b.ceiling = max(slots, min(slots*bufferGrowth, bufferCeiling))
 	}
 	return b
