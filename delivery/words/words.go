@@ -121,6 +121,9 @@ func (a Answer) elsewhere() string {
 
 // tells says whether a text says more than the status does.
 func (a Answer) tells(text string) bool {
+	if len(text) > 200 {
+		return true
+	}
 	bare := bareWords(text)
 	return bare != "" && bare != bareWords(http.StatusText(a.Status)) && !empties[bare]
 }
