@@ -213,10 +213,11 @@ func TestAnswersOfATroubledServer(t *testing.T) {
 		"WRONGPASS invalid username-password pair or user is disabled.":      {delivery.OutcomePermanent, delivery.ClassRefused},
 		"ERR Protocol error: invalid bulk length":                            {delivery.OutcomePermanent, delivery.ClassTooLarge},
 	} {
-		got := failure(t.Context(), answer(text), true)
+		s := &Sender{to: delivery.RedisDestination{RedisServer: delivery.RedisServer{Username: "secret"}}}
+		got := s.failure(t.Context(), answer(text), true)
 		expect(t, got, want.outcome, want.class)
-		if strings.Contains(got.Error, "secret") {
-			t.Errorf("%q names a user", got.Error)
+		if got.Words != strings.ReplaceAll(text, "secret", delivery.Hidden) {
+			t.Errorf("%q says %q", text, got.Words)
 		}
 	}
 }
