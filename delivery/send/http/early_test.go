@@ -55,7 +55,7 @@ func say(c net.Conn, text string) { _, _ = io.WriteString(c, text) } // the clie
 
 // A receiver that answers and hangs up while the body is still being written has answered.
 func TestAnAnswerBeforeTheRequestWasRead(t *testing.T) {
-	large := strings.Repeat("x", 1<<20)
+	large := strings.Repeat("x", 4<<20)
 	linger := func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) } // closing resets
 	for name, c := range map[string]struct {
 		payload string
@@ -93,7 +93,7 @@ func TestAnAnswerBeforeTheRequestWasRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSender(t, delivery.HTTPDestination{URL: "http://" + server(t, nil, c.serve), Timeout: time.Minute}, wire.Network{})
-			for range 5 {
+			for range 4 {
 				s.transport.CloseIdleConnections() // it may be reset while the next request is on the way: that one has no answer
 				result := s.Send(t.Context(), request(c.payload))
 				if result.ErrorClass != delivery.ClassHTTP4xx || result.HTTPStatus != 413 || result.Words != c.words && c.words != "" {
@@ -106,7 +106,7 @@ func TestAnAnswerBeforeTheRequestWasRead(t *testing.T) {
 
 // The same over TLS, and on a connection that was used before.
 func TestAnEarlyAnswerOnOtherConnections(t *testing.T) {
-	large := strings.Repeat("x", 1<<20)
+	large := strings.Repeat("x", 4<<20)
 	pair, parsed := certificate(t, "localhost", time.Now().Add(time.Hour))
 	address := server(t, &tls.Config{Certificates: []tls.Certificate{pair}}, func(c net.Conn) { head(c); say(c, refusal) })
 	_, port, _ := net.SplitHostPort(address)
@@ -121,7 +121,7 @@ func TestAnEarlyAnswerOnOtherConnections(t *testing.T) {
 			say(c, refusal)
 		}
 	})}, wire.Network{})
-	for range 5 {
+	for range 4 {
 		expect(t, secure.Send(t.Context(), request(large)), delivery.OutcomePermanent, delivery.ClassHTTP4xx)
 		expect(t, kept.Send(t.Context(), request("")), delivery.OutcomeOK, "")
 		expect(t, kept.Send(t.Context(), request(large)), delivery.OutcomePermanent, delivery.ClassHTTP4xx)
@@ -139,8 +139,8 @@ func TestNoAnswerStaysUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSender(t, delivery.HTTPDestination{URL: "http://" + server(t, nil, serve), Timeout: time.Minute}, wire.Network{})
-			for range 5 {
-				result := s.Send(t.Context(), request(strings.Repeat("x", 1<<20)))
+			for range 4 {
+				result := s.Send(t.Context(), request(strings.Repeat("x", 4<<20)))
 				if result.Outcome != delivery.OutcomeUnknown || result.HTTPStatus != 0 {
 					t.Fatalf("%s %q: %q", result.Outcome, result.ErrorClass, result.Error)
 				}
