@@ -16,6 +16,14 @@ func Fingerprint(integration, class, text string) (id, normalised string) {
 	return hex.EncodeToString(sum[:16]), normalised
 }
 
+// manyTexts is what a group says whose failures say something else each time.
+const manyTexts = "texts that differ from one failure to the next"
+
+// ManyTexts is the group of failures of an integration and class whose texts would make too many groups.
+func ManyTexts(integration, class string) (id, text string) {
+	return Fingerprint(integration, class, manyTexts)
+}
+
 const longestNormalised = 300 // runes
 
 // Normalise takes out of an error text what differs between two occurrences of the same error: ids, numbers, addresses, times,

@@ -3,6 +3,7 @@ package delivery
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"unicode"
@@ -19,7 +20,7 @@ const (
 const colon = ": "
 
 // withheld stands for words that may repeat what is masked, where nobody can say which of them do.
-const withheld = "(what it said is not shown: it may repeat masked fields of the file)"
+const withheld = "(what it said is not shown: it may repeat masked fields)"
 
 // OneLine makes a text of somebody else legible in one line: no control characters, none that turn the direction of writing or
 // cannot be seen, single spaces.
@@ -179,4 +180,35 @@ func runes(text string, most int) func(func(rune) bool) {
 			}
 		}
 	}
+}
+
+// SaidError is a failure with what the other side said of it. The words may repeat data: Error, which logs show, leaves them out.
+type SaidError struct{ Text, Words string }
+
+func (e *SaidError) Error() string { return e.Text }
+
+// Explain is an error as people read it: with what the other side said of it, unless what it is about has masked fields.
+func Explain(err error, masked bool) string {
+	text := err.Error()
+	var said *SaidError
+	if !errors.As(err, &said) || said.Words == "" {
+		return text
+	}
+	if masked {
+		return text + colon + withheld
+	}
+	return text + colon + cut(OneLine(said.Words), maxWords)
+}
+
+// QuotesData says whether the message of an SQL error may repeat data: those about values (class 22) quote them, and what a function
+// raises is made of anything. A database says of other errors, such as broken constraints, in their detail which data they are about;
+// details are never shown. routine is that of the server in which the error was raised.
+func QuotesData(sqlstate, message, routine string) bool {
+	switch {
+	case routine == "exec_stmt_raise", strings.HasPrefix(sqlstate, "P0"):
+		return true
+	case strings.HasPrefix(sqlstate, "22"):
+		return strings.ContainsAny(message, "\"'`“„«»‘:")
+	}
+	return false
 }
