@@ -20,6 +20,7 @@ type Result struct {
 	Outcome    Outcome
 	ErrorClass string        // see the Class constants; empty for ok
 	Error      string        // one sentence without secrets
+	Words      string        // what the other side said of it, without secrets; Conceal puts them into Error
 	HTTPStatus int           // 0 without an HTTP answer
 	Response   []byte        // excerpt
 	RetryAfter time.Duration // the receiver's wish, 0 for none

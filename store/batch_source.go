@@ -58,7 +58,7 @@ func (s *Store) OpenBatchSource(ctx context.Context, url, zone string) (*BatchSo
 func redactedConnectError(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		return errors.New(refused.Message)
+		return fmt.Errorf("%s (SQLSTATE %s)", refused.Message, refused.Code)
 	}
 	if text := err.Error(); strings.Contains(text, ": ") {
 		return errors.New(text[strings.LastIndex(text, ": ")+2:])
@@ -152,16 +152,16 @@ func (b *BatchSource) Read(ctx context.Context, sel delivery.BatchSelection, col
 	return nil
 }
 
-// queryError is what people see of a query that failed. A message about data may quote a value, and is not shown.
+// queryError is what people see of a query that failed: the server's message beside the SQLSTATE.
 func queryError(err error) error {
 	var pg *pgconn.PgError
 	switch {
 	case !errors.As(err, &pg):
 		return fmt.Errorf("the query failed: %w", err)
-	case strings.HasPrefix(pg.Code, "22"):
-		return fmt.Errorf("the query failed: a value cannot be computed or converted (SQLSTATE %s)", pg.Code)
+	case delivery.QuotesData(pg.Code, pg.Message, pg.Routine):
+		return &delivery.SaidError{Text: fmt.Sprintf("the query failed (SQLSTATE %s)", pg.Code), Words: pg.Message}
 	}
-	return fmt.Errorf("the query failed: %s (SQLSTATE %s)", pg.Message, pg.Code)
+	return fmt.Errorf("the query failed (SQLSTATE %s): %s", pg.Code, pg.Message)
 }
 
 func (b *BatchSource) arguments(sel delivery.BatchSelection, names []string) (values [][]byte, types []uint32) {

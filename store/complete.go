@@ -125,7 +125,7 @@ func complete(tx *gorm.DB, done []delivery.Completion) (late int, err error) {
 	if err := w.write(deliveredSQL, confirmed, confirmed.settled()); err != nil {
 		return 0, fmt.Errorf("writing confirmed outcomes: %w", err)
 	}
-	if err := w.write(failedSQL, failed, append(failed.settled(), failed.judged()...)); err != nil {
+	if err := w.failures(failed); err != nil {
 		return 0, fmt.Errorf("writing failed outcomes: %w", err)
 	}
 	if err := releaseLanes(tx, w.settled); err != nil {
@@ -157,6 +157,17 @@ func (w *writer) write(statement string, b *batch, args []any) error {
 		}
 	}
 	return err
+}
+
+// failures writes what was not confirmed.
+func (w *writer) failures(b *batch) error {
+	if len(b.ids) == 0 {
+		return nil
+	}
+	if err := boundGroups(w.tx, b.integrations, b.classes, b.groups, b.texts); err != nil {
+		return err
+	}
+	return w.write(failedSQL, b, append(b.settled(), b.judged()...))
 }
 
 func writeLate(tx *gorm.DB, done []delivery.Completion, written map[int64]bool) (int, error) {

@@ -375,7 +375,7 @@ func (p DeliveryPage) sentence() string {
 }
 
 func (p DeliveryPage) failure(failed int) string {
-	text := strings.TrimSuffix(p.D.Error, ".")
+	text := p.told(p.D.ErrorClass, p.D.Error)
 	if origin := p.D.Message.Origin; p.D.ErrorClass == delivery.ClassForeign && origin != nil && origin.Dead != nil {
 		return p.T("It died in %s: %s.", origin.Dead.Place, text)
 	}

@@ -288,7 +288,7 @@ func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, er
 		retryIn = &wait
 	}
 	b.log.Warn("batch run failed", "business_date", run.BusinessDate, "attempt", run.Attempts, "error", err)
-	return feed.Fail(ctx, run, err.Error(), retryIn)
+	return feed.Fail(ctx, run, delivery.Explain(err, len(b.in.Mask) > 0), retryIn)
 }
 
 // write reads the rows and stores them.

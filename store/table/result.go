@@ -21,11 +21,11 @@ func Send(ctx context.Context, to delivery.TableDestination, f delivery.BatchFil
 	config.RuntimeParams["application_name"], config.RuntimeParams["client_encoding"] = "redrive batch", "UTF8"
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return judge(err, delivery.ClassConnect)
+		return worded(err, judge(err, delivery.ClassConnect))
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if err := Apply(ctx, conn, to, f, rows); err != nil {
-		return judge(err, delivery.ClassConnectionLost)
+		return worded(err, judge(err, delivery.ClassConnectionLost))
 	}
 	return delivery.Result{Outcome: delivery.OutcomeOK}
 }
