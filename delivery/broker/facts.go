@@ -30,6 +30,7 @@ func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
 	c.news.mu.Lock()
 	facts, at := c.news.facts, c.news.shift
 	c.news.mu.Unlock()
+	facts.Gaps, facts.LastGap = c.gaps.seen()
 	if at != nil {
 		facts.InFlight = at.flight.size()
 		at.session.facts(ctx, &facts)
@@ -53,15 +54,6 @@ func (c *Consumer) status(s delivery.SourceStatus, why string) {
 	case changed:
 		c.log.Info("source", "status", s, "why", why)
 	}
-}
-
-// gap notes that the broker may have dropped messages.
-func (c *Consumer) gap(what string) {
-	c.news.change(func(f *delivery.SourceFacts) {
-		f.Gaps++
-		f.LastGap = what
-	})
-	c.log.Warn("messages may have been lost at the source", "what", what)
 }
 
 // unmatched says once that redeliveries cannot be recognised.
