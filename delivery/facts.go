@@ -66,6 +66,13 @@ func (g SourceGap) String() string {
 	return "nobody listened from " + g.From.UTC().Format(time.RFC3339Nano) + " to " + g.To.UTC().Format(time.RFC3339Nano)
 }
 
+// SourceGaps are those of an integration.
+type SourceGaps struct {
+	Count   int64
+	Last    SourceGap
+	NotedAt time.Time // the last
+}
+
 // Listening is one process that listens to a source which keeps nothing, as it says every few seconds.
 type Listening struct {
 	Integration, Place string

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -36,6 +37,22 @@ func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
 		at.session.facts(ctx, &facts)
 	}
 	return facts
+}
+
+// Condition is how the source stands. Where nothing may be sent, it is not tried.
+func (c *Consumer) Condition() delivery.Condition {
+	c.news.mu.Lock()
+	f := c.news.facts
+	c.news.mu.Unlock()
+	condition := delivery.Condition{Integration: c.in.Name, Part: delivery.PartSource}
+	switch {
+	case f.Status == delivery.SourceConnected && f.Why == "":
+		condition.State, condition.LastSuccess = delivery.ConditionWorks, time.Now()
+	case f.Status == delivery.SourceWaiting, f.Status == delivery.SourceStopped:
+	default:
+		condition.State, condition.Since, condition.Reason = delivery.ConditionFails, f.Since, cmp.Or(f.Why, "there is no connection yet")
+	}
+	return condition
 }
 
 // status notes and logs what the consumer does; what did not change is not said again.
