@@ -35,7 +35,7 @@ func (k *killed) yaml() string {
 	return fmt.Sprintf(`  - name: %s
     method: broker
     broker: {%s, prefetch: 64}
-    destination: {http: {url: %q, timeout: 10m}}
+    destination: {http: {url: %q, timeout: 5m}}
     idempotent: false
     concurrency: %d
 `, k.name, k.source, k.receiver.URL, atWork)

@@ -72,6 +72,9 @@ const (
 	exitUsage  = 2
 )
 
+// healthPace is how fast parts are watched; tests are in a hurry.
+var healthPace health.Config
+
 // grace is how long attempts under way may take after the signal to stop.
 const grace = 20 * time.Second
 
@@ -601,7 +604,7 @@ func (c *serveCmd) firstOperator(ctx context.Context, db *store.Store) error {
 }
 
 func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.Store, dsn string, file *config.File, log *slog.Logger) error {
-	metrics, worker := handlers.NewMetrics(), rand.Text()
+	metrics := handlers.NewMetrics()
 	dialer := wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}, Log: log}
 	senders, err := newSenders(file.Integrations, db.Files(), dialer, log)
 	if err != nil {
@@ -638,8 +641,10 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return err
 	}
-	watch := health.New(health.Config{Store: db, Worker: worker, Log: log, Probes: []func(context.Context) []delivery.Condition{
-		own.Conditions, always(pools.Conditions), always(relay.Conditions), always(eng.Conditions)}})
+	watched := healthPace
+	watched.Store, watched.Worker, watched.Log = db, rand.Text(), log
+	watched.Probes = []func(context.Context) []delivery.Condition{own.Conditions, always(pools.Conditions), always(relay.Conditions), always(eng.Conditions)}
+	watch := health.New(watched)
 	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log}), watch), grace, log)
 }
 
