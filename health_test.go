@@ -56,7 +56,7 @@ func (w *ward) taking(source string) string {
 }
 
 func (w *ward) sending(destination string) string {
-	return fmt.Sprintf("method: outbox, idempotent: true, retry: {attempts: 1000, backoff: [200ms], jitter: none}, destination: {%s}", destination)
+	return fmt.Sprintf("method: outbox, idempotent: true, retry: {attempts: 100, backoff: [200ms], jitter: none}, destination: {%s}", destination)
 }
 
 func (w *ward) cut(upstream string) *services.Proxy {
@@ -87,7 +87,7 @@ func (w *ward) redis() []sick {
 	return []sick{
 		{name: "redis-dead", part: "source", says: "refused", yaml: w.taking(fmt.Sprintf("redis: {addr: %q, channel: c}", proxy.Addr)), mend: proxy.Heal, die: proxy.Cut},
 		{name: "redis-login", part: "source", says: "WRONGPASS", yaml: w.taking(fmt.Sprintf("redis: {addr: %q, channel: c, password: %q}", private.Addr, wrongPassword)), mend: admit},
-		{name: "to-redis-dead", part: "destination", says: "refused the connection", yaml: w.sending(fmt.Sprintf("redis: {addr: %q, channel: c}", to.Addr)),
+		{name: "to-redis-dead", part: "destination", says: "refused the connection", yaml: w.sending(fmt.Sprintf("redis: {addr: %q, channel: c, require_subscribers: 0}", to.Addr)),
 			fill: w.messages("to-redis-dead"), mend: to.Heal, die: to.Cut},
 	}
 }
@@ -101,8 +101,9 @@ func (w *ward) rabbit() []sick {
 	w.check(err)
 	declare := func(queue string) func() {
 		return func() {
-			_, err := channel.QueueDeclare(queue, false, true, false, false, nil)
+			_, err := channel.QueueDeclare(queue, false, false, false, false, nil)
 			w.check(err)
+			w.Cleanup(func() { _, _ = channel.QueueDelete(queue, false, false, false) })
 		}
 	}
 	declare("health-there")()
@@ -116,7 +117,7 @@ func (w *ward) rabbit() []sick {
 	}
 	return []sick{
 		{name: "rabbit-dead", part: "source", says: "refused", yaml: w.taking(fmt.Sprintf("rabbitmq: {url: %q, queue: health-there}", proxied)), mend: proxy.Heal, die: proxy.Cut},
-		{name: "rabbit-login", part: "source", says: "username or password not allowed", yaml: w.taking(fmt.Sprintf("rabbitmq: {url: %q, queue: health-there}", wrong))},
+		{name: "rabbit-login", part: "source", says: "ACCESS_REFUSED", yaml: w.taking(fmt.Sprintf("rabbitmq: {url: %q, queue: health-there}", wrong))},
 		{name: "rabbit-queue", part: "source", says: "NOT_FOUND", yaml: w.taking(fmt.Sprintf("rabbitmq: {url: %q, queue: health-missing}", address)), mend: declare("health-missing")},
 		{name: "to-rabbit-dead", part: "destination", says: "refused the connection", yaml: w.sending(fmt.Sprintf("rabbitmq: {url: %q, routing_key: health-there}", toProxied)),
 			fill: w.messages("to-rabbit-dead"), mend: to.Heal, die: to.Cut},
@@ -149,7 +150,7 @@ func (w *ward) kafka() []sick {
 	there := fmt.Sprintf("brokers: [%q]", cluster.ListenAddrs()[0])
 	return []sick{
 		{name: "kafka-dead", part: "source", says: "", yaml: w.taking(fmt.Sprintf("kafka: {brokers: [%q], topic: t, group: g}", w.nobody()))},
-		{name: "kafka-login", part: "source", says: "SASL", yaml: w.taking("kafka: {" + login + ", topic: t, group: g}")},
+		{name: "kafka-login", part: "source", says: "", yaml: w.taking("kafka: {" + login + ", topic: t, group: g}")},
 		{name: "kafka-topic", part: "source", says: "UNKNOWN_TOPIC_OR_PARTITION", yaml: w.taking("kafka: {" + there + ", topic: missing, group: g}"), mend: func() { create("missing") }},
 		{name: "to-kafka-dead", part: "destination", says: "", yaml: w.sending(fmt.Sprintf("kafka: {brokers: [%q], topic: t}", w.nobody())), fill: w.messages("to-kafka-dead")},
 		{name: "to-kafka-login", part: "destination", says: "", yaml: w.sending("kafka: {" + login + ", topic: t}"), fill: w.messages("to-kafka-login")},
@@ -180,7 +181,7 @@ func (w *ward) postgres() []sick {
 				mustExec(w.T, connect(w.T, w.dsn), "CREATE TABLE public.not_there AS SELECT 1 AS id")
 				run("batch-query")()
 			}},
-		{name: "batch-table", part: "destination", says: "", yaml: fmt.Sprintf(batch, "SELECT 1 AS id", fmt.Sprintf("table: {url: %q, table: public.t, columns: [id]}", dead)), fill: run("batch-table")},
+		{name: "batch-table", part: "destination", says: "", yaml: fmt.Sprintf(batch, "SELECT 1 AS id", fmt.Sprintf("table: {url: %q, table: public.t, key: [id], columns: [id]}", dead)), fill: run("batch-table")},
 	}
 }
 
