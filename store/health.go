@@ -59,10 +59,13 @@ func (s *Store) SaveHealth(ctx context.Context, worker string, seen []delivery.S
 }
 
 // partHealthSQL puts together what processes saw. What is much older than another sight does not count any more: its process is
-// gone, or tries no longer. Of the others the worst counts.
+// gone, or tries no longer. Of the others the worst counts. A destination is seen by attempts only: what came before the last
+// success of anybody is over, however long nobody tries again.
 const partHealthSQL = `
 WITH h AS (
-    SELECT *, seen_at > max(seen_at) OVER (PARTITION BY integration, part) - interval '20 seconds' AS counts FROM redrive.health
+    SELECT *, seen_at = max(seen_at) OVER p OR CASE part WHEN 'destination' THEN seen_at > max(last_success_at) OVER p
+        ELSE seen_at > max(seen_at) OVER p - interval '20 seconds' END AS counts
+    FROM redrive.health WINDOW p AS (PARTITION BY integration, part)
 ), w AS (
     SELECT *, counts AND status = 'degraded' AS bad FROM h
 )
