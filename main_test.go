@@ -22,6 +22,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"redrive/delivery/config"
+	"redrive/delivery/health"
 	"redrive/store/storetest"
 	"redrive/store/storetest/child"
 	"redrive/store/storetest/patience"
@@ -30,10 +31,16 @@ import (
 // asProgram makes this test binary run as redrive itself, so that tests can start and kill the whole program.
 const asProgram = "REDRIVE_TEST_AS_PROGRAM"
 
+// inAHurry makes the program watch its sources and destinations more closely than people need.
+const inAHurry = "REDRIVE_TEST_IN_A_HURRY"
+
 const apiToken = "token-of-the-tests"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		if os.Getenv(inAHurry) != "" {
+			healthPace = health.Config{Every: 200 * time.Millisecond, Patience: 2 * time.Second, Settle: 500 * time.Millisecond}
+		}
 		main()
 		return
 	}

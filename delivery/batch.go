@@ -233,6 +233,42 @@ func (i Integration) BatchFormat() FileFormat {
 	return FileFormat{Kind: FileJSON, Array: i.Batch == nil || i.Batch.Per == PerFile}
 }
 
+// lateRun is how long after its time a run counts as missed.
+const lateRun = time.Minute
+
+// BatchCondition is how a batch's schedule stands, by its position, its latest runs (as BatchStatus of the store answers them) and
+// what keeps this process from working at it.
+func BatchCondition(integration string, feed BatchFeed, runs []BatchRun, trouble string, now time.Time) Condition {
+	c := Condition{Integration: integration, Part: PartSchedule, State: ConditionWorks}
+	if len(runs) > 0 {
+		c = c.ofRun(runs[0])
+	}
+	switch {
+	case c.State == ConditionFails:
+	case trouble != "":
+		c.State, c.Reason = ConditionFails, trouble
+	case feed.NextRunAt != nil && now.Sub(*feed.NextRunAt) > lateRun:
+		c.State, c.Certain, c.Since = ConditionFails, true, *feed.NextRunAt
+		c.Reason = "nobody began the run of " + feed.NextRunAt.UTC().Format(time.RFC3339)
+	}
+	return c
+}
+
+func (c Condition) ofRun(r BatchRun) Condition {
+	switch {
+	case r.FinishedAt != nil && (r.State == RunStored || r.State == RunEmpty):
+		c.LastSuccess = *r.FinishedAt
+	case r.Error != "" && r.State != RunSkipped:
+		c.State, c.Certain, c.Reason = ConditionFails, true, "the run of "+r.ScheduledAt.UTC().Format(time.RFC3339)+" failed: "+r.Error
+		if r.StartedAt != nil {
+			c.Since = *r.StartedAt
+		}
+	case r.State == RunQueued || r.State == RunRunning:
+		c.State = ConditionUnknown // what came before it counts until it has ended
+	}
+	return c
+}
+
 // BatchFacts are a batch's position and its latest runs as figures for people, API and metrics.
 func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
 	facts := []Fact{{Name: "sequence", Value: feed.Sequence}}

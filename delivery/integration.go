@@ -96,6 +96,8 @@ type IntegrationHealth struct {
 	Hours         []HourCount // last 24 hours, oldest first, always 24 entries
 	Alarm         bool        // a figure of its method needs a person, see Fact
 	NewGroups     int         // with the status new, and dead letters
+	Parts         []PartHealth
+	Gaps          SourceGaps
 }
 
 // HourCount counts outcomes within one hour.

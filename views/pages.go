@@ -308,6 +308,8 @@ func (l Locale) whyDegraded(h delivery.IntegrationHealth) string {
 	switch {
 	case h.PausedAt != nil || h.Breaker == delivery.BreakerOpen || h.Breaker == delivery.BreakerHalfOpen:
 		return ""
+	case len(delivery.Degraded(h.Parts)) > 0:
+		return l.T("its %s does not work", l.part(delivery.Degraded(h.Parts)[0].Part))
 	case h.Alarm:
 		return l.T("its source needs a person")
 	case lastHour(h).Failed > lastHour(h).Delivered:

@@ -19,14 +19,13 @@ const (
 	drainsSlowly  = time.Second            // later: shrink
 )
 
-// newBuffer makes a buffer for a number of slots. What a killed process held cannot be told from what it sent, so an
-// integration that leaves unknown outcomes to a person gets the smallest buffer.
+// newBuffer makes a buffer for a number of slots. What a killed process held cannot be told from what it sent, so a
+// receiver that does not drop duplicates gets none: nothing is claimed before it can be sent.
 func newBuffer(slots int, repeatable bool) buffer {
-	b := buffer{floor: slots, ceiling: slots, limit: slots}
-	if repeatable {
-		b.ceiling = max(slots, min(slots*bufferGrowth, bufferCeiling))
+	if !repeatable {
+		return buffer{}
 	}
-	return b
+	return buffer{floor: slots, ceiling: max(slots, min(slots*bufferGrowth, bufferCeiling)), limit: slots}
 }
 
 // room is how many to ask for; nothing before half of the buffer is free, so that claims come in batches.

@@ -22,6 +22,7 @@ type lane struct {
 	mu        sync.Mutex
 	buf       buffer
 	breaker   breaker
+	vitals    vitals
 	budget    retryBudget
 	busy      int
 	abandoned int
@@ -182,6 +183,7 @@ func (l *lane) learn(now time.Time, paid bool, r delivery.Result) (breakerChange
 		l.budget.confirmed(paid)
 	}
 	l.breaker.record(now, r)
+	l.vitals.learn(now, r)
 	return l.breaker.changed
 }
 
