@@ -89,9 +89,10 @@ type IntegrationHealth struct {
 	OldestPending *time.Time // since when the delivery that is due the longest waits
 	Delivered24h  int
 	Failed24h     int
-	Hours         []HourCount // last 24 hours, oldest first, always 24 entries
-	Alarm         bool        // a figure of its method needs a person, see Fact
-	NewGroups     int         // with the status new, and dead letters
+	Hours         []HourCount  // last 24 hours, oldest first, always 24 entries
+	Alarm         bool         // a figure of its method needs a person, see Fact
+	NewGroups     int          // with the status new, and dead letters
+	Gaps          []CaptureGap // cdc only: what is missing of tables that are stopped
 }
 
 // HourCount counts outcomes within one hour.
