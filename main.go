@@ -354,6 +354,7 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 		captured, _ := file.Captured() // fails for names only
 		for _, in := range captured {
 			report.Source(ctx, in, dsn)
+			report.Tables(ctx, db, in, dsn)
 		}
 	}
 	if report.Failed {

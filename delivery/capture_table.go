@@ -24,6 +24,7 @@ type CapturedTable struct {
 	Attached    []string            `json:"-"`                 // partitions that came with rows since it was looked at before
 	Outside     []string            `json:"outside,omitempty"` // partitions whose changes are not in the log
 	Bare        []string            `json:"-"`                 // parts whose updates and deletes the source refuses
+	Ordered     bool                `json:"-"`                 // a snapshot can be read by its key
 	Children    []string            `json:"-"`                 // tables that inherit from it
 	Publication CapturedPublication `json:"publication"`
 	Since       LSN                 `json:"since,omitempty"` // from here on an old row carries what Old says

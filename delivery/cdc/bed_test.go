@@ -30,6 +30,7 @@ type bed struct {
 	store    *store.Store
 	sql      *pgx.Conn // to the source
 	monitor  time.Duration
+	watch    time.Duration // default of the room when 0
 }
 
 // lay makes the source's tables and an integration "capture" with the rules; "a" and "b" may be addressees.
@@ -112,7 +113,7 @@ func (b *bed) start() *process {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	room, err := cdc.New(cdc.Config{Integration: b.in, Source: captured{src}, Store: s, Lead: lead(s, b.in.Name), Log: log, Monitor: b.monitor})
+	room, err := cdc.New(cdc.Config{Integration: b.in, Source: captured{src}, Store: s, Lead: lead(s, b.in.Name), Log: log, Monitor: b.monitor, Watch: b.watch})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func (b *bed) await(what string, done func() bool) {
 
 func eventually(t *testing.T, try func() error) (err error) {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if err = try(); err == nil {
 			return nil
 		}

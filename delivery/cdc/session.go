@@ -228,16 +228,13 @@ func (s *session) asked(ctx context.Context) error {
 		if p.ResnapshotAt != nil {
 			return errAnew
 		}
-		for _, name := range p.Resnapshot {
-			prepared, err := s.repair(ctx, name)
-			if err != nil {
-				return err
-			}
-			s.Room.ready = append(s.Room.ready, prepared)
+		if len(p.Resnapshot) == 0 {
+			continue
 		}
-		if len(p.Resnapshot) > 0 {
-			return errTable
+		if s.Room.ready, err = s.repair(ctx, p.Resnapshot); err != nil {
+			return err
 		}
+		return errTable
 	}
 	return nil
 }

@@ -276,7 +276,7 @@ func (r *Room) findings(ctx context.Context, now delivery.CaptureCatalogue) {
 	wanted := r.wanted()
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		for _, f := range delivery.TableFindings(wanted[name].rules, now.Tables[name]) {
-			if f.Err != "" {
+			if f.Warning {
 				texts = append(texts, f.What+": "+f.Err)
 			}
 		}
@@ -357,37 +357,47 @@ func (r *Room) again(table string) string {
 	return fmt.Sprintf("redrive cdc resnapshot %s --table %s", r.name, table)
 }
 
-// repair prepares one table, of which somebody asked for a new snapshot, to go on: what the publication lacks is added, and every
+// repair prepares tables, of which somebody asked for a new snapshot, to go on: what the publication lacks is added, and every
 // transaction that may have met it without is waited for.
-func (s *session) repair(ctx context.Context, name string) (ready, error) {
-	w := s.tables.byName[name]
-	if w == nil {
-		return ready{table: name, why: "no rule names it any more"}, nil
-	}
-	done, err := s.cfg.Source.SetUp(ctx, name)
-	for _, text := range done {
-		s.log.InfoContext(ctx, "set up, because somebody asked to read the table again", "done", text)
-	}
-	if _, down := s.cfg.Source.Identify(ctx); down != nil {
-		return ready{}, down
-	}
-	if err != nil {
-		return ready{table: name, why: err.Error()}, nil
+func (s *session) repair(ctx context.Context, names []string) (list []ready, err error) {
+	refused := map[string]string{}
+	for _, name := range names {
+		if refused[name] = "no rule names it any more"; s.tables.byName[name] == nil {
+			continue
+		}
+		refused[name] = ""
+		if err := s.setUp(ctx, name); err != nil {
+			refused[name] = err.Error()
+		}
 	}
 	now, err := s.cfg.Source.Look(ctx, nil)
 	if err != nil {
-		return ready{}, err
-	}
-	is := now.Tables[name]
-	if why := w.fit(is); why != "" {
-		return ready{table: name, why: why}, nil
-	}
-	if slices.Contains(s.tables.running(), name) { // nothing is missing: what the stream brings meanwhile is delivered as well
-		return ready{table: name, known: w.known, to: now.LSN}, nil
+		return nil, err // it was no refusal
 	}
 	to, err := s.cfg.Source.Settled(ctx, now)
-	is.From, is.Since = now.LSN, now.LSN
-	return ready{table: name, known: is, to: to}, err
+	if err != nil {
+		return nil, err
+	}
+	running := s.tables.running()
+	for _, name := range names {
+		t := ready{table: name, why: refused[name], known: now.Tables[name], to: to}
+		if t.why == "" {
+			t.why = s.tables.byName[name].fit(t.known)
+		}
+		if t.why == "" && !t.known.Ordered && s.snapshotted(name) {
+			t.why = "it has no primary key to be read by: add one"
+		}
+		if t.known.From, t.known.Since = now.LSN, now.LSN; t.why == "" && slices.Contains(running, name) {
+			t.known = s.tables.byName[name].known // nothing is missing: what the stream brings meanwhile is delivered as well
+		}
+		list = append(list, t)
+	}
+	return list, nil
+}
+
+// snapshotted says whether rules of a table take what is there already.
+func (r *Room) snapshotted(name string) bool {
+	return slices.ContainsFunc(r.snapshotTables(), func(t table) bool { return t.name() == name })
 }
 
 // ready is a table that can go on, or why it cannot.
@@ -417,7 +427,7 @@ func (r *Room) goOn(ctx context.Context, l Leader, p *delivery.CapturePosition) 
 		}
 		p.Tables[t.table] = t.known
 		delete(p.Snapshot, t.table)
-		if slices.ContainsFunc(r.snapshotTables(), func(s table) bool { return s.name() == t.table }) {
+		if r.snapshotted(t.table) {
 			p.Snapshot[t.table] = delivery.SnapshotProgress{}
 		}
 		if err := l.BeginTable(ctx, r.name, t.table, t.to, *p); err != nil {

@@ -91,7 +91,7 @@ func (p publication) describe(t *table) delivery.CapturedTable {
 	}
 	out.OID, out.Name, out.Identity = t.oid, t.shown(), t.identity
 	out.Usable = unusable(t)
-	out.Covered = p.covers(t)
+	out.Covered, out.Ordered = p.covers(t), len(t.order()) > 0
 	out.Partitions, out.Outside, out.Children, out.Bare = t.partitions, t.outside, t.children, t.bare
 	if m, found := p.members[t.oid]; found {
 		out.Members, out.Filter = append(out.Members, m.row), m.filter
