@@ -174,6 +174,9 @@ func (s *Server) resnapshotByForm(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		if p.Code == "unknown_table" { // it has no form of its own
+			table = ""
+		}
 		return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: views.ResnapshotForm(name, table), Reason: reason, Problem: p.Detail})
 	}
 	l := s.layout(c, "", "").Locale

@@ -384,8 +384,8 @@ func (s *session) repair(ctx context.Context, names []string) (list []ready, err
 		if t.why == "" {
 			t.why = s.tables.byName[name].fit(t.known)
 		}
-		if t.why == "" && !t.known.Ordered && s.snapshotted(name) {
-			t.why = "it has no primary key to be read by: add one"
+		if t.why == "" {
+			t.why = s.unready(name, t.known)
 		}
 		if t.known.From, t.known.Since = now.LSN, now.LSN; t.why == "" && slices.Contains(running, name) {
 			t.known = s.tables.byName[name].known // nothing is missing: what the stream brings meanwhile is delivered as well
@@ -393,6 +393,19 @@ func (s *session) repair(ctx context.Context, names []string) (list []ready, err
 		list = append(list, t)
 	}
 	return list, nil
+}
+
+// unready says why a table cannot be read again, although it could be read on; empty when it can.
+func (s *session) unready(name string, is delivery.CapturedTable) string {
+	before := s.tables.byName[name].known.Outside
+	outside := slices.DeleteFunc(slices.Clone(is.Outside), func(part string) bool { return slices.Contains(before, part) })
+	switch {
+	case len(outside) > 0:
+		return "changes of its partitions " + strings.Join(outside, ", ") + " are not in the log: make them logged tables, or detach them"
+	case !is.Ordered && s.snapshotted(name):
+		return "it has no primary key to be read by: add one"
+	}
+	return ""
 }
 
 // snapshotted says whether rules of a table take what is there already.
