@@ -14,6 +14,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/cdc"
+	"redrive/delivery/cdc/mapping"
 	"redrive/store"
 	"redrive/store/source"
 	"redrive/store/storetest"
@@ -105,7 +106,9 @@ type process struct {
 func (b *bed) start() *process {
 	b.t.Helper()
 	log := slog.New(slog.NewTextHandler(b.t.Output(), nil))
-	src, err := source.New(*b.in.CDC, b.src, b.in.Name, log)
+	settings := *b.in.CDC
+	settings.Rules = mapping.WithUses(settings.Rules) // as whoever reads the file does
+	src, err := source.New(settings, b.src, b.in.Name, log)
 	if err != nil {
 		b.t.Fatal(err)
 	}

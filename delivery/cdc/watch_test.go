@@ -208,7 +208,7 @@ func TestNothingOfATableIsMissedSilently(t *testing.T) {
 		}
 	}
 	b := ready(t, ddl.String(), append(rules, rule("others"))...)
-	b.watch = 50 * time.Millisecond
+	b.watch = 150 * time.Millisecond
 	p := b.start()
 	b.await("it streams", func() bool { return fact(p, "connected").Value == 1 })
 	b.looked()
@@ -320,7 +320,7 @@ func TestNothingOfAPublicationIsMissedSilently(t *testing.T) {
 					m.lay = plain
 				}
 				b := ready(t, "", rule("articles"))
-				b.watch = 50 * time.Millisecond
+				b.watch = 150 * time.Millisecond
 				b.run(b.fill(m.lay+"; INSERT INTO {t} (id, v) VALUES (1, 1)", "articles"))
 				p := b.start()
 				b.await("it streams", func() bool { return fact(p, "connected").Value == 1 })
