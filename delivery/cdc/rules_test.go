@@ -98,7 +98,10 @@ func TestASourceThatIsNeverReadIsAnAlarm(t *testing.T) {
 			src := b.src
 			b.src, b.in.CDC.URL = url, url
 			p := b.start()
-			b.await("the alarm", func() bool { f := fact(p, "alarm"); return f.Alarm && strings.Contains(f.Text, "have not been read since ") })
+			b.await("the alarm", func() bool {
+				f := fact(p, "alarm")
+				return f.Alarm && strings.Contains(f.Text, "have not been read since ")
+			})
 			text := fact(p, "alarm").Text
 			_, rest, _ := strings.Cut(text, "have not been read since ")
 			since, _, _ := strings.Cut(rest, ": ")
