@@ -92,7 +92,7 @@ type cli struct {
 	} `cmd:"" help:"The log of events."`
 	CDC struct {
 		Setup      cdcSetupCmd      `cmd:"" help:"Create publications and slots, or print the SQL for whoever has the rights."`
-		Resnapshot cdcResnapshotCmd `cmd:"" help:"Drop an integration's slot, create it anew and read its tables again."`
+		Resnapshot cdcResnapshotCmd `cmd:"" help:"Drop an integration's slot, create it anew and read its tables again; with --table, read one table again and go on with it."`
 	} `cmd:"" name:"cdc" help:"Changes of other databases."`
 	Batch struct {
 		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
@@ -151,6 +151,7 @@ type (
 	cdcResnapshotCmd struct {
 		database
 		Name   string `arg:"" help:"Integration."`
+		Table  string `help:"schema.table as the integrations file names it: only this one, without a new slot."`
 		Reason string `required:"" help:"Why, for the audit."`
 	}
 	batchRunCmd struct {
@@ -413,6 +414,7 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 		captured, _ := file.Captured() // fails for names only
 		for _, in := range captured {
 			report.Source(ctx, in, dsn)
+			report.Tables(ctx, db, in, dsn)
 		}
 	}
 	if report.Failed {
@@ -450,15 +452,31 @@ func (c *cdcResnapshotCmd) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	return c.with(ctx, func(db *store.Store) error {
-		err := db.RequestResnapshot(ctx, c.Name, actor(), c.Reason)
-		if errors.Is(err, delivery.ErrNotFound) {
+		err := c.request(ctx, db, out)
+		var wrong *delivery.InputError
+		switch {
+		case errors.Is(err, delivery.ErrNotFound):
 			return unknown(c.Name)
+		case errors.As(err, &wrong):
+			return usageError{err}
 		}
+		return err
+	})
+}
+
+func (c *cdcResnapshotCmd) request(ctx context.Context, db *store.Store, out io.Writer) error {
+	if c.Table == "" {
+		err := db.RequestResnapshot(ctx, c.Name, actor(), c.Reason)
 		if err == nil {
 			fmt.Fprintf(out, "asked for: the process that reads %s creates its slot anew and reads its tables\n", c.Name)
 		}
 		return err
-	})
+	}
+	err := db.RequestTable(ctx, c.Name, c.Table, actor(), c.Reason)
+	if err == nil {
+		fmt.Fprintf(out, "asked for: the process that reads %s reads %s again and goes on with it\n", c.Name, c.Table)
+	}
+	return err
 }
 
 // actor is whoever types a command, for the audit.

@@ -98,6 +98,7 @@ type IntegrationHealth struct {
 	NewGroups     int         // with the status new, and dead letters
 	Parts         []PartHealth
 	Gaps          SourceGaps
+	TableGaps     []CaptureGap // cdc only: what is missing of tables that are stopped
 }
 
 // HourCount counts outcomes within one hour.

@@ -260,6 +260,30 @@ type integrationJSON struct {
 	Health               []partJSON            `json:"health"`
 	Gaps                 *gapsJSON             `json:"gaps,omitempty"`
 	Facts                []factJSON            `json:"facts"`
+	TableGaps            []gapJSON             `json:"table_gaps,omitempty"`
+}
+
+// gapJSON is what is missing of a captured table.
+type gapJSON struct {
+	Table     string     `json:"table"`
+	From      string     `json:"from"`
+	To        *string    `json:"to"`
+	Reason    string     `json:"reason"`
+	FoundAt   *time.Time `json:"found_at"`
+	Requested bool       `json:"requested"`
+	Refused   string     `json:"refused,omitempty"`
+}
+
+func tableGapsJSON(gaps []delivery.CaptureGap) (list []gapJSON) {
+	for _, g := range gaps {
+		shown := gapJSON{Table: g.Table, From: g.From.String(), Reason: g.Why, FoundAt: utc(&g.FoundAt), Requested: g.Asked, Refused: g.Note}
+		if g.To != nil {
+			to := g.To.String()
+			shown.To = &to
+		}
+		list = append(list, shown)
+	}
+	return list
 }
 
 // partJSON is how one part of the integration stands.
@@ -316,7 +340,7 @@ func (s *Server) integrationJSON(now time.Time) func(delivery.IntegrationHealth)
 			Backlog: h.Pending + h.Sending, Pending: h.Pending, Sending: h.Sending, Dead: h.Dead, Ignored: h.Ignored,
 			OldestPendingAt: utc(h.OldestPending), OldestPendingSeconds: age(h.OldestPending, now).Seconds(),
 			Delivered24h: h.Delivered24h, Failed24h: h.Failed24h, NewGroups: h.NewGroups, Hours: make([]hourJSON, 0, len(h.Hours)), Facts: []factJSON{},
-			Health: []partJSON{}, Gaps: gapsJSONOf(h.Gaps)}
+			Health: []partJSON{}, Gaps: gapsJSONOf(h.Gaps), TableGaps: tableGapsJSON(h.TableGaps)}
 		for _, p := range h.Parts {
 			out.Health = append(out.Health, partJSON{Part: p.Part, Status: p.Status, Since: utc(&p.Since), LastSuccess: utc(p.LastSuccess),
 				LastError: p.LastError, LastErrorAt: utc(p.LastErrorAt)})
@@ -349,10 +373,27 @@ func (s *Server) facts(integration string) []delivery.Fact {
 // health is every integration, with the alarms of this process.
 func (s *Server) health(ctx context.Context) ([]delivery.IntegrationHealth, error) {
 	list, err := s.cfg.Store.Health(ctx)
-	for i := range list {
-		list[i].Alarm = slices.ContainsFunc(s.facts(list[i].Name), func(f delivery.Fact) bool { return f.Alarm })
+	if err != nil {
+		return nil, err
 	}
-	return list, err
+	gaps, err := s.cfg.Store.CaptureGaps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i].TableGaps = s.ofRules(list[i].Name, gaps[list[i].Name])
+		list[i].Alarm = len(list[i].TableGaps) > 0 || slices.ContainsFunc(s.facts(list[i].Name), func(f delivery.Fact) bool { return f.Alarm })
+	}
+	return list, nil
+}
+
+// ofRules are the gaps of tables that rules of the file still name.
+func (s *Server) ofRules(integration string, gaps []delivery.CaptureGap) []delivery.CaptureGap {
+	return slices.DeleteFunc(gaps, func(g delivery.CaptureGap) bool {
+		return !slices.ContainsFunc(s.cfg.Integrations, func(in delivery.Integration) bool {
+			return in.Name == integration && in.CDC != nil && slices.ContainsFunc(in.CDC.Rules, func(r delivery.CDCRule) bool { return r.Name() == g.Table })
+		})
+	})
 }
 
 func (s *Server) allFacts() map[string][]delivery.Fact {

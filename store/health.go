@@ -94,8 +94,8 @@ func partHealth(db *gorm.DB) (map[string][]delivery.PartHealth, error) {
 	return parts, nil
 }
 
-// gapsSQL counts gaps, with the latest of each integration.
-const gapsSQL = `
+// sourceGapsSQL counts gaps, with the latest of each integration.
+const sourceGapsSQL = `
 SELECT DISTINCT ON (integration) integration, count(*) OVER (PARTITION BY integration), began_at, ended_at, what, noted_at
 FROM redrive.gaps ORDER BY integration, id DESC`
 
@@ -108,7 +108,7 @@ type notedGaps struct {
 func allGaps(db *gorm.DB) (map[string]delivery.SourceGaps, error) {
 	list, err := read(db, func(g *notedGaps) []any {
 		return []any{&g.integration, &g.Count, &g.Last.From, &g.Last.To, &g.Last.What, &g.NotedAt}
-	}, gapsSQL)
+	}, sourceGapsSQL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the sources' gaps: %w", err)
 	}

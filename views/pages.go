@@ -230,8 +230,8 @@ type IntegrationsPage struct {
 	Problem       string
 }
 
-// ResnapshotForm names the form to read an integration's tables again.
-func ResnapshotForm(name string) string { return name + "/resnapshot" }
+// ResnapshotForm names the form to read an integration's tables again, or one of them.
+func ResnapshotForm(name, table string) string { return name + "/resnapshot/" + table }
 
 // TrafficPage lists what one integration still has to send, or what it delivered lately.
 type TrafficPage struct {

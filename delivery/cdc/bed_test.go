@@ -14,6 +14,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/cdc"
+	"redrive/delivery/cdc/mapping"
 	"redrive/store"
 	"redrive/store/source"
 	"redrive/store/storetest"
@@ -31,6 +32,7 @@ type bed struct {
 	store    *store.Store
 	sql      *pgx.Conn // to the source
 	monitor  time.Duration
+	watch    time.Duration // default of the room when 0
 }
 
 // lay makes the source's tables and an integration "capture" with the rules; "a" and "b" may be addressees.
@@ -105,7 +107,9 @@ type process struct {
 func (b *bed) start() *process {
 	b.t.Helper()
 	log := slog.New(slog.NewTextHandler(b.t.Output(), nil))
-	src, err := source.New(*b.in.CDC, b.src, b.in.Name, log)
+	settings := *b.in.CDC
+	settings.Rules = mapping.WithUses(settings.Rules) // as whoever reads the file does
+	src, err := source.New(settings, b.src, b.in.Name, log)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -113,7 +117,7 @@ func (b *bed) start() *process {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	room, err := cdc.New(cdc.Config{Integration: b.in, Source: captured{src}, Store: s, Lead: lead(s, b.in.Name), Log: log, Monitor: b.monitor})
+	room, err := cdc.New(cdc.Config{Integration: b.in, Source: captured{src}, Store: s, Lead: lead(s, b.in.Name), Log: log, Monitor: b.monitor, Watch: b.watch})
 	if err != nil {
 		b.t.Fatal(err)
 	}
