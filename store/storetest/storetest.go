@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"redrive/delivery/scratch"
 	"redrive/migrations"
 	"redrive/store"
 	"redrive/store/embedded"
@@ -194,14 +195,14 @@ func chooseStrategy(ctx context.Context) error {
 
 // TempDir is a new directory that the user Postgres runs as can enter.
 func TempDir() (string, error) {
-	dir, err := os.MkdirTemp("", "redrive-test-")
+	dir, err := scratch.New("test")
 	if err == nil {
-		err = os.Chmod(dir, 0o755)
+		err = os.Chmod(dir.Path, 0o755)
 	}
 	if err != nil {
 		return "", fmt.Errorf("creating the test server's directory: %w", err)
 	}
-	return dir, nil
+	return dir.Path, nil
 }
 
 // Settings suit a server that is thrown away: fast, not durable.
