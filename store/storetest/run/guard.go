@@ -105,7 +105,7 @@ func scratch() (string, error) {
 	}
 	dir, err := os.MkdirTemp(under, "redrive-tests-")
 	if err == nil {
-		err = os.Chmod(dir, 0o755) // Postgres runs as another user
+		err = os.Chmod(dir, 0o777|os.ModeSticky) // as the system's own: Postgres and some programs run as other users
 	}
 	if err != nil {
 		return "", fmt.Errorf("creating the folder of the run: %w", err)
