@@ -284,10 +284,8 @@ func TestServersThatDoNotWork(t *testing.T) {
 		d.Path = path
 		expect(t, newSender(t, delivery.FileDestination{SFTP: d}, keep(f.ID, content)).Send(t.Context(), request(f, 1)), want.Outcome, want.ErrorClass)
 	}
-	long := describe(strings.Repeat("n", 300)+".csv", content) // OpenSSH has no code for it
-	failed := newSender(t, delivery.FileDestination{SFTP: at(s)}, keep(long.ID, content)).Send(t.Context(), request(long, 1))
-	if expect(t, failed, delivery.OutcomeTransient, delivery.ClassStorage); failed.Words != `"Failure" (SSH_FX_FAILURE)` {
-		t.Errorf("the server says %q: %q", failed.Error, failed.Words)
+	if failed := judge(t.Context(), &sftp.StatusError{Code: 4}); !strings.Contains(failed.Words, "SSH_FX_FAILURE") || failed.Error != "the file could not be written" {
+		t.Errorf("a status that says nothing else: %q: %q", failed.Error, failed.Words)
 	}
 	without := services.StartSSHD(t, "ForceCommand /bin/false")
 	expect(t, newSender(t, delivery.FileDestination{SFTP: at(without)}, keep(f.ID, content)).Send(t.Context(), request(f, 1)), delivery.OutcomeTransient, delivery.ClassConnect)

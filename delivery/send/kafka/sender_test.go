@@ -352,7 +352,7 @@ func TestNoAuthorisation(t *testing.T) {
 		kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "orders", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationDescribe, Allow: true}))
 	d.SASL = &delivery.SASL{Mechanism: "plain", Username: "redrive", Password: "p4ssw0rd"}
 	got := open(t, d).Send(t.Context(), request(1, ""))
-	if want(t, got, delivery.OutcomePermanent, delivery.ClassRefused); got.Words != "TOPIC_AUTHORIZATION_FAILED (code 29)" {
+	if want(t, got, delivery.OutcomePermanent, delivery.ClassRefused); got.Words != "CLUSTER_AUTHORIZATION_FAILED (code 31)" {
 		t.Errorf("the broker says %q", got.Words)
 	}
 }
