@@ -38,6 +38,11 @@ func TestTheExamplesOfTheREADME(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	const written = `{"order": 4711, "note": "said \"yes\"", "path": "C:\\temp"}`
+	var kept string
+	if err := conn.QueryRow(t.Context(), "SELECT convert_from(payload, 'UTF8') FROM redrive.messages WHERE key = 'order-4711' LIMIT 1").Scan(&kept); err != nil || kept != written {
+		t.Errorf("%q was kept: %v", kept, err)
+	}
 	script := strings.NewReplacer("http://127.0.0.1:8080", p.url, "choose-one", apiToken).Replace(block(t, "sh", "curl"))
 	out, err := exec.Command("sh", "-ec", script).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), `"duplicate":false`) || !strings.Contains(string(out), `"items":[]`) {

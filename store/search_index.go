@@ -170,7 +170,7 @@ WITH masking AS (
     LEFT JOIN redrive.integrations i ON i.name = r.integration
 ), sized AS (
     SELECT *, open AND payload_known AND mask = '{}' AS unchanged,
-        sum(CASE WHEN open AND NOT (payload_known AND mask = '{}') THEN least(octet_length(payload), ?) ELSE 0 END) OVER (ORDER BY n) AS total
+        sum(CASE WHEN open AND NOT (payload_known AND mask = '{}') THEN least(coalesce(octet_length(payload), 0), ?) ELSE 0 END) OVER (ORDER BY n) AS total
     FROM given
 )
 SELECT id::text, coalesce(open, false), total <= ?, coalesce(version, 0), edit, coalesce(type, ''), error, to_json(mask),

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"redrive/delivery"
+	"redrive/store/session"
 )
 
 // Send is Apply on a connection of its own, and says what happened in the words of an attempt.
@@ -18,7 +19,7 @@ func Send(ctx context.Context, to delivery.TableDestination, f delivery.BatchFil
 	if err != nil {
 		return failed(delivery.OutcomePermanent, delivery.ClassBadRequest, "the table's url is no address of a Postgres database")
 	}
-	config.RuntimeParams["application_name"], config.RuntimeParams["client_encoding"] = "redrive batch", "UTF8"
+	session.Prepare(&config.Config, "redrive batch", nil) // the table's name may need the role's search_path
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return worded(err, judge(err, delivery.ClassConnect))
@@ -40,7 +41,10 @@ func judge(err error, otherwise string) delivery.Result {
 	if errors.As(err, &at) {
 		place = at.place()
 	}
+	var pooler *session.PoolerError
 	switch {
+	case errors.As(session.Explain(err), &pooler):
+		return failed(delivery.OutcomePermanent, delivery.ClassConnect, pooler.Error())
 	case errors.As(err, &data):
 		return failed(delivery.OutcomePermanent, delivery.ClassRefused, place+data.Text)
 	case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22"): // its message may quote the value

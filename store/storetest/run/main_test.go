@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,18 +47,19 @@ func TestNamedServerIsUsed(t *testing.T) {
 	t.Setenv(services.RedisVariable, "elsewhere:6379")
 	t.Setenv(services.RabbitMQVariable, "amqp://elsewhere/")
 	t.Setenv(services.SSHDVariable, "/elsewhere/sshd")
-	if got := wanted([]string{"go", "test", servicesPackage}); len(got) != 0 {
+	t.Setenv(services.PgBouncerVariable, "/elsewhere/pgbouncer")
+	if got := wanted([]string{servicesPackage}); len(got) != 0 {
 		t.Errorf("%d services are started beside the caller's", len(got))
 	}
 }
 
 func TestBrokersRunWhereTestsAskForThem(t *testing.T) {
-	for _, variable := range []string{storetest.DatabaseVariable, services.RedisVariable, services.RabbitMQVariable, services.SSHDVariable} {
+	for _, variable := range []string{storetest.DatabaseVariable, services.RedisVariable, services.RabbitMQVariable, services.SSHDVariable, services.PgBouncerVariable} {
 		t.Setenv(variable, "")
 	}
-	for command, want := range map[string]int{"go test " + servicesPackage: 4, "go test -count=1 redrive/delivery/send/... -run X": 4,
+	for command, want := range map[string]int{"go test " + servicesPackage: 5, "go test -count=1 redrive/delivery/send/... -run X": 5,
 		"go test redrive/views": 1, "go vet ./...": 1, "sh -c true": 1} {
-		if got := len(wanted(strings.Fields(command))); got != want {
+		if got := len(wanted(needs(strings.Fields(command)))); got != want {
 			t.Errorf("%s: %d services, want %d", command, got, want)
 		}
 	}
@@ -67,6 +69,7 @@ func TestBrokersLiveAsLongAsTheCommand(t *testing.T) {
 	t.Setenv(services.RedisVariable, "")
 	t.Setenv(services.RabbitMQVariable, "")
 	t.Setenv(services.SSHDVariable, "")
+	t.Setenv(services.PgBouncerVariable, "")
 	stop, err := startAll(t.Context(), brokers)
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +139,19 @@ func TestMissingPackagesAreToldToPlainUsers(t *testing.T) {
 	}
 	if err := advice([]string{"chromium"}, 0, false); err == nil {
 		t.Error("a system without apt-get is not told")
+	}
+}
+
+func TestLanguagesAreThereWhereTestsAskForThem(t *testing.T) {
+	if got := needs(strings.Fields("go test redrive/store/storetest/tools")); !slices.Contains(got, toolsPackage) {
+		t.Errorf("a package of tests that needs a language needs %v", got)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if got := strings.Join(languages([]string{toolsPackage}), " "); got != "python3-venv nodejs npm default-jdk-headless maven" {
+		t.Errorf("missing %q", got)
+	}
+	if got := languages([]string{servicesPackage}); got != nil {
+		t.Errorf("languages for tests that need none: %q", got)
 	}
 }
 

@@ -30,22 +30,29 @@ var database = service{storetest.DatabaseVariable, []string{"postgresql-15"}, ha
 var brokers = []service{
 	{services.RedisVariable, []string{"redis-server"}, isThere(services.FindRedis), startRedis},
 	{services.RabbitMQVariable, []string{"rabbitmq-server"}, isThere(services.FindRabbitMQ), startRabbitMQ},
-	{services.SSHDVariable, []string{"openssh-server"}, isThere(services.FindSSHD), nameSSHD},
+	{services.SSHDVariable, []string{"openssh-server"}, isThere(services.FindSSHD), named(services.FindSSHD)},
+	{services.PgBouncerVariable, []string{"pgbouncer"}, isThere(services.FindPgBouncer), named(services.FindPgBouncer)},
 }
 
 // wanted are the services that the command needs and the caller has not named.
-func wanted(args []string) []service {
+func wanted(tests []string) []service {
 	all := []service{database}
-	if needsBrokers(args) {
+	if slices.Contains(tests, servicesPackage) {
 		all = append(all, brokers...)
 	}
 	return slices.DeleteFunc(all, func(s service) bool { return os.Getenv(s.variable) != "" })
 }
 
-// needsBrokers asks go whether any of the packages under test looks for a broker. Any other command gets none.
-func needsBrokers(args []string) bool {
+// Packages that a test imports for what it needs of the machine.
+const (
+	servicesPackage = "redrive/store/storetest/services"
+	toolsPackage    = "redrive/store/storetest/tools"
+)
+
+// needs asks go which of the packages above those under test look for. Any other command gets none.
+func needs(args []string) []string {
 	if len(args) < 2 || args[1] != "test" {
-		return false
+		return nil
 	}
 	list := []string{"list", "-test", "-deps", "-f", "{{.ImportPath}}"}
 	for _, arg := range args[2:] {
@@ -54,10 +61,11 @@ func needsBrokers(args []string) bool {
 		}
 	}
 	out, err := exec.Command(args[0], list...).Output()
-	return err != nil || slices.Contains(strings.Fields(string(out)), servicesPackage) // go test will report the error
+	if err != nil { // go test will report the error
+		return []string{servicesPackage, toolsPackage}
+	}
+	return slices.DeleteFunc(strings.Fields(string(out)), func(path string) bool { return path != servicesPackage && path != toolsPackage })
 }
-
-const servicesPackage = "redrive/store/storetest/services"
 
 // startAll starts services side by side and tells the command about them. Either all run or none.
 func startAll(ctx context.Context, list []service) (stop func() error, err error) {
@@ -127,10 +135,12 @@ func startRedis(ctx context.Context) (string, func() error, error) {
 	return r.Addr, r.Close, nil
 }
 
-// nameSSHD starts nothing: each test has a server of its own, which is there in a tenth of a second.
-func nameSSHD(context.Context) (string, func() error, error) {
-	path, err := services.FindSSHD()
-	return path, nil, err
+// named starts nothing: each test has a server of its own, which is there in a tenth of a second.
+func named(find func() (string, error)) func(context.Context) (string, func() error, error) {
+	return func(context.Context) (string, func() error, error) {
+		path, err := find()
+		return path, nil, err
+	}
 }
 
 func startRabbitMQ(ctx context.Context) (string, func() error, error) {

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +48,10 @@ type way struct{ name, call string }
 
 var ways = []way{
 	{name: "without"},
-	{name: "enqueue", call: `SELECT redrive.enqueue('` + integration + `', 'account.changed', $1, $2::int::text)`},
-	{name: "publish", call: `SELECT redrive.publish('account.changed', $1, $2::int::text)`},
+	{name: "enqueue", call: `SELECT redrive.enqueue('` + integration + `', 'account.changed', $1::bytea, $2::int::text)`},
+	{name: "enqueue text", call: `SELECT redrive.enqueue('` + integration + `', 'account.changed', $1::text, $2::int::text)`},
+	{name: "publish", call: `SELECT redrive.publish('account.changed', $1::bytea, $2::int::text)`},
+	{name: "publish text", call: `SELECT redrive.publish('account.changed', $1::text, $2::int::text)`},
 }
 
 // business is a database with the tables, and the clients that work on it.
@@ -64,7 +67,7 @@ func open(ctx context.Context, o Options) (*business, error) {
 	for i := 0; err == nil && i < o.Clients; i++ {
 		var conn *pgx.Conn
 		if conn, err = connect(ctx, o.DSN); err == nil {
-			b.clients = append(b.clients, &client{conn: conn, scale: o.Scale, payload: make([]byte, o.PayloadBytes)})
+			b.clients = append(b.clients, &client{conn: conn, scale: o.Scale, payload: bytes.Repeat([]byte("x"), o.PayloadBytes)})
 		}
 	}
 	if err != nil {

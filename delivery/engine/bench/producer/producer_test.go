@@ -21,7 +21,7 @@ func TestThreeWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("\n%s", &out)
-	if len(report) != 3 || !strings.Contains(out.String(), "publish") {
+	if len(report) != 5 || !strings.Contains(out.String(), "publish") {
 		t.Fatalf("%d lines", len(report))
 	}
 	conn, err := pgx.Connect(t.Context(), dsn)
