@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ import (
 	"redrive/delivery/engine/bench/producer"
 	"redrive/delivery/engine/bench/triage"
 	"redrive/delivery/engine/bench/twophase"
+	"redrive/delivery/health"
 	"redrive/delivery/operations"
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
@@ -72,6 +74,9 @@ const (
 	exitUsage  = 2
 )
 
+// healthPace is how fast parts are watched; tests are in a hurry.
+var healthPace health.Config
+
 // grace is how long attempts under way may take after the signal to stop.
 const grace = 20 * time.Second
 
@@ -87,7 +92,7 @@ type cli struct {
 	} `cmd:"" help:"The log of events."`
 	CDC struct {
 		Setup      cdcSetupCmd      `cmd:"" help:"Create publications and slots, or print the SQL for whoever has the rights."`
-		Resnapshot cdcResnapshotCmd `cmd:"" help:"Drop an integration's slot, create it anew and read its tables again."`
+		Resnapshot cdcResnapshotCmd `cmd:"" help:"Drop an integration's slot, create it anew and read its tables again; with --table, read one table again and go on with it."`
 	} `cmd:"" name:"cdc" help:"Changes of other databases."`
 	Batch struct {
 		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
@@ -146,6 +151,7 @@ type (
 	cdcResnapshotCmd struct {
 		database
 		Name   string `arg:"" help:"Integration."`
+		Table  string `help:"schema.table as the integrations file names it: only this one, without a new slot."`
 		Reason string `required:"" help:"Why, for the audit."`
 	}
 	batchRunCmd struct {
@@ -410,6 +416,7 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 		captured, _ := file.Captured() // fails for names only
 		for _, in := range captured {
 			report.Source(ctx, in, dsn)
+			report.Tables(ctx, db, in, dsn)
 		}
 	}
 	if report.Failed {
@@ -447,15 +454,31 @@ func (c *cdcResnapshotCmd) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	return c.with(ctx, func(db *store.Store) error {
-		err := db.RequestResnapshot(ctx, c.Name, actor(), c.Reason)
-		if errors.Is(err, delivery.ErrNotFound) {
+		err := c.request(ctx, db, out)
+		var wrong *delivery.InputError
+		switch {
+		case errors.Is(err, delivery.ErrNotFound):
 			return unknown(c.Name)
+		case errors.As(err, &wrong):
+			return usageError{err}
 		}
+		return err
+	})
+}
+
+func (c *cdcResnapshotCmd) request(ctx context.Context, db *store.Store, out io.Writer) error {
+	if c.Table == "" {
+		err := db.RequestResnapshot(ctx, c.Name, actor(), c.Reason)
 		if err == nil {
 			fmt.Fprintf(out, "asked for: the process that reads %s creates its slot anew and reads its tables\n", c.Name)
 		}
 		return err
-	})
+	}
+	err := db.RequestTable(ctx, c.Name, c.Table, actor(), c.Reason)
+	if err == nil {
+		fmt.Fprintf(out, "asked for: the process that reads %s reads %s again and goes on with it\n", c.Name, c.Table)
+	}
+	return err
 }
 
 // actor is whoever types a command, for the audit.
@@ -695,7 +718,16 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return err
 	}
-	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log})), grace, log)
+	watched := healthPace
+	watched.Store, watched.Worker, watched.Log = db, rand.Text(), log
+	watched.Probes = []func(context.Context) []delivery.Condition{own.Conditions, always(pools.Conditions), always(relay.Conditions), always(eng.Conditions)}
+	watch := health.New(watched)
+	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log}), watch), grace, log)
+}
+
+// always is for rooms that know how their parts stand without asking.
+func always(conditions func() []delivery.Condition) func(context.Context) []delivery.Condition {
+	return func(context.Context) []delivery.Condition { return conditions() }
 }
 
 // lead makes the way in which one process at a time leads a room; session is what the room sees of the leader.
@@ -752,7 +784,8 @@ func (d desk) consumer(in delivery.Integration) (rooms.Own, error) {
 	if err != nil {
 		return rooms.Own{}, err
 	}
-	return rooms.Own{Room: consumer, Facts: func(ctx context.Context) []delivery.Fact { return consumer.Facts(ctx).Facts() }}, nil
+	return rooms.Own{Room: consumer, Facts: func(ctx context.Context) []delivery.Fact { return consumer.Facts(ctx).Facts() },
+		Condition: func(context.Context) delivery.Condition { return consumer.Condition() }}, nil
 }
 
 // capturedSource is a source whose streams are the room's.
@@ -773,7 +806,8 @@ func (d desk) capture(in delivery.Integration) (rooms.Own, error) {
 		_ = src.Close() // nothing was opened
 		return rooms.Own{}, err
 	}
-	return rooms.Own{Room: room, Facts: func(context.Context) []delivery.Fact { return room.Facts() }, Close: src.Close}, nil
+	return rooms.Own{Room: room, Facts: func(context.Context) []delivery.Fact { return room.Facts() },
+		Condition: func(context.Context) delivery.Condition { return room.Condition() }, Close: src.Close}, nil
 }
 
 func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
@@ -803,6 +837,12 @@ func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
 			return nil
 		}
 		return delivery.BatchFacts(feed, runs)
+	}, Condition: func(ctx context.Context) delivery.Condition {
+		feed, runs, err := d.db.BatchStatus(ctx, in.Name)
+		if err != nil { // our own database: nothing is known of the schedule
+			return delivery.Condition{Integration: in.Name, Part: delivery.PartSchedule}
+		}
+		return delivery.BatchCondition(in.Name, feed, runs, room.Trouble(), time.Now())
 	}}, nil
 }
 

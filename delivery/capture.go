@@ -45,8 +45,12 @@ type CDCRule struct {
 	Payload       string         // expression; default the change itself, see Change
 	To            []string       // addressees of commands; empty: the integration itself
 	Publish       bool           // an event for all that subscribe to its type, instead of commands
+	Uses          []ColumnUse    // columns that the expressions name
 	Line          int            // in the integrations file
 }
+
+// Name is the rule's table as gaps and positions name it.
+func (r CDCRule) Name() string { return r.Schema + "." + r.Table }
 
 // RowOperation is what happened to a row.
 type RowOperation string
@@ -73,6 +77,7 @@ type Change struct {
 	Index      int                        // place within its transaction, from 0
 	XID        uint32
 	CommitTime time.Time
+	Of         *StreamedTable // how the stream describes the table here; nil for a snapshot's rows
 }
 
 // LSN is a place in Postgres's write-ahead log.
@@ -180,5 +185,9 @@ type CapturePosition struct {
 	Changes          int64                       // that were read, ever
 	Snapshot         map[string]SnapshotProgress // by schema.table; empty: none, or not begun
 	ResnapshotAt     *time.Time                  // somebody asked for a new slot and a new snapshot
+	Resnapshot       []string                    // tables of which somebody asked for a new snapshot
+	Tables           map[string]CapturedTable    // as they were when nothing was missing, by the name that rules use
+	Verified         LSN                         // up to here they were so
 	UpdatedAt        time.Time
+	Gaps             []CaptureGap // that are noted together with the position
 }

@@ -17,7 +17,7 @@ const (
 	MaxIdempotencyKey = 255
 	MaxHeaders        = 64
 	MaxHeaderName     = 255
-	MaxHeaderValue    = 8192
+	MaxHeaderValue    = 8000
 )
 
 // CheckMessage refuses what some wire would change on its way to a receiver, or could not carry: a field that arrives is what was handed

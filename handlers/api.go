@@ -188,7 +188,11 @@ func readReason(c echo.Context) (reason string, err error) {
 }
 
 func (s *Server) resnapshot(c echo.Context) error {
-	reason, err := readReason(c)
+	var reason, table string
+	body, err := readJSONBody(c.Request())
+	if err == nil {
+		err = decodeObject(body, fields{"reason": textField("reason", maxReason, &reason), "table": textField("table", maxTable, &table)})
+	}
 	if err != nil {
 		return err
 	}
@@ -199,10 +203,21 @@ func (s *Server) resnapshot(c echo.Context) error {
 	if !integrationName.MatchString(name) {
 		return delivery.ErrNotFound
 	}
-	if err := s.cfg.Store.RequestResnapshot(c.Request().Context(), name, who(c).Name, reason); err != nil {
+	if err := s.requestSnapshot(c, name, table, reason); err != nil {
 		return err
 	}
 	return s.showIntegration(c, name)
+}
+
+// maxTable is more than two names of Postgres and a dot have.
+const maxTable = 255
+
+// requestSnapshot is of everything that an integration reads where no table is named.
+func (s *Server) requestSnapshot(c echo.Context, name, table, reason string) error {
+	if table == "" {
+		return s.cfg.Store.RequestResnapshot(c.Request().Context(), name, who(c).Name, reason)
+	}
+	return s.cfg.Store.RequestTable(c.Request().Context(), name, table, who(c).Name, reason)
 }
 
 func (s *Server) showIntegration(c echo.Context, name string) error {

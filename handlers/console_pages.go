@@ -157,23 +157,33 @@ func (s *Server) pauseByForm(paused bool) echo.HandlerFunc {
 
 // resnapshotByForm asks for an integration's tables to be read again.
 func (s *Server) resnapshotByForm(c echo.Context) error {
-	name, reason := c.Param("name"), strings.TrimSpace(c.FormValue("reason"))
+	name, table, reason := c.Param("name"), c.FormValue("table"), strings.TrimSpace(c.FormValue("reason"))
 	err := error(nil)
 	switch {
+	case len(table) > maxTable:
+		err = badField(http.StatusUnprocessableEntity, "too_long", "table", "A table's name may have %d bytes.", maxTable)
 	case reason == "":
 		err = badField(http.StatusUnprocessableEntity, "reason_required", "reason", "Say why: every row is delivered again.")
 	case len(reason) > maxReason:
 		err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
 	default:
-		err = s.cfg.Store.RequestResnapshot(c.Request().Context(), name, who(c).Name, reason)
+		err = s.requestSnapshot(c, name, table, reason)
 	}
 	if err != nil {
 		p, err := mistake(err)
 		if err != nil {
 			return err
 		}
-		return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: views.ResnapshotForm(name), Reason: reason, Problem: p.Detail})
+		if p.Code == "unknown_table" { // it has no form of its own
+			table = ""
+		}
+		return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: views.ResnapshotForm(name, table), Reason: reason, Problem: p.Detail})
 	}
-	s.setFlash(c, views.Flash{Kind: "good", Text: s.layout(c, "", "").T("%s begins anew within seconds; its progress is shown here.", name)})
+	l := s.layout(c, "", "").Locale
+	text := l.T("%s begins anew within seconds; its progress is shown here.", name)
+	if table != "" {
+		text = l.T("%s is read again within seconds; its progress is shown here.", table)
+	}
+	s.setFlash(c, views.Flash{Kind: "good", Text: text})
 	return c.Redirect(http.StatusSeeOther, views.Integrations)
 }

@@ -49,6 +49,8 @@ type Store interface {
 	Health(ctx context.Context) ([]delivery.IntegrationHealth, error)                    // by name
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name
 	RequestResnapshot(ctx context.Context, integration, actor, reason string) error      // of a cdc integration
+	RequestTable(ctx context.Context, integration, table, actor, reason string) error    // a new snapshot of one of its tables
+	CaptureGaps(ctx context.Context) (map[string][]delivery.CaptureGap, error)           // what is missing of tables, by integration
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
 
 	// RequestRun asks for a run of a batch, of a business date (2006-01-02) or of now when that is empty.

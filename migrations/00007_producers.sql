@@ -39,9 +39,9 @@ BEGIN
     FOR h IN SELECT e.key, e.value #>> '{}' AS value, jsonb_typeof(e.value) = 'string' AS is_text FROM jsonb_each(headers) e LOOP
         IF h.key !~ '^[!#$%&''*+.^_`|~0-9A-Za-z-]{1,255}$' THEN
             RAISE EXCEPTION '"%" is not a header name', h.key USING ERRCODE = 'RD005';
-        ELSIF h.is_text IS NOT TRUE OR h.value ~ E'[\\x01-\\x08\\x0a-\\x1f\\x7f-\\x9f]' OR octet_length(convert_to(h.value, 'UTF8')) > 8192 THEN
+        ELSIF h.is_text IS NOT TRUE OR h.value ~ E'[\\x01-\\x08\\x0a-\\x1f\\x7f-\\x9f]' OR octet_length(convert_to(h.value, 'UTF8')) > 8000 THEN
             RAISE EXCEPTION 'the value of header "%" is not one line of text', h.key USING ERRCODE = 'RD005',
-                HINT = 'use a JSON string without line breaks or control characters, at most 8 KiB';
+                HINT = 'use a JSON string without line breaks or control characters, at most 8000 bytes';
         ELSIF h.value ~ E'^[ \\t]|[ \\t]$' THEN
             RAISE EXCEPTION 'the value of header "%" begins or ends with a blank', h.key USING ERRCODE = 'RD005',
                 HINT = 'HTTP takes blanks away at both ends of a header: send the value without them';

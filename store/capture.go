@@ -34,7 +34,7 @@ const captureSQL = `
 UPDATE redrive.captures SET lsn = ?::pg_lsn, committed_at = ?, changes = ?, snapshot = ?::jsonb, updated_at = clock_timestamp()
 WHERE integration = ? AND system_identifier = ? AND slot = ? AND lsn <= ?::pg_lsn`
 
-const captureColumns = `system_identifier, slot, lsn::text, committed_at, changes, snapshot, resnapshot_at, updated_at`
+const captureColumns = `system_identifier, slot, lsn::text, committed_at, changes, snapshot, resnapshot_at, to_jsonb(resnapshot_tables), tables, verified::text, updated_at`
 
 var errPositionMoved = errors.New("the position was moved by somebody else")
 
@@ -59,7 +59,7 @@ func (l *Leader) Capture(ctx context.Context, integration string,
 		if result.RowsAffected == 0 {
 			return fmt.Errorf("saving the position of %s: %w", integration, errPositionMoved)
 		}
-		return nil
+		return noteGaps(tx, integration, position.Gaps)
 	}))
 }
 
@@ -157,9 +157,10 @@ func (l *Leader) CapturePosition(ctx context.Context, integration string) (deliv
 }
 
 func capturePosition(db *gorm.DB, integration string) (p delivery.CapturePosition, err error) {
-	var lsn string
+	var lsn, verified string
 	columns := func(p *delivery.CapturePosition) []any {
-		return []any{&p.SystemIdentifier, &p.Slot, &lsn, &p.CommittedAt, &p.Changes, jsonColumn{&p.Snapshot}, &p.ResnapshotAt, &p.UpdatedAt}
+		return []any{&p.SystemIdentifier, &p.Slot, &lsn, &p.CommittedAt, &p.Changes, jsonColumn{&p.Snapshot}, &p.ResnapshotAt, jsonColumn{&p.Resnapshot},
+			jsonColumn{&p.Tables}, &verified, &p.UpdatedAt}
 	}
 	p, err = readOne(db, columns, "SELECT "+captureColumns+" FROM redrive.captures WHERE integration = ?", integration)
 	if errors.Is(err, delivery.ErrNotFound) {
@@ -168,6 +169,9 @@ func capturePosition(db *gorm.DB, integration string) (p delivery.CapturePositio
 	if err == nil {
 		p.LSN, err = delivery.ParseLSN(lsn)
 	}
+	if err == nil {
+		p.Verified, err = delivery.ParseLSN(verified)
+	}
 	if err != nil {
 		return p, fmt.Errorf("reading the position of %s: %w", integration, err)
 	}
@@ -175,19 +179,40 @@ func capturePosition(db *gorm.DB, integration string) (p delivery.CapturePositio
 }
 
 // ResetCapture begins at a position anew: a slot that was created, and the snapshot that belongs to it. It settles what
-// RequestResnapshot asked for.
+// RequestResnapshot asked for, and closes the gaps of all tables.
 func (l *Leader) ResetCapture(ctx context.Context, integration string, p delivery.CapturePosition) error {
 	progress, err := progressJSON(p.Snapshot)
 	if err != nil {
 		return err
 	}
-	err = l.db.WithContext(ctx).Exec(`INSERT INTO redrive.captures (integration, system_identifier, slot, lsn, changes, snapshot)
-		VALUES (?, ?, ?, ?::pg_lsn, ?, ?::jsonb)
-		ON CONFLICT (integration) DO UPDATE SET system_identifier = excluded.system_identifier, slot = excluded.slot, lsn = excluded.lsn,
-			changes = excluded.changes, snapshot = excluded.snapshot, committed_at = NULL, resnapshot_at = NULL, updated_at = clock_timestamp()`,
-		integration, p.SystemIdentifier, p.Slot, p.LSN.String(), p.Changes, progress).Error
+	tables, err := tablesJSON(p.Tables)
+	if err != nil {
+		return err
+	}
+	err = l.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		err := tx.Exec(`INSERT INTO redrive.captures (integration, system_identifier, slot, lsn, changes, snapshot, tables, verified)
+			VALUES (?, ?, ?, ?::pg_lsn, ?, ?::jsonb, ?::jsonb, ?::pg_lsn)
+			ON CONFLICT (integration) DO UPDATE SET system_identifier = excluded.system_identifier, slot = excluded.slot, lsn = excluded.lsn,
+				changes = excluded.changes, snapshot = excluded.snapshot, tables = excluded.tables, verified = excluded.verified, committed_at = NULL,
+				resnapshot_at = NULL, resnapshot_tables = '{}', updated_at = clock_timestamp()`,
+			integration, p.SystemIdentifier, p.Slot, p.LSN.String(), p.Changes, progress, tables, p.Verified.String()).Error
+		if err != nil {
+			return err
+		}
+		return tx.Exec(`UPDATE redrive.capture_gaps SET to_lsn = ?::pg_lsn, closed_at = clock_timestamp() WHERE integration = ? AND closed_at IS NULL`,
+			p.LSN.String(), integration).Error
+	})
 	if err != nil {
 		return fmt.Errorf("beginning %s anew: %w", integration, err)
+	}
+	return nil
+}
+
+// ChangeSlot goes on at the same position with another slot.
+func (l *Leader) ChangeSlot(ctx context.Context, integration, slot string) error {
+	err := l.db.WithContext(ctx).Exec("UPDATE redrive.captures SET slot = ?, updated_at = clock_timestamp() WHERE integration = ?", slot, integration).Error
+	if err != nil {
+		return fmt.Errorf("changing the slot of %s: %w", integration, err)
 	}
 	return nil
 }
@@ -196,12 +221,8 @@ func (l *Leader) ResetCapture(ctx context.Context, integration string, p deliver
 // is asked for already changes nothing and is not audited.
 func (s *Store) RequestResnapshot(ctx context.Context, integration, actor, reason string) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
-		method, err := readOne(tx, single[delivery.Method], "SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
-		if err != nil {
+		if err := mustCapture(tx, integration); err != nil {
 			return err
-		}
-		if method != delivery.MethodCDC {
-			return &delivery.InputError{Code: "not_captured", Message: fmt.Sprintf("%s uses method %s: only a cdc integration has a snapshot", integration, method)}
 		}
 		result := tx.Exec(`INSERT INTO redrive.captures AS c (integration, resnapshot_at) VALUES (?, clock_timestamp())
 			ON CONFLICT (integration) DO UPDATE SET resnapshot_at = excluded.resnapshot_at WHERE c.resnapshot_at IS NULL`, integration)
@@ -210,6 +231,14 @@ func (s *Store) RequestResnapshot(ctx context.Context, integration, actor, reaso
 		}
 		return record(tx, delivery.AuditEntry{Actor: actor, Action: "integration.resnapshot", SubjectType: "integration", Subject: integration, Reason: reason})
 	})
+}
+
+func mustCapture(tx *gorm.DB, integration string) error {
+	method, err := readOne(tx, single[delivery.Method], "SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
+	if err == nil && method != delivery.MethodCDC {
+		err = &delivery.InputError{Code: "not_captured", Message: fmt.Sprintf("%s uses method %s: only a cdc integration has a snapshot", integration, method)}
+	}
+	return err
 }
 
 // CannotCapture says why changes of this database cannot be read with our role; empty when they can.

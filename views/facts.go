@@ -1,6 +1,7 @@
 package views
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ var factWords = map[string]string{
 	"relay": "relay: %s", "sequence": "latest file number %s", "next_run": "next run %s", "last_run": "last run %s",
 	"lag_rows": "%s events behind", "lag_bytes": "%s behind", "lag_seconds": "%s s behind", "retained_bytes": "%s of log held back",
 	"changes": "%s changes read", "snapshot": "snapshot: %s rows", "position": "at %s", "last_change": "last change %s",
+	"missed": "%s changes of stopped tables not delivered", "findings": "%s",
 }
 
 // facts are the figures of a method in words. What is nothing and has no limit is left out, unless it is a running count or a lag;
@@ -38,10 +40,12 @@ func (l Locale) fact(f delivery.Fact) string {
 	switch {
 	case f.Name == "connected", f.Name == "running" && f.Text != "":
 		return l.T(f.Text)
-	case f.Name == "position" || f.Name == "relay":
+	case f.Name == "position" || f.Name == "relay" || f.Name == "findings":
 		number = l.T(f.Text)
 	case f.Name == "last_change" || f.Name == "next_run":
 		number = l.Relative(time.Unix(f.Value, 0))
+	case f.Name == "gaps" && f.Value > 0:
+		return l.N(int(f.Value), "%s gap", "%s gaps")
 	case f.Name == "last_run":
 		number = l.T(f.Text) + " " + l.Relative(time.Unix(f.Value, 0))
 	case strings.HasSuffix(f.Name, "_bytes"):
@@ -54,6 +58,22 @@ func (l Locale) fact(f delivery.Fact) string {
 	}
 	return l.T("%s: %s", strings.ReplaceAll(f.Name, "_", " "), number)
 }
+
+// gapText says what is missing of a table, and why.
+func (l Locale) gapText(g delivery.CaptureGap) string {
+	to := l.T("now")
+	if g.To != nil {
+		to = g.To.String()
+	}
+	text := l.T("%s. Changes from %s to %s may be missing; noticed", l.T(g.Why), g.From.String(), to)
+	if g.Note != "" {
+		text = l.T("It could not be read again: %s.", g.Note) + " " + text
+	}
+	return text
+}
+
+// tableField is the id of a field in the form to read a table again.
+func tableField(integration string, n int) string { return fmt.Sprintf("table-%s-%d", integration, n) }
 
 // alarms are the figures that a person should look at, in words.
 func alarms(list []delivery.Fact) (out []string) {

@@ -14,9 +14,11 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/cdc"
+	"redrive/delivery/cdc/mapping"
 	"redrive/store"
 	"redrive/store/source"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 // The package has a server of its own: creating a slot waits for every open transaction of its server.
@@ -30,6 +32,7 @@ type bed struct {
 	store    *store.Store
 	sql      *pgx.Conn // to the source
 	monitor  time.Duration
+	watch    time.Duration // default of the room when 0
 }
 
 // lay makes the source's tables and an integration "capture" with the rules; "a" and "b" may be addressees.
@@ -104,7 +107,9 @@ type process struct {
 func (b *bed) start() *process {
 	b.t.Helper()
 	log := slog.New(slog.NewTextHandler(b.t.Output(), nil))
-	src, err := source.New(*b.in.CDC, b.src, b.in.Name, log)
+	settings := *b.in.CDC
+	settings.Rules = mapping.WithUses(settings.Rules) // as whoever reads the file does
+	src, err := source.New(settings, b.src, b.in.Name, log)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -112,7 +117,7 @@ func (b *bed) start() *process {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	room, err := cdc.New(cdc.Config{Integration: b.in, Source: captured{src}, Store: s, Lead: lead(s, b.in.Name), Log: log, Monitor: b.monitor})
+	room, err := cdc.New(cdc.Config{Integration: b.in, Source: captured{src}, Store: s, Lead: lead(s, b.in.Name), Log: log, Monitor: b.monitor, Watch: b.watch})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -227,7 +232,7 @@ func (b *bed) await(what string, done func() bool) {
 
 func eventually(t *testing.T, try func() error) (err error) {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience.Limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if err = try(); err == nil {
 			return nil
 		}
@@ -246,7 +251,7 @@ func query[T any](b *bed, dsn, sql string, args ...any) (v T) {
 }
 
 func ctx(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Limit)
 	t.Cleanup(cancel)
 	return ctx
 }

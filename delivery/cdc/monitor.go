@@ -1,8 +1,11 @@
 package cdc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,12 +28,13 @@ type news struct {
 	status   string
 	why      string
 	alarm    bool      // of the status
-	troubled time.Time // since when trying again has not helped; zero: nothing is wrong
-	trouble  string    // what it was the last time
-	finding  string
+	troubled time.Time // since when nothing is read; zero: changes are read, or another process sees to it
+	trouble  string    // what failed the last time
+	notes    []string  // what a person should see to although changes are read
+	hints    []string  // what not every change will carry
+	gaps     []delivery.CaptureGap
 	progress map[string]delivery.SnapshotProgress
 	seen     look
-	raised   string // the alarm that was logged
 }
 
 // look is what was seen of the slot.
@@ -50,21 +54,38 @@ func (n *news) set(status, why string, alarm bool) (changed bool) {
 	n.status, n.why, n.alarm = status, why, alarm
 	switch {
 	case status == statusStreaming || status == statusWaiting:
-		n.troubled = time.Time{}
+		n.troubled, n.trouble = time.Time{}, ""
+		return changed
 	case status == statusReconnecting:
 		n.trouble = why
-		if n.troubled.IsZero() {
-			n.troubled = time.Now()
-		}
+	}
+	if n.troubled.IsZero() {
+		n.troubled = time.Now()
 	}
 	return changed
 }
 
-// find keeps what is wrong although changes are read.
-func (n *news) find(finding string) {
+// find keeps what a person should see to although changes are read.
+func (n *news) find(notes []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.finding = finding
+	n.notes = notes
+}
+
+// hint keeps what not every change will carry; it says whether that is new.
+func (n *news) hint(texts []string) (changed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	changed = !slices.Equal(n.hints, texts)
+	n.hints = texts
+	return changed
+}
+
+// gap shows a gap before the store is asked again.
+func (n *news) gap(g delivery.CaptureGap) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.gaps = append(n.gaps, g)
 }
 
 func (n *news) snapshot(progress map[string]delivery.SnapshotProgress) {
@@ -80,7 +101,6 @@ func (n *news) snapshot(progress map[string]delivery.SnapshotProgress) {
 func (r *Room) monitor(ctx context.Context) {
 	for {
 		r.look(ctx)
-		r.raise(ctx)
 		if !delivery.Pause(ctx, r.cfg.Monitor) {
 			return
 		}
@@ -92,6 +112,7 @@ func (r *Room) look(ctx context.Context) {
 	defer cancel()
 	slot, err := r.cfg.Source.Slot(limited)
 	position, positionErr := r.cfg.Store.CapturePosition(limited, r.name)
+	gaps, gapsErr := r.cfg.Store.CaptureGaps(limited)
 	if ctx.Err() != nil {
 		return
 	}
@@ -100,6 +121,9 @@ func (r *Room) look(ctx context.Context) {
 	seen := &r.news.seen
 	if positionErr == nil {
 		seen.position = position
+	}
+	if gapsErr == nil {
+		r.news.gaps = r.named(gaps[r.name])
 	}
 	seen.at, seen.err = time.Now(), ""
 	if err != nil {
@@ -112,20 +136,10 @@ func (r *Room) look(ctx context.Context) {
 	}
 }
 
-// raise logs an alarm once, and its end.
-func (r *Room) raise(ctx context.Context) {
-	r.news.mu.Lock()
-	kind, text := r.alarm()
-	before := r.news.raised
-	r.news.raised = kind
-	r.news.mu.Unlock()
-	switch {
-	case kind == before:
-	case kind != "":
-		r.log.ErrorContext(ctx, "alarm: "+text)
-	default:
-		r.log.InfoContext(ctx, "the alarm is over", "was", before)
-	}
+// named are the gaps of tables that rules still name.
+func (r *Room) named(gaps []delivery.CaptureGap) []delivery.CaptureGap {
+	wanted := r.wanted()
+	return slices.DeleteFunc(gaps, func(g delivery.CaptureGap) bool { return wanted[g.Table] == nil })
 }
 
 // alarm is what a person should look at: a word that stays the same while figures change, and the sentence. news is locked.
@@ -134,8 +148,8 @@ func (r *Room) alarm() (kind, text string) {
 	switch {
 	case n.alarm:
 		return n.status, n.why
-	case !n.troubled.IsZero() && time.Since(n.troubled) > r.cfg.Monitor:
-		return "troubled", "changes have not been read for a while: " + n.trouble
+	case !n.troubled.IsZero() && time.Since(n.troubled) > 2*r.cfg.Monitor:
+		return "troubled", fmt.Sprintf("changes have not been read since %s: %s", n.troubled.UTC().Format(time.RFC3339), cmp.Or(n.trouble, n.why, n.status))
 	case n.seen.at.IsZero():
 		return "", ""
 	case n.seen.err != "":
@@ -148,10 +162,43 @@ func (r *Room) alarm() (kind, text string) {
 		return "unsafe", fmt.Sprintf("the slot holds back half of what max_slot_wal_keep_size allows: %d MB more and it is lost", *slot.SafeBytes>>20)
 	case n.seen.unread > 1 && n.seen.position.SystemIdentifier != "":
 		return "unread", "nobody reads the slot, and the source keeps its log for it"
-	case n.finding != "":
-		return "finding", n.finding
+	case len(n.gaps) > 0:
+		return "gap", r.missing()
+	case len(n.notes) > 0:
+		return "finding", strings.Join(n.notes, "; ")
 	}
 	return "", ""
+}
+
+// Condition is how the source stands: its alarm, which is logged by whoever watches conditions.
+func (r *Room) Condition() delivery.Condition {
+	n := &r.news
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := delivery.Condition{Integration: r.name, Part: delivery.PartSource}
+	kind, text := r.alarm()
+	switch {
+	case kind != "":
+		c.State, c.Certain, c.Reason = delivery.ConditionFails, true, text
+	case n.status == statusStreaming:
+		c.State, c.LastSuccess = delivery.ConditionWorks, time.Now()
+	case n.status == statusWaiting:
+	default:
+		c.State, c.Since, c.Reason = delivery.ConditionFails, n.troubled, n.status
+		if n.why != "" {
+			c.Reason += ": " + n.why
+		}
+	}
+	return c
+}
+
+// missing says what is missing of which tables. news is locked.
+func (r *Room) missing() string {
+	var texts []string
+	for _, g := range r.news.gaps {
+		texts = append(texts, fmt.Sprintf("%s. Ask for a new snapshot of it: %s", g, r.again(g.Table)))
+	}
+	return strings.Join(texts, "; ")
 }
 
 // Facts are the figures of the integration for people, API and metrics.
@@ -167,10 +214,19 @@ func (r *Room) Facts() []delivery.Fact {
 		status.Text += ": " + n.why
 	}
 	facts := []delivery.Fact{status}
-	if kind, text := r.alarm(); kind != "" && !n.alarm {
+	kind, text := r.alarm()
+	if kind != "" && !n.alarm {
 		facts = append(facts, delivery.Fact{Name: "alarm", Value: 1, Text: text, Alarm: true})
 	} else {
 		facts = append(facts, delivery.Fact{Name: "alarm", Value: int64(bit(n.alarm))})
+	}
+	gaps := delivery.Fact{Name: "gaps", Value: int64(len(n.gaps))}
+	if len(n.gaps) > 0 && kind != "gap" {
+		gaps.Text, gaps.Alarm = r.missing(), true
+	}
+	facts = append(facts, gaps, delivery.Fact{Name: "missed", Value: r.missed.Load(), Total: true})
+	if len(n.hints) > 0 {
+		facts = append(facts, delivery.Fact{Name: "findings", Value: int64(len(n.hints)), Text: strings.Join(n.hints, "; ")})
 	}
 	if n.seen.at.IsZero() {
 		return facts

@@ -21,8 +21,13 @@ import (
 type Source interface {
 	Identify(ctx context.Context) (delivery.SourceIdentity, error)
 	Check(ctx context.Context) ([]delivery.CaptureFinding, error)
-	SetUp(ctx context.Context) (done []string, err error) // publication and slot, where they are missing
-	DropSlot(ctx context.Context) error                   // none is no error
+	// SetUp makes publication and slot where they are missing, for all tables or for those that are named.
+	SetUp(ctx context.Context, tables ...string) (done []string, err error)
+	// Look answers how the tables are now; known are those of an earlier look.
+	Look(ctx context.Context, known map[string]delivery.CapturedTable) (delivery.CaptureCatalogue, error)
+	// Settled waits until every transaction that a look may have met is over.
+	Settled(ctx context.Context, look delivery.CaptureCatalogue) (delivery.LSN, error)
+	DropSlot(ctx context.Context) error // none is no error
 	Slot(ctx context.Context) (delivery.SlotStatus, error)
 	Stream(ctx context.Context, from delivery.LSN) (Stream, error) // delivery.ErrSlotLost, ErrSlotMissing, ErrSlotActive, ErrSourceRestored
 	Chunk(ctx context.Context, schema, table string, columns, after []string, limit int) (rows []delivery.Change, last []string, err error)
@@ -44,6 +49,12 @@ type Stream interface {
 type Leader interface {
 	CapturePosition(ctx context.Context, integration string) (delivery.CapturePosition, error)
 	ResetCapture(ctx context.Context, integration string, p delivery.CapturePosition) error
+	ChangeSlot(ctx context.Context, integration, slot string) error
+	CaptureGaps(ctx context.Context, integration string) ([]delivery.CaptureGap, error)
+	// BeginTable goes on with a table that was stopped, RefuseTable says why that cannot be.
+	BeginTable(ctx context.Context, integration, table string, to delivery.LSN, p delivery.CapturePosition) error
+	RefuseTable(ctx context.Context, integration, table, why string) error
+	RenameTable(ctx context.Context, integration, from, to string, p delivery.CapturePosition) error
 	// Capture writes messages and position in one transaction.
 	Capture(ctx context.Context, integration string, work func(write func([]delivery.Captured) error) (delivery.CapturePosition, error)) error
 }
@@ -51,6 +62,8 @@ type Leader interface {
 // Store is what every process asks.
 type Store interface {
 	CapturePosition(ctx context.Context, integration string) (delivery.CapturePosition, error)
+	CaptureGaps(ctx context.Context) (map[string][]delivery.CaptureGap, error)
+	SaveTables(ctx context.Context, integration string, p delivery.CapturePosition) error // and the gaps that are new
 }
 
 // Config is what a room needs.
@@ -63,10 +76,12 @@ type Config struct {
 	Wake    func() // deliveries were committed; may be nil
 	Log     *slog.Logger
 	Monitor time.Duration // between two looks at the slot; default 10 s
+	Watch   time.Duration // between two looks at the catalogue; default 2 s
 }
 
 const (
 	defaultMonitor = 10 * time.Second
+	defaultWatch   = 2 * time.Second
 	steady         = 30 * time.Second // a session that lived so long starts the back-off anew
 	askEvery       = time.Second      // whether somebody asked for a new snapshot
 )
@@ -81,6 +96,8 @@ type Room struct {
 	wait   *backoff.ExponentialBackOff
 	ran    atomic.Bool
 	news   news
+	ready  []ready      // tables that go on with the next session
+	missed atomic.Int64 // changes of tables that have stopped
 }
 
 // New compiles the integration's rules: a mistake in one is a *mapping.Error. Nothing is dialled before Run.
@@ -97,6 +114,9 @@ func New(cfg Config) (*Room, error) {
 	if cfg.Monitor <= 0 {
 		cfg.Monitor = defaultMonitor
 	}
+	if cfg.Watch <= 0 {
+		cfg.Watch = defaultWatch
+	}
 	in := cfg.Integration
 	mapper, err := mapping.New(in.Name, *in.CDC, in.Subscribe)
 	if err != nil {
@@ -106,6 +126,7 @@ func New(cfg Config) (*Room, error) {
 	wait.Reset()
 	r := &Room{cfg: cfg, name: in.Name, source: *in.CDC, mapper: mapper, wait: wait,
 		log: cfg.Log.With("integration", in.Name, "source", in.CDC.Address())}
+	r.source.Rules = mapping.WithUses(in.CDC.Rules)
 	r.news.set(statusWaiting, "", false)
 	return r, nil
 }
@@ -155,6 +176,7 @@ func hopeless(err error) bool {
 func (r *Room) lead(ctx context.Context, l Leader) error {
 	defer r.news.set(statusWaiting, "", false)
 	r.wait.Reset()
+	r.ready = nil
 	for {
 		begun := time.Now()
 		err := r.session(ctx, l)
@@ -166,6 +188,8 @@ func (r *Room) lead(ctx context.Context, l Leader) error {
 			return err
 		case errors.Is(err, errAnew):
 			r.log.InfoContext(ctx, "a new snapshot was asked for: the slot is created anew")
+			continue
+		case errors.Is(err, errTable):
 			continue
 		case hopeless(err):
 			r.stopped(ctx, err)

@@ -18,23 +18,26 @@ type session struct {
 	position delivery.CapturePosition             // what is durable
 	begun    map[string]delivery.SnapshotProgress // what was durable at the start
 	snapshot *snapshot
+	tables   *tables
+	identity delivery.CapturePosition // source and slot only
+	refused  []string                 // why tables that rules name are not read yet
 }
 
 // session begins where the last one ended and reads until something fails, ctx ends, or a new snapshot is asked for.
 func (r *Room) session(ctx context.Context, l Leader) error {
 	r.news.set(statusStarting, "", false)
-	position, err := r.begin(ctx, l)
+	s, err := r.begin(ctx, l)
 	if err != nil {
 		return err
 	}
-	stream, err := r.cfg.Source.Stream(ctx, position.LSN)
+	stream, err := r.cfg.Source.Stream(ctx, s.position.LSN)
 	if err != nil {
 		return err
 	}
-	s := &session{Room: r, leader: l, stream: stream, position: position, begun: position.Snapshot, snapshot: newSnapshot()}
+	s.stream = stream
 	reading, stop := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup
-	for _, work := range []func(context.Context) error{s.beat, s.watch, s.snapshots} {
+	for _, work := range []func(context.Context) error{s.beat, s.asked, s.lookout, s.snapshots} {
 		beside.Go(func() {
 			if err := work(reading); err != nil {
 				stop(err)
@@ -55,76 +58,141 @@ func (r *Room) session(ctx context.Context, l Leader) error {
 }
 
 // begin finds out from where to read, and makes what is missing: the first time, or when somebody asked for it.
-func (r *Room) begin(ctx context.Context, l Leader) (p delivery.CapturePosition, err error) {
+func (r *Room) begin(ctx context.Context, l Leader) (*session, error) {
 	identity, err := r.cfg.Source.Identify(ctx)
 	if err != nil {
-		return p, err
+		return nil, err
 	}
 	system := identity.SystemIdentifier + "/" + identity.Database
-	if p, err = l.CapturePosition(ctx, r.name); err != nil {
-		return p, own(err)
+	p, err := l.CapturePosition(ctx, r.name)
+	if err != nil {
+		return nil, own(err)
 	}
 	switch {
 	case p.ResnapshotAt != nil:
 		if err := r.cfg.Source.DropSlot(ctx); err != nil {
-			return p, err
+			return nil, err
 		}
 		return r.anew(ctx, l, system, p.Changes, true)
 	case p.SystemIdentifier == "":
 		return r.anew(ctx, l, system, 0, r.source.Snapshot)
 	case p.SystemIdentifier != system:
-		return p, fmt.Errorf("%w (it was %s and is %s)", errReplaced, p.SystemIdentifier, system)
+		return nil, fmt.Errorf("%w (it was %s and is %s)", errReplaced, p.SystemIdentifier, system)
 	}
 	return r.resume(ctx, l, p)
 }
 
+func (r *Room) begun(l Leader, p delivery.CapturePosition, t *tables) *session {
+	return &session{Room: r, leader: l, position: p, begun: p.Snapshot, snapshot: newSnapshot(), tables: t,
+		identity: delivery.CapturePosition{SystemIdentifier: p.SystemIdentifier, Slot: p.Slot}}
+}
+
 // anew begins at the slot, which is created where there is none.
-func (r *Room) anew(ctx context.Context, l Leader, system string, changes int64, snapshot bool) (p delivery.CapturePosition, err error) {
+func (r *Room) anew(ctx context.Context, l Leader, system string, changes int64, snapshot bool) (*session, error) {
 	r.news.set(statusSettingUp, "publication and slot; a slot waits for every transaction that is open at the source", false)
-	done, err := r.cfg.Source.SetUp(ctx)
-	for _, text := range done {
-		r.log.InfoContext(ctx, "set up", "done", text)
-	}
-	if err != nil {
-		return p, fmt.Errorf("the source is not set up, see redrive cdc setup %s: %w", r.name, err)
+	if err := r.setUp(ctx); err != nil {
+		return nil, fmt.Errorf("the source is not set up, see redrive cdc setup %s: %w", r.name, err)
 	}
 	slot, err := r.slot(ctx)
 	if err != nil {
-		return p, err
+		return nil, err
 	}
-	p = delivery.CapturePosition{SystemIdentifier: system, Slot: r.source.Slot, LSN: slot.Confirmed, Changes: changes}
+	p := delivery.CapturePosition{SystemIdentifier: system, Slot: r.source.Slot, LSN: slot.Confirmed, Verified: slot.Confirmed, Changes: changes}
 	if snapshot {
 		p.Snapshot = map[string]delivery.SnapshotProgress{}
 		for _, t := range r.snapshotTables() {
 			p.Snapshot[t.name()] = delivery.SnapshotProgress{}
 		}
 	}
-	return p, own(l.ResetCapture(ctx, r.name, p))
+	now, err := r.cfg.Source.Look(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	t := r.watch(p, nil)
+	t.begin(now)
+	if left := t.unknown(); len(left) > 0 { // changed by somebody since it was set up
+		return nil, fmt.Errorf("%s: %s", left[0], t.byName[left[0]].fit(now.Tables[left[0]]))
+	}
+	p.Tables, _ = t.state()
+	r.findings(ctx, now)
+	return r.begun(l, p, t), own(l.ResetCapture(ctx, r.name, p))
 }
 
-// resume checks that nothing is missing between what was read and what the slot still has.
-func (r *Room) resume(ctx context.Context, l Leader, p delivery.CapturePosition) (delivery.CapturePosition, error) {
+func (r *Room) setUp(ctx context.Context, tables ...string) error {
+	done, err := r.cfg.Source.SetUp(ctx, tables...)
+	for _, text := range done {
+		r.log.InfoContext(ctx, "set up", "done", text)
+	}
+	return err
+}
+
+// resume checks that nothing is missing between what was read and what the slot still has, and notes what is missing of single
+// tables. It repairs nothing of those that were read before: only what the file names newly is set up.
+func (r *Room) resume(ctx context.Context, l Leader, p delivery.CapturePosition) (*session, error) {
 	slot, err := r.slot(ctx)
 	if err != nil {
-		return p, err
+		return nil, err
 	}
 	if slot.Confirmed > p.LSN {
-		return p, fmt.Errorf("%w (read up to %s, the slot begins at %s)", errGap, p.LSN, slot.Confirmed)
+		return nil, fmt.Errorf("%w (read up to %s, the slot begins at %s)", errGap, p.LSN, slot.Confirmed)
 	}
-	// the file may name more tables than last time
-	if done, err := r.cfg.Source.SetUp(ctx); err != nil {
-		r.news.find(fmt.Sprintf("not all tables can be read, see redrive cdc setup %s: %v", r.name, err))
-	} else {
-		r.news.find("")
-		for _, text := range done {
-			r.log.InfoContext(ctx, "set up", "done", text)
+	if p.Slot != r.source.Slot { // another one by the file, which has all that is missing
+		if err := l.ChangeSlot(ctx, r.name, r.source.Slot); err != nil {
+			return nil, own(err)
+		}
+		p.Slot = r.source.Slot
+	}
+	if err := r.goOn(ctx, l, &p); err != nil {
+		return nil, err
+	}
+	now, err := r.cfg.Source.Look(ctx, p.Tables)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.rename(ctx, l, &p, now); err != nil {
+		return nil, err
+	}
+	gaps, err := l.CaptureGaps(ctx, r.name)
+	if err != nil {
+		return nil, own(err)
+	}
+	if len(p.Tables) == 0 { // read by a version that knew of no tables
+		p.Verified = p.LSN
+	}
+	s := r.begun(l, p, r.watch(p, gaps))
+	return s, s.check(ctx, now)
+}
+
+// check compares the catalogue with what was known at the end, and takes in what the file names newly.
+func (s *session) check(ctx context.Context, now delivery.CaptureCatalogue) error {
+	first := len(s.position.Tables) == 0
+	p := s.identity
+	var notes []string
+	p.Gaps, notes = s.tables.compare(now)
+	if err := s.tables.mistakes(now); err != nil {
+		return err
+	}
+	if running := s.tables.running(); len(running) > 0 && (first || now.Publication().OID != 0) {
+		if err := s.setUp(ctx, running...); err != nil {
+			s.refused = []string{fmt.Sprintf("not all tables can be read, see redrive cdc setup %s: %v", s.name, err)}
 		}
 	}
-	if p.Slot == r.source.Slot {
-		return p, nil
+	if len(s.tables.unknown()) > 0 {
+		known, _ := s.tables.state()
+		var err error
+		if now, err = s.cfg.Source.Look(ctx, known); err != nil {
+			return err
+		}
+		s.tables.begin(now)
+		if left := s.tables.unknown(); len(left) > 0 && len(s.refused) == 0 {
+			s.refused = []string{left[0] + ": " + s.tables.byName[left[0]].fit(now.Tables[left[0]])}
+		}
 	}
-	p.Slot = r.source.Slot // another one by the file, which has all that is missing
-	return p, own(l.ResetCapture(ctx, r.name, p))
+	s.news.find(append(notes, s.refused...))
+	s.findings(ctx, now)
+	s.announce(ctx, p.Gaps)
+	p.Tables, p.Verified = s.tables.state()
+	return own(s.cfg.Store.SaveTables(ctx, s.name, p))
 }
 
 func (r *Room) slot(ctx context.Context) (delivery.SlotStatus, error) {
@@ -150,13 +218,23 @@ func (s *session) beat(ctx context.Context) error {
 	return nil
 }
 
-// watch looks whether somebody asked for a new snapshot.
-func (s *session) watch(ctx context.Context) error {
+// asked looks whether somebody asked for a new snapshot, of everything or of a table.
+func (s *session) asked(ctx context.Context) error {
 	for delivery.Pause(ctx, askEvery) {
 		p, err := s.cfg.Store.CapturePosition(ctx, s.name)
-		if err == nil && p.ResnapshotAt != nil {
+		if err != nil {
+			continue
+		}
+		if p.ResnapshotAt != nil {
 			return errAnew
 		}
+		if len(p.Resnapshot) == 0 {
+			continue
+		}
+		if s.Room.ready, err = s.repair(ctx, p.Resnapshot); err != nil {
+			return err
+		}
+		return errTable
 	}
 	return nil
 }
@@ -198,6 +276,8 @@ func (s *session) commit(ctx context.Context, first delivery.CaptureEvent) error
 	if err != nil {
 		return own(err)
 	}
+	s.announce(ctx, b.position.Gaps)
+	b.position.Gaps = nil
 	s.position = b.position
 	if err := s.stream.Acknowledge(s.position.LSN); err != nil {
 		return err
@@ -264,6 +344,13 @@ func (b *batch) take(event delivery.CaptureEvent) error {
 		b.open, b.changed = true, true
 		b.changes++
 		b.position.Changes++
+		wanted, gap := b.session.tables.admit(event.Change)
+		if gap != nil {
+			b.position.Gaps = append(b.position.Gaps, *gap)
+		}
+		if !wanted {
+			return nil
+		}
 		b.session.snapshot.touch(event.Change)
 		return b.add(event.Change)
 	case event.Mark != nil:

@@ -58,7 +58,7 @@ func (s *session) snapshots(ctx context.Context) error {
 	defer s.snapshot.finish()
 	for _, t := range s.snapshotTables() {
 		p, begun := s.begun[t.name()]
-		if p.Done || !begun && !s.Room.source.Snapshot {
+		if p.Done || !begun && !s.Room.source.Snapshot || !s.tables.readable(t.name()) {
 			continue
 		}
 		if p.Total == 0 {
@@ -72,14 +72,16 @@ func (s *session) snapshots(ctx context.Context) error {
 		if err := s.snapshotTable(ctx, t, p); err != nil {
 			return err
 		}
-		s.log.InfoContext(ctx, "the snapshot of a table is complete", "table", t.name())
+		if s.tables.readable(t.name()) {
+			s.log.InfoContext(ctx, "the snapshot of a table is complete", "table", t.name())
+		}
 	}
 	return nil
 }
 
 func (s *session) snapshotTable(ctx context.Context, t table, p delivery.SnapshotProgress) error {
 	limit := firstChunk
-	for !p.Done {
+	for !p.Done && s.tables.readable(t.name()) {
 		rows, last, err := s.chunk(ctx, t, &p, limit)
 		if err != nil {
 			return err

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +80,45 @@ func (r *Report) Source(ctx context.Context, in delivery.Integration, defaultURL
 	}
 	for _, f := range findings {
 		r.finding(in.Name+": "+f.What, f)
+	}
+}
+
+// Tables says what is missing of the tables that a cdc integration reads, and what of them has changed since they were looked at last.
+func (r *Report) Tables(ctx context.Context, db *store.Store, in delivery.Integration, defaultURL string) {
+	gaps, err := db.CaptureGaps(ctx)
+	if err != nil {
+		r.Note(in.Name+": gaps", err)
+		return
+	}
+	position, err := db.CapturePosition(ctx, in.Name)
+	if err != nil || position.SystemIdentifier == "" || position.ResnapshotAt != nil {
+		return // not begun; a database that does not answer was reported
+	}
+	src, err := source.New(*in.CDC, defaultURL, in.Name, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return // reported
+	}
+	defer src.Close()
+	now, err := src.Look(ctx, position.Tables)
+	if err != nil {
+		r.Note(in.Name+": tables", err)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(now.Tables)) {
+		known, read := position.Tables[name]
+		if why := known.Gone(now.Tables[name]); read && why != "" {
+			err = fmt.Errorf("%s; changes after %s may be missing", why, position.Verified)
+		}
+		for _, g := range gaps[in.Name] {
+			if g.Table == name {
+				err = errors.New(g.String())
+			}
+		}
+		if err != nil {
+			err = fmt.Errorf("%w: redrive cdc resnapshot %s --table %s reads the table again", err, in.Name, name)
+		}
+		r.Note(in.Name+": changes of "+name, err)
+		err = nil
 	}
 }
 

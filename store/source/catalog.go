@@ -31,6 +31,11 @@ type table struct {
 	index        []string // columns of the replica identity's index
 	bare         []string // the parts of it (itself, or its partitions) whose rows have no replica identity
 	readable     bool     // by our role
+	schemaOID    uint32
+	numbered     map[string]int // columns, also the computed ones
+	partitions   []uint32       // that hold rows
+	outside      []string       // partitions whose changes are not in the log
+	children     []string       // tables that inherit from it
 }
 
 // identified is SQL for: rows of class c can be told apart in the log. A deferrable key does not count.
@@ -50,21 +55,38 @@ var tableQuery = `SELECT t.oid, n.nspname::text, t.relname::text, t.relkind::tex
 	` + keyColumns("indisprimary") + `, ` + keyColumns("indisreplident") + `,
 	ARRAY(SELECT format('%I.%I', s.nspname, c.relname) FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
 		WHERE c.oid IN (SELECT relid FROM pg_partition_tree(t.oid) WHERE isleaf UNION ALL SELECT t.oid) AND c.relkind <> 'p' AND NOT ` + identified + ` ORDER BY 1),
-	has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')
+	has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT'),
+	n.oid, (SELECT coalesce(jsonb_object_agg(attname, attnum), '{}') FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped),
+	ARRAY(SELECT relid::oid FROM pg_partition_tree(t.oid) WHERE isleaf AND t.relkind = 'p' ORDER BY 1),
+	ARRAY(SELECT format('%I.%I', s.nspname, c.relname) FROM pg_partition_tree(t.oid) p JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace s ON s.oid = c.relnamespace
+		WHERE p.isleaf AND t.relkind = 'p' AND (c.relkind <> 'r' OR c.relpersistence <> 'p') ORDER BY 1),
+	ARRAY(SELECT format('%I.%I', s.nspname, c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace s ON s.oid = c.relnamespace
+		WHERE i.inhparent = t.oid AND t.relkind = 'r' ORDER BY 1)
 	FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE `
 
 // table looks a table up; nil when there is none.
 func (s *Source) table(ctx context.Context, where string, args ...any) (*table, error) {
-	var t table
-	err := s.pool.QueryRow(ctx, tableQuery+where, args...).Scan(&t.oid, &t.schema, &t.name, &t.kind, &t.persistence, &t.identity,
-		&t.columns, &t.computed, &t.primary, &t.index, &t.bare, &t.readable)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
+	list, err := s.tablesWhere(ctx, where, args...)
+	if err != nil || len(list) == 0 {
+		return nil, err
 	}
+	return list[0], nil
+}
+
+func (s *Source) tablesWhere(ctx context.Context, where string, args ...any) ([]*table, error) {
+	rows, err := s.pool.Query(ctx, tableQuery+where, args...)
 	if err != nil {
-		return nil, fmt.Errorf("looking a table up at the source: %w", err)
+		return nil, fmt.Errorf("looking tables up at the source: %w", err)
 	}
-	return &t, nil
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*table, error) {
+		var t table
+		return &t, row.Scan(&t.oid, &t.schema, &t.name, &t.kind, &t.persistence, &t.identity, &t.columns, &t.computed, &t.primary, &t.index,
+			&t.bare, &t.readable, &t.schemaOID, &t.numbered, &t.partitions, &t.outside, &t.children)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking tables up at the source: %w", err)
+	}
+	return list, nil
 }
 
 func (s *Source) tableNamed(ctx context.Context, schema, name string) (*table, error) {
@@ -109,15 +131,19 @@ func quote(schema, name string) string { return pgx.Identifier{schema, name}.San
 type publication struct {
 	exists, allTables, viaRoot bool
 	operations                 []delivery.RowOperation
-	members                    []uint32            // tables that were added by name
+	oid, owner                 uint32
+	server                     int                 // version of the source
+	version                    string              // another one after each change
+	members                    map[uint32]member   // tables that were added by name
+	schemas                    map[uint32]uint32   // schemas that were added, and the catalogue's row for it
 	columns                    map[string][]string // published ones of each table that it covers, by its quoted name; nil: all
 }
 
 func (s *Source) publication(ctx context.Context) (p publication, err error) {
 	var insert, update, remove, truncate bool
-	err = s.pool.QueryRow(ctx, `SELECT puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate,
-		ARRAY(SELECT prrelid FROM pg_publication_rel WHERE prpubid = p.oid) FROM pg_publication p WHERE pubname = $1`, s.settings.Publication).
-		Scan(&p.allTables, &p.viaRoot, &insert, &update, &remove, &truncate, &p.members)
+	err = s.pool.QueryRow(ctx, `SELECT oid, pubowner, xmin::text, current_setting('server_version_num')::int, puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate
+		FROM pg_publication p WHERE pubname = $1`, s.settings.Publication).
+		Scan(&p.oid, &p.owner, &p.version, &p.server, &p.allTables, &p.viaRoot, &insert, &update, &remove, &truncate)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, nil
 	}
@@ -130,8 +156,46 @@ func (s *Source) publication(ctx context.Context) (p publication, err error) {
 			p.operations = append(p.operations, published[n])
 		}
 	}
+	if err := s.members(ctx, &p); err != nil {
+		return p, err
+	}
 	p.columns, err = s.publishedColumns(ctx)
 	return p, err
+}
+
+// member is a table that was added to a publication by name.
+type member struct {
+	row    uint32 // of the catalogue; another one when the table was taken out and put back
+	filter string
+}
+
+// members reads what Postgres 14 lacks only where it is there.
+func (s *Source) members(ctx context.Context, p *publication) error {
+	p.members, p.schemas = map[uint32]member{}, map[uint32]uint32{}
+	filter := "''"
+	if p.server >= 150000 {
+		filter = "coalesce(pg_get_expr(prqual, prrelid), '')"
+	}
+	var of, row uint32
+	var text string
+	err := s.each(ctx, "SELECT prrelid, oid, "+filter+" FROM pg_publication_rel WHERE prpubid = $1", p.oid,
+		func() { p.members[of] = member{row, text} }, &of, &row, &text)
+	if err != nil || p.server < 150000 {
+		return err
+	}
+	return s.each(ctx, "SELECT pnnspid, oid FROM pg_publication_namespace WHERE pnpubid = $1", p.oid, func() { p.schemas[of] = row }, &of, &row)
+}
+
+// each reads rows about our publication into the places.
+func (s *Source) each(ctx context.Context, sql string, publication uint32, take func(), places ...any) error {
+	rows, err := s.pool.Query(ctx, sql, publication)
+	if err == nil {
+		_, err = pgx.ForEachRow(rows, places, func() error { take(); return nil })
+	}
+	if err != nil {
+		return fmt.Errorf("looking at publication %s: %w", s.settings.Publication, err)
+	}
+	return nil
 }
 
 // published are the operations that a publication can have, in its catalogue's order.
@@ -162,6 +226,11 @@ func (s *Source) publishedColumns(ctx context.Context) (map[string][]string, err
 // covers says whether changes come under this table's name.
 func (p publication) covers(t *table) bool {
 	_, found := p.columns[t.quoted()]
+	return found
+}
+
+func (p publication) names(table uint32) bool {
+	_, found := p.members[table]
 	return found
 }
 

@@ -27,6 +27,7 @@ type relation struct {
 	schema, table string
 	columns       []column
 	key           []string
+	told          *delivery.StreamedTable
 }
 
 type column struct {
@@ -116,7 +117,7 @@ func (d *decoder) next(op delivery.RowOperation, id uint32) (*delivery.Change, *
 	}
 	change := *d.tx
 	d.tx.Index++
-	change.Op, change.Schema, change.Table = op, table.schema, table.table
+	change.Op, change.Schema, change.Table, change.Of = op, table.schema, table.table, table.told
 	return &change, table, nil
 }
 
@@ -202,7 +203,8 @@ func size(values []value) int {
 }
 
 func (d *decoder) relation(ctx context.Context, m *pglogrepl.RelationMessage) (*relation, error) {
-	table := &relation{schema: m.Namespace, table: m.RelationName}
+	told := &delivery.StreamedTable{OID: m.RelationID, Identity: string(rune(m.ReplicaIdentity))}
+	table := &relation{schema: m.Namespace, table: m.RelationName, told: told}
 	for _, c := range m.Columns {
 		t, err := d.typeOf(ctx, c.DataType)
 		if err != nil {
@@ -212,7 +214,9 @@ func (d *decoder) relation(ctx context.Context, m *pglogrepl.RelationMessage) (*
 		if c.Flags&1 != 0 {
 			table.key = append(table.key, c.Name)
 		}
+		told.Columns = append(told.Columns, c.Name)
 	}
+	told.Key = table.key
 	if m.ReplicaIdentity == identityDefault || m.ReplicaIdentity == identityIndex {
 		return table, nil
 	}

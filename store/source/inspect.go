@@ -153,12 +153,28 @@ func (s *Source) tableFindings(st state) []delivery.CaptureFinding {
 			continue
 		}
 		all = append(all, columnsFinding(w), s.identityFinding(st, w), publishedFinding(st, w))
+		all = append(all, s.ruleFindings(st, w)...)
 		if s.settings.Snapshot {
 			all = append(all, finding("order of the snapshot of "+w.shown(), len(w.order()) == 0, "",
 				"it has no primary key to be read by: add one, or switch the snapshot off"))
 		}
 	}
 	return all
+}
+
+// ruleFindings are about what expressions name, and about what comes otherwise than somebody may expect.
+func (s *Source) ruleFindings(st state, w wantedTable) []delivery.CaptureFinding {
+	var rules []delivery.CDCRule
+	for _, r := range s.settings.Rules {
+		if r.Schema == w.schema && r.Table == w.name {
+			rules = append(rules, r)
+		}
+	}
+	p := st.publication
+	if !p.covers(w.table) { // as it will be
+		p.server = st.identity.Version
+	}
+	return delivery.TableFindings(rules, p.describe(w.table))
 }
 
 func capturable(t *table) bool { return (t.kind == "r" || t.kind == "p") && t.persistence == "p" }
@@ -289,7 +305,7 @@ func (s *Source) publicationSteps(st state) (steps []step) {
 			fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name))
 	}
 	for _, w := range st.tables {
-		if w.table != nil && capturable(w.table) && !p.allTables && !p.covers(w.table) && !slices.Contains(p.members, w.oid) {
+		if w.table != nil && capturable(w.table) && !p.allTables && !p.covers(w.table) && !p.names(w.oid) {
 			add("it lacks "+w.shown()+": run redrive cdc setup", "publication "+s.settings.Publication+" now has "+w.shown(),
 				fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", name, w.quoted()))
 		}

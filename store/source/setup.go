@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"redrive/delivery"
@@ -50,8 +51,12 @@ func (e *SetupError) Error() string {
 }
 
 // SetUp creates or extends the publication, then creates the slot, and answers in words what it has done: nothing when all
-// is there. It removes nothing, and changes no table. A *SetupError says what it may not do, or what it refuses.
-func (s *Source) SetUp(ctx context.Context) (done []string, err error) {
+// is there. Where tables are named (schema.table), the others are left as they are. It removes nothing, and changes no table.
+// A *SetupError says what it may not do, or what it refuses.
+func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, err error) {
+	if len(tables) > 0 {
+		s = s.only(tables)
+	}
 	st, err := s.inspect(ctx)
 	if err != nil {
 		return nil, err
@@ -71,6 +76,13 @@ func (s *Source) SetUp(ctx context.Context) (done []string, err error) {
 		done = append(done, step.done)
 	}
 	return done, nil
+}
+
+// only is the source with the rules of these tables.
+func (s *Source) only(tables []string) *Source {
+	settings := s.settings
+	settings.Rules = slices.DeleteFunc(slices.Clone(settings.Rules), func(r delivery.CDCRule) bool { return !slices.Contains(tables, r.Schema+"."+r.Table) })
+	return &Source{settings: settings, log: s.log, pool: s.pool, replication: s.replication, pace: s.pace, types: map[uint32]valueType{}}
 }
 
 // SetUpAll sets up the source of each cdc integration and goes on after one that refuses. out gets a line for each thing done, and

@@ -23,6 +23,8 @@ const (
 
 const createSlotTimeout = 5 * time.Minute // it waits for every transaction that is open at the source
 
+const settleEvery = 100 * time.Millisecond
+
 // Slot says how the slot stands.
 func (s *Source) Slot(ctx context.Context) (delivery.SlotStatus, error) {
 	slot, err := s.slot(ctx)

@@ -47,7 +47,7 @@ func New(integration string, source delivery.CDCSource, subscribe []string) (*Ma
 	return m, nil
 }
 
-// Check compiles the rules of every integration that has some. A mistake is an *Error.
+// Check compiles the rules of every integration that has some, and notes in them what they use. A mistake is an *Error.
 func Check(list []delivery.Integration) error {
 	for _, in := range list {
 		if in.CDC == nil {
@@ -56,8 +56,18 @@ func Check(list []delivery.Integration) error {
 		if _, err := New(in.Name, *in.CDC, in.Subscribe); err != nil {
 			return err
 		}
+		in.CDC.Rules = WithUses(in.CDC.Rules)
 	}
 	return nil
+}
+
+// WithUses answers the rules, each with what its expressions use.
+func WithUses(rules []delivery.CDCRule) []delivery.CDCRule {
+	rules = slices.Clone(rules)
+	for n := range rules {
+		rules[n].Uses = Uses(rules[n])
+	}
+	return rules
 }
 
 // rule is one rule of the file, ready to run.
