@@ -134,7 +134,7 @@ func eventMessage(attributes map[string]string, payload []byte) (delivery.Messag
 			m.Headers["Content-Type"] = value
 		case integrationExtension: // addressed to us
 		default:
-			m.Headers["ce-"+name] = percentEncode(value)
+			m.Headers["ce-"+name] = delivery.PercentEncode(value)
 		}
 	}
 	return m, nil
@@ -173,17 +173,4 @@ func eventKey(source, id string) string {
 	}
 	sum := sha256.Sum256([]byte(key))
 	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// percentEncode writes an attribute as a header value (CloudEvents HTTP binding 3.1.3.2).
-func percentEncode(value string) string {
-	var b strings.Builder
-	for i := range len(value) {
-		if c := value[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
