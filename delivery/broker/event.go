@@ -78,6 +78,15 @@ func (e envelope) attribute(name string) (bare string, ok bool) {
 	return bare, ok && e.eventMark != "" && attributeName.MatchString(bare)
 }
 
+func has(headers map[string]string, name string) bool {
+	for given := range headers {
+		if strings.EqualFold(given, name) {
+			return true
+		}
+	}
+	return false
+}
+
 func header(headers map[string]string, name string) string {
 	for given, value := range headers {
 		if strings.EqualFold(given, name) {

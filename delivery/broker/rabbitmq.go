@@ -295,14 +295,14 @@ func (d *rabbitDriver) decode(m *amqp091.Delivery) *taken {
 	if d.dead {
 		e.fields = slices.DeleteFunc(e.fields, func(f delivery.Field) bool { return isDeathMark(f.Name) || isQueueMark(f.Name) })
 	}
-	for _, f := range e.fields {
-		if !f.Nested() {
-			e.header(f.Name, f.Value)
-		}
-	}
 	for _, f := range e.origin.Properties {
 		if name := delivery.HeaderOf(f.Name); name != "" {
 			e.header(name, f.Value)
+		}
+	}
+	for _, f := range e.fields {
+		if !f.Nested() && !has(e.headers, f.Name) { // letter case tells no two headers of HTTP apart
+			e.header(f.Name, f.Value)
 		}
 	}
 	if m.MessageId != "" {
