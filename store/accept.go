@@ -41,7 +41,7 @@ func insertMessage(tx *gorm.DB, m delivery.Message) (id string, err error) {
 	args := []any{m.Type, m.Payload, optional(m.Key), string(headers), optional(m.IdempotencyKey), m.DeliverAfter, m.ExpiresAt}
 	call := "SELECT redrive.publish_between(?, ?, ?, ?::jsonb, ?, ?, ?)::text"
 	if m.Kind == delivery.KindCommand {
-		call = "SELECT redrive.enqueue(?, ?, ?, ?, ?::jsonb, ?, ?, ?)::text"
+		call = "SELECT redrive.enqueue(?, ?, ?::bytea, ?, ?::jsonb, ?, ?, ?)::text"
 		args = append([]any{m.Integration}, args...)
 	}
 	return readOne(tx, single[string], call, args...)

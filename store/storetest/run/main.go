@@ -44,8 +44,9 @@ func main() {
 
 // run answers the command's exit code once everything that was started has been stopped.
 func run(args []string, signals <-chan os.Signal) (code int, err error) {
-	needed := wanted(args)
-	if err := provide(missing(args, needed)); err != nil {
+	tests := needs(args)
+	needed := wanted(tests)
+	if err := provide(append(missing(args, needed), languages(tests)...)); err != nil {
 		return 1, err
 	}
 	stop, err := startAll(context.Background(), needed)
@@ -99,6 +100,23 @@ func missing(args []string, needed []service) []string {
 	if slices.Contains(args, "-race") {
 		if _, err := exec.LookPath("gcc"); err != nil {
 			packages = append(packages, "gcc", "libc6-dev")
+		}
+	}
+	return packages
+}
+
+// languages names the Debian packages that bring the interpreters of other people's programs, as far as they are not there.
+func languages(tests []string) []string {
+	if !slices.Contains(tests, toolsPackage) {
+		return nil
+	}
+	var packages []string
+	if exec.Command("python3", "-c", "import ensurepip, venv").Run() != nil {
+		packages = append(packages, "python3-venv")
+	}
+	for _, needed := range [][2]string{{"node", "nodejs"}, {"npm", "npm"}, {"javac", "default-jdk-headless"}, {"mvn", "maven"}} {
+		if _, err := exec.LookPath(needed[0]); err != nil {
+			packages = append(packages, needed[1])
 		}
 	}
 	return packages

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,7 +46,7 @@ func TestNamedServerIsUsed(t *testing.T) {
 	t.Setenv(services.RedisVariable, "elsewhere:6379")
 	t.Setenv(services.RabbitMQVariable, "amqp://elsewhere/")
 	t.Setenv(services.SSHDVariable, "/elsewhere/sshd")
-	if got := wanted([]string{"go", "test", servicesPackage}); len(got) != 0 {
+	if got := wanted([]string{servicesPackage}); len(got) != 0 {
 		t.Errorf("%d services are started beside the caller's", len(got))
 	}
 }
@@ -56,7 +57,7 @@ func TestBrokersRunWhereTestsAskForThem(t *testing.T) {
 	}
 	for command, want := range map[string]int{"go test " + servicesPackage: 4, "go test -count=1 redrive/delivery/send/... -run X": 4,
 		"go test redrive/views": 1, "go vet ./...": 1, "sh -c true": 1} {
-		if got := len(wanted(strings.Fields(command))); got != want {
+		if got := len(wanted(needs(strings.Fields(command)))); got != want {
 			t.Errorf("%s: %d services, want %d", command, got, want)
 		}
 	}
@@ -135,6 +136,19 @@ func TestMissingPackagesAreToldToPlainUsers(t *testing.T) {
 	}
 	if err := advice([]string{"chromium"}, 0, false); err == nil {
 		t.Error("a system without apt-get is not told")
+	}
+}
+
+func TestLanguagesAreThereWhereTestsAskForThem(t *testing.T) {
+	if got := needs(strings.Fields("go test redrive/store/storetest/tools")); !slices.Contains(got, toolsPackage) {
+		t.Errorf("a package of tests that needs a language needs %v", got)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if got := strings.Join(languages([]string{toolsPackage}), " "); got != "python3-venv nodejs npm default-jdk-headless maven" {
+		t.Errorf("missing %q", got)
+	}
+	if got := languages([]string{servicesPackage}); got != nil {
+		t.Errorf("languages for tests that need none: %q", got)
 	}
 }
 

@@ -34,18 +34,24 @@ var brokers = []service{
 }
 
 // wanted are the services that the command needs and the caller has not named.
-func wanted(args []string) []service {
+func wanted(tests []string) []service {
 	all := []service{database}
-	if needsBrokers(args) {
+	if slices.Contains(tests, servicesPackage) {
 		all = append(all, brokers...)
 	}
 	return slices.DeleteFunc(all, func(s service) bool { return os.Getenv(s.variable) != "" })
 }
 
-// needsBrokers asks go whether any of the packages under test looks for a broker. Any other command gets none.
-func needsBrokers(args []string) bool {
+// Packages that a test imports for what it needs of the machine.
+const (
+	servicesPackage = "redrive/store/storetest/services"
+	toolsPackage    = "redrive/store/storetest/tools"
+)
+
+// needs asks go which of the packages above those under test look for. Any other command gets none.
+func needs(args []string) []string {
 	if len(args) < 2 || args[1] != "test" {
-		return false
+		return nil
 	}
 	list := []string{"list", "-test", "-deps", "-f", "{{.ImportPath}}"}
 	for _, arg := range args[2:] {
@@ -54,10 +60,11 @@ func needsBrokers(args []string) bool {
 		}
 	}
 	out, err := exec.Command(args[0], list...).Output()
-	return err != nil || slices.Contains(strings.Fields(string(out)), servicesPackage) // go test will report the error
+	if err != nil { // go test will report the error
+		return []string{servicesPackage, toolsPackage}
+	}
+	return slices.DeleteFunc(strings.Fields(string(out)), func(path string) bool { return path != servicesPackage && path != toolsPackage })
 }
-
-const servicesPackage = "redrive/store/storetest/services"
 
 // startAll starts services side by side and tells the command about them. Either all run or none.
 func startAll(ctx context.Context, list []service) (stop func() error, err error) {
