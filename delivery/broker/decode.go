@@ -52,8 +52,10 @@ func (e *envelope) isEventMark(name string) bool {
 	return e.eventMark != "" && strings.HasPrefix(strings.ToLower(name), e.eventMark)
 }
 
+// isText says that a value arrives as it is wherever a header may travel: HTTP takes blanks away at both ends.
 func isText(value []byte) bool {
-	return utf8.Valid(value) && httpguts.ValidHeaderFieldValue(string(value))
+	return utf8.Valid(value) && httpguts.ValidHeaderFieldValue(string(value)) && strings.Trim(string(value), " \t") == string(value) &&
+		!strings.ContainsFunc(string(value), func(r rune) bool { return r >= 0x80 && r <= 0x9f })
 }
 
 // read makes a message of it. What cannot be read is kept as it came, with the problem in words.
