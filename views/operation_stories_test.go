@@ -22,7 +22,7 @@ func operationStories(operator, viewer Layout) map[string]templ.Component {
 	ignore.Chosen = []Selected{{Value: hostile, ID: "x", State: "dead", Integration: hostile, Fits: true}, {Value: "y", ID: "y", State: "ignored"}}
 	ignore.Dry = delivery.DryRun{Excluded: map[string]int{delivery.ExcludedSettled: 2}}
 	edit := EditPage{DeliveryPage: edited(operator), Number: 3, Protected: []ProtectedHeader{{hostile, hostile, hostile}}, Typed: EditForm{Payload: hostile,
-		Headers: []Header{{hostile, hostile}}, Reason: hostile, Token: "t", Version: 3, Field: "payload", Problem: hostile}}
+		Headers: []Header{{hostile, hostile, hostile}}, Reason: hostile, Token: "t", Version: 3, Field: "payload", Problem: hostile}}
 	review := edit
 	review.Review = &EditReview{Payload: []DiffLine{{"gap", ""}, {"old", hostile}, {"new", hostile}, {"same", hostile}}}
 	all := map[string]templ.Component{

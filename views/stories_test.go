@@ -130,7 +130,7 @@ func stories() map[string]templ.Component {
 		"failure-of-a-file": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, File: batchRuns()[0].File, Return: "/failures"}),
 		"failure-conflict":  DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateIgnored), Conflict: conflict, Payload: payload, Return: "/failures"}),
 		"failure-refused":   DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "binary", Replaced: true, Masked: true}, Form: ActionForm{Action: delivery.ActionResolve, Reason: hostile, Problem: "Say how."}, Return: "/failures"}),
-		"failure-as-viewer": DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
+		"failure-as-viewer": DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
 	}
 	for name, story := range operationStories(operator, viewer) {
 		all[name] = story
