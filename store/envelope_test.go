@@ -1,0 +1,8 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"redrive/delivery"
+)
