@@ -601,7 +601,7 @@ func (c *serveCmd) firstOperator(ctx context.Context, db *store.Store) error {
 func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.Store, dsn string, file *config.File, log *slog.Logger) error {
 	metrics := handlers.NewMetrics()
 	dialer := wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}, Log: log}
-	senders, err := newSenders(file.Integrations, db.Files(), dialer, log)
+	senders, err := newSenders(file, db.Files(), dialer, log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -619,7 +619,7 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	ops := operations.New(operations.Config{Store: db, Wake: eng.Wake, Log: log})
 	wakeBoth := func() { eng.Wake(); relay.Wake() }
 	desk := desk{db: db, dsn: dsn, eng: eng, dialer: dialer, keep: c.Retention, wake: wakeBoth, log: log}
-	own, err := desk.rooms(file.Integrations)
+	own, err := desk.rooms(file)
 	if err != nil {
 		return usageError{err}
 	}
@@ -664,9 +664,9 @@ type desk struct {
 }
 
 // rooms makes the room of each integration that has one of its own.
-func (d desk) rooms(list []delivery.Integration) (rooms.Owned, error) {
+func (d desk) rooms(file *config.File) (rooms.Owned, error) {
 	out := rooms.Owned{}
-	for _, in := range list {
+	for _, in := range file.Integrations {
 		var own rooms.Own
 		var err error
 		switch {
@@ -681,7 +681,7 @@ func (d desk) rooms(list []delivery.Integration) (rooms.Owned, error) {
 		}
 		if err != nil {
 			out.Close(d.log)
-			return nil, err
+			return nil, file.Locate(in.Name, err)
 		}
 		out[in.Name] = own
 	}
@@ -691,7 +691,7 @@ func (d desk) rooms(list []delivery.Integration) (rooms.Owned, error) {
 func (d desk) consumer(in delivery.Integration) (rooms.Own, error) {
 	consumer, err := broker.New(broker.Config{Integration: in, Store: d.db, Attempter: d.eng, Dialer: d.dialer, Log: d.log})
 	if err != nil {
-		return rooms.Own{}, fmt.Errorf("integration %s: %w", in.Name, err)
+		return rooms.Own{}, err
 	}
 	return rooms.Own{Room: consumer, Facts: func(ctx context.Context) []delivery.Fact { return consumer.Facts(ctx).Facts() }}, nil
 }
@@ -706,13 +706,13 @@ func (s capturedSource) Stream(ctx context.Context, from delivery.LSN) (cdc.Stre
 func (d desk) capture(in delivery.Integration) (rooms.Own, error) {
 	src, err := source.New(*in.CDC, d.dsn, in.Name, d.log)
 	if err != nil {
-		return rooms.Own{}, err // names the integration
+		return rooms.Own{}, err
 	}
 	room, err := cdc.New(cdc.Config{Integration: in, Source: capturedSource{src}, Store: d.db, Wake: d.wake, Log: d.log,
 		Lead: lead(d.db, "cdc/"+in.Name, func(l *store.Leader) cdc.Leader { return l })})
 	if err != nil {
 		_ = src.Close() // nothing was opened
-		return rooms.Own{}, fmt.Errorf("integration %s: %w", in.Name, err)
+		return rooms.Own{}, err
 	}
 	return rooms.Own{Room: room, Facts: func(context.Context) []delivery.Fact { return room.Facts() }, Close: src.Close}, nil
 }
@@ -730,13 +730,13 @@ func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
 	if in.Batch.Acknowledgement != nil {
 		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, d.dialer)
 		if err != nil {
-			return rooms.Own{}, fmt.Errorf("integration %s: %w", in.Name, err)
+			return rooms.Own{}, delivery.SettingOf(answersPart(in), err)
 		}
 		settings.Inbox = inbox
 	}
 	room, err := batch.New(settings)
 	if err != nil {
-		return rooms.Own{}, fmt.Errorf("integration %s: %w", in.Name, err)
+		return rooms.Own{}, err
 	}
 	return rooms.Own{Room: room, Facts: func(ctx context.Context) []delivery.Fact {
 		feed, runs, err := d.db.BatchStatus(ctx, in.Name)
@@ -748,9 +748,9 @@ func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
 }
 
 // newSenders opens one sender for each integration.
-func newSenders(list []delivery.Integration, files store.Files, dialer wire.Dialer, log *slog.Logger) (map[string]delivery.Sender, error) {
+func newSenders(file *config.File, files store.Files, dialer wire.Dialer, log *slog.Logger) (map[string]delivery.Sender, error) {
 	senders := map[string]delivery.Sender{}
-	for _, in := range list {
+	for _, in := range file.Integrations {
 		if in.CDC != nil && in.Destination.Kind() == "" {
 			senders[in.Name] = cdc.Nowhere{}
 			continue
@@ -758,11 +758,31 @@ func newSenders(list []delivery.Integration, files store.Files, dialer wire.Dial
 		sender, err := newSender(in, files, dialer)
 		if err != nil {
 			closeSenders(senders, log)
-			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
+			return nil, file.Locate(in.Name, delivery.SettingOf(destinationPart(in.Destination), err))
 		}
 		senders[in.Name] = sender
 	}
 	return senders, nil
+}
+
+// destinationPart is where the settings of a destination's sender stand in the integration's part of the file.
+func destinationPart(d delivery.Destination) string {
+	part := "destination." + d.Kind()
+	switch {
+	case d.File != nil && d.File.Upload != nil:
+		part += ".to.http"
+	case d.File != nil && d.File.SFTP != nil:
+		part += ".to.sftp"
+	}
+	return part
+}
+
+// answersPart is the same for where the answers to a batch's files lie.
+func answersPart(in delivery.Integration) string {
+	if in.Batch.Acknowledgement.SFTP == nil && in.Batch.Acknowledgement.Dir == "" {
+		return destinationPart(in.Destination)
+	}
+	return "batch.acknowledgement.sftp"
 }
 
 // newSender opens the room of a destination's kind. A batch that goes to http in one piece is a file that is uploaded.

@@ -60,6 +60,19 @@ type KafkaSource struct {
 	Group string
 }
 
+// Kind is the broker's name in the integrations file, e.g. "redis".
+func (b BrokerSource) Kind() string {
+	switch {
+	case b.Redis != nil:
+		return "redis"
+	case b.RabbitMQ != nil:
+		return "rabbitmq"
+	case b.Kafka != nil:
+		return "kafka"
+	}
+	return ""
+}
+
 // Address is the source as people may see it.
 func (b BrokerSource) Address() string {
 	switch {

@@ -126,11 +126,14 @@ func New(cfg Config) (*Batch, error) {
 	settings := *cfg.Integration.Batch
 	times, err := schedule.Parse(settings.Schedule, settings.Location)
 	if err != nil {
-		return nil, fmt.Errorf("batch.schedule: %w", err)
+		return nil, &delivery.SettingError{Setting: "batch.schedule", Err: err}
 	}
 	windowed, err := cfg.CheckQuery(settings.Query)
 	if err != nil {
-		return nil, fmt.Errorf("batch.query: %w", err)
+		return nil, &delivery.SettingError{Setting: "batch.query", Err: err}
+	}
+	if !windowed && settings.Start == delivery.StartBeginning {
+		return nil, &delivery.SettingError{Setting: "batch.start", Err: errors.New("the query names neither :window_from nor :window_to, so that each run reads all that it finds; remove it")}
 	}
 	return &Batch{cfg: cfg, in: cfg.Integration, settings: settings, schedule: times, windowed: windowed, log: cfg.Log.With("integration", cfg.Integration.Name)}, nil
 }

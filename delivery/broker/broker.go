@@ -98,7 +98,7 @@ func New(cfg Config) (*Consumer, error) {
 	c := &Consumer{cfg: cfg, in: cfg.Integration, log: cfg.Log.With("integration", cfg.Integration.Name, "source", cfg.Integration.Broker.Address())}
 	var err error
 	if c.driver, err = newDriver(cfg); err != nil {
-		return nil, fmt.Errorf("integration %s: %w", cfg.Integration.Name, err)
+		return nil, delivery.SettingOf("broker."+cfg.Integration.Broker.Kind(), err)
 	}
 	c.secrets = secrets(*cfg.Integration.Broker)
 	c.traits = c.driver.traits()

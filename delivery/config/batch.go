@@ -81,7 +81,7 @@ func (c *checker) batchRows(i int, in rawIntegration, b *delivery.BatchSettings)
 		c.fail(path+"per", "batch.per: row by row a batch goes to an http destination only")
 	case b.Key != "" && b.Per != delivery.PerRow:
 		c.fail(path+"key", "batch.key: single rows have keys; set per: row, or remove it")
-	case in.Ordered:
+	case bool(in.Ordered):
 		c.fail(at(i, "ordered"), "ordered: files carry their sequence, and each has a key of its own; remove it")
 	case in.Destination.HTTP == nil && in.Destination.File == nil && in.Destination.Table == nil:
 		c.fail(at(i, "destination"), "destination: a batch goes to a file, a table or http")

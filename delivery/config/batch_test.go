@@ -84,6 +84,8 @@ func TestBatchesNameLineAndSetting(t *testing.T) {
 		{"{url: \"postgres:", "{url: \"mysql:", "f.yaml line 24: url: an address"},
 		{"destination: {http: {url: \"http://${HOST}/\"}}", "destination: {redis: {addr: \"h:1\", channel: c}}", "f.yaml line 19: batch.per"},
 		{"{table: {url", "{redis: {addr: \"h:1\", channel: c}, table: {url", "f.yaml line 24: destination: exactly one"},
+		{"per: row, key: id}", "per: row, key: id, empty: send}", "f.yaml line 19: batch.empty: row by row"},
+		{"query: SELECT 1}", "query: SELECT 1, empty: send}", "f.yaml line 23: batch.empty: a table"},
 		{"    method: batch\n    batch:\n", "    method: outbox\n    batch:\n", "f.yaml line 5: batch: this block belongs to method batch"},
 	} {
 		changed := strings.Replace(text, tc.from, tc.to, 1)

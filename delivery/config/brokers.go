@@ -50,7 +50,7 @@ func (c *checker) broker(i int, in rawIntegration) *delivery.BrokerSource {
 		c.fail(at(i, "method"), "broker: missing; write broker: {rabbitmq: {url: …, queue: …}}, or kafka, or redis")
 		return nil
 	}
-	b := &delivery.BrokerSource{DeadLetters: r.DeadLetters,
+	b := &delivery.BrokerSource{DeadLetters: bool(r.DeadLetters),
 		Prefetch: c.number(path+"prefetch", "broker.prefetch", r.Prefetch, defaultPrefetch, 1, maxPrefetch)}
 	switch given := countTrue(r.Redis != nil, r.RabbitMQ != nil, r.Kafka != nil); {
 	case given != 1:
@@ -97,7 +97,7 @@ func (c *checker) redisDestination(path string, r *rawRedis) *delivery.RedisDest
 		c.fail(path+"require_subscribers", "require_subscribers: %d is less than 0", r.RequireSubscribers)
 	}
 	return &delivery.RedisDestination{RedisServer: c.redisServer(path, r), Channel: c.required(path, "channel", r.Channel),
-		RequireSubscribers: r.RequireSubscribers, Format: c.format(path+"format", r.Format), Timeout: c.timeout(path+"timeout", r.Timeout)}
+		RequireSubscribers: int(r.RequireSubscribers), Format: c.format(path+"format", r.Format), Timeout: c.timeout(path+"timeout", r.Timeout)}
 }
 
 func (c *checker) rabbitMQDestination(path string, r *rawRabbitMQ) *delivery.RabbitMQDestination {
@@ -124,7 +124,7 @@ func (c *checker) redisServer(path string, r *rawRedis) delivery.RedisServer {
 		c.fail(path+"db", "db: %d is less than 0", r.DB)
 	}
 	return delivery.RedisServer{Addr: c.address(path, "addr", r.Addr), Username: c.expand(path+"username", r.Username),
-		Password: c.expand(path+"password", r.Password), DB: r.DB, TLS: c.tls(path, r.TLS)}
+		Password: c.expand(path+"password", r.Password), DB: int(r.DB), TLS: c.tls(path, r.TLS)}
 }
 
 func (c *checker) rabbitMQServer(path string, r *rawRabbitMQ) delivery.RabbitMQServer {

@@ -94,6 +94,8 @@ func TestBrokersAndPoolsNameLineAndSetting(t *testing.T) {
 		{"require_subscribers: 1", "require_subscribers: -1", "f.yaml line 17: require_subscribers: -1"},
 		{"dead_letters: true}", "dead_letters: false}", "f.yaml line 18: destination: missing"},
 		{"{redis: {addr: \"h:6379\", channel: c}}", "{redis: {addr: \"h:6379\", channel: c}, dead_letters: true}", "f.yaml line 23: broker.dead_letters"},
+		{"dead_letters: true}", "dead_letters: true}\n    destination: {http: {url: \"http://h\"}}", "f.yaml line 21: destination: entries of a dead-letter queue go back"},
+		{"dead_letters: true}", "dead_letters: true}\n    subscribe: [a]", "f.yaml line 21: subscribe: every entry"},
 		{"amqps://h", "amqp://h", "f.yaml line 24: tls: the url must start with amqps://"},
 		{"exchange: e, routing_key: r, ", "", "f.yaml line 24: rabbitmq: name an exchange"},
 		{"{rabbitmq: {url: \"amqps", "{http: {url: \"http://h\"}, rabbitmq: {url: \"amqps", "f.yaml line 24: destination: exactly one"},

@@ -32,7 +32,7 @@ type rawCDC struct {
 	URL         string        `yaml:"url"`
 	Publication string        `yaml:"publication"`
 	Slot        string        `yaml:"slot"`
-	Snapshot    bool          `yaml:"snapshot"`
+	Snapshot    truth         `yaml:"snapshot"`
 	Heartbeat   string        `yaml:"heartbeat"`
 	Alarm       string        `yaml:"alarm"` // bytes, such as 256MB
 	Tables      []rawCDCTable `yaml:"tables"`
@@ -47,7 +47,7 @@ type rawCDCTable struct {
 	Key        string   `yaml:"key"`
 	Payload    string   `yaml:"payload"`
 	To         []string `yaml:"to"`
-	Publish    bool     `yaml:"publish"`
+	Publish    truth    `yaml:"publish"`
 }
 
 func (c *checker) cdc(i int, in rawIntegration) *delivery.CDCSource {
@@ -60,7 +60,7 @@ func (c *checker) cdc(i int, in rawIntegration) *delivery.CDCSource {
 		return nil
 	}
 	standard := "redrive_" + strings.ReplaceAll(in.Name, "-", "_")
-	s := &delivery.CDCSource{URL: c.postgresURL(path+"url", r.URL), Snapshot: r.Snapshot, Heartbeat: defaultHeartbeat,
+	s := &delivery.CDCSource{URL: c.postgresURL(path+"url", r.URL), Snapshot: bool(r.Snapshot), Heartbeat: defaultHeartbeat,
 		Publication: c.slotName(path+"publication", "cdc.publication", r.Publication, standard),
 		Slot:        c.slotName(path+"slot", "cdc.slot", r.Slot, standard), AlarmBytes: c.size(path+"alarm", "cdc.alarm", r.Alarm, defaultAlarm)}
 	if r.Heartbeat != "" {
@@ -70,7 +70,7 @@ func (c *checker) cdc(i int, in rawIntegration) *delivery.CDCSource {
 		c.fail(at(i, "cdc"), "cdc.tables: missing; write tables: [{table: public.orders}]")
 	}
 	for n, table := range r.Tables {
-		s.Rules = append(s.Rules, c.cdcRule(fmt.Sprintf("%stables[%d]", path, n), table, r.Snapshot))
+		s.Rules = append(s.Rules, c.cdcRule(fmt.Sprintf("%stables[%d]", path, n), table, bool(r.Snapshot)))
 	}
 	return s
 }
@@ -117,7 +117,7 @@ func (c *checker) size(path, setting, text string, standard int64) int64 {
 }
 
 func (c *checker) cdcRule(path string, r rawCDCTable, snapshot bool) delivery.CDCRule {
-	rule := delivery.CDCRule{Columns: r.Columns, When: r.When, Type: r.Type, Key: r.Key, Payload: r.Payload, To: r.To, Publish: r.Publish,
+	rule := delivery.CDCRule{Columns: r.Columns, When: r.When, Type: r.Type, Key: r.Key, Payload: r.Payload, To: r.To, Publish: bool(r.Publish),
 		Line: lineOf(c.data, path+".table")}
 	var ok bool
 	if rule.Schema, rule.Table, ok = tableName(r.Table); !ok {
@@ -138,7 +138,7 @@ func (c *checker) cdcRule(path string, r rawCDCTable, snapshot bool) delivery.CD
 			c.fail(fmt.Sprintf("%s.columns[%d]", path, n), "columns: %q is no column's name", column)
 		}
 	}
-	if r.Publish && len(r.To) > 0 {
+	if bool(r.Publish) && len(r.To) > 0 {
 		c.fail(path+".publish", "publish and to exclude each other: an event goes to all that subscribe to its type")
 	}
 	return rule

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"regexp"
@@ -26,6 +25,26 @@ type File struct {
 	Integrations []delivery.Integration
 	Schemas      map[string]schema.Checker // of payloads, by integration
 	TicketURL    string                    // with {ticket}; empty: tickets are no links
+
+	name string
+	data []byte // for the lines of what is found wrong later
+}
+
+// Locate names file and line of what is wrong with an integration, or with one of its settings (delivery.SettingError), in an
+// error that is found after the file was read. nil stays nil.
+func (f *File) Locate(integration string, err error) error {
+	if err == nil {
+		return nil
+	}
+	i := slices.IndexFunc(f.Integrations, func(in delivery.Integration) bool { return in.Name == integration })
+	var setting *delivery.SettingError
+	switch {
+	case i < 0 || f.data == nil:
+		return fmt.Errorf("integration %s: %w", integration, err)
+	case errors.As(err, &setting):
+		return &Error{File: f.name, Line: lineOf(f.data, at(i, setting.Setting)), Text: setting.Error()}
+	}
+	return &Error{File: f.name, Line: lineOf(f.data, at(i, "name")), Text: fmt.Sprintf("integration %s: %s", integration, delivery.Sentence(err))}
 }
 
 // Checks are the schemas as functions that say what does not fit, by integration.
@@ -80,17 +99,17 @@ func Load(path string, lookup func(string) (string, bool)) (*File, error) {
 
 // Parse checks data and fills in defaults. name is used in errors, and other files are looked for beside it.
 func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File, error) {
-	var raw rawFile
-	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
-	if err := decoder.Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
-		return nil, syntaxError(name, err)
+	data = bytes.TrimPrefix(data, byteOrderMark)
+	raw, err := read(name, data)
+	if err != nil {
+		return nil, err
 	}
-	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, &Error{File: name, Text: "there is more than one YAML document; keep everything in one"}
+	if raw.Integrations == nil {
+		return nil, &Error{File: name, Text: "it names no integrations; write integrations: and below it what goes where, or integrations: [] for none"}
 	}
 	c := &checker{name: name, data: data, lookup: lookup}
 	f := &File{Allow: c.prefixes("allow", raw.Network.Allow), Deny: c.prefixes("deny", raw.Network.Deny), TicketURL: c.ticketURL(raw.TicketURL),
-		Schemas: map[string]schema.Checker{}}
+		Schemas: map[string]schema.Checker{}, name: name, data: data}
 	seen := map[string]bool{}
 	for i, r := range raw.Integrations {
 		in := c.integration(i, r)
@@ -110,7 +129,23 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 	return f, nil
 }
 
+// read answers the file as written.
+func read(name string, data []byte) (raw rawFile, err error) {
+	body, err := document(name, data)
+	if err != nil {
+		return raw, err
+	}
+	if err := yaml.NodeToValue(body, &raw, yaml.Strict()); err != nil {
+		return raw, syntaxError(name, err)
+	}
+	return raw, nil
+}
+
 func syntaxError(name string, err error) error {
+	var wrong *scalarError
+	if errors.As(err, &wrong) {
+		return &Error{File: name, Line: wrong.at.Position.Line, Text: settingBefore(wrong.at) + wrong.text}
+	}
 	var positioned yaml.Error
 	if !errors.As(err, &positioned) {
 		return &Error{File: name, Text: err.Error()}

@@ -75,7 +75,7 @@ func TestParseNamesLineAndSetting(t *testing.T) {
 		{"method: outbox\n    subscribe", "method: carrier-pigeon\n    subscribe", "f.yaml line 5: method: \"carrier-pigeon\""},
 		{"$.code", "code", "f.yaml line 13: mask: \"code\""},
 		{"{http: {url: \"https://example.test/x?key=1\"}}", "{}", "f.yaml line 16: destination: missing"},
-		{"idempotent: true", "idempotent: maybe", "f.yaml line 9: idempotent: string was used where bool is expected"},
+		{"idempotent: true", "idempotent: maybe", "f.yaml line 9: idempotent: \"maybe\" is neither true nor false"},
 		{"backoff: [5s, 1m]", "backoff: 5s", "f.yaml line 10: backoff: string was used where sequence is expected"},
 		{"backoff: [5s, 1m]", "backoff: []", "f.yaml line 10: retry.backoff: the list is empty"},
 		{"x-shop", "x shop", "f.yaml line 8: headers: \"x shop\" is no header name"},

@@ -30,7 +30,7 @@ func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerS
 	if r.File != nil && in.Method != string(delivery.MethodBatch) {
 		c.fail(path+"file", "destination.file: files hold the rows of a batch; use method batch, or another destination")
 	}
-	given := countTrue(r.HTTP != nil, r.Redis != nil, r.RabbitMQ != nil, r.Kafka != nil, r.File != nil, r.Table != nil)
+	given := countTrue(r.given()...)
 	switch {
 	case given == 0 && source != nil && source.DeadLetters:
 		return wayBack(source)
@@ -53,6 +53,11 @@ func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerS
 		return delivery.Destination{Table: c.table(i, r.Table)}
 	}
 	return delivery.Destination{}
+}
+
+// given says of each block whether it is there.
+func (r rawDestination) given() []bool {
+	return []bool{r.HTTP != nil, r.Redis != nil, r.RabbitMQ != nil, r.Kafka != nil, r.File != nil, r.Table != nil}
 }
 
 // wayBack is the broker of a dead-letter queue; where exactly is in each message's origin.

@@ -17,13 +17,13 @@ const (
 type rawFileDestination struct {
 	Format    string          `yaml:"format"`
 	Columns   []rawFileColumn `yaml:"columns"`
-	Header    *bool           `yaml:"header"`
+	Header    *truth          `yaml:"header"`
 	Delimiter string          `yaml:"delimiter"`
 	Encoding  string          `yaml:"encoding"`
-	Guard     bool            `yaml:"guard"`
-	Gzip      bool            `yaml:"gzip"`
-	Array     bool            `yaml:"array"`
-	Manifest  bool            `yaml:"manifest"`
+	Guard     truth           `yaml:"guard"`
+	Gzip      truth           `yaml:"gzip"`
+	Array     truth           `yaml:"array"`
+	Manifest  truth           `yaml:"manifest"`
 	Timeout   string          `yaml:"timeout"`
 	To        rawFileTarget   `yaml:"to"`
 }
@@ -67,7 +67,7 @@ func (c *rawFileColumn) UnmarshalYAML(unmarshal func(any) error) error {
 // file reads the destination of a batch that is written as a file.
 func (c *checker) file(i int, r *rawFileDestination) *delivery.FileDestination {
 	path := at(i, "destination.file.")
-	d := &delivery.FileDestination{Format: c.fileFormat(path, r), Manifest: r.Manifest, Timeout: defaultTransfer}
+	d := &delivery.FileDestination{Format: c.fileFormat(path, r), Manifest: bool(r.Manifest), Timeout: defaultTransfer}
 	if r.Timeout != "" {
 		d.Timeout = c.duration(path+"timeout", "timeout", r.Timeout, time.Second, maxTransfer)
 	}
@@ -89,10 +89,10 @@ func (c *checker) file(i int, r *rawFileDestination) *delivery.FileDestination {
 
 func (c *checker) fileFormat(path string, r *rawFileDestination) delivery.FileFormat {
 	kind := delivery.FileKind(c.required(path, "format", r.Format))
-	f := delivery.FileFormat{Kind: kind, Gzip: r.Gzip, Header: kind == delivery.FileCSV, Guard: r.Guard, Array: r.Array,
+	f := delivery.FileFormat{Kind: kind, Gzip: bool(r.Gzip), Header: kind == delivery.FileCSV, Guard: bool(r.Guard), Array: bool(r.Array),
 		Delimiter: c.delimiter(path+"delimiter", r.Delimiter), Encoding: delivery.Encoding(r.Encoding), Columns: c.fileColumns(path, r.Columns)}
 	if r.Header != nil {
-		f.Header = *r.Header
+		f.Header = bool(*r.Header)
 	}
 	if r.Encoding == "" {
 		f.Encoding = delivery.EncodingUTF8

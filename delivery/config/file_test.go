@@ -92,7 +92,7 @@ func TestFileDestinationsNameLineAndSetting(t *testing.T) {
 		{"[id, {금액: amount}]", "[id, [amount]]", "f.yaml line 8: columns: each is a column of the query"},
 		{"          - b: c", "          - b: \"\"", "f.yaml line 30: columns: each is a column of the query"},
 		{"[id, {금액: amount}]", "[id, {id: amount}]", `f.yaml line 8: columns: the name "id" stands twice`},
-		{"header: false", "header: perhaps", "f.yaml line 9: header: string was used where bool"},
+		{"header: false", "header: perhaps", "f.yaml line 9: header: \"perhaps\" is neither true nor false"},
 		{"delimiter: \";\"", "delimiter: \";;\"", `f.yaml line 10: delimiter: ";;" is more than one character`},
 		{"delimiter: \";\"", "delimiter: \"\\n\"", `f.yaml line 10: delimiter: '\n' cannot separate cells`},
 		{"delimiter: \";\"", "delimiter: x", `f.yaml line 10: delimiter: 'x' cannot separate cells`},

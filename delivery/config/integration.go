@@ -28,11 +28,12 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		c.fail(at(i, "name"), "name: %q must be 1 to 63 lower-case letters, digits or hyphens", r.Name)
 	}
 	in := delivery.Integration{
-		Name: r.Name, Description: r.Description, Method: c.method(i, r), Subscribe: r.Subscribe, Idempotent: r.Idempotent, Ordered: r.Ordered,
+		Name: r.Name, Description: r.Description, Method: c.method(i, r), Subscribe: r.Subscribe, Idempotent: bool(r.Idempotent), Ordered: bool(r.Ordered),
 		OnDead: c.onDead(i, r), Pool: c.pool(i, r), Broker: c.broker(i, r), Outbox: c.outbox(i, r), CDC: c.cdc(i, r), Batch: c.batch(i, r), Retry: c.retry(i, r), OnFailure: c.onFailure(i, r.OnFailure),
 		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency), Mask: r.Mask,
 	}
 	in.Destination = c.destination(i, r, in.Broker, in.CDC)
+	c.ignored(i, r)
 	for n, eventType := range r.Subscribe {
 		if strings.TrimSpace(eventType) == "" {
 			c.fail(at(i, fmt.Sprintf("subscribe[%d]", n)), "subscribe: an event type is empty")
@@ -46,6 +47,23 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 	return in
 }
 
+// ignored refuses settings that would do nothing where they stand.
+func (c *checker) ignored(i int, r rawIntegration) {
+	dead := r.Broker != nil && bool(r.Broker.DeadLetters)
+	switch {
+	case dead && countTrue(r.Destination.given()...) > 0:
+		c.fail(at(i, "destination"), "destination: entries of a dead-letter queue go back to where they died; remove it, or dead_letters")
+	case dead && len(r.Subscribe) > 0:
+		c.fail(at(i, "subscribe"), "subscribe: every entry of a dead-letter queue is taken; remove it, or dead_letters")
+	case r.Outbox != nil && r.Outbox.Start != "" && len(r.Subscribe) == 0:
+		c.fail(at(i, "outbox.start"), "outbox.start: it says from where on events come, and the integration subscribes to none; remove it, or write subscribe: [event type]")
+	case r.Batch != nil && r.Batch.Empty == "send" && r.Destination.Table != nil:
+		c.fail(at(i, "batch.empty"), "batch.empty: a table gets nothing from a run without rows; remove it")
+	case r.Batch != nil && r.Batch.Empty == "send" && r.Batch.Per == string(delivery.PerRow):
+		c.fail(at(i, "batch.empty"), "batch.empty: row by row nothing is sent of a run without rows; remove it")
+	}
+}
+
 func (c *checker) method(i int, r rawIntegration) delivery.Method {
 	m := delivery.Method(r.Method)
 	switch {
@@ -54,7 +72,7 @@ func (c *checker) method(i int, r rawIntegration) delivery.Method {
 	case !slices.Contains(allMethods, m):
 		c.fail(at(i, "method"), "method: %q is none of pool, broker, outbox, batch, cdc", r.Method)
 	}
-	if r.Ordered && m == delivery.MethodPool {
+	if bool(r.Ordered) && m == delivery.MethodPool {
 		c.fail(at(i, "ordered"), "ordered: a pool runs its tasks side by side and keeps no order; use method outbox")
 	}
 	if len(r.Subscribe) > 0 && m == delivery.MethodPool {
@@ -91,7 +109,7 @@ func (c *checker) retry(i int, in rawIntegration) delivery.RetryPolicy {
 		p.Attempts = len(r.Backoff) + 1
 	}
 	if r.Attempts != nil {
-		p.Attempts = *r.Attempts
+		p.Attempts = int(*r.Attempts)
 	}
 	if p.Attempts < 1 || p.Attempts > 100 {
 		c.fail(at(i, "retry.attempts"), "retry.attempts: %d is not between 1 and 100", p.Attempts)
@@ -128,12 +146,13 @@ func (c *checker) onFailure(i int, text string) delivery.State {
 }
 
 // number answers what is given, within its bounds, or the default.
-func (c *checker) number(path, setting string, given *int, standard, least, most int) int {
+func (c *checker) number(path, setting string, given *whole, standard, least, most int) int {
 	if given == nil {
 		return standard
 	}
-	if *given < least || *given > most {
-		c.fail(path, "%s: %d is not between %d and %d", setting, *given, least, most)
+	n := int(*given)
+	if n < least || n > most {
+		c.fail(path, "%s: %d is not between %d and %d", setting, n, least, most)
 	}
-	return *given
+	return n
 }

@@ -20,6 +20,10 @@ func TestOutboxStart(t *testing.T) {
 			t.Errorf("%s is %+v", text, got)
 		}
 	}
+	idle := strings.Replace(good, "name: plain\n", "name: plain\n    outbox: {start: beginning}\n", 1)
+	if _, err := Parse("f.yaml", []byte(idle), lookup); err == nil || !strings.HasPrefix(err.Error(), "f.yaml line 15: outbox.start: it says from where") {
+		t.Errorf("a start without events: %v", err)
+	}
 	for _, text := range []string{"yesterday", "continue", "at"} {
 		_, err := Parse("f.yaml", []byte(strings.Replace(good, "    concurrency: 4\n", "    outbox: {start: "+text+"}\n", 1)), lookup)
 		if err == nil || !strings.Contains(err.Error(), `outbox.start: "`+text+`" is neither now, beginning nor a time`) {

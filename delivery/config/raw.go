@@ -20,11 +20,11 @@ type rawIntegration struct {
 	Method      string         `yaml:"method"`
 	Subscribe   []string       `yaml:"subscribe"`
 	Destination rawDestination `yaml:"destination"`
-	Idempotent  bool           `yaml:"idempotent"`
-	Ordered     bool           `yaml:"ordered"`
+	Idempotent  truth          `yaml:"idempotent"`
+	Ordered     truth          `yaml:"ordered"`
 	Retry       rawRetry       `yaml:"retry"`
 	OnFailure   string         `yaml:"on_failure"`
-	Concurrency *int           `yaml:"concurrency"`
+	Concurrency *whole         `yaml:"concurrency"`
 	Mask        []string       `yaml:"mask"`
 	Schema      string         `yaml:"schema"`
 	Pool        *rawPool       `yaml:"pool"`
@@ -53,7 +53,7 @@ type rawHTTP struct {
 }
 
 type rawRetry struct {
-	Attempts *int     `yaml:"attempts"`
+	Attempts *whole   `yaml:"attempts"`
 	Backoff  []string `yaml:"backoff"`
 	Jitter   string   `yaml:"jitter"`
 }
@@ -63,10 +63,10 @@ type rawRedis struct {
 	Addr               string  `yaml:"addr"`
 	Username           string  `yaml:"username"`
 	Password           string  `yaml:"password"`
-	DB                 int     `yaml:"db"`
+	DB                 whole   `yaml:"db"`
 	TLS                *rawTLS `yaml:"tls"`
 	Channel            string  `yaml:"channel"`
-	RequireSubscribers int     `yaml:"require_subscribers"`
+	RequireSubscribers whole   `yaml:"require_subscribers"`
 	Format             string  `yaml:"format"`
 	Timeout            string  `yaml:"timeout"`
 }
@@ -105,8 +105,8 @@ type rawSASL struct {
 }
 
 type rawPool struct {
-	Workers  *int   `yaml:"workers"`
-	Queue    *int   `yaml:"queue"`
+	Workers  *whole `yaml:"workers"`
+	Queue    *whole `yaml:"queue"`
 	WhenFull string `yaml:"when_full"`
 }
 
@@ -114,8 +114,8 @@ type rawBroker struct {
 	Redis       *rawRedis    `yaml:"redis"`
 	RabbitMQ    *rawRabbitMQ `yaml:"rabbitmq"`
 	Kafka       *rawKafka    `yaml:"kafka"`
-	DeadLetters bool         `yaml:"dead_letters"`
-	Prefetch    *int         `yaml:"prefetch"`
+	DeadLetters truth        `yaml:"dead_letters"`
+	Prefetch    *whole       `yaml:"prefetch"`
 }
 
 // rawAddresses is a list of host:port. The YAML library takes an unquoted one inside [ ] for a mapping of host to port; people

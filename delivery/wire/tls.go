@@ -21,11 +21,11 @@ func TLSConfig(t *delivery.TLS) (*tls.Config, error) {
 	if t.CA != "" {
 		raw, err := os.ReadFile(t.CA)
 		if err != nil {
-			return nil, fmt.Errorf("reading the certificate authorities: %w", err)
+			return nil, &delivery.SettingError{Setting: "tls.ca", Err: err}
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(raw) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM form", t.CA)
+			return nil, &delivery.SettingError{Setting: "tls.ca", Err: fmt.Errorf("%s holds no certificate in PEM form", t.CA)}
 		}
 	}
 	if t.Cert == "" && t.Key == "" {
@@ -45,15 +45,15 @@ func keyPair(cert, key string) (tls.Certificate, error) {
 	}
 	certPEM, err := os.ReadFile(cert)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("reading the client certificate: %w", err)
+		return tls.Certificate{}, &delivery.SettingError{Setting: "tls.cert", Err: err}
 	}
 	keyPEM, err := os.ReadFile(key)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("reading the client certificate's key: %w", err)
+		return tls.Certificate{}, &delivery.SettingError{Setting: "tls.key", Err: err}
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil { // err is not passed on: what it quotes depends on the content
-		return tls.Certificate{}, fmt.Errorf("%s and %s are not a certificate in PEM form and its key", cert, key)
+		return tls.Certificate{}, &delivery.SettingError{Setting: "tls.cert", Err: fmt.Errorf("%s and %s are not a certificate in PEM form and its key", cert, key)}
 	}
 	return pair, nil
 }

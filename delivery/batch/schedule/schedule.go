@@ -23,10 +23,14 @@ type Schedule struct {
 	location *time.Location
 }
 
-// Parse reads five cron fields, or a word such as @daily.
+// Parse reads five cron fields as a crontab has them, or a word such as @daily.
 func Parse(text string, location *time.Location) (*Schedule, error) {
 	parser := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
-	spec, err := parser.Parse(text)
+	crontab, err := weekdays(text)
+	var spec cron.Schedule
+	if err == nil {
+		spec, err = parser.Parse(crontab)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%q is no schedule of five fields such as 30 2 * * *: %w", text, err)
 	}

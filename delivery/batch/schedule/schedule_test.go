@@ -2,6 +2,7 @@ package schedule_test
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -65,6 +66,33 @@ func TestHourlyRunsOncePerLocalHour(t *testing.T) {
 		}
 		if len(got) != tc.want || len(local) != len(got) {
 			t.Errorf("%s on %s: %v", tc.zone, tc.day, got)
+		}
+	}
+}
+
+// The days of a week in which a field lets a batch run; 1 November 2026 is a Sunday.
+func TestWeekdaysAsInACrontab(t *testing.T) {
+	for field, want := range map[string]string{
+		"0": "0", "7": "0", "sun": "0", "Sun": "0", "1": "1", "sat": "6", "5-7": "056", "fri-sun": "056", "mon-sun": "0123456", "1-7": "0123456", "0-7": "0123456",
+		"0-6": "0123456", "sun-sat": "0123456", "mon-fri": "12345", "1,7": "01", "mon,sun": "01", "6-7,3": "036", "1-7/2": "0135", "0-6/2": "0246", "7-7": "0",
+		"sun-mon": "01", "7/2": "0", "4/2": "46", "*": "0123456", "*/3": "036", "?": "0123456", "sat-sun": "06",
+	} {
+		s, err := schedule.Parse("0 12 * * "+field, time.UTC)
+		if err != nil {
+			t.Errorf("%s: %v", field, err)
+			continue
+		}
+		first, got := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), ""
+		for _, at := range s.Between(first, first.AddDate(0, 0, 7)) {
+			got += strconv.Itoa(int(at.Weekday()))
+		}
+		if got != want {
+			t.Errorf("%s: runs on %s, want %s", field, got, want)
+		}
+	}
+	for _, field := range []string{"8", "5-8", "07", "sat-mon", "6-1", "sunday", "-1", "1-", "1/0", "1/x", "1-2-3", "", "5-7/0", "7-3"} {
+		if _, err := schedule.Parse("0 12 * * "+field, time.UTC); err == nil {
+			t.Errorf("%q was taken for days", field)
 		}
 	}
 }

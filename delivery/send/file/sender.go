@@ -34,7 +34,11 @@ func New(d delivery.FileDestination, files Files, dialer wire.Dialer) (delivery.
 	}
 	switch {
 	case d.Upload != nil:
-		return newUpload(d, files, dialer)
+		upload, err := newUpload(d, files, dialer)
+		if err != nil {
+			return nil, err
+		}
+		return upload, nil
 	case d.SFTP != nil:
 		remote, err := newServer(*d.SFTP, dialer)
 		if err != nil {

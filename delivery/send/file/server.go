@@ -48,13 +48,13 @@ func newServer(to delivery.SFTPServer, dialer wire.Dialer) (*remote, error) {
 		to.Path = "."
 	}
 	if _, err := knownhosts.New(to.KnownHosts); err != nil {
-		return nil, fmt.Errorf("reading known_hosts: %w", err)
+		return nil, &delivery.SettingError{Setting: "known_hosts", Err: fmt.Errorf("it cannot be used: %w", err)}
 	}
 	r := &remote{to: to, dialer: dialer}
 	if to.Key != "" {
 		signer, err := readKey(to.Key, to.Passphrase)
 		if err != nil {
-			return nil, err
+			return nil, &delivery.SettingError{Setting: "key", Err: err}
 		}
 		r.auth = append(r.auth, ssh.PublicKeys(signer))
 	}

@@ -36,10 +36,10 @@ func newUpload(d delivery.FileDestination, files Files, dialer wire.Dialer) (*Up
 	to.Timeout = d.Timeout
 	switch {
 	case to.Secret != "":
-		return nil, errors.New("an upload cannot be signed with a secret: a signature goes before the body, which is sent while it is read; " +
-			"use an authorization header")
+		return nil, &delivery.SettingError{Setting: "secret", Err: errors.New("an upload cannot be signed: a signature goes before the body, " +
+			"which is sent while it is read; use an authorization header")}
 	case d.Manifest && !strings.Contains(to.URL, namePlace):
-		return nil, errors.New("an upload with a manifest needs {name} in its url, so that the two have different addresses")
+		return nil, &delivery.SettingError{Setting: "url", Err: errors.New("an upload with a manifest needs {name} in it, so that the two have different addresses")}
 	}
 	sender, err := httpsend.New(to, dialer)
 	if err != nil {

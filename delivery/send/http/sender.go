@@ -63,7 +63,7 @@ func New(d delivery.HTTPDestination, dialer wire.Dialer) (*Sender, error) {
 func parse(raw string) (*url.URL, error) {
 	address, err := url.Parse(raw)
 	if err != nil || address.Host == "" {
-		return nil, errors.New("the destination's url is not an address") // err would quote its credentials
+		return nil, &delivery.SettingError{Setting: "url", Err: errors.New("it is not an address")} // err would quote its credentials
 	}
 	return address, nil
 }
@@ -145,7 +145,7 @@ func newSigner(secret string) (*standardwebhooks.Webhook, error) {
 	case len(secret) > len(secretPrefix) && secret[:len(secretPrefix)] == secretPrefix:
 		signer, err := standardwebhooks.NewWebhook(secret)
 		if err != nil {
-			return nil, fmt.Errorf("the signing secret starts with %s, but what follows is not Base64", secretPrefix)
+			return nil, &delivery.SettingError{Setting: "secret", Err: fmt.Errorf("it starts with %s, but what follows is not Base64", secretPrefix)}
 		}
 		return signer, nil
 	default:
