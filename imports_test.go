@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"delivery/batch/bench":  {"delivery", "delivery/batch", "store"},
 	"delivery/engine/bench": {"delivery", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
 	"handlers":              {"delivery", "views", "static"}, "handlers/client": {}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
-	"store": {"delivery", "migrations"}, "store/embedded": {}, "store/source": {"delivery"}, "demo": {"delivery"},
+	"store": {"delivery", "migrations"}, "store/session": {}, "store/embedded": {}, "store/source": {"delivery", "store/session"}, "demo": {"delivery"},
 }
 
 // onlyIn names the one room of each library that must not spread.

@@ -86,9 +86,9 @@ func (s *Server) patchCase(c echo.Context) error {
 		change.ID, change.Token = id, token
 		err := decodeObject(body, fields{
 			"acknowledged": acknowledgedField(&change.Acknowledge),
-			"assignee":     patchField(&change.Assignee, func(into *string) field { return textField("assignee", maxType, into) }),
+			"assignee":     patchField(&change.Assignee, func(into *string) field { return textField("assignee", delivery.MaxType, into) }),
 			"ticket":       patchField(&change.Ticket, func(into *string) field { return textField("ticket", maxReason, into) }),
-			"tags":         patchField(&change.Tags, func(into *[]string) field { return textsField("tags", maxType, into) }),
+			"tags":         patchField(&change.Tags, func(into *[]string) field { return textsField("tags", delivery.MaxType, into) }),
 			"reason":       textField("reason", maxReason, &change.Reason),
 			"version":      caseVersionField(&change.Version),
 		})

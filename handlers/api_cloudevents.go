@@ -1,8 +1,6 @@
 package handlers
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -167,10 +165,5 @@ func checkAttributes(attributes map[string]string) error {
 
 // eventKey is unique for each event: source and id are, together. What cannot travel as a header is hashed.
 func eventKey(source, id string) string {
-	key := source + " " + id // a source is a URI reference and holds no space: no two events share a key
-	if len(key) <= maxIdempotencyKey && idempotencyText.MatchString(key) {
-		return key
-	}
-	sum := sha256.Sum256([]byte(key))
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return delivery.IdempotencyKeyOf(source + " " + id) // a source is a URI reference and holds no space: no two events share a key
 }

@@ -63,7 +63,7 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 	if fromEncoded {
 		r.Payload = append([]byte{}, encoded...) // never nil: an empty payload is one
 	}
-	return r, checkHeaders(r.Headers)
+	return r, delivery.CheckHeaders(r.Headers, nil)
 }
 
 // restore puts back what is hidden from people, where the request still has what is shown in its place. It also names the version
@@ -127,7 +127,7 @@ func (s *Server) redirectFailure(c echo.Context) error {
 	return s.changeFailure(c, func(id, token string, body []byte) (delivery.Delivery, error) {
 		r := delivery.RedirectRequest{ID: id, Actor: who(c).Name, Token: token}
 		err := decodeObject(body, fields{
-			"integration": textField("integration", maxType, &r.Integration),
+			"integration": textField("integration", delivery.MaxType, &r.Integration),
 			"reason":      textField("reason", maxReason, &r.Reason),
 			"version":     versionField(&r.Version),
 		})

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
 )
 
 // numberField takes a number; null counts as absent.
@@ -110,8 +112,8 @@ func requestKey(c echo.Context) (string, error) {
 		return "", nil
 	case len(values) > 1:
 		return "", unprocessable("idempotency_key_mismatch", "Idempotency-Key", "Two idempotency keys are given; send one.")
-	case len(values[0]) > maxIdempotencyKey:
-		return "", unprocessable("too_long", "Idempotency-Key", "The idempotency key may have %d bytes.", maxIdempotencyKey)
+	case len(values[0]) > delivery.MaxIdempotencyKey:
+		return "", unprocessable("too_long", "Idempotency-Key", "The idempotency key may have %d bytes.", delivery.MaxIdempotencyKey)
 	}
 	return values[0], nil
 }

@@ -6,28 +6,12 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
-)
-
-// Bounds of a message's text, in bytes; the SQL functions for producers have the same.
-const (
-	maxType           = 255
-	maxKey            = 1024
-	maxIdempotencyKey = 255
-	maxHeaderValue    = 8000
-	maxHeaders        = 64
-)
-
-var (
-	headerName      = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,255}$")
-	headerControl   = regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`)
-	idempotencyText = regexp.MustCompile(`^[\x20-\x7e]+$`)
 )
 
 func (s *Server) acceptMessage(c echo.Context) error {
@@ -122,11 +106,11 @@ func plainMessage(body []byte) (delivery.Message, error) {
 		null        bool
 	)
 	err := decodeMembers(body, fields{
-		"integration":     textField("integration", maxType, &m.Integration),
-		"kind":            textField("kind", maxType, &kind),
-		"type":            textField("type", maxType, &m.Type),
-		"key":             textField("key", maxKey, &m.Key),
-		"idempotency_key": textField("idempotency_key", maxIdempotencyKey, &m.IdempotencyKey),
+		"integration":     textField("integration", delivery.MaxType, &m.Integration),
+		"kind":            textField("kind", delivery.MaxType, &kind),
+		"type":            textField("type", delivery.MaxType, &m.Type),
+		"key":             textField("key", delivery.MaxKey, &m.Key),
+		"idempotency_key": textField("idempotency_key", delivery.MaxIdempotencyKey, &m.IdempotencyKey),
 		"headers":         headersField(&m.Headers),
 		"deliver_after":   timeField("deliver_after", &m.DeliverAfter),
 		"expires_at":      timeField("expires_at", &m.ExpiresAt),
@@ -218,24 +202,7 @@ func checkMessage(m *delivery.Message) error {
 	if err := checkKind(m); err != nil {
 		return err
 	}
-	switch {
-	case m.Type == "":
-		return unprocessable("type_required", "type", "Say what type of message this is, for example order.placed.")
-	case len(m.Type) > maxType:
-		return unprocessable("too_long", "type", "type may have %d bytes.", maxType)
-	case len(m.Key) > maxKey:
-		return unprocessable("too_long", "key", "key may have %d bytes.", maxKey)
-	case len(m.IdempotencyKey) > maxIdempotencyKey:
-		return unprocessable("too_long", "idempotency_key", "The idempotency key may have %d bytes.", maxIdempotencyKey)
-	case m.IdempotencyKey != "" && !idempotencyText.MatchString(m.IdempotencyKey):
-		return unprocessable("invalid_idempotency_key", "idempotency_key", "The idempotency key travels as a header: printable ASCII only.")
-	case m.DeliverAfter != nil && m.ExpiresAt != nil && !m.ExpiresAt.After(*m.DeliverAfter):
-		return unprocessable("invalid_expiry", "expires_at", "expires_at must be after deliver_after, or nothing could ever be sent.")
-	case len(m.Payload) > delivery.MaxPayload:
-		return badField(http.StatusRequestEntityTooLarge, "payload_too_large", "payload",
-			"The payload has %d bytes; 10 MiB are allowed. Keep larger content elsewhere and send a link.", len(m.Payload))
-	}
-	return checkHeaders(m.Headers)
+	return delivery.CheckMessage(*m)
 }
 
 // checkKind derives the kind from the addressee and refuses a contradiction.
@@ -253,37 +220,6 @@ func checkKind(m *delivery.Message) error {
 		return unprocessable("integration_not_allowed", "integration", "An event goes to all subscribers: leave integration out, or send a command.")
 	case m.Kind != delivery.KindCommand && m.Kind != delivery.KindEvent:
 		return unprocessable("invalid_kind", "kind", "kind must be command or event.")
-	}
-	return nil
-}
-
-func checkHeaders(headers map[string]string) error {
-	if len(headers) > maxHeaders {
-		return unprocessable("too_many_headers", "headers", "A message may have %d headers, not %d.", maxHeaders, len(headers))
-	}
-	seen := map[string]bool{}
-	for name, value := range headers {
-		if err := checkHeader(name, value); err != nil {
-			return err
-		}
-		if low := strings.ToLower(name); seen[low] {
-			return unprocessable("invalid_header", "headers."+name, "Header %s is given twice: letter case does not matter.", low)
-		} else {
-			seen[low] = true
-		}
-	}
-	return nil
-}
-
-func checkHeader(name, value string) error {
-	at := "headers." + name
-	switch {
-	case !headerName.MatchString(name):
-		return unprocessable("invalid_header", "headers", "%q is not a header name.", name)
-	case headerControl.MatchString(value):
-		return unprocessable("invalid_header", at, "The value of header %s contains a line break or another control character.", name)
-	case len(value) > maxHeaderValue:
-		return unprocessable("too_long", at, "A header value may have %d bytes.", maxHeaderValue)
 	}
 	return nil
 }

@@ -219,7 +219,7 @@ func (e *editing) headers() (map[string]string, error) {
 	}
 	next, err := delivery.EditHeaders(out, e.sent.Headers)
 	if err == nil {
-		err = checkHeaders(next)
+		err = delivery.CheckHeaders(next, e.sent.Headers)
 	}
 	if err != nil || !changed && len(next) == len(e.sent.Headers) {
 		return nil, err

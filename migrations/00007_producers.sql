@@ -92,10 +92,22 @@ END
 $$;
 -- +goose StatementEnd
 
--- A row says that producers may be older than the forms below. Until then bytes needed no type: some drivers write them as a literal
+-- A row says that producers may be older than the forms below. Until then bytes needed no type, and some drivers write them as a literal
 -- in bytea's hex form, which is a text now. While the row is there, a text that is nothing but that is still taken for the bytes.
 CREATE TABLE redrive.earlier_producers (since timestamptz PRIMARY KEY);
 INSERT INTO redrive.earlier_producers SELECT now() WHERE EXISTS (SELECT FROM redrive.messages) OR EXISTS (SELECT FROM redrive.deliveries);
+
+-- is_document says whether bytes are a JSON object or array; null for what is no UTF-8.
+-- +goose StatementBegin
+CREATE FUNCTION redrive.is_document(bytes bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN json_typeof(convert_from(bytes, 'UTF8')::json) IN ('object', 'array');
+EXCEPTION
+    WHEN character_not_in_repertoire OR untranslatable_character THEN RETURN NULL;
+    WHEN invalid_text_representation THEN RETURN false;
+END
+$$;
+-- +goose StatementEnd
 
 -- text_payload answers the bytes of a payload that was given as text, for what producers' functions do not see at a glance.
 -- +goose StatementBegin
@@ -105,8 +117,13 @@ BEGIN
         RAISE EXCEPTION 'the payload is null' USING ERRCODE = 'RD003',
             HINT = 'pass NULL::bytea for a message without payload, an empty text for an empty one';
     END IF;
-    IF payload ~ E'^\\\\x([0-9A-Fa-f]{2})+$' AND EXISTS (SELECT FROM redrive.earlier_producers) THEN
-        RETURN decode(substr(payload, 3), 'hex');
+    IF payload ~ E'^\\\\x([0-9A-Fa-f]{2})*$' THEN
+        IF EXISTS (SELECT FROM redrive.earlier_producers) THEN
+            RETURN decode(substr(payload, 3), 'hex');
+        ELSIF redrive.is_document(decode(substr(payload, 3), 'hex')) IS NOT FALSE THEN
+            RAISE EXCEPTION 'the payload is a text in the hex form of bytea, of bytes that are no UTF-8 or a JSON document' USING ERRCODE = 'RD006',
+                HINT = 'a driver has written bytes without their type: cast them, for example $1::bytea; text stays text by convert_to($1, ''UTF8'')';
+        END IF;
     END IF;
     RETURN redrive.utf8('payload', payload);
 END
@@ -243,7 +260,7 @@ END
 $migration$;
 -- +goose StatementEnd
 
-REVOKE ALL ON FUNCTION redrive.utf8, redrive.text_payload, redrive.text_headers FROM PUBLIC;
+REVOKE ALL ON FUNCTION redrive.utf8, redrive.is_document, redrive.text_payload, redrive.text_headers FROM PUBLIC;
 
 -- +goose Down
 -- The checks stay as they are: what they refuse arrived altered before.
@@ -262,6 +279,6 @@ END
 $$;
 -- +goose StatementEnd
 DROP DOMAIN redrive.headers_text;
-DROP FUNCTION redrive.text_payload, redrive.text_headers;
+DROP FUNCTION redrive.text_payload, redrive.is_document, redrive.text_headers;
 DROP TABLE redrive.earlier_producers;
 ALTER TABLE redrive.messages ALTER COLUMN payload SET NOT NULL;

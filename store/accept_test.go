@@ -120,11 +120,11 @@ func TestWrongMessagesAreRefusedWhole(t *testing.T) {
 
 func TestProducersSpeakSQL(t *testing.T) {
 	d := open(t)
-	id := value[string](d, `SELECT redrive.enqueue(integration => 'push', type => 'order.placed', payload => '\x00ff', key => 'o-1',
+	id := value[string](d, `SELECT redrive.enqueue(integration => 'push', type => 'order.placed', payload => '\x00ff'::bytea, key => 'o-1',
 		headers => '{"X-Trace": "1"}', idempotency_key => 'i', deliver_after => now() + interval '1 hour', expires_at => now() + interval '2 hours')::text`)
 	m, deliveries, err := d.Message(t.Context(), id)
 	d.must(err)
-	if m.Headers["X-Trace"] != "1" || m.DeliverAfter == nil || m.ExpiresAt == nil || deliveries[0].State != delivery.StatePending {
+	if string(m.Payload) != "\x00\xff" || m.Headers["X-Trace"] != "1" || m.DeliverAfter == nil || m.ExpiresAt == nil || deliveries[0].State != delivery.StatePending {
 		t.Errorf("%+v %+v", m, deliveries)
 	}
 	if err := d.sql("BEGIN; SELECT redrive.publish('order.placed', 'x'); ROLLBACK"); err != nil {

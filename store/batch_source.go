@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"redrive/delivery"
+	"redrive/store/session"
 )
 
 // BatchSource is a database that batches read from, as of one moment: a read-only transaction on a connection of its own.
@@ -36,11 +37,7 @@ func (s *Store) OpenBatchSource(ctx context.Context, url, zone string) (*BatchSo
 			config.ConnectTimeout = connectTimeout
 		}
 	}
-	delete(config.RuntimeParams, "search_path") // people's queries name people's tables
-	for name, value := range map[string]string{"application_name": "redrive batch", "timezone": zone, "datestyle": "ISO, YMD",
-		"intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex", "jit": "off"} {
-		config.RuntimeParams[name] = value
-	}
+	session.Prepare(&config.Config, "redrive batch", session.Own{"TimeZone": zone, "DateStyle": "ISO, YMD", "jit": "off"}) // people's queries name people's tables
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the batch's database: %w", redactedConnectError(err))
@@ -55,6 +52,7 @@ func (s *Store) OpenBatchSource(ctx context.Context, url, zone string) (*BatchSo
 
 // redactedConnectError keeps only what the server or the network said: a driver's error may name user and host.
 func redactedConnectError(err error) error {
+	err = session.Explain(err)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		return errors.New(refused.Message)

@@ -16,6 +16,8 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+
+	"redrive/store/session"
 )
 
 // Connections of one process. Claims, outcomes and heartbeats need one each, the rest is for people and producers.
@@ -45,10 +47,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		return nil, errors.New("not a Postgres URL such as postgres://user:password@host:5432/database") // err may quote the password
 	}
 	// only Postgres's own functions and operators: whoever may create some elsewhere cannot slip them under our statements
-	for name, value := range map[string]string{"application_name": "redrive", "timezone": "UTC", "jit": "off",
-		"search_path": "pg_catalog, pg_temp"} {
-		config.RuntimeParams[name] = value
-	}
+	session.Prepare(&config.Config, "redrive", session.Own{"jit": "off", "search_path": "pg_catalog, pg_temp"})
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
@@ -58,7 +57,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	pool.SetConnMaxIdleTime(idleTime)
 	if err := answers(ctx, pool); err != nil {
 		_ = pool.Close()
-		return nil, fmt.Errorf("connecting to Postgres: %w", err)
+		return nil, fmt.Errorf("connecting to Postgres: %w", session.Explain(err))
 	}
 	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard,
 		SkipDefaultTransaction: true, TranslateError: true})
@@ -77,7 +76,8 @@ func answers(ctx context.Context, pool *sql.DB) error {
 	for {
 		err := pool.PingContext(ctx)
 		var refused *pgconn.PgError
-		if err == nil || errors.As(err, &refused) && refused.Code != startingUp || time.Now().After(deadline) {
+		var pooler *session.PoolerError
+		if err == nil || errors.As(err, &refused) && refused.Code != startingUp || errors.As(err, &pooler) || time.Now().After(deadline) {
 			return err
 		}
 		select {

@@ -1,12 +1,18 @@
 package store_test
 
 import (
+	"bytes"
+	"context"
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -26,28 +32,27 @@ func sqlOpen(t *testing.T, dsn string) *sql.DB {
 	return db
 }
 
-// A database that an earlier version filled keeps its messages and deliveries, and what its administrator took from PUBLIC.
-func TestUpgradeKeepsWhatIsThere(t *testing.T) {
-	dsn := storetest.Empty(t)
-	db := sqlOpen(t, dsn)
-	exec := func(statement string) {
-		t.Helper()
-		if _, err := db.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
+// earlier is a database with the schema as it was at a version.
+func earlier(t *testing.T, version int64) (dsn string, db *sql.DB) {
+	t.Helper()
+	dsn = storetest.Empty(t)
+	db = sqlOpen(t, dsn)
+	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA redrive"); err != nil {
+		t.Fatal(err)
 	}
-	exec("CREATE SCHEMA redrive")
-	earlier, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files, goose.WithTableName("redrive.schema_version"))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files, goose.WithTableName("redrive.schema_version"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := earlier.UpTo(t.Context(), 2); err != nil {
+	if _, err := provider.UpTo(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
-	exec("INSERT INTO redrive.integrations (name, method, destination, subscribe) VALUES ('push', 'outbox', 'http', '{order.placed}')")
-	exec("SELECT redrive.publish('order.placed', 'a'), redrive.enqueue('push', 'order.placed', 'b', key => 'k')")
-	exec("REVOKE EXECUTE ON FUNCTION redrive.publish FROM PUBLIC")
+	return dsn, db
+}
 
+// upgraded brings such a database to the present schema, as the program does.
+func upgraded(t *testing.T, dsn string) desk {
+	t.Helper()
 	s, err := store.Open(t.Context(), dsn, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +60,24 @@ func TestUpgradeKeepsWhatIsThere(t *testing.T) {
 	t.Cleanup(s.Close)
 	d := desk{Store: s, t: t, dsn: dsn}
 	d.must(s.Migrate(t.Context()))
-	d.must(s.SyncIntegrations(t.Context(), []delivery.Integration{integration("push", "order.placed")}))
+	return d
+}
+
+// A database that an earlier version filled keeps its messages and deliveries, and what its administrator took from PUBLIC.
+func TestUpgradeKeepsWhatIsThere(t *testing.T) {
+	dsn, db := earlier(t, 2)
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	exec("INSERT INTO redrive.integrations (name, method, destination, subscribe) VALUES ('push', 'outbox', 'http', '{order.placed}')")
+	exec("SELECT redrive.publish('order.placed', 'a'), redrive.enqueue('push', 'order.placed', 'b', key => 'k')")
+	exec("REVOKE EXECUTE ON FUNCTION redrive.publish FROM PUBLIC")
+
+	d := upgraded(t, dsn)
+	d.must(d.SyncIntegrations(t.Context(), []delivery.Integration{integration("push", "order.placed")}))
 	d.fanOut()
 	claimed := d.claim("push", 10, time.Minute)
 	payloads := map[string]bool{}
@@ -66,9 +88,110 @@ func TestUpgradeKeepsWhatIsThere(t *testing.T) {
 		t.Errorf("%d deliveries, of %v: what was fanned out before must be neither lost nor repeated", len(claimed), payloads)
 	}
 	var allowed, kept bool
-	err = db.QueryRowContext(t.Context(), fmt.Sprintf("SELECT has_function_privilege('public', %s, 'EXECUTE'), has_function_privilege('public', %s, 'EXECUTE')",
+	err := db.QueryRowContext(t.Context(), fmt.Sprintf("SELECT has_function_privilege('public', %s, 'EXECUTE'), has_function_privilege('public', %s, 'EXECUTE')",
 		"'redrive.publish(text, bytea, text, jsonb, text)'", "'redrive.enqueue(text, text, bytea, text, jsonb, text, timestamptz, timestamptz)'")).Scan(&allowed, &kept)
 	if err != nil || allowed || !kept {
 		t.Errorf("PUBLIC may publish: %v, may enqueue: %v: %v", allowed, kept, err)
+	}
+}
+
+// Who hands over bytea goes on unchanged: with a type, by a statement that was prepared before, by a driver's own form for bytes.
+func TestAfterAnUpgradeProducersOfBytesGoOn(t *testing.T) {
+	dsn, db := earlier(t, 6)
+	_, err := db.ExecContext(t.Context(), "INSERT INTO redrive.integrations (name, method, destination, subscribe) VALUES ('push', 'outbox', 'http', '{order.placed}')")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const call = "SELECT redrive.enqueue('push', 't', $1)::text"
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	payload := []byte{0, 0xff, '\\', 'x', '"', 0}
+	var id string
+	if err := conn.QueryRow(t.Context(), call, payload).Scan(&id); err != nil { // its cache keeps the statement
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "PREPARE server_side AS "+call); err != nil {
+		t.Fatal(err)
+	}
+
+	d := upgraded(t, dsn)
+	ids := []string{id}
+	add := func(how string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", how, err)
+			return
+		}
+		ids = append(ids, id)
+	}
+	add("a statement prepared before", conn.QueryRow(t.Context(), call, payload).Scan(&id))
+	add("one prepared by SQL", conn.QueryRow(t.Context(), `EXECUTE server_side('\x00ff5c782200')`).Scan(&id))
+	now := d.connect()
+	literal := `'\x00ff5c782200'`
+	for _, argument := range []string{literal + "::bytea", `E'\\000\\377\\\\x"\\000'::bytea`, "decode('00ff5c782200', 'hex')", literal} {
+		add(argument, now.QueryRow(t.Context(), "SELECT redrive.enqueue('push', 't', "+argument+")::text").Scan(&id))
+		add(argument, now.QueryRow(t.Context(), "SELECT redrive.publish('t', "+argument+", 'k', '{}')::text").Scan(&id))
+	}
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		add(mode.String(), now.QueryRow(t.Context(), call, mode, payload).Scan(&id))
+	}
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		add(mode.String()+" with a cast", now.QueryRow(t.Context(), "SELECT redrive.enqueue('push', 't', $1::bytea)::text", mode, payload).Scan(&id))
+	}
+	for _, id := range ids {
+		if got := value[[]byte](d, "SELECT payload FROM redrive.messages WHERE id = $1", id); !bytes.Equal(got, payload) {
+			t.Errorf("%q arrived", got)
+		}
+	}
+	// bytes that are no text, and have no type: loudly, in the producer's hands
+	if err := now.QueryRow(t.Context(), call, payload).Scan(&id); code(err) != "22021" {
+		t.Errorf("bytes without a type: %v", err)
+	}
+	text := []byte(`{"a": "\\x"}`)
+	d.must(now.QueryRow(t.Context(), call, text).Scan(&id))
+	if got := value[[]byte](d, "SELECT payload FROM redrive.messages WHERE id = $1", id); !bytes.Equal(got, text) {
+		t.Errorf("%q arrived", got)
+	}
+	d.must(d.sql("DELETE FROM redrive.earlier_producers"))
+	d.must(now.QueryRow(t.Context(), "SELECT redrive.enqueue('push', 't', "+literal+")::text").Scan(&id))
+	if got := value[string](d, "SELECT convert_from(payload, 'UTF8') FROM redrive.messages WHERE id = $1", id); got != `\x00ff5c782200` {
+		t.Errorf("where nobody passes bytes so, %q arrived", got)
+	}
+}
+
+// The new forms belong to whom the old ones belong, and may be called by whom those may be.
+func TestAnUpgradeKeepsTheRightsOnEachForm(t *testing.T) {
+	dsn, db := earlier(t, 6)
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	owner, shop, reports := fmt.Sprintf("owner_%d", os.Getpid()), fmt.Sprintf("Shop %d", os.Getpid()), fmt.Sprintf("reports_%d", os.Getpid())
+	for _, role := range []string{owner, shop, reports} {
+		exec(`CREATE ROLE "` + role + `"`)
+	}
+	t.Cleanup(func() {
+		for _, role := range []string{owner, shop, reports} {
+			if _, err := db.ExecContext(context.Background(), fmt.Sprintf(`DROP OWNED BY %[1]q CASCADE; DROP ROLE %[1]q`, role)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	exec(fmt.Sprintf(`GRANT USAGE, CREATE ON SCHEMA redrive TO %[1]q; ALTER FUNCTION redrive.publish OWNER TO %[1]q; REVOKE ALL ON FUNCTION redrive.publish FROM PUBLIC;
+		GRANT EXECUTE ON FUNCTION redrive.publish TO %[2]q WITH GRANT OPTION; ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO %[3]q`, owner, shop, reports))
+	d := upgraded(t, dsn)
+	var forms []string
+	d.must(db.QueryRowContext(t.Context(), `SELECT array_agg(DISTINCT proname || ' ' || proowner::regrole || ' ' || (SELECT coalesce(string_agg(CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END || is_grantable, ' ' ORDER BY 1), '')
+		FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee <> proowner)) FROM pg_proc WHERE pronamespace = 'redrive'::regnamespace AND proname IN ('enqueue', 'publish')`).Scan(pgtype.NewMap().SQLScanner(&forms)))
+	if len(forms) != 2 || !strings.Contains(strings.Join(forms, "\n"), "publish "+owner+` "`+shop+`"true`) || !strings.Contains(strings.Join(forms, "\n"), " PUBLICfalse") {
+		t.Errorf("%q", forms)
+	}
+	if n := value[int](d, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'redrive'::regnamespace AND proname IN ('enqueue', 'publish')"); n != 24 {
+		t.Errorf("%d forms", n)
 	}
 }

@@ -71,14 +71,14 @@ func (e envelope) read(format delivery.WireFormat) *taken {
 			t.message.Key = key
 		}
 		t.identity = "event " + event.attributes["source"] + " " + event.attributes["id"]
-		t.message.IdempotencyKey = headerText(event.attributes["source"]+" "+event.attributes["id"], maxIdemKey)
+		t.message.IdempotencyKey = delivery.IdempotencyKeyOf(event.attributes["source"] + " " + event.attributes["id"])
 	}
-	if key := take(t.message.Headers, "Idempotency-Key"); key != "" {
-		t.message.IdempotencyKey = headerText(key, maxIdemKey)
+	if key := take(t.message.Headers, "Idempotency-Key"); strings.Trim(key, " \t") != "" { // a blank one would make all messages one
+		t.message.IdempotencyKey = delivery.IdempotencyKeyOf(key)
 	}
 	t.message.Type = cmp.Or(take(t.message.Headers, "redrive-type"), t.message.Type, e.origin.Place) // as another Redrive sends it
 	t.message.Key = cmp.Or(t.message.Key, take(t.message.Headers, "redrive-key"))
-	t.message.Type, t.message.Key = short(t.message.Type, maxType), short(t.message.Key, maxKey)
+	t.message.Type, t.message.Key = short(t.message.Type, delivery.MaxType), short(t.message.Key, delivery.MaxKey)
 	if t.identity != "" {
 		t.identity = short(t.identity, maxIdentity)
 	}

@@ -63,7 +63,7 @@ func TestNativeRecordsOfKafka(t *testing.T) {
 	r.Key, r.Headers = []byte(strings.Repeat("k", 5000)), []kgo.RecordHeader{
 		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte("1")}, {Key: "ce_source", Value: []byte("/s")}, {Key: "ce_type", Value: []byte("placed")}}
 	got = d.decode(&r) // an event in binary mode is recognised in any format
-	if got.identity != "event /s 1" || got.message.IdempotencyKey != "/s 1" || got.message.Headers["ce-id"] != "1" || len(got.message.Key) > maxKey {
+	if got.identity != "event /s 1" || got.message.IdempotencyKey != "/s 1" || got.message.Headers["ce-id"] != "1" || len(got.message.Key) > delivery.MaxKey {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -54,7 +54,7 @@ func (e envelope) event(format delivery.WireFormat) (found *event, problem strin
 		return nil, ""
 	}
 	if kind, _, _ := mime.ParseMediaType(header(rest, contentType)); kind != structuredType && len(e.headers) > 0 && kind != "" && kind != "application/json" {
-		return nil, fmt.Sprintf("no CloudEvent: its content type is %s and it has no attribute specversion", short(kind, maxType))
+		return nil, fmt.Sprintf("no CloudEvent: its content type is %s and it has no attribute specversion", short(kind, delivery.MaxType))
 	}
 	return structured(e.payload, rest)
 }
@@ -107,7 +107,7 @@ func structured(payload []byte, headers map[string]string) (*event, string) {
 		switch {
 		case name == "data" || name == "data_base64" || string(raw) == "null":
 		case !attributeName.MatchString(name):
-			return nil, fmt.Sprintf("no CloudEvent: %q is no attribute name", short(name, maxType))
+			return nil, fmt.Sprintf("no CloudEvent: %q is no attribute name", short(name, delivery.MaxType))
 		case raw[0] == '{' || raw[0] == '[':
 			return nil, "no CloudEvent: attribute " + name + " is neither text, number nor boolean"
 		default:

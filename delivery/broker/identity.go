@@ -5,18 +5,12 @@ import (
 	"crypto/sha1" //nolint:gosec // UUID version 5 is made of it; nothing here is a secret
 	"crypto/sha256"
 	"encoding/hex"
-	"strings"
 
 	"redrive/delivery"
 )
 
-// Bounds of what stands in an index.
-const (
-	maxIdentity = 512
-	maxKey      = 1024
-	maxType     = 255
-	maxIdemKey  = 255
-)
+// maxIdentity is the bound of an identity, which stands in an index.
+const maxIdentity = 512
 
 // space is the namespace of the ids made here.
 var space = [16]byte{0x6f, 0x2d, 0x1c, 0x4e, 0x93, 0x57, 0x4b, 0x0a, 0x9d, 0x31, 0x5a, 0x8e, 0x70, 0xc2, 0x44, 0xb6}
@@ -43,15 +37,6 @@ func uuid5(name string) string {
 func short(text string, most int) string {
 	if stored := delivery.Storable(text); len(stored) <= most && stored == text {
 		return text
-	}
-	sum := sha256.Sum256([]byte(text))
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// headerText is text that can travel as a header's value.
-func headerText(text string, most int) string {
-	if strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) < 0 {
-		return short(text, most)
 	}
 	sum := sha256.Sum256([]byte(text))
 	return "sha256:" + hex.EncodeToString(sum[:])

@@ -89,8 +89,8 @@ func (c *checker) http(path string, r *rawHTTP) *delivery.HTTPDestination {
 	}
 	for name, value := range r.Headers {
 		value = c.expand(path+"headers", value)
-		if !headerName.MatchString(name) || headerControl.MatchString(value) {
-			c.fail(path+"headers", "headers: %q is no header name, or its value is not one line of text", name)
+		if !headerName.MatchString(name) || headerControl.MatchString(value) || strings.Trim(value, " \t") != value {
+			c.fail(path+"headers", "headers: %q is no header name, or its value is not one line of text without blanks at its ends", name)
 		}
 		h.Headers[http.CanonicalHeaderKey(name)] = value
 	}

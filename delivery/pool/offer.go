@@ -88,28 +88,12 @@ func newTask(m delivery.Message, key *entry) *task {
 	return &task{id: uuid.Must(uuid.NewV7()).String(), message: m, size: int64(len(m.Payload)), key: key}
 }
 
-// check refuses what the store could never keep.
+// check refuses what the store could never keep, or a wire would change.
 func check(m delivery.Message) error {
-	wrong := func(code, field, text string) error {
-		return &delivery.InputError{Code: code, Field: field, Message: text}
+	if m.Kind != "" && m.Kind != delivery.KindCommand {
+		return &delivery.InputError{Code: "invalid_kind", Field: "kind", Message: "A pool takes commands. Events go to their subscribers through the store."}
 	}
-	switch {
-	case m.Kind != "" && m.Kind != delivery.KindCommand:
-		return wrong("invalid_kind", "kind", "A pool takes commands. Events go to their subscribers through the store.")
-	case m.Type == "":
-		return wrong("type_required", "type", "Say what type of message this is.")
-	case len(m.Type) > 255 || len(m.Key) > 1024 || len(m.IdempotencyKey) > 255:
-		return wrong("too_long", "", "type and idempotency key may have 255 bytes, key 1024.")
-	case slices.ContainsFunc([]byte(m.IdempotencyKey), func(b byte) bool { return b < 0x20 || b > 0x7e }):
-		return wrong("invalid_idempotency_key", "idempotency_key", "The idempotency key travels as a header: printable ASCII only.")
-	case delivery.Storable(m.Type) != m.Type || delivery.Storable(m.Key) != m.Key:
-		return wrong("invalid_text", "", "type and key must be valid UTF-8 without NUL.")
-	case len(m.Payload) > delivery.MaxPayload:
-		return wrong("payload_too_large", "payload", fmt.Sprintf("The payload has %d bytes; 10 MiB are allowed.", len(m.Payload)))
-	case m.DeliverAfter != nil && m.ExpiresAt != nil && !m.ExpiresAt.After(*m.DeliverAfter):
-		return wrong("invalid_expiry", "expires_at", "expires_at must be after deliver_after, or nothing could ever be sent.")
-	}
-	return nil
+	return delivery.CheckMessage(m)
 }
 
 // reserve answers the message that had the key first, or an entry that must be resolved; neither without a key.

@@ -109,7 +109,7 @@ func (s *Source) long(ctx context.Context, work func(query) error) error {
 		return err
 	}
 	defer func() { // a connection that ctx has broken is not used again
-		_, _ = conn.Exec(context.WithoutCancel(ctx), "RESET statement_timeout; RESET lock_timeout")
+		_, _ = conn.Exec(context.WithoutCancel(ctx), "SET statement_timeout = "+limits+"; SET lock_timeout = "+lockTimeout)
 	}()
 	return work(func(sql string, result any, args ...any) error { return conn.QueryRow(ctx, sql, args...).Scan(result) })
 }

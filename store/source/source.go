@@ -16,12 +16,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"redrive/delivery"
+	"redrive/store/session"
 )
 
 const (
-	connectTimeout   = 10 * time.Second
-	statementTimeout = 30 * time.Second
-	maxConnections   = 3 // plain SQL; the stream has one of its own
+	connectTimeout = 10 * time.Second
+	maxConnections = 3 // plain SQL; the stream has one of its own
 )
 
 // minVersion is the first Postgres whose pgoutput sends logical messages.
@@ -76,10 +76,10 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Source{settings: settings, log: log, pace: unhurried, types: map[uint32]valueType{}}
-	session(&config.ConnConfig.Config, integration)
+	prepare(&config.ConnConfig.Config, integration, limits)
 	s.replication = config.ConnConfig.Config.Copy()
 	s.replication.RuntimeParams["replication"] = "database"
-	s.replication.RuntimeParams["statement_timeout"] = "0"
+	prepare(s.replication, integration, "0")
 	config.MaxConns, config.MinConns, config.MaxConnIdleTime = maxConnections, 0, time.Minute
 	if s.pool, err = pgxpool.NewWithConfig(context.Background(), config); err != nil {
 		return nil, fmt.Errorf("cdc of %s: preparing connections to the source: %w", integration, err)
@@ -89,20 +89,18 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 
 var slotName = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
 
-// session makes values read the same from stream and query, whatever the database's or the role's settings are.
-func session(config *pgconn.Config, integration string) {
+// limits bound a statement and its wait for locks, in milliseconds.
+const limits, lockTimeout = "30000", "10000"
+
+// prepare makes values read the same from stream and query, whatever the database's or the role's settings are.
+func prepare(config *pgconn.Config, integration, statementTimeout string) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	for name, value := range map[string]string{
-		"application_name": "redrive " + integration, "client_encoding": "UTF8",
-		"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex", "extra_float_digits": "1",
-		"statement_timeout": fmt.Sprint(statementTimeout.Milliseconds()), "lock_timeout": "10000",
+	session.Prepare(config, "redrive "+integration, session.Own{"statement_timeout": statementTimeout, "lock_timeout": lockTimeout,
 		"row_security":       "off",   // rows that a policy would hide are an error, not a gap
 		"synchronous_commit": "local", // a mark is in the log when Mark returns, without waiting for any standby
-	} {
-		config.RuntimeParams[name] = value
-	}
+	})
 }
 
 // Close ends the connections for SQL. Streams are closed by themselves.

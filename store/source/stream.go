@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"redrive/delivery"
+	"redrive/store/session"
 )
 
 const (
@@ -66,7 +67,7 @@ type Stream struct {
 func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error) {
 	conn, err := pgconn.ConnectConfig(ctx, s.replication)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the source for replication: %w", err)
+		return nil, fmt.Errorf("connecting to the source for replication: %w", session.Explain(err))
 	}
 	if err := s.start(ctx, conn, from); err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))

@@ -45,13 +45,19 @@ var databases atomic.Int64
 // New answers the DSN of a fresh database with the schema in place, dropped after the test.
 func New(t testing.TB) string {
 	t.Helper()
-	return create(t, true)
+	return create(t, true, "")
 }
 
 // Empty answers the DSN of a fresh database without any schema, dropped after the test.
 func Empty(t testing.TB) string {
 	t.Helper()
-	return create(t, false)
+	return create(t, false, "")
+}
+
+// Encoded is Empty with another encoding than UTF8, such as SQL_ASCII.
+func Encoded(t testing.TB, encoding string) string {
+	t.Helper()
+	return create(t, false, " ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")
 }
 
 // Main runs a package's tests and stops what they started. A TestMain that calls it leaves nothing behind.
@@ -73,7 +79,7 @@ func MainAlone(m *testing.M) {
 	Main(m)
 }
 
-func create(t testing.TB, migrated bool) string {
+func create(t testing.TB, migrated bool, options string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -82,7 +88,7 @@ func create(t testing.TB, migrated bool) string {
 		t.Fatalf("storetest: %v", err)
 	}
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
-	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
+	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE "+template+options); err != nil {
 		t.Fatalf("storetest: %v", err)
 	}
 	t.Cleanup(func() {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"redrive/delivery"
+	"redrive/store/session"
 )
 
 // Send is Apply on a connection of its own, and says what happened in the words of an attempt.
@@ -18,7 +19,7 @@ func Send(ctx context.Context, to delivery.TableDestination, f delivery.BatchFil
 	if err != nil {
 		return failed(delivery.OutcomePermanent, delivery.ClassBadRequest, "the table's url is no address of a Postgres database")
 	}
-	config.RuntimeParams["application_name"] = "redrive batch"
+	session.Prepare(&config.Config, "redrive batch", nil) // the table's name may need the role's search_path
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return judge(err, delivery.ClassConnect)
@@ -35,7 +36,10 @@ func Send(ctx context.Context, to delivery.TableDestination, f delivery.BatchFil
 func judge(err error, otherwise string) delivery.Result {
 	var data *DataError
 	var pg *pgconn.PgError
+	var pooler *session.PoolerError
 	switch {
+	case errors.As(session.Explain(err), &pooler):
+		return failed(delivery.OutcomePermanent, delivery.ClassConnect, pooler.Error())
 	case errors.As(err, &data):
 		return failed(delivery.OutcomePermanent, delivery.ClassRefused, data.Text)
 	case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22"): // its message may quote the value

@@ -46,16 +46,17 @@ func TestNamedServerIsUsed(t *testing.T) {
 	t.Setenv(services.RedisVariable, "elsewhere:6379")
 	t.Setenv(services.RabbitMQVariable, "amqp://elsewhere/")
 	t.Setenv(services.SSHDVariable, "/elsewhere/sshd")
+	t.Setenv(services.PgBouncerVariable, "/elsewhere/pgbouncer")
 	if got := wanted([]string{servicesPackage}); len(got) != 0 {
 		t.Errorf("%d services are started beside the caller's", len(got))
 	}
 }
 
 func TestBrokersRunWhereTestsAskForThem(t *testing.T) {
-	for _, variable := range []string{storetest.DatabaseVariable, services.RedisVariable, services.RabbitMQVariable, services.SSHDVariable} {
+	for _, variable := range []string{storetest.DatabaseVariable, services.RedisVariable, services.RabbitMQVariable, services.SSHDVariable, services.PgBouncerVariable} {
 		t.Setenv(variable, "")
 	}
-	for command, want := range map[string]int{"go test " + servicesPackage: 4, "go test -count=1 redrive/delivery/send/... -run X": 4,
+	for command, want := range map[string]int{"go test " + servicesPackage: 5, "go test -count=1 redrive/delivery/send/... -run X": 5,
 		"go test redrive/views": 1, "go vet ./...": 1, "sh -c true": 1} {
 		if got := len(wanted(needs(strings.Fields(command)))); got != want {
 			t.Errorf("%s: %d services, want %d", command, got, want)
@@ -67,6 +68,7 @@ func TestBrokersLiveAsLongAsTheCommand(t *testing.T) {
 	t.Setenv(services.RedisVariable, "")
 	t.Setenv(services.RabbitMQVariable, "")
 	t.Setenv(services.SSHDVariable, "")
+	t.Setenv(services.PgBouncerVariable, "")
 	stop, err := startAll(t.Context(), brokers)
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,8 @@ var database = service{storetest.DatabaseVariable, []string{"postgresql-15"}, ha
 var brokers = []service{
 	{services.RedisVariable, []string{"redis-server"}, isThere(services.FindRedis), startRedis},
 	{services.RabbitMQVariable, []string{"rabbitmq-server"}, isThere(services.FindRabbitMQ), startRabbitMQ},
-	{services.SSHDVariable, []string{"openssh-server"}, isThere(services.FindSSHD), nameSSHD},
+	{services.SSHDVariable, []string{"openssh-server"}, isThere(services.FindSSHD), named(services.FindSSHD)},
+	{services.PgBouncerVariable, []string{"pgbouncer"}, isThere(services.FindPgBouncer), named(services.FindPgBouncer)},
 }
 
 // wanted are the services that the command needs and the caller has not named.
@@ -131,10 +132,12 @@ func startRedis(ctx context.Context) (string, func() error, error) {
 	return r.Addr, r.Close, nil
 }
 
-// nameSSHD starts nothing: each test has a server of its own, which is there in a tenth of a second.
-func nameSSHD(context.Context) (string, func() error, error) {
-	path, err := services.FindSSHD()
-	return path, nil, err
+// named starts nothing: each test has a server of its own, which is there in a tenth of a second.
+func named(find func() (string, error)) func(context.Context) (string, func() error, error) {
+	return func(context.Context) (string, func() error, error) {
+		path, err := find()
+		return path, nil, err
+	}
 }
 
 func startRabbitMQ(ctx context.Context) (string, func() error, error) {

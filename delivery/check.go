@@ -1,0 +1,131 @@
+package delivery
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of what a producer hands over, in bytes of UTF-8.
+const (
+	MaxType           = 255
+	MaxKey            = 1024
+	MaxIdempotencyKey = 255
+	MaxHeaders        = 64
+	MaxHeaderName     = 255
+	MaxHeaderValue    = 8192
+)
+
+// CheckMessage refuses what some wire would change on its way to a receiver, or could not carry: a field that arrives is what was handed
+// over. Type and key are encoded where they travel as headers; the idempotency key and header values travel as they are, and HTTP takes
+// blanks away at both ends. The SQL functions for producers have the same rule (redrive.check_message). The error is an *InputError.
+// What came from somebody's queue is not refused, but kept: see the broker sources.
+func CheckMessage(m Message) error {
+	switch {
+	case strings.Trim(m.Type, " ") == "":
+		return wrongField("type_required", "type", "Say what type of message this is, for example order.placed.")
+	case len(m.Payload) > MaxPayload:
+		return wrongField("payload_too_large", "payload", "The payload has %d bytes; 10 MiB are allowed. Keep larger content elsewhere and send a link.", len(m.Payload))
+	case len(m.IdempotencyKey) > MaxIdempotencyKey:
+		return wrongField("too_long", "idempotency_key", "The idempotency key may have %d bytes.", MaxIdempotencyKey)
+	}
+	for _, err := range []error{checkLine("type", m.Type, MaxType), checkLine("key", m.Key, MaxKey)} {
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case m.IdempotencyKey != "" && !CanBeIdempotencyKey(m.IdempotencyKey):
+		return wrongField("invalid_idempotency_key", "idempotency_key", "The idempotency key travels as a header: printable ASCII only, without blanks at its ends.")
+	case isBeyondTime(m.DeliverAfter) || isBeyondTime(m.ExpiresAt):
+		return wrongField("invalid_time", "", "deliver_after and expires_at must be times of the years 1 to 9999.")
+	case m.DeliverAfter != nil && m.ExpiresAt != nil && !m.ExpiresAt.After(*m.DeliverAfter):
+		return wrongField("invalid_expiry", "expires_at", "expires_at must be after deliver_after, or nothing could ever be sent.")
+	}
+	return CheckHeaders(m.Headers, nil)
+}
+
+// CanBeIdempotencyKey says whether a text arrives as it is where it travels as a header: 1 to MaxIdempotencyKey characters of printable
+// ASCII, with no blank at either end.
+func CanBeIdempotencyKey(key string) bool {
+	return key != "" && len(key) <= MaxIdempotencyKey && strings.Trim(key, " ") == key &&
+		!strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// IdempotencyKeyOf makes a key of a text that was chosen without thought of headers: the text itself where it can be one, else its hash,
+// so that two texts stay two.
+func IdempotencyKeyOf(text string) string {
+	if CanBeIdempotencyKey(text) {
+		return text
+	}
+	sum := sha256.Sum256([]byte(text))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// CheckHeaders refuses headers that HTTP would not carry, or not as they are. One that stands in known with the same value was taken
+// before and is left alone. The error is an *InputError.
+func CheckHeaders(headers, known map[string]string) error {
+	if len(headers) > MaxHeaders {
+		return wrongField("too_many_headers", "headers", "A message may have %d headers, not %d.", MaxHeaders, len(headers))
+	}
+	seen := map[string]bool{}
+	for name, value := range headers {
+		if before, had := known[name]; !had || before != value {
+			if err := checkHeader(name, value); err != nil {
+				return err
+			}
+		}
+		low := strings.ToLower(name)
+		if seen[low] {
+			return wrongField("invalid_header", "headers."+name, "Header %s is given twice: letter case does not matter.", low)
+		}
+		seen[low] = true
+	}
+	return nil
+}
+
+// tokenMarks are what a header's name may have beside letters and digits.
+const tokenMarks = "!#$%&'*+.^_`|~-"
+
+func checkHeader(name, value string) error {
+	at := "headers." + name
+	switch {
+	case name == "" || len(name) > MaxHeaderName || strings.ContainsFunc(name, func(r rune) bool { return !isASCIILetterOrDigit(r) && !strings.ContainsRune(tokenMarks, r) }):
+		return wrongField("invalid_header", "headers", "%q is not a header name.", name)
+	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }):
+		return wrongField("invalid_header", at, "The value of header %s contains a line break or another control character.", name)
+	case strings.Trim(value, " \t") != value:
+		return wrongField("invalid_header", at, "The value of header %s begins or ends with a blank, which HTTP takes away: send it without.", name)
+	case len(value) > MaxHeaderValue:
+		return wrongField("too_long", at, "A header value may have %d bytes.", MaxHeaderValue)
+	}
+	return nil
+}
+
+func isASCIILetterOrDigit(r rune) bool {
+	return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'
+}
+
+// checkLine is for text that is encoded where a wire needs it; CloudEvents has no control characters in any.
+func checkLine(field, text string, most int) error {
+	switch {
+	case len(text) > most:
+		return wrongField("too_long", field, "%s may have %d bytes.", field, most)
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
+		return wrongField("invalid_text", field, "%s must be one line of UTF-8 text, without control characters.", field)
+	}
+	return nil
+}
+
+// isBeyondTime tells times that RFC 3339 cannot write.
+func isBeyondTime(at *time.Time) bool {
+	return at != nil && (at.UTC().Year() < 1 || at.UTC().Year() > 9999)
+}
+
+func wrongField(code, field, format string, args ...any) error {
+	return &InputError{Code: code, Field: field, Message: fmt.Sprintf(format, args...)}
+}
