@@ -60,6 +60,7 @@ func (s *Server) editing(c echo.Context) (e editing, err error) {
 	if len(e.text) > maxEditText {
 		e.page.Fixed, e.text = e.page.T(tooLargeHere), ""
 	}
+	e.page.Kept = e.sent.Typed()
 	for _, h := range headerList(e.seen.Headers) {
 		if delivery.ProtectedHeader(h.Name) {
 			e.page.Protected = append(e.page.Protected, views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.T("protected: it tells receivers which message this is")})

@@ -78,7 +78,7 @@ func edit(tx *gorm.DB, r delivery.EditRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := insertEdit(tx, r.ID, next, before.Attempts, r.Headers != nil); err != nil {
+	if err := insertEdit(tx, r.ID, next, before.Attempts); err != nil {
 		return err
 	}
 	before.Edit = &next.Number
@@ -156,23 +156,20 @@ func (v version) edited(r delivery.EditRequest) (delivery.Edit, error) {
 		return next, nil
 	}
 	headers, err := delivery.EditHeaders(r.Headers, v.Headers)
+	if err == nil {
+		err = delivery.CheckHeaders(headers, v.Headers)
+	}
 	next.Headers = headers
 	return next, err
 }
 
-// insertEdit writes a version. Headers that stay are not checked: what a broker brought is bound to nobody's limits.
-func insertEdit(tx *gorm.DB, id string, e delivery.Edit, attempts int, others bool) error {
+func insertEdit(tx *gorm.DB, id string, e delivery.Edit, attempts int) error {
 	headers, err := json.Marshal(e.Headers)
 	if err != nil {
 		return fmt.Errorf("encoding headers: %w", err)
 	}
 	if e.Headers == nil {
 		headers = []byte("{}")
-	}
-	if others {
-		if err := tx.Exec("SELECT redrive.check_headers(?::jsonb)", string(headers)).Error; err != nil {
-			return err
-		}
 	}
 	if err := tx.Exec(`INSERT INTO redrive.edits (delivery_id, number, payload, headers, actor, reason, after_attempt) VALUES (?, ?, ?, ?::jsonb, ?, ?, ?)`,
 		id, e.Number, e.Payload, string(headers), e.Actor, e.Reason, attempts).Error; err != nil {

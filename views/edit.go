@@ -31,6 +31,7 @@ type EditPage struct {
 	Typed     EditForm
 	Number    int    // of the version that is being made
 	Fixed     string // why the payload cannot be edited here; empty when it can
+	Kept      bool   // there are headers or properties that cannot be typed, or have types
 	Protected []ProtectedHeader
 	Review    *EditReview // nil: it is being typed
 }

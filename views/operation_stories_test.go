@@ -21,7 +21,7 @@ func operationStories(operator, viewer Layout) map[string]templ.Component {
 	ignore.Filter, ignore.Form.Action, ignore.Form.Field = nil, delivery.ActionIgnore, "token"
 	ignore.Chosen = []Selected{{Value: hostile, ID: "x", State: "dead", Integration: hostile, Fits: true}, {Value: "y", ID: "y", State: "ignored"}}
 	ignore.Dry = delivery.DryRun{Excluded: map[string]int{delivery.ExcludedSettled: 2}}
-	edit := EditPage{DeliveryPage: edited(operator), Number: 3, Protected: []ProtectedHeader{{hostile, hostile, hostile}}, Typed: EditForm{Payload: hostile,
+	edit := EditPage{DeliveryPage: edited(operator), Number: 3, Kept: true, Protected: []ProtectedHeader{{hostile, hostile, hostile}}, Typed: EditForm{Payload: hostile,
 		Headers: []Header{{hostile, hostile, hostile}}, Reason: hostile, Token: "t", Version: 3, Null: true, Field: "payload", Problem: hostile}}
 	review := edit
 	review.Review = &EditReview{Payload: []DiffLine{{"gap", ""}, {"old", hostile}, {"new", hostile}, {"same", hostile}}}

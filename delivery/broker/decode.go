@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -34,7 +33,7 @@ func newEnvelope(payload []byte, eventMark string) envelope {
 
 // header takes one header. What cannot travel as text is kept apart.
 func (e *envelope) header(name string, value []byte) {
-	if isText(value) && (httpguts.ValidHeaderFieldName(name) || e.isEventMark(name)) {
+	if delivery.CanBeHeader(string(value)) && (httpguts.ValidHeaderFieldName(name) || e.isEventMark(name)) {
 		e.headers[name] = string(value)
 		return
 	}
@@ -50,12 +49,6 @@ func (e *envelope) keep(name string, value []byte) {
 
 func (e *envelope) isEventMark(name string) bool {
 	return e.eventMark != "" && strings.HasPrefix(strings.ToLower(name), e.eventMark)
-}
-
-// isText says that a value arrives as it is wherever a header may travel: HTTP takes blanks away at both ends.
-func isText(value []byte) bool {
-	return utf8.Valid(value) && httpguts.ValidHeaderFieldValue(string(value)) && strings.Trim(string(value), " \t") == string(value) &&
-		!strings.ContainsFunc(string(value), func(r rune) bool { return r >= 0x80 && r <= 0x9f })
 }
 
 // read makes a message of it. What cannot be read is kept as it came, with the problem in words.
