@@ -133,7 +133,7 @@ func stories() map[string]templ.Component {
 		"failure-of-rabbitmq": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "null"}, Losses: losses(), Return: "/failures",
 			Properties: []Header{{Name: "priority", Type: "uint8", Value: "5"}}, Headers: []Header{{hostile, hostile, "table"}, {Name: "none", Type: "null"}}}),
 		"message-of-rabbitmq": MessageView(MessagePage{Layout: viewer, Payload: Payload{Kind: "null"}, Properties: []Header{{hostile, hostile, hostile}}}),
-		"failure-as-viewer": DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
+		"failure-as-viewer":   DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
 	}
 	for name, story := range operationStories(operator, viewer) {
 		all[name] = story
