@@ -14,13 +14,13 @@ import (
 var allowed = map[string][]string{
 	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/wire"},
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery"},
-	"delivery/batch":      {"delivery"},
+	"delivery/batch":      {"delivery", "delivery/progress"},
 	"delivery/rooms":      {"delivery"},
 	"delivery/operations": {"delivery"}, "delivery/search": {"delivery"},
 	"delivery/batch/bench":  {"delivery", "delivery/batch", "store"},
-	"delivery/engine/bench": {"delivery", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
+	"delivery/engine/bench": {"delivery", "delivery/scratch", "delivery/progress", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
 	"handlers":              {"delivery", "views", "static"}, "handlers/client": {}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
-	"store": {"delivery", "migrations"}, "store/session": {}, "store/embedded": {}, "store/source": {"delivery", "store/session"}, "demo": {"delivery"},
+	"store": {"delivery", "migrations"}, "store/session": {}, "store/embedded": {"delivery/scratch"}, "delivery/scratch": {}, "delivery/progress": {}, "store/source": {"delivery", "store/session"}, "demo": {"delivery"},
 }
 
 // onlyIn names the one room of each library that must not spread.

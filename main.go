@@ -41,7 +41,9 @@ import (
 	"redrive/delivery/operations"
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
+	"redrive/delivery/progress"
 	"redrive/delivery/rooms"
+	"redrive/delivery/scratch"
 	"redrive/delivery/search"
 	filesend "redrive/delivery/send/file"
 	httpsend "redrive/delivery/send/http"
@@ -186,24 +188,60 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(stdout, stderr), kong.Vars{"version": version},
+	terminal := client.NewTerminal(os.Stdin, stdout, stderr)
+	out := &checkedWriter{w: stdout}
+	terminal.Out = out
+	ctx = reporting(ctx, terminal)
+	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), kong.Vars{"version": version},
 		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
-		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)),
-		kong.Bind(client.NewTerminal(os.Stdin, stdout, stderr)))
+		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(out, (*io.Writer)(nil)), kong.Bind(terminal))
 	if err != nil {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return exitFailed
 	}
 	config.ForgetEmpty(parser.Model.Node)
 	parsed, err := parser.Parse(args)
-	if exited >= 0 { // --help or --version has been answered
-		return exited
+	if lost := out.failed(); exited >= 0 || lost != nil { // --help or --version has been answered
+		return max(exited, exitCode(lost, stderr))
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "redrive: %s; see redrive --help\n", config.NameVariable(err, parser.Model.Node))
 		return exitUsage
 	}
-	return exitCode(parsed.Run(), stderr)
+	err = parsed.Run()
+	if lost := out.failed(); err == nil && lost != nil {
+		err = lost
+	}
+	return exitCode(err, stderr)
+}
+
+// reporting says where long work tells how far it is: beside the answers, which may go into a file.
+func reporting(ctx context.Context, terminal *client.Terminal) context.Context {
+	if terminal.Draws() {
+		return progress.ToScreen(ctx, terminal.Err)
+	}
+	return progress.ToLines(ctx, terminal.Err)
+}
+
+// checkedWriter remembers that something could not be written: a full disk must not end as success.
+type checkedWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checkedWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	return n, err
+}
+
+func (c *checkedWriter) failed() error {
+	if c.err == nil {
+		return nil
+	}
+	return fmt.Errorf("what was asked for is done, but its answer could not be written: %w", c.err)
 }
 
 func exitCode(err error, stderr io.Writer) int {
@@ -228,11 +266,14 @@ func (d database) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, nil))
 }
 
-// open connects to the database, starting the embedded one when none is named. closeAll ends both.
-func (d database) open(ctx context.Context, log *slog.Logger) (db *store.Store, dsn string, closeAll func(), err error) {
+// starter brings an embedded Postgres up: embedded.Start for the one process that owns it, embedded.Open for commands beside it.
+type starter func(context.Context, embedded.Options) (*embedded.Server, error)
+
+// open connects to the database, the embedded one when none is named. closeAll ends what was opened.
+func (d database) open(ctx context.Context, log *slog.Logger, start starter) (db *store.Store, dsn string, closeAll func(), err error) {
 	stop := func() {}
 	if dsn = d.DatabaseURL; dsn == "" {
-		server, err := embedded.Start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
+		server, err := start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
 		if errors.Is(err, embedded.ErrDataDir) {
 			return nil, "", nil, usageError{err}
 		}
@@ -256,9 +297,13 @@ func (d database) open(ctx context.Context, log *slog.Logger) (db *store.Store, 
 	return db, dsn, func() { db.Close(); stop() }, nil
 }
 
-// with runs work on the database.
+// with runs work on the database that is there, beside a running server or without one.
 func (d database) with(ctx context.Context, work func(db *store.Store) error) error {
-	db, _, closeAll, err := d.open(ctx, d.logger())
+	return d.opened(ctx, embedded.Open, work)
+}
+
+func (d database) opened(ctx context.Context, start starter, work func(db *store.Store) error) error {
+	db, _, closeAll, err := d.open(ctx, d.logger(), start)
 	if err != nil {
 		return err
 	}
@@ -268,7 +313,7 @@ func (d database) with(ctx context.Context, work func(db *store.Store) error) er
 
 // Run brings the schema up to date.
 func (c *migrateCmd) Run(ctx context.Context, out io.Writer) error {
-	return c.with(ctx, func(db *store.Store) error {
+	return c.opened(ctx, c.starter(), func(db *store.Store) error {
 		if err := db.Migrate(ctx); err != nil {
 			return err
 		}
@@ -278,6 +323,16 @@ func (c *migrateCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		return err
 	})
+}
+
+// starter makes a database where none is: migrate is also the first step of an installation.
+func (c *migrateCmd) starter() starter {
+	return func(ctx context.Context, options embedded.Options) (*embedded.Server, error) {
+		if _, err := os.Stat(filepath.Join(options.DataDir, "postgres", "PG_VERSION")); errors.Is(err, os.ErrNotExist) {
+			return embedded.Start(ctx, options)
+		}
+		return embedded.Open(ctx, options)
+	}
 }
 
 // Run recomputes the audit chain.
@@ -345,7 +400,7 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 			file = loaded
 		}
 	}
-	db, dsn, closeAll, err := c.open(ctx, c.logger())
+	db, dsn, closeAll, err := c.open(ctx, c.logger(), embedded.Open)
 	report.Note("database", err)
 	if err == nil {
 		defer closeAll()
@@ -373,7 +428,7 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	dsn, closeAll := c.DatabaseURL, func() {}
 	if slices.ContainsFunc(chosen, func(in delivery.Integration) bool { return in.CDC.URL == "" }) {
-		if _, dsn, closeAll, err = c.open(ctx, c.logger()); err != nil {
+		if _, dsn, closeAll, err = c.open(ctx, c.logger(), embedded.Open); err != nil {
 			return err
 		}
 	}
@@ -434,12 +489,12 @@ func (c *benchCmd[M]) Run(ctx context.Context, out io.Writer) error {
 // measured runs work on a migrated database: the one that is named, else a private one that goes away.
 func (d database) measured(ctx context.Context, work func(dsn string) error) error {
 	if d.DatabaseURL == "" {
-		dir, err := os.MkdirTemp("", "redrive-bench-")
+		dir, err := scratch.New("bench")
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
-		d.DataDir = dir
+		defer func() { _ = dir.Remove() }() // the next start tries again
+		d.DataDir = dir.Path
 	}
 	return d.migrated(ctx, work)
 }
@@ -451,7 +506,7 @@ func (d database) staying(ctx context.Context, dir string, work func(dsn string)
 }
 
 func (d database) migrated(ctx context.Context, work func(dsn string) error) error {
-	db, dsn, closeAll, err := d.open(ctx, slog.New(slog.DiscardHandler))
+	db, dsn, closeAll, err := d.open(ctx, slog.New(slog.DiscardHandler), embedded.Start)
 	if err != nil {
 		return err
 	}
@@ -482,6 +537,8 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	log := c.logger()
+	ctx = progress.ToLog(ctx, log)
+	scratch.SweepOnce()
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return usageError{fmt.Errorf("REDRIVE_ADDR: %w", err)}
@@ -491,7 +548,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	db, dsn, closeAll, err := c.open(ctx, log)
+	db, dsn, closeAll, err := c.open(ctx, log, embedded.Start)
 	if err != nil {
 		return err
 	}

@@ -101,18 +101,33 @@ func withFiles(db *gorm.DB, runs []delivery.BatchRun) error {
 	return nil
 }
 
+// runnable says why an integration has no run, or none of a date.
+func runnable(tx *gorm.DB, integration, date string) error {
+	type batch struct {
+		method   delivery.Method
+		windowed bool
+	}
+	in, err := readOne(tx, func(b *batch) []any { return []any{&b.method, &b.windowed} },
+		"SELECT method, windowed FROM redrive.integrations WHERE name = ? AND active", integration)
+	switch {
+	case err != nil:
+		return err
+	case in.method != delivery.MethodBatch:
+		return &delivery.InputError{Code: "no_batch", Message: fmt.Sprintf("integration %s is no batch: it has method %s", integration, in.method)}
+	case in.windowed && date != "":
+		return delivery.ErrNotDated
+	}
+	return nil
+}
+
 // RequestRun asks for a run, of a business date (2006-01-02) or of now when that is empty. It begins when the leader gets to it.
 func (s *Store) RequestRun(ctx context.Context, integration, date, actor, reason string) (run delivery.BatchRun, err error) {
 	if _, err := time.Parse(time.DateOnly, date); err != nil && date != "" {
 		return run, &delivery.InputError{Code: "bad_date", Field: "business_date", Message: "business_date: write a date such as 2026-01-31"}
 	}
 	err = s.transact(ctx, func(tx *gorm.DB) error {
-		method, err := readOne(tx, single[delivery.Method], "SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
-		if err != nil {
+		if err := runnable(tx, integration, date); err != nil {
 			return err
-		}
-		if method != delivery.MethodBatch {
-			return &delivery.InputError{Code: "no_batch", Message: fmt.Sprintf("integration %s is no batch: it has method %s", integration, method)}
 		}
 		// of two that ask at once, the second must see the first
 		if err := tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))", integration).Error; err != nil {

@@ -198,25 +198,61 @@ func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masked []stri
 			Error: reason}}}, nil
 }
 
-// correctionSQL finds the file whose rows have waited long enough for others that are retried with them.
-const correctionSQL = fileSQL + ` WHERE f.id = (SELECT b.file_id FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id
-	JOIN redrive.deliveries r ON r.id = w.id WHERE w.integration = ? AND w.token IS NULL AND w.due_at = 'infinity'
-	GROUP BY b.file_id HAVING max(r.retry_requested_at) < clock_timestamp() - ?::bigint * interval '1 millisecond'
-		OR min(r.retry_requested_at) < clock_timestamp() - ?::bigint * interval '1 millisecond'
-	ORDER BY min(r.retry_requested_at) LIMIT 1)`
+// correctionSQL finds rejected rows of one file that were retried together: by one operation, or by one person with pauses of at
+// most the time to collect and no longer than ten times that. When each was asked for decides, not when somebody looks. Those of an
+// operation wait until it has nothing more to send again by itself: all of it is, it is held back, or its canaries have to come
+// first; at most for an hour, of an operation whose pace is slower.
+const correctionSQL = `
+WITH waiting AS (
+	SELECT b.file_id, b.row, r.operation_id, r.actor, r.retry_requested_at AS at FROM redrive.queue w
+	JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.deliveries r ON r.id = w.id
+	WHERE w.integration = @integration AND w.token IS NULL AND w.due_at = 'infinity'
+), spaced AS (
+	SELECT *, at - lag(at) OVER (asked ORDER BY at, row) AS pause, min(at) OVER asked AS first FROM waiting
+	WINDOW asked AS (PARTITION BY file_id, operation_id, actor)
+), marked AS (
+	SELECT *, CASE WHEN operation_id IS NOT NULL THEN at > first + CAST(@slowest AS double precision) * interval '1 millisecond'
+		ELSE at > first + 10 * CAST(@collect AS double precision) * interval '1 millisecond' OR bool_or(coalesce(pause > CAST(@collect AS double precision) * interval '1 millisecond', false))
+			OVER (PARTITION BY file_id, operation_id, actor ORDER BY at, row) END AS later FROM spaced
+), together AS (
+	SELECT file_id, operation_id, actor, min(at) AS first, max(at) AS last FROM marked WHERE NOT later GROUP BY file_id, operation_id, actor
+)
+SELECT t.file_id::text, coalesce(t.operation_id::text, ''), coalesce(t.actor, ''), t.last FROM together t
+LEFT JOIN redrive.operations o ON o.id = t.operation_id
+LEFT JOIN redrive.operation_parts p ON p.operation_id = o.id AND p.integration = @integration
+WHERE CASE WHEN t.operation_id IS NULL THEN least(t.last + CAST(@collect AS double precision) * interval '1 millisecond', t.first + 10 * CAST(@collect AS double precision) * interval '1 millisecond') < clock_timestamp()
+	ELSE coalesce(o.state <> 'running' OR p.cursor >= p.last OR p.held <> '' OR p.phase = 'canary' AND p.cursor - p.first + 1 - p.skipped >= o.canary, true)
+		OR t.first + CAST(@slowest AS double precision) * interval '1 millisecond' < clock_timestamp() END
+ORDER BY t.first, t.file_id LIMIT 1`
 
-// BeginCorrection begins a run that sends rejected rows of one file again, or answers delivery.ErrNotFound. Rows that are retried
-// one after the other are collected until nobody asked for collect, or for at most ten times as long.
+// slowest is how long the rows of a paced operation wait for each other.
+const slowest = time.Hour
+
+// asked are rows of one file that were retried together.
+type asked struct {
+	file, operation, actor string
+	last                   time.Time
+}
+
+func (a *asked) columns() []any { return []any{&a.file, &a.operation, &a.actor, &a.last} }
+
+// BeginCorrection begins a run that sends rejected rows of one file again that were retried together, or answers
+// delivery.ErrNotFound. Rows that one person retries one after the other belong together until nothing came for collect.
 func (f *BatchFeed) BeginCorrection(ctx context.Context, collect time.Duration) (run delivery.BatchRun, file delivery.StoredFile, rows []delivery.CorrectionRow, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		file, err = readOne(tx, storedFileColumns, correctionSQL, f.integration, collect.Milliseconds(), 10*collect.Milliseconds())
+		together, err := readOne(tx, (*asked).columns, correctionSQL, map[string]any{"integration": f.integration, "collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()})
 		if err != nil {
+			return err
+		}
+		if file, err = readOne(tx, storedFileColumns, fileSQL+" WHERE f.id = ?", together.file); err != nil {
 			return err
 		}
 		rows, err = read(tx, func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} }, `SELECT w.id::text, m.payload
 			FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.messages m ON m.id = w.message_id
-			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = 'infinity' AND b.file_id = ? ORDER BY b.row LIMIT ?`,
-			f.integration, file.ID, maxCorrection)
+			JOIN redrive.deliveries r ON r.id = w.id
+			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = 'infinity' AND b.file_id = ? AND coalesce(r.operation_id::text, '') = ?
+			AND coalesce(r.actor, '') = ? AND r.retry_requested_at <= ? ORDER BY b.row LIMIT ?`,
+			f.integration, file.ID, together.operation, together.actor, together.last, maxCorrection)
 		if err != nil {
 			return fmt.Errorf("reading rows: %w", err)
 		}

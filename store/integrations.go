@@ -14,11 +14,11 @@ import (
 // syncSQL answers whether the integration became ordered.
 const syncSQL = `
 WITH before AS (SELECT ordered FROM redrive.integrations WHERE name = ?)
-INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = excluded.destination, address = excluded.address,
     description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, ordered = excluded.ordered,
-    on_dead = excluded.on_dead, active = true, updated_at = clock_timestamp()
+    on_dead = excluded.on_dead, windowed = excluded.windowed, active = true, updated_at = clock_timestamp()
 RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
 // orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it. Rows under a
@@ -88,8 +88,12 @@ func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integratio
 
 func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, err error) {
 	subscribe, mask := append([]string{}, in.Subscribe...), append([]string{}, in.Mask...)
+	windowed := false
+	if in.Batch != nil {
+		windowed, _ = CheckBatchQuery(in.Batch.Query) // the batch's room refuses a bad one
+	}
 	return readOne(tx, single[bool], syncSQL, in.Name, in.Name, string(in.Method), in.Destination.Kind(), in.Destination.Address(), in.Description,
-		&subscribe, &mask, in.Ordered, string(cmp.Or(in.OnDead, delivery.OnDeadBlock)))
+		&subscribe, &mask, in.Ordered, string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed)
 }
 
 const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, ''), coalesce(i.pause_reason, ''), i.breaker, i.breaker_until"

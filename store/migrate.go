@@ -2,12 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"redrive/delivery/progress"
 	"redrive/migrations"
 )
 
@@ -53,10 +55,23 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.createSchema(ctx); err != nil {
 		return err
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrating the schema: %w", err)
+	return stepUp(ctx, p, known-current)
+}
+
+// stepUp applies one migration after the other, some of which take long on a full database. Another program may apply some of them.
+func stepUp(ctx context.Context, p *goose.Provider, missing int64) error {
+	step := progress.Begin(ctx, "migrations of the schema", missing)
+	defer step.End()
+	for {
+		_, err := p.UpByOne(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("migrating the schema: %w", err)
+		}
+		step.Add(1)
 	}
-	return nil
 }
 
 // createSchema comes before goose, whose own table lives in the schema. A statement that fails because another program was

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"redrive/delivery"
+	"redrive/delivery/progress"
 )
 
 // AuditReport is the result of recomputing the chain.
@@ -47,6 +48,11 @@ func (s *Store) VerifyAudit(ctx context.Context) (report AuditReport, err error)
 		return report, fmt.Errorf("reading the audit: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
+	step, err := auditStep(ctx, tx)
+	if err != nil {
+		return report, fmt.Errorf("reading the audit: %w", err)
+	}
+	defer step.End()
 	rows, err := tx.QueryContext(ctx, "SELECT "+auditColumns+" FROM redrive.audit ORDER BY seq")
 	if err != nil {
 		return report, fmt.Errorf("reading the audit: %w", err)
@@ -60,6 +66,7 @@ func (s *Store) VerifyAudit(ctx context.Context) (report AuditReport, err error)
 		if report.check(e); !report.OK() {
 			return report, nil
 		}
+		step.Add(1)
 	}
 	if err := rows.Err(); err != nil {
 		return report, fmt.Errorf("reading the audit: %w", err)
@@ -73,6 +80,13 @@ func (s *Store) VerifyAudit(ctx context.Context) (report AuditReport, err error)
 		report.Broken, report.Problem = report.Entries+1, fmt.Sprintf("the chain ends after %d entries, its head speaks of %d: entries are missing at the end", report.Entries, seq)
 	}
 	return report, nil
+}
+
+// auditStep tells how far the entries are read.
+func auditStep(ctx context.Context, tx *sql.Tx) (*progress.Step, error) {
+	var entries int64
+	err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM redrive.audit").Scan(&entries)
+	return progress.Begin(ctx, "audit entries", entries), err
 }
 
 // check takes the next entry into account.

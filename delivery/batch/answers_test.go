@@ -169,7 +169,7 @@ func TestRejectedRowsAreSentAgainInACorrectionFile(t *testing.T) {
 				Sequence: 1, Row: 2}) || !strings.Contains(detail.Error, `no such member, "2"`) || b.file(1).Acknowledgement != "partly" {
 				t.Fatalf("row 2: %+v %+v", detail, origin)
 			}
-			b.retry(fifth.ID, second.ID)
+			b.operate(delivery.Pace{}, []string{fifth.ID, second.ID}) // together, so that they are one file
 			correction := b.file(2)
 			b.sent(correction)
 			if correction.CorrectionOf != 1 || correction.Rows != 2 {

@@ -283,7 +283,7 @@ func (b *Batch) execute(ctx context.Context, feed Feed, run delivery.BatchRun, s
 
 func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, err error) error {
 	var retryIn *time.Duration
-	if run.Attempts < b.in.Retry.Attempts {
+	if run.Attempts < b.in.Retry.Attempts && !errors.Is(err, delivery.ErrNotDated) {
 		wait := b.in.Retry.Wait(run.Attempts, 0)
 		retryIn = &wait
 	}
@@ -294,7 +294,7 @@ func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, er
 // write reads the rows and stores them.
 func (b *Batch) write(ctx context.Context, feed Feed, run delivery.BatchRun, state delivery.BatchFeed) (file delivery.BatchFile, err error) {
 	if run.Dated && b.windowed {
-		return file, errors.New("this batch sends what came since its last run and cannot be run for a date: run it without one")
+		return file, delivery.ErrNotDated
 	}
 	source, err := b.cfg.Open(ctx, b.settings.URL, b.settings.Location.String())
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/batch/format"
+	"redrive/delivery/progress"
 )
 
 // output turns the rows of a source into a file.
@@ -22,6 +23,8 @@ type output struct {
 
 func (o *output) fill(ctx context.Context, w io.Writer, rows func(string, []byte) error) (content delivery.BatchContent, err error) {
 	settings := o.batch.settings
+	step := progress.Begin(ctx, "rows of batch "+o.batch.in.Name, 0)
+	defer step.End()
 	var file *format.Writer
 	var each eachRow
 	columns := func(list []delivery.BatchColumn) error {
@@ -41,6 +44,7 @@ func (o *output) fill(ctx context.Context, w io.Writer, rows func(string, []byte
 			return err
 		}
 		o.rows.Add(1)
+		step.Add(1)
 		if each.file == nil {
 			return nil
 		}

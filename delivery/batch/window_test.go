@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,7 +58,11 @@ func TestLateCommittersAreSentOnce(t *testing.T) {
 	if run := b.ended(b.request("")); run.State != delivery.RunEmpty {
 		t.Errorf("nothing came, and the run is %+v", run)
 	}
-	if run := b.ended(b.request("2026-01-01")); run.State != delivery.RunFailed || !strings.Contains(run.Error, "cannot be run for a date") {
+	if run, err := b.RequestRun(t.Context(), b.in.Name, "2026-01-01", "kim", "a test"); !errors.Is(err, delivery.ErrNotDated) {
+		t.Errorf("a window for a date: %+v, %v", run, err)
+	}
+	b.sql("UPDATE redrive.integrations SET windowed = false") // as before an upgrade
+	if run := b.ended(b.request("2026-01-01")); run.State != delivery.RunFailed || run.Attempts != 1 || !strings.Contains(run.Error, "cannot be run for a date") {
 		t.Errorf("a window for a date: %+v", run)
 	}
 	b.complete()

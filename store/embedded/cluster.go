@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"redrive/delivery/scratch"
 )
 
 // passwordFile lies inside the cluster, so that the two are created, moved and deleted together.
@@ -111,7 +113,7 @@ func (s *Server) arguments() []string {
 	settings := map[string]string{
 		"listen_addresses":          "",
 		"port":                      port,
-		"unix_socket_directories":   s.socket,
+		"unix_socket_directories":   s.socket.Path,
 		"unix_socket_permissions":   "0700",
 		"wal_level":                 "logical",
 		"max_slot_wal_keep_size":    "1GB",
@@ -138,28 +140,30 @@ func (s *Server) arguments() []string {
 
 // socketDir makes the private directory of the socket. Its name comes from the cluster's, so that a restart finds the same
 // one, and it lies in the system's temp because a socket's path may have 107 bytes at most.
-func socketDir(data string, o owner) (string, error) {
+func socketDir(data string, o owner) (*scratch.Folder, error) {
 	sum := sha256.Sum256([]byte(data))
 	name := "redrive-" + strconv.Itoa(o.uid) + "-" + hex.EncodeToString(sum[:8])
 	dir := filepath.Join(os.TempDir(), name)
 	if len(dir) > 80 || !o.enters(os.TempDir()) {
 		dir = filepath.Join("/tmp", name)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("creating the socket's directory: %w", err)
+	if info, err := os.Lstat(dir); err == nil {
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || !info.IsDir() || (int(stat.Uid) != o.uid && int(stat.Uid) != os.Geteuid()) {
+			return nil, fmt.Errorf("directory %s belongs to someone else: remove it", dir)
+		}
 	}
-	info, err := os.Lstat(dir)
+	folder, err := scratch.Make(dir)
 	if err != nil {
-		return "", fmt.Errorf("creating the socket's directory: %w", err)
+		return nil, fmt.Errorf("the socket's directory: %w", err)
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || !info.IsDir() || (int(stat.Uid) != o.uid && int(stat.Uid) != os.Geteuid()) {
-		return "", fmt.Errorf("directory %s belongs to someone else: remove it", dir)
+	if err = os.Chmod(dir, 0o700); err == nil {
+		err = o.take(dir)
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return "", fmt.Errorf("closing %s to others: %w", dir, err)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("closing %s to others: %w", dir, err), folder.Remove())
 	}
-	return dir, o.take(dir)
+	return folder, nil
 }
 
 // errSharedMemory means that processes of a killed Postgres still hold its memory: they end by themselves.
@@ -169,7 +173,7 @@ var errSharedMemory = errors.New("processes of the last Postgres are still endin
 // can be the owner.
 func (s *Server) clearLeftovers() error {
 	for _, name := range []string{".s.PGSQL." + port, ".s.PGSQL." + port + ".lock"} {
-		if err := os.Remove(filepath.Join(s.socket, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(s.socket.Path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing the last Postgres' socket: %w", err)
 		}
 	}

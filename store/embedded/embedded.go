@@ -18,6 +18,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"redrive/delivery/scratch"
 )
 
 // DefaultDatabase exists in every cluster that Start has answered for.
@@ -44,11 +46,12 @@ type Server struct {
 	log      *slog.Logger
 	settings map[string]string
 	bin      string
-	data     string // the cluster
-	socket   string // directory of the socket
+	data     string          // the cluster
+	socket   *scratch.Folder // directory of the socket
 	owner    owner
 	password string
 	lock     *os.File
+	joined   bool // another process runs it: nothing here ends it
 
 	stop    chan struct{} // closed by Stop
 	exited  chan struct{} // closed when no Postgres runs and none will be started
@@ -81,6 +84,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+var errInUse = errors.New("used by another redrive")
 
 // ErrDataDir is what an error wraps when the data directory cannot serve as one.
 var ErrDataDir = errors.New("REDRIVE_DATA_DIR")
@@ -126,7 +131,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = file.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data directory %s is used by another redrive: stop that one or set REDRIVE_DATA_DIR to another directory", dir)
+			return nil, fmt.Errorf("data directory %s is %w: stop that one or set REDRIVE_DATA_DIR to another directory", dir, errInUse)
 		}
 		return nil, fmt.Errorf("data directory %s cannot be locked: %w", dir, err)
 	}
@@ -292,7 +297,7 @@ func (s *Server) untilAnswers(died chan error) error {
 		case <-s.stop:
 			return nil
 		case <-tick.C:
-			if s.ping() {
+			if s.ping(context.Background()) {
 				return nil
 			}
 		}
@@ -300,8 +305,8 @@ func (s *Server) untilAnswers(died chan error) error {
 }
 
 // ping says whether the server answers; an answer that refuses the password counts, createDatabase reports it.
-func (s *Server) ping() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+func (s *Server) ping(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
 	if err == nil {
@@ -352,13 +357,16 @@ func (s *Server) DSN(database string) string {
 	if database == "" {
 		database = DefaultDatabase
 	}
-	query := url.Values{"host": {s.socket}, "port": {port}, "sslmode": {"disable"}}
+	query := url.Values{"host": {s.socket.Path}, "port": {port}, "sslmode": {"disable"}}
 	dsn := url.URL{Scheme: "postgres", User: url.UserPassword(superuser, s.password), Path: "/" + database, RawQuery: query.Encode()}
 	return dsn.String()
 }
 
 // Stop shuts Postgres down and frees the data directory. It may be called again.
 func (s *Server) Stop() error {
+	if s.joined {
+		return nil
+	}
 	s.end()
 	return s.stopErr
 }
@@ -367,7 +375,7 @@ func (s *Server) end() {
 	s.once.Do(func() {
 		close(s.stop)
 		<-s.exited
-		_ = os.RemoveAll(s.socket)
+		_ = s.socket.Remove()
 		s.stopErr = s.lock.Close()
 	})
 }

@@ -25,6 +25,9 @@ import (
 // holderVariable turns the test binary into a program that holds a server until it is killed.
 const holderVariable = "REDRIVE_EMBEDDED_HOLD"
 
+// joinVariable lets it join a server that runs.
+const joinVariable = "REDRIVE_EMBEDDED_JOIN"
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(holderVariable); dir != "" {
 		os.Exit(hold(dir))
@@ -34,7 +37,11 @@ func TestMain(m *testing.M) {
 
 // hold starts a server, prints its DSN and waits for the end of its input.
 func hold(dir string) int {
-	server, err := embedded.Start(context.Background(), embedded.Options{DataDir: dir})
+	begin := embedded.Start
+	if os.Getenv(joinVariable) != "" {
+		begin = embedded.Open
+	}
+	server, err := begin(context.Background(), embedded.Options{DataDir: dir})
 	if err != nil {
 		fmt.Println("error:", err)
 		return 1

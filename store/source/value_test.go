@@ -3,6 +3,7 @@ package source_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -69,11 +70,31 @@ var values = []struct{ kind, sql, json string }{
 	{"int2vector", "'1 2'", `"1 2"`},
 }
 
+// documented are the examples of docs/cdc.md.
+func documented(t *testing.T) (examples []struct{ kind, sql, json string }) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/cdc.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## Values in messages")
+	for line := range strings.Lines(section) {
+		if cells := strings.Split(strings.TrimSpace(line), "` | `"); len(cells) == 3 {
+			examples = append(examples, struct{ kind, sql, json string }{strings.TrimPrefix(cells[0], "| `"), cells[1], strings.TrimSuffix(cells[2], "` |")})
+		}
+	}
+	if len(examples) < 20 {
+		t.Fatalf("docs/cdc.md has %d examples", len(examples))
+	}
+	return examples
+}
+
 const ownTypes = `CREATE TYPE mood AS ENUM ('bad', 'good "one"'); CREATE DOMAIN cents AS numeric CHECK (VALUE > 0); CREATE DOMAIN centlist AS int[];
 	CREATE TYPE pair AS (a int, b text);`
 
 // Every type reads the same from stream and query, whatever the database's own settings are.
 func TestEveryType(t *testing.T) {
+	values := append(documented(t), values...)
 	var columns, inserted []string
 	for n, v := range values {
 		columns = append(columns, fmt.Sprintf("c%d %s", n, v.kind))

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"redrive/delivery/scratch"
 	"redrive/migrations"
 	"redrive/store"
 	"redrive/store/embedded"
@@ -140,14 +141,14 @@ func connect(ctx context.Context) error {
 
 // TempDir is a new directory that the user Postgres runs as can enter.
 func TempDir() (string, error) {
-	dir, err := os.MkdirTemp("", "redrive-test-")
+	dir, err := scratch.New("test")
 	if err == nil {
-		err = os.Chmod(dir, 0o755)
+		err = os.Chmod(dir.Path, 0o755)
 	}
 	if err != nil {
 		return "", fmt.Errorf("creating the test server's directory: %w", err)
 	}
-	return dir, nil
+	return dir.Path, nil
 }
 
 // Settings suit a server that is thrown away: fast, not durable.

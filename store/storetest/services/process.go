@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"redrive/delivery/scratch"
 )
 
 const (
@@ -114,11 +116,11 @@ func (p *process) lastWords() string {
 
 // tempDir is a new directory for one service.
 func tempDir() (string, error) {
-	dir, err := os.MkdirTemp("", "redrive-test-")
+	dir, err := scratch.New("test")
 	if err != nil {
 		return "", fmt.Errorf("creating a service's directory: %w", err)
 	}
-	return dir, nil
+	return dir.Path, nil
 }
 
 // freePorts answers ports that nobody listens on at the moment.

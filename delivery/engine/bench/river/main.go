@@ -69,8 +69,11 @@ func run(ctx context.Context, o bench.Options, out io.Writer) (err error) {
 		return err
 	}
 	defer rival.close()
-	return compare(out, func() (bench.Throughput, error) { return bench.MeasureThroughput(ctx, o, receiver) },
-		func() (bench.Throughput, error) { return rival.measure(ctx) })
+	return compare(out, []contestant{
+		{"Redrive", func() (bench.Throughput, error) { return bench.MeasureThroughput(ctx, o, receiver) }},
+		{fmt.Sprintf("River, %d workers", o.Concurrency), func() (bench.Throughput, error) { return rival.measure(ctx, plain(o.Concurrency)) }},
+		{"River, tuned", func() (bench.Throughput, error) { return rival.measure(ctx, tuned) }},
+	})
 }
 
 // private starts a Postgres that leaves nothing behind.
@@ -99,25 +102,36 @@ func migrate(ctx context.Context, dsn string) error {
 	return db.Migrate(ctx)
 }
 
-// compare takes turns, so that a disturbance of the machine meets both, and prints medians.
-func compare(out io.Writer, redrive, river func() (bench.Throughput, error)) error {
-	var ours, theirs []bench.Throughput
+// contestant is one of those that take turns.
+type contestant struct {
+	name    string
+	measure func() (bench.Throughput, error)
+}
+
+// compare lets them take turns, so that a disturbance of the machine meets all, and prints medians and the first's ratios.
+func compare(out io.Writer, all []contestant) error {
+	results := make([][]bench.Throughput, len(all))
 	for n := range rounds {
-		a, err := redrive()
-		if err != nil {
-			return fmt.Errorf("redrive: %w", err)
+		fmt.Fprintf(out, "round %d", n+1)
+		for i, c := range all {
+			result, err := c.measure()
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			results[i] = append(results[i], result)
+			fmt.Fprintf(out, "   %s %.0f/s", c.name, result.PerSecond())
 		}
-		b, err := river()
-		if err != nil {
-			return fmt.Errorf("river: %w", err)
-		}
-		ours, theirs = append(ours, a), append(theirs, b)
-		fmt.Fprintf(out, "round %d   Redrive %6.0f/s   River %6.0f/s\n", n+1, a.PerSecond(), b.PerSecond())
+		fmt.Fprintln(out)
 	}
-	a, b := median(ours), median(theirs)
-	_, err := fmt.Fprintf(out, "median    Redrive %6.0f/s   River %6.0f/s   ratio %.2f   (%d messages a round)\n",
-		a.PerSecond(), b.PerSecond(), a.PerSecond()/b.PerSecond(), a.Messages)
-	return err
+	first := median(results[0])
+	for i, c := range all {
+		m := median(results[i])
+		if _, err := fmt.Fprintf(out, "median   %-20s %6.0f/s   to %s %.2f   (%d messages a round)\n", c.name, m.PerSecond(), all[0].name,
+			m.PerSecond()/first.PerSecond(), m.Messages); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func median(of []bench.Throughput) bench.Throughput {

@@ -23,10 +23,21 @@ const (
 	insertBatch = 5000
 	emptyChecks = 2 * time.Millisecond
 	connections = 16 // as many as Redrive's store opens
-	// 1 and 2 ms are River's fastest with 16 workers: a fetch takes no more jobs than workers are free, so every longer wait
-	// (its default is 100 ms) slows it down.
-	fetchInterval = time.Millisecond
 )
+
+// tuning is how River is set up. A fetch takes no more jobs than workers are free.
+type tuning struct {
+	workers int
+	fetch   time.Duration
+}
+
+// plain has as many workers as Redrive has requests under way; 1 and 2 ms are then its fastest, every longer wait (its default is
+// 100 ms) slows it down.
+func plain(concurrency int) tuning { return tuning{workers: concurrency, fetch: time.Millisecond} }
+
+// tuned is the fastest that was found: many workers, so that a fetch brings many jobs, of which as many as Redrive's make requests
+// at the same time.
+var tuned = tuning{workers: 1024, fetch: 25 * time.Millisecond}
 
 // post is a job of River.
 type post struct {
@@ -41,10 +52,13 @@ type poster struct {
 	river.WorkerDefaults[post]
 	url    string
 	client *http.Client
+	places chan struct{} // requests under way, as many as Redrive's
 }
 
 // Work implements river.Worker.
 func (p *poster) Work(ctx context.Context, job *river.Job[post]) error {
+	p.places <- struct{}{}
+	defer func() { <-p.places }()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(job.Args.Payload))
 	if err != nil {
 		return err
@@ -94,7 +108,8 @@ func newRival(ctx context.Context, o bench.Options, receiver *bench.Receiver) (*
 	}
 	r := &rival{Options: o, pool: pool, receiver: receiver, workers: river.NewWorkers(),
 		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256}}
-	river.AddWorker(r.workers, &poster{url: receiver.URL(), client: &http.Client{Transport: r.transport, Timeout: 5 * time.Second}})
+	river.AddWorker(r.workers, &poster{url: receiver.URL(), client: &http.Client{Transport: r.transport, Timeout: 5 * time.Second},
+		places: make(chan struct{}, o.Concurrency)})
 	return r, nil
 }
 
@@ -105,10 +120,10 @@ func (r *rival) close() {
 
 // measure runs one round by the same rules as Redrive's: a full queue, from the start until every request has arrived and
 // every job is completed.
-func (r *rival) measure(ctx context.Context) (bench.Throughput, error) {
+func (r *rival) measure(ctx context.Context, t tuning) (bench.Throughput, error) {
 	client, err := river.NewClient(riverpgxv5.New(r.pool), &river.Config{Logger: slog.New(slog.DiscardHandler), Workers: r.workers,
-		Queues:        map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: r.Concurrency}},
-		FetchCooldown: fetchInterval, FetchPollInterval: fetchInterval})
+		Queues:        map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: t.workers}},
+		FetchCooldown: t.fetch, FetchPollInterval: t.fetch})
 	if err != nil {
 		return bench.Throughput{}, err
 	}

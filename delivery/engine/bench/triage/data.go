@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"redrive/delivery/progress"
 )
 
 // prime mixes the groups: n times it, modulo the number of rows, goes through all of them in no order that anybody would see.
@@ -142,9 +144,12 @@ func stage(ctx context.Context, tx pgx.Tx, list []shape, o Options) error {
 		pgx.CopyFromRows(rows)); err != nil {
 		return err
 	}
+	step := progress.Begin(ctx, "staging settled and open failures", 2)
+	defer step.End()
 	if _, err := tx.Exec(ctx, rowsSQL, o.Settled, bounds(list, func(s shape) int { return s.settled }), false, 28); err != nil {
 		return fmt.Errorf("settled: %w", err)
 	}
+	step.Add(1)
 	if _, err := tx.Exec(ctx, rowsSQL, o.Open, bounds(list, func(s shape) int { return s.open }), true, 14); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
@@ -161,10 +166,14 @@ func spread(ctx context.Context, tx pgx.Tx) error {
 	statements := append([]string{"ALTER TABLE redrive.deliveries DISABLE TRIGGER USER"}, steps...)
 	statements = append(statements, "ANALYZE redrive.deliveries; ANALYZE redrive.failure_details; ANALYZE redrive.messages")
 	statements = append(append(statements, countersSQL...), indexes...)
-	for _, statement := range append(statements, "ALTER TABLE redrive.deliveries ENABLE TRIGGER USER") {
+	statements = append(statements, "ALTER TABLE redrive.deliveries ENABLE TRIGGER USER")
+	step := progress.Begin(ctx, "tables, counters and indexes of the failures", int64(len(statements)))
+	defer step.End()
+	for _, statement := range statements {
 		if _, err := tx.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", strings.TrimSpace(statement[:min(len(statement), 60)]), err)
 		}
+		step.Add(1)
 	}
 	return nil
 }
@@ -190,6 +199,8 @@ func dropIndexes(ctx context.Context, tx pgx.Tx) ([]string, error) {
 
 // vacuum also writes the map of what is visible to all, which lists read instead of rows.
 func vacuum(ctx context.Context, conn *pgx.Conn) error {
+	step := progress.Begin(ctx, "vacuum", 0)
+	defer step.End()
 	_, err := conn.Exec(ctx, "VACUUM (ANALYZE)")
 	return err
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,6 +15,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"redrive/delivery/scratch"
 )
 
 const (
@@ -43,13 +44,14 @@ func (b *bench) serve(ctx context.Context) (*program, error) {
 			return nil, err
 		}
 	}
-	dir, err := os.MkdirTemp("", "redrive-triage-")
+	folder, err := scratch.New("triage")
 	if err != nil {
 		return nil, err
 	}
+	dir := folder.Path
 	p := &program{token: benchToken, client: newClient()}
 	if p.receiver, err = newReceiver(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, folder.Remove())
 	}
 	file, err := configFile(dir, p.receiver.url)
 	if err == nil {
@@ -57,10 +59,10 @@ func (b *bench) serve(ctx context.Context) (*program, error) {
 	}
 	if err != nil {
 		p.receiver.close()
-		return nil, errors.Join(fmt.Errorf("starting the program: %w", err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("starting the program: %w", err), folder.Remove())
 	}
 	end := p.stop
-	p.stop = sync.OnceFunc(func() { end(); p.receiver.close(); _ = os.RemoveAll(filepath.Clean(dir)) })
+	p.stop = sync.OnceFunc(func() { end(); p.receiver.close(); _ = folder.Remove() })
 	return p, nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"redrive/delivery"
+
+	"redrive/delivery/progress"
 )
 
 // target is what a question may take.
@@ -45,7 +47,10 @@ func (b *bench) inDatabase(ctx context.Context) error {
 const patience = 60 * time.Second
 
 func (b *bench) askAll(ctx context.Context, where string, questions []question) error {
+	step := progress.Begin(ctx, "questions "+where, int64(len(questions)))
+	defer step.End()
 	for _, q := range questions {
+		step.Add(1)
 		if !strings.Contains(where+" "+q.name, b.Only) {
 			continue
 		}

@@ -14,6 +14,8 @@ import (
 
 	"redrive/delivery/search"
 	"redrive/store"
+
+	"redrive/delivery/progress"
 )
 
 // Options of a run, which are also flags of the command line. The database is empty or has the data of an earlier run.
@@ -144,10 +146,14 @@ func (b *bench) make(ctx context.Context) error {
 
 // index does what the program does in the background.
 func (b *bench) index(ctx context.Context) error {
+	step := progress.Begin(ctx, "search entries of open failures", int64(b.Open))
+	defer step.End()
 	for {
-		if _, more, err := b.db.Index(ctx, indexAtOnce, search.Entry); err != nil || !more {
+		n, more, err := b.db.Index(ctx, indexAtOnce, search.Entry)
+		if err != nil || !more {
 			return err
 		}
+		step.Add(int64(n))
 	}
 }
 
