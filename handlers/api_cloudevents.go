@@ -40,7 +40,7 @@ func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
 	if contentType := h.Get("Content-Type"); contentType != "" {
 		attributes["datacontenttype"] = contentType
 	}
-	m, err := eventMessage(attributes, body)
+	m, err := eventMessage(attributes, append([]byte{}, body...)) // HTTP cannot say null
 	for attribute, value := range sent {
 		if name := "ce-" + attribute; m.Headers[name] != "" {
 			m.Headers[name] = value
@@ -132,7 +132,7 @@ func eventMessage(attributes map[string]string, payload []byte) (delivery.Messag
 			m.Headers["Content-Type"] = value
 		case integrationExtension: // addressed to us
 		default:
-			m.Headers["ce-"+name] = percentEncode(value)
+			m.Headers["ce-"+name] = delivery.PercentEncode(value)
 		}
 	}
 	return m, nil
@@ -166,17 +166,4 @@ func checkAttributes(attributes map[string]string) error {
 // eventKey is unique for each event: source and id are, together. What cannot travel as a header is hashed.
 func eventKey(source, id string) string {
 	return delivery.IdempotencyKeyOf(source + " " + id) // a source is a URI reference and holds no space: no two events share a key
-}
-
-// percentEncode writes an attribute as a header value (CloudEvents HTTP binding 3.1.3.2).
-func percentEncode(value string) string {
-	var b strings.Builder
-	for i := range len(value) {
-		if c := value[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
