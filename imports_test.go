@@ -21,7 +21,8 @@ var allowed = map[string][]string{
 	"delivery/batch/bench":  {"delivery", "delivery/batch", "store"},
 	"delivery/engine/bench": {"delivery", "delivery/scratch", "delivery/progress", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
 	"handlers":              {"delivery", "views", "static"}, "handlers/client": {}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
-	"store": {"delivery", "migrations"}, "store/session": {}, "store/embedded": {"delivery/scratch"}, "delivery/scratch": {}, "delivery/progress": {}, "store/source": {"delivery", "store/session"}, "demo": {"delivery"},
+	"store": {"delivery", "migrations"}, "store/session": {}, "store/embedded": {"delivery/scratch"}, "delivery/scratch": {}, "delivery/progress": {},
+	"store/source": {"delivery", "store/session"}, "demo": {"delivery"},
 }
 
 // onlyIn names the one room of each library that must not spread.

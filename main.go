@@ -266,10 +266,12 @@ func exitCode(err error, stderr io.Writer) int {
 }
 
 func (d database) logger() *slog.Logger {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if d.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+		log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	wire.AdoptLines(log)
+	return log
 }
 
 // starter brings an embedded Postgres up: embedded.Start for the one process that owns it, embedded.Open for commands beside it.

@@ -92,7 +92,7 @@ func launch(t *testing.T, args []string, env ...string) *program {
 	return p
 }
 
-var listening = regexp.MustCompile(`msg=listening url=(\S+)`)
+var listening = regexp.MustCompile(`msg(?:=|":")listening(?: url=|","url":")([^\s"]+)`)
 
 // follow keeps the output and announces the address.
 func (p *program) follow(out io.ReadCloser, urls chan<- string) {

@@ -76,7 +76,8 @@ type HTTPDestination struct {
 	URL     string
 	Method  string
 	Headers map[string]string
-	Secret  string        // Standard Webhooks signing secret; empty: unsigned
+	Secret  string // Standard Webhooks signing secret; empty: unsigned
+	Format  WireFormat
 	Timeout time.Duration // whole attempt
 }
 
@@ -133,8 +134,11 @@ type WireFormat string
 
 // Wire formats.
 const (
-	FormatNative      WireFormat = "native"      // payload unchanged, the rest in the broker's own properties and headers
-	FormatCloudEvents WireFormat = "cloudevents" // CloudEvents 1.0: binary mode where the broker has headers, structured on Redis
+	FormatNative      WireFormat = "native"      // payload unchanged, the rest in the protocol's own properties and headers
+	FormatCloudEvents WireFormat = "cloudevents" // CloudEvents 1.0: binary mode where the protocol has headers, structured on Redis
+
+	// FormatStructured is a CloudEvent that is one JSON object; only HTTP, which has both modes, offers it beside the binary one.
+	FormatStructured WireFormat = "cloudevents-structured"
 )
 
 // RedisServer is how to reach Redis.

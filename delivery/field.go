@@ -212,7 +212,7 @@ func restored(fields []Field, edited map[string]string) (out []Field) {
 			out = append(out, f)
 			continue
 		}
-		name, there := named(edited, f.Shown)
+		name, there := headerNamed(edited, f.Shown)
 		if !there {
 			continue
 		}
@@ -225,8 +225,8 @@ func restored(fields []Field, edited map[string]string) (out []Field) {
 	return out
 }
 
-// named finds a header, in the letter case given if there is one.
-func named(headers map[string]string, name string) (found string, ok bool) {
+// headerNamed finds a header, in the letter case given if there is one.
+func headerNamed(headers map[string]string, name string) (found string, ok bool) {
 	if _, ok := headers[name]; ok {
 		return name, true
 	}
@@ -249,7 +249,7 @@ func (f Field) isAttribute() bool {
 // ShownText is what Message.Headers says of a field that is shown there.
 func (f Field) ShownText() string {
 	if f.isAttribute() {
-		return PercentEncode(string(f.Value))
+		return EncodeHeader(string(f.Value))
 	}
 	return string(f.Value)
 }
@@ -263,19 +263,6 @@ func (f Field) unshown(text string) string {
 		return text
 	}
 	return plain
-}
-
-// PercentEncode writes an attribute of a CloudEvent as a header value (CloudEvents HTTP binding 3.1.3.2).
-func PercentEncode(value string) string {
-	var b strings.Builder
-	for i := range len(value) {
-		if c := value[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
 
 // HeaderList is a message's headers as its broker had them, in order, as far as Headers cannot say it; nil where it can.

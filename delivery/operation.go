@@ -1,6 +1,9 @@
 package delivery
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // OperationState is where an operation stands.
 type OperationState string
@@ -171,9 +174,17 @@ type OperationConflictError struct {
 	State   OperationState
 	Version int
 	Message string
+	Actor   string    // who made the present state; "engine" when its last outcome ended it
+	Action  string    // what they did: start, pause, resume, cancel, pace or finish
+	At      time.Time // when
 }
 
-func (e *OperationConflictError) Error() string { return e.Message }
+func (e *OperationConflictError) Error() string { return e.Message + ": " + e.Who() }
+
+// Who says who was faster, what they did and when.
+func (e *OperationConflictError) Who() string {
+	return fmt.Sprintf("%s did %s at %s", e.Actor, e.Action, e.At.UTC().Format(time.RFC3339))
+}
 
 // OperationStep is an operation that is being advanced, as it was found by the database's clock. A plan sets what is to be done.
 type OperationStep struct {

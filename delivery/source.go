@@ -95,7 +95,7 @@ type Origin struct {
 	ID        string    `json:"id,omitempty"`        // RabbitMQ: message_id, which goes back with it
 	Partition *int32    `json:"partition,omitempty"` // Kafka
 	Offset    *int64    `json:"offset,omitempty"`    // Kafka
-	At        time.Time `json:"at"`                  // the broker's time, else when it was taken
+	At        time.Time `json:"at,omitzero"`         // the broker's time, else when it was taken
 	// Raw are headers that are no text, in Base64: what goes back to the broker carries them unchanged.
 	Raw map[string]string `json:"raw,omitempty"`
 	// Properties are those of a RabbitMQ message, by their names in AMQP; nil where they were not kept.
@@ -113,7 +113,7 @@ type DeadOrigin struct {
 	Place     string    `json:"place"`               // queue or topic in which it died: where a retry sends it
 	Partition *int32    `json:"partition,omitempty"` // Kafka
 	Offset    *int64    `json:"offset,omitempty"`    // Kafka
-	At        time.Time `json:"at"`                  // when it was produced (Kafka) or died (RabbitMQ)
+	At        time.Time `json:"at,omitzero"`         // when it was produced (Kafka) or died (RabbitMQ)
 	Group     string    `json:"group,omitempty"`     // Kafka: the consumer group that gave up
 	Reason    string    `json:"reason"`              // RabbitMQ: rejected, expired, maxlen, delivery_limit; Kafka: exception class
 	Error     string    `json:"error,omitempty"`     // Kafka: exception message; RabbitMQ: a sentence made of the reason

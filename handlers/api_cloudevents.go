@@ -132,7 +132,7 @@ func eventMessage(attributes map[string]string, payload []byte) (delivery.Messag
 			m.Headers["Content-Type"] = value
 		case integrationExtension: // addressed to us
 		default:
-			m.Headers["ce-"+name] = delivery.PercentEncode(value)
+			m.Headers["ce-"+name] = delivery.EncodeHeader(value)
 		}
 	}
 	return m, nil

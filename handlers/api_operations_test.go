@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -103,6 +104,25 @@ func TestAnOperationOfAListWithVersions(t *testing.T) {
 	}
 }
 
+// faster checks that a conflict says who was faster, what they did, when, and what is now.
+func (s *site) faster(p problem, actor, action, state string, version int) {
+	s.t.Helper()
+	if p.Actor != actor || p.Action != action || p.At == nil || time.Since(*p.At).Abs() > time.Hour || string(p.State) != state || p.Version == nil || *p.Version != version ||
+		!strings.Contains(p.Detail, actor+" was faster ("+action+" at ") {
+		s.t.Errorf("conflict %+v, want %s %s: %s %d", p, actor, action, state, version)
+	}
+}
+
+func TestAFinishedOperationSaysSo(t *testing.T) {
+	s := newSite(t)
+	s.fail(delivery.Message{Integration: "push", Payload: []byte("1")}, "")
+	o := read[operationJSON](s, s.post("/api/v1/operations", `{"action":"resolve","filter":{},"reason":"r"}`), 202)
+	at := "/api/v1/operations/" + o.ID
+	s.faster(s.wants("running", s.post(at+"/resume", ``), http.StatusConflict, "conflict"), "token:ci-operator", "start", "running", 1)
+	s.advance(o.ID)
+	s.faster(s.wants("finished", s.post(at+"/pause", ``), http.StatusConflict, "conflict"), "engine", "finish", "finished", 1)
+}
+
 func TestAnOperationIsSteered(t *testing.T) {
 	s := newSite(t)
 	s.many("push", 3)
@@ -114,10 +134,8 @@ func TestAnOperationIsSteered(t *testing.T) {
 		t.Errorf("paused %+v", p)
 	}
 	c := s.wants("an old version", s.post(at+"/resume", `{"version":1}`), http.StatusConflict, "conflict")
-	if c.State != "paused" || *c.Version != 2 {
-		t.Errorf("conflict %+v", c)
-	}
-	s.wants("paused already", s.post(at+"/pause", ``), http.StatusConflict, "conflict")
+	s.faster(c, "token:ci-operator", "pause", "paused", 2)
+	s.faster(s.wants("paused already", s.post(at+"/pause", ``), http.StatusConflict, "conflict"), "token:ci-operator", "pause", "paused", 2)
 	paced := read[operationJSON](s, patch(`{"ramp_to":50}`), 200)
 	if paced.Pace != (paceJSON{Rate: 1, RampTo: 50, RampOver: 60}) {
 		t.Errorf("pace %+v", paced.Pace)
@@ -130,10 +148,12 @@ func TestAnOperationIsSteered(t *testing.T) {
 		s.wants(body, patch(body), 422, code)
 	}
 	read[operationJSON](s, s.post(at+"/resume", ``), 200)
-	if done := read[operationJSON](s, s.post(at+"/cancel", `{"reason":"enough"}`), 200); done.State != "cancelled" || done.Cancelled != 3 {
+	s.faster(s.wants("running already", s.post(at+"/resume", ``), http.StatusConflict, "conflict"), "token:ci-operator", "resume", "running", 5)
+	done := read[operationJSON](s, s.post(at+"/cancel", `{"reason":"enough"}`), 200)
+	if done.State != "cancelled" || done.Cancelled != 3 {
 		t.Errorf("cancelled %+v", done)
 	}
-	s.wants("cancelled", s.post(at+"/resume", ``), http.StatusConflict, "conflict")
+	s.faster(s.wants("cancelled", s.post(at+"/resume", ``), http.StatusConflict, "conflict"), "token:ci-operator", "cancel", "cancelled", done.Version)
 	for _, method := range []string{"POST /pause", "POST /resume", "POST /cancel", "PATCH "} {
 		verb, path, _ := strings.Cut(method, " ")
 		s.wants(method, s.send("viewer", verb, at+path, `{"canary":1}`), http.StatusForbidden, "forbidden")

@@ -29,16 +29,17 @@ func withPool(offer func(context.Context, delivery.Message) (delivery.Accepted, 
 
 func TestACommandForAPoolIsHandedOverInMemory(t *testing.T) {
 	var got []delivery.Message
+	const id = "0192f0c1-0000-7000-8000-000000000001"
 	s := newSite(t, withPool(func(ctx context.Context, m delivery.Message) (delivery.Accepted, error) {
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > poolWait {
 			t.Error("it may wait for ever")
 		}
 		got = append(got, m)
-		return delivery.Accepted{ID: "m1", Duplicate: len(got) > 1, Deliveries: []delivery.DeliveryRef{{ID: "d1", Integration: "mail", State: delivery.StatePending}}}, nil
+		return delivery.Accepted{ID: id, Duplicate: len(got) > 1, Deliveries: []delivery.DeliveryRef{{ID: id, Integration: "mail", State: delivery.StatePending}}}, nil
 	}))
 	body := `{"integration":"mail","type":"t","payload":{"a":1},"idempotency_key":"k"}`
 	a := read[acceptedJSON](s, s.post("/api/v1/messages", body), http.StatusAccepted)
-	if a.ID != "m1" || a.Deliveries[0].State != delivery.StatePending || string(got[0].Payload) != `{"a":1}` || got[0].IdempotencyKey != "k" {
+	if a.ID != id || a.Deliveries[0].State != delivery.StatePending || string(got[0].Payload) != `{"a":1}` || got[0].IdempotencyKey != "k" {
 		t.Errorf("%+v of %+v", a, got)
 	}
 	if again := read[acceptedJSON](s, s.post("/api/v1/messages", body), http.StatusOK); !again.Duplicate {

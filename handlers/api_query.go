@@ -84,6 +84,7 @@ func failureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 		attempts(q, &f.Attempts),
 		pathValues(q, &f.Paths),
 		acknowledged(q, &f.Acknowledged),
+		payloadWords(q.Get("payload")),
 		sortOrder(q, &f.Sort),
 		timeRange(q, &f.From, &f.To),
 		pageLimit(q, &f.Limit))
@@ -152,6 +153,14 @@ func attempts(q url.Values, into *delivery.Range) error {
 		return badParameter("attempts", "attempts must be a number such as 3, or a range: 3.. , ..5 or 3..5.")
 	}
 	*into = r
+	return nil
+}
+
+// payloadWords refuses blanks: they are no word to look for, and to look for nothing would select everything.
+func payloadWords(text string) error {
+	if text != "" && strings.TrimSpace(text) == "" {
+		return badParameter("payload", "payload is blank: give a word, or leave it out.")
+	}
 	return nil
 }
 

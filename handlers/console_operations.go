@@ -260,7 +260,7 @@ func (s *Server) steerByForm(what string) echo.HandlerFunc {
 		}
 		var conflict *delivery.OperationConflictError
 		if errors.As(err, &conflict) {
-			form.Problem, form.Conflict = sentence(conflict.Message), true
+			form.Problem, form.Conflict = sentence(conflict.Message)+" "+sentence(conflict.Who()), true
 			return s.operationPage(c, http.StatusConflict, form)
 		}
 		if err != nil {

@@ -90,9 +90,7 @@ func problemOf(err error) problem {
 	case errors.As(err, &aboutCase):
 		return problemOfCase(aboutCase)
 	case errors.As(err, &operation):
-		p := newProblem(http.StatusConflict, "conflict", delivery.Sentence(operation))
-		p.State, p.Version = delivery.State(operation.State), &operation.Version
-		return p
+		return problemOfOperation(operation)
 	case errors.As(err, &notNow):
 		p := newProblem(http.StatusServiceUnavailable, notNow.Code, notNow.Message)
 		p.retryAfter = notNow.RetryAfter
@@ -127,6 +125,13 @@ func problemOfConflict(e *delivery.ConflictError) problem {
 	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s was faster (%s at %s). It is %s now, version %d. Look at it again, then decide.",
 		e.Actor, e.Action, e.At.UTC().Format(time.RFC3339), e.State, e.Version))
 	p.Actor, p.Action, p.State, p.Version, p.At = e.Actor, e.Action, e.State, &e.Version, utc(&e.At)
+	return p
+}
+
+func problemOfOperation(e *delivery.OperationConflictError) problem {
+	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s was faster (%s at %s). The operation is %s now, version %d. Look at it again, then decide.",
+		e.Actor, e.Action, e.At.UTC().Format(time.RFC3339), e.State, e.Version))
+	p.Actor, p.Action, p.State, p.Version, p.At = e.Actor, e.Action, delivery.State(e.State), &e.Version, utc(&e.At)
 	return p
 }
 

@@ -64,11 +64,31 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 	}
 	s.Server, err = New(cfg)
 	s.must(err)
-	server := httptest.NewServer(s.Handler())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Handler().ServeHTTP(dated{w, r, t}, r)
+	}))
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return s
 }
+
+// dated lets no time through that is none: pages, the API and the streams leave it out.
+type dated struct {
+	http.ResponseWriter
+	r *http.Request
+	t *testing.T
+}
+
+// Write looks for it in one piece: no answer is flushed within a time.
+func (d dated) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("0001-01-01")) {
+		d.t.Errorf("%s %s shows a time that is none: %s", d.r.Method, d.r.URL, p)
+	}
+	return d.ResponseWriter.Write(p)
+}
+
+// Unwrap lets streams flush.
+func (d dated) Unwrap() http.ResponseWriter { return d.ResponseWriter }
 
 // lockedWriter lets requests in flight log into one buffer.
 type lockedWriter struct {
@@ -121,7 +141,11 @@ func (s *site) send(role, method, path, body string, headers ...string) answer {
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	s.must(err)
-	return answer{Response: response, body: raw}
+	a := answer{Response: response, body: raw}
+	described, err := documented()
+	s.must(err)
+	described.check(s.t, a)
+	return a
 }
 
 func (s *site) get(path string) answer {

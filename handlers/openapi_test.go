@@ -90,7 +90,11 @@ func TestDocumentedParametersAreTheOnesUnderstood(t *testing.T) {
 		for _, p := range doc.Paths[path]["get"].Parameters {
 			name, _ := p["name"].(string)
 			if ref, ok := p["$ref"].(string); ok {
-				name = ref[strings.LastIndex(ref, "/")+1:]
+				var shared struct{ Name string }
+				if err := json.Unmarshal(doc.Components["parameters"][ref[strings.LastIndex(ref, "/")+1:]], &shared); err != nil {
+					t.Fatal(err)
+				}
+				name = shared.Name
 			}
 			named = append(named, name)
 		}

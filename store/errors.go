@@ -18,6 +18,9 @@ var inputCodes = map[string]string{
 	"RD005": "bad_header", "RD006": "field_invalid", "22021": "invalid_text", "22P05": "invalid_text",
 }
 
+// inputFields name the field that is wrong, where the code alone does.
+var inputFields = map[string]string{"RD001": "integration", "RD002": "type", "RD003": "payload", "RD004": "payload"}
+
 // domainError turns what the database says into words of the domain, once, at the edge.
 func domainError(err error) error {
 	if err == nil {
@@ -45,7 +48,7 @@ func domainError(err error) error {
 	if pg.Hint != "" {
 		message += ": " + pg.Hint
 	}
-	return &delivery.InputError{Code: code, Message: message}
+	return &delivery.InputError{Code: code, Field: inputFields[pg.Code], Message: message}
 }
 
 // optional is nil for an empty string, so that the column is null.

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -61,7 +63,7 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 		return err
 	}
 	if err := found.permit(step); err != nil {
-		return err
+		return faster(tx, err)
 	}
 	switch {
 	case step.Pause:
@@ -107,6 +109,25 @@ func (s steered) permit(step delivery.Steer) error {
 		return &delivery.InputError{Code: "bad_pace", Field: "rate_per_second", Message: "rate, canary and failure ratio are for retries"}
 	}
 	return nil
+}
+
+// faster adds to a conflict who made the present state: the outcome that ended the operation, else the last step, which is in the audit.
+func faster(tx *gorm.DB, err error) error {
+	var c *delivery.OperationConflictError
+	if !errors.As(err, &c) {
+		return err
+	}
+	if c.State == delivery.OperationFinished {
+		c.Actor, c.Action = "engine", "finish"
+		c.At, err = readOne(tx, single[time.Time], "SELECT finished_at FROM redrive.operations WHERE id = ?", c.ID)
+	} else {
+		_, err = readOne(tx, func(*struct{}) []any { return []any{&c.Actor, &c.Action, &c.At} }, `SELECT actor, substr(action, length('operation.') + 1), at
+			FROM redrive.audit WHERE subject_type = 'operation' AND subject = ? ORDER BY seq DESC LIMIT 1`, c.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("reading who was faster: %w", err)
+	}
+	return c
 }
 
 func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what, note string) error {

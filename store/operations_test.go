@@ -427,7 +427,7 @@ func TestSteering(t *testing.T) {
 		return d.SteerOperation(t.Context(), s)
 	}
 	var conflict *delivery.OperationConflictError
-	if _, err := steer(delivery.Steer{Resume: true}); !errors.As(err, &conflict) || conflict.State != delivery.OperationRunning {
+	if _, err := steer(delivery.Steer{Resume: true}); !errors.As(err, &conflict) || conflict.State != delivery.OperationRunning || conflict.Action != "start" || conflict.At.IsZero() {
 		t.Errorf("resumed while running: %v", err)
 	}
 	d.actAll(o.ID)

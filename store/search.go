@@ -33,6 +33,9 @@ func searchable(f delivery.Filter) error {
 	for _, p := range f.Paths {
 		texts = append(texts, p.Path, p.Value)
 	}
+	if f.Words != "" && len(strings.Fields(f.Words)) == 0 {
+		return &delivery.InputError{Code: "bad_search", Field: "payload", Message: "a search of the payload needs a word"}
+	}
 	if slices.ContainsFunc(texts, func(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }) {
 		return &delivery.InputError{Code: "invalid_text", Message: "a search is UTF-8 text without NUL"}
 	}

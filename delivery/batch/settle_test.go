@@ -11,6 +11,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -36,7 +37,7 @@ var settled = map[string]func(t *testing.T) (to delivery.Destination, arrived fu
 		b.sql(`CREATE TABLE points (id bigint PRIMARY KEY, name text, written integer DEFAULT 0);
 			CREATE FUNCTION count_writes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.written := NEW.written + 1; RETURN NEW; END $$;
 			CREATE TRIGGER count_writes BEFORE INSERT OR UPDATE ON points FOR EACH ROW EXECUTE FUNCTION count_writes()`)
-		return delivery.Destination{Table: &delivery.TableDestination{URL: b.dsn, Table: "points", Key: []string{"id"}, Timeout: patience}},
+		return delivery.Destination{Table: &delivery.TableDestination{URL: b.dsn, Table: "points", Key: []string{"id"}, Timeout: patience.Limit}},
 			func() int {
 				return value[int](b, "SELECT count(DISTINCT written)::int * max(written) FROM points WHERE id <= 20")
 			}, delivery.StateDelivered
@@ -45,13 +46,13 @@ var settled = map[string]func(t *testing.T) (to delivery.Destination, arrived fu
 		var requests atomic.Int32
 		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 		t.Cleanup(server.Close)
-		return delivery.Destination{HTTP: &delivery.HTTPDestination{URL: server.URL, Method: http.MethodPost, Timeout: patience}},
+		return delivery.Destination{HTTP: &delivery.HTTPDestination{URL: server.URL, Method: http.MethodPost, Timeout: patience.Limit}},
 			func() int { return int(requests.Load()) }, delivery.StateDead
 	},
 }
 
 func fileTo(d delivery.FileDestination) delivery.Destination {
-	d.Timeout, d.Format = patience, delivery.FileFormat{Kind: delivery.FileCSV, Header: true}
+	d.Timeout, d.Format = patience.Limit, delivery.FileFormat{Kind: delivery.FileCSV, Header: true}
 	return delivery.Destination{File: &d}
 }
 

@@ -162,7 +162,7 @@ func (e *event) content(data, encoded json.RawMessage) (problem string) {
 func (e *event) export() {
 	for name, value := range e.attributes {
 		if name != "datacontenttype" {
-			e.headers["ce-"+name] = delivery.PercentEncode(value)
+			e.headers["ce-"+name] = delivery.EncodeHeader(value)
 		}
 	}
 }

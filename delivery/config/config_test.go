@@ -32,6 +32,16 @@ func lookup(name string) (string, bool) {
 	return v, ok
 }
 
+func TestFormatsOfHTTP(t *testing.T) {
+	for text, want := range map[string]delivery.WireFormat{"": delivery.FormatNative, "format: native, ": delivery.FormatNative,
+		"format: cloudevents, ": delivery.FormatCloudEvents, "format: cloudevents-structured, ": delivery.FormatStructured} {
+		f, err := Parse("f.yaml", []byte(strings.Replace(good, "timeout: 2s", text+"timeout: 2s", 1)), lookup)
+		if err != nil || f.Integrations[0].Destination.HTTP.Format != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestParseFillsEverySetting(t *testing.T) {
 	f, err := Parse("f.yaml", []byte(good), lookup)
 	if err != nil {
@@ -44,7 +54,7 @@ func TestParseFillsEverySetting(t *testing.T) {
 		Name: "seller-push", Description: "Tell the seller about a new order", Method: delivery.MethodOutbox,
 		Subscribe: []string{"order.placed"}, Idempotent: true, OnFailure: delivery.StateIgnored, Concurrency: 4, Mask: []string{"$.code"},
 		Retry: delivery.RetryPolicy{Attempts: 3, Backoff: []time.Duration{5 * time.Second, time.Minute}, Jitter: delivery.JitterNone},
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/push", Method: "POST",
+		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/push", Method: "POST", Format: delivery.FormatNative,
 			Headers: map[string]string{"X-Shop": "a s3cret: [} b"}, Secret: "s3cret: [}", Timeout: 2 * time.Second}},
 		OnDead: delivery.OnDeadBlock, Outbox: &delivery.OutboxSettings{Start: delivery.StartNow},
 	}
@@ -79,6 +89,12 @@ func TestParseNamesLineAndSetting(t *testing.T) {
 		{"backoff: [5s, 1m]", "backoff: 5s", "f.yaml line 10: backoff: string was used where sequence is expected"},
 		{"backoff: [5s, 1m]", "backoff: []", "f.yaml line 10: retry.backoff: the list is empty"},
 		{"x-shop", "x shop", "f.yaml line 8: headers: \"x shop\" is no header name"},
+		{"x-shop", "redrive-key", "f.yaml line 8: headers: Redrive-Key is set by Redrive, leave it out"},
+		{"x-shop", "webhook-signature", "f.yaml line 8: headers: Webhook-Signature is set by Redrive"},
+		{"x-shop", "IDEMPOTENCY-KEY", "f.yaml line 8: headers: Idempotency-Key is set by Redrive"},
+		{"timeout: 2s", "format: json", "f.yaml line 8: format: \"json\" is none of native, cloudevents and cloudevents-structured"},
+		{"{x-shop: \"a ${TOKEN} b\"}", "{ce-source: a}, format: cloudevents", "f.yaml line 8: headers: Ce-Source is an attribute of the CloudEvent"},
+		{"{x-shop: \"a ${TOKEN} b\"}", "{content-type: a/b}, format: cloudevents-structured", "f.yaml line 8: headers: with format cloudevents-structured the Content-Type"},
 		{"https://example.test", "https://example.test:99999", "f.yaml line 16: url: the port"},
 		{"${HOST}", "${HOST", "f.yaml line 8: a ${ has no closing }"},
 		{"secret: \"${TOKEN}\"", "secret: \"${EMPTY}\"", "f.yaml line 8: secret: ${EMPTY} is empty"},

@@ -85,16 +85,40 @@ func countTrue(conditions ...bool) (n int) {
 func (c *checker) http(path string, r *rawHTTP) *delivery.HTTPDestination {
 	h := &delivery.HTTPDestination{
 		URL: c.httpURL(path+"url", r.URL), Method: c.verb(path+"method", r.Method), Headers: map[string]string{},
-		Secret: c.secret(path+"secret", r.Secret), Timeout: c.timeout(path+"timeout", r.Timeout),
+		Secret: c.secret(path+"secret", r.Secret), Format: c.httpFormat(path+"format", r.Format), Timeout: c.timeout(path+"timeout", r.Timeout),
 	}
 	for name, value := range r.Headers {
 		value = c.expand(path+"headers", value)
 		if !headerName.MatchString(name) || headerControl.MatchString(value) || strings.Trim(value, " \t") != value {
 			c.fail(path+"headers", "headers: %q is no header name, or its value is not one line of text without blanks at its ends", name)
 		}
+		c.headerOfOurs(path, http.CanonicalHeaderKey(name), h.Format)
 		h.Headers[http.CanonicalHeaderKey(name)] = value
 	}
 	return h
+}
+
+// headerOfOurs refuses a header that would not be sent as it is set.
+func (c *checker) headerOfOurs(path, name string, format delivery.WireFormat) {
+	switch {
+	case delivery.OwnHeader(name):
+		c.fail(path+"headers", "headers: %s is set by Redrive, leave it out", name)
+	case format == delivery.FormatStructured && name == "Content-Type":
+		c.fail(path+"headers", "headers: with format %s the Content-Type is application/cloudevents+json, leave it out", format)
+	case format != delivery.FormatNative && strings.HasPrefix(name, "Ce-"):
+		c.fail(path+"headers", "headers: %s is an attribute of the CloudEvent, which is made of the message", name)
+	}
+}
+
+func (c *checker) httpFormat(path, text string) delivery.WireFormat {
+	if delivery.WireFormat(text) == delivery.FormatStructured {
+		return delivery.FormatStructured
+	}
+	if text != "" && delivery.WireFormat(text) != delivery.FormatNative && delivery.WireFormat(text) != delivery.FormatCloudEvents {
+		c.fail(path, "format: %q is none of %s, %s and %s", text, delivery.FormatNative, delivery.FormatCloudEvents, delivery.FormatStructured)
+		return delivery.FormatNative
+	}
+	return c.format(path, text)
 }
 
 func (c *checker) httpURL(path, text string) string {

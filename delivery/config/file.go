@@ -149,6 +149,9 @@ func (c *checker) upload(path string, r *rawHTTP, timeout time.Duration) *delive
 	if r.Timeout != "" {
 		c.fail(path+"timeout", "timeout: that of a file stands beside format and to")
 	}
+	if r.Format != "" {
+		c.fail(path+"format", "format: an upload is the file itself; its format stands beside to")
+	}
 	d := c.http(path, r)
 	d.Timeout = timeout
 	return d

@@ -68,7 +68,7 @@ func TestFileDestinations(t *testing.T) {
 			SFTP: &delivery.SFTPServer{Addr: "h:22", Path: "/in", User: "u", Key: "id_ed25519", Passphrase: "s3cret: [}", KnownHosts: "kh"}},
 		{Format: delivery.FileFormat{Kind: delivery.FileCSV, Header: true, Encoding: delivery.EncodingUTF8}, Dir: "/tmp/127.0.0.1:1", Timeout: time.Minute},
 		{Format: delivery.FileFormat{Kind: delivery.FileJSON, Columns: []delivery.FileColumn{{Name: "a", From: "a"}, {Name: "b", From: "c"}}, Array: true, Encoding: delivery.EncodingUTF8},
-			Upload: &delivery.HTTPDestination{URL: "http://h/in/{name}", Method: "PUT", Headers: map[string]string{}, Secret: "s3cret: [}", Timeout: time.Minute}, Timeout: time.Minute},
+			Upload: &delivery.HTTPDestination{URL: "http://h/in/{name}", Method: "PUT", Headers: map[string]string{}, Format: delivery.FormatNative, Secret: "s3cret: [}", Timeout: time.Minute}, Timeout: time.Minute},
 		{Format: delivery.FileFormat{Kind: delivery.FileKV, Encoding: delivery.EncodingUTF8}, Timeout: time.Minute,
 			SFTP: &delivery.SFTPServer{Addr: "h:22", Path: "in", User: "s3cret: [}", Password: "s3cret: [}", KnownHosts: "kh"}},
 	} {

@@ -45,6 +45,7 @@ type rawDestination struct {
 }
 
 type rawHTTP struct {
+	Format  string            `yaml:"format"`
 	URL     string            `yaml:"url"`
 	Method  string            `yaml:"method"`
 	Headers map[string]string `yaml:"headers"`

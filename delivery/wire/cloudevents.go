@@ -1,13 +1,19 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"mime"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"redrive/delivery"
 )
@@ -51,6 +57,39 @@ func EventAttributes(r delivery.Request) (map[string]string, error) {
 	return attributes, nil
 }
 
+// StructuredEvent is the message as a CloudEvent that is one JSON object, made of its attributes. JSON stands in it as it is, byte by
+// byte, other text as a string, so that whoever hides a field of the payload finds it; what is no text is Base64.
+func StructuredEvent(attributes map[string]string, payload []byte) ([]byte, error) {
+	event, err := json.Marshal(attributes)
+	if err != nil {
+		return nil, errors.New("the message cannot be written as a CloudEvent")
+	}
+	if len(payload) == 0 {
+		return event, nil
+	}
+	name, data := "data", payload
+	switch kind, _, _ := mime.ParseMediaType(attributes["datacontenttype"]); {
+	case !utf8.Valid(payload):
+		name, data = "data_base64", quoted(base64.StdEncoding.EncodeToString(payload))
+	case kind == "application/json" || kind == "text/json" || strings.HasSuffix(kind, "+json"):
+		if !json.Valid(payload) { // it only says so
+			name, data = "data_base64", quoted(base64.StdEncoding.EncodeToString(payload))
+		}
+	default:
+		data = quoted(string(payload))
+	}
+	return slices.Concat(event[:len(event)-1], []byte(`,"`+name+`":`), data, []byte("}")), nil
+}
+
+// quoted is text as a JSON string that stays readable.
+func quoted(text string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string in memory: cannot fail
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
 // addHeaders takes the headers of a CloudEvent over what was made up, and others where they are in nobody's way.
 func addHeaders(attributes map[string]string, headers map[string]string) {
 	for name, value := range headers {
@@ -61,7 +100,7 @@ func addHeaders(attributes map[string]string, headers map[string]string) {
 	}
 	for name, value := range headers {
 		name, ok := strings.CutPrefix(strings.ToLower(name), eventHeader)
-		if !ok || !isExtension(name) {
+		if !ok || !isName(name) {
 			continue
 		}
 		if plain, err := url.PathUnescape(value); err == nil {
@@ -71,12 +110,12 @@ func addHeaders(attributes map[string]string, headers map[string]string) {
 	}
 }
 
-// isExtension: lower-case letters and digits, not the name of the payload.
-func isExtension(name string) bool {
-	if name == "" || len(name) > maxName || name == "data" {
-		return false
-	}
-	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
+// isExtension: a name that every receiver takes.
+func isExtension(name string) bool { return isName(name) && len(name) <= maxName }
+
+// isName: lower-case letters and digits, not the name of the payload.
+func isName(name string) bool {
+	return name != "" && name != "data" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
 
 // ContentType is what the message says of its payload, else what the payload looks like.

@@ -40,7 +40,17 @@ func (s *Sender) SendBody(ctx context.Context, r delivery.Request, b Body) deliv
 		open.Add(1)
 		return &tracked{ReadCloser: body, closed: open.Done}, nil
 	}
-	result := s.attempt(ctx, r, address, b)
+	header, err := s.header(r)
+	if err != nil {
+		return badRequest(err)
+	}
+	if err := s.sign(header, r, nil); err != nil {
+		return badRequest(err)
+	}
+	for name, value := range b.Header {
+		header.Set(name, value)
+	}
+	result := s.attempt(ctx, header, address, b)
 	open.Wait() // the transport closes a body some time after an early answer
 	return result
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,15 @@ const (
 	bearer        = "bearer-of-the-receiver"
 	password      = "passw0rd-of-the-receiver"
 )
+
+// plain is the text of a header that is encoded as CloudEvents encodes attributes.
+func plain(r *http.Request, name string) string {
+	text, err := url.PathUnescape(r.Header.Get(name))
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
 
 func TestConformance(t *testing.T) {
 	to := func(t *testing.T, log *slog.Logger, handler http.HandlerFunc) delivery.Sender {
@@ -44,8 +54,8 @@ func TestConformance(t *testing.T) {
 			arrived := make(chan sendtest.Arrived, 1000)
 			s := to(t, log, func(_ http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				arrived <- sendtest.Arrived{Payload: body, ID: r.Header.Get("Webhook-Id"), Attempt: r.Header.Get("Redrive-Attempt"),
-					IdempotencyKey: r.Header.Get("Idempotency-Key"), Header: r.Header.Get}
+				arrived <- sendtest.Arrived{Payload: body, ID: plain(r, "Redrive-Message"), Type: plain(r, "Redrive-Type"), Key: plain(r, "Redrive-Key"),
+					Attempt: r.Header.Get("Redrive-Attempt"), IdempotencyKey: r.Header.Get("Idempotency-Key"), Header: r.Header.Get}
 			})
 			return sendtest.Place{Sender: s, Arrived: func(n int) (got []sendtest.Arrived) {
 				for len(got) < n && len(arrived) > 0 { // the receiver had each before it answered
@@ -54,7 +64,7 @@ func TestConformance(t *testing.T) {
 				return got
 			}}
 		},
-		Carries:   sendtest.Facts{Attempt: true, IdempotencyKey: true, Headers: true, Else: "the webhook id is the delivery's; type and key are the payload's business"},
+		Carries:   sendtest.Facts{ID: true, Type: true, Key: true, Attempt: true, IdempotencyKey: true, Headers: true},
 		Transient: sendtest.Fault{Class: delivery.ClassHTTP5xx, Make: answer(http.StatusServiceUnavailable)},
 		Permanent: sendtest.Fault{Class: delivery.ClassGone, Make: answer(http.StatusGone)},
 		Unknown: sendtest.Fault{Class: delivery.ClassConnectionLost, Make: func(t *testing.T, log *slog.Logger) delivery.Sender {

@@ -1,12 +1,9 @@
 package httpsend
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -18,15 +15,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 )
-
-// reserved headers speak of the connection or belong to us: a message cannot set them.
-var reserved = map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true, "Connection": true, "Keep-Alive": true,
-	"Proxy-Connection": true, "Te": true, "Trailer": true, "Upgrade": true, "Expect": true, "Idempotency-Key": true}
-
-func isReserved(name string) bool {
-	return reserved[name] || strings.HasPrefix(name, "Webhook-") || strings.HasPrefix(name, "Redrive-")
-}
 
 // header makes the request's header: the message's, over them the destination's, over them ours.
 func (s *Sender) header(r delivery.Request) (http.Header, error) {
@@ -35,7 +25,7 @@ func (s *Sender) header(r delivery.Request) (http.Header, error) {
 		if err := checkHeader(name, value); err != nil {
 			return nil, err
 		}
-		if name = http.CanonicalHeaderKey(name); !isReserved(name) {
+		if name = http.CanonicalHeaderKey(name); !delivery.ReservedHeader(name) {
 			header[name] = []string{value}
 		}
 	}
@@ -43,10 +33,12 @@ func (s *Sender) header(r delivery.Request) (http.Header, error) {
 		header.Set("Authorization", basicAuth(login))
 	}
 	for name, value := range s.to.Headers {
-		header.Set(name, value)
+		if !delivery.OwnHeader(name) {
+			header.Set(name, value)
+		}
 	}
 	if header.Get("Content-Type") == "" {
-		header.Set("Content-Type", contentType(r.Message.Payload))
+		header.Set("Content-Type", wire.ContentType(delivery.Message{Payload: r.Message.Payload}))
 	}
 	if err := checkHeader("Idempotency-Key", r.IdempotencyKey); err != nil {
 		return nil, err
@@ -54,18 +46,23 @@ func (s *Sender) header(r delivery.Request) (http.Header, error) {
 	header["Idempotency-Key"] = []string{r.IdempotencyKey} // the names are in canonical form
 	header["Redrive-Attempt"] = []string{strconv.Itoa(r.Attempt)}
 	header["Redrive-Integration"] = []string{r.Integration}
-	return header, s.sign(header, r)
+	for name, text := range map[string]string{"Redrive-Type": r.Message.Type, "Redrive-Key": r.Message.Key, "Redrive-Message": r.Message.ID} {
+		if text != "" {
+			header[name] = []string{delivery.EncodeHeader(text)}
+		}
+	}
+	return header, nil
 }
 
-// sign adds the Standard Webhooks headers; the id is that of the delivery and the same on every attempt.
-func (s *Sender) sign(header http.Header, r delivery.Request) error {
+// sign adds the Standard Webhooks headers for what is sent; the id is that of the delivery and the same on every attempt.
+func (s *Sender) sign(header http.Header, r delivery.Request, sent []byte) error {
 	now := time.Now()
 	header["Webhook-Id"] = []string{r.DeliveryID}
 	header["Webhook-Timestamp"] = []string{strconv.FormatInt(now.Unix(), 10)}
 	if s.signer == nil {
 		return nil
 	}
-	signature, err := s.signer.Sign(r.DeliveryID, now, r.Message.Payload)
+	signature, err := s.signer.Sign(r.DeliveryID, now, sent)
 	if err != nil {
 		return errors.New("the message cannot be signed")
 	}
@@ -117,13 +114,3 @@ func basicAuth(login *url.Userinfo) string {
 	password, _ := login.Password()
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(login.Username()+":"+password))
 }
-
-// contentType is for messages that do not say.
-func contentType(payload []byte) string {
-	if json.Valid(payload) {
-		return "application/json"
-	}
-	return "application/octet-stream"
-}
-
-func newBody(payload []byte) io.Reader { return bytes.NewReader(payload) }

@@ -3,6 +3,7 @@
 package httpsend
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -77,21 +79,27 @@ func (s *Sender) Close() error {
 
 // Send makes one attempt within the destination's timeout.
 func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
-	payload := r.Message.Payload
-	return s.attempt(ctx, r, s.url, Body{Length: int64(len(payload)),
-		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(newBody(payload)), nil }})
-}
-
-// attempt makes one attempt: b is sent to the address.
-func (s *Sender) attempt(ctx context.Context, r delivery.Request, address *url.URL, b Body) delivery.Result {
-	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
-	defer cancel()
 	header, err := s.header(r)
 	if err != nil {
 		return badRequest(err)
 	}
-	for name, value := range b.Header {
-		header.Set(name, value)
+	sent, err := s.content(header, r)
+	if err != nil {
+		return badRequest(err)
+	}
+	if err := s.sign(header, r, sent); err != nil {
+		return badRequest(err)
+	}
+	return s.attempt(ctx, header, s.url, Body{Length: int64(len(sent)),
+		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(sent)), nil }})
+}
+
+// attempt makes one attempt: b is sent to the address.
+func (s *Sender) attempt(ctx context.Context, header http.Header, address *url.URL, b Body) delivery.Result {
+	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
+	defer cancel()
+	if b.Length == 0 {
+		notReplayable(header)
 	}
 	for {
 		response, written, err := s.exchange(ctx, address, header, b)
@@ -102,6 +110,17 @@ func (s *Sender) attempt(ctx context.Context, r delivery.Request, address *url.U
 			return failure(ctx, err, written.any())
 		}
 		// the server had closed a kept connection and not one byte was sent: a new connection is no second attempt
+	}
+}
+
+// notReplayable hides from the transport that a request without a body has an idempotency key: it would send such a request again by
+// itself after a lost answer. Its names are known to the transport in canonical form only; receivers do not mind the letter case.
+func notReplayable(header http.Header) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := header[name]; ok {
+			delete(header, name)
+			header[strings.ToLower(name)] = values
+		}
 	}
 }
 
@@ -116,9 +135,16 @@ func (s *Sender) exchange(ctx context.Context, address *url.URL, header http.Hea
 	if err != nil {
 		return nil, written, err
 	}
+	if b.Length == 0 { // the transport would ask a body how long it is, and write it in chunks
+		_, err := io.Copy(io.Discard, body)
+		if _ = body.Close(); err != nil {
+			return nil, written, err
+		}
+		body = http.NoBody
+	}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: written.gotConn})
 	request := &http.Request{Method: s.to.Method, URL: address, Header: header, Host: header.Get("Host"), // only read from here on: all exchanges share it
-		// neither nil nor NoBody, and no GetBody: the transport must not send it again by itself
+		// no GetBody: the transport must not send it again by itself
 		Body: body, ContentLength: b.Length}
 	response, err := s.transport.RoundTrip(request.WithContext(ctx))
 	return response, written, err

@@ -1,0 +1,36 @@
+package delivery
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// connectionHeaders speak of the connection.
+var connectionHeaders = map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true, "Connection": true, "Keep-Alive": true,
+	"Proxy-Connection": true, "Te": true, "Trailer": true, "Upgrade": true, "Expect": true}
+
+// OwnHeader says whether an HTTP header, in any letter case, is ours: neither a message nor an integration can set it.
+func OwnHeader(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return name == "Idempotency-Key" || strings.HasPrefix(name, "Webhook-") || strings.HasPrefix(name, "Redrive-")
+}
+
+// ReservedHeader says whether an HTTP header, in any letter case, is ours or the connection's: a message cannot set it.
+func ReservedHeader(name string) bool {
+	return connectionHeaders[http.CanonicalHeaderKey(name)] || OwnHeader(name)
+}
+
+// EncodeHeader writes any text as the value of an HTTP header, as CloudEvents does with attributes (HTTP binding 1.0.2, 3.1.3.2):
+// each byte of what is no printable ASCII, a space, a quote or a percent sign becomes %XX.
+func EncodeHeader(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if c := text[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
