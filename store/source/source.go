@@ -98,6 +98,7 @@ func session(config *pgconn.Config, integration string) {
 		"application_name": "redrive " + integration, "client_encoding": "UTF8",
 		"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex", "extra_float_digits": "1",
 		"statement_timeout": fmt.Sprint(statementTimeout.Milliseconds()), "lock_timeout": "10000",
+		"jit":                "off",   // it takes seconds where a look at the catalogue takes milliseconds
 		"row_security":       "off",   // rows that a policy would hide are an error, not a gap
 		"synchronous_commit": "local", // a mark is in the log when Mark returns, without waiting for any standby
 	} {
