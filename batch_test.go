@@ -55,7 +55,7 @@ func TestBatchesFromEndToEnd(t *testing.T) {
 	p := serve(t, database, configFile(t, threeBatches(dir, dsn, receiver.URL)))
 	for _, name := range []string{"points", "ledger", "partner"} {
 		command := launch(t, []string{"batch", "run", name, "--reason", "a test"}, database)
-		<-command.done
+		command.wait()
 		if code := command.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(command.output(), "is queued") {
 			t.Fatalf("batch run %s: %d, %s", name, code, command.output())
 		}
@@ -96,7 +96,7 @@ func TestBatchesFromEndToEnd(t *testing.T) {
 	}
 	for _, wrong := range [][]string{{"batch", "run", "nobody"}, {"batch", "run", "points", "--date", "tomorrow"}} {
 		command := launch(t, wrong, database)
-		<-command.done
+		command.wait()
 		if code := command.cmd.ProcessState.ExitCode(); code != exitUsage {
 			t.Errorf("%v: exit code %d", wrong, code)
 		}

@@ -10,13 +10,13 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -260,7 +260,7 @@ func TestPublishAfterTheCommitOnly(t *testing.T) {
 	o.place(3, nothing, nil, func() error { return o.tell("right: order 3") })
 	var heard []string
 	for len(heard) < 2 {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Limit)
 		message, err := customer.ReceiveMessage(ctx)
 		cancel()
 		if err != nil {

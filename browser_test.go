@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"redrive/store/storetest/patience"
 )
 
 // browser is one tab of a headless Chromium.
@@ -24,10 +27,23 @@ type browser struct {
 	problems []string // console errors: script exceptions, refused by the content security policy
 }
 
-func browse(t *testing.T, url string, scripts bool) *browser {
+// chromium is the one browser of the package, started by the first test that asks.
+var chromium struct {
+	sync.Mutex
+	ctx  context.Context
+	stop []func()
+}
+
+// aBrowser answers a context of the browser; one that has crashed is replaced.
+func aBrowser(t *testing.T) context.Context {
 	t.Helper()
+	chromium.Lock()
+	defer chromium.Unlock()
+	if chromium.ctx != nil && chromium.ctx.Err() == nil {
+		return chromium.ctx
+	}
 	options := append([]chromedp.ExecAllocatorOption{chromedp.Headless, chromedp.NoFirstRun, chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true)}, chromedp.NoDefaultBrowserCheck)
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.WSURLReadTimeout(patience.Limit)}, chromedp.NoDefaultBrowserCheck)
 	if path := os.Getenv("REDRIVE_TEST_CHROMIUM"); path != "" {
 		options = append(options, chromedp.ExecPath(path))
 	}
@@ -35,11 +51,31 @@ func browse(t *testing.T, url string, scripts bool) *browser {
 		options = append(options, chromedp.NoSandbox)
 	}
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	ctx, stop := chromedp.NewContext(allocator)
-	t.Cleanup(stop)
-	b := &browser{t: t, ctx: ctx, url: url}
+	ctx, leave := chromedp.NewContext(allocator)
+	chromium.stop = append(chromium.stop, stop, leave)
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // the first call's context is the browser's
+		t.Fatal(err)
+	}
+	chromium.ctx = ctx
+	return ctx
+}
+
+func closeChromium() error {
+	chromium.Lock()
+	defer chromium.Unlock()
+	for _, stop := range slices.Backward(chromium.stop) {
+		stop()
+	}
+	return nil
+}
+
+// browse opens a tab that shares nothing with those of other tests but the browser.
+func browse(t *testing.T, url string, scripts bool) *browser {
+	t.Helper()
+	ctx, leave := chromedp.NewContext(aBrowser(t), chromedp.WithNewBrowserContext())
+	t.Cleanup(leave)
+	b := &browser{t: t, ctx: ctx, url: url}
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // which makes the tab
 		t.Fatal(err)
 	}
 	if err := chromedp.Listen(ctx, b.note); err != nil {
@@ -72,7 +108,7 @@ func (b *browser) note(event any) {
 
 func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience.Limit)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.t.Fatal(err)
@@ -173,7 +209,7 @@ func (b *browser) retry(p *program, receiver *ledger, id string) {
 	hold := receiver.hold
 	receiver.mu.Unlock()
 	b.click("button[data-action=retry]")
-	<-receiver.arrived
+	patience.Receive(b.t, "a request", receiver.arrived)
 	b.shows("Retry requested") // the form's own answer comes first: a page opened before it is given up
 	b.openFailure(id)
 	b.becomes("sending") // not delivered before the receiver has confirmed
@@ -259,7 +295,7 @@ func (b *browser) address(path string) {
 // value is what an expression answers in the page.
 func (b *browser) value(js string) string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience.Limit)
 	defer cancel()
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](js))
 	if err != nil {

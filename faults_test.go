@@ -20,6 +20,7 @@ import (
 
 	"redrive/store/embedded"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 // ledger is a receiver that writes down every request.
@@ -176,7 +177,7 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	turns := time.NewTicker(500 * time.Microsecond) // so that everything happens in the middle of it, however busy the machine
 	defer turns.Stop()
 	receiver.pace = turns.C
-	env := []string{"DATABASE_URL=" + dsn, configFile(t, failing(receiver.URL, 20))}
+	env := []string{"DATABASE_URL=" + dsn, configFile(t, brief(failing(receiver.URL, 20)))}
 	p := serve(t, env...)
 	enqueue(t, dsn, total)
 	ann := hire(p)
@@ -338,18 +339,18 @@ func TestAStoppedProcessChangesNothingWhenItWakesUp(t *testing.T) {
 	receiver := newLedger(t)
 	first, second := make(chan struct{}), make(chan struct{})
 	receiver.hold = first
-	env := []string{onFreshDatabase(t), configFile(t, strings.Replace(failing(receiver.URL, 3), "timeout: 1s", "timeout: 5s", 1))}
-	stopped := serve(t, env...)
+	database := onFreshDatabase(t)
+	stopped := serve(t, database, configFile(t, brief(failing(receiver.URL, 3))))
 	id := stopped.send("push", 1)
-	<-receiver.arrived
+	patience.Receive(t, "a request", receiver.arrived)
 	if err := stopped.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	receiver.mu.Lock()
 	receiver.hold, receiver.status = second, http.StatusUnprocessableEntity
 	receiver.mu.Unlock()
-	other := serve(t, env...)
-	<-receiver.arrived
+	other := serve(t, database, configFile(t, failing(receiver.URL, 3)))
+	patience.Receive(t, "a request", receiver.arrived)
 	close(first)
 	if err := stopped.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
@@ -539,7 +540,7 @@ func TestTwoProcessesShareTheWork(t *testing.T) {
 	receiver := newLedger(t)
 	database := onFreshDatabase(t)
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
-	env := []string{database, configFile(t, failing(receiver.URL, 3))}
+	env := []string{database, configFile(t, brief(failing(receiver.URL, 3)))}
 	processes := []*program{serve(t, env...), serve(t, env...)}
 	const total = 5000
 	enqueue(t, dsn, total)
@@ -557,7 +558,7 @@ func TestTwoProcessesShareTheWork(t *testing.T) {
 	receiver.hold = hold
 	receiver.mu.Unlock()
 	id := processes[0].send("push", "held") // wakes that one first
-	<-receiver.arrived
+	patience.Receive(t, "a request", receiver.arrived)
 	worker := scan[string](t, dsn, "SELECT worker FROM redrive.queue")
 	dying, living := processes[0], processes[1]
 	if strings.Contains(worker, fmt.Sprintf("-%d-", living.cmd.Process.Pid)) {
@@ -570,7 +571,7 @@ func TestTwoProcessesShareTheWork(t *testing.T) {
 	receiver.mu.Unlock()
 	close(hold)
 	living.awaitState(id, "delivered")
-	if took := time.Since(began); took > 20*time.Second { // a lease of 11 s, and a busy machine
+	if took := time.Since(began); took > 2*patience.Prompt { // a lease of 15 s, and a busy machine
 		t.Errorf("taken over after %s", took)
 	}
 }
@@ -603,13 +604,13 @@ func TestSignals(t *testing.T) {
 	hold := make(chan struct{})
 	receiver.hold = hold
 	database := onFreshDatabase(t)
-	config := configFile(t, strings.Replace(failing(receiver.URL, 3), "timeout: 1s", "timeout: 1m", 1))
+	config := configFile(t, failing(receiver.URL, 3))
 	p := serve(t, database, config)
 	p.send("push", 1)
-	<-receiver.arrived
+	patience.Receive(t, "a request", receiver.arrived)
 	p.signal(syscall.SIGTERM)
 	close(hold)
-	if <-p.done; p.cmd.ProcessState.ExitCode() != 0 || !strings.Contains(p.output(), "msg=stopped") {
+	if p.wait(); p.cmd.ProcessState.ExitCode() != 0 || !strings.Contains(p.output(), "msg=stopped") {
 		t.Errorf("one signal: exit code %d", p.cmd.ProcessState.ExitCode())
 	}
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
@@ -623,7 +624,7 @@ func TestSignals(t *testing.T) {
 	receiver.mu.Unlock()
 	p = serve(t, database, config)
 	p.send("push", 2)
-	<-receiver.arrived
+	patience.Receive(t, "a request", receiver.arrived)
 	p.signal(syscall.SIGTERM)
 	await(t, "the end", func() bool { // it may still be busy with taking note of the first one
 		_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended

@@ -16,6 +16,7 @@ var allowed = map[string][]string{
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery"},
 	"delivery/batch":      {"delivery", "delivery/progress"},
 	"delivery/rooms":      {"delivery"},
+	"delivery/health":     {"delivery"},
 	"delivery/operations": {"delivery"}, "delivery/search": {"delivery"},
 	"delivery/batch/bench":  {"delivery", "delivery/batch", "store"},
 	"delivery/engine/bench": {"delivery", "delivery/scratch", "delivery/progress", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},

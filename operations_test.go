@@ -105,7 +105,7 @@ func TestAnOperationSurvivesTwentyKills(t *testing.T) {
 	receiver.refuse = "7" // one in ten becomes a dead letter again
 	database := onFreshDatabase(t)
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
-	env := []string{database, configFile(t, failing(receiver.URL, 3))}
+	env := []string{database, configFile(t, brief(failing(receiver.URL, 3)))}
 	p := serve(t, env...)
 	conn := connect(t, dsn)
 	if _, err := conn.Exec(t.Context(), manyDeadSQL, total); err != nil {
@@ -125,6 +125,11 @@ func TestAnOperationSurvivesTwentyKills(t *testing.T) {
 	}
 	spread(t, at, total)
 	var o map[string]any
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("at last the operation is %v, and the queue begins with %s", o, scan[string](t, dsn, "SELECT coalesce(json_agg(q)::text, '') FROM (SELECT * FROM redrive.queue LIMIT 3) q"))
+		}
+	})
 	await(t, "the operation's end", func() bool { o = addsUp(t, p, id); return o["state"] == "finished" })
 	if o["succeeded"].(float64)+o["failed"].(float64) != total || o["failed"].(float64) < 100 {
 		t.Errorf("finished %v", o)
@@ -132,7 +137,7 @@ func TestAnOperationSurvivesTwentyKills(t *testing.T) {
 	compareOperation(t, dsn, int(o["succeeded"].(float64)))
 	compareRequests(t, conn, receiver, total)
 	verify := launch(t, []string{"audit", "verify"}, env...)
-	<-verify.done
+	verify.wait()
 	if code := verify.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("audit verify ended with %d", code)
 	}
@@ -157,16 +162,21 @@ func spread(t *testing.T, at []int, total int) {
 // requests than attempts. More than one of them has only what was under way at a kill.
 func compareRequests(t *testing.T, conn *pgx.Conn, receiver *ledger, total int) {
 	t.Helper()
-	rows, err := conn.Query(t.Context(), `SELECT m.idempotency_key, r.attempts - 3, count(DISTINCT a.token) + (r.state = 'delivered')::int,
-			count(*) FILTER (WHERE a.outcome = 'unknown') FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id LEFT JOIN redrive.attempts a ON a.delivery_id = r.id GROUP BY r.id, 1`)
+	rows, err := conn.Query(t.Context(), `SELECT m.idempotency_key, coalesce(r.error_class, ''), r.attempts - 3, count(DISTINCT a.token) + (r.state = 'delivered')::int,
+			count(*) FILTER (WHERE a.outcome = 'unknown') FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id LEFT JOIN redrive.attempts a ON a.delivery_id = r.id GROUP BY r.id, 1, 2`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	items, repeated := 0, 0
-	var key string
+	items, repeated, unsent := 0, 0, 0
+	var key, class string
 	var claims, attempts, lost int
-	if _, err := pgx.ForEachRow(rows, []any{&key, &claims, &attempts, &lost}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&key, &class, &claims, &attempts, &lost}, func() error {
 		requests := receiver.of(key)
+		if requests == 0 && lost >= 3 && class == "poison" { // a slow machine may come to three kills before it sends it
+			unsent++
+			items++
+			return nil
+		}
 		if claims != attempts || attempts > 1+lost || requests < 1 || requests > attempts {
 			t.Errorf("%s: %d claims, %d attempts, %d of them lost, %d requests", key, claims, attempts, lost, requests)
 		}
@@ -176,10 +186,10 @@ func compareRequests(t *testing.T, conn *pgx.Conn, receiver *ledger, total int) 
 		t.Fatal(err)
 	}
 	sent, keys := receiver.requests()
-	if items != total || keys != total || sent != total+repeated {
+	if items != total || keys != total-unsent || sent != keys+repeated {
 		t.Errorf("%d items, %d keys, %d requests, %d repeated", items, keys, sent, repeated)
 	}
-	t.Logf("%d items, %d requests, %d of them repeated because their outcome died with the program", items, sent, repeated)
+	t.Logf("%d items, %d requests, %d of them repeated because their outcome died with the program, %d never sent", items, sent, repeated, unsent)
 }
 
 func compareOperation(t *testing.T, dsn string, succeeded int) {

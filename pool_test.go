@@ -12,6 +12,7 @@ import (
 
 	"redrive/store/embedded"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 // pooled is an integrations file with one integration "push" by pool.
@@ -21,7 +22,7 @@ func pooled(url, full string, workers, queue int) string {
     method: pool
     pool: {workers: %d, queue: %d, when_full: %s}
     destination:
-      http: {url: %q, timeout: 3s}
+      http: {url: %q, timeout: 1m}
     idempotent: true
     concurrency: 4
 `, workers, queue, full, url)
@@ -144,7 +145,7 @@ func TestAStoppedPoolLosesNothing(t *testing.T) {
 		t.Fatalf("accepted %v", states)
 	}
 	for range workers {
-		<-receiver.arrived
+		patience.Receive(t, "a request", receiver.arrived)
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -152,7 +153,7 @@ func TestAStoppedPoolLosesNothing(t *testing.T) {
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
 	await(t, "the queue is durable", func() bool { return left(dsn) == total-workers })
 	release()
-	if <-p.done; p.cmd.ProcessState.ExitCode() != 0 { // a second signal would end it at once
+	if p.wait(); p.cmd.ProcessState.ExitCode() != 0 { // a second signal would end it at once
 		t.Errorf("exit code %d", p.cmd.ProcessState.ExitCode())
 	}
 	serve(t, env...)
@@ -184,7 +185,7 @@ func TestNothingIsLostWhenPostgresIsAwayAtTheStop(t *testing.T) {
 		t.Fatalf("accepted %v", states)
 	}
 	for range workers {
-		<-receiver.arrived
+		patience.Receive(t, "a request", receiver.arrived)
 	}
 	if err := server.Stop(); err != nil {
 		t.Fatal(err)
@@ -194,7 +195,7 @@ func TestNothingIsLostWhenPostgresIsAwayAtTheStop(t *testing.T) {
 	}
 	await(t, "the journal has the queue", func() bool { return strings.Contains(p.output(), "the journal takes it") })
 	release()
-	if <-p.done; p.cmd.ProcessState.ExitCode() != 0 {
+	if p.wait(); p.cmd.ProcessState.ExitCode() != 0 {
 		t.Errorf("exit code %d", p.cmd.ProcessState.ExitCode())
 	}
 	if names, err := filepath.Glob(dir + "/journal/*.journal"); err != nil || len(names) != 1 {
@@ -261,7 +262,7 @@ func TestAJournalThatCannotBeWrittenStopsTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := launch(t, []string{"serve"}, onFreshDatabase(t), "REDRIVE_DATA_DIR="+file, configFile(t, pooled("http://127.0.0.1:1", "block", 1, 1)))
-	<-p.done
+	p.wait()
 	if code := p.cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(p.output(), "REDRIVE_DATA_DIR: the pool's journal") {
 		t.Errorf("exit code %d: %s", code, p.output())
 	}

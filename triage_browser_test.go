@@ -7,9 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"redrive/store/storetest/patience"
 )
 
 // triageFile has two receivers of one kind and one that hides a field; nothing times out while a test holds requests.
@@ -17,7 +18,7 @@ func triageFile(t *testing.T, url string) string {
 	t.Helper()
 	text := "ticket_url: https://tickets.example/{ticket}\nintegrations:\n"
 	for _, name := range []string{"push", "backup", "sms"} {
-		text += fmt.Sprintf("  - name: %s\n    method: outbox\n    destination: {http: {url: %q, timeout: 40s}}\n    retry: {attempts: 1}\n", name, url)
+		text += fmt.Sprintf("  - name: %s\n    method: outbox\n    destination: {http: {url: %q, timeout: 3m}}\n    retry: {attempts: 1}\n", name, url)
 	}
 	return configFile(t, text+"    mask: [\"$.code\"]\n")
 }
@@ -128,7 +129,7 @@ func TestAReplayedFormStartsOneOperation(t *testing.T) {
 	b := browse(t, p.url, true)
 	b.signIn()
 	b.open("/operations/new?action=retry&filter=integration%3Dpush&return=/failures")
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience.Limit)
 	defer cancel()
 	ends, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`(async () => {
 		const form = document.querySelector("form[action='/operations']"), body = new URLSearchParams(new FormData(form));
@@ -178,7 +179,7 @@ func TestAPersonEditsAndRetries(t *testing.T) {
 			b.click("form.edit button.primary")
 			b.shows("Save version 2 and retry", "removed: ", "Kim", "added: ", "Lee", "the receiver wants a list")
 			if scripts {
-				b.inspect(t, "the review of an edit", "false")
+				b.inspect(t, "the review of an edit", axeAll, "false")
 			}
 			receiver.answer(http.StatusOK)
 			b.click("form button.primary")

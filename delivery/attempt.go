@@ -20,6 +20,7 @@ type Result struct {
 	Outcome    Outcome
 	ErrorClass string        // see the Class constants; empty for ok
 	Error      string        // one sentence without secrets
+	Words      string        // what the other side said of it, without secrets; Conceal puts them into Error
 	HTTPStatus int           // 0 without an HTTP answer
 	Response   []byte        // excerpt
 	RetryAfter time.Duration // the receiver's wish, 0 for none
@@ -146,7 +147,8 @@ type Completion struct {
 	Result       Result
 	Next         State         // delivered, pending, dead or ignored (by policy)
 	RetryIn      time.Duration // pending: from the database's now
-	NotAttempted bool          // nothing was sent (expired, poison)
+	NotAttempted bool          // nothing was sent (expired)
+	Vanished     bool          // nothing was sent either: this is what follows from the attempt of a worker that vanished, which the claim noted
 	GroupID      string        // fingerprint, for failures
 	GroupText    string        // normalised error text of the group
 }

@@ -143,13 +143,16 @@ type BatchSelection struct {
 type BatchColumn struct {
 	Name string
 	OID  uint32 // of its type in Postgres
+	Type string // the same by name, see ValueColumn
 }
 
 // BatchContent is what was written into a file.
 type BatchContent struct {
 	Rows     int64
 	Control  string
-	Snapshot string // up to which rows were read; empty: the window does not move
+	Snapshot string        // up to which rows were read; empty: the window does not move
+	Columns  []ValueColumn // of a file for a table
+	TimeZone string        // likewise
 }
 
 // BatchFeed is where a batch integration stands.
@@ -225,9 +228,45 @@ func (i Integration) BatchFormat() FileFormat {
 	case i.Destination.File != nil:
 		return i.Destination.File.Format
 	case i.Destination.Table != nil:
-		return FileFormat{Kind: FileJSON, Columns: i.Destination.Table.Columns}
+		return FileFormat{Kind: FileJSON, Columns: i.Destination.Table.Columns, Text: true}
 	}
 	return FileFormat{Kind: FileJSON, Array: i.Batch == nil || i.Batch.Per == PerFile}
+}
+
+// lateRun is how long after its time a run counts as missed.
+const lateRun = time.Minute
+
+// BatchCondition is how a batch's schedule stands, by its position, its latest runs (as BatchStatus of the store answers them) and
+// what keeps this process from working at it.
+func BatchCondition(integration string, feed BatchFeed, runs []BatchRun, trouble string, now time.Time) Condition {
+	c := Condition{Integration: integration, Part: PartSchedule, State: ConditionWorks}
+	if len(runs) > 0 {
+		c = c.ofRun(runs[0])
+	}
+	switch {
+	case c.State == ConditionFails:
+	case trouble != "":
+		c.State, c.Reason = ConditionFails, trouble
+	case feed.NextRunAt != nil && now.Sub(*feed.NextRunAt) > lateRun:
+		c.State, c.Certain, c.Since = ConditionFails, true, *feed.NextRunAt
+		c.Reason = "nobody began the run of " + feed.NextRunAt.UTC().Format(time.RFC3339)
+	}
+	return c
+}
+
+func (c Condition) ofRun(r BatchRun) Condition {
+	switch {
+	case r.FinishedAt != nil && (r.State == RunStored || r.State == RunEmpty):
+		c.LastSuccess = *r.FinishedAt
+	case r.Error != "" && r.State != RunSkipped:
+		c.State, c.Certain, c.Reason = ConditionFails, true, "the run of "+r.ScheduledAt.UTC().Format(time.RFC3339)+" failed: "+r.Error
+		if r.StartedAt != nil {
+			c.Since = *r.StartedAt
+		}
+	case r.State == RunQueued || r.State == RunRunning:
+		c.State = ConditionUnknown // what came before it counts until it has ended
+	}
+	return c
 }
 
 // BatchFacts are a batch's position and its latest runs as figures for people, API and metrics.

@@ -24,6 +24,9 @@ type place interface {
 	kind() string
 	address() string
 	timeout() time.Duration
+	// settles says whether its sender finds out by looking what an earlier attempt of the same delivery left there, and adds
+	// nothing where all of it is: a second attempt is safe although the first may have had its effect.
+	settles() bool
 }
 
 func (d Destination) place() place {
@@ -58,11 +61,15 @@ func (d Destination) Timeout() time.Duration {
 	return DefaultTimeout
 }
 
+// Settles says whether an attempt whose outcome is unknown is settled by the next one, which looks first.
+func (d Destination) Settles() bool { return d.place().settles() }
+
 type nowhere struct{}
 
 func (nowhere) kind() string           { return "" }
 func (nowhere) address() string        { return "" }
 func (nowhere) timeout() time.Duration { return 0 }
+func (nowhere) settles() bool          { return false }
 
 // HTTPDestination is an HTTP endpoint.
 type HTTPDestination struct {
@@ -76,6 +83,7 @@ type HTTPDestination struct {
 func (d *HTTPDestination) kind() string           { return "http" }
 func (d *HTTPDestination) address() string        { return RedactURL(d.URL) }
 func (d *HTTPDestination) timeout() time.Duration { return d.Timeout }
+func (d *HTTPDestination) settles() bool          { return false }
 
 // RedisDestination is a Redis pub/sub channel. Pub/sub has no memory: who does not listen misses the message.
 type RedisDestination struct {
@@ -89,6 +97,7 @@ type RedisDestination struct {
 func (d *RedisDestination) kind() string           { return "redis" }
 func (d *RedisDestination) address() string        { return d.Addr + " " + d.Channel }
 func (d *RedisDestination) timeout() time.Duration { return d.Timeout }
+func (d *RedisDestination) settles() bool          { return false }
 
 // RabbitMQDestination is an exchange of a RabbitMQ broker.
 type RabbitMQDestination struct {
@@ -104,6 +113,7 @@ func (d *RabbitMQDestination) address() string {
 	return strings.Join(strings.Fields(d.host()+" "+d.Exchange+" "+d.RoutingKey), " ")
 }
 func (d *RabbitMQDestination) timeout() time.Duration { return d.Timeout }
+func (d *RabbitMQDestination) settles() bool          { return false }
 
 // KafkaDestination is a Kafka topic.
 type KafkaDestination struct {
@@ -116,6 +126,7 @@ type KafkaDestination struct {
 func (d *KafkaDestination) kind() string           { return "kafka" }
 func (d *KafkaDestination) address() string        { return strings.Join(d.Brokers, ",") + " " + d.Topic }
 func (d *KafkaDestination) timeout() time.Duration { return d.Timeout }
+func (d *KafkaDestination) settles() bool          { return false }
 
 // WireFormat says how a message's id, type, key, attempt and headers travel beside its payload.
 type WireFormat string

@@ -47,9 +47,38 @@ type SourceFacts struct {
 	Known       int64            // redelivered or published twice, recognised and not delivered again
 	Waiting     *int64           // messages that the broker still holds: a queue's depth or a topic's lag; nil: not known
 	Positions   []SourcePosition // Kafka
-	Gaps        int64            // Redis: how often messages may have been lost, because nobody listened or not fast enough
+	Gaps        int64            // how often messages may have been lost at the source, ever; see SourceGap
 	LastGap     string           // in words
 	CannotMatch bool             // messages without an identity came: a redelivery of theirs cannot be recognised
+}
+
+// SourceGap is a time in which messages may have been lost at a source that keeps none, or a place where it lost some.
+type SourceGap struct {
+	From, To *time.Time // in which nobody listened; nil where What says it
+	What     string
+}
+
+// String says in words what may have been lost.
+func (g SourceGap) String() string {
+	if g.From == nil || g.To == nil {
+		return g.What
+	}
+	return "nobody listened from " + g.From.UTC().Format(time.RFC3339Nano) + " to " + g.To.UTC().Format(time.RFC3339Nano)
+}
+
+// SourceGaps are those of an integration.
+type SourceGaps struct {
+	Count   int64
+	Last    SourceGap
+	NotedAt time.Time // the last
+}
+
+// Listening is one process that listens to a source which keeps nothing, as it says every few seconds.
+type Listening struct {
+	Integration, Place string
+	Worker             string        // unique name of the process
+	Since              time.Duration // so long ago it began
+	Heard              time.Duration // so long ago the source last gave a sign of life
 }
 
 // SourcePosition is how far one partition of a topic was dealt with.

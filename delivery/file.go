@@ -30,6 +30,9 @@ type SFTPServer struct {
 
 func (d *FileDestination) kind() string           { return "file" }
 func (d *FileDestination) timeout() time.Duration { return d.Timeout }
+
+// settles: a name in a directory, here or on a server, is looked at before it is written; an upload is a request like any other.
+func (d *FileDestination) settles() bool { return d.Upload == nil }
 func (d *FileDestination) address() string {
 	switch {
 	case d.SFTP != nil:
@@ -50,6 +53,7 @@ type FileFormat struct {
 	Encoding  Encoding // csv and kv; empty: UTF-8
 	Guard     bool     // csv: cells that a spreadsheet would take for a formula are made harmless; for people, not for machines
 	Array     bool     // json: one array instead of one object a line
+	Text      bool     // json, for tables: each value is a string, as Postgres writes it, or null
 }
 
 // FileColumn is one column of a file.
@@ -140,4 +144,8 @@ type BatchFile struct {
 	Previous     string    `json:"previous_sha256"`         // of the file before it; empty for the first
 	CreatedAt    time.Time `json:"created_at"`
 	CorrectionOf int64     `json:"correction_of,omitempty"` // sequence of the file whose rejected rows it sends again
+
+	// For tables only.
+	Columns  []ValueColumn `json:"columns,omitempty"`   // what stands in the file's lines
+	TimeZone string        `json:"time_zone,omitempty"` // in which times without one are meant
 }

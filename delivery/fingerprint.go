@@ -16,10 +16,19 @@ func Fingerprint(integration, class, text string) (id, normalised string) {
 	return hex.EncodeToString(sum[:16]), normalised
 }
 
+// manyTexts is what a group says whose failures say something else each time.
+const manyTexts = "texts that differ from one failure to the next"
+
+// ManyTexts is the group of failures of an integration and class whose texts would make too many groups.
+func ManyTexts(integration, class string) (id, text string) {
+	return Fingerprint(integration, class, manyTexts)
+}
+
 const longestNormalised = 300 // runes
 
 // Normalise takes out of an error text what differs between two occurrences of the same error: ids, numbers, addresses, times,
-// and quoted values. Codes that tell errors apart stay: an HTTP status, an SQLSTATE, the reply code of a broker.
+// and quoted values, in the languages and scripts that it knows. Codes that tell errors apart stay: an HTTP status, an SQLSTATE, the
+// reply code of a broker, what stands in brackets behind the word code.
 func Normalise(text string) string {
 	n := normaliser{in: text, out: make([]byte, 0, len(text)+16)}
 	for n.at < len(n.in) {
@@ -63,8 +72,8 @@ func (n *normaliser) next() {
 	case n.particular():
 	case isWord(r):
 		n.word()
-	case r == '(' && n.assigned():
-	case (r == '"' || r == '\'' || r == '`') && n.quoted(size):
+	case r == '(' && (n.assigned() || n.coded()):
+	case quotes[r] != "" && n.quoted(size, quotes[r]):
 	default:
 		n.out = append(n.out, n.in[n.at:n.at+size]...)
 		n.at += size
@@ -255,11 +264,8 @@ func emailSize(s string) int {
 // word takes a run of letters and digits.
 func (n *normaliser) word() {
 	rest := n.in[n.at:]
-	size := strings.IndexFunc(rest, func(r rune) bool { return !isWord(r) })
-	if size < 0 {
-		size = len(rest)
-	}
-	word := rest[:size]
+	word := rest[:runSize(rest)]
+	size := len(word)
 	lower := word
 	if len(word) <= wordSize {
 		lower = strings.ToLower(word)
@@ -270,9 +276,37 @@ func (n *normaliser) word() {
 	case isDigit(word[0]) && n.number(rest, word):
 	case n.isCode(word, lower):
 		n.keep(word, lower)
+	case isNumbered(word, digits):
+		n.keep(word[:digits], lower[:digits])
+		n.put(aNumber, size-digits)
 	default:
 		n.put(aNumber, size)
 	}
+}
+
+// runSize is the size of a word: of Latin letters and digits, or of letters of other scripts, which are written without spaces
+// beside numbers.
+func runSize(s string) int {
+	first, size := utf8.DecodeRuneInString(s)
+	latin := isLatin(first)
+	for size < len(s) {
+		r, more := utf8.DecodeRuneInString(s[size:])
+		if !isWord(r) || isLatin(r) != latin {
+			break
+		}
+		size += more
+	}
+	return size
+}
+
+// isLatin also takes digits.
+func isLatin(r rune) bool {
+	return r < utf8.RuneSelf || unicode.Is(unicode.Latin, r) || unicode.IsDigit(r) || r == 'µ' || r == 'μ'
+}
+
+// isNumbered says whether a word is a name with a number behind it, such as Bestellnummer4711, and no id.
+func isNumbered(word string, digits int) bool {
+	return digits >= 5 && strings.Trim(word[digits:], "0123456789") == "" && strings.ContainsAny(word[:digits], "ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ")
 }
 
 func (n *normaliser) keep(word, last string) {
@@ -289,13 +323,36 @@ func (n *normaliser) letters(word, lower string) {
 		n.put(aTime, len(word))
 		return
 	}
+	if particles[word] != "" && strings.HasSuffix(strings.TrimRight(string(n.out[max(0, len(n.out)-8):]), "\"'”’」』"), ">") {
+		n.out, n.at = append(n.out, particles[word]...), n.at+len(word)
+		return
+	}
+	if n.tail(word) {
+		return
+	}
 	if linking[lower] && n.last != "" {
 		lower = n.last
 	}
 	n.keep(word, lower)
 }
 
-var calendar = set("jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun gmt utc cet cest")
+var calendar = set(`jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun gmt utc cet cest am pm
+	january february march april june july august september october november december
+	januar februar märz mai juni juli oktober dezember uhr 오전 오후 上午 下午 午前 午後`)
+
+// particles of Korean follow the sound of what stands before them, which differs with a number: one of each pair stands for both.
+var particles = map[string]string{"은": "는", "이": "가", "을": "를", "과": "와", "으로": "로", "이라는": "라는", "이나": "나", "이라고": "라고", "이란": "란"}
+
+// tail takes the last part of an id: ORD-4711-XK.
+func (n *normaliser) tail(word string) bool {
+	out := string(n.out[max(0, len(n.out)-4):])
+	if !strings.HasSuffix(out, aNumber+"-") || len(word) > 12 || word != strings.ToUpper(word) || strings.ToLower(word) == word {
+		return false
+	}
+	n.out = n.out[:len(n.out)-1]
+	n.at += len(word)
+	return true
+}
 
 // linking words stand between a word and its number: status is 503.
 var linking = set("is of was with")
@@ -320,7 +377,7 @@ func (n *normaliser) number(rest, word string) bool {
 		return false
 	}
 	for more := true; more; { // 1h30m0.5s
-		letters := strings.IndexFunc(rest[size:], func(r rune) bool { return !unicode.IsLetter(r) })
+		letters := strings.IndexFunc(rest[size:], func(r rune) bool { return !unicode.IsLetter(r) || !isLatin(r) })
 		if letters < 0 {
 			letters = len(rest) - size
 		}
@@ -333,9 +390,9 @@ func (n *normaliser) number(rest, word string) bool {
 	return n.put(aNumber, size)
 }
 
-// fractioned is the size of digits with dots, or commas before thousands.
+// fractioned is the size of digits with dots, or commas and apostrophes before thousands.
 func fractioned(s string) (size int) {
-	for size < len(s) && (isDigit(s[size]) || size > 0 && size+1 < len(s) && isDigit(s[size+1]) && (s[size] == '.' || s[size] == ',' && shaped(s[size+1:], "ddd"))) {
+	for size < len(s) && (isDigit(s[size]) || size > 0 && size+1 < len(s) && isDigit(s[size+1]) && (s[size] == '.' || (s[size] == ',' || s[size] == '\'') && shaped(s[size+1:], "ddd"))) {
 		size++
 	}
 	return size
@@ -413,28 +470,99 @@ func (n *normaliser) isCode(word, lower string) bool {
 }
 
 // values are what comes after such words in quotes: somebody's data and no name of ours.
-var values = set("entry value input token user customer account recipient login member name got received unmarshal parse parsing syntax text string literal")
+var values = set(`entry value input token user customer account recipient login member name got received unmarshal parse parsing syntax text string literal
+	article item product order coupon voucher invoice
+	wert eingabe benutzer nutzer kunde konto empfänger mitglied artikel produkt bestellung gutschein rechnung
+	값 입력값 사용자 고객 회원 계정 상품 주문 쿠폰 值 用户 客户 会员 账户 账号 帐号 商品 订单 优惠券 顧客 会員 注文`)
+
+// named are what comes after such words in quotes: names that tell errors apart.
+var named = set(`field column parameter param attribute property key header constraint table relation queue exchange topic index function type
+	feld spalte parameter attribut eigenschaft kopfzeile tabelle spalten felder 필드 항목 컬럼 열 속성 파라미터 매개변수 字段 列 参数 属性 項目 フィールド`)
+
+// quotes are the ends of quotes, by their beginnings.
+var quotes = map[rune]string{'"': "\"", '\'': "'", '`': "`", '“': "”", '„': "“", '«': "»", '»': "«", '‹': "›", '‘': "’", '‚': "‘", '「': "」", '『': "』", '《': "》", '〈': "〉", '【': "】"}
 
 // quoted takes a quoted value. What is a name stays: of a constraint, a queue, a field.
-func (n *normaliser) quoted(size int) bool {
+func (n *normaliser) quoted(size int, closed string) bool {
 	quote := n.in[n.at : n.at+size]
-	if n.at > 0 && isASCIIWord(n.in[n.at-1]) {
+	if n.at > 0 && size == 1 && isASCIIWord(n.in[n.at-1]) {
 		return false // an apostrophe
 	}
-	end := strings.Index(n.in[n.at+size:], quote)
+	end := strings.Index(n.in[n.at+size:], closed)
+	if end < 0 && quote == "„" {
+		closed = "”"
+		end = strings.Index(n.in[n.at+size:], closed)
+	}
 	if end < 0 || end > 200 {
 		return false
 	}
-	inside := n.in[n.at+size : n.at+size+end]
-	before := strings.TrimRight(n.in[:n.at], " ")
-	data := strings.HasSuffix(before, ":") && n.typed() || strings.HasSuffix(before, "=") || values[n.last] && n.at-n.after <= 2
-	if !data && (isName(inside) || strings.Contains(inside, " ")) {
+	if !n.isData(n.in[n.at+size:n.at+size+end], size > 1) {
 		return false // the inside is taken word by word
 	}
-	n.out = append(append(append(n.out, quote...), aValue...), quote...)
-	n.at += 2*size + end
+	n.out = append(append(append(n.out, quote...), aValue...), closed...)
+	n.at += size + end + len(closed)
 	n.last = ""
 	return true
+}
+
+// isData says whether what stands in quotes here is somebody's data. Marks other than those of programs are for what people named.
+func (n *normaliser) isData(inside string, typographic bool) bool {
+	before := strings.TrimRight(n.in[:n.at], " ")
+	near := n.at-n.after <= 2
+	switch {
+	case strings.HasSuffix(before, ":") && n.typed(), strings.HasSuffix(before, "="), near && values[n.last]:
+		return true
+	case near && named[n.last], inside == "":
+		return false
+	case typographic || strings.IndexFunc(inside, isForeign) >= 0 && strings.Count(inside, " ") < 4:
+		starts := before == "" || strings.HasSuffix(before, ":") || strings.HasSuffix(before, ";")
+		return !starts && !(isName(inside) && (strings.ContainsAny(inside, "_./") || strings.Trim(inside, "abcdefghijklmnopqrstuvwxyz") == ""))
+	}
+	return !isName(inside) && !strings.Contains(inside, " ")
+}
+
+func isForeign(r rune) bool { return r >= utf8.RuneSelf && unicode.IsLetter(r) }
+
+// coded takes codes in brackets as they are: (code E1042). Ids are none.
+func (n *normaliser) coded() bool {
+	inside, ok := strings.CutPrefix(n.in[n.at:], codesBegin)
+	end := strings.IndexByte(inside, ')')
+	if !ok || end < 0 || end > 200 {
+		return false
+	}
+	var kept []string
+	for code := range strings.SplitSeq(inside[:end], ", ") {
+		if !isErrorCode(code) {
+			code = aNumber
+		}
+		kept = append(kept, code)
+	}
+	n.out = append(append(append(n.out, codesBegin...), strings.Join(kept, ", ")...), ')')
+	n.at += len(codesBegin) + end + 1
+	n.last = ""
+	return true
+}
+
+const codesBegin = "(code "
+
+// isErrorCode tells E1042, ERR_4711 and 40P01 from ids: few changes between letters and digits, few digits in a row.
+func isErrorCode(code string) bool {
+	if strings.HasPrefix(code, "0x") {
+		return len(code) <= 10
+	}
+	changes, row := 0, 0
+	for i := range len(code) {
+		if row++; !isDigit(code[i]) {
+			row = 0
+		}
+		if i > 0 && isDigit(code[i]) != isDigit(code[i-1]) {
+			changes++
+		}
+		if row > 5 && strings.Trim(code[:i+1], "0123456789") == "" || row > 8 {
+			return false
+		}
+	}
+	return len(code) <= 64 && changes <= 4 && !strings.ContainsAny(code, " \"'")
 }
 
 // assigned takes the value of a key as databases show it: Key (email)=(ann@example.com).

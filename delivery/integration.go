@@ -21,7 +21,7 @@ type Integration struct {
 	Method      Method
 	Subscribe   []string // event types
 	Destination Destination
-	Idempotent  bool // the receiver drops duplicates by key: an unknown outcome may be retried
+	Idempotent  bool // the receiver drops duplicates by key, see Repeatable
 	Retry       RetryPolicy
 	OnFailure   State  // StateDead (dead-letter) or StateIgnored (ignore)
 	Ordered     bool   // strictly in order per key
@@ -48,6 +48,10 @@ const (
 func (i Integration) Holds(next State) bool {
 	return i.Ordered && (next == StatePending || next == StateDead && i.OnDead != OnDeadSkip)
 }
+
+// Repeatable says whether an attempt that may have had its effect is followed by another one without a person: the receiver drops
+// duplicates, or the sender looks what is there. Every room asks here.
+func (i Integration) Repeatable() bool { return i.Idempotent || i.Destination.Settles() }
 
 // LeaseFor is how long a worker may hold a delivery without a heartbeat: always longer than one attempt.
 func (i Integration) LeaseFor() time.Duration {
@@ -89,10 +93,12 @@ type IntegrationHealth struct {
 	OldestPending *time.Time // since when the delivery that is due the longest waits
 	Delivered24h  int
 	Failed24h     int
-	Hours         []HourCount  // last 24 hours, oldest first, always 24 entries
-	Alarm         bool         // a figure of its method needs a person, see Fact
-	NewGroups     int          // with the status new, and dead letters
-	Gaps          []CaptureGap // cdc only: what is missing of tables that are stopped
+	Hours         []HourCount // last 24 hours, oldest first, always 24 entries
+	Alarm         bool        // a figure of its method needs a person, see Fact
+	NewGroups     int         // with the status new, and dead letters
+	Parts         []PartHealth
+	Gaps          SourceGaps
+	TableGaps     []CaptureGap // cdc only: what is missing of tables that are stopped
 }
 
 // HourCount counts outcomes within one hour.

@@ -43,14 +43,6 @@ func HideValues(text string, values []string) string {
 	return text
 }
 
-// Conceal hides what is masked of the payload in the error of a failed attempt: answers repeat what they refuse.
-func (r Result) Conceal(payload []byte, paths []string) Result {
-	if len(paths) > 0 && r.Outcome != OutcomeOK && r.Error != "" {
-		r.Error = HideValues(r.Error, MaskedValues(payload, paths))
-	}
-	return r
-}
-
 func mask(payload []byte, paths []string) (*masker, bool) {
 	if !json.Valid(payload) {
 		return nil, false
@@ -151,7 +143,8 @@ type masker struct {
 	copied int // in[:copied] is dealt with
 	out    []byte
 	hidden []string
-	hiding bool // inside a masked value
+	short  map[string]bool // those that are too short for hidden
+	hiding bool            // inside a masked value
 }
 
 func (m *masker) value(active [][]step) {
@@ -257,8 +250,14 @@ func (m *masker) remember(raw []byte) {
 		forms = append(forms, text)
 	}
 	for _, form := range forms {
-		if utf8.RuneCountInString(form) >= minHidden && form != "true" && form != "false" && form != "null" {
+		switch {
+		case form == "" || form == "true" || form == "false" || form == "null":
+		case utf8.RuneCountInString(form) >= minHidden:
 			m.hidden = append(m.hidden, form)
+		case m.short == nil:
+			m.short = map[string]bool{form: true}
+		default:
+			m.short[form] = true
 		}
 	}
 }

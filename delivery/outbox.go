@@ -50,6 +50,7 @@ type OutboxLag struct {
 	Capped      bool          // there are more than Rows
 	Age         time.Duration // of the oldest of these; 0 when there is none
 	Led         bool          // some process leads the relay
+	Position    string        // of its feed: the same text while it does not move
 	Refused     string        // why the relay does not work on this database; empty: it does
 }
 

@@ -63,7 +63,7 @@ func (i Integration) Judge(result Result, tries int) Verdict {
 	case OutcomePermanent:
 		return Verdict{Next: i.failed()}
 	case OutcomeUnknown:
-		if !i.Idempotent {
+		if !i.Repeatable() {
 			return Verdict{Next: StateDead} // a person must look: never an automatic second effect, never a silent ignore
 		}
 	}

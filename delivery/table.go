@@ -7,19 +7,39 @@ import (
 
 // TableDestination is a table of another Postgres database. A file's rows go into it in one transaction, once.
 type TableDestination struct {
-	URL     string
-	Table   string       // with its schema, if that is not public
-	Key     []string     // columns of a unique constraint: a row that is there is replaced
-	Columns []FileColumn // Name in the table, From in the query; empty: every column of the query
-	Timeout time.Duration
+	URL       string
+	Schema    string // empty: where the database looks for the table
+	Table     string
+	Key       []string     // columns of a unique constraint: a row that is there is replaced
+	Columns   []FileColumn // Name in the table, From in the query; empty: every column of the query
+	Overrides bool         // values go into columns that are GENERATED ALWAYS AS IDENTITY, instead of those that the table would make
+	Timeout   time.Duration
 }
 
 func (d *TableDestination) kind() string           { return "table" }
 func (d *TableDestination) timeout() time.Duration { return d.Timeout }
+
+// settles: which files are in the table is noted beside it, in the transaction that puts them there.
+func (d *TableDestination) settles() bool { return true }
+
 func (d *TableDestination) address() string {
+	name := TableName(d.Schema, d.Table)
 	u, err := url.Parse(d.URL)
 	if err != nil {
-		return d.Table
+		return name
 	}
-	return u.Host + u.Path + " " + d.Table
+	return u.Host + u.Path + " " + name
 }
+
+// ValueColumn says what the values of one column of a file for a table are. They stand in it as text, in the form in which Postgres
+// writes their type, and nothing of them is lost on the way.
+type ValueColumn struct {
+	Name string `json:"name"` // in the table
+	Type string `json:"type"` // as SQL names it, with its schema, e.g. pg_catalog.int4; or one of the two below
+}
+
+// Types of values that are not a column's of a query.
+const (
+	TypeMessageValue   = "message value"   // what a path names in a message: one JSON value
+	TypeMessagePayload = "message payload" // the message's bytes, in the form of bytea
+)

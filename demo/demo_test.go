@@ -18,6 +18,7 @@ import (
 	"redrive/delivery/outbox"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -76,7 +77,7 @@ func (h *harness) count(sql string, args ...any) (n int) {
 
 func (h *harness) eventually(complaint string, condition func() bool) {
 	h.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience.Limit); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			h.Fatal(complaint)
 		}

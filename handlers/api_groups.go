@@ -21,6 +21,7 @@ type groupJSON struct {
 	Destination  string               `json:"destination"`
 	ErrorClass   string               `json:"error_class"`
 	Message      string               `json:"message"`
+	Cause        string               `json:"cause"` // the receiver's words in it
 	Count        int                  `json:"count"`
 	Dead         int                  `json:"dead"`
 	Acknowledged int                  `json:"acknowledged"`
@@ -34,7 +35,7 @@ type groupJSON struct {
 
 func groupJSONOf(g delivery.Group, by []delivery.GroupKey, within delivery.Filter) groupJSON {
 	return groupJSON{ID: g.ID, Integration: g.Integration, Method: g.Method, Destination: g.Destination, ErrorClass: g.ErrorClass,
-		Message: g.Message, Count: g.Count, Dead: g.Dead, Acknowledged: g.Acknowledged, Groups: g.Groups, FirstSeen: utc(&g.FirstSeen),
+		Message: g.Message, Cause: delivery.Cause(g.ErrorClass, g.Message), Count: g.Count, Dead: g.Dead, Acknowledged: g.Acknowledged, Groups: g.Groups, FirstSeen: utc(&g.FirstSeen),
 		LastSeen: utc(&g.LastSeen), Hours: slices.Concat([]int{}, g.Hours), Status: g.Status, Filter: g.FilterFor(by, within).Values().Encode()}
 }
 

@@ -257,8 +257,10 @@ type integrationJSON struct {
 	Failed24h            int                   `json:"failed_24h"`
 	NewGroups            int                   `json:"new_groups"`
 	Hours                []hourJSON            `json:"hours"`
+	Health               []partJSON            `json:"health"`
+	Gaps                 *gapsJSON             `json:"gaps,omitempty"`
 	Facts                []factJSON            `json:"facts"`
-	Gaps                 []gapJSON             `json:"gaps,omitempty"`
+	TableGaps            []gapJSON             `json:"table_gaps,omitempty"`
 }
 
 // gapJSON is what is missing of a captured table.
@@ -272,7 +274,7 @@ type gapJSON struct {
 	Refused   string     `json:"refused,omitempty"`
 }
 
-func gapsJSON(gaps []delivery.CaptureGap) (list []gapJSON) {
+func tableGapsJSON(gaps []delivery.CaptureGap) (list []gapJSON) {
 	for _, g := range gaps {
 		shown := gapJSON{Table: g.Table, From: g.From.String(), Reason: g.Why, FoundAt: utc(&g.FoundAt), Requested: g.Asked, Refused: g.Note}
 		if g.To != nil {
@@ -282,6 +284,32 @@ func gapsJSON(gaps []delivery.CaptureGap) (list []gapJSON) {
 		list = append(list, shown)
 	}
 	return list
+}
+
+// partJSON is how one part of the integration stands.
+type partJSON struct {
+	Part        delivery.Part       `json:"part"`
+	Status      delivery.PartStatus `json:"status"`
+	Since       *time.Time          `json:"since"`
+	LastSuccess *time.Time          `json:"last_success"`
+	LastError   string              `json:"last_error,omitempty"`
+	LastErrorAt *time.Time          `json:"last_error_at"`
+}
+
+// gapsJSON are the times in which messages may have been lost at the source.
+type gapsJSON struct {
+	Count  int64      `json:"count"`
+	From   *time.Time `json:"from"` // of the last
+	To     *time.Time `json:"to"`
+	Reason string     `json:"reason"`
+	At     *time.Time `json:"at"`
+}
+
+func gapsJSONOf(g delivery.SourceGaps) *gapsJSON {
+	if g.Count == 0 {
+		return nil
+	}
+	return &gapsJSON{Count: g.Count, From: utc(g.Last.From), To: utc(g.Last.To), Reason: g.Last.String(), At: utc(&g.NotedAt)}
 }
 
 // factJSON is one figure of the method.
@@ -312,7 +340,11 @@ func (s *Server) integrationJSON(now time.Time) func(delivery.IntegrationHealth)
 			Backlog: h.Pending + h.Sending, Pending: h.Pending, Sending: h.Sending, Dead: h.Dead, Ignored: h.Ignored,
 			OldestPendingAt: utc(h.OldestPending), OldestPendingSeconds: age(h.OldestPending, now).Seconds(),
 			Delivered24h: h.Delivered24h, Failed24h: h.Failed24h, NewGroups: h.NewGroups, Hours: make([]hourJSON, 0, len(h.Hours)), Facts: []factJSON{},
-			Gaps: gapsJSON(h.Gaps)}
+			Health: []partJSON{}, Gaps: gapsJSONOf(h.Gaps), TableGaps: tableGapsJSON(h.TableGaps)}
+		for _, p := range h.Parts {
+			out.Health = append(out.Health, partJSON{Part: p.Part, Status: p.Status, Since: utc(&p.Since), LastSuccess: utc(p.LastSuccess),
+				LastError: p.LastError, LastErrorAt: utc(p.LastErrorAt)})
+		}
 		for _, f := range s.facts(h.Name) {
 			shown := factJSON{Name: f.Name, Value: f.Value, Text: f.Text, Alarm: f.Alarm}
 			if f.Limit > 0 {
@@ -349,8 +381,8 @@ func (s *Server) health(ctx context.Context) ([]delivery.IntegrationHealth, erro
 		return nil, err
 	}
 	for i := range list {
-		list[i].Gaps = s.ofRules(list[i].Name, gaps[list[i].Name])
-		list[i].Alarm = len(list[i].Gaps) > 0 || slices.ContainsFunc(s.facts(list[i].Name), func(f delivery.Fact) bool { return f.Alarm })
+		list[i].TableGaps = s.ofRules(list[i].Name, gaps[list[i].Name])
+		list[i].Alarm = len(list[i].TableGaps) > 0 || slices.ContainsFunc(s.facts(list[i].Name), func(f delivery.Fact) bool { return f.Alarm })
 	}
 	return list, nil
 }
@@ -388,7 +420,7 @@ func statusOf(h delivery.IntegrationHealth) string {
 		return "paused"
 	case h.Breaker == delivery.BreakerOpen:
 		return "breaker_open"
-	case h.Breaker == delivery.BreakerHalfOpen || h.Dead > 0 || h.Alarm:
+	case h.Breaker == delivery.BreakerHalfOpen || h.Dead > 0 || h.Alarm || len(delivery.Degraded(h.Parts)) > 0:
 		return "degraded"
 	}
 	return "ok"

@@ -48,7 +48,7 @@ func (s *Server) deliveryPage(c echo.Context) (page views.DeliveryPage, err erro
 	page.Held = held[d.Integration]
 	for _, i := range s.cfg.Integrations {
 		if i.Name == d.Integration {
-			page.Known, page.Address, page.Idempotent = true, i.Destination.Address(), i.Idempotent
+			page.Known, page.Address, page.Idempotent, page.Repeatable = true, i.Destination.Address(), i.Idempotent, i.Repeatable()
 		}
 	}
 	s.showContent(c, &page, &d)

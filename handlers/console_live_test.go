@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/store/storetest/patience"
 	"redrive/views"
 )
 
@@ -43,7 +44,7 @@ func (b *browser) listen(base, path string) (*events, *http.Response) {
 // await answers the next line that begins so; ok is false when the stream ends before.
 func (e *events) await(beginning string) (line string, ok bool) {
 	e.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience.Limit)
 	for {
 		select {
 		case line, ok := <-e.lines:

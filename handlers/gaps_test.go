@@ -26,7 +26,7 @@ func TestWhatIsMissingOfATableIsShownAndReadAgain(t *testing.T) {
 	const path = "/api/v1/integrations/catalogue/resnapshot"
 	items := read[list[integrationJSON]](s, s.get("/api/v1/integrations"), 200).Items
 	n := slices.IndexFunc(items, func(in integrationJSON) bool { return in.Name == "catalogue" })
-	if in := items[n]; in.Status != "degraded" || len(in.Gaps) != 1 || in.Gaps[0].Table != "public.orders" || in.Gaps[0].From != "0/10" || in.Gaps[0].To != nil || in.Gaps[0].Requested {
+	if in := items[n]; in.Status != "degraded" || len(in.TableGaps) != 1 || in.TableGaps[0].Table != "public.orders" || in.TableGaps[0].From != "0/10" || in.TableGaps[0].To != nil || in.TableGaps[0].Requested {
 		t.Errorf("%+v", in)
 	}
 	b := s.signedIn("alice", delivery.RoleOperator)
@@ -37,8 +37,8 @@ func TestWhatIsMissingOfATableIsShownAndReadAgain(t *testing.T) {
 	s.wants("no cdc", s.post("/api/v1/integrations/push/resnapshot", `{"reason":"x","table":"public.orders"}`), 422, "not_captured")
 	b.shows(b.goes(b.submit("/integrations/catalogue/resnapshot", "table", "public.orders", "reason", "it was swapped"), "/integrations"), 200, "public.orders is read again within seconds", "Asked for: it begins")
 	got := read[integrationJSON](s, s.post(path, `{"reason":"again","table":"public.orders"}`), 200)
-	if !got.Gaps[0].Requested {
-		t.Errorf("%+v", got.Gaps)
+	if !got.TableGaps[0].Requested {
+		t.Errorf("%+v", got.TableGaps)
 	}
 	audit := read[list[auditJSON]](s, s.get("/api/v1/audit?subject=catalogue"), 200).Items
 	if len(audit) != 1 || audit[0].Action != "integration.resnapshot" || audit[0].Reason != "it was swapped" || !strings.Contains(string(audit[0].Details), "public.orders") {

@@ -19,6 +19,7 @@ import (
 	"redrive/delivery"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 // site is the whole web server on a database of its own, with a token for each role.
@@ -49,6 +50,7 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 	db, err := store.Open(t.Context(), storetest.New(t), log)
 	s.must(err)
 	t.Cleanup(db.Close)
+	db.SetPatience(patience.Limit)
 	s.store = db
 	s.must(db.SyncIntegrations(t.Context(), testIntegrations()))
 	for _, role := range delivery.Roles {

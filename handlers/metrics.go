@@ -87,6 +87,8 @@ const (
 var (
 	backlogDesc = prometheus.NewDesc("redrive_backlog", "Deliveries that are not settled.", []string{"integration", "state"}, nil)
 	oldestDesc  = prometheus.NewDesc("redrive_oldest_pending_seconds", "For how long the delivery that is due the longest waits.", []string{"integration"}, nil)
+	upDesc      = prometheus.NewDesc("redrive_up", "Whether a part of an integration works: 0 while it is degraded.", []string{"integration", "part"}, nil)
+	successDesc = prometheus.NewDesc("redrive_last_success_timestamp_seconds", "When a part of an integration was last seen to work.", []string{"integration", "part"}, nil)
 	deadDesc    = prometheus.NewDesc("redrive_dead_letters", "Open dead letters.", []string{"integration"}, nil)
 )
 
@@ -106,6 +108,8 @@ func (h *healthCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- backlogDesc
 	ch <- oldestDesc
 	ch <- deadDesc
+	ch <- upDesc
+	ch <- successDesc
 }
 
 // Collect answers nothing while the database is away: a missing gauge is honest, an old one is not.
@@ -118,6 +122,16 @@ func (h *healthCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(backlogDesc, float64(i.Sending), string(delivery.StateSending))
 		gauge(deadDesc, float64(i.Dead))
 		gauge(oldestDesc, age(i.OldestPending, h.now()).Seconds())
+		for _, p := range i.Parts {
+			up := 1.0
+			if p.Status == delivery.PartDegraded {
+				up = 0
+			}
+			gauge(upDesc, up, string(p.Part))
+			if p.LastSuccess != nil {
+				gauge(successDesc, float64(p.LastSuccess.UnixMilli())/1000, string(p.Part))
+			}
+		}
 	}
 }
 

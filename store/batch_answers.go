@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,9 +86,12 @@ WITH given AS (
 func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
 	var groups, texts, errors []string
 	for _, reason := range reasons {
-		text := rejectedText(reason)
+		text := rejectedText(delivery.OneLine(reason))
 		id, normalised := delivery.Fingerprint(integration, delivery.ClassRejected, text)
 		groups, texts, errors = append(groups, id), append(texts, normalised), append(errors, text)
+	}
+	if err := boundGroups(tx, slices.Repeat([]string{integration}, len(groups)), slices.Repeat([]string{delivery.ClassRejected}, len(groups)), groups, texts); err != nil {
+		return err
 	}
 	if err := tx.Exec(rejectSQL, map[string]any{"ids": &ids, "errors": &errors, "groups": &groups, "texts": &texts,
 		"class": delivery.ClassRejected, "integration": integration}).Error; err != nil {

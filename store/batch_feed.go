@@ -131,7 +131,8 @@ func (f *BatchFeed) Write(ctx context.Context, n delivery.NewBatchFile, fill fun
 			return f.finishEmpty(tx, id, n, content)
 		}
 		file = delivery.BatchFile{ID: id, Integration: f.integration, BusinessDate: n.Run.BusinessDate, Rows: content.Rows,
-			Bytes: w.bytes, SHA256: w.sum(), Control: content.Control, CorrectionOf: n.CorrectionOf}
+			Bytes: w.bytes, SHA256: w.sum(), Control: content.Control, CorrectionOf: n.CorrectionOf,
+			Columns: content.Columns, TimeZone: content.TimeZone}
 		if err := f.finish(tx, n, content, &file); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ func (s *Store) OpenBatchSource(ctx context.Context, url, zone string) (*BatchSo
 	}
 	delete(config.RuntimeParams, "search_path") // people's queries name people's tables
 	for name, value := range map[string]string{"application_name": "redrive batch", "timezone": zone, "datestyle": "ISO, YMD",
-		"intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex", "jit": "off"} {
+		"intervalstyle": "postgres", "client_encoding": "UTF8", "extra_float_digits": "1", "bytea_output": "hex", "jit": "off"} {
 		config.RuntimeParams[name] = value
 	}
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
@@ -57,7 +58,7 @@ func (s *Store) OpenBatchSource(ctx context.Context, url, zone string) (*BatchSo
 func redactedConnectError(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		return errors.New(refused.Message)
+		return fmt.Errorf("%s (SQLSTATE %s)", refused.Message, refused.Code)
 	}
 	if text := err.Error(); strings.Contains(text, ": ") {
 		return errors.New(text[strings.LastIndex(text, ": ")+2:])
@@ -123,12 +124,20 @@ func (b *BatchSource) Read(ctx context.Context, sel delivery.BatchSelection, col
 		return err
 	}
 	values, types := b.arguments(sel, names)
-	result := b.conn.ExecParams(ctx, statement, values, types, nil, nil)
-	if fields := result.FieldDescriptions(); fields != nil { // else the query was refused, and Close tells
-		if err := columns(batchColumns(fields)); err != nil {
-			return err // closing the connection ends the query
+	prepared, err := b.conn.Prepare(ctx, batchStatement, statement, types)
+	if err != nil {
+		return queryError(err)
+	}
+	list, err := b.columns(ctx, prepared.Fields)
+	if err != nil {
+		return queryError(err)
+	}
+	if len(list) > 0 { // else it is no query, and Postgres or the next line says so
+		if err := columns(list); err != nil {
+			return err
 		}
 	}
+	result := b.conn.ExecPrepared(ctx, batchStatement, values, nil, nil)
 	for result.NextRow() {
 		if err := row(result.Values()); err != nil {
 			return err
@@ -137,19 +146,22 @@ func (b *BatchSource) Read(ctx context.Context, sel delivery.BatchSelection, col
 	if _, err := result.Close(); err != nil {
 		return queryError(err)
 	}
+	if len(list) == 0 {
+		return errors.New("the query answers no columns, so there is nothing to write")
+	}
 	return nil
 }
 
-// queryError is what people see of a query that failed. A message about data may quote a value, and is not shown.
+// queryError is what people see of a query that failed: the server's message beside the SQLSTATE.
 func queryError(err error) error {
 	var pg *pgconn.PgError
 	switch {
 	case !errors.As(err, &pg):
 		return fmt.Errorf("the query failed: %w", err)
-	case strings.HasPrefix(pg.Code, "22"):
-		return fmt.Errorf("the query failed: a value cannot be computed or converted (SQLSTATE %s)", pg.Code)
+	case delivery.QuotesData(pg.Code, pg.Message, pg.Routine):
+		return &delivery.SaidError{Text: fmt.Sprintf("the query failed (SQLSTATE %s)", pg.Code), Words: pg.Message}
 	}
-	return fmt.Errorf("the query failed: %s (SQLSTATE %s)", pg.Message, pg.Code)
+	return fmt.Errorf("the query failed (SQLSTATE %s): %s", pg.Code, pg.Message)
 }
 
 func (b *BatchSource) arguments(sel delivery.BatchSelection, names []string) (values [][]byte, types []uint32) {
@@ -170,10 +182,28 @@ func textArray(list []string) string {
 	return "{" + strings.Join(quoted, ",") + "}"
 }
 
-func batchColumns(fields []pgconn.FieldDescription) []delivery.BatchColumn {
+const batchStatement = "redrive_batch"
+
+const typeNamesSQL = `SELECT t.oid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname)
+	FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = ANY($1::pg_catalog.oid[])`
+
+// columns names the types of a query's result. Numbers would do for the built-in ones only.
+func (b *BatchSource) columns(ctx context.Context, fields []pgconn.FieldDescription) ([]delivery.BatchColumn, error) {
+	oids := make([]string, len(fields))
+	for i, f := range fields {
+		oids[i] = strconv.FormatUint(uint64(f.DataTypeOID), 10)
+	}
+	result := b.conn.ExecParams(ctx, typeNamesSQL, [][]byte{[]byte(textArray(oids))}, nil, nil, nil).Read()
+	if result.Err != nil {
+		return nil, result.Err
+	}
+	names := map[string]string{}
+	for _, row := range result.Rows {
+		names[string(row[0])] = string(row[1])
+	}
 	columns := make([]delivery.BatchColumn, len(fields))
 	for i, f := range fields {
-		columns[i] = delivery.BatchColumn{Name: f.Name, OID: f.DataTypeOID}
+		columns[i] = delivery.BatchColumn{Name: f.Name, OID: f.DataTypeOID, Type: names[oids[i]]}
 	}
-	return columns
+	return columns, nil
 }

@@ -24,24 +24,24 @@ WITH quota AS (
     WHERE NOT EXISTS (SELECT FROM redrive.integrations i WHERE i.name = q.integration AND i.paused_at IS NOT NULL)
 ), locked AS MATERIALIZED (
     SELECT d.*, q.integration, q.bytes, q.any_first FROM quota q CROSS JOIN LATERAL (
-        SELECT w.id, w.message_id, w.token AS lost, w.due_at, w.edit FROM redrive.queue w
+        SELECT w.id, w.message_id, w.token AS lost, w.due_at, coalesce(w.claimed_at, w.due_at) AS claimed_at, w.edit FROM redrive.queue w
         WHERE w.integration = q.integration AND w.due_at <= statement_timestamp()
         ORDER BY w.due_at LIMIT q.wanted FOR UPDATE SKIP LOCKED) d
 ), due AS MATERIALIZED ( -- the length of a payload is known without reading it
-    SELECT id, lost, due_at FROM (
+    SELECT id, lost, claimed_at FROM (
         SELECT l.*, sum(m.size) OVER upto AS total, row_number() OVER upto AS place FROM locked l CROSS JOIN LATERAL (
             SELECT CASE WHEN l.edit IS NULL THEN octet_length(payload) ELSE (SELECT octet_length(e.payload) FROM redrive.edits e
                 WHERE e.delivery_id = l.id AND e.number = l.edit) END AS size FROM redrive.messages WHERE id = l.message_id LIMIT 1) m
         WINDOW upto AS (PARTITION BY l.integration ORDER BY l.due_at, l.id ROWS UNBOUNDED PRECEDING)) x
     WHERE total <= bytes OR (any_first AND place = 1)
 ), leased AS (
-    UPDATE redrive.queue w SET token = nextval('redrive.lease_token'), worker = ?, attempts = w.attempts + 1,
+    UPDATE redrive.queue w SET token = nextval('redrive.lease_token'), worker = ?, attempts = w.attempts + 1, claimed_at = clock_timestamp(),
         due_at = clock_timestamp() + (SELECT lease_ms FROM quota q WHERE q.integration = w.integration) * interval '1 millisecond',
         crashes = w.crashes + (w.token IS NOT NULL)::int
     WHERE w.id = ANY (ARRAY(SELECT id FROM due))
     RETURNING w.id, w.message_id, w.integration, w.token, w.attempts, w.round_start, w.crashes, w.edit
 ), claimed AS MATERIALIZED (
-    SELECT leased.*, due.lost, due.due_at FROM leased JOIN due USING (id)
+    SELECT leased.*, due.lost, due.claimed_at FROM leased JOIN due USING (id)
 ), lost AS (
     SELECT c.*, m.created_at, m.key, m.type, m.expires_at, 'lease_lost' AS class, 'the worker vanished before it reported an outcome' AS error,
         substr(encode(sha256(convert_to(c.integration, 'UTF8') || '\x00'::bytea || 'lease_lost'::bytea || '\x00'::bytea
@@ -50,10 +50,10 @@ WITH quota AS (
     WHERE c.lost IS NOT NULL
 ), lost_attempts AS (
     INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error)
-    SELECT id, lost, attempts - 1, due_at, 0, 'unknown', class, error FROM lost
+    SELECT id, lost, attempts - 1, claimed_at, 0, 'unknown', class, error FROM lost
 ), lost_records AS (
     INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, error_class, group_id, created_at, failed_at, started_at, key, type, expires_at)
-    SELECT id, message_id, integration, 'pending', attempts - 1, class, group_id, created_at, statement_timestamp(), due_at, key, type, expires_at FROM lost
+    SELECT id, message_id, integration, 'pending', attempts - 1, class, group_id, created_at, statement_timestamp(), claimed_at, key, type, expires_at FROM lost
     ON CONFLICT (id) DO UPDATE SET attempts = excluded.attempts, error_class = excluded.error_class,
         group_id = excluded.group_id, version = r.version + 1, changed_at = statement_timestamp(),
         failed_at = coalesce(r.failed_at, excluded.failed_at), started_at = excluded.started_at, key = excluded.key, type = excluded.type,

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
+	"redrive/store/storetest/patience"
 )
 
 func TestClaimAnswersTheMessageUnchanged(t *testing.T) {
@@ -134,7 +135,7 @@ func TestClaimsDoNotWaitForLockedRows(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	_, err = conn.Exec(t.Context(), "BEGIN; SELECT FROM redrive.queue ORDER BY due_at LIMIT 1 FOR UPDATE")
 	d.must(err)
-	brief, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	brief, cancel := context.WithTimeout(t.Context(), patience.Limit)
 	defer cancel()
 	claimed, err := d.Claim(brief, "w", []delivery.Quota{{Integration: "push", Limit: 10, Lease: time.Minute}})
 	d.must(err)
@@ -201,9 +202,9 @@ func TestReleaseDoesNotCountTheAttempt(t *testing.T) {
 // await repeats a check that depends on the database's clock, with the test's own deadline.
 func await(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); {
+	for deadline := time.Now().Add(patience.Limit); !done(); {
 		if time.Now().After(deadline) {
-			t.Fatal("it did not happen within 20 s")
+			t.Fatal("it did not happen")
 		}
 	}
 }

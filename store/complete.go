@@ -35,13 +35,14 @@ WITH done AS (
 )
 SELECT token, CASE WHEN lane IS NOT NULL THEN id::text ELSE '' END FROM gone`
 
-// failedSQL writes outcomes that were not confirmed: back into the queue with a later time, or out of it.
+// failedSQL writes outcomes that were not confirmed: back into the queue with a later time, or out of it. What follows from a worker
+// that vanished is no attempt of its own: the claim that found out has written that one.
 const failedSQL = `
 WITH done AS (
     SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::text[], ?::timestamptz[], ?::int[], ?::timestamptz[], ?::int[], ?::int[],
-        ?::text[], ?::bigint[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::text[], ?::timestamptz[])
+        ?::text[], ?::bigint[], ?::bool[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::text[], ?::timestamptz[])
         AS d(id, token, message_id, integration, created_at, attempt, started_at, duration_ms, http_status,
-            next, retry_ms, unsent, outcome, error_class, error, response, group_id, group_text, key, type, expires_at)
+            next, retry_ms, unsent, vanished, outcome, error_class, error, response, group_id, group_text, key, type, expires_at)
 ), postponed AS (
     UPDATE redrive.queue w SET token = NULL, worker = NULL, due_at = clock_timestamp() + d.retry_ms * interval '1 millisecond'
     FROM done d WHERE d.next = 'pending' AND w.id = d.id AND w.token = d.token RETURNING d.token, w.crashes, w.lane
@@ -55,12 +56,12 @@ WITH done AS (
         failed_at, dead_at, settled_at, last_token, started_at, key, type, expires_at, actor)
     SELECT id, message_id, integration, next, attempt, crashes, error_class, group_id, created_at, statement_timestamp(),
         CASE WHEN next = 'dead' THEN statement_timestamp() END, CASE WHEN next = 'ignored' THEN statement_timestamp() END, token,
-        started_at, nullif(key, ''), nullif(type, ''), expires_at, CASE WHEN next = 'ignored' THEN 'policy' END
+        CASE WHEN NOT vanished THEN started_at END, nullif(key, ''), nullif(type, ''), expires_at, CASE WHEN next = 'ignored' THEN 'policy' END
     FROM applied
     ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = r.version + 1, attempts = excluded.attempts,
         crashes = excluded.crashes, error_class = excluded.error_class, group_id = excluded.group_id,
         changed_at = excluded.changed_at, failed_at = coalesce(r.failed_at, excluded.failed_at), dead_at = excluded.dead_at,
-        settled_at = excluded.settled_at, last_token = excluded.last_token, started_at = excluded.started_at, key = coalesce(r.key, excluded.key),
+        settled_at = excluded.settled_at, last_token = excluded.last_token, started_at = coalesce(excluded.started_at, r.started_at), key = coalesce(r.key, excluded.key),
         type = coalesce(r.type, excluded.type), expires_at = coalesce(r.expires_at, excluded.expires_at), actor = coalesce(excluded.actor, r.actor),
         retry_requested_at = CASE WHEN excluded.state = 'pending' THEN r.retry_requested_at END
 ), details AS (
@@ -73,7 +74,7 @@ WITH done AS (
         reason = coalesce(excluded.reason, f.reason), category = NULL, until = NULL, evidence = NULL
 ), tried AS (
     INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error, http_status, response)
-    SELECT id, token, attempt, started_at, duration_ms, outcome, error_class, error, nullif(http_status, 0), response FROM applied
+    SELECT id, token, attempt, started_at, duration_ms, outcome, error_class, error, nullif(http_status, 0), response FROM applied WHERE NOT vanished
 ), grouped AS (
     SELECT group_id, min(integration) AS integration, min(error_class) AS error_class, min(group_text) AS message,
         array_agg(DISTINCT type) FILTER (WHERE type <> '') AS types FROM applied GROUP BY group_id
@@ -81,7 +82,7 @@ WITH done AS (
 ), counted AS (
     INSERT INTO redrive.hourly AS h (integration, hour, failed)
     SELECT integration, date_trunc('hour', statement_timestamp(), 'UTC'), count(*)
-    FROM applied WHERE NOT unsent GROUP BY integration ORDER BY integration
+    FROM applied WHERE vanished OR NOT unsent GROUP BY integration ORDER BY integration
     ON CONFLICT (integration, hour) DO UPDATE SET failed = h.failed + excluded.failed
 )
 SELECT token, CASE WHEN lane IS NOT NULL AND (next = 'ignored' OR next = 'dead' AND EXISTS (SELECT FROM redrive.integrations i
@@ -124,7 +125,7 @@ func complete(tx *gorm.DB, done []delivery.Completion) (late int, err error) {
 	if err := w.write(deliveredSQL, confirmed, confirmed.settled()); err != nil {
 		return 0, fmt.Errorf("writing confirmed outcomes: %w", err)
 	}
-	if err := w.write(failedSQL, failed, append(failed.settled(), failed.judged()...)); err != nil {
+	if err := w.failures(failed); err != nil {
 		return 0, fmt.Errorf("writing failed outcomes: %w", err)
 	}
 	if err := releaseLanes(tx, w.settled); err != nil {
@@ -158,6 +159,17 @@ func (w *writer) write(statement string, b *batch, args []any) error {
 	return err
 }
 
+// failures writes what was not confirmed.
+func (w *writer) failures(b *batch) error {
+	if len(b.ids) == 0 {
+		return nil
+	}
+	if err := boundGroups(w.tx, b.integrations, b.classes, b.groups, b.texts); err != nil {
+		return err
+	}
+	return w.write(failedSQL, b, append(b.settled(), b.judged()...))
+}
+
 func writeLate(tx *gorm.DB, done []delivery.Completion, written map[int64]bool) (int, error) {
 	var b batch
 	for _, c := range done {
@@ -184,7 +196,7 @@ type batch struct {
 	attempts, durations, statuses   []int
 	next, outcomes, classes, errors []string
 	groups, texts, keys, types      []string
-	unsent                          []bool
+	unsent, vanished                []bool
 	responses                       [][]byte
 	expiries                        []*time.Time
 }
@@ -214,6 +226,7 @@ func (b *batch) add(c delivery.Completion) {
 	b.next = append(b.next, string(c.Next))
 	b.retries = append(b.retries, c.RetryIn.Milliseconds())
 	b.unsent = append(b.unsent, c.NotAttempted)
+	b.vanished = append(b.vanished, c.Vanished)
 	b.outcomes = append(b.outcomes, string(c.Result.Outcome))
 	b.classes = append(b.classes, c.Result.ErrorClass)
 	b.errors = append(b.errors, c.Result.Error)
@@ -230,6 +243,6 @@ func (b *batch) settled() []any {
 }
 
 func (b *batch) judged() []any {
-	return []any{&b.next, &b.retries, &b.unsent, &b.outcomes, &b.classes, &b.errors, &b.responses, &b.groups, &b.texts,
+	return []any{&b.next, &b.retries, &b.unsent, &b.vanished, &b.outcomes, &b.classes, &b.errors, &b.responses, &b.groups, &b.texts,
 		&b.keys, &b.types, &b.expiries}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"gorm.io/gorm"
 
@@ -103,9 +102,6 @@ func (s *Store) DeadGeneration(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// countPatience is how long failures are counted one by one: a number is not worth more of a page's time.
-const countPatience = 5 * time.Millisecond
-
 // CountFailures answers how many failures a filter selects. States and facets are counted exactly, whatever the number; with
 // other conditions more than atMost, or what cannot be counted quickly, are not counted, and capped says so.
 func (s *Store) CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error) {
@@ -128,12 +124,12 @@ func (s *Store) CountFailures(ctx context.Context, f delivery.Filter, atMost int
 		if err != nil {
 			return err
 		}
-		search.patience, search.counts = countPatience, true
+		search.patience, search.counts = s.effort.counting, true
 		found, err = search.find()
 		n, capped = min(found.n, atMost), found.n > atMost
 		return err
 	})
-	if errors.Is(err, errTooBroad) {
+	if errors.Is(tooBroad(err), errTooBroad) { // out of time, be it only as the transaction ends
 		return min(found.n, atMost), true, nil
 	}
 	return n, capped, err

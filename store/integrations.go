@@ -190,9 +190,18 @@ func (s *Store) Health(ctx context.Context) ([]delivery.IntegrationHealth, error
 	if err != nil {
 		return nil, fmt.Errorf("reading hourly counts: %w", err)
 	}
+	parts, err := partHealth(db)
+	if err != nil {
+		return nil, err
+	}
+	gaps, err := allGaps(db)
+	if err != nil {
+		return nil, err
+	}
 	list := make([]delivery.IntegrationHealth, len(rows))
 	for i, r := range rows {
 		list[i] = r.IntegrationHealth
+		list[i].Parts, list[i].Gaps = parts[r.Name], gaps[r.Name]
 		list[i].Hours = emptyHours(r.now)
 		for _, h := range hours {
 			if h.integration == r.Name {

@@ -32,7 +32,8 @@ WITH feeds AS (
 ), looked AS (
     SELECT feed, count(*) >= @most AS capped FROM behind GROUP BY feed
 )
-SELECT i.name, count(b.type), coalesce(bool_or(l.capped), false),
+SELECT i.name, count(b.type), coalesce(bool_or(l.capped), false), coalesce((SELECT concat_ws(' ', p.snapshot, p.target, p.after)
+        FROM redrive.positions p WHERE p.feed = coalesce(max(own.feed), 'outbox')), ''),
     coalesce(greatest(extract(epoch FROM clock_timestamp() - min(b.created_at)) * 1000, 0), 0)::bigint, (SELECT EXISTS (
         SELECT FROM pg_locks k, hashtextextended('redrive outbox', 0) h WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
             AND k.classid = ((h >> 32) & 4294967295)::oid AND k.objid = (h & 4294967295)::oid
@@ -54,7 +55,7 @@ func (s *Store) OutboxLag(ctx context.Context) (list []delivery.OutboxLag, err e
 			return err
 		}
 		list, err = read(tx, func(l *delivery.OutboxLag) []any {
-			return []any{&l.Integration, &l.Rows, &l.Capped, (*milliseconds)(&l.Age), &l.Led}
+			return []any{&l.Integration, &l.Rows, &l.Capped, &l.Position, (*milliseconds)(&l.Age), &l.Led}
 		}, lagSQL, map[string]any{"most": lagCap + 1})
 		for i := range list {
 			list[i].Rows = min(list[i].Rows, lagCap)

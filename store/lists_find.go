@@ -22,9 +22,16 @@ type effort struct {
 	enough int // records, or as much as they cost, to be walked before it is judged whether that pays
 	worth  int // the same, that a page may take
 	few    int // failures of groups that are looked at one by one
+
+	patience time.Duration // after which a search is too broad
+	counting time.Duration // the same for a count, which is not worth more of a page's time
 }
 
-var usualEffort = effort{little: 500, most: 30_000, enough: 1500, worth: 8000, few: 2000}
+var usualEffort = effort{little: 500, most: 30_000, enough: 1500, worth: 8000, few: 2000, patience: 3 * time.Second, counting: 5 * time.Millisecond}
+
+// SetPatience says how long a search may look at failures before it is too broad, and a count before it is capped, instead of three
+// seconds and five milliseconds. Call it before the store is used: tests do, which are not about them and may run on a slow machine.
+func (s *Store) SetPatience(most time.Duration) { s.effort.patience, s.effort.counting = most, most }
 
 const (
 	firstStep    = 120 // rows
@@ -34,7 +41,6 @@ const (
 	costOfDriven = 6 // of looking at one that an index of its own answers, in records read in a walk
 	// sendingAtOnce is how many more rows of what waits are read, because some are being sent
 	sendingAtOnce = 20
-	patience      = 3 * time.Second
 	outOfTime     = "57014" // SQLSTATE query_canceled
 )
 
@@ -89,7 +95,7 @@ func (s *Store) newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finde
 	for i := range list {
 		list[i].walk = strings.TrimPrefix(list[i].walk, payloadStates) // see branches
 	}
-	return &finder{tx: tx, filter: filter, narrowings: list, need: need, effort: s.effort, begun: time.Now(), patience: patience}, err
+	return &finder{tx: tx, filter: filter, narrowings: list, need: need, effort: s.effort, begun: time.Now(), patience: s.effort.patience}, err
 }
 
 // find answers at most need places; as many as it had found together with an error that the search is too broad.

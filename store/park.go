@@ -213,7 +213,7 @@ func writeAttempts(tx *gorm.DB, kept []delivery.Parked, rows map[string]parkedRo
 		}
 	}
 	w := writer{tx: tx, written: map[int64]bool{}}
-	if err := w.write(failedSQL, &outcomes, append(outcomes.settled(), outcomes.judged()...)); err != nil {
+	if err := w.failures(&outcomes); err != nil {
 		return fmt.Errorf("writing outcomes: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
+	"redrive/store/storetest/patience"
 )
 
 // parked is a broker's message numbered n, with one failed attempt unless next is pending.
@@ -198,7 +199,7 @@ func TestLanesAreNeverForgotten(t *testing.T) {
 		failed <- err
 	}()
 	var order [2][]int
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(patience.Limit)
 	for got := 0; got < messages; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d after a minute", got, messages)
@@ -247,7 +248,7 @@ func TestWhoJoinsWhileTheHeadIsSettledIsSeen(t *testing.T) {
 // waitForBlocked returns when that many sessions of this database wait for a lock.
 func (d desk) waitForBlocked(n int) {
 	d.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience.Limit); time.Now().Before(deadline); {
 		if value[int](d, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") >= n {
 			return
 		}

@@ -10,6 +10,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store"
+	"redrive/store/storetest/patience"
 )
 
 var errDone = errors.New("done")
@@ -25,7 +26,7 @@ func (d desk) ordered(onDead delivery.OnDead) {
 // leading does work as the leader of a room and answers what it answered.
 func (d desk) leading(room string, work func(ctx context.Context, l *store.Leader) error) (failed error) {
 	d.t.Helper()
-	ctx, stop := context.WithTimeout(d.t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(d.t.Context(), patience.Limit)
 	defer stop()
 	d.must(d.Lead(ctx, room, func(ctx context.Context, l *store.Leader) error {
 		failed = work(ctx, l)

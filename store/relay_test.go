@@ -15,6 +15,7 @@ import (
 	"redrive/delivery/outbox"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 var _ outbox.Session = (*store.Leader)(nil)
@@ -33,7 +34,7 @@ func (d desk) relayed() {
 
 func (d desk) eventually(complaint string, condition func() bool) {
 	d.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience.Limit); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			d.t.Fatal(complaint)
 		}
@@ -248,7 +249,7 @@ func TestLeadershipMovesWithinSeconds(t *testing.T) {
 			if got != want {
 				t.Fatalf("%s leads", got)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience.Limit):
 			t.Fatal("nobody leads")
 		}
 	}
@@ -266,7 +267,7 @@ func TestLeadershipMovesWithinSeconds(t *testing.T) {
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`))
 	select {
 	case <-leads:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience.Limit):
 		t.Error("nobody leads after the leader's session was ended")
 	}
 	stopFirst()

@@ -1,19 +1,17 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"redrive/delivery"
 	"redrive/delivery/engine"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 var _ engine.Store = (*store.Store)(nil)
@@ -35,6 +33,7 @@ func open(t *testing.T) desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	s.SetPatience(patience.Limit)
 	d := desk{Store: s, t: t, dsn: dsn}
 	d.must(s.SyncIntegrations(t.Context(), []delivery.Integration{integration("push", "order.placed"), integration("sms")}))
 	return d
@@ -55,19 +54,13 @@ func (d desk) must(err error) {
 // sql runs a statement as another program would.
 func (d desk) sql(statement string, args ...any) error {
 	d.t.Helper()
-	conn, err := pgx.Connect(d.t.Context(), d.dsn)
-	d.must(err)
-	defer conn.Close(context.Background())
-	_, err = conn.Exec(d.t.Context(), statement, args...)
+	_, err := storetest.Session(d.t, d.dsn).Exec(d.t.Context(), statement, args...)
 	return err
 }
 
 func value[T any](d desk, query string, args ...any) (v T) {
 	d.t.Helper()
-	conn, err := pgx.Connect(d.t.Context(), d.dsn)
-	d.must(err)
-	defer conn.Close(context.Background())
-	d.must(conn.QueryRow(d.t.Context(), query, args...).Scan(&v))
+	d.must(storetest.Session(d.t, d.dsn).QueryRow(d.t.Context(), query, args...).Scan(&v))
 	return v
 }
 

@@ -44,6 +44,8 @@ func (l Locale) fact(f delivery.Fact) string {
 		number = l.T(f.Text)
 	case f.Name == "last_change" || f.Name == "next_run":
 		number = l.Relative(time.Unix(f.Value, 0))
+	case f.Name == "gaps" && f.Value > 0:
+		return l.N(int(f.Value), "%s gap", "%s gaps")
 	case f.Name == "last_run":
 		number = l.T(f.Text) + " " + l.Relative(time.Unix(f.Value, 0))
 	case strings.HasSuffix(f.Name, "_bytes"):

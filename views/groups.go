@@ -137,6 +137,9 @@ func (p GroupsPage) open(g delivery.Group) string {
 
 // name is what tells a group from the others in a list.
 func (p GroupsPage) name(g delivery.Group) string {
+	if p.shows(delivery.ByMessage) && p.shows(delivery.ByClass) {
+		return p.headline(g.ErrorClass, g.Message)
+	}
 	for _, part := range []struct {
 		key  delivery.GroupKey
 		text string
@@ -192,7 +195,7 @@ func (l Locale) sparkText(hours []int) string {
 // sentence says what a group is.
 func (p GroupPage) sentence() string {
 	g := p.Group
-	text := p.T("%s: %s.", g.Integration, strings.TrimSuffix(Excerpt(orDash(g.Message), 300), "."))
+	text := p.T("%s: %s.", g.Integration, p.told(g.ErrorClass, Excerpt(orDash(g.Message), 300)))
 	switch g.Status {
 	case delivery.GroupNew:
 		return text + " " + p.T("It is new: it first happened %s.", p.Relative(g.FirstSeen))

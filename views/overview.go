@@ -1,6 +1,8 @@
 package views
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"redrive/delivery"
@@ -14,6 +16,29 @@ func healthWord(l Locale, h delivery.IntegrationHealth) string {
 func healthKind(l Locale, h delivery.IntegrationHealth) string {
 	_, kind := l.health(h)
 	return kind
+}
+
+// partWords are the parts of an integration for people.
+var partWords = map[delivery.Part]string{delivery.PartSource: "source", delivery.PartRelay: "relay", delivery.PartSchedule: "schedule",
+	delivery.PartPool: "workers", delivery.PartDestination: "destination"}
+
+func (l Locale) part(p delivery.Part) string { return l.T(partWords[p]) }
+
+func partKind(p delivery.PartHealth) string {
+	if p.Status == delivery.PartDegraded {
+		return "bad"
+	}
+	return "good"
+}
+
+// unsaid are the degraded parts that no alarm of a figure speaks of.
+func unsaid(h delivery.IntegrationHealth, list []delivery.Fact) (out []delivery.PartHealth) {
+	for _, p := range delivery.Degraded(h.Parts) {
+		if !slices.ContainsFunc(alarms(list), func(text string) bool { return p.LastError != "" && strings.Contains(text, p.LastError) }) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // failedSince lists what failed on an integration within the strip's 24 hours, whatever became of it.
@@ -51,6 +76,8 @@ func (p IntegrationsPage) policy(c delivery.Integration) []string {
 	out := []string{p.N(c.Retry.Attempts, "%s try", "up to %s tries")}
 	if c.Idempotent {
 		out = append(out, p.T("receiver drops duplicates"))
+	} else if c.Destination.Settles() {
+		out = append(out, p.T("looks what is there before it sends again"))
 	} else {
 		out = append(out, p.T("unknown outcomes go to a person"))
 	}

@@ -140,7 +140,8 @@ type DeliveryPage struct {
 	Known      bool                      // the integration is in the file
 	Held       delivery.IntegrationState // whether it is paused or its breaker open
 	Address    string
-	Idempotent bool
+	Idempotent bool // the receiver drops duplicates
+	Repeatable bool // another attempt is safe, see delivery.Integration
 	Payload    Payload
 	Headers    []Header
 	Responses  []string // excerpt of each attempt's response, as text
@@ -307,6 +308,8 @@ func (l Locale) whyDegraded(h delivery.IntegrationHealth) string {
 	switch {
 	case h.PausedAt != nil || h.Breaker == delivery.BreakerOpen || h.Breaker == delivery.BreakerHalfOpen:
 		return ""
+	case len(delivery.Degraded(h.Parts)) > 0:
+		return l.T("its %s does not work", l.part(delivery.Degraded(h.Parts)[0].Part))
 	case h.Alarm:
 		return l.T("its source needs a person")
 	case lastHour(h).Failed > lastHour(h).Delivered:
@@ -374,7 +377,7 @@ func (p DeliveryPage) sentence() string {
 }
 
 func (p DeliveryPage) failure(failed int) string {
-	text := strings.TrimSuffix(p.D.Error, ".")
+	text := p.told(p.D.ErrorClass, p.D.Error)
 	if origin := p.D.Message.Origin; p.D.ErrorClass == delivery.ClassForeign && origin != nil && origin.Dead != nil {
 		return p.T("It died in %s: %s.", origin.Dead.Place, text)
 	}

@@ -394,6 +394,24 @@ func TestTheSentenceSaysWhatHappened(t *testing.T) {
 	}
 }
 
+// What the receiver said is the first sentence of the page and the text of the row; a status explains nothing.
+func TestTheReceiversWordsComeFirst(t *testing.T) {
+	p := DeliveryPage{Layout: layout(delivery.RoleViewer), D: detail(delivery.StateDead)}
+	p.D.ErrorClass, p.D.Error = delivery.ClassHTTP4xx, "the receiver answered 422: customer 4711 has no billing address."
+	if got := p.sentence(); got != "Delivery to seller-push failed twice in 2 min: customer 4711 has no billing address (the receiver answered 422). It is not tried again by itself." {
+		t.Error(got)
+	}
+	for _, c := range []struct{ class, text, headline, beneath string }{
+		{delivery.ClassHTTP4xx, "the receiver answered 422: <script> 4711", "<script> 4711", p.Class(delivery.ClassHTTP4xx) + " · the receiver answered 422"},
+		{delivery.ClassHTTP4xx, "the receiver answered 422", p.Class(delivery.ClassHTTP4xx), "the receiver answered 422"},
+		{delivery.ClassForeign, "java.lang.Error: x", "java.lang.Error: x", p.Class(delivery.ClassForeign)},
+	} {
+		if headline, beneath := p.headline(c.class, c.text), p.beneath(c.class, c.text); headline != c.headline || beneath != c.beneath {
+			t.Errorf("%s: %q, %q", c.text, headline, beneath)
+		}
+	}
+}
+
 func TestTimesAndNumbersForPeople(t *testing.T) {
 	l := layout(delivery.RoleViewer).Locale
 	for want, got := range map[string]string{

@@ -49,7 +49,8 @@ func newDesk(t *testing.T, f delivery.FileFormat) *bed {
 	inbox, err := filesend.NewInbox(*b.in.Batch.Acknowledgement, *b.in.Destination.File, wire.Dialer{})
 	b.must(err)
 	b.deliver()
-	b.stop = b.start(func(c *batch.Config) { c.Inbox = inbox })
+	b.again = func() { b.stop = b.start(func(c *batch.Config) { c.Inbox = inbox }) }
+	b.again()
 	return b
 }
 
@@ -79,8 +80,13 @@ func (b *bed) answer(name, text string) {
 	b.must(os.WriteFile(filepath.Join(b.in.Destination.File.Dir, name), []byte(text), 0o600))
 }
 
+// retry asks for several at once: the room sees all of them or none.
 func (b *bed) retry(ids ...string) {
 	b.t.Helper()
+	if len(ids) > 1 {
+		b.stop()
+		defer b.again()
+	}
 	for _, id := range ids {
 		_, err := b.Act(context.Background(), delivery.ActionRequest{Action: delivery.ActionRetry, ID: id, Actor: "kim", Reason: "corrected"})
 		b.must(err)

@@ -103,6 +103,7 @@ type Batch struct {
 	settings delivery.BatchSettings
 	schedule *schedule.Schedule
 	windowed bool
+	trouble  atomic.Pointer[string]
 	log      *slog.Logger
 }
 
@@ -141,7 +142,20 @@ func New(cfg Config) (*Batch, error) {
 // Run leads whenever no other process does, until ctx ends. A run under way is given up then: it has left nothing behind, and
 // whoever leads next begins it again.
 func (b *Batch) Run(ctx, _ context.Context) error {
-	return b.cfg.Lead(ctx, b.lead, func(err error) { b.log.Warn("batch interrupted", "error", err) })
+	return b.cfg.Lead(ctx, b.lead, func(err error) {
+		b.stumble(err.Error())
+		b.log.Warn("batch interrupted", "error", err)
+	})
+}
+
+func (b *Batch) stumble(over string) { b.trouble.Store(&over) }
+
+// Trouble is what keeps this process from working at the batch; empty: nothing.
+func (b *Batch) Trouble() string {
+	if text := b.trouble.Load(); text != nil {
+		return *text
+	}
+	return ""
 }
 
 func (b *Batch) lead(ctx context.Context, feed Feed) error {
@@ -157,6 +171,7 @@ func (b *Batch) lead(ctx context.Context, feed Feed) error {
 		if err != nil {
 			return err
 		}
+		b.stumble("")
 		if !worked && !delivery.Pause(ctx, b.cfg.Look) || ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -288,7 +303,7 @@ func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, er
 		retryIn = &wait
 	}
 	b.log.Warn("batch run failed", "business_date", run.BusinessDate, "attempt", run.Attempts, "error", err)
-	return feed.Fail(ctx, run, err.Error(), retryIn)
+	return feed.Fail(ctx, run, delivery.Explain(err, len(b.in.Mask) > 0), retryIn)
 }
 
 // write reads the rows and stores them.

@@ -19,6 +19,7 @@ const payloadColumn = 4
 type events struct {
 	paths   []string
 	json    bool // values keep their JSON form
+	typed   bool // for a table: nothing is decided here
 	control string
 	columns func([]delivery.BatchColumn) error
 	next    func([][]byte) error
@@ -26,7 +27,7 @@ type events struct {
 }
 
 func newEvents(spec delivery.FileFormat, control string, columns func([]delivery.BatchColumn) error, row func([][]byte) error) *events {
-	e := &events{json: spec.Kind == delivery.FileJSON, control: control, columns: columns, next: row}
+	e := &events{json: spec.Kind == delivery.FileJSON, typed: spec.Text, control: control, columns: columns, next: row}
 	for _, c := range spec.Columns {
 		if strings.HasPrefix(c.From, "$") {
 			e.paths = append(e.paths, c.From)
@@ -40,7 +41,10 @@ func newEvents(spec delivery.FileFormat, control string, columns func([]delivery
 
 // begin announces the columns of an event and of its values.
 func (e *events) begin(columns []delivery.BatchColumn) error {
-	columns[payloadColumn].OID = pgtype.TextOID
+	if !e.typed {
+		columns[payloadColumn].OID = pgtype.TextOID
+	}
+	columns[payloadColumn].Type = delivery.TypeMessagePayload
 	kind := uint32(pgtype.TextOID)
 	if e.json {
 		kind = pgtype.JSONOID
@@ -52,7 +56,7 @@ func (e *events) begin(columns []delivery.BatchColumn) error {
 			continue
 		}
 		announced[path], paths = true, append(paths, path)
-		column := delivery.BatchColumn{Name: path, OID: kind}
+		column := delivery.BatchColumn{Name: path, OID: kind, Type: delivery.TypeMessageValue}
 		if path == e.control {
 			column.OID = pgtype.NumericOID
 		}
@@ -67,7 +71,10 @@ func (e *events) row(event [][]byte) error {
 	if _, err := hex.Decode(payload, event[payloadColumn][2:]); err != nil { // \x…
 		return fmt.Errorf("reading the payload of event %s: %w", event[0], err)
 	}
-	e.values = append(append(e.values[:0], event[:payloadColumn]...), []byte(delivery.Storable(string(payload))))
+	e.values = append(e.values[:0], event...)
+	if !e.typed {
+		e.values[payloadColumn] = []byte(delivery.Storable(string(payload)))
+	}
 	for _, path := range e.paths {
 		e.values = append(e.values, e.value(payload, path))
 	}
@@ -77,7 +84,7 @@ func (e *events) row(event [][]byte) error {
 // value is what a path names, nil where there is nothing.
 func (e *events) value(payload []byte, path string) []byte {
 	raw, ok := delivery.Extract(payload, path)
-	if !ok || string(raw) == "null" {
+	if !ok || string(raw) == "null" && (!e.typed || path == e.control) {
 		return nil
 	}
 	var text string

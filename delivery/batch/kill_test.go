@@ -3,6 +3,7 @@ package batch_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,8 +22,13 @@ import (
 	"redrive/delivery/batch"
 	"redrive/delivery/engine"
 	filesend "redrive/delivery/send/file"
+	httpsend "redrive/delivery/send/http"
+	tablesend "redrive/delivery/send/table"
 	"redrive/delivery/wire"
 	"redrive/store"
+	"redrive/store/storetest/child"
+	"redrive/store/storetest/patience"
+	"redrive/store/table"
 )
 
 // The variables that make a test binary the process that is killed.
@@ -28,6 +36,7 @@ const (
 	victimVariable = "REDRIVE_BATCH_VICTIM" // the step at which it waits for its end
 	victimDSN      = "REDRIVE_BATCH_DSN"
 	victimDir      = "REDRIVE_BATCH_DIR"
+	victimTo       = "REDRIVE_BATCH_TO" // its destination as JSON, where nothing drops duplicates; empty: the directory
 )
 
 // killSteps are where a process is killed. Those with a table wait inside of the transaction that changes it, which the parent
@@ -41,32 +50,35 @@ const killLock = 7_251_903
 
 func victimIntegration(dir string) delivery.Integration {
 	in := pointsIntegration()
-	in.Destination = delivery.Destination{File: &delivery.FileDestination{Dir: dir, Manifest: true, Timeout: 2 * time.Second,
+	in.Destination = delivery.Destination{File: &delivery.FileDestination{Dir: dir, Manifest: true, Timeout: 5 * time.Second,
 		Format: delivery.FileFormat{Kind: delivery.FileCSV, Header: true}}}
 	in.Batch.Acknowledgement = &delivery.AcknowledgementSettings{Every: 20 * time.Millisecond}
+	in.Retry.Attempts = 20 // a slow machine may need more than one
 	return in
 }
 
 // runRooms runs room and engine as the program does, until ctx ends. hooks change both.
 func runRooms(ctx context.Context, s *store.Store, in delivery.Integration, room func(*batch.Config), sender func(delivery.Sender) delivery.Sender, files filesend.Files) error {
-	c := config(s, in, in.Destination.File.Format)
-	inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, wire.Dialer{})
-	if err != nil {
-		return err
+	c := config(s, in, in.BatchFormat())
+	if in.Batch.Acknowledgement != nil {
+		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, wire.Dialer{})
+		if err != nil {
+			return err
+		}
+		c.Inbox = inbox
 	}
-	c.Inbox = inbox
 	room(&c)
 	b, err := batch.New(c)
 	if err != nil {
 		return err
 	}
-	to, err := filesend.New(*in.Destination.File, files, wire.Dialer{})
+	to, err := senderTo(in.Destination, files)
 	if err != nil {
 		return err
 	}
 	e, err := engine.New(engine.Config{Store: s, Integrations: []delivery.Integration{in}, Senders: map[string]delivery.Sender{in.Name: sender(to)},
-		Log: slog.New(slog.DiscardHandler), Poll: 20 * time.Millisecond, Lease: func(delivery.Integration) time.Duration { return 3 * time.Second },
-		Timeout: func(delivery.Integration) time.Duration { return 2 * time.Second }})
+		Log: slog.New(slog.DiscardHandler), Poll: 20 * time.Millisecond, Lease: func(delivery.Integration) time.Duration { return 6 * time.Second },
+		Timeout: func(delivery.Integration) time.Duration { return 5 * time.Second }})
 	if err != nil {
 		return err
 	}
@@ -74,6 +86,16 @@ func runRooms(ctx context.Context, s *store.Store, in delivery.Integration, room
 	go func() { errs <- b.Run(ctx, ctx) }()
 	go func() { errs <- e.Run(ctx, ctx) }()
 	return errorsOf(<-errs, <-errs)
+}
+
+func senderTo(d delivery.Destination, files filesend.Files) (delivery.Sender, error) {
+	switch {
+	case d.HTTP != nil:
+		return httpsend.New(*d.HTTP, wire.Dialer{})
+	case d.Table != nil:
+		return tablesend.New(*d.Table, files, table.Send), nil
+	}
+	return filesend.New(*d.File, files, wire.Dialer{})
 }
 
 func errorsOf(a, b error) error {
@@ -87,14 +109,20 @@ func errorsOf(a, b error) error {
 func victim() {
 	step := os.Getenv(victimVariable)
 	s, err := store.Open(context.Background(), os.Getenv(victimDSN), slog.New(slog.DiscardHandler))
+	in := victimIntegration(os.Getenv(victimDir))
+	if to := os.Getenv(victimTo); err == nil && to != "" {
+		in = careful(in, delivery.Destination{})
+		err = json.Unmarshal([]byte(to), &in.Destination)
+	}
 	if err == nil {
 		wait := func(at string) {
 			if at == step {
 				fmt.Println("at", at)
+				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // nothing of it goes on, however late the parent kills it
 				select {}
 			}
 		}
-		err = runRooms(context.Background(), s, victimIntegration(os.Getenv(victimDir)), func(c *batch.Config) {
+		err = runRooms(context.Background(), s, in, func(c *batch.Config) {
 			lead, open := c.Lead, c.Open
 			c.Lead = func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
 				return lead(ctx, func(ctx context.Context, f batch.Feed) error { return work(ctx, waitingFeed{f, wait}) }, failed)
@@ -187,19 +215,18 @@ func killed(t *testing.T, step, table, event string) {
 	b.sql(pointsTable)
 	b.sql("INSERT INTO points SELECT n, 'kim ' || n FROM generate_series(1, 20) n")
 	if step == "rejected" || step == "correction" {
-		ctx, stop := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- b.runRooms(ctx) }()
+		stop := b.runRooms()
 		f := b.now()
 		b.sent(f)
+		var dead []delivery.Delivery
 		if step == "correction" {
 			b.answer(f.Name+".rej", "row,reason\n3,no\n7,no\n")
-			for _, d := range b.rejected(2) {
-				b.retryLater(d.ID)
-			}
+			dead = b.rejected(2)
 		}
 		stop()
-		b.must(<-done)
+		for _, d := range dead { // nobody is there who takes the retries before the process that is killed
+			b.retry(d.ID)
+		}
 		if step == "rejected" {
 			b.answer(f.Name+".rej", "row,reason\n3,no\n7,no\n")
 		}
@@ -209,10 +236,7 @@ func killed(t *testing.T, step, table, event string) {
 	release := b.holdUp(table, event)
 	b.kill(dir, step, table)
 	release()
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.runRooms(ctx) }()
-	defer func() { stop(); b.must(<-done) }()
+	b.runRooms()
 	want := 1
 	switch step {
 	case "rejected":
@@ -223,14 +247,22 @@ func killed(t *testing.T, step, table, event string) {
 	b.oneFileEach(dir, want)
 }
 
-func (b *bed) runRooms(ctx context.Context) error {
-	return runRooms(ctx, b.Store, b.in, func(*batch.Config) {}, func(s delivery.Sender) delivery.Sender { return s }, b.Files())
-}
-
-// retryLater asks for a retry that waits until nobody asks for more: a correction must not begin before the process to be killed.
-func (b *bed) retryLater(id string) {
-	b.retry(id)
-	b.sql("UPDATE redrive.deliveries SET retry_requested_at = clock_timestamp() + interval '1 hour' WHERE id = $1", id)
+// runRooms runs room and engine until the test ends or the answer is called.
+func (b *bed) runRooms() (stop func()) {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- runRooms(ctx, b.Store, b.in, func(*batch.Config) {}, func(s delivery.Sender) delivery.Sender { return s }, b.Files())
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := patience.Receive(b.t, "the end of the rooms", done); err != nil {
+			b.t.Errorf("the rooms ended with %v", err)
+		}
+	})
+	b.t.Cleanup(stop)
+	return stop
 }
 
 // holdUp makes whoever changes the table wait until the answer is called.
@@ -245,7 +277,7 @@ func (b *bed) holdUp(table, event string) (release func()) {
 	b.must(err)
 	_, err = conn.Exec(context.Background(), "SELECT pg_advisory_lock($1)", killLock)
 	b.must(err)
-	b.sql("UPDATE redrive.deliveries SET retry_requested_at = clock_timestamp() - interval '1 minute' WHERE retry_requested_at IS NOT NULL")
+	b.t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return func() {
 		b.sql("SELECT pg_cancel_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
 		b.must(conn.Close(context.Background()))
@@ -260,17 +292,21 @@ func (b *bed) kill(dir, step, table string) {
 	b.must(err)
 	cmd := exec.Command(binary)
 	cmd.Env = append(os.Environ(), victimVariable+"="+step, victimDSN+"="+b.dsn, victimDir+"="+dir)
+	if !b.in.Idempotent {
+		to, err := json.Marshal(b.in.Destination)
+		b.must(err)
+		cmd.Env = append(cmd.Env, victimTo+"="+string(to))
+	}
 	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	b.must(err)
-	b.must(cmd.Start())
-	defer func() { _ = cmd.Wait() }()
+	victim, out := child.Talk(b.t, cmd)
 	if table == "" {
-		timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
-		line, err := bufio.NewReader(out).ReadString('\n')
-		timer.Stop()
-		if err != nil || strings.TrimSpace(line) != "at "+step {
-			b.t.Errorf("the process did not come to %s: %q, %v", step, line, err)
+		line := make(chan string, 1)
+		go func() {
+			said, _ := bufio.NewReader(out).ReadString('\n') // an end shows in what is missing
+			line <- strings.TrimSpace(said)
+		}()
+		if said := patience.Receive(b.t, "the process at step "+step, line); said != "at "+step {
+			b.t.Errorf("the process did not come to %s: %q", step, said)
 		}
 	} else {
 		b.wait("the transaction of step "+step, func() bool {
@@ -278,7 +314,7 @@ func (b *bed) kill(dir, step, table string) {
 				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, killLock) > 0
 		})
 	}
-	b.must(cmd.Process.Kill())
+	victim.Kill()
 }
 
 // oneFileEach waits until so many files are delivered, and checks that the directory holds them, whole, each with its manifest,

@@ -8,19 +8,17 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
 	"redrive/delivery/batch"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
-
-const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(victimVariable) != "" {
@@ -32,11 +30,12 @@ func TestMain(m *testing.M) {
 // bed is a database with an integration "points" and its room.
 type bed struct {
 	*store.Store
-	t    testing.TB
-	dsn  string
-	in   delivery.Integration
-	csv  delivery.FileFormat
-	stop func() // of the room of newDesk
+	t   testing.TB
+	dsn string
+	in  delivery.Integration
+	csv delivery.FileFormat
+	// of the room of newDesk
+	stop, again func()
 }
 
 func newBed(t testing.TB, change func(*delivery.Integration)) *bed {
@@ -53,7 +52,7 @@ func openBed(t testing.TB, dsn string, change func(*delivery.Integration)) *bed 
 	}
 	t.Cleanup(s.Close)
 	b := &bed{Store: s, t: t, dsn: dsn, in: pointsIntegration(), csv: delivery.FileFormat{Kind: delivery.FileCSV, Header: true, Delimiter: ','}}
-	b.in.Destination = delivery.Destination{File: &delivery.FileDestination{Format: b.csv, Dir: t.TempDir(), Timeout: patience}}
+	b.in.Destination = delivery.Destination{File: &delivery.FileDestination{Format: b.csv, Dir: t.TempDir(), Timeout: patience.Limit}}
 	if change != nil {
 		change(&b.in)
 	}
@@ -77,20 +76,14 @@ func (b *bed) must(err error) {
 
 func (b *bed) sql(statement string, args ...any) {
 	b.t.Helper()
-	conn, err := pgx.Connect(context.Background(), b.dsn)
-	b.must(err)
-	defer conn.Close(context.Background())
-	if _, err = conn.Exec(context.Background(), statement, args...); err != nil {
+	if _, err := storetest.Session(b.t, b.dsn).Exec(context.Background(), statement, args...); err != nil {
 		b.t.Fatalf("%s: %v", statement, err)
 	}
 }
 
 func value[T any](b *bed, query string, args ...any) (v T) {
 	b.t.Helper()
-	conn, err := pgx.Connect(context.Background(), b.dsn)
-	b.must(err)
-	defer conn.Close(context.Background())
-	if err := conn.QueryRow(context.Background(), query, args...).Scan(&v); err != nil {
+	if err := storetest.Session(b.t, b.dsn).QueryRow(context.Background(), query, args...).Scan(&v); err != nil {
 		b.t.Fatalf("%s: %v", query, err)
 	}
 	return v
@@ -139,11 +132,7 @@ func (b *bed) start(change func(*batch.Config)) (stop func()) {
 // wait polls until what answers true.
 func (b *bed) wait(what string, done func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("still waiting: %s", what)
-		}
-	}
+	patience.Until(b.t, what, done)
 }
 
 // request asks for a run.
@@ -220,7 +209,7 @@ func (b *bed) complete() (files []delivery.StoredFile) {
 		b.must(err)
 		var told delivery.BatchFile
 		f.CreatedAt = f.CreatedAt.UTC()
-		if err := json.Unmarshal(m.Payload, &told); err != nil || told != f.BatchFile || len(deliveries) != 1 || deliveries[0].ID != f.DeliveryID {
+		if err := json.Unmarshal(m.Payload, &told); err != nil || !reflect.DeepEqual(told, f.BatchFile) || len(deliveries) != 1 || deliveries[0].ID != f.DeliveryID {
 			b.t.Fatalf("the message of %s says %+v, with %d deliveries: %v; want %+v", f.Name, told, len(deliveries), err, f.BatchFile)
 		}
 	}

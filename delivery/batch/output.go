@@ -63,13 +63,17 @@ func (o *output) fill(ctx context.Context, w io.Writer, rows func(string, []byte
 	if err := file.Close(); err != nil {
 		return content, err
 	}
-	return delivery.BatchContent{Rows: file.Rows(), Control: file.Total(), Snapshot: o.snapshot}, nil
+	content = delivery.BatchContent{Rows: file.Rows(), Control: file.Total(), Snapshot: o.snapshot}
+	if o.batch.cfg.Format.Text {
+		content.Columns, content.TimeZone = file.Values(), settings.Location.String()
+	}
+	return content, nil
 }
 
 func newWriter(w io.Writer, spec delivery.FileFormat, list []delivery.BatchColumn, control string) (*format.Writer, error) {
 	columns := make([]format.Column, len(list))
 	for i, c := range list {
-		columns[i] = format.Column{Name: c.Name, Kind: format.KindOf(c.OID)}
+		columns[i] = format.Column{Name: c.Name, Kind: format.KindOf(c.OID), Type: c.Type}
 	}
 	file, err := format.New(w, spec, columns)
 	if err == nil && control != "" {

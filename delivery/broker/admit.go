@@ -82,7 +82,7 @@ func (s *shift) lookUp(ctx context.Context, list []*item) (states map[string]del
 			states, err = store.Inbox(ctx, name, keys)
 			return err
 		})
-		if !ok || !s.begin(ctx, list, states) {
+		if !ok {
 			return nil, nil, false
 		}
 	}
@@ -95,38 +95,6 @@ func (s *shift) lookUp(ctx context.Context, list []*item) (states map[string]del
 		return states, blocked, ok
 	}
 	return states, blocked, true
-}
-
-// begin notes attempts before they start, where the receiver does not drop duplicates.
-func (s *shift) begin(ctx context.Context, list []*item, states map[string]delivery.InboxState) bool {
-	if s.c.in.Idempotent || s.c.in.Broker.DeadLetters {
-		return true
-	}
-	var fresh []string
-	for _, it := range list {
-		if it.inbox != "" && states[it.inbox] == delivery.InboxNew && it.problem == "" {
-			fresh = append(fresh, it.inbox)
-		}
-	}
-	if len(fresh) == 0 {
-		return true
-	}
-	again := false
-	ok := s.insist(ctx, "noting attempts", func(ctx context.Context) error {
-		found, err := s.c.cfg.Store.Begin(ctx, s.c.in.Name, fresh)
-		for key, state := range found {
-			if state == delivery.InboxStarted && again {
-				continue // by the try before this one, whose answer was lost: it was new just now
-			}
-			states[key] = state // another process was faster
-		}
-		again = true
-		return err
-	})
-	for _, it := range list {
-		it.begun = ok && it.inbox != "" && states[it.inbox] == delivery.InboxNew && it.problem == ""
-	}
-	return ok
 }
 
 // insist repeats a query until it succeeds; false: ctx has ended.
@@ -151,23 +119,26 @@ func (s *shift) insist(ctx context.Context, what string, query func(context.Cont
 // place decides what becomes of one message.
 func (s *shift) place(it *item, state delivery.InboxState, blocked, spilling bool) {
 	dead := it.message.Origin.Dead
-	switch {
-	case state == delivery.InboxDone && it.firstTime: // it died once more, and looks the same
+	if state == delivery.InboxDone && it.firstTime { // it died once more, and looks the same
 		it.inbox += " " + rand.Text()
 		it.messageID, it.deliveryID = ids(s.c.in.Name, it.inbox)
-	case state == delivery.InboxDone:
-		s.recognised(it)
-		return
+		state = delivery.InboxNew
 	}
 	switch {
+	case state == delivery.InboxDone:
+		s.recognised(it)
 	case it.problem != "":
 		s.bury(it, delivery.Attempt{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: it.problem})
 	case dead != nil:
 		s.bury(it, delivery.Attempt{StartedAt: died(it.message.Origin), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassForeign, Error: dead.Error})
-	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Idempotent:
-		s.bury(it, delivery.Attempt{Number: 1, Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost, Error: unknownFate})
-	case it.lane != "" && (blocked || s.flight.blocked(it.lane)), spilling:
+	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Repeatable():
+		s.uncertain(it)
+	case it.lane != "" && (s.c.traits.forgets || blocked || s.flight.blocked(it.lane)), spilling:
 		s.keep(it)
+	case s.c.traits.forgets:
+		if !s.flight.start(it) {
+			s.keep(it)
+		}
 	default:
 		s.flight.enqueue(it)
 	}

@@ -20,23 +20,52 @@ func (s *shift) attempt(it *item) {
 		request.IdempotencyKey = it.deliveryID
 	}
 	for {
-		tried, wait, ok := s.c.cfg.Attempter.Try(s.sends, request)
-		if ok {
-			s.admitted(true)
-			s.judge(it, tried)
+		wait, done := s.try(it, request)
+		if done {
 			return
 		}
-		s.admitted(false)
-		if s.c.traits.forgets {
-			s.keep(it)
-			return
-		}
-		if !s.waitWith(it, patience(wait)) {
+		if !s.waitWith(it, wait) {
 			s.flight.giveUp(it)
 			s.handBack(it)
 			return
 		}
 	}
+}
+
+// try makes the attempt if it may start now, else answers after how long to ask again. Without done nothing was sent.
+func (s *shift) try(it *item, r delivery.Request) (wait time.Duration, done bool) {
+	if s.toNote(it) {
+		if wait, ok := s.c.cfg.Attempter.Admits(s.c.in.Name); !ok { // a note is for what really starts
+			return s.refused(it, wait)
+		}
+		state, err := s.notes.note(it.inbox)
+		if err != nil {
+			return maxAsk, false // the notebook said so
+		}
+		if state != delivery.InboxNew { // another process was faster
+			s.foundNoted(it, state)
+			return 0, true
+		}
+		it.begun = true
+	}
+	tried, wait, ok := s.c.cfg.Attempter.Try(s.sends, r)
+	if !ok {
+		s.takeBack(it)
+		return s.refused(it, wait)
+	}
+	s.admitted(true)
+	s.judge(it, tried)
+	return 0, true
+}
+
+// refused is what becomes of a message that may not be sent now: it waits, unless it may not wait in our hands.
+func (s *shift) refused(it *item, wait time.Duration) (ask time.Duration, done bool) {
+	s.admitted(false)
+	if s.c.traits.forgets || s.unmatched(it) && !s.isLost() {
+		s.keep(it)
+		return 0, true
+	}
+	return patience(wait), false
 }
 
 // waitWith waits with a message that may not be sent yet; false: give it up.
@@ -59,6 +88,9 @@ func (s *shift) judge(it *item, tried delivery.Tried) {
 	verdict := s.c.in.Judge(tried.Result, 1)
 	if verdict.Next == delivery.StateDelivered {
 		s.flight.decided(it, false)
+		if s.c.traits.forgets { // nobody brings it again: what is left to write is a count
+			s.flight.answered(it)
+		}
 		s.out.add(outcome{item: it, kind: confirmed})
 		return
 	}
@@ -106,17 +138,35 @@ func (s *shift) bury(it *item, a delivery.Attempt) {
 	s.park(it, p)
 }
 
+// uncertain is for a person: an attempt of this message started, and nobody knows how it ended.
+func (s *shift) uncertain(it *item) {
+	s.bury(it, delivery.Attempt{Number: 1, Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost, Error: unknownFate})
+}
+
+// foundNoted decides about a message that somebody else attempted, or attempts.
+func (s *shift) foundNoted(it *item, state delivery.InboxState) {
+	if state == delivery.InboxDone {
+		s.recognised(it)
+	} else {
+		s.uncertain(it)
+	}
+}
+
 // recognised acknowledges what was dealt with before.
 func (s *shift) recognised(it *item) {
 	s.flight.decided(it, false)
 	s.out.add(outcome{item: it, kind: known})
 }
 
+// unmatched says of a message that was not attempted whether it would be taken for one that was, when it comes again.
+func (s *shift) unmatched(it *item) bool {
+	return it.inbox == "" && !s.c.in.Repeatable() && !it.redelivered && it.message.Origin.Dead == nil && it.problem == ""
+}
+
 // handBack gives a message back to its source; what has no other place to be, or could not be recognised when it comes again, is
-// made durable instead.
+// made durable instead. What a lost connection brought comes again whatever we do.
 func (s *shift) handBack(it *item) {
-	unmatched := it.inbox == "" && !s.c.in.Idempotent && !it.redelivered && it.message.Origin.Dead == nil && it.problem == ""
-	if s.c.traits.forgets || unmatched {
+	if s.c.traits.forgets || s.unmatched(it) && !s.isLost() {
 		s.keep(it)
 		return
 	}

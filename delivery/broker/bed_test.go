@@ -23,10 +23,11 @@ import (
 	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/storetest"
+	limits "redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
-const atMost = 30 * time.Second
+const atMost = limits.Limit
 
 // bed is what a source brings for its tests.
 type bed struct {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
+	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -38,6 +39,20 @@ const (
 //
 //	go test -run '^$' -bench . -benchtime 3x ./delivery/broker
 func BenchmarkRabbitMQ(b *testing.B) {
+	benchRabbit(b, true, func(*delivery.Integration) {})
+}
+
+// BenchmarkRabbitMQNoted is for a receiver that keeps duplicates: attempts are noted before they start.
+func BenchmarkRabbitMQNoted(b *testing.B) {
+	benchRabbit(b, true, func(in *delivery.Integration) { in.Idempotent = false })
+}
+
+// BenchmarkRabbitMQNameless has messages without message_id, for such a receiver.
+func BenchmarkRabbitMQNameless(b *testing.B) {
+	benchRabbit(b, false, func(in *delivery.Integration) { in.Idempotent = false })
+}
+
+func benchRabbit(b *testing.B, named bool, change func(*delivery.Integration)) {
 	address := services.RabbitMQURL(b)
 	conn, err := amqp091.Dial(address)
 	if err != nil {
@@ -61,7 +76,11 @@ func BenchmarkRabbitMQ(b *testing.B) {
 		}
 		var last *amqp091.DeferredConfirmation
 		for n := range benchMessages {
-			last, err = channel.PublishWithDeferredConfirm("", queue, false, false, amqp091.Publishing{MessageId: fmt.Sprintf("%d-%d", round, n), DeliveryMode: amqp091.Persistent,
+			id := ""
+			if named {
+				id = fmt.Sprintf("%d-%d", round, n)
+			}
+			last, err = channel.PublishWithDeferredConfirm("", queue, false, false, amqp091.Publishing{MessageId: id, DeliveryMode: amqp091.Persistent,
 				Body: bench.Payload(n, benchPayload)})
 			if err != nil {
 				b.Fatal(err)
@@ -72,7 +91,7 @@ func BenchmarkRabbitMQ(b *testing.B) {
 	}
 	compare(b, fill, func(ctx context.Context, _ delivery.BrokerSource, post func([]byte) error) {
 		bareRabbit(b, ctx, address, queue, post)
-	})
+	}, change)
 }
 
 func bareRabbit(b *testing.B, ctx context.Context, address, queue string, post func([]byte) error) {
@@ -112,6 +131,15 @@ func bareRabbit(b *testing.B, ctx context.Context, address, queue string, post f
 
 // BenchmarkKafka runs against franz-go's emulator.
 func BenchmarkKafka(b *testing.B) {
+	benchKafka(b, func(*delivery.Integration) {})
+}
+
+// BenchmarkKafkaNoted is for a receiver that keeps duplicates.
+func BenchmarkKafkaNoted(b *testing.B) {
+	benchKafka(b, func(in *delivery.Integration) { in.Idempotent = false })
+}
+
+func benchKafka(b *testing.B, change func(*delivery.Integration)) {
 	round := 0
 	fill := func() delivery.BrokerSource {
 		round++
@@ -136,7 +164,51 @@ func BenchmarkKafka(b *testing.B) {
 	}
 	compare(b, fill, func(ctx context.Context, source delivery.BrokerSource, post func([]byte) error) {
 		bareKafka(b, ctx, *source.Kafka, post)
-	})
+	}, change)
+}
+
+// BenchmarkRedis publishes faster than anybody delivers: what the workers do not take at once goes through Postgres.
+func BenchmarkRedis(b *testing.B) {
+	addr := services.RedisAddr(b)
+	client := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
+	b.Cleanup(func() { _ = client.Close() })
+	receiver, err := bench.NewReceiver()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(receiver.Close)
+	var took time.Duration
+	for b.Loop() {
+		channel := fmt.Sprintf("bench-%d", time.Now().UnixNano())
+		source := delivery.BrokerSource{Redis: &delivery.RedisSource{RedisServer: delivery.RedisServer{Addr: addr}, Channel: channel}}
+		dsn := storetest.New(b)
+		took += measure(b, receiver, func(ctx context.Context) {
+			var publishing sync.WaitGroup
+			publishing.Go(func() { flood(b, ctx, client, channel) })
+			consume(b, ctx, dsn, source, receiver.URL(), func(*delivery.Integration) {})
+			publishing.Wait()
+		})
+	}
+	b.ReportMetric(float64(benchMessages*b.N)/took.Seconds(), "msg/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// flood publishes everything once somebody listens.
+func flood(b *testing.B, ctx context.Context, client *redis.Client, channel string) {
+	for heard := map[string]int64{}; heard[channel] == 0 && ctx.Err() == nil; {
+		heard, _ = client.PubSubNumSub(ctx, channel).Result()
+	}
+	for n := 0; n < benchMessages; {
+		pipe := client.Pipeline()
+		for range 100 {
+			pipe.Publish(ctx, channel, bench.Payload(n, benchPayload))
+			n++
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			b.Error(err)
+			return
+		}
+	}
 }
 
 // bareKafka polls, posts with the workers, and commits as often as the consumer does.
@@ -176,7 +248,7 @@ func bareKafka(b *testing.B, ctx context.Context, source delivery.KafkaSource, p
 
 // compare measures both in turns, from the first arrival at the receiver to the last, and reports messages per second and the
 // median of the rounds' ratios.
-func compare(b *testing.B, fill func() delivery.BrokerSource, bare func(context.Context, delivery.BrokerSource, func([]byte) error)) {
+func compare(b *testing.B, fill func() delivery.BrokerSource, bare func(context.Context, delivery.BrokerSource, func([]byte) error), change func(*delivery.Integration)) {
 	receiver, err := bench.NewReceiver()
 	if err != nil {
 		b.Fatal(err)
@@ -194,7 +266,7 @@ func compare(b *testing.B, fill func() delivery.BrokerSource, bare func(context.
 		})
 		source = fill()
 		dsn := storetest.New(b)
-		took := measure(b, receiver, func(ctx context.Context) { consume(b, ctx, dsn, source, receiver.URL()) })
+		took := measure(b, receiver, func(ctx context.Context) { consume(b, ctx, dsn, source, receiver.URL(), change) })
 		ours, theirs, ratios = ours+took, theirs+bareTook, append(ratios, bareTook.Seconds()/took.Seconds())
 	}
 	slices.Sort(ratios)
@@ -241,11 +313,12 @@ func measure(b *testing.B, receiver *bench.Receiver, run func(context.Context)) 
 	return receiver.Took()
 }
 
-func consume(b *testing.B, ctx context.Context, dsn string, source delivery.BrokerSource, url string) {
+func consume(b *testing.B, ctx context.Context, dsn string, source delivery.BrokerSource, url string, change func(*delivery.Integration)) {
 	log := slog.New(slog.DiscardHandler)
 	source.Prefetch, source.Format = benchPrefetch, delivery.FormatNative
 	in := delivery.Integration{Name: "bench", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: benchConcurrency,
 		Broker: &source, Retry: delivery.DefaultRetry, Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: url, Timeout: 5 * time.Second}}}
+	change(&in)
 	db, err := store.Open(b.Context(), dsn, log)
 	if err != nil {
 		b.Error(err)

@@ -5,6 +5,7 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,6 +30,13 @@ type Store interface {
 	CountDelivered(ctx context.Context, integration string, n int) error
 	BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error)
 	PruneInbox(ctx context.Context, integration string, keep time.Duration) (int, error)
+	// Listen notes that a process listens to a source that keeps nothing. It answers the time in which nobody did, once.
+	Listen(ctx context.Context, l delivery.Listening) (*delivery.SourceGap, error)
+	// Unlisten notes that it ends to listen.
+	Unlisten(ctx context.Context, l delivery.Listening) error
+	NoteGap(ctx context.Context, integration, place string, g delivery.SourceGap) error
+	// SourceGaps counts what was noted, and answers the latest.
+	SourceGaps(ctx context.Context, integration string) (n int64, last delivery.SourceGap, err error)
 }
 
 // Attempter makes attempts outside of the queue; the engine is one.
@@ -73,6 +81,8 @@ type Consumer struct {
 	prefetch int
 	ran      atomic.Bool
 	news     news
+	gaps     gaps
+	ear      ear
 	wait     *backoff.ExponentialBackOff
 	secrets  *strings.Replacer
 }
@@ -105,6 +115,8 @@ func New(cfg Config) (*Consumer, error) {
 	c.prefetch = bounded(cfg.Integration, c.traits)
 	c.wait = newBackOff()
 	c.news.start(c.prefetch)
+	c.gaps.changed = make(chan struct{}, 1)
+	c.ear.worker = rand.Text()
 	return c, nil
 }
 
@@ -150,7 +162,7 @@ func newDriver(cfg Config) (driver, error) {
 }
 
 // bounded is the prefetch. Where the broker is impatient, the last message taken must have its turn in time even if every
-// attempt takes as long as it may.
+// attempt takes as long as it may. Where a redelivered message cannot be told from one that was attempted, nothing waits here.
 func bounded(in delivery.Integration, t traits) int {
 	prefetch := in.Broker.Prefetch
 	if prefetch <= 0 {
@@ -159,6 +171,9 @@ func bounded(in delivery.Integration, t traits) int {
 	if t.impatient {
 		rounds := int(consumerTimeout / in.Destination.Timeout())
 		prefetch = min(prefetch, max(rounds*in.Concurrency, 1))
+	}
+	if t.nameless {
+		prefetch = min(prefetch, in.Concurrency)
 	}
 	return prefetch
 }
@@ -181,9 +196,11 @@ func (c *Consumer) Run(ctx, grace context.Context) error {
 		stopSends()
 		time.AfterFunc(finalWrites, stopWrites)
 	})()
-	var pruner sync.WaitGroup
-	pruner.Go(func() { c.prune(taking) })
-	defer pruner.Wait()
+	var helpers sync.WaitGroup
+	helpers.Go(func() { c.prune(taking) })
+	helpers.Go(func() { c.watchGaps(taking) })
+	defer c.unlisten(base)
+	defer helpers.Wait()
 	defer stopTaking()
 	defer c.status(delivery.SourceStopped, "")
 	return c.sessions(taking, sends, writes)

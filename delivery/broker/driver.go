@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"time"
 
 	"redrive/delivery"
 )
@@ -27,6 +28,7 @@ type driver interface {
 type traits struct {
 	forgets   bool // what is not taken at once is lost (Redis): messages are made durable rather than left to wait
 	impatient bool // the broker does not bear it when messages stay unacknowledged for long (RabbitMQ)
+	nameless  bool // messages may have no identity, and the receiver keeps duplicates: no more are taken than are attempted at once
 }
 
 // session is one connection to a source. receive is called by one goroutine, acknowledge and giveBack by one other.
@@ -56,5 +58,7 @@ type holder interface {
 	// status changes what people see.
 	status(s delivery.SourceStatus, why string)
 	// gap notes that messages may have been lost at the broker.
-	gap(what string)
+	gap(g delivery.SourceGap)
+	// listens says since when somebody listens to a source that forgets, and when it last gave a sign of life; zero: nobody does.
+	listens(since, heard time.Time)
 }

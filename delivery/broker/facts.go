@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -30,11 +31,28 @@ func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
 	c.news.mu.Lock()
 	facts, at := c.news.facts, c.news.shift
 	c.news.mu.Unlock()
+	facts.Gaps, facts.LastGap = c.gaps.seen()
 	if at != nil {
 		facts.InFlight = at.flight.size()
 		at.session.facts(ctx, &facts)
 	}
 	return facts
+}
+
+// Condition is how the source stands. Where nothing may be sent, it is not tried.
+func (c *Consumer) Condition() delivery.Condition {
+	c.news.mu.Lock()
+	f := c.news.facts
+	c.news.mu.Unlock()
+	condition := delivery.Condition{Integration: c.in.Name, Part: delivery.PartSource}
+	switch {
+	case f.Status == delivery.SourceConnected && f.Why == "":
+		condition.State, condition.LastSuccess = delivery.ConditionWorks, time.Now()
+	case f.Status == delivery.SourceWaiting, f.Status == delivery.SourceStopped:
+	default:
+		condition.State, condition.Since, condition.Reason = delivery.ConditionFails, f.Since, cmp.Or(f.Why, "there is no connection yet")
+	}
+	return condition
 }
 
 // status notes and logs what the consumer does; what did not change is not said again.
@@ -53,15 +71,6 @@ func (c *Consumer) status(s delivery.SourceStatus, why string) {
 	case changed:
 		c.log.Info("source", "status", s, "why", why)
 	}
-}
-
-// gap notes that the broker may have dropped messages.
-func (c *Consumer) gap(what string) {
-	c.news.change(func(f *delivery.SourceFacts) {
-		f.Gaps++
-		f.LastGap = what
-	})
-	c.log.Warn("messages may have been lost at the source", "what", what)
 }
 
 // unmatched says once that redeliveries cannot be recognised.

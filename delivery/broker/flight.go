@@ -18,6 +18,7 @@ type item struct {
 	followers             []*item // the same message once more, while this one is in our hands
 	stage                 stage
 	dropped               bool // to be given up by the worker that waits with it
+	slot                  bool // holds one of the flight's slots
 }
 
 type stage int
@@ -43,14 +44,15 @@ type flight struct {
 	open     int                // waiting or running
 	prefetch int
 	chunk    int // room worth a look-up while workers are busy
-	window   int // at most so many waiting or running; 0: no such bound
+	slots    int // at most so many attempts whose outcome is not durable; 0: as many as there are workers and outcomes
+	taken    int // of the slots
 	closed   bool
 	kick     chan struct{} // closed and replaced to wake workers that wait with an item
 }
 
-func newFlight(prefetch, window int) *flight {
+func newFlight(prefetch, slots int) *flight {
 	f := &flight{items: map[*item]struct{}{}, known: map[string]*item{}, lanes: map[string][]*item{}, held: map[string]bool{},
-		prefetch: prefetch, window: window, chunk: max(prefetch/4, 1), kick: make(chan struct{})}
+		prefetch: prefetch, slots: slots, chunk: max(prefetch/4, 1), kick: make(chan struct{})}
 	f.changed, f.work = sync.NewCond(&f.mu), sync.NewCond(&f.mu)
 	return f
 }
@@ -61,31 +63,27 @@ func (f *flight) size() int {
 	return len(f.items)
 }
 
-// room answers how many messages may be taken, extra ones included; wait says to wait until there is room. As long as workers
-// have something to do it waits for room for many, because each look-up costs the same.
-func (f *flight) room(ctx context.Context, extra int, wait bool) (n int) {
+// room waits until messages may be taken and answers how many. As long as workers have something to do it waits for room for
+// many, because each look-up costs the same.
+func (f *flight) room(ctx context.Context) (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	stop := context.AfterFunc(ctx, f.wakeAll)
 	defer stop()
 	for {
-		n = f.free(extra)
-		if n >= f.chunk || (n > 0 && len(f.ready) == 0) || !wait || f.closed || ctx.Err() != nil {
+		n = f.free()
+		if n >= f.chunk || (n > 0 && len(f.ready) == 0) || f.closed || ctx.Err() != nil {
 			return n
 		}
 		f.changed.Wait()
 	}
 }
 
-func (f *flight) free(extra int) int {
-	n := f.prefetch + extra - len(f.items)
-	if f.window > 0 && extra == 0 {
-		n = min(n, f.window-f.open)
-	}
+func (f *flight) free() int {
 	if f.bytes >= maxBytes {
-		n = 0
+		return 0
 	}
-	return max(n, 0)
+	return max(f.prefetch-len(f.items), 0)
 }
 
 func (f *flight) wakeAll() {
@@ -119,6 +117,21 @@ func (f *flight) arrive(list []*item) (fresh []*item) {
 func (f *flight) enqueue(it *item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.push(it)
+}
+
+// start hands a message to a worker that is free, and answers whether there was one: what a source forgets must not wait.
+func (f *flight) start(it *item) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || len(f.ready)+f.taken >= f.slots {
+		return false
+	}
+	f.push(it)
+	return true
+}
+
+func (f *flight) push(it *item) {
 	it.stage = waiting
 	f.open++
 	if it.lane != "" {
@@ -132,23 +145,46 @@ func (f *flight) enqueue(it *item) {
 	f.work.Signal()
 }
 
-// next waits for a message to attempt; nil ends the worker.
+// next waits for a message to attempt, and for a slot where these are bounded; nil ends the worker.
 func (f *flight) next() *item {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for !f.closed && len(f.ready) == 0 {
+	for !f.closed && (len(f.ready) == 0 || f.slots > 0 && f.taken >= f.slots) {
 		f.work.Wait()
 	}
 	if f.closed {
 		return nil
 	}
+	it := f.first()
+	it.stage, it.slot = running, f.slots > 0
+	if it.slot {
+		f.taken++
+	}
+	return it
+}
+
+func (f *flight) first() *item {
 	it := f.ready[0]
 	f.ready[0] = nil
 	if f.ready = f.ready[1:]; len(f.ready) == 0 {
 		f.changed.Broadcast()
 	}
-	it.stage = running
 	return it
+}
+
+// answered frees the slot of a message that nothing more is to be written about.
+func (f *flight) answered(it *item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.vacate(it)
+}
+
+func (f *flight) vacate(it *item) {
+	if it.slot {
+		it.slot = false
+		f.taken--
+		f.work.Signal()
+	}
 }
 
 // decided takes a message off the workers' hands. Where it failed, those that wait behind it must not overtake it: they come
@@ -233,6 +269,7 @@ func (f *flight) done(all []*item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, it := range all {
+		f.vacate(it)
 		delete(f.items, it)
 		f.bytes -= int64(len(it.message.Payload))
 	}

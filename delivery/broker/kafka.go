@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"redrive/delivery"
 )
@@ -22,6 +24,7 @@ const (
 	kafkaCommitEvery  = 50 * time.Millisecond
 	kafkaMembership   = 30 * time.Second // without heartbeats the group gives our partitions to others
 	kafkaRebalance    = time.Minute      // members have so long to finish what they hold
+	kafkaLook         = 5 * time.Second  // between two questions whether the topic is still there, each of which may take as long
 )
 
 // kafkaDriver consumes a topic as a member of a group.
@@ -43,19 +46,20 @@ func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
 func (*kafkaDriver) traits() traits { return traits{} }
 
 func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (session, error) {
-	s := &kafkaSession{driver: d, holder: h, positions: newPositions(), down: make(chan struct{}), wake: make(chan struct{}, 1), committed: make(chan struct{})}
+	s := &kafkaSession{driver: d, holder: h, positions: newPositions(), down: make(chan struct{}), wake: make(chan struct{}, 1), committed: make(chan struct{}), look: make(chan struct{}, 1)}
 	client, err := kgo.NewClient(append(d.options[:len(d.options):len(d.options)], s.options()...)...)
 	if err != nil {
 		return nil, err
 	}
-	if err := client.Ping(ctx); err != nil {
-		client.Close()
-		return nil, fmt.Errorf("asking the brokers: %w", err)
-	}
 	s.client = client
+	if err := s.ask(ctx); err != nil {
+		client.CloseAllowingRebalance()
+		return nil, err
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopCommits = stop
 	go s.commits(running)
+	s.watched.Go(func() { s.watch(running) })
 	return s, nil
 }
 
@@ -70,8 +74,62 @@ type kafkaSession struct {
 	stopCommits context.CancelFunc
 	downOnce    sync.Once
 	down        chan struct{}
+	look        chan struct{} // a broker is there again
+	watched     sync.WaitGroup
 	connected   sync.Mutex
 	away        bool // guarded by connected
+}
+
+// ask asks the brokers for the topic: the client itself waits for one that is not there without a word.
+func (s *kafkaSession) ask(ctx context.Context) error {
+	request := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &s.driver.source.Topic
+	request.Topics = append(request.Topics, topic)
+	answer, err := request.RequestWith(ctx, s.client)
+	if err != nil {
+		return fmt.Errorf("asking the brokers: %w", err)
+	}
+	for _, t := range answer.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil && !kerr.IsRetriable(err) || errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("topic %s: %w", s.driver.source.Topic, err)
+		}
+	}
+	return nil
+}
+
+// watch asks again and again, because a connection that stands says little about the topic behind it.
+func (s *kafkaSession) watch(ctx context.Context) {
+	tick := time.NewTicker(kafkaLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.look:
+		}
+		limited, cancel := context.WithTimeout(ctx, kafkaLook)
+		err := s.ask(limited)
+		cancel()
+		if ctx.Err() == nil {
+			s.seen(err)
+		}
+	}
+}
+
+// seen tells people whether the brokers are there.
+func (s *kafkaSession) seen(err error) {
+	s.connected.Lock()
+	defer s.connected.Unlock()
+	switch {
+	case err != nil:
+		s.away = true
+		s.holder.status(delivery.SourceReconnecting, err.Error())
+	case s.away:
+		s.away = false
+		s.holder.status(delivery.SourceConnected, "")
+	}
 }
 
 // options are those of a member. What was polled belongs to us until registered is called: no rebalance comes between.
@@ -87,15 +145,14 @@ func (s *kafkaSession) options() []kgo.Opt {
 
 // OnBrokerConnect is called by the client; it reconnects by itself, so this is what people see of it.
 func (s *kafkaSession) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	s.connected.Lock()
-	defer s.connected.Unlock()
 	switch {
-	case err != nil && !errors.Is(err, context.Canceled):
-		s.away = true
-		s.holder.status(delivery.SourceReconnecting, err.Error())
-	case err == nil && s.away:
-		s.away = false
-		s.holder.status(delivery.SourceConnected, "")
+	case err == nil: // one that is there may not be all that are needed
+		select {
+		case s.look <- struct{}{}:
+		default:
+		}
+	case !errors.Is(err, context.Canceled):
+		s.seen(err)
 	}
 }
 
@@ -160,7 +217,7 @@ func (s *kafkaSession) failure(err error) error {
 	var lost *kgo.ErrDataLoss
 	switch {
 	case errors.As(err, &lost):
-		s.holder.gap(fmt.Sprintf("partition %d lost records: consumed to %d, the log goes on at %d", lost.Partition, lost.ConsumedTo, lost.ResetTo))
+		s.holder.gap(delivery.SourceGap{What: fmt.Sprintf("partition %d lost records: consumed to %d, the log goes on at %d", lost.Partition, lost.ConsumedTo, lost.ResetTo)})
 		return nil
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil
@@ -191,6 +248,7 @@ func (*kafkaSession) stop() error             { return nil }
 func (s *kafkaSession) close(ctx context.Context) error {
 	s.stopCommits()
 	<-s.committed
+	s.watched.Wait()
 	err := s.commit(ctx)
 	if leaving := s.client.LeaveGroupContext(ctx); err == nil && !errors.Is(leaving, context.DeadlineExceeded) {
 		err = leaving

@@ -151,13 +151,20 @@ func (p *positions) facts(f *delivery.SourceFacts) {
 // commits commits what has moved, until ctx ends.
 func (s *kafkaSession) commits(ctx context.Context) {
 	defer close(s.committed)
+	troubled := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
 		}
-		if err := s.commit(ctx); err != nil && ctx.Err() == nil {
+		err := s.commit(ctx)
+		if err == nil && troubled {
+			troubled = false
+			s.holder.status(delivery.SourceConnected, "")
+		}
+		if err != nil && ctx.Err() == nil {
+			troubled = true
 			s.holder.status(delivery.SourceConnected, "committing failed, will be tried again: "+err.Error())
 			select {
 			case s.wake <- struct{}{}:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,15 +28,17 @@ type rabbitDriver struct {
 	source delivery.RabbitMQSource
 	format delivery.WireFormat
 	dead   bool
+	vague  bool // see traits.nameless
 	alone  bool // ordered: the broker must not share the queue's messages out to other consumers
 }
 
 func newRabbitMQ(cfg Config, source delivery.RabbitMQSource) *rabbitDriver {
-	return &rabbitDriver{dialer: cfg.Dialer, source: source, format: cfg.Integration.Broker.Format, dead: cfg.Integration.Broker.DeadLetters,
-		alone: cfg.Integration.Ordered}
+	in := cfg.Integration
+	return &rabbitDriver{dialer: cfg.Dialer, source: source, format: in.Broker.Format, dead: in.Broker.DeadLetters, alone: in.Ordered,
+		vague: !in.Repeatable() && !in.Broker.DeadLetters && in.Broker.Format != delivery.FormatCloudEvents}
 }
 
-func (*rabbitDriver) traits() traits { return traits{impatient: true} }
+func (d *rabbitDriver) traits() traits { return traits{impatient: true, nameless: d.vague} }
 
 func (d *rabbitDriver) connect(ctx context.Context, prefetch int, h holder) (session, error) {
 	conn, err := d.dialer.DialRabbitMQ(ctx, d.source.RabbitMQServer)
@@ -43,7 +46,7 @@ func (d *rabbitDriver) connect(ctx context.Context, prefetch int, h holder) (ses
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.CloseDeadline(time.Now()) }) // the calls that follow know no context
-	s := &rabbitSession{driver: d, conn: conn, tag: "redrive", down: make(chan struct{}), ended: make(chan struct{}), cancelled: make(chan struct{})}
+	s := &rabbitSession{driver: d, conn: conn, tag: "redrive", down: make(chan struct{}), ended: make(chan struct{}), cancelled: make(chan struct{}), stopped: make(chan struct{})}
 	err = s.consume(prefetch)
 	if !stop() {
 		err = errors.Join(err, context.Cause(ctx))
@@ -69,6 +72,7 @@ type rabbitSession struct {
 	closes     chan *amqp091.Error
 	cancels    chan string
 	cancelled  chan struct{} // by the broker: the queue was deleted
+	stopped    chan struct{} // by us
 	down       chan struct{}
 	ended      chan struct{}
 	reason     error // why down; set before down is closed
@@ -148,6 +152,8 @@ func (s *rabbitSession) receive(ctx context.Context, n int) (list []*taken, err 
 // over says why no more deliveries come.
 func (s *rabbitSession) over() error {
 	select {
+	case <-s.stopped:
+		return io.EOF
 	case <-s.cancelled:
 		return fmt.Errorf("the broker ended the consumer: was queue %s deleted?", s.driver.source.Queue)
 	case <-s.down:
@@ -235,9 +241,11 @@ func (s *rabbitSession) settleEach(list []*taken) {
 func (s *rabbitSession) lost() <-chan struct{} { return s.down }
 func (*rabbitSession) registered()             {}
 
-// stop cancels the consumer; what the library holds beyond what was received goes back.
+// stop cancels the consumer. What the library holds beyond what was received goes back, unless it would come again as something
+// that may have been attempted: then it can still be received.
 func (s *rabbitSession) stop() error {
-	if err := s.channel.Cancel(s.tag, false); err != nil {
+	defer close(s.stopped)
+	if err := s.channel.Cancel(s.tag, false); err != nil || s.driver.vague {
 		return err
 	}
 	for d := range s.deliveries {

@@ -16,7 +16,7 @@ import (
 
 const (
 	redisName    = "redis"
-	redisBuffer  = 256              // messages read and not yet taken over; they count beside the prefetch
+	redisBuffer  = 63               // messages read and not yet taken over, and one more waits to be; they count beside the prefetch
 	redisSilence = 5 * time.Second  // after so long without a word the server is asked, and has as long to answer
 	redisStuck   = 10 * time.Second // not reading for longer than this is suspected to have cost messages when Redis hangs up
 )
@@ -64,6 +64,7 @@ type redisSession struct {
 
 	mu        sync.Mutex
 	listening *redis.PubSub
+	since     time.Time // when it began
 	heard     time.Time // when the connection last gave a sign of life
 	away      bool      // nobody listens, after somebody did
 }
@@ -84,10 +85,13 @@ func (s *redisSession) subscribe(ctx context.Context) error {
 	if s.running.Err() != nil { // stopped meanwhile
 		return errors.Join(context.Canceled, listening.Close())
 	}
+	now := time.Now()
 	if s.away {
-		s.holder.gap(fmt.Sprintf("nobody listened from %s to %s", s.heard.UTC().Format(time.RFC3339Nano), time.Now().UTC().Format(time.RFC3339Nano)))
+		from := s.heard
+		s.holder.gap(delivery.SourceGap{From: &from, To: &now})
 	}
-	s.heard, s.away = time.Now(), false
+	s.since, s.heard, s.away = now, now, false
+	s.holder.listens(s.since, s.heard)
 	return nil
 }
 
@@ -122,12 +126,14 @@ func (s *redisSession) alive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heard = time.Now()
+	s.holder.listens(s.since, s.heard)
 }
 
 // gone notes that nobody listens.
 func (s *redisSession) gone(err error, stuck time.Duration) {
 	s.mu.Lock()
 	s.away = true
+	s.holder.listens(time.Time{}, s.heard)
 	_ = s.listening.Close() // it is lost anyway
 	s.mu.Unlock()
 	why := err.Error()
@@ -136,7 +142,7 @@ func (s *redisSession) gone(err error, stuck time.Duration) {
 	}
 	s.holder.status(delivery.SourceReconnecting, why)
 	if stuck > redisStuck {
-		s.holder.gap(fmt.Sprintf("Redis hung up after messages had to wait %s to be read: what it held for us is lost", stuck.Round(time.Second)))
+		s.holder.gap(delivery.SourceGap{What: fmt.Sprintf("Redis hung up after messages had to wait %s to be read: what it held for us is lost", stuck.Round(time.Second))})
 	}
 }
 

@@ -130,7 +130,13 @@ func (s *shift) settleLoop(ctx context.Context) (left int) {
 }
 
 // crowd is how many outcomes are worth a transaction of their own while more are to come.
-func (s *shift) crowd() int { return max(s.c.prefetch/4, 1) }
+func (s *shift) crowd() int {
+	most := s.c.prefetch
+	if s.flight.slots > 0 && !s.c.traits.forgets { // no more than these can be under way
+		most = min(most, s.flight.slots)
+	}
+	return max(most/4, 1)
+}
 
 // write makes a batch durable in one transaction and only then acknowledges it. Writing the same again changes nothing.
 func (s *shift) write(ctx context.Context, batch []outcome) bool {

@@ -13,14 +13,15 @@ import (
 // errStalled ends a session whose messages may not be sent for longer than its broker bears.
 var errStalled = errors.New("messages may not be sent")
 
-// spill is how many messages of a source that forgets are made durable at once, when there is no room to attempt them.
-const spill = 256
+// drained is how many messages are made durable at once when a session ends.
+const drained = 256
 
 // shift is the work on one session. It ends with empty hands: nothing of it is attempted or written after it.
 type shift struct {
 	c        *Consumer
 	session  session
 	flight   *flight
+	notes    notebook
 	out      outbox
 	sends    context.Context // attempts under way end with it
 	writes   context.Context // outcomes are written until it ends
@@ -32,11 +33,15 @@ type shift struct {
 var _ holder = (*shift)(nil)
 
 func (c *Consumer) newShift(sends, writes context.Context) *shift {
-	window := 0
-	if !c.in.Idempotent { // an attempt is noted before it starts: after a crash, what was noted but not sent bothers a person
-		window = 2 * c.in.Concurrency
+	slots, prefetch := 0, c.prefetch
+	if !c.in.Repeatable() || c.traits.forgets { // after a crash, attempts whose outcome is not written bother a person, or are lost
+		slots = c.in.Concurrency
 	}
-	s := &shift{c: c, flight: newFlight(c.prefetch, window), sends: sends, writes: writes}
+	if c.traits.forgets {
+		prefetch += slots // what is attempted takes no room from what is being made durable
+	}
+	s := &shift{c: c, flight: newFlight(prefetch, slots), sends: sends, writes: writes}
+	s.notes.begin = s.noteAll
 	s.out.changed = sync.NewCond(&s.out.mu)
 	return s
 }
@@ -89,7 +94,7 @@ func (s *shift) stopTaking() {
 	if err := s.session.stop(); err != nil {
 		s.c.log.Debug("stopping to consume", "error", s.c.secrets.Replace(err.Error()))
 	}
-	if s.c.traits.forgets {
+	if s.c.traits.forgets || s.c.traits.nameless && !s.isLost() {
 		s.drain()
 	}
 	if !s.c.in.Ordered {
@@ -103,12 +108,22 @@ func (s *shift) handBackAll() {
 	}
 }
 
-// drain takes what a source that forgets has handed over already.
+// isLost says whether nothing more can be acknowledged.
+func (s *shift) isLost() bool {
+	select {
+	case <-s.session.lost():
+		return true
+	default:
+		return false
+	}
+}
+
+// drain takes what has been handed over already and would be lost, or not recognised when it comes again, and makes it durable.
 func (s *shift) drain() {
 	for {
-		list, err := s.session.receive(s.writes, spill)
+		list, err := s.session.receive(s.writes, drained)
 		if len(list) > 0 {
-			s.arrived(s.writes, list, !s.c.in.Ordered)
+			s.arrived(s.writes, list, true)
 		}
 		if err != nil {
 			return
@@ -122,13 +137,13 @@ func (s *shift) take(ctx context.Context) error {
 		if err := s.mayTake(ctx); err != nil {
 			return err
 		}
-		n, spilling := s.room(ctx)
+		n := s.flight.room(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		list, err := s.session.receive(ctx, n)
 		if len(list) > 0 {
-			s.arrived(ctx, list, spilling)
+			s.arrived(ctx, list, false)
 		}
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
@@ -137,17 +152,6 @@ func (s *shift) take(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// room waits until more may be taken. A source that forgets cannot wait: what is more than there is room for is made durable.
-func (s *shift) room(ctx context.Context) (n int, spilling bool) {
-	if !s.c.traits.forgets || s.c.in.Ordered {
-		return s.flight.room(ctx, 0, true), false
-	}
-	if n = s.flight.room(ctx, 0, false); n > 0 {
-		return n, false
-	}
-	return min(s.flight.room(ctx, s.c.prefetch, true), spill), true
 }
 
 // mayTake waits while attempts are not admitted: messages stay at the source.
@@ -181,6 +185,9 @@ func (s *shift) admitted(ok bool) {
 	case s.stalled.IsZero():
 		s.stalled = time.Now()
 		s.c.status(delivery.SourceWaiting, whyWaiting)
+		if s.c.traits.nameless { // what would wait in our hands could not be told from what was attempted, after a crash
+			s.stop(errStalled)
+		}
 	case s.c.traits.impatient && time.Since(s.stalled) > s.c.cfg.Patience:
 		s.stop(errStalled)
 	}
@@ -200,4 +207,10 @@ func (s *shift) status(status delivery.SourceStatus, why string) {
 }
 
 // gap implements holder.
-func (s *shift) gap(what string) { s.c.gap(s.c.secrets.Replace(what)) }
+func (s *shift) gap(g delivery.SourceGap) {
+	g.What = s.c.secrets.Replace(g.What)
+	s.c.gap(g)
+}
+
+// listens implements holder.
+func (s *shift) listens(since, heard time.Time) { s.c.ear.set(since, heard) }

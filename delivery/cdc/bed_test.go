@@ -18,6 +18,7 @@ import (
 	"redrive/store"
 	"redrive/store/source"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 // The package has a server of its own: creating a slot waits for every open transaction of its server.
@@ -231,7 +232,7 @@ func (b *bed) await(what string, done func() bool) {
 
 func eventually(t *testing.T, try func() error) (err error) {
 	t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience.Limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if err = try(); err == nil {
 			return nil
 		}
@@ -250,7 +251,7 @@ func query[T any](b *bed, dsn, sql string, args ...any) (v T) {
 }
 
 func ctx(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Limit)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -35,7 +35,6 @@ type news struct {
 	gaps     []delivery.CaptureGap
 	progress map[string]delivery.SnapshotProgress
 	seen     look
-	raised   string // the alarm that was logged
 }
 
 // look is what was seen of the slot.
@@ -102,7 +101,6 @@ func (n *news) snapshot(progress map[string]delivery.SnapshotProgress) {
 func (r *Room) monitor(ctx context.Context) {
 	for {
 		r.look(ctx)
-		r.raise(ctx)
 		if !delivery.Pause(ctx, r.cfg.Monitor) {
 			return
 		}
@@ -144,22 +142,6 @@ func (r *Room) named(gaps []delivery.CaptureGap) []delivery.CaptureGap {
 	return slices.DeleteFunc(gaps, func(g delivery.CaptureGap) bool { return wanted[g.Table] == nil })
 }
 
-// raise logs an alarm once, and its end.
-func (r *Room) raise(ctx context.Context) {
-	r.news.mu.Lock()
-	kind, text := r.alarm()
-	before := r.news.raised
-	r.news.raised = kind
-	r.news.mu.Unlock()
-	switch {
-	case kind == before:
-	case kind != "":
-		r.log.ErrorContext(ctx, "alarm: "+text)
-	default:
-		r.log.InfoContext(ctx, "the alarm is over", "was", before)
-	}
-}
-
 // alarm is what a person should look at: a word that stays the same while figures change, and the sentence. news is locked.
 func (r *Room) alarm() (kind, text string) {
 	n, slot := &r.news, r.news.seen.slot
@@ -186,6 +168,28 @@ func (r *Room) alarm() (kind, text string) {
 		return "finding", strings.Join(n.notes, "; ")
 	}
 	return "", ""
+}
+
+// Condition is how the source stands: its alarm, which is logged by whoever watches conditions.
+func (r *Room) Condition() delivery.Condition {
+	n := &r.news
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := delivery.Condition{Integration: r.name, Part: delivery.PartSource}
+	kind, text := r.alarm()
+	switch {
+	case kind != "":
+		c.State, c.Certain, c.Reason = delivery.ConditionFails, true, text
+	case n.status == statusStreaming:
+		c.State, c.LastSuccess = delivery.ConditionWorks, time.Now()
+	case n.status == statusWaiting:
+	default:
+		c.State, c.Since, c.Reason = delivery.ConditionFails, n.troubled, n.status
+		if n.why != "" {
+			c.Reason += ": " + n.why
+		}
+	}
+	return c
 }
 
 // missing says what is missing of which tables. news is locked.

@@ -41,6 +41,8 @@ type rawTable struct {
 	Key     []string        `yaml:"key"`
 	Columns []rawFileColumn `yaml:"columns"`
 	Timeout string          `yaml:"timeout"`
+	// into GENERATED ALWAYS AS IDENTITY
+	OverridingSystemValue truth `yaml:"overriding_system_value"`
 }
 
 func (c *checker) batch(i int, in rawIntegration) *delivery.BatchSettings {
@@ -164,8 +166,12 @@ func (c *checker) acknowledgement(i int, in rawIntegration, r *rawAcknowledgemen
 // table reads the destination of a batch whose rows go into a table of another database.
 func (c *checker) table(i int, r *rawTable) *delivery.TableDestination {
 	path := at(i, "destination.table.")
-	d := &delivery.TableDestination{URL: c.required(path, "url", r.URL), Table: c.required(path, "table", r.Table), Key: r.Key,
-		Columns: c.fileColumns(path, r.Columns), Timeout: defaultTransfer}
+	d := &delivery.TableDestination{URL: c.required(path, "url", r.URL), Key: r.Key, Columns: c.fileColumns(path, r.Columns),
+		Overrides: bool(r.OverridingSystemValue), Timeout: defaultTransfer}
+	name, ok := c.required(path, "table", r.Table), false
+	if d.Schema, d.Table, ok = delivery.ParseTableName(name); !ok && name != "" {
+		c.fail(path+"table", "table: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"", name)
+	}
 	if r.Timeout != "" {
 		d.Timeout = c.duration(path+"timeout", "timeout", r.Timeout, time.Second, maxTransfer)
 	}

@@ -17,12 +17,10 @@ const (
 	defaultHeartbeat = 10 * time.Second
 	defaultAlarm     = 256 << 20
 	minAlarm         = 1 << 20
-	maxIdentifier    = 63 // bytes of a name in Postgres
 )
 
 var (
 	slotShape  = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
-	plainName  = regexp.MustCompile(`^[A-Za-z_\x{80}-\x{10FFFF}][A-Za-z0-9_$\x{80}-\x{10FFFF}]*$`)
 	sizeShape  = regexp.MustCompile(`^([0-9]+) ?([kMGT]?B)$`)
 	sizeUnits  = map[string]float64{"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 	operations = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate, delivery.OpSnapshot}
@@ -86,8 +84,8 @@ func (c *checker) postgresURL(path, text string) string {
 // slotName checks what Postgres takes as the name of a slot; publications follow the same rule, so that nothing need be quoted.
 func (c *checker) slotName(path, setting, text, standard string) string {
 	if text == "" {
-		if len(standard) > maxIdentifier {
-			c.fail(path, "%s: the name made of the integration's is longer than %d characters; write a shorter one", setting, maxIdentifier)
+		if len(standard) > delivery.MaxIdentifier {
+			c.fail(path, "%s: the name made of the integration's is longer than %d characters; write a shorter one", setting, delivery.MaxIdentifier)
 		}
 		return standard
 	}
@@ -120,7 +118,7 @@ func (c *checker) cdcRule(path string, r rawCDCTable, snapshot bool) delivery.CD
 	rule := delivery.CDCRule{Columns: r.Columns, When: r.When, Type: r.Type, Key: r.Key, Payload: r.Payload, To: r.To, Publish: bool(r.Publish),
 		Line: lineOf(c.data, path+".table")}
 	var ok bool
-	if rule.Schema, rule.Table, ok = tableName(r.Table); !ok {
+	if rule.Schema, rule.Table, ok = delivery.ParseTableName(r.Table); !ok || rule.Schema == "" {
 		c.fail(path+".table", "cdc.tables: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"", r.Table)
 	}
 	for n, text := range r.Operations {
@@ -134,7 +132,7 @@ func (c *checker) cdcRule(path string, r rawCDCTable, snapshot bool) delivery.CD
 		rule.Operations = append(rule.Operations, op)
 	}
 	for n, column := range r.Columns {
-		if column == "" || len(column) > maxIdentifier {
+		if column == "" || len(column) > delivery.MaxIdentifier {
 			c.fail(fmt.Sprintf("%s.columns[%d]", path, n), "columns: %q is no column's name", column)
 		}
 	}
@@ -142,35 +140,6 @@ func (c *checker) cdcRule(path string, r rawCDCTable, snapshot bool) delivery.CD
 		c.fail(path+".publish", "publish and to exclude each other: an event goes to all that subscribe to its type")
 	}
 	return rule
-}
-
-// tableName splits schema.table. As in SQL, a name without quotes is meant in lower case.
-func tableName(text string) (schema, table string, ok bool) {
-	schema, rest, ok := identifier(text)
-	if !ok || !strings.HasPrefix(rest, ".") {
-		return "", "", false
-	}
-	table, rest, ok = identifier(rest[1:])
-	return schema, table, ok && rest == ""
-}
-
-// identifier reads one name and answers what follows it.
-func identifier(text string) (name, rest string, ok bool) {
-	if !strings.HasPrefix(text, `"`) {
-		end := strings.IndexByte(text+".", '.')
-		name, rest = text[:end], text[end:]
-		return strings.ToLower(name), rest, plainName.MatchString(name) && len(name) <= maxIdentifier
-	}
-	for rest = text[1:]; ; {
-		part, after, closed := strings.Cut(rest, `"`)
-		if name += part; !closed {
-			return "", "", false
-		}
-		if !strings.HasPrefix(after, `"`) {
-			return name, after, name != "" && len(name) <= maxIdentifier
-		}
-		name, rest = name+`"`, after[1:]
-	}
 }
 
 // cdcTogether checks what needs all integrations: addressees and slots.

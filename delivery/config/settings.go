@@ -35,7 +35,7 @@ var blocks = []block{
 		{name: "description", help: "one line for people"},
 		{name: "method", required: true, help: "`pool`, `broker`, `outbox`, `batch` or `cdc`"},
 		{name: "subscribe", help: "event types; of a broker's messages others are acknowledged and not delivered"},
-		{name: "idempotent", standard: "false", help: "the receiver drops duplicates by key: an unknown outcome is tried again instead of waiting for a person"},
+		{name: "idempotent", standard: "false", help: "the receiver drops duplicates by key: an unknown outcome is tried again instead of waiting for a person; a directory, an SFTP server and a table are looked at and need it not"},
 		{name: "ordered", standard: "false", help: "strictly in the order of each key; not with `pool` and `batch`"},
 		{name: "on_dead", standard: "block", help: "with `ordered`: `block` lets the later ones of the key wait for a person, `skip` lets them go on"},
 		{name: "on_failure", standard: "dead-letter", help: "or `ignore`: what finally fails is settled by policy"},
@@ -166,9 +166,10 @@ var blocks = []block{
 	}},
 	{"`destination.table`", reflect.TypeFor[rawTable](), []setting{
 		{name: "url", required: true, help: "`postgres://…`"},
-		{name: "table", required: true, help: "schema.table"},
+		{name: "table", required: true, help: "schema.table, read as SQL reads it: `public.points`, `public.\"Points\"`"},
 		{name: "key", required: true, help: "columns of a unique constraint by which rows are replaced"},
 		{name: "columns", help: "of the query, or `{column of the table: column}`; none: all"},
+		{name: "overriding_system_value", standard: "false", help: "values of the file go into columns that are `GENERATED ALWAYS AS IDENTITY`"},
 		{name: "timeout", standard: "1m", help: "of a whole run, 1s to 1h"},
 	}},
 }

@@ -20,13 +20,12 @@ const (
 )
 
 // newBuffer makes a buffer for a number of slots. What a killed process held cannot be told from what it sent, so a
-// receiver that does not drop duplicates gets the smallest buffer.
-func newBuffer(slots int, idempotent bool) buffer {
-	b := buffer{floor: slots, ceiling: slots, limit: slots}
-	if idempotent {
-		b.ceiling = max(slots, min(slots*bufferGrowth, bufferCeiling))
+// receiver that does not drop duplicates gets none: nothing is claimed before it can be sent.
+func newBuffer(slots int, repeatable bool) buffer {
+	if !repeatable {
+		return buffer{}
 	}
-	return b
+	return buffer{floor: slots, ceiling: max(slots, min(slots*bufferGrowth, bufferCeiling)), limit: slots}
 }
 
 // room is how many to ask for; nothing before half of the buffer is free, so that claims come in batches.

@@ -118,7 +118,11 @@ func (e *Engine) take(c delivery.Claimed, before time.Time) *item {
 	it := &item{Claimed: c, lane: l, leaseEnd: before.Add(l.lease), beatAt: before}
 	e.held.add(it)
 	if result, next, unsendable := l.unsendable(c); unsendable {
-		e.finish(it, e.completion(it, time.Now(), 0, result, next, 0, true))
+		done := it.Completed(result, next, time.Now(), 0)
+		if done.NotAttempted = true; c.LostLease && result.ErrorClass != delivery.ClassExpired {
+			done.Vanished, done.Attempt = true, c.Attempt-1
+		}
+		e.finish(it, done)
 		return nil
 	}
 	if c.Crashes >= delivery.MaxCrashes-1 && e.solo.Swap(true) {
@@ -137,7 +141,7 @@ func (l *lane) unsendable(c delivery.Claimed) (delivery.Result, delivery.State, 
 	case c.Crashes >= delivery.MaxCrashes:
 		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassPoison,
 			Error: "not sent: three workers vanished while they held it"}, delivery.StateDead, true
-	case c.LostLease && !l.integration.Idempotent:
+	case c.LostLease && !l.integration.Repeatable():
 		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost,
 			Error: "outcome unknown: the worker vanished, and the receiver does not drop duplicates"}, delivery.StateDead, true
 	case c.Expired:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"redrive/delivery/engine"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -56,8 +58,8 @@ func (s *sender) next(t *testing.T) delivery.Request {
 	select {
 	case r := <-s.arrived:
 		return r
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing was sent within 20 s")
+	case <-time.After(patience.Limit):
+		t.Fatal("nothing was sent")
 		return delivery.Request{}
 	}
 }
@@ -184,12 +186,12 @@ func (r *rig) await(what string, done func() bool) {
 	r.t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience.Limit)
 	for !done() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			r.t.Fatalf("not within 30 s: %s; states %v", what, r.states())
+			r.t.Fatalf("in vain: %s; states %v", what, r.states())
 		}
 	}
 }
@@ -313,6 +315,17 @@ func (r *rig) vanish(times int) {
 	}
 }
 
+// clock is the database's time.
+func (r *rig) clock() (now time.Time) {
+	r.t.Helper()
+	conn := r.connect()
+	defer conn.Close(context.Background())
+	if err := conn.QueryRow(r.t.Context(), "SELECT clock_timestamp()").Scan(&now); err != nil {
+		r.t.Fatal(err)
+	}
+	return now
+}
+
 func TestPoisonIsQuarantined(t *testing.T) {
 	s := always(ok)
 	r := newRig(t, s)
@@ -320,8 +333,9 @@ func TestPoisonIsQuarantined(t *testing.T) {
 	r.vanish(delivery.MaxCrashes)
 	r.start()
 	r.awaitStates(map[string]int{"dead": 1})
-	if detail := r.only(delivery.StateDead); detail.ErrorClass != delivery.ClassPoison || s.count() != 0 {
-		t.Errorf("%s after %d sends", detail.ErrorClass, s.count())
+	if detail := r.only(delivery.StateDead); detail.ErrorClass != delivery.ClassPoison || s.count() != 0 ||
+		detail.Attempts != delivery.MaxCrashes || len(detail.Timeline) != delivery.MaxCrashes {
+		t.Errorf("%s after %d sends, %d attempts: %+v", detail.ErrorClass, s.count(), detail.Attempts, detail.Timeline)
 	}
 	// a person may still try again
 	detail := r.only(delivery.StateDead)
@@ -332,20 +346,44 @@ func TestPoisonIsQuarantined(t *testing.T) {
 }
 
 func TestAVanishedWorkersDeliveryIsTakenOver(t *testing.T) {
+	directory := delivery.Destination{File: &delivery.FileDestination{Dir: "in"}}
+	sftp := delivery.Destination{File: &delivery.FileDestination{SFTP: &delivery.SFTPServer{}}}
+	upload := delivery.Destination{File: &delivery.FileDestination{Upload: &delivery.HTTPDestination{}}}
 	for name, c := range map[string]struct {
+		to         delivery.Destination
 		idempotent bool
-		state      string
+		state      delivery.State
 		sends      int
-	}{"drops duplicates": {true, "delivered", 1}, "does not": {false, "dead", 0}} {
+	}{
+		"drops duplicates":   {delivery.Destination{HTTP: &delivery.HTTPDestination{}}, true, delivery.StateDelivered, 1},
+		"does not":           {delivery.Destination{HTTP: &delivery.HTTPDestination{}}, false, delivery.StateDead, 0},
+		"redis does not":     {delivery.Destination{Redis: &delivery.RedisDestination{}}, false, delivery.StateDead, 0},
+		"rabbitmq does not":  {delivery.Destination{RabbitMQ: &delivery.RabbitMQDestination{}}, false, delivery.StateDead, 0},
+		"kafka does not":     {delivery.Destination{Kafka: &delivery.KafkaDestination{}}, false, delivery.StateDead, 0},
+		"an upload does not": {upload, false, delivery.StateDead, 0}, "a directory is looked at": {directory, false, delivery.StateDelivered, 1},
+		"so is a server": {sftp, false, delivery.StateDelivered, 1}, "and a table": {delivery.Destination{Table: &delivery.TableDestination{}}, false, delivery.StateDelivered, 1},
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := always(ok)
-			r := newRig(t, s, quick("push", func(i *delivery.Integration) { i.Idempotent = c.idempotent }))
+			r := newRig(t, s, quick("push", func(i *delivery.Integration) { i.Destination, i.Idempotent = c.to, c.idempotent }))
 			r.enqueue("push", 1)
+			before := r.clock()
 			r.vanish(1)
+			after := r.clock()
+			r.sql("UPDATE redrive.queue SET due_at = now() - interval '1 hour'") // the lease's end is not it either
 			r.start()
-			r.awaitStates(map[string]int{c.state: 1})
-			if s.count() != c.sends {
-				t.Errorf("%d sends", s.count())
+			r.awaitStates(map[string]int{string(c.state): 1})
+			detail := r.only(c.state)
+			if s.count() != c.sends || detail.Attempts != 1+c.sends || len(detail.Timeline) != 1+c.sends {
+				t.Fatalf("%d sends, %d attempts: %+v", s.count(), detail.Attempts, detail.Timeline)
+			}
+			// what nobody reported of began when it was taken, not when that was found out
+			lost := detail.Timeline[0]
+			if lost.ErrorClass != delivery.ClassLeaseLost || lost.Number != 1 || lost.StartedAt.Before(before) || lost.StartedAt.After(after) {
+				t.Errorf("it was taken between %s and %s, and is dated %+v", before, after, lost)
+			}
+			if c.sends == 0 && (detail.ErrorClass != delivery.ClassLeaseLost || !strings.Contains(detail.Error, "outcome unknown")) {
+				t.Errorf("dead as %s: %s", detail.ErrorClass, detail.Error)
 			}
 		})
 	}
@@ -374,7 +412,7 @@ func TestALateOutcomeChangesNothing(t *testing.T) {
 	close(stalled) // its outcome arrives while the second attempt is under way
 	select {
 	case <-late:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience.Limit):
 		t.Error("the late outcome was not noticed")
 	}
 	close(noticed)

@@ -12,6 +12,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/engine"
 	"redrive/store"
+	"redrive/store/storetest/patience"
 )
 
 // tapped is the real store with a hand on some of its calls.
@@ -324,7 +325,7 @@ func TestTheGracePeriodEnds(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience.Limit):
 		t.Fatal("the engine runs on")
 	}
 	r.awaitStates(map[string]int{"dead": 4, "pending": 6})

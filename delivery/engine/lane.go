@@ -22,6 +22,7 @@ type lane struct {
 	mu        sync.Mutex
 	buf       buffer
 	breaker   breaker
+	vitals    vitals
 	budget    retryBudget
 	busy      int
 	abandoned int
@@ -63,7 +64,7 @@ func newLane(cfg Config, i delivery.Integration) (*lane, error) {
 	i.Concurrency = max(i.Concurrency, 1)
 	l := &lane{integration: i, sender: sender, crew: make(crew), lease: cfg.Lease(i), timeout: cfg.Timeout(i),
 		paused: true, // until the first look-up: what a person paused is not sent to by a start
-		share:  cfg.MaxInFlightBytes / int64(len(cfg.Integrations)), buf: newBuffer(i.Concurrency, i.Idempotent),
+		share:  cfg.MaxInFlightBytes / int64(len(cfg.Integrations)), buf: newBuffer(i.Concurrency, i.Repeatable()),
 		breaker: newBreaker(cfg.Breaker), budget: newRetryBudget(cfg.Budget)}
 	if l.timeout <= 0 || l.lease <= l.timeout {
 		return nil, fmt.Errorf("engine: integration %q: the lease %s is not longer than an attempt %s", i.Name, l.lease, l.timeout)
@@ -182,6 +183,7 @@ func (l *lane) learn(now time.Time, paid bool, r delivery.Result) (breakerChange
 		l.budget.confirmed(paid)
 	}
 	l.breaker.record(now, r)
+	l.vitals.learn(now, r)
 	return l.breaker.changed
 }
 

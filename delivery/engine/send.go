@@ -40,7 +40,7 @@ func (e *Engine) attempt(it *item) {
 		Attempt: it.Attempt, Message: it.Message}
 	tried := e.send(ctx, l, request, it.Attempt > 1 && !it.LostLease)
 	verdict := l.integration.Judge(tried.Result, it.Attempt-it.RoundStart)
-	e.finish(it, e.completion(it, tried.StartedAt, tried.Duration, tried.Result, verdict.Next, verdict.RetryIn, false))
+	e.finish(it, e.completion(it, tried.StartedAt, tried.Duration, tried.Result, verdict.Next, verdict.RetryIn))
 }
 
 // Try makes one attempt outside of the queue, for rooms whose first attempts run inline. It is bounded, guarded, counted and
@@ -146,9 +146,9 @@ func (e *Engine) guarded(ctx context.Context, s delivery.Sender, r delivery.Requ
 
 // completion is what the store is told.
 func (e *Engine) completion(it *item, started time.Time, took time.Duration, r delivery.Result, next delivery.State,
-	retryIn time.Duration, notAttempted bool,
+	retryIn time.Duration,
 ) delivery.Completion {
 	c := it.Completed(r, next, started, took)
-	c.RetryIn, c.NotAttempted = retryIn, notAttempted
+	c.RetryIn = retryIn
 	return c
 }

@@ -18,6 +18,7 @@ import (
 	"redrive/delivery/operations"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -131,7 +132,7 @@ func (s *site) await(id, what string, done func(o delivery.Operation) bool) deli
 	s.t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience.Limit)
 	for {
 		o, err := s.Operation(s.t.Context(), id)
 		if err != nil {

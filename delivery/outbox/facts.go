@@ -19,6 +19,35 @@ func (r *Relay) Facts(integration string) []delivery.Fact {
 	return nil
 }
 
+// stall is for how long events may wait without a move of the relay.
+const stall = 10 * time.Second
+
+// Conditions are how the relay stands for each outbox integration; nothing while the database is away.
+func (r *Relay) Conditions() (list []delivery.Condition) {
+	for _, l := range r.lag.get() {
+		list = append(list, r.condition(l, time.Now()))
+	}
+	return list
+}
+
+func (r *Relay) condition(l delivery.OutboxLag, now time.Time) delivery.Condition {
+	c := delivery.Condition{Integration: l.Integration, Part: delivery.PartRelay, State: delivery.ConditionFails}
+	still, trouble := r.state.still(l, now)
+	switch {
+	case l.Refused != "":
+		c.Certain, c.Reason = true, l.Refused
+	case trouble != "":
+		c.Reason = "the relay fails and begins again: " + trouble
+	case !l.Led:
+		c.Reason = "nobody leads the relay"
+	case still > stall && l.Age > stall:
+		c.Certain, c.Since, c.Reason = true, now.Add(-still), "events wait, and the relay does not move"
+	default:
+		c.State, c.LastSuccess = delivery.ConditionWorks, now
+	}
+	return c
+}
+
 // status says who relays: 1 unless nobody does.
 func (r *Relay) status(l delivery.OutboxLag) delivery.Fact {
 	f := delivery.Fact{Name: "relay", Value: 1, Text: "leads here"}

@@ -17,12 +17,13 @@ import (
 	"redrive/delivery/outbox"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
 const (
-	wanted    = 200_000 // committed events
+	wanted    = 60_000 // committed events
 	producers = 6
 )
 
@@ -145,7 +146,7 @@ func (l *load) chaos(random *rand.Rand) (killed int) {
 		select {
 		case <-l.published:
 			return killed
-		case <-time.After(time.Duration(random.IntN(900)) * time.Millisecond):
+		case <-time.After(time.Duration(random.IntN(300)) * time.Millisecond):
 		}
 		killed++
 		if i := random.IntN(4); i < len(stores) {
@@ -198,7 +199,7 @@ func TestNothingIsMissedAndNothingDoubled(t *testing.T) {
 
 func (l *load) settle() {
 	l.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); l.count(`SELECT count(*) FROM redrive.positions WHERE target IS NOT NULL OR feed <> 'outbox'`)+
+	for deadline := time.Now().Add(patience.Limit); l.count(`SELECT count(*) FROM redrive.positions WHERE target IS NOT NULL OR feed <> 'outbox'`)+
 		l.count(`SELECT count(*) FROM redrive.messages m WHERE EXISTS (SELECT FROM redrive.positions p WHERE NOT pg_visible_in_snapshot(m.xid, p.snapshot))`)+
 		l.count(`SELECT count(*) FROM redrive.queue WHERE lane IS NOT NULL AND position IS NULL`) > 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {

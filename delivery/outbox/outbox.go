@@ -145,6 +145,28 @@ type state struct {
 	sync.Mutex
 	leads bool
 	last  string // trouble
+	moved map[string]moved
+}
+
+// moved is where a feed was seen, and since when.
+type moved struct {
+	position string
+	at       time.Time
+}
+
+// still answers for how long events wait at the same position, and what the relay of this process stumbles over.
+func (s *state) still(l delivery.OutboxLag, now time.Time) (d time.Duration, trouble string) {
+	s.Lock()
+	defer s.Unlock()
+	if s.moved == nil {
+		s.moved = map[string]moved{}
+	}
+	m := s.moved[l.Integration]
+	if m.position != l.Position || l.Rows == 0 || m.at.IsZero() {
+		m = moved{position: l.Position, at: now}
+		s.moved[l.Integration] = m
+	}
+	return now.Sub(m.at), s.last
 }
 
 func (s *state) lead(leads bool) {

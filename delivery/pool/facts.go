@@ -1,6 +1,44 @@
 package pool
 
-import "redrive/delivery"
+import (
+	"fmt"
+	"time"
+
+	"redrive/delivery"
+)
+
+// hangs is for how long no worker may finish, while all are busy, before somebody should look.
+const hangs = 15 * time.Second
+
+// Conditions are how the workers stand.
+func (p *Pool) Conditions() (list []delivery.Condition) {
+	for name, l := range p.lanes {
+		list = append(list, l.condition(name, time.Now()))
+	}
+	return list
+}
+
+func (l *lane) condition(name string, now time.Time) delivery.Condition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := delivery.Condition{Integration: name, Part: delivery.PartPool, State: delivery.ConditionWorks, LastSuccess: l.finished}
+	if l.busy < l.workers {
+		l.crowded = time.Time{}
+		return c
+	}
+	if l.crowded.IsZero() {
+		l.crowded = now
+	}
+	still := l.crowded
+	if l.finished.After(still) {
+		still = l.finished
+	}
+	if now.Sub(still) > hangs {
+		c.State, c.Certain, c.Since = delivery.ConditionFails, true, still
+		c.Reason = fmt.Sprintf("all %d workers are busy, and none has finished an attempt for more than %s", l.workers, hangs)
+	}
+	return c
+}
 
 // Stats is a look at one integration in this process.
 type Stats struct {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"redrive/delivery"
+	"redrive/store/storetest/patience"
 )
 
 // shelf is a store in memory.
@@ -97,8 +98,8 @@ func (s *shelf) next(t *testing.T) delivery.Parked {
 	select {
 	case p := <-s.came:
 		return p
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing was parked within 20 s")
+	case <-time.After(patience.Limit):
+		t.Fatal("nothing was parked")
 		return delivery.Parked{}
 	}
 }
@@ -219,10 +220,10 @@ func (r *rig) refusal(ctx context.Context, m delivery.Message) string {
 // until looks again until it is done.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience.Limit)
 	for !done() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("in vain: %s", what)
 		}
 		time.Sleep(time.Millisecond)
 	}

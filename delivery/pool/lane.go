@@ -35,8 +35,10 @@ type lane struct {
 	bytes     int64
 	closed    bool
 	rejected  int64
-	callers   int64 // attempts that producers made themselves
-	shelved   int64 // handed to the journal because the pool was full
+	callers   int64     // attempts that producers made themselves
+	shelved   int64     // handed to the journal because the pool was full
+	finished  time.Time // the latest attempt
+	crowded   time.Time // since when all workers are seen busy; zero: they are not
 }
 
 // producer is somebody who waits for room.
@@ -137,6 +139,7 @@ func (l *lane) letIn() {
 func (l *lane) settle(t *task, f fate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.finished = time.Now()
 	switch {
 	case f.next == delivery.StateDelivered:
 		l.bytes -= t.size

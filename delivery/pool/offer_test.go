@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/store/storetest/patience"
 )
 
 func TestBlockWaitsForRoomInOrder(t *testing.T) {
@@ -162,7 +163,7 @@ func TestWhatNobodyCanWriteDownIsSaid(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "1 accepted messages") {
 			t.Errorf("it ended with %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience.Limit):
 		t.Fatal("it does not end")
 	}
 }

@@ -15,7 +15,9 @@ const factsTimeout = time.Second
 type Own struct {
 	Room
 	Facts func(context.Context) []delivery.Fact // what the room says of itself, within a second
-	Close func() error                          // after the room has ended; may be nil
+	// Condition is how its source or schedule stands, within a second; nil: nothing is said.
+	Condition func(context.Context) delivery.Condition
+	Close     func() error // after the room has ended; may be nil
 }
 
 // Owned are those of this process, by integration.
@@ -45,6 +47,19 @@ func (o Owned) Facts(others ...func(string) []delivery.Fact) func(string) []deli
 		}
 		return nil
 	}
+}
+
+// Conditions are those of the rooms that tell theirs.
+func (o Owned) Conditions(ctx context.Context) (list []delivery.Condition) {
+	for _, own := range o {
+		if own.Condition == nil {
+			continue
+		}
+		limited, cancel := context.WithTimeout(ctx, factsTimeout)
+		list = append(list, own.Condition(limited))
+		cancel()
+	}
+	return list
 }
 
 // Close lets go of what the rooms used; what fails goes to log.

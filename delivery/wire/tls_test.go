@@ -23,6 +23,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"redrive/delivery"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -214,7 +215,7 @@ func TestAHandshakeEndsWithItsContext(t *testing.T) {
 		began := time.Now()
 		_, err = Dialer{Log: slog.New(slog.DiscardHandler)}.DialRabbitMQ(ctx, delivery.RabbitMQServer{URL: scheme + "://u:s3cr3t@" + listener.Addr().String()})
 		cancel()
-		if err == nil || time.Since(began) > 3*time.Second || strings.Contains(err.Error(), "s3cr3t") {
+		if err == nil || time.Since(began) > patience.Prompt || strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%s: %v after %v", scheme, err, time.Since(began))
 			continue
 		}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"redrive/store/storetest/patience"
 )
 
 // holder is another process that runs a server.
@@ -131,7 +133,7 @@ func eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience.Limit)
 	for {
 		err := try()
 		if err == nil {

@@ -14,6 +14,7 @@ import (
 	"redrive/delivery"
 	"redrive/store/source"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 func TestSlotIsLost(t *testing.T) {
@@ -221,7 +222,7 @@ func TestSilenceEndsTheStream(t *testing.T) {
 	st := b.stream(0)
 	began, moved := time.Now(), b.slot().Confirmed
 	for time.Since(began) < time.Second || b.slot().Confirmed == moved { // twice the silence that is allowed
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > patience.Limit {
 			t.Fatal("keepalives do not move the slot")
 		}
 		b.run("CREATE TABLE IF NOT EXISTS unpublished (n int); INSERT INTO unpublished VALUES (1)")
@@ -241,7 +242,7 @@ func TestSilenceEndsTheStream(t *testing.T) {
 	for err == nil {
 		_, err = st.Next(ctx(t))
 	}
-	if !strings.Contains(err.Error(), "taken for dead") || time.Since(began) > 20*time.Second {
+	if !strings.Contains(err.Error(), "taken for dead") || time.Since(began) > patience.Prompt {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
 }

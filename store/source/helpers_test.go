@@ -17,6 +17,7 @@ import (
 	"redrive/delivery"
 	"redrive/store/source"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 // The package has a server of its own: creating a slot waits for every open transaction of its server.
@@ -191,7 +192,7 @@ func object(row map[string]json.RawMessage) string {
 
 func next(t testing.TB, st *source.Stream) delivery.CaptureEvent {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Limit)
 	defer cancel()
 	event, err := st.Next(ctx)
 	if err != nil {
@@ -211,7 +212,7 @@ func busy(t testing.TB, st *source.Stream) delivery.CaptureEvent {
 }
 
 func ctx(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Limit)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -237,7 +238,7 @@ func eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience.Limit)
 	for {
 		err := try()
 		if err == nil {

@@ -280,6 +280,7 @@ func TestIdleSlotMoves(t *testing.T) {
 	}
 	st := b.stream(0)
 	before := b.slot()
+	acknowledged := before.Confirmed
 	for b.slot().Confirmed < before.Current+1<<20 {
 		if _, err := other.Exec(ctx(t), "INSERT INTO busy SELECT generate_series(1, 10000)"); err != nil {
 			t.Fatal(err)
@@ -294,12 +295,13 @@ func TestIdleSlotMoves(t *testing.T) {
 		if err := st.Acknowledge(event.Idle); err != nil {
 			t.Fatal(err)
 		}
+		acknowledged = event.Idle
 	}
 	// what is not acknowledged holds idle events back
 	b.run("INSERT INTO content VALUES (1)")
 	for next(t, st).Commit == nil {
 	}
-	held := b.slot().Confirmed
+	held := acknowledged // the server may not have heard of the last one yet
 	if err := b.src.Beat(ctx(t)); err != nil {
 		t.Fatal(err)
 	}

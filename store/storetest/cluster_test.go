@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 func TestClusterOutlivesStopAndKill(t *testing.T) {
@@ -21,7 +22,7 @@ func TestClusterOutlivesStopAndKill(t *testing.T) {
 	began := started(t, dsn)
 	exec(t, dsn, "INSERT INTO kept VALUES ('after', 'restart')")
 	c.Kill()
-	for deadline := time.Now().Add(time.Minute); !started(t, dsn).After(began); {
+	for deadline := time.Now().Add(patience.Limit); !started(t, dsn).After(began); {
 		if time.Now().After(deadline) {
 			t.Fatal("the killed server does not come back")
 		}

@@ -20,23 +20,31 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"redrive/delivery/scratch"
 	"redrive/migrations"
 	"redrive/store"
 	"redrive/store/embedded"
+	"redrive/store/storetest/patience"
 )
 
 // DatabaseVariable names the server of the run; the test starter sets it. Without it each test process starts its own.
 const DatabaseVariable = "REDRIVE_TEST_DATABASE_URL"
 
-const timeout = 2 * time.Minute
+// TemplateVariable names the database of the run that the others are copied from. The test starter sets it with the server; the first
+// process that needs the database makes it for all. Without it each process makes its own.
+const TemplateVariable = "REDRIVE_TEST_TEMPLATE"
+
+const timeout = patience.Limit
 
 // server is the process's Postgres, started by the first test that asks.
 var server struct {
 	sync.Mutex
 	admin    string // DSN of an existing database
 	template string // name of the migrated database
+	shared   bool   // the template is the run's
+	strategy string // how databases are copied
 	private  *embedded.Server
 	dir      string
 }
@@ -55,12 +63,15 @@ func Empty(t testing.TB) string {
 	return create(t, false)
 }
 
-// Main runs a package's tests and stops what they started. A TestMain that calls it leaves nothing behind.
-func Main(m *testing.M) {
+// Main runs a package's tests and stops what they started. A TestMain that calls it leaves nothing behind. More that was started ends
+// with cleanUps.
+func Main(m *testing.M, cleanUps ...func() error) {
 	code := m.Run()
-	if err := cleanUp(); err != nil {
-		fmt.Fprintln(os.Stderr, "storetest:", err)
-		code = max(code, 1)
+	for _, end := range append(cleanUps, cleanUp) {
+		if err := end(); err != nil {
+			fmt.Fprintln(os.Stderr, "storetest:", err)
+			code = max(code, 1)
+		}
 	}
 	os.Exit(code)
 }
@@ -83,7 +94,7 @@ func create(t testing.TB, migrated bool) string {
 		t.Fatalf("storetest: %v", err)
 	}
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
-	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
+	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE "+template+server.strategy); err != nil {
 		t.Fatalf("storetest: %v", err)
 	}
 	t.Cleanup(func() {
@@ -94,6 +105,35 @@ func create(t testing.TB, migrated bool) string {
 		}
 	})
 	return withDatabase(admin, name)
+}
+
+// sessions are of the tests' own statements, by DSN.
+var sessions sync.Map
+
+// Session is for statements of a test's own, as another program would send them. They share connections until the end of the test, which
+// spares most of their cost: a test that sets something for its session connects by itself.
+func Session(t testing.TB, dsn string) *pgxpool.Pool {
+	t.Helper()
+	if pool, ok := sessions.Load(dsn); ok {
+		return pool.(*pgxpool.Pool)
+	}
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeDescribeExec // nothing is kept that a change of a table makes wrong
+	config.MaxConns = 100
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true } // a test may have ended it
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
+	if other, ok := sessions.LoadOrStore(dsn, pool); ok {
+		pool.Close()
+		return other.(*pgxpool.Pool)
+	}
+	t.Cleanup(func() { sessions.Delete(dsn); pool.Close() })
+	return pool
 }
 
 // prepare starts the server and, when asked, migrates the template, each once.
@@ -118,18 +158,38 @@ func prepare(ctx context.Context, migrated bool) (admin, template string, err er
 
 // connect takes the run's server or starts a private one. Durability is switched off: nothing here outlives the process.
 func connect(ctx context.Context) error {
-	if server.admin = os.Getenv(DatabaseVariable); server.admin != "" {
-		return nil
+	if server.admin = os.Getenv(DatabaseVariable); server.admin == "" {
+		dir, err := TempDir()
+		if err != nil {
+			return err
+		}
+		private, err := embedded.Start(ctx, embedded.Options{DataDir: dir, Settings: Settings()})
+		if err != nil {
+			return errors.Join(err, os.RemoveAll(dir))
+		}
+		server.private, server.dir, server.admin = private, dir, private.DSN("postgres")
 	}
-	dir, err := TempDir()
+	return chooseStrategy(ctx)
+}
+
+// chooseStrategy copies databases file by file where the files are in memory: that spares reading and writing them page by page, but
+// is slower on a disk.
+func chooseStrategy(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, server.admin)
 	if err != nil {
-		return err
+		return fmt.Errorf("connecting to the test server: %w", err)
 	}
-	private, err := embedded.Start(ctx, embedded.Options{DataDir: dir, Settings: Settings()})
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var version int
+	var dir *string // a caller's server need not tell
+	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int,
+		(SELECT setting FROM pg_settings WHERE name = 'data_directory')`).Scan(&version, &dir)
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
+		return fmt.Errorf("asking the test server: %w", err)
 	}
-	server.private, server.dir, server.admin = private, dir, private.DSN("postgres")
+	if version >= 150000 && dir != nil && inMemory(*dir) {
+		server.strategy = " STRATEGY FILE_COPY"
+	}
 	return nil
 }
 
@@ -148,23 +208,57 @@ func TempDir() (string, error) {
 // Settings suit a server that is thrown away: fast, not durable.
 func Settings() map[string]string {
 	return map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400",
-		"max_replication_slots": "50", "max_wal_senders": "50"}
+		"max_replication_slots": "50", "max_wal_senders": "50", "shared_buffers": "128MB", "max_wal_size": "512MB", "autovacuum_naptime": "1h",
+		"dynamic_shared_memory_type": "mmap"} // so that no segment of a killed server stays
 }
 
-// makeTemplate migrates a database of this process; the name tells which migrations it carries.
+// makeTemplate answers a migrated database: the run's, or one of this process. The name tells which migrations it carries.
 func makeTemplate(ctx context.Context, admin string) (string, error) {
 	sum, err := migrationsHash()
 	if err != nil {
 		return "", err
 	}
+	if prefix := os.Getenv(TemplateVariable); prefix != "" && server.private == nil {
+		server.shared = true
+		return shareTemplate(ctx, admin, prefix+"_"+sum)
+	}
 	name := fmt.Sprintf("template_%d_%s", os.Getpid(), sum)
 	if err := drop(ctx, admin, name); err != nil { // a process with this number may have been killed
 		return "", err
 	}
-	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
-		return "", err
+	return name, fillTemplate(ctx, admin, name)
+}
+
+// shareTemplate makes the run's template unless somebody has. It gets its name when it is whole.
+func shareTemplate(ctx context.Context, admin, name string) (string, error) {
+	conn, err := pgx.Connect(ctx, admin)
+	if err != nil {
+		return "", fmt.Errorf("connecting to the test server: %w", err)
 	}
-	return name, migrate(ctx, withDatabase(admin, name))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // which gives the lock back
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", name); err != nil {
+		return "", fmt.Errorf("waiting for the template: %w", err)
+	}
+	var exists bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists); err != nil || exists {
+		return name, err
+	}
+	fresh := name + "_new"
+	err = drop(ctx, admin, fresh) // whoever began may have been killed
+	if err == nil {
+		err = fillTemplate(ctx, admin, fresh)
+	}
+	if err == nil {
+		err = run(ctx, admin, "ALTER DATABASE "+fresh+" RENAME TO "+name)
+	}
+	return name, err
+}
+
+func fillTemplate(ctx context.Context, admin, name string) error {
+	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
+		return err
+	}
+	return migrate(ctx, withDatabase(admin, name))
 }
 
 func migrate(ctx context.Context, dsn string) error {
@@ -248,7 +342,7 @@ func cleanUp() error {
 	if server.private != nil {
 		return errors.Join(server.private.Stop(), os.RemoveAll(filepath.Clean(server.dir)))
 	}
-	if server.template == "" {
+	if server.template == "" || server.shared {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)

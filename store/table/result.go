@@ -18,14 +18,14 @@ func Send(ctx context.Context, to delivery.TableDestination, f delivery.BatchFil
 	if err != nil {
 		return failed(delivery.OutcomePermanent, delivery.ClassBadRequest, "the table's url is no address of a Postgres database")
 	}
-	config.RuntimeParams["application_name"] = "redrive batch"
+	config.RuntimeParams["application_name"], config.RuntimeParams["client_encoding"] = "redrive batch", "UTF8"
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return judge(err, delivery.ClassConnect)
+		return worded(err, judge(err, delivery.ClassConnect))
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if err := Apply(ctx, conn, to, f, rows); err != nil {
-		return judge(err, delivery.ClassConnectionLost)
+		return worded(err, judge(err, delivery.ClassConnectionLost))
 	}
 	return delivery.Result{Outcome: delivery.OutcomeOK}
 }
@@ -35,13 +35,18 @@ func Send(ctx context.Context, to delivery.TableDestination, f delivery.BatchFil
 func judge(err error, otherwise string) delivery.Result {
 	var data *DataError
 	var pg *pgconn.PgError
+	var at *refused
+	place := ""
+	if errors.As(err, &at) {
+		place = at.place()
+	}
 	switch {
 	case errors.As(err, &data):
-		return failed(delivery.OutcomePermanent, delivery.ClassRefused, data.Text)
+		return failed(delivery.OutcomePermanent, delivery.ClassRefused, place+data.Text)
 	case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22"): // its message may quote the value
-		return failed(delivery.OutcomePermanent, delivery.ClassRefused, "a value does not fit its column (SQLSTATE "+pg.Code+")")
+		return failed(delivery.OutcomePermanent, delivery.ClassRefused, place+"a value does not fit its column (SQLSTATE "+pg.Code+")")
 	case errors.As(err, &pg) && lasting(pg.Code):
-		return failed(delivery.OutcomePermanent, delivery.ClassRefused, "the database refused the rows: "+pg.Message)
+		return failed(delivery.OutcomePermanent, delivery.ClassRefused, place+"the database refused the rows: "+pg.Message)
 	case errors.As(err, &pg):
 		return failed(delivery.OutcomeTransient, delivery.ClassConnect, "the database answered: "+pg.Message)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -52,9 +57,19 @@ func judge(err error, otherwise string) delivery.Result {
 	return failed(delivery.OutcomeTransient, otherwise, "the connection to the database was lost, or the stored file could not be read")
 }
 
-// lasting are the SQLSTATE classes of constraints, rights and statements.
+// lasting are the SQLSTATE classes of values, constraints, rights and statements.
 func lasting(code string) bool {
-	for _, class := range []string{"23", "42", "0A", "21"} {
+	for _, class := range []string{"22", "23", "42", "0A", "21"} {
+		if strings.HasPrefix(code, class) {
+			return true
+		}
+	}
+	return false
+}
+
+// passing are those of connections, locks, resources and administrators: the same rows may go in later.
+func passing(code string) bool {
+	for _, class := range []string{"08", "40", "53", "55", "57", "58"} {
 		if strings.HasPrefix(code, class) {
 			return true
 		}

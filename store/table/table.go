@@ -1,23 +1,18 @@
-// Package table puts the rows of a batch's file into a table of another database, once.
+// Package table puts the rows of a batch's file into a table of another database, once, and alters none of their values: what the
+// table would cut, round or read as something else is refused.
 package table
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"redrive/delivery"
 )
-
-const rowsAtOnce = 1000
 
 // DataError says that the rows, or the table, do not fit: the same file fails again.
 type DataError struct{ Text string }
@@ -30,38 +25,43 @@ const Bookkeeping = "redrive_batches"
 // Apply puts a file of JSON lines into the table in one transaction. A file that is in it already changes nothing.
 func Apply(ctx context.Context, conn *pgx.Conn, to delivery.TableDestination, f delivery.BatchFile, rows io.Reader) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		name := identifier(to.Table)
-		target, err := describe(ctx, tx, name.Sanitize())
+		if err := settings(ctx, tx, f.TimeZone); err != nil {
+			return err
+		}
+		target, err := describe(ctx, tx, to)
 		if err != nil {
 			return err
 		}
-		fresh, err := claim(ctx, tx, append(slices.Clone(name[:len(name)-1]), Bookkeeping).Sanitize(), f)
+		fresh, err := claim(ctx, tx, qualified(to.Schema, Bookkeeping), f)
 		if err != nil || !fresh {
 			return err
 		}
-		w := writer{tx: tx, table: name.Sanitize(), to: to, types: target}
-		return w.copy(ctx, rows, f)
+		w := writer{tx: tx, target: target, to: to, file: f}
+		return w.copy(ctx, rows)
 	})
 }
 
-func identifier(table string) pgx.Identifier { return strings.Split(table, ".") }
+// qualified is a name as SQL takes it; without a schema it is where the session finds it.
+func qualified(schema, name string) string {
+	if schema == "" {
+		return pgx.Identifier{name}.Sanitize()
+	}
+	return pgx.Identifier{schema, name}.Sanitize()
+}
 
-// describe answers the types of the table's columns.
-func describe(ctx context.Context, tx pgx.Tx, table string) (map[string]string, error) {
-	rows, err := tx.Query(ctx, `SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
-		WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''`, table)
-	if err != nil {
-		return nil, err
+// settings makes the session, for this transaction, write values as the batch's source did.
+func settings(ctx context.Context, tx pgx.Tx, zone string) error {
+	if zone == "" {
+		zone = "UTC"
 	}
-	types := map[string]string{}
-	var name, kind string
-	if _, err := pgx.ForEachRow(rows, []any{&name, &kind}, func() error { types[name] = kind; return nil }); err != nil {
-		return nil, err
+	_, err := tx.Exec(ctx, `SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('timezone', $1), ('datestyle', 'ISO, YMD'),
+		('intervalstyle', 'postgres'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmloption', 'content'), ('client_encoding', 'UTF8'))
+		AS s(name, value)`, zone)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == invalidParameter {
+		return &DataError{fmt.Sprintf("the table's database does not know the time zone %q of the batch", zone)}
 	}
-	if len(types) == 0 {
-		return nil, &DataError{fmt.Sprintf("there is no table %s", table)}
-	}
-	return types, nil
+	return err
 }
 
 // claim notes the file. Two that come at once wait for each other here; the second finds it noted.
@@ -87,115 +87,4 @@ func claim(ctx context.Context, tx pgx.Tx, bookkeeping string, f delivery.BatchF
 		err = &DataError{fmt.Sprintf("file %d of %s was applied before with another content: two senders share the feed's name", f.Sequence, f.Integration)}
 	}
 	return false, err
-}
-
-// writer upserts rows, as text that Postgres reads as the column's type.
-type writer struct {
-	tx     pgx.Tx
-	table  string
-	to     delivery.TableDestination
-	types  map[string]string
-	names  []string // in the table
-	insert string
-	values [][]*string // by column
-}
-
-func (w *writer) copy(ctx context.Context, source io.Reader, f delivery.BatchFile) error {
-	hash := sha256.New()
-	in := json.NewDecoder(io.TeeReader(source, hash))
-	count := int64(0)
-	for {
-		var row map[string]json.RawMessage
-		err := in.Decode(&row)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("reading the file: %w", err)
-		}
-		if w.insert == "" {
-			if err := w.prepare(row); err != nil {
-				return err
-			}
-		}
-		for i, name := range w.names {
-			w.values[i] = append(w.values[i], text(row[name]))
-		}
-		if count++; len(w.values[0]) == rowsAtOnce {
-			if err := w.flush(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	if _, err := io.Copy(hash, source); err != nil {
-		return fmt.Errorf("reading the file: %w", err)
-	}
-	if count != f.Rows || hex.EncodeToString(hash.Sum(nil)) != f.SHA256 {
-		return errors.New("the stored bytes are not the recorded ones")
-	}
-	return w.flush(ctx)
-}
-
-// prepare writes the statement for the columns of the file.
-func (w *writer) prepare(row map[string]json.RawMessage) error {
-	for name := range row {
-		w.names = append(w.names, name)
-	}
-	slices.Sort(w.names)
-	var columns, arrays, places, casts, sets, keys []string
-	for i, name := range w.names {
-		kind, known := w.types[name]
-		if !known {
-			return &DataError{fmt.Sprintf("the table has no column %q", name)}
-		}
-		quoted := pgx.Identifier{name}.Sanitize()
-		columns = append(columns, quoted)
-		arrays, places = append(arrays, fmt.Sprintf("$%d::text[]", i+1)), append(places, fmt.Sprintf("c%d", i+1))
-		casts = append(casts, fmt.Sprintf("c%d::%s", i+1, kind))
-		if !slices.Contains(w.to.Key, name) {
-			sets = append(sets, quoted+" = excluded."+quoted)
-		}
-	}
-	for _, key := range w.to.Key {
-		if !slices.Contains(w.names, key) {
-			return &DataError{fmt.Sprintf("the file has no column %q, which is part of the key", key)}
-		}
-		keys = append(keys, pgx.Identifier{key}.Sanitize())
-	}
-	does := "UPDATE SET " + strings.Join(sets, ", ")
-	if len(sets) == 0 {
-		does = "NOTHING"
-	}
-	list := func(parts []string) string { return strings.Join(parts, ", ") }
-	w.insert = fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM unnest(%s) AS r(%s) ON CONFLICT (%s) DO %s", w.table, list(columns),
-		list(casts), list(arrays), list(places), list(keys), does)
-	w.values = make([][]*string, len(w.names))
-	return nil
-}
-
-func (w *writer) flush(ctx context.Context) error {
-	if w.insert == "" || len(w.values[0]) == 0 {
-		return nil
-	}
-	args := make([]any, len(w.values))
-	for i := range w.values {
-		args[i] = w.values[i]
-	}
-	_, err := w.tx.Exec(ctx, w.insert, args...)
-	for i := range w.values {
-		w.values[i] = w.values[i][:0]
-	}
-	return err
-}
-
-// text is a JSON value as Postgres reads it; null is nil.
-func text(raw json.RawMessage) *string {
-	if len(raw) == 0 || string(raw) == "null" {
-		return nil
-	}
-	s := string(raw)
-	if raw[0] == '"' {
-		_ = json.Unmarshal(raw, &s) // the decoder has read it: it is a string
-	}
-	return &s
 }

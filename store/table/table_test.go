@@ -24,7 +24,7 @@ type bed struct {
 }
 
 func newBed(t *testing.T) bed {
-	b := bed{t, delivery.TableDestination{URL: storetest.Empty(t), Table: "ledger.points", Key: []string{"id"}, Timeout: time.Minute}}
+	b := bed{t, delivery.TableDestination{URL: storetest.Empty(t), Schema: "ledger", Table: "points", Key: []string{"id"}, Timeout: time.Minute}}
 	b.sql(`CREATE SCHEMA ledger; CREATE TABLE ledger.points (id bigint PRIMARY KEY, "Name" text, amount numeric(10,2), tags text[], day date, extra text DEFAULT 'kept')`)
 	return b
 }
@@ -130,7 +130,7 @@ func TestWhatDoesNotFit(t *testing.T) {
 		"column":     {nil, []string{`{"id":5,"nme":"x"}`}, delivery.ClassRefused, `the table has no column "nme"`},
 		"key":        {nil, []string{`{"Name":"x"}`}, delivery.ClassRefused, `the file has no column "id"`},
 		"constraint": {func(b *bed) { b.to.Key = []string{"day"} }, []string{`{"id":1,"day":"2026-01-01"}`}, delivery.ClassRefused, "no unique or exclusion constraint"},
-		"table":      {func(b *bed) { b.to.Table = "ledger.nothing" }, []string{`{"id":1}`}, delivery.ClassRefused, "there is no table"},
+		"table":      {func(b *bed) { b.to.Table = "nothing" }, []string{`{"id":1}`}, delivery.ClassRefused, "there is no table"},
 		"same key":   {nil, []string{`{"id":7}`, `{"id":7}`}, delivery.ClassRefused, "ON CONFLICT DO UPDATE command cannot affect row a second time"},
 	} {
 		other := b

@@ -23,13 +23,15 @@ const (
 type Column struct {
 	Name string
 	Kind Kind
+	Type string // of the values, see delivery.ValueColumn; for files whose values are text
 }
 
 // field is one column of the file.
 type field struct {
 	name  string
 	kind  Kind
-	index int // in a row
+	of    string // type
+	index int    // in a row
 }
 
 // layout is a format without buffer, compression and counting. What it appends to dst on an error is of no use.
@@ -45,6 +47,7 @@ type Writer struct {
 	gzip    *gzip.Writer // nil: plain
 	layout  layout
 	columns []Column
+	fields  []field
 	buffer  []byte
 	total   *total // nil: not asked for
 	rows    int64
@@ -77,7 +80,7 @@ func New(w io.Writer, spec delivery.FileFormat, columns []Column) (*Writer, erro
 	if setting, problem := spec.Check(); problem != "" {
 		return nil, fmt.Errorf("%s: %s", setting, problem)
 	}
-	f := &Writer{out: w, layout: layoutOf(spec, fields), columns: columns, buffer: make([]byte, 0, bufferSize+bufferSize/4)}
+	f := &Writer{out: w, layout: layoutOf(spec, fields), columns: columns, fields: fields, buffer: make([]byte, 0, bufferSize+bufferSize/4)}
 	if spec.Gzip {
 		f.gzip = gzip.NewWriter(w) // its header holds neither time nor name
 		f.out = f.gzip
@@ -109,7 +112,7 @@ func fieldsOf(spec *delivery.FileFormat, columns []Column) ([]field, error) {
 		case slices.Contains(names[at+1:], c.From):
 			return nil, fmt.Errorf("columns: the query answers %q more than once; give its columns names of their own by AS", c.From)
 		}
-		fields[i] = field{name: c.Name, kind: columns[at].Kind, index: at}
+		fields[i] = field{name: c.Name, kind: columns[at].Kind, of: columns[at].Type, index: at}
 	}
 	return fields, nil
 }
@@ -123,7 +126,7 @@ func layoutOf(spec delivery.FileFormat, fields []field) layout {
 	case delivery.FileKV:
 		return &kv{fields: fields, text: text}
 	case delivery.FileJSON:
-		return newJSON(fields, spec.Array)
+		return newJSON(fields, spec)
 	}
 	return newCSV(fields, text, spec)
 }
@@ -200,6 +203,15 @@ func (f *Writer) Close() error {
 		return f.gzip.Close()
 	}
 	return nil
+}
+
+// Values says what stands in the columns of a file whose values are text.
+func (f *Writer) Values() []delivery.ValueColumn {
+	out := make([]delivery.ValueColumn, len(f.fields))
+	for i, field := range f.fields {
+		out[i] = delivery.ValueColumn{Name: field.name, Type: field.of}
+	}
+	return out
 }
 
 // Rows says how many rows have been written.

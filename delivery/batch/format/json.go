@@ -1,19 +1,25 @@
 package format
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+
+	"redrive/delivery"
+)
 
 const hexDigits = "0123456789abcdef"
 
 // json is one object a line, or one array of them, keys in the order of the columns. Numbers and JSON values stand as Postgres
-// writes them, NaN and Infinity as strings, bytes as Base64, times with a zone in RFC 3339. It is UTF-8 always.
+// writes them, NaN and Infinity as strings, bytes as Base64, times with a zone in RFC 3339; or, as text, every value is a string of what
+// Postgres writes. It is UTF-8 always.
 type json struct {
 	fields []field
 	keys   [][]byte // with what stands around them: {"key": or ,"key":
 	array  bool
+	text   bool
 }
 
-func newJSON(fields []field, array bool) *json {
-	j := &json{fields: fields, array: array}
+func newJSON(fields []field, spec delivery.FileFormat) *json {
+	j := &json{fields: fields, array: spec.Array, text: spec.Text}
 	for i, f := range fields {
 		key := []byte{','}
 		if i == 0 {
@@ -40,8 +46,15 @@ func (j *json) row(dst []byte, row [][]byte, number int64) ([]byte, error) {
 	}
 	for i := range j.fields {
 		f := &j.fields[i]
+		if j.text && !utf8.Valid(row[f.index]) {
+			return dst, &CellError{Row: number, Column: f.name, Reason: `these bytes are no text in UTF-8, and would be altered on the way`}
+		}
+		kind := f.kind
+		if j.text {
+			kind = KindText
+		}
 		var ok bool
-		if dst, ok = appendValue(append(dst, j.keys[i]...), row[f.index], f.kind); !ok {
+		if dst, ok = appendValue(append(dst, j.keys[i]...), row[f.index], kind); !ok {
 			return dst, &CellError{Row: number, Column: f.name, Reason: `these are no bytes in hex form; the connection needs bytea_output = hex`}
 		}
 	}

@@ -46,7 +46,6 @@ func TestConformance(t *testing.T) {
 			r.Message.Payload, _ = json.Marshal(f)
 		},
 		Carries:   sendtest.Facts{Else: "a file is its bytes and its name; the manifest has the rest"},
-		Once:      true,
 		Permanent: sendtest.Fault{Class: delivery.ClassFileExists, Make: facing(taken)},
 		Unknown:   sendtest.Fault{None: "whether the file is there can be seen"},
 		Oversized: sendtest.Fault{None: "a file has no size that a directory refuses, as long as there is space"},
@@ -55,6 +54,7 @@ func TestConformance(t *testing.T) {
 	}
 	t.Run("directory", func(t *testing.T) {
 		b := bed
+		b.To = delivery.Destination{File: &delivery.FileDestination{Dir: "in"}}
 		b.Open = func(t *testing.T, log *slog.Logger) sendtest.Place {
 			dir := t.TempDir()
 			return sendtest.Place{Sender: sender(t, log, delivery.FileDestination{Dir: dir}), Arrived: inDirectory(t, dir)}
@@ -66,6 +66,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("sftp", func(t *testing.T) {
 		b := bed
+		b.To = delivery.Destination{File: &delivery.FileDestination{SFTP: &delivery.SFTPServer{}}}
 		b.Senders = 3 // each message costs a sign-in
 		b.Open = func(t *testing.T, log *slog.Logger) sendtest.Place {
 			s := services.StartSSHD(t)
@@ -129,7 +130,7 @@ func uploadBed(b sendtest.Bed, sender func(*testing.T, *slog.Logger, delivery.Fi
 		}}
 	}
 	b.Carries = sendtest.Facts{Attempt: true, IdempotencyKey: true, Headers: true, Else: "id, type and key are the file's business"}
-	b.Once = false
+	b.To = delivery.Destination{File: &delivery.FileDestination{Upload: &delivery.HTTPDestination{}}}
 	b.Transient = sendtest.Fault{Class: delivery.ClassHTTP5xx, Make: answer(http.StatusServiceUnavailable)}
 	b.Permanent = sendtest.Fault{Class: delivery.ClassHTTP4xx, Make: answer(http.StatusConflict)}
 	b.Unknown = sendtest.Fault{Class: delivery.ClassConnectionLost, Make: func(t *testing.T, log *slog.Logger) delivery.Sender {

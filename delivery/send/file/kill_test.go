@@ -18,6 +18,8 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/child"
+	"redrive/store/storetest/patience"
 )
 
 // helperVariable makes the test binary a sender that stops at a step, to be killed there.
@@ -80,7 +82,7 @@ func serveBeside(j job) (stop func()) {
 	if err := cmd.Start(); err != nil {
 		panic(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience.Limit); ; time.Sleep(20 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", j.To.SFTP.Addr); err == nil {
 			_ = conn.Close()
 			return func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
@@ -96,7 +98,7 @@ type steps struct{ n, stop int }
 func (s *steps) next(what string) {
 	if s.n == s.stop {
 		fmt.Println("stopped before", what)
-		time.Sleep(time.Minute) // until it is killed
+		time.Sleep(patience.Limit) // until it is killed
 	}
 	s.n++
 }
@@ -139,20 +141,17 @@ func kill(t *testing.T, j job, attributes ...*syscall.SysProcAttr) (step string,
 	for _, a := range attributes {
 		cmd.SysProcAttr = a
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	helper, out := child.Talk(t, cmd)
+	said := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(out).ReadString('\n') // an end shows in what is missing
+		said <- strings.TrimSpace(line)
+	}()
+	line := patience.Receive(t, "a word of the helper", said)
+	helper.Kill()
+	if line == "" {
+		t.Fatal("the helper ended without a word")
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	_ = cmd.Process.Kill() // it may have ended
-	_ = cmd.Wait()
-	if err != nil {
-		t.Fatalf("the helper ended without a word: %v", err)
-	}
-	line = strings.TrimSpace(line)
 	if done, ok := strings.CutPrefix(line, "done "); ok {
 		return done, false
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 	"syscall"
+
+	"github.com/pkg/sftp"
 
 	"redrive/delivery"
 	"redrive/delivery/wire"
@@ -42,8 +45,31 @@ func judge(ctx context.Context, err error) delivery.Result {
 	return refusal(err)
 }
 
-// refusal is what a file system or a server answered.
+// refusal is what a file system or a server answered, with its words.
 func refusal(err error) delivery.Result {
+	result := sorted(err)
+	if result.Words = words(err, result.ErrorClass); result.Words != "" && result.Error == untold {
+		result.Error = "the file could not be written"
+	}
+	return result
+}
+
+const untold = "the file could not be written, for a reason that its place does not tell"
+
+// words are the message of a server's status, or of the system's error that no sentence of ours says, without the names of files.
+func words(err error, class string) string {
+	var status *sftp.StatusError
+	var code syscall.Errno
+	switch {
+	case errors.As(err, &status):
+		return strings.TrimPrefix(status.Error(), "sftp: ")
+	case class == delivery.ClassStorage && errors.As(err, &code):
+		return code.Error()
+	}
+	return ""
+}
+
+func sorted(err error) delivery.Result {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return transient(delivery.ClassNoSpace, "there is no space left for the file")
@@ -60,7 +86,7 @@ func refusal(err error) delivery.Result {
 	case errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EINVAL):
 		return permanent(delivery.ClassStorage, "the directory's file system cannot name a file without replacing another")
 	}
-	return transient(delivery.ClassStorage, "the file could not be written, for a reason that its place does not tell")
+	return transient(delivery.ClassStorage, untold)
 }
 
 func transient(class, text string) delivery.Result {

@@ -24,6 +24,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -283,6 +284,9 @@ func TestServersThatDoNotWork(t *testing.T) {
 		d.Path = path
 		expect(t, newSender(t, delivery.FileDestination{SFTP: d}, keep(f.ID, content)).Send(t.Context(), request(f, 1)), want.Outcome, want.ErrorClass)
 	}
+	if failed := judge(t.Context(), &sftp.StatusError{Code: 4}); !strings.Contains(failed.Words, "SSH_FX_FAILURE") || failed.Error != "the file could not be written" {
+		t.Errorf("a status that says nothing else: %q: %q", failed.Error, failed.Words)
+	}
 	without := services.StartSSHD(t, "ForceCommand /bin/false")
 	expect(t, newSender(t, delivery.FileDestination{SFTP: at(without)}, keep(f.ID, content)).Send(t.Context(), request(f, 1)), delivery.OutcomeTransient, delivery.ClassConnect)
 	d := at(s)
@@ -382,7 +386,7 @@ func TestTheAnswerToTheLastStepIsLost(t *testing.T) {
 			}
 			began := time.Now()
 			expect(t, sender.Send(t.Context(), request(f, 1)), delivery.Outcome(c.outcome), c.class)
-			if took := time.Since(began); took > 4*time.Second {
+			if took := time.Since(began); took > patience.Prompt {
 				t.Errorf("took %s", took)
 			}
 			p.Heal()
@@ -405,7 +409,7 @@ func TestASilentServerIsGivenUp(t *testing.T) {
 	files.reads = func() { once.Do(p.Silence) }
 	began := time.Now()
 	expect(t, newSender(t, delivery.FileDestination{SFTP: d, Timeout: time.Minute}, files).Send(t.Context(), request(f, 1)), delivery.OutcomeTransient, delivery.ClassConnectionLost)
-	if took := time.Since(began); took > 20*time.Second {
+	if took := time.Since(began); took > patience.Prompt {
 		t.Errorf("took %s", took)
 	}
 	deaf, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never introduces itself

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"redrive/delivery/wire"
 )
@@ -22,26 +24,82 @@ func counting(d wire.Dialer) func(ctx context.Context, network, address string) 
 		if err != nil {
 			return nil, err
 		}
-		return &countedConn{Conn: conn}, nil
+		return newCounted(conn), nil
 	}
 }
 
-// countedConn counts what was handed to the network.
+// drainPatience bounds the wait for the reader after a write has failed. What has arrived is read in no time.
+const drainPatience = 10 * time.Second
+
+// countedConn counts what was handed to the network. A receiver that answers and hangs up while the request is being written has
+// answered: the failure of a write waits until what has arrived is read. The client takes no answer before there is a request;
+// nothing is read before that.
 type countedConn struct {
 	net.Conn
 	written atomic.Int64
+	begun   atomic.Int64  // of written when the present request began; -1 before the first
+	asked   chan struct{} // closed with the first write
+	ended   chan struct{} // closed when nothing more can be read
+	ask     func()
+	end     func()
+}
+
+func newCounted(conn net.Conn) *countedConn {
+	c := &countedConn{Conn: conn, asked: make(chan struct{}), ended: make(chan struct{})}
+	c.begun.Store(-1)
+	c.ask = sync.OnceFunc(func() { close(c.asked) })
+	c.end = sync.OnceFunc(func() { close(c.ended) })
+	return c
+}
+
+// Read reads once something was written.
+func (c *countedConn) Read(b []byte) (int, error) {
+	select {
+	case <-c.asked:
+	case <-c.ended:
+		return 0, net.ErrClosed
+	}
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.end()
+	}
+	return n, err
+}
+
+// Close ends whoever waits.
+func (c *countedConn) Close() error {
+	c.end()
+	return c.Conn.Close()
+}
+
+// drained waits until everything that has arrived was read, in the middle of a request.
+func (c *countedConn) drained() {
+	if begun := c.begun.Load(); begun < 0 || c.written.Load() == begun {
+		return
+	}
+	patience := time.NewTimer(drainPatience)
+	defer patience.Stop()
+	select {
+	case <-c.ended:
+	case <-patience.C:
+	}
 }
 
 // Write counts before it writes: what fails half-way may have arrived. A connection that the server has closed is noticed
 // before anything is written to it.
 func (c *countedConn) Write(b []byte) (int, error) {
+	c.ask()
 	if hungUp(c.Conn) {
+		c.drained()
 		return 0, io.ErrClosedPipe
 	}
 	c.written.Add(int64(len(b)))
 	n, err := c.Conn.Write(b)
 	if n == 0 && errors.Is(err, net.ErrClosed) { // the reader has just found out and closed it: nothing left this machine
 		c.written.Add(-int64(len(b)))
+	}
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		c.drained()
 	}
 	return n, err
 }
@@ -59,7 +117,7 @@ func hungUp(conn net.Conn) (closed bool) {
 	var one [1]byte
 	_ = raw.Control(func(fd uintptr) { // an error means that it is closed on this side, which the write will say
 		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		closed = n == 0 && err == nil
+		closed = n == 0 && err == nil || errors.Is(err, syscall.ECONNRESET)
 	})
 	return closed
 }
@@ -78,6 +136,7 @@ func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	}
 	if counted, ok := conn.(*countedConn); ok {
 		p.conn, p.before, p.reused = counted, counted.written.Load(), info.Reused
+		counted.begun.Store(p.before)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/wire"
+	"redrive/delivery/words"
 )
 
 const (
@@ -132,9 +133,23 @@ func (s *Sender) read(response *http.Response) delivery.Result {
 	}
 	result := judge(response.StatusCode, response.Header)
 	result.HTTPStatus = response.StatusCode
-	body = []byte(delivery.HideValues(string(body), s.secrets)) // before it is cut: half a secret would not be found
+	whole := len(body) < maxRead
+	if result.Outcome != delivery.OutcomeOK {
+		result.Words, body = words.Read(words.Answer{Status: response.StatusCode, Reason: response.Status, Header: response.Header, Body: body})
+		result.Words = s.redact(result.Words, whole)
+	}
+	body = []byte(s.redact(string(body), whole)) // before it is cut: half a secret would not be found
 	result.Response = body[:min(len(body), maxExcerpt):min(len(body), maxExcerpt)]
 	return result
+}
+
+// redact hides the destination's secrets in what the receiver answered, whole or cut at the end.
+func (s *Sender) redact(text string, whole bool) string {
+	text = delivery.HideValues(text, s.secrets)
+	if !whole {
+		text = delivery.HideCut(text, s.secrets)
+	}
+	return text
 }
 
 // newSigner takes a Standard Webhooks secret ("whsec_" and Base64) or any other text.

@@ -22,6 +22,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
 )
 
 var produce = []kmsg.Key{kmsg.Produce}
@@ -305,7 +306,7 @@ func TestNeighbourCancelled(t *testing.T) {
 // buffered returns when the client holds that many records.
 func buffered(t *testing.T, s *Sender, n int64) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); s.crowd.client.BufferedProduceRecords() < n; runtime.Gosched() {
+	for deadline := time.Now().Add(patience.Limit); s.crowd.client.BufferedProduceRecords() < n; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("the client never held %d records", n)
 		}

@@ -3,6 +3,7 @@ package kafkasend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -20,7 +21,7 @@ var answers = map[*kerr.Error]delivery.Result{}
 func init() {
 	add := func(outcome delivery.Outcome, class, sentence string, codes ...*kerr.Error) {
 		for _, code := range codes {
-			answers[code] = delivery.Result{Outcome: outcome, ErrorClass: class, Error: sentence}
+			answers[code] = delivery.Result{Outcome: outcome, ErrorClass: class, Error: sentence, Words: words(code)}
 		}
 	}
 	add(delivery.OutcomePermanent, delivery.ClassTooLarge, "the record is larger than the topic takes", kerr.MessageTooLarge, kerr.RecordListTooLarge)
@@ -53,7 +54,9 @@ func judge(ctx context.Context, err error, seen evidence) delivery.Result {
 	case errors.As(err, &answer):
 		return answered(answer)
 	case isPlacement(err):
-		return answers[kerr.UnknownTopicOrPartition]
+		result := answers[kerr.UnknownTopicOrPartition]
+		result.Words = "" // the client says so
+		return result
 	case seen.staged:
 		return wire.Unanswered(ctx, nil)
 	}
@@ -66,11 +69,14 @@ func judge(ctx context.Context, err error, seen evidence) delivery.Result {
 	return unsent(err)
 }
 
+// words are the answer's name and code, as the protocol has them.
+func words(code *kerr.Error) string { return fmt.Sprintf("%s (code %d)", code.Message, code.Code) }
+
 func answered(code *kerr.Error) delivery.Result {
 	if result, ok := answers[code]; ok {
 		return result
 	}
-	result := delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused, Error: "the broker answered " + code.Message}
+	result := delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused, Error: "the broker answered with an error", Words: words(code)}
 	if !code.Retriable {
 		result.Outcome = delivery.OutcomePermanent
 	}
@@ -87,7 +93,7 @@ func unsent(err error) delivery.Result {
 	result := wire.Unsent(wire.Broker, err)
 	var closed *kgo.ErrFirstReadEOF
 	if result.ErrorClass == delivery.ClassConnect && (errors.As(err, &closed) || errors.Is(err, io.EOF)) {
-		result.Error = "the broker closed the connection at once: does it expect TLS or a sign-in?"
+		result.Error = "the broker closed the connection at once; does it expect TLS or a sign-in?"
 	}
 	return result
 }

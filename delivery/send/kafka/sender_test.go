@@ -239,7 +239,10 @@ func TestUnknownTopicIsSaidAtOnce(t *testing.T) {
 	_, d := cluster(t)
 	d.Topic = "nobody-made-this"
 	began := time.Now()
-	want(t, open(t, d).Send(t.Context(), request(1, "")), delivery.OutcomePermanent, delivery.ClassUnroutable)
+	got := open(t, d).Send(t.Context(), request(1, ""))
+	if want(t, got, delivery.OutcomePermanent, delivery.ClassUnroutable); got.Words != "UNKNOWN_TOPIC_OR_PARTITION (code 3)" {
+		t.Errorf("the broker says %q", got.Words)
+	}
 	if took := time.Since(began); took > fastTimeout/2 {
 		t.Errorf("after %s", took)
 	}
@@ -348,7 +351,10 @@ func TestNoAuthorisation(t *testing.T) {
 	_, d := cluster(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "redrive", "p4ssw0rd",
 		kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "orders", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationDescribe, Allow: true}))
 	d.SASL = &delivery.SASL{Mechanism: "plain", Username: "redrive", Password: "p4ssw0rd"}
-	want(t, open(t, d).Send(t.Context(), request(1, "")), delivery.OutcomePermanent, delivery.ClassRefused)
+	got := open(t, d).Send(t.Context(), request(1, ""))
+	if want(t, got, delivery.OutcomePermanent, delivery.ClassRefused); got.Words != "CLUSTER_AUTHORIZATION_FAILED (code 31)" {
+		t.Errorf("the broker says %q", got.Words)
+	}
 }
 
 // BenchmarkSend measures the sender alone, many attempts at once against a broker in the same process.

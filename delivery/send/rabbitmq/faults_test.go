@@ -10,6 +10,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/send/sendtest"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -66,13 +67,13 @@ func TestAHalfOpenConnectionIsGivenUp(t *testing.T) {
 	for n := 2; ; n++ {
 		sent := time.Now()
 		got := s.Send(t.Context(), sendtest.Request(fmt.Sprint(n), "x"))
-		if took := time.Since(sent); took > 2*time.Second {
+		if took := time.Since(sent); took > patience.Prompt {
 			t.Fatalf("an attempt of a second took %v", took)
 		}
 		if got.Outcome == delivery.OutcomeTransient { // a new connection is tried
 			break
 		}
-		if got.Outcome != delivery.OutcomeUnknown || time.Since(began) > 25*time.Second {
+		if got.Outcome != delivery.OutcomeUnknown || time.Since(began) > 2*patience.Prompt {
 			t.Fatalf("after %v: %+v", time.Since(began), got)
 		}
 	}
@@ -181,7 +182,7 @@ func testMemoryAlarm(t *testing.T, broker *services.RabbitMQ) {
 	for _, got := range inParallel(8, func(n int) delivery.Result { return s.Send(t.Context(), sendtest.Request(fmt.Sprint(n), "held back")) }) {
 		expect(t, got, delivery.OutcomeTransient, delivery.ClassBrokerBlocked)
 	}
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > patience.Prompt {
 		t.Errorf("attempts of two seconds took %v", took)
 	}
 	waiting := make(chan delivery.Result)
@@ -259,7 +260,7 @@ func recovers(t *testing.T, s *Sender) {
 		if got.Outcome == delivery.OutcomeOK {
 			return
 		}
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > patience.Limit {
 			t.Fatalf("it does not recover: %+v", got)
 		}
 	}

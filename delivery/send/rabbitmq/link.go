@@ -28,6 +28,7 @@ type line struct {
 
 // link is one channel in confirm mode. It has the connection to itself.
 type link struct {
+	server  delivery.RabbitMQServer
 	line    *line
 	channel *amqp091.Channel
 	down    chan struct{} // no confirm comes any more, and everybody was told
@@ -79,7 +80,7 @@ func (l *line) end() { _ = l.CloseDeadline(time.Now().Add(closePatience)) } // c
 
 // open dials, or opens another channel of a connection whose channel was closed.
 func open(ctx context.Context, dialer wire.Dialer, server delivery.RabbitMQServer, before *link) (*link, error) {
-	l := &link{pending: map[uint64]*publication{}, proven: make(chan struct{}), down: make(chan struct{})}
+	l := &link{server: server, pending: map[uint64]*publication{}, proven: make(chan struct{}), down: make(chan struct{})}
 	var err error
 	if before != nil && !before.line.IsClosed() {
 		l.line = before.line
@@ -216,7 +217,7 @@ func (l *link) returned(r amqp091.Return) {
 	attempt, _ := r.Headers[headerAttempt].(string)
 	for _, tag := range slices.Sorted(maps.Keys(l.pending)) {
 		if p := l.pending[tag]; p.id == id && p.attempt == attempt && p.returned == 0 {
-			p.returned = r.ReplyCode
+			p.returned, p.returnText = r.ReplyCode, r.ReplyText
 			return
 		}
 	}
@@ -239,7 +240,7 @@ func (l *link) lost(reason *amqp091.Error) {
 		case culprit == 0 || tag < culprit:
 			pending[tag].finish(wire.Unanswered(context.Background(), nil))
 		case tag == culprit:
-			pending[tag].finish(closing(reason))
+			pending[tag].finish(closing(l.server, reason))
 		default: // a broker ignores what follows on a channel that it closes
 			pending[tag].finish(notTaken)
 		}

@@ -31,6 +31,7 @@ type publication struct {
 	stage         atomic.Int32
 	result        chan delivery.Result // takes one
 	returned      uint16               // reply code of a return; guarded by the link
+	returnText    string               // its reply text
 }
 
 const (

@@ -26,21 +26,21 @@ var (
 		Error: "the broker closed the channel because of another message before it took this one"}
 )
 
-// opening reads why there is no connection. What the broker says is not passed on: it names the user.
-func opening(err error) delivery.Result {
+// opening reads why there is no connection.
+func opening(server delivery.RabbitMQServer, err error) delivery.Result {
 	var said *amqp091.Error
 	if !errors.As(err, &said) || !said.Server {
 		return wire.Unsent(wire.Broker, err)
 	}
-	permanent := delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRefused}
+	permanent := delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRefused, Words: words(server, said)}
 	switch {
 	case said.Code == amqp091.AccessRefused:
 		permanent.Error = "the broker does not accept the login"
 	case said.Code == amqp091.NotAllowed && !strings.Contains(said.Reason, "limit"):
 		permanent.Error = "the broker does not let this user into the virtual host"
 	default:
-		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassConnect,
-			Error: fmt.Sprintf("the broker closed the connection before the message was sent (code %d)", said.Code)}
+		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassConnect, Words: words(server, said),
+			Error: "the broker closed the connection before the message was sent"}
 	}
 	return permanent
 }
@@ -49,15 +49,36 @@ func opening(err error) delivery.Result {
 func (p *publication) answered(ack bool) delivery.Result {
 	switch {
 	case p.returned != 0:
-		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassUnroutable, Error: "no queue takes the message"}
+		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassUnroutable, Error: "no queue takes the message",
+			Words: fmt.Sprintf("%d %s", p.returned, p.returnText)}
 	case !ack:
 		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused, Error: "the broker answered that it does not take the message"}
 	}
 	return delivery.Result{Outcome: delivery.OutcomeOK}
 }
 
+// words are what the broker says, without the login: it names the user.
+func words(server delivery.RabbitMQServer, said *amqp091.Error) string {
+	text := fmt.Sprintf("%d %s", said.Code, said.Reason)
+	if login, err := amqp091.ParseURI(server.URL); err == nil {
+		text = strings.ReplaceAll(text, "'"+login.Username+"'", "'"+delivery.Hidden+"'")
+		if login.Password != "" {
+			text = strings.ReplaceAll(text, login.Password, delivery.Hidden)
+		}
+	}
+	return text
+}
+
 // closing reads why the broker closed the channel on a message.
-func closing(reason *amqp091.Error) delivery.Result {
+func closing(server delivery.RabbitMQServer, reason *amqp091.Error) delivery.Result {
+	result := closed(reason)
+	if result.ErrorClass != delivery.ClassTooLarge { // it is also known without asking, and is one reason
+		result.Words = words(server, reason)
+	}
+	return result
+}
+
+func closed(reason *amqp091.Error) delivery.Result {
 	permanent := func(class, text string) delivery.Result {
 		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: class, Error: text}
 	}
@@ -69,10 +90,10 @@ func closing(reason *amqp091.Error) delivery.Result {
 	case reason.Code == amqp091.ContentTooLarge, sizeSpoken.MatchString(reason.Reason):
 		return tooLarge
 	case reason.Code == amqp091.PreconditionFailed:
-		return permanent(delivery.ClassRefused, "the broker does not take such a message (code 406)")
+		return permanent(delivery.ClassRefused, "the broker does not take such a message")
 	}
 	return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused,
-		Error: fmt.Sprintf("the broker closed the channel (code %d)", reason.Code)}
+		Error: "the broker closed the channel"}
 }
 
 // blame answers the tag of the message on which the broker closed the channel, 0 when that is not certain.

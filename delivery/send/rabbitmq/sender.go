@@ -170,7 +170,7 @@ func (s *Sender) connected() (*link, *delivery.Result) {
 	defer cancel()
 	l, err := open(ctx, s.dialer, s.to.RabbitMQServer, l)
 	if err != nil {
-		s.refusal = opening(err)
+		s.refusal = opening(s.to.RabbitMQServer, err)
 		s.redial = time.Now().Add(s.pause.NextBackOff())
 		return nil, &s.refusal
 	}

@@ -16,6 +16,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/send/sendtest"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -86,7 +87,7 @@ func take(t testing.TB, address, q string, n int) (got []amqp091.Delivery) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late := time.After(30 * time.Second)
+	late := time.After(patience.Limit)
 	for len(got) < n {
 		select {
 		case d, ok := <-deliveries:
@@ -147,6 +148,7 @@ func TestConformance(t *testing.T) {
 			return newSender(t, d, log)
 		}
 		return sendtest.Bed{
+			To: delivery.Destination{RabbitMQ: &delivery.RabbitMQDestination{}},
 			Open: func(t *testing.T, log *slog.Logger) sendtest.Place {
 				q := queue(t, address, nil)
 				d := to(address, "", q)
@@ -299,6 +301,9 @@ func TestNoExchange(t *testing.T) {
 	results := inParallel(40, func(n int) delivery.Result { return s.Send(t.Context(), sendtest.Request(fmt.Sprint(n), "x")) })
 	for _, got := range results {
 		expect(t, got, delivery.OutcomePermanent, delivery.ClassUnroutable)
+		if want := "404 NOT_FOUND - no exchange '" + exchange + "' in vhost '/'"; got.Words != want {
+			t.Fatalf("the broker says %q, want %q", got.Words, want)
+		}
 	}
 	ch := channel(t, address)
 	if err := ch.ExchangeDeclare(exchange, "fanout", false, true, false, false, nil); err != nil {
@@ -332,13 +337,40 @@ func TestReturnsAreToldApart(t *testing.T) {
 		return s.Send(t.Context(), r)
 	}) {
 		if n%3 == 0 {
-			expect(t, got, delivery.OutcomePermanent, delivery.ClassUnroutable)
+			if expect(t, got, delivery.OutcomePermanent, delivery.ClassUnroutable); got.Words != "312 NO_ROUTE" {
+				t.Fatalf("the broker says %q", got.Words)
+			}
 		} else {
 			expect(t, got, delivery.OutcomeOK, "")
 		}
 	}
 	if found := rest(t, address, home); len(found) != 2000 {
 		t.Errorf("%d of 2000 messages are in the queue", len(found))
+	}
+}
+
+// TestALoginThatIsRefused is told in the broker's words, which are told from others' and name nobody.
+func TestALoginThatIsRefused(t *testing.T) {
+	address, err := url.Parse(services.RabbitMQURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := map[string]bool{}
+	for user, want := range map[string]string{"somebody": "403 ACCESS_REFUSED - Login was refused", address.User.Username(): "530 NOT_ALLOWED - vhost nowhere not found"} {
+		other := *address
+		if other.Path = "/nowhere"; user == "somebody" {
+			other.Path, other.User = "/", url.UserPassword(user, "passw0rd")
+		}
+		got := newSender(t, to(other.String(), "", "q"), discard).Send(t.Context(), sendtest.Request("1", "x"))
+		expect(t, got, delivery.OutcomePermanent, delivery.ClassRefused)
+		if !strings.HasPrefix(got.Words, want) || strings.Contains(got.Words, "'"+user+"'") || strings.Contains(got.Words, "passw0rd") {
+			t.Errorf("%s: %q", user, got.Words)
+		}
+		id, _ := delivery.Fingerprint("push", got.ErrorClass, got.Conceal(nil, nil).Error)
+		groups[id] = true
+	}
+	if len(groups) != 2 {
+		t.Error("two reasons are one group")
 	}
 }
 
@@ -388,7 +420,7 @@ func TestWhatIsNotReached(t *testing.T) {
 	plain.Scheme, plain.User = "amqp", url.UserPassword("nobody", "hunter2")
 	began := time.Now()
 	expect(t, newSender(t, to(plain.String(), "", "q"), discard).Send(t.Context(), sendtest.Request("1", "x")), delivery.OutcomePermanent, delivery.ClassRefused)
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > patience.Prompt {
 		t.Errorf("a wrong login took %v to be noticed", took)
 	}
 	plain, _ = url.Parse(services.RabbitMQURL(t))

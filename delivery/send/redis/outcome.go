@@ -15,11 +15,13 @@ var tooLarge = delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: d
 
 // failure reads an error. An answer of Redis says for certain that it did not publish; without one, it is known only while
 // nothing was written.
-func failure(ctx context.Context, err error, written bool) delivery.Result {
+func (s *Sender) failure(ctx context.Context, err error, written bool) delivery.Result {
 	var answer redis.Error
 	switch {
 	case errors.As(err, &answer):
-		return refusal(err)
+		result := refusal(err)
+		result.Words = s.words(answer)
+		return result
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
 		return wire.Unsent(wire.Broker, context.DeadlineExceeded)
 	case !written:
@@ -28,7 +30,18 @@ func failure(ctx context.Context, err error, written bool) delivery.Result {
 	return wire.Unanswered(ctx, err)
 }
 
-// refusal reads an answer. Its text is not passed on, because some of it names users.
+// words are what Redis answered, without the login: some answers name the user.
+func (s *Sender) words(answer redis.Error) string {
+	text := answer.Error()
+	for _, secret := range []string{s.to.Password, s.to.Username} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, delivery.Hidden)
+		}
+	}
+	return text
+}
+
+// refusal reads an answer.
 func refusal(err error) delivery.Result {
 	transient := func(text string) delivery.Result {
 		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused, Error: text}
@@ -52,15 +65,5 @@ func refusal(err error) delivery.Result {
 	case redis.IsMaxClientsError(err):
 		return transient("Redis takes no more connections")
 	}
-	return transient("Redis answered with an error: " + code(err))
-}
-
-// code is the first word of an answer, e.g. BUSY or MISCONF.
-func code(err error) string {
-	for word := range strings.FieldsSeq(err.Error()) {
-		if word == strings.ToUpper(word) {
-			return strings.Trim(word, ":")
-		}
-	}
-	return "ERR"
+	return transient("Redis answered with an error")
 }

@@ -72,7 +72,7 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 	}
 	listeners, err := s.client.Publish(ctx, s.to.Channel, message).Result()
 	if err != nil {
-		result := failure(ctx, err, message.written)
+		result := s.failure(ctx, err, message.written)
 		if result.ErrorClass == delivery.ClassConnectionLost && s.exceeds(ctx, len(message.bytes)) {
 			return tooLarge
 		}

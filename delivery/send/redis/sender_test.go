@@ -16,6 +16,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/send/sendtest"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -75,7 +76,7 @@ func listen(t *testing.T, addr, channel string) func(n int) []string {
 	}
 	messages := subscription.Channel(redis.WithChannelSize(4096))
 	return func(n int) (got []string) {
-		late := time.After(30 * time.Second)
+		late := time.After(patience.Limit)
 		for len(got) < n {
 			select {
 			case m := <-messages:
@@ -99,6 +100,7 @@ func TestConformance(t *testing.T) {
 	addr := services.RedisAddr(t)
 	bed := func(format delivery.WireFormat, read func(*testing.T, string) sendtest.Arrived) sendtest.Bed {
 		return sendtest.Bed{
+			To: delivery.Destination{Redis: &delivery.RedisDestination{}},
 			Open: func(t *testing.T, log *slog.Logger) sendtest.Place {
 				d := delivery.RedisDestination{RedisServer: login(t, addr, everything...), Channel: channel(), RequireSubscribers: 1, Format: format}
 				heard := listen(t, addr, d.Channel)
@@ -191,12 +193,20 @@ func TestRefusals(t *testing.T) {
 	discard := slog.New(slog.DiscardHandler)
 	wrong := login(t, addr, everything...)
 	wrong.Password = "another"
-	expect(t, newSender(t, delivery.RedisDestination{RedisServer: wrong}, discard).Send(t.Context(), sendtest.Request("1", "x")), delivery.OutcomePermanent, delivery.ClassRefused)
 	locked := services.StartRedis(t, "--requirepass", secret)
-	result := newSender(t, delivery.RedisDestination{RedisServer: delivery.RedisServer{Addr: locked.Addr}}, discard).Send(t.Context(), sendtest.Request("1", "x"))
-	expect(t, result, delivery.OutcomePermanent, delivery.ClassRefused)
-	elsewhere := login(t, addr, "+publish", "&other.*")
-	expect(t, newSender(t, delivery.RedisDestination{RedisServer: elsewhere}, discard).Send(t.Context(), sendtest.Request("1", "x")), delivery.OutcomePermanent, delivery.ClassRefused)
+	groups := map[string]string{}
+	for want, server := range map[string]delivery.RedisServer{"WRONGPASS ": wrong, "NOAUTH ": {Addr: locked.Addr}, "NOPERM ": login(t, addr, "+publish", "&other.*"), "NOPERM": login(t, addr, "&*", "-publish")} {
+		got := newSender(t, delivery.RedisDestination{RedisServer: server, Channel: "orders"}, discard).Send(t.Context(), sendtest.Request("1", "x"))
+		expect(t, got, delivery.OutcomePermanent, delivery.ClassRefused)
+		if !strings.HasPrefix(got.Words, want) || server.Username != "" && strings.Contains(got.Words, server.Username) {
+			t.Errorf("Redis says %q, want %s", got.Words, want)
+		}
+		id, text := delivery.Fingerprint("push", got.ErrorClass, got.Conceal(nil, nil).Error)
+		if groups[id] != "" {
+			t.Errorf("one group: %q, %q", groups[id], text)
+		}
+		groups[id] = text
+	}
 }
 
 func TestAnswersOfATroubledServer(t *testing.T) {
@@ -213,10 +223,11 @@ func TestAnswersOfATroubledServer(t *testing.T) {
 		"WRONGPASS invalid username-password pair or user is disabled.":      {delivery.OutcomePermanent, delivery.ClassRefused},
 		"ERR Protocol error: invalid bulk length":                            {delivery.OutcomePermanent, delivery.ClassTooLarge},
 	} {
-		got := failure(t.Context(), answer(text), true)
+		s := &Sender{to: delivery.RedisDestination{RedisServer: delivery.RedisServer{Username: "secret"}}}
+		got := s.failure(t.Context(), answer(text), true)
 		expect(t, got, want.outcome, want.class)
-		if strings.Contains(got.Error, "secret") {
-			t.Errorf("%q names a user", got.Error)
+		if got.Words != strings.ReplaceAll(text, "secret", delivery.Hidden) {
+			t.Errorf("%q says %q", text, got.Words)
 		}
 	}
 }
@@ -262,7 +273,7 @@ func TestHalfOpenConnectionEndsInTime(t *testing.T) {
 	began := time.Now()
 	expect(t, s.Send(t.Context(), sendtest.Request("2", "x")), delivery.OutcomeUnknown, delivery.ClassTimeout)
 	expect(t, s.Send(t.Context(), sendtest.Request("3", "x")), delivery.OutcomeTransient, delivery.ClassConnect) // the handshake hangs
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > patience.Prompt {
 		t.Errorf("two attempts of a second took %v", took)
 	}
 	proxy.Heal()

@@ -55,8 +55,9 @@ type Bed struct {
 
 	// Dress makes a request of a form that the destination takes from one whose payload is what shall arrive; nil: any is.
 	Dress func(*delivery.Request)
-	// Once: a second attempt finds what the first one left, and adds nothing.
-	Once bool
+	// To is what the senders send to, as far as its kind: whether a second attempt finds what the first one left, and adds nothing, is
+	// what the kind promises.
+	To delivery.Destination
 	// Senders is how many send at once; 0: 32.
 	Senders int
 }
@@ -70,6 +71,9 @@ type Facts struct {
 // Run runs every case.
 func Run(t *testing.T, bed Bed) {
 	t.Helper()
+	if bed.To.Kind() == "" {
+		t.Fatal("the bed does not say what kind of destination it is")
+	}
 	w := &watcher{dress: bed.Dress}
 	t.Run("ok", func(t *testing.T) { testOK(t, bed, w) })
 	t.Run("attempts", func(t *testing.T) { testAttempts(t, bed, w) })
@@ -154,7 +158,7 @@ func testAttempts(t *testing.T, bed Bed, w *watcher) {
 		expect(t, w.send(t.Context(), place.Sender, r), delivery.OutcomeOK, "")
 	}
 	arrived := place.Arrived(2)
-	if bed.Once {
+	if bed.To.Settles() {
 		if len(arrived) != 1 {
 			t.Fatalf("%d messages arrived", len(arrived))
 		}

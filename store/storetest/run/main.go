@@ -1,7 +1,8 @@
 // Command run gives a test command what it needs: packages, one private Postgres, Redis, RabbitMQ and sshd where tests ask for
-// them, and a browser; then it takes it all down.
+// them, and a browser; then it takes it all down. With -slow it does so on a machine that it makes slow: two thirds of one
+// processor, and others at work beside it.
 //
-//	run -- go test ./...
+//	run [-slow] -- go test ./...
 package main
 
 import (
@@ -25,21 +26,37 @@ const chromiumVariable = "REDRIVE_TEST_CHROMIUM"
 
 func main() {
 	args := os.Args[1:]
+	slow := len(args) > 0 && args[0] == "-slow"
+	if slow {
+		args = args[1:]
+	}
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}
 	if len(args) == 0 {
-		fmt.Fprintln(os.Stderr, "usage: run [--] COMMAND [ARGUMENT...]")
+		fmt.Fprintln(os.Stderr, "usage: run [-slow] [--] COMMAND [ARGUMENT...]")
 		os.Exit(2)
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	code, err := run(args, signals)
+	code, err := start(args, slow)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tests:", err)
 		code = max(code, 1)
 	}
 	os.Exit(code)
+}
+
+// start runs the command with all that it needs, in a process that is watched over.
+func start(args []string, slow bool) (int, error) {
+	group := os.Getenv(insideVariable)
+	if group == "" {
+		return guard(args, slow)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	if err := errors.Join(os.Unsetenv(insideVariable), enter(group)); err != nil {
+		return 1, err
+	}
+	return run(args, signals)
 }
 
 // run answers the command's exit code once everything that was started has been stopped.

@@ -15,6 +15,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -113,8 +114,8 @@ func TestSignalsReachTheCommand(t *testing.T) {
 		signals <- syscall.SIGTERM
 	}()
 	began := time.Now()
-	code, err := execute([]string{"sh", "-c", `trap 'exit 5' TERM; echo > "$0"; n=0; while [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done`, ready}, signals)
-	if code != 5 || err != nil || time.Since(began) > 30*time.Second {
+	code, err := execute([]string{"sh", "-c", `trap 'exit 5' TERM; echo > "$0"; n=0; while [ $n -lt 6000 ]; do sleep 0.1; n=$((n+1)); done`, ready}, signals)
+	if code != 5 || err != nil || time.Since(began) > patience.Limit {
 		t.Errorf("code %d, error %v after %v, want 5", code, err, time.Since(began))
 	}
 }

@@ -113,6 +113,9 @@ func startPostgres(ctx context.Context) (string, func() error, error) {
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	if err := os.Setenv(storetest.TemplateVariable, "template_run"); err != nil {
+		return "", nil, errors.Join(err, server.Stop(), os.RemoveAll(dir))
+	}
 	return server.DSN("postgres"), func() error { return errors.Join(server.Stop(), os.RemoveAll(dir)) }, nil
 }
 

@@ -10,12 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	"redrive/delivery/scratch"
+	"redrive/store/storetest/child"
 )
 
 const (
@@ -25,56 +25,36 @@ const (
 
 // process is a running program. Everything in its process group ends with it.
 type process struct {
-	name   string
-	pid    int
-	log    string // file with its output
-	ended  chan struct{}
-	reason error // why it ended; read after ended
+	*child.Process
+	name string
+	log  string // file with its output
 }
 
-// launch starts a program whose output goes to a file. The kernel ends the program with the thread that forked it, so that
-// one goroutine keeps its thread until the program has ended.
+// launch starts a program whose output goes to a file.
 func launch(cmd *exec.Cmd, log string) (*process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = out, out, attributes()
-	p := &process{name: filepath.Base(cmd.Path), log: log, ended: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer out.Close()
-		err := cmd.Start()
-		if err == nil {
-			p.pid = cmd.Process.Pid
-		}
-		started <- err
-		if err == nil {
-			p.reason = cmd.Wait()
-			close(p.ended)
-		}
-	}()
-	if err := <-started; err != nil {
+	defer out.Close() // the program has its own
+	cmd.Stdout, cmd.Stderr = out, out
+	running, err := child.Start(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
-	return p, nil
+	return &process{running, filepath.Base(cmd.Path), log}, nil
 }
-
-// signal reaches the whole group; an error means that it has ended.
-func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.pid, s) }
 
 // stop asks the program to end and insists after a while.
 func (p *process) stop() {
 	if p == nil {
 		return
 	}
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	patience := time.NewTimer(stopPatience)
 	defer patience.Stop()
 	select {
-	case <-p.ended:
+	case <-p.Ended():
 	case <-patience.C:
 	}
 	p.kill()
@@ -82,11 +62,9 @@ func (p *process) stop() {
 
 // kill ends the program and its children at once.
 func (p *process) kill() {
-	if p == nil {
-		return
+	if p != nil {
+		p.Kill()
 	}
-	p.signal(syscall.SIGKILL)
-	<-p.ended
 }
 
 // ready waits until the check succeeds; a program that ends meanwhile is an error with the end of its output.
@@ -99,8 +77,8 @@ func (p *process) ready(ctx context.Context, check func(context.Context) error) 
 			return nil
 		}
 		select {
-		case <-p.ended:
-			return fmt.Errorf("%s ended while it started: %w: %s", p.name, p.reason, p.lastWords())
+		case <-p.Ended():
+			return fmt.Errorf("%s ended while it started: %w: %s", p.name, p.Wait(), p.lastWords())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w: %s", p.name, err, p.lastWords())
 		case <-tick.C:

@@ -11,13 +11,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rabbitmq/amqp091-go"
+
+	"redrive/store/storetest/patience"
 )
 
 const (
-	rabbitPatience = 90 * time.Second
+	rabbitPatience = patience.Limit
 	rabbitUser     = "tester"
 	// RabbitMQPassword is the password of every RabbitMQ that is started here: a test can look for it where it must not be.
 	RabbitMQPassword = "s3cr3t+of/the:broker"

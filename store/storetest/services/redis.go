@@ -12,9 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"redrive/store/storetest/patience"
 )
 
-const redisPatience = 30 * time.Second
+const redisPatience = patience.Limit
 
 // Redis is a private Redis without persistence.
 type Redis struct {

@@ -22,12 +22,14 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"redrive/store/storetest/patience"
 )
 
 // SSHDVariable names the sshd program; the test starter sets it once the program is installed.
 const SSHDVariable = "REDRIVE_TEST_SSHD"
 
-const sshdPatience = 10 * time.Second
+const sshdPatience = patience.Limit
 
 // SSHD is a private OpenSSH server with SFTP, for the user that runs the tests and one key. As a plain user sshd cannot read
 // anybody's password, so that it takes none here.

@@ -31,35 +31,6 @@ var routes = []route{
 	{"points-partner", "points.earned", delivery.MethodBatch, "file"}, {"search-index", "article.changed", delivery.MethodOutbox, "http"},
 }
 
-// errorsOf are what receivers, networks and libraries say; the arguments are order, customer, address, e-mail, UUID, time, article and
-// seconds.
-var errorsOf = []struct {
-	class  string
-	status int
-	text   string
-}{
-	{delivery.ClassHTTP5xx, 503, "the receiver answered 503: order %1$s is locked by another process"},
-	{delivery.ClassHTTP5xx, 500, "the receiver answered 500: NullPointerException at OrderService.reserve, order %1$s"},
-	{delivery.ClassHTTP4xx, 422, "the receiver answered 422: customer %2$s has no billing address"},
-	{delivery.ClassHTTP4xx, 404, "the receiver answered 404: no such article SKU-%7$s"},
-	{delivery.ClassTimeout, 0, "the receiver did not answer within %8$ss"},
-	{delivery.ClassConnect, 0, "dial tcp %3$s:443: connect: connection refused"},
-	{delivery.ClassTLS, 0, "tls: failed to verify certificate: x509: certificate has expired: current time %6$s is after 2026-01-02T03:04:05Z"},
-	{delivery.ClassDNS, 0, "lookup edge-%7$s.partner.example on %3$s:53: no such host"},
-	{delivery.ClassRateLimited, 429, "the receiver answered 429, asks to wait %8$ss"},
-	{delivery.ClassHTTP4xx, 409, "the receiver answered 409: payment of order %1$s was captured before, request %5$s"},
-	{delivery.ClassHTTP4xx, 400, "the receiver answered 400: e-mail %4$s is not deliverable"},
-	{delivery.ClassConnectionLost, 0, "read tcp 10.0.0.5:51234->%3$s:443: read: connection reset by peer"},
-	{delivery.ClassHTTP5xx, 502, "the receiver answered 502: upstream closed the connection while its header was read, request %5$s"},
-	{delivery.ClassRefused, 0, "ORA-00060: deadlock detected while waiting for resource of session %2$s"},
-	{delivery.ClassProtocol, 0, "malformed HTTP response of %3$s:8443: the first line is no status"},
-	{delivery.ClassGone, 410, "the receiver answered 410: subscription %7$s was cancelled"},
-	{delivery.ClassRedirect, 301, "the receiver answered 301 and wants the request elsewhere"},
-	{delivery.ClassHTTP5xx, 500, "the receiver answered 500: deadlock detected: process %2$s waits for transaction %1$s, blocked by process %7$s"},
-	{delivery.ClassTooLarge, 413, "the receiver answered 413: the body of order %1$s has more than 65536 bytes"},
-	{delivery.ClassBadRequest, 0, "header X-Customer of customer %2$s has a line break"},
-}
-
 const (
 	groupsOfRoute = 10 // fingerprints of each integration
 	largeShare    = 0.4
@@ -79,11 +50,11 @@ var sample = strings.NewReplacer("%1$s", "104711001", "%2$s", "4711", "%3$s", "1
 	"%6$s", "2026-03-04T05:06:07Z", "%7$s", "1234", "%8$s", "5")
 
 // shapes answers the groups with how many failures each has. A few have most.
-func shapes(open, settled int) []shape {
+func shapes(why []reason, open, settled int) []shape {
 	var list []shape
 	for i, r := range routes {
 		for j := range groupsOfRoute {
-			e := errorsOf[(i+j)%len(errorsOf)]
+			e := why[(i+j)%len(why)]
 			s := shape{n: len(list) + 1, status: e.status, integration: r.name, kind: r.kind, class: e.class, text: e.text}
 			s.id, s.message = delivery.Fingerprint(r.name, e.class, sample.Replace(e.text))
 			s.young = len(list)%31 == 17

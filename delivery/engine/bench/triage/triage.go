@@ -129,7 +129,11 @@ func (b *bench) make(ctx context.Context) error {
 	if err := b.db.SyncIntegrations(ctx, integrations()); err != nil {
 		return err
 	}
-	if err := fill(ctx, b.conn, shapes(b.Open, b.Settled), b.Options); err != nil {
+	why, err := reasons(ctx)
+	if err != nil {
+		return fmt.Errorf("failing for the errors: %w", err)
+	}
+	if err := fill(ctx, b.conn, shapes(why, b.Open, b.Settled), b.Options); err != nil {
 		return err
 	}
 	rows := time.Since(began)
@@ -140,7 +144,7 @@ func (b *bench) make(ctx context.Context) error {
 	if err := vacuum(ctx, b.conn); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(b.Out, "data made in %s, of which %s by the indexer of the search\n", time.Since(began).Round(time.Second), indexed.Round(time.Second))
+	_, err = fmt.Fprintf(b.Out, "data made in %s, of which %s by the indexer of the search\n", time.Since(began).Round(time.Second), indexed.Round(time.Second))
 	return err
 }
 

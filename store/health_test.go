@@ -1,0 +1,119 @@
+package store_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"redrive/delivery"
+)
+
+// Of what several processes see of a part the worst counts, as long as it was seen lately; what the latest saw is known after it.
+func TestHealthOfSeveralProcesses(t *testing.T) {
+	s := open(t)
+	now, part := time.Now(), delivery.PartSource
+	see := func(worker string, status delivery.PartStatus, seen time.Time, why string) {
+		t.Helper()
+		h := delivery.SeenHealth{Integration: "push", SeenAt: seen, PartHealth: delivery.PartHealth{Part: part, Status: status, Since: seen.Add(-time.Minute)}}
+		if why != "" {
+			h.LastError, h.LastErrorAt = why, &seen
+		} else {
+			h.LastSuccess = &seen
+		}
+		if err := s.SaveHealth(t.Context(), worker, []delivery.SeenHealth{h}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want delivery.PartStatus, why string) delivery.PartHealth {
+		t.Helper()
+		all, err := s.PartHealth(t.Context())
+		at := slices.IndexFunc(all["push"], func(h delivery.PartHealth) bool { return h.Part == part })
+		if err != nil || at < 0 {
+			t.Fatal(all, err)
+		}
+		h := all["push"][at]
+		if h.Status != want || h.LastError != why {
+			t.Errorf("%+v, want %s because of %q", h, want, why)
+		}
+		return h
+	}
+	see("a", delivery.PartOK, now, "")
+	first := expect(delivery.PartOK, "")
+	see("a", delivery.PartOK, now.Add(time.Millisecond), "")
+	if again := expect(delivery.PartOK, ""); !again.Since.Equal(first.Since) {
+		t.Errorf("the status began at %s and then at %s", first.Since, again.Since)
+	}
+	see("b", delivery.PartDegraded, now, "away")
+	expect(delivery.PartDegraded, "away")
+	see("b", delivery.PartDegraded, now.Add(-time.Minute), "away") // it sees nothing any more
+	if h := expect(delivery.PartOK, "away"); h.LastSuccess == nil || h.LastErrorAt == nil {
+		t.Errorf("what was is forgotten: %+v", h)
+	}
+	part = delivery.PartDestination
+	see("b", delivery.PartDegraded, now.Add(-time.Second), "refused")
+	see("a", delivery.PartOK, now, "") // nobody tries again
+	expect(delivery.PartOK, "refused")
+	part = delivery.PartSource
+	see("c", delivery.PartDegraded, now.Add(-time.Hour), "long ago")
+	see("a", delivery.PartOK, now, "")
+	s.must(s.sql("DO $$ BEGIN ASSERT (SELECT count(*) FROM redrive.health WHERE part = 'source') = 2, 'what processes saw that are gone is kept'; END $$"))
+}
+
+// Whoever listens first after a time without listeners knows how long it was, once; where another listens all the while there is none.
+func TestWhoListensNext(t *testing.T) {
+	s := open(t)
+	listen := func(worker string, since time.Duration) *delivery.SourceGap {
+		t.Helper()
+		gap, err := s.Listen(t.Context(), delivery.Listening{Integration: "push", Place: "here", Worker: worker, Since: since})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return gap
+	}
+	change := func(statement string) {
+		t.Helper()
+		s.must(s.sql(statement))
+	}
+	if gap := listen("a", 0); gap != nil {
+		t.Errorf("the first ever: %s", gap)
+	}
+	change("UPDATE redrive.listeners SET heard_at = heard_at - interval '3 seconds', beat_at = beat_at - interval '3 seconds'")
+	for range 2 { // a may be alive: nobody knows yet
+		if gap := listen("b", 0); gap != nil {
+			t.Errorf("too early: %s", gap)
+		}
+	}
+	listen("a", time.Minute)
+	if gap := listen("b", 0); gap != nil {
+		t.Errorf("a listened all the while: %s", gap)
+	}
+	if err := s.Unlisten(t.Context(), delivery.Listening{Integration: "push", Place: "here", Worker: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	change("UPDATE redrive.listeners SET heard_at = heard_at - interval '20 seconds', beat_at = beat_at - interval '20 seconds'") // b is killed
+	gap := listen("c", 0)
+	if gap == nil || gap.To.Sub(*gap.From) < 19*time.Second {
+		t.Errorf("the gap is %v", gap)
+	}
+	if gap := listen("c", 0); gap != nil {
+		t.Errorf("once more: %s", gap)
+	}
+	if gap, err := s.Listen(t.Context(), delivery.Listening{Integration: "push", Place: "elsewhere", Worker: "d"}); gap != nil || err != nil {
+		t.Errorf("another place: %v %v", gap, err)
+	}
+	if err := s.NoteGap(t.Context(), "push", "here", delivery.SourceGap{What: "something\x00 else"}); err != nil {
+		t.Fatal(err)
+	}
+	if n, last, err := s.SourceGaps(t.Context(), "push"); n != 2 || last.From != nil || last.What != "something\uFFFD else" || err != nil {
+		t.Errorf("%d gaps, the last %+v, %v", n, last, err)
+	}
+	health, err := s.Health(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range health {
+		if h.Name == "push" && h.Gaps.Count != 2 {
+			t.Errorf("the page shows %+v", h.Gaps)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+// Package patience says how long tests wait for what must happen. Nothing depends on who is faster: a machine a third as fast, under
+// load, is still in time, and a wait that is in vain ends before go test ends the package, so that the test says what it missed.
+package patience
+
+import (
+	"testing"
+	"time"
+)
+
+// Limit bounds each wait of a test. It is no measure of anything: a test that has to be fast says so itself.
+const Limit = 6 * time.Minute
+
+// Prompt is when that has ended which ends by itself within a second or two, also on a slow machine, and that has not which somebody
+// else has to give up.
+const Prompt = 40 * time.Second
+
+const every = 10 * time.Millisecond
+
+// Until repeats a look until it shows what is wanted. The first look comes at once; the test fails when Limit is over.
+func Until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(Limit); !done(); <-ticker.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", Limit, what)
+		}
+	}
+}
+
+// Receive answers the next value of a channel, and the zero value of one that is closed.
+func Receive[T any](t testing.TB, what string, from <-chan T) (v T) {
+	t.Helper()
+	timer := time.NewTimer(Limit)
+	defer timer.Stop()
+	select {
+	case v = <-from:
+	case <-timer.C:
+		t.Fatalf("not within %v: %s", Limit, what)
+	}
+	return v
+}
+
+// usual is how long a usual machine takes for the work of Here.
+const usual = 60 * time.Millisecond
+
+// Here is how long here and now may take what takes d on a usual machine at rest.
+func Here(d time.Duration) time.Duration {
+	began := time.Now()
+	work()
+	return max(d, time.Duration(float64(d)*float64(time.Since(began))/float64(usual)))
+}
+
+var sink uint64 // so that nobody leaves the work out
+
+func work() {
+	x := uint64(88172645463325252)
+	for range 20_000_000 { // each step needs the one before: nothing but the clock of the processor counts
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+	}
+	sink = x
+}
