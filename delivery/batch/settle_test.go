@@ -1,7 +1,6 @@
 package batch_test
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -94,10 +93,7 @@ func killedSending(t *testing.T, step string, to delivery.Destination, becomes d
 	b.kill("", step, "")
 	after := value[time.Time](b, "SELECT clock_timestamp()")
 	b.sql("UPDATE redrive.queue SET due_at = clock_timestamp()") // the lease has run out
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.runRooms(ctx) }()
-	t.Cleanup(func() { stop(); b.must(<-done) })
+	b.runRooms()
 	id := b.file(1).DeliveryID
 	b.state(id, becomes)
 	d, err := b.Delivery(t.Context(), id)

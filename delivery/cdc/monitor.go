@@ -224,7 +224,10 @@ func (r *Room) Facts() []delivery.Fact {
 	if len(n.gaps) > 0 && kind != "gap" {
 		gaps.Text, gaps.Alarm = r.missing(), true
 	}
-	facts = append(facts, gaps, delivery.Fact{Name: "missed", Value: r.missed.Load(), Total: true})
+	facts = append(facts, gaps)
+	if missed := r.missed.Load(); missed > 0 {
+		facts = append(facts, delivery.Fact{Name: "missed", Value: missed, Total: true})
+	}
 	if len(n.hints) > 0 {
 		facts = append(facts, delivery.Fact{Name: "findings", Value: int64(len(n.hints)), Text: strings.Join(n.hints, "; ")})
 	}
