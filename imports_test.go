@@ -13,7 +13,7 @@ import (
 // allowed says which of our own packages a package may import: itself and its sub-packages need no mention.
 var allowed = map[string][]string{
 	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/wire"},
-	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery"},
+	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery", "delivery/progress"},
 	"delivery/batch":      {"delivery", "delivery/progress"},
 	"delivery/rooms":      {"delivery"},
 	"delivery/health":     {"delivery"},
