@@ -182,7 +182,8 @@ func (r *Room) Condition() delivery.Condition {
 		c.State, c.Certain, c.Reason = delivery.ConditionFails, true, text
 	case n.status == statusStreaming:
 		c.State, c.LastSuccess = delivery.ConditionWorks, time.Now()
-	case n.status == statusWaiting:
+	case n.status == statusWaiting, n.why == "" && (n.status == statusStarting || n.status == statusSettingUp):
+		// nothing has failed; if it takes too long, that is an alarm
 	default:
 		c.State, c.Since, c.Reason = delivery.ConditionFails, n.troubled, n.status
 		if n.why != "" {
