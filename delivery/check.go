@@ -69,7 +69,7 @@ func IdempotencyKeyOf(text string) string {
 // CheckHeaders refuses headers that HTTP would not carry, or not as they are. One that stands in known with the same value was taken
 // before and is left alone. The error is an *InputError.
 func CheckHeaders(headers, known map[string]string) error {
-	if len(headers) > MaxHeaders {
+	if len(headers) > max(MaxHeaders, len(known)) {
 		return wrongField("too_many_headers", "headers", "A message may have %d headers, not %d.", MaxHeaders, len(headers))
 	}
 	seen := map[string]bool{}
@@ -96,14 +96,20 @@ func checkHeader(name, value string) error {
 	switch {
 	case name == "" || len(name) > MaxHeaderName || strings.ContainsFunc(name, func(r rune) bool { return !isASCIILetterOrDigit(r) && !strings.ContainsRune(tokenMarks, r) }):
 		return wrongField("invalid_header", "headers", "%q is not a header name.", name)
-	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }):
-		return wrongField("invalid_header", at, "The value of header %s contains a line break or another control character.", name)
 	case strings.Trim(value, " \t") != value:
 		return wrongField("invalid_header", at, "The value of header %s begins or ends with a blank, which HTTP takes away: send it without.", name)
+	case !CanBeHeader(value):
+		return wrongField("invalid_header", at, "The value of header %s contains a line break or another control character.", name)
 	case len(value) > MaxHeaderValue:
 		return wrongField("too_long", at, "A header value may have %d bytes.", MaxHeaderValue)
 	}
 	return nil
+}
+
+// CanBeHeader says whether a text arrives as it is where it is the value of a header.
+func CanBeHeader(value string) bool {
+	return utf8.ValidString(value) && !strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }) &&
+		strings.Trim(value, " \t") == value
 }
 
 func isASCIILetterOrDigit(r rune) bool {

@@ -8,13 +8,14 @@ import (
 
 // EditRequest makes a new version of what is sent for a dead letter, and retries it.
 type EditRequest struct {
-	ID      string
-	Version int // of the delivery; 0: whatever it is
-	Actor   string
-	Reason  string            // required
-	Payload []byte            // nil: as it is
-	Headers map[string]string // all of them, see EditHeaders; nil: as they are
-	Token   string            // see ActionRequest
+	ID          string
+	Version     int // of the delivery; 0: whatever it is
+	Actor       string
+	Reason      string            // required
+	Payload     []byte            // nil: as it is
+	PayloadNull bool              // no payload instead; Payload is nil
+	Headers     map[string]string // all of them, see EditHeaders; nil: as they are
+	Token       string            // see ActionRequest
 }
 
 // Edit is one immutable version of what is sent. Number 1 is the message as it was accepted.
@@ -22,6 +23,7 @@ type Edit struct {
 	Number       int
 	Size         int // of the payload
 	Payload      []byte
+	Null         bool // it has no payload
 	Omitted      bool // the payload was not read: all versions together are too large; ask for it by its number
 	Dropped      bool // it was older than what is kept: payload and headers are gone
 	Headers      map[string]string

@@ -19,7 +19,8 @@ const (
 	KindEvent   Kind = "event"   // this happened: any number of subscribers
 )
 
-// Message is what a producer wants delivered. It never changes once accepted; Payload is opaque bytes.
+// Message is what a producer wants delivered. It never changes once accepted; Payload is opaque bytes, and may be null: to have no
+// payload is not the same as to have an empty one.
 type Message struct {
 	ID             string // uuid
 	Kind           Kind
@@ -27,7 +28,7 @@ type Message struct {
 	Type           string
 	Key            string // business or ordering key, may be empty
 	Headers        map[string]string
-	Payload        []byte
+	Payload        []byte     // nil: null
 	IdempotencyKey string     // the producer's, may be empty
 	DeliverAfter   *time.Time // not before
 	ExpiresAt      *time.Time // not after; an expired message is never sent

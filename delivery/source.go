@@ -98,6 +98,10 @@ type Origin struct {
 	At        time.Time `json:"at,omitzero"`         // the broker's time, else when it was taken
 	// Raw are headers that are no text, in Base64: what goes back to the broker carries them unchanged.
 	Raw map[string]string `json:"raw,omitempty"`
+	// Properties are those of a RabbitMQ message, by their names in AMQP; nil where they were not kept.
+	Properties []Field `json:"properties,omitzero"`
+	// Headers are all of the broker's headers, in order, where Message.Headers does not say all of them.
+	Headers []Field `json:"header_list,omitempty"`
 	// Dead is set for an entry of somebody else's dead-letter queue.
 	Dead *DeadOrigin `json:"dead,omitempty"`
 	// File is set for a row that the receiver of a batch's file rejected.

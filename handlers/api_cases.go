@@ -47,7 +47,9 @@ type editJSON struct {
 	CreatedAt     *time.Time        `json:"created_at"`
 	AfterAttempt  int               `json:"after_attempt"`
 	Headers       map[string]string `json:"headers"`
+	HeaderList    []delivery.Field  `json:"header_list,omitempty"`
 	Payload       json.RawMessage   `json:"payload,omitempty"`
+	PayloadNull   bool              `json:"payload_null,omitempty"`
 	PayloadBase64 *string           `json:"payload_base64,omitempty"`
 	ShownBase64   *string           `json:"shown_base64,omitempty"`
 	Masked        bool              `json:"masked"`
@@ -60,7 +62,8 @@ type editJSON struct {
 // editJSONOf answers the hash of the exact bytes, or of what is shown of them: a short secret could be guessed from the former.
 func editJSONOf(e delivery.Edit, view payloadView) editJSON {
 	out := editJSON{Number: e.Number, Actor: e.Actor, Reason: e.Reason, CreatedAt: utc(&e.CreatedAt), AfterAttempt: e.AfterAttempt, Headers: view.Headers,
-		Masked: view.Masked, Size: e.Size, SHA256: view.SHA256, Omitted: e.Omitted, Dropped: e.Dropped}
+		Masked: view.Masked, Size: e.Size, SHA256: view.SHA256, Omitted: e.Omitted, Dropped: e.Dropped,
+		HeaderList: view.listed(), PayloadNull: view.Null}
 	if e.Omitted || e.Dropped {
 		out.SHA256 = ""
 		return out

@@ -40,7 +40,7 @@ func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
 	if contentType := h.Get("Content-Type"); contentType != "" {
 		attributes["datacontenttype"] = contentType
 	}
-	m, err := eventMessage(attributes, body)
+	m, err := eventMessage(attributes, append([]byte{}, body...)) // HTTP cannot say null
 	for attribute, value := range sent {
 		if name := "ce-" + attribute; m.Headers[name] != "" {
 			m.Headers[name] = value

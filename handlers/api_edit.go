@@ -28,7 +28,7 @@ func (s *Server) editFailure(c echo.Context) error {
 		if err := s.restore(d, &r); err != nil {
 			return delivery.Delivery{}, err
 		}
-		if err := s.checkSchema(d.Integration, r.Payload); err != nil {
+		if err := s.checkSchema(d.Integration, r); err != nil {
 			return delivery.Delivery{}, err
 		}
 		return s.cfg.Store.Edit(ctx, r)
@@ -43,6 +43,7 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 	err = decodeObject(body, fields{
 		"payload":        func(raw json.RawMessage) error { plain = raw; return nil },
 		"payload_base64": base64Field("payload_base64", &encoded, &fromEncoded),
+		"payload_null":   boolField("payload_null", &r.PayloadNull),
 		"headers":        headersField(&r.Headers),
 		"reason":         textField("reason", maxReason, &r.Reason),
 		"version":        versionField(&r.Version),
@@ -51,10 +52,10 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 	switch {
 	case err != nil:
 		return r, err
-	case plain != nil && fromEncoded:
-		return r, unprocessable("payload_ambiguous", "payload", "Give payload or payload_base64, not both.")
-	case plain == nil && !fromEncoded && r.Headers == nil:
-		return r, unprocessable("payload_required", "payload", "Give what changes: payload (any JSON) or payload_base64 (any bytes), headers, or both.")
+	case ambiguous(plain != nil, fromEncoded, r.PayloadNull):
+		return r, unprocessable("payload_ambiguous", "payload", onePayload)
+	case plain == nil && !fromEncoded && !r.PayloadNull && r.Headers == nil:
+		return r, unprocessable("payload_required", "payload", "Give what changes: payload (any JSON), payload_base64 (any bytes) or payload_null (none at all), headers, or both.")
 	case r.Reason == "":
 		return r, unprocessable("reason_required", "reason", "Say why: something else is sent than what was handed over.")
 	}
@@ -62,7 +63,7 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 	if fromEncoded {
 		r.Payload = append([]byte{}, encoded...) // never nil: an empty payload is one
 	}
-	return r, delivery.CheckHeaders(r.Headers, nil)
+	return r, nil
 }
 
 // restore puts back what is hidden from people, where the request still has what is shown in its place. It also names the version
@@ -86,12 +87,12 @@ func (s *Server) restore(d delivery.Detail, r *delivery.EditRequest) error {
 }
 
 // checkSchema says what of an edited payload does not fit the integration's schema, if it has one; nil is a payload that stays.
-func (s *Server) checkSchema(integration string, payload []byte) error {
+func (s *Server) checkSchema(integration string, r delivery.EditRequest) error {
 	check, has := s.cfg.Schemas[integration]
-	if !has || payload == nil {
+	if !has || r.Payload == nil && !r.PayloadNull {
 		return nil
 	}
-	wrong := check(payload)
+	wrong := check(r.Payload) // of none it is what it says of an empty one
 	if len(wrong) == 0 {
 		return nil
 	}

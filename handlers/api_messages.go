@@ -103,6 +103,7 @@ func plainMessage(body []byte) (delivery.Message, error) {
 		plain       json.RawMessage
 		encoded     []byte
 		fromEncoded bool
+		null        bool
 	)
 	err := decodeMembers(body, fields{
 		"integration":     textField("integration", delivery.MaxType, &m.Integration),
@@ -115,20 +116,46 @@ func plainMessage(body []byte) (delivery.Message, error) {
 		"expires_at":      timeField("expires_at", &m.ExpiresAt),
 		"payload":         func(raw json.RawMessage) error { plain = raw; return nil },
 		"payload_base64":  base64Field("payload_base64", &encoded, &fromEncoded),
+		"payload_null":    boolField("payload_null", &null),
 	}.set)
 	switch {
 	case err != nil:
 		return m, err
-	case plain != nil && fromEncoded:
-		return m, unprocessable("payload_ambiguous", "payload", "Give payload or payload_base64, not both.")
-	case plain == nil && !fromEncoded:
-		return m, unprocessable("payload_required", "payload", "Give payload (any JSON) or payload_base64 (any bytes).")
+	case ambiguous(plain != nil, fromEncoded, null):
+		return m, unprocessable("payload_ambiguous", "payload", onePayload)
+	case plain == nil && !fromEncoded && !null:
+		return m, unprocessable("payload_required", "payload", "Give payload (any JSON), payload_base64 (any bytes), or payload_null (none at all).")
 	}
 	m.Payload, m.Kind = plain, delivery.Kind(kind)
 	if fromEncoded {
 		m.Payload = encoded
 	}
 	return m, nil
+}
+
+const onePayload = "Give one of payload (any JSON; null is the JSON text null), payload_base64 and payload_null."
+
+func ambiguous(given ...bool) bool {
+	n := 0
+	for _, is := range given {
+		if is {
+			n++
+		}
+	}
+	return n > 1
+}
+
+// boolField takes true or false; null counts as absent.
+func boolField(name string, into *bool) field {
+	return func(raw json.RawMessage) error {
+		if isNull(raw) {
+			return nil
+		}
+		if json.Unmarshal(raw, into) != nil {
+			return unprocessable("invalid_field", name, "%s must be true or false.", name)
+		}
+		return nil
+	}
 }
 
 func base64Field(name string, into *[]byte, present *bool) field {

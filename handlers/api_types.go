@@ -98,6 +98,13 @@ type detailJSON struct {
 	Lane       laneJSON      `json:"lane"`
 	Edits      []editJSON    `json:"edits"` // oldest first; empty while it was never edited
 	Notes      []noteJSON    `json:"notes"`
+	NotCarried []lossJSON    `json:"not_carried"`
+}
+
+// lossJSON is something that the destination does not get as it is.
+type lossJSON struct {
+	What delivery.LossKind `json:"what"`
+	Name string            `json:"name,omitempty"`
 }
 
 // laneJSON is where a delivery stands in the order of its key.
@@ -130,6 +137,10 @@ func (s *Server) detailJSON(d delivery.Detail) detailJSON {
 		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History)),
 		Edits: make([]editJSON, 0, len(d.Edits)), Notes: make([]noteJSON, 0, len(d.Notes))}
 	out.Method, out.Error = d.Method, view.hide(d.Error)
+	out.NotCarried = []lossJSON{}
+	for _, l := range s.losses(d.Sent(), d.Integration) {
+		out.NotCarried = append(out.NotCarried, lossJSON(l))
+	}
 	for _, a := range d.Timeline {
 		out.Attempts = append(out.Attempts, attemptJSONOf(a, view))
 	}
@@ -145,6 +156,16 @@ func (s *Server) detailJSON(d delivery.Detail) detailJSON {
 	return out
 }
 
+// losses are what an integration's destination does not get of a message as it is; none where the integration is not known.
+func (s *Server) losses(m delivery.Message, integration string) []delivery.Loss {
+	for _, i := range s.cfg.Integrations {
+		if i.Name == integration {
+			return delivery.Losses(m, i.Destination)
+		}
+	}
+	return nil
+}
+
 func attemptJSONOf(a delivery.Attempt, view payloadView) attemptJSON {
 	out := attemptJSON{Number: a.Number, StartedAt: utc(&a.StartedAt), DurationMS: a.Duration.Milliseconds(), Outcome: a.Outcome,
 		Late: a.Late, Edit: max(a.Edit, 1), ErrorClass: a.ErrorClass, Error: view.hide(a.Error), Response: view.response(a.Response)}
@@ -154,8 +175,8 @@ func attemptJSONOf(a delivery.Attempt, view payloadView) attemptJSON {
 	return out
 }
 
-// messageJSON is a message as people may see it. Exactly one of payload_base64 (nothing is hidden) and masked is there;
-// payload is there when the bytes are JSON.
+// messageJSON is a message as people may see it. Exactly one of payload_base64 (nothing is hidden), payload_null and masked is
+// there; payload is there when the bytes are JSON.
 type messageJSON struct {
 	ID             string            `json:"id"`
 	Kind           delivery.Kind     `json:"kind"`
@@ -163,7 +184,9 @@ type messageJSON struct {
 	Type           string            `json:"type"`
 	Key            string            `json:"key"`
 	Headers        map[string]string `json:"headers"`
+	HeaderList     []delivery.Field  `json:"header_list,omitempty"`
 	Payload        json.RawMessage   `json:"payload,omitempty"`
+	PayloadNull    bool              `json:"payload_null,omitempty"`
 	PayloadBase64  *string           `json:"payload_base64,omitempty"`
 	ShownBase64    *string           `json:"shown_base64,omitempty"` // masked: the bytes with what is hidden replaced
 	Masked         bool              `json:"masked"`
@@ -185,7 +208,8 @@ type messageWithDeliveries struct {
 func messageJSONOf(m delivery.Message, view payloadView) messageJSON {
 	out := messageJSON{ID: m.ID, Kind: m.Kind, Integration: m.Integration, Type: m.Type, Key: m.Key, Headers: view.Headers,
 		Masked: view.Masked, Size: len(m.Payload), SHA256: view.SHA256, IdempotencyKey: m.IdempotencyKey, CreatedAt: utc(&m.CreatedAt),
-		DeliverAfter: utc(m.DeliverAfter), ExpiresAt: utc(m.ExpiresAt), Origin: shownOrigin(m.Origin), Dropped: m.Dropped}
+		DeliverAfter: utc(m.DeliverAfter), ExpiresAt: utc(m.ExpiresAt), Origin: shownOrigin(m.Origin, view),
+		HeaderList: view.listed(), PayloadNull: view.Null, Dropped: m.Dropped}
 	if m.Dropped {
 		out.SHA256 = ""
 		return out
@@ -198,18 +222,32 @@ func messageJSONOf(m delivery.Message, view payloadView) messageJSON {
 }
 
 // shownOrigin leaves out what masks do not reach: raw headers, and the foreign error's text, which the delivery shows masked.
-func shownOrigin(o *delivery.Origin) *delivery.Origin {
+func shownOrigin(o *delivery.Origin, view payloadView) *delivery.Origin {
 	if o == nil {
 		return nil
 	}
 	shown := *o
 	shown.Raw, shown.At = nil, shown.At.UTC()
+	shown.Headers, shown.Properties = nil, nil // the former are the message's header_list
+	for _, f := range view.Props {
+		f.Shown = ""
+		shown.Properties = append(shown.Properties, f)
+	}
 	if o.Dead != nil {
 		dead := *o.Dead
 		dead.Error, dead.At = "", dead.At.UTC()
 		shown.Dead = &dead
 	}
 	return &shown
+}
+
+// listed is the list of headers without what is only for us.
+func (v payloadView) listed() []delivery.Field {
+	out := slices.Clone(v.List)
+	for n := range out {
+		out[n].Shown = ""
+	}
+	return out
 }
 
 type auditJSON struct {

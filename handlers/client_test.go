@@ -135,6 +135,21 @@ func TestActingOnATerminal(t *testing.T) {
 	}
 	ignore := &client.Ignore{Category: "obsolete", Until: "48h"}
 	ignore.Server, ignore.Output, ignore.Selection = d.server(), table("ids"), searched("integration:push")
+	null := d.fail(delivery.Message{Integration: "sms", Payload: []byte("1")}, "")
+	d.must(d.runs(&client.Edit{Server: d.server(), Output: table("table"), ID: null, Null: true, Reason: "a tombstone"}))
+	c := d.claim("sms")
+	if c.Message.Payload != nil {
+		t.Errorf("sends %q", c.Message.Payload)
+	}
+	d.finish(c, delivery.StateDead, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassHTTP4xx, Error: "no"})
+	if err := d.runs(&client.Edit{Server: d.server(), ID: null, Null: true, Reason: "x"}); err == nil || !strings.Contains(err.Error(), "not changed") {
+		t.Errorf("null again: %v", err)
+	}
+	d.must(d.runs(&client.Show{Server: d.server(), ID: null, Output: "table"}))
+	if !strings.Contains(d.out, "version 2 (null)") || !strings.Contains(d.out, "none, which is not the same") {
+		t.Errorf("shows %s", d.out)
+	}
+	d.wantsUsage("both", d.runs(&client.Edit{Server: d.server(), ID: null, Null: true, File: "-", Reason: "x"}), "--null")
 	d.wantsUsage("no reason", d.runs(ignore), "--reason")
 	ignore.Reason, ignore.Yes = "old", true
 	d.must(d.runs(ignore))

@@ -65,10 +65,11 @@ func (s *Server) showContent(c echo.Context, page *views.DeliveryPage, d *delive
 	page.Payload = readable(seen, len(sent.Payload))
 	page.Payload.Dropped = sent.Dropped
 	page.Payload.Raw = mayReadRaw(who(c).Role, seen)
+	page.Losses = s.losses(sent, d.Integration)
 	if len(d.Edits) > 1 {
 		page.Payload.Address = views.VersionPayload(d.ID, d.Edits[len(d.Edits)-1].Number)
 	}
-	page.Headers = headerList(seen.Headers)
+	page.Headers, page.Properties = headersOf(seen), propertiesOf(seen)
 	page.Versions = s.versions(*d)
 	hide := s.hider(*d)
 	d.Error = hide.hide(d.Error)
@@ -222,6 +223,9 @@ func (s *Server) handOut(c echo.Context, m delivery.Message, seen payloadView) e
 	if m.Dropped {
 		return newProblem(http.StatusGone, "payload_dropped", "The payload was dropped by retention: the message is older than what is kept.")
 	}
+	if seen.Null {
+		return newProblem(http.StatusNotFound, "payload_null", "This message has no payload (null): there are no bytes to hand out.")
+	}
 	if !mayReadRaw(who(c).Role, seen) {
 		return newProblem(http.StatusForbidden, "masked", "This payload has masked fields; only an admin may read its exact bytes.")
 	}
@@ -260,7 +264,7 @@ func (s *Server) message(c echo.Context) error {
 	for n := range deliveries {
 		deliveries[n].Error = seen.hide(deliveries[n].Error)
 	}
-	page := views.MessagePage{Layout: s.layout(c, m.Type, ""), Message: m, Deliveries: deliveries, Headers: headerList(seen.Headers)}
+	page := views.MessagePage{Layout: s.layout(c, m.Type, ""), Message: m, Deliveries: deliveries, Headers: headersOf(seen), Properties: propertiesOf(seen)}
 	page.Payload = readable(seen, len(m.Payload))
 	page.Payload.Dropped = m.Dropped
 	page.Payload.Raw = mayReadRaw(who(c).Role, seen)

@@ -60,6 +60,7 @@ func (s *Server) editing(c echo.Context) (e editing, err error) {
 	if len(e.text) > maxEditText {
 		e.page.Fixed, e.text = e.page.T(tooLargeHere), ""
 	}
+	e.page.Kept = e.sent.Typed()
 	for _, h := range headerList(e.seen.Headers) {
 		if delivery.ProtectedHeader(h.Name) {
 			e.page.Protected = append(e.page.Protected, views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.T("protected: it tells receivers which message this is")})
@@ -99,6 +100,7 @@ func (s *Server) editForm(c echo.Context) error {
 		return err
 	}
 	e.page.Typed.Payload, e.page.Typed.Token, e.page.Typed.Version = e.text, newToken(), e.page.D.Version
+	e.page.Typed.Null = e.seen.Null
 	return render(c, http.StatusOK, views.EditView(e.page))
 }
 
@@ -116,7 +118,7 @@ func (s *Server) editByForm(c echo.Context) error {
 	}
 	request, err := e.request(c)
 	if err == nil {
-		err = s.checkSchema(e.page.D.Integration, request.Payload)
+		err = s.checkSchema(e.page.D.Integration, request)
 	}
 	save := c.FormValue("step") == "save"
 	if save && (err == nil || request.Version != e.page.D.Version) { // changed since: the store knows whether by this very form
@@ -145,7 +147,7 @@ func (e *editing) read(c echo.Context) error {
 			t.Headers = append(t.Headers, views.Header{Name: strings.TrimSpace(name), Value: params["value"][n]})
 		}
 	}
-	t.Base64 = e.page.Typed.Base64
+	t.Base64, t.Null = e.page.Typed.Base64, params.Get("payload_null") != ""
 	e.page.Typed = t
 	return nil
 }
@@ -159,14 +161,14 @@ func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 	if r.Version < 1 || !isUUID(r.Token) {
 		return r, unprocessable("version_required", "", "The form lost its version. Open the page again.")
 	}
-	if r.Payload, err = e.payload(); err != nil {
+	if r.Payload, r.PayloadNull, err = e.payload(); err != nil {
 		return r, err
 	}
 	if r.Headers, err = e.headers(); err != nil {
 		return r, err
 	}
 	switch {
-	case r.Payload == nil && r.Headers == nil:
+	case r.Payload == nil && !r.PayloadNull && r.Headers == nil:
 		return r, unprocessable("unchanged", "", "Nothing was changed. To send the same again, retry instead.")
 	case r.Reason == "":
 		return r, unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
@@ -176,19 +178,26 @@ func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 	return r, nil
 }
 
-// payload is what was typed as it will be sent; nil when nothing was changed.
-func (e *editing) payload() ([]byte, error) {
+// payload is what was typed as it will be sent: nil when nothing was changed, null when there shall be none.
+func (e *editing) payload() (next []byte, null bool, err error) {
 	if e.page.Fixed != "" {
-		return nil, nil
+		return nil, false, nil
 	}
-	next, err := delivery.FromEditText(e.page.Typed.Payload, e.sent.Payload, e.paths)
+	typed, had := e.page.Typed.Payload, !e.seen.Null
+	if e.page.Typed.Null {
+		if typed != "" && typed != unixLines(e.text) {
+			return nil, false, unprocessable("payload_ambiguous", "payload", "A text was written, and no payload (null) was ticked. Untick it, or empty the text.")
+		}
+		return nil, had, nil
+	}
+	next, err = delivery.FromEditText(typed, e.sent.Payload, e.paths)
 	switch {
-	case err != nil || bytes.Equal(next, e.sent.Payload):
-		return nil, err
+	case err != nil || had && bytes.Equal(next, e.sent.Payload):
+		return nil, false, err
 	case len(next) > maxEditable:
-		return nil, unprocessable("payload_too_large", "payload", "Here a payload may have %d bytes, this one has %d. Shorten it, or send it by the API or the command line.", maxEditable, len(next))
+		return nil, false, unprocessable("payload_too_large", "payload", "Here a payload may have %d bytes, this one has %d. Shorten it, or send it by the API or the command line.", maxEditable, len(next))
 	}
-	return append([]byte{}, next...), nil // not nil, even when it is empty
+	return append([]byte{}, next...), false, nil // not nil, even when it is empty
 }
 
 // headers are what was typed, hidden values put back; nil when nothing was changed.
@@ -222,7 +231,7 @@ func (e *editing) headers() (map[string]string, error) {
 // review is the difference between what is sent now and what would be.
 func (s *Server) review(e editing, r delivery.EditRequest) *views.EditReview {
 	next := e.sent
-	if r.Payload != nil {
+	if r.Payload != nil || r.PayloadNull {
 		next.Payload = r.Payload
 	}
 	if r.Headers != nil {
@@ -281,10 +290,8 @@ func (s *Server) versions(d delivery.Detail) (out []views.Version) {
 	var before payloadView
 	readable := false
 	for n, e := range d.Edits {
-		m := d.Message
-		m.Payload, m.Headers = e.Payload, e.Headers
-		seen := s.reveal(m, d.Integration)
-		v := views.Version{Number: e.Number, Actor: e.Actor, Reason: e.Reason, At: e.CreatedAt, Size: e.Size}
+		seen := s.reveal(versionOf(d.Message, e), d.Integration)
+		v := views.Version{Null: e.Null, Number: e.Number, Actor: e.Actor, Reason: e.Reason, At: e.CreatedAt, Size: e.Size}
 		now := !e.Omitted && !e.Dropped && e.Size <= maxCompared
 		if !e.Omitted && !e.Dropped {
 			v.SHA256 = seen.SHA256
@@ -307,6 +314,9 @@ func (s *Server) hider(d delivery.Detail) payloadView {
 
 // diffText is what is compared of a payload.
 func diffText(seen payloadView) string {
+	if seen.Null {
+		return "no payload (null)"
+	}
 	if why := unseen(seen, false); why != "" {
 		return why
 	}
@@ -358,8 +368,7 @@ func (s *Server) versionPayload(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	m := d.Message
-	m.Payload, m.Headers, m.Dropped = version.Payload, version.Headers, version.Dropped
+	m := versionOf(d.Message, version)
 	return s.handOut(c, m, s.reveal(m, d.Integration))
 }
 
@@ -379,6 +388,11 @@ func (s *Server) redirectPage(c echo.Context, status int, page views.RedirectPag
 	page.Title = page.T("Redirect: %s → %s", page.D.Type, page.D.Integration)
 	if page.Targets, err = s.cfg.Store.RedirectTargets(c.Request().Context(), page.D.ID); err != nil {
 		return err
+	}
+	for _, target := range page.Targets {
+		if losses := s.losses(page.D.Sent(), target); len(losses) > 0 {
+			page.Lost = append(page.Lost, views.TargetLosses{Name: target, Losses: losses})
+		}
 	}
 	return render(c, status, views.RedirectView(page))
 }

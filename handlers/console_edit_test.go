@@ -26,6 +26,9 @@ func fieldsOf(t *testing.T, page answer, action string) url.Values {
 	form, _, _ = strings.Cut(form, "</form>")
 	out := url.Values{}
 	for _, tag := range regexp.MustCompile(`(?s)<input[^>]*>|<textarea.*?</textarea>|<option[^>]*selected[^>]*>`).FindAllString(form, -1) {
+		if attribute(tag, "type") == "checkbox" && !strings.Contains(tag, " checked") {
+			continue
+		}
 		name, value := attribute(tag, "name"), attribute(tag, "value")
 		if text, isText := strings.CutSuffix(tag, "</textarea>"); isText {
 			_, text, _ = strings.Cut(text, ">")

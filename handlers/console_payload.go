@@ -18,6 +18,8 @@ const (
 	maxShown  = 64 << 10
 	maxHex    = 16 << 10
 	maxIndent = 40
+
+	maxHeaderShown = 4 << 10
 )
 
 // readable prepares what may be seen of a payload for people: JSON indented with every number, key and duplicate as it was
@@ -26,6 +28,8 @@ func readable(seen payloadView, size int) views.Payload {
 	p := views.Payload{Size: size, SHA256: seen.SHA256, Masked: seen.Masked, Hidden: seen.Masked && seen.Shown == nil}
 	body := seen.Shown
 	switch {
+	case seen.Null:
+		p.Kind = "null"
 	case p.Hidden:
 	case len(body) == 0:
 		p.Kind = "empty"
@@ -85,6 +89,39 @@ func headerList(headers map[string]string) []views.Header {
 	var out []views.Header
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		out = append(out, views.Header{Name: name, Value: headers[name]})
+	}
+	return out
+}
+
+// headersOf are the headers as people may see them, with their types where the broker has any.
+func headersOf(seen payloadView) []views.Header {
+	if seen.List == nil {
+		return slices.DeleteFunc(headerList(seen.Headers), func(h views.Header) bool { return isProperty(seen, h.Name) })
+	}
+	return shownFields(seen.List)
+}
+
+// isProperty says that a header stands for a property that is shown among those.
+func isProperty(seen payloadView, name string) bool {
+	return slices.ContainsFunc(seen.Props, func(f delivery.Field) bool { return f.Name == delivery.PropertyOf(name) })
+}
+
+func propertiesOf(seen payloadView) []views.Header { return shownFields(seen.Props) }
+
+func shownFields(list []delivery.Field) (out []views.Header) {
+	for _, f := range list {
+		h := views.Header{Name: delivery.Storable(f.Name), Type: string(f.Type), Value: f.Text()}
+		switch {
+		case f.IsNull():
+			h.Type = "null"
+		case f.Type == delivery.FieldBytes || f.Text() != string(f.Value) && !f.Nested():
+			h.Type, h.Value = "bytes", hex.EncodeToString(f.Value)
+		}
+		if len(h.Value) > maxHeaderShown {
+			h.Value, _ = cut([]byte(h.Value), maxHeaderShown)
+			h.Value += " …"
+		}
+		out = append(out, h)
 	}
 	return out
 }

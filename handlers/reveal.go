@@ -16,11 +16,14 @@ import (
 
 // payloadView is what people may see of a message: the payload with its masked fields hidden, the headers without credentials.
 type payloadView struct {
-	Shown   []byte // with masked fields hidden; nil when all of it is hidden
+	Shown   []byte // with masked fields hidden; nil when all of it is hidden, or there is none
+	Null    bool   // there is no payload, which hides nothing
 	IsJSON  bool   // Shown is JSON
 	Masked  bool   // something may be hidden: Shown is not what was sent
 	SHA256  string // of the payload; empty when masked, because a short secret can be guessed from it
 	Headers map[string]string
+	List    []delivery.Field // headers in order and with their types, where Headers cannot say it
+	Props   []delivery.Field // of RabbitMQ
 
 	hidden []string // masked values, wherever they turn up
 	unread bool     // something is masked that was not read: nobody knows which values
@@ -32,6 +35,8 @@ func (s *Server) reveal(m delivery.Message, integrations ...string) payloadView 
 	view := payloadView{Headers: map[string]string{}}
 	paths, known := s.maskPaths(m, integrations)
 	switch {
+	case m.Payload == nil && !m.Dropped:
+		view.Null = true
 	case !known:
 		view.Masked = true
 	case len(paths) == 0:
@@ -51,7 +56,28 @@ func (s *Server) reveal(m delivery.Message, integrations ...string) payloadView 
 			view.Headers[name] = delivery.Hidden
 		}
 	}
+	view.List = view.fields(m.HeaderList())
+	if m.Typed() {
+		view.Props, _ = m.Wire()
+		view.Props = view.fields(view.Props)
+	}
 	return view
+}
+
+// fields hides in headers and properties what Headers hides.
+func (v payloadView) fields(list []delivery.Field) []delivery.Field {
+	out := slices.Clone(list)
+	for n, f := range out {
+		switch {
+		case credential.MatchString(f.Name):
+			out[n] = delivery.Field{Name: f.Name, Value: []byte(delivery.Hidden), Shown: f.Shown}
+		case f.Nested():
+			out[n].Fields = v.fields(f.Fields)
+		case !f.IsNull():
+			out[n].Value = []byte(v.hide(string(f.Value)))
+		}
+	}
+	return out
 }
 
 // revealAll decides what is shown of a delivery: of the message as it was accepted, and of each edited version of it. What is hidden
@@ -60,7 +86,7 @@ func (s *Server) revealAll(d delivery.Detail) (accepted payloadView, versions []
 	accepted = s.reveal(d.Message, d.Integration)
 	for _, e := range d.Edits {
 		m := d.Message
-		m.Payload, m.Headers, m.Dropped = e.Payload, e.Headers, e.Dropped
+		m = versionOf(m, e)
 		view := s.reveal(m, d.Integration)
 		versions = append(versions, view)
 		accepted.hidden = append(accepted.hidden, view.hidden...)
@@ -69,6 +95,15 @@ func (s *Server) revealAll(d delivery.Detail) (accepted payloadView, versions []
 	slices.SortStableFunc(accepted.hidden, func(a, b string) int { return len(b) - len(a) })
 	accepted.hidden = slices.Compact(accepted.hidden)
 	return accepted, versions
+}
+
+// versionOf is the message as one version of it was sent. A payload that was not read is not null.
+func versionOf(m delivery.Message, e delivery.Edit) delivery.Message {
+	m.Payload, m.Headers, m.Dropped = e.Payload, e.Headers, e.Dropped
+	if !e.Null && m.Payload == nil {
+		m.Payload = []byte{}
+	}
+	return m
 }
 
 // credential is the shape of header names whose values are not shown.
@@ -112,6 +147,8 @@ func (v payloadView) response(excerpt []byte) string {
 func (v payloadView) encoded() (exact, shown *string) {
 	text := base64.StdEncoding.EncodeToString(v.Shown)
 	switch {
+	case v.Null:
+		return nil, nil
 	case !v.Masked:
 		return &text, nil
 	case v.Shown != nil:

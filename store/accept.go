@@ -38,11 +38,7 @@ func insertMessage(tx *gorm.DB, m delivery.Message) (id string, err error) {
 			return "", fmt.Errorf("encoding headers: %w", err)
 		}
 	}
-	payload := m.Payload
-	if payload == nil {
-		payload = []byte{}
-	}
-	args := []any{m.Type, payload, optional(m.Key), string(headers), optional(m.IdempotencyKey), m.DeliverAfter, m.ExpiresAt}
+	args := []any{m.Type, m.Payload, optional(m.Key), string(headers), optional(m.IdempotencyKey), m.DeliverAfter, m.ExpiresAt}
 	call := "SELECT redrive.publish_between(?, ?, ?, ?::jsonb, ?, ?, ?)::text"
 	if m.Kind == delivery.KindCommand {
 		call = "SELECT redrive.enqueue(?, ?, ?::bytea, ?, ?::jsonb, ?, ?, ?)::text"

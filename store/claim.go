@@ -30,8 +30,8 @@ WITH quota AS (
 ), due AS MATERIALIZED ( -- the length of a payload is known without reading it
     SELECT id, lost, claimed_at FROM (
         SELECT l.*, sum(m.size) OVER upto AS total, row_number() OVER upto AS place FROM locked l CROSS JOIN LATERAL (
-            SELECT CASE WHEN l.edit IS NULL THEN coalesce(octet_length(payload), 0) ELSE (SELECT coalesce(octet_length(e.payload), 0) FROM redrive.edits e
-                WHERE e.delivery_id = l.id AND e.number = l.edit) END AS size FROM redrive.messages WHERE id = l.message_id LIMIT 1) m
+            SELECT coalesce(CASE WHEN l.edit IS NULL THEN octet_length(payload) ELSE (SELECT octet_length(e.payload) FROM redrive.edits e
+                WHERE e.delivery_id = l.id AND e.number = l.edit) END, 0) AS size FROM redrive.messages WHERE id = l.message_id LIMIT 1) m
         WINDOW upto AS (PARTITION BY l.integration ORDER BY l.due_at, l.id ROWS UNBOUNDED PRECEDING)) x
     WHERE total <= bytes OR (any_first AND place = 1)
 ), leased AS (

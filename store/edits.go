@@ -144,10 +144,10 @@ func dropped() error {
 // edited is the version that a request makes of v.
 func (v version) edited(r delivery.EditRequest) (delivery.Edit, error) {
 	next := delivery.Edit{Number: v.last + 1, Payload: r.Payload, Headers: v.Headers, Actor: r.Actor, Reason: r.Reason}
-	if next.Payload == nil {
+	if next.Payload == nil && !r.PayloadNull {
 		next.Payload = v.Payload
 	}
-	if delivery.EditFormat(v.Payload) == delivery.EditJSON {
+	if delivery.EditFormat(v.Payload) == delivery.EditJSON && !r.PayloadNull {
 		if err := delivery.CheckJSON(next.Payload); err != nil {
 			return next, err
 		}
@@ -156,6 +156,9 @@ func (v version) edited(r delivery.EditRequest) (delivery.Edit, error) {
 		return next, nil
 	}
 	headers, err := delivery.EditHeaders(r.Headers, v.Headers)
+	if err == nil {
+		err = delivery.CheckHeaders(headers, v.Headers)
+	}
 	next.Headers = headers
 	return next, err
 }
@@ -167,9 +170,6 @@ func insertEdit(tx *gorm.DB, id string, e delivery.Edit, attempts int) error {
 	}
 	if e.Headers == nil {
 		headers = []byte("{}")
-	}
-	if err := tx.Exec("SELECT redrive.check_headers(?::jsonb)", string(headers)).Error; err != nil {
-		return err
 	}
 	if err := tx.Exec(`INSERT INTO redrive.edits (delivery_id, number, payload, headers, actor, reason, after_attempt) VALUES (?, ?, ?, ?::jsonb, ?, ?, ?)`,
 		id, e.Number, e.Payload, string(headers), e.Actor, e.Reason, attempts).Error; err != nil {
@@ -187,7 +187,11 @@ func (v version) addHashes(tx *gorm.DB, id string, members map[string]any, next 
 	if err != nil {
 		return fmt.Errorf("reading masks: %w", err)
 	}
-	for name, payload := range map[string][]byte{"old_sha256": v.Payload, "new_sha256": next} {
+	for which, payload := range map[string][]byte{"old": v.Payload, "new": next} {
+		if payload == nil {
+			members[which+"_null"] = true
+			continue
+		}
 		seen := payload
 		if len(masks) > 0 {
 			members["masked"] = true
@@ -197,7 +201,7 @@ func (v version) addHashes(tx *gorm.DB, id string, members map[string]any, next 
 			}
 		}
 		sum := sha256.Sum256(seen)
-		members[name] = hex.EncodeToString(sum[:])
+		members[which+"_sha256"] = hex.EncodeToString(sum[:])
 	}
 	return nil
 }
@@ -205,10 +209,10 @@ func (v version) addHashes(tx *gorm.DB, id string, members map[string]any, next 
 // editsLoaded bounds what the payloads of all versions of one delivery may take in memory; older ones are read one by one.
 const editsLoaded = 24 << 20
 
-const editColumns = `number, coalesce(octet_length(payload), 0), payload IS NULL, headers, actor, reason, created_at, after_attempt`
+const editColumns = `number, coalesce(octet_length(payload), 0), payload IS NULL AND NOT dropped, dropped, headers, actor, reason, created_at, after_attempt`
 
 func editPointers(e *delivery.Edit) []any {
-	return []any{&e.Number, &e.Size, &e.Dropped, jsonColumn{&e.Headers}, &e.Actor, &e.Reason, &e.CreatedAt, &e.AfterAttempt, &e.Payload, &e.Omitted}
+	return []any{&e.Number, &e.Size, &e.Null, &e.Dropped, jsonColumn{&e.Headers}, &e.Actor, &e.Reason, &e.CreatedAt, &e.AfterAttempt, &e.Payload, &e.Omitted}
 }
 
 // edits are all versions of what was sent for a delivery, oldest first; none while there is only the message.
@@ -226,7 +230,7 @@ func edits(tx *gorm.DB, id string, m delivery.Message) ([]delivery.Edit, error) 
 }
 
 func firstVersion(m delivery.Message) delivery.Edit {
-	return delivery.Edit{Number: 1, Size: len(m.Payload), Payload: m.Payload, Headers: m.Headers, CreatedAt: m.CreatedAt, Dropped: m.Dropped}
+	return delivery.Edit{Number: 1, Size: len(m.Payload), Payload: m.Payload, Null: m.Payload == nil && !m.Dropped, Headers: m.Headers, CreatedAt: m.CreatedAt, Dropped: m.Dropped}
 }
 
 // EditOf answers one version of what was sent for a delivery, with its payload.

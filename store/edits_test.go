@@ -118,7 +118,7 @@ func TestEditsThatAreRefusedLeaveNoTrace(t *testing.T) {
 		"payload_too_large": func(r *delivery.EditRequest) { r.Payload = make([]byte, delivery.MaxPayload+1) },
 		"invalid_json":      func(r *delivery.EditRequest) { r.Payload = []byte(`{"n":2`) },
 		"protected_header":  func(r *delivery.EditRequest) { r.Headers = map[string]string{"webhook-id": "8"} },
-		"bad_header":        func(r *delivery.EditRequest) { r.Headers = map[string]string{"tenant": "a\nb"} },
+		"invalid_header":    func(r *delivery.EditRequest) { r.Headers = map[string]string{"tenant": "a\nb"} },
 		"bad_token":         func(r *delivery.EditRequest) { r.Token = "7" },
 	} {
 		r := ok

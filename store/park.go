@@ -267,14 +267,10 @@ func (b *parkBatch) add(p delivery.Parked) error {
 	if n := len(p.Attempts); n > 0 {
 		number = p.Attempts[n-1].Number
 	}
-	payload := m.Payload
-	if payload == nil {
-		payload = []byte{}
-	}
 	b.ids, b.messages = append(b.ids, p.DeliveryID), append(b.messages, m.ID)
 	b.integrations, b.types = append(b.integrations, p.Integration), append(b.types, delivery.Storable(m.Type))
 	b.keys, b.headers = append(b.keys, delivery.Storable(m.Key)), append(b.headers, string(headers))
-	b.payloads, b.idempotency = append(b.payloads, payload), append(b.idempotency, delivery.Storable(m.IdempotencyKey))
+	b.payloads, b.idempotency = append(b.payloads, m.Payload), append(b.idempotency, delivery.Storable(m.IdempotencyKey))
 	b.expires, b.origins = append(b.expires, m.ExpiresAt), append(b.origins, string(origin))
 	b.created, b.attempts = append(b.created, created), append(b.attempts, number)
 	b.waits, b.tried = append(b.waits, p.RetryIn.Milliseconds()), append(b.tried, len(p.Attempts) > 0)
@@ -310,7 +306,7 @@ func storableOrigin(o delivery.Origin) delivery.Origin {
 	for name, value := range o.Raw {
 		raw[delivery.Storable(name)] = value // Base64
 	}
-	o.Raw = raw
+	o.Raw = raw // fields write down what is no text by themselves
 	return o
 }
 

@@ -121,9 +121,9 @@ const pruneSQL = `DELETE FROM redrive.messages_default WHERE id IN (
 	LIMIT @most)`
 
 // pruneEditsSQL takes the content of edits whose message is gone: nothing of it is sent any more.
-const pruneEditsSQL = `UPDATE redrive.edits SET payload = NULL, headers = '{}' WHERE (delivery_id, number) IN (
+const pruneEditsSQL = `UPDATE redrive.edits SET payload = NULL, headers = '{}', dropped = true WHERE (delivery_id, number) IN (
 	SELECT e.delivery_id, e.number FROM redrive.edits e JOIN redrive.deliveries r ON r.id = e.delivery_id AND r.state = 'delivered'
-	WHERE e.payload IS NOT NULL AND e.created_at < clock_timestamp() - ?::bigint * interval '1 millisecond'
+	WHERE NOT e.dropped AND e.created_at < clock_timestamp() - ?::bigint * interval '1 millisecond'
 		AND NOT EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id) LIMIT ?)`
 
 // dropDay drops the partition of a day. The slow part, looking for what is needed, happens while only writers into that old day

@@ -157,7 +157,7 @@ const unindexedSQL = `
 WITH masking AS (
     SELECT i.name, i.subscribe, i.mask FROM redrive.integrations i WHERE i.mask <> '{}'
 ), given AS MATERIALIZED (
-    SELECT g.n, g.id, r.state IN ('dead', 'pending') AS open, r.version, r.integration, r.edit, m.type, coalesce(e.payload, m.payload) AS payload,
+    SELECT g.n, g.id, r.state IN ('dead', 'pending') AS open, r.version, r.integration, r.edit, m.type, CASE WHEN e.number IS NULL THEN m.payload ELSE e.payload END AS payload,
         coalesce(f.error, '') AS error, i.name IS NULL OR m.id IS NULL AS unsure,
         ARRAY(SELECT DISTINCT path FROM masking k CROSS JOIN unnest(k.mask) path WHERE k.name IN (r.integration, m.integration)
             OR m.kind = 'event' AND m.type = ANY(k.subscribe)) AS mask,

@@ -13,6 +13,7 @@ type Version struct {
 	At            time.Time
 	SHA256        string // of the payload; empty where fields are masked
 	Size          int
+	Null          bool       // it has no payload
 	Compared      bool       // Payload says what changed; else it is too large, too old, or not kept
 	Payload       []DiffLine // against the version before
 	Headers       []DiffLine
@@ -30,6 +31,7 @@ type EditPage struct {
 	Typed     EditForm
 	Number    int    // of the version that is being made
 	Fixed     string // why the payload cannot be edited here; empty when it can
+	Kept      bool   // there are headers or properties that cannot be typed, or have types
 	Protected []ProtectedHeader
 	Review    *EditReview // nil: it is being typed
 }
@@ -38,6 +40,7 @@ type EditPage struct {
 type EditForm struct {
 	Payload        string
 	Base64         bool // Payload is written in base64
+	Null           bool // there shall be no payload
 	Headers        []Header
 	Reason         string
 	Token          string
@@ -55,7 +58,14 @@ type ProtectedHeader struct{ Name, Value, Why string }
 type RedirectPage struct {
 	DeliveryPage
 	Targets                             []string
+	Lost                                []TargetLosses // of targets that do not get everything as it is
 	Integration, Reason, Field, Problem string
+}
+
+// TargetLosses is what the destination of an integration does not get as it is.
+type TargetLosses struct {
+	Name   string
+	Losses []delivery.Loss
 }
 
 // sentVersion is the version that an attempt sent, where there is more than one.

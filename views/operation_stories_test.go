@@ -21,8 +21,8 @@ func operationStories(operator, viewer Layout) map[string]templ.Component {
 	ignore.Filter, ignore.Form.Action, ignore.Form.Field = nil, delivery.ActionIgnore, "token"
 	ignore.Chosen = []Selected{{Value: hostile, ID: "x", State: "dead", Integration: hostile, Fits: true}, {Value: "y", ID: "y", State: "ignored"}}
 	ignore.Dry = delivery.DryRun{Excluded: map[string]int{delivery.ExcludedSettled: 2}}
-	edit := EditPage{DeliveryPage: edited(operator), Number: 3, Protected: []ProtectedHeader{{hostile, hostile, hostile}}, Typed: EditForm{Payload: hostile,
-		Headers: []Header{{hostile, hostile}}, Reason: hostile, Token: "t", Version: 3, Field: "payload", Problem: hostile}}
+	edit := EditPage{DeliveryPage: edited(operator), Number: 3, Kept: true, Protected: []ProtectedHeader{{hostile, hostile, hostile}}, Typed: EditForm{Payload: hostile,
+		Headers: []Header{{hostile, hostile, hostile}}, Reason: hostile, Token: "t", Version: 3, Null: true, Field: "payload", Problem: hostile}}
 	review := edit
 	review.Review = &EditReview{Payload: []DiffLine{{"gap", ""}, {"old", hostile}, {"new", hostile}, {"same", hostile}}}
 	all := map[string]templ.Component{
@@ -35,7 +35,7 @@ func operationStories(operator, viewer Layout) map[string]templ.Component {
 		"operation-viewer":     OperationView(OperationPage{Layout: viewer, O: operation(delivery.OperationRunning)}.Titled()),
 		"edit":                 EditView(edit),
 		"edit-review":          EditView(review),
-		"redirect":             RedirectView(RedirectPage{DeliveryPage: edited(operator), Targets: []string{"sms"}, Integration: "sms", Reason: hostile, Field: "reason", Problem: hostile}),
+		"redirect":             RedirectView(RedirectPage{DeliveryPage: edited(operator), Lost: []TargetLosses{{"sms", losses()}}, Targets: []string{"sms"}, Integration: "sms", Reason: hostile, Field: "reason", Problem: hostile}),
 		"redirect-nowhere":     RedirectView(RedirectPage{DeliveryPage: edited(operator)}),
 		"failure-edited":       DeliveryView(edited(operator)),
 		"go-on":                GoOnView(GoOnPage{Layout: operator, To: "/failures/x/edit", Fields: map[string][]string{hostile: {hostile, "2"}}}),

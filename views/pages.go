@@ -144,7 +144,9 @@ type DeliveryPage struct {
 	Repeatable bool // another attempt is safe, see delivery.Integration
 	Payload    Payload
 	Headers    []Header
-	Responses  []string // excerpt of each attempt's response, as text
+	Properties []Header        // of a RabbitMQ message, beside its headers
+	Losses     []delivery.Loss // what the destination does not get as it is
+	Responses  []string        // excerpt of each attempt's response, as text
 	Form       ActionForm
 	Conflict   *delivery.ConflictError
 	File       *delivery.StoredFile // of a batch: what is sent, or where the row came from
@@ -158,7 +160,7 @@ type DeliveryPage struct {
 
 // Payload is a message's bytes prepared for reading.
 type Payload struct {
-	Kind      string // json, text, binary or empty
+	Kind      string // json, text, binary, empty, or null: there is none
 	Text      string
 	Size      int
 	SHA256    string
@@ -171,8 +173,8 @@ type Payload struct {
 	Address   string // of the exact bytes, when they are not the message's own
 }
 
-// Header is one header of a message.
-type Header struct{ Name, Value string }
+// Header is one header of a message. Type is the broker's, empty for text.
+type Header struct{ Name, Value, Type string }
 
 // MessagePage is a message and where it went.
 type MessagePage struct {
@@ -181,6 +183,7 @@ type MessagePage struct {
 	Deliveries []delivery.Delivery
 	Payload    Payload
 	Headers    []Header
+	Properties []Header
 }
 
 // GroupsPage lists failure groups.

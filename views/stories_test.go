@@ -130,7 +130,10 @@ func stories() map[string]templ.Component {
 		"failure-of-a-file": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, File: batchRuns()[0].File, Return: "/failures"}),
 		"failure-conflict":  DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateIgnored), Conflict: conflict, Payload: payload, Return: "/failures"}),
 		"failure-refused":   DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "binary", Replaced: true, Masked: true}, Form: ActionForm{Action: delivery.ActionResolve, Reason: hostile, Problem: "Say how."}, Return: "/failures"}),
-		"failure-as-viewer": DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
+		"failure-of-rabbitmq": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "null"}, Losses: losses(), Return: "/failures",
+			Properties: []Header{{Name: "priority", Type: "uint8", Value: "5"}}, Headers: []Header{{hostile, hostile, "table"}, {Name: "none", Type: "null"}}}),
+		"message-of-rabbitmq": MessageView(MessagePage{Layout: viewer, Payload: Payload{Kind: "null"}, Properties: []Header{{hostile, hostile, hostile}}}),
+		"failure-as-viewer":   DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
 	}
 	for name, story := range operationStories(operator, viewer) {
 		all[name] = story
@@ -542,4 +545,14 @@ func TestWhatExpiredSaysSo(t *testing.T) {
 	if got := p.sentence(); got != "Not delivered to seller-push before it expired 2 min ago. It is not tried again by itself." {
 		t.Error(got)
 	}
+}
+
+// losses are one of each kind.
+func losses() (list []delivery.Loss) {
+	for _, what := range []delivery.LossKind{delivery.LossProperty, delivery.LossHeader, delivery.LossType, delivery.LossNull, delivery.LossUser, delivery.LossRouting} {
+		for n := range 14 {
+			list = append(list, delivery.Loss{What: what, Name: hostile[:n]})
+		}
+	}
+	return list
 }

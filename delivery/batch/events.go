@@ -67,13 +67,17 @@ func (e *events) begin(columns []delivery.BatchColumn) error {
 }
 
 func (e *events) row(event [][]byte) error {
-	payload := make([]byte, max(hex.DecodedLen(len(event[payloadColumn])-2), 0))
-	if _, err := hex.Decode(payload, event[payloadColumn][2:]); err != nil { // \x…
-		return fmt.Errorf("reading the payload of event %s: %w", event[0], err)
+	var payload, shown []byte // nil: there is none
+	if written := event[payloadColumn]; written != nil {
+		payload = make([]byte, max(hex.DecodedLen(len(written)-2), 0))
+		if _, err := hex.Decode(payload, written[2:]); err != nil { // \x…
+			return fmt.Errorf("reading the payload of event %s: %w", event[0], err)
+		}
+		shown = []byte(delivery.Storable(string(payload)))
 	}
 	e.values = append(e.values[:0], event...)
 	if !e.typed {
-		e.values[payloadColumn] = []byte(delivery.Storable(string(payload)))
+		e.values[payloadColumn] = shown
 	}
 	for _, path := range e.paths {
 		e.values = append(e.values, e.value(payload, path))

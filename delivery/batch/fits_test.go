@@ -1,12 +1,12 @@
 package batch_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
 
 	"redrive/delivery"
+	"redrive/store/storetest/patience"
 	"redrive/store/table"
 )
 
@@ -205,17 +205,14 @@ func TestEventsReachATable(t *testing.T) {
 	c.exec(c.to, "CREATE TABLE said (id uuid PRIMARY KEY, doc jsonb, also text, payload bytea)")
 	b := newBed(t, func(in *delivery.Integration) {
 		in.Subscribe, in.Batch.Query, in.Batch.Start = []string{"said"}, "", delivery.StartBeginning
-		*in = careful(*in, delivery.Destination{Table: &delivery.TableDestination{URL: c.target, Table: "said", Key: []string{"id"}, Timeout: patience,
+		*in = careful(*in, delivery.Destination{Table: &delivery.TableDestination{URL: c.target, Table: "said", Key: []string{"id"}, Timeout: patience.Limit,
 			Columns: []delivery.FileColumn{{Name: "id", From: "id"}, {Name: "doc", From: "$.v"}, {Name: "also", From: "$.v"}, {Name: "payload", From: "payload"}}}})
 	})
 	for _, payload := range []string{`{"v": "5"}`, `{"v": 5}`, `{"v": null}`, `{}`, "\xff\x00"} {
 		b.sql("SELECT redrive.publish('said', $1::bytea)", []byte(payload))
 	}
 	b.request("")
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.runRooms(ctx) }()
-	t.Cleanup(func() { stop(); b.must(<-done) })
+	b.runRooms()
 	b.state(b.file(1).DeliveryID, delivery.StateDelivered)
 	got := c.one(c.to, `SELECT string_agg(concat_ws('|', coalesce(doc::text, '∅'), coalesce(also, '∅'), payload), ' ' ORDER BY id) FROM said`)
 	hex := func(text string) string { return fmt.Sprintf(`\x%x`, text) }

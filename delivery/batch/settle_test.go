@@ -1,7 +1,6 @@
 package batch_test
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +10,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -36,7 +36,7 @@ var settled = map[string]func(t *testing.T) (to delivery.Destination, arrived fu
 		b.sql(`CREATE TABLE points (id bigint PRIMARY KEY, name text, written integer DEFAULT 0);
 			CREATE FUNCTION count_writes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.written := NEW.written + 1; RETURN NEW; END $$;
 			CREATE TRIGGER count_writes BEFORE INSERT OR UPDATE ON points FOR EACH ROW EXECUTE FUNCTION count_writes()`)
-		return delivery.Destination{Table: &delivery.TableDestination{URL: b.dsn, Table: "points", Key: []string{"id"}, Timeout: patience}},
+		return delivery.Destination{Table: &delivery.TableDestination{URL: b.dsn, Table: "points", Key: []string{"id"}, Timeout: patience.Limit}},
 			func() int {
 				return value[int](b, "SELECT count(DISTINCT written)::int * max(written) FROM points WHERE id <= 20")
 			}, delivery.StateDelivered
@@ -45,13 +45,13 @@ var settled = map[string]func(t *testing.T) (to delivery.Destination, arrived fu
 		var requests atomic.Int32
 		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 		t.Cleanup(server.Close)
-		return delivery.Destination{HTTP: &delivery.HTTPDestination{URL: server.URL, Method: http.MethodPost, Timeout: patience}},
+		return delivery.Destination{HTTP: &delivery.HTTPDestination{URL: server.URL, Method: http.MethodPost, Timeout: patience.Limit}},
 			func() int { return int(requests.Load()) }, delivery.StateDead
 	},
 }
 
 func fileTo(d delivery.FileDestination) delivery.Destination {
-	d.Timeout, d.Format = patience, delivery.FileFormat{Kind: delivery.FileCSV, Header: true}
+	d.Timeout, d.Format = patience.Limit, delivery.FileFormat{Kind: delivery.FileCSV, Header: true}
 	return delivery.Destination{File: &d}
 }
 
@@ -93,10 +93,7 @@ func killedSending(t *testing.T, step string, to delivery.Destination, becomes d
 	b.kill("", step, "")
 	after := value[time.Time](b, "SELECT clock_timestamp()")
 	b.sql("UPDATE redrive.queue SET due_at = clock_timestamp()") // the lease has run out
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.runRooms(ctx) }()
-	t.Cleanup(func() { stop(); b.must(<-done) })
+	b.runRooms()
 	id := b.file(1).DeliveryID
 	b.state(id, becomes)
 	d, err := b.Delivery(t.Context(), id)

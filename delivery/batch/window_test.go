@@ -125,7 +125,7 @@ func TestEventsAreRows(t *testing.T) {
 	b := newBed(t, func(in *delivery.Integration) {
 		in.Batch.Query, in.Subscribe, in.Batch.ControlTotal = "", []string{"points.earned"}, "$.amount"
 	})
-	b.csv.Columns = []delivery.FileColumn{{Name: "who", From: "key"}, {Name: "amount", From: "$.amount"}, {Name: "why", From: "$.for.lesson"}}
+	b.csv.Columns = []delivery.FileColumn{{Name: "who", From: "key"}, {Name: "amount", From: "$.amount"}, {Name: "why", From: "$.for.lesson"}, {Name: "all", From: "payload"}}
 	b.start(nil)
 	b.registered()
 	for _, e := range []struct{ kind, payload string }{{"points.earned", `{"amount": 10.50, "for": {"lesson": "Grammar, 1"}}`},
@@ -133,8 +133,11 @@ func TestEventsAreRows(t *testing.T) {
 		_, err := b.Accept(t.Context(), delivery.Message{Kind: delivery.KindEvent, Type: e.kind, Key: "kim", Payload: []byte(e.payload)})
 		b.must(err)
 	}
+	_, err := b.Accept(t.Context(), delivery.Message{Kind: delivery.KindEvent, Type: "points.earned", Key: "null"})
+	b.must(err)
 	f := b.now()
-	if got := b.content(f); got != "who,amount,why\r\nkim,10.50,\"Grammar, 1\"\r\nkim,2,\r\nkim,,\r\n" || f.Control != "12.50" {
+	if got := b.content(f); got != "who,amount,why,all\r\nkim,10.50,\"Grammar, 1\",\"{\"\"amount\"\": 10.50, \"\"for\"\": {\"\"lesson\"\": \"\"Grammar, 1\"\"}}\"\r\n"+
+		"kim,2,,\"{\"\"amount\"\": \"\"2\"\", \"\"for\"\": null}\"\r\nkim,,,\uFFFD no JSON\r\nnull,,,\r\n" || f.Control != "12.50" {
 		t.Errorf("the file holds %q, control total %s", got, f.Control)
 	}
 }

@@ -27,6 +27,23 @@ func isDeathMark(name string) bool {
 	return false
 }
 
+// isQueueMark names what RabbitMQ adds to a header table when it takes a message out of a queue.
+func isQueueMark(name string) bool { return name == "x-delivery-count" || name == "x-stream-offset" }
+
+// diedWith is the expiration that the message had when it died: RabbitMQ takes it away, or it would expire again where it goes.
+func diedWith(headers amqp091.Table) string {
+	entries, _ := headers["x-death"].([]any)
+	if len(entries) == 0 {
+		return ""
+	}
+	latest, _ := entries[0].(amqp091.Table)
+	expiration, _ := latest["original-expiration"].(string)
+	if len(expiration) > 255 || expiration == "" || strings.Trim(expiration, "0123456789") != "" { // anybody may have written it
+		return ""
+	}
+	return expiration
+}
+
 const unsaid = "the entry does not say why it died"
 
 // rabbitDeath reads what RabbitMQ notes of a death. Anybody may write these headers: what is malformed is passed over.

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"encoding/base64"
 	"maps"
+	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -18,8 +18,10 @@ type envelope struct {
 	payload   []byte
 	headers   map[string]string // text
 	raw       map[string][]byte // what is no text, or has a name that no receiver takes
-	eventMark string            // what the names of CloudEvents attributes start with; empty: the broker has no headers
-	kind      string            // the type, where the broker has a place for it
+	typed     bool              // fields have all headers as they came, and nothing need be put into raw
+	fields    []delivery.Field
+	eventMark string // what the names of CloudEvents attributes start with; empty: the broker has no headers
+	kind      string // the type, where the broker has a place for it
 	key       string
 	identity  string // by the broker's own means
 	origin    delivery.Origin
@@ -31,19 +33,22 @@ func newEnvelope(payload []byte, eventMark string) envelope {
 
 // header takes one header. What cannot travel as text is kept apart.
 func (e *envelope) header(name string, value []byte) {
-	if isText(value) && (httpguts.ValidHeaderFieldName(name) || e.isEventMark(name)) {
+	if delivery.CanBeHeader(string(value)) && (httpguts.ValidHeaderFieldName(name) || e.isEventMark(name)) {
 		e.headers[name] = string(value)
 		return
 	}
-	e.raw[delivery.Storable(name)] = value
+	e.keep(name, value)
+}
+
+// keep puts aside what the headers cannot say.
+func (e *envelope) keep(name string, value []byte) {
+	if !e.typed {
+		e.raw[delivery.Storable(name)] = value
+	}
 }
 
 func (e *envelope) isEventMark(name string) bool {
 	return e.eventMark != "" && strings.HasPrefix(strings.ToLower(name), e.eventMark)
-}
-
-func isText(value []byte) bool {
-	return utf8.Valid(value) && httpguts.ValidHeaderFieldValue(string(value))
 }
 
 // read makes a message of it. What cannot be read is kept as it came, with the problem in words.
@@ -72,15 +77,49 @@ func (e envelope) read(format delivery.WireFormat) *taken {
 	}
 	for name, value := range t.message.Headers {
 		if !httpguts.ValidHeaderFieldName(name) { // an attribute of what is no event
-			e.raw[name] = []byte(value)
+			e.keep(name, []byte(value))
 			delete(t.message.Headers, name)
 		}
 	}
 	origin := e.origin
 	origin.At = storableTime(origin.At)
 	origin.Raw = encoded(e.raw)
+	if e.typed {
+		if event != nil && event.unwrapped { // the payload is its data, and not of the type that the message had
+			origin.Properties = slices.DeleteFunc(origin.Properties, func(f delivery.Field) bool { return f.Name == delivery.PropertyOf(contentType) })
+		}
+		e.listed(&origin, t.message.Headers, event != nil)
+	}
 	t.message.Origin = &origin
 	return t
+}
+
+// listed notes of each property and header where the message's headers show it. The list of headers stays only where these do
+// not say all of it.
+func (e envelope) listed(origin *delivery.Origin, headers map[string]string, event bool) {
+	claimed := map[string]bool{}
+	show := func(f *delivery.Field, name string) {
+		f.Shown = name
+		if value, there := headers[name]; !there || claimed[name] || value != f.ShownText() || f.Nested() {
+			f.Shown = ""
+		}
+		claimed[f.Shown] = f.Shown != ""
+	}
+	for n := range origin.Properties {
+		show(&origin.Properties[n], delivery.HeaderOf(origin.Properties[n].Name))
+	}
+	told := true
+	for n := range e.fields {
+		f := &e.fields[n]
+		show(f, f.Name)
+		if attribute, ok := e.attribute(f.Name); event && ok {
+			show(f, "ce-"+attribute)
+		}
+		told = told && f.Shown == f.Name && f.Type == "" && !f.IsNull() && delivery.PropertyOf(f.Name) == ""
+	}
+	if !told {
+		origin.Headers = e.fields
+	}
 }
 
 // take removes a header, whatever the case of its name, and answers its value.

@@ -36,8 +36,11 @@ func TestNativeMessagesOfRabbitMQ(t *testing.T) {
 			t.Errorf("%s: %q", name, m.Headers[name])
 		}
 	}
-	if o.Place != "orders" || o.Exchange != "shop" || o.Routing != "orders.eu" || !o.At.Equal(at) || len(o.Raw) != 5 || o.Raw["nested"] != "eyJhIjoxfQ==" {
+	if o.Place != "orders" || o.Exchange != "shop" || o.Routing != "orders.eu" || !o.At.Equal(at) || len(o.Raw) != 0 || len(o.Headers) != 10 || len(o.Properties) != 6 {
 		t.Errorf("origin %+v", o)
+	}
+	if empty := d.decode(&amqp091.Delivery{}); empty.message.Payload == nil || empty.message.Origin.Properties == nil {
+		t.Errorf("RabbitMQ knows no null: %+v", empty.message)
 	}
 	bare := d.decode(&amqp091.Delivery{Timestamp: time.Unix(1<<50, 0)})
 	if bare.identity != "" || bare.message.Type != "orders" || bare.problem != "" || bare.message.Origin.At.Year() > 9999 {
@@ -50,8 +53,12 @@ func TestNativeRecordsOfKafka(t *testing.T) {
 	at := time.UnixMilli(1_790_000_000_000)
 	r := kgo.Record{Topic: "orders", Partition: 3, Offset: 9, Timestamp: at, Key: []byte{0xff, 0}, Headers: []kgo.RecordHeader{{Key: "redrive-type", Value: []byte("order.placed")}}}
 	got := d.decode(&r)
-	if got.identity != "record orders/3/9@1790000000000" || got.message.Key != "base64:/wA=" || got.message.Type != "order.placed" || *got.message.Origin.Offset != 9 || got.message.Payload == nil {
+	if got.identity != "record orders/3/9@1790000000000" || got.message.Key != "base64:/wA=" || got.message.Type != "order.placed" || *got.message.Origin.Offset != 9 || got.message.Payload != nil {
 		t.Errorf("got %+v", got)
+	}
+	r.Value = []byte{}
+	if got := d.decode(&r); got.message.Payload == nil {
+		t.Error("an empty record became a tombstone")
 	}
 	r.Key, r.Headers = []byte(strings.Repeat("k", 5000)), []kgo.RecordHeader{
 		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte("1")}, {Key: "ce_source", Value: []byte("/s")}, {Key: "ce_type", Value: []byte("placed")}}
@@ -63,12 +70,17 @@ func TestNativeRecordsOfKafka(t *testing.T) {
 
 func TestEvents(t *testing.T) {
 	const head = `"specversion":"1.0","id":"1","source":"/s","type":"t"`
-	for payload, want := range map[string]struct{ data, problem string }{
+	for payload, want := range map[string]struct {
+		data, problem string
+		null          bool
+	}{
 		`{` + head + `,"data":{"b": 2, "a":1}}`:                       {data: `{"b": 2, "a":1}`},
 		`{` + head + `,"data":"text","datacontenttype":"text/plain"}`: {data: "text"},
 		`{` + head + `,"data":"text"}`:                                {data: `"text"`},
 		`{` + head + `,"data_base64":"/wA="}`:                         {data: "\xff\x00"},
-		`{` + head + `}`:                                              {},
+		`{` + head + `}`:                                              {null: true},
+		`{` + head + `,"data":null}`:                                  {data: "null"},
+		`{` + head + `,"data_base64":""}`:                             {},
 		`{` + head + `,"data":1,"data_base64":""}`:                    {problem: "both given"},
 		`{` + head + `,"data_base64":"?"}`:                            {problem: "no Base64"},
 		`{` + head + `,"Bad_Name":1}`:                                 {problem: "no attribute name"},
@@ -81,7 +93,7 @@ func TestEvents(t *testing.T) {
 		e.origin.Place = "place"
 		got := e.read(delivery.FormatCloudEvents)
 		switch {
-		case want.problem == "" && (got.problem != "" || string(got.message.Payload) != want.data || got.message.Type != "t"):
+		case want.problem == "" && (got.problem != "" || string(got.message.Payload) != want.data || (got.message.Payload == nil) != want.null || got.message.Type != "t"):
 			t.Errorf("%s: %+v", payload, got)
 		case want.problem != "" && (!strings.Contains(got.problem, want.problem) || string(got.message.Payload) != payload || got.message.Type != "place"):
 			t.Errorf("%s: %+v", payload, got)

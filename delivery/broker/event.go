@@ -23,6 +23,7 @@ type event struct {
 	attributes map[string]string
 	headers    map[string]string
 	data       []byte
+	unwrapped  bool // it was the payload, of which only data is left
 }
 
 // key is what the event is about, for order and for people.
@@ -62,14 +63,28 @@ func (e envelope) event(format delivery.WireFormat) (found *event, problem strin
 func (e envelope) attributes() (attributes, rest map[string]string) {
 	attributes, rest = map[string]string{}, map[string]string{}
 	for name, value := range e.headers {
-		bare, marked := strings.CutPrefix(strings.Replace(strings.ToLower(name), "cloudevents_", "cloudevents:", 1), e.eventMark)
-		if e.eventMark != "" && marked && attributeName.MatchString(bare) {
+		if bare, ok := e.attribute(name); ok {
 			attributes[bare] = value
 		} else {
 			rest[name] = value
 		}
 	}
 	return attributes, rest
+}
+
+// attribute is the name of the CloudEvents attribute that a header is.
+func (e envelope) attribute(name string) (bare string, ok bool) {
+	bare, ok = strings.CutPrefix(strings.Replace(strings.ToLower(name), "cloudevents_", "cloudevents:", 1), e.eventMark)
+	return bare, ok && e.eventMark != "" && attributeName.MatchString(bare)
+}
+
+func has(headers map[string]string, name string) bool {
+	for given := range headers {
+		if strings.EqualFold(given, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func header(headers map[string]string, name string) string {
@@ -87,7 +102,7 @@ func structured(payload []byte, headers map[string]string) (*event, string) {
 	if err := json.Unmarshal(payload, &members); err != nil || members == nil {
 		return nil, "no CloudEvent: the payload is not a JSON object"
 	}
-	found := &event{attributes: map[string]string{}, headers: headers}
+	found := &event{attributes: map[string]string{}, headers: headers, unwrapped: true}
 	for name, raw := range members {
 		switch {
 		case name == "data" || name == "data_base64" || string(raw) == "null":
@@ -128,8 +143,7 @@ func (e *event) content(data, encoded json.RawMessage) (problem string) {
 			return "no CloudEvent: data_base64 is no Base64"
 		}
 		return ""
-	case data == nil || string(data) == "null":
-		e.data = []byte{}
+	case data == nil: // no data is not empty data
 		return ""
 	}
 	if e.attributes["datacontenttype"] == "" {

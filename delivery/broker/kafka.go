@@ -261,9 +261,6 @@ func (s *kafkaSession) facts(_ context.Context, f *delivery.SourceFacts) { s.pos
 
 func (d *kafkaDriver) decode(r *kgo.Record) *taken {
 	e := newEnvelope(r.Value, "ce_")
-	if e.payload == nil {
-		e.payload = []byte{} // a tombstone
-	}
 	e.key = keyText(r.Key)
 	partition, offset := r.Partition, r.Offset
 	e.origin = delivery.Origin{Broker: kafkaName, Place: r.Topic, Partition: &partition, Offset: &offset, At: r.Timestamp}

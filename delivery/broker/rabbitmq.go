@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -290,20 +289,28 @@ func (s *rabbitSession) facts(_ context.Context, f *delivery.SourceFacts) {
 }
 
 func (d *rabbitDriver) decode(m *amqp091.Delivery) *taken {
-	e := newEnvelope(m.Body, "cloudevents:")
+	e := newEnvelope(append([]byte{}, m.Body...), "cloudevents:") // RabbitMQ knows no null
 	e.kind = m.Type
 	e.origin = delivery.Origin{Broker: rabbitMQName, Place: d.source.Queue, Exchange: delivery.Storable(m.Exchange), Routing: delivery.Storable(m.RoutingKey), At: m.Timestamp}
 	if m.Timestamp.IsZero() {
 		e.origin.At = time.Now()
 	}
-	for name, value := range m.Headers {
-		if !d.dead || !isDeathMark(name) {
-			e.rabbitHeader(name, value)
+	e.origin.Properties, e.typed = wire.RabbitMQProperties(m), true
+	if expiration := diedWith(m.Headers); d.dead && m.Expiration == "" && expiration != "" {
+		e.origin.Properties = append(e.origin.Properties, delivery.Field{Name: wire.PropertyExpiration, Value: []byte(expiration)})
+	}
+	e.fields = wire.RabbitMQHeaders(m.Headers)
+	if d.dead {
+		e.fields = slices.DeleteFunc(e.fields, func(f delivery.Field) bool { return isDeathMark(f.Name) || isQueueMark(f.Name) })
+	}
+	for _, f := range e.origin.Properties {
+		if name := delivery.HeaderOf(f.Name); name != "" {
+			e.header(name, f.Value)
 		}
 	}
-	for name, value := range map[string]string{contentType: m.ContentType, "Content-Encoding": m.ContentEncoding, "Correlation-Id": m.CorrelationId, "Reply-To": m.ReplyTo} {
-		if value != "" {
-			e.header(name, []byte(value))
+	for _, f := range e.fields {
+		if !f.Nested() && !has(e.headers, f.Name) { // letter case tells no two headers of HTTP apart
+			e.header(f.Name, f.Value)
 		}
 	}
 	if m.MessageId != "" {
@@ -320,24 +327,4 @@ func (d *rabbitDriver) decode(m *amqp091.Delivery) *taken {
 		}
 	}
 	return t
-}
-
-// rabbitHeader takes a header of any type as text; what has a structure is kept apart, in JSON.
-func (e *envelope) rabbitHeader(name string, value any) {
-	switch v := value.(type) {
-	case nil:
-		e.header(name, nil)
-	case string:
-		e.header(name, []byte(v))
-	case []byte:
-		e.header(name, v)
-	case time.Time:
-		e.header(name, []byte(v.UTC().Format(time.RFC3339)))
-	case amqp091.Table, []any:
-		if raw, err := json.Marshal(v); err == nil { // what JSON cannot say is left out
-			e.raw[delivery.Storable(name)] = raw
-		}
-	default:
-		e.header(name, fmt.Append(nil, v))
-	}
 }

@@ -182,7 +182,8 @@ func (r *Room) Condition() delivery.Condition {
 		c.State, c.Certain, c.Reason = delivery.ConditionFails, true, text
 	case n.status == statusStreaming:
 		c.State, c.LastSuccess = delivery.ConditionWorks, time.Now()
-	case n.status == statusWaiting:
+	case n.status == statusWaiting, n.why == "" && (n.status == statusStarting || n.status == statusSettingUp):
+		// nothing has failed; if it takes too long, that is an alarm
 	default:
 		c.State, c.Since, c.Reason = delivery.ConditionFails, n.troubled, n.status
 		if n.why != "" {
@@ -224,7 +225,10 @@ func (r *Room) Facts() []delivery.Fact {
 	if len(n.gaps) > 0 && kind != "gap" {
 		gaps.Text, gaps.Alarm = r.missing(), true
 	}
-	facts = append(facts, gaps, delivery.Fact{Name: "missed", Value: r.missed.Load(), Total: true})
+	facts = append(facts, gaps)
+	if missed := r.missed.Load(); missed > 0 {
+		facts = append(facts, delivery.Fact{Name: "missed", Value: missed, Total: true})
+	}
 	if len(n.hints) > 0 {
 		facts = append(facts, delivery.Fact{Name: "findings", Value: int64(len(n.hints)), Text: strings.Join(n.hints, "; ")})
 	}

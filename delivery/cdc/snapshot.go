@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/progress"
 )
 
 // The snapshot reads tables while their changes stream by, as DBLog does: a mark in the log, a chunk of rows by primary key,
@@ -80,6 +81,8 @@ func (s *session) snapshots(ctx context.Context) error {
 }
 
 func (s *session) snapshotTable(ctx context.Context, t table, p delivery.SnapshotProgress) error {
+	step := progress.Begin(ctx, "snapshot of "+t.name()+" by "+s.name, p.Total)
+	defer step.End()
 	limit := firstChunk
 	for !p.Done && s.tables.readable(t.name()) {
 		rows, last, err := s.chunk(ctx, t, &p, limit)
@@ -92,6 +95,7 @@ func (s *session) snapshotTable(ctx context.Context, t table, p delivery.Snapsho
 			limit = min(limit*2, largestChunk)
 		}
 		p.After = last
+		step.Set(p.Rows)
 	}
 	return nil
 }

@@ -38,8 +38,18 @@ func SweepOnce() { swept.Do(func() { Sweep(os.TempDir()) }) }
 // New makes a directory that only this user can enter; kind is test, bench or triage.
 func New(kind string) (*Folder, error) {
 	SweepOnce()
+	return in("", kind)
+}
+
+// NewIn is New in another directory than the system's temp, where it sweeps as well.
+func NewIn(dir, kind string) (*Folder, error) {
+	Sweep(dir)
+	return in(dir, kind)
+}
+
+func in(dir, kind string) (*Folder, error) {
 	for {
-		path, err := os.MkdirTemp("", "redrive-"+kind+"-")
+		path, err := os.MkdirTemp(dir, "redrive-"+kind+"-")
 		if err != nil {
 			return nil, fmt.Errorf("creating a directory for temporary files: %w", err)
 		}

@@ -120,13 +120,21 @@ func isName(name string) bool {
 
 // ContentType is what the message says of its payload, else what the payload looks like.
 func ContentType(m delivery.Message) string {
-	for name, value := range m.Headers {
-		if strings.EqualFold(name, "Content-Type") && value != "" {
-			return value
-		}
+	if given := HeaderValue(m, "Content-Type"); given != "" {
+		return given
 	}
 	if json.Valid(m.Payload) {
 		return "application/json"
 	}
 	return "application/octet-stream"
+}
+
+// HeaderValue is the value of a message's header, whatever the case of its name; empty without one.
+func HeaderValue(m delivery.Message, header string) string {
+	for name, value := range m.Headers {
+		if strings.EqualFold(name, header) && value != "" {
+			return value
+		}
+	}
+	return ""
 }

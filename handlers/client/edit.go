@@ -21,6 +21,7 @@ type Edit struct {
 	Output
 	ID     string `arg:"" help:"Id of the failure."`
 	File   string `help:"Take the new payload from this file, - for the standard input, instead of opening an editor."`
+	Null   bool   `help:"Send no payload at all (null), which is not the same as an empty one."`
 	Reason string `help:"Why; the audit keeps it. Without it you are asked."`
 }
 
@@ -32,12 +33,15 @@ func (c *Edit) Run(ctx context.Context, t *Terminal) error {
 	if c.Reason == "" && (!t.Asks || c.File == "-") {
 		return misused("--reason: say why, the audit keeps it")
 	}
+	if c.Null && c.File != "" {
+		return misused("--null and --file: give one of them")
+	}
 	d, _, err := c.detail(ctx, c.ID)
 	if err != nil {
 		return err
 	}
 	before, ok := d.sent().bytes()
-	if !ok && c.File == "" {
+	if !ok && c.File == "" && !c.Null {
 		return errors.New("this payload cannot be shown to you: give a whole new one by --file")
 	}
 	after, kept, ctx, done, err := c.edited(ctx, t, before)
@@ -68,8 +72,9 @@ func (e keptError) Error() string { return e.error.Error() + " Your text is kept
 func (e keptError) Unwrap() error { return e.error }
 
 func (c *Edit) send(ctx context.Context, t *Terminal, d detail, before, after []byte) error {
+	typed := c.File == "" && !c.Null // into an editor, where no payload looks like an empty one
 	switch {
-	case bytes.Equal(before, after):
+	case bytes.Equal(before, after) && (typed || (before == nil) == (after == nil)):
 		return errUnchanged
 	case len(after) > longestPayload:
 		return misused("the payload has %d bytes; 10 MiB are allowed", len(after))
@@ -82,8 +87,12 @@ func (c *Edit) send(ctx context.Context, t *Terminal, d detail, before, after []
 		}
 	}
 	var f failure
-	raw, err := c.post(ctx, "/failures/"+d.ID+"/edit", map[string]any{"payload_base64": base64.StdEncoding.EncodeToString(after), "reason": reason,
-		"version": d.Version}, &f)
+	body := map[string]any{"payload_base64": base64.StdEncoding.EncodeToString(after), "reason": reason, "version": d.Version}
+	if c.Null {
+		delete(body, "payload_base64")
+		body["payload_null"] = true
+	}
+	raw, err := c.post(ctx, "/failures/"+d.ID+"/edit", body, &f)
 	if err == nil {
 		c.Output.print(t, raw, f)
 	}
@@ -93,6 +102,9 @@ func (c *Edit) send(ctx context.Context, t *Terminal, d detail, before, after []
 // edited answers the new payload, the file that has it while it is not sent, and the context to go on with: an editor may be left by
 // keys that interrupt programs.
 func (c *Edit) edited(ctx context.Context, t *Terminal, before []byte) (after []byte, kept string, next context.Context, done func(), err error) {
+	if c.Null {
+		return nil, "", ctx, func() {}, nil
+	}
 	switch c.File {
 	case "":
 	case "-":

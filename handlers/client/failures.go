@@ -216,6 +216,7 @@ type content struct {
 	Headers       map[string]string
 	Payload       json.RawMessage
 	PayloadBase64 *string `json:"payload_base64"`
+	PayloadNull   bool    `json:"payload_null"`
 	ShownBase64   *string `json:"shown_base64"`
 	Masked        bool
 	Size          int
@@ -223,8 +224,11 @@ type content struct {
 	Omitted       bool
 }
 
-// bytes are the exact payload, or what is shown of it; ok is false when nothing is.
+// bytes are the exact payload, nil where there is none, or what is shown of it; ok is false when nothing is.
 func (c content) bytes() (payload []byte, ok bool) {
+	if c.PayloadNull {
+		return nil, true
+	}
 	encoded := c.PayloadBase64
 	if encoded == nil {
 		encoded = c.ShownBase64
@@ -335,11 +339,17 @@ func (d detail) printSent(t *Terminal) {
 	if sent.Masked {
 		note = ", with hidden values"
 	}
-	fmt.Fprintf(t.Out, "\nPayload, version %d (%s%s)\n", max(d.Edit, 1), plural(sent.Size, "byte", "bytes"), note)
+	size := plural(sent.Size, "byte", "bytes")
+	if sent.PayloadNull {
+		size = "null"
+	}
+	fmt.Fprintf(t.Out, "\nPayload, version %d (%s%s)\n", max(d.Edit, 1), size, note)
 	payload, ok := sent.bytes()
 	switch {
 	case sent.Dropped:
 		fmt.Fprintln(t.Out, "  not kept any more")
+	case sent.PayloadNull:
+		fmt.Fprintln(t.Out, "  none, which is not the same as an empty one")
 	case !ok:
 		fmt.Fprintln(t.Out, "  hidden")
 	case !utf8.Valid(payload):

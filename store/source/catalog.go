@@ -74,7 +74,7 @@ func (s *Source) table(ctx context.Context, where string, args ...any) (*table, 
 }
 
 func (s *Source) tablesWhere(ctx context.Context, where string, args ...any) ([]*table, error) {
-	rows, err := s.pool.Query(ctx, tableQuery+where, args...)
+	rows, err := s.catalogue.Query(ctx, tableQuery+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("looking tables up at the source: %w", err)
 	}
@@ -141,7 +141,7 @@ type publication struct {
 
 func (s *Source) publication(ctx context.Context) (p publication, err error) {
 	var insert, update, remove, truncate bool
-	err = s.pool.QueryRow(ctx, `SELECT oid, pubowner, xmin::text, current_setting('server_version_num')::int, puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate
+	err = s.catalogue.QueryRow(ctx, `SELECT oid, pubowner, xmin::text, current_setting('server_version_num')::int, puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate
 		FROM pg_publication p WHERE pubname = $1`, s.settings.Publication).
 		Scan(&p.oid, &p.owner, &p.version, &p.server, &p.allTables, &p.viaRoot, &insert, &update, &remove, &truncate)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -188,7 +188,7 @@ func (s *Source) members(ctx context.Context, p *publication) error {
 
 // each reads rows about our publication into the places.
 func (s *Source) each(ctx context.Context, sql string, publication uint32, take func(), places ...any) error {
-	rows, err := s.pool.Query(ctx, sql, publication)
+	rows, err := s.catalogue.Query(ctx, sql, publication)
 	if err == nil {
 		_, err = pgx.ForEachRow(rows, places, func() error { take(); return nil })
 	}
@@ -203,7 +203,7 @@ var published = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, de
 
 // publishedColumns reads the view by way of jsonb, because Postgres 14 has no lists of columns.
 func (s *Source) publishedColumns(ctx context.Context) (map[string][]string, error) {
-	rows, err := s.pool.Query(ctx, `SELECT schemaname::text, tablename::text,
+	rows, err := s.catalogue.Query(ctx, `SELECT schemaname::text, tablename::text,
 		CASE WHEN to_jsonb(p) ? 'attnames' THEN ARRAY(SELECT jsonb_array_elements_text(to_jsonb(p) -> 'attnames')) END
 		FROM pg_publication_tables p WHERE pubname = $1`, s.settings.Publication)
 	if err != nil {

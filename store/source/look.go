@@ -16,15 +16,26 @@ func (s *Source) Look(ctx context.Context, known map[string]delivery.CapturedTab
 	if c, err = s.moment(ctx); err != nil {
 		return c, err
 	}
+	// one snapshot for all: a table that is renamed between two questions would seem to have left the publication
+	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return c, fmt.Errorf("looking at the source's catalogue: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written
+	c.Tables, err = (&Source{settings: s.settings, catalogue: tx}).tables(ctx, known)
+	return c, err
+}
+
+func (s *Source) tables(ctx context.Context, known map[string]delivery.CapturedTable) (map[string]delivery.CapturedTable, error) {
 	p, err := s.publication(ctx)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
 	found, err := s.lookedUp(ctx, known)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
-	c.Tables = map[string]delivery.CapturedTable{}
+	tables := map[string]delivery.CapturedTable{}
 	for _, w := range s.wantedTables() {
 		name := w.schema + "." + w.name
 		t := named(found, w.schema, w.name)
@@ -34,12 +45,12 @@ func (s *Source) Look(ctx context.Context, known map[string]delivery.CapturedTab
 		described := p.describe(t)
 		if was := known[name]; t != nil && was.OID == t.oid {
 			if described.Attached, err = s.attached(ctx, was.Partitions, t.partitions); err != nil {
-				return c, err
+				return nil, err
 			}
 		}
-		c.Tables[name] = described
+		tables[name] = described
 	}
-	return c, nil
+	return tables, nil
 }
 
 // moment reads the place before the look, and then the transactions: whatever was committed before the place has a smaller number than XMax.
@@ -148,7 +159,7 @@ func (s *Source) attached(ctx context.Context, before, now []uint32) (names []st
 		}
 		var schema, name string
 		var readable bool
-		err := s.pool.QueryRow(ctx, `SELECT n.nspname::text, c.relname::text, c.relkind = 'r' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+		err := s.catalogue.QueryRow(ctx, `SELECT n.nspname::text, c.relname::text, c.relkind = 'r' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
 			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1`, oid).Scan(&schema, &name, &readable)
 		if err == pgx.ErrNoRows || err == nil && !readable {
 			continue
@@ -157,7 +168,7 @@ func (s *Source) attached(ctx context.Context, before, now []uint32) (names []st
 			return nil, fmt.Errorf("looking at a new partition: %w", err)
 		}
 		var older bool
-		err = s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM ONLY "+quote(schema, name)+` r, pg_inherits i
+		err = s.catalogue.QueryRow(ctx, "SELECT EXISTS (SELECT FROM ONLY "+quote(schema, name)+` r, pg_inherits i
 			WHERE i.inhrelid = $1 AND r.ctid < '(20,0)' AND age(r.xmin) > age(i.xmin))`, oid).Scan(&older)
 		if err != nil {
 			return nil, fmt.Errorf("looking at a new partition: %w", err)

@@ -82,7 +82,7 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 func (s *Source) only(tables []string) *Source {
 	settings := s.settings
 	settings.Rules = slices.DeleteFunc(slices.Clone(settings.Rules), func(r delivery.CDCRule) bool { return !slices.Contains(tables, r.Schema+"."+r.Table) })
-	return &Source{settings: settings, log: s.log, pool: s.pool, replication: s.replication, pace: s.pace, types: map[uint32]valueType{}}
+	return &Source{settings: settings, log: s.log, pool: s.pool, catalogue: s.catalogue, replication: s.replication, pace: s.pace, types: map[uint32]valueType{}}
 }
 
 // SetUpAll sets up the source of each cdc integration and goes on after one that refuses. out gets a line for each thing done, and

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -42,11 +43,18 @@ type Source struct {
 	settings    delivery.CDCSource
 	log         *slog.Logger
 	pool        *pgxpool.Pool
+	catalogue   querier        // the pool, or the transaction of one look
 	replication *pgconn.Config // for the stream's connection
 	pace        pace
 
 	mu    sync.Mutex
 	types map[uint32]valueType // of the source's own types, by OID
+}
+
+// querier is what the catalogue is asked by.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // New prepares a source; it connects to nothing. defaultURL is read where the settings name no database. It must be closed.
@@ -84,6 +92,7 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 	if s.pool, err = pgxpool.NewWithConfig(context.Background(), config); err != nil {
 		return nil, fmt.Errorf("cdc of %s: preparing connections to the source: %w", integration, err)
 	}
+	s.catalogue = s.pool
 	return s, nil
 }
 
@@ -98,6 +107,7 @@ func prepare(config *pgconn.Config, integration, statementTimeout string) {
 		config.ConnectTimeout = connectTimeout
 	}
 	session.Prepare(config, "redrive "+integration, session.Own{"statement_timeout": statementTimeout, "lock_timeout": lockTimeout,
+		"jit":                "off",   // it takes seconds where a look at the catalogue takes milliseconds
 		"row_security":       "off",   // rows that a policy would hide are an error, not a gap
 		"synchronous_commit": "local", // a mark is in the log when Mark returns, without waiting for any standby
 	})

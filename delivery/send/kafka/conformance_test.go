@@ -62,7 +62,7 @@ func bed(format delivery.WireFormat, read func(*kgo.Record) sendtest.Arrived) se
 	answering := func(answer *kerr.Error) func(*kfake.Cluster) {
 		return func(c *kfake.Cluster) { c.Fault(kfake.Fault{Keys: produce, Err: answer, Count: -1}) }
 	}
-	return sendtest.Bed{
+	return sendtest.Bed{KnowsNull: true,
 		To: delivery.Destination{Kafka: &delivery.KafkaDestination{}},
 		Open: func(t *testing.T, log *slog.Logger) sendtest.Place {
 			_, d := signedIn(t, format, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "12000000"}))

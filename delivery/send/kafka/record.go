@@ -31,10 +31,7 @@ func (s *Sender) record(r delivery.Request) (*kgo.Record, *delivery.Result) {
 		return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassUnroutable,
 			Error: "the destination names no topic, and the message came from no dead-letter topic"}
 	}
-	record := &kgo.Record{Topic: topic, Partition: partition, Value: r.Message.Payload}
-	if record.Value == nil {
-		record.Value = []byte{} // null would be a tombstone
-	}
+	record := &kgo.Record{Topic: topic, Partition: partition, Value: r.Message.Payload} // null is a tombstone
 	if r.Message.Key != "" {
 		record.Key = []byte(r.Message.Key)
 	}

@@ -24,47 +24,71 @@ const (
 	eventPrefix       = "cloudEvents:" // of an attribute, in the binary mode of the CloudEvents AMQP binding
 )
 
-// headers are the message's own, over them ours.
-func (s *Sender) headers(r delivery.Request) (amqp091.Table, error) {
+// untyped are the headers of a message whose types were not kept, and those of RabbitMQ that were put aside.
+func untyped(m delivery.Message) amqp091.Table {
 	headers := amqp091.Table{}
-	if o := r.Message.Origin; o != nil && o.Broker == "rabbitmq" {
+	if o := m.Origin; o != nil && o.Broker == "rabbitmq" {
 		for name, raw := range o.Raw {
 			if value, err := base64.StdEncoding.DecodeString(raw); err == nil && !isReserved(name) {
 				headers[name] = original(value)
 			}
 		}
 	}
-	for name, value := range r.Message.Headers {
+	for name, value := range m.Headers {
 		if !isReserved(name) {
 			headers[name] = value
 		}
 	}
-	headers[headerKey], headers[headerDelivery] = r.IdempotencyKey, r.DeliveryID
+	return headers
+}
+
+// address adds our own headers to those of the message. A header that was read as the idempotency key or the key stays what it was.
+func (s *Sender) address(p *amqp091.Publishing, r delivery.Request) error {
+	headers := p.Headers
+	if !has(headers, headerKey) {
+		headers[headerKey] = r.IdempotencyKey
+	}
+	headers[headerDelivery] = r.DeliveryID
 	headers[headerAttempt], headers[headerIntegration] = strconv.Itoa(r.Attempt), r.Integration
-	if r.Message.Key != "" {
+	if r.Message.Key != "" && !has(headers, headerMessageKey) {
 		headers[headerMessageKey] = r.Message.Key
 	}
 	if s.to.Format != delivery.FormatCloudEvents {
-		return headers, nil
+		return nil
 	}
 	attributes, err := wire.EventAttributes(r)
+	for name := range headers {
+		if strings.HasPrefix(strings.ToLower(name), strings.ToLower(eventPrefix)) {
+			delete(headers, name)
+		}
+	}
+	p.ContentType = attributes["datacontenttype"]
 	delete(attributes, "datacontenttype") // the property content-type
 	for name, value := range attributes {
 		headers[eventPrefix+name] = value
 	}
-	return headers, err
+	return err
+}
+
+func has(headers amqp091.Table, name string) bool {
+	for given := range headers {
+		if strings.EqualFold(given, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // isReserved names what is ours, what is a property, what routes (CC, BCC), and what the broker adds when a message dies:
 // taken back along, the latter would grow with each round.
 func isReserved(name string) bool {
 	lower := strings.ToLower(name)
-	for _, prefix := range []string{headerOurs, strings.ToLower(eventPrefix), "x-death", "x-first-death-", "x-last-death-"} {
+	for _, prefix := range []string{headerOurs, strings.ToLower(eventPrefix)} {
 		if strings.HasPrefix(lower, prefix) {
 			return true
 		}
 	}
-	return lower == headerKey || lower == "content-type" || lower == "cc" || lower == "bcc"
+	return lower == headerKey || lower == "content-type" || delivery.StaysBehind(name)
 }
 
 // takeShort removes a header that AMQP has a property for, if it is short enough for one.

@@ -30,6 +30,7 @@ type publication struct {
 	headerSize    int
 	stage         atomic.Int32
 	result        chan delivery.Result // takes one
+	back          bool                 // RabbitMQ brought it: what it has, it takes
 	returned      uint16               // reply code of a return; guarded by the link
 	returnText    string               // its reply text
 }
@@ -57,37 +58,53 @@ func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publicat
 	m, id := r.Message, cmp.Or(r.Message.ID, r.DeliveryID)
 	p := &publication{ctx: ctx, exchange: s.to.Exchange, key: s.to.RoutingKey, id: r.DeliveryID, attempt: strconv.Itoa(r.Attempt),
 		size: len(m.Payload), result: make(chan delivery.Result, 1)}
-	headers, err := s.headers(r)
-	if err != nil {
-		return nil, err
-	}
 	if p.exchange == "" && p.key == "" {
 		if m.Origin == nil || m.Origin.Dead == nil || m.Origin.Dead.Place == "" {
 			return nil, errors.New("the destination has no exchange and no routing key, and the message did not die in a queue that it could go back to")
 		}
 		p.key, id = m.Origin.Dead.Place, cmp.Or(m.Origin.ID, id) // it goes back as it was
 	}
-	p.message = amqp091.Publishing{Headers: headers, Body: m.Payload, DeliveryMode: amqp091.Persistent, MessageId: id, Type: m.Type,
-		ContentType: wire.ContentType(m), Timestamp: m.CreatedAt}
-	for name, property := range map[string]*string{"Content-Encoding": &p.message.ContentEncoding, "Correlation-Id": &p.message.CorrelationId, "Reply-To": &p.message.ReplyTo} {
+	var err error
+	if m.Typed() {
+		p.back = true
+		p.message, err = s.restore(m)
+	} else {
+		p.message, err = s.made(m, id), nil
+	}
+	if err == nil {
+		err = s.address(&p.message, r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.message.Body = m.Payload
+	p.headerSize = size(p.message.Headers)
+	return p, p.check()
+}
+
+// made is a message that has no properties of RabbitMQ yet.
+func (s *Sender) made(m delivery.Message, id string) amqp091.Publishing {
+	headers := untyped(m)
+	p := amqp091.Publishing{Headers: headers, DeliveryMode: amqp091.Persistent, MessageId: id, Type: m.Type, ContentType: wire.ContentType(m), Timestamp: m.CreatedAt}
+	for name, property := range map[string]*string{"Content-Encoding": &p.ContentEncoding, "Correlation-Id": &p.CorrelationId, "Reply-To": &p.ReplyTo} {
 		*property = takeShort(headers, name)
 	}
-	if p.message.Timestamp.IsZero() {
-		p.message.Timestamp = time.Now()
+	if p.Timestamp.IsZero() {
+		p.Timestamp = time.Now()
 	}
-	p.headerSize = size(headers)
-	return p, p.check()
+	return p
 }
 
 // check refuses what the library could not write: it would close the connection.
 func (p *publication) check() error {
-	for what, text := range map[string]string{"id": p.message.MessageId, "type": p.message.Type, "Content-Type": p.message.ContentType, "queue of origin": p.key} {
+	for what, text := range map[string]string{"id": p.message.MessageId, "type": p.message.Type, "Content-Type": p.message.ContentType, "queue of origin": p.key,
+		"Content-Encoding": p.message.ContentEncoding, "Correlation-Id": p.message.CorrelationId, "Reply-To": p.message.ReplyTo} {
 		if len(text) > maxShort {
 			return fmt.Errorf("the message's %s is longer than the 255 bytes that AMQP allows", what)
 		}
 	}
 	for name := range p.message.Headers {
-		if name == "" || len(name) > maxShort {
+		if name == "" && !p.back || len(name) > maxShort {
 			return errors.New("the message has a header name that AMQP does not allow: it is empty or longer than 255 bytes")
 		}
 	}

@@ -119,7 +119,11 @@ func event(r delivery.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	attributes["data_base64"] = base64.StdEncoding.EncodeToString(r.Message.Payload)
+	if r.Message.Payload != nil {
+		attributes["data_base64"] = base64.StdEncoding.EncodeToString(r.Message.Payload)
+	} else if wire.HeaderValue(r.Message, "Content-Type") == "" {
+		delete(attributes, "datacontenttype") // of no data
+	}
 	raw, err := json.Marshal(attributes)
 	if err != nil {
 		return nil, errors.New("the message cannot be written as a CloudEvent")

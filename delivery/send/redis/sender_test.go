@@ -143,6 +143,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("cloudevents", func(t *testing.T) {
 		b := bed(delivery.FormatCloudEvents, readEvent)
+		b.KnowsNull = true
 		b.Carries = sendtest.Facts{ID: true, Type: true, Key: true, Attempt: true, IdempotencyKey: true, Headers: true}
 		b.BadHeader = sendtest.Fault{Class: delivery.ClassBadRequest, Make: func(t *testing.T, log *slog.Logger) delivery.Sender {
 			return newSender(t, delivery.RedisDestination{RedisServer: login(t, addr, everything...), Format: delivery.FormatCloudEvents}, log)

@@ -58,6 +58,8 @@ type Bed struct {
 	// To is what the senders send to, as far as its kind: whether a second attempt finds what the first one left, and adds nothing, is
 	// what the kind promises.
 	To delivery.Destination
+	// KnowsNull: a payload that is null arrives as null, and not as an empty one.
+	KnowsNull bool
 	// Senders is how many send at once; 0: 32.
 	Senders int
 }
@@ -108,6 +110,23 @@ func hostile() []string {
 		strings.Repeat("\x00\xff한글", 200_000)}
 }
 
+// testNull sends no payload. A destination that cannot be told gets an empty one.
+func testNull(t *testing.T, bed Bed, w *watcher) {
+	place := bed.Open(t, w.log())
+	null, empty := Request("10", ""), Request("11", "")
+	null.Message.Payload = nil
+	for _, r := range []delivery.Request{null, empty} {
+		expect(t, w.send(t.Context(), place.Sender, r), delivery.OutcomeOK, "")
+	}
+	arrived := place.Arrived(2)
+	if len(arrived) != 2 || len(arrived[0].Payload)+len(arrived[1].Payload) != 0 {
+		t.Fatalf("%d arrived: %#v", len(arrived), arrived)
+	}
+	if bed.KnowsNull && (arrived[0].Payload != nil || arrived[1].Payload == nil) {
+		t.Errorf("null arrived as %#v, empty as %#v", arrived[0].Payload, arrived[1].Payload)
+	}
+}
+
 func testOK(t *testing.T, bed Bed, w *watcher) {
 	place := bed.Open(t, w.log())
 	payloads := hostile()
@@ -123,6 +142,9 @@ func testOK(t *testing.T, bed Bed, w *watcher) {
 			t.Errorf("payload %d of %d bytes arrived as %d other bytes", n, len(payload), len(arrived[n].Payload))
 		}
 		compareFacts(t, bed.Carries, request(n, payload), arrived[n])
+	}
+	if bed.Dress == nil {
+		testNull(t, bed, w)
 	}
 	if bed.Carries.Else != "" {
 		t.Logf("not everything travels: %s", bed.Carries.Else)

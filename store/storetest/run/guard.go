@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"redrive/delivery/scratch"
 	"redrive/store/storetest/child"
 )
 
@@ -24,11 +25,11 @@ const goodbye = 30 * time.Second
 // guard runs the starter a second time, as a child in a folder of its own, and ends what is left when it is over: processes that lost
 // their parent and files. So nothing outlives a run, whatever was killed in it.
 func guard(args []string, slow bool) (code int, err error) {
-	dir, err := scratch()
+	folder, err := runFolder()
 	if err != nil {
 		return 1, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, folder.Remove()) }()
 	group, release, err := throttle(slow)
 	if err != nil {
 		return 1, err
@@ -43,7 +44,7 @@ func guard(args []string, slow bool) (code int, err error) {
 	}
 	cmd := exec.Command(self, append([]string{"--"}, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), insideVariable+"="+group, "GOTMPDIR="+builds(), "TMPDIR="+dir)
+	cmd.Env = append(os.Environ(), insideVariable+"="+group, "GOTMPDIR="+builds(), "TMPDIR="+folder.Path)
 	cmd.SysProcAttr = stopsWithParent()
 	began := time.Now()
 	code, err = watch(cmd)
@@ -97,20 +98,20 @@ func report(began time.Time) {
 	fmt.Fprintf(os.Stderr, "tests: %v, of the processors %v for programs and %v for the system\n", time.Since(began).Round(time.Second), user, system)
 }
 
-// scratch makes the folder of the run's databases and files: in memory where there is plenty, which spares most of the system's time.
-func scratch() (string, error) {
-	under := ""
+// runFolder makes the folder of the run's databases and files: in memory where there is plenty, which spares most of the system's time.
+func runFolder() (*scratch.Folder, error) {
+	under := os.TempDir()
 	if os.Getenv("TMPDIR") == "" && roomy(memoryDir) {
 		under = memoryDir
 	}
-	dir, err := os.MkdirTemp(under, "redrive-tests-")
+	folder, err := scratch.NewIn(under, "test")
 	if err == nil {
-		err = os.Chmod(dir, 0o777|os.ModeSticky) // as the system's own: Postgres and some programs run as other users
+		err = os.Chmod(folder.Path, 0o777|os.ModeSticky) // as the system's own: Postgres and some programs run as other users
 	}
 	if err != nil {
-		return "", fmt.Errorf("creating the folder of the run: %w", err)
+		return nil, fmt.Errorf("creating the folder of the run: %w", err)
 	}
-	return dir, nil
+	return folder, nil
 }
 
 // builds is where go puts the programs that it builds: they are large, and stay where they would be without us.
