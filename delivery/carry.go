@@ -98,6 +98,9 @@ func backLosses(m Message, to RabbitMQDestination) (list []Loss) {
 func typedLosses(m Message, d Destination) (list []Loss) {
 	properties, headers := m.Wire()
 	for _, f := range properties {
+		if f.Name == "type" && !d.bare() { // it was read as the message's, which travels in its own way
+			continue
+		}
 		if f.Shown == "" || d.bare() {
 			list = append(list, Loss{LossProperty, f.Name})
 		}

@@ -65,7 +65,6 @@ var blocks = []block{
 		{name: "method", standard: "POST", help: "or `PUT`, `PATCH`, `DELETE`"},
 		{name: "headers", standard: "{}", help: "sent with every request; none that begins with `Redrive-` or `Webhook-`"},
 		{name: "secret", help: "signs by Standard Webhooks; not with an upload"},
-		{name: "format", standard: "native", help: "or `cloudevents` (binary), `cloudevents-structured`; not with an upload"},
 		{name: "timeout", standard: "5s", help: "of a whole attempt, 10ms to 5m; of a file beside `format`"},
 		{name: "format", standard: "native", help: "or `cloudevents` (binary mode), `cloudevents-structured`; not of a file's upload"},
 	}},

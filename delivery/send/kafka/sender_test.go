@@ -162,7 +162,7 @@ func TestSendsTheRecord(t *testing.T) {
 	r.Message.Headers = map[string]string{"X-Tenant": "ä\n", "kafka_dlt-original-topic": "old", "Redrive-Attempt": "99"}
 	want(t, s.Send(t.Context(), r), delivery.OutcomeOK, "")
 	r = request(2, "")
-	r.Message.Payload = nil
+	r.Message.Payload = []byte{}
 	want(t, s.Send(t.Context(), r), delivery.OutcomeOK, "")
 	for _, record := range read(t, d, d.Topic, 2) {
 		if len(record.Key) == 0 {
