@@ -24,7 +24,7 @@ starter:
 	go build -o $(STARTER) ./store/storetest/run
 
 # A package that hangs ends in time for those who wait for the run; a machine a third as fast needs less.
-TESTS := go test -count=1 -timeout 30m -p 2 $(TESTFLAGS) ./...
+TESTS := go test -count=1 -timeout 30m -p 2 -parallel 4 $(TESTFLAGS) ./...
 
 .PHONY: test
 test: starter ## run all tests against private Postgres, Redis, RabbitMQ and sshd; TESTFLAGS=-race, TESTFLAGS='-run Name' and the like are passed on

@@ -15,6 +15,7 @@ import (
 // 20,000 changes of another database go to two receivers, one as commands and one as events, while the program is killed, and
 // the source's Postgres too. Then both ledgers are compared with what was committed.
 func TestNoChangeIsLostOrDoubledWhenTheProgramIsKilled(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const total, kills = 20_000, 6
 	source := storetest.Cluster(t)
 	src := source.DSN("redrive")

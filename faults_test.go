@@ -156,6 +156,7 @@ func crash(t *testing.T, dir string) {
 // The program is killed five times and Postgres crashes twice during 20,000 deliveries. Then the receiver's ledger is
 // compared with the database.
 func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const total = 20_000
 	dir, err := storetest.TempDir()
 	if err != nil {
@@ -336,6 +337,7 @@ func compare(t *testing.T, p *program, dsn string, receiver *ledger, total int) 
 // A process is stopped in the middle of an attempt for longer than its lease, so another one takes over. It wakes up while
 // the second attempt is under way.
 func TestAStoppedProcessChangesNothingWhenItWakesUp(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	receiver := newLedger(t)
 	first, second := make(chan struct{}), make(chan struct{})
 	receiver.hold = first
@@ -537,6 +539,7 @@ func TestTheProgramOutlivesItsDatabase(t *testing.T) {
 
 // Two processes on one database both deliver, nothing twice; when one is killed, the other takes over what it held.
 func TestTwoProcessesShareTheWork(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	receiver := newLedger(t)
 	database := onFreshDatabase(t)
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")

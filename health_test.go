@@ -244,6 +244,7 @@ func (s sick) awaitDegraded(t *testing.T, p *program) {
 // Every kind of source and destination that never works, then works, then ceases to: the status says so with a reason, as an alarm
 // and a metric, also after a kill, and is ok again by itself. No reason holds a password.
 func TestWhatDoesNotWorkIsSaidSo(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	database := onFreshDatabase(t)
 	w := &ward{T: t, good: newLedger(t), dsn: strings.TrimPrefix(database, "DATABASE_URL=")}
 	var list []sick

@@ -106,6 +106,7 @@ func sources(t *testing.T) []*killed {
 // messages the engine attempts as many at the same time, from Postgres: their leases outlast this test.) The time
 // in which nobody listened is counted where it costs messages.
 func TestKilledWithFullHands(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	list := sources(t)
 	file := "integrations:\n"
 	for _, k := range list {

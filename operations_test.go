@@ -100,6 +100,7 @@ func killAt(t *testing.T, p *program, conn *pgx.Conn, receiver *ledger, items in
 // The program is killed 20 times during an operation on 10,000 dead letters, once at a random place of each twentieth. Its rate is such
 // that what has piled up during a restart, a second's worth, is less than a twentieth.
 func TestAnOperationSurvivesTwentyKills(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const total, kills, rate = 10_000, 20, 300
 	receiver := newLedger(t)
 	receiver.refuse = "7" // one in ten becomes a dead letter again

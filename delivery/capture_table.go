@@ -21,7 +21,9 @@ type CapturedTable struct {
 	Filter      string              `json:"filter,omitempty"`  // the publication sends only such rows
 	Covered     bool                `json:"covered"`           // the publication sends it, under its own name
 	Partitions  []uint32            `json:"partitions,omitempty"`
+	Links       []string            `json:"links,omitempty"`   // of each partition, another one after it was attached anew
 	Attached    []string            `json:"-"`                 // partitions that came with rows since it was looked at before
+	Rejoined    []string            `json:"-"`                 // partitions that were detached since, and attached again
 	Outside     []string            `json:"outside,omitempty"` // partitions whose changes are not in the log
 	Bare        []string            `json:"-"`                 // parts whose updates and deletes the source refuses
 	Ordered     bool                `json:"-"`                 // a snapshot can be read by its key
@@ -158,14 +160,19 @@ func joined(operations []RowOperation) string {
 	return strings.Join(texts, ", ")
 }
 
-// withheld is about this table in the publication.
-func (known CapturedTable) withheld(now CapturedTable) string {
-	var hidden []string
+// Withdrawn are the columns that are there and that the publication no longer sends.
+func (known CapturedTable) Withdrawn(now CapturedTable) (names []string) {
 	for _, c := range now.Columns {
 		if was, there := known.column(c.Number); there && was.Sent && !c.Sent {
-			hidden = append(hidden, c.Name)
+			names = append(names, c.Name)
 		}
 	}
+	return names
+}
+
+// withheld is about this table in the publication.
+func (known CapturedTable) withheld(now CapturedTable) string {
+	hidden := known.Withdrawn(now)
 	outside := slices.DeleteFunc(slices.Clone(now.Outside), func(name string) bool { return slices.Contains(known.Outside, name) })
 	switch {
 	case !now.Covered:
@@ -180,6 +187,8 @@ func (known CapturedTable) withheld(now CapturedTable) string {
 		return "changes of its partitions " + strings.Join(outside, ", ") + " are not in the log"
 	case len(now.Attached) > 0:
 		return "rows came with partitions that were attached: " + strings.Join(now.Attached, ", ")
+	case len(now.Rejoined) > 0:
+		return "its partitions " + strings.Join(now.Rejoined, ", ") + " were detached and attached again"
 	}
 	return ""
 }

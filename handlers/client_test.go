@@ -56,9 +56,11 @@ func searched(words ...string) client.Selection { return client.Selection{What: 
 func TestFailuresAreListedOnATerminal(t *testing.T) {
 	d := newDesk(t)
 	ids := d.many("push", 7)
-	d.fail(delivery.Message{Integration: "sms", Key: "bad\x1b[2J", Payload: []byte("{}")}, "")
+	a, err := d.store.Accept(t.Context(), delivery.Message{Kind: delivery.KindCommand, Integration: "sms", Type: "t", Key: "bad\u202e", Payload: []byte("{}")})
+	d.must(err)
+	d.engine(a.Deliveries[0].ID, "sms", delivery.StateDead, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassHTTP4xx, Error: "bad\x1b[2J"})
 	d.must(d.runs(&client.List{Server: d.server(), Output: table("table"), Selection: searched("integration:sms"), Limit: 50, Sort: "newest"}))
-	if !strings.Contains(d.out, `bad\x1b[2J`) || strings.Contains(d.out, "\x1b") || !strings.Contains(d.out, "http_4xx") || strings.Count(d.out, "\n") != 2 {
+	if !strings.Contains(d.out, `bad\x1b[2J`) || strings.Contains(d.out, "\x1b") || !strings.Contains(d.out, `bad\u202e`) || strings.Contains(d.out, "\u202e") || !strings.Contains(d.out, "http_4xx") || strings.Count(d.out, "\n") != 2 {
 		t.Errorf("table %q", d.out)
 	}
 	d.must(d.runs(&client.List{Server: d.server(), Output: table("ids"), Selection: searched("integration:push", "sort:oldest"), Limit: 5, Sort: "newest"}))

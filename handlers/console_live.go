@@ -72,14 +72,14 @@ func (h *hub) ask(ctx context.Context) {
 	ticker := time.NewTicker(liveTick)
 	defer ticker.Stop()
 	seen, err := h.generation(ctx)
-	for {
+	for first := true; ; first = false { // what changed between a listener's own first look and this one shows in no difference
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 		now, failed := h.generation(ctx)
-		if ctx.Err() == nil && (now != seen || failed != nil || err != nil) {
+		if ctx.Err() == nil && (first || now != seen || failed != nil || err != nil) {
 			h.tell()
 		}
 		seen, err = now, failed

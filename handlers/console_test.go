@@ -67,6 +67,7 @@ func (b *browser) do(method, path, body string, headers ...string) answer {
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	b.must(err)
+	checkTimes(b.t, r, raw)
 	return answer{Response: response, body: raw}
 }
 

@@ -79,12 +79,16 @@ type dated struct {
 	t *testing.T
 }
 
-// Write looks for it in one piece: no answer is flushed within a time.
+// Write looks for it in one piece: no answer is flushed within a time. What is compressed is looked at where it is read.
 func (d dated) Write(p []byte) (int, error) {
-	if bytes.Contains(p, []byte("0001-01-01")) {
-		d.t.Errorf("%s %s shows a time that is none: %s", d.r.Method, d.r.URL, p)
-	}
+	checkTimes(d.t, d.r, p)
 	return d.ResponseWriter.Write(p)
+}
+
+func checkTimes(t *testing.T, r *http.Request, body []byte) {
+	if bytes.Contains(body, []byte("0001-01-01")) {
+		t.Errorf("%s %s shows a time that is none: %s", r.Method, r.URL, body)
+	}
 }
 
 // Unwrap lets streams flush.
@@ -145,6 +149,7 @@ func (s *site) send(role, method, path, body string, headers ...string) answer {
 	described, err := documented()
 	s.must(err)
 	described.check(s.t, a)
+	checkTimes(s.t, r, raw)
 	return a
 }
 

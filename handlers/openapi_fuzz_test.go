@@ -227,5 +227,7 @@ func TestTimesThatAreNoneAreLeftOut(t *testing.T) {
 			t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
 		}
 	}
-	read[messageJSON](s, s.get("/api/v1/messages/"+message), 200)
+	if m := read[map[string]any](s, s.get("/api/v1/messages/"+message), 200); at(m, "origin", "dead", "place") != "x" {
+		t.Errorf("origin %v", m["origin"])
+	}
 }

@@ -220,8 +220,8 @@ func TestUpgradeFillsTheRecords(t *testing.T) {
 	d := desk{Store: s, t: t, dsn: dsn}
 	d.must(s.Migrate(t.Context()))
 	d.must(s.SyncIntegrations(t.Context(), []delivery.Integration{integration("push", "order.placed"), integration("sms")}))
-	one := d.dead(delivery.Message{Integration: "push", Type: "order.placed", Key: "k-1"}).ID
-	two := d.dead(delivery.Message{Integration: "push", Type: "order.changed"}).ID
+	one := d.dead(delivery.Message{Integration: "push", Type: "order.placed", Key: "k-1", Payload: []byte("{}")}).ID
+	two := d.dead(delivery.Message{Integration: "push", Type: "order.changed", Payload: []byte("{}")}).ID // null is newer
 	d.act(delivery.ActionRequest{Action: delivery.ActionResolve, ID: two, Reason: "r", Actor: "ann"})
 	folded := value[int](d, "SELECT count(*) FROM redrive.group_deltas")
 

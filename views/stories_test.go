@@ -531,7 +531,7 @@ func TestASelectionIsOfferedWhatItsRowsAllow(t *testing.T) {
 // The button that stands out never makes a second effect.
 func TestARetryThatMayActTwiceDoesNotStandOut(t *testing.T) {
 	for idempotent, class := range map[bool]string{true: "primary", false: ""} {
-		p := DeliveryPage{Layout: layout(delivery.RoleOperator), D: detail(delivery.StateDead), Known: true, Idempotent: idempotent, Return: "/failures"}
+		p := DeliveryPage{Layout: layout(delivery.RoleOperator), D: detail(delivery.StateDead), Known: true, Idempotent: idempotent, Repeatable: idempotent, Return: "/failures"}
 		p.D.ErrorClass = delivery.ClassTimeout
 		if page := rendered(t, DeliveryView(p)); !strings.Contains(page, `<button class="`+class+`" data-action="retry">`) || strings.Contains(page, "a second one") == idempotent {
 			t.Errorf("idempotent %v: the button is not %q, or its consequence is not said", idempotent, class)

@@ -63,10 +63,10 @@ var blocks = []block{
 	{"`http` (`destination`, `destination.file.to`)", reflect.TypeFor[rawHTTP](), []setting{
 		{name: "url", required: true, help: "`http://` or `https://`"},
 		{name: "method", standard: "POST", help: "or `PUT`, `PATCH`, `DELETE`"},
-		{name: "headers", standard: "{}", help: "sent with every request"},
+		{name: "headers", standard: "{}", help: "sent with every request; none that begins with `Redrive-` or `Webhook-`"},
 		{name: "secret", help: "signs by Standard Webhooks; not with an upload"},
-		{name: "format", standard: "native", help: "or `cloudevents` (binary), `cloudevents-structured`; not with an upload"},
 		{name: "timeout", standard: "5s", help: "of a whole attempt, 10ms to 5m; of a file beside `format`"},
+		{name: "format", standard: "native", help: "or `cloudevents` (binary mode), `cloudevents-structured`; not of a file's upload"},
 	}},
 	{"`redis` (`destination`, `broker`)", reflect.TypeFor[rawRedis](), []setting{
 		{name: "addr", required: true, help: "host:port"},

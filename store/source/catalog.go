@@ -34,6 +34,7 @@ type table struct {
 	schemaOID    uint32
 	numbered     map[string]int // columns, also the computed ones
 	partitions   []uint32       // that hold rows
+	links        []string       // of each of them: what attaches it, another text after it was attached anew
 	outside      []string       // partitions whose changes are not in the log
 	children     []string       // tables that inherit from it
 }
@@ -41,6 +42,13 @@ type table struct {
 // identified is SQL for: rows of class c can be told apart in the log. A deferrable key does not count.
 const identified = `(c.relreplident = 'f' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate AND i.indisvalid
 	AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)))`
+
+// leaves is SQL for what holds the rows of class t, each with its links up to it. Postgres has functions for this, which see more than
+// the snapshot: a partition that was attached after a look began would be known without its rows, and never be missed.
+const leaves = `(WITH RECURSIVE tree AS (
+		SELECT i.inhrelid AS relid, i.xmin::text AS links FROM pg_inherits i WHERE i.inhparent = t.oid AND t.relkind = 'p' AND NOT i.inhdetachpending
+		UNION ALL SELECT i.inhrelid, tree.links || '/' || i.xmin::text FROM tree JOIN pg_inherits i ON i.inhparent = tree.relid AND NOT i.inhdetachpending)
+	SELECT c.oid, tree.links, c.relname, c.relnamespace, c.relkind, c.relpersistence FROM tree JOIN pg_class c ON c.oid = tree.relid WHERE c.relkind <> 'p')`
 
 // keyColumns is SQL for the columns of an index of class t.
 func keyColumns(which string) string {
@@ -54,12 +62,12 @@ var tableQuery = `SELECT t.oid, n.nspname::text, t.relname::text, t.relkind::tex
 	ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> '' ORDER BY attnum),
 	` + keyColumns("indisprimary") + `, ` + keyColumns("indisreplident") + `,
 	ARRAY(SELECT format('%I.%I', s.nspname, c.relname) FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
-		WHERE c.oid IN (SELECT relid FROM pg_partition_tree(t.oid) WHERE isleaf UNION ALL SELECT t.oid) AND c.relkind <> 'p' AND NOT ` + identified + ` ORDER BY 1),
-	has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT'),
+		WHERE c.oid IN (SELECT oid FROM ` + leaves + ` l UNION ALL SELECT t.oid) AND c.relkind <> 'p' AND NOT ` + identified + ` ORDER BY 1),
+	coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT'), false),
 	n.oid, (SELECT coalesce(jsonb_object_agg(attname, attnum), '{}') FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped),
-	ARRAY(SELECT relid::oid FROM pg_partition_tree(t.oid) WHERE isleaf AND t.relkind = 'p' ORDER BY 1),
-	ARRAY(SELECT format('%I.%I', s.nspname, c.relname) FROM pg_partition_tree(t.oid) p JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace s ON s.oid = c.relnamespace
-		WHERE p.isleaf AND t.relkind = 'p' AND (c.relkind <> 'r' OR c.relpersistence <> 'p') ORDER BY 1),
+	ARRAY(SELECT l.oid FROM ` + leaves + ` l ORDER BY l.oid), ARRAY(SELECT l.links FROM ` + leaves + ` l ORDER BY l.oid),
+	ARRAY(SELECT format('%I.%I', s.nspname, l.relname) FROM ` + leaves + ` l JOIN pg_namespace s ON s.oid = l.relnamespace
+		WHERE l.relkind <> 'r' OR l.relpersistence <> 'p' ORDER BY 1),
 	ARRAY(SELECT format('%I.%I', s.nspname, c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace s ON s.oid = c.relnamespace
 		WHERE i.inhparent = t.oid AND t.relkind = 'r' ORDER BY 1)
 	FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE `
@@ -81,7 +89,7 @@ func (s *Source) tablesWhere(ctx context.Context, where string, args ...any) ([]
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*table, error) {
 		var t table
 		return &t, row.Scan(&t.oid, &t.schema, &t.name, &t.kind, &t.persistence, &t.identity, &t.columns, &t.computed, &t.primary, &t.index,
-			&t.bare, &t.readable, &t.schemaOID, &t.numbered, &t.partitions, &t.outside, &t.children)
+			&t.bare, &t.readable, &t.schemaOID, &t.numbered, &t.partitions, &t.links, &t.outside, &t.children)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking tables up at the source: %w", err)

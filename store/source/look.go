@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +14,21 @@ import (
 // Look answers how the tables that rules name are just now. known are those of an earlier look, by the same names: where no table
 // has a name any more, the known one is looked for under another.
 func (s *Source) Look(ctx context.Context, known map[string]delivery.CapturedTable) (c delivery.CaptureCatalogue, err error) {
+	var before []string
+	for {
+		if c, err = s.glance(ctx, known); err != nil {
+			return c, err
+		}
+		// what a publication has is told as of later than the rest: what is dropped meanwhile would seem to be withdrawn
+		now := withdrawn(known, c.Tables)
+		if slices.Equal(now, before) {
+			return c, nil
+		}
+		before = now
+	}
+}
+
+func (s *Source) glance(ctx context.Context, known map[string]delivery.CapturedTable) (c delivery.CaptureCatalogue, err error) {
 	if c, err = s.moment(ctx); err != nil {
 		return c, err
 	}
@@ -24,6 +40,23 @@ func (s *Source) Look(ctx context.Context, known map[string]delivery.CapturedTab
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written
 	c.Tables, err = (&Source{settings: s.settings, catalogue: tx}).tables(ctx, known)
 	return c, err
+}
+
+// withdrawn lists the tables and columns that are there and that a publication seems to send no longer.
+func withdrawn(known, now map[string]delivery.CapturedTable) (list []string) {
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		was, is := known[name], now[name]
+		if is.OID == 0 || is.OID != was.OID {
+			continue
+		}
+		if was.Covered && !is.Covered {
+			list = append(list, name)
+		}
+		for _, column := range was.Withdrawn(is) {
+			list = append(list, name+"."+column)
+		}
+	}
+	return list
 }
 
 func (s *Source) tables(ctx context.Context, known map[string]delivery.CapturedTable) (map[string]delivery.CapturedTable, error) {
@@ -44,7 +77,7 @@ func (s *Source) tables(ctx context.Context, known map[string]delivery.CapturedT
 		}
 		described := p.describe(t)
 		if was := known[name]; t != nil && was.OID == t.oid {
-			if described.Attached, err = s.attached(ctx, was.Partitions, t.partitions); err != nil {
+			if err = s.attached(ctx, was, &described); err != nil {
 				return nil, err
 			}
 		}
@@ -103,7 +136,7 @@ func (p publication) describe(t *table) delivery.CapturedTable {
 	out.OID, out.Name, out.Identity = t.oid, t.shown(), t.identity
 	out.Usable = unusable(t)
 	out.Covered, out.Ordered = p.covers(t), len(t.order()) > 0
-	out.Partitions, out.Outside, out.Children, out.Bare = t.partitions, t.outside, t.children, t.bare
+	out.Partitions, out.Links, out.Outside, out.Children, out.Bare = t.partitions, t.links, t.outside, t.children, t.bare
 	if m, found := p.members[t.oid]; found {
 		out.Members, out.Filter = append(out.Members, m.row), m.filter
 	}
@@ -150,35 +183,53 @@ func (t *table) numbers(names []string) []int {
 	return out
 }
 
-// attached names the partitions that are new and hold rows which were written before they became partitions: no stream tells of
-// those. The first pages tell enough: what was filled before is filled from the front.
-func (s *Source) attached(ctx context.Context, before, now []uint32) (names []string, err error) {
-	for _, oid := range now {
-		if slices.Contains(before, oid) {
+// attached names the partitions that are new and hold rows which were written before they became partitions, and those that are known
+// and were none for a while: no stream tells of what was done to them meanwhile.
+func (s *Source) attached(ctx context.Context, was delivery.CapturedTable, now *delivery.CapturedTable) error {
+	for n, oid := range now.Partitions {
+		before := slices.Index(was.Partitions, oid)
+		same := before >= 0 && (before >= len(was.Links) || was.Links[before] == now.Links[n])
+		if same {
 			continue
 		}
-		var schema, name string
-		var readable bool
-		err := s.catalogue.QueryRow(ctx, `SELECT n.nspname::text, c.relname::text, c.relkind = 'r' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1`, oid).Scan(&schema, &name, &readable)
-		if err == pgx.ErrNoRows || err == nil && !readable {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("looking at a new partition: %w", err)
-		}
-		var older bool
-		err = s.catalogue.QueryRow(ctx, "SELECT EXISTS (SELECT FROM ONLY "+quote(schema, name)+` r, pg_inherits i
-			WHERE i.inhrelid = $1 AND r.ctid < '(20,0)' AND age(r.xmin) > age(i.xmin))`, oid).Scan(&older)
-		if err != nil {
-			return nil, fmt.Errorf("looking at a new partition: %w", err)
-		}
-		if older {
-			names = append(names, schema+"."+name)
+		name, older, err := s.older(ctx, oid)
+		switch {
+		case err != nil:
+			return fmt.Errorf("looking at a new partition: %w", err)
+		case before >= 0:
+			now.Rejoined = append(now.Rejoined, name)
+		case older:
+			now.Attached = append(now.Attached, name)
 		}
 	}
-	return names, nil
+	return nil
 }
+
+// older says whether a partition that we may read holds rows which were written before the last of its links to the whole table was made,
+// and how it is named.
+func (s *Source) older(ctx context.Context, oid uint32) (shown string, older bool, err error) {
+	var schema, name string
+	var readable bool
+	err = s.catalogue.QueryRow(ctx, `SELECT n.nspname::text, c.relname::text,
+		coalesce(c.relkind = 'r' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), false)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1`, oid).Scan(&schema, &name, &readable)
+	if shown = schema + "." + name; err != nil || !readable {
+		return shown, false, err
+	}
+	err = s.catalogue.QueryRow(ctx, fmt.Sprintf(olderQuery, quote(schema, name)), oid).Scan(&older)
+	return shown, older, err
+}
+
+// olderQuery asks whether rows of a table are older than the newest link above it: of an earlier transaction, or of an earlier command of the
+// same one. Of what was made as a partition the first pages tell enough, so that one that has grown is not read as a whole.
+const olderQuery = `WITH RECURSIVE chain AS (
+		SELECT inhparent AS parent, xmin AS made, cmin::text::bigint AS command FROM pg_inherits WHERE inhrelid = $1
+		UNION ALL SELECT i.inhparent, i.xmin, i.cmin::text::bigint FROM chain JOIN pg_inherits i ON i.inhrelid = chain.parent),
+	link AS MATERIALIZED (SELECT made, command, EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum = -1 AND a.xmin = made) AS fresh
+		FROM chain ORDER BY age(made), command DESC LIMIT 1)
+	SELECT EXISTS (SELECT FROM link, LATERAL (SELECT r.xmin AS written, r.cmin AS command FROM ONLY %[1]s r WHERE r.ctid < '(20,0)' AND fresh
+			UNION ALL SELECT r.xmin, r.cmin FROM ONLY %[1]s r WHERE NOT fresh) r
+		WHERE age(r.written) > age(link.made) OR r.written = link.made AND r.command::text::bigint < link.command)`
 
 // Settled waits until all transactions that a look may have met are over, and answers the place then. What was committed before the
 // look is visible to queries then.
