@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"redrive/store/storetest"
 	"redrive/store/storetest/services"
@@ -58,7 +59,9 @@ func TestAPoolerInSessionModeWorks(t *testing.T) {
 // runProgram runs a command to its end.
 func runProgram(t *testing.T, dsn string, args ...string) (code int, output string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // what is not refused goes on serving
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "REDRIVE_ADDR=127.0.0.1:0", "REDRIVE_DATA_DIR=/nonexistent", "DATABASE_URL="+dsn)
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {

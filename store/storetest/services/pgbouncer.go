@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,11 +63,15 @@ func startPgBouncer(path, dir string, behind *pgconn.Config, port int, settings 
 	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil { //nolint:gosec // another user reads it
 		return nil, err
 	}
-	args := []string{file}
-	if os.Geteuid() == 0 { // it refuses to be root, and needs the way to the server's socket
-		args = []string{"-u", serversUser(), file}
+	cmd := exec.Command(path, file)
+	if os.Geteuid() == 0 { // it refuses to be root, and needs the way to the server's socket; changing its user itself, it would outlive us
+		who, err := serversUser()
+		if err != nil {
+			return nil, err
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
 	}
-	run, err := launch(exec.Command(path, args...), filepath.Join(dir, "log"))
+	run, err := launch(cmd, filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +91,15 @@ func startPgBouncer(path, dir string, behind *pgconn.Config, port int, settings 
 }
 
 // serversUser is whom root runs the private Postgres as.
-func serversUser() string {
-	if _, err := user.Lookup("postgres"); err == nil {
-		return "postgres"
+func serversUser() (*syscall.Credential, error) {
+	who, err := user.Lookup("postgres")
+	if err != nil {
+		who, err = user.Lookup("nobody")
 	}
-	return "nobody"
+	if err != nil {
+		return nil, fmt.Errorf("looking for a user to run PgBouncer as: %w", err)
+	}
+	uid, errUID := strconv.ParseUint(who.Uid, 10, 32)
+	gid, errGID := strconv.ParseUint(who.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(errUID, errGID)
 }
