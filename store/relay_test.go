@@ -185,7 +185,7 @@ func TestTheRelayReadsByIndex(t *testing.T) {
 	}
 	cost := func(work func(ctx context.Context, l *store.Leader)) int {
 		t.Helper()
-		d.must(d.sql("SELECT pg_stat_force_next_flush()"))
+		d.endOthers() // what they did is told at their end
 		before := read()
 		d.lead(func(ctx context.Context, l *store.Leader) error {
 			d.must(l.OpenOutbox(ctx))

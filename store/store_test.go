@@ -58,6 +58,14 @@ func (d desk) sql(statement string, args ...any) error {
 	return err
 }
 
+// endOthers ends all other sessions of the database and waits until they are gone.
+func (d desk) endOthers() {
+	d.t.Helper()
+	const others = "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+	d.must(d.sql("SELECT pg_terminate_backend(pid) " + others))
+	d.eventually("other sessions remain", func() bool { return value[int](d, "SELECT count(*) "+others) == 0 })
+}
+
 func value[T any](d desk, query string, args ...any) (v T) {
 	d.t.Helper()
 	d.must(storetest.Session(d.t, d.dsn).QueryRow(d.t.Context(), query, args...).Scan(&v))
