@@ -47,7 +47,7 @@ func (l *Leader) Capture(ctx context.Context, integration string,
 		if err != nil {
 			return err
 		}
-		progress, err := progressJSON(position.Snapshot)
+		progress, err := byTable(position.Snapshot)
 		if err != nil {
 			return err
 		}
@@ -63,13 +63,14 @@ func (l *Leader) Capture(ctx context.Context, integration string,
 	}))
 }
 
-func progressJSON(snapshot map[string]delivery.SnapshotProgress) (string, error) {
-	if len(snapshot) == 0 {
+// byTable is what is kept of each table of a source, as JSON.
+func byTable[T delivery.SnapshotProgress | delivery.CapturedTable](tables map[string]T) (string, error) {
+	if len(tables) == 0 {
 		return "{}", nil
 	}
-	raw, err := json.Marshal(snapshot)
+	raw, err := json.Marshal(tables)
 	if err != nil {
-		return "", fmt.Errorf("encoding the snapshot's progress: %w", err)
+		return "", fmt.Errorf("encoding what is kept of the source's tables: %w", err)
 	}
 	return string(raw), nil
 }
@@ -181,11 +182,11 @@ func capturePosition(db *gorm.DB, integration string) (p delivery.CapturePositio
 // ResetCapture begins at a position anew: a slot that was created, and the snapshot that belongs to it. It settles what
 // RequestResnapshot asked for, and closes the gaps of all tables.
 func (l *Leader) ResetCapture(ctx context.Context, integration string, p delivery.CapturePosition) error {
-	progress, err := progressJSON(p.Snapshot)
+	progress, err := byTable(p.Snapshot)
 	if err != nil {
 		return err
 	}
-	tables, err := tablesJSON(p.Tables)
+	tables, err := byTable(p.Tables)
 	if err != nil {
 		return err
 	}

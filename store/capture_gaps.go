@@ -12,17 +12,6 @@ import (
 	"redrive/delivery"
 )
 
-func tablesJSON(tables map[string]delivery.CapturedTable) (string, error) {
-	if len(tables) == 0 {
-		return "{}", nil
-	}
-	raw, err := json.Marshal(tables)
-	if err != nil {
-		return "", fmt.Errorf("encoding the source's tables: %w", err)
-	}
-	return string(raw), nil
-}
-
 // RequestTable asks whoever reads an integration's source to read one table (schema.table as rules name it) again and to go on with
 // it. What is asked for already changes nothing and is not audited.
 func (s *Store) RequestTable(ctx context.Context, integration, table, actor, reason string) error {
@@ -62,7 +51,7 @@ func requestTable(tx *gorm.DB, integration, table, actor, reason string) error {
 // SaveTables keeps how a source's tables are, and up to where nothing of them is missing, with the gaps that were found. It fails
 // when the position was begun anew meanwhile.
 func (s *Store) SaveTables(ctx context.Context, integration string, p delivery.CapturePosition) error {
-	tables, err := tablesJSON(p.Tables)
+	tables, err := byTable(p.Tables)
 	if err != nil {
 		return err
 	}
@@ -98,11 +87,11 @@ func noteGaps(tx *gorm.DB, integration string, gaps []delivery.CaptureGap) error
 
 // BeginTable goes on with a table from a place, with a snapshot of it from its beginning: its gap ends at to.
 func (l *Leader) BeginTable(ctx context.Context, integration, table string, to delivery.LSN, p delivery.CapturePosition) error {
-	progress, err := progressJSON(p.Snapshot)
+	progress, err := byTable(p.Snapshot)
 	if err != nil {
 		return err
 	}
-	tables, err := tablesJSON(p.Tables)
+	tables, err := byTable(p.Tables)
 	if err != nil {
 		return err
 	}
@@ -123,11 +112,11 @@ func (l *Leader) BeginTable(ctx context.Context, integration, table string, to d
 
 // RenameTable goes on with a table under another name. p is the position with the new one.
 func (l *Leader) RenameTable(ctx context.Context, integration, from, to string, p delivery.CapturePosition) error {
-	progress, err := progressJSON(p.Snapshot)
+	progress, err := byTable(p.Snapshot)
 	if err != nil {
 		return err
 	}
-	tables, err := tablesJSON(p.Tables)
+	tables, err := byTable(p.Tables)
 	if err != nil {
 		return err
 	}
