@@ -203,7 +203,7 @@ func compareOperation(t *testing.T, dsn string, succeeded int) {
 		"SELECT count(*) FROM redrive.deliveries WHERE state = 'delivered'":                 succeeded,
 		"SELECT count(*) FROM redrive.operation_items WHERE outcome = 'succeeded'":          succeeded,
 		"SELECT count(*) FROM redrive.queue":                                                0,
-		`SELECT count(*) FROM redrive.deliveries r WHERE version <> 1 + (state = 'delivered')::int
+		`SELECT count(*) FROM redrive.deliveries r WHERE version <> 1 + (state = 'delivered')::int + (error_class IS NOT DISTINCT FROM 'poison')::int
 			+ (SELECT count(*) FROM redrive.attempts a WHERE a.delivery_id = r.id AND a.outcome <> 'late')
 			+ (SELECT count(*) FROM redrive.audit e WHERE e.subject = r.id::text)`: 0,
 	} {
