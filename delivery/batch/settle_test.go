@@ -102,14 +102,15 @@ func killedSending(t *testing.T, step string, to delivery.Destination, becomes d
 	if becomes == delivery.StateDelivered {
 		want = 2
 	}
-	if d.Attempts != want || len(d.Timeline) != want {
+	// a claim that the killed process had sent may be carried out after its end: one more that vanished
+	if extra := len(d.Timeline) - want; d.Attempts != len(d.Timeline) || extra < 0 || extra > 1 {
 		t.Fatalf("%d attempts, want %d: %+v", d.Attempts, want, d.Timeline)
 	}
 	lost := d.Timeline[0]
 	if lost.ErrorClass != delivery.ClassLeaseLost || lost.Outcome != delivery.OutcomeUnknown || lost.StartedAt.Before(before) || lost.StartedAt.After(after) {
 		t.Errorf("the lost attempt began between %s and %s: %+v", before, after, lost)
 	}
-	if becomes == delivery.StateDelivered && (d.Timeline[1].Outcome != delivery.OutcomeOK || d.Timeline[1].Number != 2) {
-		t.Errorf("the second attempt: %+v", d.Timeline[1])
+	if becomes == delivery.StateDelivered && (d.Timeline[d.Attempts-1].Outcome != delivery.OutcomeOK || d.Timeline[d.Attempts-1].Number != d.Attempts) {
+		t.Errorf("the last attempt: %+v", d.Timeline[d.Attempts-1])
 	}
 }
