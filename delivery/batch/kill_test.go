@@ -50,7 +50,7 @@ const killLock = 7_251_903
 
 func victimIntegration(dir string) delivery.Integration {
 	in := pointsIntegration()
-	in.Destination = delivery.Destination{File: &delivery.FileDestination{Dir: dir, Manifest: true, Timeout: 5 * time.Second,
+	in.Destination = delivery.Destination{To: &delivery.FileDestination{Dir: dir, Manifest: true, Timeout: 5 * time.Second,
 		Format: delivery.FileFormat{Kind: delivery.FileCSV, Header: true}}}
 	in.Batch.Acknowledgement = &delivery.AcknowledgementSettings{Every: 20 * time.Millisecond}
 	in.Retry.Attempts = 20 // a slow machine may need more than one
@@ -61,7 +61,7 @@ func victimIntegration(dir string) delivery.Integration {
 func runRooms(ctx context.Context, s *store.Store, in delivery.Integration, room func(*batch.Config), sender func(delivery.Sender) delivery.Sender, files filesend.Files) error {
 	c := config(s, in, in.BatchFormat())
 	if in.Batch.Acknowledgement != nil {
-		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, wire.Dialer{})
+		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.To.(*delivery.FileDestination), wire.Dialer{})
 		if err != nil {
 			return err
 		}

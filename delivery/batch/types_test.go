@@ -133,7 +133,7 @@ func (c *carrier) read(query string) (file delivery.BatchFile, content []byte) {
 		for i, l := range list {
 			columns[i] = format.Column{Name: l.Name, Kind: format.KindOf(l.OID), Type: l.Type}
 		}
-		w, err = format.New(&out, delivery.Integration{Destination: delivery.Destination{Table: &delivery.TableDestination{}}}.BatchFormat(), columns)
+		w, err = format.New(&out, delivery.Integration{Destination: delivery.Destination{To: &delivery.TableDestination{}}}.BatchFormat(), columns)
 		return err
 	}, func(row [][]byte) error { return w.Write(row) })
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *carrier) read(query string) (file delivery.BatchFile, content []byte) {
 
 // apply puts a file into a table whose key is k.
 func (c *carrier) apply(name string, file delivery.BatchFile, content []byte) error {
-	return c.applyTo(delivery.TableDestination{Table: name, Key: []string{"k"}}, file, content)
+	return c.applyTo(delivery.TableDestination{To: name, Key: []string{"k"}}, file, content)
 }
 
 func (c *carrier) applyTo(to delivery.TableDestination, file delivery.BatchFile, content []byte) error {
