@@ -26,6 +26,8 @@ func at(text string) *time.Time {
 
 func number(n int) *int { return &n }
 
+func init() { KnowDestinations([]string{"http", "kafka", "rabbitmq", "redis", "file", "table"}) }
+
 func TestParseSearch(t *testing.T) {
 	yes, no := true, false
 	const id, other = "0192f0c1-0000-7000-8000-00000000000a", "0192f0c1-0000-7000-8000-00000000000b"

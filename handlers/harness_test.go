@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	_ "redrive/delivery/kinds" // tells which destinations there are
 	"redrive/store"
 	"redrive/store/storetest"
 	"redrive/store/storetest/patience"

@@ -145,7 +145,7 @@ func (c *carrier) read(query string) (file delivery.BatchFile, content []byte) {
 
 // apply puts a file into a table whose key is k.
 func (c *carrier) apply(name string, file delivery.BatchFile, content []byte) error {
-	return c.applyTo(delivery.TableDestination{To: name, Key: []string{"k"}}, file, content)
+	return c.applyTo(delivery.TableDestination{Table: name, Key: []string{"k"}}, file, content)
 }
 
 func (c *carrier) applyTo(to delivery.TableDestination, file delivery.BatchFile, content []byte) error {

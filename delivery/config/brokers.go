@@ -68,5 +68,5 @@ func sourceNames(last string, dead bool) string {
 			names = append(names, kind.Name)
 		}
 	}
-	return listed(names, last)
+	return enumerated(names, last)
 }

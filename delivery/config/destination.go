@@ -54,11 +54,11 @@ func batchDestinations(rows bool, name func(form.Destination) string) string {
 			others = append(others, name(kind))
 		}
 	}
-	return listed(append(only, others...), " or ")
+	return enumerated(append(only, others...), " or ")
 }
 
-// listed is a list of words, with one before the last: a, b or c.
-func listed(words []string, before string) string {
+// enumerated is a list of words, with one before the last: a, b or c.
+func enumerated(words []string, before string) string {
 	last := len(words) - 1
 	if last < 1 {
 		return strings.Join(words, "")

@@ -13,7 +13,7 @@ import (
 
 // Kind is the destination file.
 var Kind = form.Destination{Name: "file",
-	Block: form.Reads(read),
+	Block: form.Reads(readBlock),
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.FileDestination), m.Files, m.Dialer)
 	},
@@ -78,7 +78,7 @@ type SFTPBlock struct {
 	KnownHosts string `yaml:"known_hosts"`
 }
 
-func read(r *form.Reader, path string, b *Block) delivery.Target {
+func readBlock(r *form.Reader, path string, b *Block) delivery.Target {
 	d := &delivery.FileDestination{Format: b.format(r, path), Manifest: bool(b.Manifest), Timeout: r.Transfer(path+"timeout", b.Timeout)}
 	given := 0
 	for _, there := range []bool{b.To.Dir != nil, b.To.SFTP != nil, b.To.HTTP != nil} {

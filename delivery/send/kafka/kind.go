@@ -6,12 +6,12 @@ import (
 )
 
 // Kind is the destination kafka.
-var Kind = form.Destination{Name: delivery.BrokerKafka, Block: form.Reads(read), Pages: []form.Page{form.KafkaPage},
+var Kind = form.Destination{Name: delivery.BrokerKafka, Block: form.Reads(readBlock), Pages: []form.Page{form.KafkaPage},
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.KafkaDestination), m.Dialer)
 	}}
 
-func read(r *form.Reader, path string, b *form.Kafka) delivery.Target {
+func readBlock(r *form.Reader, path string, b *form.Kafka) delivery.Target {
 	if b.Group != "" {
 		r.Fail(path+"group", "group belongs to a source")
 	}

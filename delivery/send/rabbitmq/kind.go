@@ -6,12 +6,12 @@ import (
 )
 
 // Kind is the destination rabbitmq.
-var Kind = form.Destination{Name: delivery.BrokerRabbitMQ, Block: form.Reads(read), Pages: []form.Page{form.RabbitMQPage},
+var Kind = form.Destination{Name: delivery.BrokerRabbitMQ, Block: form.Reads(readBlock), Pages: []form.Page{form.RabbitMQPage},
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.RabbitMQDestination), m.Dialer)
 	}}
 
-func read(r *form.Reader, path string, b *form.RabbitMQ) delivery.Target {
+func readBlock(r *form.Reader, path string, b *form.RabbitMQ) delivery.Target {
 	if b.Queue != "" {
 		r.Fail(path+"queue", "queue belongs to a source; a destination names an exchange and a routing_key")
 	}

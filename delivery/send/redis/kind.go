@@ -6,12 +6,12 @@ import (
 )
 
 // Kind is the destination redis.
-var Kind = form.Destination{Name: delivery.BrokerRedis, Block: form.Reads(read), Pages: []form.Page{form.RedisPage},
+var Kind = form.Destination{Name: delivery.BrokerRedis, Block: form.Reads(readBlock), Pages: []form.Page{form.RedisPage},
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.RedisDestination), m.Dialer)
 	}}
 
-func read(r *form.Reader, path string, b *form.Redis) delivery.Target {
+func readBlock(r *form.Reader, path string, b *form.Redis) delivery.Target {
 	if b.RequireSubscribers < 0 {
 		r.Fail(path+"require_subscribers", "require_subscribers: %d is less than 0", b.RequireSubscribers)
 	}

@@ -10,7 +10,7 @@ import (
 
 // Kind is the destination table.
 var Kind = form.Destination{Name: "table",
-	Block: form.Reads(read),
+	Block: form.Reads(readBlock),
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.TableDestination), m.Files, m.Tables), nil
 	},
@@ -35,7 +35,7 @@ type Block struct {
 	OverridingSystemValue form.Truth `yaml:"overriding_system_value"`
 }
 
-func read(r *form.Reader, path string, b *Block) delivery.Target {
+func readBlock(r *form.Reader, path string, b *Block) delivery.Target {
 	d := &delivery.TableDestination{URL: r.Required(path, "url", b.URL), Key: b.Key, Columns: r.Columns(path, b.Columns),
 		Overrides: bool(b.OverridingSystemValue)}
 	name, ok := r.Required(path, "table", b.Table), false
