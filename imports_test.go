@@ -21,7 +21,12 @@ var allowed = map[string][]string{
 	"delivery/batch/bench":  {"delivery", "delivery/batch", "store"},
 	"delivery/engine/bench": {"delivery", "delivery/scratch", "delivery/progress", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
 	"handlers":              {"delivery", "views", "static"}, "handlers/client": {}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
-	"store": {"delivery", "migrations"}, "store/session": {}, "store/embedded": {"delivery/scratch"}, "delivery/scratch": {}, "delivery/progress": {},
+	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {}, "store/audit": {"delivery", "store/pg"},
+	"store/people": {"delivery", "store/pg", "store/audit"}, "store/index": {"delivery", "store/pg"}, "store/record": {"delivery", "store/pg"},
+	"store/queue": {"delivery", "store/pg", "store/audit", "store/record"}, "store/find": {"delivery", "store/pg", "store/record"},
+	"store/desk":  {"delivery", "store/pg", "store/audit", "store/record", "store/queue", "store/find"},
+	"store/batch": {"delivery", "store/pg", "store/audit", "store/index", "store/queue", "store/sqltext", "store/session"}, "store/capture": {"delivery", "store/pg", "store/audit", "store/queue"},
+	"store/integrations": {"delivery", "store/pg", "store/audit", "store/index", "store/queue", "store/find", "store/sqltext"}, "store/session": {}, "store/embedded": {"delivery/scratch"}, "delivery/scratch": {}, "delivery/progress": {},
 	"store/source": {"delivery", "store/session"}, "demo": {"delivery"},
 }
 
