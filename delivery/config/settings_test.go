@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"redrive/delivery/form"
+	"redrive/delivery/kinds"
 )
 
 // listed are the settings of a block by their names; blocks within it are listed on their own.
@@ -73,20 +75,26 @@ func (l leaf) parent() reflect.Type {
 }
 
 // bases are files in which each block stands with nothing but what it needs.
-var bases = []string{
-	"network: {}\nintegrations: []",
-	`integrations: [{name: a, method: outbox, subscribe: [e], outbox: {}, retry: {}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: outbox, ordered: true, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: pool, pool: {}, destination: {redis: {addr: "h:1", channel: c, tls: {}}}}]`,
-	`integrations: [{name: a, method: outbox, destination: {rabbitmq: {url: "amqps://h", routing_key: q, tls: {}}}}]`,
-	`integrations: [{name: a, method: outbox, destination: {kafka: {brokers: ["h:1"], topic: t, tls: {}, sasl: {mechanism: plain, username: u, password: p}}}}]`,
-	`integrations: [{name: a, method: broker, broker: {redis: {addr: "h:1", channel: c}}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: broker, broker: {rabbitmq: {url: "amqp://h", queue: q}}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: broker, broker: {kafka: {brokers: ["h:1"], topic: t, group: g}}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: cdc, cdc: {tables: [{table: p.t}]}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1, acknowledgement: {sftp: {addr: "h:1", path: /, user: u, password: p, known_hosts: k}}}, destination: {file: {format: csv, to: {sftp: {addr: "h:1", path: /, user: u, password: p, known_hosts: k}}}}}]`,
-	`integrations: [{name: a, method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1}, destination: {file: {format: json, to: {http: {url: "http://h"}}}}}]`,
-	`integrations: [{name: a, method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1}, destination: {table: {url: "postgres://h/d", table: t, key: [id]}}}]`,
+func bases() []string {
+	list := []string{
+		"network: {}\nintegrations: []",
+		`integrations: [{name: a, method: outbox, subscribe: [e], outbox: {}, retry: {}, destination: {http: {url: "http://h"}}}]`,
+		`integrations: [{name: a, method: outbox, ordered: true, destination: {http: {url: "http://h"}}}]`,
+		`integrations: [{name: a, method: pool, pool: {}, destination: {http: {url: "http://h"}}}]`,
+		`integrations: [{name: a, method: cdc, cdc: {tables: [{table: p.t}]}, destination: {http: {url: "http://h"}}}]`,
+		`integrations: [{name: a, method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1, acknowledgement: {dir: /in}}, destination: {file: {format: csv, to: {dir: /out}}}}]`,
+	}
+	for _, kind := range kinds.Destinations() {
+		method := "method: outbox"
+		if kind.Batch.Only != "" {
+			method = `method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1}`
+		}
+		list = append(list, fmt.Sprintf("integrations: [{name: a, %s, destination: {%s: %s}}]", method, kind.Name, kind.Least))
+	}
+	for _, kind := range kinds.Sources() {
+		list = append(list, fmt.Sprintf(`integrations: [{name: a, method: broker, broker: {%s: %s}, destination: {http: {url: "http://h"}}}]`, kind.Name, kind.Least))
+	}
+	return list
 }
 
 // Whoever writes a default down changes nothing.
@@ -97,7 +105,7 @@ func TestTheListedDefaultsAreTrue(t *testing.T) {
 				continue
 			}
 			tried := 0
-			for _, base := range bases {
+			for _, base := range bases() {
 				for _, l := range leaves(reflect.TypeFor[rawFile](), nil) {
 					if strings.TrimSuffix(strings.Join(l.path, "."), ".-") == "" || l.parent() != b.Of || l.name() != s.Name {
 						continue

@@ -19,6 +19,7 @@ type Destination struct {
 	// from where the block begins.
 	New   func(delivery.Target, Means) (delivery.Sender, error)
 	Batch Batch
+	Least string // a block with nothing but what it needs, as YAML; tests write the defaults of Pages into it
 	Pages []Page // of docs/settings.md
 }
 
@@ -51,6 +52,7 @@ type Source struct {
 	Block Block[delivery.BrokerSource]
 	// NoDeadLetters says why the source cannot be a dead-letter queue; empty: it can, and delivery.Source.WayBack answers.
 	NoDeadLetters string
+	Least         string // as of a Destination
 	Pages         []Page
 }
 

@@ -18,6 +18,7 @@ var Kind = form.Destination{Name: "file",
 		return New(*to.(*delivery.FileDestination), m.Files, m.Dialer)
 	},
 	Batch: form.Batch{As: "a file", Only: "files hold the rows of a batch"},
+	Least: `{format: csv, to: {dir: /out}}`,
 	Pages: []form.Page{
 		{Where: "`destination.file`", Of: reflect.TypeFor[Block](), Settings: []form.Setting{
 			{Name: "format", Required: true, Help: "`csv`, `kv` or `json`"},

@@ -21,6 +21,7 @@ var Kind = form.Destination{Name: "http",
 		return New(*to.(*delivery.HTTPDestination), m.Dialer)
 	},
 	Batch: form.Batch{As: "http", Rows: true},
+	Least: `{url: "http://h"}`,
 	Pages: []form.Page{{Where: "`http` (`destination`, `destination.file.to`)", Of: reflect.TypeFor[Block](), Settings: []form.Setting{
 		{Name: "url", Required: true, Help: "`http://` or `https://`"},
 		{Name: "method", Standard: "POST", Help: "or `PUT`, `PATCH`, `DELETE`"},

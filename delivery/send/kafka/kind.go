@@ -6,7 +6,7 @@ import (
 )
 
 // Kind is the destination kafka.
-var Kind = form.Destination{Name: delivery.BrokerKafka, Block: form.Reads(readBlock), Pages: []form.Page{form.KafkaPage},
+var Kind = form.Destination{Name: delivery.BrokerKafka, Block: form.Reads(readBlock), Pages: []form.Page{form.KafkaPage}, Least: `{brokers: ["h:1"], topic: t}`,
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.KafkaDestination), m.Dialer)
 	}}

@@ -6,7 +6,7 @@ import (
 )
 
 // Kind is the destination rabbitmq.
-var Kind = form.Destination{Name: delivery.BrokerRabbitMQ, Block: form.Reads(readBlock), Pages: []form.Page{form.RabbitMQPage},
+var Kind = form.Destination{Name: delivery.BrokerRabbitMQ, Block: form.Reads(readBlock), Pages: []form.Page{form.RabbitMQPage}, Least: `{url: "amqp://h", routing_key: q}`,
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.RabbitMQDestination), m.Dialer)
 	}}

@@ -6,7 +6,7 @@ import (
 )
 
 // Kind is the destination redis.
-var Kind = form.Destination{Name: delivery.BrokerRedis, Block: form.Reads(readBlock), Pages: []form.Page{form.RedisPage},
+var Kind = form.Destination{Name: delivery.BrokerRedis, Block: form.Reads(readBlock), Pages: []form.Page{form.RedisPage}, Least: `{addr: "h:1", channel: c}`,
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.RedisDestination), m.Dialer)
 	}}

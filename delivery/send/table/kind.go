@@ -15,6 +15,7 @@ var Kind = form.Destination{Name: "table",
 		return New(*to.(*delivery.TableDestination), m.Files, m.Tables), nil
 	},
 	Batch: form.Batch{As: "a table", Only: "a table takes the rows of a batch", NoRows: "a table gets nothing from a run without rows"},
+	Least: `{url: "postgres://h/d", table: t, key: [id]}`,
 	Pages: []form.Page{{Where: "`destination.table`", Of: reflect.TypeFor[Block](), Settings: []form.Setting{
 		{Name: "url", Required: true, Help: "`postgres://…`"},
 		{Name: "table", Required: true, Help: "schema.table, read as SQL reads it: `public.points`, `public.\"Points\"`"},
