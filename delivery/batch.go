@@ -221,10 +221,10 @@ type FileOrigin struct {
 	Row      int64  `json:"row"` // from 1
 }
 
-// BatchFormat is how the rows of a batch are written: as its destination says, see Filed; else lines of JSON for rows that are sent
+// BatchFormat is how the rows of a batch are written: as its destination says, see RowTarget; else lines of JSON for rows that are sent
 // one by one, and an array of JSON.
 func (i Integration) BatchFormat() FileFormat {
-	if to, ok := i.Destination.To.(Filed); ok {
+	if to, ok := i.Destination.To.(RowTarget); ok {
 		return to.Rows()
 	}
 	return FileFormat{Kind: FileJSON, Array: i.Batch == nil || i.Batch.Per == PerFile}

@@ -52,7 +52,7 @@ func ForeignUser(f Field, to RabbitMQDestination) bool {
 // Losses are what a destination does not get of a message as it is, in the order properties, headers, payload. Headers and
 // properties that are added are no loss.
 func Losses(m Message, d Destination) (list []Loss) {
-	switch typed, keeps := d.To.(Typed); {
+	switch typed, keeps := d.To.(TypedTarget); {
 	case keeps && m.Typed():
 		list = typed.Losses(m)
 	case m.Typed():
@@ -75,7 +75,7 @@ func Losses(m Message, d Destination) (list []Loss) {
 	return list
 }
 
-// Losses implements Typed: they are what does not go back to RabbitMQ.
+// Losses implements TypedTarget: they are what does not go back to RabbitMQ.
 func (d *RabbitMQDestination) Losses(m Message) (list []Loss) {
 	properties, headers := m.Wire()
 	for _, f := range properties {

@@ -38,13 +38,13 @@ type Traits struct {
 	KnowsNull bool
 }
 
-// Typed is a Target that carries the properties and typed headers of RabbitMQ as they are, but for these losses.
-type Typed interface {
+// TypedTarget is a Target that carries the properties and typed headers of RabbitMQ as they are, but for these losses.
+type TypedTarget interface {
 	Losses(Message) []Loss
 }
 
-// Filed is a Target that says how the rows of a batch are written for it.
-type Filed interface {
+// RowTarget is a Target that says how the rows of a batch are written for it.
+type RowTarget interface {
 	Rows() FileFormat
 }
 

@@ -49,7 +49,7 @@ func (d *FileDestination) Limit() time.Duration { return d.Timeout }
 // like any other.
 func (d *FileDestination) Traits() Traits { return Traits{Settles: d.Upload == nil, Bare: true} }
 
-// Rows implements Filed.
+// Rows implements RowTarget.
 func (d *FileDestination) Rows() FileFormat { return d.Format }
 
 // FileFormat is how rows are written.

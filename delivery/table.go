@@ -35,7 +35,7 @@ func (d *TableDestination) Limit() time.Duration { return d.Timeout }
 // Traits implements Target: which files are in the table is noted beside it, in the transaction that puts them there.
 func (d *TableDestination) Traits() Traits { return Traits{Settles: true, Bare: true} }
 
-// Rows implements Filed.
+// Rows implements RowTarget.
 func (d *TableDestination) Rows() FileFormat {
 	return FileFormat{Kind: FileJSON, Columns: d.Columns, Text: true}
 }

@@ -14,20 +14,26 @@ type sourceKind struct {
 // sourceKinds are all of them, in the order in which people read them.
 var sourceKinds = []sourceKind{
 	{
-		form.Source{Name: delivery.BrokerRedis, Block: form.Reads(readRedis), NoDeadLetters: "Redis pub/sub has no dead letters",
-			Least: `{addr: "h:1", channel: c}`, Pages: []form.Page{form.RedisPage}},
+		form.Source{Name: delivery.BrokerRedis, Block: form.Reads(readRedis),
+			NoDeadLetters: "Redis pub/sub has no dead letters",
+			Least:         `{addr: "h:1", channel: c}`,
+			Pages:         []form.Page{form.RedisPage}},
 		func(cfg Config) (driver, error) {
 			return newRedis(cfg, *cfg.Integration.Broker.From.(*delivery.RedisSource))
 		},
 	},
 	{
-		form.Source{Name: delivery.BrokerRabbitMQ, Block: form.Reads(readRabbitMQ), Least: `{url: "amqp://h", queue: q}`, Pages: []form.Page{form.RabbitMQPage}},
+		form.Source{Name: delivery.BrokerRabbitMQ, Block: form.Reads(readRabbitMQ),
+			Least: `{url: "amqp://h", queue: q}`,
+			Pages: []form.Page{form.RabbitMQPage}},
 		func(cfg Config) (driver, error) {
 			return newRabbitMQ(cfg, *cfg.Integration.Broker.From.(*delivery.RabbitMQSource)), nil
 		},
 	},
 	{
-		form.Source{Name: delivery.BrokerKafka, Block: form.Reads(readKafka), Least: `{brokers: ["h:1"], topic: t, group: g}`, Pages: []form.Page{form.KafkaPage}},
+		form.Source{Name: delivery.BrokerKafka, Block: form.Reads(readKafka),
+			Least: `{brokers: ["h:1"], topic: t, group: g}`,
+			Pages: []form.Page{form.KafkaPage}},
 		func(cfg Config) (driver, error) {
 			return newKafka(cfg, *cfg.Integration.Broker.From.(*delivery.KafkaSource))
 		},

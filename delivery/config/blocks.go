@@ -64,7 +64,7 @@ func field(n int, name string, of reflect.Type) reflect.StructField {
 }
 
 // readBlocks reads a mapping as the YAML library reads any struct, strictly and with lines. Of its fields the first go into own, the
-// others are blocks, of which it answers those that are there.
+// others are blocks, of which it returns those that are there.
 func readBlocks(unmarshal func(any) error, as reflect.Type, own int, into ...any) (list []given, err error) {
 	mapping := reflect.New(as)
 	if err := unmarshal(mapping.Interface()); err != nil {

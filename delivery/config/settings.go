@@ -31,7 +31,7 @@ func pages() (list []form.Page) {
 	return list
 }
 
-// shared says whether a block of destinations is one of sources too.
+// shared reports whether a block of destinations is one of sources too.
 func shared(block reflect.Type) bool {
 	return slices.ContainsFunc(kinds.Sources(), func(kind form.Source) bool { return kind.Block.Type == block })
 }

@@ -106,7 +106,8 @@ func (r *Reader) sasl(path string, b *SASL) *delivery.SASL {
 	if !slices.Contains(mechanisms, b.Mechanism) {
 		r.Fail(path+"mechanism", "sasl.mechanism: %q is none of %s", b.Mechanism, strings.Join(mechanisms, ", "))
 	}
-	return &delivery.SASL{Mechanism: b.Mechanism, Username: r.Required(path, "username", b.Username), Password: r.Required(path, "password", b.Password)}
+	return &delivery.SASL{Mechanism: b.Mechanism,
+		Username: r.Required(path, "username", b.Username), Password: r.Required(path, "password", b.Password)}
 }
 
 func (r *Reader) tls(path string, b *TLS) *delivery.TLS {
@@ -116,7 +117,8 @@ func (r *Reader) tls(path string, b *TLS) *delivery.TLS {
 	if (b.Cert == "") != (b.Key == "") {
 		r.Fail(path+"tls", "tls: cert and key belong together")
 	}
-	return &delivery.TLS{CA: r.Expand(path+"tls.ca", b.CA), Cert: r.Expand(path+"tls.cert", b.Cert), Key: r.Expand(path+"tls.key", b.Key), ServerName: b.ServerName}
+	return &delivery.TLS{CA: r.Expand(path+"tls.ca", b.CA), ServerName: b.ServerName,
+		Cert: r.Expand(path+"tls.cert", b.Cert), Key: r.Expand(path+"tls.key", b.Key)}
 }
 
 // Pages of the blocks that destinations and sources share.

@@ -13,7 +13,7 @@ import (
 
 // Destination is a kind of destination. It stands beside its code.
 type Destination struct {
-	Name  string // in the integrations file, in search and API; what delivery.Target.Kind answers
+	Name  string // in the integrations file, in search and API; what delivery.Target.Kind returns
 	Block Block[delivery.Target]
 	// New makes the sender of these settings, which Block has read; nothing is dialled yet. A *delivery.SettingError names a setting
 	// from where the block begins.
@@ -41,16 +41,16 @@ type Means struct {
 
 // Files is where the bytes of files are kept until they are sent.
 type Files interface {
-	// Open answers the stored bytes of a delivery.BatchFile, in order. fs.ErrNotExist: there are none.
+	// Open returns the stored bytes of a delivery.BatchFile, in order. fs.ErrNotExist: there are none.
 	Open(ctx context.Context, id string) (io.ReadCloser, error)
 }
 
 // Source is a kind of broker to take messages from.
 type Source struct {
-	Name string // in the integrations file; what delivery.Source.Kind answers
+	Name string // in the integrations file; what delivery.Source.Kind returns
 	// Block is read into From and Format; the rest of a broker's settings is the same for all kinds.
 	Block Block[delivery.BrokerSource]
-	// NoDeadLetters says why the source cannot be a dead-letter queue; empty: it can, and delivery.Source.WayBack answers.
+	// NoDeadLetters says why the source cannot be a dead-letter queue; empty: it can, and delivery.Source.WayBack says where entries go.
 	NoDeadLetters string
 	Least         string // as of a Destination
 	Pages         []Page
@@ -60,7 +60,7 @@ type Source struct {
 type Block[Settings any] struct {
 	Type reflect.Type // a struct with yaml tags
 	// Read checks a block as written (a pointer to a Type); path is where it stands, with a dot at its end. What is wrong goes to the
-	// Reader, and settings are answered in any case.
+	// Reader, and settings are returned in any case.
 	Read func(r *Reader, path string, block any) Settings
 }
 

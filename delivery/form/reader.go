@@ -18,7 +18,7 @@ const (
 
 // Reader checks settings. What is wrong is told with the place in the file, and reading goes on.
 type Reader struct {
-	Lookup func(name string) (string, bool) // answers ${NAME} references
+	Lookup func(name string) (string, bool) // resolves ${NAME} references
 	Wrong  func(path, text string)          // is told what is wrong, and where
 }
 
@@ -109,7 +109,7 @@ func (r *Reader) Format(path, text string) delivery.WireFormat {
 	return delivery.FormatNative
 }
 
-// PostgresURL says whether a text is the address of a Postgres database.
+// PostgresURL reports whether a text is the address of a Postgres database.
 func PostgresURL(text string) bool {
 	return strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://")
 }

@@ -18,7 +18,14 @@ import (
 )
 
 // destinations are in the order in which people read them.
-var destinations = []form.Destination{httpsend.Kind, kafkasend.Kind, rabbitsend.Kind, redissend.Kind, filesend.Kind, tablesend.Kind}
+var destinations = []form.Destination{
+	httpsend.Kind,
+	kafkasend.Kind,
+	rabbitsend.Kind,
+	redissend.Kind,
+	filesend.Kind,
+	tablesend.Kind,
+}
 
 func init() { tell() }
 
@@ -52,7 +59,8 @@ func Add(kind form.Destination) (remove func()) {
 func NewSender(in delivery.Integration, m form.Means) (delivery.Sender, error) {
 	if upload, ok := in.Destination.To.(*delivery.HTTPDestination); ok && in.Batch != nil && in.Batch.Per == delivery.PerFile {
 		// a batch that goes to http in one piece is a file that is uploaded
-		sender, err := filesend.NewUpload(delivery.FileDestination{Format: in.BatchFormat(), Upload: upload, Timeout: upload.Timeout}, m.Files, m.Dialer)
+		to := delivery.FileDestination{Format: in.BatchFormat(), Upload: upload, Timeout: upload.Timeout}
+		sender, err := filesend.NewUpload(to, m.Files, m.Dialer)
 		return sender, delivery.SettingOf("destination."+httpsend.Kind.Name, err)
 	}
 	i := slices.IndexFunc(destinations, func(kind form.Destination) bool { return kind.Name == in.Destination.Kind() })

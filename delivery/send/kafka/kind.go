@@ -6,10 +6,15 @@ import (
 )
 
 // Kind is the destination kafka.
-var Kind = form.Destination{Name: delivery.BrokerKafka, Block: form.Reads(readBlock), Pages: []form.Page{form.KafkaPage}, Least: `{brokers: ["h:1"], topic: t}`,
+var Kind = form.Destination{
+	Name:  delivery.BrokerKafka,
+	Block: form.Reads(readBlock),
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.KafkaDestination), m.Dialer)
-	}}
+	},
+	Least: `{brokers: ["h:1"], topic: t}`,
+	Pages: []form.Page{form.KafkaPage},
+}
 
 func readBlock(r *form.Reader, path string, b *form.Kafka) delivery.Target {
 	if b.Group != "" {

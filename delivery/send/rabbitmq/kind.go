@@ -6,10 +6,15 @@ import (
 )
 
 // Kind is the destination rabbitmq.
-var Kind = form.Destination{Name: delivery.BrokerRabbitMQ, Block: form.Reads(readBlock), Pages: []form.Page{form.RabbitMQPage}, Least: `{url: "amqp://h", routing_key: q}`,
+var Kind = form.Destination{
+	Name:  delivery.BrokerRabbitMQ,
+	Block: form.Reads(readBlock),
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.RabbitMQDestination), m.Dialer)
-	}}
+	},
+	Least: `{url: "amqp://h", routing_key: q}`,
+	Pages: []form.Page{form.RabbitMQPage},
+}
 
 func readBlock(r *form.Reader, path string, b *form.RabbitMQ) delivery.Target {
 	if b.Queue != "" {

@@ -6,10 +6,15 @@ import (
 )
 
 // Kind is the destination redis.
-var Kind = form.Destination{Name: delivery.BrokerRedis, Block: form.Reads(readBlock), Pages: []form.Page{form.RedisPage}, Least: `{addr: "h:1", channel: c}`,
+var Kind = form.Destination{
+	Name:  delivery.BrokerRedis,
+	Block: form.Reads(readBlock),
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.RedisDestination), m.Dialer)
-	}}
+	},
+	Least: `{addr: "h:1", channel: c}`,
+	Pages: []form.Page{form.RedisPage},
+}
 
 func readBlock(r *form.Reader, path string, b *form.Redis) delivery.Target {
 	if b.RequireSubscribers < 0 {
