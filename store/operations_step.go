@@ -153,5 +153,5 @@ func stopItself(tx *gorm.DB, id, why string) error {
 		why, id).Error; err != nil {
 		return fmt.Errorf("pausing: %w", err)
 	}
-	return record(tx, operationEntry("pause", "policy", id, why, map[string]any{}))
+	return record(tx, operationEntry("pause", delivery.ActorPolicy, id, why, map[string]any{}))
 }
