@@ -181,23 +181,6 @@ func TestOtherWaysToTheSameDecisions(t *testing.T) {
 	d.verified()
 }
 
-// A new decision is one row: the store needs no other word about it.
-func TestTheStoreCarriesOutAnyRow(t *testing.T) {
-	d := open(t)
-	a, _ := d.twins("head of a lane", delivery.StateDead)
-	row := delivery.Transition{Action: "shelve", From: []delivery.State{delivery.StateDead}, To: delivery.StateIgnored, FreesLane: true}
-	d.must(d.Decide(t.Context(), a, "ann", row))
-	trace := d.trace(a)
-	for _, want := range []string{`"state": "ignored"`, `"action": "shelve"`, `"action": "delivery.shelve"`, `"settled_at": true`, `"heads": 0`, `"queue": null`} {
-		if !strings.Contains(trace, want) {
-			t.Errorf("no %s in %s", want, trace)
-		}
-	}
-	if err := d.Decide(t.Context(), a, "bob", row); err == nil || !strings.Contains(err.Error(), "ann did shelve") {
-		t.Errorf("the second: %v", err)
-	}
-}
-
 // What the database checks is what the table says.
 func TestTheChecksOfTheDatabaseAreTheTables(t *testing.T) {
 	d := open(t)

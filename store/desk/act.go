@@ -1,0 +1,100 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/pg"
+)
+
+// Act does one action of one person on one delivery and audits it in the same transaction. It answers the new record, or
+// *delivery.ConflictError when somebody or something was faster. A form that was carried out changes nothing any more.
+func (s *Desk) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.Delivery, err error) {
+	if err := checkAction(a); err != nil {
+		return d, err
+	}
+	return s.changed(ctx, a.ID, a.Token, func(tx *gorm.DB) error { return act(tx, a) })
+}
+
+func act(tx *gorm.DB, a delivery.ActionRequest) error {
+	return decideOne(tx, a.ID, a.Version, decision{Transition: a.Action.Row(), actor: a.Actor, reason: a.Reason, category: a.Category,
+		evidence: a.Evidence, until: a.Until})
+}
+
+// claimToken answers whether this is the first time that the form with this token is carried out; an empty token is always fresh.
+// It comes first in the transaction that carries it out: whoever sends the same form meanwhile waits here for the end of that.
+func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
+	if token == "" {
+		return true, nil
+	}
+	if !pg.IsUUID(token) {
+		return false, &delivery.InputError{Code: "bad_token", Field: "token", Message: "a form's token is a UUID: load the page anew"}
+	}
+	claimed := tx.Exec("INSERT INTO redrive.form_tokens (token) VALUES (?) ON CONFLICT DO NOTHING", token)
+	if claimed.Error != nil {
+		return false, fmt.Errorf("claiming the form's token: %w", claimed.Error)
+	}
+	return claimed.RowsAffected == 1, nil
+}
+
+// checkAction refuses what no state of the delivery would allow.
+func checkAction(a delivery.ActionRequest) error {
+	if !pg.IsUUID(a.ID) {
+		return delivery.ErrNotFound
+	}
+	return checkReason(a.Action, a.Reason, a.Category)
+}
+
+// ForgetFormTokens forgets the forms that nobody has open any more.
+func (s *Desk) ForgetFormTokens(ctx context.Context) error {
+	err := s.Gorm.WithContext(ctx).Exec(`DELETE FROM redrive.form_tokens WHERE token IN (
+		SELECT token FROM redrive.form_tokens WHERE at < statement_timestamp() - interval '7 days' LIMIT 50000)`).Error
+	if err != nil {
+		return fmt.Errorf("forgetting forms: %w", err)
+	}
+	return nil
+}
+
+// checkReason holds for one delivery as for many.
+func checkReason(a delivery.Action, reason, category string) error {
+	required := func(field, what string) error {
+		return &delivery.InputError{Code: field + "_required", Field: field, Message: what}
+	}
+	switch missing := a.Row().Missing(map[string]string{delivery.FieldReason: strings.TrimSpace(reason), delivery.FieldCategory: category}); missing {
+	case "":
+		return nil
+	case delivery.FieldReason:
+		return required(missing, "give a reason: the auditor will ask for it")
+	case delivery.FieldCategory:
+		return required(missing, "choose a category: "+strings.Join(delivery.IgnoreCategories, ", "))
+	default:
+		return required(missing, "give the "+missing)
+	}
+}
+
+// reopenedAtOnce bounds what one call reopens.
+const reopenedAtOnce = 500
+
+// dueToReopen are ignored deliveries whose time is over; one that somebody is at is left for the next time.
+const dueToReopen = `given AS MATERIALIZED (
+    SELECT 0 AS n, r.id, r.version FROM redrive.failure_details f JOIN redrive.deliveries r ON r.id = f.delivery_id AND r.state = 'ignored'
+    WHERE f.until <= statement_timestamp() ORDER BY r.id LIMIT CAST(@limit AS int) FOR UPDATE OF r SKIP LOCKED
+)`
+
+// ReopenDue moves ignored deliveries whose time is over back to dead, at most 500 at once, and returns how many.
+func (s *Desk) ReopenDue(ctx context.Context) (n int, err error) {
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		reopened, err := decide(tx, targets{dueToReopen, map[string]any{"limit": reopenedAtOnce}}, decision{
+			Transition: delivery.ActionReopen.Row(), actor: delivery.ActorPolicy, reason: "the time it was ignored for is over"})
+		n = len(reopened)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("reopening ignored deliveries: %w", err)
+	}
+	return n, nil
+}
