@@ -75,15 +75,33 @@ func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integratio
 		if err := registerFeeds(tx, list, known); err != nil {
 			return err
 		}
-		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
-		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
-			return fmt.Errorf("settling what waited for retired integrations: %w", err)
+		if err := settleRetired(tx); err != nil {
+			return err
 		}
 		if err := reindexMasked(tx, masks); err != nil {
 			return fmt.Errorf("hiding other fields in the search: %w", err)
 		}
 		return reorder(tx, ordered)
 	})
+}
+
+// SettleRetired makes dead letters of what still waits for integrations that left the file: at the start some of it was under the lease
+// of a process that had been killed, or in a producer's transaction.
+func (s *Store) SettleRetired(ctx context.Context) error {
+	waits, err := readOne(s.db.WithContext(ctx), single[bool], `SELECT EXISTS (SELECT FROM redrive.integrations i CROSS JOIN LATERAL
+		(SELECT FROM redrive.queue w WHERE w.integration = i.name LIMIT 1) w WHERE NOT i.active)`)
+	if err != nil || !waits {
+		return err
+	}
+	return s.transact(ctx, settleRetired)
+}
+
+func settleRetired(tx *gorm.DB) error {
+	orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
+	if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
+		return fmt.Errorf("settling what waited for retired integrations: %w", err)
+	}
+	return nil
 }
 
 func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, err error) {

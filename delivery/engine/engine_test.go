@@ -582,3 +582,13 @@ func TestWrongConfigurationIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A start finds what came too late for the last one: a lease that held then, a producer's commit.
+func TestWhatWaitsForARetiredIntegrationDies(t *testing.T) {
+	r := newRig(t, always(ok))
+	r.enqueue("push", 3)
+	r.sql("UPDATE redrive.integrations SET active = false")
+	r.cfg.Integrations, r.cfg.Senders = nil, nil
+	r.start()
+	r.awaitStates(map[string]int{"dead": 3})
+}

@@ -13,12 +13,12 @@ const (
 	lookupAtMost = 250 * time.Millisecond // wake-ups come with every commit; pauses are not looked up as often
 )
 
-// supervise looks up what people paused, shows breakers, and reopens ignored deliveries whose time is over.
+// supervise looks up what people paused, shows breakers, reopens ignored deliveries whose time is over, and settles what waits for nobody.
 func (e *Engine) supervise(ctx context.Context) {
 	states, reopen := time.NewTicker(e.cfg.StatePoll), time.NewTicker(reopenEvery)
 	defer states.Stop()
 	defer reopen.Stop()
-	e.reopenDue(ctx)
+	e.tidy(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -30,7 +30,7 @@ func (e *Engine) supervise(ctx context.Context) {
 				e.lookUpLogged(ctx)
 			}
 		case <-reopen.C:
-			e.reopenDue(ctx)
+			e.tidy(ctx)
 		}
 		e.showBreakers(ctx)
 	}
@@ -52,6 +52,13 @@ func (e *Engine) foldCounts(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+func (e *Engine) tidy(ctx context.Context) {
+	e.reopenDue(ctx)
+	if err := e.cfg.Store.SettleRetired(ctx); err != nil && ctx.Err() == nil {
+		e.log.ErrorContext(ctx, "settling what waits for integrations that left the file failed", "error", err)
 	}
 }
 
