@@ -89,7 +89,7 @@ func (e *Engine) lookUp(ctx context.Context) error {
 	for _, l := range e.order {
 		s := states[l.integration.Name]
 		e.giveBack(l.setPaused(s.PausedAt != nil))
-		if first && s.Breaker != "" && s.Breaker != delivery.BreakerClosed {
+		if s.Breaker != "" && s.Breaker != delivery.BreakerClosed && (first || l.disproves(s, e.lookups, 2*e.cfg.StatePoll)) {
 			l.showAgain() // left behind by a process that is gone
 		}
 	}
@@ -120,6 +120,15 @@ func (l *lane) breakerNews(now time.Time) (state delivery.BreakerState, openFor 
 	}
 	changed, l.breaker.changed = l.breaker.changed, false
 	return state, openFor, changed
+}
+
+// disproves reports whether this process has just been answered by a receiver whose breaker, by another process's word, still probes:
+// operations would send one after another for as long as nobody said otherwise.
+func (l *lane) disproves(s delivery.IntegrationState, now time.Time, lately time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rested := s.BreakerUntil == nil || s.BreakerUntil.Before(now)
+	return rested && l.breaker.state == delivery.BreakerClosed && l.vitals.bad == 0 && now.Sub(l.vitals.worked) < lately
 }
 
 func (l *lane) showAgain() {
