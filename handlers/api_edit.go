@@ -52,8 +52,8 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 	switch {
 	case err != nil:
 		return r, err
-	case ambiguous(plain != nil, fromEncoded, r.PayloadNull):
-		return r, unprocessable("payload_ambiguous", "payload", onePayload)
+	case ambiguous(plain != nil, fromEncoded, r.PayloadNull) != "":
+		return r, unprocessable("payload_ambiguous", "payload", "%s are given. %s", ambiguous(plain != nil, fromEncoded, r.PayloadNull), onePayload)
 	case plain == nil && !fromEncoded && !r.PayloadNull && r.Headers == nil:
 		return r, unprocessable("payload_required", "payload", "Give what changes: payload (any JSON), payload_base64 (any bytes) or payload_null (none at all), headers, or both.")
 	case r.Reason == "":

@@ -121,8 +121,8 @@ func plainMessage(body []byte) (delivery.Message, error) {
 	switch {
 	case err != nil:
 		return m, err
-	case ambiguous(plain != nil, fromEncoded, null):
-		return m, unprocessable("payload_ambiguous", "payload", onePayload)
+	case ambiguous(plain != nil, fromEncoded, null) != "":
+		return m, unprocessable("payload_ambiguous", "payload", "%s are given. %s", ambiguous(plain != nil, fromEncoded, null), onePayload)
 	case plain == nil && !fromEncoded && !null:
 		return m, unprocessable("payload_required", "payload", "Give payload (any JSON), payload_base64 (any bytes), or payload_null (none at all).")
 	}
@@ -135,14 +135,18 @@ func plainMessage(body []byte) (delivery.Message, error) {
 
 const onePayload = "Give one of payload (any JSON; null is the JSON text null), payload_base64 and payload_null."
 
-func ambiguous(given ...bool) bool {
-	n := 0
-	for _, is := range given {
+// ambiguous names the payloads, in the order of payload, payload_base64 and payload_null, when more than one of them is given.
+func ambiguous(given ...bool) string {
+	var names []string
+	for i, is := range given {
 		if is {
-			n++
+			names = append(names, []string{"payload", "payload_base64", "payload_null"}[i])
 		}
 	}
-	return n > 1
+	if len(names) < 2 {
+		return ""
+	}
+	return strings.Join(names, " and ")
 }
 
 // boolField takes true or false; null counts as absent.

@@ -89,7 +89,7 @@ WITH given AS (
 func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
 	var groups, texts, errors []string
 	for _, reason := range reasons {
-		text := rejectedText(delivery.OneLine(reason))
+		text := rejection(reason, nil, nil)
 		id, normalised := delivery.Fingerprint(integration, delivery.ClassRejected, text)
 		groups, texts, errors = append(groups, id), append(texts, normalised), append(errors, text)
 	}
@@ -103,11 +103,12 @@ func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
 	return nil
 }
 
-func rejectedText(reason string) string {
-	if reason == "" {
+// rejection is the error of what a receiver rejected, with its reason bounded and hidden like all words of others.
+func rejection(reason string, payload []byte, masked []string) string {
+	if delivery.OneLine(reason) == "" {
 		return "the receiver rejected it and gave no reason"
 	}
-	return delivery.Storable("the receiver rejected it: " + reason)
+	return delivery.Result{Error: "the receiver rejected it", Words: reason}.Conceal(payload, masked).Error
 }
 
 // rejectRows makes each row a dead letter. A row of a correction file has its delivery already.
@@ -188,7 +189,7 @@ func (f *Feed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery.R
 
 // rejectedRow is a row as a dead letter. Its one attempt was the file's.
 func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masked []string) (p delivery.Parked, err error) {
-	reason := delivery.Result{Error: rejectedText(r.Reason)}.Conceal(r.Payload, masked).Error
+	reason := rejection(r.Reason, r.Payload, masked)
 	message, err := uuid.NewV7()
 	if err != nil {
 		return p, fmt.Errorf("naming a row: %w", err)
