@@ -53,7 +53,7 @@ func ForeignUser(f Field, to RabbitMQDestination) bool {
 // properties that are added are no loss.
 func Losses(m Message, d Destination) (list []Loss) {
 	switch typed, keeps := d.To.(TypedTarget); {
-	case keeps && m.Typed():
+	case keeps && m.TypedBy(d.Kind()):
 		list = typed.Losses(m)
 	case m.Typed():
 		list = typedLosses(m, d)
@@ -94,11 +94,14 @@ func (d *RabbitMQDestination) Losses(m Message) (list []Loss) {
 	return list
 }
 
-// typedLosses are those of RabbitMQ's properties and types on the way to something else.
+// Losses implements TypedTarget: what Kafka brought goes back to it as it was.
+func (d *KafkaDestination) Losses(Message) []Loss { return nil }
+
+// typedLosses are those of a broker's properties, headers and types on the way to something else.
 func typedLosses(m Message, d Destination) (list []Loss) {
 	properties, headers := m.Wire()
 	for _, f := range properties {
-		if f.Name == "type" && !d.traits().Bare { // it was read as the message's, which travels in its own way
+		if (f.Name == "type" || f.Name == PropertyKey) && !d.traits().Bare { // it was read as the message's, which travels in its own way
 			continue
 		}
 		if f.Shown == "" || d.traits().Bare {

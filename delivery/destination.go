@@ -38,7 +38,7 @@ type Traits struct {
 	KnowsNull bool
 }
 
-// TypedTarget is a Target that carries the properties and typed headers of RabbitMQ as they are, but for these losses.
+// TypedTarget is a Target that carries the properties and headers of its own kind of broker as they are, but for these losses.
 type TypedTarget interface {
 	Losses(Message) []Loss
 }

@@ -179,8 +179,27 @@ func HeaderOf(property string) string {
 	return ""
 }
 
-// Typed says that the message came from a broker whose properties and types are kept with it.
+// Typed says that the message came from a broker whose properties, headers and types are kept with it.
 func (m Message) Typed() bool { return m.Origin != nil && m.Origin.Properties != nil }
+
+// TypedBy says that these are that broker's.
+func (m Message) TypedBy(broker string) bool { return m.Typed() && m.Origin.Broker == broker }
+
+// PropertyKey is the property that is the key of a Kafka record, which may be null, empty and any bytes.
+const PropertyKey = "key"
+
+// RecordKey is the key of a record that the message came from, or is sent as; nil: null.
+func (m Message) RecordKey() []byte {
+	if m.TypedBy(BrokerKafka) {
+		if n := slices.IndexFunc(m.Origin.Properties, func(f Field) bool { return f.Name == PropertyKey }); n >= 0 {
+			return m.Origin.Properties[n].Value
+		}
+	}
+	if m.Key == "" {
+		return nil
+	}
+	return []byte(m.Key)
+}
 
 // Wire answers the properties and headers of a typed message as its broker had them. What an edit has changed, added or taken
 // away among Headers is changed, added and taken away; everything else is what came.
@@ -190,7 +209,10 @@ func (m Message) Wire() (properties, headers []Field) {
 	headers = restored(m.Origin.Headers, edited)
 	for _, name := range slices.Sorted(maps.Keys(edited)) {
 		added := Field{Name: name, Value: []byte(edited[name]), Shown: name}
-		property := PropertyOf(name)
+		property := ""
+		if m.Origin.Broker == BrokerRabbitMQ { // Kafka has headers alone
+			property = PropertyOf(name)
+		}
 		taken := slices.ContainsFunc(properties, func(f Field) bool { return f.Name == property })
 		if property != "" && !taken && len(edited[name]) <= maxShortString {
 			added.Name = property

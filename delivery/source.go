@@ -160,7 +160,8 @@ type Origin struct {
 	At        time.Time `json:"at,omitzero"`         // the broker's time, else when it was taken
 	// Raw are headers that are no text, in Base64: what goes back to the broker carries them unchanged.
 	Raw map[string]string `json:"raw,omitempty"`
-	// Properties are those of a RabbitMQ message, by their names in AMQP; nil where they were not kept.
+	// Properties are those of a RabbitMQ message, by their names in AMQP, and the key of a Kafka record where Message.Key is not just
+	// that; nil where they were not kept.
 	Properties []Field `json:"properties,omitzero"`
 	// Headers are all of the broker's headers, in order, where Message.Headers does not say all of them.
 	Headers []Field `json:"header_list,omitempty"`
@@ -172,15 +173,21 @@ type Origin struct {
 
 // DeadOrigin is what a foreign dead-letter queue says of an entry.
 type DeadOrigin struct {
+	Family    string    `json:"family,omitempty"`    // the program that wrote it, e.g. Kafka Connect; empty: nobody knows
 	Place     string    `json:"place"`               // queue or topic in which it died: where a retry sends it
+	Exchange  string    `json:"exchange,omitempty"`  // RabbitMQ: a retry publishes it there with Place as routing key; empty: Place is a queue
 	Partition *int32    `json:"partition,omitempty"` // Kafka
 	Offset    *int64    `json:"offset,omitempty"`    // Kafka
 	At        time.Time `json:"at,omitzero"`         // when it was produced (Kafka) or died (RabbitMQ)
-	Group     string    `json:"group,omitempty"`     // Kafka: the consumer group that gave up
-	Reason    string    `json:"reason"`              // RabbitMQ: rejected, expired, maxlen, delivery_limit; Kafka: exception class
-	Error     string    `json:"error,omitempty"`     // Kafka: exception message; RabbitMQ: a sentence made of the reason
+	Group     string    `json:"group,omitempty"`     // the consumer group, connector, handler or consumer that gave up
+	Reason    string    `json:"reason"`              // exception class; where RabbitMQ itself wrote it: rejected, expired, maxlen, delivery_limit
+	Error     string    `json:"error,omitempty"`     // exception class and message, or a sentence made of the reason
 	Count     int       `json:"count,omitempty"`     // how often it died
+	Attempts  int       `json:"attempts,omitempty"`  // made before it died; 0: nobody says
 }
+
+// Where is the place in which it died, for people.
+func (d DeadOrigin) Where() string { return strings.TrimSpace(d.Exchange + " " + d.Place) }
 
 // Parked is a message whose first attempts were made outside of the engine, by a pool or a broker's consumer, and which
 // becomes durable now: message, record, attempts and, while Next is pending, a place in the queue.

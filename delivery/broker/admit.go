@@ -130,7 +130,7 @@ func (s *shift) place(it *item, note delivery.InboxNote, blocked, spilling bool)
 	case it.problem != "":
 		s.bury(it, delivery.Attempt{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: it.problem})
 	case dead != nil:
-		s.bury(it, delivery.Attempt{StartedAt: died(it.message.Origin), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassForeign, Error: dead.Error})
+		s.bury(it, delivery.Attempt{StartedAt: buried(it.message.Origin), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassForeign, Error: dead.Error, Response: it.trace})
 	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Repeatable():
 		s.uncertain(it, note.At)
 	case it.lane != "" && (s.c.traits.forgets || blocked || s.flight.blocked(it.lane)), spilling:
@@ -144,8 +144,8 @@ func (s *shift) place(it *item, note delivery.InboxNote, blocked, spilling bool)
 	}
 }
 
-// died is when an entry of a foreign dead-letter queue got there.
-func died(o *delivery.Origin) time.Time {
+// buried is when an entry of a foreign dead-letter queue got there.
+func buried(o *delivery.Origin) time.Time {
 	if o.Broker == delivery.BrokerRabbitMQ && !o.Dead.At.IsZero() {
 		return o.Dead.At
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,24 +13,35 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"redrive/delivery"
+	"redrive/delivery/words"
 )
 
-// deathMarks are the names, or their beginnings, of headers that speak of a death. They do not travel on: redelivery would make
-// them grow.
-var deathMarks = []string{"x-death", "x-first-death-", "x-last-death-", "kafka_dlt-", "kafka_original-", "kafka_exception-", "retry_topic-",
-	"x-original-", "x-exception-", "__connect.errors."}
-
-func isDeathMark(name string) bool {
-	for _, mark := range deathMarks {
-		if strings.HasPrefix(name, mark) {
-			return true
+// died parts the headers of an entry of a dead-letter queue: what it had when it died, the story of its death that the others tell,
+// and the stack trace, if there is one. table are the headers as RabbitMQ has them.
+func died(origin delivery.Origin, headers []delivery.Field, table amqp091.Table) (own []delivery.Field, d *delivery.DeadOrigin, trace []byte) {
+	marked, by := wrote(origin.Broker, headers)
+	for _, h := range headers {
+		if !isQueueMark(h.Name) && !slices.ContainsFunc(marked, func(f *family) bool { return f.has(h.Name) }) {
+			own = append(own, h)
 		}
 	}
-	return false
+	d = &delivery.DeadOrigin{Error: unsaid, Reason: "unknown"}
+	if by == nil {
+		return own, d, nil
+	}
+	if by.read != nil {
+		d = by.read(table)
+	} else {
+		d, trace = by.story(origin, headers)
+	}
+	d.Family = by.name
+	return own, d, trace
 }
 
 // isQueueMark names what RabbitMQ adds to a header table when it takes a message out of a queue.
-func isQueueMark(name string) bool { return name == "x-delivery-count" || name == "x-stream-offset" }
+func isQueueMark(name string) bool {
+	return name == "x-delivery-count" || name == "x-acquired-count" || name == "x-stream-offset"
+}
 
 // diedWith is the expiration that the message had when it died: RabbitMQ takes it away, or it would expire again where it goes.
 func diedWith(headers amqp091.Table) string {
@@ -114,45 +127,67 @@ func whole(value any) int64 {
 	return 0
 }
 
-// deadHeader finds one fact under the names that Spring Kafka, Spring Cloud Stream and Kafka Connect give it.
-type deadHeaders struct{ first, last map[string][]byte }
+// story reads the facts where the family writes them. Anybody may write these headers: what is malformed is passed over.
+func (f *family) story(origin delivery.Origin, headers []delivery.Field) (d *delivery.DeadOrigin, trace []byte) {
+	first := func(names []string) []byte { return find(slices.All(headers), names) }
+	last := func(names []string) []byte { return find(slices.Backward(headers), names) }
+	d = &delivery.DeadOrigin{Place: bytesText(first(f.place)), Exchange: bytesText(first(f.exchange)), Group: bytesText(last(f.group))}
+	if f.queue != nil {
+		d.Place = f.queue(d.Place, origin.Place)
+	}
+	if n, ok := number(first(f.partition)); ok && n >= 0 && n < 1<<31 {
+		partition := int32(n)
+		d.Partition = &partition
+	}
+	if n, ok := number(first(f.offset)); ok && n >= 0 {
+		d.Offset = &n
+	}
+	if n, ok := number(last(f.attempts)); ok && n > 0 && n < 1<<31 {
+		d.Attempts = int(n)
+	}
+	if n, ok := number(last(f.retries)); ok && n >= 0 && n < 1<<31 {
+		d.Attempts = int(n) + 1
+	}
+	d.At = moment(first(f.at))
+	trace = last(f.trace)
+	d.Reason, d.Error = cause(bytesText(last(f.class)), bytesText(last(f.message)), string(trace))
+	return d, trace[:min(len(trace), maxTrace)]
+}
 
-func (h deadHeaders) find(from map[string][]byte, names ...string) []byte {
+// find is the value of the first of these names that is there and has one.
+func find(headers iter.Seq2[int, delivery.Field], names []string) []byte {
 	for _, name := range names {
-		if value, ok := from[name]; ok && len(value) > 0 {
-			return value
+		for _, h := range headers {
+			if h.Name == name && len(h.Value) > 0 {
+				return h.Value
+			}
 		}
 	}
 	return nil
 }
 
-// kafkaDeath reads what a dead-letter topic notes of a death. Where a header stands twice, the first names the origin and the
-// last the error.
-func kafkaDeath(h deadHeaders) *delivery.DeadOrigin {
-	d := &delivery.DeadOrigin{
-		Place: bytesText(h.find(h.first, "kafka_dlt-original-topic", "kafka_original-topic", "x-original-topic", "__connect.errors.topic")),
-		Group: bytesText(h.find(h.last, "kafka_dlt-original-consumer-group", "kafka_original-consumer-group", "__connect.errors.connector.name")),
-		Error: bytesText(h.find(h.last, "kafka_dlt-exception-message", "kafka_exception-message", "x-exception-message", "__connect.errors.exception.message")),
-		Reason: bytesText(h.find(h.last, "kafka_dlt-exception-cause-fqcn", "kafka_dlt-exception-fqcn", "kafka_exception-cause-fqcn",
-			"kafka_exception-fqcn", "x-exception-fqcn", "__connect.errors.exception.class.name")),
+// cause is the class of what went wrong, and a sentence with it. Where the message does not say it, the innermost exception of the
+// stack trace does.
+func cause(class, message, trace string) (reason, sentence string) {
+	inner, text := words.Innermost(trace)
+	inner, text = bytesText([]byte(inner)), bytesText([]byte(text))
+	reason, sentence = cmp.Or(class, inner), message
+	if text != "" && !strings.Contains(delivery.OneLine(message), text) {
+		reason = inner
+		if sentence = strings.TrimRight(message, ": "); sentence != "" {
+			sentence += ": "
+		}
+		sentence += inner + ": " + text
 	}
-	if n, ok := number(h.find(h.first, "kafka_dlt-original-partition", "kafka_original-partition", "x-original-partition", "__connect.errors.partition")); ok && n >= 0 && n < 1<<31 {
-		partition := int32(n)
-		d.Partition = &partition
+	sentence = cmp.Or(sentence, reason, unsaid)
+	if reason != "" && !strings.Contains(sentence, reason) {
+		sentence = reason + ": " + sentence
 	}
-	if n, ok := number(h.find(h.first, "kafka_dlt-original-offset", "kafka_original-offset", "x-original-offset", "__connect.errors.offset")); ok && n >= 0 {
-		d.Offset = &n
-	}
-	if n, ok := number(h.find(h.first, "kafka_dlt-original-timestamp", "kafka_original-timestamp", "x-original-timestamp")); ok {
-		d.At = deathTime(time.UnixMilli(n))
-	}
-	d.Error = cmp.Or(d.Error, d.Reason, unsaid)
-	if d.Reason != "" && !strings.Contains(d.Error, d.Reason) {
-		d.Error = d.Reason + ": " + d.Error
-	}
-	d.Reason = cmp.Or(d.Reason, "unknown")
-	return d
+	return cmp.Or(reason, "unknown"), sentence
 }
+
+// maxTrace bounds what is kept of a stack trace.
+const maxTrace = 16 << 10
 
 const maxDeathText = 4096
 
@@ -163,7 +198,7 @@ func bytesText(value []byte) string {
 	return delivery.Storable(string(value))
 }
 
-// number reads a whole number of 4 or 8 bytes, or in digits.
+// number reads a whole number of 4 or 8 bytes, in digits, or as the fewest bytes that hold it, which 1 and 6 are for a count and a time.
 func number(value []byte) (int64, bool) {
 	if n, err := strconv.ParseInt(string(value), 10, 64); err == nil && len(value) > 0 {
 		return n, true
@@ -171,10 +206,29 @@ func number(value []byte) (int64, bool) {
 	switch len(value) {
 	case 4:
 		return int64(int32(binary.BigEndian.Uint32(value))), true
-	case 8:
-		return int64(binary.BigEndian.Uint64(value)), true
+	case 1, 6, 8:
+		var wide [8]byte
+		copy(wide[8-len(value):], value)
+		return int64(binary.BigEndian.Uint64(wide[:])), true
 	}
 	return 0, false
+}
+
+// moment is a time in milliseconds since 1970 or as .NET writes it; zero where it is not known.
+func moment(value []byte) time.Time {
+	if n, ok := number(value); ok {
+		return deathTime(time.UnixMilli(n))
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.000000 Z"} {
+		text := string(value)
+		if n := strings.LastIndexByte(text, ':'); layout != time.RFC3339Nano && n >= 0 { // NServiceBus
+			text = text[:n] + "." + text[n+1:]
+		}
+		if at, err := time.Parse(layout, text); err == nil {
+			return deathTime(at)
+		}
+	}
+	return time.Time{}
 }
 
 // deathIdentity tells one death of a message from the next.

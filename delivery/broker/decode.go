@@ -20,6 +20,7 @@ type envelope struct {
 	raw       map[string][]byte // what is no text, or has a name that no receiver takes
 	typed     bool              // fields have all headers as they came, and nothing need be put into raw
 	fields    []delivery.Field
+	inOrder   bool   // the order of fields counts, and so does a name that stands twice
 	eventMark string // what the names of CloudEvents attributes start with; empty: the broker has no headers
 	kind      string // the type, where the broker has a place for it
 	key       string
@@ -87,6 +88,7 @@ func (e envelope) read(format delivery.WireFormat) *taken {
 	if e.typed {
 		if event != nil && event.unwrapped { // the payload is its data, and not of the type that the message had
 			origin.Properties = slices.DeleteFunc(origin.Properties, func(f delivery.Field) bool { return f.Name == delivery.PropertyOf(contentType) })
+			e.fields = slices.DeleteFunc(e.fields, func(f delivery.Field) bool { return e.inOrder && strings.EqualFold(f.Name, contentType) })
 		}
 		e.listed(&origin, t.message.Headers, event != nil)
 	}
@@ -109,13 +111,18 @@ func (e envelope) listed(origin *delivery.Origin, headers map[string]string, eve
 		show(&origin.Properties[n], delivery.HeaderOf(origin.Properties[n].Name))
 	}
 	told := true
-	for n := range e.fields {
+	for n := range slices.Backward(e.fields) {
 		f := &e.fields[n]
 		show(f, f.Name)
 		if attribute, ok := e.attribute(f.Name); event && ok {
 			show(f, "ce-"+attribute)
 		}
-		told = told && f.Shown == f.Name && f.Type == "" && !f.IsNull() && delivery.PropertyOf(f.Name) == ""
+		told = told && f.Shown == f.Name && f.Type == "" && !f.IsNull()
+		if e.inOrder {
+			told = told && (n == 0 || e.fields[n-1].Name < f.Name)
+		} else {
+			told = told && delivery.PropertyOf(f.Name) == ""
+		}
 	}
 	if !told {
 		origin.Headers = e.fields

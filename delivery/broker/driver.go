@@ -12,6 +12,7 @@ type taken struct {
 	message     delivery.Message // without ids
 	identity    string           // at its source; empty: none
 	problem     string           // why it cannot be read; it is kept as it came
+	trace       []byte           // of an entry of a dead-letter queue: the stack trace that came with it
 	redelivered bool             // the broker says that somebody may have had it before
 	firstTime   bool             // the broker vouches that nobody had it before, whatever its identity looks like
 	receipt     any              // the session's own

@@ -265,25 +265,26 @@ func (d *kafkaDriver) decode(r *kgo.Record) *taken {
 	e.origin = delivery.Origin{Broker: delivery.BrokerKafka, Place: r.Topic, Partition: &partition, Offset: &offset, At: r.Timestamp}
 	// the time tells a record from another one at the same place of a topic that was deleted and made again
 	e.identity = "record " + r.Topic + "/" + strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10) + "@" + strconv.FormatInt(r.Timestamp.UnixMilli(), 10)
-	var death deadHeaders
-	if d.dead {
-		death = deadHeaders{first: map[string][]byte{}, last: map[string][]byte{}}
-	}
 	for _, h := range r.Headers {
-		if !d.dead || !isDeathMark(h.Key) {
-			e.header(h.Key, h.Value)
-			continue
-		}
-		if _, twice := death.first[h.Key]; !twice {
-			death.first[h.Key] = h.Value
-		}
-		death.last[h.Key] = h.Value
+		e.fields = append(e.fields, delivery.Field{Name: h.Key, Value: h.Value})
 	}
+	var death *delivery.DeadOrigin
+	var trace []byte
+	if d.dead {
+		e.fields, death, trace = died(e.origin, e.fields, nil)
+	}
+	for _, f := range e.fields { // of one that stands twice the last is seen
+		e.header(f.Name, f.Value)
+	}
+	e.typed, e.inOrder, e.origin.Properties = true, true, []delivery.Field{}
 	own := e.identity
 	t := e.read(d.format)
+	if key := t.message.RecordKey(); string(key) != string(r.Key) || (key == nil) != (r.Key == nil) {
+		t.message.Origin.Properties = append(t.message.Origin.Properties, delivery.Field{Name: delivery.PropertyKey, Value: r.Key})
+	}
 	if d.dead {
 		t.identity = short(own, maxIdentity) // the same event may die more than once
-		t.message.Origin.Dead = kafkaDeath(death)
+		t.message.Origin.Dead, t.trace = death, trace
 	}
 	return t
 }

@@ -299,8 +299,10 @@ func (d *rabbitDriver) decode(m *amqp091.Delivery) *taken {
 		e.origin.Properties = append(e.origin.Properties, delivery.Field{Name: wire.PropertyExpiration, Value: []byte(expiration)})
 	}
 	e.fields = wire.RabbitMQHeaders(m.Headers)
+	var death *delivery.DeadOrigin
+	var trace []byte
 	if d.dead {
-		e.fields = slices.DeleteFunc(e.fields, func(f delivery.Field) bool { return isDeathMark(f.Name) || isQueueMark(f.Name) })
+		e.fields, death, trace = died(e.origin, e.fields, m.Headers)
 	}
 	for _, f := range e.origin.Properties {
 		if name := delivery.HeaderOf(f.Name); name != "" {
@@ -319,7 +321,7 @@ func (d *rabbitDriver) decode(m *amqp091.Delivery) *taken {
 	t := e.read(d.format)
 	t.redelivered = m.Redelivered
 	if d.dead {
-		t.message.Origin.Dead = rabbitDeath(m.Headers)
+		t.message.Origin.Dead, t.trace = death, trace
 		t.firstTime = !m.Redelivered
 		if t.identity != "" {
 			t.identity = short(deathIdentity(t.identity, t.message.Origin.Dead), maxIdentity)

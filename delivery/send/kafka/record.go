@@ -2,6 +2,7 @@ package kafkasend
 
 import (
 	"encoding/base64"
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -31,24 +32,11 @@ func (s *Sender) record(r delivery.Request) (*kgo.Record, *delivery.Result) {
 		return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassUnroutable,
 			Error: "the destination names no topic, and the message came from no dead-letter topic"}
 	}
-	record := &kgo.Record{Topic: topic, Partition: partition, Value: r.Message.Payload} // null is a tombstone
-	if r.Message.Key != "" {
-		record.Key = []byte(r.Message.Key)
+	headers, err := s.headers(r)
+	if err != nil {
+		return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
 	}
-	headers := map[string][]byte{}
-	if fault := theirs(headers, r.Message); fault != "" {
-		return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: fault}
-	}
-	if s.to.Format == delivery.FormatCloudEvents {
-		if err := asEvent(headers, r); err != nil {
-			return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
-		}
-	}
-	ours(headers, r)
-	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		record.Headers = append(record.Headers, kgo.RecordHeader{Key: name, Value: headers[name]})
-	}
-	return record, nil
+	return &kgo.Record{Topic: topic, Partition: partition, Key: r.Message.RecordKey(), Value: r.Message.Payload, Headers: headers}, nil // null is a tombstone
 }
 
 // place is the destination's topic, else where the dead letter died. Its partition counts only where no key decides.
@@ -57,75 +45,113 @@ func (s *Sender) place(m delivery.Message) (topic string, partition int32) {
 		return s.to.Topic, anyPartition
 	}
 	dead := m.Origin.Dead
-	if m.Key == "" && dead.Partition != nil && *dead.Partition >= 0 {
+	if m.RecordKey() == nil && dead.Partition != nil && *dead.Partition >= 0 {
 		return dead.Place, *dead.Partition
 	}
 	return dead.Place, anyPartition
 }
 
-// theirs are the message's own headers under the names that they came with, and those that are no text.
-func theirs(headers map[string][]byte, m delivery.Message) (fault string) {
+// headers are the message's own and then ours. An error says what Kafka does not take; it repeats no value.
+func (s *Sender) headers(r delivery.Request) (list []kgo.RecordHeader, err error) {
+	if r.Message.TypedBy(delivery.BrokerKafka) {
+		list = restored(r.Message)
+	} else if list, err = named(r.Message); err != nil {
+		return nil, err
+	}
+	if s.to.Format == delivery.FormatCloudEvents {
+		if list, err = asEvent(list, r); err != nil {
+			return nil, err
+		}
+	}
+	return append(list, ours(list, r)...), nil
+}
+
+// restored are the headers of a record as Kafka had them: in order, with repetition, null and empty ones.
+func restored(m delivery.Message) (list []kgo.RecordHeader) {
+	_, fields := m.Wire()
+	for _, f := range fields {
+		if !isOurs(f.Name) {
+			list = append(list, kgo.RecordHeader{Key: f.Name, Value: f.Value})
+		}
+	}
+	return list
+}
+
+// named are the headers of a message that did not come from Kafka, or before headers were kept as a list: by name, with those that
+// are no text.
+func named(m delivery.Message) (list []kgo.RecordHeader, err error) {
+	headers := map[string][]byte{}
 	for name, value := range m.Headers {
 		if !utf8.ValidString(name) {
-			return "the message has a header name that is no UTF-8"
+			return nil, errors.New("the message has a header name that is no UTF-8")
 		}
+		headers[name] = []byte(value)
+	}
+	if m.Origin != nil && m.Origin.Broker == delivery.BrokerKafka { // another broker's mean something else
+		for name, encoded := range m.Origin.Raw {
+			if headers[name], err = base64.StdEncoding.DecodeString(encoded); err != nil {
+				return nil, errors.New("a binary header of the message's origin is no Base64")
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if !isReserved(name) {
-			headers[name] = []byte(value)
+			list = append(list, kgo.RecordHeader{Key: name, Value: headers[name]})
 		}
 	}
-	if m.Origin == nil || m.Origin.Broker != delivery.BrokerKafka { // another broker's mean something else
-		return ""
-	}
-	for name, encoded := range m.Origin.Raw {
-		raw, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil {
-			return "a binary header of the message's origin is no Base64"
-		}
-		if !isReserved(name) {
-			headers[name] = raw
-		}
-	}
-	return ""
+	return list, nil
 }
 
-// isReserved: ours are written anew on each attempt, and what a dead-letter topic added stays behind, so that headers do not
-// grow from one round to the next.
+// isOurs names headers that are written anew on each attempt.
+func isOurs(name string) bool { return strings.HasPrefix(strings.ToLower(name), "redrive-") }
+
+// isReserved: so is what a dead-letter topic added, where it came before it was taken away as it came in. Headers would grow from
+// one round to the next.
 func isReserved(name string) bool {
-	name = strings.ToLower(name)
-	return name == headerIdempotency || strings.HasPrefix(name, "redrive-") || strings.HasPrefix(name, "kafka_dlt-")
+	return isOurs(name) || strings.EqualFold(name, headerIdempotency) || strings.HasPrefix(strings.ToLower(name), "kafka_dlt-")
 }
 
-func ours(headers map[string][]byte, r delivery.Request) {
-	headers[headerID] = []byte(r.Message.ID)
-	headers[headerType] = []byte(r.Message.Type)
-	headers[headerAttempt] = []byte(strconv.Itoa(r.Attempt))
-	headers[headerIntegration] = []byte(r.Integration)
-	headers[headerIdempotency] = []byte(r.IdempotencyKey)
+// ours are the headers that say what is sent. The idempotency key of a record stays where it was.
+func ours(theirs []kgo.RecordHeader, r delivery.Request) (list []kgo.RecordHeader) {
+	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
+	if !slices.ContainsFunc(theirs, func(h kgo.RecordHeader) bool { return strings.EqualFold(h.Key, headerIdempotency) }) {
+		add(headerIdempotency, r.IdempotencyKey)
+	}
+	add(headerAttempt, strconv.Itoa(r.Attempt))
+	add(headerID, r.Message.ID)
+	add(headerIntegration, r.Integration)
+	add(headerType, r.Message.Type)
+	return list
 }
 
-// asEvent adds the attributes of a CloudEvent in binary mode. A message that came as one keeps its attributes, in whichever
-// spelling: ce- as in HTTP, ce_ as in Kafka.
-func asEvent(headers map[string][]byte, r delivery.Request) error {
+// asEvent puts the attributes of a CloudEvent in binary mode into the place of those that the message has. A message that came as one
+// keeps its attributes, in whichever spelling: ce- as in HTTP, ce_ as in Kafka.
+func asEvent(list []kgo.RecordHeader, r delivery.Request) ([]kgo.RecordHeader, error) {
 	given := map[string]string{}
 	for name, value := range r.Message.Headers {
 		lower := strings.ToLower(name)
 		if attribute, ok := strings.CutPrefix(lower, "ce_"); ok {
 			lower, value = "ce-"+attribute, url.PathEscape(value) // Kafka's binding encodes nothing, HTTP's does
 		}
-		if isReserved(name) {
-			continue
+		if !isReserved(name) {
+			given[lower] = value
 		}
-		if strings.HasPrefix(lower, "ce-") || lower == "content-type" {
-			delete(headers, name)
-		}
-		given[lower] = value
 	}
 	r.Message.Headers = given
 	attributes, err := wire.EventAttributes(r)
-	for name, value := range attributes {
-		headers["ce_"+name] = []byte(value)
+	if err != nil {
+		return nil, err
 	}
-	delete(headers, "ce_datacontenttype")
-	headers["content-type"] = []byte(attributes["datacontenttype"])
-	return err
+	list = slices.DeleteFunc(list, func(h kgo.RecordHeader) bool {
+		name := strings.Replace(strings.ToLower(h.Key), "ce_", "ce-", 1)
+		return strings.HasPrefix(name, "ce-") || name == "content-type"
+	})
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		header := "ce_" + name
+		if name == "datacontenttype" {
+			header = "content-type"
+		}
+		list = append(list, kgo.RecordHeader{Key: header, Value: []byte(attributes[name])})
+	}
+	return list, nil
 }

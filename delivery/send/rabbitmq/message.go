@@ -59,13 +59,13 @@ func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publicat
 	p := &publication{ctx: ctx, exchange: s.to.Exchange, key: s.to.RoutingKey, id: r.DeliveryID, attempt: strconv.Itoa(r.Attempt),
 		size: len(m.Payload), result: make(chan delivery.Result, 1)}
 	if p.exchange == "" && p.key == "" {
-		if m.Origin == nil || m.Origin.Dead == nil || m.Origin.Dead.Place == "" {
+		if m.Origin == nil || m.Origin.Dead == nil || m.Origin.Dead.Where() == "" {
 			return nil, errors.New("the destination has no exchange and no routing key, and the message did not die in a queue that it could go back to")
 		}
-		p.key, id = m.Origin.Dead.Place, cmp.Or(m.Origin.ID, id) // it goes back as it was
+		p.exchange, p.key, id = m.Origin.Dead.Exchange, m.Origin.Dead.Place, cmp.Or(m.Origin.ID, id) // it goes back as it was
 	}
 	var err error
-	if m.Typed() {
+	if m.TypedBy(delivery.BrokerRabbitMQ) {
 		p.back = true
 		p.message, err = s.restore(m)
 	} else {
@@ -98,7 +98,7 @@ func (s *Sender) made(m delivery.Message, id string) amqp091.Publishing {
 // check refuses what the library could not write: it would close the connection.
 func (p *publication) check() error {
 	for what, text := range map[string]string{"id": p.message.MessageId, "type": p.message.Type, "Content-Type": p.message.ContentType, "queue of origin": p.key,
-		"Content-Encoding": p.message.ContentEncoding, "Correlation-Id": p.message.CorrelationId, "Reply-To": p.message.ReplyTo} {
+		"exchange of origin": p.exchange, "Content-Encoding": p.message.ContentEncoding, "Correlation-Id": p.message.CorrelationId, "Reply-To": p.message.ReplyTo} {
 		if len(text) > maxShort {
 			return fmt.Errorf("the message's %s is longer than the 255 bytes that AMQP allows", what)
 		}

@@ -1,0 +1,210 @@
+package broker
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"redrive/delivery"
+)
+
+// family is a program that writes dead letters: the headers by which it does, in which of them each fact stands, and where an entry
+// goes back to. To know one more of them is one more row.
+type family struct {
+	name   string
+	broker string   // empty: any that has headers
+	sign   string   // the header without which an entry is not theirs; empty: any of marks
+	marks  []string // their headers, which stay behind; one that ends in * is the beginning of names
+
+	// Names of headers, the first that is there counts. Of a header that stands twice, the first says where it came from and the last
+	// how it ended.
+	place, exchange, partition, offset, at []string
+	group, attempts, retries               []string // retries are one less than attempts
+	class, message, trace                  []string
+
+	// queue makes a queue's name of what stands in place, and of the queue that the entry was taken from; nil: it is one.
+	queue func(place, from string) string
+	// read reads what no header says as text; nil: there is no such thing.
+	read func(amqp091.Table) *delivery.DeadOrigin
+}
+
+// families are all of them. Of RabbitMQ's, whose headers have no order, the first that fits counts, so that a program that knows why
+// it gave up goes before the broker that only moved the message; of Kafka's the one whose mark stands last.
+var families = []family{
+	{
+		name: "Spring Kafka", broker: delivery.BrokerKafka,
+		marks:     []string{"kafka_dlt-*", "kafka_deliveryAttempt", "springDeserializerException*"},
+		sign:      "kafka_dlt-*",
+		place:     []string{"kafka_dlt-original-topic"},
+		partition: []string{"kafka_dlt-original-partition"},
+		offset:    []string{"kafka_dlt-original-offset"},
+		at:        []string{"kafka_dlt-original-timestamp"},
+		group:     []string{"kafka_dlt-original-consumer-group"},
+		attempts:  []string{"kafka_deliveryAttempt"},
+		class:     []string{"kafka_dlt-exception-cause-fqcn", "kafka_dlt-exception-fqcn", "kafka_dlt-key-exception-fqcn"},
+		message:   []string{"kafka_dlt-exception-message", "kafka_dlt-key-exception-message"},
+		trace:     []string{"kafka_dlt-exception-stacktrace", "kafka_dlt-key-exception-stacktrace"},
+	},
+	{
+		name: "Spring Kafka @RetryableTopic", broker: delivery.BrokerKafka,
+		marks:     []string{"kafka_original-*", "kafka_exception-*", "kafka_key-exception-*", "retry_topic-*", "kafka_deliveryAttempt", "springDeserializerException*"},
+		sign:      "kafka_original-topic",
+		place:     []string{"kafka_original-topic"},
+		partition: []string{"kafka_original-partition"},
+		offset:    []string{"kafka_original-offset"},
+		at:        []string{"kafka_original-timestamp", "retry_topic-original-timestamp"},
+		group:     []string{"kafka_original-consumer-group", "kafka_dlt-original-consumer-group"},
+		attempts:  []string{"retry_topic-attempts"},
+		class:     []string{"kafka_exception-cause-fqcn", "kafka_exception-fqcn", "kafka_key-exception-fqcn"},
+		message:   []string{"kafka_exception-message", "kafka_key-exception-message"},
+		trace:     []string{"kafka_exception-stacktrace", "kafka_key-exception-stacktrace"},
+	},
+	{
+		name: "Spring Cloud Stream", broker: delivery.BrokerKafka,
+		marks: []string{"x-original-topic", "x-original-partition", "x-original-offset", "x-original-timestamp", "x-original-timestamp-type",
+			"x-exception-message", "x-exception-fqcn", "x-exception-stacktrace"},
+		place:     []string{"x-original-topic"},
+		partition: []string{"x-original-partition"},
+		offset:    []string{"x-original-offset"},
+		at:        []string{"x-original-timestamp"},
+		class:     []string{"x-exception-fqcn"},
+		message:   []string{"x-exception-message"},
+		trace:     []string{"x-exception-stacktrace"},
+	},
+	{
+		name: "Kafka Connect", broker: delivery.BrokerKafka,
+		marks:     []string{"__connect.errors.*"},
+		place:     []string{"__connect.errors.topic"},
+		partition: []string{"__connect.errors.partition"},
+		offset:    []string{"__connect.errors.offset"},
+		group:     []string{"__connect.errors.connector.name"},
+		class:     []string{"__connect.errors.exception.class.name"},
+		message:   []string{"__connect.errors.exception.message"},
+		trace:     []string{"__connect.errors.exception.stacktrace"},
+	},
+	{
+		name: "Kafka Streams", broker: delivery.BrokerKafka,
+		marks:     []string{"__streams.errors.*"},
+		place:     []string{"__streams.errors.topic"},
+		partition: []string{"__streams.errors.partition"},
+		offset:    []string{"__streams.errors.offset"},
+		class:     []string{"__streams.errors.exception"},
+		message:   []string{"__streams.errors.message"},
+		trace:     []string{"__streams.errors.stacktrace"},
+	},
+	{
+		name: "Kafka share group", broker: delivery.BrokerKafka,
+		marks:     []string{"__dlq.errors.*"},
+		place:     []string{"__dlq.errors.topic"},
+		partition: []string{"__dlq.errors.partition"},
+		offset:    []string{"__dlq.errors.offset"},
+		group:     []string{"__dlq.errors.group"},
+		attempts:  []string{"__dlq.errors.delivery.count"},
+		message:   []string{"__dlq.errors.message"},
+	},
+	{
+		name:    "Watermill",
+		marks:   []string{"reason_poisoned", "topic_poisoned", "handler_poisoned", "subscriber_poisoned"},
+		sign:    "reason_poisoned",
+		place:   []string{"topic_poisoned"},
+		group:   []string{"handler_poisoned"},
+		message: []string{"reason_poisoned"},
+	},
+	{
+		name: "Spring AMQP", broker: delivery.BrokerRabbitMQ,
+		marks:    []string{"x-exception-message", "x-exception-stacktrace", "x-original-exchange", "x-original-routingKey"},
+		place:    []string{"x-original-routingKey"},
+		exchange: []string{"x-original-exchange"},
+		message:  []string{"x-exception-message"},
+		trace:    []string{"x-exception-stacktrace"},
+	},
+	{
+		name: "MassTransit", broker: delivery.BrokerRabbitMQ,
+		marks: []string{"MT-Reason", "MT-Fault-ExceptionType", "MT-Fault-InputAddress", "MT-Fault-Message", "MT-Fault-MessageType", "MT-Fault-ConsumerType",
+			"MT-Fault-Timestamp", "MT-Fault-StackTrace", "MT-Fault-RetryCount", "MT-Fault-RedeliveryCount", // MT-Fault-Address is the sender's own
+			"MT-Host-MachineName", "MT-Host-ProcessName", "MT-Host-ProcessId", "MT-Host-Assembly", "MT-Host-AssemblyVersion",
+			"MT-Host-MassTransitVersion", "MT-Host-FrameworkVersion", "MT-Host-OperatingSystemVersion"},
+		sign:    "MT-Reason",
+		place:   []string{"MT-Fault-InputAddress"},
+		at:      []string{"MT-Fault-Timestamp"},
+		group:   []string{"MT-Fault-ConsumerType"},
+		retries: []string{"MT-Fault-RetryCount"},
+		class:   []string{"MT-Fault-ExceptionType"},
+		message: []string{"MT-Fault-Message", "MT-Reason"},
+		trace:   []string{"MT-Fault-StackTrace"},
+		queue:   massTransitQueue,
+	},
+	{
+		name: "NServiceBus", broker: delivery.BrokerRabbitMQ,
+		marks:   []string{"NServiceBus.FailedQ", "NServiceBus.TimeOfFailure", "NServiceBus.ExceptionInfo.*", "NServiceBus.Retries*", "NServiceBus.Timeout.Expire", "ServiceControl.EditOf"}, // as ServiceControl has it
+		sign:    "NServiceBus.FailedQ",
+		place:   []string{"NServiceBus.FailedQ"},
+		at:      []string{"NServiceBus.TimeOfFailure"},
+		class:   []string{"NServiceBus.ExceptionInfo.ExceptionType"},
+		message: []string{"NServiceBus.ExceptionInfo.Message"},
+		trace:   []string{"NServiceBus.ExceptionInfo.StackTrace"},
+	},
+	{
+		name: "RabbitMQ", broker: delivery.BrokerRabbitMQ,
+		marks: []string{"x-death", "x-first-death-*", "x-last-death-*"},
+		read:  rabbitDeath,
+	},
+}
+
+// massTransitQueue is the endpoint's own queue: the last part of its address, else what the error queue is named after.
+func massTransitQueue(address, from string) string {
+	if u, err := url.Parse(address); err == nil && u.Scheme != "" {
+		parts := strings.Split(u.EscapedPath(), "/")
+		if queue, err := url.PathUnescape(parts[len(parts)-1]); err == nil && queue != "" {
+			return queue
+		}
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(from, "_error"), "_skipped")
+}
+
+// has says whether a header is one of theirs.
+func (f family) has(header string) bool {
+	return slices.ContainsFunc(f.marks, func(mark string) bool { return matches(mark, header) })
+}
+
+func matches(mark, header string) bool {
+	if beginning, ok := strings.CutSuffix(mark, "*"); ok {
+		return strings.HasPrefix(header, beginning)
+	}
+	return header == mark
+}
+
+// signs says whether a header tells that the entry is theirs.
+func (f family) signs(header string) bool {
+	if f.sign != "" {
+		return matches(f.sign, header)
+	}
+	return f.has(header)
+}
+
+// wrote finds the families whose marks an entry has, and which of them wrote it last. Without one, last is nil.
+func wrote(broker string, headers []delivery.Field) (all []*family, last *family) {
+	latest := -1
+	for n := range families {
+		f := &families[n]
+		if f.broker != "" && f.broker != broker {
+			continue
+		}
+		at := -1
+		for n, h := range headers {
+			if f.signs(h.Name) {
+				at = n
+			}
+		}
+		if at < 0 {
+			continue
+		}
+		all = append(all, f)
+		if last == nil || broker == delivery.BrokerKafka && at > latest {
+			last, latest = f, at
+		}
+	}
+	return all, last
+}
