@@ -32,7 +32,10 @@ func (l Locale) originFacts(o *delivery.Origin) []originFact {
 		{l.T("Row"), rowOf(o)}, {l.T("Exchange"), o.Exchange}, {l.T("Routing key"), o.Routing}}
 	if d := o.Dead; d != nil {
 		facts = append(facts, originFact{l.T("Partition in which it died"), decimal(d.Partition)}, originFact{l.T("Offset in which it died"), decimal(d.Offset)},
-			originFact{l.T("Consumer group"), d.Group}, originFact{l.T("Reason"), d.Reason})
+			originFact{l.consumer(o.Broker), d.Group}, originFact{l.T("Reason"), d.Reason})
+		if d.Attempts > 0 {
+			facts = append(facts, originFact{l.T("Attempts before it died"), l.Number(d.Attempts)})
+		}
 		if d.Count > 1 {
 			facts = append(facts, originFact{l.T("Deaths"), l.Number(d.Count)})
 		}
@@ -44,6 +47,22 @@ func (l Locale) originFacts(o *delivery.Origin) []originFact {
 		}
 	}
 	return told
+}
+
+// consumer is what a broker calls those who take messages from it.
+func (l Locale) consumer(broker string) string {
+	if broker == delivery.BrokerKafka {
+		return l.T("Consumer group")
+	}
+	return l.T("Consumer")
+}
+
+// diedName is what the time of a dead letter is of: Kafka's say when the record was produced.
+func (l Locale) diedName(broker string) string {
+	if broker == delivery.BrokerKafka {
+		return l.T("Produced")
+	}
+	return l.T("Died")
 }
 
 func rowOf(o *delivery.Origin) string {
@@ -58,6 +77,14 @@ func decimal[T int32 | int64](n *T) string {
 		return ""
 	}
 	return strconv.FormatInt(int64(*n), 10)
+}
+
+// answerName is what an attempt got for an answer: somebody else's dead letter has a stack trace instead.
+func (p DeliveryPage) answerName(a delivery.Attempt) string {
+	if a.ErrorClass == delivery.ClassForeign {
+		return p.T("Stack trace")
+	}
+	return p.T("The receiver's answer")
 }
 
 // tryName numbers an attempt; one without a number was made by somebody else, before the message came here.

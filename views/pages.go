@@ -383,7 +383,7 @@ func (p DeliveryPage) sentence() string {
 func (p DeliveryPage) failure(failed int) string {
 	text := p.told(p.D.ErrorClass, p.D.Error)
 	if origin := p.D.Message.Origin; p.D.ErrorClass == delivery.ClassForeign && origin != nil && origin.Dead != nil {
-		return p.T("It died in %s: %s.", origin.Dead.Place, text)
+		return p.T("It died in %s: %s.", origin.Dead.Where(), text)
 	}
 	if expires := p.D.Message.ExpiresAt; p.D.ErrorClass == delivery.ClassExpired && expires != nil {
 		return p.T("Not delivered to %s before it expired %s.", p.D.Integration, p.Relative(*expires))

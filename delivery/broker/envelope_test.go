@@ -1,9 +1,7 @@
 package broker
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/url"
@@ -12,34 +10,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/rabbitmq/amqp091-go"
 
 	"redrive/delivery"
-	"redrive/delivery/engine"
 	rabbitsend "redrive/delivery/send/rabbitmq"
 	"redrive/delivery/wire"
 	"redrive/delivery/wire/amqptest"
-	"redrive/store"
-	"redrive/store/storetest"
 	"redrive/store/storetest/services"
 )
 
 // postbox is a queue whose rejected messages come to the desk, the desk, and another queue to redirect to.
 type postbox struct {
-	t               *testing.T
+	*desk
 	address         string
 	channel         *amqp091.Channel
-	db              *store.Store
-	dsn             string
 	origin, another string
-	died, elsewhere delivery.Integration
 }
 
 func newPostbox(t *testing.T) *postbox {
 	t.Helper()
 	address := services.RabbitMQURL(t)
-	p := &postbox{t: t, address: address, channel: rabbitChannel(t, address), dsn: storetest.New(t), origin: name(t), another: name(t)}
+	p := &postbox{address: address, channel: rabbitChannel(t, address), origin: name(t), another: name(t)}
 	dead := name(t)
 	for queue, args := range map[string]amqp091.Table{dead: nil, p.another: nil, p.origin: {"x-dead-letter-exchange": dead}} {
 		if _, err := p.channel.QueueDeclare(queue, true, false, false, false, args); err != nil {
@@ -56,48 +47,8 @@ func newPostbox(t *testing.T) *postbox {
 		return delivery.Destination{To: &delivery.RabbitMQDestination{RabbitMQServer: delivery.RabbitMQServer{URL: address}, RoutingKey: key, Timeout: time.Minute}}
 	}
 	source := delivery.BrokerSource{From: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: address}, Queue: dead}, DeadLetters: true, Prefetch: 32}
-	p.died = delivery.Integration{Name: "died", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: 4, Broker: &source,
-		Retry: delivery.RetryPolicy{Attempts: 1}, Destination: to("")}
-	p.elsewhere = delivery.Integration{Name: "elsewhere", Method: delivery.MethodOutbox, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: 4,
-		Retry: delivery.RetryPolicy{Attempts: 1}, Destination: to(p.another)}
-	p.start()
+	p.desk = newDesk(t, source, to(""), to(p.another))
 	return p
-}
-
-// start runs the engine and the consumer until the test ends.
-func (p *postbox) start() {
-	t, log := p.t, slog.New(slog.NewTextHandler(p.t.Output(), nil))
-	var err error
-	if p.db, err = store.Open(t.Context(), p.dsn, log); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.db.Close)
-	list := []delivery.Integration{p.died, p.elsewhere}
-	if err := p.db.SyncIntegrations(t.Context(), list); err != nil {
-		t.Fatal(err)
-	}
-	senders := map[string]delivery.Sender{}
-	for _, in := range list {
-		sender, err := rabbitsend.New(*in.Destination.To.(*delivery.RabbitMQDestination), wire.Dialer{Log: log})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = sender.Close() })
-		senders[in.Name] = sender
-	}
-	run, err := engine.New(engine.Config{Store: p.db, Integrations: list, Senders: senders, Log: log, Poll: 20 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	consumer, err := New(Config{Integration: p.died, Store: p.db, Attempter: run, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{}, 2)
-	go func() { _ = run.Run(ctx, ctx); done <- struct{}{} }()
-	go func() { _ = consumer.Run(ctx, ctx); done <- struct{}{} }()
-	t.Cleanup(func() { cancel(); <-done; <-done })
 }
 
 // get waits for the next message of a queue.
@@ -116,25 +67,8 @@ func (p *postbox) get(queue string) (m amqp091.Delivery) {
 // back waits for what was sent again, unless that failed.
 func (p *postbox) back(queue, id string) amqp091.Delivery {
 	p.t.Helper()
-	p.eventually("an outcome", func() bool {
-		d, err := p.db.Delivery(p.t.Context(), id)
-		if err != nil || d.State == delivery.StateDead && d.ErrorClass != delivery.ClassForeign {
-			p.t.Fatalf("not sent: %s %v", d.Error, err)
-		}
-		return d.State == delivery.StateDelivered
-	})
+	p.delivered(id)
 	return p.get(queue)
-}
-
-func (p *postbox) eventually(what string, ok func() bool) {
-	p.t.Helper()
-	deadline := time.Now().Add(atMost)
-	for !ok() {
-		if time.Now().After(deadline) {
-			p.t.Fatalf("%s: not within %s", what, atMost)
-		}
-		pauseFor(p.t.Context(), 5*time.Millisecond)
-	}
 }
 
 // die publishes a message, rejects it, and answers what a consumer saw of it and the dead letter.
@@ -148,25 +82,6 @@ func (p *postbox) die(message amqp091.Publishing) (saw amqp091.Delivery, dead de
 		p.t.Fatal(err)
 	}
 	return saw, p.dead()
-}
-
-// dead waits for the one dead letter.
-func (p *postbox) dead() delivery.Detail {
-	p.t.Helper()
-	conn, err := pgx.Connect(p.t.Context(), p.dsn)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	var id string
-	p.eventually("a dead letter", func() bool {
-		return conn.QueryRow(p.t.Context(), "SELECT id::text FROM redrive.deliveries WHERE state = 'dead'").Scan(&id) == nil
-	})
-	d, err := p.db.Delivery(p.t.Context(), id)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return d
 }
 
 // ours are the headers that the desk adds; see docs/sources.md.
@@ -203,8 +118,6 @@ func (p *postbox) user() string {
 	return u.User.Username()
 }
 
-const corrected = `{"corrected": true}`
-
 // Every property and type of RabbitMQ by every way on which a message goes back to RabbitMQ.
 func TestWhatGoesBackToRabbitMQIsWhatDied(t *testing.T) {
 	p := newPostbox(t)
@@ -240,21 +153,6 @@ func TestWhatGoesBackToRabbitMQIsWhatDied(t *testing.T) {
 			}
 		}
 	}
-}
-
-func (p *postbox) retry(d delivery.Detail) error {
-	_, err := p.db.Act(p.t.Context(), delivery.ActionRequest{Action: delivery.ActionRetry, ID: d.ID, Version: d.Version, Actor: "tester", Reason: "again"})
-	return err
-}
-
-func (p *postbox) edit(d delivery.Detail) error {
-	_, err := p.db.Edit(p.t.Context(), delivery.EditRequest{ID: d.ID, Version: d.Version, Actor: "tester", Reason: "wrong", Payload: []byte(corrected), Headers: d.Message.Headers})
-	return err
-}
-
-func (p *postbox) redirect(d delivery.Detail) error {
-	_, err := p.db.Redirect(p.t.Context(), delivery.RedirectRequest{ID: d.ID, Version: d.Version, Actor: "tester", Reason: "there instead", Integration: p.elsewhere.Name})
-	return err
 }
 
 // What an edit changes of the headers is changed, and nothing else.
