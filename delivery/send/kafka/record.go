@@ -102,13 +102,16 @@ func named(m delivery.Message) (list []kgo.RecordHeader, err error) {
 	return list, nil
 }
 
-// isOurs names headers that are written anew on each attempt.
-func isOurs(name string) bool { return strings.HasPrefix(strings.ToLower(name), "redrive-") }
+// isOurs names headers of a record that are written anew on each attempt: they would grow from one round to the next.
+func isOurs(name string) bool {
+	return name == headerAttempt || name == headerID || name == headerIntegration || name == headerType
+}
 
-// isReserved: so is what a dead-letter topic added, where it came before it was taken away as it came in. Headers would grow from
-// one round to the next.
+// isReserved names headers that no other message brings along, and what a dead-letter topic added where that was not taken away as
+// the message came in.
 func isReserved(name string) bool {
-	return isOurs(name) || strings.EqualFold(name, headerIdempotency) || strings.HasPrefix(strings.ToLower(name), "kafka_dlt-")
+	name = strings.ToLower(name)
+	return name == headerIdempotency || strings.HasPrefix(name, "redrive-") || strings.HasPrefix(name, "kafka_dlt-")
 }
 
 // ours are the headers that say what is sent. The idempotency key of a record stays where it was.

@@ -1,0 +1,121 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"redrive/delivery"
+)
+
+// Whatever a record of Kafka is, it is the same when it comes back: null, empty, binary and what stands twice, of key, value and
+// headers, in every combination, by retry, edit and redirect.
+func TestARecordComesBackIdentical(t *testing.T) {
+	dead := name(t)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, dead, "streamed", "elsewhere"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	l := newLog(t, cluster.ListenAddrs(), dead)
+	h := func(name string, value []byte) kgo.RecordHeader { return kgo.RecordHeader{Key: name, Value: value} }
+	death := h("__streams.errors.topic", []byte("streamed"))
+	var want []string
+	number := 0
+	for _, key := range [][]byte{nil, {}, []byte("k-7"), {0, 0xff}, []byte("base64:AP8="), []byte(strings.Repeat("long", 1000))} {
+		for _, value := range [][]byte{nil, {}, []byte(`{"n": 1.50, "n": 2}`), {0xff, 0, '\n'}} {
+			for _, headers := range [][]kgo.RecordHeader{
+				nil,
+				{h("null", nil)}, {h("empty", []byte{})}, {h("binary", []byte{0xff, 0})},
+				{h("twice", []byte("b")), h("other", []byte("x")), h("twice", []byte("a")), h("twice", []byte("b")), h("twice", nil)},
+				{h("z", []byte("1")), h("a", []byte("2")), h("A", []byte(" blanks ")), h("", []byte("no name")), h("bad name\n", []byte("grün"))},
+				{h("Idempotency-Key", []byte("theirs")), h("redrive-key", []byte("k")), h("redrive-note", []byte("n")), h("x-original-note", []byte("theirs"))},
+				{h("ce_specversion", []byte("1.0")), h("ce_id", []byte("1 2%")), h("ce_type", []byte("t")), h("ce_source", []byte("/s")), h("content-type", []byte("text/plain")), h("ce_partitionkey", []byte("p"))},
+			} {
+				r := &kgo.Record{Topic: dead, Key: key, Value: value, Headers: append(slices.Clone(headers), death)}
+				l.produce(r)
+				topic := "streamed"
+				if number++; number%3 == 2 {
+					topic = "elsewhere"
+				}
+				want = append(want, exactly(topic, key, value, headers))
+			}
+		}
+	}
+	for _, id := range l.all(len(want)) {
+		d, err := l.db.Delivery(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		act := []func(delivery.Detail) error{l.retry, l.sameEdit, l.redirect}[l.place(want, d)]
+		if err := act(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for range want {
+		back := l.next()
+		theirs := slices.DeleteFunc(slices.Clone(back.Headers), func(h kgo.RecordHeader) bool {
+			return slices.Contains(addedToRecords, h.Key)
+		})
+		got = append(got, exactly(back.Topic, back.Key, back.Value, theirs))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	for n := range want {
+		if want[n] != got[n] {
+			t.Fatalf("one came back as\n%s\nwas\n%s", got[n], want[n])
+		}
+	}
+}
+
+// place finds a dead letter among want, and answers which of the ways it goes.
+func (l *logs) place(want []string, d delivery.Detail) int {
+	_, fields := d.Message.Wire()
+	var headers []kgo.RecordHeader
+	for _, f := range fields {
+		headers = append(headers, kgo.RecordHeader{Key: f.Name, Value: f.Value})
+	}
+	for n, topic := range []string{"streamed", "elsewhere"} {
+		at := slices.Index(want, exactly(topic, d.Message.RecordKey(), d.Message.Payload, headers))
+		if at >= 0 && n == 1 {
+			return 2
+		}
+		if at >= 0 {
+			return at % 2
+		}
+	}
+	l.t.Errorf("not what was produced: %s", exactly("", d.Message.RecordKey(), d.Message.Payload, headers))
+	return 0
+}
+
+// sameEdit is an edit that changes nothing of what is sent.
+func (p *desk) sameEdit(d delivery.Detail) error {
+	r := delivery.EditRequest{ID: d.ID, Version: d.Version, Actor: "tester", Reason: "none", Headers: maps.Clone(d.Message.Headers)}
+	r.Payload, r.PayloadNull = d.Message.Payload, d.Message.Payload == nil
+	_, err := p.db.Edit(p.t.Context(), r)
+	return err
+}
+
+// all waits for so many dead letters.
+func (p *desk) all(n int) (ids []string) {
+	p.t.Helper()
+	conn, err := pgx.Connect(p.t.Context(), p.dsn)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	p.eventually(fmt.Sprintf("%d dead letters", n), func() bool {
+		rows, _ := conn.Query(p.t.Context(), "SELECT id::text FROM redrive.deliveries WHERE state = 'dead'")
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err == nil && len(ids) == n
+	})
+	return ids
+}
