@@ -688,7 +688,11 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 		return usageError{err}
 	}
 	defer closeSenders(senders, log)
-	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Senders: senders, Log: log, Observer: metrics})
+	masks, err := db.Masks(ctx)
+	if err != nil {
+		return err
+	}
+	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Masks: masks, Senders: senders, Log: log, Observer: metrics})
 	if err != nil {
 		return err
 	}
@@ -712,7 +716,7 @@ func (c *serveCmd) serve(ctx context.Context, listener net.Listener, db *store.S
 		return err
 	}
 	defer stopShop()
-	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: version,
+	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Masks: masks, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: version,
 		SecureCookies: bool(c.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
 		Facts: own.Facts(pools.Facts, relay.Facts), Schemas: file.Checks(), TicketURL: file.TicketURL})
 	if err != nil {

@@ -29,7 +29,7 @@ func CheckMessage(m Message) error {
 	case strings.Trim(m.Type, " ") == "":
 		return wrongField("type_required", "type", "Say what type of message this is, for example order.placed.")
 	case len(m.Payload) > MaxPayload:
-		return wrongField("payload_too_large", "payload", "The payload has %d bytes; 10 MiB are allowed. Keep larger content elsewhere and send a link.", len(m.Payload))
+		return CheckPayloadSize(len(m.Payload))
 	case len(m.IdempotencyKey) > MaxIdempotencyKey:
 		return wrongField("too_long", "idempotency_key", "The idempotency key may have %d bytes.", MaxIdempotencyKey)
 	}
@@ -88,13 +88,10 @@ func CheckHeaders(headers, known map[string]string) error {
 	return nil
 }
 
-// tokenMarks are what a header's name may have beside letters and digits.
-const tokenMarks = "!#$%&'*+.^_`|~-"
-
 func checkHeader(name, value string) error {
 	at := "headers." + name
 	switch {
-	case name == "" || len(name) > MaxHeaderName || strings.ContainsFunc(name, func(r rune) bool { return !isASCIILetterOrDigit(r) && !strings.ContainsRune(tokenMarks, r) }):
+	case !IsHeaderName(name) || len(name) > MaxHeaderName:
 		return wrongField("invalid_header", "headers", "%q is not a header name.", name)
 	case strings.Trim(value, " \t") != value:
 		return wrongField("invalid_header", at, "The value of header %s begins or ends with a blank, which HTTP takes away: send it without.", name)

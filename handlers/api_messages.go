@@ -208,7 +208,7 @@ func checkMessage(m *delivery.Message) error {
 // checkKind derives the kind from the addressee and refuses a contradiction.
 func checkKind(m *delivery.Message) error {
 	switch {
-	case m.Integration != "" && !integrationName.MatchString(m.Integration):
+	case m.Integration != "" && !delivery.IsName(m.Integration):
 		return unprocessable("unknown_integration", "integration", "No integration is named %q: names are a-z, 0-9 and dashes.", m.Integration)
 	case m.Kind == "" && m.Integration != "":
 		m.Kind = delivery.KindCommand

@@ -12,7 +12,7 @@ import (
 )
 
 func shown(body string) payloadView {
-	s := &Server{masks: map[string][]string{"push": nil}}
+	s := &Server{masks: delivery.NewMasks([]delivery.MaskRule{{Integration: "push"}})}
 	return s.reveal(delivery.Message{Payload: []byte(body)}, "push")
 }
 

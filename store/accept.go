@@ -49,7 +49,7 @@ func insertMessage(tx *gorm.DB, m delivery.Message) (id string, err error) {
 
 // Message answers a message and its deliveries by integration name.
 func (s *Store) Message(ctx context.Context, id string) (m delivery.Message, deliveries []delivery.Delivery, err error) {
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return m, nil, delivery.ErrNotFound
 	}
 	db := s.db.WithContext(ctx)

@@ -65,7 +65,7 @@ func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 	if token == "" {
 		return true, nil
 	}
-	if !isUUID(token) {
+	if !delivery.IsUUID(token) {
 		return false, &delivery.InputError{Code: "bad_token", Field: "token", Message: "a form's token is a UUID: load the page anew"}
 	}
 	claimed := tx.Exec("INSERT INTO redrive.form_tokens (token) VALUES (?) ON CONFLICT DO NOTHING", token)
@@ -77,7 +77,7 @@ func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 
 // checkAction refuses what no state of the delivery would allow.
 func checkAction(a delivery.ActionRequest) error {
-	if !isUUID(a.ID) {
+	if !delivery.IsUUID(a.ID) {
 		return delivery.ErrNotFound
 	}
 	return checkReason(a.Action, a.Reason, a.Category)

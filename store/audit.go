@@ -59,7 +59,7 @@ func auditPointers(e *delivery.AuditEntry) []any {
 
 // Audit answers entries, newest first.
 func (s *Store) Audit(ctx context.Context, f delivery.AuditFilter) (page delivery.Page[delivery.AuditEntry], err error) {
-	limit, err := pageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}

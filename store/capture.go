@@ -103,7 +103,14 @@ func (l *Leader) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	_, err := park(tx, failed)
+	masks, err := readMasks(tx)
+	if err != nil {
+		return fmt.Errorf("reading what is hidden: %w", err)
+	}
+	for i, p := range failed { // an expression's mistake may quote the change
+		failed[i].Attempts[0] = p.Attempts[0].Conceal(p.Message.Payload, masks.For(p.Message, p.Integration))
+	}
+	_, err = park(tx, failed)
 	return err
 }
 

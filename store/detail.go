@@ -15,7 +15,7 @@ const maxSiblings = 20
 
 // Delivery answers everything known about one delivery, in one snapshot.
 func (s *Store) Delivery(ctx context.Context, id string) (detail delivery.Detail, err error) {
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return detail, delivery.ErrNotFound
 	}
 	err = s.transact(ctx, func(tx *gorm.DB) error {

@@ -101,7 +101,7 @@ func (s *Store) snapshot(ctx context.Context, work func(tx *gorm.DB) error) erro
 
 // Failures answers one page of deliveries that failed at least once.
 func (s *Store) Failures(ctx context.Context, f delivery.Filter) (page delivery.Page[delivery.Delivery], err error) {
-	limit, err := pageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}

@@ -56,7 +56,7 @@ func (r operationRow) operation() (delivery.Operation, error) {
 
 // Operation answers one operation with its parts, in one snapshot.
 func (s *Store) Operation(ctx context.Context, id string) (o delivery.Operation, err error) {
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return o, delivery.ErrNotFound
 	}
 	err = s.transact(ctx, func(tx *gorm.DB) error {
@@ -110,7 +110,7 @@ func partColumns(p *partRow) []any {
 
 // Operations answers operations without their parts, newest first.
 func (s *Store) Operations(ctx context.Context, f delivery.OperationFilter) (page delivery.Page[delivery.Operation], err error) {
-	limit, err := pageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
@@ -172,7 +172,7 @@ const ofPartSQL = ` AND i.n BETWEEN (SELECT first FROM redrive.operation_parts W
 
 // OperationItems answers the items of an operation in their order.
 func (s *Store) OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (page delivery.Page[delivery.OperationItem], err error) {
-	limit, err := pageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
@@ -185,7 +185,7 @@ func (s *Store) OperationItems(ctx context.Context, id string, f delivery.ItemFi
 	if err != nil {
 		return page, err
 	}
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return page, delivery.ErrNotFound
 	}
 	if f.Integration != "" {

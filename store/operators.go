@@ -138,7 +138,7 @@ func (s *Store) CreateToken(ctx context.Context, t delivery.Token, sha256 []byte
 
 // RevokeToken ends a token for good. Revoking it again changes nothing.
 func (s *Store) RevokeToken(ctx context.Context, id, actor string) error {
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	return s.transact(ctx, func(tx *gorm.DB) error {

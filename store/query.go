@@ -43,22 +43,6 @@ func readOne[T any](db *gorm.DB, columns func(*T) []any, query string, args ...a
 // single points to a row of one column.
 func single[T any](v *T) []any { return []any{v} }
 
-// Sizes of one page of a list.
-const (
-	defaultPage = 50
-	largestPage = 500
-)
-
-func pageSize(limit int) (int, error) {
-	switch {
-	case limit == 0:
-		return defaultPage, nil
-	case limit < 0 || limit > largestPage:
-		return 0, &delivery.InputError{Code: "bad_limit", Field: "limit", Message: "limit must be 1 to 500"}
-	}
-	return limit, nil
-}
-
 // where collects conditions that all must hold.
 type where struct {
 	conditions []string
@@ -101,7 +85,7 @@ func parseCursor(text string) (c cursor, err error) {
 		return c, badCursor()
 	}
 	var micros int64
-	if n, err := fmt.Sscanf(string(raw), "%d %s", &micros, &c.id); n != 2 || err != nil || !isUUID(c.id) {
+	if n, err := fmt.Sscanf(string(raw), "%d %s", &micros, &c.id); n != 2 || err != nil || !delivery.IsUUID(c.id) {
 		return c, badCursor()
 	}
 	c.at = time.UnixMicro(micros).UTC()
@@ -110,19 +94,4 @@ func parseCursor(text string) (c cursor, err error) {
 
 func badCursor() error {
 	return &delivery.InputError{Code: "bad_cursor", Field: "after", Message: "this cursor was not made by this list: start again without it"}
-}
-
-// isUUID keeps malformed ids out of queries: they name nothing.
-func isUUID(id string) bool {
-	if len(id) != 36 {
-		return false
-	}
-	for i, c := range id {
-		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (c == '-') || !dash && !hex {
-			return false
-		}
-	}
-	return true
 }

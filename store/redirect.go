@@ -143,7 +143,7 @@ func (t target) refuse(from, to string) error {
 
 // RedirectTargets answers the integrations that a dead letter can be redirected to, by name.
 func (s *Store) RedirectTargets(ctx context.Context, id string) ([]string, error) {
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return nil, delivery.ErrNotFound
 	}
 	list, err := read(s.db.WithContext(ctx), single[string], `SELECT t.name FROM redrive.deliveries r

@@ -38,12 +38,12 @@ func (s *Store) Underway(ctx context.Context, integration, after string) (delive
 		}
 		w.add("(w.due_at, w.id) > (coalesce(nullif(?::timestamptz, "+never+"), 'infinity'), ?::uuid)", c.at, c.id)
 	}
-	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.sql(), defaultPage+1)), "d.changed_at, d.id", w.args)
+	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.sql(), delivery.DefaultPage+1)), "d.changed_at, d.id", w.args)
 }
 
 // Blocked answers one page of what waits until a delivery is settled, because it is of the same key: the next one first.
 func (s *Store) Blocked(ctx context.Context, id, after string) (delivery.Page[delivery.Delivery], error) {
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.Page[delivery.Delivery]{}, delivery.ErrNotFound
 	}
 	place := int64(-1)
@@ -54,7 +54,7 @@ func (s *Store) Blocked(ctx context.Context, id, after string) (delivery.Page[de
 		}
 		place = c.at.UnixMicro()
 	}
-	return s.traffic(ctx, blockedBy(defaultPage+1), "d.changed_at", []any{id, place})
+	return s.traffic(ctx, blockedBy(delivery.DefaultPage+1), "d.changed_at", []any{id, place})
 }
 
 // blockedBy is a query of the first n that wait behind a head, after a place.
@@ -80,7 +80,7 @@ func (s *Store) Delivered(ctx context.Context, integration, after string) (deliv
 		}
 		w.add("r.id < ?::uuid", c.id)
 	}
-	return s.traffic(ctx, fmt.Sprintf(confirmedSQL, w.sql(), defaultPage+1), "d.id DESC", w.args)
+	return s.traffic(ctx, fmt.Sprintf(confirmedSQL, w.sql(), delivery.DefaultPage+1), "d.id DESC", w.args)
 }
 
 func (s *Store) traffic(ctx context.Context, chosen, order string, args []any) (page delivery.Page[delivery.Delivery], err error) {
@@ -88,9 +88,9 @@ func (s *Store) traffic(ctx context.Context, chosen, order string, args []any) (
 	if err != nil {
 		return page, err
 	}
-	if len(rows) > defaultPage {
-		rows = rows[:defaultPage]
-		page.Next = cursor{at: *rows[defaultPage-1].changedAt, id: rows[defaultPage-1].ID}.String()
+	if len(rows) > delivery.DefaultPage {
+		rows = rows[:delivery.DefaultPage]
+		page.Next = cursor{at: *rows[delivery.DefaultPage-1].changedAt, id: rows[delivery.DefaultPage-1].ID}.String()
 	}
 	for _, r := range rows {
 		page.Items = append(page.Items, r.delivery())

@@ -20,7 +20,7 @@ func (p DeliveryPage) actionVerb(a delivery.Action) string {
 }
 
 // twice says whether a retry may have its effect a second time; then it is not the button that stands out.
-func (p DeliveryPage) twice() bool { return unknownOutcome(p.D.Delivery) && !p.Repeatable }
+func (p DeliveryPage) twice() bool { return p.D.MayHaveHadEffect() && !p.Repeatable }
 
 func (p DeliveryPage) nextTryName() string {
 	if p.D.NextAttemptAt.After(p.Now) {

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,11 +12,7 @@ import (
 	"redrive/delivery"
 )
 
-var (
-	headerName    = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-	headerControl = regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`)
-	httpVerbs     = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
-)
+var httpVerbs = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
 // destination reads the one block that is given. None need be given where what somebody else's dead-letter queue holds goes back
 // to where it came from, or where changes go to other integrations only.
@@ -89,7 +84,7 @@ func (c *checker) http(path string, r *rawHTTP) *delivery.HTTPDestination {
 	}
 	for name, value := range r.Headers {
 		value = c.expand(path+"headers", value)
-		if !headerName.MatchString(name) || headerControl.MatchString(value) || strings.Trim(value, " \t") != value {
+		if !delivery.IsHeaderName(name) || !delivery.CanBeHeader(value) {
 			c.fail(path+"headers", "headers: %q is no header name, or its value is not one line of text without blanks at its ends", name)
 		}
 		c.headerOfOurs(path, http.CanonicalHeaderKey(name), h.Format)
