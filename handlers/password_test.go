@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"redrive/delivery"
 )
 
 func TestAPasswordFitsOnlyItsHash(t *testing.T) {

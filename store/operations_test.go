@@ -225,7 +225,7 @@ func TestOperationsThatAreRefused(t *testing.T) {
 		"too_many":          {Action: delivery.ActionRetry, Chosen: make([]delivery.Chosen, delivery.MaxChosen+1)},
 		"reason_required":   {Action: delivery.ActionIgnore, Filter: all, Category: "x"},
 		"category_required": {Action: delivery.ActionIgnore, Filter: all, Reason: "x"},
-		"bad_pace":          {Action: delivery.ActionRetry, Filter: all, Pace: delivery.Pace{RampTo: 5}},
+		"invalid_pace":      {Action: delivery.ActionRetry, Filter: all, Pace: delivery.Pace{RampTo: 5}},
 		"nothing_selected":  {Action: delivery.ActionReopen, Filter: all},
 	} {
 		_, err := d.StartOperation(t.Context(), r)
