@@ -325,7 +325,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	})
 	big := newSender(t, delivery.HTTPDestination{URL: url}, wire.Network{}).Send(t.Context(), request("x"))
 	expect(t, big, delivery.OutcomeOK, "")
-	if len(big.Response) != delivery.MaxAnswer || cap(big.Response) != maxExcerpt {
+	if len(big.Response) != delivery.MaxAnswer || cap(big.Response) != delivery.MaxAnswer {
 		t.Errorf("an excerpt of %d bytes", len(big.Response))
 	}
 	zipped := newSender(t, delivery.HTTPDestination{URL: url + "/gzip"}, wire.Network{}).Send(t.Context(), request("x"))
