@@ -11,6 +11,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store"
+	"redrive/store/batch"
 )
 
 // What the store itself writes of what others say, it writes without what is masked: rejections of files and rows, mistakes of
@@ -26,7 +27,7 @@ func TestTheStoreWritesNothingThatIsMasked(t *testing.T) {
 	d.must(d.SyncIntegrations(t.Context(), list))
 	const secret = "471199"
 
-	answer := func(feed *store.BatchFeed, kind delivery.AnswerKind, date string) error {
+	answer := func(feed *batch.Feed, kind delivery.AnswerKind, date string) error {
 		ctx := t.Context()
 		d.must(d.requested("points", date))
 		run, err := feed.Begin(ctx, func(time.Time) string { return date })
@@ -63,7 +64,9 @@ func TestTheStoreWritesNothingThatIsMasked(t *testing.T) {
 		}
 		broken := captured(1, "catalogue")
 		broken.Message.Payload, broken.Error = []byte(`{"code":"`+secret+`"}`), "the rule in line 3 of the integrations file: "+secret+" is no time"
-		return l.Capture(t.Context(), "catalogue", func(write func([]delivery.Captured) error) (delivery.CapturePosition, error) { return start, write([]delivery.Captured{broken}) })
+		return l.Capture(t.Context(), "catalogue", func(write func([]delivery.Captured) error) (delivery.CapturePosition, error) {
+			return start, write([]delivery.Captured{broken})
+		})
 	}))
 	dead := d.dead(delivery.Message{Payload: []byte(`{"code":"` + secret + `"}`)})
 	d.edit(delivery.EditRequest{ID: dead.ID, Payload: []byte(`{"code":"` + secret + `","n":2}`)})
