@@ -20,11 +20,41 @@ const (
 	MaxHeaderValue    = 8000
 )
 
-// CheckMessage refuses what some wire would change on its way to a receiver, or could not carry: a field that arrives is what was handed
-// over. Type and key are encoded where they travel as headers; the idempotency key and header values travel as they are, and HTTP takes
+// Addressed is m with the kind that its addressee says, where none was given.
+func (m Message) Addressed() Message {
+	switch {
+	case m.Kind != "":
+	case m.Integration != "":
+		m.Kind = KindCommand
+	default:
+		m.Kind = KindEvent
+	}
+	return m
+}
+
+// checkKind refuses an addressee that no integration can be, and a contradiction of kind and addressee.
+func (m Message) checkKind() error {
+	switch m = m.Addressed(); {
+	case m.Integration != "" && !IsName(m.Integration):
+		return wrongField("unknown_integration", "integration", "No integration is named %q: names are a-z, 0-9 and dashes.", m.Integration)
+	case m.Kind == KindCommand && m.Integration == "":
+		return wrongField("integration_required", "integration", "A command goes to exactly one integration: name it.")
+	case m.Kind == KindEvent && m.Integration != "":
+		return wrongField("integration_not_allowed", "integration", "An event goes to all subscribers: leave integration out, or send a command.")
+	case m.Kind != KindCommand && m.Kind != KindEvent:
+		return wrongField("invalid_kind", "kind", "kind must be command or event.")
+	}
+	return nil
+}
+
+// Check refuses what has no addressee, or what some wire would change on its way to a receiver, or could not carry: a field that
+// arrives is what was handed over. Type and key are encoded where they travel as headers; the idempotency key and header values travel as they are, and HTTP takes
 // blanks away at both ends. The SQL functions for producers have the same rule (redrive.check_message). The error is an *InputError.
 // What came from somebody's queue is not refused, but kept: see the broker sources.
-func CheckMessage(m Message) error {
+func (m Message) Check() error {
+	if err := m.checkKind(); err != nil {
+		return err
+	}
 	switch {
 	case strings.Trim(m.Type, " ") == "":
 		return wrongField("type_required", "type", "Say what type of message this is, for example order.placed.")
