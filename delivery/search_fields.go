@@ -22,7 +22,9 @@ var searchFields = []searchField{
 	{name: "method", list: true, help: "how it was handed over", example: "outbox",
 		set: known("method", Methods, func(f *Filter) *[]Method { return &f.Methods })},
 	{name: "destination", list: true, help: "kind of destination", example: "http",
-		set: known("destination", destinationKinds, func(f *Filter) *[]string { return &f.Destinations })},
+		set: func(p *searchParser, values []string) error {
+			return known("destination", DestinationKinds(), func(f *Filter) *[]string { return &f.Destinations })(p, values)
+		}},
 	{name: "class", aliases: []string{"error_class"}, list: true, help: "error class", example: "timeout",
 		set: known("class", ErrorClasses, func(f *Filter) *[]string { return &f.ErrorClasses })},
 	{name: "group", list: true, help: "id of a failure group", example: "0f3a...", set: several(func(f *Filter) *[]string { return &f.Groups })},
@@ -46,9 +48,7 @@ var searchFields = []searchField{
 	{name: "sort", help: "newest or oldest first", example: "oldest", set: setSort},
 }
 
-var (
-	destinationKinds = []string{"http", "kafka", "rabbitmq", "redis", "file", "table"}
-)
+var ()
 
 // maxAttempts is the largest number of attempts that is searched for.
 const maxAttempts = 1_000_000

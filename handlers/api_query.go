@@ -70,7 +70,7 @@ func failureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 		identifiers(q, &f),
 		oneOf(q, "state", delivery.States, &f.States),
 		oneOf(q, "method", delivery.Methods, &f.Methods),
-		oneOf(q, "destination", destinations, &f.Destinations),
+		oneOf(q, "destination", delivery.DestinationKinds(), &f.Destinations),
 		oneOf(q, "error_class", delivery.ErrorClasses, &f.ErrorClasses),
 		attempts(q, &f.Attempts),
 		pathValues(q, &f.Paths),
@@ -177,8 +177,6 @@ func acknowledged(q url.Values, into **bool) error {
 	}
 	return nil
 }
-
-var destinations = []string{"http", "kafka", "rabbitmq", "redis", "file", "table"}
 
 func auditFilter(q url.Values) (delivery.AuditFilter, error) {
 	f := delivery.AuditFilter{Actor: q.Get("actor"), Action: q.Get("action"), Subject: q.Get("subject"), After: q.Get("after")}
