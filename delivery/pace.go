@@ -63,7 +63,7 @@ func (p Pace) Check() error {
 
 // CheckFor refuses what Check refuses, and any pace of an action that has none.
 func (p Pace) CheckFor(a Action) error {
-	if a != ActionRetry && p != (Pace{}) {
+	if !a.Row().Queues && p != (Pace{}) {
 		return wrongField("pace_not_allowed", PaceRate, "Only retries have a pace: leave rate, ramp, canary and failure ratio out.")
 	}
 	return p.Check()

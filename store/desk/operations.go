@@ -89,6 +89,21 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 	return o, err
 }
 
+// orList lists words as alternatives.
+func orList[T ~string](words []T) string {
+	var b strings.Builder
+	for i, word := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(word))
+	}
+	return b.String()
+}
+
 // checkOperation refuses what no set would allow.
 func checkOperation(r delivery.OperationRequest) error {
 	wrong := func(code, field, message string) error {
@@ -96,7 +111,7 @@ func checkOperation(r delivery.OperationRequest) error {
 	}
 	switch {
 	case !slices.Contains(delivery.OperationActions, r.Action):
-		return wrong("bad_action", "action", "an operation can retry, ignore, resolve, reopen or acknowledge")
+		return wrong("bad_action", "action", "an operation can "+orList(delivery.OperationActions))
 	case r.ID != "" && !delivery.IsUUID(r.ID):
 		return wrong("bad_id", "id", "an operation's id is a UUID")
 	case (r.Filter == nil) == (len(r.Chosen) == 0):
