@@ -79,7 +79,7 @@ func readMessage(r *http.Request) (delivery.Message, error) {
 	if err := idempotencyHeader(&m, r.Header.Values("Idempotency-Key"), binary || kind != "application/json"); err != nil {
 		return m, err
 	}
-	return m, checkMessage(&m)
+	return m.Addressed(), m.Check()
 }
 
 // idempotencyHeader takes the key from the request's header. It may replace the one that a CloudEvent's source and id make,
@@ -199,31 +199,4 @@ func headersField(into *map[string]string) field {
 		*into = headers
 		return nil
 	}
-}
-
-// checkMessage says what is wrong with a message before anything is written.
-func checkMessage(m *delivery.Message) error {
-	if err := checkKind(m); err != nil {
-		return err
-	}
-	return delivery.CheckMessage(*m)
-}
-
-// checkKind derives the kind from the addressee and refuses a contradiction.
-func checkKind(m *delivery.Message) error {
-	switch {
-	case m.Integration != "" && !integrationName.MatchString(m.Integration):
-		return unprocessable("unknown_integration", "integration", "No integration is named %q: names are a-z, 0-9 and dashes.", m.Integration)
-	case m.Kind == "" && m.Integration != "":
-		m.Kind = delivery.KindCommand
-	case m.Kind == "":
-		m.Kind = delivery.KindEvent
-	case m.Kind == delivery.KindCommand && m.Integration == "":
-		return unprocessable("integration_required", "integration", "A command goes to exactly one integration: name it.")
-	case m.Kind == delivery.KindEvent && m.Integration != "":
-		return unprocessable("integration_not_allowed", "integration", "An event goes to all subscribers: leave integration out, or send a command.")
-	case m.Kind != delivery.KindCommand && m.Kind != delivery.KindEvent:
-		return unprocessable("invalid_kind", "kind", "kind must be command or event.")
-	}
-	return nil
 }

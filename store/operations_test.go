@@ -225,7 +225,7 @@ func TestOperationsThatAreRefused(t *testing.T) {
 		"too_many":          {Action: delivery.ActionRetry, Chosen: make([]delivery.Chosen, delivery.MaxChosen+1)},
 		"reason_required":   {Action: delivery.ActionIgnore, Filter: all, Category: "x"},
 		"category_required": {Action: delivery.ActionIgnore, Filter: all, Reason: "x"},
-		"bad_pace":          {Action: delivery.ActionRetry, Filter: all, Pace: delivery.Pace{RampTo: 5}},
+		"invalid_pace":      {Action: delivery.ActionRetry, Filter: all, Pace: delivery.Pace{RampTo: 5}},
 		"nothing_selected":  {Action: delivery.ActionReopen, Filter: all},
 	} {
 		_, err := d.StartOperation(t.Context(), r)
@@ -234,7 +234,7 @@ func TestOperationsThatAreRefused(t *testing.T) {
 		}
 	}
 	_, err := d.StartOperation(t.Context(), delivery.OperationRequest{Action: delivery.ActionResolve, Filter: all, Reason: "x", Pace: delivery.Pace{Rate: 1}})
-	if code := inputCode(t, err); code != "bad_pace" {
+	if code := inputCode(t, err); code != "pace_not_allowed" {
 		t.Errorf("a pace of resolving: %s", code)
 	}
 	if n := value[int](d, "SELECT count(*) FROM redrive.operations") + value[int](d, "SELECT count(*) FROM redrive.audit"); n != 0 {

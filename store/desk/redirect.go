@@ -147,7 +147,7 @@ func (t target) refuse(from, to string) error {
 
 // RedirectTargets answers the integrations that a dead letter can be redirected to, by name.
 func (s *Desk) RedirectTargets(ctx context.Context, id string) ([]string, error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return nil, delivery.ErrNotFound
 	}
 	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT t.name FROM redrive.deliveries r
