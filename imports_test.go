@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"delivery/operations": {"delivery"}, "delivery/search": {"delivery"},
 	"delivery/batch/bench":  {"delivery", "delivery/batch", "store"},
 	"delivery/engine/bench": {"delivery", "delivery/scratch", "delivery/progress", "delivery/wire", "delivery/engine", "delivery/cdc", "delivery/send", "delivery/outbox", "store"},
-	"handlers":              {"delivery", "views", "static"}, "handlers/client": {}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
+	"handlers":              {"delivery", "views", "static"}, "handlers/client": {}, "views": {"delivery", "static"}, "views/words": {"delivery"}, "static": {}, "migrations": {},
 	"store": {"delivery", "migrations"}, "store/session": {}, "store/embedded": {"delivery/scratch"}, "delivery/scratch": {}, "delivery/progress": {},
 	"store/source": {"delivery", "store/session"}, "demo": {"delivery"},
 }

@@ -62,6 +62,7 @@ import (
 	"redrive/store/embedded"
 	"redrive/store/source"
 	"redrive/store/table"
+	"redrive/views/words"
 )
 
 // version is set by the linker for releases.
@@ -257,12 +258,20 @@ func exitCode(err error, stderr io.Writer) int {
 	case err == nil || errors.Is(err, context.Canceled):
 		return exitDone
 	case errors.As(err, &usage), errors.As(err, &misused):
-		fmt.Fprintln(stderr, "redrive:", delivery.Sentence(err))
+		fmt.Fprintln(stderr, "redrive:", sentence(err))
 		return exitUsage
 	default:
-		fmt.Fprintln(stderr, "redrive:", delivery.Sentence(err))
+		fmt.Fprintln(stderr, "redrive:", sentence(err))
 		return exitFailed
 	}
+}
+
+// sentence is an error for the person at the terminal.
+func sentence(err error) string {
+	if text, ok := words.Of(words.English, err); ok {
+		return text
+	}
+	return delivery.Sentence(err)
 }
 
 func (d database) logger() *slog.Logger {

@@ -105,7 +105,8 @@ type BatchRun struct {
 	ScheduledAt  time.Time
 	Trigger      BatchTrigger
 	RequestedBy  string
-	Reason       string
+	Reason       string // of who asked for it
+	Because      Phrase // why the program began it by itself; zero for a schedule
 	State        RunState
 	Attempts     int
 	Rows         int64 // so far, while it runs

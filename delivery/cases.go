@@ -84,7 +84,12 @@ type CaseConflictError struct {
 	By   string
 }
 
-func (e *CaseConflictError) Error() string { return e.By + " changed this case in the meantime" }
+// Phrase says who was faster, and which version is now.
+func (e *CaseConflictError) Phrase() Phrase {
+	return Say("conflict.case", "actor", e.By, "version", e.Case.Version)
+}
+
+func (e *CaseConflictError) Error() string { return e.Phrase().String() }
 
 // Note is what a person wrote about a failure. Notes are never changed.
 type Note struct {

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -126,18 +125,39 @@ type ConflictError struct {
 	At      time.Time // when
 }
 
-func (e *ConflictError) Error() string {
-	return fmt.Sprintf("delivery is already %s: %s did %s at %s", e.State, e.Actor, e.Action, e.At.UTC().Format(time.RFC3339))
+// Phrase says who was faster, and what is now.
+func (e *ConflictError) Phrase() Phrase {
+	return Say("conflict.delivery", "actor", e.Actor, "action", e.Action, "at", e.At, "state", e.State, "version", e.Version)
 }
+
+func (e *ConflictError) Error() string { return e.Phrase().String() }
 
 // ErrNotFound is returned for an id that does not exist.
 var ErrNotFound = errors.New("not found")
 
-// InputError is a mistake of the caller: Code is stable, Message says what to do.
+// InputError is a mistake of the caller. See Mistake.
 type InputError struct {
-	Code    string // e.g. unknown_integration, reason_required, bad_cursor, payload_too_large
-	Field   string // may be empty
+	Code  string // public and stable, e.g. unknown_integration, reason_required, bad_cursor, payload_too_large
+	Field string // may be empty
+	Says  Phrase // what to do; the zero phrase: what the code says by itself
+
 	Message string
 }
 
-func (e *InputError) Error() string { return e.Message }
+// Phrase says what to do.
+func (e *InputError) Phrase() Phrase {
+	switch {
+	case e.Message != "":
+		return Verbatim(e.Message)
+	case e.Says.IsZero():
+		return Say(e.Code)
+	}
+	return e.Says
+}
+
+func (e *InputError) Error() string {
+	if e.Field == "" {
+		return e.Phrase().String()
+	}
+	return e.Field + ": " + e.Phrase().String()
+}

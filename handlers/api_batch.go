@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -67,7 +68,7 @@ func known[T comparable](v T) *T {
 
 func runJSONOf(r delivery.BatchRun) runJSON {
 	out := runJSON{ID: r.ID, Integration: r.Integration, BusinessDate: known(r.BusinessDate), ScheduledAt: utc(&r.ScheduledAt), Trigger: r.Trigger,
-		RequestedBy: r.RequestedBy, Reason: r.Reason, State: r.State, Attempts: r.Attempts, Rows: r.Rows, Error: r.Error,
+		RequestedBy: r.RequestedBy, Reason: cmp.Or(r.Reason, english(r.Because)), State: r.State, Attempts: r.Attempts, Rows: r.Rows, Error: r.Error,
 		CreatedAt: utc(&r.CreatedAt), StartedAt: utc(r.StartedAt), FinishedAt: utc(r.FinishedAt),
 		DeliveryID: known(r.DeliveryID)}
 	if r.File != nil {

@@ -97,7 +97,7 @@ func mergeSearch(q url.Values, now time.Time, zone *time.Location) (url.Values, 
 	found, err := delivery.ParseSearch(q.Get("search"), now, zone)
 	var mistake *delivery.InputError
 	if errors.As(err, &mistake) {
-		return nil, badField(http.StatusBadRequest, mistake.Code, "search", "%s", mistake.Message)
+		return nil, badField(http.StatusBadRequest, mistake.Code, "search", "%s", english(mistake.Phrase()))
 	}
 	if err != nil {
 		return nil, err

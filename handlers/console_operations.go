@@ -260,7 +260,8 @@ func (s *Server) steerByForm(what string) echo.HandlerFunc {
 		}
 		var conflict *delivery.OperationConflictError
 		if errors.As(err, &conflict) {
-			form.Problem, form.Conflict = sentence(conflict.Message)+" "+sentence(conflict.Who()), true
+			l := s.quietLayout(c)
+			form.Problem, form.Conflict = l.Say(conflict.Why)+" "+l.Say(conflict.Who()), true
 			return s.operationPage(c, http.StatusConflict, form)
 		}
 		if err != nil {
@@ -275,14 +276,6 @@ func (s *Server) steerByForm(what string) echo.HandlerFunc {
 		s.setFlash(c, views.Flash{Kind: "good", Text: steered[what]})
 		return c.Redirect(http.StatusSeeOther, views.Operation(step.ID))
 	}
-}
-
-// sentence makes one of an error's text.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 var steered = map[string]string{"pause": "Paused. Nothing more is started until somebody resumes it.", "resume": "It goes on.",

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
+	"redrive/views/words"
 )
 
 const problemType = "application/problem+json"
@@ -92,7 +93,7 @@ func problemOf(err error) problem {
 	case errors.As(err, &operation):
 		return problemOfOperation(operation)
 	case errors.As(err, &notNow):
-		p := newProblem(http.StatusServiceUnavailable, notNow.Code, notNow.Message)
+		p := newProblem(http.StatusServiceUnavailable, notNow.Code, english(notNow.Phrase()))
 		p.retryAfter = notNow.RetryAfter
 		return p
 	case errors.As(err, &tooLarge):
@@ -113,32 +114,32 @@ func problemOfSize(limit int64) problem {
 	return newProblem(http.StatusRequestEntityTooLarge, "payload_too_large", fmt.Sprintf(detail, limit))
 }
 
+// english is a phrase as the API says it.
+func english(p delivery.Phrase) string { return words.Say(words.English, p) }
+
 func problemOfInput(e *delivery.InputError) problem {
 	status, special := inputStatus[e.Code]
 	if !special {
 		status = http.StatusUnprocessableEntity
 	}
-	return badField(status, e.Code, e.Field, "%s", e.Message)
+	return badField(status, e.Code, e.Field, "%s", english(e.Phrase()))
 }
 
 func problemOfConflict(e *delivery.ConflictError) problem {
-	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s was faster (%s at %s). It is %s now, version %d. Look at it again, then decide.",
-		e.Actor, e.Action, e.At.UTC().Format(time.RFC3339), e.State, e.Version))
+	p := newProblem(http.StatusConflict, "conflict", english(e.Phrase()))
 	p.Actor, p.Action, p.State, p.Version, p.At = e.Actor, e.Action, e.State, &e.Version, utc(&e.At)
 	return p
 }
 
 func problemOfOperation(e *delivery.OperationConflictError) problem {
-	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s was faster (%s at %s). The operation is %s now, version %d. Look at it again, then decide.",
-		e.Actor, e.Action, e.At.UTC().Format(time.RFC3339), e.State, e.Version))
+	p := newProblem(http.StatusConflict, "conflict", english(e.Phrase()))
 	p.Actor, p.Action, p.State, p.Version, p.At = e.Actor, e.Action, delivery.State(e.State), &e.Version, utc(&e.At)
 	return p
 }
 
 func problemOfCase(e *delivery.CaseConflictError) problem {
 	now := caseJSONOf(e.Case)
-	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s changed this case in the meantime; it has version %d now. Look at it again, then decide.",
-		e.By, e.Case.Version))
+	p := newProblem(http.StatusConflict, "conflict", english(e.Phrase()))
 	p.Actor, p.Version, p.Case = e.By, &now.Version, &now
 	return p
 }

@@ -66,7 +66,7 @@ func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 		return true, nil
 	}
 	if !isUUID(token) {
-		return false, &delivery.InputError{Code: "bad_token", Field: "token", Message: "a form's token is a UUID: load the page anew"}
+		return false, delivery.Mistake("bad_token", "token")
 	}
 	claimed := tx.Exec("INSERT INTO redrive.form_tokens (token) VALUES (?) ON CONFLICT DO NOTHING", token)
 	if claimed.Error != nil {
@@ -95,14 +95,11 @@ func (s *Store) ForgetFormTokens(ctx context.Context) error {
 
 // checkReason holds for one delivery as for many.
 func checkReason(a delivery.Action, reason, category string) error {
-	required := func(field, what string) error {
-		return &delivery.InputError{Code: field + "_required", Field: field, Message: what}
-	}
 	switch {
 	case (a == delivery.ActionIgnore || a == delivery.ActionResolve) && strings.TrimSpace(reason) == "":
-		return required("reason", "give a reason: the auditor will ask for it")
+		return delivery.Mistake("reason_required", "reason")
 	case a == delivery.ActionIgnore && category == "":
-		return required("category", "choose a category: "+strings.Join(delivery.IgnoreCategories, ", "))
+		return delivery.Mistake("category_required", "category", "categories", delivery.IgnoreCategories)
 	}
 	return nil
 }
@@ -140,10 +137,10 @@ func (s subject) permit(a delivery.ActionRequest) error {
 		return nil
 	}
 	if s.Expired {
-		return &delivery.InputError{Code: "expired", Message: "the message has expired and must not be sent any more: ignore or resolve it"}
+		return delivery.Mistake("expired", "")
 	}
 	if !s.Active {
-		return &delivery.InputError{Code: "no_integration", Message: "its integration is not in the integrations file any more: add it there, or ignore or resolve it"}
+		return delivery.Mistake("no_integration", "")
 	}
 	return nil
 }

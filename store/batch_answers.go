@@ -86,7 +86,7 @@ WITH given AS (
 func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
 	var groups, texts, errors []string
 	for _, reason := range reasons {
-		text := rejectedText(delivery.OneLine(reason))
+		text := delivery.RejectedError(delivery.OneLine(reason))
 		id, normalised := delivery.Fingerprint(integration, delivery.ClassRejected, text)
 		groups, texts, errors = append(groups, id), append(texts, normalised), append(errors, text)
 	}
@@ -98,13 +98,6 @@ func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
 		return fmt.Errorf("taking confirmations back: %w", err)
 	}
 	return nil
-}
-
-func rejectedText(reason string) string {
-	if reason == "" {
-		return "the receiver rejected it and gave no reason"
-	}
-	return delivery.Storable("the receiver rejected it: " + reason)
 }
 
 // rejectRows makes each row a dead letter. A row of a correction file has its delivery already.
@@ -185,7 +178,7 @@ func (f *BatchFeed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []deliv
 
 // rejectedRow is a row as a dead letter. Its one attempt was the file's.
 func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masked []string) (p delivery.Parked, err error) {
-	reason := delivery.Result{Error: rejectedText(r.Reason)}.Conceal(r.Payload, masked).Error
+	reason := delivery.Result{Error: delivery.RejectedError(r.Reason)}.Conceal(r.Payload, masked).Error
 	message, err := uuid.NewV7()
 	if err != nil {
 		return p, fmt.Errorf("naming a row: %w", err)
@@ -225,7 +218,7 @@ SELECT t.file_id::text, coalesce(t.operation_id::text, ''), coalesce(t.actor, ''
 LEFT JOIN redrive.operations o ON o.id = t.operation_id
 LEFT JOIN redrive.operation_parts p ON p.operation_id = o.id AND p.integration = @integration
 WHERE CASE WHEN t.operation_id IS NULL THEN least(t.last + CAST(@collect AS double precision) * interval '1 millisecond', t.first + 10 * CAST(@collect AS double precision) * interval '1 millisecond') < clock_timestamp()
-	ELSE coalesce(o.state <> 'running' OR p.cursor >= p.last OR p.held <> '' OR p.phase = 'canary' AND p.cursor - p.first + 1 - p.skipped >= o.canary, true)
+	ELSE coalesce(o.state <> 'running' OR p.cursor >= p.last OR p.held IS NOT NULL OR p.phase = 'canary' AND p.cursor - p.first + 1 - p.skipped >= o.canary, true)
 		OR t.first + CAST(@slowest AS double precision) * interval '1 millisecond' < clock_timestamp() END
 ORDER BY t.first, t.file_id LIMIT 1`
 
@@ -260,9 +253,9 @@ func (f *BatchFeed) BeginCorrection(ctx context.Context, collect time.Duration) 
 		if err != nil {
 			return fmt.Errorf("reading rows: %w", err)
 		}
-		id, err := readOne(tx, single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, reason, state, attempts, started_at)
-			VALUES (?, ?, clock_timestamp(), 'correction', ?, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
-			fmt.Sprintf("%d rejected rows of %s", len(rows), file.Name))
+		id, err := readOne(tx, single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
+			VALUES (?, ?, clock_timestamp(), 'correction', ?::jsonb, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
+			delivery.Say("run.correction", "rows", len(rows), "file", file.Name).JSON())
 		if err != nil {
 			return fmt.Errorf("beginning a correction: %w", err)
 		}
@@ -320,7 +313,7 @@ func (f *BatchFeed) SettleCorrections(ctx context.Context) (n int, err error) {
 			done[i].Next, done[i].Result = delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK}
 			if r.state != delivery.StateDelivered {
 				done[i].Next, done[i].Result = delivery.StateDead, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRejected,
-					Error: "its correction file " + r.file + " was not delivered: " + r.error}
+					Error: delivery.CorrectionError(r.file, r.error)}
 				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(f.integration, delivery.ClassRejected, done[i].Result.Error)
 			}
 		}

@@ -73,7 +73,7 @@ func (f *BatchFeed) FailCorrection(ctx context.Context, run delivery.BatchRun, r
 			return err
 		}
 		for i := range leased {
-			judgeLeased(&leased[i], run, failure("its correction file could not be made: "+why))
+			judgeLeased(&leased[i], run, failure(delivery.ErrorNoCorrection+why))
 		}
 		if _, err := complete(tx, leased); err != nil {
 			return err

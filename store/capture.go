@@ -237,7 +237,7 @@ func (s *Store) RequestResnapshot(ctx context.Context, integration, actor, reaso
 func mustCapture(tx *gorm.DB, integration string) error {
 	method, err := readOne(tx, single[delivery.Method], "SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
 	if err == nil && method != delivery.MethodCDC {
-		err = &delivery.InputError{Code: "not_captured", Message: fmt.Sprintf("%s uses method %s: only a cdc integration has a snapshot", integration, method)}
+		err = delivery.Mistake("not_captured", "", "integration", integration, "method", method)
 	}
 	return err
 }

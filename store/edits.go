@@ -20,8 +20,7 @@ func (s *Store) Edit(ctx context.Context, r delivery.EditRequest) (d delivery.De
 		return d, err
 	}
 	if len(r.Payload) > delivery.MaxPayload {
-		return d, &delivery.InputError{Code: "payload_too_large", Field: "payload", Message: fmt.Sprintf(
-			"the payload has %d bytes, more than 10 MiB", len(r.Payload))}
+		return d, delivery.Mistake("payload_too_large.edit", "payload", "count", len(r.Payload))
 	}
 	return s.changed(ctx, r.ID, r.Token, func(tx *gorm.DB) error { return edit(tx, r) })
 }
@@ -32,7 +31,7 @@ func checkReasoned(id, reason string) error {
 		return delivery.ErrNotFound
 	}
 	if strings.TrimSpace(reason) == "" {
-		return &delivery.InputError{Code: "reason_required", Field: "reason", Message: "give a reason: the auditor will ask for it"}
+		return delivery.Mistake("reason_required", "reason")
 	}
 	return nil
 }
@@ -128,7 +127,7 @@ func lastVersion(tx *gorm.DB, id string) (v version, err error) {
 	case v.dropped:
 		err = dropped()
 	case v.batch:
-		err = &delivery.InputError{Code: "batch", Message: "it belongs to a file of a batch and has no payload of its own: correct the rows where they come from, and retry"}
+		err = delivery.Mistake("batch.edit", "")
 	}
 	return v, err
 }
@@ -138,7 +137,7 @@ const ofBatchSQL = `(EXISTS (SELECT FROM redrive.batch_files b WHERE b.id = r.me
 	WHERE b.delivery_id = r.id) OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = r.id))`
 
 func dropped() error {
-	return &delivery.InputError{Code: "message_dropped", Message: "its message was older than what is kept and is not there any more: ignore or resolve it"}
+	return delivery.Mistake("message_dropped", "")
 }
 
 // edited is the version that a request makes of v.

@@ -166,7 +166,7 @@ func timeConditions(w *where, f delivery.Filter) error {
 		w.add("r.changed_at < ?", *f.To)
 	}
 	if f.Sort != "" && f.Sort != delivery.SortNewest && f.Sort != delivery.SortOldest {
-		return &delivery.InputError{Code: "bad_sort", Field: "sort", Message: "sort is newest or oldest"}
+		return delivery.Mistake("bad_sort.failures", "sort")
 	}
 	if f.After == "" {
 		return nil

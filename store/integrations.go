@@ -75,7 +75,7 @@ func (s *Store) SyncIntegrations(ctx context.Context, list []delivery.Integratio
 		if err := registerFeeds(tx, list, known); err != nil {
 			return err
 		}
-		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
+		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": delivery.ErrorNoRoute}
 		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
 			return fmt.Errorf("settling what waited for retired integrations: %w", err)
 		}

@@ -84,27 +84,24 @@ func (s *Store) StartOperation(ctx context.Context, r delivery.OperationRequest)
 		return o, err
 	}
 	if o, err = s.Operation(ctx, r.ID); err == nil && (o.Actor != r.Actor || o.Action != r.Action) {
-		return o, &delivery.InputError{Code: "conflict", Field: "id", Message: "another operation has this id: load the page anew"}
+		return o, delivery.Mistake("conflict.operation_id", "id")
 	}
 	return o, err
 }
 
 // checkOperation refuses what no set would allow.
 func checkOperation(r delivery.OperationRequest) error {
-	wrong := func(code, field, message string) error {
-		return &delivery.InputError{Code: code, Field: field, Message: message}
-	}
 	switch {
 	case !slices.Contains(delivery.OperationActions, r.Action):
-		return wrong("bad_action", "action", "an operation can retry, ignore, resolve, reopen or acknowledge")
+		return delivery.Mistake("bad_action", "action")
 	case r.ID != "" && !isUUID(r.ID):
-		return wrong("bad_id", "id", "an operation's id is a UUID")
+		return delivery.Mistake("bad_id.operation", "id")
 	case (r.Filter == nil) == (len(r.Chosen) == 0):
-		return wrong("bad_selection", "filter", "say on what: a filter, or a list of ids")
+		return delivery.Mistake("bad_selection", "filter")
 	case len(r.Chosen) > delivery.MaxChosen:
-		return wrong("too_many", "ids", fmt.Sprintf("a list has at most %d deliveries: use a filter", delivery.MaxChosen))
+		return delivery.Mistake("too_many.ids", "ids", "max", delivery.MaxChosen)
 	case r.Action != delivery.ActionRetry && r.Pace != delivery.Pace{}:
-		return wrong("bad_pace", "rate_per_second", "rate, canary and failure ratio are for retries")
+		return delivery.Mistake("bad_pace.retries", "rate_per_second")
 	}
 	return checkPace(r.Pace)
 }
@@ -115,18 +112,15 @@ const (
 )
 
 func checkPace(p delivery.Pace) error {
-	wrong := func(field, message string) error {
-		return &delivery.InputError{Code: "bad_pace", Field: field, Message: message}
-	}
 	switch {
 	case !(p.Rate >= 0 && p.Rate <= fastest) || !(p.RampTo >= 0 && p.RampTo <= fastest):
-		return wrong("rate_per_second", "a rate is a number per second, 0 for as fast as it goes")
+		return delivery.Mistake("bad_pace.rate", "rate_per_second")
 	case p.RampTo > 0 && (p.Rate == 0 || p.RampOver <= 0 || p.RampOver > longestRamp):
-		return wrong("ramp_to", "a ramp begins at a rate above 0 and takes a while, at most 30 days")
+		return delivery.Mistake("bad_pace.ramp", "ramp_to")
 	case p.Canary < 0 || p.Canary > math.MaxInt32:
-		return wrong("canary", "a canary is a number of deliveries, 0 for none")
+		return delivery.Mistake("bad_pace.canary", "canary")
 	case !(p.StopAbove >= 0 && p.StopAbove <= 1):
-		return wrong("stop_above_failure_ratio", "a failure ratio lies between 0 and 1, 0 for never")
+		return delivery.Mistake("bad_pace.ratio", "stop_above_failure_ratio")
 	}
 	return nil
 }

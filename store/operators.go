@@ -46,7 +46,7 @@ func (s *Store) EnsureFirstOperator(ctx context.Context, name, passwordHash stri
 			return inserted.Error
 		}
 		return record(tx, delivery.AuditEntry{Actor: "redrive", Action: "operator.create", SubjectType: "operator", Subject: name,
-			Reason: "first operator", Details: details(map[string]any{"role": "admin"})})
+			Details: details(map[string]any{"role": "admin", "why": delivery.Say("audit.first_operator")})})
 	})
 	return created, err
 }
@@ -57,7 +57,7 @@ func (s *Store) CreateOperator(ctx context.Context, o delivery.Operator, actor s
 		created, err := readOne(tx, operatorPointers, `INSERT INTO redrive.operators (name, role, password_hash) VALUES (?, ?, ?)
 			ON CONFLICT (name) DO NOTHING RETURNING `+operatorColumns, o.Name, string(o.Role), o.PasswordHash)
 		if errors.Is(err, delivery.ErrNotFound) {
-			return &delivery.InputError{Code: "name_taken", Field: "name", Message: "an operator of this name exists already"}
+			return delivery.Mistake("name_taken.operator", "name")
 		}
 		if err != nil {
 			return err
@@ -89,7 +89,7 @@ func (s *Store) UpdateOperator(ctx context.Context, o delivery.Operator, actor, 
 			return err
 		}
 		if admins == 0 {
-			return &delivery.InputError{Code: "last_admin", Field: "role", Message: "this is the last administrator: make another one first"}
+			return delivery.Mistake("last_admin", "role")
 		}
 		return record(tx, delivery.AuditEntry{Actor: actor, Action: "operator." + what, SubjectType: "operator", Subject: o.Name,
 			Details: details(map[string]any{"role": string(o.Role)})})
@@ -180,6 +180,6 @@ func (s *Store) EnsureEnvToken(ctx context.Context, sha256 []byte) error {
 			return nil
 		}
 		return record(tx, delivery.AuditEntry{Actor: "redrive", Action: "token.environment", SubjectType: "token", Subject: environmentToken,
-			Reason: "REDRIVE_API_TOKEN changed"})
+			Details: details(map[string]any{"why": delivery.Say("audit.environment_token")})})
 	})
 }

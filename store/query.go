@@ -54,7 +54,7 @@ func pageSize(limit int) (int, error) {
 	case limit == 0:
 		return defaultPage, nil
 	case limit < 0 || limit > largestPage:
-		return 0, &delivery.InputError{Code: "bad_limit", Field: "limit", Message: "limit must be 1 to 500"}
+		return 0, delivery.Mistake("bad_limit", "limit", "max", largestPage)
 	}
 	return limit, nil
 }
@@ -109,7 +109,7 @@ func parseCursor(text string) (c cursor, err error) {
 }
 
 func badCursor() error {
-	return &delivery.InputError{Code: "bad_cursor", Field: "after", Message: "this cursor was not made by this list: start again without it"}
+	return delivery.Mistake("bad_cursor", "after")
 }
 
 // isUUID keeps malformed ids out of queries: they name nothing.

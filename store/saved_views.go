@@ -47,17 +47,14 @@ func (s *Store) SaveView(ctx context.Context, v delivery.SavedView) (saved deliv
 }
 
 func checkView(v *delivery.SavedView) error {
-	wrong := func(code, field, message string) error {
-		return &delivery.InputError{Code: code, Field: field, Message: message}
-	}
 	v.Name = strings.TrimSpace(v.Name)
 	switch n := utf8.RuneCountInString(v.Name); {
 	case v.ID != "" && !isUUID(v.ID):
 		return delivery.ErrNotFound
 	case n == 0 || n > maxViewName || strings.ContainsAny(v.Name, "\r\n\t"):
-		return wrong("bad_name", "name", fmt.Sprintf("give the view a name of 1 to %d characters", maxViewName))
+		return delivery.Mistake("bad_name", "name", "max", maxViewName)
 	case utf8.RuneCountInString(v.Search) > maxViewSearch:
-		return wrong("too_long", "search", fmt.Sprintf("a search may have %d characters", maxViewSearch))
+		return delivery.Mistake("too_long.search", "search", "max", maxViewSearch)
 	}
 	return nil
 }
@@ -100,14 +97,14 @@ func replaced(mine []delivery.SavedView, v delivery.SavedView) (was delivery.Sav
 	}
 	for _, m := range mine {
 		if m.Name == v.Name && m.ID != was.ID && v.ID != "" {
-			return was, &delivery.InputError{Code: "name_taken", Field: "name", Message: "you have another view of this name: choose a different one"}
+			return was, delivery.Mistake("name_taken.view", "name")
 		}
 	}
 	switch {
 	case v.ID != "" && was.ID == "":
 		return was, delivery.ErrNotFound
 	case was.ID == "" && len(mine) >= maxViews:
-		return was, &delivery.InputError{Code: "too_many", Message: fmt.Sprintf("you have %d views, which is the most: delete one first", maxViews)}
+		return was, delivery.Mistake("too_many.views", "", "max", maxViews)
 	}
 	return was, nil
 }
@@ -128,7 +125,7 @@ func (s *Store) DeleteView(ctx context.Context, id, actor string, admin bool) er
 		case err != nil:
 			return err
 		case v.Owner != actor && !admin && v.Shared:
-			return &delivery.InputError{Code: "not_yours", Message: fmt.Sprintf("this view belongs to %s: only they or an admin can delete it", v.Owner)}
+			return delivery.Mistake("not_yours", "", "owner", v.Owner)
 		case v.Owner != actor && !admin:
 			return delivery.ErrNotFound
 		}
