@@ -37,7 +37,7 @@ test-slow: starter ## the same with a third of two processors and two busy loops
 .PHONY: bench
 bench: build ## measure deliveries per second and latency, then the same work done by River
 	./bin/redrive bench
-	cd delivery/engine/bench/river && go run .
+	cd internal/bench/river && go run .
 
 .PHONY: bench-triage
 bench-triage: build ## measure the desk with 5,000,000 settled and 250,000 open failures (15 min, 7 GB)
@@ -46,7 +46,7 @@ bench-triage: build ## measure the desk with 5,000,000 settled and 250,000 open 
 .PHONY: lint
 lint: ## vet, formatting, freshness of generated files
 	go vet ./...
-	cd delivery/engine/bench/river && go vet ./...
+	cd internal/bench/river && go vet ./...
 	@unformatted="$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l)"; \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	@before="$$(git ls-files -co --exclude-standard '*_templ.go' | xargs -r sha256sum)"; \

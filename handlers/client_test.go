@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"redrive/delivery"
-	"redrive/handlers/client"
+	"redrive/internal/cli/client"
 )
 
 // desk is a person with a terminal; typed is what they answer.

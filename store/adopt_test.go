@@ -16,6 +16,7 @@ import (
 	"redrive/delivery/outbox"
 	"redrive/store"
 	"redrive/store/embedded"
+	"redrive/store/queue"
 	"redrive/store/storetest"
 )
 
@@ -104,7 +105,7 @@ func TestACopiedLogIsAdopted(t *testing.T) {
 		if n := value[int](copied, "SELECT count(*) FROM redrive.audit WHERE action = 'outbox.adopt' AND actor = 'command line'"); n != 1 {
 			t.Errorf("%s: %d audit entries", c.start.Start, n)
 		}
-		if _, err := copied.AdoptOutbox(t.Context(), c.start, "x"); !errors.Is(err, store.ErrOwnOutbox) {
+		if _, err := copied.AdoptOutbox(t.Context(), c.start, "x"); !errors.Is(err, queue.ErrOwnOutbox) {
 			t.Errorf("%s, once more: %v", c.start.Start, err)
 		}
 		copied.Close()

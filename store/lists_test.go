@@ -160,7 +160,7 @@ func TestListsFindWhatALookFinds(t *testing.T) {
 			}
 		}
 		for may, inTime := range map[time.Duration]bool{time.Millisecond: false, patience.Limit: true} {
-			d.Counting(may)
+			d.SetCounting(may)
 			n, capped, err := d.CountFailures(t.Context(), f, 10_000)
 			if err != nil || n > len(want) || n < len(want) && !capped || inTime && (capped || n < len(want)) {
 				t.Fatalf("%v in %v: counts %d (%v) in %v, want %d: %v", chosen, f.States, n, capped, may, len(want), err)
@@ -169,7 +169,7 @@ func TestListsFindWhatALookFinds(t *testing.T) {
 		if f.Sort == delivery.SortOldest {
 			slices.Reverse(want)
 		}
-		d.Effort(p.IntN(2)*100, 1+p.IntN(400), 1+p.IntN(2000), p.IntN(2)*200) // begins at indexes early or late
+		d.SetEffort(p.IntN(2)*100, 1+p.IntN(400), 1+p.IntN(2000), p.IntN(2)*200) // begins at indexes early or late
 		if len(want)/f.Limit > 30 {
 			f.Limit = 50
 		}

@@ -111,7 +111,7 @@ func TestSearchByErrorWordsAndPaths(t *testing.T) {
 	} {
 		slices.Sort(want)
 		for _, enough := range []int{1, 1500} { // begins at indexes early, or never
-			d.Effort(0, enough, 1, 0)
+			d.SetEffort(0, enough, 1, 0)
 			if got := d.found(typed(t, search)); !slices.Equal(got, want) {
 				t.Errorf("%q finds %d, want %d", search, len(got), len(want))
 			}

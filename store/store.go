@@ -1,116 +1,70 @@
-// Package store is every conversation with Postgres: claims and completions of the engine, the failure store of the console,
-// the audit chain, operators and sessions. An exported method opens the transaction, its unexported twin takes it.
+// Package store is every conversation with Postgres, cut into rooms that own their tables; Store is all of them on one pool of
+// connections. In a room an exported method opens the transaction, its unexported twin takes it.
 package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"log/slog"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
-	"gorm.io/driver/postgres"
-	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
-
-	"redrive/store/session"
+	"redrive/store/audit"
+	"redrive/store/batch"
+	"redrive/store/capture"
+	"redrive/store/desk"
+	"redrive/store/find"
+	"redrive/store/index"
+	"redrive/store/integrations"
+	"redrive/store/people"
+	"redrive/store/pg"
+	"redrive/store/queue"
+	"redrive/store/sqltext"
 )
 
-// Connections of one process. Claims, outcomes and heartbeats need one each, the rest is for people and producers.
-const (
-	maxConnections  = 16
-	idleConnections = 6
-	idleTime        = 5 * time.Minute
-	connectTimeout  = 10 * time.Second
-	connectPause    = 100 * time.Millisecond
-	startingUp      = "57P03" // SQLSTATE cannot_connect_now
-)
+// Files are the stored bytes of batch files.
+type Files = batch.Files
 
-// Store is one pool of connections. It is safe for concurrent use.
+// Store is every room on one pool of connections. It is safe for concurrent use.
 type Store struct {
-	db      *gorm.DB
-	pool    *sql.DB
-	leaders *sql.DB // one session for each room that this process leads
-	config  *pgx.ConnConfig
-	log     *slog.Logger
-	effort  effort
+	*pg.DB
+	*audit.Trail
+	*people.People
+	*index.SearchIndex
+	*queue.Queue
+	*find.Lists
+	*desk.Desk
+	*batch.Batches
+	*capture.Captures
+	*integrations.Registry
 }
 
 // Open connects to the database that dsn names (URL or key=value form) and checks that it answers.
 func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
-	config, err := pgx.ParseConfig(dsn)
+	db, err := pg.Open(ctx, dsn, log)
 	if err != nil {
-		return nil, errors.New("not a Postgres URL such as postgres://user:password@host:5432/database") // err may quote the password
+		return nil, err
 	}
-	// only Postgres's own functions and operators: whoever may create some elsewhere cannot slip them under our statements
-	session.Prepare(&config.Config, "redrive", session.Own{"jit": "off", "search_path": "pg_catalog, pg_temp"})
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
-	}
-	pool := stdlib.OpenDB(*config)
-	pool.SetMaxOpenConns(maxConnections)
-	pool.SetMaxIdleConns(idleConnections)
-	pool.SetConnMaxIdleTime(idleTime)
-	if err := answers(ctx, pool); err != nil {
-		_ = pool.Close()
-		return nil, fmt.Errorf("connecting to Postgres: %w", session.Explain(err))
-	}
-	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard,
-		SkipDefaultTransaction: true, TranslateError: true})
-	if err != nil {
-		_ = pool.Close()
-		return nil, fmt.Errorf("opening the database: %w", err)
-	}
-	leaders := stdlib.OpenDB(*config)
-	leaders.SetMaxIdleConns(-1)
-	return &Store{db: db, pool: pool, leaders: leaders, config: config, log: log, effort: usualEffort}, nil
+	return &Store{DB: db, Trail: audit.New(db), People: people.New(db), SearchIndex: index.New(db), Queue: queue.New(db),
+		Lists: find.New(db), Desk: desk.New(db), Batches: batch.New(db), Captures: capture.New(db), Registry: integrations.New(db)}, nil
 }
 
-// answers waits a little for a server that is only just starting; a wrong password or database is wrong at once.
-func answers(ctx context.Context, pool *sql.DB) error {
-	deadline := time.Now().Add(connectTimeout)
-	for {
-		err := pool.PingContext(ctx)
-		var refused *pgconn.PgError
-		var pooler *session.PoolerError
-		if err == nil || errors.As(err, &refused) && refused.Code != startingUp || errors.As(err, &pooler) || time.Now().After(deadline) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(connectPause):
-		}
-	}
+// CheckBatchQuery reports whether a query names the window, and refuses names that no run gives a value to.
+func CheckBatchQuery(query string) (windowed bool, err error) { return sqltext.CheckBatch(query) }
+
+// Leader is the session of the process that leads a room, as each room sees it.
+type Leader struct {
+	*pg.Leader
+	*queue.RelayTerm
+	*capture.Term
 }
 
-// Close ends all connections.
-func (s *Store) Close() {
-	if err := errors.Join(s.leaders.Close(), s.pool.Close()); err != nil {
-		s.log.Warn("closing the database", "error", err)
-	}
+// Lead waits until this process leads the room of that name, runs work, and begins again when work fails or the session breaks.
+// It returns when ctx ends, or nil when work does. Failures go to failed, which may be nil.
+func (s *Store) Lead(ctx context.Context, room string, work func(ctx context.Context, l *Leader) error, failed func(error)) error {
+	return s.DB.Lead(ctx, room, func(ctx context.Context, l *pg.Leader) error {
+		return work(ctx, &Leader{Leader: l, RelayTerm: &queue.RelayTerm{Leader: l}, Term: &capture.Term{Leader: l}})
+	}, failed)
 }
 
-// Ready says whether the database answers and has the schema of this program.
-func (s *Store) Ready(ctx context.Context) error {
-	current, known, err := s.SchemaStatus(ctx)
-	switch {
-	case err != nil:
-		return fmt.Errorf("the database does not answer: %w", err)
-	case current < known:
-		return fmt.Errorf("the schema has version %d, this program needs %d: run redrive migrate", current, known)
-	case current > known:
-		return newerSchema(current, known)
-	}
-	return nil
-}
-
-// transact runs work in one transaction: committed when it answers nil, rolled back otherwise. When others are in its way, work is run
-// again from its beginning.
-func (s *Store) transact(ctx context.Context, work func(tx *gorm.DB) error) error {
-	return domainError(again(func() error { return s.db.WithContext(ctx).Transaction(work) }))
+// Batch returns the feed of a batch integration, for the leader of its room.
+func (s *Store) Batch(l *Leader, integration string) *batch.Feed {
+	return s.Batches.Batch(l.Leader, integration)
 }

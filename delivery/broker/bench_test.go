@@ -19,7 +19,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/engine"
-	"redrive/delivery/engine/bench"
+	"redrive/internal/bench"
 	httpsend "redrive/delivery/send/http"
 	"redrive/delivery/wire"
 	"redrive/store"

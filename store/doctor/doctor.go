@@ -14,6 +14,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store"
+	"redrive/store/pg"
 	"redrive/store/source"
 )
 
@@ -52,7 +53,7 @@ func (r *Report) Database(ctx context.Context, db *store.Store) {
 }
 
 // orphaned names the prepared transactions that nobody seems to end. They are not ours, but the queue lives in their database.
-func orphaned(prepared []store.PreparedTransaction) error {
+func orphaned(prepared []pg.PreparedTransaction) error {
 	var named []string
 	for _, p := range prepared {
 		if p.Age > orphanAge {

@@ -1,0 +1,231 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"redrive/delivery"
+	"redrive/delivery/config"
+	"redrive/store"
+	"redrive/store/doctor"
+	"redrive/store/embedded"
+	"redrive/store/source"
+)
+
+type (
+	migrateCmd struct{ database }
+	verifyCmd  struct{ database }
+	doctorCmd  struct {
+		database
+		Config string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML) to check."`
+	}
+	adoptCmd struct {
+		database
+		Start string `required:"" help:"What becomes of the events in the copy: continue (fan out what was not, when it was copied), now (none), beginning (all for which no delivery is known), or those since a time such as 2026-01-31T00:00:00Z."`
+	}
+	cdcSetupCmd struct {
+		database
+		Config string   `env:"REDRIVE_CONFIG" required:"" help:"Integrations file (YAML)."`
+		Names  []string `arg:"" optional:"" help:"Integrations; all cdc integrations when none is named."`
+	}
+	cdcResnapshotCmd struct {
+		database
+		Name   string `arg:"" help:"Integration."`
+		Table  string `help:"schema.table as the integrations file names it: only this one, without a new slot."`
+		Reason string `required:"" help:"Why, for the audit."`
+	}
+	batchRunCmd struct {
+		database
+		Name   string `arg:"" help:"Integration."`
+		Date   string `help:"Business date (2006-01-02) whose query is run again; without it the batch runs as the schedule would."`
+		Reason string `required:"" help:"Why, for the audit."`
+	}
+)
+
+// Run brings the schema up to date.
+func (c *migrateCmd) Run(ctx context.Context, out io.Writer) error {
+	return c.opened(ctx, c.starter(), func(db *store.Store) error {
+		if err := db.Migrate(ctx); err != nil {
+			return err
+		}
+		current, _, err := db.SchemaStatus(ctx)
+		if err == nil {
+			fmt.Fprintf(out, "schema version %d\n", current)
+		}
+		return err
+	})
+}
+
+// starter makes a database where none is: migrate is also the first step of an installation.
+func (c *migrateCmd) starter() starter {
+	return func(ctx context.Context, options embedded.Options) (*embedded.Server, error) {
+		if _, err := os.Stat(filepath.Join(options.DataDir, "postgres", "PG_VERSION")); errors.Is(err, os.ErrNotExist) {
+			return embedded.Start(ctx, options)
+		}
+		return embedded.Open(ctx, options)
+	}
+}
+
+// Run recomputes the audit chain.
+func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
+	return c.with(ctx, func(db *store.Store) error {
+		report, err := db.VerifyAudit(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out, report)
+		if !report.OK() {
+			return errors.New("the audit chain is broken")
+		}
+		return nil
+	})
+}
+
+// Run asks for a run of a batch.
+func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
+	if err := reasoned(c.Reason); err != nil {
+		return err
+	}
+	return c.with(ctx, func(db *store.Store) error {
+		run, err := db.RequestRun(ctx, c.Name, c.Date, actor(), c.Reason)
+		var wrong *delivery.InputError
+		switch {
+		case errors.Is(err, delivery.ErrNotFound):
+			return unknown(c.Name)
+		case errors.As(err, &wrong):
+			return Misused(err)
+		case err != nil:
+			return err
+		}
+		fmt.Fprintf(out, "run %s of %s is queued\n", run.ID, run.Integration)
+		return nil
+	})
+}
+
+// Run makes a copied database's log its own.
+func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
+	settings, ok := delivery.ParseOutboxStart(c.Start)
+	if !ok {
+		return Misused(fmt.Errorf("outbox adopt: --start: %q is neither continue, now, beginning nor a time such as 2026-01-31T00:00:00Z", c.Start))
+	}
+	return c.with(ctx, func(db *store.Store) error {
+		if err := db.Ready(ctx); err != nil {
+			return err
+		}
+		done, err := db.AdoptOutbox(ctx, settings, actor())
+		if err == nil {
+			fmt.Fprintf(out, "adopted: %d deliveries made of what was in the copy; events published from now on are fanned out\n", done.Deliveries)
+		}
+		return err
+	})
+}
+
+// Run checks everything that serve needs and goes on after a finding.
+func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
+	report := doctor.Report{Out: out}
+	file := &config.File{}
+	if c.Config != "" {
+		loaded, err := loadFile(c.Config)
+		report.Note("REDRIVE_CONFIG", err)
+		if err == nil {
+			file = loaded
+		}
+	}
+	db, dsn, closeAll, err := c.open(ctx, c.logger(), embedded.Open)
+	report.Note("database", err)
+	if err == nil {
+		defer closeAll()
+		report.Database(ctx, db)
+		captured, _ := file.Captured() // fails for names only
+		for _, in := range captured {
+			report.Source(ctx, in, dsn)
+			report.Tables(ctx, db, in, dsn)
+		}
+	}
+	if report.Failed {
+		return errors.New("something needs your attention, see above")
+	}
+	return nil
+}
+
+// Run sets up the sources of the integrations that are named, and goes on after one that refuses.
+func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
+	file, err := loadFile(c.Config)
+	if err != nil {
+		return Misused(fmt.Errorf("REDRIVE_CONFIG: %w", err))
+	}
+	chosen, err := file.Captured(c.Names...)
+	if err != nil {
+		return Misused(fmt.Errorf("%s %w", c.Config, err))
+	}
+	dsn, closeAll := c.DatabaseURL, func() {}
+	if slices.ContainsFunc(chosen, func(in delivery.Integration) bool { return in.CDC.URL == "" }) {
+		if _, dsn, closeAll, err = c.open(ctx, c.logger(), embedded.Open); err != nil {
+			return err
+		}
+	}
+	defer closeAll()
+	if !source.SetUpAll(ctx, chosen, dsn, out) {
+		return errors.New("not everything could be set up, see above")
+	}
+	return nil
+}
+
+// Run asks whoever reads the source to begin anew.
+func (c *cdcResnapshotCmd) Run(ctx context.Context, out io.Writer) error {
+	if err := reasoned(c.Reason); err != nil {
+		return err
+	}
+	return c.with(ctx, func(db *store.Store) error {
+		err := c.request(ctx, db, out)
+		var wrong *delivery.InputError
+		switch {
+		case errors.Is(err, delivery.ErrNotFound):
+			return unknown(c.Name)
+		case errors.As(err, &wrong):
+			return Misused(err)
+		}
+		return err
+	})
+}
+
+func (c *cdcResnapshotCmd) request(ctx context.Context, db *store.Store, out io.Writer) error {
+	if c.Table == "" {
+		err := db.RequestResnapshot(ctx, c.Name, actor(), c.Reason)
+		if err == nil {
+			fmt.Fprintf(out, "asked for: the process that reads %s creates its slot anew and reads its tables\n", c.Name)
+		}
+		return err
+	}
+	err := db.RequestTable(ctx, c.Name, c.Table, actor(), c.Reason)
+	if err == nil {
+		fmt.Fprintf(out, "asked for: the process that reads %s reads %s again and goes on with it\n", c.Name, c.Table)
+	}
+	return err
+}
+
+// actor is whoever types a command, for the audit.
+func actor() string {
+	if who, err := user.Current(); err == nil {
+		return who.Username + " (command line)"
+	}
+	return "command line"
+}
+
+func reasoned(reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return Misused(errors.New("--reason: say why, the audit keeps it"))
+	}
+	return nil
+}
+
+func unknown(integration string) error {
+	return Misused(fmt.Errorf("no integration is named %q", integration))
+}

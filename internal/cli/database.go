@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"redrive/delivery/wire"
+	"redrive/store"
+	"redrive/store/embedded"
+)
+
+// database is where the data lives; every command takes it.
+type database struct {
+	DatabaseURL string `name:"database-url" env:"DATABASE_URL" help:"Postgres to use; empty starts the private embedded one."`
+	DataDir     string `name:"data-dir" env:"REDRIVE_DATA_DIR" default:"./data" help:"Embedded Postgres and other files of this process."`
+	LogFormat   string `name:"log-format" env:"REDRIVE_LOG_FORMAT" default:"text" enum:"text,json" help:"Log format: text or json."`
+}
+
+func (d database) logger() *slog.Logger {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if d.LogFormat == "json" {
+		log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	}
+	wire.AdoptLines(log)
+	return log
+}
+
+// starter brings an embedded Postgres up: embedded.Start for the one process that owns it, embedded.Open for commands beside it.
+type starter func(context.Context, embedded.Options) (*embedded.Server, error)
+
+// open connects to the database, the embedded one when none is named. closeAll ends what was opened.
+func (d database) open(ctx context.Context, log *slog.Logger, start starter) (db *store.Store, dsn string, closeAll func(), err error) {
+	stop := func() {}
+	if dsn = d.DatabaseURL; dsn == "" {
+		server, err := start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
+		if errors.Is(err, embedded.ErrDataDir) {
+			return nil, "", nil, Misused(err)
+		}
+		if err != nil {
+			return nil, "", nil, err
+		}
+		dsn = server.DSN("redrive")
+		stop = func() {
+			if err := server.Stop(); err != nil {
+				log.Error("stopping the embedded Postgres", "error", err)
+			}
+		}
+	}
+	if db, err = store.Open(ctx, dsn, log); err != nil {
+		stop()
+		if d.DatabaseURL != "" {
+			err = Misused(fmt.Errorf("DATABASE_URL: %w", err))
+		}
+		return nil, "", nil, err
+	}
+	return db, dsn, func() { db.Close(); stop() }, nil
+}
+
+// with runs work on the database that is there, beside a running server or without one.
+func (d database) with(ctx context.Context, work func(db *store.Store) error) error {
+	return d.opened(ctx, embedded.Open, work)
+}
+
+func (d database) opened(ctx context.Context, start starter, work func(db *store.Store) error) error {
+	db, _, closeAll, err := d.open(ctx, d.logger(), start)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	return work(db)
+}

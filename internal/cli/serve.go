@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"redrive/delivery/cdc/mapping"
+	"redrive/delivery/config"
+	"redrive/delivery/progress"
+	"redrive/delivery/rooms"
+	"redrive/delivery/scratch"
+	"redrive/demo"
+	"redrive/handlers"
+	"redrive/store"
+	"redrive/store/embedded"
+)
+
+// Settings are the flags and variables of serve.
+type Settings struct {
+	database
+	Addr          string        `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
+	Config        string        `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
+	Demo          config.Toggle `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
+	DemoBrokers   demo.Brokers  `embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
+	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
+	APIToken      string        `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
+	SecretKey     string        `name:"secret-key" env:"REDRIVE_SECRET_KEY" help:"Key that encrypts stored secrets; this version stores none."`
+	Retention     time.Duration `env:"REDRIVE_RETENTION" default:"720h" help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
+	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
+}
+
+// Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
+// credentials.
+type Serving struct {
+	Settings
+	Version  string
+	Listener net.Listener
+	Store    *store.Store
+	DSN      string
+	File     *config.File
+	Log      *slog.Logger
+}
+
+var tokenText = regexp.MustCompile(`^[\x21-\x7e]*$`)
+
+// check says which setting cannot work, before anything is started.
+func (c *Settings) check() error {
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		return Misused(fmt.Errorf("REDRIVE_ADDR: %q is not host:port such as 127.0.0.1:8080", c.Addr))
+	}
+	if c.Retention < 0 {
+		return Misused(errors.New("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything"))
+	}
+	if !tokenText.MatchString(c.APIToken) {
+		return Misused(errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without spaces or line breaks"))
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then stops in two phases: no new work, then what is under way within the grace period.
+func (c *Settings) Run(ctx context.Context, p Program) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	log := c.logger()
+	ctx = progress.ToLog(ctx, log)
+	scratch.SweepOnce()
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return Misused(fmt.Errorf("REDRIVE_ADDR: %w", err))
+	}
+	defer listener.Close()
+	file, err := c.integrations(rooms.BaseURL(listener.Addr()))
+	if err != nil {
+		return Misused(err)
+	}
+	db, dsn, closeAll, err := c.open(ctx, log, embedded.Start)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener.Addr()), log); err != nil {
+		return err
+	}
+	if err := c.prepare(ctx, db, file, log); err != nil {
+		return err
+	}
+	return p.Serve(ctx, Serving{Settings: *c, Version: p.Version, Listener: listener, Store: db, DSN: dsn, File: file, Log: log})
+}
+
+// integrations reads the file that REDRIVE_CONFIG names, else the demo's.
+func (c *Settings) integrations(base string) (*config.File, error) {
+	switch {
+	case c.Config != "":
+		file, err := loadFile(c.Config)
+		if err != nil {
+			return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
+		}
+		return file, nil
+	case bool(c.Demo):
+		return c.demoFile(base, true)
+	}
+	return &config.File{}, nil
+}
+
+func (c *Settings) demoFile(base string, capture bool) (*config.File, error) {
+	files, err := demo.MakeFiles(c.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("REDRIVE_DATA_DIR: %w", err)
+	}
+	return config.Parse("demo/integrations.yaml", demo.Integrations(base, files, c.DemoBrokers, capture), os.LookupEnv)
+}
+
+// settle answers the file for this database: the demo's captures changes only where the database can tell of them.
+func (c *Settings) settle(ctx context.Context, db *store.Store, file *config.File, base string, log *slog.Logger) (*config.File, error) {
+	if c.Config != "" || !bool(c.Demo) {
+		return file, nil
+	}
+	why, err := db.CannotCapture(ctx)
+	if err != nil || why == "" {
+		return file, err
+	}
+	log.Warn("the demo's articles go by outbox, not by change data capture", "because", why)
+	return c.demoFile(base, false)
+}
+
+// loadFile reads an integrations file with all that can be known before anything is started.
+func loadFile(path string) (*config.File, error) {
+	file, err := config.Load(path, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	var mistake *mapping.Error
+	if errors.As(mapping.Check(file.Integrations), &mistake) {
+		return nil, &config.Error{File: path, Line: mistake.Line, Text: mistake.Text}
+	}
+	return file, nil
+}
+
+// prepare brings schema, integrations and first credentials in place.
+func (c *Settings) prepare(ctx context.Context, db *store.Store, file *config.File, log *slog.Logger) error {
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	if err := db.SyncIntegrations(ctx, file.Integrations); err != nil {
+		return err
+	}
+	if len(file.Integrations) == 0 {
+		log.Warn("no integration is configured: set REDRIVE_CONFIG, or REDRIVE_DEMO=1 to look around")
+	}
+	if err := c.firstOperator(ctx, db); err != nil {
+		return err
+	}
+	var hash []byte
+	if c.APIToken != "" {
+		sum := sha256.Sum256([]byte(c.APIToken))
+		hash = sum[:]
+	}
+	return db.EnsureEnvToken(ctx, hash)
+}
+
+func (c *Settings) firstOperator(ctx context.Context, db *store.Store) error {
+	existing, err := db.Operators(ctx)
+	if err != nil || len(existing) > 0 {
+		return err
+	}
+	password, generated := c.AdminPassword, c.AdminPassword == ""
+	if generated {
+		password = handlers.NewPassword()
+	}
+	hash, err := handlers.HashPassword(password)
+	if err != nil {
+		return err
+	}
+	debug.FreeOSMemory() // hashing takes many MiB, once
+	created, err := db.EnsureFirstOperator(ctx, "admin", hash)
+	if created && generated {
+		// to the terminal, not to the log: logs are kept
+		fmt.Fprintf(os.Stderr, "\n  First operator: admin   password: %s   (shown this once)\n\n", password)
+	}
+	return err
+}

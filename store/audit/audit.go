@@ -1,0 +1,103 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/pg"
+)
+
+// Record appends one entry to the audit chain; the database gives it number, time and hash.
+func Record(tx *gorm.DB, e delivery.AuditEntry) error {
+	details := "{}"
+	if len(e.Details) > 0 {
+		details = string(e.Details)
+	}
+	if err := tx.Exec(`INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details) VALUES (?, ?, ?, ?, ?, ?::jsonb)`,
+		e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details).Error; err != nil {
+		return fmt.Errorf("recording %s in the audit: %w", e.Action, err)
+	}
+	return nil
+}
+
+// Details makes the JSON object of an audit entry, without empty members.
+func Details(members map[string]any) json.RawMessage {
+	for name, value := range members {
+		if value == nil || value == "" {
+			delete(members, name)
+		}
+	}
+	raw, _ := json.Marshal(members) // strings, numbers and times only
+	return raw
+}
+
+// UntilText is a time among the details.
+func UntilText(t *time.Time) any {
+	if t == nil {
+		return nil
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// Record appends an entry that belongs to no other change: a sign-in, a payload looked at.
+func (s *Trail) Record(ctx context.Context, e delivery.AuditEntry) error {
+	return pg.DomainError(Record(s.Gorm.WithContext(ctx), e))
+}
+
+const AuditColumns = "seq, at, actor, action, subject_type, subject, reason, details::text, prev_hash, hash"
+
+// AuditPointers keeps the details as the text that was hashed.
+func AuditPointers(e *delivery.AuditEntry) []any {
+	return []any{&e.Seq, &e.At, &e.Actor, &e.Action, &e.SubjectType, &e.Subject, &e.Reason, (*[]byte)(&e.Details), &e.PrevHash, &e.Hash}
+}
+
+// Audit answers entries, newest first.
+func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page delivery.Page[delivery.AuditEntry], err error) {
+	limit, err := pg.PageSize(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	q := pg.NewWhere()
+	q.Equal("actor", f.Actor)
+	q.Equal("action", f.Action)
+	q.Equal("subject", f.Subject)
+	if f.From != nil {
+		q.Add("at >= ?", *f.From)
+	}
+	if f.To != nil {
+		q.Add("at < ?", *f.To)
+	}
+	if f.After != "" {
+		seq, err := strconv.ParseInt(f.After, 10, 64)
+		if err != nil || seq < 1 {
+			return page, pg.BadCursor()
+		}
+		q.Add("seq < ?", seq)
+	}
+	page.Items, err = pg.Read(s.Gorm.WithContext(ctx), AuditPointers, "SELECT "+AuditColumns+" FROM redrive.audit"+q.Sql()+
+		" ORDER BY seq DESC LIMIT ?", append(q.Args, limit+1)...)
+	if err != nil {
+		return page, pg.DomainError(fmt.Errorf("reading the audit: %w", err))
+	}
+	if len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		page.Next = strconv.FormatInt(page.Items[limit-1].Seq, 10)
+	}
+	return page, nil
+}
+
+// AuditHead answers the newest entry, the zero entry for an empty chain.
+func (s *Trail) AuditHead(ctx context.Context) (delivery.AuditEntry, error) {
+	e, err := pg.ReadOne(s.Gorm.WithContext(ctx), AuditPointers, "SELECT "+AuditColumns+" FROM redrive.audit ORDER BY seq DESC LIMIT 1")
+	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
+		return e, fmt.Errorf("reading the audit's head: %w", err)
+	}
+	return e, nil
+}

@@ -1,0 +1,254 @@
+package capture
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+	"redrive/store/queue"
+)
+
+// capturedSQL writes messages and the places of the commands among them. In an ordered integration the place in the lane is given
+// by Place, as for producers: nobody waits for a lane here.
+const capturedSQL = `
+WITH given AS (
+    SELECT * FROM unnest(?::uuid[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[]) AS g(id, integration, type, key, payload, origin)
+), kept AS (
+    INSERT INTO redrive.messages (id, kind, integration, type, key, payload, origin)
+    SELECT id, CASE WHEN integration = '' THEN 'event' ELSE 'command' END, nullif(integration, ''), type, nullif(key, ''), payload, origin::jsonb FROM given
+)
+INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+SELECT redrive.delivery_id(g.id, g.integration), g.id, g.integration,
+    CASE WHEN i.ordered AND g.key <> '' THEN 'infinity' ELSE clock_timestamp() END, CASE WHEN i.ordered THEN nullif(g.key, '') END
+FROM given g JOIN redrive.integrations i ON i.name = g.integration`
+
+// captureSQL moves a position on. It finds no row when the position was begun anew meanwhile: then nothing of the transaction counts.
+const captureSQL = `
+UPDATE redrive.captures SET lsn = ?::pg_lsn, committed_at = ?, changes = ?, snapshot = ?::jsonb, updated_at = clock_timestamp()
+WHERE integration = ? AND system_identifier = ? AND slot = ? AND lsn <= ?::pg_lsn`
+
+const captureColumns = `system_identifier, slot, lsn::text, committed_at, changes, snapshot, resnapshot_at, to_jsonb(resnapshot_tables), tables, verified::text, updated_at`
+
+var errPositionMoved = errors.New("the position was moved by somebody else")
+
+// Capture makes durable what changes of a source became, and how far its changes are read then, in one transaction: work hands
+// messages over as often as it likes and answers the position behind them.
+func (l *Term) Capture(ctx context.Context, integration string,
+	work func(write func([]delivery.Captured) error) (delivery.CapturePosition, error)) error {
+	return pg.DomainError(l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		position, err := work(func(list []delivery.Captured) error { return l.writeCaptured(tx, list) })
+		if err != nil {
+			return err
+		}
+		progress, err := byTable(position.Snapshot)
+		if err != nil {
+			return err
+		}
+		result := tx.Exec(captureSQL, position.LSN.String(), position.CommittedAt, position.Changes, progress, integration,
+			position.SystemIdentifier, position.Slot, position.LSN.String())
+		if result.Error != nil {
+			return fmt.Errorf("saving the position of %s: %w", integration, result.Error)
+		}
+		if result.RowsAffected == 0 {
+			return fmt.Errorf("saving the position of %s: %w", integration, errPositionMoved)
+		}
+		return noteGaps(tx, integration, position.Gaps)
+	}))
+}
+
+// byTable is what is kept of each table of a source, as JSON.
+func byTable[T delivery.SnapshotProgress | delivery.CapturedTable](tables map[string]T) (string, error) {
+	if len(tables) == 0 {
+		return "{}", nil
+	}
+	raw, err := json.Marshal(tables)
+	if err != nil {
+		return "", fmt.Errorf("encoding what is kept of the source's tables: %w", err)
+	}
+	return string(raw), nil
+}
+
+// writeCaptured writes messages in the order given: their ids grow, and lanes follow the ids.
+func (l *Term) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
+	var batch capturedBatch
+	var failed []delivery.Parked
+	for _, c := range list {
+		switch {
+		case c.Error != "":
+			failed = append(failed, l.deadCaptured(c)...)
+		case c.Message.Kind == delivery.KindEvent:
+			if err := batch.add(l.IDs.Next(), "", c.Message); err != nil {
+				return err
+			}
+		default:
+			for _, integration := range c.To {
+				if err := batch.add(l.IDs.Next(), integration, c.Message); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if len(batch.ids) > 0 {
+		if err := tx.Exec(capturedSQL, batch.args()...).Error; err != nil {
+			return fmt.Errorf("writing captured messages: %w", err)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	_, err := queue.Park(tx, failed)
+	return err
+}
+
+// deadCaptured is a change that could not be made a message: dead from the start, without an attempt.
+func (l *Term) deadCaptured(c delivery.Captured) []delivery.Parked {
+	parked := make([]delivery.Parked, len(c.To))
+	for i, integration := range c.To {
+		message := c.Message
+		message.ID = l.IDs.Next()
+		parked[i] = delivery.Parked{DeliveryID: l.IDs.Next(), Integration: integration, Message: message, Next: delivery.StateDead,
+			Attempts: []delivery.Attempt{{StartedAt: time.Now(), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassMapping,
+				Error: delivery.Storable(c.Error)}}}
+	}
+	return parked
+}
+
+// capturedBatch is messages turned into columns.
+type capturedBatch struct {
+	ids, integrations, types, keys, origins []string
+	payloads                                [][]byte
+}
+
+func (b *capturedBatch) add(id, integration string, m delivery.Message) error {
+	origin, err := json.Marshal(m.Origin)
+	if err != nil {
+		return fmt.Errorf("encoding the origin: %w", err)
+	}
+	b.ids, b.integrations = append(b.ids, id), append(b.integrations, integration)
+	b.types, b.keys = append(b.types, delivery.Storable(m.Type)), append(b.keys, delivery.Storable(m.Key))
+	b.payloads, b.origins = append(b.payloads, m.Payload), append(b.origins, string(origin))
+	return nil
+}
+
+func (b *capturedBatch) args() []any {
+	return []any{&b.ids, &b.integrations, &b.types, &b.keys, &b.payloads, &b.origins}
+}
+
+// CapturePosition answers how far the changes of an integration's source are read; the zero position when nothing was.
+func (s *Captures) CapturePosition(ctx context.Context, integration string) (delivery.CapturePosition, error) {
+	return capturePosition(s.Gorm.WithContext(ctx), integration)
+}
+
+// CapturePosition is the store's, on the leader's session. From it on the leader's ids follow the database's clock.
+func (l *Term) CapturePosition(ctx context.Context, integration string) (delivery.CapturePosition, error) {
+	db := l.Gorm.WithContext(ctx)
+	now, err := pg.ReadOne(db, pg.Single[time.Time], "SELECT clock_timestamp()")
+	if err != nil {
+		return delivery.CapturePosition{}, fmt.Errorf("asking for the time: %w", err)
+	}
+	l.IDs.Follow(now)
+	return capturePosition(db, integration)
+}
+
+func capturePosition(db *gorm.DB, integration string) (p delivery.CapturePosition, err error) {
+	var lsn, verified string
+	columns := func(p *delivery.CapturePosition) []any {
+		return []any{&p.SystemIdentifier, &p.Slot, &lsn, &p.CommittedAt, &p.Changes, pg.JSON{To: &p.Snapshot}, &p.ResnapshotAt, pg.JSON{To: &p.Resnapshot},
+			pg.JSON{To: &p.Tables}, &verified, &p.UpdatedAt}
+	}
+	p, err = pg.ReadOne(db, columns, "SELECT "+captureColumns+" FROM redrive.captures WHERE integration = ?", integration)
+	if errors.Is(err, delivery.ErrNotFound) {
+		return delivery.CapturePosition{}, nil
+	}
+	if err == nil {
+		p.LSN, err = delivery.ParseLSN(lsn)
+	}
+	if err == nil {
+		p.Verified, err = delivery.ParseLSN(verified)
+	}
+	if err != nil {
+		return p, fmt.Errorf("reading the position of %s: %w", integration, err)
+	}
+	return p, nil
+}
+
+// ResetCapture begins at a position anew: a slot that was created, and the snapshot that belongs to it. It settles what
+// RequestResnapshot asked for, and closes the gaps of all tables.
+func (l *Term) ResetCapture(ctx context.Context, integration string, p delivery.CapturePosition) error {
+	progress, err := byTable(p.Snapshot)
+	if err != nil {
+		return err
+	}
+	tables, err := byTable(p.Tables)
+	if err != nil {
+		return err
+	}
+	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		err := tx.Exec(`INSERT INTO redrive.captures (integration, system_identifier, slot, lsn, changes, snapshot, tables, verified)
+			VALUES (?, ?, ?, ?::pg_lsn, ?, ?::jsonb, ?::jsonb, ?::pg_lsn)
+			ON CONFLICT (integration) DO UPDATE SET system_identifier = excluded.system_identifier, slot = excluded.slot, lsn = excluded.lsn,
+				changes = excluded.changes, snapshot = excluded.snapshot, tables = excluded.tables, verified = excluded.verified, committed_at = NULL,
+				resnapshot_at = NULL, resnapshot_tables = '{}', updated_at = clock_timestamp()`,
+			integration, p.SystemIdentifier, p.Slot, p.LSN.String(), p.Changes, progress, tables, p.Verified.String()).Error
+		if err != nil {
+			return err
+		}
+		return tx.Exec(`UPDATE redrive.capture_gaps SET to_lsn = ?::pg_lsn, closed_at = clock_timestamp() WHERE integration = ? AND closed_at IS NULL`,
+			p.LSN.String(), integration).Error
+	})
+	if err != nil {
+		return fmt.Errorf("beginning %s anew: %w", integration, err)
+	}
+	return nil
+}
+
+// ChangeSlot goes on at the same position with another slot.
+func (l *Term) ChangeSlot(ctx context.Context, integration, slot string) error {
+	err := l.Gorm.WithContext(ctx).Exec("UPDATE redrive.captures SET slot = ?, updated_at = clock_timestamp() WHERE integration = ?", slot, integration).Error
+	if err != nil {
+		return fmt.Errorf("changing the slot of %s: %w", integration, err)
+	}
+	return nil
+}
+
+// RequestResnapshot asks whoever reads an integration's source to begin anew, with a new slot and a snapshot of its tables. What
+// is asked for already changes nothing and is not audited.
+func (s *Captures) RequestResnapshot(ctx context.Context, integration, actor, reason string) error {
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := mustCapture(tx, integration); err != nil {
+			return err
+		}
+		result := tx.Exec(`INSERT INTO redrive.captures AS c (integration, resnapshot_at) VALUES (?, clock_timestamp())
+			ON CONFLICT (integration) DO UPDATE SET resnapshot_at = excluded.resnapshot_at WHERE c.resnapshot_at IS NULL`, integration)
+		if result.Error != nil || result.RowsAffected == 0 {
+			return result.Error
+		}
+		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: "integration.resnapshot", SubjectType: "integration", Subject: integration, Reason: reason})
+	})
+}
+
+func mustCapture(tx *gorm.DB, integration string) error {
+	method, err := pg.ReadOne(tx, pg.Single[delivery.Method], "SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
+	if err == nil && method != delivery.MethodCDC {
+		err = delivery.Mistake("not_captured", "", "integration", integration, "method", method)
+	}
+	return err
+}
+
+// CannotCapture says why changes of this database cannot be read with our role; empty when they can.
+func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
+	why, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT CASE
+		WHEN current_setting('wal_level') <> 'logical' THEN 'wal_level is ' || current_setting('wal_level') || ' and must be logical'
+		WHEN NOT (rolsuper OR rolreplication) THEN 'role ' || rolname || ' may not replicate' ELSE '' END FROM pg_roles WHERE rolname = current_user`)
+	if err != nil {
+		return "", fmt.Errorf("asking whether changes can be read: %w", err)
+	}
+	return why, nil
+}

@@ -1,0 +1,202 @@
+package capture
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+)
+
+// RequestTable asks whoever reads an integration's source to read one table (schema.table as rules name it) again and to go on with
+// it. What is asked for already changes nothing and is not audited.
+func (s *Captures) RequestTable(ctx context.Context, integration, table, actor, reason string) error {
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := mustCapture(tx, integration); err != nil {
+			return err
+		}
+		return requestTable(tx, integration, table, actor, reason)
+	})
+}
+
+func requestTable(tx *gorm.DB, integration, table, actor, reason string) error {
+	known, err := pg.Read(tx, pg.Single[string], `SELECT jsonb_object_keys(tables) FROM redrive.captures WHERE integration = ? ORDER BY 1`, integration)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(known, table) {
+		if len(known) == 0 {
+			return delivery.Mistake("unknown_table", "", "integration", integration, "table", table)
+		}
+		return delivery.Mistake("unknown_table.others", "", "integration", integration, "table", table, "known", known)
+	}
+	result := tx.Exec(`UPDATE redrive.captures SET resnapshot_tables = resnapshot_tables || ?::text WHERE integration = ? AND NOT ? = ANY(resnapshot_tables)`,
+		table, integration, table)
+	if result.Error != nil || result.RowsAffected == 0 {
+		return result.Error
+	}
+	details, err := json.Marshal(map[string]string{"table": table})
+	if err != nil {
+		return err
+	}
+	return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: "integration.resnapshot", SubjectType: "integration", Subject: integration, Reason: reason,
+		Details: details})
+}
+
+// SaveTables keeps how a source's tables are, and up to where nothing of them is missing, with the gaps that were found. It fails
+// when the position was begun anew meanwhile.
+func (s *Captures) SaveTables(ctx context.Context, integration string, p delivery.CapturePosition) error {
+	tables, err := byTable(p.Tables)
+	if err != nil {
+		return err
+	}
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		result := tx.Exec(`UPDATE redrive.captures SET tables = ?::jsonb, verified = ?::pg_lsn WHERE integration = ? AND system_identifier = ? AND slot = ?`,
+			tables, p.Verified.String(), integration, p.SystemIdentifier, p.Slot)
+		if result.Error == nil && result.RowsAffected == 0 {
+			return errPositionMoved
+		}
+		if result.Error != nil {
+			return result.Error
+		}
+		return noteGaps(tx, integration, p.Gaps)
+	})
+	if err != nil {
+		return fmt.Errorf("saving how the tables of %s are: %w", integration, err)
+	}
+	return nil
+}
+
+// noteGaps opens gaps; a table that has one keeps it.
+func noteGaps(tx *gorm.DB, integration string, gaps []delivery.CaptureGap) error {
+	for _, g := range gaps {
+		err := tx.Exec(`INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why) VALUES (?, ?, ?::pg_lsn, ?::pg_lsn, ?)
+			ON CONFLICT (integration, table_name) WHERE closed_at IS NULL DO NOTHING`, integration, g.Table, g.From.String(), g.Stopped.String(),
+			delivery.Storable(g.Why)).Error
+		if err != nil {
+			return fmt.Errorf("noting what is missing of %s: %w", g.Table, err)
+		}
+	}
+	return nil
+}
+
+// BeginTable goes on with a table from a place, with a snapshot of it from its beginning: its gap ends at to.
+func (l *Term) BeginTable(ctx context.Context, integration, table string, to delivery.LSN, p delivery.CapturePosition) error {
+	progress, err := byTable(p.Snapshot)
+	if err != nil {
+		return err
+	}
+	tables, err := byTable(p.Tables)
+	if err != nil {
+		return err
+	}
+	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		err := tx.Exec(`UPDATE redrive.captures SET snapshot = ?::jsonb, tables = ?::jsonb, resnapshot_tables = array_remove(resnapshot_tables, ?) WHERE integration = ?`,
+			progress, tables, table, integration).Error
+		if err != nil {
+			return err
+		}
+		return tx.Exec(`UPDATE redrive.capture_gaps SET to_lsn = ?::pg_lsn, closed_at = clock_timestamp() WHERE integration = ? AND table_name = ? AND closed_at IS NULL`,
+			to.String(), integration, table).Error
+	})
+	if err != nil {
+		return fmt.Errorf("beginning table %s of %s anew: %w", table, integration, err)
+	}
+	return nil
+}
+
+// RenameTable goes on with a table under another name. p is the position with the new one.
+func (l *Term) RenameTable(ctx context.Context, integration, from, to string, p delivery.CapturePosition) error {
+	progress, err := byTable(p.Snapshot)
+	if err != nil {
+		return err
+	}
+	tables, err := byTable(p.Tables)
+	if err != nil {
+		return err
+	}
+	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		err := tx.Exec(`UPDATE redrive.captures SET snapshot = ?::jsonb, tables = ?::jsonb WHERE integration = ?`, progress, tables, integration).Error
+		if err != nil {
+			return err
+		}
+		return tx.Exec(`UPDATE redrive.capture_gaps SET table_name = ? WHERE integration = ? AND table_name = ? AND closed_at IS NULL`, to, integration, from).Error
+	})
+	if err != nil {
+		return fmt.Errorf("renaming table %s of %s: %w", from, integration, err)
+	}
+	return nil
+}
+
+// RefuseTable says why a snapshot of a table that was asked for cannot begin. It is not asked for any more.
+func (l *Term) RefuseTable(ctx context.Context, integration, table, why string) error {
+	err := l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := tx.Exec(`UPDATE redrive.captures SET resnapshot_tables = array_remove(resnapshot_tables, ?) WHERE integration = ?`, table, integration).Error; err != nil {
+			return err
+		}
+		return tx.Exec(`UPDATE redrive.capture_gaps SET note = ? WHERE integration = ? AND table_name = ? AND closed_at IS NULL`,
+			delivery.Storable(why), integration, table).Error
+	})
+	if err != nil {
+		return fmt.Errorf("refusing a snapshot of %s: %w", table, err)
+	}
+	return nil
+}
+
+const gapsSQL = `SELECT g.integration, g.table_name, g.from_lsn::text, coalesce(g.to_lsn::text, ''), g.stopped_lsn::text, g.why, g.note, g.found_at,
+	g.closed_at IS NULL AND g.table_name = ANY(c.resnapshot_tables)
+	FROM redrive.capture_gaps g JOIN redrive.captures c USING (integration)`
+
+type gapRow struct {
+	delivery.CaptureGap
+	integration, from, to, stopped string
+}
+
+func gapColumns(r *gapRow) []any {
+	return []any{&r.integration, &r.Table, &r.from, &r.to, &r.stopped, &r.Why, &r.Note, &r.FoundAt, &r.Asked}
+}
+
+func (r *gapRow) gap() (g delivery.CaptureGap, err error) {
+	g = r.CaptureGap
+	if g.From, err = delivery.ParseLSN(r.from); err == nil {
+		g.Stopped, err = delivery.ParseLSN(r.stopped)
+	}
+	if err == nil && r.to != "" {
+		var to delivery.LSN
+		to, err = delivery.ParseLSN(r.to)
+		g.To = &to
+	}
+	return g, err
+}
+
+// CaptureGaps answers what is missing of tables and not read again yet, by integration and table.
+func (s *Captures) CaptureGaps(ctx context.Context) (map[string][]delivery.CaptureGap, error) {
+	return captureGaps(s.Gorm.WithContext(ctx), gapsSQL+" WHERE g.closed_at IS NULL ORDER BY g.integration, g.table_name")
+}
+
+// CaptureGaps answers the open gaps of one integration.
+func (l *Term) CaptureGaps(ctx context.Context, integration string) ([]delivery.CaptureGap, error) {
+	all, err := captureGaps(l.Gorm.WithContext(ctx), gapsSQL+" WHERE g.closed_at IS NULL AND g.integration = ? ORDER BY g.table_name", integration)
+	return all[integration], err
+}
+
+func captureGaps(db *gorm.DB, sql string, args ...any) (map[string][]delivery.CaptureGap, error) {
+	rows, err := pg.Read(db, gapColumns, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is missing of tables: %w", err)
+	}
+	gaps := map[string][]delivery.CaptureGap{}
+	for i := range rows {
+		g, err := rows[i].gap()
+		if err != nil {
+			return nil, err
+		}
+		gaps[rows[i].integration] = append(gaps[rows[i].integration], g)
+	}
+	return gaps, nil
+}

@@ -1,0 +1,193 @@
+package desk
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+)
+
+// keptCase is a case as it is, locked together with its delivery.
+type keptCase struct {
+	delivery.Case
+	changedBy string
+}
+
+// ChangeCase changes what people keep about a failure. It answers *delivery.CaseConflictError when somebody was faster.
+func (s *Desk) ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) {
+	if !pg.IsUUID(c.ID) {
+		return delivery.Delivery{}, delivery.ErrNotFound
+	}
+	c, err := c.Checked()
+	if err != nil {
+		return delivery.Delivery{}, err
+	}
+	return s.changed(ctx, c.ID, c.Token, func(tx *gorm.DB) error { return changeCase(tx, c) })
+}
+
+func changeCase(tx *gorm.DB, c delivery.CaseChange) error {
+	of, err := lockFailure(tx, c.ID)
+	if err != nil {
+		return err
+	}
+	was, err := readCase(tx, c.ID)
+	if err != nil {
+		return err
+	}
+	if c.Version >= 0 && c.Version != was.Version {
+		return &delivery.CaseConflictError{Case: was.Case, By: was.changedBy}
+	}
+	is, members := was.changedTo(c)
+	if len(members) == 0 {
+		return nil
+	}
+	if _, ok := members["assignee"]; ok && is.Assignee != "" {
+		if err := knownOperator(tx, is.Assignee); err != nil {
+			return err
+		}
+	}
+	if _, ok := members["acknowledged"]; ok {
+		if of.State != delivery.StateDead {
+			return of.conflict(c.ID)
+		}
+		if err := acknowledge(tx, c.ID, *c.Acknowledge); err != nil {
+			return err
+		}
+	}
+	if err := writeCase(tx, c, is); err != nil {
+		return err
+	}
+	members["integration"], members["version"] = of.Integration, was.Version+1
+	return audit.Record(tx, delivery.AuditEntry{Actor: c.Actor, Action: "case.change", SubjectType: "delivery", Subject: c.ID, Reason: c.Reason,
+		Details: audit.Details(members)})
+}
+
+// lockFailure is lockSubject for what has a record: there is nothing to keep about the others.
+func lockFailure(tx *gorm.DB, id string) (subject, error) {
+	of, err := lockSubject(tx, id)
+	if err == nil && of.MessageID == "" {
+		err = delivery.Mistake("no_failure", "")
+	}
+	return of, err
+}
+
+func readCase(tx *gorm.DB, id string) (keptCase, error) {
+	c, err := pg.ReadOne(tx, func(c *keptCase) []any {
+		return []any{&c.AcknowledgedAt, &c.AcknowledgedBy, &c.Version, &c.Assignee, pg.JSON{To: &c.Tags}, &c.Ticket, &c.changedBy}
+	}, `SELECT r.acknowledged_at, CASE WHEN r.acknowledged_at IS NULL THEN '' ELSE coalesce(c.acknowledged_by, '') END, coalesce(c.version, 0),
+			coalesce(c.assignee, ''), to_json(c.tags), coalesce(c.ticket, ''), coalesce(c.changed_by, '')
+		FROM redrive.deliveries r LEFT JOIN redrive.cases c ON c.delivery_id = r.id WHERE r.id = ?`, id)
+	if err != nil {
+		return c, fmt.Errorf("reading a case: %w", err)
+	}
+	return c, nil
+}
+
+// changedTo answers the case after a change, and what of it is new, for the audit; what was before stands beside it.
+func (k keptCase) changedTo(c delivery.CaseChange) (is delivery.Case, members map[string]any) {
+	is, members, was := k.Case, map[string]any{}, map[string]any{}
+	if c.Acknowledge != nil && *c.Acknowledge != (k.AcknowledgedAt != nil) {
+		members["acknowledged"] = *c.Acknowledge
+		is.AcknowledgedBy = ""
+		if *c.Acknowledge {
+			is.AcknowledgedBy = c.Actor
+		}
+	}
+	text := func(name string, wanted *string, kept *string) {
+		if wanted != nil && *wanted != *kept {
+			members[name], was[name] = wanted, *kept // a pointer: empty text is news too
+			*kept = *wanted
+		}
+	}
+	text("assignee", c.Assignee, &is.Assignee)
+	text("ticket", c.Ticket, &is.Ticket)
+	if c.Tags != nil && !slices.Equal(*c.Tags, k.Tags) {
+		members["tags"], was["tags"] = *c.Tags, append([]string{}, k.Tags...)
+		is.Tags = *c.Tags
+	}
+	if len(was) > 0 {
+		members["was"] = was
+	}
+	return is, members
+}
+
+func knownOperator(tx *gorm.DB, name string) error {
+	_, err := pg.ReadOne(tx, pg.Single[int], "SELECT 1 FROM redrive.operators WHERE name = ? AND disabled_at IS NULL", name)
+	if errors.Is(err, delivery.ErrNotFound) {
+		return delivery.Mistake("unknown_operator", "assignee", "name", name)
+	}
+	return err
+}
+
+// acknowledge leaves version and time of change alone: the failure is as it was.
+func acknowledge(tx *gorm.DB, id string, yes bool) error {
+	err := tx.Exec("UPDATE redrive.deliveries SET acknowledged_at = CASE WHEN ?::bool THEN clock_timestamp() END WHERE id = ?", yes, id).Error
+	if err != nil {
+		return fmt.Errorf("acknowledging: %w", err)
+	}
+	return nil
+}
+
+func writeCase(tx *gorm.DB, c delivery.CaseChange, is delivery.Case) error {
+	tags := append([]string{}, is.Tags...)
+	err := tx.Exec(`INSERT INTO redrive.cases AS c (delivery_id, acknowledged_by, assignee, tags, ticket, changed_by) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (delivery_id) DO UPDATE SET version = c.version + 1, acknowledged_by = excluded.acknowledged_by, assignee = excluded.assignee,
+			tags = excluded.tags, ticket = excluded.ticket, changed_by = excluded.changed_by, changed_at = clock_timestamp()`,
+		c.ID, pg.Optional(is.AcknowledgedBy), pg.Optional(is.Assignee), &tags, pg.Optional(is.Ticket), c.Actor).Error
+	if err != nil {
+		return fmt.Errorf("writing a case: %w", err)
+	}
+	return nil
+}
+
+// maxNote is the longest note, in characters.
+const maxNote = 4000
+
+// AddNote writes a note about a failure, once for each token.
+func (s *Desk) AddNote(ctx context.Context, id, author, text, token string) (delivery.Delivery, error) {
+	if !pg.IsUUID(id) {
+		return delivery.Delivery{}, delivery.ErrNotFound
+	}
+	text = strings.TrimSpace(text)
+	if n := utf8.RuneCountInString(text); n == 0 || n > maxNote {
+		return delivery.Delivery{}, delivery.Mistake("bad_note", "text", "max", maxNote, "count", n)
+	}
+	return s.changed(ctx, id, token, func(tx *gorm.DB) error { return addNote(tx, id, author, text) })
+}
+
+func addNote(tx *gorm.DB, id, author, text string) error {
+	of, err := lockFailure(tx, id)
+	if err != nil {
+		return err
+	}
+	name, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("naming a note: %w", err)
+	}
+	if err := tx.Exec("INSERT INTO redrive.notes (id, delivery_id, author, text) VALUES (?, ?, ?, ?)", name.String(), id, author, text).Error; err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(text))
+	return audit.Record(tx, delivery.AuditEntry{Actor: author, Action: "case.note", SubjectType: "delivery", Subject: id,
+		Details: audit.Details(map[string]any{"integration": of.Integration, "note": name.String(), "sha256": hex.EncodeToString(sum[:])})})
+}
+
+func notes(tx *gorm.DB, id string) ([]delivery.Note, error) {
+	list, err := pg.Read(tx, func(n *delivery.Note) []any { return []any{&n.ID, &n.At, &n.Author, &n.Text} },
+		"SELECT id::text, at, author, text FROM redrive.notes WHERE delivery_id = ? ORDER BY at, id", id)
+	if err != nil {
+		return nil, fmt.Errorf("reading notes: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,110 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+	"redrive/store/queue"
+	"redrive/store/record"
+)
+
+// Delivery answers everything known about one delivery, in one snapshot.
+func (s *Desk) Delivery(ctx context.Context, id string) (detail delivery.Detail, err error) {
+	if !pg.IsUUID(id) {
+		return detail, delivery.ErrNotFound
+	}
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := tx.Exec("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").Error; err != nil {
+			return err
+		}
+		detail, err = readDetail(tx, id)
+		return err
+	})
+	return detail, err
+}
+
+func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
+	rows, err := record.ScanDeliveries(tx, record.SQL+" WHERE d.id = ?", id)
+	if err == nil && len(rows) == 0 {
+		rows, err = record.ComingDelivery(tx, id)
+	}
+	if err != nil {
+		return detail, err
+	}
+	if len(rows) == 0 {
+		return detail, delivery.ErrNotFound
+	}
+	detail.Delivery = rows[0].Shown()
+	detail.Message, err = queue.Message(tx, detail.MessageID)
+	if errors.Is(err, delivery.ErrNotFound) {
+		detail.Message, err = queue.DroppedMessage(detail.Delivery), nil
+	}
+	if err != nil {
+		return detail, err
+	}
+	if detail.Timeline, err = timeline(tx, detail.Delivery); err != nil {
+		return detail, err
+	}
+	if detail.Edits, err = edits(tx, id, detail.Message); err != nil {
+		return detail, err
+	}
+	delivery.SentVersions(detail.Timeline, detail.Edits)
+	if detail.Notes, err = notes(tx, id); err != nil {
+		return detail, err
+	}
+	if detail.History, err = history(tx, id); err != nil {
+		return detail, err
+	}
+	if detail.Key != "" {
+		if detail.KeySiblings, err = siblings(tx, detail.Delivery); err != nil {
+			return detail, err
+		}
+	}
+	if detail.Lane, err = queue.LanePlace(tx, id); err != nil {
+		return detail, err
+	}
+	return detail, tx.Raw(`SELECT coalesce((SELECT method FROM redrive.integrations WHERE name = ?), '') AS method,
+		coalesce((SELECT dead FROM redrive.group_counts WHERE group_id = ?), 0)
+			+ (SELECT coalesce(sum(dead), 0) FROM redrive.group_deltas WHERE group_id = ?) AS group_count`,
+		detail.Integration, detail.GroupID, detail.GroupID).Row().Scan(&detail.Method, &detail.GroupCount)
+}
+
+// timeline is every attempt, oldest first: failed and late ones, and the confirmed one from the record.
+func timeline(tx *gorm.DB, d delivery.Delivery) (list []delivery.Attempt, err error) {
+	columns := func(a *delivery.Attempt) []any {
+		return []any{&a.Number, &a.StartedAt, (*pg.Milliseconds)(&a.Duration), &a.Outcome, &a.ErrorClass, &a.Error, &a.HTTPStatus, &a.Response, &a.Late}
+	}
+	list, err = pg.Read(tx, columns, `SELECT number, started_at, duration_ms, outcome, error_class, error, http_status, response, late FROM (
+		SELECT number, started_at, duration_ms, outcome, error_class, error, coalesce(http_status, 0) AS http_status, response,
+			coalesce(late, '') AS late, recorded_at
+		FROM redrive.attempts WHERE delivery_id = ?
+		UNION ALL
+		SELECT attempts, started_at, duration_ms, 'ok', '', '', coalesce(http_status, 0), NULL, '', settled_at
+		FROM redrive.deliveries WHERE id = ? AND state = 'delivered') a ORDER BY recorded_at, number`, d.ID, d.ID)
+	if err != nil {
+		return nil, fmt.Errorf("reading attempts: %w", err)
+	}
+	return list, nil
+}
+
+// history is what people did, oldest first.
+func history(tx *gorm.DB, id string) ([]delivery.AuditEntry, error) {
+	list, err := pg.Read(tx, audit.AuditPointers, "SELECT "+audit.AuditColumns+" FROM redrive.audit WHERE subject = ? ORDER BY seq", id)
+	if err != nil {
+		return nil, fmt.Errorf("reading the history: %w", err)
+	}
+	return list, nil
+}
+
+// siblings are other deliveries of the same integration and key, newest first. The messages are an array, because Postgres joins a
+// list with the whole view.
+func siblings(tx *gorm.DB, d delivery.Delivery) ([]delivery.Delivery, error) {
+	return record.ListDeliveries(tx, record.SQL+` WHERE d.message_id = ANY (ARRAY(SELECT m.id FROM redrive.messages m WHERE m.key = ? ORDER BY m.id DESC LIMIT 200))
+		AND d.integration = ? AND d.id <> ? ORDER BY m.created_at DESC, d.id DESC LIMIT ?`, d.Key, d.Integration, d.ID, pg.MaxSiblings)
+}

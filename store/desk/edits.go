@@ -1,0 +1,257 @@
+package desk
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+	"redrive/store/queue"
+	"redrive/store/record"
+)
+
+// Edit makes a new version of what is sent for a dead letter, and retries it.
+func (s *Desk) Edit(ctx context.Context, r delivery.EditRequest) (d delivery.Delivery, err error) {
+	if err := checkReasoned(r.ID, r.Reason); err != nil {
+		return d, err
+	}
+	if len(r.Payload) > delivery.MaxPayload {
+		return d, delivery.Mistake("payload_too_large.edit", "payload", "count", len(r.Payload))
+	}
+	return s.changed(ctx, r.ID, r.Token, func(tx *gorm.DB) error { return edit(tx, r) })
+}
+
+// checkReasoned refuses what no state of the delivery would allow.
+func checkReasoned(id, reason string) error {
+	if !pg.IsUUID(id) {
+		return delivery.ErrNotFound
+	}
+	if strings.TrimSpace(reason) == "" {
+		return delivery.Mistake("reason_required", "reason")
+	}
+	return nil
+}
+
+// changed does work in a transaction, unless the form with that token was carried out before, and answers the delivery after it.
+func (s *Desk) changed(ctx context.Context, id, token string, work func(tx *gorm.DB) error) (d delivery.Delivery, err error) {
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		fresh, err := claimToken(tx, token)
+		if err == nil && fresh {
+			err = work(tx)
+		}
+		if err != nil {
+			return err
+		}
+		list, err := record.ListDeliveries(tx, record.SQL+" WHERE d.id = ?", id)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return delivery.ErrNotFound
+		}
+		d = list[0]
+		d.Repeated = !fresh
+		return nil
+	})
+	return d, err
+}
+
+func edit(tx *gorm.DB, r delivery.EditRequest) error {
+	before, err := lockSubject(tx, r.ID)
+	if err != nil {
+		return err
+	}
+	retry := delivery.ActionRequest{Action: delivery.ActionRetry, ID: r.ID, Version: r.Version, Actor: r.Actor, Reason: r.Reason}
+	if err := before.permit(retry); err != nil {
+		return err
+	}
+	old, err := lastVersion(tx, r.ID)
+	if err != nil {
+		return err
+	}
+	next, err := old.edited(r)
+	if err != nil {
+		return err
+	}
+	if err := insertEdit(tx, r.ID, next, before.Attempts); err != nil {
+		return err
+	}
+	before.Edit = &next.Number
+	if err := retryAs(tx, "edit", retry, before); err != nil {
+		return err
+	}
+	members := map[string]any{"integration": before.Integration, "from": string(before.State), "to": string(delivery.StatePending),
+		"version": before.Version + 1, "number": next.Number}
+	if err := old.addHashes(tx, r.ID, members, next.Payload); err != nil {
+		return err
+	}
+	return audit.Record(tx, delivery.AuditEntry{Actor: r.Actor, Action: "delivery.edit", SubjectType: "delivery", Subject: r.ID, Reason: r.Reason,
+		Details: audit.Details(members)})
+}
+
+// retryAs does what a retry does; the latest decision is shown by a name of its own.
+func retryAs(tx *gorm.DB, action string, retry delivery.ActionRequest, before subject) error {
+	if err := perform(tx, retry, before); err != nil {
+		return fmt.Errorf("%s: %w", action, err)
+	}
+	if err := tx.Exec("UPDATE redrive.failure_details SET action = ? WHERE delivery_id = ?", action, retry.ID).Error; err != nil {
+		return fmt.Errorf("%s: noting the decision: %w", action, err)
+	}
+	return nil
+}
+
+// version is what is sent for a delivery now.
+type version struct {
+	delivery.Edit
+	last    int  // number of the latest version
+	dropped bool // retention took the message
+	batch   bool // a file, a rejected row or a run of a batch
+}
+
+func lastVersion(tx *gorm.DB, id string) (v version, err error) {
+	columns := func(v *version) []any {
+		return []any{&v.Number, &v.last, &v.dropped, &v.batch, &v.Payload, pg.JSON{To: &v.Headers}}
+	}
+	v, err = pg.ReadOne(tx, columns, `SELECT coalesce(r.edit, 1), coalesce((SELECT max(x.number) FROM redrive.edits x WHERE x.delivery_id = r.id), 1),
+			m.id IS NULL, `+ofBatchSQL+`, CASE WHEN e.number IS NULL THEN m.payload ELSE e.payload END, CASE WHEN e.number IS NULL THEN m.headers ELSE e.headers END
+		FROM redrive.deliveries r LEFT JOIN redrive.messages m ON m.id = r.message_id
+		LEFT JOIN redrive.edits e ON e.delivery_id = r.id AND e.number = r.edit WHERE r.id = ?`, id)
+	if err != nil {
+		return v, fmt.Errorf("reading the version that is sent: %w", err)
+	}
+	switch {
+	case v.dropped:
+		err = dropped()
+	case v.batch:
+		err = delivery.Mistake("batch.edit", "")
+	}
+	return v, err
+}
+
+// ofBatchSQL says of a delivery r whether the leader of its batch takes care of it.
+const ofBatchSQL = `(EXISTS (SELECT FROM redrive.batch_files b WHERE b.id = r.message_id) OR EXISTS (SELECT FROM redrive.batch_rows b
+	WHERE b.delivery_id = r.id) OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = r.id))`
+
+func dropped() error {
+	return delivery.Mistake("message_dropped", "")
+}
+
+// edited is the version that a request makes of v.
+func (v version) edited(r delivery.EditRequest) (delivery.Edit, error) {
+	next := delivery.Edit{Number: v.last + 1, Payload: r.Payload, Headers: v.Headers, Actor: r.Actor, Reason: r.Reason}
+	if next.Payload == nil && !r.PayloadNull {
+		next.Payload = v.Payload
+	}
+	if delivery.EditFormat(v.Payload) == delivery.EditJSON && !r.PayloadNull {
+		if err := delivery.CheckJSON(next.Payload); err != nil {
+			return next, err
+		}
+	}
+	if r.Headers == nil {
+		return next, nil
+	}
+	headers, err := delivery.EditHeaders(r.Headers, v.Headers)
+	if err == nil {
+		err = delivery.CheckHeaders(headers, v.Headers)
+	}
+	next.Headers = headers
+	return next, err
+}
+
+func insertEdit(tx *gorm.DB, id string, e delivery.Edit, attempts int) error {
+	headers, err := json.Marshal(e.Headers)
+	if err != nil {
+		return fmt.Errorf("encoding headers: %w", err)
+	}
+	if e.Headers == nil {
+		headers = []byte("{}")
+	}
+	if err := tx.Exec(`INSERT INTO redrive.edits (delivery_id, number, payload, headers, actor, reason, after_attempt) VALUES (?, ?, ?, ?::jsonb, ?, ?, ?)`,
+		id, e.Number, e.Payload, string(headers), e.Actor, e.Reason, attempts).Error; err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE redrive.deliveries SET edit = ? WHERE id = ?", e.Number, id).Error
+}
+
+// addHashes tells the auditor of both payloads without their content. Where fields are masked the hashes are of what people may see:
+// a short secret could be guessed from the hash of everything around it.
+func (v version) addHashes(tx *gorm.DB, id string, members map[string]any, next []byte) error {
+	masks, err := pg.Read(tx, pg.Single[string], `SELECT DISTINCT path FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id
+		JOIN redrive.integrations i ON i.name = r.integration OR i.name = m.integration OR m.kind = 'event' AND i.subscribe @> ARRAY[m.type]
+		CROSS JOIN LATERAL unnest(i.mask) path WHERE r.id = ?`, id)
+	if err != nil {
+		return fmt.Errorf("reading masks: %w", err)
+	}
+	for which, payload := range map[string][]byte{"old": v.Payload, "new": next} {
+		if payload == nil {
+			members[which+"_null"] = true
+			continue
+		}
+		seen := payload
+		if len(masks) > 0 {
+			members["masked"] = true
+			var ok bool
+			if seen, ok = delivery.Mask(payload, masks); !ok {
+				continue
+			}
+		}
+		sum := sha256.Sum256(seen)
+		members[which+"_sha256"] = hex.EncodeToString(sum[:])
+	}
+	return nil
+}
+
+// editsLoaded bounds what the payloads of all versions of one delivery may take in memory; older ones are read one by one.
+const editsLoaded = 24 << 20
+
+const editColumns = `number, coalesce(octet_length(payload), 0), payload IS NULL AND NOT dropped, dropped, headers, actor, reason, created_at, after_attempt`
+
+func editPointers(e *delivery.Edit) []any {
+	return []any{&e.Number, &e.Size, &e.Null, &e.Dropped, pg.JSON{To: &e.Headers}, &e.Actor, &e.Reason, &e.CreatedAt, &e.AfterAttempt, &e.Payload, &e.Omitted}
+}
+
+// edits are all versions of what was sent for a delivery, oldest first; none while there is only the message.
+func edits(tx *gorm.DB, id string, m delivery.Message) ([]delivery.Edit, error) {
+	list, err := pg.Read(tx, editPointers, `SELECT `+editColumns+`, CASE WHEN newer <= ? THEN payload END, newer > ? FROM (
+			SELECT *, sum(coalesce(octet_length(payload), 0)) OVER (ORDER BY number DESC) AS newer FROM redrive.edits WHERE delivery_id = ?) e ORDER BY number`,
+		editsLoaded, editsLoaded, id)
+	if err != nil {
+		return nil, fmt.Errorf("reading edits: %w", err)
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return append([]delivery.Edit{firstVersion(m)}, list...), nil
+}
+
+func firstVersion(m delivery.Message) delivery.Edit {
+	return delivery.Edit{Number: 1, Size: len(m.Payload), Payload: m.Payload, Null: m.Payload == nil && !m.Dropped, Headers: m.Headers, CreatedAt: m.CreatedAt, Dropped: m.Dropped}
+}
+
+// EditOf answers one version of what was sent for a delivery, with its payload.
+func (s *Desk) EditOf(ctx context.Context, id string, number int) (e delivery.Edit, err error) {
+	if !pg.IsUUID(id) {
+		return e, delivery.ErrNotFound
+	}
+	db := s.Gorm.WithContext(ctx)
+	if number != 1 {
+		return pg.ReadOne(db, editPointers, "SELECT "+editColumns+", payload, false FROM redrive.edits WHERE delivery_id = ? AND number = ?", id, number)
+	}
+	of, err := pg.ReadOne(db, pg.Single[string], "SELECT message_id::text FROM redrive.all_deliveries WHERE id = ?", id)
+	if err != nil {
+		return e, err
+	}
+	m, err := queue.Message(db, of)
+	if errors.Is(err, delivery.ErrNotFound) {
+		m, err = delivery.Message{Dropped: true}, nil
+	}
+	return firstVersion(m), err
+}

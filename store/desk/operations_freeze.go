@@ -1,0 +1,171 @@
+package desk
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/find"
+	"redrive/store/pg"
+)
+
+// selection is a query that judges every delivery an operation was asked for: rows judged (id, version, integration, changed_at,
+// unsure, why), where why is null when the action fits.
+type selection struct {
+	sql  string
+	args map[string]any
+}
+
+// judgedSQL takes found: deliveries (r) with the version that was chosen, 0 for any. Of retries it is also
+// judged whether the message is still there.
+const judgedSQL = `judged AS MATERIALIZED (
+    SELECT f.id, f.version, coalesce(f.integration, '') AS integration, f.changed_at, f.error_class IS NOT NULL AND f.error_class = ANY(CAST(@unsure AS text[])) AS unsure,
+        CASE WHEN f.state IS NULL THEN 'not_found' WHEN f.chosen <> 0 AND f.chosen <> f.version THEN 'changed'
+            WHEN f.state = ANY(CAST(@from AS text[])) THEN %s WHEN f.state = 'pending' THEN 'in_flight' ELSE 'already_settled' END AS why
+    FROM found f%s
+)`
+
+// What an action asks beside the state.
+const (
+	retryJudgedSQL = `CASE WHEN i.active IS NOT TRUE THEN 'no_integration' WHEN i.paused_at IS NOT NULL THEN 'paused'
+            WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN 'breaker_open'
+            WHEN m.id IS NULL THEN 'payload_dropped' WHEN f.expires_at <= statement_timestamp() THEN 'expired' END`
+	retryJudgedJoins = ` LEFT JOIN redrive.integrations i ON i.name = f.integration LEFT JOIN redrive.messages m ON m.id = f.message_id`
+	acknowledgeSQL   = `CASE WHEN f.acknowledged_at IS NOT NULL THEN 'already_acknowledged' END`
+)
+
+// unsureClasses tell of attempts that may have had their effect.
+var unsureClasses = []string{delivery.ClassTimeout, delivery.ClassConnectionLost, delivery.ClassLeaseLost, delivery.ClassPoison}
+
+func selectFor(r delivery.OperationRequest) (selection, error) {
+	found, args, err := matching(r)
+	if err != nil {
+		return selection{}, err
+	}
+	extra, joins, unsure := "NULL", "", []string{}
+	switch r.Action {
+	case delivery.ActionRetry:
+		extra, joins, unsure = retryJudgedSQL, retryJudgedJoins, unsureClasses
+	case delivery.ActionAcknowledge:
+		extra = acknowledgeSQL
+	}
+	from := stateTexts(r.Action)
+	args["from"], args["unsure"] = &from, &unsure
+	return selection{sql: "found AS MATERIALIZED (" + found + "), " + fmt.Sprintf(judgedSQL, extra, joins), args: args}, nil
+}
+
+func stateTexts(a delivery.Action) []string {
+	var texts []string
+	for _, state := range a.From() {
+		texts = append(texts, string(state))
+	}
+	return texts
+}
+
+const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.changed_at, r.error_class, r.acknowledged_at, r.expires_at"
+
+// matching answers all that was asked for, not a page.
+func matching(r delivery.OperationRequest) (sql string, args map[string]any, err error) {
+	if r.Filter == nil {
+		return chosenSQL, chosenArgs(r.Chosen), nil
+	}
+	f := *r.Filter
+	f.After = ""
+	if len(f.States) == 0 {
+		f.States = r.Action.From()
+	}
+	conditions, err := find.FailureConditions(f)
+	if err != nil {
+		return "", nil, err
+	}
+	where, args := conditions.Named()
+	var branches []string
+	for _, state := range find.StateConditions(f.States) {
+		// each state by its own partial index
+		branches = append(branches, "SELECT "+foundColumns+", 0 AS chosen FROM redrive.deliveries r"+where+" AND "+state)
+	}
+	return strings.Join(branches, " UNION ALL "), args, nil
+}
+
+// chosenSQL also finds what waits for its first attempt and has no record.
+const chosenSQL = `SELECT c.id, coalesce(r.message_id, w.message_id) AS message_id, coalesce(r.integration, w.integration) AS integration,
+        coalesce(r.state, CASE WHEN w.id IS NOT NULL THEN 'pending' END) AS state, coalesce(r.version, 0) AS version, r.changed_at, r.error_class,
+        r.acknowledged_at, r.expires_at, c.version AS chosen
+    FROM (SELECT id, max(version) AS version FROM unnest(CAST(@ids AS uuid[]), CAST(@versions AS int[])) AS c(id, version) GROUP BY id) c
+    LEFT JOIN redrive.deliveries r ON r.id = c.id LEFT JOIN redrive.queue w ON w.id = c.id`
+
+// chosenArgs keeps what is no id as an id that nothing has.
+func chosenArgs(chosen []delivery.Chosen) map[string]any {
+	ids, versions := make([]string, len(chosen)), make([]int, len(chosen))
+	for i, c := range chosen {
+		if ids[i], versions[i] = c.ID, c.Version; !pg.IsUUID(c.ID) {
+			ids[i] = fmt.Sprintf("00000000-0000-0000-0000-%012d", i)
+		}
+	}
+	return map[string]any{"ids": &ids, "versions": &versions}
+}
+
+// frozen is what a freeze selected.
+type frozen struct {
+	selected     int
+	integrations map[string]int
+	excluded     map[string]int
+}
+
+// freezeSQL numbers what fits, so that the items of an integration stand together, the oldest first.
+const freezeSQL = `, numbered AS MATERIALIZED (
+    SELECT row_number() OVER (ORDER BY integration, changed_at, id) AS n, id, version, integration FROM judged WHERE why IS NULL
+), items AS (
+    INSERT INTO redrive.operation_items (operation_id, n, delivery_id, version) SELECT CAST(@operation AS uuid), n, id, version FROM numbered
+), parts AS (
+    INSERT INTO redrive.operation_parts (operation_id, integration, first, last, cursor, allowance)
+    SELECT CAST(@operation AS uuid), integration, min(n), max(n), min(n) - 1, 1 FROM numbered GROUP BY integration
+)
+SELECT '', integration, count(*) FROM numbered GROUP BY integration
+UNION ALL
+SELECT why, '', count(*) FROM judged WHERE why IS NOT NULL GROUP BY why`
+
+func freeze(tx *gorm.DB, id string, selection selection) (f frozen, err error) {
+	if err := tx.Exec("SET LOCAL work_mem = '64MB'").Error; err != nil {
+		return f, err
+	}
+	type row struct {
+		why, integration string
+		n                int
+	}
+	selection.args["operation"] = id
+	rows, err := pg.Read(tx, func(r *row) []any { return []any{&r.why, &r.integration, &r.n} }, "WITH "+selection.sql+freezeSQL, selection.args)
+	if err != nil {
+		return f, err
+	}
+	f.integrations, f.excluded = map[string]int{}, map[string]int{}
+	for _, r := range rows {
+		if r.why != "" {
+			f.excluded[r.why] = r.n
+			continue
+		}
+		f.integrations[r.integration] = r.n
+		f.selected += r.n
+	}
+	if f.selected == 0 {
+		return f, nothingSelected(f.excluded)
+	}
+	excluded, _ := json.Marshal(f.excluded)
+	return f, tx.Exec("UPDATE redrive.operations SET selected = ?, excluded = ?::jsonb WHERE id = ?", f.selected, string(excluded), id).Error
+}
+
+func nothingSelected(excluded map[string]int) error {
+	if len(excluded) == 0 {
+		return delivery.Mistake("nothing_selected", "filter")
+	}
+	var why []string
+	for _, reason := range slices.Sorted(maps.Keys(excluded)) {
+		why = append(why, fmt.Sprint(reason, " ", excluded[reason]))
+	}
+	return delivery.Mistake("nothing_selected.excluded", "filter", "why", why)
+}

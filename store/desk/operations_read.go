@@ -1,0 +1,217 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/pg"
+)
+
+// Totals are read in one statement, so that they add up in every snapshot: what the parts have counted, and the outcomes that
+// they have not counted yet.
+const operationSQL = `
+SELECT o.id::text, o.action, o.state, o.version, o.actor, o.reason, coalesce(o.category, ''), o.until, coalesce(o.evidence, ''), o.filter::text,
+    coalesce(o.rate, 0), coalesce(o.rate_end, 0), coalesce(o.ramp_ms, 0), coalesce(o.canary, 0), coalesce(o.stop_above, 0), o.selected,
+    p.succeeded + d.succeeded, p.failed + d.failed, p.skipped, CASE WHEN o.state = 'cancelled' THEN p.waiting ELSE 0 END,
+    p.acted - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed, p.failing + d.failing, o.excluded::text, o.note::text,
+    o.created_at, o.changed_at, o.finished_at
+FROM redrive.operations o CROSS JOIN LATERAL (
+    SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing,
+        coalesce(sum(skipped), 0) AS skipped, coalesce(sum(last - cursor), 0) AS waiting, coalesce(sum(cursor - first + 1), 0) AS acted
+    FROM redrive.operation_parts WHERE operation_id = o.id
+) p CROSS JOIN LATERAL (
+    SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing
+    FROM redrive.operation_deltas WHERE operation_id = o.id
+) d`
+
+type operationRow struct {
+	delivery.Operation
+	filter *string
+}
+
+func operationColumns(r *operationRow) []any {
+	p := &r.Pace
+	return []any{&r.ID, &r.Action, &r.State, &r.Version, &r.Actor, &r.Reason, &r.Category, &r.Until, &r.Evidence, &r.filter, &p.Rate, &p.RampTo,
+		(*pg.Milliseconds)(&p.RampOver), &p.Canary, &p.StopAbove, &r.Selected, &r.Succeeded, &r.Failed, &r.Skipped, &r.Cancelled, &r.Released,
+		&r.Failing, pg.JSON{To: &r.Excluded}, pg.JSON{To: &r.Note}, &r.CreatedAt, &r.ChangedAt, &r.FinishedAt}
+}
+
+func (r operationRow) operation() (delivery.Operation, error) {
+	o := r.Operation
+	o.Remaining = o.Selected - o.Succeeded - o.Failed - o.Skipped - o.Cancelled
+	if r.filter == nil {
+		return o, nil
+	}
+	o.Filter = &delivery.Filter{}
+	if err := json.Unmarshal([]byte(*r.filter), o.Filter); err != nil {
+		return o, fmt.Errorf("reading the filter of operation %s: %w", o.ID, err)
+	}
+	return o, nil
+}
+
+// Operation answers one operation with its parts, in one snapshot.
+func (s *Desk) Operation(ctx context.Context, id string) (o delivery.Operation, err error) {
+	if !pg.IsUUID(id) {
+		return o, delivery.ErrNotFound
+	}
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := tx.Exec("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").Error; err != nil {
+			return err
+		}
+		o, err = operation(tx, id)
+		return err
+	})
+	return o, err
+}
+
+func operation(tx *gorm.DB, id string) (o delivery.Operation, err error) {
+	row, err := pg.ReadOne(tx, operationColumns, operationSQL+" WHERE o.id = ?", id)
+	if err != nil {
+		return o, err
+	}
+	if o, err = row.operation(); err != nil {
+		return o, err
+	}
+	parts, err := pg.Read(tx, partColumns, partSQL, id)
+	if err != nil {
+		return o, fmt.Errorf("reading the parts: %w", err)
+	}
+	for _, p := range parts {
+		if p.ramping != nil && p.Waiting > 0 && p.Phase == delivery.PhaseRamp {
+			p.Rate = o.Pace.At(time.Duration(*p.ramping * float64(time.Second)))
+		}
+		o.Parts = append(o.Parts, p.OperationPart)
+	}
+	return o, nil
+}
+
+const partSQL = `
+SELECT p.integration, p.phase, p.last - p.first + 1, p.last - p.cursor,
+    p.cursor - p.first + 1 - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed, p.failing + d.failing, p.succeeded + d.succeeded,
+    p.failed + d.failed, p.skipped, p.held::text, CAST(extract(epoch FROM coalesce(p.tick_at, p.ramp_at) - p.ramp_at) AS float8)
+FROM redrive.operation_parts p CROSS JOIN LATERAL (
+    SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing
+    FROM redrive.operation_deltas WHERE operation_id = p.operation_id AND integration = p.integration
+) d WHERE p.operation_id = ? ORDER BY p.integration`
+
+type partRow struct {
+	delivery.OperationPart
+	ramping *float64 // seconds
+}
+
+func partColumns(p *partRow) []any {
+	return []any{&p.Integration, &p.Phase, &p.Selected, &p.Waiting, &p.Released, &p.Failing, &p.Succeeded, &p.Failed, &p.Skipped, pg.JSON{To: &p.Held}, &p.ramping}
+}
+
+// Operations answers operations without their parts, newest first.
+func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page delivery.Page[delivery.Operation], err error) {
+	limit, err := pg.PageSize(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	w := pg.NewWhere()
+	w.Equal("o.actor", f.Actor)
+	if len(f.States) > 0 {
+		states := make([]string, len(f.States))
+		for i, state := range f.States {
+			states[i] = string(state)
+		}
+		w.Add("o.state = ANY(?)", &states)
+	}
+	if f.After != "" {
+		c, err := pg.ParseCursor(f.After)
+		if err != nil {
+			return page, err
+		}
+		w.Add("(o.created_at, o.id) < (?::timestamptz, ?::uuid)", c.At, c.Id)
+	}
+	rows, err := pg.Read(s.Gorm.WithContext(ctx), operationColumns, operationSQL+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?", append(w.Args, limit+1)...)
+	if err != nil {
+		return page, pg.DomainError(fmt.Errorf("reading operations: %w", err))
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		page.Next = pg.Cursor{At: rows[limit-1].CreatedAt, Id: rows[limit-1].ID}.String()
+	}
+	for _, r := range rows {
+		o, err := r.operation()
+		if err != nil {
+			return page, err
+		}
+		page.Items = append(page.Items, o)
+	}
+	return page, nil
+}
+
+// itemOutcomes say which items have which outcome, and how it is found.
+var itemOutcomes = map[string]string{
+	"":          "true",
+	"waiting":   "i.n > p.cursor AND o.state <> 'cancelled'",
+	"cancelled": "i.n > p.cursor AND o.state = 'cancelled'",
+	"released":  "i.n <= p.cursor AND i.outcome IS NULL AND o.action = 'retry'",
+	"succeeded": "(i.outcome = 'succeeded' OR i.n <= p.cursor AND i.outcome IS NULL AND o.action <> 'retry')",
+	"failed":    "i.outcome = 'failed'",
+	"skipped":   "i.outcome = 'skipped'",
+}
+
+const itemsSQL = `
+SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.outcome, CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled'
+    ELSE 'waiting' END WHEN o.action = 'retry' THEN 'released' ELSE 'succeeded' END), coalesce(i.reason, '')
+FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
+JOIN redrive.operation_parts p ON p.operation_id = o.id AND i.n BETWEEN p.first AND p.last
+WHERE o.id = @id AND i.n > @from AND %s ORDER BY i.n LIMIT @limit`
+
+// ofPartSQL are bounds that the items' index can use: the items of a part stand together.
+const ofPartSQL = ` AND i.n BETWEEN (SELECT first FROM redrive.operation_parts WHERE operation_id = @id AND integration = @integration)
+    AND (SELECT last FROM redrive.operation_parts WHERE operation_id = @id AND integration = @integration)`
+
+// OperationItems answers the items of an operation in their order.
+func (s *Desk) OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (page delivery.Page[delivery.OperationItem], err error) {
+	limit, err := pg.PageSize(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	condition, known := itemOutcomes[f.Outcome]
+	if !known {
+		return page, delivery.Mistake("bad_outcome", "outcome")
+	}
+	from, err := itemCursor(f.After)
+	if err != nil {
+		return page, err
+	}
+	if !pg.IsUUID(id) {
+		return page, delivery.ErrNotFound
+	}
+	if f.Integration != "" {
+		condition += ofPartSQL
+	}
+	page.Items, err = pg.Read(s.Gorm.WithContext(ctx), func(i *delivery.OperationItem) []any {
+		return []any{&i.N, &i.DeliveryID, &i.Integration, &i.Version, &i.Outcome, &i.Reason}
+	}, fmt.Sprintf(itemsSQL, condition), map[string]any{"id": id, "from": from, "integration": f.Integration, "limit": limit + 1})
+	if err != nil {
+		return page, pg.DomainError(fmt.Errorf("reading the items: %w", err))
+	}
+	if len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		page.Next = strconv.Itoa(page.Items[limit-1].N)
+	}
+	return page, nil
+}
+
+// itemCursor is the number of the last item of the page before, 0 for the first page.
+func itemCursor(after string) (int, error) {
+	if after == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(after)
+	if err != nil || n < 1 || n > 1<<31-1 {
+		return 0, pg.BadCursor()
+	}
+	return n, nil
+}

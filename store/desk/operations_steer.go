@@ -1,0 +1,168 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+)
+
+// SteerOperation pauses, resumes or cancels an operation, or changes its pace. What asks for nothing new changes nothing.
+func (s *Desk) SteerOperation(ctx context.Context, step delivery.Steer) (o delivery.Operation, err error) {
+	if err := checkSteer(step); err != nil {
+		return o, err
+	}
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := steer(tx, step); err != nil {
+			return err
+		}
+		o, err = operation(tx, step.ID)
+		return err
+	})
+	return o, err
+}
+
+func checkSteer(step delivery.Steer) error {
+	asked := 0
+	for _, set := range []bool{step.Pause, step.Resume, step.Cancel, step.Pace != nil} {
+		if set {
+			asked++
+		}
+	}
+	switch {
+	case !pg.IsUUID(step.ID):
+		return delivery.ErrNotFound
+	case asked != 1:
+		return delivery.Mistake("bad_step", "")
+	case step.Pace != nil:
+		return checkPace(*step.Pace)
+	}
+	return nil
+}
+
+// steered is what a step finds, locked.
+type steered struct {
+	action  delivery.Action
+	state   delivery.OperationState
+	version int
+	actor   string
+	pace    delivery.Pace
+}
+
+func steer(tx *gorm.DB, step delivery.Steer) error {
+	found, err := pg.ReadOne(tx, func(s *steered) []any {
+		return []any{&s.action, &s.state, &s.version, &s.actor, &s.pace.Rate, &s.pace.RampTo, (*pg.Milliseconds)(&s.pace.RampOver), &s.pace.Canary, &s.pace.StopAbove}
+	}, `SELECT action, state, version, actor, coalesce(rate, 0), coalesce(rate_end, 0), coalesce(ramp_ms, 0), coalesce(canary, 0), coalesce(stop_above, 0)
+		FROM redrive.operations WHERE id = ? FOR NO KEY UPDATE`, step.ID)
+	if err != nil {
+		return err
+	}
+	if err := found.permit(step); err != nil {
+		return faster(tx, err)
+	}
+	switch {
+	case step.Pause:
+		return changeState(tx, step, delivery.OperationPaused, "pause", noteOf(delivery.NotePaused, delivery.NotePausedWhy, step))
+	case step.Resume:
+		if err := tx.Exec(resumeSQL, map[string]any{"id": step.ID}).Error; err != nil {
+			return fmt.Errorf("resuming: %w", err)
+		}
+		return changeState(tx, step, delivery.OperationRunning, "resume", delivery.Phrase{})
+	case step.Cancel:
+		if err := changeState(tx, step, delivery.OperationCancelled, "cancel", noteOf(delivery.NoteCancelled, delivery.NoteCancelledWhy, step)); err != nil {
+			return err
+		}
+		return finish(tx, step.ID)
+	}
+	return found.changePace(tx, step)
+}
+
+// noteOf says who stopped an operation, and why.
+func noteOf(plain, reasoned string, step delivery.Steer) delivery.Phrase {
+	if step.Reason == "" {
+		return delivery.Say(plain, "actor", step.Actor)
+	}
+	return delivery.Say(reasoned, "actor", step.Actor, "reason", step.Reason)
+}
+
+// permit compares version and state.
+func (s steered) permit(step delivery.Steer) error {
+	conflict := func(why delivery.Phrase) error {
+		return &delivery.OperationConflictError{ID: step.ID, State: s.state, Version: s.version, Why: why}
+	}
+	switch {
+	case s.state == delivery.OperationFinished || s.state == delivery.OperationCancelled:
+		return conflict(delivery.Say("operation.already", "state", s.state))
+	case step.Version != 0 && step.Version != s.version:
+		return conflict(delivery.Say("operation.changed"))
+	case step.Pause && s.state == delivery.OperationPaused:
+		return conflict(delivery.Say("operation.already", "state", s.state))
+	case step.Resume && s.state == delivery.OperationRunning:
+		return conflict(delivery.Say("operation.already", "state", s.state))
+	case step.Pace != nil && s.action != delivery.ActionRetry && *step.Pace != (delivery.Pace{}):
+		return delivery.Mistake("bad_pace.retries", "rate_per_second")
+	}
+	return nil
+}
+
+// faster adds to a conflict who made the present state: the outcome that ended the operation, else the last step, which is in the audit.
+func faster(tx *gorm.DB, err error) error {
+	var c *delivery.OperationConflictError
+	if !errors.As(err, &c) {
+		return err
+	}
+	if c.State == delivery.OperationFinished {
+		c.Actor, c.Action = "engine", "finish"
+		c.At, err = pg.ReadOne(tx, pg.Single[time.Time], "SELECT finished_at FROM redrive.operations WHERE id = ?", c.ID)
+	} else {
+		_, err = pg.ReadOne(tx, func(*struct{}) []any { return []any{&c.Actor, &c.Action, &c.At} }, `SELECT actor, substr(action, length('operation.') + 1), at
+			FROM redrive.audit WHERE subject_type = 'operation' AND subject = ? ORDER BY seq DESC LIMIT 1`, c.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("reading who was faster: %w", err)
+	}
+	return c
+}
+
+func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, note delivery.Phrase) error {
+	if err := tx.Exec(`UPDATE redrive.operations SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
+		string(to), note.JSON(), step.ID).Error; err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return audit.Record(tx, operationEntry(what, step.Actor, step.ID, step.Reason, map[string]any{}))
+}
+
+// resumeSQL lets the failure ratio count anew, and no allowance grow during the pause. Outcomes that are not counted yet are from before it.
+const resumeSQL = `
+UPDATE redrive.operation_parts p SET good_before = p.succeeded + d.succeeded, bad_before = p.failed + p.failing + d.failed + d.failing,
+    ramp_at = p.ramp_at + (clock_timestamp() - p.tick_at), tick_at = clock_timestamp()
+FROM (SELECT q.integration, coalesce(sum(e.succeeded), 0) AS succeeded, coalesce(sum(e.failed), 0) AS failed, coalesce(sum(e.failing), 0) AS failing
+    FROM redrive.operation_parts q LEFT JOIN redrive.operation_deltas e ON e.operation_id = q.operation_id AND e.integration = q.integration
+    WHERE q.operation_id = @id GROUP BY q.integration) d
+WHERE p.operation_id = @id AND p.integration = d.integration`
+
+// changePace lets a ramp that is changed begin anew.
+func (s steered) changePace(tx *gorm.DB, step delivery.Steer) error {
+	p := *step.Pace
+	if p == s.pace {
+		return nil
+	}
+	if p.Rate != s.pace.Rate || p.RampTo != s.pace.RampTo || p.RampOver != s.pace.RampOver {
+		if err := tx.Exec(`UPDATE redrive.operation_parts SET ramp_at = clock_timestamp(), tick_at = clock_timestamp() WHERE operation_id = ? AND ramp_at IS NOT NULL`,
+			step.ID).Error; err != nil {
+			return err
+		}
+	}
+	if err := tx.Exec(`UPDATE redrive.operations SET rate = nullif(CAST(@rate AS float8), 0), rate_end = nullif(CAST(@rate_end AS float8), 0),
+			ramp_ms = nullif(CAST(@ramp_ms AS bigint), 0), canary = nullif(CAST(@canary AS int), 0), stop_above = nullif(CAST(@stop_above AS float8), 0),
+			version = version + 1, changed_at = clock_timestamp() WHERE id = @id`, paceArgs(p, map[string]any{"id": step.ID})).Error; err != nil {
+		return fmt.Errorf("changing the pace: %w", err)
+	}
+	return audit.Record(tx, operationEntry("pace", step.Actor, step.ID, step.Reason, map[string]any{"from": paceMembers(s.pace), "to": paceMembers(p)}))
+}

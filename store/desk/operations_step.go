@@ -1,0 +1,174 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+)
+
+// OpenOperations answers the operations that have something to do: items to act on, or outcomes to count. acting says whether one of
+// them may act by itself when its time comes.
+func (s *Desk) OpenOperations(ctx context.Context) (ids []string, acting bool, err error) {
+	type row struct {
+		id     string
+		acting bool
+	}
+	rows, err := pg.Read(s.Gorm.WithContext(ctx), func(r *row) []any { return []any{&r.id, &r.acting} }, `SELECT id::text, acting FROM (
+		SELECT o.id, o.state = 'running' AND EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND p.cursor < p.last) AS acting,
+			EXISTS (SELECT FROM redrive.operation_deltas d WHERE d.operation_id = o.id) AS counting
+		FROM redrive.operations o WHERE o.finished_at IS NULL) x WHERE acting OR counting ORDER BY id`)
+	if err != nil {
+		return nil, false, fmt.Errorf("looking for operations: %w", err)
+	}
+	for _, r := range rows {
+		ids, acting = append(ids, r.id), acting || r.acting
+	}
+	return ids, acting, nil
+}
+
+// AdvanceOperation counts the outcomes that came and does what plan sets, in one transaction: whoever is killed has done all of a
+// step or nothing. Only one process at a time advances an operation; the others pass it over. It answers how many deliveries were
+// acted on.
+func (s *Desk) AdvanceOperation(ctx context.Context, id string, plan func(*delivery.OperationStep)) (acted int, err error) {
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		acted, err = advance(tx, id, plan)
+		return err
+	})
+	return acted, err
+}
+
+// An operation's row is locked first, then deliveries in the order of their ids, lanes, queue and audit head: as single acts do.
+func advance(tx *gorm.DB, id string, plan func(*delivery.OperationStep)) (acted int, err error) {
+	o, err := pg.ReadOne(tx, operationColumns, `SELECT o.id::text, o.action, o.state, o.version, o.actor, o.reason, coalesce(o.category, ''), o.until,
+			coalesce(o.evidence, ''), NULL, coalesce(o.rate, 0), coalesce(o.rate_end, 0), coalesce(o.ramp_ms, 0), coalesce(o.canary, 0), coalesce(o.stop_above, 0),
+			o.selected, 0, 0, 0, 0, 0, 0, '{}', o.note::text, o.created_at, o.changed_at, o.finished_at
+		FROM redrive.operations o WHERE o.id = ? AND o.finished_at IS NULL FOR NO KEY UPDATE SKIP LOCKED`, id)
+	if errors.Is(err, delivery.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := tx.Exec(hastySQL).Error; err != nil {
+		return 0, err
+	}
+	if err := tx.Exec(countSQL, id).Error; err != nil {
+		return 0, fmt.Errorf("counting outcomes: %w", err)
+	}
+	if o.State == delivery.OperationRunning {
+		if acted, err = proceed(tx, o.Operation, plan); err != nil {
+			return 0, err
+		}
+	}
+	return acted, finish(tx, id)
+}
+
+// hastySQL lets a step's commit not wait for the disk. A database that crashes then may lose the last steps, each with all that it did,
+// and they are done again: whatever was made of a step (a claim, an outcome, a person's act) was committed after it and took it along.
+const hastySQL = "SET LOCAL synchronous_commit = off"
+
+const countSQL = `
+WITH taken AS (
+    DELETE FROM redrive.operation_deltas WHERE operation_id = ? RETURNING *
+)
+UPDATE redrive.operation_parts p SET succeeded = p.succeeded + t.succeeded, failed = p.failed + t.failed, failing = p.failing + t.failing
+FROM (SELECT operation_id, integration, sum(succeeded) AS succeeded, sum(failed) AS failed, sum(failing) AS failing FROM taken GROUP BY 1, 2) t
+WHERE p.operation_id = t.operation_id AND p.integration = t.integration`
+
+// finish ends an operation whose items all have their outcomes. Who calls it holds the operation's row.
+func finish(tx *gorm.DB, id string) error {
+	return tx.Exec(`UPDATE redrive.operations o SET finished_at = clock_timestamp(), changed_at = clock_timestamp(), note = NULL,
+			state = CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'finished' END
+		WHERE o.id = ? AND o.finished_at IS NULL
+			AND NOT EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND (p.succeeded + p.failed + p.skipped < p.cursor - p.first + 1
+				OR p.cursor < p.last AND o.state <> 'cancelled'))`, id).Error
+}
+
+const stepPartSQL = `
+SELECT p.integration, p.first, p.last, p.cursor, p.succeeded, p.failed, p.failing, p.skipped, p.good_before, p.bad_before, p.phase, p.ramp_at, p.tick_at,
+    p.allowance, p.held::text, CASE WHEN i.active IS NOT TRUE THEN '` + delivery.HeldNoRoute + `'
+        WHEN i.paused_at IS NOT NULL THEN '` + delivery.HeldPaused + `'
+        WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN '` + delivery.HeldBreaker + `' ELSE '' END, coalesce(i.paused_by, ''),
+    coalesce(i.breaker <> 'closed', false), statement_timestamp()
+FROM redrive.operation_parts p LEFT JOIN redrive.integrations i ON i.name = p.integration WHERE p.operation_id = ? ORDER BY p.integration`
+
+type stepPart struct {
+	delivery.PartStep
+	obstacle, pausedBy string
+	now                time.Time
+}
+
+// step is the part with its obstacle as a phrase.
+func (p stepPart) step() delivery.PartStep {
+	switch p.obstacle {
+	case "":
+	case delivery.HeldPaused:
+		p.Obstacle = delivery.Say(p.obstacle, "by", p.pausedBy)
+	default:
+		p.Obstacle = delivery.Say(p.obstacle)
+	}
+	return p.PartStep
+}
+
+func stepPartColumns(p *stepPart) []any {
+	return []any{&p.Integration, &p.First, &p.Last, &p.Cursor, &p.Succeeded, &p.Failed, &p.Failing, &p.Skipped, &p.GoodBefore, &p.BadBefore, &p.Phase,
+		&p.RampAt, &p.TickAt, &p.Allowance, pg.JSON{To: &p.Held}, &p.obstacle, &p.pausedBy, &p.Probing, &p.now}
+}
+
+// proceed asks the plan and does what it says.
+func proceed(tx *gorm.DB, o delivery.Operation, plan func(*delivery.OperationStep)) (acted int, err error) {
+	parts, err := pg.Read(tx, stepPartColumns, stepPartSQL, o.ID)
+	if err != nil {
+		return 0, fmt.Errorf("reading the parts: %w", err)
+	}
+	step := delivery.OperationStep{ID: o.ID, Action: o.Action, Pace: o.Pace}
+	before := make([]delivery.PartStep, len(parts))
+	for i, p := range parts {
+		step.Now, before[i] = p.now, p.step()
+		step.Parts = append(step.Parts, before[i])
+	}
+	plan(&step)
+	if acted, err = release(tx, o, step.Parts); err != nil {
+		return 0, err
+	}
+	if err := saveParts(tx, o.ID, before, step.Parts); err != nil {
+		return 0, fmt.Errorf("saving the parts: %w", err)
+	}
+	if step.Stop.IsZero() {
+		return acted, nil
+	}
+	return acted, stopItself(tx, o.ID, step.Stop)
+}
+
+// saveParts writes those that changed.
+func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error {
+	for i, p := range after {
+		p.Release, p.Obstacle, p.Probing = 0, before[i].Obstacle, before[i].Probing
+		if reflect.DeepEqual(p, before[i]) {
+			continue
+		}
+		if err := tx.Exec(`UPDATE redrive.operation_parts SET cursor = ?, phase = ?, ramp_at = ?, tick_at = ?, allowance = ?, held = ?, succeeded = ?, skipped = ?
+			WHERE operation_id = ? AND integration = ?`, p.Cursor, p.Phase, p.RampAt, p.TickAt, p.Allowance, p.Held.JSON(), p.Succeeded, p.Skipped,
+			id, p.Integration).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stopItself pauses an operation by policy: what nobody gave a reason for says why among the details of its audit entry.
+func stopItself(tx *gorm.DB, id string, why delivery.Phrase) error {
+	if err := tx.Exec(`UPDATE redrive.operations SET state = 'paused', version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
+		why.JSON(), id).Error; err != nil {
+		return fmt.Errorf("pausing: %w", err)
+	}
+	return audit.Record(tx, operationEntry("pause", "policy", id, "", map[string]any{"why": why}))
+}

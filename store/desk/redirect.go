@@ -1,0 +1,159 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+	"redrive/store/queue"
+	"redrive/store/record"
+)
+
+// Redirect retries a dead letter by another integration.
+func (s *Desk) Redirect(ctx context.Context, r delivery.RedirectRequest) (delivery.Delivery, error) {
+	if err := checkReasoned(r.ID, r.Reason); err != nil {
+		return delivery.Delivery{}, err
+	}
+	return s.changed(ctx, r.ID, r.Token, func(tx *gorm.DB) error { return redirect(tx, r) })
+}
+
+func redirect(tx *gorm.DB, r delivery.RedirectRequest) error {
+	before, err := lockSubject(tx, r.ID)
+	if err != nil {
+		return err
+	}
+	retry := delivery.ActionRequest{Action: delivery.ActionRetry, ID: r.ID, Version: r.Version, Actor: r.Actor, Reason: r.Reason}
+	after := before
+	after.Integration, after.Active = r.Integration, true // that it comes from one that left the file is no matter
+	if err := after.permit(retry); err != nil {
+		return err
+	}
+	lane, err := checkTarget(tx, before, r)
+	if err != nil {
+		return err
+	}
+	if err := leaveFor(tx, r, before.Integration, lane); err != nil {
+		return err
+	}
+	if err := retryAs(tx, "redirect", retry, after); err != nil {
+		return err
+	}
+	if err := queue.JoinLanes(tx, []delivery.Parked{{DeliveryID: r.ID, Integration: r.Integration, Lane: lane}}); err != nil {
+		return err
+	}
+	return audit.Record(tx, delivery.AuditEntry{Actor: r.Actor, Action: "delivery.redirect", SubjectType: "delivery", Subject: r.ID, Reason: r.Reason,
+		Details: audit.Details(map[string]any{"from": before.Integration, "to": r.Integration, "version": before.Version + 1})})
+}
+
+// leaveFor takes a delivery out of its lane and gives it to its new integration. Both lanes are locked first, in the order in
+// which everybody locks them.
+func leaveFor(tx *gorm.DB, r delivery.RedirectRequest, from, lane string) error {
+	if _, err := pg.Read(tx, pg.Single[string], `SELECT key FROM redrive.lanes WHERE head = ? OR (integration = ? AND key = ?) ORDER BY integration, key FOR UPDATE`,
+		r.ID, r.Integration, lane); err != nil {
+		return fmt.Errorf("locking lanes: %w", err)
+	}
+	if err := queue.ReleaseLanes(tx, []string{r.ID}); err != nil {
+		return err
+	}
+	if err := regroup(tx, r); err != nil {
+		return fmt.Errorf("redirecting from %s: %w", from, err)
+	}
+	return nil
+}
+
+// regroup moves a failure to its new integration and to the group that its error would have there: groups are of one integration.
+func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
+	type failed struct{ class, text, kind string }
+	f, err := pg.ReadOne(tx, func(f *failed) []any { return []any{&f.class, &f.text, &f.kind} }, `SELECT coalesce(r.error_class, ''), coalesce(f.error, ''), coalesce(r.type, '')
+		FROM redrive.deliveries r LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id WHERE r.id = ?`, r.ID)
+	if err != nil {
+		return err
+	}
+	group, text := delivery.Fingerprint(r.Integration, f.class, f.text)
+	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+queue.SeenSQL,
+		group, r.Integration, f.class, text, f.kind).Error; err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?", r.Integration, group, r.ID).Error
+}
+
+// target is an integration that a delivery might go to.
+type target struct {
+	active, ordered          bool
+	kind, method, wants, key string // wants is the kind of destination that the delivery has
+	batch, there, behind     bool
+}
+
+const targetSQL = `SELECT t.active, t.ordered, t.destination, t.method, coalesce(i.destination, ''), coalesce(m.key, ''), ` + ofBatchSQL + `, ` + thereSQL + `, ` + record.BehindSQL + `
+	FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id LEFT JOIN redrive.integrations i ON i.name = r.integration
+	JOIN redrive.integrations t ON t.name = ? WHERE r.id = ?`
+
+// thereSQL says whether the message of a delivery r has one of integration t, or will get it.
+const thereSQL = `(EXISTS (SELECT FROM redrive.all_deliveries x WHERE x.message_id = r.message_id AND x.integration = t.name)
+	OR EXISTS (SELECT FROM (` + record.ComingSQL + `) x WHERE x.message_id = r.message_id AND x.integration = t.name))`
+
+// checkTarget answers the lane to join, empty for none. The message is locked, so that two of its deliveries cannot be redirected
+// to one integration at the same time.
+func checkTarget(tx *gorm.DB, before subject, r delivery.RedirectRequest) (lane string, err error) {
+	_, err = pg.ReadOne(tx, pg.Single[int], "SELECT 1 FROM redrive.messages WHERE id = ? FOR UPDATE", before.MessageID)
+	if errors.Is(err, delivery.ErrNotFound) {
+		return "", dropped()
+	}
+	if err != nil {
+		return "", fmt.Errorf("locking the message: %w", err)
+	}
+	t, err := pg.ReadOne(tx, func(t *target) []any {
+		return []any{&t.active, &t.ordered, &t.kind, &t.method, &t.wants, &t.key, &t.batch, &t.there, &t.behind}
+	}, targetSQL, r.Integration, r.ID)
+	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
+		return "", fmt.Errorf("looking at %s: %w", r.Integration, err)
+	}
+	if err := t.refuse(before.Integration, r.Integration); err != nil {
+		return "", err
+	}
+	if !t.ordered {
+		return "", nil
+	}
+	return t.key, nil
+}
+
+func (t target) refuse(from, to string) error {
+	switch {
+	case to == from:
+		return delivery.Mistake("same_integration", "integration", "integration", to)
+	case !t.active:
+		return delivery.Mistake("unknown_integration.redirect", "integration", "integration", to)
+	case t.batch:
+		return delivery.Mistake("batch.redirect", "integration")
+	case t.method == string(delivery.MethodBatch):
+		return delivery.Mistake("batch_target", "integration", "integration", to)
+	case t.kind == "" || t.kind != t.wants:
+		return delivery.Mistake("other_destination", "integration", "integration", to, "kind", t.wants)
+	case t.there:
+		return delivery.Mistake("already_there", "integration", "integration", to)
+	case t.behind:
+		return delivery.Mistake("relay_behind", "integration", "integration", to)
+	}
+	return nil
+}
+
+// RedirectTargets answers the integrations that a dead letter can be redirected to, by name.
+func (s *Desk) RedirectTargets(ctx context.Context, id string) ([]string, error) {
+	if !pg.IsUUID(id) {
+		return nil, delivery.ErrNotFound
+	}
+	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT t.name FROM redrive.deliveries r
+		JOIN redrive.integrations i ON i.name = r.integration
+		JOIN redrive.integrations t ON t.active AND t.name <> r.integration AND t.destination = i.destination AND t.destination <> '' AND t.method <> 'batch'
+		WHERE r.id = ? AND EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id) AND NOT `+ofBatchSQL+` AND NOT `+thereSQL+` AND NOT `+record.BehindSQL+`
+		ORDER BY t.name`, id)
+	if err != nil {
+		return nil, fmt.Errorf("looking for integrations to redirect to: %w", err)
+	}
+	return list, nil
+}

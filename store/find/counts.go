@@ -1,0 +1,186 @@
+package find
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/pg"
+)
+
+// withChanges begins a query that reads the counters: what is folded and what is not yet, in one statement, so that the sums are
+// exact at every moment. countJoins joins both to a group g.
+const (
+	WithChanges = `WITH changes AS MATERIALIZED (
+    SELECT group_id, sum(dead)::bigint AS dead, sum(acknowledged)::bigint AS acknowledged, sum(pending)::bigint AS pending,
+        sum(ignored)::bigint AS ignored, sum(resolved)::bigint AS resolved, sum(delivered)::bigint AS delivered, sum(died)::bigint AS died
+    FROM redrive.group_deltas GROUP BY group_id
+) `
+	CountJoins = "LEFT JOIN redrive.group_counts c ON c.group_id = g.id LEFT JOIN changes d ON d.group_id = g.id"
+)
+
+// counter is one of the columns, of a group g joined by countJoins.
+func counter(column string) string {
+	return "coalesce(c." + column + ", 0) + coalesce(d." + column + ", 0)"
+}
+
+const (
+	foldAtMost = 20_000
+	countsLock = "redrive counts"
+)
+
+// foldSQL moves deltas into the counts. A group is settled when its last open failure is, after it had dead letters; the first
+// dead letter after that makes it regressed. Both are found delta by delta, also when they happened within one fold.
+const foldSQL = `
+WITH taken AS (
+    DELETE FROM redrive.group_deltas WHERE id IN (SELECT id FROM redrive.group_deltas ORDER BY id LIMIT ?) RETURNING *
+), run AS (
+    SELECT t.*, coalesce(c.dead + c.pending, 0) + sum(t.dead + t.pending) OVER w AS open, coalesce(c.died, 0) + sum(t.died) OVER w AS ever,
+        c.settled_at, c.regressed_at
+    FROM taken t LEFT JOIN redrive.group_counts c ON c.group_id = t.group_id WINDOW w AS (PARTITION BY t.group_id ORDER BY t.id)
+), marked AS (
+    SELECT *, max(id) FILTER (WHERE open = 0 AND ever > 0 AND (dead, pending) <> (0, 0)) OVER (PARTITION BY group_id) AS settled FROM run
+), sums AS (
+    SELECT group_id, sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(pending) AS pending, sum(ignored) AS ignored,
+        sum(resolved) AS resolved, sum(delivered) AS delivered, sum(died) AS died,
+        coalesce(max(at) FILTER (WHERE id = settled), min(settled_at)) AS settled_at,
+        CASE WHEN min(settled) IS NOT NULL OR min(settled_at) IS NOT NULL THEN
+            coalesce(min(regressed_at) FILTER (WHERE settled IS NULL), min(at) FILTER (WHERE died > 0 AND id > coalesce(settled, 0))) END AS regressed_at
+    FROM marked GROUP BY group_id
+), counted AS (
+    INSERT INTO redrive.group_counts AS c (group_id, dead, acknowledged, pending, ignored, resolved, delivered, died, settled_at, regressed_at)
+    SELECT group_id, dead, acknowledged, pending, ignored, resolved, delivered, died, settled_at, regressed_at FROM sums
+    ON CONFLICT (group_id) DO UPDATE SET dead = c.dead + excluded.dead, acknowledged = c.acknowledged + excluded.acknowledged,
+        pending = c.pending + excluded.pending, ignored = c.ignored + excluded.ignored, resolved = c.resolved + excluded.resolved,
+        delivered = c.delivered + excluded.delivered, died = c.died + excluded.died, settled_at = excluded.settled_at,
+        regressed_at = excluded.regressed_at
+), hours AS (
+    INSERT INTO redrive.group_hours AS h (group_id, hour, failed)
+    SELECT group_id, date_trunc('hour', at, 'UTC'), sum(failed) FROM taken WHERE failed > 0 GROUP BY 1, 2
+    ON CONFLICT (group_id, hour) DO UPDATE SET failed = h.failed + excluded.failed
+), generation AS (
+    UPDATE redrive.counting SET dead_changes = dead_changes + n FROM (SELECT count(*) AS n FROM taken WHERE dead <> 0) moved WHERE n > 0
+)
+SELECT count(*) FROM taken`
+
+const pruneHoursSQL = `
+WITH due AS (
+    UPDATE redrive.counting SET pruned_at = statement_timestamp() WHERE pruned_at < statement_timestamp() - interval '1 hour' RETURNING 1
+)
+DELETE FROM redrive.group_hours WHERE EXISTS (SELECT FROM due) AND hour < statement_timestamp() - interval '8 days'`
+
+// FoldCounts moves changes into the counters, one process at a time, and says whether there may be more. Nothing that reads the
+// counters depends on when it runs, apart from the time it takes.
+func (s *Lists) FoldCounts(ctx context.Context) (more bool, err error) {
+	n := 0
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		n = 0
+		alone, err := pg.ReadOne(tx, pg.Single[bool], "SELECT pg_try_advisory_xact_lock(hashtextextended(?, 0))", countsLock)
+		if err != nil || !alone {
+			return err
+		}
+		if n, err = pg.ReadOne(tx, pg.Single[int], foldSQL, foldAtMost); err != nil {
+			return err
+		}
+		return tx.Exec(pruneHoursSQL).Error
+	})
+	if err != nil {
+		return false, fmt.Errorf("folding the counters: %w", err)
+	}
+	return n == foldAtMost, nil
+}
+
+// DeadGeneration answers a number that changes whenever a dead letter comes or goes.
+func (s *Lists) DeadGeneration(ctx context.Context) (int64, error) {
+	n, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[int64],
+		"SELECT dead_changes + (SELECT count(*) FROM redrive.group_deltas WHERE dead <> 0) FROM redrive.counting")
+	if err != nil {
+		return 0, fmt.Errorf("reading the dead letters' generation: %w", err)
+	}
+	return n, nil
+}
+
+// CountFailures answers how many failures a filter selects. States and facets are counted exactly, whatever the number; with
+// other conditions more than atMost, or what cannot be counted quickly, are not counted, and capped says so.
+func (s *Lists) CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error) {
+	f.After = ""
+	plain := f
+	plain.Acknowledged = nil
+	list, err := narrowings(plain)
+	if err != nil {
+		return 0, false, pg.DomainError(err)
+	}
+	var found finds
+	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
+		if len(list) == 0 && f.From == nil && f.To == nil {
+			exact := false
+			if n, exact, err = countByFacets(tx, f); err != nil || exact {
+				return err
+			}
+		}
+		search, err := s.newFinder(tx, f, atMost+1)
+		if err != nil {
+			return err
+		}
+		search.patience, search.counts = s.effort.counting, true
+		found, err = search.find()
+		n, capped = min(found.n, atMost), found.n > atMost
+		return err
+	})
+	if errors.Is(tooBroad(err), errTooBroad) { // out of time, be it only as the transaction ends
+		return min(found.n, atMost), true, nil
+	}
+	return n, capped, err
+}
+
+// countByFacets sums up the counters. They do not tell what is being sent from what waits: that is looked up. Nor do they tell types
+// apart: where a group has others than the wanted ones, the answer is not exact.
+func countByFacets(tx *gorm.DB, f delivery.Filter) (n int, exact bool, err error) {
+	sum, sending := "0::bigint", 0
+	for _, b := range branches(f.States) {
+		switch {
+		case f.Acknowledged != nil && b.counter != "dead":
+		case f.Acknowledged != nil && *f.Acknowledged:
+			sum += " + " + counter("acknowledged")
+		case f.Acknowledged != nil:
+			sum += " + " + counter("dead") + " - (" + counter("acknowledged") + ")"
+		case len(b.wait) > 0:
+			live, err := countSending(tx, f)
+			if err != nil {
+				return 0, false, err
+			}
+			if sending = live; b.wait[0].driver == "" { // those that wait
+				sending, sum = -live, sum+" + "+counter("pending")
+			}
+		default:
+			sum += " + " + counter(b.counter)
+		}
+	}
+	w := pg.NewWhere()
+	facetConditions(w, f, "g.id")
+	type counted struct {
+		n     int
+		exact bool
+	}
+	c, err := pg.ReadOne(tx, func(c *counted) []any { return []any{&c.n, &c.exact} }, WithChanges+"SELECT coalesce(sum("+sum+`), 0)::bigint,
+		coalesce(bool_and(?::text[] IS NULL OR g.types <@ ?::text[] AND cardinality(g.types) < 32), true) FROM redrive.groups g `+CountJoins+w.Sql(),
+		append([]any{&f.Types, &f.Types}, w.Args...)...)
+	if err != nil {
+		return 0, false, fmt.Errorf("counting failures: %w", err)
+	}
+	return c.n + sending, c.exact, nil
+}
+
+func countSending(tx *gorm.DB, f delivery.Filter) (int, error) {
+	w := pg.NewWhere()
+	w.Add("w.token IS NOT NULL AND r.state = 'pending'")
+	facetConditions(w, f, "r.group_id")
+	n, err := pg.ReadOne(tx, pg.Single[int], "SELECT count(*) FROM redrive.queue w JOIN redrive.deliveries r ON r.id = w.id"+w.Sql(), w.Args...)
+	if err != nil {
+		return 0, fmt.Errorf("counting what is being sent: %w", err)
+	}
+	return n, nil
+}

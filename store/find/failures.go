@@ -1,0 +1,96 @@
+package find
+
+import (
+	"context"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/pg"
+	"redrive/store/record"
+)
+
+// Failures answers one page of deliveries that failed at least once.
+func (s *Lists) Failures(ctx context.Context, f delivery.Filter) (page delivery.Page[delivery.Delivery], err error) {
+	limit, err := pg.PageSize(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
+		search, err := s.newFinder(tx, f, limit+1)
+		if err != nil {
+			return err
+		}
+		finds, err := search.find()
+		if err != nil {
+			return err
+		}
+		found := finds.places
+		if len(found) > limit {
+			found = found[:limit]
+			page.Next = found[limit-1].String()
+		}
+		page.Items, err = deliveriesAt(tx, found)
+		return err
+	})
+	return page, err
+}
+
+// atSQL reads records one by one through their key, in the order of the ids.
+const atSQL = `SELECT r.*, at.n FROM unnest(?::uuid[]) WITH ORDINALITY at(id, n) CROSS JOIN LATERAL (
+    SELECT r.* FROM redrive.deliveries r WHERE r.id = at.id OFFSET 0) r`
+
+func deliveriesAt(tx *gorm.DB, places []place) ([]delivery.Delivery, error) {
+	if len(places) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, len(places))
+	for i, p := range places {
+		ids[i] = p.Id
+	}
+	return record.ListDeliveries(tx, fmt.Sprintf(record.FailureSQL, atSQL)+" ORDER BY d.n", &ids)
+}
+
+// FailureConditions are conditions on a record r that select what a filter does, states apart: for whoever takes them all.
+func FailureConditions(f delivery.Filter) (*pg.Where, error) {
+	w := pg.NewWhere()
+	w.Add("true")
+	facetConditions(w, f, "r.group_id")
+	list, err := narrowings(f)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range list {
+		w.Add("("+n.walk+")", n.walkArgs...)
+		if n.open && n.driver != "" && onlyOpen(f.States) { // all that fit: Postgres may begin there
+			w.Add("r.id IN ("+n.driver+")", n.driverArgs...)
+		}
+	}
+	return w, timeConditions(w, f)
+}
+
+func timeConditions(w *pg.Where, f delivery.Filter) error {
+	if f.From != nil {
+		w.Add("r.changed_at >= ?", *f.From)
+	}
+	if f.To != nil {
+		w.Add("r.changed_at < ?", *f.To)
+	}
+	if f.Sort != "" && f.Sort != delivery.SortNewest && f.Sort != delivery.SortOldest {
+		return delivery.Mistake("bad_sort.failures", "sort")
+	}
+	if f.After == "" {
+		return nil
+	}
+	c, err := pg.ParseCursor(f.After)
+	if err != nil {
+		return err
+	}
+	compare := "<"
+	if f.Sort == delivery.SortOldest {
+		compare = ">"
+	}
+	w.Add("(r.changed_at, r.id) "+compare+" (?::timestamptz, ?::uuid)", c.At, c.Id)
+	return nil
+}

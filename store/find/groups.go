@@ -1,0 +1,256 @@
+package find
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/pg"
+	"redrive/store/record"
+)
+
+// groupColumn is the column of each key in a group g of an integration i.
+var groupColumn = map[delivery.GroupKey]string{delivery.ByIntegration: "g.integration", delivery.ByMethod: "i.method",
+	delivery.ByDestination: "i.destination", delivery.ByClass: "g.error_class", delivery.ByMessage: "g.message"}
+
+// groupValue is what each order sorts by, as a number.
+var groupValue = map[delivery.GroupSort]string{"": "count", delivery.GroupsLargest: "count",
+	delivery.GroupsLatest: "(extract(epoch FROM last_seen) * 1000000)::bigint", delivery.GroupsNewest: "(extract(epoch FROM first_seen) * 1000000)::bigint"}
+
+// groupRow comes with its place in the list.
+type groupRow struct {
+	delivery.Group
+	place groupPlace
+}
+
+// groupPlace is a place in a list of groups: the value of its order, and an id of the group or of its keys' values.
+type groupPlace struct {
+	value int64
+	tie   string
+}
+
+func (p groupPlace) String() string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", p.value, p.tie))
+}
+
+func parseGroupPlace(text string) (p groupPlace, err error) {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return p, pg.BadCursor()
+	}
+	if n, err := fmt.Sscanf(string(raw), "%d %s", &p.value, &p.tie); n != 2 || err != nil {
+		return p, pg.BadCursor()
+	}
+	return p, nil
+}
+
+// Groups answers groups with failures in the states named, dead letters when none is. The order is by numbers that move while
+// people turn pages; what does not move is neither dropped nor repeated.
+func (s *Lists) Groups(ctx context.Context, f delivery.GroupFilter) (page delivery.Page[delivery.Group], err error) {
+	limit, err := pg.PageSize(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	if err := checkGroupFilter(f); err != nil {
+		return page, err
+	}
+	conditions := pg.NewWhere()
+	conditions.Add("count > 0")
+	if len(f.Statuses) > 0 {
+		statuses := make([]string, len(f.Statuses))
+		for i, status := range f.Statuses {
+			statuses[i] = string(status)
+		}
+		conditions.Add("status = ANY(?)", &statuses)
+	}
+	if f.After != "" {
+		after, err := parseGroupPlace(f.After)
+		if err != nil {
+			return page, err
+		}
+		conditions.Add("(value, tie) < (?::bigint, ?)", after.value, after.tie)
+	}
+	rows, err := s.groups(ctx, f, conditions, limit+1)
+	if len(rows) > limit {
+		rows, page.Next = rows[:limit], rows[limit-1].place.String()
+	}
+	for _, r := range rows {
+		page.Items = append(page.Items, r.Group)
+	}
+	return page, err
+}
+
+// Group answers one fingerprint's group, whatever the states of its failures; Count is its dead letters.
+func (s *Lists) Group(ctx context.Context, id string) (delivery.Group, error) {
+	rows, err := s.groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{Groups: []string{id}}}, pg.NewWhere(), 1)
+	if err != nil {
+		return delivery.Group{}, err
+	}
+	if len(rows) == 0 {
+		return delivery.Group{}, delivery.ErrNotFound
+	}
+	return rows[0].Group, nil
+}
+
+func checkGroupFilter(f delivery.GroupFilter) error {
+	if _, known := groupValue[f.Sort]; !known {
+		return delivery.Mistake("bad_sort.groups", "sort")
+	}
+	for _, key := range f.By {
+		if groupColumn[key] == "" {
+			return delivery.Mistake("bad_group_key", "by")
+		}
+	}
+	for _, status := range f.Statuses {
+		if !slices.Contains(delivery.GroupStatuses, status) {
+			return delivery.Mistake("bad_status", "status")
+		}
+	}
+	return nil
+}
+
+func (s *Lists) groups(ctx context.Context, f delivery.GroupFilter, conditions *pg.Where, limit int) (rows []groupRow, err error) {
+	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
+		query, args := groupQuery(f)
+		rows, err = pg.Read(tx, groupPointers, query+fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit), append(args, conditions.Args...)...)
+		if err != nil {
+			return fmt.Errorf("reading groups: %w", err)
+		}
+		if f.Bare {
+			return nil
+		}
+		return groupHours(tx, f, rows)
+	})
+	return rows, err
+}
+
+func groupPointers(r *groupRow) []any {
+	g := &r.Group
+	return []any{&g.ID, &g.Integration, &g.Method, &g.Destination, &g.ErrorClass, &g.Message, &g.Count, &g.Dead, &g.Acknowledged, &g.Groups,
+		&g.FirstSeen, &g.LastSeen, &g.Status, &r.place.value, &r.place.tie}
+}
+
+// groupsSQL makes the groups: of each fingerprint its numbers, then one row for each combination of the keys' values.
+const groupsSQL = `, one AS (
+    SELECT g.id, g.integration, coalesce(i.method, '') AS method, coalesce(i.destination, '') AS destination, g.error_class, g.message,
+        g.first_seen, g.last_seen, %[1]s AS tie, %[2]s AS count, %[3]s AS dead, %[4]s AS acknowledged, %[3]s + %[5]s AS open,
+        c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0) AS regressed
+    FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration ` + CountJoins + `%[6]s
+), made AS (
+    SELECT %[7]s, sum(count)::bigint AS count, sum(dead)::bigint AS dead, sum(acknowledged)::bigint AS acknowledged,
+        count(*) FILTER (WHERE count > 0) AS groups, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
+        CASE WHEN sum(open) = 0 THEN 'settled' WHEN bool_or(regressed AND open > 0) THEN 'regressed'
+            WHEN min(first_seen) > statement_timestamp() - interval '24 hours' THEN 'new' ELSE 'known' END AS status, tie
+    FROM one GROUP BY tie
+)`
+
+const groupPageSQL = `
+SELECT id, integration, method, destination, error_class, message, count, dead, acknowledged, groups, first_seen, last_seen, status, value, tie
+FROM (SELECT *, %s AS value FROM made) m%s ORDER BY value DESC, tie DESC LIMIT %d`
+
+func groupQuery(f delivery.GroupFilter) (query string, args []any) {
+	with, count := WithChanges, groupCount(f.States)
+	if strings.Contains(count, "sending.") {
+		with = strings.TrimSpace(WithChanges) + `, sending AS MATERIALIZED (SELECT r.group_id, count(*) AS n FROM redrive.queue w
+			JOIN redrive.deliveries r ON r.id = w.id AND r.state = 'pending' WHERE w.token IS NOT NULL GROUP BY r.group_id) `
+		count = strings.ReplaceAll(count, "sending.", "(SELECT n FROM sending WHERE group_id = g.id)")
+	}
+	w := groupFacets(f)
+	shown := []string{shownKey("id", len(f.By) == 0)}
+	for _, column := range []string{"integration", "method", "destination", "error_class", "message"} {
+		shown = append(shown, shownKey(column, len(f.By) == 0 || slices.Contains(f.By, delivery.GroupKey(column))))
+	}
+	return with + fmt.Sprintf(groupsSQL, groupTie(f.By), count, counter("dead"), counter("acknowledged"), counter("pending"), w.Sql(),
+		strings.Join(shown, ", ")), w.Args
+}
+
+func shownKey(column string, isKey bool) string {
+	if isKey {
+		return "min(" + column + ") AS " + column
+	}
+	return "'' AS " + column
+}
+
+// groupTie is what makes a group one: the fingerprint, or the values of the keys.
+func groupTie(by []delivery.GroupKey) string {
+	if len(by) == 0 {
+		return "g.id"
+	}
+	var columns []string
+	for _, key := range by {
+		columns = append(columns, groupColumn[key])
+	}
+	return "md5(ARRAY[" + strings.Join(columns, ", ") + "]::text)"
+}
+
+func groupFacets(f delivery.GroupFilter) *pg.Where {
+	w := pg.NewWhere()
+	facetConditions(w, f.Filter, "g.id")
+	if f.Query != "" {
+		w.Add("g.message ILIKE ?", "%"+record.EscapeLike(f.Query)+"%")
+	}
+	return w
+}
+
+// groupCount is the number in the wanted states. The counters do not tell what is being sent from what waits.
+func groupCount(states []delivery.State) string {
+	terms := []string{"0"}
+	for _, b := range branches(states) {
+		switch {
+		case len(b.wait) == 0:
+			terms = append(terms, counter(b.counter))
+		case b.wait[0].driver == "":
+			terms = append(terms, counter("pending")+" - coalesce(sending., 0)")
+		default:
+			terms = append(terms, "coalesce(sending., 0)")
+		}
+	}
+	return "(" + strings.Join(terms, " + ") + ")"
+}
+
+// groupHoursSQL adds up by groups first: the tie of a group costs more than its hours.
+const groupHoursSQL = `
+WITH m AS MATERIALIZED (
+    SELECT * FROM (SELECT %[1]s AS tie, g.id FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration%[2]s) m WHERE tie = ANY(?)
+), hours AS (
+    SELECT m.tie, h.hour, h.failed FROM m JOIN redrive.group_hours h ON h.group_id = m.id
+        AND h.hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours'
+    UNION ALL
+    SELECT m.tie, date_trunc('hour', d.at, 'UTC'), d.failed FROM redrive.group_deltas d JOIN m ON m.id = d.group_id
+), summed AS (
+    SELECT tie, hour, sum(failed)::bigint AS failed FROM hours GROUP BY tie, hour
+)
+SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int, failed FROM summed`
+
+// groupHours fills in the sparklines of a page.
+func groupHours(tx *gorm.DB, f delivery.GroupFilter, rows []groupRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	at, ties := map[string]int{}, make([]string, len(rows))
+	for i := range rows {
+		rows[i].Hours, ties[i] = make([]int, 24), rows[i].place.tie
+		at[ties[i]] = i
+	}
+	type hour struct {
+		tie       string
+		n, failed int
+	}
+	w := groupFacets(f)
+	hours, err := pg.Read(tx, func(h *hour) []any { return []any{&h.tie, &h.n, &h.failed} }, fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()),
+		append(w.Args, &ties)...)
+	if err != nil {
+		return fmt.Errorf("reading the groups' hours: %w", err)
+	}
+	for _, h := range hours {
+		if h.n >= 1 && h.n <= 24 {
+			rows[at[h.tie]].Hours[h.n-1] += h.failed
+		}
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package find
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"redrive/delivery"
+	"redrive/store/pg"
+	"redrive/store/record"
+)
+
+// searchNarrowings is the condition on error text and payload: one, so that Postgres chooses among their indexes. Only open failures are
+// indexed.
+func searchNarrowings(f delivery.Filter) (list []narrowing, err error) {
+	if err := searchable(f); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.Words != "" || len(f.Paths) > 0:
+		n, err := payloadNarrowing(f)
+		return []narrowing{n}, err
+	case f.Query != "":
+		return []narrowing{errorNarrowing(f)}, nil
+	}
+	return nil, nil
+}
+
+// searchable refuses what Postgres would.
+func searchable(f delivery.Filter) error {
+	texts := []string{f.Query, f.Words}
+	for _, p := range f.Paths {
+		texts = append(texts, p.Path, p.Value)
+	}
+	if f.Words != "" && len(strings.Fields(f.Words)) == 0 {
+		return delivery.Mistake("bad_search.no_word", "payload")
+	}
+	if slices.ContainsFunc(texts, func(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }) {
+		return delivery.Mistake("invalid_text.search", "")
+	}
+	return nil
+}
+
+// errorNarrowing looks at what is stored; where the failure is indexed, what is hidden there is not found here either. The driver also
+// looks at what is not indexed yet.
+func errorNarrowing(f delivery.Filter) narrowing {
+	like := anywhere(f.Query)
+	n := narrowing{
+		walk: `coalesce((SELECT s.error ILIKE ? FROM redrive.search s WHERE s.delivery_id = r.id), true)
+			AND coalesce((SELECT f.error ILIKE ? FROM redrive.failure_details f WHERE f.delivery_id = r.id), false)`, walkArgs: []any{like, like}, cost: costOfText,
+		driver: `SELECT s.delivery_id FROM redrive.search s WHERE s.error ILIKE ? UNION ALL SELECT DISTINCT u.delivery_id FROM redrive.unindexed u
+			WHERE EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = u.delivery_id AND f.error ILIKE ?)
+				AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = u.delivery_id)`, driverArgs: []any{like, like}, open: true,
+	}
+	switch {
+	case trigram.MatchString(f.Query):
+	case utf8.RuneCountInString(f.Query) > 1:
+		// the index of trigrams, which would be read as a whole, must not be thought of
+		n.driver = strings.Replace(n.driver, "s.error ILIKE", "redrive.pairs(s.error) @> redrive.pairs(?) AND s.error || '' ILIKE", 1)
+		n.driverArgs = slices.Insert(n.driverArgs, 0, any(f.Query))
+	default:
+		n.driver = "" // no index knows single letters
+	}
+	return n
+}
+
+// trigram is what the index of error texts needs to find in a text.
+var trigram = regexp.MustCompile(`[\p{L}\p{N}]{3}`)
+
+func anywhere(text string) string { return "%" + record.EscapeLike(text) + "%" }
+
+// payloadStates are those of failures whose payloads can be searched.
+const payloadStates = "r.state IN ('dead', 'pending') AND "
+
+// payloadNarrowing finds open failures only: of others nothing is kept, and what is still there is about to be forgotten.
+func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
+	w := pg.NewWhere()
+	if f.Query != "" {
+		w.Add("s.error ILIKE ?", anywhere(f.Query))
+	}
+	if f.Words != "" {
+		w.Add("s.words @@ to_tsquery('simple', ?)", wordsQuery(f.Words))
+	}
+	for _, p := range f.Paths {
+		path, indexed, ok := p.JSONPath()
+		if !ok {
+			return n, delivery.Mistake("bad_search.json_path", "path")
+		}
+		if indexed {
+			w.Add("s.doc @@ ?::jsonpath", path)
+			continue
+		}
+		// the index would be read as a whole; but the payload has the words of the value somewhere
+		w.Add("(s.doc @@ ?::jsonpath) IS TRUE", path)
+		switch {
+		case number.MatchString(p.Value):
+			w.Add("s.words @@ ?::tsquery", "'"+number.FindStringSubmatch(p.Value)[1]+"':*") // 42 is also 42.0
+		case hasWords(p.Value):
+			w.Add("s.words @@ plainto_tsquery('simple', ?)", p.Value)
+		}
+	}
+	fits := strings.Join(w.Conditions, " AND ")
+	return narrowing{
+		walk:     payloadStates + "coalesce((SELECT " + fits + " FROM redrive.search s WHERE s.delivery_id = r.id), false)",
+		walkArgs: w.Args, cost: costOfDoc, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.Args, open: true,
+	}, nil
+}
+
+// number is one whose digits before the point stand in the payload as well.
+var number = regexp.MustCompile(`^(-?[1-9][0-9]{0,30}|0)(\.[0-9]+)?$`)
+
+// hasWords is careful: tags, entities and protocols are no words to Postgres, and true, false and null are not kept as words.
+func hasWords(value string) bool {
+	_, err := strconv.ParseFloat(value, 64)
+	return err != nil && strings.IndexFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) >= 0 &&
+		!strings.ContainsAny(value, "<&") && !strings.HasSuffix(value, "://") && value != "true" && value != "false" && value != "null"
+}
+
+// wordsQuery is a text search for all words, the last of which may be the beginning of one.
+func wordsQuery(text string) string {
+	words := strings.Fields(text)
+	for i, word := range words {
+		words[i] = "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(word) + "'"
+	}
+	return strings.Join(words, " & ") + ":*"
+}

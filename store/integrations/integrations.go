@@ -1,0 +1,243 @@
+package integrations
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/find"
+	"redrive/store/index"
+	"redrive/store/pg"
+	"redrive/store/queue"
+	"redrive/store/sqltext"
+)
+
+// syncSQL answers whether the integration became ordered.
+const syncSQL = `
+WITH before AS (SELECT ordered FROM redrive.integrations WHERE name = ?)
+INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = excluded.destination, address = excluded.address,
+    description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, ordered = excluded.ordered,
+    on_dead = excluded.on_dead, windowed = excluded.windowed, active = true, updated_at = clock_timestamp()
+RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
+
+// orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it. Rows under a
+// lease without end wait for a correction file of a batch.
+const orphansSQL = `
+WITH gone AS (
+    DELETE FROM redrive.queue w USING redrive.integrations i
+    WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp() OR w.due_at = 'infinity')
+    RETURNING w.*
+), record AS (
+    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at, failed_at, dead_at, key, type, expires_at)
+    SELECT g.id, g.message_id, g.integration, 'dead', g.attempts, g.crashes, @class, left(encode(sha256(convert_to(
+        g.integration, 'UTF8') || '\x00'::bytea || convert_to(@class, 'UTF8') || '\x00'::bytea || convert_to(@error, 'UTF8')), 'hex'), 32),
+        m.created_at, statement_timestamp(), statement_timestamp(), m.key, m.type, m.expires_at
+    FROM gone g JOIN redrive.messages m ON m.id = g.message_id
+    ON CONFLICT (id) DO UPDATE SET state = 'dead', version = r.version + 1, changed_at = excluded.changed_at,
+        error_class = excluded.error_class, group_id = excluded.group_id, dead_at = excluded.dead_at,
+        failed_at = coalesce(r.failed_at, excluded.failed_at), retry_requested_at = NULL, key = excluded.key, type = excluded.type, expires_at = excluded.expires_at
+    RETURNING r.id, r.integration, r.group_id, r.type
+), details AS (
+    INSERT INTO redrive.failure_details (delivery_id, error) SELECT id, @error FROM record
+    ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error
+), grouped AS (
+    SELECT group_id, integration, @class AS error_class, @error AS message, array_agg(DISTINCT type) AS types FROM record GROUP BY 1, 2
+)` + queue.SeenSQL
+
+// SyncIntegrations makes the database know the integrations file. What left the file stays known but takes no more, and
+// what still waited for it becomes dead letters.
+func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integration) error {
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		known, err := queue.SubscribersBefore(tx)
+		if err != nil {
+			return err
+		}
+		masks, err := index.ReadMasks(tx)
+		if err != nil {
+			return err
+		}
+		names, ordered := make([]string, len(list)), []string{}
+		for i, in := range list {
+			names[i] = in.Name
+			became, err := saveIntegration(tx, in)
+			if err != nil {
+				return fmt.Errorf("saving integration %s: %w", in.Name, err)
+			}
+			if became {
+				ordered = append(ordered, in.Name)
+			}
+		}
+		if err := tx.Exec(`UPDATE redrive.integrations SET active = false, updated_at = clock_timestamp()
+			WHERE active AND NOT name = ANY(?)`, &names).Error; err != nil {
+			return fmt.Errorf("retiring integrations: %w", err)
+		}
+		if err := queue.RegisterFeeds(tx, list, known); err != nil {
+			return err
+		}
+		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": delivery.ErrorNoRoute}
+		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
+			return fmt.Errorf("settling what waited for retired integrations: %w", err)
+		}
+		if err := index.ReindexMasked(tx, masks); err != nil {
+			return fmt.Errorf("hiding other fields in the search: %w", err)
+		}
+		return queue.Reorder(tx, ordered)
+	})
+}
+
+func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, err error) {
+	subscribe, mask := append([]string{}, in.Subscribe...), append([]string{}, in.Mask...)
+	windowed := false
+	if in.Batch != nil {
+		windowed, _ = sqltext.CheckBatch(in.Batch.Query) // the batch's room refuses a bad one
+	}
+	return pg.ReadOne(tx, pg.Single[bool], syncSQL, in.Name, in.Name, string(in.Method), in.Destination.Kind(), in.Destination.Address(), in.Description,
+		&subscribe, &mask, in.Ordered, string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed)
+}
+
+const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, ''), coalesce(i.pause_reason, ''), i.breaker, i.breaker_until"
+
+func stateColumns(s *delivery.IntegrationState) []any {
+	return []any{&s.Name, &s.PausedAt, &s.PausedBy, &s.PauseReason, &s.Breaker, &s.BreakerUntil}
+}
+
+// IntegrationStates answers what people paused and where the breakers stand, by integration name.
+func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
+	list, err := pg.Read(s.Gorm.WithContext(ctx), stateColumns, "SELECT "+stateSQL+" FROM redrive.integrations i")
+	if err != nil {
+		return nil, fmt.Errorf("reading integration states: %w", err)
+	}
+	states := make(map[string]delivery.IntegrationState, len(list))
+	for _, state := range list {
+		states[state.Name] = state
+	}
+	return states, nil
+}
+
+// SaveBreaker shows the breaker's position to people; openFor counts from the database's now and is 0 unless open.
+func (s *Registry) SaveBreaker(ctx context.Context, integration string, state delivery.BreakerState, openFor time.Duration) error {
+	err := s.Gorm.WithContext(ctx).Exec(`UPDATE redrive.integrations SET breaker = ?,
+		breaker_until = CASE WHEN ?::bigint > 0 THEN clock_timestamp() + ?::bigint * interval '1 millisecond' END WHERE name = ?`,
+		string(state), openFor.Milliseconds(), openFor.Milliseconds(), integration).Error
+	if err != nil {
+		return fmt.Errorf("saving the breaker of %s: %w", integration, err)
+	}
+	return nil
+}
+
+// SetPaused pauses or resumes an integration. Asking for what already is changes nothing and is not audited.
+func (s *Registry) SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error {
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		was, err := pg.ReadOne(tx, pg.Single[bool], "SELECT paused_at IS NOT NULL FROM redrive.integrations WHERE name = ? AND active FOR UPDATE",
+			integration)
+		if err != nil || was == paused {
+			return err
+		}
+		action, change := "integration.resume", "paused_at = NULL, paused_by = NULL, pause_reason = NULL"
+		args := []any{integration}
+		if paused {
+			action, change = "integration.pause", "paused_at = clock_timestamp(), paused_by = ?, pause_reason = ?"
+			args = []any{actor, reason, integration}
+		}
+		if err := tx.Exec("UPDATE redrive.integrations SET "+change+" WHERE name = ?", args...).Error; err != nil {
+			return err
+		}
+		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: action, SubjectType: "integration", Subject: integration, Reason: reason})
+	})
+}
+
+const healthSQL = find.WithChanges + `
+SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0), coalesce(w.sending, 0),
+    coalesce(n.dead, 0)::bigint, coalesce(n.acknowledged, 0)::bigint, coalesce(n.ignored, 0)::bigint, coalesce(n.new_groups, 0), o.oldest_pending,
+    statement_timestamp()
+FROM redrive.integrations i
+LEFT JOIN (SELECT integration, count(*) FILTER (WHERE token IS NULL) AS pending, count(*) FILTER (WHERE token IS NOT NULL) AS sending
+    FROM redrive.queue GROUP BY integration) w ON w.integration = i.name
+LEFT JOIN (SELECT integration, sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(ignored) AS ignored,
+        count(*) FILTER (WHERE dead > 0 AND is_new) AS new_groups
+    FROM (SELECT g.integration, coalesce(c.dead, 0) + coalesce(d.dead, 0) AS dead, coalesce(c.acknowledged, 0) + coalesce(d.acknowledged, 0) AS acknowledged,
+            coalesce(c.ignored, 0) + coalesce(d.ignored, 0) AS ignored, g.first_seen > statement_timestamp() - interval '24 hours'
+                AND NOT (c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0)) AS is_new
+        FROM redrive.groups g ` + find.CountJoins + `) g GROUP BY integration) n ON n.integration = i.name
+LEFT JOIN LATERAL (SELECT w.due_at AS oldest_pending FROM redrive.queue w WHERE w.integration = i.name AND w.token IS NULL
+    AND w.due_at <= statement_timestamp() ORDER BY w.due_at LIMIT 1) o ON true
+WHERE i.active ORDER BY i.name`
+
+// healthRow comes with the database's time, which decides what the current hour is.
+type healthRow struct {
+	delivery.IntegrationHealth
+	now time.Time
+}
+
+func healthColumns(r *healthRow) []any {
+	return append(stateColumns(&r.IntegrationState), &r.Description, &r.Method, &r.Destination, &r.Address, &r.Pending, &r.Sending,
+		&r.Dead, &r.Acknowledged, &r.Ignored, &r.NewGroups, &r.OldestPending, &r.now)
+}
+
+const hoursSQL = `
+SELECT integration, hour, delivered, failed FROM redrive.hourly
+WHERE hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours' ORDER BY hour`
+
+// Health answers every integration of the file by name, each with the last 24 hours.
+func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, error) {
+	db := s.Gorm.WithContext(ctx)
+	rows, err := pg.Read(db, healthColumns, healthSQL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the integrations' health: %w", err)
+	}
+	hours, err := pg.Read(db, func(h *namedHour) []any { return []any{&h.integration, &h.Start, &h.Delivered, &h.Failed} }, hoursSQL)
+	if err != nil {
+		return nil, fmt.Errorf("reading hourly counts: %w", err)
+	}
+	parts, err := partHealth(db)
+	if err != nil {
+		return nil, err
+	}
+	gaps, err := allGaps(db)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]delivery.IntegrationHealth, len(rows))
+	for i, r := range rows {
+		list[i] = r.IntegrationHealth
+		list[i].Parts, list[i].Gaps = parts[r.Name], gaps[r.Name]
+		list[i].Hours = emptyHours(r.now)
+		for _, h := range hours {
+			if h.integration == r.Name {
+				countHour(&list[i], h.HourCount)
+			}
+		}
+	}
+	return list, nil
+}
+
+type namedHour struct {
+	integration string
+	delivery.HourCount
+}
+
+// emptyHours is the 24 hours that end with the current one.
+func emptyHours(now time.Time) []delivery.HourCount {
+	hours := make([]delivery.HourCount, 24)
+	for i := range hours {
+		hours[i].Start = now.UTC().Truncate(time.Hour).Add(time.Duration(i-23) * time.Hour)
+	}
+	return hours
+}
+
+func countHour(in *delivery.IntegrationHealth, h delivery.HourCount) {
+	in.Delivered24h += h.Delivered
+	in.Failed24h += h.Failed
+	for i := range in.Hours {
+		if in.Hours[i].Start.Equal(h.Start) {
+			in.Hours[i].Delivered, in.Hours[i].Failed = h.Delivered, h.Failed
+		}
+	}
+}

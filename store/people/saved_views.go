@@ -1,0 +1,139 @@
+package people
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+)
+
+// Bounds of saved views.
+const (
+	maxViews      = 100 // of one owner
+	maxViewName   = 80  // characters
+	maxViewSearch = 2000
+)
+
+const viewColumns = "id::text, owner, name, search, shared"
+
+func viewPointers(v *delivery.SavedView) []any {
+	return []any{&v.ID, &v.Owner, &v.Name, &v.Search, &v.Shared}
+}
+
+// SavedViews answers a person's views and the shared ones, by name.
+func (s *People) SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error) {
+	list, err := pg.Read(s.Gorm.WithContext(ctx), viewPointers, "SELECT "+viewColumns+` FROM redrive.saved_views
+		WHERE owner = ? OR shared ORDER BY lower(name), name, owner`, owner)
+	if err != nil {
+		return nil, fmt.Errorf("reading saved views: %w", err)
+	}
+	return list, nil
+}
+
+// SaveView keeps a view. With an id it changes that view of its owner, else one of the same owner and name is replaced.
+func (s *People) SaveView(ctx context.Context, v delivery.SavedView) (saved delivery.SavedView, err error) {
+	if err := checkView(&v); err != nil {
+		return saved, err
+	}
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		saved, err = saveView(tx, v)
+		return err
+	})
+	return saved, err
+}
+
+func checkView(v *delivery.SavedView) error {
+	v.Name = strings.TrimSpace(v.Name)
+	switch n := utf8.RuneCountInString(v.Name); {
+	case v.ID != "" && !pg.IsUUID(v.ID):
+		return delivery.ErrNotFound
+	case n == 0 || n > maxViewName || strings.ContainsAny(v.Name, "\r\n\t"):
+		return delivery.Mistake("bad_name", "name", "max", maxViewName)
+	case utf8.RuneCountInString(v.Search) > maxViewSearch:
+		return delivery.Mistake("too_long.search", "search", "max", maxViewSearch)
+	}
+	return nil
+}
+
+func saveView(tx *gorm.DB, v delivery.SavedView) (saved delivery.SavedView, err error) {
+	// one owner's views are counted and changed by one transaction at a time
+	if err := tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive views ' || ?, 0))", v.Owner).Error; err != nil {
+		return v, fmt.Errorf("locking the views: %w", err)
+	}
+	mine, err := pg.Read(tx, viewPointers, "SELECT "+viewColumns+" FROM redrive.saved_views WHERE owner = ?", v.Owner)
+	if err != nil {
+		return v, fmt.Errorf("reading saved views: %w", err)
+	}
+	was, err := replaced(mine, v)
+	if err != nil {
+		return v, err
+	}
+	if v.ID = was.ID; v == was {
+		return v, nil
+	}
+	if v.ID == "" {
+		saved, err = pg.ReadOne(tx, viewPointers, "INSERT INTO redrive.saved_views (owner, name, search, shared) VALUES (?, ?, ?, ?) RETURNING "+viewColumns,
+			v.Owner, v.Name, v.Search, v.Shared)
+	} else {
+		saved, err = pg.ReadOne(tx, viewPointers, "UPDATE redrive.saved_views SET name = ?, search = ?, shared = ? WHERE id = ? RETURNING "+viewColumns,
+			v.Name, v.Search, v.Shared, v.ID)
+	}
+	if err != nil {
+		return saved, err
+	}
+	return saved, audit.Record(tx, viewEntry("view.save", v.Owner, saved))
+}
+
+// replaced answers the view that v takes the place of; the zero view when it is new.
+func replaced(mine []delivery.SavedView, v delivery.SavedView) (was delivery.SavedView, err error) {
+	for _, m := range mine {
+		if m.ID == v.ID || v.ID == "" && m.Name == v.Name {
+			was = m
+		}
+	}
+	for _, m := range mine {
+		if m.Name == v.Name && m.ID != was.ID && v.ID != "" {
+			return was, delivery.Mistake("name_taken.view", "name")
+		}
+	}
+	switch {
+	case v.ID != "" && was.ID == "":
+		return was, delivery.ErrNotFound
+	case was.ID == "" && len(mine) >= maxViews:
+		return was, delivery.Mistake("too_many.views", "", "max", maxViews)
+	}
+	return was, nil
+}
+
+func viewEntry(action, actor string, v delivery.SavedView) delivery.AuditEntry {
+	return delivery.AuditEntry{Actor: actor, Action: action, SubjectType: "view", Subject: v.ID,
+		Details: audit.Details(map[string]any{"name": v.Name, "owner": v.Owner, "search": v.Search, "shared": v.Shared})}
+}
+
+// DeleteView forgets a view. Others' views can be deleted by nobody but an admin; those that are not shared are not told of.
+func (s *People) DeleteView(ctx context.Context, id, actor string, admin bool) error {
+	if !pg.IsUUID(id) {
+		return delivery.ErrNotFound
+	}
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		v, err := pg.ReadOne(tx, viewPointers, "SELECT "+viewColumns+" FROM redrive.saved_views WHERE id = ? FOR UPDATE", id)
+		switch {
+		case err != nil:
+			return err
+		case v.Owner != actor && !admin && v.Shared:
+			return delivery.Mistake("not_yours", "", "owner", v.Owner)
+		case v.Owner != actor && !admin:
+			return delivery.ErrNotFound
+		}
+		if err := tx.Exec("DELETE FROM redrive.saved_views WHERE id = ?", id).Error; err != nil {
+			return err
+		}
+		return audit.Record(tx, viewEntry("view.delete", actor, v))
+	})
+}

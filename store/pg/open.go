@@ -1,0 +1,115 @@
+// Package pg is the connection to Postgres that all rooms of the store share: opening, transactions, reading rows, what errors mean,
+// the schema's version, and leadership of one process.
+package pg
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"redrive/store/session"
+)
+
+// Connections of one process. Claims, outcomes and heartbeats need one each, the rest is for people and producers.
+const (
+	maxConnections  = 16
+	idleConnections = 6
+	idleTime        = 5 * time.Minute
+	ConnectTimeout  = 10 * time.Second
+	connectPause    = 100 * time.Millisecond
+	startingUp      = "57P03" // SQLSTATE cannot_connect_now
+)
+
+// DB is one pool of connections. It is safe for concurrent use.
+type DB struct {
+	Gorm    *gorm.DB
+	Pool    *sql.DB
+	leaders *sql.DB // one session for each room that this process leads
+	Config  *pgx.ConnConfig
+	log     *slog.Logger
+}
+
+// Open connects to the database that dsn names (URL or key=value form) and checks that it answers.
+func Open(ctx context.Context, dsn string, log *slog.Logger) (*DB, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("not a Postgres URL such as postgres://user:password@host:5432/database") // err may quote the password
+	}
+	// only Postgres's own functions and operators: whoever may create some elsewhere cannot slip them under our statements
+	session.Prepare(&config.Config, "redrive", session.Own{"jit": "off", "search_path": "pg_catalog, pg_temp"})
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = ConnectTimeout
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(maxConnections)
+	pool.SetMaxIdleConns(idleConnections)
+	pool.SetConnMaxIdleTime(idleTime)
+	if err := answers(ctx, pool); err != nil {
+		_ = pool.Close()
+		return nil, fmt.Errorf("connecting to Postgres: %w", session.Explain(err))
+	}
+	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard,
+		SkipDefaultTransaction: true, TranslateError: true})
+	if err != nil {
+		_ = pool.Close()
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	leaders := stdlib.OpenDB(*config)
+	leaders.SetMaxIdleConns(-1)
+	return &DB{Gorm: db, Pool: pool, leaders: leaders, Config: config, log: log}, nil
+}
+
+// answers waits a little for a server that is only just starting; a wrong password or database is wrong at once.
+func answers(ctx context.Context, pool *sql.DB) error {
+	deadline := time.Now().Add(ConnectTimeout)
+	for {
+		err := pool.PingContext(ctx)
+		var refused *pgconn.PgError
+		var pooler *session.PoolerError
+		if err == nil || errors.As(err, &refused) && refused.Code != startingUp || errors.As(err, &pooler) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(connectPause):
+		}
+	}
+}
+
+// Close ends all connections.
+func (s *DB) Close() {
+	if err := errors.Join(s.leaders.Close(), s.Pool.Close()); err != nil {
+		s.log.Warn("closing the database", "error", err)
+	}
+}
+
+// Ready says whether the database answers and has the schema of this program.
+func (s *DB) Ready(ctx context.Context) error {
+	current, known, err := s.SchemaStatus(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the database does not answer: %w", err)
+	case current < known:
+		return fmt.Errorf("the schema has version %d, this program needs %d: run redrive migrate", current, known)
+	case current > known:
+		return newerSchema(current, known)
+	}
+	return nil
+}
+
+// Transact runs work in one transaction: committed when it answers nil, rolled back otherwise. When others are in its way, work is run
+// again from its beginning.
+func (s *DB) Transact(ctx context.Context, work func(tx *gorm.DB) error) error {
+	return DomainError(Again(func() error { return s.Gorm.WithContext(ctx).Transaction(work) }))
+}

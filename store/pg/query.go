@@ -1,0 +1,191 @@
+package pg
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+)
+
+// Read runs a query and scans each row into what columns points to.
+func Read[T any](db *gorm.DB, columns func(*T) []any, query string, args ...any) (list []T, err error) {
+	rows, err := db.Raw(query, args...).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var item T
+		if err := rows.Scan(columns(&item)...); err != nil {
+			return nil, err
+		}
+		list = append(list, item)
+	}
+	return list, rows.Err()
+}
+
+// ReadOne is read for a query of at most one row: without one it answers delivery.ErrNotFound.
+func ReadOne[T any](db *gorm.DB, columns func(*T) []any, query string, args ...any) (item T, err error) {
+	list, err := Read(db, columns, query, args...)
+	if err != nil {
+		return item, err
+	}
+	if len(list) == 0 {
+		return item, delivery.ErrNotFound
+	}
+	return list[0], nil
+}
+
+// Single points to a row of one column.
+func Single[T any](v *T) []any { return []any{v} }
+
+// Sizes of one page of a list.
+const (
+	DefaultPage = 50
+	largestPage = 500
+)
+
+func PageSize(limit int) (int, error) {
+	switch {
+	case limit == 0:
+		return DefaultPage, nil
+	case limit < 0 || limit > largestPage:
+		return 0, delivery.Mistake("bad_limit", "limit", "max", largestPage)
+	}
+	return limit, nil
+}
+
+// Where collects conditions that all must hold.
+type Where struct {
+	Conditions []string
+	Args       []any
+}
+
+func NewWhere() *Where { return &Where{} }
+
+func (w *Where) Add(condition string, args ...any) {
+	w.Conditions = append(w.Conditions, condition)
+	w.Args = append(w.Args, args...)
+}
+
+func (w *Where) Equal(column, value string) {
+	if value != "" {
+		w.Add(column+" = ?", value)
+	}
+}
+
+func (w *Where) Sql() string {
+	if len(w.Conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.Conditions, " AND ")
+}
+
+// Cursor is a place in a list ordered by time and id.
+type Cursor struct {
+	At time.Time
+	Id string
+}
+
+func (c Cursor) String() string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", c.At.UnixMicro(), c.Id))
+}
+
+func ParseCursor(text string) (c Cursor, err error) {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return c, BadCursor()
+	}
+	var micros int64
+	if n, err := fmt.Sscanf(string(raw), "%d %s", &micros, &c.Id); n != 2 || err != nil || !IsUUID(c.Id) {
+		return c, BadCursor()
+	}
+	c.At = time.UnixMicro(micros).UTC()
+	return c, nil
+}
+
+func BadCursor() error {
+	return delivery.Mistake("bad_cursor", "after")
+}
+
+// IsUUID keeps malformed ids out of queries: they name nothing.
+func IsUUID(id string) bool {
+	if len(id) != 36 {
+		return false
+	}
+	for i, c := range id {
+		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (c == '-') || !dash && !hex {
+			return false
+		}
+	}
+	return true
+}
+
+// JSON reads a JSON column into what to points to; null leaves it alone.
+type JSON struct{ To any }
+
+// Scan implements sql.Scanner.
+func (c JSON) Scan(value any) error {
+	switch raw := value.(type) {
+	case nil:
+		return nil
+	case string:
+		return json.Unmarshal([]byte(raw), c.To)
+	case []byte:
+		return json.Unmarshal(raw, c.To)
+	}
+	return fmt.Errorf("a JSON column is a %T", value)
+}
+
+// Milliseconds reads a duration.
+type Milliseconds time.Duration
+
+// Scan implements sql.Scanner.
+func (m *Milliseconds) Scan(value any) error {
+	n, ok := value.(int64)
+	if !ok {
+		return fmt.Errorf("a duration is a %T", value)
+	}
+	*m = Milliseconds(time.Duration(n) * time.Millisecond)
+	return nil
+}
+
+const MaxSiblings = 20
+
+// Snapshot runs reads that must see the same moment.
+func (s *DB) Snapshot(ctx context.Context, work func(tx *gorm.DB) error) error {
+	done := false
+	err := s.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		err := work(tx)
+		done = err == nil
+		return err
+	}, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if done { // nothing was written: that its end fails, say by the short timeout that a search sets, takes nothing away
+		return nil
+	}
+	return DomainError(err)
+}
+
+// Named is the conditions with names in the place of the question marks.
+func (w *Where) Named() (sql string, args map[string]any) {
+	args = map[string]any{}
+	var out strings.Builder
+	for i, part := range strings.Split(w.Sql(), "?") {
+		if i > 0 {
+			name := fmt.Sprintf("p%d", i)
+			out.WriteString("@" + name + " ")
+			args[name] = w.Args[i-1]
+		}
+		out.WriteString(part)
+	}
+	return out.String(), args
+}

@@ -1,0 +1,86 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/pg"
+	"redrive/store/record"
+)
+
+// Accept takes a message in. It is durable, with its deliveries, when this returns. The SQL functions are the same that
+// producers call in their own transactions.
+func (s *Queue) Accept(ctx context.Context, m delivery.Message) (accepted delivery.Accepted, err error) {
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		id, err := insertMessage(tx, m)
+		if err != nil {
+			return err
+		}
+		accepted.ID = id
+		// a row that this very transaction inserted is no duplicate; the first one may be older than what is kept
+		accepted.Duplicate, err = pg.ReadOne(tx, pg.Single[bool], "SELECT NOT EXISTS (SELECT FROM redrive.messages WHERE id = ? AND xid = pg_current_xact_id())", id)
+		if err != nil {
+			return fmt.Errorf("looking for a duplicate: %w", err)
+		}
+		accepted.Deliveries, err = deliveryRefs(tx, id)
+		return err
+	})
+	return accepted, err
+}
+
+func insertMessage(tx *gorm.DB, m delivery.Message) (id string, err error) {
+	headers := []byte("{}")
+	if len(m.Headers) > 0 {
+		if headers, err = json.Marshal(m.Headers); err != nil {
+			return "", fmt.Errorf("encoding headers: %w", err)
+		}
+	}
+	args := []any{m.Type, m.Payload, pg.Optional(m.Key), string(headers), pg.Optional(m.IdempotencyKey), m.DeliverAfter, m.ExpiresAt}
+	call := "SELECT redrive.publish_between(?, ?, ?, ?::jsonb, ?, ?, ?)::text"
+	if m.Kind == delivery.KindCommand {
+		call = "SELECT redrive.enqueue(?, ?, ?::bytea, ?, ?::jsonb, ?, ?, ?)::text"
+		args = append([]any{m.Integration}, args...)
+	}
+	return pg.ReadOne(tx, pg.Single[string], call, args...)
+}
+
+// Message answers a message and its deliveries by integration name.
+func (s *Queue) Message(ctx context.Context, id string) (m delivery.Message, deliveries []delivery.Delivery, err error) {
+	if !pg.IsUUID(id) {
+		return m, nil, delivery.ErrNotFound
+	}
+	db := s.Gorm.WithContext(ctx)
+	deliveries, err = record.ListDeliveries(db, record.Columns+" FROM (SELECT * FROM redrive.all_deliveries WHERE message_id = ? UNION ALL "+record.ComingSQL+
+		" AND m.id = ?) d"+record.Joins+" ORDER BY d.integration, d.id", id, id)
+	if err != nil {
+		return m, nil, err
+	}
+	m, err = Message(db, id)
+	if errors.Is(err, delivery.ErrNotFound) && len(deliveries) > 0 {
+		return DroppedMessage(deliveries[0]), deliveries, nil
+	}
+	return m, deliveries, err
+}
+
+// DroppedMessage is what a delivery still tells of a message that retention has dropped.
+func DroppedMessage(d delivery.Delivery) delivery.Message {
+	return delivery.Message{ID: d.MessageID, CreatedAt: d.CreatedAt, Dropped: true}
+}
+
+func Message(db *gorm.DB, id string) (delivery.Message, error) {
+	columns := func(m *delivery.Message) []any {
+		return []any{&m.ID, &m.Kind, &m.Integration, &m.Type, &m.Key, pg.JSON{To: &m.Headers}, &m.Payload, &m.IdempotencyKey,
+			&m.DeliverAfter, &m.ExpiresAt, pg.JSON{To: &m.Origin}, &m.CreatedAt}
+	}
+	m, err := pg.ReadOne(db, columns, `SELECT id::text, kind, coalesce(integration, ''), type, coalesce(key, ''), headers, payload,
+		coalesce(idempotency_key, ''), deliver_after, expires_at, origin, created_at FROM redrive.messages WHERE id = ?`, id)
+	if err != nil {
+		return m, fmt.Errorf("reading message %s: %w", id, err)
+	}
+	return m, nil
+}

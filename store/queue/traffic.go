@@ -1,0 +1,101 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	"redrive/delivery"
+	"redrive/store/pg"
+	"redrive/store/record"
+)
+
+// trafficSQL reads what an inner query chose of the queue or of the records.
+const trafficSQL = record.Columns + " FROM (%s) d" + record.Joins
+
+// queueSQL shows what an inner query chose of the queue; its column sorted takes the place that changed_at has in other lists.
+const queueSQL = `SELECT q.id, q.message_id, q.integration, CASE WHEN q.token IS NULL THEN 'pending' ELSE 'sending' END AS state,
+        coalesce(r.version, 0) AS version, q.attempts, r.error_class, r.group_id, r.failed_at, q.sorted AS changed_at, r.dead_at,
+        r.settled_at, r.retry_requested_at, CASE WHEN q.token IS NULL AND isfinite(q.due_at) THEN q.due_at END AS next_attempt_at, r.started_at,
+        r.edit, r.operation_id, r.acknowledged_at
+    FROM (%s) q LEFT JOIN redrive.deliveries r ON r.id = q.id`
+
+// underwaySQL is the queue of one integration in the order of its turn. What waits in a lane is due never: it comes last.
+const underwaySQL = `SELECT w.*, least(w.due_at, ` + never + `) AS sorted FROM redrive.queue w%s ORDER BY w.due_at, w.id LIMIT %d`
+
+// never stands for infinity where a time is to be read.
+const never = "'9999-12-31 23:59:59.999999Z'::timestamptz"
+
+// blockedSQL is what waits behind the head of a lane in the order of its turn, sorted by places as microseconds.
+const blockedSQL = `SELECT w.*, 'epoch'::timestamptz + w.position * interval '1 microsecond' AS sorted FROM redrive.lanes l
+    JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head%s ORDER BY w.position LIMIT %d`
+
+// Underway answers one page of what an integration still has to send, the next one first.
+func (s *Queue) Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
+	w := pg.NewWhere()
+	w.Add("w.integration = ?", integration)
+	if after != "" {
+		c, err := pg.ParseCursor(after)
+		if err != nil {
+			return delivery.Page[delivery.Delivery]{}, err
+		}
+		w.Add("(w.due_at, w.id) > (coalesce(nullif(?::timestamptz, "+never+"), 'infinity'), ?::uuid)", c.At, c.Id)
+	}
+	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.Sql(), pg.DefaultPage+1)), "d.changed_at, d.id", w.Args)
+}
+
+// Blocked answers one page of what waits until a delivery is settled, because it is of the same key: the next one first.
+func (s *Queue) Blocked(ctx context.Context, id, after string) (delivery.Page[delivery.Delivery], error) {
+	if !pg.IsUUID(id) {
+		return delivery.Page[delivery.Delivery]{}, delivery.ErrNotFound
+	}
+	place := int64(-1)
+	if after != "" {
+		c, err := pg.ParseCursor(after)
+		if err != nil {
+			return delivery.Page[delivery.Delivery]{}, err
+		}
+		place = c.At.UnixMicro()
+	}
+	return s.traffic(ctx, blockedBy(pg.DefaultPage+1), "d.changed_at", []any{id, place})
+}
+
+// blockedBy is a query of the first n that wait behind a head, after a place.
+func blockedBy(n int) string {
+	return fmt.Sprintf(queueSQL, fmt.Sprintf(blockedSQL, " WHERE l.head = ? AND w.position > ?", n))
+}
+
+// confirmedSQL walks the primary key backwards: ids are ordered by the time of acceptance, so that the walk ends two days ago.
+const confirmedSQL = `SELECT r.*, NULL::timestamptz AS next_attempt_at FROM redrive.deliveries r%s ORDER BY r.id DESC LIMIT %d`
+
+// Delivered answers one page of what an integration delivered in the hours that Health counts, the last accepted first. What
+// was accepted more than a day before these hours is left out.
+func (s *Queue) Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
+	w := pg.NewWhere()
+	w.Add("r.integration = ?", integration)
+	w.Add("r.state = 'delivered'")
+	w.Add("r.settled_at >= date_trunc('hour', statement_timestamp(), 'UTC') - interval '23 hours'")
+	w.Add(`r.id >= (lpad(to_hex((extract(epoch FROM statement_timestamp() - interval '48 hours') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`)
+	if after != "" {
+		c, err := pg.ParseCursor(after)
+		if err != nil {
+			return delivery.Page[delivery.Delivery]{}, err
+		}
+		w.Add("r.id < ?::uuid", c.Id)
+	}
+	return s.traffic(ctx, fmt.Sprintf(confirmedSQL, w.Sql(), pg.DefaultPage+1), "d.id DESC", w.Args)
+}
+
+func (s *Queue) traffic(ctx context.Context, chosen, order string, args []any) (page delivery.Page[delivery.Delivery], err error) {
+	rows, err := record.ScanDeliveries(s.Gorm.WithContext(ctx), fmt.Sprintf(trafficSQL, chosen)+" ORDER BY "+order, args...)
+	if err != nil {
+		return page, err
+	}
+	if len(rows) > pg.DefaultPage {
+		rows = rows[:pg.DefaultPage]
+		page.Next = pg.Cursor{At: *rows[pg.DefaultPage-1].ChangedAt, Id: rows[pg.DefaultPage-1].ID}.String()
+	}
+	for _, r := range rows {
+		page.Items = append(page.Items, r.Shown())
+	}
+	return page, nil
+}
