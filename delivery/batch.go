@@ -289,5 +289,4 @@ func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
 }
 
 // ErrNotDated is the answer to whoever asks a batch of windows for the run of a date.
-var ErrNotDated = &InputError{Code: "not_dated", Field: "business_date",
-	Message: "business_date: this batch sends what came since its last run and cannot be run for a date: ask for a run without one"}
+var ErrNotDated = Mistake("not_dated", "business_date")

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,7 +48,7 @@ func (c CaseChange) Checked() (CaseChange, error) {
 	if c.Ticket != nil {
 		ticket := strings.TrimSpace(*c.Ticket)
 		if n := utf8.RuneCountInString(ticket); n > MaxTicket || strings.ContainsAny(ticket, "\r\n\t") {
-			return c, &InputError{Code: "bad_ticket", Field: "ticket", Message: fmt.Sprintf("a ticket is one line of at most %d characters", MaxTicket)}
+			return c, Mistake("bad_ticket", "ticket", "max", MaxTicket)
 		}
 		c.Ticket = &ticket
 	}
@@ -66,14 +65,13 @@ func checkedTags(given []string) ([]string, error) {
 	for _, tag := range given {
 		tag = strings.ToLower(strings.TrimSpace(tag))
 		if !tagShape.MatchString(tag) {
-			return nil, &InputError{Code: "bad_tag", Field: "tags", Message: fmt.Sprintf(
-				"%q is no tag: use 1 to 40 letters, digits, dots, hyphens or underscores, the first one a letter or digit", tag)}
+			return nil, Mistake("bad_tag", "tags", "tag", tag)
 		}
 		tags = append(tags, tag)
 	}
 	slices.Sort(tags)
 	if tags = slices.Compact(tags); len(tags) > MaxTags {
-		return nil, &InputError{Code: "too_many_tags", Field: "tags", Message: fmt.Sprintf("a failure may have %d tags", MaxTags)}
+		return nil, Mistake("too_many_tags", "tags", "max", MaxTags)
 	}
 	return tags, nil
 }

@@ -140,16 +140,11 @@ type InputError struct {
 	Code  string // public and stable, e.g. unknown_integration, reason_required, bad_cursor, payload_too_large
 	Field string // may be empty
 	Says  Phrase // what to do; the zero phrase: what the code says by itself
-
-	Message string
 }
 
 // Phrase says what to do.
 func (e *InputError) Phrase() Phrase {
-	switch {
-	case e.Message != "":
-		return Verbatim(e.Message)
-	case e.Says.IsZero():
+	if e.Says.IsZero() {
 		return Say(e.Code)
 	}
 	return e.Says

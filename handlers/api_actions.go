@@ -40,13 +40,13 @@ func checkAction(a *delivery.ActionRequest, now time.Time) error {
 	settles := a.Action == delivery.ActionIgnore || a.Action == delivery.ActionResolve
 	switch {
 	case settles && a.Reason == "":
-		return unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
+		return unprocessable("reason_required.decision", "reason")
 	case a.Action == delivery.ActionIgnore && a.Category == "":
-		return unprocessable("category_required", "category", "Choose a category: %s.", strings.Join(delivery.IgnoreCategories, ", "))
+		return unprocessable("category_required.form", "category", "categories", delivery.IgnoreCategories)
 	case a.Category != "" && !categoryShape.MatchString(a.Category):
-		return unprocessable("invalid_category", "category", "category must be a word such as %s.", strings.Join(delivery.IgnoreCategories, ", "))
+		return unprocessable("invalid_category", "category", "categories", delivery.IgnoreCategories)
 	case a.Until != nil && !a.Until.After(now):
-		return unprocessable("invalid_until", "until", "until must be in the future.")
+		return unprocessable("invalid_until", "until")
 	}
 	return nil
 }

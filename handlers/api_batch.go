@@ -115,7 +115,7 @@ func (s *Server) listRuns(c echo.Context) error {
 	if text := q.Get("limit"); text != "" {
 		var err error
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxLimit {
-			return badParameter("limit", "limit must be 1 to %d.", maxLimit)
+			return badParameter("invalid_parameter.page", "limit", "max", maxLimit)
 		}
 	}
 	if _, ok := s.batchNamed(name); !ok {
@@ -162,11 +162,11 @@ func (s *Server) fileContent(c echo.Context) error {
 		return err
 	}
 	if len(s.masks[f.Integration]) > 0 && !who(c).Role.Allows(delivery.RoleAdmin) {
-		return newProblem(http.StatusForbidden, "masked", "The rows of this file have masked fields; only an admin may read its exact bytes.")
+		return newProblem(http.StatusForbidden, "masked.file")
 	}
 	content, err := s.cfg.Store.OpenFile(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newProblem(http.StatusNotFound, "not_kept", "The bytes of this file are not kept any more.")
+		return newProblem(http.StatusNotFound, "not_kept")
 	}
 	if err != nil {
 		return err

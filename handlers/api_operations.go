@@ -54,7 +54,7 @@ func (s *Server) startOperation(c echo.Context) error {
 		return s.answerDryRun(c, request)
 	}
 	if !who(c).Role.Allows(delivery.RoleOperator) {
-		return newProblem(http.StatusForbidden, "forbidden", "This needs the role operator; yours is "+string(who(c).Role)+". A dry run is open to you.")
+		return newProblem(http.StatusForbidden, "forbidden.operation", "own", who(c).Role)
 	}
 	if request.ID, err = operationID(c); err != nil {
 		return err
@@ -114,13 +114,13 @@ func parseOperation(body []byte, now time.Time) (r delivery.OperationRequest, dr
 	r.Action, r.Pace.RampOver = delivery.Action(action), seconds(ramp)
 	switch {
 	case !slices.Contains(delivery.OperationActions, r.Action):
-		return r, dry, unprocessable("unknown_action", "action", "action must be one of %s.", joined(delivery.OperationActions))
+		return r, dry, unprocessable("unknown_action", "action", "known", delivery.OperationActions)
 	case r.Filter == nil && len(r.Chosen) == 0:
-		return r, dry, unprocessable("selection_required", "filter", "Say on what: filter (everything that matches; {} for all dead letters) or ids.")
+		return r, dry, unprocessable("selection_required", "filter")
 	case r.Filter != nil && len(r.Chosen) > 0:
-		return r, dry, unprocessable("selection_ambiguous", "ids", "Give filter or ids, not both.")
+		return r, dry, unprocessable("selection_ambiguous", "ids")
 	case r.Action != delivery.ActionRetry && r.Pace != delivery.Pace{}:
-		return r, dry, unprocessable("pace_not_allowed", "rate_per_second", "Only retries have a pace: leave rate, ramp, canary and failure ratio out.")
+		return r, dry, unprocessable("pace_not_allowed", "rate_per_second")
 	}
 	if err := checkPace(r.Pace, ramp); err != nil || dry {
 		return r, dry, err // what a dry run shows helps to write the reason
@@ -145,7 +145,7 @@ func chosenInto(list *[]delivery.Chosen) func(raw json.RawMessage) error {
 			return err
 		}
 		if one.ID = strings.ToLower(one.ID); !isUUID(one.ID) {
-			return unprocessable("invalid_field", "ids", "%q is not the id of a delivery, a UUID.", one.ID)
+			return unprocessable("invalid_field.id", "ids", "value", one.ID)
 		}
 		*list = append(*list, one)
 		return nil
@@ -179,17 +179,17 @@ func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Se
 func checkPace(p delivery.Pace, rampSeconds float64) error {
 	switch {
 	case p.Rate < 0 || p.Rate > maxRate:
-		return unprocessable("invalid_pace", "rate_per_second", "rate_per_second must be a number up to %d; 0 is as fast as it goes.", maxRate)
+		return unprocessable("invalid_pace.rate", "rate_per_second", "max", maxRate)
 	case p.RampTo < 0 || p.RampTo > maxRate:
-		return unprocessable("invalid_pace", "ramp_to", "ramp_to must be a rate per second up to %d.", maxRate)
+		return unprocessable("invalid_pace.ramp_to", "ramp_to", "max", maxRate)
 	case p.RampTo > 0 && p.Rate == 0:
-		return unprocessable("invalid_pace", "rate_per_second", "A ramp begins at a rate: give rate_per_second.")
+		return unprocessable("invalid_pace.ramp_from", "rate_per_second")
 	case (p.RampTo > 0) != (rampSeconds > 0) || rampSeconds < 0 || rampSeconds > longestRamp.Seconds():
-		return unprocessable("invalid_pace", "ramp_seconds", "A ramp has ramp_to, a rate, and ramp_seconds, at most %d.", int(longestRamp.Seconds()))
+		return unprocessable("invalid_pace.ramp", "ramp_seconds", "max", int(longestRamp.Seconds()))
 	case p.Canary < 0 || p.Canary > 1_000_000:
-		return unprocessable("invalid_pace", "canary", "canary must be how many of each integration go first, at most 1000000.")
+		return unprocessable("invalid_pace.canary", "canary")
 	case p.StopAbove < 0 || p.StopAbove >= 1:
-		return unprocessable("invalid_pace", "stop_above_failure_ratio", "stop_above_failure_ratio must be above 0 and below 1, such as 0.2.")
+		return unprocessable("invalid_pace.ratio", "stop_above_failure_ratio")
 	}
 	return nil
 }
@@ -268,7 +268,7 @@ func (s *Server) paceOperation(c echo.Context) error {
 		return err
 	}
 	if given == 0 {
-		return unprocessable("nothing_to_change", "rate_per_second", "Give what changes: rate_per_second, ramp_to, ramp_seconds, canary or stop_above_failure_ratio.")
+		return unprocessable("nothing_to_change.pace", "rate_per_second")
 	}
 	if pace.RampTo == 0 && o.Pace.RampTo > 0 {
 		ramp = 0 // no ramp any more
