@@ -2,6 +2,7 @@ package delivery
 
 // Errors of attempts that no sender made. They are text, as those of senders are: stored, searched, and what failures are grouped by.
 const (
+	ErrorLeaseLost    = "the worker vanished before it reported an outcome"
 	ErrorNoRoute      = "its integration left the integrations file"
 	ErrorNoCorrection = "its correction file could not be made: " // and why
 )

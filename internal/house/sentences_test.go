@@ -37,20 +37,31 @@ var speechless = regexp.MustCompile(`^(errors\.New|fmt\.Errorf|panic|progress\.B
 var (
 	plainWord = regexp.MustCompile(`^["(]?(A|[A-Z]?[a-z]+('[a-z]+)?)["):;.?!]*,?$`)
 	keyword   = regexp.MustCompile(`\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|WITH|JOIN|SET|LOCK TABLE|CREATE|DROP|ALTER|CASE|ORDER BY|NULL|AND)\b`)
+	lockName  = regexp.MustCompile(`hashtextextended\('[^']*'`)
 	quoted    = regexp.MustCompile(`'(?:[^']|'')*'`)
 	closed    = regexp.MustCompile(`^[A-Z][a-z ].*[a-z)"…][.?!]$`)
 )
 
-// isSentence reports whether a text says something to a person: three words that follow each other and are no list, or a single word
+// saidIn is the part of a text that says something to a person: three words that follow each other and are no list, or a single word
 // like "Kept." Of SQL it looks at the texts in quotes, where two words are enough, or one that waits for another one beside it.
-func isSentence(text string) bool {
-	if keyword.MatchString(text) {
-		return slices.ContainsFunc(quoted.FindAllString(text, -1), func(q string) bool {
-			q = q[1 : len(q)-1]
-			words := strings.Fields(q)
-			return strings.Contains(q, " ") && len(words) > 0 && !slices.ContainsFunc(words, func(w string) bool { return !plainWord.MatchString(w) })
-		})
+func saidIn(text string) string {
+	if !keyword.MatchString(text) {
+		if isSentence(text) {
+			return text
+		}
+		return ""
 	}
+	for _, q := range quoted.FindAllString(lockName.ReplaceAllString(text, ""), -1) {
+		q = q[1 : len(q)-1]
+		words := strings.Fields(q)
+		if strings.Contains(q, " ") && len(words) > 0 && !slices.ContainsFunc(words, func(w string) bool { return !plainWord.MatchString(w) }) {
+			return q
+		}
+	}
+	return ""
+}
+
+func isSentence(text string) bool {
 	if closed.MatchString(text) && !strings.ContainsAny(text, "/<=") {
 		return true
 	}
@@ -80,12 +91,19 @@ func sentencesOf(name string, source any) (found []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	note := func(n ast.Node, text string) {
+		if said := saidIn(text); said != "" {
+			found = append(found, files.Position(n.Pos()).String()+": "+strconv.Quote(said))
+		}
+	}
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.ImportSpec:
 			return false
 		case *ast.Field:
 			n.Tag = nil
+		case *ast.CompositeLit: // an error with the other side's words
+			return callee(n.Type) != "delivery.SaidError"
 		case *ast.KeyValueExpr: // of metrics
 			if key, ok := n.Key.(*ast.Ident); ok && key.Name == "Help" {
 				return false
@@ -93,15 +111,12 @@ func sentencesOf(name string, source any) (found []string, err error) {
 		case *ast.CallExpr:
 			return !speechless.MatchString(callee(n.Fun))
 		case *ast.BinaryExpr:
-			if text, ok := joined(n); ok {
-				if isSentence(text) {
-					found = append(found, files.Position(n.Pos()).String()+": "+strconv.Quote(text))
-				}
-				return false
-			}
+			text, ok := joined(n)
+			note(n, text)
+			return !ok
 		case *ast.BasicLit:
-			if text, _ := strconv.Unquote(n.Value); n.Kind == token.STRING && isSentence(text) {
-				found = append(found, files.Position(n.Pos()).String()+": "+strconv.Quote(text))
+			if text, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING {
+				note(n, text)
 			}
 		}
 		return true
@@ -199,6 +214,8 @@ func TestTheRuleOfSentences(t *testing.T) {
 		`x := struct{ A int "json name of it" }{}`:                                         false,
 		`m := prometheus.Opts{Help: "How long one attempt took."}`:                         false,
 		`h.Set("Cache-Control", "private, no-cache")`:                                      false,
+		"x := `SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))`":    false,
+		`return &delivery.SaidError{Text: "the query failed (SQLSTATE 22012)", Words: w}`:  false,
 	} {
 		found, err := sentencesOf("sample.go", "package p\nfunc f() {\n"+code+"\n}")
 		if err != nil {
