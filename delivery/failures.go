@@ -66,42 +66,6 @@ type AuditFilter struct {
 	Limit                  int    // 1..500, default 50
 }
 
-// Action is what a person does to a dead letter.
-type Action string
-
-// Actions of a person.
-const (
-	ActionRetry   Action = "retry"
-	ActionIgnore  Action = "ignore"
-	ActionResolve Action = "resolve"
-	ActionReopen  Action = "reopen"
-
-	// ActionAcknowledge changes no state: somebody looks after it, so that it is not counted as red. Operations only; see CaseChange.
-	ActionAcknowledge Action = "acknowledge"
-)
-
-// ActionFrom lists the states in which an action is allowed.
-func (a Action) From() []State {
-	if a == ActionReopen {
-		return []State{StateIgnored, StateResolved}
-	}
-	return []State{StateDead}
-}
-
-// To is the state that an action leads to.
-func (a Action) To() State {
-	switch a {
-	case ActionRetry:
-		return StatePending
-	case ActionIgnore:
-		return StateIgnored
-	case ActionResolve:
-		return StateResolved
-	default:
-		return StateDead
-	}
-}
-
 // ActionRequest is one action of one person on one delivery.
 type ActionRequest struct {
 	Action   Action
@@ -128,6 +92,13 @@ type ConflictError struct {
 // Phrase says who was faster, and what is now.
 func (e *ConflictError) Phrase() Phrase {
 	return Say("conflict.delivery", "actor", e.Actor, "action", e.Action, "at", e.At, "state", e.State, "version", e.Version)
+}
+
+// Who says who was faster, what they did and when.
+func (e *ConflictError) Who() Phrase { return faster(e.Actor, e.Action, e.At) }
+
+func faster(actor, action string, at time.Time) Phrase {
+	return Say("conflict.who", "actor", actor, "action", action, "at", at)
 }
 
 func (e *ConflictError) Error() string { return e.Phrase().String() }

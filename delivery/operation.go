@@ -15,9 +15,6 @@ const (
 	OperationFinished  OperationState = "finished"  // every item has its outcome
 )
 
-// OperationActions lists what an operation can do.
-var OperationActions = []Action{ActionRetry, ActionIgnore, ActionResolve, ActionReopen, ActionAcknowledge}
-
 // Pace is how fast retries are released, for each integration by itself. The zero value is everything at once.
 type Pace struct {
 	Rate      float64       // per second; 0: as fast as it goes
@@ -149,7 +146,8 @@ type OperationItem struct {
 	Integration string // at the freeze: its part
 	Version     int    // at the freeze
 	Outcome     string // waiting, released, succeeded, failed, skipped or cancelled
-	Reason      string // of a failure or skip
+	Reason      string // of a failure: its class; of a skip: why it is excluded
+	Who         Phrase // of a skip: who was faster, if somebody was
 }
 
 // ItemFilter selects items of an operation, in their order; what is empty selects all.
@@ -198,7 +196,7 @@ func (e *OperationConflictError) Phrase() Phrase {
 
 // Who says who was faster, what they did and when.
 func (e *OperationConflictError) Who() Phrase {
-	return Say("conflict.who", "actor", e.Actor, "action", e.Action, "at", e.At)
+	return faster(e.Actor, e.Action, e.At)
 }
 
 func (e *OperationConflictError) Error() string { return e.Why.String() + ": " + e.Phrase().String() }

@@ -37,12 +37,14 @@ func parseAction(action delivery.Action, body []byte, now time.Time) (delivery.A
 // checkAction says what a decision lacks; the console's forms go through it as well.
 func checkAction(a *delivery.ActionRequest, now time.Time) error {
 	a.Reason, a.Evidence = strings.TrimSpace(a.Reason), strings.TrimSpace(a.Evidence)
-	settles := a.Action == delivery.ActionIgnore || a.Action == delivery.ActionResolve
-	switch {
-	case settles && a.Reason == "":
+	given := map[string]string{delivery.FieldReason: a.Reason, delivery.FieldCategory: a.Category, delivery.FieldEvidence: a.Evidence}
+	switch missing := a.Action.Row().Missing(given); {
+	case missing == delivery.FieldReason:
 		return unprocessable("reason_required.decision", "reason")
-	case a.Action == delivery.ActionIgnore && a.Category == "":
+	case missing == delivery.FieldCategory:
 		return unprocessable("category_required.form", "category", "categories", delivery.IgnoreCategories)
+	case missing != "":
+		return unprocessable(missing+"_required", missing)
 	case a.Category != "" && !categoryShape.MatchString(a.Category):
 		return unprocessable("invalid_category", "category", "categories", delivery.IgnoreCategories)
 	case a.Until != nil && !a.Until.After(now):

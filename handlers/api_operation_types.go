@@ -66,6 +66,14 @@ type operationItemJSON struct {
 	Reason      string `json:"reason"`
 }
 
+func operationItemJSONOf(i delivery.OperationItem) operationItemJSON {
+	reason := i.Reason
+	if !i.Who.IsZero() {
+		reason += ": " + english(i.Who)
+	}
+	return operationItemJSON{N: i.N, DeliveryID: i.DeliveryID, Integration: i.Integration, Version: i.Version, Outcome: i.Outcome, Reason: reason}
+}
+
 // dryRunJSON is what an operation would select.
 type dryRunJSON struct {
 	Eligible     int            `json:"eligible"`

@@ -119,7 +119,7 @@ func parseOperation(body []byte, now time.Time) (r delivery.OperationRequest, dr
 		return r, dry, unprocessable("selection_required", "filter")
 	case r.Filter != nil && len(r.Chosen) > 0:
 		return r, dry, unprocessable("selection_ambiguous", "ids")
-	case r.Action != delivery.ActionRetry && r.Pace != delivery.Pace{}:
+	case !r.Action.Row().Queues && r.Pace != delivery.Pace{}:
 		return r, dry, unprocessable("pace_not_allowed", "rate_per_second")
 	}
 	if err := checkPace(r.Pace, ramp); err != nil || dry {
@@ -229,7 +229,7 @@ func (s *Server) listOperationItems(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, listOf(page, func(i delivery.OperationItem) operationItemJSON { return operationItemJSON(i) }))
+	return c.JSON(http.StatusOK, listOf(page, operationItemJSONOf))
 }
 
 // steerOperation pauses, resumes or cancels.

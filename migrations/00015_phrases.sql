@@ -32,7 +32,15 @@ UPDATE redrive.batch_runs SET reason = '', because = jsonb_build_object('key', '
     'args', jsonb_build_object('rows', substring(reason FROM '^([0-9]+) rejected rows of '), 'file', substring(reason FROM '^[0-9]+ rejected rows of (.+)$')))
 WHERE trigger = 'correction' AND reason ~ '^[0-9]+ rejected rows of .';
 
+ALTER TABLE redrive.operation_items ADD COLUMN who jsonb;
+COMMENT ON COLUMN redrive.operation_items.who IS 'skipped: the phrase of who was faster';
+UPDATE redrive.operation_items SET reason = substring(reason FROM '^[a-z_]+'), who = jsonb_build_object('key', 'conflict.who', 'args', jsonb_build_object(
+    'actor', substring(reason FROM '^[a-z_]+: (.+) did [a-z]+ at '), 'action', substring(reason FROM ' did ([a-z]+) at [^ ]+$'), 'at', substring(reason FROM ' at ([^ ]+)$')))
+WHERE outcome = 'skipped' AND reason ~ '^[a-z_]+: .+ did [a-z]+ at [^ ]+$';
+
 -- +goose Down
+UPDATE redrive.operation_items SET reason = reason || format(': %s did %s at %s', who #>> '{args,actor}', who #>> '{args,action}', who #>> '{args,at}') WHERE who IS NOT NULL;
+ALTER TABLE redrive.operation_items DROP COLUMN who;
 UPDATE redrive.batch_runs SET reason = (because #>> '{args,rows}') || ' rejected rows of ' || (because #>> '{args,file}') WHERE because IS NOT NULL;
 ALTER TABLE redrive.batch_runs DROP COLUMN because;
 ALTER TABLE redrive.operation_parts ALTER COLUMN held TYPE text USING coalesce(CASE held ->> 'key'

@@ -306,7 +306,11 @@ func TestWhoWasFasterIsSaid(t *testing.T) {
 	d.must(err)
 	for n, want := range []string{"already_settled: bob did ignore", "in_flight: cid did retry", "changed: dan did reopen", "in_flight: eve did retry",
 		"changed: engine did attempt", ""} {
-		if got := page.Items[n].Reason; !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+		got := page.Items[n].Reason
+		if who := english(page.Items[n].Who); who != "" {
+			got += ": " + who
+		}
+		if !strings.HasPrefix(got, want) || (got == "") != (want == "") {
 			t.Errorf("item %d: %q, want %q", n, got, want)
 		}
 	}

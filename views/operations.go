@@ -448,7 +448,10 @@ func (p OperationPage) itemReason(i delivery.OperationItem) string {
 	if i.Outcome == "failed" {
 		return p.Class(i.Reason)
 	}
-	return p.Excluded(i.Reason)
+	if i.Who.IsZero() {
+		return p.Excluded(i.Reason)
+	}
+	return p.Excluded(i.Reason) + ": " + p.Say(i.Who)
 }
 
 // outcomeChoices are the outcomes that items can be narrowed to.

@@ -26,7 +26,7 @@ WITH given AS (
 )
 INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
 SELECT redrive.delivery_id(g.id, g.integration), g.id, g.integration,
-    CASE WHEN i.ordered AND g.key <> '' THEN 'infinity' ELSE clock_timestamp() END, CASE WHEN i.ordered THEN nullif(g.key, '') END
+    CASE WHEN i.ordered AND g.key <> '' THEN ` + queue.WaitsForTurn + ` ELSE clock_timestamp() END, CASE WHEN i.ordered THEN nullif(g.key, '') END
 FROM given g JOIN redrive.integrations i ON i.name = g.integration`
 
 // captureSQL moves a position on. It finds no row when the position was begun anew meanwhile: then nothing of the transaction counts.

@@ -95,14 +95,14 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 func checkOperation(r delivery.OperationRequest) error {
 	switch {
 	case !slices.Contains(delivery.OperationActions, r.Action):
-		return delivery.Mistake("bad_action", "action")
+		return delivery.Mistake("bad_action", "action", "actions", delivery.OperationActions)
 	case r.ID != "" && !pg.IsUUID(r.ID):
 		return delivery.Mistake("bad_id.operation", "id")
 	case (r.Filter == nil) == (len(r.Chosen) == 0):
 		return delivery.Mistake("bad_selection", "filter")
 	case len(r.Chosen) > delivery.MaxChosen:
 		return delivery.Mistake("too_many.ids", "ids", "max", delivery.MaxChosen)
-	case r.Action != delivery.ActionRetry && r.Pace != delivery.Pace{}:
+	case !r.Action.Row().Queues && r.Pace != delivery.Pace{}:
 		return delivery.Mistake("bad_pace.retries", "rate_per_second")
 	}
 	return checkPace(r.Pace)

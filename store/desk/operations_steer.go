@@ -105,7 +105,7 @@ func (s steered) permit(step delivery.Steer) error {
 		return conflict(delivery.Say("operation.already", "state", s.state))
 	case step.Resume && s.state == delivery.OperationRunning:
 		return conflict(delivery.Say("operation.already", "state", s.state))
-	case step.Pace != nil && s.action != delivery.ActionRetry && *step.Pace != (delivery.Pace{}):
+	case step.Pace != nil && !s.action.Row().Queues && *step.Pace != (delivery.Pace{}):
 		return delivery.Mistake("bad_pace.retries", "rate_per_second")
 	}
 	return nil

@@ -170,5 +170,5 @@ func stopItself(tx *gorm.DB, id string, why delivery.Phrase) error {
 		why.JSON(), id).Error; err != nil {
 		return fmt.Errorf("pausing: %w", err)
 	}
-	return audit.Record(tx, operationEntry("pause", "policy", id, "", map[string]any{"why": why}))
+	return audit.Record(tx, operationEntry("pause", delivery.ActorPolicy, id, "", map[string]any{"why": why}))
 }

@@ -14,12 +14,13 @@ var phrases = map[string]string{
 	"conflict.delivery":     "{actor} was faster ({action} at {at}). It is {state} now, version {version}. Look at it again, then decide.",
 	"conflict.operation":    "{actor} was faster ({action} at {at}). The operation is {state} now, version {version}. Look at it again, then decide.",
 	"conflict.operation_id": "another operation has this id: load the page anew",
-	"conflict.who":          "{actor} did {action} at {at}.",
+	"conflict.who":          "{actor} did {action} at {at}",
 	"operation.already":     "The operation is already {state}.",
 	"operation.changed":     "Somebody else changed the operation in the meantime: look at it again.",
 
 	// Stored with operations, runs and the audit.
 	"audit.environment_token": "REDRIVE_API_TOKEN changed",
+	"audit.ignored_until":     "the time it was ignored for is over",
 	"audit.first_operator":    "first operator",
 	"held.breaker_open":       "its circuit breaker is open",
 	"held.no_integration":     "it is not in the integrations file any more",
@@ -38,7 +39,7 @@ var phrases = map[string]string{
 
 	// Mistakes that the store finds.
 	"already_there":                "this message has a delivery to {integration} already: look at that one",
-	"bad_action":                   "an operation can retry, ignore, resolve, reopen or acknowledge",
+	"bad_action":                   "an operation can {actions:or}",
 	"bad_cursor":                   "this cursor was not made by this list: start again without it",
 	"bad_date":                     "business_date: write a date such as 2026-01-31",
 	"bad_group_key":                "groups are made by integration, method, destination, error_class or message",
@@ -66,6 +67,7 @@ var phrases = map[string]string{
 	"batch.redirect":               "it belongs to a file of a batch, which goes to its own receiver only: retry it there",
 	"batch_target":                 "{integration} makes files at its own times: choose an integration that takes single messages",
 	"category_required":            "choose a category: {categories}",
+	"evidence_required":            "Give the evidence.",
 	"expired":                      "the message has expired and must not be sent any more: ignore or resolve it",
 	"invalid_text":                 "text must be valid UTF-8 without NUL characters",
 	"invalid_text.search":          "a search is UTF-8 text without NUL",

@@ -60,7 +60,10 @@ func fill(text string, args map[string]string) string {
 		case part[2] == "q":
 			return strconv.Quote(value)
 		case part[2] == "or":
-			return strings.ReplaceAll(value, ", ", " or ")
+			if last := strings.LastIndex(value, ", "); last >= 0 {
+				return value[:last] + " or " + value[last+2:]
+			}
+			return value
 		case !strings.Contains(found, "|"):
 			return value
 		case value == "1":

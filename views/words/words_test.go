@@ -17,7 +17,7 @@ func TestSay(t *testing.T) {
 		`2 rows: "a\"b", x or y {} {"a": 1} {none}`:    some,
 		`1 row: "", z {} {"a": 1} {none}`:              delivery.Say("test", "count", 1, "name", "", "list", []string{"z"}),
 		"paused by bob: {actor}":                       delivery.Say(delivery.NotePausedWhy, "actor", "bob", "reason", "{actor}"), // what is put in is not read again
-		"bob did pause at 2031-01-01T18:04:05Z.":       delivery.Say("conflict.who", "actor", "bob", "action", "pause", "at", time.Date(2031, 1, 2, 3, 4, 5, 0, time.FixedZone("KST", 9*3600))),
+		"bob did pause at 2031-01-01T18:04:05Z":        delivery.Say("conflict.who", "actor", "bob", "action", "pause", "at", time.Date(2031, 1, 2, 3, 4, 5, 0, time.FixedZone("KST", 9*3600))),
 		`a.newer.key count=3 text="two words" who=bob`: delivery.Say("a.newer.key", "who", "bob", "text", "two words", "count", 3),
 		"whatever it is":                               delivery.Verbatim("whatever it is"),
 		"":                                             {},
