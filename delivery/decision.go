@@ -117,6 +117,16 @@ func (t Table) Actions() []Action {
 // Stays reports whether the state stays as it is.
 func (t Transition) Stays() bool { return slices.Contains(t.From, t.To) }
 
+// Required returns how many fields are required.
+func (t Transition) Required() (n int) {
+	for _, asked := range t.Asks {
+		if asked.Required {
+			n++
+		}
+	}
+	return n
+}
+
 // Missing returns the first required field that given lacks, in the order of their names' constants; empty when there is none.
 func (t Transition) Missing(given map[string]string) string {
 	for _, field := range []string{FieldReason, FieldCategory, FieldUntil, FieldEvidence} {

@@ -177,7 +177,8 @@ func TestOtherWaysToTheSameDecisions(t *testing.T) {
 	if n, err := d.ReopenDue(t.Context()); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
-	alike(t, "a time that is over", d.trace(a), d.trace(b), "until", "why")
+	policys := regexp.MustCompile(`"why": \{[^}]*\},\s*`).ReplaceAllString(d.trace(b), "") // it says why by itself
+	alike(t, "a time that is over", d.trace(a), policys, "until")
 	d.verified()
 }
 

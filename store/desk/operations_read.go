@@ -157,8 +157,8 @@ var itemOutcomes = map[string]string{
 	"":          "true",
 	"waiting":   "i.n > p.cursor AND o.state <> 'cancelled'",
 	"cancelled": "i.n > p.cursor AND o.state = 'cancelled'",
-	"released":  "i.n <= p.cursor AND i.outcome IS NULL AND o.action IN (` + awaited + `)",
-	"succeeded": "(i.outcome = 'succeeded' OR i.n <= p.cursor AND i.outcome IS NULL AND o.action NOT IN (` + awaited + `))",
+	"released":  "i.n <= p.cursor AND i.outcome IS NULL AND o.action IN (" + awaited + ")",
+	"succeeded": "(i.outcome = 'succeeded' OR i.n <= p.cursor AND i.outcome IS NULL AND o.action NOT IN (" + awaited + "))",
 	"failed":    "i.outcome = 'failed'",
 	"skipped":   "i.outcome = 'skipped'",
 }
