@@ -52,8 +52,8 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 	switch {
 	case err != nil:
 		return r, err
-	case ambiguous(plain != nil, fromEncoded, r.PayloadNull):
-		return r, unprocessable("payload_ambiguous", "payload")
+	case len(ambiguous(plain != nil, fromEncoded, r.PayloadNull)) > 0:
+		return r, unprocessable("payload_ambiguous", "payload", "given", ambiguous(plain != nil, fromEncoded, r.PayloadNull))
 	case plain == nil && !fromEncoded && !r.PayloadNull && r.Headers == nil:
 		return r, unprocessable("payload_required.edit", "payload")
 	case r.Reason == "":

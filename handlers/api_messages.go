@@ -120,8 +120,8 @@ func plainMessage(body []byte) (delivery.Message, error) {
 	switch {
 	case err != nil:
 		return m, err
-	case ambiguous(plain != nil, fromEncoded, null):
-		return m, unprocessable("payload_ambiguous", "payload")
+	case len(ambiguous(plain != nil, fromEncoded, null)) > 0:
+		return m, unprocessable("payload_ambiguous", "payload", "given", ambiguous(plain != nil, fromEncoded, null))
 	case plain == nil && !fromEncoded && !null:
 		return m, unprocessable("payload_required", "payload")
 	}
@@ -132,14 +132,17 @@ func plainMessage(body []byte) (delivery.Message, error) {
 	return m, nil
 }
 
-func ambiguous(given ...bool) bool {
-	n := 0
-	for _, is := range given {
+// ambiguous names the payloads, in the order of payload, payload_base64 and payload_null, when more than one of them is given.
+func ambiguous(given ...bool) (names []string) {
+	for i, is := range given {
 		if is {
-			n++
+			names = append(names, []string{"payload", "payload_base64", "payload_null"}[i])
 		}
 	}
-	return n > 1
+	if len(names) < 2 {
+		return nil
+	}
+	return names
 }
 
 // boolField takes true or false; null counts as absent.

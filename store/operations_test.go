@@ -741,3 +741,28 @@ func TestSpeedOfALargeOperation(t *testing.T) {
 	}
 	d.verified()
 }
+
+// An operation comes to its end although a process was killed that held an item of an integration that has left the file since: nobody
+// would ever take it, and at the start its lease had not run out.
+func TestAnOperationEndsWithoutItsIntegration(t *testing.T) {
+	d := open(t)
+	d.manyDead("sms", "g", 3)
+	id := d.start(delivery.OperationRequest{Action: delivery.ActionRetry}).ID
+	d.actAll(id)
+	if n := len(d.claim("sms", 2, time.Hour)); n != 2 {
+		t.Fatalf("%d claimed", n)
+	}
+	d.must(d.SyncIntegrations(t.Context(), []delivery.Integration{integration("push")}))
+	d.must(d.SettleRetired(t.Context()))
+	d.actAll(id)
+	if o := d.operation(id); o.State != delivery.OperationRunning || o.Released != 2 || o.Failed != 1 {
+		t.Errorf("while the leases hold %+v", o)
+	}
+	d.must(d.sql("UPDATE redrive.queue SET due_at = now() - interval '1 second' WHERE token IS NOT NULL"))
+	d.must(d.SettleRetired(t.Context()))
+	d.must(d.SettleRetired(t.Context()))
+	d.actAll(id)
+	if o := d.operation(id); o.State != delivery.OperationFinished || o.Failed != 3 {
+		t.Errorf("after the leases %+v", o)
+	}
+}

@@ -23,8 +23,8 @@ import (
 
 // Store is what a consumer needs of the database.
 type Store interface {
-	Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error)
-	Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error)
+	Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error)
+	Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error)
 	Unbegin(ctx context.Context, integration string, keys []string) error
 	Settle(ctx context.Context, integration string, delivered []string, failed []delivery.Parked) error
 	CountDelivered(ctx context.Context, integration string, n int) error

@@ -89,7 +89,7 @@ WITH given AS (
 func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
 	var groups, texts, errors []string
 	for _, reason := range reasons {
-		text := delivery.RejectedError(delivery.OneLine(reason))
+		text := rejection(reason, nil, nil)
 		id, normalised := delivery.Fingerprint(integration, delivery.ClassRejected, text)
 		groups, texts, errors = append(groups, id), append(texts, normalised), append(errors, text)
 	}
@@ -101,6 +101,14 @@ func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
 		return fmt.Errorf("taking confirmations back: %w", err)
 	}
 	return nil
+}
+
+// rejection is the error of what a receiver rejected, with its reason bounded and hidden like all words of others.
+func rejection(reason string, payload []byte, masked []string) string {
+	if delivery.OneLine(reason) == "" {
+		return delivery.ErrorRejectedSilently
+	}
+	return delivery.Result{Error: delivery.ErrorRejected, Words: reason}.Conceal(payload, masked).Error
 }
 
 // rejectRows makes each row a dead letter. A row of a correction file has its delivery already.
@@ -181,7 +189,7 @@ func (f *Feed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery.R
 
 // rejectedRow is a row as a dead letter. Its one attempt was the file's.
 func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masked []string) (p delivery.Parked, err error) {
-	reason := delivery.Result{Error: delivery.RejectedError(r.Reason)}.Conceal(r.Payload, masked).Error
+	reason := rejection(r.Reason, r.Payload, masked)
 	message, err := uuid.NewV7()
 	if err != nil {
 		return p, fmt.Errorf("naming a row: %w", err)

@@ -81,15 +81,33 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err := queue.RegisterFeeds(tx, list, known); err != nil {
 			return err
 		}
-		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": delivery.ErrorNoRoute}
-		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
-			return fmt.Errorf("settling what waited for retired integrations: %w", err)
+		if err := settleRetired(tx); err != nil {
+			return err
 		}
 		if err := index.ReindexMasked(tx, masks); err != nil {
 			return fmt.Errorf("hiding other fields in the search: %w", err)
 		}
 		return queue.Reorder(tx, ordered)
 	})
+}
+
+// SettleRetired makes dead letters of what still waits for integrations that left the file: at the start some of it was under the lease
+// of a process that had been killed, or in a producer's transaction.
+func (s *Registry) SettleRetired(ctx context.Context) error {
+	waits, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[bool], `SELECT EXISTS (SELECT FROM redrive.integrations i CROSS JOIN LATERAL
+		(SELECT FROM redrive.queue w WHERE w.integration = i.name LIMIT 1) w WHERE NOT i.active)`)
+	if err != nil || !waits {
+		return err
+	}
+	return s.Transact(ctx, settleRetired)
+}
+
+func settleRetired(tx *gorm.DB) error {
+	orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": delivery.ErrorNoRoute}
+	if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
+		return fmt.Errorf("settling what waited for retired integrations: %w", err)
+	}
+	return nil
 }
 
 func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, err error) {

@@ -237,7 +237,7 @@ var phrases = map[string]string{
 	"password_too_long":                  "A password has at most {max} bytes.",
 	"password_too_short":                 "A password has at least {min} characters; a few random words are good.",
 	"passwords_differ":                   "The new passwords differ.",
-	"payload_ambiguous":                  "Give one of payload (any JSON; null is the JSON text null), payload_base64 and payload_null.",
+	"payload_ambiguous":                  "{given:and} are given. Give one of payload (any JSON; null is the JSON text null), payload_base64 and payload_null.",
 	"payload_ambiguous.cloudevent":       "Give data or data_base64, not both.",
 	"payload_ambiguous.form":             "A text was written, and no payload (null) was ticked. Untick it, or empty the text.",
 	"payload_dropped":                    "The payload was dropped by retention: the message is older than what is kept.",

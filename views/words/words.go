@@ -46,9 +46,10 @@ func Of(lang string, err error) (text string, ok bool) {
 	return Say(lang, spoken.Phrase()), true
 }
 
-// placeholder is an argument in a phrase: {name} as it is; {name:q} quoted; {name:or} a list whose last comma becomes an "or";
+// placeholder is an argument in a phrase: {name} as it is; {name:q} quoted; {name:or} and {name:and} a list whose last comma becomes
+// that word;
 // {name|one|many} the first text where it is 1, else the second.
-var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|or)|\|([^{}|]*)\|([^{}|]*))?\}`)
+var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|or|and)|\|([^{}|]*)\|([^{}|]*))?\}`)
 
 func fill(text string, args map[string]string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(found string) string {
@@ -59,9 +60,9 @@ func fill(text string, args map[string]string) string {
 			return found
 		case part[2] == "q":
 			return strconv.Quote(value)
-		case part[2] == "or":
+		case part[2] != "":
 			if last := strings.LastIndex(value, ", "); last >= 0 {
-				return value[:last] + " or " + value[last+2:]
+				return value[:last] + " " + part[2] + " " + value[last+2:]
 			}
 			return value
 		case !strings.Contains(found, "|"):
