@@ -113,7 +113,7 @@ func (s *Registry) SettleRetired(ctx context.Context) error {
 }
 
 func settleRetired(tx *gorm.DB) error {
-	orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
+	orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": delivery.ErrorNoRoute}
 	if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
 		return fmt.Errorf("settling what waited for retired integrations: %w", err)
 	}
