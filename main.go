@@ -68,7 +68,11 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return cli.Misused(err)
 	}
 	defer closeSenders(senders, log)
-	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Senders: senders, Log: log, Observer: metrics})
+	masks, err := db.Masks(ctx)
+	if err != nil {
+		return err
+	}
+	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Masks: masks, Senders: senders, Log: log, Observer: metrics})
 	if err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
-	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: s.Version,
+	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Masks: masks, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: s.Version,
 		SecureCookies: bool(s.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
 		Facts: own.Facts(pools.Facts, relay.Facts), Schemas: file.Checks(), TicketURL: file.TicketURL})
 	if err != nil {

@@ -186,7 +186,7 @@ func (m Message) Typed() bool { return m.Origin != nil && m.Origin.Properties !=
 func (m Message) TypedBy(broker string) bool { return m.Typed() && m.Origin.Broker == broker }
 
 // PropertyKey is the property that is the key of a Kafka record, which may be null, empty and any bytes.
-const PropertyKey = "key"
+const PropertyKey = "message_key"
 
 // RecordKey is the key of a record that the message came from, or is sent as; nil: null.
 func (m Message) RecordKey() []byte {

@@ -95,7 +95,6 @@ func (s *shift) judge(it *item, tried delivery.Tried) {
 		return
 	}
 	p := s.parked(it, verdict.Next)
-	tried.Result = tried.Conceal(it.message.Payload, s.c.in.Mask)
 	p.Attempts, p.RetryIn = []delivery.Attempt{tried.Attempt(1)}, verdict.RetryIn
 	s.park(it, p)
 }
@@ -133,8 +132,7 @@ func (s *shift) bury(it *item, a delivery.Attempt) {
 		a.StartedAt = time.Now()
 	}
 	p := s.parked(it, delivery.StateDead)
-	a.Error = delivery.Result{Error: a.Error}.Conceal(p.Message.Payload, s.c.in.Mask).Error
-	p.Attempts = []delivery.Attempt{a}
+	p.Attempts = []delivery.Attempt{a.Conceal(p.Message.Payload, s.c.cfg.Masks.For(p.Message, s.c.in.Name))}
 	s.park(it, p)
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	Senders          map[string]delivery.Sender // by integration name; closing them stays with the caller
 	Log              *slog.Logger               // default: slog.Default
 	Observer         Observer                   // optional
+	Masks            delivery.Masks             // default: of Integrations
 	Worker           string                     // unique name of this process; default host-pid-random
 	Poll             time.Duration              // how often an idle engine looks for work; default 200 ms
 	StatePoll        time.Duration              // how often pauses are looked up; default 1 s
@@ -95,6 +96,7 @@ func setDefaults(cfg *Config) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	cfg.Masks = cfg.Masks.Or(cfg.Integrations)
 	if cfg.Observer == nil {
 		cfg.Observer = silent{}
 	}
