@@ -19,9 +19,9 @@ import (
 // died parts the headers of an entry of a dead-letter queue: what it had when it died, the story of its death that the others tell,
 // and the stack trace, if there is one. table are the headers as RabbitMQ has them.
 func died(origin delivery.Origin, headers []delivery.Field, table amqp091.Table) (own []delivery.Field, d *delivery.DeadOrigin, trace []byte) {
-	marked, by := wrote(origin.Broker, headers)
+	writers, by := wrote(origin.Broker, headers)
 	for _, h := range headers {
-		if !isQueueMark(h.Name) && !slices.ContainsFunc(marked, func(f *family) bool { return f.has(h.Name) }) {
+		if !isQueueMark(h.Name) && !slices.ContainsFunc(writers, func(f *family) bool { return marked(h.Name, f.marks) }) {
 			own = append(own, h)
 		}
 	}
@@ -142,11 +142,8 @@ func (f *family) story(origin delivery.Origin, headers []delivery.Field) (d *del
 	if n, ok := number(first(f.offset)); ok && n >= 0 {
 		d.Offset = &n
 	}
-	if n, ok := number(last(f.attempts)); ok && n > 0 && n < 1<<31 {
-		d.Attempts = int(n)
-	}
-	if n, ok := number(last(f.retries)); ok && n >= 0 && n < 1<<31 {
-		d.Attempts = int(n) + 1
+	if n, ok := number(last(f.attempts)); ok && n >= 0 && n < 1<<31 {
+		d.Attempts = max(int(n)+f.more, 0)
 	}
 	d.At = moment(first(f.at))
 	trace = last(f.trace)
@@ -172,8 +169,10 @@ func cause(class, message, trace string) (reason, sentence string) {
 	inner, text := words.Innermost(trace)
 	inner, text = bytesText([]byte(inner)), bytesText([]byte(text))
 	reason, sentence = cmp.Or(class, inner), message
-	if text != "" && !strings.Contains(delivery.OneLine(message), text) {
+	if text != "" {
 		reason = inner
+	}
+	if text != "" && !strings.Contains(delivery.OneLine(message), text) {
 		if sentence = strings.TrimRight(message, ": "); sentence != "" {
 			sentence += ": "
 		}

@@ -15,14 +15,15 @@ import (
 type family struct {
 	name   string
 	broker string   // empty: any that has headers
-	sign   string   // the header without which an entry is not theirs; empty: any of marks
-	marks  []string // their headers, which stay behind; one that ends in * is the beginning of names
+	sign   []string // an entry is theirs by one of these headers; empty: by any of marks. One that ends in * is the beginning of names
+	marks  []string // their headers, which stay behind
 
 	// Names of headers, the first that is there counts. Of a header that stands twice, the first says where it came from and the last
 	// how it ended.
 	place, exchange, partition, offset, at []string
-	group, attempts, retries               []string // retries are one less than attempts
+	group, attempts                        []string
 	class, message, trace                  []string
+	more                                   int // attempts than stand in that header
 
 	// queue makes a queue's name of what stands in place, and of the queue that the entry was taken from; nil: it is one.
 	queue func(place, from string) string
@@ -36,7 +37,7 @@ var families = []family{
 	{
 		name: "Spring Kafka", broker: delivery.BrokerKafka,
 		marks:     []string{"kafka_dlt-*", "kafka_deliveryAttempt", "springDeserializerException*"},
-		sign:      "kafka_dlt-*",
+		sign:      []string{"kafka_dlt-original-topic", "kafka_dlt-original-offset", "kafka_dlt-exception-*", "kafka_dlt-key-exception-*"},
 		place:     []string{"kafka_dlt-original-topic"},
 		partition: []string{"kafka_dlt-original-partition"},
 		offset:    []string{"kafka_dlt-original-offset"},
@@ -49,14 +50,16 @@ var families = []family{
 	},
 	{
 		name: "Spring Kafka @RetryableTopic", broker: delivery.BrokerKafka,
-		marks:     []string{"kafka_original-*", "kafka_exception-*", "kafka_key-exception-*", "retry_topic-*", "kafka_deliveryAttempt", "springDeserializerException*"},
-		sign:      "kafka_original-topic",
+		marks: []string{"kafka_original-*", "kafka_exception-*", "kafka_key-exception-*", "retry_topic-*", "kafka_dlt-original-consumer-group",
+			"kafka_deliveryAttempt", "springDeserializerException*"},
+		sign:      []string{"kafka_original-topic"},
 		place:     []string{"kafka_original-topic"},
 		partition: []string{"kafka_original-partition"},
 		offset:    []string{"kafka_original-offset"},
 		at:        []string{"kafka_original-timestamp", "retry_topic-original-timestamp"},
 		group:     []string{"kafka_original-consumer-group", "kafka_dlt-original-consumer-group"},
 		attempts:  []string{"retry_topic-attempts"},
+		more:      -1, // it is the number of the next one
 		class:     []string{"kafka_exception-cause-fqcn", "kafka_exception-fqcn", "kafka_key-exception-fqcn"},
 		message:   []string{"kafka_exception-message", "kafka_key-exception-message"},
 		trace:     []string{"kafka_exception-stacktrace", "kafka_key-exception-stacktrace"},
@@ -107,7 +110,7 @@ var families = []family{
 	{
 		name:    "Watermill",
 		marks:   []string{"reason_poisoned", "topic_poisoned", "handler_poisoned", "subscriber_poisoned"},
-		sign:    "reason_poisoned",
+		sign:    []string{"reason_poisoned"},
 		place:   []string{"topic_poisoned"},
 		group:   []string{"handler_poisoned"},
 		message: []string{"reason_poisoned"},
@@ -126,20 +129,21 @@ var families = []family{
 			"MT-Fault-Timestamp", "MT-Fault-StackTrace", "MT-Fault-RetryCount", "MT-Fault-RedeliveryCount", // MT-Fault-Address is the sender's own
 			"MT-Host-MachineName", "MT-Host-ProcessName", "MT-Host-ProcessId", "MT-Host-Assembly", "MT-Host-AssemblyVersion",
 			"MT-Host-MassTransitVersion", "MT-Host-FrameworkVersion", "MT-Host-OperatingSystemVersion"},
-		sign:    "MT-Reason",
-		place:   []string{"MT-Fault-InputAddress"},
-		at:      []string{"MT-Fault-Timestamp"},
-		group:   []string{"MT-Fault-ConsumerType"},
-		retries: []string{"MT-Fault-RetryCount"},
-		class:   []string{"MT-Fault-ExceptionType"},
-		message: []string{"MT-Fault-Message", "MT-Reason"},
-		trace:   []string{"MT-Fault-StackTrace"},
-		queue:   massTransitQueue,
+		sign:     []string{"MT-Reason"},
+		place:    []string{"MT-Fault-InputAddress"},
+		at:       []string{"MT-Fault-Timestamp"},
+		group:    []string{"MT-Fault-ConsumerType"},
+		attempts: []string{"MT-Fault-RetryCount"},
+		more:     1, // these are the retries
+		class:    []string{"MT-Fault-ExceptionType"},
+		message:  []string{"MT-Fault-Message", "MT-Reason"},
+		trace:    []string{"MT-Fault-StackTrace"},
+		queue:    massTransitQueue,
 	},
 	{
 		name: "NServiceBus", broker: delivery.BrokerRabbitMQ,
 		marks:   []string{"NServiceBus.FailedQ", "NServiceBus.TimeOfFailure", "NServiceBus.ExceptionInfo.*", "NServiceBus.Retries*", "NServiceBus.Timeout.Expire", "ServiceControl.EditOf"}, // as ServiceControl has it
-		sign:    "NServiceBus.FailedQ",
+		sign:    []string{"NServiceBus.FailedQ"},
 		place:   []string{"NServiceBus.FailedQ"},
 		at:      []string{"NServiceBus.TimeOfFailure"},
 		class:   []string{"NServiceBus.ExceptionInfo.ExceptionType"},
@@ -164,24 +168,20 @@ func massTransitQueue(address, from string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(from, "_error"), "_skipped")
 }
 
-// has says whether a header is one of theirs.
-func (f family) has(header string) bool {
-	return slices.ContainsFunc(f.marks, func(mark string) bool { return matches(mark, header) })
+// marked reports whether a header is one of marks.
+func marked(header string, marks []string) bool {
+	return slices.ContainsFunc(marks, func(mark string) bool {
+		beginning, open := strings.CutSuffix(mark, "*")
+		return header == mark || open && strings.HasPrefix(header, beginning)
+	})
 }
 
-func matches(mark, header string) bool {
-	if beginning, ok := strings.CutSuffix(mark, "*"); ok {
-		return strings.HasPrefix(header, beginning)
-	}
-	return header == mark
-}
-
-// signs says whether a header tells that the entry is theirs.
+// signs reports whether a header tells that the entry is theirs.
 func (f family) signs(header string) bool {
-	if f.sign != "" {
-		return matches(f.sign, header)
+	if len(f.sign) > 0 {
+		return marked(header, f.sign)
 	}
-	return f.has(header)
+	return marked(header, f.marks)
 }
 
 // wrote finds the families whose marks an entry has, and which of them wrote it last. Without one, last is nil.

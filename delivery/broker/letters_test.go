@@ -88,10 +88,13 @@ var ways = []struct {
 	act      func(*desk, delivery.Detail) error
 }{{"retry", "home", (*desk).retry}, {"edit", "home", (*desk).edit}, {"redirect", "elsewhere", (*desk).redirect}, {"ignore", "", (*desk).ignore}}
 
+// homes are the topics in which the letters died.
+var homes = []string{"orders", "retried", "bound", "connected", "streamed", "shared"}
+
 // Every family on Kafka, by everything that a person may do: what arrives is what died, without a mark of its death.
 func TestLettersOfKafkaGoBackAsTheyWere(t *testing.T) {
 	dead := name(t)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, dead, "orders", "connected", "streamed", "shared", "elsewhere"))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, append(homes, dead, "elsewhere")...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +148,7 @@ func newLog(t *testing.T, brokers []string, dead string) *logs {
 	source := delivery.BrokerSource{From: &delivery.KafkaSource{KafkaServer: server, Topic: dead, Group: "desk"}}
 	l := &logs{desk: newDesk(t, source, to(""), to("elsewhere"))}
 	var err error
-	l.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics("orders", "connected", "streamed", "shared", "elsewhere"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	l.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(append(homes, "elsewhere")...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}
