@@ -24,8 +24,11 @@ import org.springframework.kafka.annotation.KafkaListener;
 import org.springframework.kafka.annotation.RetryableTopic;
 
 /**
- * Lets @RetryableTopic and the Kafka binder of Spring Cloud Stream fail with three records, and prints what they wrote into their
- * dead-letter topics. The address of a broker is the first argument.
+ * Lets @RetryableTopic (Spring Kafka 4.0.6) and the Kafka binder of Spring Cloud Stream (5.0.1) fail with records, and prints what they
+ * wrote into their dead-letter topics, a line each. The address of an empty broker is the argument. It is run by hand:
+ *
+ *   mvn -q dependency:copy-dependencies -DoutputDirectory=lib && javac -parameters -proc:none -cp 'lib/*' -d out src/main/java/shop/Record.java
+ *   java -cp 'out:lib/*' shop.Record 127.0.0.1:9092
  */
 @SpringBootApplication
 public class Record {
