@@ -112,19 +112,14 @@ func hasPostgres() bool {
 }
 
 func startPostgres(ctx context.Context) (string, func() error, error) {
-	dir, err := storetest.TempDir()
+	server, stop, err := storetest.StartServer(ctx, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	if err != nil {
 		return "", nil, err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	server, err := embedded.Start(ctx, embedded.Options{DataDir: dir, Log: log, Settings: storetest.Settings()})
-	if err != nil {
-		return "", nil, errors.Join(err, os.RemoveAll(dir))
-	}
 	if err := os.Setenv(storetest.TemplateVariable, "template_run"); err != nil {
-		return "", nil, errors.Join(err, server.Stop(), os.RemoveAll(dir))
+		return "", nil, errors.Join(err, stop())
 	}
-	return server.DSN("postgres"), func() error { return errors.Join(server.Stop(), os.RemoveAll(dir)) }, nil
+	return server.DSN("postgres"), stop, nil
 }
 
 func startRedis(ctx context.Context) (string, func() error, error) {
