@@ -27,6 +27,7 @@ import (
 	"redrive/store"
 	"redrive/store/embedded"
 	"redrive/store/storetest/patience"
+	"redrive/store/storetest/starter"
 )
 
 // DatabaseVariable names the server of the run; the test starter sets it. Without it each test process starts its own.
@@ -74,6 +75,7 @@ func Encoded(t testing.TB, encoding string) string {
 // Main runs a package's tests and stops what they started. A TestMain that calls it leaves nothing behind. More that was started ends
 // with cleanUps.
 func Main(m *testing.M, cleanUps ...func() error) {
+	starter.Require()
 	code := m.Run()
 	for _, end := range append(cleanUps, cleanUp) {
 		if err := end(); err != nil {

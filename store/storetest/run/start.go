@@ -51,16 +51,10 @@ const (
 
 // needs asks go which of the packages above those under test look for. Any other command gets none.
 func needs(args []string) []string {
-	if len(args) < 2 || args[1] != "test" {
+	if !isGoTest(args) {
 		return nil
 	}
-	list := []string{"list", "-test", "-deps", "-f", "{{.ImportPath}}"}
-	for _, arg := range args[2:] {
-		if strings.HasPrefix(arg, ".") || strings.HasPrefix(arg, "redrive/") {
-			list = append(list, arg)
-		}
-	}
-	out, err := exec.Command(args[0], list...).Output()
+	out, err := exec.Command(args[0], append([]string{"list", "-test", "-deps", "-f", "{{.ImportPath}}"}, patterns(args)...)...).Output()
 	if err != nil { // go test will report the error
 		return []string{servicesPackage, toolsPackage}
 	}
