@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,44 +62,13 @@ func (f *Feed) Answered(ctx context.Context, file delivery.StoredFile, a deliver
 	return news, nil
 }
 
-// rejectSQL takes back confirmations: the attempt that was confirmed turns out to have failed.
-const rejectSQL = `
-WITH given AS (
-    SELECT * FROM unnest(CAST(@ids AS uuid[]), CAST(@errors AS text[]), CAST(@groups AS text[]), CAST(@texts AS text[])) AS g(id, error, group_id, group_text)
-), taken AS (
-    SELECT r.id, r.attempts, r.started_at, r.duration_ms, r.last_token, coalesce(r.key, m.key) AS key, coalesce(r.type, m.type) AS type, m.expires_at, g.error, g.group_id, g.group_text
-    FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.state = 'delivered' LEFT JOIN redrive.messages m ON m.id = r.message_id FOR UPDATE OF r
-), record AS (
-    UPDATE redrive.deliveries r SET state = 'dead', version = r.version + 1, settled_at = NULL, dead_at = statement_timestamp(),
-        changed_at = statement_timestamp(), failed_at = coalesce(r.failed_at, statement_timestamp()), error_class = @class,
-        group_id = t.group_id, key = t.key, type = t.type, expires_at = t.expires_at FROM taken t WHERE r.id = t.id
-), details AS (
-    INSERT INTO redrive.failure_details AS f (delivery_id, error) SELECT id, error FROM taken
-    ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error
-), tried AS (
-    INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error)
-    SELECT id, coalesce(last_token, 0), attempts, coalesce(started_at, statement_timestamp()), coalesce(duration_ms, 0), 'permanent', @class, error FROM taken
-), grouped AS (
-    SELECT group_id, @integration AS integration, @class AS error_class, min(group_text) AS message, array_agg(DISTINCT type) FILTER (WHERE type IS NOT NULL) AS types
-    FROM taken GROUP BY group_id
-)` + queue.SeenSQL
-
-// reject makes delivered deliveries dead letters; those in another state are passed over.
+// reject makes dead letters of what was confirmed, for the receiver's reasons.
 func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
-	var groups, texts, errors []string
-	for _, reason := range reasons {
-		text := rejectedText(delivery.OneLine(reason))
-		id, normalised := delivery.Fingerprint(integration, delivery.ClassRejected, text)
-		groups, texts, errors = append(groups, id), append(texts, normalised), append(errors, text)
+	texts := make([]string, len(reasons))
+	for i, reason := range reasons {
+		texts[i] = rejectedText(delivery.OneLine(reason))
 	}
-	if err := queue.BoundGroups(tx, slices.Repeat([]string{integration}, len(groups)), slices.Repeat([]string{delivery.ClassRejected}, len(groups)), groups, texts); err != nil {
-		return err
-	}
-	if err := tx.Exec(rejectSQL, map[string]any{"ids": &ids, "errors": &errors, "groups": &groups, "texts": &texts,
-		"class": delivery.ClassRejected, "integration": integration}).Error; err != nil {
-		return fmt.Errorf("taking confirmations back: %w", err)
-	}
-	return nil
+	return queue.TakeBack(tx, integration, delivery.ClassRejected, ids, texts)
 }
 
 func rejectedText(reason string) string {
@@ -280,7 +248,7 @@ func bindRows(tx *gorm.DB, file string, deliveries []string) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
-	leased, err := lease(tx, deliveries)
+	leased, err := queue.LeaseForGood(tx, deliveries)
 	if err != nil {
 		return err
 	}
