@@ -47,9 +47,10 @@ bench-triage: build ## measure the desk with 5,000,000 settled and 250,000 open 
 	./bin/redrive bench triage
 
 .PHONY: lint
-lint: ## vet, formatting, freshness of generated files
+lint: ## vet, linters, formatting, freshness of generated files
 	go vet ./...
 	cd internal/bench/river && go vet ./...
+	go tool -modfile=internal/tools/go.mod golangci-lint run ./...
 	@unformatted="$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l)"; \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	@before="$$(git ls-files -co --exclude-standard '*_templ.go' | xargs -r sha256sum)"; \

@@ -19,9 +19,9 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/engine"
-	"redrive/internal/bench"
 	httpsend "redrive/delivery/send/http"
 	"redrive/delivery/wire"
+	"redrive/internal/bench"
 	"redrive/store"
 	"redrive/store/storetest"
 	"redrive/store/storetest/services"

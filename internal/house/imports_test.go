@@ -85,6 +85,17 @@ func TestMainOnlyWires(t *testing.T) {
 	}
 }
 
+// What the linters are to pass over stands in .golangci.yaml, with its reason.
+func TestNoExceptionFromTheLintersHidesInTheCode(t *testing.T) {
+	eachFile(t, nil, func(path string) error {
+		raw, err := os.ReadFile(filepath.Join(root, path))
+		if bytes.Contains(raw, []byte("//"+"nolint")) {
+			t.Errorf("%s asks the linters to look away", path)
+		}
+		return err
+	})
+}
+
 func TestImportsPointOneWay(t *testing.T) {
 	checked := 0
 	eachFile(t, []string{"internal/bench/river", "store/storetest"}, func(path string) error {
