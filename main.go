@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -22,18 +21,15 @@ import (
 	"redrive/delivery/cdc"
 	"redrive/delivery/config"
 	"redrive/delivery/engine"
+	"redrive/delivery/form"
 	"redrive/delivery/health"
+	"redrive/delivery/kinds"
 	"redrive/delivery/operations"
 	"redrive/delivery/outbox"
 	"redrive/delivery/pool"
 	"redrive/delivery/rooms"
 	"redrive/delivery/search"
 	filesend "redrive/delivery/send/file"
-	httpsend "redrive/delivery/send/http"
-	kafkasend "redrive/delivery/send/kafka"
-	rabbitsend "redrive/delivery/send/rabbitmq"
-	redissend "redrive/delivery/send/redis"
-	tablesend "redrive/delivery/send/table"
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
@@ -206,9 +202,9 @@ func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
 			return source, nil
 		}}
 	if in.Batch.Acknowledgement != nil {
-		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, d.dialer)
+		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.To.(*delivery.FileDestination), d.dialer)
 		if err != nil {
-			return rooms.Own{}, delivery.SettingOf(answersPart(in), err)
+			return rooms.Own{}, err
 		}
 		settings.Inbox = inbox
 	}
@@ -239,56 +235,14 @@ func newSenders(file *config.File, files store.Files, dialer wire.Dialer, log *s
 			senders[in.Name] = cdc.Nowhere{}
 			continue
 		}
-		sender, err := newSender(in, files, dialer)
+		sender, err := kinds.NewSender(in, form.Means{Dialer: dialer, Files: files, Tables: table.Send})
 		if err != nil {
 			closeSenders(senders, log)
-			return nil, file.Locate(in.Name, delivery.SettingOf(destinationPart(in.Destination), err))
+			return nil, file.Locate(in.Name, err)
 		}
 		senders[in.Name] = sender
 	}
 	return senders, nil
-}
-
-// destinationPart is where the settings of a destination's sender stand in the integration's part of the file.
-func destinationPart(d delivery.Destination) string {
-	part := "destination." + d.Kind()
-	switch {
-	case d.File != nil && d.File.Upload != nil:
-		part += ".to.http"
-	case d.File != nil && d.File.SFTP != nil:
-		part += ".to.sftp"
-	}
-	return part
-}
-
-// answersPart is the same for where the answers to a batch's files lie.
-func answersPart(in delivery.Integration) string {
-	if in.Batch.Acknowledgement.SFTP == nil && in.Batch.Acknowledgement.Dir == "" {
-		return destinationPart(in.Destination)
-	}
-	return "batch.acknowledgement.sftp"
-}
-
-// newSender opens the room of a destination's kind. A batch that goes to http in one piece is a file that is uploaded.
-func newSender(in delivery.Integration, files store.Files, dialer wire.Dialer) (delivery.Sender, error) {
-	d := in.Destination
-	switch {
-	case d.HTTP != nil && in.Batch != nil && in.Batch.Per == delivery.PerFile:
-		return filesend.New(delivery.FileDestination{Format: in.BatchFormat(), Upload: d.HTTP, Timeout: d.HTTP.Timeout}, files, dialer)
-	case d.File != nil:
-		return filesend.New(*d.File, files, dialer)
-	case d.Table != nil:
-		return tablesend.New(*d.Table, files, table.Send), nil
-	case d.HTTP != nil:
-		return httpsend.New(*d.HTTP, dialer)
-	case d.Redis != nil:
-		return redissend.New(*d.Redis, dialer)
-	case d.RabbitMQ != nil:
-		return rabbitsend.New(*d.RabbitMQ, dialer)
-	case d.Kafka != nil:
-		return kafkasend.New(*d.Kafka, dialer)
-	}
-	return nil, errors.New("no destination")
 }
 
 func closeSenders(senders map[string]delivery.Sender, log *slog.Logger) {

@@ -221,14 +221,11 @@ type FileOrigin struct {
 	Row      int64  `json:"row"` // from 1
 }
 
-// BatchFormat is how the rows of a batch are written: as its file destination says; lines of JSON for tables and for rows that
-// are sent one by one, else an array of JSON.
+// BatchFormat is how the rows of a batch are written: as its destination says, see RowTarget; else lines of JSON for rows that are sent
+// one by one, and an array of JSON.
 func (i Integration) BatchFormat() FileFormat {
-	switch {
-	case i.Destination.File != nil:
-		return i.Destination.File.Format
-	case i.Destination.Table != nil:
-		return FileFormat{Kind: FileJSON, Columns: i.Destination.Table.Columns, Text: true}
+	if to, ok := i.Destination.To.(RowTarget); ok {
+		return to.Rows()
 	}
 	return FileFormat{Kind: FileJSON, Array: i.Batch == nil || i.Batch.Per == PerFile}
 }

@@ -52,9 +52,9 @@ func ForeignUser(f Field, to RabbitMQDestination) bool {
 // Losses are what a destination does not get of a message as it is, in the order properties, headers, payload. Headers and
 // properties that are added are no loss.
 func Losses(m Message, d Destination) (list []Loss) {
-	switch {
-	case d.RabbitMQ != nil && m.Typed():
-		list = backLosses(m, *d.RabbitMQ)
+	switch typed, keeps := d.To.(TypedTarget); {
+	case keeps && m.Typed():
+		list = typed.Losses(m)
 	case m.Typed():
 		list = typedLosses(m, d)
 	case m.Origin != nil && m.Origin.Broker != d.Kind():
@@ -63,23 +63,23 @@ func Losses(m Message, d Destination) (list []Loss) {
 		}
 		slices.SortFunc(list, func(a, b Loss) int { return strings.Compare(a.Name, b.Name) })
 	}
-	if d.bare() && !m.Typed() {
+	if d.traits().Bare && !m.Typed() {
 		for name := range m.Headers {
 			list = append(list, Loss{LossHeader, name})
 		}
 		slices.SortFunc(list, func(a, b Loss) int { return strings.Compare(a.Name, b.Name) })
 	}
-	if m.Payload == nil && !m.Dropped && !d.knowsNull() {
+	if m.Payload == nil && !m.Dropped && !d.traits().KnowsNull {
 		list = append(list, Loss{What: LossNull})
 	}
 	return list
 }
 
-// backLosses are those on the way to RabbitMQ.
-func backLosses(m Message, to RabbitMQDestination) (list []Loss) {
+// Losses implements TypedTarget: they are what does not go back to RabbitMQ.
+func (d *RabbitMQDestination) Losses(m Message) (list []Loss) {
 	properties, headers := m.Wire()
 	for _, f := range properties {
-		if ForeignUser(f, to) {
+		if ForeignUser(f, *d) {
 			list = append(list, Loss{LossUser, f.Name})
 		}
 	}
@@ -98,17 +98,17 @@ func backLosses(m Message, to RabbitMQDestination) (list []Loss) {
 func typedLosses(m Message, d Destination) (list []Loss) {
 	properties, headers := m.Wire()
 	for _, f := range properties {
-		if f.Name == "type" && !d.bare() { // it was read as the message's, which travels in its own way
+		if f.Name == "type" && !d.traits().Bare { // it was read as the message's, which travels in its own way
 			continue
 		}
-		if f.Shown == "" || d.bare() {
+		if f.Shown == "" || d.traits().Bare {
 			list = append(list, Loss{LossProperty, f.Name})
 		}
 	}
 	for _, f := range headers {
 		switch {
 		case f.Shown == "" && carriedBeside(f.Name):
-		case f.Shown == "" || d.bare():
+		case f.Shown == "" || d.traits().Bare:
 			list = append(list, Loss{LossHeader, Storable(f.Name)})
 		case f.Type != "" || f.IsNull():
 			list = append(list, Loss{LossType, f.Name})
@@ -124,14 +124,4 @@ func carriedBeside(name string) bool {
 		return true
 	}
 	return false
-}
-
-// bare destinations get the payload alone, without a header.
-func (d Destination) bare() bool {
-	return d.Redis != nil && d.Redis.Format != FormatCloudEvents || d.File != nil || d.Table != nil
-}
-
-// knowsNull: Kafka has values that are null, a CloudEvent in JSON may have no data, a column may be null.
-func (d Destination) knowsNull() bool {
-	return d.Kafka != nil || d.Redis != nil && d.Redis.Format == FormatCloudEvents
 }

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -9,67 +10,86 @@ import (
 // DefaultTimeout bounds one attempt where a destination names no timeout of its own.
 const DefaultTimeout = 5 * time.Second
 
-// Destination names where messages go. Exactly one field is set.
+// Destination is where messages go.
 type Destination struct {
-	HTTP     *HTTPDestination
-	Redis    *RedisDestination
-	RabbitMQ *RabbitMQDestination
-	Kafka    *KafkaDestination
-	File     *FileDestination
-	Table    *TableDestination
+	To Target // nil: nowhere
 }
 
-// place is what every destination says of itself.
-type place interface {
-	kind() string
-	address() string
-	timeout() time.Duration
-	// settles says whether its sender finds out by looking what an earlier attempt of the same delivery left there, and adds
-	// nothing where all of it is: a second attempt is safe although the first may have had its effect.
-	settles() bool
+// Target is the settings of one kind of destination. Each kind has a type of its own; package kinds lists them with their code.
+type Target interface {
+	// Kind is its name in the integrations file, e.g. "http".
+	Kind() string
+	// Address is the destination as people may see it: no credentials, no query string.
+	Address() string
+	// Limit bounds one whole attempt; 0: DefaultTimeout.
+	Limit() time.Duration
+	// Traits are what the program has to know of it, with these settings.
+	Traits() Traits
 }
 
-func (d Destination) place() place {
-	switch {
-	case d.HTTP != nil:
-		return d.HTTP
-	case d.Redis != nil:
-		return d.Redis
-	case d.RabbitMQ != nil:
-		return d.RabbitMQ
-	case d.Kafka != nil:
-		return d.Kafka
-	case d.File != nil:
-		return d.File
-	case d.Table != nil:
-		return d.Table
+// Traits are what kinds of destinations differ in, beyond their senders.
+type Traits struct {
+	// Settles: its sender finds out by looking what an earlier attempt of the same delivery left there, and adds nothing where all of
+	// it is: a second attempt is safe although the first may have had its effect.
+	Settles bool
+	// Bare: it gets the payload alone, without a header.
+	Bare bool
+	// KnowsNull: a payload that is null arrives as null, and not as an empty one.
+	KnowsNull bool
+}
+
+// TypedTarget is a Target that carries the properties and typed headers of RabbitMQ as they are, but for these losses.
+type TypedTarget interface {
+	Losses(Message) []Loss
+}
+
+// RowTarget is a Target that says how the rows of a batch are written for it.
+type RowTarget interface {
+	Rows() FileFormat
+}
+
+var destinationKinds []string
+
+// DestinationKinds are the names of all kinds of destinations, in the order in which people read them.
+func DestinationKinds() []string { return slices.Clone(destinationKinds) }
+
+// KnowDestinations is told the names by package kinds, which lists the kinds with their code and imports this package. Not for use
+// while anything else runs.
+func KnowDestinations(names []string) { destinationKinds = slices.Clone(names) }
+
+// Kind is the destination's name in the integrations file, e.g. "http"; empty for nowhere.
+func (d Destination) Kind() string {
+	if d.To == nil {
+		return ""
 	}
-	return nowhere{}
+	return d.To.Kind()
 }
-
-// Kind is the destination's name in the integrations file, e.g. "http".
-func (d Destination) Kind() string { return d.place().kind() }
 
 // Address is the destination as people may see it: no credentials, no query string.
-func (d Destination) Address() string { return d.place().address() }
+func (d Destination) Address() string {
+	if d.To == nil {
+		return ""
+	}
+	return d.To.Address()
+}
 
 // Timeout bounds one whole attempt.
 func (d Destination) Timeout() time.Duration {
-	if t := d.place().timeout(); t > 0 {
-		return t
+	if d.To != nil && d.To.Limit() > 0 {
+		return d.To.Limit()
 	}
 	return DefaultTimeout
 }
 
 // Settles says whether an attempt whose outcome is unknown is settled by the next one, which looks first.
-func (d Destination) Settles() bool { return d.place().settles() }
+func (d Destination) Settles() bool { return d.traits().Settles }
 
-type nowhere struct{}
-
-func (nowhere) kind() string           { return "" }
-func (nowhere) address() string        { return "" }
-func (nowhere) timeout() time.Duration { return 0 }
-func (nowhere) settles() bool          { return false }
+func (d Destination) traits() Traits {
+	if d.To == nil {
+		return Traits{}
+	}
+	return d.To.Traits()
+}
 
 // HTTPDestination is an HTTP endpoint.
 type HTTPDestination struct {
@@ -81,10 +101,17 @@ type HTTPDestination struct {
 	Timeout time.Duration // whole attempt
 }
 
-func (d *HTTPDestination) kind() string           { return "http" }
-func (d *HTTPDestination) address() string        { return RedactURL(d.URL) }
-func (d *HTTPDestination) timeout() time.Duration { return d.Timeout }
-func (d *HTTPDestination) settles() bool          { return false }
+// Kind implements Target.
+func (d *HTTPDestination) Kind() string { return "http" }
+
+// Address implements Target.
+func (d *HTTPDestination) Address() string { return RedactURL(d.URL) }
+
+// Limit implements Target.
+func (d *HTTPDestination) Limit() time.Duration { return d.Timeout }
+
+// Traits implements Target.
+func (d *HTTPDestination) Traits() Traits { return Traits{} }
 
 // RedisDestination is a Redis pub/sub channel. Pub/sub has no memory: who does not listen misses the message.
 type RedisDestination struct {
@@ -95,10 +122,20 @@ type RedisDestination struct {
 	Timeout            time.Duration // whole attempt
 }
 
-func (d *RedisDestination) kind() string           { return "redis" }
-func (d *RedisDestination) address() string        { return d.Addr + " " + d.Channel }
-func (d *RedisDestination) timeout() time.Duration { return d.Timeout }
-func (d *RedisDestination) settles() bool          { return false }
+// Kind implements Target.
+func (d *RedisDestination) Kind() string { return BrokerRedis }
+
+// Address implements Target.
+func (d *RedisDestination) Address() string { return d.Addr + " " + d.Channel }
+
+// Limit implements Target.
+func (d *RedisDestination) Limit() time.Duration { return d.Timeout }
+
+// Traits implements Target: a CloudEvent in JSON has headers, and may have no data.
+func (d *RedisDestination) Traits() Traits {
+	event := d.Format == FormatCloudEvents
+	return Traits{Bare: !event, KnowsNull: event}
+}
 
 // RabbitMQDestination is an exchange of a RabbitMQ broker.
 type RabbitMQDestination struct {
@@ -109,12 +146,19 @@ type RabbitMQDestination struct {
 	Timeout    time.Duration // whole attempt
 }
 
-func (d *RabbitMQDestination) kind() string { return "rabbitmq" }
-func (d *RabbitMQDestination) address() string {
+// Kind implements Target.
+func (d *RabbitMQDestination) Kind() string { return BrokerRabbitMQ }
+
+// Address implements Target.
+func (d *RabbitMQDestination) Address() string {
 	return strings.Join(strings.Fields(d.host()+" "+d.Exchange+" "+d.RoutingKey), " ")
 }
-func (d *RabbitMQDestination) timeout() time.Duration { return d.Timeout }
-func (d *RabbitMQDestination) settles() bool          { return false }
+
+// Limit implements Target.
+func (d *RabbitMQDestination) Limit() time.Duration { return d.Timeout }
+
+// Traits implements Target.
+func (d *RabbitMQDestination) Traits() Traits { return Traits{} }
 
 // KafkaDestination is a Kafka topic.
 type KafkaDestination struct {
@@ -124,10 +168,17 @@ type KafkaDestination struct {
 	Timeout time.Duration // whole attempt
 }
 
-func (d *KafkaDestination) kind() string           { return "kafka" }
-func (d *KafkaDestination) address() string        { return strings.Join(d.Brokers, ",") + " " + d.Topic }
-func (d *KafkaDestination) timeout() time.Duration { return d.Timeout }
-func (d *KafkaDestination) settles() bool          { return false }
+// Kind implements Target.
+func (d *KafkaDestination) Kind() string { return BrokerKafka }
+
+// Address implements Target.
+func (d *KafkaDestination) Address() string { return strings.Join(d.Brokers, ",") + " " + d.Topic }
+
+// Limit implements Target.
+func (d *KafkaDestination) Limit() time.Duration { return d.Timeout }
+
+// Traits implements Target: Kafka has values that are null.
+func (d *KafkaDestination) Traits() Traits { return Traits{KnowsNull: true} }
 
 // WireFormat says how a message's id, type, key, attempt and headers travel beside its payload.
 type WireFormat string

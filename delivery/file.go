@@ -28,12 +28,11 @@ type SFTPServer struct {
 	KnownHosts string // file in the form of OpenSSH's known_hosts
 }
 
-func (d *FileDestination) kind() string           { return "file" }
-func (d *FileDestination) timeout() time.Duration { return d.Timeout }
+// Kind implements Target.
+func (d *FileDestination) Kind() string { return "file" }
 
-// settles: a name in a directory, here or on a server, is looked at before it is written; an upload is a request like any other.
-func (d *FileDestination) settles() bool { return d.Upload == nil }
-func (d *FileDestination) address() string {
+// Address implements Target.
+func (d *FileDestination) Address() string {
 	switch {
 	case d.SFTP != nil:
 		return "sftp://" + d.SFTP.Addr + "/" + strings.TrimPrefix(d.SFTP.Path, "/")
@@ -42,6 +41,16 @@ func (d *FileDestination) address() string {
 	}
 	return d.Dir
 }
+
+// Limit implements Target.
+func (d *FileDestination) Limit() time.Duration { return d.Timeout }
+
+// Traits implements Target: a name in a directory, here or on a server, is looked at before it is written; an upload is a request
+// like any other.
+func (d *FileDestination) Traits() Traits { return Traits{Settles: d.Upload == nil, Bare: true} }
+
+// Rows implements RowTarget.
+func (d *FileDestination) Rows() FileFormat { return d.Format }
 
 // FileFormat is how rows are written.
 type FileFormat struct {

@@ -22,7 +22,9 @@ var searchFields = []searchField{
 	{name: "method", list: true, help: "how it was handed over", example: "outbox",
 		set: known("method", searchMethods, func(f *Filter) *[]Method { return &f.Methods })},
 	{name: "destination", list: true, help: "kind of destination", example: "http",
-		set: known("destination", destinationKinds, func(f *Filter) *[]string { return &f.Destinations })},
+		set: func(p *searchParser, values []string) error {
+			return known("destination", DestinationKinds(), func(f *Filter) *[]string { return &f.Destinations })(p, values)
+		}},
 	{name: "class", aliases: []string{"error_class"}, list: true, help: "error class", example: "timeout",
 		set: known("class", ErrorClasses, func(f *Filter) *[]string { return &f.ErrorClasses })},
 	{name: "group", list: true, help: "id of a failure group", example: "0f3a...", set: several(func(f *Filter) *[]string { return &f.Groups })},
@@ -47,8 +49,7 @@ var searchFields = []searchField{
 }
 
 var (
-	searchMethods    = []Method{MethodPool, MethodBroker, MethodOutbox, MethodBatch, MethodCDC}
-	destinationKinds = []string{"http", "kafka", "rabbitmq", "redis", "file", "table"}
+	searchMethods = []Method{MethodPool, MethodBroker, MethodOutbox, MethodBatch, MethodCDC}
 )
 
 // maxAttempts is the largest number of attempts that is searched for.

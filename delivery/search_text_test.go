@@ -26,6 +26,8 @@ func at(text string) *time.Time {
 
 func number(n int) *int { return &n }
 
+func init() { KnowDestinations([]string{"http", "kafka", "rabbitmq", "redis", "file", "table"}) }
+
 func TestParseSearch(t *testing.T) {
 	yes, no := true, false
 	const id, other = "0192f0c1-0000-7000-8000-00000000000a", "0192f0c1-0000-7000-8000-00000000000b"
@@ -162,7 +164,7 @@ func anyFilter(t *rapid.T) Filter {
 		return list
 	}
 	optional := func(name string) string { return rapid.OneOf(rapid.Just(""), anything).Draw(t, name) }
-	f := Filter{States: some(t, "states", States), Methods: some(t, "methods", searchMethods), Destinations: some(t, "destinations", destinationKinds),
+	f := Filter{States: some(t, "states", States), Methods: some(t, "methods", searchMethods), Destinations: some(t, "destinations", DestinationKinds()),
 		ErrorClasses: some(t, "classes", ErrorClasses), Integrations: several("integrations", rapid.StringMatching(`[a-z0-9-]{1,63}`)),
 		Groups: several("groups", anything), GroupMessages: several("messages", anything), IDs: several("ids", anyUUID()), Types: several("types", anything),
 		Actors: several("actors", anything), Assignees: several("assignees", anything), Tags: several("tags", anything),

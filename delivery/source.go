@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"net/url"
 	"strings"
 	"time"
 )
@@ -31,15 +32,34 @@ const (
 // DefaultPoolRetry is a pool's policy where none is named: one more try, after half a second.
 var DefaultPoolRetry = RetryPolicy{Attempts: 2, Jitter: JitterNone, Backoff: []time.Duration{500 * time.Millisecond}}
 
-// BrokerSource is where a broker integration takes its messages from. Exactly one of Redis, RabbitMQ and Kafka is set.
+// BrokerSource is where a broker integration takes its messages from.
 type BrokerSource struct {
-	Redis       *RedisSource
-	RabbitMQ    *RabbitMQSource
-	Kafka       *KafkaSource
+	From        Source
 	DeadLetters bool // the source is somebody else's dead-letter queue: nothing is sent before a person says so
 	Format      WireFormat
 	Prefetch    int // messages taken and not yet acknowledged, at most
 }
+
+// Source is the settings of one kind of broker to take messages from. Each kind has a type of its own; package kinds lists them
+// with their code.
+type Source interface {
+	// Kind is its name in the integrations file, e.g. "redis"; messages carry it in Origin.Broker.
+	Kind() string
+	// Address is the source as people may see it.
+	Address() string
+	// Secrets must not show in what libraries and servers say.
+	Secrets() []string
+	// WayBack is where entries of a dead-letter queue go back to; where exactly is in each message's origin. nil: the broker has no
+	// dead letters.
+	WayBack() Target
+}
+
+// Names of brokers: as source, as destination and in Origin.Broker.
+const (
+	BrokerRedis    = "redis"
+	BrokerRabbitMQ = "rabbitmq"
+	BrokerKafka    = "kafka"
+)
 
 // RedisSource is a pub/sub channel to listen to.
 type RedisSource struct {
@@ -47,10 +67,43 @@ type RedisSource struct {
 	Channel string
 }
 
+// Kind implements Source.
+func (s *RedisSource) Kind() string { return BrokerRedis }
+
+// Address implements Source.
+func (s *RedisSource) Address() string { return s.Addr + " " + s.Channel }
+
+// Secrets implements Source.
+func (s *RedisSource) Secrets() []string { return []string{s.Password} }
+
+// WayBack implements Source: pub/sub has no dead letters.
+func (s *RedisSource) WayBack() Target { return nil }
+
 // RabbitMQSource is a queue to consume.
 type RabbitMQSource struct {
 	RabbitMQServer
 	Queue string
+}
+
+// Kind implements Source.
+func (s *RabbitMQSource) Kind() string { return BrokerRabbitMQ }
+
+// Address implements Source.
+func (s *RabbitMQSource) Address() string { return s.host() + " " + s.Queue }
+
+// Secrets implements Source.
+func (s *RabbitMQSource) Secrets() []string {
+	u, err := url.Parse(s.URL)
+	if err != nil || u.User == nil {
+		return nil
+	}
+	password, _ := u.User.Password()
+	return []string{password, url.QueryEscape(password)}
+}
+
+// WayBack implements Source.
+func (s *RabbitMQSource) WayBack() Target {
+	return &RabbitMQDestination{RabbitMQServer: s.RabbitMQServer, Format: FormatNative, Timeout: DefaultTimeout}
 }
 
 // KafkaSource is a topic to consume as a member of a group.
@@ -60,30 +113,39 @@ type KafkaSource struct {
 	Group string
 }
 
+// Kind implements Source.
+func (s *KafkaSource) Kind() string { return BrokerKafka }
+
+// Address implements Source.
+func (s *KafkaSource) Address() string { return strings.Join(s.Brokers, ",") + " " + s.Topic }
+
+// Secrets implements Source.
+func (s *KafkaSource) Secrets() []string {
+	if s.SASL == nil {
+		return nil
+	}
+	return []string{s.SASL.Password}
+}
+
+// WayBack implements Source.
+func (s *KafkaSource) WayBack() Target {
+	return &KafkaDestination{KafkaServer: s.KafkaServer, Format: FormatNative, Timeout: DefaultTimeout}
+}
+
 // Kind is the broker's name in the integrations file, e.g. "redis".
 func (b BrokerSource) Kind() string {
-	switch {
-	case b.Redis != nil:
-		return "redis"
-	case b.RabbitMQ != nil:
-		return "rabbitmq"
-	case b.Kafka != nil:
-		return "kafka"
+	if b.From == nil {
+		return ""
 	}
-	return ""
+	return b.From.Kind()
 }
 
 // Address is the source as people may see it.
 func (b BrokerSource) Address() string {
-	switch {
-	case b.Redis != nil:
-		return b.Redis.Addr + " " + b.Redis.Channel
-	case b.RabbitMQ != nil:
-		return b.RabbitMQ.host() + " " + b.RabbitMQ.Queue
-	case b.Kafka != nil:
-		return strings.Join(b.Kafka.Brokers, ",") + " " + b.Kafka.Topic
+	if b.From == nil {
+		return ""
 	}
-	return ""
+	return b.From.Address()
 }
 
 // Origin is where a message came from, when a broker brought it or a batch's receiver gave it back.

@@ -16,19 +16,28 @@ type TableDestination struct {
 	Timeout   time.Duration
 }
 
-func (d *TableDestination) kind() string           { return "table" }
-func (d *TableDestination) timeout() time.Duration { return d.Timeout }
+// Kind implements Target.
+func (d *TableDestination) Kind() string { return "table" }
 
-// settles: which files are in the table is noted beside it, in the transaction that puts them there.
-func (d *TableDestination) settles() bool { return true }
-
-func (d *TableDestination) address() string {
+// Address implements Target.
+func (d *TableDestination) Address() string {
 	name := TableName(d.Schema, d.Table)
 	u, err := url.Parse(d.URL)
 	if err != nil {
 		return name
 	}
 	return u.Host + u.Path + " " + name
+}
+
+// Limit implements Target.
+func (d *TableDestination) Limit() time.Duration { return d.Timeout }
+
+// Traits implements Target: which files are in the table is noted beside it, in the transaction that puts them there.
+func (d *TableDestination) Traits() Traits { return Traits{Settles: true, Bare: true} }
+
+// Rows implements RowTarget.
+func (d *TableDestination) Rows() FileFormat {
+	return FileFormat{Kind: FileJSON, Columns: d.Columns, Text: true}
 }
 
 // ValueColumn says what the values of one column of a file for a table are. They stand in it as text, in the form in which Postgres

@@ -260,9 +260,9 @@ func TestIntegrationsFileParses(t *testing.T) {
 		urls := map[string]string{}
 		for _, in := range f.Integrations {
 			if in.Batch == nil {
-				urls[in.Name] = in.Destination.HTTP.URL
-			} else if in.Destination.File.Dir != `/tmp/a "b"` {
-				t.Errorf("files go to %s", in.Destination.File.Dir)
+				urls[in.Name] = in.Destination.To.(*delivery.HTTPDestination).URL
+			} else if in.Destination.To.(*delivery.FileDestination).Dir != `/tmp/a "b"` {
+				t.Errorf("files go to %s", in.Destination.To.(*delivery.FileDestination).Dir)
 			}
 		}
 		for _, r := range want {

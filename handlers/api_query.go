@@ -79,7 +79,7 @@ func failureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 		identifiers(q, &f),
 		oneOf(q, "state", delivery.States, &f.States),
 		oneOf(q, "method", methods, &f.Methods),
-		oneOf(q, "destination", destinations, &f.Destinations),
+		oneOf(q, "destination", delivery.DestinationKinds(), &f.Destinations),
 		oneOf(q, "error_class", delivery.ErrorClasses, &f.ErrorClasses),
 		attempts(q, &f.Attempts),
 		pathValues(q, &f.Paths),
@@ -186,8 +186,6 @@ func acknowledged(q url.Values, into **bool) error {
 	}
 	return nil
 }
-
-var destinations = []string{"http", "kafka", "rabbitmq", "redis", "file", "table"}
 
 var methods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
 

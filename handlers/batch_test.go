@@ -16,7 +16,7 @@ import (
 func withBatches(c *Config) {
 	for name, mask := range map[string][]string{"points": nil, "members": {"$.phone"}} {
 		c.Integrations = append(c.Integrations, delivery.Integration{Name: name, Method: delivery.MethodBatch, Mask: mask,
-			Destination: delivery.Destination{File: &delivery.FileDestination{Dir: "/tmp", Format: delivery.FileFormat{Kind: delivery.FileCSV}}},
+			Destination: delivery.Destination{To: &delivery.FileDestination{Dir: "/tmp", Format: delivery.FileFormat{Kind: delivery.FileCSV}}},
 			Batch:       &delivery.BatchSettings{Schedule: "0 0 1 1 *", Location: time.UTC, Query: "SELECT 1", Name: delivery.DefaultBatchName, Per: delivery.PerFile}})
 	}
 }

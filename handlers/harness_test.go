@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	_ "redrive/delivery/kinds" // tells which destinations there are
 	"redrive/store"
 	"redrive/store/storetest"
 	"redrive/store/storetest/patience"
@@ -36,7 +37,7 @@ type site struct {
 
 // integrations of the tests: "push" hides nothing, "sms" hides the code and the phone number.
 func testIntegrations() []delivery.Integration {
-	to := delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://user:secret@127.0.0.1:1/x?token=1"}}
+	to := delivery.Destination{To: &delivery.HTTPDestination{URL: "http://user:secret@127.0.0.1:1/x?token=1"}}
 	return []delivery.Integration{
 		{Name: "push", Description: "Tell the seller", Method: delivery.MethodOutbox, Subscribe: []string{"order.placed"}, Destination: to},
 		{Name: "sms", Method: delivery.MethodOutbox, Subscribe: []string{"code.requested"}, Destination: to, Mask: []string{"$.code", "$.to[*].phone"}},

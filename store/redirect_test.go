@@ -16,7 +16,7 @@ func openMany(t *testing.T) desk {
 	d := open(t)
 	pay, topic, files := integration("pay"), integration("topic"), integration("files")
 	pay.Ordered = true
-	topic.Destination = delivery.Destination{Kafka: &delivery.KafkaDestination{}}
+	topic.Destination = delivery.Destination{To: &delivery.KafkaDestination{}}
 	files.Method = delivery.MethodBatch
 	push := integration("push", "order.placed")
 	push.Ordered = true

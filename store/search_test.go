@@ -16,6 +16,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/engine"
+	_ "redrive/delivery/kinds" // tells which destinations there are
 	"redrive/delivery/search"
 	"redrive/store"
 )

@@ -41,7 +41,7 @@ func open(t *testing.T) desk {
 
 func integration(name string, subscribe ...string) delivery.Integration {
 	return delivery.Integration{Name: name, Method: delivery.MethodOutbox, Subscribe: subscribe, Concurrency: 4,
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://user:secret@127.0.0.1:1/x?token=1"}}}
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://user:secret@127.0.0.1:1/x?token=1"}}}
 }
 
 func (d desk) must(err error) {

@@ -12,15 +12,15 @@ type originFact struct{ name, value string }
 // place is what a broker calls the place that messages are taken from.
 func (l Locale) place(broker string) string {
 	switch broker {
-	case "kafka":
+	case delivery.BrokerKafka:
 		return l.T("Kafka topic")
-	case "rabbitmq":
+	case delivery.BrokerRabbitMQ:
 		return l.T("RabbitMQ queue")
 	case "batch":
 		return l.T("Rejected row of the file")
 	case delivery.OriginPostgres:
 		return l.T("Table")
-	case "redis":
+	case delivery.BrokerRedis:
 		return l.T("Redis channel")
 	}
 	return broker

@@ -20,7 +20,7 @@ import (
 // deliver runs the engine with the file sender, as the program does.
 func (b *bed) deliver() {
 	b.t.Helper()
-	sender, err := filesend.New(*b.in.Destination.File, b.Files(), wire.Dialer{})
+	sender, err := filesend.New(*b.in.Destination.To.(*delivery.FileDestination), b.Files(), wire.Dialer{})
 	b.must(err)
 	e, err := engine.New(engine.Config{Store: b.Store, Integrations: []delivery.Integration{b.in}, Senders: map[string]delivery.Sender{b.in.Name: sender},
 		Log: slog.New(slog.DiscardHandler), Poll: 20 * time.Millisecond})
@@ -41,12 +41,12 @@ func newDesk(t *testing.T, f delivery.FileFormat) *bed {
 	t.Helper()
 	b := newBed(t, func(in *delivery.Integration) {
 		in.Batch.Acknowledgement = &delivery.AcknowledgementSettings{Every: 20 * time.Millisecond}
-		in.Destination.File.Format = f
+		in.Destination.To.(*delivery.FileDestination).Format = f
 	})
 	b.csv = f
 	b.sql(pointsTable)
 	b.sql("INSERT INTO points SELECT n, E'kim \"' || n || E'\"\\nsecond line, 한글' FROM generate_series(1, 6) n")
-	inbox, err := filesend.NewInbox(*b.in.Batch.Acknowledgement, *b.in.Destination.File, wire.Dialer{})
+	inbox, err := filesend.NewInbox(*b.in.Batch.Acknowledgement, *b.in.Destination.To.(*delivery.FileDestination), wire.Dialer{})
 	b.must(err)
 	b.deliver()
 	b.again = func() { b.stop = b.start(func(c *batch.Config) { c.Inbox = inbox }) }
@@ -58,7 +58,7 @@ func newDesk(t *testing.T, f delivery.FileFormat) *bed {
 func (b *bed) sent(f delivery.StoredFile) string {
 	b.t.Helper()
 	b.state(f.DeliveryID, delivery.StateDelivered)
-	raw, err := os.ReadFile(filepath.Join(b.in.Destination.File.Dir, f.Name))
+	raw, err := os.ReadFile(filepath.Join(b.in.Destination.To.(*delivery.FileDestination).Dir, f.Name))
 	b.must(err)
 	return string(raw)
 }
@@ -77,7 +77,7 @@ func (b *bed) state(id string, want delivery.State) (d delivery.Detail) {
 // answer writes what the receiver says.
 func (b *bed) answer(name, text string) {
 	b.t.Helper()
-	b.must(os.WriteFile(filepath.Join(b.in.Destination.File.Dir, name), []byte(text), 0o600))
+	b.must(os.WriteFile(filepath.Join(b.in.Destination.To.(*delivery.FileDestination).Dir, name), []byte(text), 0o600))
 }
 
 // retry asks for several at once: the room sees all of them or none.
@@ -133,7 +133,7 @@ func TestARejectedFileIsADeadLetterAgain(t *testing.T) {
 		d.Timeline[0].Outcome != delivery.OutcomePermanent || d.Version != 2 || d.GroupID == "" {
 		t.Errorf("%+v", d)
 	}
-	b.must(os.Remove(filepath.Join(b.in.Destination.File.Dir, f.Name)))
+	b.must(os.Remove(filepath.Join(b.in.Destination.To.(*delivery.FileDestination).Dir, f.Name)))
 	b.retry(f.DeliveryID)
 	if again := b.sent(f); again != before {
 		t.Error("the second transfer has other bytes")
@@ -221,7 +221,7 @@ func TestRowsOfACorrectionThatFailsAreDeadAgain(t *testing.T) {
 	b.sent(original)
 	b.answer(original.Name+".rej", "row,reason\n3,no\n")
 	row := b.rejected(1)[0]
-	dir := b.in.Destination.File.Dir
+	dir := b.in.Destination.To.(*delivery.FileDestination).Dir
 	b.answer("points_"+original.BusinessDate+"_2.csv", "a stranger's file")
 	b.retry(row.ID)
 	correction := b.file(2)

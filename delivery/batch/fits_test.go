@@ -205,7 +205,7 @@ func TestEventsReachATable(t *testing.T) {
 	c.exec(c.to, "CREATE TABLE said (id uuid PRIMARY KEY, doc jsonb, also text, payload bytea)")
 	b := newBed(t, func(in *delivery.Integration) {
 		in.Subscribe, in.Batch.Query, in.Batch.Start = []string{"said"}, "", delivery.StartBeginning
-		*in = careful(*in, delivery.Destination{Table: &delivery.TableDestination{URL: c.target, Table: "said", Key: []string{"id"}, Timeout: patience.Limit,
+		*in = careful(*in, delivery.Destination{To: &delivery.TableDestination{URL: c.target, Table: "said", Key: []string{"id"}, Timeout: patience.Limit,
 			Columns: []delivery.FileColumn{{Name: "id", From: "id"}, {Name: "doc", From: "$.v"}, {Name: "also", From: "$.v"}, {Name: "payload", From: "payload"}}}})
 	})
 	for _, payload := range []string{`{"v": "5"}`, `{"v": 5}`, `{"v": null}`, `{}`, "\xff\x00"} {

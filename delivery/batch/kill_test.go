@@ -2,8 +2,10 @@ package batch_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
+	"encoding/gob"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,9 +23,9 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/batch"
 	"redrive/delivery/engine"
+	"redrive/delivery/form"
+	"redrive/delivery/kinds"
 	filesend "redrive/delivery/send/file"
-	httpsend "redrive/delivery/send/http"
-	tablesend "redrive/delivery/send/table"
 	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/storetest/child"
@@ -36,7 +38,7 @@ const (
 	victimVariable = "REDRIVE_BATCH_VICTIM" // the step at which it waits for its end
 	victimDSN      = "REDRIVE_BATCH_DSN"
 	victimDir      = "REDRIVE_BATCH_DIR"
-	victimTo       = "REDRIVE_BATCH_TO" // its destination as JSON, where nothing drops duplicates; empty: the directory
+	victimTo       = "REDRIVE_BATCH_TO" // its destination, see readTarget, where nothing drops duplicates; empty: the directory
 )
 
 // killSteps are where a process is killed. Those with a table wait inside of the transaction that changes it, which the parent
@@ -50,7 +52,7 @@ const killLock = 7_251_903
 
 func victimIntegration(dir string) delivery.Integration {
 	in := pointsIntegration()
-	in.Destination = delivery.Destination{File: &delivery.FileDestination{Dir: dir, Manifest: true, Timeout: 5 * time.Second,
+	in.Destination = delivery.Destination{To: &delivery.FileDestination{Dir: dir, Manifest: true, Timeout: 5 * time.Second,
 		Format: delivery.FileFormat{Kind: delivery.FileCSV, Header: true}}}
 	in.Batch.Acknowledgement = &delivery.AcknowledgementSettings{Every: 20 * time.Millisecond}
 	in.Retry.Attempts = 20 // a slow machine may need more than one
@@ -61,7 +63,7 @@ func victimIntegration(dir string) delivery.Integration {
 func runRooms(ctx context.Context, s *store.Store, in delivery.Integration, room func(*batch.Config), sender func(delivery.Sender) delivery.Sender, files filesend.Files) error {
 	c := config(s, in, in.BatchFormat())
 	if in.Batch.Acknowledgement != nil {
-		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.File, wire.Dialer{})
+		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.To.(*delivery.FileDestination), wire.Dialer{})
 		if err != nil {
 			return err
 		}
@@ -89,13 +91,28 @@ func runRooms(ctx context.Context, s *store.Store, in delivery.Integration, room
 }
 
 func senderTo(d delivery.Destination, files filesend.Files) (delivery.Sender, error) {
-	switch {
-	case d.HTTP != nil:
-		return httpsend.New(*d.HTTP, wire.Dialer{})
-	case d.Table != nil:
-		return tablesend.New(*d.Table, files, table.Send), nil
+	return kinds.NewSender(delivery.Integration{Destination: d}, form.Means{Files: files, Tables: table.Send})
+}
+
+func init() {
+	for _, to := range []delivery.Target{&delivery.HTTPDestination{}, &delivery.FileDestination{}, &delivery.TableDestination{}} {
+		gob.Register(to)
 	}
-	return filesend.New(*d.File, files, wire.Dialer{})
+}
+
+// writeTarget writes the destination for the process that is killed.
+func (b *bed) writeTarget() string {
+	var out bytes.Buffer
+	b.must(gob.NewEncoder(&out).Encode(b.in.Destination))
+	return hex.EncodeToString(out.Bytes())
+}
+
+func readTarget(text string) (to delivery.Destination, err error) {
+	raw, err := hex.DecodeString(text)
+	if err == nil {
+		err = gob.NewDecoder(bytes.NewReader(raw)).Decode(&to)
+	}
+	return to, err
 }
 
 func errorsOf(a, b error) error {
@@ -112,7 +129,7 @@ func victim() {
 	in := victimIntegration(os.Getenv(victimDir))
 	if to := os.Getenv(victimTo); err == nil && to != "" {
 		in = careful(in, delivery.Destination{})
-		err = json.Unmarshal([]byte(to), &in.Destination)
+		in.Destination, err = readTarget(to)
 	}
 	if err == nil {
 		wait := func(at string) {
@@ -293,9 +310,7 @@ func (b *bed) kill(dir, step, table string) {
 	cmd := exec.Command(binary)
 	cmd.Env = append(os.Environ(), victimVariable+"="+step, victimDSN+"="+b.dsn, victimDir+"="+dir)
 	if !b.in.Idempotent {
-		to, err := json.Marshal(b.in.Destination)
-		b.must(err)
-		cmd.Env = append(cmd.Env, victimTo+"="+string(to))
+		cmd.Env = append(cmd.Env, victimTo+"="+b.writeTarget())
 	}
 	cmd.Stderr = os.Stderr
 	victim, out := child.Talk(b.t, cmd)

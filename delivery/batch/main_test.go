@@ -52,7 +52,7 @@ func openBed(t testing.TB, dsn string, change func(*delivery.Integration)) *bed 
 	}
 	t.Cleanup(s.Close)
 	b := &bed{Store: s, t: t, dsn: dsn, in: pointsIntegration(), csv: delivery.FileFormat{Kind: delivery.FileCSV, Header: true, Delimiter: ','}}
-	b.in.Destination = delivery.Destination{File: &delivery.FileDestination{Format: b.csv, Dir: t.TempDir(), Timeout: patience.Limit}}
+	b.in.Destination = delivery.Destination{To: &delivery.FileDestination{Format: b.csv, Dir: t.TempDir(), Timeout: patience.Limit}}
 	if change != nil {
 		change(&b.in)
 	}

@@ -9,7 +9,7 @@ import (
 
 func TestRowByRow(t *testing.T) {
 	b := newBed(t, func(in *delivery.Integration) {
-		in.Destination = delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/"}}
+		in.Destination = delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/"}}
 		in.Batch.Per, in.Batch.Key = delivery.PerRow, "name"
 	})
 	b.csv = b.in.BatchFormat()
@@ -31,7 +31,7 @@ func TestRowByRow(t *testing.T) {
 
 func TestAKeyThatNoColumnGives(t *testing.T) {
 	b := newBed(t, func(in *delivery.Integration) {
-		in.Destination = delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/"}}
+		in.Destination = delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/"}}
 		in.Batch.Per, in.Batch.Key, in.Retry.Attempts = delivery.PerRow, "nobody", 1
 	})
 	b.csv = b.in.BatchFormat()

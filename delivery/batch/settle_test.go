@@ -36,7 +36,7 @@ var settled = map[string]func(t *testing.T) (to delivery.Destination, arrived fu
 		b.sql(`CREATE TABLE points (id bigint PRIMARY KEY, name text, written integer DEFAULT 0);
 			CREATE FUNCTION count_writes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.written := NEW.written + 1; RETURN NEW; END $$;
 			CREATE TRIGGER count_writes BEFORE INSERT OR UPDATE ON points FOR EACH ROW EXECUTE FUNCTION count_writes()`)
-		return delivery.Destination{Table: &delivery.TableDestination{URL: b.dsn, Table: "points", Key: []string{"id"}, Timeout: patience.Limit}},
+		return delivery.Destination{To: &delivery.TableDestination{URL: b.dsn, Table: "points", Key: []string{"id"}, Timeout: patience.Limit}},
 			func() int {
 				return value[int](b, "SELECT count(DISTINCT written)::int * max(written) FROM points WHERE id <= 20")
 			}, delivery.StateDelivered
@@ -45,14 +45,14 @@ var settled = map[string]func(t *testing.T) (to delivery.Destination, arrived fu
 		var requests atomic.Int32
 		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 		t.Cleanup(server.Close)
-		return delivery.Destination{HTTP: &delivery.HTTPDestination{URL: server.URL, Method: http.MethodPost, Timeout: patience.Limit}},
+		return delivery.Destination{To: &delivery.HTTPDestination{URL: server.URL, Method: http.MethodPost, Timeout: patience.Limit}},
 			func() int { return int(requests.Load()) }, delivery.StateDead
 	},
 }
 
 func fileTo(d delivery.FileDestination) delivery.Destination {
 	d.Timeout, d.Format = patience.Limit, delivery.FileFormat{Kind: delivery.FileCSV, Header: true}
-	return delivery.Destination{File: &d}
+	return delivery.Destination{To: &d}
 }
 
 func entries(t *testing.T, dir string) int {

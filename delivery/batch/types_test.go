@@ -133,7 +133,7 @@ func (c *carrier) read(query string) (file delivery.BatchFile, content []byte) {
 		for i, l := range list {
 			columns[i] = format.Column{Name: l.Name, Kind: format.KindOf(l.OID), Type: l.Type}
 		}
-		w, err = format.New(&out, delivery.Integration{Destination: delivery.Destination{Table: &delivery.TableDestination{}}}.BatchFormat(), columns)
+		w, err = format.New(&out, delivery.Integration{Destination: delivery.Destination{To: &delivery.TableDestination{}}}.BatchFormat(), columns)
 		return err
 	}, func(row [][]byte) error { return w.Write(row) })
 	if err != nil {

@@ -146,7 +146,7 @@ func (s *shift) place(it *item, state delivery.InboxState, blocked, spilling boo
 
 // died is when an entry of a foreign dead-letter queue got there.
 func died(o *delivery.Origin) time.Time {
-	if o.Broker == rabbitMQName && !o.Dead.At.IsZero() {
+	if o.Broker == delivery.BrokerRabbitMQ && !o.Dead.At.IsZero() {
 		return o.Dead.At
 	}
 	return o.At

@@ -232,7 +232,7 @@ func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	source.Format, source.Prefetch = delivery.FormatCloudEvents, 32
 	r.in = delivery.Integration{Name: "seller-push", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: 8, Broker: &source,
 		Retry:       delivery.RetryPolicy{Attempts: 3, Backoff: []time.Duration{10 * time.Millisecond}},
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: r.ledger.URL, Timeout: time.Minute}}} // no attempt ends by itself, however slow the machine is
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: r.ledger.URL, Timeout: time.Minute}}} // no attempt ends by itself, however slow the machine is
 	for _, f := range change {
 		f(&r.in)
 	}
@@ -244,7 +244,7 @@ func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	if err := r.db.SyncIntegrations(t.Context(), []delivery.Integration{r.in}); err != nil {
 		t.Fatal(err)
 	}
-	sender, err := httpsend.New(*r.in.Destination.HTTP, wire.Dialer{Log: r.log})
+	sender, err := httpsend.New(*r.in.Destination.To.(*delivery.HTTPDestination), wire.Dialer{Log: r.log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func redisPlace(t *testing.T, addr string) place {
 			}
 		}
 	}
-	return place{proxy: proxy, publish: publish, source: delivery.BrokerSource{Redis: &delivery.RedisSource{RedisServer: delivery.RedisServer{Addr: proxy.Addr}, Channel: channel}}}
+	return place{proxy: proxy, publish: publish, source: delivery.BrokerSource{From: &delivery.RedisSource{RedisServer: delivery.RedisServer{Addr: proxy.Addr}, Channel: channel}}}
 }
 
 func openRabbit(t *testing.T) place { return rabbitPlace(t, services.RabbitMQURL(t), nil) }
@@ -114,7 +114,7 @@ func rabbitPlace(t *testing.T, address string, args amqp091.Table) place {
 		}
 	}
 	return place{proxy: proxy, publish: publish, left: left,
-		source: delivery.BrokerSource{RabbitMQ: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: proxied}, Queue: queue}}}
+		source: delivery.BrokerSource{From: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: proxied}, Queue: queue}}}
 }
 
 const partitions = 3
@@ -156,7 +156,7 @@ func kafkaPlace(t *testing.T, brokers []string, topic string) place {
 	left := func(t *testing.T) int {
 		return int(sum(ends(t, client, topic)) - sum(committed(t, client, topic, group)))
 	}
-	return place{publish: publish, left: left, source: delivery.BrokerSource{Kafka: &delivery.KafkaSource{
+	return place{publish: publish, left: left, source: delivery.BrokerSource{From: &delivery.KafkaSource{
 		KafkaServer: delivery.KafkaServer{Brokers: brokers}, Topic: topic, Group: group}}}
 }
 

@@ -87,7 +87,7 @@ func benchRabbit(b *testing.B, named bool, change func(*delivery.Integration)) {
 			}
 		}
 		last.Wait()
-		return delivery.BrokerSource{RabbitMQ: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: address}, Queue: queue}}
+		return delivery.BrokerSource{From: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: address}, Queue: queue}}
 	}
 	compare(b, fill, func(ctx context.Context, _ delivery.BrokerSource, post func([]byte) error) {
 		bareRabbit(b, ctx, address, queue, post)
@@ -160,10 +160,10 @@ func benchKafka(b *testing.B, change func(*delivery.Integration)) {
 		if err := client.Flush(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		return delivery.BrokerSource{Kafka: &delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: cluster.ListenAddrs()}, Topic: topic, Group: "bench"}}
+		return delivery.BrokerSource{From: &delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: cluster.ListenAddrs()}, Topic: topic, Group: "bench"}}
 	}
 	compare(b, fill, func(ctx context.Context, source delivery.BrokerSource, post func([]byte) error) {
-		bareKafka(b, ctx, *source.Kafka, post)
+		bareKafka(b, ctx, *source.From.(*delivery.KafkaSource), post)
 	}, change)
 }
 
@@ -180,7 +180,7 @@ func BenchmarkRedis(b *testing.B) {
 	var took time.Duration
 	for b.Loop() {
 		channel := fmt.Sprintf("bench-%d", time.Now().UnixNano())
-		source := delivery.BrokerSource{Redis: &delivery.RedisSource{RedisServer: delivery.RedisServer{Addr: addr}, Channel: channel}}
+		source := delivery.BrokerSource{From: &delivery.RedisSource{RedisServer: delivery.RedisServer{Addr: addr}, Channel: channel}}
 		dsn := storetest.New(b)
 		took += measure(b, receiver, func(ctx context.Context) {
 			var publishing sync.WaitGroup
@@ -317,7 +317,7 @@ func consume(b *testing.B, ctx context.Context, dsn string, source delivery.Brok
 	log := slog.New(slog.DiscardHandler)
 	source.Prefetch, source.Format = benchPrefetch, delivery.FormatNative
 	in := delivery.Integration{Name: "bench", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: benchConcurrency,
-		Broker: &source, Retry: delivery.DefaultRetry, Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: url, Timeout: 5 * time.Second}}}
+		Broker: &source, Retry: delivery.DefaultRetry, Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: url, Timeout: 5 * time.Second}}}
 	change(&in)
 	db, err := store.Open(b.Context(), dsn, log)
 	if err != nil {
@@ -325,7 +325,7 @@ func consume(b *testing.B, ctx context.Context, dsn string, source delivery.Brok
 		return
 	}
 	defer db.Close()
-	sender, err := httpsend.New(*in.Destination.HTTP, wire.Dialer{Log: log})
+	sender, err := httpsend.New(*in.Destination.To.(*delivery.HTTPDestination), wire.Dialer{Log: log})
 	if err != nil {
 		b.Error(err)
 		return

@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,7 +110,7 @@ func New(cfg Config) (*Consumer, error) {
 	if c.driver, err = newDriver(cfg); err != nil {
 		return nil, delivery.SettingOf("broker."+cfg.Integration.Broker.Kind(), err)
 	}
-	c.secrets = secrets(*cfg.Integration.Broker)
+	c.secrets = secrets(cfg.Integration.Broker.From)
 	c.traits = c.driver.traits()
 	c.prefetch = bounded(cfg.Integration, c.traits)
 	c.wait = newBackOff()
@@ -127,38 +127,22 @@ func newBackOff() *backoff.ExponentialBackOff {
 }
 
 // secrets hides passwords in what libraries and servers say.
-func secrets(b delivery.BrokerSource) *strings.Replacer {
+func secrets(from delivery.Source) *strings.Replacer {
 	var hide []string
-	add := func(secret string) {
+	for _, secret := range from.Secrets() {
 		if secret != "" {
 			hide = append(hide, secret, "(hidden)")
 		}
-	}
-	switch {
-	case b.Redis != nil:
-		add(b.Redis.Password)
-	case b.RabbitMQ != nil:
-		if u, err := url.Parse(b.RabbitMQ.URL); err == nil && u.User != nil {
-			password, _ := u.User.Password()
-			add(password)
-			add(url.QueryEscape(password))
-		}
-	case b.Kafka != nil && b.Kafka.SASL != nil:
-		add(b.Kafka.SASL.Password)
 	}
 	return strings.NewReplacer(hide...)
 }
 
 func newDriver(cfg Config) (driver, error) {
-	switch source := cfg.Integration.Broker; {
-	case source.Redis != nil:
-		return newRedis(cfg, *source.Redis)
-	case source.RabbitMQ != nil:
-		return newRabbitMQ(cfg, *source.RabbitMQ), nil
-	case source.Kafka != nil:
-		return newKafka(cfg, *source.Kafka)
+	i := slices.IndexFunc(sourceKinds, func(k sourceKind) bool { return k.Name == cfg.Integration.Broker.Kind() })
+	if i < 0 {
+		return nil, errors.New("the broker block names no broker")
 	}
-	return nil, errors.New("the broker block names no broker")
+	return sourceKinds[i].open(cfg)
 }
 
 // bounded is the prefetch. Where the broker is impatient, the last message taken must have its turn in time even if every

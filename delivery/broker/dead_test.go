@@ -49,7 +49,7 @@ func TestDeadLettersOfRabbitMQ(t *testing.T) {
 	r := newRig(t, bed{name: "rabbitmq", remembers: true, open: openRabbit}, deadLetters)
 	channel := rabbitChannel(t, services.RabbitMQURL(t))
 	origin := name(t)
-	if _, err := channel.QueueDeclare(origin, true, false, false, false, amqp091.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": r.in.Broker.RabbitMQ.Queue}); err != nil {
+	if _, err := channel.QueueDeclare(origin, true, false, false, false, amqp091.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": r.in.Broker.From.(*delivery.RabbitMQSource).Queue}); err != nil {
 		t.Fatal(err)
 	}
 	reject := func(id string) {
@@ -101,7 +101,7 @@ func TestMalformedDeathsAreKept(t *testing.T) {
 	headers := []amqp091.Table{nil, {"x-death": "text"}, {"x-death": []any{}}, {"x-death": []any{int32(1)}}, {"x-death": []any{amqp091.Table{"queue": int32(1), "time": "never", "count": "many"}}},
 		{"x-first-death-queue": "first", "x-first-death-reason": "expired"}, {"x-death": []any{amqp091.Table{"queue": "q\xff", "reason": "made up", "time": time.Unix(1<<40, 0), "count": int64(-1)}}}}
 	for _, h := range headers {
-		if err := channel.PublishWithContext(t.Context(), "", r.in.Broker.RabbitMQ.Queue, true, false, amqp091.Publishing{Headers: h, Body: []byte("x")}); err != nil {
+		if err := channel.PublishWithContext(t.Context(), "", r.in.Broker.From.(*delivery.RabbitMQSource).Queue, true, false, amqp091.Publishing{Headers: h, Body: []byte("x")}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -150,9 +150,9 @@ func TestPasswordsDoNotShow(t *testing.T) {
 		rabbit = "amqp://nobody:" + password + "@" + rest
 	}
 	for name, source := range map[string]delivery.BrokerSource{
-		"redis":    {Redis: &delivery.RedisSource{RedisServer: delivery.RedisServer{Addr: services.RedisAddr(t), Username: "nobody", Password: password}, Channel: "c"}},
-		"rabbitmq": {RabbitMQ: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: rabbit}, Queue: "q"}},
-		"kafka":    {Kafka: &delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: []string{"127.0.0.1:1"}, SASL: &delivery.SASL{Mechanism: "plain", Username: "nobody", Password: password}}, Topic: "t", Group: "g"}},
+		"redis":    {From: &delivery.RedisSource{RedisServer: delivery.RedisServer{Addr: services.RedisAddr(t), Username: "nobody", Password: password}, Channel: "c"}},
+		"rabbitmq": {From: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: rabbit}, Queue: "q"}},
+		"kafka":    {From: &delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: []string{"127.0.0.1:1"}, SASL: &delivery.SASL{Mechanism: "plain", Username: "nobody", Password: password}}, Topic: "t", Group: "g"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var text strings.Builder

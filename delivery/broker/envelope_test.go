@@ -53,9 +53,9 @@ func newPostbox(t *testing.T) *postbox {
 		t.Fatal(err)
 	}
 	to := func(key string) delivery.Destination {
-		return delivery.Destination{RabbitMQ: &delivery.RabbitMQDestination{RabbitMQServer: delivery.RabbitMQServer{URL: address}, RoutingKey: key, Timeout: time.Minute}}
+		return delivery.Destination{To: &delivery.RabbitMQDestination{RabbitMQServer: delivery.RabbitMQServer{URL: address}, RoutingKey: key, Timeout: time.Minute}}
 	}
-	source := delivery.BrokerSource{RabbitMQ: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: address}, Queue: dead}, DeadLetters: true, Prefetch: 32}
+	source := delivery.BrokerSource{From: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: address}, Queue: dead}, DeadLetters: true, Prefetch: 32}
 	p.died = delivery.Integration{Name: "died", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: 4, Broker: &source,
 		Retry: delivery.RetryPolicy{Attempts: 1}, Destination: to("")}
 	p.elsewhere = delivery.Integration{Name: "elsewhere", Method: delivery.MethodOutbox, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: 4,
@@ -78,7 +78,7 @@ func (p *postbox) start() {
 	}
 	senders := map[string]delivery.Sender{}
 	for _, in := range list {
-		sender, err := rabbitsend.New(*in.Destination.RabbitMQ, wire.Dialer{Log: log})
+		sender, err := rabbitsend.New(*in.Destination.To.(*delivery.RabbitMQDestination), wire.Dialer{Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,7 +325,7 @@ func TestTheNameOfAnotherUser(t *testing.T) {
 	if err != nil || !ok || back.UserId != "" || back.Headers["redrive-user-id"] != "somebody" {
 		t.Errorf("got %+v %v", back, err)
 	}
-	losses := fmt.Sprint(delivery.Losses(m, delivery.Destination{RabbitMQ: &to}))
+	losses := fmt.Sprint(delivery.Losses(m, delivery.Destination{To: &to}))
 	if !strings.Contains(losses, "user_id") {
 		t.Errorf("losses %s", losses)
 	}

@@ -151,7 +151,7 @@ func TestRebalance(t *testing.T) {
 		}
 		return http.StatusOK
 	})
-	client, err := kgo.NewClient(kgo.SeedBrokers(r.in.Broker.Kafka.Brokers...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.in.Broker.From.(*delivery.KafkaSource).Brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestRebalance(t *testing.T) {
 	before := map[int32]int64{}
 	check := func() {
 		t.Helper()
-		for p, offset := range committed(t, client, r.in.Broker.Kafka.Topic, r.in.Broker.Kafka.Group) {
+		for p, offset := range committed(t, client, r.in.Broker.From.(*delivery.KafkaSource).Topic, r.in.Broker.From.(*delivery.KafkaSource).Group) {
 			if offset = max(offset, 0); offset < before[p] {
 				t.Errorf("partition %d went back from %d to %d", p, before[p], offset)
 			}

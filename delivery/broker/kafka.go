@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	kafkaName         = "kafka"
 	kafkaFetchBytes   = 16 << 20 // read ahead by the client, beside what is in our hands
 	kafkaPerPartition = 1 << 20
 	kafkaFetchWait    = 500 * time.Millisecond
@@ -262,7 +261,7 @@ func (d *kafkaDriver) decode(r *kgo.Record) *taken {
 	e := newEnvelope(r.Value, "ce_")
 	e.key = keyText(r.Key)
 	partition, offset := r.Partition, r.Offset
-	e.origin = delivery.Origin{Broker: kafkaName, Place: r.Topic, Partition: &partition, Offset: &offset, At: r.Timestamp}
+	e.origin = delivery.Origin{Broker: delivery.BrokerKafka, Place: r.Topic, Partition: &partition, Offset: &offset, At: r.Timestamp}
 	// the time tells a record from another one at the same place of a topic that was deleted and made again
 	e.identity = "record " + r.Topic + "/" + strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10) + "@" + strconv.FormatInt(r.Timestamp.UnixMilli(), 10)
 	var death deadHeaders

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	rabbitMQName = "rabbitmq"
 	measureEvery = 10 * time.Second
 )
 
@@ -291,7 +290,7 @@ func (s *rabbitSession) facts(_ context.Context, f *delivery.SourceFacts) {
 func (d *rabbitDriver) decode(m *amqp091.Delivery) *taken {
 	e := newEnvelope(append([]byte{}, m.Body...), "cloudevents:") // RabbitMQ knows no null
 	e.kind = m.Type
-	e.origin = delivery.Origin{Broker: rabbitMQName, Place: d.source.Queue, Exchange: delivery.Storable(m.Exchange), Routing: delivery.Storable(m.RoutingKey), At: m.Timestamp}
+	e.origin = delivery.Origin{Broker: delivery.BrokerRabbitMQ, Place: d.source.Queue, Exchange: delivery.Storable(m.Exchange), Routing: delivery.Storable(m.RoutingKey), At: m.Timestamp}
 	if m.Timestamp.IsZero() {
 		e.origin.At = time.Now()
 	}

@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	redisName    = "redis"
 	redisBuffer  = 63               // messages read and not yet taken over, and one more waits to be; they count beside the prefetch
 	redisSilence = 5 * time.Second  // after so long without a word the server is asked, and has as long to answer
 	redisStuck   = 10 * time.Second // not reading for longer than this is suspected to have cost messages when Redis hangs up
@@ -197,7 +196,7 @@ func (s *redisSession) receive(ctx context.Context, n int) (list []*taken, err e
 
 func (d *redisDriver) decode(m *redis.Message) *taken {
 	e := newEnvelope([]byte(m.Payload), "")
-	e.origin = delivery.Origin{Broker: redisName, Place: d.source.Channel, At: time.Now()}
+	e.origin = delivery.Origin{Broker: delivery.BrokerRedis, Place: d.source.Channel, At: time.Now()}
 	return e.read(d.format)
 }
 

@@ -49,7 +49,7 @@ func TestBatches(t *testing.T) {
 			Acknowledgement: &delivery.AcknowledgementSettings{Dir: "/answers", Every: 5 * time.Second}}},
 		"events": {*f.Integrations[1].Batch, delivery.BatchSettings{Schedule: "@daily", Location: time.UTC, Start: delivery.StartBeginning,
 			Missed: delivery.MissedCatchUp, Name: delivery.DefaultBatchName, Per: delivery.PerRow, Key: "id"}},
-		"table": {*f.Integrations[2].Destination.Table, delivery.TableDestination{URL: "postgres://u:t0ken@h:5432/d?x=1", Schema: "p", Table: "points",
+		"table": {*f.Integrations[2].Destination.To.(*delivery.TableDestination), delivery.TableDestination{URL: "postgres://u:t0ken@h:5432/d?x=1", Schema: "p", Table: "points",
 			Key: []string{"id"}, Columns: []delivery.FileColumn{{Name: "id", From: "id"}, {Name: "n", From: "name"}}, Timeout: 2 * time.Minute}},
 		"address": {f.Integrations[2].Destination.Address(), "h:5432/d p.points"},
 	} {

@@ -47,13 +47,13 @@ func TestBrokersAndPools(t *testing.T) {
 		"pool":         {*mails.Pool, delivery.PoolSettings{Workers: 5, Queue: 20, WhenFull: delivery.WhenFullJournal}},
 		"pool's retry": {mails.Retry, delivery.DefaultPoolRetry},
 		"ordered":      {points.Ordered, true},
-		"queue": {*points.Broker, delivery.BrokerSource{Format: delivery.FormatCloudEvents, Prefetch: 30, RabbitMQ: &delivery.RabbitMQSource{
+		"queue": {*points.Broker, delivery.BrokerSource{Format: delivery.FormatCloudEvents, Prefetch: 30, From: &delivery.RabbitMQSource{
 			RabbitMQServer: delivery.RabbitMQServer{URL: "amqp://u:t0ken@127.0.0.1:5672/v"}, Queue: "points"}}},
-		"topic": {*points.Destination.Kafka, delivery.KafkaDestination{KafkaServer: kafka, Topic: "t", Format: delivery.FormatNative, Timeout: 5 * time.Second}},
-		"group": {*clicks.Broker.Kafka, delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: []string{"a:9092"}}, Topic: "clicks", Group: "g"}},
-		"channel": {*clicks.Destination.Redis, delivery.RedisDestination{RedisServer: delivery.RedisServer{Addr: "h:6379", Username: "u", Password: "t0ken", DB: 2},
+		"topic": {*points.Destination.To.(*delivery.KafkaDestination), delivery.KafkaDestination{KafkaServer: kafka, Topic: "t", Format: delivery.FormatNative, Timeout: 5 * time.Second}},
+		"group": {*clicks.Broker.From.(*delivery.KafkaSource), delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: []string{"a:9092"}}, Topic: "clicks", Group: "g"}},
+		"channel": {*clicks.Destination.To.(*delivery.RedisDestination), delivery.RedisDestination{RedisServer: delivery.RedisServer{Addr: "h:6379", Username: "u", Password: "t0ken", DB: 2},
 			Channel: "c", RequireSubscribers: 1, Format: delivery.FormatNative, Timeout: time.Second}},
-		"the way back": {*dead.Destination.Kafka, delivery.KafkaDestination{KafkaServer: dead.Broker.Kafka.KafkaServer, Format: delivery.FormatNative, Timeout: 5 * time.Second}},
+		"the way back": {*dead.Destination.To.(*delivery.KafkaDestination), delivery.KafkaDestination{KafkaServer: dead.Broker.From.(*delivery.KafkaSource).KafkaServer, Format: delivery.FormatNative, Timeout: 5 * time.Second}},
 		"exchange":     {bus.Destination.Address(), "h e r"},
 		"address":      {points.Broker.Address(), "127.0.0.1:5672/v points"},
 		"prefetch":     {bus.Broker.Prefetch, 256},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/form"
 )
 
 const (
@@ -30,22 +31,22 @@ type rawCDC struct {
 	URL         string        `yaml:"url"`
 	Publication string        `yaml:"publication"`
 	Slot        string        `yaml:"slot"`
-	Snapshot    truth         `yaml:"snapshot"`
+	Snapshot    form.Truth    `yaml:"snapshot"`
 	Heartbeat   string        `yaml:"heartbeat"`
 	Alarm       string        `yaml:"alarm"` // bytes, such as 256MB
 	Tables      []rawCDCTable `yaml:"tables"`
 }
 
 type rawCDCTable struct {
-	Table      string   `yaml:"table"`
-	Operations []string `yaml:"operations"`
-	Columns    []string `yaml:"columns"`
-	When       string   `yaml:"when"`
-	Type       string   `yaml:"type"`
-	Key        string   `yaml:"key"`
-	Payload    string   `yaml:"payload"`
-	To         []string `yaml:"to"`
-	Publish    truth    `yaml:"publish"`
+	Table      string     `yaml:"table"`
+	Operations []string   `yaml:"operations"`
+	Columns    []string   `yaml:"columns"`
+	When       string     `yaml:"when"`
+	Type       string     `yaml:"type"`
+	Key        string     `yaml:"key"`
+	Payload    string     `yaml:"payload"`
+	To         []string   `yaml:"to"`
+	Publish    form.Truth `yaml:"publish"`
 }
 
 func (c *checker) cdc(i int, in rawIntegration) *delivery.CDCSource {
@@ -54,7 +55,7 @@ func (c *checker) cdc(i int, in rawIntegration) *delivery.CDCSource {
 	}
 	r, path := in.CDC, at(i, "cdc.")
 	if r == nil {
-		c.fail(at(i, "method"), "cdc: missing; write cdc: {tables: [{table: public.orders}]}")
+		c.Fail(at(i, "method"), "cdc: missing; write cdc: {tables: [{table: public.orders}]}")
 		return nil
 	}
 	standard := "redrive_" + strings.ReplaceAll(in.Name, "-", "_")
@@ -62,10 +63,10 @@ func (c *checker) cdc(i int, in rawIntegration) *delivery.CDCSource {
 		Publication: c.slotName(path+"publication", "cdc.publication", r.Publication, standard),
 		Slot:        c.slotName(path+"slot", "cdc.slot", r.Slot, standard), AlarmBytes: c.size(path+"alarm", "cdc.alarm", r.Alarm, defaultAlarm)}
 	if r.Heartbeat != "" {
-		s.Heartbeat = c.duration(path+"heartbeat", "cdc.heartbeat", r.Heartbeat, time.Second, time.Hour)
+		s.Heartbeat = c.Duration(path+"heartbeat", "cdc.heartbeat", r.Heartbeat, time.Second, time.Hour)
 	}
 	if len(r.Tables) == 0 {
-		c.fail(at(i, "cdc"), "cdc.tables: missing; write tables: [{table: public.orders}]")
+		c.Fail(at(i, "cdc"), "cdc.tables: missing; write tables: [{table: public.orders}]")
 	}
 	for n, table := range r.Tables {
 		s.Rules = append(s.Rules, c.cdcRule(fmt.Sprintf("%stables[%d]", path, n), table, bool(r.Snapshot)))
@@ -74,9 +75,9 @@ func (c *checker) cdc(i int, in rawIntegration) *delivery.CDCSource {
 }
 
 func (c *checker) postgresURL(path, text string) string {
-	text = c.expand(path, text)
+	text = c.Expand(path, text)
 	if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql") {
-		c.fail(path, "cdc.url: a postgres:// address is needed; without one the source is the database of Redrive itself")
+		c.Fail(path, "cdc.url: a postgres:// address is needed; without one the source is the database of Redrive itself")
 	}
 	return text
 }
@@ -85,12 +86,12 @@ func (c *checker) postgresURL(path, text string) string {
 func (c *checker) slotName(path, setting, text, standard string) string {
 	if text == "" {
 		if len(standard) > delivery.MaxIdentifier {
-			c.fail(path, "%s: the name made of the integration's is longer than %d characters; write a shorter one", setting, delivery.MaxIdentifier)
+			c.Fail(path, "%s: the name made of the integration's is longer than %d characters; write a shorter one", setting, delivery.MaxIdentifier)
 		}
 		return standard
 	}
 	if !slotShape.MatchString(text) {
-		c.fail(path, "%s: %q must be 1 to 63 lower-case letters, digits or underscores", setting, text)
+		c.Fail(path, "%s: %q must be 1 to 63 lower-case letters, digits or underscores", setting, text)
 	}
 	return text
 }
@@ -102,13 +103,13 @@ func (c *checker) size(path, setting, text string, standard int64) int64 {
 	}
 	parts := sizeShape.FindStringSubmatch(text)
 	if parts == nil {
-		c.fail(path, "%s: %q is no size such as 512MB or 2GB", setting, text)
+		c.Fail(path, "%s: %q is no size such as 512MB or 2GB", setting, text)
 		return standard
 	}
 	number, _ := strconv.ParseFloat(parts[1], 64) // digits only
 	bytes := number * sizeUnits[parts[2]]
 	if bytes < minAlarm || bytes > math.MaxInt64/2 {
-		c.fail(path, "%s: %s is less than 1MB, or more than any disk holds", setting, text)
+		c.Fail(path, "%s: %s is less than 1MB, or more than any disk holds", setting, text)
 		return standard
 	}
 	return int64(bytes)
@@ -119,25 +120,25 @@ func (c *checker) cdcRule(path string, r rawCDCTable, snapshot bool) delivery.CD
 		Line: lineOf(c.data, path+".table")}
 	var ok bool
 	if rule.Schema, rule.Table, ok = delivery.ParseTableName(r.Table); !ok || rule.Schema == "" {
-		c.fail(path+".table", "cdc.tables: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"", r.Table)
+		c.Fail(path+".table", "cdc.tables: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"", r.Table)
 	}
 	for n, text := range r.Operations {
 		op := delivery.RowOperation(text)
 		switch {
 		case !slices.Contains(operations, op):
-			c.fail(fmt.Sprintf("%s.operations[%d]", path, n), "operations: %q is none of insert, update, delete, truncate, snapshot", text)
+			c.Fail(fmt.Sprintf("%s.operations[%d]", path, n), "operations: %q is none of insert, update, delete, truncate, snapshot", text)
 		case op == delivery.OpSnapshot && !snapshot:
-			c.fail(fmt.Sprintf("%s.operations[%d]", path, n), "operations: there is no snapshot operation without cdc.snapshot: true")
+			c.Fail(fmt.Sprintf("%s.operations[%d]", path, n), "operations: there is no snapshot operation without cdc.snapshot: true")
 		}
 		rule.Operations = append(rule.Operations, op)
 	}
 	for n, column := range r.Columns {
 		if column == "" || len(column) > delivery.MaxIdentifier {
-			c.fail(fmt.Sprintf("%s.columns[%d]", path, n), "columns: %q is no column's name", column)
+			c.Fail(fmt.Sprintf("%s.columns[%d]", path, n), "columns: %q is no column's name", column)
 		}
 	}
 	if bool(r.Publish) && len(r.To) > 0 {
-		c.fail(path+".publish", "publish and to exclude each other: an event goes to all that subscribe to its type")
+		c.Fail(path+".publish", "publish and to exclude each other: an event goes to all that subscribe to its type")
 	}
 	return rule
 }
@@ -151,7 +152,7 @@ func (c *checker) cdcTogether(list []delivery.Integration) {
 		}
 		slot := [2]string{in.CDC.URL, in.CDC.Slot}
 		if other, taken := slots[slot]; taken {
-			c.fail(at(i, "cdc.slot"), "cdc.slot: %s reads slot %q of the same database already; a slot has one reader", other, in.CDC.Slot)
+			c.Fail(at(i, "cdc.slot"), "cdc.slot: %s reads slot %q of the same database already; a slot has one reader", other, in.CDC.Slot)
 		}
 		slots[slot] = in.Name
 		for n, rule := range in.CDC.Rules {
@@ -165,11 +166,11 @@ func (c *checker) cdcTogether(list []delivery.Integration) {
 func (c *checker) addressee(path, name string, before []string, list []delivery.Integration) {
 	switch to := slices.IndexFunc(list, func(in delivery.Integration) bool { return in.Name == name }); {
 	case to < 0:
-		c.fail(path, "to: no integration of the file is named %q", name)
+		c.Fail(path, "to: no integration of the file is named %q", name)
 	case list[to].Method == delivery.MethodPool:
-		c.fail(path, "to: %s is a pool, which takes its commands in memory; name an outbox integration", name)
+		c.Fail(path, "to: %s is a pool, which takes its commands in memory; name an outbox integration", name)
 	case slices.Contains(before, name):
-		c.fail(path, "to: %q is named twice", name)
+		c.Fail(path, "to: %q is named twice", name)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"redrive/delivery"
+	"redrive/delivery/form"
 	"redrive/delivery/schema"
 )
 
@@ -107,14 +108,14 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 	if raw.Integrations == nil {
 		return nil, &Error{File: name, Text: "it names no integrations; write integrations: and below it what goes where, or integrations: [] for none"}
 	}
-	c := &checker{name: name, data: data, lookup: lookup}
+	c := newChecker(name, data, lookup)
 	f := &File{Allow: c.prefixes("allow", raw.Network.Allow), Deny: c.prefixes("deny", raw.Network.Deny), TicketURL: c.ticketURL(raw.TicketURL),
 		Schemas: map[string]schema.Checker{}, name: name, data: data}
 	seen := map[string]bool{}
 	for i, r := range raw.Integrations {
 		in := c.integration(i, r)
 		if seen[in.Name] {
-			c.fail(at(i, "name"), "the name %q is used twice", in.Name)
+			c.Fail(at(i, "name"), "the name %q is used twice", in.Name)
 		}
 		seen[in.Name] = true
 		f.Integrations = append(f.Integrations, in)
@@ -142,9 +143,9 @@ func read(name string, data []byte) (raw rawFile, err error) {
 }
 
 func syntaxError(name string, err error) error {
-	var wrong *scalarError
+	var wrong *form.ScalarError
 	if errors.As(err, &wrong) {
-		return &Error{File: name, Line: wrong.at.Position.Line, Text: settingBefore(wrong.at) + wrong.text}
+		return &Error{File: name, Line: wrong.At.Position.Line, Text: settingBefore(wrong.At) + wrong.Text}
 	}
 	var positioned yaml.Error
 	if !errors.As(err, &positioned) {
@@ -176,20 +177,24 @@ func settingBefore(at *token.Token) string {
 
 // checker collects the first mistake and knows the line of each setting.
 type checker struct {
-	name   string
-	data   []byte
-	lookup func(string) (string, bool)
-	err    error
+	form.Reader
+	name string
+	data []byte
+	err  error
+}
+
+func newChecker(name string, data []byte, lookup func(string) (string, bool)) *checker {
+	c := &checker{name: name, data: data}
+	c.Reader = form.Reader{Lookup: lookup, Wrong: func(path, text string) {
+		if c.err == nil {
+			c.err = &Error{File: name, Line: lineOf(data, path), Text: text}
+		}
+	}}
+	return c
 }
 
 func at(integration int, field string) string {
 	return fmt.Sprintf("$.integrations[%d].%s", integration, field)
-}
-
-func (c *checker) fail(path, format string, args ...any) {
-	if c.err == nil {
-		c.err = &Error{File: c.name, Line: lineOf(c.data, path), Text: fmt.Sprintf(format, args...)}
-	}
 }
 
 // lineOf finds the line of a setting, or of the nearest part of its path that is in the file.
@@ -213,34 +218,10 @@ func (c *checker) prefixes(field string, texts []string) []netip.Prefix {
 			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil {
-			c.fail(fmt.Sprintf("$.network.%s[%d]", field, i), "network.%s: %q is no address range such as 10.0.0.0/8", field, text)
+			c.Fail(fmt.Sprintf("$.network.%s[%d]", field, i), "network.%s: %q is no address range such as 10.0.0.0/8", field, text)
 			continue
 		}
 		out = append(out, p.Masked())
 	}
 	return out
-}
-
-// expand replaces ${NAME} by the environment's value; a name that is not set is a mistake.
-func (c *checker) expand(path, text string) string {
-	var out strings.Builder
-	for {
-		before, rest, found := strings.Cut(text, "${")
-		out.WriteString(before)
-		if !found {
-			return out.String()
-		}
-		name, after, closed := strings.Cut(rest, "}")
-		if !closed {
-			c.fail(path, "a ${ has no closing }")
-			return ""
-		}
-		value, ok := c.lookup(name)
-		if !ok {
-			c.fail(path, "the environment variable %q is not set", name)
-			return ""
-		}
-		out.WriteString(value)
-		text = after
-	}
 }

@@ -36,7 +36,7 @@ func TestFormatsOfHTTP(t *testing.T) {
 	for text, want := range map[string]delivery.WireFormat{"": delivery.FormatNative, "format: native, ": delivery.FormatNative,
 		"format: cloudevents, ": delivery.FormatCloudEvents, "format: cloudevents-structured, ": delivery.FormatStructured} {
 		f, err := Parse("f.yaml", []byte(strings.Replace(good, "timeout: 2s", text+"timeout: 2s", 1)), lookup)
-		if err != nil || f.Integrations[0].Destination.HTTP.Format != want {
+		if err != nil || f.Integrations[0].Destination.To.(*delivery.HTTPDestination).Format != want {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -54,7 +54,7 @@ func TestParseFillsEverySetting(t *testing.T) {
 		Name: "seller-push", Description: "Tell the seller about a new order", Method: delivery.MethodOutbox,
 		Subscribe: []string{"order.placed"}, Idempotent: true, OnFailure: delivery.StateIgnored, Concurrency: 4, Mask: []string{"$.code"},
 		Retry: delivery.RetryPolicy{Attempts: 3, Backoff: []time.Duration{5 * time.Second, time.Minute}, Jitter: delivery.JitterNone},
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/push", Method: "POST", Format: delivery.FormatNative,
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/push", Method: "POST", Format: delivery.FormatNative,
 			Headers: map[string]string{"X-Shop": "a s3cret: [} b"}, Secret: "s3cret: [}", Timeout: 2 * time.Second}},
 		OnDead: delivery.OnDeadBlock, Outbox: &delivery.OutboxSettings{Start: delivery.StartNow},
 	}
@@ -62,7 +62,7 @@ func TestParseFillsEverySetting(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", f.Integrations[0], want)
 	}
 	plain := f.Integrations[1]
-	if plain.Retry.Attempts != 8 || plain.Concurrency != 16 || plain.Destination.HTTP.Timeout != 5*time.Second || plain.OnFailure != delivery.StateDead {
+	if plain.Retry.Attempts != 8 || plain.Concurrency != 16 || plain.Destination.To.(*delivery.HTTPDestination).Timeout != 5*time.Second || plain.OnFailure != delivery.StateDead {
 		t.Errorf("defaults are wrong: %+v", plain)
 	}
 }

@@ -21,9 +21,9 @@ const (
 
 // schema reads the file beside the integrations file.
 func (c *checker) schema(i int, r rawIntegration) schema.Checker {
-	at, path := at(i, "schema"), c.expand(at(i, "schema"), r.Schema)
+	at, path := at(i, "schema"), c.Expand(at(i, "schema"), r.Schema)
 	if r.Method == string(delivery.MethodBatch) {
-		c.fail(at, "schema: what a batch sends is not edited; leave it out")
+		c.Fail(at, "schema: what a batch sends is not edited; leave it out")
 		return schema.Checker{}
 	}
 	if !filepath.IsAbs(path) {
@@ -31,12 +31,12 @@ func (c *checker) schema(i int, r rawIntegration) schema.Checker {
 	}
 	raw, err := readSchema(path)
 	if err != nil {
-		c.fail(at, "schema: %s cannot be read: %s", r.Schema, err)
+		c.Fail(at, "schema: %s cannot be read: %s", r.Schema, err)
 		return schema.Checker{}
 	}
 	checker, err := schema.Compile(raw)
 	if err != nil {
-		c.fail(at, "schema: %s: %s", r.Schema, err)
+		c.Fail(at, "schema: %s: %s", r.Schema, err)
 	}
 	return checker
 }
@@ -61,13 +61,13 @@ func (c *checker) ticketURL(text string) string {
 	if text == "" {
 		return ""
 	}
-	address := c.expand("$.ticket_url", text)
+	address := c.Expand("$.ticket_url", text)
 	parsed, err := url.Parse(address) // refuses braces in a host
 	switch {
 	case !strings.Contains(address, ticketPlace):
-		c.fail("$.ticket_url", "ticket_url: %q has no {ticket} in it, such as https://tracker.example/browse/{ticket}", text)
+		c.Fail("$.ticket_url", "ticket_url: %q has no {ticket} in it, such as https://tracker.example/browse/{ticket}", text)
 	case err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || parsed.User != nil:
-		c.fail("$.ticket_url", "ticket_url: %q is no address such as https://tracker.example/browse/{ticket}", text)
+		c.Fail("$.ticket_url", "ticket_url: %q is no address such as https://tracker.example/browse/{ticket}", text)
 	}
 	return address
 }

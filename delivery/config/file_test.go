@@ -72,8 +72,8 @@ func TestFileDestinations(t *testing.T) {
 		{Format: delivery.FileFormat{Kind: delivery.FileKV, Encoding: delivery.EncodingUTF8}, Timeout: time.Minute,
 			SFTP: &delivery.SFTPServer{Addr: "h:22", Path: "in", User: "s3cret: [}", Password: "s3cret: [}", KnownHosts: "kh"}},
 	} {
-		if !reflect.DeepEqual(got[i].File, &want) {
-			t.Errorf("got  %+v\nwant %+v", got[i].File, &want)
+		if !reflect.DeepEqual(got[i].To, delivery.Target(&want)) {
+			t.Errorf("got  %+v\nwant %+v", got[i].To, delivery.Target(&want))
 		}
 		if address := got[i].Address(); strings.Contains(address, "s3cret") || address == "" {
 			t.Errorf("its address is %q", address)

@@ -8,13 +8,12 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/form"
 )
 
 const (
 	defaultConcurrency = 16
 	maxConcurrency     = 1000
-	defaultTimeout     = 5 * time.Second
-	maxTimeout         = 5 * time.Minute
 	maxBackoff         = 30 * 24 * time.Hour
 )
 
@@ -25,7 +24,7 @@ var (
 
 func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 	if !nameShape.MatchString(r.Name) {
-		c.fail(at(i, "name"), "name: %q must be 1 to 63 lower-case letters, digits or hyphens", r.Name)
+		c.Fail(at(i, "name"), "name: %q must be 1 to 63 lower-case letters, digits or hyphens", r.Name)
 	}
 	in := delivery.Integration{
 		Name: r.Name, Description: r.Description, Method: c.method(i, r), Subscribe: r.Subscribe, Idempotent: bool(r.Idempotent), Ordered: bool(r.Ordered),
@@ -36,12 +35,12 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 	c.ignored(i, r)
 	for n, eventType := range r.Subscribe {
 		if strings.TrimSpace(eventType) == "" {
-			c.fail(at(i, fmt.Sprintf("subscribe[%d]", n)), "subscribe: an event type is empty")
+			c.Fail(at(i, fmt.Sprintf("subscribe[%d]", n)), "subscribe: an event type is empty")
 		}
 	}
 	for n, path := range r.Mask {
 		if !delivery.ValidPath(path) {
-			c.fail(at(i, fmt.Sprintf("mask[%d]", n)), "mask: %q is no JSON path such as $.phone", path)
+			c.Fail(at(i, fmt.Sprintf("mask[%d]", n)), "mask: %q is no JSON path such as $.phone", path)
 		}
 	}
 	return in
@@ -51,16 +50,16 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 func (c *checker) ignored(i int, r rawIntegration) {
 	dead := r.Broker != nil && bool(r.Broker.DeadLetters)
 	switch {
-	case dead && countTrue(r.Destination.given()...) > 0:
-		c.fail(at(i, "destination"), "destination: entries of a dead-letter queue go back to where they died; remove it, or dead_letters")
+	case dead && len(r.Destination.given) > 0:
+		c.Fail(at(i, "destination"), "destination: entries of a dead-letter queue go back to where they died; remove it, or dead_letters")
 	case dead && len(r.Subscribe) > 0:
-		c.fail(at(i, "subscribe"), "subscribe: every entry of a dead-letter queue is taken; remove it, or dead_letters")
+		c.Fail(at(i, "subscribe"), "subscribe: every entry of a dead-letter queue is taken; remove it, or dead_letters")
 	case r.Outbox != nil && r.Outbox.Start != "" && len(r.Subscribe) == 0:
-		c.fail(at(i, "outbox.start"), "outbox.start: it says from where on events come, and the integration subscribes to none; remove it, or write subscribe: [event type]")
-	case r.Batch != nil && r.Batch.Empty == "send" && r.Destination.Table != nil:
-		c.fail(at(i, "batch.empty"), "batch.empty: a table gets nothing from a run without rows; remove it")
+		c.Fail(at(i, "outbox.start"), "outbox.start: it says from where on events come, and the integration subscribes to none; remove it, or write subscribe: [event type]")
+	case r.Batch != nil && r.Batch.Empty == "send" && batchOf(r.Destination).NoRows != "":
+		c.Fail(at(i, "batch.empty"), "batch.empty: %s; remove it", batchOf(r.Destination).NoRows)
 	case r.Batch != nil && r.Batch.Empty == "send" && r.Batch.Per == string(delivery.PerRow):
-		c.fail(at(i, "batch.empty"), "batch.empty: row by row nothing is sent of a run without rows; remove it")
+		c.Fail(at(i, "batch.empty"), "batch.empty: row by row nothing is sent of a run without rows; remove it")
 	}
 }
 
@@ -68,32 +67,22 @@ func (c *checker) method(i int, r rawIntegration) delivery.Method {
 	m := delivery.Method(r.Method)
 	switch {
 	case r.Method == "":
-		c.fail(at(i, "name"), "integration %q names no method; write method: outbox", r.Name)
+		c.Fail(at(i, "name"), "integration %q names no method; write method: outbox", r.Name)
 	case !slices.Contains(allMethods, m):
-		c.fail(at(i, "method"), "method: %q is none of pool, broker, outbox, batch, cdc", r.Method)
+		c.Fail(at(i, "method"), "method: %q is none of pool, broker, outbox, batch, cdc", r.Method)
 	}
 	if bool(r.Ordered) && m == delivery.MethodPool {
-		c.fail(at(i, "ordered"), "ordered: a pool runs its tasks side by side and keeps no order; use method outbox")
+		c.Fail(at(i, "ordered"), "ordered: a pool runs its tasks side by side and keeps no order; use method outbox")
 	}
 	if len(r.Subscribe) > 0 && m == delivery.MethodPool {
-		c.fail(at(i, "subscribe"), "subscribe: a pool takes commands only; use method outbox for events")
+		c.Fail(at(i, "subscribe"), "subscribe: a pool takes commands only; use method outbox for events")
 	}
 	for name, given := range map[string]bool{"pool": r.Pool != nil, "broker": r.Broker != nil, "outbox": r.Outbox != nil, "batch": r.Batch != nil, "cdc": r.CDC != nil} {
 		if given && name != r.Method {
-			c.fail(at(i, name), "%s: this block belongs to method %s, the integration uses %q", name, name, r.Method)
+			c.Fail(at(i, name), "%s: this block belongs to method %s, the integration uses %q", name, name, r.Method)
 		}
 	}
 	return m
-}
-
-func (c *checker) duration(path, setting, text string, least, most time.Duration) time.Duration {
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		c.fail(path, "%s: %q is no duration such as 500ms, 5s or 2h", setting, text)
-	} else if d < least || d > most {
-		c.fail(path, "%s: %s is not between %s and %s", setting, text, least, most)
-	}
-	return d
 }
 
 func (c *checker) retry(i int, in rawIntegration) delivery.RetryPolicy {
@@ -102,7 +91,7 @@ func (c *checker) retry(i int, in rawIntegration) delivery.RetryPolicy {
 		p = delivery.DefaultPoolRetry
 	}
 	if r.Backoff != nil && len(r.Backoff) == 0 {
-		c.fail(at(i, "retry.backoff"), "retry.backoff: the list is empty; write at least one duration, 0s for none")
+		c.Fail(at(i, "retry.backoff"), "retry.backoff: the list is empty; write at least one duration, 0s for none")
 	}
 	if r.Backoff != nil {
 		p.Backoff = c.backoff(i, r.Backoff)
@@ -112,7 +101,7 @@ func (c *checker) retry(i int, in rawIntegration) delivery.RetryPolicy {
 		p.Attempts = int(*r.Attempts)
 	}
 	if p.Attempts < 1 || p.Attempts > 100 {
-		c.fail(at(i, "retry.attempts"), "retry.attempts: %d is not between 1 and 100", p.Attempts)
+		c.Fail(at(i, "retry.attempts"), "retry.attempts: %d is not between 1 and 100", p.Attempts)
 	}
 	switch r.Jitter {
 	case "":
@@ -121,7 +110,7 @@ func (c *checker) retry(i int, in rawIntegration) delivery.RetryPolicy {
 	case string(delivery.JitterNone):
 		p.Jitter = delivery.JitterNone
 	default:
-		c.fail(at(i, "retry.jitter"), "retry.jitter: %q is neither full nor none", r.Jitter)
+		c.Fail(at(i, "retry.jitter"), "retry.jitter: %q is neither full nor none", r.Jitter)
 	}
 	return p
 }
@@ -129,7 +118,7 @@ func (c *checker) retry(i int, in rawIntegration) delivery.RetryPolicy {
 func (c *checker) backoff(i int, texts []string) []time.Duration {
 	out := make([]time.Duration, len(texts))
 	for n, text := range texts {
-		out[n] = c.duration(at(i, fmt.Sprintf("retry.backoff[%d]", n)), "retry.backoff", text, 0, maxBackoff)
+		out[n] = c.Duration(at(i, fmt.Sprintf("retry.backoff[%d]", n)), "retry.backoff", text, 0, maxBackoff)
 	}
 	return out
 }
@@ -141,18 +130,18 @@ func (c *checker) onFailure(i int, text string) delivery.State {
 	case "ignore":
 		return delivery.StateIgnored
 	}
-	c.fail(at(i, "on_failure"), "on_failure: %q is neither dead-letter nor ignore", text)
+	c.Fail(at(i, "on_failure"), "on_failure: %q is neither dead-letter nor ignore", text)
 	return delivery.StateDead
 }
 
 // number answers what is given, within its bounds, or the default.
-func (c *checker) number(path, setting string, given *whole, standard, least, most int) int {
+func (c *checker) number(path, setting string, given *form.Whole, standard, least, most int) int {
 	if given == nil {
 		return standard
 	}
 	n := int(*given)
 	if n < least || n > most {
-		c.fail(path, "%s: %d is not between %d and %d", setting, n, least, most)
+		c.Fail(path, "%s: %d is not between %d and %d", setting, n, least, most)
 	}
 	return n
 }

@@ -45,7 +45,7 @@ func TestNamesMeanTheSameEverywhere(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		rule, to := f.Integrations[0].CDC.Rules[0], f.Integrations[1].Destination.Table
+		rule, to := f.Integrations[0].CDC.Rules[0], f.Integrations[1].Destination.To.(*delivery.TableDestination)
 		if rule.Schema != want[0] || rule.Table != want[1] || to.Schema != want[0] || to.Table != want[1] || !to.Overrides {
 			t.Errorf("%s: %q.%q and %q.%q, want %q", text, rule.Schema, rule.Table, to.Schema, to.Table, want)
 		}

@@ -15,7 +15,7 @@ func (c *checker) outbox(i int, r rawIntegration) *delivery.OutboxSettings {
 	}
 	settings, ok := delivery.ParseOutboxStart(r.Outbox.Start)
 	if !ok || settings.Start == delivery.StartContinue { // which only redrive outbox adopt knows
-		c.fail(at(i, "outbox.start"), "outbox.start: %q is neither now, beginning nor a time such as 2026-01-31T00:00:00Z", r.Outbox.Start)
+		c.Fail(at(i, "outbox.start"), "outbox.start: %q is neither now, beginning nor a time such as 2026-01-31T00:00:00Z", r.Outbox.Start)
 	}
 	return &settings
 }
@@ -27,10 +27,10 @@ func (c *checker) onDead(i int, r rawIntegration) delivery.OnDead {
 		return delivery.OnDeadBlock
 	case delivery.OnDeadBlock, delivery.OnDeadSkip:
 		if !r.Ordered {
-			c.fail(at(i, "on_dead"), "on_dead: it says what a dead letter does to the order; set ordered: true, or remove it")
+			c.Fail(at(i, "on_dead"), "on_dead: it says what a dead letter does to the order; set ordered: true, or remove it")
 		}
 		return policy
 	}
-	c.fail(at(i, "on_dead"), "on_dead: %q is neither block nor skip", r.OnDead)
+	c.Fail(at(i, "on_dead"), "on_dead: %q is neither block nor skip", r.OnDead)
 	return delivery.OnDeadBlock
 }

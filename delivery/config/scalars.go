@@ -3,19 +3,18 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"redrive/delivery/form"
 )
 
 // YAML guesses the type of what is written without quotes: 0123 becomes 83, 1.10 becomes 1.1. Here the setting knows its type:
-// a text is the characters that stand in the file, and only whole and truth read a number or a truth value out of them.
+// a text is the characters that stand in the file, and only form.Whole and form.Truth read a number or a truth value out of them.
 
 var byteOrderMark = []byte("\ufeff")
 
@@ -58,14 +57,6 @@ func invalidAt(data []byte) (at int) {
 	return at
 }
 
-// scalarError is a value that its setting cannot take.
-type scalarError struct {
-	at   *token.Token
-	text string
-}
-
-func (e *scalarError) Error() string { return e.text }
-
 // writer goes over a document and puts texts in the place of what YAML took for numbers and truth values.
 type writer struct {
 	anchors map[string]ast.Node // as far as they were met
@@ -74,7 +65,7 @@ type writer struct {
 
 func (w *writer) fail(at ast.Node, format string, args ...any) {
 	if w.err == nil {
-		w.err = &scalarError{at: at.GetToken(), text: fmt.Sprintf(format, args...)}
+		w.err = &form.ScalarError{At: at.GetToken(), Text: fmt.Sprintf(format, args...)}
 	}
 }
 
@@ -182,59 +173,4 @@ func (w *writer) merged(value ast.Node) []*ast.MappingValueNode {
 	}
 	w.fail(value, "<< merges mappings; write <<: *name, where &name stands before a mapping above")
 	return nil
-}
-
-// whole is a setting that is a whole number, written in decimal.
-type whole int
-
-var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
-
-// UnmarshalYAML implements yaml.NodeUnmarshaler.
-func (n *whole) UnmarshalYAML(node ast.Node) error {
-	text, ok := scalarText(node)
-	if !ok {
-		return nil // null: not given
-	}
-	value, err := strconv.Atoi(text)
-	switch {
-	case !decimal.MatchString(text) && err == nil:
-		return &scalarError{node.GetToken(), fmt.Sprintf("%s: write the number without a sign or zeros before it: %d", text, value)}
-	case !decimal.MatchString(text):
-		return &scalarError{node.GetToken(), fmt.Sprintf("%q is no whole number in decimal such as 8", text)}
-	case err != nil:
-		return &scalarError{node.GetToken(), text + " is too large"}
-	}
-	*n = whole(value)
-	return nil
-}
-
-// truth is a setting that is true or false.
-type truth bool
-
-// UnmarshalYAML implements yaml.NodeUnmarshaler.
-func (t *truth) UnmarshalYAML(node ast.Node) error {
-	text, ok := scalarText(node)
-	if !ok {
-		return nil
-	}
-	on := strings.EqualFold(text, "true")
-	if !on && !strings.EqualFold(text, "false") {
-		return &scalarError{node.GetToken(), fmt.Sprintf("%q is neither true nor false", text)}
-	}
-	*t = truth(on)
-	return nil
-}
-
-// scalarText is what stands for a scalar; a list or a mapping shows as its YAML. Null is not ok.
-func scalarText(node ast.Node) (text string, ok bool) {
-	if anchor, is := node.(*ast.AnchorNode); is {
-		node = anchor.Value
-	}
-	switch n := node.(type) {
-	case *ast.NullNode:
-		return "", false
-	case *ast.StringNode:
-		return n.Value, true
-	}
-	return node.String(), true
 }

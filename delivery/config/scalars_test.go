@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"redrive/delivery/form"
+	httpsend "redrive/delivery/send/http"
 )
 
 // What YAML 1.1 or 1.2 takes for a number, a truth value, a date or nothing.
@@ -18,13 +21,49 @@ type leaf struct {
 	typed reflect.Type
 }
 
-// leaves are all settings below a type.
-func leaves(t reflect.Type, path []string) (out []leaf) {
+// mapping is the struct that stands for a type in the file.
+func mapping(t reflect.Type) reflect.Type {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	switch t {
+	case reflect.TypeFor[rawDestination]():
+		return destinationType()
+	case reflect.TypeFor[rawBroker]():
+		return brokerType()
+	}
+	return t
+}
+
+// block is the part of a file with this name, where it is the block of a kind or one of a broker's own settings.
+func block(v reflect.Value, name string) (reflect.Value, bool) {
+	var list []given
+	var first int
+	switch raw := v.Interface().(type) {
+	case rawDestination:
+		list = raw.given
+	case rawBroker:
+		if name == "dead_letters" {
+			return reflect.ValueOf(raw.DeadLetters), true
+		}
+		if name == "prefetch" {
+			return reflect.ValueOf(raw.Prefetch), true
+		}
+		list, first = raw.given, len(brokerSettings)
+	}
+	for _, g := range list {
+		if mapping(v.Type()).Field(first+g.kind).Tag.Get("yaml") == name {
+			return reflect.ValueOf(g.block), true
+		}
+	}
+	return v, false
+}
+
+// leaves are all settings below a type.
+func leaves(t reflect.Type, path []string) (out []leaf) {
+	t = mapping(t)
 	switch {
-	case t == reflect.TypeFor[rawFileColumn]() || t == reflect.TypeFor[rawAddresses]():
+	case t == reflect.TypeFor[form.Column]() || t == reflect.TypeFor[form.Addresses]():
 		return []leaf{{path, t}}
 	case t.Kind() == reflect.Struct:
 		for i := range t.NumField() {
@@ -66,6 +105,10 @@ func (l leaf) value(raw rawFile) any {
 			v = v.Index(0)
 			continue
 		}
+		if inside, ok := block(v, part); ok {
+			v = inside
+			continue
+		}
 		for i := range v.NumField() {
 			if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); name == part {
 				v = v.Field(i)
@@ -98,10 +141,10 @@ func TestATextIsTheCharactersThatWereWritten(t *testing.T) {
 				written, want = scalar, scalar
 			case l.typed.Kind() == reflect.Map:
 				written, want = fmt.Sprintf("{%s: %s}", key(scalar), scalar), map[string]string{scalar: scalar}
-			case l.typed == reflect.TypeFor[rawFileColumn]():
-				written, want = fmt.Sprintf("{%s: %s}", key(scalar), scalar), rawFileColumn{Name: scalar, From: scalar}
-			case l.typed == reflect.TypeFor[rawAddresses]():
-				written, want = fmt.Sprintf("[h: %s]", scalar), rawAddresses{"h:" + scalar}
+			case l.typed == reflect.TypeFor[form.Column]():
+				written, want = fmt.Sprintf("{%s: %s}", key(scalar), scalar), form.Column{Name: scalar, From: scalar}
+			case l.typed == reflect.TypeFor[form.Addresses]():
+				written, want = fmt.Sprintf("[h: %s]", scalar), form.Addresses{"h:" + scalar}
 			default:
 				continue
 			}
@@ -124,13 +167,13 @@ func TestANumberIsDecimal(t *testing.T) {
 	refused := []string{"010", "00", "0x10", "0o10", "0b1", "1_0", "10.0", "1e1", "+5", "5.5", "four", "true", ".inf", "[1]", "{a: 1}", "99999999999999999999", "'010'", "''"}
 	numbers := 0
 	for _, l := range leaves(reflect.TypeFor[rawFile](), nil) {
-		if l.typed != reflect.TypeFor[whole]() {
+		if l.typed != reflect.TypeFor[form.Whole]() {
 			continue
 		}
 		numbers++
 		for scalar, want := range accepted {
 			raw, err := read("f.yaml", []byte(l.file(scalar)))
-			if err != nil || l.value(raw) != whole(want) {
+			if err != nil || l.value(raw) != form.Whole(want) {
 				t.Errorf("%s: %v", l.file(scalar), err)
 			}
 		}
@@ -148,12 +191,12 @@ func TestANumberIsDecimal(t *testing.T) {
 
 func TestATruthValueIsTrueOrFalse(t *testing.T) {
 	for _, l := range leaves(reflect.TypeFor[rawFile](), nil) {
-		if l.typed != reflect.TypeFor[truth]() {
+		if l.typed != reflect.TypeFor[form.Truth]() {
 			continue
 		}
 		for scalar, want := range map[string]bool{"true": true, "True": true, "FALSE": false} {
 			raw, err := read("f.yaml", []byte(l.file(scalar)))
-			if err != nil || l.value(raw) != truth(want) {
+			if err != nil || l.value(raw) != form.Truth(want) {
 				t.Errorf("%s: %v", l.file(scalar), err)
 			}
 		}
@@ -197,10 +240,10 @@ func TestMergesAndAliases(t *testing.T) {
 		if in.Retry.Attempts != nil {
 			attempts = int(*in.Retry.Attempts)
 		}
-		if got := fmt.Sprint(in.Name, " ", in.Method, " ", attempts, " ", in.Destination.HTTP.Timeout); got != want {
+		if got := fmt.Sprint(in.Name, " ", in.Method, " ", attempts, " ", in.Destination.given[0].block.(*httpsend.Block).Timeout); got != want {
 			t.Errorf("%s: got %s, want %s", merge, got, want)
 		}
-		if raw.Integrations[0].Name != "first" || raw.Integrations[0].Destination.HTTP.Headers["a"] != "1.10" {
+		if raw.Integrations[0].Name != "first" || raw.Integrations[0].Destination.given[0].block.(*httpsend.Block).Headers["a"] != "1.10" {
 			t.Errorf("%s: it changed what it was merged from: %+v", merge, raw.Integrations[0])
 		}
 	}

@@ -1,19 +1,23 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"redrive/delivery/form"
+	"redrive/delivery/kinds"
 )
 
 // listed are the settings of a block by their names; blocks within it are listed on their own.
 func listed(of reflect.Type) (names []string) {
 	for i := range of.NumField() {
 		t := of.Field(i).Type
-		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && t.Elem() != reflect.TypeFor[rawFileColumn]() {
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && t.Elem() != reflect.TypeFor[form.Column]() {
 			t = t.Elem()
 		}
 		if t.Kind() != reflect.Struct {
@@ -25,20 +29,20 @@ func listed(of reflect.Type) (names []string) {
 
 func TestEverySettingIsListed(t *testing.T) {
 	known := map[reflect.Type]bool{}
-	for _, b := range blocks {
-		known[b.of] = true
+	for _, b := range pages() {
+		known[b.Of] = true
 		var names []string
-		for _, s := range b.settings {
-			names = append(names, s.name)
-			if s.required && s.standard != "" {
-				t.Errorf("%s, %s: required, and with a default", b.where, s.name)
+		for _, s := range b.Settings {
+			names = append(names, s.Name)
+			if s.Required && s.Standard != "" {
+				t.Errorf("%s, %s: required, and with a default", b.Where, s.Name)
 			}
 		}
-		want := listed(b.of)
+		want := listed(b.Of)
 		slices.Sort(names)
 		slices.Sort(want)
 		if !slices.Equal(names, want) {
-			t.Errorf("%s: listed are %v, there are %v", b.where, names, want)
+			t.Errorf("%s: listed are %v, there are %v", b.Where, names, want)
 		}
 	}
 	for _, l := range leaves(reflect.TypeFor[rawFile](), nil) {
@@ -52,9 +56,7 @@ func TestEverySettingIsListed(t *testing.T) {
 func (l leaf) parent() reflect.Type {
 	t := reflect.TypeFor[rawFile]()
 	for n, part := range l.path {
-		for t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
+		t = mapping(t)
 		if part == "-" {
 			t = t.Elem()
 			continue
@@ -69,43 +71,46 @@ func (l leaf) parent() reflect.Type {
 			}
 		}
 	}
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return t
+	return mapping(t)
 }
 
 // bases are files in which each block stands with nothing but what it needs.
-var bases = []string{
-	"network: {}\nintegrations: []",
-	`integrations: [{name: a, method: outbox, subscribe: [e], outbox: {}, retry: {}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: outbox, ordered: true, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: pool, pool: {}, destination: {redis: {addr: "h:1", channel: c, tls: {}}}}]`,
-	`integrations: [{name: a, method: outbox, destination: {rabbitmq: {url: "amqps://h", routing_key: q, tls: {}}}}]`,
-	`integrations: [{name: a, method: outbox, destination: {kafka: {brokers: ["h:1"], topic: t, tls: {}, sasl: {mechanism: plain, username: u, password: p}}}}]`,
-	`integrations: [{name: a, method: broker, broker: {redis: {addr: "h:1", channel: c}}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: broker, broker: {rabbitmq: {url: "amqp://h", queue: q}}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: broker, broker: {kafka: {brokers: ["h:1"], topic: t, group: g}}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: cdc, cdc: {tables: [{table: p.t}]}, destination: {http: {url: "http://h"}}}]`,
-	`integrations: [{name: a, method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1, acknowledgement: {sftp: {addr: "h:1", path: /, user: u, password: p, known_hosts: k}}}, destination: {file: {format: csv, to: {sftp: {addr: "h:1", path: /, user: u, password: p, known_hosts: k}}}}}]`,
-	`integrations: [{name: a, method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1}, destination: {file: {format: json, to: {http: {url: "http://h"}}}}}]`,
-	`integrations: [{name: a, method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1}, destination: {table: {url: "postgres://h/d", table: t, key: [id]}}}]`,
+func bases() []string {
+	list := []string{
+		"network: {}\nintegrations: []",
+		`integrations: [{name: a, method: outbox, subscribe: [e], outbox: {}, retry: {}, destination: {http: {url: "http://h"}}}]`,
+		`integrations: [{name: a, method: outbox, ordered: true, destination: {http: {url: "http://h"}}}]`,
+		`integrations: [{name: a, method: pool, pool: {}, destination: {http: {url: "http://h"}}}]`,
+		`integrations: [{name: a, method: cdc, cdc: {tables: [{table: p.t}]}, destination: {http: {url: "http://h"}}}]`,
+		`integrations: [{name: a, method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1, acknowledgement: {dir: /in}}, destination: {file: {format: csv, to: {dir: /out}}}}]`,
+	}
+	for _, kind := range kinds.Destinations() {
+		method := "method: outbox"
+		if kind.Batch.Only != "" {
+			method = `method: batch, batch: {schedule: "0 0 * * *", query: SELECT 1}`
+		}
+		list = append(list, fmt.Sprintf("integrations: [{name: a, %s, destination: {%s: %s}}]", method, kind.Name, kind.Least))
+	}
+	for _, kind := range kinds.Sources() {
+		list = append(list, fmt.Sprintf(`integrations: [{name: a, method: broker, broker: {%s: %s}, destination: {http: {url: "http://h"}}}]`, kind.Name, kind.Least))
+	}
+	return list
 }
 
 // Whoever writes a default down changes nothing.
 func TestTheListedDefaultsAreTrue(t *testing.T) {
-	for _, b := range blocks {
-		for _, s := range b.settings {
-			if s.standard == "" {
+	for _, b := range pages() {
+		for _, s := range b.Settings {
+			if s.Standard == "" {
 				continue
 			}
 			tried := 0
-			for _, base := range bases {
+			for _, base := range bases() {
 				for _, l := range leaves(reflect.TypeFor[rawFile](), nil) {
-					if strings.TrimSuffix(strings.Join(l.path, "."), ".-") == "" || l.parent() != b.of || l.name() != s.name {
+					if strings.TrimSuffix(strings.Join(l.path, "."), ".-") == "" || l.parent() != b.Of || l.name() != s.Name {
 						continue
 					}
-					changed, ok := l.put(t, base, s.standard)
+					changed, ok := l.put(t, base, s.Standard)
 					if !ok {
 						continue
 					}
@@ -122,12 +127,12 @@ func TestTheListedDefaultsAreTrue(t *testing.T) {
 					forgetLines(want)
 					forgetLines(got)
 					if !reflect.DeepEqual(got, want) {
-						t.Errorf("%s, %s: %s is not the default: got %+v, want %+v", b.where, s.name, s.standard, got, want)
+						t.Errorf("%s, %s: %s is not the default: got %+v, want %+v", b.Where, s.Name, s.Standard, got, want)
 					}
 				}
 			}
 			if tried == 0 {
-				t.Errorf("%s, %s: no file takes it with %s", b.where, s.name, s.standard)
+				t.Errorf("%s, %s: no file takes it with %s", b.Where, s.Name, s.Standard)
 			}
 		}
 	}

@@ -83,7 +83,7 @@ type rig struct {
 func quick(name string, change ...func(*delivery.Integration)) delivery.Integration {
 	i := delivery.Integration{Name: name, Method: delivery.MethodOutbox, Idempotent: true, Concurrency: 4, OnFailure: delivery.StateDead,
 		Retry:       delivery.RetryPolicy{Attempts: 3, Backoff: []time.Duration{time.Millisecond}, Jitter: delivery.JitterNone},
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1", Timeout: 2 * time.Second}}}
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:1", Timeout: 2 * time.Second}}}
 	for _, c := range change {
 		c(&i)
 	}
@@ -346,22 +346,22 @@ func TestPoisonIsQuarantined(t *testing.T) {
 }
 
 func TestAVanishedWorkersDeliveryIsTakenOver(t *testing.T) {
-	directory := delivery.Destination{File: &delivery.FileDestination{Dir: "in"}}
-	sftp := delivery.Destination{File: &delivery.FileDestination{SFTP: &delivery.SFTPServer{}}}
-	upload := delivery.Destination{File: &delivery.FileDestination{Upload: &delivery.HTTPDestination{}}}
+	directory := delivery.Destination{To: &delivery.FileDestination{Dir: "in"}}
+	sftp := delivery.Destination{To: &delivery.FileDestination{SFTP: &delivery.SFTPServer{}}}
+	upload := delivery.Destination{To: &delivery.FileDestination{Upload: &delivery.HTTPDestination{}}}
 	for name, c := range map[string]struct {
 		to         delivery.Destination
 		idempotent bool
 		state      delivery.State
 		sends      int
 	}{
-		"drops duplicates":   {delivery.Destination{HTTP: &delivery.HTTPDestination{}}, true, delivery.StateDelivered, 1},
-		"does not":           {delivery.Destination{HTTP: &delivery.HTTPDestination{}}, false, delivery.StateDead, 0},
-		"redis does not":     {delivery.Destination{Redis: &delivery.RedisDestination{}}, false, delivery.StateDead, 0},
-		"rabbitmq does not":  {delivery.Destination{RabbitMQ: &delivery.RabbitMQDestination{}}, false, delivery.StateDead, 0},
-		"kafka does not":     {delivery.Destination{Kafka: &delivery.KafkaDestination{}}, false, delivery.StateDead, 0},
+		"drops duplicates":   {delivery.Destination{To: &delivery.HTTPDestination{}}, true, delivery.StateDelivered, 1},
+		"does not":           {delivery.Destination{To: &delivery.HTTPDestination{}}, false, delivery.StateDead, 0},
+		"redis does not":     {delivery.Destination{To: &delivery.RedisDestination{}}, false, delivery.StateDead, 0},
+		"rabbitmq does not":  {delivery.Destination{To: &delivery.RabbitMQDestination{}}, false, delivery.StateDead, 0},
+		"kafka does not":     {delivery.Destination{To: &delivery.KafkaDestination{}}, false, delivery.StateDead, 0},
 		"an upload does not": {upload, false, delivery.StateDead, 0}, "a directory is looked at": {directory, false, delivery.StateDelivered, 1},
-		"so is a server": {sftp, false, delivery.StateDelivered, 1}, "and a table": {delivery.Destination{Table: &delivery.TableDestination{}}, false, delivery.StateDelivered, 1},
+		"so is a server": {sftp, false, delivery.StateDelivered, 1}, "and a table": {delivery.Destination{To: &delivery.TableDestination{}}, false, delivery.StateDelivered, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := always(ok)
@@ -502,7 +502,7 @@ func TestASlowReceiverDoesNotSlowTheOthers(t *testing.T) {
 		}
 		return ok
 	})
-	r := newRig(t, s, quick("slow", func(i *delivery.Integration) { i.Destination.HTTP.Timeout = time.Minute }), quick("fast"))
+	r := newRig(t, s, quick("slow", func(i *delivery.Integration) { i.Destination.To.(*delivery.HTTPDestination).Timeout = time.Minute }), quick("fast"))
 	r.enqueue("slow", 200)
 	r.enqueue("fast", 500)
 	eng, stop := r.start()
@@ -548,7 +548,10 @@ func TestStopFinishesWhatIsUnderWayAndGivesBackTheRest(t *testing.T) {
 func TestPayloadsInMemoryAreBounded(t *testing.T) {
 	release := make(chan struct{})
 	s := answering(func(context.Context, delivery.Request) delivery.Result { <-release; return ok })
-	r := newRig(t, s, quick("push", func(i *delivery.Integration) { i.Concurrency = 64; i.Destination.HTTP.Timeout = time.Minute }))
+	r := newRig(t, s, quick("push", func(i *delivery.Integration) {
+		i.Concurrency = 64
+		i.Destination.To.(*delivery.HTTPDestination).Timeout = time.Minute
+	}))
 	store := r.tap()
 	r.cfg.MaxInFlightBytes = 4 << 20
 	r.sql("SELECT redrive.enqueue('push', 't', convert_to(repeat('x', 1048576), 'UTF8')) FROM generate_series(1, 40)")

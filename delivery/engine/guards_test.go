@@ -304,7 +304,10 @@ func TestDeafSendersAreLeftBehind(t *testing.T) {
 // The second phase of a stop: attempts that outlast the grace period are cut off, and their outcomes are still written.
 func TestTheGracePeriodEnds(t *testing.T) {
 	s := answering(func(ctx context.Context, _ delivery.Request) delivery.Result { <-ctx.Done(); return unknown })
-	r := newRig(t, s, quick("push", func(i *delivery.Integration) { i.Destination.HTTP.Timeout = time.Minute; i.Idempotent = false }))
+	r := newRig(t, s, quick("push", func(i *delivery.Integration) {
+		i.Destination.To.(*delivery.HTTPDestination).Timeout = time.Minute
+		i.Idempotent = false
+	}))
 	r.enqueue("push", 10)
 	eng, err := engine.New(r.cfg)
 	if err != nil {

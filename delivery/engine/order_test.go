@@ -175,7 +175,7 @@ func TestOrderPerKey(t *testing.T) {
 	receiver := &ledger{}
 	in := quick("push", func(i *delivery.Integration) {
 		i.Ordered, i.Concurrency, i.Retry.Attempts = true, 16, 100
-		i.Destination.HTTP.Timeout = time.Millisecond
+		i.Destination.To.(*delivery.HTTPDestination).Timeout = time.Millisecond
 	})
 	r := newRig(t, nil, in)
 	r.cfg.Senders = map[string]delivery.Sender{"push": receiver}

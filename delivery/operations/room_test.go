@@ -70,7 +70,7 @@ func open(t *testing.T, rooms int, log *slog.Logger) *site {
 	s.Store = db
 	in := delivery.Integration{Name: "push", Method: delivery.MethodOutbox, Idempotent: true, Concurrency: 16, OnFailure: delivery.StateDead,
 		Retry:       delivery.RetryPolicy{Attempts: 3, Backoff: []time.Duration{time.Hour}, Jitter: delivery.JitterNone},
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1", Timeout: 2 * time.Second}}}
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:1", Timeout: 2 * time.Second}}}
 	if err := db.SyncIntegrations(t.Context(), []delivery.Integration{in}); err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ type load struct {
 
 func integration(name string, ordered bool, subscribe ...string) delivery.Integration {
 	return delivery.Integration{Name: name, Method: delivery.MethodOutbox, Subscribe: subscribe, Ordered: ordered, Concurrency: 4,
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/"}}}
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/"}}}
 }
 
 func newLoad(t *testing.T) *load {

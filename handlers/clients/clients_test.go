@@ -46,7 +46,7 @@ func desk(t *testing.T) (url, document string) {
 	must(t, err)
 	t.Cleanup(db.Close)
 	push := delivery.Integration{Name: "push", Method: delivery.MethodOutbox, Subscribe: []string{"order.placed"},
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/"}}}
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/"}}}
 	must(t, db.SyncIntegrations(t.Context(), []delivery.Integration{push}))
 	sum := sha256.Sum256([]byte(operator))
 	_, err = db.CreateToken(t.Context(), delivery.Token{Name: "shop", Role: delivery.RoleOperator}, sum[:], "setup")

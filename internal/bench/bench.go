@@ -145,7 +145,7 @@ func (r *runner) close() {
 func (r *runner) integration() delivery.Integration {
 	return delivery.Integration{Name: integration, Method: delivery.MethodOutbox, Idempotent: true, Retry: delivery.DefaultRetry,
 		OnFailure: delivery.StateDead, Concurrency: r.Concurrency,
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: r.receiver.URL(), Timeout: 5 * time.Second}}}
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: r.receiver.URL(), Timeout: 5 * time.Second}}}
 }
 
 // running is an engine at work.
@@ -157,7 +157,7 @@ type running struct {
 func (r *runner) start(ctx context.Context) (*running, error) {
 	log := slog.New(slog.DiscardHandler)
 	in := r.integration()
-	sender, err := httpsend.New(*in.Destination.HTTP, wire.Dialer{Log: log})
+	sender, err := httpsend.New(*in.Destination.To.(*delivery.HTTPDestination), wire.Dialer{Log: log})
 	if err != nil {
 		return nil, err
 	}

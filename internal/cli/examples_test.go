@@ -45,7 +45,7 @@ func TestTheExamplesOfTheIntegrationsFile(t *testing.T) {
 			kinds["on_dead "+string(in.OnDead)] = true
 		}
 	}
-	for _, kind := range []string{"outbox", "pool", "broker", "batch", "cdc", "http", "redis", "rabbitmq", "kafka", "file", "table", "on_dead block", "on_dead skip"} {
+	for _, kind := range append(delivery.DestinationKinds(), "outbox", "pool", "broker", "batch", "cdc", "on_dead block", "on_dead skip") {
 		if !kinds[kind] {
 			t.Errorf("it shows no %s", kind)
 		}

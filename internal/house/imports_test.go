@@ -19,10 +19,12 @@ const root = "../.."
 
 // allowed says which of our own packages a package may import: itself and its sub-packages need no mention.
 var allowed = map[string][]string{
-	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/wire"},
-	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery", "delivery/progress"},
+	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema", "delivery/form", "delivery/kinds", "delivery/send"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/form", "delivery/wire"},
+	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/form", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery", "delivery/progress"},
 	"delivery/batch":      {"delivery", "delivery/progress"},
 	"delivery/rooms":      {"delivery"},
+	"delivery/form":       {"delivery", "delivery/wire"},
+	"delivery/kinds":      {"delivery", "delivery/form", "delivery/broker", "delivery/send"},
 	"delivery/health":     {"delivery"},
 	"delivery/operations": {"delivery"}, "delivery/search": {"delivery"},
 	"handlers": {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},

@@ -78,7 +78,7 @@ func fixedSuggestions(field string) []string {
 	case "method":
 		return []string{"outbox", "pool", "broker", "batch", "cdc"}
 	case "destination":
-		return []string{"http", "kafka", "rabbitmq", "redis", "file", "table"}
+		return delivery.DestinationKinds()
 	case "class", "error_class":
 		return slices.Clone(delivery.ErrorClasses)
 	case "is":

@@ -54,7 +54,7 @@ func TestConformance(t *testing.T) {
 	}
 	t.Run("directory", func(t *testing.T) {
 		b := bed
-		b.To = delivery.Destination{File: &delivery.FileDestination{Dir: "in"}}
+		b.To = delivery.Destination{To: &delivery.FileDestination{Dir: "in"}}
 		b.Open = func(t *testing.T, log *slog.Logger) sendtest.Place {
 			dir := t.TempDir()
 			return sendtest.Place{Sender: sender(t, log, delivery.FileDestination{Dir: dir}), Arrived: inDirectory(t, dir)}
@@ -66,7 +66,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("sftp", func(t *testing.T) {
 		b := bed
-		b.To = delivery.Destination{File: &delivery.FileDestination{SFTP: &delivery.SFTPServer{}}}
+		b.To = delivery.Destination{To: &delivery.FileDestination{SFTP: &delivery.SFTPServer{}}}
 		b.Senders = 3 // each message costs a sign-in
 		b.Open = func(t *testing.T, log *slog.Logger) sendtest.Place {
 			s := services.StartSSHD(t)
@@ -130,7 +130,7 @@ func uploadBed(b sendtest.Bed, sender func(*testing.T, *slog.Logger, delivery.Fi
 		}}
 	}
 	b.Carries = sendtest.Facts{Attempt: true, IdempotencyKey: true, Headers: true, Else: "id, type and key are the file's business"}
-	b.To = delivery.Destination{File: &delivery.FileDestination{Upload: &delivery.HTTPDestination{}}}
+	b.To = delivery.Destination{To: &delivery.FileDestination{Upload: &delivery.HTTPDestination{}}}
 	b.Transient = sendtest.Fault{Class: delivery.ClassHTTP5xx, Make: answer(http.StatusServiceUnavailable)}
 	b.Permanent = sendtest.Fault{Class: delivery.ClassHTTP4xx, Make: answer(http.StatusConflict)}
 	b.Unknown = sendtest.Fault{Class: delivery.ClassConnectionLost, Make: func(t *testing.T, log *slog.Logger) delivery.Sender {

@@ -20,23 +20,24 @@ type Inbox struct {
 	open func(context.Context) (folder, error)
 }
 
-// NewInbox is where the settings say, else where the destination's files go.
+// NewInbox is where the settings say, else where the destination's files go. A *delivery.SettingError names the setting in the
+// integration's part of the file.
 func NewInbox(a delivery.AcknowledgementSettings, d delivery.FileDestination, dialer wire.Dialer) (*Inbox, error) {
-	dir, server := a.Dir, a.SFTP
+	dir, server, part := a.Dir, a.SFTP, "batch.acknowledgement.sftp"
 	if dir == "" && server == nil {
-		dir, server = d.Dir, d.SFTP
+		dir, server, part = d.Dir, d.SFTP, "destination.file.to.sftp"
 	}
 	switch {
 	case server != nil:
 		remote, err := newServer(*server, dialer)
 		if err != nil {
-			return nil, err
+			return nil, delivery.SettingOf(part, err)
 		}
 		return &Inbox{open: remote.open}, nil
 	case dir != "":
 		return &Inbox{open: openDirectory(dir)}, nil
 	}
-	return nil, errors.New("acknowledgements need a dir or sftp")
+	return nil, delivery.SettingOf("batch.acknowledgement", errors.New("acknowledgements need a dir or sftp"))
 }
 
 // Each calls found with every file whose name is wanted. open answers its bytes.

@@ -7,20 +7,17 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"redrive/delivery"
+	"redrive/delivery/form"
 	"redrive/delivery/wire"
 )
 
 // Files is where the bytes of files are kept until they are sent.
-type Files interface {
-	// Open answers the stored bytes of a delivery.BatchFile, in order. fs.ErrNotExist: there are none.
-	Open(ctx context.Context, id string) (io.ReadCloser, error)
-}
+type Files = form.Files
 
 const (
 	manifestSuffix = ".manifest.json"
@@ -34,15 +31,15 @@ func New(d delivery.FileDestination, files Files, dialer wire.Dialer) (delivery.
 	}
 	switch {
 	case d.Upload != nil:
-		upload, err := newUpload(d, files, dialer)
+		upload, err := NewUpload(d, files, dialer)
 		if err != nil {
-			return nil, err
+			return nil, delivery.SettingOf("to.http", err)
 		}
 		return upload, nil
 	case d.SFTP != nil:
 		remote, err := newServer(*d.SFTP, dialer)
 		if err != nil {
-			return nil, err
+			return nil, delivery.SettingOf("to.sftp", err)
 		}
 		return &Sender{to: d, files: files, open: remote.open}, nil
 	case d.Dir != "":

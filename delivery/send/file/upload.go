@@ -31,9 +31,12 @@ type Upload struct {
 
 var _ delivery.Sender = (*Upload)(nil)
 
-func newUpload(d delivery.FileDestination, files Files, dialer wire.Dialer) (*Upload, error) {
+// NewUpload makes the sender of a destination with an upload. A *delivery.SettingError names a setting of the upload.
+func NewUpload(d delivery.FileDestination, files Files, dialer wire.Dialer) (*Upload, error) {
 	to := *d.Upload
-	to.Timeout = d.Timeout
+	if to.Timeout = d.Timeout; to.Timeout <= 0 {
+		to.Timeout = delivery.DefaultTimeout
+	}
 	switch {
 	case to.Secret != "":
 		return nil, &delivery.SettingError{Setting: "secret", Err: errors.New("an upload cannot be signed: a signature goes before the body, " +

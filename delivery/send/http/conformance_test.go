@@ -49,7 +49,7 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	sendtest.Run(t, sendtest.Bed{
-		To: delivery.Destination{HTTP: &delivery.HTTPDestination{}},
+		To: delivery.Destination{To: &delivery.HTTPDestination{}},
 		Open: func(t *testing.T, log *slog.Logger) sendtest.Place {
 			arrived := make(chan sendtest.Arrived, 1000)
 			s := to(t, log, func(_ http.ResponseWriter, r *http.Request) {

@@ -63,7 +63,7 @@ func bed(format delivery.WireFormat, read func(*kgo.Record) sendtest.Arrived) se
 		return func(c *kfake.Cluster) { c.Fault(kfake.Fault{Keys: produce, Err: answer, Count: -1}) }
 	}
 	return sendtest.Bed{KnowsNull: true,
-		To: delivery.Destination{Kafka: &delivery.KafkaDestination{}},
+		To: delivery.Destination{To: &delivery.KafkaDestination{}},
 		Open: func(t *testing.T, log *slog.Logger) sendtest.Place {
 			_, d := signedIn(t, format, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "12000000"}))
 			return sendtest.Place{Sender: logged(t, d, log), Arrived: func(n int) []sendtest.Arrived { return consume(t, d, n, read) }}

@@ -73,7 +73,7 @@ func theirs(headers map[string][]byte, m delivery.Message) (fault string) {
 			headers[name] = []byte(value)
 		}
 	}
-	if m.Origin == nil || m.Origin.Broker != "kafka" { // another broker's mean something else
+	if m.Origin == nil || m.Origin.Broker != delivery.BrokerKafka { // another broker's mean something else
 		return ""
 	}
 	for name, encoded := range m.Origin.Raw {

@@ -40,7 +40,7 @@ func New(d delivery.KafkaDestination, dialer wire.Dialer) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sender{to: d, timeout: delivery.Destination{Kafka: &d}.Timeout(), turn: make(chan struct{}, 1)}
+	s := &Sender{to: d, timeout: delivery.Destination{To: &d}.Timeout(), turn: make(chan struct{}, 1)}
 	if s.crowd, err = newProducer(options, d.SASL != nil, s.timeout, batchBytes); err != nil {
 		return nil, err
 	}

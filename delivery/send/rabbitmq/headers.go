@@ -27,7 +27,7 @@ const (
 // untyped are the headers of a message whose types were not kept, and those of RabbitMQ that were put aside.
 func untyped(m delivery.Message) amqp091.Table {
 	headers := amqp091.Table{}
-	if o := m.Origin; o != nil && o.Broker == "rabbitmq" {
+	if o := m.Origin; o != nil && o.Broker == delivery.BrokerRabbitMQ {
 		for name, raw := range o.Raw {
 			if value, err := base64.StdEncoding.DecodeString(raw); err == nil && !isReserved(name) {
 				headers[name] = original(value)

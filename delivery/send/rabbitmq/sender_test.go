@@ -148,7 +148,7 @@ func TestConformance(t *testing.T) {
 			return newSender(t, d, log)
 		}
 		return sendtest.Bed{
-			To: delivery.Destination{RabbitMQ: &delivery.RabbitMQDestination{}},
+			To: delivery.Destination{To: &delivery.RabbitMQDestination{}},
 			Open: func(t *testing.T, log *slog.Logger) sendtest.Place {
 				q := queue(t, address, nil)
 				d := to(address, "", q)

@@ -100,7 +100,7 @@ func TestConformance(t *testing.T) {
 	addr := services.RedisAddr(t)
 	bed := func(format delivery.WireFormat, read func(*testing.T, string) sendtest.Arrived) sendtest.Bed {
 		return sendtest.Bed{
-			To: delivery.Destination{Redis: &delivery.RedisDestination{}},
+			To: delivery.Destination{To: &delivery.RedisDestination{}},
 			Open: func(t *testing.T, log *slog.Logger) sendtest.Place {
 				d := delivery.RedisDestination{RedisServer: login(t, addr, everything...), Channel: channel(), RequireSubscribers: 1, Format: format}
 				heard := listen(t, addr, d.Channel)

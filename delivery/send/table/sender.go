@@ -7,12 +7,11 @@ import (
 	"io"
 
 	"redrive/delivery"
+	"redrive/delivery/form"
 )
 
 // Files is where the bytes of files are kept until they are sent.
-type Files interface {
-	Open(ctx context.Context, id string) (io.ReadCloser, error)
-}
+type Files = form.Files
 
 // Apply puts a file's rows into a table, once, and says what happened.
 type Apply func(ctx context.Context, to delivery.TableDestination, f delivery.BatchFile, rows io.Reader) delivery.Result

@@ -144,7 +144,7 @@ func copyOut(ctx context.Context, conn *pgx.Conn) (time.Duration, int64, error) 
 
 func settings() delivery.Integration {
 	return delivery.Integration{Name: integration, Method: delivery.MethodBatch, OnFailure: delivery.StateDead, Retry: delivery.RetryPolicy{Attempts: 1},
-		Destination: delivery.Destination{File: &delivery.FileDestination{Dir: os.TempDir(), Format: delivery.FileFormat{Kind: delivery.FileCSV, Header: true}}},
+		Destination: delivery.Destination{To: &delivery.FileDestination{Dir: os.TempDir(), Format: delivery.FileFormat{Kind: delivery.FileCSV, Header: true}}},
 		Batch: &delivery.BatchSettings{Schedule: "0 0 1 1 *", Location: time.UTC, Query: query, Name: delivery.DefaultBatchName,
 			Missed: delivery.MissedSkip, Per: delivery.PerFile, Start: delivery.StartNow}}
 }

@@ -164,7 +164,7 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	return r.db.SyncIntegrations(ctx, []delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Subscribe: []string{eventType},
 		Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead, Concurrency: 1,
-		Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
 }
 
 // cursor is what one way has read.

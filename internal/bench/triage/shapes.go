@@ -122,7 +122,7 @@ func integrations() []delivery.Integration {
 	list := make([]delivery.Integration, len(routes))
 	for i, r := range routes {
 		list[i] = delivery.Integration{Name: r.name, Method: r.method, Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead,
-			Concurrency: 1, Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}
+			Concurrency: 1, Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}
 	}
 	return list
 }

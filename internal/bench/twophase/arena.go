@@ -88,7 +88,7 @@ func (a *arena) addIntegration(ctx context.Context, dsn string) error {
 		return err
 	}
 	return db.SyncIntegrations(ctx, []delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Idempotent: true, Retry: delivery.DefaultRetry,
-		OnFailure: delivery.StateDead, Concurrency: 1, Destination: delivery.Destination{HTTP: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
+		OnFailure: delivery.StateDead, Concurrency: 1, Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
 }
 
 func (a *arena) prepareOther(ctx context.Context) error {
