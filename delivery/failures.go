@@ -67,42 +67,6 @@ type AuditFilter struct {
 	Limit                  int    // 1..500, default 50
 }
 
-// Action is what a person does to a dead letter.
-type Action string
-
-// Actions of a person.
-const (
-	ActionRetry   Action = "retry"
-	ActionIgnore  Action = "ignore"
-	ActionResolve Action = "resolve"
-	ActionReopen  Action = "reopen"
-
-	// ActionAcknowledge changes no state: somebody looks after it, so that it is not counted as red. Operations only; see CaseChange.
-	ActionAcknowledge Action = "acknowledge"
-)
-
-// ActionFrom lists the states in which an action is allowed.
-func (a Action) From() []State {
-	if a == ActionReopen {
-		return []State{StateIgnored, StateResolved}
-	}
-	return []State{StateDead}
-}
-
-// To is the state that an action leads to.
-func (a Action) To() State {
-	switch a {
-	case ActionRetry:
-		return StatePending
-	case ActionIgnore:
-		return StateIgnored
-	case ActionResolve:
-		return StateResolved
-	default:
-		return StateDead
-	}
-}
-
 // ActionRequest is one action of one person on one delivery.
 type ActionRequest struct {
 	Action   Action
@@ -127,7 +91,14 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("delivery is already %s: %s did %s at %s", e.State, e.Actor, e.Action, e.At.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("delivery is already %s: %s", e.State, e.Who())
+}
+
+// Who says who was faster, what they did and when.
+func (e *ConflictError) Who() string { return faster(e.Actor, e.Action, e.At) }
+
+func faster(actor, action string, at time.Time) string {
+	return fmt.Sprintf("%s did %s at %s", actor, action, at.UTC().Format(time.RFC3339))
 }
 
 // ErrNotFound is returned for an id that does not exist.

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"fmt"
 	"time"
 )
 
@@ -15,9 +14,6 @@ const (
 	OperationCancelled OperationState = "cancelled" // a person ended it; what was released before still gets its outcome
 	OperationFinished  OperationState = "finished"  // every item has its outcome
 )
-
-// OperationActions lists what an operation can do.
-var OperationActions = []Action{ActionRetry, ActionIgnore, ActionResolve, ActionReopen, ActionAcknowledge}
 
 // Pace is how fast retries are released, for each integration by itself. The zero value is everything at once.
 type Pace struct {
@@ -183,7 +179,7 @@ func (e *OperationConflictError) Error() string { return e.Message + ": " + e.Wh
 
 // Who says who was faster, what they did and when.
 func (e *OperationConflictError) Who() string {
-	return fmt.Sprintf("%s did %s at %s", e.Actor, e.Action, e.At.UTC().Format(time.RFC3339))
+	return faster(e.Actor, e.Action, e.At)
 }
 
 // OperationStep is an operation that is being advanced, as it was found by the database's clock. A plan sets what is to be done.

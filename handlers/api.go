@@ -23,8 +23,8 @@ func (s *Server) apiRoutes() {
 	v1.GET("/messages/:id", s.showMessage, look)
 	v1.GET("/deliveries/:id", s.showDelivery, look)
 	v1.GET("/failures", s.listFailures, look)
-	for _, action := range []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionReopen} {
-		v1.POST("/failures/:id/"+string(action), s.actOnFailure(action), act)
+	for _, d := range delivery.Decisions.Alone() {
+		v1.POST("/failures/:id/"+string(d.Action), s.actOnFailure(d.Action), s.require(d.Role))
 	}
 	v1.GET("/failures/count", s.countFailures, look)
 	v1.POST("/failures/:id/edit", s.editFailure, act)

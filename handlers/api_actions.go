@@ -37,12 +37,14 @@ func parseAction(action delivery.Action, body []byte, now time.Time) (delivery.A
 // checkAction says what a decision lacks; the console's forms go through it as well.
 func checkAction(a *delivery.ActionRequest, now time.Time) error {
 	a.Reason, a.Evidence = strings.TrimSpace(a.Reason), strings.TrimSpace(a.Evidence)
-	settles := a.Action == delivery.ActionIgnore || a.Action == delivery.ActionResolve
-	switch {
-	case settles && a.Reason == "":
+	given := map[string]string{delivery.FieldReason: a.Reason, delivery.FieldCategory: a.Category, delivery.FieldEvidence: a.Evidence}
+	switch missing := a.Action.Row().Missing(given); {
+	case missing == delivery.FieldReason:
 		return unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
-	case a.Action == delivery.ActionIgnore && a.Category == "":
+	case missing == delivery.FieldCategory:
 		return unprocessable("category_required", "category", "Choose a category: %s.", strings.Join(delivery.IgnoreCategories, ", "))
+	case missing != "":
+		return unprocessable(missing+"_required", missing, "Give the %s.", missing)
 	case a.Category != "" && !categoryShape.MatchString(a.Category):
 		return unprocessable("invalid_category", "category", "category must be a word such as %s.", strings.Join(delivery.IgnoreCategories, ", "))
 	case a.Until != nil && !a.Until.After(now):

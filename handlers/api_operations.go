@@ -119,7 +119,7 @@ func parseOperation(body []byte, now time.Time) (r delivery.OperationRequest, dr
 		return r, dry, unprocessable("selection_required", "filter", "Say on what: filter (everything that matches; {} for all dead letters) or ids.")
 	case r.Filter != nil && len(r.Chosen) > 0:
 		return r, dry, unprocessable("selection_ambiguous", "ids", "Give filter or ids, not both.")
-	case r.Action != delivery.ActionRetry && r.Pace != delivery.Pace{}:
+	case !r.Action.Row().Queues && r.Pace != delivery.Pace{}:
 		return r, dry, unprocessable("pace_not_allowed", "rate_per_second", "Only retries have a pace: leave rate, ramp, canary and failure ratio out.")
 	}
 	if err := checkPace(r.Pace, ramp); err != nil || dry {

@@ -48,8 +48,8 @@ func (s *Server) consoleRoutes() {
 	s.echo.POST(views.Account, s.changePassword, viewer)
 	s.echo.POST(views.SavedViews, s.saveView, viewer)
 	s.echo.POST(views.SavedViews+"/:id/delete", s.deleteView, viewer)
-	for _, action := range []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionReopen} {
-		s.echo.POST(views.Failures+"/:id/"+string(action), s.decide(action), operator)
+	for _, d := range delivery.Decisions.Alone() {
+		s.echo.POST(views.Failures+"/:id/"+string(d.Action), s.decide(d.Action), s.require(d.Role))
 	}
 	s.echo.GET("/messages/:id/payload", s.rawPayload, operator)
 	s.echo.POST(views.Integrations+"/:name/runs", s.runByForm, operator)

@@ -142,7 +142,7 @@ func (s *Server) decide(action delivery.Action) echo.HandlerFunc {
 			form.Field, form.Problem = p.Field, p.Detail
 			return s.failurePage(c, p.Status, form, nil)
 		}
-		if action == delivery.ActionRetry {
+		if action.Row().Queues {
 			s.cfg.Wake()
 		}
 		s.setFlash(c, onceOnly(d, actionFlash(action)))

@@ -52,7 +52,7 @@ func (s *Server) askOperation(c echo.Context) error {
 		return err
 	}
 	page.Form.Token = newToken()
-	if page.Form.Pace == (views.PaceForm{}) && request.Action == delivery.ActionRetry {
+	if page.Form.Pace == (views.PaceForm{}) && request.Action.Row().Queues {
 		page.Form.Pace = views.Suggested(page.Dry.Eligible)
 	}
 	return render(c, http.StatusOK, views.OperationNewView(page.Titled()))
@@ -154,7 +154,7 @@ func (s *Server) fillOperation(c echo.Context, form views.OperationForm, r *deli
 		return err
 	}
 	r.ID, r.Reason, r.Category, r.Until, r.Evidence = form.Token, a.Reason, a.Category, a.Until, a.Evidence
-	if r.Action == delivery.ActionRetry {
+	if r.Action.Row().Queues {
 		r.Pace, err = parsePace(form.Pace)
 	}
 	return err

@@ -95,7 +95,7 @@ func TestActionsThatAreRefusedLeaveNoTrace(t *testing.T) {
 func TestAnExpiredMessageIsNotRetried(t *testing.T) {
 	d := open(t)
 	dead := d.dead(numbered(1))
-	d.must(d.sql("UPDATE redrive.messages SET expires_at = now()"))
+	d.must(d.sql("UPDATE redrive.deliveries SET expires_at = now()"))
 	_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionRetry, ID: dead.ID})
 	if code := inputCode(t, err); code != "expired" {
 		t.Errorf("code %s", code)

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"slices"
 	"strings"
 
 	"redrive/delivery"
@@ -18,6 +19,23 @@ func (p DeliveryPage) actionVerb(a delivery.Action) string {
 		return p.T("Reopen")
 	}
 }
+
+// possible are the actions with a form on this page in a state; those that ask for the least come first.
+func possible(s delivery.State) []delivery.Action {
+	table := delivery.Decisions.Alone().In(s)
+	slices.SortStableFunc(table, func(a, b delivery.Transition) int { return a.Required() - b.Required() })
+	return table.Actions()
+}
+
+// actionName is an action's heading; one that asks for something leads to it.
+func (l Locale) actionName(a delivery.Action) string {
+	if a.Row().Required() > 0 {
+		return l.asking(a)
+	}
+	return l.bareName(a)
+}
+
+func (l Locale) bareName(a delivery.Action) string { return strings.TrimSuffix(l.asking(a), " …") }
 
 // twice says whether a retry may have its effect a second time; then it is not the button that stands out.
 func (p DeliveryPage) twice() bool { return unknownOutcome(p.D.Delivery) && !p.Repeatable }

@@ -147,22 +147,21 @@ func Choice(d delivery.Delivery) string {
 
 // selects says whether there is anything to choose rows for.
 func (p FailuresPage) selects() bool {
-	return p.May(delivery.RoleOperator) && (p.offers(delivery.ActionRetry) || p.offers(delivery.ActionReopen))
+	return p.May(delivery.RoleOperator) && len(p.actions()) > 0
 }
 
-// offers says whether any row of the page allows an action.
-func (p FailuresPage) offers(a delivery.Action) bool {
-	return slices.ContainsFunc(p.Items, func(d delivery.Delivery) bool { return slices.Contains(a.From(), d.State) })
-}
-
-// actions are what a list's rows allow.
+// actions are what a list's rows allow, state by state.
 func (p FailuresPage) actions() []delivery.Action {
 	var out []delivery.Action
-	if p.offers(delivery.ActionRetry) {
-		out = append(out, delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionAcknowledge)
-	}
-	if p.offers(delivery.ActionReopen) {
-		out = append(out, delivery.ActionReopen)
+	for _, state := range delivery.States {
+		if !slices.ContainsFunc(p.Items, func(d delivery.Delivery) bool { return d.State == state }) {
+			continue
+		}
+		for _, a := range delivery.Decisions.Many().In(state).Actions() {
+			if !slices.Contains(out, a) {
+				out = append(out, a)
+			}
+		}
 	}
 	return out
 }
@@ -250,6 +249,17 @@ func (f SaveForm) wrong(field string) string {
 // owns says whether the reader may delete a view.
 func (l Layout) owns(v delivery.SavedView) bool {
 	return v.Owner == l.User || l.May(delivery.RoleAdmin)
+}
+
+// reasonLabel is what an action calls its reason.
+func (l Locale) reasonLabel(a delivery.Action, required bool) string {
+	switch {
+	case a == delivery.ActionResolve:
+		return l.T("How it was settled (required)")
+	case required:
+		return l.T("Reason (required)")
+	}
+	return l.T("Reason")
 }
 
 // Consequence says what an action will do.

@@ -216,7 +216,7 @@ func (p GroupPage) everything(state delivery.State) string {
 }
 
 // openActions are what can be done with the dead letters of a group.
-var openActions = []delivery.Action{delivery.ActionRetry, delivery.ActionIgnore, delivery.ActionResolve, delivery.ActionAcknowledge}
+var openActions = delivery.Decisions.Many().In(delivery.StateDead).Actions()
 
 // groupHot is red only where somebody is needed: acknowledged work is not.
 func groupHot(g delivery.Group) string {

@@ -279,7 +279,7 @@ type sum struct {
 // sums are the numbers that add up to what was selected.
 func (l Locale) sums(o delivery.Operation) []sum {
 	succeeded := l.T("done")
-	if o.Action == delivery.ActionRetry {
+	if o.Action.Row().Queues {
 		succeeded = l.T("confirmed by the receiver")
 	}
 	return []sum{{o.Succeeded, "succeeded", succeeded, "good"}, {o.Failed, "failed", l.T("failed again"), "bad"}, {o.Skipped, "skipped", l.T("skipped"), "gone"},
@@ -321,7 +321,7 @@ func pieces(o delivery.Operation) (out []piece) {
 // remaining says what the remaining ones wait for.
 func (p OperationPage) remaining() (out []word) {
 	o := p.O
-	if o.Action == delivery.ActionRetry && o.Released > 0 {
+	if o.Action.Row().Queues && o.Released > 0 {
 		out = append(out, word{Text: p.N(o.Released, "%s is requested and not confirmed yet", "%s are requested and not confirmed yet"), Href: OperationItems(o.ID, "released", "")})
 	}
 	if o.Failing > 0 {
@@ -362,7 +362,7 @@ func (p OperationPage) phase(part delivery.OperationPart) string {
 	case part.Phase == "canary" && p.O.Pace.Canary > 0:
 		of := min(p.O.Pace.Canary, part.Selected)
 		return p.T("canary: %s of %s confirmed", p.Number(min(part.Succeeded, of)), p.Number(of))
-	case p.O.Action != delivery.ActionRetry:
+	case !p.O.Action.Row().Queues:
 		return p.T("%s of %s done", p.Number(settled), p.Number(part.Selected))
 	case p.O.Pace.RampTo > 0 && part.Rate != p.O.Pace.RampTo:
 		return p.T("ramp: %s to %s per second", rate(part.Rate), rate(p.O.Pace.RampTo))
@@ -421,12 +421,12 @@ func (p OperationPage) itemState(outcome string) (name, kind string) {
 	case "waiting":
 		return p.T("waiting"), "wait"
 	case "released":
-		if p.O.Action == delivery.ActionRetry {
+		if p.O.Action.Row().Queues {
 			return p.T("retry requested"), "wait"
 		}
 		return p.T("under way"), "wait"
 	case "succeeded":
-		if p.O.Action == delivery.ActionRetry {
+		if p.O.Action.Row().Queues {
 			return p.T("delivered"), "good"
 		}
 		return p.T("done"), "good"

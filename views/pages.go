@@ -1,6 +1,7 @@
 package views
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -467,16 +468,16 @@ func (p DeliveryPage) because() string {
 func (p DeliveryPage) refusal(action delivery.Action) string {
 	for _, from := range action.From() {
 		if p.D.State == from {
-			if expires := p.D.Message.ExpiresAt; action == delivery.ActionRetry && expires != nil && !expires.After(p.Now) {
+			if expires := p.D.Message.ExpiresAt; action.Row().Unexpired && expires != nil && !expires.After(p.Now) {
 				return p.T("The message expired %s and must not be sent any more.", p.Relative(*expires))
 			}
-			if action == delivery.ActionRetry && !p.Known {
+			if action.Row().Active && !p.Known {
 				return p.T("The integration left the configuration file, so there is nowhere to send it.")
 			}
 			return ""
 		}
 	}
-	if action == delivery.ActionReopen {
+	if !slices.Contains(action.From(), delivery.StateDead) {
 		return p.T("Only what was ignored or resolved can be reopened; this is %s.", p.State(p.D.Delivery))
 	}
 	return p.T("Only a dead letter can be settled; this is %s.", p.State(p.D.Delivery))

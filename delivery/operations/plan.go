@@ -17,7 +17,7 @@ const (
 
 // Plan sets what a step does: of an operation of retries, canaries first, then at the pace, nothing past an obstacle.
 func Plan(s *delivery.OperationStep) {
-	retries := s.Action == delivery.ActionRetry
+	retries := s.Action.Row().Queues
 	for i := range s.Parts {
 		if why := stop(s.Pace, &s.Parts[i]); retries && why != "" {
 			s.Stop = why

@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"delivery/operations": {"delivery"}, "delivery/search": {"delivery"},
 	"handlers": {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
 	"internal/bench": {"delivery", "store"},
-	"internal/cli":   {"delivery", "demo", "handlers", "internal/bench", "store"}, "internal/cli/client": {},
+	"internal/cli":   {"delivery", "demo", "handlers", "internal/bench", "store"}, "internal/cli/client": {"delivery"},
 
 	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {},
 	"store/audit": {"delivery", "store/pg"}, "store/people": {"delivery", "store/pg", "store/audit"},

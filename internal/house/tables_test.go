@@ -19,7 +19,7 @@ var writers = map[string][]string{
 	"store/audit":        {"audit"},
 	"store/batch":        {"batch_acknowledgements", "batch_feeds", "batch_files", "batch_parts", "batch_rows", "batch_runs", "deliveries"},
 	"store/capture":      {"capture_gaps", "captures"},
-	"store/desk":         {"audit", "cases", "deliveries", "edits", "failure_details", "form_tokens", "notes", "operation_deltas", "operation_items", "operation_parts", "operations", "queue"},
+	"store/desk":         {"cases", "deliveries", "edits", "failure_details", "form_tokens", "notes", "operation_deltas", "operation_items", "operation_parts", "operations"},
 	"store/find":         {"counting", "group_counts", "group_deltas", "group_hours"},
 	"store/index":        {"search", "unindexed"},
 	"store/integrations": {"gaps", "health", "integrations", "listeners"},
@@ -33,11 +33,9 @@ const aDay = "?"
 
 // shared says why a table has more than one writer.
 var shared = map[string]string{
-	"audit":           "the entries of a bulk action and of the machine's own reopening are made in the statement that changes the deliveries",
 	"deliveries":      "queue records outcomes, desk what people decide, batch that the correction file of a dead row arrived after all",
 	"edits":           "desk makes them, and retention drops their content with the messages of the same day",
 	"failure_details": "queue writes the error, desk what was decided about it",
-	"queue":           "a retry's place is made in the statement that changes its delivery",
 }
 
 // byTheDatabase are tables that no room writes.

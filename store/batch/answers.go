@@ -181,7 +181,7 @@ const correctionSQL = `
 WITH waiting AS (
 	SELECT b.file_id, b.row, r.operation_id, r.actor, r.retry_requested_at AS at FROM redrive.queue w
 	JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.deliveries r ON r.id = w.id
-	WHERE w.integration = @integration AND w.token IS NULL AND w.due_at = 'infinity'
+	WHERE w.integration = @integration AND w.token IS NULL AND w.due_at = ` + queue.LeaderAnswers + `
 ), spaced AS (
 	SELECT *, at - lag(at) OVER (asked ORDER BY at, row) AS pause, min(at) OVER asked AS first FROM waiting
 	WINDOW asked AS (PARTITION BY file_id, operation_id, actor)
@@ -225,7 +225,7 @@ func (f *Feed) BeginCorrection(ctx context.Context, collect time.Duration) (run 
 		rows, err = pg.Read(tx, func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} }, `SELECT w.id::text, m.payload
 			FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.messages m ON m.id = w.message_id
 			JOIN redrive.deliveries r ON r.id = w.id
-			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = 'infinity' AND b.file_id = ? AND coalesce(r.operation_id::text, '') = ?
+			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = `+queue.LeaderAnswers+` AND b.file_id = ? AND coalesce(r.operation_id::text, '') = ?
 			AND coalesce(r.actor, '') = ? AND r.retry_requested_at <= ? ORDER BY b.row LIMIT ?`,
 			f.integration, file.ID, together.operation, together.actor, together.last, maxCorrection)
 		if err != nil {
@@ -267,7 +267,7 @@ const correctedSQL = `SELECT w.id::text, w.token, w.message_id::text, m.created_
 	FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.batch_files f ON f.id = b.correction_id
 	JOIN redrive.deliveries d ON d.id = redrive.delivery_id(f.id, f.integration) JOIN redrive.messages m ON m.id = w.message_id
 	LEFT JOIN redrive.failure_details x ON x.delivery_id = d.id
-	WHERE w.integration = ? AND w.token IS NOT NULL AND w.due_at = 'infinity' AND d.state <> 'pending' LIMIT ?`
+	WHERE w.integration = ? AND w.token IS NOT NULL AND w.due_at = ` + queue.LeaderAnswers + ` AND d.state <> 'pending' LIMIT ?`
 
 // SettleCorrections gives rows the outcome of the correction file that carries them, and answers how many.
 func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {

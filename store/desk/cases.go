@@ -58,10 +58,7 @@ func changeCase(tx *gorm.DB, c delivery.CaseChange) error {
 		}
 	}
 	if _, ok := members["acknowledged"]; ok {
-		if of.State != delivery.StateDead {
-			return of.conflict(c.ID)
-		}
-		if err := acknowledge(tx, c.ID, *c.Acknowledge); err != nil {
+		if err := acknowledge(tx, c); err != nil {
 			return err
 		}
 	}
@@ -76,7 +73,7 @@ func changeCase(tx *gorm.DB, c delivery.CaseChange) error {
 // lockFailure is lockSubject for what has a record: there is nothing to keep about the others.
 func lockFailure(tx *gorm.DB, id string) (subject, error) {
 	of, err := lockSubject(tx, id)
-	if err == nil && of.MessageID == "" {
+	if err == nil && of.Version == 0 {
 		err = &delivery.InputError{Code: "no_failure", Message: "it has not failed yet: there is nothing to keep about it"}
 	}
 	return of, err
@@ -130,13 +127,18 @@ func knownOperator(tx *gorm.DB, name string) error {
 	return err
 }
 
-// acknowledge leaves version and time of change alone: the failure is as it was.
-func acknowledge(tx *gorm.DB, id string, yes bool) error {
-	err := tx.Exec("UPDATE redrive.deliveries SET acknowledged_at = CASE WHEN ?::bool THEN clock_timestamp() END WHERE id = ?", yes, id).Error
-	if err != nil {
-		return fmt.Errorf("acknowledging: %w", err)
+// acknowledge is a part of the change of a case, which is written and audited as one.
+func acknowledge(tx *gorm.DB, c delivery.CaseChange) error {
+	a := delivery.ActionUnacknowledge
+	if *c.Acknowledge {
+		a = delivery.ActionAcknowledge
 	}
-	return nil
+	d := decision{Transition: a.Row(), actor: c.Actor}
+	failure, err := permittedOne(tx, c.ID, 0, d)
+	if err != nil {
+		return err
+	}
+	return move(tx, []taken{failure}, d)
 }
 
 func writeCase(tx *gorm.DB, c delivery.CaseChange, is delivery.Case) error {

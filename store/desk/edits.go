@@ -7,12 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-	"redrive/store/audit"
 	"redrive/store/pg"
 	"redrive/store/queue"
 	"redrive/store/record"
@@ -20,7 +18,7 @@ import (
 
 // Edit makes a new version of what is sent for a dead letter, and retries it.
 func (s *Desk) Edit(ctx context.Context, r delivery.EditRequest) (d delivery.Delivery, err error) {
-	if err := checkReasoned(r.ID, r.Reason); err != nil {
+	if err := checkAction(delivery.ActionRequest{Action: delivery.ActionEdit, ID: r.ID, Reason: r.Reason}); err != nil {
 		return d, err
 	}
 	if len(r.Payload) > delivery.MaxPayload {
@@ -28,17 +26,6 @@ func (s *Desk) Edit(ctx context.Context, r delivery.EditRequest) (d delivery.Del
 			"the payload has %d bytes, more than 10 MiB", len(r.Payload))}
 	}
 	return s.changed(ctx, r.ID, r.Token, func(tx *gorm.DB) error { return edit(tx, r) })
-}
-
-// checkReasoned refuses what no state of the delivery would allow.
-func checkReasoned(id, reason string) error {
-	if !pg.IsUUID(id) {
-		return delivery.ErrNotFound
-	}
-	if strings.TrimSpace(reason) == "" {
-		return &delivery.InputError{Code: "reason_required", Field: "reason", Message: "give a reason: the auditor will ask for it"}
-	}
-	return nil
 }
 
 // changed does work in a transaction, unless the form with that token was carried out before, and answers the delivery after it.
@@ -66,12 +53,9 @@ func (s *Desk) changed(ctx context.Context, id, token string, work func(tx *gorm
 }
 
 func edit(tx *gorm.DB, r delivery.EditRequest) error {
-	before, err := lockSubject(tx, r.ID)
+	d := decision{Transition: delivery.ActionEdit.Row(), actor: r.Actor, reason: r.Reason}
+	before, err := permittedOne(tx, r.ID, r.Version, d)
 	if err != nil {
-		return err
-	}
-	retry := delivery.ActionRequest{Action: delivery.ActionRetry, ID: r.ID, Version: r.Version, Actor: r.Actor, Reason: r.Reason}
-	if err := before.permit(retry); err != nil {
 		return err
 	}
 	old, err := lastVersion(tx, r.ID)
@@ -82,31 +66,14 @@ func edit(tx *gorm.DB, r delivery.EditRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := insertEdit(tx, r.ID, next, before.Attempts); err != nil {
+	if err := insertEdit(tx, r.ID, next); err != nil {
 		return err
 	}
-	before.Edit = &next.Number
-	if err := retryAs(tx, "edit", retry, before); err != nil {
+	d.members = map[string]any{"number": next.Number}
+	if err := old.addHashes(tx, r.ID, d.members, next.Payload); err != nil {
 		return err
 	}
-	members := map[string]any{"integration": before.Integration, "from": string(before.State), "to": string(delivery.StatePending),
-		"version": before.Version + 1, "number": next.Number}
-	if err := old.addHashes(tx, r.ID, members, next.Payload); err != nil {
-		return err
-	}
-	return audit.Record(tx, delivery.AuditEntry{Actor: r.Actor, Action: "delivery.edit", SubjectType: "delivery", Subject: r.ID, Reason: r.Reason,
-		Details: audit.Details(members)})
-}
-
-// retryAs does what a retry does; the latest decision is shown by a name of its own.
-func retryAs(tx *gorm.DB, action string, retry delivery.ActionRequest, before subject) error {
-	if err := perform(tx, retry, before); err != nil {
-		return fmt.Errorf("%s: %w", action, err)
-	}
-	if err := tx.Exec("UPDATE redrive.failure_details SET action = ? WHERE delivery_id = ?", action, retry.ID).Error; err != nil {
-		return fmt.Errorf("%s: noting the decision: %w", action, err)
-	}
-	return nil
+	return carryOut(tx, []taken{before}, d)
 }
 
 // version is what is sent for a delivery now.
@@ -167,7 +134,7 @@ func (v version) edited(r delivery.EditRequest) (delivery.Edit, error) {
 	return next, err
 }
 
-func insertEdit(tx *gorm.DB, id string, e delivery.Edit, attempts int) error {
+func insertEdit(tx *gorm.DB, id string, e delivery.Edit) error {
 	headers, err := json.Marshal(e.Headers)
 	if err != nil {
 		return fmt.Errorf("encoding headers: %w", err)
@@ -175,8 +142,8 @@ func insertEdit(tx *gorm.DB, id string, e delivery.Edit, attempts int) error {
 	if e.Headers == nil {
 		headers = []byte("{}")
 	}
-	if err := tx.Exec(`INSERT INTO redrive.edits (delivery_id, number, payload, headers, actor, reason, after_attempt) VALUES (?, ?, ?, ?::jsonb, ?, ?, ?)`,
-		id, e.Number, e.Payload, string(headers), e.Actor, e.Reason, attempts).Error; err != nil {
+	if err := tx.Exec(`INSERT INTO redrive.edits (delivery_id, number, payload, headers, actor, reason, after_attempt)
+		SELECT id, ?, ?, ?::jsonb, ?, ?, attempts FROM redrive.deliveries WHERE id = ?`, e.Number, e.Payload, string(headers), e.Actor, e.Reason, id).Error; err != nil {
 		return err
 	}
 	return tx.Exec("UPDATE redrive.deliveries SET edit = ? WHERE id = ?", e.Number, id).Error

@@ -91,6 +91,21 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 	return o, err
 }
 
+// orList lists words as alternatives.
+func orList[T ~string](words []T) string {
+	var b strings.Builder
+	for i, word := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(word))
+	}
+	return b.String()
+}
+
 // checkOperation refuses what no set would allow.
 func checkOperation(r delivery.OperationRequest) error {
 	wrong := func(code, field, message string) error {
@@ -98,14 +113,14 @@ func checkOperation(r delivery.OperationRequest) error {
 	}
 	switch {
 	case !slices.Contains(delivery.OperationActions, r.Action):
-		return wrong("bad_action", "action", "an operation can retry, ignore, resolve, reopen or acknowledge")
+		return wrong("bad_action", "action", "an operation can "+orList(delivery.OperationActions))
 	case r.ID != "" && !pg.IsUUID(r.ID):
 		return wrong("bad_id", "id", "an operation's id is a UUID")
 	case (r.Filter == nil) == (len(r.Chosen) == 0):
 		return wrong("bad_selection", "filter", "say on what: a filter, or a list of ids")
 	case len(r.Chosen) > delivery.MaxChosen:
 		return wrong("too_many", "ids", fmt.Sprintf("a list has at most %d deliveries: use a filter", delivery.MaxChosen))
-	case r.Action != delivery.ActionRetry && r.Pace != delivery.Pace{}:
+	case !r.Action.Row().Queues && r.Pace != delivery.Pace{}:
 		return wrong("bad_pace", "rate_per_second", "rate, canary and failure ratio are for retries")
 	}
 	return checkPace(r.Pace)

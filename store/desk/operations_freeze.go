@@ -24,7 +24,7 @@ type selection struct {
 const judgedSQL = `judged AS MATERIALIZED (
     SELECT f.id, f.version, coalesce(f.integration, '') AS integration, f.changed_at, f.error_class IS NOT NULL AND f.error_class = ANY(CAST(@unsure AS text[])) AS unsure,
         CASE WHEN f.state IS NULL THEN 'not_found' WHEN f.chosen <> 0 AND f.chosen <> f.version THEN 'changed'
-            WHEN f.state = ANY(CAST(@from AS text[])) THEN %s WHEN f.state = 'pending' THEN 'in_flight' ELSE 'already_settled' END AS why
+            WHEN f.state IN (%s) THEN %s WHEN f.state = 'pending' THEN 'in_flight' ELSE 'already_settled' END AS why
     FROM found f%s
 )`
 
@@ -46,23 +46,14 @@ func selectFor(r delivery.OperationRequest) (selection, error) {
 		return selection{}, err
 	}
 	extra, joins, unsure := "NULL", "", []string{}
-	switch r.Action {
-	case delivery.ActionRetry:
+	switch t := r.Action.Row(); {
+	case t.Queues:
 		extra, joins, unsure = retryJudgedSQL, retryJudgedJoins, unsureClasses
-	case delivery.ActionAcknowledge:
+	case t.Stays():
 		extra = acknowledgeSQL
 	}
-	from := stateTexts(r.Action)
-	args["from"], args["unsure"] = &from, &unsure
-	return selection{sql: "found AS MATERIALIZED (" + found + "), " + fmt.Sprintf(judgedSQL, extra, joins), args: args}, nil
-}
-
-func stateTexts(a delivery.Action) []string {
-	var texts []string
-	for _, state := range a.From() {
-		texts = append(texts, string(state))
-	}
-	return texts
+	args["unsure"] = &unsure
+	return selection{sql: "found AS MATERIALIZED (" + found + "), " + fmt.Sprintf(judgedSQL, literals(r.Action.From()), extra, joins), args: args}, nil
 }
 
 const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.changed_at, r.error_class, r.acknowledged_at, r.expires_at"

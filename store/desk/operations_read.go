@@ -149,20 +149,23 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 	return page, nil
 }
 
+// awaited are the actions whose outcomes come later, from the engine.
+var awaited = literals(delivery.Decisions.Where(func(t delivery.Transition) bool { return t.Queues }).Actions())
+
 // itemOutcomes say which items have which outcome, and how it is found.
 var itemOutcomes = map[string]string{
 	"":          "true",
 	"waiting":   "i.n > p.cursor AND o.state <> 'cancelled'",
 	"cancelled": "i.n > p.cursor AND o.state = 'cancelled'",
-	"released":  "i.n <= p.cursor AND i.outcome IS NULL AND o.action = 'retry'",
-	"succeeded": "(i.outcome = 'succeeded' OR i.n <= p.cursor AND i.outcome IS NULL AND o.action <> 'retry')",
+	"released":  "i.n <= p.cursor AND i.outcome IS NULL AND o.action IN (" + awaited + ")",
+	"succeeded": "(i.outcome = 'succeeded' OR i.n <= p.cursor AND i.outcome IS NULL AND o.action NOT IN (" + awaited + "))",
 	"failed":    "i.outcome = 'failed'",
 	"skipped":   "i.outcome = 'skipped'",
 }
 
-const itemsSQL = `
+var itemsSQL = `
 SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.outcome, CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled'
-    ELSE 'waiting' END WHEN o.action = 'retry' THEN 'released' ELSE 'succeeded' END), coalesce(i.reason, '')
+    ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END), coalesce(i.reason, '')
 FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
 JOIN redrive.operation_parts p ON p.operation_id = o.id AND i.n BETWEEN p.first AND p.last
 WHERE o.id = @id AND i.n > @from AND %s ORDER BY i.n LIMIT @limit`

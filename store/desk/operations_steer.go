@@ -107,7 +107,7 @@ func (s steered) permit(step delivery.Steer) error {
 		return conflict("the operation is already paused")
 	case step.Resume && s.state == delivery.OperationRunning:
 		return conflict("the operation is already running")
-	case step.Pace != nil && s.action != delivery.ActionRetry && *step.Pace != (delivery.Pace{}):
+	case step.Pace != nil && !s.action.Row().Queues && *step.Pace != (delivery.Pace{}):
 		return &delivery.InputError{Code: "bad_pace", Field: "rate_per_second", Message: "rate, canary and failure ratio are for retries"}
 	}
 	return nil

@@ -155,5 +155,5 @@ func stopItself(tx *gorm.DB, id, why string) error {
 		why, id).Error; err != nil {
 		return fmt.Errorf("pausing: %w", err)
 	}
-	return audit.Record(tx, operationEntry("pause", "policy", id, why, map[string]any{}))
+	return audit.Record(tx, operationEntry("pause", delivery.ActorPolicy, id, why, map[string]any{}))
 }

@@ -8,7 +8,6 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-	"redrive/store/audit"
 	"redrive/store/pg"
 	"redrive/store/queue"
 	"redrive/store/record"
@@ -16,38 +15,34 @@ import (
 
 // Redirect retries a dead letter by another integration.
 func (s *Desk) Redirect(ctx context.Context, r delivery.RedirectRequest) (delivery.Delivery, error) {
-	if err := checkReasoned(r.ID, r.Reason); err != nil {
+	if err := checkAction(delivery.ActionRequest{Action: delivery.ActionRedirect, ID: r.ID, Reason: r.Reason}); err != nil {
 		return delivery.Delivery{}, err
 	}
 	return s.changed(ctx, r.ID, r.Token, func(tx *gorm.DB) error { return redirect(tx, r) })
 }
 
 func redirect(tx *gorm.DB, r delivery.RedirectRequest) error {
-	before, err := lockSubject(tx, r.ID)
+	d := decision{Transition: delivery.ActionRedirect.Row(), actor: r.Actor, reason: r.Reason}
+	before, err := permittedOne(tx, r.ID, r.Version, d)
 	if err != nil {
 		return err
 	}
-	retry := delivery.ActionRequest{Action: delivery.ActionRetry, ID: r.ID, Version: r.Version, Actor: r.Actor, Reason: r.Reason}
-	after := before
-	after.Integration, after.Active = r.Integration, true // that it comes from one that left the file is no matter
-	if err := after.permit(retry); err != nil {
-		return err
-	}
-	lane, err := checkTarget(tx, before, r)
+	lane, err := checkTarget(tx, before.integration, r)
 	if err != nil {
 		return err
 	}
-	if err := leaveFor(tx, r, before.Integration, lane); err != nil {
+	if err := leaveFor(tx, r, before.integration, lane); err != nil {
 		return err
 	}
-	if err := retryAs(tx, "redirect", retry, after); err != nil {
+	if err := move(tx, []taken{before}, d); err != nil {
 		return err
 	}
 	if err := queue.JoinLanes(tx, []delivery.Parked{{DeliveryID: r.ID, Integration: r.Integration, Lane: lane}}); err != nil {
 		return err
 	}
-	return audit.Record(tx, delivery.AuditEntry{Actor: r.Actor, Action: "delivery.redirect", SubjectType: "delivery", Subject: r.ID, Reason: r.Reason,
-		Details: audit.Details(map[string]any{"from": before.Integration, "to": r.Integration, "version": before.Version + 1})})
+	// from and to are integrations here
+	d.members = map[string]any{"integration": nil, "from": before.integration, "to": r.Integration}
+	return auditDecision(tx, []taken{before}, d)
 }
 
 // leaveFor takes a delivery out of its lane and gives it to its new integration. Both lanes are locked first, in the order in
@@ -99,8 +94,9 @@ const thereSQL = `(EXISTS (SELECT FROM redrive.all_deliveries x WHERE x.message_
 
 // checkTarget answers the lane to join, empty for none. The message is locked, so that two of its deliveries cannot be redirected
 // to one integration at the same time.
-func checkTarget(tx *gorm.DB, before subject, r delivery.RedirectRequest) (lane string, err error) {
-	_, err = pg.ReadOne(tx, pg.Single[int], "SELECT 1 FROM redrive.messages WHERE id = ? FOR UPDATE", before.MessageID)
+func checkTarget(tx *gorm.DB, from string, r delivery.RedirectRequest) (lane string, err error) {
+	_, err = pg.ReadOne(tx, pg.Single[int], `SELECT 1 FROM redrive.messages
+		WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`, r.ID)
 	if errors.Is(err, delivery.ErrNotFound) {
 		return "", dropped()
 	}
@@ -113,7 +109,7 @@ func checkTarget(tx *gorm.DB, before subject, r delivery.RedirectRequest) (lane 
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
 		return "", fmt.Errorf("looking at %s: %w", r.Integration, err)
 	}
-	if err := t.refuse(before.Integration, r.Integration); err != nil {
+	if err := t.refuse(from, r.Integration); err != nil {
 		return "", err
 	}
 	if !t.ordered {

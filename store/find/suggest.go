@@ -88,7 +88,7 @@ func fixedSuggestions(field string) []string {
 	case "assignee":
 		return []string{"me", delivery.NoAssignee}
 	case "by":
-		return []string{"policy"}
+		return []string{delivery.ActorPolicy}
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func LeaseForGood(tx *gorm.DB, deliveries []string) ([]delivery.Completion, erro
 	list, err := pg.Read(tx, func(c *delivery.Completion) []any {
 		return []any{&c.DeliveryID, &c.Token, &c.MessageID, &c.CreatedAt, &c.Attempt}
 	}, `WITH leased AS (UPDATE redrive.queue w SET token = nextval('redrive.lease_token'), attempts = w.attempts + 1, worker = 'batch'
-			WHERE w.id = ANY(?::uuid[]) AND w.token IS NULL AND w.due_at = 'infinity' RETURNING w.id, w.token, w.message_id, w.attempts)
+			WHERE w.id = ANY(?::uuid[]) AND w.token IS NULL AND w.due_at = `+LeaderAnswers+` RETURNING w.id, w.token, w.message_id, w.attempts)
 		SELECT l.id::text, l.token, l.message_id::text, m.created_at, l.attempts FROM leased l JOIN redrive.messages m ON m.id = l.message_id`, &deliveries)
 	if err != nil {
 		return nil, fmt.Errorf("leasing: %w", err)

@@ -14,7 +14,7 @@ import (
 const orphansSQL = `
 WITH gone AS (
     DELETE FROM redrive.queue w USING redrive.integrations i
-    WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp() OR w.due_at = 'infinity')
+    WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp() OR w.due_at = ` + LeaderAnswers + `)
     RETURNING w.*
 ), record AS (
     INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at, failed_at, dead_at, key, type, expires_at)

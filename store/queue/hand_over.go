@@ -35,8 +35,18 @@ WITH given AS (
 )
 INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
 SELECT redrive.delivery_id(g.id, g.integration), g.id, g.integration,
-    CASE WHEN i.ordered AND g.key <> '' THEN 'infinity' ELSE clock_timestamp() END, CASE WHEN i.ordered THEN nullif(g.key, '') END
+    CASE WHEN i.ordered AND g.key <> '' THEN ` + WaitsForTurn + ` ELSE clock_timestamp() END, CASE WHEN i.ordered THEN nullif(g.key, '') END
 FROM given g JOIN redrive.integrations i ON i.name = g.integration`
+
+// RetriesSQL puts deliveries into the queue once more: those of moved (id, message_id, integration, attempts, edit). The head of a lane stays
+// its head: what waits behind it goes on only when it is settled. What has left its lane goes outside of the order. Each is due a little later
+// than the one before, so that they go in this order.
+const RetriesSQL = `
+    INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, edit, lane, position, due_at)
+    SELECT c.id, c.message_id, c.integration, c.attempts, c.attempts, c.edit, l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
+        CASE WHEN EXISTS (SELECT FROM redrive.batch_rows b WHERE b.delivery_id = c.id)
+            OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = c.id) THEN ` + LeaderAnswers + ` ELSE clock_timestamp() END
+    FROM moved c LEFT JOIN redrive.lanes l ON l.head = c.id`
 
 // Captured is messages that became of changes in a source, turned into columns.
 type Captured struct {

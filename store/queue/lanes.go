@@ -24,7 +24,7 @@ WITH given AS MATERIALIZED (%s), counted AS (
     RETURNING l.integration, l.key, l.head, l.next
 )
 UPDATE redrive.queue w SET lane = g.lane, position = l.next - g.size + g.place - 1,
-    due_at = CASE WHEN l.head = w.id THEN coalesce(g.due, w.due_at) ELSE 'infinity' END
+    due_at = CASE WHEN l.head = w.id THEN coalesce(g.due, w.due_at) ELSE ` + WaitsForTurn + ` END
 FROM counted g JOIN lanes l ON l.integration = g.integration AND l.key = g.lane WHERE w.id = g.id`
 
 var parkedLaneSQL = fmt.Sprintf(laneSQL, `

@@ -39,7 +39,7 @@ const (
 	dropFormerSQL = "DELETE FROM redrive.lanes WHERE head = ANY(?::uuid[])"
 	freeSQL       = `UPDATE redrive.queue w SET lane = NULL, position = NULL, due_at = ` + dueSQL + `
 		FROM redrive.integrations i WHERE i.name = w.integration AND NOT i.ordered AND w.lane IS NOT NULL AND w.position IS NOT NULL
-			AND w.due_at = 'infinity'`
+			AND w.due_at = ` + WaitsForTurn
 )
 
 // skippedSQL finds lanes behind a dead letter that is to block nothing.

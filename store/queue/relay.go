@@ -109,7 +109,7 @@ const fanOutSQL = `
 WITH m AS MATERIALIZED (%s), subscribers AS MATERIALIZED (` + subscribersSQL + `), made AS (
     INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
     SELECT redrive.delivery_id(m.id, s.name), m.id, s.name,
-        CASE WHEN s.ordered AND m.key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), m.deliver_after) END,
+        CASE WHEN s.ordered AND m.key <> '' THEN ` + WaitsForTurn + ` ELSE greatest(clock_timestamp(), m.deliver_after) END,
         CASE WHEN s.ordered THEN nullif(m.key, '') END
     FROM m JOIN subscribers s ON s.type = m.type AND (s.since IS NULL OR m.created_at >= s.since)%s
     ORDER BY m.id

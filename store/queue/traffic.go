@@ -20,10 +20,7 @@ const queueSQL = `SELECT q.id, q.message_id, q.integration, CASE WHEN q.token IS
     FROM (%s) q LEFT JOIN redrive.deliveries r ON r.id = q.id`
 
 // underwaySQL is the queue of one integration in the order of its turn. What waits in a lane is due never: it comes last.
-const underwaySQL = `SELECT w.*, least(w.due_at, ` + never + `) AS sorted FROM redrive.queue w%s ORDER BY w.due_at, w.id LIMIT %d`
-
-// never stands for infinity where a time is to be read.
-const never = "'9999-12-31 23:59:59.999999Z'::timestamptz"
+const underwaySQL = `SELECT w.*, least(w.due_at, ` + readableNever + `) AS sorted FROM redrive.queue w%s ORDER BY w.due_at, w.id LIMIT %d`
 
 // blockedSQL is what waits behind the head of a lane in the order of its turn, sorted by places as microseconds.
 const blockedSQL = `SELECT w.*, 'epoch'::timestamptz + w.position * interval '1 microsecond' AS sorted FROM redrive.lanes l
@@ -38,7 +35,7 @@ func (s *Queue) Underway(ctx context.Context, integration, after string) (delive
 		if err != nil {
 			return delivery.Page[delivery.Delivery]{}, err
 		}
-		w.Add("(w.due_at, w.id) > (coalesce(nullif(?::timestamptz, "+never+"), 'infinity'), ?::uuid)", c.At, c.Id)
+		w.Add("(w.due_at, w.id) > (coalesce(nullif(?::timestamptz, "+readableNever+"), "+dueNever+"), ?::uuid)", c.At, c.Id)
 	}
 	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.Sql(), pg.DefaultPage+1)), "d.changed_at, d.id", w.Args)
 }

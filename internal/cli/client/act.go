@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"redrive/delivery"
 )
 
 // act is what all actions have in common.
@@ -110,7 +112,7 @@ func (a act) run(ctx context.Context, t *Terminal, action string, body, pace map
 		return err
 	case len(a.What) == 0:
 		return misused("say on what: ids, or a search such as integration:seller-push class:timeout")
-	case a.Reason == "" && !a.DryRun && (action == "ignore" || action == "resolve"):
+	case a.Reason == "" && !a.DryRun && delivery.Action(action).Row().Missing(nil) == delivery.FieldReason:
 		return misused("--reason: say why, the audit keeps it")
 	}
 	request := map[string]any{"action": action, "reason": a.Reason}

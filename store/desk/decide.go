@@ -1,0 +1,375 @@
+package desk
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"redrive/delivery"
+	"redrive/store/audit"
+	"redrive/store/pg"
+	"redrive/store/queue"
+)
+
+// decision is what a person, an operation or a policy decides about deliveries.
+type decision struct {
+	delivery.Transition
+	actor, reason, category, evidence string
+	until                             *time.Time
+	operation                         string         // the operation that it is a step of
+	members                           map[string]any // what the audit tells of this one beside what it tells of each
+}
+
+// targets are the deliveries that a decision is about: a query named given, of rows (n, id, version). n is the number in an operation,
+// 0 without one; version 0 fits whatever the delivery has.
+type targets struct {
+	sql  string
+	args map[string]any
+}
+
+func oneTarget(id string, version int) targets {
+	return targets{sql: "given AS (SELECT 0 AS n, CAST(@id AS uuid) AS id, CAST(@version AS int) AS version)", args: map[string]any{"id": id, "version": version}}
+}
+
+// taken is a delivery that is locked and that the decision may be carried out on, as it was found.
+type taken struct {
+	n           int
+	id          string
+	integration string
+	version     int
+	state       delivery.State
+}
+
+func (t *taken) columns() []any {
+	return []any{&t.n, &t.id, &t.integration, &t.version, (*string)(&t.state)}
+}
+
+// decide carries a decision out on those of the targets that permit it, and returns them: a click is a set of one, a step of an operation
+// a set of many. What else has to be done between the lock and the change calls its two halves.
+func decide(tx *gorm.DB, of targets, d decision) ([]taken, error) {
+	list, err := permitted(tx, of, d)
+	if err != nil {
+		return nil, err
+	}
+	return list, carryOut(tx, list, d)
+}
+
+// lockSQL locks in the order of ids: everybody does, so that nobody waits for each other. What was waited for is judged as it is then.
+const lockSQL = `
+WITH %s
+SELECT g.n, r.id::text, r.integration, r.version, r.state FROM given g JOIN redrive.deliveries r ON r.id = g.id
+WHERE (g.version = 0 OR r.version = g.version) AND %s ORDER BY r.id FOR UPDATE OF r`
+
+// permitted locks those of the targets that permit the decision. What goes with it is looked up by later statements: what is joined to
+// a row that was waited for would be from before the wait.
+func permitted(tx *gorm.DB, of targets, d decision) ([]taken, error) {
+	list, err := pg.Read(tx, (*taken).columns, fmt.Sprintf(lockSQL, of.sql, permitSQL(d.Transition)), of.args)
+	if err != nil {
+		return nil, fmt.Errorf("%s: locking: %w", d.Action, err)
+	}
+	return list, nil
+}
+
+// permitSQL is the condition under which a delivery r permits a decision.
+func permitSQL(t delivery.Transition) string {
+	conditions := []string{"r.state IN (" + literals(t.From) + ")"}
+	if t.Unexpired {
+		conditions = append(conditions, "(r.expires_at IS NULL OR r.expires_at > clock_timestamp())")
+	}
+	if t.Active {
+		conditions = append(conditions, "r.integration = ANY(ARRAY(SELECT i.name FROM redrive.integrations i WHERE i.active))")
+	}
+	if t.Stays() {
+		conditions = append(conditions, fmt.Sprintf("(r.acknowledged_at IS NOT NULL) <> %t", t.Acknowledged))
+	}
+	return strings.Join(conditions, " AND ")
+}
+
+// literals puts words of the program into a statement: a state that is a parameter keeps Postgres from a partial index.
+func literals[T ~string](words []T) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = "'" + string(word) + "'"
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// carryOut does all that goes with a decision to deliveries that permit it.
+func carryOut(tx *gorm.DB, list []taken, d decision) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if err := move(tx, list, d); err != nil {
+		return err
+	}
+	if d.Stays() {
+		if err := noteInCases(tx, list, d); err != nil {
+			return err
+		}
+	}
+	if d.FreesLane {
+		if err := queue.ReleaseLanes(tx, ids(list)); err != nil {
+			return err
+		}
+	}
+	return auditDecision(tx, list, d)
+}
+
+func ids(list []taken) []string {
+	out := make([]string, len(list))
+	for i, t := range list {
+		out[i] = t.id
+	}
+	return out
+}
+
+// changeSQL changes records that are locked, and what goes with them. Its clock is the statement's: all of a decision has one time, and it
+// begins after every lock was waited for, so that no time lies before one that was waited for. The time of a statement that waits itself
+// would. The limit, which is their number, keeps the planner from counting them: it makes one plan for one as for many, which looks up
+// rows one by one, and not a new plan for each click.
+const changeSQL = `
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest(CAST(@ids AS uuid[]), CAST(@numbers AS int[])) AS g(id, n) LIMIT CAST(@count AS bigint)
+), moved AS (
+    UPDATE redrive.deliveries r SET %s FROM given g WHERE r.id = g.id
+    RETURNING r.id, r.message_id, r.integration, r.attempts, r.edit
+)%s
+SELECT count(*) FROM moved`
+
+const (
+	takenSQL = `, version = r.version + 1, changed_at = statement_timestamp(), operation_id = CAST(@operation AS uuid), operation_item = nullif(g.n, 0),
+        actor = CAST(@actor AS text)`
+
+	enqueueSQL = `, queued AS (` + queue.RetriesSQL + `
+)`
+	noteSQL = `, noted AS (
+    INSERT INTO redrive.failure_details (delivery_id, actor, action, acted_at, reason, category, until, evidence)
+    SELECT id, CAST(@actor AS text), CAST(@action AS text), statement_timestamp(), CAST(@reason AS text), CAST(@category AS text), CAST(@until AS timestamptz),
+        CAST(@evidence AS text) FROM moved
+    ON CONFLICT (delivery_id) DO UPDATE SET actor = excluded.actor, action = excluded.action, acted_at = excluded.acted_at, reason = excluded.reason,
+        category = excluded.category, until = excluded.until, evidence = excluded.evidence
+)`
+)
+
+// move changes state, queue and the latest decision of deliveries that are locked.
+func move(tx *gorm.DB, list []taken, d decision) error {
+	numbers := make([]int, len(list))
+	for i, t := range list {
+		numbers[i] = t.n
+	}
+	deliveries := ids(list)
+	n, err := pg.ReadOne(tx, pg.Single[int], d.statement(), map[string]any{"ids": &deliveries, "numbers": &numbers, "count": len(list), "operation": pg.Optional(d.operation),
+		"actor": d.actor, "action": string(d.Action), "reason": d.reason, "category": pg.Optional(d.category), "until": d.until, "evidence": pg.Optional(d.evidence)})
+	if err == nil && n != len(list) {
+		err = fmt.Errorf("%d of %d changed", n, len(list))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", d.Action, err)
+	}
+	return nil
+}
+
+// statement is what changes. What an operation sends again is not noted on each as well: its record names the operation, which holds all of
+// it until the outcome comes; writing it once more would cost a tenth of the release.
+func (d decision) statement() string {
+	if d.Stays() {
+		return fmt.Sprintf(changeSQL, timeIf("acknowledged_at", d.Acknowledged), "")
+	}
+	sets := []string{fmt.Sprintf("state = '%s'", d.To), timeIf("dead_at", d.To == delivery.StateDead), timeIf("settled_at", d.To.Settled()),
+		timeIf("acknowledged_at", d.Acknowledged)}
+	also := ""
+	if d.Queues {
+		sets, also = append(sets, timeIf("retry_requested_at", true)), enqueueSQL
+	}
+	if !d.Queues || d.operation == "" {
+		also += noteSQL
+	}
+	return fmt.Sprintf(changeSQL, strings.Join(sets, ", ")+takenSQL, also)
+}
+
+func timeIf(column string, set bool) string {
+	if set {
+		return column + " = statement_timestamp()"
+	}
+	return column + " = NULL"
+}
+
+// noteInCases writes down who acknowledged.
+func noteInCases(tx *gorm.DB, list []taken, d decision) error {
+	deliveries, by := ids(list), ""
+	if d.Acknowledged {
+		by = d.actor
+	}
+	err := tx.Exec(`INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by, changed_by) SELECT id, ?, ? FROM unnest(?::uuid[]) id
+		ON CONFLICT (delivery_id) DO UPDATE SET acknowledged_by = excluded.acknowledged_by, version = k.version + 1, changed_by = excluded.changed_by,
+			changed_at = clock_timestamp()`, pg.Optional(by), d.actor, &deliveries).Error
+	if err != nil {
+		return fmt.Errorf("%s: noting it in the cases: %w", d.Action, err)
+	}
+	return nil
+}
+
+// auditDecision writes one entry for each delivery.
+func auditDecision(tx *gorm.DB, list []taken, d decision) error {
+	members := map[string]any{"to": string(d.To), "category": d.category, "evidence": d.evidence, "operation": d.operation, "until": audit.UntilText(d.until)}
+	maps.Copy(members, d.members)
+	raised := 1
+	if d.Stays() {
+		raised = 0
+	}
+	entries := make([]audit.BulkEntry, len(list))
+	for i, t := range list {
+		entries[i] = audit.BulkEntry{Subject: t.id, Integration: t.integration, Was: string(t.state), Version: t.version + raised}
+	}
+	return audit.RecordMany(tx, delivery.AuditEntry{Actor: d.actor, Action: "delivery." + string(d.Action), SubjectType: "delivery", Reason: d.reason}, members, entries)
+}
+
+// decideOne is decide for a single delivery: that it is not permitted is an error which says why.
+func decideOne(tx *gorm.DB, id string, version int, d decision) error {
+	one, err := permittedOne(tx, id, version, d)
+	if err != nil {
+		return err
+	}
+	return carryOut(tx, []taken{one}, d)
+}
+
+func permittedOne(tx *gorm.DB, id string, version int, d decision) (taken, error) {
+	of := oneTarget(id, version)
+	list, err := permitted(tx, of, d)
+	if err != nil {
+		return taken{}, err
+	}
+	if len(list) == 0 {
+		return taken{}, whyRefused(tx, of, d)
+	}
+	return list[0], nil
+}
+
+func whyRefused(tx *gorm.DB, of targets, d decision) error {
+	found, err := look(tx, of, []int{0})
+	if err != nil {
+		return err
+	}
+	return found[0].refusal(d.Transition)
+}
+
+// subject is a target of a decision as it is, for whoever is to be told why the decision was not carried out.
+type subject struct {
+	n           int
+	id          string
+	wanted      int            // version that the decision is about
+	Integration string         // empty: it does not exist
+	State       delivery.State // also sending
+	Version     int            // 0: it has not failed yet
+	ChangedAt   time.Time
+	Expired     bool
+	Active      bool
+	Marked      bool // acknowledged
+	Actor       string
+	Action      string
+	ActedAt     *time.Time
+	OpActor     string // of the operation that made the present state, empty when none did
+	OpAction    string
+}
+
+func (s *subject) columns() []any {
+	return []any{&s.n, &s.id, &s.wanted, &s.Integration, &s.State, &s.Version, &s.ChangedAt, &s.Expired, &s.Active, &s.Marked, &s.Actor, &s.Action, &s.ActedAt,
+		&s.OpActor, &s.OpAction}
+}
+
+// lookSQL also finds what waits for its first attempt: nothing has failed yet.
+const lookSQL = `
+WITH %s
+SELECT g.n, g.id::text, g.version, coalesce(r.integration, w.integration, ''),
+    CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE coalesce(r.state, 'pending') END, coalesce(r.version, 0), coalesce(r.changed_at, m.created_at, statement_timestamp()),
+    coalesce(r.expires_at <= statement_timestamp(), false), coalesce(i.active, false), r.acknowledged_at IS NOT NULL,
+    coalesce(f.actor, ''), coalesce(f.action, ''), f.acted_at, coalesce(o.actor, ''), coalesce(o.action, '')
+FROM given g LEFT JOIN redrive.deliveries r ON r.id = g.id LEFT JOIN redrive.queue w ON w.id = g.id LEFT JOIN redrive.messages m ON m.id = w.message_id
+LEFT JOIN redrive.operations o ON o.id = r.operation_id LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
+LEFT JOIN redrive.integrations i ON i.name = r.integration
+WHERE g.n = ANY(CAST(@refused AS int[])) ORDER BY g.n`
+
+// look reads targets by their numbers, in that order.
+func look(tx *gorm.DB, of targets, numbers []int) ([]subject, error) {
+	args := map[string]any{"refused": &numbers}
+	maps.Copy(args, of.args)
+	list, err := pg.Read(tx, (*subject).columns, fmt.Sprintf(lookSQL, of.sql), args)
+	if err == nil && len(list) != len(numbers) {
+		err = fmt.Errorf("%d of %d targets", len(list), len(numbers))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking who was faster: %w", err)
+	}
+	return list, nil
+}
+
+// excluded says why a decision was not carried out on s, in the words of delivery.Excluded….
+func (s subject) excluded(t delivery.Transition) string {
+	switch {
+	case s.Integration == "":
+		return delivery.ExcludedNotFound
+	case s.State == delivery.StatePending || s.State == delivery.StateSending:
+		return delivery.ExcludedInFlight
+	case !slices.Contains(t.From, s.State):
+		return delivery.ExcludedSettled
+	case t.Stays() && s.Marked == t.Acknowledged:
+		return delivery.ExcludedAcknowledged
+	case s.wanted != 0 && s.wanted != s.Version:
+		return delivery.ExcludedChanged
+	case t.Unexpired && s.Expired:
+		return delivery.ExcludedExpired
+	case t.Active && !s.Active:
+		return delivery.ExcludedNoRoute
+	}
+	return delivery.ExcludedChanged // after it was refused
+}
+
+// refusal is the error for whoever asked for a decision on s alone.
+func (s subject) refusal(t delivery.Transition) error {
+	switch s.excluded(t) {
+	case delivery.ExcludedNotFound:
+		return delivery.ErrNotFound
+	case delivery.ExcludedExpired:
+		return &delivery.InputError{Code: "expired", Message: "the message has expired and must not be sent any more: ignore or resolve it"}
+	case delivery.ExcludedNoRoute:
+		return &delivery.InputError{Code: "no_integration", Message: "its integration is not in the integrations file any more: add it there, or ignore or resolve it"}
+	}
+	return s.conflict()
+}
+
+// conflict tells who was faster: the person whose decision or operation made the present state, else the engine.
+func (s subject) conflict() *delivery.ConflictError {
+	c := &delivery.ConflictError{ID: s.id, State: s.State, Version: s.Version, Actor: "engine", Action: "attempt", At: s.ChangedAt}
+	if s.OpActor != "" && s.State != delivery.StateDelivered && s.made(delivery.Action(s.OpAction)) {
+		c.Actor, c.Action = s.OpActor, s.OpAction
+		return c
+	}
+	if s.ActedAt != nil && s.Actor != "" && !s.ActedAt.Before(s.ChangedAt) {
+		c.Actor, c.Action, c.At = s.Actor, s.Action, *s.ActedAt
+	}
+	return c
+}
+
+// made reports whether the present state can be what an operation's action made of it: a retry may have ended since.
+func (s subject) made(a delivery.Action) bool {
+	return a.To() == s.State || a.Row().Queues && s.State == delivery.StateSending
+}
+
+// lockSubject locks a delivery whatever its state is, and looks afterwards.
+func lockSubject(tx *gorm.DB, id string) (subject, error) {
+	if _, err := pg.Read(tx, pg.Single[int], "SELECT 1 FROM redrive.deliveries WHERE id = ? FOR UPDATE", id); err != nil {
+		return subject{}, err
+	}
+	found, err := look(tx, oneTarget(id, 0), []int{0})
+	if err != nil {
+		return subject{}, err
+	}
+	if found[0].Integration == "" {
+		return subject{}, delivery.ErrNotFound
+	}
+	return found[0], nil
+}
