@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -32,13 +31,13 @@ type CaseChange struct {
 	Token       string
 }
 
-// Bounds of a case.
+// Bounds of a case, and of a saved view.
 const (
-	MaxTags   = 20
-	MaxTicket = 200 // characters
+	MaxTags     = 20
+	MaxTicket   = 200  // characters
+	MaxViewName = 100  // characters
+	MaxNote     = 4000 // characters
 )
-
-var tagShape = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
 
 // Checked is the change as it is kept: texts trimmed, tags in lower case, sorted and without repetition.
 func (c CaseChange) Checked() (CaseChange, error) {
@@ -101,4 +100,16 @@ type SavedView struct {
 	Name   string
 	Search string // as typed into the search bar
 	Shared bool   // everybody sees it
+}
+
+// Checked is the view as it is kept, with its name trimmed. Of a bad one the error is an *InputError.
+func (v SavedView) Checked() (SavedView, error) {
+	v.Name = strings.TrimSpace(v.Name)
+	switch n := utf8.RuneCountInString(v.Name); {
+	case n == 0 || n > MaxViewName || strings.ContainsAny(v.Name, "\r\n\t"):
+		return v, &InputError{Code: "bad_name", Field: "name", Message: fmt.Sprintf("give the view a name of 1 to %d characters", MaxViewName)}
+	case len(v.Search) > MaxSearch:
+		return v, &InputError{Code: "too_long", Field: "search", Message: fmt.Sprintf("a search may have %d bytes", MaxSearch)}
+	}
+	return v, nil
 }

@@ -20,16 +20,46 @@ const (
 	MaxHeaderValue    = 8000
 )
 
-// CheckMessage refuses what some wire would change on its way to a receiver, or could not carry: a field that arrives is what was handed
-// over. Type and key are encoded where they travel as headers; the idempotency key and header values travel as they are, and HTTP takes
+// Addressed is m with the kind that its addressee says, where none was given.
+func (m Message) Addressed() Message {
+	switch {
+	case m.Kind != "":
+	case m.Integration != "":
+		m.Kind = KindCommand
+	default:
+		m.Kind = KindEvent
+	}
+	return m
+}
+
+// checkKind refuses an addressee that no integration can be, and a contradiction of kind and addressee.
+func (m Message) checkKind() error {
+	switch m = m.Addressed(); {
+	case m.Integration != "" && !IsName(m.Integration):
+		return wrongField("unknown_integration", "integration", "No integration is named %q: names are a-z, 0-9 and dashes.", m.Integration)
+	case m.Kind == KindCommand && m.Integration == "":
+		return wrongField("integration_required", "integration", "A command goes to exactly one integration: name it.")
+	case m.Kind == KindEvent && m.Integration != "":
+		return wrongField("integration_not_allowed", "integration", "An event goes to all subscribers: leave integration out, or send a command.")
+	case m.Kind != KindCommand && m.Kind != KindEvent:
+		return wrongField("invalid_kind", "kind", "kind must be command or event.")
+	}
+	return nil
+}
+
+// Check refuses what has no addressee, or what some wire would change on its way to a receiver, or could not carry: a field that
+// arrives is what was handed over. Type and key are encoded where they travel as headers; the idempotency key and header values travel as they are, and HTTP takes
 // blanks away at both ends. The SQL functions for producers have the same rule (redrive.check_message). The error is an *InputError.
 // What came from somebody's queue is not refused, but kept: see the broker sources.
-func CheckMessage(m Message) error {
+func (m Message) Check() error {
+	if err := m.checkKind(); err != nil {
+		return err
+	}
 	switch {
 	case strings.Trim(m.Type, " ") == "":
 		return wrongField("type_required", "type", "Say what type of message this is, for example order.placed.")
 	case len(m.Payload) > MaxPayload:
-		return wrongField("payload_too_large", "payload", "The payload has %d bytes; 10 MiB are allowed. Keep larger content elsewhere and send a link.", len(m.Payload))
+		return CheckPayloadSize(len(m.Payload))
 	case len(m.IdempotencyKey) > MaxIdempotencyKey:
 		return wrongField("too_long", "idempotency_key", "The idempotency key may have %d bytes.", MaxIdempotencyKey)
 	}
@@ -88,13 +118,10 @@ func CheckHeaders(headers, known map[string]string) error {
 	return nil
 }
 
-// tokenMarks are what a header's name may have beside letters and digits.
-const tokenMarks = "!#$%&'*+.^_`|~-"
-
 func checkHeader(name, value string) error {
 	at := "headers." + name
 	switch {
-	case name == "" || len(name) > MaxHeaderName || strings.ContainsFunc(name, func(r rune) bool { return !isASCIILetterOrDigit(r) && !strings.ContainsRune(tokenMarks, r) }):
+	case !IsHeaderName(name) || len(name) > MaxHeaderName:
 		return wrongField("invalid_header", "headers", "%q is not a header name.", name)
 	case strings.Trim(value, " \t") != value:
 		return wrongField("invalid_header", at, "The value of header %s begins or ends with a blank, which HTTP takes away: send it without.", name)

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -64,23 +65,13 @@ func SentVersions(attempts []Attempt, edits []Edit) {
 	}
 }
 
-// protected headers name the message, its trace, its signature or the connection: an edit does not change them.
-var protected = map[string]bool{"idempotency-key": true, "traceparent": true, "tracestate": true, "baggage": true, "b3": true,
-	"signature": true, "signature-input": true, "content-length": true, "host": true, "transfer-encoding": true, "connection": true,
-	"keep-alive": true, "proxy-connection": true, "te": true, "trailer": true, "upgrade": true, "expect": true}
+// protected are headers of a message's trace or signature, beside those that ReservedHeader names.
+var protected = []string{"traceparent", "tracestate", "baggage", "b3", "signature", "signature-input"}
 
-// ProtectedHeader says whether an edit must leave a header as it is.
+// ProtectedHeader reports whether an edit must leave a header as it is.
 func ProtectedHeader(name string) bool {
-	name = strings.ToLower(name)
-	if protected[name] {
-		return true
-	}
-	for _, prefix := range []string{"webhook-", "redrive-", "x-b3-"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	lower := strings.ToLower(name)
+	return ReservedHeader(name) || slices.Contains(protected, lower) || strings.HasPrefix(lower, "x-b3-")
 }
 
 // EditHeaders answers the headers of a new version: those given, with the protected ones of base. Protected ones may be left out;

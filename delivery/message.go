@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// MaxPayload is the largest payload accepted, in bytes (10 MiB).
-const MaxPayload = 10 << 20
+// MaxPayload is the largest payload accepted, in bytes, and PayloadLimit the same for people.
+const (
+	MaxPayload   = 10 << 20
+	PayloadLimit = "10 MiB"
+)
 
 // Kind says whether a message announces something or asks for something.
 type Kind string

@@ -15,26 +15,6 @@ const (
 	OperationFinished  OperationState = "finished"  // every item has its outcome
 )
 
-// Pace is how fast retries are released, for each integration by itself. The zero value is everything at once.
-type Pace struct {
-	Rate      float64       // per second; 0: as fast as it goes
-	RampTo    float64       // rate that Rate grows (or shrinks) to; 0: it stays
-	RampOver  time.Duration // within this time
-	Canary    int           // so many go first, the others wait for their confirmed outcomes; 0: none
-	StopAbove float64       // 0 < ratio < 1: failed to confirmed outcomes above which the operation pauses itself; 0: never
-}
-
-// At is the rate of a ramp that began so long ago; 0: no limit.
-func (p Pace) At(since time.Duration) float64 {
-	if p.RampTo <= 0 || p.Rate <= 0 {
-		return p.Rate
-	}
-	if since >= p.RampOver {
-		return p.RampTo
-	}
-	return p.Rate + (p.RampTo-p.Rate)*max(since, 0).Seconds()/p.RampOver.Seconds()
-}
-
 // OperationRequest asks for an operation, or for a dry run of it. Either Filter or Chosen says on what.
 type OperationRequest struct {
 	ID       string // UUID; the same again answers the operation that was started first; empty: a new one

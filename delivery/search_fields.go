@@ -20,7 +20,7 @@ var searchFields = []searchField{
 	{name: "state", list: true, help: "dead unless you say otherwise; any is every state", example: "dead,pending", set: setStates},
 	{name: "integration", list: true, help: "name of the integration", example: "seller-push", set: integrationNames},
 	{name: "method", list: true, help: "how it was handed over", example: "outbox",
-		set: known("method", searchMethods, func(f *Filter) *[]Method { return &f.Methods })},
+		set: known("method", Methods, func(f *Filter) *[]Method { return &f.Methods })},
 	{name: "destination", list: true, help: "kind of destination", example: "http",
 		set: func(p *searchParser, values []string) error {
 			return known("destination", DestinationKinds(), func(f *Filter) *[]string { return &f.Destinations })(p, values)
@@ -48,9 +48,7 @@ var searchFields = []searchField{
 	{name: "sort", help: "newest or oldest first", example: "oldest", set: setSort},
 }
 
-var (
-	searchMethods = []Method{MethodPool, MethodBroker, MethodOutbox, MethodBatch, MethodCDC}
-)
+var ()
 
 // maxAttempts is the largest number of attempts that is searched for.
 const maxAttempts = 1_000_000
@@ -136,7 +134,7 @@ func integrationNames(p *searchParser, values []string) error {
 
 func messageID(p *searchParser, values []string) error {
 	id := strings.ToLower(values[0])
-	if !uuidText(id) {
+	if !IsUUID(id) {
 		return badSearch("message", "message: takes the id of a message, a UUID. Error texts are searched without a field.")
 	}
 	p.f.MessageID = id
@@ -146,25 +144,12 @@ func messageID(p *searchParser, values []string) error {
 func failureIDs(p *searchParser, values []string) error {
 	for _, v := range values {
 		id := strings.ToLower(v)
-		if !uuidText(id) {
+		if !IsUUID(id) {
 			return badSearch("id", "id: takes ids of failures, UUIDs. Ids of your own are found by key: or payload:.")
 		}
 		addEach(&p.f.IDs, []string{id})
 	}
 	return nil
-}
-
-func uuidText(id string) bool {
-	if len(id) != 36 {
-		return false
-	}
-	for i := range len(id) {
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (id[i] == '-') || !dash && !strings.Contains("0123456789abcdef", id[i:i+1]) {
-			return false
-		}
-	}
-	return true
 }
 
 func payloadWords(p *searchParser, values []string) error {

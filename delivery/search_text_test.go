@@ -164,7 +164,7 @@ func anyFilter(t *rapid.T) Filter {
 		return list
 	}
 	optional := func(name string) string { return rapid.OneOf(rapid.Just(""), anything).Draw(t, name) }
-	f := Filter{States: some(t, "states", States), Methods: some(t, "methods", searchMethods), Destinations: some(t, "destinations", DestinationKinds()),
+	f := Filter{States: some(t, "states", States), Methods: some(t, "methods", Methods), Destinations: some(t, "destinations", DestinationKinds()),
 		ErrorClasses: some(t, "classes", ErrorClasses), Integrations: several("integrations", rapid.StringMatching(`[a-z0-9-]{1,63}`)),
 		Groups: several("groups", anything), GroupMessages: several("messages", anything), IDs: several("ids", anyUUID()), Types: several("types", anything),
 		Actors: several("actors", anything), Assignees: several("assignees", anything), Tags: several("tags", anything),

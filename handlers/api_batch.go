@@ -91,11 +91,11 @@ func (s *Server) requestRun(c echo.Context) error {
 	}
 	var date, reason string
 	if err := decodeObject(body, fields{"business_date": textField("business_date", len(time.DateOnly), &date),
-		"reason": textField("reason", maxReason, &reason)}); err != nil {
+		"reason": textField("reason", delivery.MaxReason, &reason)}); err != nil {
 		return err
 	}
 	name := c.Param("name")
-	if !integrationName.MatchString(name) {
+	if !delivery.IsName(name) {
 		return delivery.ErrNotFound
 	}
 	run, err := s.cfg.Store.RequestRun(c.Request().Context(), name, date, who(c).Name, reason)
@@ -113,8 +113,8 @@ func (s *Server) listRuns(c echo.Context) error {
 	limit := 0
 	if text := q.Get("limit"); text != "" {
 		var err error
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxLimit {
-			return badParameter("limit", "limit must be 1 to %d.", maxLimit)
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > delivery.MaxPage {
+			return badParameter("limit", "limit must be 1 to %d.", delivery.MaxPage)
 		}
 	}
 	if _, ok := s.batchNamed(name); !ok {
@@ -160,7 +160,7 @@ func (s *Server) fileContent(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(s.masks[f.Integration]) > 0 && !who(c).Role.Allows(delivery.RoleAdmin) {
+	if s.masks.For(delivery.Message{}, f.Integration).Hides() && !who(c).Role.Allows(delivery.RoleAdmin) {
 		return newProblem(http.StatusForbidden, "masked", "The rows of this file have masked fields; only an admin may read its exact bytes.")
 	}
 	content, err := s.cfg.Store.OpenFile(ctx, id)

@@ -87,9 +87,9 @@ func (s *Server) patchCase(c echo.Context) error {
 		err := decodeObject(body, fields{
 			"acknowledged": acknowledgedField(&change.Acknowledge),
 			"assignee":     patchField(&change.Assignee, func(into *string) field { return textField("assignee", delivery.MaxType, into) }),
-			"ticket":       patchField(&change.Ticket, func(into *string) field { return textField("ticket", maxReason, into) }),
+			"ticket":       patchField(&change.Ticket, func(into *string) field { return textField("ticket", delivery.MaxReason, into) }),
 			"tags":         patchField(&change.Tags, func(into *[]string) field { return textsField("tags", delivery.MaxType, into) }),
-			"reason":       textField("reason", maxReason, &change.Reason),
+			"reason":       textField("reason", delivery.MaxReason, &change.Reason),
 			"version":      caseVersionField(&change.Version),
 		})
 		if err != nil {
@@ -194,7 +194,7 @@ func (s *Server) keepView(c echo.Context) error {
 	}
 	view := delivery.SavedView{Owner: who(c).Name}
 	if err := decodeObject(body, fields{
-		"name":   textField("name", maxReason, &view.Name),
+		"name":   textField("name", delivery.MaxReason, &view.Name),
 		"search": textField("search", delivery.MaxSearch, &view.Search),
 		"shared": truthField("shared", &view.Shared),
 	}); err != nil {

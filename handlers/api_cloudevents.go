@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +16,6 @@ import (
 
 // integrationExtension is the CloudEvents extension that makes a command for one integration of what is else an event.
 const integrationExtension = "redriveintegration"
-
-var attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
 
 // binaryEvent reads a CloudEvent whose attributes are ce- headers: the body is the payload. The headers travel on as they came.
 func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
@@ -148,7 +145,7 @@ func checkAttributes(attributes map[string]string) error {
 		return unprocessable("invalid_cloudevent", "specversion", "Only CloudEvents 1.0 are understood.")
 	}
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		if !attributeName.MatchString(name) {
+		if !delivery.IsAttributeName(name) {
 			return unprocessable("invalid_cloudevent", name, "%q is no attribute name: a-z and 0-9 only.", name)
 		}
 		if err := checkText(name, attributes[name]); err != nil {

@@ -45,15 +45,15 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 		"payload_base64": base64Field("payload_base64", &encoded, &fromEncoded),
 		"payload_null":   boolField("payload_null", &r.PayloadNull),
 		"headers":        headersField(&r.Headers),
-		"reason":         textField("reason", maxReason, &r.Reason),
+		"reason":         textField("reason", delivery.MaxReason, &r.Reason),
 		"version":        versionField(&r.Version),
 	})
 	r.Reason = strings.TrimSpace(r.Reason)
 	switch {
 	case err != nil:
 		return r, err
-	case ambiguous(plain != nil, fromEncoded, r.PayloadNull):
-		return r, unprocessable("payload_ambiguous", "payload", onePayload)
+	case ambiguous(plain != nil, fromEncoded, r.PayloadNull) != "":
+		return r, unprocessable("payload_ambiguous", "payload", "%s are given. %s", ambiguous(plain != nil, fromEncoded, r.PayloadNull), onePayload)
 	case plain == nil && !fromEncoded && !r.PayloadNull && r.Headers == nil:
 		return r, unprocessable("payload_required", "payload", "Give what changes: payload (any JSON), payload_base64 (any bytes) or payload_null (none at all), headers, or both.")
 	case r.Reason == "":
@@ -73,7 +73,7 @@ func (s *Server) restore(d delivery.Detail, r *delivery.EditRequest) error {
 		r.Version = d.Version
 	}
 	base := d.Sent()
-	paths, _ := s.maskPaths(base, []string{d.Integration})
+	paths := s.masks.For(base, d.Integration).Paths
 	if len(paths) > 0 && len(r.Payload) > 0 && json.Valid(base.Payload) {
 		restored, err := delivery.Unmask(r.Payload, base.Payload, paths)
 		if err != nil {
@@ -128,7 +128,7 @@ func (s *Server) redirectFailure(c echo.Context) error {
 		r := delivery.RedirectRequest{ID: id, Actor: who(c).Name, Token: token}
 		err := decodeObject(body, fields{
 			"integration": textField("integration", delivery.MaxType, &r.Integration),
-			"reason":      textField("reason", maxReason, &r.Reason),
+			"reason":      textField("reason", delivery.MaxReason, &r.Reason),
 			"version":     versionField(&r.Version),
 		})
 		r.Reason = strings.TrimSpace(r.Reason)
@@ -137,7 +137,7 @@ func (s *Server) redirectFailure(c echo.Context) error {
 			return delivery.Delivery{}, err
 		case r.Reason == "":
 			return delivery.Delivery{}, unprocessable("reason_required", "reason", "Say why: it goes another way than it was meant to.")
-		case !integrationName.MatchString(r.Integration):
+		case !delivery.IsName(r.Integration):
 			return delivery.Delivery{}, unprocessable("unknown_integration", "integration", "Name the integration to go to: a-z, 0-9 and dashes.")
 		}
 		return s.cfg.Store.Redirect(c.Request().Context(), r)

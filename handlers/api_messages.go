@@ -79,7 +79,7 @@ func readMessage(r *http.Request) (delivery.Message, error) {
 	if err := idempotencyHeader(&m, r.Header.Values("Idempotency-Key"), binary || kind != "application/json"); err != nil {
 		return m, err
 	}
-	return m, checkMessage(&m)
+	return m.Addressed(), m.Check()
 }
 
 // idempotencyHeader takes the key from the request's header. It may replace the one that a CloudEvent's source and id make,
@@ -121,8 +121,8 @@ func plainMessage(body []byte) (delivery.Message, error) {
 	switch {
 	case err != nil:
 		return m, err
-	case ambiguous(plain != nil, fromEncoded, null):
-		return m, unprocessable("payload_ambiguous", "payload", onePayload)
+	case ambiguous(plain != nil, fromEncoded, null) != "":
+		return m, unprocessable("payload_ambiguous", "payload", "%s are given. %s", ambiguous(plain != nil, fromEncoded, null), onePayload)
 	case plain == nil && !fromEncoded && !null:
 		return m, unprocessable("payload_required", "payload", "Give payload (any JSON), payload_base64 (any bytes), or payload_null (none at all).")
 	}
@@ -135,14 +135,18 @@ func plainMessage(body []byte) (delivery.Message, error) {
 
 const onePayload = "Give one of payload (any JSON; null is the JSON text null), payload_base64 and payload_null."
 
-func ambiguous(given ...bool) bool {
-	n := 0
-	for _, is := range given {
+// ambiguous names the payloads, in the order of payload, payload_base64 and payload_null, when more than one of them is given.
+func ambiguous(given ...bool) string {
+	var names []string
+	for i, is := range given {
 		if is {
-			n++
+			names = append(names, []string{"payload", "payload_base64", "payload_null"}[i])
 		}
 	}
-	return n > 1
+	if len(names) < 2 {
+		return ""
+	}
+	return strings.Join(names, " and ")
 }
 
 // boolField takes true or false; null counts as absent.
@@ -195,31 +199,4 @@ func headersField(into *map[string]string) field {
 		*into = headers
 		return nil
 	}
-}
-
-// checkMessage says what is wrong with a message before anything is written.
-func checkMessage(m *delivery.Message) error {
-	if err := checkKind(m); err != nil {
-		return err
-	}
-	return delivery.CheckMessage(*m)
-}
-
-// checkKind derives the kind from the addressee and refuses a contradiction.
-func checkKind(m *delivery.Message) error {
-	switch {
-	case m.Integration != "" && !integrationName.MatchString(m.Integration):
-		return unprocessable("unknown_integration", "integration", "No integration is named %q: names are a-z, 0-9 and dashes.", m.Integration)
-	case m.Kind == "" && m.Integration != "":
-		m.Kind = delivery.KindCommand
-	case m.Kind == "":
-		m.Kind = delivery.KindEvent
-	case m.Kind == delivery.KindCommand && m.Integration == "":
-		return unprocessable("integration_required", "integration", "A command goes to exactly one integration: name it.")
-	case m.Kind == delivery.KindEvent && m.Integration != "":
-		return unprocessable("integration_not_allowed", "integration", "An event goes to all subscribers: leave integration out, or send a command.")
-	case m.Kind != delivery.KindCommand && m.Kind != delivery.KindEvent:
-		return unprocessable("invalid_kind", "kind", "kind must be command or event.")
-	}
-	return nil
 }

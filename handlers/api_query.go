@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,13 +16,7 @@ import (
 	"redrive/delivery"
 )
 
-// maxLimit is the longest page of a list.
-const maxLimit = 500
-
 var (
-	integrationName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-	uuidShape       = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-
 	failureParams = []string{"state", "integration", "method", "destination", "error_class", "group", "group_message", "key", "message", "id", "type",
 		"attempts", "q", "payload", "path", "operator", "assignee", "tag", "ticket", "acknowledged", "from", "to", "search", "sort", "after", "limit"}
 	groupParams = []string{"state", "by", "status", "integration", "method", "destination", "error_class", "group", "group_message", "q", "sort", "after", "limit"}
@@ -31,8 +24,6 @@ var (
 	repeatable  = []string{"state", "integration", "method", "destination", "error_class", "group", "group_message", "id", "type", "path", "operator",
 		"assignee", "tag", "by", "status"}
 )
-
-func isUUID(s string) bool { return uuidShape.MatchString(s) }
 
 func badParameter(name, format string, args ...any) problem {
 	return badField(http.StatusBadRequest, "invalid_parameter", name, format, args...)
@@ -78,7 +69,7 @@ func failureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 	err := firstError(
 		identifiers(q, &f),
 		oneOf(q, "state", delivery.States, &f.States),
-		oneOf(q, "method", methods, &f.Methods),
+		oneOf(q, "method", delivery.Methods, &f.Methods),
 		oneOf(q, "destination", delivery.DestinationKinds(), &f.Destinations),
 		oneOf(q, "error_class", delivery.ErrorClasses, &f.ErrorClasses),
 		attempts(q, &f.Attempts),
@@ -131,15 +122,15 @@ const assignedToMe = "me"
 func identifiers(q url.Values, f *delivery.Filter) error {
 	f.Integrations = given(q["integration"])
 	for _, name := range f.Integrations {
-		if !integrationName.MatchString(name) {
+		if !delivery.IsName(name) {
 			return badParameter("integration", "integration must be a name of a-z, 0-9 and dashes.")
 		}
 	}
-	if f.MessageID = strings.ToLower(q.Get("message")); f.MessageID != "" && !isUUID(f.MessageID) {
+	if f.MessageID = strings.ToLower(q.Get("message")); f.MessageID != "" && !delivery.IsUUID(f.MessageID) {
 		return badParameter("message", "message must be the id of a message, a UUID.")
 	}
 	for _, id := range given(q["id"]) {
-		if id = strings.ToLower(id); !isUUID(id) {
+		if id = strings.ToLower(id); !delivery.IsUUID(id) {
 			return badParameter("id", "id must be the id of a delivery, a UUID.")
 		}
 		f.IDs = append(f.IDs, id)
@@ -186,8 +177,6 @@ func acknowledged(q url.Values, into **bool) error {
 	}
 	return nil
 }
-
-var methods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
 
 func auditFilter(q url.Values) (delivery.AuditFilter, error) {
 	f := delivery.AuditFilter{Actor: q.Get("actor"), Action: q.Get("action"), Subject: q.Get("subject"), After: q.Get("after")}
@@ -307,8 +296,8 @@ func pageLimit(q url.Values, into *int) error {
 		return nil
 	}
 	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > maxLimit {
-		return badParameter("limit", "limit must be a number from 1 to %d.", maxLimit)
+	if err != nil || n < 1 || n > delivery.MaxPage {
+		return badParameter("limit", "limit must be a number from 1 to %d.", delivery.MaxPage)
 	}
 	*into = n
 	return nil

@@ -136,7 +136,7 @@ func (s *Server) detailJSON(d delivery.Detail) detailJSON {
 	out := detailJSON{deliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount, Lane: laneJSONOf(d.Lane),
 		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History)),
 		Edits: make([]editJSON, 0, len(d.Edits)), Notes: make([]noteJSON, 0, len(d.Notes))}
-	out.Method, out.Error = d.Method, view.hide(d.Error)
+	out.Method, out.Error = d.Method, view.hide.Error(d.ErrorClass, d.Error)
 	out.NotCarried = []lossJSON{}
 	for _, l := range s.losses(d.Sent(), d.Integration) {
 		out.NotCarried = append(out.NotCarried, lossJSON(l))
@@ -168,7 +168,7 @@ func (s *Server) losses(m delivery.Message, integration string) []delivery.Loss 
 
 func attemptJSONOf(a delivery.Attempt, view payloadView) attemptJSON {
 	out := attemptJSON{Number: a.Number, StartedAt: utc(&a.StartedAt), DurationMS: a.Duration.Milliseconds(), Outcome: a.Outcome,
-		Late: a.Late, Edit: max(a.Edit, 1), ErrorClass: a.ErrorClass, Error: view.hide(a.Error), Response: view.response(a.Response)}
+		Late: a.Late, Edit: max(a.Edit, 1), ErrorClass: a.ErrorClass, Error: view.hide.Error(a.ErrorClass, a.Error), Response: view.response(a.Response)}
 	if a.HTTPStatus != 0 {
 		out.HTTPStatus = &a.HTTPStatus
 	}

@@ -34,9 +34,7 @@ func (s *Server) runsPage(c echo.Context, status int, page views.RunsPage) error
 func (s *Server) runByForm(c echo.Context) error {
 	name, date, reason := c.Param("name"), strings.TrimSpace(c.FormValue("business_date")), strings.TrimSpace(c.FormValue("reason"))
 	var err error
-	if len(reason) > maxReason {
-		err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
-	} else {
+	if err = delivery.CheckReason(reason); err == nil {
 		_, err = s.cfg.Store.RequestRun(c.Request().Context(), name, date, who(c).Name, reason)
 	}
 	if err != nil {

@@ -13,9 +13,6 @@ import (
 	"redrive/views"
 )
 
-// maxNote is the longest note, in characters.
-const maxNote = 4000
-
 // caseRoutes adds the forms about what people keep about a failure.
 func (s *Server) caseRoutes(viewer, operator echo.MiddlewareFunc) {
 	for _, what := range []string{"acknowledge", "unacknowledge", "assign", "fields"} {
@@ -52,7 +49,7 @@ func (s *Server) ticketURL(ticket string) string {
 func (s *Server) changeCase(what string) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		form := views.CaseForm{What: what, Assignee: c.FormValue("assignee"), Tags: c.FormValue("tags"), Ticket: c.FormValue("ticket")}
-		if !isUUID(c.Param("id")) {
+		if !delivery.IsUUID(c.Param("id")) {
 			return delivery.ErrNotFound
 		}
 		var d delivery.Delivery
@@ -117,7 +114,7 @@ func (s *Server) refusedCase(c echo.Context, form views.CaseForm, err error) err
 // writeNote keeps a note about a failure.
 func (s *Server) writeNote(c echo.Context) error {
 	id, form := c.Param("id"), views.CaseForm{What: "note", Note: c.FormValue("note")}
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	text := strings.TrimSpace(strings.ReplaceAll(form.Note, "\r\n", "\n"))
@@ -126,8 +123,8 @@ func (s *Server) writeNote(c echo.Context) error {
 	switch {
 	case text == "":
 		err = unprocessable("note_required", "note", "Write something first.")
-	case utf8.RuneCountInString(text) > maxNote:
-		err = unprocessable("too_long", "note", "A note may have %d characters.", maxNote)
+	case utf8.RuneCountInString(text) > delivery.MaxNote:
+		err = unprocessable("too_long", "note", "A note may have %d characters.", delivery.MaxNote)
 	default:
 		d, err = s.cfg.Store.AddNote(c.Request().Context(), id, who(c).Name, text, c.FormValue("token"))
 	}

@@ -31,7 +31,7 @@ func (s *Server) failurePage(c echo.Context, status int, form views.ActionForm, 
 // deliveryPage is what is known about one delivery, as people may see it.
 func (s *Server) deliveryPage(c echo.Context) (page views.DeliveryPage, err error) {
 	id := c.Param("id")
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return page, delivery.ErrNotFound
 	}
 	d, err := s.cfg.Store.Delivery(c.Request().Context(), id)
@@ -72,9 +72,9 @@ func (s *Server) showContent(c echo.Context, page *views.DeliveryPage, d *delive
 	page.Headers, page.Properties = headersOf(seen), propertiesOf(seen)
 	page.Versions = s.versions(*d)
 	hide := s.hider(*d)
-	d.Error = hide.hide(d.Error)
+	d.Error = hide.hide.Error(d.ErrorClass, d.Error)
 	for n := range d.Timeline {
-		d.Timeline[n].Error = hide.hide(d.Timeline[n].Error)
+		d.Timeline[n].Error = hide.hide.Error(d.Timeline[n].ErrorClass, d.Timeline[n].Error)
 		page.Responses = append(page.Responses, hide.response(d.Timeline[n].Response))
 	}
 }
@@ -102,7 +102,7 @@ func (s *Server) backToFailure(c echo.Context) error {
 
 // failureNews says whether a delivery changed since it was shown.
 func (s *Server) failureNews(c echo.Context) error {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
 	d, err := s.cfg.Store.Delivery(c.Request().Context(), c.Param("id"))
@@ -121,7 +121,7 @@ func (s *Server) failureNews(c echo.Context) error {
 func (s *Server) decide(action delivery.Action) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		form := formOf(c, action)
-		if !isUUID(c.Param("id")) {
+		if !delivery.IsUUID(c.Param("id")) {
 			return delivery.ErrNotFound
 		}
 		var d delivery.Delivery
@@ -180,11 +180,8 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 		zone = time.UTC
 	}
 	a := delivery.ActionRequest{Action: form.Action, Actor: who(c).Name, Reason: form.Reason, Category: form.Category, Evidence: form.Evidence}
-	if len(a.Reason) > maxReason {
-		return a, badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
-	}
-	if len(a.Evidence) > maxEvidence {
-		return a, badField(http.StatusUnprocessableEntity, "too_long", "evidence", "The evidence may have %d bytes.", maxEvidence)
+	if err := firstError(delivery.CheckReason(a.Reason), delivery.CheckEvidence(a.Evidence)); err != nil {
+		return a, err
 	}
 	if strings.TrimSpace(form.Until) != "" {
 		until, ok := parseLocal(strings.TrimSpace(form.Until), zone)
@@ -238,7 +235,7 @@ func (s *Server) handOut(c echo.Context, m delivery.Message, seen payloadView) e
 }
 
 func (s *Server) findMessage(c echo.Context) (delivery.Message, []delivery.Delivery, error) {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.Message{}, nil, delivery.ErrNotFound
 	}
 	return s.cfg.Store.Message(c.Request().Context(), c.Param("id"))
@@ -262,7 +259,7 @@ func (s *Server) message(c echo.Context) error {
 	}
 	seen := s.reveal(m, integrationsOf(deliveries)...)
 	for n := range deliveries {
-		deliveries[n].Error = seen.hide(deliveries[n].Error)
+		deliveries[n].Error = seen.hide.Error(deliveries[n].ErrorClass, deliveries[n].Error)
 	}
 	page := views.MessagePage{Layout: s.layout(c, m.Type, ""), Message: m, Deliveries: deliveries, Headers: headersOf(seen), Properties: propertiesOf(seen)}
 	page.Payload = readable(seen, len(m.Payload))

@@ -52,7 +52,7 @@ func (s *Server) editing(c echo.Context) (e editing, err error) {
 	e = editing{page: views.EditPage{DeliveryPage: base, Number: nextVersion(base.D)}, sent: base.D.Sent()}
 	e.page.Title = base.T("Edit and retry: %s → %s", base.D.Type, base.D.Integration)
 	e.seen = s.reveal(e.sent, base.D.Integration)
-	e.paths, _ = s.maskPaths(e.sent, []string{base.D.Integration})
+	e.paths = s.masks.For(e.sent, base.D.Integration).Paths
 	if e.page.Fixed = e.page.T(unseen(e.seen, e.sent.Dropped)); e.page.Fixed == "" {
 		e.text, _ = delivery.EditText(e.sent.Payload, e.paths)
 		e.page.Typed.Base64 = delivery.EditFormat(e.sent.Payload) == delivery.EditBase64
@@ -158,7 +158,7 @@ func unixLines(text string) string { return strings.ReplaceAll(text, "\r\n", "\n
 func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 	t := e.page.Typed
 	r = delivery.EditRequest{ID: e.page.D.ID, Version: t.Version, Actor: who(c).Name, Reason: strings.TrimSpace(t.Reason), Token: t.Token}
-	if r.Version < 1 || !isUUID(r.Token) {
+	if r.Version < 1 || !delivery.IsUUID(r.Token) {
 		return r, unprocessable("version_required", "", "The form lost its version. Open the page again.")
 	}
 	if r.Payload, r.PayloadNull, err = e.payload(); err != nil {
@@ -172,8 +172,8 @@ func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 		return r, unprocessable("unchanged", "", "Nothing was changed. To send the same again, retry instead.")
 	case r.Reason == "":
 		return r, unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
-	case len(r.Reason) > maxReason:
-		return r, unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
+	case len(r.Reason) > delivery.MaxReason:
+		return r, delivery.CheckReason(r.Reason)
 	}
 	return r, nil
 }
@@ -357,7 +357,7 @@ func differ(before, after string) (out []views.DiffLine) {
 // versionPayload hands out the exact bytes of one version and writes down who took them.
 func (s *Server) versionPayload(c echo.Context) error {
 	number, err := strconv.Atoi(c.Param("number"))
-	if !isUUID(c.Param("id")) || err != nil {
+	if !delivery.IsUUID(c.Param("id")) || err != nil {
 		return delivery.ErrNotFound
 	}
 	d, err := s.cfg.Store.Delivery(c.Request().Context(), c.Param("id"))
@@ -400,7 +400,7 @@ func (s *Server) redirectPage(c echo.Context, status int, page views.RedirectPag
 // redirectByForm sends a dead letter by another integration.
 func (s *Server) redirectByForm(c echo.Context) error {
 	id := c.Param("id")
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	page := views.RedirectPage{Integration: c.FormValue("integration"), Reason: c.FormValue("reason")}
@@ -433,8 +433,8 @@ func (s *Server) redirect(c echo.Context, r delivery.RedirectRequest) (d deliver
 		err = unprocessable("integration_required", "integration", "Choose where to send it.")
 	case r.Reason == "":
 		err = unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
-	case len(r.Reason) > maxReason:
-		err = unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
+	case len(r.Reason) > delivery.MaxReason:
+		err = delivery.CheckReason(r.Reason)
 	default:
 		d, err = s.cfg.Store.Redirect(c.Request().Context(), r)
 	}

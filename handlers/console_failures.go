@@ -16,7 +16,7 @@ import (
 
 const (
 	newsLimit    = 100
-	maxSelection = maxLimit
+	maxSelection = delivery.MaxPage
 )
 
 // failures lists what waits for a person. A search that was typed becomes an address of its parts first, so that the address says
@@ -148,7 +148,7 @@ func parseSelection(values []string, action delivery.Action) ([]views.Selected, 
 	var out []views.Selected
 	for _, v := range values {
 		parts := strings.Split(v, ".")
-		if len(parts) != 5 || !isUUID(parts[0]) || parseVersion(parts[1]) < 0 {
+		if len(parts) != 5 || !delivery.IsUUID(parts[0]) || parseVersion(parts[1]) < 0 {
 			return nil, badField(http.StatusUnprocessableEntity, "bad_selection", "id", "The selection could not be read. Go back, reload the list and choose again.")
 		}
 		state := delivery.State(parts[2])

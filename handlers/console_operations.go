@@ -146,7 +146,7 @@ func (s *Server) refusedOperation(c echo.Context, page views.OperationNewPage, r
 
 // fillOperation checks what was typed.
 func (s *Server) fillOperation(c echo.Context, form views.OperationForm, r *delivery.OperationRequest) error {
-	if !isUUID(form.Token) {
+	if !delivery.IsUUID(form.Token) {
 		return unprocessable("token_required", "token", "The form lost its token. Go back to the list and choose again.")
 	}
 	a, err := actionRequest(c, form.ActionForm)
@@ -165,34 +165,42 @@ func paceOf(params url.Values) views.PaceForm {
 	return views.PaceForm{Canary: text("canary"), Rate: text("rate"), RampTo: text("ramp_to"), RampOver: text("ramp_over"), StopAbove: text("stop_above")}
 }
 
-// Bounds of a pace.
-const (
-	maxRate    = 100_000
-	maxRampMin = 7 * 24 * 60
-)
-
 // parsePace reads a pace as it was typed.
 func parsePace(f views.PaceForm) (p delivery.Pace, err error) {
 	canary, minutes, percent := 0.0, 0.0, 0.0
 	err = firstError(
-		number(f.Canary, "canary", "canary", delivery.MaxChosen, &canary),
-		number(f.Rate, "rate", "rate", maxRate, &p.Rate),
-		number(f.RampTo, "ramp_to", "rate to grow to", maxRate, &p.RampTo),
-		number(f.RampOver, "ramp_over", "time to grow in", maxRampMin, &minutes),
-		number(strings.TrimSpace(strings.TrimSuffix(f.StopAbove, "%")), "stop_above", "part that may fail", 99.9, &percent))
+		number(f.Canary, "canary", "canary", delivery.MaxCanary, &canary),
+		number(f.Rate, "rate", "rate", delivery.MaxRate, &p.Rate),
+		number(f.RampTo, "ramp_to", "rate to grow to", delivery.MaxRate, &p.RampTo),
+		number(f.RampOver, "ramp_over", "time to grow in", delivery.MaxRampOver.Minutes(), &minutes),
+		number(strings.TrimSpace(strings.TrimSuffix(f.StopAbove, "%")), "stop_above", "part that may fail", 100, &percent))
 	p.Canary, p.RampOver, p.StopAbove = int(canary), time.Duration(minutes*float64(time.Minute)), percent/100
 	switch {
 	case err != nil:
 	case canary != float64(p.Canary):
 		err = unprocessable("invalid_pace", "canary", "A canary is a whole number.")
-	case p.RampTo > 0 && p.Rate == 0:
-		err = unprocessable("invalid_pace", "rate", "Say at which rate it begins to grow.")
-	case p.RampTo > 0 && p.RampOver == 0:
-		err = unprocessable("invalid_pace", "ramp_over", "Say within how many minutes it grows.")
-	case p.RampTo == 0 && p.RampOver > 0:
-		err = unprocessable("invalid_pace", "ramp_to", "Say to which rate it grows, or leave the minutes empty.")
+	default:
+		err = toldPace(p)
 	}
 	return p, err
+}
+
+// toldPace says in the form's words what is wrong with a pace whose numbers are within their bounds.
+func toldPace(p delivery.Pace) error {
+	var wrong *delivery.InputError
+	switch err := p.Check(); {
+	case !errors.As(err, &wrong):
+		return err
+	case wrong.Field == delivery.PaceRate:
+		return unprocessable("invalid_pace", "rate", "Say at which rate it begins to grow.")
+	case wrong.Field == delivery.PaceRampOver && p.RampTo > 0:
+		return unprocessable("invalid_pace", "ramp_over", "Say within how many minutes it grows.")
+	case wrong.Field == delivery.PaceRampOver:
+		return unprocessable("invalid_pace", "ramp_to", "Say to which rate it grows, or leave the minutes empty.")
+	case wrong.Field == delivery.PaceStopAbove:
+		return unprocessable("invalid_pace", "stop_above", "The part that may fail must be below 100, or empty.")
+	}
+	return wrong
 }
 
 // number reads a number of a form; empty is 0.
@@ -233,7 +241,7 @@ func (s *Server) operationPage(c echo.Context, status int, form views.SteerForm)
 }
 
 func (s *Server) findOperation(c echo.Context) (delivery.Operation, error) {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.Operation{}, delivery.ErrNotFound
 	}
 	return s.cfg.Store.Operation(c.Request().Context(), c.Param("id"))
@@ -251,7 +259,7 @@ func (s *Server) operationNews(c echo.Context) error {
 // steerByForm pauses, resumes or cancels an operation, or changes its pace.
 func (s *Server) steerByForm(what string) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if !isUUID(c.Param("id")) {
+		if !delivery.IsUUID(c.Param("id")) {
 			return delivery.ErrNotFound
 		}
 		form, step, err := steerOf(c, what)
@@ -300,8 +308,8 @@ func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.S
 	switch {
 	case step.Version < 1:
 		err = unprocessable("version_required", "reason", "The form lost its version. Reload the page and decide again.")
-	case len(step.Reason) > maxReason:
-		err = unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
+	case len(step.Reason) > delivery.MaxReason:
+		err = delivery.CheckReason(step.Reason)
 	case what == "cancel" && step.Reason == "":
 		err = unprocessable("reason_required", "reason", "Say why: it cannot be taken back.")
 	case what == "pace":

@@ -106,7 +106,7 @@ func (s *Server) traffic(delivered bool) echo.HandlerFunc {
 // blocked lists what waits until a delivery is settled, because it is of the same key.
 func (s *Server) blocked(c echo.Context) error {
 	id := c.Param("id")
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	d, err := s.cfg.Store.Delivery(c.Request().Context(), id)
@@ -130,8 +130,8 @@ func (s *Server) pauseByForm(paused bool) echo.HandlerFunc {
 		switch {
 		case paused && reason == "":
 			err = badField(http.StatusUnprocessableEntity, "reason_required", "reason", "Say why it is paused: whoever is on call reads it.")
-		case len(reason) > maxReason:
-			err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
+		case len(reason) > delivery.MaxReason:
+			err = delivery.CheckReason(reason)
 		default:
 			err = s.cfg.Store.SetPaused(c.Request().Context(), name, paused, who(c).Name, reason)
 		}
@@ -164,8 +164,8 @@ func (s *Server) resnapshotByForm(c echo.Context) error {
 		err = badField(http.StatusUnprocessableEntity, "too_long", "table", "A table's name may have %d bytes.", maxTable)
 	case reason == "":
 		err = badField(http.StatusUnprocessableEntity, "reason_required", "reason", "Say why: every row is delivered again.")
-	case len(reason) > maxReason:
-		err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
+	case len(reason) > delivery.MaxReason:
+		err = delivery.CheckReason(reason)
 	default:
 		err = s.requestSnapshot(c, name, table, reason)
 	}

@@ -49,8 +49,8 @@ func checkPassword(password string) error {
 	switch {
 	case utf8.RuneCountInString(password) < minPassword:
 		return badField(http.StatusUnprocessableEntity, "password_too_short", "password", "A password has at least %d characters; a few random words are good.", minPassword)
-	case len(password) > maxPassword:
-		return badField(http.StatusUnprocessableEntity, "password_too_long", "password", "A password has at most %d bytes.", maxPassword)
+	case len(password) > delivery.MaxPassword:
+		return badField(http.StatusUnprocessableEntity, "password_too_long", "password", "A password has at most %d bytes.", delivery.MaxPassword)
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func (s *Server) createToken(ctx context.Context, t delivery.Token, actor string
 }
 
 func (s *Server) revokeToken(c echo.Context) error {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
 	if err := s.cfg.Store.RevokeToken(c.Request().Context(), c.Param("id"), who(c).Name); err != nil {

@@ -5,14 +5,13 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
 	"redrive/views"
 )
-
-const maxViewName = 100
 
 // saveView keeps a search under a name.
 func (s *Server) saveView(c echo.Context) error {
@@ -47,8 +46,8 @@ func checkView(form views.SaveForm) error {
 	switch {
 	case form.Name == "":
 		return unprocessable("name_required", "name", "Give it a name.")
-	case len(form.Name) > maxViewName:
-		return unprocessable("too_long", "name", "A name may have %d bytes.", maxViewName)
+	case utf8.RuneCountInString(form.Name) > delivery.MaxViewName:
+		return unprocessable("too_long", "name", "A name may have %d characters.", delivery.MaxViewName)
 	case form.Search == "":
 		return unprocessable("search_required", "search", "Search for something first: everything is the list itself.")
 	}
@@ -65,7 +64,7 @@ func checkView(form views.SaveForm) error {
 
 // deleteView forgets a saved search.
 func (s *Server) deleteView(c echo.Context) error {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
 	err := s.cfg.Store.DeleteView(c.Request().Context(), c.Param("id"), who(c).Name, who(c).Role.Allows(delivery.RoleAdmin))

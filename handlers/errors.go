@@ -106,7 +106,7 @@ func problemOf(err error) problem {
 }
 
 func problemOfSize(limit int64) problem {
-	detail := "The request has more than %d bytes. A payload may have 10 MiB; keep larger content elsewhere and send a link."
+	detail := "The request has more than %d bytes. A payload may have " + delivery.PayloadLimit + "; keep larger content elsewhere and send a link."
 	if limit != apiBodyLimit {
 		detail = "The form has more than %d bytes, which is more than this page takes; nothing was changed. Go back: your browser still has what you typed. Larger payloads are edited by the API or the command line."
 	}

@@ -1,6 +1,8 @@
 -- The schema as all migrations leave it, to read. Generated: make starter && ./.cache/test-starter -- go test ./migrations -update
 -- Left out: partitions, of which a day's is made when its first message comes, and the extension pg_trgm.
 
+CREATE DOMAIN redrive.headers_json AS json;
+
 CREATE DOMAIN redrive.headers_text AS text;
 
 CREATE SEQUENCE redrive.lease_token;
@@ -929,6 +931,42 @@ AS $function$
 $function$;
 REVOKE ALL ON FUNCTION redrive.delivery_id(uuid,text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload bytea, headers redrive.headers_json, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    fields jsonb := redrive.text_headers(headers::text);
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (fields = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(payload) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(fields, '{}'), payload, idempotency_key,
+            deliver_after, expires_at)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload bytea, headers redrive.headers_text, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -939,6 +977,42 @@ AS $function$
 DECLARE
     message uuid;
     fields jsonb := redrive.text_headers(headers);
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (fields = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(payload) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(fields, '{}'), payload, idempotency_key,
+            deliver_after, expires_at)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload bytea, key text, headers json, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    fields jsonb := redrive.text_headers(headers::text);
     is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
 BEGIN
     -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
@@ -1037,6 +1111,42 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload json, headers redrive.headers_json, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    bytes bytea := CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END; fields jsonb := redrive.text_headers(headers::text);
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (fields = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(bytes) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(fields, '{}'), bytes, idempotency_key,
+            deliver_after, expires_at)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload json, headers redrive.headers_text, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -1047,6 +1157,42 @@ AS $function$
 DECLARE
     message uuid;
     bytes bytea := CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END; fields jsonb := redrive.text_headers(headers);
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (fields = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(bytes) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(fields, '{}'), bytes, idempotency_key,
+            deliver_after, expires_at)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload json, key text, headers json, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    bytes bytea := CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END; fields jsonb := redrive.text_headers(headers::text);
     is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
 BEGIN
     -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
@@ -1145,6 +1291,42 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload jsonb, headers redrive.headers_json, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    bytes bytea := CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END; fields jsonb := redrive.text_headers(headers::text);
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (fields = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(bytes) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(fields, '{}'), bytes, idempotency_key,
+            deliver_after, expires_at)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload jsonb, headers redrive.headers_text, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -1155,6 +1337,42 @@ AS $function$
 DECLARE
     message uuid;
     bytes bytea := CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END; fields jsonb := redrive.text_headers(headers);
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (fields = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(bytes) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(fields, '{}'), bytes, idempotency_key,
+            deliver_after, expires_at)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload jsonb, key text, headers json, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    bytes bytea := CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END; fields jsonb := redrive.text_headers(headers::text);
     is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
 BEGIN
     -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
@@ -1253,6 +1471,42 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload text, headers redrive.headers_json, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    bytes bytea := CASE WHEN getdatabaseencoding() = 'UTF8' AND NOT starts_with(payload, E'\\x') THEN convert_to(payload, 'UTF8') ELSE redrive.text_payload(payload) END; fields jsonb := redrive.text_headers(headers::text);
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (fields = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(bytes) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(fields, '{}'), bytes, idempotency_key,
+            deliver_after, expires_at)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload text, headers redrive.headers_text, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -1263,6 +1517,42 @@ AS $function$
 DECLARE
     message uuid;
     bytes bytea := CASE WHEN getdatabaseencoding() = 'UTF8' AND NOT starts_with(payload, E'\\x') THEN convert_to(payload, 'UTF8') ELSE redrive.text_payload(payload) END; fields jsonb := redrive.text_headers(headers);
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (fields = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(bytes) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(fields, '{}'), bytes, idempotency_key,
+            deliver_after, expires_at)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload text, key text, headers json, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    bytes bytea := CASE WHEN getdatabaseencoding() = 'UTF8' AND NOT starts_with(payload, E'\\x') THEN convert_to(payload, 'UTF8') ELSE redrive.text_payload(payload) END; fields jsonb := redrive.text_headers(headers::text);
     is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
 BEGIN
     -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
@@ -1426,6 +1716,17 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload bytea, headers redrive.headers_json, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN redrive.publish_between(type, payload, key, redrive.text_headers(headers::text), idempotency_key, NULL, NULL);
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION redrive.publish(type text, payload bytea, headers redrive.headers_text, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -1434,6 +1735,17 @@ CREATE OR REPLACE FUNCTION redrive.publish(type text, payload bytea, headers red
 AS $function$
 BEGIN
     RETURN redrive.publish_between(type, payload, key, redrive.text_headers(headers), idempotency_key, NULL, NULL);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload bytea, key text, headers json, idempotency_key text DEFAULT NULL::text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN redrive.publish_between(type, payload, key, redrive.text_headers(headers::text), idempotency_key, NULL, NULL);
 END
 $function$;
 
@@ -1459,6 +1771,17 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload json, headers redrive.headers_json, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN redrive.publish_between(type, CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END, key, redrive.text_headers(headers::text), idempotency_key, NULL, NULL);
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION redrive.publish(type text, payload json, headers redrive.headers_text, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -1467,6 +1790,17 @@ CREATE OR REPLACE FUNCTION redrive.publish(type text, payload json, headers redr
 AS $function$
 BEGIN
     RETURN redrive.publish_between(type, CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END, key, redrive.text_headers(headers), idempotency_key, NULL, NULL);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload json, key text, headers json, idempotency_key text DEFAULT NULL::text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN redrive.publish_between(type, CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END, key, redrive.text_headers(headers::text), idempotency_key, NULL, NULL);
 END
 $function$;
 
@@ -1492,6 +1826,17 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload jsonb, headers redrive.headers_json, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN redrive.publish_between(type, CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END, key, redrive.text_headers(headers::text), idempotency_key, NULL, NULL);
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION redrive.publish(type text, payload jsonb, headers redrive.headers_text, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -1500,6 +1845,17 @@ CREATE OR REPLACE FUNCTION redrive.publish(type text, payload jsonb, headers red
 AS $function$
 BEGIN
     RETURN redrive.publish_between(type, CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END, key, redrive.text_headers(headers), idempotency_key, NULL, NULL);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload jsonb, key text, headers json, idempotency_key text DEFAULT NULL::text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN redrive.publish_between(type, CASE WHEN getdatabaseencoding() = 'UTF8' AND payload IS NOT NULL THEN convert_to(payload::text, 'UTF8') ELSE redrive.text_payload(payload::text) END, key, redrive.text_headers(headers::text), idempotency_key, NULL, NULL);
 END
 $function$;
 
@@ -1525,6 +1881,17 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload text, headers redrive.headers_json, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN redrive.publish_between(type, CASE WHEN getdatabaseencoding() = 'UTF8' AND NOT starts_with(payload, E'\\x') THEN convert_to(payload, 'UTF8') ELSE redrive.text_payload(payload) END, key, redrive.text_headers(headers::text), idempotency_key, NULL, NULL);
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION redrive.publish(type text, payload text, headers redrive.headers_text, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -1533,6 +1900,17 @@ CREATE OR REPLACE FUNCTION redrive.publish(type text, payload text, headers redr
 AS $function$
 BEGIN
     RETURN redrive.publish_between(type, CASE WHEN getdatabaseencoding() = 'UTF8' AND NOT starts_with(payload, E'\\x') THEN convert_to(payload, 'UTF8') ELSE redrive.text_payload(payload) END, key, redrive.text_headers(headers), idempotency_key, NULL, NULL);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.publish(type text, payload text, key text, headers json, idempotency_key text DEFAULT NULL::text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN redrive.publish_between(type, CASE WHEN getdatabaseencoding() = 'UTF8' AND NOT starts_with(payload, E'\\x') THEN convert_to(payload, 'UTF8') ELSE redrive.text_payload(payload) END, key, redrive.text_headers(headers::text), idempotency_key, NULL, NULL);
 END
 $function$;
 

@@ -225,7 +225,7 @@ func TestOperationsThatAreRefused(t *testing.T) {
 		"too_many":          {Action: delivery.ActionRetry, Chosen: make([]delivery.Chosen, delivery.MaxChosen+1)},
 		"reason_required":   {Action: delivery.ActionIgnore, Filter: all, Category: "x"},
 		"category_required": {Action: delivery.ActionIgnore, Filter: all, Reason: "x"},
-		"bad_pace":          {Action: delivery.ActionRetry, Filter: all, Pace: delivery.Pace{RampTo: 5}},
+		"invalid_pace":      {Action: delivery.ActionRetry, Filter: all, Pace: delivery.Pace{RampTo: 5}},
 		"nothing_selected":  {Action: delivery.ActionReopen, Filter: all},
 	} {
 		_, err := d.StartOperation(t.Context(), r)
@@ -234,7 +234,7 @@ func TestOperationsThatAreRefused(t *testing.T) {
 		}
 	}
 	_, err := d.StartOperation(t.Context(), delivery.OperationRequest{Action: delivery.ActionResolve, Filter: all, Reason: "x", Pace: delivery.Pace{Rate: 1}})
-	if code := inputCode(t, err); code != "bad_pace" {
+	if code := inputCode(t, err); code != "pace_not_allowed" {
 		t.Errorf("a pace of resolving: %s", code)
 	}
 	if n := value[int](d, "SELECT count(*) FROM redrive.operations") + value[int](d, "SELECT count(*) FROM redrive.audit"); n != 0 {
@@ -732,4 +732,29 @@ func TestSpeedOfALargeOperation(t *testing.T) {
 		t.Errorf("released %+v", o)
 	}
 	d.verified()
+}
+
+// An operation comes to its end although a process was killed that held an item of an integration that has left the file since: nobody
+// would ever take it, and at the start its lease had not run out.
+func TestAnOperationEndsWithoutItsIntegration(t *testing.T) {
+	d := open(t)
+	d.manyDead("sms", "g", 3)
+	id := d.start(delivery.OperationRequest{Action: delivery.ActionRetry}).ID
+	d.actAll(id)
+	if n := len(d.claim("sms", 2, time.Hour)); n != 2 {
+		t.Fatalf("%d claimed", n)
+	}
+	d.must(d.SyncIntegrations(t.Context(), []delivery.Integration{integration("push")}))
+	d.must(d.SettleRetired(t.Context()))
+	d.actAll(id)
+	if o := d.operation(id); o.State != delivery.OperationRunning || o.Released != 2 || o.Failed != 1 {
+		t.Errorf("while the leases hold %+v", o)
+	}
+	d.must(d.sql("UPDATE redrive.queue SET due_at = now() - interval '1 second' WHERE token IS NOT NULL"))
+	d.must(d.SettleRetired(t.Context()))
+	d.must(d.SettleRetired(t.Context()))
+	d.actAll(id)
+	if o := d.operation(id); o.State != delivery.OperationFinished || o.Failed != 3 {
+		t.Errorf("after the leases %+v", o)
+	}
 }

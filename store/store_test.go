@@ -64,6 +64,7 @@ func (d desk) endOthers() {
 	const others = "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
 	d.must(d.sql("SELECT pg_terminate_backend(pid) " + others))
 	d.eventually("other sessions remain", func() bool { return value[int](d, "SELECT count(*) "+others) == 0 })
+	d.must(d.sql("SELECT pg_stat_force_next_flush()")) // what this session did itself, say while it waited, is told too
 }
 
 func value[T any](d desk, query string, args ...any) (v T) {

@@ -194,7 +194,7 @@ func TestAnUpgradeKeepsTheRightsOnEachForm(t *testing.T) {
 	if len(forms) != 2 || !strings.Contains(strings.Join(forms, "\n"), "publish "+owner+` "`+shop+`"true`) || !strings.Contains(strings.Join(forms, "\n"), " PUBLICfalse") {
 		t.Errorf("%q", forms)
 	}
-	if n := value[int](d, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'redrive'::regnamespace AND proname IN ('enqueue', 'publish')"); n != 24 {
+	if n := value[int](d, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'redrive'::regnamespace AND proname IN ('enqueue', 'publish')"); n != 40 {
 		t.Errorf("%d forms", n)
 	}
 }

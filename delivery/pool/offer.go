@@ -93,7 +93,7 @@ func check(m delivery.Message) error {
 	if m.Kind != "" && m.Kind != delivery.KindCommand {
 		return &delivery.InputError{Code: "invalid_kind", Field: "kind", Message: "A pool takes commands. Events go to their subscribers through the store."}
 	}
-	return delivery.CheckMessage(m)
+	return m.Check()
 }
 
 // reserve answers the message that had the key first, or an entry that must be resolved; neither without a key.

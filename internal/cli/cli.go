@@ -39,7 +39,8 @@ func Misused(err error) error { return UsageError{Err: err} }
 // Program is what the command line does not know by itself.
 type Program struct {
 	Version string
-	Serve   func(context.Context, Serving) error // runs what serve has prepared until the context ends
+	Serve   func(context.Context, Serving) error             // runs what serve has prepared until the context ends
+	Check   func(file *config.File, defaultURL string) error // makes of the integrations file what Serve makes of it, and closes it
 }
 
 // commands is the grammar.

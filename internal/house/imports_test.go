@@ -33,13 +33,13 @@ var allowed = map[string][]string{
 
 	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {},
 	"store/audit": {"delivery", "store/pg"}, "store/people": {"delivery", "store/pg", "store/audit"},
-	"store/index": {"delivery", "store/pg"}, "store/record": {"delivery", "store/pg"},
+	"store/index": {"delivery", "store/pg", "store/record"}, "store/record": {"delivery", "store/pg"},
 	"store/queue":        {"delivery", "store/pg", "store/audit", "store/record"},
 	"store/find":         {"delivery", "store/pg", "store/record"},
 	"store/desk":         {"delivery", "store/pg", "store/audit", "store/record", "store/queue", "store/find"},
-	"store/batch":        {"delivery", "store/pg", "store/audit", "store/index", "store/queue", "store/sqltext", "store/session"},
-	"store/capture":      {"delivery", "store/pg", "store/audit", "store/queue"},
-	"store/integrations": {"delivery", "store/pg", "store/audit", "store/index", "store/queue", "store/find", "store/sqltext"},
+	"store/batch":        {"delivery", "store/pg", "store/audit", "store/record", "store/queue", "store/sqltext", "store/session"},
+	"store/capture":      {"delivery", "store/pg", "store/audit", "store/record", "store/queue"},
+	"store/integrations": {"delivery", "store/pg", "store/audit", "store/record", "store/index", "store/queue", "store/find", "store/sqltext"},
 	"store/session":      {}, "store/embedded": {"delivery/scratch"}, "delivery/scratch": {}, "delivery/progress": {},
 	"store/source": {"delivery", "store/session"}, "demo": {"delivery"},
 }

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -9,9 +10,9 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-	"redrive/store/index"
 	"redrive/store/pg"
 	"redrive/store/queue"
+	"redrive/store/record"
 )
 
 // Rejected rows are deliveries of their own, but the engine never sends them. A retry puts them into the queue, due never. The
@@ -50,7 +51,11 @@ func (f *Feed) Answered(ctx context.Context, file delivery.StoredFile, a deliver
 		}
 		switch a.Kind {
 		case delivery.AnswerRejected:
-			return reject(tx, []string{file.DeliveryID}, []string{a.Reason}, f.integration)
+			about, err := json.Marshal(file.BatchFile) // the message of the file
+			if err != nil {
+				return fmt.Errorf("encoding the file: %w", err)
+			}
+			return f.reject(tx, []rejection{{delivery: file.DeliveryID, reason: a.Reason, payload: about}})
 		case delivery.AnswerPartly:
 			return f.rejectRows(tx, file, a.Rows)
 		}
@@ -62,20 +67,40 @@ func (f *Feed) Answered(ctx context.Context, file delivery.StoredFile, a deliver
 	return news, nil
 }
 
-// reject makes dead letters of what was confirmed, for the receiver's reasons.
-func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
-	texts := make([]string, len(reasons))
-	for i, reason := range reasons {
-		texts[i] = rejectedText(delivery.OneLine(reason))
-	}
-	return queue.TakeBack(tx, integration, delivery.ClassRejected, ids, texts)
+// rejection is what a receiver says of a file or row that it confirmed before.
+type rejection struct {
+	delivery, reason string
+	payload          []byte // that the reason may repeat
 }
 
-func rejectedText(reason string) string {
-	if reason == "" {
+// reject makes dead letters of what was confirmed; what is in another state is passed over.
+func (f *Feed) reject(tx *gorm.DB, list []rejection) error {
+	masking, err := f.masking(tx)
+	if err != nil {
+		return err
+	}
+	var ids, texts []string
+	for _, r := range list {
+		ids, texts = append(ids, r.delivery), append(texts, rejectedText(r.reason, r.payload, masking))
+	}
+	return queue.TakeBack(tx, f.integration, delivery.ClassRejected, ids, texts)
+}
+
+// masking is what is hidden of the feed's files and rows.
+func (f *Feed) masking(tx *gorm.DB) (delivery.Masking, error) {
+	masks, err := record.ReadMasks(tx)
+	if err != nil {
+		return delivery.Masking{}, fmt.Errorf("reading what is hidden: %w", err)
+	}
+	return masks.For(delivery.Message{Kind: delivery.KindCommand, Integration: f.integration}), nil
+}
+
+func rejectedText(reason string, payload []byte, masking delivery.Masking) string {
+	if delivery.OneLine(reason) == "" {
 		return "the receiver rejected it and gave no reason"
 	}
-	return delivery.Storable("the receiver rejected it: " + reason)
+	r := delivery.Result{Outcome: delivery.OutcomePermanent, Error: "the receiver rejected it", Words: reason}
+	return delivery.Storable(r.Conceal(payload, masking).Error)
 }
 
 // rejectRows makes each row a dead letter. A row of a correction file has its delivery already.
@@ -97,17 +122,17 @@ func (f *Feed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery
 	for _, k := range list {
 		corrected[k.row] = k.id
 	}
-	var again, reasons []string
+	var again []rejection
 	var fresh []delivery.RejectedRow
 	for _, r := range rows {
 		if id := corrected[r.Row]; id != "" {
-			again, reasons = append(again, id), append(reasons, r.Reason)
+			again = append(again, rejection{delivery: id, reason: r.Reason, payload: r.Payload})
 		} else {
 			fresh = append(fresh, r)
 		}
 	}
 	if len(again) > 0 {
-		if err := reject(tx, again, reasons, f.integration); err != nil {
+		if err := f.reject(tx, again); err != nil {
 			return err
 		}
 	}
@@ -115,15 +140,15 @@ func (f *Feed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery
 }
 
 func (f *Feed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery.RejectedRow) error {
-	masks, err := index.ReadMasks(tx)
+	masking, err := f.masking(tx)
 	if err != nil {
-		return fmt.Errorf("reading what is hidden: %w", err)
+		return err
 	}
 	for len(rows) > 0 {
 		n := min(len(rows), rowsAtOnce)
 		list, ids, numbers := make([]delivery.Parked, n), make([]string, n), make([]int64, n)
 		for i, r := range rows[:n] {
-			p, err := rejectedRow(file, r, masks[f.integration].Paths)
+			p, err := rejectedRow(file, r, masking)
 			if err != nil {
 				return err
 			}
@@ -155,8 +180,8 @@ func (f *Feed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery.R
 }
 
 // rejectedRow is a row as a dead letter. Its one attempt was the file's.
-func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masked []string) (p delivery.Parked, err error) {
-	reason := delivery.Result{Error: rejectedText(r.Reason)}.Conceal(r.Payload, masked).Error
+func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masking delivery.Masking) (p delivery.Parked, err error) {
+	reason := rejectedText(r.Reason, r.Payload, masking)
 	message, err := uuid.NewV7()
 	if err != nil {
 		return p, fmt.Errorf("naming a row: %w", err)

@@ -33,7 +33,7 @@ func storedFileColumns(f *delivery.StoredFile) []any {
 
 // File answers a file of a batch; unknown ids answer delivery.ErrNotFound.
 func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, err error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return f, delivery.ErrNotFound
 	}
 	if f, err = pg.ReadOne(s.Gorm.WithContext(ctx), storedFileColumns, fileSQL+" WHERE f.id = ?", id); err != nil {
@@ -52,7 +52,7 @@ func runColumns(r *delivery.BatchRun) []any {
 
 // Runs answers one page of an integration's runs with their files, newest first.
 func (s *Batches) Runs(ctx context.Context, integration, after string, limit int) (page delivery.Page[delivery.BatchRun], err error) {
-	limit, err = pg.PageSize(limit)
+	limit, err = delivery.PageSize(limit)
 	if err != nil {
 		return page, err
 	}

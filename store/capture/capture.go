@@ -13,6 +13,7 @@ import (
 	"redrive/store/audit"
 	"redrive/store/pg"
 	"redrive/store/queue"
+	"redrive/store/record"
 )
 
 // captureSQL moves a position on. It finds no row when the position was begun anew meanwhile: then nothing of the transaction counts.
@@ -87,7 +88,14 @@ func (l *Term) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	_, err := queue.Park(tx, failed)
+	masks, err := record.ReadMasks(tx)
+	if err != nil {
+		return fmt.Errorf("reading what is hidden: %w", err)
+	}
+	for i, p := range failed { // an expression's mistake may quote the change
+		failed[i].Attempts[0] = p.Attempts[0].Conceal(p.Message.Payload, masks.For(p.Message, p.Integration))
+	}
+	_, err = queue.Park(tx, failed)
 	return err
 }
 

@@ -8,7 +8,6 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-	"redrive/store/pg"
 )
 
 // Act does one action of one person on one delivery and audits it in the same transaction. It answers the new record, or
@@ -31,7 +30,7 @@ func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 	if token == "" {
 		return true, nil
 	}
-	if !pg.IsUUID(token) {
+	if !delivery.IsUUID(token) {
 		return false, &delivery.InputError{Code: "bad_token", Field: "token", Message: "a form's token is a UUID: load the page anew"}
 	}
 	claimed := tx.Exec("INSERT INTO redrive.form_tokens (token) VALUES (?) ON CONFLICT DO NOTHING", token)
@@ -43,7 +42,7 @@ func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 
 // checkAction refuses what no state of the delivery would allow.
 func checkAction(a delivery.ActionRequest) error {
-	if !pg.IsUUID(a.ID) {
+	if !delivery.IsUUID(a.ID) {
 		return delivery.ErrNotFound
 	}
 	return checkReason(a.Action, a.Reason, a.Category)

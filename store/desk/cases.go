@@ -26,7 +26,7 @@ type keptCase struct {
 
 // ChangeCase changes what people keep about a failure. It answers *delivery.CaseConflictError when somebody was faster.
 func (s *Desk) ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) {
-	if !pg.IsUUID(c.ID) {
+	if !delivery.IsUUID(c.ID) {
 		return delivery.Delivery{}, delivery.ErrNotFound
 	}
 	c, err := c.Checked()
@@ -153,17 +153,14 @@ func writeCase(tx *gorm.DB, c delivery.CaseChange, is delivery.Case) error {
 	return nil
 }
 
-// maxNote is the longest note, in characters.
-const maxNote = 4000
-
 // AddNote writes a note about a failure, once for each token.
 func (s *Desk) AddNote(ctx context.Context, id, author, text, token string) (delivery.Delivery, error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.Delivery{}, delivery.ErrNotFound
 	}
 	text = strings.TrimSpace(text)
-	if n := utf8.RuneCountInString(text); n == 0 || n > maxNote {
-		return delivery.Delivery{}, &delivery.InputError{Code: "bad_note", Field: "text", Message: fmt.Sprintf("a note has 1 to %d characters, this one has %d", maxNote, n)}
+	if n := utf8.RuneCountInString(text); n == 0 || n > delivery.MaxNote {
+		return delivery.Delivery{}, &delivery.InputError{Code: "bad_note", Field: "text", Message: fmt.Sprintf("a note has 1 to %d characters, this one has %d", delivery.MaxNote, n)}
 	}
 	return s.changed(ctx, id, token, func(tx *gorm.DB) error { return addNote(tx, id, author, text) })
 }

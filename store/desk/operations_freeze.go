@@ -37,9 +37,6 @@ const (
 	acknowledgeSQL   = `CASE WHEN f.acknowledged_at IS NOT NULL THEN 'already_acknowledged' END`
 )
 
-// unsureClasses tell of attempts that may have had their effect.
-var unsureClasses = []string{delivery.ClassTimeout, delivery.ClassConnectionLost, delivery.ClassLeaseLost, delivery.ClassPoison}
-
 func selectFor(r delivery.OperationRequest) (selection, error) {
 	found, args, err := matching(r)
 	if err != nil {
@@ -48,7 +45,7 @@ func selectFor(r delivery.OperationRequest) (selection, error) {
 	extra, joins, unsure := "NULL", "", []string{}
 	switch t := r.Action.Row(); {
 	case t.Queues:
-		extra, joins, unsure = retryJudgedSQL, retryJudgedJoins, unsureClasses
+		extra, joins, unsure = retryJudgedSQL, retryJudgedJoins, delivery.UnsureClasses
 	case t.Stays():
 		extra = acknowledgeSQL
 	}
@@ -92,7 +89,7 @@ const chosenSQL = `SELECT c.id, coalesce(r.message_id, w.message_id) AS message_
 func chosenArgs(chosen []delivery.Chosen) map[string]any {
 	ids, versions := make([]string, len(chosen)), make([]int, len(chosen))
 	for i, c := range chosen {
-		if ids[i], versions[i] = c.ID, c.Version; !pg.IsUUID(c.ID) {
+		if ids[i], versions[i] = c.ID, c.Version; !delivery.IsUUID(c.ID) {
 			ids[i] = fmt.Sprintf("00000000-0000-0000-0000-%012d", i)
 		}
 	}

@@ -57,7 +57,7 @@ func (r operationRow) operation() (delivery.Operation, error) {
 
 // Operation answers one operation with its parts, in one snapshot.
 func (s *Desk) Operation(ctx context.Context, id string) (o delivery.Operation, err error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return o, delivery.ErrNotFound
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
@@ -111,7 +111,7 @@ func partColumns(p *partRow) []any {
 
 // Operations answers operations without their parts, newest first.
 func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page delivery.Page[delivery.Operation], err error) {
-	limit, err := pg.PageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
@@ -176,7 +176,7 @@ const ofPartSQL = ` AND i.n BETWEEN (SELECT first FROM redrive.operation_parts W
 
 // OperationItems answers the items of an operation in their order.
 func (s *Desk) OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (page delivery.Page[delivery.OperationItem], err error) {
-	limit, err := pg.PageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
@@ -189,7 +189,7 @@ func (s *Desk) OperationItems(ctx context.Context, id string, f delivery.ItemFil
 	if err != nil {
 		return page, err
 	}
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return page, delivery.ErrNotFound
 	}
 	if f.Integration != "" {

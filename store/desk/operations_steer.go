@@ -36,12 +36,12 @@ func checkSteer(step delivery.Steer) error {
 		}
 	}
 	switch {
-	case !pg.IsUUID(step.ID):
+	case !delivery.IsUUID(step.ID):
 		return delivery.ErrNotFound
 	case asked != 1:
 		return &delivery.InputError{Code: "bad_step", Message: "say what to do with the operation: pause, resume, cancel, or a new pace"}
 	case step.Pace != nil:
-		return checkPace(*step.Pace)
+		return step.Pace.Check()
 	}
 	return nil
 }

@@ -70,11 +70,15 @@ func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
 		return err
 	}
 	group, text := delivery.Fingerprint(r.Integration, f.class, f.text)
-	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+queue.SeenSQL,
-		group, r.Integration, f.class, text, f.kind).Error; err != nil {
+	groups, texts := []string{group}, []string{text}
+	if err := queue.BoundGroups(tx, []string{r.Integration}, []string{f.class}, groups, texts); err != nil {
 		return err
 	}
-	return tx.Exec("UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?", r.Integration, group, r.ID).Error
+	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+queue.SeenSQL,
+		groups[0], r.Integration, f.class, texts[0], f.kind).Error; err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?", r.Integration, groups[0], r.ID).Error
 }
 
 // target is an integration that a delivery might go to.
@@ -143,7 +147,7 @@ func (t target) refuse(from, to string) error {
 
 // RedirectTargets answers the integrations that a dead letter can be redirected to, by name.
 func (s *Desk) RedirectTargets(ctx context.Context, id string) ([]string, error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return nil, delivery.ErrNotFound
 	}
 	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT t.name FROM redrive.deliveries r

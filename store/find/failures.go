@@ -13,7 +13,7 @@ import (
 
 // Failures answers one page of deliveries that failed at least once.
 func (s *Lists) Failures(ctx context.Context, f delivery.Filter) (page delivery.Page[delivery.Delivery], err error) {
-	limit, err := pg.PageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}

@@ -52,7 +52,7 @@ func parseGroupPlace(text string) (p groupPlace, err error) {
 // Groups answers groups with failures in the states named, dead letters when none is. The order is by numbers that move while
 // people turn pages; what does not move is neither dropped nor repeated.
 func (s *Lists) Groups(ctx context.Context, f delivery.GroupFilter) (page delivery.Page[delivery.Group], err error) {
-	limit, err := pg.PageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}

@@ -140,7 +140,7 @@ func (s *People) CreateToken(ctx context.Context, t delivery.Token, sha256 []byt
 
 // RevokeToken ends a token for good. Revoking it again changes nothing.
 func (s *People) RevokeToken(ctx context.Context, id, actor string) error {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	return s.Transact(ctx, func(tx *gorm.DB) error {
