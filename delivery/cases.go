@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -48,7 +47,7 @@ func (c CaseChange) Checked() (CaseChange, error) {
 	if c.Ticket != nil {
 		ticket := strings.TrimSpace(*c.Ticket)
 		if n := utf8.RuneCountInString(ticket); n > MaxTicket || strings.ContainsAny(ticket, "\r\n\t") {
-			return c, &InputError{Code: "bad_ticket", Field: "ticket", Message: fmt.Sprintf("a ticket is one line of at most %d characters", MaxTicket)}
+			return c, Mistake("bad_ticket", "ticket", "max", MaxTicket)
 		}
 		c.Ticket = &ticket
 	}
@@ -65,14 +64,13 @@ func checkedTags(given []string) ([]string, error) {
 	for _, tag := range given {
 		tag = strings.ToLower(strings.TrimSpace(tag))
 		if !tagShape.MatchString(tag) {
-			return nil, &InputError{Code: "bad_tag", Field: "tags", Message: fmt.Sprintf(
-				"%q is no tag: use 1 to 40 letters, digits, dots, hyphens or underscores, the first one a letter or digit", tag)}
+			return nil, Mistake("bad_tag", "tags", "tag", tag)
 		}
 		tags = append(tags, tag)
 	}
 	slices.Sort(tags)
 	if tags = slices.Compact(tags); len(tags) > MaxTags {
-		return nil, &InputError{Code: "too_many_tags", Field: "tags", Message: fmt.Sprintf("a failure may have %d tags", MaxTags)}
+		return nil, Mistake("too_many_tags", "tags", "max", MaxTags)
 	}
 	return tags, nil
 }
@@ -83,7 +81,12 @@ type CaseConflictError struct {
 	By   string
 }
 
-func (e *CaseConflictError) Error() string { return e.By + " changed this case in the meantime" }
+// Phrase says who was faster, and which version is now.
+func (e *CaseConflictError) Phrase() Phrase {
+	return Say("conflict.case", "actor", e.By, "version", e.Case.Version)
+}
+
+func (e *CaseConflictError) Error() string { return e.Phrase().String() }
 
 // Note is what a person wrote about a failure. Notes are never changed.
 type Note struct {
@@ -107,9 +110,9 @@ func (v SavedView) Checked() (SavedView, error) {
 	v.Name = strings.TrimSpace(v.Name)
 	switch n := utf8.RuneCountInString(v.Name); {
 	case n == 0 || n > MaxViewName || strings.ContainsAny(v.Name, "\r\n\t"):
-		return v, &InputError{Code: "bad_name", Field: "name", Message: fmt.Sprintf("give the view a name of 1 to %d characters", MaxViewName)}
+		return v, Mistake("bad_name", "name", "max", MaxViewName)
 	case len(v.Search) > MaxSearch:
-		return v, &InputError{Code: "too_long", Field: "search", Message: fmt.Sprintf("a search may have %d bytes", MaxSearch)}
+		return v, Mistake("too_long.search", "search", "max", MaxSearch)
 	}
 	return v, nil
 }

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -85,8 +84,7 @@ func EditHeaders(given, base map[string]string) (map[string]string, error) {
 	for name, value := range given {
 		before, had := old[strings.ToLower(name)]
 		if ProtectedHeader(name) && (!had || before != value) {
-			return nil, &InputError{Code: "protected_header", Field: "headers." + name, Message: fmt.Sprintf(
-				"header %s cannot be edited: it tells receivers which message this is. Leave it as it was", name)}
+			return nil, Mistake("protected_header", "headers."+name, "header", name)
 		}
 		if !ProtectedHeader(name) {
 			out[name] = value

@@ -1,7 +1,5 @@
 package delivery
 
-import "fmt"
-
 // Bounds of what people write, in bytes of UTF-8.
 const (
 	MaxReason   = 2000
@@ -30,7 +28,7 @@ func CheckEvidence(text string) error { return checkWritten("evidence", text, Ma
 
 func checkWritten(what, text string, most int) error {
 	if len(text) > most {
-		return wrongField("too_long", what, "The %s may have %d bytes.", what, most)
+		return Mistake("too_long."+what, what, "max", most)
 	}
 	return nil
 }
@@ -41,7 +39,7 @@ func PageSize(limit int) (int, error) {
 	case limit == 0:
 		return DefaultPage, nil
 	case limit < 0 || limit > MaxPage:
-		return 0, &InputError{Code: "bad_limit", Field: "limit", Message: fmt.Sprintf("limit must be 1 to %d", MaxPage)}
+		return 0, Mistake("bad_limit", "limit", "max", MaxPage)
 	}
 	return limit, nil
 }
@@ -49,7 +47,7 @@ func PageSize(limit int) (int, error) {
 // CheckPayloadSize refuses a payload of more than MaxPayload bytes. The error is an *InputError.
 func CheckPayloadSize(size int) error {
 	if size > MaxPayload {
-		return wrongField("payload_too_large", "payload", "The payload has %d bytes; %s are allowed. Keep larger content elsewhere and send a link.", size, PayloadLimit)
+		return Mistake("payload_too_large", "payload", "count", size, "limit", PayloadLimit)
 	}
 	return nil
 }

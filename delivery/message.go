@@ -172,3 +172,12 @@ type AuditEntry struct {
 	PrevHash    []byte
 	Hash        []byte // SHA-256
 }
+
+// Why is the reason of what the program did by itself. Such an entry has no text as its reason: it names the phrase among its details.
+func (e AuditEntry) Why() Phrase {
+	var details struct{ Why Phrase }
+	if e.Reason == "" {
+		_ = json.Unmarshal(e.Details, &details) // what is not an object says nothing
+	}
+	return details.Why
+}

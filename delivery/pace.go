@@ -41,22 +41,19 @@ const (
 // Check refuses a pace that means nothing: the console, the API, the command line and the store take the same ones. The error is an
 // *InputError whose field is one of the names above.
 func (p Pace) Check() error {
-	wrong := func(field, format string, args ...any) error {
-		return wrongField("invalid_pace", field, format, args...)
-	}
 	switch {
 	case !(p.Rate >= 0 && p.Rate <= MaxRate): // not a number fits neither
-		return wrong(PaceRate, "rate_per_second must be a number up to %d; 0 is as fast as it goes.", MaxRate)
+		return Mistake("invalid_pace.rate", PaceRate, "max", MaxRate)
 	case !(p.RampTo >= 0 && p.RampTo <= MaxRate):
-		return wrong(PaceRampTo, "ramp_to must be a rate per second up to %d.", MaxRate)
+		return Mistake("invalid_pace.ramp_to", PaceRampTo, "max", MaxRate)
 	case p.RampTo > 0 && p.Rate == 0:
-		return wrong(PaceRate, "A ramp begins at a rate: give rate_per_second.")
+		return Mistake("invalid_pace.ramp_from", PaceRate)
 	case (p.RampTo > 0) != (p.RampOver > 0) || p.RampOver < 0 || p.RampOver > MaxRampOver:
-		return wrong(PaceRampOver, "A ramp has ramp_to, a rate, and ramp_seconds, at most %d.", int(MaxRampOver.Seconds()))
+		return Mistake("invalid_pace.ramp", PaceRampOver, "max", int(MaxRampOver.Seconds()))
 	case p.Canary < 0 || p.Canary > MaxCanary:
-		return wrong(PaceCanary, "canary must be how many of each integration go first, at most %d.", MaxCanary)
+		return Mistake("invalid_pace.canary", PaceCanary, "max", MaxCanary)
 	case !(p.StopAbove >= 0 && p.StopAbove < 1):
-		return wrong(PaceStopAbove, "stop_above_failure_ratio must be above 0 and below 1, such as 0.2.")
+		return Mistake("invalid_pace.ratio", PaceStopAbove)
 	}
 	return nil
 }
@@ -64,7 +61,7 @@ func (p Pace) Check() error {
 // CheckFor refuses what Check refuses, and any pace of an action that has none.
 func (p Pace) CheckFor(a Action) error {
 	if !a.Row().Queues && p != (Pace{}) {
-		return wrongField("pace_not_allowed", PaceRate, "Only retries have a pace: leave rate, ramp, canary and failure ratio out.")
+		return Mistake("pace_not_allowed", PaceRate)
 	}
 	return p.Check()
 }

@@ -197,7 +197,7 @@ func (s *Server) resnapshot(c echo.Context) error {
 		return err
 	}
 	if reason = strings.TrimSpace(reason); reason == "" {
-		return unprocessable("reason_required", "reason", "Say why: every row is delivered again.")
+		return unprocessable("reason_required.resnapshot", "reason")
 	}
 	name := c.Param("name")
 	if !delivery.IsName(name) {

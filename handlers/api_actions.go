@@ -29,15 +29,15 @@ func checkAction(a *delivery.ActionRequest, now time.Time) error {
 	given := map[string]string{delivery.FieldReason: a.Reason, delivery.FieldCategory: a.Category, delivery.FieldEvidence: a.Evidence}
 	switch missing := a.Action.Row().Missing(given); {
 	case missing == delivery.FieldReason:
-		return unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
+		return unprocessable("reason_required.decision", "reason")
 	case missing == delivery.FieldCategory:
-		return unprocessable("category_required", "category", "Choose a category: %s.", strings.Join(delivery.IgnoreCategories, ", "))
+		return unprocessable("category_required.form", "category", "categories", delivery.IgnoreCategories)
 	case missing != "":
-		return unprocessable(missing+"_required", missing, "Give the %s.", missing)
+		return unprocessable(missing+"_required", missing)
 	case a.Category != "" && !delivery.IsCategory(a.Category):
-		return unprocessable("invalid_category", "category", "category must be a word such as %s.", strings.Join(delivery.IgnoreCategories, ", "))
+		return unprocessable("invalid_category", "category", "categories", delivery.IgnoreCategories)
 	case a.Until != nil && !a.Until.After(now):
-		return unprocessable("invalid_until", "until", "until must be in the future.")
+		return unprocessable("invalid_until", "until")
 	}
 	return nil
 }

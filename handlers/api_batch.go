@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -67,7 +68,7 @@ func known[T comparable](v T) *T {
 
 func runJSONOf(r delivery.BatchRun) runJSON {
 	out := runJSON{ID: r.ID, Integration: r.Integration, BusinessDate: known(r.BusinessDate), ScheduledAt: utc(&r.ScheduledAt), Trigger: r.Trigger,
-		RequestedBy: r.RequestedBy, Reason: r.Reason, State: r.State, Attempts: r.Attempts, Rows: r.Rows, Error: r.Error,
+		RequestedBy: r.RequestedBy, Reason: cmp.Or(r.Reason, english(r.Because)), State: r.State, Attempts: r.Attempts, Rows: r.Rows, Error: r.Error,
 		CreatedAt: utc(&r.CreatedAt), StartedAt: utc(r.StartedAt), FinishedAt: utc(r.FinishedAt),
 		DeliveryID: known(r.DeliveryID)}
 	if r.File != nil {
@@ -114,7 +115,7 @@ func (s *Server) listRuns(c echo.Context) error {
 	if text := q.Get("limit"); text != "" {
 		var err error
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > delivery.MaxPage {
-			return badParameter("limit", "limit must be 1 to %d.", delivery.MaxPage)
+			return badParameter("invalid_parameter.page", "limit", "max", delivery.MaxPage)
 		}
 	}
 	if _, ok := s.batchNamed(name); !ok {
@@ -161,11 +162,11 @@ func (s *Server) fileContent(c echo.Context) error {
 		return err
 	}
 	if s.masks.For(delivery.Message{}, f.Integration).Hides() && !who(c).Role.Allows(delivery.RoleAdmin) {
-		return newProblem(http.StatusForbidden, "masked", "The rows of this file have masked fields; only an admin may read its exact bytes.")
+		return newProblem(http.StatusForbidden, "masked.file")
 	}
 	content, err := s.cfg.Store.OpenFile(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newProblem(http.StatusNotFound, "not_kept", "The bytes of this file are not kept any more.")
+		return newProblem(http.StatusNotFound, "not_kept")
 	}
 	if err != nil {
 		return err

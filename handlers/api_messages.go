@@ -57,8 +57,7 @@ func readMessage(r *http.Request) (delivery.Message, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	binary := r.Header.Get("ce-specversion") != "" && !strings.HasPrefix(kind, "application/cloudevents")
 	if !binary && (err != nil || !utf8Charset(params) || (kind != "application/json" && kind != "application/cloudevents+json")) {
-		return delivery.Message{}, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type",
-			"Send application/json, a CloudEvent as application/cloudevents+json, or a CloudEvent in ce- headers; no batches; UTF-8.")
+		return delivery.Message{}, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type.message")
 	}
 	body, err := readBody(r)
 	if err != nil {
@@ -89,7 +88,7 @@ func idempotencyHeader(m *delivery.Message, values []string, derived bool) error
 		return nil
 	}
 	if len(values) > 1 || (!derived && m.IdempotencyKey != "" && m.IdempotencyKey != values[0]) {
-		return unprocessable("idempotency_key_mismatch", "Idempotency-Key", "Two different idempotency keys are given; send one.")
+		return unprocessable("idempotency_key_mismatch.different", "Idempotency-Key")
 	}
 	m.IdempotencyKey = values[0]
 	return nil
@@ -121,10 +120,10 @@ func plainMessage(body []byte) (delivery.Message, error) {
 	switch {
 	case err != nil:
 		return m, err
-	case ambiguous(plain != nil, fromEncoded, null) != "":
-		return m, unprocessable("payload_ambiguous", "payload", "%s are given. %s", ambiguous(plain != nil, fromEncoded, null), onePayload)
+	case len(ambiguous(plain != nil, fromEncoded, null)) > 0:
+		return m, unprocessable("payload_ambiguous", "payload", "given", ambiguous(plain != nil, fromEncoded, null))
 	case plain == nil && !fromEncoded && !null:
-		return m, unprocessable("payload_required", "payload", "Give payload (any JSON), payload_base64 (any bytes), or payload_null (none at all).")
+		return m, unprocessable("payload_required", "payload")
 	}
 	m.Payload, m.Kind = plain, delivery.Kind(kind)
 	if fromEncoded {
@@ -133,20 +132,17 @@ func plainMessage(body []byte) (delivery.Message, error) {
 	return m, nil
 }
 
-const onePayload = "Give one of payload (any JSON; null is the JSON text null), payload_base64 and payload_null."
-
 // ambiguous names the payloads, in the order of payload, payload_base64 and payload_null, when more than one of them is given.
-func ambiguous(given ...bool) string {
-	var names []string
+func ambiguous(given ...bool) (names []string) {
 	for i, is := range given {
 		if is {
 			names = append(names, []string{"payload", "payload_base64", "payload_null"}[i])
 		}
 	}
 	if len(names) < 2 {
-		return ""
+		return nil
 	}
-	return strings.Join(names, " and ")
+	return names
 }
 
 // boolField takes true or false; null counts as absent.
@@ -156,7 +152,7 @@ func boolField(name string, into *bool) field {
 			return nil
 		}
 		if json.Unmarshal(raw, into) != nil {
-			return unprocessable("invalid_field", name, "%s must be true or false.", name)
+			return unprocessable("invalid_field.boolean", name, "field", name)
 		}
 		return nil
 	}
@@ -173,7 +169,7 @@ func base64Field(name string, into *[]byte, present *bool) field {
 		}
 		decoded, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return unprocessable("invalid_base64", name, "%s is not base64 (the standard alphabet, with padding).", name)
+			return unprocessable("invalid_base64", name, "field", name)
 		}
 		*into, *present = decoded, true
 		return nil
@@ -186,7 +182,7 @@ func headersField(into *map[string]string) field {
 			return nil
 		}
 		if raw[0] != '{' {
-			return unprocessable("invalid_field", "headers", "headers must be an object of strings.")
+			return unprocessable("invalid_field.headers", "headers")
 		}
 		headers := map[string]string{}
 		if err := decodeMembers(raw, func(name string, value json.RawMessage) error {

@@ -55,7 +55,7 @@ func (s *Server) startOperation(c echo.Context) error {
 		return s.answerDryRun(c, request)
 	}
 	if !who(c).Role.Allows(delivery.RoleOperator) {
-		return newProblem(http.StatusForbidden, "forbidden", "This needs the role operator; yours is "+string(who(c).Role)+". A dry run is open to you.")
+		return newProblem(http.StatusForbidden, "forbidden.operation", "own", who(c).Role)
 	}
 	if request.ID, err = operationID(c); err != nil {
 		return err
@@ -115,11 +115,11 @@ func parseOperation(body []byte, now time.Time) (r delivery.OperationRequest, dr
 	r.Action, r.Pace.RampOver = delivery.Action(action), seconds(ramp)
 	switch {
 	case !slices.Contains(delivery.OperationActions, r.Action):
-		return r, dry, unprocessable("unknown_action", "action", "action must be one of %s.", joined(delivery.OperationActions))
+		return r, dry, unprocessable("unknown_action", "action", "known", delivery.OperationActions)
 	case r.Filter == nil && len(r.Chosen) == 0:
-		return r, dry, unprocessable("selection_required", "filter", "Say on what: filter (everything that matches; {} for all dead letters) or ids.")
+		return r, dry, unprocessable("selection_required", "filter")
 	case r.Filter != nil && len(r.Chosen) > 0:
-		return r, dry, unprocessable("selection_ambiguous", "ids", "Give filter or ids, not both.")
+		return r, dry, unprocessable("selection_ambiguous", "ids")
 	}
 	if err := r.Pace.CheckFor(r.Action); err != nil || dry {
 		return r, dry, err // what a dry run shows helps to write the reason
@@ -144,7 +144,7 @@ func chosenInto(list *[]delivery.Chosen) func(raw json.RawMessage) error {
 			return err
 		}
 		if one.ID = strings.ToLower(one.ID); !delivery.IsUUID(one.ID) {
-			return unprocessable("invalid_field", "ids", "%q is not the id of a delivery, a UUID.", one.ID)
+			return unprocessable("invalid_field.id", "ids", "value", one.ID)
 		}
 		*list = append(*list, one)
 		return nil
@@ -213,7 +213,7 @@ func (s *Server) listOperationItems(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, listOf(page, func(i delivery.OperationItem) operationItemJSON { return operationItemJSON(i) }))
+	return c.JSON(http.StatusOK, listOf(page, operationItemJSONOf))
 }
 
 // steerOperation pauses, resumes or cancels.
@@ -252,7 +252,7 @@ func (s *Server) paceOperation(c echo.Context) error {
 		return err
 	}
 	if given == 0 {
-		return unprocessable("nothing_to_change", "rate_per_second", "Give what changes: rate_per_second, ramp_to, ramp_seconds, canary or stop_above_failure_ratio.")
+		return unprocessable("nothing_to_change.pace", "rate_per_second")
 	}
 	if pace.RampTo == 0 && o.Pace.RampTo > 0 {
 		ramp = 0 // no ramp any more

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -270,7 +271,7 @@ func auditJSONOf(e delivery.AuditEntry) auditJSON {
 		details = json.RawMessage("{}")
 	}
 	return auditJSON{ID: strconv.FormatInt(e.Seq, 10), Seq: e.Seq, At: utc(&e.At), Actor: e.Actor, Action: e.Action, SubjectType: e.SubjectType,
-		Subject: e.Subject, Reason: e.Reason, Details: details, PrevHash: hex.EncodeToString(e.PrevHash), Hash: hex.EncodeToString(e.Hash)}
+		Subject: e.Subject, Reason: cmp.Or(e.Reason, english(e.Why())), Details: details, PrevHash: hex.EncodeToString(e.PrevHash), Hash: hex.EncodeToString(e.Hash)}
 }
 
 type integrationJSON struct {

@@ -70,7 +70,7 @@ func (s *Server) showContent(c echo.Context, page *views.DeliveryPage, d *delive
 		page.Payload.Address = views.VersionPayload(d.ID, d.Edits[len(d.Edits)-1].Number)
 	}
 	page.Headers, page.Properties = headersOf(seen), propertiesOf(seen)
-	page.Versions = s.versions(*d)
+	page.Versions = s.versions(page.Locale, *d)
 	hide := s.hider(*d)
 	d.Error = hide.hide.Error(d.ErrorClass, d.Error)
 	for n := range d.Timeline {
@@ -109,10 +109,10 @@ func (s *Server) failureNews(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	l, text := views.Locale{Lang: "en", Zone: time.UTC, Now: time.Now()}, ""
+	l, text := views.Locale{Lang: lang(c), Zone: time.UTC, Now: time.Now()}, ""
 	seen := c.QueryParam("state") == string(d.State) && c.QueryParam("version") == l.T("%d", d.Version) && c.QueryParam("attempts") == l.T("%d", d.Attempts)
 	if !seen {
-		text = l.T("Now: %s – show", l.State(d.Delivery))
+		text = l.Say(delivery.Say("news.changed", "state", l.State(d.Delivery)))
 	}
 	return c.JSON(http.StatusOK, map[string]string{"text": text})
 }
@@ -139,33 +139,23 @@ func (s *Server) decide(action delivery.Action) echo.HandlerFunc {
 			if err != nil {
 				return err
 			}
-			form.Field, form.Problem = p.Field, p.Detail
+			form.Field, form.Problem = p.Field, say(c, p.says)
 			return s.failurePage(c, p.Status, form, nil)
 		}
 		if action.Row().Queues {
 			s.cfg.Wake()
 		}
-		s.setFlash(c, onceOnly(d, actionFlash(action)))
+		s.setFlash(c, onceOnly(c, d, good(c, "done."+string(action))))
 		return c.Redirect(http.StatusSeeOther, views.FailureFrom(request.ID, backTo(c)))
 	}
 }
 
 // onceOnly tells who sends a form again that it was carried out before.
-func onceOnly(d delivery.Delivery, done views.Flash) views.Flash {
+func onceOnly(c echo.Context, d delivery.Delivery, done views.Flash) views.Flash {
 	if d.Repeated {
-		return views.Flash{Kind: "warn", Text: "Already done: this form had been carried out before, so nothing was done twice."}
+		return warn(c, "done.already")
 	}
 	return done
-}
-
-func actionFlash(action delivery.Action) views.Flash {
-	texts := map[delivery.Action]string{
-		delivery.ActionRetry:   "Retry requested. It counts as delivered only when the receiver confirms; this page tells you.",
-		delivery.ActionIgnore:  "Ignored. It stays on the page of ignored failures and can be reopened.",
-		delivery.ActionResolve: "Resolved. It can be reopened.",
-		delivery.ActionReopen:  "Reopened: it waits for a decision again.",
-	}
-	return views.Flash{Kind: "good", Text: texts[action]}
 }
 
 func formOf(c echo.Context, action delivery.Action) views.ActionForm {
@@ -186,14 +176,14 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 	if strings.TrimSpace(form.Until) != "" {
 		until, ok := parseLocal(strings.TrimSpace(form.Until), zone)
 		if !ok {
-			return a, badField(http.StatusUnprocessableEntity, "invalid_until", "until", "Write the time like 2026-01-31T09:30, or leave it empty.")
+			return a, badField(http.StatusUnprocessableEntity, "invalid_until.form", "until")
 		}
 		a.Until = &until
 	}
 	if c.Param("id") != "" {
 		a.Token = c.FormValue("token")
 		if a.Version = parseVersion(c.FormValue("version")); a.Version < 1 {
-			return a, badField(http.StatusUnprocessableEntity, "version_required", "reason", "The form lost its version. Reload the page and decide again.")
+			return a, badField(http.StatusUnprocessableEntity, "version_required", "reason")
 		}
 	}
 	return a, checkAction(&a, time.Now())
@@ -218,13 +208,13 @@ func (s *Server) rawPayload(c echo.Context) error {
 
 func (s *Server) handOut(c echo.Context, m delivery.Message, seen payloadView) error {
 	if m.Dropped {
-		return newProblem(http.StatusGone, "payload_dropped", "The payload was dropped by retention: the message is older than what is kept.")
+		return newProblem(http.StatusGone, "payload_dropped")
 	}
 	if seen.Null {
-		return newProblem(http.StatusNotFound, "payload_null", "This message has no payload (null): there are no bytes to hand out.")
+		return newProblem(http.StatusNotFound, "payload_null")
 	}
 	if !mayReadRaw(who(c).Role, seen) {
-		return newProblem(http.StatusForbidden, "masked", "This payload has masked fields; only an admin may read its exact bytes.")
+		return newProblem(http.StatusForbidden, "masked.payload")
 	}
 	if err := s.record(c, who(c).Name, "message.payload-read", "message", m.ID); err != nil {
 		return err

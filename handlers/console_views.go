@@ -22,18 +22,18 @@ func (s *Server) saveView(c echo.Context) error {
 		_, err = s.cfg.Store.SaveView(c.Request().Context(), delivery.SavedView{Owner: who(c).Name, Name: form.Name, Search: form.Search, Shared: form.Shared})
 	}
 	if err == nil {
-		s.setFlash(c, views.Flash{Kind: "good", Text: s.quietLayout(c).T("Saved as %s.", form.Name)})
+		s.setFlash(c, good(c, "done.view_saved", "name", form.Name))
 		return c.Redirect(http.StatusSeeOther, back)
 	}
 	p, err := mistake(err)
 	if err != nil {
 		return err
 	}
-	form.Field, form.Problem = p.Field, p.Detail
+	form.Field, form.Problem = p.Field, say(c, p.says)
 	if form.Field != "search" {
 		form.Field = "name"
 	}
-	page := views.FailuresPage{Layout: s.layout(c, "Failures", views.Failures), Save: form}
+	page := views.FailuresPage{Layout: s.layout(c, "title.failures", views.Failures), Save: form}
 	page.Here = back
 	if u, err := url.Parse(back); err == nil {
 		page.Filter, _ = consoleFilter(u.Query(), page.Locale)
@@ -45,11 +45,11 @@ func (s *Server) saveView(c echo.Context) error {
 func checkView(form views.SaveForm) error {
 	switch {
 	case form.Name == "":
-		return unprocessable("name_required", "name", "Give it a name.")
+		return unprocessable("name_required", "name")
 	case utf8.RuneCountInString(form.Name) > delivery.MaxViewName:
-		return unprocessable("too_long", "name", "A name may have %d characters.", delivery.MaxViewName)
+		return unprocessable("too_long.name", "name", "max", delivery.MaxViewName)
 	case form.Search == "":
-		return unprocessable("search_required", "search", "Search for something first: everything is the list itself.")
+		return unprocessable("search_required", "search")
 	}
 	_, err := delivery.ParseSearch(form.Search, time.Now(), time.UTC)
 	if err != nil {
@@ -57,7 +57,7 @@ func checkView(form views.SaveForm) error {
 		if other != nil {
 			return other
 		}
-		return unprocessable("bad_search", "search", "%s", p.Detail)
+		return problemSaying(http.StatusUnprocessableEntity, "bad_search", "search", p.says)
 	}
 	return nil
 }
@@ -71,6 +71,6 @@ func (s *Server) deleteView(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s.setFlash(c, views.Flash{Kind: "good", Text: "The saved search is deleted."})
+	s.setFlash(c, good(c, "done.view_deleted"))
 	return c.Redirect(http.StatusSeeOther, views.LocalPath(c.FormValue("return")))
 }

@@ -187,3 +187,11 @@ func TestAnswersHaveTheDocumentedMembers(t *testing.T) {
 		t.Errorf("the document itself: %d", a.StatusCode)
 	}
 }
+
+func joined[T ~string](words []T) string {
+	texts := make([]string, len(words))
+	for i, w := range words {
+		texts[i] = string(w)
+	}
+	return strings.Join(texts, ", ")
+}

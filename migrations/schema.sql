@@ -147,6 +147,7 @@ CREATE TABLE redrive.batch_runs (
     finished_at timestamp with time zone,
     file_id uuid,
     delivery_id uuid,
+    because jsonb,
     CONSTRAINT batch_runs_pkey PRIMARY KEY (id),
     CONSTRAINT batch_runs_check CHECK (((state = 'stored'::text) = (file_id IS NOT NULL))),
     CONSTRAINT batch_runs_check1 CHECK (((state = ANY (ARRAY['empty'::text, 'stored'::text, 'failed'::text, 'skipped'::text])) = (finished_at IS NOT NULL))),
@@ -512,6 +513,7 @@ CREATE TABLE redrive.operation_items (
     outcome text,
     reason text,
     failing boolean NOT NULL DEFAULT false,
+    who jsonb,
     CONSTRAINT operation_items_pkey PRIMARY KEY (operation_id, n),
     CONSTRAINT operation_items_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'skipped'::text])))
 ) WITH (fillfactor=80);
@@ -526,7 +528,7 @@ CREATE TABLE redrive.operation_parts (
     ramp_at timestamp with time zone,
     tick_at timestamp with time zone,
     allowance double precision NOT NULL DEFAULT 0,
-    held text NOT NULL DEFAULT ''::text,
+    held jsonb,
     succeeded integer NOT NULL DEFAULT 0,
     failed integer NOT NULL DEFAULT 0,
     failing integer NOT NULL DEFAULT 0,
@@ -556,7 +558,7 @@ CREATE TABLE redrive.operations (
     stop_above double precision,
     selected integer NOT NULL DEFAULT 0,
     excluded jsonb NOT NULL DEFAULT '{}'::jsonb,
-    note text NOT NULL DEFAULT ''::text,
+    note jsonb,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamp with time zone,

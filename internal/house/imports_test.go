@@ -27,9 +27,9 @@ var allowed = map[string][]string{
 	"delivery/kinds":      {"delivery", "delivery/form", "delivery/broker", "delivery/send"},
 	"delivery/health":     {"delivery"},
 	"delivery/operations": {"delivery"}, "delivery/search": {"delivery"},
-	"handlers": {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
+	"handlers": {"delivery", "views", "static"}, "views": {"delivery", "static"}, "views/words": {"delivery"}, "static": {}, "migrations": {},
 	"internal/bench": {"delivery", "store"},
-	"internal/cli":   {"delivery", "demo", "handlers", "internal/bench", "store"}, "internal/cli/client": {"delivery"},
+	"internal/cli":   {"delivery", "demo", "handlers", "internal/bench", "store", "views/words"}, "internal/cli/client": {"delivery"},
 
 	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {},
 	"store/audit": {"delivery", "store/pg"}, "store/people": {"delivery", "store/pg", "store/audit"},

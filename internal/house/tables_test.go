@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -29,7 +28,7 @@ var writers = map[string][]string{
 }
 
 // aDay is a partition of messages, whose name is put into the statement later.
-const aDay = "?"
+const aDay = "…"
 
 // shared says why a table has more than one writer.
 var shared = map[string]string{
@@ -49,8 +48,8 @@ var byTheDatabase = map[string]string{
 var forPeople = []string{"delivery/batch/batch.go", "store/doctor/doctor.go"}
 
 var (
-	// written finds what a statement changes. A name that is put in later is "?".
-	written = regexp.MustCompile(`(?i)\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?|COPY|(?:ALTER|DROP|CREATE)\s+TABLE(?:\s+IF(?:\s+NOT)?\s+EXISTS)?)\s+(?:ONLY\s+)?redrive\.("?[a-z_]+"?|\?|%s)`)
+	// written finds what a statement changes. A name that is put in later is "…".
+	written = regexp.MustCompile(`(?i)\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?|COPY|(?:ALTER|DROP|CREATE)\s+TABLE(?:\s+IF(?:\s+NOT)?\s+EXISTS)?)\s+(?:ONLY\s+)?redrive\.("?[a-z_]+"?|…|%s)`)
 	created = regexp.MustCompile(`(?m)^CREATE (?:UNLOGGED )?TABLE redrive\.([a-z_]+) `)
 )
 
@@ -96,7 +95,7 @@ func TestWritesAreSeen(t *testing.T) {
 			got = append(got, match[1])
 		}
 	}
-	if slices.Sort(got); strings.Join(got, " ") != "? one three two" {
+	if slices.Sort(got); strings.Join(got, " ") != "one three two …" {
 		t.Errorf("found %q", got)
 	}
 }
@@ -142,7 +141,7 @@ func tables(t *testing.T) (names []string) {
 	return names
 }
 
-// texts answers the string literals of a file; what is joined by + is one text, in which ? stands for what is no literal.
+// texts answers the string literals of a file; what is joined by + is one text.
 func texts(file *ast.File) map[token.Pos]string {
 	found := map[token.Pos]string{}
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -157,24 +156,4 @@ func texts(file *ast.File) map[token.Pos]string {
 		return !literal
 	})
 	return found
-}
-
-// joined is the text of an expression; literal says that a string literal is in it.
-func joined(e ast.Expr) (text string, literal bool) {
-	switch e := e.(type) {
-	case *ast.BasicLit:
-		if e.Kind == token.STRING {
-			text, err := strconv.Unquote(e.Value)
-			return text, err == nil
-		}
-	case *ast.BinaryExpr:
-		if e.Op == token.ADD {
-			left, a := joined(e.X)
-			right, b := joined(e.Y)
-			return left + right, a || b
-		}
-	case *ast.ParenExpr:
-		return joined(e.X)
-	}
-	return "?", false
 }

@@ -97,9 +97,9 @@ func (f *Feed) masking(tx *gorm.DB) (delivery.Masking, error) {
 
 func rejectedText(reason string, payload []byte, masking delivery.Masking) string {
 	if delivery.OneLine(reason) == "" {
-		return "the receiver rejected it and gave no reason"
+		return delivery.ErrorRejectedSilently
 	}
-	r := delivery.Result{Outcome: delivery.OutcomePermanent, Error: "the receiver rejected it", Words: reason}
+	r := delivery.Result{Outcome: delivery.OutcomePermanent, Error: delivery.ErrorRejected, Words: reason}
 	return delivery.Storable(r.Conceal(payload, masking).Error)
 }
 
@@ -221,7 +221,7 @@ SELECT t.file_id::text, coalesce(t.operation_id::text, ''), coalesce(t.actor, ''
 LEFT JOIN redrive.operations o ON o.id = t.operation_id
 LEFT JOIN redrive.operation_parts p ON p.operation_id = o.id AND p.integration = @integration
 WHERE CASE WHEN t.operation_id IS NULL THEN least(t.last + CAST(@collect AS double precision) * interval '1 millisecond', t.first + 10 * CAST(@collect AS double precision) * interval '1 millisecond') < clock_timestamp()
-	ELSE coalesce(o.state <> 'running' OR p.cursor >= p.last OR p.held <> '' OR p.phase = 'canary' AND p.cursor - p.first + 1 - p.skipped >= o.canary, true)
+	ELSE coalesce(o.state <> 'running' OR p.cursor >= p.last OR p.held IS NOT NULL OR p.phase = 'canary' AND p.cursor - p.first + 1 - p.skipped >= o.canary, true)
 		OR t.first + CAST(@slowest AS double precision) * interval '1 millisecond' < clock_timestamp() END
 ORDER BY t.first, t.file_id LIMIT 1`
 
@@ -256,9 +256,9 @@ func (f *Feed) BeginCorrection(ctx context.Context, collect time.Duration) (run 
 		if err != nil {
 			return fmt.Errorf("reading rows: %w", err)
 		}
-		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, reason, state, attempts, started_at)
-			VALUES (?, ?, clock_timestamp(), 'correction', ?, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
-			fmt.Sprintf("%d rejected rows of %s", len(rows), file.Name))
+		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
+			VALUES (?, ?, clock_timestamp(), 'correction', ?::jsonb, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
+			delivery.Say("run.correction", "rows", len(rows), "file", file.Name).JSON())
 		if err != nil {
 			return fmt.Errorf("beginning a correction: %w", err)
 		}
@@ -316,7 +316,7 @@ func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 			done[i].Next, done[i].Result = delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK}
 			if r.state != delivery.StateDelivered {
 				done[i].Next, done[i].Result = delivery.StateDead, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRejected,
-					Error: "its correction file " + r.file + " was not delivered: " + r.error}
+					Error: delivery.CorrectionError(r.file, r.error)}
 				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(f.integration, delivery.ClassRejected, done[i].Result.Error)
 			}
 		}

@@ -208,18 +208,26 @@ func (s *Captures) RequestResnapshot(ctx context.Context, integration, actor, re
 func mustCapture(tx *gorm.DB, integration string) error {
 	method, err := pg.ReadOne(tx, pg.Single[delivery.Method], "SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
 	if err == nil && method != delivery.MethodCDC {
-		err = &delivery.InputError{Code: "not_captured", Message: fmt.Sprintf("%s uses method %s: only a cdc integration has a snapshot", integration, method)}
+		err = delivery.Mistake("not_captured", "", "integration", integration, "method", method)
 	}
 	return err
 }
 
-// CannotCapture says why changes of this database cannot be read with our role; empty when they can.
+// CannotCapture says why changes of this database cannot be read with our role, for the log; empty when they can.
 func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
-	why, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT CASE
-		WHEN current_setting('wal_level') <> 'logical' THEN 'wal_level is ' || current_setting('wal_level') || ' and must be logical'
-		WHEN NOT (rolsuper OR rolreplication) THEN 'role ' || rolname || ' may not replicate' ELSE '' END FROM pg_roles WHERE rolname = current_user`)
-	if err != nil {
-		return "", fmt.Errorf("asking whether changes can be read: %w", err)
+	type role struct {
+		name, level string
+		replicates  bool
 	}
-	return why, nil
+	r, err := pg.ReadOne(s.Gorm.WithContext(ctx), func(r *role) []any { return []any{&r.name, &r.level, &r.replicates} },
+		`SELECT rolname, current_setting('wal_level'), rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user`)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("asking whether changes can be read: %w", err)
+	case r.level != "logical":
+		return fmt.Errorf("wal_level is %s and must be logical", r.level).Error(), nil
+	case !r.replicates:
+		return fmt.Errorf("role %s may not replicate", r.name).Error(), nil
+	}
+	return "", nil
 }

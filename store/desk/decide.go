@@ -334,9 +334,9 @@ func (s subject) refusal(t delivery.Transition) error {
 	case delivery.ExcludedNotFound:
 		return delivery.ErrNotFound
 	case delivery.ExcludedExpired:
-		return &delivery.InputError{Code: "expired", Message: "the message has expired and must not be sent any more: ignore or resolve it"}
+		return delivery.Mistake("expired", "")
 	case delivery.ExcludedNoRoute:
-		return &delivery.InputError{Code: "no_integration", Message: "its integration is not in the integrations file any more: add it there, or ignore or resolve it"}
+		return delivery.Mistake("no_integration", "")
 	}
 	return s.conflict()
 }

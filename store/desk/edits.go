@@ -98,7 +98,7 @@ func lastVersion(tx *gorm.DB, id string) (v version, err error) {
 	case v.dropped:
 		err = dropped()
 	case v.batch:
-		err = &delivery.InputError{Code: "batch", Message: "it belongs to a file of a batch and has no payload of its own: correct the rows where they come from, and retry"}
+		err = delivery.Mistake("batch.edit", "")
 	}
 	return v, err
 }
@@ -108,7 +108,7 @@ const ofBatchSQL = `(EXISTS (SELECT FROM redrive.batch_files b WHERE b.id = r.me
 	WHERE b.delivery_id = r.id) OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = r.id))`
 
 func dropped() error {
-	return &delivery.InputError{Code: "message_dropped", Message: "its message was older than what is kept and is not there any more: ignore or resolve it"}
+	return delivery.Mistake("message_dropped", "")
 }
 
 // edited is the version that a request makes of v.

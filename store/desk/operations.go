@@ -84,40 +84,22 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		return o, err
 	}
 	if o, err = s.Operation(ctx, r.ID); err == nil && (o.Actor != r.Actor || o.Action != r.Action) {
-		return o, &delivery.InputError{Code: "conflict", Field: "id", Message: "another operation has this id: load the page anew"}
+		return o, delivery.Mistake("conflict.operation_id", "id")
 	}
 	return o, err
 }
 
-// orList lists words as alternatives.
-func orList[T ~string](words []T) string {
-	var b strings.Builder
-	for i, word := range words {
-		switch {
-		case i > 0 && i == len(words)-1:
-			b.WriteString(" or ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(string(word))
-	}
-	return b.String()
-}
-
 // checkOperation refuses what no set would allow.
 func checkOperation(r delivery.OperationRequest) error {
-	wrong := func(code, field, message string) error {
-		return &delivery.InputError{Code: code, Field: field, Message: message}
-	}
 	switch {
 	case !slices.Contains(delivery.OperationActions, r.Action):
-		return wrong("bad_action", "action", "an operation can "+orList(delivery.OperationActions))
+		return delivery.Mistake("bad_action", "action", "actions", delivery.OperationActions)
 	case r.ID != "" && !delivery.IsUUID(r.ID):
-		return wrong("bad_id", "id", "an operation's id is a UUID")
+		return delivery.Mistake("bad_id.operation", "id")
 	case (r.Filter == nil) == (len(r.Chosen) == 0):
-		return wrong("bad_selection", "filter", "say on what: a filter, or a list of ids")
+		return delivery.Mistake("bad_selection", "filter")
 	case len(r.Chosen) > delivery.MaxChosen:
-		return wrong("too_many", "ids", fmt.Sprintf("a list has at most %d deliveries: use a filter", delivery.MaxChosen))
+		return delivery.Mistake("too_many.ids", "ids", "max", delivery.MaxChosen)
 	}
 	return r.Pace.CheckFor(r.Action)
 }

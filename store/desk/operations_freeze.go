@@ -3,6 +3,8 @@ package desk
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -146,10 +148,12 @@ func freeze(tx *gorm.DB, id string, selection selection) (f frozen, err error) {
 }
 
 func nothingSelected(excluded map[string]int) error {
-	message := "nothing matches: change the filter"
-	if len(excluded) > 0 {
-		raw, _ := json.Marshal(excluded)
-		message = "nothing of what matches can be acted on: " + strings.NewReplacer(`"`, "", "{", "", "}", "", ",", ", ", ":", " ").Replace(string(raw))
+	if len(excluded) == 0 {
+		return delivery.Mistake("nothing_selected", "filter")
 	}
-	return &delivery.InputError{Code: "nothing_selected", Field: "filter", Message: message}
+	var why []string
+	for _, reason := range slices.Sorted(maps.Keys(excluded)) {
+		why = append(why, fmt.Sprint(reason, " ", excluded[reason]))
+	}
+	return delivery.Mistake("nothing_selected.excluded", "filter", "why", why)
 }

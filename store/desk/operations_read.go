@@ -19,7 +19,7 @@ const operationSQL = `
 SELECT o.id::text, o.action, o.state, o.version, o.actor, o.reason, coalesce(o.category, ''), o.until, coalesce(o.evidence, ''), o.filter::text,
     coalesce(o.rate, 0), coalesce(o.rate_end, 0), coalesce(o.ramp_ms, 0), coalesce(o.canary, 0), coalesce(o.stop_above, 0), o.selected,
     p.succeeded + d.succeeded, p.failed + d.failed, p.skipped, CASE WHEN o.state = 'cancelled' THEN p.waiting ELSE 0 END,
-    p.acted - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed, p.failing + d.failing, o.excluded::text, o.note,
+    p.acted - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed, p.failing + d.failing, o.excluded::text, o.note::text,
     o.created_at, o.changed_at, o.finished_at
 FROM redrive.operations o CROSS JOIN LATERAL (
     SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing,
@@ -39,7 +39,7 @@ func operationColumns(r *operationRow) []any {
 	p := &r.Pace
 	return []any{&r.ID, &r.Action, &r.State, &r.Version, &r.Actor, &r.Reason, &r.Category, &r.Until, &r.Evidence, &r.filter, &p.Rate, &p.RampTo,
 		(*pg.Milliseconds)(&p.RampOver), &p.Canary, &p.StopAbove, &r.Selected, &r.Succeeded, &r.Failed, &r.Skipped, &r.Cancelled, &r.Released,
-		&r.Failing, pg.JSON{To: &r.Excluded}, &r.Note, &r.CreatedAt, &r.ChangedAt, &r.FinishedAt}
+		&r.Failing, pg.JSON{To: &r.Excluded}, pg.JSON{To: &r.Note}, &r.CreatedAt, &r.ChangedAt, &r.FinishedAt}
 }
 
 func (r operationRow) operation() (delivery.Operation, error) {
@@ -94,7 +94,7 @@ func operation(tx *gorm.DB, id string) (o delivery.Operation, err error) {
 const partSQL = `
 SELECT p.integration, p.phase, p.last - p.first + 1, p.last - p.cursor,
     p.cursor - p.first + 1 - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed, p.failing + d.failing, p.succeeded + d.succeeded,
-    p.failed + d.failed, p.skipped, p.held, CAST(extract(epoch FROM coalesce(p.tick_at, p.ramp_at) - p.ramp_at) AS float8)
+    p.failed + d.failed, p.skipped, p.held::text, CAST(extract(epoch FROM coalesce(p.tick_at, p.ramp_at) - p.ramp_at) AS float8)
 FROM redrive.operation_parts p CROSS JOIN LATERAL (
     SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing
     FROM redrive.operation_deltas WHERE operation_id = p.operation_id AND integration = p.integration
@@ -106,7 +106,7 @@ type partRow struct {
 }
 
 func partColumns(p *partRow) []any {
-	return []any{&p.Integration, &p.Phase, &p.Selected, &p.Waiting, &p.Released, &p.Failing, &p.Succeeded, &p.Failed, &p.Skipped, &p.Held, &p.ramping}
+	return []any{&p.Integration, &p.Phase, &p.Selected, &p.Waiting, &p.Released, &p.Failing, &p.Succeeded, &p.Failed, &p.Skipped, pg.JSON{To: &p.Held}, &p.ramping}
 }
 
 // Operations answers operations without their parts, newest first.
@@ -165,7 +165,7 @@ var itemOutcomes = map[string]string{
 
 var itemsSQL = `
 SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.outcome, CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled'
-    ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END), coalesce(i.reason, '')
+    ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END), coalesce(i.reason, ''), i.who::text
 FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
 JOIN redrive.operation_parts p ON p.operation_id = o.id AND i.n BETWEEN p.first AND p.last
 WHERE o.id = @id AND i.n > @from AND %s ORDER BY i.n LIMIT @limit`
@@ -182,8 +182,7 @@ func (s *Desk) OperationItems(ctx context.Context, id string, f delivery.ItemFil
 	}
 	condition, known := itemOutcomes[f.Outcome]
 	if !known {
-		return page, &delivery.InputError{Code: "bad_outcome", Field: "outcome",
-			Message: "an outcome is waiting, released, succeeded, failed, skipped or cancelled"}
+		return page, delivery.Mistake("bad_outcome", "outcome")
 	}
 	from, err := itemCursor(f.After)
 	if err != nil {
@@ -196,7 +195,7 @@ func (s *Desk) OperationItems(ctx context.Context, id string, f delivery.ItemFil
 		condition += ofPartSQL
 	}
 	page.Items, err = pg.Read(s.Gorm.WithContext(ctx), func(i *delivery.OperationItem) []any {
-		return []any{&i.N, &i.DeliveryID, &i.Integration, &i.Version, &i.Outcome, &i.Reason}
+		return []any{&i.N, &i.DeliveryID, &i.Integration, &i.Version, &i.Outcome, &i.Reason, pg.JSON{To: &i.Who}}
 	}, fmt.Sprintf(itemsSQL, condition), map[string]any{"id": id, "from": from, "integration": f.Integration, "limit": limit + 1})
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading the items: %w", err))

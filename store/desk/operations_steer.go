@@ -39,7 +39,7 @@ func checkSteer(step delivery.Steer) error {
 	case !delivery.IsUUID(step.ID):
 		return delivery.ErrNotFound
 	case asked != 1:
-		return &delivery.InputError{Code: "bad_step", Message: "say what to do with the operation: pause, resume, cancel, or a new pace"}
+		return delivery.Mistake("bad_step", "")
 	case step.Pace != nil:
 		return step.Pace.Check()
 	}
@@ -51,15 +51,14 @@ type steered struct {
 	action  delivery.Action
 	state   delivery.OperationState
 	version int
-	note    string
 	actor   string
 	pace    delivery.Pace
 }
 
 func steer(tx *gorm.DB, step delivery.Steer) error {
 	found, err := pg.ReadOne(tx, func(s *steered) []any {
-		return []any{&s.action, &s.state, &s.version, &s.note, &s.actor, &s.pace.Rate, &s.pace.RampTo, (*pg.Milliseconds)(&s.pace.RampOver), &s.pace.Canary, &s.pace.StopAbove}
-	}, `SELECT action, state, version, note, actor, coalesce(rate, 0), coalesce(rate_end, 0), coalesce(ramp_ms, 0), coalesce(canary, 0), coalesce(stop_above, 0)
+		return []any{&s.action, &s.state, &s.version, &s.actor, &s.pace.Rate, &s.pace.RampTo, (*pg.Milliseconds)(&s.pace.RampOver), &s.pace.Canary, &s.pace.StopAbove}
+	}, `SELECT action, state, version, actor, coalesce(rate, 0), coalesce(rate_end, 0), coalesce(ramp_ms, 0), coalesce(canary, 0), coalesce(stop_above, 0)
 		FROM redrive.operations WHERE id = ? FOR NO KEY UPDATE`, step.ID)
 	if err != nil {
 		return err
@@ -69,14 +68,14 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	}
 	switch {
 	case step.Pause:
-		return changeState(tx, step, delivery.OperationPaused, "pause", noteOf("paused", step))
+		return changeState(tx, step, delivery.OperationPaused, "pause", noteOf(delivery.NotePaused, delivery.NotePausedWhy, step))
 	case step.Resume:
 		if err := tx.Exec(resumeSQL, map[string]any{"id": step.ID}).Error; err != nil {
 			return fmt.Errorf("resuming: %w", err)
 		}
-		return changeState(tx, step, delivery.OperationRunning, "resume", "")
+		return changeState(tx, step, delivery.OperationRunning, "resume", delivery.Phrase{})
 	case step.Cancel:
-		if err := changeState(tx, step, delivery.OperationCancelled, "cancel", noteOf("cancelled", step)); err != nil {
+		if err := changeState(tx, step, delivery.OperationCancelled, "cancel", noteOf(delivery.NoteCancelled, delivery.NoteCancelledWhy, step)); err != nil {
 			return err
 		}
 		return finish(tx, step.ID)
@@ -85,30 +84,29 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 }
 
 // noteOf says who stopped an operation, and why.
-func noteOf(what string, step delivery.Steer) string {
-	note := what + " by " + step.Actor
-	if step.Reason != "" {
-		note += ": " + step.Reason
+func noteOf(plain, reasoned string, step delivery.Steer) delivery.Phrase {
+	if step.Reason == "" {
+		return delivery.Say(plain, "actor", step.Actor)
 	}
-	return note
+	return delivery.Say(reasoned, "actor", step.Actor, "reason", step.Reason)
 }
 
 // permit compares version and state.
 func (s steered) permit(step delivery.Steer) error {
-	conflict := func(message string) error {
-		return &delivery.OperationConflictError{ID: step.ID, State: s.state, Version: s.version, Message: message}
+	conflict := func(why delivery.Phrase) error {
+		return &delivery.OperationConflictError{ID: step.ID, State: s.state, Version: s.version, Why: why}
 	}
 	switch {
 	case s.state == delivery.OperationFinished || s.state == delivery.OperationCancelled:
-		return conflict(fmt.Sprintf("the operation is already %s", s.state))
+		return conflict(delivery.Say("operation.already", "state", s.state))
 	case step.Version != 0 && step.Version != s.version:
-		return conflict("somebody else changed the operation in the meantime: look at it again")
+		return conflict(delivery.Say("operation.changed"))
 	case step.Pause && s.state == delivery.OperationPaused:
-		return conflict("the operation is already paused")
+		return conflict(delivery.Say("operation.already", "state", s.state))
 	case step.Resume && s.state == delivery.OperationRunning:
-		return conflict("the operation is already running")
+		return conflict(delivery.Say("operation.already", "state", s.state))
 	case step.Pace != nil && !s.action.Row().Queues && *step.Pace != (delivery.Pace{}):
-		return &delivery.InputError{Code: "bad_pace", Field: "rate_per_second", Message: "rate, canary and failure ratio are for retries"}
+		return delivery.Mistake("bad_pace.retries", "rate_per_second")
 	}
 	return nil
 }
@@ -132,9 +130,9 @@ func faster(tx *gorm.DB, err error) error {
 	return c
 }
 
-func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what, note string) error {
+func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, note delivery.Phrase) error {
 	if err := tx.Exec(`UPDATE redrive.operations SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
-		string(to), note, step.ID).Error; err != nil {
+		string(to), note.JSON(), step.ID).Error; err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return audit.Record(tx, operationEntry(what, step.Actor, step.ID, step.Reason, map[string]any{}))

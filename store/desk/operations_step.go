@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"gorm.io/gorm"
@@ -48,7 +49,7 @@ func (s *Desk) AdvanceOperation(ctx context.Context, id string, plan func(*deliv
 func advance(tx *gorm.DB, id string, plan func(*delivery.OperationStep)) (acted int, err error) {
 	o, err := pg.ReadOne(tx, operationColumns, `SELECT o.id::text, o.action, o.state, o.version, o.actor, o.reason, coalesce(o.category, ''), o.until,
 			coalesce(o.evidence, ''), NULL, coalesce(o.rate, 0), coalesce(o.rate_end, 0), coalesce(o.ramp_ms, 0), coalesce(o.canary, 0), coalesce(o.stop_above, 0),
-			o.selected, 0, 0, 0, 0, 0, 0, '{}', o.note, o.created_at, o.changed_at, o.finished_at
+			o.selected, 0, 0, 0, 0, 0, 0, '{}', o.note::text, o.created_at, o.changed_at, o.finished_at
 		FROM redrive.operations o WHERE o.id = ? AND o.finished_at IS NULL FOR NO KEY UPDATE SKIP LOCKED`, id)
 	if errors.Is(err, delivery.ErrNotFound) {
 		return 0, nil
@@ -84,7 +85,7 @@ WHERE p.operation_id = t.operation_id AND p.integration = t.integration`
 
 // finish ends an operation whose items all have their outcomes. Who calls it holds the operation's row.
 func finish(tx *gorm.DB, id string) error {
-	return tx.Exec(`UPDATE redrive.operations o SET finished_at = clock_timestamp(), changed_at = clock_timestamp(), note = '',
+	return tx.Exec(`UPDATE redrive.operations o SET finished_at = clock_timestamp(), changed_at = clock_timestamp(), note = NULL,
 			state = CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'finished' END
 		WHERE o.id = ? AND o.finished_at IS NULL
 			AND NOT EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND (p.succeeded + p.failed + p.skipped < p.cursor - p.first + 1
@@ -93,20 +94,33 @@ func finish(tx *gorm.DB, id string) error {
 
 const stepPartSQL = `
 SELECT p.integration, p.first, p.last, p.cursor, p.succeeded, p.failed, p.failing, p.skipped, p.good_before, p.bad_before, p.phase, p.ramp_at, p.tick_at,
-    p.allowance, p.held, CASE WHEN i.active IS NOT TRUE THEN 'it is not in the integrations file any more'
-        WHEN i.paused_at IS NOT NULL THEN 'paused by ' || coalesce(i.paused_by, 'somebody')
-        WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN 'its circuit breaker is open' ELSE '' END,
+    p.allowance, p.held::text, CASE WHEN i.active IS NOT TRUE THEN '` + delivery.HeldNoRoute + `'
+        WHEN i.paused_at IS NOT NULL THEN '` + delivery.HeldPaused + `'
+        WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN '` + delivery.HeldBreaker + `' ELSE '' END, coalesce(i.paused_by, ''),
     coalesce(i.breaker <> 'closed', false), statement_timestamp()
 FROM redrive.operation_parts p LEFT JOIN redrive.integrations i ON i.name = p.integration WHERE p.operation_id = ? ORDER BY p.integration`
 
 type stepPart struct {
 	delivery.PartStep
-	now time.Time
+	obstacle, pausedBy string
+	now                time.Time
+}
+
+// step is the part with its obstacle as a phrase.
+func (p stepPart) step() delivery.PartStep {
+	switch p.obstacle {
+	case "":
+	case delivery.HeldPaused:
+		p.Obstacle = delivery.Say(p.obstacle, "by", p.pausedBy)
+	default:
+		p.Obstacle = delivery.Say(p.obstacle)
+	}
+	return p.PartStep
 }
 
 func stepPartColumns(p *stepPart) []any {
 	return []any{&p.Integration, &p.First, &p.Last, &p.Cursor, &p.Succeeded, &p.Failed, &p.Failing, &p.Skipped, &p.GoodBefore, &p.BadBefore, &p.Phase,
-		&p.RampAt, &p.TickAt, &p.Allowance, &p.Held, &p.Obstacle, &p.Probing, &p.now}
+		&p.RampAt, &p.TickAt, &p.Allowance, pg.JSON{To: &p.Held}, &p.obstacle, &p.pausedBy, &p.Probing, &p.now}
 }
 
 // proceed asks the plan and does what it says.
@@ -118,8 +132,8 @@ func proceed(tx *gorm.DB, o delivery.Operation, plan func(*delivery.OperationSte
 	step := delivery.OperationStep{ID: o.ID, Action: o.Action, Pace: o.Pace}
 	before := make([]delivery.PartStep, len(parts))
 	for i, p := range parts {
-		step.Now, before[i] = p.now, p.PartStep
-		step.Parts = append(step.Parts, p.PartStep)
+		step.Now, before[i] = p.now, p.step()
+		step.Parts = append(step.Parts, before[i])
 	}
 	plan(&step)
 	if acted, err = release(tx, o, step.Parts); err != nil {
@@ -128,7 +142,7 @@ func proceed(tx *gorm.DB, o delivery.Operation, plan func(*delivery.OperationSte
 	if err := saveParts(tx, o.ID, before, step.Parts); err != nil {
 		return 0, fmt.Errorf("saving the parts: %w", err)
 	}
-	if step.Stop == "" {
+	if step.Stop.IsZero() {
 		return acted, nil
 	}
 	return acted, stopItself(tx, o.ID, step.Stop)
@@ -138,11 +152,11 @@ func proceed(tx *gorm.DB, o delivery.Operation, plan func(*delivery.OperationSte
 func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error {
 	for i, p := range after {
 		p.Release, p.Obstacle, p.Probing = 0, before[i].Obstacle, before[i].Probing
-		if p == before[i] {
+		if reflect.DeepEqual(p, before[i]) {
 			continue
 		}
 		if err := tx.Exec(`UPDATE redrive.operation_parts SET cursor = ?, phase = ?, ramp_at = ?, tick_at = ?, allowance = ?, held = ?, succeeded = ?, skipped = ?
-			WHERE operation_id = ? AND integration = ?`, p.Cursor, p.Phase, p.RampAt, p.TickAt, p.Allowance, p.Held, p.Succeeded, p.Skipped,
+			WHERE operation_id = ? AND integration = ?`, p.Cursor, p.Phase, p.RampAt, p.TickAt, p.Allowance, p.Held.JSON(), p.Succeeded, p.Skipped,
 			id, p.Integration).Error; err != nil {
 			return err
 		}
@@ -150,10 +164,11 @@ func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error 
 	return nil
 }
 
-func stopItself(tx *gorm.DB, id, why string) error {
+// stopItself pauses an operation by policy: what nobody gave a reason for says why among the details of its audit entry.
+func stopItself(tx *gorm.DB, id string, why delivery.Phrase) error {
 	if err := tx.Exec(`UPDATE redrive.operations SET state = 'paused', version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
-		why, id).Error; err != nil {
+		why.JSON(), id).Error; err != nil {
 		return fmt.Errorf("pausing: %w", err)
 	}
-	return audit.Record(tx, operationEntry("pause", delivery.ActorPolicy, id, why, map[string]any{}))
+	return audit.Record(tx, operationEntry("pause", delivery.ActorPolicy, id, "", map[string]any{"why": why}))
 }

@@ -123,24 +123,21 @@ func checkTarget(tx *gorm.DB, from string, r delivery.RedirectRequest) (lane str
 }
 
 func (t target) refuse(from, to string) error {
-	wrong := func(code, format string, args ...any) error {
-		return &delivery.InputError{Code: code, Field: "integration", Message: fmt.Sprintf(format, args...)}
-	}
 	switch {
 	case to == from:
-		return wrong("same_integration", "it is a dead letter of %s: retry it to send it there again", to)
+		return delivery.Mistake("same_integration", "integration", "integration", to)
 	case !t.active:
-		return wrong("unknown_integration", "no integration is named %q: choose one of the integrations file", to)
+		return delivery.Mistake("unknown_integration.redirect", "integration", "integration", to)
 	case t.batch:
-		return wrong("batch", "it belongs to a file of a batch, which goes to its own receiver only: retry it there")
+		return delivery.Mistake("batch.redirect", "integration")
 	case t.method == string(delivery.MethodBatch):
-		return wrong("batch_target", "%s makes files at its own times: choose an integration that takes single messages", to)
+		return delivery.Mistake("batch_target", "integration", "integration", to)
 	case t.kind == "" || t.kind != t.wants:
-		return wrong("other_destination", "%s does not send to the same kind of destination (%s): choose one that does", to, t.wants)
+		return delivery.Mistake("other_destination", "integration", "integration", to, "kind", t.wants)
 	case t.there:
-		return wrong("already_there", "this message has a delivery to %s already: look at that one", to)
+		return delivery.Mistake("already_there", "integration", "integration", to)
 	case t.behind:
-		return wrong("relay_behind", "the relay has not read this message for %s yet, and may still give it one of its own: try again in a moment", to)
+		return delivery.Mistake("relay_behind", "integration", "integration", to)
 	}
 	return nil
 }

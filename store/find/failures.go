@@ -78,7 +78,7 @@ func timeConditions(w *pg.Where, f delivery.Filter) error {
 		w.Add("r.changed_at < ?", *f.To)
 	}
 	if f.Sort != "" && f.Sort != delivery.SortNewest && f.Sort != delivery.SortOldest {
-		return &delivery.InputError{Code: "bad_sort", Field: "sort", Message: "sort is newest or oldest"}
+		return delivery.Mistake("bad_sort.failures", "sort")
 	}
 	if f.After == "" {
 		return nil

@@ -89,7 +89,7 @@ func (s *Registry) SettleRetired(ctx context.Context) error {
 }
 
 func settleRetired(tx *gorm.DB) error {
-	return queue.GiveUpOrphans(tx, delivery.ClassNoIntegration, "its integration left the integrations file")
+	return queue.GiveUpOrphans(tx, delivery.ClassNoIntegration, delivery.ErrorNoRoute)
 }
 
 func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, err error) {

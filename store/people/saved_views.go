@@ -83,14 +83,14 @@ func replaced(mine []delivery.SavedView, v delivery.SavedView) (was delivery.Sav
 	}
 	for _, m := range mine {
 		if m.Name == v.Name && m.ID != was.ID && v.ID != "" {
-			return was, &delivery.InputError{Code: "name_taken", Field: "name", Message: "you have another view of this name: choose a different one"}
+			return was, delivery.Mistake("name_taken.view", "name")
 		}
 	}
 	switch {
 	case v.ID != "" && was.ID == "":
 		return was, delivery.ErrNotFound
 	case was.ID == "" && len(mine) >= maxViews:
-		return was, &delivery.InputError{Code: "too_many", Message: fmt.Sprintf("you have %d views, which is the most: delete one first", maxViews)}
+		return was, delivery.Mistake("too_many.views", "", "max", maxViews)
 	}
 	return was, nil
 }
@@ -111,7 +111,7 @@ func (s *People) DeleteView(ctx context.Context, id, actor string, admin bool) e
 		case err != nil:
 			return err
 		case v.Owner != actor && !admin && v.Shared:
-			return &delivery.InputError{Code: "not_yours", Message: fmt.Sprintf("this view belongs to %s: only they or an admin can delete it", v.Owner)}
+			return delivery.Mistake("not_yours", "", "owner", v.Owner)
 		case v.Owner != actor && !admin:
 			return delivery.ErrNotFound
 		}

@@ -96,7 +96,7 @@ func ParseCursor(text string) (c Cursor, err error) {
 }
 
 func BadCursor() error {
-	return &delivery.InputError{Code: "bad_cursor", Field: "after", Message: "this cursor was not made by this list: start again without it"}
+	return delivery.Mistake("bad_cursor", "after")
 }
 
 // JSON reads a JSON column into what to points to; null leaves it alone.

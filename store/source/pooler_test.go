@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ func TestReplicationThroughAPooler(t *testing.T) {
 			_, said["set-up"] = src.SetUp(ctx)
 			findings, err := src.Check(ctx)
 			if n := slices.IndexFunc(findings, func(f delivery.CaptureFinding) bool { return f.What == "replication connection" }); n >= 0 {
-				said["check"] = &delivery.InputError{Message: findings[n].Err}
+				said["check"] = errors.New(findings[n].Err)
 			} else {
 				said["check"] = err
 			}
