@@ -83,6 +83,9 @@ func permitSQL(t delivery.Transition) string {
 	if t.Active {
 		conditions = append(conditions, "r.integration = ANY(ARRAY(SELECT i.name FROM redrive.integrations i WHERE i.active))")
 	}
+	if t.Queues { // no EXISTS, which Postgres may answer by reading all of the log first
+		conditions = append(conditions, "(SELECT true FROM redrive.messages m WHERE m.id = r.message_id)")
+	}
 	if t.Stays() {
 		conditions = append(conditions, fmt.Sprintf("(r.acknowledged_at IS NOT NULL) <> %t", t.Acknowledged))
 	}
@@ -275,6 +278,7 @@ type subject struct {
 	ChangedAt   time.Time
 	Expired     bool
 	Active      bool
+	Dropped     bool // retention took its message
 	Marked      bool // acknowledged
 	Actor       string
 	Action      string
@@ -284,7 +288,7 @@ type subject struct {
 }
 
 func (s *subject) columns() []any {
-	return []any{&s.n, &s.id, &s.wanted, &s.Integration, &s.State, &s.Version, &s.ChangedAt, &s.Expired, &s.Active, &s.Marked, &s.Actor, &s.Action, &s.ActedAt,
+	return []any{&s.n, &s.id, &s.wanted, &s.Integration, &s.State, &s.Version, &s.ChangedAt, &s.Expired, &s.Active, &s.Dropped, &s.Marked, &s.Actor, &s.Action, &s.ActedAt,
 		&s.OpActor, &s.OpAction}
 }
 
@@ -293,7 +297,8 @@ const lookSQL = `
 WITH %s
 SELECT g.n, g.id::text, g.version, coalesce(r.integration, w.integration, ''),
     CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE coalesce(r.state, 'pending') END, coalesce(r.version, 0), coalesce(r.changed_at, m.created_at, statement_timestamp()),
-    coalesce(r.expires_at <= statement_timestamp(), false), coalesce(i.active, false), r.acknowledged_at IS NOT NULL,
+    coalesce(r.expires_at <= statement_timestamp(), false), coalesce(i.active, false),
+    NOT EXISTS (SELECT FROM redrive.messages k WHERE k.id = r.message_id), r.acknowledged_at IS NOT NULL,
     coalesce(f.actor, ''), coalesce(f.action, ''), f.acted_at, coalesce(o.actor, ''), coalesce(o.action, '')
 FROM given g LEFT JOIN redrive.deliveries r ON r.id = g.id LEFT JOIN redrive.queue w ON w.id = g.id LEFT JOIN redrive.messages m ON m.id = w.message_id
 LEFT JOIN redrive.operations o ON o.id = r.operation_id LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
@@ -331,6 +336,8 @@ func (s subject) excluded(t delivery.Transition) string {
 		return delivery.ExcludedExpired
 	case t.Active && !s.Active:
 		return delivery.ExcludedNoRoute
+	case t.Queues && s.Dropped:
+		return delivery.ExcludedDropped
 	}
 	return delivery.ExcludedChanged // after it was refused
 }
@@ -344,6 +351,8 @@ func (s subject) refusal(t delivery.Transition) error {
 		return &delivery.InputError{Code: "expired", Message: "the message has expired and must not be sent any more: ignore or resolve it"}
 	case delivery.ExcludedNoRoute:
 		return &delivery.InputError{Code: "no_integration", Message: "its integration is not in the integrations file any more: add it there, or ignore or resolve it"}
+	case delivery.ExcludedDropped:
+		return &delivery.InputError{Code: "message_dropped", Message: "its message was older than what is kept and is not there any more: ignore or resolve it"}
 	}
 	return s.conflict()
 }

@@ -114,7 +114,7 @@ func (c *chunk) skip(tx *gorm.DB, numbers []int, d decision) error {
 // skipped says why s was not changed, and who was faster where somebody was.
 func (s subject) skipped(t delivery.Transition) string {
 	switch why := s.excluded(t); why {
-	case delivery.ExcludedNotFound, delivery.ExcludedExpired, delivery.ExcludedNoRoute:
+	case delivery.ExcludedNotFound, delivery.ExcludedExpired, delivery.ExcludedNoRoute, delivery.ExcludedDropped:
 		return why
 	default:
 		return why + ": " + s.conflict().Who()

@@ -95,11 +95,7 @@ const thereSQL = `(EXISTS (SELECT FROM redrive.all_deliveries x WHERE x.message_
 // checkTarget answers the lane to join, empty for none. The message is locked, so that two of its deliveries cannot be redirected
 // to one integration at the same time.
 func checkTarget(tx *gorm.DB, from string, r delivery.RedirectRequest) (lane string, err error) {
-	_, err = pg.ReadOne(tx, pg.Single[int], `SELECT 1 FROM redrive.messages
-		WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`, r.ID)
-	if errors.Is(err, delivery.ErrNotFound) {
-		return "", dropped()
-	}
+	err = tx.Exec(`SELECT FROM redrive.messages WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`, r.ID).Error
 	if err != nil {
 		return "", fmt.Errorf("locking the message: %w", err)
 	}
