@@ -269,9 +269,9 @@ func whyRefused(tx *gorm.DB, of targets, d decision) error {
 
 // subject is a target of a decision as it is, for whoever is to be told why the decision was not carried out.
 type subject struct {
-	n           int
-	id          string
-	wanted      int            // version that the decision is about
+	N           int
+	ID          string
+	Wanted      int            // version that the decision is about
 	Integration string         // empty: it does not exist
 	State       delivery.State // also sending
 	Version     int            // 0: it has not failed yet
@@ -287,19 +287,15 @@ type subject struct {
 	OpAction    string
 }
 
-func (s *subject) columns() []any {
-	return []any{&s.n, &s.id, &s.wanted, &s.Integration, &s.State, &s.Version, &s.ChangedAt, &s.Expired, &s.Active, &s.Dropped, &s.Marked, &s.Actor, &s.Action, &s.ActedAt,
-		&s.OpActor, &s.OpAction}
-}
-
 // lookSQL also finds what waits for its first attempt: nothing has failed yet.
 const lookSQL = `
 WITH %s
-SELECT g.n, g.id::text, g.version, coalesce(r.integration, w.integration, ''),
-    CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE coalesce(r.state, 'pending') END, coalesce(r.version, 0), coalesce(r.changed_at, m.created_at, statement_timestamp()),
-    coalesce(r.expires_at <= statement_timestamp(), false), coalesce(i.active, false),
-    NOT EXISTS (SELECT FROM redrive.messages k WHERE k.id = r.message_id), r.acknowledged_at IS NOT NULL,
-    coalesce(f.actor, ''), coalesce(f.action, ''), f.acted_at, coalesce(o.actor, ''), coalesce(o.action, '')
+SELECT g.n, g.id::text, g.version AS wanted, coalesce(r.integration, w.integration, '') AS integration,
+    CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE coalesce(r.state, 'pending') END AS state, coalesce(r.version, 0) AS version,
+    coalesce(r.changed_at, m.created_at, statement_timestamp()) AS changed_at,
+    coalesce(r.expires_at <= statement_timestamp(), false) AS expired, coalesce(i.active, false) AS active,
+    NOT EXISTS (SELECT FROM redrive.messages k WHERE k.id = r.message_id) AS dropped, r.acknowledged_at IS NOT NULL AS marked,
+    coalesce(f.actor, '') AS actor, coalesce(f.action, '') AS action, f.acted_at, coalesce(o.actor, '') AS op_actor, coalesce(o.action, '') AS op_action
 FROM given g LEFT JOIN redrive.deliveries r ON r.id = g.id LEFT JOIN redrive.queue w ON w.id = g.id LEFT JOIN redrive.messages m ON m.id = w.message_id
 LEFT JOIN redrive.operations o ON o.id = r.operation_id LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
 LEFT JOIN redrive.integrations i ON i.name = r.integration
@@ -309,7 +305,7 @@ WHERE g.n = ANY(CAST(@refused AS int[])) ORDER BY g.n`
 func look(tx *gorm.DB, of targets, numbers []int) ([]subject, error) {
 	args := map[string]any{"refused": &numbers}
 	maps.Copy(args, of.args)
-	list, err := pg.Read(tx, (*subject).columns, fmt.Sprintf(lookSQL, of.sql), args)
+	list, err := pg.Scan[subject](tx, fmt.Sprintf(lookSQL, of.sql), args)
 	if err == nil && len(list) != len(numbers) {
 		err = fmt.Errorf("%d of %d targets", len(list), len(numbers))
 	}
@@ -330,7 +326,7 @@ func (s subject) excluded(t delivery.Transition) string {
 		return delivery.ExcludedSettled
 	case t.Stays() && s.Marked == t.Acknowledged:
 		return delivery.ExcludedAcknowledged
-	case s.wanted != 0 && s.wanted != s.Version:
+	case s.Wanted != 0 && s.Wanted != s.Version:
 		return delivery.ExcludedChanged
 	case t.Unexpired && s.Expired:
 		return delivery.ExcludedExpired
@@ -359,7 +355,7 @@ func (s subject) refusal(t delivery.Transition) error {
 
 // conflict tells who was faster: the person whose decision or operation made the present state, else the engine.
 func (s subject) conflict() *delivery.ConflictError {
-	c := &delivery.ConflictError{ID: s.id, State: s.State, Version: s.Version, Actor: "engine", Action: "attempt", At: s.ChangedAt}
+	c := &delivery.ConflictError{ID: s.ID, State: s.State, Version: s.Version, Actor: "engine", Action: "attempt", At: s.ChangedAt}
 	if s.OpActor != "" && s.State != delivery.StateDelivered && s.made(delivery.Action(s.OpAction)) {
 		c.Actor, c.Action = s.OpActor, s.OpAction
 		return c

@@ -48,19 +48,14 @@ func checkSteer(step delivery.Steer) error {
 
 // steered is what a step finds, locked.
 type steered struct {
-	action  delivery.Action
-	state   delivery.OperationState
-	version int
-	note    string
-	actor   string
-	pace    delivery.Pace
+	Action  delivery.Action
+	State   delivery.OperationState
+	Version int
+	Pace    delivery.Pace `gorm:"embedded"`
 }
 
 func steer(tx *gorm.DB, step delivery.Steer) error {
-	found, err := pg.ReadOne(tx, func(s *steered) []any {
-		return []any{&s.action, &s.state, &s.version, &s.note, &s.actor, &s.pace.Rate, &s.pace.RampTo, (*pg.Milliseconds)(&s.pace.RampOver), &s.pace.Canary, &s.pace.StopAbove}
-	}, `SELECT action, state, version, note, actor, coalesce(rate, 0), coalesce(rate_end, 0), coalesce(ramp_ms, 0), coalesce(canary, 0), coalesce(stop_above, 0)
-		FROM redrive.operations WHERE id = ? FOR NO KEY UPDATE`, step.ID)
+	found, err := pg.ScanOne[steered](tx, "SELECT o.action, o.state, o.version, "+paceColumns+" FROM redrive.operations o WHERE o.id = ? FOR NO KEY UPDATE", step.ID)
 	if err != nil {
 		return err
 	}
@@ -96,18 +91,18 @@ func noteOf(what string, step delivery.Steer) string {
 // permit compares version and state.
 func (s steered) permit(step delivery.Steer) error {
 	conflict := func(message string) error {
-		return &delivery.OperationConflictError{ID: step.ID, State: s.state, Version: s.version, Message: message}
+		return &delivery.OperationConflictError{ID: step.ID, State: s.State, Version: s.Version, Message: message}
 	}
 	switch {
-	case s.state == delivery.OperationFinished || s.state == delivery.OperationCancelled:
-		return conflict(fmt.Sprintf("the operation is already %s", s.state))
-	case step.Version != 0 && step.Version != s.version:
+	case s.State == delivery.OperationFinished || s.State == delivery.OperationCancelled:
+		return conflict(fmt.Sprintf("the operation is already %s", s.State))
+	case step.Version != 0 && step.Version != s.Version:
 		return conflict("somebody else changed the operation in the meantime: look at it again")
-	case step.Pause && s.state == delivery.OperationPaused:
+	case step.Pause && s.State == delivery.OperationPaused:
 		return conflict("the operation is already paused")
-	case step.Resume && s.state == delivery.OperationRunning:
+	case step.Resume && s.State == delivery.OperationRunning:
 		return conflict("the operation is already running")
-	case step.Pace != nil && !s.action.Row().Queues && *step.Pace != (delivery.Pace{}):
+	case step.Pace != nil && !s.Action.Row().Queues && *step.Pace != (delivery.Pace{}):
 		return &delivery.InputError{Code: "bad_pace", Field: "rate_per_second", Message: "rate, canary and failure ratio are for retries"}
 	}
 	return nil
@@ -123,8 +118,8 @@ func faster(tx *gorm.DB, err error) error {
 		c.Actor, c.Action = "engine", "finish"
 		c.At, err = pg.ReadOne(tx, pg.Single[time.Time], "SELECT finished_at FROM redrive.operations WHERE id = ?", c.ID)
 	} else {
-		_, err = pg.ReadOne(tx, func(*struct{}) []any { return []any{&c.Actor, &c.Action, &c.At} }, `SELECT actor, substr(action, length('operation.') + 1), at
-			FROM redrive.audit WHERE subject_type = 'operation' AND subject = ? ORDER BY seq DESC LIMIT 1`, c.ID)
+		err = tx.Raw(`SELECT actor, substr(action, length('operation.') + 1) AS action, at
+			FROM redrive.audit WHERE subject_type = 'operation' AND subject = ? ORDER BY seq DESC LIMIT 1`, c.ID).Row().Scan(&c.Actor, &c.Action, &c.At)
 	}
 	if err != nil {
 		return fmt.Errorf("reading who was faster: %w", err)
@@ -152,10 +147,10 @@ WHERE p.operation_id = @id AND p.integration = d.integration`
 // changePace lets a ramp that is changed begin anew.
 func (s steered) changePace(tx *gorm.DB, step delivery.Steer) error {
 	p := *step.Pace
-	if p == s.pace {
+	if p == s.Pace {
 		return nil
 	}
-	if p.Rate != s.pace.Rate || p.RampTo != s.pace.RampTo || p.RampOver != s.pace.RampOver {
+	if p.Rate != s.Pace.Rate || p.RampTo != s.Pace.RampTo || p.RampOver != s.Pace.RampOver {
 		if err := tx.Exec(`UPDATE redrive.operation_parts SET ramp_at = clock_timestamp(), tick_at = clock_timestamp() WHERE operation_id = ? AND ramp_at IS NOT NULL`,
 			step.ID).Error; err != nil {
 			return err
@@ -166,5 +161,5 @@ func (s steered) changePace(tx *gorm.DB, step delivery.Steer) error {
 			version = version + 1, changed_at = clock_timestamp() WHERE id = @id`, paceArgs(p, map[string]any{"id": step.ID})).Error; err != nil {
 		return fmt.Errorf("changing the pace: %w", err)
 	}
-	return audit.Record(tx, operationEntry("pace", step.Actor, step.ID, step.Reason, map[string]any{"from": paceMembers(s.pace), "to": paceMembers(p)}))
+	return audit.Record(tx, operationEntry("pace", step.Actor, step.ID, step.Reason, map[string]any{"from": paceMembers(s.Pace), "to": paceMembers(p)}))
 }

@@ -17,10 +17,10 @@ import (
 // them may act by itself when its time comes.
 func (s *Desk) OpenOperations(ctx context.Context) (ids []string, acting bool, err error) {
 	type row struct {
-		id     string
-		acting bool
+		ID     string
+		Acting bool
 	}
-	rows, err := pg.Read(s.Gorm.WithContext(ctx), func(r *row) []any { return []any{&r.id, &r.acting} }, `SELECT id::text, acting FROM (
+	rows, err := pg.Scan[row](s.Gorm.WithContext(ctx), `SELECT id::text, acting FROM (
 		SELECT o.id, o.state = 'running' AND EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND p.cursor < p.last) AS acting,
 			EXISTS (SELECT FROM redrive.operation_deltas d WHERE d.operation_id = o.id) AS counting
 		FROM redrive.operations o WHERE o.finished_at IS NULL) x WHERE acting OR counting ORDER BY id`)
@@ -28,7 +28,7 @@ func (s *Desk) OpenOperations(ctx context.Context) (ids []string, acting bool, e
 		return nil, false, fmt.Errorf("looking for operations: %w", err)
 	}
 	for _, r := range rows {
-		ids, acting = append(ids, r.id), acting || r.acting
+		ids, acting = append(ids, r.ID), acting || r.Acting
 	}
 	return ids, acting, nil
 }
@@ -44,12 +44,16 @@ func (s *Desk) AdvanceOperation(ctx context.Context, id string, plan func(*deliv
 	return acted, err
 }
 
+// openOperation is what a step has to know of its operation.
+type openOperation struct {
+	delivery.OperationTerms
+	Pace delivery.Pace `gorm:"embedded"`
+}
+
 // An operation's row is locked first, then deliveries in the order of their ids, lanes, queue and audit head: as single acts do.
 func advance(tx *gorm.DB, id string, plan func(*delivery.OperationStep)) (acted int, err error) {
-	o, err := pg.ReadOne(tx, operationColumns, `SELECT o.id::text, o.action, o.state, o.version, o.actor, o.reason, coalesce(o.category, ''), o.until,
-			coalesce(o.evidence, ''), NULL, coalesce(o.rate, 0), coalesce(o.rate_end, 0), coalesce(o.ramp_ms, 0), coalesce(o.canary, 0), coalesce(o.stop_above, 0),
-			o.selected, 0, 0, 0, 0, 0, 0, '{}', o.note, o.created_at, o.changed_at, o.finished_at
-		FROM redrive.operations o WHERE o.id = ? AND o.finished_at IS NULL FOR NO KEY UPDATE SKIP LOCKED`, id)
+	o, err := pg.ScanOne[openOperation](tx, "SELECT "+termsColumns+", "+paceColumns+
+		" FROM redrive.operations o WHERE o.id = ? AND o.finished_at IS NULL FOR NO KEY UPDATE SKIP LOCKED", id)
 	if errors.Is(err, delivery.ErrNotFound) {
 		return 0, nil
 	}
@@ -63,7 +67,7 @@ func advance(tx *gorm.DB, id string, plan func(*delivery.OperationStep)) (acted 
 		return 0, fmt.Errorf("counting outcomes: %w", err)
 	}
 	if o.State == delivery.OperationRunning {
-		if acted, err = proceed(tx, o.Operation, plan); err != nil {
+		if acted, err = proceed(tx, o, plan); err != nil {
 			return 0, err
 		}
 	}
@@ -93,32 +97,27 @@ func finish(tx *gorm.DB, id string) error {
 
 const stepPartSQL = `
 SELECT p.integration, p.first, p.last, p.cursor, p.succeeded, p.failed, p.failing, p.skipped, p.good_before, p.bad_before, p.phase, p.ramp_at, p.tick_at,
-    p.allowance, p.held, CASE WHEN i.active IS NOT TRUE THEN 'it is not in the integrations file any more'
+    p.allowance, p.held, 0 AS release, CASE WHEN i.active IS NOT TRUE THEN 'it is not in the integrations file any more'
         WHEN i.paused_at IS NOT NULL THEN 'paused by ' || coalesce(i.paused_by, 'somebody')
-        WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN 'its circuit breaker is open' ELSE '' END,
-    coalesce(i.breaker <> 'closed', false), statement_timestamp()
+        WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN 'its circuit breaker is open' ELSE '' END AS obstacle,
+    coalesce(i.breaker <> 'closed', false) AS probing, statement_timestamp() AS now
 FROM redrive.operation_parts p LEFT JOIN redrive.integrations i ON i.name = p.integration WHERE p.operation_id = ? ORDER BY p.integration`
 
 type stepPart struct {
 	delivery.PartStep
-	now time.Time
-}
-
-func stepPartColumns(p *stepPart) []any {
-	return []any{&p.Integration, &p.First, &p.Last, &p.Cursor, &p.Succeeded, &p.Failed, &p.Failing, &p.Skipped, &p.GoodBefore, &p.BadBefore, &p.Phase,
-		&p.RampAt, &p.TickAt, &p.Allowance, &p.Held, &p.Obstacle, &p.Probing, &p.now}
+	Now time.Time
 }
 
 // proceed asks the plan and does what it says.
-func proceed(tx *gorm.DB, o delivery.Operation, plan func(*delivery.OperationStep)) (acted int, err error) {
-	parts, err := pg.Read(tx, stepPartColumns, stepPartSQL, o.ID)
+func proceed(tx *gorm.DB, o openOperation, plan func(*delivery.OperationStep)) (acted int, err error) {
+	parts, err := pg.Scan[stepPart](tx, stepPartSQL, o.ID)
 	if err != nil {
 		return 0, fmt.Errorf("reading the parts: %w", err)
 	}
 	step := delivery.OperationStep{ID: o.ID, Action: o.Action, Pace: o.Pace}
 	before := make([]delivery.PartStep, len(parts))
 	for i, p := range parts {
-		step.Now, before[i] = p.now, p.PartStep
+		step.Now, before[i] = p.Now, p.PartStep
 		step.Parts = append(step.Parts, p.PartStep)
 	}
 	plan(&step)

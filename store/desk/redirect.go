@@ -63,15 +63,15 @@ func leaveFor(tx *gorm.DB, r delivery.RedirectRequest, from, lane string) error 
 
 // regroup moves a failure to its new integration and to the group that its error would have there: groups are of one integration.
 func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
-	type failed struct{ class, text, kind string }
-	f, err := pg.ReadOne(tx, func(f *failed) []any { return []any{&f.class, &f.text, &f.kind} }, `SELECT coalesce(r.error_class, ''), coalesce(f.error, ''), coalesce(r.type, '')
+	type failed struct{ Class, Text, Kind string }
+	f, err := pg.ScanOne[failed](tx, `SELECT coalesce(r.error_class, '') AS class, coalesce(f.error, '') AS text, coalesce(r.type, '') AS kind
 		FROM redrive.deliveries r LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id WHERE r.id = ?`, r.ID)
 	if err != nil {
 		return err
 	}
-	group, text := delivery.Fingerprint(r.Integration, f.class, f.text)
+	group, text := delivery.Fingerprint(r.Integration, f.Class, f.Text)
 	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+queue.SeenSQL,
-		group, r.Integration, f.class, text, f.kind).Error; err != nil {
+		group, r.Integration, f.Class, text, f.Kind).Error; err != nil {
 		return err
 	}
 	return tx.Exec("UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?", r.Integration, group, r.ID).Error
@@ -79,12 +79,13 @@ func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
 
 // target is an integration that a delivery might go to.
 type target struct {
-	active, ordered          bool
-	kind, method, wants, key string // wants is the kind of destination that the delivery has
-	batch, there, behind     bool
+	Active, Ordered          bool
+	Kind, Method, Wants, Key string // Wants is the kind of destination that the delivery has
+	Batch, There, Behind     bool
 }
 
-const targetSQL = `SELECT t.active, t.ordered, t.destination, t.method, coalesce(i.destination, ''), coalesce(m.key, ''), ` + ofBatchSQL + `, ` + thereSQL + `, ` + record.BehindSQL + `
+const targetSQL = `SELECT t.active, t.ordered, t.destination AS kind, t.method, coalesce(i.destination, '') AS wants, coalesce(m.key, '') AS key,
+		` + ofBatchSQL + ` AS batch, ` + thereSQL + ` AS there, ` + record.BehindSQL + ` AS behind
 	FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id LEFT JOIN redrive.integrations i ON i.name = r.integration
 	JOIN redrive.integrations t ON t.name = ? WHERE r.id = ?`
 
@@ -99,19 +100,17 @@ func checkTarget(tx *gorm.DB, from string, r delivery.RedirectRequest) (lane str
 	if err != nil {
 		return "", fmt.Errorf("locking the message: %w", err)
 	}
-	t, err := pg.ReadOne(tx, func(t *target) []any {
-		return []any{&t.active, &t.ordered, &t.kind, &t.method, &t.wants, &t.key, &t.batch, &t.there, &t.behind}
-	}, targetSQL, r.Integration, r.ID)
+	t, err := pg.ScanOne[target](tx, targetSQL, r.Integration, r.ID)
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
 		return "", fmt.Errorf("looking at %s: %w", r.Integration, err)
 	}
 	if err := t.refuse(from, r.Integration); err != nil {
 		return "", err
 	}
-	if !t.ordered {
+	if !t.Ordered {
 		return "", nil
 	}
-	return t.key, nil
+	return t.Key, nil
 }
 
 func (t target) refuse(from, to string) error {
@@ -121,17 +120,17 @@ func (t target) refuse(from, to string) error {
 	switch {
 	case to == from:
 		return wrong("same_integration", "it is a dead letter of %s: retry it to send it there again", to)
-	case !t.active:
+	case !t.Active:
 		return wrong("unknown_integration", "no integration is named %q: choose one of the integrations file", to)
-	case t.batch:
+	case t.Batch:
 		return wrong("batch", "it belongs to a file of a batch, which goes to its own receiver only: retry it there")
-	case t.method == string(delivery.MethodBatch):
+	case t.Method == string(delivery.MethodBatch):
 		return wrong("batch_target", "%s makes files at its own times: choose an integration that takes single messages", to)
-	case t.kind == "" || t.kind != t.wants:
-		return wrong("other_destination", "%s does not send to the same kind of destination (%s): choose one that does", to, t.wants)
-	case t.there:
+	case t.Kind == "" || t.Kind != t.Wants:
+		return wrong("other_destination", "%s does not send to the same kind of destination (%s): choose one that does", to, t.Wants)
+	case t.There:
 		return wrong("already_there", "this message has a delivery to %s already: look at that one", to)
-	case t.behind:
+	case t.Behind:
 		return wrong("relay_behind", "the relay has not read this message for %s yet, and may still give it one of its own: try again in a moment", to)
 	}
 	return nil

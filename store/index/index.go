@@ -49,20 +49,18 @@ func (s *SearchIndex) Index(ctx context.Context, limit int, entry func(delivery.
 }
 
 // maskedSQL are the fields to hide, where an integration hides any.
-const maskedSQL = "SELECT name, mask::text || subscribe::text, array_to_json(subscribe), array_to_json(mask) FROM redrive.integrations WHERE mask <> '{}'"
+const maskedSQL = "SELECT name, mask::text || subscribe::text AS fields, array_to_json(subscribe) AS subscribe, array_to_json(mask) AS paths FROM redrive.integrations WHERE mask <> '{}'"
 
 type maskedFields struct {
-	name, fields     string
-	subscribe, Paths []string
+	Name, Fields     string
+	Subscribe, Paths []string `gorm:"serializer:json"`
 }
 
 func ReadMasks(tx *gorm.DB) (map[string]maskedFields, error) {
-	list, err := pg.Read(tx, func(m *maskedFields) []any {
-		return []any{&m.name, &m.fields, pg.JSON{To: &m.subscribe}, pg.JSON{To: &m.Paths}}
-	}, maskedSQL)
+	list, err := pg.Scan[maskedFields](tx, maskedSQL)
 	masks := map[string]maskedFields{}
 	for _, m := range list {
-		masks[m.name] = m
+		masks[m.Name] = m
 	}
 	return masks, err
 }
@@ -77,8 +75,8 @@ func ReindexMasked(tx *gorm.DB, before map[string]maskedFields) error {
 	names, types := []string{}, []string{}
 	for _, side := range [][2]map[string]maskedFields{{before, after}, {after, before}} {
 		for name, m := range side[0] {
-			if side[1][name].fields != m.fields {
-				names, types = append(names, name), append(types, m.subscribe...)
+			if side[1][name].Fields != m.Fields {
+				names, types = append(names, name), append(types, m.Subscribe...)
 			}
 		}
 	}
