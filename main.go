@@ -55,7 +55,7 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
-	os.Exit(cli.Program{Version: version, Serve: serve}.Run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(cli.Program{Version: version, Serve: serve, Check: check}.Run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // serve makes every room and lets them work until ctx ends.
@@ -68,7 +68,11 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return cli.Misused(err)
 	}
 	defer closeSenders(senders, log)
-	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Senders: senders, Log: log, Observer: metrics})
+	masks, err := db.Masks(ctx)
+	if err != nil {
+		return err
+	}
+	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Masks: masks, Senders: senders, Log: log, Observer: metrics})
 	if err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
-	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: s.Version,
+	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Masks: masks, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: s.Version,
 		SecureCookies: bool(s.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
 		Facts: own.Facts(pools.Facts, relay.Facts), Schemas: file.Checks(), TicketURL: file.TicketURL})
 	if err != nil {
@@ -104,6 +108,21 @@ func serve(ctx context.Context, s cli.Serving) error {
 		watched.Every, watched.Patience, watched.Settle = 200*time.Millisecond, 2*time.Second, 500*time.Millisecond
 	}
 	return rooms.Serve(ctx, s.Listener, console.Handler(), append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log}), health.New(watched)), grace, log)
+}
+
+// check makes what serve makes of the integrations file and closes it again: what is wrong with a setting, or with a file that one
+// names, shows then. Nothing is connected to.
+func check(file *config.File, dsn string) error {
+	log := slog.New(slog.DiscardHandler)
+	none := desk{db: &store.Store{}, dsn: dsn, wake: func() {}, log: log}
+	senders, err := newSenders(file, none.db.Files(), none.dialer, log)
+	if err != nil {
+		return err
+	}
+	closeSenders(senders, log)
+	own, err := none.rooms(file)
+	own.Close(log)
+	return err
 }
 
 // always is for rooms that know how their parts stand without asking.

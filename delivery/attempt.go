@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,6 +28,22 @@ type Result struct {
 	RetryAfter time.Duration // the receiver's wish, 0 for none
 }
 
+// Storable is r as it can be stored: texts without what no column takes, the excerpt of bounded length, and an outcome that nobody
+// knows as unknown. One bad byte would hold up a whole batch.
+func (r Result) Storable() Result {
+	if !slices.Contains(reportable, r.Outcome) {
+		r.Outcome = OutcomeUnknown
+	}
+	r.Error, r.ErrorClass = Storable(r.Error), Storable(r.ErrorClass)
+	if len(r.Response) > MaxExcerpt {
+		r.Response = bytes.Clone(r.Response[:MaxExcerpt])
+	}
+	return r
+}
+
+// reportable are the outcomes that a Sender may report.
+var reportable = []Outcome{OutcomeOK, OutcomeTransient, OutcomePermanent, OutcomeUnknown}
+
 // Tried is one attempt that was made.
 type Tried struct {
 	Result
@@ -37,6 +55,17 @@ type Tried struct {
 func (t Tried) Attempt(number int) Attempt {
 	return Attempt{Number: number, StartedAt: t.StartedAt, Duration: t.Duration, Outcome: t.Outcome, ErrorClass: t.ErrorClass,
 		Error: t.Error, HTTPStatus: t.HTTPStatus, Response: t.Response}
+}
+
+// Conceal hides in the error of an attempt that no sender made what is masked of the payload.
+func (a Attempt) Conceal(payload []byte, k Masking) Attempt {
+	hide := k.Hider(payload)
+	if a.ErrorClass == ClassForeign {
+		a.Error = hide.Foreign(a.Error)
+	} else {
+		a.Error = hide.Error(a.ErrorClass, a.Error)
+	}
+	return a
 }
 
 // Storable replaces what no text column takes: bytes that are no UTF-8, and NUL.
@@ -95,6 +124,14 @@ var ErrorClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddres
 	ClassLeaseLost, ClassPoison, ClassNoIntegration, ClassPanic, ClassNoSubscribers, ClassUnroutable, ClassRefused,
 	ClassTooLarge, ClassBrokerBlocked, ClassForeign, ClassHostKey, ClassNoSpace, ClassFileExists, ClassNotFound, ClassDenied,
 	ClassStorage, ClassSource, ClassCorrupt, ClassRejected, ClassRunFailed, ClassMapping}
+
+// UnsureClasses tell of attempts after which nobody knows whether they had their effect.
+var UnsureClasses = []string{ClassTimeout, ClassConnectionLost, ClassLeaseLost, ClassPoison}
+
+// MayHaveHadEffect reports whether a dead letter may have had its effect on the receiver.
+func (d Delivery) MayHaveHadEffect() bool {
+	return d.State == StateDead && slices.Contains(UnsureClasses, d.ErrorClass)
+}
 
 // Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
 type Lease struct {

@@ -105,7 +105,8 @@ type BatchRun struct {
 	ScheduledAt  time.Time
 	Trigger      BatchTrigger
 	RequestedBy  string
-	Reason       string
+	Reason       string // of who asked for it
+	Because      Phrase // why the program began it by itself; zero for a schedule
 	State        RunState
 	Attempts     int
 	Rows         int64 // so far, while it runs
@@ -285,5 +286,4 @@ func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
 }
 
 // ErrNotDated is the answer to whoever asks a batch of windows for the run of a date.
-var ErrNotDated = &InputError{Code: "not_dated", Field: "business_date",
-	Message: "business_date: this batch sends what came since its last run and cannot be run for a date: ask for a run without one"}
+var ErrNotDated = Mistake("not_dated", "business_date")

@@ -1,8 +1,6 @@
 package delivery
 
 import (
-	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -32,13 +30,13 @@ type CaseChange struct {
 	Token       string
 }
 
-// Bounds of a case.
+// Bounds of a case, and of a saved view.
 const (
-	MaxTags   = 20
-	MaxTicket = 200 // characters
+	MaxTags     = 20
+	MaxTicket   = 200  // characters
+	MaxViewName = 100  // characters
+	MaxNote     = 4000 // characters
 )
-
-var tagShape = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
 
 // Checked is the change as it is kept: texts trimmed, tags in lower case, sorted and without repetition.
 func (c CaseChange) Checked() (CaseChange, error) {
@@ -49,7 +47,7 @@ func (c CaseChange) Checked() (CaseChange, error) {
 	if c.Ticket != nil {
 		ticket := strings.TrimSpace(*c.Ticket)
 		if n := utf8.RuneCountInString(ticket); n > MaxTicket || strings.ContainsAny(ticket, "\r\n\t") {
-			return c, &InputError{Code: "bad_ticket", Field: "ticket", Message: fmt.Sprintf("a ticket is one line of at most %d characters", MaxTicket)}
+			return c, Mistake("bad_ticket", "ticket", "max", MaxTicket)
 		}
 		c.Ticket = &ticket
 	}
@@ -66,14 +64,13 @@ func checkedTags(given []string) ([]string, error) {
 	for _, tag := range given {
 		tag = strings.ToLower(strings.TrimSpace(tag))
 		if !tagShape.MatchString(tag) {
-			return nil, &InputError{Code: "bad_tag", Field: "tags", Message: fmt.Sprintf(
-				"%q is no tag: use 1 to 40 letters, digits, dots, hyphens or underscores, the first one a letter or digit", tag)}
+			return nil, Mistake("bad_tag", "tags", "tag", tag)
 		}
 		tags = append(tags, tag)
 	}
 	slices.Sort(tags)
 	if tags = slices.Compact(tags); len(tags) > MaxTags {
-		return nil, &InputError{Code: "too_many_tags", Field: "tags", Message: fmt.Sprintf("a failure may have %d tags", MaxTags)}
+		return nil, Mistake("too_many_tags", "tags", "max", MaxTags)
 	}
 	return tags, nil
 }
@@ -84,7 +81,12 @@ type CaseConflictError struct {
 	By   string
 }
 
-func (e *CaseConflictError) Error() string { return e.By + " changed this case in the meantime" }
+// Phrase says who was faster, and which version is now.
+func (e *CaseConflictError) Phrase() Phrase {
+	return Say("conflict.case", "actor", e.By, "version", e.Case.Version)
+}
+
+func (e *CaseConflictError) Error() string { return e.Phrase().String() }
 
 // Note is what a person wrote about a failure. Notes are never changed.
 type Note struct {
@@ -101,4 +103,16 @@ type SavedView struct {
 	Name   string
 	Search string // as typed into the search bar
 	Shared bool   // everybody sees it
+}
+
+// Checked is the view as it is kept, with its name trimmed. Of a bad one the error is an *InputError.
+func (v SavedView) Checked() (SavedView, error) {
+	v.Name = strings.TrimSpace(v.Name)
+	switch n := utf8.RuneCountInString(v.Name); {
+	case n == 0 || n > MaxViewName || strings.ContainsAny(v.Name, "\r\n\t"):
+		return v, Mistake("bad_name", "name", "max", MaxViewName)
+	case len(v.Search) > MaxSearch:
+		return v, Mistake("too_long.search", "search", "max", MaxSearch)
+	}
+	return v, nil
 }

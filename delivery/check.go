@@ -3,7 +3,6 @@ package delivery
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -20,18 +19,48 @@ const (
 	MaxHeaderValue    = 8000
 )
 
-// CheckMessage refuses what some wire would change on its way to a receiver, or could not carry: a field that arrives is what was handed
-// over. Type and key are encoded where they travel as headers; the idempotency key and header values travel as they are, and HTTP takes
+// Addressed is m with the kind that its addressee says, where none was given.
+func (m Message) Addressed() Message {
+	switch {
+	case m.Kind != "":
+	case m.Integration != "":
+		m.Kind = KindCommand
+	default:
+		m.Kind = KindEvent
+	}
+	return m
+}
+
+// checkKind refuses an addressee that no integration can be, and a contradiction of kind and addressee.
+func (m Message) checkKind() error {
+	switch m = m.Addressed(); {
+	case m.Integration != "" && !IsName(m.Integration):
+		return Mistake("unknown_integration.name", "integration", "integration", m.Integration)
+	case m.Kind == KindCommand && m.Integration == "":
+		return Mistake("integration_required.command", "integration")
+	case m.Kind == KindEvent && m.Integration != "":
+		return Mistake("integration_not_allowed", "integration")
+	case m.Kind != KindCommand && m.Kind != KindEvent:
+		return Mistake("invalid_kind", "kind")
+	}
+	return nil
+}
+
+// Check refuses what has no addressee, or what some wire would change on its way to a receiver, or could not carry: a field that
+// arrives is what was handed over. Type and key are encoded where they travel as headers; the idempotency key and header values travel as they are, and HTTP takes
 // blanks away at both ends. The SQL functions for producers have the same rule (redrive.check_message). The error is an *InputError.
 // What came from somebody's queue is not refused, but kept: see the broker sources.
-func CheckMessage(m Message) error {
+func (m Message) Check() error {
+	if err := m.checkKind(); err != nil {
+		return err
+	}
 	switch {
 	case strings.Trim(m.Type, " ") == "":
-		return wrongField("type_required", "type", "Say what type of message this is, for example order.placed.")
+		return Mistake("type_required", "type")
 	case len(m.Payload) > MaxPayload:
-		return wrongField("payload_too_large", "payload", "The payload has %d bytes; 10 MiB are allowed. Keep larger content elsewhere and send a link.", len(m.Payload))
+		return CheckPayloadSize(len(m.Payload))
 	case len(m.IdempotencyKey) > MaxIdempotencyKey:
-		return wrongField("too_long", "idempotency_key", "The idempotency key may have %d bytes.", MaxIdempotencyKey)
+		return Mistake("too_long.idempotency_key", "idempotency_key", "max", MaxIdempotencyKey)
 	}
 	for _, err := range []error{checkLine("type", m.Type, MaxType), checkLine("key", m.Key, MaxKey)} {
 		if err != nil {
@@ -40,11 +69,11 @@ func CheckMessage(m Message) error {
 	}
 	switch {
 	case m.IdempotencyKey != "" && !CanBeIdempotencyKey(m.IdempotencyKey):
-		return wrongField("invalid_idempotency_key", "idempotency_key", "The idempotency key travels as a header: printable ASCII only, without blanks at its ends.")
+		return Mistake("invalid_idempotency_key", "idempotency_key")
 	case isBeyondTime(m.DeliverAfter) || isBeyondTime(m.ExpiresAt):
-		return wrongField("invalid_time", "", "deliver_after and expires_at must be times of the years 1 to 9999.")
+		return Mistake("invalid_time.years", "")
 	case m.DeliverAfter != nil && m.ExpiresAt != nil && !m.ExpiresAt.After(*m.DeliverAfter):
-		return wrongField("invalid_expiry", "expires_at", "expires_at must be after deliver_after, or nothing could ever be sent.")
+		return Mistake("invalid_expiry", "expires_at")
 	}
 	return CheckHeaders(m.Headers, nil)
 }
@@ -70,7 +99,7 @@ func IdempotencyKeyOf(text string) string {
 // before and is left alone. The error is an *InputError.
 func CheckHeaders(headers, known map[string]string) error {
 	if len(headers) > max(MaxHeaders, len(known)) {
-		return wrongField("too_many_headers", "headers", "A message may have %d headers, not %d.", MaxHeaders, len(headers))
+		return Mistake("too_many_headers", "headers", "max", MaxHeaders, "count", len(headers))
 	}
 	seen := map[string]bool{}
 	for name, value := range headers {
@@ -81,27 +110,24 @@ func CheckHeaders(headers, known map[string]string) error {
 		}
 		low := strings.ToLower(name)
 		if seen[low] {
-			return wrongField("invalid_header", "headers."+name, "Header %s is given twice: letter case does not matter.", low)
+			return Mistake("invalid_header.twice", "headers."+name, "header", low)
 		}
 		seen[low] = true
 	}
 	return nil
 }
 
-// tokenMarks are what a header's name may have beside letters and digits.
-const tokenMarks = "!#$%&'*+.^_`|~-"
-
 func checkHeader(name, value string) error {
 	at := "headers." + name
 	switch {
-	case name == "" || len(name) > MaxHeaderName || strings.ContainsFunc(name, func(r rune) bool { return !isASCIILetterOrDigit(r) && !strings.ContainsRune(tokenMarks, r) }):
-		return wrongField("invalid_header", "headers", "%q is not a header name.", name)
+	case !IsHeaderName(name) || len(name) > MaxHeaderName:
+		return Mistake("invalid_header.name", "headers", "header", name)
 	case strings.Trim(value, " \t") != value:
-		return wrongField("invalid_header", at, "The value of header %s begins or ends with a blank, which HTTP takes away: send it without.", name)
+		return Mistake("invalid_header.blank", at, "header", name)
 	case !CanBeHeader(value):
-		return wrongField("invalid_header", at, "The value of header %s contains a line break or another control character.", name)
+		return Mistake("invalid_header.control", at, "header", name)
 	case len(value) > MaxHeaderValue:
-		return wrongField("too_long", at, "A header value may have %d bytes.", MaxHeaderValue)
+		return Mistake("too_long.header", at, "max", MaxHeaderValue)
 	}
 	return nil
 }
@@ -120,9 +146,9 @@ func isASCIILetterOrDigit(r rune) bool {
 func checkLine(field, text string, most int) error {
 	switch {
 	case len(text) > most:
-		return wrongField("too_long", field, "%s may have %d bytes.", field, most)
+		return Mistake("too_long.field", field, "field", field, "max", most)
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
-		return wrongField("invalid_text", field, "%s must be one line of UTF-8 text, without control characters.", field)
+		return Mistake("invalid_text.line", field, "field", field)
 	}
 	return nil
 }
@@ -130,8 +156,4 @@ func checkLine(field, text string, most int) error {
 // isBeyondTime tells times that RFC 3339 cannot write.
 func isBeyondTime(at *time.Time) bool {
 	return at != nil && (at.UTC().Year() < 1 || at.UTC().Year() > 9999)
-}
-
-func wrongField(code, field, format string, args ...any) error {
-	return &InputError{Code: code, Field: field, Message: fmt.Sprintf(format, args...)}
 }

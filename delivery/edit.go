@@ -1,7 +1,7 @@
 package delivery
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -64,23 +64,13 @@ func SentVersions(attempts []Attempt, edits []Edit) {
 	}
 }
 
-// protected headers name the message, its trace, its signature or the connection: an edit does not change them.
-var protected = map[string]bool{"idempotency-key": true, "traceparent": true, "tracestate": true, "baggage": true, "b3": true,
-	"signature": true, "signature-input": true, "content-length": true, "host": true, "transfer-encoding": true, "connection": true,
-	"keep-alive": true, "proxy-connection": true, "te": true, "trailer": true, "upgrade": true, "expect": true}
+// protected are headers of a message's trace or signature, beside those that ReservedHeader names.
+var protected = []string{"traceparent", "tracestate", "baggage", "b3", "signature", "signature-input"}
 
-// ProtectedHeader says whether an edit must leave a header as it is.
+// ProtectedHeader reports whether an edit must leave a header as it is.
 func ProtectedHeader(name string) bool {
-	name = strings.ToLower(name)
-	if protected[name] {
-		return true
-	}
-	for _, prefix := range []string{"webhook-", "redrive-", "x-b3-"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	lower := strings.ToLower(name)
+	return ReservedHeader(name) || slices.Contains(protected, lower) || strings.HasPrefix(lower, "x-b3-")
 }
 
 // EditHeaders answers the headers of a new version: those given, with the protected ones of base. Protected ones may be left out;
@@ -94,8 +84,7 @@ func EditHeaders(given, base map[string]string) (map[string]string, error) {
 	for name, value := range given {
 		before, had := old[strings.ToLower(name)]
 		if ProtectedHeader(name) && (!had || before != value) {
-			return nil, &InputError{Code: "protected_header", Field: "headers." + name, Message: fmt.Sprintf(
-				"header %s cannot be edited: it tells receivers which message this is. Leave it as it was", name)}
+			return nil, Mistake("protected_header", "headers."+name, "header", name)
 		}
 		if !ProtectedHeader(name) {
 			out[name] = value

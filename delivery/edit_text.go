@@ -69,11 +69,11 @@ func FromEditText(text string, base []byte, paths []string) ([]byte, error) {
 	format := EditFormat(base)
 	switch {
 	case !utf8.ValidString(text):
-		return nil, &InputError{Code: "invalid_text", Field: "payload", Message: "the payload is not valid UTF-8: send it as base64"}
+		return nil, Mistake("invalid_text.payload", "payload")
 	case format == EditBase64 && ok:
 		raw, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 		if err != nil {
-			return nil, &InputError{Code: "invalid_base64", Field: "payload", Message: "the payload is shown as base64, and this is none: use letters, digits, + / and ="}
+			return nil, Mistake("invalid_base64.payload", "payload")
 		}
 		return raw, nil
 	case format == EditJSON:

@@ -14,12 +14,20 @@ type Fact struct {
 
 // UnavailableError says why a message was not taken, although nothing is wrong with it, and when to offer it again.
 type UnavailableError struct {
-	Code       string // pool_full, pool_stopping or pool_unrecorded
-	Message    string
+	Code       string // pool_full, pool_stopping, pool_unrecorded or busy
+	Says       Phrase // the zero phrase: what the code says by itself
 	RetryAfter time.Duration
 }
 
-func (e *UnavailableError) Error() string { return e.Message }
+// Phrase says what is not possible now.
+func (e *UnavailableError) Phrase() Phrase {
+	if e.Says.IsZero() {
+		return Say(e.Code)
+	}
+	return e.Says
+}
+
+func (e *UnavailableError) Error() string { return e.Phrase().String() }
 
 // SourceStatus is where a broker's consumer stands.
 type SourceStatus string

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -90,25 +89,41 @@ type ConflictError struct {
 	At      time.Time // when
 }
 
-func (e *ConflictError) Error() string {
-	return fmt.Sprintf("delivery is already %s: %s", e.State, e.Who())
+// Phrase says who was faster, and what is now.
+func (e *ConflictError) Phrase() Phrase {
+	return Say("conflict.delivery", "actor", e.Actor, "action", e.Action, "at", e.At, "state", e.State, "version", e.Version)
 }
 
 // Who says who was faster, what they did and when.
-func (e *ConflictError) Who() string { return faster(e.Actor, e.Action, e.At) }
+func (e *ConflictError) Who() Phrase { return faster(e.Actor, e.Action, e.At) }
 
-func faster(actor, action string, at time.Time) string {
-	return fmt.Sprintf("%s did %s at %s", actor, action, at.UTC().Format(time.RFC3339))
+func faster(actor, action string, at time.Time) Phrase {
+	return Say("conflict.who", "actor", actor, "action", action, "at", at)
 }
+
+func (e *ConflictError) Error() string { return e.Phrase().String() }
 
 // ErrNotFound is returned for an id that does not exist.
 var ErrNotFound = errors.New("not found")
 
-// InputError is a mistake of the caller: Code is stable, Message says what to do.
+// InputError is a mistake of the caller. See Mistake.
 type InputError struct {
-	Code    string // e.g. unknown_integration, reason_required, bad_cursor, payload_too_large
-	Field   string // may be empty
-	Message string
+	Code  string // public and stable, e.g. unknown_integration, reason_required, bad_cursor, payload_too_large
+	Field string // may be empty
+	Says  Phrase // what to do; the zero phrase: what the code says by itself
 }
 
-func (e *InputError) Error() string { return e.Message }
+// Phrase says what to do.
+func (e *InputError) Phrase() Phrase {
+	if e.Says.IsZero() {
+		return Say(e.Code)
+	}
+	return e.Says
+}
+
+func (e *InputError) Error() string {
+	if e.Field == "" {
+		return e.Phrase().String()
+	}
+	return e.Field + ": " + e.Phrase().String()
+}

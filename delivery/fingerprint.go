@@ -151,10 +151,10 @@ func whole(s string, size int) int {
 }
 
 func uuidSize(s string) int {
-	if !shaped(s, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx") {
+	if !shaped(s, uuidPattern) {
 		return 0
 	}
-	return whole(s, 36)
+	return whole(s, uuidLen)
 }
 
 // timeSize is the size of a time, with or without its day.

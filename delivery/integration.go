@@ -14,9 +14,12 @@ const (
 	MethodCDC    Method = "cdc"
 )
 
+// Methods lists all of them.
+var Methods = []Method{MethodPool, MethodBroker, MethodOutbox, MethodBatch, MethodCDC}
+
 // Integration is a named route: a method, a destination and a policy. It comes from the integrations file.
 type Integration struct {
-	Name        string // [a-z0-9-]{1,63}
+	Name        string // see IsName
 	Description string
 	Method      Method
 	Subscribe   []string // event types

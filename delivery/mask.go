@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"encoding/json"
-	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -31,8 +30,7 @@ func MaskedValues(payload []byte, paths []string) []string {
 	if !ok {
 		return nil
 	}
-	sort.SliceStable(m.hidden, func(a, b int) bool { return len(m.hidden[a]) > len(m.hidden[b]) })
-	return m.hidden
+	return longestFirst(m.hidden)
 }
 
 // HideValues replaces each of values in text by Hidden.

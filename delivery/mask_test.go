@@ -176,10 +176,10 @@ func TestConcealHidesWhatAnErrorRepeats(t *testing.T) {
 		"cannot reach +82 10-5555 (471147) of anna": "cannot reach " + Hidden + " (" + Hidden + ") of anna",
 		"the receiver answered 503":                 "the receiver answered 503",
 	} {
-		if got := (Result{Outcome: OutcomePermanent, Error: text}).Conceal(payload, paths).Error; got != want {
+		if got := (Result{Outcome: OutcomePermanent, Error: text}).Conceal(payload, Masking{Paths: paths}).Error; got != want {
 			t.Errorf("%q is concealed as %q", text, got)
 		}
-		if got := (Result{Outcome: OutcomePermanent, Error: text}).Conceal(payload, nil).Error; got != text {
+		if got := (Result{Outcome: OutcomePermanent, Error: text}).Conceal(payload, Masking{}).Error; got != text {
 			t.Errorf("%q is changed without a mask to %q", text, got)
 		}
 	}

@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// MaxPayload is the largest payload accepted, in bytes (10 MiB).
-const MaxPayload = 10 << 20
+// MaxPayload is the largest payload accepted, in bytes, and PayloadLimit the same for people.
+const (
+	MaxPayload   = 10 << 20
+	PayloadLimit = "10 MiB"
+)
 
 // Kind says whether a message announces something or asks for something.
 type Kind string
@@ -168,4 +171,13 @@ type AuditEntry struct {
 	Details     json.RawMessage // JSON object
 	PrevHash    []byte
 	Hash        []byte // SHA-256
+}
+
+// Why is the reason of what the program did by itself. Such an entry has no text as its reason: it names the phrase among its details.
+func (e AuditEntry) Why() Phrase {
+	var details struct{ Why Phrase }
+	if e.Reason == "" {
+		_ = json.Unmarshal(e.Details, &details) // what is not an object says nothing
+	}
+	return details.Why
 }

@@ -15,26 +15,6 @@ const (
 	OperationFinished  OperationState = "finished"  // every item has its outcome
 )
 
-// Pace is how fast retries are released, for each integration by itself. The zero value is everything at once.
-type Pace struct {
-	Rate      float64       // per second; 0: as fast as it goes
-	RampTo    float64       // rate that Rate grows (or shrinks) to; 0: it stays
-	RampOver  time.Duration // within this time
-	Canary    int           // so many go first, the others wait for their confirmed outcomes; 0: none
-	StopAbove float64       // 0 < ratio < 1: failed to confirmed outcomes above which the operation pauses itself; 0: never
-}
-
-// At is the rate of a ramp that began so long ago; 0: no limit.
-func (p Pace) At(since time.Duration) float64 {
-	if p.RampTo <= 0 || p.Rate <= 0 {
-		return p.Rate
-	}
-	if since >= p.RampOver {
-		return p.RampTo
-	}
-	return p.Rate + (p.RampTo-p.Rate)*max(since, 0).Seconds()/p.RampOver.Seconds()
-}
-
 // OperationRequest asks for an operation, or for a dry run of it. Either Filter or Chosen says on what.
 type OperationRequest struct {
 	ID       string // UUID; the same again answers the operation that was started first; empty: a new one
@@ -71,6 +51,19 @@ const (
 	ExcludedPermission   = "no_permission"
 	ExcludedNotFound     = "not_found"            // of a list
 	ExcludedAcknowledged = "already_acknowledged" // acknowledge
+)
+
+// Keys of what is said about an operation, which are stored.
+const (
+	HeldPaused       = "held.paused"         // by
+	HeldBreaker      = "held.breaker_open"   // no arguments
+	HeldNoRoute      = "held.no_integration" // no arguments
+	HeldProbing      = "held.probing"        // no arguments
+	NotePaused       = "note.paused"         // actor
+	NotePausedWhy    = "note.paused.why"     // actor, reason
+	NoteCancelled    = "note.cancelled"      // actor
+	NoteCancelledWhy = "note.cancelled.why"  // actor, reason
+	NoteFailing      = "note.failing"        // integration; failed and most, in per cent; outcomes
 )
 
 // DryRun says what an operation would select.
@@ -115,7 +108,7 @@ type OperationProgress struct {
 	Cancelled  int
 	Released   int    // of the remaining: acted on, outcome not confirmed
 	Failing    int    // of the released: failed at least once and tried again
-	Note       string // why it is paused, by whom
+	Note       Phrase // why it is paused, by whom
 	CreatedAt  time.Time
 	ChangedAt  time.Time
 	FinishedAt *time.Time
@@ -133,7 +126,7 @@ type OperationPart struct {
 	Failed      int
 	Skipped     int
 	Rate        float64 // at which it releases now, per second; 0: no limit
-	Held        string  // why it waits: a pause, an open breaker; empty: it does not
+	Held        Phrase  // why it waits: a pause, an open breaker; zero: it does not
 }
 
 // OperationItem is one delivery of an operation.
@@ -143,7 +136,8 @@ type OperationItem struct {
 	Integration string // at the freeze: its part
 	Version     int    // at the freeze
 	Outcome     string // waiting, released, succeeded, failed, skipped or cancelled
-	Reason      string // of a failure or skip
+	Reason      string // of a failure: its class; of a skip: why it is excluded
+	Who         Phrase // of a skip: who was faster, if somebody was
 }
 
 // ItemFilter selects items of an operation, in their order; what is empty selects all.
@@ -179,18 +173,23 @@ type OperationConflictError struct {
 	ID      string
 	State   OperationState
 	Version int
-	Message string
+	Why     Phrase    // why the step is not possible
 	Actor   string    // who made the present state; "engine" when its last outcome ended it
 	Action  string    // what they did: start, pause, resume, cancel, pace or finish
 	At      time.Time // when
 }
 
-func (e *OperationConflictError) Error() string { return e.Message + ": " + e.Who() }
+// Phrase says who was faster, and what is now.
+func (e *OperationConflictError) Phrase() Phrase {
+	return Say("conflict.operation", "actor", e.Actor, "action", e.Action, "at", e.At, "state", e.State, "version", e.Version)
+}
 
 // Who says who was faster, what they did and when.
-func (e *OperationConflictError) Who() string {
+func (e *OperationConflictError) Who() Phrase {
 	return faster(e.Actor, e.Action, e.At)
 }
+
+func (e *OperationConflictError) Error() string { return e.Why.String() + ": " + e.Phrase().String() }
 
 // OperationStep is an operation that is being advanced, as it was found by the database's clock. A plan sets what is to be done.
 type OperationStep struct {
@@ -199,7 +198,7 @@ type OperationStep struct {
 	Pace   Pace
 	Now    time.Time
 	Parts  []PartStep
-	Stop   string // set by the plan: why the operation pauses itself
+	Stop   Phrase // set by the plan: why the operation pauses itself
 }
 
 // PartStep is what a step finds of one integration's part. The plan changes Phase, RampAt, TickAt, Allowance, Held and Release.
@@ -213,14 +212,14 @@ type PartStep struct {
 	Skipped     int
 	GoodBefore  int    // succeeded before the latest resume
 	BadBefore   int    // failed or failing before it
-	Obstacle    string // a pause or an open breaker; empty: none
+	Obstacle    Phrase // a pause or an open breaker; zero: none
 	Probing     bool   // the breaker has rested and is not closed yet
 
 	Phase     string     // canary, ramp or done
 	RampAt    *time.Time // when the ramp began, moved on by the time that it was held
 	TickAt    *time.Time // up to when the allowance is counted
 	Allowance float64
-	Held      string
+	Held      Phrase
 	Release   int // so many more are acted on now
 }
 

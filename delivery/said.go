@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -54,55 +53,18 @@ func Cause(class, text string) string {
 
 // Conceal makes the error of a failed attempt whole: behind the sentence stands what the other side said, without control characters,
 // of bounded length. What is masked of the payload is hidden: answers repeat what they refuse. It changes nothing the second time.
-func (r Result) Conceal(payload []byte, paths []string) Result {
+func (r Result) Conceal(payload []byte, k Masking) Result {
 	heard := r.Words
 	r.Words = ""
 	if r.Outcome == OutcomeOK || r.Error == "" {
 		return r
 	}
-	var values []string
-	if len(paths) > 0 {
-		values = MaskedValues(payload, paths)
-		r.Error = HideValues(r.Error, values)
-	}
-	if words := hear(heard, payload, paths, values); words != "" {
+	hide := k.Hider(payload)
+	r.Error = HideValues(r.Error, hide.values)
+	if words := hide.words(heard); words != "" {
 		r.Error += colon + words
 	}
 	return r
-}
-
-// hear answers what may be shown of the other side's words.
-func hear(heard string, payload []byte, paths, values []string) string {
-	isCut := len(heard) > maxHeard
-	if isCut {
-		heard = heard[:maxHeard]
-	}
-	words := OneLine(strings.ToValidUTF8(heard, "\uFFFD"))
-	if len(paths) > 0 && words != "" {
-		switch {
-		case describesFile(payload):
-			return withheld
-		case !json.Valid(payload):
-			words = hideRepeated(words, payload)
-		default:
-			if isCut {
-				words = HideCut(words, oneLines(values))
-			}
-			words = hideWhole(HideValues(words, oneLines(values)), payload, paths)
-		}
-	}
-	return cut(strings.TrimSpace(words), maxWords)
-}
-
-// oneLines are values in the form that OneLine gives to words.
-func oneLines(values []string) []string {
-	list := make([]string, 0, len(values))
-	for _, v := range values {
-		if v = OneLine(v); v != "" {
-			list = append(list, v)
-		}
-	}
-	return list
 }
 
 // HideCut hides the beginning of one of values at the end of a text that was cut.
@@ -119,15 +81,6 @@ func HideCut(text string, values []string) string {
 		return text
 	}
 	return text[:len(text)-longest] + Hidden
-}
-
-// hideWhole hides masked values that are too short to be looked for anywhere: where they stand as a word of their own.
-func hideWhole(words string, payload []byte, paths []string) string {
-	m, ok := mask(payload, paths)
-	if !ok || len(m.short) == 0 {
-		return words
-	}
-	return eachWord(words, func(word string) bool { return m.short[word] })
 }
 
 // hideRepeated hides each word that stands in the payload, which nobody can mask: it is no JSON.
@@ -155,12 +108,6 @@ func eachWord(text string, hides func(string) bool) string {
 		text = text[size+next:]
 	}
 	return b.String()
-}
-
-// describesFile says whether a message stands for a file, whose rows are not in it.
-func describesFile(payload []byte) bool {
-	var f BatchFile
-	return bytes.Contains(payload, []byte(`"sha256"`)) && json.Unmarshal(payload, &f) == nil && f.ID != "" && f.SHA256 != ""
 }
 
 // cut shortens a text to that many characters.

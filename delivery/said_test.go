@@ -31,7 +31,7 @@ func TestTheWordsOfOthersAreConcealed(t *testing.T) {
 		{"nothing", `{}`, " \n", nil, ""},
 	} {
 		r := Result{Outcome: OutcomePermanent, Error: "it failed", Words: c.words}
-		got := r.Conceal([]byte(c.payload), c.paths)
+		got := r.Conceal([]byte(c.payload), Masking{Paths: c.paths})
 		want := "it failed"
 		if c.want != "" {
 			want += ": " + c.want
@@ -39,14 +39,14 @@ func TestTheWordsOfOthersAreConcealed(t *testing.T) {
 		if got.Error != want || got.Words != "" {
 			t.Errorf("%s: %.300q", c.name, got.Error)
 		}
-		if again := got.Conceal([]byte(c.payload), c.paths); again.Error != got.Error {
+		if again := got.Conceal([]byte(c.payload), Masking{Paths: c.paths}); again.Error != got.Error {
 			t.Errorf("%s: the second time %q", c.name, again.Error)
 		}
 		if cause := Cause(ClassHTTP4xx, got.Error); cause != c.want {
 			t.Errorf("%s: the cause is %q", c.name, cause)
 		}
 	}
-	if got := (Result{Outcome: OutcomeOK, Words: "thanks"}).Conceal(nil, nil); got.Error != "" || got.Words != "" {
+	if got := (Result{Outcome: OutcomeOK, Words: "thanks"}).Conceal(nil, Masking{}); got.Error != "" || got.Words != "" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -20,7 +20,7 @@ var searchFields = []searchField{
 	{name: "state", list: true, help: "dead unless you say otherwise; any is every state", example: "dead,pending", set: setStates},
 	{name: "integration", list: true, help: "name of the integration", example: "seller-push", set: integrationNames},
 	{name: "method", list: true, help: "how it was handed over", example: "outbox",
-		set: known("method", searchMethods, func(f *Filter) *[]Method { return &f.Methods })},
+		set: known("method", Methods, func(f *Filter) *[]Method { return &f.Methods })},
 	{name: "destination", list: true, help: "kind of destination", example: "http",
 		set: func(p *searchParser, values []string) error {
 			return known("destination", DestinationKinds(), func(f *Filter) *[]string { return &f.Destinations })(p, values)
@@ -48,9 +48,7 @@ var searchFields = []searchField{
 	{name: "sort", help: "newest or oldest first", example: "oldest", set: setSort},
 }
 
-var (
-	searchMethods = []Method{MethodPool, MethodBroker, MethodOutbox, MethodBatch, MethodCDC}
-)
+var ()
 
 // maxAttempts is the largest number of attempts that is searched for.
 const maxAttempts = 1_000_000
@@ -93,20 +91,12 @@ func known[T ~string](field string, all []T, list func(*Filter) *[]T) func(*sear
 	return func(p *searchParser, values []string) error {
 		for _, v := range values {
 			if !slices.Contains(all, T(strings.ToLower(v))) {
-				return badSearch(field, "%s: there is no %q. Use %s.", field, v, listed(all))
+				return Mistake("bad_search.unknown_value", field, "field", field, "value", v, "known", all)
 			}
 			addEach(list(&p.f), []T{T(strings.ToLower(v))})
 		}
 		return nil
 	}
-}
-
-func listed[T ~string](words []T) string {
-	texts := make([]string, len(words))
-	for i, w := range words {
-		texts[i] = string(w)
-	}
-	return strings.Join(texts, ", ")
 }
 
 func setStates(p *searchParser, values []string) error {
@@ -118,7 +108,7 @@ func setStates(p *searchParser, values []string) error {
 		case slices.Contains(States, state):
 			addEach(&p.f.States, []State{state})
 		default:
-			return badSearch("state", "state: there is no %q. Use %s or any.", v, listed(States))
+			return Mistake("bad_search.unknown_state", "state", "value", v, "known", States)
 		}
 	}
 	return nil
@@ -127,7 +117,7 @@ func setStates(p *searchParser, values []string) error {
 func integrationNames(p *searchParser, values []string) error {
 	for _, v := range values {
 		if len(v) > 63 || strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-			return badSearch("integration", "integration: %q is no name of an integration: they are made of a-z, 0-9 and dashes.", v)
+			return Mistake("bad_search.integration", "integration", "value", v)
 		}
 	}
 	addEach(&p.f.Integrations, values)
@@ -136,8 +126,8 @@ func integrationNames(p *searchParser, values []string) error {
 
 func messageID(p *searchParser, values []string) error {
 	id := strings.ToLower(values[0])
-	if !uuidText(id) {
-		return badSearch("message", "message: takes the id of a message, a UUID. Error texts are searched without a field.")
+	if !IsUUID(id) {
+		return Mistake("bad_search.message", "message")
 	}
 	p.f.MessageID = id
 	return p.single("message", id)
@@ -146,30 +136,17 @@ func messageID(p *searchParser, values []string) error {
 func failureIDs(p *searchParser, values []string) error {
 	for _, v := range values {
 		id := strings.ToLower(v)
-		if !uuidText(id) {
-			return badSearch("id", "id: takes ids of failures, UUIDs. Ids of your own are found by key: or payload:.")
+		if !IsUUID(id) {
+			return Mistake("bad_search.id", "id")
 		}
 		addEach(&p.f.IDs, []string{id})
 	}
 	return nil
 }
 
-func uuidText(id string) bool {
-	if len(id) != 36 {
-		return false
-	}
-	for i := range len(id) {
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (id[i] == '-') || !dash && !strings.Contains("0123456789abcdef", id[i:i+1]) {
-			return false
-		}
-	}
-	return true
-}
-
 func payloadWords(p *searchParser, values []string) error {
 	if strings.TrimSpace(values[0]) == "" {
-		return badSearch("payload", "payload: needs a word.")
+		return Mistake("bad_search.payload", "payload")
 	}
 	p.words = append(p.words, values[0])
 	return nil
@@ -178,7 +155,7 @@ func payloadWords(p *searchParser, values []string) error {
 func setAcknowledged(p *searchParser, values []string) error {
 	word := strings.ToLower(values[0])
 	if word != "acknowledged" && word != "unacknowledged" {
-		return badSearch("is", "is: takes acknowledged or unacknowledged.")
+		return Mistake("bad_search.is", "is")
 	}
 	yes := word == "acknowledged"
 	p.f.Acknowledged = &yes
@@ -188,7 +165,7 @@ func setAcknowledged(p *searchParser, values []string) error {
 func setSort(p *searchParser, values []string) error {
 	p.f.Sort = Sort(strings.ToLower(values[0]))
 	if p.f.Sort != SortNewest && p.f.Sort != SortOldest {
-		return badSearch("sort", "sort: takes newest or oldest.")
+		return Mistake("bad_search.sort", "sort")
 	}
 	return p.single("sort", string(p.f.Sort))
 }
@@ -198,7 +175,7 @@ func setAttempts(p *searchParser, values []string) error {
 	r, ok := parseRange(values[0])
 	both := &p.f.Attempts
 	if !ok || r.Min != nil && both.Min != nil || r.Max != nil && both.Max != nil {
-		return badSearch("attempts", "attempts: takes one number or range: 3, >=3, >3, <=5, <5 or 3..5.")
+		return Mistake("bad_search.attempts", "attempts")
 	}
 	if r.Min != nil {
 		both.Min = r.Min
@@ -207,7 +184,7 @@ func setAttempts(p *searchParser, values []string) error {
 		both.Max = r.Max
 	}
 	if both.Min != nil && both.Max != nil && *both.Min > *both.Max {
-		return badSearch("attempts", "attempts: no number is both at least %d and at most %d.", *both.Min, *both.Max)
+		return Mistake("bad_search.attempts_none", "attempts", "least", *both.Min, "most", *both.Max)
 	}
 	return nil
 }

@@ -9,11 +9,11 @@ const MaxSearchedError = 64 << 10
 // Unindexed is an open failure with something new to search for.
 type Unindexed struct {
 	DeliveryID string
+	ErrorClass string
 	Error      string
 	Type       string
-	Payload    []byte   // what is sent, at most MaxSearched and one byte
-	Mask       []string // of every integration that gets the message
-	Unsure     bool     // nobody knows what must be hidden
+	Payload    []byte // what is sent, at most MaxSearched and one byte
+	Masking    Masking
 }
 
 // SearchEntry is what can be found of a failure.

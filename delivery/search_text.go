@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +35,7 @@ func listSearchFields() []SearchField {
 // of the text. Errors are *InputError with the code bad_search.
 func ParseSearch(text string, now time.Time, zone *time.Location) (Filter, error) {
 	if len(text) > MaxSearch || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		return Filter{}, badSearch("", "A search is at most %d KiB of UTF-8 text without NUL.", MaxSearch>>10)
+		return Filter{}, Mistake("bad_search.text", "", "max", MaxSearch>>10)
 	}
 	if zone == nil {
 		zone = time.UTC
@@ -50,13 +49,9 @@ func ParseSearch(text string, now time.Time, zone *time.Location) (Filter, error
 	}
 	p.f.Query, p.f.Words = strings.Join(p.texts, " "), strings.Join(p.words, " ")
 	if p.f.From != nil && p.f.To != nil && p.f.To.Before(*p.f.From) {
-		return Filter{}, badSearch("until", "The end of the time lies before its beginning: exchange since and until.")
+		return Filter{}, Mistake("bad_search.time_order", "until")
 	}
 	return p.f, nil
-}
-
-func badSearch(field, format string, args ...any) error {
-	return &InputError{Code: "bad_search", Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
 type searchParser struct {
@@ -97,8 +92,7 @@ func (p *searchParser) token(rest string) (string, error) {
 func (p *searchParser) field(field *searchField, rest string) (string, error) {
 	values, rest := fieldValues(rest, field.list)
 	if len(values) == 0 || slices.Contains(values, "") {
-		return "", badSearch(field.name, "%s: needs a value right after the colon, such as %s:%s. To search for this text, put it in quotes.",
-			field.name, field.name, field.example)
+		return "", Mistake("bad_search.no_value", field.name, "field", field.name, "example", field.example)
 	}
 	return rest, field.set(p, values)
 }
@@ -106,12 +100,12 @@ func (p *searchParser) field(field *searchField, rest string) (string, error) {
 func (p *searchParser) path(path, rest string) (string, error) {
 	steps, ok := parsePath(path)
 	if !ok {
-		return "", badSearch("payload", "%q is no path: write payload.customer.id, payload.items[0].sku, payload.items[*].sku or payload['a name'].", path)
+		return "", Mistake("bad_search.path", "payload", "path", path)
 	}
 	begun := rest != "" && wordEnd(rest) > 0
 	values, rest := fieldValues(rest, false)
 	if !begun {
-		return "", badSearch("payload", "%s: needs a value right after the colon, such as payload.customer.id:4711.", path)
+		return "", Mistake("bad_search.path_no_value", "payload", "path", path)
 	}
 	p.f.Paths = append(p.f.Paths, PathValue{Path: pathText(steps), Value: values[0]})
 	return rest, nil
@@ -120,7 +114,7 @@ func (p *searchParser) path(path, rest string) (string, error) {
 // single notes the value of a field that has only one.
 func (p *searchParser) single(field, value string) error {
 	if first, given := p.once[field]; given && first != value {
-		return badSearch(field, "%s can be given only once.", field)
+		return Mistake("bad_search.once", field, "field", field)
 	}
 	if p.once == nil {
 		p.once = map[string]string{}
@@ -143,7 +137,7 @@ func typo(name string) error {
 	if near == nil {
 		return nil
 	}
-	return badSearch(name, "There is no field %s. Did you mean %s? To search for this text, put it in quotes.", name, strings.Join(near, " or "))
+	return Mistake("bad_search.unknown_field", name, "field", name, "near", near)
 }
 
 // similar is careful with short names: host: and port: are not meant to be sort:.

@@ -37,7 +37,7 @@ func setBefore(p *searchParser, values []string) error {
 
 func (p *searchParser) instant(field, value string, ok bool) error {
 	if !ok {
-		return badSearch(field, "%s: takes a duration back from now such as 2h or 3d, or a time such as today, 2026-11-25, 2026-11-25T10:00 or 2026-11-25T10:00:00Z.", field)
+		return Mistake("bad_search.time", field, "field", field)
 	}
 	if field == "since" {
 		return p.single("since", value)

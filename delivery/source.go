@@ -195,6 +195,12 @@ type Parked struct {
 	Lane        string        // ordered integrations: the key in whose order it waits; empty: no order
 }
 
+// InboxNote is what is known of a message that a broker brings, and since when.
+type InboxNote struct {
+	State InboxState
+	At    time.Time // by the database's clock
+}
+
 // InboxState is what is known of a message that a broker brings.
 type InboxState string
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -19,7 +18,7 @@ func Unmask(edited, base []byte, paths []string) ([]byte, error) {
 	}
 	now, ok := parseTree(edited, paths)
 	if !ok {
-		return nil, &InputError{Code: "bad_mask", Field: "payload", Message: "a mask of the integrations file cannot be read, so that nothing hidden can be put back"}
+		return nil, Mistake("bad_mask", "payload")
 	}
 	before, _ := parseTree(base, paths) // nil: base is not JSON, nothing of it comes back
 	r := restorer{edited: edited, base: base, masks: len(paths) > 0}
@@ -38,10 +37,9 @@ func CheckJSON(text []byte) error {
 	case errors.As(err, &syntax):
 		before := text[:min(max(int(syntax.Offset)-1, 0), len(text))]
 		line, start := 1+bytes.Count(before, []byte("\n")), bytes.LastIndexByte(before, '\n')+1
-		return &InputError{Code: "invalid_json", Field: "payload", Message: fmt.Sprintf("this is not JSON: line %d, column %d: %s",
-			line, 1+utf8.RuneCount(before[start:]), syntax.Error())}
+		return Mistake("invalid_json.place", "payload", "line", line, "column", 1+utf8.RuneCount(before[start:]), "problem", syntax.Error())
 	case err != nil:
-		return &InputError{Code: "invalid_json", Field: "payload", Message: "this is not JSON: " + err.Error()}
+		return Mistake("invalid_json", "payload", "problem", err.Error())
 	}
 	return nil
 }
@@ -181,9 +179,7 @@ func (r *restorer) restore(now, before *node, path string) error {
 }
 
 func lost(path string) error {
-	return &InputError{Code: "masked_value", Field: "payload", Message: fmt.Sprintf(
-		"%s: what stands hidden here (%s) cannot be put back, because it is not known which value it was: type the value, or leave this part as it was",
-		path, Hidden)}
+	return Mistake("masked_value", "payload", "path", path, "mark", Hidden)
 }
 
 func (r *restorer) restoreMembers(now, before *node, path string) error {

@@ -52,7 +52,7 @@ func TestUnmaskNamesWhatCannotComeBack(t *testing.T) {
 	} {
 		got, err := Unmask([]byte(tc.edited), []byte(tc.base), []string{tc.path})
 		var input *InputError
-		if !errors.As(err, &input) || input.Code != "masked_value" || !strings.HasPrefix(input.Message, tc.at) {
+		if !errors.As(err, &input) || input.Code != "masked_value" || !strings.HasPrefix(InEnglish(input.Phrase()), tc.at) {
 			t.Errorf("%s: %s, %v", tc.name, got, err)
 		}
 	}
@@ -112,7 +112,7 @@ func TestAFormRefusesWithASentence(t *testing.T) {
 	} {
 		_, err := FromEditText(tc.text, []byte(tc.base), nil)
 		var input *InputError
-		if !errors.As(err, &input) || input.Code != tc.code || !strings.Contains(input.Message, tc.says) {
+		if !errors.As(err, &input) || input.Code != tc.code || !strings.Contains(InEnglish(input.Phrase()), tc.says) {
 			t.Errorf("%q: %v", tc.text, err)
 		}
 	}

@@ -7,9 +7,10 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"redrive/delivery"
 )
 
 const maxForm = 64 << 10
@@ -17,10 +18,7 @@ const maxForm = 64 << 10
 //go:embed pages.html style.css
 var files embed.FS
 
-var (
-	pages     = template.Must(template.ParseFS(files, "pages.html"))
-	messageID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-)
+var pages = template.Must(template.ParseFS(files, "pages.html"))
 
 // page is what every page is made of; Rooms, Room or Receivers is its content.
 type page struct {
@@ -105,7 +103,7 @@ func (s *Shop) showRoom(w http.ResponseWriter, req *http.Request, r *room) {
 		inputs[i] = input{field: f}
 	}
 	sent := req.URL.Query().Get("sent")
-	if !messageID.MatchString(sent) && !(r.captured && sent == sentByCapture) {
+	if !delivery.IsUUID(sent) && !(r.captured && sent == sentByCapture) {
 		sent = ""
 	}
 	s.renderRoom(w, req, http.StatusOK, page{Room: &roomPage{room: r, Inputs: inputs, MessageID: sent}})

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"redrive/delivery"
 )
 
 const (
@@ -134,7 +136,7 @@ func (r *receiver) current() Knobs {
 
 // ServeHTTP takes one delivery.
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, 10<<20))
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, delivery.MaxPayload))
 	if err != nil {
 		http.Error(w, "the body could not be read", http.StatusBadRequest)
 		return

@@ -67,7 +67,7 @@ func listOf[T, R any](page delivery.Page[T], show func(T) R) list[R] {
 // uuidParam answers a path's id in canonical form; what is no UUID names nothing.
 func uuidParam(c echo.Context) (string, error) {
 	id := strings.ToLower(c.Param("id"))
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return "", delivery.ErrNotFound
 	}
 	return id, nil
@@ -164,7 +164,7 @@ func (s *Server) setPaused(paused bool) echo.HandlerFunc {
 			return err
 		}
 		ctx, name := c.Request().Context(), c.Param("name")
-		if !integrationName.MatchString(name) {
+		if !delivery.IsName(name) {
 			return delivery.ErrNotFound
 		}
 		if err := s.cfg.Store.SetPaused(ctx, name, paused, who(c).Name, reason); err != nil {
@@ -183,7 +183,7 @@ func readReason(c echo.Context) (reason string, err error) {
 	if err != nil {
 		return "", err
 	}
-	err = decodeObject(body, fields{"reason": textField("reason", maxReason, &reason)})
+	err = decodeObject(body, fields{"reason": textField("reason", delivery.MaxReason, &reason)})
 	return reason, err
 }
 
@@ -191,16 +191,16 @@ func (s *Server) resnapshot(c echo.Context) error {
 	var reason, table string
 	body, err := readJSONBody(c.Request())
 	if err == nil {
-		err = decodeObject(body, fields{"reason": textField("reason", maxReason, &reason), "table": textField("table", maxTable, &table)})
+		err = decodeObject(body, fields{"reason": textField("reason", delivery.MaxReason, &reason), "table": textField("table", maxTable, &table)})
 	}
 	if err != nil {
 		return err
 	}
 	if reason = strings.TrimSpace(reason); reason == "" {
-		return unprocessable("reason_required", "reason", "Say why: every row is delivered again.")
+		return unprocessable("reason_required.resnapshot", "reason")
 	}
 	name := c.Param("name")
-	if !integrationName.MatchString(name) {
+	if !delivery.IsName(name) {
 		return delivery.ErrNotFound
 	}
 	if err := s.requestSnapshot(c, name, table, reason); err != nil {

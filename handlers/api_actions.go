@@ -1,30 +1,19 @@
 package handlers
 
 import (
-	"regexp"
 	"strings"
 	"time"
 
 	"redrive/delivery"
 )
 
-// Bounds of what people write, in bytes.
-const (
-	maxReason   = 2000
-	maxEvidence = 2000
-	maxCategory = 64
-)
-
-// categoryShape allows categories of one's own beside those that the console offers.
-var categoryShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 _.-]*$`)
-
 // parseAction reads the body of retry, ignore, resolve and reopen.
 func parseAction(action delivery.Action, body []byte, now time.Time) (delivery.ActionRequest, error) {
 	a := delivery.ActionRequest{Action: action}
 	err := decodeObject(body, fields{
-		"reason":   textField("reason", maxReason, &a.Reason),
-		"category": textField("category", maxCategory, &a.Category),
-		"evidence": textField("evidence", maxEvidence, &a.Evidence),
+		"reason":   textField("reason", delivery.MaxReason, &a.Reason),
+		"category": textField("category", delivery.MaxCategory, &a.Category),
+		"evidence": textField("evidence", delivery.MaxEvidence, &a.Evidence),
 		"until":    timeField("until", &a.Until),
 		"version":  versionField(&a.Version),
 	})
@@ -40,15 +29,15 @@ func checkAction(a *delivery.ActionRequest, now time.Time) error {
 	given := map[string]string{delivery.FieldReason: a.Reason, delivery.FieldCategory: a.Category, delivery.FieldEvidence: a.Evidence}
 	switch missing := a.Action.Row().Missing(given); {
 	case missing == delivery.FieldReason:
-		return unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
+		return unprocessable("reason_required.decision", "reason")
 	case missing == delivery.FieldCategory:
-		return unprocessable("category_required", "category", "Choose a category: %s.", strings.Join(delivery.IgnoreCategories, ", "))
+		return unprocessable("category_required.form", "category", "categories", delivery.IgnoreCategories)
 	case missing != "":
-		return unprocessable(missing+"_required", missing, "Give the %s.", missing)
-	case a.Category != "" && !categoryShape.MatchString(a.Category):
-		return unprocessable("invalid_category", "category", "category must be a word such as %s.", strings.Join(delivery.IgnoreCategories, ", "))
+		return unprocessable(missing+"_required", missing)
+	case a.Category != "" && !delivery.IsCategory(a.Category):
+		return unprocessable("invalid_category", "category", "categories", delivery.IgnoreCategories)
 	case a.Until != nil && !a.Until.After(now):
-		return unprocessable("invalid_until", "until", "until must be in the future.")
+		return unprocessable("invalid_until", "until")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -67,7 +68,7 @@ func known[T comparable](v T) *T {
 
 func runJSONOf(r delivery.BatchRun) runJSON {
 	out := runJSON{ID: r.ID, Integration: r.Integration, BusinessDate: known(r.BusinessDate), ScheduledAt: utc(&r.ScheduledAt), Trigger: r.Trigger,
-		RequestedBy: r.RequestedBy, Reason: r.Reason, State: r.State, Attempts: r.Attempts, Rows: r.Rows, Error: r.Error,
+		RequestedBy: r.RequestedBy, Reason: cmp.Or(r.Reason, english(r.Because)), State: r.State, Attempts: r.Attempts, Rows: r.Rows, Error: r.Error,
 		CreatedAt: utc(&r.CreatedAt), StartedAt: utc(r.StartedAt), FinishedAt: utc(r.FinishedAt),
 		DeliveryID: known(r.DeliveryID)}
 	if r.File != nil {
@@ -91,11 +92,11 @@ func (s *Server) requestRun(c echo.Context) error {
 	}
 	var date, reason string
 	if err := decodeObject(body, fields{"business_date": textField("business_date", len(time.DateOnly), &date),
-		"reason": textField("reason", maxReason, &reason)}); err != nil {
+		"reason": textField("reason", delivery.MaxReason, &reason)}); err != nil {
 		return err
 	}
 	name := c.Param("name")
-	if !integrationName.MatchString(name) {
+	if !delivery.IsName(name) {
 		return delivery.ErrNotFound
 	}
 	run, err := s.cfg.Store.RequestRun(c.Request().Context(), name, date, who(c).Name, reason)
@@ -113,8 +114,8 @@ func (s *Server) listRuns(c echo.Context) error {
 	limit := 0
 	if text := q.Get("limit"); text != "" {
 		var err error
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxLimit {
-			return badParameter("limit", "limit must be 1 to %d.", maxLimit)
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > delivery.MaxPage {
+			return badParameter("invalid_parameter.page", "limit", "max", delivery.MaxPage)
 		}
 	}
 	if _, ok := s.batchNamed(name); !ok {
@@ -160,12 +161,12 @@ func (s *Server) fileContent(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(s.masks[f.Integration]) > 0 && !who(c).Role.Allows(delivery.RoleAdmin) {
-		return newProblem(http.StatusForbidden, "masked", "The rows of this file have masked fields; only an admin may read its exact bytes.")
+	if s.masks.For(delivery.Message{}, f.Integration).Hides() && !who(c).Role.Allows(delivery.RoleAdmin) {
+		return newProblem(http.StatusForbidden, "masked.file")
 	}
 	content, err := s.cfg.Store.OpenFile(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newProblem(http.StatusNotFound, "not_kept", "The bytes of this file are not kept any more.")
+		return newProblem(http.StatusNotFound, "not_kept")
 	}
 	if err != nil {
 		return err

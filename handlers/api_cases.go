@@ -87,16 +87,16 @@ func (s *Server) patchCase(c echo.Context) error {
 		err := decodeObject(body, fields{
 			"acknowledged": acknowledgedField(&change.Acknowledge),
 			"assignee":     patchField(&change.Assignee, func(into *string) field { return textField("assignee", delivery.MaxType, into) }),
-			"ticket":       patchField(&change.Ticket, func(into *string) field { return textField("ticket", maxReason, into) }),
+			"ticket":       patchField(&change.Ticket, func(into *string) field { return textField("ticket", delivery.MaxReason, into) }),
 			"tags":         patchField(&change.Tags, func(into *[]string) field { return textsField("tags", delivery.MaxType, into) }),
-			"reason":       textField("reason", maxReason, &change.Reason),
+			"reason":       textField("reason", delivery.MaxReason, &change.Reason),
 			"version":      caseVersionField(&change.Version),
 		})
 		if err != nil {
 			return delivery.Delivery{}, err
 		}
 		if change.Acknowledge == nil && change.Assignee == nil && change.Tags == nil && change.Ticket == nil {
-			return delivery.Delivery{}, unprocessable("nothing_to_change", "acknowledged", "Give what changes: acknowledged, assignee, tags or ticket.")
+			return delivery.Delivery{}, unprocessable("nothing_to_change.case", "acknowledged")
 		}
 		change.Reason = strings.TrimSpace(change.Reason)
 		return s.cfg.Store.ChangeCase(c.Request().Context(), change)
@@ -107,7 +107,7 @@ func acknowledgedField(into **bool) field {
 	return func(raw json.RawMessage) error {
 		yes := string(raw) == "true"
 		if !yes && string(raw) != "false" {
-			return unprocessable("invalid_field", "acknowledged", "acknowledged must be true or false.")
+			return unprocessable("invalid_field.boolean", "acknowledged", "field", "acknowledged")
 		}
 		*into = &yes
 		return nil
@@ -121,7 +121,7 @@ func caseVersionField(into *int) field {
 			return nil
 		}
 		if json.Unmarshal(raw, into) != nil || *into < 0 {
-			return unprocessable("invalid_field", "version", "version must be the number that the case was shown with.")
+			return unprocessable("invalid_field.case_version", "version")
 		}
 		return nil
 	}
@@ -194,14 +194,14 @@ func (s *Server) keepView(c echo.Context) error {
 	}
 	view := delivery.SavedView{Owner: who(c).Name}
 	if err := decodeObject(body, fields{
-		"name":   textField("name", maxReason, &view.Name),
+		"name":   textField("name", delivery.MaxReason, &view.Name),
 		"search": textField("search", delivery.MaxSearch, &view.Search),
 		"shared": truthField("shared", &view.Shared),
 	}); err != nil {
 		return err
 	}
 	if view.Shared && !who(c).Role.Allows(delivery.RoleOperator) {
-		return newProblem(http.StatusForbidden, "forbidden", "Sharing a view needs the role operator; yours is "+string(who(c).Role)+".")
+		return newProblem(http.StatusForbidden, "forbidden.share", "own", who(c).Role)
 	}
 	if _, err := delivery.ParseSearch(view.Search, time.Now(), time.UTC); err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +17,6 @@ import (
 // integrationExtension is the CloudEvents extension that makes a command for one integration of what is else an event.
 const integrationExtension = "redriveintegration"
 
-var attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
-
 // binaryEvent reads a CloudEvent whose attributes are ce- headers: the body is the payload. The headers travel on as they came.
 func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
 	attributes, sent := map[string]string{}, map[string]string{}
@@ -29,7 +26,7 @@ func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
 			continue
 		}
 		if len(values) > 1 {
-			return delivery.Message{}, unprocessable("invalid_cloudevent", "ce-"+attribute, "Attribute %s is given twice.", attribute)
+			return delivery.Message{}, unprocessable("invalid_cloudevent.twice", "ce-"+attribute, "attribute", attribute)
 		}
 		text, err := url.PathUnescape(values[0])
 		if err != nil {
@@ -70,7 +67,7 @@ func structuredEvent(body []byte) (delivery.Message, error) {
 	case err != nil:
 		return delivery.Message{}, err
 	case data != nil && hasEncoded:
-		return delivery.Message{}, unprocessable("payload_ambiguous", "data", "Give data or data_base64, not both.")
+		return delivery.Message{}, unprocessable("payload_ambiguous.cloudevent", "data")
 	case data != nil:
 		if encoded, err = eventData(attributes, data); err != nil {
 			return delivery.Message{}, err
@@ -85,7 +82,7 @@ func takeAttribute(attributes map[string]string, name string, raw json.RawMessag
 	case 'n': // null: absent
 		return nil
 	case '{', '[':
-		return unprocessable("invalid_cloudevent", name, "Attribute %s must be text, a number or a boolean.", name)
+		return unprocessable("invalid_cloudevent.type", name, "attribute", name)
 	case '"':
 		text, err := jsonText(name, raw)
 		attributes[name] = text
@@ -141,15 +138,15 @@ func eventMessage(attributes map[string]string, payload []byte) (delivery.Messag
 func checkAttributes(attributes map[string]string) error {
 	for _, name := range []string{"specversion", "id", "source", "type"} {
 		if attributes[name] == "" {
-			return unprocessable("invalid_cloudevent", name, "A CloudEvent needs the attribute %s.", name)
+			return unprocessable("invalid_cloudevent.missing", name, "attribute", name)
 		}
 	}
 	if attributes["specversion"] != "1.0" {
-		return unprocessable("invalid_cloudevent", "specversion", "Only CloudEvents 1.0 are understood.")
+		return unprocessable("invalid_cloudevent.version", "specversion")
 	}
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		if !attributeName.MatchString(name) {
-			return unprocessable("invalid_cloudevent", name, "%q is no attribute name: a-z and 0-9 only.", name)
+		if !delivery.IsAttributeName(name) {
+			return unprocessable("invalid_cloudevent.name", name, "attribute", name)
 		}
 		if err := checkText(name, attributes[name]); err != nil {
 			return err
@@ -157,7 +154,7 @@ func checkAttributes(attributes map[string]string) error {
 	}
 	if at := attributes["time"]; at != "" {
 		if _, err := time.Parse(time.RFC3339Nano, at); err != nil {
-			return unprocessable("invalid_cloudevent", "time", "time must be RFC 3339.")
+			return unprocessable("invalid_cloudevent.time", "time")
 		}
 	}
 	return nil

@@ -45,19 +45,19 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 		"payload_base64": base64Field("payload_base64", &encoded, &fromEncoded),
 		"payload_null":   boolField("payload_null", &r.PayloadNull),
 		"headers":        headersField(&r.Headers),
-		"reason":         textField("reason", maxReason, &r.Reason),
+		"reason":         textField("reason", delivery.MaxReason, &r.Reason),
 		"version":        versionField(&r.Version),
 	})
 	r.Reason = strings.TrimSpace(r.Reason)
 	switch {
 	case err != nil:
 		return r, err
-	case ambiguous(plain != nil, fromEncoded, r.PayloadNull):
-		return r, unprocessable("payload_ambiguous", "payload", onePayload)
+	case len(ambiguous(plain != nil, fromEncoded, r.PayloadNull)) > 0:
+		return r, unprocessable("payload_ambiguous", "payload", "given", ambiguous(plain != nil, fromEncoded, r.PayloadNull))
 	case plain == nil && !fromEncoded && !r.PayloadNull && r.Headers == nil:
-		return r, unprocessable("payload_required", "payload", "Give what changes: payload (any JSON), payload_base64 (any bytes) or payload_null (none at all), headers, or both.")
+		return r, unprocessable("payload_required.edit", "payload")
 	case r.Reason == "":
-		return r, unprocessable("reason_required", "reason", "Say why: something else is sent than what was handed over.")
+		return r, unprocessable("reason_required.edit", "reason")
 	}
 	r.Payload = plain
 	if fromEncoded {
@@ -73,7 +73,7 @@ func (s *Server) restore(d delivery.Detail, r *delivery.EditRequest) error {
 		r.Version = d.Version
 	}
 	base := d.Sent()
-	paths, _ := s.maskPaths(base, []string{d.Integration})
+	paths := s.masks.For(base, d.Integration).Paths
 	if len(paths) > 0 && len(r.Payload) > 0 && json.Valid(base.Payload) {
 		restored, err := delivery.Unmask(r.Payload, base.Payload, paths)
 		if err != nil {
@@ -96,7 +96,7 @@ func (s *Server) checkSchema(integration string, r delivery.EditRequest) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	p := unprocessable("schema_violation", "payload", "The payload does not fit the schema of %s: %s.", integration, strings.Join(wrong, "; "))
+	p := unprocessable("schema_violation", "payload", "integration", integration, "violations", strings.Join(wrong, "; "))
 	p.Violations = wrong
 	return p
 }
@@ -114,8 +114,7 @@ func restoreHeaders(given, base, shown map[string]string) (map[string]string, er
 			}
 		}
 		if value == given[name] && strings.Contains(value, delivery.Hidden) {
-			return nil, unprocessable("masked_value", "headers."+name, "Header %s has %s where a value was hidden. Write the value, or leave what was shown as it was.",
-				name, delivery.Hidden)
+			return nil, unprocessable("masked_value.header", "headers."+name, "header", name, "mark", delivery.Hidden)
 		}
 		out[name] = value
 	}
@@ -128,7 +127,7 @@ func (s *Server) redirectFailure(c echo.Context) error {
 		r := delivery.RedirectRequest{ID: id, Actor: who(c).Name, Token: token}
 		err := decodeObject(body, fields{
 			"integration": textField("integration", delivery.MaxType, &r.Integration),
-			"reason":      textField("reason", maxReason, &r.Reason),
+			"reason":      textField("reason", delivery.MaxReason, &r.Reason),
 			"version":     versionField(&r.Version),
 		})
 		r.Reason = strings.TrimSpace(r.Reason)
@@ -136,9 +135,9 @@ func (s *Server) redirectFailure(c echo.Context) error {
 		case err != nil:
 			return delivery.Delivery{}, err
 		case r.Reason == "":
-			return delivery.Delivery{}, unprocessable("reason_required", "reason", "Say why: it goes another way than it was meant to.")
-		case !integrationName.MatchString(r.Integration):
-			return delivery.Delivery{}, unprocessable("unknown_integration", "integration", "Name the integration to go to: a-z, 0-9 and dashes.")
+			return delivery.Delivery{}, unprocessable("reason_required.redirect", "reason")
+		case !delivery.IsName(r.Integration):
+			return delivery.Delivery{}, unprocessable("unknown_integration.target", "integration")
 		}
 		return s.cfg.Store.Redirect(c.Request().Context(), r)
 	})

@@ -14,7 +14,7 @@ import (
 func numberField(name string, into *float64) field {
 	return func(raw json.RawMessage) error {
 		if !isNull(raw) && json.Unmarshal(raw, into) != nil {
-			return unprocessable("invalid_field", name, "%s must be a number.", name)
+			return unprocessable("invalid_field.number", name, "field", name)
 		}
 		return nil
 	}
@@ -24,7 +24,7 @@ func numberField(name string, into *float64) field {
 func wholeField(name string, into *int) field {
 	return func(raw json.RawMessage) error {
 		if !isNull(raw) && json.Unmarshal(raw, into) != nil {
-			return unprocessable("invalid_field", name, "%s must be a whole number.", name)
+			return unprocessable("invalid_field.integer", name, "field", name)
 		}
 		return nil
 	}
@@ -34,7 +34,7 @@ func wholeField(name string, into *int) field {
 func truthField(name string, into *bool) field {
 	return func(raw json.RawMessage) error {
 		if !isNull(raw) && json.Unmarshal(raw, into) != nil {
-			return unprocessable("invalid_field", name, "%s must be true or false.", name)
+			return unprocessable("invalid_field.boolean", name, "field", name)
 		}
 		return nil
 	}
@@ -57,7 +57,7 @@ func textsField(name string, limit int, into *[]string) field {
 	return func(raw json.RawMessage) error {
 		var list []json.RawMessage
 		if json.Unmarshal(raw, &list) != nil {
-			return unprocessable("invalid_field", name, "%s must be a list of texts.", name)
+			return unprocessable("invalid_field.texts", name, "field", name)
 		}
 		for _, item := range list {
 			var text string
@@ -78,10 +78,10 @@ func listField(name string, most int, take func(raw json.RawMessage) error) fiel
 		}
 		var list []json.RawMessage
 		if json.Unmarshal(raw, &list) != nil {
-			return unprocessable("invalid_field", name, "%s must be a list.", name)
+			return unprocessable("invalid_field.list", name, "field", name)
 		}
 		if len(list) > most {
-			return unprocessable("too_many", name, "%s may have %d items, not %d.", name, most, len(list))
+			return unprocessable("too_many.items", name, "field", name, "max", most, "count", len(list))
 		}
 		for _, item := range list {
 			if err := take(item); err != nil {
@@ -111,9 +111,9 @@ func requestKey(c echo.Context) (string, error) {
 	case len(values) == 0 || values[0] == "":
 		return "", nil
 	case len(values) > 1:
-		return "", unprocessable("idempotency_key_mismatch", "Idempotency-Key", "Two idempotency keys are given; send one.")
+		return "", unprocessable("idempotency_key_mismatch", "Idempotency-Key")
 	case len(values[0]) > delivery.MaxIdempotencyKey:
-		return "", unprocessable("too_long", "Idempotency-Key", "The idempotency key may have %d bytes.", delivery.MaxIdempotencyKey)
+		return "", unprocessable("too_long.idempotency_key", "Idempotency-Key", "max", delivery.MaxIdempotencyKey)
 	}
 	return values[0], nil
 }

@@ -35,7 +35,7 @@ func decodeMembers(body []byte, take func(name string, raw json.RawMessage) erro
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if open, _ := dec.Token(); open != json.Delim('{') {
-		return newProblem(http.StatusBadRequest, "invalid_json", "The body must be a JSON object.")
+		return newProblem(http.StatusBadRequest, "invalid_json.object")
 	}
 	seen := map[string]bool{}
 	for dec.More() {
@@ -46,7 +46,7 @@ func decodeMembers(body []byte, take func(name string, raw json.RawMessage) erro
 			return fmt.Errorf("reading member %q: %w", name, err)
 		}
 		if seen[name] {
-			return badField(http.StatusBadRequest, "duplicate_field", name, "%q is given twice.", name)
+			return badField(http.StatusBadRequest, "duplicate_field", name, "field", name)
 		}
 		seen[name] = true
 		if err := take(name, raw); err != nil {
@@ -59,7 +59,7 @@ func decodeMembers(body []byte, take func(name string, raw json.RawMessage) erro
 func (f fields) set(name string, raw json.RawMessage) error {
 	set, ok := f[name]
 	if !ok {
-		return unprocessable("unknown_field", name, "There is no field %q here. Correct its name or leave it out.", name)
+		return unprocessable("unknown_field", name, "field", name)
 	}
 	return set(raw)
 }
@@ -73,12 +73,11 @@ func checkJSON(body []byte) error {
 		return err
 	}
 	before := body[:min(max(int(syntax.Offset), 0), len(body))]
-	return newProblem(http.StatusBadRequest, "invalid_json", fmt.Sprintf("The body is not JSON: %s (line %d, byte %d).",
-		syntax.Error(), 1+bytes.Count(before, []byte("\n")), syntax.Offset))
+	return newProblem(http.StatusBadRequest, "invalid_json.body", "problem", syntax.Error(), "line", 1+bytes.Count(before, []byte("\n")), "byte", syntax.Offset)
 }
 
-func unprocessable(code, name, format string, args ...any) problem {
-	return badField(http.StatusUnprocessableEntity, code, name, format, args...)
+func unprocessable(key, field string, args ...any) problem {
+	return badField(http.StatusUnprocessableEntity, key, field, args...)
 }
 
 func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
@@ -94,7 +93,7 @@ func textField(name string, limit int, into *string) field {
 			return err
 		}
 		if len(text) > limit {
-			return unprocessable("too_long", name, "%s may have %d bytes, not %d.", name, limit, len(text))
+			return unprocessable("too_long.bytes", name, "field", name, "max", limit, "count", len(text))
 		}
 		*into = text
 		return nil
@@ -105,12 +104,12 @@ func textField(name string, limit int, into *string) field {
 func jsonText(name string, raw json.RawMessage) (string, error) {
 	var text string
 	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &text) != nil {
-		return "", unprocessable("invalid_field", name, "%s must be a string.", name)
+		return "", unprocessable("invalid_field.string", name, "field", name)
 	}
 	changed := strings.ContainsRune(text, utf8.RuneError) && !bytes.ContainsRune(raw, utf8.RuneError) &&
 		!bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`))
 	if !utf8.Valid(raw) || changed {
-		return "", unprocessable("invalid_text", name, "%s is not valid UTF-8.", name)
+		return "", unprocessable("invalid_text.field", name, "field", name)
 	}
 	return text, checkText(name, text)
 }
@@ -118,9 +117,9 @@ func jsonText(name string, raw json.RawMessage) (string, error) {
 func checkText(name, text string) error {
 	switch {
 	case !utf8.ValidString(text):
-		return unprocessable("invalid_text", name, "%s is not valid UTF-8.", name)
+		return unprocessable("invalid_text.field", name, "field", name)
 	case strings.ContainsRune(text, 0):
-		return unprocessable("invalid_text", name, "%s contains NUL (U+0000).", name)
+		return unprocessable("invalid_text.nul", name, "field", name)
 	}
 	return nil
 }
@@ -136,7 +135,7 @@ func timeField(name string, into **time.Time) field {
 		}
 		t, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
-			return unprocessable("invalid_time", name, "%s must be a time such as 2026-01-31T09:30:00Z.", name)
+			return unprocessable("invalid_time", name, "field", name)
 		}
 		*into = &t
 		return nil
@@ -150,7 +149,7 @@ const neverFailed = -1
 func versionField(into *int) field {
 	return func(raw json.RawMessage) error {
 		if json.Unmarshal(raw, into) != nil || *into < 0 {
-			return unprocessable("invalid_field", "version", "version must be the number that the delivery was shown with.")
+			return unprocessable("invalid_field.version", "version")
 		}
 		if *into == 0 && !isNull(raw) {
 			*into = neverFailed
@@ -167,7 +166,7 @@ func readJSONBody(r *http.Request) ([]byte, error) {
 	}
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" || !utf8Charset(params) {
-		return nil, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "Send the body as application/json in UTF-8.")
+		return nil, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type")
 	}
 	return body, nil
 }

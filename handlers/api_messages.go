@@ -57,8 +57,7 @@ func readMessage(r *http.Request) (delivery.Message, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	binary := r.Header.Get("ce-specversion") != "" && !strings.HasPrefix(kind, "application/cloudevents")
 	if !binary && (err != nil || !utf8Charset(params) || (kind != "application/json" && kind != "application/cloudevents+json")) {
-		return delivery.Message{}, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type",
-			"Send application/json, a CloudEvent as application/cloudevents+json, or a CloudEvent in ce- headers; no batches; UTF-8.")
+		return delivery.Message{}, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type.message")
 	}
 	body, err := readBody(r)
 	if err != nil {
@@ -79,7 +78,7 @@ func readMessage(r *http.Request) (delivery.Message, error) {
 	if err := idempotencyHeader(&m, r.Header.Values("Idempotency-Key"), binary || kind != "application/json"); err != nil {
 		return m, err
 	}
-	return m, checkMessage(&m)
+	return m.Addressed(), m.Check()
 }
 
 // idempotencyHeader takes the key from the request's header. It may replace the one that a CloudEvent's source and id make,
@@ -89,7 +88,7 @@ func idempotencyHeader(m *delivery.Message, values []string, derived bool) error
 		return nil
 	}
 	if len(values) > 1 || (!derived && m.IdempotencyKey != "" && m.IdempotencyKey != values[0]) {
-		return unprocessable("idempotency_key_mismatch", "Idempotency-Key", "Two different idempotency keys are given; send one.")
+		return unprocessable("idempotency_key_mismatch.different", "Idempotency-Key")
 	}
 	m.IdempotencyKey = values[0]
 	return nil
@@ -121,10 +120,10 @@ func plainMessage(body []byte) (delivery.Message, error) {
 	switch {
 	case err != nil:
 		return m, err
-	case ambiguous(plain != nil, fromEncoded, null):
-		return m, unprocessable("payload_ambiguous", "payload", onePayload)
+	case len(ambiguous(plain != nil, fromEncoded, null)) > 0:
+		return m, unprocessable("payload_ambiguous", "payload", "given", ambiguous(plain != nil, fromEncoded, null))
 	case plain == nil && !fromEncoded && !null:
-		return m, unprocessable("payload_required", "payload", "Give payload (any JSON), payload_base64 (any bytes), or payload_null (none at all).")
+		return m, unprocessable("payload_required", "payload")
 	}
 	m.Payload, m.Kind = plain, delivery.Kind(kind)
 	if fromEncoded {
@@ -133,16 +132,17 @@ func plainMessage(body []byte) (delivery.Message, error) {
 	return m, nil
 }
 
-const onePayload = "Give one of payload (any JSON; null is the JSON text null), payload_base64 and payload_null."
-
-func ambiguous(given ...bool) bool {
-	n := 0
-	for _, is := range given {
+// ambiguous names the payloads, in the order of payload, payload_base64 and payload_null, when more than one of them is given.
+func ambiguous(given ...bool) (names []string) {
+	for i, is := range given {
 		if is {
-			n++
+			names = append(names, []string{"payload", "payload_base64", "payload_null"}[i])
 		}
 	}
-	return n > 1
+	if len(names) < 2 {
+		return nil
+	}
+	return names
 }
 
 // boolField takes true or false; null counts as absent.
@@ -152,7 +152,7 @@ func boolField(name string, into *bool) field {
 			return nil
 		}
 		if json.Unmarshal(raw, into) != nil {
-			return unprocessable("invalid_field", name, "%s must be true or false.", name)
+			return unprocessable("invalid_field.boolean", name, "field", name)
 		}
 		return nil
 	}
@@ -169,7 +169,7 @@ func base64Field(name string, into *[]byte, present *bool) field {
 		}
 		decoded, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return unprocessable("invalid_base64", name, "%s is not base64 (the standard alphabet, with padding).", name)
+			return unprocessable("invalid_base64", name, "field", name)
 		}
 		*into, *present = decoded, true
 		return nil
@@ -182,7 +182,7 @@ func headersField(into *map[string]string) field {
 			return nil
 		}
 		if raw[0] != '{' {
-			return unprocessable("invalid_field", "headers", "headers must be an object of strings.")
+			return unprocessable("invalid_field.headers", "headers")
 		}
 		headers := map[string]string{}
 		if err := decodeMembers(raw, func(name string, value json.RawMessage) error {
@@ -195,31 +195,4 @@ func headersField(into *map[string]string) field {
 		*into = headers
 		return nil
 	}
-}
-
-// checkMessage says what is wrong with a message before anything is written.
-func checkMessage(m *delivery.Message) error {
-	if err := checkKind(m); err != nil {
-		return err
-	}
-	return delivery.CheckMessage(*m)
-}
-
-// checkKind derives the kind from the addressee and refuses a contradiction.
-func checkKind(m *delivery.Message) error {
-	switch {
-	case m.Integration != "" && !integrationName.MatchString(m.Integration):
-		return unprocessable("unknown_integration", "integration", "No integration is named %q: names are a-z, 0-9 and dashes.", m.Integration)
-	case m.Kind == "" && m.Integration != "":
-		m.Kind = delivery.KindCommand
-	case m.Kind == "":
-		m.Kind = delivery.KindEvent
-	case m.Kind == delivery.KindCommand && m.Integration == "":
-		return unprocessable("integration_required", "integration", "A command goes to exactly one integration: name it.")
-	case m.Kind == delivery.KindEvent && m.Integration != "":
-		return unprocessable("integration_not_allowed", "integration", "An event goes to all subscribers: leave integration out, or send a command.")
-	case m.Kind != delivery.KindCommand && m.Kind != delivery.KindEvent:
-		return unprocessable("invalid_kind", "kind", "kind must be command or event.")
-	}
-	return nil
 }

@@ -3,8 +3,10 @@ package handlers
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -157,6 +159,33 @@ func TestBadMessagesAreRefusedAndNothingIsKept(t *testing.T) {
 	for _, h := range health {
 		if h.Pending != 0 {
 			t.Errorf("%s has %d deliveries", h.Name, h.Pending)
+		}
+	}
+}
+
+// Where one of several members is to be given, a request with two hears which.
+func TestTwoOfWhichOneIsToBeGivenAreNamed(t *testing.T) {
+	s := newSite(t)
+	id := s.fail(delivery.Message{Integration: "push", Payload: []byte(`{}`)}, "")
+	values := map[string]string{"payload": `1`, "payload_base64": `"MQ=="`, "payload_null": `true`, "data": `1`, "data_base64": `"MQ=="`, "filter": `{}`, "ids": `["` + id + `"]`}
+	for _, c := range []struct {
+		path, kind, rest string
+		members          []string
+	}{
+		{"/api/v1/messages", "application/json", `"integration":"push","type":"t"`, []string{"payload", "payload_base64", "payload_null"}},
+		{"/api/v1/failures/" + id + "/edit", "application/json", `"reason":"x"`, []string{"payload", "payload_base64", "payload_null"}},
+		{"/api/v1/messages", "application/cloudevents+json", `"specversion":"1.0","id":"1","source":"s","type":"t"`, []string{"data", "data_base64"}},
+		{"/api/v1/operations", "application/json", `"action":"retry","reason":"x"`, []string{"filter", "ids"}},
+	} {
+		for i, one := range c.members {
+			for _, two := range c.members[i+1:] {
+				body := fmt.Sprintf(`{%s,%q:%s,%q:%s}`, c.rest, one, values[one], two, values[two])
+				p := read[problem](s, s.send("admin", "POST", c.path, body, "Content-Type", c.kind), http.StatusUnprocessableEntity)
+				words := strings.FieldsFunc(strings.SplitN(p.Detail, ". ", 2)[0], func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+				if !slices.Contains(words, one) || !slices.Contains(words, two) || !slices.Contains(c.members, p.Field) {
+					t.Errorf("%s: %s, field %s", body, p.Detail, p.Field)
+				}
+			}
 		}
 	}
 }

@@ -66,6 +66,14 @@ type operationItemJSON struct {
 	Reason      string `json:"reason"`
 }
 
+func operationItemJSONOf(i delivery.OperationItem) operationItemJSON {
+	reason := i.Reason
+	if !i.Who.IsZero() {
+		reason += ": " + english(i.Who)
+	}
+	return operationItemJSON{N: i.N, DeliveryID: i.DeliveryID, Integration: i.Integration, Version: i.Version, Outcome: i.Outcome, Reason: reason}
+}
+
 // dryRunJSON is what an operation would select.
 type dryRunJSON struct {
 	Eligible     int            `json:"eligible"`
@@ -78,13 +86,14 @@ func operationJSONOf(o delivery.Operation) operationJSON {
 	out := operationJSON{ID: o.ID, Action: o.Action, State: o.State, Version: o.Version, Actor: o.Actor, Reason: o.Reason, Category: o.Category,
 		Until: utc(o.Until), Evidence: o.Evidence, Pace: paceJSON{Rate: o.Pace.Rate, RampTo: o.Pace.RampTo, RampOver: o.Pace.RampOver.Seconds(),
 			Canary: o.Pace.Canary, StopAbove: o.Pace.StopAbove}, Selected: o.Selected, Succeeded: o.Succeeded, Failed: o.Failed, Skipped: o.Skipped,
-		Cancelled: o.Cancelled, Remaining: o.Remaining, Released: o.Released, Failing: o.Failing, Excluded: counts(o.Excluded), Note: o.Note,
+		Cancelled: o.Cancelled, Remaining: o.Remaining, Released: o.Released, Failing: o.Failing, Excluded: counts(o.Excluded), Note: english(o.Note),
 		Parts: make([]operationPartJSON, 0, len(o.Parts)), CreatedAt: utc(&o.CreatedAt), ChangedAt: utc(&o.ChangedAt), FinishedAt: utc(o.FinishedAt)}
 	if o.Filter != nil {
 		out.Filter = FilterJSON(*o.Filter)
 	}
 	for _, p := range o.Parts {
-		out.Parts = append(out.Parts, operationPartJSON(p))
+		out.Parts = append(out.Parts, operationPartJSON{Integration: p.Integration, Phase: p.Phase, Selected: p.Selected, Waiting: p.Waiting, Released: p.Released,
+			Failing: p.Failing, Succeeded: p.Succeeded, Failed: p.Failed, Skipped: p.Skipped, Rate: p.Rate, Held: english(p.Held)})
 	}
 	return out
 }

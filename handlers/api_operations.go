@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -54,7 +55,7 @@ func (s *Server) startOperation(c echo.Context) error {
 		return s.answerDryRun(c, request)
 	}
 	if !who(c).Role.Allows(delivery.RoleOperator) {
-		return newProblem(http.StatusForbidden, "forbidden", "This needs the role operator; yours is "+string(who(c).Role)+". A dry run is open to you.")
+		return newProblem(http.StatusForbidden, "forbidden.operation", "own", who(c).Role)
 	}
 	if request.ID, err = operationID(c); err != nil {
 		return err
@@ -74,7 +75,7 @@ func operationID(c echo.Context) (string, error) {
 	if key == "" || err != nil {
 		return "", err
 	}
-	if id := strings.ToLower(key); isUUID(id) {
+	if id := strings.ToLower(key); delivery.IsUUID(id) {
 		return id, nil
 	}
 	return keyedID(who(c).Name, "operation", key), nil
@@ -99,12 +100,12 @@ func parseOperation(body []byte, now time.Time) (r delivery.OperationRequest, dr
 	var action string
 	var ramp float64
 	err = decodeObject(body, paceFields(&r.Pace, &ramp).and(fields{
-		"action":   textField("action", maxCategory, &action),
+		"action":   textField("action", delivery.MaxCategory, &action),
 		"filter":   filterField(&r.Filter),
 		"ids":      listField("ids", delivery.MaxChosen, chosenInto(&r.Chosen)),
-		"reason":   textField("reason", maxReason, &r.Reason),
-		"category": textField("category", maxCategory, &r.Category),
-		"evidence": textField("evidence", maxEvidence, &r.Evidence),
+		"reason":   textField("reason", delivery.MaxReason, &r.Reason),
+		"category": textField("category", delivery.MaxCategory, &r.Category),
+		"evidence": textField("evidence", delivery.MaxEvidence, &r.Evidence),
 		"until":    timeField("until", &r.Until),
 		"dry_run":  truthField("dry_run", &dry),
 	}))
@@ -114,15 +115,13 @@ func parseOperation(body []byte, now time.Time) (r delivery.OperationRequest, dr
 	r.Action, r.Pace.RampOver = delivery.Action(action), seconds(ramp)
 	switch {
 	case !slices.Contains(delivery.OperationActions, r.Action):
-		return r, dry, unprocessable("unknown_action", "action", "action must be one of %s.", joined(delivery.OperationActions))
+		return r, dry, unprocessable("unknown_action", "action", "known", delivery.OperationActions)
 	case r.Filter == nil && len(r.Chosen) == 0:
-		return r, dry, unprocessable("selection_required", "filter", "Say on what: filter (everything that matches; {} for all dead letters) or ids.")
+		return r, dry, unprocessable("selection_required", "filter")
 	case r.Filter != nil && len(r.Chosen) > 0:
-		return r, dry, unprocessable("selection_ambiguous", "ids", "Give filter or ids, not both.")
-	case !r.Action.Row().Queues && r.Pace != delivery.Pace{}:
-		return r, dry, unprocessable("pace_not_allowed", "rate_per_second", "Only retries have a pace: leave rate, ramp, canary and failure ratio out.")
+		return r, dry, unprocessable("selection_ambiguous", "ids")
 	}
-	if err := checkPace(r.Pace, ramp); err != nil || dry {
+	if err := r.Pace.CheckFor(r.Action); err != nil || dry {
 		return r, dry, err // what a dry run shows helps to write the reason
 	}
 	a := delivery.ActionRequest{Action: r.Action, Reason: r.Reason, Category: r.Category, Until: r.Until, Evidence: r.Evidence}
@@ -137,15 +136,15 @@ func chosenInto(list *[]delivery.Chosen) func(raw json.RawMessage) error {
 		var one delivery.Chosen
 		var err error
 		if raw[0] == '{' {
-			err = decodeObject(raw, fields{"id": textField("ids.id", maxCategory, &one.ID), "version": versionField(&one.Version)})
+			err = decodeObject(raw, fields{"id": textField("ids.id", delivery.MaxCategory, &one.ID), "version": versionField(&one.Version)})
 		} else {
 			one.ID, err = jsonText("ids", raw)
 		}
 		if err != nil {
 			return err
 		}
-		if one.ID = strings.ToLower(one.ID); !isUUID(one.ID) {
-			return unprocessable("invalid_field", "ids", "%q is not the id of a delivery, a UUID.", one.ID)
+		if one.ID = strings.ToLower(one.ID); !delivery.IsUUID(one.ID) {
+			return unprocessable("invalid_field.id", "ids", "value", one.ID)
 		}
 		*list = append(*list, one)
 		return nil
@@ -155,11 +154,11 @@ func chosenInto(list *[]delivery.Chosen) func(raw json.RawMessage) error {
 // paceFields are the members of a body that say how fast retries go.
 func paceFields(p *delivery.Pace, rampSeconds *float64) fields {
 	return fields{
-		"rate_per_second":          numberField("rate_per_second", &p.Rate),
-		"ramp_to":                  numberField("ramp_to", &p.RampTo),
-		"ramp_seconds":             numberField("ramp_seconds", rampSeconds),
-		"canary":                   wholeField("canary", &p.Canary),
-		"stop_above_failure_ratio": numberField("stop_above_failure_ratio", &p.StopAbove),
+		delivery.PaceRate:      numberField(delivery.PaceRate, &p.Rate),
+		delivery.PaceRampTo:    numberField(delivery.PaceRampTo, &p.RampTo),
+		delivery.PaceRampOver:  numberField(delivery.PaceRampOver, rampSeconds),
+		delivery.PaceCanary:    wholeField(delivery.PaceCanary, &p.Canary),
+		delivery.PaceStopAbove: numberField(delivery.PaceStopAbove, &p.StopAbove),
 	}
 }
 
@@ -171,27 +170,12 @@ func (f fields) and(more fields) fields {
 	return f
 }
 
-// longestRamp keeps a ramp within what can be counted.
-const longestRamp = 30 * 24 * time.Hour
-
-func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
-
-func checkPace(p delivery.Pace, rampSeconds float64) error {
-	switch {
-	case p.Rate < 0 || p.Rate > maxRate:
-		return unprocessable("invalid_pace", "rate_per_second", "rate_per_second must be a number up to %d; 0 is as fast as it goes.", maxRate)
-	case p.RampTo < 0 || p.RampTo > maxRate:
-		return unprocessable("invalid_pace", "ramp_to", "ramp_to must be a rate per second up to %d.", maxRate)
-	case p.RampTo > 0 && p.Rate == 0:
-		return unprocessable("invalid_pace", "rate_per_second", "A ramp begins at a rate: give rate_per_second.")
-	case (p.RampTo > 0) != (rampSeconds > 0) || rampSeconds < 0 || rampSeconds > longestRamp.Seconds():
-		return unprocessable("invalid_pace", "ramp_seconds", "A ramp has ramp_to, a rate, and ramp_seconds, at most %d.", int(longestRamp.Seconds()))
-	case p.Canary < 0 || p.Canary > 1_000_000:
-		return unprocessable("invalid_pace", "canary", "canary must be how many of each integration go first, at most 1000000.")
-	case p.StopAbove < 0 || p.StopAbove >= 1:
-		return unprocessable("invalid_pace", "stop_above_failure_ratio", "stop_above_failure_ratio must be above 0 and below 1, such as 0.2.")
+// seconds is a time that may be longer than what can be counted: then it is the longest.
+func seconds(n float64) time.Duration {
+	if n >= math.MaxInt64/float64(time.Second) {
+		return math.MaxInt64
 	}
-	return nil
+	return time.Duration(max(n, -1) * float64(time.Second))
 }
 
 func (s *Server) listOperations(c echo.Context) error {
@@ -229,7 +213,7 @@ func (s *Server) listOperationItems(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, listOf(page, func(i delivery.OperationItem) operationItemJSON { return operationItemJSON(i) }))
+	return c.JSON(http.StatusOK, listOf(page, operationItemJSONOf))
 }
 
 // steerOperation pauses, resumes or cancels.
@@ -240,7 +224,7 @@ func (s *Server) steerOperation(set func(*delivery.Steer)) echo.HandlerFunc {
 			return err
 		}
 		var step delivery.Steer
-		if err := decodeObject(body, fields{"reason": textField("reason", maxReason, &step.Reason), "version": versionField(&step.Version)}); err != nil {
+		if err := decodeObject(body, fields{"reason": textField("reason", delivery.MaxReason, &step.Reason), "version": versionField(&step.Version)}); err != nil {
 			return err
 		}
 		set(&step)
@@ -264,17 +248,17 @@ func (s *Server) paceOperation(c echo.Context) error {
 	for name, set := range members {
 		members[name] = func(raw json.RawMessage) error { given++; return set(raw) }
 	}
-	if err := decodeObject(body, members.and(fields{"reason": textField("reason", maxReason, &step.Reason), "version": versionField(&step.Version)})); err != nil {
+	if err := decodeObject(body, members.and(fields{"reason": textField("reason", delivery.MaxReason, &step.Reason), "version": versionField(&step.Version)})); err != nil {
 		return err
 	}
 	if given == 0 {
-		return unprocessable("nothing_to_change", "rate_per_second", "Give what changes: rate_per_second, ramp_to, ramp_seconds, canary or stop_above_failure_ratio.")
+		return unprocessable("nothing_to_change.pace", "rate_per_second")
 	}
 	if pace.RampTo == 0 && o.Pace.RampTo > 0 {
 		ramp = 0 // no ramp any more
 	}
 	pace.RampOver = seconds(ramp)
-	if err := checkPace(pace, ramp); err != nil {
+	if err := pace.Check(); err != nil {
 		return err
 	}
 	step.Pace = &pace

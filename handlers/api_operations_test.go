@@ -89,7 +89,7 @@ func TestAnOperationOfAListWithVersions(t *testing.T) {
 	body := fmt.Sprintf(`{"action":"ignore","ids":["%s",{"id":"%s","version":1},{"id":"%s","version":9},"%s"],"reason":"test orders","category":"test-data"}`,
 		strings.ToUpper(ids[0]), ids[1], ids[2], "0192f0c1-0000-7000-8000-000000000000")
 	o := read[operationJSON](s, s.send("operator", "POST", "/api/v1/operations", body, "Idempotency-Key", "any text"), 202)
-	if o.Selected != 2 || !maps.Equal(o.Excluded, map[string]int{"changed": 1, "not_found": 1}) || o.Filter != nil || !isUUID(o.ID) {
+	if o.Selected != 2 || !maps.Equal(o.Excluded, map[string]int{"changed": 1, "not_found": 1}) || o.Filter != nil || !delivery.IsUUID(o.ID) {
 		t.Errorf("started %+v", o)
 	}
 	if again := read[operationJSON](s, s.send("operator", "POST", "/api/v1/operations", body, "Idempotency-Key", "any text"), 202); again.ID != o.ID {

@@ -55,7 +55,7 @@ func TestACommandForAPoolIsHandedOverInMemory(t *testing.T) {
 
 func TestAFullPoolAnswersWhenToTryAgain(t *testing.T) {
 	s := newSite(t, withPool(func(context.Context, delivery.Message) (delivery.Accepted, error) {
-		return delivery.Accepted{}, errors.Join(&delivery.UnavailableError{Code: "pool_full", Message: "It is full.", RetryAfter: 1500 * time.Millisecond})
+		return delivery.Accepted{}, errors.Join(&delivery.UnavailableError{Code: "pool_full", Says: delivery.Verbatim("It is full."), RetryAfter: 1500 * time.Millisecond})
 	}))
 	a := s.post("/api/v1/messages", `{"integration":"mail","type":"t","payload":1}`)
 	s.wants("full", a, http.StatusServiceUnavailable, "pool_full")

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,13 +16,7 @@ import (
 	"redrive/delivery"
 )
 
-// maxLimit is the longest page of a list.
-const maxLimit = 500
-
 var (
-	integrationName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-	uuidShape       = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-
 	failureParams = []string{"state", "integration", "method", "destination", "error_class", "group", "group_message", "key", "message", "id", "type",
 		"attempts", "q", "payload", "path", "operator", "assignee", "tag", "ticket", "acknowledged", "from", "to", "search", "sort", "after", "limit"}
 	groupParams = []string{"state", "by", "status", "integration", "method", "destination", "error_class", "group", "group_message", "q", "sort", "after", "limit"}
@@ -32,10 +25,8 @@ var (
 		"assignee", "tag", "by", "status"}
 )
 
-func isUUID(s string) bool { return uuidShape.MatchString(s) }
-
-func badParameter(name, format string, args ...any) problem {
-	return badField(http.StatusBadRequest, "invalid_parameter", name, format, args...)
+func badParameter(key, name string, args ...any) problem {
+	return badField(http.StatusBadRequest, key, name, args...)
 }
 
 // onlyParams refuses parameters that a list does not know: a misspelt filter would show everything.
@@ -46,14 +37,14 @@ func onlyParams(q url.Values, allowed ...string) error {
 			if len(allowed) > 0 {
 				known = strings.Join(allowed, ", ")
 			}
-			return badField(http.StatusBadRequest, "unknown_parameter", name, "There is no parameter %q here; known: %s.", name, known)
+			return badField(http.StatusBadRequest, "unknown_parameter", name, "name", name, "known", known)
 		}
 		if len(values) > 1 && !slices.Contains(repeatable, name) {
-			return badParameter(name, "%s is given more than once.", name)
+			return badParameter("invalid_parameter.repeated", name, "name", name)
 		}
 		for _, v := range values {
 			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-				return badParameter(name, "%s must be UTF-8 text without NUL.", name)
+				return badParameter("invalid_parameter.text", name, "name", name)
 			}
 		}
 	}
@@ -78,7 +69,7 @@ func failureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 	err := firstError(
 		identifiers(q, &f),
 		oneOf(q, "state", delivery.States, &f.States),
-		oneOf(q, "method", methods, &f.Methods),
+		oneOf(q, "method", delivery.Methods, &f.Methods),
 		oneOf(q, "destination", delivery.DestinationKinds(), &f.Destinations),
 		oneOf(q, "error_class", delivery.ErrorClasses, &f.ErrorClasses),
 		attempts(q, &f.Attempts),
@@ -97,7 +88,7 @@ func mergeSearch(q url.Values, now time.Time, zone *time.Location) (url.Values, 
 	found, err := delivery.ParseSearch(q.Get("search"), now, zone)
 	var mistake *delivery.InputError
 	if errors.As(err, &mistake) {
-		return nil, badField(http.StatusBadRequest, mistake.Code, "search", "%s", mistake.Message)
+		return nil, problemSaying(http.StatusBadRequest, mistake.Code, "search", mistake.Phrase())
 	}
 	if err != nil {
 		return nil, err
@@ -106,7 +97,7 @@ func mergeSearch(q url.Values, now time.Time, zone *time.Location) (url.Values, 
 	delete(merged, "search")
 	for name, values := range found.Values() {
 		if len(given(merged[name])) > 0 {
-			return nil, badParameter(name, "%s is given twice: as a parameter and within search. Leave one out.", name)
+			return nil, badParameter("invalid_parameter.also_in_search", name, "name", name)
 		}
 		merged[name] = values
 	}
@@ -131,16 +122,16 @@ const assignedToMe = "me"
 func identifiers(q url.Values, f *delivery.Filter) error {
 	f.Integrations = given(q["integration"])
 	for _, name := range f.Integrations {
-		if !integrationName.MatchString(name) {
-			return badParameter("integration", "integration must be a name of a-z, 0-9 and dashes.")
+		if !delivery.IsName(name) {
+			return badParameter("invalid_parameter.integration", "integration")
 		}
 	}
-	if f.MessageID = strings.ToLower(q.Get("message")); f.MessageID != "" && !isUUID(f.MessageID) {
-		return badParameter("message", "message must be the id of a message, a UUID.")
+	if f.MessageID = strings.ToLower(q.Get("message")); f.MessageID != "" && !delivery.IsUUID(f.MessageID) {
+		return badParameter("invalid_parameter.message", "message")
 	}
 	for _, id := range given(q["id"]) {
-		if id = strings.ToLower(id); !isUUID(id) {
-			return badParameter("id", "id must be the id of a delivery, a UUID.")
+		if id = strings.ToLower(id); !delivery.IsUUID(id) {
+			return badParameter("invalid_parameter.id", "id")
 		}
 		f.IDs = append(f.IDs, id)
 	}
@@ -150,7 +141,7 @@ func identifiers(q url.Values, f *delivery.Filter) error {
 func attempts(q url.Values, into *delivery.Range) error {
 	r, ok := delivery.ParseRange(q.Get("attempts"))
 	if !ok {
-		return badParameter("attempts", "attempts must be a number such as 3, or a range: 3.. , ..5 or 3..5.")
+		return badParameter("invalid_parameter.attempts", "attempts")
 	}
 	*into = r
 	return nil
@@ -159,7 +150,7 @@ func attempts(q url.Values, into *delivery.Range) error {
 // payloadWords refuses blanks: they are no word to look for, and to look for nothing would select everything.
 func payloadWords(text string) error {
 	if text != "" && strings.TrimSpace(text) == "" {
-		return badParameter("payload", "payload is blank: give a word, or leave it out.")
+		return badParameter("invalid_parameter.payload", "payload")
 	}
 	return nil
 }
@@ -168,7 +159,7 @@ func pathValues(q url.Values, into *[]delivery.PathValue) error {
 	for _, text := range given(q["path"]) {
 		p, ok := delivery.ParsePathValue(text)
 		if !ok {
-			return badParameter("path", "path must be a JSON path and a value, such as $.customer.id=4711.")
+			return badParameter("invalid_parameter.path", "path")
 		}
 		*into = append(*into, p)
 	}
@@ -182,12 +173,10 @@ func acknowledged(q url.Values, into **bool) error {
 		yes := v == "true"
 		*into = &yes
 	default:
-		return badParameter("acknowledged", "acknowledged must be true or false.")
+		return badParameter("invalid_parameter.acknowledged", "acknowledged")
 	}
 	return nil
 }
-
-var methods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
 
 func auditFilter(q url.Values) (delivery.AuditFilter, error) {
 	f := delivery.AuditFilter{Actor: q.Get("actor"), Action: q.Get("action"), Subject: q.Get("subject"), After: q.Get("after")}
@@ -241,7 +230,7 @@ func groupKeys(q url.Values, into *[]delivery.GroupKey) error {
 		return slices.Index(delivery.GroupKeys, a) - slices.Index(delivery.GroupKeys, b)
 	})
 	if keys = slices.Compact(keys); len(keys) > 1 && keys[0] == byFingerprint {
-		return badParameter("by", "fingerprint is integration, error class and message already: leave the other keys out.")
+		return badParameter("invalid_parameter.by", "by")
 	} else if len(keys) == 1 && keys[0] == byFingerprint {
 		keys = nil
 	}
@@ -257,19 +246,11 @@ func given(values []string) []string {
 func oneOf[T ~string](q url.Values, name string, known []T, into *[]T) error {
 	for _, v := range given(q[name]) {
 		if !slices.Contains(known, T(v)) {
-			return badParameter(name, "%s must be one of %s.", name, joined(known))
+			return badParameter("invalid_parameter.choice", name, "name", name, "known", known)
 		}
 		*into = append(*into, T(v))
 	}
 	return nil
-}
-
-func joined[T ~string](words []T) string {
-	texts := make([]string, len(words))
-	for i, w := range words {
-		texts[i] = string(w)
-	}
-	return strings.Join(texts, ", ")
 }
 
 func sortOrder(q url.Values, into *delivery.Sort) error {
@@ -278,7 +259,7 @@ func sortOrder(q url.Values, into *delivery.Sort) error {
 		*into = v
 	}
 	if *into != delivery.SortNewest && *into != delivery.SortOldest {
-		return badParameter("sort", "sort must be newest or oldest.")
+		return badParameter("invalid_parameter.sort", "sort")
 	}
 	return nil
 }
@@ -291,12 +272,12 @@ func timeRange(q url.Values, from, to **time.Time) error {
 		}
 		t, err := time.Parse(time.RFC3339Nano, v)
 		if err != nil {
-			return badParameter(name, "%s must be a time such as 2026-01-31T09:30:00Z (in an address, + is written %%2B).", name)
+			return badParameter("invalid_parameter.time", name, "name", name)
 		}
 		*into = &t
 	}
 	if *from != nil && *to != nil && (*to).Before(**from) {
-		return badParameter("to", "to must not be before from.")
+		return badParameter("invalid_parameter.time_order", "to")
 	}
 	return nil
 }
@@ -307,8 +288,8 @@ func pageLimit(q url.Values, into *int) error {
 		return nil
 	}
 	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > maxLimit {
-		return badParameter("limit", "limit must be a number from 1 to %d.", maxLimit)
+	if err != nil || n < 1 || n > delivery.MaxPage {
+		return badParameter("invalid_parameter.limit", "limit", "max", delivery.MaxPage)
 	}
 	*into = n
 	return nil

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -136,7 +137,7 @@ func (s *Server) detailJSON(d delivery.Detail) detailJSON {
 	out := detailJSON{deliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount, Lane: laneJSONOf(d.Lane),
 		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]auditJSON, 0, len(d.History)),
 		Edits: make([]editJSON, 0, len(d.Edits)), Notes: make([]noteJSON, 0, len(d.Notes))}
-	out.Method, out.Error = d.Method, view.hide(d.Error)
+	out.Method, out.Error = d.Method, view.hide.Error(d.ErrorClass, d.Error)
 	out.NotCarried = []lossJSON{}
 	for _, l := range s.losses(d.Sent(), d.Integration) {
 		out.NotCarried = append(out.NotCarried, lossJSON(l))
@@ -168,7 +169,7 @@ func (s *Server) losses(m delivery.Message, integration string) []delivery.Loss 
 
 func attemptJSONOf(a delivery.Attempt, view payloadView) attemptJSON {
 	out := attemptJSON{Number: a.Number, StartedAt: utc(&a.StartedAt), DurationMS: a.Duration.Milliseconds(), Outcome: a.Outcome,
-		Late: a.Late, Edit: max(a.Edit, 1), ErrorClass: a.ErrorClass, Error: view.hide(a.Error), Response: view.response(a.Response)}
+		Late: a.Late, Edit: max(a.Edit, 1), ErrorClass: a.ErrorClass, Error: view.hide.Error(a.ErrorClass, a.Error), Response: view.response(a.Response)}
 	if a.HTTPStatus != 0 {
 		out.HTTPStatus = &a.HTTPStatus
 	}
@@ -270,7 +271,7 @@ func auditJSONOf(e delivery.AuditEntry) auditJSON {
 		details = json.RawMessage("{}")
 	}
 	return auditJSON{ID: strconv.FormatInt(e.Seq, 10), Seq: e.Seq, At: utc(&e.At), Actor: e.Actor, Action: e.Action, SubjectType: e.SubjectType,
-		Subject: e.Subject, Reason: e.Reason, Details: details, PrevHash: hex.EncodeToString(e.PrevHash), Hash: hex.EncodeToString(e.Hash)}
+		Subject: e.Subject, Reason: cmp.Or(e.Reason, english(e.Why())), Details: details, PrevHash: hex.EncodeToString(e.PrevHash), Hash: hex.EncodeToString(e.Hash)}
 }
 
 type integrationJSON struct {

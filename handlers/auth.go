@@ -32,9 +32,9 @@ func (s *Server) require(role delivery.Role) echo.MiddlewareFunc {
 			case p.Name == "" && !isAPI(c.Request()):
 				return c.Redirect(http.StatusSeeOther, signInURL(c.Request()))
 			case p.Name == "":
-				return newProblem(http.StatusUnauthorized, "unauthorized", "Send an API token: Authorization: Bearer TOKEN.")
+				return newProblem(http.StatusUnauthorized, "unauthorized")
 			case !p.Role.Allows(role):
-				return newProblem(http.StatusForbidden, "forbidden", "This needs the role "+string(role)+"; yours is "+string(p.Role)+".")
+				return newProblem(http.StatusForbidden, "forbidden.role", "role", role, "own", p.Role)
 			}
 			c.Set(principalKey, p)
 			return next(c)
@@ -75,7 +75,7 @@ func (s *Server) sessionName(c echo.Context) string {
 }
 
 func (s *Server) bearer(c echo.Context, header string) (principal, error) {
-	refused := newProblem(http.StatusUnauthorized, "invalid_token", "The API token is unknown or revoked. Send Authorization: Bearer TOKEN.")
+	refused := newProblem(http.StatusUnauthorized, "invalid_token")
 	token, ok := bearerToken(header)
 	if !ok {
 		return principal{}, refused

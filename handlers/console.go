@@ -17,6 +17,7 @@ import (
 	"redrive/delivery"
 	"redrive/static"
 	"redrive/views"
+	"redrive/views/words"
 )
 
 const (
@@ -64,7 +65,7 @@ func (s *Server) consoleRoutes() {
 }
 
 func (s *Server) help(c echo.Context) error {
-	return render(c, http.StatusOK, views.HelpView(views.HelpPage{Layout: s.layout(c, "Keys and words", views.Help)}))
+	return render(c, http.StatusOK, views.HelpView(views.HelpPage{Layout: s.layout(c, "title.help", views.Help)}))
 }
 
 // render builds the whole page before the first byte leaves.
@@ -81,9 +82,9 @@ func render(c echo.Context, status int, page templ.Component) error {
 // layout is what every page has around its content.
 func (s *Server) layout(c echo.Context, title, section string) views.Layout {
 	r, p := c.Request(), who(c)
-	l := views.Layout{Locale: views.Locale{Lang: "en", Zone: time.UTC, Now: time.Now()}, ZoneName: "UTC", Section: section,
+	l := views.Layout{Locale: views.Locale{Lang: lang(c), Zone: time.UTC, Now: time.Now()}, ZoneName: "UTC", Section: section,
 		User: p.Name, Role: p.Role, Fragment: isFragment(r), Demo: s.cfg.DemoHandler != nil, Release: s.cfg.Version, Here: section}
-	l.Title = l.T(title)
+	l.Title = l.Say(delivery.Phrase{Key: title})
 	if r.Method == http.MethodGet {
 		l.Here = r.URL.RequestURI()
 	}
@@ -94,9 +95,7 @@ func (s *Server) layout(c echo.Context, title, section string) views.Layout {
 	if zone, ok := loadZone(cookie(r, zoneCookie)); ok {
 		l.Zone, l.ZoneName = zone, zone.String()
 	}
-	if l.Flash = s.takeFlash(c); l.Flash != nil {
-		l.Flash.Text = l.T(l.Flash.Text)
-	}
+	l.Flash = s.takeFlash(c)
 	return l
 }
 
@@ -132,7 +131,7 @@ func (s *Server) setPreferences(c echo.Context) error {
 	if zone, ok := loadZone(strings.TrimSpace(c.FormValue("zone"))); ok {
 		s.setCookie(c, zoneCookie, zone.String())
 	} else if s.sessionName(c) != "" {
-		s.setFlash(c, views.Flash{Kind: "warn", Text: "That time zone is not known; write it like Asia/Seoul."})
+		s.setFlash(c, warn(c, "done.unknown_zone"))
 	}
 	return c.Redirect(http.StatusSeeOther, views.LocalPath(c.FormValue("return")))
 }
@@ -140,6 +139,21 @@ func (s *Server) setPreferences(c echo.Context) error {
 func (s *Server) setCookie(c echo.Context, name, value string) {
 	c.SetCookie(&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600, Secure: s.cfg.SecureCookies,
 		SameSite: http.SameSiteLaxMode})
+}
+
+// lang is the language of whoever looks.
+func lang(echo.Context) string { return words.English }
+
+// say answers a phrase to whoever looks.
+func say(c echo.Context, p delivery.Phrase) string { return words.Say(lang(c), p) }
+
+// good tells what was done, warn what was not.
+func good(c echo.Context, key string, args ...any) views.Flash {
+	return views.Flash{Kind: "good", Text: say(c, delivery.Say(key, args...))}
+}
+
+func warn(c echo.Context, key string, args ...any) views.Flash {
+	return views.Flash{Kind: "warn", Text: say(c, delivery.Say(key, args...))}
 }
 
 // setFlash keeps what an action did for the next page.
@@ -170,8 +184,9 @@ func (s *Server) errorPage(c echo.Context, p problem) error {
 			c.Set(principalKey, known)
 		}
 	}
-	l := s.layout(c, p.Title, "")
-	return render(c, p.Status, views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.T(p.Detail), RequestID: p.RequestID}))
+	l := s.layout(c, "", "")
+	l.Title = l.T(p.Title)
+	return render(c, p.Status, views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.Say(p.says), RequestID: p.RequestID}))
 }
 
 // integrationNames are offered in filters.
@@ -208,10 +223,10 @@ func mistake(err error) (problem, error) {
 }
 
 // told is what a list's page says of a question that a person can correct, and its status; every other error is passed on.
-func told(err error) (text string, status int, passed error) {
+func told(c echo.Context, err error) (text string, status int, passed error) {
 	if err == nil {
 		return "", http.StatusOK, nil
 	}
 	p, err := mistake(err)
-	return p.Detail, p.Status, err
+	return say(c, p.says), p.Status, err
 }

@@ -25,7 +25,7 @@ func (s *Server) runsPage(c echo.Context, status int, page views.RunsPage) error
 		return err
 	}
 	page.Layout, page.Integration = s.layout(c, "", views.Integrations), in
-	page.Title = page.T("Runs of %s", in.Name)
+	page.Title = page.Say(delivery.Say("title.runs", "integration", in.Name))
 	page.Items, page.Next, page.Facts = rows.Items, nextURL(c.Request(), rows.Next), s.allFacts()[in.Name]
 	return render(c, status, views.RunsView(page))
 }
@@ -34,9 +34,7 @@ func (s *Server) runsPage(c echo.Context, status int, page views.RunsPage) error
 func (s *Server) runByForm(c echo.Context) error {
 	name, date, reason := c.Param("name"), strings.TrimSpace(c.FormValue("business_date")), strings.TrimSpace(c.FormValue("reason"))
 	var err error
-	if len(reason) > maxReason {
-		err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
-	} else {
+	if err = delivery.CheckReason(reason); err == nil {
 		_, err = s.cfg.Store.RequestRun(c.Request().Context(), name, date, who(c).Name, reason)
 	}
 	if err != nil {
@@ -44,9 +42,9 @@ func (s *Server) runByForm(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.runsPage(c, p.Status, views.RunsPage{Date: date, Reason: reason, Problem: p.Detail})
+		return s.runsPage(c, p.Status, views.RunsPage{Date: date, Reason: reason, Problem: say(c, p.says)})
 	}
-	s.setFlash(c, views.Flash{Kind: "good", Text: s.layout(c, "", "").T("A run of %s is queued. It begins within seconds, after what runs already.", name)})
+	s.setFlash(c, good(c, "done.run", "integration", name))
 	return c.Redirect(http.StatusSeeOther, views.Runs(name))
 }
 

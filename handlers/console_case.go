@@ -13,9 +13,6 @@ import (
 	"redrive/views"
 )
 
-// maxNote is the longest note, in characters.
-const maxNote = 4000
-
 // caseRoutes adds the forms about what people keep about a failure.
 func (s *Server) caseRoutes(viewer, operator echo.MiddlewareFunc) {
 	for _, what := range []string{"acknowledge", "unacknowledge", "assign", "fields"} {
@@ -52,7 +49,7 @@ func (s *Server) ticketURL(ticket string) string {
 func (s *Server) changeCase(what string) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		form := views.CaseForm{What: what, Assignee: c.FormValue("assignee"), Tags: c.FormValue("tags"), Ticket: c.FormValue("ticket")}
-		if !isUUID(c.Param("id")) {
+		if !delivery.IsUUID(c.Param("id")) {
 			return delivery.ErrNotFound
 		}
 		var d delivery.Delivery
@@ -63,19 +60,16 @@ func (s *Server) changeCase(what string) echo.HandlerFunc {
 		if err != nil {
 			return s.refusedCase(c, form, err)
 		}
-		s.setFlash(c, onceOnly(d, views.Flash{Kind: "good", Text: caseDone[what]}))
+		s.setFlash(c, onceOnly(c, d, good(c, "done.case."+what)))
 		return c.Redirect(http.StatusSeeOther, views.FailureFrom(change.ID, backTo(c)))
 	}
 }
-
-var caseDone = map[string]string{"acknowledge": "Acknowledged: it is not counted as red any more, and stays on the list.",
-	"unacknowledge": "It is not acknowledged any more.", "assign": "It is yours.", "fields": "Kept."}
 
 // caseChange reads a form about a case.
 func caseChange(c echo.Context, form views.CaseForm) (delivery.CaseChange, error) {
 	change := delivery.CaseChange{ID: c.Param("id"), Version: parseVersion(c.FormValue("version")), Actor: who(c).Name, Token: c.FormValue("token")}
 	if change.Version < 0 {
-		return change, unprocessable("version_required", "version", "The form lost its version. Reload the page and decide again.")
+		return change, unprocessable("version_required", "version")
 	}
 	yes := form.What == "acknowledge"
 	switch form.What {
@@ -98,13 +92,13 @@ func (s *Server) refusedCase(c echo.Context, form views.CaseForm, err error) err
 	var conflict *delivery.CaseConflictError
 	status := http.StatusConflict
 	if errors.As(err, &conflict) {
-		form.Conflict, form.Problem = true, conflict.By+" changed it in the meantime."
+		form.Conflict, form.Problem = true, say(c, delivery.Say("case.changed", "actor", conflict.By))
 	} else {
 		p, err := mistake(err)
 		if err != nil {
 			return err
 		}
-		form.Field, form.Problem, status = p.Field, p.Detail, p.Status
+		form.Field, form.Problem, status = p.Field, say(c, p.says), p.Status
 	}
 	page, err := s.deliveryPage(c)
 	if err != nil {
@@ -117,7 +111,7 @@ func (s *Server) refusedCase(c echo.Context, form views.CaseForm, err error) err
 // writeNote keeps a note about a failure.
 func (s *Server) writeNote(c echo.Context) error {
 	id, form := c.Param("id"), views.CaseForm{What: "note", Note: c.FormValue("note")}
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	text := strings.TrimSpace(strings.ReplaceAll(form.Note, "\r\n", "\n"))
@@ -125,15 +119,15 @@ func (s *Server) writeNote(c echo.Context) error {
 	var err error
 	switch {
 	case text == "":
-		err = unprocessable("note_required", "note", "Write something first.")
-	case utf8.RuneCountInString(text) > maxNote:
-		err = unprocessable("too_long", "note", "A note may have %d characters.", maxNote)
+		err = unprocessable("note_required", "note")
+	case utf8.RuneCountInString(text) > delivery.MaxNote:
+		err = unprocessable("too_long.note", "note", "max", delivery.MaxNote)
 	default:
 		d, err = s.cfg.Store.AddNote(c.Request().Context(), id, who(c).Name, text, c.FormValue("token"))
 	}
 	if err != nil {
 		return s.refusedCase(c, form, err)
 	}
-	s.setFlash(c, onceOnly(d, views.Flash{Kind: "good", Text: "Written down."}))
+	s.setFlash(c, onceOnly(c, d, good(c, "done.note")))
 	return c.Redirect(http.StatusSeeOther, views.FailureFrom(id, backTo(c)))
 }

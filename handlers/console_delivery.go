@@ -31,7 +31,7 @@ func (s *Server) failurePage(c echo.Context, status int, form views.ActionForm, 
 // deliveryPage is what is known about one delivery, as people may see it.
 func (s *Server) deliveryPage(c echo.Context) (page views.DeliveryPage, err error) {
 	id := c.Param("id")
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return page, delivery.ErrNotFound
 	}
 	d, err := s.cfg.Store.Delivery(c.Request().Context(), id)
@@ -70,11 +70,11 @@ func (s *Server) showContent(c echo.Context, page *views.DeliveryPage, d *delive
 		page.Payload.Address = views.VersionPayload(d.ID, d.Edits[len(d.Edits)-1].Number)
 	}
 	page.Headers, page.Properties = headersOf(seen), propertiesOf(seen)
-	page.Versions = s.versions(*d)
+	page.Versions = s.versions(page.Locale, *d)
 	hide := s.hider(*d)
-	d.Error = hide.hide(d.Error)
+	d.Error = hide.hide.Error(d.ErrorClass, d.Error)
 	for n := range d.Timeline {
-		d.Timeline[n].Error = hide.hide(d.Timeline[n].Error)
+		d.Timeline[n].Error = hide.hide.Error(d.Timeline[n].ErrorClass, d.Timeline[n].Error)
 		page.Responses = append(page.Responses, hide.response(d.Timeline[n].Response))
 	}
 }
@@ -102,17 +102,17 @@ func (s *Server) backToFailure(c echo.Context) error {
 
 // failureNews says whether a delivery changed since it was shown.
 func (s *Server) failureNews(c echo.Context) error {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
 	d, err := s.cfg.Store.Delivery(c.Request().Context(), c.Param("id"))
 	if err != nil {
 		return err
 	}
-	l, text := views.Locale{Lang: "en", Zone: time.UTC, Now: time.Now()}, ""
+	l, text := views.Locale{Lang: lang(c), Zone: time.UTC, Now: time.Now()}, ""
 	seen := c.QueryParam("state") == string(d.State) && c.QueryParam("version") == l.T("%d", d.Version) && c.QueryParam("attempts") == l.T("%d", d.Attempts)
 	if !seen {
-		text = l.T("Now: %s – show", l.State(d.Delivery))
+		text = l.Say(delivery.Say("news.changed", "state", l.State(d.Delivery)))
 	}
 	return c.JSON(http.StatusOK, map[string]string{"text": text})
 }
@@ -121,7 +121,7 @@ func (s *Server) failureNews(c echo.Context) error {
 func (s *Server) decide(action delivery.Action) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		form := formOf(c, action)
-		if !isUUID(c.Param("id")) {
+		if !delivery.IsUUID(c.Param("id")) {
 			return delivery.ErrNotFound
 		}
 		var d delivery.Delivery
@@ -139,33 +139,23 @@ func (s *Server) decide(action delivery.Action) echo.HandlerFunc {
 			if err != nil {
 				return err
 			}
-			form.Field, form.Problem = p.Field, p.Detail
+			form.Field, form.Problem = p.Field, say(c, p.says)
 			return s.failurePage(c, p.Status, form, nil)
 		}
 		if action.Row().Queues {
 			s.cfg.Wake()
 		}
-		s.setFlash(c, onceOnly(d, actionFlash(action)))
+		s.setFlash(c, onceOnly(c, d, good(c, "done."+string(action))))
 		return c.Redirect(http.StatusSeeOther, views.FailureFrom(request.ID, backTo(c)))
 	}
 }
 
 // onceOnly tells who sends a form again that it was carried out before.
-func onceOnly(d delivery.Delivery, done views.Flash) views.Flash {
+func onceOnly(c echo.Context, d delivery.Delivery, done views.Flash) views.Flash {
 	if d.Repeated {
-		return views.Flash{Kind: "warn", Text: "Already done: this form had been carried out before, so nothing was done twice."}
+		return warn(c, "done.already")
 	}
 	return done
-}
-
-func actionFlash(action delivery.Action) views.Flash {
-	texts := map[delivery.Action]string{
-		delivery.ActionRetry:   "Retry requested. It counts as delivered only when the receiver confirms; this page tells you.",
-		delivery.ActionIgnore:  "Ignored. It stays on the page of ignored failures and can be reopened.",
-		delivery.ActionResolve: "Resolved. It can be reopened.",
-		delivery.ActionReopen:  "Reopened: it waits for a decision again.",
-	}
-	return views.Flash{Kind: "good", Text: texts[action]}
 }
 
 func formOf(c echo.Context, action delivery.Action) views.ActionForm {
@@ -180,23 +170,20 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 		zone = time.UTC
 	}
 	a := delivery.ActionRequest{Action: form.Action, Actor: who(c).Name, Reason: form.Reason, Category: form.Category, Evidence: form.Evidence}
-	if len(a.Reason) > maxReason {
-		return a, badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
-	}
-	if len(a.Evidence) > maxEvidence {
-		return a, badField(http.StatusUnprocessableEntity, "too_long", "evidence", "The evidence may have %d bytes.", maxEvidence)
+	if err := firstError(delivery.CheckReason(a.Reason), delivery.CheckEvidence(a.Evidence)); err != nil {
+		return a, err
 	}
 	if strings.TrimSpace(form.Until) != "" {
 		until, ok := parseLocal(strings.TrimSpace(form.Until), zone)
 		if !ok {
-			return a, badField(http.StatusUnprocessableEntity, "invalid_until", "until", "Write the time like 2026-01-31T09:30, or leave it empty.")
+			return a, badField(http.StatusUnprocessableEntity, "invalid_until.form", "until")
 		}
 		a.Until = &until
 	}
 	if c.Param("id") != "" {
 		a.Token = c.FormValue("token")
 		if a.Version = parseVersion(c.FormValue("version")); a.Version < 1 {
-			return a, badField(http.StatusUnprocessableEntity, "version_required", "reason", "The form lost its version. Reload the page and decide again.")
+			return a, badField(http.StatusUnprocessableEntity, "version_required", "reason")
 		}
 	}
 	return a, checkAction(&a, time.Now())
@@ -221,13 +208,13 @@ func (s *Server) rawPayload(c echo.Context) error {
 
 func (s *Server) handOut(c echo.Context, m delivery.Message, seen payloadView) error {
 	if m.Dropped {
-		return newProblem(http.StatusGone, "payload_dropped", "The payload was dropped by retention: the message is older than what is kept.")
+		return newProblem(http.StatusGone, "payload_dropped")
 	}
 	if seen.Null {
-		return newProblem(http.StatusNotFound, "payload_null", "This message has no payload (null): there are no bytes to hand out.")
+		return newProblem(http.StatusNotFound, "payload_null")
 	}
 	if !mayReadRaw(who(c).Role, seen) {
-		return newProblem(http.StatusForbidden, "masked", "This payload has masked fields; only an admin may read its exact bytes.")
+		return newProblem(http.StatusForbidden, "masked.payload")
 	}
 	if err := s.record(c, who(c).Name, "message.payload-read", "message", m.ID); err != nil {
 		return err
@@ -238,7 +225,7 @@ func (s *Server) handOut(c echo.Context, m delivery.Message, seen payloadView) e
 }
 
 func (s *Server) findMessage(c echo.Context) (delivery.Message, []delivery.Delivery, error) {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.Message{}, nil, delivery.ErrNotFound
 	}
 	return s.cfg.Store.Message(c.Request().Context(), c.Param("id"))
@@ -262,7 +249,7 @@ func (s *Server) message(c echo.Context) error {
 	}
 	seen := s.reveal(m, integrationsOf(deliveries)...)
 	for n := range deliveries {
-		deliveries[n].Error = seen.hide(deliveries[n].Error)
+		deliveries[n].Error = seen.hide.Error(deliveries[n].ErrorClass, deliveries[n].Error)
 	}
 	page := views.MessagePage{Layout: s.layout(c, m.Type, ""), Message: m, Deliveries: deliveries, Headers: headersOf(seen), Properties: propertiesOf(seen)}
 	page.Payload = readable(seen, len(m.Payload))

@@ -50,20 +50,20 @@ func (s *Server) editing(c echo.Context) (e editing, err error) {
 		return e, err
 	}
 	e = editing{page: views.EditPage{DeliveryPage: base, Number: nextVersion(base.D)}, sent: base.D.Sent()}
-	e.page.Title = base.T("Edit and retry: %s → %s", base.D.Type, base.D.Integration)
+	e.page.Title = base.Say(delivery.Say("title.edit", "type", base.D.Type, "integration", base.D.Integration))
 	e.seen = s.reveal(e.sent, base.D.Integration)
-	e.paths, _ = s.maskPaths(e.sent, []string{base.D.Integration})
-	if e.page.Fixed = e.page.T(unseen(e.seen, e.sent.Dropped)); e.page.Fixed == "" {
+	e.paths = s.masks.For(e.sent, base.D.Integration).Paths
+	if e.page.Fixed = e.page.Say(unseen(e.seen, e.sent.Dropped)); e.page.Fixed == "" {
 		e.text, _ = delivery.EditText(e.sent.Payload, e.paths)
 		e.page.Typed.Base64 = delivery.EditFormat(e.sent.Payload) == delivery.EditBase64
 	}
 	if len(e.text) > maxEditText {
-		e.page.Fixed, e.text = e.page.T(tooLargeHere), ""
+		e.page.Fixed, e.text = e.page.Say(delivery.Say(tooLargeHere)), ""
 	}
 	e.page.Kept = e.sent.Typed()
 	for _, h := range headerList(e.seen.Headers) {
 		if delivery.ProtectedHeader(h.Name) {
-			e.page.Protected = append(e.page.Protected, views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.T("protected: it tells receivers which message this is")})
+			e.page.Protected = append(e.page.Protected, views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.Say(delivery.Say("edit.protected"))})
 		} else {
 			e.page.Typed.Headers = append(e.page.Typed.Headers, h)
 		}
@@ -78,19 +78,19 @@ func nextVersion(d delivery.Detail) int {
 	return 2
 }
 
-const tooLargeHere = "The payload is too large for a browser's form: edit it by the API or the command line. Its headers can be edited here."
+const tooLargeHere = "edit.too_large"
 
-// unseen is why a payload cannot be edited or compared here; empty when it can.
-func unseen(seen payloadView, dropped bool) string {
+// unseen is why a payload cannot be edited or compared here; zero when it can.
+func unseen(seen payloadView, dropped bool) (why delivery.Phrase) {
 	switch {
 	case dropped:
-		return "The payload was dropped by retention, so there is nothing to edit."
+		return delivery.Say("edit.dropped")
 	case seen.Masked && seen.Shown == nil:
-		return "The integration masks fields, and they cannot be told apart in this payload: only its headers can be edited here."
+		return delivery.Say("edit.masked")
 	case len(seen.Shown) > maxEditable:
-		return tooLargeHere
+		return delivery.Say(tooLargeHere)
 	}
-	return ""
+	return why
 }
 
 // editForm is the page to type.
@@ -138,7 +138,7 @@ func (s *Server) editByForm(c echo.Context) error {
 func (e *editing) read(c echo.Context) error {
 	params, err := c.FormParams()
 	if err != nil {
-		return newProblem(http.StatusBadRequest, "bad_form", "The form could not be read. Go back and try again.")
+		return newProblem(http.StatusBadRequest, "bad_form")
 	}
 	t := views.EditForm{Payload: unixLines(params.Get("payload")), Reason: params.Get("reason"), Token: params.Get("token"),
 		Version: parseVersion(params.Get("version"))}
@@ -158,8 +158,8 @@ func unixLines(text string) string { return strings.ReplaceAll(text, "\r\n", "\n
 func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 	t := e.page.Typed
 	r = delivery.EditRequest{ID: e.page.D.ID, Version: t.Version, Actor: who(c).Name, Reason: strings.TrimSpace(t.Reason), Token: t.Token}
-	if r.Version < 1 || !isUUID(r.Token) {
-		return r, unprocessable("version_required", "", "The form lost its version. Open the page again.")
+	if r.Version < 1 || !delivery.IsUUID(r.Token) {
+		return r, unprocessable("version_required.edit", "")
 	}
 	if r.Payload, r.PayloadNull, err = e.payload(); err != nil {
 		return r, err
@@ -169,11 +169,11 @@ func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 	}
 	switch {
 	case r.Payload == nil && !r.PayloadNull && r.Headers == nil:
-		return r, unprocessable("unchanged", "", "Nothing was changed. To send the same again, retry instead.")
+		return r, unprocessable("unchanged", "")
 	case r.Reason == "":
-		return r, unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
-	case len(r.Reason) > maxReason:
-		return r, unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
+		return r, unprocessable("reason_required.decision", "reason")
+	case len(r.Reason) > delivery.MaxReason:
+		return r, delivery.CheckReason(r.Reason)
 	}
 	return r, nil
 }
@@ -186,7 +186,7 @@ func (e *editing) payload() (next []byte, null bool, err error) {
 	typed, had := e.page.Typed.Payload, !e.seen.Null
 	if e.page.Typed.Null {
 		if typed != "" && typed != unixLines(e.text) {
-			return nil, false, unprocessable("payload_ambiguous", "payload", "A text was written, and no payload (null) was ticked. Untick it, or empty the text.")
+			return nil, false, unprocessable("payload_ambiguous.form", "payload")
 		}
 		return nil, had, nil
 	}
@@ -195,7 +195,7 @@ func (e *editing) payload() (next []byte, null bool, err error) {
 	case err != nil || had && bytes.Equal(next, e.sent.Payload):
 		return nil, false, err
 	case len(next) > maxEditable:
-		return nil, false, unprocessable("payload_too_large", "payload", "Here a payload may have %d bytes, this one has %d. Shorten it, or send it by the API or the command line.", maxEditable, len(next))
+		return nil, false, unprocessable("payload_too_large.form", "payload", "max", maxEditable, "count", len(next))
 	}
 	return append([]byte{}, next...), false, nil // not nil, even when it is empty
 }
@@ -207,13 +207,13 @@ func (e *editing) headers() (map[string]string, error) {
 		before, had := e.seen.Headers[h.Name]
 		switch _, twice := out[h.Name]; {
 		case h.Name == "":
-			return nil, unprocessable("invalid_header", "headers", "A value has no name. Write one, or empty the row.")
+			return nil, unprocessable("invalid_header.unnamed", "headers")
 		case twice:
-			return nil, unprocessable("invalid_header", "headers", "%s is there twice.", h.Name)
+			return nil, unprocessable("invalid_header.row_twice", "headers", "header", h.Name)
 		case had && before == h.Value:
 			out[h.Name] = e.sent.Headers[h.Name]
 		case h.Value == delivery.Hidden:
-			return nil, unprocessable("invalid_header", "headers", "%s: what stands hidden here is not known. Type the value.", h.Name)
+			return nil, unprocessable("invalid_header.hidden", "headers", "header", h.Name)
 		default:
 			out[h.Name], changed = h.Value, true
 		}
@@ -238,7 +238,7 @@ func (s *Server) review(e editing, r delivery.EditRequest) *views.EditReview {
 		next.Headers = r.Headers
 	}
 	seen := s.reveal(next, e.page.D.Integration)
-	return &views.EditReview{Payload: differ(diffText(e.seen), diffText(seen)), Headers: differ(headerText(e.seen), headerText(seen))}
+	return &views.EditReview{Payload: differ(diffText(e.page.Locale, e.seen), diffText(e.page.Locale, seen)), Headers: differ(headerText(e.seen), headerText(seen))}
 }
 
 func (s *Server) saveEdit(c echo.Context, e editing, r delivery.EditRequest) error {
@@ -247,8 +247,8 @@ func (s *Server) saveEdit(c echo.Context, e editing, r delivery.EditRequest) err
 		return s.refusedEdit(c, e, err)
 	}
 	s.cfg.Wake()
-	done := views.Flash{Kind: "good", Text: e.page.T("Version %d is saved and its retry requested. It counts as delivered only when the receiver confirms; this page tells you.", d.Edit)}
-	s.setFlash(c, onceOnly(d, done))
+	done := good(c, "done.edit", "version", d.Edit)
+	s.setFlash(c, onceOnly(c, d, done))
 	return c.Redirect(http.StatusSeeOther, views.FailureFrom(r.ID, e.page.Return))
 }
 
@@ -260,14 +260,14 @@ func (s *Server) refusedEdit(c echo.Context, e editing, err error) error {
 	}
 	var invalid *delivery.InputError
 	if errors.As(err, &invalid) { // of the payload as it was typed, not of the request
-		err = unprocessable(invalid.Code, invalid.Field, "%s", invalid.Message)
+		err = problemSaying(http.StatusUnprocessableEntity, invalid.Code, invalid.Field, invalid.Phrase())
 	}
 	p, err := mistake(err)
 	if err != nil {
 		return err
 	}
 	field, _, _ := strings.Cut(p.Field, ".")
-	e.page.Typed.Field, e.page.Typed.Problem = field, e.page.T(p.Detail)
+	e.page.Typed.Field, e.page.Typed.Problem = field, e.page.Say(p.says)
 	return render(c, p.Status, views.EditView(e.page))
 }
 
@@ -286,7 +286,7 @@ func changedSince(d delivery.Detail) *delivery.ConflictError {
 }
 
 // versions are what was sent over time, each with what it changed.
-func (s *Server) versions(d delivery.Detail) (out []views.Version) {
+func (s *Server) versions(l views.Locale, d delivery.Detail) (out []views.Version) {
 	var before payloadView
 	readable := false
 	for n, e := range d.Edits {
@@ -297,7 +297,7 @@ func (s *Server) versions(d delivery.Detail) (out []views.Version) {
 			v.SHA256 = seen.SHA256
 		}
 		if now && readable && n >= len(d.Edits)-versionDiffs {
-			v.Compared, v.Payload = true, differ(diffText(before), diffText(seen))
+			v.Compared, v.Payload = true, differ(diffText(l, before), diffText(l, seen))
 		}
 		v.Headers = differ(headerText(before), headerText(seen))
 		before, readable = seen, now
@@ -313,12 +313,12 @@ func (s *Server) hider(d delivery.Detail) payloadView {
 }
 
 // diffText is what is compared of a payload.
-func diffText(seen payloadView) string {
+func diffText(l views.Locale, seen payloadView) string {
 	if seen.Null {
-		return "no payload (null)"
+		return l.Say(delivery.Say("edit.null"))
 	}
-	if why := unseen(seen, false); why != "" {
-		return why
+	if why := unseen(seen, false); !why.IsZero() {
+		return l.Say(why)
 	}
 	text, _ := delivery.EditText(seen.Shown, nil)
 	return text
@@ -357,7 +357,7 @@ func differ(before, after string) (out []views.DiffLine) {
 // versionPayload hands out the exact bytes of one version and writes down who took them.
 func (s *Server) versionPayload(c echo.Context) error {
 	number, err := strconv.Atoi(c.Param("number"))
-	if !isUUID(c.Param("id")) || err != nil {
+	if !delivery.IsUUID(c.Param("id")) || err != nil {
 		return delivery.ErrNotFound
 	}
 	d, err := s.cfg.Store.Delivery(c.Request().Context(), c.Param("id"))
@@ -385,7 +385,7 @@ func (s *Server) redirectPage(c echo.Context, status int, page views.RedirectPag
 	}
 	page.DeliveryPage = base
 	page.Conflict = conflict
-	page.Title = page.T("Redirect: %s → %s", page.D.Type, page.D.Integration)
+	page.Title = page.Say(delivery.Say("title.redirect", "type", page.D.Type, "integration", page.D.Integration))
 	if page.Targets, err = s.cfg.Store.RedirectTargets(c.Request().Context(), page.D.ID); err != nil {
 		return err
 	}
@@ -400,7 +400,7 @@ func (s *Server) redirectPage(c echo.Context, status int, page views.RedirectPag
 // redirectByForm sends a dead letter by another integration.
 func (s *Server) redirectByForm(c echo.Context) error {
 	id := c.Param("id")
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	page := views.RedirectPage{Integration: c.FormValue("integration"), Reason: c.FormValue("reason")}
@@ -417,24 +417,24 @@ func (s *Server) redirectByForm(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		page.Field, page.Problem = p.Field, p.Detail
+		page.Field, page.Problem = p.Field, say(c, p.says)
 		return s.redirectPage(c, p.Status, page)
 	}
 	s.cfg.Wake()
-	s.setFlash(c, onceOnly(d, views.Flash{Kind: "good", Text: "Redirected, and a retry requested. It counts as delivered only when the receiver confirms; this page tells you."}))
+	s.setFlash(c, onceOnly(c, d, good(c, "done.redirect")))
 	return c.Redirect(http.StatusSeeOther, views.FailureFrom(id, backTo(c)))
 }
 
 func (s *Server) redirect(c echo.Context, r delivery.RedirectRequest) (d delivery.Delivery, err error) {
 	switch {
 	case r.Version < 1:
-		err = unprocessable("version_required", "", "The form lost its version. Open the page again.")
+		err = unprocessable("version_required.edit", "")
 	case r.Integration == "":
-		err = unprocessable("integration_required", "integration", "Choose where to send it.")
+		err = unprocessable("integration_required.redirect", "integration")
 	case r.Reason == "":
-		err = unprocessable("reason_required", "reason", "Say why: whoever reads this later decides by it.")
-	case len(r.Reason) > maxReason:
-		err = unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
+		err = unprocessable("reason_required.decision", "reason")
+	case len(r.Reason) > delivery.MaxReason:
+		err = delivery.CheckReason(r.Reason)
 	default:
 		d, err = s.cfg.Store.Redirect(c.Request().Context(), r)
 	}

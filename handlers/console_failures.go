@@ -16,13 +16,13 @@ import (
 
 const (
 	newsLimit    = 100
-	maxSelection = maxLimit
+	maxSelection = delivery.MaxPage
 )
 
 // failures lists what waits for a person. A search that was typed becomes an address of its parts first, so that the address says
 // everything.
 func (s *Server) failures(c echo.Context) error {
-	l := s.layout(c, "Failures", views.Failures)
+	l := s.layout(c, "title.failures", views.Failures)
 	if typed, searched := c.QueryParams()["search"]; searched {
 		text := strings.TrimSpace(typed[0])
 		filter, err := delivery.ParseSearch(text, time.Now(), l.Zone)
@@ -43,7 +43,7 @@ func (s *Server) failuresPage(c echo.Context, page views.FailuresPage, wrong err
 		rows, wrong = s.cfg.Store.Failures(ctx, page.Mine(page.Filter))
 		page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
 	}
-	problem, status, err := told(wrong)
+	problem, status, err := told(c, wrong)
 	if page.Problem = problem; err == nil && wrong == nil {
 		err = s.countsOf(ctx, &page)
 	}
@@ -59,7 +59,7 @@ func (s *Server) failuresPage(c echo.Context, page views.FailuresPage, wrong err
 		return err
 	}
 	if page.Filter.Key != "" {
-		page.Title = page.T("Key %s", views.Excerpt(page.Filter.Key, 60))
+		page.Title = page.Say(delivery.Say("title.key", "key", views.Excerpt(page.Filter.Key, 60)))
 	}
 	return render(c, status, views.FailuresView(page))
 }
@@ -143,13 +143,13 @@ func (s *Server) quietLayout(c echo.Context) views.Layout {
 // parseSelection reads the values of the checkboxes: what the person saw.
 func parseSelection(values []string, action delivery.Action) ([]views.Selected, error) {
 	if len(values) > maxSelection {
-		return nil, badField(http.StatusUnprocessableEntity, "too_many", "id", "Choose at most %d rows at once.", maxSelection)
+		return nil, badField(http.StatusUnprocessableEntity, "too_many.rows", "id", "max", maxSelection)
 	}
 	var out []views.Selected
 	for _, v := range values {
 		parts := strings.Split(v, ".")
-		if len(parts) != 5 || !isUUID(parts[0]) || parseVersion(parts[1]) < 0 {
-			return nil, badField(http.StatusUnprocessableEntity, "bad_selection", "id", "The selection could not be read. Go back, reload the list and choose again.")
+		if len(parts) != 5 || !delivery.IsUUID(parts[0]) || parseVersion(parts[1]) < 0 {
+			return nil, badField(http.StatusUnprocessableEntity, "bad_selection.form", "id")
 		}
 		state := delivery.State(parts[2])
 		out = append(out, views.Selected{Value: v, ID: parts[0], Integration: parts[4], State: state, Fits: slices.Contains(action.From(), state),

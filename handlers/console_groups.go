@@ -19,7 +19,7 @@ const (
 
 // groups lists failures that share a cause, or other things.
 func (s *Server) groups(c echo.Context) error {
-	page := views.GroupsPage{Layout: s.layout(c, "Groups", views.Groups), Names: s.integrationNames()}
+	page := views.GroupsPage{Layout: s.layout(c, "title.groups", views.Groups), Names: s.integrationNames()}
 	filter, err := consoleGroups(c.QueryParams())
 	page.Filter = filter
 	if err == nil && untidy(c.QueryParams()) {
@@ -33,7 +33,7 @@ func (s *Server) groups(c echo.Context) error {
 		rows, err = s.cfg.Store.Groups(c.Request().Context(), filter)
 	}
 	status := 0
-	if page.Problem, status, err = told(err); err != nil {
+	if page.Problem, status, err = told(c, err); err != nil {
 		return err
 	}
 	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)

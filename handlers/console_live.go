@@ -130,7 +130,7 @@ func (s *Server) failuresLive(c echo.Context) error {
 	filter = l.Mine(filter)
 	changed, ok := s.live.join()
 	if !ok {
-		p := newProblem(http.StatusServiceUnavailable, "too_many_streams", "Too many lists are open at once. This one is looked at again every few seconds.")
+		p := newProblem(http.StatusServiceUnavailable, "too_many_streams")
 		p.retryAfter = time.Minute
 		return p
 	}
@@ -229,9 +229,9 @@ func (s *Server) newsText(ctx context.Context, l views.Locale, f delivery.Filter
 	case err != nil:
 		return "", err
 	case capped:
-		return l.T("More than %d new – show", newsLimit), nil
+		return l.Say(delivery.Say("news.more", "count", newsLimit)), nil
 	case n > 0:
-		return l.N(n, "%s new – show", "%s new – show"), nil
+		return l.Say(delivery.Say("news.count", "count", l.Number(n))), nil
 	}
 	return "", nil
 }

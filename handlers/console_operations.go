@@ -45,7 +45,7 @@ func (s *Server) askOperation(c echo.Context) error {
 		return err
 	}
 	if len(page.Chosen) == 0 && page.Filter == nil {
-		s.setFlash(c, views.Flash{Kind: "warn", Text: "Nothing was selected: tick the rows first."})
+		s.setFlash(c, warn(c, "done.nothing_selected"))
 		return c.Redirect(http.StatusSeeOther, page.Return)
 	}
 	if page.Dry, err = s.dryRun(c, request); err != nil {
@@ -68,11 +68,11 @@ func (s *Server) dryRun(c echo.Context, r delivery.OperationRequest) (delivery.D
 func (s *Server) operationAsked(c echo.Context) (page views.OperationNewPage, r delivery.OperationRequest, err error) {
 	params, err := c.FormParams()
 	if err != nil {
-		return page, r, newProblem(http.StatusBadRequest, "bad_form", "The form could not be read. Go back and try again.")
+		return page, r, newProblem(http.StatusBadRequest, "bad_form")
 	}
 	r.Action, r.Actor = delivery.Action(params.Get("action")), who(c).Name
 	if !slices.Contains(delivery.OperationActions, r.Action) {
-		return page, r, unprocessable("unknown_action", "action", "There is no such action.")
+		return page, r, unprocessable("unknown_action.form", "action")
 	}
 	page = views.OperationNewPage{Layout: s.layout(c, "", views.Operations), Return: views.LocalPath(params.Get("return"))}
 	page.Form = views.OperationForm{ActionForm: formOf(c, r.Action), Token: params.Get("token"), Pace: paceOf(params)}
@@ -92,7 +92,7 @@ func (s *Server) operationAsked(c echo.Context) (page views.OperationNewPage, r 
 func filterOf(text string, l views.Layout) (*delivery.Filter, error) {
 	query, err := url.ParseQuery(text)
 	if err != nil {
-		return nil, unprocessable("bad_filter", "filter", "The filter could not be read. Go back to the list and choose again.")
+		return nil, unprocessable("bad_filter", "filter")
 	}
 	for _, name := range []string{"after", "limit", "sort"} {
 		query.Del(name)
@@ -137,7 +137,7 @@ func (s *Server) refusedOperation(c echo.Context, page views.OperationNewPage, r
 	if err != nil {
 		return err
 	}
-	page.Form.Field, page.Form.Problem = p.Field, page.T(p.Detail)
+	page.Form.Field, page.Form.Problem = p.Field, page.Say(p.says)
 	if page.Dry, err = s.dryRun(c, request); err != nil {
 		return err
 	}
@@ -146,8 +146,8 @@ func (s *Server) refusedOperation(c echo.Context, page views.OperationNewPage, r
 
 // fillOperation checks what was typed.
 func (s *Server) fillOperation(c echo.Context, form views.OperationForm, r *delivery.OperationRequest) error {
-	if !isUUID(form.Token) {
-		return unprocessable("token_required", "token", "The form lost its token. Go back to the list and choose again.")
+	if !delivery.IsUUID(form.Token) {
+		return unprocessable("token_required", "token")
 	}
 	a, err := actionRequest(c, form.ActionForm)
 	if err != nil {
@@ -165,44 +165,52 @@ func paceOf(params url.Values) views.PaceForm {
 	return views.PaceForm{Canary: text("canary"), Rate: text("rate"), RampTo: text("ramp_to"), RampOver: text("ramp_over"), StopAbove: text("stop_above")}
 }
 
-// Bounds of a pace.
-const (
-	maxRate    = 100_000
-	maxRampMin = 7 * 24 * 60
-)
-
 // parsePace reads a pace as it was typed.
 func parsePace(f views.PaceForm) (p delivery.Pace, err error) {
 	canary, minutes, percent := 0.0, 0.0, 0.0
 	err = firstError(
-		number(f.Canary, "canary", "canary", delivery.MaxChosen, &canary),
-		number(f.Rate, "rate", "rate", maxRate, &p.Rate),
-		number(f.RampTo, "ramp_to", "rate to grow to", maxRate, &p.RampTo),
-		number(f.RampOver, "ramp_over", "time to grow in", maxRampMin, &minutes),
-		number(strings.TrimSpace(strings.TrimSuffix(f.StopAbove, "%")), "stop_above", "part that may fail", 99.9, &percent))
+		number(f.Canary, "canary", delivery.MaxCanary, &canary),
+		number(f.Rate, "rate", delivery.MaxRate, &p.Rate),
+		number(f.RampTo, "ramp_to", delivery.MaxRate, &p.RampTo),
+		number(f.RampOver, "ramp_over", delivery.MaxRampOver.Minutes(), &minutes),
+		number(strings.TrimSpace(strings.TrimSuffix(f.StopAbove, "%")), "stop_above", 100, &percent))
 	p.Canary, p.RampOver, p.StopAbove = int(canary), time.Duration(minutes*float64(time.Minute)), percent/100
 	switch {
 	case err != nil:
 	case canary != float64(p.Canary):
-		err = unprocessable("invalid_pace", "canary", "A canary is a whole number.")
-	case p.RampTo > 0 && p.Rate == 0:
-		err = unprocessable("invalid_pace", "rate", "Say at which rate it begins to grow.")
-	case p.RampTo > 0 && p.RampOver == 0:
-		err = unprocessable("invalid_pace", "ramp_over", "Say within how many minutes it grows.")
-	case p.RampTo == 0 && p.RampOver > 0:
-		err = unprocessable("invalid_pace", "ramp_to", "Say to which rate it grows, or leave the minutes empty.")
+		err = unprocessable("invalid_pace.form_canary", "canary")
+	default:
+		err = toldPace(p)
 	}
 	return p, err
 }
 
-// number reads a number of a form; empty is 0.
-func number(text, field, name string, most float64, into *float64) error {
+// toldPace says in the form's words what is wrong with a pace whose numbers are within their bounds.
+func toldPace(p delivery.Pace) error {
+	var wrong *delivery.InputError
+	switch err := p.Check(); {
+	case !errors.As(err, &wrong):
+		return err
+	case wrong.Field == delivery.PaceRate:
+		return unprocessable("invalid_pace.form_ramp_from", "rate")
+	case wrong.Field == delivery.PaceRampOver && p.RampTo > 0:
+		return unprocessable("invalid_pace.form_ramp_over", "ramp_over")
+	case wrong.Field == delivery.PaceRampOver:
+		return unprocessable("invalid_pace.form_ramp_to", "ramp_to")
+	case wrong.Field == delivery.PaceStopAbove:
+		return unprocessable("invalid_pace.form_stop_above", "stop_above")
+	}
+	return wrong
+}
+
+// number reads a number of a form; empty is 0. Each field has a phrase of its own.
+func number(text, field string, most float64, into *float64) error {
 	if text == "" {
 		return nil
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(n > 0) || n > most {
-		return unprocessable("invalid_pace", field, "The %s must be a number above 0 and at most %s, or empty.", name, strconv.FormatFloat(most, 'f', -1, 64))
+		return unprocessable("invalid_pace.number."+field, field, "max", strconv.FormatFloat(most, 'f', -1, 64))
 	}
 	*into = n
 	return nil
@@ -233,7 +241,7 @@ func (s *Server) operationPage(c echo.Context, status int, form views.SteerForm)
 }
 
 func (s *Server) findOperation(c echo.Context) (delivery.Operation, error) {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.Operation{}, delivery.ErrNotFound
 	}
 	return s.cfg.Store.Operation(c.Request().Context(), c.Param("id"))
@@ -251,7 +259,7 @@ func (s *Server) operationNews(c echo.Context) error {
 // steerByForm pauses, resumes or cancels an operation, or changes its pace.
 func (s *Server) steerByForm(what string) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if !isUUID(c.Param("id")) {
+		if !delivery.IsUUID(c.Param("id")) {
 			return delivery.ErrNotFound
 		}
 		form, step, err := steerOf(c, what)
@@ -260,7 +268,8 @@ func (s *Server) steerByForm(what string) echo.HandlerFunc {
 		}
 		var conflict *delivery.OperationConflictError
 		if errors.As(err, &conflict) {
-			form.Problem, form.Conflict = sentence(conflict.Message)+" "+sentence(conflict.Who()), true
+			l := s.quietLayout(c)
+			form.Problem, form.Conflict = l.Say(conflict.Why)+" "+l.Say(conflict.Who())+".", true
 			return s.operationPage(c, http.StatusConflict, form)
 		}
 		if err != nil {
@@ -268,42 +277,31 @@ func (s *Server) steerByForm(what string) echo.HandlerFunc {
 			if err != nil {
 				return err
 			}
-			form.Field, form.Problem = p.Field, p.Detail
+			form.Field, form.Problem = p.Field, say(c, p.says)
 			return s.operationPage(c, p.Status, form)
 		}
 		s.cfg.Wake()
-		s.setFlash(c, views.Flash{Kind: "good", Text: steered[what]})
+		s.setFlash(c, good(c, "done.operation."+what))
 		return c.Redirect(http.StatusSeeOther, views.Operation(step.ID))
 	}
 }
-
-// sentence makes one of an error's text.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:] + "."
-}
-
-var steered = map[string]string{"pause": "Paused. Nothing more is started until somebody resumes it.", "resume": "It goes on.",
-	"cancel": "Cancelled. What had not been started stays as it was.", "pace": "The pace is changed."}
 
 // steerOf reads a form that changes an operation.
 func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.Steer, err error) {
 	params, err := c.FormParams()
 	if err != nil {
-		return form, step, newProblem(http.StatusBadRequest, "bad_form", "The form could not be read. Go back and try again.")
+		return form, step, newProblem(http.StatusBadRequest, "bad_form")
 	}
 	form = views.SteerForm{Step: what, Reason: params.Get("reason"), Pace: paceOf(params)}
 	step = delivery.Steer{ID: c.Param("id"), Actor: who(c).Name, Reason: strings.TrimSpace(form.Reason), Version: parseVersion(params.Get("version")),
 		Pause: what == "pause", Resume: what == "resume", Cancel: what == "cancel"}
 	switch {
 	case step.Version < 1:
-		err = unprocessable("version_required", "reason", "The form lost its version. Reload the page and decide again.")
-	case len(step.Reason) > maxReason:
-		err = unprocessable("too_long", "reason", "The reason may have %d bytes.", maxReason)
+		err = unprocessable("version_required", "reason")
+	case len(step.Reason) > delivery.MaxReason:
+		err = delivery.CheckReason(step.Reason)
 	case what == "cancel" && step.Reason == "":
-		err = unprocessable("reason_required", "reason", "Say why: it cannot be taken back.")
+		err = unprocessable("reason_required.cancel", "reason")
 	case what == "pace":
 		var pace delivery.Pace
 		pace, err = parsePace(form.Pace)
@@ -314,14 +312,14 @@ func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.S
 
 // operations lists operations, newest first.
 func (s *Server) operations(c echo.Context) error {
-	page := views.OperationsPage{Layout: s.layout(c, "Operations", views.Operations), State: c.QueryParam("state"), Actor: strings.TrimSpace(c.QueryParam("actor"))}
+	page := views.OperationsPage{Layout: s.layout(c, "title.operations", views.Operations), State: c.QueryParam("state"), Actor: strings.TrimSpace(c.QueryParam("actor"))}
 	filter := delivery.OperationFilter{Actor: page.Actor, After: c.QueryParam("after"), Limit: itemsOnPage}
 	if page.State != "" {
 		filter.States = []delivery.OperationState{delivery.OperationState(page.State)}
 	}
 	rows, err := s.cfg.Store.Operations(c.Request().Context(), filter)
 	status := 0
-	if page.Problem, status, err = told(err); err != nil {
+	if page.Problem, status, err = told(c, err); err != nil {
 		return err
 	}
 	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)

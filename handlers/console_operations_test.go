@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -242,5 +243,56 @@ func TestParsePace(t *testing.T) {
 		if _, err := parsePace(wrong); err == nil || problemOf(err).Field != field {
 			t.Errorf("%s: %v", field, err)
 		}
+	}
+}
+
+// The page and the API say why nothing more is sent, each in its own words.
+func TestWhatHoldsAnOperationIsSaid(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	s.failMany(2)
+	o, err := s.store.StartOperation(t.Context(), delivery.OperationRequest{Action: delivery.ActionRetry, Filter: &delivery.Filter{}, Actor: "alice"})
+	s.must(err)
+	held := func(inWords, toPrograms string) {
+		t.Helper()
+		s.advance(o.ID)
+		b.shows(b.open(views.Operation(o.ID)), http.StatusOK, "held: "+inWords+"<")
+		if a := s.get("/api/v1/operations/" + o.ID); !strings.Contains(string(a.body), `"held":"`+toPrograms+`"`) {
+			t.Errorf("%s: %s", toPrograms, a.body)
+		}
+	}
+	s.must(s.store.SetPaused(t.Context(), "push", true, "bob", "repairs"))
+	held("the integration is paused by bob", "paused by bob")
+	s.must(s.store.SetPaused(t.Context(), "push", false, "bob", ""))
+	s.must(s.store.SaveBreaker(t.Context(), "push", delivery.BreakerOpen, time.Hour))
+	held("the integration&#39;s breaker is open", "its circuit breaker is open")
+	s.must(s.store.SyncIntegrations(t.Context(), nil))
+	held("the integration left the configuration file", "it is not in the integrations file any more")
+	b.submit(views.Operation(o.ID)+"/pause", "version", "1", "reason", "lunch")
+	b.shows(b.open(views.Operation(o.ID)), http.StatusOK, ">paused by alice: lunch<")
+	conflict := b.submit(views.Operation(o.ID)+"/pause", "version", "2", "reason", "again")
+	b.shows(conflict, http.StatusConflict, "The operation is already paused. alice did pause at ")
+}
+
+// What an operation stopped itself for stands in the audit, in the words of the operation's note.
+func TestAnOperationThatStoppedItselfSaysWhy(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	s.failMany(2)
+	o, err := s.store.StartOperation(t.Context(), delivery.OperationRequest{Action: delivery.ActionRetry, Filter: &delivery.Filter{}, Actor: "alice", Pace: delivery.Pace{Canary: 1, StopAbove: 0.2}})
+	s.must(err)
+	s.advance(o.ID)
+	list, err := s.store.Claim(t.Context(), "test", []delivery.Quota{{Integration: "push", Limit: 10, Lease: time.Minute}})
+	s.must(err)
+	_, err = s.store.Complete(t.Context(), []delivery.Completion{list[0].Completed(delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassHTTP4xx, Error: "no"}, delivery.StateDead, time.Now(), 0)})
+	s.must(err)
+	s.advance(o.ID)
+	const why = "push: 100% of 1 outcome failed, more than 20%"
+	b.shows(b.open(views.Operation(o.ID)), http.StatusOK, ">"+why+"<")
+	b.shows(b.open(views.Audit+"?subject="+o.ID), http.StatusOK, why, "!note.failing")
+	var audit struct{ Items []auditJSON }
+	s.must(json.Unmarshal(s.get("/api/v1/audit?action=operation.pause").body, &audit))
+	if len(audit.Items) != 1 || audit.Items[0].Reason != why || audit.Items[0].Actor != "policy" {
+		t.Errorf("%+v", audit)
 	}
 }

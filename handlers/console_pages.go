@@ -17,13 +17,13 @@ func (s *Server) overview(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, views.OverviewView(views.OverviewPage{Layout: s.layout(c, "Overview", views.Overview), Integrations: health,
+	return render(c, http.StatusOK, views.OverviewView(views.OverviewPage{Layout: s.layout(c, "title.overview", views.Overview), Integrations: health,
 		Facts: s.allFacts()}))
 }
 
 // ignored lists what was hidden, by whom and why.
 func (s *Server) ignored(c echo.Context) error {
-	page := views.IgnoredPage{Layout: s.layout(c, "Ignored", views.Ignored), Integration: c.QueryParam("integration"), Names: s.integrationNames()}
+	page := views.IgnoredPage{Layout: s.layout(c, "title.ignored", views.Ignored), Integration: c.QueryParam("integration"), Names: s.integrationNames()}
 	rows, err := s.cfg.Store.Failures(c.Request().Context(), delivery.Filter{States: []delivery.State{delivery.StateIgnored},
 		Integrations: given([]string{page.Integration}), After: c.QueryParam("after"), Limit: 50})
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Server) ignored(c echo.Context) error {
 
 // audit lists who did what.
 func (s *Server) audit(c echo.Context) error {
-	l := s.layout(c, "Audit", views.Audit)
+	l := s.layout(c, "title.audit", views.Audit)
 	q := url.Values{}
 	for name, values := range c.QueryParams() {
 		if values = given(values); len(values) > 0 {
@@ -50,7 +50,7 @@ func (s *Server) audit(c echo.Context) error {
 		rows, err = s.cfg.Store.Audit(c.Request().Context(), filter)
 	}
 	status := 0
-	if page.Problem, status, err = told(err); err != nil {
+	if page.Problem, status, err = told(c, err); err != nil {
 		return err
 	}
 	if page.Head, err = s.cfg.Store.AuditHead(c.Request().Context()); err != nil {
@@ -70,7 +70,7 @@ func (s *Server) integrationsPage(c echo.Context, status int, page views.Integra
 	if err != nil {
 		return err
 	}
-	page.Layout, page.Integrations = s.layout(c, "Integrations", views.Integrations), health
+	page.Layout, page.Integrations = s.layout(c, "title.integrations", views.Integrations), health
 	page.Facts = s.allFacts()
 	page.Config = map[string]delivery.Integration{}
 	for _, i := range s.cfg.Integrations {
@@ -82,9 +82,9 @@ func (s *Server) integrationsPage(c echo.Context, status int, page views.Integra
 // traffic lists the rows behind an integration's backlog, or behind what it delivered.
 func (s *Server) traffic(delivered bool) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		name, title, list := c.Param("name"), "On their way: %s", s.cfg.Store.Underway
+		name, title, list := c.Param("name"), "title.underway", s.cfg.Store.Underway
 		if delivered {
-			title, list = "Delivered: %s", s.cfg.Store.Delivered
+			title, list = "title.delivered", s.cfg.Store.Delivered
 		}
 		held, err := s.cfg.Store.IntegrationStates(c.Request().Context())
 		if err != nil {
@@ -98,7 +98,7 @@ func (s *Server) traffic(delivered bool) echo.HandlerFunc {
 			return err
 		}
 		page := views.TrafficPage{Layout: s.layout(c, "", views.Overview), Integration: name, Delivered: delivered, Held: held[name], Items: rows.Items}
-		page.Title, page.Next = page.T(title, name), nextURL(c.Request(), rows.Next)
+		page.Title, page.Next = page.Say(delivery.Say(title, "integration", name)), nextURL(c.Request(), rows.Next)
 		return render(c, http.StatusOK, views.TrafficView(page))
 	}
 }
@@ -106,7 +106,7 @@ func (s *Server) traffic(delivered bool) echo.HandlerFunc {
 // blocked lists what waits until a delivery is settled, because it is of the same key.
 func (s *Server) blocked(c echo.Context) error {
 	id := c.Param("id")
-	if !isUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	d, err := s.cfg.Store.Delivery(c.Request().Context(), id)
@@ -118,7 +118,7 @@ func (s *Server) blocked(c echo.Context) error {
 		return err
 	}
 	page := views.TrafficPage{Layout: s.layout(c, "", views.Failures), Integration: d.Integration, Behind: id, Items: rows.Items}
-	page.Title, page.Next = page.T("Behind %s: key %s", views.Short(id), d.Key), nextURL(c.Request(), rows.Next)
+	page.Title, page.Next = page.Say(delivery.Say("title.behind", "id", views.Short(id), "key", d.Key)), nextURL(c.Request(), rows.Next)
 	return render(c, http.StatusOK, views.TrafficView(page))
 }
 
@@ -129,9 +129,9 @@ func (s *Server) pauseByForm(paused bool) echo.HandlerFunc {
 		err := error(nil)
 		switch {
 		case paused && reason == "":
-			err = badField(http.StatusUnprocessableEntity, "reason_required", "reason", "Say why it is paused: whoever is on call reads it.")
-		case len(reason) > maxReason:
-			err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
+			err = badField(http.StatusUnprocessableEntity, "reason_required.pause", "reason")
+		case len(reason) > delivery.MaxReason:
+			err = delivery.CheckReason(reason)
 		default:
 			err = s.cfg.Store.SetPaused(c.Request().Context(), name, paused, who(c).Name, reason)
 		}
@@ -140,17 +140,16 @@ func (s *Server) pauseByForm(paused bool) echo.HandlerFunc {
 			if err != nil {
 				return err
 			}
-			return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: name, Reason: reason, Problem: p.Detail})
+			return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: name, Reason: reason, Problem: say(c, p.says)})
 		}
 		if !paused {
 			s.cfg.Wake()
 		}
-		l := s.layout(c, "", "").Locale
-		text := l.T("%s is paused. Deliveries wait; nothing is lost.", name)
+		done := "done.pause"
 		if !paused {
-			text = l.T("%s goes on.", name)
+			done = "done.resume"
 		}
-		s.setFlash(c, views.Flash{Kind: "good", Text: text})
+		s.setFlash(c, good(c, done, "integration", name))
 		return c.Redirect(http.StatusSeeOther, views.Integrations)
 	}
 }
@@ -161,11 +160,11 @@ func (s *Server) resnapshotByForm(c echo.Context) error {
 	err := error(nil)
 	switch {
 	case len(table) > maxTable:
-		err = badField(http.StatusUnprocessableEntity, "too_long", "table", "A table's name may have %d bytes.", maxTable)
+		err = badField(http.StatusUnprocessableEntity, "too_long.table", "table", "max", maxTable)
 	case reason == "":
-		err = badField(http.StatusUnprocessableEntity, "reason_required", "reason", "Say why: every row is delivered again.")
-	case len(reason) > maxReason:
-		err = badField(http.StatusUnprocessableEntity, "too_long", "reason", "The reason may have %d bytes.", maxReason)
+		err = badField(http.StatusUnprocessableEntity, "reason_required.resnapshot", "reason")
+	case len(reason) > delivery.MaxReason:
+		err = delivery.CheckReason(reason)
 	default:
 		err = s.requestSnapshot(c, name, table, reason)
 	}
@@ -177,13 +176,12 @@ func (s *Server) resnapshotByForm(c echo.Context) error {
 		if p.Code == "unknown_table" { // it has no form of its own
 			table = ""
 		}
-		return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: views.ResnapshotForm(name, table), Reason: reason, Problem: p.Detail})
+		return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: views.ResnapshotForm(name, table), Reason: reason, Problem: say(c, p.says)})
 	}
-	l := s.layout(c, "", "").Locale
-	text := l.T("%s begins anew within seconds; its progress is shown here.", name)
+	done := good(c, "done.resnapshot", "integration", name)
 	if table != "" {
-		text = l.T("%s is read again within seconds; its progress is shown here.", table)
+		done = good(c, "done.resnapshot.table", "table", table)
 	}
-	s.setFlash(c, views.Flash{Kind: "good", Text: text})
+	s.setFlash(c, done)
 	return c.Redirect(http.StatusSeeOther, views.Integrations)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 func shown(body string) payloadView {
-	s := &Server{masks: map[string][]string{"push": nil}}
+	s := &Server{masks: delivery.NewMasks([]delivery.MaskRule{{Integration: "push"}})}
 	return s.reveal(delivery.Message{Payload: []byte(body)}, "push")
 }
 
@@ -73,7 +73,7 @@ func TestHugeAndDeepPayloadsStayBounded(t *testing.T) {
 }
 
 func TestMaskedPayloadHidesItsFieldsOrEverything(t *testing.T) {
-	s := &Server{masks: map[string][]string{"sms": {"$.code"}}}
+	s := &Server{masks: delivery.NewMasks([]delivery.MaskRule{{Integration: "sms", Paths: []string{"$.code"}}})}
 	json := s.reveal(delivery.Message{Payload: []byte(`{"code":"123456","n":1.0}`)}, "sms")
 	if p := readable(json, 25); strings.Contains(p.Text, "123456") || !strings.Contains(p.Text, "1.0") || !p.Masked || p.SHA256 != "" {
 		t.Errorf("%+v", p)

@@ -34,7 +34,7 @@ func (s *Server) operatorsPage(c echo.Context, status int, page views.OperatorsP
 	if err != nil {
 		return err
 	}
-	page.Layout, page.Items = s.layout(c, "People", views.Operators), people
+	page.Layout, page.Items = s.layout(c, "title.people", views.Operators), people
 	return render(c, status, views.OperatorsView(page))
 }
 
@@ -48,16 +48,16 @@ var (
 func checkPassword(password string) error {
 	switch {
 	case utf8.RuneCountInString(password) < minPassword:
-		return badField(http.StatusUnprocessableEntity, "password_too_short", "password", "A password has at least %d characters; a few random words are good.", minPassword)
-	case len(password) > maxPassword:
-		return badField(http.StatusUnprocessableEntity, "password_too_long", "password", "A password has at most %d bytes.", maxPassword)
+		return badField(http.StatusUnprocessableEntity, "password_too_short", "password", "min", minPassword)
+	case len(password) > delivery.MaxPassword:
+		return badField(http.StatusUnprocessableEntity, "password_too_long", "password", "max", delivery.MaxPassword)
 	}
 	return nil
 }
 
 func checkRole(role delivery.Role) error {
 	if !slices.Contains(delivery.Roles, role) {
-		return badField(http.StatusUnprocessableEntity, "invalid_role", "role", "Choose a role.")
+		return badField(http.StatusUnprocessableEntity, "invalid_role", "role")
 	}
 	return nil
 }
@@ -76,15 +76,15 @@ func (s *Server) addOperator(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.operatorsPage(c, p.Status, views.OperatorsPage{Name: o.Name, NewRole: o.Role, Problem: p.Detail})
+		return s.operatorsPage(c, p.Status, views.OperatorsPage{Name: o.Name, NewRole: o.Role, Problem: say(c, p.says)})
 	}
-	s.setFlash(c, views.Flash{Kind: "good", Text: o.Name + " can sign in now."})
+	s.setFlash(c, good(c, "done.operator_added", "name", o.Name))
 	return c.Redirect(http.StatusSeeOther, views.Operators)
 }
 
 func checkOperatorName(name string) error {
 	if !operatorName.MatchString(name) || slices.Contains(reserved, strings.ToLower(name)) {
-		return badField(http.StatusUnprocessableEntity, "invalid_name", "name", "A name has letters, digits, dot, dash or underscore, at most 64, and is not one of %s.", strings.Join(reserved, ", "))
+		return badField(http.StatusUnprocessableEntity, "invalid_name.operator", "name", "reserved", reserved)
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (s *Server) changeOperator(c echo.Context) error {
 		return err
 	}
 	if name == who(c).Name {
-		err = badField(http.StatusUnprocessableEntity, "own_account", "name", "Another admin changes your role or disables you; your password is on the page of your account.")
+		err = badField(http.StatusUnprocessableEntity, "own_account", "name")
 	} else {
 		err = changed(&o, what, c.FormValue("role"), c.FormValue("password"))
 	}
@@ -111,9 +111,9 @@ func (s *Server) changeOperator(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.operatorsPage(c, p.Status, views.OperatorsPage{Last: name, Problem: p.Detail})
+		return s.operatorsPage(c, p.Status, views.OperatorsPage{Last: name, Problem: say(c, p.says)})
 	}
-	s.setFlash(c, views.Flash{Kind: "good", Text: "Changed: " + name + "."})
+	s.setFlash(c, good(c, "done.operator_changed", "name", name))
 	return c.Redirect(http.StatusSeeOther, views.Operators)
 }
 
@@ -143,7 +143,7 @@ func (s *Server) tokensPage(c echo.Context, status int, page views.TokensPage) e
 	if err != nil {
 		return err
 	}
-	page.Layout, page.Items = s.layout(c, "Tokens", views.Tokens), tokens
+	page.Layout, page.Items = s.layout(c, "title.tokens", views.Tokens), tokens
 	return render(c, status, views.TokensView(page))
 }
 
@@ -154,7 +154,7 @@ func (s *Server) addToken(c echo.Context) error {
 	t := delivery.Token{Name: strings.TrimSpace(c.FormValue("name")), Role: delivery.Role(c.FormValue("role"))}
 	err := checkRole(t.Role)
 	if !tokenName.MatchString(t.Name) {
-		err = badField(http.StatusUnprocessableEntity, "invalid_name", "name", "Name what uses the token: letters, digits, spaces, dot, dash or underscore, at most 64.")
+		err = badField(http.StatusUnprocessableEntity, "invalid_name.token", "name")
 	}
 	secret := ""
 	if err == nil {
@@ -165,7 +165,7 @@ func (s *Server) addToken(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.tokensPage(c, p.Status, views.TokensPage{Name: t.Name, NewRole: t.Role, Problem: p.Detail})
+		return s.tokensPage(c, p.Status, views.TokensPage{Name: t.Name, NewRole: t.Role, Problem: say(c, p.says)})
 	}
 	c.Response().Header().Set("Cache-Control", "no-store")
 	return s.tokensPage(c, http.StatusOK, views.TokensPage{Secret: secret})
@@ -183,27 +183,27 @@ func (s *Server) createToken(ctx context.Context, t delivery.Token, actor string
 }
 
 func (s *Server) revokeToken(c echo.Context) error {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
 	if err := s.cfg.Store.RevokeToken(c.Request().Context(), c.Param("id"), who(c).Name); err != nil {
 		return err
 	}
-	s.setFlash(c, views.Flash{Kind: "good", Text: "Revoked. Programs that use the token are refused from now on."})
+	s.setFlash(c, good(c, "done.token_revoked"))
 	return c.Redirect(http.StatusSeeOther, views.Tokens)
 }
 
 func (s *Server) account(c echo.Context) error { return s.accountPage(c, http.StatusOK, "") }
 
 func (s *Server) accountPage(c echo.Context, status int, wrong string) error {
-	return render(c, status, views.AccountView(views.AccountPage{Layout: s.layout(c, "Your account", views.Account), Problem: wrong}))
+	return render(c, status, views.AccountView(views.AccountPage{Layout: s.layout(c, "title.account", views.Account), Problem: wrong}))
 }
 
 // changePassword ends all other sessions of the person.
 func (s *Server) changePassword(c echo.Context) error {
 	ctx := c.Request().Context()
 	if who(c).ViaToken {
-		return newProblem(http.StatusForbidden, "forbidden", "A token has no password.")
+		return newProblem(http.StatusForbidden, "forbidden.token_password")
 	}
 	o, err := s.cfg.Store.OperatorByName(ctx, who(c).Name)
 	if err != nil {
@@ -214,13 +214,13 @@ func (s *Server) changePassword(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.accountPage(c, p.Status, p.Detail)
+		return s.accountPage(c, p.Status, say(c, p.says))
 	}
 	if err := s.sessions.RenewToken(ctx); err != nil {
 		return fmt.Errorf("renewing the session: %w", err)
 	}
 	s.sessions.Put(ctx, sessionCredential, credentialMark(o))
-	s.setFlash(c, views.Flash{Kind: "good", Text: "Your password is changed. Your other sessions are signed out."})
+	s.setFlash(c, good(c, "done.password"))
 	return c.Redirect(http.StatusSeeOther, views.Account)
 }
 
@@ -230,9 +230,9 @@ func (s *Server) newPassword(ctx context.Context, o *delivery.Operator, current,
 	case err != nil:
 		return err
 	case !fits:
-		return badField(http.StatusUnprocessableEntity, "wrong_password", "current", "The current password does not fit.")
+		return badField(http.StatusUnprocessableEntity, "wrong_password", "current")
 	case fresh != again:
-		return badField(http.StatusUnprocessableEntity, "passwords_differ", "again", "The new passwords differ.")
+		return badField(http.StatusUnprocessableEntity, "passwords_differ", "again")
 	}
 	if err := checkPassword(fresh); err != nil {
 		return err

@@ -137,7 +137,7 @@ type suggestion struct {
 func (s *Server) suggest(c echo.Context) error {
 	field, typed := c.QueryParam("field"), c.QueryParam("typed")
 	if len(field)+len(typed) > 1000 {
-		return badParameter("typed", "typed is too long.")
+		return badParameter("invalid_parameter.typed", "typed")
 	}
 	found := fieldsLike(s.quietLayout(c).Locale, typed)
 	if field != "" {

@@ -5,14 +5,13 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
 	"redrive/views"
 )
-
-const maxViewName = 100
 
 // saveView keeps a search under a name.
 func (s *Server) saveView(c echo.Context) error {
@@ -23,18 +22,18 @@ func (s *Server) saveView(c echo.Context) error {
 		_, err = s.cfg.Store.SaveView(c.Request().Context(), delivery.SavedView{Owner: who(c).Name, Name: form.Name, Search: form.Search, Shared: form.Shared})
 	}
 	if err == nil {
-		s.setFlash(c, views.Flash{Kind: "good", Text: s.quietLayout(c).T("Saved as %s.", form.Name)})
+		s.setFlash(c, good(c, "done.view_saved", "name", form.Name))
 		return c.Redirect(http.StatusSeeOther, back)
 	}
 	p, err := mistake(err)
 	if err != nil {
 		return err
 	}
-	form.Field, form.Problem = p.Field, p.Detail
+	form.Field, form.Problem = p.Field, say(c, p.says)
 	if form.Field != "search" {
 		form.Field = "name"
 	}
-	page := views.FailuresPage{Layout: s.layout(c, "Failures", views.Failures), Save: form}
+	page := views.FailuresPage{Layout: s.layout(c, "title.failures", views.Failures), Save: form}
 	page.Here = back
 	if u, err := url.Parse(back); err == nil {
 		page.Filter, _ = consoleFilter(u.Query(), page.Locale)
@@ -46,11 +45,11 @@ func (s *Server) saveView(c echo.Context) error {
 func checkView(form views.SaveForm) error {
 	switch {
 	case form.Name == "":
-		return unprocessable("name_required", "name", "Give it a name.")
-	case len(form.Name) > maxViewName:
-		return unprocessable("too_long", "name", "A name may have %d bytes.", maxViewName)
+		return unprocessable("name_required", "name")
+	case utf8.RuneCountInString(form.Name) > delivery.MaxViewName:
+		return unprocessable("too_long.name", "name", "max", delivery.MaxViewName)
 	case form.Search == "":
-		return unprocessable("search_required", "search", "Search for something first: everything is the list itself.")
+		return unprocessable("search_required", "search")
 	}
 	_, err := delivery.ParseSearch(form.Search, time.Now(), time.UTC)
 	if err != nil {
@@ -58,20 +57,20 @@ func checkView(form views.SaveForm) error {
 		if other != nil {
 			return other
 		}
-		return unprocessable("bad_search", "search", "%s", p.Detail)
+		return problemSaying(http.StatusUnprocessableEntity, "bad_search", "search", p.says)
 	}
 	return nil
 }
 
 // deleteView forgets a saved search.
 func (s *Server) deleteView(c echo.Context) error {
-	if !isUUID(c.Param("id")) {
+	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
 	err := s.cfg.Store.DeleteView(c.Request().Context(), c.Param("id"), who(c).Name, who(c).Role.Allows(delivery.RoleAdmin))
 	if err != nil {
 		return err
 	}
-	s.setFlash(c, views.Flash{Kind: "good", Text: "The saved search is deleted."})
+	s.setFlash(c, good(c, "done.view_deleted"))
 	return c.Redirect(http.StatusSeeOther, views.LocalPath(c.FormValue("return")))
 }

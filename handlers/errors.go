@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
+	"redrive/views/words"
 )
 
 const problemType = "application/problem+json"
@@ -39,20 +40,25 @@ type problem struct {
 
 	Violations []string `json:"violations,omitempty"` // of a schema
 
-	retryAfter time.Duration // of what is only not possible now
+	says       delivery.Phrase // Detail says it in English
+	retryAfter time.Duration   // of what is only not possible now
 }
 
-func (p problem) Error() string { return p.Code + ": " + p.Detail }
+func (p problem) Error() string { return p.says.String() }
 
-func newProblem(status int, code, detail string) problem {
-	return problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
+// newProblem takes the key of a phrase, which begins with the code, and arguments as delivery.Say does.
+func newProblem(status int, key string, args ...any) problem {
+	return badField(status, key, "", args...)
 }
 
 // badField is a mistake in one named field, parameter or header.
-func badField(status int, code, field, format string, args ...any) problem {
-	p := newProblem(status, code, fmt.Sprintf(format, args...))
-	p.Field = field
-	return p
+func badField(status int, key, field string, args ...any) problem {
+	mistake := delivery.Mistake(key, field, args...)
+	return problemSaying(status, mistake.Code, field, mistake.Says)
+}
+
+func problemSaying(status int, code, field string, says delivery.Phrase) problem {
+	return problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Field: field, Detail: english(says), says: says}
 }
 
 // inputStatus lists the codes of an InputError whose status is not 422.
@@ -82,7 +88,7 @@ func problemOf(err error) problem {
 	case errors.As(err, &own):
 		return own
 	case errors.Is(err, delivery.ErrNotFound):
-		return newProblem(http.StatusNotFound, "not_found", "There is nothing here, or it is gone. Go back to the list.")
+		return newProblem(http.StatusNotFound, "not_found")
 	case errors.As(err, &input):
 		return problemOfInput(input)
 	case errors.As(err, &conflict):
@@ -92,7 +98,7 @@ func problemOf(err error) problem {
 	case errors.As(err, &operation):
 		return problemOfOperation(operation)
 	case errors.As(err, &notNow):
-		p := newProblem(http.StatusServiceUnavailable, notNow.Code, notNow.Message)
+		p := problemSaying(http.StatusServiceUnavailable, notNow.Code, "", notNow.Phrase())
 		p.retryAfter = notNow.RetryAfter
 		return p
 	case errors.As(err, &tooLarge):
@@ -100,64 +106,60 @@ func problemOf(err error) problem {
 	case errors.As(err, &fromEcho):
 		return problemOfEcho(fromEcho)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return newProblem(http.StatusServiceUnavailable, "timeout", "The answer took too long. Try again in a moment.")
+		return newProblem(http.StatusServiceUnavailable, "timeout")
 	}
-	return newProblem(http.StatusInternalServerError, "internal", "Something went wrong here. The log has the details under this request id.")
+	return newProblem(http.StatusInternalServerError, "internal")
 }
 
 func problemOfSize(limit int64) problem {
-	detail := "The request has more than %d bytes. A payload may have 10 MiB; keep larger content elsewhere and send a link."
 	if limit != apiBodyLimit {
-		detail = "The form has more than %d bytes, which is more than this page takes; nothing was changed. Go back: your browser still has what you typed. Larger payloads are edited by the API or the command line."
+		return newProblem(http.StatusRequestEntityTooLarge, "payload_too_large.page", "max", limit)
 	}
-	return newProblem(http.StatusRequestEntityTooLarge, "payload_too_large", fmt.Sprintf(detail, limit))
+	return newProblem(http.StatusRequestEntityTooLarge, "payload_too_large.body", "max", limit, "limit", delivery.PayloadLimit)
 }
+
+// english is a phrase as the API says it.
+func english(p delivery.Phrase) string { return words.Say(words.English, p) }
 
 func problemOfInput(e *delivery.InputError) problem {
 	status, special := inputStatus[e.Code]
 	if !special {
 		status = http.StatusUnprocessableEntity
 	}
-	return badField(status, e.Code, e.Field, "%s", e.Message)
+	return problemSaying(status, e.Code, e.Field, e.Phrase())
 }
 
 func problemOfConflict(e *delivery.ConflictError) problem {
-	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s was faster (%s at %s). It is %s now, version %d. Look at it again, then decide.",
-		e.Actor, e.Action, e.At.UTC().Format(time.RFC3339), e.State, e.Version))
+	p := problemSaying(http.StatusConflict, "conflict", "", e.Phrase())
 	p.Actor, p.Action, p.State, p.Version, p.At = e.Actor, e.Action, e.State, &e.Version, utc(&e.At)
 	return p
 }
 
 func problemOfOperation(e *delivery.OperationConflictError) problem {
-	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s was faster (%s at %s). The operation is %s now, version %d. Look at it again, then decide.",
-		e.Actor, e.Action, e.At.UTC().Format(time.RFC3339), e.State, e.Version))
+	p := problemSaying(http.StatusConflict, "conflict", "", e.Phrase())
 	p.Actor, p.Action, p.State, p.Version, p.At = e.Actor, e.Action, delivery.State(e.State), &e.Version, utc(&e.At)
 	return p
 }
 
 func problemOfCase(e *delivery.CaseConflictError) problem {
 	now := caseJSONOf(e.Case)
-	p := newProblem(http.StatusConflict, "conflict", fmt.Sprintf("%s changed this case in the meantime; it has version %d now. Look at it again, then decide.",
-		e.By, e.Case.Version))
+	p := problemSaying(http.StatusConflict, "conflict", "", e.Phrase())
 	p.Actor, p.Version, p.Case = e.By, &now.Version, &now
 	return p
 }
 
-var echoCodes = map[int][2]string{
-	http.StatusNotFound:              {"not_found", "There is nothing at this address."},
-	http.StatusMethodNotAllowed:      {"method_not_allowed", "This address does not take this method; see the Allow header."},
-	http.StatusRequestEntityTooLarge: {"payload_too_large", "The request is too large."},
-	http.StatusUnsupportedMediaType:  {"unsupported_media_type", "This content type is not understood here."},
-}
+// echoKeys are what echo's own errors say.
+var echoKeys = map[int]string{http.StatusNotFound: "not_found.address", http.StatusMethodNotAllowed: "method_not_allowed",
+	http.StatusRequestEntityTooLarge: "payload_too_large.request", http.StatusUnsupportedMediaType: "unsupported_media_type.here"}
 
 func problemOfEcho(e *echo.HTTPError) problem {
-	if known, ok := echoCodes[e.Code]; ok {
-		return newProblem(e.Code, known[0], known[1])
+	if key, ok := echoKeys[e.Code]; ok {
+		return newProblem(e.Code, key)
 	}
 	if e.Code >= 400 && e.Code < 500 {
-		return newProblem(e.Code, "bad_request", http.StatusText(e.Code))
+		return problemSaying(e.Code, "bad_request", "", delivery.Verbatim(http.StatusText(e.Code)))
 	}
-	return newProblem(http.StatusInternalServerError, "internal", "Something went wrong here. The log has the details under this request id.")
+	return newProblem(http.StatusInternalServerError, "internal")
 }
 
 // handleError is echo's error handler: the only place that turns errors into answers.

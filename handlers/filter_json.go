@@ -35,7 +35,7 @@ func filterField(into **delivery.Filter) field {
 			return nil
 		}
 		if raw[0] != '{' {
-			return unprocessable("invalid_field", "filter", "filter must be an object such as {\"integration\": \"seller-push\"}.")
+			return unprocessable("invalid_field.filter", "filter")
 		}
 		q := url.Values{}
 		if err := decodeMembers(raw, func(name string, value json.RawMessage) (err error) {
@@ -68,7 +68,7 @@ func filterValues(name string, raw json.RawMessage) ([]string, error) {
 		return nil, err
 	}
 	if len(list) == 0 {
-		return nil, unprocessable("invalid_field", name, "%s is an empty list: leave it out to select everything.", name)
+		return nil, unprocessable("invalid_field.empty_list", name, "field", name)
 	}
 	values := make([]string, len(list))
 	for i, one := range list {
@@ -86,11 +86,11 @@ func filterValue(name string, raw json.RawMessage) (string, error) {
 	case '"':
 		text, err := jsonText(name, raw)
 		if err == nil && text == "" {
-			err = unprocessable("invalid_field", name, "%s is empty: leave it out to select everything.", name)
+			err = unprocessable("invalid_field.empty", name, "field", name)
 		}
 		return text, err
 	case '{', '[', 'n':
-		return "", unprocessable("invalid_field", name, "%s must be text, or a list of texts.", name)
+		return "", unprocessable("invalid_field.text_or_texts", name, "field", name)
 	}
 	return string(raw), nil
 }
@@ -108,5 +108,5 @@ func inFilter(err error) error {
 	case "unknown_parameter":
 		code = "unknown_field"
 	}
-	return badField(http.StatusUnprocessableEntity, code, "filter."+p.Field, "%s", p.Detail)
+	return problemSaying(http.StatusUnprocessableEntity, code, "filter."+p.Field, p.says)
 }

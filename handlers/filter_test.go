@@ -25,12 +25,12 @@ func anyFilter(t *rapid.T) delivery.Filter {
 	id := rapid.StringMatching(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	maybe := func(name string) string { return rapid.OneOf(rapid.Just(""), text).Draw(t, name) }
 	f := delivery.Filter{
-		States: some(t, "state", delivery.States), Methods: some(t, "method", methods), Destinations: some(t, "destination", delivery.DestinationKinds()),
+		States: some(t, "state", delivery.States), Methods: some(t, "method", delivery.Methods), Destinations: some(t, "destination", delivery.DestinationKinds()),
 		ErrorClasses: some(t, "class", delivery.ErrorClasses), Integrations: rapid.SliceOfN(rapid.StringMatching(`[a-z0-9-]{1,20}`), 0, 2).Draw(t, "integration"),
 		Groups: texts("group"), GroupMessages: texts("group message"), Types: texts("type"), Actors: texts("operator"), Assignees: texts("assignee"),
 		Tags: texts("tag"), Key: maybe("key"), Query: maybe("q"), Words: maybeWord(t, text), Ticket: maybe("ticket"), After: maybe("after"),
 		MessageID: rapid.OneOf(rapid.Just(""), id).Draw(t, "message"), IDs: rapid.SliceOfN(id, 0, 2).Draw(t, "id"),
-		Sort: rapid.SampledFrom([]delivery.Sort{delivery.SortNewest, delivery.SortOldest}).Draw(t, "sort"), Limit: rapid.IntRange(0, maxLimit).Draw(t, "limit"),
+		Sort: rapid.SampledFrom([]delivery.Sort{delivery.SortNewest, delivery.SortOldest}).Draw(t, "sort"), Limit: rapid.IntRange(0, delivery.MaxPage).Draw(t, "limit"),
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "paths") {
 		path := rapid.SampledFrom([]string{"$.a", "$.a.b[0].c", "$['a=b'].c", `$["x'] =y"][*]`, "$..deep"}).Draw(t, "path")

@@ -27,7 +27,7 @@ func (s *Server) ready(c echo.Context) error {
 	defer cancel()
 	if err := s.cfg.Store.Ready(ctx); err != nil {
 		s.cfg.Log.WarnContext(ctx, "not ready", "error", err)
-		p := newProblem(http.StatusServiceUnavailable, "not_ready", "Not ready: "+outermost(err)+".")
+		p := newProblem(http.StatusServiceUnavailable, "not_ready", "why", outermost(err))
 		p.RequestID = requestID(c)
 		return writeProblem(c, p)
 	}

@@ -166,12 +166,12 @@ func (c factsCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, i := range c.integrations {
 		for _, f := range c.facts(i.Name) {
 			name, kind := "redrive_"+string(i.Method)+"_"+f.Name, prometheus.GaugeValue
-			help := "Figure of method " + string(i.Method) + " in this process: " + strings.ReplaceAll(f.Name, "_", " ") + "."
 			if f.Total {
 				name, kind = name+"_total", prometheus.CounterValue
 			}
 			labels := []string{"integration"}
-			ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, labels, nil), kind, float64(f.Value), i.Name)
+			ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name,
+				"Figure of method "+string(i.Method)+" in this process: "+strings.ReplaceAll(f.Name, "_", " ")+".", labels, nil), kind, float64(f.Value), i.Name)
 			if f.Limit > 0 {
 				limit := prometheus.NewDesc(name+"_limit", "At most; see "+name+".", labels, nil)
 				ch <- prometheus.MustNewConstMetric(limit, prometheus.GaugeValue, float64(f.Limit), i.Name)

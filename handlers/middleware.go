@@ -153,7 +153,7 @@ func (s *Server) refuseCrossOrigin() echo.MiddlewareFunc {
 				return next(c)
 			}
 			if protection.Check(r) != nil {
-				return newProblem(http.StatusForbidden, "cross_origin", "This request came from another site and was refused. Open the console itself and try again.")
+				return newProblem(http.StatusForbidden, "cross_origin")
 			}
 			return next(c)
 		}
@@ -257,5 +257,5 @@ func readBody(r *http.Request) ([]byte, error) {
 	if err == nil || errors.As(err, &tooLarge) {
 		return body, err
 	}
-	return nil, newProblem(http.StatusBadRequest, "incomplete_body", "The request ended before its body did.")
+	return nil, newProblem(http.StatusBadRequest, "incomplete_body")
 }

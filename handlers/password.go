@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/argon2"
+
+	"redrive/delivery"
 )
 
 // Parameters of argon2id for new hashes. The memory is modest, because hashes under way count against the whole program.
@@ -21,14 +23,13 @@ const (
 	saltBytes   = 16
 	keyBytes    = 32
 
-	minPassword = 10   // characters, where a person chooses one
-	maxPassword = 1024 // bytes
+	minPassword = 10 // characters, where a person chooses one
 )
 
 // hashing bounds how many hashes are computed at once, and with them memory and processor time.
 var hashing = make(chan struct{}, 2)
 
-var errPasswordTooLong = errors.New("handlers: the password has more than 1024 bytes")
+var errPasswordTooLong = fmt.Errorf("handlers: the password has more than %d bytes", delivery.MaxPassword)
 
 // NewPassword makes up a password of 120 random bits, in lower-case letters and digits.
 func NewPassword() string {
@@ -39,7 +40,7 @@ func NewPassword() string {
 
 // HashPassword answers the argon2id hash of a password as a PHC string.
 func HashPassword(password string) (string, error) {
-	if len(password) > maxPassword {
+	if len(password) > delivery.MaxPassword {
 		return "", errPasswordTooLong
 	}
 	salt := make([]byte, saltBytes)
@@ -59,7 +60,7 @@ func verifyPassword(ctx context.Context, encoded, password string) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	if len(password) > maxPassword {
+	if len(password) > delivery.MaxPassword {
 		return false, nil
 	}
 	select {

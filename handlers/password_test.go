@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"redrive/delivery"
 )
 
 func TestAPasswordFitsOnlyItsHash(t *testing.T) {
@@ -16,7 +18,7 @@ func TestAPasswordFitsOnlyItsHash(t *testing.T) {
 	if again == hash {
 		t.Error("two hashes share a salt")
 	}
-	for password, want := range map[string]bool{"correct horse": true, "correct horsf": false, "": false, "correct horse ": false, strings.Repeat("x", maxPassword+1): false} {
+	for password, want := range map[string]bool{"correct horse": true, "correct horsf": false, "": false, "correct horse ": false, strings.Repeat("x", delivery.MaxPassword+1): false} {
 		if got, err := verifyPassword(t.Context(), hash, password); got != want || err != nil {
 			t.Errorf("%q: %v %v", password, got, err)
 		}
@@ -38,7 +40,7 @@ func TestAHashOfAnotherKindIsRefused(t *testing.T) {
 			t.Errorf("%q: %v %v", hash, ok, err)
 		}
 	}
-	if _, err := HashPassword(strings.Repeat("x", maxPassword+1)); err == nil {
+	if _, err := HashPassword(strings.Repeat("x", delivery.MaxPassword+1)); err == nil {
 		t.Error("a password without bound is hashed")
 	}
 }

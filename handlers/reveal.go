@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"maps"
-	"regexp"
 	"slices"
 	"unicode/utf8"
 
@@ -25,34 +23,28 @@ type payloadView struct {
 	List    []delivery.Field // headers in order and with their types, where Headers cannot say it
 	Props   []delivery.Field // of RabbitMQ
 
-	hidden []string // masked values, wherever they turn up
-	unread bool     // something is masked that was not read: nobody knows which values
+	hide delivery.Hider // what is hidden, wherever it turns up
 }
 
-// reveal decides what is shown of a message in the context of the integrations named. Paths of every integration that gets the
-// message apply: what one of them hides is not shown by way of another.
+// reveal decides what is shown of a message in the context of the integrations named.
 func (s *Server) reveal(m delivery.Message, integrations ...string) payloadView {
-	view := payloadView{Headers: map[string]string{}}
-	paths, known := s.maskPaths(m, integrations)
-	switch {
+	masking := s.masks.For(m, integrations...)
+	view := payloadView{Headers: map[string]string{}, hide: masking.HiderOf(m)}
+	switch shown, ok := masking.Payload(m.Payload); {
 	case m.Payload == nil && !m.Dropped:
 		view.Null = true
-	case !known:
-		view.Masked = true
-	case len(paths) == 0:
+	case !masking.Hides():
 		sum := sha256.Sum256(m.Payload)
 		view.Shown, view.SHA256 = m.Payload, hex.EncodeToString(sum[:])
 		view.IsJSON = json.Valid(m.Payload) && utf8.Valid(m.Payload)
+	case ok:
+		view.Masked, view.Shown, view.IsJSON = true, bytes.ToValidUTF8(shown, []byte("\uFFFD")), true
 	default:
 		view.Masked = true
-		if shown, ok := delivery.Mask(m.Payload, paths); ok {
-			view.Shown, view.IsJSON = bytes.ToValidUTF8(shown, []byte("\uFFFD")), true
-		}
-		view.hidden = delivery.MaskedValues(m.Payload, paths)
 	}
 	for name, value := range m.Headers {
-		view.Headers[name] = view.hide(value)
-		if credential.MatchString(name) {
+		view.Headers[name] = view.hide.Text(value)
+		if delivery.IsCredential(name) {
 			view.Headers[name] = delivery.Hidden
 		}
 	}
@@ -69,12 +61,12 @@ func (v payloadView) fields(list []delivery.Field) []delivery.Field {
 	out := slices.Clone(list)
 	for n, f := range out {
 		switch {
-		case credential.MatchString(f.Name):
+		case delivery.IsCredential(f.Name):
 			out[n] = delivery.Field{Name: f.Name, Value: []byte(delivery.Hidden), Shown: f.Shown}
 		case f.Nested():
 			out[n].Fields = v.fields(f.Fields)
 		case !f.IsNull():
-			out[n].Value = []byte(v.hide(string(f.Value)))
+			out[n].Value = []byte(v.hide.Text(string(f.Value)))
 		}
 	}
 	return out
@@ -84,16 +76,12 @@ func (v payloadView) fields(list []delivery.Field) []delivery.Field {
 // in one of them is hidden wherever the others' attempts repeat it.
 func (s *Server) revealAll(d delivery.Detail) (accepted payloadView, versions []payloadView) {
 	accepted = s.reveal(d.Message, d.Integration)
+	var hide []delivery.Hider
 	for _, e := range d.Edits {
-		m := d.Message
-		m = versionOf(m, e)
-		view := s.reveal(m, d.Integration)
-		versions = append(versions, view)
-		accepted.hidden = append(accepted.hidden, view.hidden...)
-		accepted.unread = accepted.unread || view.Masked && (e.Omitted || view.Shown == nil)
+		view := s.reveal(versionOf(d.Message, e), d.Integration)
+		versions, hide = append(versions, view), append(hide, view.hide)
 	}
-	slices.SortStableFunc(accepted.hidden, func(a, b string) int { return len(b) - len(a) })
-	accepted.hidden = slices.Compact(accepted.hidden)
+	accepted.hide = accepted.hide.And(hide...)
 	return accepted, versions
 }
 
@@ -106,42 +94,8 @@ func versionOf(m delivery.Message, e delivery.Edit) delivery.Message {
 	return m
 }
 
-// credential is the shape of header names whose values are not shown.
-var credential = regexp.MustCompile(`(?i)^(proxy-)?authorization$|cookie|api-?key|token|secret|password|signature`)
-
-// maskPaths is not known when an integration left the file: its paths left with it.
-func (s *Server) maskPaths(m delivery.Message, integrations []string) (paths []string, known bool) {
-	names := map[string]bool{}
-	for _, name := range append(integrations, m.Integration) {
-		names[name] = name != ""
-	}
-	if m.Kind == delivery.KindEvent {
-		for _, i := range s.cfg.Integrations {
-			names[i.Name] = names[i.Name] || slices.Contains(i.Subscribe, m.Type)
-		}
-	}
-	known = true
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if !names[name] {
-			continue
-		}
-		mask, listed := s.masks[name]
-		known = known && listed
-		paths = append(paths, mask...)
-	}
-	return paths, known
-}
-
-// hide takes masked values out of a text that may repeat them.
-func (v payloadView) hide(text string) string { return delivery.HideValues(text, v.hidden) }
-
-// response is an answer's excerpt. Where the payload cannot be shown at all, nobody knows what to look for in the answer.
-func (v payloadView) response(excerpt []byte) string {
-	if v.Masked && (v.Shown == nil || v.unread) && len(excerpt) > 0 {
-		return delivery.Hidden
-	}
-	return v.hide(printable(excerpt))
-}
+// response is an answer's excerpt.
+func (v payloadView) response(excerpt []byte) string { return v.hide.Answer(printable(excerpt)) }
 
 // encoded is the exact payload, or what is shown of it where something is hidden.
 func (v payloadView) encoded() (exact, shown *string) {

@@ -41,10 +41,7 @@ func TestWhatCannotBeMaskedIsHiddenAsAWhole(t *testing.T) {
 
 func TestRevealCombinesTheMasksOfAllThatGetTheMessage(t *testing.T) {
 	list := testIntegrations()
-	s := &Server{cfg: Config{Integrations: list}, masks: map[string][]string{}}
-	for _, i := range list {
-		s.masks[i.Name] = i.Mask
-	}
+	s := &Server{cfg: Config{Integrations: list}, masks: delivery.MasksOf(list)}
 	payload := []byte(`{"code":"471199"}`)
 	for _, tc := range []struct {
 		name         string

@@ -33,6 +33,8 @@ type Config struct {
 	// Schemas say what of an edited payload does not fit, by integration; those without a schema are not in it.
 	Schemas   map[string]func(payload []byte) []string
 	TicketURL string // with {ticket}; empty: tickets are no links
+	// Masks say what people may not see; default: of Integrations.
+	Masks delivery.Masks
 }
 
 // Server is console and API.
@@ -40,7 +42,7 @@ type Server struct {
 	cfg      Config
 	echo     *echo.Echo
 	sessions *scs.SessionManager
-	masks    map[string][]string // JSON paths to hide, by integration
+	masks    delivery.Masks
 	live     *hub
 }
 
@@ -79,11 +81,8 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Metrics.watch(cfg.Store, cfg.Integrations, cfg.Log, cfg.Facts); err != nil {
 		return nil, fmt.Errorf("handlers: metrics: %w", err)
 	}
-	s := &Server{cfg: cfg, echo: echo.New(), sessions: newSessions(cfg), masks: map[string][]string{},
+	s := &Server{cfg: cfg, echo: echo.New(), sessions: newSessions(cfg), masks: cfg.Masks.Or(cfg.Integrations),
 		live: newHub(cfg.Store.DeadGeneration)}
-	for _, i := range cfg.Integrations {
-		s.masks[i.Name] = i.Mask
-	}
 	s.echo.HTTPErrorHandler = s.handleError
 	s.echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts
 	s.use()

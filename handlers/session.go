@@ -79,11 +79,8 @@ func (s *signIns) form(c echo.Context) error {
 }
 
 func (s *signIns) signInPage(c echo.Context, status int, p views.SignInPage) error {
-	p.Layout = s.layout(c, "Sign in", views.SignIn)
+	p.Layout = s.layout(c, "title.sign_in", views.SignIn)
 	p.User, p.Role = "", ""
-	if p.Problem != "" {
-		p.Problem = p.T(p.Problem)
-	}
 	return render(c, status, views.SignInView(p))
 }
 
@@ -92,13 +89,13 @@ func (s *signIns) signIn(c echo.Context) error {
 	name, password := strings.TrimSpace(c.FormValue("name")), c.FormValue("password")
 	page := views.SignInPage{Name: name, Next: views.LocalPath(c.FormValue("next")), Kept: c.FormValue("kept")}
 	if name == "" || password == "" || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
-		page.Problem = "Enter your name and your password."
+		page.Problem = say(c, delivery.Say("sign_in.required"))
 		return s.signInPage(c, http.StatusUnprocessableEntity, page)
 	}
 	slow, wait, end := s.limit.begin(c.RealIP(), name)
 	if wait > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(wait.Seconds())+1))
-		page.Problem = "Too many tries from your address. Wait a moment, then try again."
+		page.Problem = say(c, delivery.Say("sign_in.too_many"))
 		return s.signInPage(c, http.StatusTooManyRequests, page)
 	}
 	var o delivery.Operator
@@ -112,7 +109,7 @@ func (s *signIns) signIn(c echo.Context) error {
 		return err
 	}
 	if !ok {
-		page.Problem = "Name and password do not fit together."
+		page.Problem = say(c, delivery.Say("sign_in.wrong"))
 		err := s.signInPage(c, http.StatusUnauthorized, page)
 		c.Response().Flush() // the answer is as quick for a name that exists
 		return errors.Join(err, s.recordRefusal(c, o))

@@ -40,7 +40,7 @@ func (s *Server) keepForm(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, signInURL(r))
 	}
 	page := views.SignInPage{Next: r.URL.Path, Kept: kept}
-	page.Layout = s.layout(c, "Sign in", views.SignIn)
+	page.Layout = s.layout(c, "title.sign_in", views.SignIn)
 	page.User, page.Role = "", ""
 	return render(c, http.StatusUnauthorized, views.SignInView(page))
 }
@@ -52,7 +52,7 @@ func (s *signIns) goOn(c echo.Context, o delivery.Operator, in views.SignInPage)
 		return c.Redirect(http.StatusSeeOther, views.Overview)
 	}
 	c.Set(principalKey, principal{Name: o.Name, Role: o.Role})
-	return render(c, http.StatusOK, views.GoOnView(views.GoOnPage{Layout: s.layout(c, "Go on?", ""), To: in.Next, Fields: params}))
+	return render(c, http.StatusOK, views.GoOnView(views.GoOnPage{Layout: s.layout(c, "title.go_on", ""), To: in.Next, Fields: params}))
 }
 
 // pack writes a form as one field of another.

@@ -206,7 +206,7 @@ func TestViewsArePersonalUnlessShared(t *testing.T) {
 
 func TestViewsAreBounded(t *testing.T) {
 	d := open(t)
-	for _, v := range []delivery.SavedView{{Name: " "}, {Name: strings.Repeat("x", 81)}, {Name: "x", Search: strings.Repeat("x", 2001)}} {
+	for _, v := range []delivery.SavedView{{Name: " "}, {Name: strings.Repeat("x", delivery.MaxViewName+1)}, {Name: "x", Search: strings.Repeat("x", delivery.MaxSearch+1)}} {
 		v.Owner = "ann"
 		_, err := d.SaveView(t.Context(), v)
 		inputCode(t, err)

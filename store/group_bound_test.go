@@ -10,13 +10,36 @@ import (
 	"redrive/delivery"
 )
 
+// letters is a text that no normalising makes equal to another.
+func letters() string {
+	return strings.Map(func(r rune) rune { return 'a' + (r-'0')%26 }, rand.Text())
+}
+
+// What goes to another integration makes no more groups there than what fails there.
+func TestRedirectsAreFewGroups(t *testing.T) {
+	d := open(t)
+	var done []delivery.Completion
+	for range 55 {
+		d.accept(delivery.Message{Integration: "push"})
+	}
+	for _, c := range d.claim("push", 100, time.Hour) {
+		done = append(done, completion(c, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassHTTP4xx, Error: "the receiver answered 422: " + letters()}, delivery.StateDead))
+	}
+	d.complete(done...)
+	for _, c := range done {
+		_, err := d.redirect(c.DeliveryID, "sms")
+		d.must(err)
+	}
+	many, _ := delivery.ManyTexts("sms", delivery.ClassHTTP4xx)
+	if n, in := value[int](d, "SELECT count(*) FROM redrive.groups WHERE integration = 'sms'"), value[int](d, "SELECT count(*) FROM redrive.deliveries WHERE group_id = $1", many); n != 51 || in != 5 {
+		t.Errorf("%d groups of %d redirected failures, %d of them in the one for all", n, len(done), in)
+	}
+}
+
 // A receiver whose answers no normalising makes equal gets few groups, and takes none from others.
 func TestTextsThatAlwaysDifferAreFewGroups(t *testing.T) {
 	d := open(t)
 	d.fails(delivery.Message{Integration: "push"}, "known before")
-	letters := func() string {
-		return strings.Map(func(r rune) rune { return 'a' + (r-'0')%26 }, rand.Text())
-	}
 	var all []string
 	for range 3 { // batches that do not see each other's groups before they are written
 		for range 40 {

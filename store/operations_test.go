@@ -15,9 +15,13 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/operations"
 	"redrive/store"
+	"redrive/views/words"
 )
 
 var _ operations.Store = (*store.Store)(nil)
+
+// english is what people read.
+func english(p delivery.Phrase) string { return words.Say(words.English, p) }
 
 // manyDead makes n dead letters of an integration in one group, whose changes are a millisecond apart, the first the oldest.
 func (d desk) manyDead(integration, group string, n int) {
@@ -225,7 +229,7 @@ func TestOperationsThatAreRefused(t *testing.T) {
 		"too_many":          {Action: delivery.ActionRetry, Chosen: make([]delivery.Chosen, delivery.MaxChosen+1)},
 		"reason_required":   {Action: delivery.ActionIgnore, Filter: all, Category: "x"},
 		"category_required": {Action: delivery.ActionIgnore, Filter: all, Reason: "x"},
-		"bad_pace":          {Action: delivery.ActionRetry, Filter: all, Pace: delivery.Pace{RampTo: 5}},
+		"invalid_pace":      {Action: delivery.ActionRetry, Filter: all, Pace: delivery.Pace{RampTo: 5}},
 		"nothing_selected":  {Action: delivery.ActionReopen, Filter: all},
 	} {
 		_, err := d.StartOperation(t.Context(), r)
@@ -234,7 +238,7 @@ func TestOperationsThatAreRefused(t *testing.T) {
 		}
 	}
 	_, err := d.StartOperation(t.Context(), delivery.OperationRequest{Action: delivery.ActionResolve, Filter: all, Reason: "x", Pace: delivery.Pace{Rate: 1}})
-	if code := inputCode(t, err); code != "bad_pace" {
+	if code := inputCode(t, err); code != "pace_not_allowed" {
 		t.Errorf("a pace of resolving: %s", code)
 	}
 	if n := value[int](d, "SELECT count(*) FROM redrive.operations") + value[int](d, "SELECT count(*) FROM redrive.audit"); n != 0 {
@@ -302,7 +306,11 @@ func TestWhoWasFasterIsSaid(t *testing.T) {
 	d.must(err)
 	for n, want := range []string{"already_settled: bob did ignore", "in_flight: cid did retry", "changed: dan did reopen", "in_flight: eve did retry",
 		"changed: engine did attempt", ""} {
-		if got := page.Items[n].Reason; !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+		got := page.Items[n].Reason
+		if who := english(page.Items[n].Who); who != "" {
+			got += ": " + who
+		}
+		if !strings.HasPrefix(got, want) || (got == "") != (want == "") {
 			t.Errorf("item %d: %q, want %q", n, got, want)
 		}
 	}
@@ -432,7 +440,7 @@ func TestSteering(t *testing.T) {
 	}
 	d.actAll(o.ID)
 	paused, err := steer(delivery.Steer{Pause: true, Version: 1, Reason: "lunch"})
-	if err != nil || paused.State != delivery.OperationPaused || paused.Note != "paused by bob: lunch" || paused.Version != 2 || paused.Released != 10 {
+	if err != nil || paused.State != delivery.OperationPaused || english(paused.Note) != "paused by bob: lunch" || paused.Version != 2 || paused.Released != 10 {
 		t.Fatalf("paused %+v %v", paused, err)
 	}
 	if _, err := steer(delivery.Steer{Resume: true, Version: 1}); !errors.As(err, &conflict) || conflict.Version != 2 {
@@ -443,7 +451,7 @@ func TestSteering(t *testing.T) {
 		t.Error("while it is paused, outcomes are counted and nothing is released")
 	}
 	resumed, err := steer(delivery.Steer{Resume: true})
-	if err != nil || resumed.State != delivery.OperationRunning || resumed.Note != "" {
+	if err != nil || resumed.State != delivery.OperationRunning || !resumed.Note.IsZero() {
 		t.Fatalf("resumed %+v %v", resumed, err)
 	}
 	slow := delivery.Pace{Rate: 0.001}
@@ -498,10 +506,10 @@ func TestAnOperationStopsItselfAndIsResumed(t *testing.T) {
 		t.Errorf("%d released", n)
 	}
 	o = d.operation(o.ID)
-	if o.State != delivery.OperationPaused || o.Note != "sms: 100% of 4 outcomes failed, more than 50%" || o.Failing != 4 || o.Succeeded != 4 || o.Released != 4 {
+	if o.State != delivery.OperationPaused || english(o.Note) != "sms: 100% of 4 outcomes failed, more than 50%" || o.Failing != 4 || o.Succeeded != 4 || o.Released != 4 {
 		t.Fatalf("stopped %+v", o)
 	}
-	if n := value[int](d, "SELECT count(*) FROM redrive.audit WHERE action = 'operation.pause' AND actor = 'policy' AND subject = $1 AND reason = $2", o.ID, o.Note); n != 1 {
+	if n := value[int](d, "SELECT count(*) FROM redrive.audit WHERE action = 'operation.pause' AND actor = 'policy' AND subject = $1 AND details -> 'why' = $2::jsonb", o.ID, *o.Note.JSON()); n != 1 {
 		t.Errorf("%d entries of policy", n)
 	}
 	if _, err := d.SteerOperation(t.Context(), delivery.Steer{ID: o.ID, Actor: "ann", Resume: true}); err != nil {
@@ -528,14 +536,14 @@ func TestAPausedIntegrationHoldsItsPart(t *testing.T) {
 	d.must(d.SetPaused(t.Context(), "push", true, "bob", "repairs"))
 	d.actAll(o.ID)
 	o = d.operation(o.ID)
-	if o.Parts[0].Held != "paused by bob" || o.Parts[0].Waiting != 5 || o.Parts[1].Waiting != 0 || o.Parts[1].Phase != delivery.PhaseDone {
+	if english(o.Parts[0].Held) != "paused by bob" || o.Parts[0].Waiting != 5 || o.Parts[1].Waiting != 0 || o.Parts[1].Phase != delivery.PhaseDone {
 		t.Fatalf("held %+v", o.Parts)
 	}
 	d.must(d.SetPaused(t.Context(), "push", false, "bob", ""))
 	d.must(d.SaveBreaker(t.Context(), "push", delivery.BreakerOpen, time.Minute))
 	d.step(o.ID)
-	if o = d.operation(o.ID); o.Parts[0].Held != "its circuit breaker is open" {
-		t.Errorf("held by %q", o.Parts[0].Held)
+	if o = d.operation(o.ID); english(o.Parts[0].Held) != "its circuit breaker is open" {
+		t.Errorf("held by %s", o.Parts[0].Held)
 	}
 	d.must(d.SaveBreaker(t.Context(), "push", delivery.BreakerHalfOpen, 0))
 	if n := d.step(o.ID) + d.step(o.ID); n != 1 {
@@ -543,7 +551,7 @@ func TestAPausedIntegrationHoldsItsPart(t *testing.T) {
 	}
 	d.must(d.SaveBreaker(t.Context(), "push", delivery.BreakerClosed, 0))
 	d.actAll(o.ID)
-	if o = d.operation(o.ID); o.Parts[0].Held != "" || o.Released != 10 {
+	if o = d.operation(o.ID); !o.Parts[0].Held.IsZero() || o.Released != 10 {
 		t.Errorf("released %+v", o)
 	}
 }
@@ -732,4 +740,29 @@ func TestSpeedOfALargeOperation(t *testing.T) {
 		t.Errorf("released %+v", o)
 	}
 	d.verified()
+}
+
+// An operation comes to its end although a process was killed that held an item of an integration that has left the file since: nobody
+// would ever take it, and at the start its lease had not run out.
+func TestAnOperationEndsWithoutItsIntegration(t *testing.T) {
+	d := open(t)
+	d.manyDead("sms", "g", 3)
+	id := d.start(delivery.OperationRequest{Action: delivery.ActionRetry}).ID
+	d.actAll(id)
+	if n := len(d.claim("sms", 2, time.Hour)); n != 2 {
+		t.Fatalf("%d claimed", n)
+	}
+	d.must(d.SyncIntegrations(t.Context(), []delivery.Integration{integration("push")}))
+	d.must(d.SettleRetired(t.Context()))
+	d.actAll(id)
+	if o := d.operation(id); o.State != delivery.OperationRunning || o.Released != 2 || o.Failed != 1 {
+		t.Errorf("while the leases hold %+v", o)
+	}
+	d.must(d.sql("UPDATE redrive.queue SET due_at = now() - interval '1 second' WHERE token IS NOT NULL"))
+	d.must(d.SettleRetired(t.Context()))
+	d.must(d.SettleRetired(t.Context()))
+	d.actAll(id)
+	if o := d.operation(id); o.State != delivery.OperationFinished || o.Failed != 3 {
+		t.Errorf("after the leases %+v", o)
+	}
 }

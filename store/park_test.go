@@ -106,12 +106,15 @@ func TestInbox(t *testing.T) {
 	d.must(d.Unbegin(ctx, "push", []string{"b"}))
 	d.must(d.Settle(ctx, "push", []string{"c"}, []delivery.Parked{parked(4, "", delivery.StateDead)}))
 	states, err = d.Begin(ctx, "push", []string{"a", "b", "c", "m4"})
-	if err != nil || len(states) != 3 || states["a"] != delivery.InboxStarted || states["c"] != delivery.InboxDone || states["m4"] != delivery.InboxDone {
+	if err != nil || len(states) != 3 || states["a"].State != delivery.InboxStarted || states["c"].State != delivery.InboxDone || states["m4"].State != delivery.InboxDone {
 		t.Error("known:", states, err)
+	}
+	if begun := value[time.Time](d, "SELECT at FROM redrive.inbox WHERE key = 'a'"); !states["a"].At.Equal(begun) {
+		t.Errorf("begun %s, not %s", states["a"].At, begun)
 	}
 	d.must(d.Settle(ctx, "push", []string{"a", "c"}, nil))
 	d.must(d.Unbegin(ctx, "push", []string{"a"})) // it is done: nothing to take back
-	if states, err = d.Inbox(ctx, "push", []string{"a", "x"}); err != nil || len(states) != 1 || states["a"] != delivery.InboxDone {
+	if states, err = d.Inbox(ctx, "push", []string{"a", "x"}); err != nil || len(states) != 1 || states["a"].State != delivery.InboxDone {
 		t.Error("done:", states, err)
 	}
 	if states, _ = d.Inbox(ctx, "other", []string{"a"}); len(states) != 0 {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -167,6 +168,7 @@ func TestTextOfOtherTypes(t *testing.T) {
 // Which form a call takes is decided for each way to write it; none is ambiguous.
 func TestHeadersMayBeText(t *testing.T) {
 	d := open(t)
+	d.must(d.sql("CREATE DOMAIN public.jsondoc AS json; CREATE DOMAIN public.jsonbdoc AS jsonb; CREATE DOMAIN public.textdoc AS text"))
 	conn := d.connect().PgConn()
 	run := func(statement string) (string, error) {
 		results, err := conn.Exec(t.Context(), statement).ReadAll()
@@ -178,8 +180,9 @@ func TestHeadersMayBeText(t *testing.T) {
 	const kept = "; SELECT headers::text || ' ' || coalesce(key, '-') FROM redrive.messages ORDER BY id DESC LIMIT 1"
 	for _, payload := range []string{"'x'", "'x'::text", "'x'::varchar", "'\"x\"'::json", "'\"x\"'::jsonb", "'x'::bytea", "NULL::bytea"} {
 		rests := map[string]string{"": "{} -", ", 'k'": "{} k", ", NULL": "{} -", ", 'k'::varchar": "{} k", ", key => 'k'": "{} k", ", idempotency_key => NULL": "{} -",
-			", 'k', NULL": "{} k", ", headers => NULL": "{} -", ", 'k', NULL, NULL": "{} k", ", 'k', '{}'": "{} k"}
-		for _, headers := range []string{`'{"a": "b"}'`, `'{"a": "b"}'::text`, `'{"a": "b"}'::varchar`, `'{"a": "b"}'::jsonb`} {
+			", 'k', NULL": "{} k", ", headers => NULL": "{} -", ", headers => NULL::json": "{} -", ", 'k', NULL::json": "{} k", ", 'k', NULL, NULL": "{} k", ", 'k', '{}'": "{} k"}
+		for _, headers := range []string{`'{"a": "b"}'`, `'{"a": "b"}'::text`, `'{"a": "b"}'::varchar`, `'{"a": "b"}'::jsonb`, `'{"a":  "b"}'::json`,
+			`'{"a": "b"}'::public.jsondoc`, `'{"a": "b"}'::public.jsonbdoc`, `'{"a": "b"}'::public.textdoc`} {
 			for _, rest := range []string{", headers => %s", ", NULL, %s", ", NULL, headers => %s", ", idempotency_key => NULL, headers => %s"} {
 				rests[fmt.Sprintf(rest, headers)] = `{"a": "b"} -`
 			}
@@ -200,7 +203,7 @@ func TestHeadersMayBeText(t *testing.T) {
 			t.Errorf("%s: %s: %v", all, got, err)
 		}
 	}
-	for wrong, want := range map[string]string{`'{"a": "1", "a": "2"}'`: "RD005", `'{"A": "1", "a": "2"}'::text`: "RD005", `'[]'`: "RD005", `'3'::text`: "RD005", `'{"a": 1}'`: "RD005", `'{'`: "22P02"} {
+	for wrong, want := range map[string]string{`'{"a": "1", "a": "2"}'`: "RD005", `'{"A": "1", "a": "2"}'::text`: "RD005", `'{"a": "1", "a": "2"}'::json`: "RD005", `'3'::json`: "RD005", `'[]'`: "RD005", `'3'::text`: "RD005", `'{"a": 1}'`: "RD005", `'{'`: "22P02"} {
 		if _, err := run("SELECT redrive.publish('t', 'x', headers => " + wrong + ")"); code(err) != want {
 			t.Errorf("headers %s: %v", wrong, err)
 		}
@@ -244,4 +247,50 @@ func code(err error) string {
 		return refused.Code
 	}
 	return ""
+}
+
+// The type of a parameter for headers: a driver declares one, or leaves it to the server.
+func TestHeadersAsAParameter(t *testing.T) {
+	d := open(t)
+	conn := d.connect().PgConn()
+	const headers = `{"a":  "b"}`
+	for _, payload := range []uint32{0, oidText, oidVarchar, oidJSON, oidJSONB} {
+		for _, typed := range []uint32{0, oidText, oidVarchar, oidJSON, oidJSONB} {
+			for _, call := range []string{"SELECT redrive.enqueue('push', 't', $1, NULL, $2)", "SELECT redrive.publish('t', $1, 'k', $2)",
+				"SELECT redrive.enqueue('push', 't', $1, headers => $2)", "SELECT redrive.publish('t', $1, headers => $2, key => 'k'::text)"} {
+				if result := conn.ExecParams(t.Context(), call, [][]byte{[]byte("1"), []byte(headers)}, []uint32{payload, typed}, nil, nil).Read(); result.Err != nil {
+					t.Errorf("%s, types %d and %d: %v", call, payload, typed, result.Err)
+				}
+			}
+		}
+	}
+	if n, all := value[int](d, `SELECT count(*) FROM redrive.messages WHERE headers = '{"a": "b"}'`), value[int](d, "SELECT count(*) FROM redrive.messages"); n != all || n != 100 {
+		t.Errorf("%d of %d messages have the headers", n, all)
+	}
+}
+
+// Bytes that are no UTF-8 do not come as far as a function when they have no type: the server reads a literal or a text parameter first.
+// What it says then is in docs/outbox.md.
+func TestBytesWithoutATypeAreRefusedByTheServer(t *testing.T) {
+	d := open(t)
+	docs, err := os.ReadFile("../docs/outbox.md")
+	d.must(err)
+	conn := d.connect().PgConn()
+	for _, call := range calls {
+		for said, try := range map[string]func() error{
+			"literal": func() error { return conn.Exec(t.Context(), fmt.Sprintf(call, "'a\xff'")).Close() },
+			"escape":  func() error { return conn.Exec(t.Context(), fmt.Sprintf(call, ` E'a\xff'`)).Close() },
+			"no type": func() error {
+				return conn.ExecParams(t.Context(), fmt.Sprintf(call, "$1"), [][]byte{[]byte("a\xff")}, nil, nil, nil).Read().Err
+			},
+			"text": func() error {
+				return conn.ExecParams(t.Context(), fmt.Sprintf(call, "$1"), [][]byte{[]byte("a\xff")}, []uint32{oidText}, nil, []int16{1}).Read().Err
+			},
+		} {
+			var refused *pgconn.PgError
+			if err := try(); !errors.As(err, &refused) || refused.Code != "22021" || !strings.Contains(string(docs), refused.Message) {
+				t.Errorf("%s: %v", said, err)
+			}
+		}
+	}
 }

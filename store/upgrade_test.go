@@ -194,7 +194,75 @@ func TestAnUpgradeKeepsTheRightsOnEachForm(t *testing.T) {
 	if len(forms) != 2 || !strings.Contains(strings.Join(forms, "\n"), "publish "+owner+` "`+shop+`"true`) || !strings.Contains(strings.Join(forms, "\n"), " PUBLICfalse") {
 		t.Errorf("%q", forms)
 	}
-	if n := value[int](d, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'redrive'::regnamespace AND proname IN ('enqueue', 'publish')"); n != 24 {
+	if n := value[int](d, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'redrive'::regnamespace AND proname IN ('enqueue', 'publish')"); n != 40 {
 		t.Errorf("%d forms", n)
+	}
+}
+
+// What earlier versions wrote in English is kept as phrases that read the same.
+func TestAfterAnUpgradeStoredWordsReadTheSame(t *testing.T) {
+	dsn, db := earlier(t, 13)
+	exec := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), statement, args...); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	notes := []string{"", "paused by bob", "paused by token:stand by: me", "paused by kim (command line): it: fails\nagain", "cancelled by bob: enough",
+		"sms: 100% of 4 outcomes failed, more than 50%", "written by hand"}
+	held := []string{"", "paused by bob", "its circuit breaker is open", "its circuit breaker lets one try after another", "it is not in the integrations file any more", "by hand"}
+	ids := make([]string, len(notes))
+	for n, note := range notes {
+		ids[n] = fmt.Sprintf("0190a0a0-0000-7000-8000-%012d", n)
+		exec("INSERT INTO redrive.operations (id, action, actor, note) VALUES ($1, 'retry', 'ann', $2)", ids[n], note)
+	}
+	for n, why := range held {
+		exec("INSERT INTO redrive.operation_parts (operation_id, integration, first, last, cursor, held) VALUES ($1, $2, $3, $3, $3::int - 1, $4)",
+			ids[0], fmt.Sprint("part-", n), n+1, why)
+	}
+	exec("INSERT INTO redrive.operation_parts (operation_id, integration, first, last, cursor, held) VALUES ($1, 'push', 1, 3, 3, '')", ids[1])
+	skipped := []string{"changed: engine did attempt at 2031-01-02T03:04:05Z", "in_flight: token:he did it did retry at 2031-01-02T03:04:05Z", "not_found"}
+	for n, why := range skipped {
+		exec("INSERT INTO redrive.operation_items (operation_id, n, delivery_id, version, outcome, reason) VALUES ($1, $2, $1, 1, 'skipped', $3)", ids[1], n+1, why)
+	}
+	exec("INSERT INTO redrive.batch_feeds (integration) VALUES ('nightly')")
+	reasons := map[string]string{"3 rejected rows of a, b_20260131_000001.csv": "correction", "3 rejected rows of it are missing": "manual"}
+	for reason, trigger := range reasons {
+		exec("INSERT INTO redrive.batch_runs (integration, scheduled_at, trigger, reason) VALUES ('nightly', now(), $1, $2)", trigger, reason)
+	}
+
+	d := upgraded(t, dsn)
+	for n, note := range notes {
+		o := d.operation(ids[n])
+		if english(o.Note) != note || (o.Note.Key == "verbatim") != (note == "written by hand") {
+			t.Errorf("the note %q is %s", note, o.Note)
+		}
+		for i, p := range o.Parts {
+			if english(p.Held) != held[i] || (p.Held.Key == "verbatim") != (held[i] == "by hand") {
+				t.Errorf("held by %q: %s", held[i], p.Held)
+			}
+		}
+	}
+	if o := d.operation(ids[3]); o.Note.Args["actor"] != "kim (command line)" || len(d.operation(ids[0]).Parts) != len(held) {
+		t.Errorf("%+v", o.Note.Args)
+	}
+	items, err := d.OperationItems(t.Context(), ids[1], delivery.ItemFilter{})
+	if d.must(err); len(items.Items) != len(skipped) {
+		t.Fatalf("%+v", items)
+	}
+	for n, i := range items.Items {
+		code, who, _ := strings.Cut(skipped[n], ": ")
+		if i.Reason != code || english(i.Who) != who {
+			t.Errorf("skipped for %q: %q, %s", skipped[n], i.Reason, i.Who)
+		}
+	}
+	runs, err := d.Runs(t.Context(), "nightly", "", 0)
+	if d.must(err); len(runs.Items) != len(reasons) {
+		t.Fatalf("%+v", runs)
+	}
+	for _, r := range runs.Items {
+		if text := r.Reason + english(r.Because); reasons[text] != string(r.Trigger) || (r.Reason == "") != (r.Trigger == delivery.TriggerCorrection) {
+			t.Errorf("a run of %s has the reason %q, %s", r.Trigger, r.Reason, r.Because)
+		}
 	}
 }

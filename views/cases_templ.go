@@ -889,7 +889,7 @@ func notes(p DeliveryPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = longField(p.T("Write a note; it stays as written"), "note", "note", p.typedNote(), p.Case.wrong("note", "note"), true, 4000).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = longField(p.T("Write a note; it stays as written"), "note", "note", p.typedNote(), p.Case.wrong("note", "note"), true, delivery.MaxNote).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

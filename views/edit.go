@@ -149,7 +149,7 @@ func (f EditForm) loose() string {
 
 // cautions are what a person should know before sending another content.
 func (p EditPage) cautions() (out []string) {
-	if unknownOutcome(p.D.Delivery) {
+	if p.D.MayHaveHadEffect() {
 		out = append(out, p.T("No answer arrived to the last try, so it may have had its effect. This version may come on top of it."))
 	}
 	if p.Idempotent {

@@ -139,7 +139,7 @@ const Unsure = "unknown"
 // Choice is the value of a row's checkbox: what the person saw when choosing it.
 func Choice(d delivery.Delivery) string {
 	outcome := ""
-	if unknownOutcome(d) {
+	if d.MayHaveHadEffect() {
 		outcome = Unsure
 	}
 	return fmt.Sprintf("%s.%d.%s.%s.%s", d.ID, d.Version, d.State, outcome, d.Integration)

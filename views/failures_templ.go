@@ -1586,7 +1586,7 @@ func textField(label, id, name, value, problem string, required bool) templ.Comp
 			templ_7745c5c3_Var78 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = longField(label, id, name, value, problem, required, 2000).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = longField(label, id, name, value, problem, required, delivery.MaxReason).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

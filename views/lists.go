@@ -2,6 +2,7 @@ package views
 
 import (
 	"encoding/hex"
+	"encoding/json"
 
 	"redrive/delivery"
 )
@@ -53,6 +54,11 @@ func shortSubject(e delivery.AuditEntry) string {
 }
 
 func details(e delivery.AuditEntry) string {
+	var members map[string]json.RawMessage
+	if !e.Why().IsZero() && json.Unmarshal(e.Details, &members) == nil { // why is said as the reason
+		delete(members, "why")
+		e.Details, _ = json.Marshal(members)
+	}
 	if text := string(e.Details); text != "{}" && text != "null" {
 		return Excerpt(text, 300)
 	}

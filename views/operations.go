@@ -383,16 +383,16 @@ func rate(f float64) string {
 }
 
 // heldWord says why a part waits.
-func (l Locale) heldWord(held string) string {
-	switch held {
-	case delivery.ExcludedPaused:
-		return l.T("the integration is paused")
-	case delivery.ExcludedBreaker:
+func (l Locale) heldWord(held delivery.Phrase) string {
+	switch held.Key {
+	case delivery.HeldPaused:
+		return l.T("the integration is paused by %s", held.Args["by"])
+	case delivery.HeldBreaker:
 		return l.T("the integration's breaker is open")
-	case delivery.ExcludedNoRoute:
+	case delivery.HeldNoRoute:
 		return l.T("the integration left the configuration file")
 	}
-	return l.Excluded(held)
+	return l.Say(held)
 }
 
 // pace says in words how retries are released.
@@ -448,7 +448,10 @@ func (p OperationPage) itemReason(i delivery.OperationItem) string {
 	if i.Outcome == "failed" {
 		return p.Class(i.Reason)
 	}
-	return p.Excluded(i.Reason)
+	if i.Who.IsZero() {
+		return p.Excluded(i.Reason)
+	}
+	return p.Excluded(i.Reason) + ": " + p.Say(i.Who)
 }
 
 // outcomeChoices are the outcomes that items can be narrowed to.

@@ -351,12 +351,6 @@ func shape(d delivery.Delivery) string {
 	return ""
 }
 
-// unknownOutcome says whether a dead letter may have had its effect.
-func unknownOutcome(d delivery.Delivery) bool {
-	return d.State == delivery.StateDead && (d.ErrorClass == delivery.ClassTimeout || d.ErrorClass == delivery.ClassConnectionLost ||
-		d.ErrorClass == delivery.ClassLeaseLost || d.ErrorClass == delivery.ClassPoison)
-}
-
 // sentence says what happened to a delivery.
 func (p DeliveryPage) sentence() string {
 	d := p.D.Delivery
@@ -401,7 +395,7 @@ func (p DeliveryPage) failure(failed int) string {
 // nextTry says what the engine does next, if anything.
 func (p DeliveryPage) nextTry() string {
 	switch {
-	case p.D.State == delivery.StateDead && unknownOutcome(p.D.Delivery):
+	case p.D.MayHaveHadEffect():
 		return " " + p.T("No answer arrived, so it may have had its effect; it is not tried again by itself.")
 	case p.D.State == delivery.StateDead:
 		return " " + p.T("It is not tried again by itself.")

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/html"
 
 	"redrive/delivery"
+	"redrive/views/words"
 )
 
 // hostile is in every text that comes from outside.
@@ -430,8 +431,8 @@ func TestTimesAndNumbersForPeople(t *testing.T) {
 }
 
 func TestATranslationReplacesTheText(t *testing.T) {
-	translations["xx"] = map[string]string{"%d s": "%d Sekunden"}
-	defer delete(translations, "xx")
+	words.Translations["xx"] = map[string]string{"%d s": "%d Sekunden"}
+	defer delete(words.Translations, "xx")
 	if got := (Locale{Lang: "xx"}).Span(30 * time.Second); got != "30 Sekunden" {
 		t.Error(got)
 	}

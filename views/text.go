@@ -2,6 +2,7 @@
 package views
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/views/words"
 )
 
 // Locale is how one person reads: language, time zone, and the moment that "ago" counts from.
@@ -18,20 +20,20 @@ type Locale struct {
 	Now  time.Time
 }
 
-// translations is the catalogue: by language, the English text (with its verbs) to the translated one. English needs no
-// entry; every text of a page passes through T or N, so another language is one more map.
-var translations = map[string]map[string]string{}
-
-// T answers a text in the reader's language, with fmt verbs filled in.
+// T answers a text of a page in the reader's language, with fmt verbs filled in. Every text of a page passes through T or N.
 func (l Locale) T(text string, args ...any) string {
-	if translated, ok := translations[l.Lang][text]; ok {
-		text = translated
-	}
+	text = words.Translate(l.Lang, text)
 	if len(args) == 0 {
 		return text
 	}
 	return fmt.Sprintf(text, args...)
 }
+
+// Say answers a phrase of the catalogue in the reader's language.
+func (l Locale) Say(p delivery.Phrase) string { return words.Say(l.Lang, p) }
+
+// Reason is what a person gave as a reason, else what the program says of its own act.
+func (l Locale) Reason(text string, why delivery.Phrase) string { return cmp.Or(text, l.Say(why)) }
 
 // N is T for a count; the texts contain one %s for the number.
 func (l Locale) N(n int, one, many string) string {

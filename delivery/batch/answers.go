@@ -13,14 +13,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"redrive/delivery"
 )
 
 const (
 	maxAnswer   = 16 << 20 // bytes of an answer
-	maxReason   = 500      // bytes of a reason that are kept
 	maxRejected = 100_000  // rows of one answer
 )
 
@@ -109,7 +107,7 @@ func (a *answers) handle(ctx context.Context, feed Feed, file delivery.StoredFil
 		answer.Kind = delivery.AnswerAccepted
 	case ".nak":
 		line, _, _ := strings.Cut(string(raw), "\n")
-		answer.Kind, answer.Reason = delivery.AnswerRejected, reason(line)
+		answer.Kind, answer.Reason = delivery.AnswerRejected, line
 	default:
 		answer.Kind = delivery.AnswerPartly
 		reasons, unreadable := rejections(raw, file.Rows)
@@ -133,15 +131,6 @@ func readAnswer(open func() (io.ReadCloser, error)) ([]byte, error) {
 	}
 	defer r.Close()
 	return io.ReadAll(io.LimitReader(r, maxAnswer))
-}
-
-// reason makes a receiver's words fit for people.
-func reason(text string) string {
-	text = strings.TrimSpace(delivery.Storable(text))
-	for len(text) > maxReason || !utf8.ValidString(text) {
-		text = text[:min(len(text)-1, maxReason)]
-	}
-	return text
 }
 
 // rejected finds the bytes of rows in their file.
@@ -185,7 +174,7 @@ func rejections(raw []byte, rows int64) (map[int64]string, error) {
 		if err != nil || number < 1 || number > rows {
 			return nil, fmt.Errorf("a row is none of 1 to %d", rows)
 		}
-		found[number] = reason(record[1])
+		found[number] = record[1]
 	}
 	switch {
 	case len(found) == 0:

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"redrive/delivery"
 	"redrive/delivery/batch"
@@ -198,6 +199,39 @@ func TestRejectedRowsAreSentAgainInACorrectionFile(t *testing.T) {
 			}
 			b.complete()
 		})
+	}
+}
+
+// A receiver's reason is bounded and made one line like all words of others, of a file and of a row, also the second time.
+func TestAReasonIsBounded(t *testing.T) {
+	b := newDesk(t, delivery.FileFormat{Kind: delivery.FileCSV, Header: true})
+	long := strings.Repeat("no such member é ", 1000)
+	bounded := func(d delivery.Detail) {
+		t.Helper()
+		if text := "the receiver rejected it: no such member é "; !strings.HasPrefix(d.Error, text) || !strings.HasSuffix(d.Error, "…") || utf8.RuneCountInString(d.Error) > 540 || strings.Contains(d.Error, "\n") {
+			t.Errorf("%d bytes: %.60q", len(d.Error), d.Error)
+		}
+	}
+	whole := b.now()
+	b.sent(whole)
+	b.answer(whole.Name+".nak", long)
+	bounded(b.state(whole.DeliveryID, delivery.StateDead))
+	parts := b.now()
+	b.sent(parts)
+	b.answer(parts.Name+".rej", "row,reason\n2,\"no such member\né "+long+"\"\n")
+	row := b.rejected(1)[0]
+	bounded(b.state(row.ID, delivery.StateDead))
+	b.operate(delivery.Pace{}, []string{row.ID})
+	correction := b.file(3)
+	b.sent(correction)
+	b.state(row.ID, delivery.StateDelivered)
+	b.answer(correction.Name+".rej", "row,reason\n1,"+long+"\n")
+	bounded(b.state(b.rejected(1)[0].ID, delivery.StateDead))
+	silent := b.now()
+	b.sent(silent)
+	b.answer(silent.Name+".nak", " \n")
+	if d := b.state(silent.DeliveryID, delivery.StateDead); d.Error != "the receiver rejected it and gave no reason" {
+		t.Error(d.Error)
 	}
 }
 

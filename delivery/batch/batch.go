@@ -303,7 +303,7 @@ func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, er
 		retryIn = &wait
 	}
 	b.log.Warn("batch run failed", "business_date", run.BusinessDate, "attempt", run.Attempts, "error", err)
-	return feed.Fail(ctx, run, delivery.Explain(err, len(b.in.Mask) > 0), retryIn)
+	return feed.Fail(ctx, run, delivery.Explain(err, delivery.MasksOf([]delivery.Integration{b.in}).For(delivery.Message{}, b.in.Name).Hides()), retryIn)
 }
 
 // write reads the rows and stores them.

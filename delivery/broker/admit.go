@@ -66,7 +66,7 @@ func (s *shift) newItem(t *taken) *item {
 }
 
 // lookUp asks the database about all of them at once, and again until it answers; without ok ctx has ended.
-func (s *shift) lookUp(ctx context.Context, list []*item) (states map[string]delivery.InboxState, blocked map[string]bool, ok bool) {
+func (s *shift) lookUp(ctx context.Context, list []*item) (states map[string]delivery.InboxNote, blocked map[string]bool, ok bool) {
 	var keys, lanes []string
 	for _, it := range list {
 		if it.inbox != "" {
@@ -117,8 +117,8 @@ func (s *shift) insist(ctx context.Context, what string, query func(context.Cont
 }
 
 // place decides what becomes of one message.
-func (s *shift) place(it *item, state delivery.InboxState, blocked, spilling bool) {
-	dead := it.message.Origin.Dead
+func (s *shift) place(it *item, note delivery.InboxNote, blocked, spilling bool) {
+	dead, state := it.message.Origin.Dead, note.State
 	if state == delivery.InboxDone && it.firstTime { // it died once more, and looks the same
 		it.inbox += " " + rand.Text()
 		it.messageID, it.deliveryID = ids(s.c.in.Name, it.inbox)
@@ -132,7 +132,7 @@ func (s *shift) place(it *item, state delivery.InboxState, blocked, spilling boo
 	case dead != nil:
 		s.bury(it, delivery.Attempt{StartedAt: died(it.message.Origin), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassForeign, Error: dead.Error})
 	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Repeatable():
-		s.uncertain(it)
+		s.uncertain(it, note.At)
 	case it.lane != "" && (s.c.traits.forgets || blocked || s.flight.blocked(it.lane)), spilling:
 		s.keep(it)
 	case s.c.traits.forgets:

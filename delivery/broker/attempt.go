@@ -38,12 +38,12 @@ func (s *shift) try(it *item, r delivery.Request) (wait time.Duration, done bool
 		if wait, ok := s.c.cfg.Attempter.Admits(s.c.in.Name); !ok { // a note is for what really starts
 			return s.refused(it, wait)
 		}
-		state, err := s.notes.note(it.inbox)
+		note, err := s.notes.note(it.inbox)
 		if err != nil {
 			return maxAsk, false // the notebook said so
 		}
-		if state != delivery.InboxNew { // another process was faster
-			s.foundNoted(it, state)
+		if note.State != delivery.InboxNew { // another process was faster
+			s.foundNoted(it, note)
 			return 0, true
 		}
 		it.begun = true
@@ -95,7 +95,6 @@ func (s *shift) judge(it *item, tried delivery.Tried) {
 		return
 	}
 	p := s.parked(it, verdict.Next)
-	tried.Result = tried.Conceal(it.message.Payload, s.c.in.Mask)
 	p.Attempts, p.RetryIn = []delivery.Attempt{tried.Attempt(1)}, verdict.RetryIn
 	s.park(it, p)
 }
@@ -133,22 +132,22 @@ func (s *shift) bury(it *item, a delivery.Attempt) {
 		a.StartedAt = time.Now()
 	}
 	p := s.parked(it, delivery.StateDead)
-	a.Error = delivery.Result{Error: a.Error}.Conceal(p.Message.Payload, s.c.in.Mask).Error
-	p.Attempts = []delivery.Attempt{a}
+	p.Attempts = []delivery.Attempt{a.Conceal(p.Message.Payload, s.c.cfg.Masks.For(p.Message, s.c.in.Name))}
 	s.park(it, p)
 }
 
-// uncertain is for a person: an attempt of this message started, and nobody knows how it ended.
-func (s *shift) uncertain(it *item) {
-	s.bury(it, delivery.Attempt{Number: 1, Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost, Error: unknownFate})
+// uncertain is for a person: an attempt of this message started, and nobody knows how it ended. Where no note says when, it is dated
+// when it is found.
+func (s *shift) uncertain(it *item, started time.Time) {
+	s.bury(it, delivery.Attempt{Number: 1, StartedAt: started, Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost, Error: unknownFate})
 }
 
 // foundNoted decides about a message that somebody else attempted, or attempts.
-func (s *shift) foundNoted(it *item, state delivery.InboxState) {
-	if state == delivery.InboxDone {
+func (s *shift) foundNoted(it *item, note delivery.InboxNote) {
+	if note.State == delivery.InboxDone {
 		s.recognised(it)
 	} else {
-		s.uncertain(it)
+		s.uncertain(it, note.At)
 	}
 }
 

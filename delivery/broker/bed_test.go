@@ -193,7 +193,7 @@ func (g *gate) Admits(integration string) (time.Duration, bool) {
 	return g.Attempter.Admits(integration)
 }
 
-func (g *gate) Inbox(ctx context.Context, in string, keys []string) (map[string]delivery.InboxState, error) {
+func (g *gate) Inbox(ctx context.Context, in string, keys []string) (map[string]delivery.InboxNote, error) {
 	if g.away.Load() {
 		return nil, errAway
 	}

@@ -23,8 +23,8 @@ import (
 
 // Store is what a consumer needs of the database.
 type Store interface {
-	Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error)
-	Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error)
+	Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error)
+	Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error)
 	Unbegin(ctx context.Context, integration string, keys []string) error
 	Settle(ctx context.Context, integration string, delivered []string, failed []delivery.Parked) error
 	CountDelivered(ctx context.Context, integration string, n int) error
@@ -41,7 +41,7 @@ type Store interface {
 
 // Attempter makes attempts outside of the queue; the engine is one.
 type Attempter interface {
-	// Try makes one attempt; without ok nothing was sent: ask again after the wait.
+	// Try makes one attempt, in whose error nothing masked is left; without ok nothing was sent: ask again after the wait.
 	Try(ctx context.Context, r delivery.Request) (tried delivery.Tried, wait time.Duration, ok bool)
 	// Admits says whether an attempt may start now, without taking anything.
 	Admits(integration string) (wait time.Duration, ok bool)
@@ -53,9 +53,10 @@ type Config struct {
 	Store       Store
 	Attempter   Attempter
 	Dialer      wire.Dialer
-	Log         *slog.Logger  // default: slog.Default
-	Keep        time.Duration // how long the inbox remembers; default 14 days
-	Patience    time.Duration // how long messages are held that may not be sent, before they go back to RabbitMQ; default 1 min
+	Masks       delivery.Masks // default: of Integration
+	Log         *slog.Logger   // default: slog.Default
+	Keep        time.Duration  // how long the inbox remembers; default 14 days
+	Patience    time.Duration  // how long messages are held that may not be sent, before they go back to RabbitMQ; default 1 min
 }
 
 // Defaults and bounds.
@@ -95,6 +96,7 @@ func New(cfg Config) (*Consumer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	cfg.Masks = cfg.Masks.Or([]delivery.Integration{cfg.Integration})
 	if cfg.Dialer.Log == nil {
 		cfg.Dialer.Log = cfg.Log
 	}

@@ -86,6 +86,16 @@ func TestCrashBeforeSettling(t *testing.T) {
 			r.requests(5) // never an automatic second one
 			r.invariants(5)
 			r.nothingLeft()
+			// each is one attempt, dated when the note of it was written, and one failure of its hour
+			if n := r.count("redrive.attempts a JOIN redrive.deliveries d ON d.id = a.delivery_id WHERE a.number = 1 AND d.attempts = 1 AND a.started_at IN (SELECT at FROM redrive.inbox) AND a.started_at = d.started_at"); n != 5 {
+				t.Errorf("%d of 5 lost attempts are dated when they started", n)
+			}
+			if n := r.count("redrive.attempts"); n != 5 {
+				t.Errorf("%d attempts", n)
+			}
+			if n := r.count("redrive.hourly WHERE failed = 5"); n != 1 {
+				t.Error("they are not counted once each")
+			}
 		})
 	})
 }

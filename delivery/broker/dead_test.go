@@ -135,7 +135,8 @@ func TestDeadLettersOfKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	r := newRig(t, bed{name: "kafka emulator", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, cluster.ListenAddrs(), topic) }}, deadLetters)
+	r := newRig(t, bed{name: "kafka emulator", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, cluster.ListenAddrs(), topic) }}, deadLetters,
+		func(in *delivery.Integration) { in.Mask = []string{"$.code"} })
 	producer, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	if err != nil {
 		t.Fatal(err)
@@ -150,8 +151,9 @@ func TestDeadLettersOfKafka(t *testing.T) {
 			h("kafka_dlt-exception-cause-fqcn", "java.lang.IllegalStateException"), h("kafka_dlt-exception-message", "no stock"), h("kafka_dlt-exception-stacktrace", "at\nat\n")},
 		"connect": {h("__connect.errors.topic", "orders"), h("__connect.errors.partition", "1"), h("__connect.errors.offset", "12"), h("__connect.errors.connector.name", "sink"),
 			h("__connect.errors.exception.class.name", "DataException"), h("__connect.errors.exception.message", "bad field")},
-		"malformed": {{Key: "kafka_dlt-original-offset", Value: []byte{1, 2, 3}}, {Key: "kafka_dlt-original-partition"}, h("kafka_dlt-exception-message", "\xff\x00")},
-		"nothing":   nil,
+		"malformed":         {{Key: "kafka_dlt-original-offset", Value: []byte{1, 2, 3}}, {Key: "kafka_dlt-original-partition"}, h("kafka_dlt-exception-message", "\xff\x00")},
+		"nothing":           nil,
+		`{"code":"471199"}`: {h("kafka_dlt-exception-message", "code 471199 is used up")}, // which is masked
 	}
 	l := r.start()
 	for value, headers := range records {
@@ -159,9 +161,13 @@ func TestDeadLettersOfKafka(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, d := range r.dead(4) {
+	for _, d := range r.dead(5) {
 		dead := d.Message.Origin.Dead
 		switch string(d.Message.Payload) {
+		case `{"code":"471199"}`:
+			if d.Error != "code "+delivery.Hidden+" is used up" || d.Timeline[0].Error != d.Error {
+				t.Errorf("a masked value: %q", d.Error)
+			}
 		case "spring":
 			if dead.Place != "orders" || *dead.Partition != 2 || *dead.Offset != 4711 || !dead.At.Equal(at) || dead.Group != "billing" ||
 				dead.Reason != "java.lang.IllegalStateException" || d.Error != "java.lang.IllegalStateException: no stock" || len(d.Message.Headers) != 1 || d.Message.Key != "k" {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
-
 	"redrive/delivery"
 )
 
@@ -33,7 +31,7 @@ func newEnvelope(payload []byte, eventMark string) envelope {
 
 // header takes one header. What cannot travel as text is kept apart.
 func (e *envelope) header(name string, value []byte) {
-	if delivery.CanBeHeader(string(value)) && (httpguts.ValidHeaderFieldName(name) || e.isEventMark(name)) {
+	if delivery.CanBeHeader(string(value)) && (delivery.IsHeaderName(name) || e.isEventMark(name)) {
 		e.headers[name] = string(value)
 		return
 	}
@@ -76,7 +74,7 @@ func (e envelope) read(format delivery.WireFormat) *taken {
 		t.identity = short(t.identity, maxIdentity)
 	}
 	for name, value := range t.message.Headers {
-		if !httpguts.ValidHeaderFieldName(name) { // an attribute of what is no event
+		if !delivery.IsHeaderName(name) { // an attribute of what is no event
 			e.keep(name, []byte(value))
 			delete(t.message.Headers, name)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"mime"
-	"regexp"
 	"strings"
 
 	"redrive/delivery"
@@ -15,8 +14,6 @@ const (
 	structuredType = "application/cloudevents+json"
 	contentType    = "Content-Type"
 )
-
-var attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
 
 // event is a CloudEvent. Its attributes travel on as ce- headers, so that an HTTP receiver gets it in binary mode.
 type event struct {
@@ -75,7 +72,7 @@ func (e envelope) attributes() (attributes, rest map[string]string) {
 // attribute is the name of the CloudEvents attribute that a header is.
 func (e envelope) attribute(name string) (bare string, ok bool) {
 	bare, ok = strings.CutPrefix(strings.Replace(strings.ToLower(name), "cloudevents_", "cloudevents:", 1), e.eventMark)
-	return bare, ok && e.eventMark != "" && attributeName.MatchString(bare)
+	return bare, ok && e.eventMark != "" && delivery.IsAttributeName(bare)
 }
 
 func has(headers map[string]string, name string) bool {
@@ -106,7 +103,7 @@ func structured(payload []byte, headers map[string]string) (*event, string) {
 	for name, raw := range members {
 		switch {
 		case name == "data" || name == "data_base64" || string(raw) == "null":
-		case !attributeName.MatchString(name):
+		case !delivery.IsAttributeName(name):
 			return nil, fmt.Sprintf("no CloudEvent: %q is no attribute name", short(name, delivery.MaxType))
 		case raw[0] == '{' || raw[0] == '[':
 			return nil, "no CloudEvent: attribute " + name + " is neither text, number nor boolean"

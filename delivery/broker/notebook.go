@@ -10,7 +10,7 @@ import (
 // notebook notes attempts just before they start, those that start at about the same time together: after a crash exactly these
 // have an outcome that nobody knows.
 type notebook struct {
-	begin func(keys []string) (map[string]delivery.InboxState, error)
+	begin func(keys []string) (map[string]delivery.InboxNote, error)
 
 	mu      sync.Mutex
 	writing bool
@@ -22,12 +22,12 @@ type notebook struct {
 type page struct {
 	keys    []string
 	written chan struct{}
-	found   map[string]delivery.InboxState
+	found   map[string]delivery.InboxNote
 	err     error
 }
 
-// note answers delivery.InboxNew once it is durable that the attempt of a message starts, else what was known of it before.
-func (n *notebook) note(key string) (delivery.InboxState, error) {
+// note returns delivery.InboxNew once it is durable that the attempt of a message starts, else what was known of it before.
+func (n *notebook) note(key string) (delivery.InboxNote, error) {
 	n.mu.Lock()
 	if n.next == nil {
 		n.next = &page{written: make(chan struct{})}
@@ -69,7 +69,7 @@ func (n *notebook) settle(p *page) {
 			}
 			n.doubts[key] = true
 		case n.doubts[key]:
-			if p.found[key] == delivery.InboxStarted {
+			if p.found[key].State == delivery.InboxStarted {
 				delete(p.found, key)
 			}
 			delete(n.doubts, key)
@@ -80,7 +80,7 @@ func (n *notebook) settle(p *page) {
 // toNote says whether the attempt of a message is to be noted: its receiver keeps duplicates, and it can be recognised.
 func (s *shift) toNote(it *item) bool { return !s.c.in.Repeatable() && it.inbox != "" && !it.begun }
 
-func (s *shift) noteAll(keys []string) (map[string]delivery.InboxState, error) {
+func (s *shift) noteAll(keys []string) (map[string]delivery.InboxNote, error) {
 	ctx, cancel := context.WithTimeout(s.sends, queryTimeout)
 	defer cancel()
 	found, err := s.c.cfg.Store.Begin(ctx, s.c.in.Name, keys)

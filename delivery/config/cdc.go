@@ -21,7 +21,6 @@ const (
 )
 
 var (
-	slotShape  = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
 	sizeShape  = regexp.MustCompile(`^([0-9]+) ?([kMGT]?B)$`)
 	sizeUnits  = map[string]float64{"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 	operations = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate, delivery.OpSnapshot}
@@ -90,7 +89,7 @@ func (c *checker) slotName(path, setting, text, standard string) string {
 		}
 		return standard
 	}
-	if !slotShape.MatchString(text) {
+	if !delivery.IsSlotName(text) {
 		c.Fail(path, "%s: %q must be 1 to 63 lower-case letters, digits or underscores", setting, text)
 	}
 	return text

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,13 +16,8 @@ const (
 	maxBackoff         = 30 * 24 * time.Hour
 )
 
-var (
-	nameShape  = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-	allMethods = []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC}
-)
-
 func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
-	if !nameShape.MatchString(r.Name) {
+	if !delivery.IsName(r.Name) {
 		c.Fail(at(i, "name"), "name: %q must be 1 to 63 lower-case letters, digits or hyphens", r.Name)
 	}
 	in := delivery.Integration{
@@ -68,7 +62,7 @@ func (c *checker) method(i int, r rawIntegration) delivery.Method {
 	switch {
 	case r.Method == "":
 		c.Fail(at(i, "name"), "integration %q names no method; write method: outbox", r.Name)
-	case !slices.Contains(allMethods, m):
+	case !slices.Contains(delivery.Methods, m):
 		c.Fail(at(i, "method"), "method: %q is none of pool, broker, outbox, batch, cdc", r.Method)
 	}
 	if bool(r.Ordered) && m == delivery.MethodPool {

@@ -76,14 +76,21 @@ func (e *Engine) claim(ctx context.Context) (int, error) {
 	}
 	byLane := map[*lane][]*item{}
 	expired := 0
+	var suspects []*item
 	for _, c := range claimed {
 		if c.LostLease {
 			expired++
 		}
-		if it := e.take(c, before); it != nil {
+		switch it := e.take(c, before); {
+		case it == nil:
+		case e.apart(it):
+			it.size = int64(len(c.Message.Payload))
 			byLane[it.lane] = append(byLane[it.lane], it)
+		default:
+			suspects = append(suspects, it)
 		}
 	}
+	e.giveBack([]handBack{{items: suspects, wait: jittered(e.untilNextSuspect())}})
 	if expired > 0 {
 		e.cfg.Observer.LeaseExpired(expired)
 		e.log.WarnContext(ctx, "leases had run out, their deliveries were taken over", "count", expired)
@@ -125,14 +132,25 @@ func (e *Engine) take(c delivery.Claimed, before time.Time) *item {
 		e.finish(it, done)
 		return nil
 	}
-	if c.Crashes >= delivery.MaxCrashes-1 && e.solo.Swap(true) {
-		// Its next crash quarantines it, so it may not share the process with other suspects: one of them is to blame.
-		e.giveBack([]handBack{{items: []*item{it}, wait: jittered(e.cfg.Poll)}})
-		return nil
-	}
-	it.solo = c.Crashes >= delivery.MaxCrashes-1
-	it.size = int64(len(c.Message.Payload))
 	return it
+}
+
+// apart reports whether a delivery may be sent now. One whose next crash quarantines it may not share the process with other suspects:
+// one of them is to blame.
+func (e *Engine) apart(it *item) bool {
+	if it.Crashes < delivery.MaxCrashes-1 {
+		return true
+	}
+	if it.solo = !e.solo.Swap(true); it.solo {
+		e.suspected = time.Now()
+	}
+	return it.solo
+}
+
+// untilNextSuspect is how long the other suspects wait: hundreds of them pass soon when each is quick, and the claims are few while one
+// is slow.
+func (e *Engine) untilNextSuspect() time.Duration {
+	return min(max(time.Since(e.suspected), shortPause), e.cfg.Poll)
 }
 
 // unsendable says what becomes of a delivery that must not be sent.

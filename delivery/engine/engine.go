@@ -30,6 +30,7 @@ type Config struct {
 	Senders          map[string]delivery.Sender // by integration name; closing them stays with the caller
 	Log              *slog.Logger               // default: slog.Default
 	Observer         Observer                   // optional
+	Masks            delivery.Masks             // default: of Integrations
 	Worker           string                     // unique name of this process; default host-pid-random
 	Poll             time.Duration              // how often an idle engine looks for work; default 200 ms
 	StatePoll        time.Duration              // how often pauses are looked up; default 1 s
@@ -51,20 +52,21 @@ type Stats struct {
 
 // Engine delivers. Make one with New and give it to Run once.
 type Engine struct {
-	cfg     Config
-	log     *slog.Logger
-	lanes   map[string]*lane
-	order   []*lane // in the order of the configuration
-	held    holdings
-	out     flusher
-	wake    chan struct{} // new work was committed
-	room    chan struct{} // a buffer with more work behind it has room
-	refresh chan struct{} // look up pauses and save breakers
-	lookups time.Time     // of the last lookup; owned by the supervisor
-	solo    atomic.Bool   // a suspect of killing processes is held
-	ran     atomic.Bool
-	workers sync.WaitGroup
-	sendCtx context.Context // ends with the grace period
+	cfg       Config
+	log       *slog.Logger
+	lanes     map[string]*lane
+	order     []*lane // in the order of the configuration
+	held      holdings
+	out       flusher
+	wake      chan struct{} // new work was committed
+	room      chan struct{} // a buffer with more work behind it has room
+	refresh   chan struct{} // look up pauses and save breakers
+	lookups   time.Time     // of the last lookup; owned by the supervisor
+	solo      atomic.Bool   // a suspect of killing processes is held
+	suspected time.Time     // since when, of the latest; owned by the claim loop
+	ran       atomic.Bool
+	workers   sync.WaitGroup
+	sendCtx   context.Context // ends with the grace period
 }
 
 // New checks the configuration; nothing runs before Run.
@@ -94,6 +96,7 @@ func setDefaults(cfg *Config) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	cfg.Masks = cfg.Masks.Or(cfg.Integrations)
 	if cfg.Observer == nil {
 		cfg.Observer = silent{}
 	}

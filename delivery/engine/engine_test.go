@@ -585,3 +585,31 @@ func TestWrongConfigurationIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A start finds what came too late for the last one: a lease that held then, a producer's commit.
+func TestWhatWaitsForARetiredIntegrationDies(t *testing.T) {
+	r := newRig(t, always(ok))
+	r.enqueue("push", 3)
+	r.sql("UPDATE redrive.integrations SET active = false")
+	r.cfg.Integrations, r.cfg.Senders = nil, nil
+	r.start()
+	r.awaitStates(map[string]int{"dead": 3})
+}
+
+// The breaker of a process that was killed stays where it was for people and operations, until another one knows better.
+func TestABreakerThatAKilledProcessLeftIsClosed(t *testing.T) {
+	for name, left := range map[string]string{"probing": "breaker = 'half-open', breaker_until = NULL", "open": "breaker = 'open', breaker_until = now() - interval '1 second'"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, always(ok))
+			r.cfg.StatePoll = 50 * time.Millisecond
+			store := r.tap()
+			r.start()
+			r.await("its first look", func() bool { return store.lookups.Load() > 1 })
+			r.sql("UPDATE redrive.integrations SET " + left)
+			r.await("a closed breaker", func() bool {
+				r.enqueue("push", 1)
+				return r.value("SELECT (breaker = 'closed')::int FROM redrive.integrations WHERE name = 'push'") == 1
+			})
+		})
+	}
+}

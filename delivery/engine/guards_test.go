@@ -22,6 +22,7 @@ type tapped struct {
 	claim    func(context.Context) error // before each Claim
 	release  func() error                // before each Release
 	lookups  atomic.Int64
+	brought  atomic.Int64          // claims that found something
 	largest  atomic.Int64          // bytes of payload that one Claim brought
 	beats    chan []delivery.Lease // what each Extend said is lost
 }
@@ -45,6 +46,9 @@ func (s *tapped) Claim(ctx context.Context, worker string, quotas []delivery.Quo
 	total := 0
 	for _, c := range claimed {
 		total += len(c.Message.Payload)
+	}
+	if len(claimed) > 0 {
+		s.brought.Add(1)
 	}
 	s.largest.Store(max(s.largest.Load(), int64(total)))
 	return claimed, err
@@ -199,6 +203,35 @@ func TestSuspectsAreTriedOneByOne(t *testing.T) {
 	r.awaitStates(map[string]int{"delivered": 35})
 	if most.Load() != 1 {
 		t.Errorf("%d suspects at a time", most.Load())
+	}
+}
+
+// What may not be sent now is given back in one write: kills leave hundreds of suspects, and a write for each of them, each time that
+// one of them is tried, took minutes.
+func TestWhatMayNotBeSentIsGivenBackTogether(t *testing.T) {
+	for _, c := range []struct {
+		name, spoil string
+		answer      delivery.Result
+		becomes     string
+	}{
+		{"suspects", "attempts = 2, crashes = 2", ok, "delivered"},
+		{"no budget", "attempts = 1", refused, "dead"}, // what is refused earns none
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			const total = 200
+			r := newRig(t, always(c.answer), quick("push", func(i *delivery.Integration) { i.Concurrency = 16 }))
+			r.cfg.Budget = engine.BudgetConfig{PerSecond: 70} // two seconds' worth is there at the start
+			store := r.tap()
+			var releases atomic.Int64
+			store.release = func() error { releases.Add(1); return nil }
+			r.enqueue("push", total)
+			r.sql("UPDATE redrive.queue SET " + c.spoil)
+			r.start()
+			r.awaitStates(map[string]int{c.becomes: total})
+			if n := releases.Load(); n == 0 || n > store.brought.Load() {
+				t.Errorf("%d writes gave back what %d claims brought", n, store.brought.Load())
+			}
+		})
 	}
 }
 

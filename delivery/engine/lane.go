@@ -121,6 +121,8 @@ func (l *lane) admit(now time.Time, q delivery.Quota, items []*item) (back []*it
 func (l *lane) next(now time.Time) (it *item, back []handBack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	dear := handBack{wait: jittered(budgetPostpone)} // together: each by itself would be a transaction
+	defer func() { back = append(back, dear) }()
 	for len(l.buf.items) > 0 {
 		if l.paused || l.stopped {
 			back = append(back, l.drain(0))
@@ -135,7 +137,7 @@ func (l *lane) next(now time.Time) (it *item, back []handBack) {
 		if l.affordable(now, it) {
 			return it, back
 		}
-		back = append(back, handBack{items: []*item{it}, wait: jittered(budgetPostpone)})
+		dear.items = append(dear.items, it)
 	}
 	l.busy--
 	return nil, back

@@ -13,12 +13,12 @@ const (
 	lookupAtMost = 250 * time.Millisecond // wake-ups come with every commit; pauses are not looked up as often
 )
 
-// supervise looks up what people paused, shows breakers, and reopens ignored deliveries whose time is over.
+// supervise looks up what people paused, shows breakers, reopens ignored deliveries whose time is over, and settles what waits for nobody.
 func (e *Engine) supervise(ctx context.Context) {
 	states, reopen := time.NewTicker(e.cfg.StatePoll), time.NewTicker(reopenEvery)
 	defer states.Stop()
 	defer reopen.Stop()
-	e.reopenDue(ctx)
+	e.tidy(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -30,7 +30,7 @@ func (e *Engine) supervise(ctx context.Context) {
 				e.lookUpLogged(ctx)
 			}
 		case <-reopen.C:
-			e.reopenDue(ctx)
+			e.tidy(ctx)
 		}
 		e.showBreakers(ctx)
 	}
@@ -52,6 +52,13 @@ func (e *Engine) foldCounts(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+func (e *Engine) tidy(ctx context.Context) {
+	e.reopenDue(ctx)
+	if err := e.cfg.Store.SettleRetired(ctx); err != nil && ctx.Err() == nil {
+		e.log.ErrorContext(ctx, "settling what waits for integrations that left the file failed", "error", err)
 	}
 }
 
@@ -82,7 +89,7 @@ func (e *Engine) lookUp(ctx context.Context) error {
 	for _, l := range e.order {
 		s := states[l.integration.Name]
 		e.giveBack(l.setPaused(s.PausedAt != nil))
-		if first && s.Breaker != "" && s.Breaker != delivery.BreakerClosed {
+		if s.Breaker != "" && s.Breaker != delivery.BreakerClosed && (first || l.disproves(s, e.lookups, 2*e.cfg.StatePoll)) {
 			l.showAgain() // left behind by a process that is gone
 		}
 	}
@@ -113,6 +120,15 @@ func (l *lane) breakerNews(now time.Time) (state delivery.BreakerState, openFor 
 	}
 	changed, l.breaker.changed = l.breaker.changed, false
 	return state, openFor, changed
+}
+
+// disproves reports whether this process has just been answered by a receiver whose breaker, by another process's word, still probes:
+// operations would send one after another for as long as nobody said otherwise.
+func (l *lane) disproves(s delivery.IntegrationState, now time.Time, lately time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rested := s.BreakerUntil == nil || s.BreakerUntil.Before(now)
+	return rested && l.breaker.state == delivery.BreakerClosed && l.vitals.bad == 0 && now.Sub(l.vitals.worked) < lately
 }
 
 func (l *lane) showAgain() {

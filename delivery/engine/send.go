@@ -9,8 +9,6 @@ import (
 	"redrive/delivery"
 )
 
-const maxExcerpt = 16 << 10 // bytes of an answer that are kept
-
 // work sends from the lane's buffer until it is empty.
 func (e *Engine) work(l *lane) {
 	for {
@@ -63,10 +61,10 @@ func (e *Engine) Try(ctx context.Context, r delivery.Request) (tried delivery.Tr
 // send makes one attempt and lets metrics, breaker and retry budget know.
 func (e *Engine) send(ctx context.Context, l *lane, r delivery.Request, paid bool) delivery.Tried {
 	tried := delivery.Tried{StartedAt: time.Now()}
-	tried.Result = bounded(e.deadlined(ctx, l, r))
+	tried.Result = e.deadlined(ctx, l, r).Storable()
 	tried.Duration = time.Since(tried.StartedAt)
 	if tried.Outcome != delivery.OutcomeOK {
-		tried.Result = tried.Conceal(r.Message.Payload, e.maskedPaths(l.integration, r.Message))
+		tried.Result = tried.Conceal(r.Message.Payload, e.cfg.Masks.For(r.Message, r.Integration))
 	}
 	e.cfg.Observer.Attempt(l.integration.Name, l.integration.Method, tried.Outcome, tried.Duration)
 	if l.learn(time.Now(), paid, tried.Result) {
@@ -95,15 +93,6 @@ func (e *Engine) secure(it *item, cancel context.CancelFunc) bool {
 		return false
 	}
 	return true
-}
-
-// bounded makes a result storable: one bad byte would hold up a whole batch.
-func bounded(r delivery.Result) delivery.Result {
-	r.Error, r.ErrorClass = delivery.Storable(r.Error), delivery.Storable(r.ErrorClass)
-	if len(r.Response) > maxExcerpt {
-		r.Response = append([]byte(nil), r.Response[:maxExcerpt]...)
-	}
-	return r
 }
 
 // deadlined calls the sender in another goroutine, so that one that ignores its context does not hold the slot for ever.

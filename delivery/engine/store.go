@@ -24,6 +24,8 @@ type Store interface {
 	SaveBreaker(ctx context.Context, integration string, state delivery.BreakerState, openFor time.Duration) error
 	// ReopenDue moves ignored deliveries whose time is over back to dead and answers how many.
 	ReopenDue(ctx context.Context) (int, error)
+	// SettleRetired makes dead letters of what waits for integrations that left the file.
+	SettleRetired(ctx context.Context) error
 	// FoldCounts moves changes of the failure counters into the counters and says whether there may be more.
 	FoldCounts(ctx context.Context) (more bool, err error)
 }

@@ -19,7 +19,7 @@ const (
 func Plan(s *delivery.OperationStep) {
 	retries := s.Action.Row().Queues
 	for i := range s.Parts {
-		if why := stop(s.Pace, &s.Parts[i]); retries && why != "" {
+		if why := stop(s.Pace, &s.Parts[i]); retries && !why.IsZero() {
 			s.Stop = why
 			return
 		}
@@ -63,18 +63,18 @@ func share(parts []delivery.PartStep) {
 func planRetries(s *delivery.OperationStep, p *delivery.PartStep) {
 	p.Release = 0
 	if p.Waiting() == 0 {
-		p.Held = ""
+		p.Held = delivery.Phrase{}
 		return
 	}
 	if p.Phase == delivery.PhaseCanary && canaryOver(s.Pace.Canary, p) {
 		now := s.Now
 		p.Phase, p.RampAt, p.TickAt = delivery.PhaseRamp, &now, &now
 	}
-	if p.Obstacle != "" {
+	if !p.Obstacle.IsZero() {
 		p.Held = p.Obstacle
 		return
 	}
-	if p.Held != "" {
+	if !p.Held.IsZero() {
 		resume(s.Now, p)
 	}
 	if p.Phase == delivery.PhaseCanary {
@@ -87,18 +87,20 @@ func planRetries(s *delivery.OperationStep, p *delivery.PartStep) {
 
 // stop says why a part stops its operation: too many of the outcomes that came since the latest resume are failures. All canaries
 // are enough to tell, however few.
-func stop(pace delivery.Pace, p *delivery.PartStep) string {
+func stop(pace delivery.Pace, p *delivery.PartStep) (why delivery.Phrase) {
 	outcomes, bad := judge(p)
 	canaries := pace.Canary > 0 && p.Phase == delivery.PhaseCanary && canaryOver(pace.Canary, p)
 	if pace.StopAbove <= 0 || outcomes == 0 || p.Waiting() == 0 || outcomes < max(judgedFrom, pace.Canary) && !canaries {
-		return ""
+		return why
 	}
 	ratio := float64(bad) / float64(outcomes)
 	if ratio <= pace.StopAbove {
-		return ""
+		return why
 	}
-	return fmt.Sprintf("%s: %.0f%% of %d outcomes failed, more than %.0f%%", p.Integration, 100*ratio, outcomes, 100*pace.StopAbove)
+	return delivery.Say(delivery.NoteFailing, "integration", p.Integration, "failed", percent(ratio), "outcomes", outcomes, "most", percent(pace.StopAbove))
 }
+
+func percent(ratio float64) string { return fmt.Sprintf("%.0f", 100*ratio) }
 
 // judge counts what came since the latest resume. What failed before it and succeeds after all is good news, not less than none bad.
 func judge(p *delivery.PartStep) (outcomes, bad int) {
@@ -116,7 +118,7 @@ func canaryOver(canary int, p *delivery.PartStep) bool {
 
 // resume goes on after an obstacle: neither ramp nor allowance has grown meanwhile.
 func resume(now time.Time, p *delivery.PartStep) {
-	p.Held = ""
+	p.Held = delivery.Phrase{}
 	if p.RampAt == nil || p.TickAt == nil {
 		return
 	}
@@ -140,6 +142,6 @@ func pace(s *delivery.OperationStep, p *delivery.PartStep) {
 // probe lets only few find out whether a receiver is back.
 func probe(p *delivery.PartStep) {
 	if allowed := max(probes-p.Outstanding(), 0); p.Probing && p.Release > allowed {
-		p.Release, p.Held = allowed, "its circuit breaker lets one try after another"
+		p.Release, p.Held = allowed, delivery.Say(delivery.HeldProbing)
 	}
 }

@@ -2,7 +2,6 @@ package operations
 
 import (
 	"math"
-	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ func imagine(pace delivery.Pace, sizes ...int) *imagined {
 // after advances by the clock and answers how many were released of each part.
 func (o *imagined) after(d time.Duration) []int {
 	o.Now = o.Now.Add(d)
-	o.Stop = ""
+	o.Stop = delivery.Phrase{}
 	Plan(&o.OperationStep)
 	released := make([]int, len(o.Parts))
 	for i := range o.Parts {
@@ -115,21 +114,22 @@ func TestAnObstacleHoldsItsPartOnly(t *testing.T) {
 	o.after(0)
 	o.after(time.Second)
 	a := &o.Parts[0]
-	a.Obstacle = "paused by bob"
+	bob := delivery.Say(delivery.HeldPaused, "by", "bob")
+	a.Obstacle = bob
 	before := a.Cursor
 	for range 600 {
 		o.after(100 * time.Millisecond)
 	}
-	if a.Cursor != before || a.Held != "paused by bob" || o.Parts[1].Cursor-o.Parts[1].First < 5000 {
+	if a.Cursor != before || !a.Held.Equal(bob) || o.Parts[1].Cursor-o.Parts[1].First < 5000 {
 		t.Errorf("while it was held: %+v and %+v", a, o.Parts[1])
 	}
-	a.Obstacle = ""
+	a.Obstacle = delivery.Phrase{}
 	o.after(0)
 	for range 10 {
 		o.after(100 * time.Millisecond)
 	}
-	if n := a.Cursor - before; n < 20 || n > 30 || a.Held != "" { // the ramp goes on at 20 per second
-		t.Errorf("%d in the second after it was held, %q", n, a.Held)
+	if n := a.Cursor - before; n < 20 || n > 30 || !a.Held.IsZero() { // the ramp goes on at 20 per second
+		t.Errorf("%d in the second after it was held, %s", n, a.Held)
 	}
 }
 
@@ -137,15 +137,15 @@ func TestABreakerThatRestedIsProbed(t *testing.T) {
 	o := imagine(delivery.Pace{}, 100)
 	p := &o.Parts[0]
 	p.Probing = true
-	if got := o.after(0); got[0] != 1 || p.Held == "" {
-		t.Fatalf("first %v, %q", got, p.Held)
+	if got := o.after(0); got[0] != 1 || p.Held.IsZero() {
+		t.Fatalf("first %v, %s", got, p.Held)
 	}
 	if got := o.after(time.Minute); got[0] != 0 {
 		t.Fatalf("while one is under way %v", got)
 	}
 	p.Succeeded, p.Probing = 1, false
-	if got := o.after(0); got[0] != 99 || p.Held != "" {
-		t.Errorf("when it is closed %v, %q", got, p.Held)
+	if got := o.after(0); got[0] != 99 || !p.Held.IsZero() {
+		t.Errorf("when it is closed %v, %s", got, p.Held)
 	}
 }
 
@@ -155,23 +155,23 @@ func TestTooManyFailuresStopIt(t *testing.T) {
 	o.after(time.Second)
 	p := &o.Parts[1]
 	p.Succeeded, p.Failed, p.Failing = 1, 2, 1
-	if got := o.after(time.Second); o.Stop != "" || got[0] == 0 {
+	if got := o.after(time.Second); !o.Stop.IsZero() || got[0] == 0 {
 		t.Fatalf("stopped after 4 outcomes: %s", o.Stop)
 	}
 	p.Failing = 2
-	if got := o.after(time.Second); !strings.Contains(o.Stop, "b: 80% of 5 outcomes") || got[0]+got[1] != 0 {
-		t.Fatalf("stop %q, released %v", o.Stop, got)
+	if got := o.after(time.Second); o.Stop.String() != "note.failing failed=80 integration=b most=50 outcomes=5" || got[0]+got[1] != 0 {
+		t.Fatalf("stop %s, released %v", o.Stop, got)
 	}
 	p.GoodBefore, p.BadBefore = 1, 4 // somebody resumed it
-	if o.after(time.Second); o.Stop != "" {
+	if o.after(time.Second); !o.Stop.IsZero() {
 		t.Fatalf("stopped by what was before: %s", o.Stop)
 	}
 	p.Succeeded, p.Failing = 3, 0 // two that were failing recovered
-	if o.after(time.Second); o.Stop != "" {
+	if o.after(time.Second); !o.Stop.IsZero() {
 		t.Fatalf("stopped by recoveries: %s", o.Stop)
 	}
 	p.Failed = 13
-	if o.after(time.Second); o.Stop == "" {
+	if o.after(time.Second); o.Stop.IsZero() {
 		t.Error("not stopped by new failures")
 	}
 }
@@ -181,19 +181,19 @@ func TestFewCanariesAreEnoughToStopIt(t *testing.T) {
 	o.after(0)
 	p := &o.Parts[0]
 	p.Succeeded, p.Failed = 1, 1
-	if o.after(0); o.Stop == "" {
+	if o.after(0); o.Stop.IsZero() {
 		t.Fatal("half of the canaries failed")
 	}
 	p.GoodBefore, p.BadBefore = 1, 1
-	if got := o.after(0); o.Stop != "" || got[0] != 98 {
-		t.Errorf("after it was resumed: %q %v", o.Stop, got)
+	if got := o.after(0); !o.Stop.IsZero() || got[0] != 98 {
+		t.Errorf("after it was resumed: %s %v", o.Stop, got)
 	}
 }
 
 func TestOtherActionsNeedNoPace(t *testing.T) {
 	o := imagine(delivery.Pace{}, 3000)
 	o.Action = delivery.ActionIgnore
-	o.Parts[0].Obstacle = "paused by bob"
+	o.Parts[0].Obstacle = delivery.Say(delivery.HeldPaused, "by", "bob")
 	if got := o.after(0); got[0] != chunk {
 		t.Errorf("released %v", got)
 	}

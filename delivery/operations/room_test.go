@@ -194,7 +194,7 @@ func TestCanariesStopAnOperationBeforeTheRest(t *testing.T) {
 	s.to.refuse.Store(true)
 	id := s.start(delivery.Pace{Canary: 10, StopAbove: 0.2})
 	o := s.await(id, "the pause", func(o delivery.Operation) bool { return o.State == delivery.OperationPaused })
-	if n, _ := s.to.requests(); n != 10 || o.Failed != 10 || !strings.Contains(o.Note, "push") {
+	if n, _ := s.to.requests(); n != 10 || o.Failed != 10 || o.Note.Args["integration"] != "push" {
 		t.Fatalf("%d requests: %+v", n, o)
 	}
 	s.to.refuse.Store(false)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"redrive/delivery"
@@ -16,8 +15,6 @@ type fate struct {
 	wait time.Duration // pending only
 	hold bool          // pending only: the wait may be spent in memory
 }
-
-const maxExcerpt = 16 << 10 // bytes of an answer that are kept
 
 // attempt tries a task once and decides what follows.
 func (l *lane) attempt(t *task) fate {
@@ -41,7 +38,7 @@ func (l *lane) attempt(t *task) fate {
 }
 
 func (l *lane) failed(t *task, tried delivery.Tried) fate {
-	tried.Result = tried.Conceal(t.message.Payload, l.in.Mask)
+	tried.Result = tried.Conceal(t.message.Payload, l.pool.cfg.Masks.For(t.message, l.in.Name)) // an AttemptFunc hides nothing
 	t.attempts = append(t.attempts, tried.Attempt(len(t.attempts)+1))
 	verdict := l.in.Judge(tried.Result, len(t.attempts))
 	if verdict.Next != delivery.StatePending {
@@ -64,20 +61,11 @@ func (p *Pool) try(r delivery.Request) (tried delivery.Tried, wait time.Duration
 		}
 	}()
 	tried, wait, ok = p.cfg.Attempts.Try(p.attempts, r)
-	tried.Result = storable(tried.Result)
+	tried.Result = tried.Storable()
 	if tried.StartedAt.IsZero() {
 		tried.StartedAt, tried.Duration = started, time.Since(started)
 	}
 	return tried, wait, ok
-}
-
-func storable(r delivery.Result) delivery.Result {
-	if !slices.Contains([]delivery.Outcome{delivery.OutcomeOK, delivery.OutcomeTransient, delivery.OutcomePermanent}, r.Outcome) {
-		r.Outcome = delivery.OutcomeUnknown
-	}
-	r.Error, r.ErrorClass = delivery.Storable(r.Error), delivery.Storable(r.ErrorClass)
-	r.Response = r.Response[:min(len(r.Response), maxExcerpt)]
-	return r
 }
 
 // AttemptFunc makes an Attempter of a function that sends and says what happened.

@@ -206,7 +206,7 @@ func (r *rig) refusal(ctx context.Context, m delivery.Message) string {
 	var input *delivery.InputError
 	switch {
 	case errors.As(err, &unavailable):
-		if unavailable.RetryAfter <= 0 || unavailable.Message == "" {
+		if unavailable.RetryAfter <= 0 {
 			r.t.Errorf("incomplete: %+v", unavailable)
 		}
 		return unavailable.Code

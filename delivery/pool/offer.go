@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -17,10 +16,8 @@ import (
 const lookupTimeout = 250 * time.Millisecond // of a key in the store
 
 var (
-	errStopping = &delivery.UnavailableError{Code: "pool_stopping", RetryAfter: 5 * time.Second,
-		Message: "This process is starting or stopping and takes no messages. Offer it again in a moment."}
-	errUnrecorded = &delivery.UnavailableError{Code: "pool_unrecorded", RetryAfter: 5 * time.Second,
-		Message: "The message could not be written down, neither to the database nor to the journal. Offer it again in a moment."}
+	errStopping   = &delivery.UnavailableError{Code: "pool_stopping", RetryAfter: 5 * time.Second}
+	errUnrecorded = &delivery.UnavailableError{Code: "pool_unrecorded", RetryAfter: 5 * time.Second}
 )
 
 // Offer hands a command over: m.Integration names a pool integration. It returns at once, without waiting for an attempt;
@@ -36,7 +33,7 @@ var (
 func (p *Pool) Offer(ctx context.Context, m delivery.Message) (accepted delivery.Accepted, err error) {
 	l := p.lanes[m.Integration]
 	if l == nil {
-		return accepted, &delivery.InputError{Code: "unknown_integration", Field: "integration", Message: fmt.Sprintf("No integration with method pool is named %q.", m.Integration)}
+		return accepted, delivery.Mistake("unknown_integration.pool", "integration", "integration", m.Integration)
 	}
 	if err := check(m); err != nil {
 		return accepted, err
@@ -91,9 +88,9 @@ func newTask(m delivery.Message, key *entry) *task {
 // check refuses what the store could never keep, or a wire would change.
 func check(m delivery.Message) error {
 	if m.Kind != "" && m.Kind != delivery.KindCommand {
-		return &delivery.InputError{Code: "invalid_kind", Field: "kind", Message: "A pool takes commands. Events go to their subscribers through the store."}
+		return delivery.Mistake("invalid_kind.pool", "kind")
 	}
-	return delivery.CheckMessage(m)
+	return m.Check()
 }
 
 // reserve answers the message that had the key first, or an entry that must be resolved; neither without a key.
@@ -276,6 +273,6 @@ func (l *lane) reject() {
 }
 
 func (l *lane) full() error {
-	return &delivery.UnavailableError{Code: "pool_full", RetryAfter: time.Second, Message: fmt.Sprintf(
-		"The pool of integration %s is full: %d at work, %d waiting. Offer it again in a moment.", l.in.Name, l.workers, l.limit)}
+	return &delivery.UnavailableError{Code: "pool_full", RetryAfter: time.Second,
+		Says: delivery.Say("pool_full", "integration", l.in.Name, "working", l.workers, "waiting", l.limit)}
 }

@@ -34,18 +34,20 @@ type Config struct {
 	Integrations    []delivery.Integration // those of other methods are passed over
 	Attempts        Attempter
 	Store           Store
-	Dir             string        // of the journal
-	Log             *slog.Logger  // default: slog.Default
-	Wake            func()        // optional: told when work was parked in the store; must not block
-	MaxBytes        int64         // payload bytes in memory, shared evenly by integrations; default 64 MiB
-	MaxHold         time.Duration // a retry that waits longer is parked instead of held in memory; default 5 s
-	MaxJournalBytes int64         // default 1 GiB
+	Dir             string         // of the journal
+	Masks           delivery.Masks // default: of Integrations
+	Log             *slog.Logger   // default: slog.Default
+	Wake            func()         // optional: told when work was parked in the store; must not block
+	MaxBytes        int64          // payload bytes in memory, shared evenly by integrations; default 64 MiB
+	MaxHold         time.Duration  // a retry that waits longer is parked instead of held in memory; default 5 s
+	MaxJournalBytes int64          // default 1 GiB
 }
 
 func (c *Config) setDefaults() {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	c.Masks = c.Masks.Or(c.Integrations)
 	if c.Wake == nil {
 		c.Wake = func() {}
 	}

@@ -12,20 +12,14 @@ import (
 // Entry decides what can be found of a failure: its error text and its payload, without what is masked.
 func Entry(u delivery.Unindexed) delivery.SearchEntry {
 	e := delivery.SearchEntry{Error: cut(u.Error, delivery.MaxSearchedError)}
-	if len(u.Mask) > 0 {
-		e.Error = delivery.HideValues(e.Error, delivery.MaskedValues(u.Payload, u.Mask))
-	}
-	if u.Unsure || u.Type == delivery.TypeBatchFile || u.Type == delivery.TypeBatchRun {
+	e.Error = u.Masking.Hider(u.Payload).Error(u.ErrorClass, e.Error)
+	if u.Type == delivery.TypeBatchFile || u.Type == delivery.TypeBatchRun {
 		return e // the payload of a file or run only says which one it is
 	}
 	whole := len(u.Payload) <= delivery.MaxSearched
-	payload := u.Payload
-	if len(u.Mask) > 0 {
-		masked, ok := delivery.Mask(payload, u.Mask)
-		if !ok || !whole {
-			return e // nobody can tell what of it must be hidden
-		}
-		payload = masked
+	payload, ok := u.Masking.Payload(u.Payload)
+	if !ok || !whole && u.Masking.Hides() {
+		return e // nobody can tell what of it must be hidden
 	}
 	e.Text, e.JSON = text(payload, whole), whole && json.Valid(payload)
 	e.JSON = e.JSON && e.Text != ""

@@ -181,7 +181,7 @@ func bounded(t *testing.T, contentType string, body []byte) {
 	t.Helper()
 	began := time.Now()
 	said, decoded := Read(Answer{Status: 422, Header: http.Header{"Content-Type": {contentType}}, Body: body})
-	r := delivery.Result{Outcome: delivery.OutcomePermanent, Error: "the receiver answered 422", Words: said, Response: decoded}.Conceal([]byte(payload), masked)
+	r := delivery.Result{Outcome: delivery.OutcomePermanent, Error: "the receiver answered 422", Words: said, Response: decoded}.Conceal([]byte(payload), delivery.Masking{Paths: masked})
 	_, text := delivery.Fingerprint("push", delivery.ClassHTTP4xx, r.Error)
 	if n := len([]rune(r.Error)); n > 530 || r.Words != "" || delivery.Storable(r.Error) != r.Error || strings.ContainsAny(r.Error+text, "\r\n\t\x1b\u202e") {
 		t.Errorf("%d characters: %q", n, r.Error)
@@ -215,7 +215,7 @@ func TestMaskedValuesAreHiddenInEveryForm(t *testing.T) {
 		bounded(t, "application/json", []byte(body))
 	}
 	said, _ := Read(Answer{Status: 422, Body: []byte("pin 7 is wrong, 70 are left")})
-	r := delivery.Result{Outcome: delivery.OutcomePermanent, Error: "the receiver answered 422", Words: said}.Conceal([]byte(payload), masked)
+	r := delivery.Result{Outcome: delivery.OutcomePermanent, Error: "the receiver answered 422", Words: said}.Conceal([]byte(payload), delivery.Masking{Paths: masked})
 	if r.Error != "the receiver answered 422: pin "+delivery.Hidden+" is wrong, 70 are left" {
 		t.Errorf("a short value: %q", r.Error)
 	}

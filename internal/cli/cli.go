@@ -21,6 +21,7 @@ import (
 	"redrive/internal/bench/triage"
 	"redrive/internal/bench/twophase"
 	"redrive/internal/cli/client"
+	"redrive/views/words"
 )
 
 // Exit codes of every command.
@@ -39,7 +40,8 @@ func Misused(err error) error { return UsageError{Err: err} }
 // Program is what the command line does not know by itself.
 type Program struct {
 	Version string
-	Serve   func(context.Context, Serving) error // runs what serve has prepared until the context ends
+	Serve   func(context.Context, Serving) error             // runs what serve has prepared until the context ends
+	Check   func(file *config.File, defaultURL string) error // makes of the integrations file what Serve makes of it, and closes it
 }
 
 // commands is the grammar.
@@ -135,16 +137,24 @@ func (c *checkedWriter) failed() error {
 	return fmt.Errorf("what was asked for is done, but its answer could not be written: %w", c.err)
 }
 
+// sentence is an error for the person at the terminal.
+func sentence(err error) string {
+	if text, ok := words.Of(words.English, err); ok {
+		return text
+	}
+	return delivery.Sentence(err)
+}
+
 func exitCode(err error, stderr io.Writer) int {
 	var misused UsageError
 	switch {
 	case err == nil || errors.Is(err, context.Canceled):
 		return ExitDone
 	case errors.As(err, &misused):
-		fmt.Fprintln(stderr, "redrive:", delivery.Sentence(err))
+		fmt.Fprintln(stderr, "redrive:", sentence(err))
 		return ExitUsage
 	default:
-		fmt.Fprintln(stderr, "redrive:", delivery.Sentence(err))
+		fmt.Fprintln(stderr, "redrive:", sentence(err))
 		return ExitFailed
 	}
 }

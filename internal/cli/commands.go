@@ -128,15 +128,15 @@ func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 }
 
 // Run checks everything that serve needs and goes on after a finding.
-func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
+func (c *doctorCmd) Run(ctx context.Context, p Program, out io.Writer) error {
 	report := doctor.Report{Out: out}
 	file := &config.File{}
 	if c.Config != "" {
 		loaded, err := loadFile(c.Config)
-		report.Note("REDRIVE_CONFIG", err)
 		if err == nil {
-			file = loaded
+			file, err = loaded, p.Check(loaded, c.DatabaseURL)
 		}
+		report.Note("REDRIVE_CONFIG", err)
 	}
 	db, dsn, closeAll, err := c.open(ctx, c.logger(), embedded.Open)
 	report.Note("database", err)

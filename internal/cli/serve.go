@@ -156,7 +156,7 @@ func (c *Settings) prepare(ctx context.Context, db *store.Store, file *config.Fi
 	if len(file.Integrations) == 0 {
 		log.Warn("no integration is configured: set REDRIVE_CONFIG, or REDRIVE_DEMO=1 to look around")
 	}
-	if err := c.firstOperator(ctx, db); err != nil {
+	if err := c.firstOperator(ctx, db, log); err != nil {
 		return err
 	}
 	var hash []byte
@@ -167,7 +167,7 @@ func (c *Settings) prepare(ctx context.Context, db *store.Store, file *config.Fi
 	return db.EnsureEnvToken(ctx, hash)
 }
 
-func (c *Settings) firstOperator(ctx context.Context, db *store.Store) error {
+func (c *Settings) firstOperator(ctx context.Context, db *store.Store, log *slog.Logger) error {
 	existing, err := db.Operators(ctx)
 	if err != nil || len(existing) > 0 {
 		return err
@@ -182,8 +182,11 @@ func (c *Settings) firstOperator(ctx context.Context, db *store.Store) error {
 	}
 	debug.FreeOSMemory() // hashing takes many MiB, once
 	created, err := db.EnsureFirstOperator(ctx, "admin", hash)
-	if created && generated {
-		// to the terminal, not to the log: logs are kept
+	switch {
+	case !created || !generated:
+	case c.LogFormat == "json": // whoever reads the lines reads this one as well
+		log.Warn("the first operator, shown this once", "operator", "admin", "password", password)
+	default: // to the terminal, not to the log: logs are kept
 		fmt.Fprintf(os.Stderr, "\n  First operator: admin   password: %s   (shown this once)\n\n", password)
 	}
 	return err

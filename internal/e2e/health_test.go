@@ -1,17 +1,25 @@
 package e2e
 
 import (
+	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/crypto/ssh/knownhosts"
 
 	"redrive/store/storetest/services"
 )
@@ -147,14 +155,26 @@ func (w *ward) kafka() []sick {
 		w.check(err)
 	}
 	login := fmt.Sprintf("brokers: [%q], sasl: {mechanism: plain, username: admin, password: %q}", locked.ListenAddrs()[0], wrongPassword)
-	there := fmt.Sprintf("brokers: [%q]", cluster.ListenAddrs()[0])
+	reached := fmt.Sprintf("brokers: [%q]", cluster.ListenAddrs()[0])
+	lasting, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
+	w.check(err)
+	w.Cleanup(lasting.Close)
+	var there atomic.Bool // else it hangs up on whoever asks
+	lasting.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+		lasting.KeepControl()
+		return nil, net.ErrClosed, !there.Load()
+	})
+	lasts := fmt.Sprintf("brokers: [%q]", lasting.ListenAddrs()[0])
+	start, end := func() { there.Store(true) }, func() { there.Store(false) }
 	return []sick{
+		{name: "kafka-later", part: "source", says: "", yaml: w.taking("kafka: {" + lasts + ", topic: t, group: g}"), mend: start, die: end},
+		{name: "to-kafka-later", part: "destination", says: "", yaml: w.sending("kafka: {" + lasts + ", topic: t}"), fill: w.messages("to-kafka-later"), mend: func() {}, die: func() {}},
 		{name: "kafka-dead", part: "source", says: "", yaml: w.taking(fmt.Sprintf("kafka: {brokers: [%q], topic: t, group: g}", w.nobody()))},
 		{name: "kafka-login", part: "source", says: "", yaml: w.taking("kafka: {" + login + ", topic: t, group: g}")},
-		{name: "kafka-topic", part: "source", says: "UNKNOWN_TOPIC_OR_PARTITION", yaml: w.taking("kafka: {" + there + ", topic: missing, group: g}"), mend: func() { create("missing") }},
+		{name: "kafka-topic", part: "source", says: "UNKNOWN_TOPIC_OR_PARTITION", yaml: w.taking("kafka: {" + reached + ", topic: missing, group: g}"), mend: func() { create("missing") }},
 		{name: "to-kafka-dead", part: "destination", says: "", yaml: w.sending(fmt.Sprintf("kafka: {brokers: [%q], topic: t}", w.nobody())), fill: w.messages("to-kafka-dead")},
 		{name: "to-kafka-login", part: "destination", says: "", yaml: w.sending("kafka: {" + login + ", topic: t}"), fill: w.messages("to-kafka-login")},
-		{name: "to-kafka-topic", part: "destination", says: "", yaml: w.sending("kafka: {" + there + ", topic: gone}"), fill: w.messages("to-kafka-topic"),
+		{name: "to-kafka-topic", part: "destination", says: "", yaml: w.sending("kafka: {" + reached + ", topic: gone}"), fill: w.messages("to-kafka-topic"),
 			mend: func() { create("gone"); w.messages("to-kafka-topic")() }},
 	}
 }
@@ -171,8 +191,44 @@ func (w *ward) postgres() []sick {
 	run := func(name string) func() {
 		return func() { w.program.do("POST", "/api/v1/integrations/"+name+"/runs", `{"reason": "a test"}`) }
 	}
+	as := func(role string) string {
+		if at := strings.LastIndex(w.dsn, "@"); at > 0 {
+			return "postgres://" + role + ":" + wrongPassword + w.dsn[at:]
+		}
+		return strings.Replace(w.dsn, "://", "://"+role+":"+wrongPassword+"@", 1)
+	}
+	own := connect(w.T, w.dsn)
+	mustExec(w.T, own, "CREATE TABLE public.captured (id int PRIMARY KEY)")
+	mustExec(w.T, own, "CREATE TABLE public.filled (id int PRIMARY KEY)")
+	admit := func(role string) (mend, die func()) {
+		mustExec(w.T, own, "CREATE ROLE "+role+" NOLOGIN SUPERUSER PASSWORD '"+wrongPassword+"'")
+		w.Cleanup(func() {
+			conn, err := pgx.Connect(context.Background(), w.dsn) // the test's own context is over
+			w.check(err)
+			defer conn.Close(context.Background())
+			for _, statement := range []string{"REASSIGN OWNED BY %s TO CURRENT_USER", "DROP OWNED BY %s", "DROP ROLE %s"} {
+				if _, err := conn.Exec(context.Background(), fmt.Sprintf(statement, role)); err != nil {
+					w.Error(err)
+				}
+			}
+		})
+		return func() { mustExec(w.T, own, "ALTER ROLE "+role+" LOGIN") }, func() {
+			mustExec(w.T, own, "ALTER ROLE "+role+" NOLOGIN")
+			mustExec(w.T, own, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+role+"'")
+		}
+	}
+	suffix := strings.ToLower(rand.Text()[:8])
+	capturer, filler := "capturer_"+suffix, "filler_"+suffix
+	mendCapture, dieCapture := admit(capturer)
+	mendFill, dieFill := admit(filler)
 	batch := `method: batch, batch: {schedule: "0 0 1 1 *", query: %q}, retry: {attempts: 1}, destination: {%s}`
+	patient := strings.Replace(batch, "attempts: 1", "attempts: 100, backoff: [200ms], jitter: none", 1)
 	return []sick{
+		{name: "cdc-later", part: "source", says: "not permitted to log in", yaml: capture(as(capturer), "public.captured"), mend: mendCapture, die: dieCapture},
+		{name: "table-role", part: "destination", says: "not permitted to log in", yaml: fmt.Sprintf(patient, "SELECT 1 AS id", fmt.Sprintf("table: {url: %q, table: public.filled, key: [id], columns: [id]}", as(filler))),
+			fill: run("table-role"), mend: mendFill, die: dieFill},
+		{name: "table-gone", part: "destination", says: "public.later", yaml: fmt.Sprintf(patient, "SELECT 1 AS id", fmt.Sprintf("table: {url: %q, table: public.later, key: [id], columns: [id]}", w.dsn)),
+			fill: run("table-gone"), mend: func() { mustExec(w.T, own, "CREATE TABLE public.later (id int PRIMARY KEY)"); run("table-gone")() }, die: func() { mustExec(w.T, own, "DROP TABLE public.later") }},
 		{name: "cdc-dead", part: "source", says: "refused", yaml: capture(dead, "public.t")},
 		{name: "cdc-login", part: "source", says: "", yaml: capture(login, "public.t")},
 		{name: "cdc-table", part: "source", says: "public.missing", yaml: capture(w.dsn, "public.missing")},
@@ -182,6 +238,33 @@ func (w *ward) postgres() []sick {
 				run("batch-query")()
 			}},
 		{name: "batch-table", part: "destination", says: "", yaml: fmt.Sprintf(batch, "SELECT 1 AS id", fmt.Sprintf("table: {url: %q, table: public.t, key: [id], columns: [id]}", dead)), fill: run("batch-table")},
+	}
+}
+
+// files are of batches: a directory, here and on a server.
+func (w *ward) files() []sick {
+	run := func(name string) func() {
+		return func() { w.program.do("POST", "/api/v1/integrations/"+name+"/runs", `{"reason": "a test"}`) }
+	}
+	here, server := filepath.Join(w.TempDir(), "mounted"), services.StartSSHD(w.T)
+	proxy := w.cut(server.Addr)
+	known := filepath.Join(w.TempDir(), "known_hosts")
+	w.check(os.WriteFile(known, []byte(knownhosts.Normalize(proxy.Addr)+" "+server.HostKeys[0]+"\n"), 0o600))
+	there := filepath.Join(server.Dir, "mounted")
+	to := func(place string) string {
+		return fmt.Sprintf(`method: batch, batch: {schedule: "0 0 1 1 *", query: SELECT 1 AS id}, retry: {attempts: 100, backoff: [200ms], jitter: none}, destination: {file: {format: csv, to: {%s}}}`, place)
+	}
+	sftp := func(addr, path, login, known string) string {
+		return to(fmt.Sprintf("sftp: {addr: %q, path: %q, %s, known_hosts: %q}", addr, path, login, known))
+	}
+	key := fmt.Sprintf("user: %q, key: %q", server.User, server.Key)
+	appear := func(dir string) func() { return func() { w.check(os.Mkdir(dir, 0o755)) } }
+	vanish := func(dir string) func() { return func() { w.check(os.RemoveAll(dir)) } }
+	return []sick{
+		{name: "dir-missing", part: "destination", says: "the directory is missing", yaml: to(fmt.Sprintf("dir: %q", here)), fill: run("dir-missing"), mend: appear(here), die: vanish(here)},
+		{name: "sftp-dir", part: "destination", says: "SSH_FX_NO_SUCH_FILE, at " + there, yaml: sftp(server.Addr, there, key, server.KnownHosts), fill: run("sftp-dir"), mend: appear(there), die: vanish(there)},
+		{name: "sftp-host", part: "destination", says: "refused the connection", yaml: sftp(proxy.Addr, server.Dir, key, known), fill: run("sftp-host"), mend: proxy.Heal, die: proxy.Cut},
+		{name: "sftp-login", part: "destination", says: "does not accept the login", yaml: sftp(server.Addr, server.Dir, fmt.Sprintf("user: %q, password: %q", server.User, wrongPassword), server.KnownHosts), fill: run("sftp-login")},
 	}
 }
 
@@ -248,7 +331,7 @@ func TestWhatDoesNotWorkIsSaidSo(t *testing.T) {
 	database := onFreshDatabase(t)
 	w := &ward{T: t, good: newLedger(t), dsn: strings.TrimPrefix(database, "DATABASE_URL=")}
 	var list []sick
-	for _, some := range []func() []sick{w.redis, w.rabbit, w.kafka, w.postgres, w.others} {
+	for _, some := range []func() []sick{w.redis, w.rabbit, w.kafka, w.postgres, w.files, w.others} {
 		list = append(list, some()...)
 	}
 	file := "integrations:\n"
@@ -294,22 +377,27 @@ func TestWhatDoesNotWorkIsSaidSo(t *testing.T) {
 			awaitOK(s)
 		}
 	}
+	died := time.Now()
+	list, stays := slices.DeleteFunc(slices.Clone(list), func(s sick) bool { return s.die == nil }), list
 	for _, s := range list {
-		if s.die == nil {
-			continue
-		}
 		s.die()
 		if s.fill != nil {
 			s.fill()
 		}
 	}
 	for _, s := range list {
-		if s.die != nil {
-			s.awaitDegraded(t, p)
-			s.mend()
-			awaitOK(s)
+		s.awaitDegraded(t, p)
+		if _, _, since := p.stands(s.name, s.part); since.Before(died.Add(-time.Second)) || since.After(time.Now().Add(time.Second)) {
+			t.Errorf("%s: degraded since %s, it died at %s", s.name, since, died)
 		}
 	}
+	for _, s := range list {
+		s.mend()
+	}
+	for _, s := range list {
+		awaitOK(s)
+	}
+	list = stays
 	said += p.output() + p.do("GET", "/api/v1/integrations", "") + p.do("GET", "/metrics", "")
 	if strings.Contains(said, wrongPassword) {
 		t.Error("a password shows")

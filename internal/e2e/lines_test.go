@@ -5,7 +5,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -51,5 +53,41 @@ func TestEveryLineOfTheLogIsAnEvent(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &event); err != nil || event.Level == "" || event.Msg == "" {
 			t.Errorf("no event: %s", line)
 		}
+	}
+}
+
+// The password of the first operator is told once, as a line like the others; it is what one signs in with.
+func TestTheFirstOperatorIsAnEvent(t *testing.T) {
+	env := []string{onFreshDatabase(t), "REDRIVE_LOG_FORMAT=json", "REDRIVE_ADMIN_PASSWORD=", "REDRIVE_CONFIG=", "REDRIVE_DATA_DIR=" + t.TempDir()}
+	p := serve(t, env...)
+	var told []string
+	for line := range strings.Lines(p.output()) {
+		var event struct{ Level, Msg, Operator, Password string }
+		if err := json.Unmarshal([]byte(line), &event); err != nil || event.Level == "" || event.Msg == "" {
+			t.Errorf("no event: %s", line)
+		}
+		if event.Password != "" {
+			told = append(told, event.Operator+":"+event.Password)
+		}
+	}
+	if len(told) != 1 || !strings.HasPrefix(told[0], "admin:") {
+		t.Fatalf("told %q", told)
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, password, _ := strings.Cut(told[0], ":")
+	answer, err := (&http.Client{Jar: jar}).PostForm(p.url+"/sign-in", url.Values{"name": {"admin"}, "password": {password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if at, _ := url.Parse(p.url); answer.StatusCode != http.StatusOK || len(jar.Cookies(at)) == 0 {
+		t.Errorf("signing in answers %d", answer.StatusCode)
+	}
+	p.stop()
+	if again := serve(t, env...); strings.Contains(again.output(), "password") {
+		t.Errorf("told again: %s", again.output())
 	}
 }

@@ -51,6 +51,11 @@ func TestAStartErrorHasItsLine(t *testing.T) {
 			if want := "redrive: " + file + " " + tc.says; code != cli.ExitUsage || !strings.HasPrefix(p.output(), want) {
 				t.Errorf("exit code %d, said %q, want %s…", code, p.output(), want)
 			}
+			d := launch(t, []string{"doctor"}, database, "REDRIVE_CONFIG="+file)
+			d.wait()
+			if want := "bad   REDRIVE_CONFIG: " + file + " " + tc.says; d.cmd.ProcessState.ExitCode() != cli.ExitFailed || !strings.Contains(d.output(), want) || !strings.Contains(d.output(), "ok    database\n") {
+				t.Errorf("doctor: exit code %d, said %q, want %s…", d.cmd.ProcessState.ExitCode(), d.output(), want)
+			}
 		})
 	}
 }

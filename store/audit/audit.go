@@ -60,7 +60,7 @@ func AuditPointers(e *delivery.AuditEntry) []any {
 
 // Audit answers entries, newest first.
 func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page delivery.Page[delivery.AuditEntry], err error) {
-	limit, err := pg.PageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}

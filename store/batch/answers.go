@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -10,9 +11,9 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-	"redrive/store/index"
 	"redrive/store/pg"
 	"redrive/store/queue"
+	"redrive/store/record"
 )
 
 // Rejected rows are deliveries of their own, but the engine never sends them. A retry puts them into the queue, due never. The
@@ -51,7 +52,11 @@ func (f *Feed) Answered(ctx context.Context, file delivery.StoredFile, a deliver
 		}
 		switch a.Kind {
 		case delivery.AnswerRejected:
-			return reject(tx, []string{file.DeliveryID}, []string{a.Reason}, f.integration)
+			about, err := json.Marshal(file.BatchFile) // the message of the file
+			if err != nil {
+				return fmt.Errorf("encoding the file: %w", err)
+			}
+			return f.reject(tx, []rejection{{delivery: file.DeliveryID, reason: a.Reason, payload: about}})
 		case delivery.AnswerPartly:
 			return f.rejectRows(tx, file, a.Rows)
 		}
@@ -85,13 +90,24 @@ WITH given AS (
     FROM taken GROUP BY group_id
 )` + queue.SeenSQL
 
+// rejection is what a receiver says of a file or row that it confirmed before.
+type rejection struct {
+	delivery, reason string
+	payload          []byte // that the reason may repeat
+}
+
 // reject makes delivered deliveries dead letters; those in another state are passed over.
-func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
-	var groups, texts, errors []string
-	for _, reason := range reasons {
-		text := rejectedText(delivery.OneLine(reason))
+func (f *Feed) reject(tx *gorm.DB, list []rejection) error {
+	masking, err := f.masking(tx)
+	if err != nil {
+		return err
+	}
+	integration := f.integration
+	var ids, groups, texts, errors []string
+	for _, r := range list {
+		text := rejectedText(r.reason, r.payload, masking)
 		id, normalised := delivery.Fingerprint(integration, delivery.ClassRejected, text)
-		groups, texts, errors = append(groups, id), append(texts, normalised), append(errors, text)
+		ids, groups, texts, errors = append(ids, r.delivery), append(groups, id), append(texts, normalised), append(errors, text)
 	}
 	if err := queue.BoundGroups(tx, slices.Repeat([]string{integration}, len(groups)), slices.Repeat([]string{delivery.ClassRejected}, len(groups)), groups, texts); err != nil {
 		return err
@@ -103,11 +119,21 @@ func reject(tx *gorm.DB, ids, reasons []string, integration string) error {
 	return nil
 }
 
-func rejectedText(reason string) string {
-	if reason == "" {
-		return "the receiver rejected it and gave no reason"
+// masking is what is hidden of the feed's files and rows.
+func (f *Feed) masking(tx *gorm.DB) (delivery.Masking, error) {
+	masks, err := record.ReadMasks(tx)
+	if err != nil {
+		return delivery.Masking{}, fmt.Errorf("reading what is hidden: %w", err)
 	}
-	return delivery.Storable("the receiver rejected it: " + reason)
+	return masks.For(delivery.Message{Kind: delivery.KindCommand, Integration: f.integration}), nil
+}
+
+func rejectedText(reason string, payload []byte, masking delivery.Masking) string {
+	if delivery.OneLine(reason) == "" {
+		return delivery.ErrorRejectedSilently
+	}
+	r := delivery.Result{Outcome: delivery.OutcomePermanent, Error: delivery.ErrorRejected, Words: reason}
+	return delivery.Storable(r.Conceal(payload, masking).Error)
 }
 
 // rejectRows makes each row a dead letter. A row of a correction file has its delivery already.
@@ -129,17 +155,17 @@ func (f *Feed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery
 	for _, k := range list {
 		corrected[k.row] = k.id
 	}
-	var again, reasons []string
+	var again []rejection
 	var fresh []delivery.RejectedRow
 	for _, r := range rows {
 		if id := corrected[r.Row]; id != "" {
-			again, reasons = append(again, id), append(reasons, r.Reason)
+			again = append(again, rejection{delivery: id, reason: r.Reason, payload: r.Payload})
 		} else {
 			fresh = append(fresh, r)
 		}
 	}
 	if len(again) > 0 {
-		if err := reject(tx, again, reasons, f.integration); err != nil {
+		if err := f.reject(tx, again); err != nil {
 			return err
 		}
 	}
@@ -147,15 +173,15 @@ func (f *Feed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery
 }
 
 func (f *Feed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery.RejectedRow) error {
-	masks, err := index.ReadMasks(tx)
+	masking, err := f.masking(tx)
 	if err != nil {
-		return fmt.Errorf("reading what is hidden: %w", err)
+		return err
 	}
 	for len(rows) > 0 {
 		n := min(len(rows), rowsAtOnce)
 		list, ids, numbers := make([]delivery.Parked, n), make([]string, n), make([]int64, n)
 		for i, r := range rows[:n] {
-			p, err := rejectedRow(file, r, masks[f.integration].Paths)
+			p, err := rejectedRow(file, r, masking)
 			if err != nil {
 				return err
 			}
@@ -187,8 +213,8 @@ func (f *Feed) parkRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery.R
 }
 
 // rejectedRow is a row as a dead letter. Its one attempt was the file's.
-func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masked []string) (p delivery.Parked, err error) {
-	reason := delivery.Result{Error: rejectedText(r.Reason)}.Conceal(r.Payload, masked).Error
+func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masking delivery.Masking) (p delivery.Parked, err error) {
+	reason := rejectedText(r.Reason, r.Payload, masking)
 	message, err := uuid.NewV7()
 	if err != nil {
 		return p, fmt.Errorf("naming a row: %w", err)
@@ -228,7 +254,7 @@ SELECT t.file_id::text, coalesce(t.operation_id::text, '') AS operation, coalesc
 LEFT JOIN redrive.operations o ON o.id = t.operation_id
 LEFT JOIN redrive.operation_parts p ON p.operation_id = o.id AND p.integration = @integration
 WHERE CASE WHEN t.operation_id IS NULL THEN least(t.last + CAST(@collect AS double precision) * interval '1 millisecond', t.first + 10 * CAST(@collect AS double precision) * interval '1 millisecond') < clock_timestamp()
-	ELSE coalesce(o.state <> 'running' OR p.cursor >= p.last OR p.held <> '' OR p.phase = 'canary' AND p.cursor - p.first + 1 - p.skipped >= o.canary, true)
+	ELSE coalesce(o.state <> 'running' OR p.cursor >= p.last OR p.held IS NOT NULL OR p.phase = 'canary' AND p.cursor - p.first + 1 - p.skipped >= o.canary, true)
 		OR t.first + CAST(@slowest AS double precision) * interval '1 millisecond' < clock_timestamp() END
 ORDER BY t.first, t.file_id LIMIT 1`
 
@@ -261,9 +287,9 @@ func (f *Feed) BeginCorrection(ctx context.Context, collect time.Duration) (run 
 		if err != nil {
 			return fmt.Errorf("reading rows: %w", err)
 		}
-		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, reason, state, attempts, started_at)
-			VALUES (?, ?, clock_timestamp(), 'correction', ?, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
-			fmt.Sprintf("%d rejected rows of %s", len(rows), file.Name))
+		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
+			VALUES (?, ?, clock_timestamp(), 'correction', ?::jsonb, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
+			delivery.Say("run.correction", "rows", len(rows), "file", file.Name))
 		if err != nil {
 			return fmt.Errorf("beginning a correction: %w", err)
 		}
@@ -320,7 +346,7 @@ func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 			done[i].Next, done[i].Result = delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK}
 			if r.state != delivery.StateDelivered {
 				done[i].Next, done[i].Result = delivery.StateDead, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRejected,
-					Error: "its correction file " + r.file + " was not delivered: " + r.error}
+					Error: delivery.CorrectionError(r.file, r.error)}
 				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(f.integration, delivery.ClassRejected, done[i].Result.Error)
 			}
 		}

@@ -33,7 +33,7 @@ func storedFileColumns(f *delivery.StoredFile) []any {
 
 // File answers a file of a batch; unknown ids answer delivery.ErrNotFound.
 func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, err error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return f, delivery.ErrNotFound
 	}
 	if f, err = pg.ReadOne(s.Gorm.WithContext(ctx), storedFileColumns, fileSQL+" WHERE f.id = ?", id); err != nil {
@@ -43,16 +43,17 @@ func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, e
 }
 
 const runSQL = `SELECT r.id::text, r.integration, coalesce(r.business_date::text, ''), r.dated, r.scheduled_at, r.trigger, r.requested_by,
-	r.reason, r.state, r.attempts, r.rows, r.error, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, '') FROM redrive.batch_runs r`
+	r.reason, r.state, r.attempts, r.rows, r.error, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, ''),
+	r.because::text FROM redrive.batch_runs r`
 
 func runColumns(r *delivery.BatchRun) []any {
 	return []any{&r.ID, &r.Integration, &r.BusinessDate, &r.Dated, &r.ScheduledAt, &r.Trigger, &r.RequestedBy, &r.Reason, &r.State,
-		&r.Attempts, &r.Rows, &r.Error, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.DeliveryID}
+		&r.Attempts, &r.Rows, &r.Error, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.DeliveryID, pg.JSON{To: &r.Because}}
 }
 
 // Runs answers one page of an integration's runs with their files, newest first.
 func (s *Batches) Runs(ctx context.Context, integration, after string, limit int) (page delivery.Page[delivery.BatchRun], err error) {
-	limit, err = pg.PageSize(limit)
+	limit, err = delivery.PageSize(limit)
 	if err != nil {
 		return page, err
 	}
@@ -114,7 +115,7 @@ func runnable(tx *gorm.DB, integration, date string) error {
 	case err != nil:
 		return err
 	case in.Method != delivery.MethodBatch:
-		return &delivery.InputError{Code: "no_batch", Message: fmt.Sprintf("integration %s is no batch: it has method %s", integration, in.Method)}
+		return delivery.Mistake("no_batch", "", "integration", integration, "method", in.Method)
 	case in.Windowed && date != "":
 		return delivery.ErrNotDated
 	}
@@ -124,7 +125,7 @@ func runnable(tx *gorm.DB, integration, date string) error {
 // RequestRun asks for a run, of a business date (2006-01-02) or of now when that is empty. It begins when the leader gets to it.
 func (s *Batches) RequestRun(ctx context.Context, integration, date, actor, reason string) (run delivery.BatchRun, err error) {
 	if _, err := time.Parse(time.DateOnly, date); err != nil && date != "" {
-		return run, &delivery.InputError{Code: "bad_date", Field: "business_date", Message: "business_date: write a date such as 2026-01-31"}
+		return run, delivery.Mistake("bad_date", "business_date")
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
 		if err := runnable(tx, integration, date); err != nil {
@@ -137,7 +138,7 @@ func (s *Batches) RequestRun(ctx context.Context, integration, date, actor, reas
 		open, err := pg.ReadOne(tx, pg.Single[string], `SELECT id::text FROM redrive.batch_runs WHERE integration = ? AND state IN ('queued', 'running')
 			AND trigger = 'manual' AND coalesce(business_date::text, '') = ? AND dated = (? <> '') LIMIT 1`, integration, date, date)
 		if err == nil {
-			return &delivery.InputError{Code: "run_waiting", Message: "such a run was already asked for and has not ended: run " + open}
+			return delivery.Mistake("run_waiting", "", "run", open)
 		}
 		if !errors.Is(err, delivery.ErrNotFound) {
 			return err

@@ -75,7 +75,7 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 			return err
 		}
 		for i := range leased {
-			judgeLeased(&leased[i], run, failure("its correction file could not be made: "+why))
+			judgeLeased(&leased[i], run, failure(delivery.ErrorNoCorrection+why))
 		}
 		if _, err := queue.Complete(tx, leased); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"redrive/store/audit"
 	"redrive/store/pg"
 	"redrive/store/queue"
+	"redrive/store/record"
 )
 
 // capturedSQL writes messages and the places of the commands among them. In an ordered integration the place in the lane is given
@@ -103,7 +104,14 @@ func (l *Term) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	_, err := queue.Park(tx, failed)
+	masks, err := record.ReadMasks(tx)
+	if err != nil {
+		return fmt.Errorf("reading what is hidden: %w", err)
+	}
+	for i, p := range failed { // an expression's mistake may quote the change
+		failed[i].Attempts[0] = p.Attempts[0].Conceal(p.Message.Payload, masks.For(p.Message, p.Integration))
+	}
+	_, err = queue.Park(tx, failed)
 	return err
 }
 
@@ -237,18 +245,26 @@ func (s *Captures) RequestResnapshot(ctx context.Context, integration, actor, re
 func mustCapture(tx *gorm.DB, integration string) error {
 	method, err := pg.ReadOne(tx, pg.Single[delivery.Method], "SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
 	if err == nil && method != delivery.MethodCDC {
-		err = &delivery.InputError{Code: "not_captured", Message: fmt.Sprintf("%s uses method %s: only a cdc integration has a snapshot", integration, method)}
+		err = delivery.Mistake("not_captured", "", "integration", integration, "method", method)
 	}
 	return err
 }
 
-// CannotCapture says why changes of this database cannot be read with our role; empty when they can.
+// CannotCapture says why changes of this database cannot be read with our role, for the log; empty when they can.
 func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
-	why, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT CASE
-		WHEN current_setting('wal_level') <> 'logical' THEN 'wal_level is ' || current_setting('wal_level') || ' and must be logical'
-		WHEN NOT (rolsuper OR rolreplication) THEN 'role ' || rolname || ' may not replicate' ELSE '' END FROM pg_roles WHERE rolname = current_user`)
-	if err != nil {
-		return "", fmt.Errorf("asking whether changes can be read: %w", err)
+	type role struct {
+		Name, Level string
+		Replicates  bool
 	}
-	return why, nil
+	r, err := pg.ScanOne[role](s.Gorm.WithContext(ctx),
+		`SELECT rolname AS name, current_setting('wal_level') AS level, rolsuper OR rolreplication AS replicates FROM pg_roles WHERE rolname = current_user`)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("asking whether changes can be read: %w", err)
+	case r.Level != "logical":
+		return fmt.Errorf("wal_level is %s and must be logical", r.Level).Error(), nil
+	case !r.Replicates:
+		return fmt.Errorf("role %s may not replicate", r.Name).Error(), nil
+	}
+	return "", nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"gorm.io/gorm"
 
@@ -31,11 +30,10 @@ func requestTable(tx *gorm.DB, integration, table, actor, reason string) error {
 		return err
 	}
 	if !slices.Contains(known, table) {
-		text := fmt.Sprintf("%s reads no table %s yet", integration, table)
-		if len(known) > 0 {
-			text += "; it reads " + strings.Join(known, ", ")
+		if len(known) == 0 {
+			return delivery.Mistake("unknown_table", "", "integration", integration, "table", table)
 		}
-		return &delivery.InputError{Code: "unknown_table", Message: text}
+		return delivery.Mistake("unknown_table.others", "", "integration", integration, "table", table, "known", known)
 	}
 	result := tx.Exec(`UPDATE redrive.captures SET resnapshot_tables = resnapshot_tables || ?::text WHERE integration = ? AND NOT ? = ANY(resnapshot_tables)`,
 		table, integration, table)

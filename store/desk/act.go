@@ -8,7 +8,6 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-	"redrive/store/pg"
 )
 
 // Act does one action of one person on one delivery and audits it in the same transaction. It answers the new record, or
@@ -31,8 +30,8 @@ func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 	if token == "" {
 		return true, nil
 	}
-	if !pg.IsUUID(token) {
-		return false, &delivery.InputError{Code: "bad_token", Field: "token", Message: "a form's token is a UUID: load the page anew"}
+	if !delivery.IsUUID(token) {
+		return false, delivery.Mistake("bad_token", "token")
 	}
 	claimed := tx.Exec("INSERT INTO redrive.form_tokens (token) VALUES (?) ON CONFLICT DO NOTHING", token)
 	if claimed.Error != nil {
@@ -43,7 +42,7 @@ func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 
 // checkAction refuses what no state of the delivery would allow.
 func checkAction(a delivery.ActionRequest) error {
-	if !pg.IsUUID(a.ID) {
+	if !delivery.IsUUID(a.ID) {
 		return delivery.ErrNotFound
 	}
 	return checkReason(a.Action, a.Reason, a.Category)
@@ -61,18 +60,15 @@ func (s *Desk) ForgetFormTokens(ctx context.Context) error {
 
 // checkReason holds for one delivery as for many.
 func checkReason(a delivery.Action, reason, category string) error {
-	required := func(field, what string) error {
-		return &delivery.InputError{Code: field + "_required", Field: field, Message: what}
-	}
 	switch missing := a.Row().Missing(map[string]string{delivery.FieldReason: strings.TrimSpace(reason), delivery.FieldCategory: category}); missing {
 	case "":
 		return nil
 	case delivery.FieldReason:
-		return required(missing, "give a reason: the auditor will ask for it")
+		return delivery.Mistake("reason_required", missing)
 	case delivery.FieldCategory:
-		return required(missing, "choose a category: "+strings.Join(delivery.IgnoreCategories, ", "))
+		return delivery.Mistake("category_required", missing, "categories", delivery.IgnoreCategories)
 	default:
-		return required(missing, "give the "+missing)
+		return delivery.Mistake(missing+"_required", missing)
 	}
 }
 
@@ -89,7 +85,7 @@ const dueToReopen = `given AS MATERIALIZED (
 func (s *Desk) ReopenDue(ctx context.Context) (n int, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
 		reopened, err := decide(tx, targets{dueToReopen, map[string]any{"limit": reopenedAtOnce}}, decision{
-			Transition: delivery.ActionReopen.Row(), actor: delivery.ActorPolicy, reason: "the time it was ignored for is over"})
+			Transition: delivery.ActionReopen.Row(), actor: delivery.ActorPolicy, members: map[string]any{"why": delivery.Say("audit.ignored_until")}})
 		n = len(reopened)
 		return err
 	})

@@ -26,7 +26,7 @@ type keptCase struct {
 
 // ChangeCase changes what people keep about a failure. It answers *delivery.CaseConflictError when somebody was faster.
 func (s *Desk) ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) {
-	if !pg.IsUUID(c.ID) {
+	if !delivery.IsUUID(c.ID) {
 		return delivery.Delivery{}, delivery.ErrNotFound
 	}
 	c, err := c.Checked()
@@ -74,7 +74,7 @@ func changeCase(tx *gorm.DB, c delivery.CaseChange) error {
 func lockFailure(tx *gorm.DB, id string) (subject, error) {
 	of, err := lockSubject(tx, id)
 	if err == nil && of.Version == 0 {
-		err = &delivery.InputError{Code: "no_failure", Message: "it has not failed yet: there is nothing to keep about it"}
+		err = delivery.Mistake("no_failure", "")
 	}
 	return of, err
 }
@@ -122,7 +122,7 @@ func (k keptCase) changedTo(c delivery.CaseChange) (is delivery.Case, members ma
 func knownOperator(tx *gorm.DB, name string) error {
 	_, err := pg.ReadOne(tx, pg.Single[int], "SELECT 1 FROM redrive.operators WHERE name = ? AND disabled_at IS NULL", name)
 	if errors.Is(err, delivery.ErrNotFound) {
-		return &delivery.InputError{Code: "unknown_operator", Field: "assignee", Message: fmt.Sprintf("no operator is named %q: choose somebody who can sign in", name)}
+		return delivery.Mistake("unknown_operator", "assignee", "name", name)
 	}
 	return err
 }
@@ -153,17 +153,14 @@ func writeCase(tx *gorm.DB, c delivery.CaseChange, is delivery.Case) error {
 	return nil
 }
 
-// maxNote is the longest note, in characters.
-const maxNote = 4000
-
 // AddNote writes a note about a failure, once for each token.
 func (s *Desk) AddNote(ctx context.Context, id, author, text, token string) (delivery.Delivery, error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.Delivery{}, delivery.ErrNotFound
 	}
 	text = strings.TrimSpace(text)
-	if n := utf8.RuneCountInString(text); n == 0 || n > maxNote {
-		return delivery.Delivery{}, &delivery.InputError{Code: "bad_note", Field: "text", Message: fmt.Sprintf("a note has 1 to %d characters, this one has %d", maxNote, n)}
+	if n := utf8.RuneCountInString(text); n == 0 || n > delivery.MaxNote {
+		return delivery.Delivery{}, delivery.Mistake("bad_note", "text", "max", delivery.MaxNote, "count", n)
 	}
 	return s.changed(ctx, id, token, func(tx *gorm.DB) error { return addNote(tx, id, author, text) })
 }

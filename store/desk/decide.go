@@ -344,11 +344,11 @@ func (s subject) refusal(t delivery.Transition) error {
 	case delivery.ExcludedNotFound:
 		return delivery.ErrNotFound
 	case delivery.ExcludedExpired:
-		return &delivery.InputError{Code: "expired", Message: "the message has expired and must not be sent any more: ignore or resolve it"}
+		return delivery.Mistake("expired", "")
 	case delivery.ExcludedNoRoute:
-		return &delivery.InputError{Code: "no_integration", Message: "its integration is not in the integrations file any more: add it there, or ignore or resolve it"}
+		return delivery.Mistake("no_integration", "")
 	case delivery.ExcludedDropped:
-		return &delivery.InputError{Code: "message_dropped", Message: "its message was older than what is kept and is not there any more: ignore or resolve it"}
+		return delivery.Mistake("message_dropped", "")
 	}
 	return s.conflict()
 }

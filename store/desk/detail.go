@@ -16,7 +16,7 @@ import (
 
 // Delivery answers everything known about one delivery, in one snapshot.
 func (s *Desk) Delivery(ctx context.Context, id string) (detail delivery.Detail, err error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return detail, delivery.ErrNotFound
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {

@@ -21,9 +21,8 @@ func (s *Desk) Edit(ctx context.Context, r delivery.EditRequest) (d delivery.Del
 	if err := checkAction(delivery.ActionRequest{Action: delivery.ActionEdit, ID: r.ID, Reason: r.Reason}); err != nil {
 		return d, err
 	}
-	if len(r.Payload) > delivery.MaxPayload {
-		return d, &delivery.InputError{Code: "payload_too_large", Field: "payload", Message: fmt.Sprintf(
-			"the payload has %d bytes, more than 10 MiB", len(r.Payload))}
+	if err := delivery.CheckPayloadSize(len(r.Payload)); err != nil {
+		return d, err
 	}
 	return s.changed(ctx, r.ID, r.Token, func(tx *gorm.DB) error { return edit(tx, r) })
 }
@@ -95,7 +94,7 @@ func lastVersion(tx *gorm.DB, id string) (v version, err error) {
 		return v, fmt.Errorf("reading the version that is sent: %w", err)
 	}
 	if v.batch {
-		err = &delivery.InputError{Code: "batch", Message: "it belongs to a file of a batch and has no payload of its own: correct the rows where they come from, and retry"}
+		err = delivery.Mistake("batch.edit", "")
 	}
 	return v, err
 }
@@ -144,9 +143,7 @@ func insertEdit(tx *gorm.DB, id string, e delivery.Edit) error {
 // addHashes tells the auditor of both payloads without their content. Where fields are masked the hashes are of what people may see:
 // a short secret could be guessed from the hash of everything around it.
 func (v version) addHashes(tx *gorm.DB, id string, members map[string]any, next []byte) error {
-	masks, err := pg.Read(tx, pg.Single[string], `SELECT DISTINCT path FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id
-		JOIN redrive.integrations i ON i.name = r.integration OR i.name = m.integration OR m.kind = 'event' AND i.subscribe @> ARRAY[m.type]
-		CROSS JOIN LATERAL unnest(i.mask) path WHERE r.id = ?`, id)
+	masking, err := maskingOf(tx, id)
 	if err != nil {
 		return fmt.Errorf("reading masks: %w", err)
 	}
@@ -155,18 +152,32 @@ func (v version) addHashes(tx *gorm.DB, id string, members map[string]any, next 
 			members[which+"_null"] = true
 			continue
 		}
-		seen := payload
-		if len(masks) > 0 {
+		if masking.Hides() {
 			members["masked"] = true
-			var ok bool
-			if seen, ok = delivery.Mask(payload, masks); !ok {
-				continue
-			}
+		}
+		seen, ok := masking.Payload(payload)
+		if !ok {
+			continue
 		}
 		sum := sha256.Sum256(seen)
 		members[which+"_sha256"] = hex.EncodeToString(sum[:])
 	}
 	return nil
+}
+
+// maskingOf is what is hidden of the message of a delivery.
+func maskingOf(tx *gorm.DB, id string) (delivery.Masking, error) {
+	masks, err := record.ReadMasks(tx)
+	if err != nil {
+		return delivery.Masking{}, err
+	}
+	type sent struct {
+		delivery.Message
+		to string
+	}
+	m, err := pg.ReadOne(tx, func(s *sent) []any { return []any{&s.Kind, &s.Integration, &s.Type, &s.to} }, `SELECT m.kind, coalesce(m.integration, ''), m.type, r.integration
+		FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id WHERE r.id = ?`, id)
+	return masks.For(m.Message, m.to), err
 }
 
 // editsLoaded bounds what the payloads of all versions of one delivery may take in memory; older ones are read one by one.
@@ -198,7 +209,7 @@ func firstVersion(m delivery.Message) delivery.Edit {
 
 // EditOf answers one version of what was sent for a delivery, with its payload.
 func (s *Desk) EditOf(ctx context.Context, id string, number int) (e delivery.Edit, err error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return e, delivery.ErrNotFound
 	}
 	db := s.Gorm.WithContext(ctx)

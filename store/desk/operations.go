@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -86,66 +84,24 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		return o, err
 	}
 	if o, err = s.Operation(ctx, r.ID); err == nil && (o.Actor != r.Actor || o.Action != r.Action) {
-		return o, &delivery.InputError{Code: "conflict", Field: "id", Message: "another operation has this id: load the page anew"}
+		return o, delivery.Mistake("conflict.operation_id", "id")
 	}
 	return o, err
 }
 
-// orList lists words as alternatives.
-func orList[T ~string](words []T) string {
-	var b strings.Builder
-	for i, word := range words {
-		switch {
-		case i > 0 && i == len(words)-1:
-			b.WriteString(" or ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(string(word))
-	}
-	return b.String()
-}
-
 // checkOperation refuses what no set would allow.
 func checkOperation(r delivery.OperationRequest) error {
-	wrong := func(code, field, message string) error {
-		return &delivery.InputError{Code: code, Field: field, Message: message}
-	}
 	switch {
 	case !slices.Contains(delivery.OperationActions, r.Action):
-		return wrong("bad_action", "action", "an operation can "+orList(delivery.OperationActions))
-	case r.ID != "" && !pg.IsUUID(r.ID):
-		return wrong("bad_id", "id", "an operation's id is a UUID")
+		return delivery.Mistake("bad_action", "action", "actions", delivery.OperationActions)
+	case r.ID != "" && !delivery.IsUUID(r.ID):
+		return delivery.Mistake("bad_id.operation", "id")
 	case (r.Filter == nil) == (len(r.Chosen) == 0):
-		return wrong("bad_selection", "filter", "say on what: a filter, or a list of ids")
+		return delivery.Mistake("bad_selection", "filter")
 	case len(r.Chosen) > delivery.MaxChosen:
-		return wrong("too_many", "ids", fmt.Sprintf("a list has at most %d deliveries: use a filter", delivery.MaxChosen))
-	case !r.Action.Row().Queues && r.Pace != delivery.Pace{}:
-		return wrong("bad_pace", "rate_per_second", "rate, canary and failure ratio are for retries")
+		return delivery.Mistake("too_many.ids", "ids", "max", delivery.MaxChosen)
 	}
-	return checkPace(r.Pace)
-}
-
-const (
-	fastest     = 1e6
-	longestRamp = 30 * 24 * time.Hour
-)
-
-func checkPace(p delivery.Pace) error {
-	wrong := func(field, message string) error {
-		return &delivery.InputError{Code: "bad_pace", Field: field, Message: message}
-	}
-	switch {
-	case !(p.Rate >= 0 && p.Rate <= fastest) || !(p.RampTo >= 0 && p.RampTo <= fastest):
-		return wrong("rate_per_second", "a rate is a number per second, 0 for as fast as it goes")
-	case p.RampTo > 0 && (p.Rate == 0 || p.RampOver <= 0 || p.RampOver > longestRamp):
-		return wrong("ramp_to", "a ramp begins at a rate above 0 and takes a while, at most 30 days")
-	case p.Canary < 0 || p.Canary > math.MaxInt32:
-		return wrong("canary", "a canary is a number of deliveries, 0 for none")
-	case !(p.StopAbove >= 0 && p.StopAbove <= 1):
-		return wrong("stop_above_failure_ratio", "a failure ratio lies between 0 and 1, 0 for never")
-	}
-	return nil
+	return r.Pace.CheckFor(r.Action)
 }
 
 // insertOperation answers whether the id is new; if it is not, whoever came first has committed.

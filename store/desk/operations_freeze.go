@@ -3,6 +3,8 @@ package desk
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -37,9 +39,6 @@ const (
 	acknowledgeSQL   = `CASE WHEN f.acknowledged_at IS NOT NULL THEN 'already_acknowledged' END`
 )
 
-// unsureClasses tell of attempts that may have had their effect.
-var unsureClasses = []string{delivery.ClassTimeout, delivery.ClassConnectionLost, delivery.ClassLeaseLost, delivery.ClassPoison}
-
 func selectFor(r delivery.OperationRequest) (selection, error) {
 	found, args, err := matching(r)
 	if err != nil {
@@ -48,7 +47,7 @@ func selectFor(r delivery.OperationRequest) (selection, error) {
 	extra, joins, unsure := "NULL", "", []string{}
 	switch t := r.Action.Row(); {
 	case t.Queues:
-		extra, joins, unsure = retryJudgedSQL, retryJudgedJoins, unsureClasses
+		extra, joins, unsure = retryJudgedSQL, retryJudgedJoins, delivery.UnsureClasses
 	case t.Stays():
 		extra = acknowledgeSQL
 	}
@@ -92,7 +91,7 @@ const chosenSQL = `SELECT c.id, coalesce(r.message_id, w.message_id) AS message_
 func chosenArgs(chosen []delivery.Chosen) map[string]any {
 	ids, versions := make([]string, len(chosen)), make([]int, len(chosen))
 	for i, c := range chosen {
-		if ids[i], versions[i] = c.ID, c.Version; !pg.IsUUID(c.ID) {
+		if ids[i], versions[i] = c.ID, c.Version; !delivery.IsUUID(c.ID) {
 			ids[i] = fmt.Sprintf("00000000-0000-0000-0000-%012d", i)
 		}
 	}
@@ -149,10 +148,12 @@ func freeze(tx *gorm.DB, id string, selection selection) (f frozen, err error) {
 }
 
 func nothingSelected(excluded map[string]int) error {
-	message := "nothing matches: change the filter"
-	if len(excluded) > 0 {
-		raw, _ := json.Marshal(excluded)
-		message = "nothing of what matches can be acted on: " + strings.NewReplacer(`"`, "", "{", "", "}", "", ",", ", ", ":", " ").Replace(string(raw))
+	if len(excluded) == 0 {
+		return delivery.Mistake("nothing_selected", "filter")
 	}
-	return &delivery.InputError{Code: "nothing_selected", Field: "filter", Message: message}
+	var why []string
+	for _, reason := range slices.Sorted(maps.Keys(excluded)) {
+		why = append(why, fmt.Sprint(reason, " ", excluded[reason]))
+	}
+	return delivery.Mistake("nothing_selected.excluded", "filter", "why", why)
 }

@@ -49,7 +49,7 @@ func (r operationRow) operation() delivery.Operation {
 
 // Operation answers one operation with its parts, in one snapshot.
 func (s *Desk) Operation(ctx context.Context, id string) (o delivery.Operation, err error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return o, delivery.ErrNotFound
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
@@ -98,7 +98,7 @@ type partRow struct {
 
 // Operations answers operations without their parts, newest first.
 func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page delivery.Page[delivery.Operation], err error) {
-	limit, err := pg.PageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
@@ -147,8 +147,8 @@ var itemOutcomes = map[string]string{
 }
 
 var itemsSQL = `
-SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.reason, '') AS reason, coalesce(i.outcome, CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled'
-    ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END) AS outcome
+SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.reason, '') AS reason, i.who, coalesce(i.outcome, CASE WHEN i.n > p.cursor THEN
+    CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END) AS outcome
 FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
 JOIN redrive.operation_parts p ON p.operation_id = o.id AND i.n BETWEEN p.first AND p.last
 WHERE o.id = @id AND i.n > @from AND %s ORDER BY i.n LIMIT @limit`
@@ -159,20 +159,19 @@ const ofPartSQL = ` AND i.n BETWEEN (SELECT first FROM redrive.operation_parts W
 
 // OperationItems answers the items of an operation in their order.
 func (s *Desk) OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (page delivery.Page[delivery.OperationItem], err error) {
-	limit, err := pg.PageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
 	condition, known := itemOutcomes[f.Outcome]
 	if !known {
-		return page, &delivery.InputError{Code: "bad_outcome", Field: "outcome",
-			Message: "an outcome is waiting, released, succeeded, failed, skipped or cancelled"}
+		return page, delivery.Mistake("bad_outcome", "outcome")
 	}
 	from, err := itemCursor(f.After)
 	if err != nil {
 		return page, err
 	}
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return page, delivery.ErrNotFound
 	}
 	if f.Integration != "" {

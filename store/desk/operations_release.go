@@ -103,20 +103,19 @@ func (c *chunk) skip(tx *gorm.DB, numbers []int, d decision) error {
 	if err != nil {
 		return err
 	}
-	whys := make([]string, len(found))
+	whys, who := make([]string, len(found)), make([]*string, len(found))
 	for i, s := range found {
-		whys[i] = s.skipped(d.Transition)
+		whys[i], who[i] = s.excluded(d.Transition), s.faster(d.Transition).JSON()
 	}
-	return tx.Exec(`UPDATE redrive.operation_items i SET outcome = 'skipped', reason = w.why FROM unnest(?::int[], ?::text[]) AS w(n, why)
-		WHERE i.operation_id = ? AND i.n = w.n`, &numbers, &whys, c.operation.ID).Error
+	return tx.Exec(`UPDATE redrive.operation_items i SET outcome = 'skipped', reason = w.why, who = w.who::jsonb
+		FROM unnest(?::int[], ?::text[], ?::text[]) AS w(n, why, who) WHERE i.operation_id = ? AND i.n = w.n`, &numbers, &whys, &who, c.operation.ID).Error
 }
 
-// skipped says why s was not changed, and who was faster where somebody was.
-func (s subject) skipped(t delivery.Transition) string {
-	switch why := s.excluded(t); why {
+// faster says who changed s first; the zero phrase where it was nobody.
+func (s subject) faster(t delivery.Transition) (who delivery.Phrase) {
+	switch s.excluded(t) {
 	case delivery.ExcludedNotFound, delivery.ExcludedExpired, delivery.ExcludedNoRoute, delivery.ExcludedDropped:
-		return why
-	default:
-		return why + ": " + s.conflict().Who()
+		return who
 	}
+	return s.conflict().Who()
 }

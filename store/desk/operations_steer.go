@@ -36,12 +36,12 @@ func checkSteer(step delivery.Steer) error {
 		}
 	}
 	switch {
-	case !pg.IsUUID(step.ID):
+	case !delivery.IsUUID(step.ID):
 		return delivery.ErrNotFound
 	case asked != 1:
-		return &delivery.InputError{Code: "bad_step", Message: "say what to do with the operation: pause, resume, cancel, or a new pace"}
+		return delivery.Mistake("bad_step", "")
 	case step.Pace != nil:
-		return checkPace(*step.Pace)
+		return step.Pace.Check()
 	}
 	return nil
 }
@@ -64,14 +64,14 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	}
 	switch {
 	case step.Pause:
-		return changeState(tx, step, delivery.OperationPaused, "pause", noteOf("paused", step))
+		return changeState(tx, step, delivery.OperationPaused, "pause", noteOf(delivery.NotePaused, delivery.NotePausedWhy, step))
 	case step.Resume:
 		if err := tx.Exec(resumeSQL, map[string]any{"id": step.ID}).Error; err != nil {
 			return fmt.Errorf("resuming: %w", err)
 		}
-		return changeState(tx, step, delivery.OperationRunning, "resume", "")
+		return changeState(tx, step, delivery.OperationRunning, "resume", delivery.Phrase{})
 	case step.Cancel:
-		if err := changeState(tx, step, delivery.OperationCancelled, "cancel", noteOf("cancelled", step)); err != nil {
+		if err := changeState(tx, step, delivery.OperationCancelled, "cancel", noteOf(delivery.NoteCancelled, delivery.NoteCancelledWhy, step)); err != nil {
 			return err
 		}
 		return finish(tx, step.ID)
@@ -80,30 +80,29 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 }
 
 // noteOf says who stopped an operation, and why.
-func noteOf(what string, step delivery.Steer) string {
-	note := what + " by " + step.Actor
-	if step.Reason != "" {
-		note += ": " + step.Reason
+func noteOf(plain, reasoned string, step delivery.Steer) delivery.Phrase {
+	if step.Reason == "" {
+		return delivery.Say(plain, "actor", step.Actor)
 	}
-	return note
+	return delivery.Say(reasoned, "actor", step.Actor, "reason", step.Reason)
 }
 
 // permit compares version and state.
 func (s steered) permit(step delivery.Steer) error {
-	conflict := func(message string) error {
-		return &delivery.OperationConflictError{ID: step.ID, State: s.State, Version: s.Version, Message: message}
+	conflict := func(why delivery.Phrase) error {
+		return &delivery.OperationConflictError{ID: step.ID, State: s.State, Version: s.Version, Why: why}
 	}
 	switch {
 	case s.State == delivery.OperationFinished || s.State == delivery.OperationCancelled:
-		return conflict(fmt.Sprintf("the operation is already %s", s.State))
+		return conflict(delivery.Say("operation.already", "state", s.State))
 	case step.Version != 0 && step.Version != s.Version:
-		return conflict("somebody else changed the operation in the meantime: look at it again")
+		return conflict(delivery.Say("operation.changed"))
 	case step.Pause && s.State == delivery.OperationPaused:
-		return conflict("the operation is already paused")
+		return conflict(delivery.Say("operation.already", "state", s.State))
 	case step.Resume && s.State == delivery.OperationRunning:
-		return conflict("the operation is already running")
+		return conflict(delivery.Say("operation.already", "state", s.State))
 	case step.Pace != nil && !s.Action.Row().Queues && *step.Pace != (delivery.Pace{}):
-		return &delivery.InputError{Code: "bad_pace", Field: "rate_per_second", Message: "rate, canary and failure ratio are for retries"}
+		return delivery.Mistake("bad_pace.retries", "rate_per_second")
 	}
 	return nil
 }
@@ -127,7 +126,7 @@ func faster(tx *gorm.DB, err error) error {
 	return c
 }
 
-func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what, note string) error {
+func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, note delivery.Phrase) error {
 	if err := tx.Exec(`UPDATE redrive.operations SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
 		string(to), note, step.ID).Error; err != nil {
 		return fmt.Errorf("%s: %w", what, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"gorm.io/gorm"
@@ -88,7 +89,7 @@ WHERE p.operation_id = t.operation_id AND p.integration = t.integration`
 
 // finish ends an operation whose items all have their outcomes. Who calls it holds the operation's row.
 func finish(tx *gorm.DB, id string) error {
-	return tx.Exec(`UPDATE redrive.operations o SET finished_at = clock_timestamp(), changed_at = clock_timestamp(), note = '',
+	return tx.Exec(`UPDATE redrive.operations o SET finished_at = clock_timestamp(), changed_at = clock_timestamp(), note = NULL,
 			state = CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'finished' END
 		WHERE o.id = ? AND o.finished_at IS NULL
 			AND NOT EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND (p.succeeded + p.failed + p.skipped < p.cursor - p.first + 1
@@ -97,15 +98,28 @@ func finish(tx *gorm.DB, id string) error {
 
 const stepPartSQL = `
 SELECT p.integration, p.first, p.last, p.cursor, p.succeeded, p.failed, p.failing, p.skipped, p.good_before, p.bad_before, p.phase, p.ramp_at, p.tick_at,
-    p.allowance, p.held, 0 AS release, CASE WHEN i.active IS NOT TRUE THEN 'it is not in the integrations file any more'
-        WHEN i.paused_at IS NOT NULL THEN 'paused by ' || coalesce(i.paused_by, 'somebody')
-        WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN 'its circuit breaker is open' ELSE '' END AS obstacle,
-    coalesce(i.breaker <> 'closed', false) AS probing, statement_timestamp() AS now
+    p.allowance, p.held, 0 AS release, CASE WHEN i.active IS NOT TRUE THEN '` + delivery.HeldNoRoute + `'
+        WHEN i.paused_at IS NOT NULL THEN '` + delivery.HeldPaused + `'
+        WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN '` + delivery.HeldBreaker + `' ELSE '' END AS why,
+    NULL AS obstacle, coalesce(i.paused_by, '') AS paused_by, coalesce(i.breaker <> 'closed', false) AS probing, statement_timestamp() AS now
 FROM redrive.operation_parts p LEFT JOIN redrive.integrations i ON i.name = p.integration WHERE p.operation_id = ? ORDER BY p.integration`
 
 type stepPart struct {
 	delivery.PartStep
-	Now time.Time
+	Why, PausedBy string
+	Now           time.Time
+}
+
+// step is the part with its obstacle as a phrase.
+func (p stepPart) step() delivery.PartStep {
+	switch p.Why {
+	case "":
+	case delivery.HeldPaused:
+		p.Obstacle = delivery.Say(p.Why, "by", p.PausedBy)
+	default:
+		p.Obstacle = delivery.Say(p.Why)
+	}
+	return p.PartStep
 }
 
 // proceed asks the plan and does what it says.
@@ -117,8 +131,8 @@ func proceed(tx *gorm.DB, o openOperation, plan func(*delivery.OperationStep)) (
 	step := delivery.OperationStep{ID: o.ID, Action: o.Action, Pace: o.Pace}
 	before := make([]delivery.PartStep, len(parts))
 	for i, p := range parts {
-		step.Now, before[i] = p.Now, p.PartStep
-		step.Parts = append(step.Parts, p.PartStep)
+		step.Now, before[i] = p.Now, p.step()
+		step.Parts = append(step.Parts, before[i])
 	}
 	plan(&step)
 	if acted, err = release(tx, o, step.Parts); err != nil {
@@ -127,7 +141,7 @@ func proceed(tx *gorm.DB, o openOperation, plan func(*delivery.OperationStep)) (
 	if err := saveParts(tx, o.ID, before, step.Parts); err != nil {
 		return 0, fmt.Errorf("saving the parts: %w", err)
 	}
-	if step.Stop == "" {
+	if step.Stop.IsZero() {
 		return acted, nil
 	}
 	return acted, stopItself(tx, o.ID, step.Stop)
@@ -137,7 +151,7 @@ func proceed(tx *gorm.DB, o openOperation, plan func(*delivery.OperationStep)) (
 func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error {
 	for i, p := range after {
 		p.Release, p.Obstacle, p.Probing = 0, before[i].Obstacle, before[i].Probing
-		if p == before[i] {
+		if reflect.DeepEqual(p, before[i]) {
 			continue
 		}
 		if err := tx.Exec(`UPDATE redrive.operation_parts SET cursor = ?, phase = ?, ramp_at = ?, tick_at = ?, allowance = ?, held = ?, succeeded = ?, skipped = ?
@@ -149,10 +163,11 @@ func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error 
 	return nil
 }
 
-func stopItself(tx *gorm.DB, id, why string) error {
+// stopItself pauses an operation by policy: what nobody gave a reason for says why among the details of its audit entry.
+func stopItself(tx *gorm.DB, id string, why delivery.Phrase) error {
 	if err := tx.Exec(`UPDATE redrive.operations SET state = 'paused', version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
 		why, id).Error; err != nil {
 		return fmt.Errorf("pausing: %w", err)
 	}
-	return audit.Record(tx, operationEntry("pause", delivery.ActorPolicy, id, why, map[string]any{}))
+	return audit.Record(tx, operationEntry("pause", delivery.ActorPolicy, id, "", map[string]any{"why": why}))
 }

@@ -70,11 +70,15 @@ func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
 		return err
 	}
 	group, text := delivery.Fingerprint(r.Integration, f.Class, f.Text)
-	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+queue.SeenSQL,
-		group, r.Integration, f.Class, text, f.Kind).Error; err != nil {
+	groups, texts := []string{group}, []string{text}
+	if err := queue.BoundGroups(tx, []string{r.Integration}, []string{f.Class}, groups, texts); err != nil {
 		return err
 	}
-	return tx.Exec("UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?", r.Integration, group, r.ID).Error
+	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+queue.SeenSQL,
+		groups[0], r.Integration, f.Class, texts[0], f.Kind).Error; err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?", r.Integration, groups[0], r.ID).Error
 }
 
 // target is an integration that a delivery might go to.
@@ -114,31 +118,28 @@ func checkTarget(tx *gorm.DB, from string, r delivery.RedirectRequest) (lane str
 }
 
 func (t target) refuse(from, to string) error {
-	wrong := func(code, format string, args ...any) error {
-		return &delivery.InputError{Code: code, Field: "integration", Message: fmt.Sprintf(format, args...)}
-	}
 	switch {
 	case to == from:
-		return wrong("same_integration", "it is a dead letter of %s: retry it to send it there again", to)
+		return delivery.Mistake("same_integration", "integration", "integration", to)
 	case !t.Active:
-		return wrong("unknown_integration", "no integration is named %q: choose one of the integrations file", to)
+		return delivery.Mistake("unknown_integration.redirect", "integration", "integration", to)
 	case t.Batch:
-		return wrong("batch", "it belongs to a file of a batch, which goes to its own receiver only: retry it there")
+		return delivery.Mistake("batch.redirect", "integration")
 	case t.Method == string(delivery.MethodBatch):
-		return wrong("batch_target", "%s makes files at its own times: choose an integration that takes single messages", to)
+		return delivery.Mistake("batch_target", "integration", "integration", to)
 	case t.Kind == "" || t.Kind != t.Wants:
-		return wrong("other_destination", "%s does not send to the same kind of destination (%s): choose one that does", to, t.Wants)
+		return delivery.Mistake("other_destination", "integration", "integration", to, "kind", t.Wants)
 	case t.There:
-		return wrong("already_there", "this message has a delivery to %s already: look at that one", to)
+		return delivery.Mistake("already_there", "integration", "integration", to)
 	case t.Behind:
-		return wrong("relay_behind", "the relay has not read this message for %s yet, and may still give it one of its own: try again in a moment", to)
+		return delivery.Mistake("relay_behind", "integration", "integration", to)
 	}
 	return nil
 }
 
 // RedirectTargets answers the integrations that a dead letter can be redirected to, by name.
 func (s *Desk) RedirectTargets(ctx context.Context, id string) ([]string, error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return nil, delivery.ErrNotFound
 	}
 	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT t.name FROM redrive.deliveries r

@@ -39,7 +39,8 @@ func (r *Report) Note(what string, err error) {
 
 // Database examines the program's own database.
 func (r *Report) Database(ctx context.Context, db *store.Store) {
-	r.Note("schema", db.Ready(ctx))
+	ready := db.Ready(ctx)
+	r.Note("schema", ready)
 	audit, err := db.VerifyAudit(ctx)
 	if err == nil && !audit.OK() {
 		err = errors.New(audit.String())
@@ -50,6 +51,22 @@ func (r *Report) Database(ctx context.Context, db *store.Store) {
 		err = orphaned(prepared)
 	}
 	r.Note("prepared transactions", err)
+	if ready == nil {
+		r.producers(ctx, db)
+	}
+}
+
+// producers says that the reading of before holds on, which only the operator can end: nobody else knows what producers there are.
+func (r *Report) producers(ctx context.Context, db *store.Store) {
+	since, err := db.EarlierProducers(ctx)
+	switch {
+	case err != nil:
+		r.Note("producers", err)
+	case since != nil:
+		r.finding("producers", delivery.CaptureFinding{Warning: true, SQL: "DELETE FROM redrive.earlier_producers",
+			Err: fmt.Sprintf("a text such as '\\x7b7d' is still read as the bytes that it writes down, since the upgrade of %s: when every producer casts bytes ($1::bytea), end that",
+				since.UTC().Format(time.DateOnly))})
+	}
 }
 
 // orphaned names the prepared transactions that nobody seems to end. They are not ours, but the queue lives in their database.

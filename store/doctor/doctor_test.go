@@ -40,6 +40,15 @@ func TestReport(t *testing.T) {
 	if want := "ok    schema\nok    audit chain\nok    prepared transactions\n"; r.Failed || out.String() != want {
 		t.Errorf("said %q", &out)
 	}
+	// an upgrade with messages leaves a reading on that only the operator can end
+	if _, err := storetest.Session(t, dsn).Exec(t.Context(), "INSERT INTO redrive.earlier_producers VALUES ('2026-11-30T12:00:00Z')"); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	r.Database(t.Context(), db)
+	if want := "warn  producers: a text such as '\\x7b7d' is still read as the bytes that it writes down, since the upgrade of 2026-11-30: when every producer casts bytes ($1::bytea), end that (DELETE FROM redrive.earlier_producers)\n"; r.Failed || !strings.HasSuffix(out.String(), want) {
+		t.Errorf("said %q", &out)
+	}
 	for _, c := range []struct {
 		source delivery.CDCSource
 		says   []string

@@ -13,7 +13,7 @@ import (
 
 // Failures answers one page of deliveries that failed at least once.
 func (s *Lists) Failures(ctx context.Context, f delivery.Filter) (page delivery.Page[delivery.Delivery], err error) {
-	limit, err := pg.PageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
@@ -78,7 +78,7 @@ func timeConditions(w *pg.Where, f delivery.Filter) error {
 		w.Add("r.changed_at < ?", *f.To)
 	}
 	if f.Sort != "" && f.Sort != delivery.SortNewest && f.Sort != delivery.SortOldest {
-		return &delivery.InputError{Code: "bad_sort", Field: "sort", Message: "sort is newest or oldest"}
+		return delivery.Mistake("bad_sort.failures", "sort")
 	}
 	if f.After == "" {
 		return nil

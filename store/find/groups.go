@@ -52,7 +52,7 @@ func parseGroupPlace(text string) (p groupPlace, err error) {
 // Groups answers groups with failures in the states named, dead letters when none is. The order is by numbers that move while
 // people turn pages; what does not move is neither dropped nor repeated.
 func (s *Lists) Groups(ctx context.Context, f delivery.GroupFilter) (page delivery.Page[delivery.Group], err error) {
-	limit, err := pg.PageSize(f.Limit)
+	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
 	}
@@ -99,16 +99,16 @@ func (s *Lists) Group(ctx context.Context, id string) (delivery.Group, error) {
 
 func checkGroupFilter(f delivery.GroupFilter) error {
 	if _, known := groupValue[f.Sort]; !known {
-		return &delivery.InputError{Code: "bad_sort", Field: "sort", Message: "sort is count, latest or newest"}
+		return delivery.Mistake("bad_sort.groups", "sort")
 	}
 	for _, key := range f.By {
 		if groupColumn[key] == "" {
-			return &delivery.InputError{Code: "bad_group_key", Field: "by", Message: "groups are made by integration, method, destination, error_class or message"}
+			return delivery.Mistake("bad_group_key", "by")
 		}
 	}
 	for _, status := range f.Statuses {
 		if !slices.Contains(delivery.GroupStatuses, status) {
-			return &delivery.InputError{Code: "bad_status", Field: "status", Message: "the status of a group is new, known, regressed or settled"}
+			return delivery.Mistake("bad_status", "status")
 		}
 	}
 	return nil

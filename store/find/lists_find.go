@@ -53,8 +53,7 @@ const (
 	outOfTime     = "57014" // SQLSTATE query_canceled
 )
 
-var errTooBroad = &delivery.InputError{Code: "too_broad",
-	Message: "too many failures had to be looked at one by one: narrow the search by time, integration or group"}
+var errTooBroad = delivery.Mistake("too_broad", "")
 
 // place is where a failure stands in a list.
 type place struct {

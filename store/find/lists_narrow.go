@@ -44,15 +44,15 @@ func narrowings(f delivery.Filter) ([]narrowing, error) {
 // identityNarrowings are those that name deliveries or messages.
 func identityNarrowings(f delivery.Filter) (list []narrowing, err error) {
 	if len(f.IDs) > 0 {
-		if i := slices.IndexFunc(f.IDs, func(id string) bool { return !pg.IsUUID(id) }); i >= 0 {
-			return nil, &delivery.InputError{Code: "bad_id", Field: "id", Message: "a delivery id is a UUID"}
+		if i := slices.IndexFunc(f.IDs, func(id string) bool { return !delivery.IsUUID(id) }); i >= 0 {
+			return nil, delivery.Mistake("bad_id.delivery", "id")
 		}
 		list = append(list, narrowing{walk: "r.id = ANY(?::uuid[])", walkArgs: []any{&f.IDs},
 			driver: "SELECT i.id FROM unnest(?::uuid[]) i(id)", driverArgs: []any{&f.IDs}, quick: true})
 	}
 	if f.MessageID != "" {
-		if !pg.IsUUID(f.MessageID) {
-			return nil, &delivery.InputError{Code: "bad_id", Field: "message", Message: "a message id is a UUID"}
+		if !delivery.IsUUID(f.MessageID) {
+			return nil, delivery.Mistake("bad_id.message", "message")
 		}
 		list = append(list, narrowing{walk: "r.message_id = ?::uuid", walkArgs: []any{f.MessageID},
 			driver: "SELECT o.id FROM redrive.deliveries o WHERE o.message_id = ?::uuid", driverArgs: []any{f.MessageID}, quick: true})

@@ -36,10 +36,10 @@ func searchable(f delivery.Filter) error {
 		texts = append(texts, p.Path, p.Value)
 	}
 	if f.Words != "" && len(strings.Fields(f.Words)) == 0 {
-		return &delivery.InputError{Code: "bad_search", Field: "payload", Message: "a search of the payload needs a word"}
+		return delivery.Mistake("bad_search.no_word", "payload")
 	}
 	if slices.ContainsFunc(texts, func(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }) {
-		return &delivery.InputError{Code: "invalid_text", Message: "a search is UTF-8 text without NUL"}
+		return delivery.Mistake("invalid_text.search", "")
 	}
 	return nil
 }
@@ -87,8 +87,7 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 	for _, p := range f.Paths {
 		path, indexed, ok := p.JSONPath()
 		if !ok {
-			return n, &delivery.InputError{Code: "bad_search", Field: "path",
-				Message: "a path of the payload is written $.customer.id, $.items[0].sku, $.items[*].sku or $['a name']"}
+			return n, delivery.Mistake("bad_search.json_path", "path")
 		}
 		if indexed {
 			w.Add("s.doc @@ ?::jsonpath", path)

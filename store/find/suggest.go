@@ -76,7 +76,7 @@ func fixedSuggestions(field string) []string {
 	case "state":
 		return []string{"dead", "pending", "sending", "ignored", "resolved", "delivered", "any"}
 	case "method":
-		return []string{"outbox", "pool", "broker", "batch", "cdc"}
+		return words(delivery.Methods)
 	case "destination":
 		return delivery.DestinationKinds()
 	case "class", "error_class":
@@ -91,4 +91,12 @@ func fixedSuggestions(field string) []string {
 		return []string{delivery.ActorPolicy}
 	}
 	return nil
+}
+
+func words[T ~string](list []T) []string {
+	texts := make([]string, len(list))
+	for i, w := range list {
+		texts[i] = string(w)
+	}
+	return texts
 }

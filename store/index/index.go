@@ -11,6 +11,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/pg"
+	"redrive/store/record"
 )
 
 // The queue of the indexer has a row for each change. A transaction that takes rows locks what is indexed of their failures first
@@ -48,35 +49,20 @@ func (s *SearchIndex) Index(ctx context.Context, limit int, entry func(delivery.
 	return n, more, nil
 }
 
-// maskedSQL are the fields to hide, where an integration hides any.
-const maskedSQL = "SELECT name, mask::text || subscribe::text AS fields, array_to_json(subscribe) AS subscribe, array_to_json(mask) AS paths FROM redrive.integrations WHERE mask <> '{}'"
-
-type maskedFields struct {
-	Name, Fields     string
-	Subscribe, Paths []string `gorm:"serializer:json"`
-}
-
-func ReadMasks(tx *gorm.DB) (map[string]maskedFields, error) {
-	list, err := pg.Scan[maskedFields](tx, maskedSQL)
-	masks := map[string]maskedFields{}
-	for _, m := range list {
-		masks[m.Name] = m
-	}
-	return masks, err
-}
-
 // ReindexMasked forgets what was indexed while other fields were hidden, so that it is indexed anew. The lock waits for indexers,
 // and they wait with reading what is to be hidden.
-func ReindexMasked(tx *gorm.DB, before map[string]maskedFields) error {
-	after, err := ReadMasks(tx)
+func ReindexMasked(tx *gorm.DB, before delivery.Masks) error {
+	after, err := record.ReadMasks(tx)
 	if err != nil {
 		return err
 	}
 	names, types := []string{}, []string{}
-	for _, side := range [][2]map[string]maskedFields{{before, after}, {after, before}} {
-		for name, m := range side[0] {
-			if side[1][name].Fields != m.Fields {
-				names, types = append(names, name), append(types, m.Subscribe...)
+	old := before.Rules()
+	for name, now := range after.Rules() {
+		if was := old[name]; was.Differs(now) {
+			names = append(names, name)
+			if len(was.Paths)+len(now.Paths) > 0 {
+				types = append(append(types, was.Subscribe...), now.Subscribe...)
 			}
 		}
 	}
@@ -112,9 +98,11 @@ type indexed struct {
 
 type unindexed struct {
 	delivery.Unindexed
-	version               int
-	open, fits, unchanged bool
-	edit                  *int
+	message         delivery.Message // as far as it says what is hidden
+	integration     string
+	version, size   int // of the payload that is sent
+	open, unchanged bool
+	edit            *int
 }
 
 func takeUnindexed(tx *gorm.DB, limit int) (w indexWork, err error) {
@@ -150,63 +138,105 @@ func (w indexWork) ids() []string {
 	return ids
 }
 
-// unindexedSQL reads failures in the order given, payloads up to a sum. What is sent never changes: where it is indexed already and
-// nothing of it is masked it is not read again.
+// unindexedSQL reads failures in the order given, without what is sent.
 const unindexedSQL = `
-WITH masking AS (
-    SELECT i.name, i.subscribe, i.mask FROM redrive.integrations i WHERE i.mask <> '{}'
-), given AS MATERIALIZED (
-    SELECT g.n, g.id, r.state IN ('dead', 'pending') AS open, r.version, r.integration, r.edit, m.type, CASE WHEN e.number IS NULL THEN m.payload ELSE e.payload END AS payload,
-        coalesce(f.error, '') AS error, i.name IS NULL OR m.id IS NULL AS unsure,
-        ARRAY(SELECT DISTINCT path FROM masking k CROSS JOIN unnest(k.mask) path WHERE k.name IN (r.integration, m.integration)
-            OR m.kind = 'event' AND m.type = ANY(k.subscribe)) AS mask,
-        g.indexed AND g.edit = coalesce(r.edit, 1) AS payload_known
-    FROM unnest(?::uuid[], ?::bool[], ?::int[]) WITH ORDINALITY AS g(id, indexed, edit, n)
-    LEFT JOIN redrive.deliveries r ON r.id = g.id
-    LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
-    LEFT JOIN redrive.messages m ON m.id = r.message_id
-    LEFT JOIN redrive.edits e ON e.delivery_id = r.id AND e.number = r.edit
-    LEFT JOIN redrive.integrations i ON i.name = r.integration
-), sized AS (
-    SELECT *, open AND payload_known AND mask = '{}' AS unchanged,
-        sum(CASE WHEN open AND NOT (payload_known AND mask = '{}') THEN least(coalesce(octet_length(payload), 0), ?) ELSE 0 END) OVER (ORDER BY n) AS total
-    FROM given
-)
-SELECT id::text, coalesce(open, false), total <= ?, coalesce(version, 0), edit, coalesce(type, ''), error, to_json(mask),
-    unsure, coalesce(unchanged, false),
-    CASE WHEN open AND NOT unchanged AND total <= ? THEN substring(payload FROM 1 FOR ?) END
-FROM sized ORDER BY n`
+SELECT g.id::text, r.state IS NOT NULL AND r.state IN ('dead', 'pending'), coalesce(r.version, 0), r.edit, coalesce(r.integration, ''), coalesce(r.error_class, ''),
+    coalesce(f.error, ''), m.id IS NULL, coalesce(m.kind, ''), coalesce(m.integration, ''), coalesce(m.type, ''),
+    coalesce(octet_length(CASE WHEN e.number IS NULL THEN m.payload ELSE e.payload END), 0)
+FROM unnest(?::uuid[]) WITH ORDINALITY AS g(id, n)
+LEFT JOIN redrive.deliveries r ON r.id = g.id
+LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
+LEFT JOIN redrive.messages m ON m.id = r.message_id
+LEFT JOIN redrive.edits e ON e.delivery_id = r.id AND e.number = r.edit
+ORDER BY g.n`
+
+// sentSQL reads what is sent. It never changes: a later edit has another number.
+const sentSQL = `
+SELECT r.id::text, substring(CASE WHEN e.number IS NULL THEN m.payload ELSE e.payload END FROM 1 FOR ?)
+FROM unnest(?::uuid[], ?::int[]) AS g(id, edit)
+JOIN redrive.deliveries r ON r.id = g.id
+JOIN redrive.messages m ON m.id = r.message_id
+LEFT JOIN redrive.edits e ON e.delivery_id = r.id AND e.number = g.edit`
 
 func (w *indexWork) read(tx *gorm.DB) error {
-	ids := w.ids()
-	known, edits := make([]bool, len(ids)), make([]int, len(ids))
-	for i, id := range ids {
-		k, ok := w.known[id]
-		known[i], edits[i] = ok, 1
-		if k.edit != nil {
-			edits[i] = *k.edit
-		}
-	}
 	// whatever the statistics say: these are a few rows, to be found by their keys
 	for _, setting := range []string{"enable_hashjoin", "enable_mergejoin"} {
 		if err := tx.Exec("SET LOCAL " + setting + " = off").Error; err != nil {
 			return err
 		}
 	}
-	const most = delivery.MaxSearched + 1
-	rows, err := pg.Read(tx, func(u *unindexed) []any {
-		return []any{&u.DeliveryID, &u.open, &u.fits, &u.version, &u.edit, &u.Type, &u.Error, pg.JSON{To: &u.Mask}, &u.Unsure, &u.unchanged, &u.Payload}
-	}, unindexedSQL, &ids, &known, &edits, most, indexBytes, indexBytes, most)
+	masks, err := record.ReadMasks(tx)
 	if err != nil {
 		return err
 	}
+	ids := w.ids()
+	rows, err := pg.Read(tx, func(u *unindexed) []any {
+		return []any{&u.DeliveryID, &u.open, &u.version, &u.edit, &u.integration, &u.ErrorClass, &u.Error, &u.message.Dropped, &u.message.Kind,
+			&u.message.Integration, &u.Type, &u.size}
+	}, unindexedSQL, &ids)
+	if err != nil {
+		return err
+	}
+	total := 0
 	for _, u := range rows {
-		if !u.fits {
+		u.message.Type = u.Type
+		u.Masking = masks.For(u.message, u.integration)
+		u.Masking.Unknown = u.Masking.Unknown || u.message.Dropped
+		u.unchanged = u.open && !u.Masking.Hides() && w.has(u)
+		if u.open && !u.unchanged {
+			total += min(u.size, mostRead)
+		}
+		if total > indexBytes {
 			w.left++
 			delete(w.latest, u.DeliveryID)
 			continue
 		}
 		w.failures = append(w.failures, u)
+	}
+	return w.readSent(tx)
+}
+
+// mostRead is how much of a payload is read: one byte more tells that it is longer.
+const mostRead = delivery.MaxSearched + 1
+
+// has reports whether the version that is sent is indexed already. Where nothing of it is masked it is not read again.
+func (w *indexWork) has(u unindexed) bool {
+	known, ok := w.known[u.DeliveryID]
+	return ok && editNumber(known.edit) == editNumber(u.edit)
+}
+
+func editNumber(edit *int) int {
+	if edit == nil {
+		return 1
+	}
+	return *edit
+}
+
+func (w *indexWork) readSent(tx *gorm.DB) error {
+	var ids []string
+	var edits []int
+	for _, u := range w.failures {
+		if u.open && !u.unchanged {
+			ids, edits = append(ids, u.DeliveryID), append(edits, editNumber(u.edit))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	type sent struct {
+		id      string
+		payload []byte
+	}
+	rows, err := pg.Read(tx, func(s *sent) []any { return []any{&s.id, &s.payload} }, sentSQL, mostRead, &ids, &edits)
+	if err != nil {
+		return err
+	}
+	payloads := map[string][]byte{}
+	for _, s := range rows {
+		payloads[s.id] = s.payload
+	}
+	for n := range w.failures {
+		w.failures[n].Payload = payloads[w.failures[n].DeliveryID]
 	}
 	return nil
 }

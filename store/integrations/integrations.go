@@ -14,6 +14,7 @@ import (
 	"redrive/store/index"
 	"redrive/store/pg"
 	"redrive/store/queue"
+	"redrive/store/record"
 	"redrive/store/sqltext"
 )
 
@@ -51,6 +52,15 @@ WITH gone AS (
     SELECT group_id, integration, @class AS error_class, @error AS message, array_agg(DISTINCT type) AS types FROM record GROUP BY 1, 2
 )` + queue.SeenSQL
 
+// Masks answers what every integration hides that the database knows, with those that left the file.
+func (s *Registry) Masks(ctx context.Context) (delivery.Masks, error) {
+	masks, err := record.ReadMasks(s.Gorm.WithContext(ctx))
+	if err != nil {
+		return masks, fmt.Errorf("reading what is hidden: %w", err)
+	}
+	return masks, nil
+}
+
 // SyncIntegrations makes the database know the integrations file. What left the file stays known but takes no more, and
 // what still waited for it becomes dead letters.
 func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integration) error {
@@ -59,7 +69,7 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err != nil {
 			return err
 		}
-		masks, err := index.ReadMasks(tx)
+		masks, err := record.ReadMasks(tx)
 		if err != nil {
 			return err
 		}
@@ -81,15 +91,33 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err := queue.RegisterFeeds(tx, list, known); err != nil {
 			return err
 		}
-		orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": "its integration left the integrations file"}
-		if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
-			return fmt.Errorf("settling what waited for retired integrations: %w", err)
+		if err := settleRetired(tx); err != nil {
+			return err
 		}
 		if err := index.ReindexMasked(tx, masks); err != nil {
 			return fmt.Errorf("hiding other fields in the search: %w", err)
 		}
 		return queue.Reorder(tx, ordered)
 	})
+}
+
+// SettleRetired makes dead letters of what still waits for integrations that left the file: at the start some of it was under the lease
+// of a process that had been killed, or in a producer's transaction.
+func (s *Registry) SettleRetired(ctx context.Context) error {
+	waits, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[bool], `SELECT EXISTS (SELECT FROM redrive.integrations i CROSS JOIN LATERAL
+		(SELECT FROM redrive.queue w WHERE w.integration = i.name LIMIT 1) w WHERE NOT i.active)`)
+	if err != nil || !waits {
+		return err
+	}
+	return s.Transact(ctx, settleRetired)
+}
+
+func settleRetired(tx *gorm.DB) error {
+	orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": delivery.ErrorNoRoute}
+	if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
+		return fmt.Errorf("settling what waited for retired integrations: %w", err)
+	}
+	return nil
 }
 
 func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, err error) {

@@ -44,7 +44,7 @@ func (s *People) EnsureFirstOperator(ctx context.Context, name, passwordHash str
 			return inserted.Error
 		}
 		return audit.Record(tx, delivery.AuditEntry{Actor: "redrive", Action: "operator.create", SubjectType: "operator", Subject: name,
-			Reason: "first operator", Details: audit.Details(map[string]any{"role": "admin"})})
+			Details: audit.Details(map[string]any{"role": "admin", "why": delivery.Say("audit.first_operator")})})
 	})
 	return created, err
 }
@@ -55,7 +55,7 @@ func (s *People) CreateOperator(ctx context.Context, o delivery.Operator, actor 
 		created, err := pg.ScanOne[delivery.Operator](tx, `INSERT INTO redrive.operators (name, role, password_hash) VALUES (?, ?, ?)
 			ON CONFLICT (name) DO NOTHING RETURNING `+operatorColumns, o.Name, string(o.Role), o.PasswordHash)
 		if errors.Is(err, delivery.ErrNotFound) {
-			return &delivery.InputError{Code: "name_taken", Field: "name", Message: "an operator of this name exists already"}
+			return delivery.Mistake("name_taken.operator", "name")
 		}
 		if err != nil {
 			return err
@@ -87,7 +87,7 @@ func (s *People) UpdateOperator(ctx context.Context, o delivery.Operator, actor,
 			return err
 		}
 		if admins == 0 {
-			return &delivery.InputError{Code: "last_admin", Field: "role", Message: "this is the last administrator: make another one first"}
+			return delivery.Mistake("last_admin", "role")
 		}
 		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: "operator." + what, SubjectType: "operator", Subject: o.Name,
 			Details: audit.Details(map[string]any{"role": string(o.Role)})})
@@ -132,7 +132,7 @@ func (s *People) CreateToken(ctx context.Context, t delivery.Token, sha256 []byt
 
 // RevokeToken ends a token for good. Revoking it again changes nothing.
 func (s *People) RevokeToken(ctx context.Context, id, actor string) error {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	return s.Transact(ctx, func(tx *gorm.DB) error {
@@ -174,6 +174,6 @@ func (s *People) EnsureEnvToken(ctx context.Context, sha256 []byte) error {
 			return nil
 		}
 		return audit.Record(tx, delivery.AuditEntry{Actor: "redrive", Action: "token.environment", SubjectType: "token", Subject: environmentToken,
-			Reason: "REDRIVE_API_TOKEN changed"})
+			Details: audit.Details(map[string]any{"why": delivery.Say("audit.environment_token")})})
 	})
 }

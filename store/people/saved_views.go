@@ -3,8 +3,6 @@ package people
 import (
 	"context"
 	"fmt"
-	"strings"
-	"unicode/utf8"
 
 	"gorm.io/gorm"
 
@@ -13,12 +11,8 @@ import (
 	"redrive/store/pg"
 )
 
-// Bounds of saved views.
-const (
-	maxViews      = 100 // of one owner
-	maxViewName   = 80  // characters
-	maxViewSearch = 2000
-)
+// maxViews is how many one owner may have.
+const maxViews = 100
 
 const viewColumns = "id::text, owner, name, search, shared"
 
@@ -34,7 +28,10 @@ func (s *People) SavedViews(ctx context.Context, owner string) ([]delivery.Saved
 
 // SaveView keeps a view. With an id it changes that view of its owner, else one of the same owner and name is replaced.
 func (s *People) SaveView(ctx context.Context, v delivery.SavedView) (saved delivery.SavedView, err error) {
-	if err := checkView(&v); err != nil {
+	if v.ID != "" && !delivery.IsUUID(v.ID) {
+		return saved, delivery.ErrNotFound
+	}
+	if v, err = v.Checked(); err != nil {
 		return saved, err
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
@@ -42,22 +39,6 @@ func (s *People) SaveView(ctx context.Context, v delivery.SavedView) (saved deli
 		return err
 	})
 	return saved, err
-}
-
-func checkView(v *delivery.SavedView) error {
-	wrong := func(code, field, message string) error {
-		return &delivery.InputError{Code: code, Field: field, Message: message}
-	}
-	v.Name = strings.TrimSpace(v.Name)
-	switch n := utf8.RuneCountInString(v.Name); {
-	case v.ID != "" && !pg.IsUUID(v.ID):
-		return delivery.ErrNotFound
-	case n == 0 || n > maxViewName || strings.ContainsAny(v.Name, "\r\n\t"):
-		return wrong("bad_name", "name", fmt.Sprintf("give the view a name of 1 to %d characters", maxViewName))
-	case utf8.RuneCountInString(v.Search) > maxViewSearch:
-		return wrong("too_long", "search", fmt.Sprintf("a search may have %d characters", maxViewSearch))
-	}
-	return nil
 }
 
 func saveView(tx *gorm.DB, v delivery.SavedView) (saved delivery.SavedView, err error) {
@@ -98,14 +79,14 @@ func replaced(mine []delivery.SavedView, v delivery.SavedView) (was delivery.Sav
 	}
 	for _, m := range mine {
 		if m.Name == v.Name && m.ID != was.ID && v.ID != "" {
-			return was, &delivery.InputError{Code: "name_taken", Field: "name", Message: "you have another view of this name: choose a different one"}
+			return was, delivery.Mistake("name_taken.view", "name")
 		}
 	}
 	switch {
 	case v.ID != "" && was.ID == "":
 		return was, delivery.ErrNotFound
 	case was.ID == "" && len(mine) >= maxViews:
-		return was, &delivery.InputError{Code: "too_many", Message: fmt.Sprintf("you have %d views, which is the most: delete one first", maxViews)}
+		return was, delivery.Mistake("too_many.views", "", "max", maxViews)
 	}
 	return was, nil
 }
@@ -117,7 +98,7 @@ func viewEntry(action, actor string, v delivery.SavedView) delivery.AuditEntry {
 
 // DeleteView forgets a view. Others' views can be deleted by nobody but an admin; those that are not shared are not told of.
 func (s *People) DeleteView(ctx context.Context, id, actor string, admin bool) error {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	return s.Transact(ctx, func(tx *gorm.DB) error {
@@ -126,7 +107,7 @@ func (s *People) DeleteView(ctx context.Context, id, actor string, admin bool) e
 		case err != nil:
 			return err
 		case v.Owner != actor && !admin && v.Shared:
-			return &delivery.InputError{Code: "not_yours", Message: fmt.Sprintf("this view belongs to %s: only they or an admin can delete it", v.Owner)}
+			return delivery.Mistake("not_yours", "", "owner", v.Owner)
 		case v.Owner != actor && !admin:
 			return delivery.ErrNotFound
 		}

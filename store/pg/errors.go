@@ -21,7 +21,8 @@ var inputCodes = map[string]string{
 // inputFields name the field that is wrong, where the code alone does.
 var inputFields = map[string]string{"RD001": "integration", "RD002": "type", "RD003": "payload", "RD004": "payload"}
 
-// DomainError turns what the database says into words of the domain, once, at the edge.
+// DomainError turns what the database says into words of the domain, once, at the edge. What the functions for producers say is in their
+// own words: they speak to programs that know nothing of a catalogue.
 func DomainError(err error) error {
 	if err == nil {
 		return nil
@@ -34,21 +35,21 @@ func DomainError(err error) error {
 		return err
 	}
 	if inTheWay(err) {
-		return fmt.Errorf("%w: %w", &delivery.UnavailableError{Code: "busy", RetryAfter: time.Second,
-			Message: "others were changing the same at the same moment, again and again, and nothing was done: try again"}, err)
+		return fmt.Errorf("%w: %w", &delivery.UnavailableError{Code: "busy", RetryAfter: time.Second}, err)
 	}
 	code, known := inputCodes[pg.Code]
 	if !known {
 		return err
 	}
-	message := pg.Message
-	if strings.HasPrefix(pg.Code, "22") {
-		message = "text must be valid UTF-8 without NUL characters"
+	mistake := &delivery.InputError{Code: code, Field: inputFields[pg.Code]}
+	switch {
+	case strings.HasPrefix(pg.Code, "22"):
+	case pg.Hint == "":
+		mistake.Says = delivery.Verbatim(pg.Message)
+	default:
+		mistake.Says = delivery.Verbatim(pg.Message + ": " + pg.Hint)
 	}
-	if pg.Hint != "" {
-		message += ": " + pg.Hint
-	}
-	return &delivery.InputError{Code: code, Field: inputFields[pg.Code], Message: message}
+	return mistake
 }
 
 // Optional is nil for an empty string, so that the column is null.

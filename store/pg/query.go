@@ -93,22 +93,6 @@ func sameNames(db *gorm.DB, list any, rows *sql.Rows) error {
 // Single points to a row of one column.
 func Single[T any](v *T) []any { return []any{v} }
 
-// Sizes of one page of a list.
-const (
-	DefaultPage = 50
-	largestPage = 500
-)
-
-func PageSize(limit int) (int, error) {
-	switch {
-	case limit == 0:
-		return DefaultPage, nil
-	case limit < 0 || limit > largestPage:
-		return 0, &delivery.InputError{Code: "bad_limit", Field: "limit", Message: "limit must be 1 to 500"}
-	}
-	return limit, nil
-}
-
 // Where collects conditions that all must hold.
 type Where struct {
 	Conditions []string
@@ -151,7 +135,7 @@ func ParseCursor(text string) (c Cursor, err error) {
 		return c, BadCursor()
 	}
 	var micros int64
-	if n, err := fmt.Sscanf(string(raw), "%d %s", &micros, &c.Id); n != 2 || err != nil || !IsUUID(c.Id) {
+	if n, err := fmt.Sscanf(string(raw), "%d %s", &micros, &c.Id); n != 2 || err != nil || !delivery.IsUUID(c.Id) {
 		return c, BadCursor()
 	}
 	c.At = time.UnixMicro(micros).UTC()
@@ -159,22 +143,7 @@ func ParseCursor(text string) (c Cursor, err error) {
 }
 
 func BadCursor() error {
-	return &delivery.InputError{Code: "bad_cursor", Field: "after", Message: "this cursor was not made by this list: start again without it"}
-}
-
-// IsUUID keeps malformed ids out of queries: they name nothing.
-func IsUUID(id string) bool {
-	if len(id) != 36 {
-		return false
-	}
-	for i, c := range id {
-		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (c == '-') || !dash && !hex {
-			return false
-		}
-	}
-	return true
+	return delivery.Mistake("bad_cursor", "after")
 }
 
 // JSON reads a JSON column into what to points to; null leaves it alone.

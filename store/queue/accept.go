@@ -51,7 +51,7 @@ func insertMessage(tx *gorm.DB, m delivery.Message) (id string, err error) {
 
 // Message answers a message and its deliveries by integration name.
 func (s *Queue) Message(ctx context.Context, id string) (m delivery.Message, deliveries []delivery.Delivery, err error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return m, nil, delivery.ErrNotFound
 	}
 	db := s.Gorm.WithContext(ctx)

@@ -43,9 +43,9 @@ WITH quota AS (
 ), claimed AS MATERIALIZED (
     SELECT leased.*, due.lost, due.claimed_at FROM leased JOIN due USING (id)
 ), lost AS (
-    SELECT c.*, m.created_at, m.key, m.type, m.expires_at, 'lease_lost' AS class, 'the worker vanished before it reported an outcome' AS error,
+    SELECT c.*, m.created_at, m.key, m.type, m.expires_at, 'lease_lost' AS class, '` + delivery.ErrorLeaseLost + `' AS error,
         substr(encode(sha256(convert_to(c.integration, 'UTF8') || '\x00'::bytea || 'lease_lost'::bytea || '\x00'::bytea
-            || 'the worker vanished before it reported an outcome'::bytea), 'hex'), 1, 32) AS group_id
+            || '` + delivery.ErrorLeaseLost + `'::bytea), 'hex'), 1, 32) AS group_id
     FROM claimed c CROSS JOIN LATERAL (SELECT created_at, key, type, expires_at FROM redrive.messages WHERE id = c.message_id LIMIT 1) m
     WHERE c.lost IS NOT NULL
 ), lost_attempts AS (

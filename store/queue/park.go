@@ -109,18 +109,18 @@ func countDelivered(tx *gorm.DB, integration string, n int) error {
 }
 
 // Inbox answers what is known of messages, by their identity at the source; those it does not name are new.
-func (s *Queue) Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error) {
+func (s *Queue) Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error) {
 	// one look-up by the primary key for each: a plan that was made while the table was small must not read all of it
-	return inboxStates(s.Gorm.WithContext(ctx), `SELECT k.key, i.state FROM unnest(?::text[]) AS k(key) CROSS JOIN LATERAL (
-		SELECT state FROM redrive.inbox i WHERE i.integration = ? AND i.key = k.key LIMIT 1) i`, &keys, integration)
+	return inboxStates(s.Gorm.WithContext(ctx), `SELECT k.key, i.state, i.at FROM unnest(?::text[]) AS k(key) CROSS JOIN LATERAL (
+		SELECT state, at FROM redrive.inbox i WHERE i.integration = ? AND i.key = k.key LIMIT 1) i`, &keys, integration)
 }
 
 // Begin notes that attempts of these messages start, and answers what was known of them before. It is for receivers that do not
 // drop duplicates: a message found started has an attempt whose outcome nobody knows.
-func (s *Queue) Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxState, error) {
+func (s *Queue) Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error) {
 	return inboxStates(s.Gorm.WithContext(ctx), `WITH given AS (SELECT DISTINCT key FROM unnest(?::text[]) key), begun AS (
 			INSERT INTO redrive.inbox (integration, key, state) SELECT ?, key, 'started' FROM given ON CONFLICT DO NOTHING RETURNING key)
-		SELECT g.key, i.state FROM given g CROSS JOIN LATERAL (SELECT state FROM redrive.inbox i WHERE i.integration = ? AND i.key = g.key LIMIT 1) i
+		SELECT g.key, i.state, i.at FROM given g CROSS JOIN LATERAL (SELECT state, at FROM redrive.inbox i WHERE i.integration = ? AND i.key = g.key LIMIT 1) i
 		WHERE NOT EXISTS (SELECT FROM begun b WHERE b.key = g.key)`, &keys, integration, integration)
 }
 
@@ -143,18 +143,18 @@ func (s *Queue) PruneInbox(ctx context.Context, integration string, keep time.Du
 	return int(result.RowsAffected), nil
 }
 
-func inboxStates(db *gorm.DB, query string, args ...any) (map[string]delivery.InboxState, error) {
+func inboxStates(db *gorm.DB, query string, args ...any) (map[string]delivery.InboxNote, error) {
 	type row struct {
-		key   string
-		state delivery.InboxState
+		key string
+		delivery.InboxNote
 	}
-	rows, err := pg.Read(db, func(r *row) []any { return []any{&r.key, &r.state} }, query, args...)
+	rows, err := pg.Read(db, func(r *row) []any { return []any{&r.key, &r.State, &r.At} }, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the inbox: %w", err)
 	}
-	states := make(map[string]delivery.InboxState, len(rows))
+	states := make(map[string]delivery.InboxNote, len(rows))
 	for _, r := range rows {
-		states[r.key] = r.state
+		states[r.key] = r.InboxNote
 	}
 	return states, nil
 }

@@ -139,7 +139,7 @@ func dropDay(day string, done *delivery.LogMaintenance) func(tx *gorm.DB) error 
 			return err
 		}
 		if len(late) > 0 {
-			done.Kept[day] = "feed " + late[0] + " has not read it"
+			done.Kept[day] = "unread by " + late[0]
 			return nil
 		}
 		needed, err := neededOf(tx, day)
@@ -147,7 +147,7 @@ func dropDay(day string, done *delivery.LogMaintenance) func(tx *gorm.DB) error 
 			return err
 		}
 		if len(needed) > keptAtMost {
-			done.Kept[day] = fmt.Sprintf("more than %d of its messages are not delivered", keptAtMost)
+			done.Kept[day] = fmt.Sprintf("over %d undelivered", keptAtMost)
 			return nil
 		}
 		if err := detach(tx, day, needed); err != nil {

@@ -37,12 +37,12 @@ func (s *Queue) Underway(ctx context.Context, integration, after string) (delive
 		}
 		w.Add("(w.due_at, w.id) > (coalesce(nullif(?::timestamptz, "+readableNever+"), "+dueNever+"), ?::uuid)", c.At, c.Id)
 	}
-	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.Sql(), pg.DefaultPage+1)), "d.changed_at, d.id", w.Args)
+	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.Sql(), delivery.DefaultPage+1)), "d.changed_at, d.id", w.Args)
 }
 
 // Blocked answers one page of what waits until a delivery is settled, because it is of the same key: the next one first.
 func (s *Queue) Blocked(ctx context.Context, id, after string) (delivery.Page[delivery.Delivery], error) {
-	if !pg.IsUUID(id) {
+	if !delivery.IsUUID(id) {
 		return delivery.Page[delivery.Delivery]{}, delivery.ErrNotFound
 	}
 	place := int64(-1)
@@ -53,7 +53,7 @@ func (s *Queue) Blocked(ctx context.Context, id, after string) (delivery.Page[de
 		}
 		place = c.At.UnixMicro()
 	}
-	return s.traffic(ctx, blockedBy(pg.DefaultPage+1), "d.changed_at", []any{id, place})
+	return s.traffic(ctx, blockedBy(delivery.DefaultPage+1), "d.changed_at", []any{id, place})
 }
 
 // blockedBy is a query of the first n that wait behind a head, after a place.
@@ -79,7 +79,7 @@ func (s *Queue) Delivered(ctx context.Context, integration, after string) (deliv
 		}
 		w.Add("r.id < ?::uuid", c.Id)
 	}
-	return s.traffic(ctx, fmt.Sprintf(confirmedSQL, w.Sql(), pg.DefaultPage+1), "d.id DESC", w.Args)
+	return s.traffic(ctx, fmt.Sprintf(confirmedSQL, w.Sql(), delivery.DefaultPage+1), "d.id DESC", w.Args)
 }
 
 func (s *Queue) traffic(ctx context.Context, chosen, order string, args []any) (page delivery.Page[delivery.Delivery], err error) {
@@ -87,9 +87,9 @@ func (s *Queue) traffic(ctx context.Context, chosen, order string, args []any) (
 	if err != nil {
 		return page, err
 	}
-	if len(rows) > pg.DefaultPage {
-		rows = rows[:pg.DefaultPage]
-		page.Next = pg.Cursor{At: *rows[pg.DefaultPage-1].ChangedAt, Id: rows[pg.DefaultPage-1].ID}.String()
+	if len(rows) > delivery.DefaultPage {
+		rows = rows[:delivery.DefaultPage]
+		page.Next = pg.Cursor{At: *rows[delivery.DefaultPage-1].ChangedAt, Id: rows[delivery.DefaultPage-1].ID}.String()
 	}
 	for _, r := range rows {
 		page.Items = append(page.Items, r.Shown())

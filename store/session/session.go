@@ -104,6 +104,7 @@ func again(statement func() error) (err error) {
 const (
 	queryCanceled     = "57014"
 	protocolViolation = "08P01"
+	syntaxError       = "42601"
 )
 
 func state(err error) string {
@@ -129,11 +130,27 @@ func major(conn *pgconn.PgConn) int {
 }
 
 // PoolerError says that an address leads to a connection pooler that the program cannot work with, and what to do.
-type PoolerError struct{ Why string }
+type PoolerError struct {
+	Why    string
+	itself bool // no pool will do
+}
 
 func (e *PoolerError) Error() string {
-	return "the address leads to a connection pooler " + e.Why + ": give the address of Postgres itself, or of a pool in session mode; " +
-		"your applications may stay with their pool"
+	instead := "give the address of Postgres itself, or of a pool in session mode"
+	if e.itself {
+		instead = "give the address of Postgres itself"
+	}
+	return "the address leads to a connection pooler " + e.Why + ": " + instead + "; your applications may stay with their pool"
+}
+
+// ExplainReplication is Explain for a connection that was asked for as one for replication: a pooler refuses it, or passes over what
+// it was asked for, and the server takes a replication command for a mistake in SQL.
+func ExplainReplication(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && (refused.Code == syntaxError || refused.Code == protocolViolation && strings.Contains(refused.Message, "startup parameter: replication")) {
+		return &PoolerError{Why: "that passes no replication on (" + refused.Message + ")", itself: true}
+	}
+	return Explain(err)
 }
 
 // Explain answers a PoolerError for a connection that failed because of a pooler, else the error as it is.
@@ -144,7 +161,7 @@ func Explain(err error) error {
 	case errors.As(err, &pooler):
 		return pooler
 	case errors.As(err, &refused) && refused.Code == protocolViolation && strings.Contains(refused.Message, "startup parameter"):
-		return &PoolerError{"that takes no settings (" + refused.Message + ")"}
+		return &PoolerError{Why: "that takes no settings (" + refused.Message + ")"}
 	}
 	return err
 }
@@ -214,14 +231,14 @@ func lendsSessions(ctx context.Context, config *pgconn.Config) error {
 			own, err = backend(ctx, pair[0])
 		}
 		if err == nil && (other == first || own != first) {
-			return &PoolerError{lendsTransactions}
+			return &PoolerError{Why: lendsTransactions}
 		}
 		if err == nil {
 			err = exec(ctx, pair[1], "COMMIT")
 		}
 	}
 	if err != nil { // statement mode has no BEGIN, and a pool of one session lends no second
-		return &PoolerError{"that lends no two sessions with transactions (" + err.Error() + ")"}
+		return &PoolerError{Why: "that lends no two sessions with transactions (" + err.Error() + ")"}
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func (s *Source) Check(ctx context.Context) ([]delivery.CaptureFinding, error) {
 		return s.serverFindings(st), nil
 	}
 	findings := append(s.serverFindings(st), s.tableFindings(st)...)
-	findings = append(findings, s.slotFinding(st))
+	findings = append(append(findings, s.slotFinding(st)), s.wayFindings(ctx)...)
 	open := map[string]bool{}
 	for _, step := range s.steps(st) {
 		open[step.what] = true
@@ -61,7 +61,7 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 	if err != nil {
 		return nil, err
 	}
-	if refused := refusal(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st))); refused != nil {
+	if refused := refusal(append(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st)), s.wayFindings(ctx)...)); refused != nil {
 		return nil, refused
 	}
 	steps := s.steps(st)

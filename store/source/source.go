@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -66,7 +65,7 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 	if settings.Publication == "" {
 		settings.Publication = name
 	}
-	if !slotName.MatchString(settings.Slot) {
+	if !delivery.IsSlotName(settings.Slot) {
 		return nil, fmt.Errorf("cdc of %s: %q cannot name a replication slot: set slot to at most 63 of a-z, 0-9 and _", integration, settings.Slot)
 	}
 	if len(settings.Publication) > 63 {
@@ -95,8 +94,6 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 	s.catalogue = s.pool
 	return s, nil
 }
-
-var slotName = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
 
 // limits bound a statement and its wait for locks, in milliseconds.
 const limits, lockTimeout = "30000", "10000"

@@ -65,11 +65,11 @@ type Stream struct {
 // was committed before from: exactly the transactions that end there or earlier. ErrSlotActive, ErrSlotMissing, ErrSlotLost
 // and ErrSourceRestored tell what a person has to see to. ctx bounds the start only; the stream must be closed.
 func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error) {
-	conn, err := pgconn.ConnectConfig(ctx, s.replication)
+	conn, system, err := s.connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the source for replication: %w", session.Explain(err))
+		return nil, err
 	}
-	if err := s.start(ctx, conn, from); err != nil {
+	if err := s.start(ctx, conn, delivery.LSN(system.XLogPos), from); err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}
@@ -87,12 +87,34 @@ func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error)
 	return st, nil
 }
 
-func (s *Source) start(ctx context.Context, conn *pgconn.PgConn, from delivery.LSN) error {
-	system, err := pglogrepl.IdentifySystem(ctx, conn)
+// connect opens a connection for replication; to one that a pooler has made of it the server refuses replication commands.
+func (s *Source) connect(ctx context.Context) (conn *pgconn.PgConn, system pglogrepl.IdentifySystemResult, err error) {
+	conn, err = pgconn.ConnectConfig(ctx, s.replication)
 	if err != nil {
-		return fmt.Errorf("asking the source where its log ends: %w", err)
+		return nil, system, fmt.Errorf("connecting to the source for replication: %w", session.ExplainReplication(err))
 	}
-	if end := delivery.LSN(system.XLogPos); from > end {
+	if system, err = pglogrepl.IdentifySystem(ctx, conn); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return nil, system, fmt.Errorf("asking the source where its log ends: %w", session.ExplainReplication(err))
+	}
+	return conn, system, nil
+}
+
+// wayFindings are about a pooler on the way, which may let everything through but replication.
+func (s *Source) wayFindings(ctx context.Context) []delivery.CaptureFinding {
+	conn, _, err := s.connect(ctx)
+	if err == nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+	}
+	var pooler *session.PoolerError
+	if !errors.As(err, &pooler) {
+		return nil // whatever else it is, the stream says so
+	}
+	return []delivery.CaptureFinding{finding("replication connection", true, "", "%s", pooler.Error())}
+}
+
+func (s *Source) start(ctx context.Context, conn *pgconn.PgConn, end, from delivery.LSN) (err error) {
+	if from > end {
 		return fmt.Errorf("%w: its log ends at %s, but changes up to %s are here already; if it was restored from a backup, drop slot %s and take a new snapshot",
 			ErrSourceRestored, pglogrepl.LSN(end), pglogrepl.LSN(from), s.settings.Slot)
 	}

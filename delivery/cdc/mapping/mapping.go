@@ -10,12 +10,6 @@ import (
 	"redrive/delivery"
 )
 
-// Bounds of what a message carries beside its payload; producers have the same.
-const (
-	maxType = 255
-	maxKey  = 1024
-)
-
 var usual = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpSnapshot}
 
 // Error is a mistake in a rule.
@@ -158,7 +152,7 @@ func (m *Mapper) addressees(r *rule, messageType string) []string {
 // failed is a change whose mapping failed: a dead letter of the integration.
 func (m *Mapper) failed(r *rule, c *delivery.Change, err error) delivery.Captured {
 	return delivery.Captured{To: []string{m.integration}, Error: fmt.Sprintf("the rule in line %d of the integrations file: %v", r.Line, err),
-		Message: delivery.Message{Kind: delivery.KindCommand, Type: shorten(standardType(c), maxType), Key: shorten(standardKey(c), maxKey),
+		Message: delivery.Message{Kind: delivery.KindCommand, Type: shorten(standardType(c), delivery.MaxType), Key: shorten(standardKey(c), delivery.MaxKey),
 			Payload: document(c), Origin: origin(c)}}
 }
 
@@ -203,8 +197,8 @@ func (r *rule) messageType(env *environment) (string, error) {
 		}
 		text = b.String()
 	}
-	if text == "" || len(text) > maxType {
-		return "", fmt.Errorf("type: it has %d bytes, and must have 1 to %d", len(text), maxType)
+	if text == "" || len(text) > delivery.MaxType {
+		return "", fmt.Errorf("type: it has %d bytes, and must have 1 to %d", len(text), delivery.MaxType)
 	}
 	return text, nil
 }
@@ -229,8 +223,8 @@ func (r *rule) messageKey(env *environment) (string, error) {
 			return "", fmt.Errorf("key: %w", err)
 		}
 	}
-	if len(text) > maxKey {
-		return "", fmt.Errorf("key: it has %d bytes, and may have %d", len(text), maxKey)
+	if len(text) > delivery.MaxKey {
+		return "", fmt.Errorf("key: it has %d bytes, and may have %d", len(text), delivery.MaxKey)
 	}
 	return text, nil
 }

@@ -48,6 +48,10 @@ func judge(ctx context.Context, err error) delivery.Result {
 // refusal is what a file system or a server answered, with its words.
 func refusal(err error) delivery.Result {
 	result := sorted(err)
+	var status *statusError
+	if errors.As(err, &status) {
+		result.Error += " (" + status.Error() + ")"
+	}
 	if result.Words = words(err, result.ErrorClass); result.Words != "" && result.Error == untold {
 		result.Error = "the file could not be written"
 	}

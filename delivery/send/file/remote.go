@@ -37,18 +37,50 @@ func (d *remoteDirectory) has(extension string) bool {
 	return ok && (version == supported || extension == extensionSpace)
 }
 
+// statusError is a status of the server that the library turns into an error of Go's own: what the server said is lost. It names the
+// directory, not the file: failures are grouped by their words.
+type statusError struct {
+	path, status string
+	cause        error
+}
+
+func (e *statusError) Error() string { return e.status + " at " + e.path }
+
+// Unwrap returns the cause.
+func (e *statusError) Unwrap() error { return e.cause }
+
+// told puts into words what the library leaves of a status.
+func (d *remoteDirectory) told(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &statusError{d.path, "no such file, SSH_FX_NO_SUCH_FILE,", err}
+	case errors.Is(err, fs.ErrPermission):
+		return &statusError{d.path, "permission denied, SSH_FX_PERMISSION_DENIED,", err}
+	}
+	return err
+}
+
 func (d *remoteDirectory) list() ([]string, error) {
 	entries, err := d.files.ReadDir(d.path)
 	names := make([]string, len(entries))
 	for n, e := range entries {
 		names[n] = e.Name()
 	}
-	return names, err
+	return names, d.told(err)
 }
 
-func (d *remoteDirectory) stat(name string) (fs.FileInfo, error) { return d.files.Lstat(d.at(name)) }
+func (d *remoteDirectory) stat(name string) (fs.FileInfo, error) {
+	info, err := d.files.Lstat(d.at(name))
+	return info, d.told(err)
+}
 
-func (d *remoteDirectory) read(name string) (io.ReadCloser, error) { return d.files.Open(d.at(name)) }
+func (d *remoteDirectory) read(name string) (io.ReadCloser, error) {
+	f, err := d.files.Open(d.at(name))
+	if err != nil {
+		return nil, d.told(err)
+	}
+	return f, nil
+}
 
 func (d *remoteDirectory) create(name string, r io.Reader, size int64) error {
 	f, err := d.files.OpenFile(d.at(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
@@ -82,7 +114,7 @@ func (d *remoteDirectory) fill(f *sftp.File, r io.Reader, size int64) error {
 func (d *remoteDirectory) explain(err error) error {
 	var status *sftp.StatusError
 	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure || !d.has(extensionSpace) {
-		return err
+		return d.told(err)
 	}
 	space, askErr := d.files.StatVFS(d.path)
 	const readOnly = 1
@@ -120,7 +152,7 @@ func (d *remoteDirectory) publish(temporary, name string) error {
 	return d.explain(err)
 }
 
-func (d *remoteDirectory) remove(name string) error { return d.files.Remove(d.at(name)) }
+func (d *remoteDirectory) remove(name string) error { return d.told(d.files.Remove(d.at(name))) }
 
 // sync has no word in SFTP: OpenSSH syncs files, not directories.
 func (d *remoteDirectory) sync() error { return nil }

@@ -220,8 +220,8 @@ func (r *remote) open(ctx context.Context) (folder, error) {
 // check tells a missing directory from a missing file.
 func (d *remoteDirectory) check() error {
 	info, err := d.files.Stat(d.path)
-	if err == nil && !info.IsDir() {
-		err = os.ErrNotExist
+	if err = d.told(err); err == nil && !info.IsDir() {
+		err = &statusError{d.path, "a file, no directory,", os.ErrNotExist}
 	}
 	if err != nil {
 		d.close()

@@ -282,7 +282,12 @@ func TestServersThatDoNotWork(t *testing.T) {
 		}
 		d := at(s)
 		d.Path = path
-		expect(t, newSender(t, delivery.FileDestination{SFTP: d}, keep(f.ID, content)).Send(t.Context(), request(f, 1)), want.Outcome, want.ErrorClass)
+		got := newSender(t, delivery.FileDestination{SFTP: d}, keep(f.ID, content)).Send(t.Context(), request(f, 1))
+		expect(t, got, want.Outcome, want.ErrorClass)
+		status := map[string]string{s.Dir + "/missing": "SSH_FX_NO_SUCH_FILE", s.Key: "no directory", "/sys/kernel": "SSH_FX_PERMISSION_DENIED", "/System": "SSH_FX_"}[path]
+		if !strings.Contains(got.Error, status) || !strings.HasSuffix(got.Error, " at "+path+")") || strings.Contains(got.Error, f.Name) {
+			t.Errorf("%s: %q", path, got.Error)
+		}
 	}
 	if failed := judge(t.Context(), &sftp.StatusError{Code: 4}); !strings.Contains(failed.Words, "SSH_FX_FAILURE") || failed.Error != "the file could not be written" {
 		t.Errorf("a status that says nothing else: %q: %q", failed.Error, failed.Words)

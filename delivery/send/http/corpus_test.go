@@ -97,7 +97,7 @@ func TestReasonsAreGroups(t *testing.T) {
 		var ids, errors [2]string
 		for nth := range ids {
 			s := newSender(t, delivery.HTTPDestination{URL: fmt.Sprintf("%s/?n=%d&nth=%d", url, n, nth)}, wire.Network{})
-			r := s.Send(t.Context(), request("{}")).Conceal([]byte("{}"), nil)
+			r := s.Send(t.Context(), request("{}")).Conceal([]byte("{}"), delivery.Masking{})
 			_ = s.Close()
 			ids[nth], _ = delivery.Fingerprint("push", r.ErrorClass, r.Error)
 			errors[nth] = r.Error
@@ -124,7 +124,7 @@ func TestAnswersAreHiddenInErrors(t *testing.T) {
 		url := receiver(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(422); _, _ = w.Write([]byte(say)) })
 		s := newSender(t, delivery.HTTPDestination{URL: url, Headers: map[string]string{"X-Token": secret}}, wire.Network{})
 		r := s.Send(t.Context(), request(string(payload)))
-		shown := r.Conceal(payload, []string{"$.phone", "$.pin"})
+		shown := r.Conceal(payload, delivery.Masking{Paths: []string{"$.phone", "$.pin"}})
 		for _, hidden := range []string{secret, "010-2345-6789", "bearer-of"} {
 			if strings.Contains(shown.Error, hidden) || hidden != "010-2345-6789" && (strings.Contains(r.Words, hidden) || strings.Contains(string(r.Response), hidden) && !strings.Contains(say, `\u`) && !strings.Contains(say, "&#")) {
 				t.Errorf("%q shows in %.200q", hidden, shown.Error)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,7 +71,7 @@ func (s *Sender) sign(header http.Header, r delivery.Request, sent []byte) error
 
 // checkHeader refuses what would break out of its line. The value is not repeated: it may be a secret.
 func checkHeader(name, value string) error {
-	if !httpguts.ValidHeaderFieldName(name) {
+	if !delivery.IsHeaderName(name) {
 		return fmt.Errorf("the message has a header name that HTTP does not allow: %q", name)
 	}
 	if !httpguts.ValidHeaderFieldValue(value) {
@@ -81,9 +80,6 @@ func checkHeader(name, value string) error {
 	return nil
 }
 
-// credentialName is the shape of header names whose values are secret.
-var credentialName = regexp.MustCompile(`(?i)^(proxy-)?authorization$|cookie|key|token|secret|password|auth|signature`)
-
 // minCredential keeps words like "1" or "no" from being hidden wherever they turn up.
 const minCredential = 4
 
@@ -91,7 +87,7 @@ const minCredential = 4
 func credentials(to delivery.HTTPDestination, address *url.URL) []string {
 	found := []string{to.Secret, strings.TrimPrefix(to.Secret, secretPrefix)}
 	for name, value := range to.Headers {
-		if credentialName.MatchString(name) {
+		if delivery.IsCredential(name) {
 			_, after, _ := strings.Cut(value, " ") // without the scheme
 			found = append(found, value, after)
 		}
@@ -101,7 +97,7 @@ func credentials(to delivery.HTTPDestination, address *url.URL) []string {
 		found = append(found, password, strings.TrimPrefix(basicAuth(login), "Basic "))
 	}
 	for name, values := range address.Query() {
-		if credentialName.MatchString(name) {
+		if delivery.IsCredential(name) {
 			found = append(found, values...)
 		}
 	}

@@ -65,7 +65,7 @@ func TestHostileAnswersEndInTime(t *testing.T) {
 			if took := time.Since(began); took > patience.Prompt || requests.Load() != 1 {
 				t.Errorf("%d requests in %s", requests.Load(), took)
 			}
-			if len(result.Response) > maxExcerpt {
+			if len(result.Response) > delivery.MaxAnswer {
 				t.Errorf("%d bytes kept", len(result.Response))
 			}
 		})

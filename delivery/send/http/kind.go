@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,11 +30,7 @@ var Kind = form.Destination{Name: "http",
 		{Name: "format", Standard: "native", Help: "or `cloudevents` (binary mode), `cloudevents-structured`; not of a file's upload"},
 	}}}}
 
-var (
-	headerName    = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-	headerControl = regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`)
-	verbs         = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
-)
+var verbs = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
 // Block is an HTTP endpoint as written.
 type Block struct {
@@ -55,7 +50,7 @@ func (b *Block) Read(r *form.Reader, path string) *delivery.HTTPDestination {
 	}
 	for name, value := range b.Headers {
 		value = r.Expand(path+"headers", value)
-		if !headerName.MatchString(name) || headerControl.MatchString(value) || strings.Trim(value, " \t") != value {
+		if !delivery.IsHeaderName(name) || !delivery.CanBeHeader(value) {
 			r.Fail(path+"headers", "headers: %q is no header name, or its value is not one line of text without blanks at its ends", name)
 		}
 		refuseOurs(r, path, http.CanonicalHeaderKey(name), h.Format)

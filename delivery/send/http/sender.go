@@ -22,8 +22,7 @@ import (
 )
 
 const (
-	maxRead    = 64 << 10 // bytes of an answer that are read; then the connection is closed
-	maxExcerpt = 4 << 10  // bytes of an answer that are kept
+	maxRead = 64 << 10 // bytes of an answer that are read; then the connection is closed
 	// Shorter than the keep-alive of common servers (Node.js: 5 s): a connection that its server closes while a request is
 	// on the way leaves an unknown outcome.
 	idleTimeout = 4 * time.Second
@@ -165,7 +164,7 @@ func (s *Sender) read(response *http.Response) delivery.Result {
 		result.Words = s.redact(result.Words, whole)
 	}
 	body = []byte(s.redact(string(body), whole)) // before it is cut: half a secret would not be found
-	result.Response = body[:min(len(body), maxExcerpt):min(len(body), maxExcerpt)]
+	result.Response = body[:min(len(body), delivery.MaxAnswer):min(len(body), delivery.MaxAnswer)]
 	return result
 }
 

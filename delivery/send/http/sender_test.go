@@ -325,7 +325,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	})
 	big := newSender(t, delivery.HTTPDestination{URL: url}, wire.Network{}).Send(t.Context(), request("x"))
 	expect(t, big, delivery.OutcomeOK, "")
-	if len(big.Response) != maxExcerpt || cap(big.Response) != maxExcerpt {
+	if len(big.Response) != delivery.MaxAnswer || cap(big.Response) != delivery.MaxAnswer {
 		t.Errorf("an excerpt of %d bytes", len(big.Response))
 	}
 	zipped := newSender(t, delivery.HTTPDestination{URL: url + "/gzip"}, wire.Network{}).Send(t.Context(), request("x"))
@@ -411,7 +411,7 @@ func TestWrongDestinations(t *testing.T) {
 func TestAnswersDoNotRepeatCredentials(t *testing.T) {
 	url := receiver(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusTeapot)
-		_, _ = io.WriteString(w, strings.Repeat("-", maxExcerpt-10)+r.URL.String())
+		_, _ = io.WriteString(w, strings.Repeat("-", delivery.MaxAnswer-10)+r.URL.String())
 		_ = r.Header.Write(w)
 		_, _ = io.WriteString(w, " unknown token t0ken-value")
 	})

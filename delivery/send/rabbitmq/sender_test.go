@@ -366,7 +366,7 @@ func TestALoginThatIsRefused(t *testing.T) {
 		if !strings.HasPrefix(got.Words, want) || strings.Contains(got.Words, "'"+user+"'") || strings.Contains(got.Words, "passw0rd") {
 			t.Errorf("%s: %q", user, got.Words)
 		}
-		id, _ := delivery.Fingerprint("push", got.ErrorClass, got.Conceal(nil, nil).Error)
+		id, _ := delivery.Fingerprint("push", got.ErrorClass, got.Conceal(nil, delivery.Masking{}).Error)
 		groups[id] = true
 	}
 	if len(groups) != 2 {

@@ -202,7 +202,7 @@ func TestRefusals(t *testing.T) {
 		if !strings.HasPrefix(got.Words, want) || server.Username != "" && strings.Contains(got.Words, server.Username) {
 			t.Errorf("Redis says %q, want %s", got.Words, want)
 		}
-		id, text := delivery.Fingerprint("push", got.ErrorClass, got.Conceal(nil, nil).Error)
+		id, text := delivery.Fingerprint("push", got.ErrorClass, got.Conceal(nil, delivery.Masking{}).Error)
 		if groups[id] != "" {
 			t.Errorf("one group: %q, %q", groups[id], text)
 		}

@@ -102,7 +102,7 @@ func send(ctx context.Context, to delivery.HTTPDestination, n wire.Network, head
 		return reason{}, err
 	}
 	message := delivery.Message{Payload: []byte("{}"), Headers: header}
-	r := sender.Send(ctx, delivery.Request{DeliveryID: "bench", IdempotencyKey: "bench", Integration: "bench", Attempt: 1, Message: message}).Conceal(message.Payload, nil)
+	r := sender.Send(ctx, delivery.Request{DeliveryID: "bench", IdempotencyKey: "bench", Integration: "bench", Attempt: 1, Message: message}).Conceal(message.Payload, delivery.Masking{})
 	if r.Outcome == delivery.OutcomeOK {
 		return reason{}, fmt.Errorf("%s did not fail", to.URL)
 	}

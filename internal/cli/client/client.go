@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"redrive/delivery"
 )
 
 // Server is where the API is and who asks; every command takes it.
@@ -40,7 +42,6 @@ var errInterrupted = errors.New("interrupted")
 const (
 	requestTimeout = 2 * time.Minute
 	longestAnswer  = 64 << 20
-	longestPage    = 500
 )
 
 // problem is the server's answer to what it does not do.
@@ -210,7 +211,7 @@ func decode(raw []byte, into any) error {
 // pages reads a list to its end, or up to limit items.
 func (s Server) pages(ctx context.Context, path string, q url.Values, limit int) (items []json.RawMessage, more bool, err error) {
 	for len(items) < limit {
-		q.Set("limit", fmt.Sprint(min(limit-len(items), longestPage)))
+		q.Set("limit", fmt.Sprint(min(limit-len(items), delivery.MaxPage)))
 		var page struct {
 			Items []json.RawMessage
 			Next  *string

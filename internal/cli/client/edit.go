@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"redrive/delivery"
 )
 
 // Edit changes the payload of a failure.
@@ -24,9 +26,6 @@ type Edit struct {
 	Null   bool   `help:"Send no payload at all (null), which is not the same as an empty one."`
 	Reason string `help:"Why; the audit keeps it. Without it you are asked."`
 }
-
-// longestPayload is what the server takes.
-const longestPayload = 10 << 20
 
 // Run edits, and retries with the result.
 func (c *Edit) Run(ctx context.Context, t *Terminal) error {
@@ -76,8 +75,8 @@ func (c *Edit) send(ctx context.Context, t *Terminal, d detail, before, after []
 	switch {
 	case bytes.Equal(before, after) && (typed || (before == nil) == (after == nil)):
 		return errUnchanged
-	case len(after) > longestPayload:
-		return misused("the payload has %d bytes; 10 MiB are allowed", len(after))
+	case len(after) > delivery.MaxPayload:
+		return misused("the payload has %d bytes; %s are allowed", len(after), delivery.PayloadLimit)
 	}
 	reason := c.Reason
 	if reason == "" {
@@ -108,7 +107,7 @@ func (c *Edit) edited(ctx context.Context, t *Terminal, before []byte) (after []
 	switch c.File {
 	case "":
 	case "-":
-		after, err = io.ReadAll(io.LimitReader(t.In, longestPayload+1))
+		after, err = io.ReadAll(io.LimitReader(t.In, delivery.MaxPayload+1))
 		return after, "", ctx, func() {}, err
 	default:
 		if after, err = os.ReadFile(c.File); err != nil {

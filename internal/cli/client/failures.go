@@ -6,10 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"redrive/delivery"
 )
 
 // Failures are the commands about failures.
@@ -36,12 +37,10 @@ type Selection struct {
 	What []string `arg:"" optional:"" name:"search" help:"Ids, or a search as the console's search bar takes it: integration:seller-push class:timeout."`
 }
 
-var uuidShape = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-
 // ids answers the ids that were given, or the search that was.
 func (s Selection) ids() (ids []string, search string, err error) {
 	for _, word := range s.What {
-		if uuidShape.MatchString(word) {
+		if delivery.IsUUID(word) {
 			ids = append(ids, strings.ToLower(word))
 		}
 	}
@@ -293,7 +292,7 @@ func (c *Show) Run(ctx context.Context, t *Terminal) error {
 }
 
 func (s Server) detail(ctx context.Context, id string) (d detail, raw []byte, err error) {
-	if !uuidShape.MatchString(id) {
+	if !delivery.IsUUID(id) {
 		return d, nil, misused("%q is not the id of a failure, a UUID", id)
 	}
 	raw, err = s.get(ctx, "/deliveries/"+url.PathEscape(id), nil, &d)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/url"
 	"time"
+
+	"redrive/delivery"
 )
 
 // Operations are the commands about bulk actions.
@@ -74,7 +76,7 @@ type One struct {
 }
 
 func (c One) path() (string, error) {
-	if !uuidShape.MatchString(c.ID) {
+	if !delivery.IsUUID(c.ID) {
 		return "", misused("%q is not the id of an operation, a UUID", c.ID)
 	}
 	return "/operations/" + url.PathEscape(c.ID), nil

@@ -1,0 +1,217 @@
+package delivery
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// MaskRule is what one integration hides of the messages that it gets.
+type MaskRule struct {
+	Integration string
+	Subscribe   []string // the types of events that it gets
+	Paths       []string // JSON paths, see Mask
+	Gone        bool     // it left the integrations file: what it would hide today is not known
+}
+
+// Differs reports whether a change from r to next hides or shows something else.
+func (r MaskRule) Differs(next MaskRule) bool {
+	return r.Gone != next.Gone || !slices.Equal(r.Paths, next.Paths) || len(r.Paths) > 0 && !slices.Equal(r.Subscribe, next.Subscribe)
+}
+
+// Masks are the rules of all integrations. Whoever stores, shows, indexes or counts what may repeat a payload asks them.
+type Masks struct{ rules []MaskRule }
+
+// NewMasks takes rules as they are; an integration has one.
+func NewMasks(rules []MaskRule) Masks { return Masks{rules: rules} }
+
+// MasksOf are the rules of an integrations file.
+func MasksOf(list []Integration) Masks {
+	var m Masks
+	for _, in := range list {
+		m.rules = append(m.rules, MaskRule{Integration: in.Name, Subscribe: in.Subscribe, Paths: in.Mask})
+	}
+	return m
+}
+
+// Rules answers them by the name of the integration.
+func (m Masks) Rules() map[string]MaskRule {
+	byName := make(map[string]MaskRule, len(m.rules))
+	for _, r := range m.rules {
+		byName[r.Integration] = r
+	}
+	return byName
+}
+
+// Or is m, or where there are no rules in it those of an integrations file.
+func (m Masks) Or(list []Integration) Masks {
+	if len(m.rules) == 0 {
+		return MasksOf(list)
+	}
+	return m
+}
+
+// For decides what is hidden of a message in the context of the integrations named, empty names aside: what any integration hides
+// that gets the message, is its addressee, or subscribes to its type. What one of them hides is not shown by way of another.
+func (m Masks) For(message Message, integrations ...string) Masking {
+	var k Masking
+	names := append(slices.Clone(integrations), message.Integration)
+	slices.Sort(names)
+	names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+	known := 0
+	for _, r := range m.rules {
+		gets := slices.Contains(names, r.Integration)
+		if gets && !r.Gone {
+			known++
+		}
+		if gets || message.Kind == KindEvent && slices.Contains(r.Subscribe, message.Type) {
+			k.Paths = append(k.Paths, r.Paths...)
+		}
+	}
+	k.Unknown = known < len(names)
+	return k
+}
+
+// Masking is what is hidden of one message. The zero value hides nothing.
+type Masking struct {
+	Paths   []string
+	Unknown bool // an integration that gets it left the file, and its paths with it: all of the payload is hidden
+}
+
+// Hides reports whether something may be hidden.
+func (k Masking) Hides() bool { return k.Unknown || len(k.Paths) > 0 }
+
+// Payload is what may be shown of a payload, see Mask; without ok nothing of it.
+func (k Masking) Payload(payload []byte) (shown []byte, ok bool) {
+	switch {
+	case k.Unknown:
+		return nil, false
+	case len(k.Paths) == 0:
+		return payload, true
+	}
+	return Mask(payload, k.Paths)
+}
+
+// HiderOf hides what texts may repeat of a message.
+func (k Masking) HiderOf(m Message) Hider {
+	if m.Dropped && k.Hides() {
+		return Hider{blind: true}
+	}
+	return k.Hider(m.Payload)
+}
+
+// Hider hides what texts may repeat of a payload, which may be nil for none.
+func (k Masking) Hider(payload []byte) (h Hider) {
+	if !k.Hides() || payload == nil {
+		return h
+	}
+	h.blind = k.Unknown || describesFile(payload)
+	m, ok := mask(payload, k.Paths)
+	if !ok || k.Unknown {
+		h.raw = [][]byte{payload}
+		return h
+	}
+	h.values, h.short = longestFirst(m.hidden), m.short
+	return h
+}
+
+// Hider takes out of texts what is masked of the payloads that they are about. The zero value hides nothing.
+type Hider struct {
+	values []string        // wherever they stand, longest first
+	short  map[string]bool // where they are a word of their own
+	raw    [][]byte        // payloads of which nobody knows what is masked: any word of them
+	blind  bool            // what must be hidden stands in none of the payloads
+}
+
+// And hides what h hides and what others hide.
+func (h Hider) And(others ...Hider) Hider {
+	all := Hider{values: slices.Clone(h.values), raw: slices.Clone(h.raw), short: map[string]bool{}, blind: h.blind}
+	for _, o := range append([]Hider{h}, others...) {
+		for word := range o.short {
+			all.short[word] = true
+		}
+	}
+	for _, o := range others {
+		all.values, all.raw, all.blind = append(all.values, o.values...), append(all.raw, o.raw...), all.blind || o.blind
+	}
+	all.values = slices.Compact(longestFirst(all.values))
+	return all
+}
+
+// Text is for what a producer wrote beside the payload, such as a header.
+func (h Hider) Text(text string) string {
+	text = HideValues(text, h.values)
+	if len(h.short) > 0 {
+		text = eachWord(text, func(word string) bool { return h.short[word] })
+	}
+	for _, payload := range h.raw {
+		text = hideRepeated(text, payload)
+	}
+	return text
+}
+
+// Error is for the error text of a delivery or attempt: short values are hidden in what the other side said, not in our sentence.
+func (h Hider) Error(class, text string) string {
+	text = HideValues(text, h.values)
+	cause := Cause(class, text)
+	return strings.TrimSuffix(text, cause) + h.Text(cause)
+}
+
+// Answer is for the excerpt of an answer, as text. Where the payload cannot be masked nobody knows what to look for.
+func (h Hider) Answer(text string) string {
+	if (h.blind || len(h.raw) > 0) && text != "" {
+		return Hidden
+	}
+	if len(text) >= MaxAnswer {
+		text = HideCut(text, h.values)
+	}
+	return h.Text(text)
+}
+
+// Foreign is for an error that somebody else wrote, all of it.
+func (h Hider) Foreign(text string) string {
+	if text == "" || !h.blind && len(h.raw) == 0 && len(h.values) == 0 && len(h.short) == 0 {
+		return text
+	}
+	return h.words(text)
+}
+
+// words is what may be shown of the other side's words, in one line of bounded length.
+func (h Hider) words(heard string) string {
+	isCut := len(heard) > maxHeard
+	if isCut {
+		heard = heard[:maxHeard]
+	}
+	words := OneLine(strings.ToValidUTF8(heard, "\uFFFD"))
+	if h.blind && words != "" {
+		return withheld
+	}
+	h.values = oneLines(h.values)
+	if isCut {
+		words = HideCut(words, h.values)
+	}
+	return cut(strings.TrimSpace(h.Text(words)), maxWords)
+}
+
+// oneLines are values in the form that OneLine gives to words.
+func oneLines(values []string) []string {
+	list := make([]string, 0, len(values))
+	for _, v := range values {
+		if v = OneLine(v); v != "" {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+func longestFirst(values []string) []string {
+	slices.SortStableFunc(values, func(a, b string) int { return len(b) - len(a) })
+	return values
+}
+
+// describesFile reports whether a message stands for a file, whose rows are not in it.
+func describesFile(payload []byte) bool {
+	var f BatchFile
+	return bytes.Contains(payload, []byte(`"sha256"`)) && json.Unmarshal(payload, &f) == nil && f.ID != "" && f.SHA256 != ""
+}
