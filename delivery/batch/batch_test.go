@@ -90,14 +90,14 @@ func TestTwoProcessesMakeOneRun(t *testing.T) {
 func TestRequestsOfOthers(t *testing.T) {
 	b := newBed(t, nil)
 	for _, tc := range []struct{ integration, date, want string }{
-		{"nobody", "", "not found"}, {"points", "31.1.2026", "write a date"}, {"points", "2026-02-30", "write a date"},
+		{"nobody", "", "not found"}, {"points", "31.1.2026", "bad_date"}, {"points", "2026-02-30", "bad_date"},
 	} {
 		if _, err := b.RequestRun(context.Background(), tc.integration, tc.date, "kim", ""); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s %s: %v", tc.integration, tc.date, err)
 		}
 	}
 	b.request("")
-	if _, err := b.RequestRun(context.Background(), "points", "", "kim", ""); err == nil || !strings.Contains(err.Error(), "already asked for") {
+	if _, err := b.RequestRun(context.Background(), "points", "", "kim", ""); err == nil || !strings.Contains(err.Error(), "run_waiting") {
 		t.Errorf("twice: %v", err)
 	}
 	b.request("2026-01-01")
