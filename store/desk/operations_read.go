@@ -147,8 +147,8 @@ var itemOutcomes = map[string]string{
 }
 
 var itemsSQL = `
-SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.reason, '') AS reason, i.who, coalesce(i.outcome, CASE WHEN i.n > p.cursor THEN
-    CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END) AS outcome
+SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.reason, '') AS reason, i.who, coalesce(i.outcome, 
+    CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END) AS outcome
 FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
 JOIN redrive.operation_parts p ON p.operation_id = o.id AND i.n BETWEEN p.first AND p.last
 WHERE o.id = @id AND i.n > @from AND %s ORDER BY i.n LIMIT @limit`

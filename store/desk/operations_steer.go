@@ -55,7 +55,8 @@ type steered struct {
 }
 
 func steer(tx *gorm.DB, step delivery.Steer) error {
-	found, err := pg.ScanOne[steered](tx, "SELECT o.action, o.state, o.version, "+paceColumns+" FROM redrive.operations o WHERE o.id = ? FOR NO KEY UPDATE", step.ID)
+	found, err := pg.ScanOne[steered](tx, "SELECT o.action, o.state, o.version, "+paceColumns+
+		" FROM redrive.operations o WHERE o.id = ? FOR NO KEY UPDATE", step.ID)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func ReadOne[T any](db *gorm.DB, columns func(*T) []any, query string, args ...a
 }
 
 // Scan runs a query and scans each row into the fields of a T that have the names of its columns, where Read costs less but trusts their
-// order. Columns and fields must be the same ones: CreatedAt is created_at, ID is id.
+// order. Columns and fields must be the same ones: CreatedAt is created_at, ID is id. Null leaves a field zero.
 func Scan[T any](db *gorm.DB, query string, args ...any) (list []T, err error) {
 	rows, err := db.Raw(query, args...).Rows()
 	if err != nil {
@@ -49,7 +49,8 @@ func Scan[T any](db *gorm.DB, query string, args ...any) (list []T, err error) {
 	if err := sameNames(db, &list, rows); err != nil || !rows.Next() {
 		return nil, errors.Join(err, rows.Err())
 	}
-	return list, db.ScanRows(rows, &list)
+	err = db.ScanRows(rows, &list)
+	return list, err
 }
 
 // ScanOne is Scan for a query of at most one row: without one it returns delivery.ErrNotFound.

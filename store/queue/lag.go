@@ -33,7 +33,8 @@ WITH feeds AS (
 ), looked AS (
     SELECT feed, count(*) >= @most AS capped FROM behind GROUP BY feed
 )
-SELECT i.name AS integration, count(b.type) AS rows, coalesce(bool_or(l.capped), false) AS capped, '' AS refused, coalesce((SELECT concat_ws(' ', p.snapshot, p.target, p.after)
+SELECT i.name AS integration, count(b.type) AS rows, coalesce(bool_or(l.capped), false) AS capped, '' AS refused,
+    coalesce((SELECT concat_ws(' ', p.snapshot, p.target, p.after)
         FROM redrive.positions p WHERE p.feed = coalesce(max(own.feed), 'outbox')), '') AS position,
     coalesce(greatest(extract(epoch FROM clock_timestamp() - min(b.created_at)) * 1000, 0), 0)::bigint * 1000000 AS age, (SELECT EXISTS (
         SELECT FROM pg_locks k, hashtextextended('redrive outbox', 0) h WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
