@@ -225,7 +225,7 @@ func TestAnOperationIsWatched(t *testing.T) {
 func editor(t *testing.T, script string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "editor")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil { // a program
 		t.Fatal(err)
 	}
 	t.Setenv("VISUAL", "")

@@ -164,7 +164,7 @@ func (s *Server) stream(c echo.Context, changed <-chan struct{}, text func(conte
 			}
 		}
 		if err := send(c, out, event); err != nil || ctx.Err() != nil {
-			return nil //nolint:nilerr // the browser left, nothing else
+			return nil // the browser left, nothing else
 		}
 		select {
 		case <-ctx.Done():

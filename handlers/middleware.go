@@ -113,7 +113,7 @@ func (s *Server) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 			if cause == nil {
 				return
 			}
-			if cause == http.ErrAbortHandler { //nolint:errorlint // the documented comparison
+			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(cause)
 			}
 			s.cfg.Log.ErrorContext(c.Request().Context(), "panic", "request_id", requestID(c), "cause", cause, "stack", string(debug.Stack()))

@@ -69,7 +69,7 @@ func verifyPassword(ctx context.Context, encoded, password string) (bool, error)
 		return false, ctx.Err()
 	}
 	defer func() { <-hashing }()
-	return subtle.ConstantTimeCompare(h.key, h.derive(password, uint32(len(h.key)))) == 1, nil //nolint:gosec // bounded by parseArgon
+	return subtle.ConstantTimeCompare(h.key, h.derive(password, uint32(len(h.key)))) == 1, nil // bounded by parseArgon
 }
 
 type argonHash struct {

@@ -71,13 +71,13 @@ func TestAQueryThatFailsIsTriedAgainAndThenSaysWhy(t *testing.T) {
 	b.complete()
 }
 
-func TestTwoProcessesMakeOneRun(t *testing.T) {
-	b := newBed(t, func(in *delivery.Integration) { in.Batch.Schedule = "* * * * *" })
+func TestTwoProcessesMakeOneRun(t *testing.T) { // once a day, so that no further run comes while the files are compared
+	b := newBed(t, func(in *delivery.Integration) { in.Batch.Schedule = "0 0 * * *" })
 	b.sql(pointsTable)
 	b.sql("INSERT INTO points VALUES (1, 'kim')")
-	b.sql("INSERT INTO redrive.batch_feeds (integration, last_scheduled_at) VALUES ('points', clock_timestamp() - interval '3 minutes')")
+	b.sql("INSERT INTO redrive.batch_feeds (integration, last_scheduled_at) VALUES ('points', clock_timestamp() - interval '3 days')")
 	other := openBed(t, b.dsn, nil)
-	other.in.Batch.Schedule = "* * * * *"
+	other.in.Batch.Schedule = "0 0 * * *"
 	b.start(nil)
 	other.start(nil)
 	b.wait("missed runs", func() bool { return value[int](b, "SELECT count(*) FROM redrive.batch_files") >= 3 })

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,55 +67,23 @@ func (f *Feed) Answered(ctx context.Context, file delivery.StoredFile, a deliver
 	return news, nil
 }
 
-// rejectSQL takes back confirmations: the attempt that was confirmed turns out to have failed.
-const rejectSQL = `
-WITH given AS (
-    SELECT * FROM unnest(CAST(@ids AS uuid[]), CAST(@errors AS text[]), CAST(@groups AS text[]), CAST(@texts AS text[])) AS g(id, error, group_id, group_text)
-), taken AS (
-    SELECT r.id, r.attempts, r.started_at, r.duration_ms, r.last_token, coalesce(r.key, m.key) AS key, coalesce(r.type, m.type) AS type, m.expires_at, g.error, g.group_id, g.group_text
-    FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.state = 'delivered' LEFT JOIN redrive.messages m ON m.id = r.message_id FOR UPDATE OF r
-), record AS (
-    UPDATE redrive.deliveries r SET state = 'dead', version = r.version + 1, settled_at = NULL, dead_at = statement_timestamp(),
-        changed_at = statement_timestamp(), failed_at = coalesce(r.failed_at, statement_timestamp()), error_class = @class,
-        group_id = t.group_id, key = t.key, type = t.type, expires_at = t.expires_at FROM taken t WHERE r.id = t.id
-), details AS (
-    INSERT INTO redrive.failure_details AS f (delivery_id, error) SELECT id, error FROM taken
-    ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error
-), tried AS (
-    INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error)
-    SELECT id, coalesce(last_token, 0), attempts, coalesce(started_at, statement_timestamp()), coalesce(duration_ms, 0), 'permanent', @class, error FROM taken
-), grouped AS (
-    SELECT group_id, @integration AS integration, @class AS error_class, min(group_text) AS message, array_agg(DISTINCT type) FILTER (WHERE type IS NOT NULL) AS types
-    FROM taken GROUP BY group_id
-)` + queue.SeenSQL
-
 // rejection is what a receiver says of a file or row that it confirmed before.
 type rejection struct {
 	delivery, reason string
 	payload          []byte // that the reason may repeat
 }
 
-// reject makes delivered deliveries dead letters; those in another state are passed over.
+// reject makes dead letters of what was confirmed; what is in another state is passed over.
 func (f *Feed) reject(tx *gorm.DB, list []rejection) error {
 	masking, err := f.masking(tx)
 	if err != nil {
 		return err
 	}
-	integration := f.integration
-	var ids, groups, texts, errors []string
+	var ids, texts []string
 	for _, r := range list {
-		text := rejectedText(r.reason, r.payload, masking)
-		id, normalised := delivery.Fingerprint(integration, delivery.ClassRejected, text)
-		ids, groups, texts, errors = append(ids, r.delivery), append(groups, id), append(texts, normalised), append(errors, text)
+		ids, texts = append(ids, r.delivery), append(texts, rejectedText(r.reason, r.payload, masking))
 	}
-	if err := queue.BoundGroups(tx, slices.Repeat([]string{integration}, len(groups)), slices.Repeat([]string{delivery.ClassRejected}, len(groups)), groups, texts); err != nil {
-		return err
-	}
-	if err := tx.Exec(rejectSQL, map[string]any{"ids": &ids, "errors": &errors, "groups": &groups, "texts": &texts,
-		"class": delivery.ClassRejected, "integration": integration}).Error; err != nil {
-		return fmt.Errorf("taking confirmations back: %w", err)
-	}
-	return nil
+	return queue.TakeBack(tx, f.integration, delivery.ClassRejected, ids, texts)
 }
 
 // masking is what is hidden of the feed's files and rows.
@@ -304,7 +271,7 @@ func bindRows(tx *gorm.DB, file string, deliveries []string) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
-	leased, err := lease(tx, deliveries)
+	leased, err := queue.LeaseForGood(tx, deliveries)
 	if err != nil {
 		return err
 	}

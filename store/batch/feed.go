@@ -11,6 +11,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/pg"
+	"redrive/store/queue"
 )
 
 // Feed is what the leader of a batch integration does. Everything but the progress goes through the leader's session.
@@ -209,10 +210,7 @@ func enqueueFile(tx *gorm.DB, file delivery.BatchFile) error {
 	if err != nil {
 		return fmt.Errorf("encoding the file's message: %w", err)
 	}
-	err = tx.Exec(`WITH m AS (INSERT INTO redrive.messages (id, kind, integration, type, key, payload) VALUES (?, 'command', ?, ?, ?, ?) RETURNING id, integration)
-		INSERT INTO redrive.queue (id, message_id, integration) SELECT redrive.delivery_id(id, integration), id, integration FROM m`,
-		file.ID, file.Integration, delivery.TypeBatchFile, file.Name, payload).Error
-	if err != nil {
+	if err := queue.AddCommands(tx, file.Integration, delivery.TypeBatchFile, []string{file.ID}, []string{file.Name}, [][]byte{payload}); err != nil {
 		return fmt.Errorf("queueing the file: %w", err)
 	}
 	return nil

@@ -147,14 +147,7 @@ const (
 	takenSQL = `, version = r.version + 1, changed_at = statement_timestamp(), operation_id = CAST(@operation AS uuid), operation_item = nullif(g.n, 0),
         actor = CAST(@actor AS text)`
 
-	// The head of a lane stays its head: what waits behind it goes on only when it is settled. What has left its lane goes outside of the
-	// order. Each is due a little later than the one before, so that they go in this order.
-	enqueueSQL = `, queued AS (
-    INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, edit, lane, position, due_at)
-    SELECT c.id, c.message_id, c.integration, c.attempts, c.attempts, c.edit, l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
-        CASE WHEN EXISTS (SELECT FROM redrive.batch_rows b WHERE b.delivery_id = c.id)
-            OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = c.id) THEN ` + queue.LeaderAnswers + ` ELSE clock_timestamp() END
-    FROM moved c LEFT JOIN redrive.lanes l ON l.head = c.id
+	enqueueSQL = `, queued AS (` + queue.RetriesSQL + `
 )`
 	noteSQL = `, noted AS (
     INSERT INTO redrive.failure_details (delivery_id, actor, action, acted_at, reason, category, until, evidence)

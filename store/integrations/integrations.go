@@ -28,30 +28,6 @@ ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = exclude
     on_dead = excluded.on_dead, windowed = excluded.windowed, active = true, updated_at = clock_timestamp()
 RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
-// orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it. Rows under a
-// lease without end wait for a correction file of a batch.
-const orphansSQL = `
-WITH gone AS (
-    DELETE FROM redrive.queue w USING redrive.integrations i
-    WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp() OR w.due_at = ` + queue.LeaderAnswers + `)
-    RETURNING w.*
-), record AS (
-    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at, failed_at, dead_at, key, type, expires_at)
-    SELECT g.id, g.message_id, g.integration, 'dead', g.attempts, g.crashes, @class, left(encode(sha256(convert_to(
-        g.integration, 'UTF8') || '\x00'::bytea || convert_to(@class, 'UTF8') || '\x00'::bytea || convert_to(@error, 'UTF8')), 'hex'), 32),
-        m.created_at, statement_timestamp(), statement_timestamp(), m.key, m.type, m.expires_at
-    FROM gone g JOIN redrive.messages m ON m.id = g.message_id
-    ON CONFLICT (id) DO UPDATE SET state = 'dead', version = r.version + 1, changed_at = excluded.changed_at,
-        error_class = excluded.error_class, group_id = excluded.group_id, dead_at = excluded.dead_at,
-        failed_at = coalesce(r.failed_at, excluded.failed_at), retry_requested_at = NULL, key = excluded.key, type = excluded.type, expires_at = excluded.expires_at
-    RETURNING r.id, r.integration, r.group_id, r.type
-), details AS (
-    INSERT INTO redrive.failure_details (delivery_id, error) SELECT id, @error FROM record
-    ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error
-), grouped AS (
-    SELECT group_id, integration, @class AS error_class, @error AS message, array_agg(DISTINCT type) AS types FROM record GROUP BY 1, 2
-)` + queue.SeenSQL
-
 // Masks answers what every integration hides that the database knows, with those that left the file.
 func (s *Registry) Masks(ctx context.Context) (delivery.Masks, error) {
 	masks, err := record.ReadMasks(s.Gorm.WithContext(ctx))
@@ -113,11 +89,7 @@ func (s *Registry) SettleRetired(ctx context.Context) error {
 }
 
 func settleRetired(tx *gorm.DB) error {
-	orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": delivery.ErrorNoRoute}
-	if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
-		return fmt.Errorf("settling what waited for retired integrations: %w", err)
-	}
-	return nil
+	return queue.GiveUpOrphans(tx, delivery.ClassNoIntegration, delivery.ErrorNoRoute)
 }
 
 func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, err error) {
