@@ -93,7 +93,7 @@ func (c *counted) Health(context.Context) ([]delivery.IntegrationHealth, error) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads++
-	return []delivery.IntegrationHealth{{IntegrationState: delivery.IntegrationState{Name: "push"}, Dead: c.reads}}, c.err
+	return []delivery.IntegrationHealth{{IntegrationFigures: delivery.IntegrationFigures{IntegrationState: delivery.IntegrationState{Name: "push"}, Dead: c.reads}}}, c.err
 }
 
 func TestScrapesShareOneQuery(t *testing.T) {

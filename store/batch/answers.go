@@ -217,7 +217,7 @@ WITH waiting AS (
 ), together AS (
 	SELECT file_id, operation_id, actor, min(at) AS first, max(at) AS last FROM marked WHERE NOT later GROUP BY file_id, operation_id, actor
 )
-SELECT t.file_id::text, coalesce(t.operation_id::text, ''), coalesce(t.actor, ''), t.last FROM together t
+SELECT t.file_id::text, coalesce(t.operation_id::text, '') AS operation, coalesce(t.actor, '') AS actor, t.last FROM together t
 LEFT JOIN redrive.operations o ON o.id = t.operation_id
 LEFT JOIN redrive.operation_parts p ON p.operation_id = o.id AND p.integration = @integration
 WHERE CASE WHEN t.operation_id IS NULL THEN least(t.last + CAST(@collect AS double precision) * interval '1 millisecond', t.first + 10 * CAST(@collect AS double precision) * interval '1 millisecond') < clock_timestamp()
@@ -230,21 +230,19 @@ const slowest = time.Hour
 
 // asked are rows of one file that were retried together.
 type asked struct {
-	file, operation, actor string
-	last                   time.Time
+	FileID, Operation, Actor string
+	Last                     time.Time
 }
-
-func (a *asked) columns() []any { return []any{&a.file, &a.operation, &a.actor, &a.last} }
 
 // BeginCorrection begins a run that sends rejected rows of one file again that were retried together, or answers
 // delivery.ErrNotFound. Rows that one person retries one after the other belong together until nothing came for collect.
 func (f *Feed) BeginCorrection(ctx context.Context, collect time.Duration) (run delivery.BatchRun, file delivery.StoredFile, rows []delivery.CorrectionRow, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		together, err := pg.ReadOne(tx, (*asked).columns, correctionSQL, map[string]any{"integration": f.integration, "collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()})
+		together, err := pg.ScanOne[asked](tx, correctionSQL, map[string]any{"integration": f.integration, "collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()})
 		if err != nil {
 			return err
 		}
-		if file, err = pg.ReadOne(tx, storedFileColumns, fileSQL+" WHERE f.id = ?", together.file); err != nil {
+		if file, err = pg.ReadOne(tx, storedFileColumns, fileSQL+" WHERE f.id = ?", together.FileID); err != nil {
 			return err
 		}
 		rows, err = pg.Read(tx, func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} }, `SELECT w.id::text, m.payload
@@ -252,13 +250,13 @@ func (f *Feed) BeginCorrection(ctx context.Context, collect time.Duration) (run 
 			JOIN redrive.deliveries r ON r.id = w.id
 			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = `+queue.LeaderAnswers+` AND b.file_id = ? AND coalesce(r.operation_id::text, '') = ?
 			AND coalesce(r.actor, '') = ? AND r.retry_requested_at <= ? ORDER BY b.row LIMIT ?`,
-			f.integration, file.ID, together.operation, together.actor, together.last, maxCorrection)
+			f.integration, file.ID, together.Operation, together.Actor, together.Last, maxCorrection)
 		if err != nil {
 			return fmt.Errorf("reading rows: %w", err)
 		}
 		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
 			VALUES (?, ?, clock_timestamp(), 'correction', ?::jsonb, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
-			delivery.Say("run.correction", "rows", len(rows), "file", file.Name).JSON())
+			delivery.Say("run.correction", "rows", len(rows), "file", file.Name))
 		if err != nil {
 			return fmt.Errorf("beginning a correction: %w", err)
 		}
@@ -288,7 +286,7 @@ func bindRows(tx *gorm.DB, file string, deliveries []string) error {
 }
 
 const correctedSQL = `SELECT w.id::text, w.token, w.message_id::text, m.created_at, w.attempts, f.name, d.state, coalesce(x.error, ''),
-		coalesce(d.started_at, d.changed_at), coalesce(d.duration_ms, 0)
+		coalesce(d.started_at, d.changed_at), coalesce(d.duration_ms, 0) * bigint '1000000'
 	FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.batch_files f ON f.id = b.correction_id
 	JOIN redrive.deliveries d ON d.id = redrive.delivery_id(f.id, f.integration) JOIN redrive.messages m ON m.id = w.message_id
 	LEFT JOIN redrive.failure_details x ON x.delivery_id = d.id
@@ -303,8 +301,7 @@ func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 			state       delivery.State
 		}
 		rows, err := pg.Read(tx, func(r *row) []any {
-			return []any{&r.DeliveryID, &r.Token, &r.MessageID, &r.CreatedAt, &r.Attempt, &r.file, &r.state, &r.error, &r.StartedAt,
-				(*pg.Milliseconds)(&r.Duration)}
+			return []any{&r.DeliveryID, &r.Token, &r.MessageID, &r.CreatedAt, &r.Attempt, &r.file, &r.state, &r.error, &r.StartedAt, &r.Duration}
 		}, correctedSQL, f.integration, rowsSettled)
 		if err != nil {
 			return fmt.Errorf("reading corrected rows: %w", err)

@@ -43,18 +43,15 @@ func (f *Feed) Resume(ctx context.Context) error {
 	return nil
 }
 
-const feedSQL = `SELECT integration, sequence, coalesce(snapshot::text, ''), coalesce(database_id, ''), next_scheduled_at, last_scheduled_at
+const feedSQL = `SELECT integration, sequence, coalesce(snapshot::text, '') AS snapshot, coalesce(database_id, '') AS database_id,
+	next_scheduled_at AS next_run_at, last_scheduled_at AS scheduled_at
 	FROM redrive.batch_feeds`
-
-func feedColumns(b *delivery.BatchFeed) []any {
-	return []any{&b.Integration, &b.Sequence, &b.Snapshot, &b.DatabaseID, &b.NextRunAt, &b.ScheduledAt}
-}
 
 // Look answers where the feed stands, and the database's time.
 func (f *Feed) Look(ctx context.Context) (feed delivery.BatchFeed, now time.Time, err error) {
 	db := f.leader.Gorm.WithContext(ctx)
 	if now, err = pg.ReadOne(db, pg.Single[time.Time], "SELECT clock_timestamp()"); err == nil {
-		feed, err = pg.ReadOne(db, feedColumns, feedSQL+" WHERE integration = ?", f.integration)
+		feed, err = pg.ScanOne[delivery.BatchFeed](db, feedSQL+" WHERE integration = ?", f.integration)
 	}
 	if err != nil {
 		return feed, now, fmt.Errorf("reading the feed: %w", err)

@@ -216,18 +216,18 @@ func mustCapture(tx *gorm.DB, integration string) error {
 // CannotCapture says why changes of this database cannot be read with our role, for the log; empty when they can.
 func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
 	type role struct {
-		name, level string
-		replicates  bool
+		Name, Level string
+		Replicates  bool
 	}
-	r, err := pg.ReadOne(s.Gorm.WithContext(ctx), func(r *role) []any { return []any{&r.name, &r.level, &r.replicates} },
-		`SELECT rolname, current_setting('wal_level'), rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user`)
+	r, err := pg.ScanOne[role](s.Gorm.WithContext(ctx),
+		`SELECT rolname AS name, current_setting('wal_level') AS level, rolsuper OR rolreplication AS replicates FROM pg_roles WHERE rolname = current_user`)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("asking whether changes can be read: %w", err)
-	case r.level != "logical":
-		return fmt.Errorf("wal_level is %s and must be logical", r.level).Error(), nil
-	case !r.replicates:
-		return fmt.Errorf("role %s may not replicate", r.name).Error(), nil
+	case r.Level != "logical":
+		return fmt.Errorf("wal_level is %s and must be logical", r.Level).Error(), nil
+	case !r.Replicates:
+		return fmt.Errorf("role %s may not replicate", r.Name).Error(), nil
 	}
 	return "", nil
 }

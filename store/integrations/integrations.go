@@ -102,15 +102,11 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 		&subscribe, &mask, in.Ordered, string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed)
 }
 
-const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, ''), coalesce(i.pause_reason, ''), i.breaker, i.breaker_until"
-
-func stateColumns(s *delivery.IntegrationState) []any {
-	return []any{&s.Name, &s.PausedAt, &s.PausedBy, &s.PauseReason, &s.Breaker, &s.BreakerUntil}
-}
+const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, '') AS paused_by, coalesce(i.pause_reason, '') AS pause_reason, i.breaker, i.breaker_until"
 
 // IntegrationStates answers what people paused and where the breakers stand, by integration name.
 func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
-	list, err := pg.Read(s.Gorm.WithContext(ctx), stateColumns, "SELECT "+stateSQL+" FROM redrive.integrations i")
+	list, err := pg.Scan[delivery.IntegrationState](s.Gorm.WithContext(ctx), "SELECT "+stateSQL+" FROM redrive.integrations i")
 	if err != nil {
 		return nil, fmt.Errorf("reading integration states: %w", err)
 	}
@@ -154,9 +150,9 @@ func (s *Registry) SetPaused(ctx context.Context, integration string, paused boo
 }
 
 const healthSQL = find.WithChanges + `
-SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0), coalesce(w.sending, 0),
-    coalesce(n.dead, 0)::bigint, coalesce(n.acknowledged, 0)::bigint, coalesce(n.ignored, 0)::bigint, coalesce(n.new_groups, 0), o.oldest_pending,
-    statement_timestamp()
+SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0) AS pending,
+    coalesce(w.sending, 0) AS sending, coalesce(n.dead, 0)::bigint AS dead, coalesce(n.acknowledged, 0)::bigint AS acknowledged,
+    coalesce(n.ignored, 0)::bigint AS ignored, coalesce(n.new_groups, 0) AS new_groups, o.oldest_pending, statement_timestamp() AS now
 FROM redrive.integrations i
 LEFT JOIN (SELECT integration, count(*) FILTER (WHERE token IS NULL) AS pending, count(*) FILTER (WHERE token IS NOT NULL) AS sending
     FROM redrive.queue GROUP BY integration) w ON w.integration = i.name
@@ -172,27 +168,22 @@ WHERE i.active ORDER BY i.name`
 
 // healthRow comes with the database's time, which decides what the current hour is.
 type healthRow struct {
-	delivery.IntegrationHealth
-	now time.Time
-}
-
-func healthColumns(r *healthRow) []any {
-	return append(stateColumns(&r.IntegrationState), &r.Description, &r.Method, &r.Destination, &r.Address, &r.Pending, &r.Sending,
-		&r.Dead, &r.Acknowledged, &r.Ignored, &r.NewGroups, &r.OldestPending, &r.now)
+	delivery.IntegrationFigures
+	Now time.Time
 }
 
 const hoursSQL = `
-SELECT integration, hour, delivered, failed FROM redrive.hourly
+SELECT integration, hour AS start, delivered, failed FROM redrive.hourly
 WHERE hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours' ORDER BY hour`
 
 // Health answers every integration of the file by name, each with the last 24 hours.
 func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, error) {
 	db := s.Gorm.WithContext(ctx)
-	rows, err := pg.Read(db, healthColumns, healthSQL)
+	rows, err := pg.Scan[healthRow](db, healthSQL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the integrations' health: %w", err)
 	}
-	hours, err := pg.Read(db, func(h *namedHour) []any { return []any{&h.integration, &h.Start, &h.Delivered, &h.Failed} }, hoursSQL)
+	hours, err := pg.Scan[namedHour](db, hoursSQL)
 	if err != nil {
 		return nil, fmt.Errorf("reading hourly counts: %w", err)
 	}
@@ -206,11 +197,11 @@ func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, er
 	}
 	list := make([]delivery.IntegrationHealth, len(rows))
 	for i, r := range rows {
-		list[i] = r.IntegrationHealth
+		list[i].IntegrationFigures = r.IntegrationFigures
 		list[i].Parts, list[i].Gaps = parts[r.Name], gaps[r.Name]
-		list[i].Hours = emptyHours(r.now)
+		list[i].Hours = emptyHours(r.Now)
 		for _, h := range hours {
-			if h.integration == r.Name {
+			if h.Integration == r.Name {
 				countHour(&list[i], h.HourCount)
 			}
 		}
@@ -219,7 +210,7 @@ func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, er
 }
 
 type namedHour struct {
-	integration string
+	Integration string
 	delivery.HourCount
 }
 
