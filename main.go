@@ -96,7 +96,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
-	console, err := handlers.New(handlers.Config{Store: db, Integrations: file.Integrations, Masks: masks, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: s.Version,
+	console, err := handlers.New(db, handlers.Config{Integrations: file.Integrations, Masks: masks, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: s.Version,
 		SecureCookies: bool(s.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
 		Facts: own.Facts(pools.Facts, relay.Facts), Schemas: file.Checks(), TicketURL: file.TicketURL})
 	if err != nil {

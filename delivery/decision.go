@@ -44,7 +44,7 @@ type Transition struct {
 
 	Unexpired    bool // the message must not have expired
 	Active       bool // the integration must be in the integrations file
-	Queues       bool // it is sent again: the head of a lane stays its head; retries have a pace, and their outcomes are waited for
+	Queues       bool // it is sent again, so its message must be there; a lane's head stays; retries have a pace, and outcomes are waited for
 	FreesLane    bool // what waits behind it in its lane goes on
 	Acknowledged bool // afterwards; every other decision ends an acknowledgement
 

@@ -6,6 +6,7 @@ const (
 	ErrorNoRoute          = "its integration left the integrations file"
 	ErrorRejected         = "the receiver rejected it" // with its words behind
 	ErrorRejectedSilently = "the receiver rejected it and gave no reason"
+	ErrorNotDated         = "this batch sends what came since its last run and cannot be run for a date: ask for a run without one"
 	ErrorNoCorrection     = "its correction file could not be made: " // and why
 )
 

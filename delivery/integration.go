@@ -83,6 +83,18 @@ const (
 
 // IntegrationHealth is what the overview, the API and the metrics show of one integration.
 type IntegrationHealth struct {
+	IntegrationFigures
+	Delivered24h int
+	Failed24h    int
+	Hours        []HourCount // last 24 hours, oldest first, always 24 entries
+	Alarm        bool        // a figure of its method needs a person, see Fact
+	Parts        []PartHealth
+	Gaps         SourceGaps
+	TableGaps    []CaptureGap // cdc only: what is missing of tables that are stopped
+}
+
+// IntegrationFigures are an integration and its failures at one moment.
+type IntegrationFigures struct {
 	IntegrationState
 	Description   string
 	Method        Method
@@ -94,14 +106,7 @@ type IntegrationHealth struct {
 	Acknowledged  int // of the dead: somebody looks after them, so that they are not red any more
 	Ignored       int
 	OldestPending *time.Time // since when the delivery that is due the longest waits
-	Delivered24h  int
-	Failed24h     int
-	Hours         []HourCount // last 24 hours, oldest first, always 24 entries
-	Alarm         bool        // a figure of its method needs a person, see Fact
-	NewGroups     int         // with the status new, and dead letters
-	Parts         []PartHealth
-	Gaps          SourceGaps
-	TableGaps     []CaptureGap // cdc only: what is missing of tables that are stopped
+	NewGroups     int        // with the status new, and dead letters
 }
 
 // HourCount counts outcomes within one hour.

@@ -77,28 +77,38 @@ type DryRun struct {
 // Operation is a durable bulk action on a set frozen at the click. Selected = Succeeded + Failed + Skipped + Cancelled + Remaining,
 // always. Of a retry, succeeded means confirmed by the receiver.
 type Operation struct {
-	ID         string
-	Action     Action
-	State      OperationState
-	Version    int // raised by every change of state or pace
-	Actor      string
-	Reason     string
-	Category   string
-	Until      *time.Time
-	Evidence   string
-	Filter     *Filter // nil: a list
-	Pace       Pace
+	OperationTerms
+	OperationProgress
+	Filter    *Filter // nil: a list
+	Pace      Pace
+	Remaining int
+	Excluded  map[string]int // at the freeze: reason -> number
+	Parts     []OperationPart
+}
+
+// OperationTerms are what an operation does, and for whom.
+type OperationTerms struct {
+	ID       string
+	Action   Action
+	State    OperationState
+	Version  int // raised by every change of state or pace
+	Actor    string
+	Reason   string
+	Category string
+	Until    *time.Time
+	Evidence string
+}
+
+// OperationProgress is how far an operation has come.
+type OperationProgress struct {
 	Selected   int
 	Succeeded  int
 	Failed     int
 	Skipped    int
 	Cancelled  int
-	Remaining  int
-	Released   int            // of the remaining: acted on, outcome not confirmed
-	Failing    int            // of the released: failed at least once and tried again
-	Excluded   map[string]int // at the freeze: reason -> number
-	Note       Phrase         // why it is paused, by whom
-	Parts      []OperationPart
+	Released   int    // of the remaining: acted on, outcome not confirmed
+	Failing    int    // of the released: failed at least once and tried again
+	Note       Phrase // why it is paused, by whom
 	CreatedAt  time.Time
 	ChangedAt  time.Time
 	FinishedAt *time.Time

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -78,6 +79,25 @@ func (p Phrase) JSON() *string {
 	raw, _ := json.Marshal(p) // of texts only
 	text := string(raw)
 	return &text
+}
+
+// Value is the phrase as it is stored, for a statement.
+func (p Phrase) Value() (driver.Value, error) {
+	if text := p.JSON(); text != nil {
+		return *text, nil
+	}
+	return nil, nil
+}
+
+// Scan reads a phrase that is stored.
+func (p *Phrase) Scan(stored any) error {
+	switch raw := stored.(type) {
+	case string:
+		return json.Unmarshal([]byte(raw), p)
+	case []byte:
+		return json.Unmarshal(raw, p)
+	}
+	return fmt.Errorf("a stored phrase is a %T", stored)
 }
 
 // Spoken is an error that has a phrase for people.

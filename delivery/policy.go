@@ -46,7 +46,7 @@ func (p RetryPolicy) Wait(failed int, retryAfter time.Duration) time.Duration {
 	if p.Jitter == JitterNone || wait <= 0 {
 		return wait
 	}
-	return rand.N(wait + 1) //nolint:gosec // spreading load needs no secrecy
+	return rand.N(wait + 1) // spreading load needs no secrecy
 }
 
 // Verdict is what follows from an attempt.

@@ -13,6 +13,8 @@ import (
 	"redrive/delivery/engine"
 	"redrive/delivery/form"
 	"redrive/delivery/kinds"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 	"redrive/store/storetest/patience"
 )
 
@@ -89,7 +91,7 @@ func TestAKindThatIsAddedIsKnownEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSite(t, func(c *Config) { c.Integrations = file.Integrations })
+	s := newSite(t, func(c *web.Config) { c.Integrations = file.Integrations })
 	s.must(s.store.SyncIntegrations(t.Context(), file.Integrations))
 	refused := s.deliverToSink(file.Integrations[0])
 	s.showsSink(refused)
@@ -105,7 +107,7 @@ func (s *site) deliverToSink(in delivery.Integration) (refused string) {
 	accepted, err := s.store.Accept(s.t.Context(), delivery.Message{Kind: delivery.KindCommand, Integration: "void", Type: "refused", Payload: []byte("2"),
 		Headers: map[string]string{"x-tenant": "north"}})
 	s.must(err)
-	e, err := engine.New(engine.Config{Store: s.store, Integrations: []delivery.Integration{in}, Senders: map[string]delivery.Sender{"void": sender}, Log: s.cfg.Log,
+	e, err := engine.New(engine.Config{Store: s.store, Integrations: []delivery.Integration{in}, Senders: map[string]delivery.Sender{"void": sender}, Log: s.Config.Log,
 		Poll: 20 * time.Millisecond})
 	s.must(err)
 	ctx, stop := context.WithCancel(s.t.Context())
@@ -124,15 +126,15 @@ func (s *site) deliverToSink(in delivery.Integration) (refused string) {
 func (s *site) showsSink(refused string) {
 	s.t.Helper()
 	patience.Until(s.t, "the refused one is a dead letter", func() bool {
-		return len(read[list[deliveryJSON]](s, s.get("/api/v1/failures?destination=sink"), 200).Items) == 1
+		return len(read[api.List[api.DeliveryJSON]](s, s.get("/api/v1/failures?destination=sink"), 200).Items) == 1
 	})
 	if problem := s.wants("a destination that is none", s.get("/api/v1/failures?destination=void"), 400, "invalid_parameter"); !strings.Contains(problem.Detail, ", table, sink") {
 		s.t.Errorf("the API knows %s", problem.Detail)
 	}
-	if items := read[list[integrationJSON]](s, s.get("/api/v1/integrations"), 200).Items; items[0].Destination != "sink" || items[0].Address != "sink://nothing" {
+	if items := read[api.List[api.IntegrationJSON]](s, s.get("/api/v1/integrations"), 200).Items; items[0].Destination != "sink" || items[0].Address != "sink://nothing" {
 		s.t.Errorf("the integration is %+v", items[0])
 	}
-	if groups := read[list[groupJSON]](s, s.get("/api/v1/groups?by=destination&destination=sink"), 200).Items; len(groups) != 1 || groups[0].Destination != "sink" {
+	if groups := read[api.List[api.GroupJSON]](s, s.get("/api/v1/groups?by=destination&destination=sink"), 200).Items; len(groups) != 1 || groups[0].Destination != "sink" {
 		s.t.Errorf("groups are %+v", groups)
 	}
 	b := s.signedIn("alice", delivery.RoleOperator)

@@ -15,6 +15,7 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
 )
 
 const binaryBody = "\x00\xff not json"
@@ -23,8 +24,8 @@ func TestABinaryCloudEventIsAnEvent(t *testing.T) {
 	s := newSite(t)
 	headers := []string{"Content-Type", "application/octet-stream", "ce-specversion", "1.0", "ce-id", "7", "ce-source", "/shop",
 		"ce-type", "order.placed", "ce-subject", "order%20%C3%BC", "ce-time", "2031-01-02T03:04:05Z", "ce-traceparent", "00-ab"}
-	first := read[acceptedJSON](s, s.send("operator", "POST", "/api/v1/messages", binaryBody, headers...), http.StatusAccepted)
-	again := read[acceptedJSON](s, s.send("operator", "POST", "/api/v1/messages", binaryBody, headers...), http.StatusOK)
+	first := read[api.AcceptedJSON](s, s.send("operator", "POST", "/api/v1/messages", binaryBody, headers...), http.StatusAccepted)
+	again := read[api.AcceptedJSON](s, s.send("operator", "POST", "/api/v1/messages", binaryBody, headers...), http.StatusOK)
 	if again.ID != first.ID || !again.Duplicate {
 		t.Errorf("source and id make no idempotency key: %+v", again)
 	}
@@ -51,7 +52,7 @@ func TestAStructuredCloudEvent(t *testing.T) {
 		{"base64", `"data_base64":"AP8="`, "\x00\xff", "", ""},
 		{"no data", `"extra":true,"count":7,"gone":null`, "", "", ""},
 	} {
-		m, err := structuredEvent([]byte(`{"specversion":"1.0","id":"1","source":"/s","type":"t",` + tc.members + `}`))
+		m, err := api.StructuredEvent([]byte(`{"specversion":"1.0","id":"1","source":"/s","type":"t",` + tc.members + `}`))
 		if err != nil || string(m.Payload) != tc.payload || m.Headers["Content-Type"] != tc.contentType || m.Key != tc.key || m.IdempotencyKey != "/s 1" {
 			t.Errorf("%s: %+v, %v", tc.name, m, err)
 		}
@@ -64,7 +65,7 @@ func TestAStructuredCloudEvent(t *testing.T) {
 func TestTheIntegrationExtensionMakesACommand(t *testing.T) {
 	s := newSite(t)
 	body := `{"specversion":"1.0","id":"1","source":"/s","type":"t","redriveintegration":"sms","data":1}`
-	a := read[acceptedJSON](s, s.send("operator", "POST", "/api/v1/messages", body, "Content-Type", "application/cloudevents+json; charset=UTF-8"), 202)
+	a := read[api.AcceptedJSON](s, s.send("operator", "POST", "/api/v1/messages", body, "Content-Type", "application/cloudevents+json; charset=UTF-8"), 202)
 	m, _, err := s.store.Message(t.Context(), a.ID)
 	if err != nil || m.Kind != delivery.KindCommand || m.Integration != "sms" || m.Headers["ce-redriveintegration"] != "" {
 		t.Errorf("message %+v, %v", m, err)
@@ -104,7 +105,7 @@ func TestEventKeysDoNotMeet(t *testing.T) {
 	long := strings.Repeat("a", 300)
 	seen := map[string]bool{}
 	for _, pair := range [][2]string{{"a", "b"}, {"a", "b c"}, {"a/b", "c"}, {"a", "ü"}, {long, "1"}, {long, "2"}, {"ü", "1"}} {
-		key := eventKey(pair[0], pair[1])
+		key := api.EventKey(pair[0], pair[1])
 		if seen[key] || !delivery.CanBeIdempotencyKey(key) {
 			t.Errorf("%.20q has key %q", pair, key)
 		}
@@ -144,7 +145,7 @@ func TestEventsOfTheCloudEventsLibraryPassUnchanged(t *testing.T) {
 		body, err := io.ReadAll(response.Body)
 		s.must(err)
 		s.must(response.Body.Close())
-		var a acceptedJSON
+		var a api.AcceptedJSON
 		if err := json.Unmarshal(body, &a); err != nil || a.ID == "" {
 			t.Errorf("%d %s for %v", response.StatusCode, body, r.Header)
 		}

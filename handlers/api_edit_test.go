@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 // claim takes the one delivery that is due.
@@ -35,13 +37,13 @@ func TestAnEditIsSentAndHiddenValuesComeBack(t *testing.T) {
 	const sent = `{ "code":"447788", "big":12345678901234567890.000, "to":[{"phone":"+49 170 1","name":"A"}],"text":"hi","text":"ho" }`
 	id := s.fail(delivery.Message{Integration: "sms", Key: "k", Payload: []byte(sent), Headers: map[string]string{"X-Api-Key": "hush-hush", "X-A": "1"}}, "447788 is bad")
 	at := "/api/v1/failures/" + id
-	shown := string(unbase64(t, read[detailJSON](s, s.get("/api/v1/deliveries/"+id), 200).Message.ShownBase64))
+	shown := string(unbase64(t, read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), 200).Message.ShownBase64))
 	if strings.Contains(shown, "447788") || !strings.Contains(shown, delivery.Hidden) {
 		t.Fatalf("shown %s", shown)
 	}
 	edited := strings.Replace(shown, `"hi"`, `"hello"`, 1)
 	body := fmt.Sprintf(`{"payload":%s,"headers":{"x-api-key":"%s","X-A":"2"},"reason":" typo ","version":1}`, edited, delivery.Hidden)
-	changed := read[deliveryJSON](s, s.post(at+"/edit", body), 200)
+	changed := read[api.DeliveryJSON](s, s.post(at+"/edit", body), 200)
 	if changed.State != delivery.StatePending || changed.Edit != 2 || s.woken.Load() != 1 {
 		t.Errorf("changed %+v", changed)
 	}
@@ -56,7 +58,7 @@ func TestAnEditIsSentAndHiddenValuesComeBack(t *testing.T) {
 
 	// a new value where one was hidden: neither it nor the first may be shown
 	fresh := strings.Replace(edited, delivery.Hidden, "product-5566", 1)
-	read[deliveryJSON](s, s.post(at+"/edit", fmt.Sprintf(`{"payload":%s,"reason":"new code"}`, fresh)), 200)
+	read[api.DeliveryJSON](s, s.post(at+"/edit", fmt.Sprintf(`{"payload":%s,"reason":"new code"}`, fresh)), 200)
 	c = s.claim("sms")
 	if !bytes.Contains(c.Message.Payload, []byte(`"code":"product-5566"`)) || !bytes.Contains(c.Message.Payload, []byte("+49 170 1")) {
 		t.Errorf("sends %s", c.Message.Payload)
@@ -64,7 +66,7 @@ func TestAnEditIsSentAndHiddenValuesComeBack(t *testing.T) {
 	s.finish(c, delivery.StateDead, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassHTTP4xx, Error: "product-5566 is bad",
 		Response: []byte("product-5566, not 447788, for +49 170 1")})
 	a := s.get("/api/v1/deliveries/" + id)
-	d := read[detailJSON](s, a, 200)
+	d := read[api.DetailJSON](s, a, 200)
 	for _, secret := range []string{"447788", "product-5566", "+49 170 1", "hush-hush"} {
 		if bytes.Contains(a.body, []byte(secret)) {
 			t.Errorf("%s is shown in %s", secret, a.body)
@@ -83,12 +85,12 @@ func TestAnEditKeepsBytes(t *testing.T) {
 	s := newSite(t)
 	const odd = "{\"n\" :1e400,\r\n\t\"big\":9007199254740993,\"a\":1,\"a\":2,\"u\":\"\\u0000\\ud83d\"}"
 	id := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
-	read[deliveryJSON](s, s.post("/api/v1/failures/"+id+"/edit", `{"reason":"x","payload":`+odd+`}`), 200)
+	read[api.DeliveryJSON](s, s.post("/api/v1/failures/"+id+"/edit", `{"reason":"x","payload":`+odd+`}`), 200)
 	if c := s.claim("push"); string(c.Message.Payload) != odd {
 		t.Errorf("sends %q", c.Message.Payload)
 	}
 	raw := s.fail(delivery.Message{Integration: "push", Payload: []byte{0xff}}, "")
-	read[deliveryJSON](s, s.post("/api/v1/failures/"+raw+"/edit", `{"reason":"x","payload_base64":"/wA="}`), 200)
+	read[api.DeliveryJSON](s, s.post("/api/v1/failures/"+raw+"/edit", `{"reason":"x","payload_base64":"/wA="}`), 200)
 	if c := s.claim("push"); string(c.Message.Payload) != "\xff\x00" {
 		t.Errorf("sends %q", c.Message.Payload)
 	}
@@ -112,7 +114,7 @@ func TestEditsThatAreRefused(t *testing.T) {
 	s.wants("old version", s.post(at+"/edit", `{"payload":{},"reason":"x","version":7}`), http.StatusConflict, "conflict")
 	s.wants("viewer", s.send("viewer", "POST", at+"/edit", `{"payload":{},"reason":"x"}`), http.StatusForbidden, "forbidden")
 	s.wants("nothing", s.post("/api/v1/failures/0192f0c1-0000-7000-8000-000000000000/edit", `{"payload":{},"reason":"x"}`), http.StatusNotFound, "not_found")
-	if d := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), 200); d.State != delivery.StateDead || len(d.Edits) != 0 || len(d.History) != 0 {
+	if d := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), 200); d.State != delivery.StateDead || len(d.Edits) != 0 || len(d.History) != 0 {
 		t.Errorf("changed by refused edits: %+v", d)
 	}
 }
@@ -123,7 +125,7 @@ func TestARequestWithAKeyIsCarriedOutOnce(t *testing.T) {
 	for range 3 {
 		for _, id := range []string{one, two} { // one key serves for both
 			a := s.send("operator", "POST", "/api/v1/failures/"+id+"/edit", `{"payload":3,"reason":"x"}`, "Idempotency-Key", "my key")
-			if d := read[deliveryJSON](s, a, 200); d.State != delivery.StatePending || d.Edit != 2 || d.Version != 2 {
+			if d := read[api.DeliveryJSON](s, a, 200); d.State != delivery.StatePending || d.Edit != 2 || d.Version != 2 {
 				t.Errorf("%+v", d)
 			}
 		}
@@ -131,7 +133,7 @@ func TestARequestWithAKeyIsCarriedOutOnce(t *testing.T) {
 	a := s.send("operator", "POST", "/api/v1/failures/"+one+"/retry", `{}`, "Idempotency-Key", strings.Repeat("x", 256))
 	s.wants("a long key", a, http.StatusUnprocessableEntity, "too_long")
 	s.wants("without a key", s.post("/api/v1/failures/"+one+"/retry", `{}`), http.StatusConflict, "conflict")
-	d := read[detailJSON](s, s.get("/api/v1/deliveries/"+one), 200)
+	d := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+one), 200)
 	if len(d.Edits) != 2 || len(d.History) != 1 {
 		t.Errorf("%d edits, history %+v", len(d.Edits), d.History)
 	}
@@ -146,7 +148,7 @@ func TestRedirect(t *testing.T) {
 	s.wants("no name", s.post(at, `{"reason":"x"}`), 422, "unknown_integration")
 	s.wants("to itself", s.post(at, `{"integration":"push","reason":"x"}`), 422, "same_integration")
 	s.wants("old version", s.post(at, `{"integration":"sms","reason":"x","version":9}`), 409, "conflict")
-	d := read[deliveryJSON](s, s.post(at, `{"integration":"sms","reason":"push is gone","version":1}`), 200)
+	d := read[api.DeliveryJSON](s, s.post(at, `{"integration":"sms","reason":"push is gone","version":1}`), 200)
 	if d.Integration != "sms" || d.State != delivery.StatePending || d.ID != id {
 		t.Errorf("redirected %+v", d)
 	}
@@ -164,10 +166,10 @@ func TestCasesAndNotes(t *testing.T) {
 	patch := func(body string, headers ...string) answer {
 		return s.send("operator", http.MethodPatch, at+"/case", body, headers...)
 	}
-	if none := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), 200); none.Case.Version != 0 || none.Case.Tags == nil || len(none.Notes) != 0 {
+	if none := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), 200); none.Case.Version != 0 || none.Case.Tags == nil || len(none.Notes) != 0 {
 		t.Errorf("case %+v", none.Case)
 	}
-	k := read[deliveryJSON](s, patch(`{"acknowledged":true,"assignee":"anna","tags":["B","a","b"],"ticket":" OPS-1 ","version":0}`), 200).Case
+	k := read[api.DeliveryJSON](s, patch(`{"acknowledged":true,"assignee":"anna","tags":["B","a","b"],"ticket":" OPS-1 ","version":0}`), 200).Case
 	if k.Version != 1 || k.AcknowledgedAt == nil || k.AcknowledgedBy != "token:ci-operator" || k.Assignee != "anna" || strings.Join(k.Tags, ",") != "a,b" || k.Ticket != "OPS-1" {
 		t.Errorf("case %+v", k)
 	}
@@ -175,7 +177,7 @@ func TestCasesAndNotes(t *testing.T) {
 	if p.Actor != "token:ci-operator" || *p.Version != 1 || p.Case == nil || p.Case.Assignee != "anna" {
 		t.Errorf("conflict %+v", p)
 	}
-	k = read[deliveryJSON](s, patch(`{"assignee":null,"tags":null,"version":1}`), 200).Case
+	k = read[api.DeliveryJSON](s, patch(`{"assignee":null,"tags":null,"version":1}`), 200).Case
 	if k.Assignee != "" || len(k.Tags) != 0 || k.Ticket != "OPS-1" || k.AcknowledgedAt == nil {
 		t.Errorf("case %+v", k)
 	}
@@ -184,12 +186,12 @@ func TestCasesAndNotes(t *testing.T) {
 		s.wants(body, patch(body), 422, code)
 	}
 	s.wants("viewer", s.send("viewer", "PATCH", at+"/case", `{"ticket":""}`), http.StatusForbidden, "forbidden")
-	if page := read[list[deliveryJSON]](s, s.get("/api/v1/failures?acknowledged=true&ticket=OPS-1"), 200); len(page.Items) != 1 || page.Items[0].Case.Ticket != "OPS-1" {
+	if page := read[api.List[api.DeliveryJSON]](s, s.get("/api/v1/failures?acknowledged=true&ticket=OPS-1"), 200); len(page.Items) != 1 || page.Items[0].Case.Ticket != "OPS-1" {
 		t.Errorf("list %+v", page)
 	}
 	for range 2 {
 		a := s.send("operator", "POST", at+"/notes", `{"text":"called them\nback at 15:00"}`, "Idempotency-Key", "note")
-		if notes := read[list[noteJSON]](s, a, http.StatusCreated); len(notes.Items) != 1 || notes.Items[0].Author != "token:ci-operator" || notes.Items[0].At == nil {
+		if notes := read[api.List[api.NoteJSON]](s, a, http.StatusCreated); len(notes.Items) != 1 || notes.Items[0].Author != "token:ci-operator" || notes.Items[0].At == nil {
 			t.Errorf("notes %+v", notes)
 		}
 	}
@@ -203,16 +205,16 @@ func TestCasesAndNotes(t *testing.T) {
 
 func TestSavedViews(t *testing.T) {
 	s := newSite(t)
-	mine := read[savedViewJSON](s, s.send("viewer", "POST", "/api/v1/views", `{"name":"Mine","search":"assignee:me class:timeout"}`), http.StatusCreated)
-	shared := read[savedViewJSON](s, s.post("/api/v1/views", `{"name":"All","search":"","shared":true}`), http.StatusCreated)
+	mine := read[api.SavedViewJSON](s, s.send("viewer", "POST", "/api/v1/views", `{"name":"Mine","search":"assignee:me class:timeout"}`), http.StatusCreated)
+	shared := read[api.SavedViewJSON](s, s.post("/api/v1/views", `{"name":"All","search":"","shared":true}`), http.StatusCreated)
 	s.wants("shared by a viewer", s.send("viewer", "POST", "/api/v1/views", `{"name":"x","search":"","shared":true}`), 403, "forbidden")
 	s.wants("no search", s.post("/api/v1/views", `{"name":"x","search":"state:gone"}`), 422, "bad_search")
 	s.wants("no name", s.post("/api/v1/views", `{"search":""}`), 422, "bad_name")
-	views := read[list[savedViewJSON]](s, s.get("/api/v1/views"), 200).Items
+	views := read[api.List[api.SavedViewJSON]](s, s.get("/api/v1/views"), 200).Items
 	if len(views) != 2 || views[0].Name != "All" || !views[0].Shared || views[1].Owner != "token:ci-viewer" || views[1].Search != "assignee:me class:timeout" {
 		t.Errorf("views %+v", views)
 	}
-	if others := read[list[savedViewJSON]](s, s.send("admin", "GET", "/api/v1/views", ""), 200).Items; len(others) != 1 {
+	if others := read[api.List[api.SavedViewJSON]](s, s.send("admin", "GET", "/api/v1/views", ""), 200).Items; len(others) != 1 {
 		t.Errorf("an admin sees %+v", others)
 	}
 	s.wants("not mine", s.send("viewer", "DELETE", "/api/v1/views/"+shared.ID, ""), 403, "not_yours")
@@ -223,7 +225,7 @@ func TestSavedViews(t *testing.T) {
 }
 
 func TestAnEditMustFitTheSchema(t *testing.T) {
-	s := newSite(t, func(cfg *Config) {
+	s := newSite(t, func(cfg *web.Config) {
 		cfg.Schemas = map[string]func([]byte) []string{"push": func(payload []byte) []string {
 			if bytes.Contains(payload, []byte("quantity")) {
 				return nil
@@ -237,6 +239,6 @@ func TestAnEditMustFitTheSchema(t *testing.T) {
 	if len(p.Violations) != 2 || p.Violations[0] != "$.quantity: is missing" || p.Field != "payload" {
 		t.Errorf("violations %q of %s", p.Violations, p.Field)
 	}
-	read[deliveryJSON](s, s.post(at, `{"payload":{"quantity":2},"reason":"x"}`), 200)
-	read[deliveryJSON](s, s.post("/api/v1/failures/"+other+"/edit", `{"headers":{"X-A":"1"},"reason":"the payload stays"}`), 200)
+	read[api.DeliveryJSON](s, s.post(at, `{"payload":{"quantity":2},"reason":"x"}`), 200)
+	read[api.DeliveryJSON](s, s.post("/api/v1/failures/"+other+"/edit", `{"headers":{"X-A":"1"},"reason":"the payload stays"}`), 200)
 }

@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 func TestADeadLetterIsShownRetriedAndDelivered(t *testing.T) {
 	s := newSite(t)
 	id := s.fail(delivery.Message{Integration: "push", Key: "o-1", Payload: []byte(`{"n":1}`), Headers: map[string]string{"X-A": "b", "X-Api-Key": "hush"}}, "no such order")
 	raw := s.get("/api/v1/deliveries/" + id)
-	d := read[detailJSON](s, raw, 200)
+	d := read[api.DetailJSON](s, raw, 200)
 	if d.ID != id || d.State != delivery.StateDead || d.Method != delivery.MethodOutbox || d.ErrorClass != "http_4xx" || d.AttemptCount != 1 || d.DeadAt == nil ||
 		d.GroupCount != 1 || d.Key != "o-1" || d.Settlement != nil {
 		t.Errorf("detail %s", raw.body)
@@ -32,12 +34,12 @@ func TestADeadLetterIsShownRetriedAndDelivered(t *testing.T) {
 	if strings.Contains(string(raw.body), "hush") {
 		t.Error("a credential is shown")
 	}
-	retried := read[deliveryJSON](s, s.post("/api/v1/failures/"+id+"/retry", fmt.Sprintf(`{"version":%d}`, d.Version)), 200)
+	retried := read[api.DeliveryJSON](s, s.post("/api/v1/failures/"+id+"/retry", fmt.Sprintf(`{"version":%d}`, d.Version)), 200)
 	if retried.State != delivery.StatePending || retried.RetryRequestedAt == nil || retried.Version != d.Version+1 || s.woken.Load() != 1 {
 		t.Errorf("retried %+v, woken %d times", retried, s.woken.Load())
 	}
 	s.engine(id, "push", delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK, HTTPStatus: 200})
-	after := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), 200)
+	after := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), 200)
 	if after.State != delivery.StateDelivered || len(after.Attempts) != 2 || after.ID != id || after.SettledAt == nil {
 		t.Errorf("after %+v", after)
 	}
@@ -51,19 +53,19 @@ func TestIgnoreResolveReopen(t *testing.T) {
 	id := s.fail(delivery.Message{Integration: "push"}, "")
 	at := "/api/v1/failures/" + id
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	ignored := read[deliveryJSON](s, s.post(at+"/ignore", `{"reason":" test order ","category":"test-data","until":"`+until.Format(time.RFC3339)+`"}`), 200)
+	ignored := read[api.DeliveryJSON](s, s.post(at+"/ignore", `{"reason":" test order ","category":"test-data","until":"`+until.Format(time.RFC3339)+`"}`), 200)
 	if ignored.State != delivery.StateIgnored || ignored.Settlement == nil || ignored.Settlement.Reason != "test order" || !ignored.Settlement.Until.Equal(until) ||
 		ignored.Settlement.Category != "test-data" || ignored.Settlement.Actor != "token:ci-operator" {
 		t.Errorf("ignored %+v, settlement %+v", ignored, ignored.Settlement)
 	}
-	page := read[list[deliveryJSON]](s, s.get("/api/v1/failures?state=ignored"), 200)
+	page := read[api.List[api.DeliveryJSON]](s, s.get("/api/v1/failures?state=ignored"), 200)
 	if len(page.Items) != 1 || page.Items[0].ID != id || page.Items[0].Settlement.Reason != "test order" {
 		t.Errorf("ignored list %+v", page)
 	}
-	if reopened := read[deliveryJSON](s, s.post(at+"/reopen", ""), 200); reopened.State != delivery.StateDead || reopened.Settlement != nil {
+	if reopened := read[api.DeliveryJSON](s, s.post(at+"/reopen", ""), 200); reopened.State != delivery.StateDead || reopened.Settlement != nil {
 		t.Errorf("reopened %+v", reopened)
 	}
-	resolved := read[deliveryJSON](s, s.post(at+"/resolve", `{"reason":"called them","evidence":"https://tickets.test/1"}`), 200)
+	resolved := read[api.DeliveryJSON](s, s.post(at+"/resolve", `{"reason":"called them","evidence":"https://tickets.test/1"}`), 200)
 	if resolved.State != delivery.StateResolved || resolved.Settlement.Evidence != "https://tickets.test/1" {
 		t.Errorf("resolved %+v", resolved)
 	}
@@ -71,7 +73,7 @@ func TestIgnoreResolveReopen(t *testing.T) {
 	if p.Actor != "token:ci-operator" || p.Action != "resolve" || p.State != delivery.StateResolved || p.Version == nil || *p.Version != resolved.Version || p.At == nil {
 		t.Errorf("conflict %+v", p)
 	}
-	audit := read[list[auditJSON]](s, s.get("/api/v1/audit?subject="+id), 200)
+	audit := read[api.List[api.AuditJSON]](s, s.get("/api/v1/audit?subject="+id), 200)
 	var done []string
 	for _, e := range audit.Items {
 		done = append(done, e.Action)
@@ -121,7 +123,7 @@ func TestBadActionsAreRefusedAndNothingChanges(t *testing.T) {
 		s.wants("delivery "+unknown, s.get("/api/v1/deliveries/"+unknown), 404, "not_found")
 		s.wants("message "+unknown, s.get("/api/v1/messages/"+unknown), 404, "not_found")
 	}
-	if d := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), 200); d.State != delivery.StateDead || d.Version != 1 || len(d.History) != 0 {
+	if d := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), 200); d.State != delivery.StateDead || d.Version != 1 || len(d.History) != 0 {
 		t.Errorf("something changed: %+v", d)
 	}
 	if s.woken.Load() != 0 {
@@ -148,7 +150,7 @@ func TestOfTwoPeopleOneWinsAndTheOtherIsTold(t *testing.T) {
 			t.Errorf("conflict %+v", p)
 		}
 	}
-	audit := read[list[auditJSON]](s, s.get("/api/v1/audit?subject="+id), 200)
+	audit := read[api.List[api.AuditJSON]](s, s.get("/api/v1/audit?subject="+id), 200)
 	if won != 1 || len(audit.Items) != 1 {
 		t.Errorf("%d winners, %d audit entries", won, len(audit.Items))
 	}
@@ -164,7 +166,7 @@ func TestFailuresAreFilteredAndPaged(t *testing.T) {
 	slices.Reverse(pushed)
 	var seen []string
 	for next := ""; ; {
-		page := read[list[deliveryJSON]](s, s.get("/api/v1/failures?limit=2&integration=push&after="+url.QueryEscape(next)), 200)
+		page := read[api.List[api.DeliveryJSON]](s, s.get("/api/v1/failures?limit=2&integration=push&after="+url.QueryEscape(next)), 200)
 		for _, d := range page.Items {
 			seen = append(seen, d.ID)
 		}
@@ -196,7 +198,7 @@ func TestFailuresAreFilteredAndPaged(t *testing.T) {
 	} {
 		raw := s.get("/api/v1/failures?" + query)
 		got := []string{}
-		for _, d := range read[list[deliveryJSON]](s, raw, 200).Items {
+		for _, d := range read[api.List[api.DeliveryJSON]](s, raw, 200).Items {
 			got = append(got, d.Integration)
 		}
 		if !slices.Equal(got, want) {
@@ -236,12 +238,12 @@ func TestGroupsCountOpenDeadLetters(t *testing.T) {
 		s.fail(delivery.Message{Integration: "push"}, "")
 	}
 	s.fail(delivery.Message{Integration: "sms", Payload: []byte(`{}`)}, "")
-	groups := read[list[groupJSON]](s, s.get("/api/v1/groups?state=dead&by=fingerprint"), 200).Items
+	groups := read[api.List[api.GroupJSON]](s, s.get("/api/v1/groups?state=dead&by=fingerprint"), 200).Items
 	if len(groups) != 2 || groups[0].Integration != "push" || groups[0].Count != 3 || groups[0].ErrorClass != "http_4xx" || groups[0].Status != "new" ||
 		groups[0].Message != "the receiver answered 404" || groups[0].FirstSeen == nil || len(groups[0].ID) != 32 {
 		t.Errorf("groups %+v", groups)
 	}
-	rows := read[list[deliveryJSON]](s, s.get("/api/v1/failures?group="+groups[0].ID), 200)
+	rows := read[api.List[api.DeliveryJSON]](s, s.get("/api/v1/failures?group="+groups[0].ID), 200)
 	if len(rows.Items) != groups[0].Count {
 		t.Errorf("the group's count %d leads to %d rows", groups[0].Count, len(rows.Items))
 	}
@@ -250,7 +252,7 @@ func TestGroupsCountOpenDeadLetters(t *testing.T) {
 func TestResnapshot(t *testing.T) {
 	list := append(testIntegrations(), delivery.Integration{Name: "catalogue", Method: delivery.MethodCDC,
 		CDC: &delivery.CDCSource{URL: "postgres://reader:s3cret@db.example/shop", Slot: "catalogue"}})
-	s := newSite(t, func(c *Config) {
+	s := newSite(t, func(c *web.Config) {
 		c.Integrations = list
 		c.Facts = func(name string) []delivery.Fact {
 			return map[string][]delivery.Fact{"catalogue": {{Name: "connected", Text: "stopped: the slot is lost", Alarm: true}, {Name: "lag_bytes", Value: 77}}}[name]
@@ -261,7 +263,7 @@ func TestResnapshot(t *testing.T) {
 	s.wants("no reason", s.post(path, `{"reason":" "}`), 422, "reason_required")
 	s.wants("no cdc", s.post("/api/v1/integrations/push/resnapshot", `{"reason":"x"}`), 422, "not_captured")
 	s.wants("nobody", s.post("/api/v1/integrations/nobody/resnapshot", `{"reason":"x"}`), 404, "not_found")
-	got := read[integrationJSON](s, s.post(path, `{"reason":"the slot was lost"}`), 200)
+	got := read[api.IntegrationJSON](s, s.post(path, `{"reason":"the slot was lost"}`), 200)
 	if got.Status != "degraded" || !got.Facts[0].Alarm {
 		t.Errorf("%+v", got)
 	}
@@ -281,12 +283,12 @@ func TestResnapshot(t *testing.T) {
 
 func TestPauseAndResume(t *testing.T) {
 	s := newSite(t)
-	paused := read[integrationJSON](s, s.post("/api/v1/integrations/push/pause", `{"reason":"their upgrade"}`), 200)
+	paused := read[api.IntegrationJSON](s, s.post("/api/v1/integrations/push/pause", `{"reason":"their upgrade"}`), 200)
 	if paused.Status != "paused" || paused.Paused == nil || paused.Paused.By != "token:ci-operator" || paused.Paused.Reason != "their upgrade" {
 		t.Errorf("paused %+v", paused)
 	}
-	read[integrationJSON](s, s.post("/api/v1/integrations/push/pause", ``), 200)
-	resumed := read[integrationJSON](s, s.post("/api/v1/integrations/push/resume", ``), 200)
+	read[api.IntegrationJSON](s, s.post("/api/v1/integrations/push/pause", ``), 200)
+	resumed := read[api.IntegrationJSON](s, s.post("/api/v1/integrations/push/resume", ``), 200)
 	if resumed.Status != "ok" || resumed.Paused != nil || s.woken.Load() != 1 {
 		t.Errorf("resumed %+v, woken %d times", resumed, s.woken.Load())
 	}
@@ -295,7 +297,7 @@ func TestPauseAndResume(t *testing.T) {
 	}
 	s.wants("long reason", s.post("/api/v1/integrations/push/pause", `{"reason":"`+strings.Repeat("x", 2001)+`"}`), 422, "too_long")
 	s.wants("unknown field", s.post("/api/v1/integrations/push/pause", `{"until":"x"}`), 422, "unknown_field")
-	audit := read[list[auditJSON]](s, s.get("/api/v1/audit?subject=push"), 200)
+	audit := read[api.List[api.AuditJSON]](s, s.get("/api/v1/audit?subject=push"), 200)
 	if len(audit.Items) != 2 || audit.Items[0].Action != "integration.resume" || audit.Items[1].Reason != "their upgrade" {
 		t.Errorf("audit %+v", audit.Items)
 	}
@@ -307,7 +309,7 @@ func TestIntegrationsShowTheirHealth(t *testing.T) {
 	_, err := s.store.Accept(t.Context(), delivery.Message{Kind: delivery.KindCommand, Integration: "push", Type: "t"})
 	s.must(err)
 	raw := s.get("/api/v1/integrations")
-	items := read[list[integrationJSON]](s, raw, 200).Items
+	items := read[api.List[api.IntegrationJSON]](s, raw, 200).Items
 	if len(items) != 2 || items[0].Name != "push" || items[0].Dead != 1 || items[0].Backlog != 1 || items[0].Pending != 1 || items[0].Status != "degraded" ||
 		items[0].Address != "http://127.0.0.1:1/x" || items[0].Destination != "http" || len(items[0].Hours) != 24 || items[0].OldestPendingAt == nil ||
 		items[0].Subscribe[0] != "order.placed" || items[1].Status != "ok" || items[1].OldestPendingSeconds != 0 || items[0].Failed24h != 1 {
@@ -320,12 +322,12 @@ func TestIntegrationsShowTheirHealth(t *testing.T) {
 
 func TestAuditHeadIsTheNewestEntry(t *testing.T) {
 	s := newSite(t)
-	page := read[list[auditJSON]](s, s.get("/api/v1/audit?limit=1"), 200)
-	head := read[auditJSON](s, s.get("/api/v1/audit/head"), 200)
+	page := read[api.List[api.AuditJSON]](s, s.get("/api/v1/audit?limit=1"), 200)
+	head := read[api.AuditJSON](s, s.get("/api/v1/audit/head"), 200)
 	if page.Next == nil || head.ID != page.Items[0].ID || head.Hash != page.Items[0].Hash || len(head.Hash) != 64 || head.Seq != 3 {
 		t.Errorf("head %+v, newest %+v", head, page.Items[0])
 	}
-	older := read[list[auditJSON]](s, s.get("/api/v1/audit?limit=1&after="+*page.Next), 200)
+	older := read[api.List[api.AuditJSON]](s, s.get("/api/v1/audit?limit=1&after="+*page.Next), 200)
 	if older.Items[0].Hash != head.PrevHash {
 		t.Error("the chain is not linked")
 	}

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 func TestPayloadBytesArriveAsTheyWereSent(t *testing.T) {
@@ -19,7 +21,7 @@ func TestPayloadBytesArriveAsTheyWereSent(t *testing.T) {
 	odd := []string{` { "a" : 1, "a":2, "n": 123456789012345678901234567890.10 , "s":"\u0000<&>" } `, `null`, `""`, `[1,
 	2]`, "\"\xff\"", `"` + strings.Repeat("x", 1<<20) + `"`}
 	for _, payload := range odd {
-		a := read[acceptedJSON](s, s.post("/api/v1/messages", `{"integration":"push","type":"t","payload":`+payload+`}`), http.StatusAccepted)
+		a := read[api.AcceptedJSON](s, s.post("/api/v1/messages", `{"integration":"push","type":"t","payload":`+payload+`}`), http.StatusAccepted)
 		m, _, err := s.store.Message(t.Context(), a.ID)
 		if want := strings.TrimSpace(payload); err != nil || string(m.Payload) != want {
 			t.Errorf("payload %.60q arrived as %.60q: %v", want, m.Payload, err)
@@ -27,8 +29,8 @@ func TestPayloadBytesArriveAsTheyWereSent(t *testing.T) {
 	}
 	for _, payload := range []string{"", "\x00\xff\xfe", "plain\n", `{"a":1,"a":2}`} {
 		body := `{"integration":"push","type":"t","payload_base64":"` + base64.StdEncoding.EncodeToString([]byte(payload)) + `"}`
-		a := read[acceptedJSON](s, s.post("/api/v1/messages", body), http.StatusAccepted)
-		shown := read[messageWithDeliveries](s, s.get("/api/v1/messages/"+a.ID), http.StatusOK)
+		a := read[api.AcceptedJSON](s, s.post("/api/v1/messages", body), http.StatusAccepted)
+		shown := read[api.MessageWithDeliveries](s, s.get("/api/v1/messages/"+a.ID), http.StatusOK)
 		if got := unbase64(t, shown.PayloadBase64); string(got) != payload || shown.Size != len(payload) || shown.Masked {
 			t.Errorf("payload %q came back as %q", payload, got)
 		}
@@ -52,19 +54,19 @@ func TestAMessageWithEverything(t *testing.T) {
 	body := `{"integration":"push","kind":"command","type":"order.placed","key":"주문-1","payload":{"n":1},"headers":{"X-Shop":"a\tb ü"},
 		"idempotency_key":"k-1","deliver_after":"2031-01-02T03:04:05+09:00","expires_at":"2031-01-03T00:00:00Z"}`
 	first := s.post("/api/v1/messages", body)
-	a := read[acceptedJSON](s, first, http.StatusAccepted)
+	a := read[api.AcceptedJSON](s, first, http.StatusAccepted)
 	if a.Duplicate || len(a.Deliveries) != 1 || a.Deliveries[0].Integration != "push" || a.Deliveries[0].State != delivery.StatePending {
 		t.Errorf("accepted %s", first.body)
 	}
 	if first.Header.Get("Location") != "/api/v1/messages/"+a.ID || s.woken.Load() != 1 {
 		t.Errorf("location %q, woken %d times", first.Header.Get("Location"), s.woken.Load())
 	}
-	again := read[acceptedJSON](s, s.post("/api/v1/messages", body), http.StatusOK)
+	again := read[api.AcceptedJSON](s, s.post("/api/v1/messages", body), http.StatusOK)
 	if !again.Duplicate || again.ID != a.ID || again.Deliveries[0].ID != a.Deliveries[0].ID {
 		t.Errorf("again %+v, first %+v", again, a)
 	}
 	raw := s.get("/api/v1/messages/" + a.ID)
-	m := read[messageWithDeliveries](s, raw, http.StatusOK)
+	m := read[api.MessageWithDeliveries](s, raw, http.StatusOK)
 	if m.Kind != delivery.KindCommand || m.Key != "주문-1" || m.Headers["X-Shop"] != "a\tb ü" || m.IdempotencyKey != "k-1" ||
 		string(m.Payload) != `{"n":1}` || m.Masked || len(m.SHA256) != 64 || len(m.Deliveries) != 1 {
 		t.Errorf("message %s", raw.body)
@@ -77,13 +79,13 @@ func TestAMessageWithEverything(t *testing.T) {
 func TestEventsAndTheIdempotencyHeader(t *testing.T) {
 	s := newSite(t)
 	body := `{"type":"order.placed","payload":1}`
-	first := read[acceptedJSON](s, s.send("admin", "POST", "/api/v1/messages", body, "Idempotency-Key", "h-1"), http.StatusAccepted)
-	again := read[acceptedJSON](s, s.send("admin", "POST", "/api/v1/messages", body, "Idempotency-Key", "h-1"), http.StatusOK)
+	first := read[api.AcceptedJSON](s, s.send("admin", "POST", "/api/v1/messages", body, "Idempotency-Key", "h-1"), http.StatusAccepted)
+	again := read[api.AcceptedJSON](s, s.send("admin", "POST", "/api/v1/messages", body, "Idempotency-Key", "h-1"), http.StatusOK)
 	if first.ID != again.ID || len(first.Deliveries) != 1 || first.Deliveries[0].Integration != "push" {
 		t.Errorf("first %+v, again %+v", first, again)
 	}
 	nobody := s.post("/api/v1/messages", `{"type":"unheard","kind":"event","payload":1}`)
-	if read[acceptedJSON](s, nobody, http.StatusAccepted); !strings.Contains(string(nobody.body), `"deliveries":[]`) {
+	if read[api.AcceptedJSON](s, nobody, http.StatusAccepted); !strings.Contains(string(nobody.body), `"deliveries":[]`) {
 		t.Errorf("without subscribers: %s", nobody.body)
 	}
 }
@@ -180,7 +182,7 @@ func TestTwoOfWhichOneIsToBeGivenAreNamed(t *testing.T) {
 		for i, one := range c.members {
 			for _, two := range c.members[i+1:] {
 				body := fmt.Sprintf(`{%s,%q:%s,%q:%s}`, c.rest, one, values[one], two, values[two])
-				p := read[problem](s, s.send("admin", "POST", c.path, body, "Content-Type", c.kind), http.StatusUnprocessableEntity)
+				p := read[web.Problem](s, s.send("admin", "POST", c.path, body, "Content-Type", c.kind), http.StatusUnprocessableEntity)
 				words := strings.FieldsFunc(strings.SplitN(p.Detail, ". ", 2)[0], func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 				if !slices.Contains(words, one) || !slices.Contains(words, two) || !slices.Contains(c.members, p.Field) {
 					t.Errorf("%s: %s, field %s", body, p.Detail, p.Field)
@@ -191,8 +193,8 @@ func TestTwoOfWhichOneIsToBeGivenAreNamed(t *testing.T) {
 }
 
 func TestMalformedJSONNamesTheLine(t *testing.T) {
-	err := decodeObject([]byte("{\n \"a\": 1,\n \"b\": x\n}"), fields{"a": func(json.RawMessage) error { return nil }})
-	if p := problemOf(err); p.Status != 400 || !strings.Contains(p.Detail, "line 3, byte 18") {
+	err := web.DecodeObject([]byte("{\n \"a\": 1,\n \"b\": x\n}"), web.Fields{"a": func(json.RawMessage) error { return nil }})
+	if p := web.ProblemOf(err); p.Status != 400 || !strings.Contains(p.Detail, "line 3, byte 18") {
 		t.Errorf("detail %q", p.Detail)
 	}
 }
@@ -215,9 +217,9 @@ func FuzzReadMessage(f *testing.F) {
 				r.Header.Set(name, value)
 			}
 		}
-		m, err := readMessage(r)
+		m, err := api.ReadMessage(r)
 		if err != nil {
-			if p := problemOf(err); p.Status < 400 || p.Status >= 500 {
+			if p := web.ProblemOf(err); p.Status < 400 || p.Status >= 500 {
 				t.Fatalf("%q: %v", body, err)
 			}
 			return

@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 func (s *site) many(integration string, n int) (ids []string) {
@@ -22,9 +24,9 @@ func (s *site) many(integration string, n int) (ids []string) {
 	return ids
 }
 
-func (s *site) operation(id string) operationJSON {
+func (s *site) operation(id string) api.OperationJSON {
 	s.t.Helper()
-	o := read[operationJSON](s, s.get("/api/v1/operations/"+id), 200)
+	o := read[api.OperationJSON](s, s.get("/api/v1/operations/"+id), 200)
 	if o.Succeeded+o.Failed+o.Skipped+o.Cancelled+o.Remaining != o.Selected {
 		s.t.Errorf("the numbers do not add up: %+v", o)
 	}
@@ -37,11 +39,11 @@ func TestAnOperationIsTriedStartedAndFollowed(t *testing.T) {
 	s.many("sms", 2)
 	s.post("/api/v1/failures/"+ids[0]+"/ignore", `{"reason":"x","category":"obsolete"}`)
 	ask := `{"action":"retry","filter":{"integration":"push","state":["dead","ignored"],"search":"class:http_4xx"},"rate_per_second":5,"canary":1,"stop_above_failure_ratio":0.5,"dry_run":true}`
-	dry := read[dryRunJSON](s, s.post("/api/v1/operations", ask), 200)
+	dry := read[api.DryRunJSON](s, s.post("/api/v1/operations", ask), 200)
 	if dry.Eligible != 4 || !maps.Equal(dry.Excluded, map[string]int{"already_settled": 1}) || !maps.Equal(dry.Integrations, map[string]int{"push": 4}) {
 		t.Errorf("dry run %+v", dry)
 	}
-	looked := read[dryRunJSON](s, s.send("viewer", "POST", "/api/v1/operations", ask), 200)
+	looked := read[api.DryRunJSON](s, s.send("viewer", "POST", "/api/v1/operations", ask), 200)
 	if looked.Eligible != 0 || !maps.Equal(looked.Excluded, map[string]int{"already_settled": 1, "no_permission": 4}) {
 		t.Errorf("a viewer's dry run %+v", looked)
 	}
@@ -49,26 +51,26 @@ func TestAnOperationIsTriedStartedAndFollowed(t *testing.T) {
 	s.wants("a viewer", s.send("viewer", "POST", "/api/v1/operations", start), http.StatusForbidden, "forbidden")
 	key := uuid.NewString()
 	a := s.send("operator", "POST", "/api/v1/operations", start, "Idempotency-Key", strings.ToUpper(key))
-	o := read[operationJSON](s, a, http.StatusAccepted)
+	o := read[api.OperationJSON](s, a, http.StatusAccepted)
 	if o.ID != key || a.Header.Get("Location") != "/api/v1/operations/"+key || o.Selected != 4 || o.Remaining != 4 || o.State != "running" || o.Version != 1 ||
-		o.Actor != "token:ci-operator" || o.Reason != "it is back" || o.Pace != (paceJSON{Rate: 5, Canary: 1, StopAbove: 0.5}) || o.CreatedAt == nil || s.woken.Load() != 1 {
+		o.Actor != "token:ci-operator" || o.Reason != "it is back" || o.Pace != (api.PaceJSON{Rate: 5, Canary: 1, StopAbove: 0.5}) || o.CreatedAt == nil || s.woken.Load() != 1 {
 		t.Errorf("started %s", a.body)
 	}
 	if fmt.Sprint(o.Filter) != "map[error_class:[http_4xx] integration:[push] state:[dead ignored]]" || !maps.Equal(o.Excluded, map[string]int{"already_settled": 1}) {
 		t.Errorf("filter %v, excluded %v", o.Filter, o.Excluded)
 	}
-	if again := read[operationJSON](s, s.send("operator", "POST", "/api/v1/operations", start, "Idempotency-Key", key), 202); again.ID != key || again.Selected != 4 {
+	if again := read[api.OperationJSON](s, s.send("operator", "POST", "/api/v1/operations", start, "Idempotency-Key", key), 202); again.ID != key || again.Selected != 4 {
 		t.Errorf("again %+v", again)
 	}
 	s.advance(key)
 	if o := s.operation(key); len(o.Parts) != 1 || o.Parts[0].Phase != "canary" || o.Released != 1 || o.Parts[0].Waiting != 3 {
 		t.Errorf("after the canary %+v", o)
 	}
-	items := read[list[operationItemJSON]](s, s.get("/api/v1/operations/"+key+"/items?outcome=released"), 200).Items
+	items := read[api.List[api.OperationItemJSON]](s, s.get("/api/v1/operations/"+key+"/items?outcome=released"), 200).Items
 	if len(items) != 1 || items[0].DeliveryID == "" {
 		t.Errorf("released %+v", items)
 	}
-	if d := read[detailJSON](s, s.get("/api/v1/deliveries/"+items[0].DeliveryID), 200); d.OperationID == nil || *d.OperationID != key {
+	if d := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+items[0].DeliveryID), 200); d.OperationID == nil || *d.OperationID != key {
 		t.Errorf("the delivery does not name its operation: %+v", d.OperationID)
 	}
 	s.finish(s.claim("push"), delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK})
@@ -76,8 +78,8 @@ func TestAnOperationIsTriedStartedAndFollowed(t *testing.T) {
 	if o := s.operation(key); o.Succeeded != 1 {
 		t.Errorf("after its outcome %+v", o)
 	}
-	page := read[list[operationItemJSON]](s, s.get("/api/v1/operations/"+key+"/items?limit=3"), 200)
-	rest := read[list[operationItemJSON]](s, s.get("/api/v1/operations/"+key+"/items?limit=3&after="+*page.Next), 200)
+	page := read[api.List[api.OperationItemJSON]](s, s.get("/api/v1/operations/"+key+"/items?limit=3"), 200)
+	rest := read[api.List[api.OperationItemJSON]](s, s.get("/api/v1/operations/"+key+"/items?limit=3&after="+*page.Next), 200)
 	if len(page.Items) != 3 || len(rest.Items) != 1 || rest.Next != nil {
 		t.Errorf("items %+v, %+v", page, rest)
 	}
@@ -88,24 +90,24 @@ func TestAnOperationOfAListWithVersions(t *testing.T) {
 	ids := s.many("push", 3)
 	body := fmt.Sprintf(`{"action":"ignore","ids":["%s",{"id":"%s","version":1},{"id":"%s","version":9},"%s"],"reason":"test orders","category":"test-data"}`,
 		strings.ToUpper(ids[0]), ids[1], ids[2], "0192f0c1-0000-7000-8000-000000000000")
-	o := read[operationJSON](s, s.send("operator", "POST", "/api/v1/operations", body, "Idempotency-Key", "any text"), 202)
+	o := read[api.OperationJSON](s, s.send("operator", "POST", "/api/v1/operations", body, "Idempotency-Key", "any text"), 202)
 	if o.Selected != 2 || !maps.Equal(o.Excluded, map[string]int{"changed": 1, "not_found": 1}) || o.Filter != nil || !delivery.IsUUID(o.ID) {
 		t.Errorf("started %+v", o)
 	}
-	if again := read[operationJSON](s, s.send("operator", "POST", "/api/v1/operations", body, "Idempotency-Key", "any text"), 202); again.ID != o.ID {
+	if again := read[api.OperationJSON](s, s.send("operator", "POST", "/api/v1/operations", body, "Idempotency-Key", "any text"), 202); again.ID != o.ID {
 		t.Errorf("started twice: %s", again.ID)
 	}
 	s.advance(o.ID)
 	if o := s.operation(o.ID); o.Succeeded != 2 || o.State != "finished" || o.FinishedAt == nil {
 		t.Errorf("finished %+v", o)
 	}
-	if page := read[list[deliveryJSON]](s, s.get("/api/v1/failures?state=ignored"), 200); len(page.Items) != 2 || page.Items[0].Settlement.Category != "test-data" {
+	if page := read[api.List[api.DeliveryJSON]](s, s.get("/api/v1/failures?state=ignored"), 200); len(page.Items) != 2 || page.Items[0].Settlement.Category != "test-data" {
 		t.Errorf("ignored %+v", page)
 	}
 }
 
 // faster checks that a conflict says who was faster, what they did, when, and what is now.
-func (s *site) faster(p problem, actor, action, state string, version int) {
+func (s *site) faster(p web.Problem, actor, action, state string, version int) {
 	s.t.Helper()
 	if p.Actor != actor || p.Action != action || p.At == nil || time.Since(*p.At).Abs() > time.Hour || string(p.State) != state || p.Version == nil || *p.Version != version ||
 		!strings.Contains(p.Detail, actor+" was faster ("+action+" at ") {
@@ -116,7 +118,7 @@ func (s *site) faster(p problem, actor, action, state string, version int) {
 func TestAFinishedOperationSaysSo(t *testing.T) {
 	s := newSite(t)
 	s.fail(delivery.Message{Integration: "push", Payload: []byte("1")}, "")
-	o := read[operationJSON](s, s.post("/api/v1/operations", `{"action":"resolve","filter":{},"reason":"r"}`), 202)
+	o := read[api.OperationJSON](s, s.post("/api/v1/operations", `{"action":"resolve","filter":{},"reason":"r"}`), 202)
 	at := "/api/v1/operations/" + o.ID
 	s.faster(s.wants("running", s.post(at+"/resume", ``), http.StatusConflict, "conflict"), "token:ci-operator", "start", "running", 1)
 	s.advance(o.ID)
@@ -126,30 +128,30 @@ func TestAFinishedOperationSaysSo(t *testing.T) {
 func TestAnOperationIsSteered(t *testing.T) {
 	s := newSite(t)
 	s.many("push", 3)
-	o := read[operationJSON](s, s.post("/api/v1/operations", `{"action":"retry","filter":{},"rate_per_second":1,"ramp_to":10,"ramp_seconds":60}`), 202)
+	o := read[api.OperationJSON](s, s.post("/api/v1/operations", `{"action":"retry","filter":{},"rate_per_second":1,"ramp_to":10,"ramp_seconds":60}`), 202)
 	at := "/api/v1/operations/" + o.ID
 	patch := func(body string) answer { return s.send("operator", http.MethodPatch, at, body) }
-	p := read[operationJSON](s, s.post(at+"/pause", `{"reason":"wait","version":1}`), 200)
+	p := read[api.OperationJSON](s, s.post(at+"/pause", `{"reason":"wait","version":1}`), 200)
 	if p.State != "paused" || p.Version != 2 || !strings.Contains(p.Note, "token:ci-operator") {
 		t.Errorf("paused %+v", p)
 	}
 	c := s.wants("an old version", s.post(at+"/resume", `{"version":1}`), http.StatusConflict, "conflict")
 	s.faster(c, "token:ci-operator", "pause", "paused", 2)
 	s.faster(s.wants("paused already", s.post(at+"/pause", ``), http.StatusConflict, "conflict"), "token:ci-operator", "pause", "paused", 2)
-	paced := read[operationJSON](s, patch(`{"ramp_to":50}`), 200)
-	if paced.Pace != (paceJSON{Rate: 1, RampTo: 50, RampOver: 60}) {
+	paced := read[api.OperationJSON](s, patch(`{"ramp_to":50}`), 200)
+	if paced.Pace != (api.PaceJSON{Rate: 1, RampTo: 50, RampOver: 60}) {
 		t.Errorf("pace %+v", paced.Pace)
 	}
-	if paced = read[operationJSON](s, patch(`{"ramp_to":0,"rate_per_second":100,"version":3}`), 200); paced.Pace != (paceJSON{Rate: 100}) {
+	if paced = read[api.OperationJSON](s, patch(`{"ramp_to":0,"rate_per_second":100,"version":3}`), 200); paced.Pace != (api.PaceJSON{Rate: 100}) {
 		t.Errorf("pace %+v", paced.Pace)
 	}
 	for body, code := range map[string]string{`{}`: "nothing_to_change", `{"canary":1.5}`: "invalid_field", `{"rate_per_second":-1}`: "invalid_pace",
 		`{"ramp_to":5}`: "invalid_pace", `{"ramp_seconds":5}`: "invalid_pace", `{"stop_above_failure_ratio":1}`: "invalid_pace", `{"rate":1}`: "unknown_field"} {
 		s.wants(body, patch(body), 422, code)
 	}
-	read[operationJSON](s, s.post(at+"/resume", ``), 200)
+	read[api.OperationJSON](s, s.post(at+"/resume", ``), 200)
 	s.faster(s.wants("running already", s.post(at+"/resume", ``), http.StatusConflict, "conflict"), "token:ci-operator", "resume", "running", 5)
-	done := read[operationJSON](s, s.post(at+"/cancel", `{"reason":"enough"}`), 200)
+	done := read[api.OperationJSON](s, s.post(at+"/cancel", `{"reason":"enough"}`), 200)
 	if done.State != "cancelled" || done.Cancelled != 3 {
 		t.Errorf("cancelled %+v", done)
 	}
@@ -158,7 +160,7 @@ func TestAnOperationIsSteered(t *testing.T) {
 		verb, path, _ := strings.Cut(method, " ")
 		s.wants(method, s.send("viewer", verb, at+path, `{"canary":1}`), http.StatusForbidden, "forbidden")
 	}
-	if all := read[list[operationJSON]](s, s.get("/api/v1/operations?state=cancelled&actor=token:ci-operator"), 200).Items; len(all) != 1 || len(all[0].Parts) != 0 {
+	if all := read[api.List[api.OperationJSON]](s, s.get("/api/v1/operations?state=cancelled&actor=token:ci-operator"), 200).Items; len(all) != 1 || len(all[0].Parts) != 0 {
 		t.Errorf("listed %+v", all)
 	}
 	s.wants("nothing there", s.get("/api/v1/operations/0192f0c1-0000-7000-8000-000000000000"), 404, "not_found")
@@ -180,14 +182,14 @@ func TestOperationsThatAreRefused(t *testing.T) {
 	} {
 		s.wants(body, s.post("/api/v1/operations", body), http.StatusUnprocessableEntity, code)
 	}
-	if all := read[list[operationJSON]](s, s.get("/api/v1/operations"), 200).Items; len(all) != 0 {
+	if all := read[api.List[api.OperationJSON]](s, s.get("/api/v1/operations"), 200).Items; len(all) != 0 {
 		t.Errorf("started all the same: %+v", all)
 	}
 	ask := `{"action":"ignore","filter":{},"dry_run":true}`
-	if dry := read[dryRunJSON](s, s.post("/api/v1/operations", ask), 200); dry.Eligible != 1 {
+	if dry := read[api.DryRunJSON](s, s.post("/api/v1/operations", ask), 200); dry.Eligible != 1 {
 		t.Errorf("a dry run needs no reason: %+v", dry)
 	}
-	if acknowledged := read[operationJSON](s, s.post("/api/v1/operations", `{"action":"acknowledge","filter":{}}`), 202); acknowledged.Selected != 1 {
+	if acknowledged := read[api.OperationJSON](s, s.post("/api/v1/operations", `{"action":"acknowledge","filter":{}}`), 202); acknowledged.Selected != 1 {
 		t.Errorf("acknowledged %+v", acknowledged)
 	}
 }
@@ -199,9 +201,9 @@ func TestGroupsLeadToTheirFailures(t *testing.T) {
 	for by, want := range map[string][]string{"": {"push/http_4xx/3", "sms/http_4xx/2"}, "by=integration": {"push//3", "sms//2"}, "by=error_class,method": {"/http_4xx/5"},
 		"by=message&integration=sms": {"//2"}, "by=integration&by=destination&limit=1": {"push//3"}} {
 		var got []string
-		for _, g := range read[list[groupJSON]](s, s.get("/api/v1/groups?"+by), 200).Items {
+		for _, g := range read[api.List[api.GroupJSON]](s, s.get("/api/v1/groups?"+by), 200).Items {
 			got = append(got, fmt.Sprintf("%s/%s/%d", g.Integration, g.ErrorClass, g.Count))
-			n := read[countJSON](s, s.get("/api/v1/failures/count?"+g.Filter), 200)
+			n := read[api.CountJSON](s, s.get("/api/v1/failures/count?"+g.Filter), 200)
 			if n.Count != g.Count || n.Capped || len(g.Hours) != 24 || g.Dead != g.Count || g.LastSeen == nil || g.Status != "new" {
 				t.Errorf("%s: %+v has %d failures by %s", by, g, n.Count, g.Filter)
 			}
@@ -210,8 +212,8 @@ func TestGroupsLeadToTheirFailures(t *testing.T) {
 			t.Errorf("%s: %v, want %v", by, got, want)
 		}
 	}
-	g := read[list[groupJSON]](s, s.get("/api/v1/groups"), 200).Items[0]
-	if one := read[groupJSON](s, s.get("/api/v1/groups/"+g.ID), 200); one.ID != g.ID || one.Count != 3 || one.Filter != g.Filter {
+	g := read[api.List[api.GroupJSON]](s, s.get("/api/v1/groups"), 200).Items[0]
+	if one := read[api.GroupJSON](s, s.get("/api/v1/groups/"+g.ID), 200); one.ID != g.ID || one.Count != 3 || one.Filter != g.Filter {
 		t.Errorf("group %+v, listed as %+v", one, g)
 	}
 	for _, id := range []string{"x", strings.Repeat("0", 32)} {

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 // withPool adds a pool integration named "mail" that is offered to offer.
-func withPool(offer func(context.Context, delivery.Message) (delivery.Accepted, error)) func(*Config) {
-	return func(c *Config) {
+func withPool(offer func(context.Context, delivery.Message) (delivery.Accepted, error)) func(*web.Config) {
+	return func(c *web.Config) {
 		mail := c.Integrations[0]
 		mail.Name, mail.Method, mail.Subscribe, mail.Pool = "mail", delivery.MethodPool, nil, &delivery.PoolSettings{Workers: 2, Queue: 5}
 		c.Integrations = append(c.Integrations, mail)
@@ -31,22 +33,22 @@ func TestACommandForAPoolIsHandedOverInMemory(t *testing.T) {
 	var got []delivery.Message
 	const id = "0192f0c1-0000-7000-8000-000000000001"
 	s := newSite(t, withPool(func(ctx context.Context, m delivery.Message) (delivery.Accepted, error) {
-		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > poolWait {
+		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > api.PoolWait {
 			t.Error("it may wait for ever")
 		}
 		got = append(got, m)
 		return delivery.Accepted{ID: id, Duplicate: len(got) > 1, Deliveries: []delivery.DeliveryRef{{ID: id, Integration: "mail", State: delivery.StatePending}}}, nil
 	}))
 	body := `{"integration":"mail","type":"t","payload":{"a":1},"idempotency_key":"k"}`
-	a := read[acceptedJSON](s, s.post("/api/v1/messages", body), http.StatusAccepted)
+	a := read[api.AcceptedJSON](s, s.post("/api/v1/messages", body), http.StatusAccepted)
 	if a.ID != id || a.Deliveries[0].State != delivery.StatePending || string(got[0].Payload) != `{"a":1}` || got[0].IdempotencyKey != "k" {
 		t.Errorf("%+v of %+v", a, got)
 	}
-	if again := read[acceptedJSON](s, s.post("/api/v1/messages", body), http.StatusOK); !again.Duplicate {
+	if again := read[api.AcceptedJSON](s, s.post("/api/v1/messages", body), http.StatusOK); !again.Duplicate {
 		t.Errorf("again %+v", again)
 	}
 	for _, durable := range []string{`{"integration":"push","type":"t","payload":1}`, `{"type":"order.placed","payload":1}`} {
-		read[acceptedJSON](s, s.post("/api/v1/messages", durable), http.StatusAccepted)
+		read[api.AcceptedJSON](s, s.post("/api/v1/messages", durable), http.StatusAccepted)
 	}
 	if len(got) != 2 {
 		t.Errorf("%d messages were offered", len(got))
@@ -66,9 +68,9 @@ func TestAFullPoolAnswersWhenToTryAgain(t *testing.T) {
 
 func TestFactsAreShownEverywhere(t *testing.T) {
 	s := newSite(t, withPool(nil))
-	s.must(s.store.SyncIntegrations(t.Context(), s.cfg.Integrations))
+	s.must(s.store.SyncIntegrations(t.Context(), s.Config.Integrations))
 	raw := s.get("/api/v1/integrations")
-	if read[list[integrationJSON]](s, raw, http.StatusOK); !strings.Contains(string(raw.body), `"facts":[{"name":"busy","value":1,"limit":2},{"name":"rejected","value":7,"limit":null}]`) ||
+	if read[api.List[api.IntegrationJSON]](s, raw, http.StatusOK); !strings.Contains(string(raw.body), `"facts":[{"name":"busy","value":1,"limit":2},{"name":"rejected","value":7,"limit":null}]`) ||
 		!strings.Contains(string(raw.body), `"facts":[]`) {
 		t.Errorf("%s", raw.body)
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 func TestTokensAreAskedForAndRolesCount(t *testing.T) {
@@ -55,13 +57,13 @@ func (s *site) signIn(name string, role delivery.Role) *http.Cookie {
 	s.t.Helper()
 	o, err := s.store.CreateOperator(s.t.Context(), delivery.Operator{Name: name, Role: role, PasswordHash: "-"}, "setup")
 	s.must(err)
-	ctx, err := s.sessions.Load(s.t.Context(), "")
+	ctx, err := s.Sessions.Load(s.t.Context(), "")
 	s.must(err)
-	s.sessions.Put(ctx, sessionOperator, name)
-	s.sessions.Put(ctx, sessionCredential, credentialMark(o))
-	token, _, err := s.sessions.Commit(ctx)
+	s.Sessions.Put(ctx, web.SessionOperator, name)
+	s.Sessions.Put(ctx, web.SessionCredential, web.CredentialMark(o))
+	token, _, err := s.Sessions.Commit(ctx)
 	s.must(err)
-	return &http.Cookie{Name: s.sessions.Cookie.Name, Value: token}
+	return &http.Cookie{Name: s.Sessions.Cookie.Name, Value: token}
 }
 
 func TestASessionWorksUntilTheOperatorIsDisabled(t *testing.T) {
@@ -74,7 +76,7 @@ func TestASessionWorksUntilTheOperatorIsDisabled(t *testing.T) {
 	if a := s.send("", "POST", "/api/v1/failures/"+id+"/retry", "{}", "Cookie", cookie.String(), "Sec-Fetch-Site", "same-origin"); a.StatusCode != 200 {
 		t.Errorf("retry: %s", a.body)
 	}
-	if history := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), 200).History; len(history) != 1 || history[0].Actor != "ann" {
+	if history := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), 200).History; len(history) != 1 || history[0].Actor != "ann" {
 		t.Errorf("history %+v", history)
 	}
 	s.wants("unknown token beside a session", s.send("nobody", "GET", "/api/v1/failures", "", "Cookie", cookie.String()), 401, "invalid_token")
@@ -86,7 +88,7 @@ func TestASessionWorksUntilTheOperatorIsDisabled(t *testing.T) {
 	s.must(s.store.UpdateOperator(t.Context(), ann, "root", "disable"))
 	a := s.send("", "GET", "/api/v1/failures", "", "Cookie", cookie.String())
 	s.wants("disabled", a, 401, "unauthorized")
-	if set := a.Header.Get("Set-Cookie"); !strings.Contains(set, s.sessions.Cookie.Name+"=;") {
+	if set := a.Header.Get("Set-Cookie"); !strings.Contains(set, s.Sessions.Cookie.Name+"=;") {
 		t.Errorf("the session is not ended: %q", set)
 	}
 }
@@ -99,7 +101,7 @@ func TestAnotherSiteCannotUseASession(t *testing.T) {
 		a := s.send("", "POST", "/api/v1/failures/"+id+"/retry", "{}", "Cookie", cookie.String(), header[0], header[1])
 		s.wants(header[0]+" "+header[1], a, 403, "cross_origin")
 	}
-	if d := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), 200); d.State != delivery.StateDead {
+	if d := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), 200); d.State != delivery.StateDead {
 		t.Errorf("state %s", d.State)
 	}
 	// a token is nothing that a browser adds by itself
@@ -110,9 +112,9 @@ func TestAnotherSiteCannotUseASession(t *testing.T) {
 
 func TestPagesLeadToTheSignInAndBack(t *testing.T) {
 	s := newSite(t)
-	page := func(c echo.Context) error { return c.String(200, who(c).Name) }
-	s.echo.GET("/tests-page", page, s.require(delivery.RoleViewer))
-	s.echo.POST("/tests-page", page, s.require(delivery.RoleAdmin))
+	page := func(c echo.Context) error { return c.String(200, web.Who(c).Name) }
+	s.Echo.GET("/tests-page", page, s.Require(delivery.RoleViewer))
+	s.Echo.POST("/tests-page", page, s.Require(delivery.RoleAdmin))
 	a := s.send("", "GET", "/tests-page?state=dead&q=a%20b", "")
 	if a.StatusCode != 303 || a.Header.Get("Location") != "/sign-in?next=%2Ftests-page%3Fstate%3Ddead%26q%3Da%2520b" {
 		t.Errorf("%d to %q", a.StatusCode, a.Header.Get("Location"))
@@ -124,7 +126,7 @@ func TestPagesLeadToTheSignInAndBack(t *testing.T) {
 	if a := s.send("", "GET", "/tests-page", "", "Cookie", cookie.String()); a.StatusCode != 200 || string(a.body) != "ann" {
 		t.Errorf("signed in: %d %s", a.StatusCode, a.body)
 	}
-	if a := s.send("", "POST", "/tests-page", "", "Cookie", cookie.String()); a.StatusCode != 403 || a.Header.Get("Content-Type") == problemType {
+	if a := s.send("", "POST", "/tests-page", "", "Cookie", cookie.String()); a.StatusCode != 403 || a.Header.Get("Content-Type") == web.ProblemType {
 		t.Errorf("too small a role: %d %s", a.StatusCode, a.Header.Get("Content-Type"))
 	}
 }

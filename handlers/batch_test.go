@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 	"redrive/store"
 )
 
 // withBatches adds two batches to a site: "points", and "members", which hides a field.
-func withBatches(c *Config) {
+func withBatches(c *web.Config) {
 	for name, mask := range map[string][]string{"points": nil, "members": {"$.phone"}} {
 		c.Integrations = append(c.Integrations, delivery.Integration{Name: name, Method: delivery.MethodBatch, Mask: mask,
 			Destination: delivery.Destination{To: &delivery.FileDestination{Dir: "/tmp", Format: delivery.FileFormat{Kind: delivery.FileCSV}}},
@@ -24,7 +26,7 @@ func withBatches(c *Config) {
 func newBatchSite(t *testing.T) *site {
 	t.Helper()
 	s := newSite(t, withBatches)
-	c := Config{Integrations: testIntegrations()}
+	c := web.Config{Integrations: testIntegrations()}
 	withBatches(&c)
 	s.must(s.store.SyncIntegrations(t.Context(), c.Integrations))
 	return s
@@ -56,7 +58,7 @@ func (s *site) stored(integration, content string) delivery.BatchFile {
 
 func TestRunsAndFilesOverTheAPI(t *testing.T) {
 	s := newBatchSite(t)
-	asked := read[runJSON](s, s.post("/api/v1/integrations/points/runs", `{"business_date": "2026-01-31", "reason": "late rows"}`), http.StatusAccepted)
+	asked := read[api.RunJSON](s, s.post("/api/v1/integrations/points/runs", `{"business_date": "2026-01-31", "reason": "late rows"}`), http.StatusAccepted)
 	if asked.State != delivery.RunQueued || *asked.BusinessDate != "2026-01-31" || asked.RequestedBy != "token:ci-operator" || asked.Reason != "late rows" || asked.File != nil {
 		t.Errorf("asked for: %+v", asked)
 	}
@@ -78,15 +80,15 @@ func TestRunsAndFilesOverTheAPI(t *testing.T) {
 	}
 	file := s.stored("points", "id\r\n4.20\r\n")
 	s.post("/api/v1/integrations/points/runs", "")
-	first := read[list[runJSON]](s, s.get("/api/v1/integrations/points/runs?limit=1"), http.StatusOK)
+	first := read[api.List[api.RunJSON]](s, s.get("/api/v1/integrations/points/runs?limit=1"), http.StatusOK)
 	if len(first.Items) != 1 || first.Items[0].State != delivery.RunQueued || first.Next == nil {
 		t.Fatalf("first page: %+v", first)
 	}
-	second := read[list[runJSON]](s, s.get("/api/v1/integrations/points/runs?limit=1&after="+*first.Next), http.StatusOK)
+	second := read[api.List[api.RunJSON]](s, s.get("/api/v1/integrations/points/runs?limit=1&after="+*first.Next), http.StatusOK)
 	if len(second.Items) != 1 || second.Items[0].ID != asked.ID || second.Next != nil || second.Items[0].File == nil {
 		t.Fatalf("second page: %+v", second)
 	}
-	shown := read[fileJSON](s, s.get("/api/v1/files/"+file.ID), http.StatusOK)
+	shown := read[api.FileJSON](s, s.get("/api/v1/files/"+file.ID), http.StatusOK)
 	if shown.Name != "points_2026-01-31_1.csv" || *shown.ControlTotal != "4.20" || *shown.State != delivery.StatePending || shown.Acknowledgement != nil {
 		t.Errorf("file: %+v", shown)
 	}
@@ -101,14 +103,14 @@ func TestRunsAndFilesOverTheAPI(t *testing.T) {
 func TestAFileIsHandedOutAndThatIsWrittenDown(t *testing.T) {
 	s := newBatchSite(t)
 	for _, name := range []string{"points", "members"} {
-		read[runJSON](s, s.post("/api/v1/integrations/"+name+"/runs", ""), http.StatusAccepted)
+		read[api.RunJSON](s, s.post("/api/v1/integrations/"+name+"/runs", ""), http.StatusAccepted)
 	}
 	file, hidden := s.stored("points", "id\r\n1\r\n"), s.stored("members", "phone\r\n010\r\n")
 	a := s.send("operator", http.MethodGet, "/api/v1/files/"+file.ID+"/content", "")
 	if a.StatusCode != 200 || string(a.body) != "id\r\n1\r\n" || a.Header.Get("Content-Disposition") != "attachment; filename="+file.Name || a.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v %q", a.StatusCode, a.Header, a.body)
 	}
-	entries := read[list[map[string]any]](s, s.get("/api/v1/audit?action=batch.file-read"), http.StatusOK)
+	entries := read[api.List[map[string]any]](s, s.get("/api/v1/audit?action=batch.file-read"), http.StatusOK)
 	if len(entries.Items) != 1 || entries.Items[0]["actor"] != "token:ci-operator" || entries.Items[0]["subject"] != file.ID {
 		t.Errorf("audit: %v", entries.Items)
 	}
@@ -139,7 +141,7 @@ func TestRunNowInTheConsole(t *testing.T) {
 			t.Errorf("the page does not show %s", text)
 		}
 	}
-	shown := read[fileJSON](s, s.get("/api/v1/files/"+file.ID), http.StatusOK)
+	shown := read[api.FileJSON](s, s.get("/api/v1/files/"+file.ID), http.StatusOK)
 	failure := string(kim.open("/failures/" + *shown.DeliveryID).body)
 	for _, text := range []string{file.Name, file.SHA256, "4.20", "Download the file"} {
 		if !strings.Contains(failure, text) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
 	"redrive/internal/cli/client"
 )
 
@@ -124,15 +125,15 @@ func TestActingOnATerminal(t *testing.T) {
 	if err := d.runs(retry(d, "integration:push")); err == nil || !strings.Contains(d.err, "Retry 3 failures? [y/N]") {
 		t.Errorf("no: %v, asked %q", err, d.err)
 	}
-	if all := read[list[operationJSON]](d.site, d.get("/api/v1/operations"), 200).Items; len(all) != 0 {
+	if all := read[api.List[api.OperationJSON]](d.site, d.get("/api/v1/operations"), 200).Items; len(all) != 0 {
 		t.Fatalf("started without a yes: %+v", all)
 	}
 	d.typed = "y\n"
 	paced := retry(d, "integration:push")
 	paced.Canary, paced.Rate, paced.RampTo, paced.RampOver, paced.StopAbove = 1, 5, 50, time.Minute, 0.2
 	d.must(d.runs(paced))
-	all := read[list[operationJSON]](d.site, d.get("/api/v1/operations"), 200).Items
-	if len(all) != 1 || all[0].Selected != 3 || all[0].Pace != (paceJSON{Rate: 5, RampTo: 50, RampOver: 60, Canary: 1, StopAbove: 0.2}) || !strings.Contains(d.out, all[0].ID) {
+	all := read[api.List[api.OperationJSON]](d.site, d.get("/api/v1/operations"), 200).Items
+	if len(all) != 1 || all[0].Selected != 3 || all[0].Pace != (api.PaceJSON{Rate: 5, RampTo: 50, RampOver: 60, Canary: 1, StopAbove: 0.2}) || !strings.Contains(d.out, all[0].ID) {
 		t.Errorf("started %+v: %q", all, d.out)
 	}
 	ignore := &client.Ignore{Category: "obsolete", Until: "48h"}
@@ -155,7 +156,7 @@ func TestActingOnATerminal(t *testing.T) {
 	d.wantsUsage("no reason", d.runs(ignore), "--reason")
 	ignore.Reason, ignore.Yes = "old", true
 	d.must(d.runs(ignore))
-	if all := read[list[operationJSON]](d.site, d.get("/api/v1/operations"), 200).Items; len(all) != 2 || d.out != all[0].ID+"\n" || all[0].Until == nil {
+	if all := read[api.List[api.OperationJSON]](d.site, d.get("/api/v1/operations"), 200).Items; len(all) != 2 || d.out != all[0].ID+"\n" || all[0].Until == nil {
 		t.Errorf("ignored by %+v: %q", all, d.out)
 	}
 	d.wantsUsage("no selection", d.runs(retry(d)), "say on what")
@@ -175,7 +176,7 @@ func TestAnOperationIsWatched(t *testing.T) {
 	c := retry(d, "integration:push")
 	c.Yes = true
 	d.must(d.runs(c))
-	o := read[list[operationJSON]](d.site, d.get("/api/v1/operations"), 200).Items[0]
+	o := read[api.List[api.OperationJSON]](d.site, d.get("/api/v1/operations"), 200).Items[0]
 	d.advance(o.ID)
 	claimed, err := d.store.Claim(context.Background(), "test", []delivery.Quota{{Integration: "push", Limit: 10, Lease: time.Minute}})
 	d.must(err)
@@ -225,7 +226,7 @@ func TestAnOperationIsWatched(t *testing.T) {
 func editor(t *testing.T, script string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "editor")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil { // a program
 		t.Fatal(err)
 	}
 	t.Setenv("VISUAL", "")

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/handlers/web"
 	"redrive/views"
 )
 
 func TestCaseFields(t *testing.T) {
-	s := newSite(t, func(c *Config) { c.TicketURL = "https://tickets.example/{ticket}" })
+	s := newSite(t, func(c *web.Config) { c.TicketURL = "https://tickets.example/{ticket}" })
 	alice, bob := s.signedIn("alice", delivery.RoleOperator), s.signedIn("bob", delivery.RoleOperator)
 	id := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
 	here, fields := views.Failure(id), views.FailureCase(id, "fields")

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/console"
+	"redrive/handlers/web"
 	"redrive/views"
 )
 
@@ -32,9 +34,9 @@ func fieldsOf(t *testing.T, page answer, action string) url.Values {
 		name, value := attribute(tag, "name"), attribute(tag, "value")
 		if text, isText := strings.CutSuffix(tag, "</textarea>"); isText {
 			_, text, _ = strings.Cut(text, ">")
-			value = strings.TrimPrefix(unixLines(html.UnescapeString(text)), "\n")
+			value = strings.TrimPrefix(console.UnixLines(html.UnescapeString(text)), "\n")
 		}
-		value = strings.ReplaceAll(unixLines(value), "\n", "\r\n") // as browsers do
+		value = strings.ReplaceAll(console.UnixLines(value), "\n", "\r\n") // as browsers do
 		if name != "" {
 			out.Add(name, value)
 		}
@@ -214,7 +216,7 @@ func TestRedirectByForm(t *testing.T) {
 	form := fieldsOf(t, page, to)
 	b.shows(b.goes(b.sends(to, form, "integration", "sms", "reason", "push is gone"), views.FailureFrom(id, "/failures")), http.StatusOK, "Redirected", "→ sms", "retry requested")
 	b.shows(b.goes(b.sends(to, form), views.FailureFrom(id, "/failures")), http.StatusOK, "Already done")
-	form.Set("token", newToken())
+	form.Set("token", console.NewToken())
 	b.shows(b.sends(to, form), http.StatusConflict, "somebody was faster", "push is gone")
 	if got := b.actions(id); !slices.Equal(got, []string{"alice delivery.redirect"}) {
 		t.Error(got)
@@ -253,7 +255,7 @@ func large(bytes int) string {
 func TestALargePayloadIsEdited(t *testing.T) {
 	s := newSite(t)
 	b := s.signedIn("alice", delivery.RoleOperator)
-	id := s.fail(delivery.Message{Integration: "sms", Type: "code.requested", Payload: []byte(large(maxEditable))}, "")
+	id := s.fail(delivery.Message{Integration: "sms", Type: "code.requested", Payload: []byte(large(console.MaxEditable))}, "")
 	edit := views.FailureEdit(id)
 	form := fieldsOf(t, b.open(edit), edit)
 	typed := strings.Replace(form.Get("payload"), "Kim", "Lee", 1)
@@ -275,7 +277,7 @@ func TestALargePayloadIsEdited(t *testing.T) {
 	b.shows(review, http.StatusOK, "removed: ", "Kim", "added: ", "Lee", "Save version 2 and retry")
 	done := b.goes(b.sends(edit, fieldsOf(t, review, edit)), views.FailureFrom(id, "/failures"))
 	b.shows(done, http.StatusOK, "Version 2 is saved", "Not compared here", "!471199")
-	if got := string(s.claimed(id, "sms").Payload); got != strings.Replace(large(maxEditable), "Kim", "Lee", 1) {
+	if got := string(s.claimed(id, "sms").Payload); got != strings.Replace(large(console.MaxEditable), "Kim", "Lee", 1) {
 		t.Errorf("sent %d bytes", len(got))
 	}
 	deep := s.fail(delivery.Message{Integration: "push", Payload: []byte(strings.Repeat("[", 40) + strings.Repeat("1,", 100_000) + "1" + strings.Repeat("]", 40))}, "")
@@ -301,7 +303,7 @@ func TestAFormSurvivesTheEndOfItsSession(t *testing.T) {
 }
 
 func TestAnEditFitsItsSchema(t *testing.T) {
-	s := newSite(t, func(c *Config) {
+	s := newSite(t, func(c *web.Config) {
 		c.Schemas = map[string]func([]byte) []string{"push": func(payload []byte) []string {
 			if strings.Contains(string(payload), "wrong") {
 				return []string{"$.n: must be a number"}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/handlers/console"
 	"redrive/views"
 )
 
@@ -161,7 +162,7 @@ func TestTheSearchBarIsHelpedOn(t *testing.T) {
 		if a.StatusCode != http.StatusOK || a.Header.Get("Set-Cookie") != "" {
 			t.Errorf("%s: %d %v", query, a.StatusCode, a.Header)
 		}
-		var found struct{ Items []suggestion }
+		var found struct{ Items []console.Suggestion }
 		if err := json.Unmarshal(a.body, &found); err != nil {
 			t.Fatal(err)
 		}

@@ -102,8 +102,7 @@ func TestStreamsEndWithTheProgram(t *testing.T) {
 }
 
 func TestAStreamEndsWithItsSession(t *testing.T) {
-	s := newSite(t)
-	s.live.beat = 20 * time.Millisecond
+	s := newSite(t, func(c *Config) { c.LiveBeat = 20 * time.Millisecond })
 	b := s.signedIn("alice", delivery.RoleViewer)
 	other := s.signedIn("bob", delivery.RoleViewer)
 	stream, _ := b.listen(s.url, views.FailuresLive)
@@ -120,8 +119,7 @@ func TestAStreamEndsWithItsSession(t *testing.T) {
 
 // The server's limits are for requests that end; a stream has its own.
 func TestAStreamOutlivesTheServersLimits(t *testing.T) {
-	s := newSite(t)
-	s.live.beat = 50 * time.Millisecond
+	s := newSite(t, func(c *Config) { c.LiveBeat = 50 * time.Millisecond })
 	b := s.signedIn("alice", delivery.RoleViewer)
 	server := httptest.NewUnstartedServer(s.Handler())
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
@@ -134,52 +132,4 @@ func TestAStreamOutlivesTheServersLimits(t *testing.T) {
 		}
 	}
 	stream.close()
-}
-
-// Nobody asks the database when nobody listens, and there is a limit to how many can.
-func TestTheHubWorksOnlyForListeners(t *testing.T) {
-	asked, ended := make(chan struct{}, 10), make(chan struct{})
-	h := newHub(func(ctx context.Context) (int64, error) {
-		asked <- struct{}{}
-		if ctx.Done() == nil {
-			t.Error("the asking cannot be ended")
-		}
-		go func() {
-			<-ctx.Done()
-			select {
-			case <-ended:
-			default:
-				close(ended)
-			}
-		}()
-		return 1, nil
-	})
-	var all []chan struct{}
-	for range maxStreams {
-		changed, ok := h.join()
-		if !ok {
-			t.Fatal("refused too early")
-		}
-		all = append(all, changed)
-	}
-	if _, ok := h.join(); ok {
-		t.Error("one too many listens")
-	}
-	<-asked
-	h.tell()
-	h.tell() // the second is the same news
-	for _, changed := range all {
-		<-changed
-		select {
-		case <-changed:
-			t.Fatal("told twice")
-		default:
-		}
-		h.part(changed)
-	}
-	<-ended
-	h.end()
-	if _, ok := h.join(); ok {
-		t.Error("somebody listens after the end")
-	}
 }

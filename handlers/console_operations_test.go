@@ -12,6 +12,9 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/operations"
+	"redrive/handlers/api"
+	"redrive/handlers/console"
+	"redrive/handlers/web"
 	"redrive/views"
 )
 
@@ -179,18 +182,18 @@ func TestSteeringAnOperation(t *testing.T) {
 func TestItemsOfAnOperation(t *testing.T) {
 	s := newSite(t)
 	b := s.signedIn("alice", delivery.RoleOperator)
-	ids := s.failMany(itemsOnPage + 2)
+	ids := s.failMany(console.ItemsOnPage + 2)
 	ask := b.open(views.OperationFor(delivery.ActionResolve, "", "/failures"))
 	form := fieldsOf(t, ask, views.Operations)
 	id := form.Get("token")
 	b.goes(b.sends(views.Operations, form, "reason", "by hand"), views.Operation(id))
 	page := b.open(views.Operation(id))
-	b.shows(page, http.StatusOK, ids[0], "waiting", "Next page", "!"+ids[itemsOnPage+1])
+	b.shows(page, http.StatusOK, ids[0], "waiting", "Next page", "!"+ids[console.ItemsOnPage+1])
 	next, found := nextLink(page)
 	if !found {
 		t.Fatal("no next page")
 	}
-	b.shows(b.open(next), http.StatusOK, ids[itemsOnPage+1], "!"+ids[0], "!Next page")
+	b.shows(b.open(next), http.StatusOK, ids[console.ItemsOnPage+1], "!"+ids[0], "!Next page")
 	s.advance(id)
 	b.shows(b.open(views.OperationItems(id, "waiting", "")), http.StatusOK, "None.", "!"+ids[0])
 	b.shows(b.open(views.OperationItems(id, "succeeded", "")), http.StatusOK, ids[0], "done")
@@ -203,10 +206,10 @@ func TestItemsOfAnOperation(t *testing.T) {
 func TestItemsOfOneIntegration(t *testing.T) {
 	s := newSite(t)
 	b := s.signedIn("alice", delivery.RoleOperator)
-	pushed := s.failMany(itemsOnPage + 1)
+	pushed := s.failMany(console.ItemsOnPage + 1)
 	text := s.fail(delivery.Message{Integration: "sms", Payload: []byte("{}")}, "")
-	o := read[operationJSON](s, s.post("/api/v1/operations", `{"action":"retry","filter":{}}`), 202)
-	items := read[list[operationItemJSON]](s, s.get("/api/v1/operations/"+o.ID+"/items?integration=sms&outcome=waiting"), 200).Items
+	o := read[api.OperationJSON](s, s.post("/api/v1/operations", `{"action":"retry","filter":{}}`), 202)
+	items := read[api.List[api.OperationItemJSON]](s, s.get("/api/v1/operations/"+o.ID+"/items?integration=sms&outcome=waiting"), 200).Items
 	if len(items) != 1 || items[0].DeliveryID != text || items[0].Integration != "sms" {
 		t.Errorf("items %+v", items)
 	}
@@ -220,7 +223,7 @@ func TestItemsOfOneIntegration(t *testing.T) {
 	if !found {
 		t.Fatal("no next page")
 	}
-	b.shows(b.open(next), http.StatusOK, pushed[itemsOnPage], "!"+text, "!Next page")
+	b.shows(b.open(next), http.StatusOK, pushed[console.ItemsOnPage], "!"+text, "!Next page")
 }
 
 func nextLink(page answer) (string, bool) {
@@ -232,15 +235,15 @@ func nextLink(page answer) (string, bool) {
 
 func TestParsePace(t *testing.T) {
 	good := views.PaceForm{Canary: "10", Rate: "0.5", RampTo: "50", RampOver: "10", StopAbove: "20 %"}
-	p, err := parsePace(good)
+	p, err := console.ParsePace(good)
 	if want := (delivery.Pace{Rate: .5, RampTo: 50, RampOver: 10 * time.Minute, Canary: 10, StopAbove: .2}); err != nil || p != want {
 		t.Errorf("%+v %v", p, err)
 	}
-	if p, err := parsePace(views.PaceForm{}); err != nil || p != (delivery.Pace{}) {
+	if p, err := console.ParsePace(views.PaceForm{}); err != nil || p != (delivery.Pace{}) {
 		t.Errorf("%+v %v", p, err)
 	}
 	for field, wrong := range map[string]views.PaceForm{"canary": {Canary: "1.5"}, "rate": {Rate: "NaN"}, "ramp_to": {RampOver: "3"}, "ramp_over": {Rate: "1", RampTo: "5"}, "stop_above": {StopAbove: "100"}} {
-		if _, err := parsePace(wrong); err == nil || problemOf(err).Field != field {
+		if _, err := console.ParsePace(wrong); err == nil || web.ProblemOf(err).Field != field {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
@@ -290,7 +293,7 @@ func TestAnOperationThatStoppedItselfSaysWhy(t *testing.T) {
 	const why = "push: 100% of 1 outcome failed, more than 20%"
 	b.shows(b.open(views.Operation(o.ID)), http.StatusOK, ">"+why+"<")
 	b.shows(b.open(views.Audit+"?subject="+o.ID), http.StatusOK, why, "!note.failing")
-	var audit struct{ Items []auditJSON }
+	var audit struct{ Items []api.AuditJSON }
 	s.must(json.Unmarshal(s.get("/api/v1/audit?action=operation.pause").body, &audit))
 	if len(audit.Items) != 1 || audit.Items[0].Reason != why || audit.Items[0].Actor != "policy" {
 		t.Errorf("%+v", audit)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/web"
 	"redrive/views"
 )
 
@@ -26,8 +27,8 @@ type browser struct {
 // person creates an operator with that role and answers a browser that is not signed in.
 func (s *site) person(name string, role delivery.Role) *browser {
 	s.t.Helper()
-	cheap := argonHash{memory: 8, time: 1, lanes: 1, salt: make([]byte, saltBytes)} // what a real one costs is not what these tests are about
-	cheap.key = cheap.derive(ownPassword, keyBytes)
+	cheap := web.ArgonHash{Memory: 8, Time: 1, Lanes: 1, Salt: make([]byte, web.SaltBytes)} // what a real one costs is not what these tests are about
+	cheap.Key = cheap.Derive(ownPassword, web.KeyBytes)
 	_, err := s.store.CreateOperator(s.t.Context(), delivery.Operator{Name: name, Role: role, PasswordHash: cheap.String()}, "setup")
 	s.must(err)
 	return s.stranger()
@@ -192,7 +193,7 @@ func TestSignInLeadsOnlyHome(t *testing.T) {
 
 func TestGuessingPasswordsIsSlowedDown(t *testing.T) {
 	b := newSite(t).person("alice", delivery.RoleViewer)
-	for range pairBurst {
+	for range web.PairBurst {
 		b.shows(b.submit("/sign-in", "name", "alice", "password", "guess guess"), http.StatusUnauthorized)
 	}
 	a := b.submit("/sign-in", "name", "alice", "password", ownPassword)

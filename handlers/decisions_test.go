@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 // Routes, checks and the document follow the table of decisions.
 func TestDecisionsHaveTheirRoutesAndWords(t *testing.T) {
 	s := newSite(t)
 	var routes []string
-	for _, r := range s.echo.Routes() {
+	for _, r := range s.Echo.Routes() {
 		routes = append(routes, r.Method+" "+r.Path)
 	}
 	for _, row := range delivery.Decisions {
@@ -22,7 +24,7 @@ func TestDecisionsHaveTheirRoutesAndWords(t *testing.T) {
 		if row.Alone && (!slices.Contains(routes, "POST /api/v1"+path) || !slices.Contains(routes, "POST "+path)) {
 			t.Errorf("%s has no route of its own", row.Action)
 		}
-		if done := delivery.Say("done." + string(row.Action)); row.Alone && english(done) == done.String() {
+		if done := delivery.Say("done." + string(row.Action)); row.Alone && web.English(done) == done.String() {
 			t.Errorf("nobody is told that %s was done", row.Action)
 		}
 		if !row.Alone {
@@ -30,14 +32,14 @@ func TestDecisionsHaveTheirRoutesAndWords(t *testing.T) {
 		}
 		body := map[string]string{}
 		for range row.Required() {
-			_, err := parseAction(row.Action, asJSON(t, body), time.Now())
-			p, _ := mistake(err)
+			_, err := api.ParseAction(row.Action, asJSON(t, body), time.Now())
+			p, _ := web.Mistake(err)
 			if p.Code != row.Missing(body)+"_required" || p.Field != row.Missing(body) {
 				t.Errorf("%s without %s: %+v", row.Action, row.Missing(body), p)
 			}
 			body[row.Missing(body)] = "x"
 		}
-		if _, err := parseAction(row.Action, asJSON(t, body), time.Now()); err != nil {
+		if _, err := api.ParseAction(row.Action, asJSON(t, body), time.Now()); err != nil {
 			t.Errorf("%s with %v: %v", row.Action, body, err)
 		}
 	}

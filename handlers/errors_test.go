@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
+	"redrive/handlers/web"
 )
 
 func TestProblemOf(t *testing.T) {
@@ -41,7 +42,7 @@ func TestProblemOf(t *testing.T) {
 		{fmt.Errorf("secret: %w", context.DeadlineExceeded), 503, "timeout"},
 		{errors.New("password=secret"), 500, "internal"},
 	} {
-		p := problemOf(tc.err)
+		p := web.ProblemOf(tc.err)
 		if p.Status != tc.status || p.Code != tc.code || p.Title == "" || p.Type != "about:blank" || p.Detail == "" {
 			t.Errorf("%v is %+v, want %d %s", tc.err, p, tc.status, tc.code)
 		}
@@ -49,23 +50,23 @@ func TestProblemOf(t *testing.T) {
 			t.Errorf("%v is shown: %s", tc.err, p.Detail)
 		}
 	}
-	p := problemOf(&delivery.ConflictError{State: delivery.StatePending, Version: 0, Actor: "ann", Action: "retry", At: at})
+	p := web.ProblemOf(&delivery.ConflictError{State: delivery.StatePending, Version: 0, Actor: "ann", Action: "retry", At: at})
 	raw, _ := json.Marshal(p)
 	for _, member := range []string{`"actor":"ann"`, `"action":"retry"`, `"at":"2031-01-01T18:04:05Z"`, `"state":"pending"`, `"version":0`} {
 		if !strings.Contains(string(raw), member) {
 			t.Errorf("%s is not in %s", member, raw)
 		}
 	}
-	if raw, _ := json.Marshal(problemOf(delivery.ErrNotFound)); strings.Contains(string(raw), "version") || strings.Contains(string(raw), `"at"`) {
+	if raw, _ := json.Marshal(web.ProblemOf(delivery.ErrNotFound)); strings.Contains(string(raw), "version") || strings.Contains(string(raw), `"at"`) {
 		t.Errorf("conflict members in %s", raw)
 	}
 }
 
 func TestInternalErrorsAreLoggedAndNotShown(t *testing.T) {
 	s := newSite(t)
-	s.echo.GET("/api/tests-error", func(echo.Context) error { return errors.New("dsn postgres://app:hunter2@db") })
-	s.echo.GET("/api/tests-panic", func(echo.Context) error { panic("hunter2") })
-	s.echo.GET("/api/tests-late", func(c echo.Context) error {
+	s.Echo.GET("/api/tests-error", func(echo.Context) error { return errors.New("dsn postgres://app:hunter2@db") })
+	s.Echo.GET("/api/tests-panic", func(echo.Context) error { panic("hunter2") })
+	s.Echo.GET("/api/tests-late", func(c echo.Context) error {
 		if err := c.String(200, "done"); err != nil {
 			return err
 		}
@@ -117,7 +118,7 @@ func TestAMissingDatabaseIsAnInternalError(t *testing.T) {
 
 func TestABodyThatEndsEarlyIsTheCallersMistake(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/", brokenBody{})
-	if _, err := readBody(r); problemOf(err).Code != "incomplete_body" {
+	if _, err := web.ReadBody(r); web.ProblemOf(err).Code != "incomplete_body" {
 		t.Errorf("%v", err)
 	}
 }
@@ -129,8 +130,8 @@ func (brokenBody) Read([]byte) (int, error) { return 0, errors.New("connection r
 // An answer that fails while it is encoded has named its type already.
 func TestAProblemNamesItsTypeAfterAnotherAnswerFailed(t *testing.T) {
 	s := newSite(t)
-	s.echo.GET("/api/test/half", func(c echo.Context) error { return c.JSON(http.StatusOK, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) })
-	if a := s.get("/api/test/half"); a.StatusCode != http.StatusInternalServerError || a.Header.Get("Content-Type") != problemType {
+	s.Echo.GET("/api/test/half", func(c echo.Context) error { return c.JSON(http.StatusOK, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) })
+	if a := s.get("/api/test/half"); a.StatusCode != http.StatusInternalServerError || a.Header.Get("Content-Type") != web.ProblemType {
 		t.Errorf("%d %s", a.StatusCode, a.Header.Get("Content-Type"))
 	}
 }

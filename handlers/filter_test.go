@@ -11,6 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 // maybeWord is a text of the payload to look for: not blank, which is refused.
@@ -70,7 +72,7 @@ func TestAFilterSurvivesItsAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := failureFilter(q, failureParams)
+		got, err := web.FailureFilter(q, web.FailureParams)
 		if err != nil || !reflect.DeepEqual(plainFilter(got), plainFilter(want)) {
 			t.Fatalf("%v\nwrote %+v\nread  %+v\nin    %s", err, want, got, q.Encode())
 		}
@@ -80,12 +82,12 @@ func TestAFilterSurvivesItsAddress(t *testing.T) {
 func TestAFilterSurvivesABody(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := anyFilter(t)
-		body, err := json.Marshal(FilterJSON(want))
+		body, err := json.Marshal(api.FilterJSON(want))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got *delivery.Filter
-		if err := filterField(&got)(body); err != nil {
+		if err := api.FilterField(&got)(body); err != nil {
 			t.Fatalf("%v in %s", err, body)
 		}
 		want.After, want.Limit, want.Sort = "", 0, delivery.SortNewest
@@ -103,12 +105,12 @@ func TestAFilterInABodyIsReadStrictly(t *testing.T) {
 		`{"acknowledged":1}`: "invalid_field", `{"key":"a","key":"b"}`: "duplicate_field", `{"path":"$.a"}`: "invalid_field", `{"id":"4711"}`: "invalid_field",
 	} {
 		var f *delivery.Filter
-		if p := problemOf(filterField(&f)([]byte(body))); p.Code != code || f != nil || p.Status >= 500 {
+		if p := web.ProblemOf(api.FilterField(&f)([]byte(body))); p.Code != code || f != nil || p.Status >= 500 {
 			t.Errorf("%s: %d %s %s", body, p.Status, p.Code, p.Detail)
 		}
 	}
 	var f *delivery.Filter
-	if err := filterField(&f)([]byte(`{"state":"dead","attempts":3,"acknowledged":true,"integration":["push"]}`)); err != nil || *f.Attempts.Max != 3 || !*f.Acknowledged {
+	if err := api.FilterField(&f)([]byte(`{"state":"dead","attempts":3,"acknowledged":true,"integration":["push"]}`)); err != nil || *f.Attempts.Max != 3 || !*f.Acknowledged {
 		t.Errorf("%v %+v", err, f)
 	}
 }

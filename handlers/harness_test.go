@@ -18,6 +18,7 @@ import (
 
 	"redrive/delivery"
 	_ "redrive/delivery/kinds" // tells which destinations there are
+	"redrive/handlers/web"
 	"redrive/store"
 	"redrive/store/storetest"
 	"redrive/store/storetest/patience"
@@ -44,7 +45,7 @@ func testIntegrations() []delivery.Integration {
 	}
 }
 
-func newSite(t *testing.T, change ...func(*Config)) *site {
+func newSite(t *testing.T, change ...func(*web.Config)) *site {
 	t.Helper()
 	s := &site{t: t, log: &lockedWriter{}}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -59,11 +60,11 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 		_, err := db.CreateToken(t.Context(), delivery.Token{Name: "ci-" + string(role), Role: role}, sum[:], "setup")
 		s.must(err)
 	}
-	cfg := Config{Store: db, Integrations: testIntegrations(), Wake: func() { s.woken.Add(1) }, Log: log, Version: "test"}
+	cfg := web.Config{Integrations: testIntegrations(), Wake: func() { s.woken.Add(1) }, Log: log, Version: "test"}
 	for _, c := range change {
 		c(&cfg)
 	}
-	s.Server, err = New(cfg)
+	s.Server, err = New(db, cfg)
 	s.must(err)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Handler().ServeHTTP(dated{w, r, t}, r)
@@ -177,11 +178,11 @@ func read[T any](s *site, a answer, status int) (v T) {
 }
 
 // wants checks that an answer is a problem with that status and code.
-func (s *site) wants(what string, a answer, status int, code string) problem {
+func (s *site) wants(what string, a answer, status int, code string) web.Problem {
 	s.t.Helper()
-	var p problem
+	var p web.Problem
 	err := json.Unmarshal(a.body, &p)
-	if err != nil || a.StatusCode != status || p.Code != code || p.Status != status || a.Header.Get("Content-Type") != problemType {
+	if err != nil || a.StatusCode != status || p.Code != code || p.Status != status || a.Header.Get("Content-Type") != web.ProblemType {
 		s.t.Errorf("%s: status %d code %q (%s), want %d %s: %s", what, a.StatusCode, p.Code, a.Header.Get("Content-Type"), status, code, a.body)
 	}
 	if err == nil && (p.Detail == "" || p.RequestID == "" || p.RequestID != a.Header.Get("X-Request-Id") || p.Title == "") {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
 	"redrive/store"
 )
 
@@ -31,11 +32,11 @@ func TestTheHeadOfAKeyShowsWhatItBlocks(t *testing.T) {
 	s.must(placing)
 	s.engine(ids[0], "push", delivery.StateDead, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassHTTP4xx, Error: "404"})
 
-	head := read[detailJSON](s, s.get("/api/v1/deliveries/"+ids[0]), http.StatusOK).Lane
+	head := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+ids[0]), http.StatusOK).Lane
 	if head.Behind != nil || head.Waiting != 72 || len(head.Blocked) != 20 || head.Blocked[0].ID != ids[1] || head.Blocked[19].Type != "t20" || head.Blocked[0].CreatedAt == nil {
 		t.Errorf("the head's lane: %+v", head)
 	}
-	third := read[detailJSON](s, s.get("/api/v1/deliveries/"+ids[2]), http.StatusOK).Lane
+	third := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+ids[2]), http.StatusOK).Lane
 	if third.Behind == nil || *third.Behind != ids[0] || third.Waiting != 0 || third.Blocked == nil {
 		t.Errorf("the third's lane: %+v", third)
 	}

@@ -16,6 +16,8 @@ import (
 	"redrive/delivery/engine"
 	"redrive/delivery/pool"
 	"redrive/delivery/search"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 	"redrive/store/storetest/patience"
 )
 
@@ -45,10 +47,10 @@ func TestNothingShowsWhatIsMasked(t *testing.T) {
 	for n := range list {
 		list[n].Retry, list[n].OnFailure, list[n].Concurrency = delivery.RetryPolicy{Attempts: 1}, delivery.StateDead, 1
 	}
-	s := newSite(t, func(c *Config) { c.Integrations = list })
+	s := newSite(t, func(c *web.Config) { c.Integrations = list })
 	s.must(s.store.SyncIntegrations(t.Context(), list))
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	eng, err := engine.New(engine.Config{Store: s.store, Integrations: list, Log: log, Observer: s.cfg.Metrics,
+	eng, err := engine.New(engine.Config{Store: s.store, Integrations: list, Log: log, Observer: s.Config.Metrics,
 		Senders: map[string]delivery.Sender{"push": repeats{}, "sms": repeats{}, "ring": repeats{}}})
 	s.must(err)
 	pools, err := pool.New(pool.Config{Integrations: list, Attempts: eng, Store: s.store, Dir: t.TempDir(), Log: log})
@@ -100,7 +102,7 @@ func TestNothingShowsWhatIsMasked(t *testing.T) {
 	}
 	member := s.signedIn("ann", delivery.RoleViewer)
 	for what, id := range ids {
-		detail := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), http.StatusOK)
+		detail := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), http.StatusOK)
 		if len(detail.Attempts) < 1 || detail.Error == "" {
 			t.Errorf("%s: %+v", what, detail)
 		}

@@ -15,10 +15,11 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/engine"
+	"redrive/handlers/web"
 )
 
 // The engine takes Metrics as its observer without either package knowing the other.
-var _ engine.Observer = (*Metrics)(nil)
+var _ engine.Observer = (*web.Metrics)(nil)
 
 // sample is the value of one line of the exposition.
 func (s *site) sample(line string) float64 {
@@ -34,8 +35,8 @@ func (s *site) sample(line string) float64 {
 }
 
 func TestMetricsCountWhatTheEngineReports(t *testing.T) {
-	m := NewMetrics()
-	s := newSite(t, func(c *Config) { c.Metrics = m })
+	m := web.NewMetrics()
+	s := newSite(t, func(c *web.Config) { c.Metrics = m })
 	if got := s.sample(`redrive_deliveries_total{integration="push",method="outbox",outcome="ok"}`); got != 0 {
 		t.Errorf("before: %v", got)
 	}
@@ -92,12 +93,12 @@ func (c *counted) Health(context.Context) ([]delivery.IntegrationHealth, error) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads++
-	return []delivery.IntegrationHealth{{IntegrationState: delivery.IntegrationState{Name: "push"}, Dead: c.reads}}, c.err
+	return []delivery.IntegrationHealth{{IntegrationFigures: delivery.IntegrationFigures{IntegrationState: delivery.IntegrationState{Name: "push"}, Dead: c.reads}}}, c.err
 }
 
 func TestScrapesShareOneQuery(t *testing.T) {
 	source, now := &counted{}, time.Unix(1000, 0)
-	h := &healthCollector{source: source, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }}
+	h := &web.HealthCollector{Source: source, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }}
 	collect := func() (n int) {
 		ch := make(chan prometheus.Metric, 100)
 		h.Collect(ch)
@@ -106,11 +107,11 @@ func TestScrapesShareOneQuery(t *testing.T) {
 	if n := collect() + collect(); n != 8 || source.reads != 1 {
 		t.Errorf("%d gauges of %d reads", n, source.reads)
 	}
-	now = now.Add(healthCache)
+	now = now.Add(web.HealthCache)
 	if collect(); source.reads != 2 {
 		t.Errorf("%d reads after the cache's time", source.reads)
 	}
-	now, source.err = now.Add(healthCache), errors.New("away")
+	now, source.err = now.Add(web.HealthCache), errors.New("away")
 	if n := collect(); n != 0 {
 		t.Errorf("%d old gauges while the database is away", n)
 	}

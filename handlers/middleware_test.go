@@ -8,14 +8,15 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"redrive/handlers/web"
 	"redrive/views"
 )
 
 func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
-	s := newSite(t, func(c *Config) { c.SecureCookies = true })
+	s := newSite(t, func(c *web.Config) { c.SecureCookies = true })
 	for _, path := range []string{"/healthz", "/api/v1/failures", "/nowhere", "/api/openapi.json"} {
 		h := s.send("", "GET", path, "").Header
-		for name, want := range map[string]string{"Content-Security-Policy": contentPolicy, "X-Content-Type-Options": "nosniff",
+		for name, want := range map[string]string{"Content-Security-Policy": web.ContentPolicy, "X-Content-Type-Options": "nosniff",
 			"Referrer-Policy": "same-origin", "Strict-Transport-Security": "max-age=31536000"} {
 			if h.Get(name) != want {
 				t.Errorf("%s: %s is %q", path, name, h.Get(name))
@@ -23,8 +24,8 @@ func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 		}
 	}
 	for _, part := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "script-src 'self'"} {
-		if !strings.Contains(contentPolicy, part) || strings.Contains(contentPolicy, "unsafe") {
-			t.Errorf("policy %s", contentPolicy)
+		if !strings.Contains(web.ContentPolicy, part) || strings.Contains(web.ContentPolicy, "unsafe") {
+			t.Errorf("policy %s", web.ContentPolicy)
 		}
 	}
 	plain := newSite(t)
@@ -59,7 +60,7 @@ func TestRequestIDs(t *testing.T) {
 	seen := map[string]bool{}
 	for _, bad := range []string{"", "a b", `x"y`, strings.Repeat("a", 65), "<script>"} {
 		got := s.send("", "GET", "/healthz", "", "X-Request-Id", bad).Header.Get("X-Request-Id")
-		if !goodRequestID.MatchString(got) || got == bad || seen[got] {
+		if !web.GoodRequestID.MatchString(got) || got == bad || seen[got] {
 			t.Errorf("id %q became %q", bad, got)
 		}
 		seen[got] = true
@@ -114,7 +115,7 @@ func TestABodyWithoutLengthIsCutOff(t *testing.T) {
 
 func TestALargeFormIsRefusedAndNotReadAsEmpty(t *testing.T) {
 	s := newSite(t)
-	for path, bytes := range map[string]int{"/preferences": formBodyLimit, "/sign-in": keptBodyLimit, views.FailureEdit("x"): editBodyLimit} {
+	for path, bytes := range map[string]int{"/preferences": web.FormBodyLimit, "/sign-in": web.KeptBodyLimit, views.FailureEdit("x"): web.EditBodyLimit} {
 		a := s.send("", "POST", path, "name="+strings.Repeat("x", bytes), "Content-Type", "application/x-www-form-urlencoded", "Accept", "application/json")
 		s.wants(path, a, http.StatusRequestEntityTooLarge, "payload_too_large")
 	}
@@ -128,7 +129,7 @@ func TestTheDemoIsServedToTheEngineAndToPeople(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "shop "+r.URL.Path)
 	})
-	s := newSite(t, func(c *Config) { c.DemoHandler = shop })
+	s := newSite(t, func(c *web.Config) { c.DemoHandler = shop })
 	for _, path := range []string{"/demo", "/demo/", "/demo/receivers"} {
 		if a := s.send("", "GET", path, ""); a.StatusCode != 200 || string(a.body) != "shop "+path {
 			t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
@@ -148,7 +149,7 @@ func TestTheDemoIsServedToTheEngineAndToPeople(t *testing.T) {
 
 func TestTheCallersAddressCannotBeChosen(t *testing.T) {
 	s := newSite(t)
-	s.echo.GET("/api/tests-address", func(c echo.Context) error { return c.String(200, c.RealIP()) })
+	s.Echo.GET("/api/tests-address", func(c echo.Context) error { return c.String(200, c.RealIP()) })
 	if a := s.send("", "GET", "/api/tests-address", "", "X-Forwarded-For", "9.9.9.9", "X-Real-Ip", "9.9.9.9"); string(a.body) != "127.0.0.1" {
 		t.Errorf("address %s", a.body)
 	}

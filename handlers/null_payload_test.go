@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
 	"redrive/views"
 )
 
@@ -29,15 +30,12 @@ func TestNullAndEmptyAreNotTheSame(t *testing.T) {
 		{"application/cloudevents+json", `{` + event + `,"redriveintegration":"%s","data_base64":""}`, false, ""},
 	} {
 		for at, integration := range []string{"push", "sms"} {
-			body := c.body
-			if strings.Contains(body, "%d") {
-				body = strings.Replace(body, "%d", fmt.Sprint(10*n+at), 1)
-			}
+			body := strings.Replace(c.body, "%d", fmt.Sprint(10*n+at), 1)
 			sent := s.send("operator", http.MethodPost, "/api/v1/messages", fmt.Sprintf(body, integration), "Content-Type", c.kind)
-			id := read[acceptedJSON](s, sent, http.StatusAccepted).ID
-			m := read[messageWithDeliveries](s, s.get("/api/v1/messages/"+id), http.StatusOK)
+			id := read[api.AcceptedJSON](s, sent, http.StatusAccepted).ID
+			m := read[api.MessageWithDeliveries](s, s.get("/api/v1/messages/"+id), http.StatusOK)
 			if m.PayloadNull != c.null || m.Size != len(c.payload) || c.null && (m.Masked || m.Payload != nil || m.PayloadBase64 != nil || m.ShownBase64 != nil || m.SHA256 != "") {
-				t.Errorf("%s: %+v", body, m.messageJSON)
+				t.Errorf("%s: %+v", body, m)
 			}
 			if kept, _, err := s.store.Message(t.Context(), id); err != nil || (kept.Payload == nil) != c.null || string(kept.Payload) != c.payload {
 				t.Errorf("%s: kept %q %v", body, kept.Payload, err)
@@ -61,20 +59,20 @@ func TestAnEditAndNull(t *testing.T) {
 	for n, c := range []struct{ body, want string }{
 		{`"payload_null":true`, "null"}, {`"headers":{"a":"b"}`, "null"}, {`"payload_base64":""`, ""}, {`"payload_null":true`, "null"}, {`"payload":{"code":1}`, `{"code":1}`},
 	} {
-		changed := read[deliveryJSON](s, s.post("/api/v1/failures/"+id+"/edit", `{`+c.body+`,"reason":"again"}`), http.StatusOK)
+		changed := read[api.DeliveryJSON](s, s.post("/api/v1/failures/"+id+"/edit", `{`+c.body+`,"reason":"again"}`), http.StatusOK)
 		claimed := s.claim("sms")
 		if got := claimed.Message.Payload; changed.Edit != n+2 || (got == nil) != (c.want == "null") || got != nil && string(got) != c.want {
 			t.Errorf("%s sends %q", c.body, got)
 		}
 		failed(claimed)
-		shown := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), http.StatusOK).Edits[n+1]
+		shown := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), http.StatusOK).Edits[n+1]
 		if shown.PayloadNull != (c.want == "null") || shown.Dropped || shown.Omitted {
 			t.Errorf("%s is shown as %+v", c.body, shown)
 		}
 	}
 	s.wants("both", s.post("/api/v1/failures/"+id+"/edit", `{"payload":{},"payload_null":true,"reason":"x"}`), http.StatusUnprocessableEntity, "payload_ambiguous")
 	details := ""
-	for _, e := range read[detailJSON](s, s.get("/api/v1/deliveries/"+id), http.StatusOK).History {
+	for _, e := range read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), http.StatusOK).History {
 		details += string(e.Details)
 	}
 	if !strings.Contains(details, `"new_null"`) || !strings.Contains(details, `"old_null"`) {
@@ -91,7 +89,7 @@ func TestThePagesSayThatThereIsNoPayload(t *testing.T) {
 	b.shows(b.open(views.Failure(empty)), http.StatusOK, "The payload is empty", "!(null)")
 	page := b.open(views.Failure(id))
 	b.shows(page, http.StatusOK, "There is no payload (null)", "an empty one is sent", "!The payload is empty", "!download the exact bytes", "!Hidden")
-	m := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), http.StatusOK)
+	m := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), http.StatusOK)
 	if len(m.NotCarried) != 1 || m.NotCarried[0].What != delivery.LossNull {
 		t.Errorf("losses %v", m.NotCarried)
 	}
@@ -139,7 +137,7 @@ func TestTypedHeadersAreShownAndMasked(t *testing.T) {
 	_, err := s.store.Park(t.Context(), []delivery.Parked{{DeliveryID: id, Integration: "sms", Message: m, Attempts: []delivery.Attempt{failed}, Next: delivery.StateDead}})
 	s.must(err)
 	a := s.get("/api/v1/deliveries/" + id)
-	d := read[detailJSON](s, a, http.StatusOK)
+	d := read[api.DetailJSON](s, a, http.StatusOK)
 	list, err := json.Marshal(d.Message.HeaderList)
 	s.must(err)
 	const want = `[{"name":"n","type":"int32","value":"7"},{"name":"x-note","value":"code •••"},{"name":"lines","value":"•••\nsecond"},{"name":"nothing","value":null},` +

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"redrive/handlers/api"
 )
 
 // answers checks what the API says against the document that describes it.
@@ -24,7 +26,7 @@ type answers struct {
 }
 
 var documented = sync.OnceValues(func() (*answers, error) {
-	raw, err := jsonschema.UnmarshalJSON(bytes.NewReader(openAPI))
+	raw, err := jsonschema.UnmarshalJSON(bytes.NewReader(api.OpenAPI))
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
 )
 
 // nasty are texts that trip up whoever hands them on unread: blanks, quotes, operators of every language below, control characters,
@@ -36,7 +37,7 @@ func TestNoTextIsTooMuch(t *testing.T) {
 	described, err := documented()
 	s.must(err)
 	id := s.fail(delivery.Message{Integration: "push", Payload: []byte(`{"a": "b"}`)}, "x")
-	operation := read[operationJSON](s, s.post("/api/v1/operations", `{"action":"retry","filter":{},"canary":1}`), 202)
+	operation := read[api.OperationJSON](s, s.post("/api/v1/operations", `{"action":"retry","filter":{},"canary":1}`), 202)
 	values := map[string]string{"{id}": id, "{name}": "push", "operations/{id}": "operations/" + operation.ID}
 	var all []fuzzed
 	fields, seen := 0, map[string]int{}

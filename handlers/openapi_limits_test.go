@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 // keywords are those by which a schema bounds a value.
@@ -32,7 +34,7 @@ var limits = map[string]map[string]any{
 	"text":            {"maxLength": delivery.MaxNote},
 	"search":          {"maxLength": delivery.MaxSearch},
 	"ids":             {"maxItems": delivery.MaxChosen},
-	"table":           {"maxLength": maxTable},
+	"table":           {"maxLength": web.MaxTable},
 	"version":         {"minimum": 0},
 	"type":            {"minLength": 1, "maxLength": delivery.MaxType},
 	"key":             {"maxLength": delivery.MaxKey},
@@ -43,7 +45,7 @@ var limits = map[string]map[string]any{
 	"name":            {"pattern": delivery.NamePattern},
 	"views.name":      {"maxLength": delivery.MaxViewName},
 	"attempts":        {"pattern": `^(\d+|\d+\.\.|\.\.\d+|\d+\.\.\d+)$`},
-	"id":              {"pattern": groupShape.String()},
+	"id":              {"pattern": api.GroupShape.String()},
 }
 
 // TestDocumentedLimitsAreTheDomains: each bound that a request has in the document is the constant that is checked, and wherever a

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 type document struct {
@@ -26,7 +28,7 @@ type operation struct {
 
 func readOpenAPI(t *testing.T) (d document) {
 	t.Helper()
-	if err := json.Unmarshal(openAPI, &d); err != nil || d.OpenAPI != "3.1.0" {
+	if err := json.Unmarshal(api.OpenAPI, &d); err != nil || d.OpenAPI != "3.1.0" {
 		t.Fatalf("version %q: %v", d.OpenAPI, err)
 	}
 	return d
@@ -38,7 +40,7 @@ func TestTheDocumentAndTheRoutesAgree(t *testing.T) {
 	s := newSite(t)
 	doc := readOpenAPI(t)
 	routes, described := []string{}, []string{}
-	for _, r := range s.echo.Routes() {
+	for _, r := range s.Echo.Routes() {
 		watched := r.Path == "/healthz" || r.Path == "/readyz" || r.Path == "/metrics"
 		if strings.HasPrefix(r.Path, "/api/") && !strings.HasSuffix(r.Path, "*") || watched {
 			routes = append(routes, r.Method+" "+pathParameter.ReplaceAllString(r.Path, "{$1}"))
@@ -63,7 +65,7 @@ func TestTheDocumentAndTheRoutesAgree(t *testing.T) {
 
 func TestReferencesInTheDocumentLead(t *testing.T) {
 	doc := readOpenAPI(t)
-	found := regexp.MustCompile(`"\$ref": "#/components/(\w+)/(\w+)"`).FindAllStringSubmatch(string(openAPI), -1)
+	found := regexp.MustCompile(`"\$ref": "#/components/(\w+)/(\w+)"`).FindAllStringSubmatch(string(api.OpenAPI), -1)
 	used := map[string]bool{}
 	for _, ref := range found {
 		used[ref[1]+"/"+ref[2]] = true
@@ -85,7 +87,7 @@ func TestReferencesInTheDocumentLead(t *testing.T) {
 
 func TestDocumentedParametersAreTheOnesUnderstood(t *testing.T) {
 	doc := readOpenAPI(t)
-	for path, known := range map[string][]string{"/api/v1/failures": failureParams, "/api/v1/groups": groupParams, "/api/v1/audit": auditParams} {
+	for path, known := range map[string][]string{"/api/v1/failures": web.FailureParams, "/api/v1/groups": web.GroupParams, "/api/v1/audit": web.AuditParams} {
 		var named []string
 		for _, p := range doc.Paths[path]["get"].Parameters {
 			name, _ := p["name"].(string)
@@ -159,7 +161,7 @@ func TestAnswersHaveTheDocumentedMembers(t *testing.T) {
 	doc := readOpenAPI(t)
 	id := s.fail(delivery.Message{Integration: "push", Payload: []byte("1")}, "x")
 	s.post("/api/v1/failures/"+id+"/resolve", `{"reason":"x"}`)
-	detail := read[detailJSON](s, s.get("/api/v1/deliveries/"+id), 200)
+	detail := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), 200)
 	for path, name := range map[string]string{"deliveries/" + id: "DeliveryDetail", "messages/" + detail.MessageID: "MessageWithDeliveries",
 		"failures?state=resolved": "Delivery", "integrations": "Integration", "audit": "AuditEntry", "audit/head": "AuditEntry"} {
 		a := s.get("/api/v1/" + path)
@@ -183,7 +185,7 @@ func TestAnswersHaveTheDocumentedMembers(t *testing.T) {
 			}
 		}
 	}
-	if a := s.send("", "GET", "/api/openapi.json", ""); a.StatusCode != 200 || string(a.body) != string(openAPI) {
+	if a := s.send("", "GET", "/api/openapi.json", ""); a.StatusCode != 200 || string(a.body) != string(api.OpenAPI) {
 		t.Errorf("the document itself: %d", a.StatusCode)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
+	"redrive/handlers/web"
 )
 
 func TestMaskedFieldsAreShownNowhere(t *testing.T) {
@@ -14,7 +16,7 @@ func TestMaskedFieldsAreShownNowhere(t *testing.T) {
 	id := s.fail(delivery.Message{Integration: "sms", Payload: []byte(payload), Headers: map[string]string{"X-To": "+82 10 5555", "Cookie": "c=1"}},
 		"cannot send 471199 to +82 10 5555, Ann")
 	raw := s.get("/api/v1/deliveries/" + id)
-	d := read[detailJSON](s, raw, 200)
+	d := read[api.DetailJSON](s, raw, 200)
 	if want := `{"code":"•••","n":123456789012345678901234567890,"to":[{"phone":"•••","name":"Ann"}]}`; string(d.Message.Payload) != want {
 		t.Errorf("payload %s", d.Message.Payload)
 	}
@@ -33,7 +35,7 @@ func TestWhatCannotBeMaskedIsHiddenAsAWhole(t *testing.T) {
 	s := newSite(t)
 	id := s.fail(delivery.Message{Integration: "sms", Payload: []byte("code=471199")}, "bad code=471199")
 	raw := s.get("/api/v1/deliveries/" + id)
-	d := read[detailJSON](s, raw, 200)
+	d := read[api.DetailJSON](s, raw, 200)
 	if !d.Message.Masked || d.Message.Payload != nil || d.Attempts[0].Response != delivery.Hidden || d.Message.Size != 11 || strings.Contains(string(raw.body), "471199") {
 		t.Errorf("detail %s", raw.body)
 	}
@@ -41,7 +43,7 @@ func TestWhatCannotBeMaskedIsHiddenAsAWhole(t *testing.T) {
 
 func TestRevealCombinesTheMasksOfAllThatGetTheMessage(t *testing.T) {
 	list := testIntegrations()
-	s := &Server{cfg: Config{Integrations: list}, masks: delivery.MasksOf(list)}
+	s := &Server{Core: &web.Core{Config: web.Config{Integrations: list}, Masks: delivery.MasksOf(list)}}
 	payload := []byte(`{"code":"471199"}`)
 	for _, tc := range []struct {
 		name         string
@@ -58,7 +60,7 @@ func TestRevealCombinesTheMasksOfAllThatGetTheMessage(t *testing.T) {
 		{"nobody's event", delivery.Message{Kind: delivery.KindEvent, Type: "unheard"}, nil, string(payload)},
 	} {
 		tc.m.Payload = payload
-		view := s.reveal(tc.m, tc.integrations...)
+		view := s.Reveal(tc.m, tc.integrations...)
 		if string(view.Shown) != tc.want || view.Masked == (tc.want == string(payload)) || (view.SHA256 == "") != view.Masked {
 			t.Errorf("%s: %+v", tc.name, view)
 		}
@@ -69,8 +71,8 @@ func TestCredentialHeadersAreHidden(t *testing.T) {
 	for name, hidden := range map[string]bool{"Authorization": true, "proxy-authorization": true, "Cookie": true, "Set-Cookie": true,
 		"X-API-Key": true, "ApiKey": true, "X-Auth-Token": true, "client_secret": true, "X-Hub-Signature-256": true, "Content-Type": false,
 		"ce-id": false, "X-Author": false, "traceparent": false} {
-		s := &Server{}
-		if got := s.reveal(delivery.Message{Headers: map[string]string{name: "value"}}).Headers[name]; (got == delivery.Hidden) != hidden {
+		s := &web.Core{}
+		if got := s.Reveal(delivery.Message{Headers: map[string]string{name: "value"}}).Headers[name]; (got == delivery.Hidden) != hidden {
 			t.Errorf("%s is shown as %s", name, got)
 		}
 	}

@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the migrations, numbered in the order of their run.
 //
-//go:embed *.sql
+//go:embed 0*.sql
 var Files embed.FS

@@ -102,6 +102,48 @@ func TestAnExpiredMessageIsNotRetried(t *testing.T) {
 	}
 }
 
+// A row of the queue without its message is one that no claim can take.
+func TestWhatLostItsMessageIsNotSentAgain(t *testing.T) {
+	d := open(t)
+	d.manyDead("push", "g", 3)
+	ids := value[[]string](d, "SELECT array_agg(id::text ORDER BY id) FROM redrive.deliveries")
+	d.act(delivery.ActionRequest{Action: delivery.ActionIgnore, ID: ids[1], Reason: "r", Category: "c"})
+	o := d.start(delivery.OperationRequest{Action: delivery.ActionRetry, Chosen: []delivery.Chosen{{ID: ids[2]}}})
+	d.must(d.sql("DELETE FROM redrive.messages"))
+	d.act(delivery.ActionRequest{Action: delivery.ActionReopen, ID: ids[1]})
+	ways := map[delivery.Action]func(id string) error{
+		delivery.ActionRetry: func(id string) error {
+			_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionRetry, ID: id, Actor: "ann"})
+			return err
+		},
+		delivery.ActionEdit: func(id string) error {
+			_, err := d.Edit(t.Context(), delivery.EditRequest{ID: id, Actor: "ann", Reason: "r", Payload: []byte("2")})
+			return err
+		},
+		delivery.ActionRedirect: func(id string) error {
+			_, err := d.Redirect(t.Context(), delivery.RedirectRequest{ID: id, Integration: "sms", Actor: "ann", Reason: "r"})
+			return err
+		},
+	}
+	for _, row := range delivery.Decisions.Where(func(row delivery.Transition) bool { return row.Queues }) {
+		for _, id := range ids {
+			if code := inputCode(t, ways[row.Action](id)); code != "message_dropped" {
+				t.Errorf("%s: code %s", row.Action, code)
+			}
+		}
+	}
+	d.actAll(o.ID)
+	page, err := d.OperationItems(t.Context(), o.ID, delivery.ItemFilter{})
+	d.must(err)
+	if item := page.Items[0]; item.Outcome != "skipped" || item.Reason != delivery.ExcludedDropped || d.operation(o.ID).State != delivery.OperationFinished {
+		t.Errorf("by an operation: %+v", item)
+	}
+	if left := value[string](d, `SELECT concat_ws(' ', (SELECT count(*) FROM redrive.queue), count(*) FILTER (WHERE state = 'dead'),
+		(SELECT count(*) FROM redrive.audit WHERE action IN ('delivery.retry', 'delivery.edit', 'delivery.redirect'))) FROM redrive.deliveries`); left != "0 3 0" {
+		t.Errorf("queued, dead and audited: %s", left)
+	}
+}
+
 func TestFiftyRetriesQueueOnce(t *testing.T) {
 	d := open(t)
 	dead := d.dead(numbered(1))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -73,12 +72,9 @@ func TestACopiedLogIsAdopted(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), clientTool(t, "pg_dump"), "-Fc", "-f", dump, "--dbname="+d.dsn).CombinedOutput(); err != nil {
 		t.Fatalf("pg_dump: %v: %s", err, out)
 	}
-	dir, err := storetest.TempDir()
+	cluster, stop, err := storetest.StartServer(t.Context(), nil)
 	d.must(err)
-	defer os.RemoveAll(dir)
-	cluster, err := embedded.Start(t.Context(), embedded.Options{DataDir: dir, Settings: storetest.Settings()})
-	d.must(err)
-	defer func() { d.must(cluster.Stop()) }()
+	defer func() { d.must(stop()) }()
 	for n, c := range []struct {
 		start delivery.OutboxSettings
 		want  string // what waits for push in the end; d is published in the copy before it is adopted

@@ -141,9 +141,9 @@ func TestWhoIsSecondIsToldTheSame(t *testing.T) {
 		var told []string
 		for _, id := range []string{a, b} {
 			_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionResolve, ID: id, Reason: "r"})
-			told = append(told, regexp.MustCompile(` at \S+$`).ReplaceAllString(fmt.Sprint(err), ""))
+			told = append(told, regexp.MustCompile(` at=\S+`).ReplaceAllString(fmt.Sprint(err), ""))
 		}
-		if want := fmt.Sprintf("delivery is already %s: ann did %s", row.To, row.Action); told[0] != want || told[1] != want {
+		if want := fmt.Sprintf("conflict.delivery action=%s actor=ann state=%s version=2", row.Action, row.To); told[0] != want || told[1] != want {
 			t.Errorf("%s: told %q", row.Action, told)
 		}
 	}

@@ -161,6 +161,7 @@ func TestMigrateIntoASchemaMadeByAnAdministrator(t *testing.T) {
 }
 
 func TestOpenDoesNotTellThePassword(t *testing.T) {
+	t.Parallel() // an address at which nobody listens is tried for a while
 	for _, dsn := range []string{"postgres://u:hunter2@[::1", "postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=1"} {
 		if _, err := store.Open(t.Context(), dsn, slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v", err)

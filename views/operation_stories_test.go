@@ -49,12 +49,13 @@ func operationStories(operator, viewer Layout) map[string]templ.Component {
 }
 
 func operation(state delivery.OperationState) delivery.Operation {
-	o := delivery.Operation{ID: "0197f000-0000-7000-8000-00000000aaaa", Action: delivery.ActionRetry, State: state, Version: 4, Actor: hostile, Reason: hostile,
-		Category: hostile, Evidence: hostile, Until: ago(-time.Hour), Filter: &delivery.Filter{Query: hostile}, Note: delivery.Verbatim(hostile), CreatedAt: *ago(time.Minute),
+	o := delivery.Operation{OperationTerms: delivery.OperationTerms{ID: "0197f000-0000-7000-8000-00000000aaaa", Action: delivery.ActionRetry, State: state, Version: 4,
+		Actor: hostile, Reason: hostile, Category: hostile, Evidence: hostile, Until: ago(-time.Hour)}, Filter: &delivery.Filter{Query: hostile},
 		Pace:     delivery.Pace{Canary: 10, Rate: 5, RampTo: 50, RampOver: 10 * time.Minute, StopAbove: .2},
 		Excluded: map[string]int{delivery.ExcludedBreaker: 3, hostile: 1},
 		Parts: []delivery.OperationPart{{Integration: hostile, Phase: "canary", Selected: 100, Waiting: 90, Released: 3, Failing: 1, Succeeded: 7, Held: delivery.Say(delivery.HeldPaused, "by", hostile)},
 			{Integration: "sms", Phase: "ramp", Selected: 50, Waiting: 30, Succeeded: 15, Failed: 5, Rate: 12}, {Integration: "push", Phase: "done", Selected: 50, Released: 50}}}
+	o.Note, o.CreatedAt = delivery.Verbatim(hostile), *ago(time.Minute)
 	o.Selected, o.Succeeded, o.Failed, o.Skipped, o.Cancelled, o.Remaining, o.Released, o.Failing = 200, 22, 5, 1, 2, 170, 53, 1
 	if state == delivery.OperationFinished {
 		o.Succeeded, o.Remaining, o.Released, o.Failing = 192, 0, 0, 0

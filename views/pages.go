@@ -468,6 +468,9 @@ func (p DeliveryPage) refusal(action delivery.Action) string {
 			if action.Row().Active && !p.Known {
 				return p.T("The integration left the configuration file, so there is nowhere to send it.")
 			}
+			if action.Row().Queues && p.D.Message.Dropped {
+				return p.T("Its message was older than what is kept and is not there any more, so it cannot be sent.")
+			}
 			return ""
 		}
 	}

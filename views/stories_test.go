@@ -77,8 +77,9 @@ func health() []delivery.IntegrationHealth {
 	}
 	var out []delivery.IntegrationHealth
 	for _, m := range []delivery.Method{delivery.MethodPool, delivery.MethodBroker, delivery.MethodOutbox, delivery.MethodBatch, delivery.MethodCDC} {
-		h := delivery.IntegrationHealth{Description: hostile, Method: m, Destination: "http", Address: "http://127.0.0.1/x", Pending: 3, Sending: 1, Dead: 2,
-			OldestPending: ago(2 * time.Minute), Delivered24h: 12345, Failed24h: 23, Hours: hours, NewGroups: 1}
+		h := delivery.IntegrationHealth{IntegrationFigures: delivery.IntegrationFigures{Description: hostile, Method: m, Destination: "http",
+			Address: "http://127.0.0.1/x", Pending: 3, Sending: 1, Dead: 2, OldestPending: ago(2 * time.Minute), NewGroups: 1},
+			Delivered24h: 12345, Failed24h: 23, Hours: hours}
 		h.Name = "in-" + string(m)
 		out = append(out, h)
 	}

@@ -164,7 +164,7 @@ func rejections(raw []byte, rows int64) (map[int64]string, error) {
 	found := map[int64]string{}
 	for {
 		record, err := in.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -297,8 +297,11 @@ func (b *Batch) execute(ctx context.Context, feed Feed, run delivery.BatchRun, s
 }
 
 func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, err error) error {
+	if errors.Is(err, delivery.ErrNotDated) {
+		return feed.Fail(ctx, run, delivery.ErrorNotDated, nil)
+	}
 	var retryIn *time.Duration
-	if run.Attempts < b.in.Retry.Attempts && !errors.Is(err, delivery.ErrNotDated) {
+	if run.Attempts < b.in.Retry.Attempts {
 		wait := b.in.Retry.Wait(run.Attempts, 0)
 		retryIn = &wait
 	}

@@ -71,13 +71,13 @@ func TestAQueryThatFailsIsTriedAgainAndThenSaysWhy(t *testing.T) {
 	b.complete()
 }
 
-func TestTwoProcessesMakeOneRun(t *testing.T) {
-	b := newBed(t, func(in *delivery.Integration) { in.Batch.Schedule = "* * * * *" })
+func TestTwoProcessesMakeOneRun(t *testing.T) { // once a day, so that no further run comes while the files are compared
+	b := newBed(t, func(in *delivery.Integration) { in.Batch.Schedule = "0 0 * * *" })
 	b.sql(pointsTable)
 	b.sql("INSERT INTO points VALUES (1, 'kim')")
-	b.sql("INSERT INTO redrive.batch_feeds (integration, last_scheduled_at) VALUES ('points', clock_timestamp() - interval '3 minutes')")
+	b.sql("INSERT INTO redrive.batch_feeds (integration, last_scheduled_at) VALUES ('points', clock_timestamp() - interval '3 days')")
 	other := openBed(t, b.dsn, nil)
-	other.in.Batch.Schedule = "* * * * *"
+	other.in.Batch.Schedule = "0 0 * * *"
 	b.start(nil)
 	other.start(nil)
 	b.wait("missed runs", func() bool { return value[int](b, "SELECT count(*) FROM redrive.batch_files") >= 3 })
@@ -90,14 +90,14 @@ func TestTwoProcessesMakeOneRun(t *testing.T) {
 func TestRequestsOfOthers(t *testing.T) {
 	b := newBed(t, nil)
 	for _, tc := range []struct{ integration, date, want string }{
-		{"nobody", "", "not found"}, {"points", "31.1.2026", "write a date"}, {"points", "2026-02-30", "write a date"},
+		{"nobody", "", "not found"}, {"points", "31.1.2026", "bad_date"}, {"points", "2026-02-30", "bad_date"},
 	} {
 		if _, err := b.RequestRun(context.Background(), tc.integration, tc.date, "kim", ""); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s %s: %v", tc.integration, tc.date, err)
 		}
 	}
 	b.request("")
-	if _, err := b.RequestRun(context.Background(), "points", "", "kim", ""); err == nil || !strings.Contains(err.Error(), "already asked for") {
+	if _, err := b.RequestRun(context.Background(), "points", "", "kim", ""); err == nil || !strings.Contains(err.Error(), "run_waiting") {
 		t.Errorf("twice: %v", err)
 	}
 	b.request("2026-01-01")

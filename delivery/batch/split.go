@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 
@@ -32,7 +33,7 @@ func split(r io.Reader, spec delivery.FileFormat, row func(number int64, raw []b
 	header := spec.Kind == delivery.FileCSV && spec.Header
 	for number := int64(0); ; {
 		raw, err := records.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return s, nil
 		}
 		if err != nil {
@@ -112,9 +113,9 @@ func (r *recordReader) next() ([]byte, error) {
 			open = !open
 		}
 		switch {
-		case err == bufio.ErrBufferFull || err == nil && open:
+		case errors.Is(err, bufio.ErrBufferFull) || err == nil && open:
 			continue
-		case err == io.EOF && len(r.record) > 0:
+		case errors.Is(err, io.EOF) && len(r.record) > 0:
 			return r.record, nil
 		case err != nil:
 			return nil, err

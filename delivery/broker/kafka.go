@@ -71,7 +71,6 @@ type kafkaSession struct {
 	wake        chan struct{} // something may be committed
 	committed   chan struct{} // the committing loop has ended
 	stopCommits context.CancelFunc
-	downOnce    sync.Once
 	down        chan struct{}
 	look        chan struct{} // a broker is there again
 	watched     sync.WaitGroup

@@ -155,7 +155,7 @@ func (b *breaker) set(s delivery.BreakerState) {
 
 // jittered spreads d by a fifth to either side, so that processes do not probe in step.
 func jittered(d time.Duration) time.Duration {
-	return d - d/5 + rand.N(2*d/5+1) //nolint:gosec // spreading load needs no secrecy
+	return d - d/5 + rand.N(2*d/5+1) // spreading load needs no secrecy
 }
 
 // BudgetConfig limits retries, so that a receiver in trouble is not met by a storm of them. Zero values take the defaults.

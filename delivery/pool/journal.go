@@ -126,7 +126,7 @@ func encode(batch []record) (raw []byte, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("encoding a record: %w", err)
 		}
-		raw = binary.LittleEndian.AppendUint32(raw, uint32(len(body))) //nolint:gosec // bounded by the payload's limit
+		raw = binary.LittleEndian.AppendUint32(raw, uint32(len(body))) // bounded by the payload's limit
 		raw = binary.LittleEndian.AppendUint32(raw, crc32.Checksum(body, castagnoli))
 		raw = append(raw, body...)
 	}

@@ -132,7 +132,7 @@ func parseDecimal(text string) (amqp091.Decimal, error) {
 	if err == nil && len(after) > 255 {
 		err = strconv.ErrRange
 	}
-	return amqp091.Decimal{Scale: uint8(len(after)), Value: int32(value)}, err //nolint:gosec // checked above
+	return amqp091.Decimal{Scale: uint8(len(after)), Value: int32(value)}, err // checked above
 }
 
 // timestampText is RFC 3339, or seconds since 1970 where that has no year for it.
@@ -228,22 +228,22 @@ func wholeValue(kind delivery.FieldType, text string) (any, error) {
 	switch kind { // the parsers answer nothing that the conversions would cut
 	case delivery.FieldInt8:
 		v, err := signed(8)
-		return int8(v), err //nolint:gosec // see above
+		return int8(v), err // see above
 	case delivery.FieldUint8:
 		v, err := unsigned(8)
-		return uint8(v), err //nolint:gosec // see above
+		return uint8(v), err // see above
 	case delivery.FieldInt16:
 		v, err := signed(16)
-		return int16(v), err //nolint:gosec // see above
+		return int16(v), err // see above
 	case delivery.FieldUint16:
 		v, err := unsigned(16)
-		return uint16(v), err //nolint:gosec // see above
+		return uint16(v), err // see above
 	case delivery.FieldInt32:
 		v, err := signed(32)
-		return int32(v), err //nolint:gosec // see above
+		return int32(v), err // see above
 	case delivery.FieldUint32:
 		v, err := unsigned(32)
-		return uint32(v), err //nolint:gosec // see above
+		return uint32(v), err // see above
 	case delivery.FieldInt64:
 		return signed(64)
 	}

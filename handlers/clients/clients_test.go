@@ -54,7 +54,7 @@ func desk(t *testing.T) (url, document string) {
 	for range 3 {
 		fail(t, db)
 	}
-	server, err := handlers.New(handlers.Config{Store: db, Integrations: []delivery.Integration{push}, Log: log, Version: "test"})
+	server, err := handlers.New(db, handlers.Config{Integrations: []delivery.Integration{push}, Log: log, Version: "test"})
 	must(t, err)
 	web := httptest.NewServer(server.Handler())
 	t.Cleanup(web.Close)

@@ -18,7 +18,7 @@ import (
 	"redrive/delivery/rooms"
 	"redrive/delivery/scratch"
 	"redrive/demo"
-	"redrive/handlers"
+	"redrive/handlers/web"
 	"redrive/store"
 	"redrive/store/embedded"
 )
@@ -174,9 +174,9 @@ func (c *Settings) firstOperator(ctx context.Context, db *store.Store, log *slog
 	}
 	password, generated := c.AdminPassword, c.AdminPassword == ""
 	if generated {
-		password = handlers.NewPassword()
+		password = web.NewPassword()
 	}
-	hash, err := handlers.HashPassword(password)
+	hash, err := web.HashPassword(password)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ const findings = `(async (options, phone) => {
 
 // Every page, in light and dark, on a desk and on a phone.
 func TestPagesAreAccessible(t *testing.T) {
+	t.Parallel()
 	p, pages := furnished(t)
 	b := browse(t, p.url, true)
 	b.examine(t, "/sign-in")

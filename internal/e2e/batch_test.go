@@ -48,6 +48,7 @@ func (p *program) lastFile(integration string) (file map[string]any) {
 }
 
 func TestBatchesFromEndToEnd(t *testing.T) {
+	t.Parallel()
 	dir, receiver, database := t.TempDir(), newLedger(t), onFreshDatabase(t)
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
 	conn := connect(t, dsn)

@@ -428,6 +428,7 @@ func TestFiftyRetriesSendOnce(t *testing.T) {
 
 // A thousand rounds of retry against ignore against resolve over the API.
 func TestOneWinnerARound(t *testing.T) {
+	t.Parallel()
 	const rounds = 1000
 	receiver := newLedger(t)
 	receiver.answer(http.StatusUnprocessableEntity)

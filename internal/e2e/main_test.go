@@ -282,6 +282,7 @@ func onFreshDatabase(t *testing.T) (env string) {
 }
 
 func TestWrongSettingsAreNamed(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		args []string
 		env  string
@@ -321,6 +322,7 @@ func TestEmptySettingsAreNone(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	database := onFreshDatabase(t)
 	for _, c := range []struct {
 		args []string

@@ -12,6 +12,7 @@ import (
 
 // A pool that lends a session for a transaction only is recognised at the start, also where it swallows what it does not know.
 func TestAPoolerInTransactionModeIsRefused(t *testing.T) {
+	t.Parallel()
 	database := storetest.New(t)
 	for name, settings := range map[string][]string{"transaction": {"pool_mode = transaction"}, "statement": {"pool_mode = statement"},
 		"transaction, in turn":  {"pool_mode = transaction", "server_round_robin = 1", "ignore_startup_parameters = search_path, jit, options, extra_float_digits"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,55 +67,23 @@ func (f *Feed) Answered(ctx context.Context, file delivery.StoredFile, a deliver
 	return news, nil
 }
 
-// rejectSQL takes back confirmations: the attempt that was confirmed turns out to have failed.
-const rejectSQL = `
-WITH given AS (
-    SELECT * FROM unnest(CAST(@ids AS uuid[]), CAST(@errors AS text[]), CAST(@groups AS text[]), CAST(@texts AS text[])) AS g(id, error, group_id, group_text)
-), taken AS (
-    SELECT r.id, r.attempts, r.started_at, r.duration_ms, r.last_token, coalesce(r.key, m.key) AS key, coalesce(r.type, m.type) AS type, m.expires_at, g.error, g.group_id, g.group_text
-    FROM given g JOIN redrive.deliveries r ON r.id = g.id AND r.state = 'delivered' LEFT JOIN redrive.messages m ON m.id = r.message_id FOR UPDATE OF r
-), record AS (
-    UPDATE redrive.deliveries r SET state = 'dead', version = r.version + 1, settled_at = NULL, dead_at = statement_timestamp(),
-        changed_at = statement_timestamp(), failed_at = coalesce(r.failed_at, statement_timestamp()), error_class = @class,
-        group_id = t.group_id, key = t.key, type = t.type, expires_at = t.expires_at FROM taken t WHERE r.id = t.id
-), details AS (
-    INSERT INTO redrive.failure_details AS f (delivery_id, error) SELECT id, error FROM taken
-    ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error
-), tried AS (
-    INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error)
-    SELECT id, coalesce(last_token, 0), attempts, coalesce(started_at, statement_timestamp()), coalesce(duration_ms, 0), 'permanent', @class, error FROM taken
-), grouped AS (
-    SELECT group_id, @integration AS integration, @class AS error_class, min(group_text) AS message, array_agg(DISTINCT type) FILTER (WHERE type IS NOT NULL) AS types
-    FROM taken GROUP BY group_id
-)` + queue.SeenSQL
-
 // rejection is what a receiver says of a file or row that it confirmed before.
 type rejection struct {
 	delivery, reason string
 	payload          []byte // that the reason may repeat
 }
 
-// reject makes delivered deliveries dead letters; those in another state are passed over.
+// reject makes dead letters of what was confirmed; what is in another state is passed over.
 func (f *Feed) reject(tx *gorm.DB, list []rejection) error {
 	masking, err := f.masking(tx)
 	if err != nil {
 		return err
 	}
-	integration := f.integration
-	var ids, groups, texts, errors []string
+	var ids, texts []string
 	for _, r := range list {
-		text := rejectedText(r.reason, r.payload, masking)
-		id, normalised := delivery.Fingerprint(integration, delivery.ClassRejected, text)
-		ids, groups, texts, errors = append(ids, r.delivery), append(groups, id), append(texts, normalised), append(errors, text)
+		ids, texts = append(ids, r.delivery), append(texts, rejectedText(r.reason, r.payload, masking))
 	}
-	if err := queue.BoundGroups(tx, slices.Repeat([]string{integration}, len(groups)), slices.Repeat([]string{delivery.ClassRejected}, len(groups)), groups, texts); err != nil {
-		return err
-	}
-	if err := tx.Exec(rejectSQL, map[string]any{"ids": &ids, "errors": &errors, "groups": &groups, "texts": &texts,
-		"class": delivery.ClassRejected, "integration": integration}).Error; err != nil {
-		return fmt.Errorf("taking confirmations back: %w", err)
-	}
-	return nil
+	return queue.TakeBack(tx, f.integration, delivery.ClassRejected, ids, texts)
 }
 
 // masking is what is hidden of the feed's files and rows.
@@ -250,7 +217,7 @@ WITH waiting AS (
 ), together AS (
 	SELECT file_id, operation_id, actor, min(at) AS first, max(at) AS last FROM marked WHERE NOT later GROUP BY file_id, operation_id, actor
 )
-SELECT t.file_id::text, coalesce(t.operation_id::text, ''), coalesce(t.actor, ''), t.last FROM together t
+SELECT t.file_id::text, coalesce(t.operation_id::text, '') AS operation, coalesce(t.actor, '') AS actor, t.last FROM together t
 LEFT JOIN redrive.operations o ON o.id = t.operation_id
 LEFT JOIN redrive.operation_parts p ON p.operation_id = o.id AND p.integration = @integration
 WHERE CASE WHEN t.operation_id IS NULL THEN least(t.last + CAST(@collect AS double precision) * interval '1 millisecond', t.first + 10 * CAST(@collect AS double precision) * interval '1 millisecond') < clock_timestamp()
@@ -263,21 +230,19 @@ const slowest = time.Hour
 
 // asked are rows of one file that were retried together.
 type asked struct {
-	file, operation, actor string
-	last                   time.Time
+	FileID, Operation, Actor string
+	Last                     time.Time
 }
-
-func (a *asked) columns() []any { return []any{&a.file, &a.operation, &a.actor, &a.last} }
 
 // BeginCorrection begins a run that sends rejected rows of one file again that were retried together, or answers
 // delivery.ErrNotFound. Rows that one person retries one after the other belong together until nothing came for collect.
 func (f *Feed) BeginCorrection(ctx context.Context, collect time.Duration) (run delivery.BatchRun, file delivery.StoredFile, rows []delivery.CorrectionRow, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		together, err := pg.ReadOne(tx, (*asked).columns, correctionSQL, map[string]any{"integration": f.integration, "collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()})
+		together, err := pg.ScanOne[asked](tx, correctionSQL, map[string]any{"integration": f.integration, "collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()})
 		if err != nil {
 			return err
 		}
-		if file, err = pg.ReadOne(tx, storedFileColumns, fileSQL+" WHERE f.id = ?", together.file); err != nil {
+		if file, err = pg.ReadOne(tx, storedFileColumns, fileSQL+" WHERE f.id = ?", together.FileID); err != nil {
 			return err
 		}
 		rows, err = pg.Read(tx, func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} }, `SELECT w.id::text, m.payload
@@ -285,13 +250,13 @@ func (f *Feed) BeginCorrection(ctx context.Context, collect time.Duration) (run 
 			JOIN redrive.deliveries r ON r.id = w.id
 			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = `+queue.LeaderAnswers+` AND b.file_id = ? AND coalesce(r.operation_id::text, '') = ?
 			AND coalesce(r.actor, '') = ? AND r.retry_requested_at <= ? ORDER BY b.row LIMIT ?`,
-			f.integration, file.ID, together.operation, together.actor, together.last, maxCorrection)
+			f.integration, file.ID, together.Operation, together.Actor, together.Last, maxCorrection)
 		if err != nil {
 			return fmt.Errorf("reading rows: %w", err)
 		}
 		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
 			VALUES (?, ?, clock_timestamp(), 'correction', ?::jsonb, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
-			delivery.Say("run.correction", "rows", len(rows), "file", file.Name).JSON())
+			delivery.Say("run.correction", "rows", len(rows), "file", file.Name))
 		if err != nil {
 			return fmt.Errorf("beginning a correction: %w", err)
 		}
@@ -306,7 +271,7 @@ func bindRows(tx *gorm.DB, file string, deliveries []string) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
-	leased, err := lease(tx, deliveries)
+	leased, err := queue.LeaseForGood(tx, deliveries)
 	if err != nil {
 		return err
 	}
@@ -321,7 +286,7 @@ func bindRows(tx *gorm.DB, file string, deliveries []string) error {
 }
 
 const correctedSQL = `SELECT w.id::text, w.token, w.message_id::text, m.created_at, w.attempts, f.name, d.state, coalesce(x.error, ''),
-		coalesce(d.started_at, d.changed_at), coalesce(d.duration_ms, 0)
+		coalesce(d.started_at, d.changed_at), coalesce(d.duration_ms, 0) * bigint '1000000'
 	FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.batch_files f ON f.id = b.correction_id
 	JOIN redrive.deliveries d ON d.id = redrive.delivery_id(f.id, f.integration) JOIN redrive.messages m ON m.id = w.message_id
 	LEFT JOIN redrive.failure_details x ON x.delivery_id = d.id
@@ -336,8 +301,7 @@ func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 			state       delivery.State
 		}
 		rows, err := pg.Read(tx, func(r *row) []any {
-			return []any{&r.DeliveryID, &r.Token, &r.MessageID, &r.CreatedAt, &r.Attempt, &r.file, &r.state, &r.error, &r.StartedAt,
-				(*pg.Milliseconds)(&r.Duration)}
+			return []any{&r.DeliveryID, &r.Token, &r.MessageID, &r.CreatedAt, &r.Attempt, &r.file, &r.state, &r.error, &r.StartedAt, &r.Duration}
 		}, correctedSQL, f.integration, rowsSettled)
 		if err != nil {
 			return fmt.Errorf("reading corrected rows: %w", err)

@@ -107,17 +107,16 @@ func withFiles(db *gorm.DB, runs []delivery.BatchRun) error {
 // runnable says why an integration has no run, or none of a date.
 func runnable(tx *gorm.DB, integration, date string) error {
 	type batch struct {
-		method   delivery.Method
-		windowed bool
+		Method   delivery.Method
+		Windowed bool
 	}
-	in, err := pg.ReadOne(tx, func(b *batch) []any { return []any{&b.method, &b.windowed} },
-		"SELECT method, windowed FROM redrive.integrations WHERE name = ? AND active", integration)
+	in, err := pg.ScanOne[batch](tx, "SELECT method, windowed FROM redrive.integrations WHERE name = ? AND active", integration)
 	switch {
 	case err != nil:
 		return err
-	case in.method != delivery.MethodBatch:
-		return delivery.Mistake("no_batch", "", "integration", integration, "method", in.method)
-	case in.windowed && date != "":
+	case in.Method != delivery.MethodBatch:
+		return delivery.Mistake("no_batch", "", "integration", integration, "method", in.Method)
+	case in.Windowed && date != "":
 		return delivery.ErrNotDated
 	}
 	return nil
@@ -161,7 +160,7 @@ func (s *Batches) RequestRun(ctx context.Context, integration, date, actor, reas
 // BatchStatus is what people see of a batch.
 func (s *Batches) BatchStatus(ctx context.Context, integration string) (feed delivery.BatchFeed, last []delivery.BatchRun, err error) {
 	db := s.Gorm.WithContext(ctx)
-	feed, err = pg.ReadOne(db, feedColumns, feedSQL+" WHERE integration = ?", integration)
+	feed, err = pg.ScanOne[delivery.BatchFeed](db, feedSQL+" WHERE integration = ?", integration)
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
 		return feed, nil, fmt.Errorf("reading the feed: %w", err)
 	}

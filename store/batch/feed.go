@@ -11,6 +11,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/pg"
+	"redrive/store/queue"
 )
 
 // Feed is what the leader of a batch integration does. Everything but the progress goes through the leader's session.
@@ -42,18 +43,15 @@ func (f *Feed) Resume(ctx context.Context) error {
 	return nil
 }
 
-const feedSQL = `SELECT integration, sequence, coalesce(snapshot::text, ''), coalesce(database_id, ''), next_scheduled_at, last_scheduled_at
+const feedSQL = `SELECT integration, sequence, coalesce(snapshot::text, '') AS snapshot, coalesce(database_id, '') AS database_id,
+	next_scheduled_at AS next_run_at, last_scheduled_at AS scheduled_at
 	FROM redrive.batch_feeds`
-
-func feedColumns(b *delivery.BatchFeed) []any {
-	return []any{&b.Integration, &b.Sequence, &b.Snapshot, &b.DatabaseID, &b.NextRunAt, &b.ScheduledAt}
-}
 
 // Look answers where the feed stands, and the database's time.
 func (f *Feed) Look(ctx context.Context) (feed delivery.BatchFeed, now time.Time, err error) {
 	db := f.leader.Gorm.WithContext(ctx)
 	if now, err = pg.ReadOne(db, pg.Single[time.Time], "SELECT clock_timestamp()"); err == nil {
-		feed, err = pg.ReadOne(db, feedColumns, feedSQL+" WHERE integration = ?", f.integration)
+		feed, err = pg.ScanOne[delivery.BatchFeed](db, feedSQL+" WHERE integration = ?", f.integration)
 	}
 	if err != nil {
 		return feed, now, fmt.Errorf("reading the feed: %w", err)
@@ -212,10 +210,7 @@ func enqueueFile(tx *gorm.DB, file delivery.BatchFile) error {
 	if err != nil {
 		return fmt.Errorf("encoding the file's message: %w", err)
 	}
-	err = tx.Exec(`WITH m AS (INSERT INTO redrive.messages (id, kind, integration, type, key, payload) VALUES (?, 'command', ?, ?, ?, ?) RETURNING id, integration)
-		INSERT INTO redrive.queue (id, message_id, integration) SELECT redrive.delivery_id(id, integration), id, integration FROM m`,
-		file.ID, file.Integration, delivery.TypeBatchFile, file.Name, payload).Error
-	if err != nil {
+	if err := queue.AddCommands(tx, file.Integration, delivery.TypeBatchFile, []string{file.ID}, []string{file.Name}, [][]byte{payload}); err != nil {
 		return fmt.Errorf("queueing the file: %w", err)
 	}
 	return nil

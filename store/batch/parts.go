@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/queue"
 )
 
 const (
@@ -107,15 +108,6 @@ type rowWriter struct {
 	payloads    [][]byte
 }
 
-const rowsSQL = `
-WITH given AS (
-    SELECT redrive.new_id() AS id, * FROM unnest(?::text[], ?::bytea[]) AS g(key, payload)
-), kept AS (
-    INSERT INTO redrive.messages (id, kind, integration, type, key, payload)
-    SELECT id, 'command', ?, ?, nullif(key, ''), payload FROM given RETURNING id
-)
-INSERT INTO redrive.queue (id, message_id, integration) SELECT redrive.delivery_id(id, ?), id, ? FROM kept`
-
 // add takes one row and copies its bytes.
 func (r *rowWriter) add(key string, payload []byte) error {
 	r.keys, r.payloads = append(r.keys, delivery.Storable(key)), append(r.payloads, append([]byte(nil), payload...))
@@ -130,8 +122,7 @@ func (r *rowWriter) flush() error {
 	if len(r.keys) == 0 {
 		return nil
 	}
-	err := r.tx.Exec(rowsSQL, &r.keys, &r.payloads, r.integration, delivery.TypeBatchRow, r.integration, r.integration).Error
-	if err != nil {
+	if err := queue.AddCommands(r.tx, r.integration, delivery.TypeBatchRow, nil, r.keys, r.payloads); err != nil {
 		return fmt.Errorf("queueing rows: %w", err)
 	}
 	r.keys, r.payloads, r.size = r.keys[:0], r.payloads[:0], 0

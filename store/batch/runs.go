@@ -70,7 +70,7 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 		ids[i] = r.DeliveryID
 	}
 	err := f.transact(ctx, func(tx *gorm.DB) error {
-		leased, err := lease(tx, ids)
+		leased, err := queue.LeaseForGood(tx, ids)
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func settleRun(tx *gorm.DB, run delivery.BatchRun, result delivery.Result) error
 	if run.DeliveryID == "" {
 		return nil
 	}
-	leased, err := lease(tx, []string{run.DeliveryID})
+	leased, err := queue.LeaseForGood(tx, []string{run.DeliveryID})
 	if err != nil {
 		return err
 	}
@@ -150,19 +150,6 @@ func judgeLeased(c *delivery.Completion, run delivery.BatchRun, result delivery.
 		c.Next = delivery.StateDead
 		c.GroupID, c.GroupText = delivery.Fingerprint(run.Integration, result.ErrorClass, result.Error)
 	}
-}
-
-// lease takes what waits in the queue for the leader, with leases that have no end.
-func lease(tx *gorm.DB, deliveries []string) ([]delivery.Completion, error) {
-	list, err := pg.Read(tx, func(c *delivery.Completion) []any {
-		return []any{&c.DeliveryID, &c.Token, &c.MessageID, &c.CreatedAt, &c.Attempt}
-	}, `WITH leased AS (UPDATE redrive.queue w SET token = nextval('redrive.lease_token'), attempts = w.attempts + 1, worker = 'batch'
-			WHERE w.id = ANY(?::uuid[]) AND w.token IS NULL AND w.due_at = `+queue.LeaderAnswers+` RETURNING w.id, w.token, w.message_id, w.attempts)
-		SELECT l.id::text, l.token, l.message_id::text, m.created_at, l.attempts FROM leased l JOIN redrive.messages m ON m.id = l.message_id`, &deliveries)
-	if err != nil {
-		return nil, fmt.Errorf("leasing: %w", err)
-	}
-	return list, nil
 }
 
 var errRunGone = errors.New("the run was changed by somebody else")

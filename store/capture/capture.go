@@ -16,20 +16,6 @@ import (
 	"redrive/store/record"
 )
 
-// capturedSQL writes messages and the places of the commands among them. In an ordered integration the place in the lane is given
-// by Place, as for producers: nobody waits for a lane here.
-const capturedSQL = `
-WITH given AS (
-    SELECT * FROM unnest(?::uuid[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[]) AS g(id, integration, type, key, payload, origin)
-), kept AS (
-    INSERT INTO redrive.messages (id, kind, integration, type, key, payload, origin)
-    SELECT id, CASE WHEN integration = '' THEN 'event' ELSE 'command' END, nullif(integration, ''), type, nullif(key, ''), payload, origin::jsonb FROM given
-)
-INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
-SELECT redrive.delivery_id(g.id, g.integration), g.id, g.integration,
-    CASE WHEN i.ordered AND g.key <> '' THEN ` + queue.WaitsForTurn + ` ELSE clock_timestamp() END, CASE WHEN i.ordered THEN nullif(g.key, '') END
-FROM given g JOIN redrive.integrations i ON i.name = g.integration`
-
 // captureSQL moves a position on. It finds no row when the position was begun anew meanwhile: then nothing of the transaction counts.
 const captureSQL = `
 UPDATE redrive.captures SET lsn = ?::pg_lsn, committed_at = ?, changes = ?, snapshot = ?::jsonb, updated_at = clock_timestamp()
@@ -78,28 +64,26 @@ func byTable[T delivery.SnapshotProgress | delivery.CapturedTable](tables map[st
 
 // writeCaptured writes messages in the order given: their ids grow, and lanes follow the ids.
 func (l *Term) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
-	var batch capturedBatch
+	var batch queue.Captured
 	var failed []delivery.Parked
 	for _, c := range list {
 		switch {
 		case c.Error != "":
 			failed = append(failed, l.deadCaptured(c)...)
 		case c.Message.Kind == delivery.KindEvent:
-			if err := batch.add(l.IDs.Next(), "", c.Message); err != nil {
+			if err := batch.Add(l.IDs.Next(), "", c.Message); err != nil {
 				return err
 			}
 		default:
 			for _, integration := range c.To {
-				if err := batch.add(l.IDs.Next(), integration, c.Message); err != nil {
+				if err := batch.Add(l.IDs.Next(), integration, c.Message); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	if len(batch.ids) > 0 {
-		if err := tx.Exec(capturedSQL, batch.args()...).Error; err != nil {
-			return fmt.Errorf("writing captured messages: %w", err)
-		}
+	if err := batch.Write(tx); err != nil {
+		return err
 	}
 	if len(failed) == 0 {
 		return nil
@@ -126,27 +110,6 @@ func (l *Term) deadCaptured(c delivery.Captured) []delivery.Parked {
 				Error: delivery.Storable(c.Error)}}}
 	}
 	return parked
-}
-
-// capturedBatch is messages turned into columns.
-type capturedBatch struct {
-	ids, integrations, types, keys, origins []string
-	payloads                                [][]byte
-}
-
-func (b *capturedBatch) add(id, integration string, m delivery.Message) error {
-	origin, err := json.Marshal(m.Origin)
-	if err != nil {
-		return fmt.Errorf("encoding the origin: %w", err)
-	}
-	b.ids, b.integrations = append(b.ids, id), append(b.integrations, integration)
-	b.types, b.keys = append(b.types, delivery.Storable(m.Type)), append(b.keys, delivery.Storable(m.Key))
-	b.payloads, b.origins = append(b.payloads, m.Payload), append(b.origins, string(origin))
-	return nil
-}
-
-func (b *capturedBatch) args() []any {
-	return []any{&b.ids, &b.integrations, &b.types, &b.keys, &b.payloads, &b.origins}
 }
 
 // CapturePosition answers how far the changes of an integration's source are read; the zero position when nothing was.
@@ -253,18 +216,18 @@ func mustCapture(tx *gorm.DB, integration string) error {
 // CannotCapture says why changes of this database cannot be read with our role, for the log; empty when they can.
 func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
 	type role struct {
-		name, level string
-		replicates  bool
+		Name, Level string
+		Replicates  bool
 	}
-	r, err := pg.ReadOne(s.Gorm.WithContext(ctx), func(r *role) []any { return []any{&r.name, &r.level, &r.replicates} },
-		`SELECT rolname, current_setting('wal_level'), rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user`)
+	r, err := pg.ScanOne[role](s.Gorm.WithContext(ctx),
+		`SELECT rolname AS name, current_setting('wal_level') AS level, rolsuper OR rolreplication AS replicates FROM pg_roles WHERE rolname = current_user`)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("asking whether changes can be read: %w", err)
-	case r.level != "logical":
-		return fmt.Errorf("wal_level is %s and must be logical", r.level).Error(), nil
-	case !r.replicates:
-		return fmt.Errorf("role %s may not replicate", r.name).Error(), nil
+	case r.Level != "logical":
+		return fmt.Errorf("wal_level is %s and must be logical", r.Level).Error(), nil
+	case !r.Replicates:
+		return fmt.Errorf("role %s may not replicate", r.Name).Error(), nil
 	}
 	return "", nil
 }

@@ -148,31 +148,9 @@ func (l *Term) RefuseTable(ctx context.Context, integration, table, why string) 
 	return nil
 }
 
-const gapsSQL = `SELECT g.integration, g.table_name, g.from_lsn::text, coalesce(g.to_lsn::text, ''), g.stopped_lsn::text, g.why, g.note, g.found_at,
-	g.closed_at IS NULL AND g.table_name = ANY(c.resnapshot_tables)
+const gapsSQL = `SELECT g.integration, g.table_name AS "table", (g.from_lsn - pg_lsn '0/0')::bigint AS "from", (g.to_lsn - pg_lsn '0/0')::bigint AS "to",
+	(g.stopped_lsn - pg_lsn '0/0')::bigint AS stopped, g.why, g.note, g.found_at, g.closed_at IS NULL AND g.table_name = ANY(c.resnapshot_tables) AS asked
 	FROM redrive.capture_gaps g JOIN redrive.captures c USING (integration)`
-
-type gapRow struct {
-	delivery.CaptureGap
-	integration, from, to, stopped string
-}
-
-func gapColumns(r *gapRow) []any {
-	return []any{&r.integration, &r.Table, &r.from, &r.to, &r.stopped, &r.Why, &r.Note, &r.FoundAt, &r.Asked}
-}
-
-func (r *gapRow) gap() (g delivery.CaptureGap, err error) {
-	g = r.CaptureGap
-	if g.From, err = delivery.ParseLSN(r.from); err == nil {
-		g.Stopped, err = delivery.ParseLSN(r.stopped)
-	}
-	if err == nil && r.to != "" {
-		var to delivery.LSN
-		to, err = delivery.ParseLSN(r.to)
-		g.To = &to
-	}
-	return g, err
-}
 
 // CaptureGaps answers what is missing of tables and not read again yet, by integration and table.
 func (s *Captures) CaptureGaps(ctx context.Context) (map[string][]delivery.CaptureGap, error) {
@@ -186,17 +164,17 @@ func (l *Term) CaptureGaps(ctx context.Context, integration string) ([]delivery.
 }
 
 func captureGaps(db *gorm.DB, sql string, args ...any) (map[string][]delivery.CaptureGap, error) {
-	rows, err := pg.Read(db, gapColumns, sql, args...)
+	type row struct {
+		Integration string
+		delivery.CaptureGap
+	}
+	rows, err := pg.Scan[row](db, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is missing of tables: %w", err)
 	}
 	gaps := map[string][]delivery.CaptureGap{}
-	for i := range rows {
-		g, err := rows[i].gap()
-		if err != nil {
-			return nil, err
-		}
-		gaps[rows[i].integration] = append(gaps[rows[i].integration], g)
+	for _, r := range rows {
+		gaps[r.Integration] = append(gaps[r.Integration], r.CaptureGap)
 	}
 	return gaps, nil
 }

@@ -183,7 +183,7 @@ func addNote(tx *gorm.DB, id, author, text string) error {
 }
 
 func notes(tx *gorm.DB, id string) ([]delivery.Note, error) {
-	list, err := pg.Read(tx, func(n *delivery.Note) []any { return []any{&n.ID, &n.At, &n.Author, &n.Text} },
+	list, err := pg.Scan[delivery.Note](tx,
 		"SELECT id::text, at, author, text FROM redrive.notes WHERE delivery_id = ? ORDER BY at, id", id)
 	if err != nil {
 		return nil, fmt.Errorf("reading notes: %w", err)

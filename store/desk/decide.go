@@ -83,6 +83,9 @@ func permitSQL(t delivery.Transition) string {
 	if t.Active {
 		conditions = append(conditions, "r.integration = ANY(ARRAY(SELECT i.name FROM redrive.integrations i WHERE i.active))")
 	}
+	if t.Queues { // no EXISTS, which Postgres may answer by reading all of the log first
+		conditions = append(conditions, "(SELECT true FROM redrive.messages m WHERE m.id = r.message_id)")
+	}
 	if t.Stays() {
 		conditions = append(conditions, fmt.Sprintf("(r.acknowledged_at IS NOT NULL) <> %t", t.Acknowledged))
 	}
@@ -144,14 +147,7 @@ const (
 	takenSQL = `, version = r.version + 1, changed_at = statement_timestamp(), operation_id = CAST(@operation AS uuid), operation_item = nullif(g.n, 0),
         actor = CAST(@actor AS text)`
 
-	// The head of a lane stays its head: what waits behind it goes on only when it is settled. What has left its lane goes outside of the
-	// order. Each is due a little later than the one before, so that they go in this order.
-	enqueueSQL = `, queued AS (
-    INSERT INTO redrive.queue (id, message_id, integration, attempts, round_start, edit, lane, position, due_at)
-    SELECT c.id, c.message_id, c.integration, c.attempts, c.attempts, c.edit, l.key, CASE WHEN l.head IS NOT NULL THEN 0 END,
-        CASE WHEN EXISTS (SELECT FROM redrive.batch_rows b WHERE b.delivery_id = c.id)
-            OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = c.id) THEN ` + queue.LeaderAnswers + ` ELSE clock_timestamp() END
-    FROM moved c LEFT JOIN redrive.lanes l ON l.head = c.id
+	enqueueSQL = `, queued AS (` + queue.RetriesSQL + `
 )`
 	noteSQL = `, noted AS (
     INSERT INTO redrive.failure_details (delivery_id, actor, action, acted_at, reason, category, until, evidence)
@@ -266,15 +262,16 @@ func whyRefused(tx *gorm.DB, of targets, d decision) error {
 
 // subject is a target of a decision as it is, for whoever is to be told why the decision was not carried out.
 type subject struct {
-	n           int
-	id          string
-	wanted      int            // version that the decision is about
+	N           int
+	ID          string
+	Wanted      int            // version that the decision is about
 	Integration string         // empty: it does not exist
 	State       delivery.State // also sending
 	Version     int            // 0: it has not failed yet
 	ChangedAt   time.Time
 	Expired     bool
 	Active      bool
+	Dropped     bool // retention took its message
 	Marked      bool // acknowledged
 	Actor       string
 	Action      string
@@ -283,18 +280,15 @@ type subject struct {
 	OpAction    string
 }
 
-func (s *subject) columns() []any {
-	return []any{&s.n, &s.id, &s.wanted, &s.Integration, &s.State, &s.Version, &s.ChangedAt, &s.Expired, &s.Active, &s.Marked, &s.Actor, &s.Action, &s.ActedAt,
-		&s.OpActor, &s.OpAction}
-}
-
 // lookSQL also finds what waits for its first attempt: nothing has failed yet.
 const lookSQL = `
 WITH %s
-SELECT g.n, g.id::text, g.version, coalesce(r.integration, w.integration, ''),
-    CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE coalesce(r.state, 'pending') END, coalesce(r.version, 0), coalesce(r.changed_at, m.created_at, statement_timestamp()),
-    coalesce(r.expires_at <= statement_timestamp(), false), coalesce(i.active, false), r.acknowledged_at IS NOT NULL,
-    coalesce(f.actor, ''), coalesce(f.action, ''), f.acted_at, coalesce(o.actor, ''), coalesce(o.action, '')
+SELECT g.n, g.id::text, g.version AS wanted, coalesce(r.integration, w.integration, '') AS integration,
+    CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE coalesce(r.state, 'pending') END AS state, coalesce(r.version, 0) AS version,
+    coalesce(r.changed_at, m.created_at, statement_timestamp()) AS changed_at,
+    coalesce(r.expires_at <= statement_timestamp(), false) AS expired, coalesce(i.active, false) AS active,
+    NOT EXISTS (SELECT FROM redrive.messages k WHERE k.id = r.message_id) AS dropped, r.acknowledged_at IS NOT NULL AS marked,
+    coalesce(f.actor, '') AS actor, coalesce(f.action, '') AS action, f.acted_at, coalesce(o.actor, '') AS op_actor, coalesce(o.action, '') AS op_action
 FROM given g LEFT JOIN redrive.deliveries r ON r.id = g.id LEFT JOIN redrive.queue w ON w.id = g.id LEFT JOIN redrive.messages m ON m.id = w.message_id
 LEFT JOIN redrive.operations o ON o.id = r.operation_id LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
 LEFT JOIN redrive.integrations i ON i.name = r.integration
@@ -304,7 +298,7 @@ WHERE g.n = ANY(CAST(@refused AS int[])) ORDER BY g.n`
 func look(tx *gorm.DB, of targets, numbers []int) ([]subject, error) {
 	args := map[string]any{"refused": &numbers}
 	maps.Copy(args, of.args)
-	list, err := pg.Read(tx, (*subject).columns, fmt.Sprintf(lookSQL, of.sql), args)
+	list, err := pg.Scan[subject](tx, fmt.Sprintf(lookSQL, of.sql), args)
 	if err == nil && len(list) != len(numbers) {
 		err = fmt.Errorf("%d of %d targets", len(list), len(numbers))
 	}
@@ -325,12 +319,14 @@ func (s subject) excluded(t delivery.Transition) string {
 		return delivery.ExcludedSettled
 	case t.Stays() && s.Marked == t.Acknowledged:
 		return delivery.ExcludedAcknowledged
-	case s.wanted != 0 && s.wanted != s.Version:
+	case s.Wanted != 0 && s.Wanted != s.Version:
 		return delivery.ExcludedChanged
 	case t.Unexpired && s.Expired:
 		return delivery.ExcludedExpired
 	case t.Active && !s.Active:
 		return delivery.ExcludedNoRoute
+	case t.Queues && s.Dropped:
+		return delivery.ExcludedDropped
 	}
 	return delivery.ExcludedChanged // after it was refused
 }
@@ -344,13 +340,15 @@ func (s subject) refusal(t delivery.Transition) error {
 		return delivery.Mistake("expired", "")
 	case delivery.ExcludedNoRoute:
 		return delivery.Mistake("no_integration", "")
+	case delivery.ExcludedDropped:
+		return delivery.Mistake("message_dropped", "")
 	}
 	return s.conflict()
 }
 
 // conflict tells who was faster: the person whose decision or operation made the present state, else the engine.
 func (s subject) conflict() *delivery.ConflictError {
-	c := &delivery.ConflictError{ID: s.id, State: s.State, Version: s.Version, Actor: "engine", Action: "attempt", At: s.ChangedAt}
+	c := &delivery.ConflictError{ID: s.ID, State: s.State, Version: s.Version, Actor: "engine", Action: "attempt", At: s.ChangedAt}
 	if s.OpActor != "" && s.State != delivery.StateDelivered && s.made(delivery.Action(s.OpAction)) {
 		c.Actor, c.Action = s.OpActor, s.OpAction
 		return c

@@ -38,7 +38,7 @@ func TestTheStoreCarriesOutAnyRow(t *testing.T) {
 	if want := "ignored 2 t shelve ann delivery.shelve dead ignored"; left != want {
 		t.Errorf("left %q, want %q", left, want)
 	}
-	if err := s.Decide(t.Context(), id, "bob", row); err == nil || !strings.Contains(err.Error(), "ann did shelve") {
+	if err := s.Decide(t.Context(), id, "bob", row); err == nil || !strings.Contains(err.Error(), "action=shelve actor=ann") {
 		t.Errorf("the second: %v", err)
 	}
 }

@@ -77,10 +77,8 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 
 // timeline is every attempt, oldest first: failed and late ones, and the confirmed one from the record.
 func timeline(tx *gorm.DB, d delivery.Delivery) (list []delivery.Attempt, err error) {
-	columns := func(a *delivery.Attempt) []any {
-		return []any{&a.Number, &a.StartedAt, (*pg.Milliseconds)(&a.Duration), &a.Outcome, &a.ErrorClass, &a.Error, &a.HTTPStatus, &a.Response, &a.Late}
-	}
-	list, err = pg.Read(tx, columns, `SELECT number, started_at, duration_ms, outcome, error_class, error, http_status, response, late FROM (
+	list, err = pg.Scan[delivery.Attempt](tx, `SELECT number, started_at, duration_ms * bigint '1000000' AS duration, outcome, error_class, error,
+		http_status, response, late, 0 AS edit FROM (
 		SELECT number, started_at, duration_ms, outcome, error_class, error, coalesce(http_status, 0) AS http_status, response,
 			coalesce(late, '') AS late, recorded_at
 		FROM redrive.attempts WHERE delivery_id = ?

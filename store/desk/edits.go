@@ -78,26 +78,22 @@ func edit(tx *gorm.DB, r delivery.EditRequest) error {
 // version is what is sent for a delivery now.
 type version struct {
 	delivery.Edit
-	last    int  // number of the latest version
-	dropped bool // retention took the message
-	batch   bool // a file, a rejected row or a run of a batch
+	last  int  // number of the latest version
+	batch bool // a file, a rejected row or a run of a batch
 }
 
 func lastVersion(tx *gorm.DB, id string) (v version, err error) {
 	columns := func(v *version) []any {
-		return []any{&v.Number, &v.last, &v.dropped, &v.batch, &v.Payload, pg.JSON{To: &v.Headers}}
+		return []any{&v.Number, &v.last, &v.batch, &v.Payload, pg.JSON{To: &v.Headers}}
 	}
 	v, err = pg.ReadOne(tx, columns, `SELECT coalesce(r.edit, 1), coalesce((SELECT max(x.number) FROM redrive.edits x WHERE x.delivery_id = r.id), 1),
-			m.id IS NULL, `+ofBatchSQL+`, CASE WHEN e.number IS NULL THEN m.payload ELSE e.payload END, CASE WHEN e.number IS NULL THEN m.headers ELSE e.headers END
+			`+ofBatchSQL+`, CASE WHEN e.number IS NULL THEN m.payload ELSE e.payload END, CASE WHEN e.number IS NULL THEN m.headers ELSE e.headers END
 		FROM redrive.deliveries r LEFT JOIN redrive.messages m ON m.id = r.message_id
 		LEFT JOIN redrive.edits e ON e.delivery_id = r.id AND e.number = r.edit WHERE r.id = ?`, id)
 	if err != nil {
 		return v, fmt.Errorf("reading the version that is sent: %w", err)
 	}
-	switch {
-	case v.dropped:
-		err = dropped()
-	case v.batch:
+	if v.batch {
 		err = delivery.Mistake("batch.edit", "")
 	}
 	return v, err
@@ -106,10 +102,6 @@ func lastVersion(tx *gorm.DB, id string) (v version, err error) {
 // ofBatchSQL says of a delivery r whether the leader of its batch takes care of it.
 const ofBatchSQL = `(EXISTS (SELECT FROM redrive.batch_files b WHERE b.id = r.message_id) OR EXISTS (SELECT FROM redrive.batch_rows b
 	WHERE b.delivery_id = r.id) OR EXISTS (SELECT FROM redrive.batch_runs b WHERE b.delivery_id = r.id))`
-
-func dropped() error {
-	return delivery.Mistake("message_dropped", "")
-}
 
 // edited is the version that a request makes of v.
 func (v version) edited(r delivery.EditRequest) (delivery.Edit, error) {

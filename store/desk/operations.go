@@ -25,25 +25,25 @@ func (s *Desk) DryRun(ctx context.Context, r delivery.OperationRequest) (run del
 		return run, err
 	}
 	type row struct {
-		why, integration string
-		unsure           bool
-		n                int
+		Why, Integration string
+		Unsure           bool
+		N                int
 	}
-	rows, err := pg.Read(s.Gorm.WithContext(ctx), func(r *row) []any { return []any{&r.why, &r.integration, &r.unsure, &r.n} },
-		`WITH `+selection.sql+` SELECT coalesce(why, ''), integration, unsure, count(*) FROM judged GROUP BY 1, 2, 3`, selection.args)
+	rows, err := pg.Scan[row](s.Gorm.WithContext(ctx),
+		`WITH `+selection.sql+` SELECT coalesce(why, '') AS why, integration, unsure, count(*) AS n FROM judged GROUP BY 1, 2, 3`, selection.args)
 	if err != nil {
 		return run, pg.DomainError(fmt.Errorf("looking for what fits: %w", err))
 	}
 	run.Excluded, run.Integrations = map[string]int{}, map[string]int{}
 	for _, r := range rows {
-		if r.why != "" {
-			run.Excluded[r.why] += r.n
+		if r.Why != "" {
+			run.Excluded[r.Why] += r.N
 			continue
 		}
-		run.Eligible += r.n
-		run.Integrations[r.integration] += r.n
-		if r.unsure {
-			run.Unsure += r.n
+		run.Eligible += r.N
+		run.Integrations[r.Integration] += r.N
+		if r.Unsure {
+			run.Unsure += r.N
 		}
 	}
 	return run, nil

@@ -114,7 +114,7 @@ const freezeSQL = `, numbered AS MATERIALIZED (
     INSERT INTO redrive.operation_parts (operation_id, integration, first, last, cursor, allowance)
     SELECT CAST(@operation AS uuid), integration, min(n), max(n), min(n) - 1, 1 FROM numbered GROUP BY integration
 )
-SELECT '', integration, count(*) FROM numbered GROUP BY integration
+SELECT '' AS why, integration, count(*) AS n FROM numbered GROUP BY integration
 UNION ALL
 SELECT why, '', count(*) FROM judged WHERE why IS NOT NULL GROUP BY why`
 
@@ -123,22 +123,22 @@ func freeze(tx *gorm.DB, id string, selection selection) (f frozen, err error) {
 		return f, err
 	}
 	type row struct {
-		why, integration string
-		n                int
+		Why, Integration string
+		N                int
 	}
 	selection.args["operation"] = id
-	rows, err := pg.Read(tx, func(r *row) []any { return []any{&r.why, &r.integration, &r.n} }, "WITH "+selection.sql+freezeSQL, selection.args)
+	rows, err := pg.Scan[row](tx, "WITH "+selection.sql+freezeSQL, selection.args)
 	if err != nil {
 		return f, err
 	}
 	f.integrations, f.excluded = map[string]int{}, map[string]int{}
 	for _, r := range rows {
-		if r.why != "" {
-			f.excluded[r.why] = r.n
+		if r.Why != "" {
+			f.excluded[r.Why] = r.N
 			continue
 		}
-		f.integrations[r.integration] = r.n
-		f.selected += r.n
+		f.integrations[r.Integration] = r.N
+		f.selected += r.N
 	}
 	if f.selected == 0 {
 		return f, nothingSelected(f.excluded)

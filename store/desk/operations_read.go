@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -13,13 +12,18 @@ import (
 	"redrive/store/pg"
 )
 
+const (
+	termsColumns = `o.id::text, o.action, o.state, o.version, o.actor, o.reason, coalesce(o.category, '') AS category, o.until, coalesce(o.evidence, '') AS evidence`
+	paceColumns  = `coalesce(o.rate, 0) AS rate, coalesce(o.rate_end, 0) AS ramp_to, coalesce(o.ramp_ms, 0) * bigint '1000000' AS ramp_over,
+    coalesce(o.canary, 0) AS canary, coalesce(o.stop_above, 0) AS stop_above`
+)
+
 // Totals are read in one statement, so that they add up in every snapshot: what the parts have counted, and the outcomes that
 // they have not counted yet.
 const operationSQL = `
-SELECT o.id::text, o.action, o.state, o.version, o.actor, o.reason, coalesce(o.category, ''), o.until, coalesce(o.evidence, ''), o.filter::text,
-    coalesce(o.rate, 0), coalesce(o.rate_end, 0), coalesce(o.ramp_ms, 0), coalesce(o.canary, 0), coalesce(o.stop_above, 0), o.selected,
-    p.succeeded + d.succeeded, p.failed + d.failed, p.skipped, CASE WHEN o.state = 'cancelled' THEN p.waiting ELSE 0 END,
-    p.acted - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed, p.failing + d.failing, o.excluded::text, o.note::text,
+SELECT ` + termsColumns + `, ` + paceColumns + `, o.filter, o.excluded, o.selected, p.succeeded + d.succeeded AS succeeded, p.failed + d.failed AS failed,
+    p.skipped, CASE WHEN o.state = 'cancelled' THEN p.waiting ELSE 0 END AS cancelled,
+    p.acted - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed AS released, p.failing + d.failing AS failing, o.note,
     o.created_at, o.changed_at, o.finished_at
 FROM redrive.operations o CROSS JOIN LATERAL (
     SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing,
@@ -31,28 +35,16 @@ FROM redrive.operations o CROSS JOIN LATERAL (
 ) d`
 
 type operationRow struct {
-	delivery.Operation
-	filter *string
+	delivery.OperationTerms
+	delivery.OperationProgress
+	Pace     delivery.Pace    `gorm:"embedded"`
+	Filter   *delivery.Filter `gorm:"serializer:json"`
+	Excluded map[string]int   `gorm:"serializer:json"`
 }
 
-func operationColumns(r *operationRow) []any {
-	p := &r.Pace
-	return []any{&r.ID, &r.Action, &r.State, &r.Version, &r.Actor, &r.Reason, &r.Category, &r.Until, &r.Evidence, &r.filter, &p.Rate, &p.RampTo,
-		(*pg.Milliseconds)(&p.RampOver), &p.Canary, &p.StopAbove, &r.Selected, &r.Succeeded, &r.Failed, &r.Skipped, &r.Cancelled, &r.Released,
-		&r.Failing, pg.JSON{To: &r.Excluded}, pg.JSON{To: &r.Note}, &r.CreatedAt, &r.ChangedAt, &r.FinishedAt}
-}
-
-func (r operationRow) operation() (delivery.Operation, error) {
-	o := r.Operation
-	o.Remaining = o.Selected - o.Succeeded - o.Failed - o.Skipped - o.Cancelled
-	if r.filter == nil {
-		return o, nil
-	}
-	o.Filter = &delivery.Filter{}
-	if err := json.Unmarshal([]byte(*r.filter), o.Filter); err != nil {
-		return o, fmt.Errorf("reading the filter of operation %s: %w", o.ID, err)
-	}
-	return o, nil
+func (r operationRow) operation() delivery.Operation {
+	return delivery.Operation{OperationTerms: r.OperationTerms, OperationProgress: r.OperationProgress, Pace: r.Pace, Filter: r.Filter, Excluded: r.Excluded,
+		Remaining: r.Selected - r.Succeeded - r.Failed - r.Skipped - r.Cancelled}
 }
 
 // Operation answers one operation with its parts, in one snapshot.
@@ -71,20 +63,18 @@ func (s *Desk) Operation(ctx context.Context, id string) (o delivery.Operation, 
 }
 
 func operation(tx *gorm.DB, id string) (o delivery.Operation, err error) {
-	row, err := pg.ReadOne(tx, operationColumns, operationSQL+" WHERE o.id = ?", id)
+	row, err := pg.ScanOne[operationRow](tx, operationSQL+" WHERE o.id = ?", id)
 	if err != nil {
 		return o, err
 	}
-	if o, err = row.operation(); err != nil {
-		return o, err
-	}
-	parts, err := pg.Read(tx, partColumns, partSQL, id)
+	o = row.operation()
+	parts, err := pg.Scan[partRow](tx, partSQL, id)
 	if err != nil {
 		return o, fmt.Errorf("reading the parts: %w", err)
 	}
 	for _, p := range parts {
-		if p.ramping != nil && p.Waiting > 0 && p.Phase == delivery.PhaseRamp {
-			p.Rate = o.Pace.At(time.Duration(*p.ramping * float64(time.Second)))
+		if p.Ramping != nil && p.Waiting > 0 && p.Phase == delivery.PhaseRamp {
+			p.Rate = o.Pace.At(time.Duration(*p.Ramping * float64(time.Second)))
 		}
 		o.Parts = append(o.Parts, p.OperationPart)
 	}
@@ -92,9 +82,10 @@ func operation(tx *gorm.DB, id string) (o delivery.Operation, err error) {
 }
 
 const partSQL = `
-SELECT p.integration, p.phase, p.last - p.first + 1, p.last - p.cursor,
-    p.cursor - p.first + 1 - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed, p.failing + d.failing, p.succeeded + d.succeeded,
-    p.failed + d.failed, p.skipped, p.held::text, CAST(extract(epoch FROM coalesce(p.tick_at, p.ramp_at) - p.ramp_at) AS float8)
+SELECT p.integration, p.phase, p.last - p.first + 1 AS selected, p.last - p.cursor AS waiting,
+    p.cursor - p.first + 1 - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed AS released, p.failing + d.failing AS failing,
+    p.succeeded + d.succeeded AS succeeded, p.failed + d.failed AS failed, p.skipped, 0 AS rate, p.held,
+    CAST(extract(epoch FROM coalesce(p.tick_at, p.ramp_at) - p.ramp_at) AS float8) AS ramping
 FROM redrive.operation_parts p CROSS JOIN LATERAL (
     SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing
     FROM redrive.operation_deltas WHERE operation_id = p.operation_id AND integration = p.integration
@@ -102,11 +93,7 @@ FROM redrive.operation_parts p CROSS JOIN LATERAL (
 
 type partRow struct {
 	delivery.OperationPart
-	ramping *float64 // seconds
-}
-
-func partColumns(p *partRow) []any {
-	return []any{&p.Integration, &p.Phase, &p.Selected, &p.Waiting, &p.Released, &p.Failing, &p.Succeeded, &p.Failed, &p.Skipped, pg.JSON{To: &p.Held}, &p.ramping}
+	Ramping *float64 // seconds
 }
 
 // Operations answers operations without their parts, newest first.
@@ -131,7 +118,7 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 		}
 		w.Add("(o.created_at, o.id) < (?::timestamptz, ?::uuid)", c.At, c.Id)
 	}
-	rows, err := pg.Read(s.Gorm.WithContext(ctx), operationColumns, operationSQL+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?", append(w.Args, limit+1)...)
+	rows, err := pg.Scan[operationRow](s.Gorm.WithContext(ctx), operationSQL+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?", append(w.Args, limit+1)...)
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading operations: %w", err))
 	}
@@ -140,11 +127,7 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 		page.Next = pg.Cursor{At: rows[limit-1].CreatedAt, Id: rows[limit-1].ID}.String()
 	}
 	for _, r := range rows {
-		o, err := r.operation()
-		if err != nil {
-			return page, err
-		}
-		page.Items = append(page.Items, o)
+		page.Items = append(page.Items, r.operation())
 	}
 	return page, nil
 }
@@ -164,8 +147,8 @@ var itemOutcomes = map[string]string{
 }
 
 var itemsSQL = `
-SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.outcome, CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled'
-    ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END), coalesce(i.reason, ''), i.who::text
+SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.reason, '') AS reason, i.who, coalesce(i.outcome, 
+    CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END) AS outcome
 FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
 JOIN redrive.operation_parts p ON p.operation_id = o.id AND i.n BETWEEN p.first AND p.last
 WHERE o.id = @id AND i.n > @from AND %s ORDER BY i.n LIMIT @limit`
@@ -194,9 +177,8 @@ func (s *Desk) OperationItems(ctx context.Context, id string, f delivery.ItemFil
 	if f.Integration != "" {
 		condition += ofPartSQL
 	}
-	page.Items, err = pg.Read(s.Gorm.WithContext(ctx), func(i *delivery.OperationItem) []any {
-		return []any{&i.N, &i.DeliveryID, &i.Integration, &i.Version, &i.Outcome, &i.Reason, pg.JSON{To: &i.Who}}
-	}, fmt.Sprintf(itemsSQL, condition), map[string]any{"id": id, "from": from, "integration": f.Integration, "limit": limit + 1})
+	page.Items, err = pg.Scan[delivery.OperationItem](s.Gorm.WithContext(ctx), fmt.Sprintf(itemsSQL, condition),
+		map[string]any{"id": id, "from": from, "integration": f.Integration, "limit": limit + 1})
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading the items: %w", err))
 	}

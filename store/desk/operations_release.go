@@ -11,13 +11,13 @@ import (
 
 // chunk is what a step acts on: of each part the items from first to last.
 type chunk struct {
-	operation     delivery.Operation
+	operation     openOperation
 	integrations  []string
 	firsts, lasts []int
 }
 
 // release acts on what the plan set for each part, and moves cursors and counters.
-func release(tx *gorm.DB, o delivery.Operation, parts []delivery.PartStep) (acted int, err error) {
+func release(tx *gorm.DB, o openOperation, parts []delivery.PartStep) (acted int, err error) {
 	c := chunk{operation: o}
 	for _, p := range parts {
 		if n := min(p.Release, p.Waiting()); n > 0 {
@@ -114,7 +114,7 @@ func (c *chunk) skip(tx *gorm.DB, numbers []int, d decision) error {
 // faster says who changed s first; the zero phrase where it was nobody.
 func (s subject) faster(t delivery.Transition) (who delivery.Phrase) {
 	switch s.excluded(t) {
-	case delivery.ExcludedNotFound, delivery.ExcludedExpired, delivery.ExcludedNoRoute:
+	case delivery.ExcludedNotFound, delivery.ExcludedExpired, delivery.ExcludedNoRoute, delivery.ExcludedDropped:
 		return who
 	}
 	return s.conflict().Who()

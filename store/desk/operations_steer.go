@@ -48,18 +48,15 @@ func checkSteer(step delivery.Steer) error {
 
 // steered is what a step finds, locked.
 type steered struct {
-	action  delivery.Action
-	state   delivery.OperationState
-	version int
-	actor   string
-	pace    delivery.Pace
+	Action  delivery.Action
+	State   delivery.OperationState
+	Version int
+	Pace    delivery.Pace `gorm:"embedded"`
 }
 
 func steer(tx *gorm.DB, step delivery.Steer) error {
-	found, err := pg.ReadOne(tx, func(s *steered) []any {
-		return []any{&s.action, &s.state, &s.version, &s.actor, &s.pace.Rate, &s.pace.RampTo, (*pg.Milliseconds)(&s.pace.RampOver), &s.pace.Canary, &s.pace.StopAbove}
-	}, `SELECT action, state, version, actor, coalesce(rate, 0), coalesce(rate_end, 0), coalesce(ramp_ms, 0), coalesce(canary, 0), coalesce(stop_above, 0)
-		FROM redrive.operations WHERE id = ? FOR NO KEY UPDATE`, step.ID)
+	found, err := pg.ScanOne[steered](tx, "SELECT o.action, o.state, o.version, "+paceColumns+
+		" FROM redrive.operations o WHERE o.id = ? FOR NO KEY UPDATE", step.ID)
 	if err != nil {
 		return err
 	}
@@ -94,18 +91,18 @@ func noteOf(plain, reasoned string, step delivery.Steer) delivery.Phrase {
 // permit compares version and state.
 func (s steered) permit(step delivery.Steer) error {
 	conflict := func(why delivery.Phrase) error {
-		return &delivery.OperationConflictError{ID: step.ID, State: s.state, Version: s.version, Why: why}
+		return &delivery.OperationConflictError{ID: step.ID, State: s.State, Version: s.Version, Why: why}
 	}
 	switch {
-	case s.state == delivery.OperationFinished || s.state == delivery.OperationCancelled:
-		return conflict(delivery.Say("operation.already", "state", s.state))
-	case step.Version != 0 && step.Version != s.version:
+	case s.State == delivery.OperationFinished || s.State == delivery.OperationCancelled:
+		return conflict(delivery.Say("operation.already", "state", s.State))
+	case step.Version != 0 && step.Version != s.Version:
 		return conflict(delivery.Say("operation.changed"))
-	case step.Pause && s.state == delivery.OperationPaused:
-		return conflict(delivery.Say("operation.already", "state", s.state))
-	case step.Resume && s.state == delivery.OperationRunning:
-		return conflict(delivery.Say("operation.already", "state", s.state))
-	case step.Pace != nil && !s.action.Row().Queues && *step.Pace != (delivery.Pace{}):
+	case step.Pause && s.State == delivery.OperationPaused:
+		return conflict(delivery.Say("operation.already", "state", s.State))
+	case step.Resume && s.State == delivery.OperationRunning:
+		return conflict(delivery.Say("operation.already", "state", s.State))
+	case step.Pace != nil && !s.Action.Row().Queues && *step.Pace != (delivery.Pace{}):
 		return delivery.Mistake("bad_pace.retries", "rate_per_second")
 	}
 	return nil
@@ -121,8 +118,8 @@ func faster(tx *gorm.DB, err error) error {
 		c.Actor, c.Action = "engine", "finish"
 		c.At, err = pg.ReadOne(tx, pg.Single[time.Time], "SELECT finished_at FROM redrive.operations WHERE id = ?", c.ID)
 	} else {
-		_, err = pg.ReadOne(tx, func(*struct{}) []any { return []any{&c.Actor, &c.Action, &c.At} }, `SELECT actor, substr(action, length('operation.') + 1), at
-			FROM redrive.audit WHERE subject_type = 'operation' AND subject = ? ORDER BY seq DESC LIMIT 1`, c.ID)
+		err = tx.Raw(`SELECT actor, substr(action, length('operation.') + 1) AS action, at
+			FROM redrive.audit WHERE subject_type = 'operation' AND subject = ? ORDER BY seq DESC LIMIT 1`, c.ID).Row().Scan(&c.Actor, &c.Action, &c.At)
 	}
 	if err != nil {
 		return fmt.Errorf("reading who was faster: %w", err)
@@ -132,7 +129,7 @@ func faster(tx *gorm.DB, err error) error {
 
 func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, note delivery.Phrase) error {
 	if err := tx.Exec(`UPDATE redrive.operations SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
-		string(to), note.JSON(), step.ID).Error; err != nil {
+		string(to), note, step.ID).Error; err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return audit.Record(tx, operationEntry(what, step.Actor, step.ID, step.Reason, map[string]any{}))
@@ -150,10 +147,10 @@ WHERE p.operation_id = @id AND p.integration = d.integration`
 // changePace lets a ramp that is changed begin anew.
 func (s steered) changePace(tx *gorm.DB, step delivery.Steer) error {
 	p := *step.Pace
-	if p == s.pace {
+	if p == s.Pace {
 		return nil
 	}
-	if p.Rate != s.pace.Rate || p.RampTo != s.pace.RampTo || p.RampOver != s.pace.RampOver {
+	if p.Rate != s.Pace.Rate || p.RampTo != s.Pace.RampTo || p.RampOver != s.Pace.RampOver {
 		if err := tx.Exec(`UPDATE redrive.operation_parts SET ramp_at = clock_timestamp(), tick_at = clock_timestamp() WHERE operation_id = ? AND ramp_at IS NOT NULL`,
 			step.ID).Error; err != nil {
 			return err
@@ -164,5 +161,5 @@ func (s steered) changePace(tx *gorm.DB, step delivery.Steer) error {
 			version = version + 1, changed_at = clock_timestamp() WHERE id = @id`, paceArgs(p, map[string]any{"id": step.ID})).Error; err != nil {
 		return fmt.Errorf("changing the pace: %w", err)
 	}
-	return audit.Record(tx, operationEntry("pace", step.Actor, step.ID, step.Reason, map[string]any{"from": paceMembers(s.pace), "to": paceMembers(p)}))
+	return audit.Record(tx, operationEntry("pace", step.Actor, step.ID, step.Reason, map[string]any{"from": paceMembers(s.Pace), "to": paceMembers(p)}))
 }

@@ -18,10 +18,10 @@ import (
 // them may act by itself when its time comes.
 func (s *Desk) OpenOperations(ctx context.Context) (ids []string, acting bool, err error) {
 	type row struct {
-		id     string
-		acting bool
+		ID     string
+		Acting bool
 	}
-	rows, err := pg.Read(s.Gorm.WithContext(ctx), func(r *row) []any { return []any{&r.id, &r.acting} }, `SELECT id::text, acting FROM (
+	rows, err := pg.Scan[row](s.Gorm.WithContext(ctx), `SELECT id::text, acting FROM (
 		SELECT o.id, o.state = 'running' AND EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND p.cursor < p.last) AS acting,
 			EXISTS (SELECT FROM redrive.operation_deltas d WHERE d.operation_id = o.id) AS counting
 		FROM redrive.operations o WHERE o.finished_at IS NULL) x WHERE acting OR counting ORDER BY id`)
@@ -29,7 +29,7 @@ func (s *Desk) OpenOperations(ctx context.Context) (ids []string, acting bool, e
 		return nil, false, fmt.Errorf("looking for operations: %w", err)
 	}
 	for _, r := range rows {
-		ids, acting = append(ids, r.id), acting || r.acting
+		ids, acting = append(ids, r.ID), acting || r.Acting
 	}
 	return ids, acting, nil
 }
@@ -45,12 +45,16 @@ func (s *Desk) AdvanceOperation(ctx context.Context, id string, plan func(*deliv
 	return acted, err
 }
 
+// openOperation is what a step has to know of its operation.
+type openOperation struct {
+	delivery.OperationTerms
+	Pace delivery.Pace `gorm:"embedded"`
+}
+
 // An operation's row is locked first, then deliveries in the order of their ids, lanes, queue and audit head: as single acts do.
 func advance(tx *gorm.DB, id string, plan func(*delivery.OperationStep)) (acted int, err error) {
-	o, err := pg.ReadOne(tx, operationColumns, `SELECT o.id::text, o.action, o.state, o.version, o.actor, o.reason, coalesce(o.category, ''), o.until,
-			coalesce(o.evidence, ''), NULL, coalesce(o.rate, 0), coalesce(o.rate_end, 0), coalesce(o.ramp_ms, 0), coalesce(o.canary, 0), coalesce(o.stop_above, 0),
-			o.selected, 0, 0, 0, 0, 0, 0, '{}', o.note::text, o.created_at, o.changed_at, o.finished_at
-		FROM redrive.operations o WHERE o.id = ? AND o.finished_at IS NULL FOR NO KEY UPDATE SKIP LOCKED`, id)
+	o, err := pg.ScanOne[openOperation](tx, "SELECT "+termsColumns+", "+paceColumns+
+		" FROM redrive.operations o WHERE o.id = ? AND o.finished_at IS NULL FOR NO KEY UPDATE SKIP LOCKED", id)
 	if errors.Is(err, delivery.ErrNotFound) {
 		return 0, nil
 	}
@@ -64,7 +68,7 @@ func advance(tx *gorm.DB, id string, plan func(*delivery.OperationStep)) (acted 
 		return 0, fmt.Errorf("counting outcomes: %w", err)
 	}
 	if o.State == delivery.OperationRunning {
-		if acted, err = proceed(tx, o.Operation, plan); err != nil {
+		if acted, err = proceed(tx, o, plan); err != nil {
 			return 0, err
 		}
 	}
@@ -94,45 +98,40 @@ func finish(tx *gorm.DB, id string) error {
 
 const stepPartSQL = `
 SELECT p.integration, p.first, p.last, p.cursor, p.succeeded, p.failed, p.failing, p.skipped, p.good_before, p.bad_before, p.phase, p.ramp_at, p.tick_at,
-    p.allowance, p.held::text, CASE WHEN i.active IS NOT TRUE THEN '` + delivery.HeldNoRoute + `'
+    p.allowance, p.held, 0 AS release, CASE WHEN i.active IS NOT TRUE THEN '` + delivery.HeldNoRoute + `'
         WHEN i.paused_at IS NOT NULL THEN '` + delivery.HeldPaused + `'
-        WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN '` + delivery.HeldBreaker + `' ELSE '' END, coalesce(i.paused_by, ''),
-    coalesce(i.breaker <> 'closed', false), statement_timestamp()
+        WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN '` + delivery.HeldBreaker + `' ELSE '' END AS why,
+    NULL AS obstacle, coalesce(i.paused_by, '') AS paused_by, coalesce(i.breaker <> 'closed', false) AS probing, statement_timestamp() AS now
 FROM redrive.operation_parts p LEFT JOIN redrive.integrations i ON i.name = p.integration WHERE p.operation_id = ? ORDER BY p.integration`
 
 type stepPart struct {
 	delivery.PartStep
-	obstacle, pausedBy string
-	now                time.Time
+	Why, PausedBy string
+	Now           time.Time
 }
 
 // step is the part with its obstacle as a phrase.
 func (p stepPart) step() delivery.PartStep {
-	switch p.obstacle {
+	switch p.Why {
 	case "":
 	case delivery.HeldPaused:
-		p.Obstacle = delivery.Say(p.obstacle, "by", p.pausedBy)
+		p.Obstacle = delivery.Say(p.Why, "by", p.PausedBy)
 	default:
-		p.Obstacle = delivery.Say(p.obstacle)
+		p.Obstacle = delivery.Say(p.Why)
 	}
 	return p.PartStep
 }
 
-func stepPartColumns(p *stepPart) []any {
-	return []any{&p.Integration, &p.First, &p.Last, &p.Cursor, &p.Succeeded, &p.Failed, &p.Failing, &p.Skipped, &p.GoodBefore, &p.BadBefore, &p.Phase,
-		&p.RampAt, &p.TickAt, &p.Allowance, pg.JSON{To: &p.Held}, &p.obstacle, &p.pausedBy, &p.Probing, &p.now}
-}
-
 // proceed asks the plan and does what it says.
-func proceed(tx *gorm.DB, o delivery.Operation, plan func(*delivery.OperationStep)) (acted int, err error) {
-	parts, err := pg.Read(tx, stepPartColumns, stepPartSQL, o.ID)
+func proceed(tx *gorm.DB, o openOperation, plan func(*delivery.OperationStep)) (acted int, err error) {
+	parts, err := pg.Scan[stepPart](tx, stepPartSQL, o.ID)
 	if err != nil {
 		return 0, fmt.Errorf("reading the parts: %w", err)
 	}
 	step := delivery.OperationStep{ID: o.ID, Action: o.Action, Pace: o.Pace}
 	before := make([]delivery.PartStep, len(parts))
 	for i, p := range parts {
-		step.Now, before[i] = p.now, p.step()
+		step.Now, before[i] = p.Now, p.step()
 		step.Parts = append(step.Parts, before[i])
 	}
 	plan(&step)
@@ -156,7 +155,7 @@ func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error 
 			continue
 		}
 		if err := tx.Exec(`UPDATE redrive.operation_parts SET cursor = ?, phase = ?, ramp_at = ?, tick_at = ?, allowance = ?, held = ?, succeeded = ?, skipped = ?
-			WHERE operation_id = ? AND integration = ?`, p.Cursor, p.Phase, p.RampAt, p.TickAt, p.Allowance, p.Held.JSON(), p.Succeeded, p.Skipped,
+			WHERE operation_id = ? AND integration = ?`, p.Cursor, p.Phase, p.RampAt, p.TickAt, p.Allowance, p.Held, p.Succeeded, p.Skipped,
 			id, p.Integration).Error; err != nil {
 			return err
 		}
@@ -167,7 +166,7 @@ func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error 
 // stopItself pauses an operation by policy: what nobody gave a reason for says why among the details of its audit entry.
 func stopItself(tx *gorm.DB, id string, why delivery.Phrase) error {
 	if err := tx.Exec(`UPDATE redrive.operations SET state = 'paused', version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
-		why.JSON(), id).Error; err != nil {
+		why, id).Error; err != nil {
 		return fmt.Errorf("pausing: %w", err)
 	}
 	return audit.Record(tx, operationEntry("pause", delivery.ActorPolicy, id, "", map[string]any{"why": why}))

@@ -63,19 +63,19 @@ func leaveFor(tx *gorm.DB, r delivery.RedirectRequest, from, lane string) error 
 
 // regroup moves a failure to its new integration and to the group that its error would have there: groups are of one integration.
 func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
-	type failed struct{ class, text, kind string }
-	f, err := pg.ReadOne(tx, func(f *failed) []any { return []any{&f.class, &f.text, &f.kind} }, `SELECT coalesce(r.error_class, ''), coalesce(f.error, ''), coalesce(r.type, '')
+	type failed struct{ Class, Text, Kind string }
+	f, err := pg.ScanOne[failed](tx, `SELECT coalesce(r.error_class, '') AS class, coalesce(f.error, '') AS text, coalesce(r.type, '') AS kind
 		FROM redrive.deliveries r LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id WHERE r.id = ?`, r.ID)
 	if err != nil {
 		return err
 	}
-	group, text := delivery.Fingerprint(r.Integration, f.class, f.text)
+	group, text := delivery.Fingerprint(r.Integration, f.Class, f.Text)
 	groups, texts := []string{group}, []string{text}
-	if err := queue.BoundGroups(tx, []string{r.Integration}, []string{f.class}, groups, texts); err != nil {
+	if err := queue.BoundGroups(tx, []string{r.Integration}, []string{f.Class}, groups, texts); err != nil {
 		return err
 	}
 	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+queue.SeenSQL,
-		groups[0], r.Integration, f.class, texts[0], f.kind).Error; err != nil {
+		groups[0], r.Integration, f.Class, texts[0], f.Kind).Error; err != nil {
 		return err
 	}
 	return tx.Exec("UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?", r.Integration, groups[0], r.ID).Error
@@ -83,12 +83,13 @@ func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
 
 // target is an integration that a delivery might go to.
 type target struct {
-	active, ordered          bool
-	kind, method, wants, key string // wants is the kind of destination that the delivery has
-	batch, there, behind     bool
+	Active, Ordered          bool
+	Kind, Method, Wants, Key string // Wants is the kind of destination that the delivery has
+	Batch, There, Behind     bool
 }
 
-const targetSQL = `SELECT t.active, t.ordered, t.destination, t.method, coalesce(i.destination, ''), coalesce(m.key, ''), ` + ofBatchSQL + `, ` + thereSQL + `, ` + record.BehindSQL + `
+const targetSQL = `SELECT t.active, t.ordered, t.destination AS kind, t.method, coalesce(i.destination, '') AS wants, coalesce(m.key, '') AS key,
+		` + ofBatchSQL + ` AS batch, ` + thereSQL + ` AS there, ` + record.BehindSQL + ` AS behind
 	FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id LEFT JOIN redrive.integrations i ON i.name = r.integration
 	JOIN redrive.integrations t ON t.name = ? WHERE r.id = ?`
 
@@ -99,44 +100,38 @@ const thereSQL = `(EXISTS (SELECT FROM redrive.all_deliveries x WHERE x.message_
 // checkTarget answers the lane to join, empty for none. The message is locked, so that two of its deliveries cannot be redirected
 // to one integration at the same time.
 func checkTarget(tx *gorm.DB, from string, r delivery.RedirectRequest) (lane string, err error) {
-	_, err = pg.ReadOne(tx, pg.Single[int], `SELECT 1 FROM redrive.messages
-		WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`, r.ID)
-	if errors.Is(err, delivery.ErrNotFound) {
-		return "", dropped()
-	}
+	err = tx.Exec(`SELECT FROM redrive.messages WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`, r.ID).Error
 	if err != nil {
 		return "", fmt.Errorf("locking the message: %w", err)
 	}
-	t, err := pg.ReadOne(tx, func(t *target) []any {
-		return []any{&t.active, &t.ordered, &t.kind, &t.method, &t.wants, &t.key, &t.batch, &t.there, &t.behind}
-	}, targetSQL, r.Integration, r.ID)
+	t, err := pg.ScanOne[target](tx, targetSQL, r.Integration, r.ID)
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
 		return "", fmt.Errorf("looking at %s: %w", r.Integration, err)
 	}
 	if err := t.refuse(from, r.Integration); err != nil {
 		return "", err
 	}
-	if !t.ordered {
+	if !t.Ordered {
 		return "", nil
 	}
-	return t.key, nil
+	return t.Key, nil
 }
 
 func (t target) refuse(from, to string) error {
 	switch {
 	case to == from:
 		return delivery.Mistake("same_integration", "integration", "integration", to)
-	case !t.active:
+	case !t.Active:
 		return delivery.Mistake("unknown_integration.redirect", "integration", "integration", to)
-	case t.batch:
+	case t.Batch:
 		return delivery.Mistake("batch.redirect", "integration")
-	case t.method == string(delivery.MethodBatch):
+	case t.Method == string(delivery.MethodBatch):
 		return delivery.Mistake("batch_target", "integration", "integration", to)
-	case t.kind == "" || t.kind != t.wants:
-		return delivery.Mistake("other_destination", "integration", "integration", to, "kind", t.wants)
-	case t.there:
+	case t.Kind == "" || t.Kind != t.Wants:
+		return delivery.Mistake("other_destination", "integration", "integration", to, "kind", t.Wants)
+	case t.There:
 		return delivery.Mistake("already_there", "integration", "integration", to)
-	case t.behind:
+	case t.Behind:
 		return delivery.Mistake("relay_behind", "integration", "integration", to)
 	}
 	return nil

@@ -162,16 +162,16 @@ func countByFacets(tx *gorm.DB, f delivery.Filter) (n int, exact bool, err error
 	w := pg.NewWhere()
 	facetConditions(w, f, "g.id")
 	type counted struct {
-		n     int
-		exact bool
+		N     int
+		Exact bool
 	}
-	c, err := pg.ReadOne(tx, func(c *counted) []any { return []any{&c.n, &c.exact} }, WithChanges+"SELECT coalesce(sum("+sum+`), 0)::bigint,
-		coalesce(bool_and(?::text[] IS NULL OR g.types <@ ?::text[] AND cardinality(g.types) < 32), true) FROM redrive.groups g `+CountJoins+w.Sql(),
+	c, err := pg.ScanOne[counted](tx, WithChanges+"SELECT coalesce(sum("+sum+`), 0)::bigint AS n,
+		coalesce(bool_and(?::text[] IS NULL OR g.types <@ ?::text[] AND cardinality(g.types) < 32), true) AS exact FROM redrive.groups g `+CountJoins+w.Sql(),
 		append([]any{&f.Types, &f.Types}, w.Args...)...)
 	if err != nil {
 		return 0, false, fmt.Errorf("counting failures: %w", err)
 	}
-	return c.n + sending, c.exact, nil
+	return c.N + sending, c.Exact, nil
 }
 
 func countSending(tx *gorm.DB, f delivery.Filter) (int, error) {

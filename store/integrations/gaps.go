@@ -27,7 +27,7 @@ SELECT @integration, @place, @worker, t.since, t.now, t.now, (SELECT max(heard_a
     WHERE integration = @integration AND place = @place HAVING max(heard_at) < t.since)
 FROM (SELECT now, now - (@for)::bigint * interval '1 millisecond' AS since FROM clock_timestamp() now) t
 ON CONFLICT (integration, place, worker) DO UPDATE SET heard_at = excluded.heard_at, beat_at = excluded.beat_at
-RETURNING since, gap_from, clock_timestamp()`
+RETURNING since, gap_from, clock_timestamp() AS now`
 
 // othersSQL is when another process last showed that it listens; one that said goodbye does not.
 const othersSQL = `SELECT max(beat_at) FROM redrive.listeners WHERE integration = ? AND place = ? AND worker <> ?`
@@ -53,13 +53,13 @@ func (s *Registry) Listen(ctx context.Context, l delivery.Listening) (gap *deliv
 }
 
 type listener struct {
-	since   time.Time
-	gapFrom *time.Time
-	now     time.Time
+	Since   time.Time
+	GapFrom *time.Time
+	Now     time.Time
 }
 
 func listen(tx *gorm.DB, l delivery.Listening) (*delivery.SourceGap, error) {
-	own, err := pg.ReadOne(tx, func(r *listener) []any { return []any{&r.since, &r.gapFrom, &r.now} }, firstBeatSQL,
+	own, err := pg.ScanOne[listener](tx, firstBeatSQL,
 		map[string]any{"integration": l.Integration, "place": l.Place, "worker": l.Worker, "for": l.Since.Milliseconds()})
 	if err != nil {
 		return nil, err
@@ -69,13 +69,13 @@ func listen(tx *gorm.DB, l delivery.Listening) (*delivery.SourceGap, error) {
 		return nil, err
 	}
 	switch {
-	case own.gapFrom == nil:
+	case own.GapFrom == nil:
 		return nil, nil
-	case other != nil && !other.Before(own.since): // it listened all the while
-	case other != nil && own.since.Sub(*other) < lively && own.now.Sub(own.since) < lively:
+	case other != nil && !other.Before(own.Since): // it listened all the while
+	case other != nil && own.Since.Sub(*other) < lively && own.Now.Sub(own.Since) < lively:
 		return nil, nil // it may be alive: the next beats will tell
 	default:
-		gap := delivery.SourceGap{From: own.gapFrom, To: &own.since}
+		gap := delivery.SourceGap{From: own.GapFrom, To: &own.Since}
 		if err := noteGap(tx, l.Integration, l.Place, gap); err != nil {
 			return nil, err
 		}
@@ -122,8 +122,8 @@ func noteGap(tx *gorm.DB, integration, place string, g delivery.SourceGap) error
 func (s *Registry) SourceGaps(ctx context.Context, integration string) (n int64, last delivery.SourceGap, err error) {
 	db := s.Gorm.WithContext(ctx)
 	if n, err = pg.ReadOne(db, pg.Single[int64], "SELECT count(*) FROM redrive.gaps WHERE integration = ?", integration); err == nil && n > 0 {
-		last, err = pg.ReadOne(db, func(g *delivery.SourceGap) []any { return []any{&g.From, &g.To, &g.What} },
-			"SELECT began_at, ended_at, what FROM redrive.gaps WHERE integration = ? ORDER BY id DESC LIMIT 1", integration)
+		last, err = pg.ScanOne[delivery.SourceGap](db,
+			`SELECT began_at AS "from", ended_at AS "to", what FROM redrive.gaps WHERE integration = ? ORDER BY id DESC LIMIT 1`, integration)
 		if errors.Is(err, delivery.ErrNotFound) {
 			err = nil
 		}

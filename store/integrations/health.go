@@ -70,9 +70,10 @@ WITH h AS (
 ), w AS (
     SELECT *, counts AND status = 'degraded' AS bad FROM h
 )
-SELECT integration, part, CASE WHEN bool_or(bad) THEN 'degraded' ELSE 'ok' END,
-    coalesce(min(since) FILTER (WHERE bad), min(since) FILTER (WHERE counts)), max(last_success_at), max(last_error_at),
-    coalesce((array_agg(last_error ORDER BY bad DESC, last_error_at DESC NULLS LAST) FILTER (WHERE last_error <> ''))[1], '')
+SELECT integration, part, CASE WHEN bool_or(bad) THEN 'degraded' ELSE 'ok' END AS status,
+    coalesce(min(since) FILTER (WHERE bad), min(since) FILTER (WHERE counts)) AS since,
+    max(last_success_at) AS last_success, max(last_error_at) AS last_error_at,
+    coalesce((array_agg(last_error ORDER BY bad DESC, last_error_at DESC NULLS LAST) FILTER (WHERE last_error <> ''))[1], '') AS last_error
 FROM w GROUP BY integration, part
 ORDER BY integration, array_position('{source,relay,schedule,pool,destination}'::text[], part)`
 
@@ -82,9 +83,11 @@ func (s *Registry) PartHealth(ctx context.Context) (map[string][]delivery.PartHe
 }
 
 func partHealth(db *gorm.DB) (map[string][]delivery.PartHealth, error) {
-	list, err := pg.Read(db, func(h *delivery.SeenHealth) []any {
-		return []any{&h.Integration, &h.Part, &h.Status, &h.Since, &h.LastSuccess, &h.LastErrorAt, &h.LastError}
-	}, partHealthSQL)
+	type row struct {
+		Integration string
+		delivery.PartHealth
+	}
+	list, err := pg.Scan[row](db, partHealthSQL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the health of sources and destinations: %w", err)
 	}
@@ -97,25 +100,24 @@ func partHealth(db *gorm.DB) (map[string][]delivery.PartHealth, error) {
 
 // sourceGapsSQL counts gaps, with the latest of each integration.
 const sourceGapsSQL = `
-SELECT DISTINCT ON (integration) integration, count(*) OVER (PARTITION BY integration), began_at, ended_at, what, noted_at
+SELECT DISTINCT ON (integration) integration, count(*) OVER (PARTITION BY integration), began_at AS last_from, ended_at AS last_to,
+    what AS last_what, noted_at
 FROM redrive.gaps ORDER BY integration, id DESC`
 
-// notedGaps are the gaps of one integration.
-type notedGaps struct {
-	integration string
-	delivery.SourceGaps
-}
-
 func allGaps(db *gorm.DB) (map[string]delivery.SourceGaps, error) {
-	list, err := pg.Read(db, func(g *notedGaps) []any {
-		return []any{&g.integration, &g.Count, &g.Last.From, &g.Last.To, &g.Last.What, &g.NotedAt}
-	}, sourceGapsSQL)
+	type row struct {
+		Integration string
+		Count       int64
+		Last        delivery.SourceGap `gorm:"embedded;embeddedPrefix:last_"`
+		NotedAt     time.Time
+	}
+	list, err := pg.Scan[row](db, sourceGapsSQL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the sources' gaps: %w", err)
 	}
 	gaps := map[string]delivery.SourceGaps{}
 	for _, g := range list {
-		gaps[g.integration] = g.SourceGaps
+		gaps[g.Integration] = delivery.SourceGaps{Count: g.Count, Last: g.Last, NotedAt: g.NotedAt}
 	}
 	return gaps, nil
 }

@@ -28,30 +28,6 @@ ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = exclude
     on_dead = excluded.on_dead, windowed = excluded.windowed, active = true, updated_at = clock_timestamp()
 RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
-// orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it. Rows under a
-// lease without end wait for a correction file of a batch.
-const orphansSQL = `
-WITH gone AS (
-    DELETE FROM redrive.queue w USING redrive.integrations i
-    WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp() OR w.due_at = ` + queue.LeaderAnswers + `)
-    RETURNING w.*
-), record AS (
-    INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at, failed_at, dead_at, key, type, expires_at)
-    SELECT g.id, g.message_id, g.integration, 'dead', g.attempts, g.crashes, @class, left(encode(sha256(convert_to(
-        g.integration, 'UTF8') || '\x00'::bytea || convert_to(@class, 'UTF8') || '\x00'::bytea || convert_to(@error, 'UTF8')), 'hex'), 32),
-        m.created_at, statement_timestamp(), statement_timestamp(), m.key, m.type, m.expires_at
-    FROM gone g JOIN redrive.messages m ON m.id = g.message_id
-    ON CONFLICT (id) DO UPDATE SET state = 'dead', version = r.version + 1, changed_at = excluded.changed_at,
-        error_class = excluded.error_class, group_id = excluded.group_id, dead_at = excluded.dead_at,
-        failed_at = coalesce(r.failed_at, excluded.failed_at), retry_requested_at = NULL, key = excluded.key, type = excluded.type, expires_at = excluded.expires_at
-    RETURNING r.id, r.integration, r.group_id, r.type
-), details AS (
-    INSERT INTO redrive.failure_details (delivery_id, error) SELECT id, @error FROM record
-    ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error
-), grouped AS (
-    SELECT group_id, integration, @class AS error_class, @error AS message, array_agg(DISTINCT type) AS types FROM record GROUP BY 1, 2
-)` + queue.SeenSQL
-
 // Masks answers what every integration hides that the database knows, with those that left the file.
 func (s *Registry) Masks(ctx context.Context) (delivery.Masks, error) {
 	masks, err := record.ReadMasks(s.Gorm.WithContext(ctx))
@@ -113,11 +89,7 @@ func (s *Registry) SettleRetired(ctx context.Context) error {
 }
 
 func settleRetired(tx *gorm.DB) error {
-	orphans := map[string]any{"class": delivery.ClassNoIntegration, "error": delivery.ErrorNoRoute}
-	if err := tx.Exec(orphansSQL, orphans).Error; err != nil {
-		return fmt.Errorf("settling what waited for retired integrations: %w", err)
-	}
-	return nil
+	return queue.GiveUpOrphans(tx, delivery.ClassNoIntegration, delivery.ErrorNoRoute)
 }
 
 func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, err error) {
@@ -130,15 +102,11 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 		&subscribe, &mask, in.Ordered, string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed)
 }
 
-const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, ''), coalesce(i.pause_reason, ''), i.breaker, i.breaker_until"
-
-func stateColumns(s *delivery.IntegrationState) []any {
-	return []any{&s.Name, &s.PausedAt, &s.PausedBy, &s.PauseReason, &s.Breaker, &s.BreakerUntil}
-}
+const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, '') AS paused_by, coalesce(i.pause_reason, '') AS pause_reason, i.breaker, i.breaker_until"
 
 // IntegrationStates answers what people paused and where the breakers stand, by integration name.
 func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
-	list, err := pg.Read(s.Gorm.WithContext(ctx), stateColumns, "SELECT "+stateSQL+" FROM redrive.integrations i")
+	list, err := pg.Scan[delivery.IntegrationState](s.Gorm.WithContext(ctx), "SELECT "+stateSQL+" FROM redrive.integrations i")
 	if err != nil {
 		return nil, fmt.Errorf("reading integration states: %w", err)
 	}
@@ -182,9 +150,9 @@ func (s *Registry) SetPaused(ctx context.Context, integration string, paused boo
 }
 
 const healthSQL = find.WithChanges + `
-SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0), coalesce(w.sending, 0),
-    coalesce(n.dead, 0)::bigint, coalesce(n.acknowledged, 0)::bigint, coalesce(n.ignored, 0)::bigint, coalesce(n.new_groups, 0), o.oldest_pending,
-    statement_timestamp()
+SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0) AS pending,
+    coalesce(w.sending, 0) AS sending, coalesce(n.dead, 0)::bigint AS dead, coalesce(n.acknowledged, 0)::bigint AS acknowledged,
+    coalesce(n.ignored, 0)::bigint AS ignored, coalesce(n.new_groups, 0) AS new_groups, o.oldest_pending, statement_timestamp() AS now
 FROM redrive.integrations i
 LEFT JOIN (SELECT integration, count(*) FILTER (WHERE token IS NULL) AS pending, count(*) FILTER (WHERE token IS NOT NULL) AS sending
     FROM redrive.queue GROUP BY integration) w ON w.integration = i.name
@@ -200,27 +168,22 @@ WHERE i.active ORDER BY i.name`
 
 // healthRow comes with the database's time, which decides what the current hour is.
 type healthRow struct {
-	delivery.IntegrationHealth
-	now time.Time
-}
-
-func healthColumns(r *healthRow) []any {
-	return append(stateColumns(&r.IntegrationState), &r.Description, &r.Method, &r.Destination, &r.Address, &r.Pending, &r.Sending,
-		&r.Dead, &r.Acknowledged, &r.Ignored, &r.NewGroups, &r.OldestPending, &r.now)
+	delivery.IntegrationFigures
+	Now time.Time
 }
 
 const hoursSQL = `
-SELECT integration, hour, delivered, failed FROM redrive.hourly
+SELECT integration, hour AS start, delivered, failed FROM redrive.hourly
 WHERE hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours' ORDER BY hour`
 
 // Health answers every integration of the file by name, each with the last 24 hours.
 func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, error) {
 	db := s.Gorm.WithContext(ctx)
-	rows, err := pg.Read(db, healthColumns, healthSQL)
+	rows, err := pg.Scan[healthRow](db, healthSQL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the integrations' health: %w", err)
 	}
-	hours, err := pg.Read(db, func(h *namedHour) []any { return []any{&h.integration, &h.Start, &h.Delivered, &h.Failed} }, hoursSQL)
+	hours, err := pg.Scan[namedHour](db, hoursSQL)
 	if err != nil {
 		return nil, fmt.Errorf("reading hourly counts: %w", err)
 	}
@@ -234,11 +197,11 @@ func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, er
 	}
 	list := make([]delivery.IntegrationHealth, len(rows))
 	for i, r := range rows {
-		list[i] = r.IntegrationHealth
+		list[i].IntegrationFigures = r.IntegrationFigures
 		list[i].Parts, list[i].Gaps = parts[r.Name], gaps[r.Name]
-		list[i].Hours = emptyHours(r.now)
+		list[i].Hours = emptyHours(r.Now)
 		for _, h := range hours {
-			if h.integration == r.Name {
+			if h.Integration == r.Name {
 				countHour(&list[i], h.HourCount)
 			}
 		}
@@ -247,7 +210,7 @@ func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, er
 }
 
 type namedHour struct {
-	integration string
+	Integration string
 	delivery.HourCount
 }
 

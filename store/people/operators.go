@@ -14,13 +14,9 @@ import (
 
 const operatorColumns = "id::text, name, role, password_hash, created_at, disabled_at"
 
-func operatorPointers(o *delivery.Operator) []any {
-	return []any{&o.ID, &o.Name, &o.Role, &o.PasswordHash, &o.CreatedAt, &o.DisabledAt}
-}
-
 // OperatorByName answers an operator, disabled or not.
 func (s *People) OperatorByName(ctx context.Context, name string) (delivery.Operator, error) {
-	o, err := pg.ReadOne(s.Gorm.WithContext(ctx), operatorPointers, "SELECT "+operatorColumns+" FROM redrive.operators WHERE name = ?", name)
+	o, err := pg.ScanOne[delivery.Operator](s.Gorm.WithContext(ctx), "SELECT "+operatorColumns+" FROM redrive.operators WHERE name = ?", name)
 	if err != nil {
 		return o, pg.DomainError(fmt.Errorf("reading an operator: %w", err))
 	}
@@ -29,7 +25,7 @@ func (s *People) OperatorByName(ctx context.Context, name string) (delivery.Oper
 
 // Operators lists everybody by name.
 func (s *People) Operators(ctx context.Context) ([]delivery.Operator, error) {
-	list, err := pg.Read(s.Gorm.WithContext(ctx), operatorPointers, "SELECT "+operatorColumns+" FROM redrive.operators ORDER BY name")
+	list, err := pg.Scan[delivery.Operator](s.Gorm.WithContext(ctx), "SELECT "+operatorColumns+" FROM redrive.operators ORDER BY name")
 	if err != nil {
 		return nil, fmt.Errorf("reading operators: %w", err)
 	}
@@ -56,7 +52,7 @@ func (s *People) EnsureFirstOperator(ctx context.Context, name, passwordHash str
 // CreateOperator adds a person. A name that is taken is an *delivery.InputError.
 func (s *People) CreateOperator(ctx context.Context, o delivery.Operator, actor string) (delivery.Operator, error) {
 	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		created, err := pg.ReadOne(tx, operatorPointers, `INSERT INTO redrive.operators (name, role, password_hash) VALUES (?, ?, ?)
+		created, err := pg.ScanOne[delivery.Operator](tx, `INSERT INTO redrive.operators (name, role, password_hash) VALUES (?, ?, ?)
 			ON CONFLICT (name) DO NOTHING RETURNING `+operatorColumns, o.Name, string(o.Role), o.PasswordHash)
 		if errors.Is(err, delivery.ErrNotFound) {
 			return delivery.Mistake("name_taken.operator", "name")
@@ -100,13 +96,9 @@ func (s *People) UpdateOperator(ctx context.Context, o delivery.Operator, actor,
 
 const tokenColumns = "id::text, name, role, created_at, revoked_at"
 
-func tokenPointers(t *delivery.Token) []any {
-	return []any{&t.ID, &t.Name, &t.Role, &t.CreatedAt, &t.RevokedAt}
-}
-
 // TokenByHash answers the token with this SHA-256 if it is not revoked.
 func (s *People) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) {
-	t, err := pg.ReadOne(s.Gorm.WithContext(ctx), tokenPointers, "SELECT "+tokenColumns+
+	t, err := pg.ScanOne[delivery.Token](s.Gorm.WithContext(ctx), "SELECT "+tokenColumns+
 		" FROM redrive.api_tokens WHERE token_hash = ? AND revoked_at IS NULL", sha256)
 	if err != nil {
 		return t, fmt.Errorf("reading a token: %w", err)
@@ -116,7 +108,7 @@ func (s *People) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token
 
 // Tokens lists all tokens, newest first.
 func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
-	list, err := pg.Read(s.Gorm.WithContext(ctx), tokenPointers, "SELECT "+tokenColumns+" FROM redrive.api_tokens ORDER BY created_at DESC, id")
+	list, err := pg.Scan[delivery.Token](s.Gorm.WithContext(ctx), "SELECT "+tokenColumns+" FROM redrive.api_tokens ORDER BY created_at DESC, id")
 	if err != nil {
 		return nil, fmt.Errorf("reading tokens: %w", err)
 	}
@@ -126,7 +118,7 @@ func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
 // CreateToken keeps a token's name, role and SHA-256.
 func (s *People) CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error) {
 	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		created, err := pg.ReadOne(tx, tokenPointers, "INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+
+		created, err := pg.ScanOne[delivery.Token](tx, "INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+
 			tokenColumns, t.Name, string(t.Role), sha256)
 		if err != nil {
 			return err
@@ -144,7 +136,7 @@ func (s *People) RevokeToken(ctx context.Context, id, actor string) error {
 		return delivery.ErrNotFound
 	}
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		t, err := pg.ReadOne(tx, tokenPointers, "SELECT "+tokenColumns+" FROM redrive.api_tokens WHERE id = ? FOR UPDATE", id)
+		t, err := pg.ScanOne[delivery.Token](tx, "SELECT "+tokenColumns+" FROM redrive.api_tokens WHERE id = ? FOR UPDATE", id)
 		if err != nil || t.RevokedAt != nil {
 			return err
 		}

@@ -16,13 +16,9 @@ const maxViews = 100
 
 const viewColumns = "id::text, owner, name, search, shared"
 
-func viewPointers(v *delivery.SavedView) []any {
-	return []any{&v.ID, &v.Owner, &v.Name, &v.Search, &v.Shared}
-}
-
 // SavedViews answers a person's views and the shared ones, by name.
 func (s *People) SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error) {
-	list, err := pg.Read(s.Gorm.WithContext(ctx), viewPointers, "SELECT "+viewColumns+` FROM redrive.saved_views
+	list, err := pg.Scan[delivery.SavedView](s.Gorm.WithContext(ctx), "SELECT "+viewColumns+` FROM redrive.saved_views
 		WHERE owner = ? OR shared ORDER BY lower(name), name, owner`, owner)
 	if err != nil {
 		return nil, fmt.Errorf("reading saved views: %w", err)
@@ -50,7 +46,7 @@ func saveView(tx *gorm.DB, v delivery.SavedView) (saved delivery.SavedView, err 
 	if err := tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive views ' || ?, 0))", v.Owner).Error; err != nil {
 		return v, fmt.Errorf("locking the views: %w", err)
 	}
-	mine, err := pg.Read(tx, viewPointers, "SELECT "+viewColumns+" FROM redrive.saved_views WHERE owner = ?", v.Owner)
+	mine, err := pg.Scan[delivery.SavedView](tx, "SELECT "+viewColumns+" FROM redrive.saved_views WHERE owner = ?", v.Owner)
 	if err != nil {
 		return v, fmt.Errorf("reading saved views: %w", err)
 	}
@@ -62,10 +58,10 @@ func saveView(tx *gorm.DB, v delivery.SavedView) (saved delivery.SavedView, err 
 		return v, nil
 	}
 	if v.ID == "" {
-		saved, err = pg.ReadOne(tx, viewPointers, "INSERT INTO redrive.saved_views (owner, name, search, shared) VALUES (?, ?, ?, ?) RETURNING "+viewColumns,
+		saved, err = pg.ScanOne[delivery.SavedView](tx, "INSERT INTO redrive.saved_views (owner, name, search, shared) VALUES (?, ?, ?, ?) RETURNING "+viewColumns,
 			v.Owner, v.Name, v.Search, v.Shared)
 	} else {
-		saved, err = pg.ReadOne(tx, viewPointers, "UPDATE redrive.saved_views SET name = ?, search = ?, shared = ? WHERE id = ? RETURNING "+viewColumns,
+		saved, err = pg.ScanOne[delivery.SavedView](tx, "UPDATE redrive.saved_views SET name = ?, search = ?, shared = ? WHERE id = ? RETURNING "+viewColumns,
 			v.Name, v.Search, v.Shared, v.ID)
 	}
 	if err != nil {
@@ -106,7 +102,7 @@ func (s *People) DeleteView(ctx context.Context, id, actor string, admin bool) e
 		return delivery.ErrNotFound
 	}
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		v, err := pg.ReadOne(tx, viewPointers, "SELECT "+viewColumns+" FROM redrive.saved_views WHERE id = ? FOR UPDATE", id)
+		v, err := pg.ScanOne[delivery.SavedView](tx, "SELECT "+viewColumns+" FROM redrive.saved_views WHERE id = ? FOR UPDATE", id)
 		switch {
 		case err != nil:
 			return err

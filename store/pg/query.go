@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,16 +33,62 @@ func Read[T any](db *gorm.DB, columns func(*T) []any, query string, args ...any)
 	return list, rows.Err()
 }
 
-// ReadOne is read for a query of at most one row: without one it answers delivery.ErrNotFound.
-func ReadOne[T any](db *gorm.DB, columns func(*T) []any, query string, args ...any) (item T, err error) {
-	list, err := Read(db, columns, query, args...)
+// ReadOne is Read for a query of at most one row: without one it returns delivery.ErrNotFound.
+func ReadOne[T any](db *gorm.DB, columns func(*T) []any, query string, args ...any) (T, error) {
+	return first(Read(db, columns, query, args...))
+}
+
+// Scan runs a query and scans each row into the fields of a T that have the names of its columns, where Read costs less but trusts their
+// order. Columns and fields must be the same ones: CreatedAt is created_at, ID is id. Null leaves a field zero.
+func Scan[T any](db *gorm.DB, query string, args ...any) (list []T, err error) {
+	rows, err := db.Raw(query, args...).Rows()
 	if err != nil {
-		return item, err
+		return nil, err
 	}
-	if len(list) == 0 {
+	defer rows.Close()
+	if err := sameNames(db, &list, rows); err != nil || !rows.Next() {
+		return nil, errors.Join(err, rows.Err())
+	}
+	err = db.ScanRows(rows, &list)
+	return list, err
+}
+
+// ScanOne is Scan for a query of at most one row: without one it returns delivery.ErrNotFound.
+func ScanOne[T any](db *gorm.DB, query string, args ...any) (T, error) {
+	return first(Scan[T](db, query, args...))
+}
+
+func first[T any](list []T, err error) (item T, _ error) {
+	switch {
+	case err != nil:
+		return item, err
+	case len(list) == 0:
 		return item, delivery.ErrNotFound
 	}
 	return list[0], nil
+}
+
+// sameNames refuses what gorm passes over in silence: a column that no field takes, and a field that no column fills.
+func sameNames(db *gorm.DB, list any, rows *sql.Rows) error {
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	parsed := gorm.Statement{DB: db}
+	if err := parsed.Parse(list); err != nil {
+		return err
+	}
+	for _, column := range columns {
+		if parsed.Schema.FieldsByDBName[column] == nil {
+			return fmt.Errorf("%T has no field for column %s", list, column)
+		}
+	}
+	for _, name := range parsed.Schema.DBNames {
+		if !slices.Contains(columns, name) {
+			return fmt.Errorf("no column %s for a field of %T", name, list)
+		}
+	}
+	return nil
 }
 
 // Single points to a row of one column.
@@ -113,19 +161,6 @@ func (c JSON) Scan(value any) error {
 		return json.Unmarshal(raw, c.To)
 	}
 	return fmt.Errorf("a JSON column is a %T", value)
-}
-
-// Milliseconds reads a duration.
-type Milliseconds time.Duration
-
-// Scan implements sql.Scanner.
-func (m *Milliseconds) Scan(value any) error {
-	n, ok := value.(int64)
-	if !ok {
-		return fmt.Errorf("a duration is a %T", value)
-	}
-	*m = Milliseconds(time.Duration(n) * time.Millisecond)
-	return nil
 }
 
 const MaxSiblings = 20

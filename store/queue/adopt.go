@@ -48,8 +48,8 @@ func (s *Queue) AdoptOutbox(ctx context.Context, start delivery.OutboxSettings, 
 }
 
 func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done delivery.Adopted, err error) {
-	feeds, err := pg.Read(tx, func(f *copiedFeed) []any { return []any{&f.name, &f.database, &f.all} },
-		"SELECT feed, coalesce(database_id, ''), snapshot::text = ? FROM redrive.positions ORDER BY feed FOR UPDATE", noSnapshot)
+	feeds, err := pg.Scan[copiedFeed](tx,
+		"SELECT feed AS name, coalesce(database_id, '') AS database, snapshot::text = ? AS \"all\" FROM redrive.positions ORDER BY feed FOR UPDATE", noSnapshot)
 	if err != nil {
 		return done, fmt.Errorf("reading positions: %w", err)
 	}
@@ -65,11 +65,11 @@ func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done deliv
 		if err := tx.Exec("DELETE FROM redrive.positions WHERE feed <> 'outbox' AND coalesce(since <= statement_timestamp(), true)").Error; err != nil {
 			return done, fmt.Errorf("joining feeds: %w", err)
 		}
-		feeds = []copiedFeed{{name: delivery.OutboxMain}}
+		feeds = []copiedFeed{{Name: delivery.OutboxMain}}
 	}
 	for _, feed := range feeds {
-		here := pg.SameDatabase(feed.database, done.Current) && !feed.all
-		made, err := adoptFeed(tx, feed.name, here, start)
+		here := pg.SameDatabase(feed.Database, done.Current) && !feed.All
+		made, err := adoptFeed(tx, feed.Name, here, start)
 		if err != nil {
 			return done, err
 		}
@@ -88,8 +88,8 @@ func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done deliv
 }
 
 type copiedFeed struct {
-	name, database string
-	all            bool // it has read nothing
+	Name, Database string
+	All            bool // it has read nothing
 }
 
 // adoptFeed fans out what start says; here: the feed was begun in the copy.

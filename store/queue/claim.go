@@ -7,6 +7,8 @@ import (
 	"math"
 	"time"
 
+	"gorm.io/gorm"
+
 	"redrive/delivery"
 	"redrive/store/pg"
 )
@@ -97,6 +99,19 @@ func claimedColumns(c *delivery.Claimed) []any {
 	m := &c.Message
 	return []any{&c.DeliveryID, &c.Token, &c.Integration, &c.Attempt, &c.RoundStart, &c.Crashes, &c.LostLease, &c.Expired, &m.ID,
 		&m.Kind, &m.Type, &m.Key, pg.JSON{To: &m.Headers}, &m.Payload, &m.IdempotencyKey, &m.ExpiresAt, pg.JSON{To: &m.Origin}, &m.CreatedAt}
+}
+
+// LeaseForGood takes what waits in the queue, due never, for the leader of a batch, with leases that have no end.
+func LeaseForGood(tx *gorm.DB, deliveries []string) ([]delivery.Completion, error) {
+	list, err := pg.Read(tx, func(c *delivery.Completion) []any {
+		return []any{&c.DeliveryID, &c.Token, &c.MessageID, &c.CreatedAt, &c.Attempt}
+	}, `WITH leased AS (UPDATE redrive.queue w SET token = nextval('redrive.lease_token'), attempts = w.attempts + 1, worker = 'batch'
+			WHERE w.id = ANY(?::uuid[]) AND w.token IS NULL AND w.due_at = `+LeaderAnswers+` RETURNING w.id, w.token, w.message_id, w.attempts)
+		SELECT l.id::text, l.token, l.message_id::text, m.created_at, l.attempts FROM leased l JOIN redrive.messages m ON m.id = l.message_id`, &deliveries)
+	if err != nil {
+		return nil, fmt.Errorf("leasing: %w", err)
+	}
+	return list, nil
 }
 
 // extendSQL never waits for a row: one that is locked is being settled right now.

@@ -17,17 +17,16 @@ func SubscribersBefore(tx *gorm.DB) (known map[string]bool, err error) {
 		return nil, fmt.Errorf("locking integrations: %w", err)
 	}
 	type row struct {
-		name      string
-		listening bool
+		Name      string
+		Listening bool
 	}
-	rows, err := pg.Read(tx, func(r *row) []any { return []any{&r.name, &r.listening} },
-		"SELECT name, active AND method = 'outbox' FROM redrive.integrations")
+	rows, err := pg.Scan[row](tx, "SELECT name, active AND method = 'outbox' AS listening FROM redrive.integrations")
 	if err != nil {
 		return nil, fmt.Errorf("reading integrations: %w", err)
 	}
 	known = make(map[string]bool, len(rows))
 	for _, r := range rows {
-		known[r.name] = r.listening
+		known[r.Name] = r.Listening
 	}
 	return known, nil
 }

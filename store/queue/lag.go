@@ -33,12 +33,13 @@ WITH feeds AS (
 ), looked AS (
     SELECT feed, count(*) >= @most AS capped FROM behind GROUP BY feed
 )
-SELECT i.name, count(b.type), coalesce(bool_or(l.capped), false), coalesce((SELECT concat_ws(' ', p.snapshot, p.target, p.after)
-        FROM redrive.positions p WHERE p.feed = coalesce(max(own.feed), 'outbox')), ''),
-    coalesce(greatest(extract(epoch FROM clock_timestamp() - min(b.created_at)) * 1000, 0), 0)::bigint, (SELECT EXISTS (
+SELECT i.name AS integration, count(b.type) AS rows, coalesce(bool_or(l.capped), false) AS capped, '' AS refused,
+    coalesce((SELECT concat_ws(' ', p.snapshot, p.target, p.after)
+        FROM redrive.positions p WHERE p.feed = coalesce(max(own.feed), 'outbox')), '') AS position,
+    coalesce(greatest(extract(epoch FROM clock_timestamp() - min(b.created_at)) * 1000, 0), 0)::bigint * 1000000 AS age, (SELECT EXISTS (
         SELECT FROM pg_locks k, hashtextextended('redrive outbox', 0) h WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
             AND k.classid = ((h >> 32) & 4294967295)::oid AND k.objid = (h & 4294967295)::oid
-            AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+            AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database()))) AS led
 FROM redrive.integrations i LEFT JOIN redrive.positions own ON own.feed = 'outbox/' || i.name
 LEFT JOIN looked l ON l.feed = coalesce(own.feed, 'outbox')
 LEFT JOIN behind b ON b.feed = coalesce(own.feed, 'outbox') AND i.subscribe @> ARRAY[b.type]
@@ -55,9 +56,7 @@ func (s *Queue) OutboxLag(ctx context.Context) (list []delivery.OutboxLag, err e
 		if err := tx.Exec("SET LOCAL enable_seqscan = off").Error; err != nil { // whatever the statistics say, see relaySession
 			return err
 		}
-		list, err = pg.Read(tx, func(l *delivery.OutboxLag) []any {
-			return []any{&l.Integration, &l.Rows, &l.Capped, &l.Position, (*pg.Milliseconds)(&l.Age), &l.Led}
-		}, lagSQL, map[string]any{"most": lagCap + 1})
+		list, err = pg.Scan[delivery.OutboxLag](tx, lagSQL, map[string]any{"most": lagCap + 1})
 		for i := range list {
 			list[i].Rows = min(list[i].Rows, lagCap)
 			if list[i].Refused = refused; refused != "" {

@@ -159,13 +159,13 @@ func dropDay(day string, done *delivery.LogMaintenance) func(tx *gorm.DB) error 
 }
 
 func neededOf(tx *gorm.DB, day string) ([]string, error) {
-	type bounds struct{ first, following string }
-	b, err := pg.ReadOne(tx, func(b *bounds) []any { return []any{&b.first, &b.following} }, `SELECT redrive.first_id(d::timestamp AT TIME ZONE 'UTC')::text,
-		redrive.first_id((d + 1)::timestamp AT TIME ZONE 'UTC')::text FROM to_date(right(?::text, 8), 'YYYYMMDD') d`, day)
+	type bounds struct{ First, Following string }
+	b, err := pg.ScanOne[bounds](tx, `SELECT redrive.first_id(d::timestamp AT TIME ZONE 'UTC')::text AS first,
+		redrive.first_id((d + 1)::timestamp AT TIME ZONE 'UTC')::text AS following FROM to_date(right(?::text, 8), 'YYYYMMDD') d`, day)
 	if err != nil {
 		return nil, err
 	}
-	return pg.Read(tx, pg.Single[string], fmt.Sprintf(neededSQL, day), map[string]any{"first": b.first, "following": b.following, "most": keptAtMost + 1})
+	return pg.Read(tx, pg.Single[string], fmt.Sprintf(neededSQL, day), map[string]any{"first": b.First, "following": b.Following, "most": keptAtMost + 1})
 }
 
 // detach drops a partition and leaves what is needed of it in the default one.

@@ -221,7 +221,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 }
 
 func TestPasswordStaysOutOfErrors(t *testing.T) {
-	src := open(t, delivery.CDCSource{}, strings.Replace(as(t, storetest.Empty(t), "app"), "p%40ss", "s3cret", 1))
+	src := open(t, delivery.CDCSource{}, strings.Replace(as(t, storetest.Empty(t), "nobody"), "p%40ss", "s3cret", 1))
 	_, stream := src.Stream(ctx(t), 0)
 	_, identity := src.Identify(ctx(t))
 	_, check := src.Check(ctx(t))

@@ -32,6 +32,9 @@ func Cluster(t testing.TB, settings ...string) *PrivateServer {
 		t.Fatalf("storetest: %v", err)
 	}
 	c := &PrivateServer{t: t, dir: dir, settings: Settings()}
+	if c.settings["hba_file"], err = trusting(dir); err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
 	maps.Copy(c.settings, map[string]string{"synchronous_commit": "on", "max_connections": "50", "shared_buffers": "32MB"})
 	for _, setting := range settings {
 		name, value, found := strings.Cut(setting, "=")

@@ -27,6 +27,7 @@ import (
 	"redrive/store"
 	"redrive/store/embedded"
 	"redrive/store/storetest/patience"
+	"redrive/store/storetest/starter"
 )
 
 // DatabaseVariable names the server of the run; the test starter sets it. Without it each test process starts its own.
@@ -41,12 +42,14 @@ const timeout = patience.Limit
 // server is the process's Postgres, started by the first test that asks.
 var server struct {
 	sync.Mutex
-	admin    string // DSN of an existing database
-	template string // name of the migrated database
-	shared   bool   // the template is the run's
-	strategy string // how databases are copied
-	private  *embedded.Server
-	dir      string
+	admin    string       // DSN of an existing database
+	template string       // name of the migrated database
+	shared   bool         // the template is the run's
+	strategy string       // how databases are copied
+	stop     func() error // of this process's own server, nil with the run's
+
+	one  sync.Mutex
+	conn *pgx.Conn // to the existing database, for all statements of this package: a connection costs more than most of them
 }
 
 var databases atomic.Int64
@@ -72,6 +75,7 @@ func Encoded(t testing.TB, encoding string) string {
 // Main runs a package's tests and stops what they started. A TestMain that calls it leaves nothing behind. More that was started ends
 // with cleanUps.
 func Main(m *testing.M, cleanUps ...func() error) {
+	starter.Require()
 	code := m.Run()
 	for _, end := range append(cleanUps, cleanUp) {
 		if err := end(); err != nil {
@@ -100,13 +104,13 @@ func create(t testing.TB, migrated bool, options string) string {
 		t.Fatalf("storetest: %v", err)
 	}
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
-	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE "+template+server.strategy+options); err != nil {
+	if err := run(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+server.strategy+options); err != nil {
 		t.Fatalf("storetest: %v", err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		if err := drop(ctx, admin, name); err != nil {
+		if err := drop(ctx, name); err != nil {
 			t.Errorf("storetest: %v", err)
 		}
 	})
@@ -165,31 +169,52 @@ func prepare(ctx context.Context, migrated bool) (admin, template string, err er
 // connect takes the run's server or starts a private one. Durability is switched off: nothing here outlives the process.
 func connect(ctx context.Context) error {
 	if server.admin = os.Getenv(DatabaseVariable); server.admin == "" {
-		dir, err := TempDir()
+		private, stop, err := StartServer(ctx, nil)
 		if err != nil {
 			return err
 		}
-		private, err := embedded.Start(ctx, embedded.Options{DataDir: dir, Settings: Settings()})
-		if err != nil {
-			return errors.Join(err, os.RemoveAll(dir))
-		}
-		server.private, server.dir, server.admin = private, dir, private.DSN("postgres")
+		server.stop, server.admin = stop, private.DSN("postgres")
 	}
 	return chooseStrategy(ctx)
+}
+
+// StartServer starts a Postgres of its own with Settings, which lets its superuser in without a password: a proof of one costs more
+// than all else of a connection. Other roles prove theirs. The log may be nil.
+func StartServer(ctx context.Context, log *slog.Logger) (server *embedded.Server, stop func() error, err error) {
+	dir, err := TempDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	settings := Settings()
+	if settings["hba_file"], err = trusting(dir); err == nil {
+		server, err = embedded.Start(ctx, embedded.Options{DataDir: dir, Log: log, Settings: settings})
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return server, func() error { return errors.Join(server.Stop(), os.RemoveAll(dir)) }, nil
+}
+
+// trusting writes who may log in how. Only the server's user can reach its socket.
+func trusting(dir string) (path string, err error) {
+	path = filepath.Join(dir, "pg_hba.conf")
+	err = os.WriteFile(path, []byte(`local all app trust
+local replication app trust
+local all all scram-sha-256
+local replication all scram-sha-256
+`), 0o644)
+	return path, err
 }
 
 // chooseStrategy copies databases file by file where the files are in memory: that spares reading and writing them page by page, but
 // is slower on a disk.
 func chooseStrategy(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, server.admin)
-	if err != nil {
-		return fmt.Errorf("connecting to the test server: %w", err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var version int
 	var dir *string // a caller's server need not tell
-	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int,
-		(SELECT setting FROM pg_settings WHERE name = 'data_directory')`).Scan(&version, &dir)
+	err := withAdmin(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int,
+			(SELECT setting FROM pg_settings WHERE name = 'data_directory')`).Scan(&version, &dir)
+	})
 	if err != nil {
 		return fmt.Errorf("asking the test server: %w", err)
 	}
@@ -224,44 +249,53 @@ func makeTemplate(ctx context.Context, admin string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if prefix := os.Getenv(TemplateVariable); prefix != "" && server.private == nil {
+	if prefix := os.Getenv(TemplateVariable); prefix != "" && server.stop == nil {
 		server.shared = true
-		return shareTemplate(ctx, admin, prefix+"_"+sum)
+		return prefix + "_" + sum, shareTemplate(ctx, admin, prefix+"_"+sum)
 	}
 	name := fmt.Sprintf("template_%d_%s", os.Getpid(), sum)
-	if err := drop(ctx, admin, name); err != nil { // a process with this number may have been killed
+	if err := drop(ctx, name); err != nil { // a process with this number may have been killed
 		return "", err
 	}
 	return name, fillTemplate(ctx, admin, name)
 }
 
 // shareTemplate makes the run's template unless somebody has. It gets its name when it is whole.
-func shareTemplate(ctx context.Context, admin, name string) (string, error) {
-	conn, err := pgx.Connect(ctx, admin)
+func shareTemplate(ctx context.Context, admin, name string) error {
+	if there, err := exists(ctx, name); err != nil || there {
+		return err
+	}
+	lock, err := pgx.Connect(ctx, admin)
 	if err != nil {
-		return "", fmt.Errorf("connecting to the test server: %w", err)
+		return fmt.Errorf("connecting to the test server: %w", err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // which gives the lock back
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", name); err != nil {
-		return "", fmt.Errorf("waiting for the template: %w", err)
+	defer func() { _ = lock.Close(context.WithoutCancel(ctx)) }() // which gives it back
+	if _, err := lock.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", name); err != nil {
+		return fmt.Errorf("waiting for the template: %w", err)
 	}
-	var exists bool
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists); err != nil || exists {
-		return name, err
+	if there, err := exists(ctx, name); err != nil || there {
+		return err
 	}
 	fresh := name + "_new"
-	err = drop(ctx, admin, fresh) // whoever began may have been killed
-	if err == nil {
-		err = fillTemplate(ctx, admin, fresh)
+	if err := drop(ctx, fresh); err != nil { // whoever began may have been killed
+		return err
 	}
-	if err == nil {
-		err = run(ctx, admin, "ALTER DATABASE "+fresh+" RENAME TO "+name)
+	if err := fillTemplate(ctx, admin, fresh); err != nil {
+		return err
 	}
-	return name, err
+	return run(ctx, "ALTER DATABASE "+fresh+" RENAME TO "+name)
+}
+
+// exists reports whether the server has a database of that name.
+func exists(ctx context.Context, name string) (there bool, err error) {
+	err = withAdmin(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there)
+	})
+	return there, err
 }
 
 func fillTemplate(ctx context.Context, admin, name string) error {
-	if err := run(ctx, admin, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
+	if err := run(ctx, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
 		return err
 	}
 	return migrate(ctx, withDatabase(admin, name))
@@ -297,15 +331,12 @@ func migrationsHash() (string, error) {
 
 // drop takes a database away, with the replication slots that a program under test has left: they keep their database, and a reader
 // that was killed holds its slot a moment longer.
-func drop(ctx context.Context, admin, name string) error {
+func drop(ctx context.Context, name string) error {
 	of := fmt.Sprintf("FROM pg_replication_slots WHERE database = '%s' AND ", name)
 	for {
-		err := run(ctx, admin, "SELECT pg_terminate_backend(active_pid) "+of+"active")
+		err := run(ctx, "SELECT pg_terminate_backend(active_pid) "+of+"active; SELECT pg_drop_replication_slot(slot_name) "+of+"NOT active")
 		if err == nil {
-			err = run(ctx, admin, "SELECT pg_drop_replication_slot(slot_name) "+of+"NOT active")
-		}
-		if err == nil {
-			err = run(ctx, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+			err = run(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		}
 		var refused *pgconn.PgError
 		if !errors.As(err, &refused) || refused.Code != objectInUse || ctx.Err() != nil {
@@ -317,16 +348,25 @@ func drop(ctx context.Context, admin, name string) error {
 
 const objectInUse = "55006" // SQLSTATE
 
-func run(ctx context.Context, dsn, statement string) error {
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		return fmt.Errorf("connecting to the test server: %w", err)
+func run(ctx context.Context, statement string) error {
+	return withAdmin(ctx, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+		return nil
+	})
+}
+
+// withAdmin lends the connection to one at a time.
+func withAdmin(ctx context.Context, use func(*pgx.Conn) error) (err error) {
+	server.one.Lock()
+	defer server.one.Unlock()
+	if server.conn == nil || server.conn.IsClosed() { // a context that ended, or a test, may have closed it
+		if server.conn, err = pgx.Connect(ctx, server.admin); err != nil {
+			return fmt.Errorf("connecting to the test server: %w", err)
+		}
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, statement); err != nil {
-		return fmt.Errorf("%s: %w", statement, err)
-	}
-	return nil
+	return use(server.conn)
 }
 
 // withDatabase is the DSN with another database, for both forms that a DSN has.
@@ -342,16 +382,19 @@ func withDatabase(dsn, name string) string {
 func CleanUp() error { return cleanUp() }
 
 // cleanUp drops the template, and the server if it is this process's own.
-func cleanUp() error {
+func cleanUp() (err error) {
 	server.Lock()
 	defer server.Unlock()
-	if server.private != nil {
-		return errors.Join(server.private.Stop(), os.RemoveAll(filepath.Clean(server.dir)))
-	}
-	if server.template == "" || server.shared {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return drop(ctx, server.admin, server.template)
+	if server.template != "" && !server.shared && server.stop == nil {
+		err = drop(ctx, server.template)
+	}
+	if server.conn != nil {
+		err = errors.Join(err, server.conn.Close(ctx))
+	}
+	if server.stop != nil {
+		err = errors.Join(err, server.stop())
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package triage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -46,7 +47,7 @@ func verify(ctx context.Context, conn *pgx.Conn) error {
 		if err == nil {
 			return fmt.Errorf("the data does not fit together: %s: %s", rule.what, found)
 		}
-		if err != pgx.ErrNoRows {
+		if !errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("checking the data: %w", err)
 		}
 	}

@@ -3,6 +3,7 @@
 package patience
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -51,8 +52,6 @@ func Here(d time.Duration) time.Duration {
 	return max(d, time.Duration(float64(d)*float64(time.Since(began))/float64(usual)))
 }
 
-var sink uint64 // so that nobody leaves the work out
-
 func work() {
 	x := uint64(88172645463325252)
 	for range 20_000_000 { // each step needs the one before: nothing but the clock of the processor counts
@@ -60,5 +59,5 @@ func work() {
 		x ^= x >> 7
 		x ^= x << 17
 	}
-	sink = x
+	runtime.KeepAlive(x) // so that nobody leaves the work out
 }

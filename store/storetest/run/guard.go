@@ -126,7 +126,7 @@ func builds() string {
 func spin(ctx context.Context, processors int) {
 	for range processors {
 		go func() {
-			for ctx.Err() == nil { //nolint:revive // this is the work
+			for ctx.Err() == nil { // this is the work
 			}
 		}()
 	}

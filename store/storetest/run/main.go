@@ -20,6 +20,7 @@ import (
 	"syscall"
 
 	"redrive/store/embedded"
+	"redrive/store/storetest/starter"
 )
 
 const chromiumVariable = "REDRIVE_TEST_CHROMIUM"
@@ -71,16 +72,21 @@ func run(args []string, signals <-chan os.Signal) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if err := os.Setenv(chromiumVariable, findChromium()); err != nil {
+	if err := errors.Join(os.Setenv(chromiumVariable, findChromium()), os.Setenv(starter.Variable, "1")); err != nil {
 		return 1, err
 	}
-	return execute(args, signals)
+	return execute(slowestFirst(args), signals)
 }
 
-// execute runs the command and passes signals on to it.
+// execute runs the command and passes signals on to it. Of go test it tells in the end which packages took how long.
 func execute(args []string, signals <-chan os.Signal) (int, error) {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if isGoTest(args) {
+		packages := newTimes(os.Stdout)
+		defer packages.report(os.Stderr)
+		cmd.Stdout, cmd.WaitDelay = packages, goodbye // what a test has left running may hold the output
+	}
 	if err := cmd.Start(); err != nil {
 		return 1, fmt.Errorf("starting %s: %w", args[0], err)
 	}
@@ -94,6 +100,9 @@ func execute(args []string, signals <-chan os.Signal) (int, error) {
 			var exit *exec.ExitError
 			if errors.As(err, &exit) {
 				return max(exit.ExitCode(), 1), nil // -1 after a signal
+			}
+			if errors.Is(err, exec.ErrWaitDelay) { // who watches over this process tells who it was
+				return 0, nil
 			}
 			return 0, err
 		}

@@ -51,16 +51,10 @@ const (
 
 // needs asks go which of the packages above those under test look for. Any other command gets none.
 func needs(args []string) []string {
-	if len(args) < 2 || args[1] != "test" {
+	if !isGoTest(args) {
 		return nil
 	}
-	list := []string{"list", "-test", "-deps", "-f", "{{.ImportPath}}"}
-	for _, arg := range args[2:] {
-		if strings.HasPrefix(arg, ".") || strings.HasPrefix(arg, "redrive/") {
-			list = append(list, arg)
-		}
-	}
-	out, err := exec.Command(args[0], list...).Output()
+	out, err := exec.Command(args[0], append([]string{"list", "-test", "-deps", "-f", "{{.ImportPath}}"}, patterns(args)...)...).Output()
 	if err != nil { // go test will report the error
 		return []string{servicesPackage, toolsPackage}
 	}
@@ -112,19 +106,14 @@ func hasPostgres() bool {
 }
 
 func startPostgres(ctx context.Context) (string, func() error, error) {
-	dir, err := storetest.TempDir()
+	server, stop, err := storetest.StartServer(ctx, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	if err != nil {
 		return "", nil, err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	server, err := embedded.Start(ctx, embedded.Options{DataDir: dir, Log: log, Settings: storetest.Settings()})
-	if err != nil {
-		return "", nil, errors.Join(err, os.RemoveAll(dir))
-	}
 	if err := os.Setenv(storetest.TemplateVariable, "template_run"); err != nil {
-		return "", nil, errors.Join(err, server.Stop(), os.RemoveAll(dir))
+		return "", nil, errors.Join(err, stop())
 	}
-	return server.DSN("postgres"), func() error { return errors.Join(server.Stop(), os.RemoveAll(dir)) }, nil
+	return server.DSN("postgres"), stop, nil
 }
 
 func startRedis(ctx context.Context) (string, func() error, error) {

@@ -2,6 +2,7 @@ package services
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -89,7 +90,7 @@ func (p *Proxy) Cut() { p.proxy.Stop() }
 func (p *Proxy) Heal() {
 	p.t.Helper()
 	p.proxy.Toxics.ResetToxics(context.Background())
-	if err := p.proxy.Start(); err != nil && err != toxiproxy.ErrProxyAlreadyStarted {
+	if err := p.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
 		p.t.Fatalf("services: %v", err)
 	}
 }

@@ -60,7 +60,7 @@ func startPgBouncer(path, dir string, behind *pgconn.Config, port int, settings 
 		text += line + "\n"
 	}
 	file := filepath.Join(dir, "pgbouncer.ini")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil { //nolint:gosec // another user reads it
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil { // another user reads it
 		return nil, err
 	}
 	cmd := exec.Command(path, file)

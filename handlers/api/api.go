@@ -1,0 +1,238 @@
+package api
+
+import (
+	_ "embed"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/handlers/web"
+)
+
+//go:embed openapi.json
+var OpenAPI []byte
+
+// Routes is the public interface; openapi.json describes each route, which a test checks.
+func (s *API) Routes() {
+	s.Echo.GET("/api/openapi.json", func(c echo.Context) error { return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, OpenAPI) })
+	look, act := s.Require(delivery.RoleViewer), s.Require(delivery.RoleOperator)
+	v1 := s.Echo.Group("/api/v1")
+	v1.POST("/messages", s.acceptMessage, act)
+	v1.GET("/messages/:id", s.showMessage, look)
+	v1.GET("/deliveries/:id", s.showDelivery, look)
+	v1.GET("/failures", s.listFailures, look)
+	for _, d := range delivery.Decisions.Alone() {
+		v1.POST("/failures/:id/"+string(d.Action), s.actOnFailure(d.Action), s.Require(d.Role))
+	}
+	v1.GET("/failures/count", s.countFailures, look)
+	v1.POST("/failures/:id/edit", s.editFailure, act)
+	v1.POST("/failures/:id/redirect", s.redirectFailure, act)
+	v1.PATCH("/failures/:id/case", s.patchCase, act)
+	v1.POST("/failures/:id/notes", s.addNote, act)
+	s.viewAPI(v1, look)
+	v1.GET("/groups", s.listGroups, look)
+	v1.GET("/groups/:id", s.showGroup, look)
+	s.operationAPI(v1, look, act)
+	v1.GET("/integrations", s.listIntegrations, look)
+	v1.POST("/integrations/:name/pause", s.setPaused(true), act)
+	v1.POST("/integrations/:name/resnapshot", s.resnapshot, act)
+	v1.POST("/integrations/:name/resume", s.setPaused(false), act)
+	v1.POST("/integrations/:name/runs", s.requestRun, act)
+	v1.GET("/integrations/:name/runs", s.listRuns, look)
+	v1.GET("/files/:id", s.showFile, look)
+	v1.GET("/files/:id/content", s.FileContent, act)
+	v1.GET("/audit", s.listAudit, look)
+	v1.GET("/audit/head", s.auditHead, look)
+}
+
+// List is the answer of everything that has pages.
+type List[T any] struct {
+	Items []T     `json:"items"`
+	Next  *string `json:"next"`
+}
+
+func listOf[T, R any](page delivery.Page[T], show func(T) R) List[R] {
+	out := List[R]{Items: make([]R, 0, len(page.Items))}
+	for _, item := range page.Items {
+		out.Items = append(out.Items, show(item))
+	}
+	if page.Next != "" {
+		out.Next = &page.Next
+	}
+	return out
+}
+
+func (s *API) listFailures(c echo.Context) error {
+	f, err := web.FailureFilter(c.QueryParams(), web.FailureParams)
+	if err != nil {
+		return err
+	}
+	page, err := s.store.Failures(c.Request().Context(), web.Mine(c, f))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, listOf(page, s.deliveryJSON))
+}
+
+func (s *API) showDelivery(c echo.Context) error {
+	id, err := web.UuidParam(c)
+	if err != nil {
+		return err
+	}
+	d, err := s.store.Delivery(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, s.detailJSON(d))
+}
+
+func (s *API) showMessage(c echo.Context) error {
+	id, err := web.UuidParam(c)
+	if err != nil {
+		return err
+	}
+	m, deliveries, err := s.store.Message(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	names := make([]string, 0, len(deliveries))
+	for _, d := range deliveries {
+		names = append(names, d.Integration)
+	}
+	shown := MessageWithDeliveries{messageJSON: messageJSONOf(m, s.Reveal(m, names...)), Deliveries: []DeliveryJSON{}}
+	for _, d := range deliveries {
+		shown.Deliveries = append(shown.Deliveries, s.deliveryJSON(d))
+	}
+	return c.JSON(http.StatusOK, shown)
+}
+
+func (s *API) actOnFailure(action delivery.Action) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		return s.changeFailure(c, func(id, token string, body []byte) (delivery.Delivery, error) {
+			request, err := ParseAction(action, body, time.Now())
+			if err != nil {
+				return delivery.Delivery{}, err
+			}
+			request.ID, request.Actor, request.Token = id, web.Who(c).Name, token
+			return s.store.Act(c.Request().Context(), request)
+		})
+	}
+}
+
+// countFailures counts what a list would show, up to a bound.
+func (s *API) countFailures(c echo.Context) error {
+	f, err := web.FailureFilter(c.QueryParams(), operationParams)
+	if err != nil {
+		return err
+	}
+	n, capped, err := s.store.CountFailures(c.Request().Context(), web.Mine(c, f), countedFailures)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, CountJSON{Count: n, Capped: capped})
+}
+
+// countedFailures is how far is counted; more is said to be more.
+const countedFailures = 1_000_000
+
+func (s *API) listIntegrations(c echo.Context) error {
+	if err := web.OnlyParams(c.QueryParams()); err != nil {
+		return err
+	}
+	health, err := s.Health(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, listOf(delivery.Page[delivery.IntegrationHealth]{Items: health}, s.integrationJSON(time.Now())))
+}
+
+func (s *API) setPaused(paused bool) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		reason, err := readReason(c)
+		if err != nil {
+			return err
+		}
+		ctx, name := c.Request().Context(), c.Param("name")
+		if !delivery.IsName(name) {
+			return delivery.ErrNotFound
+		}
+		if err := s.store.SetPaused(ctx, name, paused, web.Who(c).Name, reason); err != nil {
+			return err
+		}
+		if !paused {
+			s.Config.Wake()
+		}
+		return s.showIntegration(c, name)
+	}
+}
+
+// readReason reads a body that may give a reason and nothing else.
+func readReason(c echo.Context) (reason string, err error) {
+	body, err := web.ReadJSONBody(c.Request())
+	if err != nil {
+		return "", err
+	}
+	err = web.DecodeObject(body, web.Fields{"reason": web.TextField("reason", delivery.MaxReason, &reason)})
+	return reason, err
+}
+
+func (s *API) resnapshot(c echo.Context) error {
+	var reason, table string
+	body, err := web.ReadJSONBody(c.Request())
+	if err == nil {
+		err = web.DecodeObject(body, web.Fields{"reason": web.TextField("reason", delivery.MaxReason, &reason), "table": web.TextField("table", web.MaxTable, &table)})
+	}
+	if err != nil {
+		return err
+	}
+	if reason = strings.TrimSpace(reason); reason == "" {
+		return web.Unprocessable("reason_required.resnapshot", "reason")
+	}
+	name := c.Param("name")
+	if !delivery.IsName(name) {
+		return delivery.ErrNotFound
+	}
+	if err := s.RequestSnapshot(c, name, table, reason); err != nil {
+		return err
+	}
+	return s.showIntegration(c, name)
+}
+
+func (s *API) showIntegration(c echo.Context, name string) error {
+	health, err := s.Health(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	for _, h := range health {
+		if h.Name == name {
+			return c.JSON(http.StatusOK, s.integrationJSON(time.Now())(h))
+		}
+	}
+	return delivery.ErrNotFound
+}
+
+func (s *API) listAudit(c echo.Context) error {
+	f, err := web.AuditFilter(c.QueryParams())
+	if err != nil {
+		return err
+	}
+	page, err := s.store.Audit(c.Request().Context(), f)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, listOf(page, auditJSONOf))
+}
+
+func (s *API) auditHead(c echo.Context) error {
+	if err := web.OnlyParams(c.QueryParams()); err != nil {
+		return err
+	}
+	head, err := s.store.AuditHead(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, auditJSONOf(head))
+}

@@ -1,0 +1,260 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/handlers/web"
+	"redrive/views"
+)
+
+// failure is the page of one delivery.
+func (s *Console) failure(c echo.Context) error {
+	return s.failurePage(c, http.StatusOK, views.ActionForm{}, nil)
+}
+
+func (s *Console) failurePage(c echo.Context, status int, form views.ActionForm, conflict *delivery.ConflictError) error {
+	page, err := s.deliveryPage(c)
+	if err != nil {
+		return err
+	}
+	page.Form, page.Conflict = form, conflict
+	return web.Render(c, status, views.DeliveryView(page))
+}
+
+// deliveryPage is what is known about one delivery, as people may see it.
+func (s *Console) deliveryPage(c echo.Context) (page views.DeliveryPage, err error) {
+	id := c.Param("id")
+	if !delivery.IsUUID(id) {
+		return page, delivery.ErrNotFound
+	}
+	d, err := s.store.Delivery(c.Request().Context(), id)
+	if err != nil {
+		return page, err
+	}
+	page = views.DeliveryPage{Layout: s.Layout(c, d.Type+" → "+d.Integration, views.Failures), Return: backTo(c), Token: NewToken}
+	page.Here = views.FailureFrom(id, page.Return)
+	page.File = s.fileOf(c, d.Message)
+	held, err := s.store.IntegrationStates(c.Request().Context())
+	if err != nil {
+		return page, err
+	}
+	page.Held = held[d.Integration]
+	for _, i := range s.Config.Integrations {
+		if i.Name == d.Integration {
+			page.Known, page.Address, page.Idempotent, page.Repeatable = true, i.Destination.Address(), i.Idempotent, i.Repeatable()
+		}
+	}
+	s.showContent(c, &page, &d)
+	page.D = d
+	page.TicketURL = s.ticketURL(d.Case.Ticket)
+	page.People, err = s.people(c)
+	return page, err
+}
+
+// showContent fills in what may be seen of what is sent, and hides what may not from everything that repeats it.
+func (s *Console) showContent(c echo.Context, page *views.DeliveryPage, d *delivery.Detail) {
+	sent := d.Sent()
+	seen := s.Reveal(sent, d.Integration)
+	page.Payload = readable(seen, len(sent.Payload))
+	page.Payload.Dropped = sent.Dropped
+	page.Payload.Raw = mayReadRaw(web.Who(c).Role, seen)
+	page.Losses = s.Losses(sent, d.Integration)
+	if len(d.Edits) > 1 {
+		page.Payload.Address = views.VersionPayload(d.ID, d.Edits[len(d.Edits)-1].Number)
+	}
+	page.Headers, page.Properties = headersOf(seen), propertiesOf(seen)
+	page.Versions = s.versions(page.Locale, *d)
+	hide := s.hider(*d)
+	d.Error = hide.Hide.Error(d.ErrorClass, d.Error)
+	for n := range d.Timeline {
+		d.Timeline[n].Error = hide.Hide.Error(d.Timeline[n].ErrorClass, d.Timeline[n].Error)
+		page.Responses = append(page.Responses, hide.Response(d.Timeline[n].Response))
+	}
+}
+
+// backTo is the list that a person came from: named by the form, else by the browser.
+func backTo(c echo.Context) string {
+	if back := c.FormValue("return"); back != "" {
+		return views.LocalPath(back)
+	}
+	from, err := url.Parse(c.Request().Referer())
+	if err == nil && from.Host == c.Request().Host {
+		for _, list := range []string{views.Failures, views.Groups, views.Ignored, views.Audit, views.Overview} {
+			if from.Path == list {
+				return views.LocalPath(from.RequestURI())
+			}
+		}
+	}
+	return views.Failures
+}
+
+// backToFailure answers who reloads the address of a form.
+func (s *Console) backToFailure(c echo.Context) error {
+	return c.Redirect(http.StatusSeeOther, views.Failure(c.Param("id")))
+}
+
+// failureNews says whether a delivery changed since it was shown.
+func (s *Console) failureNews(c echo.Context) error {
+	if !delivery.IsUUID(c.Param("id")) {
+		return delivery.ErrNotFound
+	}
+	d, err := s.store.Delivery(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	l, text := views.Locale{Lang: web.Lang(c), Zone: time.UTC, Now: time.Now()}, ""
+	seen := c.QueryParam("state") == string(d.State) && c.QueryParam("version") == l.T("%d", d.Version) && c.QueryParam("attempts") == l.T("%d", d.Attempts)
+	if !seen {
+		text = l.Say(delivery.Say("news.changed", "state", l.State(d.Delivery)))
+	}
+	return c.JSON(http.StatusOK, map[string]string{"text": text})
+}
+
+// decide does one action of one person on one delivery.
+func (s *Console) decide(action delivery.Action) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		form := formOf(c, action)
+		if !delivery.IsUUID(c.Param("id")) {
+			return delivery.ErrNotFound
+		}
+		var d delivery.Delivery
+		request, err := actionRequest(c, form)
+		if err == nil {
+			request.ID = c.Param("id")
+			d, err = s.store.Act(c.Request().Context(), request)
+		}
+		var conflict *delivery.ConflictError
+		if errors.As(err, &conflict) {
+			return s.failurePage(c, http.StatusConflict, form, conflict)
+		}
+		if err != nil {
+			p, err := web.Mistake(err)
+			if err != nil {
+				return err
+			}
+			form.Field, form.Problem = p.Field, web.Say(c, p.Says)
+			return s.failurePage(c, p.Status, form, nil)
+		}
+		if action.Row().Queues {
+			s.Config.Wake()
+		}
+		s.SetFlash(c, onceOnly(c, d, good(c, "done."+string(action))))
+		return c.Redirect(http.StatusSeeOther, views.FailureFrom(request.ID, backTo(c)))
+	}
+}
+
+// onceOnly tells who sends a form again that it was carried out before.
+func onceOnly(c echo.Context, d delivery.Delivery, done views.Flash) views.Flash {
+	if d.Repeated {
+		return warn(c, "done.already")
+	}
+	return done
+}
+
+func formOf(c echo.Context, action delivery.Action) views.ActionForm {
+	return views.ActionForm{Action: action, Reason: c.FormValue("reason"), Category: c.FormValue("category"), Until: c.FormValue("until"),
+		Evidence: c.FormValue("evidence")}
+}
+
+// actionRequest checks what a person typed.
+func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionRequest, error) {
+	zone, ok := web.LoadZone(web.Cookie(c.Request(), web.ZoneCookie))
+	if !ok {
+		zone = time.UTC
+	}
+	a := delivery.ActionRequest{Action: form.Action, Actor: web.Who(c).Name, Reason: form.Reason, Category: form.Category, Evidence: form.Evidence}
+	if err := web.FirstError(delivery.CheckReason(a.Reason), delivery.CheckEvidence(a.Evidence)); err != nil {
+		return a, err
+	}
+	if strings.TrimSpace(form.Until) != "" {
+		until, ok := parseLocal(strings.TrimSpace(form.Until), zone)
+		if !ok {
+			return a, web.BadField(http.StatusUnprocessableEntity, "invalid_until.form", "until")
+		}
+		a.Until = &until
+	}
+	if c.Param("id") != "" {
+		a.Token = c.FormValue("token")
+		if a.Version = parseVersion(c.FormValue("version")); a.Version < 1 {
+			return a, web.BadField(http.StatusUnprocessableEntity, "version_required", "reason")
+		}
+	}
+	return a, web.CheckAction(&a, time.Now())
+}
+
+// mayReadRaw: the exact bytes are for operators, those with masked fields for admins.
+func mayReadRaw(role delivery.Role, seen web.PayloadView) bool {
+	if seen.Masked {
+		return role.Allows(delivery.RoleAdmin)
+	}
+	return role.Allows(delivery.RoleOperator)
+}
+
+// rawPayload hands out the exact bytes and writes down who took them.
+func (s *Console) rawPayload(c echo.Context) error {
+	m, deliveries, err := s.findMessage(c)
+	if err != nil {
+		return err
+	}
+	return s.handOut(c, m, s.Reveal(m, integrationsOf(deliveries)...))
+}
+
+func (s *Console) handOut(c echo.Context, m delivery.Message, seen web.PayloadView) error {
+	if m.Dropped {
+		return web.NewProblem(http.StatusGone, "payload_dropped")
+	}
+	if seen.Null {
+		return web.NewProblem(http.StatusNotFound, "payload_null")
+	}
+	if !mayReadRaw(web.Who(c).Role, seen) {
+		return web.NewProblem(http.StatusForbidden, "masked.payload")
+	}
+	if err := s.Record(c, web.Who(c).Name, "message.payload-read", "message", m.ID); err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+m.ID+`.bin"`)
+	c.Response().Header().Set("Cache-Control", "no-store")
+	return c.Blob(http.StatusOK, echo.MIMEOctetStream, m.Payload)
+}
+
+func (s *Console) findMessage(c echo.Context) (delivery.Message, []delivery.Delivery, error) {
+	if !delivery.IsUUID(c.Param("id")) {
+		return delivery.Message{}, nil, delivery.ErrNotFound
+	}
+	return s.store.Message(c.Request().Context(), c.Param("id"))
+}
+
+func integrationsOf(deliveries []delivery.Delivery) []string {
+	var names []string
+	for _, d := range deliveries {
+		if !slices.Contains(names, d.Integration) {
+			names = append(names, d.Integration)
+		}
+	}
+	return names
+}
+
+// message is a message and where it went.
+func (s *Console) message(c echo.Context) error {
+	m, deliveries, err := s.findMessage(c)
+	if err != nil {
+		return err
+	}
+	seen := s.Reveal(m, integrationsOf(deliveries)...)
+	for n := range deliveries {
+		deliveries[n].Error = seen.Hide.Error(deliveries[n].ErrorClass, deliveries[n].Error)
+	}
+	page := views.MessagePage{Layout: s.Layout(c, m.Type, ""), Message: m, Deliveries: deliveries, Headers: headersOf(seen), Properties: propertiesOf(seen)}
+	page.Payload = readable(seen, len(m.Payload))
+	page.Payload.Dropped = m.Dropped
+	page.Payload.Raw = mayReadRaw(web.Who(c).Role, seen)
+	return web.Render(c, http.StatusOK, views.MessageView(page))
+}

@@ -1,0 +1,192 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/handlers/web"
+	"redrive/views"
+)
+
+const (
+	narrowings       = 8     // values of a field that are offered
+	searchCountLimit = 1_000 // how far the finds of a search are counted
+)
+
+// countsOf fills in how many rows the list and its neighbours have. What the counters know is exact and said of each state; a search
+// is counted only where it is shown, and not far: it has to be found to be counted.
+func (s *Console) countsOf(ctx context.Context, page *views.FailuresPage) error {
+	f := page.Mine(page.Filter)
+	f.After, f.Limit, f.Sort = "", 0, ""
+	counted := countedByGroups(f)
+	for _, states := range views.TabStates {
+		tab := views.StateTab{Name: page.StatesName(states), Current: sameStates(states, views.StatesOf(page.Filter)), Count: views.Count{Unknown: true}}
+		if f.States = states; counted {
+			var err error
+			if tab.Count, err = s.count(ctx, f, views.CountLimit); err != nil {
+				return err
+			}
+		}
+		link := page.Filter
+		link.After, link.States = "", states
+		if len(states) == 1 && states[0] == delivery.StateDead {
+			link.States = nil
+		}
+		tab.Href = views.FailureList(link)
+		page.Tabs = append(page.Tabs, tab)
+	}
+	return s.total(ctx, page, f, counted)
+}
+
+// total is how many rows match in the states that are shown.
+func (s *Console) total(ctx context.Context, page *views.FailuresPage, f delivery.Filter, counted bool) (err error) {
+	f.States = views.StatesOf(page.Filter)
+	current := slices.IndexFunc(page.Tabs, func(t views.StateTab) bool { return t.Current })
+	switch {
+	case counted && current >= 0:
+		page.Total = page.Tabs[current].Count
+	case counted:
+		page.Total, err = s.count(ctx, f, views.CountLimit)
+	case page.Filter.After == "" && page.Next == "":
+		page.Total = views.Count{N: len(page.Items)}
+	default:
+		page.Total, err = s.count(ctx, f, searchCountLimit)
+	}
+	if err == nil && current >= 0 {
+		page.Tabs[current].Count = page.Total
+	}
+	if err != nil {
+		return err
+	}
+	return s.narrow(ctx, page, f)
+}
+
+func sameStates(a, b []delivery.State) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(s delivery.State) bool { return !slices.Contains(b, s) })
+}
+
+// count answers Unknown where a state cannot be searched that way.
+func (s *Console) count(ctx context.Context, f delivery.Filter, atMost int) (views.Count, error) {
+	n, capped, err := s.store.CountFailures(ctx, f, atMost)
+	var input *delivery.InputError
+	if errors.As(err, &input) {
+		return views.Count{Unknown: true}, nil
+	}
+	return views.Count{N: n, Capped: capped}, err
+}
+
+// narrow offers the integrations and error classes of what the list shows, with exact counts where groups can count it.
+func (s *Console) narrow(ctx context.Context, page *views.FailuresPage, f delivery.Filter) error {
+	for _, by := range []struct {
+		key    delivery.GroupKey
+		title  string
+		chosen int
+	}{{delivery.ByIntegration, "Integration", len(f.Integrations)}, {delivery.ByClass, "Error", len(f.ErrorClasses)}} {
+		if by.chosen == 1 || page.Total.N == 0 {
+			continue
+		}
+		rows, err := s.store.Groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{States: f.States, Integrations: f.Integrations, Methods: f.Methods,
+			Destinations: f.Destinations, ErrorClasses: f.ErrorClasses, Groups: f.Groups, GroupMessages: f.GroupMessages, Limit: narrowings},
+			By: []delivery.GroupKey{by.key}, Bare: true})
+		if err != nil {
+			return err
+		}
+		n := views.Narrowing{Title: page.T(by.title)}
+		for _, g := range rows.Items {
+			n.Items = append(n.Items, narrowed(page, by.key, g, f.Acknowledged == nil && countedByGroups(f)))
+		}
+		if len(n.Items) > 1 {
+			page.Narrow = append(page.Narrow, n)
+		}
+	}
+	return nil
+}
+
+func narrowed(page *views.FailuresPage, key delivery.GroupKey, g delivery.Group, counted bool) views.StateTab {
+	link := page.Filter
+	link.After = ""
+	t := views.StateTab{Name: g.Integration, Count: views.Count{N: g.Count, Unknown: !counted}}
+	if key == delivery.ByClass {
+		link.ErrorClasses, t.Name = []string{g.ErrorClass}, page.Class(g.ErrorClass)
+	} else {
+		link.Integrations = []string{g.Integration}
+	}
+	t.Href = views.FailureList(link)
+	return t
+}
+
+// countedByGroups says whether groups know everything that the filter asks.
+func countedByGroups(f delivery.Filter) bool {
+	f.Acknowledged, f.States, f.Integrations, f.Methods, f.Destinations, f.ErrorClasses, f.Groups, f.GroupMessages = nil, nil, nil, nil, nil, nil, nil, nil
+	return len(f.Values()) == 0
+}
+
+// Suggestion is one way to go on in the search bar.
+type Suggestion struct {
+	Text   string `json:"text"`   // shown
+	Help   string `json:"help"`   // beside it
+	Insert string `json:"insert"` // in place of the word that is being typed
+}
+
+// suggest answers how a word of the search bar could go on: with a field, or with a value of the field before the colon.
+func (s *Console) suggest(c echo.Context) error {
+	field, typed := c.QueryParam("field"), c.QueryParam("typed")
+	if len(field)+len(typed) > 1000 {
+		return web.BadParameter("invalid_parameter.typed", "typed")
+	}
+	found := fieldsLike(s.quietLayout(c).Locale, typed)
+	if field != "" {
+		before, last := "", typed
+		if comma := strings.LastIndexByte(typed, ','); comma >= 0 {
+			before, last = typed[:comma+1], typed[comma+1:]
+		}
+		values, err := s.store.Suggest(c.Request().Context(), field, strings.TrimPrefix(last, `"`))
+		if _, err := web.Mistake(err); err != nil {
+			return err
+		}
+		found = []Suggestion{}
+		for _, v := range values {
+			found = append(found, Suggestion{Text: v, Help: valueWords(s.quietLayout(c).Locale, field, v), Insert: field + ":" + before + quotedValue(v) + " "})
+		}
+	}
+	return c.JSON(http.StatusOK, map[string][]Suggestion{"items": found})
+}
+
+// valueWords is how lists show a value that is written otherwise.
+func valueWords(l views.Locale, field, value string) string {
+	words := ""
+	switch field {
+	case "class":
+		words = l.Class(value)
+	case "state":
+		words = l.StateName(delivery.State(value))
+	}
+	if words == value {
+		return ""
+	}
+	return words
+}
+
+func fieldsLike(l views.Locale, typed string) []Suggestion {
+	found := []Suggestion{}
+	for _, f := range delivery.SearchFields {
+		if strings.HasPrefix(f.Name, strings.ToLower(typed)) {
+			found = append(found, Suggestion{Text: f.Name + ":", Help: l.T(f.Help), Insert: f.Name + ":"})
+		}
+	}
+	return found
+}
+
+// quotedValue writes a value as the search bar reads it.
+func quotedValue(v string) string {
+	if v != "" && !strings.ContainsAny(v, " \t\n\r\",") {
+		return v
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
+}

@@ -1,0 +1,53 @@
+package console
+
+import (
+	"context"
+
+	"redrive/delivery"
+)
+
+// Store is what the console needs from the database.
+type Store interface {
+	Message(ctx context.Context, id string) (delivery.Message, []delivery.Delivery, error)
+	Failures(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Delivery], error)
+	Delivery(ctx context.Context, id string) (delivery.Detail, error)
+	Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error)  // the next one first
+	Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) // in the hours of Health
+	Blocked(ctx context.Context, id, after string) (delivery.Page[delivery.Delivery], error)            // by the order of a key; the next one first
+	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)
+	Groups(ctx context.Context, f delivery.GroupFilter) (delivery.Page[delivery.Group], error)
+	Group(ctx context.Context, id string) (delivery.Group, error)
+	Suggest(ctx context.Context, field, typed string) ([]string, error) // values of a field of the search bar
+	// Act does one action on one delivery and answers its new record.
+	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)
+	Edit(ctx context.Context, r delivery.EditRequest) (delivery.Delivery, error)
+	EditOf(ctx context.Context, id string, number int) (delivery.Edit, error) // one version with its payload
+	Redirect(ctx context.Context, r delivery.RedirectRequest) (delivery.Delivery, error)
+	RedirectTargets(ctx context.Context, id string) ([]string, error)                 // names of integrations
+	ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) // *delivery.CaseConflictError
+	AddNote(ctx context.Context, id, author, text, token string) (delivery.Delivery, error)
+	SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error)
+	SaveView(ctx context.Context, v delivery.SavedView) (delivery.SavedView, error)
+	DeleteView(ctx context.Context, id, actor string, admin bool) error
+	DryRun(ctx context.Context, r delivery.OperationRequest) (delivery.DryRun, error)
+	StartOperation(ctx context.Context, r delivery.OperationRequest) (delivery.Operation, error)
+	Operations(ctx context.Context, f delivery.OperationFilter) (delivery.Page[delivery.Operation], error)
+	OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (delivery.Page[delivery.OperationItem], error)
+	SteerOperation(ctx context.Context, step delivery.Steer) (delivery.Operation, error) // *delivery.OperationConflictError
+	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name
+	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
+	// RequestRun asks for a run of a batch, of a business date (2006-01-02) or of now when that is empty.
+	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)
+	Runs(ctx context.Context, integration, after string, limit int) (delivery.Page[delivery.BatchRun], error) // newest first
+	File(ctx context.Context, id string) (delivery.StoredFile, error)
+	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)
+	AuditHead(ctx context.Context) (delivery.AuditEntry, error) // zero Seq on an empty chain
+	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
+	Operators(ctx context.Context) ([]delivery.Operator, error)
+	CreateOperator(ctx context.Context, o delivery.Operator, actor string) (delivery.Operator, error)
+	UpdateOperator(ctx context.Context, o delivery.Operator, actor, what string) error // role, password hash, disabled
+	Tokens(ctx context.Context) ([]delivery.Token, error)
+	CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error)
+	RevokeToken(ctx context.Context, id, actor string) error
+	DeadGeneration(ctx context.Context) (int64, error) // changes whenever a dead letter comes or goes
+}

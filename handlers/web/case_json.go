@@ -1,0 +1,22 @@
+package web
+
+import (
+	"time"
+
+	"redrive/delivery"
+)
+
+// CaseJSON is what people keep about a failure. Version 0: nobody has kept anything.
+type CaseJSON struct {
+	Version        int        `json:"version"`
+	AcknowledgedAt *time.Time `json:"acknowledged_at"`
+	AcknowledgedBy string     `json:"acknowledged_by"`
+	Assignee       string     `json:"assignee"`
+	Tags           []string   `json:"tags"`
+	Ticket         string     `json:"ticket"`
+}
+
+func CaseJSONOf(k delivery.Case) CaseJSON {
+	return CaseJSON{Version: k.Version, AcknowledgedAt: Utc(k.AcknowledgedAt), AcknowledgedBy: k.AcknowledgedBy, Assignee: k.Assignee,
+		Tags: append([]string{}, k.Tags...), Ticket: k.Ticket}
+}

@@ -1,0 +1,80 @@
+// Package web is what API and console both need of HTTP: who makes a request, sessions, errors, limits, masked payloads, metrics,
+// and what is asked of the store by both.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+)
+
+// Config is what the web server is made of.
+type Config struct {
+	Integrations  []delivery.Integration
+	Wake          func() // tells the engine that work was committed; never blocks
+	WakeRelay     func() // tells the relay that an event was committed; never blocks
+	Log           *slog.Logger
+	Version       string
+	SecureCookies bool         // the console is served over HTTPS
+	DemoHandler   http.Handler // serves everything under /demo; nil: no demo
+	Metrics       *Metrics
+	// Offer hands a command for a pool integration over in memory; nil: every message is made durable.
+	Offer func(ctx context.Context, m delivery.Message) (delivery.Accepted, error)
+	// Facts are the figures of an integration's method, in the order to show; nil: there are none.
+	Facts func(integration string) []delivery.Fact
+	// Schemas say what of an edited payload does not fit, by integration; those without a schema are not in it.
+	Schemas   map[string]func(payload []byte) []string
+	TicketURL string // with {ticket}; empty: tickets are no links
+	// Masks say what people may not see; default: of Integrations.
+	Masks delivery.Masks
+	// LiveBeat is how often a stream of news shows that it lives; default: 15 s.
+	LiveBeat time.Duration
+}
+
+// Core is what every request passes. API and console embed it.
+type Core struct {
+	Config   Config
+	Echo     *echo.Echo
+	Sessions *scs.SessionManager
+	Masks    delivery.Masks
+	store    Store
+}
+
+// New completes the configuration and installs what every request passes.
+func New(store Store, cfg Config) (*Core, error) {
+	if store == nil {
+		return nil, errors.New("handlers: no store")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Wake == nil {
+		cfg.Wake = func() {}
+	}
+	if cfg.WakeRelay == nil {
+		cfg.WakeRelay = func() {}
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics()
+	}
+	if err := cfg.Metrics.watch(store, cfg.Integrations, cfg.Log, cfg.Facts); err != nil {
+		return nil, fmt.Errorf("handlers: metrics: %w", err)
+	}
+	s := &Core{Config: cfg, Echo: echo.New(), Sessions: newSessions(store, cfg), Masks: cfg.Masks.Or(cfg.Integrations), store: store}
+	s.Echo.HTTPErrorHandler = s.handleError
+	s.Echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts
+	s.use()
+	s.watchRoutes()
+	return s, nil
+}
+
+// Handler serves everything that was routed.
+func (s *Core) Handler() http.Handler { return headAsGet(s.Echo) }

@@ -1,0 +1,135 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/views"
+	"redrive/views/words"
+)
+
+const ThemeCookie = "redrive_theme"
+
+const ZoneCookie = "redrive_zone"
+
+const KeysCookie = "redrive_keys"
+
+const flashKey = "flash"
+
+// Render builds the whole page before the first byte leaves.
+func Render(c echo.Context, status int, page templ.Component) error {
+	var body bytes.Buffer
+	if err := page.Render(c.Request().Context(), &body); err != nil {
+		return fmt.Errorf("rendering: %w", err)
+	}
+	c.Response().Header().Add(echo.HeaderVary, "HX-Request")
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(body.Len()))
+	return c.HTMLBlob(status, body.Bytes())
+}
+
+// Layout is what every page has around its content.
+func (s *Core) Layout(c echo.Context, title, section string) views.Layout {
+	r, p := c.Request(), Who(c)
+	l := views.Layout{Locale: views.Locale{Lang: Lang(c), Zone: time.UTC, Now: time.Now()}, ZoneName: "UTC", Section: section,
+		User: p.Name, Role: p.Role, Fragment: isFragment(r), Demo: s.Config.DemoHandler != nil, Release: s.Config.Version, Here: section}
+	l.Title = l.Say(delivery.Phrase{Key: title})
+	if r.Method == http.MethodGet {
+		l.Here = r.URL.RequestURI()
+	}
+	if theme := Cookie(r, ThemeCookie); theme == "light" || theme == "dark" {
+		l.Theme = theme
+	}
+	l.KeysOff = Cookie(r, KeysCookie) == "off"
+	if zone, ok := LoadZone(Cookie(r, ZoneCookie)); ok {
+		l.Zone, l.ZoneName = zone, zone.String()
+	}
+	l.Flash = s.takeFlash(c)
+	return l
+}
+
+// isFragment tells htmx's swaps from everything that needs a whole page.
+func isFragment(r *http.Request) bool {
+	return r.Header.Get("HX-Request") == "true" && r.Header.Get("HX-Boosted") != "true" && r.Header.Get("HX-History-Restore-Request") != "true"
+}
+
+func Cookie(r *http.Request, name string) string {
+	c, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	value, err := url.PathUnescape(c.Value)
+	if err != nil {
+		return ""
+	}
+	return value
+}
+
+func LoadZone(name string) (*time.Location, bool) {
+	if name == "" || name == "Local" || len(name) > 64 {
+		return nil, false
+	}
+	zone, err := time.LoadLocation(name)
+	return zone, err == nil
+}
+
+func (s *Core) SetCookie(c echo.Context, name, value string) {
+	c.SetCookie(&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600, Secure: s.Config.SecureCookies,
+		SameSite: http.SameSiteLaxMode})
+}
+
+// SetFlash keeps what an action did for the next page.
+func (s *Core) SetFlash(c echo.Context, f views.Flash) {
+	if loaded, _ := c.Get(SessionLoaded).(bool); !loaded {
+		return
+	}
+	if text, err := json.Marshal(f); err == nil {
+		s.Sessions.Put(c.Request().Context(), flashKey, string(text))
+	}
+}
+
+func (s *Core) takeFlash(c echo.Context) *views.Flash {
+	if loaded, _ := c.Get(SessionLoaded).(bool); !loaded || !s.Sessions.Exists(c.Request().Context(), flashKey) {
+		return nil
+	}
+	var f views.Flash
+	if json.Unmarshal([]byte(s.Sessions.PopString(c.Request().Context(), flashKey)), &f) != nil {
+		return nil
+	}
+	return &f
+}
+
+// errorPage says in one sentence what went wrong; nothing internal.
+func (s *Core) errorPage(c echo.Context, p Problem) error {
+	if p.Status < http.StatusInternalServerError && Who(c).Name == "" {
+		if known, err := s.Authenticate(c); err == nil && known.Name != "" {
+			c.Set(principalKey, known)
+		}
+	}
+	l := s.Layout(c, "", "")
+	l.Title = l.T(p.Title)
+	return Render(c, p.Status, views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.Say(p.Says), RequestID: p.RequestID}))
+}
+
+// Mistake answers what a person can correct in the form; every other error is passed on.
+func Mistake(err error) (Problem, error) {
+	p := ProblemOf(err)
+	if p.Status == http.StatusBadRequest || p.Status == http.StatusUnprocessableEntity {
+		return p, nil
+	}
+	return p, err
+}
+
+// Lang is the language of whoever looks.
+func Lang(echo.Context) string { return words.English }
+
+// Say answers a phrase to whoever looks.
+func Say(c echo.Context, p delivery.Phrase) string { return words.Say(Lang(c), p) }

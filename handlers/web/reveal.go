@@ -1,0 +1,125 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"redrive/delivery"
+)
+
+// PayloadView is what people may see of a message: the payload with its masked fields hidden, the headers without credentials.
+type PayloadView struct {
+	Shown   []byte // with masked fields hidden; nil when all of it is hidden, or there is none
+	Null    bool   // there is no payload, which hides nothing
+	IsJSON  bool   // Shown is JSON
+	Masked  bool   // something may be hidden: Shown is not what was sent
+	SHA256  string // of the payload; empty when masked, because a short secret can be guessed from it
+	Headers map[string]string
+	List    []delivery.Field // headers in order and with their types, where Headers cannot say it
+	Props   []delivery.Field // of RabbitMQ
+
+	Hide delivery.Hider // what is hidden, wherever it turns up
+}
+
+// Reveal decides what is shown of a message in the context of the integrations named.
+func (s *Core) Reveal(m delivery.Message, integrations ...string) PayloadView {
+	masking := s.Masks.For(m, integrations...)
+	view := PayloadView{Headers: map[string]string{}, Hide: masking.HiderOf(m)}
+	switch shown, ok := masking.Payload(m.Payload); {
+	case m.Payload == nil && !m.Dropped:
+		view.Null = true
+	case !masking.Hides():
+		sum := sha256.Sum256(m.Payload)
+		view.Shown, view.SHA256 = m.Payload, hex.EncodeToString(sum[:])
+		view.IsJSON = json.Valid(m.Payload) && utf8.Valid(m.Payload)
+	case ok:
+		view.Masked, view.Shown, view.IsJSON = true, bytes.ToValidUTF8(shown, []byte("\uFFFD")), true
+	default:
+		view.Masked = true
+	}
+	for name, value := range m.Headers {
+		view.Headers[name] = view.Hide.Text(value)
+		if delivery.IsCredential(name) {
+			view.Headers[name] = delivery.Hidden
+		}
+	}
+	view.List = view.fields(m.HeaderList())
+	if m.Typed() {
+		view.Props, _ = m.Wire()
+		view.Props = view.fields(view.Props)
+	}
+	return view
+}
+
+// fields hides in headers and properties what Headers hides.
+func (v PayloadView) fields(list []delivery.Field) []delivery.Field {
+	out := slices.Clone(list)
+	for n, f := range out {
+		switch {
+		case delivery.IsCredential(f.Name):
+			out[n] = delivery.Field{Name: f.Name, Value: []byte(delivery.Hidden), Shown: f.Shown}
+		case f.Nested():
+			out[n].Fields = v.fields(f.Fields)
+		case !f.IsNull():
+			out[n].Value = []byte(v.Hide.Text(string(f.Value)))
+		}
+	}
+	return out
+}
+
+// RevealAll decides what is shown of a delivery: of the message as it was accepted, and of each edited version of it. What is hidden
+// in one of them is hidden wherever the others' attempts repeat it.
+func (s *Core) RevealAll(d delivery.Detail) (accepted PayloadView, versions []PayloadView) {
+	accepted = s.Reveal(d.Message, d.Integration)
+	var hide []delivery.Hider
+	for _, e := range d.Edits {
+		view := s.Reveal(VersionOf(d.Message, e), d.Integration)
+		versions, hide = append(versions, view), append(hide, view.Hide)
+	}
+	accepted.Hide = accepted.Hide.And(hide...)
+	return accepted, versions
+}
+
+// VersionOf is the message as one version of it was sent. A payload that was not read is not null.
+func VersionOf(m delivery.Message, e delivery.Edit) delivery.Message {
+	m.Payload, m.Headers, m.Dropped = e.Payload, e.Headers, e.Dropped
+	if !e.Null && m.Payload == nil {
+		m.Payload = []byte{}
+	}
+	return m
+}
+
+// Response is an answer's excerpt.
+func (v PayloadView) Response(excerpt []byte) string { return v.Hide.Answer(Printable(excerpt)) }
+
+// Encoded is the exact payload, or what is shown of it where something is hidden.
+func (v PayloadView) Encoded() (exact, shown *string) {
+	text := base64.StdEncoding.EncodeToString(v.Shown)
+	switch {
+	case v.Null:
+		return nil, nil
+	case !v.Masked:
+		return &text, nil
+	case v.Shown != nil:
+		return nil, &text
+	}
+	return nil, nil
+}
+
+// Printable makes text of bytes that came from outside.
+func Printable(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") }
+
+// Listed is the list of headers without what is only for us.
+func (v PayloadView) Listed() []delivery.Field {
+	out := slices.Clone(v.List)
+	for n := range out {
+		out[n].Shown = ""
+	}
+	return out
+}

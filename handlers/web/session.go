@@ -1,0 +1,198 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/views"
+)
+
+// SessionCredential is the key of what ties a session to the password it was opened with.
+const SessionCredential = "credential"
+
+// newSessions keeps sessions in the store: 12 hours at most, 2 without use.
+func newSessions(store Store, cfg Config) *scs.SessionManager {
+	m := scs.New()
+	m.Store = store
+	m.Lifetime = 12 * time.Hour
+	m.IdleTimeout = 2 * time.Hour
+	m.Cookie.Name = "redrive_session"
+	m.Cookie.HttpOnly = true
+	m.Cookie.SameSite = http.SameSiteLaxMode
+	m.Cookie.Secure = cfg.SecureCookies
+	m.HashTokenInStore = true
+	return m
+}
+
+// CredentialMark changes with the password; it reveals nothing of it.
+func CredentialMark(o delivery.Operator) string {
+	sum := sha256.Sum256([]byte(o.PasswordHash))
+	return hex.EncodeToString(sum[:8])
+}
+
+// sessionHolds says whether the session was opened with the operator's present password: a new password ends the sessions
+// of the old one.
+func (s *Core) sessionHolds(ctx context.Context, o delivery.Operator) bool {
+	return s.Sessions.GetString(ctx, SessionCredential) == CredentialMark(o)
+}
+
+// signIns is the way in and out.
+type signIns struct {
+	*Core
+	limit *signInLimiter
+	decoy func() string // hash for names that do not exist, so that they take as long
+}
+
+func NewSignIns(s *Core) *signIns {
+	return &signIns{Core: s, limit: newSignInLimiter(time.Now), decoy: sync.OnceValue(func() string {
+		hash, _ := HashPassword(strconv.FormatInt(time.Now().UnixNano(), 36)) // an unreadable hash is refused as well
+		return hash
+	})}
+}
+
+func (s *signIns) Routes() {
+	s.Echo.GET(views.SignIn, s.form)
+	s.Echo.POST(views.SignIn, s.signIn)
+	s.Echo.POST(views.SignOut, s.signOut)
+}
+
+func (s *signIns) form(c echo.Context) error {
+	next := views.LocalPath(c.QueryParam("next"))
+	if p, err := s.Authenticate(c); err == nil && p.Name != "" {
+		return c.Redirect(http.StatusSeeOther, next)
+	}
+	return s.signInPage(c, http.StatusOK, views.SignInPage{Next: next})
+}
+
+func (s *signIns) signInPage(c echo.Context, status int, p views.SignInPage) error {
+	p.Layout = s.Layout(c, "title.sign_in", views.SignIn)
+	p.User, p.Role = "", ""
+	return Render(c, status, views.SignInView(p))
+}
+
+func (s *signIns) signIn(c echo.Context) error {
+	ctx := c.Request().Context()
+	name, password := strings.TrimSpace(c.FormValue("name")), c.FormValue("password")
+	page := views.SignInPage{Name: name, Next: views.LocalPath(c.FormValue("next")), Kept: c.FormValue("kept")}
+	if name == "" || password == "" || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		page.Problem = Say(c, delivery.Say("sign_in.required"))
+		return s.signInPage(c, http.StatusUnprocessableEntity, page)
+	}
+	slow, wait, end := s.limit.begin(c.RealIP(), name)
+	if wait > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(wait.Seconds())+1))
+		page.Problem = Say(c, delivery.Say("sign_in.too_many"))
+		return s.signInPage(c, http.StatusTooManyRequests, page)
+	}
+	var o delivery.Operator
+	ok := false
+	err := hold(ctx, slow)
+	if err == nil {
+		o, ok, err = s.check(ctx, name, password)
+	}
+	end(ok)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		page.Problem = Say(c, delivery.Say("sign_in.wrong"))
+		err := s.signInPage(c, http.StatusUnauthorized, page)
+		c.Response().Flush() // the answer is as quick for a name that exists
+		return errors.Join(err, s.recordRefusal(c, o))
+	}
+	if err := s.open(c, o); err != nil {
+		return err
+	}
+	if page.Kept != "" {
+		return s.goOn(c, o, page)
+	}
+	return c.Redirect(http.StatusSeeOther, page.Next)
+}
+
+// check answers the operator whom the name means, and whether the password fits. It takes as long for unknown names.
+func (s *signIns) check(ctx context.Context, name, password string) (delivery.Operator, bool, error) {
+	o, err := s.store.OperatorByName(ctx, name)
+	unknown := errors.Is(err, delivery.ErrNotFound)
+	if err != nil && !unknown {
+		return o, false, err
+	}
+	hash := o.PasswordHash
+	if unknown {
+		hash = s.decoy()
+	}
+	fits, err := VerifyPassword(ctx, hash, password)
+	if err != nil {
+		return o, false, fmt.Errorf("checking a password: %w", err)
+	}
+	return o, fits && !unknown && o.DisabledAt == nil, nil
+}
+
+// open writes who came before the session says so.
+func (s *signIns) open(c echo.Context, o delivery.Operator) error {
+	ctx := c.Request().Context()
+	if err := s.Record(c, o.Name, "session.sign-in", "operator", o.Name); err != nil {
+		return err
+	}
+	if err := s.Sessions.RenewToken(ctx); err != nil {
+		return fmt.Errorf("renewing the session: %w", err)
+	}
+	s.Sessions.Put(ctx, SessionOperator, o.Name)
+	s.Sessions.Put(ctx, SessionCredential, CredentialMark(o))
+	return nil
+}
+
+// recordRefusal audits tries at operators who exist. Other names go to the log only: what was typed as a name may have been a
+// password, and strangers must not grow the audit trail.
+func (s *signIns) recordRefusal(c echo.Context, o delivery.Operator) error {
+	if o.Name == "" {
+		s.Config.Log.WarnContext(c.Request().Context(), "sign-in refused: unknown name", "request_id", requestID(c), "from", c.RealIP())
+		return nil
+	}
+	return s.Record(c, "anonymous", "session.sign-in-failed", "operator", o.Name)
+}
+
+func (s *signIns) signOut(c echo.Context) error {
+	ctx := c.Request().Context()
+	p, err := s.Authenticate(c)
+	if err != nil {
+		return err
+	}
+	if p.Name != "" && !p.ViaToken {
+		if err := s.Record(c, p.Name, "session.sign-out", "operator", p.Name); err != nil {
+			return err
+		}
+		if err := s.Sessions.Destroy(ctx); err != nil {
+			return fmt.Errorf("ending the session: %w", err)
+		}
+	}
+	c.Response().Header().Set("Clear-Site-Data", `"cache"`) // the back button shows nothing after this
+	return c.Redirect(http.StatusSeeOther, views.SignIn)
+}
+
+// Record writes an audit entry that belongs to no other change.
+func (s *Core) Record(c echo.Context, actor, action, subjectType, subject string) error {
+	details, err := json.Marshal(map[string]string{"from": c.RealIP()})
+	if err != nil {
+		return err
+	}
+	err = s.store.Record(c.Request().Context(), delivery.AuditEntry{Actor: actor, Action: action, SubjectType: subjectType,
+		Subject: subject, Details: details})
+	if err != nil {
+		return fmt.Errorf("writing the audit entry %s: %w", action, err)
+	}
+	return nil
+}
