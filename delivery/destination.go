@@ -166,6 +166,8 @@ type KafkaDestination struct {
 	Topic   string
 	Format  WireFormat
 	Timeout time.Duration // whole attempt
+
+	KeepTime bool // a record of Kafka is sent with the time that it had; else with that of its sending
 }
 
 // Kind implements Target.

@@ -111,6 +111,8 @@ type KafkaSource struct {
 	KafkaServer
 	Topic string
 	Group string
+
+	KeepTime bool // of the way back, see KafkaDestination
 }
 
 // Kind implements Source.
@@ -129,7 +131,7 @@ func (s *KafkaSource) Secrets() []string {
 
 // WayBack implements Source.
 func (s *KafkaSource) WayBack() Target {
-	return &KafkaDestination{KafkaServer: s.KafkaServer, Format: FormatNative, Timeout: DefaultTimeout}
+	return &KafkaDestination{KafkaServer: s.KafkaServer, Format: FormatNative, Timeout: DefaultTimeout, KeepTime: s.KeepTime}
 }
 
 // Kind is the broker's name in the integrations file, e.g. "redis".

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/handlers/api"
 	"redrive/views"
 )
 
@@ -35,7 +36,7 @@ func TestALetterShowsItsCauseAndOrigin(t *testing.T) {
 		t.Errorf("the stack trace is %q", trace)
 	}
 	answer := s.get("/api/v1/deliveries/" + id)
-	d := read[detailJSON](s, answer, http.StatusOK)
+	d := read[api.DetailJSON](s, answer, http.StatusOK)
 	list, err := json.Marshal([]any{d.Message.HeaderList, d.Message.Origin.Properties})
 	s.must(err)
 	if got := string(list); got != `[[{"name":"twice","value":"a"},{"name":"nothing","value":null},{"name":"twice","value":"b"}],[{"name":"message_key","value":""}]]` {

@@ -124,6 +124,9 @@ func TestLettersOfKafkaGoBackAsTheyWere(t *testing.T) {
 				}
 				back := l.next()
 				sameRecord(t, what, want, back)
+				if at := letter.Died.At; !at.IsZero() && way.to == "home" && !back.Timestamp.Equal(at) {
+					t.Errorf("%s: its time is %s, was %s", what, back.Timestamp, at)
+				}
 				if want.Key == nil && way.to == "home" && letter.Died.Partition != nil && back.Partition != *letter.Died.Partition {
 					t.Errorf("%s: partition %d, want %d", what, back.Partition, *letter.Died.Partition)
 				}
@@ -145,8 +148,8 @@ func newLog(t *testing.T, brokers []string, dead string) *logs {
 	to := func(topic string) delivery.Destination {
 		return delivery.Destination{To: &delivery.KafkaDestination{KafkaServer: server, Topic: topic, Timeout: time.Minute}}
 	}
-	source := delivery.BrokerSource{From: &delivery.KafkaSource{KafkaServer: server, Topic: dead, Group: "desk"}}
-	l := &logs{desk: newDesk(t, source, to(""), to("elsewhere"))}
+	from := &delivery.KafkaSource{KafkaServer: server, Topic: dead, Group: "desk", KeepTime: true}
+	l := &logs{desk: newDesk(t, delivery.BrokerSource{From: from}, delivery.Destination{To: from.WayBack()}, to("elsewhere"))}
 	var err error
 	l.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(append(homes, "elsewhere")...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {

@@ -28,7 +28,7 @@ const brokers = `integrations:
     destination: {redis: {addr: "h:6379", username: u, password: "${TOKEN}", db: 2, channel: c, require_subscribers: 1, timeout: 1s}}
   - name: dead
     method: broker
-    broker: {kafka: {brokers: [a:9092], topic: clicks.DLT, group: g}, dead_letters: true}
+    broker: {kafka: {brokers: [a:9092], topic: clicks.DLT, group: g, timestamp: keep}, dead_letters: true}
   - name: bus
     method: broker
     broker: {redis: {addr: "h:6379", channel: c}}
@@ -53,7 +53,7 @@ func TestBrokersAndPools(t *testing.T) {
 		"group": {*clicks.Broker.From.(*delivery.KafkaSource), delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: []string{"a:9092"}}, Topic: "clicks", Group: "g"}},
 		"channel": {*clicks.Destination.To.(*delivery.RedisDestination), delivery.RedisDestination{RedisServer: delivery.RedisServer{Addr: "h:6379", Username: "u", Password: "t0ken", DB: 2},
 			Channel: "c", RequireSubscribers: 1, Format: delivery.FormatNative, Timeout: time.Second}},
-		"the way back": {*dead.Destination.To.(*delivery.KafkaDestination), delivery.KafkaDestination{KafkaServer: dead.Broker.From.(*delivery.KafkaSource).KafkaServer, Format: delivery.FormatNative, Timeout: 5 * time.Second}},
+		"the way back": {*dead.Destination.To.(*delivery.KafkaDestination), delivery.KafkaDestination{KafkaServer: dead.Broker.From.(*delivery.KafkaSource).KafkaServer, Format: delivery.FormatNative, Timeout: 5 * time.Second, KeepTime: true}},
 		"exchange":     {bus.Destination.Address(), "h e r"},
 		"address":      {points.Broker.Address(), "127.0.0.1:5672/v points"},
 		"prefetch":     {bus.Broker.Prefetch, 256},
@@ -89,6 +89,7 @@ func TestBrokersAndPoolsNameLineAndSetting(t *testing.T) {
 		{"password: \"s3cret\"}, tls: {}", "password: \"\"}, tls: {}", "f.yaml line 13: password: missing"},
 		{"tls: {}}", "tls: {cert: c.pem}}", "f.yaml line 13: tls: cert and key"},
 		{"topic: t, sasl", "topic: t, group: g, sasl", "f.yaml line 13: group belongs to a source"},
+		{"topic: t, sasl", "topic: t, timestamp: old, sasl", "f.yaml line 13: timestamp: \"old\" is neither new nor keep"},
 		{"topic: clicks, group: g}}", "topic: clicks}}", "f.yaml line 16: group: missing"},
 		{"addr: \"h:6379\", username", "addr: \"redis://:s3cret@h\", username", "f.yaml line 17: addr: an address such as"},
 		{"require_subscribers: 1", "require_subscribers: -1", "f.yaml line 17: require_subscribers: -1"},

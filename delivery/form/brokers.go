@@ -65,7 +65,23 @@ type Kafka struct {
 	Group   string    `yaml:"group"`
 	Format  string    `yaml:"format"`
 	Timeout string    `yaml:"timeout"`
+
+	Timestamp string `yaml:"timestamp"`
 }
+
+// KeepsTime reads which time records get that go to Kafka.
+func (b *Kafka) KeepsTime(r *Reader, path string) bool {
+	if b.Timestamp != "" && b.Timestamp != timestampNew && b.Timestamp != timestampKeep {
+		r.Fail(path+"timestamp", "timestamp: %q is neither %s nor %s", b.Timestamp, timestampNew, timestampKeep)
+	}
+	return b.Timestamp == timestampKeep
+}
+
+// What timestamp may be.
+const (
+	timestampNew  = "new"
+	timestampKeep = "keep"
+)
 
 // Server reads how to reach Kafka.
 func (b *Kafka) Server(r *Reader, path string) delivery.KafkaServer {
@@ -146,6 +162,7 @@ var (
 		{Name: "topic", Required: true, Help: ""},
 		{Name: "group", Required: true, Help: "source: the consumer group"},
 		{Name: "format", Standard: "native", Help: "or `cloudevents`"},
+		{Name: "timestamp", Standard: "new", Help: "destination, and source with `dead_letters: true`: `keep` sends a record of Kafka with the time that it had"},
 		{Name: "timeout", Standard: "5s", Help: "destination: of a whole attempt, 10ms to 5m"},
 	}}
 	TLSPage = Page{"`tls` (of `redis`, `rabbitmq`, `kafka`)", reflect.TypeFor[TLS](), []Setting{

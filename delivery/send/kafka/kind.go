@@ -21,5 +21,5 @@ func readBlock(r *form.Reader, path string, b *form.Kafka) delivery.Target {
 		r.Fail(path+"group", "group belongs to a source")
 	}
 	return &delivery.KafkaDestination{KafkaServer: b.Server(r, path), Topic: r.Required(path, "topic", b.Topic),
-		Format: r.Format(path+"format", b.Format), Timeout: r.Timeout(path+"timeout", b.Timeout)}
+		Format: r.Format(path+"format", b.Format), Timeout: r.Timeout(path+"timeout", b.Timeout), KeepTime: b.KeepsTime(r, path)}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -36,7 +37,23 @@ func (s *Sender) record(r delivery.Request) (*kgo.Record, *delivery.Result) {
 	if err != nil {
 		return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
 	}
-	return &kgo.Record{Topic: topic, Partition: partition, Key: r.Message.RecordKey(), Value: r.Message.Payload, Headers: headers}, nil // null is a tombstone
+	record := &kgo.Record{Topic: topic, Partition: partition, Key: r.Message.RecordKey(), Value: r.Message.Payload, Headers: headers} // null is a tombstone
+	if s.to.KeepTime {
+		record.Timestamp = produced(r.Message)
+	}
+	return record, nil
+}
+
+// produced is when a record of Kafka was: a dead letter's family may say it of the record that died. Zero, of any other message, is now.
+func produced(m delivery.Message) time.Time {
+	switch o := m.Origin; {
+	case o == nil || o.Broker != delivery.BrokerKafka:
+		return time.Time{}
+	case o.Dead != nil && !o.Dead.At.IsZero():
+		return o.Dead.At
+	default:
+		return o.At
+	}
 }
 
 // place is the destination's topic, else where the dead letter died. Its partition counts only where no key decides.
