@@ -182,7 +182,7 @@ func HeaderOf(property string) string {
 // Typed says that the message came from a broker whose properties and types are kept with it.
 func (m Message) Typed() bool { return m.Origin != nil && m.Origin.Properties != nil }
 
-// Wire answers the properties and headers of a typed message as its broker had them. What an edit has changed, added or taken
+// Wire returns the properties and headers of a typed message as its broker had them. What an edit has changed, added or taken
 // away among Headers is changed, added and taken away; everything else is what came.
 func (m Message) Wire() (properties, headers []Field) {
 	edited := maps.Clone(m.Headers)
