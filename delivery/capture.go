@@ -103,7 +103,7 @@ func (c CDCSource) Address() string {
 	return RedactURL(c.URL) + " slot " + c.Slot
 }
 
-// Addresses says whether a rule makes commands for an integration; own is the one that the rules belong to.
+// Addresses reports whether a rule makes commands for an integration; own is the one that the rules belong to.
 func (r CDCRule) Addresses(integration, own string) bool {
 	return !r.Publish && (slices.Contains(r.To, integration) || len(r.To) == 0 && integration == own)
 }

@@ -248,7 +248,7 @@ func (t CapturedTable) Sent() (names []string) {
 	return names
 }
 
-// Refines says whether now tells of old rows more than known did, so that a stream which is still behind may tell less.
+// Refines reports whether now tells of old rows more than known did, so that a stream which is still behind may tell less.
 func (known CapturedTable) Refines(now CapturedTable) bool {
 	return slices.ContainsFunc(now.Old, func(number int) bool { return !slices.Contains(known.Old, number) })
 }
@@ -337,7 +337,7 @@ func (r CDCRule) lacks(use ColumnUse, t CapturedTable) (text string, never bool)
 	return "", false
 }
 
-// takes says whether the rule takes an operation.
+// takes reports whether the rule takes an operation.
 func (r CDCRule) takes(op RowOperation) bool {
 	if len(r.Operations) == 0 {
 		return op != OpTruncate

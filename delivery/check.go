@@ -78,7 +78,7 @@ func (m Message) Check() error {
 	return CheckHeaders(m.Headers, nil)
 }
 
-// CanBeIdempotencyKey says whether a text arrives as it is where it travels as a header: 1 to MaxIdempotencyKey characters of printable
+// CanBeIdempotencyKey reports whether a text arrives as it is where it travels as a header: 1 to MaxIdempotencyKey characters of printable
 // ASCII, with no blank at either end.
 func CanBeIdempotencyKey(key string) bool {
 	return key != "" && len(key) <= MaxIdempotencyKey && strings.Trim(key, " ") == key &&
@@ -132,7 +132,7 @@ func checkHeader(name, value string) error {
 	return nil
 }
 
-// CanBeHeader says whether a text arrives as it is where it is the value of a header.
+// CanBeHeader reports whether a text arrives as it is where it is the value of a header.
 func CanBeHeader(value string) bool {
 	return utf8.ValidString(value) && !strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }) &&
 		strings.Trim(value, " \t") == value

@@ -81,7 +81,7 @@ func (d Destination) Timeout() time.Duration {
 	return DefaultTimeout
 }
 
-// Settles says whether an attempt whose outcome is unknown is settled by the next one, which looks first.
+// Settles reports whether an attempt whose outcome is unknown is settled by the next one, which looks first.
 func (d Destination) Settles() bool { return d.traits().Settles }
 
 func (d Destination) traits() Traits {

@@ -73,7 +73,7 @@ func ProtectedHeader(name string) bool {
 	return ReservedHeader(name) || slices.Contains(protected, lower) || strings.HasPrefix(lower, "x-b3-")
 }
 
-// EditHeaders answers the headers of a new version: those given, with the protected ones of base. Protected ones may be left out;
+// EditHeaders returns the headers of a new version: those given, with the protected ones of base. Protected ones may be left out;
 // given with another value, or where base has none, they are an *InputError.
 func EditHeaders(given, base map[string]string) (map[string]string, error) {
 	old := map[string]string{}

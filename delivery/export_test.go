@@ -1,4 +1,4 @@
 package delivery
 
-// InEnglish answers a phrase as people read it. The tests beside this package set it: the catalogue imports this package.
+// InEnglish returns a phrase as people read it. The tests beside this package set it: the catalogue imports this package.
 var InEnglish func(Phrase) string

@@ -2,7 +2,7 @@ package delivery
 
 import "encoding/json"
 
-// Extract answers the value at a path such as $.a.b or $.a[0] of a JSON payload, in its own bytes; $ is the payload itself. ok is
+// Extract returns the value at a path such as $.a.b or $.a[0] of a JSON payload, in its own bytes; $ is the payload itself. ok is
 // false where there is none, the payload is not JSON, or the path names more than one place.
 func Extract(payload []byte, path string) (value json.RawMessage, ok bool) {
 	value = payload

@@ -182,7 +182,7 @@ func HeaderOf(property string) string {
 // Typed says that the message came from a broker whose properties, headers and types are kept with it.
 func (m Message) Typed() bool { return m.Origin != nil && m.Origin.Properties != nil }
 
-// TypedBy says that these are that broker's.
+// TypedBy reports whether these are that broker's.
 func (m Message) TypedBy(broker string) bool { return m.Typed() && m.Origin.Broker == broker }
 
 // PropertyKey is the property that is the key of a Kafka record, which may be null, empty and any bytes.
@@ -201,7 +201,7 @@ func (m Message) RecordKey() []byte {
 	return []byte(m.Key)
 }
 
-// Wire answers the properties and headers of a typed message as its broker had them. What an edit has changed, added or taken
+// Wire returns the properties and headers of a typed message as its broker had them. What an edit has changed, added or taken
 // away among Headers is changed, added and taken away; everything else is what came.
 func (m Message) Wire() (properties, headers []Field) {
 	edited := maps.Clone(m.Headers)

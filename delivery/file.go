@@ -91,7 +91,7 @@ const (
 	EncodingEUCKR   Encoding = "euc-kr"
 )
 
-// Check answers the first setting that does not fit the others, by its name in the integrations file, and what is wrong with
+// Check returns the first setting that does not fit the others, by its name in the integrations file, and what is wrong with
 // it; nothing when all is well.
 func (f FileFormat) Check() (setting, problem string) {
 	seen := map[string]bool{}
@@ -122,7 +122,7 @@ func (f FileFormat) Check() (setting, problem string) {
 	return "", ""
 }
 
-// delimits says whether r cannot be mistaken for a part of a number or word, a quote or a line end, in any encoding.
+// delimits reports whether r cannot be mistaken for a part of a number or word, a quote or a line end, in any encoding.
 func delimits(r rune) bool {
 	return r > 0 && r < unicode.MaxASCII && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("\"'\r\n", r)
 }

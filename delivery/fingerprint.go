@@ -118,7 +118,7 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-// shaped says whether s begins with a pattern: d is a digit, x a hexadecimal one, everything else itself.
+// shaped reports whether s begins with a pattern: d is a digit, x a hexadecimal one, everything else itself.
 func shaped(s, pattern string) bool {
 	if len(s) < len(pattern) {
 		return false
@@ -142,7 +142,7 @@ func shaped(s, pattern string) bool {
 	return true
 }
 
-// whole answers size when no word goes on behind it.
+// whole returns size when no word goes on behind it.
 func whole(s string, size int) int {
 	if size < len(s) && isASCIIWord(s[size]) {
 		return 0
@@ -304,7 +304,7 @@ func isLatin(r rune) bool {
 	return r < utf8.RuneSelf || unicode.Is(unicode.Latin, r) || unicode.IsDigit(r) || r == 'µ' || r == 'μ'
 }
 
-// isNumbered says whether a word is a name with a number behind it, such as Bestellnummer4711, and no id.
+// isNumbered reports whether a word is a name with a number behind it, such as Bestellnummer4711, and no id.
 func isNumbered(word string, digits int) bool {
 	return digits >= 5 && strings.Trim(word[digits:], "0123456789") == "" && strings.ContainsAny(word[:digits], "ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ")
 }
@@ -405,7 +405,7 @@ var (
 	answers = set("returned responded replied got received response reply gave said")
 )
 
-// keepsNumber says whether a number that begins here is a code.
+// keepsNumber reports whether a number that begins here is a code.
 func (n *normaliser) keepsNumber(digits, rest string) bool {
 	status := len(digits) == 3 && digits >= "100" && digits < "600"
 	if status && reason(digits, rest) {
@@ -421,7 +421,7 @@ func (n *normaliser) keepsNumber(digits, rest string) bool {
 	return codes[n.last] || status && answers[n.last]
 }
 
-// reason says whether what follows a status says what it means: 503 Service Unavailable, 312 NO_ROUTE, 550 5.1.1.
+// reason reports whether what follows a status says what it means: 503 Service Unavailable, 312 NO_ROUTE, 550 5.1.1.
 func reason(status, rest string) bool {
 	if len(rest) < 5 || rest[0] != ' ' && rest[0] != '-' {
 		return false
@@ -453,7 +453,7 @@ var technical = set(`x509 utf8 utf16 sha1 sha256 sha384 sha512 md5 crc32 http2 h
 
 var errorPrefixes = []string{"aadsts", "pgrst", "sql", "ora", "err"}
 
-// isCode says whether a word of letters and digits is a name or a code, and no id.
+// isCode reports whether a word of letters and digits is a name or a code, and no id.
 func (n *normaliser) isCode(word, lower string) bool {
 	if technical[lower] || len(word) <= 3 && lower[0] == 'v' {
 		return true
@@ -505,7 +505,7 @@ func (n *normaliser) quoted(size int, closed string) bool {
 	return true
 }
 
-// isData says whether what stands in quotes here is somebody's data. Marks other than those of programs are for what people named.
+// isData reports whether what stands in quotes here is somebody's data. Marks other than those of programs are for what people named.
 func (n *normaliser) isData(inside string, typographic bool) bool {
 	before := strings.TrimRight(n.in[:n.at], " ")
 	near := n.at-n.after <= 2
@@ -574,7 +574,7 @@ func (n *normaliser) assigned() bool {
 	return n.put("("+aValue+")", end+1)
 }
 
-// typed says whether the text up to here ends like: for type integer.
+// typed reports whether the text up to here ends like: for type integer.
 func (n *normaliser) typed() bool {
 	return strings.Contains(n.in[max(0, n.at-40):n.at], "type ")
 }

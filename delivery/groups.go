@@ -37,7 +37,7 @@ const (
 	GroupsNewest  GroupSort = "newest" // first seen last, first
 )
 
-// GroupStatus says whether people know a group.
+// GroupStatus reports whether people know a group.
 type GroupStatus string
 
 // Statuses of a group; the first that holds, in this order, is shown.

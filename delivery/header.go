@@ -10,13 +10,13 @@ import (
 var connectionHeaders = map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true, "Connection": true, "Keep-Alive": true,
 	"Proxy-Connection": true, "Te": true, "Trailer": true, "Upgrade": true, "Expect": true}
 
-// OwnHeader says whether an HTTP header, in any letter case, is ours: neither a message nor an integration can set it.
+// OwnHeader reports whether an HTTP header, in any letter case, is ours: neither a message nor an integration can set it.
 func OwnHeader(name string) bool {
 	name = http.CanonicalHeaderKey(name)
 	return name == "Idempotency-Key" || strings.HasPrefix(name, "Webhook-") || strings.HasPrefix(name, "Redrive-")
 }
 
-// ReservedHeader says whether an HTTP header, in any letter case, is ours or the connection's: a message cannot set it.
+// ReservedHeader reports whether an HTTP header, in any letter case, is ours or the connection's: a message cannot set it.
 func ReservedHeader(name string) bool {
 	return connectionHeaders[http.CanonicalHeaderKey(name)] || OwnHeader(name)
 }

@@ -47,12 +47,12 @@ const (
 	OnDeadSkip  OnDead = "skip"  // they go on: the order is kept among those that are delivered at first
 )
 
-// Holds says whether a delivery that is in this state after an attempt holds up the later ones of its key.
+// Holds reports whether a delivery that is in this state after an attempt holds up the later ones of its key.
 func (i Integration) Holds(next State) bool {
 	return i.Ordered && (next == StatePending || next == StateDead && i.OnDead != OnDeadSkip)
 }
 
-// Repeatable says whether an attempt that may have had its effect is followed by another one without a person: the receiver drops
+// Repeatable reports whether an attempt that may have had its effect is followed by another one without a person: the receiver drops
 // duplicates, or the sender looks what is there. Every room asks here.
 func (i Integration) Repeatable() bool { return i.Idempotent || i.Destination.Settles() }
 

@@ -71,7 +71,7 @@ func (s step) matches(name string, index int) bool {
 	return s.any || (index >= 0 && s.index == index) || (index < 0 && s.index < 0 && s.name == name)
 }
 
-// ValidPath says whether Mask can read a path.
+// ValidPath reports whether Mask can read a path.
 func ValidPath(path string) bool {
 	_, ok := parsePath(path)
 	return ok
@@ -175,7 +175,7 @@ func anyDone(active [][]step) bool {
 	return false
 }
 
-// below answers what is left of the paths inside the child of that name or index.
+// below returns what is left of the paths inside the child of that name or index.
 func below(active [][]step, name string, index int) [][]step {
 	var next [][]step
 	for _, path := range active {

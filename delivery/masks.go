@@ -35,7 +35,7 @@ func MasksOf(list []Integration) Masks {
 	return m
 }
 
-// Rules answers them by the name of the integration.
+// Rules returns them by the name of the integration.
 func (m Masks) Rules() map[string]MaskRule {
 	byName := make(map[string]MaskRule, len(m.rules))
 	for _, r := range m.rules {

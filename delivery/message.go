@@ -13,7 +13,7 @@ const (
 	PayloadLimit = "10 MiB"
 )
 
-// Kind says whether a message announces something or asks for something.
+// Kind reports whether a message announces something or asks for something.
 type Kind string
 
 // The two kinds of message.

@@ -47,7 +47,7 @@ func lower(name string) string {
 	}, name)
 }
 
-// identifier reads one name and answers what follows it.
+// identifier reads one name and returns what follows it.
 func identifier(text string) (name, rest string, ok bool) {
 	if !strings.HasPrefix(text, `"`) {
 		end := strings.IndexByte(text+".", '.')

@@ -15,7 +15,7 @@ const (
 // Roles lists the roles from least to most.
 var Roles = []Role{RoleViewer, RoleOperator, RoleAdmin}
 
-// Allows says whether r includes the rights of need.
+// Allows reports whether r includes the rights of need.
 func (r Role) Allows(need Role) bool { return r.rank() >= need.rank() && r.rank() > 0 }
 
 func (r Role) rank() int {

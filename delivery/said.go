@@ -147,7 +147,7 @@ func Explain(err error, masked bool) string {
 	return text + colon + cut(OneLine(said.Words), maxWords)
 }
 
-// QuotesData says whether the message of an SQL error may repeat data: those about values (class 22) quote them, and what a function
+// QuotesData reports whether the message of an SQL error may repeat data: those about values (class 22) quote them, and what a function
 // raises is made of anything. A database says of other errors, such as broken constraints, in their detail which data they are about;
 // details are never shown. routine is that of the server in which the error was raised.
 func QuotesData(sqlstate, message, routine string) bool {

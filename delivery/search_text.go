@@ -63,7 +63,7 @@ type searchParser struct {
 	once  map[string]string
 }
 
-// token reads what rest, which is not empty and does not begin with a space, begins with, and answers what follows it.
+// token reads what rest, which is not empty and does not begin with a space, begins with, and returns what follows it.
 func (p *searchParser) token(rest string) (string, error) {
 	if rest[0] == '"' {
 		text, after := quotedText(rest)
@@ -227,7 +227,7 @@ func fieldValues(rest string, list bool) (values []string, after string) {
 	return append(values, string(value)), ""
 }
 
-// pathToken recognises payload.a.b:value, payload[0]:value and the same with $, and answers the path with $ and what follows the
+// pathToken recognises payload.a.b:value, payload[0]:value and the same with $, and returns the path with $ and what follows the
 // colon.
 func pathToken(rest string) (path, after string, ok bool) {
 	begin := 1

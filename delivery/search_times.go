@@ -68,7 +68,7 @@ func (p *searchParser) time(text string) (at time.Time, day, ok bool) {
 	return at.UTC(), false, err == nil && writable(at)
 }
 
-// writable says whether SearchText can write the time.
+// writable reports whether SearchText can write the time.
 func writable(at time.Time) bool { return at.UTC().Year() >= 0 && at.UTC().Year() <= 9999 }
 
 // parseBack reads a duration such as 2h, 3d or 1d12h.

@@ -79,7 +79,7 @@ func (w *searchWriter) query(text string) {
 	w.parts = append(w.parts, text)
 }
 
-// fields says whether anything but the error text narrows.
+// fields reports whether anything but the error text narrows.
 func (f Filter) fields() bool {
 	f.Query = ""
 	return f.SearchText() != ""

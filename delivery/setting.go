@@ -10,7 +10,7 @@ type SettingError struct {
 
 func (e *SettingError) Error() string { return e.Setting + ": " + e.Err.Error() }
 
-// Unwrap answers what is wrong with it.
+// Unwrap returns what is wrong with it.
 func (e *SettingError) Unwrap() error { return e.Err }
 
 // SettingOf puts the part of the file in which a room's settings stand before the setting that err speaks of. Another error

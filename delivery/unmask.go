@@ -247,7 +247,7 @@ func (r *restorer) sameRows(now, rows []*node) []*node {
 	return was
 }
 
-// alike answers how each row looks, and where rows of each look stand.
+// alike returns how each row looks, and where rows of each look stand.
 func alike(text []byte, rows []*node) (looks []string, places map[string][]int) {
 	places = map[string][]int{}
 	for i, n := range rows {
@@ -257,7 +257,7 @@ func alike(text []byte, rows []*node) (looks []string, places map[string][]int) 
 	return looks, places
 }
 
-// same says whether rows that look alike are the same in what is hidden too.
+// same reports whether rows that look alike are the same in what is hidden too.
 func (r *restorer) same(rows []*node, places []int) bool {
 	first := compacted(r.base[rows[places[0]].start:rows[places[0]].end])
 	for _, i := range places[1:] {

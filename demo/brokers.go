@@ -58,7 +58,7 @@ func (b Brokers) given() (names []string) {
 	return names
 }
 
-// publisher hands a message over after the commit and answers its id.
+// publisher hands a message over after the commit and returns its id.
 type publisher interface {
 	publish(ctx context.Context, m handover) (id string, err error)
 	close()
@@ -101,7 +101,7 @@ type rabbitPublisher struct {
 	conn *amqp.Connection
 }
 
-// open answers a channel in confirm mode on which the queue is known to exist.
+// open returns a channel in confirm mode on which the queue is known to exist.
 func (p *rabbitPublisher) open() (*amqp.Channel, error) {
 	if p.conn == nil || p.conn.IsClosed() {
 		conn, err := amqp.Dial(p.url)

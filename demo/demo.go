@@ -28,7 +28,7 @@ const (
 //go:embed integrations.yaml
 var integrations []byte
 
-// Integrations answers the integrations file of the demo, its receivers at baseURL, its files in the directory files, and with
+// Integrations returns the integrations file of the demo, its receivers at baseURL, its files in the directory files, and with
 // one integration for each broker whose address is given. Without capture, where the database cannot tell of changes, articles go
 // by outbox.
 func Integrations(baseURL, files string, b Brokers, capture bool) []byte {
@@ -61,7 +61,7 @@ type Config struct {
 	Capture bool   // articles are read from their table: nothing is published
 }
 
-// Captures says whether the demo's articles are read from their table by one of these integrations.
+// Captures reports whether the demo's articles are read from their table by one of these integrations.
 func Captures(list []delivery.Integration) bool {
 	return slices.ContainsFunc(list, func(in delivery.Integration) bool {
 		return in.CDC != nil && slices.ContainsFunc(in.CDC.Rules, func(r delivery.CDCRule) bool { return r.Schema == "redrive_demo" && r.Table == capturedTable })
@@ -209,7 +209,7 @@ type handover struct {
 	payload                       []byte
 }
 
-// submit writes the row, and its message in the same transaction or after the commit, and answers the message's id. Never
+// submit writes the row, and its message in the same transaction or after the commit, and returns the message's id. Never
 // before the commit: a transaction that rolls back must not have told anybody.
 func (s *Shop) submit(ctx context.Context, r *room, values []string) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dbTimeout)

@@ -15,7 +15,7 @@ const (
 	linesShown = 12
 )
 
-// MakeFiles makes the directory below dataDir that the batch sends to, as senders make none, and answers its path.
+// MakeFiles makes the directory below dataDir that the batch sends to, as senders make none, and returns its path.
 func MakeFiles(dataDir string) (string, error) {
 	dir, err := filepath.Abs(filepath.Join(dataDir, "demo-files"))
 	if err != nil {

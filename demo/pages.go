@@ -163,7 +163,7 @@ func (s *Shop) order(req *http.Request, r *room, values []string) (string, error
 	return s.submit(req.Context(), r, values)
 }
 
-// parseForm answers the request itself when its form cannot be read.
+// parseForm returns the request itself when its form cannot be read.
 func parseForm(w http.ResponseWriter, req *http.Request) bool {
 	req.Body = http.MaxBytesReader(w, req.Body, maxForm)
 	err := req.ParseForm()

@@ -251,7 +251,7 @@ func (r *receiver) hang(w http.ResponseWriter, req *http.Request) {
 	drop(w)
 }
 
-// pause answers false when the client went away first.
+// pause returns false when the client went away first.
 func pause(req *http.Request, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

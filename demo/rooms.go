@@ -100,7 +100,7 @@ var brokerRooms = map[string]room{
 		payload: named("count", "item"), example: func() []string { return []string{pick(items)} }},
 }
 
-// named answers the payload as JSON: the row's number under kind_id and the values under their names.
+// named returns the payload as JSON: the row's number under kind_id and the values under their names.
 func named(kind string, names ...string) func(int64, []string) ([]byte, string, error) {
 	return func(id int64, values []string) ([]byte, string, error) {
 		fields := map[string]any{kind + "_id": id}
@@ -126,7 +126,7 @@ func addCode(values []string) ([]string, error) {
 	return append(values, fmt.Sprintf("%06d", n)), nil
 }
 
-// check answers what is wrong with text, or nothing.
+// check returns what is wrong with text, or nothing.
 func (f field) check(text string) string {
 	switch {
 	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):

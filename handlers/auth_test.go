@@ -52,7 +52,7 @@ func TestARevokedTokenIsRefusedAtOnce(t *testing.T) {
 	s.wants("after", s.send("short-lived", "GET", "/api/v1/failures", ""), 401, "invalid_token")
 }
 
-// signIn opens a session for the operator and answers its cookie.
+// signIn opens a session for the operator and returns its cookie.
 func (s *site) signIn(name string, role delivery.Role) *http.Cookie {
 	s.t.Helper()
 	o, err := s.store.CreateOperator(s.t.Context(), delivery.Operator{Name: name, Role: role, PasswordHash: "-"}, "setup")

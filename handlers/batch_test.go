@@ -32,7 +32,7 @@ func newBatchSite(t *testing.T) *site {
 	return s
 }
 
-// stored makes the oldest run of a batch and answers its file.
+// stored makes the oldest run of a batch and returns its file.
 func (s *site) stored(integration, content string) delivery.BatchFile {
 	s.t.Helper()
 	var file delivery.BatchFile

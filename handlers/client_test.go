@@ -30,7 +30,7 @@ type desk struct {
 
 func (d *desk) server() client.Server { return client.Server{URL: d.url + "/", Token: d.role} }
 
-// runs carries out a command and answers its error.
+// runs carries out a command and returns its error.
 func (d *desk) runs(command interface {
 	Run(context.Context, *client.Terminal) error
 }) error {

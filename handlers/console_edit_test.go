@@ -113,7 +113,7 @@ func TestEditReviewAndRetry(t *testing.T) {
 
 func withoutSpace(text []byte) string { return strings.Join(strings.Fields(string(text)), "") }
 
-// claimed takes the delivery as a worker does and answers what would be sent.
+// claimed takes the delivery as a worker does and returns what would be sent.
 func (s *site) claimed(id, integration string) delivery.Message {
 	s.t.Helper()
 	list, err := s.store.Claim(s.t.Context(), "test", []delivery.Quota{{Integration: integration, Limit: 10, Lease: time.Minute}})

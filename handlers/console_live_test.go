@@ -41,7 +41,7 @@ func (b *browser) listen(base, path string) (*events, *http.Response) {
 	return e, response
 }
 
-// await answers the next line that begins so; ok is false when the stream ends before.
+// await returns the next line that begins so; ok is false when the stream ends before.
 func (e *events) await(beginning string) (line string, ok bool) {
 	e.t.Helper()
 	deadline := time.After(patience.Limit)

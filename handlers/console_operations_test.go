@@ -30,7 +30,7 @@ func (s *site) advance(id string) {
 	}
 }
 
-// failMany makes dead letters on push and answers their ids.
+// failMany makes dead letters on push and returns their ids.
 func (s *site) failMany(n int) (ids []string) {
 	s.t.Helper()
 	for i := range n {

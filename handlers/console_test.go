@@ -120,7 +120,7 @@ func (b *browser) goes(a answer, to string) answer {
 
 var versionField1 = regexp.MustCompile(`name="version" value="(\d+)"`)
 
-// version answers the version that the forms of a page carry.
+// version returns the version that the forms of a page carry.
 func (b *browser) version(id string) string {
 	b.t.Helper()
 	found := versionField1.FindSubmatch(b.open(views.Failure(id)).body)

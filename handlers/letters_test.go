@@ -15,8 +15,8 @@ import (
 // folded is what a page shows when it is unfolded, which takes no script.
 var folded = regexp.MustCompile(`(?s)<details>\s*<summary>Stack trace</summary>\s*<pre[^>]*>(.*?)</pre>`)
 
-// A dead letter of somebody else's: who wrote it, why and where it died, the stack trace folded, and what is hidden of the payload hidden in
-// it; headers of Kafka as a list, and a key that is no text.
+// A dead letter of somebody else's: who wrote it, why and where it died, the stack trace folded, and what is hidden of the payload hidden
+// in it; headers of Kafka as a list, and a key that is no text.
 func TestALetterShowsItsCauseAndOrigin(t *testing.T) {
 	s := newSite(t)
 	offset := int64(4711)

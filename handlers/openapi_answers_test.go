@@ -132,7 +132,7 @@ func fits(template, path string) bool {
 	return true
 }
 
-// follow answers the object at that place, and where it really stands.
+// follow returns the object at that place, and where it really stands.
 func (s *answers) follow(place []string) (map[string]any, []string) {
 	object, _ := at(s.doc, place...).(map[string]any)
 	if ref, ok := object["$ref"].(string); ok {
@@ -183,7 +183,7 @@ func undocumented(schema *jsonschema.Schema, value any, path string) (unknown []
 	return unknown
 }
 
-// memberOf answers the schema of a member; open: a schema takes any.
+// memberOf returns the schema of a member; open: a schema takes any.
 func memberOf(shapes []*jsonschema.Schema, name string) (known *jsonschema.Schema, open bool) {
 	named := false
 	for _, shape := range shapes {

@@ -95,7 +95,7 @@ func (s *site) all(requests []fuzzed) {
 	}
 }
 
-// places answers how to make a request with a text in each place of an operation that takes one.
+// places returns how to make a request with a text in each place of an operation that takes one.
 func (s *answers) places(place []string, path string, values map[string]string) map[string]func(string) (fuzzed, bool) {
 	operation, _ := s.follow(place)
 	filled := strings.NewReplacer("operations/{id}", values["operations/{id}"], "{id}", values["{id}"], "{name}", values["{name}"]).Replace(path)
@@ -164,7 +164,7 @@ func properties(schema map[string]any) map[string]any {
 	return p
 }
 
-// members answers how to put a value in the place of each member of a body, also of the objects in it and of the items of lists.
+// members returns how to put a value in the place of each member of a body, also of the objects in it and of the items of lists.
 func (s *answers) members(schema map[string]any, body, prefix string) map[string]func(string) string {
 	found := map[string]func(string) string{}
 	for _, name := range slices.Sorted(maps.Keys(properties(schema))) {

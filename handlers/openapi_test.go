@@ -127,7 +127,7 @@ func TestDocumentedWordsAreTheDomains(t *testing.T) {
 	}
 }
 
-// schemaOf answers the names that a schema documents and those it requires.
+// schemaOf returns the names that a schema documents and those it requires.
 func schemaOf(t *testing.T, doc document, name string) (properties, required []string) {
 	t.Helper()
 	type object struct {

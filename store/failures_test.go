@@ -9,7 +9,7 @@ import (
 	"redrive/delivery"
 )
 
-// many makes n dead letters of "push", half of them with another error, and answers their ids.
+// many makes n dead letters of "push", half of them with another error, and returns their ids.
 func (d desk) many(n int) (ids []string) {
 	d.t.Helper()
 	d.must(d.sql("SELECT redrive.enqueue('push', 't', 'x', key => 'k' || n % 3) FROM generate_series(1, $1) n", n))

@@ -23,7 +23,7 @@ func (d desk) ordered(onDead delivery.OnDead) {
 	d.must(d.SyncIntegrations(d.t.Context(), []delivery.Integration{in, integration("sms")}))
 }
 
-// leading does work as the leader of a room and answers what it answered.
+// leading does work as the leader of a room and returns what it answered.
 func (d desk) leading(room string, work func(ctx context.Context, l *store.Leader) error) (failed error) {
 	d.t.Helper()
 	ctx, stop := context.WithTimeout(d.t.Context(), patience.Limit)
@@ -41,7 +41,7 @@ func (d desk) lead(work func(ctx context.Context, l *store.Leader) error) {
 	d.must(d.leading("outbox", work))
 }
 
-// place places all that waits for a place and answers how many.
+// place places all that waits for a place and returns how many.
 func (d desk) place() (n int) {
 	d.t.Helper()
 	d.lead(func(ctx context.Context, l *store.Leader) (err error) {
@@ -57,7 +57,7 @@ func (d desk) keyed(key, name string) string {
 	return d.accept(delivery.Message{Key: key, Type: name}).Deliveries[0].ID
 }
 
-// turns claims all that may go now, settles it as given and answers the names, sorted.
+// turns claims all that may go now, settles it as given and returns the names, sorted.
 func (d desk) turns(r delivery.Result, next delivery.State) []string {
 	d.t.Helper()
 	var names []string

@@ -23,7 +23,7 @@ import (
 
 var _ search.Store = (*store.Store)(nil)
 
-// index makes everything searchable and answers how many failures it read.
+// index makes everything searchable and returns how many failures it read.
 func (d desk) index() (all int) {
 	d.t.Helper()
 	for {
@@ -35,7 +35,7 @@ func (d desk) index() (all int) {
 	}
 }
 
-// fails makes a dead letter of an error, and answers its delivery.
+// fails makes a dead letter of an error, and returns its delivery.
 func (d desk) fails(m delivery.Message, text string) string {
 	d.t.Helper()
 	c := d.claimOne(d.accept(m).Deliveries[0].Integration)

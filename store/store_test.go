@@ -123,7 +123,7 @@ func (d desk) complete(done ...delivery.Completion) (late int) {
 	return late
 }
 
-// dead makes a dead letter and answers it.
+// dead makes a dead letter and returns it.
 func (d desk) dead(m delivery.Message) delivery.Detail {
 	d.t.Helper()
 	a := d.accept(m)

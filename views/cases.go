@@ -40,10 +40,10 @@ func (p DeliveryPage) typedNote() string {
 	return ""
 }
 
-// isTheirs says whether the reader is the assignee.
+// isTheirs reports whether the reader is the assignee.
 func (p DeliveryPage) isTheirs() bool { return p.D.Case.Assignee == p.User }
 
-// acknowledgeable says whether there is anything to acknowledge.
+// acknowledgeable reports whether there is anything to acknowledge.
 func (p DeliveryPage) acknowledgeable() bool {
 	return p.D.State == delivery.StateDead && p.D.Case.AcknowledgedAt == nil
 }

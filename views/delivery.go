@@ -37,7 +37,7 @@ func (l Locale) actionName(a delivery.Action) string {
 
 func (l Locale) bareName(a delivery.Action) string { return strings.TrimSuffix(l.asking(a), " …") }
 
-// twice says whether a retry may have its effect a second time; then it is not the button that stands out.
+// twice reports whether a retry may have its effect a second time; then it is not the button that stands out.
 func (p DeliveryPage) twice() bool { return p.D.MayHaveHadEffect() && !p.Repeatable }
 
 func (p DeliveryPage) nextTryName() string {

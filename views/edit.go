@@ -87,7 +87,7 @@ func versionAt(edits []delivery.Edit, attempt int) int {
 	return number
 }
 
-// unchanged says whether two texts are the same.
+// unchanged reports whether two texts are the same.
 func unchanged(lines []DiffLine) bool {
 	for _, line := range lines {
 		if line.Kind == "old" || line.Kind == "new" {

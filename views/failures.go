@@ -82,7 +82,7 @@ func (p FailuresPage) total() string {
 	return p.N(p.Total.N, "%s failure", "%s failures")
 }
 
-// narrowed says whether anything but the order is chosen.
+// narrowed reports whether anything but the order is chosen.
 func (p FailuresPage) narrowed() bool {
 	f := p.Filter
 	f.After, f.Limit, f.Sort = "", 0, ""
@@ -145,7 +145,7 @@ func Choice(d delivery.Delivery) string {
 	return fmt.Sprintf("%s.%d.%s.%s.%s", d.ID, d.Version, d.State, outcome, d.Integration)
 }
 
-// selects says whether there is anything to choose rows for.
+// selects reports whether there is anything to choose rows for.
 func (p FailuresPage) selects() bool {
 	return p.May(delivery.RoleOperator) && len(p.actions()) > 0
 }
@@ -238,7 +238,7 @@ func (l Layout) viewName(v delivery.SavedView) string {
 	return v.Name
 }
 
-// wrong answers the problem of one field.
+// wrong returns the problem of one field.
 func (f SaveForm) wrong(field string) string {
 	if f.Problem != "" && f.Field == field {
 		return f.Problem
@@ -246,7 +246,7 @@ func (f SaveForm) wrong(field string) string {
 	return ""
 }
 
-// owns says whether the reader may delete a view.
+// owns reports whether the reader may delete a view.
 func (l Layout) owns(v delivery.SavedView) bool {
 	return v.Owner == l.User || l.May(delivery.RoleAdmin)
 }

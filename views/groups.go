@@ -108,7 +108,7 @@ func (p GroupsPage) integration() string {
 	return ""
 }
 
-// narrowed says whether anything but keys and order is chosen.
+// narrowed reports whether anything but keys and order is chosen.
 func (p GroupsPage) narrowed() bool {
 	f := p.Filter
 	f.After, f.Limit = "", 0

@@ -233,12 +233,12 @@ func (l Locale) filterWords(f delivery.Filter) string {
 	return l.T("all dead letters")
 }
 
-// running says whether anything of an operation can still be steered.
+// running reports whether anything of an operation can still be steered.
 func running(o delivery.Operation) bool {
 	return o.State == delivery.OperationRunning || o.State == delivery.OperationPaused
 }
 
-// moving says whether its numbers may still change.
+// moving reports whether its numbers may still change.
 func moving(o delivery.Operation) bool { return running(o) || o.Remaining > 0 }
 
 // operationState is an operation's state as word and shape.
@@ -514,7 +514,7 @@ func (p OperationsPage) operationStates() []choice {
 		{string(delivery.OperationFinished), p.T("finished")}, {string(delivery.OperationCancelled), p.T("cancelled")}}
 }
 
-// moves says whether anything on the list may still change.
+// moves reports whether anything on the list may still change.
 func (p OperationsPage) moves() bool { return slices.ContainsFunc(p.Items, moving) }
 
 // typed is the reason typed into a form that was refused.

@@ -26,7 +26,7 @@ type Layout struct {
 	Release  string
 }
 
-// May says whether the reader's role includes need.
+// May reports whether the reader's role includes need.
 func (l Layout) May(need delivery.Role) bool { return l.Role.Allows(need) }
 
 // Flash tells once what an action did.
@@ -118,7 +118,7 @@ type ActionForm struct {
 	Field, Problem                    string // what is wrong, and where
 }
 
-// wrong answers the problem of one field.
+// wrong returns the problem of one field.
 func (f ActionForm) wrong(action delivery.Action, field string) string {
 	if f.Action == action && f.Problem != "" && (f.Field == field || f.Field == "" && field == "reason") {
 		return f.Problem
@@ -126,7 +126,7 @@ func (f ActionForm) wrong(action delivery.Action, field string) string {
 	return ""
 }
 
-// typed answers what was typed into the form of action.
+// typed returns what was typed into the form of action.
 func (f ActionForm) typed(action delivery.Action) ActionForm {
 	if f.Action == action {
 		return f
@@ -324,7 +324,7 @@ func (l Locale) whyDegraded(h delivery.IntegrationHealth) string {
 	return ""
 }
 
-// late says whether due work has waited for more than a minute.
+// late reports whether due work has waited for more than a minute.
 func late(now time.Time, h delivery.IntegrationHealth) bool {
 	return h.OldestPending != nil && now.Sub(*h.OldestPending) > time.Minute
 }

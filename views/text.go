@@ -20,7 +20,7 @@ type Locale struct {
 	Now  time.Time
 }
 
-// T answers a text of a page in the reader's language, with fmt verbs filled in. Every text of a page passes through T or N.
+// T returns a text of a page in the reader's language, with fmt verbs filled in. Every text of a page passes through T or N.
 func (l Locale) T(text string, args ...any) string {
 	text = words.Translate(l.Lang, text)
 	if len(args) == 0 {
@@ -29,7 +29,7 @@ func (l Locale) T(text string, args ...any) string {
 	return fmt.Sprintf(text, args...)
 }
 
-// Say answers a phrase of the catalogue in the reader's language.
+// Say returns a phrase of the catalogue in the reader's language.
 func (l Locale) Say(p delivery.Phrase) string { return words.Say(l.Lang, p) }
 
 // Reason is what a person gave as a reason, else what the program says of its own act.

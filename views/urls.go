@@ -228,7 +228,7 @@ func FailuresSince(address string, f delivery.Filter, now time.Time) string {
 	return list(address, brief(f))
 }
 
-// LocalPath answers path when it stays on this site, else the overview. It is what makes "next" and "return" safe.
+// LocalPath returns path when it stays on this site, else the overview. It is what makes "next" and "return" safe.
 func LocalPath(path string) string {
 	u, err := url.Parse(path)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") ||

@@ -26,7 +26,7 @@ const (
 type Feed interface {
 	// Resume brings the feed in place and queues runs again that a former leader did not finish.
 	Resume(ctx context.Context) error
-	// Look answers where the feed stands, and the database's time.
+	// Look returns where the feed stands, and the database's time.
 	Look(ctx context.Context) (feed delivery.BatchFeed, now time.Time, err error)
 	// Register notes where the first window begins.
 	Register(ctx context.Context, snapshot, database string) error
@@ -36,23 +36,23 @@ type Feed interface {
 	Begin(ctx context.Context, date func(scheduled time.Time) string) (delivery.BatchRun, error)
 	// Fail notes why a run failed; with retryIn it is tried again, else it becomes a dead letter.
 	Fail(ctx context.Context, run delivery.BatchRun, why string, retryIn *time.Duration) error
-	// Prune lets go of the bytes of files that are older than keep, once their messages are gone, and answers how many parts these were.
+	// Prune lets go of the bytes of files that are older than keep, once their messages are gone, and returns how many parts these were.
 	Prune(ctx context.Context, keep time.Duration) (int, error)
 	// Progress shows how far a run is.
 	Progress(ctx context.Context, run delivery.BatchRun, rows int64) error
 	// Write stores what fill writes, and all that belongs to it, in one transaction.
 	Write(ctx context.Context, n delivery.NewBatchFile, fill Fill) (delivery.BatchFile, error)
 
-	// Answerable answers the latest files, whose answers may come.
+	// Answerable returns the latest files, whose answers may come.
 	Answerable(ctx context.Context) ([]delivery.StoredFile, error)
-	// Answered writes down what a receiver says of a file, exactly once, and answers whether it was news.
+	// Answered writes down what a receiver says of a file, exactly once, and returns whether it was news.
 	Answered(ctx context.Context, file delivery.StoredFile, a delivery.Answer) (news bool, err error)
 	// BeginCorrection begins a run that sends rejected rows of one file again, or answers delivery.ErrNotFound. Rows that are
 	// retried one after the other are collected first.
 	BeginCorrection(ctx context.Context, collect time.Duration) (delivery.BatchRun, delivery.StoredFile, []delivery.CorrectionRow, error)
 	// FailCorrection notes why a correction file could not be made: its rows are dead again.
 	FailCorrection(ctx context.Context, run delivery.BatchRun, rows []delivery.CorrectionRow, why string) error
-	// SettleCorrections gives rows the outcome of the correction file that carries them, and answers how many.
+	// SettleCorrections gives rows the outcome of the correction file that carries them, and returns how many.
 	SettleCorrections(ctx context.Context) (int, error)
 	// SettleLateCorrections does so where the file had failed at first and was delivered when a person retried it.
 	SettleLateCorrections(ctx context.Context) (int, error)
@@ -68,9 +68,9 @@ type Fill = func(ctx context.Context, w io.Writer, rows func(key string, payload
 
 // Source is a database as of one moment.
 type Source interface {
-	// Moment answers what is visible, as a snapshot, and which database it is.
+	// Moment returns what is visible, as a snapshot, and which database it is.
 	Moment() (snapshot, database string)
-	// Is says whether this is the database of that name.
+	// Is reports whether this is the database of that name.
 	Is(database string) bool
 	// Read streams the rows of a selection as Postgres's text, null as nil. What row gets is valid during the call only.
 	Read(ctx context.Context, sel delivery.BatchSelection, columns func([]delivery.BatchColumn) error, row func([][]byte) error) error
@@ -85,7 +85,7 @@ type Config struct {
 	Lead func(ctx context.Context, work func(ctx context.Context, feed Feed) error, failed func(error)) error
 	// Open begins to read from a database; an empty url is our own. Times of day are those of zone.
 	Open func(ctx context.Context, url, zone string) (Source, error)
-	// CheckQuery says whether a query names the window, and what is wrong with the names in it.
+	// CheckQuery reports whether a query names the window, and what is wrong with the names in it.
 	CheckQuery func(query string) (windowed bool, err error)
 	Files      Files
 	Inbox      Inbox         // nil: the receiver writes no answers
@@ -165,7 +165,7 @@ func (b *Batch) lead(ctx context.Context, feed Feed) error {
 	if err := b.register(ctx, feed); err != nil {
 		return err
 	}
-	d := desk{answers: answers{batch: b, seen: map[string]seen{}}, corrections: corrections{batch: b}}
+	d := leaderTerm{answers: answers{batch: b, seen: map[string]seen{}}, corrections: corrections{batch: b}}
 	for {
 		worked, err := b.turn(ctx, feed, &d)
 		if err != nil {
@@ -196,15 +196,15 @@ func (b *Batch) register(ctx context.Context, feed Feed) error {
 	return feed.Register(ctx, snapshot, database)
 }
 
-// desk is what a leader does beside its runs.
-type desk struct {
+// leaderTerm is what a leader does beside its runs.
+type leaderTerm struct {
 	answers     answers
 	corrections corrections
 	pruned      time.Time
 }
 
 // prune lets go of old files every hour.
-func (d *desk) prune(ctx context.Context, feed Feed, now time.Time, keep time.Duration) error {
+func (d *leaderTerm) prune(ctx context.Context, feed Feed, now time.Time, keep time.Duration) error {
 	if keep <= 0 || now.Sub(d.pruned) < pruneEvery {
 		return nil
 	}
@@ -213,8 +213,8 @@ func (d *desk) prune(ctx context.Context, feed Feed, now time.Time, keep time.Du
 	return err
 }
 
-// turn does what is due and answers whether there was anything.
-func (b *Batch) turn(ctx context.Context, feed Feed, d *desk) (worked bool, err error) {
+// turn does what is due and returns whether there was anything.
+func (b *Batch) turn(ctx context.Context, feed Feed, d *leaderTerm) (worked bool, err error) {
 	state, now, err := feed.Look(ctx)
 	if err != nil {
 		return false, err

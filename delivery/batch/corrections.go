@@ -17,7 +17,7 @@ type corrections struct {
 	late  time.Time
 }
 
-// look answers whether there was something to do.
+// look reports whether there was something to do.
 func (c *corrections) look(ctx context.Context, feed Feed, now time.Time) (worked bool, err error) {
 	settled, err := feed.SettleCorrections(ctx)
 	if err != nil {

@@ -143,7 +143,7 @@ func (b *bed) request(date string) delivery.BatchRun {
 	return run
 }
 
-// ended waits for the end of a run and answers it.
+// ended waits for the end of a run and returns it.
 func (b *bed) ended(run delivery.BatchRun) (found delivery.BatchRun) {
 	b.t.Helper()
 	b.wait("end of the run", func() bool {
@@ -188,7 +188,7 @@ func (b *bed) content(f delivery.StoredFile) string {
 	return string(raw)
 }
 
-// complete answers every file in order of its number, and fails on a gap, on a chain of hashes that does not fit, on torn bytes,
+// complete returns every file in order of its number, and fails on a gap, on a chain of hashes that does not fit, on torn bytes,
 // or on a file without exactly one message and delivery.
 func (b *bed) complete() (files []delivery.StoredFile) {
 	b.t.Helper()

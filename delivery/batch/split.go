@@ -18,7 +18,7 @@ type shape struct {
 
 var bom = []byte("\xef\xbb\xbf")
 
-// split reads the rows of a stored file in their own bytes, which are valid during the call of row only, and answers the shape
+// split reads the rows of a stored file in their own bytes, which are valid during the call of row only, and returns the shape
 // that another file of rows like them has.
 func split(r io.Reader, spec delivery.FileFormat, row func(number int64, raw []byte) error) (s shape, err error) {
 	if spec.Gzip {
@@ -96,7 +96,7 @@ func (s shape) join(w io.Writer, spec delivery.FileFormat, rows []delivery.Corre
 	return err
 }
 
-// recordReader answers lines without their end. In csv, quotes keep line ends inside of a record.
+// recordReader returns lines without their end. In csv, quotes keep line ends inside of a record.
 type recordReader struct {
 	in     *bufio.Reader
 	quotes bool

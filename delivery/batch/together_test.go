@@ -12,7 +12,7 @@ import (
 	"redrive/delivery/operations"
 )
 
-// corrected answers the rows of each correction file, in the files' order, once there are so many files.
+// corrected returns the rows of each correction file, in the files' order, once there are so many files.
 func (b *bed) corrected(files int) (rows []string) {
 	b.t.Helper()
 	b.wait(fmt.Sprint(files, " correction files"), func() bool {

@@ -107,7 +107,7 @@ func (c *carrier) exec(conn *pgx.Conn, statement string) {
 	}
 }
 
-// one answers a text, "∅" for NULL.
+// one returns a text, "∅" for NULL.
 func (c *carrier) one(conn *pgx.Conn, query string, args ...any) string {
 	c.t.Helper()
 	var text *string
@@ -305,7 +305,7 @@ func TestWhatPostgresKeepsIsTakenAndNothingElse(t *testing.T) {
 	t.Logf("%d taken, %d refused", taken, refused)
 }
 
-// pair carries one value into one column and answers whether it was taken.
+// pair carries one value into one column and returns whether it was taken.
 func (c *carrier) pair(i, name, text, kind string) bool {
 	c.t.Helper()
 	c.exec(c.to, "DELETE FROM t"+i)
@@ -338,7 +338,7 @@ func (c *carrier) pair(i, name, text, kind string) bool {
 	return false
 }
 
-// same says whether the table's value is that of the literal: the same text where the column is one, else what Postgres makes of it
+// same reports whether the table's value is that of the literal: the same text where the column is one, else what Postgres makes of it
 // in the type that it came from; by Postgres's equality where one value is written in several ways.
 func (c *carrier) same(name, kind, literal, table string) bool {
 	c.t.Helper()

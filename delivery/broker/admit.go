@@ -17,17 +17,17 @@ const (
 )
 
 // arrived registers what was received and decides what becomes of it: attempted, kept, or recognised.
-func (s *shift) arrived(ctx context.Context, list []*taken, spilling bool) {
+func (s *consumerSession) arrived(ctx context.Context, list []*taken, spilling bool) {
 	items := make([]*item, len(list))
 	for i, t := range list {
 		items[i] = s.newItem(t)
 	}
-	s.c.news.change(func(f *delivery.SourceFacts) { f.Received += int64(len(list)) })
-	fresh := s.wanted(s.flight.arrive(items))
+	s.c.facts.change(func(f *delivery.SourceFacts) { f.Received += int64(len(list)) })
+	fresh := s.wanted(s.inFlight.arrive(items))
 	s.session.registered()
 	states, blocked, ok := s.lookUp(ctx, fresh)
 	for _, it := range fresh {
-		if !ok || s.flight.isDropped(it) {
+		if !ok || s.inFlight.isDropped(it) {
 			s.handBack(it)
 			continue
 		}
@@ -36,7 +36,7 @@ func (s *shift) arrived(ctx context.Context, list []*taken, spilling bool) {
 }
 
 // wanted lets messages pass that the integration does not subscribe to; what cannot be read is for a person to see.
-func (s *shift) wanted(list []*item) []*item {
+func (s *consumerSession) wanted(list []*item) []*item {
 	types := s.c.in.Subscribe
 	if len(types) == 0 {
 		return list
@@ -44,7 +44,7 @@ func (s *shift) wanted(list []*item) []*item {
 	kept := list[:0]
 	for _, it := range list {
 		if it.problem == "" && !slices.Contains(types, it.message.Type) {
-			s.flight.decided(it, false)
+			s.inFlight.decided(it, false)
 			s.out.add(outcome{item: it, kind: unwanted})
 			continue
 		}
@@ -53,7 +53,7 @@ func (s *shift) wanted(list []*item) []*item {
 	return kept
 }
 
-func (s *shift) newItem(t *taken) *item {
+func (s *consumerSession) newItem(t *taken) *item {
 	it := &item{taken: t, inbox: t.identity}
 	it.messageID, it.deliveryID = ids(s.c.in.Name, t.identity)
 	if s.c.in.Ordered && t.message.Origin.Dead == nil {
@@ -66,7 +66,7 @@ func (s *shift) newItem(t *taken) *item {
 }
 
 // lookUp asks the database about all of them at once, and again until it answers; without ok ctx has ended.
-func (s *shift) lookUp(ctx context.Context, list []*item) (states map[string]delivery.InboxNote, blocked map[string]bool, ok bool) {
+func (s *consumerSession) lookUp(ctx context.Context, list []*item) (states map[string]delivery.InboxNote, blocked map[string]bool, ok bool) {
 	var keys, lanes []string
 	for _, it := range list {
 		if it.inbox != "" {
@@ -87,7 +87,7 @@ func (s *shift) lookUp(ctx context.Context, list []*item) (states map[string]del
 		}
 	}
 	if len(lanes) > 0 {
-		s.flight.forgetHeld()
+		s.inFlight.forgetHeld()
 		ok = s.insist(ctx, "looking up blocked keys", func(ctx context.Context) (err error) {
 			blocked, err = store.BlockedKeys(ctx, name, lanes)
 			return err
@@ -98,7 +98,7 @@ func (s *shift) lookUp(ctx context.Context, list []*item) (states map[string]del
 }
 
 // insist repeats a query until it succeeds; false: ctx has ended.
-func (s *shift) insist(ctx context.Context, what string, query func(context.Context) error) bool {
+func (s *consumerSession) insist(ctx context.Context, what string, query func(context.Context) error) bool {
 	for wait := firstRetry; ; wait = min(wait*2, lastRetry) {
 		limited, cancel := context.WithTimeout(ctx, queryTimeout)
 		err := query(limited)
@@ -117,7 +117,7 @@ func (s *shift) insist(ctx context.Context, what string, query func(context.Cont
 }
 
 // place decides what becomes of one message.
-func (s *shift) place(it *item, note delivery.InboxNote, blocked, spilling bool) {
+func (s *consumerSession) place(it *item, note delivery.InboxNote, blocked, spilling bool) {
 	dead, state := it.message.Origin.Dead, note.State
 	if state == delivery.InboxDone && it.firstTime { // it died once more, and looks the same
 		it.inbox += " " + rand.Text()
@@ -133,14 +133,14 @@ func (s *shift) place(it *item, note delivery.InboxNote, blocked, spilling bool)
 		s.bury(it, delivery.Attempt{StartedAt: buried(it.message.Origin), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassForeign, Error: dead.Error, Response: it.trace})
 	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Repeatable():
 		s.uncertain(it, note.At)
-	case it.lane != "" && (s.c.traits.forgets || blocked || s.flight.blocked(it.lane)), spilling:
+	case it.lane != "" && (s.c.traits.forgets || blocked || s.inFlight.blocked(it.lane)), spilling:
 		s.keep(it)
 	case s.c.traits.forgets:
-		if !s.flight.start(it) {
+		if !s.inFlight.start(it) {
 			s.keep(it)
 		}
 	default:
-		s.flight.enqueue(it)
+		s.inFlight.enqueue(it)
 	}
 }
 

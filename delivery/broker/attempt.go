@@ -6,15 +6,15 @@ import (
 	"redrive/delivery"
 )
 
-// work attempts messages until the shift ends.
-func (s *shift) work() {
-	for it := s.flight.next(); it != nil; it = s.flight.next() {
+// work attempts messages until the session ends.
+func (s *consumerSession) work() {
+	for it := s.inFlight.next(); it != nil; it = s.inFlight.next() {
 		s.attempt(it)
 	}
 }
 
 // attempt makes the first attempt of a message and decides what follows.
-func (s *shift) attempt(it *item) {
+func (s *consumerSession) attempt(it *item) {
 	request := delivery.Request{DeliveryID: it.deliveryID, IdempotencyKey: it.message.IdempotencyKey, Integration: s.c.in.Name, Attempt: 1, Message: s.message(it)}
 	if request.IdempotencyKey == "" {
 		request.IdempotencyKey = it.deliveryID
@@ -25,7 +25,7 @@ func (s *shift) attempt(it *item) {
 			return
 		}
 		if !s.waitWith(it, wait) {
-			s.flight.giveUp(it)
+			s.inFlight.giveUp(it)
 			s.handBack(it)
 			return
 		}
@@ -33,14 +33,14 @@ func (s *shift) attempt(it *item) {
 }
 
 // try makes the attempt if it may start now, else answers after how long to ask again. Without done nothing was sent.
-func (s *shift) try(it *item, r delivery.Request) (wait time.Duration, done bool) {
+func (s *consumerSession) try(it *item, r delivery.Request) (wait time.Duration, done bool) {
 	if s.toNote(it) {
 		if wait, ok := s.c.cfg.Attempter.Admits(s.c.in.Name); !ok { // a note is for what really starts
 			return s.refused(it, wait)
 		}
 		note, err := s.notes.note(it.inbox)
 		if err != nil {
-			return maxAsk, false // the notebook said so
+			return maxAsk, false // the log of attempts said so
 		}
 		if note.State != delivery.InboxNew { // another process was faster
 			s.foundNoted(it, note)
@@ -59,7 +59,7 @@ func (s *shift) try(it *item, r delivery.Request) (wait time.Duration, done bool
 }
 
 // refused is what becomes of a message that may not be sent now: it waits, unless it may not wait in our hands.
-func (s *shift) refused(it *item, wait time.Duration) (ask time.Duration, done bool) {
+func (s *consumerSession) refused(it *item, wait time.Duration) (ask time.Duration, done bool) {
 	s.admitted(false)
 	if s.c.traits.forgets || s.unmatched(it) && !s.isLost() {
 		s.keep(it)
@@ -69,8 +69,8 @@ func (s *shift) refused(it *item, wait time.Duration) (ask time.Duration, done b
 }
 
 // waitWith waits with a message that may not be sent yet; false: give it up.
-func (s *shift) waitWith(it *item, wait time.Duration) bool {
-	dropped, kick := s.flight.kicked(it)
+func (s *consumerSession) waitWith(it *item, wait time.Duration) bool {
+	dropped, kick := s.inFlight.kicked(it)
 	if dropped {
 		return false
 	}
@@ -80,16 +80,16 @@ func (s *shift) waitWith(it *item, wait time.Duration) bool {
 	case <-timer.C:
 	case <-kick:
 	}
-	dropped, _ = s.flight.kicked(it)
+	dropped, _ = s.inFlight.kicked(it)
 	return !dropped
 }
 
-func (s *shift) judge(it *item, tried delivery.Tried) {
+func (s *consumerSession) judge(it *item, tried delivery.Tried) {
 	verdict := s.c.in.Judge(tried.Result, 1)
 	if verdict.Next == delivery.StateDelivered {
-		s.flight.decided(it, false)
+		s.inFlight.decided(it, false)
 		if s.c.traits.forgets { // nobody brings it again: what is left to write is a count
-			s.flight.answered(it)
+			s.inFlight.answered(it)
 		}
 		s.out.add(outcome{item: it, kind: confirmed})
 		return
@@ -100,13 +100,13 @@ func (s *shift) judge(it *item, tried delivery.Tried) {
 }
 
 // message is what is sent and stored.
-func (s *shift) message(it *item) delivery.Message {
+func (s *consumerSession) message(it *item) delivery.Message {
 	m := it.message
 	m.ID, m.Kind, m.Integration = it.messageID, delivery.KindCommand, s.c.in.Name
 	return m
 }
 
-func (s *shift) parked(it *item, next delivery.State) delivery.Parked {
+func (s *consumerSession) parked(it *item, next delivery.State) delivery.Parked {
 	p := delivery.Parked{DeliveryID: it.deliveryID, Integration: s.c.in.Name, Message: s.message(it), InboxKey: it.inbox, Next: next}
 	if s.c.in.Holds(next) {
 		p.Lane = it.lane
@@ -115,8 +115,8 @@ func (s *shift) parked(it *item, next delivery.State) delivery.Parked {
 }
 
 // park hands a message that is not delivered to the settler, and those of its key behind it.
-func (s *shift) park(it *item, p delivery.Parked) {
-	behind := s.flight.decided(it, p.Lane != "")
+func (s *consumerSession) park(it *item, p delivery.Parked) {
+	behind := s.inFlight.decided(it, p.Lane != "")
 	s.out.add(outcome{item: it, kind: kept, parked: p})
 	for _, b := range behind {
 		s.out.add(outcome{item: b, kind: kept, parked: s.parked(b, delivery.StatePending)})
@@ -124,10 +124,10 @@ func (s *shift) park(it *item, p delivery.Parked) {
 }
 
 // keep makes a message durable without an attempt: the engine makes it.
-func (s *shift) keep(it *item) { s.park(it, s.parked(it, delivery.StatePending)) }
+func (s *consumerSession) keep(it *item) { s.park(it, s.parked(it, delivery.StatePending)) }
 
 // bury makes a message a dead letter.
-func (s *shift) bury(it *item, a delivery.Attempt) {
+func (s *consumerSession) bury(it *item, a delivery.Attempt) {
 	if a.StartedAt.IsZero() {
 		a.StartedAt = time.Now()
 	}
@@ -138,12 +138,12 @@ func (s *shift) bury(it *item, a delivery.Attempt) {
 
 // uncertain is for a person: an attempt of this message started, and nobody knows how it ended. Where no note says when, it is dated
 // when it is found.
-func (s *shift) uncertain(it *item, started time.Time) {
+func (s *consumerSession) uncertain(it *item, started time.Time) {
 	s.bury(it, delivery.Attempt{Number: 1, StartedAt: started, Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost, Error: unknownFate})
 }
 
 // foundNoted decides about a message that somebody else attempted, or attempts.
-func (s *shift) foundNoted(it *item, note delivery.InboxNote) {
+func (s *consumerSession) foundNoted(it *item, note delivery.InboxNote) {
 	if note.State == delivery.InboxDone {
 		s.recognised(it)
 	} else {
@@ -152,23 +152,23 @@ func (s *shift) foundNoted(it *item, note delivery.InboxNote) {
 }
 
 // recognised acknowledges what was dealt with before.
-func (s *shift) recognised(it *item) {
-	s.flight.decided(it, false)
+func (s *consumerSession) recognised(it *item) {
+	s.inFlight.decided(it, false)
 	s.out.add(outcome{item: it, kind: known})
 }
 
 // unmatched says of a message that was not attempted whether it would be taken for one that was, when it comes again.
-func (s *shift) unmatched(it *item) bool {
+func (s *consumerSession) unmatched(it *item) bool {
 	return it.inbox == "" && !s.c.in.Repeatable() && !it.redelivered && it.message.Origin.Dead == nil && it.problem == ""
 }
 
 // handBack gives a message back to its source; what has no other place to be, or could not be recognised when it comes again, is
 // made durable instead. What a lost connection brought comes again whatever we do.
-func (s *shift) handBack(it *item) {
+func (s *consumerSession) handBack(it *item) {
 	if s.c.traits.forgets || s.unmatched(it) && !s.isLost() {
 		s.keep(it)
 		return
 	}
-	s.flight.decided(it, false)
+	s.inFlight.decided(it, false)
 	s.out.add(outcome{item: it, kind: returned})
 }

@@ -30,12 +30,12 @@ type Store interface {
 	CountDelivered(ctx context.Context, integration string, n int) error
 	BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error)
 	PruneInbox(ctx context.Context, integration string, keep time.Duration) (int, error)
-	// Listen notes that a process listens to a source that keeps nothing. It answers the time in which nobody did, once.
+	// Listen notes that a process listens to a source that keeps nothing. It returns the time in which nobody did, once.
 	Listen(ctx context.Context, l delivery.Listening) (*delivery.SourceGap, error)
 	// Unlisten notes that it ends to listen.
 	Unlisten(ctx context.Context, l delivery.Listening) error
 	NoteGap(ctx context.Context, integration, place string, g delivery.SourceGap) error
-	// SourceGaps counts what was noted, and answers the latest.
+	// SourceGaps counts what was noted, and returns the latest.
 	SourceGaps(ctx context.Context, integration string) (n int64, last delivery.SourceGap, err error)
 }
 
@@ -43,7 +43,7 @@ type Store interface {
 type Attempter interface {
 	// Try makes one attempt, in whose error nothing masked is left; without ok nothing was sent: ask again after the wait.
 	Try(ctx context.Context, r delivery.Request) (tried delivery.Tried, wait time.Duration, ok bool)
-	// Admits says whether an attempt may start now, without taking anything.
+	// Admits reports whether an attempt may start now, without taking anything.
 	Admits(integration string) (wait time.Duration, ok bool)
 }
 
@@ -81,9 +81,9 @@ type Consumer struct {
 	traits   traits
 	prefetch int
 	ran      atomic.Bool
-	news     news
+	facts    status
 	gaps     gaps
-	ear      ear
+	listener listener
 	wait     *backoff.ExponentialBackOff
 	secrets  *strings.Replacer
 }
@@ -116,9 +116,9 @@ func New(cfg Config) (*Consumer, error) {
 	c.traits = c.driver.traits()
 	c.prefetch = bounded(cfg.Integration, c.traits)
 	c.wait = newBackOff()
-	c.news.start(c.prefetch)
+	c.facts.start(c.prefetch)
 	c.gaps.changed = make(chan struct{}, 1)
-	c.ear.worker = rand.Text()
+	c.listener.worker = rand.Text()
 	return c, nil
 }
 
@@ -219,7 +219,7 @@ func (c *Consumer) sessions(taking, sends, writes context.Context) error {
 func (c *Consumer) session(taking, sends, writes context.Context) (left int, err error) {
 	ctx, cancel := context.WithTimeout(taking, connectTimeout)
 	defer cancel()
-	s := c.newShift(sends, writes)
+	s := c.newSession(sends, writes)
 	if s.session, err = c.driver.connect(ctx, c.prefetch, s); err != nil {
 		return 0, err
 	}

@@ -20,7 +20,7 @@ func deadLetters(in *delivery.Integration) {
 	in.Broker.DeadLetters, in.Broker.Format = true, delivery.FormatNative
 }
 
-// dead waits for n dead letters and answers their details.
+// dead waits for n dead letters and returns their details.
 func (r *rig) dead(n int) (list []delivery.Detail) {
 	r.t.Helper()
 	r.eventually(fmt.Sprintf("%d dead letters", n), func() bool { return r.count("redrive.deliveries WHERE state = 'dead'") >= n })

@@ -127,7 +127,7 @@ func (e envelope) listed(origin *delivery.Origin, headers map[string]string, eve
 	}
 }
 
-// take removes a header, whatever the case of its name, and answers its value.
+// take removes a header, whatever the case of its name, and returns its value.
 func take(headers map[string]string, name string) (value string) {
 	for given, v := range headers {
 		if strings.EqualFold(given, name) {

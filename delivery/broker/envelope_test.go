@@ -71,7 +71,7 @@ func (p *postbox) back(queue, id string) amqp091.Delivery {
 	return p.get(queue)
 }
 
-// die publishes a message, rejects it, and answers what a consumer saw of it and the dead letter.
+// die publishes a message, rejects it, and returns what a consumer saw of it and the dead letter.
 func (p *postbox) die(message amqp091.Publishing) (saw amqp091.Delivery, dead delivery.Detail) {
 	p.t.Helper()
 	if err := p.channel.PublishWithContext(p.t.Context(), "", p.origin, true, false, message); err != nil {

@@ -9,18 +9,18 @@ import (
 	"redrive/delivery"
 )
 
-// news is what people may ask about a consumer.
-type news struct {
-	mu    sync.Mutex
-	facts delivery.SourceFacts
-	shift *shift
+// status is what people may ask about a consumer.
+type status struct {
+	mu      sync.Mutex
+	facts   delivery.SourceFacts
+	session *consumerSession
 }
 
-func (n *news) start(prefetch int) {
+func (n *status) start(prefetch int) {
 	n.facts = delivery.SourceFacts{Status: delivery.SourceConnecting, Since: time.Now(), Prefetch: prefetch}
 }
 
-func (n *news) change(f func(*delivery.SourceFacts)) {
+func (n *status) change(f func(*delivery.SourceFacts)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f(&n.facts)
@@ -28,12 +28,12 @@ func (n *news) change(f func(*delivery.SourceFacts)) {
 
 // Facts looks at the consumer. With a living connection it asks the broker for what it still holds.
 func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
-	c.news.mu.Lock()
-	facts, at := c.news.facts, c.news.shift
-	c.news.mu.Unlock()
+	c.facts.mu.Lock()
+	facts, at := c.facts.facts, c.facts.session
+	c.facts.mu.Unlock()
 	facts.Gaps, facts.LastGap = c.gaps.seen()
 	if at != nil {
-		facts.InFlight = at.flight.size()
+		facts.InFlight = at.inFlight.size()
 		at.session.facts(ctx, &facts)
 	}
 	return facts
@@ -41,9 +41,9 @@ func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
 
 // Condition is how the source stands. Where nothing may be sent, it is not tried.
 func (c *Consumer) Condition() delivery.Condition {
-	c.news.mu.Lock()
-	f := c.news.facts
-	c.news.mu.Unlock()
+	c.facts.mu.Lock()
+	f := c.facts.facts
+	c.facts.mu.Unlock()
 	condition := delivery.Condition{Integration: c.in.Name, Part: delivery.PartSource}
 	switch {
 	case f.Status == delivery.SourceConnected && f.Why == "":
@@ -58,7 +58,7 @@ func (c *Consumer) Condition() delivery.Condition {
 // status notes and logs what the consumer does; what did not change is not said again.
 func (c *Consumer) status(s delivery.SourceStatus, why string) {
 	moved, changed := false, false
-	c.news.change(func(f *delivery.SourceFacts) {
+	c.facts.change(func(f *delivery.SourceFacts) {
 		moved, changed = f.Status != s, f.Status != s || f.Why != why
 		if moved {
 			f.Since = time.Now()
@@ -76,15 +76,15 @@ func (c *Consumer) status(s delivery.SourceStatus, why string) {
 // unmatched says once that redeliveries cannot be recognised.
 func (c *Consumer) unmatched() {
 	first := false
-	c.news.change(func(f *delivery.SourceFacts) { first, f.CannotMatch = !f.CannotMatch, true })
+	c.facts.change(func(f *delivery.SourceFacts) { first, f.CannotMatch = !f.CannotMatch, true })
 	if first && !c.traits.forgets {
 		c.log.Warn("messages come without message_id: one that the broker brings again cannot be recognised and is delivered again")
 	}
 }
 
-// watch names the shift whose hands and connection Facts looks at.
-func (c *Consumer) watch(s *shift) {
-	c.news.mu.Lock()
-	defer c.news.mu.Unlock()
-	c.news.shift = s
+// watch names the session whose hands and connection Facts looks at.
+func (c *Consumer) watch(s *consumerSession) {
+	c.facts.mu.Lock()
+	defer c.facts.mu.Unlock()
+	c.facts.session = s
 }

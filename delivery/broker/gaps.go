@@ -15,22 +15,22 @@ const (
 	gapTimeout = 10 * time.Second
 )
 
-// ear is whether this process listens to a source that forgets.
-type ear struct {
+// listener is whether this process listens to a source that forgets.
+type listener struct {
 	worker string
 
 	mu           sync.Mutex
 	since, heard time.Time // zero since: it does not
 }
 
-func (e *ear) set(since, heard time.Time) {
+func (e *listener) set(since, heard time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.since, e.heard = since, heard
 }
 
-// listening answers what to note of it; a process that stopped to listen still knows when it last heard something.
-func (e *ear) listening(in delivery.Integration) (l delivery.Listening, now bool) {
+// listening returns what to note of it; a process that stopped to listen still knows when it last heard something.
+func (e *listener) listening(in delivery.Integration) (l delivery.Listening, now bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l = delivery.Listening{Integration: in.Name, Place: in.Broker.Address(), Worker: e.worker, Heard: time.Since(e.heard)}
@@ -95,7 +95,7 @@ func (c *Consumer) watchGaps(ctx context.Context) {
 
 // listen shows that this process listens.
 func (c *Consumer) listen(ctx context.Context) {
-	l, ok := c.ear.listening(c.in)
+	l, ok := c.listener.listening(c.in)
 	if !ok {
 		return
 	}
@@ -116,7 +116,7 @@ func (c *Consumer) unlisten(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, goodbye)
 	defer cancel()
 	c.saveGaps(limited)
-	if l, _ := c.ear.listening(c.in); c.traits.forgets {
+	if l, _ := c.listener.listening(c.in); c.traits.forgets {
 		if err := c.cfg.Store.Unlisten(limited, l); err != nil {
 			c.log.WarnContext(ctx, "noting the end of listening failed: the gap will seem longer than it is", "error", err)
 		}

@@ -76,7 +76,7 @@ func TestARecordComesBackIdentical(t *testing.T) {
 	}
 }
 
-// place finds a dead letter among want, and answers which of the ways it goes.
+// place finds a dead letter among want, and returns which of the ways it goes.
 func (l *logs) place(want []string, d delivery.Detail) int {
 	_, fields := d.Message.Wire()
 	var headers []kgo.RecordHeader

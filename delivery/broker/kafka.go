@@ -167,7 +167,7 @@ func (s *kafkaSession) revoked(ctx context.Context, _ *kgo.Client, partitions ma
 	}
 	limited, cancel := context.WithTimeout(ctx, kafkaRebalance*3/4)
 	defer cancel()
-	s.holder.release(limited, func(t *taken) bool { return gone[t.receipt.(*mark).at] })
+	s.holder.release(limited, func(t *taken) bool { return gone[t.receipt.(*recordInFlight).at] })
 	if err := s.commit(limited); err != nil {
 		s.holder.status(delivery.SourceConnected, "committing before handing over: "+err.Error())
 	}
@@ -180,7 +180,7 @@ func (s *kafkaSession) partitionsLost(ctx context.Context, _ *kgo.Client, partit
 	s.positions.forget(gone)
 	limited, cancel := context.WithTimeout(ctx, kafkaRebalance/4)
 	defer cancel()
-	s.holder.release(limited, func(t *taken) bool { return gone[t.receipt.(*mark).at] })
+	s.holder.release(limited, func(t *taken) bool { return gone[t.receipt.(*recordInFlight).at] })
 }
 
 func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err error) {
@@ -228,7 +228,7 @@ func (s *kafkaSession) registered() { s.client.AllowRebalance() }
 // acknowledge notes how far each partition is done; the loop commits it soon after.
 func (s *kafkaSession) acknowledge(list []*taken) error {
 	for _, t := range list {
-		s.positions.done(t.receipt.(*mark))
+		s.positions.done(t.receipt.(*recordInFlight))
 	}
 	select {
 	case s.wake <- struct{}{}:

@@ -23,7 +23,7 @@ type positions struct {
 // partition is one assignment: the same partition assigned again is another one, so that late outcomes cannot move it.
 type partition struct {
 	number  int32
-	order   []*mark // taken and not yet passed, in the order of the log
+	order   []*recordInFlight // taken and not yet passed, in the order of the log
 	next    kgo.EpochOffset
 	moved   bool // next is to be committed
 	revoked bool // nothing more is taken
@@ -32,8 +32,8 @@ type partition struct {
 	end     atomic.Int64
 }
 
-// mark is one record in our hands.
-type mark struct {
+// recordInFlight is one record in our hands.
+type recordInFlight struct {
 	at     *partition
 	offset kgo.EpochOffset // what to commit once it is passed
 	done   bool
@@ -58,10 +58,10 @@ func (p *positions) find(number int32) *partition {
 	return nil
 }
 
-func (p *positions) take(at *partition, r *kgo.Record) *mark {
+func (p *positions) take(at *partition, r *kgo.Record) *recordInFlight {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m := &mark{at: at, offset: kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}}
+	m := &recordInFlight{at: at, offset: kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}}
 	if !at.started {
 		at.started, at.next = true, kgo.EpochOffset{Epoch: -1, Offset: r.Offset}
 	}
@@ -70,7 +70,7 @@ func (p *positions) take(at *partition, r *kgo.Record) *mark {
 }
 
 // done passes a record, and those after it that were only waiting for it.
-func (p *positions) done(m *mark) {
+func (p *positions) done(m *recordInFlight) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m.done = true
@@ -108,7 +108,7 @@ func (p *positions) forget(gone map[*partition]bool) {
 	}
 }
 
-// toCommit answers what has moved since it was asked last.
+// toCommit returns what has moved since it was asked last.
 func (p *positions) toCommit() map[int32]kgo.EpochOffset {
 	p.mu.Lock()
 	defer p.mu.Unlock()

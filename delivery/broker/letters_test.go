@@ -282,7 +282,7 @@ func (p *postbox) done(what, way string, want amqp091.Delivery, got delivery.Det
 	}
 }
 
-// home writes the queue of this test, which no other has, into the mark that names the place, and answers where it died then.
+// home writes the queue of this test, which no other has, into the mark that names the place, and returns where it died then.
 func (p *postbox) home(headers amqp091.Table, died delivery.DeadOrigin) delivery.DeadOrigin {
 	if died.Exchange != "" {
 		headers["x-original-exchange"] = p.exchange(died.Place)

@@ -106,14 +106,14 @@ func (o *outbox) again(batch []outcome) {
 
 // settleLoop writes outcomes and acknowledges what they are about, until the outbox is closed and empty, or ctx ends. It
 // answers how many it could not write.
-func (s *shift) settleLoop(ctx context.Context) (left int) {
+func (s *consumerSession) settleLoop(ctx context.Context) (left int) {
 	limit, wait := maxBatch, firstRetry
 	for {
 		n, closed := s.out.wait()
 		if n == 0 && closed {
 			return 0
 		}
-		if n < s.crowd() && s.flight.busy() {
+		if n < s.crowd() && s.inFlight.busy() {
 			s.out.gather(s.crowd())
 		}
 		batch := s.out.take(limit)
@@ -130,16 +130,16 @@ func (s *shift) settleLoop(ctx context.Context) (left int) {
 }
 
 // crowd is how many outcomes are worth a transaction of their own while more are to come.
-func (s *shift) crowd() int {
+func (s *consumerSession) crowd() int {
 	most := s.c.prefetch
-	if s.flight.slots > 0 && !s.c.traits.forgets { // no more than these can be under way
-		most = min(most, s.flight.slots)
+	if s.inFlight.slots > 0 && !s.c.traits.forgets { // no more than these can be under way
+		most = min(most, s.inFlight.slots)
 	}
 	return max(most/4, 1)
 }
 
 // write makes a batch durable in one transaction and only then acknowledges it. Writing the same again changes nothing.
-func (s *shift) write(ctx context.Context, batch []outcome) bool {
+func (s *consumerSession) write(ctx context.Context, batch []outcome) bool {
 	limited, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	sorted := sortOut(batch)
@@ -147,17 +147,17 @@ func (s *shift) write(ctx context.Context, batch []outcome) bool {
 		s.c.log.ErrorContext(ctx, "writing outcomes failed, will be tried again; nothing is acknowledged before", "messages", len(batch), "error", err)
 		return false
 	}
-	s.flight.durable(sorted.lanes)
-	done, back := s.flight.seal(sorted.done), s.flight.seal(sorted.back)
+	s.inFlight.durable(sorted.lanes)
+	done, back := s.inFlight.seal(sorted.done), s.inFlight.seal(sorted.back)
 	if err := s.session.acknowledge(receipts(done)); err != nil {
 		s.c.log.WarnContext(ctx, "acknowledging failed: the broker will bring messages again, and they will be recognised", "messages", len(done), "error", s.c.secrets.Replace(err.Error()))
 	}
 	if err := s.session.giveBack(receipts(back)); err != nil {
 		s.c.log.DebugContext(ctx, "giving back failed: the session's end does it", "error", err)
 	}
-	s.flight.done(done)
-	s.flight.done(back)
-	s.c.news.change(func(f *delivery.SourceFacts) {
+	s.inFlight.done(done)
+	s.inFlight.done(back)
+	s.c.facts.change(func(f *delivery.SourceFacts) {
 		f.Delivered += int64(sorted.confirmed)
 		f.Parked += int64(len(sorted.failed))
 		f.Unwanted += int64(sorted.unwanted)
@@ -206,7 +206,7 @@ func sortOut(batch []outcome) (b sortedBatch) {
 	return b
 }
 
-func (s *shift) store(ctx context.Context, b sortedBatch) error {
+func (s *consumerSession) store(ctx context.Context, b sortedBatch) error {
 	store, name := s.c.cfg.Store, s.c.in.Name
 	if len(b.delivered)+len(b.failed) > 0 {
 		if err := store.Settle(ctx, name, b.delivered, b.failed); err != nil {

@@ -22,8 +22,8 @@ const (
 	statusLost         = "stopped"
 )
 
-// news is what people are told of a room.
-type news struct {
+// roomStatus is what people are told of a room.
+type roomStatus struct {
 	mu       sync.Mutex
 	status   string
 	why      string
@@ -34,11 +34,11 @@ type news struct {
 	hints    []string  // what not every change will carry
 	gaps     []delivery.CaptureGap
 	progress map[string]delivery.SnapshotProgress
-	seen     look
+	seen     slotStatus
 }
 
-// look is what was seen of the slot.
-type look struct {
+// slotStatus is what was seen of the slot.
+type slotStatus struct {
 	at       time.Time // zero: not yet
 	slot     delivery.SlotStatus
 	position delivery.CapturePosition
@@ -46,8 +46,8 @@ type look struct {
 	unread   int    // looks in which nobody read
 }
 
-// set says whether the status is new.
-func (n *news) set(status, why string, alarm bool) (changed bool) {
+// set reports whether the status is new.
+func (n *roomStatus) set(status, why string, alarm bool) (changed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	changed = n.status != status || n.why != why
@@ -66,14 +66,14 @@ func (n *news) set(status, why string, alarm bool) (changed bool) {
 }
 
 // find keeps what a person should see to although changes are read.
-func (n *news) find(notes []string) {
+func (n *roomStatus) find(notes []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.notes = notes
 }
 
 // hint keeps what not every change will carry; it says whether that is new.
-func (n *news) hint(texts []string) (changed bool) {
+func (n *roomStatus) hint(texts []string) (changed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	changed = !slices.Equal(n.hints, texts)
@@ -82,13 +82,13 @@ func (n *news) hint(texts []string) (changed bool) {
 }
 
 // gap shows a gap before the store is asked again.
-func (n *news) gap(g delivery.CaptureGap) {
+func (n *roomStatus) gap(g delivery.CaptureGap) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.gaps = append(n.gaps, g)
 }
 
-func (n *news) snapshot(progress map[string]delivery.SnapshotProgress) {
+func (n *roomStatus) snapshot(progress map[string]delivery.SnapshotProgress) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.progress = make(map[string]delivery.SnapshotProgress, len(progress))

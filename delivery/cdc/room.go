@@ -23,7 +23,7 @@ type Source interface {
 	Check(ctx context.Context) ([]delivery.CaptureFinding, error)
 	// SetUp makes publication and slot where they are missing, for all tables or for those that are named.
 	SetUp(ctx context.Context, tables ...string) (done []string, err error)
-	// Look answers how the tables are now; known are those of an earlier look.
+	// Look returns how the tables are now; known are those of an earlier look.
 	Look(ctx context.Context, known map[string]delivery.CapturedTable) (delivery.CaptureCatalogue, error)
 	// Settled waits until every transaction that a look may have met is over.
 	Settled(ctx context.Context, look delivery.CaptureCatalogue) (delivery.LSN, error)
@@ -32,7 +32,7 @@ type Source interface {
 	Stream(ctx context.Context, from delivery.LSN) (Stream, error) // delivery.ErrSlotLost, ErrSlotMissing, ErrSlotActive, ErrSourceRestored
 	Chunk(ctx context.Context, schema, table string, columns, after []string, limit int) (rows []delivery.Change, last []string, err error)
 	Estimate(ctx context.Context, schema, table string) (int64, error)
-	// Unseen answers which of these transactions queries do not see yet, although their commit may stand in the log.
+	// Unseen returns which of these transactions queries do not see yet, although their commit may stand in the log.
 	Unseen(ctx context.Context, xids []uint32) ([]uint32, error)
 	Mark(ctx context.Context, content string) (delivery.LSN, error) // a transaction of its own
 	Beat(ctx context.Context) error
@@ -95,7 +95,7 @@ type Room struct {
 	mapper *mapping.Mapper
 	wait   *backoff.ExponentialBackOff
 	ran    atomic.Bool
-	news   news
+	news   roomStatus
 	ready  []ready      // tables that go on with the next session
 	missed atomic.Int64 // changes of tables that have stopped
 }

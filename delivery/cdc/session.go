@@ -324,7 +324,7 @@ func (b *batch) gather(ctx context.Context, event delivery.CaptureEvent) error {
 	return b.flush()
 }
 
-// next answers no event when nothing is under way and nothing comes.
+// next returns no event when nothing is under way and nothing comes.
 func (b *batch) next(ctx context.Context) (delivery.CaptureEvent, error) {
 	if b.open {
 		return b.stream.Next(ctx)

@@ -184,13 +184,13 @@ type snapshot struct {
 	open      bool // between the marks
 	chunk     *chunk
 	truncated bool
-	touched   map[string]touched // by key
-	saved     chan struct{}      // the chunk is durable
-	xids      map[uint32]bool    // committed in the stream; nil when no chunk comes any more
+	touched   map[string]changedRow // by key
+	saved     chan struct{}         // the chunk is durable
+	xids      map[uint32]bool       // committed in the stream; nil when no chunk comes any more
 }
 
-// touched is what the stream told of a row between the marks.
-type touched struct {
+// changedRow is what the stream told of a row between the marks.
+type changedRow struct {
 	deleted bool
 	known   map[string]json.RawMessage
 }
@@ -200,7 +200,7 @@ func newSnapshot() *snapshot {
 	return &snapshot{run: fmt.Sprintf("%x", time.Now().UnixNano()), xids: map[uint32]bool{}}
 }
 
-// begin answers the content of the mark before a chunk of a table, and what tells that the stream brought it.
+// begin returns the content of the mark before a chunk of a table, and what tells that the stream brought it.
 func (s *snapshot) begin(t table) (low string, reached <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,7 +210,7 @@ func (s *snapshot) begin(t table) (low string, reached <-chan struct{}) {
 	return s.low, s.lowSeen
 }
 
-// end answers the content of the mark behind a chunk, and what tells that the chunk is durable.
+// end returns the content of the mark behind a chunk, and what tells that the chunk is durable.
 func (s *snapshot) end(c chunk) (high string, saved <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,13 +218,13 @@ func (s *snapshot) end(c chunk) (high string, saved <-chan struct{}) {
 	return s.high, s.saved
 }
 
-// mark answers the chunk that ends at a mark, as its rows are there; else nil.
+// mark returns the chunk that ends at a mark, as its rows are there; else nil.
 func (s *snapshot) mark(content string) *chunk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch content {
 	case s.low:
-		s.open, s.touched = true, map[string]touched{}
+		s.open, s.touched = true, map[string]changedRow{}
 		close(s.lowSeen)
 	case s.high:
 		s.open, s.low, s.high = false, "", ""
@@ -280,15 +280,15 @@ func (s *snapshot) touch(c *delivery.Change) {
 		clear(s.touched)
 		return
 	case delivery.OpDelete:
-		s.touched[key] = touched{deleted: true}
+		s.touched[key] = changedRow{deleted: true}
 		return
 	}
 	if before := rowKey(c.Old, c.Key); c.Op == delivery.OpUpdate && len(c.Old) > 0 && before != key {
-		s.touched[before] = touched{deleted: true}
+		s.touched[before] = changedRow{deleted: true}
 	}
 	t := s.touched[key]
 	if t.deleted || t.known == nil {
-		t = touched{known: map[string]json.RawMessage{}}
+		t = changedRow{known: map[string]json.RawMessage{}}
 	}
 	maps.Copy(t.known, c.Row)
 	s.touched[key] = t

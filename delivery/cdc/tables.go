@@ -17,8 +17,8 @@ import (
 // The tables are promised by name and known by number. The catalogue tells whether the publication still sends them, the stream
 // tells how it describes them; whatever neither can have sent is a gap, which stops that table and no other.
 
-// watched is one table that rules name.
-type watched struct {
+// watchedTable is one table that rules name.
+type watchedTable struct {
 	name, schema, table string
 	rules               []delivery.CDCRule
 	known               delivery.CapturedTable
@@ -29,21 +29,21 @@ type watched struct {
 // tables are those of one session, between who reads the stream and who looks at the catalogue.
 type tables struct {
 	mu       sync.Mutex
-	byName   map[string]*watched
-	byOID    map[uint32]*watched
+	byName   map[string]*watchedTable
+	byOID    map[uint32]*watchedTable
 	verified delivery.LSN               // up to here they were as known
 	last     *delivery.CaptureCatalogue // look that may become verified
 	missed   *atomic.Int64              // changes that came and were not delivered
 }
 
 // wanted are the tables that rules name, each once.
-func (r *Room) wanted() map[string]*watched {
-	list := map[string]*watched{}
+func (r *Room) wanted() map[string]*watchedTable {
+	list := map[string]*watchedTable{}
 	for _, rule := range r.source.Rules {
 		t := table{schema: rule.Schema, table: rule.Table}
 		w := list[t.name()]
 		if w == nil {
-			w = &watched{name: t.name(), schema: rule.Schema, table: rule.Table}
+			w = &watchedTable{name: t.name(), schema: rule.Schema, table: rule.Table}
 			list[w.name] = w
 		}
 		w.rules = append(w.rules, rule)
@@ -53,7 +53,7 @@ func (r *Room) wanted() map[string]*watched {
 
 // watch binds the tables to what is known of them.
 func (r *Room) watch(p delivery.CapturePosition, gaps []delivery.CaptureGap) *tables {
-	t := &tables{byName: r.wanted(), byOID: map[uint32]*watched{}, verified: p.Verified, missed: &r.missed}
+	t := &tables{byName: r.wanted(), byOID: map[uint32]*watchedTable{}, verified: p.Verified, missed: &r.missed}
 	for name, w := range t.byName {
 		if w.known = p.Tables[name]; w.known.OID != 0 {
 			t.byOID[w.known.OID] = w
@@ -67,7 +67,7 @@ func (r *Room) watch(p delivery.CapturePosition, gaps []delivery.CaptureGap) *ta
 	return t
 }
 
-// admit says whether a change is to be delivered, and gives it the name that rules know. A table that the stream describes in a way
+// admit reports whether a change is to be delivered, and gives it the name that rules know. A table that the stream describes in a way
 // that cannot be right stops there: the gap must be noted together with the position.
 func (t *tables) admit(c *delivery.Change) (yes bool, gap *delivery.CaptureGap) {
 	t.mu.Lock()
@@ -96,7 +96,7 @@ func (t *tables) admit(c *delivery.Change) (yes bool, gap *delivery.CaptureGap) 
 	return bound, gap
 }
 
-func (w *watched) altered(c *delivery.Change) string {
+func (w *watchedTable) altered(c *delivery.Change) string {
 	if why := w.known.Altered(c.Of, c.LSN); why != "" {
 		return why
 	}
@@ -108,8 +108,8 @@ func (w *watched) altered(c *delivery.Change) string {
 	return ""
 }
 
-// stop answers the gap that begins; none when the table had stopped already. What cannot be right stops it earlier all the same.
-func (w *watched) stop(from, at delivery.LSN, why string) *delivery.CaptureGap {
+// stop returns the gap that begins; none when the table had stopped already. What cannot be right stops it earlier all the same.
+func (w *watchedTable) stop(from, at delivery.LSN, why string) *delivery.CaptureGap {
 	if w.stopped != 0 {
 		w.stopped = min(w.stopped, at)
 		return nil
@@ -118,7 +118,7 @@ func (w *watched) stop(from, at delivery.LSN, why string) *delivery.CaptureGap {
 	return &delivery.CaptureGap{Table: w.name, From: from, Stopped: w.stopped, Why: why}
 }
 
-// compare takes a look in: what is gone stops, what has only grown is known from now on. It answers the gaps that begin, and what a
+// compare takes a look in: what is gone stops, what has only grown is known from now on. It returns the gaps that begin, and what a
 // person should know although nothing is missing.
 func (t *tables) compare(now delivery.CaptureCatalogue) (gaps []delivery.CaptureGap, notes []string) {
 	t.mu.Lock()
@@ -139,7 +139,7 @@ func (t *tables) compare(now delivery.CaptureCatalogue) (gaps []delivery.Capture
 	return gaps, notes
 }
 
-func (w *watched) notes(is delivery.CapturedTable) (notes []string) {
+func (w *watchedTable) notes(is delivery.CapturedTable) (notes []string) {
 	if is.Name != w.name {
 		notes = append(notes, fmt.Sprintf("%s is named %s now, and still read: correct the integrations file", w.name, is.Name))
 	}
@@ -150,7 +150,7 @@ func (w *watched) notes(is delivery.CapturedTable) (notes []string) {
 }
 
 // unmappable says which column that rules need has gone.
-func (w *watched) unmappable(now delivery.CapturedTable) string {
+func (w *watchedTable) unmappable(now delivery.CapturedTable) string {
 	columns, before := now.Sent(), w.known.Sent()
 	for _, rule := range w.rules {
 		if why := rule.Missing(columns); why != "" && rule.Missing(before) == "" {
@@ -161,7 +161,7 @@ func (w *watched) unmappable(now delivery.CapturedTable) string {
 }
 
 // learn keeps what a table has become. t is locked.
-func (w *watched) learn(now delivery.CapturedTable, at delivery.LSN) {
+func (w *watchedTable) learn(now delivery.CapturedTable, at delivery.LSN) {
 	now.From, now.Since = w.known.From, w.known.Since
 	if w.known.Refines(now) || w.known.Identity != now.Identity {
 		now.Since = at
@@ -197,19 +197,19 @@ func (t *tables) state() (known map[string]delivery.CapturedTable, verified deli
 
 // unknown are the tables that are not read yet, and running those that are and go on.
 func (t *tables) unknown() []string {
-	return t.chosen(func(w *watched) bool { return w.known.OID == 0 })
+	return t.chosen(func(w *watchedTable) bool { return w.known.OID == 0 })
 }
 
 func (t *tables) running() []string {
-	return t.chosen(func(w *watched) bool { return w.stopped == 0 })
+	return t.chosen(func(w *watchedTable) bool { return w.stopped == 0 })
 }
 
-// readable says whether rows of a table can be read by the name that rules use.
+// readable reports whether rows of a table can be read by the name that rules use.
 func (t *tables) readable(name string) bool {
-	return len(t.chosen(func(w *watched) bool { return w.name == name && w.stopped == 0 && w.known.Name == name })) > 0
+	return len(t.chosen(func(w *watchedTable) bool { return w.name == name && w.stopped == 0 && w.known.Name == name })) > 0
 }
 
-func (t *tables) chosen(which func(*watched) bool) (names []string) {
+func (t *tables) chosen(which func(*watchedTable) bool) (names []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(t.byName)) {
@@ -221,7 +221,7 @@ func (t *tables) chosen(which func(*watched) bool) (names []string) {
 }
 
 // fit says why a table cannot be read as it is; empty when it can.
-func (w *watched) fit(is delivery.CapturedTable) string {
+func (w *watchedTable) fit(is delivery.CapturedTable) string {
 	switch {
 	case is.OID == 0 || is.Name != w.name:
 		return "there is none of this name"
@@ -408,7 +408,7 @@ func (s *session) unready(name string, is delivery.CapturedTable) string {
 	return ""
 }
 
-// snapshotted says whether rules of a table take what is there already.
+// snapshotted reports whether rules of a table take what is there already.
 func (r *Room) snapshotted(name string) bool {
 	return slices.ContainsFunc(r.snapshotTables(), func(t table) bool { return t.name() == name })
 }

@@ -137,7 +137,7 @@ func (b *bed) log() delivery.LSN {
 	return lsn
 }
 
-// happen does the steps and answers what they committed.
+// happen does the steps and returns what they committed.
 func (b *bed) happen(m mishap, table string) (list []committed) {
 	b.t.Helper()
 	for _, s := range m.steps {

@@ -173,7 +173,7 @@ func (c *checker) addressee(path, name string, before []string, list []delivery.
 	}
 }
 
-// ownDestination says whether a cdc integration sends anything itself, rather than leaving all to others.
+// ownDestination reports whether a cdc integration sends anything itself, rather than leaving all to others.
 func ownDestination(name string, s *delivery.CDCSource) bool {
 	return s == nil || len(s.Rules) == 0 || slices.ContainsFunc(s.Rules, func(r delivery.CDCRule) bool { return r.Addresses(name, name) })
 }

@@ -130,7 +130,7 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 	return f, nil
 }
 
-// read answers the file as written.
+// read returns the file as written.
 func read(name string, data []byte) (raw rawFile, err error) {
 	body, err := document(name, data)
 	if err != nil {

@@ -15,7 +15,7 @@ integrations:
     schema: order.json
 `
 
-// beside writes files into one directory and answers the path of the integrations file there.
+// beside writes files into one directory and returns the path of the integrations file there.
 func beside(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -128,7 +128,7 @@ func (c *checker) onFailure(i int, text string) delivery.State {
 	return delivery.StateDead
 }
 
-// number answers what is given, within its bounds, or the default.
+// number returns what is given, within its bounds, or the default.
 func (c *checker) number(path, setting string, given *form.Whole, standard, least, most int) int {
 	if given == nil {
 		return standard

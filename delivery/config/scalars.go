@@ -121,7 +121,7 @@ func (w *writer) pairs(list []*ast.MappingValueNode) []*ast.MappingValueNode {
 	return out
 }
 
-// colonInside answers the text of a:b, which YAML 1.2 takes for one text and the parser, between brackets, for a mapping. Nil: a
+// colonInside returns the text of a:b, which YAML 1.2 takes for one text and the parser, between brackets, for a mapping. Nil: a
 // pair as it should be, or none.
 func colonInside(n ast.Node) ast.Node {
 	if mapping, ok := n.(*ast.MappingNode); ok && len(mapping.Values) == 1 && mapping.Start.Type != token.MappingStartType {

@@ -6,10 +6,10 @@ import (
 	"redrive/delivery"
 )
 
-// Admits says whether an attempt outside of the queue may start now, and else after how long to ask again. It takes nothing:
+// Admits reports whether an attempt outside of the queue may start now, and else after how long to ask again. It takes nothing:
 // rooms that take messages in ask it before they do.
 func (e *Engine) Admits(integration string) (wait time.Duration, ok bool) {
-	l := e.lanes[integration]
+	l := e.bulkheads[integration]
 	if l == nil {
 		return 0, true // Try explains what is wrong
 	}

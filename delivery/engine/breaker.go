@@ -34,7 +34,7 @@ func setDefault[T int | float64 | time.Duration](v *T, to T) {
 	}
 }
 
-// breaker is not safe for concurrent use: its lane's lock guards it. A message that the receiver refuses for what it is
+// breaker is not safe for concurrent use: its bulkhead's lock guards it. A message that the receiver refuses for what it is
 // (permanent) says that the receiver lives, so it counts as a success.
 type breaker struct {
 	cfg     BreakerConfig
@@ -56,7 +56,7 @@ func newBreaker(cfg BreakerConfig) breaker {
 	return breaker{cfg: cfg, state: delivery.BreakerClosed, openFor: cfg.Open}
 }
 
-// position moves an open breaker whose time is over to half-open and answers the state.
+// position moves an open breaker whose time is over to half-open and returns the state.
 func (b *breaker) position(now time.Time) delivery.BreakerState {
 	if b.state == delivery.BreakerOpen && !now.Before(b.until) {
 		b.set(delivery.BreakerHalfOpen)
@@ -65,7 +65,7 @@ func (b *breaker) position(now time.Time) delivery.BreakerState {
 	return b.state
 }
 
-// allow says whether one more attempt may start, and else after how long to ask again. Every allowed attempt must be
+// allow reports whether one more attempt may start, and else after how long to ask again. Every allowed attempt must be
 // followed by record.
 func (b *breaker) allow(now time.Time) (wait time.Duration, ok bool) {
 	switch b.position(now) {

@@ -74,7 +74,7 @@ func (e *Engine) claim(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	byLane := map[*lane][]*item{}
+	byLane := map[*bulkhead][]*item{}
 	expired := 0
 	var suspects []*item
 	for _, c := range claimed {
@@ -85,18 +85,18 @@ func (e *Engine) claim(ctx context.Context) (int, error) {
 		case it == nil:
 		case e.apart(it):
 			it.size = int64(len(c.Message.Payload))
-			byLane[it.lane] = append(byLane[it.lane], it)
+			byLane[it.bulkhead] = append(byLane[it.bulkhead], it)
 		default:
 			suspects = append(suspects, it)
 		}
 	}
-	e.giveBack([]handBack{{items: suspects, wait: jittered(e.untilNextSuspect())}})
+	e.giveBack([]releaseSet{{items: suspects, wait: jittered(e.untilNextSuspect())}})
 	if expired > 0 {
 		e.cfg.Observer.LeaseExpired(expired)
 		e.log.WarnContext(ctx, "leases had run out, their deliveries were taken over", "count", expired)
 	}
 	for _, q := range quotas {
-		e.admit(e.lanes[q.Integration], q, byLane[e.lanes[q.Integration]])
+		e.admit(e.bulkheads[q.Integration], q, byLane[e.bulkheads[q.Integration]])
 	}
 	return len(claimed), nil
 }
@@ -118,11 +118,11 @@ func (e *Engine) quotas() []delivery.Quota {
 // take registers a claimed delivery. One that is not to be sent is settled or given back here, before any buffer: given
 // back later, it would have lost the mark that says why.
 func (e *Engine) take(c delivery.Claimed, before time.Time) *item {
-	l := e.lanes[c.Integration]
+	l := e.bulkheads[c.Integration]
 	if l == nil {
 		return nil // the store answered what was not asked for; the lease runs out
 	}
-	it := &item{Claimed: c, lane: l, leaseEnd: before.Add(l.lease), beatAt: before}
+	it := &item{Claimed: c, bulkhead: l, leaseEnd: before.Add(l.lease), beatAt: before}
 	e.held.add(it)
 	if result, next, unsendable := l.unsendable(c); unsendable {
 		done := it.Completed(result, next, time.Now(), 0)
@@ -154,7 +154,7 @@ func (e *Engine) untilNextSuspect() time.Duration {
 }
 
 // unsendable says what becomes of a delivery that must not be sent.
-func (l *lane) unsendable(c delivery.Claimed) (delivery.Result, delivery.State, bool) {
+func (l *bulkhead) unsendable(c delivery.Claimed) (delivery.Result, delivery.State, bool) {
 	switch {
 	case c.Crashes >= delivery.MaxCrashes:
 		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassPoison,
@@ -170,11 +170,11 @@ func (l *lane) unsendable(c delivery.Claimed) (delivery.Result, delivery.State, 
 	return delivery.Result{}, "", false
 }
 
-// admit fills the lane's buffer and starts workers.
-func (e *Engine) admit(l *lane, q delivery.Quota, items []*item) {
+// admit fills the bulkhead's buffer and starts workers.
+func (e *Engine) admit(l *bulkhead, q delivery.Quota, items []*item) {
 	back, start := l.admit(time.Now(), q, items)
 	if len(back) > 0 {
-		e.giveBack([]handBack{{items: back}})
+		e.giveBack([]releaseSet{{items: back}})
 	}
 	for range start {
 		e.workers.Go(func() { e.work(l) })

@@ -25,7 +25,7 @@ type finished struct {
 type flusher struct {
 	mu     sync.Mutex
 	done   []finished
-	back   []handBack
+	back   []releaseSet
 	closed bool
 	notify chan struct{}
 }
@@ -43,8 +43,8 @@ func (f *flusher) close() {
 	signal(f.notify)
 }
 
-// take answers the next batches; done says that nothing is left and nothing will come.
-func (f *flusher) take(limit int) (outcomes []finished, back []handBack, done bool) {
+// take returns the next batches; done says that nothing is left and nothing will come.
+func (f *flusher) take(limit int) (outcomes []finished, back []releaseSet, done bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := min(limit, len(f.done))
@@ -57,7 +57,7 @@ func (f *flusher) take(limit int) (outcomes []finished, back []handBack, done bo
 }
 
 // again puts back what could not be written; behind the others, so that one bad outcome does not block them.
-func (f *flusher) again(outcomes []finished, back []handBack) {
+func (f *flusher) again(outcomes []finished, back []releaseSet) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.done = append(f.done, outcomes...)
@@ -75,7 +75,7 @@ func (e *Engine) finish(it *item, c delivery.Completion) {
 }
 
 // giveBack hands deliveries that were not attempted to the flusher.
-func (e *Engine) giveBack(back []handBack) {
+func (e *Engine) giveBack(back []releaseSet) {
 	some := false
 	for _, b := range back {
 		if len(b.items) == 0 {
@@ -97,13 +97,13 @@ func (e *Engine) drop(it *item) {
 	if !e.held.remove(it) {
 		return
 	}
-	it.lane.forget(it)
+	it.bulkhead.forget(it)
 	if it.solo {
 		e.solo.Store(false)
 	}
 }
 
-// flushLoop writes until everything is written after close, or ctx ends. It answers how much is left unwritten.
+// flushLoop writes until everything is written after close, or ctx ends. It returns how much is left unwritten.
 func (e *Engine) flushLoop(ctx context.Context) (left int) {
 	limit, wait := maxBatch, firstWriteWait
 	for {
@@ -141,7 +141,7 @@ func (f *flusher) size() (n int) {
 
 // write writes one batch and puts back what failed. After an error nobody knows what was committed; writing the same
 // again is safe, because the store matches the token.
-func (e *Engine) write(ctx context.Context, outcomes []finished, back []handBack) bool {
+func (e *Engine) write(ctx context.Context, outcomes []finished, back []releaseSet) bool {
 	if err := e.complete(ctx, outcomes); err != nil {
 		e.log.ErrorContext(ctx, "writing outcomes failed, will be tried again", "outcomes", len(outcomes), "error", err)
 		e.out.again(outcomes, back)
@@ -181,7 +181,7 @@ func (e *Engine) complete(ctx context.Context, outcomes []finished) error {
 	return nil
 }
 
-func (e *Engine) release(ctx context.Context, b handBack) error {
+func (e *Engine) release(ctx context.Context, b releaseSet) error {
 	leases := make([]delivery.Lease, len(b.items))
 	for i, it := range b.items {
 		leases[i] = it.Lease

@@ -54,9 +54,9 @@ type Stats struct {
 type Engine struct {
 	cfg       Config
 	log       *slog.Logger
-	lanes     map[string]*lane
-	order     []*lane // in the order of the configuration
-	held      holdings
+	bulkheads map[string]*bulkhead
+	order     []*bulkhead // in the order of the configuration
+	held      inFlightSet
 	out       flusher
 	wake      chan struct{} // new work was committed
 	room      chan struct{} // a buffer with more work behind it has room
@@ -75,19 +75,19 @@ func New(cfg Config) (*Engine, error) {
 		return nil, errors.New("engine: no store")
 	}
 	setDefaults(&cfg)
-	e := &Engine{cfg: cfg, log: cfg.Log, lanes: map[string]*lane{}, wake: make(chan struct{}, 1),
+	e := &Engine{cfg: cfg, log: cfg.Log, bulkheads: map[string]*bulkhead{}, wake: make(chan struct{}, 1),
 		room: make(chan struct{}, 1), refresh: make(chan struct{}, 1)}
 	e.held.items = map[int64]*item{}
 	e.out.notify = make(chan struct{}, 1)
 	for _, i := range cfg.Integrations {
-		l, err := newLane(cfg, i)
+		l, err := newBulkhead(cfg, i)
 		if err != nil {
 			return nil, err
 		}
-		if e.lanes[i.Name] != nil {
+		if e.bulkheads[i.Name] != nil {
 			return nil, fmt.Errorf("engine: integration %q is configured twice", i.Name)
 		}
-		e.lanes[i.Name], e.order = l, append(e.order, l)
+		e.bulkheads[i.Name], e.order = l, append(e.order, l)
 	}
 	return e, nil
 }
@@ -98,7 +98,7 @@ func setDefaults(cfg *Config) {
 	}
 	cfg.Masks = cfg.Masks.Or(cfg.Integrations)
 	if cfg.Observer == nil {
-		cfg.Observer = silent{}
+		cfg.Observer = noOpObserver{}
 	}
 	if cfg.Worker == "" {
 		host, _ := os.Hostname()
@@ -123,11 +123,11 @@ func setDefaults(cfg *Config) {
 	cfg.Budget.setDefaults()
 }
 
-type silent struct{}
+type noOpObserver struct{}
 
-func (silent) Attempt(string, delivery.Method, delivery.Outcome, time.Duration) {}
-func (silent) Late(int)                                                         {}
-func (silent) LeaseExpired(int)                                                 {}
+func (noOpObserver) Attempt(string, delivery.Method, delivery.Outcome, time.Duration) {}
+func (noOpObserver) Late(int)                                                         {}
+func (noOpObserver) LeaseExpired(int)                                                 {}
 
 // finalWrites is how long outcomes may still be written after the grace period.
 const finalWrites = 5 * time.Second
@@ -195,7 +195,7 @@ func signal(c chan struct{}) {
 
 // Stats looks at one integration; an unknown name answers the zero value.
 func (e *Engine) Stats(integration string) Stats {
-	l := e.lanes[integration]
+	l := e.bulkheads[integration]
 	if l == nil {
 		return Stats{}
 	}

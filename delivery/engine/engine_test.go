@@ -114,7 +114,7 @@ func newRig(t *testing.T, s *sender, integrations ...delivery.Integration) *rig 
 	return r
 }
 
-// start runs an engine and answers it with what stops it in two phases.
+// start runs an engine and returns it with what stops it in two phases.
 func (r *rig) start() (eng *engine.Engine, stop func()) {
 	r.t.Helper()
 	eng, err := engine.New(r.cfg)
@@ -201,7 +201,7 @@ func (r *rig) awaitStates(want map[string]int) {
 	r.await(fmt.Sprint(want), func() bool { return fmt.Sprint(r.states()) == fmt.Sprint(want) })
 }
 
-// only answers the single failure in a state.
+// only returns the single failure in a state.
 func (r *rig) only(state delivery.State) delivery.Detail {
 	r.t.Helper()
 	page, err := r.Failures(r.t.Context(), delivery.Filter{States: []delivery.State{state}})

@@ -8,20 +8,20 @@ import (
 	"redrive/delivery"
 )
 
-// holdings is everything that this process holds a lease on, by token: buffered, in flight, or waiting to be written.
-type holdings struct {
+// inFlightSet is everything that this process holds a lease on, by token: buffered, in flight, or waiting to be written.
+type inFlightSet struct {
 	mu    sync.Mutex
 	items map[int64]*item
 }
 
-func (h *holdings) add(it *item) {
+func (h *inFlightSet) add(it *item) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.items[it.Token] = it
 }
 
 // start registers how to stop an attempt and answers how long its lease lasts by the local clock.
-func (h *holdings) start(it *item, cancel func()) (left time.Duration, lost bool) {
+func (h *inFlightSet) start(it *item, cancel func()) (left time.Duration, lost bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	it.cancel = cancel
@@ -29,7 +29,7 @@ func (h *holdings) start(it *item, cancel func()) (left time.Duration, lost bool
 }
 
 // handedOver notes that the flusher has the item.
-func (h *holdings) handedOver(items ...*item) {
+func (h *inFlightSet) handedOver(items ...*item) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, it := range items {
@@ -37,7 +37,7 @@ func (h *holdings) handedOver(items ...*item) {
 	}
 }
 
-func (h *holdings) remove(it *item) bool {
+func (h *inFlightSet) remove(it *item) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, known := h.items[it.Token]
@@ -45,29 +45,29 @@ func (h *holdings) remove(it *item) bool {
 	return known
 }
 
-// stale answers, by lane, what was not prolonged for a third of its lease.
-func (h *holdings) stale(now time.Time) map[*lane][]*item {
+// stale answers, by bulkhead, what was not prolonged for a third of its lease.
+func (h *inFlightSet) stale(now time.Time) map[*bulkhead][]*item {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var found map[*lane][]*item
+	var found map[*bulkhead][]*item
 	for _, it := range h.items {
-		if !it.lost && now.Sub(it.beatAt) >= it.lane.lease/3 {
+		if !it.lost && now.Sub(it.beatAt) >= it.bulkhead.lease/3 {
 			if found == nil {
-				found = map[*lane][]*item{}
+				found = map[*bulkhead][]*item{}
 			}
-			found[it.lane] = append(found[it.lane], it)
+			found[it.bulkhead] = append(found[it.bulkhead], it)
 		}
 	}
 	return found
 }
 
-// prolonged notes the answer of the store: until applies to all but the lost. It answers the lost that were not being
+// prolonged notes the answer of the store: until applies to all but the lost. It returns the lost that were not being
 // written; those just settled are no loss.
-func (h *holdings) prolonged(items []*item, lost []delivery.Lease, before time.Time) (gone []*item) {
+func (h *inFlightSet) prolonged(items []*item, lost []delivery.Lease, before time.Time) (gone []*item) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, it := range items {
-		it.beatAt, it.leaseEnd = before, before.Add(it.lane.lease)
+		it.beatAt, it.leaseEnd = before, before.Add(it.bulkhead.lease)
 	}
 	for _, l := range lost {
 		it := h.items[l.Token]
@@ -94,7 +94,7 @@ func (e *Engine) heartbeats(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for l, items := range e.held.stale(time.Now()) {
-			e.giveBack([]handBack{{items: l.trim()}})
+			e.giveBack([]releaseSet{{items: l.trim()}})
 			e.beatLane(ctx, l, items)
 		}
 	}
@@ -109,7 +109,7 @@ func (e *Engine) beat() time.Duration {
 	return max(shortest/6, time.Millisecond)
 }
 
-func (e *Engine) beatLane(ctx context.Context, l *lane, items []*item) {
+func (e *Engine) beatLane(ctx context.Context, l *bulkhead, items []*item) {
 	for len(items) > 0 {
 		n := min(len(items), maxBatch)
 		if err := e.extend(ctx, l, items[:n]); err != nil && ctx.Err() == nil {
@@ -120,8 +120,8 @@ func (e *Engine) beatLane(ctx context.Context, l *lane, items []*item) {
 	}
 }
 
-// extend prolongs leases of one lane. Attempts whose lease is lost are stopped; their outcome will be late.
-func (e *Engine) extend(ctx context.Context, l *lane, items []*item) error {
+// extend prolongs leases of one bulkhead. Attempts whose lease is lost are stopped; their outcome will be late.
+func (e *Engine) extend(ctx context.Context, l *bulkhead, items []*item) error {
 	leases := make([]delivery.Lease, len(items))
 	for i, it := range items {
 		leases[i] = it.Lease

@@ -101,7 +101,7 @@ func (s *severed) Release(ctx context.Context, held []delivery.Lease, wait time.
 	return s.Store.Release(ctx, held, wait)
 }
 
-// startKillable runs an engine and answers what kills it: from then on the database hears nothing of it.
+// startKillable runs an engine and returns what kills it: from then on the database hears nothing of it.
 func (r *rig) startKillable() (kill func()) {
 	r.t.Helper()
 	db := &severed{Store: r.Store}

@@ -111,7 +111,7 @@ func (e *Engine) showBreakers(ctx context.Context) {
 	}
 }
 
-func (l *lane) breakerNews(now time.Time) (state delivery.BreakerState, openFor time.Duration, changed bool) {
+func (l *bulkhead) breakerNews(now time.Time) (state delivery.BreakerState, openFor time.Duration, changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	state = l.breaker.position(now)
@@ -124,14 +124,14 @@ func (l *lane) breakerNews(now time.Time) (state delivery.BreakerState, openFor 
 
 // disproves reports whether this process has just been answered by a receiver whose breaker, by another process's word, still probes:
 // operations would send one after another for as long as nobody said otherwise.
-func (l *lane) disproves(s delivery.IntegrationState, now time.Time, lately time.Duration) bool {
+func (l *bulkhead) disproves(s delivery.IntegrationState, now time.Time, lately time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	rested := s.BreakerUntil == nil || s.BreakerUntil.Before(now)
-	return rested && l.breaker.state == delivery.BreakerClosed && l.vitals.bad == 0 && now.Sub(l.vitals.worked) < lately
+	return rested && l.breaker.state == delivery.BreakerClosed && l.status.bad == 0 && now.Sub(l.status.worked) < lately
 }
 
-func (l *lane) showAgain() {
+func (l *bulkhead) showAgain() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.breaker.changed = true

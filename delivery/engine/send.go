@@ -9,8 +9,8 @@ import (
 	"redrive/delivery"
 )
 
-// work sends from the lane's buffer until it is empty.
-func (e *Engine) work(l *lane) {
+// work sends from the bulkhead's buffer until it is empty.
+func (e *Engine) work(l *bulkhead) {
 	for {
 		it, back := l.next(time.Now())
 		e.giveBack(back)
@@ -27,7 +27,7 @@ func (e *Engine) work(l *lane) {
 // attempt sends one delivery and hands its outcome to the flusher. The whole attempt ends before the lease does: timeout,
 // then a margin in which the sender's own verdict is awaited, then a margin for one that does not listen.
 func (e *Engine) attempt(it *item) {
-	l := it.lane
+	l := it.bulkhead
 	ctx, cancel := context.WithTimeout(e.sendCtx, l.timeout+l.margin)
 	defer cancel()
 	if !e.secure(it, cancel) {
@@ -45,7 +45,7 @@ func (e *Engine) attempt(it *item) {
 // learnt from like any other. Without ok nothing was sent, because the integration is paused or its breaker is open: ask again
 // after wait.
 func (e *Engine) Try(ctx context.Context, r delivery.Request) (tried delivery.Tried, wait time.Duration, ok bool) {
-	l := e.lanes[r.Integration]
+	l := e.bulkheads[r.Integration]
 	if l == nil {
 		return delivery.Tried{StartedAt: time.Now(), Result: delivery.Result{Outcome: delivery.OutcomePermanent,
 			ErrorClass: delivery.ClassNoIntegration, Error: "its integration is not in the integrations file"}}, 0, true
@@ -59,7 +59,7 @@ func (e *Engine) Try(ctx context.Context, r delivery.Request) (tried delivery.Tr
 }
 
 // send makes one attempt and lets metrics, breaker and retry budget know.
-func (e *Engine) send(ctx context.Context, l *lane, r delivery.Request, paid bool) delivery.Tried {
+func (e *Engine) send(ctx context.Context, l *bulkhead, r delivery.Request, paid bool) delivery.Tried {
 	tried := delivery.Tried{StartedAt: time.Now()}
 	tried.Result = e.deadlined(ctx, l, r).Storable()
 	tried.Duration = time.Since(tried.StartedAt)
@@ -76,10 +76,10 @@ func (e *Engine) send(ctx context.Context, l *lane, r delivery.Request, paid boo
 // secure makes sure that the lease outlasts an attempt, and registers how to stop it. An item whose lease is lost is
 // dropped, one whose lease cannot be prolonged is given back: nothing was sent.
 func (e *Engine) secure(it *item, cancel context.CancelFunc) bool {
-	need := it.lane.timeout + 3*it.lane.margin
+	need := it.bulkhead.timeout + 3*it.bulkhead.margin
 	left, lost := e.held.start(it, cancel)
 	if !lost && left < need {
-		if err := e.extend(e.sendCtx, it.lane, []*item{it}); err != nil {
+		if err := e.extend(e.sendCtx, it.bulkhead, []*item{it}); err != nil {
 			e.log.Warn("prolonging a lease failed", "integration", it.Integration, "delivery", it.DeliveryID, "error", err)
 		}
 		left, lost = e.held.start(it, cancel)
@@ -89,17 +89,17 @@ func (e *Engine) secure(it *item, cancel context.CancelFunc) bool {
 		e.drop(it)
 		return false
 	case left < need:
-		e.giveBack([]handBack{{items: []*item{it}}})
+		e.giveBack([]releaseSet{{items: []*item{it}}})
 		return false
 	}
 	return true
 }
 
 // deadlined calls the sender in another goroutine, so that one that ignores its context does not hold the slot for ever.
-func (e *Engine) deadlined(ctx context.Context, l *lane, r delivery.Request) delivery.Result {
+func (e *Engine) deadlined(ctx context.Context, l *bulkhead, r delivery.Request) delivery.Result {
 	answer := make(chan delivery.Result, 1)
 	l.abandon(1) // until it answers
-	l.crew.run(func() {
+	l.workers.run(func() {
 		defer l.abandon(-1)
 		answer <- e.guarded(ctx, l.sender, r)
 	})

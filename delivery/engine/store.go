@@ -18,11 +18,11 @@ type Store interface {
 	Extend(ctx context.Context, held []delivery.Lease, lease time.Duration) (lost []delivery.Lease, err error)
 	// Release gives back deliveries that were not attempted: due again after wait, the attempt not counted.
 	Release(ctx context.Context, held []delivery.Lease, wait time.Duration) error
-	// IntegrationStates answers what people paused, by integration name.
+	// IntegrationStates returns what people paused, by integration name.
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error)
 	// SaveBreaker shows the breaker's position to people; openFor is 0 unless open.
 	SaveBreaker(ctx context.Context, integration string, state delivery.BreakerState, openFor time.Duration) error
-	// ReopenDue moves ignored deliveries whose time is over back to dead and answers how many.
+	// ReopenDue moves ignored deliveries whose time is over back to dead and returns how many.
 	ReopenDue(ctx context.Context) (int, error)
 	// SettleRetired makes dead letters of what waits for integrations that left the file.
 	SettleRetired(ctx context.Context) error

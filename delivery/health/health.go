@@ -12,7 +12,7 @@ import (
 
 // Store keeps what was seen.
 type Store interface {
-	// PartHealth answers what is known of every part, by integration.
+	// PartHealth returns what is known of every part, by integration.
 	PartHealth(ctx context.Context) (map[string][]delivery.PartHealth, error)
 	// SaveHealth writes what this process saw.
 	SaveHealth(ctx context.Context, worker string, seen []delivery.SeenHealth) error

@@ -111,7 +111,7 @@ func judge(p *delivery.PartStep) (outcomes, bad int) {
 // tried is how many were sent again: one that somebody else was faster with tells nothing.
 func tried(p *delivery.PartStep) int { return p.Cursor - p.First + 1 - p.Skipped }
 
-// canaryOver says whether each canary has had an outcome.
+// canaryOver reports whether each canary has had an outcome.
 func canaryOver(canary int, p *delivery.PartStep) bool {
 	return tried(p) >= canary && p.Succeeded+p.Failed+p.Failing >= canary
 }

@@ -26,7 +26,7 @@ func imagine(pace delivery.Pace, sizes ...int) *imagined {
 	return o
 }
 
-// after advances by the clock and answers how many were released of each part.
+// after advances by the clock and returns how many were released of each part.
 func (o *imagined) after(d time.Duration) []int {
 	o.Now = o.Now.Add(d)
 	o.Stop = delivery.Phrase{}

@@ -115,7 +115,7 @@ func (r *Room) round(ctx context.Context) (wait time.Duration, err error) {
 	return r.cfg.Idle, err
 }
 
-// full says whether a step took as much as it may, so that the next can follow at once.
+// full reports whether a step took as much as it may, so that the next can follow at once.
 func full(s *delivery.OperationStep) bool {
 	total := 0
 	for _, p := range s.Parts {

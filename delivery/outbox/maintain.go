@@ -6,7 +6,7 @@ import (
 )
 
 // maintain makes and drops partitions when it is time to. That somebody was in the way is no failure: it is tried again soon.
-func (t *tour) maintain(ctx context.Context) error {
+func (t *leaderTerm) maintain(ctx context.Context) error {
 	if time.Now().Before(t.maintainAt) {
 		return nil
 	}

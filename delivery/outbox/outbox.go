@@ -14,7 +14,7 @@ import (
 
 // Session is the leader's session: whoever does not lead any more cannot write.
 type Session interface {
-	// OpenOutbox answers *delivery.CopiedError when the positions in the database are another database's.
+	// OpenOutbox returns *delivery.CopiedError when the positions in the database are another database's.
 	OpenOutbox(ctx context.Context) error
 	// OutboxFeeds looks from each feed's position to now. Those given had nothing in between and start at their To.
 	OutboxFeeds(ctx context.Context, ahead []delivery.OutboxFeed, limit int) ([]delivery.OutboxFeed, error)
@@ -113,7 +113,7 @@ func (r *Relay) work(ctx context.Context, s Session) error {
 	r.state.lead(true)
 	defer r.state.lead(false)
 	r.cfg.Log.Info("this process leads the relay")
-	t := tour{Relay: r, session: s}
+	t := leaderTerm{Relay: r, session: s}
 	for ctx.Err() == nil {
 		busy, err := t.tick(ctx)
 		if err != nil {
@@ -145,25 +145,25 @@ type state struct {
 	sync.Mutex
 	leads bool
 	last  string // trouble
-	moved map[string]moved
+	moved map[string]seenFeed
 }
 
-// moved is where a feed was seen, and since when.
-type moved struct {
+// seenFeed is where a feed was seen, and since when.
+type seenFeed struct {
 	position string
 	at       time.Time
 }
 
-// still answers for how long events wait at the same position, and what the relay of this process stumbles over.
+// still returns for how long events wait at the same position, and what the relay of this process stumbles over.
 func (s *state) still(l delivery.OutboxLag, now time.Time) (d time.Duration, trouble string) {
 	s.Lock()
 	defer s.Unlock()
 	if s.moved == nil {
-		s.moved = map[string]moved{}
+		s.moved = map[string]seenFeed{}
 	}
 	m := s.moved[l.Integration]
 	if m.position != l.Position || l.Rows == 0 || m.at.IsZero() {
-		m = moved{position: l.Position, at: now}
+		m = seenFeed{position: l.Position, at: now}
 		s.moved[l.Integration] = m
 	}
 	return now.Sub(m.at), s.last
@@ -181,7 +181,7 @@ func (s *state) leading() bool {
 	return s.leads
 }
 
-// trouble says whether this is another trouble than the last one.
+// trouble reports whether this is another trouble than the last one.
 func (s *state) trouble(text string) bool {
 	s.Lock()
 	defer s.Unlock()

@@ -7,8 +7,8 @@ import (
 	"redrive/delivery"
 )
 
-// tour is one time of leading.
-type tour struct {
+// leaderTerm is one time of leading.
+type leaderTerm struct {
 	*Relay
 	session    Session
 	ahead      []delivery.OutboxFeed // those with nothing between position and now
@@ -17,7 +17,7 @@ type tour struct {
 }
 
 // tick brings every feed up to now, or a page further. busy: there is more to do at once.
-func (t *tour) tick(ctx context.Context) (busy bool, err error) {
+func (t *leaderTerm) tick(ctx context.Context) (busy bool, err error) {
 	feeds, err := t.session.OutboxFeeds(ctx, t.ahead, t.cfg.Page)
 	if err != nil {
 		return false, err
@@ -45,7 +45,7 @@ func (t *tour) tick(ctx context.Context) (busy bool, err error) {
 }
 
 // advance does one step of one feed.
-func (t *tour) advance(ctx context.Context, f delivery.OutboxFeed) (made int, more bool, err error) {
+func (t *leaderTerm) advance(ctx context.Context, f delivery.OutboxFeed) (made int, more bool, err error) {
 	switch {
 	case f.Paging:
 		made, err = t.session.FanOutPage(ctx, f.Name, t.cfg.Page)
@@ -61,7 +61,7 @@ func (t *tour) advance(ctx context.Context, f delivery.OutboxFeed) (made int, mo
 }
 
 // save moves positions that went over nothing: now and then, and at once when a subscriber has caught up.
-func (t *tour) save(ctx context.Context, feeds []delivery.OutboxFeed) error {
+func (t *leaderTerm) save(ctx context.Context, feeds []delivery.OutboxFeed) error {
 	join := false
 	for _, f := range feeds {
 		still := f.Paging || f.Rows > t.cfg.Page // its position is an earlier one than now

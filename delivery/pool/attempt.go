@@ -9,15 +9,15 @@ import (
 	"redrive/delivery"
 )
 
-// fate is what follows for a task.
-type fate struct {
+// verdict is what follows for a task.
+type verdict struct {
 	next delivery.State
 	wait time.Duration // pending only
 	hold bool          // pending only: the wait may be spent in memory
 }
 
 // attempt tries a task once and decides what follows.
-func (l *lane) attempt(t *task) fate {
+func (l *bulkhead) attempt(t *task) verdict {
 	number := len(t.attempts) + 1
 	if t.message.ExpiresAt != nil && !time.Now().Before(*t.message.ExpiresAt) {
 		return l.failed(t, delivery.Tried{StartedAt: time.Now(), Result: delivery.Result{Outcome: delivery.OutcomePermanent,
@@ -30,23 +30,23 @@ func (l *lane) attempt(t *task) fate {
 	tried, wait, ok := l.pool.try(request)
 	switch {
 	case !ok: // paused, or the breaker is open: no attempt is spent
-		return fate{next: delivery.StatePending, wait: max(wait, 0)}
+		return verdict{next: delivery.StatePending, wait: max(wait, 0)}
 	case tried.Outcome == delivery.OutcomeOK:
-		return fate{next: delivery.StateDelivered}
+		return verdict{next: delivery.StateDelivered}
 	}
 	return l.failed(t, tried)
 }
 
-func (l *lane) failed(t *task, tried delivery.Tried) fate {
+func (l *bulkhead) failed(t *task, tried delivery.Tried) verdict {
 	tried.Result = tried.Conceal(t.message.Payload, l.pool.cfg.Masks.For(t.message, l.in.Name)) // an AttemptFunc hides nothing
 	t.attempts = append(t.attempts, tried.Attempt(len(t.attempts)+1))
-	verdict := l.in.Judge(tried.Result, len(t.attempts))
-	if verdict.Next != delivery.StatePending {
+	judged := l.in.Judge(tried.Result, len(t.attempts))
+	if judged.Next != delivery.StatePending {
 		// the class only: the sentence may repeat what the receiver answered
 		l.pool.log.Warn("a delivery failed for good", "integration", l.in.Name, "delivery", t.id, "message", t.message.ID,
-			"attempts", len(t.attempts), "outcome", tried.Outcome, "error_class", tried.ErrorClass, "http_status", tried.HTTPStatus, "now", verdict.Next)
+			"attempts", len(t.attempts), "outcome", tried.Outcome, "error_class", tried.ErrorClass, "http_status", tried.HTTPStatus, "now", judged.Next)
 	}
-	return fate{next: verdict.Next, wait: verdict.RetryIn, hold: verdict.RetryIn <= l.pool.cfg.MaxHold}
+	return verdict{next: judged.Next, wait: judged.RetryIn, hold: judged.RetryIn <= l.pool.cfg.MaxHold}
 }
 
 // try asks the attempter, which may be anybody's: a panic or nonsense becomes an outcome that can be stored.

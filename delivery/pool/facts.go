@@ -12,13 +12,13 @@ const hangs = 15 * time.Second
 
 // Conditions are how the workers stand.
 func (p *Pool) Conditions() (list []delivery.Condition) {
-	for name, l := range p.lanes {
+	for name, l := range p.bulkheads {
 		list = append(list, l.condition(name, time.Now()))
 	}
 	return list
 }
 
-func (l *lane) condition(name string, now time.Time) delivery.Condition {
+func (l *bulkhead) condition(name string, now time.Time) delivery.Condition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := delivery.Condition{Integration: name, Part: delivery.PartPool, State: delivery.ConditionWorks, LastSuccess: l.finished}
@@ -56,7 +56,7 @@ type Stats struct {
 
 // Stats looks at one integration; an unknown name answers the zero value.
 func (p *Pool) Stats(integration string) Stats {
-	l := p.lanes[integration]
+	l := p.bulkheads[integration]
 	if l == nil {
 		return Stats{}
 	}
@@ -70,7 +70,7 @@ func (p *Pool) Stats(integration string) Stats {
 
 // Facts is Stats for people and metrics; nil for an integration of another method.
 func (p *Pool) Facts(integration string) []delivery.Fact {
-	l := p.lanes[integration]
+	l := p.bulkheads[integration]
 	if l == nil {
 		return nil
 	}

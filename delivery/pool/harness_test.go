@@ -83,7 +83,7 @@ func (s *shelf) fail(err error) {
 	s.err = err
 }
 
-// all answers what was parked, in its order.
+// all returns what was parked, in its order.
 func (s *shelf) all() (list []delivery.Parked) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,7 +171,7 @@ func start(t *testing.T, attempts Attempter, in delivery.Integration, change ...
 	return r
 }
 
-// stop ends the pool and answers what Run said.
+// stop ends the pool and returns what Run said.
 func (r *rig) stop() error {
 	r.t.Helper()
 	r.signal()

@@ -96,7 +96,7 @@ func (p *Pool) importSegment(ctx context.Context, s *segment) error {
 	return p.journal.drop(s, r.torn > 0 || r.skipped > 0)
 }
 
-// parkImported parks a batch; when one record spoils it, each for itself. It answers those that the store does not take, so
+// parkImported parks a batch; when one record spoils it, each for itself. It returns those that the store does not take, so
 // that they do not hold up the others.
 func (p *Pool) parkImported(ctx context.Context, batch []record) (refused []record, err error) {
 	for i := range batch {
@@ -156,7 +156,7 @@ func newReader(s *segment) *reader {
 	return &reader{in: bufio.NewReaderSize(io.NewSectionReader(s.file, 0, size), 256<<10), left: size}
 }
 
-// next answers the next batch, an empty one at the end.
+// next returns the next batch, an empty one at the end.
 func (r *reader) next() (batch []record, err error) {
 	size := 0
 	for len(batch) < parkBatch && size < parkBytes {
@@ -179,7 +179,7 @@ func (r *reader) next() (batch []record, err error) {
 	return batch, nil
 }
 
-// record answers the next record's bytes, nil at the end; whole says that its checksum fits.
+// record returns the next record's bytes, nil at the end; whole says that its checksum fits.
 func (r *reader) record() (raw []byte, whole bool, err error) {
 	if err := r.magic(); err != nil || r.left == 0 {
 		return nil, false, err

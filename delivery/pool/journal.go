@@ -66,7 +66,7 @@ func openJournal(dir string, limit int64) (*journal, error) {
 	return j, err
 }
 
-// leftovers says whether an earlier process left segments behind.
+// leftovers reports whether an earlier process left segments behind.
 func leftovers(dir string) bool {
 	if dir == "" {
 		return false
@@ -103,7 +103,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// append answers nil when the records are on disk. Calls that come during an fsync share the next one.
+// append returns nil when the records are on disk. Calls that come during an fsync share the next one.
 func (j *journal) append(batch []record) error {
 	raw, err := encode(batch)
 	if err != nil {
@@ -191,7 +191,7 @@ func (j *journal) retire() {
 	}
 }
 
-// oldest answers the segment to import next, nil when there is none.
+// oldest returns the segment to import next, nil when there is none.
 func (j *journal) oldest() *segment {
 	j.mu.Lock()
 	defer j.mu.Unlock()

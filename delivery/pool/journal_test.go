@@ -34,7 +34,7 @@ func open(t *testing.T, dir string) *journal {
 	return j
 }
 
-// segments writes a journal of n records, one append each, and answers its only file.
+// segments writes a journal of n records, one append each, and returns its only file.
 func segments(t *testing.T, dir string, n int) string {
 	t.Helper()
 	j := open(t, dir)
@@ -53,7 +53,7 @@ func segments(t *testing.T, dir string, n int) string {
 	return names[0]
 }
 
-// recover starts a pool on the directory, waits until the journal is imported, and answers what the store got.
+// recover starts a pool on the directory, waits until the journal is imported, and returns what the store got.
 func imported(t *testing.T, dir string, want int, log *slog.Logger) (r *rig) {
 	t.Helper()
 	r = start(t, always(ok), integration(1, 1, ""), func(c *Config) {

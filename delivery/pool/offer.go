@@ -31,7 +31,7 @@ var (
 // offered again. The same idempotency key within an hour, the last 100,000 keys of the process, or among what the store
 // has, answers the first message with Duplicate set. Before Run, Offer waits. It is safe for concurrent use.
 func (p *Pool) Offer(ctx context.Context, m delivery.Message) (accepted delivery.Accepted, err error) {
-	l := p.lanes[m.Integration]
+	l := p.bulkheads[m.Integration]
 	if l == nil {
 		return accepted, delivery.Mistake("unknown_integration.pool", "integration", "integration", m.Integration)
 	}
@@ -93,8 +93,8 @@ func check(m delivery.Message) error {
 	return m.Check()
 }
 
-// reserve answers the message that had the key first, or an entry that must be resolved; neither without a key.
-func (p *Pool) reserve(ctx context.Context, l *lane, key string) (mine *entry, known *delivery.Accepted, err error) {
+// reserve returns the message that had the key first, or an entry that must be resolved; neither without a key.
+func (p *Pool) reserve(ctx context.Context, l *bulkhead, key string) (mine *entry, known *delivery.Accepted, err error) {
 	if key == "" {
 		return nil, nil, nil
 	}
@@ -144,7 +144,7 @@ func (p *Pool) lookUp(ctx context.Context, integration, key string) (a delivery.
 }
 
 // offer takes a task in, by the way that is open now.
-func (l *lane) offer(ctx context.Context, t *task) (delivery.State, error) {
+func (l *bulkhead) offer(ctx context.Context, t *task) (delivery.State, error) {
 	way := l.enter(t)
 	if way == nil {
 		return delivery.StatePending, nil
@@ -153,7 +153,7 @@ func (l *lane) offer(ctx context.Context, t *task) (delivery.State, error) {
 }
 
 // enter takes the task into memory and answers nil, else the way to go.
-func (l *lane) enter(t *task) func(context.Context, *task) (delivery.State, error) {
+func (l *bulkhead) enter(t *task) func(context.Context, *task) (delivery.State, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	later := t.message.DeliverAfter != nil && t.message.DeliverAfter.After(time.Now())
@@ -174,8 +174,8 @@ func (l *lane) enter(t *task) func(context.Context, *task) (delivery.State, erro
 	return l.line(t)
 }
 
-// served makes the pool's end wait for a producer. The lane must be locked and open.
-func (l *lane) served(way func(context.Context, *task) (delivery.State, error)) func(context.Context, *task) (delivery.State, error) {
+// served makes the pool's end wait for a producer. The bulkhead must be locked and open.
+func (l *bulkhead) served(way func(context.Context, *task) (delivery.State, error)) func(context.Context, *task) (delivery.State, error) {
 	l.pool.active.Add(1)
 	return func(ctx context.Context, t *task) (delivery.State, error) {
 		defer l.pool.active.Done()
@@ -184,13 +184,13 @@ func (l *lane) served(way func(context.Context, *task) (delivery.State, error)) 
 }
 
 // postpone makes a message durable that is to be sent later: memory is no place for it.
-func (l *lane) postpone(ctx context.Context, t *task) (delivery.State, error) {
-	f := fate{next: delivery.StatePending, wait: time.Until(*t.message.DeliverAfter)}
+func (l *bulkhead) postpone(ctx context.Context, t *task) (delivery.State, error) {
+	f := verdict{next: delivery.StatePending, wait: time.Until(*t.message.DeliverAfter)}
 	return f.next, l.durably(ctx, t, f)
 }
 
 // callerRuns makes the attempt in the producer's own goroutine.
-func (l *lane) callerRuns(ctx context.Context, t *task) (delivery.State, error) {
+func (l *bulkhead) callerRuns(ctx context.Context, t *task) (delivery.State, error) {
 	f := l.attempt(t)
 	if f.next == delivery.StateDelivered {
 		l.delivered.Add(1)
@@ -201,8 +201,8 @@ func (l *lane) callerRuns(ctx context.Context, t *task) (delivery.State, error) 
 }
 
 // shelve writes the message to the journal, from where it goes on through the store.
-func (l *lane) shelve(_ context.Context, t *task) (delivery.State, error) {
-	f := fate{next: delivery.StatePending}
+func (l *bulkhead) shelve(_ context.Context, t *task) (delivery.State, error) {
+	f := verdict{next: delivery.StatePending}
 	if err := l.pool.journal.append([]record{newRecord(l, t, f)}); err != nil {
 		if !l.pool.complaints.on() { // one line a second says it as well as a thousand
 			l.pool.complaints.begin(time.Second)
@@ -219,7 +219,7 @@ func (l *lane) shelve(_ context.Context, t *task) (delivery.State, error) {
 }
 
 // durably waits until a task is written down.
-func (l *lane) durably(ctx context.Context, t *task, f fate) error {
+func (l *bulkhead) durably(ctx context.Context, t *task, f verdict) error {
 	answer := make(chan error, 1)
 	r := newRecord(l, t, f)
 	r.once = true
@@ -237,7 +237,7 @@ func (l *lane) durably(ctx context.Context, t *task, f fate) error {
 }
 
 // line makes the producer wait for room, unless too many wait already.
-func (l *lane) line(t *task) func(context.Context, *task) (delivery.State, error) {
+func (l *bulkhead) line(t *task) func(context.Context, *task) (delivery.State, error) {
 	if len(l.blocked) >= l.limit {
 		l.rejected++
 		return func(context.Context, *task) (delivery.State, error) { return "", l.full() }
@@ -247,7 +247,7 @@ func (l *lane) line(t *task) func(context.Context, *task) (delivery.State, error
 	return func(ctx context.Context, _ *task) (delivery.State, error) { return l.await(ctx, b) }
 }
 
-func (l *lane) await(ctx context.Context, b *producer) (delivery.State, error) {
+func (l *bulkhead) await(ctx context.Context, b *producer) (delivery.State, error) {
 	select {
 	case <-b.ready:
 	case <-ctx.Done():
@@ -266,13 +266,13 @@ func (l *lane) await(ctx context.Context, b *producer) (delivery.State, error) {
 	return "", l.full()
 }
 
-func (l *lane) reject() {
+func (l *bulkhead) reject() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rejected++
 }
 
-func (l *lane) full() error {
+func (l *bulkhead) full() error {
 	return &delivery.UnavailableError{Code: "pool_full", RetryAfter: time.Second,
 		Says: delivery.Say("pool_full", "integration", l.in.Name, "working", l.workers, "waiting", l.limit)}
 }

@@ -25,7 +25,7 @@ type Store interface {
 	// Park makes messages durable. It may be called again with the same ones.
 	Park(ctx context.Context, list []delivery.Parked) (fresh int, err error)
 	CountDelivered(ctx context.Context, integration string, n int) error
-	// AcceptedByKey answers the durable message with that idempotency key, else delivery.ErrNotFound.
+	// AcceptedByKey returns the durable message with that idempotency key, else delivery.ErrNotFound.
 	AcceptedByKey(ctx context.Context, integration, key string) (delivery.Accepted, error)
 }
 
@@ -64,13 +64,13 @@ func (c *Config) setDefaults() {
 
 // Pool takes messages with Offer. Make one with New and give it to Run once.
 type Pool struct {
-	cfg     Config
-	log     *slog.Logger
-	lanes   map[string]*lane
-	recent  *window
-	journal *journal // nil when there is neither a pool integration nor anything left by an earlier process
-	records recorder
-	lookups pause // after a failed look-up of a key
+	cfg       Config
+	log       *slog.Logger
+	bulkheads map[string]*bulkhead
+	recent    *window
+	journal   *journal // nil when there is neither a pool integration nor anything left by an earlier process
+	records   recorder
+	lookups   pause // after a failed look-up of a key
 
 	complaints pause // about the journal
 
@@ -83,20 +83,20 @@ type Pool struct {
 // New checks the configuration and opens the journal, so that a directory that cannot be written is known at the start.
 func New(cfg Config) (*Pool, error) {
 	cfg.setDefaults()
-	p := &Pool{cfg: cfg, log: cfg.Log, lanes: map[string]*lane{}, recent: newWindow(maxKeys, keepKeys), opened: make(chan struct{})}
+	p := &Pool{cfg: cfg, log: cfg.Log, bulkheads: map[string]*bulkhead{}, recent: newWindow(maxKeys, keepKeys), opened: make(chan struct{})}
 	p.records.notify = make(chan struct{}, 1)
 	for _, in := range cfg.Integrations {
 		if in.Method == delivery.MethodPool {
-			p.lanes[in.Name] = newLane(p, in)
+			p.bulkheads[in.Name] = newBulkhead(p, in)
 		}
 	}
-	for _, l := range p.lanes {
-		l.share = cfg.MaxBytes / int64(len(p.lanes))
+	for _, l := range p.bulkheads {
+		l.share = cfg.MaxBytes / int64(len(p.bulkheads))
 	}
-	if len(p.lanes) == 0 && !leftovers(cfg.Dir) {
+	if len(p.bulkheads) == 0 && !leftovers(cfg.Dir) {
 		return p, nil
 	}
-	if cfg.Store == nil || (cfg.Attempts == nil && len(p.lanes) > 0) {
+	if cfg.Store == nil || (cfg.Attempts == nil && len(p.bulkheads) > 0) {
 		return nil, errors.New("pool: no store or nobody to make attempts")
 	}
 	var err error
@@ -140,7 +140,7 @@ func (p *Pool) run(taking, writes context.Context) error {
 	writer.Go(func() { lost = p.recordLoop(writes) })
 	close(p.opened)
 	<-taking.Done()
-	for _, l := range p.lanes {
+	for _, l := range p.bulkheads {
 		l.close()
 	}
 	p.active.Wait()
@@ -172,7 +172,7 @@ func (p *Pool) countLoop(ctx context.Context) {
 }
 
 func (p *Pool) countDelivered(ctx context.Context) {
-	for name, l := range p.lanes {
+	for name, l := range p.bulkheads {
 		n := l.delivered.Swap(0)
 		if n == 0 {
 			continue

@@ -271,7 +271,7 @@ func TestTheBoundHoldsWhenNothingWorks(t *testing.T) {
 	if got := int64(len(r.store.all()) + r.store.counted); got != taken.Load() || s.Rejected != rejected.Load() {
 		t.Errorf("%d taken, %d ended; %d rejected, %d counted", taken.Load(), got, rejected.Load(), s.Rejected)
 	}
-	if s.Busy+s.Queued+s.Waiting+s.Recording != 0 || r.lanes["push"].bytes != 0 {
+	if s.Busy+s.Queued+s.Waiting+s.Recording != 0 || r.bulkheads["push"].bytes != 0 {
 		t.Errorf("left %+v", s)
 	}
 	t.Logf("%d taken, %d rejected", taken.Load(), rejected.Load())

@@ -26,7 +26,7 @@ type record struct {
 	done func(error) // called once, with nil when it is durable
 }
 
-func newRecord(l *lane, t *task, f fate) record {
+func newRecord(l *bulkhead, t *task, f verdict) record {
 	r := record{Parked: delivery.Parked{DeliveryID: t.id, Integration: l.in.Name, Message: t.message, Attempts: t.attempts, Next: f.next}}
 	if f.next == delivery.StatePending && f.wait > 0 {
 		r.Due = time.Now().Add(f.wait)
@@ -66,7 +66,7 @@ func (r *recorder) close() {
 	signal(r.notify)
 }
 
-// take answers the next batch; closed says that nothing will come any more.
+// take returns the next batch; closed says that nothing will come any more.
 func (r *recorder) take() (batch []record, closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +88,7 @@ func (r *recorder) again(batch []record) {
 	r.list = append(batch, r.list...)
 }
 
-// recordLoop writes until everything is written after close. It answers how many records it had to give up.
+// recordLoop writes until everything is written after close. It returns how many records it had to give up.
 func (p *Pool) recordLoop(ctx context.Context) (lost int) {
 	wait, away := firstAgain, pause{}
 	for {
@@ -113,7 +113,7 @@ func (p *Pool) recordLoop(ctx context.Context) (lost int) {
 	}
 }
 
-// keep makes a batch durable, in the store or else in the journal, and answers what is to be tried again.
+// keep makes a batch durable, in the store or else in the journal, and returns what is to be tried again.
 func (p *Pool) keep(ctx context.Context, away *pause, batch []record) (left []record) {
 	if !away.on() {
 		err := p.park(ctx, batch)

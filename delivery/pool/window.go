@@ -49,7 +49,7 @@ func newWindow(limit int, keep time.Duration) *window {
 	return &window{limit: limit, keep: keep, byKey: map[keyHash]*list.Element{}}
 }
 
-// reserve answers the entry of a key; mine says that nobody had it, so that the caller must resolve it.
+// reserve returns the entry of a key; mine says that nobody had it, so that the caller must resolve it.
 func (w *window) reserve(hash keyHash, now time.Time) (e *entry, mine bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,7 +75,7 @@ func (w *window) forget(e *entry) {
 	}
 }
 
-// resolve says whether the message was taken. A key whose message was not may be used again.
+// resolve reports whether the message was taken. A key whose message was not may be used again.
 func (w *window) resolve(e *entry, a delivery.Accepted, taken bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

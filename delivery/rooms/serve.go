@@ -17,7 +17,7 @@ type Room interface {
 }
 
 // Serve runs rooms and a web server until ctx ends or one of them fails: no new work then, and at most grace for what is under way.
-// It answers why it ended, nil when ctx did.
+// It returns why it ended, nil when ctx did.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, rooms []Room, grace time.Duration, log *slog.Logger) error {
 	stopping, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

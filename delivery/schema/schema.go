@@ -77,7 +77,7 @@ func sentence(err error) error {
 	return fmt.Errorf("it is no schema: %s", strings.ReplaceAll(strings.ReplaceAll(err.Error(), place, ""), "\n", " "))
 }
 
-// Check answers what does not fit, in the order of the payload's places; nothing when all does.
+// Check returns what does not fit, in the order of the payload's places; nothing when all does.
 func (c Checker) Check(payload []byte) []Violation {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
 	if err != nil {

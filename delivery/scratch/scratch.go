@@ -141,7 +141,7 @@ func sweepOne(path string) {
 	}
 }
 
-// owned says whether this user may take the directory away: it is his, or he is root.
+// owned reports whether this user may take the directory away: it is his, or he is root.
 func owned(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && (os.Geteuid() == 0 || int(stat.Uid) == os.Geteuid())

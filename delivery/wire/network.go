@@ -57,7 +57,7 @@ func (g Dialer) control(ctx context.Context, _, address string, _ syscall.RawCon
 	return nil
 }
 
-// Permits says whether an address may be dialled.
+// Permits reports whether an address may be dialled.
 func (n Network) Permits(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if nat64.Contains(a) {

@@ -82,7 +82,7 @@ type spoken struct {
 	about amqp091.Table
 }
 
-// Response answers the login.
+// Response returns the login.
 func (s spoken) Response() string {
 	if capabilities, ok := s.about["capabilities"].(amqp091.Table); ok {
 		capabilities["authentication_failure_close"] = true

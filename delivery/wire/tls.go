@@ -86,5 +86,5 @@ type HandshakeError struct{ cause error }
 
 func (e *HandshakeError) Error() string { return "the TLS handshake failed: " + e.cause.Error() }
 
-// Unwrap answers the cause.
+// Unwrap returns the cause.
 func (e *HandshakeError) Unwrap() error { return e.cause }

@@ -20,7 +20,7 @@ var (
 	declared    = regexp.MustCompile(`(?i)charset\s*=\s*["']?([A-Za-z0-9._:-]{1,40})`)
 )
 
-// decode answers a body in UTF-8: from the encoding that it declares by a byte order mark, in its type, or in itself.
+// decode returns a body in UTF-8: from the encoding that it declares by a byte order mark, in its type, or in itself.
 func decode(contentType string, body []byte) []byte {
 	e := encodingOf(contentType, body)
 	if e == nil {

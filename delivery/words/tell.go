@@ -81,7 +81,7 @@ func (a Answer) tell(root *node) string {
 	return strings.Join(t.pieces, "; ")
 }
 
-// known says whether an object has a member whose name we know: then the others tell nothing.
+// known reports whether an object has a member whose name we know: then the others tell nothing.
 func (n *node) known() bool {
 	return slices.ContainsFunc(n.kids, func(kid *node) bool {
 		return kid.leaf && (slices.Contains(texts, kid.name()) || slices.Contains(codes, kid.name()))
@@ -184,7 +184,7 @@ func (t *teller) own(n *node) (said, coded []string) {
 	return said, coded
 }
 
-// told says whether one of the texts has that in it.
+// told reports whether one of the texts has that in it.
 func told(said []string, text string) bool {
 	return slices.ContainsFunc(said, func(s string) bool { return strings.Contains(strings.ToLower(s), strings.ToLower(text)) })
 }
@@ -228,7 +228,7 @@ func (t *teller) code(name string, n *node) string {
 	return code
 }
 
-// isConstant says whether a word is a name of an error and nobody's own.
+// isConstant reports whether a word is a name of an error and nobody's own.
 func isConstant(word string) bool {
 	return codeShape.MatchString(word) && (strings.Contains(word, "_") && (word == strings.ToUpper(word) || word == strings.ToLower(word)) || strings.HasSuffix(word, "Error") || strings.HasSuffix(word, "Exception"))
 }

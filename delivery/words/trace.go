@@ -32,7 +32,7 @@ func Innermost(trace string) (class, text string) {
 	return class, text
 }
 
-// isThrown says whether a name is one of an exception: the first line of a text that is no trace may look like one.
+// isThrown reports whether a name is one of an exception: the first line of a text that is no trace may look like one.
 func isThrown(name string) bool {
 	return strings.Contains(name, ".") || strings.HasSuffix(name, "Exception") || strings.HasSuffix(name, "Error")
 }

@@ -69,7 +69,7 @@ func (t *tree) leave() {
 	}
 }
 
-// readJSON reads a text of JSON as far as it goes: the rest may have been cut. It answers nil for what is none.
+// readJSON reads a text of JSON as far as it goes: the rest may have been cut. It returns nil for what is none.
 func readJSON(text string) *node {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -93,7 +93,7 @@ func readJSON(text string) *node {
 	return t.root
 }
 
-// inObject says whether a text that comes next is a name.
+// inObject reports whether a text that comes next is a name.
 func (t *tree) inObject() bool { return t.deep == 0 && len(t.open) > 0 && !t.open[len(t.open)-1].list }
 
 func (t *tree) take(token json.Token, key string) {

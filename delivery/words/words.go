@@ -18,7 +18,7 @@ type Answer struct {
 	Body   []byte
 }
 
-// Read answers the telling part, empty where nothing of the answer tells more than its status, and the body in UTF-8. The words may
+// Read returns the telling part, empty where nothing of the answer tells more than its status, and the body in UTF-8. The words may
 // repeat whatever was sent, and are as long as the answer makes them.
 func Read(a Answer) (said string, body []byte) {
 	if encoding := a.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
@@ -66,7 +66,7 @@ func (a Answer) markup(contentType, text string) string {
 	return a.html(text)
 }
 
-// unreadable says whether a text is none: bytes of another kind, or of an encoding that nobody declared.
+// unreadable reports whether a text is none: bytes of another kind, or of an encoding that nobody declared.
 func unreadable(text string) bool {
 	strange, all := 0, 0
 	for _, r := range text[:min(len(text), 1024)] {
@@ -119,7 +119,7 @@ func (a Answer) elsewhere() string {
 	return ""
 }
 
-// tells says whether a text says more than the status does.
+// tells reports whether a text says more than the status does.
 func (a Answer) tells(text string) bool {
 	if len(text) > 200 {
 		return true

@@ -150,7 +150,7 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// hostile answers are made to be expensive.
+// hostile returns are made to be expensive.
 var hostile = map[string]string{
 	"brackets":       strings.Repeat("[", 64<<10),
 	"objects":        strings.Repeat(`{"error":`, 64<<10/9),

@@ -45,7 +45,7 @@ type editJSON struct {
 	Dropped       bool              `json:"dropped,omitempty"`
 }
 
-// editJSONOf answers the hash of the exact bytes, or of what is shown of them: a short secret could be guessed from the former.
+// editJSONOf returns the hash of the exact bytes, or of what is shown of them: a short secret could be guessed from the former.
 func editJSONOf(e delivery.Edit, view web.PayloadView) editJSON {
 	out := editJSON{Number: e.Number, Actor: e.Actor, Reason: e.Reason, CreatedAt: web.Utc(&e.CreatedAt), AfterAttempt: e.AfterAttempt, Headers: view.Headers,
 		Masked: view.Masked, Size: e.Size, SHA256: view.SHA256, Omitted: e.Omitted, Dropped: e.Dropped,
@@ -113,7 +113,7 @@ func caseVersionField(into *int) web.Field {
 	}
 }
 
-// addNote answers all notes of the failure.
+// addNote returns all notes of the failure.
 func (s *API) addNote(c echo.Context) error {
 	id, err := web.UuidParam(c)
 	if err != nil {

@@ -129,7 +129,7 @@ func (s *API) redirectFailure(c echo.Context) error {
 	})
 }
 
-// changeFailure reads a request about one failure and answers what it is after change, by the masks of a list.
+// changeFailure reads a request about one failure and returns what it is after change, by the masks of a list.
 func (s *API) changeFailure(c echo.Context, change func(id, token string, body []byte) (delivery.Delivery, error)) error {
 	id, err := web.UuidParam(c)
 	if err != nil {

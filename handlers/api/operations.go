@@ -34,7 +34,7 @@ func (s *API) operationAPI(v1 *echo.Group, look, act echo.MiddlewareFunc) {
 	v1.POST("/operations/:id/cancel", s.steerOperation(func(step *delivery.Steer) { step.Cancel = true }), act)
 }
 
-// startOperation freezes a set and answers the operation, or says what one would select.
+// startOperation freezes a set and returns the operation, or says what one would select.
 func (s *API) startOperation(c echo.Context) error {
 	if err := web.OnlyParams(c.QueryParams()); err != nil {
 		return err

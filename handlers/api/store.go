@@ -15,7 +15,7 @@ type Store interface {
 	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)
 	Groups(ctx context.Context, f delivery.GroupFilter) (delivery.Page[delivery.Group], error)
 	Group(ctx context.Context, id string) (delivery.Group, error)
-	// Act does one action on one delivery and answers its new record.
+	// Act does one action on one delivery and returns its new record.
 	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)
 	Edit(ctx context.Context, r delivery.EditRequest) (delivery.Delivery, error)
 	Redirect(ctx context.Context, r delivery.RedirectRequest) (delivery.Delivery, error)

@@ -49,7 +49,7 @@ func (s *Console) runByForm(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, views.Runs(name))
 }
 
-// fileOf answers the file that a delivery sends, or of which its row was rejected; nil for any other delivery.
+// fileOf returns the file that a delivery sends, or of which its row was rejected; nil for any other delivery.
 func (s *Console) fileOf(c echo.Context, m delivery.Message) *delivery.StoredFile {
 	id := ""
 	switch {

@@ -96,12 +96,12 @@ func backTo(c echo.Context) string {
 	return views.Failures
 }
 
-// backToFailure answers who reloads the address of a form.
+// backToFailure returns who reloads the address of a form.
 func (s *Console) backToFailure(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, views.Failure(c.Param("id")))
 }
 
-// failureNews says whether a delivery changed since it was shown.
+// failureNews reports whether a delivery changed since it was shown.
 func (s *Console) failureNews(c echo.Context) error {
 	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound

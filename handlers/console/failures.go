@@ -96,7 +96,7 @@ func consoleFilter(query url.Values, l views.Locale) (delivery.Filter, error) {
 
 const fieldTime = "2006-01-02T15:04:05"
 
-// localTime turns a time of the query into RFC 3339 for the filter and answers it as a form field shows it.
+// localTime turns a time of the query into RFC 3339 for the filter and returns it as a form field shows it.
 func localTime(q url.Values, name string, l views.Locale) string {
 	text := q.Get(name)
 	if text == "" {
@@ -159,7 +159,7 @@ func parseSelection(values []string, action delivery.Action) ([]views.Selected, 
 	return out, nil
 }
 
-// parseVersion answers -1 for what is no version.
+// parseVersion returns -1 for what is no version.
 func parseVersion(text string) int {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {

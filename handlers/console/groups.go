@@ -62,7 +62,7 @@ func consoleGroups(query url.Values) (delivery.GroupFilter, error) {
 	return filter, err
 }
 
-// untidy says whether an address carries what a form sends without having been chosen.
+// untidy reports whether an address carries what a form sends without having been chosen.
 func untidy(q url.Values) bool {
 	for _, values := range q {
 		if slices.Contains(values, "") {

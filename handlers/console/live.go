@@ -41,7 +41,7 @@ func newHub(generation func(context.Context) (int64, error)) *hub {
 		listeners: map[chan struct{}]struct{}{}}
 }
 
-// join answers a channel that receives whenever something changed and is closed at the end; ok is false when there are too many.
+// join returns a channel that receives whenever something changed and is closed at the end; ok is false when there are too many.
 func (h *hub) join() (changed chan struct{}, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

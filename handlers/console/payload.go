@@ -75,7 +75,7 @@ func cut(text []byte, n int) (string, bool) {
 	return strings.ToValidUTF8(string(text[:n]), "\uFFFD"), true
 }
 
-// mostlyText says whether bytes are worth reading as text beside their dump.
+// mostlyText reports whether bytes are worth reading as text beside their dump.
 func mostlyText(text []byte) bool {
 	odd := 0
 	for _, r := range string(text) {

@@ -150,7 +150,7 @@ func (s *Console) tokensPage(c echo.Context, status int, page views.TokensPage) 
 
 var tokenName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$`)
 
-// addToken answers the secret with the page itself: it is kept nowhere.
+// addToken returns the secret with the page itself: it is kept nowhere.
 func (s *Console) addToken(c echo.Context) error {
 	t := delivery.Token{Name: strings.TrimSpace(c.FormValue("name")), Role: delivery.Role(c.FormValue("role"))}
 	err := checkRole(t.Role)

@@ -71,7 +71,7 @@ func sameStates(a, b []delivery.State) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(s delivery.State) bool { return !slices.Contains(b, s) })
 }
 
-// count answers Unknown where a state cannot be searched that way.
+// count returns Unknown where a state cannot be searched that way.
 func (s *Console) count(ctx context.Context, f delivery.Filter, atMost int) (views.Count, error) {
 	n, capped, err := s.store.CountFailures(ctx, f, atMost)
 	var input *delivery.InputError
@@ -121,7 +121,7 @@ func narrowed(page *views.FailuresPage, key delivery.GroupKey, g delivery.Group,
 	return t
 }
 
-// countedByGroups says whether groups know everything that the filter asks.
+// countedByGroups reports whether groups know everything that the filter asks.
 func countedByGroups(f delivery.Filter) bool {
 	f.Acknowledged, f.States, f.Integrations, f.Methods, f.Destinations, f.ErrorClasses, f.Groups, f.GroupMessages = nil, nil, nil, nil, nil, nil, nil, nil
 	return len(f.Values()) == 0
@@ -134,7 +134,7 @@ type Suggestion struct {
 	Insert string `json:"insert"` // in place of the word that is being typed
 }
 
-// suggest answers how a word of the search bar could go on: with a field, or with a value of the field before the colon.
+// suggest returns how a word of the search bar could go on: with a field, or with a value of the field before the colon.
 func (s *Console) suggest(c echo.Context) error {
 	field, typed := c.QueryParam("field"), c.QueryParam("typed")
 	if len(field)+len(typed) > 1000 {

@@ -18,7 +18,7 @@ type Store interface {
 	Groups(ctx context.Context, f delivery.GroupFilter) (delivery.Page[delivery.Group], error)
 	Group(ctx context.Context, id string) (delivery.Group, error)
 	Suggest(ctx context.Context, field, typed string) ([]string, error) // values of a field of the search bar
-	// Act does one action on one delivery and answers its new record.
+	// Act does one action on one delivery and returns its new record.
 	Act(ctx context.Context, a delivery.ActionRequest) (delivery.Delivery, error)
 	Edit(ctx context.Context, r delivery.EditRequest) (delivery.Delivery, error)
 	EditOf(ctx context.Context, id string, number int) (delivery.Edit, error) // one version with its payload

@@ -64,7 +64,7 @@ func (s *Core) RequestSnapshot(c echo.Context, name, table, reason string) error
 	return s.store.RequestTable(c.Request().Context(), name, table, Who(c).Name, reason)
 }
 
-// BatchNamed answers the integration of that name, if it is a batch.
+// BatchNamed returns the integration of that name, if it is a batch.
 func (s *Core) BatchNamed(name string) (delivery.Integration, bool) {
 	for _, i := range s.Config.Integrations {
 		if i.Name == name {

@@ -50,7 +50,7 @@ func signInURL(r *http.Request) string {
 	return "/sign-in?next=" + url.QueryEscape(r.URL.RequestURI())
 }
 
-// Authenticate answers who makes the request; the zero principal is nobody. A bearer token wins over a session, because
+// Authenticate returns who makes the request; the zero principal is nobody. A bearer token wins over a session, because
 // requests with one are not protected against other origins.
 func (s *Core) Authenticate(c echo.Context) (principal, error) {
 	if header := c.Request().Header.Get(echo.HeaderAuthorization); header != "" {
@@ -104,7 +104,7 @@ type principal struct {
 	ViaToken bool // by bearer token, not by session
 }
 
-// Who answers the signed-in person or token of a request; the zero value is nobody.
+// Who returns the signed-in person or token of a request; the zero value is nobody.
 func Who(c echo.Context) principal {
 	p, _ := c.Get(principalKey).(principal)
 	return p

@@ -21,7 +21,7 @@ func (s *Core) watchRoutes() {
 	s.Echo.GET("/metrics", echo.WrapHandler(s.Config.Metrics.handler()))
 }
 
-// ready answers whether requests can be served: database reachable, schema current.
+// ready reports whether requests can be served: database reachable, schema current.
 func (s *Core) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()

@@ -180,7 +180,7 @@ func Utf8Charset(params map[string]string) bool {
 	return !given || strings.EqualFold(charset, "utf-8")
 }
 
-// UuidParam answers a path's id in canonical form; what is no UUID names nothing.
+// UuidParam returns a path's id in canonical form; what is no UUID names nothing.
 func UuidParam(c echo.Context) (string, error) {
 	id := strings.ToLower(c.Param("id"))
 	if !delivery.IsUUID(id) {
@@ -189,7 +189,7 @@ func UuidParam(c echo.Context) (string, error) {
 	return id, nil
 }
 
-// And answers both sets of members.
+// And returns both sets of members.
 func (f Fields) And(more Fields) Fields {
 	for name, set := range more {
 		f[name] = set

@@ -112,7 +112,7 @@ func (h *HealthCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- successDesc
 }
 
-// Collect answers nothing while the database is away: a missing gauge is honest, an old one is not.
+// Collect returns nothing while the database is away: a missing gauge is honest, an old one is not.
 func (h *HealthCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, i := range h.read() {
 		gauge := func(desc *prometheus.Desc, value float64, labels ...string) {

@@ -47,7 +47,7 @@ func compress() echo.MiddlewareFunc {
 	}})
 }
 
-// headAsGet answers HEAD wherever GET is answered; the server leaves the body out by itself, because its own request is not
+// headAsGet serves HEAD wherever GET is served; the server leaves the body out by itself, because its own request is not
 // changed.
 func headAsGet(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -119,7 +119,7 @@ func (s *Core) errorPage(c echo.Context, p Problem) error {
 	return Render(c, p.Status, views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.Say(p.Says), RequestID: p.RequestID}))
 }
 
-// Mistake answers what a person can correct in the form; every other error is passed on.
+// Mistake returns what a person can correct in the form; every other error is passed on.
 func Mistake(err error) (Problem, error) {
 	p := ProblemOf(err)
 	if p.Status == http.StatusBadRequest || p.Status == http.StatusUnprocessableEntity {
@@ -131,5 +131,5 @@ func Mistake(err error) (Problem, error) {
 // Lang is the language of whoever looks.
 func Lang(echo.Context) string { return words.English }
 
-// Say answers a phrase to whoever looks.
+// Say returns a phrase to whoever looks.
 func Say(c echo.Context, p delivery.Phrase) string { return words.Say(Lang(c), p) }

@@ -38,7 +38,7 @@ func NewPassword() string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(raw))
 }
 
-// HashPassword answers the argon2id hash of a password as a PHC string.
+// HashPassword returns the argon2id hash of a password as a PHC string.
 func HashPassword(password string) (string, error) {
 	if len(password) > delivery.MaxPassword {
 		return "", errPasswordTooLong
@@ -54,7 +54,7 @@ func HashPassword(password string) (string, error) {
 	return h.String(), nil
 }
 
-// VerifyPassword says whether password fits the PHC string. It waits for its turn as long as ctx allows.
+// VerifyPassword reports whether password fits the PHC string. It waits for its turn as long as ctx allows.
 func VerifyPassword(ctx context.Context, encoded, password string) (bool, error) {
 	h, err := parseArgon(encoded)
 	if err != nil {

@@ -82,7 +82,7 @@ func FailureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 	return f, err
 }
 
-// mergeSearch answers the query with what its search selects as parameters of their own. Two values for one field are refused: it
+// mergeSearch returns the query with what its search selects as parameters of their own. Two values for one field are refused: it
 // would not be plain which of them counts.
 func mergeSearch(q url.Values, now time.Time, zone *time.Location) (url.Values, error) {
 	found, err := delivery.ParseSearch(q.Get("search"), now, zone)

@@ -11,7 +11,7 @@ func limiterAt(now *time.Time) *signInLimiter {
 	return newSignInLimiter(func() time.Time { return *now })
 }
 
-// try answers how long a try must wait; zero lets it through.
+// try returns how long a try must wait; zero lets it through.
 func try(l *signInLimiter, ip, name string, ok bool) time.Duration {
 	_, wait, end := l.begin(ip, name)
 	if wait == 0 {

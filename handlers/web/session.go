@@ -44,7 +44,7 @@ func CredentialMark(o delivery.Operator) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// sessionHolds says whether the session was opened with the operator's present password: a new password ends the sessions
+// sessionHolds reports whether the session was opened with the operator's present password: a new password ends the sessions
 // of the old one.
 func (s *Core) sessionHolds(ctx context.Context, o delivery.Operator) bool {
 	return s.Sessions.GetString(ctx, SessionCredential) == CredentialMark(o)
@@ -123,7 +123,7 @@ func (s *signIns) signIn(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, page.Next)
 }
 
-// check answers the operator whom the name means, and whether the password fits. It takes as long for unknown names.
+// check returns the operator whom the name means, and whether the password fits. It takes as long for unknown names.
 func (s *signIns) check(ctx context.Context, name, password string) (delivery.Operator, bool, error) {
 	o, err := s.store.OperatorByName(ctx, name)
 	unknown := errors.Is(err, delivery.ErrNotFound)

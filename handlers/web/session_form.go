@@ -22,7 +22,7 @@ const (
 	KeptBodyLimit = 3 << 20 // packed, with name and password
 )
 
-// isForm says whether a request is a form of the console that somebody filled in.
+// isForm reports whether a request is a form of the console that somebody filled in.
 func isForm(r *http.Request) bool {
 	return r.Method == http.MethodPost && !isAPI(r) && strings.HasPrefix(r.Header.Get(echo.HeaderContentType), echo.MIMEApplicationForm)
 }

@@ -88,7 +88,7 @@ func (p *producer) queueEmpty(ctx context.Context) error {
 	}
 }
 
-// trickle commits n messages, one transaction each, at a steady rate, and answers when each commit returned.
+// trickle commits n messages, one transaction each, at a steady rate, and returns when each commit returned.
 func (p *producer) trickle(ctx context.Context, n, rate int, after func()) (committed []time.Time, perSecond float64, err error) {
 	committed = make([]time.Time, n)
 	started := time.Now()

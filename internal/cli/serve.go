@@ -119,7 +119,7 @@ func (c *Settings) demoFile(base string, capture bool) (*config.File, error) {
 	return config.Parse("demo/integrations.yaml", demo.Integrations(base, files, c.DemoBrokers, capture), os.LookupEnv)
 }
 
-// settle answers the file for this database: the demo's captures changes only where the database can tell of them.
+// settle returns the file for this database: the demo's captures changes only where the database can tell of them.
 func (c *Settings) settle(ctx context.Context, db *store.Store, file *config.File, base string, log *slog.Logger) (*config.File, error) {
 	if c.Config != "" || !bool(c.Demo) {
 		return file, nil

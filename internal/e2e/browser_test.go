@@ -34,7 +34,7 @@ var chromium struct {
 	stop []func()
 }
 
-// aBrowser answers a context of the browser; one that has crashed is replaced.
+// aBrowser returns a context of the browser; one that has crashed is replaced.
 func aBrowser(t *testing.T) context.Context {
 	t.Helper()
 	chromium.Lock()

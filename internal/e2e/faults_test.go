@@ -104,7 +104,7 @@ func (l *ledger) requests() (total, keys int) {
 	return l.total, len(l.seen)
 }
 
-// of answers how many requests came with a key.
+// of returns how many requests came with a key.
 func (l *ledger) of(key string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -371,7 +371,7 @@ func TestAStoppedProcessChangesNothingWhenItWakesUp(t *testing.T) {
 	}
 }
 
-// deadLetters makes n of them on a receiver that refuses, and answers their ids.
+// deadLetters makes n of them on a receiver that refuses, and returns their ids.
 func deadLetters(t *testing.T, p *program, dsn string, n int) (ids []string) {
 	t.Helper()
 	conn := connect(t, dsn)

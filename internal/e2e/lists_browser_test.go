@@ -65,7 +65,16 @@ func (b *browser) is(js, want string) {
 			b.t.Logf("%s is %q, want %q", js, last, want)
 		}
 	}()
-	await(b.t, js, func() bool { last = b.value(js); return last == want })
+	await(b.t, js, func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, patience.Limit)
+		defer cancel()
+		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](js))
+		if err != nil { // between two pages there is no document
+			text = err.Error()
+		}
+		last = text
+		return err == nil && text == want
+	})
 }
 
 // promised is what an expression answers later.

@@ -152,7 +152,7 @@ func (p *program) kill() {
 // wait waits for its end.
 func (p *program) wait() { p.t.Helper(); patience.Receive(p.t, "the end of the program", p.done) }
 
-// stop asks it to end and answers its exit code.
+// stop asks it to end and returns its exit code.
 func (p *program) stop() int {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -249,7 +249,7 @@ func (p *program) must(method, path string, body any) map[string]any {
 	return object
 }
 
-// send hands a message over and answers the id of its only delivery.
+// send hands a message over and returns the id of its only delivery.
 func (p *program) send(integration string, payload any) string {
 	p.t.Helper()
 	answer := p.must("POST", "/api/v1/messages", map[string]any{"integration": integration, "type": "test", "kind": "command", "payload": payload})
@@ -375,7 +375,7 @@ func TestStartAndMemory(t *testing.T) {
 	t.Logf("ready after %s, %d MiB resident", took.Round(time.Millisecond), kib>>10)
 }
 
-// raceDetector says whether this binary carries it: then it needs several times the memory.
+// raceDetector reports whether this binary carries it: then it needs several times the memory.
 func raceDetector() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })

@@ -59,7 +59,7 @@ const manyDeadSQL = `WITH made AS MATERIALIZED (
 	INSERT INTO redrive.deliveries (id, message_id, integration, state, attempts, error_class, group_id, created_at, failed_at, dead_at)
 	SELECT id, message, 'push', 'dead', 3, 'http_5xx', 'g', at, at, at FROM made`
 
-// addsUp answers an operation whose numbers were checked.
+// addsUp returns an operation whose numbers were checked.
 func addsUp(t *testing.T, p *program, id string) map[string]any {
 	t.Helper()
 	o := p.must("GET", "/api/v1/operations/"+id, nil)
@@ -73,7 +73,7 @@ func addsUp(t *testing.T, p *program, id string) map[string]any {
 	return o
 }
 
-// released answers how many items the operation has acted on.
+// released returns how many items the operation has acted on.
 func released(t *testing.T, conn *pgx.Conn) (n int) {
 	t.Helper()
 	if err := conn.QueryRow(t.Context(), "SELECT sum(cursor - first + 1) FROM redrive.operation_parts").Scan(&n); err != nil {
@@ -83,7 +83,7 @@ func released(t *testing.T, conn *pgx.Conn) (n int) {
 }
 
 // killAt kills the program once that many items are released: in the middle of a step's transaction, or where its requests stand by
-// chance. It answers how many were released then.
+// chance. It returns how many were released then.
 func killAt(t *testing.T, p *program, conn *pgx.Conn, receiver *ledger, items int) int {
 	t.Helper()
 	await(t, fmt.Sprintf("%d items to be released", items), func() bool { return released(t, conn) >= items })

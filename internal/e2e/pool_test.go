@@ -38,7 +38,7 @@ func dataDir(t *testing.T) (dir, env string) {
 	return dir, "REDRIVE_DATA_DIR=" + dir
 }
 
-// offer hands n messages over in parallel and answers how many were accepted, by state.
+// offer hands n messages over in parallel and returns how many were accepted, by state.
 func (p *program) offer(n int) map[string]int {
 	p.t.Helper()
 	var mu sync.Mutex
@@ -63,7 +63,7 @@ func (p *program) offer(n int) map[string]int {
 }
 
 // warm sends one message and waits until it arrives: from then on the engine admits attempts. Before, what is handed over is made
-// durable at once. It answers how many messages the receiver has then.
+// durable at once. It returns how many messages the receiver has then.
 func (p *program) warm(receiver *ledger) int {
 	p.t.Helper()
 	p.send("push", "the first")

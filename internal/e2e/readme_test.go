@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// block answers the README's code block of a language that contains a text.
+// block returns the README's code block of a language that contains a text.
 func block(t *testing.T, language, containing string) string {
 	t.Helper()
 	raw, err := os.ReadFile("../../README.md")

@@ -23,7 +23,7 @@ func triageFile(t *testing.T, url string) string {
 	return configFile(t, text+"    mask: [\"$.code\"]\n")
 }
 
-// deadOn sends messages that die and answers their deliveries.
+// deadOn sends messages that die and returns their deliveries.
 func (p *program) deadOn(integration string, payloads ...any) (ids []string) {
 	p.t.Helper()
 	for _, payload := range payloads {

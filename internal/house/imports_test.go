@@ -164,7 +164,7 @@ func checkImport(t *testing.T, path, imported string) {
 	}
 }
 
-// reaches says whether room may import own: by the longest entry of the table that room lies in.
+// reaches reports whether room may import own: by the longest entry of the table that room lies in.
 func reaches(room, own string) bool {
 	for at := room; at != ""; at = at[:max(strings.LastIndex(at, "/"), 0)] {
 		if list, ok := allowed[at]; ok {

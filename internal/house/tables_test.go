@@ -100,7 +100,7 @@ func TestWritesAreSeen(t *testing.T) {
 	}
 }
 
-// writes answers where which room writes which table: table, room, places. Measurements make data of their own, and tests do too.
+// writes returns where which room writes which table: table, room, places. Measurements make data of their own, and tests do too.
 func writes(t *testing.T) map[string]map[string][]string {
 	t.Helper()
 	found := map[string]map[string][]string{}
@@ -128,7 +128,7 @@ func writes(t *testing.T) map[string]map[string][]string {
 	return found
 }
 
-// tables answers those of the schema.
+// tables returns those of the schema.
 func tables(t *testing.T) (names []string) {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(root, "migrations", "schema.sql"))
@@ -141,7 +141,7 @@ func tables(t *testing.T) (names []string) {
 	return names
 }
 
-// texts answers the string literals of a file; what is joined by + is one text.
+// texts returns the string literals of a file; what is joined by + is one text.
 func texts(file *ast.File) map[token.Pos]string {
 	found := map[token.Pos]string{}
 	ast.Inspect(file, func(n ast.Node) bool {

@@ -58,7 +58,7 @@ func AuditPointers(e *delivery.AuditEntry) []any {
 	return []any{&e.Seq, &e.At, &e.Actor, &e.Action, &e.SubjectType, &e.Subject, &e.Reason, (*[]byte)(&e.Details), &e.PrevHash, &e.Hash}
 }
 
-// Audit answers entries, newest first.
+// Audit returns entries, newest first.
 func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page delivery.Page[delivery.AuditEntry], err error) {
 	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page deliver
 	return page, nil
 }
 
-// AuditHead answers the newest entry, the zero entry for an empty chain.
+// AuditHead returns the newest entry, the zero entry for an empty chain.
 func (s *Trail) AuditHead(ctx context.Context) (delivery.AuditEntry, error) {
 	e, err := pg.ReadOne(s.Gorm.WithContext(ctx), AuditPointers, "SELECT "+AuditColumns+" FROM redrive.audit ORDER BY seq DESC LIMIT 1")
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {

@@ -19,7 +19,7 @@ type Report struct {
 	Problem string // what is wrong with it
 }
 
-// OK says whether every entry fits.
+// OK reports whether every entry fits.
 func (r Report) OK() bool { return r.Problem == "" }
 
 func (r Report) String() string {

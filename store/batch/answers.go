@@ -25,7 +25,7 @@ const (
 	rowsSettled   = 1000 // at once
 )
 
-// Answerable answers the latest files, whose answers may come. What retention has taken the message of cannot be rejected any more.
+// Answerable returns the latest files, whose answers may come. What retention has taken the message of cannot be rejected any more.
 func (f *Feed) Answerable(ctx context.Context) ([]delivery.StoredFile, error) {
 	list, err := pg.Read(f.leader.Gorm.WithContext(ctx), storedFileColumns, fileSQL+` WHERE f.integration = ?
 		AND EXISTS (SELECT FROM redrive.messages m WHERE m.id = f.id) ORDER BY f.sequence DESC LIMIT ?`,
@@ -36,7 +36,7 @@ func (f *Feed) Answerable(ctx context.Context) ([]delivery.StoredFile, error) {
 	return list, nil
 }
 
-// Answered writes down what a receiver says of a file, exactly once, and answers whether it was news.
+// Answered writes down what a receiver says of a file, exactly once, and returns whether it was news.
 func (f *Feed) Answered(ctx context.Context, file delivery.StoredFile, a delivery.Answer) (news bool, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
 		result := tx.Exec(`INSERT INTO redrive.batch_acknowledgements (integration, name, sha256, modified_at) VALUES (?, ?, ?, ?)
@@ -292,7 +292,7 @@ const correctedSQL = `SELECT w.id::text, w.token, w.message_id::text, m.created_
 	LEFT JOIN redrive.failure_details x ON x.delivery_id = d.id
 	WHERE w.integration = ? AND w.token IS NOT NULL AND w.due_at = ` + queue.LeaderAnswers + ` AND d.state <> 'pending' LIMIT ?`
 
-// SettleCorrections gives rows the outcome of the correction file that carries them, and answers how many.
+// SettleCorrections gives rows the outcome of the correction file that carries them, and returns how many.
 func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
 		type row struct {
@@ -332,7 +332,7 @@ FROM redrive.batch_rows b JOIN redrive.batch_files f ON f.id = b.correction_id
 JOIN redrive.deliveries d ON d.id = redrive.delivery_id(f.id, f.integration) AND d.state = 'delivered'
 WHERE r.integration = ? AND r.state = 'dead' AND b.delivery_id = r.id AND d.settled_at > r.changed_at`
 
-// SettleLateCorrections answers how many rows it settled whose correction file had failed at first.
+// SettleLateCorrections returns how many rows it settled whose correction file had failed at first.
 func (f *Feed) SettleLateCorrections(ctx context.Context) (int, error) {
 	result := f.leader.Gorm.WithContext(ctx).Exec(lateCorrectionsSQL, f.integration)
 	if result.Error != nil {

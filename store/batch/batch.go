@@ -31,7 +31,7 @@ func storedFileColumns(f *delivery.StoredFile) []any {
 		&f.CorrectionOf, &f.CreatedAt, &f.Acknowledgement, &f.AcknowledgedAt, pg.JSON{To: &f.Format}, &f.DeliveryID, &f.State}
 }
 
-// File answers a file of a batch; unknown ids answer delivery.ErrNotFound.
+// File returns a file of a batch; unknown ids answer delivery.ErrNotFound.
 func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, err error) {
 	if !delivery.IsUUID(id) {
 		return f, delivery.ErrNotFound
@@ -51,7 +51,7 @@ func runColumns(r *delivery.BatchRun) []any {
 		&r.Attempts, &r.Rows, &r.Error, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.DeliveryID, pg.JSON{To: &r.Because}}
 }
 
-// Runs answers one page of an integration's runs with their files, newest first.
+// Runs returns one page of an integration's runs with their files, newest first.
 func (s *Batches) Runs(ctx context.Context, integration, after string, limit int) (page delivery.Page[delivery.BatchRun], err error) {
 	limit, err = delivery.PageSize(limit)
 	if err != nil {
@@ -181,7 +181,7 @@ type Files struct{ store *Batches }
 // Files are the stored files of batches.
 func (s *Batches) Files() Files { return Files{s} }
 
-// Open answers the bytes of a file, part by part as they are read. fs.ErrNotExist: there is no such file, or its bytes are not
+// Open returns the bytes of a file, part by part as they are read. fs.ErrNotExist: there is no such file, or its bytes are not
 // kept any more.
 func (f Files) Open(ctx context.Context, id string) (io.ReadCloser, error) {
 	kept, err := pg.ReadOne(f.store.Gorm.WithContext(ctx), pg.Single[bool], `SELECT bytes = 0 OR EXISTS (SELECT FROM redrive.batch_parts p

@@ -47,7 +47,7 @@ const feedSQL = `SELECT integration, sequence, coalesce(snapshot::text, '') AS s
 	next_scheduled_at AS next_run_at, last_scheduled_at AS scheduled_at
 	FROM redrive.batch_feeds`
 
-// Look answers where the feed stands, and the database's time.
+// Look returns where the feed stands, and the database's time.
 func (f *Feed) Look(ctx context.Context) (feed delivery.BatchFeed, now time.Time, err error) {
 	db := f.leader.Gorm.WithContext(ctx)
 	if now, err = pg.ReadOne(db, pg.Single[time.Time], "SELECT clock_timestamp()"); err == nil {
@@ -95,7 +95,7 @@ DELETE FROM redrive.batch_parts p USING redrive.batch_files f WHERE p.file_id = 
     AND NOT EXISTS (SELECT FROM redrive.batch_rows b JOIN redrive.deliveries d ON d.id = b.delivery_id
         WHERE b.file_id = f.id AND d.state IN ('pending', 'dead'))`
 
-// Prune lets go of the bytes of files that are older than keep, once their messages are gone, and answers how many parts these were.
+// Prune lets go of the bytes of files that are older than keep, once their messages are gone, and returns how many parts these were.
 func (f *Feed) Prune(ctx context.Context, keep time.Duration) (int, error) {
 	result := f.leader.Gorm.WithContext(ctx).Exec(pruneFilesSQL, f.integration, keep.Milliseconds())
 	if result.Error != nil {

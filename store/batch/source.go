@@ -24,7 +24,7 @@ type Source struct {
 	snapshot string // what is visible to this transaction
 }
 
-// Moment answers what is visible, as a snapshot, and which database it is.
+// Moment returns what is visible, as a snapshot, and which database it is.
 func (b *Source) Moment() (snapshot, database string) { return b.snapshot, b.database }
 
 // OpenBatchSource begins to read from the database that url names; empty names our own. Times of day and dates are those of zone.
@@ -79,7 +79,7 @@ func (b *Source) begin(ctx context.Context) error {
 	return nil
 }
 
-// Is says whether this is the database of that name, as far as both are known.
+// Is reports whether this is the database of that name, as far as both are known.
 func (b *Source) Is(database string) bool { return pg.SameDatabase(database, b.database) }
 
 // Close ends the transaction and its connection.

@@ -26,7 +26,7 @@ const captureColumns = `system_identifier, slot, lsn::text, committed_at, change
 var errPositionMoved = errors.New("the position was moved by somebody else")
 
 // Capture makes durable what changes of a source became, and how far its changes are read then, in one transaction: work hands
-// messages over as often as it likes and answers the position behind them.
+// messages over as often as it likes and returns the position behind them.
 func (l *Term) Capture(ctx context.Context, integration string,
 	work func(write func([]delivery.Captured) error) (delivery.CapturePosition, error)) error {
 	return pg.DomainError(l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
@@ -112,7 +112,7 @@ func (l *Term) deadCaptured(c delivery.Captured) []delivery.Parked {
 	return parked
 }
 
-// CapturePosition answers how far the changes of an integration's source are read; the zero position when nothing was.
+// CapturePosition returns how far the changes of an integration's source are read; the zero position when nothing was.
 func (s *Captures) CapturePosition(ctx context.Context, integration string) (delivery.CapturePosition, error) {
 	return capturePosition(s.Gorm.WithContext(ctx), integration)
 }

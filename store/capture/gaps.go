@@ -152,12 +152,12 @@ const gapsSQL = `SELECT g.integration, g.table_name AS "table", (g.from_lsn - pg
 	(g.stopped_lsn - pg_lsn '0/0')::bigint AS stopped, g.why, g.note, g.found_at, g.closed_at IS NULL AND g.table_name = ANY(c.resnapshot_tables) AS asked
 	FROM redrive.capture_gaps g JOIN redrive.captures c USING (integration)`
 
-// CaptureGaps answers what is missing of tables and not read again yet, by integration and table.
+// CaptureGaps returns what is missing of tables and not read again yet, by integration and table.
 func (s *Captures) CaptureGaps(ctx context.Context) (map[string][]delivery.CaptureGap, error) {
 	return captureGaps(s.Gorm.WithContext(ctx), gapsSQL+" WHERE g.closed_at IS NULL ORDER BY g.integration, g.table_name")
 }
 
-// CaptureGaps answers the open gaps of one integration.
+// CaptureGaps returns the open gaps of one integration.
 func (l *Term) CaptureGaps(ctx context.Context, integration string) ([]delivery.CaptureGap, error) {
 	all, err := captureGaps(l.Gorm.WithContext(ctx), gapsSQL+" WHERE g.closed_at IS NULL AND g.integration = ? ORDER BY g.table_name", integration)
 	return all[integration], err

@@ -10,7 +10,7 @@ import (
 	"redrive/delivery"
 )
 
-// Act does one action of one person on one delivery and audits it in the same transaction. It answers the new record, or
+// Act does one action of one person on one delivery and audits it in the same transaction. It returns the new record, or
 // *delivery.ConflictError when somebody or something was faster. A form that was carried out changes nothing any more.
 func (s *Desk) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.Delivery, err error) {
 	if err := checkAction(a); err != nil {
@@ -24,7 +24,7 @@ func act(tx *gorm.DB, a delivery.ActionRequest) error {
 		evidence: a.Evidence, until: a.Until})
 }
 
-// claimToken answers whether this is the first time that the form with this token is carried out; an empty token is always fresh.
+// claimToken reports whether this is the first time that the form with this token is carried out; an empty token is always fresh.
 // It comes first in the transaction that carries it out: whoever sends the same form meanwhile waits here for the end of that.
 func claimToken(tx *gorm.DB, token string) (fresh bool, err error) {
 	if token == "" {

@@ -24,7 +24,7 @@ type keptCase struct {
 	changedBy string
 }
 
-// ChangeCase changes what people keep about a failure. It answers *delivery.CaseConflictError when somebody was faster.
+// ChangeCase changes what people keep about a failure. It returns *delivery.CaseConflictError when somebody was faster.
 func (s *Desk) ChangeCase(ctx context.Context, c delivery.CaseChange) (delivery.Delivery, error) {
 	if !delivery.IsUUID(c.ID) {
 		return delivery.Delivery{}, delivery.ErrNotFound
@@ -91,7 +91,7 @@ func readCase(tx *gorm.DB, id string) (keptCase, error) {
 	return c, nil
 }
 
-// changedTo answers the case after a change, and what of it is new, for the audit; what was before stands beside it.
+// changedTo returns the case after a change, and what of it is new, for the audit; what was before stands beside it.
 func (k keptCase) changedTo(c delivery.CaseChange) (is delivery.Case, members map[string]any) {
 	is, members, was := k.Case, map[string]any{}, map[string]any{}
 	if c.Acknowledge != nil && *c.Acknowledge != (k.AcknowledgedAt != nil) {
@@ -138,7 +138,7 @@ func acknowledge(tx *gorm.DB, c delivery.CaseChange) error {
 	if err != nil {
 		return err
 	}
-	return move(tx, []taken{failure}, d)
+	return move(tx, []lockedDelivery{failure}, d)
 }
 
 func writeCase(tx *gorm.DB, c delivery.CaseChange, is delivery.Case) error {

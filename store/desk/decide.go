@@ -35,8 +35,8 @@ func oneTarget(id string, version int) targets {
 	return targets{sql: "given AS (SELECT 0 AS n, CAST(@id AS uuid) AS id, CAST(@version AS int) AS version)", args: map[string]any{"id": id, "version": version}}
 }
 
-// taken is a delivery that is locked and that the decision may be carried out on, as it was found.
-type taken struct {
+// lockedDelivery is a delivery that is locked and that the decision may be carried out on, as it was found.
+type lockedDelivery struct {
 	n           int
 	id          string
 	integration string
@@ -44,13 +44,13 @@ type taken struct {
 	state       delivery.State
 }
 
-func (t *taken) columns() []any {
+func (t *lockedDelivery) columns() []any {
 	return []any{&t.n, &t.id, &t.integration, &t.version, (*string)(&t.state)}
 }
 
 // decide carries a decision out on those of the targets that permit it, and returns them: a click is a set of one, a step of an operation
 // a set of many. What else has to be done between the lock and the change calls its two halves.
-func decide(tx *gorm.DB, of targets, d decision) ([]taken, error) {
+func decide(tx *gorm.DB, of targets, d decision) ([]lockedDelivery, error) {
 	list, err := permitted(tx, of, d)
 	if err != nil {
 		return nil, err
@@ -66,8 +66,8 @@ WHERE (g.version = 0 OR r.version = g.version) AND %s ORDER BY r.id FOR UPDATE O
 
 // permitted locks those of the targets that permit the decision. What goes with it is looked up by later statements: what is joined to
 // a row that was waited for would be from before the wait.
-func permitted(tx *gorm.DB, of targets, d decision) ([]taken, error) {
-	list, err := pg.Read(tx, (*taken).columns, fmt.Sprintf(lockSQL, of.sql, permitSQL(d.Transition)), of.args)
+func permitted(tx *gorm.DB, of targets, d decision) ([]lockedDelivery, error) {
+	list, err := pg.Read(tx, (*lockedDelivery).columns, fmt.Sprintf(lockSQL, of.sql, permitSQL(d.Transition)), of.args)
 	if err != nil {
 		return nil, fmt.Errorf("%s: locking: %w", d.Action, err)
 	}
@@ -102,7 +102,7 @@ func literals[T ~string](words []T) string {
 }
 
 // carryOut does all that goes with a decision to deliveries that permit it.
-func carryOut(tx *gorm.DB, list []taken, d decision) error {
+func carryOut(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -122,7 +122,7 @@ func carryOut(tx *gorm.DB, list []taken, d decision) error {
 	return auditDecision(tx, list, d)
 }
 
-func ids(list []taken) []string {
+func ids(list []lockedDelivery) []string {
 	out := make([]string, len(list))
 	for i, t := range list {
 		out[i] = t.id
@@ -159,7 +159,7 @@ const (
 )
 
 // move changes state, queue and the latest decision of deliveries that are locked.
-func move(tx *gorm.DB, list []taken, d decision) error {
+func move(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	numbers := make([]int, len(list))
 	for i, t := range list {
 		numbers[i] = t.n
@@ -202,7 +202,7 @@ func timeIf(column string, set bool) string {
 }
 
 // noteInCases writes down who acknowledged.
-func noteInCases(tx *gorm.DB, list []taken, d decision) error {
+func noteInCases(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	deliveries, by := ids(list), ""
 	if d.Acknowledged {
 		by = d.actor
@@ -217,7 +217,7 @@ func noteInCases(tx *gorm.DB, list []taken, d decision) error {
 }
 
 // auditDecision writes one entry for each delivery.
-func auditDecision(tx *gorm.DB, list []taken, d decision) error {
+func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	members := map[string]any{"to": string(d.To), "category": d.category, "evidence": d.evidence, "operation": d.operation, "until": audit.UntilText(d.until)}
 	maps.Copy(members, d.members)
 	raised := 1
@@ -237,17 +237,17 @@ func decideOne(tx *gorm.DB, id string, version int, d decision) error {
 	if err != nil {
 		return err
 	}
-	return carryOut(tx, []taken{one}, d)
+	return carryOut(tx, []lockedDelivery{one}, d)
 }
 
-func permittedOne(tx *gorm.DB, id string, version int, d decision) (taken, error) {
+func permittedOne(tx *gorm.DB, id string, version int, d decision) (lockedDelivery, error) {
 	of := oneTarget(id, version)
 	list, err := permitted(tx, of, d)
 	if err != nil {
-		return taken{}, err
+		return lockedDelivery{}, err
 	}
 	if len(list) == 0 {
-		return taken{}, whyRefused(tx, of, d)
+		return lockedDelivery{}, whyRefused(tx, of, d)
 	}
 	return list[0], nil
 }

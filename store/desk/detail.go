@@ -14,7 +14,7 @@ import (
 	"redrive/store/record"
 )
 
-// Delivery answers everything known about one delivery, in one snapshot.
+// Delivery returns everything known about one delivery, in one snapshot.
 func (s *Desk) Delivery(ctx context.Context, id string) (detail delivery.Detail, err error) {
 	if !delivery.IsUUID(id) {
 		return detail, delivery.ErrNotFound

@@ -27,7 +27,7 @@ func (s *Desk) Edit(ctx context.Context, r delivery.EditRequest) (d delivery.Del
 	return s.changed(ctx, r.ID, r.Token, func(tx *gorm.DB) error { return edit(tx, r) })
 }
 
-// changed does work in a transaction, unless the form with that token was carried out before, and answers the delivery after it.
+// changed does work in a transaction, unless the form with that token was carried out before, and returns the delivery after it.
 func (s *Desk) changed(ctx context.Context, id, token string, work func(tx *gorm.DB) error) (d delivery.Delivery, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
 		fresh, err := claimToken(tx, token)
@@ -72,7 +72,7 @@ func edit(tx *gorm.DB, r delivery.EditRequest) error {
 	if err := old.addHashes(tx, r.ID, d.members, next.Payload); err != nil {
 		return err
 	}
-	return carryOut(tx, []taken{before}, d)
+	return carryOut(tx, []lockedDelivery{before}, d)
 }
 
 // version is what is sent for a delivery now.
@@ -207,7 +207,7 @@ func firstVersion(m delivery.Message) delivery.Edit {
 	return delivery.Edit{Number: 1, Size: len(m.Payload), Payload: m.Payload, Null: m.Payload == nil && !m.Dropped, Headers: m.Headers, CreatedAt: m.CreatedAt, Dropped: m.Dropped}
 }
 
-// EditOf answers one version of what was sent for a delivery, with its payload.
+// EditOf returns one version of what was sent for a delivery, with its payload.
 func (s *Desk) EditOf(ctx context.Context, id string, number int) (e delivery.Edit, err error) {
 	if !delivery.IsUUID(id) {
 		return e, delivery.ErrNotFound

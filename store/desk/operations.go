@@ -15,7 +15,7 @@ import (
 	"redrive/store/pg"
 )
 
-// DryRun answers what an operation would select, and changes nothing.
+// DryRun returns what an operation would select, and changes nothing.
 func (s *Desk) DryRun(ctx context.Context, r delivery.OperationRequest) (run delivery.DryRun, err error) {
 	if err := checkOperation(r); err != nil {
 		return run, err
@@ -49,7 +49,7 @@ func (s *Desk) DryRun(ctx context.Context, r delivery.OperationRequest) (run del
 	return run, nil
 }
 
-// StartOperation freezes the set and answers the operation; it is carried out in the background. An id that was started before
+// StartOperation freezes the set and returns the operation; it is carried out in the background. An id that was started before
 // answers that operation and starts nothing.
 func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) (o delivery.Operation, err error) {
 	if err := checkOperation(r); err != nil {
@@ -104,7 +104,7 @@ func checkOperation(r delivery.OperationRequest) error {
 	return r.Pace.CheckFor(r.Action)
 }
 
-// insertOperation answers whether the id is new; if it is not, whoever came first has committed.
+// insertOperation reports whether the id is new; if it is not, whoever came first has committed.
 func insertOperation(tx *gorm.DB, r delivery.OperationRequest) (fresh bool, err error) {
 	inserted := tx.Exec(`INSERT INTO redrive.operations (id, action, actor, reason, category, until, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
 		VALUES (@id, @action, @actor, @reason, @category, @until, @evidence, CAST(@filter AS jsonb), nullif(CAST(@rate AS float8), 0),

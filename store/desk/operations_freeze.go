@@ -57,7 +57,7 @@ func selectFor(r delivery.OperationRequest) (selection, error) {
 
 const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.changed_at, r.error_class, r.acknowledged_at, r.expires_at"
 
-// matching answers all that was asked for, not a page.
+// matching returns all that was asked for, not a page.
 func matching(r delivery.OperationRequest) (sql string, args map[string]any, err error) {
 	if r.Filter == nil {
 		return chosenSQL, chosenArgs(r.Chosen), nil

@@ -47,7 +47,7 @@ func (r operationRow) operation() delivery.Operation {
 		Remaining: r.Selected - r.Succeeded - r.Failed - r.Skipped - r.Cancelled}
 }
 
-// Operation answers one operation with its parts, in one snapshot.
+// Operation returns one operation with its parts, in one snapshot.
 func (s *Desk) Operation(ctx context.Context, id string) (o delivery.Operation, err error) {
 	if !delivery.IsUUID(id) {
 		return o, delivery.ErrNotFound
@@ -96,7 +96,7 @@ type partRow struct {
 	Ramping *float64 // seconds
 }
 
-// Operations answers operations without their parts, newest first.
+// Operations returns operations without their parts, newest first.
 func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page delivery.Page[delivery.Operation], err error) {
 	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
@@ -157,7 +157,7 @@ WHERE o.id = @id AND i.n > @from AND %s ORDER BY i.n LIMIT @limit`
 const ofPartSQL = ` AND i.n BETWEEN (SELECT first FROM redrive.operation_parts WHERE operation_id = @id AND integration = @integration)
     AND (SELECT last FROM redrive.operation_parts WHERE operation_id = @id AND integration = @integration)`
 
-// OperationItems answers the items of an operation in their order.
+// OperationItems returns the items of an operation in their order.
 func (s *Desk) OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (page delivery.Page[delivery.OperationItem], err error) {
 	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {

@@ -75,8 +75,8 @@ func (c *chunk) targets() targets {
 )`, args: map[string]any{"operation": c.operation.ID, "integrations": &c.integrations, "firsts": &c.firsts, "lasts": &c.lasts}}
 }
 
-// sort counts what is taken of each part, and answers the numbers of what is not.
-func (c *chunk) sort(list []taken) (changed []int, skipped []int) {
+// sort counts what is taken of each part, and returns the numbers of what is not.
+func (c *chunk) sort(list []lockedDelivery) (changed []int, skipped []int) {
 	found := make(map[int]bool, len(list))
 	for _, t := range list {
 		found[t.n] = true

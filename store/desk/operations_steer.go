@@ -46,8 +46,8 @@ func checkSteer(step delivery.Steer) error {
 	return nil
 }
 
-// steered is what a step finds, locked.
-type steered struct {
+// lockedOperation is what a step finds, locked.
+type lockedOperation struct {
 	Action  delivery.Action
 	State   delivery.OperationState
 	Version int
@@ -55,7 +55,7 @@ type steered struct {
 }
 
 func steer(tx *gorm.DB, step delivery.Steer) error {
-	found, err := pg.ScanOne[steered](tx, "SELECT o.action, o.state, o.version, "+paceColumns+
+	found, err := pg.ScanOne[lockedOperation](tx, "SELECT o.action, o.state, o.version, "+paceColumns+
 		" FROM redrive.operations o WHERE o.id = ? FOR NO KEY UPDATE", step.ID)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func noteOf(plain, reasoned string, step delivery.Steer) delivery.Phrase {
 }
 
 // permit compares version and state.
-func (s steered) permit(step delivery.Steer) error {
+func (s lockedOperation) permit(step delivery.Steer) error {
 	conflict := func(why delivery.Phrase) error {
 		return &delivery.OperationConflictError{ID: step.ID, State: s.State, Version: s.Version, Why: why}
 	}
@@ -145,7 +145,7 @@ FROM (SELECT q.integration, coalesce(sum(e.succeeded), 0) AS succeeded, coalesce
 WHERE p.operation_id = @id AND p.integration = d.integration`
 
 // changePace lets a ramp that is changed begin anew.
-func (s steered) changePace(tx *gorm.DB, step delivery.Steer) error {
+func (s lockedOperation) changePace(tx *gorm.DB, step delivery.Steer) error {
 	p := *step.Pace
 	if p == s.Pace {
 		return nil

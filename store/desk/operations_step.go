@@ -14,7 +14,7 @@ import (
 	"redrive/store/pg"
 )
 
-// OpenOperations answers the operations that have something to do: items to act on, or outcomes to count. acting says whether one of
+// OpenOperations returns the operations that have something to do: items to act on, or outcomes to count. acting says whether one of
 // them may act by itself when its time comes.
 func (s *Desk) OpenOperations(ctx context.Context) (ids []string, acting bool, err error) {
 	type row struct {
@@ -35,7 +35,7 @@ func (s *Desk) OpenOperations(ctx context.Context) (ids []string, acting bool, e
 }
 
 // AdvanceOperation counts the outcomes that came and does what plan sets, in one transaction: whoever is killed has done all of a
-// step or nothing. Only one process at a time advances an operation; the others pass it over. It answers how many deliveries were
+// step or nothing. Only one process at a time advances an operation; the others pass it over. It returns how many deliveries were
 // acted on.
 func (s *Desk) AdvanceOperation(ctx context.Context, id string, plan func(*delivery.OperationStep)) (acted int, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {

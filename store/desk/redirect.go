@@ -34,7 +34,7 @@ func redirect(tx *gorm.DB, r delivery.RedirectRequest) error {
 	if err := leaveFor(tx, r, before.integration, lane); err != nil {
 		return err
 	}
-	if err := move(tx, []taken{before}, d); err != nil {
+	if err := move(tx, []lockedDelivery{before}, d); err != nil {
 		return err
 	}
 	if err := queue.JoinLanes(tx, []delivery.Parked{{DeliveryID: r.ID, Integration: r.Integration, Lane: lane}}); err != nil {
@@ -42,7 +42,7 @@ func redirect(tx *gorm.DB, r delivery.RedirectRequest) error {
 	}
 	// from and to are integrations here
 	d.members = map[string]any{"integration": nil, "from": before.integration, "to": r.Integration}
-	return auditDecision(tx, []taken{before}, d)
+	return auditDecision(tx, []lockedDelivery{before}, d)
 }
 
 // leaveFor takes a delivery out of its lane and gives it to its new integration. Both lanes are locked first, in the order in
@@ -93,11 +93,11 @@ const targetSQL = `SELECT t.active, t.ordered, t.destination AS kind, t.method, 
 	FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id LEFT JOIN redrive.integrations i ON i.name = r.integration
 	JOIN redrive.integrations t ON t.name = ? WHERE r.id = ?`
 
-// thereSQL says whether the message of a delivery r has one of integration t, or will get it.
+// thereSQL reports whether the message of a delivery r has one of integration t, or will get it.
 const thereSQL = `(EXISTS (SELECT FROM redrive.all_deliveries x WHERE x.message_id = r.message_id AND x.integration = t.name)
 	OR EXISTS (SELECT FROM (` + record.ComingSQL + `) x WHERE x.message_id = r.message_id AND x.integration = t.name))`
 
-// checkTarget answers the lane to join, empty for none. The message is locked, so that two of its deliveries cannot be redirected
+// checkTarget returns the lane to join, empty for none. The message is locked, so that two of its deliveries cannot be redirected
 // to one integration at the same time.
 func checkTarget(tx *gorm.DB, from string, r delivery.RedirectRequest) (lane string, err error) {
 	err = tx.Exec(`SELECT FROM redrive.messages WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`, r.ID).Error
@@ -137,7 +137,7 @@ func (t target) refuse(from, to string) error {
 	return nil
 }
 
-// RedirectTargets answers the integrations that a dead letter can be redirected to, by name.
+// RedirectTargets returns the integrations that a dead letter can be redirected to, by name.
 func (s *Desk) RedirectTargets(ctx context.Context, id string) ([]string, error) {
 	if !delivery.IsUUID(id) {
 		return nil, delivery.ErrNotFound

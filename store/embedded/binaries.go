@@ -23,7 +23,7 @@ const (
 // ErrNoBinaries means that this machine has no usable Postgres.
 var ErrNoBinaries = errors.New("no Postgres found")
 
-// FindBinaries answers the directory with postgres and initdb: of the given major version, or the newest when it is empty.
+// FindBinaries returns the directory with postgres and initdb: of the given major version, or the newest when it is empty.
 // It looks at PG_BIN, the places of Debian, Red Hat and Homebrew, PATH, and an earlier download.
 func FindBinaries(version string) (string, error) {
 	if dir := os.Getenv("PG_BIN"); dir != "" && majorVersion(dir) == 0 {

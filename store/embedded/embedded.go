@@ -304,7 +304,7 @@ func (s *Server) untilAnswers(died chan error) error {
 	}
 }
 
-// ping says whether the server answers; an answer that refuses the password counts, createDatabase reports it.
+// ping reports whether the server answers; an answer that refuses the password counts, createDatabase reports it.
 func (s *Server) ping(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -46,7 +46,7 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	}
 }
 
-// join answers the server that another process of ours runs in a data directory.
+// join returns the server that another process of ours runs in a data directory.
 func join(ctx context.Context, dir string, log *slog.Logger) (*Server, error) {
 	s := &Server{log: log, data: filepath.Join(dir, "postgres"), joined: true}
 	raw, err := os.ReadFile(filepath.Join(s.data, "postmaster.pid"))

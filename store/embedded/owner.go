@@ -21,7 +21,7 @@ type owner struct {
 	insideGID int
 }
 
-// chooseOwner answers the caller itself, or for root a user that can enter both the data directory and the binaries.
+// chooseOwner returns the caller itself, or for root a user that can enter both the data directory and the binaries.
 func chooseOwner(dir, bin string) (owner, error) {
 	self := owner{uid: os.Geteuid(), gid: os.Getegid()}
 	if self.uid != 0 {
@@ -49,10 +49,10 @@ func chooseOwner(dir, bin string) (owner, error) {
 	return owner{}, fmt.Errorf("%w: Postgres does not run as root and no other user can enter %s: choose a directory like /var/lib/redrive, or start redrive as a plain user", ErrDataDir, dir)
 }
 
-// runs says whether the owner can execute the binary.
+// runs reports whether the owner can execute the binary.
 func (o owner) runs(binary string) bool { return o.try(binary, "/", "--version") }
 
-// enters says whether the owner can work in the directory.
+// enters reports whether the owner can work in the directory.
 func (o owner) enters(dir string) bool {
 	shell, err := exec.LookPath("sh")
 	return err == nil && o.try(shell, dir, "-c", "true")

@@ -22,7 +22,7 @@ func (o owner) attributes() *syscall.SysProcAttr {
 	return attr
 }
 
-// isPostmaster says whether the process works in the cluster's directory, as only its server does.
+// isPostmaster reports whether the process works in the cluster's directory, as only its server does.
 func isPostmaster(pid int, data string) bool {
 	cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
 	return err == nil && cwd == data

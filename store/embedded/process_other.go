@@ -18,7 +18,7 @@ func (o owner) attributes() *syscall.SysProcAttr {
 	return attr
 }
 
-// isPostmaster says whether the process was started on the cluster's directory.
+// isPostmaster reports whether the process was started on the cluster's directory.
 func isPostmaster(pid int, data string) bool {
 	args, err := exec.Command("ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && strings.Contains(string(args), "-D "+data+" ")

@@ -93,7 +93,7 @@ func (s *Lists) FoldCounts(ctx context.Context) (more bool, err error) {
 	return n == foldAtMost, nil
 }
 
-// DeadGeneration answers a number that changes whenever a dead letter comes or goes.
+// DeadGeneration returns a number that changes whenever a dead letter comes or goes.
 func (s *Lists) DeadGeneration(ctx context.Context) (int64, error) {
 	n, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[int64],
 		"SELECT dead_changes + (SELECT count(*) FROM redrive.group_deltas WHERE dead <> 0) FROM redrive.counting")
@@ -103,17 +103,17 @@ func (s *Lists) DeadGeneration(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// CountFailures answers how many failures a filter selects. States and facets are counted exactly, whatever the number; with
+// CountFailures returns how many failures a filter selects. States and facets are counted exactly, whatever the number; with
 // other conditions more than atMost, or what cannot be counted quickly, are not counted, and capped says so.
 func (s *Lists) CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error) {
 	f.After = ""
 	plain := f
 	plain.Acknowledged = nil
-	list, err := narrowings(plain)
+	list, err := predicatesOf(plain)
 	if err != nil {
 		return 0, false, pg.DomainError(err)
 	}
-	var found finds
+	var found result
 	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
 		if len(list) == 0 && f.From == nil && f.To == nil {
 			exact := false

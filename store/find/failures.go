@@ -11,7 +11,7 @@ import (
 	"redrive/store/record"
 )
 
-// Failures answers one page of deliveries that failed at least once.
+// Failures returns one page of deliveries that failed at least once.
 func (s *Lists) Failures(ctx context.Context, f delivery.Filter) (page delivery.Page[delivery.Delivery], err error) {
 	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
@@ -57,7 +57,7 @@ func FailureConditions(f delivery.Filter) (*pg.Where, error) {
 	w := pg.NewWhere()
 	w.Add("true")
 	facetConditions(w, f, "r.group_id")
-	list, err := narrowings(f)
+	list, err := predicatesOf(f)
 	if err != nil {
 		return nil, err
 	}

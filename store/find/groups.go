@@ -49,7 +49,7 @@ func parseGroupPlace(text string) (p groupPlace, err error) {
 	return p, nil
 }
 
-// Groups answers groups with failures in the states named, dead letters when none is. The order is by numbers that move while
+// Groups returns groups with failures in the states named, dead letters when none is. The order is by numbers that move while
 // people turn pages; what does not move is neither dropped nor repeated.
 func (s *Lists) Groups(ctx context.Context, f delivery.GroupFilter) (page delivery.Page[delivery.Group], err error) {
 	limit, err := delivery.PageSize(f.Limit)
@@ -85,7 +85,7 @@ func (s *Lists) Groups(ctx context.Context, f delivery.GroupFilter) (page delive
 	return page, err
 }
 
-// Group answers one fingerprint's group, whatever the states of its failures; Count is its dead letters.
+// Group returns one fingerprint's group, whatever the states of its failures; Count is its dead letters.
 func (s *Lists) Group(ctx context.Context, id string) (delivery.Group, error) {
 	rows, err := s.groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{Groups: []string{id}}}, pg.NewWhere(), 1)
 	if err != nil {

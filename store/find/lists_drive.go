@@ -9,12 +9,12 @@ import (
 	"redrive/store/pg"
 )
 
-// little is the quick narrowing that finds the least, when that is little.
-func (f *finder) little() (*narrowing, error) {
+// little is the quick predicate that finds the least, when that is little.
+func (f *finder) little() (*predicate, error) {
 	var columns []string
 	var args []any
-	var quick []narrowing
-	for _, n := range f.narrowings {
+	var quick []predicate
+	for _, n := range f.predicates {
 		if n.quick {
 			columns = append(columns, fmt.Sprintf("(SELECT count(*) FROM (%s LIMIT %d) n)", n.driver, f.effort.little+1))
 			args = append(args, n.driverArgs...)
@@ -46,15 +46,15 @@ SELECT r.id::text, r.changed_at, true, true, 0, 1 FROM (
     SELECT r.id, r.changed_at FROM driven CROSS JOIN LATERAL (SELECT r.* FROM redrive.deliveries r WHERE r.id = driven.id OFFSET 0) r%[2]s
     ORDER BY r.changed_at %[3]s, r.id %[3]s OFFSET 0) r%[4]s ORDER BY r.changed_at %[3]s, r.id %[3]s LIMIT %[5]d`
 
-// driven answers what the drivers find and everything else fits.
-func (f *finder) driven(drivers []narrowing, list []branch, after *pg.Where) (finds, error) {
+// driven returns what the drivers find and everything else fits.
+func (f *finder) driven(drivers []predicate, list []branch, after *pg.Where) (result, error) {
 	order, _, _ := f.direction()
 	var args []any
 	texts := make([]string, len(drivers))
 	for i, d := range drivers {
 		texts[i], args = "("+d.driver+")", append(args, d.driverArgs...)
 	}
-	record, rest := byCost(f.narrowings)
+	record, rest := byCost(f.predicates)
 	facetConditions(record, f.filter, "r.group_id")
 	states := make([]string, len(list))
 	for i, b := range list {
@@ -69,10 +69,10 @@ func (f *finder) driven(drivers []narrowing, list []branch, after *pg.Where) (fi
 	args = slices.Concat(args, record.Args, rest.Args)
 	if f.counts {
 		n, err := pg.ReadOne(f.tx, pg.Single[int], "SELECT count(*) FROM ("+query+") d", args...)
-		return finds{n: n}, err
+		return result{n: n}, err
 	}
 	places, err := pg.Read(f.tx, placePointers, query, args...)
-	return finds{places: places, n: len(places)}, err
+	return result{places: places, n: len(places)}, err
 }
 
 // walk is what was seen of a branch so far.
@@ -97,7 +97,7 @@ func (f *finder) total(b branch) (int, error) {
 }
 
 // estimate is how many rows Postgres expects of a driver.
-func (f *finder) estimate(n narrowing) (int, error) {
+func (f *finder) estimate(n predicate) (int, error) {
 	text, err := pg.ReadOne(f.tx, pg.Single[string], "EXPLAIN (FORMAT JSON) "+n.driver, n.driverArgs...)
 	if err != nil {
 		return 0, fmt.Errorf("estimating a search: %w", err)
@@ -114,13 +114,13 @@ func (f *finder) estimate(n narrowing) (int, error) {
 }
 
 // driversOf chooses where to begin when that costs less than walking on: at all indexes that are read as a whole, or at any other.
-func (f *finder) driversOf(narrowed []narrowing, b branch, seen walk) (whole []narrowing, err error) {
+func (f *finder) driversOf(narrowed []predicate, b branch, seen walk) (whole []predicate, err error) {
 	if seen.total == 0 {
 		if seen.total, err = f.total(b); err != nil {
 			return nil, err
 		}
 	}
-	var quick []narrowing
+	var quick []predicate
 	expected := 0
 	for _, n := range narrowed {
 		switch {
@@ -142,7 +142,7 @@ func (f *finder) driversOf(narrowed []narrowing, b branch, seen walk) (whole []n
 	for _, n := range quick {
 		found, err := pg.ReadOne(f.tx, pg.Single[int], fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) n", n.driver, most+1), n.driverArgs...)
 		if err != nil || found <= most {
-			return []narrowing{n}, err
+			return []predicate{n}, err
 		}
 	}
 	return nil, nil

@@ -14,7 +14,7 @@ import (
 type branch struct {
 	state   string // condition on r
 	counter string // column of the counters
-	wait    []narrowing
+	wait    []predicate
 }
 
 // waiting is no EXISTS, which Postgres may answer by reading all of the queue first.
@@ -32,12 +32,12 @@ func branches(states []delivery.State) (list []branch) {
 		case state == delivery.StatePending:
 			b := branch{state: "r.state = 'pending'", counter: "pending"}
 			if !wanted(delivery.StateSending) {
-				b.wait = []narrowing{{walk: fmt.Sprintf(waiting, ""), cost: costOfProbe}}
+				b.wait = []predicate{{walk: fmt.Sprintf(waiting, ""), cost: costOfProbe}}
 			}
 			list = append(list, b)
 		case state == delivery.StateSending:
 			if !wanted(delivery.StatePending) {
-				list = append(list, branch{state: "r.state = 'pending'", counter: "pending", wait: []narrowing{{walk: fmt.Sprintf(waiting, "NOT "), cost: costOfProbe,
+				list = append(list, branch{state: "r.state = 'pending'", counter: "pending", wait: []predicate{{walk: fmt.Sprintf(waiting, "NOT "), cost: costOfProbe,
 					driver: "SELECT w.id FROM redrive.queue w WHERE w.token IS NOT NULL"}}})
 			}
 		case state == delivery.StateDelivered:

@@ -14,10 +14,10 @@ import (
 	"redrive/store/pg"
 )
 
-// How a list is found. Without narrowings its parts are merged, each read by its own index in the list's order, as far as the page
-// goes. With narrowings: what an index of one of them finds, when that is little; else the newest rows of the parts are walked
-// and looked at; and when few of them fit, what the narrowings' indexes find after all.
-type effort struct {
+// How a list is found. Without predicates its parts are merged, each read by its own index in the list's order, as far as the page
+// goes. With predicates: what an index of one of them finds, when that is little; else the newest rows of the parts are walked
+// and looked at; and when few of them fit, what the predicates' indexes find after all.
+type searchBudget struct {
 	little int // ids from which a list rather begins than walks
 	most   int // ids at which a list begins, when walking does not pay
 	enough int // records, or as much as they cost, to be walked before it is judged whether that pays
@@ -28,7 +28,7 @@ type effort struct {
 	counting time.Duration // the same for a count, which is not worth more of a page's time
 }
 
-var usualEffort = effort{little: 500, most: 30_000, enough: 1500, worth: 8000, few: 2000, patience: 3 * time.Second, counting: 5 * time.Millisecond}
+var usualEffort = searchBudget{little: 500, most: 30_000, enough: 1500, worth: 8000, few: 2000, patience: 3 * time.Second, counting: 5 * time.Millisecond}
 
 // SetPatience says how long a search may look at failures before it is too broad, and a count before it is capped, instead of three
 // seconds and five milliseconds. Call it before the store is used: tests do, which are not about them and may run on a slow machine.
@@ -58,7 +58,7 @@ var errTooBroad = delivery.Mistake("too_broad", "")
 // place is where a failure stands in a list.
 type place struct {
 	pg.Cursor
-	fits bool // the narrowings
+	fits bool // the predicates
 	done bool // no more rows after this step
 	n    int  // rows of the step
 	fit  int  // how many of them, when the finder counts
@@ -66,13 +66,13 @@ type place struct {
 
 func placePointers(p *place) []any { return []any{&p.Id, &p.At, &p.fits, &p.done, &p.n, &p.fit} }
 
-// finds is what fits: places, or their number alone when that is what was asked for.
-type finds struct {
+// result is what fits: places, or their number alone when that is what was asked for.
+type result struct {
 	places []place
 	n      int
 }
 
-func (f *finds) add(more finds) {
+func (f *result) add(more result) {
 	f.places, f.n = append(f.places, more.places...), f.n+more.n
 }
 
@@ -80,10 +80,10 @@ func (f *finds) add(more finds) {
 type finder struct {
 	tx         *gorm.DB
 	filter     delivery.Filter
-	narrowings []narrowing
+	predicates []predicate
 	need       int
 	counts     bool // places are only counted
-	effort     effort
+	effort     searchBudget
 	begun      time.Time
 	patience   time.Duration // after which errTooBroad comes with what was found
 }
@@ -99,15 +99,15 @@ func (f *finder) direction() (order, after, upTo string) {
 func (s *Lists) newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finder, error) {
 	plain := filter
 	plain.Acknowledged = nil // part of the branches
-	list, err := narrowings(plain)
+	list, err := predicatesOf(plain)
 	for i := range list {
 		list[i].walk = strings.TrimPrefix(list[i].walk, payloadStates) // see branches
 	}
-	return &finder{tx: tx, filter: filter, narrowings: list, need: need, effort: s.effort, begun: time.Now(), patience: s.effort.patience}, err
+	return &finder{tx: tx, filter: filter, predicates: list, need: need, effort: s.effort, begun: time.Now(), patience: s.effort.patience}, err
 }
 
-// find answers at most need places; as many as it had found together with an error that the search is too broad.
-func (f *finder) find() (found finds, err error) {
+// find returns at most need places; as many as it had found together with an error that the search is too broad.
+func (f *finder) find() (found result, err error) {
 	after, err := timeLimits(f.filter)
 	if err != nil {
 		return found, err
@@ -123,7 +123,7 @@ func (f *finder) find() (found finds, err error) {
 			return found, tooBroad(err)
 		}
 		if little != nil {
-			found, err = f.driven([]narrowing{*little}, list, after)
+			found, err = f.driven([]predicate{*little}, list, after)
 			return found, tooBroad(err)
 		}
 	}
@@ -137,14 +137,14 @@ func (f *finder) find() (found finds, err error) {
 	return f.first(found), nil
 }
 
-// looks says whether there is more than indexes in the list's order tell.
+// looks reports whether there is more than indexes in the list's order tell.
 func (f *finder) looks(list []branch) bool {
 	return slices.ContainsFunc(list, func(b branch) bool { return len(f.narrowed(facetOf(f.filter, b))) > 0 })
 }
 
-// narrowed are the narrowings that parts by a facet do not stand for.
-func (f *finder) narrowed(by facet) (list []narrowing) {
-	for _, n := range f.narrowings {
+// narrowed are the predicates that parts by a facet do not stand for.
+func (f *finder) narrowed(by facet) (list []predicate) {
+	for _, n := range f.predicates {
 		if n.facet == byEverything || n.facet != by {
 			list = append(list, n)
 		}
@@ -172,7 +172,7 @@ func (f *finder) branches() []branch {
 }
 
 // first puts places of several branches into one order.
-func (f *finder) first(found finds) finds {
+func (f *finder) first(found result) result {
 	slices.SortFunc(found.places, func(a, b place) int {
 		order := a.At.Compare(b.At)
 		if order == 0 {

@@ -8,9 +8,9 @@ import (
 	"redrive/store/pg"
 )
 
-// narrowing is a condition on failures that the lists' own indexes do not know. Lists either walk along such an index and look at
+// predicate is a condition on failures that the lists' own indexes do not know. Lists either walk along such an index and look at
 // each row, or begin at what an index of the condition finds.
-type narrowing struct {
+type predicate struct {
 	walk     string // a condition on a record r of redrive.deliveries; with a cost, on nothing of it but r.id
 	walkArgs []any
 	cost     int   // of looking, beside reading the record, which counts as one
@@ -29,32 +29,32 @@ const (
 	costOfDoc   = 6
 )
 
-// narrowings are what a filter asks beside states, facets and times.
-func narrowings(f delivery.Filter) ([]narrowing, error) {
-	list, err := identityNarrowings(f)
+// predicatesOf are what a filter asks beside states, facets and times.
+func predicatesOf(f delivery.Filter) ([]predicate, error) {
+	list, err := identityPredicates(f)
 	if err != nil {
 		return nil, err
 	}
-	list = append(list, attemptNarrowings(f)...)
-	list = append(list, caseNarrowings(f)...)
-	searched, err := searchNarrowings(f)
+	list = append(list, attemptPredicates(f)...)
+	list = append(list, casePredicates(f)...)
+	searched, err := searchPredicates(f)
 	return append(list, searched...), err
 }
 
-// identityNarrowings are those that name deliveries or messages.
-func identityNarrowings(f delivery.Filter) (list []narrowing, err error) {
+// identityPredicates are those that name deliveries or messages.
+func identityPredicates(f delivery.Filter) (list []predicate, err error) {
 	if len(f.IDs) > 0 {
 		if i := slices.IndexFunc(f.IDs, func(id string) bool { return !delivery.IsUUID(id) }); i >= 0 {
 			return nil, delivery.Mistake("bad_id.delivery", "id")
 		}
-		list = append(list, narrowing{walk: "r.id = ANY(?::uuid[])", walkArgs: []any{&f.IDs},
+		list = append(list, predicate{walk: "r.id = ANY(?::uuid[])", walkArgs: []any{&f.IDs},
 			driver: "SELECT i.id FROM unnest(?::uuid[]) i(id)", driverArgs: []any{&f.IDs}, quick: true})
 	}
 	if f.MessageID != "" {
 		if !delivery.IsUUID(f.MessageID) {
 			return nil, delivery.Mistake("bad_id.message", "message")
 		}
-		list = append(list, narrowing{walk: "r.message_id = ?::uuid", walkArgs: []any{f.MessageID},
+		list = append(list, predicate{walk: "r.message_id = ?::uuid", walkArgs: []any{f.MessageID},
 			driver: "SELECT o.id FROM redrive.deliveries o WHERE o.message_id = ?::uuid", driverArgs: []any{f.MessageID}, quick: true})
 	}
 	if f.Key != "" {
@@ -83,8 +83,8 @@ func onlyOpen(states []delivery.State) bool {
 }
 
 // ofRecord fits deliveries by a column that an index of other states begins with.
-func ofRecord(f delivery.Filter, by facet, others []delivery.State, condition string, args ...any) narrowing {
-	n := narrowing{facet: by, walk: strings.ReplaceAll(condition, "%s", "r"), walkArgs: args}
+func ofRecord(f delivery.Filter, by facet, others []delivery.State, condition string, args ...any) predicate {
+	n := predicate{facet: by, walk: strings.ReplaceAll(condition, "%s", "r"), walkArgs: args}
 	if slices.ContainsFunc(f.States, func(s delivery.State) bool { return slices.Contains(others, s) }) {
 		return n
 	}
@@ -96,7 +96,7 @@ func ofRecord(f delivery.Filter, by facet, others []delivery.State, condition st
 	return n
 }
 
-func attemptNarrowings(f delivery.Filter) (list []narrowing) {
+func attemptPredicates(f delivery.Filter) (list []predicate) {
 	w := pg.NewWhere()
 	if f.Attempts.Min != nil {
 		w.Add("%s.attempts >= ?", *f.Attempts.Min)
@@ -107,16 +107,16 @@ func attemptNarrowings(f delivery.Filter) (list []narrowing) {
 	if len(w.Conditions) == 0 {
 		return nil
 	}
-	return []narrowing{ofRecord(f, byAttempts, notByAttempts, strings.Join(w.Conditions, " AND "), w.Args...)}
+	return []predicate{ofRecord(f, byAttempts, notByAttempts, strings.Join(w.Conditions, " AND "), w.Args...)}
 }
 
-// caseNarrowings are about what people decided, and keep beside the state.
-func caseNarrowings(f delivery.Filter) (list []narrowing) {
+// casePredicates are about what people decided, and keep beside the state.
+func casePredicates(f delivery.Filter) (list []predicate) {
 	if len(f.Actors) > 0 {
 		list = append(list, ofRecord(f, byActor, triedAgain, "%s.actor = ANY(?)", &f.Actors))
 	}
 	if len(f.Assignees) > 0 {
-		list = append(list, assigneeNarrowing(f))
+		list = append(list, assigneePredicate(f))
 	}
 	if len(f.Tags) > 0 {
 		n := ofCase("c.tags @> ?", &f.Tags)
@@ -127,27 +127,27 @@ func caseNarrowings(f delivery.Filter) (list []narrowing) {
 		list = append(list, ofCase("c.ticket = ?", f.Ticket))
 	}
 	if f.Acknowledged != nil {
-		list = append(list, acknowledgedNarrowing(*f.Acknowledged))
+		list = append(list, acknowledgedPredicate(*f.Acknowledged))
 	}
 	return list
 }
 
 // ofCase fits deliveries whose case fulfils a condition on c, which an index of the cases serves.
-func ofCase(condition string, arg any) narrowing {
-	return narrowing{walk: "(SELECT " + condition + " FROM redrive.cases c WHERE c.delivery_id = r.id)", walkArgs: []any{arg}, cost: costOfProbe,
+func ofCase(condition string, arg any) predicate {
+	return predicate{walk: "(SELECT " + condition + " FROM redrive.cases c WHERE c.delivery_id = r.id)", walkArgs: []any{arg}, cost: costOfProbe,
 		driver: "SELECT c.delivery_id FROM redrive.cases c WHERE " + condition, driverArgs: []any{arg}, quick: true}
 }
 
-func assigneeNarrowing(f delivery.Filter) narrowing {
+func assigneePredicate(f delivery.Filter) predicate {
 	if slices.Contains(f.Assignees, delivery.NoAssignee) {
-		return narrowing{walk: "(r.assignee = ANY(?) OR r.assignee IS NULL)", walkArgs: []any{&f.Assignees}}
+		return predicate{walk: "(r.assignee = ANY(?) OR r.assignee IS NULL)", walkArgs: []any{&f.Assignees}}
 	}
 	return ofRecord(f, byAssignee, triedAgain, "%s.assignee = ANY(?)", &f.Assignees)
 }
 
-func acknowledgedNarrowing(wanted bool) narrowing {
+func acknowledgedPredicate(wanted bool) predicate {
 	if wanted {
-		return narrowing{walk: "r.state = 'dead' AND r.acknowledged_at IS NOT NULL"}
+		return predicate{walk: "r.state = 'dead' AND r.acknowledged_at IS NOT NULL"}
 	}
-	return narrowing{walk: "r.state = 'dead' AND r.acknowledged_at IS NULL"}
+	return predicate{walk: "r.state = 'dead' AND r.acknowledged_at IS NULL"}
 }

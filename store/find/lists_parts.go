@@ -30,7 +30,7 @@ const (
 type parts struct {
 	by    facet
 	keys  []string
-	extra []narrowing // what the index does not know of the facets
+	extra []predicate // what the index does not know of the facets
 	total int         // failures in all parts; 0: nobody has counted
 }
 
@@ -38,14 +38,14 @@ type parts struct {
 const mostParts = 500
 
 // everything is one part, walked with all facets looked at.
-func everything(f delivery.Filter) parts { return parts{keys: []string{""}, extra: facetNarrowing(f)} }
+func everything(f delivery.Filter) parts { return parts{keys: []string{""}, extra: facetPredicate(f)} }
 
-func facetNarrowing(f delivery.Filter) []narrowing {
+func facetPredicate(f delivery.Filter) []predicate {
 	w := pg.NewWhere()
 	if facetConditions(w, f, "r.group_id"); len(w.Conditions) == 0 {
 		return nil
 	}
-	return []narrowing{{walk: strings.Join(w.Conditions, " AND "), walkArgs: w.Args}}
+	return []predicate{{walk: strings.Join(w.Conditions, " AND "), walkArgs: w.Args}}
 }
 
 // facetOf is what the parts of a branch are made by, unless few are in its groups.
@@ -79,7 +79,7 @@ func acknowledgedOnly(f delivery.Filter) bool { return f.Acknowledged != nil && 
 // than to walk through everything of a key, of somebody or with tags.
 func partsOf(tx *gorm.DB, f delivery.Filter, b branch, few int) (p parts, err error) {
 	by := facetOf(f, b)
-	if by != byIntegration && !acknowledgedOnly(f) && len(facetNarrowing(f)) > 0 {
+	if by != byIntegration && !acknowledgedOnly(f) && len(facetPredicate(f)) > 0 {
 		p, err = groupParts(tx, f, b)
 		if err != nil || by == byGroup || p.total <= few {
 			return p, err
@@ -87,13 +87,13 @@ func partsOf(tx *gorm.DB, f delivery.Filter, b branch, few int) (p parts, err er
 	}
 	switch by {
 	case byKey:
-		return parts{by: byKey, keys: []string{f.Key}, extra: facetNarrowing(f)}, nil
+		return parts{by: byKey, keys: []string{f.Key}, extra: facetPredicate(f)}, nil
 	case byActor:
 		return peopleParts(f, byActor, f.Actors), nil
 	case byAssignee:
 		return peopleParts(f, byAssignee, f.Assignees), nil
 	case byTags:
-		return parts{by: byTags, keys: []string{""}, extra: facetNarrowing(f)}, nil
+		return parts{by: byTags, keys: []string{""}, extra: facetPredicate(f)}, nil
 	case byIntegration:
 		return integrationParts(tx, f)
 	case byAttempts:
@@ -105,7 +105,7 @@ func partsOf(tx *gorm.DB, f delivery.Filter, b branch, few int) (p parts, err er
 func peopleParts(f delivery.Filter, by facet, people []string) parts {
 	people = slices.Clone(people)
 	slices.Sort(people)
-	return parts{by: by, keys: slices.Compact(people), extra: facetNarrowing(f)}
+	return parts{by: by, keys: slices.Compact(people), extra: facetPredicate(f)}
 }
 
 func attemptParts(tx *gorm.DB, f delivery.Filter, b branch) (parts, error) {
@@ -180,7 +180,7 @@ func groupParts(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 		return many, nil
 	}
 	if p.by = byGroup; mixed && len(f.Types) > 0 {
-		p.extra = []narrowing{{walk: "r.type = ANY(?)", walkArgs: []any{&f.Types}}}
+		p.extra = []predicate{{walk: "r.type = ANY(?)", walkArgs: []any{&f.Types}}}
 	}
 	return p, nil
 }

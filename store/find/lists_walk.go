@@ -10,7 +10,7 @@ import (
 )
 
 // byCost tells conditions on the record from those that look elsewhere.
-func byCost(list []narrowing) (record, rest *pg.Where) {
+func byCost(list []predicate) (record, rest *pg.Where) {
 	record, rest = pg.NewWhere(), pg.NewWhere()
 	record.Add("true")
 	rest.Add("true")
@@ -25,7 +25,7 @@ func byCost(list []narrowing) (record, rest *pg.Where) {
 }
 
 // branch walks through one state's part of the list until it has what is needed.
-func (f *finder) branch(b branch, after *pg.Where) (found finds, err error) {
+func (f *finder) branch(b branch, after *pg.Where) (found result, err error) {
 	start, drove := after, false
 	p, err := partsOf(f.tx, f.filter, b, f.effort.few)
 	if err != nil || len(p.keys) == 0 {
@@ -71,7 +71,7 @@ func (f *finder) branch(b branch, after *pg.Where) (found finds, err error) {
 	}
 }
 
-func (f *finder) fitting(rows []place) (found finds) {
+func (f *finder) fitting(rows []place) (found result) {
 	for _, r := range rows {
 		switch {
 		case f.counts:
@@ -116,7 +116,7 @@ WITH rows AS MATERIALIZED (
 )
 SELECT s.id::text, s.changed_at, s.fits, t.done, t.n, %[8]s FROM total t CROSS JOIN looked s WHERE %[9]s s.n = t.n ORDER BY s.n`
 
-func (f *finder) step(b branch, p parts, narrowed []narrowing, after *pg.Where, size int) ([]place, error) {
+func (f *finder) step(b branch, p parts, narrowed []predicate, after *pg.Where, size int) ([]place, error) {
 	order, _, upTo := f.direction()
 	each := size
 	if len(narrowed) > 0 && len(p.keys) > 1 {

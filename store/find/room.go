@@ -6,7 +6,7 @@ import "redrive/store/pg"
 // Lists finds failures.
 type Lists struct {
 	*pg.DB
-	effort effort
+	effort searchBudget
 }
 
 // New returns the room on a pool of connections.

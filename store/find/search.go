@@ -13,18 +13,18 @@ import (
 	"redrive/store/record"
 )
 
-// searchNarrowings is the condition on error text and payload: one, so that Postgres chooses among their indexes. Only open failures are
+// searchPredicates is the condition on error text and payload: one, so that Postgres chooses among their indexes. Only open failures are
 // indexed.
-func searchNarrowings(f delivery.Filter) (list []narrowing, err error) {
+func searchPredicates(f delivery.Filter) (list []predicate, err error) {
 	if err := searchable(f); err != nil {
 		return nil, err
 	}
 	switch {
 	case f.Words != "" || len(f.Paths) > 0:
-		n, err := payloadNarrowing(f)
-		return []narrowing{n}, err
+		n, err := payloadPredicate(f)
+		return []predicate{n}, err
 	case f.Query != "":
-		return []narrowing{errorNarrowing(f)}, nil
+		return []predicate{errorPredicate(f)}, nil
 	}
 	return nil, nil
 }
@@ -44,11 +44,11 @@ func searchable(f delivery.Filter) error {
 	return nil
 }
 
-// errorNarrowing looks at what is stored; where the failure is indexed, what is hidden there is not found here either. The driver also
+// errorPredicate looks at what is stored; where the failure is indexed, what is hidden there is not found here either. The driver also
 // looks at what is not indexed yet.
-func errorNarrowing(f delivery.Filter) narrowing {
+func errorPredicate(f delivery.Filter) predicate {
 	like := anywhere(f.Query)
-	n := narrowing{
+	n := predicate{
 		walk: `coalesce((SELECT s.error ILIKE ? FROM redrive.search s WHERE s.delivery_id = r.id), true)
 			AND coalesce((SELECT f.error ILIKE ? FROM redrive.failure_details f WHERE f.delivery_id = r.id), false)`, walkArgs: []any{like, like}, cost: costOfText,
 		driver: `SELECT s.delivery_id FROM redrive.search s WHERE s.error ILIKE ? UNION ALL SELECT DISTINCT u.delivery_id FROM redrive.unindexed u
@@ -75,8 +75,8 @@ func anywhere(text string) string { return "%" + record.EscapeLike(text) + "%" }
 // payloadStates are those of failures whose payloads can be searched.
 const payloadStates = "r.state IN ('dead', 'pending') AND "
 
-// payloadNarrowing finds open failures only: of others nothing is kept, and what is still there is about to be forgotten.
-func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
+// payloadPredicate finds open failures only: of others nothing is kept, and what is still there is about to be forgotten.
+func payloadPredicate(f delivery.Filter) (n predicate, err error) {
 	w := pg.NewWhere()
 	if f.Query != "" {
 		w.Add("s.error ILIKE ?", anywhere(f.Query))
@@ -103,7 +103,7 @@ func payloadNarrowing(f delivery.Filter) (n narrowing, err error) {
 		}
 	}
 	fits := strings.Join(w.Conditions, " AND ")
-	return narrowing{
+	return predicate{
 		walk:     payloadStates + "coalesce((SELECT " + fits + " FROM redrive.search s WHERE s.delivery_id = r.id), false)",
 		walkArgs: w.Args, cost: costOfDoc, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.Args, open: true,
 	}, nil

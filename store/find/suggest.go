@@ -45,7 +45,7 @@ func eachValue(table, column, condition string) string {
 	return fmt.Sprintf(statement, table, column, condition, mostValues)
 }
 
-// Suggest answers values of a field of the search bar that begin with what was typed, the most useful first, at most 10. A field
+// Suggest returns values of a field of the search bar that begin with what was typed, the most useful first, at most 10. A field
 // whose values cannot be listed has none.
 func (s *Lists) Suggest(ctx context.Context, field, typed string) ([]string, error) {
 	fixed := fixedSuggestions(field)

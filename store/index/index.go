@@ -21,7 +21,7 @@ import (
 // indexBytes is how much of payloads is read at once.
 const indexBytes = 4 << 20
 
-// Index makes failures searchable: at most limit of those with something new, the latest first. It answers how many; more says
+// Index makes failures searchable: at most limit of those with something new, the latest first. It returns how many; more says
 // that others wait.
 func (s *SearchIndex) Index(ctx context.Context, limit int, entry func(delivery.Unindexed) delivery.SearchEntry) (n int, more bool, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
@@ -333,7 +333,7 @@ UNION ALL
 const beforeAll = "00000000-0000-0000-0000-000000000000"
 
 // ForgetSettled looks at the limit entries of the search after one, empty for the first, and forgets those whose failure is settled.
-// It answers the last one it looked at, empty at the end, and how many it forgot.
+// It returns the last one it looked at, empty at the end, and how many it forgot.
 func (s *SearchIndex) ForgetSettled(ctx context.Context, after string, limit int) (last string, n int, err error) {
 	if after == "" {
 		after = beforeAll

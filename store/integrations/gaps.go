@@ -118,7 +118,7 @@ func noteGap(tx *gorm.DB, integration, place string, g delivery.SourceGap) error
 	return nil
 }
 
-// SourceGaps answers how often messages may have been lost at an integration's source, and the latest time.
+// SourceGaps returns how often messages may have been lost at an integration's source, and the latest time.
 func (s *Registry) SourceGaps(ctx context.Context, integration string) (n int64, last delivery.SourceGap, err error) {
 	db := s.Gorm.WithContext(ctx)
 	if n, err = pg.ReadOne(db, pg.Single[int64], "SELECT count(*) FROM redrive.gaps WHERE integration = ?", integration); err == nil && n > 0 {

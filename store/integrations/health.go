@@ -77,7 +77,7 @@ SELECT integration, part, CASE WHEN bool_or(bad) THEN 'degraded' ELSE 'ok' END A
 FROM w GROUP BY integration, part
 ORDER BY integration, array_position('{source,relay,schedule,pool,destination}'::text[], part)`
 
-// PartHealth answers how the parts of integrations stand, by integration; a part of which nothing is known is not in it.
+// PartHealth returns how the parts of integrations stand, by integration; a part of which nothing is known is not in it.
 func (s *Registry) PartHealth(ctx context.Context) (map[string][]delivery.PartHealth, error) {
 	return partHealth(s.Gorm.WithContext(ctx))
 }

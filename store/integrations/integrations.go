@@ -18,7 +18,7 @@ import (
 	"redrive/store/sqltext"
 )
 
-// syncSQL answers whether the integration became ordered.
+// syncSQL reports whether the integration became ordered.
 const syncSQL = `
 WITH before AS (SELECT ordered FROM redrive.integrations WHERE name = ?)
 INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed)
@@ -28,7 +28,7 @@ ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = exclude
     on_dead = excluded.on_dead, windowed = excluded.windowed, active = true, updated_at = clock_timestamp()
 RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
-// Masks answers what every integration hides that the database knows, with those that left the file.
+// Masks returns what every integration hides that the database knows, with those that left the file.
 func (s *Registry) Masks(ctx context.Context) (delivery.Masks, error) {
 	masks, err := record.ReadMasks(s.Gorm.WithContext(ctx))
 	if err != nil {
@@ -104,7 +104,7 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 
 const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, '') AS paused_by, coalesce(i.pause_reason, '') AS pause_reason, i.breaker, i.breaker_until"
 
-// IntegrationStates answers what people paused and where the breakers stand, by integration name.
+// IntegrationStates returns what people paused and where the breakers stand, by integration name.
 func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
 	list, err := pg.Scan[delivery.IntegrationState](s.Gorm.WithContext(ctx), "SELECT "+stateSQL+" FROM redrive.integrations i")
 	if err != nil {
@@ -176,7 +176,7 @@ const hoursSQL = `
 SELECT integration, hour AS start, delivered, failed FROM redrive.hourly
 WHERE hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours' ORDER BY hour`
 
-// Health answers every integration of the file by name, each with the last 24 hours.
+// Health returns every integration of the file by name, each with the last 24 hours.
 func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, error) {
 	db := s.Gorm.WithContext(ctx)
 	rows, err := pg.Scan[healthRow](db, healthSQL)

@@ -14,7 +14,7 @@ import (
 
 const operatorColumns = "id::text, name, role, password_hash, created_at, disabled_at"
 
-// OperatorByName answers an operator, disabled or not.
+// OperatorByName returns an operator, disabled or not.
 func (s *People) OperatorByName(ctx context.Context, name string) (delivery.Operator, error) {
 	o, err := pg.ScanOne[delivery.Operator](s.Gorm.WithContext(ctx), "SELECT "+operatorColumns+" FROM redrive.operators WHERE name = ?", name)
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *People) UpdateOperator(ctx context.Context, o delivery.Operator, actor,
 
 const tokenColumns = "id::text, name, role, created_at, revoked_at"
 
-// TokenByHash answers the token with this SHA-256 if it is not revoked.
+// TokenByHash returns the token with this SHA-256 if it is not revoked.
 func (s *People) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) {
 	t, err := pg.ScanOne[delivery.Token](s.Gorm.WithContext(ctx), "SELECT "+tokenColumns+
 		" FROM redrive.api_tokens WHERE token_hash = ? AND revoked_at IS NULL", sha256)

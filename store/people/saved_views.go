@@ -16,7 +16,7 @@ const maxViews = 100
 
 const viewColumns = "id::text, owner, name, search, shared"
 
-// SavedViews answers a person's views and the shared ones, by name.
+// SavedViews returns a person's views and the shared ones, by name.
 func (s *People) SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error) {
 	list, err := pg.Scan[delivery.SavedView](s.Gorm.WithContext(ctx), "SELECT "+viewColumns+` FROM redrive.saved_views
 		WHERE owner = ? OR shared ORDER BY lower(name), name, owner`, owner)
@@ -70,7 +70,7 @@ func saveView(tx *gorm.DB, v delivery.SavedView) (saved delivery.SavedView, err 
 	return saved, audit.Record(tx, viewEntry("view.save", v.Owner, saved))
 }
 
-// replaced answers the view that v takes the place of; the zero view when it is new.
+// replaced returns the view that v takes the place of; the zero view when it is new.
 func replaced(mine []delivery.SavedView, v delivery.SavedView) (was delivery.SavedView, err error) {
 	for _, m := range mine {
 		if m.ID == v.ID || v.ID == "" && m.Name == v.Name {

@@ -9,7 +9,7 @@ import (
 	"redrive/delivery"
 )
 
-// CheckDatabase answers *delivery.CopiedError when the outbox's positions are another database's.
+// CheckDatabase returns *delivery.CopiedError when the outbox's positions are another database's.
 func CheckDatabase(db *gorm.DB) error {
 	current, err := DatabaseID(db)
 	if err != nil {

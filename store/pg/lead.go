@@ -107,7 +107,7 @@ type idClock struct {
 
 func (c *idClock) Follow(now time.Time) { c.ahead = time.Until(now) }
 
-// Next answers an id. When more than 4,096 are made in a millisecond, they run a little ahead of time (RFC 9562, 6.2).
+// Next returns an id. When more than 4,096 are made in a millisecond, they run a little ahead of time (RFC 9562, 6.2).
 func (c *idClock) Next() string {
 	c.last = max(c.last+1, uint64(time.Now().Add(c.ahead).UnixMilli())<<counterBits)
 	var id [16]byte

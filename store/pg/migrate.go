@@ -88,7 +88,7 @@ func (s *DB) createSchema(ctx context.Context) error {
 	return nil
 }
 
-// SchemaStatus answers the version of the database's schema, 0 without one, and the version that this program knows.
+// SchemaStatus returns the version of the database's schema, 0 without one, and the version that this program knows.
 func (s *DB) SchemaStatus(ctx context.Context) (current, known int64, err error) {
 	p, err := s.provider()
 	if err != nil {

@@ -94,7 +94,7 @@ func (s *DB) Close() {
 	}
 }
 
-// Ready says whether the database answers and has the schema of this program.
+// Ready reports whether the database answers and has the schema of this program.
 func (s *DB) Ready(ctx context.Context) error {
 	current, known, err := s.SchemaStatus(ctx)
 	switch {

@@ -14,7 +14,7 @@ type PreparedTransaction struct {
 	Age   time.Duration
 }
 
-// PreparedTransactions answers those of this database, oldest first. Young ones are ordinary; an old one is an orphan, whose
+// PreparedTransactions returns those of this database, oldest first. Young ones are ordinary; an old one is an orphan, whose
 // coordinator will not come back.
 func (s *DB) PreparedTransactions(ctx context.Context) ([]PreparedTransaction, error) {
 	rows, err := s.Pool.QueryContext(ctx, `SELECT gid, owner, extract(epoch FROM clock_timestamp() - prepared)::float8

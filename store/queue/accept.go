@@ -49,7 +49,7 @@ func insertMessage(tx *gorm.DB, m delivery.Message) (id string, err error) {
 	return pg.ReadOne(tx, pg.Single[string], call, args...)
 }
 
-// Message answers a message and its deliveries by integration name.
+// Message returns a message and its deliveries by integration name.
 func (s *Queue) Message(ctx context.Context, id string) (m delivery.Message, deliveries []delivery.Delivery, err error) {
 	if !delivery.IsUUID(id) {
 		return m, nil, delivery.ErrNotFound

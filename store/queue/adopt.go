@@ -36,7 +36,7 @@ const (
 )
 
 // AdoptOutbox makes the log of a copied database one of its own: what is published from now on is fanned out, and of what was in
-// the copy what start says. Deliveries that are known are never made again. It answers ErrOwnOutbox when the database is no copy.
+// the copy what start says. Deliveries that are known are never made again. It returns ErrOwnOutbox when the database is no copy.
 func (s *Queue) AdoptOutbox(ctx context.Context, start delivery.OutboxSettings, actor string) (done delivery.Adopted, err error) {
 	err = pg.Again(func() error { // an engine may be at work on the same lanes
 		return s.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {

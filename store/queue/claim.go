@@ -13,7 +13,7 @@ import (
 	"redrive/store/pg"
 )
 
-// claimSQL leases due rows and answers them with their messages. A row that is due although it has a token is one whose
+// claimSQL leases due rows and returns them with their messages. A row that is due although it has a token is one whose
 // worker vanished: that attempt gets its outcome here, in the same statement that gives the row to somebody else. A pause holds
 // from the moment it is committed, for every process.
 //

@@ -10,7 +10,7 @@ import (
 	"redrive/store/pg"
 )
 
-// SubscribersBefore answers which integrations are known, and which of them got events until now. The lock makes programs that
+// SubscribersBefore returns which integrations are known, and which of them got events until now. The lock makes programs that
 // start at the same time wait for each other: each integration is new to one of them.
 func SubscribersBefore(tx *gorm.DB) (known map[string]bool, err error) {
 	if err := tx.Exec("LOCK TABLE redrive.integrations IN SHARE ROW EXCLUSIVE MODE").Error; err != nil {

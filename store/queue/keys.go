@@ -12,7 +12,7 @@ import (
 	"redrive/store/record"
 )
 
-// AcceptedByKey answers the message of an integration that has the idempotency key, else delivery.ErrNotFound.
+// AcceptedByKey returns the message of an integration that has the idempotency key, else delivery.ErrNotFound.
 func (s *Queue) AcceptedByKey(ctx context.Context, integration, key string) (a delivery.Accepted, err error) {
 	db := s.Gorm.WithContext(ctx)
 	a.ID, err = pg.ReadOne(db, pg.Single[string], "SELECT message_id::text FROM redrive.idempotency_keys WHERE scope = ? AND key = ?", integration, key)

@@ -45,7 +45,7 @@ LEFT JOIN looked l ON l.feed = coalesce(own.feed, 'outbox')
 LEFT JOIN behind b ON b.feed = coalesce(own.feed, 'outbox') AND i.subscribe @> ARRAY[b.type]
 WHERE i.active AND i.method = 'outbox' GROUP BY i.name ORDER BY i.name`
 
-// OutboxLag answers how far each outbox integration is behind the log, by name. On a copy of another database nothing can be
+// OutboxLag returns how far each outbox integration is behind the log, by name. On a copy of another database nothing can be
 // said but that.
 func (s *Queue) OutboxLag(ctx context.Context) (list []delivery.OutboxLag, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {

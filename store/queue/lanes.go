@@ -85,7 +85,7 @@ func ReleaseLanes(tx *gorm.DB, settled []string) error {
 	return nil
 }
 
-// BlockedKeys answers which of these keys have an unsettled delivery: what comes after it must not overtake it.
+// BlockedKeys returns which of these keys have an unsettled delivery: what comes after it must not overtake it.
 func (s *Queue) BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error) {
 	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT DISTINCT k.key FROM unnest(?::text[]) AS k(key)
 		CROSS JOIN LATERAL (SELECT 1 FROM redrive.lanes l WHERE l.integration = ? AND l.key = k.key LIMIT 1) l`, &keys, integration)
@@ -99,7 +99,7 @@ func (s *Queue) BlockedKeys(ctx context.Context, integration string, keys []stri
 	return blocked, nil
 }
 
-// LanePlace answers what a delivery waits for, and what waits for it.
+// LanePlace returns what a delivery waits for, and what waits for it.
 func LanePlace(tx *gorm.DB, id string) (delivery.Lane, error) {
 	place, err := pg.ReadOne(tx, func(l *delivery.Lane) []any { return []any{&l.BehindID, &l.Waiting} }, `SELECT
 		coalesce((SELECT l.head::text FROM redrive.queue w JOIN redrive.lanes l ON l.integration = w.integration AND l.key = w.lane

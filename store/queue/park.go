@@ -53,7 +53,7 @@ const countDeliveredSQL = `
 INSERT INTO redrive.hourly AS h (integration, hour, delivered) VALUES (?, date_trunc('hour', statement_timestamp(), 'UTC'), ?)
 ON CONFLICT (integration, hour) DO UPDATE SET delivered = h.delivered + excluded.delivered`
 
-// Park makes durable what was tried outside of the engine, and answers how many were new. A message whose id is known changes
+// Park makes durable what was tried outside of the engine, and returns how many were new. A message whose id is known changes
 // nothing, so that the same can be parked again after an error.
 func (s *Queue) Park(ctx context.Context, list []delivery.Parked) (fresh int, err error) {
 	if len(list) == 0 {
@@ -108,14 +108,14 @@ func countDelivered(tx *gorm.DB, integration string, n int) error {
 	return nil
 }
 
-// Inbox answers what is known of messages, by their identity at the source; those it does not name are new.
+// Inbox returns what is known of messages, by their identity at the source; those it does not name are new.
 func (s *Queue) Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error) {
 	// one look-up by the primary key for each: a plan that was made while the table was small must not read all of it
 	return inboxStates(s.Gorm.WithContext(ctx), `SELECT k.key, i.state, i.at FROM unnest(?::text[]) AS k(key) CROSS JOIN LATERAL (
 		SELECT state, at FROM redrive.inbox i WHERE i.integration = ? AND i.key = k.key LIMIT 1) i`, &keys, integration)
 }
 
-// Begin notes that attempts of these messages start, and answers what was known of them before. It is for receivers that do not
+// Begin notes that attempts of these messages start, and returns what was known of them before. It is for receivers that do not
 // drop duplicates: a message found started has an attempt whose outcome nobody knows.
 func (s *Queue) Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error) {
 	return inboxStates(s.Gorm.WithContext(ctx), `WITH given AS (SELECT DISTINCT key FROM unnest(?::text[]) key), begun AS (
@@ -133,7 +133,7 @@ func (s *Queue) Unbegin(ctx context.Context, integration string, keys []string) 
 	return nil
 }
 
-// PruneInbox forgets messages that were dealt with before keep, at most 10,000 at once, and answers how many.
+// PruneInbox forgets messages that were dealt with before keep, at most 10,000 at once, and returns how many.
 func (s *Queue) PruneInbox(ctx context.Context, integration string, keep time.Duration) (int, error) {
 	result := s.Gorm.WithContext(ctx).Exec(`DELETE FROM redrive.inbox WHERE ctid = ANY(ARRAY(SELECT ctid FROM redrive.inbox
 		WHERE integration = ? AND state = 'done' AND at < statement_timestamp() - ?::bigint * interval '1 millisecond' LIMIT 10000))`, integration, keep.Milliseconds())

@@ -22,7 +22,7 @@ import (
 // many kinds of snapshots for one plan each: planning costs more than running them, there is a partition for each day.
 const relaySession = "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan"
 
-// OpenOutbox prepares the leader's session for the relay. It answers *delivery.CopiedError when the positions are another
+// OpenOutbox prepares the leader's session for the relay. It returns *delivery.CopiedError when the positions are another
 // database's.
 func (l *RelayTerm) OpenOutbox(ctx context.Context) error {
 	db := l.Gorm.WithContext(ctx)
@@ -56,7 +56,7 @@ CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
         LIMIT ?)) r) w
 ORDER BY p.feed`
 
-// OutboxFeeds answers every feed. ahead are feeds as they were answered earlier, which had nothing between From and To: they
+// OutboxFeeds returns every feed. ahead are feeds as they were answered earlier, which had nothing between From and To: they
 // start at To, as long as nobody changed their position. Rows counts up to limit and one, or twice of it.
 func (l *RelayTerm) OutboxFeeds(ctx context.Context, ahead []delivery.OutboxFeed, limit int) ([]delivery.OutboxFeed, error) {
 	names, saved, to := feedArrays(ahead)
@@ -171,7 +171,7 @@ const noSnapshot = "1:1:" // shows nothing
 
 type pages struct{ from, to, after string }
 
-// FanOutPage fans out the next page of a feed that is Paging, at most limit events, and answers how many deliveries it made.
+// FanOutPage fans out the next page of a feed that is Paging, at most limit events, and returns how many deliveries it made.
 func (l *RelayTerm) FanOutPage(ctx context.Context, feed string, limit int) (made int, err error) {
 	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		p, err := pg.ReadOne(tx, func(p *pages) []any { return []any{&p.from, &p.to, &p.after} }, `SELECT snapshot::text, target::text,

@@ -26,7 +26,7 @@ const underwaySQL = `SELECT w.*, least(w.due_at, ` + readableNever + `) AS sorte
 const blockedSQL = `SELECT w.*, 'epoch'::timestamptz + w.position * interval '1 microsecond' AS sorted FROM redrive.lanes l
     JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head%s ORDER BY w.position LIMIT %d`
 
-// Underway answers one page of what an integration still has to send, the next one first.
+// Underway returns one page of what an integration still has to send, the next one first.
 func (s *Queue) Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
 	w := pg.NewWhere()
 	w.Add("w.integration = ?", integration)
@@ -40,7 +40,7 @@ func (s *Queue) Underway(ctx context.Context, integration, after string) (delive
 	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.Sql(), delivery.DefaultPage+1)), "d.changed_at, d.id", w.Args)
 }
 
-// Blocked answers one page of what waits until a delivery is settled, because it is of the same key: the next one first.
+// Blocked returns one page of what waits until a delivery is settled, because it is of the same key: the next one first.
 func (s *Queue) Blocked(ctx context.Context, id, after string) (delivery.Page[delivery.Delivery], error) {
 	if !delivery.IsUUID(id) {
 		return delivery.Page[delivery.Delivery]{}, delivery.ErrNotFound
@@ -64,7 +64,7 @@ func blockedBy(n int) string {
 // confirmedSQL walks the primary key backwards: ids are ordered by the time of acceptance, so that the walk ends two days ago.
 const confirmedSQL = `SELECT r.*, NULL::timestamptz AS next_attempt_at FROM redrive.deliveries r%s ORDER BY r.id DESC LIMIT %d`
 
-// Delivered answers one page of what an integration delivered in the hours that Health counts, the last accepted first. What
+// Delivered returns one page of what an integration delivered in the hours that Health counts, the last accepted first. What
 // was accepted more than a day before these hours is left out.
 func (s *Queue) Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
 	w := pg.NewWhere()

@@ -25,7 +25,7 @@ const aheadSQL = `m.kind = 'event' AND (p.since IS NULL OR m.created_at >= p.sin
 const BehindSQL = `(t.method = 'outbox' AND EXISTS (SELECT FROM redrive.messages m LEFT JOIN redrive.positions own ON own.feed = 'outbox/' || t.name
 	JOIN redrive.positions p ON p.feed = coalesce(own.feed, 'outbox') WHERE m.id = r.message_id AND ` + aheadSQL + `))`
 
-// ComingDelivery answers a delivery that the relay will make. An id begins with the millisecond of its message's.
+// ComingDelivery returns a delivery that the relay will make. An id begins with the millisecond of its message's.
 func ComingDelivery(tx *gorm.DB, id string) ([]Row, error) {
 	const rest = "-0000-0000-000000000000"
 	return ScanDeliveries(tx, Columns+" FROM ("+ComingSQL+" AND m.id BETWEEN ?::uuid AND ?::uuid) d"+Joins+" WHERE d.id = ?",

@@ -7,7 +7,7 @@ import (
 	"redrive/store/pg"
 )
 
-// ReadMasks answers what every integration hides that the database knows, with those that left the file.
+// ReadMasks returns what every integration hides that the database knows, with those that left the file.
 func ReadMasks(tx *gorm.DB) (delivery.Masks, error) {
 	rules, err := pg.Read(tx, func(r *delivery.MaskRule) []any {
 		return []any{&r.Integration, pg.JSON{To: &r.Subscribe}, pg.JSON{To: &r.Paths}, &r.Gone}

@@ -60,7 +60,7 @@ func Prepare(config *pgconn.Config, name string, own Own) {
 	}
 }
 
-// begin makes the settings, and answers the number that the session has at the server.
+// begin makes the settings, and returns the number that the session has at the server.
 func begin(ctx context.Context, conn *pgconn.PgConn, own Own) (pid uint32, err error) {
 	if err := again(func() error { return exec(ctx, conn, "SET statement_timeout = 0") }); err != nil {
 		return 0, err
@@ -153,7 +153,7 @@ func ExplainReplication(err error) error {
 	return Explain(err)
 }
 
-// Explain answers a PoolerError for a connection that failed because of a pooler, else the error as it is.
+// Explain returns a PoolerError for a connection that failed because of a pooler, else the error as it is.
 func Explain(err error) error {
 	var pooler *PoolerError
 	var refused *pgconn.PgError
@@ -168,7 +168,7 @@ func Explain(err error) error {
 
 const lendsTransactions = "in transaction or statement mode, which lends a session for one transaction only: locks, settings and prepared statements would be lost"
 
-// backend runs statements and answers the number of the session that did.
+// backend runs statements and returns the number of the session that did.
 func backend(ctx context.Context, conn *pgconn.PgConn, statements ...string) (uint32, error) {
 	results, err := conn.Exec(ctx, strings.Join(append(statements, "SELECT pg_catalog.pg_backend_pid()"), "; ")).ReadAll()
 	if err != nil {

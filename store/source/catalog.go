@@ -101,7 +101,7 @@ func (s *Source) tableNamed(ctx context.Context, schema, name string) (*table, e
 	return s.table(ctx, "n.nspname = $1 AND t.relname = $2", schema, name)
 }
 
-// keyOf answers the columns that identify the rows of a table; none when it has gone.
+// keyOf returns the columns that identify the rows of a table; none when it has gone.
 func (s *Source) keyOf(ctx context.Context, oid uint32) ([]string, error) {
 	t, err := s.table(ctx, "t.oid = $1", oid)
 	if err != nil || t == nil {
@@ -231,7 +231,7 @@ func (s *Source) publishedColumns(ctx context.Context) (map[string][]string, err
 	return columns, nil
 }
 
-// covers says whether changes come under this table's name.
+// covers reports whether changes come under this table's name.
 func (p publication) covers(t *table) bool {
 	_, found := p.columns[t.quoted()]
 	return found
@@ -252,7 +252,7 @@ func (p publication) brings(t *table, version int) []string {
 	return slices.DeleteFunc(slices.Clone(listed), func(name string) bool { return version < 180000 && slices.Contains(t.computed, name) })
 }
 
-// Columns answers the columns of a table that the stream brings, in the table's order.
+// Columns returns the columns of a table that the stream brings, in the table's order.
 func (s *Source) Columns(ctx context.Context, schema, name string) ([]string, error) {
 	t, err := s.existing(ctx, schema, name)
 	if err != nil {

@@ -104,7 +104,7 @@ func merge(a, b []delivery.RowOperation) []delivery.RowOperation {
 	return slices.DeleteFunc(slices.Clone(published), func(op delivery.RowOperation) bool { return !slices.Contains(a, op) && !slices.Contains(b, op) })
 }
 
-// rewrites says whether rows are updated or deleted: then each must be identified.
+// rewrites reports whether rows are updated or deleted: then each must be identified.
 func rewrites(operations []delivery.RowOperation) bool {
 	return slices.Contains(operations, delivery.OpUpdate) || slices.Contains(operations, delivery.OpDelete)
 }

@@ -11,7 +11,7 @@ import (
 	"redrive/delivery"
 )
 
-// Look answers how the tables that rules name are just now. known are those of an earlier look, by the same names: where no table
+// Look returns how the tables that rules name are just now. known are those of an earlier look, by the same names: where no table
 // has a name any more, the known one is looked for under another.
 func (s *Source) Look(ctx context.Context, known map[string]delivery.CapturedTable) (c delivery.CaptureCatalogue, err error) {
 	var before []string
@@ -205,7 +205,7 @@ func (s *Source) attached(ctx context.Context, was delivery.CapturedTable, now *
 	return nil
 }
 
-// older says whether a partition that we may read holds rows which were written before the last of its links to the whole table was made,
+// older reports whether a partition that we may read holds rows which were written before the last of its links to the whole table was made,
 // and how it is named.
 func (s *Source) older(ctx context.Context, oid uint32) (shown string, older bool, err error) {
 	var schema, name string
@@ -231,7 +231,7 @@ const olderQuery = `WITH RECURSIVE chain AS (
 			UNION ALL SELECT r.xmin, r.cmin FROM ONLY %[1]s r WHERE NOT fresh) r
 		WHERE age(r.written) > age(link.made) OR r.written = link.made AND r.command::text::bigint < link.command)`
 
-// Settled waits until all transactions that a look may have met are over, and answers the place then. What was committed before the
+// Settled waits until all transactions that a look may have met are over, and returns the place then. What was committed before the
 // look is visible to queries then.
 func (s *Source) Settled(ctx context.Context, look delivery.CaptureCatalogue) (delivery.LSN, error) {
 	for {

@@ -12,7 +12,7 @@ import (
 	"redrive/delivery"
 )
 
-// Check looks at everything that capturing needs, for people and before reading begins, and answers what it looked at. An
+// Check looks at everything that capturing needs, for people and before reading begins, and returns what it looked at. An
 // error means that it could not look.
 func (s *Source) Check(ctx context.Context) ([]delivery.CaptureFinding, error) {
 	st, err := s.inspect(ctx)
@@ -50,7 +50,7 @@ func (e *SetupError) Error() string {
 	return e.Why + "; whoever has the rights runs:\n" + strings.Join(e.SQL, ";\n") + ";"
 }
 
-// SetUp creates or extends the publication, then creates the slot, and answers in words what it has done: nothing when all
+// SetUp creates or extends the publication, then creates the slot, and returns in words what it has done: nothing when all
 // is there. Where tables are named (schema.table), the others are left as they are. It removes nothing, and changes no table.
 // A *SetupError says what it may not do, or what it refuses.
 func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, err error) {

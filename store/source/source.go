@@ -129,7 +129,7 @@ func (s *Source) Identify(ctx context.Context) (id delivery.SourceIdentity, err 
 // prefix marks our own logical messages in the source's log.
 func (s *Source) prefix() string { return "redrive/" + s.settings.Slot }
 
-// Mark writes a message into the source's log, as a transaction of its own, and answers the place that the stream will name
+// Mark writes a message into the source's log, as a transaction of its own, and returns the place that the stream will name
 // with it.
 func (s *Source) Mark(ctx context.Context, content string) (delivery.LSN, error) {
 	lsn, err := s.emit(ctx, true, content)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Unseen answers which of these transactions a query does not see yet. A commit stands in the log, and comes by the stream, a
+// Unseen returns which of these transactions a query does not see yet. A commit stands in the log, and comes by the stream, a
 // moment before it is seen, or much later where the source waits for a standby.
 func (s *Source) Unseen(ctx context.Context, xids []uint32) (unseen []uint32, err error) {
 	var xmax, running string

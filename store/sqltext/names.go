@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// BindNames rewrites :name to $n and answers the names in the order of n. Strings, quoted names, comments, casts and slices of
+// BindNames rewrites :name to $n and returns the names in the order of n. Strings, quoted names, comments, casts and slices of
 // arrays such as a[1:2] stay what they are.
 func BindNames(query string) (statement string, names []string, err error) {
 	var out strings.Builder
@@ -41,7 +41,7 @@ func BindNames(query string) (statement string, names []string, err error) {
 	return out.String(), names, nil
 }
 
-// parameterAt answers the name of the parameter that begins at i, without its colon.
+// parameterAt returns the name of the parameter that begins at i, without its colon.
 func parameterAt(query string, i int) string {
 	if query[i] != ':' || i+1 == len(query) || !letter(query[i+1]) || i > 0 && (wordByte(query[i-1]) || query[i-1] == ':') {
 		return ""
@@ -53,7 +53,7 @@ func parameterAt(query string, i int) string {
 	return query[i+1 : end]
 }
 
-// opaque answers the end of the string, quoted name or comment that begins at i, or i when none does.
+// opaque returns the end of the string, quoted name or comment that begins at i, or i when none does.
 func opaque(query string, i int) int {
 	rest := query[i:]
 	switch {
@@ -134,7 +134,7 @@ func wordByte(c byte) bool { return letter(c) || c >= '0' && c <= '9' }
 var Parameters = map[string]uint32{"business_date": pgtype.DateOID, "scheduled_at": pgtype.TimestamptzOID,
 	"window_from": 5038, "window_to": 5038, "types": pgtype.TextArrayOID} // 5038: pg_snapshot
 
-// CheckBatch says whether a query names the window, as the events that stand for an empty one do, and refuses names that
+// CheckBatch reports whether a query names the window, as the events that stand for an empty one do, and refuses names that
 // no run gives a value to.
 func CheckBatch(query string) (windowed bool, err error) {
 	_, names, err := BindNames(query)

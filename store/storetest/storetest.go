@@ -54,13 +54,13 @@ var server struct {
 
 var databases atomic.Int64
 
-// New answers the DSN of a fresh database with the schema in place, dropped after the test.
+// New returns the DSN of a fresh database with the schema in place, dropped after the test.
 func New(t testing.TB) string {
 	t.Helper()
 	return create(t, true, "")
 }
 
-// Empty answers the DSN of a fresh database without any schema, dropped after the test.
+// Empty returns the DSN of a fresh database without any schema, dropped after the test.
 func Empty(t testing.TB) string {
 	t.Helper()
 	return create(t, false, "")
@@ -243,7 +243,7 @@ func Settings() map[string]string {
 		"dynamic_shared_memory_type": "mmap"} // so that no segment of a killed server stays
 }
 
-// makeTemplate answers a migrated database: the run's, or one of this process. The name tells which migrations it carries.
+// makeTemplate returns a migrated database: the run's, or one of this process. The name tells which migrations it carries.
 func makeTemplate(ctx context.Context, admin string) (string, error) {
 	sum, err := migrationsHash()
 	if err != nil {

@@ -57,7 +57,7 @@ func is(kind string, list []string) bool {
 	return builtIn && slices.Contains(list, name)
 }
 
-// stringy says whether values of a type are their own notation.
+// stringy reports whether values of a type are their own notation.
 func stringy(kind string) bool { return is(kind, strung) || strings.HasSuffix(kind, ".citext") }
 
 // plan decides how values of type kind (of the file; empty: the file does not say) get into a column.

@@ -100,7 +100,7 @@ const (
 	invalidParameter = "22023"
 )
 
-// parses says whether Postgres takes a statement, as far as types go.
+// parses reports whether Postgres takes a statement, as far as types go.
 func parses(ctx context.Context, tx pgx.Tx, statement string) (ok bool, err error) {
 	err = pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error {
 		_, err := inner.Conn().PgConn().Prepare(ctx, "", statement, nil)
@@ -113,12 +113,12 @@ func parses(ctx context.Context, tx pgx.Tx, statement string) (ok bool, err erro
 	return err == nil, err
 }
 
-// assignable says whether Postgres itself would put a value of that type into the column.
+// assignable reports whether Postgres itself would put a value of that type into the column.
 func (t target) assignable(ctx context.Context, tx pgx.Tx, kind, column string) (bool, error) {
 	return parses(ctx, tx, fmt.Sprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT NULL::%s", t.name, pgx.Identifier{column}.Sanitize(), kind))
 }
 
-// resolve says whether there is a type of that name here.
+// resolve reports whether there is a type of that name here.
 func resolve(ctx context.Context, tx pgx.Tx, kind string) (known bool, err error) {
 	if kind == "" {
 		return false, nil

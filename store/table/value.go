@@ -60,7 +60,7 @@ func (r reading) fitting(base string) reading {
 	}
 }
 
-// repeats says whether an object of a JSON text has two members of one name. What is no JSON is for Postgres to refuse.
+// repeats reports whether an object of a JSON text has two members of one name. What is no JSON is for Postgres to refuse.
 func repeats(text string) bool {
 	type level struct {
 		object, value bool // value: the next token of an object is one
@@ -150,7 +150,7 @@ func (l legacy) read(given string) (*string, string) {
 	return messageValue(l).read(given)
 }
 
-// halved says whether a JSON string has one half of a surrogate pair without the other: readers put U+FFFD there.
+// halved reports whether a JSON string has one half of a surrogate pair without the other: readers put U+FFFD there.
 func halved(text string) bool {
 	unit := func(at int) uint64 { // of \uXXXX at that place; 0: none is there
 		if at+6 > len(text) || text[at] != '\\' || text[at+1] != 'u' {

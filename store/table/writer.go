@@ -129,7 +129,7 @@ func (w *writer) prepare(ctx context.Context, row map[string]json.RawMessage) er
 	return nil
 }
 
-// statement writes the rows and answers none, or writes none and answers the first row and column that would not be kept.
+// statement writes the rows and answers none, or writes none and returns the first row and column that would not be kept.
 func (w *writer) statement() string {
 	var arrays, given, made, bad, names, values, sets, keys []string
 	for i, c := range w.columns {

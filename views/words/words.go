@@ -19,7 +19,7 @@ const English = "en"
 // texts of pages and the phrases of the catalogue share it. What it lacks is said in English.
 var Translations = map[string]map[string]string{}
 
-// Translate answers an English text in a language.
+// Translate returns an English text in a language.
 func Translate(lang, text string) string {
 	if translated, ok := Translations[lang][text]; ok {
 		return translated
@@ -27,7 +27,7 @@ func Translate(lang, text string) string {
 	return text
 }
 
-// Say answers a phrase in a language; the zero phrase says nothing. A key that this program does not know, such as one that a newer
+// Say returns a phrase in a language; the zero phrase says nothing. A key that this program does not know, such as one that a newer
 // program has stored, is shown as it is, with its arguments.
 func Say(lang string, p delivery.Phrase) string {
 	text, known := phrases[p.Key]
@@ -37,7 +37,7 @@ func Say(lang string, p delivery.Phrase) string {
 	return fill(Translate(lang, text), p.Args)
 }
 
-// Of answers what an error says to a person. ok is false for an error that has nothing to say: it is for the log.
+// Of returns what an error says to a person. ok is false for an error that has nothing to say: it is for the log.
 func Of(lang string, err error) (text string, ok bool) {
 	var spoken delivery.Spoken
 	if !errors.As(err, &spoken) {

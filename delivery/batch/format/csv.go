@@ -91,7 +91,7 @@ func (c *csv) cell(dst, cell []byte, kind Kind) ([]byte, string) {
 	return append(append(dst, cell...), '"'), ""
 }
 
-// plain says whether a cell needs no quotes. Old Postgres takes a line \. for the end of a file.
+// plain reports whether a cell needs no quotes. Old Postgres takes a line \. for the end of a file.
 func (c *csv) plain(cell []byte) bool {
 	if len(cell) == 0 || looksMarked(cell) || string(cell) == `\.` {
 		return false
@@ -104,7 +104,7 @@ func (c *csv) plain(cell []byte) bool {
 	return true
 }
 
-// dangerous says whether a spreadsheet could take a cell for a formula; East Asian ones know the wide signs too.
+// dangerous reports whether a spreadsheet could take a cell for a formula; East Asian ones know the wide signs too.
 func dangerous(cell []byte) bool {
 	if len(cell) == 0 {
 		return false

@@ -41,7 +41,7 @@ type fataler interface {
 	Errorf(format string, args ...any)
 }
 
-// write answers the whole file.
+// write returns the whole file.
 func write(t fataler, spec delivery.FileFormat, columns []format.Column, rows ...[]string) []byte {
 	t.Helper()
 	var out bytes.Buffer

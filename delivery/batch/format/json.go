@@ -75,7 +75,7 @@ func (j *json) end(dst []byte, rows int64) []byte {
 	return append(dst, "\n]\n"...)
 }
 
-// appendValue answers false for bytes that cannot be read.
+// appendValue returns false for bytes that cannot be read.
 func appendValue(dst, cell []byte, kind Kind) ([]byte, bool) {
 	switch {
 	case cell == nil:

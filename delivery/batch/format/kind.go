@@ -22,7 +22,7 @@ const (
 	KindBytes // bytea in its hex form
 )
 
-// KindOf answers the kind of a Postgres type. A result's columns of a domain carry the type below it.
+// KindOf returns the kind of a Postgres type. A result's columns of a domain carry the type below it.
 func KindOf(oid uint32) Kind {
 	switch oid {
 	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.OIDOID, pgtype.Float4OID, pgtype.Float8OID, pgtype.NumericOID:
@@ -39,7 +39,7 @@ func KindOf(oid uint32) Kind {
 	return KindText
 }
 
-// isNumber says whether text is a number as JSON has them, which Postgres's are but for NaN and Infinity.
+// isNumber reports whether text is a number as JSON has them, which Postgres's are but for NaN and Infinity.
 func isNumber(text []byte) bool {
 	text = bytes.TrimPrefix(text, []byte("-"))
 	whole := digits(text)

@@ -47,7 +47,7 @@ func rowsOf(t *rapid.T, cell *rapid.Generator[string], width int) [][]string {
 	return rapid.SliceOfN(rapid.SliceOfN(cell, width, width), 0, 20).Draw(t, "rows")
 }
 
-// differ answers where two files' cells do, or nothing.
+// differ returns where two files' cells do, or nothing.
 func differ(got, want [][]string) string {
 	if len(got) != len(want) {
 		return fmt.Sprintf("%d records, want %d", len(got), len(want))
@@ -60,7 +60,7 @@ func differ(got, want [][]string) string {
 	return ""
 }
 
-// changed answers rows with each cell changed.
+// changed returns rows with each cell changed.
 func changed(rows [][]string, change func(string) string) [][]string {
 	out := make([][]string, len(rows))
 	for i, row := range rows {

@@ -30,7 +30,7 @@ func (e *textEncoder) begin(dst []byte) []byte {
 	return dst
 }
 
-// encode answers text in the file's encoding, valid until the next call, or why that is impossible.
+// encode returns text in the file's encoding, valid until the next call, or why that is impossible.
 func (e *textEncoder) encode(text []byte) (encoded []byte, problem string) {
 	if e.korean == nil || ascii(text) {
 		return text, ""
@@ -56,5 +56,5 @@ func ascii(text []byte) bool {
 	return true
 }
 
-// looksMarked says whether a reader could take the beginning of text, at the beginning of a file, for a byte order mark.
+// looksMarked reports whether a reader could take the beginning of text, at the beginning of a file, for a byte order mark.
 func looksMarked(text []byte) bool { return bytes.HasPrefix(text, []byte(byteOrderMark)) }

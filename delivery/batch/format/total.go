@@ -16,7 +16,7 @@ type total struct {
 	decimals int     // of the value with the most
 }
 
-// add answers false for what is no number, such as NaN.
+// add returns false for what is no number, such as NaN.
 func (t *total) add(text []byte) bool {
 	if text == nil {
 		return true

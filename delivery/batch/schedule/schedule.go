@@ -16,7 +16,7 @@ const (
 	mapped = 24 * time.Hour
 )
 
-// Schedule answers when a batch runs. It counts local times, not instants: a local time that comes twice when the clocks go back
+// Schedule returns when a batch runs. It counts local times, not instants: a local time that comes twice when the clocks go back
 // runs when it first comes, and one that they jump over runs as much later as they jump.
 type Schedule struct {
 	spec     cron.Schedule // read as UTC: its times are local times without a zone
@@ -45,7 +45,7 @@ func Parse(text string, location *time.Location) (*Schedule, error) {
 	return &Schedule{spec: fields, location: location}, nil
 }
 
-// Next answers the first time after t.
+// Next returns the first time after t.
 func (s *Schedule) Next(t time.Time) time.Time {
 	wall := wallOf(t.In(s.location)).Add(-gap)
 	var found []time.Time
@@ -64,7 +64,7 @@ func (s *Schedule) Next(t time.Time) time.Time {
 	}
 }
 
-// Between answers the times after from, up to and including to.
+// Between returns the times after from, up to and including to.
 func (s *Schedule) Between(from, to time.Time) (times []time.Time) {
 	for at := s.Next(from); !at.After(to); at = s.Next(at) {
 		times = append(times, at)

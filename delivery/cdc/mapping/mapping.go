@@ -55,7 +55,7 @@ func Check(list []delivery.Integration) error {
 	return nil
 }
 
-// WithUses answers the rules, each with what its expressions use.
+// WithUses returns the rules, each with what its expressions use.
 func WithUses(rules []delivery.CDCRule) []delivery.CDCRule {
 	rules = slices.Clone(rules)
 	for n := range rules {
@@ -91,7 +91,7 @@ func compileRule(given delivery.CDCRule) (*rule, error) {
 	return r, err
 }
 
-// Map answers the messages that a change becomes, in the order of the rules. A rule that fails on it answers the change itself
+// Map returns the messages that a change becomes, in the order of the rules. A rule that fails on it answers the change itself
 // with the error: nothing is lost for that.
 func (m *Mapper) Map(change *delivery.Change) []delivery.Captured {
 	var out []delivery.Captured
@@ -111,7 +111,7 @@ func (m *Mapper) Map(change *delivery.Change) []delivery.Captured {
 	return out
 }
 
-// apply answers what a rule makes of a change; wanted is false where the rule passes it over.
+// apply returns what a rule makes of a change; wanted is false where the rule passes it over.
 func (m *Mapper) apply(r *rule, c *delivery.Change) (captured delivery.Captured, wanted bool, err error) {
 	env := &environment{change: c}
 	if wanted, err = r.wants(env); err != nil || !wanted {

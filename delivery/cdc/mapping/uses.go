@@ -10,7 +10,7 @@ import (
 	"redrive/delivery"
 )
 
-// Uses answers the columns that a rule's expressions name, in the order of the settings. The expressions must compile. A column that
+// Uses returns the columns that a rule's expressions name, in the order of the settings. The expressions must compile. A column that
 // an expression asks for first ("x" in row) may be missing, and is left out.
 func Uses(r delivery.CDCRule) (uses []delivery.ColumnUse) {
 	sources := [][2]string{{"when", r.When}, {"key", r.Key}, {"payload", r.Payload}}

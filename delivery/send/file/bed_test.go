@@ -45,7 +45,7 @@ func (k *kept) put(id string, content []byte) {
 	k.files[id] = content
 }
 
-// Open answers small pieces, as a database would.
+// Open returns small pieces, as a database would.
 func (k *kept) Open(_ context.Context, id string) (io.ReadCloser, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -56,7 +56,7 @@ type sourceError struct{ cause error }
 
 func (e *sourceError) Error() string { return "reading the stored bytes: " + e.cause.Error() }
 
-// Unwrap answers the cause.
+// Unwrap returns the cause.
 func (e *sourceError) Unwrap() error { return e.cause }
 
 func (e *sourceError) gone() bool { return errors.Is(e.cause, fs.ErrNotExist) }
@@ -122,7 +122,7 @@ func (c *checked) verify(err error) error {
 	return io.EOF
 }
 
-// outcome says whether everything was read; else why not.
+// outcome reports whether everything was read; else why not.
 func (c *checked) outcome() (complete bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

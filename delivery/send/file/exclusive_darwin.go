@@ -2,5 +2,5 @@ package filesend
 
 import "golang.org/x/sys/unix"
 
-// renameExclusively answers fs.ErrExist when the new name is taken.
+// renameExclusively returns fs.ErrExist when the new name is taken.
 func renameExclusively(from, to string) error { return unix.RenamexNp(from, to, unix.RENAME_EXCL) }

@@ -152,7 +152,7 @@ type unconnectedError struct{ cause error }
 
 func (e *unconnectedError) Error() string { return e.cause.Error() }
 
-// Unwrap answers the cause.
+// Unwrap returns the cause.
 func (e *unconnectedError) Unwrap() error { return e.cause }
 
 // connect signs in within the handshake's limit. The connection ends with the context.

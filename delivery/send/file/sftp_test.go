@@ -28,7 +28,7 @@ import (
 	"redrive/store/storetest/services"
 )
 
-// newKey writes a private key and answers its file and its public line.
+// newKey writes a private key and returns its file and its public line.
 func newKey(t *testing.T, passphrase string) (file, public string) {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)

@@ -20,7 +20,7 @@ type folder interface {
 	read(name string) (io.ReadCloser, error)
 	// create writes a new file and answers once its bytes are on the disk; size is what r is going to answer.
 	create(name string, r io.Reader, size int64) error
-	// publish gives a file its final name. It answers fs.ErrExist when that is taken. The old name may stay.
+	// publish gives a file its final name. It returns fs.ErrExist when that is taken. The old name may stay.
 	publish(temporary, name string) error
 	remove(name string) error
 	sync() error // names are on the disk
@@ -110,7 +110,7 @@ func (t *transfer) publish(temporary string, f item) error {
 	return err
 }
 
-// found says whether the item is there already. Another file under its name is errDifferent.
+// found reports whether the item is there already. Another file under its name is errDifferent.
 func (t *transfer) found(f item) (bool, error) {
 	info, err := t.to.stat(f.name)
 	if errors.Is(err, fs.ErrNotExist) {

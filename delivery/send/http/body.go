@@ -13,7 +13,7 @@ type Body struct {
 	URL    string            // instead of the destination's
 	Header map[string]string // over the message's and the destination's
 	Length int64             // bytes
-	// Open answers the bytes from the start. It is called once for each connection that is tried; what it answers is closed
+	// Open returns the bytes from the start. It is called once for each connection that is tried; what it answers is closed
 	// before SendBody returns.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }

@@ -104,7 +104,7 @@ func (c *countedConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// hungUp says whether the other side has closed the connection and there is nothing left to read.
+// hungUp reports whether the other side has closed the connection and there is nothing left to read.
 func hungUp(conn net.Conn) (closed bool) {
 	under, ok := conn.(syscall.Conn)
 	if !ok {
@@ -140,7 +140,7 @@ func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// any says whether a byte of the request was written.
+// any reports whether a byte of the request was written.
 func (p *progress) any() bool { return p.conn != nil && p.conn.written.Load() > p.before }
 
 // closedUnused says that a kept connection turned out to be closed before anything was written to it.

@@ -17,7 +17,7 @@ import (
 
 const refusal = "HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n{\"message\":\"over the quota.\"}"
 
-// server answers connections by hand, one after the other, until the test ends.
+// server serves connections by hand, one after the other, until the test ends.
 func server(t *testing.T, secure *tls.Config, serve func(net.Conn)) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

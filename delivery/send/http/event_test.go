@@ -33,7 +33,7 @@ type caught struct {
 	transfer []string
 }
 
-// catcher answers an address and what arrived there last.
+// catcher returns an address and what arrived there last.
 func catcher(t *testing.T) (string, *caught) {
 	t.Helper()
 	got := &caught{}

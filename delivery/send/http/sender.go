@@ -127,7 +127,7 @@ func badRequest(err error) delivery.Result {
 	return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
 }
 
-// exchange sends the request once and answers the response's head.
+// exchange sends the request once and returns the response's head.
 func (s *Sender) exchange(ctx context.Context, address *url.URL, header http.Header, b Body) (*http.Response, *progress, error) {
 	written := &progress{}
 	body, err := b.Open(ctx)

@@ -110,7 +110,7 @@ func request(n int, key string) delivery.Request {
 		Message: delivery.Message{ID: id, Type: "order.placed", Key: key, Payload: []byte(fmt.Sprintf(`{"n":%d}`, n))}}
 }
 
-// read answers all records of the topic and fails when they are not n.
+// read returns all records of the topic and fails when they are not n.
 func read(t *testing.T, d delivery.KafkaDestination, topic string, n int) []*kgo.Record {
 	t.Helper()
 	records := fetch(t, plainClient(t, d, fromStart(topic)...), n)

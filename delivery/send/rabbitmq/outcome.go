@@ -96,7 +96,7 @@ func closed(reason *amqp091.Error) delivery.Result {
 		Error: "the broker closed the channel"}
 }
 
-// blame answers the tag of the message on which the broker closed the channel, 0 when that is not certain.
+// blame returns the tag of the message on which the broker closed the channel, 0 when that is not certain.
 func blame(reason *amqp091.Error, connectionLost bool, tags []uint64, pending map[uint64]*publication) uint64 {
 	if reason == nil || !reason.Server || connectionLost || len(tags) == 0 {
 		return 0

@@ -157,7 +157,7 @@ func (s *Sender) publish(p *publication) {
 	}
 }
 
-// connected answers a living connection, or why there is none.
+// connected returns a living connection, or why there is none.
 func (s *Sender) connected() (*link, *delivery.Result) {
 	l := s.link.Load()
 	if l != nil && l.alive() {

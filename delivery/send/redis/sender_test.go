@@ -66,7 +66,7 @@ func newSender(t *testing.T, d delivery.RedisDestination, log *slog.Logger) *Sen
 	return s
 }
 
-// listen answers what a subscriber of the channel gets: n messages, or what comes within a generous time.
+// listen returns what a subscriber of the channel gets: n messages, or what comes within a generous time.
 func listen(t *testing.T, addr, channel string) func(n int) []string {
 	t.Helper()
 	subscription := admin(t, addr).Subscribe(t.Context(), channel)

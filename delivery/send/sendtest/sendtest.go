@@ -30,7 +30,7 @@ type Arrived struct {
 // Place is a destination that works.
 type Place struct {
 	Sender delivery.Sender
-	// Arrived answers the first n messages, or what came when n do not come within a generous time.
+	// Arrived returns the first n messages, or what came when n do not come within a generous time.
 	Arrived func(n int) []Arrived
 }
 

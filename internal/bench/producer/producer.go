@@ -111,7 +111,7 @@ func (l *Line) sum(name string, without []float64) {
 	l.P50, l.P99 = percentile(l.waits, 50), percentile(l.waits, 99)
 }
 
-// round lets every client work until the time is used up, and answers how long each transaction took.
+// round lets every client work until the time is used up, and returns how long each transaction took.
 func (b *business) round(ctx context.Context, w way) ([]time.Duration, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()

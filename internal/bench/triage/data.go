@@ -178,7 +178,7 @@ func spread(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// dropIndexes answers the statements that make them again.
+// dropIndexes returns the statements that make them again.
 func dropIndexes(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	rows, err := tx.Query(ctx, `SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index i
 		JOIN pg_class t ON t.oid = i.indrelid WHERE t.relnamespace = 'redrive'::regnamespace AND t.relname = ANY ($1) AND NOT i.indisunique`, slowTables)

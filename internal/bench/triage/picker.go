@@ -72,7 +72,7 @@ func (p *picker) rare() string {
 
 func one[T any](p *picker, list []T) T { return list[p.IntN(len(list))] }
 
-// some answers n different ones.
+// some returns n different ones.
 func some[T any](p *picker, list []T, n int) []T {
 	out := make([]T, 0, n)
 	for _, i := range p.Perm(len(list))[:min(n, len(list))] {

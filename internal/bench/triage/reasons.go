@@ -46,7 +46,7 @@ type reason struct {
 	text   string
 }
 
-// reasons sends to receivers that fail in every way and answers what the sender makes of it.
+// reasons sends to receivers that fail in every way and returns what the sender makes of it.
 func reasons(ctx context.Context) ([]reason, error) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // the sender notices what fails

@@ -49,7 +49,7 @@ type shape struct {
 var sample = strings.NewReplacer("%1$s", "104711001", "%2$s", "4711", "%3$s", "10.1.2.3", "%4$s", "ann.17@mail.example", "%5$s", "0d4e7a4c-6f3e-4b43-9a55-0f1d2c3b4a59",
 	"%6$s", "2026-03-04T05:06:07Z", "%7$s", "1234", "%8$s", "5")
 
-// shapes answers the groups with how many failures each has. A few have most.
+// shapes returns the groups with how many failures each has. A few have most.
 func shapes(why []reason, open, settled int) []shape {
 	var list []shape
 	for i, r := range routes {

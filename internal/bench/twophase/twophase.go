@@ -111,7 +111,7 @@ func (a *arena) measure(ctx context.Context) (Report, error) {
 	return report, nil
 }
 
-// round works from several connections at once until the number or the time is used up, and answers how long each one took.
+// round works from several connections at once until the number or the time is used up, and returns how long each one took.
 func (a *arena) round(ctx context.Context, w way, n int) ([]time.Duration, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTime+10*time.Second)
 	defer cancel()

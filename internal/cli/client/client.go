@@ -52,7 +52,7 @@ type problem struct {
 	RequestID string `json:"request_id"`
 }
 
-// call makes one request and answers the body of what was done. The body in is encoded as JSON; nil sends none.
+// call makes one request and returns the body of what was done. The body in is encoded as JSON; nil sends none.
 func (s Server) call(ctx context.Context, method, path string, in any) ([]byte, error) {
 	base, err := s.base()
 	if err != nil {

@@ -98,7 +98,7 @@ func (c *Edit) send(ctx context.Context, t *Terminal, d detail, before, after []
 	return err
 }
 
-// edited answers the new payload, the file that has it while it is not sent, and the context to go on with: an editor may be left by
+// edited returns the new payload, the file that has it while it is not sent, and the context to go on with: an editor may be left by
 // keys that interrupt programs.
 func (c *Edit) edited(ctx context.Context, t *Terminal, before []byte) (after []byte, kept string, next context.Context, done func(), err error) {
 	if c.Null {
@@ -137,7 +137,7 @@ func withoutAddedNewline(before, after []byte) []byte {
 	return bytes.TrimSuffix(after, []byte("\n"))
 }
 
-// openEditor lets the person edit a file that only they can read, and answers its path.
+// openEditor lets the person edit a file that only they can read, and returns its path.
 func (t *Terminal) openEditor(content []byte) (path string, err error) {
 	command := []string{"vi"}
 	for _, name := range []string{"VISUAL", "EDITOR"} {

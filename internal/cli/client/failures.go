@@ -37,7 +37,7 @@ type Selection struct {
 	What []string `arg:"" optional:"" name:"search" help:"Ids, or a search as the console's search bar takes it: integration:seller-push class:timeout."`
 }
 
-// ids answers the ids that were given, or the search that was.
+// ids returns the ids that were given, or the search that was.
 func (s Selection) ids() (ids []string, search string, err error) {
 	for _, word := range s.What {
 		if delivery.IsUUID(word) {

@@ -41,7 +41,7 @@ func NewTerminal(in io.Reader, out, err io.Writer) *Terminal {
 	return t
 }
 
-// Draws says whether Err is a screen, on which a line can be drawn anew.
+// Draws reports whether Err is a screen, on which a line can be drawn anew.
 func (t *Terminal) Draws() bool { return isScreen(t.Err) }
 
 func isScreen(stream any) bool {

@@ -77,7 +77,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Ended is closed when the program has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Wait waits for the end and answers what exec.Cmd.Wait does.
+// Wait waits for the end and returns what exec.Cmd.Wait does.
 func (p *Process) Wait() error {
 	<-p.ended
 	return p.err

@@ -29,7 +29,7 @@ func Until(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// Receive answers the next value of a channel, and the zero value of one that is closed.
+// Receive returns the next value of a channel, and the zero value of one that is closed.
 func Receive[T any](t testing.TB, what string, from <-chan T) (v T) {
 	t.Helper()
 	timer := time.NewTimer(Limit)

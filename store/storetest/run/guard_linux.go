@@ -21,7 +21,7 @@ const (
 	memoryRoom = 4 << 30 // a run takes up to a third of it
 )
 
-// roomy says whether a folder is in memory, has room for a run and lets programs run.
+// roomy reports whether a folder is in memory, has room for a run and lets programs run.
 func roomy(dir string) bool {
 	var fs unix.Statfs_t
 	if unix.Statfs(dir, &fs) != nil || fs.Type != unix.TMPFS_MAGIC || fs.Flags&unix.ST_NOEXEC != 0 || unix.Access(dir, unix.W_OK) != nil {

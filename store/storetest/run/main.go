@@ -60,7 +60,7 @@ func start(args []string, slow bool) (int, error) {
 	return run(args, signals)
 }
 
-// run answers the command's exit code once everything that was started has been stopped.
+// run returns the command's exit code once everything that was started has been stopped.
 func run(args []string, signals <-chan os.Signal) (code int, err error) {
 	tests := needs(args)
 	needed := wanted(tests)
@@ -173,7 +173,7 @@ func advice(packages []string, uid int, apt bool) error {
 	return nil
 }
 
-// findChromium answers a browser's path or nothing.
+// findChromium returns a browser's path or nothing.
 func findChromium() string {
 	candidates := []string{os.Getenv(chromiumVariable), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
 		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"}
@@ -185,7 +185,7 @@ func findChromium() string {
 	return ""
 }
 
-// hasFonts says whether there is any font: without one the browser draws empty boxes, and screenshots say nothing.
+// hasFonts reports whether there is any font: without one the browser draws empty boxes, and screenshots say nothing.
 func hasFonts(dirs ...string) bool {
 	found := false
 	for _, dir := range dirs {

@@ -22,7 +22,7 @@ func isGoTest(args []string) bool {
 	return len(args) > 1 && filepath.Base(args[0]) == "go" && args[1] == "test"
 }
 
-// patterns answers those arguments of go test that name packages.
+// patterns returns those arguments of go test that name packages.
 func patterns(args []string) (found []string) {
 	for n, arg := range args {
 		if arg == "-args" {
@@ -63,7 +63,7 @@ func slowestFirst(args []string) []string {
 	return slices.Concat(args[:at], descending(size), rest)
 }
 
-// descending answers the keys, those with the largest values first.
+// descending returns the keys, those with the largest values first.
 func descending[V cmp.Ordered](of map[string]V) []string {
 	return slices.SortedFunc(maps.Keys(of), func(a, b string) int { return cmp.Or(cmp.Compare(of[b], of[a]), strings.Compare(a, b)) })
 }

@@ -22,12 +22,12 @@ const PgBouncerVariable = "REDRIVE_TEST_PGBOUNCER"
 
 const pgBouncerPatience = 30 * time.Second
 
-// FindPgBouncer answers the program's path.
+// FindPgBouncer returns the program's path.
 func FindPgBouncer() (string, error) {
 	return find("pgbouncer", "/usr/sbin/pgbouncer", "/usr/local/sbin/pgbouncer", "/opt/homebrew/bin/pgbouncer")
 }
 
-// StartPgBouncer puts a PgBouncer before the Postgres that dsn names, for one test, and answers the DSN that leads through it. Settings
+// StartPgBouncer puts a PgBouncer before the Postgres that dsn names, for one test, and returns the DSN that leads through it. Settings
 // are lines of its configuration, such as "pool_mode = session".
 func StartPgBouncer(t testing.TB, dsn string, settings ...string) string {
 	t.Helper()

@@ -101,7 +101,7 @@ func tempDir() (string, error) {
 	return dir.Path, nil
 }
 
-// freePorts answers ports that nobody listens on at the moment.
+// freePorts returns ports that nobody listens on at the moment.
 func freePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
 	for range n {
@@ -115,7 +115,7 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// find answers a program's path, also where PATH of a plain user does not lead.
+// find returns a program's path, also where PATH of a plain user does not lead.
 func find(names ...string) (string, error) {
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {

@@ -35,7 +35,7 @@ type RabbitMQ struct {
 	run  *process
 }
 
-// FindRabbitMQ answers the directory of its programs.
+// FindRabbitMQ returns the directory of its programs.
 func FindRabbitMQ() (string, error) {
 	var found []string
 	for _, pattern := range []string{"/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin", "/opt/homebrew/opt/rabbitmq/sbin", "/usr/local/opt/rabbitmq/sbin"} {

@@ -28,7 +28,7 @@ type Redis struct {
 	run  *process
 }
 
-// FindRedis answers the server's path.
+// FindRedis returns the server's path.
 func FindRedis() (string, error) {
 	return find("redis-server", "/usr/sbin/redis-server", "/usr/local/sbin/redis-server")
 }

@@ -17,10 +17,10 @@ const (
 	RabbitMQVariable = "REDRIVE_TEST_RABBITMQ_URL"
 )
 
-// RedisAddr answers the address of a Redis that other tests use too.
+// RedisAddr returns the address of a Redis that other tests use too.
 func RedisAddr(t testing.TB) string { t.Helper(); return ofTheRun(t, RedisVariable) }
 
-// RabbitMQURL answers the address of a RabbitMQ that other tests use too: name queues and exchanges so that they differ.
+// RabbitMQURL returns the address of a RabbitMQ that other tests use too: name queues and exchanges so that they differ.
 func RabbitMQURL(t testing.TB) string { t.Helper(); return ofTheRun(t, RabbitMQVariable) }
 
 func ofTheRun(t testing.TB, variable string) string {

@@ -46,7 +46,7 @@ type SSHD struct {
 	run     *process
 }
 
-// FindSSHD answers the server's path; it starts itself again for each connection and wants a full one.
+// FindSSHD returns the server's path; it starts itself again for each connection and wants a full one.
 func FindSSHD() (string, error) {
 	if path := os.Getenv(SSHDVariable); path != "" {
 		return path, nil
@@ -117,7 +117,7 @@ func (s *SSHD) hostKeys(dir string) error {
 	return nil
 }
 
-// writeKey writes a private key and answers the public one as a line.
+// writeKey writes a private key and returns the public one as a line.
 func writeKey(file string, key crypto.PrivateKey) (string, error) {
 	block, err := ssh.MarshalPrivateKey(key, "")
 	if err != nil {

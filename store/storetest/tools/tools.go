@@ -25,13 +25,13 @@ import (
 // deadline of its tests does not count.
 const patience = 10 * time.Minute
 
-// Python answers the path of a Python that has these packages, each pinned as name==version.
+// Python returns the path of a Python that has these packages, each pinned as name==version.
 func Python(t testing.TB, requirements ...string) string { return must(t, InstallPython, requirements) }
 
-// Node answers a node_modules directory with these packages, each pinned as name@version. A script outside of it finds them by NODE_PATH.
+// Node returns a node_modules directory with these packages, each pinned as name@version. A script outside of it finds them by NODE_PATH.
 func Node(t testing.TB, packages ...string) string { return must(t, InstallNode, packages) }
 
-// Maven answers a class path with these artifacts and what they need, each as group:artifact:version.
+// Maven returns a class path with these artifacts and what they need, each as group:artifact:version.
 func Maven(t testing.TB, artifacts ...string) string { return must(t, InstallMaven, artifacts) }
 
 func must(t testing.TB, install func(context.Context, ...string) (string, error), packages []string) string {
@@ -103,7 +103,7 @@ func pom(artifacts []string) ([]byte, error) {
 	return xml.Marshal(project)
 }
 
-// cached answers the directory of a set of packages and fills it if nobody has. Its name tells the interpreter, which probe prints, and
+// cached returns the directory of a set of packages and fills it if nobody has. Its name tells the interpreter, which probe prints, and
 // the packages: another version of either is another directory.
 func cached(ctx context.Context, kind string, probe, packages []string, fill func(context.Context, string) error) (dir string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -17,8 +17,8 @@ type task struct {
 	key      *entry // nil without an idempotency key
 }
 
-// lane is what one integration has for itself. At most workers + queue tasks are in it, whatever they wait for.
-type lane struct {
+// bulkhead is what one integration has for itself. At most workers + queue tasks are in it, whatever they wait for.
+type bulkhead struct {
 	pool      *Pool
 	in        delivery.Integration
 	workers   int
@@ -44,11 +44,11 @@ type lane struct {
 // producer is somebody who waits for room.
 type producer struct {
 	task  *task
-	ready chan struct{} // closed when the task was taken, or the lane closed
+	ready chan struct{} // closed when the task was taken, or the bulkhead closed
 	taken bool
 }
 
-func newLane(p *Pool, in delivery.Integration) *lane {
+func newBulkhead(p *Pool, in delivery.Integration) *bulkhead {
 	settings := delivery.PoolSettings{}
 	if in.Pool != nil {
 		settings = *in.Pool
@@ -66,24 +66,24 @@ func newLane(p *Pool, in delivery.Integration) *lane {
 		in.Retry = delivery.DefaultPoolRetry
 	}
 	in.Pool = &settings
-	return &lane{pool: p, in: in, workers: settings.Workers, limit: settings.Queue, waiting: map[*task]*time.Timer{}}
+	return &bulkhead{pool: p, in: in, workers: settings.Workers, limit: settings.Queue, waiting: map[*task]*time.Timer{}}
 }
 
-func (l *lane) held() int { return len(l.queue) + len(l.waiting) + l.recording }
+func (l *bulkhead) held() int { return len(l.queue) + len(l.waiting) + l.recording }
 
-// room says whether one more task fits.
-func (l *lane) room(size int64) bool {
+// room reports whether one more task fits.
+func (l *bulkhead) room(size int64) bool {
 	held := l.held()
 	return (l.busy < l.workers || held < l.limit) && l.busy+held < l.workers+l.limit && (l.bytes == 0 || l.bytes+size <= l.share)
 }
 
 // take gives a task to a worker, or lets it wait for one.
-func (l *lane) take(t *task) {
+func (l *bulkhead) take(t *task) {
 	l.bytes += t.size
 	l.place(t)
 }
 
-func (l *lane) place(t *task) {
+func (l *bulkhead) place(t *task) {
 	if l.busy >= l.workers {
 		l.queue = append(l.queue, t)
 		return
@@ -94,7 +94,7 @@ func (l *lane) place(t *task) {
 }
 
 // work makes attempts until nothing is queued.
-func (l *lane) work(t *task) {
+func (l *bulkhead) work(t *task) {
 	defer l.pool.active.Done()
 	for t != nil {
 		l.settle(t, l.attempt(t))
@@ -102,8 +102,8 @@ func (l *lane) work(t *task) {
 	}
 }
 
-// next answers what the worker does next; nil ends it.
-func (l *lane) next() (t *task) {
+// next returns what the worker does next; nil ends it.
+func (l *bulkhead) next() (t *task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.queue) > 0 {
@@ -115,7 +115,7 @@ func (l *lane) next() (t *task) {
 	return t
 }
 
-func (l *lane) pop() *task {
+func (l *bulkhead) pop() *task {
 	t := l.queue[0]
 	l.queue[0] = nil
 	if l.queue = l.queue[1:]; len(l.queue) == 0 {
@@ -125,7 +125,7 @@ func (l *lane) pop() *task {
 }
 
 // letIn admits blocked producers in their order while there is room.
-func (l *lane) letIn() {
+func (l *bulkhead) letIn() {
 	for len(l.blocked) > 0 && !l.closed && l.room(l.blocked[0].task.size) {
 		b := l.blocked[0]
 		l.blocked = l.blocked[1:]
@@ -136,7 +136,7 @@ func (l *lane) letIn() {
 }
 
 // settle does what follows from an attempt.
-func (l *lane) settle(t *task, f fate) {
+func (l *bulkhead) settle(t *task, f verdict) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.finished = time.Now()
@@ -153,18 +153,18 @@ func (l *lane) settle(t *task, f fate) {
 }
 
 // due brings a task back whose wait for a retry is over.
-func (l *lane) due(t *task) {
+func (l *bulkhead) due(t *task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, waits := l.waiting[t]; !waits {
-		return // the lane was closed meanwhile
+		return // the bulkhead was closed meanwhile
 	}
 	delete(l.waiting, t)
 	l.place(t)
 }
 
 // record hands a task over to become durable. It counts until it is.
-func (l *lane) record(t *task, f fate) {
+func (l *bulkhead) record(t *task, f verdict) {
 	l.recording++
 	l.pool.records.add(newRecord(l, t, f), func(error) {
 		l.mu.Lock()
@@ -177,7 +177,7 @@ func (l *lane) record(t *task, f fate) {
 }
 
 // close takes nothing more: blocked producers are told, and what has no attempt under way becomes durable.
-func (l *lane) close() {
+func (l *bulkhead) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
@@ -188,9 +188,9 @@ func (l *lane) close() {
 	for t, timer := range l.waiting {
 		timer.Stop()
 		delete(l.waiting, t)
-		l.record(t, fate{next: delivery.StatePending})
+		l.record(t, verdict{next: delivery.StatePending})
 	}
 	for len(l.queue) > 0 {
-		l.record(l.pop(), fate{next: delivery.StatePending})
+		l.record(l.pop(), verdict{next: delivery.StatePending})
 	}
 }

@@ -18,7 +18,7 @@ type item struct {
 	followers             []*item // the same message once more, while this one is in our hands
 	stage                 stage
 	dropped               bool // to be given up by the worker that waits with it
-	slot                  bool // holds one of the flight's slots
+	slot                  bool // holds one of the slots of what is in flight
 }
 
 type stage int
@@ -30,8 +30,8 @@ const (
 	settling
 )
 
-// flight is everything that is in our hands, bounded; and the order in which workers take it.
-type flight struct {
+// inFlightSet is everything that is in our hands, bounded; and the order in which workers take it.
+type inFlightSet struct {
 	mu       sync.Mutex
 	changed  *sync.Cond         // something was taken, settled or withdrawn
 	work     *sync.Cond         // something is ready
@@ -40,7 +40,7 @@ type flight struct {
 	bytes    int64
 	ready    []*item
 	lanes    map[string][]*item // ordered: what waits behind the one that is ready or running
-	held     map[string]bool    // ordered: keys that this shift parked; true once that is durable
+	held     map[string]bool    // ordered: keys that this session parked; true once that is durable
 	open     int                // waiting or running
 	prefetch int
 	chunk    int // room worth a look-up while workers are busy
@@ -50,22 +50,22 @@ type flight struct {
 	kick     chan struct{} // closed and replaced to wake workers that wait with an item
 }
 
-func newFlight(prefetch, slots int) *flight {
-	f := &flight{items: map[*item]struct{}{}, known: map[string]*item{}, lanes: map[string][]*item{}, held: map[string]bool{},
+func newInFlightSet(prefetch, slots int) *inFlightSet {
+	f := &inFlightSet{items: map[*item]struct{}{}, known: map[string]*item{}, lanes: map[string][]*item{}, held: map[string]bool{},
 		prefetch: prefetch, slots: slots, chunk: max(prefetch/4, 1), kick: make(chan struct{})}
 	f.changed, f.work = sync.NewCond(&f.mu), sync.NewCond(&f.mu)
 	return f
 }
 
-func (f *flight) size() int {
+func (f *inFlightSet) size() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.items)
 }
 
-// room waits until messages may be taken and answers how many. As long as workers have something to do it waits for room for
+// room waits until messages may be taken and returns how many. As long as workers have something to do it waits for room for
 // many, because each look-up costs the same.
-func (f *flight) room(ctx context.Context) (n int) {
+func (f *inFlightSet) room(ctx context.Context) (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	stop := context.AfterFunc(ctx, f.wakeAll)
@@ -79,21 +79,21 @@ func (f *flight) room(ctx context.Context) (n int) {
 	}
 }
 
-func (f *flight) free() int {
+func (f *inFlightSet) free() int {
 	if f.bytes >= maxBytes {
 		return 0
 	}
 	return max(f.prefetch-len(f.items), 0)
 }
 
-func (f *flight) wakeAll() {
+func (f *inFlightSet) wakeAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.changed.Broadcast()
 }
 
 // arrive registers messages and answers those that are not in our hands already; a copy follows the one that is.
-func (f *flight) arrive(list []*item) (fresh []*item) {
+func (f *inFlightSet) arrive(list []*item) (fresh []*item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, it := range list {
@@ -114,14 +114,14 @@ func (f *flight) arrive(list []*item) (fresh []*item) {
 }
 
 // enqueue hands a message to the workers; behind the others of its key, where there is an order.
-func (f *flight) enqueue(it *item) {
+func (f *inFlightSet) enqueue(it *item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.push(it)
 }
 
-// start hands a message to a worker that is free, and answers whether there was one: what a source forgets must not wait.
-func (f *flight) start(it *item) bool {
+// start hands a message to a worker that is free, and returns whether there was one: what a source forgets must not wait.
+func (f *inFlightSet) start(it *item) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed || len(f.ready)+f.taken >= f.slots {
@@ -131,7 +131,7 @@ func (f *flight) start(it *item) bool {
 	return true
 }
 
-func (f *flight) push(it *item) {
+func (f *inFlightSet) push(it *item) {
 	it.stage = waiting
 	f.open++
 	if it.lane != "" {
@@ -146,7 +146,7 @@ func (f *flight) push(it *item) {
 }
 
 // next waits for a message to attempt, and for a slot where these are bounded; nil ends the worker.
-func (f *flight) next() *item {
+func (f *inFlightSet) next() *item {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for !f.closed && (len(f.ready) == 0 || f.slots > 0 && f.taken >= f.slots) {
@@ -163,7 +163,7 @@ func (f *flight) next() *item {
 	return it
 }
 
-func (f *flight) first() *item {
+func (f *inFlightSet) first() *item {
 	it := f.ready[0]
 	f.ready[0] = nil
 	if f.ready = f.ready[1:]; len(f.ready) == 0 {
@@ -173,13 +173,13 @@ func (f *flight) first() *item {
 }
 
 // answered frees the slot of a message that nothing more is to be written about.
-func (f *flight) answered(it *item) {
+func (f *inFlightSet) answered(it *item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.vacate(it)
 }
 
-func (f *flight) vacate(it *item) {
+func (f *inFlightSet) vacate(it *item) {
 	if it.slot {
 		it.slot = false
 		f.taken--
@@ -189,7 +189,7 @@ func (f *flight) vacate(it *item) {
 
 // decided takes a message off the workers' hands. Where it failed, those that wait behind it must not overtake it: they come
 // back to be parked too. hold says that its key is blocked from now on.
-func (f *flight) decided(it *item, hold bool) (behind []*item) {
+func (f *inFlightSet) decided(it *item, hold bool) (behind []*item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if hold {
@@ -222,7 +222,7 @@ func (f *flight) decided(it *item, hold bool) (behind []*item) {
 }
 
 // forgetHeld comes before a look-up of blocked keys, which sees the blocks that are durable by itself.
-func (f *flight) forgetHeld() {
+func (f *inFlightSet) forgetHeld() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for key, durable := range f.held {
@@ -232,8 +232,8 @@ func (f *flight) forgetHeld() {
 	}
 }
 
-// blocked says whether this shift parked something of a key since the last look-up began.
-func (f *flight) blocked(key string) bool {
+// blocked reports whether this session parked something of a key since the last look-up began.
+func (f *inFlightSet) blocked(key string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, held := f.held[key]
@@ -241,7 +241,7 @@ func (f *flight) blocked(key string) bool {
 }
 
 // durable notes that what was parked of these keys is written.
-func (f *flight) durable(keys []string) {
+func (f *inFlightSet) durable(keys []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, key := range keys {
@@ -251,8 +251,8 @@ func (f *flight) durable(keys []string) {
 	}
 }
 
-// seal ends the time in which copies may follow these messages, and answers all of them.
-func (f *flight) seal(list []*item) (all []*item) {
+// seal ends the time in which copies may follow these messages, and returns all of them.
+func (f *inFlightSet) seal(list []*item) (all []*item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, it := range list {
@@ -265,7 +265,7 @@ func (f *flight) seal(list []*item) (all []*item) {
 }
 
 // done forgets messages that were acknowledged or given back.
-func (f *flight) done(all []*item) {
+func (f *inFlightSet) done(all []*item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, it := range all {
@@ -277,7 +277,7 @@ func (f *flight) done(all []*item) {
 }
 
 // withdraw takes back what no worker has begun of the messages that match; workers that wait with one give it up.
-func (f *flight) withdraw(match func(*taken) bool) (back []*item) {
+func (f *inFlightSet) withdraw(match func(*taken) bool) (back []*item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for it := range f.items {
@@ -305,7 +305,7 @@ func (f *flight) withdraw(match func(*taken) bool) (back []*item) {
 }
 
 // setLane keeps what waits behind the first of queue.
-func (f *flight) setLane(key string, queue []*item) {
+func (f *inFlightSet) setLane(key string, queue []*item) {
 	switch {
 	case key == "":
 	case len(queue) == 0:
@@ -316,7 +316,7 @@ func (f *flight) setLane(key string, queue []*item) {
 }
 
 // sift parts what waits from what was dropped. A copy of a dropped message that was not dropped takes its place.
-func (f *flight) sift(queue []*item) (left, dropped []*item) {
+func (f *inFlightSet) sift(queue []*item) (left, dropped []*item) {
 	for _, it := range queue {
 		if !it.dropped {
 			left = append(left, it)
@@ -333,7 +333,7 @@ func (f *flight) sift(queue []*item) (left, dropped []*item) {
 }
 
 // heir makes the first copy of a message that may stay its successor, to be attempted in its place.
-func (f *flight) heir(it *item) *item {
+func (f *inFlightSet) heir(it *item) *item {
 	var heir *item
 	var gone []*item
 	for _, copied := range it.followers {
@@ -358,7 +358,7 @@ func (f *flight) heir(it *item) *item {
 }
 
 // giveUp takes a message that was dropped off the hands of the worker that waits with it.
-func (f *flight) giveUp(it *item) {
+func (f *inFlightSet) giveUp(it *item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	it.dropped = true
@@ -370,28 +370,28 @@ func (f *flight) giveUp(it *item) {
 	f.work.Signal()
 }
 
-// kicked says whether to give up a message that may not be sent yet, and else what is closed when to ask again.
-func (f *flight) kicked(it *item) (giveUp bool, kick <-chan struct{}) {
+// kicked reports whether to give up a message that may not be sent yet, and else what is closed when to ask again.
+func (f *inFlightSet) kicked(it *item) (giveUp bool, kick <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return it.dropped || f.closed, f.kick
 }
 
-func (f *flight) isDropped(it *item) bool {
+func (f *inFlightSet) isDropped(it *item) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return it.dropped
 }
 
-// busy says whether attempts are under way or about to be.
-func (f *flight) busy() bool {
+// busy reports whether attempts are under way or about to be.
+func (f *inFlightSet) busy() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.open > 0
 }
 
 // settled waits until nothing that matches is in our hands, or ctx ends.
-func (f *flight) settled(ctx context.Context, match func(*taken) bool) {
+func (f *inFlightSet) settled(ctx context.Context, match func(*taken) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	stop := context.AfterFunc(ctx, f.wakeAll)
@@ -401,7 +401,7 @@ func (f *flight) settled(ctx context.Context, match func(*taken) bool) {
 	}
 }
 
-func (f *flight) any(match func(*taken) bool) bool {
+func (f *inFlightSet) any(match func(*taken) bool) bool {
 	for it := range f.items {
 		if match(it.taken) {
 			return true
@@ -411,7 +411,7 @@ func (f *flight) any(match func(*taken) bool) bool {
 }
 
 // close ends the workers, each after the message that it attempts.
-func (f *flight) close() {
+func (f *inFlightSet) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true

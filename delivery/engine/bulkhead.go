@@ -8,12 +8,12 @@ import (
 	"redrive/delivery"
 )
 
-// lane is what one integration has for itself: slots, buffer, share of memory, breaker, retry budget. Nothing of it is
+// bulkhead is what one integration has for itself: slots, buffer, share of memory, breaker, retry budget. Nothing of it is
 // shared, so that one bad destination cannot slow another.
-type lane struct {
+type bulkhead struct {
 	integration delivery.Integration
 	sender      delivery.Sender
-	crew        crew
+	workers     workerPool
 	lease       time.Duration
 	timeout     time.Duration
 	margin      time.Duration // a deadline ends this long after the timeout; see attempt
@@ -22,7 +22,7 @@ type lane struct {
 	mu        sync.Mutex
 	buf       buffer
 	breaker   breaker
-	vitals    vitals
+	status    destinationStatus
 	budget    retryBudget
 	busy      int
 	abandoned int
@@ -34,9 +34,9 @@ type lane struct {
 // item is one claimed delivery until its outcome is written or it is given back.
 type item struct {
 	delivery.Claimed
-	lane *lane
-	size int64
-	// guarded by holdings.mu
+	bulkhead *bulkhead
+	size     int64
+	// guarded by inFlightSet.mu
 	leaseEnd time.Time // by the local clock, counted from before the claim: earlier than the database's
 	beatAt   time.Time
 	lost     bool
@@ -45,8 +45,8 @@ type item struct {
 	cancel   func() // while in flight
 }
 
-// handBack is a set of deliveries to be released.
-type handBack struct {
+// releaseSet is a set of deliveries to be released.
+type releaseSet struct {
 	items []*item
 	wait  time.Duration
 }
@@ -56,13 +56,13 @@ const (
 	budgetPostpone = time.Second
 )
 
-func newLane(cfg Config, i delivery.Integration) (*lane, error) {
+func newBulkhead(cfg Config, i delivery.Integration) (*bulkhead, error) {
 	sender := cfg.Senders[i.Name]
 	if sender == nil {
 		return nil, fmt.Errorf("engine: integration %q has no sender", i.Name)
 	}
 	i.Concurrency = max(i.Concurrency, 1)
-	l := &lane{integration: i, sender: sender, crew: make(crew), lease: cfg.Lease(i), timeout: cfg.Timeout(i),
+	l := &bulkhead{integration: i, sender: sender, workers: make(workerPool), lease: cfg.Lease(i), timeout: cfg.Timeout(i),
 		paused: true, // until the first look-up: what a person paused is not sent to by a start
 		share:  cfg.MaxInFlightBytes / int64(len(cfg.Integrations)), buf: newBuffer(i.Concurrency, i.Repeatable()),
 		breaker: newBreaker(cfg.Breaker), budget: newRetryBudget(cfg.Budget)}
@@ -73,15 +73,15 @@ func newLane(cfg Config, i delivery.Integration) (*lane, error) {
 	return l, nil
 }
 
-// quota is what the lane can take now; Limit 0 is nothing.
-func (l *lane) quota(now time.Time) delivery.Quota {
+// quota is what the bulkhead can take now; Limit 0 is nothing.
+func (l *bulkhead) quota(now time.Time) delivery.Quota {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// a payload that is larger than the share goes alone
 	return delivery.Quota{Integration: l.integration.Name, Lease: l.lease, Limit: l.room(now), Bytes: l.share - l.bytes, AnyFirst: l.bytes == 0}
 }
 
-func (l *lane) room(now time.Time) int {
+func (l *bulkhead) room(now time.Time) int {
 	if l.paused || l.stopped || l.abandoned >= maxAbandoned*l.slots() || l.bytes >= l.share {
 		return 0
 	}
@@ -98,7 +98,7 @@ func (l *lane) room(now time.Time) int {
 }
 
 // admit takes claimed deliveries into the buffer and answers those that came too late, and how many workers to start.
-func (l *lane) admit(now time.Time, q delivery.Quota, items []*item) (back []*item, start int) {
+func (l *bulkhead) admit(now time.Time, q delivery.Quota, items []*item) (back []*item, start int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.buf.filled(now, q.Limit, len(items))
@@ -117,11 +117,11 @@ func (l *lane) admit(now time.Time, q delivery.Quota, items []*item) (back []*it
 	return nil, start
 }
 
-// next answers the delivery that a worker sends now, nil when the worker is to end. What may not be sent now comes back.
-func (l *lane) next(now time.Time) (it *item, back []handBack) {
+// next returns the delivery that a worker sends now, nil when the worker is to end. What may not be sent now comes back.
+func (l *bulkhead) next(now time.Time) (it *item, back []releaseSet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	dear := handBack{wait: jittered(budgetPostpone)} // together: each by itself would be a transaction
+	dear := releaseSet{wait: jittered(budgetPostpone)} // together: each by itself would be a transaction
 	defer func() { back = append(back, dear) }()
 	for len(l.buf.items) > 0 {
 		if l.paused || l.stopped {
@@ -144,16 +144,16 @@ func (l *lane) next(now time.Time) (it *item, back []handBack) {
 }
 
 // slots is how many attempts may run at once: the queue's, and those of a pool.
-func (l *lane) slots() int {
+func (l *bulkhead) slots() int {
 	if pool := l.integration.Pool; pool != nil {
 		return l.integration.Concurrency + pool.Workers
 	}
 	return l.integration.Concurrency
 }
 
-// admits says whether an attempt outside of the queue may start, and else after how long to ask again. Every attempt that it
+// admits reports whether an attempt outside of the queue may start, and else after how long to ask again. Every attempt that it
 // admits must be learnt from.
-func (l *lane) admits(now time.Time, poll time.Duration) (wait time.Duration, ok bool) {
+func (l *bulkhead) admits(now time.Time, poll time.Duration) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.paused || l.stopped || l.abandoned >= maxAbandoned*l.slots() {
@@ -164,59 +164,61 @@ func (l *lane) admits(now time.Time, poll time.Duration) (wait time.Duration, ok
 
 // affordable asks the retry budget. A lost lease is no retry: whether anything was sent is not known, and the receiver
 // is not to blame. A probe goes whatever the budget says.
-func (l *lane) affordable(now time.Time, it *item) bool {
+func (l *bulkhead) affordable(now time.Time, it *item) bool {
 	return it.Attempt <= 1 || it.LostLease || l.breaker.probing || l.budget.take(now)
 }
 
-func (l *lane) drain(wait time.Duration) handBack { return handBack{items: l.buf.drain(), wait: wait} }
+func (l *bulkhead) drain(wait time.Duration) releaseSet {
+	return releaseSet{items: l.buf.drain(), wait: wait}
+}
 
-// wantsMore says whether the claim loop should look again because of this lane.
-func (l *lane) wantsMore() bool {
+// wantsMore reports whether the claim loop should look again because of this bulkhead.
+func (l *bulkhead) wantsMore() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.more && len(l.buf.items) <= l.buf.limit/2
 }
 
 // learn takes the outcome of an attempt into account; paid says that the retry budget was asked for it.
-func (l *lane) learn(now time.Time, paid bool, r delivery.Result) (breakerChanged bool) {
+func (l *bulkhead) learn(now time.Time, paid bool, r delivery.Result) (breakerChanged bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if r.Outcome == delivery.OutcomeOK {
 		l.budget.confirmed(paid)
 	}
 	l.breaker.record(now, r)
-	l.vitals.learn(now, r)
+	l.status.learn(now, r)
 	return l.breaker.changed
 }
 
 // unsent takes back what allow gave for an attempt that did not happen.
-func (l *lane) unsent() {
+func (l *bulkhead) unsent() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.breaker.probing = false
 }
 
 // forget gives the memory of an item back.
-func (l *lane) forget(it *item) {
+func (l *bulkhead) forget(it *item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bytes -= it.size
 }
 
-func (l *lane) abandon(n int) {
+func (l *bulkhead) abandon(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.abandoned += n
 }
 
-// trim answers what a slow receiver hoards.
-func (l *lane) trim() []*item {
+// trim gives up what a slow receiver hoards.
+func (l *bulkhead) trim() []*item {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.trim()
 }
 
-func (l *lane) setPaused(paused bool) (back []handBack) {
+func (l *bulkhead) setPaused(paused bool) (back []releaseSet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.paused = paused
@@ -226,9 +228,9 @@ func (l *lane) setPaused(paused bool) (back []handBack) {
 	return back
 }
 
-func (l *lane) stop() []handBack {
+func (l *bulkhead) stop() []releaseSet {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopped = true
-	return []handBack{l.drain(0)}
+	return []releaseSet{l.drain(0)}
 }

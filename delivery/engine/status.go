@@ -10,8 +10,8 @@ import (
 // inARow is how many attempts must end as with a destination that refuses everything before it is taken for one.
 const inARow = 3
 
-// vitals are what attempts tell of a destination. Its lane's lock guards them.
-type vitals struct {
+// destinationStatus are what attempts tell of a destination. Its bulkhead's lock guards them.
+type destinationStatus struct {
 	seen, worked time.Time // the latest attempt, the latest that was confirmed
 	since        time.Time // of the first of those that went badly in a row
 	bad          int       // in a row
@@ -19,7 +19,7 @@ type vitals struct {
 	why          string    // the latest of them
 }
 
-func (v *vitals) learn(now time.Time, r delivery.Result) {
+func (v *destinationStatus) learn(now time.Time, r delivery.Result) {
 	v.seen = now
 	if r.Outcome == delivery.OutcomeOK {
 		v.worked = now
@@ -47,10 +47,10 @@ func (e *Engine) Conditions() (list []delivery.Condition) {
 	return list
 }
 
-func (l *lane) condition(now time.Time) delivery.Condition {
+func (l *bulkhead) condition(now time.Time) delivery.Condition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v := l.vitals
+	v := l.status
 	c := delivery.Condition{Integration: l.integration.Name, Part: delivery.PartDestination, SeenAt: v.seen, LastSuccess: v.worked}
 	switch state := l.breaker.position(now); {
 	case v.seen.IsZero():

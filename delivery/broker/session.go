@@ -16,12 +16,12 @@ var errStalled = errors.New("messages may not be sent")
 // drained is how many messages are made durable at once when a session ends.
 const drained = 256
 
-// shift is the work on one session. It ends with empty hands: nothing of it is attempted or written after it.
-type shift struct {
+// consumerSession is the work on one session. It ends with empty hands: nothing of it is attempted or written after it.
+type consumerSession struct {
 	c        *Consumer
 	session  session
-	flight   *flight
-	notes    notebook
+	inFlight *inFlightSet
+	notes    attemptLog
 	out      outbox
 	sends    context.Context // attempts under way end with it
 	writes   context.Context // outcomes are written until it ends
@@ -30,9 +30,9 @@ type shift struct {
 	stalled  time.Time // since when attempts have not been admitted; zero: they are
 }
 
-var _ holder = (*shift)(nil)
+var _ holder = (*consumerSession)(nil)
 
-func (c *Consumer) newShift(sends, writes context.Context) *shift {
+func (c *Consumer) newSession(sends, writes context.Context) *consumerSession {
 	slots, prefetch := 0, c.prefetch
 	if !c.in.Repeatable() || c.traits.forgets { // after a crash, attempts whose outcome is not written bother a person, or are lost
 		slots = c.in.Concurrency
@@ -40,14 +40,14 @@ func (c *Consumer) newShift(sends, writes context.Context) *shift {
 	if c.traits.forgets {
 		prefetch += slots // what is attempted takes no room from what is being made durable
 	}
-	s := &shift{c: c, flight: newFlight(prefetch, slots), sends: sends, writes: writes}
+	s := &consumerSession{c: c, inFlight: newInFlightSet(prefetch, slots), sends: sends, writes: writes}
 	s.notes.begin = s.noteAll
 	s.out.changed = sync.NewCond(&s.out.mu)
 	return s
 }
 
 // run works until the session is lost, stalls, or taking ends, then empties its hands. left counts what could not be written.
-func (s *shift) run(taking context.Context) (left int, err error) {
+func (s *consumerSession) run(taking context.Context) (left int, err error) {
 	ctx, stop := context.WithCancelCause(taking)
 	defer stop(nil)
 	s.stop = stop
@@ -71,7 +71,7 @@ func (s *shift) run(taking context.Context) (left int, err error) {
 	stop(err)
 	<-lossNoticed
 	s.stopTaking()
-	s.flight.close()
+	s.inFlight.close()
 	workers.Wait()
 	s.handBackAll()
 	s.out.close()
@@ -90,7 +90,7 @@ var errLost = errors.New("the connection was lost")
 
 // stopTaking stops the source and gives back at once what no worker has begun; where there is an order, what is under way is
 // decided first.
-func (s *shift) stopTaking() {
+func (s *consumerSession) stopTaking() {
 	if err := s.session.stop(); err != nil {
 		s.c.log.Debug("stopping to consume", "error", s.c.secrets.Replace(err.Error()))
 	}
@@ -102,14 +102,14 @@ func (s *shift) stopTaking() {
 	}
 }
 
-func (s *shift) handBackAll() {
-	for _, it := range s.flight.withdraw(func(*taken) bool { return true }) {
+func (s *consumerSession) handBackAll() {
+	for _, it := range s.inFlight.withdraw(func(*taken) bool { return true }) {
 		s.handBack(it)
 	}
 }
 
-// isLost says whether nothing more can be acknowledged.
-func (s *shift) isLost() bool {
+// isLost reports whether nothing more can be acknowledged.
+func (s *consumerSession) isLost() bool {
 	select {
 	case <-s.session.lost():
 		return true
@@ -119,7 +119,7 @@ func (s *shift) isLost() bool {
 }
 
 // drain takes what has been handed over already and would be lost, or not recognised when it comes again, and makes it durable.
-func (s *shift) drain() {
+func (s *consumerSession) drain() {
 	for {
 		list, err := s.session.receive(s.writes, drained)
 		if len(list) > 0 {
@@ -132,12 +132,12 @@ func (s *shift) drain() {
 }
 
 // take receives while there is room and attempts are admitted.
-func (s *shift) take(ctx context.Context) error {
+func (s *consumerSession) take(ctx context.Context) error {
 	for {
 		if err := s.mayTake(ctx); err != nil {
 			return err
 		}
-		n := s.flight.room(ctx)
+		n := s.inFlight.room(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -155,7 +155,7 @@ func (s *shift) take(ctx context.Context) error {
 }
 
 // mayTake waits while attempts are not admitted: messages stay at the source.
-func (s *shift) mayTake(ctx context.Context) error {
+func (s *consumerSession) mayTake(ctx context.Context) error {
 	if s.c.traits.forgets || s.c.in.Broker.DeadLetters {
 		return nil
 	}
@@ -174,7 +174,7 @@ func (s *shift) mayTake(ctx context.Context) error {
 
 // admitted notes whether attempts may start, and ends the session when its broker has borne it for long enough that they may
 // not.
-func (s *shift) admitted(ok bool) {
+func (s *consumerSession) admitted(ok bool) {
 	s.stallsMu.Lock()
 	defer s.stallsMu.Unlock()
 	switch {
@@ -194,23 +194,23 @@ func (s *shift) admitted(ok bool) {
 }
 
 // release implements holder.
-func (s *shift) release(ctx context.Context, match func(*taken) bool) {
-	for _, it := range s.flight.withdraw(match) {
+func (s *consumerSession) release(ctx context.Context, match func(*taken) bool) {
+	for _, it := range s.inFlight.withdraw(match) {
 		s.handBack(it)
 	}
-	s.flight.settled(ctx, match)
+	s.inFlight.settled(ctx, match)
 }
 
 // status implements holder.
-func (s *shift) status(status delivery.SourceStatus, why string) {
+func (s *consumerSession) status(status delivery.SourceStatus, why string) {
 	s.c.status(status, s.c.secrets.Replace(why))
 }
 
 // gap implements holder.
-func (s *shift) gap(g delivery.SourceGap) {
+func (s *consumerSession) gap(g delivery.SourceGap) {
 	g.What = s.c.secrets.Replace(g.What)
 	s.c.gap(g)
 }
 
 // listens implements holder.
-func (s *shift) listens(since, heard time.Time) { s.c.ear.set(since, heard) }
+func (s *consumerSession) listens(since, heard time.Time) { s.c.listener.set(since, heard) }

@@ -7,9 +7,9 @@ import (
 	"redrive/delivery"
 )
 
-// notebook notes attempts just before they start, those that start at about the same time together: after a crash exactly these
+// attemptLog notes attempts just before they start, those that start at about the same time together: after a crash exactly these
 // have an outcome that nobody knows.
-type notebook struct {
+type attemptLog struct {
 	begin func(keys []string) (map[string]delivery.InboxNote, error)
 
 	mu      sync.Mutex
@@ -27,7 +27,7 @@ type page struct {
 }
 
 // note returns delivery.InboxNew once it is durable that the attempt of a message starts, else what was known of it before.
-func (n *notebook) note(key string) (delivery.InboxNote, error) {
+func (n *attemptLog) note(key string) (delivery.InboxNote, error) {
 	n.mu.Lock()
 	if n.next == nil {
 		n.next = &page{written: make(chan struct{})}
@@ -44,7 +44,7 @@ func (n *notebook) note(key string) (delivery.InboxNote, error) {
 }
 
 // write writes page after page until there is none.
-func (n *notebook) write() {
+func (n *attemptLog) write() {
 	for {
 		n.mu.Lock()
 		p := n.next
@@ -60,7 +60,7 @@ func (n *notebook) write() {
 }
 
 // settle tells a note of ours, written by a try whose answer was lost, from somebody else's.
-func (n *notebook) settle(p *page) {
+func (n *attemptLog) settle(p *page) {
 	for _, key := range p.keys {
 		switch {
 		case p.err != nil:
@@ -77,10 +77,12 @@ func (n *notebook) settle(p *page) {
 	}
 }
 
-// toNote says whether the attempt of a message is to be noted: its receiver keeps duplicates, and it can be recognised.
-func (s *shift) toNote(it *item) bool { return !s.c.in.Repeatable() && it.inbox != "" && !it.begun }
+// toNote reports whether the attempt of a message is to be noted: its receiver keeps duplicates, and it can be recognised.
+func (s *consumerSession) toNote(it *item) bool {
+	return !s.c.in.Repeatable() && it.inbox != "" && !it.begun
+}
 
-func (s *shift) noteAll(keys []string) (map[string]delivery.InboxNote, error) {
+func (s *consumerSession) noteAll(keys []string) (map[string]delivery.InboxNote, error) {
 	ctx, cancel := context.WithTimeout(s.sends, queryTimeout)
 	defer cancel()
 	found, err := s.c.cfg.Store.Begin(ctx, s.c.in.Name, keys)
@@ -91,7 +93,7 @@ func (s *shift) noteAll(keys []string) (map[string]delivery.InboxNote, error) {
 }
 
 // takeBack strikes the note of an attempt that did not start; what fails is tried again when the message is given back.
-func (s *shift) takeBack(it *item) {
+func (s *consumerSession) takeBack(it *item) {
 	if !it.begun {
 		return
 	}
