@@ -68,7 +68,7 @@ type FailuresPage struct {
 	Problem string          // what is wrong with it
 	Tabs    []StateTab
 	Total   Count // everything that matches
-	Narrow  []Narrowing
+	Narrow  []Refinement
 	Items   []delivery.Delivery
 	Next    string // address of the following page, empty on the last
 	Views   []delivery.SavedView
@@ -90,8 +90,8 @@ type StateTab struct {
 	Current bool
 }
 
-// Narrowing offers values of one field, with how many rows each would leave.
-type Narrowing struct {
+// Refinement offers values of one field, with how many rows each would leave.
+type Refinement struct {
 	Title string
 	Items []StateTab
 }

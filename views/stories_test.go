@@ -180,7 +180,7 @@ func failuresPage(l Layout, rows int) FailuresPage {
 		p.Tabs = append(p.Tabs, StateTab{Name: l.StatesName(states), Href: "/failures?state=dead&q=x", Count: Count{N: 1234}, Current: len(states) > 1})
 	}
 	for _, title := range []string{"Integration", "Error"} {
-		p.Narrow = append(p.Narrow, Narrowing{Title: title, Items: slices.Repeat([]StateTab{{Name: hostile, Href: "/failures?integration=seller-push&state=any&q=x", Count: Count{N: 7}}}, 8)})
+		p.Narrow = append(p.Narrow, Refinement{Title: title, Items: slices.Repeat([]StateTab{{Name: hostile, Href: "/failures?integration=seller-push&state=any&q=x", Count: Count{N: 7}}}, 8)})
 	}
 	for i := range rows {
 		d := deliveryIn(delivery.States[i%len(delivery.States)])

@@ -191,10 +191,13 @@ func (b *Batch) register(ctx context.Context, feed Feed) error {
 	defer source.Close()
 	snapshot, database := source.Moment()
 	if b.settings.Start == delivery.StartBeginning {
-		snapshot = "3:3:" // of before the first transaction
+		snapshot = beforeAll
 	}
 	return feed.Register(ctx, snapshot, database)
 }
+
+// beforeAll is a snapshot that shows nothing: 3 is the first transaction of a cluster.
+const beforeAll = "3:3:"
 
 // leaderTerm is what a leader does beside its runs.
 type leaderTerm struct {

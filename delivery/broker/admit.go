@@ -13,7 +13,7 @@ const (
 	firstRetry   = 50 * time.Millisecond
 	lastRetry    = 5 * time.Second
 	queryTimeout = 30 * time.Second
-	unknownFate  = "redelivered, and nobody knows whether the first attempt had its effect"
+	unknownVerdict  = "redelivered, and nobody knows whether the first attempt had its effect"
 )
 
 // arrived registers what was received and decides what becomes of it: attempted, kept, or recognised.

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	narrowings       = 8     // values of a field that are offered
+	narrowedValues   = 8     // values of a field that are offered
 	searchCountLimit = 1_000 // how far the finds of a search are counted
 )
 
@@ -92,12 +92,12 @@ func (s *Console) narrow(ctx context.Context, page *views.FailuresPage, f delive
 			continue
 		}
 		rows, err := s.store.Groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{States: f.States, Integrations: f.Integrations, Methods: f.Methods,
-			Destinations: f.Destinations, ErrorClasses: f.ErrorClasses, Groups: f.Groups, GroupMessages: f.GroupMessages, Limit: narrowings},
+			Destinations: f.Destinations, ErrorClasses: f.ErrorClasses, Groups: f.Groups, GroupMessages: f.GroupMessages, Limit: narrowedValues},
 			By: []delivery.GroupKey{by.key}, Bare: true})
 		if err != nil {
 			return err
 		}
-		n := views.Narrowing{Title: page.T(by.title)}
+		n := views.Refinement{Title: page.T(by.title)}
 		for _, g := range rows.Items {
 			n.Items = append(n.Items, narrowed(page, by.key, g, f.Acknowledged == nil && countedByGroups(f)))
 		}

@@ -9,6 +9,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/pg"
+	"redrive/store/record"
 )
 
 // withChanges begins a query that reads the counters: what is folded and what is not yet, in one statement, so that the sums are
@@ -166,7 +167,7 @@ func countByFacets(tx *gorm.DB, f delivery.Filter) (n int, exact bool, err error
 		Exact bool
 	}
 	c, err := pg.ScanOne[counted](tx, WithChanges+"SELECT coalesce(sum("+sum+`), 0)::bigint AS n,
-		coalesce(bool_and(?::text[] IS NULL OR g.types <@ ?::text[] AND cardinality(g.types) < 32), true) AS exact FROM redrive.groups g `+CountJoins+w.Sql(),
+		coalesce(bool_and(?::text[] IS NULL OR g.types <@ ?::text[] AND NOT `+record.TypesFull+`), true) AS exact FROM redrive.groups g `+CountJoins+w.Sql(),
 		append([]any{&f.Types, &f.Types}, w.Args...)...)
 	if err != nil {
 		return 0, false, fmt.Errorf("counting failures: %w", err)

@@ -7,6 +7,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/pg"
+	"redrive/store/record"
 )
 
 // branch is one state's part of a list. The state stands in the text: as a parameter it would keep a generic plan from the partial
@@ -78,7 +79,7 @@ func facetConditions(w *pg.Where, f delivery.Filter, group string) {
 	texts(group+" = ANY(?)", f.Groups)
 	if name == "g" {
 		texts("g.message = ANY(?)", f.GroupMessages)
-		texts("(g.types && ? OR cardinality(g.types) >= 32)", f.Types)
+		texts("(g.types && ? OR "+record.TypesFull+")", f.Types)
 	} else {
 		texts("r.type = ANY(?)", f.Types)
 		texts(group+" IN (SELECT g.id FROM redrive.groups g WHERE g.message = ANY(?))", f.GroupMessages)

@@ -9,6 +9,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/pg"
+	"redrive/store/record"
 )
 
 // facet is what an index in the lists' order begins with.
@@ -163,7 +164,7 @@ func groupParts(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 		mixed bool // failures of other types, too
 	}
 	groups, err := pg.Read(tx, func(c *counted) []any { return []any{&c.id, &c.n, &c.mixed} }, WithChanges+"SELECT g.id, "+count+
-		", coalesce(NOT g.types <@ ?, true) OR cardinality(g.types) >= 32 FROM redrive.groups g "+CountJoins+w.Sql(), append(args, w.Args...)...)
+		", coalesce(NOT g.types <@ ?, true) OR "+record.TypesFull+" FROM redrive.groups g "+CountJoins+w.Sql(), append(args, w.Args...)...)
 	if err != nil {
 		return p, fmt.Errorf("looking up groups: %w", err)
 	}

@@ -20,7 +20,7 @@ import (
 // Rows are fetched one by one through primary keys, whatever the planner believes: it cannot know how few are locked, and
 // a plain join reads all of redrive.messages. Hence the arrays and the LATERAL with LIMIT. What a person edited is sent instead of
 // the message's payload and headers; for the others redrive.edits is not looked at.
-const claimSQL = `
+var claimSQL = `
 WITH quota AS (
     SELECT * FROM unnest(?::text[], ?::int[], ?::bigint[], ?::bigint[], ?::bool[]) AS q(integration, wanted, lease_ms, bytes, any_first)
     WHERE NOT EXISTS (SELECT FROM redrive.integrations i WHERE i.name = q.integration AND i.paused_at IS NOT NULL)
@@ -46,8 +46,7 @@ WITH quota AS (
     SELECT leased.*, due.lost, due.claimed_at FROM leased JOIN due USING (id)
 ), lost AS (
     SELECT c.*, m.created_at, m.key, m.type, m.expires_at, 'lease_lost' AS class, '` + delivery.ErrorLeaseLost + `' AS error,
-        substr(encode(sha256(convert_to(c.integration, 'UTF8') || '\x00'::bytea || 'lease_lost'::bytea || '\x00'::bytea
-            || '` + delivery.ErrorLeaseLost + `'::bytea), 'hex'), 1, 32) AS group_id
+        ` + groupIDSQL("c.integration", "'lease_lost'", "'"+delivery.ErrorLeaseLost+"'") + ` AS group_id
     FROM claimed c CROSS JOIN LATERAL (SELECT created_at, key, type, expires_at FROM redrive.messages WHERE id = c.message_id LIMIT 1) m
     WHERE c.lost IS NOT NULL
 ), lost_attempts AS (

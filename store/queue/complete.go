@@ -9,6 +9,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/pg"
+	"redrive/store/record"
 )
 
 // deliveredSQL settles confirmed deliveries: the row leaves the queue and becomes a record, if the token is still current.
@@ -92,9 +93,9 @@ SELECT token, CASE WHEN lane IS NOT NULL AND (next = 'ignored' OR next = 'dead' 
 // SeenSQL notes groups that something failed into; of so many types that no list of them would help, not all.
 const SeenSQL = `
     INSERT INTO redrive.groups AS g (id, integration, error_class, message, types)
-    SELECT group_id, integration, error_class, message, coalesce(types[:32], '{}') FROM grouped ORDER BY group_id
-    ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp(), types = CASE WHEN excluded.types <@ g.types OR cardinality(g.types) >= 32 THEN g.types
-        ELSE (ARRAY(SELECT DISTINCT unnest(g.types || excluded.types) ORDER BY 1))[:32] END`
+    SELECT group_id, integration, error_class, message, coalesce(types[:` + record.GroupTypes + `], '{}') FROM grouped ORDER BY group_id
+    ON CONFLICT (id) DO UPDATE SET last_seen = clock_timestamp(), types = CASE WHEN excluded.types <@ g.types OR ` + record.TypesFull + ` THEN g.types
+        ELSE (ARRAY(SELECT DISTINCT unnest(g.types || excluded.types) ORDER BY 1))[:` + record.GroupTypes + `] END`
 
 // lateSQL keeps what came too late, once. An outcome that was written before, and whose confirmation got lost on the way
 // to the engine, is not late.
@@ -246,4 +247,11 @@ func (b *batch) settled() []any {
 func (b *batch) judged() []any {
 	return []any{&b.next, &b.retries, &b.unsent, &b.vanished, &b.outcomes, &b.classes, &b.errors, &b.responses, &b.groups, &b.texts,
 		&b.keys, &b.types, &b.expiries}
+}
+
+// groupIDSQL is the group's id as delivery.Fingerprint makes it of the same: the first 32 hex digits of the hash of integration, class
+// and text, which are expressions of type text.
+func groupIDSQL(integration, class, text string) string {
+	bytes := func(expression string) string { return "convert_to(" + expression + ", 'UTF8')" }
+	return "left(encode(sha256(" + bytes(integration) + ` || '\x00'::bytea || ` + bytes(class) + ` || '\x00'::bytea || ` + bytes(text) + "), 'hex'), 32)"
 }

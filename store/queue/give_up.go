@@ -11,15 +11,14 @@ import (
 
 // orphansSQL makes dead letters of what waits for an integration that left the file: nobody would ever take it. Rows under a
 // lease without end wait for a correction file of a batch.
-const orphansSQL = `
+var orphansSQL = `
 WITH gone AS (
     DELETE FROM redrive.queue w USING redrive.integrations i
     WHERE i.name = w.integration AND NOT i.active AND (w.token IS NULL OR w.due_at <= statement_timestamp() OR w.due_at = ` + LeaderAnswers + `)
     RETURNING w.*
 ), record AS (
     INSERT INTO redrive.deliveries AS r (id, message_id, integration, state, attempts, crashes, error_class, group_id, created_at, failed_at, dead_at, key, type, expires_at)
-    SELECT g.id, g.message_id, g.integration, 'dead', g.attempts, g.crashes, @class, left(encode(sha256(convert_to(
-        g.integration, 'UTF8') || '\x00'::bytea || convert_to(@class, 'UTF8') || '\x00'::bytea || convert_to(@error, 'UTF8')), 'hex'), 32),
+    SELECT g.id, g.message_id, g.integration, 'dead', g.attempts, g.crashes, @class, ` + groupIDSQL("g.integration", "@class", "@error") + `,
         m.created_at, statement_timestamp(), statement_timestamp(), m.key, m.type, m.expires_at
     FROM gone g JOIN redrive.messages m ON m.id = g.message_id
     ON CONFLICT (id) DO UPDATE SET state = 'dead', version = r.version + 1, changed_at = excluded.changed_at,
