@@ -72,12 +72,16 @@ func serve(ctx context.Context, s cli.Serving) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Masks: masks, Senders: senders, Log: log, Observer: metrics})
+	eng, err := engine.New(
+		engine.Config{Store: db, Integrations: file.Integrations, Masks: masks, Senders: senders, Log: log, Observer: metrics},
+	)
 	if err != nil {
 		return err
 	}
-	pools, err := pool.New(pool.Config{Integrations: file.Integrations, Attempts: eng, Store: db, Dir: filepath.Join(s.DataDir, "journal"),
-		Log: log, Wake: eng.Wake})
+	pools, err := pool.New(
+		pool.Config{Integrations: file.Integrations, Attempts: eng, Store: db, Dir: filepath.Join(s.DataDir, "journal"),
+			Log: log, Wake: eng.Wake},
+	)
 	if err != nil {
 		return cli.Misused(fmt.Errorf("REDRIVE_DATA_DIR: %w", err))
 	}
@@ -90,24 +94,59 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return cli.Misused(err)
 	}
 	defer own.Close(log)
-	shop, stopShop, err := startDemo(ctx, s.Settings, demo.Config{DSN: s.DSN, Log: log, Background: true, Wake: wakeBoth, Offer: pools.Offer,
-		Brokers: s.DemoBrokers, Capture: demo.Captures(file.Integrations)})
+	shop, stopShop, err := startDemo(
+		ctx,
+		s.Settings,
+		demo.Config{DSN: s.DSN, Log: log, Background: true, Wake: wakeBoth, Offer: pools.Offer,
+			Brokers: s.DemoBrokers, Capture: demo.Captures(file.Integrations)},
+	)
 	if err != nil {
 		return err
 	}
 	defer stopShop()
-	console, err := handlers.New(db, handlers.Config{Integrations: file.Integrations, Masks: masks, Wake: func() { eng.Wake(); ops.Wake() }, Log: log, Version: s.Version,
-		SecureCookies: bool(s.SecureCookies), DemoHandler: shop, Metrics: metrics, Offer: pools.Offer, WakeRelay: relay.Wake,
-		Facts: own.Facts(pools.Facts, relay.Facts), Schemas: file.Checks(), TicketURL: file.TicketURL})
+	console, err := handlers.New(
+		db,
+		handlers.Config{
+			Integrations:  file.Integrations,
+			Masks:         masks,
+			Wake:          func() { eng.Wake(); ops.Wake() },
+			Log:           log,
+			Version:       s.Version,
+			SecureCookies: bool(s.SecureCookies),
+			DemoHandler:   shop,
+			Metrics:       metrics,
+			Offer:         pools.Offer,
+			WakeRelay:     relay.Wake,
+			Facts:         own.Facts(pools.Facts, relay.Facts),
+			Schemas:       file.Checks(),
+			TicketURL:     file.TicketURL,
+		},
+	)
 	if err != nil {
 		return err
 	}
-	watched := health.Config{Store: db, Worker: rand.Text(), Log: log,
-		Probes: []func(context.Context) []delivery.Condition{own.Conditions, always(pools.Conditions), always(relay.Conditions), always(eng.Conditions)}}
+	watched := health.Config{
+		Store:  db,
+		Worker: rand.Text(),
+		Log:    log,
+		Probes: []func(context.Context) []delivery.Condition{
+			own.Conditions,
+			always(pools.Conditions),
+			always(relay.Conditions),
+			always(eng.Conditions),
+		},
+	}
 	if hurry != "" && os.Getenv(hurry) != "" {
 		watched.Every, watched.Patience, watched.Settle = 200*time.Millisecond, 2*time.Second, 500*time.Millisecond
 	}
-	return rooms.Serve(ctx, s.Listener, console.Handler(), append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log}), health.New(watched)), grace, log)
+	return rooms.Serve(
+		ctx,
+		s.Listener,
+		console.Handler(),
+		append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log}), health.New(watched)),
+		grace,
+		log,
+	)
 }
 
 // check makes what serve makes of the integrations file and closes it again: what is wrong with a setting, or with a file that one
@@ -131,7 +170,11 @@ func always(conditions func() []delivery.Condition) func(context.Context) []deli
 }
 
 // lead makes the way in which one process at a time leads a room; session is what the room sees of the leader.
-func lead[S any](db *store.Store, name string, session func(*store.Leader) S) func(context.Context, func(context.Context, S) error, func(error)) error {
+func lead[S any](
+	db *store.Store,
+	name string,
+	session func(*store.Leader) S,
+) func(context.Context, func(context.Context, S) error, func(error)) error {
 	return func(ctx context.Context, work func(context.Context, S) error, failed func(error)) error {
 		return db.Lead(ctx, name, func(ctx context.Context, l *store.Leader) error { return work(ctx, session(l)) }, failed)
 	}
@@ -211,15 +254,23 @@ func (d desk) capture(in delivery.Integration) (rooms.Own, error) {
 }
 
 func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
-	settings := batch.Config{Integration: in, Format: in.BatchFormat(), CheckQuery: store.CheckBatchQuery, Files: d.db.Files(), Keep: d.keep, Wake: d.eng.Wake,
-		Log: d.log, Lead: lead(d.db, "batch/"+in.Name, func(l *store.Leader) batch.Feed { return d.db.Batch(l, in.Name) }),
+	settings := batch.Config{
+		Integration: in,
+		Format:      in.BatchFormat(),
+		CheckQuery:  store.CheckBatchQuery,
+		Files:       d.db.Files(),
+		Keep:        d.keep,
+		Wake:        d.eng.Wake,
+		Log:         d.log,
+		Lead:        lead(d.db, "batch/"+in.Name, func(l *store.Leader) batch.Feed { return d.db.Batch(l, in.Name) }),
 		Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
 			source, err := d.db.OpenBatchSource(ctx, url, zone)
 			if err != nil {
 				return nil, err // never a nil source in an interface
 			}
 			return source, nil
-		}}
+		},
+	}
 	if in.Batch.Acknowledgement != nil {
 		inbox, err := filesend.NewInbox(*in.Batch.Acknowledgement, *in.Destination.To.(*delivery.FileDestination), d.dialer)
 		if err != nil {

@@ -153,8 +153,20 @@ type Claimed struct {
 
 // Completed is what became of the attempt that began at started: next is the delivery's state from now on.
 func (c Claimed) Completed(r Result, next State, started time.Time, took time.Duration) Completion {
-	done := Completion{Lease: c.Lease, MessageID: c.Message.ID, Integration: c.Integration, Key: c.Message.Key, Type: c.Message.Type,
-		ExpiresAt: c.Message.ExpiresAt, CreatedAt: c.Message.CreatedAt, Attempt: c.Attempt, StartedAt: started, Duration: took, Result: r, Next: next}
+	done := Completion{
+		Lease:       c.Lease,
+		MessageID:   c.Message.ID,
+		Integration: c.Integration,
+		Key:         c.Message.Key,
+		Type:        c.Message.Type,
+		ExpiresAt:   c.Message.ExpiresAt,
+		CreatedAt:   c.Message.CreatedAt,
+		Attempt:     c.Attempt,
+		StartedAt:   started,
+		Duration:    took,
+		Result:      r,
+		Next:        next,
+	}
 	if r.Outcome != OutcomeOK {
 		done.GroupID, done.GroupText = Fingerprint(c.Integration, r.ErrorClass, r.Error)
 	}

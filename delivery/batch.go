@@ -257,7 +257,9 @@ func (c Condition) ofRun(r BatchRun) Condition {
 	case r.FinishedAt != nil && (r.State == RunStored || r.State == RunEmpty):
 		c.LastSuccess = *r.FinishedAt
 	case r.Error != "" && r.State != RunSkipped:
-		c.State, c.Certain, c.Reason = ConditionFails, true, "the run of "+r.ScheduledAt.UTC().Format(time.RFC3339)+" failed: "+r.Error
+		c.State, c.Certain, c.Reason = ConditionFails, true, "the run of "+r.ScheduledAt.UTC().
+			Format(time.RFC3339)+
+			" failed: "+r.Error
 		if r.StartedAt != nil {
 			c.Since = *r.StartedAt
 		}
@@ -271,7 +273,10 @@ func (c Condition) ofRun(r BatchRun) Condition {
 func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
 	facts := []Fact{{Name: "sequence", Value: feed.Sequence}}
 	if feed.NextRunAt != nil {
-		facts = append(facts, Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Text: feed.NextRunAt.UTC().Format(time.RFC3339)})
+		facts = append(
+			facts,
+			Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Text: feed.NextRunAt.UTC().Format(time.RFC3339)},
+		)
 	}
 	running := Fact{Name: "running"}
 	for n, r := range runs {

@@ -101,7 +101,8 @@ func (d *KafkaDestination) Losses(Message) []Loss { return nil }
 func typedLosses(m Message, d Destination) (list []Loss) {
 	properties, headers := m.Wire()
 	for _, f := range properties {
-		if (f.Name == "type" || f.Name == PropertyKey) && !d.traits().Bare { // it was read as the message's, which travels in its own way
+		if (f.Name == "type" || f.Name == PropertyKey) &&
+			!d.traits().Bare { // it was read as the message's, which travels in its own way
 			continue
 		}
 		if f.Shown == "" || d.traits().Bare {

@@ -134,7 +134,8 @@ func checkHeader(name, value string) error {
 
 // CanBeHeader reports whether a text arrives as it is where it is the value of a header.
 func CanBeHeader(value string) bool {
-	return utf8.ValidString(value) && !strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }) &&
+	return utf8.ValidString(value) &&
+		!strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }) &&
 		strings.Trim(value, " \t") == value
 }
 

@@ -58,17 +58,56 @@ type Table []Transition
 // Decisions is the table of what can be decided about a failure. The store's statements, the routes and checks of the API, the
 // console's buttons and forms, the commands and the operations follow it.
 var Decisions = Table{
-	{Action: ActionRetry, From: []State{StateDead}, To: StatePending, Role: RoleOperator, Unexpired: true, Active: true, Queues: true, Alone: true, Many: true},
-	{Action: ActionIgnore, From: []State{StateDead}, To: StateIgnored, Role: RoleOperator, FreesLane: true, Alone: true, Many: true,
-		Asks: []Asked{{FieldCategory, true}, {FieldReason, true}, {FieldUntil, false}}},
-	{Action: ActionResolve, From: []State{StateDead}, To: StateResolved, Role: RoleOperator, FreesLane: true, Alone: true, Many: true,
-		Asks: []Asked{{FieldReason, true}, {FieldEvidence, false}}},
+	{
+		Action:    ActionRetry,
+		From:      []State{StateDead},
+		To:        StatePending,
+		Role:      RoleOperator,
+		Unexpired: true,
+		Active:    true,
+		Queues:    true,
+		Alone:     true,
+		Many:      true,
+	},
+	{
+		Action:    ActionIgnore,
+		From:      []State{StateDead},
+		To:        StateIgnored,
+		Role:      RoleOperator,
+		FreesLane: true,
+		Alone:     true,
+		Many:      true,
+		Asks:      []Asked{{FieldCategory, true}, {FieldReason, true}, {FieldUntil, false}},
+	},
+	{
+		Action:    ActionResolve,
+		From:      []State{StateDead},
+		To:        StateResolved,
+		Role:      RoleOperator,
+		FreesLane: true,
+		Alone:     true,
+		Many:      true,
+		Asks:      []Asked{{FieldReason, true}, {FieldEvidence, false}},
+	},
 	{Action: ActionReopen, From: []State{StateIgnored, StateResolved}, To: StateDead, Role: RoleOperator, Alone: true, Many: true,
 		Asks: []Asked{{FieldReason, false}}},
 	{Action: ActionAcknowledge, From: []State{StateDead}, To: StateDead, Role: RoleOperator, Acknowledged: true, Many: true},
-	{Action: ActionUnacknowledge, From: []State{StateDead}, To: StateDead, Role: RoleOperator}, // these three have forms of their own
-	{Action: ActionEdit, From: []State{StateDead}, To: StatePending, Role: RoleOperator, Unexpired: true, Active: true, Queues: true,
-		Asks: []Asked{{FieldReason, true}}},
+	{
+		Action: ActionUnacknowledge,
+		From:   []State{StateDead},
+		To:     StateDead,
+		Role:   RoleOperator,
+	}, // these three have forms of their own
+	{
+		Action:    ActionEdit,
+		From:      []State{StateDead},
+		To:        StatePending,
+		Role:      RoleOperator,
+		Unexpired: true,
+		Active:    true,
+		Queues:    true,
+		Asks:      []Asked{{FieldReason, true}},
+	},
 	{Action: ActionRedirect, From: []State{StateDead}, To: StatePending, Role: RoleOperator, Unexpired: true, Queues: true,
 		Asks: []Asked{{FieldReason, true}}}, // that it comes from an integration that left the file is no matter
 }

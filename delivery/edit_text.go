@@ -26,7 +26,11 @@ func EditFormat(payload []byte) string {
 	if !utf8.Valid(payload) {
 		return EditBase64
 	}
-	if start := bytes.TrimLeft(payload, " \t\r\n"); len(start) > 0 && (start[0] == '{' || start[0] == '[') && json.Valid(payload) {
+	if start := bytes.TrimLeft(
+		payload,
+		" \t\r\n",
+	); len(start) > 0 && (start[0] == '{' || start[0] == '[') &&
+		json.Valid(payload) {
 		return EditJSON
 	}
 	bare, pairs := bytes.Count(payload, []byte("\n")), bytes.Count(payload, []byte("\r\n"))

@@ -85,7 +85,8 @@ func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 func (n *normaliser) put(what string, size int) bool {
 	if what == aNumber { // of a list of numbers one is enough
 		kept := strings.TrimRight(string(n.out[max(0, len(n.out)-8):]), ", ")
-		if strings.HasSuffix(kept, aNumber) && strings.HasSuffix(string(n.out), " ") || strings.HasSuffix(string(n.out), aNumber+",") {
+		if strings.HasSuffix(kept, aNumber) && strings.HasSuffix(string(n.out), " ") ||
+			strings.HasSuffix(string(n.out), aNumber+",") {
 			n.out = n.out[:strings.LastIndex(string(n.out), aNumber)]
 		}
 	}
@@ -200,7 +201,10 @@ func addressSize(s string) int {
 		if size = dotted(s); size > 0 {
 			break
 		}
-		if size = groups(s); !strings.Contains(s[:size], "::") && strings.Count(s[:size], ":") != 7 || strings.HasSuffix(s[:size], ":") || whole(s, size) == 0 {
+		if size = groups(
+			s,
+		); !strings.Contains(s[:size], "::") && strings.Count(s[:size], ":") != 7 || strings.HasSuffix(s[:size], ":") ||
+			whole(s, size) == 0 {
 			return 0
 		}
 	}
@@ -306,7 +310,8 @@ func isLatin(r rune) bool {
 
 // isNumbered reports whether a word is a name with a number behind it, such as Bestellnummer4711, and no id.
 func isNumbered(word string, digits int) bool {
-	return digits >= 5 && strings.Trim(word[digits:], "0123456789") == "" && strings.ContainsAny(word[:digits], "ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ")
+	return digits >= 5 && strings.Trim(word[digits:], "0123456789") == "" &&
+		strings.ContainsAny(word[:digits], "ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ")
 }
 
 func (n *normaliser) keep(word, last string) {
@@ -319,7 +324,8 @@ func (n *normaliser) keep(word, last string) {
 func (n *normaliser) letters(word, lower string) {
 	before := strings.TrimRight(string(n.out[max(0, len(n.out)-8):]), " ,")
 	after := strings.TrimLeft(n.in[n.at+len(word):], " ,")
-	if calendar[lower] && (strings.HasSuffix(before, aNumber) || strings.HasSuffix(before, aTime) || after != "" && isDigit(after[0])) {
+	if calendar[lower] &&
+		(strings.HasSuffix(before, aNumber) || strings.HasSuffix(before, aTime) || after != "" && isDigit(after[0])) {
 		n.put(aTime, len(word))
 		return
 	}
@@ -341,7 +347,17 @@ var calendar = set(`jan feb mar apr may jun jul aug sep oct nov dec mon tue wed 
 	januar februar märz mai juni juli oktober dezember uhr 오전 오후 上午 下午 午前 午後`)
 
 // particles of Korean follow the sound of what stands before them, which differs with a number: one of each pair stands for both.
-var particles = map[string]string{"은": "는", "이": "가", "을": "를", "과": "와", "으로": "로", "이라는": "라는", "이나": "나", "이라고": "라고", "이란": "란"}
+var particles = map[string]string{
+	"은":   "는",
+	"이":   "가",
+	"을":   "를",
+	"과":   "와",
+	"으로":  "로",
+	"이라는": "라는",
+	"이나":  "나",
+	"이라고": "라고",
+	"이란":  "란",
+}
 
 // tail takes the last part of an id: ORD-4711-XK.
 func (n *normaliser) tail(word string) bool {
@@ -400,8 +416,10 @@ func fractioned(s string) (size int) {
 
 // codes are words whose numbers tell errors apart; answers do so when the number can be a status.
 var (
-	codes = set(`status statuscode code errorcode errcode http https answered sqlstate sqlcode errno error err exit alert exception
-		rc hresult msg ora pls tns tls tlsv ssl amqp smtp`)
+	codes = set(
+		`status statuscode code errorcode errcode http https answered sqlstate sqlcode errno error err exit alert exception
+		rc hresult msg ora pls tns tls tlsv ssl amqp smtp`,
+	)
 	answers = set("returned responded replied got received response reply gave said")
 )
 
@@ -415,7 +433,8 @@ func (n *normaliser) keepsNumber(digits, rest string) bool {
 		return false
 	}
 	between := n.in[n.after:n.at]
-	if between == "" || strings.Trim(between, " :=([#-/_\"'") != "" || strings.ContainsAny(n.in[n.after-1:n.after], "0123456789") && strings.Trim(between, " (/") != "" {
+	if between == "" || strings.Trim(between, " :=([#-/_\"'") != "" ||
+		strings.ContainsAny(n.in[n.after-1:n.after], "0123456789") && strings.Trim(between, " (/") != "" {
 		return false
 	}
 	return codes[n.last] || status && answers[n.last]
@@ -435,21 +454,60 @@ func reason(status, rest string) bool {
 		capitals = len(rest)
 	}
 	phrase := phrases[status]
-	return capitals >= 4 || phrase != "" && len(rest) >= len(phrase) && strings.EqualFold(rest[:len(phrase)], phrase) && rest[0] < 'a'
+	return capitals >= 4 ||
+		phrase != "" && len(rest) >= len(phrase) && strings.EqualFold(rest[:len(phrase)], phrase) && rest[0] < 'a'
 }
 
-var phrases = map[string]string{"400": "Bad Request", "401": "Unauthorized", "402": "Payment Required", "403": "Forbidden", "404": "Not Found",
-	"405": "Method Not", "406": "Not Acceptable", "408": "Request Time", "409": "Conflict", "410": "Gone", "411": "Length Required",
-	"412": "Precondition", "413": "Request Entity", "414": "Request-URI", "415": "Unsupported", "416": "Requested Range", "417": "Expectation",
-	"421": "Misdirected", "422": "Unprocessable", "423": "Locked", "425": "Too Early", "426": "Upgrade", "428": "Precondition",
-	"429": "Too Many", "431": "Request Header", "451": "Unavailable", "500": "Internal", "501": "Not Implemented", "502": "Bad Gateway",
-	"503": "Service", "504": "Gateway", "505": "HTTP Version", "507": "Insufficient", "508": "Loop", "511": "Network",
-	"301": "Moved", "302": "Found", "303": "See Other", "304": "Not Modified", "307": "Temporary", "308": "Permanent"}
+var phrases = map[string]string{
+	"400": "Bad Request",
+	"401": "Unauthorized",
+	"402": "Payment Required",
+	"403": "Forbidden",
+	"404": "Not Found",
+	"405": "Method Not",
+	"406": "Not Acceptable",
+	"408": "Request Time",
+	"409": "Conflict",
+	"410": "Gone",
+	"411": "Length Required",
+	"412": "Precondition",
+	"413": "Request Entity",
+	"414": "Request-URI",
+	"415": "Unsupported",
+	"416": "Requested Range",
+	"417": "Expectation",
+	"421": "Misdirected",
+	"422": "Unprocessable",
+	"423": "Locked",
+	"425": "Too Early",
+	"426": "Upgrade",
+	"428": "Precondition",
+	"429": "Too Many",
+	"431": "Request Header",
+	"451": "Unavailable",
+	"500": "Internal",
+	"501": "Not Implemented",
+	"502": "Bad Gateway",
+	"503": "Service",
+	"504": "Gateway",
+	"505": "HTTP Version",
+	"507": "Insufficient",
+	"508": "Loop",
+	"511": "Network",
+	"301": "Moved",
+	"302": "Found",
+	"303": "See Other",
+	"304": "Not Modified",
+	"307": "Temporary",
+	"308": "Permanent",
+}
 
 // technical words have digits and are no ids.
-var technical = set(`x509 utf8 utf16 sha1 sha256 sha384 sha512 md5 crc32 http2 http3 h2 h2c ipv4 ipv6 oauth2 base64 base32 k8s s3 ec2 log4j
+var technical = set(
+	`x509 utf8 utf16 sha1 sha256 sha384 sha512 md5 crc32 http2 http3 h2 h2c ipv4 ipv6 oauth2 base64 base32 k8s s3 ec2 log4j
 	ed25519 x25519 p256 p384 p521 rs256 es256 hs256 aes128 aes256 pkcs1 pkcs7 pkcs8 pkcs12 p12 int2 int4 int8 int16 int32 int64 uint8 uint16
-	uint32 uint64 float4 float8 float32 float64 varchar2 iso8859 iso8601 rfc3339 tlsv1 sslv3 e11000 latin1 windows1252 tcp4 tcp6 udp4 udp6`)
+	uint32 uint64 float4 float8 float32 float64 varchar2 iso8859 iso8601 rfc3339 tlsv1 sslv3 e11000 latin1 windows1252 tcp4 tcp6 udp4 udp6`,
+)
 
 var errorPrefixes = []string{"aadsts", "pgrst", "sql", "ora", "err"}
 
@@ -462,7 +520,8 @@ func (n *normaliser) isCode(word, lower string) bool {
 		return true
 	}
 	for _, prefix := range errorPrefixes {
-		if strings.HasPrefix(lower, prefix) && len(word) <= len(prefix)+7 && isDigit(word[len(prefix)]) && unicode.IsUpper(rune(word[0])) {
+		if strings.HasPrefix(lower, prefix) && len(word) <= len(prefix)+7 && isDigit(word[len(prefix)]) &&
+			unicode.IsUpper(rune(word[0])) {
 			return true
 		}
 	}
@@ -470,17 +529,37 @@ func (n *normaliser) isCode(word, lower string) bool {
 }
 
 // values are what comes after such words in quotes: somebody's data and no name of ours.
-var values = set(`entry value input token user customer account recipient login member name got received unmarshal parse parsing syntax text string literal
+var values = set(
+	`entry value input token user customer account recipient login member name got received unmarshal parse parsing syntax text string literal
 	article item product order coupon voucher invoice
 	wert eingabe benutzer nutzer kunde konto empfänger mitglied artikel produkt bestellung gutschein rechnung
-	값 입력값 사용자 고객 회원 계정 상품 주문 쿠폰 值 用户 客户 会员 账户 账号 帐号 商品 订单 优惠券 顧客 会員 注文`)
+	값 입력값 사용자 고객 회원 계정 상품 주문 쿠폰 值 用户 客户 会员 账户 账号 帐号 商品 订单 优惠券 顧客 会員 注文`,
+)
 
 // named are what comes after such words in quotes: names that tell errors apart.
-var named = set(`field column parameter param attribute property key header constraint table relation queue exchange topic index function type
-	feld spalte parameter attribut eigenschaft kopfzeile tabelle spalten felder 필드 항목 컬럼 열 속성 파라미터 매개변수 字段 列 参数 属性 項目 フィールド`)
+var named = set(
+	`field column parameter param attribute property key header constraint table relation queue exchange topic index function type
+	feld spalte parameter attribut eigenschaft kopfzeile tabelle spalten felder 필드 항목 컬럼 열 속성 파라미터 매개변수 字段 列 参数 属性 項目 フィールド`,
+)
 
 // quotes are the ends of quotes, by their beginnings.
-var quotes = map[rune]string{'"': "\"", '\'': "'", '`': "`", '“': "”", '„': "“", '«': "»", '»': "«", '‹': "›", '‘': "’", '‚': "‘", '「': "」", '『': "』", '《': "》", '〈': "〉", '【': "】"}
+var quotes = map[rune]string{
+	'"':  "\"",
+	'\'': "'",
+	'`':  "`",
+	'“':  "”",
+	'„':  "“",
+	'«':  "»",
+	'»':  "«",
+	'‹':  "›",
+	'‘':  "’",
+	'‚':  "‘",
+	'「':  "」",
+	'『':  "』",
+	'《':  "》",
+	'〈':  "〉",
+	'【':  "】",
+}
 
 // quoted takes a quoted value. What is a name stays: of a constraint, a queue, a field.
 func (n *normaliser) quoted(size int, closed string) bool {
@@ -516,7 +595,8 @@ func (n *normaliser) isData(inside string, typographic bool) bool {
 		return false
 	case typographic || strings.IndexFunc(inside, isForeign) >= 0 && strings.Count(inside, " ") < 4:
 		starts := before == "" || strings.HasSuffix(before, ":") || strings.HasSuffix(before, ";")
-		return !starts && !(isName(inside) && (strings.ContainsAny(inside, "_./") || strings.Trim(inside, "abcdefghijklmnopqrstuvwxyz") == ""))
+		return !starts &&
+			!(isName(inside) && (strings.ContainsAny(inside, "_./") || strings.Trim(inside, "abcdefghijklmnopqrstuvwxyz") == ""))
 	}
 	return !isName(inside) && !strings.Contains(inside, " ")
 }

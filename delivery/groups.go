@@ -72,8 +72,13 @@ type Group struct {
 
 // FilterFor selects what a group that was made with these keys has, in the states of within.
 func (g Group) FilterFor(by []GroupKey, within Filter) Filter {
-	f := Filter{States: within.States, Integrations: within.Integrations, Methods: within.Methods, Destinations: within.Destinations,
-		ErrorClasses: within.ErrorClasses}
+	f := Filter{
+		States:       within.States,
+		Integrations: within.Integrations,
+		Methods:      within.Methods,
+		Destinations: within.Destinations,
+		ErrorClasses: within.ErrorClasses,
+	}
 	if len(by) == 0 {
 		return Filter{States: within.States, Groups: []string{g.ID}}
 	}

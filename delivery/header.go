@@ -7,8 +7,18 @@ import (
 )
 
 // connectionHeaders speak of the connection.
-var connectionHeaders = map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true, "Connection": true, "Keep-Alive": true,
-	"Proxy-Connection": true, "Te": true, "Trailer": true, "Upgrade": true, "Expect": true}
+var connectionHeaders = map[string]bool{
+	"Host":              true,
+	"Content-Length":    true,
+	"Transfer-Encoding": true,
+	"Connection":        true,
+	"Keep-Alive":        true,
+	"Proxy-Connection":  true,
+	"Te":                true,
+	"Trailer":           true,
+	"Upgrade":           true,
+	"Expect":            true,
+}
 
 // OwnHeader reports whether an HTTP header, in any letter case, is ours: neither a message nor an integration can set it.
 func OwnHeader(name string) bool {

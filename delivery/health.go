@@ -88,8 +88,24 @@ const (
 )
 
 var (
-	sureClasses = []string{ClassDNS, ClassConnect, ClassTLS, ClassBlockedAddress, ClassTimeout, ClassConnectionLost, ClassProtocol,
-		ClassNoSubscribers, ClassUnroutable, ClassRefused, ClassBrokerBlocked, ClassHostKey, ClassNoSpace, ClassNotFound, ClassDenied, ClassStorage}
+	sureClasses = []string{
+		ClassDNS,
+		ClassConnect,
+		ClassTLS,
+		ClassBlockedAddress,
+		ClassTimeout,
+		ClassConnectionLost,
+		ClassProtocol,
+		ClassNoSubscribers,
+		ClassUnroutable,
+		ClassRefused,
+		ClassBrokerBlocked,
+		ClassHostKey,
+		ClassNoSpace,
+		ClassNotFound,
+		ClassDenied,
+		ClassStorage,
+	}
 	suspectClasses  = []string{ClassHTTP5xx, ClassRateLimited, ClassGone, ClassRedirect, ClassPanic}
 	suspectStatuses = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
 		http.StatusProxyAuthRequired, http.StatusRequestTimeout}
@@ -102,7 +118,8 @@ func (r Result) Trouble() Trouble {
 		return TroubleNone
 	case slices.Contains(sureClasses, r.ErrorClass):
 		return TroubleSure
-	case slices.Contains(suspectClasses, r.ErrorClass), r.ErrorClass == ClassHTTP4xx && slices.Contains(suspectStatuses, r.HTTPStatus):
+	case slices.Contains(suspectClasses, r.ErrorClass),
+		r.ErrorClass == ClassHTTP4xx && slices.Contains(suspectStatuses, r.HTTPStatus):
 		return TroubleSuspected
 	}
 	return TroubleNone

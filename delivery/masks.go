@@ -17,7 +17,8 @@ type MaskRule struct {
 
 // Differs reports whether a change from r to next hides or shows something else.
 func (r MaskRule) Differs(next MaskRule) bool {
-	return r.Gone != next.Gone || !slices.Equal(r.Paths, next.Paths) || len(r.Paths) > 0 && !slices.Equal(r.Subscribe, next.Subscribe)
+	return r.Gone != next.Gone || !slices.Equal(r.Paths, next.Paths) ||
+		len(r.Paths) > 0 && !slices.Equal(r.Subscribe, next.Subscribe)
 }
 
 // Masks are the rules of all integrations. Whoever stores, shows, indexes or counts what may repeat a payload asks them.

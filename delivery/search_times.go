@@ -9,7 +9,13 @@ import (
 // longestBack is how far a duration of the search bar reaches.
 const longestBack = 100 * 365 * 24 * time.Hour
 
-var backUnits = map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
+var backUnits = map[byte]time.Duration{
+	's': time.Second,
+	'm': time.Minute,
+	'h': time.Hour,
+	'd': 24 * time.Hour,
+	'w': 7 * 24 * time.Hour,
+}
 
 // searchLayouts are times without a zone; the first is a day.
 var searchLayouts = []string{time.DateOnly, "2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateTime}

@@ -52,7 +52,8 @@ const tokenMarks = "!#$%&'*+.^_`|~-"
 
 // IsHeaderName reports whether a text can name a header of HTTP.
 func IsHeaderName(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !isASCIILetterOrDigit(r) && !strings.ContainsRune(tokenMarks, r) })
+	return text != "" &&
+		!strings.ContainsFunc(text, func(r rune) bool { return !isASCIILetterOrDigit(r) && !strings.ContainsRune(tokenMarks, r) })
 }
 
 // IsCredential reports whether the value of a header or of a parameter of an address is a secret, by its name: people do not see

@@ -20,9 +20,9 @@ import (
 // Brokers are the addresses of brokers for the demo, which are also flags; an empty one leaves its integration out. Kafka may have
 // several addresses, separated by commas.
 type Brokers struct {
-	Redis    string `name:"redis" env:"REDIS" help:"Redis (host:port) for one more integration of the demo."`
+	Redis    string `name:"redis"    env:"REDIS"    help:"Redis (host:port) for one more integration of the demo."`
 	RabbitMQ string `name:"rabbitmq" env:"RABBITMQ" help:"RabbitMQ (amqp:// URL) for one more integration of the demo."`
-	Kafka    string `name:"kafka" env:"KAFKA" help:"Kafka (host:port, …) for one more integration of the demo."`
+	Kafka    string `name:"kafka"    env:"KAFKA"    help:"Kafka (host:port, …) for one more integration of the demo."`
 }
 
 // What the demo makes for itself at the brokers.
@@ -81,7 +81,16 @@ func (b Brokers) connect(ctx context.Context, name string) (publisher, error) {
 type offer func(context.Context, delivery.Message) (delivery.Accepted, error)
 
 func (o offer) publish(ctx context.Context, m handover) (string, error) {
-	accepted, err := o(ctx, delivery.Message{Kind: delivery.KindCommand, Integration: m.integration, Type: m.messageType, Key: m.key, Payload: m.payload})
+	accepted, err := o(
+		ctx,
+		delivery.Message{
+			Kind:        delivery.KindCommand,
+			Integration: m.integration,
+			Type:        m.messageType,
+			Key:         m.key,
+			Payload:     m.payload,
+		},
+	)
 	return accepted.ID, err
 }
 
@@ -127,8 +136,21 @@ func (p *rabbitPublisher) publish(ctx context.Context, m handover) (string, erro
 	}
 	defer channel.Close()
 	id := uuid.NewString()
-	confirmation, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", parcelQueue, true, false, amqp.Publishing{MessageId: id,
-		Type: m.messageType, ContentType: "application/json", DeliveryMode: amqp.Persistent, Headers: amqp.Table{"redrive-key": m.key}, Body: m.payload})
+	confirmation, err := channel.PublishWithDeferredConfirmWithContext(
+		ctx,
+		"",
+		parcelQueue,
+		true,
+		false,
+		amqp.Publishing{
+			MessageId:    id,
+			Type:         m.messageType,
+			ContentType:  "application/json",
+			DeliveryMode: amqp.Persistent,
+			Headers:      amqp.Table{"redrive-key": m.key},
+			Body:         m.payload,
+		},
+	)
 	if err != nil {
 		return "", fmt.Errorf("publish: %w", err)
 	}
@@ -168,7 +190,11 @@ func newKafkaPublisher(ctx context.Context, brokers []string) (publisher, error)
 
 func (p kafkaPublisher) publish(ctx context.Context, m handover) (string, error) {
 	id := uuid.NewString()
-	record := &kgo.Record{Key: []byte(m.key), Value: m.payload, Headers: []kgo.RecordHeader{{Key: "redrive-id", Value: []byte(id)}, {Key: "redrive-type", Value: []byte(m.messageType)}}}
+	record := &kgo.Record{
+		Key:     []byte(m.key),
+		Value:   m.payload,
+		Headers: []kgo.RecordHeader{{Key: "redrive-id", Value: []byte(id)}, {Key: "redrive-type", Value: []byte(m.messageType)}},
+	}
 	return id, p.ProduceSync(ctx, record).FirstErr()
 }
 

@@ -80,9 +80,16 @@ type receiver struct {
 var doubles = map[string]bool{"grant-points": true, "login-sms": true, "welcome-mail": true}
 
 // habits are how receivers misbehave from the start, so that the console has something to show.
-var habits = map[string]Knobs{"seller-push": {FailurePercent: 15}, "grant-points": {DropPercent: 8}, "search-index": {FailurePercent: 10},
-	"login-sms": {RefusePercent: 15}, "welcome-mail": {FailurePercent: 20}, "parcel-notice": {FailurePercent: 15},
-	"view-counter": {FailurePercent: 10}, "stock-display": {RefusePercent: 10}}
+var habits = map[string]Knobs{
+	"seller-push":   {FailurePercent: 15},
+	"grant-points":  {DropPercent: 8},
+	"search-index":  {FailurePercent: 10},
+	"login-sms":     {RefusePercent: 15},
+	"welcome-mail":  {FailurePercent: 20},
+	"parcel-notice": {FailurePercent: 15},
+	"view-counter":  {FailurePercent: 10},
+	"stock-display": {RefusePercent: 10},
+}
 
 func newReceivers(rooms []*room, background bool) map[string]*receiver {
 	out := map[string]*receiver{}
@@ -231,8 +238,16 @@ func (r *receiver) record(req *http.Request, status int, duplicate bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests++
-	r.log = append(r.log, received{At: time.Now().UTC(), Key: clip(req.Header.Get("Idempotency-Key")), Status: status,
-		Attempt: clip(req.Header.Get("Redrive-Attempt")), Duplicate: duplicate, Signed: req.Header.Get("webhook-signature") != ""})
+	r.log = append(r.log, received{
+		At:     time.Now().UTC(),
+		Key:    clip(req.Header.Get("Idempotency-Key")),
+		Status: status,
+		Attempt: clip(
+			req.Header.Get("Redrive-Attempt"),
+		),
+		Duplicate: duplicate,
+		Signed:    req.Header.Get("webhook-signature") != "",
+	})
 	if len(r.log) > keepReceived {
 		r.log = append(r.log[:0], r.log[1:]...)
 	}

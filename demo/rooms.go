@@ -74,11 +74,22 @@ var outboxRooms = []*room{
 }
 
 // poolRoom hands over in memory: a welcome that a crash may lose is no harm.
-var poolRoom = room{path: "welcome", title: "Sign-up", lead: "A new member gets a welcome mail. It is handed over in memory after the commit: fast, and lost if the program is killed at that moment.",
-	button: "Sign up", done: "Signed up.", receiver: "welcome-mail", messageType: "member.joined",
-	fields: []field{{Name: "name", Label: "Name", Max: 100}}, columns: []string{"Name"}, table: "members", shown: "ARRAY[name]",
-	insert:  `INSERT INTO redrive_demo.members (name) VALUES ($1) RETURNING id`,
-	payload: named("member", "name"), example: func() []string { return []string{pick(people)} }}
+var poolRoom = room{
+	path:        "welcome",
+	title:       "Sign-up",
+	lead:        "A new member gets a welcome mail. It is handed over in memory after the commit: fast, and lost if the program is killed at that moment.",
+	button:      "Sign up",
+	done:        "Signed up.",
+	receiver:    "welcome-mail",
+	messageType: "member.joined",
+	fields:      []field{{Name: "name", Label: "Name", Max: 100}},
+	columns:     []string{"Name"},
+	table:       "members",
+	shown:       "ARRAY[name]",
+	insert:      `INSERT INTO redrive_demo.members (name) VALUES ($1) RETURNING id`,
+	payload:     named("member", "name"),
+	example:     func() []string { return []string{pick(people)} },
+}
 
 // brokerRooms publish to a broker after the commit; Redrive consumes there.
 var brokerRooms = map[string]room{
@@ -93,11 +104,22 @@ var brokerRooms = map[string]room{
 		fields: []field{{Name: "page", Label: "Page", Max: 150}}, columns: []string{"Page"}, table: "views", shown: "ARRAY[page]",
 		insert:  `INSERT INTO redrive_demo.views (page) VALUES ($1) RETURNING id`,
 		payload: perPage, example: func() []string { return []string{pick(titles)} }},
-	"redis": {path: "stock", title: "Stock", lead: "A count changes, a Redis channel carries it, the display shows it. A channel has no memory: who does not listen misses it.",
-		button: "Change count", done: "Count changed.", receiver: "stock-display", messageType: "stock.changed",
-		fields: []field{{Name: "item", Label: "Item", Max: 100}}, columns: []string{"Item"}, table: "stock", shown: "ARRAY[item]",
-		insert:  `INSERT INTO redrive_demo.stock (item) VALUES ($1) RETURNING id`,
-		payload: named("count", "item"), example: func() []string { return []string{pick(items)} }},
+	"redis": {
+		path:        "stock",
+		title:       "Stock",
+		lead:        "A count changes, a Redis channel carries it, the display shows it. A channel has no memory: who does not listen misses it.",
+		button:      "Change count",
+		done:        "Count changed.",
+		receiver:    "stock-display",
+		messageType: "stock.changed",
+		fields:      []field{{Name: "item", Label: "Item", Max: 100}},
+		columns:     []string{"Item"},
+		table:       "stock",
+		shown:       "ARRAY[item]",
+		insert:      `INSERT INTO redrive_demo.stock (item) VALUES ($1) RETURNING id`,
+		payload:     named("count", "item"),
+		example:     func() []string { return []string{pick(items)} },
+	},
 }
 
 // named returns the payload as JSON: the row's number under kind_id and the values under their names.

@@ -42,8 +42,20 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{DB: db, Trail: audit.New(db), People: people.New(db), SearchIndex: index.New(db), Queue: queue.New(db),
-		Lists: find.New(db), Desk: desk.New(db), Batches: batch.New(db), Captures: capture.New(db), Registry: integrations.New(db)}, nil
+	return &Store{
+		DB:          db,
+		Trail:       audit.New(db),
+		People:      people.New(db),
+		SearchIndex: index.New(db),
+		Queue:       queue.New(db),
+		Lists: find.New(
+			db,
+		),
+		Desk:     desk.New(db),
+		Batches:  batch.New(db),
+		Captures: capture.New(db),
+		Registry: integrations.New(db),
+	}, nil
 }
 
 // CheckBatchQuery reports whether a query names the window, and refuses names that no run gives a value to.
@@ -58,7 +70,12 @@ type Leader struct {
 
 // Lead waits until this process leads the room of that name, runs work, and begins again when work fails or the session breaks.
 // It returns when ctx ends, or nil when work does. Failures go to failed, which may be nil.
-func (s *Store) Lead(ctx context.Context, room string, work func(ctx context.Context, l *Leader) error, failed func(error)) error {
+func (s *Store) Lead(
+	ctx context.Context,
+	room string,
+	work func(ctx context.Context, l *Leader) error,
+	failed func(error),
+) error {
 	return s.DB.Lead(ctx, room, func(ctx context.Context, l *pg.Leader) error {
 		return work(ctx, &Leader{Leader: l, RelayTerm: &queue.RelayTerm{Leader: l}, Term: &capture.Term{Leader: l}})
 	}, failed)

@@ -10,15 +10,40 @@ import (
 
 // factWords are the phrases for what methods count; %s is the number, or "3 of 50".
 var factWords = map[string]string{
-	"busy": "%s at work", "queued": "%s queued", "waiting_retries": "%s waiting for a retry", "recording": "%s being written down",
-	"blocked": "%s producers held back", "rejected": "%s rejected", "caller_runs": "%s sent by their producers", "journaled": "%s put into the journal",
-	"journal_entries": "%s in this process's journal", "journal_bytes": "journal of %s", "in_flight": "%s in flight", "prefetched": "%s prefetched",
-	"acknowledged": "%s acknowledged", "waiting": "%s wait in the broker", "received": "%s received", "delivered": "%s delivered at once",
-	"parked": "%s kept here", "known": "%s known already", "gaps": "%s gaps", "unwanted": "%s of other types",
-	"relay": "relay: %s", "sequence": "latest file number %s", "next_run": "next run %s", "last_run": "last run %s",
-	"lag_rows": "%s events behind", "lag_bytes": "%s behind", "lag_seconds": "%s s behind", "retained_bytes": "%s of log held back",
-	"changes": "%s changes read", "snapshot": "snapshot: %s rows", "position": "at %s", "last_change": "last change %s",
-	"missed": "%s changes of stopped tables not delivered", "findings": "%s",
+	"busy":            "%s at work",
+	"queued":          "%s queued",
+	"waiting_retries": "%s waiting for a retry",
+	"recording":       "%s being written down",
+	"blocked":         "%s producers held back",
+	"rejected":        "%s rejected",
+	"caller_runs":     "%s sent by their producers",
+	"journaled":       "%s put into the journal",
+	"journal_entries": "%s in this process's journal",
+	"journal_bytes":   "journal of %s",
+	"in_flight":       "%s in flight",
+	"prefetched":      "%s prefetched",
+	"acknowledged":    "%s acknowledged",
+	"waiting":         "%s wait in the broker",
+	"received":        "%s received",
+	"delivered":       "%s delivered at once",
+	"parked":          "%s kept here",
+	"known":           "%s known already",
+	"gaps":            "%s gaps",
+	"unwanted":        "%s of other types",
+	"relay":           "relay: %s",
+	"sequence":        "latest file number %s",
+	"next_run":        "next run %s",
+	"last_run":        "last run %s",
+	"lag_rows":        "%s events behind",
+	"lag_bytes":       "%s behind",
+	"lag_seconds":     "%s s behind",
+	"retained_bytes":  "%s of log held back",
+	"changes":         "%s changes read",
+	"snapshot":        "snapshot: %s rows",
+	"position":        "at %s",
+	"last_change":     "last change %s",
+	"missed":          "%s changes of stopped tables not delivered",
+	"findings":        "%s",
 }
 
 // facts are the figures of a method in words. What is nothing and has no limit is left out, unless it is a running count or a lag;
@@ -90,5 +115,8 @@ func (l Locale) crash(i delivery.Integration) string {
 	if i.Method != delivery.MethodPool || i.Pool == nil {
 		return ""
 	}
-	return l.T("Handed over in memory: a crash of the process loses at most %s messages, an orderly stop none.", l.Number(i.Pool.Workers+i.Pool.Queue))
+	return l.T(
+		"Handed over in memory: a crash of the process loses at most %s messages, an orderly stop none.",
+		l.Number(i.Pool.Workers+i.Pool.Queue),
+	)
 }

@@ -24,8 +24,14 @@ func (l Locale) Count(c Count) string {
 }
 
 // TabStates are the states of each tab, in their order.
-var TabStates = [][]delivery.State{{delivery.StateDead}, {delivery.StatePending}, {delivery.StateIgnored}, {delivery.StateResolved},
-	{delivery.StateDelivered}, delivery.States}
+var TabStates = [][]delivery.State{
+	{delivery.StateDead},
+	{delivery.StatePending},
+	{delivery.StateIgnored},
+	{delivery.StateResolved},
+	{delivery.StateDelivered},
+	delivery.States,
+}
 
 // StatesName is the word for the states of a tab.
 func (l Locale) StatesName(states []delivery.State) string {
@@ -266,9 +272,13 @@ func (l Locale) reasonLabel(a delivery.Action, required bool) string {
 func (l Locale) Consequence(a delivery.Action) string {
 	switch a {
 	case delivery.ActionRetry:
-		return l.T("Retry sends the same request again with the same idempotency key. It counts as done only when the receiver confirms.")
+		return l.T(
+			"Retry sends the same request again with the same idempotency key. It counts as done only when the receiver confirms.",
+		)
 	case delivery.ActionIgnore:
-		return l.T("Ignore sends nothing. It leaves this list and stays on the page of ignored failures, with your name and reason.")
+		return l.T(
+			"Ignore sends nothing. It leaves this list and stays on the page of ignored failures, with your name and reason.",
+		)
 	case delivery.ActionResolve:
 		return l.T("Resolve sends nothing. It says that the matter was settled by other means, and how.")
 	case delivery.ActionAcknowledge:

@@ -199,7 +199,10 @@ func (p OperationNewPage) Titled() OperationNewPage {
 
 // loose is a problem that belongs to no field of the form.
 func (f OperationForm) loose() string {
-	if slices.Contains([]string{"reason", "category", "until", "evidence", "canary", "rate", "ramp_to", "ramp_over", "stop_above"}, f.Field) {
+	if slices.Contains(
+		[]string{"reason", "category", "until", "evidence", "canary", "rate", "ramp_to", "ramp_over", "stop_above"},
+		f.Field,
+	) {
 		return ""
 	}
 	return f.Problem
@@ -221,8 +224,13 @@ func Typed(p delivery.Pace) PaceForm {
 		}
 		return strconv.FormatFloat(f, 'f', -1, 64)
 	}
-	return PaceForm{Canary: number(float64(p.Canary)), Rate: number(p.Rate), RampTo: number(p.RampTo), RampOver: number(p.RampOver.Minutes()),
-		StopAbove: number(float64(int(p.StopAbove*1000+.5)) / 10)}
+	return PaceForm{
+		Canary:    number(float64(p.Canary)),
+		Rate:      number(p.Rate),
+		RampTo:    number(p.RampTo),
+		RampOver:  number(p.RampOver.Minutes()),
+		StopAbove: number(float64(int(p.StopAbove*1000+.5)) / 10),
+	}
 }
 
 // filterWords writes a filter as the search bar reads it.
@@ -282,8 +290,13 @@ func (l Locale) sums(o delivery.Operation) []sum {
 	if o.Action.Row().Queues {
 		succeeded = l.T("confirmed by the receiver")
 	}
-	return []sum{{o.Succeeded, "succeeded", succeeded, "good"}, {o.Failed, "failed", l.T("failed again"), "bad"}, {o.Skipped, "skipped", l.T("skipped"), "gone"},
-		{o.Cancelled, "cancelled", l.T("cancelled"), "gone"}, {o.Remaining, "", l.T("remaining"), "rest"}}
+	return []sum{
+		{o.Succeeded, "succeeded", succeeded, "good"},
+		{o.Failed, "failed", l.T("failed again"), "bad"},
+		{o.Skipped, "skipped", l.T("skipped"), "gone"},
+		{o.Cancelled, "cancelled", l.T("cancelled"), "gone"},
+		{o.Remaining, "", l.T("remaining"), "rest"},
+	}
 }
 
 // sumText is the sum in words, for who cannot see the bar.
@@ -322,13 +335,34 @@ func pieces(o delivery.Operation) (out []piece) {
 func (p OperationPage) remaining() (out []word) {
 	o := p.O
 	if o.Action.Row().Queues && o.Released > 0 {
-		out = append(out, word{Text: p.N(o.Released, "%s is requested and not confirmed yet", "%s are requested and not confirmed yet"), Href: OperationItems(o.ID, "released", "")})
+		out = append(
+			out,
+			word{
+				Text: p.N(o.Released, "%s is requested and not confirmed yet", "%s are requested and not confirmed yet"),
+				Href: OperationItems(o.ID, "released", ""),
+			},
+		)
 	}
 	if o.Failing > 0 {
-		out = append(out, word{Text: p.N(o.Failing, "%s of these failed again and is tried once more", "%s of these failed again and are tried once more")})
+		out = append(
+			out,
+			word{
+				Text: p.N(
+					o.Failing,
+					"%s of these failed again and is tried once more",
+					"%s of these failed again and are tried once more",
+				),
+			},
+		)
 	}
 	if waiting := o.Remaining - o.Released; waiting > 0 {
-		out = append(out, word{Text: p.N(waiting, "%s waits for its turn", "%s wait for their turn"), Href: OperationItems(o.ID, "waiting", "")})
+		out = append(
+			out,
+			word{
+				Text: p.N(waiting, "%s waits for its turn", "%s wait for their turn"),
+				Href: OperationItems(o.ID, "waiting", ""),
+			},
+		)
 	}
 	return out
 }
@@ -399,7 +433,14 @@ func (l Locale) heldWord(held delivery.Phrase) string {
 func (l Locale) pace(p delivery.Pace) string {
 	var parts []string
 	if p.Canary > 0 {
-		parts = append(parts, l.N(p.Canary, "first %s of each integration, then, when that is confirmed, the others", "first %s of each integration, then, when these are confirmed, the others"))
+		parts = append(
+			parts,
+			l.N(
+				p.Canary,
+				"first %s of each integration, then, when that is confirmed, the others",
+				"first %s of each integration, then, when these are confirmed, the others",
+			),
+		)
 	}
 	switch {
 	case p.Rate > 0 && p.RampTo > 0:
@@ -479,9 +520,24 @@ func (p OperationPage) partCounts(part delivery.OperationPart) []partCount {
 	if p.O.State == delivery.OperationCancelled {
 		waiting = "cancelled"
 	}
-	return []partCount{{N: part.Selected, Name: p.T("Selected")}, {N: part.Waiting, Outcome: waiting, Name: p.unstarted()},
-		{N: part.Released, Outcome: "released", Name: p.T("Not confirmed"), Again: part.Failing}, {N: part.Succeeded, Outcome: "succeeded", Name: p.T("Succeeded")},
-		{N: part.Failed, Outcome: "failed", Name: p.T("Failed"), Hot: part.Failed > 0}, {N: part.Skipped, Outcome: "skipped", Name: p.T("Skipped")}}
+	return []partCount{
+		{N: part.Selected, Name: p.T("Selected")},
+		{N: part.Waiting, Outcome: waiting, Name: p.unstarted()},
+		{
+			N:       part.Released,
+			Outcome: "released",
+			Name:    p.T("Not confirmed"),
+			Again:   part.Failing,
+		},
+		{N: part.Succeeded, Outcome: "succeeded", Name: p.T("Succeeded")},
+		{
+			N:       part.Failed,
+			Outcome: "failed",
+			Name:    p.T("Failed"),
+			Hot:     part.Failed > 0,
+		},
+		{N: part.Skipped, Outcome: "skipped", Name: p.T("Skipped")},
+	}
 }
 
 // partCount is one number of a part.
@@ -510,8 +566,13 @@ func (p OperationPage) steered() PaceForm {
 
 // operationStates are the states that the list can be narrowed to.
 func (p OperationsPage) operationStates() []choice {
-	return []choice{{"", p.T("all")}, {string(delivery.OperationRunning), p.T("running")}, {string(delivery.OperationPaused), p.T("paused")},
-		{string(delivery.OperationFinished), p.T("finished")}, {string(delivery.OperationCancelled), p.T("cancelled")}}
+	return []choice{
+		{"", p.T("all")},
+		{string(delivery.OperationRunning), p.T("running")},
+		{string(delivery.OperationPaused), p.T("paused")},
+		{string(delivery.OperationFinished), p.T("finished")},
+		{string(delivery.OperationCancelled), p.T("cancelled")},
+	}
 }
 
 // moves reports whether anything on the list may still change.

@@ -19,8 +19,13 @@ func healthKind(l Locale, h delivery.IntegrationHealth) string {
 }
 
 // partWords are the parts of an integration for people.
-var partWords = map[delivery.Part]string{delivery.PartSource: "source", delivery.PartRelay: "relay", delivery.PartSchedule: "schedule",
-	delivery.PartPool: "workers", delivery.PartDestination: "destination"}
+var partWords = map[delivery.Part]string{
+	delivery.PartSource:      "source",
+	delivery.PartRelay:       "relay",
+	delivery.PartSchedule:    "schedule",
+	delivery.PartPool:        "workers",
+	delivery.PartDestination: "destination",
+}
 
 func (l Locale) part(p delivery.Part) string { return l.T(partWords[p]) }
 
@@ -34,7 +39,10 @@ func partKind(p delivery.PartHealth) string {
 // unsaid are the degraded parts that no alarm of a figure speaks of.
 func unsaid(h delivery.IntegrationHealth, list []delivery.Fact) (out []delivery.PartHealth) {
 	for _, p := range delivery.Degraded(h.Parts) {
-		if !slices.ContainsFunc(alarms(list), func(text string) bool { return p.LastError != "" && strings.Contains(text, p.LastError) }) {
+		if !slices.ContainsFunc(
+			alarms(list),
+			func(text string) bool { return p.LastError != "" && strings.Contains(text, p.LastError) },
+		) {
 			out = append(out, p)
 		}
 	}

@@ -9,12 +9,29 @@ func keysChoice(l Layout) string {
 }
 
 func (p HelpPage) keys() []choice {
-	return []choice{{"j", p.T("next row")}, {"k", p.T("row before")}, {"Enter", p.T("open the row")}, {"x", p.T("select the row")},
-		{"Shift x", p.T("select all rows since the last one")}, {"r", p.T("to retry the selected, or the row")}, {"i", p.T("to ignore them")},
-		{"e", p.T("to resolve them")}, {"a", p.T("to acknowledge them")}, {"/", p.T("to the search")}, {"?", p.T("these keys")},
-		{"g o", p.T("go to the overview")}, {"g f", p.T("go to the failures")}, {"g g", p.T("go to the groups")},
-		{"g p", p.T("go to the operations")}, {"g n", p.T("go to the integrations")}, {"g i", p.T("go to the ignored failures")},
-		{"g a", p.T("go to the audit trail")}}
+	return []choice{
+		{"j", p.T("next row")},
+		{"k", p.T("row before")},
+		{"Enter", p.T("open the row")},
+		{"x", p.T("select the row")},
+		{
+			"Shift x",
+			p.T("select all rows since the last one"),
+		},
+		{"r", p.T("to retry the selected, or the row")},
+		{"i", p.T("to ignore them")},
+		{"e", p.T("to resolve them")},
+		{"a", p.T("to acknowledge them")},
+		{"/", p.T("to the search")},
+		{"?", p.T("these keys")},
+		{"g o", p.T("go to the overview")},
+		{"g f", p.T("go to the failures")},
+		{"g g", p.T("go to the groups")},
+		{"g p", p.T("go to the operations")},
+		{"g n", p.T("go to the integrations")},
+		{"g i", p.T("go to the ignored failures")},
+		{"g a", p.T("go to the audit trail")},
+	}
 }
 
 func (p HelpPage) words() []choice {
@@ -33,9 +50,17 @@ func (p HelpPage) words() []choice {
 		{p.T("late"), p.T("an answer that came after the worker had lost its claim; it changed nothing")},
 		{p.T("breaker open"), p.T("so many tries failed that the integration rests; waiting costs no tries")},
 		{p.T("group"), p.T("failures with the same integration, class and error text")},
-		{p.T("operation"), p.T("an action on many failures: the set is fixed at the click, each failure gets its outcome, and the numbers add up")},
+		{
+			p.T("operation"),
+			p.T(
+				"an action on many failures: the set is fixed at the click, each failure gets its outcome, and the numbers add up",
+			),
+		},
 		{p.T("canary"), p.T("the first few retries of an operation; the others wait until the receiver has confirmed these")},
-		{p.T("version"), p.T("what is sent, as accepted or as edited; versions never change, and each try says which one it sent")},
+		{
+			p.T("version"),
+			p.T("what is sent, as accepted or as edited; versions never change, and each try says which one it sent"),
+		},
 		{p.T("redirect"), p.T("a retry by another integration with the same kind of destination")},
 		{p.T("acknowledged"), p.T("somebody looks after it: it leaves the red number, not the list")},
 		{p.T("regressed"), p.T("all dead letters of a group had been settled, then another came")},

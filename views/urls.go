@@ -45,7 +45,13 @@ func FailureAction(id string, action delivery.Action) string {
 
 // FailureNews asks whether a delivery changed since the given state was shown.
 func FailureNews(d delivery.Delivery) string {
-	return Failure(d.ID) + "/news?" + url.Values{"state": {string(d.State)}, "attempts": {itoa(d.Attempts)}, "version": {itoa(d.Version)}}.Encode()
+	return Failure(
+		d.ID,
+	) + "/news?" + url.Values{
+		"state":    {string(d.State)},
+		"attempts": {itoa(d.Attempts)},
+		"version":  {itoa(d.Version)},
+	}.Encode()
 }
 
 // FailureCase is where forms about what people keep about a delivery go; what is acknowledge, assign, tags, ticket or note.
@@ -232,7 +238,8 @@ func FailuresSince(address string, f delivery.Filter, now time.Time) string {
 func LocalPath(path string) string {
 	u, err := url.Parse(path)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") ||
-		strings.ContainsFunc(path, func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f }) || len(path) > 2048 {
+		strings.ContainsFunc(path, func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f }) ||
+		len(path) > 2048 {
 		return Overview
 	}
 	return path

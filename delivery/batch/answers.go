@@ -25,7 +25,11 @@ const (
 // Inbox is where receivers put their answers. Answers are left where they lie: they belong to the receiver.
 type Inbox interface {
 	// Each calls found with every file whose name is wanted. open answers its bytes.
-	Each(ctx context.Context, wanted func(name string) bool, found func(name string, modified time.Time, size int64, open func() (io.ReadCloser, error)) error) error
+	Each(
+		ctx context.Context,
+		wanted func(name string) bool,
+		found func(name string, modified time.Time, size int64, open func() (io.ReadCloser, error)) error,
+	) error
 }
 
 // answers looks for what receivers say of files.
@@ -62,22 +66,26 @@ func (a *answers) look(ctx context.Context, feed Feed, now time.Time) error {
 	var broken error // of the leader's session
 	found := make(map[string]seen, len(a.seen))
 	wanted := func(name string) bool { _, ok := byName[fileOf(name)]; return ok && isAnswer(name) }
-	err = b.cfg.Inbox.Each(ctx, wanted, func(name string, modified time.Time, size int64, open func() (io.ReadCloser, error)) error {
-		looks, before := seen{modified: modified, size: size}, a.seen[name]
-		if settled := before.modified.Equal(modified) && before.size == size; settled {
-			looks.done = before.done
-			if !before.done {
-				raw, err := readAnswer(open)
-				if err != nil {
-					return fmt.Errorf("reading %s: %w", name, err)
+	err = b.cfg.Inbox.Each(
+		ctx,
+		wanted,
+		func(name string, modified time.Time, size int64, open func() (io.ReadCloser, error)) error {
+			looks, before := seen{modified: modified, size: size}, a.seen[name]
+			if settled := before.modified.Equal(modified) && before.size == size; settled {
+				looks.done = before.done
+				if !before.done {
+					raw, err := readAnswer(open)
+					if err != nil {
+						return fmt.Errorf("reading %s: %w", name, err)
+					}
+					broken = a.handle(ctx, feed, byName[fileOf(name)], name, modified, raw)
+					looks.done = broken == nil
 				}
-				broken = a.handle(ctx, feed, byName[fileOf(name)], name, modified, raw)
-				looks.done = broken == nil
 			}
-		}
-		found[name] = looks
-		return broken
-	})
+			found[name] = looks
+			return broken
+		},
+	)
 	a.seen = found
 	if broken != nil || ctx.Err() != nil {
 		return errors.Join(broken, ctx.Err())
@@ -99,7 +107,14 @@ func isAnswer(name string) bool {
 	return false
 }
 
-func (a *answers) handle(ctx context.Context, feed Feed, file delivery.StoredFile, name string, modified time.Time, raw []byte) (err error) {
+func (a *answers) handle(
+	ctx context.Context,
+	feed Feed,
+	file delivery.StoredFile,
+	name string,
+	modified time.Time,
+	raw []byte,
+) (err error) {
 	sum := sha256.Sum256(raw)
 	answer := delivery.Answer{Name: name, ModifiedAt: modified, SHA256: hex.EncodeToString(sum[:])}
 	switch path.Ext(name) {
@@ -134,7 +149,11 @@ func readAnswer(open func() (io.ReadCloser, error)) ([]byte, error) {
 }
 
 // rejected finds the bytes of rows in their file.
-func (a *answers) rejected(ctx context.Context, file delivery.StoredFile, reasons map[int64]string) ([]delivery.RejectedRow, error) {
+func (a *answers) rejected(
+	ctx context.Context,
+	file delivery.StoredFile,
+	reasons map[int64]string,
+) ([]delivery.RejectedRow, error) {
 	stored, err := a.batch.cfg.Files.Open(ctx, file.ID)
 	if err != nil {
 		return nil, err

@@ -49,7 +49,10 @@ type Feed interface {
 	Answered(ctx context.Context, file delivery.StoredFile, a delivery.Answer) (news bool, err error)
 	// BeginCorrection begins a run that sends rejected rows of one file again, or answers delivery.ErrNotFound. Rows that are
 	// retried one after the other are collected first.
-	BeginCorrection(ctx context.Context, collect time.Duration) (delivery.BatchRun, delivery.StoredFile, []delivery.CorrectionRow, error)
+	BeginCorrection(
+		ctx context.Context,
+		collect time.Duration,
+	) (delivery.BatchRun, delivery.StoredFile, []delivery.CorrectionRow, error)
 	// FailCorrection notes why a correction file could not be made: its rows are dead again.
 	FailCorrection(ctx context.Context, run delivery.BatchRun, rows []delivery.CorrectionRow, why string) error
 	// SettleCorrections gives rows the outcome of the correction file that carries them, and returns how many.
@@ -73,7 +76,12 @@ type Source interface {
 	// Is reports whether this is the database of that name.
 	Is(database string) bool
 	// Read streams the rows of a selection as Postgres's text, null as nil. What row gets is valid during the call only.
-	Read(ctx context.Context, sel delivery.BatchSelection, columns func([]delivery.BatchColumn) error, row func([][]byte) error) error
+	Read(
+		ctx context.Context,
+		sel delivery.BatchSelection,
+		columns func([]delivery.BatchColumn) error,
+		row func([][]byte) error,
+	) error
 	Close()
 }
 
@@ -134,9 +142,21 @@ func New(cfg Config) (*Batch, error) {
 		return nil, &delivery.SettingError{Setting: "batch.query", Err: err}
 	}
 	if !windowed && settings.Start == delivery.StartBeginning {
-		return nil, &delivery.SettingError{Setting: "batch.start", Err: errors.New("the query names neither :window_from nor :window_to, so that each run reads all that it finds; remove it")}
+		return nil, &delivery.SettingError{
+			Setting: "batch.start",
+			Err: errors.New(
+				"the query names neither :window_from nor :window_to, so that each run reads all that it finds; remove it",
+			),
+		}
 	}
-	return &Batch{cfg: cfg, in: cfg.Integration, settings: settings, schedule: times, windowed: windowed, log: cfg.Log.With("integration", cfg.Integration.Name)}, nil
+	return &Batch{
+		cfg:      cfg,
+		in:       cfg.Integration,
+		settings: settings,
+		schedule: times,
+		windowed: windowed,
+		log:      cfg.Log.With("integration", cfg.Integration.Name),
+	}, nil
 }
 
 // Run leads whenever no other process does, until ctx ends. A run under way is given up then: it has left nothing behind, and
@@ -295,7 +315,19 @@ func (b *Batch) execute(ctx context.Context, feed Feed, run delivery.BatchRun, s
 		return nil
 	}
 	b.cfg.Wake()
-	b.log.Info("batch file stored", "name", file.Name, "sequence", file.Sequence, "rows", file.Rows, "bytes", file.Bytes, "took", time.Since(started).Round(time.Millisecond))
+	b.log.Info(
+		"batch file stored",
+		"name",
+		file.Name,
+		"sequence",
+		file.Sequence,
+		"rows",
+		file.Rows,
+		"bytes",
+		file.Bytes,
+		"took",
+		time.Since(started).Round(time.Millisecond),
+	)
 	return nil
 }
 
@@ -309,11 +341,21 @@ func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, er
 		retryIn = &wait
 	}
 	b.log.Warn("batch run failed", "business_date", run.BusinessDate, "attempt", run.Attempts, "error", err)
-	return feed.Fail(ctx, run, delivery.Explain(err, delivery.MasksOf([]delivery.Integration{b.in}).For(delivery.Message{}, b.in.Name).Hides()), retryIn)
+	return feed.Fail(
+		ctx,
+		run,
+		delivery.Explain(err, delivery.MasksOf([]delivery.Integration{b.in}).For(delivery.Message{}, b.in.Name).Hides()),
+		retryIn,
+	)
 }
 
 // write reads the rows and stores them.
-func (b *Batch) write(ctx context.Context, feed Feed, run delivery.BatchRun, state delivery.BatchFeed) (file delivery.BatchFile, err error) {
+func (b *Batch) write(
+	ctx context.Context,
+	feed Feed,
+	run delivery.BatchRun,
+	state delivery.BatchFeed,
+) (file delivery.BatchFile, err error) {
 	if run.Dated && b.windowed {
 		return file, delivery.ErrNotDated
 	}
@@ -324,10 +366,19 @@ func (b *Batch) write(ctx context.Context, feed Feed, run delivery.BatchRun, sta
 	defer source.Close()
 	snapshot, _ := source.Moment()
 	if b.windowed && !source.Is(state.DatabaseID) {
-		return file, fmt.Errorf("the batch reads from another database than before, such as a restored copy, where its position means nothing: "+
-			"if that is intended, run UPDATE redrive.batch_feeds SET snapshot = NULL WHERE integration = '%s' and start redrive again; the next file then begins with what comes from there on", b.in.Name)
+		return file, fmt.Errorf(
+			"the batch reads from another database than before, such as a restored copy, where its position means nothing: "+
+				"if that is intended, run UPDATE redrive.batch_feeds SET snapshot = NULL WHERE integration = '%s' and start redrive again; the next file then begins with what comes from there on",
+			b.in.Name,
+		)
 	}
-	sel := delivery.BatchSelection{Query: b.settings.Query, Types: b.in.Subscribe, BusinessDate: run.BusinessDate, ScheduledAt: run.ScheduledAt, From: state.Snapshot}
+	sel := delivery.BatchSelection{
+		Query:        b.settings.Query,
+		Types:        b.in.Subscribe,
+		BusinessDate: run.BusinessDate,
+		ScheduledAt:  run.ScheduledAt,
+		From:         state.Snapshot,
+	}
 	out := &output{batch: b, source: source, selection: sel}
 	if b.windowed {
 		out.snapshot = snapshot

@@ -40,24 +40,40 @@ func (c *corrections) look(ctx context.Context, feed Feed, now time.Time) (worke
 }
 
 // write stores a file that holds only those rows, shaped like the one they come from.
-func (c *corrections) write(ctx context.Context, feed Feed, run delivery.BatchRun, file delivery.StoredFile, rows []delivery.CorrectionRow) error {
+func (c *corrections) write(
+	ctx context.Context,
+	feed Feed,
+	run delivery.BatchRun,
+	file delivery.StoredFile,
+	rows []delivery.CorrectionRow,
+) error {
 	corrects := make([]string, len(rows))
 	for i, r := range rows {
 		corrects[i] = r.DeliveryID
 	}
-	n := delivery.NewBatchFile{Run: run, Settings: c.batch.settings, Format: file.Format, CorrectionOf: file.Sequence, Corrects: corrects}
-	stored, err := feed.Write(ctx, n, func(ctx context.Context, w io.Writer, _ func(string, []byte) error) (delivery.BatchContent, error) {
-		original, err := c.batch.cfg.Files.Open(ctx, file.ID)
-		if err != nil {
-			return delivery.BatchContent{}, err
-		}
-		defer original.Close()
-		layout, err := split(original, file.Format, func(int64, []byte) error { return errEnough })
-		if err != nil && !errors.Is(err, errEnough) {
-			return delivery.BatchContent{}, err
-		}
-		return delivery.BatchContent{Rows: int64(len(rows))}, layout.join(w, file.Format, rows)
-	})
+	n := delivery.NewBatchFile{
+		Run:          run,
+		Settings:     c.batch.settings,
+		Format:       file.Format,
+		CorrectionOf: file.Sequence,
+		Corrects:     corrects,
+	}
+	stored, err := feed.Write(
+		ctx,
+		n,
+		func(ctx context.Context, w io.Writer, _ func(string, []byte) error) (delivery.BatchContent, error) {
+			original, err := c.batch.cfg.Files.Open(ctx, file.ID)
+			if err != nil {
+				return delivery.BatchContent{}, err
+			}
+			defer original.Close()
+			layout, err := split(original, file.Format, func(int64, []byte) error { return errEnough })
+			if err != nil && !errors.Is(err, errEnough) {
+				return delivery.BatchContent{}, err
+			}
+			return delivery.BatchContent{Rows: int64(len(rows))}, layout.join(w, file.Format, rows)
+		},
+	)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

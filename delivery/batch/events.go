@@ -26,7 +26,12 @@ type events struct {
 	values  [][]byte
 }
 
-func newEvents(spec delivery.FileFormat, control string, columns func([]delivery.BatchColumn) error, row func([][]byte) error) *events {
+func newEvents(
+	spec delivery.FileFormat,
+	control string,
+	columns func([]delivery.BatchColumn) error,
+	row func([][]byte) error,
+) *events {
 	e := &events{json: spec.Kind == delivery.FileJSON, typed: spec.Text, control: control, columns: columns, next: row}
 	for _, c := range spec.Columns {
 		if strings.HasPrefix(c.From, "$") {

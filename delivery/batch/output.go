@@ -21,7 +21,11 @@ type output struct {
 	rows      atomic.Int64
 }
 
-func (o *output) fill(ctx context.Context, w io.Writer, rows func(string, []byte) error) (content delivery.BatchContent, err error) {
+func (o *output) fill(
+	ctx context.Context,
+	w io.Writer,
+	rows func(string, []byte) error,
+) (content delivery.BatchContent, err error) {
 	settings := o.batch.settings
 	step := progress.Begin(ctx, "rows of batch "+o.batch.in.Name, 0)
 	defer step.End()

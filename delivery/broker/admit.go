@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	firstRetry   = 50 * time.Millisecond
-	lastRetry    = 5 * time.Second
-	queryTimeout = 30 * time.Second
-	unknownVerdict  = "redelivered, and nobody knows whether the first attempt had its effect"
+	firstRetry     = 50 * time.Millisecond
+	lastRetry      = 5 * time.Second
+	queryTimeout   = 30 * time.Second
+	unknownVerdict = "redelivered, and nobody knows whether the first attempt had its effect"
 )
 
 // arrived registers what was received and decides what becomes of it: attempted, kept, or recognised.
@@ -66,7 +66,10 @@ func (s *consumerSession) newItem(t *taken) *item {
 }
 
 // lookUp asks the database about all of them at once, and again until it answers; without ok ctx has ended.
-func (s *consumerSession) lookUp(ctx context.Context, list []*item) (states map[string]delivery.InboxNote, blocked map[string]bool, ok bool) {
+func (s *consumerSession) lookUp(
+	ctx context.Context,
+	list []*item,
+) (states map[string]delivery.InboxNote, blocked map[string]bool, ok bool) {
 	var keys, lanes []string
 	for _, it := range list {
 		if it.inbox != "" {
@@ -130,7 +133,16 @@ func (s *consumerSession) place(it *item, note delivery.InboxNote, blocked, spil
 	case it.problem != "":
 		s.bury(it, delivery.Attempt{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: it.problem})
 	case dead != nil:
-		s.bury(it, delivery.Attempt{StartedAt: buried(it.message.Origin), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassForeign, Error: dead.Error, Response: it.trace})
+		s.bury(
+			it,
+			delivery.Attempt{
+				StartedAt:  buried(it.message.Origin),
+				Outcome:    delivery.OutcomePermanent,
+				ErrorClass: delivery.ClassForeign,
+				Error:      dead.Error,
+				Response:   it.trace,
+			},
+		)
 	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Repeatable():
 		s.uncertain(it, note.At)
 	case it.lane != "" && (s.c.traits.forgets || blocked || s.inFlight.blocked(it.lane)), spilling:

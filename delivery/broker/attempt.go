@@ -15,7 +15,13 @@ func (s *consumerSession) work() {
 
 // attempt makes the first attempt of a message and decides what follows.
 func (s *consumerSession) attempt(it *item) {
-	request := delivery.Request{DeliveryID: it.deliveryID, IdempotencyKey: it.message.IdempotencyKey, Integration: s.c.in.Name, Attempt: 1, Message: s.message(it)}
+	request := delivery.Request{
+		DeliveryID:     it.deliveryID,
+		IdempotencyKey: it.message.IdempotencyKey,
+		Integration:    s.c.in.Name,
+		Attempt:        1,
+		Message:        s.message(it),
+	}
 	if request.IdempotencyKey == "" {
 		request.IdempotencyKey = it.deliveryID
 	}
@@ -107,7 +113,13 @@ func (s *consumerSession) message(it *item) delivery.Message {
 }
 
 func (s *consumerSession) parked(it *item, next delivery.State) delivery.Parked {
-	p := delivery.Parked{DeliveryID: it.deliveryID, Integration: s.c.in.Name, Message: s.message(it), InboxKey: it.inbox, Next: next}
+	p := delivery.Parked{
+		DeliveryID:  it.deliveryID,
+		Integration: s.c.in.Name,
+		Message:     s.message(it),
+		InboxKey:    it.inbox,
+		Next:        next,
+	}
 	if s.c.in.Holds(next) {
 		p.Lane = it.lane
 	}
@@ -139,7 +151,16 @@ func (s *consumerSession) bury(it *item, a delivery.Attempt) {
 // uncertain is for a person: an attempt of this message started, and nobody knows how it ended. Where no note says when, it is dated
 // when it is found.
 func (s *consumerSession) uncertain(it *item, started time.Time) {
-	s.bury(it, delivery.Attempt{Number: 1, StartedAt: started, Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost, Error: unknownVerdict})
+	s.bury(
+		it,
+		delivery.Attempt{
+			Number:     1,
+			StartedAt:  started,
+			Outcome:    delivery.OutcomeUnknown,
+			ErrorClass: delivery.ClassLeaseLost,
+			Error:      unknownVerdict,
+		},
+	)
 }
 
 // foundNoted decides about a message that somebody else attempted, or attempts.

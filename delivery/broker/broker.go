@@ -107,7 +107,11 @@ func New(cfg Config) (*Consumer, error) {
 		cfg.Patience = defaultPatience
 	}
 	cfg.Integration.Concurrency = max(cfg.Integration.Concurrency, 1)
-	c := &Consumer{cfg: cfg, in: cfg.Integration, log: cfg.Log.With("integration", cfg.Integration.Name, "source", cfg.Integration.Broker.Address())}
+	c := &Consumer{
+		cfg: cfg,
+		in:  cfg.Integration,
+		log: cfg.Log.With("integration", cfg.Integration.Name, "source", cfg.Integration.Broker.Address()),
+	}
 	var err error
 	if c.driver, err = newDriver(cfg); err != nil {
 		return nil, delivery.SettingOf("broker."+cfg.Integration.Broker.Kind(), err)
@@ -123,7 +127,12 @@ func New(cfg Config) (*Consumer, error) {
 }
 
 func newBackOff() *backoff.ExponentialBackOff {
-	b := &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 15 * time.Second}
+	b := &backoff.ExponentialBackOff{
+		InitialInterval:     200 * time.Millisecond,
+		RandomizationFactor: 0.3,
+		Multiplier:          2,
+		MaxInterval:         15 * time.Second,
+	}
 	b.Reset()
 	return b
 }
@@ -199,7 +208,11 @@ func (c *Consumer) sessions(taking, sends, writes context.Context) error {
 		opened := time.Now()
 		left, err := c.session(taking, sends, writes)
 		if left > 0 {
-			return fmt.Errorf("broker: %s: what became of %d messages could not be written; the broker will bring them again", c.in.Name, left)
+			return fmt.Errorf(
+				"broker: %s: what became of %d messages could not be written; the broker will bring them again",
+				c.in.Name,
+				left,
+			)
 		}
 		if taking.Err() != nil || errors.Is(err, errStalled) {
 			continue

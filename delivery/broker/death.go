@@ -18,7 +18,11 @@ import (
 
 // died parts the headers of an entry of a dead-letter queue: what it had when it died, the story of its death that the others tell,
 // and the stack trace, if there is one. table are the headers as RabbitMQ has them.
-func died(origin delivery.Origin, headers []delivery.Field, table amqp091.Table) (own []delivery.Field, d *delivery.DeadOrigin, trace []byte) {
+func died(
+	origin delivery.Origin,
+	headers []delivery.Field,
+	table amqp091.Table,
+) (own []delivery.Field, d *delivery.DeadOrigin, trace []byte) {
 	writers, by := wrote(origin.Broker, headers)
 	for _, h := range headers {
 		if !isQueueMark(h.Name) && !slices.ContainsFunc(writers, func(f *family) bool { return marked(h.Name, f.marks) }) {
@@ -131,7 +135,11 @@ func whole(value any) int64 {
 func (f *family) story(origin delivery.Origin, headers []delivery.Field) (d *delivery.DeadOrigin, trace []byte) {
 	first := func(names []string) []byte { return find(slices.All(headers), names) }
 	last := func(names []string) []byte { return find(slices.Backward(headers), names) }
-	d = &delivery.DeadOrigin{Place: bytesText(first(f.place)), Exchange: bytesText(first(f.exchange)), Group: bytesText(last(f.group))}
+	d = &delivery.DeadOrigin{
+		Place:    bytesText(first(f.place)),
+		Exchange: bytesText(first(f.exchange)),
+		Group:    bytesText(last(f.group)),
+	}
 	if f.queue != nil {
 		d.Place = f.queue(d.Place, origin.Place)
 	}

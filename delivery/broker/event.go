@@ -50,8 +50,14 @@ func (e envelope) event(format delivery.WireFormat) (found *event, problem strin
 	if format != delivery.FormatCloudEvents {
 		return nil, ""
 	}
-	if kind, _, _ := mime.ParseMediaType(header(rest, contentType)); kind != structuredType && len(e.headers) > 0 && kind != "" && kind != "application/json" {
-		return nil, fmt.Sprintf("no CloudEvent: its content type is %s and it has no attribute specversion", short(kind, delivery.MaxType))
+	if kind, _, _ := mime.ParseMediaType(
+		header(rest, contentType),
+	); kind != structuredType && len(e.headers) > 0 && kind != "" &&
+		kind != "application/json" {
+		return nil, fmt.Sprintf(
+			"no CloudEvent: its content type is %s and it has no attribute specversion",
+			short(kind, delivery.MaxType),
+		)
 	}
 	return structured(e.payload, rest)
 }

@@ -51,8 +51,16 @@ type inFlightSet struct {
 }
 
 func newInFlightSet(prefetch, slots int) *inFlightSet {
-	f := &inFlightSet{items: map[*item]struct{}{}, known: map[string]*item{}, lanes: map[string][]*item{}, held: map[string]bool{},
-		prefetch: prefetch, slots: slots, chunk: max(prefetch/4, 1), kick: make(chan struct{})}
+	f := &inFlightSet{
+		items:    map[*item]struct{}{},
+		known:    map[string]*item{},
+		lanes:    map[string][]*item{},
+		held:     map[string]bool{},
+		prefetch: prefetch,
+		slots:    slots,
+		chunk:    max(prefetch/4, 1),
+		kick:     make(chan struct{}),
+	}
 	f.changed, f.work = sync.NewCond(&f.mu), sync.NewCond(&f.mu)
 	return f
 }

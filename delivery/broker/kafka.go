@@ -39,13 +39,26 @@ func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kafkaDriver{options: options, source: source, format: cfg.Integration.Broker.Format, dead: cfg.Integration.Broker.DeadLetters}, nil
+	return &kafkaDriver{
+		options: options,
+		source:  source,
+		format:  cfg.Integration.Broker.Format,
+		dead:    cfg.Integration.Broker.DeadLetters,
+	}, nil
 }
 
 func (*kafkaDriver) traits() traits { return traits{} }
 
 func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (session, error) {
-	s := &kafkaSession{driver: d, holder: h, positions: newPositions(), down: make(chan struct{}), wake: make(chan struct{}, 1), committed: make(chan struct{}), look: make(chan struct{}, 1)}
+	s := &kafkaSession{
+		driver:    d,
+		holder:    h,
+		positions: newPositions(),
+		down:      make(chan struct{}),
+		wake:      make(chan struct{}, 1),
+		committed: make(chan struct{}),
+		look:      make(chan struct{}, 1),
+	}
 	client, err := kgo.NewClient(append(d.options[:len(d.options):len(d.options)], s.options()...)...)
 	if err != nil {
 		return nil, err
@@ -89,7 +102,10 @@ func (s *kafkaSession) ask(ctx context.Context) error {
 		return fmt.Errorf("asking the brokers: %w", err)
 	}
 	for _, t := range answer.Topics {
-		if err := kerr.ErrorForCode(t.ErrorCode); err != nil && !kerr.IsRetriable(err) || errors.Is(err, kerr.UnknownTopicOrPartition) {
+		if err := kerr.ErrorForCode(
+			t.ErrorCode,
+		); err != nil && !kerr.IsRetriable(err) ||
+			errors.Is(err, kerr.UnknownTopicOrPartition) {
 			return fmt.Errorf("topic %s: %w", s.driver.source.Topic, err)
 		}
 	}
@@ -133,11 +149,27 @@ func (s *kafkaSession) seen(err error) {
 // options are those of a member. What was polled belongs to us until registered is called: no rebalance comes between.
 func (s *kafkaSession) options() []kgo.Opt {
 	return []kgo.Opt{
-		kgo.ConsumerGroup(s.driver.source.Group), kgo.ConsumeTopics(s.driver.source.Topic), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
+		kgo.ConsumerGroup(
+			s.driver.source.Group,
+		),
+		kgo.ConsumeTopics(s.driver.source.Topic),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // a new group misses nothing
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(kafkaFetchBytes), kgo.FetchMaxPartitionBytes(kafkaPerPartition), kgo.FetchMaxWait(kafkaFetchWait),
-		kgo.SessionTimeout(kafkaMembership), kgo.RebalanceTimeout(kafkaRebalance),
-		kgo.OnPartitionsAssigned(s.assigned), kgo.OnPartitionsRevoked(s.revoked), kgo.OnPartitionsLost(s.partitionsLost), kgo.WithHooks(s),
+		kgo.FetchIsolationLevel(
+			kgo.ReadCommitted(),
+		),
+		kgo.FetchMaxBytes(kafkaFetchBytes),
+		kgo.FetchMaxPartitionBytes(kafkaPerPartition),
+		kgo.FetchMaxWait(kafkaFetchWait),
+		kgo.SessionTimeout(kafkaMembership),
+		kgo.RebalanceTimeout(kafkaRebalance),
+		kgo.OnPartitionsAssigned(
+			s.assigned,
+		),
+		kgo.OnPartitionsRevoked(s.revoked),
+		kgo.OnPartitionsLost(s.partitionsLost),
+		kgo.WithHooks(s),
 	}
 }
 
@@ -215,7 +247,16 @@ func (s *kafkaSession) failure(err error) error {
 	var lost *kgo.ErrDataLoss
 	switch {
 	case errors.As(err, &lost):
-		s.holder.gap(delivery.SourceGap{What: fmt.Sprintf("partition %d lost records: consumed to %d, the log goes on at %d", lost.Partition, lost.ConsumedTo, lost.ResetTo)})
+		s.holder.gap(
+			delivery.SourceGap{
+				What: fmt.Sprintf(
+					"partition %d lost records: consumed to %d, the log goes on at %d",
+					lost.Partition,
+					lost.ConsumedTo,
+					lost.ResetTo,
+				),
+			},
+		)
 		return nil
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil
@@ -261,9 +302,23 @@ func (d *kafkaDriver) decode(r *kgo.Record) *taken {
 	e := newEnvelope(r.Value, "ce_")
 	e.key = keyText(r.Key)
 	partition, offset := r.Partition, r.Offset
-	e.origin = delivery.Origin{Broker: delivery.BrokerKafka, Place: r.Topic, Partition: &partition, Offset: &offset, At: r.Timestamp}
+	e.origin = delivery.Origin{
+		Broker:    delivery.BrokerKafka,
+		Place:     r.Topic,
+		Partition: &partition,
+		Offset:    &offset,
+		At:        r.Timestamp,
+	}
 	// the time tells a record from another one at the same place of a topic that was deleted and made again
-	e.identity = "record " + r.Topic + "/" + strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10) + "@" + strconv.FormatInt(r.Timestamp.UnixMilli(), 10)
+	e.identity = "record " + r.Topic + "/" + strconv.Itoa(
+		int(r.Partition),
+	) + "/" + strconv.FormatInt(
+		r.Offset,
+		10,
+	) + "@" + strconv.FormatInt(
+		r.Timestamp.UnixMilli(),
+		10,
+	)
 	for _, h := range r.Headers {
 		e.fields = append(e.fields, delivery.Field{Name: h.Key, Value: h.Value})
 	}
@@ -279,7 +334,10 @@ func (d *kafkaDriver) decode(r *kgo.Record) *taken {
 	own := e.identity
 	t := e.read(d.format)
 	if key := t.message.RecordKey(); string(key) != string(r.Key) || (key == nil) != (r.Key == nil) {
-		t.message.Origin.Properties = append(t.message.Origin.Properties, delivery.Field{Name: delivery.PropertyKey, Value: r.Key})
+		t.message.Origin.Properties = append(
+			t.message.Origin.Properties,
+			delivery.Field{Name: delivery.PropertyKey, Value: r.Key},
+		)
 	}
 	if d.dead {
 		t.identity = short(own, maxIdentity) // the same event may die more than once

@@ -69,6 +69,9 @@ func readKafka(r *form.Reader, path string, b *form.Kafka) delivery.BrokerSource
 	if b.Timeout != "" {
 		r.Fail(path+"timeout", "broker.kafka: timeout belongs to a destination")
 	}
-	return delivery.BrokerSource{Format: r.Format(path+"format", b.Format), From: &delivery.KafkaSource{KafkaServer: b.Server(r, path),
-		Topic: r.Required(path, "topic", b.Topic), Group: r.Required(path, "group", b.Group), KeepTime: b.KeepsTime(r, path)}}
+	return delivery.BrokerSource{
+		Format: r.Format(path+"format", b.Format),
+		From: &delivery.KafkaSource{KafkaServer: b.Server(r, path),
+			Topic: r.Required(path, "topic", b.Topic), Group: r.Required(path, "group", b.Group), KeepTime: b.KeepsTime(r, path)},
+	}
 }

@@ -32,8 +32,14 @@ type rabbitDriver struct {
 
 func newRabbitMQ(cfg Config, source delivery.RabbitMQSource) *rabbitDriver {
 	in := cfg.Integration
-	return &rabbitDriver{dialer: cfg.Dialer, source: source, format: in.Broker.Format, dead: in.Broker.DeadLetters, alone: in.Ordered,
-		vague: !in.Repeatable() && !in.Broker.DeadLetters && in.Broker.Format != delivery.FormatCloudEvents}
+	return &rabbitDriver{
+		dialer: cfg.Dialer,
+		source: source,
+		format: in.Broker.Format,
+		dead:   in.Broker.DeadLetters,
+		alone:  in.Ordered,
+		vague:  !in.Repeatable() && !in.Broker.DeadLetters && in.Broker.Format != delivery.FormatCloudEvents,
+	}
 }
 
 func (d *rabbitDriver) traits() traits { return traits{impatient: true, nameless: d.vague} }
@@ -44,7 +50,15 @@ func (d *rabbitDriver) connect(ctx context.Context, prefetch int, h holder) (ses
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.CloseDeadline(time.Now()) }) // the calls that follow know no context
-	s := &rabbitSession{driver: d, conn: conn, tag: "redrive", down: make(chan struct{}), ended: make(chan struct{}), cancelled: make(chan struct{}), stopped: make(chan struct{})}
+	s := &rabbitSession{
+		driver:    d,
+		conn:      conn,
+		tag:       "redrive",
+		down:      make(chan struct{}),
+		ended:     make(chan struct{}),
+		cancelled: make(chan struct{}),
+		stopped:   make(chan struct{}),
+	}
 	err = s.consume(prefetch)
 	if !stop() {
 		err = errors.Join(err, context.Cause(ctx))
@@ -290,13 +304,22 @@ func (s *rabbitSession) facts(_ context.Context, f *delivery.SourceFacts) {
 func (d *rabbitDriver) decode(m *amqp091.Delivery) *taken {
 	e := newEnvelope(append([]byte{}, m.Body...), "cloudevents:") // RabbitMQ knows no null
 	e.kind = m.Type
-	e.origin = delivery.Origin{Broker: delivery.BrokerRabbitMQ, Place: d.source.Queue, Exchange: delivery.Storable(m.Exchange), Routing: delivery.Storable(m.RoutingKey), At: m.Timestamp}
+	e.origin = delivery.Origin{
+		Broker:   delivery.BrokerRabbitMQ,
+		Place:    d.source.Queue,
+		Exchange: delivery.Storable(m.Exchange),
+		Routing:  delivery.Storable(m.RoutingKey),
+		At:       m.Timestamp,
+	}
 	if m.Timestamp.IsZero() {
 		e.origin.At = time.Now()
 	}
 	e.origin.Properties, e.typed = wire.RabbitMQProperties(m), true
 	if expiration := diedWith(m.Headers); d.dead && m.Expiration == "" && expiration != "" {
-		e.origin.Properties = append(e.origin.Properties, delivery.Field{Name: wire.PropertyExpiration, Value: []byte(expiration)})
+		e.origin.Properties = append(
+			e.origin.Properties,
+			delivery.Field{Name: wire.PropertyExpiration, Value: []byte(expiration)},
+		)
 	}
 	e.fields = wire.RabbitMQHeaders(m.Headers)
 	var death *delivery.DeadOrigin

@@ -41,7 +41,15 @@ func (*redisDriver) traits() traits { return traits{forgets: true} }
 func (d *redisDriver) connect(ctx context.Context, _ int, h holder) (session, error) {
 	client := redis.NewClient(d.options)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &redisSession{driver: d, client: client, holder: h, messages: make(chan *redis.Message, redisBuffer), ended: make(chan struct{}), running: running, stopRunning: stop}
+	s := &redisSession{
+		driver:      d,
+		client:      client,
+		holder:      h,
+		messages:    make(chan *redis.Message, redisBuffer),
+		ended:       make(chan struct{}),
+		running:     running,
+		stopRunning: stop,
+	}
 	if err := s.subscribe(ctx); err != nil {
 		stop()
 		return nil, errors.Join(err, client.Close())
@@ -141,7 +149,14 @@ func (s *redisSession) gone(err error, stuck time.Duration) {
 	}
 	s.holder.status(delivery.SourceReconnecting, why)
 	if stuck > redisStuck {
-		s.holder.gap(delivery.SourceGap{What: fmt.Sprintf("Redis hung up after messages had to wait %s to be read: what it held for us is lost", stuck.Round(time.Second))})
+		s.holder.gap(
+			delivery.SourceGap{
+				What: fmt.Sprintf(
+					"Redis hung up after messages had to wait %s to be read: what it held for us is lost",
+					stuck.Round(time.Second),
+				),
+			},
+		)
 	}
 }
 

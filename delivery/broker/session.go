@@ -34,7 +34,8 @@ var _ holder = (*consumerSession)(nil)
 
 func (c *Consumer) newSession(sends, writes context.Context) *consumerSession {
 	slots, prefetch := 0, c.prefetch
-	if !c.in.Repeatable() || c.traits.forgets { // after a crash, attempts whose outcome is not written bother a person, or are lost
+	if !c.in.Repeatable() ||
+		c.traits.forgets { // after a crash, attempts whose outcome is not written bother a person, or are lost
 		slots = c.in.Concurrency
 	}
 	if c.traits.forgets {

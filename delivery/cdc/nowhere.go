@@ -14,8 +14,11 @@ var _ delivery.Sender = Nowhere{}
 
 // Send fails for good.
 func (Nowhere) Send(context.Context, delivery.Request) delivery.Result {
-	return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassMapping,
-		Error: "the integration has no destination of its own: correct the rule and ask for a new snapshot, or resolve this by other means"}
+	return delivery.Result{
+		Outcome:    delivery.OutcomePermanent,
+		ErrorClass: delivery.ClassMapping,
+		Error:      "the integration has no destination of its own: correct the rule and ask for a new snapshot, or resolve this by other means",
+	}
 }
 
 // Close does nothing.

@@ -29,8 +29,16 @@ type Source interface {
 	Settled(ctx context.Context, look delivery.CaptureCatalogue) (delivery.LSN, error)
 	DropSlot(ctx context.Context) error // none is no error
 	Slot(ctx context.Context) (delivery.SlotStatus, error)
-	Stream(ctx context.Context, from delivery.LSN) (Stream, error) // delivery.ErrSlotLost, ErrSlotMissing, ErrSlotActive, ErrSourceRestored
-	Chunk(ctx context.Context, schema, table string, columns, after []string, limit int) (rows []delivery.Change, last []string, err error)
+	Stream(
+		ctx context.Context,
+		from delivery.LSN,
+	) (Stream, error) // delivery.ErrSlotLost, ErrSlotMissing, ErrSlotActive, ErrSourceRestored
+	Chunk(
+		ctx context.Context,
+		schema, table string,
+		columns, after []string,
+		limit int,
+	) (rows []delivery.Change, last []string, err error)
 	Estimate(ctx context.Context, schema, table string) (int64, error)
 	// Unseen returns which of these transactions queries do not see yet, although their commit may stand in the log.
 	Unseen(ctx context.Context, xids []uint32) ([]uint32, error)
@@ -56,7 +64,11 @@ type Leader interface {
 	RefuseTable(ctx context.Context, integration, table, why string) error
 	RenameTable(ctx context.Context, integration, from, to string, p delivery.CapturePosition) error
 	// Capture writes messages and position in one transaction.
-	Capture(ctx context.Context, integration string, work func(write func([]delivery.Captured) error) (delivery.CapturePosition, error)) error
+	Capture(
+		ctx context.Context,
+		integration string,
+		work func(write func([]delivery.Captured) error) (delivery.CapturePosition, error),
+	) error
 }
 
 // Store is what every process asks.
@@ -122,7 +134,12 @@ func New(cfg Config) (*Room, error) {
 	if err != nil {
 		return nil, err
 	}
-	wait := &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 15 * time.Second}
+	wait := &backoff.ExponentialBackOff{
+		InitialInterval:     200 * time.Millisecond,
+		RandomizationFactor: 0.3,
+		Multiplier:          2,
+		MaxInterval:         15 * time.Second,
+	}
 	wait.Reset()
 	r := &Room{cfg: cfg, name: in.Name, source: *in.CDC, mapper: mapper, wait: wait,
 		log: cfg.Log.With("integration", in.Name, "source", in.CDC.Address())}
@@ -159,8 +176,10 @@ func own(err error) error {
 // Ends of a session that another try does not mend.
 var (
 	errReplaced = errors.New("the source is another database than the one that was read so far: it was restored or replaced")
-	errGap      = errors.New("the slot stands behind what was read: it was moved or created anew, and the changes between are lost")
-	errAnew     = errors.New("somebody asked for a new snapshot")
+	errGap      = errors.New(
+		"the slot stands behind what was read: it was moved or created anew, and the changes between are lost",
+	)
+	errAnew = errors.New("somebody asked for a new snapshot")
 )
 
 func hopeless(err error) bool {
@@ -212,7 +231,11 @@ func (r *Room) lead(ctx context.Context, l Leader) error {
 
 // stopped says loudly that changes are being missed, and what to do.
 func (r *Room) stopped(ctx context.Context, err error) {
-	why := fmt.Sprintf("%v. Ask for a new snapshot: redrive cdc resnapshot %s, or the button on the integrations page", err, r.name)
+	why := fmt.Sprintf(
+		"%v. Ask for a new snapshot: redrive cdc resnapshot %s, or the button on the integrations page",
+		err,
+		r.name,
+	)
 	if r.news.set(statusLost, why, true) {
 		r.log.ErrorContext(ctx, "changes are not read any more", "error", why)
 	}

@@ -97,7 +97,13 @@ func (r *Room) anew(ctx context.Context, l Leader, system string, changes int64,
 	if err != nil {
 		return nil, err
 	}
-	p := delivery.CapturePosition{SystemIdentifier: system, Slot: r.source.Slot, LSN: slot.Confirmed, Verified: slot.Confirmed, Changes: changes}
+	p := delivery.CapturePosition{
+		SystemIdentifier: system,
+		Slot:             r.source.Slot,
+		LSN:              slot.Confirmed,
+		Verified:         slot.Confirmed,
+		Changes:          changes,
+	}
 	if snapshot {
 		p.Snapshot = map[string]delivery.SnapshotProgress{}
 		for _, t := range r.snapshotTables() {

@@ -101,7 +101,12 @@ func (s *session) snapshotTable(ctx context.Context, t table, p delivery.Snapsho
 }
 
 // chunk reads the next rows of a table and waits until they are durable.
-func (s *session) chunk(ctx context.Context, t table, p *delivery.SnapshotProgress, limit int) (rows []delivery.Change, last []string, err error) {
+func (s *session) chunk(
+	ctx context.Context,
+	t table,
+	p *delivery.SnapshotProgress,
+	limit int,
+) (rows []delivery.Change, last []string, err error) {
 	low, reached := s.snapshot.begin(t)
 	if _, err := s.cfg.Source.Mark(ctx, low); err != nil {
 		return nil, nil, err

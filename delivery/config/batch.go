@@ -46,13 +46,24 @@ func (c *checker) batch(i int, in rawIntegration) *delivery.BatchSettings {
 		c.Fail(at(i, "method"), `batch: missing; write batch: {schedule: "30 2 * * *", query: SELECT …}`)
 		return nil
 	}
-	b := &delivery.BatchSettings{Schedule: r.Schedule, Location: c.location(path+"time_zone", r.TimeZone), Query: strings.TrimSpace(r.Query),
-		URL: c.Expand(path+"url", r.URL), ControlTotal: r.ControlTotal, Key: r.Key, Name: c.fileName(path, in.Name, r.Name),
-		Start:     delivery.OutboxStart(c.choice(path, "start", r.Start, string(delivery.StartNow), string(delivery.StartBeginning))),
-		Missed:    delivery.MissedRuns(c.choice(path, "missed", r.Missed, string(delivery.MissedCatchUp), string(delivery.MissedSkip))),
+	b := &delivery.BatchSettings{
+		Schedule:     r.Schedule,
+		Location:     c.location(path+"time_zone", r.TimeZone),
+		Query:        strings.TrimSpace(r.Query),
+		URL:          c.Expand(path+"url", r.URL),
+		ControlTotal: r.ControlTotal,
+		Key:          r.Key,
+		Name:         c.fileName(path, in.Name, r.Name),
+		Start: delivery.OutboxStart(
+			c.choice(path, "start", r.Start, string(delivery.StartNow), string(delivery.StartBeginning)),
+		),
+		Missed: delivery.MissedRuns(
+			c.choice(path, "missed", r.Missed, string(delivery.MissedCatchUp), string(delivery.MissedSkip)),
+		),
 		SameDay:   c.choice(path, "business_date", r.BusinessDate, "previous-day", "same-day") == "same-day",
 		SendEmpty: c.choice(path, "empty", r.Empty, "skip", "send") == "send",
-		Per:       delivery.BatchPer(c.choice(path, "per", r.Per, string(delivery.PerFile), string(delivery.PerRow)))}
+		Per:       delivery.BatchPer(c.choice(path, "per", r.Per, string(delivery.PerFile), string(delivery.PerRow))),
+	}
 	if _, err := schedule.Parse(r.Schedule, b.Location); err != nil {
 		c.Fail(path+"schedule", "batch.schedule: %s", err)
 	}
@@ -117,15 +128,24 @@ func (c *checker) fileName(path, integration, text string) string {
 	if text == "" {
 		return delivery.DefaultBatchName
 	}
-	sample := delivery.BatchSettings{Name: text}.FileName(delivery.BatchFile{Integration: integration, BusinessDate: time.DateOnly,
-		Sequence: 1 << 40}, "jsonl.gz")
+	sample := delivery.BatchSettings{
+		Name: text,
+	}.FileName(
+		delivery.BatchFile{Integration: integration, BusinessDate: time.DateOnly,
+			Sequence: 1 << 40},
+		"jsonl.gz",
+	)
 	switch {
 	case !strings.Contains(text, "{sequence}"):
 		c.Fail(path+"name", "batch.name: {sequence} is missing: without it two files could have one name")
 	case strings.ContainsAny(sample, "{}"):
 		c.Fail(path+"name", "batch.name: %q names something else than {integration}, {business_date}, {sequence} and {ext}", text)
 	case strings.ContainsAny(sample, "/\\\x00\r\n\t") || strings.HasPrefix(sample, ".") || len(sample) > maxFileName:
-		c.Fail(path+"name", "batch.name: %q makes no file name: it has a slash or a control character, begins with a dot, or is too long", text)
+		c.Fail(
+			path+"name",
+			"batch.name: %q makes no file name: it has a slash or a control character, begins with a dot, or is too long",
+			text,
+		)
 	}
 	return text
 }

@@ -23,7 +23,13 @@ const (
 var (
 	sizeShape  = regexp.MustCompile(`^([0-9]+) ?([kMGT]?B)$`)
 	sizeUnits  = map[string]float64{"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
-	operations = []delivery.RowOperation{delivery.OpInsert, delivery.OpUpdate, delivery.OpDelete, delivery.OpTruncate, delivery.OpSnapshot}
+	operations = []delivery.RowOperation{
+		delivery.OpInsert,
+		delivery.OpUpdate,
+		delivery.OpDelete,
+		delivery.OpTruncate,
+		delivery.OpSnapshot,
+	}
 )
 
 type rawCDC struct {
@@ -58,9 +64,19 @@ func (c *checker) cdc(i int, in rawIntegration) *delivery.CDCSource {
 		return nil
 	}
 	standard := "redrive_" + strings.ReplaceAll(in.Name, "-", "_")
-	s := &delivery.CDCSource{URL: c.postgresURL(path+"url", r.URL), Snapshot: bool(r.Snapshot), Heartbeat: defaultHeartbeat,
+	s := &delivery.CDCSource{
+		URL:         c.postgresURL(path+"url", r.URL),
+		Snapshot:    bool(r.Snapshot),
+		Heartbeat:   defaultHeartbeat,
 		Publication: c.slotName(path+"publication", "cdc.publication", r.Publication, standard),
-		Slot:        c.slotName(path+"slot", "cdc.slot", r.Slot, standard), AlarmBytes: c.size(path+"alarm", "cdc.alarm", r.Alarm, defaultAlarm)}
+		Slot: c.slotName(
+			path+"slot",
+			"cdc.slot",
+			r.Slot,
+			standard,
+		),
+		AlarmBytes: c.size(path+"alarm", "cdc.alarm", r.Alarm, defaultAlarm),
+	}
 	if r.Heartbeat != "" {
 		s.Heartbeat = c.Duration(path+"heartbeat", "cdc.heartbeat", r.Heartbeat, time.Second, time.Hour)
 	}
@@ -85,7 +101,12 @@ func (c *checker) postgresURL(path, text string) string {
 func (c *checker) slotName(path, setting, text, standard string) string {
 	if text == "" {
 		if len(standard) > delivery.MaxIdentifier {
-			c.Fail(path, "%s: the name made of the integration's is longer than %d characters; write a shorter one", setting, delivery.MaxIdentifier)
+			c.Fail(
+				path,
+				"%s: the name made of the integration's is longer than %d characters; write a shorter one",
+				setting,
+				delivery.MaxIdentifier,
+			)
 		}
 		return standard
 	}
@@ -115,19 +136,38 @@ func (c *checker) size(path, setting, text string, standard int64) int64 {
 }
 
 func (c *checker) cdcRule(path string, r rawCDCTable, snapshot bool) delivery.CDCRule {
-	rule := delivery.CDCRule{Columns: r.Columns, When: r.When, Type: r.Type, Key: r.Key, Payload: r.Payload, To: r.To, Publish: bool(r.Publish),
-		Line: lineOf(c.data, path+".table")}
+	rule := delivery.CDCRule{
+		Columns: r.Columns,
+		When:    r.When,
+		Type:    r.Type,
+		Key:     r.Key,
+		Payload: r.Payload,
+		To:      r.To,
+		Publish: bool(r.Publish),
+		Line:    lineOf(c.data, path+".table"),
+	}
 	var ok bool
 	if rule.Schema, rule.Table, ok = delivery.ParseTableName(r.Table); !ok || rule.Schema == "" {
-		c.Fail(path+".table", "cdc.tables: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"", r.Table)
+		c.Fail(
+			path+".table",
+			"cdc.tables: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"",
+			r.Table,
+		)
 	}
 	for n, text := range r.Operations {
 		op := delivery.RowOperation(text)
 		switch {
 		case !slices.Contains(operations, op):
-			c.Fail(fmt.Sprintf("%s.operations[%d]", path, n), "operations: %q is none of insert, update, delete, truncate, snapshot", text)
+			c.Fail(
+				fmt.Sprintf("%s.operations[%d]", path, n),
+				"operations: %q is none of insert, update, delete, truncate, snapshot",
+				text,
+			)
 		case op == delivery.OpSnapshot && !snapshot:
-			c.Fail(fmt.Sprintf("%s.operations[%d]", path, n), "operations: there is no snapshot operation without cdc.snapshot: true")
+			c.Fail(
+				fmt.Sprintf("%s.operations[%d]", path, n),
+				"operations: there is no snapshot operation without cdc.snapshot: true",
+			)
 		}
 		rule.Operations = append(rule.Operations, op)
 	}
@@ -151,7 +191,12 @@ func (c *checker) cdcTogether(list []delivery.Integration) {
 		}
 		slot := [2]string{in.CDC.URL, in.CDC.Slot}
 		if other, taken := slots[slot]; taken {
-			c.Fail(at(i, "cdc.slot"), "cdc.slot: %s reads slot %q of the same database already; a slot has one reader", other, in.CDC.Slot)
+			c.Fail(
+				at(i, "cdc.slot"),
+				"cdc.slot: %s reads slot %q of the same database already; a slot has one reader",
+				other,
+				in.CDC.Slot,
+			)
 		}
 		slots[slot] = in.Name
 		for n, rule := range in.CDC.Rules {
@@ -175,5 +220,6 @@ func (c *checker) addressee(path, name string, before []string, list []delivery.
 
 // ownDestination reports whether a cdc integration sends anything itself, rather than leaving all to others.
 func ownDestination(name string, s *delivery.CDCSource) bool {
-	return s == nil || len(s.Rules) == 0 || slices.ContainsFunc(s.Rules, func(r delivery.CDCRule) bool { return r.Addresses(name, name) })
+	return s == nil || len(s.Rules) == 0 ||
+		slices.ContainsFunc(s.Rules, func(r delivery.CDCRule) bool { return r.Addresses(name, name) })
 }

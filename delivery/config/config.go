@@ -45,7 +45,11 @@ func (f *File) Locate(integration string, err error) error {
 	case errors.As(err, &setting):
 		return &Error{File: f.name, Line: lineOf(f.data, at(i, setting.Setting)), Text: setting.Error()}
 	}
-	return &Error{File: f.name, Line: lineOf(f.data, at(i, "name")), Text: fmt.Sprintf("integration %s: %s", integration, delivery.Sentence(err))}
+	return &Error{
+		File: f.name,
+		Line: lineOf(f.data, at(i, "name")),
+		Text: fmt.Sprintf("integration %s: %s", integration, delivery.Sentence(err)),
+	}
 }
 
 // Checks are the schemas as functions that say what does not fit, by integration.
@@ -106,11 +110,20 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 		return nil, err
 	}
 	if raw.Integrations == nil {
-		return nil, &Error{File: name, Text: "it names no integrations; write integrations: and below it what goes where, or integrations: [] for none"}
+		return nil, &Error{
+			File: name,
+			Text: "it names no integrations; write integrations: and below it what goes where, or integrations: [] for none",
+		}
 	}
 	c := newChecker(name, data, lookup)
-	f := &File{Allow: c.prefixes("allow", raw.Network.Allow), Deny: c.prefixes("deny", raw.Network.Deny), TicketURL: c.ticketURL(raw.TicketURL),
-		Schemas: map[string]schema.Checker{}, name: name, data: data}
+	f := &File{
+		Allow:     c.prefixes("allow", raw.Network.Allow),
+		Deny:      c.prefixes("deny", raw.Network.Deny),
+		TicketURL: c.ticketURL(raw.TicketURL),
+		Schemas:   map[string]schema.Checker{},
+		name:      name,
+		data:      data,
+	}
 	seen := map[string]bool{}
 	for i, r := range raw.Integrations {
 		in := c.integration(i, r)
@@ -218,7 +231,12 @@ func (c *checker) prefixes(field string, texts []string) []netip.Prefix {
 			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil {
-			c.Fail(fmt.Sprintf("$.network.%s[%d]", field, i), "network.%s: %q is no address range such as 10.0.0.0/8", field, text)
+			c.Fail(
+				fmt.Sprintf("$.network.%s[%d]", field, i),
+				"network.%s: %q is no address range such as 10.0.0.0/8",
+				field,
+				text,
+			)
 			continue
 		}
 		out = append(out, p.Masked())

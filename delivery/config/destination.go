@@ -10,11 +10,21 @@ import (
 
 // destination reads the one block that is given. None need be given where what somebody else's dead-letter queue holds goes back
 // to where it came from, or where changes go to other integrations only.
-func (c *checker) destination(i int, in rawIntegration, source *delivery.BrokerSource, capture *delivery.CDCSource) delivery.Destination {
+func (c *checker) destination(
+	i int,
+	in rawIntegration,
+	source *delivery.BrokerSource,
+	capture *delivery.CDCSource,
+) delivery.Destination {
 	all, list := kinds.Destinations(), in.Destination.given
 	for _, g := range list {
 		if kind := all[g.kind]; kind.Batch.Only != "" && in.Method != string(delivery.MethodBatch) {
-			c.Fail(at(i, "destination."+kind.Name), "destination.%s: %s; use method batch, or another destination", kind.Name, kind.Batch.Only)
+			c.Fail(
+				at(i, "destination."+kind.Name),
+				"destination.%s: %s; use method batch, or another destination",
+				kind.Name,
+				kind.Batch.Only,
+			)
 		}
 	}
 	switch {

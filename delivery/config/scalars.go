@@ -22,7 +22,11 @@ var byteOrderMark = []byte("\ufeff")
 // mark any more.
 func document(name string, data []byte) (ast.Node, error) {
 	if !utf8.Valid(data) {
-		return nil, &Error{File: name, Line: 1 + bytes.Count(data[:invalidAt(data)], []byte("\n")), Text: "the file is not UTF-8; save it in that encoding"}
+		return nil, &Error{
+			File: name,
+			Line: 1 + bytes.Count(data[:invalidAt(data)], []byte("\n")),
+			Text: "the file is not UTF-8; save it in that encoding",
+		}
 	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {

@@ -41,7 +41,10 @@ var general = []form.Page{
 		{Name: "ticket_url", Help: "address with `{ticket}` in it: makes links of the tickets that people note on failures"},
 	}},
 	{Where: "`network`", Of: reflect.TypeFor[rawNetwork](), Settings: []form.Setting{
-		{Name: "allow", Help: "address ranges that may be dialled; none: all but link-local and cloud metadata addresses, which never may"},
+		{
+			Name: "allow",
+			Help: "address ranges that may be dialled; none: all but link-local and cloud metadata addresses, which never may",
+		},
 		{Name: "deny", Help: "address ranges that may not be dialled, also inside `allow`"},
 	}},
 	{Where: "each of `integrations`", Of: reflect.TypeFor[rawIntegration](), Settings: []form.Setting{
@@ -49,17 +52,33 @@ var general = []form.Page{
 		{Name: "description", Help: "one line for people"},
 		{Name: "method", Required: true, Help: "`pool`, `broker`, `outbox`, `batch` or `cdc`"},
 		{Name: "subscribe", Help: "event types; of a broker's messages others are acknowledged and not delivered"},
-		{Name: "idempotent", Standard: "false", Help: "the receiver drops duplicates by key: an unknown outcome is tried again instead of waiting for a person; a directory, an SFTP server and a table are looked at and need it not"},
+		{
+			Name:     "idempotent",
+			Standard: "false",
+			Help:     "the receiver drops duplicates by key: an unknown outcome is tried again instead of waiting for a person; a directory, an SFTP server and a table are looked at and need it not",
+		},
 		{Name: "ordered", Standard: "false", Help: "strictly in the order of each key; not with `pool` and `batch`"},
-		{Name: "on_dead", Standard: "block", Help: "with `ordered`: `block` lets the later ones of the key wait for a person, `skip` lets them go on"},
+		{
+			Name:     "on_dead",
+			Standard: "block",
+			Help:     "with `ordered`: `block` lets the later ones of the key wait for a person, `skip` lets them go on",
+		},
 		{Name: "on_failure", Standard: "dead-letter", Help: "or `ignore`: what finally fails is settled by policy"},
 		{Name: "concurrency", Standard: "16", Help: "attempts at the same time, 1 to 1000"},
 		{Name: "mask", Help: "JSON paths of the payload that people, logs and search do not see"},
 		{Name: "schema", Help: "JSON Schema file, beside this one, that edited payloads must fit; not with `batch`"},
 	}},
 	{Where: "`retry`", Of: reflect.TypeFor[rawRetry](), Settings: []form.Setting{
-		{Name: "attempts", Standard: "8", Help: "in one round, 1 to 100; one more than `backoff` has entries where that is given; of a pool 2"},
-		{Name: "backoff", Standard: "[5s, 5m, 30m, 2h, 5h, 10h, 10h]", Help: "wait after the first, second … failure, up to 720h each; the last repeats; of a pool `[500ms]`"},
+		{
+			Name:     "attempts",
+			Standard: "8",
+			Help:     "in one round, 1 to 100; one more than `backoff` has entries where that is given; of a pool 2",
+		},
+		{
+			Name:     "backoff",
+			Standard: "[5s, 5m, 30m, 2h, 5h, 10h, 10h]",
+			Help:     "wait after the first, second … failure, up to 720h each; the last repeats; of a pool `[500ms]`",
+		},
 		{Name: "jitter", Standard: "full", Help: "`full`: a random time up to the wait; `none`; of a pool `none`"},
 	}},
 	{Where: "`pool`", Of: reflect.TypeFor[rawPool](), Settings: []form.Setting{
@@ -68,10 +87,18 @@ var general = []form.Page{
 		{Name: "when_full", Standard: "block", Help: "or `caller-runs`, `journal`"},
 	}},
 	{Where: "`outbox`", Of: reflect.TypeFor[rawOutbox](), Settings: []form.Setting{
-		{Name: "start", Standard: "now", Help: "or `beginning`, or a time such as `2026-01-31T00:00:00Z`: from where on a new subscriber gets events; counts when the integration is first seen"},
+		{
+			Name:     "start",
+			Standard: "now",
+			Help:     "or `beginning`, or a time such as `2026-01-31T00:00:00Z`: from where on a new subscriber gets events; counts when the integration is first seen",
+		},
 	}},
 	{Where: "`broker`", Of: brokerType(), Settings: []form.Setting{
-		{Name: "dead_letters", Standard: "false", Help: "the source is somebody else's dead-letter queue; then there is no destination: a retry goes back to where an entry died"},
+		{
+			Name:     "dead_letters",
+			Standard: "false",
+			Help:     "the source is somebody else's dead-letter queue; then there is no destination: a retry goes back to where an entry died",
+		},
 		{Name: "prefetch", Standard: "256", Help: "messages held at the same time, 1 to 10000"},
 	}},
 }
@@ -97,7 +124,11 @@ var captureAndBatch = []form.Page{
 		{Name: "publish", Standard: "false", Help: "each change is an event instead"},
 	}},
 	{Where: "`batch`", Of: reflect.TypeFor[rawBatch](), Settings: []form.Setting{
-		{Name: "schedule", Required: true, Help: "minute, hour, day, month, weekday as in a crontab (7, `5-7`, `mon-sun`), or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`"},
+		{
+			Name:     "schedule",
+			Required: true,
+			Help:     "minute, hour, day, month, weekday as in a crontab (7, `5-7`, `mon-sun`), or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`",
+		},
 		{Name: "time_zone", Standard: "UTC", Help: "such as `Asia/Seoul`"},
 		{Name: "query", Help: "SQL; none: the events of `subscribe` since the last run"},
 		{Name: "url", Help: "`postgres://…` that the query reads; none: the database of Redrive itself"},
@@ -120,7 +151,12 @@ var captureAndBatch = []form.Page{
 func SettingsTable() string {
 	var out strings.Builder
 	for _, b := range pages() {
-		fmt.Fprintf(&out, "\n### %s%s\n\n| setting | default | meaning |\n|---|---|---|\n", strings.ToUpper(b.Where[:1]), b.Where[1:])
+		fmt.Fprintf(
+			&out,
+			"\n### %s%s\n\n| setting | default | meaning |\n|---|---|---|\n",
+			strings.ToUpper(b.Where[:1]),
+			b.Where[1:],
+		)
 		for _, s := range b.Settings {
 			standard := "none"
 			switch {

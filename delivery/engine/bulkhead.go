@@ -67,7 +67,12 @@ func newBulkhead(cfg Config, i delivery.Integration) (*bulkhead, error) {
 		share:  cfg.MaxInFlightBytes / int64(len(cfg.Integrations)), buf: newBuffer(i.Concurrency, i.Repeatable()),
 		breaker: newBreaker(cfg.Breaker), budget: newRetryBudget(cfg.Budget)}
 	if l.timeout <= 0 || l.lease <= l.timeout {
-		return nil, fmt.Errorf("engine: integration %q: the lease %s is not longer than an attempt %s", i.Name, l.lease, l.timeout)
+		return nil, fmt.Errorf(
+			"engine: integration %q: the lease %s is not longer than an attempt %s",
+			i.Name,
+			l.lease,
+			l.timeout,
+		)
 	}
 	l.margin = min(time.Second, (l.lease-l.timeout)/4)
 	return l, nil
@@ -78,7 +83,13 @@ func (l *bulkhead) quota(now time.Time) delivery.Quota {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// a payload that is larger than the share goes alone
-	return delivery.Quota{Integration: l.integration.Name, Lease: l.lease, Limit: l.room(now), Bytes: l.share - l.bytes, AnyFirst: l.bytes == 0}
+	return delivery.Quota{
+		Integration: l.integration.Name,
+		Lease:       l.lease,
+		Limit:       l.room(now),
+		Bytes:       l.share - l.bytes,
+		AnyFirst:    l.bytes == 0,
+	}
 }
 
 func (l *bulkhead) room(now time.Time) int {

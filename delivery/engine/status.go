@@ -51,7 +51,12 @@ func (l *bulkhead) condition(now time.Time) delivery.Condition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.status
-	c := delivery.Condition{Integration: l.integration.Name, Part: delivery.PartDestination, SeenAt: v.seen, LastSuccess: v.worked}
+	c := delivery.Condition{
+		Integration: l.integration.Name,
+		Part:        delivery.PartDestination,
+		SeenAt:      v.seen,
+		LastSuccess: v.worked,
+	}
 	switch state := l.breaker.position(now); {
 	case v.seen.IsZero():
 	case state != delivery.BreakerClosed:

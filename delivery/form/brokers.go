@@ -157,14 +157,22 @@ var (
 		{Name: "format", Standard: "native", Help: "or `cloudevents`"},
 		{Name: "timeout", Standard: "5s", Help: "destination: of a whole attempt, 10ms to 5m"},
 	}}
-	KafkaPage = Page{"`kafka` (`destination`, `broker`)", reflect.TypeFor[Kafka](), []Setting{
-		{Name: "brokers", Required: true, Help: "list of host:port"},
-		{Name: "topic", Required: true, Help: ""},
-		{Name: "group", Required: true, Help: "source: the consumer group"},
-		{Name: "format", Standard: "native", Help: "or `cloudevents`"},
-		{Name: "timestamp", Standard: "new", Help: "destination, and source with `dead_letters: true`: `keep` sends a record of Kafka with the time that it had"},
-		{Name: "timeout", Standard: "5s", Help: "destination: of a whole attempt, 10ms to 5m"},
-	}}
+	KafkaPage = Page{
+		"`kafka` (`destination`, `broker`)",
+		reflect.TypeFor[Kafka](),
+		[]Setting{
+			{Name: "brokers", Required: true, Help: "list of host:port"},
+			{Name: "topic", Required: true, Help: ""},
+			{Name: "group", Required: true, Help: "source: the consumer group"},
+			{Name: "format", Standard: "native", Help: "or `cloudevents`"},
+			{
+				Name:     "timestamp",
+				Standard: "new",
+				Help:     "destination, and source with `dead_letters: true`: `keep` sends a record of Kafka with the time that it had",
+			},
+			{Name: "timeout", Standard: "5s", Help: "destination: of a whole attempt, 10ms to 5m"},
+		},
+	}
 	TLSPage = Page{"`tls` (of `redis`, `rabbitmq`, `kafka`)", reflect.TypeFor[TLS](), []Setting{
 		{Name: "ca", Help: "PEM file of authorities; none: the system's"},
 		{Name: "cert", Help: "PEM file of the client's certificate, with `key`"},

@@ -34,7 +34,10 @@ func (n *Whole) UnmarshalYAML(node ast.Node) error {
 	value, err := strconv.Atoi(text)
 	switch {
 	case !decimal.MatchString(text) && err == nil:
-		return &ScalarError{node.GetToken(), fmt.Sprintf("%s: write the number without a sign or zeros before it: %d", text, value)}
+		return &ScalarError{
+			node.GetToken(),
+			fmt.Sprintf("%s: write the number without a sign or zeros before it: %d", text, value),
+		}
 	case !decimal.MatchString(text):
 		return &ScalarError{node.GetToken(), fmt.Sprintf("%q is no whole number in decimal such as 8", text)}
 	case err != nil:

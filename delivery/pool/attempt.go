@@ -23,7 +23,13 @@ func (l *bulkhead) attempt(t *task) verdict {
 		return l.failed(t, delivery.Tried{StartedAt: time.Now(), Result: delivery.Result{Outcome: delivery.OutcomePermanent,
 			ErrorClass: delivery.ClassExpired, Error: "not sent: its expiry time had passed"}})
 	}
-	request := delivery.Request{DeliveryID: t.id, IdempotencyKey: t.message.IdempotencyKey, Integration: l.in.Name, Attempt: number, Message: t.message}
+	request := delivery.Request{
+		DeliveryID:     t.id,
+		IdempotencyKey: t.message.IdempotencyKey,
+		Integration:    l.in.Name,
+		Attempt:        number,
+		Message:        t.message,
+	}
 	if request.IdempotencyKey == "" {
 		request.IdempotencyKey = t.id
 	}
@@ -43,8 +49,25 @@ func (l *bulkhead) failed(t *task, tried delivery.Tried) verdict {
 	judged := l.in.Judge(tried.Result, len(t.attempts))
 	if judged.Next != delivery.StatePending {
 		// the class only: the sentence may repeat what the receiver answered
-		l.pool.log.Warn("a delivery failed for good", "integration", l.in.Name, "delivery", t.id, "message", t.message.ID,
-			"attempts", len(t.attempts), "outcome", tried.Outcome, "error_class", tried.ErrorClass, "http_status", tried.HTTPStatus, "now", judged.Next)
+		l.pool.log.Warn(
+			"a delivery failed for good",
+			"integration",
+			l.in.Name,
+			"delivery",
+			t.id,
+			"message",
+			t.message.ID,
+			"attempts",
+			len(t.attempts),
+			"outcome",
+			tried.Outcome,
+			"error_class",
+			tried.ErrorClass,
+			"http_status",
+			tried.HTTPStatus,
+			"now",
+			judged.Next,
+		)
 	}
 	return verdict{next: judged.Next, wait: judged.RetryIn, hold: judged.RetryIn <= l.pool.cfg.MaxHold}
 }
@@ -54,9 +77,23 @@ func (p *Pool) try(r delivery.Request) (tried delivery.Tried, wait time.Duration
 	started := time.Now()
 	defer func() {
 		if v := recover(); v != nil {
-			p.log.Error("an attempt panicked", "integration", r.Integration, "delivery", r.DeliveryID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			tried = delivery.Tried{StartedAt: started, Duration: time.Since(started), Result: delivery.Result{Outcome: delivery.OutcomePermanent,
-				ErrorClass: delivery.ClassPanic, Error: "the attempt panicked; the log has the details"}}
+			p.log.Error(
+				"an attempt panicked",
+				"integration",
+				r.Integration,
+				"delivery",
+				r.DeliveryID,
+				"panic",
+				fmt.Sprint(v),
+				"stack",
+				string(debug.Stack()),
+			)
+			tried = delivery.Tried{
+				StartedAt: started,
+				Duration:  time.Since(started),
+				Result: delivery.Result{Outcome: delivery.OutcomePermanent,
+					ErrorClass: delivery.ClassPanic, Error: "the attempt panicked; the log has the details"},
+			}
 			wait, ok = 0, true
 		}
 	}()

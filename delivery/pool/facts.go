@@ -61,8 +61,18 @@ func (p *Pool) Stats(integration string) Stats {
 		return Stats{}
 	}
 	l.mu.Lock()
-	s := Stats{Busy: l.busy, Workers: l.workers, Queued: len(l.queue), Queue: l.limit, Waiting: len(l.waiting), Recording: l.recording,
-		Blocked: len(l.blocked), Rejected: l.rejected, CallerRuns: l.callers, Shelved: l.shelved}
+	s := Stats{
+		Busy:       l.busy,
+		Workers:    l.workers,
+		Queued:     len(l.queue),
+		Queue:      l.limit,
+		Waiting:    len(l.waiting),
+		Recording:  l.recording,
+		Blocked:    len(l.blocked),
+		Rejected:   l.rejected,
+		CallerRuns: l.callers,
+		Shelved:    l.shelved,
+	}
 	l.mu.Unlock()
 	s.JournalEntries, s.JournalBytes = p.journal.stats()
 	return s

@@ -53,7 +53,10 @@ func (p *Pool) Offer(ctx context.Context, m delivery.Message) (accepted delivery
 	if err != nil {
 		return accepted, err
 	}
-	return delivery.Accepted{ID: t.message.ID, Deliveries: []delivery.DeliveryRef{{ID: t.id, Integration: m.Integration, State: state}}}, nil
+	return delivery.Accepted{
+		ID:         t.message.ID,
+		Deliveries: []delivery.DeliveryRef{{ID: t.id, Integration: m.Integration, State: state}},
+	}, nil
 }
 
 // running waits for Run to begin.
@@ -175,7 +178,9 @@ func (l *bulkhead) enter(t *task) func(context.Context, *task) (delivery.State, 
 }
 
 // served makes the pool's end wait for a producer. The bulkhead must be locked and open.
-func (l *bulkhead) served(way func(context.Context, *task) (delivery.State, error)) func(context.Context, *task) (delivery.State, error) {
+func (l *bulkhead) served(
+	way func(context.Context, *task) (delivery.State, error),
+) func(context.Context, *task) (delivery.State, error) {
 	l.pool.active.Add(1)
 	return func(ctx context.Context, t *task) (delivery.State, error) {
 		defer l.pool.active.Done()
@@ -206,7 +211,13 @@ func (l *bulkhead) shelve(_ context.Context, t *task) (delivery.State, error) {
 	if err := l.pool.journal.append([]record{newRecord(l, t, f)}); err != nil {
 		if !l.pool.complaints.on() { // one line a second says it as well as a thousand
 			l.pool.complaints.begin(time.Second)
-			l.pool.log.Error("the pool is full and the journal takes nothing: messages are rejected", "integration", l.in.Name, "error", err)
+			l.pool.log.Error(
+				"the pool is full and the journal takes nothing: messages are rejected",
+				"integration",
+				l.in.Name,
+				"error",
+				err,
+			)
 		}
 		l.reject()
 		return "", l.full()

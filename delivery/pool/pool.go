@@ -83,7 +83,13 @@ type Pool struct {
 // New checks the configuration and opens the journal, so that a directory that cannot be written is known at the start.
 func New(cfg Config) (*Pool, error) {
 	cfg.setDefaults()
-	p := &Pool{cfg: cfg, log: cfg.Log, bulkheads: map[string]*bulkhead{}, recent: newWindow(maxKeys, keepKeys), opened: make(chan struct{})}
+	p := &Pool{
+		cfg:       cfg,
+		log:       cfg.Log,
+		bulkheads: map[string]*bulkhead{},
+		recent:    newWindow(maxKeys, keepKeys),
+		opened:    make(chan struct{}),
+	}
 	p.records.notify = make(chan struct{}, 1)
 	for _, in := range cfg.Integrations {
 		if in.Method == delivery.MethodPool {
@@ -150,7 +156,10 @@ func (p *Pool) run(taking, writes context.Context) error {
 	p.countDelivered(writes)
 	err := p.journal.close()
 	if lost > 0 {
-		err = errors.Join(err, fmt.Errorf("pool: %d accepted messages could be written neither to Postgres nor to the journal", lost))
+		err = errors.Join(
+			err,
+			fmt.Errorf("pool: %d accepted messages could be written neither to Postgres nor to the journal", lost),
+		)
 	}
 	return err
 }
@@ -182,7 +191,16 @@ func (p *Pool) countDelivered(ctx context.Context) {
 		cancel()
 		if err != nil {
 			l.delivered.Add(n)
-			p.log.WarnContext(ctx, "counting deliveries failed, will be tried again", "integration", name, "deliveries", n, "error", err)
+			p.log.WarnContext(
+				ctx,
+				"counting deliveries failed, will be tried again",
+				"integration",
+				name,
+				"deliveries",
+				n,
+				"error",
+				err,
+			)
 			return // the others would fail as well
 		}
 	}

@@ -27,7 +27,9 @@ type record struct {
 }
 
 func newRecord(l *bulkhead, t *task, f verdict) record {
-	r := record{Parked: delivery.Parked{DeliveryID: t.id, Integration: l.in.Name, Message: t.message, Attempts: t.attempts, Next: f.next}}
+	r := record{
+		Parked: delivery.Parked{DeliveryID: t.id, Integration: l.in.Name, Message: t.message, Attempts: t.attempts, Next: f.next},
+	}
 	if f.next == delivery.StatePending && f.wait > 0 {
 		r.Due = time.Now().Add(f.wait)
 	}
@@ -124,8 +126,14 @@ func (p *Pool) keep(ctx context.Context, away *pause, batch []record) (left []re
 		p.log.WarnContext(ctx, "parking failed, the journal takes it", "messages", len(batch), "error", err)
 	}
 	if err := p.journal.append(batch); err != nil {
-		p.log.ErrorContext(ctx, "neither the database nor the journal takes accepted messages; they stay in memory and are tried again",
-			"messages", len(batch), "error", err)
+		p.log.ErrorContext(
+			ctx,
+			"neither the database nor the journal takes accepted messages; they stay in memory and are tried again",
+			"messages",
+			len(batch),
+			"error",
+			err,
+		)
 		return finish(batch, err)
 	}
 	return finish(batch, nil)

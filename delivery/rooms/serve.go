@@ -18,7 +18,14 @@ type Room interface {
 
 // Serve runs rooms and a web server until ctx ends or one of them fails: no new work then, and at most grace for what is under way.
 // It returns why it ended, nil when ctx did.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler, rooms []Room, grace time.Duration, log *slog.Logger) error {
+func Serve(
+	ctx context.Context,
+	listener net.Listener,
+	handler http.Handler,
+	rooms []Room,
+	grace time.Duration,
+	log *slog.Logger,
+) error {
 	stopping, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	hard, giveUp := context.WithCancel(context.Background())

@@ -23,16 +23,33 @@ const (
 
 // texts are the properties of a message that are text.
 func texts(p *amqp091.Publishing) map[string]*string {
-	return map[string]*string{"content_type": &p.ContentType, "content_encoding": &p.ContentEncoding, "correlation_id": &p.CorrelationId,
-		"reply_to": &p.ReplyTo, PropertyExpiration: &p.Expiration, PropertyMessageID: &p.MessageId, PropertyType: &p.Type,
-		PropertyUserID: &p.UserId, "app_id": &p.AppId}
+	return map[string]*string{
+		"content_type":     &p.ContentType,
+		"content_encoding": &p.ContentEncoding,
+		"correlation_id":   &p.CorrelationId,
+		"reply_to":         &p.ReplyTo,
+		PropertyExpiration: &p.Expiration,
+		PropertyMessageID:  &p.MessageId,
+		PropertyType:       &p.Type,
+		PropertyUserID:     &p.UserId,
+		"app_id":           &p.AppId,
+	}
 }
 
 // RabbitMQProperties are the properties of a message that RabbitMQ delivered, without headers. The protocol's library does not
 // tell a property that is not there from one that is empty or zero: neither is listed.
 func RabbitMQProperties(m *amqp091.Delivery) []delivery.Field {
-	p := amqp091.Publishing{ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, CorrelationId: m.CorrelationId, ReplyTo: m.ReplyTo,
-		Expiration: m.Expiration, MessageId: m.MessageId, Type: m.Type, UserId: m.UserId, AppId: m.AppId}
+	p := amqp091.Publishing{
+		ContentType:     m.ContentType,
+		ContentEncoding: m.ContentEncoding,
+		CorrelationId:   m.CorrelationId,
+		ReplyTo:         m.ReplyTo,
+		Expiration:      m.Expiration,
+		MessageId:       m.MessageId,
+		Type:            m.Type,
+		UserId:          m.UserId,
+		AppId:           m.AppId,
+	}
 	list := []delivery.Field{} // never nil: they are known
 	for name, value := range texts(&p) {
 		if *value != "" {
@@ -156,7 +173,11 @@ func RabbitMQTable(fields []delivery.Field) (amqp091.Table, error) {
 	for _, f := range fields {
 		value, err := rabbitValue(f)
 		if err != nil {
-			return nil, fmt.Errorf("header %q is kept with a value that its type %q does not have", f.Name, f.Type) // err repeats the value
+			return nil, fmt.Errorf(
+				"header %q is kept with a value that its type %q does not have",
+				f.Name,
+				f.Type,
+			) // err repeats the value
 		}
 		table[f.Name] = value
 	}

@@ -53,7 +53,10 @@ func keyPair(cert, key string) (tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil { // err is not passed on: what it quotes depends on the content
-		return tls.Certificate{}, &delivery.SettingError{Setting: "tls.cert", Err: fmt.Errorf("%s and %s are not a certificate in PEM form and its key", cert, key)}
+		return tls.Certificate{}, &delivery.SettingError{
+			Setting: "tls.cert",
+			Err:     fmt.Errorf("%s and %s are not a certificate in PEM form and its key", cert, key),
+		}
 	}
 	return pair, nil
 }

@@ -12,8 +12,18 @@ import (
 )
 
 // aliases are names of encodings that receivers use and the WHATWG does not list.
-var aliases = map[string]string{"cp949": "euc-kr", "ms949": "euc-kr", "uhc": "euc-kr", "x-windows-949": "euc-kr", "cp932": "shift_jis", "ms932": "shift_jis",
-	"cp936": "gbk", "cp1252": "windows-1252", "utf8mb4": "utf-8", "latin-1": "iso-8859-1"}
+var aliases = map[string]string{
+	"cp949":         "euc-kr",
+	"ms949":         "euc-kr",
+	"uhc":           "euc-kr",
+	"x-windows-949": "euc-kr",
+	"cp932":         "shift_jis",
+	"ms932":         "shift_jis",
+	"cp936":         "gbk",
+	"cp1252":        "windows-1252",
+	"utf8mb4":       "utf-8",
+	"latin-1":       "iso-8859-1",
+}
 
 var (
 	declaredXML = regexp.MustCompile(`^\s*<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']`)
@@ -55,7 +65,10 @@ func encodingOf(contentType string, body []byte) encoding.Encoding {
 	if found := declaredXML.FindSubmatch(body); found != nil {
 		return lookUp(string(found[1]))
 	}
-	if found := declared.FindSubmatch(body[:min(len(body), 1024)]); found != nil && bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // <meta charset=…>
+	if found := declared.FindSubmatch(
+		body[:min(len(body), 1024)],
+	); found != nil &&
+		bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // <meta charset=…>
 		return lookUp(string(found[1]))
 	}
 	return nil

@@ -106,5 +106,19 @@ func readPage(text string) page {
 }
 
 // inline elements do not end a text.
-var inline = map[atom.Atom]bool{atom.B: true, atom.I: true, atom.Em: true, atom.Strong: true, atom.A: true, atom.Span: true, atom.Code: true, atom.Tt: true,
-	atom.U: true, atom.Small: true, atom.Font: true, atom.Sub: true, atom.Sup: true, atom.Abbr: true}
+var inline = map[atom.Atom]bool{
+	atom.B:      true,
+	atom.I:      true,
+	atom.Em:     true,
+	atom.Strong: true,
+	atom.A:      true,
+	atom.Span:   true,
+	atom.Code:   true,
+	atom.Tt:     true,
+	atom.U:      true,
+	atom.Small:  true,
+	atom.Font:   true,
+	atom.Sub:    true,
+	atom.Sup:    true,
+	atom.Abbr:   true,
+}

@@ -140,5 +140,22 @@ func bareWords(text string) string {
 }
 
 // empties say nothing, whatever the status.
-var empties = map[string]bool{"error": true, "errors": true, "failed": true, "failure": true, "fail": true, "false": true, "null": true, "none": true, "nil": true,
-	"undefined": true, "object object": true, "ko": true, "not ok": true, "nok": true, "err": true, "unknown": true, "n a": true}
+var empties = map[string]bool{
+	"error":         true,
+	"errors":        true,
+	"failed":        true,
+	"failure":       true,
+	"fail":          true,
+	"false":         true,
+	"null":          true,
+	"none":          true,
+	"nil":           true,
+	"undefined":     true,
+	"object object": true,
+	"ko":            true,
+	"not ok":        true,
+	"nok":           true,
+	"err":           true,
+	"unknown":       true,
+	"n a":           true,
+}

@@ -64,10 +64,23 @@ func known[T comparable](v T) *T {
 }
 
 func runJSONOf(r delivery.BatchRun) RunJSON {
-	out := RunJSON{ID: r.ID, Integration: r.Integration, BusinessDate: known(r.BusinessDate), ScheduledAt: web.Utc(&r.ScheduledAt), Trigger: r.Trigger,
-		RequestedBy: r.RequestedBy, Reason: cmp.Or(r.Reason, web.English(r.Because)), State: r.State, Attempts: r.Attempts, Rows: r.Rows, Error: r.Error,
-		CreatedAt: web.Utc(&r.CreatedAt), StartedAt: web.Utc(r.StartedAt), FinishedAt: web.Utc(r.FinishedAt),
-		DeliveryID: known(r.DeliveryID)}
+	out := RunJSON{
+		ID:           r.ID,
+		Integration:  r.Integration,
+		BusinessDate: known(r.BusinessDate),
+		ScheduledAt:  web.Utc(&r.ScheduledAt),
+		Trigger:      r.Trigger,
+		RequestedBy:  r.RequestedBy,
+		Reason:       cmp.Or(r.Reason, web.English(r.Because)),
+		State:        r.State,
+		Attempts:     r.Attempts,
+		Rows:         r.Rows,
+		Error:        r.Error,
+		CreatedAt:    web.Utc(&r.CreatedAt),
+		StartedAt:    web.Utc(r.StartedAt),
+		FinishedAt:   web.Utc(r.FinishedAt),
+		DeliveryID:   known(r.DeliveryID),
+	}
 	if r.File != nil {
 		file := fileJSONOf(*r.File)
 		out.File = &file
@@ -76,9 +89,26 @@ func runJSONOf(r delivery.BatchRun) RunJSON {
 }
 
 func fileJSONOf(f delivery.StoredFile) FileJSON {
-	return FileJSON{ID: f.ID, Name: f.Name, Integration: f.Integration, BusinessDate: f.BusinessDate, Sequence: f.Sequence, Rows: f.Rows, Bytes: f.Bytes,
-		SHA256: f.SHA256, ControlTotal: known(f.Control), PreviousSHA256: known(f.Previous), CorrectionOf: known(f.CorrectionOf), CreatedAt: web.Utc(&f.CreatedAt),
-		DeliveryID: known(f.DeliveryID), State: known(f.State), Acknowledgement: known(f.Acknowledgement), AcknowledgedAt: web.Utc(f.AcknowledgedAt)}
+	return FileJSON{
+		ID:             f.ID,
+		Name:           f.Name,
+		Integration:    f.Integration,
+		BusinessDate:   f.BusinessDate,
+		Sequence:       f.Sequence,
+		Rows:           f.Rows,
+		Bytes:          f.Bytes,
+		SHA256:         f.SHA256,
+		ControlTotal:   known(f.Control),
+		PreviousSHA256: known(f.Previous),
+		CorrectionOf:   known(f.CorrectionOf),
+		CreatedAt:      web.Utc(&f.CreatedAt),
+		DeliveryID: known(
+			f.DeliveryID,
+		),
+		State:           known(f.State),
+		Acknowledgement: known(f.Acknowledgement),
+		AcknowledgedAt:  web.Utc(f.AcknowledgedAt),
+	}
 }
 
 // requestRun asks for a run of a batch, of now or of a business date.

@@ -47,9 +47,21 @@ type editJSON struct {
 
 // editJSONOf returns the hash of the exact bytes, or of what is shown of them: a short secret could be guessed from the former.
 func editJSONOf(e delivery.Edit, view web.PayloadView) editJSON {
-	out := editJSON{Number: e.Number, Actor: e.Actor, Reason: e.Reason, CreatedAt: web.Utc(&e.CreatedAt), AfterAttempt: e.AfterAttempt, Headers: view.Headers,
-		Masked: view.Masked, Size: e.Size, SHA256: view.SHA256, Omitted: e.Omitted, Dropped: e.Dropped,
-		HeaderList: view.Listed(), PayloadNull: view.Null}
+	out := editJSON{
+		Number:       e.Number,
+		Actor:        e.Actor,
+		Reason:       e.Reason,
+		CreatedAt:    web.Utc(&e.CreatedAt),
+		AfterAttempt: e.AfterAttempt,
+		Headers:      view.Headers,
+		Masked:       view.Masked,
+		Size:         e.Size,
+		SHA256:       view.SHA256,
+		Omitted:      e.Omitted,
+		Dropped:      e.Dropped,
+		HeaderList:   view.Listed(),
+		PayloadNull:  view.Null,
+	}
 	if e.Omitted || e.Dropped {
 		out.SHA256 = ""
 		return out
@@ -72,11 +84,20 @@ func (s *API) patchCase(c echo.Context) error {
 		change.ID, change.Token = id, token
 		err := web.DecodeObject(body, web.Fields{
 			"acknowledged": acknowledgedField(&change.Acknowledge),
-			"assignee":     web.PatchField(&change.Assignee, func(into *string) web.Field { return web.TextField("assignee", delivery.MaxType, into) }),
-			"ticket":       web.PatchField(&change.Ticket, func(into *string) web.Field { return web.TextField("ticket", delivery.MaxReason, into) }),
-			"tags":         web.PatchField(&change.Tags, func(into *[]string) web.Field { return web.TextsField("tags", delivery.MaxType, into) }),
-			"reason":       web.TextField("reason", delivery.MaxReason, &change.Reason),
-			"version":      caseVersionField(&change.Version),
+			"assignee": web.PatchField(
+				&change.Assignee,
+				func(into *string) web.Field { return web.TextField("assignee", delivery.MaxType, into) },
+			),
+			"ticket": web.PatchField(
+				&change.Ticket,
+				func(into *string) web.Field { return web.TextField("ticket", delivery.MaxReason, into) },
+			),
+			"tags": web.PatchField(
+				&change.Tags,
+				func(into *[]string) web.Field { return web.TextsField("tags", delivery.MaxType, into) },
+			),
+			"reason":  web.TextField("reason", delivery.MaxReason, &change.Reason),
+			"version": caseVersionField(&change.Version),
 		})
 		if err != nil {
 			return delivery.Delivery{}, err
@@ -204,7 +225,12 @@ func (s *API) forgetView(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store.DeleteView(c.Request().Context(), id, web.Who(c).Name, web.Who(c).Role.Allows(delivery.RoleAdmin)); err != nil {
+	if err := s.store.DeleteView(
+		c.Request().Context(),
+		id,
+		web.Who(c).Name,
+		web.Who(c).Role.Allows(delivery.RoleAdmin),
+	); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -119,8 +119,14 @@ func eventMessage(attributes map[string]string, payload []byte) (delivery.Messag
 	if err := checkAttributes(attributes); err != nil {
 		return delivery.Message{}, err
 	}
-	m := delivery.Message{Type: attributes["type"], Integration: attributes[integrationExtension], Key: attributes["partitionkey"],
-		Payload: payload, IdempotencyKey: EventKey(attributes["source"], attributes["id"]), Headers: map[string]string{}}
+	m := delivery.Message{
+		Type:           attributes["type"],
+		Integration:    attributes[integrationExtension],
+		Key:            attributes["partitionkey"],
+		Payload:        payload,
+		IdempotencyKey: EventKey(attributes["source"], attributes["id"]),
+		Headers:        map[string]string{},
+	}
 	if m.Key == "" {
 		m.Key = attributes["subject"]
 	}
@@ -163,5 +169,7 @@ func checkAttributes(attributes map[string]string) error {
 
 // EventKey is unique for each event: source and id are, together. What cannot travel as a header is hashed.
 func EventKey(source, id string) string {
-	return delivery.IdempotencyKeyOf(source + " " + id) // a source is a URI reference and holds no space: no two events share a key
+	return delivery.IdempotencyKeyOf(
+		source + " " + id,
+	) // a source is a URI reference and holds no space: no two events share a key
 }

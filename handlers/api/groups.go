@@ -35,9 +35,26 @@ type GroupJSON struct {
 }
 
 func groupJSONOf(g delivery.Group, by []delivery.GroupKey, within delivery.Filter) GroupJSON {
-	return GroupJSON{ID: g.ID, Integration: g.Integration, Method: g.Method, Destination: g.Destination, ErrorClass: g.ErrorClass,
-		Message: g.Message, Cause: delivery.Cause(g.ErrorClass, g.Message), Count: g.Count, Dead: g.Dead, Acknowledged: g.Acknowledged, Groups: g.Groups, FirstSeen: web.Utc(&g.FirstSeen),
-		LastSeen: web.Utc(&g.LastSeen), Hours: slices.Concat([]int{}, g.Hours), Status: g.Status, Filter: g.FilterFor(by, within).Values().Encode()}
+	return GroupJSON{
+		ID:           g.ID,
+		Integration:  g.Integration,
+		Method:       g.Method,
+		Destination:  g.Destination,
+		ErrorClass:   g.ErrorClass,
+		Message:      g.Message,
+		Cause:        delivery.Cause(g.ErrorClass, g.Message),
+		Count:        g.Count,
+		Dead:         g.Dead,
+		Acknowledged: g.Acknowledged,
+		Groups:       g.Groups,
+		FirstSeen:    web.Utc(&g.FirstSeen),
+		LastSeen: web.Utc(
+			&g.LastSeen,
+		),
+		Hours:  slices.Concat([]int{}, g.Hours),
+		Status: g.Status,
+		Filter: g.FilterFor(by, within).Values().Encode(),
+	}
 }
 
 func (s *API) listGroups(c echo.Context) error {

@@ -57,7 +57,8 @@ func (s *API) accept(ctx context.Context, m delivery.Message) (delivery.Accepted
 func ReadMessage(r *http.Request) (delivery.Message, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	binary := r.Header.Get("ce-specversion") != "" && !strings.HasPrefix(kind, "application/cloudevents")
-	if !binary && (err != nil || !web.Utf8Charset(params) || (kind != "application/json" && kind != "application/cloudevents+json")) {
+	if !binary &&
+		(err != nil || !web.Utf8Charset(params) || (kind != "application/json" && kind != "application/cloudevents+json")) {
 		return delivery.Message{}, web.NewProblem(http.StatusUnsupportedMediaType, "unsupported_media_type.message")
 	}
 	body, err := web.ReadBody(r)

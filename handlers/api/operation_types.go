@@ -72,7 +72,14 @@ func operationItemJSONOf(i delivery.OperationItem) OperationItemJSON {
 	if !i.Who.IsZero() {
 		reason += ": " + web.English(i.Who)
 	}
-	return OperationItemJSON{N: i.N, DeliveryID: i.DeliveryID, Integration: i.Integration, Version: i.Version, Outcome: i.Outcome, Reason: reason}
+	return OperationItemJSON{
+		N:           i.N,
+		DeliveryID:  i.DeliveryID,
+		Integration: i.Integration,
+		Version:     i.Version,
+		Outcome:     i.Outcome,
+		Reason:      reason,
+	}
 }
 
 // DryRunJSON is what an operation would select.
@@ -84,17 +91,64 @@ type DryRunJSON struct {
 }
 
 func operationJSONOf(o delivery.Operation) OperationJSON {
-	out := OperationJSON{ID: o.ID, Action: o.Action, State: o.State, Version: o.Version, Actor: o.Actor, Reason: o.Reason, Category: o.Category,
-		Until: web.Utc(o.Until), Evidence: o.Evidence, Pace: PaceJSON{Rate: o.Pace.Rate, RampTo: o.Pace.RampTo, RampOver: o.Pace.RampOver.Seconds(),
-			Canary: o.Pace.Canary, StopAbove: o.Pace.StopAbove}, Selected: o.Selected, Succeeded: o.Succeeded, Failed: o.Failed, Skipped: o.Skipped,
-		Cancelled: o.Cancelled, Remaining: o.Remaining, Released: o.Released, Failing: o.Failing, Excluded: counts(o.Excluded), Note: web.English(o.Note),
-		Parts: make([]operationPartJSON, 0, len(o.Parts)), CreatedAt: web.Utc(&o.CreatedAt), ChangedAt: web.Utc(&o.ChangedAt), FinishedAt: web.Utc(o.FinishedAt)}
+	out := OperationJSON{
+		ID:       o.ID,
+		Action:   o.Action,
+		State:    o.State,
+		Version:  o.Version,
+		Actor:    o.Actor,
+		Reason:   o.Reason,
+		Category: o.Category,
+		Until: web.Utc(
+			o.Until,
+		),
+		Evidence: o.Evidence,
+		Pace: PaceJSON{
+			Rate:      o.Pace.Rate,
+			RampTo:    o.Pace.RampTo,
+			RampOver:  o.Pace.RampOver.Seconds(),
+			Canary:    o.Pace.Canary,
+			StopAbove: o.Pace.StopAbove,
+		},
+		Selected:  o.Selected,
+		Succeeded: o.Succeeded,
+		Failed:    o.Failed,
+		Skipped:   o.Skipped,
+		Cancelled: o.Cancelled,
+		Remaining: o.Remaining,
+		Released:  o.Released,
+		Failing:   o.Failing,
+		Excluded:  counts(o.Excluded),
+		Note:      web.English(o.Note),
+		Parts: make(
+			[]operationPartJSON,
+			0,
+			len(o.Parts),
+		),
+		CreatedAt:  web.Utc(&o.CreatedAt),
+		ChangedAt:  web.Utc(&o.ChangedAt),
+		FinishedAt: web.Utc(o.FinishedAt),
+	}
 	if o.Filter != nil {
 		out.Filter = FilterJSON(*o.Filter)
 	}
 	for _, p := range o.Parts {
-		out.Parts = append(out.Parts, operationPartJSON{Integration: p.Integration, Phase: p.Phase, Selected: p.Selected, Waiting: p.Waiting, Released: p.Released,
-			Failing: p.Failing, Succeeded: p.Succeeded, Failed: p.Failed, Skipped: p.Skipped, Rate: p.Rate, Held: web.English(p.Held)})
+		out.Parts = append(
+			out.Parts,
+			operationPartJSON{
+				Integration: p.Integration,
+				Phase:       p.Phase,
+				Selected:    p.Selected,
+				Waiting:     p.Waiting,
+				Released:    p.Released,
+				Failing:     p.Failing,
+				Succeeded:   p.Succeeded,
+				Failed:      p.Failed,
+				Skipped:     p.Skipped,
+				Rate:        p.Rate,
+				Held:        web.English(p.Held),
+			},
+		)
 	}
 	return out
 }

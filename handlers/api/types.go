@@ -53,13 +53,40 @@ type settlementJSON struct {
 }
 
 func (s *API) deliveryJSON(d delivery.Delivery) DeliveryJSON {
-	out := DeliveryJSON{ID: d.ID, MessageID: d.MessageID, Integration: d.Integration, Method: s.methodOf(d.Integration), State: d.State,
-		Version: d.Version, AttemptCount: d.Attempts, ErrorClass: d.ErrorClass, Error: d.Error, Group: d.GroupID, Type: d.Type, Key: d.Key,
-		CreatedAt: web.Utc(&d.CreatedAt), FailedAt: web.Utc(d.FailedAt), LastAttemptAt: web.Utc(d.LastAttemptAt), NextAttemptAt: web.Utc(d.NextAttemptAt),
-		DeadAt: web.Utc(d.DeadAt), SettledAt: web.Utc(d.SettledAt), RetryRequestedAt: web.Utc(d.RetryRequestedAt),
-		Edit: max(d.Edit, 1), OperationID: known(d.OperationID), Case: web.CaseJSONOf(d.Case)}
+	out := DeliveryJSON{
+		ID:           d.ID,
+		MessageID:    d.MessageID,
+		Integration:  d.Integration,
+		Method:       s.methodOf(d.Integration),
+		State:        d.State,
+		Version:      d.Version,
+		AttemptCount: d.Attempts,
+		ErrorClass:   d.ErrorClass,
+		Error:        d.Error,
+		Group:        d.GroupID,
+		Type:         d.Type,
+		Key:          d.Key,
+		CreatedAt: web.Utc(
+			&d.CreatedAt,
+		),
+		FailedAt:         web.Utc(d.FailedAt),
+		LastAttemptAt:    web.Utc(d.LastAttemptAt),
+		NextAttemptAt:    web.Utc(d.NextAttemptAt),
+		DeadAt:           web.Utc(d.DeadAt),
+		SettledAt:        web.Utc(d.SettledAt),
+		RetryRequestedAt: web.Utc(d.RetryRequestedAt),
+		Edit:             max(d.Edit, 1),
+		OperationID:      known(d.OperationID),
+		Case:             web.CaseJSONOf(d.Case),
+	}
 	if x := d.Settlement; x.Actor != "" {
-		out.Settlement = &settlementJSON{Actor: x.Actor, Reason: x.Reason, Category: x.Category, Until: web.Utc(x.Until), Evidence: x.Evidence}
+		out.Settlement = &settlementJSON{
+			Actor:    x.Actor,
+			Reason:   x.Reason,
+			Category: x.Category,
+			Until:    web.Utc(x.Until),
+			Evidence: x.Evidence,
+		}
 	}
 	return out
 }
@@ -132,9 +159,16 @@ func laneJSONOf(l delivery.Lane) laneJSON {
 
 func (s *API) detailJSON(d delivery.Detail) DetailJSON {
 	view, versions := s.RevealAll(d)
-	out := DetailJSON{DeliveryJSON: s.deliveryJSON(d.Delivery), Message: messageJSONOf(d.Message, view), GroupCount: d.GroupCount, Lane: laneJSONOf(d.Lane),
-		Attempts: make([]attemptJSON, 0, len(d.Timeline)), History: make([]AuditJSON, 0, len(d.History)),
-		Edits: make([]editJSON, 0, len(d.Edits)), Notes: make([]NoteJSON, 0, len(d.Notes))}
+	out := DetailJSON{
+		DeliveryJSON: s.deliveryJSON(d.Delivery),
+		Message:      messageJSONOf(d.Message, view),
+		GroupCount:   d.GroupCount,
+		Lane:         laneJSONOf(d.Lane),
+		Attempts:     make([]attemptJSON, 0, len(d.Timeline)),
+		History:      make([]AuditJSON, 0, len(d.History)),
+		Edits:        make([]editJSON, 0, len(d.Edits)),
+		Notes:        make([]NoteJSON, 0, len(d.Notes)),
+	}
 	out.Method, out.Error = d.Method, view.Hide.Error(d.ErrorClass, d.Error)
 	out.NotCarried = []lossJSON{}
 	for _, l := range s.Losses(d.Sent(), d.Integration) {
@@ -156,8 +190,17 @@ func (s *API) detailJSON(d delivery.Detail) DetailJSON {
 }
 
 func attemptJSONOf(a delivery.Attempt, view web.PayloadView) attemptJSON {
-	out := attemptJSON{Number: a.Number, StartedAt: web.Utc(&a.StartedAt), DurationMS: a.Duration.Milliseconds(), Outcome: a.Outcome,
-		Late: a.Late, Edit: max(a.Edit, 1), ErrorClass: a.ErrorClass, Error: view.Hide.Error(a.ErrorClass, a.Error), Response: view.Response(a.Response)}
+	out := attemptJSON{
+		Number:     a.Number,
+		StartedAt:  web.Utc(&a.StartedAt),
+		DurationMS: a.Duration.Milliseconds(),
+		Outcome:    a.Outcome,
+		Late:       a.Late,
+		Edit:       max(a.Edit, 1),
+		ErrorClass: a.ErrorClass,
+		Error:      view.Hide.Error(a.ErrorClass, a.Error),
+		Response:   view.Response(a.Response),
+	}
 	if a.HTTPStatus != 0 {
 		out.HTTPStatus = &a.HTTPStatus
 	}
@@ -195,10 +238,25 @@ type MessageWithDeliveries struct {
 }
 
 func messageJSONOf(m delivery.Message, view web.PayloadView) messageJSON {
-	out := messageJSON{ID: m.ID, Kind: m.Kind, Integration: m.Integration, Type: m.Type, Key: m.Key, Headers: view.Headers,
-		Masked: view.Masked, Size: len(m.Payload), SHA256: view.SHA256, IdempotencyKey: m.IdempotencyKey, CreatedAt: web.Utc(&m.CreatedAt),
-		DeliverAfter: web.Utc(m.DeliverAfter), ExpiresAt: web.Utc(m.ExpiresAt), Origin: shownOrigin(m.Origin, view),
-		HeaderList: view.Listed(), PayloadNull: view.Null, Dropped: m.Dropped}
+	out := messageJSON{
+		ID:             m.ID,
+		Kind:           m.Kind,
+		Integration:    m.Integration,
+		Type:           m.Type,
+		Key:            m.Key,
+		Headers:        view.Headers,
+		Masked:         view.Masked,
+		Size:           len(m.Payload),
+		SHA256:         view.SHA256,
+		IdempotencyKey: m.IdempotencyKey,
+		CreatedAt:      web.Utc(&m.CreatedAt),
+		DeliverAfter:   web.Utc(m.DeliverAfter),
+		ExpiresAt:      web.Utc(m.ExpiresAt),
+		Origin:         shownOrigin(m.Origin, view),
+		HeaderList:     view.Listed(),
+		PayloadNull:    view.Null,
+		Dropped:        m.Dropped,
+	}
 	if m.Dropped {
 		out.SHA256 = ""
 		return out
@@ -249,8 +307,19 @@ func auditJSONOf(e delivery.AuditEntry) AuditJSON {
 	if len(details) == 0 {
 		details = json.RawMessage("{}")
 	}
-	return AuditJSON{ID: strconv.FormatInt(e.Seq, 10), Seq: e.Seq, At: web.Utc(&e.At), Actor: e.Actor, Action: e.Action, SubjectType: e.SubjectType,
-		Subject: e.Subject, Reason: cmp.Or(e.Reason, web.English(e.Why())), Details: details, PrevHash: hex.EncodeToString(e.PrevHash), Hash: hex.EncodeToString(e.Hash)}
+	return AuditJSON{
+		ID:          strconv.FormatInt(e.Seq, 10),
+		Seq:         e.Seq,
+		At:          web.Utc(&e.At),
+		Actor:       e.Actor,
+		Action:      e.Action,
+		SubjectType: e.SubjectType,
+		Subject:     e.Subject,
+		Reason:      cmp.Or(e.Reason, web.English(e.Why())),
+		Details:     details,
+		PrevHash:    hex.EncodeToString(e.PrevHash),
+		Hash:        hex.EncodeToString(e.Hash),
+	}
 }
 
 type IntegrationJSON struct {
@@ -294,7 +363,14 @@ type gapJSON struct {
 
 func tableGapsJSON(gaps []delivery.CaptureGap) (list []gapJSON) {
 	for _, g := range gaps {
-		shown := gapJSON{Table: g.Table, From: g.From.String(), Reason: g.Why, FoundAt: web.Utc(&g.FoundAt), Requested: g.Asked, Refused: g.Note}
+		shown := gapJSON{
+			Table:     g.Table,
+			From:      g.From.String(),
+			Reason:    g.Why,
+			FoundAt:   web.Utc(&g.FoundAt),
+			Requested: g.Asked,
+			Refused:   g.Note,
+		}
 		if g.To != nil {
 			to := g.To.String()
 			shown.To = &to
@@ -327,7 +403,13 @@ func gapsJSONOf(g delivery.SourceGaps) *gapsJSON {
 	if g.Count == 0 {
 		return nil
 	}
-	return &gapsJSON{Count: g.Count, From: web.Utc(g.Last.From), To: web.Utc(g.Last.To), Reason: g.Last.String(), At: web.Utc(&g.NotedAt)}
+	return &gapsJSON{
+		Count:  g.Count,
+		From:   web.Utc(g.Last.From),
+		To:     web.Utc(g.Last.To),
+		Reason: g.Last.String(),
+		At:     web.Utc(&g.NotedAt),
+	}
 }
 
 // factJSON is one figure of the method.
@@ -353,15 +435,38 @@ type hourJSON struct {
 
 func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) IntegrationJSON {
 	return func(h delivery.IntegrationHealth) IntegrationJSON {
-		out := IntegrationJSON{Name: h.Name, Description: h.Description, Method: h.Method, Subscribe: s.subscriptions(h.Name),
-			Destination: h.Destination, Address: h.Address, Status: statusOf(h), Breaker: h.Breaker, BreakerUntil: web.Utc(h.BreakerUntil),
-			Backlog: h.Pending + h.Sending, Pending: h.Pending, Sending: h.Sending, Dead: h.Dead, Ignored: h.Ignored,
-			OldestPendingAt: web.Utc(h.OldestPending), OldestPendingSeconds: web.Age(h.OldestPending, now).Seconds(),
-			Delivered24h: h.Delivered24h, Failed24h: h.Failed24h, NewGroups: h.NewGroups, Hours: make([]hourJSON, 0, len(h.Hours)), Facts: []factJSON{},
-			Health: []partJSON{}, Gaps: gapsJSONOf(h.Gaps), TableGaps: tableGapsJSON(h.TableGaps)}
+		out := IntegrationJSON{
+			Name:                 h.Name,
+			Description:          h.Description,
+			Method:               h.Method,
+			Subscribe:            s.subscriptions(h.Name),
+			Destination:          h.Destination,
+			Address:              h.Address,
+			Status:               statusOf(h),
+			Breaker:              h.Breaker,
+			BreakerUntil:         web.Utc(h.BreakerUntil),
+			Backlog:              h.Pending + h.Sending,
+			Pending:              h.Pending,
+			Sending:              h.Sending,
+			Dead:                 h.Dead,
+			Ignored:              h.Ignored,
+			OldestPendingAt:      web.Utc(h.OldestPending),
+			OldestPendingSeconds: web.Age(h.OldestPending, now).Seconds(),
+			Delivered24h:         h.Delivered24h,
+			Failed24h:            h.Failed24h,
+			NewGroups:            h.NewGroups,
+			Hours:                make([]hourJSON, 0, len(h.Hours)),
+			Facts:                []factJSON{},
+			Health:               []partJSON{},
+			Gaps:                 gapsJSONOf(h.Gaps),
+			TableGaps:            tableGapsJSON(h.TableGaps),
+		}
 		for _, p := range h.Parts {
-			out.Health = append(out.Health, partJSON{Part: p.Part, Status: p.Status, Since: web.Utc(&p.Since), LastSuccess: web.Utc(p.LastSuccess),
-				LastError: p.LastError, LastErrorAt: web.Utc(p.LastErrorAt)})
+			out.Health = append(
+				out.Health,
+				partJSON{Part: p.Part, Status: p.Status, Since: web.Utc(&p.Since), LastSuccess: web.Utc(p.LastSuccess),
+					LastError: p.LastError, LastErrorAt: web.Utc(p.LastErrorAt)},
+			)
 		}
 		for _, f := range s.Facts(h.Name) {
 			shown := factJSON{Name: f.Name, Value: f.Value, Text: f.Text, Alarm: f.Alarm}

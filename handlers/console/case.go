@@ -49,7 +49,12 @@ func (s *Console) ticketURL(ticket string) string {
 // changeCase changes what people keep about a failure.
 func (s *Console) changeCase(what string) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		form := views.CaseForm{What: what, Assignee: c.FormValue("assignee"), Tags: c.FormValue("tags"), Ticket: c.FormValue("ticket")}
+		form := views.CaseForm{
+			What:     what,
+			Assignee: c.FormValue("assignee"),
+			Tags:     c.FormValue("tags"),
+			Ticket:   c.FormValue("ticket"),
+		}
 		if !delivery.IsUUID(c.Param("id")) {
 			return delivery.ErrNotFound
 		}
@@ -68,7 +73,12 @@ func (s *Console) changeCase(what string) echo.HandlerFunc {
 
 // caseChange reads a form about a case.
 func caseChange(c echo.Context, form views.CaseForm) (delivery.CaseChange, error) {
-	change := delivery.CaseChange{ID: c.Param("id"), Version: parseVersion(c.FormValue("version")), Actor: web.Who(c).Name, Token: c.FormValue("token")}
+	change := delivery.CaseChange{
+		ID:      c.Param("id"),
+		Version: parseVersion(c.FormValue("version")),
+		Actor:   web.Who(c).Name,
+		Token:   c.FormValue("token"),
+	}
 	if change.Version < 0 {
 		return change, web.Unprocessable("version_required", "version")
 	}

@@ -111,7 +111,8 @@ func (s *Console) failureNews(c echo.Context) error {
 		return err
 	}
 	l, text := views.Locale{Lang: web.Lang(c), Zone: time.UTC, Now: time.Now()}, ""
-	seen := c.QueryParam("state") == string(d.State) && c.QueryParam("version") == l.T("%d", d.Version) && c.QueryParam("attempts") == l.T("%d", d.Attempts)
+	seen := c.QueryParam("state") == string(d.State) && c.QueryParam("version") == l.T("%d", d.Version) &&
+		c.QueryParam("attempts") == l.T("%d", d.Attempts)
 	if !seen {
 		text = l.Say(delivery.Say("news.changed", "state", l.State(d.Delivery)))
 	}
@@ -160,8 +161,13 @@ func onceOnly(c echo.Context, d delivery.Delivery, done views.Flash) views.Flash
 }
 
 func formOf(c echo.Context, action delivery.Action) views.ActionForm {
-	return views.ActionForm{Action: action, Reason: c.FormValue("reason"), Category: c.FormValue("category"), Until: c.FormValue("until"),
-		Evidence: c.FormValue("evidence")}
+	return views.ActionForm{
+		Action:   action,
+		Reason:   c.FormValue("reason"),
+		Category: c.FormValue("category"),
+		Until:    c.FormValue("until"),
+		Evidence: c.FormValue("evidence"),
+	}
 }
 
 // actionRequest checks what a person typed.
@@ -170,7 +176,13 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 	if !ok {
 		zone = time.UTC
 	}
-	a := delivery.ActionRequest{Action: form.Action, Actor: web.Who(c).Name, Reason: form.Reason, Category: form.Category, Evidence: form.Evidence}
+	a := delivery.ActionRequest{
+		Action:   form.Action,
+		Actor:    web.Who(c).Name,
+		Reason:   form.Reason,
+		Category: form.Category,
+		Evidence: form.Evidence,
+	}
 	if err := web.FirstError(delivery.CheckReason(a.Reason), delivery.CheckEvidence(a.Evidence)); err != nil {
 		return a, err
 	}
@@ -252,7 +264,13 @@ func (s *Console) message(c echo.Context) error {
 	for n := range deliveries {
 		deliveries[n].Error = seen.Hide.Error(deliveries[n].ErrorClass, deliveries[n].Error)
 	}
-	page := views.MessagePage{Layout: s.Layout(c, m.Type, ""), Message: m, Deliveries: deliveries, Headers: headersOf(seen), Properties: propertiesOf(seen)}
+	page := views.MessagePage{
+		Layout:     s.Layout(c, m.Type, ""),
+		Message:    m,
+		Deliveries: deliveries,
+		Headers:    headersOf(seen),
+		Properties: propertiesOf(seen),
+	}
 	page.Payload = readable(seen, len(m.Payload))
 	page.Payload.Dropped = m.Dropped
 	page.Payload.Raw = mayReadRaw(web.Who(c).Role, seen)

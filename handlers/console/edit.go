@@ -61,7 +61,10 @@ func (s *Console) editing(c echo.Context) (e editing, err error) {
 	e.page.Kept = e.sent.Typed()
 	for _, h := range headerList(e.seen.Headers) {
 		if delivery.ProtectedHeader(h.Name) {
-			e.page.Protected = append(e.page.Protected, views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.Say(delivery.Say("edit.protected"))})
+			e.page.Protected = append(
+				e.page.Protected,
+				views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.Say(delivery.Say("edit.protected"))},
+			)
 		} else {
 			e.page.Typed.Headers = append(e.page.Typed.Headers, h)
 		}
@@ -155,7 +158,13 @@ func UnixLines(text string) string { return strings.ReplaceAll(text, "\r\n", "\n
 // request checks what was typed.
 func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 	t := e.page.Typed
-	r = delivery.EditRequest{ID: e.page.D.ID, Version: t.Version, Actor: web.Who(c).Name, Reason: strings.TrimSpace(t.Reason), Token: t.Token}
+	r = delivery.EditRequest{
+		ID:      e.page.D.ID,
+		Version: t.Version,
+		Actor:   web.Who(c).Name,
+		Reason:  strings.TrimSpace(t.Reason),
+		Token:   t.Token,
+	}
 	if r.Version < 1 || !delivery.IsUUID(r.Token) {
 		return r, web.Unprocessable("version_required.edit", "")
 	}
@@ -236,7 +245,10 @@ func (s *Console) review(e editing, r delivery.EditRequest) *views.EditReview {
 		next.Headers = r.Headers
 	}
 	seen := s.Reveal(next, e.page.D.Integration)
-	return &views.EditReview{Payload: differ(diffText(e.page.Locale, e.seen), diffText(e.page.Locale, seen)), Headers: differ(headerText(e.seen), headerText(seen))}
+	return &views.EditReview{
+		Payload: differ(diffText(e.page.Locale, e.seen), diffText(e.page.Locale, seen)),
+		Headers: differ(headerText(e.seen), headerText(seen)),
+	}
 }
 
 func (s *Console) saveEdit(c echo.Context, e editing, r delivery.EditRequest) error {
@@ -402,8 +414,14 @@ func (s *Console) redirectByForm(c echo.Context) error {
 		return delivery.ErrNotFound
 	}
 	page := views.RedirectPage{Integration: c.FormValue("integration"), Reason: c.FormValue("reason")}
-	r := delivery.RedirectRequest{ID: id, Version: parseVersion(c.FormValue("version")), Actor: web.Who(c).Name, Reason: strings.TrimSpace(page.Reason),
-		Integration: page.Integration, Token: c.FormValue("token")}
+	r := delivery.RedirectRequest{
+		ID:          id,
+		Version:     parseVersion(c.FormValue("version")),
+		Actor:       web.Who(c).Name,
+		Reason:      strings.TrimSpace(page.Reason),
+		Integration: page.Integration,
+		Token:       c.FormValue("token"),
+	}
 	d, err := s.redirect(c, r)
 	var conflict *delivery.ConflictError
 	if errors.As(err, &conflict) {

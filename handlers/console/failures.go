@@ -138,7 +138,11 @@ func (s *Console) failuresNews(c echo.Context) error {
 
 // quietLayout is the layout of what an open page asks by itself: the next page's flash is not for it.
 func (s *Console) quietLayout(c echo.Context) views.Layout {
-	return views.Layout{Locale: views.Locale{Lang: "en", Zone: time.UTC, Now: time.Now()}, User: web.Who(c).Name, Role: web.Who(c).Role}
+	return views.Layout{
+		Locale: views.Locale{Lang: "en", Zone: time.UTC, Now: time.Now()},
+		User:   web.Who(c).Name,
+		Role:   web.Who(c).Role,
+	}
 }
 
 // parseSelection reads the values of the checkboxes: what the person saw.
@@ -153,8 +157,17 @@ func parseSelection(values []string, action delivery.Action) ([]views.Selected, 
 			return nil, web.BadField(http.StatusUnprocessableEntity, "bad_selection.form", "id")
 		}
 		state := delivery.State(parts[2])
-		out = append(out, views.Selected{Value: v, ID: parts[0], Integration: parts[4], State: state, Fits: slices.Contains(action.From(), state),
-			Unsure: parts[3] == views.Unsure})
+		out = append(
+			out,
+			views.Selected{
+				Value:       v,
+				ID:          parts[0],
+				Integration: parts[4],
+				State:       state,
+				Fits:        slices.Contains(action.From(), state),
+				Unsure:      parts[3] == views.Unsure,
+			},
+		)
 	}
 	return out, nil
 }

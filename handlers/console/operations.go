@@ -61,8 +61,11 @@ func (s *Console) askOperation(c echo.Context) error {
 
 // dryRun asks what would be selected, whatever is still to be typed.
 func (s *Console) dryRun(c echo.Context, r delivery.OperationRequest) (delivery.DryRun, error) {
-	return s.store.DryRun(c.Request().Context(), delivery.OperationRequest{Action: r.Action, Filter: r.Filter, Chosen: r.Chosen, Actor: r.Actor,
-		Reason: "dry run", Category: delivery.IgnoreCategories[0]})
+	return s.store.DryRun(
+		c.Request().Context(),
+		delivery.OperationRequest{Action: r.Action, Filter: r.Filter, Chosen: r.Chosen, Actor: r.Actor,
+			Reason: "dry run", Category: delivery.IgnoreCategories[0]},
+	)
 }
 
 // operationAsked reads on what an action is to be done, and what was typed about it.
@@ -133,7 +136,12 @@ func (s *Console) startByForm(c echo.Context) error {
 }
 
 // refusedOperation asks again, with what was typed.
-func (s *Console) refusedOperation(c echo.Context, page views.OperationNewPage, request delivery.OperationRequest, err error) error {
+func (s *Console) refusedOperation(
+	c echo.Context,
+	page views.OperationNewPage,
+	request delivery.OperationRequest,
+	err error,
+) error {
 	p, err := web.Mistake(err)
 	if err != nil {
 		return err
@@ -163,7 +171,13 @@ func (s *Console) fillOperation(c echo.Context, form views.OperationForm, r *del
 
 func paceOf(params url.Values) views.PaceForm {
 	text := func(name string) string { return strings.TrimSpace(params.Get(name)) }
-	return views.PaceForm{Canary: text("canary"), Rate: text("rate"), RampTo: text("ramp_to"), RampOver: text("ramp_over"), StopAbove: text("stop_above")}
+	return views.PaceForm{
+		Canary:    text("canary"),
+		Rate:      text("rate"),
+		RampTo:    text("ramp_to"),
+		RampOver:  text("ramp_over"),
+		StopAbove: text("stop_above"),
+	}
 }
 
 // ParsePace reads a pace as it was typed.
@@ -229,8 +243,12 @@ func (s *Console) operationPage(c echo.Context, status int, form views.SteerForm
 	if page.O, err = s.FindOperation(c); err != nil {
 		return err
 	}
-	items, err := s.store.OperationItems(c.Request().Context(), page.O.ID, delivery.ItemFilter{Outcome: page.Outcome, Integration: page.Integration,
-		After: c.QueryParam("after"), Limit: ItemsOnPage})
+	items, err := s.store.OperationItems(
+		c.Request().Context(),
+		page.O.ID,
+		delivery.ItemFilter{Outcome: page.Outcome, Integration: page.Integration,
+			After: c.QueryParam("after"), Limit: ItemsOnPage},
+	)
 	if err != nil {
 		return err
 	}
@@ -287,8 +305,15 @@ func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.S
 		return form, step, web.NewProblem(http.StatusBadRequest, "bad_form")
 	}
 	form = views.SteerForm{Step: what, Reason: params.Get("reason"), Pace: paceOf(params)}
-	step = delivery.Steer{ID: c.Param("id"), Actor: web.Who(c).Name, Reason: strings.TrimSpace(form.Reason), Version: parseVersion(params.Get("version")),
-		Pause: what == "pause", Resume: what == "resume", Cancel: what == "cancel"}
+	step = delivery.Steer{
+		ID:      c.Param("id"),
+		Actor:   web.Who(c).Name,
+		Reason:  strings.TrimSpace(form.Reason),
+		Version: parseVersion(params.Get("version")),
+		Pause:   what == "pause",
+		Resume:  what == "resume",
+		Cancel:  what == "cancel",
+	}
 	switch {
 	case step.Version < 1:
 		err = web.Unprocessable("version_required", "reason")
@@ -306,7 +331,11 @@ func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.S
 
 // operations lists operations, newest first.
 func (s *Console) operations(c echo.Context) error {
-	page := views.OperationsPage{Layout: s.Layout(c, "title.operations", views.Operations), State: c.QueryParam("state"), Actor: strings.TrimSpace(c.QueryParam("actor"))}
+	page := views.OperationsPage{
+		Layout: s.Layout(c, "title.operations", views.Operations),
+		State:  c.QueryParam("state"),
+		Actor:  strings.TrimSpace(c.QueryParam("actor")),
+	}
 	filter := delivery.OperationFilter{Actor: page.Actor, After: c.QueryParam("after"), Limit: ItemsOnPage}
 	if page.State != "" {
 		filter.States = []delivery.OperationState{delivery.OperationState(page.State)}

@@ -18,13 +18,21 @@ func (s *Console) overview(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return web.Render(c, http.StatusOK, views.OverviewView(views.OverviewPage{Layout: s.Layout(c, "title.overview", views.Overview), Integrations: health,
-		Facts: s.AllFacts()}))
+	return web.Render(
+		c,
+		http.StatusOK,
+		views.OverviewView(views.OverviewPage{Layout: s.Layout(c, "title.overview", views.Overview), Integrations: health,
+			Facts: s.AllFacts()}),
+	)
 }
 
 // ignored lists what was hidden, by whom and why.
 func (s *Console) ignored(c echo.Context) error {
-	page := views.IgnoredPage{Layout: s.Layout(c, "title.ignored", views.Ignored), Integration: c.QueryParam("integration"), Names: s.integrationNames()}
+	page := views.IgnoredPage{
+		Layout:      s.Layout(c, "title.ignored", views.Ignored),
+		Integration: c.QueryParam("integration"),
+		Names:       s.integrationNames(),
+	}
 	rows, err := s.store.Failures(c.Request().Context(), delivery.Filter{States: []delivery.State{delivery.StateIgnored},
 		Integrations: web.Given([]string{page.Integration}), After: c.QueryParam("after"), Limit: 50})
 	if err != nil {
@@ -98,7 +106,13 @@ func (s *Console) traffic(delivered bool) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		page := views.TrafficPage{Layout: s.Layout(c, "", views.Overview), Integration: name, Delivered: delivered, Held: held[name], Items: rows.Items}
+		page := views.TrafficPage{
+			Layout:      s.Layout(c, "", views.Overview),
+			Integration: name,
+			Delivered:   delivered,
+			Held:        held[name],
+			Items:       rows.Items,
+		}
 		page.Title, page.Next = page.Say(delivery.Say(title, "integration", name)), nextURL(c.Request(), rows.Next)
 		return web.Render(c, http.StatusOK, views.TrafficView(page))
 	}
@@ -119,7 +133,12 @@ func (s *Console) blocked(c echo.Context) error {
 		return err
 	}
 	page := views.TrafficPage{Layout: s.Layout(c, "", views.Failures), Integration: d.Integration, Behind: id, Items: rows.Items}
-	page.Title, page.Next = page.Say(delivery.Say("title.behind", "id", views.Short(id), "key", d.Key)), nextURL(c.Request(), rows.Next)
+	page.Title, page.Next = page.Say(
+		delivery.Say("title.behind", "id", views.Short(id), "key", d.Key),
+	), nextURL(
+		c.Request(),
+		rows.Next,
+	)
 	return web.Render(c, http.StatusOK, views.TrafficView(page))
 }
 
@@ -141,7 +160,11 @@ func (s *Console) pauseByForm(paused bool) echo.HandlerFunc {
 			if err != nil {
 				return err
 			}
-			return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: name, Reason: reason, Problem: web.Say(c, p.Says)})
+			return s.integrationsPage(
+				c,
+				p.Status,
+				views.IntegrationsPage{Wrong: name, Reason: reason, Problem: web.Say(c, p.Says)},
+			)
 		}
 		if !paused {
 			s.Config.Wake()
@@ -177,7 +200,11 @@ func (s *Console) resnapshotByForm(c echo.Context) error {
 		if p.Code == "unknown_table" { // it has no form of its own
 			table = ""
 		}
-		return s.integrationsPage(c, p.Status, views.IntegrationsPage{Wrong: views.ResnapshotForm(name, table), Reason: reason, Problem: web.Say(c, p.Says)})
+		return s.integrationsPage(
+			c,
+			p.Status,
+			views.IntegrationsPage{Wrong: views.ResnapshotForm(name, table), Reason: reason, Problem: web.Say(c, p.Says)},
+		)
 	}
 	done := good(c, "done.resnapshot", "integration", name)
 	if table != "" {

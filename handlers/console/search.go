@@ -26,7 +26,11 @@ func (s *Console) countsOf(ctx context.Context, page *views.FailuresPage) error 
 	f.After, f.Limit, f.Sort = "", 0, ""
 	counted := countedByGroups(f)
 	for _, states := range views.TabStates {
-		tab := views.StateTab{Name: page.StatesName(states), Current: sameStates(states, views.StatesOf(page.Filter)), Count: views.Count{Unknown: true}}
+		tab := views.StateTab{
+			Name:    page.StatesName(states),
+			Current: sameStates(states, views.StatesOf(page.Filter)),
+			Count:   views.Count{Unknown: true},
+		}
 		if f.States = states; counted {
 			var err error
 			if tab.Count, err = s.count(ctx, f, views.CountLimit); err != nil {
@@ -91,9 +95,20 @@ func (s *Console) narrow(ctx context.Context, page *views.FailuresPage, f delive
 		if by.chosen == 1 || page.Total.N == 0 {
 			continue
 		}
-		rows, err := s.store.Groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{States: f.States, Integrations: f.Integrations, Methods: f.Methods,
-			Destinations: f.Destinations, ErrorClasses: f.ErrorClasses, Groups: f.Groups, GroupMessages: f.GroupMessages, Limit: narrowedValues},
-			By: []delivery.GroupKey{by.key}, Bare: true})
+		rows, err := s.store.Groups(
+			ctx,
+			delivery.GroupFilter{Filter: delivery.Filter{
+				States:        f.States,
+				Integrations:  f.Integrations,
+				Methods:       f.Methods,
+				Destinations:  f.Destinations,
+				ErrorClasses:  f.ErrorClasses,
+				Groups:        f.Groups,
+				GroupMessages: f.GroupMessages,
+				Limit:         narrowedValues,
+			},
+				By: []delivery.GroupKey{by.key}, Bare: true},
+		)
 		if err != nil {
 			return err
 		}
@@ -152,7 +167,14 @@ func (s *Console) suggest(c echo.Context) error {
 		}
 		found = []Suggestion{}
 		for _, v := range values {
-			found = append(found, Suggestion{Text: v, Help: valueWords(s.quietLayout(c).Locale, field, v), Insert: field + ":" + before + quotedValue(v) + " "})
+			found = append(
+				found,
+				Suggestion{
+					Text:   v,
+					Help:   valueWords(s.quietLayout(c).Locale, field, v),
+					Insert: field + ":" + before + quotedValue(v) + " ",
+				},
+			)
 		}
 	}
 	return c.JSON(http.StatusOK, map[string][]Suggestion{"items": found})

@@ -13,7 +13,10 @@ type Store interface {
 	Delivery(ctx context.Context, id string) (delivery.Detail, error)
 	Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error)  // the next one first
 	Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) // in the hours of Health
-	Blocked(ctx context.Context, id, after string) (delivery.Page[delivery.Delivery], error)            // by the order of a key; the next one first
+	Blocked(
+		ctx context.Context,
+		id, after string,
+	) (delivery.Page[delivery.Delivery], error) // by the order of a key; the next one first
 	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)
 	Groups(ctx context.Context, f delivery.GroupFilter) (delivery.Page[delivery.Group], error)
 	Group(ctx context.Context, id string) (delivery.Group, error)

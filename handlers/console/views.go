@@ -17,10 +17,17 @@ import (
 // saveView keeps a search under a name.
 func (s *Console) saveView(c echo.Context) error {
 	back := views.LocalPath(c.FormValue("return"))
-	form := views.SaveForm{Name: strings.TrimSpace(c.FormValue("name")), Search: strings.TrimSpace(c.FormValue("search")), Shared: c.FormValue("shared") != ""}
+	form := views.SaveForm{
+		Name:   strings.TrimSpace(c.FormValue("name")),
+		Search: strings.TrimSpace(c.FormValue("search")),
+		Shared: c.FormValue("shared") != "",
+	}
 	err := checkView(form)
 	if err == nil {
-		_, err = s.store.SaveView(c.Request().Context(), delivery.SavedView{Owner: web.Who(c).Name, Name: form.Name, Search: form.Search, Shared: form.Shared})
+		_, err = s.store.SaveView(
+			c.Request().Context(),
+			delivery.SavedView{Owner: web.Who(c).Name, Name: form.Name, Search: form.Search, Shared: form.Shared},
+		)
 	}
 	if err == nil {
 		s.SetFlash(c, good(c, "done.view_saved", "name", form.Name))

@@ -18,7 +18,11 @@ import (
 // CheckAction says what a decision lacks; the console's forms go through it as well.
 func CheckAction(a *delivery.ActionRequest, now time.Time) error {
 	a.Reason, a.Evidence = strings.TrimSpace(a.Reason), strings.TrimSpace(a.Evidence)
-	given := map[string]string{delivery.FieldReason: a.Reason, delivery.FieldCategory: a.Category, delivery.FieldEvidence: a.Evidence}
+	given := map[string]string{
+		delivery.FieldReason:   a.Reason,
+		delivery.FieldCategory: a.Category,
+		delivery.FieldEvidence: a.Evidence,
+	}
 	switch missing := a.Action.Row().Missing(given); {
 	case missing == delivery.FieldReason:
 		return Unprocessable("reason_required.decision", "reason")

@@ -61,7 +61,8 @@ func (s *Core) Authenticate(c echo.Context) (principal, error) {
 		return principal{}, nil
 	}
 	o, err := s.store.OperatorByName(c.Request().Context(), name)
-	if errors.Is(err, delivery.ErrNotFound) || (err == nil && (o.DisabledAt != nil || !s.sessionHolds(c.Request().Context(), o))) {
+	if errors.Is(err, delivery.ErrNotFound) ||
+		(err == nil && (o.DisabledAt != nil || !s.sessionHolds(c.Request().Context(), o))) {
 		return principal{}, s.Sessions.Destroy(c.Request().Context())
 	}
 	return principal{Name: o.Name, Role: o.Role}, err

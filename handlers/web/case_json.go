@@ -17,6 +17,12 @@ type CaseJSON struct {
 }
 
 func CaseJSONOf(k delivery.Case) CaseJSON {
-	return CaseJSON{Version: k.Version, AcknowledgedAt: Utc(k.AcknowledgedAt), AcknowledgedBy: k.AcknowledgedBy, Assignee: k.Assignee,
-		Tags: append([]string{}, k.Tags...), Ticket: k.Ticket}
+	return CaseJSON{
+		Version:        k.Version,
+		AcknowledgedAt: Utc(k.AcknowledgedAt),
+		AcknowledgedBy: k.AcknowledgedBy,
+		Assignee:       k.Assignee,
+		Tags:           append([]string{}, k.Tags...),
+		Ticket:         k.Ticket,
+	}
 }

@@ -68,7 +68,13 @@ func New(store Store, cfg Config) (*Core, error) {
 	if err := cfg.Metrics.watch(store, cfg.Integrations, cfg.Log, cfg.Facts); err != nil {
 		return nil, fmt.Errorf("handlers: metrics: %w", err)
 	}
-	s := &Core{Config: cfg, Echo: echo.New(), Sessions: newSessions(store, cfg), Masks: cfg.Masks.Or(cfg.Integrations), store: store}
+	s := &Core{
+		Config:   cfg,
+		Echo:     echo.New(),
+		Sessions: newSessions(store, cfg),
+		Masks:    cfg.Masks.Or(cfg.Integrations),
+		store:    store,
+	}
 	s.Echo.HTTPErrorHandler = s.handleError
 	s.Echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts
 	s.use()

@@ -58,7 +58,15 @@ func BadField(status int, key, field string, args ...any) Problem {
 }
 
 func ProblemSaying(status int, code, field string, says delivery.Phrase) Problem {
-	return Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Field: field, Detail: English(says), Says: says}
+	return Problem{
+		Type:   "about:blank",
+		Title:  http.StatusText(status),
+		Status: status,
+		Code:   code,
+		Field:  field,
+		Detail: English(says),
+		Says:   says,
+	}
 }
 
 // inputStatus lists the codes of an InputError whose status is not 422.
@@ -166,8 +174,18 @@ func problemOfEcho(e *echo.HTTPError) Problem {
 func (s *Core) handleError(err error, c echo.Context) {
 	p := ProblemOf(err)
 	p.RequestID = requestID(c)
-	if p.Status >= http.StatusInternalServerError && p.RetryAfter == 0 && c.Request().Context().Err() == nil { // a caller who left is no failure
-		s.Config.Log.ErrorContext(c.Request().Context(), "request failed", "request_id", p.RequestID, "path", c.Request().URL.Path, "error", err)
+	if p.Status >= http.StatusInternalServerError && p.RetryAfter == 0 &&
+		c.Request().Context().Err() == nil { // a caller who left is no failure
+		s.Config.Log.ErrorContext(
+			c.Request().Context(),
+			"request failed",
+			"request_id",
+			p.RequestID,
+			"path",
+			c.Request().URL.Path,
+			"error",
+			err,
+		)
 	}
 	if c.Response().Committed {
 		return

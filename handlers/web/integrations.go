@@ -35,7 +35,8 @@ func (s *Core) Health(ctx context.Context) ([]delivery.IntegrationHealth, error)
 	}
 	for i := range list {
 		list[i].TableGaps = s.ofRules(list[i].Name, gaps[list[i].Name])
-		list[i].Alarm = len(list[i].TableGaps) > 0 || slices.ContainsFunc(s.Facts(list[i].Name), func(f delivery.Fact) bool { return f.Alarm })
+		list[i].Alarm = len(list[i].TableGaps) > 0 ||
+			slices.ContainsFunc(s.Facts(list[i].Name), func(f delivery.Fact) bool { return f.Alarm })
 	}
 	return list, nil
 }
@@ -54,7 +55,8 @@ func (s *Core) Losses(m delivery.Message, integration string) []delivery.Loss {
 func (s *Core) ofRules(integration string, gaps []delivery.CaptureGap) []delivery.CaptureGap {
 	return slices.DeleteFunc(gaps, func(g delivery.CaptureGap) bool {
 		return !slices.ContainsFunc(s.Config.Integrations, func(in delivery.Integration) bool {
-			return in.Name == integration && in.CDC != nil && slices.ContainsFunc(in.CDC.Rules, func(r delivery.CDCRule) bool { return r.Name() == g.Table })
+			return in.Name == integration && in.CDC != nil &&
+				slices.ContainsFunc(in.CDC.Rules, func(r delivery.CDCRule) bool { return r.Name() == g.Table })
 		})
 	})
 }

@@ -30,8 +30,11 @@ func NewMetrics() *Metrics {
 		registry: prometheus.NewRegistry(),
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redrive_deliveries_total",
 			Help: "Attempts by outcome."}, []string{"integration", "method", "outcome"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "redrive_attempt_duration_seconds",
-			Help: "How long one attempt took.", Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"integration"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "redrive_attempt_duration_seconds",
+			Help:    "How long one attempt took.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"integration"}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{Name: "redrive_late_outcomes_total",
 			Help: "Outcomes that arrived after their lease was lost and changed nothing."}),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{Name: "redrive_lease_expirations_total",
@@ -65,7 +68,12 @@ type healthSource interface {
 }
 
 // Watch adds the gauges that are read from the database, and a zero for each integration so that rates start at once.
-func (m *Metrics) watch(source healthSource, integrations []delivery.Integration, log *slog.Logger, facts func(string) []delivery.Fact) error {
+func (m *Metrics) watch(
+	source healthSource,
+	integrations []delivery.Integration,
+	log *slog.Logger,
+	facts func(string) []delivery.Fact,
+) error {
 	for _, i := range integrations {
 		for _, outcome := range []delivery.Outcome{delivery.OutcomeOK, delivery.OutcomeTransient, delivery.OutcomePermanent, delivery.OutcomeUnknown} {
 			m.deliveries.WithLabelValues(i.Name, string(i.Method), string(outcome))
@@ -86,10 +94,25 @@ const (
 
 var (
 	backlogDesc = prometheus.NewDesc("redrive_backlog", "Deliveries that are not settled.", []string{"integration", "state"}, nil)
-	oldestDesc  = prometheus.NewDesc("redrive_oldest_pending_seconds", "For how long the delivery that is due the longest waits.", []string{"integration"}, nil)
-	upDesc      = prometheus.NewDesc("redrive_up", "Whether a part of an integration works: 0 while it is degraded.", []string{"integration", "part"}, nil)
-	successDesc = prometheus.NewDesc("redrive_last_success_timestamp_seconds", "When a part of an integration was last seen to work.", []string{"integration", "part"}, nil)
-	deadDesc    = prometheus.NewDesc("redrive_dead_letters", "Open dead letters.", []string{"integration"}, nil)
+	oldestDesc  = prometheus.NewDesc(
+		"redrive_oldest_pending_seconds",
+		"For how long the delivery that is due the longest waits.",
+		[]string{"integration"},
+		nil,
+	)
+	upDesc = prometheus.NewDesc(
+		"redrive_up",
+		"Whether a part of an integration works: 0 while it is degraded.",
+		[]string{"integration", "part"},
+		nil,
+	)
+	successDesc = prometheus.NewDesc(
+		"redrive_last_success_timestamp_seconds",
+		"When a part of an integration was last seen to work.",
+		[]string{"integration", "part"},
+		nil,
+	)
+	deadDesc = prometheus.NewDesc("redrive_dead_letters", "Open dead letters.", []string{"integration"}, nil)
 )
 
 // HealthCollector reads the gauges when Prometheus asks.

@@ -39,8 +39,17 @@ func Render(c echo.Context, status int, page templ.Component) error {
 // Layout is what every page has around its content.
 func (s *Core) Layout(c echo.Context, title, section string) views.Layout {
 	r, p := c.Request(), Who(c)
-	l := views.Layout{Locale: views.Locale{Lang: Lang(c), Zone: time.UTC, Now: time.Now()}, ZoneName: "UTC", Section: section,
-		User: p.Name, Role: p.Role, Fragment: isFragment(r), Demo: s.Config.DemoHandler != nil, Release: s.Config.Version, Here: section}
+	l := views.Layout{
+		Locale:   views.Locale{Lang: Lang(c), Zone: time.UTC, Now: time.Now()},
+		ZoneName: "UTC",
+		Section:  section,
+		User:     p.Name,
+		Role:     p.Role,
+		Fragment: isFragment(r),
+		Demo:     s.Config.DemoHandler != nil,
+		Release:  s.Config.Version,
+		Here:     section,
+	}
 	l.Title = l.Say(delivery.Phrase{Key: title})
 	if r.Method == http.MethodGet {
 		l.Here = r.URL.RequestURI()
@@ -58,7 +67,8 @@ func (s *Core) Layout(c echo.Context, title, section string) views.Layout {
 
 // isFragment tells htmx's swaps from everything that needs a whole page.
 func isFragment(r *http.Request) bool {
-	return r.Header.Get("HX-Request") == "true" && r.Header.Get("HX-Boosted") != "true" && r.Header.Get("HX-History-Restore-Request") != "true"
+	return r.Header.Get("HX-Request") == "true" && r.Header.Get("HX-Boosted") != "true" &&
+		r.Header.Get("HX-History-Restore-Request") != "true"
 }
 
 func Cookie(r *http.Request, name string) string {
@@ -82,8 +92,10 @@ func LoadZone(name string) (*time.Location, bool) {
 }
 
 func (s *Core) SetCookie(c echo.Context, name, value string) {
-	c.SetCookie(&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600, Secure: s.Config.SecureCookies,
-		SameSite: http.SameSiteLaxMode})
+	c.SetCookie(
+		&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600, Secure: s.Config.SecureCookies,
+			SameSite: http.SameSiteLaxMode},
+	)
 }
 
 // SetFlash keeps what an action did for the next page.
@@ -116,7 +128,11 @@ func (s *Core) errorPage(c echo.Context, p Problem) error {
 	}
 	l := s.Layout(c, "", "")
 	l.Title = l.T(p.Title)
-	return Render(c, p.Status, views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.Say(p.Says), RequestID: p.RequestID}))
+	return Render(
+		c,
+		p.Status,
+		views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.Say(p.Says), RequestID: p.RequestID}),
+	)
 }
 
 // Mistake returns what a person can correct in the form; every other error is passed on.

@@ -17,12 +17,67 @@ import (
 )
 
 var (
-	FailureParams = []string{"state", "integration", "method", "destination", "error_class", "group", "group_message", "key", "message", "id", "type",
-		"attempts", "q", "payload", "path", "operator", "assignee", "tag", "ticket", "acknowledged", "from", "to", "search", "sort", "after", "limit"}
-	GroupParams = []string{"state", "by", "status", "integration", "method", "destination", "error_class", "group", "group_message", "q", "sort", "after", "limit"}
+	FailureParams = []string{
+		"state",
+		"integration",
+		"method",
+		"destination",
+		"error_class",
+		"group",
+		"group_message",
+		"key",
+		"message",
+		"id",
+		"type",
+		"attempts",
+		"q",
+		"payload",
+		"path",
+		"operator",
+		"assignee",
+		"tag",
+		"ticket",
+		"acknowledged",
+		"from",
+		"to",
+		"search",
+		"sort",
+		"after",
+		"limit",
+	}
+	GroupParams = []string{
+		"state",
+		"by",
+		"status",
+		"integration",
+		"method",
+		"destination",
+		"error_class",
+		"group",
+		"group_message",
+		"q",
+		"sort",
+		"after",
+		"limit",
+	}
 	AuditParams = []string{"actor", "action", "subject", "from", "to", "after", "limit"}
-	Repeatable  = []string{"state", "integration", "method", "destination", "error_class", "group", "group_message", "id", "type", "path", "operator",
-		"assignee", "tag", "by", "status"}
+	Repeatable  = []string{
+		"state",
+		"integration",
+		"method",
+		"destination",
+		"error_class",
+		"group",
+		"group_message",
+		"id",
+		"type",
+		"path",
+		"operator",
+		"assignee",
+		"tag",
+		"by",
+		"status",
+	}
 )
 
 func BadParameter(key, name string, args ...any) Problem {
@@ -53,9 +108,19 @@ func OnlyParams(q url.Values, allowed ...string) error {
 
 // FailureFilter reads the filter of a list from the query of its address: what delivery.Filter.Values writes.
 func FailureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
-	f := delivery.Filter{Groups: Given(q["group"]), GroupMessages: Given(q["group_message"]), Types: Given(q["type"]), Actors: Given(q["operator"]),
-		Assignees: Given(q["assignee"]), Tags: Given(q["tag"]), Key: q.Get("key"), Query: q.Get("q"), Words: q.Get("payload"),
-		Ticket: q.Get("ticket"), After: q.Get("after")}
+	f := delivery.Filter{
+		Groups:        Given(q["group"]),
+		GroupMessages: Given(q["group_message"]),
+		Types:         Given(q["type"]),
+		Actors:        Given(q["operator"]),
+		Assignees:     Given(q["assignee"]),
+		Tags:          Given(q["tag"]),
+		Key:           q.Get("key"),
+		Query:         q.Get("q"),
+		Words:         q.Get("payload"),
+		Ticket:        q.Get("ticket"),
+		After:         q.Get("after"),
+	}
 	if err := OnlyParams(q, allowed...); err != nil {
 		return f, err
 	}

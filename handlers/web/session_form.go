@@ -24,7 +24,8 @@ const (
 
 // isForm reports whether a request is a form of the console that somebody filled in.
 func isForm(r *http.Request) bool {
-	return r.Method == http.MethodPost && !isAPI(r) && strings.HasPrefix(r.Header.Get(echo.HeaderContentType), echo.MIMEApplicationForm)
+	return r.Method == http.MethodPost && !isAPI(r) &&
+		strings.HasPrefix(r.Header.Get(echo.HeaderContentType), echo.MIMEApplicationForm)
 }
 
 // keepForm asks who it is without losing what was typed: the sign-in page carries the form along.
@@ -52,7 +53,11 @@ func (s *signIns) goOn(c echo.Context, o delivery.Operator, in views.SignInPage)
 		return c.Redirect(http.StatusSeeOther, views.Overview)
 	}
 	c.Set(principalKey, principal{Name: o.Name, Role: o.Role})
-	return Render(c, http.StatusOK, views.GoOnView(views.GoOnPage{Layout: s.Layout(c, "title.go_on", ""), To: in.Next, Fields: params}))
+	return Render(
+		c,
+		http.StatusOK,
+		views.GoOnView(views.GoOnPage{Layout: s.Layout(c, "title.go_on", ""), To: in.Next, Fields: params}),
+	)
 }
 
 // pack writes a form as one field of another.

@@ -29,10 +29,10 @@ const (
 // else's; the rows stay in it. At least 16 bytes of a payload are used: it begins with its number.
 type Options struct {
 	DSN          string    `kong:"-"`
-	Messages     int       `default:"20000" help:"Messages of the throughput run, at most 1000000."` // and at most of each latency run
-	Concurrency  int       `default:"16" help:"Parallel requests to the receiver."`
-	Rate         int       `default:"500" help:"Messages per second of the latency run."`
-	PayloadBytes int       `name:"payload" default:"256" help:"Bytes of one payload."`
+	Messages     int       `         default:"20000" help:"Messages of the throughput run, at most 1000000."` // and at most of each latency run
+	Concurrency  int       `         default:"16"    help:"Parallel requests to the receiver."`
+	Rate         int       `         default:"500"   help:"Messages per second of the latency run."`
+	PayloadBytes int       `         default:"256"   help:"Bytes of one payload."                            name:"payload"`
 	Out          io.Writer `kong:"-"`
 }
 

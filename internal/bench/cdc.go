@@ -22,9 +22,9 @@ import (
 // have the schema, wal_level logical and no integrations of somebody else's.
 type CDCOptions struct {
 	DSN         string    `kong:"-"`
-	Changes     int       `default:"50000" help:"Changes of the backlog, at most 1000000."`
-	Rate        int       `default:"300" help:"Changes per second of the latency run."`
-	Concurrency int       `default:"16" help:"Parallel requests to the receiver."`
+	Changes     int       `         default:"50000" help:"Changes of the backlog, at most 1000000."`
+	Rate        int       `         default:"300"   help:"Changes per second of the latency run."`
+	Concurrency int       `         default:"16"    help:"Parallel requests to the receiver."`
 	Out         io.Writer `kong:"-"`
 }
 
@@ -102,8 +102,15 @@ func (s benchSource) Stream(ctx context.Context, from delivery.LSN) (cdc.Stream,
 
 func (c *capture) prepare(ctx context.Context) (err error) {
 	c.in = c.integration()
-	c.in.CDC = &delivery.CDCSource{Slot: cdcSlot, Publication: cdcSlot, Heartbeat: time.Second, AlarmBytes: 1 << 40,
-		Rules: []delivery.CDCRule{{Schema: "public", Table: cdcTable, Operations: []delivery.RowOperation{delivery.OpInsert}, Payload: "row.n"}}}
+	c.in.CDC = &delivery.CDCSource{
+		Slot:        cdcSlot,
+		Publication: cdcSlot,
+		Heartbeat:   time.Second,
+		AlarmBytes:  1 << 40,
+		Rules: []delivery.CDCRule{
+			{Schema: "public", Table: cdcTable, Operations: []delivery.RowOperation{delivery.OpInsert}, Payload: "row.n"},
+		},
+	}
 	if c.sql, err = pgx.Connect(ctx, c.o.DSN); err != nil {
 		return err
 	}
@@ -148,7 +155,16 @@ func (c *capture) backlog(ctx context.Context, report *CDCReport) error {
 	if err != nil {
 		return err
 	}
-	room, err := cdc.New(cdc.Config{Integration: c.in, Source: benchSource{c.source}, Store: c.db, Lead: c.lead, Wake: eng.engine.Wake, Log: slog.New(slog.DiscardHandler)})
+	room, err := cdc.New(
+		cdc.Config{
+			Integration: c.in,
+			Source:      benchSource{c.source},
+			Store:       c.db,
+			Lead:        c.lead,
+			Wake:        eng.engine.Wake,
+			Log:         slog.New(slog.DiscardHandler),
+		},
+	)
 	if err != nil {
 		return errors.Join(err, eng.stop())
 	}
@@ -231,17 +247,46 @@ func (c *capture) single(ctx context.Context, report *CDCReport) error {
 		waits[i] = max(c.receiver.arrival(i).Sub(at), 0) // it may arrive before the producer hears of its commit
 	}
 	slices.Sort(waits)
-	report.Latency = Latency{Messages: n, PerSecond: rate, P50: percentile(waits, 50), P99: percentile(waits, 99), Max: waits[n-1]}
+	report.Latency = Latency{
+		Messages:  n,
+		PerSecond: rate,
+		P50:       percentile(waits, 50),
+		P99:       percentile(waits, 99),
+		Max:       waits[n-1],
+	}
 	return nil
 }
 
 func (r CDCReport) print(o CDCOptions) error {
 	table := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 	perSecond := func(d time.Duration) float64 { return float64(o.Changes) / d.Seconds() }
-	fmt.Fprintf(table, "read raw\t%.0f changes/s\t%d changes in transactions of %d, nothing done with them\n", perSecond(r.Raw), o.Changes, cdcBatch)
-	fmt.Fprintf(table, "captured\t%.0f changes/s\tdurable as deliveries, %.2f of raw, while they are delivered\n", perSecond(r.Captured), r.Raw.Seconds()/r.Captured.Seconds())
-	fmt.Fprintf(table, "delivered\t%.0f changes/s\tuntil the receiver has all, %d at a time\n", perSecond(r.Delivered), o.Concurrency)
-	fmt.Fprintf(table, "latency\tp50 %s  p99 %s\tmax %s, %d changes at %.0f/s, from commit at the source to arrival\n", millis(r.Latency.P50),
-		millis(r.Latency.P99), millis(r.Latency.Max), r.Latency.Messages, r.Latency.PerSecond)
+	fmt.Fprintf(
+		table,
+		"read raw\t%.0f changes/s\t%d changes in transactions of %d, nothing done with them\n",
+		perSecond(r.Raw),
+		o.Changes,
+		cdcBatch,
+	)
+	fmt.Fprintf(
+		table,
+		"captured\t%.0f changes/s\tdurable as deliveries, %.2f of raw, while they are delivered\n",
+		perSecond(r.Captured),
+		r.Raw.Seconds()/r.Captured.Seconds(),
+	)
+	fmt.Fprintf(
+		table,
+		"delivered\t%.0f changes/s\tuntil the receiver has all, %d at a time\n",
+		perSecond(r.Delivered),
+		o.Concurrency,
+	)
+	fmt.Fprintf(
+		table,
+		"latency\tp50 %s  p99 %s\tmax %s, %d changes at %.0f/s, from commit at the source to arrival\n",
+		millis(r.Latency.P50),
+		millis(r.Latency.P99),
+		millis(r.Latency.Max),
+		r.Latency.Messages,
+		r.Latency.PerSecond,
+	)
 	return table.Flush()
 }

@@ -58,7 +58,7 @@ type commands struct {
 	CDC struct {
 		Setup      cdcSetupCmd      `cmd:"" help:"Create publications and slots, or print the SQL for whoever has the rights."`
 		Resnapshot cdcResnapshotCmd `cmd:"" help:"Drop an integration's slot, create it anew and read its tables again; with --table, read one table again and go on with it."`
-	} `cmd:"" name:"cdc" help:"Changes of other databases."`
+	} `cmd:"" help:"Changes of other databases."                                    name:"cdc"`
 	Batch struct {
 		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
 	} `cmd:"" help:"Batches."`
@@ -85,9 +85,19 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	out := &checkedWriter{w: stdout}
 	terminal.Out = out
 	ctx = reporting(ctx, terminal)
-	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), kong.Vars{"version": p.Version},
+	parser, err := kong.New(
+		&c,
+		kong.Name("redrive"),
+		kong.Writers(out, stderr),
+		kong.Vars{"version": p.Version},
 		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
-		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(out, (*io.Writer)(nil)), kong.Bind(terminal, p))
+		kong.Exit(
+			func(code int) { exited = code },
+		),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(out, (*io.Writer)(nil)),
+		kong.Bind(terminal, p),
+	)
 	if err != nil {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return ExitFailed

@@ -33,19 +33,19 @@ type (
 	cdcSetupCmd struct {
 		database
 		Config string   `env:"REDRIVE_CONFIG" required:"" help:"Integrations file (YAML)."`
-		Names  []string `arg:"" optional:"" help:"Integrations; all cdc integrations when none is named."`
+		Names  []string `                                 help:"Integrations; all cdc integrations when none is named." arg:"" optional:""`
 	}
 	cdcResnapshotCmd struct {
 		database
 		Name   string `arg:"" help:"Integration."`
-		Table  string `help:"schema.table as the integrations file names it: only this one, without a new slot."`
-		Reason string `required:"" help:"Why, for the audit."`
+		Table  string `       help:"schema.table as the integrations file names it: only this one, without a new slot."`
+		Reason string `       help:"Why, for the audit."                                                                required:""`
 	}
 	batchRunCmd struct {
 		database
 		Name   string `arg:"" help:"Integration."`
-		Date   string `help:"Business date (2006-01-02) whose query is run again; without it the batch runs as the schedule would."`
-		Reason string `required:"" help:"Why, for the audit."`
+		Date   string `       help:"Business date (2006-01-02) whose query is run again; without it the batch runs as the schedule would."`
+		Reason string `       help:"Why, for the audit."                                                                                   required:""`
 	}
 )
 
@@ -113,7 +113,12 @@ func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
 func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 	settings, ok := delivery.ParseOutboxStart(c.Start)
 	if !ok {
-		return Misused(fmt.Errorf("outbox adopt: --start: %q is neither continue, now, beginning nor a time such as 2026-01-31T00:00:00Z", c.Start))
+		return Misused(
+			fmt.Errorf(
+				"outbox adopt: --start: %q is neither continue, now, beginning nor a time such as 2026-01-31T00:00:00Z",
+				c.Start,
+			),
+		)
 	}
 	return c.with(ctx, func(db *store.Store) error {
 		if err := db.Ready(ctx); err != nil {
@@ -121,7 +126,11 @@ func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		done, err := db.AdoptOutbox(ctx, settings, actor())
 		if err == nil {
-			fmt.Fprintf(out, "adopted: %d deliveries made of what was in the copy; events published from now on are fanned out\n", done.Deliveries)
+			fmt.Fprintf(
+				out,
+				"adopted: %d deliveries made of what was in the copy; events published from now on are fanned out\n",
+				done.Deliveries,
+			)
 		}
 		return err
 	})

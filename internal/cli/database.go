@@ -14,9 +14,9 @@ import (
 
 // database is where the data lives; every command takes it.
 type database struct {
-	DatabaseURL string `name:"database-url" env:"DATABASE_URL" help:"Postgres to use; empty starts the private embedded one."`
-	DataDir     string `name:"data-dir" env:"REDRIVE_DATA_DIR" default:"./data" help:"Embedded Postgres and other files of this process."`
-	LogFormat   string `name:"log-format" env:"REDRIVE_LOG_FORMAT" default:"text" enum:"text,json" help:"Log format: text or json."`
+	DatabaseURL string `name:"database-url" env:"DATABASE_URL"       help:"Postgres to use; empty starts the private embedded one."`
+	DataDir     string `name:"data-dir"     env:"REDRIVE_DATA_DIR"   help:"Embedded Postgres and other files of this process."      default:"./data"`
+	LogFormat   string `name:"log-format"   env:"REDRIVE_LOG_FORMAT" help:"Log format: text or json."                               default:"text"   enum:"text,json"`
 }
 
 func (d database) logger() *slog.Logger {
@@ -32,7 +32,11 @@ func (d database) logger() *slog.Logger {
 type starter func(context.Context, embedded.Options) (*embedded.Server, error)
 
 // open connects to the database, the embedded one when none is named. closeAll ends what was opened.
-func (d database) open(ctx context.Context, log *slog.Logger, start starter) (db *store.Store, dsn string, closeAll func(), err error) {
+func (d database) open(
+	ctx context.Context,
+	log *slog.Logger,
+	start starter,
+) (db *store.Store, dsn string, closeAll func(), err error) {
 	stop := func() {}
 	if dsn = d.DatabaseURL; dsn == "" {
 		server, err := start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})

@@ -26,15 +26,15 @@ import (
 // Settings are the flags and variables of serve.
 type Settings struct {
 	database
-	Addr          string        `env:"REDRIVE_ADDR" default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
-	Config        string        `env:"REDRIVE_CONFIG" help:"Integrations file (YAML)."`
-	Demo          config.Toggle `env:"REDRIVE_DEMO" help:"Run the demo shop and its breakable receivers."`
-	DemoBrokers   demo.Brokers  `embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
-	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD" help:"Password of the first operator, admin; random and printed once when empty."`
-	APIToken      string        `name:"api-token" env:"REDRIVE_API_TOKEN" help:"A bearer token with role admin, for automation."`
-	SecretKey     string        `name:"secret-key" env:"REDRIVE_SECRET_KEY" help:"Key that encrypts stored secrets; this version stores none."`
-	Retention     time.Duration `env:"REDRIVE_RETENTION" default:"720h" help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
-	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES" help:"Mark cookies Secure: set it when the console is served over HTTPS."`
+	Addr          string        `env:"REDRIVE_ADDR"           default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
+	Config        string        `env:"REDRIVE_CONFIG"                                  help:"Integrations file (YAML)."`
+	Demo          config.Toggle `env:"REDRIVE_DEMO"                                    help:"Run the demo shop and its breakable receivers."`
+	DemoBrokers   demo.Brokers  `                                                                                                                                                   embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
+	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin; random and printed once when empty."`
+	APIToken      string        `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation."                                                                                         name:"api-token"`
+	SecretKey     string        `env:"REDRIVE_SECRET_KEY"                              help:"Key that encrypts stored secrets; this version stores none."                                                                             name:"secret-key"`
+	Retention     time.Duration `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
+	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when the console is served over HTTPS."`
 }
 
 // Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
@@ -60,7 +60,9 @@ func (c *Settings) check() error {
 		return Misused(errors.New("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything"))
 	}
 	if !tokenText.MatchString(c.APIToken) {
-		return Misused(errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without spaces or line breaks"))
+		return Misused(
+			errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without spaces or line breaks"),
+		)
 	}
 	return nil
 }
@@ -120,7 +122,13 @@ func (c *Settings) demoFile(base string, capture bool) (*config.File, error) {
 }
 
 // settle returns the file for this database: the demo's captures changes only where the database can tell of them.
-func (c *Settings) settle(ctx context.Context, db *store.Store, file *config.File, base string, log *slog.Logger) (*config.File, error) {
+func (c *Settings) settle(
+	ctx context.Context,
+	db *store.Store,
+	file *config.File,
+	base string,
+	log *slog.Logger,
+) (*config.File, error) {
 	if c.Config != "" || !bool(c.Demo) {
 		return file, nil
 	}

@@ -20,8 +20,15 @@ func Record(tx *gorm.DB, e delivery.AuditEntry) error {
 	if len(e.Details) > 0 {
 		details = string(e.Details)
 	}
-	if err := tx.Exec(`INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details) VALUES (?, ?, ?, ?, ?, ?::jsonb)`,
-		e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details).Error; err != nil {
+	if err := tx.Exec(
+		`INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details) VALUES (?, ?, ?, ?, ?, ?::jsonb)`,
+		e.Actor,
+		e.Action,
+		e.SubjectType,
+		e.Subject,
+		e.Reason,
+		details,
+	).Error; err != nil {
 		return fmt.Errorf("recording %s in the audit: %w", e.Action, err)
 	}
 	return nil
@@ -55,7 +62,18 @@ const AuditColumns = "seq, at, actor, action, subject_type, subject, reason, det
 
 // AuditPointers keeps the details as the text that was hashed.
 func AuditPointers(e *delivery.AuditEntry) []any {
-	return []any{&e.Seq, &e.At, &e.Actor, &e.Action, &e.SubjectType, &e.Subject, &e.Reason, (*[]byte)(&e.Details), &e.PrevHash, &e.Hash}
+	return []any{
+		&e.Seq,
+		&e.At,
+		&e.Actor,
+		&e.Action,
+		&e.SubjectType,
+		&e.Subject,
+		&e.Reason,
+		(*[]byte)(&e.Details),
+		&e.PrevHash,
+		&e.Hash,
+	}
 }
 
 // Audit returns entries, newest first.
@@ -95,7 +113,11 @@ func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page deliver
 
 // AuditHead returns the newest entry, the zero entry for an empty chain.
 func (s *Trail) AuditHead(ctx context.Context) (delivery.AuditEntry, error) {
-	e, err := pg.ReadOne(s.Gorm.WithContext(ctx), AuditPointers, "SELECT "+AuditColumns+" FROM redrive.audit ORDER BY seq DESC LIMIT 1")
+	e, err := pg.ReadOne(
+		s.Gorm.WithContext(ctx),
+		AuditPointers,
+		"SELECT "+AuditColumns+" FROM redrive.audit ORDER BY seq DESC LIMIT 1",
+	)
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
 		return e, fmt.Errorf("reading the audit's head: %w", err)
 	}

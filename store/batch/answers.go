@@ -113,8 +113,14 @@ func (f *Feed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery
 		row int64
 		id  string
 	}
-	list, err := pg.Read(tx, func(k *known) []any { return []any{&k.row, &k.id} }, `SELECT correction_row, delivery_id::text FROM redrive.batch_rows
-		WHERE correction_id = ? AND correction_row = ANY(?)`, file.ID, &numbers)
+	list, err := pg.Read(
+		tx,
+		func(k *known) []any { return []any{&k.row, &k.id} },
+		`SELECT correction_row, delivery_id::text FROM redrive.batch_rows
+		WHERE correction_id = ? AND correction_row = ANY(?)`,
+		file.ID,
+		&numbers,
+	)
 	if err != nil {
 		return fmt.Errorf("looking for corrected rows: %w", err)
 	}
@@ -190,12 +196,28 @@ func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masking deliv
 	if err != nil {
 		return p, fmt.Errorf("naming a row: %w", err)
 	}
-	return delivery.Parked{DeliveryID: own.String(), Integration: file.Integration, Next: delivery.StateDead,
-		Message: delivery.Message{ID: message.String(), Kind: delivery.KindCommand, Type: delivery.TypeBatchRow, Payload: r.Payload,
-			Key: fmt.Sprintf("%s %d", file.Name, r.Row), Origin: &delivery.Origin{Broker: "batch", Place: file.Name, At: file.CreatedAt,
-				File: &delivery.FileOrigin{ID: file.ID, Name: file.Name, Sequence: file.Sequence, Row: r.Row}}},
-		Attempts: []delivery.Attempt{{Number: 1, StartedAt: time.Now(), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRejected,
-			Error: reason}}}, nil
+	return delivery.Parked{
+		DeliveryID:  own.String(),
+		Integration: file.Integration,
+		Next:        delivery.StateDead,
+		Message: delivery.Message{
+			ID:      message.String(),
+			Kind:    delivery.KindCommand,
+			Type:    delivery.TypeBatchRow,
+			Payload: r.Payload,
+			Key: fmt.Sprintf(
+				"%s %d",
+				file.Name,
+				r.Row,
+			),
+			Origin: &delivery.Origin{Broker: "batch", Place: file.Name, At: file.CreatedAt,
+				File: &delivery.FileOrigin{ID: file.ID, Name: file.Name, Sequence: file.Sequence, Row: r.Row}},
+		},
+		Attempts: []delivery.Attempt{
+			{Number: 1, StartedAt: time.Now(), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRejected,
+				Error: reason},
+		},
+	}, nil
 }
 
 // correctionSQL finds rejected rows of one file that were retried together: by one operation, or by one person with pauses of at
@@ -236,27 +258,49 @@ type asked struct {
 
 // BeginCorrection begins a run that sends rejected rows of one file again that were retried together, or answers
 // delivery.ErrNotFound. Rows that one person retries one after the other belong together until nothing came for collect.
-func (f *Feed) BeginCorrection(ctx context.Context, collect time.Duration) (run delivery.BatchRun, file delivery.StoredFile, rows []delivery.CorrectionRow, err error) {
+func (f *Feed) BeginCorrection(
+	ctx context.Context,
+	collect time.Duration,
+) (run delivery.BatchRun, file delivery.StoredFile, rows []delivery.CorrectionRow, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		together, err := pg.ScanOne[asked](tx, correctionSQL, map[string]any{"integration": f.integration, "collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()})
+		together, err := pg.ScanOne[asked](
+			tx,
+			correctionSQL,
+			map[string]any{"integration": f.integration, "collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()},
+		)
 		if err != nil {
 			return err
 		}
 		if file, err = pg.ReadOne(tx, storedFileColumns, fileSQL+" WHERE f.id = ?", together.FileID); err != nil {
 			return err
 		}
-		rows, err = pg.Read(tx, func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} }, `SELECT w.id::text, m.payload
+		rows, err = pg.Read(
+			tx,
+			func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} },
+			`SELECT w.id::text, m.payload
 			FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.messages m ON m.id = w.message_id
 			JOIN redrive.deliveries r ON r.id = w.id
 			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = `+queue.LeaderAnswers+` AND b.file_id = ? AND coalesce(r.operation_id::text, '') = ?
 			AND coalesce(r.actor, '') = ? AND r.retry_requested_at <= ? ORDER BY b.row LIMIT ?`,
-			f.integration, file.ID, together.Operation, together.Actor, together.Last, maxCorrection)
+			f.integration,
+			file.ID,
+			together.Operation,
+			together.Actor,
+			together.Last,
+			maxCorrection,
+		)
 		if err != nil {
 			return fmt.Errorf("reading rows: %w", err)
 		}
-		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
-			VALUES (?, ?, clock_timestamp(), 'correction', ?::jsonb, 'running', 1, clock_timestamp()) RETURNING id::text`, f.integration, file.BusinessDate,
-			delivery.Say("run.correction", "rows", len(rows), "file", file.Name))
+		id, err := pg.ReadOne(
+			tx,
+			pg.Single[string],
+			`INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
+			VALUES (?, ?, clock_timestamp(), 'correction', ?::jsonb, 'running', 1, clock_timestamp()) RETURNING id::text`,
+			f.integration,
+			file.BusinessDate,
+			delivery.Say("run.correction", "rows", len(rows), "file", file.Name),
+		)
 		if err != nil {
 			return fmt.Errorf("beginning a correction: %w", err)
 		}
@@ -301,7 +345,18 @@ func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 			state       delivery.State
 		}
 		rows, err := pg.Read(tx, func(r *row) []any {
-			return []any{&r.DeliveryID, &r.Token, &r.MessageID, &r.CreatedAt, &r.Attempt, &r.file, &r.state, &r.error, &r.StartedAt, &r.Duration}
+			return []any{
+				&r.DeliveryID,
+				&r.Token,
+				&r.MessageID,
+				&r.CreatedAt,
+				&r.Attempt,
+				&r.file,
+				&r.state,
+				&r.error,
+				&r.StartedAt,
+				&r.Duration,
+			}
 		}, correctedSQL, f.integration, rowsSettled)
 		if err != nil {
 			return fmt.Errorf("reading corrected rows: %w", err)
@@ -312,9 +367,16 @@ func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 			done[i].Integration = f.integration
 			done[i].Next, done[i].Result = delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK}
 			if r.state != delivery.StateDelivered {
-				done[i].Next, done[i].Result = delivery.StateDead, delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRejected,
-					Error: delivery.CorrectionError(r.file, r.error)}
-				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(f.integration, delivery.ClassRejected, done[i].Result.Error)
+				done[i].Next, done[i].Result = delivery.StateDead, delivery.Result{
+					Outcome:    delivery.OutcomePermanent,
+					ErrorClass: delivery.ClassRejected,
+					Error:      delivery.CorrectionError(r.file, r.error),
+				}
+				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(
+					f.integration,
+					delivery.ClassRejected,
+					done[i].Result.Error,
+				)
 			}
 		}
 		n = len(done)

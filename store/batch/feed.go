@@ -30,10 +30,16 @@ func (s *Batches) Batch(l *pg.Leader, integration string) *Feed {
 // Corrections begin again with the rows that wait.
 func (f *Feed) Resume(ctx context.Context) error {
 	db := f.leader.Gorm.WithContext(ctx)
-	if err := db.Exec("INSERT INTO redrive.batch_feeds (integration) VALUES (?) ON CONFLICT DO NOTHING", f.integration).Error; err != nil {
+	if err := db.Exec(
+		"INSERT INTO redrive.batch_feeds (integration) VALUES (?) ON CONFLICT DO NOTHING",
+		f.integration,
+	).Error; err != nil {
 		return fmt.Errorf("preparing the feed: %w", err)
 	}
-	if err := db.Exec(`DELETE FROM redrive.batch_runs WHERE integration = ? AND state = 'running' AND trigger = 'correction'`, f.integration).Error; err != nil {
+	if err := db.Exec(
+		`DELETE FROM redrive.batch_runs WHERE integration = ? AND state = 'running' AND trigger = 'correction'`,
+		f.integration,
+	).Error; err != nil {
 		return fmt.Errorf("forgetting interrupted corrections: %w", err)
 	}
 	if err := db.Exec(`UPDATE redrive.batch_runs SET state = 'queued', started_at = NULL, rows = 0
@@ -106,12 +112,18 @@ func (f *Feed) Prune(ctx context.Context, keep time.Duration) (int, error) {
 
 // Progress shows people how far a run is. It uses another connection: the leader's is inside the run's transaction.
 func (f *Feed) Progress(ctx context.Context, run delivery.BatchRun, rows int64) error {
-	return f.store.Gorm.WithContext(ctx).Exec("UPDATE redrive.batch_runs SET rows = ? WHERE id = ? AND state = 'running'", rows, run.ID).Error
+	return f.store.Gorm.WithContext(ctx).
+		Exec("UPDATE redrive.batch_runs SET rows = ? WHERE id = ? AND state = 'running'", rows, run.ID).
+		Error
 }
 
 // Write stores what fill writes, in one transaction: the bytes, the next number of the sequence, the message, its delivery, the
 // window and the run's end are there together or not at all. Without rows, and unless the settings want it, there is no file.
-func (f *Feed) Write(ctx context.Context, n delivery.NewBatchFile, fill func(ctx context.Context, w io.Writer, rows func(key string, payload []byte) error) (delivery.BatchContent, error)) (file delivery.BatchFile, err error) {
+func (f *Feed) Write(
+	ctx context.Context,
+	n delivery.NewBatchFile,
+	fill func(ctx context.Context, w io.Writer, rows func(key string, payload []byte) error) (delivery.BatchContent, error),
+) (file delivery.BatchFile, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
 		id, err := pg.ReadOne(tx, pg.Single[string], "SELECT redrive.new_id()::text")
 		if err != nil {
@@ -173,10 +185,23 @@ func (f *Feed) finish(tx *gorm.DB, n delivery.NewBatchFile, content delivery.Bat
 	if err != nil {
 		return fmt.Errorf("encoding the file's format: %w", err)
 	}
-	err = tx.Exec(`INSERT INTO redrive.batch_files (id, integration, business_date, sequence, name, rows, bytes, sha256, control_total,
-		previous_sha256, correction_of, created_at, format) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?)`, file.ID, file.Integration,
-		file.BusinessDate, file.Sequence, file.Name, file.Rows, file.Bytes, file.SHA256, file.Control, file.Previous, file.CorrectionOf,
-		file.CreatedAt, string(spec)).Error
+	err = tx.Exec(
+		`INSERT INTO redrive.batch_files (id, integration, business_date, sequence, name, rows, bytes, sha256, control_total,
+		previous_sha256, correction_of, created_at, format) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?)`,
+		file.ID,
+		file.Integration,
+		file.BusinessDate,
+		file.Sequence,
+		file.Name,
+		file.Rows,
+		file.Bytes,
+		file.SHA256,
+		file.Control,
+		file.Previous,
+		file.CorrectionOf,
+		file.CreatedAt,
+		string(spec),
+	).Error
 	if err != nil {
 		return fmt.Errorf("storing the file: %w", err)
 	}
@@ -197,7 +222,11 @@ func (f *Feed) moveWindow(tx *gorm.DB, content delivery.BatchContent) error {
 	if content.Snapshot == "" {
 		return nil
 	}
-	err := tx.Exec("UPDATE redrive.batch_feeds SET snapshot = ?::pg_snapshot WHERE integration = ?", content.Snapshot, f.integration).Error
+	err := tx.Exec(
+		"UPDATE redrive.batch_feeds SET snapshot = ?::pg_snapshot WHERE integration = ?",
+		content.Snapshot,
+		f.integration,
+	).Error
 	if err != nil {
 		return fmt.Errorf("moving the window: %w", err)
 	}
@@ -210,7 +239,14 @@ func enqueueFile(tx *gorm.DB, file delivery.BatchFile) error {
 	if err != nil {
 		return fmt.Errorf("encoding the file's message: %w", err)
 	}
-	if err := queue.AddCommands(tx, file.Integration, delivery.TypeBatchFile, []string{file.ID}, []string{file.Name}, [][]byte{payload}); err != nil {
+	if err := queue.AddCommands(
+		tx,
+		file.Integration,
+		delivery.TypeBatchFile,
+		[]string{file.ID},
+		[]string{file.Name},
+		[][]byte{payload},
+	); err != nil {
 		return fmt.Errorf("queueing the file: %w", err)
 	}
 	return nil

@@ -31,8 +31,13 @@ type partWriter struct {
 }
 
 func newPartWriter(tx *gorm.DB, file string) *partWriter {
-	w := &partWriter{current: make([]byte, 0, partSize), parts: make(chan []byte, partsAhead), free: make(chan []byte, partsAhead+1),
-		done: make(chan struct{}), hash: sha256.New()}
+	w := &partWriter{
+		current: make([]byte, 0, partSize),
+		parts:   make(chan []byte, partsAhead),
+		free:    make(chan []byte, partsAhead+1),
+		done:    make(chan struct{}),
+		hash:    sha256.New(),
+	}
 	go w.store(tx, file)
 	return w
 }
@@ -42,7 +47,12 @@ func (w *partWriter) store(tx *gorm.DB, file string) {
 	n := 0
 	for part := range w.parts {
 		w.hash.Write(part)
-		if err := tx.Exec("INSERT INTO redrive.batch_parts (file_id, n, bytes) VALUES (?, ?, ?)", file, n, part).Error; err != nil {
+		if err := tx.Exec(
+			"INSERT INTO redrive.batch_parts (file_id, n, bytes) VALUES (?, ?, ?)",
+			file,
+			n,
+			part,
+		).Error; err != nil {
 			w.err = fmt.Errorf("storing the file's bytes: %w", err)
 			return
 		}

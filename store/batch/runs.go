@@ -21,12 +21,20 @@ import (
 // Begin takes the oldest run that is due, or answers delivery.ErrNotFound. date is the business date where none was asked for.
 func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string) (run delivery.BatchRun, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec(`UPDATE redrive.batch_runs r SET state = 'queued', attempts = 0, finished_at = NULL, due_at = clock_timestamp()
-			FROM redrive.queue w WHERE w.id = r.delivery_id AND w.token IS NULL AND r.integration = ? AND r.state = 'failed'`, f.integration).Error; err != nil {
+		if err := tx.Exec(
+			`UPDATE redrive.batch_runs r SET state = 'queued', attempts = 0, finished_at = NULL, due_at = clock_timestamp()
+			FROM redrive.queue w WHERE w.id = r.delivery_id AND w.token IS NULL AND r.integration = ? AND r.state = 'failed'`,
+			f.integration,
+		).Error; err != nil {
 			return fmt.Errorf("queueing retried runs: %w", err)
 		}
-		run, err = pg.ReadOne(tx, runColumns, runSQL+` WHERE r.integration = ? AND r.state = 'queued' AND r.due_at <= clock_timestamp()
-			ORDER BY r.scheduled_at, r.id LIMIT 1`, f.integration)
+		run, err = pg.ReadOne(
+			tx,
+			runColumns,
+			runSQL+` WHERE r.integration = ? AND r.state = 'queued' AND r.due_at <= clock_timestamp()
+			ORDER BY r.scheduled_at, r.id LIMIT 1`,
+			f.integration,
+		)
 		if err != nil {
 			return err
 		}
@@ -34,8 +42,12 @@ func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string)
 			run.BusinessDate = date(run.ScheduledAt)
 		}
 		run.State, run.Attempts = delivery.RunRunning, run.Attempts+1
-		return tx.Exec(`UPDATE redrive.batch_runs SET state = 'running', business_date = ?, started_at = clock_timestamp(), rows = 0,
-			attempts = attempts + 1, error = '' WHERE id = ?`, run.BusinessDate, run.ID).Error
+		return tx.Exec(
+			`UPDATE redrive.batch_runs SET state = 'running', business_date = ?, started_at = clock_timestamp(), rows = 0,
+			attempts = attempts + 1, error = '' WHERE id = ?`,
+			run.BusinessDate,
+			run.ID,
+		).Error
 	})
 	return run, err
 }
@@ -45,8 +57,13 @@ func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why string, retr
 	why = delivery.Storable(why)
 	err := f.transact(ctx, func(tx *gorm.DB) error {
 		if retryIn != nil {
-			return tx.Exec(`UPDATE redrive.batch_runs SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?
-				WHERE id = ?`, retryIn.Milliseconds(), why, run.ID).Error
+			return tx.Exec(
+				`UPDATE redrive.batch_runs SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?
+				WHERE id = ?`,
+				retryIn.Milliseconds(),
+				why,
+				run.ID,
+			).Error
 		}
 		if err := endFailed(tx, run, why); err != nil {
 			return err
@@ -89,7 +106,11 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 }
 
 func endFailed(tx *gorm.DB, run delivery.BatchRun, why string) error {
-	return tx.Exec("UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ? WHERE id = ?", why, run.ID).Error
+	return tx.Exec(
+		"UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ? WHERE id = ?",
+		why,
+		run.ID,
+	).Error
 }
 
 func failure(why string) delivery.Result {
@@ -112,8 +133,19 @@ func parkRun(tx *gorm.DB, run delivery.BatchRun, why string) error {
 		return err
 	}
 	tried := delivery.Tried{Result: failure(why), StartedAt: startOf(run)}
-	p := delivery.Parked{DeliveryID: id, Integration: run.Integration, Next: delivery.StateDead, Attempts: []delivery.Attempt{tried.Attempt(1)},
-		Message: delivery.Message{ID: message.String(), Kind: delivery.KindCommand, Type: delivery.TypeBatchRun, Key: run.BusinessDate, Payload: payload}}
+	p := delivery.Parked{
+		DeliveryID:  id,
+		Integration: run.Integration,
+		Next:        delivery.StateDead,
+		Attempts:    []delivery.Attempt{tried.Attempt(1)},
+		Message: delivery.Message{
+			ID:      message.String(),
+			Kind:    delivery.KindCommand,
+			Type:    delivery.TypeBatchRun,
+			Key:     run.BusinessDate,
+			Payload: payload,
+		},
+	}
 	if _, err := queue.Park(tx, []delivery.Parked{p}); err != nil {
 		return err
 	}

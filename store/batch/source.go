@@ -33,13 +33,19 @@ func (s *Batches) OpenBatchSource(ctx context.Context, url, zone string) (*Sourc
 	if url != "" {
 		var err error
 		if config, err = pgx.ParseConfig(url); err != nil {
-			return nil, errors.New("batch.url: not a Postgres URL such as postgres://user:password@host:5432/database") // err may quote the password
+			return nil, errors.New(
+				"batch.url: not a Postgres URL such as postgres://user:password@host:5432/database",
+			) // err may quote the password
 		}
 		if config.ConnectTimeout == 0 {
 			config.ConnectTimeout = pg.ConnectTimeout
 		}
 	}
-	session.Prepare(&config.Config, "redrive batch", session.Own{"TimeZone": zone, "DateStyle": "ISO, YMD", "jit": "off"}) // people's queries name people's tables
+	session.Prepare(
+		&config.Config,
+		"redrive batch",
+		session.Own{"TimeZone": zone, "DateStyle": "ISO, YMD", "jit": "off"},
+	) // people's queries name people's tables
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the batch's database: %w", redactedConnectError(err))
@@ -66,7 +72,8 @@ func redactedConnectError(err error) error {
 }
 
 func (b *Source) begin(ctx context.Context) error {
-	results, err := b.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_catalog.pg_current_snapshot()::text, "+pg.MayAskSQL).ReadAll()
+	results, err := b.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_catalog.pg_current_snapshot()::text, "+pg.MayAskSQL).
+		ReadAll()
 	if err != nil {
 		return err
 	}
@@ -96,7 +103,12 @@ const eventsSQL = `SELECT id, type, key, created_at, payload FROM redrive.messag
 	OR xid = ANY(ARRAY(SELECT pg_catalog.pg_snapshot_xip(:window_from)))) ORDER BY id`
 
 // Read streams the rows of a selection as Postgres's text, null as nil. What row gets is valid during the call only.
-func (b *Source) Read(ctx context.Context, sel delivery.BatchSelection, columns func([]delivery.BatchColumn) error, row func([][]byte) error) error {
+func (b *Source) Read(
+	ctx context.Context,
+	sel delivery.BatchSelection,
+	columns func([]delivery.BatchColumn) error,
+	row func([][]byte) error,
+) error {
 	query := sel.Query
 	if query == "" {
 		query = eventsSQL

@@ -105,9 +105,16 @@ func (l *Term) deadCaptured(c delivery.Captured) []delivery.Parked {
 	for i, integration := range c.To {
 		message := c.Message
 		message.ID = l.IDs.Next()
-		parked[i] = delivery.Parked{DeliveryID: l.IDs.Next(), Integration: integration, Message: message, Next: delivery.StateDead,
-			Attempts: []delivery.Attempt{{StartedAt: time.Now(), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassMapping,
-				Error: delivery.Storable(c.Error)}}}
+		parked[i] = delivery.Parked{
+			DeliveryID:  l.IDs.Next(),
+			Integration: integration,
+			Message:     message,
+			Next:        delivery.StateDead,
+			Attempts: []delivery.Attempt{
+				{StartedAt: time.Now(), Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassMapping,
+					Error: delivery.Storable(c.Error)},
+			},
+		}
 	}
 	return parked
 }
@@ -131,8 +138,19 @@ func (l *Term) CapturePosition(ctx context.Context, integration string) (deliver
 func capturePosition(db *gorm.DB, integration string) (p delivery.CapturePosition, err error) {
 	var lsn, verified string
 	columns := func(p *delivery.CapturePosition) []any {
-		return []any{&p.SystemIdentifier, &p.Slot, &lsn, &p.CommittedAt, &p.Changes, pg.JSON{To: &p.Snapshot}, &p.ResnapshotAt, pg.JSON{To: &p.Resnapshot},
-			pg.JSON{To: &p.Tables}, &verified, &p.UpdatedAt}
+		return []any{
+			&p.SystemIdentifier,
+			&p.Slot,
+			&lsn,
+			&p.CommittedAt,
+			&p.Changes,
+			pg.JSON{To: &p.Snapshot},
+			&p.ResnapshotAt,
+			pg.JSON{To: &p.Resnapshot},
+			pg.JSON{To: &p.Tables},
+			&verified,
+			&p.UpdatedAt,
+		}
 	}
 	p, err = pg.ReadOne(db, columns, "SELECT "+captureColumns+" FROM redrive.captures WHERE integration = ?", integration)
 	if errors.Is(err, delivery.ErrNotFound) {
@@ -162,17 +180,29 @@ func (l *Term) ResetCapture(ctx context.Context, integration string, p delivery.
 		return err
 	}
 	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		err := tx.Exec(`INSERT INTO redrive.captures (integration, system_identifier, slot, lsn, changes, snapshot, tables, verified)
+		err := tx.Exec(
+			`INSERT INTO redrive.captures (integration, system_identifier, slot, lsn, changes, snapshot, tables, verified)
 			VALUES (?, ?, ?, ?::pg_lsn, ?, ?::jsonb, ?::jsonb, ?::pg_lsn)
 			ON CONFLICT (integration) DO UPDATE SET system_identifier = excluded.system_identifier, slot = excluded.slot, lsn = excluded.lsn,
 				changes = excluded.changes, snapshot = excluded.snapshot, tables = excluded.tables, verified = excluded.verified, committed_at = NULL,
 				resnapshot_at = NULL, resnapshot_tables = '{}', updated_at = clock_timestamp()`,
-			integration, p.SystemIdentifier, p.Slot, p.LSN.String(), p.Changes, progress, tables, p.Verified.String()).Error
+			integration,
+			p.SystemIdentifier,
+			p.Slot,
+			p.LSN.String(),
+			p.Changes,
+			progress,
+			tables,
+			p.Verified.String(),
+		).Error
 		if err != nil {
 			return err
 		}
-		return tx.Exec(`UPDATE redrive.capture_gaps SET to_lsn = ?::pg_lsn, closed_at = clock_timestamp() WHERE integration = ? AND closed_at IS NULL`,
-			p.LSN.String(), integration).Error
+		return tx.Exec(
+			`UPDATE redrive.capture_gaps SET to_lsn = ?::pg_lsn, closed_at = clock_timestamp() WHERE integration = ? AND closed_at IS NULL`,
+			p.LSN.String(),
+			integration,
+		).Error
 	})
 	if err != nil {
 		return fmt.Errorf("beginning %s anew: %w", integration, err)
@@ -182,7 +212,9 @@ func (l *Term) ResetCapture(ctx context.Context, integration string, p delivery.
 
 // ChangeSlot goes on at the same position with another slot.
 func (l *Term) ChangeSlot(ctx context.Context, integration, slot string) error {
-	err := l.Gorm.WithContext(ctx).Exec("UPDATE redrive.captures SET slot = ?, updated_at = clock_timestamp() WHERE integration = ?", slot, integration).Error
+	err := l.Gorm.WithContext(ctx).
+		Exec("UPDATE redrive.captures SET slot = ?, updated_at = clock_timestamp() WHERE integration = ?", slot, integration).
+		Error
 	if err != nil {
 		return fmt.Errorf("changing the slot of %s: %w", integration, err)
 	}
@@ -201,12 +233,26 @@ func (s *Captures) RequestResnapshot(ctx context.Context, integration, actor, re
 		if result.Error != nil || result.RowsAffected == 0 {
 			return result.Error
 		}
-		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: "integration.resnapshot", SubjectType: "integration", Subject: integration, Reason: reason})
+		return audit.Record(
+			tx,
+			delivery.AuditEntry{
+				Actor:       actor,
+				Action:      "integration.resnapshot",
+				SubjectType: "integration",
+				Subject:     integration,
+				Reason:      reason,
+			},
+		)
 	})
 }
 
 func mustCapture(tx *gorm.DB, integration string) error {
-	method, err := pg.ReadOne(tx, pg.Single[delivery.Method], "SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
+	method, err := pg.ReadOne(
+		tx,
+		pg.Single[delivery.Method],
+		"SELECT method FROM redrive.integrations WHERE name = ? AND active",
+		integration,
+	)
 	if err == nil && method != delivery.MethodCDC {
 		err = delivery.Mistake("not_captured", "", "integration", integration, "method", method)
 	}
@@ -219,8 +265,10 @@ func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
 		Name, Level string
 		Replicates  bool
 	}
-	r, err := pg.ScanOne[role](s.Gorm.WithContext(ctx),
-		`SELECT rolname AS name, current_setting('wal_level') AS level, rolsuper OR rolreplication AS replicates FROM pg_roles WHERE rolname = current_user`)
+	r, err := pg.ScanOne[role](
+		s.Gorm.WithContext(ctx),
+		`SELECT rolname AS name, current_setting('wal_level') AS level, rolsuper OR rolreplication AS replicates FROM pg_roles WHERE rolname = current_user`,
+	)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("asking whether changes can be read: %w", err)

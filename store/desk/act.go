@@ -20,8 +20,13 @@ func (s *Desk) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.De
 }
 
 func act(tx *gorm.DB, a delivery.ActionRequest) error {
-	return decideOne(tx, a.ID, a.Version, decision{Transition: a.Action.Row(), actor: a.Actor, reason: a.Reason, category: a.Category,
-		evidence: a.Evidence, until: a.Until})
+	return decideOne(
+		tx,
+		a.ID,
+		a.Version,
+		decision{Transition: a.Action.Row(), actor: a.Actor, reason: a.Reason, category: a.Category,
+			evidence: a.Evidence, until: a.Until},
+	)
 }
 
 // claimToken reports whether this is the first time that the form with this token is carried out; an empty token is always fresh.
@@ -85,7 +90,10 @@ const dueToReopen = `given AS MATERIALIZED (
 func (s *Desk) ReopenDue(ctx context.Context) (n int, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
 		reopened, err := decide(tx, targets{dueToReopen, map[string]any{"limit": reopenedAtOnce}}, decision{
-			Transition: delivery.ActionReopen.Row(), actor: delivery.ActorPolicy, members: map[string]any{"why": delivery.Say("audit.ignored_until")}})
+			Transition: delivery.ActionReopen.Row(),
+			actor:      delivery.ActorPolicy,
+			members:    map[string]any{"why": delivery.Say("audit.ignored_until")},
+		})
 		n = len(reopened)
 		return err
 	})

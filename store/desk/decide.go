@@ -32,7 +32,10 @@ type targets struct {
 }
 
 func oneTarget(id string, version int) targets {
-	return targets{sql: "given AS (SELECT 0 AS n, CAST(@id AS uuid) AS id, CAST(@version AS int) AS version)", args: map[string]any{"id": id, "version": version}}
+	return targets{
+		sql:  "given AS (SELECT 0 AS n, CAST(@id AS uuid) AS id, CAST(@version AS int) AS version)",
+		args: map[string]any{"id": id, "version": version},
+	}
 }
 
 // lockedDelivery is a delivery that is locked and that the decision may be carried out on, as it was found.
@@ -165,8 +168,23 @@ func move(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		numbers[i] = t.n
 	}
 	deliveries := ids(list)
-	n, err := pg.ReadOne(tx, pg.Single[int], d.statement(), map[string]any{"ids": &deliveries, "numbers": &numbers, "count": len(list), "operation": pg.Optional(d.operation),
-		"actor": d.actor, "action": string(d.Action), "reason": d.reason, "category": pg.Optional(d.category), "until": d.until, "evidence": pg.Optional(d.evidence)})
+	n, err := pg.ReadOne(
+		tx,
+		pg.Single[int],
+		d.statement(),
+		map[string]any{
+			"ids":       &deliveries,
+			"numbers":   &numbers,
+			"count":     len(list),
+			"operation": pg.Optional(d.operation),
+			"actor":     d.actor,
+			"action":    string(d.Action),
+			"reason":    d.reason,
+			"category":  pg.Optional(d.category),
+			"until":     d.until,
+			"evidence":  pg.Optional(d.evidence),
+		},
+	)
 	if err == nil && n != len(list) {
 		err = fmt.Errorf("%d of %d changed", n, len(list))
 	}
@@ -182,8 +200,12 @@ func (d decision) statement() string {
 	if d.Stays() {
 		return fmt.Sprintf(changeSQL, timeIf("acknowledged_at", d.Acknowledged), "")
 	}
-	sets := []string{fmt.Sprintf("state = '%s'", d.To), timeIf("dead_at", d.To == delivery.StateDead), timeIf("settled_at", d.To.Settled()),
-		timeIf("acknowledged_at", d.Acknowledged)}
+	sets := []string{
+		fmt.Sprintf("state = '%s'", d.To),
+		timeIf("dead_at", d.To == delivery.StateDead),
+		timeIf("settled_at", d.To.Settled()),
+		timeIf("acknowledged_at", d.Acknowledged),
+	}
 	also := ""
 	if d.Queues {
 		sets, also = append(sets, timeIf("retry_requested_at", true)), enqueueSQL
@@ -207,9 +229,14 @@ func noteInCases(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	if d.Acknowledged {
 		by = d.actor
 	}
-	err := tx.Exec(`INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by, changed_by) SELECT id, ?, ? FROM unnest(?::uuid[]) id
+	err := tx.Exec(
+		`INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by, changed_by) SELECT id, ?, ? FROM unnest(?::uuid[]) id
 		ON CONFLICT (delivery_id) DO UPDATE SET acknowledged_by = excluded.acknowledged_by, version = k.version + 1, changed_by = excluded.changed_by,
-			changed_at = clock_timestamp()`, pg.Optional(by), d.actor, &deliveries).Error
+			changed_at = clock_timestamp()`,
+		pg.Optional(by),
+		d.actor,
+		&deliveries,
+	).Error
 	if err != nil {
 		return fmt.Errorf("%s: noting it in the cases: %w", d.Action, err)
 	}
@@ -218,7 +245,13 @@ func noteInCases(tx *gorm.DB, list []lockedDelivery, d decision) error {
 
 // auditDecision writes one entry for each delivery.
 func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
-	members := map[string]any{"to": string(d.To), "category": d.category, "evidence": d.evidence, "operation": d.operation, "until": audit.UntilText(d.until)}
+	members := map[string]any{
+		"to":        string(d.To),
+		"category":  d.category,
+		"evidence":  d.evidence,
+		"operation": d.operation,
+		"until":     audit.UntilText(d.until),
+	}
 	maps.Copy(members, d.members)
 	raised := 1
 	if d.Stays() {
@@ -228,7 +261,12 @@ func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	for i, t := range list {
 		entries[i] = audit.BulkEntry{Subject: t.id, Integration: t.integration, Was: string(t.state), Version: t.version + raised}
 	}
-	return audit.RecordMany(tx, delivery.AuditEntry{Actor: d.actor, Action: "delivery." + string(d.Action), SubjectType: "delivery", Reason: d.reason}, members, entries)
+	return audit.RecordMany(
+		tx,
+		delivery.AuditEntry{Actor: d.actor, Action: "delivery." + string(d.Action), SubjectType: "delivery", Reason: d.reason},
+		members,
+		entries,
+	)
 }
 
 // decideOne is decide for a single delivery: that it is not permitted is an error which says why.
@@ -348,7 +386,14 @@ func (s subject) refusal(t delivery.Transition) error {
 
 // conflict tells who was faster: the person whose decision or operation made the present state, else the engine.
 func (s subject) conflict() *delivery.ConflictError {
-	c := &delivery.ConflictError{ID: s.ID, State: s.State, Version: s.Version, Actor: "engine", Action: "attempt", At: s.ChangedAt}
+	c := &delivery.ConflictError{
+		ID:      s.ID,
+		State:   s.State,
+		Version: s.Version,
+		Actor:   "engine",
+		Action:  "attempt",
+		At:      s.ChangedAt,
+	}
 	if s.OpActor != "" && s.State != delivery.StateDelivered && s.made(delivery.Action(s.OpAction)) {
 		c.Actor, c.Action = s.OpActor, s.OpAction
 		return c

@@ -86,10 +86,15 @@ func lastVersion(tx *gorm.DB, id string) (v version, err error) {
 	columns := func(v *version) []any {
 		return []any{&v.Number, &v.last, &v.batch, &v.Payload, pg.JSON{To: &v.Headers}}
 	}
-	v, err = pg.ReadOne(tx, columns, `SELECT coalesce(r.edit, 1), coalesce((SELECT max(x.number) FROM redrive.edits x WHERE x.delivery_id = r.id), 1),
+	v, err = pg.ReadOne(
+		tx,
+		columns,
+		`SELECT coalesce(r.edit, 1), coalesce((SELECT max(x.number) FROM redrive.edits x WHERE x.delivery_id = r.id), 1),
 			`+ofBatchSQL+`, CASE WHEN e.number IS NULL THEN m.payload ELSE e.payload END, CASE WHEN e.number IS NULL THEN m.headers ELSE e.headers END
 		FROM redrive.deliveries r LEFT JOIN redrive.messages m ON m.id = r.message_id
-		LEFT JOIN redrive.edits e ON e.delivery_id = r.id AND e.number = r.edit WHERE r.id = ?`, id)
+		LEFT JOIN redrive.edits e ON e.delivery_id = r.id AND e.number = r.edit WHERE r.id = ?`,
+		id,
+	)
 	if err != nil {
 		return v, fmt.Errorf("reading the version that is sent: %w", err)
 	}
@@ -175,8 +180,13 @@ func maskingOf(tx *gorm.DB, id string) (delivery.Masking, error) {
 		delivery.Message
 		to string
 	}
-	m, err := pg.ReadOne(tx, func(s *sent) []any { return []any{&s.Kind, &s.Integration, &s.Type, &s.to} }, `SELECT m.kind, coalesce(m.integration, ''), m.type, r.integration
-		FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id WHERE r.id = ?`, id)
+	m, err := pg.ReadOne(
+		tx,
+		func(s *sent) []any { return []any{&s.Kind, &s.Integration, &s.Type, &s.to} },
+		`SELECT m.kind, coalesce(m.integration, ''), m.type, r.integration
+		FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id WHERE r.id = ?`,
+		id,
+	)
 	return masks.For(m.Message, m.to), err
 }
 
@@ -186,7 +196,19 @@ const editsLoaded = 24 << 20
 const editColumns = `number, coalesce(octet_length(payload), 0), payload IS NULL AND NOT dropped, dropped, headers, actor, reason, created_at, after_attempt`
 
 func editPointers(e *delivery.Edit) []any {
-	return []any{&e.Number, &e.Size, &e.Null, &e.Dropped, pg.JSON{To: &e.Headers}, &e.Actor, &e.Reason, &e.CreatedAt, &e.AfterAttempt, &e.Payload, &e.Omitted}
+	return []any{
+		&e.Number,
+		&e.Size,
+		&e.Null,
+		&e.Dropped,
+		pg.JSON{To: &e.Headers},
+		&e.Actor,
+		&e.Reason,
+		&e.CreatedAt,
+		&e.AfterAttempt,
+		&e.Payload,
+		&e.Omitted,
+	}
 }
 
 // edits are all versions of what was sent for a delivery, oldest first; none while there is only the message.
@@ -204,7 +226,15 @@ func edits(tx *gorm.DB, id string, m delivery.Message) ([]delivery.Edit, error) 
 }
 
 func firstVersion(m delivery.Message) delivery.Edit {
-	return delivery.Edit{Number: 1, Size: len(m.Payload), Payload: m.Payload, Null: m.Payload == nil && !m.Dropped, Headers: m.Headers, CreatedAt: m.CreatedAt, Dropped: m.Dropped}
+	return delivery.Edit{
+		Number:    1,
+		Size:      len(m.Payload),
+		Payload:   m.Payload,
+		Null:      m.Payload == nil && !m.Dropped,
+		Headers:   m.Headers,
+		CreatedAt: m.CreatedAt,
+		Dropped:   m.Dropped,
+	}
 }
 
 // EditOf returns one version of what was sent for a delivery, with its payload.
@@ -214,7 +244,13 @@ func (s *Desk) EditOf(ctx context.Context, id string, number int) (e delivery.Ed
 	}
 	db := s.Gorm.WithContext(ctx)
 	if number != 1 {
-		return pg.ReadOne(db, editPointers, "SELECT "+editColumns+", payload, false FROM redrive.edits WHERE delivery_id = ? AND number = ?", id, number)
+		return pg.ReadOne(
+			db,
+			editPointers,
+			"SELECT "+editColumns+", payload, false FROM redrive.edits WHERE delivery_id = ? AND number = ?",
+			id,
+			number,
+		)
 	}
 	of, err := pg.ReadOne(db, pg.Single[string], "SELECT message_id::text FROM redrive.all_deliveries WHERE id = ?", id)
 	if err != nil {

@@ -29,8 +29,11 @@ func (s *Desk) DryRun(ctx context.Context, r delivery.OperationRequest) (run del
 		Unsure           bool
 		N                int
 	}
-	rows, err := pg.Scan[row](s.Gorm.WithContext(ctx),
-		`WITH `+selection.sql+` SELECT coalesce(why, '') AS why, integration, unsure, count(*) AS n FROM judged GROUP BY 1, 2, 3`, selection.args)
+	rows, err := pg.Scan[row](
+		s.Gorm.WithContext(ctx),
+		`WITH `+selection.sql+` SELECT coalesce(why, '') AS why, integration, unsure, count(*) AS n FROM judged GROUP BY 1, 2, 3`,
+		selection.args,
+	)
 	if err != nil {
 		return run, pg.DomainError(fmt.Errorf("looking for what fits: %w", err))
 	}
@@ -106,11 +109,24 @@ func checkOperation(r delivery.OperationRequest) error {
 
 // insertOperation reports whether the id is new; if it is not, whoever came first has committed.
 func insertOperation(tx *gorm.DB, r delivery.OperationRequest) (fresh bool, err error) {
-	inserted := tx.Exec(`INSERT INTO redrive.operations (id, action, actor, reason, category, until, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
+	inserted := tx.Exec(
+		`INSERT INTO redrive.operations (id, action, actor, reason, category, until, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
 		VALUES (@id, @action, @actor, @reason, @category, @until, @evidence, CAST(@filter AS jsonb), nullif(CAST(@rate AS float8), 0),
 			nullif(CAST(@rate_end AS float8), 0), nullif(CAST(@ramp_ms AS bigint), 0), nullif(CAST(@canary AS int), 0), nullif(CAST(@stop_above AS float8), 0))
-		ON CONFLICT DO NOTHING`, paceArgs(r.Pace, map[string]any{"id": r.ID, "action": string(r.Action), "actor": r.Actor, "reason": r.Reason,
-		"category": pg.Optional(r.Category), "until": r.Until, "evidence": pg.Optional(r.Evidence), "filter": filterText(r.Filter)}))
+		ON CONFLICT DO NOTHING`,
+		paceArgs(r.Pace, map[string]any{
+			"id":     r.ID,
+			"action": string(r.Action),
+			"actor":  r.Actor,
+			"reason": r.Reason,
+			"category": pg.Optional(
+				r.Category,
+			),
+			"until":    r.Until,
+			"evidence": pg.Optional(r.Evidence),
+			"filter":   filterText(r.Filter),
+		}),
+	)
 	if inserted.Error != nil {
 		return false, fmt.Errorf("starting an operation: %w", inserted.Error)
 	}
@@ -123,7 +139,14 @@ func paceArgs(p delivery.Pace, args map[string]any) map[string]any {
 }
 
 func startEntry(r delivery.OperationRequest, f frozen) delivery.AuditEntry {
-	members := map[string]any{"action": string(r.Action), "selected": f.selected, "integrations": f.integrations, "category": r.Category, "evidence": r.Evidence, "until": audit.UntilText(r.Until)}
+	members := map[string]any{
+		"action":       string(r.Action),
+		"selected":     f.selected,
+		"integrations": f.integrations,
+		"category":     r.Category,
+		"evidence":     r.Evidence,
+		"until":        audit.UntilText(r.Until),
+	}
 	if len(f.excluded) > 0 {
 		members["excluded"] = f.excluded
 	}
@@ -137,7 +160,14 @@ func startEntry(r delivery.OperationRequest, f frozen) delivery.AuditEntry {
 }
 
 func operationEntry(step, actor, id, reason string, members map[string]any) delivery.AuditEntry {
-	return delivery.AuditEntry{Actor: actor, Action: "operation." + step, SubjectType: "operation", Subject: id, Reason: reason, Details: audit.Details(members)}
+	return delivery.AuditEntry{
+		Actor:       actor,
+		Action:      "operation." + step,
+		SubjectType: "operation",
+		Subject:     id,
+		Reason:      reason,
+		Details:     audit.Details(members),
+	}
 }
 
 func paceMembers(p delivery.Pace) map[string]any {

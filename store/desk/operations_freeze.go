@@ -52,7 +52,10 @@ func selectFor(r delivery.OperationRequest) (selection, error) {
 		extra = acknowledgeSQL
 	}
 	args["unsure"] = &unsure
-	return selection{sql: "found AS MATERIALIZED (" + found + "), " + fmt.Sprintf(judgedSQL, literals(r.Action.From()), extra, joins), args: args}, nil
+	return selection{
+		sql:  "found AS MATERIALIZED (" + found + "), " + fmt.Sprintf(judgedSQL, literals(r.Action.From()), extra, joins),
+		args: args,
+	}, nil
 }
 
 const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.changed_at, r.error_class, r.acknowledged_at, r.expires_at"
@@ -144,7 +147,12 @@ func freeze(tx *gorm.DB, id string, selection selection) (f frozen, err error) {
 		return f, nothingSelected(f.excluded)
 	}
 	excluded, _ := json.Marshal(f.excluded)
-	return f, tx.Exec("UPDATE redrive.operations SET selected = ?, excluded = ?::jsonb WHERE id = ?", f.selected, string(excluded), id).Error
+	return f, tx.Exec(
+		"UPDATE redrive.operations SET selected = ?, excluded = ?::jsonb WHERE id = ?",
+		f.selected,
+		string(excluded),
+		id,
+	).Error
 }
 
 func nothingSelected(excluded map[string]int) error {

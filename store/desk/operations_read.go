@@ -43,8 +43,14 @@ type operationRow struct {
 }
 
 func (r operationRow) operation() delivery.Operation {
-	return delivery.Operation{OperationTerms: r.OperationTerms, OperationProgress: r.OperationProgress, Pace: r.Pace, Filter: r.Filter, Excluded: r.Excluded,
-		Remaining: r.Selected - r.Succeeded - r.Failed - r.Skipped - r.Cancelled}
+	return delivery.Operation{
+		OperationTerms:    r.OperationTerms,
+		OperationProgress: r.OperationProgress,
+		Pace:              r.Pace,
+		Filter:            r.Filter,
+		Excluded:          r.Excluded,
+		Remaining:         r.Selected - r.Succeeded - r.Failed - r.Skipped - r.Cancelled,
+	}
 }
 
 // Operation returns one operation with its parts, in one snapshot.
@@ -118,7 +124,10 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 		}
 		w.Add("(o.created_at, o.id) < (?::timestamptz, ?::uuid)", c.At, c.Id)
 	}
-	rows, err := pg.Scan[operationRow](s.Gorm.WithContext(ctx), operationSQL+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?", append(w.Args, limit+1)...)
+	rows, err := pg.Scan[operationRow](
+		s.Gorm.WithContext(ctx),
+		operationSQL+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?",
+		append(w.Args, limit+1)...)
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading operations: %w", err))
 	}
@@ -158,7 +167,11 @@ const ofPartSQL = ` AND i.n BETWEEN (SELECT first FROM redrive.operation_parts W
     AND (SELECT last FROM redrive.operation_parts WHERE operation_id = @id AND integration = @integration)`
 
 // OperationItems returns the items of an operation in their order.
-func (s *Desk) OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (page delivery.Page[delivery.OperationItem], err error) {
+func (s *Desk) OperationItems(
+	ctx context.Context,
+	id string,
+	f delivery.ItemFilter,
+) (page delivery.Page[delivery.OperationItem], err error) {
 	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err

@@ -21,7 +21,16 @@ func release(tx *gorm.DB, o openOperation, parts []delivery.PartStep) (acted int
 	c := chunk{operation: o}
 	for _, p := range parts {
 		if n := min(p.Release, p.Waiting()); n > 0 {
-			c.integrations, c.firsts, c.lasts = append(c.integrations, p.Integration), append(c.firsts, p.Cursor+1), append(c.lasts, p.Cursor+n)
+			c.integrations, c.firsts, c.lasts = append(
+				c.integrations,
+				p.Integration,
+			), append(
+				c.firsts,
+				p.Cursor+1,
+			), append(
+				c.lasts,
+				p.Cursor+n,
+			)
 		}
 	}
 	if len(c.integrations) == 0 {
@@ -54,7 +63,15 @@ func release(tx *gorm.DB, o openOperation, parts []delivery.PartStep) (acted int
 // each part it changed.
 func (c *chunk) act(tx *gorm.DB) ([]int, error) {
 	o := c.operation
-	d := decision{Transition: o.Action.Row(), actor: o.Actor, reason: o.Reason, category: o.Category, evidence: o.Evidence, until: o.Until, operation: o.ID}
+	d := decision{
+		Transition: o.Action.Row(),
+		actor:      o.Actor,
+		reason:     o.Reason,
+		category:   o.Category,
+		evidence:   o.Evidence,
+		until:      o.Until,
+		operation:  o.ID,
+	}
 	list, err := permitted(tx, c.targets(), d)
 	if err != nil {
 		return nil, err

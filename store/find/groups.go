@@ -19,8 +19,12 @@ var groupColumn = map[delivery.GroupKey]string{delivery.ByIntegration: "g.integr
 	delivery.ByDestination: "i.destination", delivery.ByClass: "g.error_class", delivery.ByMessage: "g.message"}
 
 // groupValue is what each order sorts by, as a number.
-var groupValue = map[delivery.GroupSort]string{"": "count", delivery.GroupsLargest: "count",
-	delivery.GroupsLatest: "(extract(epoch FROM last_seen) * 1000000)::bigint", delivery.GroupsNewest: "(extract(epoch FROM first_seen) * 1000000)::bigint"}
+var groupValue = map[delivery.GroupSort]string{
+	"":                     "count",
+	delivery.GroupsLargest: "count",
+	delivery.GroupsLatest:  "(extract(epoch FROM last_seen) * 1000000)::bigint",
+	delivery.GroupsNewest:  "(extract(epoch FROM first_seen) * 1000000)::bigint",
+}
 
 // groupRow comes with its place in the list.
 type groupRow struct {
@@ -114,10 +118,19 @@ func checkGroupFilter(f delivery.GroupFilter) error {
 	return nil
 }
 
-func (s *Lists) groups(ctx context.Context, f delivery.GroupFilter, conditions *pg.Where, limit int) (rows []groupRow, err error) {
+func (s *Lists) groups(
+	ctx context.Context,
+	f delivery.GroupFilter,
+	conditions *pg.Where,
+	limit int,
+) (rows []groupRow, err error) {
 	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
 		query, args := groupQuery(f)
-		rows, err = pg.Read(tx, groupPointers, query+fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit), append(args, conditions.Args...)...)
+		rows, err = pg.Read(
+			tx,
+			groupPointers,
+			query+fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit),
+			append(args, conditions.Args...)...)
 		if err != nil {
 			return fmt.Errorf("reading groups: %w", err)
 		}
@@ -131,8 +144,23 @@ func (s *Lists) groups(ctx context.Context, f delivery.GroupFilter, conditions *
 
 func groupPointers(r *groupRow) []any {
 	g := &r.Group
-	return []any{&g.ID, &g.Integration, &g.Method, &g.Destination, &g.ErrorClass, &g.Message, &g.Count, &g.Dead, &g.Acknowledged, &g.Groups,
-		&g.FirstSeen, &g.LastSeen, &g.Status, &r.place.value, &r.place.tie}
+	return []any{
+		&g.ID,
+		&g.Integration,
+		&g.Method,
+		&g.Destination,
+		&g.ErrorClass,
+		&g.Message,
+		&g.Count,
+		&g.Dead,
+		&g.Acknowledged,
+		&g.Groups,
+		&g.FirstSeen,
+		&g.LastSeen,
+		&g.Status,
+		&r.place.value,
+		&r.place.tie,
+	}
 }
 
 // groupsSQL makes the groups: of each fingerprint its numbers, then one row for each combination of the keys' values.
@@ -165,8 +193,16 @@ func groupQuery(f delivery.GroupFilter) (query string, args []any) {
 	for _, column := range []string{"integration", "method", "destination", "error_class", "message"} {
 		shown = append(shown, shownKey(column, len(f.By) == 0 || slices.Contains(f.By, delivery.GroupKey(column))))
 	}
-	return with + fmt.Sprintf(groupsSQL, groupTie(f.By), count, counter("dead"), counter("acknowledged"), counter("pending"), w.Sql(),
-		strings.Join(shown, ", ")), w.Args
+	return with + fmt.Sprintf(
+		groupsSQL,
+		groupTie(f.By),
+		count,
+		counter("dead"),
+		counter("acknowledged"),
+		counter("pending"),
+		w.Sql(),
+		strings.Join(shown, ", "),
+	), w.Args
 }
 
 func shownKey(column string, isKey bool) string {
@@ -242,7 +278,10 @@ func groupHours(tx *gorm.DB, f delivery.GroupFilter, rows []groupRow) error {
 		n, failed int
 	}
 	w := groupFacets(f)
-	hours, err := pg.Read(tx, func(h *hour) []any { return []any{&h.tie, &h.n, &h.failed} }, fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()),
+	hours, err := pg.Read(
+		tx,
+		func(h *hour) []any { return []any{&h.tie, &h.n, &h.failed} },
+		fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()),
 		append(w.Args, &ties)...)
 	if err != nil {
 		return fmt.Errorf("reading the groups' hours: %w", err)

@@ -28,7 +28,15 @@ type searchBudget struct {
 	counting time.Duration // the same for a count, which is not worth more of a page's time
 }
 
-var usualEffort = searchBudget{little: 500, most: 30_000, enough: 1500, worth: 8000, few: 2000, patience: 3 * time.Second, counting: 5 * time.Millisecond}
+var usualEffort = searchBudget{
+	little:   500,
+	most:     30_000,
+	enough:   1500,
+	worth:    8000,
+	few:      2000,
+	patience: 3 * time.Second,
+	counting: 5 * time.Millisecond,
+}
 
 // SetPatience says how long a search may look at failures before it is too broad, and a count before it is capped, instead of three
 // seconds and five milliseconds. Call it before the store is used: tests do, which are not about them and may run on a slow machine.
@@ -103,7 +111,15 @@ func (s *Lists) newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finde
 	for i := range list {
 		list[i].walk = strings.TrimPrefix(list[i].walk, payloadStates) // see branches
 	}
-	return &finder{tx: tx, filter: filter, predicates: list, need: need, effort: s.effort, begun: time.Now(), patience: s.effort.patience}, err
+	return &finder{
+		tx:         tx,
+		filter:     filter,
+		predicates: list,
+		need:       need,
+		effort:     s.effort,
+		begun:      time.Now(),
+		patience:   s.effort.patience,
+	}, err
 }
 
 // find returns at most need places; as many as it had found together with an error that the search is too broad.

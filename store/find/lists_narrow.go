@@ -54,8 +54,13 @@ func identityPredicates(f delivery.Filter) (list []predicate, err error) {
 		if !delivery.IsUUID(f.MessageID) {
 			return nil, delivery.Mistake("bad_id.message", "message")
 		}
-		list = append(list, predicate{walk: "r.message_id = ?::uuid", walkArgs: []any{f.MessageID},
-			driver: "SELECT o.id FROM redrive.deliveries o WHERE o.message_id = ?::uuid", driverArgs: []any{f.MessageID}, quick: true})
+		list = append(list, predicate{
+			walk:       "r.message_id = ?::uuid",
+			walkArgs:   []any{f.MessageID},
+			driver:     "SELECT o.id FROM redrive.deliveries o WHERE o.message_id = ?::uuid",
+			driverArgs: []any{f.MessageID},
+			quick:      true,
+		})
 	}
 	if f.Key != "" {
 		n := ofRecord(f, byKey, triedAgain, "%s.key = ?", f.Key)
@@ -79,7 +84,10 @@ var (
 )
 
 func onlyOpen(states []delivery.State) bool {
-	return !slices.ContainsFunc(states, func(s delivery.State) bool { return s != delivery.StateDead && !slices.Contains(triedAgain, s) })
+	return !slices.ContainsFunc(
+		states,
+		func(s delivery.State) bool { return s != delivery.StateDead && !slices.Contains(triedAgain, s) },
+	)
 }
 
 // ofRecord fits deliveries by a column that an index of other states begins with.
@@ -88,7 +96,11 @@ func ofRecord(f delivery.Filter, by facet, others []delivery.State, condition st
 	if slices.ContainsFunc(f.States, func(s delivery.State) bool { return slices.Contains(others, s) }) {
 		return n
 	}
-	n.driver = "SELECT o.id FROM redrive.deliveries o WHERE " + strings.ReplaceAll(condition, "%s", "o") + " AND o.state <> 'pending'"
+	n.driver = "SELECT o.id FROM redrive.deliveries o WHERE " + strings.ReplaceAll(
+		condition,
+		"%s",
+		"o",
+	) + " AND o.state <> 'pending'"
 	if by == byAttempts {
 		n.driver += " AND o.state IN ('dead', 'ignored', 'resolved')"
 	}
@@ -134,8 +146,14 @@ func casePredicates(f delivery.Filter) (list []predicate) {
 
 // ofCase fits deliveries whose case fulfils a condition on c, which an index of the cases serves.
 func ofCase(condition string, arg any) predicate {
-	return predicate{walk: "(SELECT " + condition + " FROM redrive.cases c WHERE c.delivery_id = r.id)", walkArgs: []any{arg}, cost: costOfProbe,
-		driver: "SELECT c.delivery_id FROM redrive.cases c WHERE " + condition, driverArgs: []any{arg}, quick: true}
+	return predicate{
+		walk:       "(SELECT " + condition + " FROM redrive.cases c WHERE c.delivery_id = r.id)",
+		walkArgs:   []any{arg},
+		cost:       costOfProbe,
+		driver:     "SELECT c.delivery_id FROM redrive.cases c WHERE " + condition,
+		driverArgs: []any{arg},
+		quick:      true,
+	}
 }
 
 func assigneePredicate(f delivery.Filter) predicate {

@@ -50,16 +50,25 @@ func errorPredicate(f delivery.Filter) predicate {
 	like := anywhere(f.Query)
 	n := predicate{
 		walk: `coalesce((SELECT s.error ILIKE ? FROM redrive.search s WHERE s.delivery_id = r.id), true)
-			AND coalesce((SELECT f.error ILIKE ? FROM redrive.failure_details f WHERE f.delivery_id = r.id), false)`, walkArgs: []any{like, like}, cost: costOfText,
+			AND coalesce((SELECT f.error ILIKE ? FROM redrive.failure_details f WHERE f.delivery_id = r.id), false)`,
+		walkArgs: []any{like, like},
+		cost:     costOfText,
 		driver: `SELECT s.delivery_id FROM redrive.search s WHERE s.error ILIKE ? UNION ALL SELECT DISTINCT u.delivery_id FROM redrive.unindexed u
 			WHERE EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = u.delivery_id AND f.error ILIKE ?)
-				AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = u.delivery_id)`, driverArgs: []any{like, like}, open: true,
+				AND NOT EXISTS (SELECT FROM redrive.search s WHERE s.delivery_id = u.delivery_id)`,
+		driverArgs: []any{like, like},
+		open:       true,
 	}
 	switch {
 	case trigram.MatchString(f.Query):
 	case utf8.RuneCountInString(f.Query) > 1:
 		// the index of trigrams, which would be read as a whole, must not be thought of
-		n.driver = strings.Replace(n.driver, "s.error ILIKE", "redrive.pairs(s.error) @> redrive.pairs(?) AND s.error || '' ILIKE", 1)
+		n.driver = strings.Replace(
+			n.driver,
+			"s.error ILIKE",
+			"redrive.pairs(s.error) @> redrive.pairs(?) AND s.error || '' ILIKE",
+			1,
+		)
 		n.driverArgs = slices.Insert(n.driverArgs, 0, any(f.Query))
 	default:
 		n.driver = "" // no index knows single letters
@@ -104,8 +113,12 @@ func payloadPredicate(f delivery.Filter) (n predicate, err error) {
 	}
 	fits := strings.Join(w.Conditions, " AND ")
 	return predicate{
-		walk:     payloadStates + "coalesce((SELECT " + fits + " FROM redrive.search s WHERE s.delivery_id = r.id), false)",
-		walkArgs: w.Args, cost: costOfDoc, driver: "SELECT s.delivery_id FROM redrive.search s WHERE " + fits, driverArgs: w.Args, open: true,
+		walk:       payloadStates + "coalesce((SELECT " + fits + " FROM redrive.search s WHERE s.delivery_id = r.id), false)",
+		walkArgs:   w.Args,
+		cost:       costOfDoc,
+		driver:     "SELECT s.delivery_id FROM redrive.search s WHERE " + fits,
+		driverArgs: w.Args,
+		open:       true,
 	}, nil
 }
 
@@ -116,7 +129,10 @@ var number = regexp.MustCompile(`^(-?[1-9][0-9]{0,30}|0)(\.[0-9]+)?$`)
 func hasWords(value string) bool {
 	_, err := strconv.ParseFloat(value, 64)
 	return err != nil && strings.IndexFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) >= 0 &&
-		!strings.ContainsAny(value, "<&") && !strings.HasSuffix(value, "://") && value != "true" && value != "false" && value != "null"
+		!strings.ContainsAny(
+			value,
+			"<&",
+		) && !strings.HasSuffix(value, "://") && value != "true" && value != "false" && value != "null"
 }
 
 // wordsQuery is a text search for all words, the last of which may be the beginning of one.

@@ -23,7 +23,11 @@ const indexBytes = 4 << 20
 
 // Index makes failures searchable: at most limit of those with something new, the latest first. It returns how many; more says
 // that others wait.
-func (s *SearchIndex) Index(ctx context.Context, limit int, entry func(delivery.Unindexed) delivery.SearchEntry) (n int, more bool, err error) {
+func (s *SearchIndex) Index(
+	ctx context.Context,
+	limit int,
+	entry func(delivery.Unindexed) delivery.SearchEntry,
+) (n int, more bool, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
 		n, more = 0, false
 		// lost together with what it wrote, a transaction loses nothing
@@ -120,8 +124,12 @@ func takeUnindexed(tx *gorm.DB, limit int) (w indexWork, err error) {
 		w.rows[r.id], w.latest[r.delivery] = r.delivery, max(w.latest[r.delivery], r.id)
 	}
 	ids := w.ids()
-	known, err := pg.Read(tx, func(k *indexed) []any { return []any{&k.id, &k.version, &k.seq, &k.edit, &k.error} },
-		"SELECT delivery_id::text, version, seq, edit, error FROM redrive.search WHERE delivery_id = ANY(?::uuid[]) ORDER BY delivery_id FOR UPDATE", &ids)
+	known, err := pg.Read(
+		tx,
+		func(k *indexed) []any { return []any{&k.id, &k.version, &k.seq, &k.edit, &k.error} },
+		"SELECT delivery_id::text, version, seq, edit, error FROM redrive.search WHERE delivery_id = ANY(?::uuid[]) ORDER BY delivery_id FOR UPDATE",
+		&ids,
+	)
 	for _, k := range known {
 		w.known[k.id] = k
 	}
@@ -171,8 +179,20 @@ func (w *indexWork) read(tx *gorm.DB) error {
 	}
 	ids := w.ids()
 	rows, err := pg.Read(tx, func(u *unindexed) []any {
-		return []any{&u.DeliveryID, &u.open, &u.version, &u.edit, &u.integration, &u.ErrorClass, &u.Error, &u.message.Dropped, &u.message.Kind,
-			&u.message.Integration, &u.Type, &u.size}
+		return []any{
+			&u.DeliveryID,
+			&u.open,
+			&u.version,
+			&u.edit,
+			&u.integration,
+			&u.ErrorClass,
+			&u.Error,
+			&u.message.Dropped,
+			&u.message.Kind,
+			&u.message.Integration,
+			&u.Type,
+			&u.size,
+		}
 	}, unindexedSQL, &ids)
 	if err != nil {
 		return err
@@ -293,7 +313,19 @@ func (b *indexBatch) add(u unindexed, seq int64, e delivery.SearchEntry) {
 	if u.edit != nil {
 		edit = *u.edit
 	}
-	b.ids, b.versions, b.seqs, b.edits = append(b.ids, u.DeliveryID), append(b.versions, u.version), append(b.seqs, seq), append(b.edits, edit)
+	b.ids, b.versions, b.seqs, b.edits = append(
+		b.ids,
+		u.DeliveryID,
+	), append(
+		b.versions,
+		u.version,
+	), append(
+		b.seqs,
+		seq,
+	), append(
+		b.edits,
+		edit,
+	)
 	b.errors, b.texts, b.json = append(b.errors, e.Error), append(b.texts, e.Text), append(b.json, e.JSON)
 }
 

@@ -19,8 +19,12 @@ func sessionKey(token string) []byte {
 
 // FindCtx returns the data of a session that has not expired.
 func (s *People) FindCtx(ctx context.Context, token string) (b []byte, found bool, err error) {
-	b, err = pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[[]byte], "SELECT data FROM redrive.sessions WHERE token_hash = ? AND expiry > clock_timestamp()",
-		sessionKey(token))
+	b, err = pg.ReadOne(
+		s.Gorm.WithContext(ctx),
+		pg.Single[[]byte],
+		"SELECT data FROM redrive.sessions WHERE token_hash = ? AND expiry > clock_timestamp()",
+		sessionKey(token),
+	)
 	if errors.Is(err, delivery.ErrNotFound) {
 		return nil, false, nil
 	}
@@ -44,7 +48,9 @@ func (s *People) CommitCtx(ctx context.Context, token string, b []byte, expiry t
 
 // DeleteCtx ends a session.
 func (s *People) DeleteCtx(ctx context.Context, token string) error {
-	if err := s.Gorm.WithContext(ctx).Exec("DELETE FROM redrive.sessions WHERE token_hash = ?", sessionKey(token)).Error; err != nil {
+	if err := s.Gorm.WithContext(ctx).
+		Exec("DELETE FROM redrive.sessions WHERE token_hash = ?", sessionKey(token)).
+		Error; err != nil {
 		return fmt.Errorf("ending a session: %w", err)
 	}
 	return nil

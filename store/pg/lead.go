@@ -51,7 +51,9 @@ func (s *DB) tryLead(ctx context.Context, room string, work func(context.Context
 		return false, fmt.Errorf("connecting for room %s: %w", room, err)
 	}
 	defer conn.Close() // idle connections are not kept: the session ends, and its lock with it
-	if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock(hashtextextended('redrive ' || $1, 0))", room).Scan(&led); err != nil || !led {
+	if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock(hashtextextended('redrive ' || $1, 0))", room).
+		Scan(&led); err != nil ||
+		!led {
 		return false, err
 	}
 	if _, err := conn.ExecContext(ctx, leadSession); err != nil {

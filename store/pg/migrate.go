@@ -82,7 +82,9 @@ func (s *DB) createSchema(ctx context.Context) error {
 		return nil
 	}
 	exists := false
-	if asked := s.Pool.QueryRowContext(ctx, "SELECT to_regnamespace('redrive') IS NOT NULL").Scan(&exists); asked != nil || !exists {
+	if asked := s.Pool.QueryRowContext(ctx, "SELECT to_regnamespace('redrive') IS NOT NULL").
+		Scan(&exists); asked != nil ||
+		!exists {
 		return fmt.Errorf("creating the schema: %w", err)
 	}
 	return nil
@@ -98,7 +100,9 @@ func (s *DB) SchemaStatus(ctx context.Context) (current, known int64, err error)
 		known = max(known, source.Version)
 	}
 	exists := false
-	if err := s.Pool.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", versionTable).Scan(&exists); err != nil || !exists {
+	if err := s.Pool.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", versionTable).
+		Scan(&exists); err != nil ||
+		!exists {
 		return 0, known, err
 	}
 	err = s.Pool.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&current)

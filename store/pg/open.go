@@ -43,7 +43,9 @@ type DB struct {
 func Open(ctx context.Context, dsn string, log *slog.Logger) (*DB, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return nil, errors.New("not a Postgres URL such as postgres://user:password@host:5432/database") // err may quote the password
+		return nil, errors.New(
+			"not a Postgres URL such as postgres://user:password@host:5432/database",
+		) // err may quote the password
 	}
 	// only Postgres's own functions and operators: whoever may create some elsewhere cannot slip them under our statements
 	session.Prepare(&config.Config, "redrive", session.Own{"jit": "off", "search_path": "pg_catalog, pg_temp"})
@@ -76,7 +78,8 @@ func answers(ctx context.Context, pool *sql.DB) error {
 		err := pool.PingContext(ctx)
 		var refused *pgconn.PgError
 		var pooler *session.PoolerError
-		if err == nil || errors.As(err, &refused) && refused.Code != startingUp || errors.As(err, &pooler) || time.Now().After(deadline) {
+		if err == nil || errors.As(err, &refused) && refused.Code != startingUp || errors.As(err, &pooler) ||
+			time.Now().After(deadline) {
 			return err
 		}
 		select {

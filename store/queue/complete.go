@@ -245,13 +245,32 @@ func (b *batch) settled() []any {
 }
 
 func (b *batch) judged() []any {
-	return []any{&b.next, &b.retries, &b.unsent, &b.vanished, &b.outcomes, &b.classes, &b.errors, &b.responses, &b.groups, &b.texts,
-		&b.keys, &b.types, &b.expiries}
+	return []any{
+		&b.next,
+		&b.retries,
+		&b.unsent,
+		&b.vanished,
+		&b.outcomes,
+		&b.classes,
+		&b.errors,
+		&b.responses,
+		&b.groups,
+		&b.texts,
+		&b.keys,
+		&b.types,
+		&b.expiries,
+	}
 }
 
 // groupIDSQL is the group's id as delivery.Fingerprint makes it of the same: the first 32 hex digits of the hash of integration, class
 // and text, which are expressions of type text.
 func groupIDSQL(integration, class, text string) string {
 	bytes := func(expression string) string { return "convert_to(" + expression + ", 'UTF8')" }
-	return "left(encode(sha256(" + bytes(integration) + ` || '\x00'::bytea || ` + bytes(class) + ` || '\x00'::bytea || ` + bytes(text) + "), 'hex'), 32)"
+	return "left(encode(sha256(" + bytes(
+		integration,
+	) + ` || '\x00'::bytea || ` + bytes(
+		class,
+	) + ` || '\x00'::bytea || ` + bytes(
+		text,
+	) + "), 'hex'), 32)"
 }

@@ -70,7 +70,9 @@ func (s *Queue) Park(ctx context.Context, list []delivery.Parked) (fresh int, er
 // source, and those that failed. After it they may be acknowledged.
 func (s *Queue) Settle(ctx context.Context, integration string, delivered []string, failed []delivery.Parked) error {
 	if len(failed) == 0 { // as nearly always: one statement is a transaction of its own
-		if err := s.Gorm.WithContext(ctx).Exec(settledSQL, integration, &delivered, integration, len(delivered)).Error; err != nil {
+		if err := s.Gorm.WithContext(ctx).
+			Exec(settledSQL, integration, &delivered, integration, len(delivered)).
+			Error; err != nil {
 			return fmt.Errorf("writing the inbox: %w", err)
 		}
 		return nil
@@ -126,7 +128,9 @@ func (s *Queue) Begin(ctx context.Context, integration string, keys []string) (m
 
 // Unbegin takes back Begin for messages that were not attempted after all.
 func (s *Queue) Unbegin(ctx context.Context, integration string, keys []string) error {
-	err := s.Gorm.WithContext(ctx).Exec("DELETE FROM redrive.inbox WHERE integration = ? AND key = ANY(?) AND state = 'started'", integration, &keys).Error
+	err := s.Gorm.WithContext(ctx).
+		Exec("DELETE FROM redrive.inbox WHERE integration = ? AND key = ANY(?) AND state = 'started'", integration, &keys).
+		Error
 	if err != nil {
 		return fmt.Errorf("giving back: %w", err)
 	}
@@ -207,8 +211,18 @@ func writeAttempts(tx *gorm.DB, kept []delivery.Parked, rows map[string]parkedRo
 		}
 	}
 	if len(earlier.ids) > 0 {
-		err := tx.Exec(earlierSQL, &earlier.ids, &earlier.attempts, &earlier.started, &earlier.durations, &earlier.outcomes, &earlier.classes,
-			&earlier.errors, &earlier.statuses, &earlier.responses).Error
+		err := tx.Exec(
+			earlierSQL,
+			&earlier.ids,
+			&earlier.attempts,
+			&earlier.started,
+			&earlier.durations,
+			&earlier.outcomes,
+			&earlier.classes,
+			&earlier.errors,
+			&earlier.statuses,
+			&earlier.responses,
+		).Error
 		if err != nil {
 			return fmt.Errorf("writing earlier attempts: %w", err)
 		}
@@ -230,10 +244,28 @@ type parkedRow struct {
 // completionOf makes an attempt the outcome of a claim, so that one statement writes both kinds. An attempt without a number
 // was somebody else's.
 func completionOf(p delivery.Parked, a delivery.Attempt, r parkedRow) delivery.Completion {
-	c := delivery.Completion{Lease: delivery.Lease{DeliveryID: p.DeliveryID, Token: r.token}, MessageID: p.Message.ID, Integration: p.Integration,
-		Key: p.Message.Key, Type: p.Message.Type, ExpiresAt: p.Message.ExpiresAt, CreatedAt: r.created, Attempt: a.Number, StartedAt: a.StartedAt, Duration: a.Duration, Next: p.Next, RetryIn: p.RetryIn,
+	c := delivery.Completion{
+		Lease:        delivery.Lease{DeliveryID: p.DeliveryID, Token: r.token},
+		MessageID:    p.Message.ID,
+		Integration:  p.Integration,
+		Key:          p.Message.Key,
+		Type:         p.Message.Type,
+		ExpiresAt:    p.Message.ExpiresAt,
+		CreatedAt:    r.created,
+		Attempt:      a.Number,
+		StartedAt:    a.StartedAt,
+		Duration:     a.Duration,
+		Next:         p.Next,
+		RetryIn:      p.RetryIn,
 		NotAttempted: a.Number == 0 || a.ErrorClass == delivery.ClassExpired || a.ErrorClass == delivery.ClassNoIntegration,
-		Result:       delivery.Result{Outcome: a.Outcome, ErrorClass: a.ErrorClass, Error: a.Error, HTTPStatus: a.HTTPStatus, Response: a.Response}}
+		Result: delivery.Result{
+			Outcome:    a.Outcome,
+			ErrorClass: a.ErrorClass,
+			Error:      a.Error,
+			HTTPStatus: a.HTTPStatus,
+			Response:   a.Response,
+		},
+	}
 	c.GroupID, c.GroupText = delivery.Fingerprint(p.Integration, a.ErrorClass, a.Error)
 	return c
 }
@@ -312,6 +344,21 @@ func storableOrigin(o delivery.Origin) delivery.Origin {
 }
 
 func (b *parkBatch) args() []any {
-	return []any{&b.ids, &b.messages, &b.integrations, &b.types, &b.keys, &b.headers, &b.payloads, &b.idempotency, &b.expires, &b.origins,
-		&b.created, &b.attempts, &b.waits, &b.tried, &b.after}
+	return []any{
+		&b.ids,
+		&b.messages,
+		&b.integrations,
+		&b.types,
+		&b.keys,
+		&b.headers,
+		&b.payloads,
+		&b.idempotency,
+		&b.expires,
+		&b.origins,
+		&b.created,
+		&b.attempts,
+		&b.waits,
+		&b.tried,
+		&b.after,
+	}
 }

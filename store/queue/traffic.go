@@ -37,7 +37,12 @@ func (s *Queue) Underway(ctx context.Context, integration, after string) (delive
 		}
 		w.Add("(w.due_at, w.id) > (coalesce(nullif(?::timestamptz, "+readableNever+"), "+dueNever+"), ?::uuid)", c.At, c.Id)
 	}
-	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.Sql(), delivery.DefaultPage+1)), "d.changed_at, d.id", w.Args)
+	return s.traffic(
+		ctx,
+		fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.Sql(), delivery.DefaultPage+1)),
+		"d.changed_at, d.id",
+		w.Args,
+	)
 }
 
 // Blocked returns one page of what waits until a delivery is settled, because it is of the same key: the next one first.
@@ -71,7 +76,9 @@ func (s *Queue) Delivered(ctx context.Context, integration, after string) (deliv
 	w.Add("r.integration = ?", integration)
 	w.Add("r.state = 'delivered'")
 	w.Add("r.settled_at >= date_trunc('hour', statement_timestamp(), 'UTC') - interval '23 hours'")
-	w.Add(`r.id >= (lpad(to_hex((extract(epoch FROM statement_timestamp() - interval '48 hours') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`)
+	w.Add(
+		`r.id >= (lpad(to_hex((extract(epoch FROM statement_timestamp() - interval '48 hours') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`,
+	)
 	if after != "" {
 		c, err := pg.ParseCursor(after)
 		if err != nil {
@@ -82,7 +89,11 @@ func (s *Queue) Delivered(ctx context.Context, integration, after string) (deliv
 	return s.traffic(ctx, fmt.Sprintf(confirmedSQL, w.Sql(), delivery.DefaultPage+1), "d.id DESC", w.Args)
 }
 
-func (s *Queue) traffic(ctx context.Context, chosen, order string, args []any) (page delivery.Page[delivery.Delivery], err error) {
+func (s *Queue) traffic(
+	ctx context.Context,
+	chosen, order string,
+	args []any,
+) (page delivery.Page[delivery.Delivery], err error) {
 	rows, err := record.ScanDeliveries(s.Gorm.WithContext(ctx), fmt.Sprintf(trafficSQL, chosen)+" ORDER BY "+order, args...)
 	if err != nil {
 		return page, err

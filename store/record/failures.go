@@ -46,10 +46,41 @@ type Row struct {
 
 func deliveryPointers(r *Row) []any {
 	s := &r.settlement
-	return []any{&r.ID, &r.MessageID, &r.Integration, &r.State, &r.Version, &r.Attempts, &r.ErrorClass, &r.Error, &r.GroupID,
-		&r.CreatedAt, &r.FailedAt, &r.ChangedAt, &r.DeadAt, &r.SettledAt, &r.RetryRequestedAt, &r.NextAttemptAt, &r.Type, &r.Key,
-		&r.lastFailedAt, &r.startedAt, &s.Actor, &s.Reason, &s.Category, &s.Until, &s.Evidence, &r.Edit, &r.OperationID,
-		&r.Case.AcknowledgedAt, &r.Case.Version, &r.Case.AcknowledgedBy, &r.Case.Assignee, pg.JSON{To: &r.Case.Tags}, &r.Case.Ticket}
+	return []any{
+		&r.ID,
+		&r.MessageID,
+		&r.Integration,
+		&r.State,
+		&r.Version,
+		&r.Attempts,
+		&r.ErrorClass,
+		&r.Error,
+		&r.GroupID,
+		&r.CreatedAt,
+		&r.FailedAt,
+		&r.ChangedAt,
+		&r.DeadAt,
+		&r.SettledAt,
+		&r.RetryRequestedAt,
+		&r.NextAttemptAt,
+		&r.Type,
+		&r.Key,
+		&r.lastFailedAt,
+		&r.startedAt,
+		&s.Actor,
+		&s.Reason,
+		&s.Category,
+		&s.Until,
+		&s.Evidence,
+		&r.Edit,
+		&r.OperationID,
+		&r.Case.AcknowledgedAt,
+		&r.Case.Version,
+		&r.Case.AcknowledgedBy,
+		&r.Case.Assignee,
+		pg.JSON{To: &r.Case.Tags},
+		&r.Case.Ticket,
+	}
 }
 
 func (r Row) Shown() delivery.Delivery {

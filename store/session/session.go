@@ -20,11 +20,26 @@ import (
 // settings are those that a role or a database may have otherwise, and that would change what the program does: end its waits, cancel
 // its statements, make its transactions read-only, or write values in other forms. Limits of its own it sets where it needs them.
 var settings = map[string]string{
-	"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
-	"default_transaction_isolation": "read committed", "default_transaction_read_only": "off", "default_transaction_deferrable": "off",
-	"client_encoding": "UTF8", "standard_conforming_strings": "on", "TimeZone": "UTC", "DateStyle": "ISO, MDY", "IntervalStyle": "postgres",
-	"bytea_output": "hex", "extra_float_digits": "1", "array_nulls": "on", "transform_null_equals": "off", "xmlbinary": "base64",
-	"backslash_quote": "safe_encoding", "check_function_bodies": "on", "plan_cache_mode": "auto",
+	"statement_timeout":                   "0",
+	"lock_timeout":                        "0",
+	"idle_in_transaction_session_timeout": "0",
+	"idle_session_timeout":                "0",
+	"default_transaction_isolation":       "read committed",
+	"default_transaction_read_only":       "off",
+	"default_transaction_deferrable":      "off",
+	"client_encoding":                     "UTF8",
+	"standard_conforming_strings":         "on",
+	"TimeZone":                            "UTC",
+	"DateStyle":                           "ISO, MDY",
+	"IntervalStyle":                       "postgres",
+	"bytea_output":                        "hex",
+	"extra_float_digits":                  "1",
+	"array_nulls":                         "on",
+	"transform_null_equals":               "off",
+	"xmlbinary":                           "base64",
+	"backslash_quote":                     "safe_encoding",
+	"check_function_bodies":               "on",
+	"plan_cache_mode":                     "auto",
 }
 
 // since17 are settings that older servers do not know.
@@ -147,7 +162,8 @@ func (e *PoolerError) Error() string {
 // it was asked for, and the server takes a replication command for a mistake in SQL.
 func ExplainReplication(err error) error {
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) && (refused.Code == syntaxError || refused.Code == protocolViolation && strings.Contains(refused.Message, "startup parameter: replication")) {
+	if errors.As(err, &refused) &&
+		(refused.Code == syntaxError || refused.Code == protocolViolation && strings.Contains(refused.Message, "startup parameter: replication")) {
 		return &PoolerError{Why: "that passes no replication on (" + refused.Message + ")", itself: true}
 	}
 	return Explain(err)

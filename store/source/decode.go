@@ -77,7 +77,11 @@ func (d *decoder) commit(m *pglogrepl.CommitMessage, emit func(delivery.CaptureE
 	if d.tx = nil; tx == nil {
 		return errOutside
 	}
-	return emit(delivery.CaptureEvent{Commit: &delivery.CaptureCommit{LSN: delivery.LSN(m.TransactionEndLSN), Time: tx.CommitTime, XID: tx.XID}})
+	return emit(
+		delivery.CaptureEvent{
+			Commit: &delivery.CaptureCommit{LSN: delivery.LSN(m.TransactionEndLSN), Time: tx.CommitTime, XID: tx.XID},
+		},
+	)
 }
 
 // message hands out a mark, or an idle event for a heartbeat. Those of others are none of our business.
@@ -122,7 +126,9 @@ func (d *decoder) next(op delivery.RowOperation, id uint32) (*delivery.Change, *
 }
 
 var operations = map[pglogrepl.MessageType]delivery.RowOperation{
-	pglogrepl.MessageTypeInsert: delivery.OpInsert, pglogrepl.MessageTypeUpdate: delivery.OpUpdate, pglogrepl.MessageTypeDelete: delivery.OpDelete,
+	pglogrepl.MessageTypeInsert: delivery.OpInsert,
+	pglogrepl.MessageTypeUpdate: delivery.OpUpdate,
+	pglogrepl.MessageTypeDelete: delivery.OpDelete,
 }
 
 // change reads a row's change.

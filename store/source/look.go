@@ -90,7 +90,8 @@ func (s *Source) tables(ctx context.Context, known map[string]delivery.CapturedT
 func (s *Source) moment(ctx context.Context) (c delivery.CaptureCatalogue, err error) {
 	var lsn, first, next int64
 	if err = s.pool.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").Scan(&lsn); err == nil {
-		err = s.pool.QueryRow(ctx, "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() s").Scan(&first, &next)
+		err = s.pool.QueryRow(ctx, "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() s").
+			Scan(&first, &next)
 	}
 	if err != nil {
 		return c, fmt.Errorf("asking the source how far its log is: %w", err)
@@ -108,7 +109,13 @@ func (s *Source) lookedUp(ctx context.Context, known map[string]delivery.Capture
 	for _, t := range known {
 		oids = append(oids, t.OID)
 	}
-	return s.tablesWhere(ctx, "(n.nspname, t.relname) IN (SELECT * FROM unnest($1::text[], $2::text[])) OR t.oid = ANY($3)", schemas, names, oids)
+	return s.tablesWhere(
+		ctx,
+		"(n.nspname, t.relname) IN (SELECT * FROM unnest($1::text[], $2::text[])) OR t.oid = ANY($3)",
+		schemas,
+		names,
+		oids,
+	)
 }
 
 func named(list []*table, schema, name string) *table {
@@ -129,7 +136,15 @@ func numbered(list []*table, oid uint32) *table {
 
 // describe is a table as it is captured by this publication; the zero table when there is none.
 func (p publication) describe(t *table) delivery.CapturedTable {
-	out := delivery.CapturedTable{Publication: delivery.CapturedPublication{OID: p.oid, Version: p.version, Owner: p.owner, Operations: p.operations, ViaRoot: p.viaRoot}}
+	out := delivery.CapturedTable{
+		Publication: delivery.CapturedPublication{
+			OID:        p.oid,
+			Version:    p.version,
+			Owner:      p.owner,
+			Operations: p.operations,
+			ViaRoot:    p.viaRoot,
+		},
+	}
 	if t == nil {
 		return out
 	}
@@ -145,8 +160,11 @@ func (p publication) describe(t *table) delivery.CapturedTable {
 	}
 	sent := p.brings(t, p.server)
 	for _, name := range append(slices.Clone(t.columns), t.computed...) {
-		out.Columns = append(out.Columns, delivery.CapturedColumn{Number: t.numbered[name], Name: name, Sent: slices.Contains(sent, name),
-			Generated: slices.Contains(t.computed, name)})
+		out.Columns = append(
+			out.Columns,
+			delivery.CapturedColumn{Number: t.numbered[name], Name: name, Sent: slices.Contains(sent, name),
+				Generated: slices.Contains(t.computed, name)},
+		)
 	}
 	out.Key, out.Old = t.numbers(t.key()), t.numbers(t.old())
 	return out

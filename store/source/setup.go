@@ -61,14 +61,19 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 	if err != nil {
 		return nil, err
 	}
-	if refused := refusal(append(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st)), s.wayFindings(ctx)...)); refused != nil {
+	if refused := refusal(
+		append(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st)), s.wayFindings(ctx)...),
+	); refused != nil {
 		return nil, refused
 	}
 	steps := s.steps(st)
 	for n, step := range steps {
 		err := s.take(ctx, step)
 		if errors.Is(err, errNotOurs) || sqlState(err) == insufficientPrivilege {
-			return done, &SetupError{Why: fmt.Sprintf("role %s may not set everything up", st.server.role), SQL: statements(steps[n:])}
+			return done, &SetupError{
+				Why: fmt.Sprintf("role %s may not set everything up", st.server.role),
+				SQL: statements(steps[n:]),
+			}
 		}
 		if err != nil {
 			return done, fmt.Errorf("setting up %s: %w", step.what, err)
@@ -81,8 +86,19 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 // only is the source with the rules of these tables.
 func (s *Source) only(tables []string) *Source {
 	settings := s.settings
-	settings.Rules = slices.DeleteFunc(slices.Clone(settings.Rules), func(r delivery.CDCRule) bool { return !slices.Contains(tables, r.Schema+"."+r.Table) })
-	return &Source{settings: settings, log: s.log, pool: s.pool, catalogue: s.catalogue, replication: s.replication, pace: s.pace, types: map[uint32]valueType{}}
+	settings.Rules = slices.DeleteFunc(
+		slices.Clone(settings.Rules),
+		func(r delivery.CDCRule) bool { return !slices.Contains(tables, r.Schema+"."+r.Table) },
+	)
+	return &Source{
+		settings:    settings,
+		log:         s.log,
+		pool:        s.pool,
+		catalogue:   s.catalogue,
+		replication: s.replication,
+		pace:        s.pace,
+		types:       map[uint32]valueType{},
+	}
 }
 
 // SetUpAll sets up the source of each cdc integration and goes on after one that refuses. out gets a line for each thing done, and

@@ -16,7 +16,12 @@ import (
 // Chunk reads the next rows of a table in the order of its primary key, behind the key after (nil: from the beginning), as
 // changes of operation snapshot. last is the key of the last row, as text; it is nil when there was none. Fewer rows than
 // limit are the end. No columns means those that the stream brings; the key comes in any case. The changes have no place in the log.
-func (s *Source) Chunk(ctx context.Context, schema, name string, columns, after []string, limit int) (rows []delivery.Change, last []string, err error) {
+func (s *Source) Chunk(
+	ctx context.Context,
+	schema, name string,
+	columns, after []string,
+	limit int,
+) (rows []delivery.Change, last []string, err error) {
 	t, err := s.existing(ctx, schema, name)
 	if err != nil {
 		return nil, nil, err
@@ -48,7 +53,10 @@ func (s *Source) Chunk(ctx context.Context, schema, name string, columns, after 
 		params[n] = []byte(text)
 	}
 	// this protocol answers in text, as the stream does
-	result := conn.Conn().PgConn().ExecParams(ctx, chunkQuery(t, columns, order, after != nil, limit), params, nil, nil, nil).Read()
+	result := conn.Conn().
+		PgConn().
+		ExecParams(ctx, chunkQuery(t, columns, order, after != nil, limit), params, nil, nil, nil).
+		Read()
 	if result.Err != nil {
 		return nil, nil, fmt.Errorf("reading rows of %s: %w", t.shown(), result.Err)
 	}
@@ -77,10 +85,22 @@ func chunkQuery(t *table, columns, order []string, resumed bool, limit int) stri
 	if t.kind == "r" {
 		from = "ONLY " + from // tables that inherit from it are captured by their own names
 	}
-	return fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d", strings.Join(append(list, key...), ", "), from, where, strings.Join(key, ", "), limit)
+	return fmt.Sprintf(
+		"SELECT %s FROM %s%s ORDER BY %s LIMIT %d",
+		strings.Join(append(list, key...), ", "),
+		from,
+		where,
+		strings.Join(key, ", "),
+		limit,
+	)
 }
 
-func (s *Source) chunk(ctx context.Context, t *table, columns []string, result *pgconn.Result) (rows []delivery.Change, last []string, err error) {
+func (s *Source) chunk(
+	ctx context.Context,
+	t *table,
+	columns []string,
+	result *pgconn.Result,
+) (rows []delivery.Change, last []string, err error) {
 	types := make([]valueType, len(columns))
 	for n := range columns {
 		if types[n], err = s.typeOf(ctx, result.FieldDescriptions[n].DataTypeOID); err != nil {
@@ -92,7 +112,10 @@ func (s *Source) chunk(ctx context.Context, t *table, columns []string, result *
 		for n, name := range columns {
 			r.add(name, values[n], types[n])
 		}
-		rows = append(rows, delivery.Change{Op: delivery.OpSnapshot, Schema: t.schema, Table: t.name, Row: r.values(), Key: t.key()})
+		rows = append(
+			rows,
+			delivery.Change{Op: delivery.OpSnapshot, Schema: t.schema, Table: t.name, Row: r.values(), Key: t.key()},
+		)
 	}
 	for _, text := range result.Rows[len(result.Rows)-1][len(columns):] {
 		last = append(last, string(text))

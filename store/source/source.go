@@ -66,10 +66,18 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 		settings.Publication = name
 	}
 	if !delivery.IsSlotName(settings.Slot) {
-		return nil, fmt.Errorf("cdc of %s: %q cannot name a replication slot: set slot to at most 63 of a-z, 0-9 and _", integration, settings.Slot)
+		return nil, fmt.Errorf(
+			"cdc of %s: %q cannot name a replication slot: set slot to at most 63 of a-z, 0-9 and _",
+			integration,
+			settings.Slot,
+		)
 	}
 	if len(settings.Publication) > 63 {
-		return nil, fmt.Errorf("cdc of %s: %q is too long for a publication: set publication to a name of at most 63 bytes", integration, settings.Publication)
+		return nil, fmt.Errorf(
+			"cdc of %s: %q is too long for a publication: set publication to a name of at most 63 bytes",
+			integration,
+			settings.Publication,
+		)
 	}
 	url := settings.URL
 	if url == "" {
@@ -77,7 +85,10 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 	}
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil { // its text may quote the password
-		return nil, fmt.Errorf("cdc of %s: the source's url cannot be read: write it as postgres://user:password@host:port/database", integration)
+		return nil, fmt.Errorf(
+			"cdc of %s: the source's url cannot be read: write it as postgres://user:password@host:port/database",
+			integration,
+		)
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -103,11 +114,15 @@ func prepare(config *pgconn.Config, integration, statementTimeout string) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	session.Prepare(config, "redrive "+integration, session.Own{"statement_timeout": statementTimeout, "lock_timeout": lockTimeout,
-		"jit":                "off",   // it takes seconds where a look at the catalogue takes milliseconds
-		"row_security":       "off",   // rows that a policy would hide are an error, not a gap
-		"synchronous_commit": "local", // a mark is in the log when Mark returns, without waiting for any standby
-	})
+	session.Prepare(
+		config,
+		"redrive "+integration,
+		session.Own{"statement_timeout": statementTimeout, "lock_timeout": lockTimeout,
+			"jit":                "off",   // it takes seconds where a look at the catalogue takes milliseconds
+			"row_security":       "off",   // rows that a policy would hide are an error, not a gap
+			"synchronous_commit": "local", // a mark is in the log when Mark returns, without waiting for any standby
+		},
+	)
 }
 
 // Close ends the connections for SQL. Streams are closed by themselves.
@@ -119,7 +134,8 @@ func (s *Source) Close() error {
 // Identify asks the source who it is.
 func (s *Source) Identify(ctx context.Context) (id delivery.SourceIdentity, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT system_identifier::text, current_database()::text, current_setting('server_version_num')::int
-		FROM pg_control_system()`).Scan(&id.SystemIdentifier, &id.Database, &id.Version)
+		FROM pg_control_system()`).
+		Scan(&id.SystemIdentifier, &id.Database, &id.Version)
 	if err != nil {
 		return id, fmt.Errorf("asking the source for its identity: %w", err)
 	}
@@ -150,6 +166,7 @@ func (s *Source) Beat(ctx context.Context) error {
 
 func (s *Source) emit(ctx context.Context, transactional bool, content string) (delivery.LSN, error) {
 	var lsn int64
-	err := s.pool.QueryRow(ctx, "SELECT (pg_logical_emit_message($1, $2, $3::text) - '0/0'::pg_lsn)::bigint", transactional, s.prefix(), content).Scan(&lsn)
+	err := s.pool.QueryRow(ctx, "SELECT (pg_logical_emit_message($1, $2, $3::text) - '0/0'::pg_lsn)::bigint", transactional, s.prefix(), content).
+		Scan(&lsn)
 	return delivery.LSN(lsn), err
 }

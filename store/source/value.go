@@ -84,7 +84,8 @@ func (s *Source) askType(ctx context.Context, oid uint32) (found valueType, err 
 	var base, element uint32
 	var delim string
 	err = s.pool.QueryRow(ctx, `SELECT typbasetype, CASE WHEN typsubscript = 'array_subscript_handler'::regproc THEN typelem ELSE 0 END, typdelim::text
-		FROM pg_type WHERE oid = $1`, oid).Scan(&base, &element, &delim)
+		FROM pg_type WHERE oid = $1`, oid).
+		Scan(&base, &element, &delim)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // dropped since
 		return found, nil

@@ -11,7 +11,8 @@ import (
 // moment before it is seen, or much later where the source waits for a standby.
 func (s *Source) Unseen(ctx context.Context, xids []uint32) (unseen []uint32, err error) {
 	var xmax, running string
-	err = s.pool.QueryRow(ctx, `SELECT split_part(p, ':', 2), split_part(p, ':', 3) FROM (SELECT pg_current_snapshot()::text) s(p)`).Scan(&xmax, &running)
+	err = s.pool.QueryRow(ctx, `SELECT split_part(p, ':', 2), split_part(p, ':', 3) FROM (SELECT pg_current_snapshot()::text) s(p)`).
+		Scan(&xmax, &running)
 	if err != nil {
 		return nil, fmt.Errorf("asking the source for its open transactions: %w", err)
 	}

@@ -238,9 +238,18 @@ func TempDir() (string, error) {
 
 // Settings suit a server that is thrown away: fast, not durable.
 func Settings() map[string]string {
-	return map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400",
-		"max_replication_slots": "50", "max_wal_senders": "50", "shared_buffers": "128MB", "max_wal_size": "512MB", "autovacuum_naptime": "1h",
-		"dynamic_shared_memory_type": "mmap"} // so that no segment of a killed server stays
+	return map[string]string{
+		"fsync":                      "off",
+		"synchronous_commit":         "off",
+		"full_page_writes":           "off",
+		"max_connections":            "400",
+		"max_replication_slots":      "50",
+		"max_wal_senders":            "50",
+		"shared_buffers":             "128MB",
+		"max_wal_size":               "512MB",
+		"autovacuum_naptime":         "1h",
+		"dynamic_shared_memory_type": "mmap",
+	} // so that no segment of a killed server stays
 }
 
 // makeTemplate returns a migrated database: the run's, or one of this process. The name tells which migrations it carries.
@@ -334,7 +343,10 @@ func migrationsHash() (string, error) {
 func drop(ctx context.Context, name string) error {
 	of := fmt.Sprintf("FROM pg_replication_slots WHERE database = '%s' AND ", name)
 	for {
-		err := run(ctx, "SELECT pg_terminate_backend(active_pid) "+of+"active; SELECT pg_drop_replication_slot(slot_name) "+of+"NOT active")
+		err := run(
+			ctx,
+			"SELECT pg_terminate_backend(active_pid) "+of+"active; SELECT pg_drop_replication_slot(slot_name) "+of+"NOT active",
+		)
 		if err == nil {
 			err = run(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		}

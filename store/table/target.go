@@ -67,7 +67,8 @@ func missing(ctx context.Context, tx pgx.Tx, to delivery.TableDestination) error
 	var schema, table string
 	err := tx.QueryRow(ctx, `SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE lower(c.relname) = lower($1) AND c.relkind IN ('r', 'p', 'f', 'v') AND ($2 = '' OR lower(n.nspname) = lower($2))
-		AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2 LIMIT 1`, to.Table, to.Schema).Scan(&schema, &table)
+		AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2 LIMIT 1`, to.Table, to.Schema).
+		Scan(&schema, &table)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return &DataError{text}
@@ -84,11 +85,26 @@ func (t target) takes(name string, to delivery.TableDestination) error {
 	case !known:
 		return &DataError{fmt.Sprintf("the table has no column %q", name)}
 	case c.generated:
-		return &DataError{fmt.Sprintf("column %q is computed by the table (GENERATED ALWAYS AS): leave it out, by columns beside the table's name", name)}
+		return &DataError{
+			fmt.Sprintf(
+				"column %q is computed by the table (GENERATED ALWAYS AS): leave it out, by columns beside the table's name",
+				name,
+			),
+		}
 	case c.identity && !to.Overrides:
-		return &DataError{fmt.Sprintf("column %q is numbered by the table (GENERATED ALWAYS AS IDENTITY): leave it out, by columns beside the table's name, or write overriding_system_value: true to keep the numbers of the file", name)}
+		return &DataError{
+			fmt.Sprintf(
+				"column %q is numbered by the table (GENERATED ALWAYS AS IDENTITY): leave it out, by columns beside the table's name, or write overriding_system_value: true to keep the numbers of the file",
+				name,
+			),
+		}
 	case c.identity && !slices.Contains(to.Key, name):
-		return &DataError{fmt.Sprintf("column %q is numbered by the table (GENERATED ALWAYS AS IDENTITY) and cannot be changed in rows that are there: add it to key, or leave it out, by columns", name)}
+		return &DataError{
+			fmt.Sprintf(
+				"column %q is numbered by the table (GENERATED ALWAYS AS IDENTITY) and cannot be changed in rows that are there: add it to key, or leave it out, by columns",
+				name,
+			),
+		}
 	}
 	return nil
 }
@@ -115,7 +131,16 @@ func parses(ctx context.Context, tx pgx.Tx, statement string) (ok bool, err erro
 
 // assignable reports whether Postgres itself would put a value of that type into the column.
 func (t target) assignable(ctx context.Context, tx pgx.Tx, kind, column string) (bool, error) {
-	return parses(ctx, tx, fmt.Sprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT NULL::%s", t.name, pgx.Identifier{column}.Sanitize(), kind))
+	return parses(
+		ctx,
+		tx,
+		fmt.Sprintf(
+			"INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT NULL::%s",
+			t.name,
+			pgx.Identifier{column}.Sanitize(),
+			kind,
+		),
+	)
 }
 
 // resolve reports whether there is a type of that name here.
@@ -123,6 +148,7 @@ func resolve(ctx context.Context, tx pgx.Tx, kind string) (known bool, err error
 	if kind == "" {
 		return false, nil
 	}
-	err = tx.QueryRow(ctx, "SELECT count(*) = 1 FROM pg_catalog.pg_type WHERE oid = to_regtype($1) AND typtype <> 'p'", kind).Scan(&known)
+	err = tx.QueryRow(ctx, "SELECT count(*) = 1 FROM pg_catalog.pg_type WHERE oid = to_regtype($1) AND typtype <> 'p'", kind).
+		Scan(&known)
 	return known, err
 }

@@ -249,7 +249,8 @@ func (w *writer) blamed(ctx context.Context, row int, cause error) (column strin
 			var made *string
 			var kept bool
 			return tx.QueryRow(ctx, fmt.Sprintf("SELECT %s, coalesce((%s), true) FROM (SELECT c, %s AS v FROM (SELECT $1::text AS c) g) m",
-				written("v"), fill(c.kept, "c", "v"), fill(c.value, "c", "v")), w.values[i][row]).Scan(&made, &kept)
+				written("v"), fill(c.kept, "c", "v"), fill(c.value, "c", "v")), w.values[i][row]).
+				Scan(&made, &kept)
 		})
 		switch {
 		case err == nil:

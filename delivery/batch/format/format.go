@@ -80,7 +80,13 @@ func New(w io.Writer, spec delivery.FileFormat, columns []Column) (*Writer, erro
 	if setting, problem := spec.Check(); problem != "" {
 		return nil, fmt.Errorf("%s: %s", setting, problem)
 	}
-	f := &Writer{out: w, layout: layoutOf(spec, fields), columns: columns, fields: fields, buffer: make([]byte, 0, bufferSize+bufferSize/4)}
+	f := &Writer{
+		out:     w,
+		layout:  layoutOf(spec, fields),
+		columns: columns,
+		fields:  fields,
+		buffer:  make([]byte, 0, bufferSize+bufferSize/4),
+	}
 	if spec.Gzip {
 		f.gzip = gzip.NewWriter(w) // its header holds neither time nor name
 		f.out = f.gzip
@@ -110,7 +116,10 @@ func fieldsOf(spec *delivery.FileFormat, columns []Column) ([]field, error) {
 		case at < 0:
 			return nil, fmt.Errorf("columns: the query answers no column %q; it answers %s", c.From, strings.Join(names, ", "))
 		case slices.Contains(names[at+1:], c.From):
-			return nil, fmt.Errorf("columns: the query answers %q more than once; give its columns names of their own by AS", c.From)
+			return nil, fmt.Errorf(
+				"columns: the query answers %q more than once; give its columns names of their own by AS",
+				c.From,
+			)
 		}
 		fields[i] = field{name: c.Name, kind: columns[at].Kind, of: columns[at].Type, index: at}
 	}
@@ -160,7 +169,11 @@ func (f *Writer) write(row [][]byte) (err error) {
 		return fmt.Errorf("row %d has %d values for %d columns", f.rows+1, len(row), len(f.columns))
 	}
 	if f.total != nil && !f.total.add(row[f.total.index]) {
-		return &CellError{Row: f.rows + 1, Column: f.columns[f.total.index].Name, Reason: "this is no number that a control total can take"}
+		return &CellError{
+			Row:    f.rows + 1,
+			Column: f.columns[f.total.index].Name,
+			Reason: "this is no number that a control total can take",
+		}
 	}
 	if f.buffer, err = f.layout.row(f.buffer, row, f.rows+1); err != nil {
 		return err

@@ -47,7 +47,11 @@ func (j *json) row(dst []byte, row [][]byte, number int64) ([]byte, error) {
 	for i := range j.fields {
 		f := &j.fields[i]
 		if j.text && !utf8.Valid(row[f.index]) {
-			return dst, &CellError{Row: number, Column: f.name, Reason: `these bytes are no text in UTF-8, and would be altered on the way`}
+			return dst, &CellError{
+				Row:    number,
+				Column: f.name,
+				Reason: `these bytes are no text in UTF-8, and would be altered on the way`,
+			}
 		}
 		kind := f.kind
 		if j.text {
@@ -55,7 +59,11 @@ func (j *json) row(dst []byte, row [][]byte, number int64) ([]byte, error) {
 		}
 		var ok bool
 		if dst, ok = appendValue(append(dst, j.keys[i]...), row[f.index], kind); !ok {
-			return dst, &CellError{Row: number, Column: f.name, Reason: `these are no bytes in hex form; the connection needs bytea_output = hex`}
+			return dst, &CellError{
+				Row:    number,
+				Column: f.name,
+				Reason: `these are no bytes in hex form; the connection needs bytea_output = hex`,
+			}
 		}
 	}
 	dst = append(dst, '}')

@@ -122,9 +122,32 @@ const numberFunction = "$number"
 type arithmetic struct{}
 
 var (
-	operators = map[string]bool{"+": true, "-": true, "*": true, "/": true, "%": true, "**": true, "^": true, "<": true, "<=": true, ">": true,
-		">=": true, "==": true, "!=": true, "..": true}
-	calculating = map[string]bool{"abs": true, "ceil": true, "floor": true, "round": true, "int": true, "float": true, "max": true, "min": true}
+	operators = map[string]bool{
+		"+":  true,
+		"-":  true,
+		"*":  true,
+		"/":  true,
+		"%":  true,
+		"**": true,
+		"^":  true,
+		"<":  true,
+		"<=": true,
+		">":  true,
+		">=": true,
+		"==": true,
+		"!=": true,
+		"..": true,
+	}
+	calculating = map[string]bool{
+		"abs":   true,
+		"ceil":  true,
+		"floor": true,
+		"round": true,
+		"int":   true,
+		"float": true,
+		"max":   true,
+		"min":   true,
+	}
 )
 
 // Visit implements ast.Visitor.

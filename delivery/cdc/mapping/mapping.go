@@ -151,9 +151,17 @@ func (m *Mapper) addressees(r *rule, messageType string) []string {
 
 // failed is a change whose mapping failed: a dead letter of the integration.
 func (m *Mapper) failed(r *rule, c *delivery.Change, err error) delivery.Captured {
-	return delivery.Captured{To: []string{m.integration}, Error: fmt.Sprintf("the rule in line %d of the integrations file: %v", r.Line, err),
-		Message: delivery.Message{Kind: delivery.KindCommand, Type: shorten(standardType(c), delivery.MaxType), Key: shorten(standardKey(c), delivery.MaxKey),
-			Payload: document(c), Origin: origin(c)}}
+	return delivery.Captured{
+		To:    []string{m.integration},
+		Error: fmt.Sprintf("the rule in line %d of the integrations file: %v", r.Line, err),
+		Message: delivery.Message{
+			Kind:    delivery.KindCommand,
+			Type:    shorten(standardType(c), delivery.MaxType),
+			Key:     shorten(standardKey(c), delivery.MaxKey),
+			Payload: document(c),
+			Origin:  origin(c),
+		},
+	}
 }
 
 // shorten keeps at most so many bytes, whole characters.
@@ -165,7 +173,12 @@ func shorten(text string, most int) string {
 }
 
 func origin(c *delivery.Change) *delivery.Origin {
-	return &delivery.Origin{Broker: delivery.OriginPostgres, Place: c.Schema + "." + c.Table, ID: fmt.Sprintf("%s/%d", c.LSN, c.Index), At: c.CommitTime}
+	return &delivery.Origin{
+		Broker: delivery.OriginPostgres,
+		Place:  c.Schema + "." + c.Table,
+		ID:     fmt.Sprintf("%s/%d", c.LSN, c.Index),
+		At:     c.CommitTime,
+	}
 }
 
 func (r *rule) wants(env *environment) (bool, error) {

@@ -61,8 +61,21 @@ func (e *environment) fields() *fields {
 		return e.made
 	}
 	c := e.change
-	e.made = &fields{Op: string(c.Op), Schema: c.Schema, Table: c.Table, Row: decodeAll(c.Row), Old: decodeAll(c.Old), Key: map[string]any{},
-		Changed: changed(c), Unchanged: append([]string{}, c.Unchanged...), LSN: c.LSN.String(), XID: int(c.XID), CommittedAt: c.CommitTime.UTC()}
+	e.made = &fields{
+		Op:     string(c.Op),
+		Schema: c.Schema,
+		Table:  c.Table,
+		Row:    decodeAll(c.Row),
+		Old:    decodeAll(c.Old),
+		Key:    map[string]any{},
+		Changed: changed(
+			c,
+		),
+		Unchanged:   append([]string{}, c.Unchanged...),
+		LSN:         c.LSN.String(),
+		XID:         int(c.XID),
+		CommittedAt: c.CommitTime.UTC(),
+	}
 	for _, name := range c.Key {
 		e.made.Key[name] = e.made.Row[name]
 	}

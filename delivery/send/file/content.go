@@ -43,9 +43,20 @@ func manifest(f delivery.BatchFile) item {
 	raw = append(raw, '\n')
 	sum := sha256.Sum256(raw)
 	text := hex.EncodeToString(sum[:])
-	return item{name: f.Name + manifestSuffix, bytes: int64(len(raw)), sha256: text, open: func(ctx context.Context) (*checked, error) {
-		return &checked{ctx: ctx, source: io.NopCloser(bytes.NewReader(raw)), hash: sha256.New(), left: int64(len(raw)), sha256: text}, nil
-	}}
+	return item{
+		name:   f.Name + manifestSuffix,
+		bytes:  int64(len(raw)),
+		sha256: text,
+		open: func(ctx context.Context) (*checked, error) {
+			return &checked{
+				ctx:    ctx,
+				source: io.NopCloser(bytes.NewReader(raw)),
+				hash:   sha256.New(),
+				left:   int64(len(raw)),
+				sha256: text,
+			}, nil
+		},
+	}
 }
 
 // errCorrupt says that the stored bytes are not those whose hash was recorded.

@@ -63,7 +63,8 @@ func (d directory) create(name string, r io.Reader, _ int64) error {
 // publish makes a second link: no file system replaces a file by it. Where there are no links, a rename that is told not to.
 func (d directory) publish(temporary, name string) error {
 	err := os.Link(d.at(temporary), d.at(name))
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.EOPNOTSUPP) ||
+		errors.Is(err, syscall.ENOSYS) {
 		return renameExclusively(d.at(temporary), d.at(name))
 	}
 	return err

@@ -32,18 +32,26 @@ var Kind = form.Destination{Name: "file",
 			{Name: "manifest", Standard: "false", Help: "a second file with length, SHA-256, rows and sums"},
 			{Name: "timeout", Standard: "1m", Help: "of a whole file, 1s to 1h"},
 		}},
-		{Where: "`destination.file.to`: one of `dir`, `sftp`, `http`", Of: reflect.TypeFor[PlaceBlock](), Settings: []form.Setting{
-			{Name: "dir", Help: "directory"},
-		}},
-		{Where: "`sftp` (`destination.file.to`, `batch.acknowledgement`)", Of: reflect.TypeFor[SFTPBlock](), Settings: []form.Setting{
-			{Name: "addr", Required: true, Help: "host:port"},
-			{Name: "path", Required: true, Help: "directory on the server"},
-			{Name: "user", Required: true, Help: ""},
-			{Name: "password", Help: "this, or `key`"},
-			{Name: "key", Help: "file of a private key"},
-			{Name: "passphrase", Help: "of the key"},
-			{Name: "known_hosts", Required: true, Help: "file that holds the server's key"},
-		}},
+		{
+			Where: "`destination.file.to`: one of `dir`, `sftp`, `http`",
+			Of:    reflect.TypeFor[PlaceBlock](),
+			Settings: []form.Setting{
+				{Name: "dir", Help: "directory"},
+			},
+		},
+		{
+			Where: "`sftp` (`destination.file.to`, `batch.acknowledgement`)",
+			Of:    reflect.TypeFor[SFTPBlock](),
+			Settings: []form.Setting{
+				{Name: "addr", Required: true, Help: "host:port"},
+				{Name: "path", Required: true, Help: "directory on the server"},
+				{Name: "user", Required: true, Help: ""},
+				{Name: "password", Help: "this, or `key`"},
+				{Name: "key", Help: "file of a private key"},
+				{Name: "passphrase", Help: "of the key"},
+				{Name: "known_hosts", Required: true, Help: "file that holds the server's key"},
+			},
+		},
 	}}
 
 // Block is where and how files are written, as written.
@@ -80,7 +88,11 @@ type SFTPBlock struct {
 }
 
 func readBlock(r *form.Reader, path string, b *Block) delivery.Target {
-	d := &delivery.FileDestination{Format: b.format(r, path), Manifest: bool(b.Manifest), Timeout: r.Transfer(path+"timeout", b.Timeout)}
+	d := &delivery.FileDestination{
+		Format:   b.format(r, path),
+		Manifest: bool(b.Manifest),
+		Timeout:  r.Transfer(path+"timeout", b.Timeout),
+	}
 	given := 0
 	for _, there := range []bool{b.To.Dir != nil, b.To.SFTP != nil, b.To.HTTP != nil} {
 		if there {
@@ -105,8 +117,20 @@ func readBlock(r *form.Reader, path string, b *Block) delivery.Target {
 
 func (b *Block) format(r *form.Reader, path string) delivery.FileFormat {
 	kind := delivery.FileKind(r.Required(path, "format", b.Format))
-	f := delivery.FileFormat{Kind: kind, Gzip: bool(b.Gzip), Header: kind == delivery.FileCSV, Guard: bool(b.Guard), Array: bool(b.Array),
-		Delimiter: readDelimiter(r, path+"delimiter", b.Delimiter), Encoding: delivery.Encoding(b.Encoding), Columns: r.Columns(path, b.Columns)}
+	f := delivery.FileFormat{
+		Kind:   kind,
+		Gzip:   bool(b.Gzip),
+		Header: kind == delivery.FileCSV,
+		Guard:  bool(b.Guard),
+		Array:  bool(b.Array),
+		Delimiter: readDelimiter(
+			r,
+			path+"delimiter",
+			b.Delimiter,
+		),
+		Encoding: delivery.Encoding(b.Encoding),
+		Columns:  r.Columns(path, b.Columns),
+	}
 	if b.Header != nil {
 		f.Header = bool(*b.Header)
 	}
@@ -132,8 +156,17 @@ func readDelimiter(r *form.Reader, path, text string) rune {
 
 // Read checks the block that stands at path.
 func (b *SFTPBlock) Read(r *form.Reader, path string) *delivery.SFTPServer {
-	s := &delivery.SFTPServer{Addr: r.Address(path, "addr", b.Addr), Path: r.Required(path, "path", b.Path), User: r.Required(path, "user", b.User),
-		Key: r.Expand(path+"key", b.Key), Passphrase: r.Expand(path+"passphrase", b.Passphrase), KnownHosts: r.Expand(path+"known_hosts", b.KnownHosts)}
+	s := &delivery.SFTPServer{
+		Addr: r.Address(path, "addr", b.Addr),
+		Path: r.Required(path, "path", b.Path),
+		User: r.Required(path, "user", b.User),
+		Key: r.Expand(
+			path+"key",
+			b.Key,
+		),
+		Passphrase: r.Expand(path+"passphrase", b.Passphrase),
+		KnownHosts: r.Expand(path+"known_hosts", b.KnownHosts),
+	}
 	if b.Password != "" {
 		s.Password = r.Required(path, "password", b.Password)
 	}

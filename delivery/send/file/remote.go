@@ -168,5 +168,6 @@ func (d *remoteDirectory) close() {
 // isLost says that the connection broke, so that nobody answered.
 func isLost(err error) bool {
 	var network *net.OpError
-	return errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
+	return errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, &network)
 }

@@ -101,7 +101,8 @@ func (t *transfer) write(ctx context.Context, f item) error {
 
 func (t *transfer) publish(temporary string, f item) error {
 	err := t.to.publish(temporary, f.name)
-	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) { // another attempt was first, or took this one's file for a remnant
+	if errors.Is(err, fs.ErrExist) ||
+		errors.Is(err, fs.ErrNotExist) { // another attempt was first, or took this one's file for a remnant
 		found, lookErr := t.found(f)
 		if found || lookErr != nil {
 			return lookErr

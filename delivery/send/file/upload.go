@@ -39,10 +39,16 @@ func NewUpload(d delivery.FileDestination, files Files, dialer wire.Dialer) (*Up
 	}
 	switch {
 	case to.Secret != "":
-		return nil, &delivery.SettingError{Setting: "secret", Err: errors.New("an upload cannot be signed: a signature goes before the body, " +
-			"which is sent while it is read; use an authorization header")}
+		return nil, &delivery.SettingError{
+			Setting: "secret",
+			Err: errors.New("an upload cannot be signed: a signature goes before the body, " +
+				"which is sent while it is read; use an authorization header"),
+		}
 	case d.Manifest && !strings.Contains(to.URL, namePlace):
-		return nil, &delivery.SettingError{Setting: "url", Err: errors.New("an upload with a manifest needs {name} in it, so that the two have different addresses")}
+		return nil, &delivery.SettingError{
+			Setting: "url",
+			Err:     errors.New("an upload with a manifest needs {name} in it, so that the two have different addresses"),
+		}
 	}
 	sender, err := httpsend.New(to, dialer)
 	if err != nil {
@@ -92,8 +98,13 @@ func (u *Upload) post(ctx context.Context, r delivery.Request, f delivery.BatchF
 	case err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded): // the request was broken off by us: what the receiver has is not complete
 		return judge(ctx, err)
 	case result.Outcome == delivery.OutcomeOK && !complete:
-		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassProtocol, HTTPStatus: result.HTTPStatus, Response: result.Response,
-			Error: "the receiver confirmed before it had the whole file"}
+		return delivery.Result{
+			Outcome:    delivery.OutcomeUnknown,
+			ErrorClass: delivery.ClassProtocol,
+			HTTPStatus: result.HTTPStatus,
+			Response:   result.Response,
+			Error:      "the receiver confirmed before it had the whole file",
+		}
 	}
 	return result
 }
@@ -108,7 +119,13 @@ func escape(name string) string { return strings.ReplaceAll(url.QueryEscape(name
 const contentType = "Content-Type"
 
 // types are the content types of the formats, by extension.
-var types = map[string]string{".csv": "text/csv", ".kv": "text/plain", ".json": "application/json", ".jsonl": "application/jsonl", ".gz": "application/gzip"}
+var types = map[string]string{
+	".csv":   "text/csv",
+	".kv":    "text/plain",
+	".json":  "application/json",
+	".jsonl": "application/jsonl",
+	".gz":    "application/gzip",
+}
 
 // header has the digest of RFC 9530. A content type of the destination's own stands.
 func (u *Upload) header(f delivery.BatchFile, it item) map[string]string {

@@ -19,7 +19,9 @@ func (s *Sender) content(header http.Header, r delivery.Request) ([]byte, error)
 	if s.to.Format != delivery.FormatCloudEvents && s.to.Format != delivery.FormatStructured {
 		return payload, nil
 	}
-	r.Message.Headers = map[string]string{"Content-Type": header.Get("Content-Type")} // the others travel as headers, not as attributes
+	r.Message.Headers = map[string]string{
+		"Content-Type": header.Get("Content-Type"),
+	} // the others travel as headers, not as attributes
 	for name, values := range header {
 		if strings.HasPrefix(name, attributePrefix) {
 			r.Message.Headers[name] = values[0]

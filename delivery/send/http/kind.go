@@ -14,21 +14,29 @@ import (
 )
 
 // Kind is the destination http.
-var Kind = form.Destination{Name: "http",
+var Kind = form.Destination{
+	Name:  "http",
 	Block: form.Reads(func(r *form.Reader, path string, b *Block) delivery.Target { return b.Read(r, path) }),
 	New: func(to delivery.Target, m form.Means) (delivery.Sender, error) {
 		return New(*to.(*delivery.HTTPDestination), m.Dialer)
 	},
 	Batch: form.Batch{As: "http", Rows: true},
 	Least: `{url: "http://h"}`,
-	Pages: []form.Page{{Where: "`http` (`destination`, `destination.file.to`)", Of: reflect.TypeFor[Block](), Settings: []form.Setting{
-		{Name: "url", Required: true, Help: "`http://` or `https://`"},
-		{Name: "method", Standard: "POST", Help: "or `PUT`, `PATCH`, `DELETE`"},
-		{Name: "headers", Standard: "{}", Help: "sent with every request; none that begins with `Redrive-` or `Webhook-`"},
-		{Name: "secret", Help: "signs by Standard Webhooks; not with an upload"},
-		{Name: "timeout", Standard: "5s", Help: "of a whole attempt, 10ms to 5m; of a file beside `format`"},
-		{Name: "format", Standard: "native", Help: "or `cloudevents` (binary mode), `cloudevents-structured`; not of a file's upload"},
-	}}}}
+	Pages: []form.Page{
+		{Where: "`http` (`destination`, `destination.file.to`)", Of: reflect.TypeFor[Block](), Settings: []form.Setting{
+			{Name: "url", Required: true, Help: "`http://` or `https://`"},
+			{Name: "method", Standard: "POST", Help: "or `PUT`, `PATCH`, `DELETE`"},
+			{Name: "headers", Standard: "{}", Help: "sent with every request; none that begins with `Redrive-` or `Webhook-`"},
+			{Name: "secret", Help: "signs by Standard Webhooks; not with an upload"},
+			{Name: "timeout", Standard: "5s", Help: "of a whole attempt, 10ms to 5m; of a file beside `format`"},
+			{
+				Name:     "format",
+				Standard: "native",
+				Help:     "or `cloudevents` (binary mode), `cloudevents-structured`; not of a file's upload",
+			},
+		}},
+	},
+}
 
 var verbs = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
@@ -45,13 +53,25 @@ type Block struct {
 // Read checks the block that stands at path.
 func (b *Block) Read(r *form.Reader, path string) *delivery.HTTPDestination {
 	h := &delivery.HTTPDestination{
-		URL: readURL(r, path+"url", b.URL), Method: readVerb(r, path+"method", b.Method), Headers: map[string]string{},
-		Secret: readSecret(r, path+"secret", b.Secret), Format: readFormat(r, path+"format", b.Format), Timeout: r.Timeout(path+"timeout", b.Timeout),
+		URL:     readURL(r, path+"url", b.URL),
+		Method:  readVerb(r, path+"method", b.Method),
+		Headers: map[string]string{},
+		Secret: readSecret(
+			r,
+			path+"secret",
+			b.Secret,
+		),
+		Format:  readFormat(r, path+"format", b.Format),
+		Timeout: r.Timeout(path+"timeout", b.Timeout),
 	}
 	for name, value := range b.Headers {
 		value = r.Expand(path+"headers", value)
 		if !delivery.IsHeaderName(name) || !delivery.CanBeHeader(value) {
-			r.Fail(path+"headers", "headers: %q is no header name, or its value is not one line of text without blanks at its ends", name)
+			r.Fail(
+				path+"headers",
+				"headers: %q is no header name, or its value is not one line of text without blanks at its ends",
+				name,
+			)
 		}
 		refuseOurs(r, path, http.CanonicalHeaderKey(name), h.Format)
 		h.Headers[http.CanonicalHeaderKey(name)] = value
@@ -75,8 +95,16 @@ func readFormat(r *form.Reader, path, text string) delivery.WireFormat {
 	if delivery.WireFormat(text) == delivery.FormatStructured {
 		return delivery.FormatStructured
 	}
-	if text != "" && delivery.WireFormat(text) != delivery.FormatNative && delivery.WireFormat(text) != delivery.FormatCloudEvents {
-		r.Fail(path, "format: %q is none of %s, %s and %s", text, delivery.FormatNative, delivery.FormatCloudEvents, delivery.FormatStructured)
+	if text != "" && delivery.WireFormat(text) != delivery.FormatNative &&
+		delivery.WireFormat(text) != delivery.FormatCloudEvents {
+		r.Fail(
+			path,
+			"format: %q is none of %s, %s and %s",
+			text,
+			delivery.FormatNative,
+			delivery.FormatCloudEvents,
+			delivery.FormatStructured,
+		)
 		return delivery.FormatNative
 	}
 	return r.Format(path, text)

@@ -23,7 +23,12 @@ func judge(status int, header http.Header) delivery.Result {
 	}
 	answered := fmt.Sprintf("the receiver answered %d", status)
 	transient := func(class string) delivery.Result {
-		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: class, Error: answered, RetryAfter: retryAfter(header, time.Now())}
+		return delivery.Result{
+			Outcome:    delivery.OutcomeTransient,
+			ErrorClass: class,
+			Error:      answered,
+			RetryAfter: retryAfter(header, time.Now()),
+		}
 	}
 	permanent := func(class, more string) delivery.Result {
 		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: class, Error: answered + more}
@@ -42,7 +47,11 @@ func judge(status int, header http.Header) delivery.Result {
 	case status >= 500 && status < 600:
 		return transient(delivery.ClassHTTP5xx)
 	}
-	return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassProtocol, Error: answered + ", which is no answer to a message"}
+	return delivery.Result{
+		Outcome:    delivery.OutcomeUnknown,
+		ErrorClass: delivery.ClassProtocol,
+		Error:      answered + ", which is no answer to a message",
+	}
 }
 
 // retryAfter reads seconds or a date; 0 when there is neither.
@@ -72,7 +81,10 @@ func unknown(ctx context.Context, err error) delivery.Result {
 	switch {
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
 		result.ErrorClass, result.Error = delivery.ClassTimeout, "no answer within the timeout after the request was sent"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF),
+		errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE):
 	case isProtocol(err):
 		result.ErrorClass, result.Error = delivery.ClassProtocol, "what the receiver answered is not HTTP"
 	}

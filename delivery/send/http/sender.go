@@ -65,7 +65,10 @@ func New(d delivery.HTTPDestination, dialer wire.Dialer) (*Sender, error) {
 func parse(raw string) (*url.URL, error) {
 	address, err := url.Parse(raw)
 	if err != nil || address.Host == "" {
-		return nil, &delivery.SettingError{Setting: "url", Err: errors.New("it is not an address")} // err would quote its credentials
+		return nil, &delivery.SettingError{
+			Setting: "url",
+			Err:     errors.New("it is not an address"),
+		} // err would quote its credentials
 	}
 	return address, nil
 }
@@ -142,9 +145,15 @@ func (s *Sender) exchange(ctx context.Context, address *url.URL, header http.Hea
 		body = http.NoBody
 	}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: written.gotConn})
-	request := &http.Request{Method: s.to.Method, URL: address, Header: header, Host: header.Get("Host"), // only read from here on: all exchanges share it
+	request := &http.Request{
+		Method: s.to.Method,
+		URL:    address,
+		Header: header,
+		Host:   header.Get("Host"), // only read from here on: all exchanges share it
 		// no GetBody: the transport must not send it again by itself
-		Body: body, ContentLength: b.Length}
+		Body:          body,
+		ContentLength: b.Length,
+	}
 	response, err := s.transport.RoundTrip(request.WithContext(ctx))
 	return response, written, err
 }
@@ -153,14 +162,17 @@ func (s *Sender) exchange(ctx context.Context, address *url.URL, header http.Hea
 func (s *Sender) read(response *http.Response) delivery.Result {
 	defer response.Body.Close()
 	var body []byte
-	if response.Body != http.NoBody && response.StatusCode != http.StatusSwitchingProtocols { // its body is the bare connection, which no deadline ends
+	if response.Body != http.NoBody &&
+		response.StatusCode != http.StatusSwitchingProtocols { // its body is the bare connection, which no deadline ends
 		body, _ = io.ReadAll(io.LimitReader(response.Body, maxRead))
 	}
 	result := judge(response.StatusCode, response.Header)
 	result.HTTPStatus = response.StatusCode
 	whole := len(body) < maxRead
 	if result.Outcome != delivery.OutcomeOK {
-		result.Words, body = words.Read(words.Answer{Status: response.StatusCode, Reason: response.Status, Header: response.Header, Body: body})
+		result.Words, body = words.Read(
+			words.Answer{Status: response.StatusCode, Reason: response.Status, Header: response.Header, Body: body},
+		)
 		result.Words = s.redact(result.Words, whole)
 	}
 	body = []byte(s.redact(string(body), whole)) // before it is cut: half a secret would not be found
@@ -185,7 +197,10 @@ func newSigner(secret string) (*standardwebhooks.Webhook, error) {
 	case len(secret) > len(secretPrefix) && secret[:len(secretPrefix)] == secretPrefix:
 		signer, err := standardwebhooks.NewWebhook(secret)
 		if err != nil {
-			return nil, &delivery.SettingError{Setting: "secret", Err: fmt.Errorf("it starts with %s, but what follows is not Base64", secretPrefix)}
+			return nil, &delivery.SettingError{
+				Setting: "secret",
+				Err:     fmt.Errorf("it starts with %s, but what follows is not Base64", secretPrefix),
+			}
 		}
 		return signer, nil
 	default:

@@ -37,7 +37,13 @@ func (s *Sender) record(r delivery.Request) (*kgo.Record, *delivery.Result) {
 	if err != nil {
 		return nil, &delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
 	}
-	record := &kgo.Record{Topic: topic, Partition: partition, Key: r.Message.RecordKey(), Value: r.Message.Payload, Headers: headers} // null is a tombstone
+	record := &kgo.Record{
+		Topic:     topic,
+		Partition: partition,
+		Key:       r.Message.RecordKey(),
+		Value:     r.Message.Payload,
+		Headers:   headers,
+	} // null is a tombstone
 	if s.to.KeepTime {
 		record.Timestamp = produced(r.Message)
 	}

@@ -60,7 +60,9 @@ func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publicat
 		size: len(m.Payload), result: make(chan delivery.Result, 1)}
 	if p.exchange == "" && p.key == "" {
 		if m.Origin == nil || m.Origin.Dead == nil || m.Origin.Dead.Where() == "" {
-			return nil, errors.New("the destination has no exchange and no routing key, and the message did not die in a queue that it could go back to")
+			return nil, errors.New(
+				"the destination has no exchange and no routing key, and the message did not die in a queue that it could go back to",
+			)
 		}
 		p.exchange, p.key, id = m.Origin.Dead.Exchange, m.Origin.Dead.Place, cmp.Or(m.Origin.ID, id) // it goes back as it was
 	}
@@ -85,7 +87,14 @@ func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publicat
 // made is a message that has no properties of RabbitMQ yet.
 func (s *Sender) made(m delivery.Message, id string) amqp091.Publishing {
 	headers := untyped(m)
-	p := amqp091.Publishing{Headers: headers, DeliveryMode: amqp091.Persistent, MessageId: id, Type: m.Type, ContentType: wire.ContentType(m), Timestamp: m.CreatedAt}
+	p := amqp091.Publishing{
+		Headers:      headers,
+		DeliveryMode: amqp091.Persistent,
+		MessageId:    id,
+		Type:         m.Type,
+		ContentType:  wire.ContentType(m),
+		Timestamp:    m.CreatedAt,
+	}
 	for name, property := range map[string]*string{"Content-Encoding": &p.ContentEncoding, "Correlation-Id": &p.CorrelationId, "Reply-To": &p.ReplyTo} {
 		*property = takeShort(headers, name)
 	}

@@ -19,9 +19,21 @@ const blockedSentence = "the broker raised an alarm and holds publishers back; n
 var sizeSpoken = regexp.MustCompile(`message size (\d+) is larger than .*?(\d+)`)
 
 var (
-	tooLarge = delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassTooLarge, Error: "the message is larger than the broker takes"}
-	tooMuch  = delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassTooLarge, Error: "the message's headers are larger than the broker takes"}
-	notSent  = delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassConnect, Error: "the connection to the broker failed before the message was sent"}
+	tooLarge = delivery.Result{
+		Outcome:    delivery.OutcomePermanent,
+		ErrorClass: delivery.ClassTooLarge,
+		Error:      "the message is larger than the broker takes",
+	}
+	tooMuch = delivery.Result{
+		Outcome:    delivery.OutcomePermanent,
+		ErrorClass: delivery.ClassTooLarge,
+		Error:      "the message's headers are larger than the broker takes",
+	}
+	notSent = delivery.Result{
+		Outcome:    delivery.OutcomeTransient,
+		ErrorClass: delivery.ClassConnect,
+		Error:      "the connection to the broker failed before the message was sent",
+	}
 	notTaken = delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused,
 		Error: "the broker closed the channel because of another message before it took this one"}
 )
@@ -32,7 +44,11 @@ func opening(server delivery.RabbitMQServer, err error) delivery.Result {
 	if !errors.As(err, &said) || !said.Server {
 		return wire.Unsent(wire.Broker, err)
 	}
-	permanent := delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRefused, Words: words(server, said)}
+	permanent := delivery.Result{
+		Outcome:    delivery.OutcomePermanent,
+		ErrorClass: delivery.ClassRefused,
+		Words:      words(server, said),
+	}
 	switch {
 	case said.Code == amqp091.AccessRefused:
 		permanent.Error = "the broker does not accept the login"
@@ -49,10 +65,18 @@ func opening(server delivery.RabbitMQServer, err error) delivery.Result {
 func (p *publication) answered(ack bool) delivery.Result {
 	switch {
 	case p.returned != 0:
-		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassUnroutable, Error: "no queue takes the message",
-			Words: fmt.Sprintf("%d %s", p.returned, p.returnText)}
+		return delivery.Result{
+			Outcome:    delivery.OutcomePermanent,
+			ErrorClass: delivery.ClassUnroutable,
+			Error:      "no queue takes the message",
+			Words:      fmt.Sprintf("%d %s", p.returned, p.returnText),
+		}
 	case !ack:
-		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassRefused, Error: "the broker answered that it does not take the message"}
+		return delivery.Result{
+			Outcome:    delivery.OutcomeTransient,
+			ErrorClass: delivery.ClassRefused,
+			Error:      "the broker answered that it does not take the message",
+		}
 	}
 	return delivery.Result{Outcome: delivery.OutcomeOK}
 }

@@ -51,7 +51,13 @@ func New(d delivery.RabbitMQDestination, dialer wire.Dialer) (*Sender, error) {
 	if d.Timeout <= 0 {
 		d.Timeout = delivery.DefaultTimeout
 	}
-	s := &Sender{to: d, dialer: dialer, jobs: make(chan *publication), ended: make(chan struct{}), pause: backoff.NewExponentialBackOff()}
+	s := &Sender{
+		to:     d,
+		dialer: dialer,
+		jobs:   make(chan *publication),
+		ended:  make(chan struct{}),
+		pause:  backoff.NewExponentialBackOff(),
+	}
 	s.pause.InitialInterval, s.pause.MaxInterval = redialFirst, redialMost
 	s.ctx, s.end = context.WithCancel(context.Background())
 	go s.write()
@@ -102,7 +108,11 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 // untaken is for what was not written in time.
 func (s *Sender) untaken(ctx context.Context) delivery.Result {
 	if l := s.link.Load(); l != nil && l.line.gate() != nil {
-		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassBrokerBlocked, Error: blockedSentence}
+		return delivery.Result{
+			Outcome:    delivery.OutcomeTransient,
+			ErrorClass: delivery.ClassBrokerBlocked,
+			Error:      blockedSentence,
+		}
 	}
 	return wire.Unsent(wire.Broker, ctx.Err())
 }

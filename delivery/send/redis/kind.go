@@ -20,6 +20,13 @@ func readBlock(r *form.Reader, path string, b *form.Redis) delivery.Target {
 	if b.RequireSubscribers < 0 {
 		r.Fail(path+"require_subscribers", "require_subscribers: %d is less than 0", b.RequireSubscribers)
 	}
-	return &delivery.RedisDestination{RedisServer: b.Server(r, path), Channel: r.Required(path, "channel", b.Channel),
-		RequireSubscribers: int(b.RequireSubscribers), Format: r.Format(path+"format", b.Format), Timeout: r.Timeout(path+"timeout", b.Timeout)}
+	return &delivery.RedisDestination{
+		RedisServer: b.Server(r, path),
+		Channel:     r.Required(path, "channel", b.Channel),
+		RequireSubscribers: int(
+			b.RequireSubscribers,
+		),
+		Format:  r.Format(path+"format", b.Format),
+		Timeout: r.Timeout(path+"timeout", b.Timeout),
+	}
 }

@@ -11,7 +11,11 @@ import (
 	"redrive/delivery/wire"
 )
 
-var tooLarge = delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassTooLarge, Error: "the message is larger than Redis takes"}
+var tooLarge = delivery.Result{
+	Outcome:    delivery.OutcomePermanent,
+	ErrorClass: delivery.ClassTooLarge,
+	Error:      "the message is larger than Redis takes",
+}
 
 // failure reads an error. An answer of Redis says for certain that it did not publish; without one, it is known only while
 // nothing was written.

@@ -95,9 +95,21 @@ func Run(t *testing.T, bed Bed) {
 
 // Request is an ordinary message.
 func Request(id, payload string) delivery.Request {
-	return delivery.Request{DeliveryID: "01920000-0000-7000-8000-d" + id, IdempotencyKey: "idem-" + id, Integration: "seller-push", Attempt: 3,
-		Message: delivery.Message{ID: "01920000-0000-7000-8000-m" + id, Kind: delivery.KindEvent, Type: "order.placed", Key: "order-" + id,
-			Headers: map[string]string{"tenant": "north", "x-umlaut": "grün"}, Payload: []byte(payload), CreatedAt: time.Now()}}
+	return delivery.Request{
+		DeliveryID:     "01920000-0000-7000-8000-d" + id,
+		IdempotencyKey: "idem-" + id,
+		Integration:    "seller-push",
+		Attempt:        3,
+		Message: delivery.Message{
+			ID:        "01920000-0000-7000-8000-m" + id,
+			Kind:      delivery.KindEvent,
+			Type:      "order.placed",
+			Key:       "order-" + id,
+			Headers:   map[string]string{"tenant": "north", "x-umlaut": "grün"},
+			Payload:   []byte(payload),
+			CreatedAt: time.Now(),
+		},
+	}
 }
 
 // hostile are payloads that a transport may be tempted to touch.
@@ -106,8 +118,16 @@ func hostile() []string {
 	for n := range all {
 		all[n] = byte(n)
 	}
-	return []string{"", "\x00", string(all), "\xff\xfe\xc3", "{\"a\":1,\"a\":1.00, \"b\":\"\\u0000\"}\n", "*1\r\n$4\r\nPING\r\n", "\xce\xce",
-		strings.Repeat("\x00\xff한글", 200_000)}
+	return []string{
+		"",
+		"\x00",
+		string(all),
+		"\xff\xfe\xc3",
+		"{\"a\":1,\"a\":1.00, \"b\":\"\\u0000\"}\n",
+		"*1\r\n$4\r\nPING\r\n",
+		"\xce\xce",
+		strings.Repeat("\x00\xff한글", 200_000),
+	}
 }
 
 // testNull sends no payload. A destination that cannot be told gets an empty one.
@@ -321,7 +341,11 @@ func (w *watcher) send(ctx context.Context, s delivery.Sender, r delivery.Reques
 	defer w.mu.Unlock()
 	w.said.WriteString(result.Error + "\n" + string(result.Response) + "\n")
 	if wrong != "" {
-		return delivery.Result{Outcome: delivery.OutcomeLate, ErrorClass: wrong, Error: string(result.Outcome) + " " + result.ErrorClass + " " + result.Error}
+		return delivery.Result{
+			Outcome:    delivery.OutcomeLate,
+			ErrorClass: wrong,
+			Error:      string(result.Outcome) + " " + result.ErrorClass + " " + result.Error,
+		}
 	}
 	return result
 }

@@ -34,11 +34,19 @@ func New(to delivery.TableDestination, files Files, apply Apply) *Sender {
 func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 	var f delivery.BatchFile
 	if err := json.Unmarshal(r.Message.Payload, &f); err != nil || f.ID == "" {
-		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: "the message describes no file"}
+		return delivery.Result{
+			Outcome:    delivery.OutcomePermanent,
+			ErrorClass: delivery.ClassBadRequest,
+			Error:      "the message describes no file",
+		}
 	}
 	rows, err := s.files.Open(ctx, f.ID)
 	if err != nil {
-		return delivery.Result{Outcome: delivery.OutcomeTransient, ErrorClass: delivery.ClassConnect, Error: "the stored file cannot be read"}
+		return delivery.Result{
+			Outcome:    delivery.OutcomeTransient,
+			ErrorClass: delivery.ClassConnect,
+			Error:      "the stored file cannot be read",
+		}
 	}
 	defer rows.Close()
 	return s.apply(ctx, s.to, f, rows)

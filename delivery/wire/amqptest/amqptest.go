@@ -35,8 +35,24 @@ func name() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		switch rapid.IntRange(0, 3).Draw(t, "kind of name") {
 		case 0:
-			return rapid.SampledFrom([]string{"Content-Type", "content-type", "Correlation-Id", "Reply-To", "Content-Encoding", "X-One", "x-one",
-				"Idempotency-Key", "redrive-type", "cloudEvents:note", "ce-note", "cc", "with space", "naïve", "a.b"}).Draw(t, "known")
+			return rapid.SampledFrom([]string{
+				"Content-Type",
+				"content-type",
+				"Correlation-Id",
+				"Reply-To",
+				"Content-Encoding",
+				"X-One",
+				"x-one",
+				"Idempotency-Key",
+				"redrive-type",
+				"cloudEvents:note",
+				"ce-note",
+				"cc",
+				"with space",
+				"naïve",
+				"a.b",
+			}).
+				Draw(t, "known")
 		case 1:
 			return "b" + string(rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(t, "bytes"))
 		}
@@ -76,13 +92,18 @@ func value(depth int) *rapid.Generator[any] {
 		case 11:
 			return amqp091.Decimal{Scale: rapid.Uint8().Draw(t, "scale"), Value: rapid.Int32().Draw(t, "unscaled")}
 		case 12:
-			return time.Unix(rapid.SampledFrom([]int64{0, 1, -1, 1_790_000_000, -62_135_596_801, 253_402_300_800, math.MaxInt64 >> 8}).Draw(t, "seconds"), 0)
+			return time.Unix(
+				rapid.SampledFrom([]int64{0, 1, -1, 1_790_000_000, -62_135_596_801, 253_402_300_800, math.MaxInt64 >> 8}).
+					Draw(t, "seconds"),
+				0,
+			)
 		case 13:
 			return rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "bytes")
 		case 14:
 			return string(rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "any text"))
 		case 15, 16:
-			return rapid.SampledFrom([]string{"", "north", "two\nlines\r\n", "grün \u0000", " ", "[1]", "{}", "null", "true", "7", strings.Repeat("x", 300)}).Draw(t, "text")
+			return rapid.SampledFrom([]string{"", "north", "two\nlines\r\n", "grün \u0000", " ", "[1]", "{}", "null", "true", "7", strings.Repeat("x", 300)}).
+				Draw(t, "text")
 		case 17:
 			list := []any{}
 			for range rapid.IntRange(0, members).Draw(t, "elements") {
@@ -97,25 +118,50 @@ func value(depth int) *rapid.Generator[any] {
 // Publishing makes up a message with any of its properties; user is who publishes it, the only one that the broker lets it name.
 func Publishing(user string) *rapid.Generator[amqp091.Publishing] {
 	short := rapid.Custom(func(t *rapid.T) string {
-		return rapid.SampledFrom([]string{"", "", "a", "application/json", "grün", "\xff\x00", "two\nlines", strings.Repeat("y", 255), " "}).Draw(t, "short")
+		return rapid.SampledFrom([]string{"", "", "a", "application/json", "grün", "\xff\x00", "two\nlines", strings.Repeat("y", 255), " "}).
+			Draw(t, "short")
 	})
 	return rapid.Custom(func(t *rapid.T) amqp091.Publishing {
-		return amqp091.Publishing{Headers: Table().Draw(t, "headers"),
-			ContentType: short.Draw(t, "content_type"), ContentEncoding: short.Draw(t, "content_encoding"),
-			DeliveryMode: rapid.Uint8Range(0, 2).Draw(t, "delivery_mode"), Priority: rapid.Uint8().Draw(t, "priority"),
-			CorrelationId: short.Draw(t, "correlation_id"), ReplyTo: short.Draw(t, "reply_to"),
-			Expiration: rapid.SampledFrom([]string{"", "3600000", "007200000"}).Draw(t, "expiration"), MessageId: short.Draw(t, "message_id"),
-			Timestamp: rapid.SampledFrom([]time.Time{{}, time.Unix(0, 0), time.Unix(1_790_000_000, 0), time.Unix(1<<40, 0)}).Draw(t, "timestamp"),
-			Type:      short.Draw(t, "type"), UserId: rapid.SampledFrom([]string{"", user}).Draw(t, "user_id"), AppId: short.Draw(t, "app_id"),
-			Body: rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "body")}
+		return amqp091.Publishing{
+			Headers:         Table().Draw(t, "headers"),
+			ContentType:     short.Draw(t, "content_type"),
+			ContentEncoding: short.Draw(t, "content_encoding"),
+			DeliveryMode:    rapid.Uint8Range(0, 2).Draw(t, "delivery_mode"),
+			Priority:        rapid.Uint8().Draw(t, "priority"),
+			CorrelationId:   short.Draw(t, "correlation_id"),
+			ReplyTo:         short.Draw(t, "reply_to"),
+			Expiration: rapid.SampledFrom([]string{"", "3600000", "007200000"}).
+				Draw(t, "expiration"),
+			MessageId: short.Draw(t, "message_id"),
+			Timestamp: rapid.SampledFrom([]time.Time{{}, time.Unix(0, 0), time.Unix(1_790_000_000, 0), time.Unix(1<<40, 0)}).
+				Draw(t, "timestamp"),
+			Type: short.Draw(
+				t,
+				"type",
+			),
+			UserId: rapid.SampledFrom([]string{"", user}).Draw(t, "user_id"),
+			AppId:  short.Draw(t, "app_id"),
+			Body:   rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "body"),
+		}
 	})
 }
 
 // Properties are what a test compares of a delivered message: each by its name, headers as text with their types.
 func Properties(m amqp091.Delivery) map[string]string {
-	out := map[string]string{"content_type": m.ContentType, "content_encoding": m.ContentEncoding, "delivery_mode": fmt.Sprint(m.DeliveryMode),
-		"priority": fmt.Sprint(m.Priority), "correlation_id": m.CorrelationId, "reply_to": m.ReplyTo, "expiration": m.Expiration,
-		"message_id": m.MessageId, "timestamp": fmt.Sprint(m.Timestamp.UTC().Unix(), m.Timestamp.IsZero()), "type": m.Type, "user_id": m.UserId, "app_id": m.AppId}
+	out := map[string]string{
+		"content_type":     m.ContentType,
+		"content_encoding": m.ContentEncoding,
+		"delivery_mode":    fmt.Sprint(m.DeliveryMode),
+		"priority":         fmt.Sprint(m.Priority),
+		"correlation_id":   m.CorrelationId,
+		"reply_to":         m.ReplyTo,
+		"expiration":       m.Expiration,
+		"message_id":       m.MessageId,
+		"timestamp":        fmt.Sprint(m.Timestamp.UTC().Unix(), m.Timestamp.IsZero()),
+		"type":             m.Type,
+		"user_id":          m.UserId,
+		"app_id":           m.AppId,
+	}
 	for name, value := range m.Headers {
 		out["header "+name] = Text(value)
 	}

@@ -31,8 +31,8 @@ const (
 // Options say what is measured, and are also flags of the command line. The database is migrated and may be filled.
 type Options struct {
 	DSN    string    `kong:"-"`
-	Rows   int       `default:"1000000" help:"Rows of the table, at most 10000000."`
-	Rounds int       `default:"3" help:"Rounds, at most 20; their median counts."`
+	Rows   int       `         default:"1000000" help:"Rows of the table, at most 10000000."`
+	Rounds int       `         default:"3"       help:"Rounds, at most 20; their median counts."`
 	Out    io.Writer `kong:"-"`
 }
 
@@ -93,10 +93,25 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 		}
 		batches = append(batches, float64(o.Rows)/ran.FinishedAt.Sub(*ran.StartedAt).Seconds())
 		r.Bytes, r.Heap = ran.File.Bytes, max(r.Heap, heap)
-		fmt.Fprintf(o.Out, "round %d: COPY %8.0f rows/s (%d bytes), batch %8.0f rows/s (%d bytes)\n", round+1, copies[round], bytes, batches[round], r.Bytes)
+		fmt.Fprintf(
+			o.Out,
+			"round %d: COPY %8.0f rows/s (%d bytes), batch %8.0f rows/s (%d bytes)\n",
+			round+1,
+			copies[round],
+			bytes,
+			batches[round],
+			r.Bytes,
+		)
 	}
 	r.Copy, r.Batch = median(copies), median(batches)
-	fmt.Fprintf(o.Out, "median:  COPY %8.0f rows/s, batch %8.0f rows/s: %.2f of it; at most %d MiB of memory\n", r.Copy, r.Batch, r.Ratio(), r.Heap>>20)
+	fmt.Fprintf(
+		o.Out,
+		"median:  COPY %8.0f rows/s, batch %8.0f rows/s: %.2f of it; at most %d MiB of memory\n",
+		r.Copy,
+		r.Batch,
+		r.Ratio(),
+		r.Heap>>20,
+	)
 	return r, nil
 }
 
@@ -143,26 +158,46 @@ func copyOut(ctx context.Context, conn *pgx.Conn) (time.Duration, int64, error) 
 }
 
 func settings() delivery.Integration {
-	return delivery.Integration{Name: integration, Method: delivery.MethodBatch, OnFailure: delivery.StateDead, Retry: delivery.RetryPolicy{Attempts: 1},
-		Destination: delivery.Destination{To: &delivery.FileDestination{Dir: os.TempDir(), Format: delivery.FileFormat{Kind: delivery.FileCSV, Header: true}}},
+	return delivery.Integration{
+		Name:      integration,
+		Method:    delivery.MethodBatch,
+		OnFailure: delivery.StateDead,
+		Retry:     delivery.RetryPolicy{Attempts: 1},
+		Destination: delivery.Destination{
+			To: &delivery.FileDestination{Dir: os.TempDir(), Format: delivery.FileFormat{Kind: delivery.FileCSV, Header: true}},
+		},
 		Batch: &delivery.BatchSettings{Schedule: "0 0 1 1 *", Location: time.UTC, Query: query, Name: delivery.DefaultBatchName,
-			Missed: delivery.MissedSkip, Per: delivery.PerFile, Start: delivery.StartNow}}
+			Missed: delivery.MissedSkip, Per: delivery.PerFile, Start: delivery.StartNow},
+	}
 }
 
 // runOnce asks for a run and waits for its file; nobody delivers it.
 func runOnce(ctx context.Context, db *store.Store, in delivery.Integration) (run delivery.BatchRun, heap uint64, err error) {
-	room, err := batch.New(batch.Config{Integration: in, Format: in.BatchFormat(), CheckQuery: store.CheckBatchQuery, Files: db.Files(), Look: pollEvery,
-		Log: slog.New(slog.DiscardHandler),
-		Lead: func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
-			return db.Lead(ctx, "batch/"+in.Name, func(ctx context.Context, l *store.Leader) error { return work(ctx, db.Batch(l, in.Name)) }, failed)
+	room, err := batch.New(
+		batch.Config{
+			Integration: in,
+			Format:      in.BatchFormat(),
+			CheckQuery:  store.CheckBatchQuery,
+			Files:       db.Files(),
+			Look:        pollEvery,
+			Log:         slog.New(slog.DiscardHandler),
+			Lead: func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
+				return db.Lead(
+					ctx,
+					"batch/"+in.Name,
+					func(ctx context.Context, l *store.Leader) error { return work(ctx, db.Batch(l, in.Name)) },
+					failed,
+				)
+			},
+			Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
+				source, err := db.OpenBatchSource(ctx, url, zone)
+				if err != nil {
+					return nil, err
+				}
+				return source, nil
+			},
 		},
-		Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
-			source, err := db.OpenBatchSource(ctx, url, zone)
-			if err != nil {
-				return nil, err
-			}
-			return source, nil
-		}})
+	)
 	if err != nil {
 		return run, 0, err
 	}

@@ -30,19 +30,23 @@ const (
 // else's; the rows in its log stay. One long transaction is open at nearly any time.
 type Options struct {
 	DSN       string        `kong:"-"`
-	Rows      int           `default:"20000" help:"Events, at most 1000000."`
-	Rate      int           `default:"1000" help:"Events per second."`
-	Duration  time.Duration `default:"30s" help:"At most this long, and at most ten minutes."`
-	Long      time.Duration `default:"3s" help:"How long the long transactions stay open, at most a minute."`
-	Producers int           `default:"8" help:"Transactions at once besides the long one, at most 64."`
+	Rows      int           `         default:"20000" help:"Events, at most 1000000."`
+	Rate      int           `         default:"1000"  help:"Events per second."`
+	Duration  time.Duration `         default:"30s"   help:"At most this long, and at most ten minutes."`
+	Long      time.Duration `         default:"3s"    help:"How long the long transactions stay open, at most a minute."`
+	Producers int           `         default:"8"     help:"Transactions at once besides the long one, at most 64."`
 	Out       io.Writer     `kong:"-"`
 }
 
 // Check says which setting is out of range, in one sentence.
 func (o Options) Check() error {
-	if o.Rows < 1 || o.Rows > 1_000_000 || o.Rate < 1 || o.Producers < 1 || o.Producers > 64 || o.Duration <= 0 || o.Duration > 10*time.Minute ||
-		o.Long < 0 || o.Long > time.Minute {
-		return errors.New("bench outbox: rows must be 1 to 1000000, rate at least 1, producers 1 to 64, duration at most 10m, long at most 1m")
+	if o.Rows < 1 || o.Rows > 1_000_000 || o.Rate < 1 || o.Producers < 1 || o.Producers > 64 || o.Duration <= 0 ||
+		o.Duration > 10*time.Minute ||
+		o.Long < 0 ||
+		o.Long > time.Minute {
+		return errors.New(
+			"bench outbox: rows must be 1 to 1000000, rate at least 1, producers 1 to 64, duration at most 10m, long at most 1m",
+		)
 	}
 	return nil
 }
@@ -152,19 +156,24 @@ func build(ctx context.Context, o Options) (r *run, closeAll func(), err error) 
 
 func (r *run) prepare(ctx context.Context) error {
 	var others int
-	if err := r.pool.QueryRow(ctx, "SELECT count(*) FROM redrive.integrations WHERE name <> $1", integration).Scan(&others); err != nil {
+	if err := r.pool.QueryRow(ctx, "SELECT count(*) FROM redrive.integrations WHERE name <> $1", integration).
+		Scan(&others); err != nil {
 		return fmt.Errorf("looking around: %w", err)
 	}
 	if others > 0 {
 		return errors.New("this database serves integrations; use one of its own for measuring")
 	}
-	err := r.pool.QueryRow(ctx, "SELECT coalesce(max(id::text), '00000000-0000-0000-0000-000000000000'), ("+oldestSQL+") FROM redrive.messages").Scan(&r.lastID, &r.oldest)
+	err := r.pool.QueryRow(ctx, "SELECT coalesce(max(id::text), '00000000-0000-0000-0000-000000000000'), ("+oldestSQL+") FROM redrive.messages").
+		Scan(&r.lastID, &r.oldest)
 	if err != nil {
 		return fmt.Errorf("looking for the end of the log: %w", err)
 	}
-	return r.db.SyncIntegrations(ctx, []delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Subscribe: []string{eventType},
-		Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead, Concurrency: 1,
-		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
+	return r.db.SyncIntegrations(
+		ctx,
+		[]delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Subscribe: []string{eventType},
+			Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead, Concurrency: 1,
+			Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}},
+	)
 }
 
 // cursor is what one way has read.
@@ -214,8 +223,17 @@ func (r Report) print(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "cursor\tevents\tmissed\tdoubled\tp50 commit to read\tp99")
 	for _, l := range r {
-		fmt.Fprintf(table, "%s\t%d\t%d (%.1f %%)\t%d\t%s\t%s\n", l.Cursor, l.Events, l.Missed, float64(l.Missed)*100/float64(max(l.Events, 1)),
-			l.Doubled, l.P50.Round(100*time.Microsecond), l.P99.Round(100*time.Microsecond))
+		fmt.Fprintf(
+			table,
+			"%s\t%d\t%d (%.1f %%)\t%d\t%s\t%s\n",
+			l.Cursor,
+			l.Events,
+			l.Missed,
+			float64(l.Missed)*100/float64(max(l.Events, 1)),
+			l.Doubled,
+			l.P50.Round(100*time.Microsecond),
+			l.P99.Round(100*time.Microsecond),
+		)
 	}
 	return table.Flush()
 }

@@ -94,7 +94,8 @@ func (b *business) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	var others int
-	if err := b.upkeep.QueryRow(ctx, `SELECT count(*) FROM redrive.integrations WHERE name <> $1`, integration).Scan(&others); err != nil {
+	if err := b.upkeep.QueryRow(ctx, `SELECT count(*) FROM redrive.integrations WHERE name <> $1`, integration).
+		Scan(&others); err != nil {
 		return fmt.Errorf("looking for integrations: %w", err)
 	}
 	if others > 0 {
@@ -118,9 +119,12 @@ func (b *business) addIntegration(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	return db.SyncIntegrations(ctx, []delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Subscribe: []string{"account.changed"},
-		Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead, Concurrency: 1,
-		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
+	return db.SyncIntegrations(
+		ctx,
+		[]delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Subscribe: []string{"account.changed"},
+			Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead, Concurrency: 1,
+			Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}},
+	)
 }
 
 // tidy does the server's upkeep between the rounds, so that it falls into none of them.

@@ -24,19 +24,24 @@ var errNothing = errors.New("not one transaction was finished")
 // else's; messages stay in it.
 type Options struct {
 	DSN          string        `kong:"-"`
-	Clients      int           `default:"8" help:"Connections at work at once, at most 64."`
-	Rounds       int           `default:"9" help:"Rounds of each way, in turns, at most 100."`
-	Round        time.Duration `default:"2s" help:"How long one way works in a round, at most a minute."`
-	Scale        int           `default:"10" help:"Size of the business tables: branches, of 100000 accounts each; at most 100."`
-	PayloadBytes int           `name:"payload" default:"256" help:"Bytes of one payload."`
+	Clients      int           `         default:"8"   help:"Connections at work at once, at most 64."`
+	Rounds       int           `         default:"9"   help:"Rounds of each way, in turns, at most 100."`
+	Round        time.Duration `         default:"2s"  help:"How long one way works in a round, at most a minute."`
+	Scale        int           `         default:"10"  help:"Size of the business tables: branches, of 100000 accounts each; at most 100."`
+	PayloadBytes int           `         default:"256" help:"Bytes of one payload."                                                        name:"payload"`
 	Out          io.Writer     `kong:"-"`
 }
 
 // Check says which setting is out of range, in one sentence.
 func (o Options) Check() error {
-	if o.Clients < 1 || o.Clients > 64 || o.Rounds < 1 || o.Rounds > 100 || o.Round <= 0 || o.Round > time.Minute || o.Scale < 1 || o.Scale > 100 ||
-		o.PayloadBytes < 0 || o.PayloadBytes > delivery.MaxPayload {
-		return errors.New("bench producer: clients must be 1 to 64, rounds and scale 1 to 100, a round at most a minute, a payload at most 10 MiB")
+	if o.Clients < 1 || o.Clients > 64 || o.Rounds < 1 || o.Rounds > 100 || o.Round <= 0 || o.Round > time.Minute ||
+		o.Scale < 1 ||
+		o.Scale > 100 ||
+		o.PayloadBytes < 0 ||
+		o.PayloadBytes > delivery.MaxPayload {
+		return errors.New(
+			"bench producer: clients must be 1 to 64, rounds and scale 1 to 100, a round at most a minute, a payload at most 10 MiB",
+		)
 	}
 	return nil
 }
@@ -155,7 +160,15 @@ func (r Report) print(o Options) error {
 	for _, l := range r {
 		fmt.Fprintf(table, "%s\t%.0f\t%.2f\t%s\t%s\n", l.Way, l.PerSecond, l.Ratio, millis(l.P50), millis(l.P99))
 	}
-	fmt.Fprintf(table, "medians of %d rounds of %s in turns, %d clients, scale %d, payload of %d bytes\n", o.Rounds, o.Round, o.Clients, o.Scale, o.PayloadBytes)
+	fmt.Fprintf(
+		table,
+		"medians of %d rounds of %s in turns, %d clients, scale %d, payload of %d bytes\n",
+		o.Rounds,
+		o.Round,
+		o.Clients,
+		o.Scale,
+		o.PayloadBytes,
+	)
 	return table.Flush()
 }
 

@@ -28,7 +28,12 @@ const (
 
 func main() {
 	var o bench.Options
-	flag.StringVar(&o.DSN, "database-url", os.Getenv("DATABASE_URL"), "an empty database; without one a private Postgres is started")
+	flag.StringVar(
+		&o.DSN,
+		"database-url",
+		os.Getenv("DATABASE_URL"),
+		"an empty database; without one a private Postgres is started",
+	)
 	flag.IntVar(&o.Messages, "messages", 20_000, "messages of one round")
 	flag.IntVar(&o.Concurrency, "concurrency", 16, "parallel requests")
 	flag.IntVar(&o.PayloadBytes, "payload", 256, "bytes of one payload")
@@ -71,7 +76,10 @@ func run(ctx context.Context, o bench.Options, out io.Writer) (err error) {
 	defer rival.close()
 	return compare(out, []contestant{
 		{"Redrive", func() (bench.Throughput, error) { return bench.MeasureThroughput(ctx, o, receiver) }},
-		{fmt.Sprintf("River, %d workers", o.Concurrency), func() (bench.Throughput, error) { return rival.measure(ctx, plain(o.Concurrency)) }},
+		{
+			fmt.Sprintf("River, %d workers", o.Concurrency),
+			func() (bench.Throughput, error) { return rival.measure(ctx, plain(o.Concurrency)) },
+		},
 		{"River, tuned", func() (bench.Throughput, error) { return rival.measure(ctx, tuned) }},
 	})
 }
@@ -126,8 +134,15 @@ func compare(out io.Writer, all []contestant) error {
 	first := median(results[0])
 	for i, c := range all {
 		m := median(results[i])
-		if _, err := fmt.Fprintf(out, "median   %-20s %6.0f/s   to %s %.2f   (%d messages a round)\n", c.name, m.PerSecond(), all[0].name,
-			m.PerSecond()/first.PerSecond(), m.Messages); err != nil {
+		if _, err := fmt.Fprintf(
+			out,
+			"median   %-20s %6.0f/s   to %s %.2f   (%d messages a round)\n",
+			c.name,
+			m.PerSecond(),
+			all[0].name,
+			m.PerSecond()/first.PerSecond(),
+			m.Messages,
+		); err != nil {
 			return err
 		}
 	}

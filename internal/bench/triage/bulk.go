@@ -25,8 +25,11 @@ func (b *bench) bulk(ctx context.Context, p *program) error {
 	p.receiver.shut() // requests wait, so that releasing is measured and not sending
 	reading := b.readMeanwhile(ctx, p)
 	began := time.Now()
-	op, err := b.db.StartOperation(ctx, delivery.OperationRequest{Action: delivery.ActionRetry, Actor: "bench", Reason: "measured",
-		Filter: &delivery.Filter{States: []delivery.State{delivery.StateDead}, Groups: []string{b.pick.large}}})
+	op, err := b.db.StartOperation(
+		ctx,
+		delivery.OperationRequest{Action: delivery.ActionRetry, Actor: "bench", Reason: "measured",
+			Filter: &delivery.Filter{States: []delivery.State{delivery.StateDead}, Groups: []string{b.pick.large}}},
+	)
 	frozen := time.Since(began)
 	if err == nil {
 		began = time.Now()
@@ -54,8 +57,16 @@ func (b *bench) bulk(ctx context.Context, p *program) error {
 	if err := b.report.print(b.Out, "in bulk"); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(b.Out, "selected %d = succeeded %d + failed %d + skipped %d + cancelled %d + remaining %d\n\n", op.Selected, op.Succeeded, op.Failed, op.Skipped,
-		op.Cancelled, op.Remaining)
+	_, err = fmt.Fprintf(
+		b.Out,
+		"selected %d = succeeded %d + failed %d + skipped %d + cancelled %d + remaining %d\n\n",
+		op.Selected,
+		op.Succeeded,
+		op.Failed,
+		op.Skipped,
+		op.Cancelled,
+		op.Remaining,
+	)
 	return err
 }
 
@@ -77,7 +88,13 @@ func (b *bench) until(ctx context.Context, id string, done func(delivery.Operati
 		}
 		delivery.Pause(ctx, lookAgain)
 		if ctx.Err() != nil {
-			return op, fmt.Errorf("%d are waiting, %d released, %d succeeded: %w", waiting(op), op.Released, op.Succeeded, ctx.Err())
+			return op, fmt.Errorf(
+				"%d are waiting, %d released, %d succeeded: %w",
+				waiting(op),
+				op.Released,
+				op.Succeeded,
+				ctx.Err(),
+			)
 		}
 	}
 }
@@ -88,8 +105,13 @@ func (b *bench) readMeanwhile(ctx context.Context, p *program) (stop func() Line
 	line := Line{Where: "in bulk", target: target{100, busyTarget}}
 	var reader sync.WaitGroup
 	reader.Go(func() {
-		addresses := []string{"/failures", query("/failures", "group", b.pick.large), query("/failures", "integration", routes[0].name), "/groups",
-			query("/failures", "state", "pending")}
+		addresses := []string{
+			"/failures",
+			query("/failures", "group", b.pick.large),
+			query("/failures", "integration", routes[0].name),
+			"/groups",
+			query("/failures", "state", "pending"),
+		}
 		for n := 0; ctx.Err() == nil; n++ {
 			delivery.Pause(ctx, thinking)
 			began := time.Now()

@@ -106,12 +106,21 @@ func about(f delivery.Filter, err error) error {
 	return fmt.Errorf("%w, asked for %s", err, text)
 }
 
-var listed = []delivery.State{delivery.StateDead, delivery.StatePending, delivery.StateIgnored, delivery.StateResolved, delivery.StateDelivered}
+var listed = []delivery.State{
+	delivery.StateDead,
+	delivery.StatePending,
+	delivery.StateIgnored,
+	delivery.StateResolved,
+	delivery.StateDelivered,
+}
 
 func (b *bench) lists() []question {
 	var list []question
 	for _, state := range listed {
-		list = append(list, b.listOf("list "+string(state), listTarget, func(f *delivery.Filter) { f.States = []delivery.State{state} }))
+		list = append(
+			list,
+			b.listOf("list "+string(state), listTarget, func(f *delivery.Filter) { f.States = []delivery.State{state} }),
+		)
 	}
 	list = append(list, b.listOf("list any state", listTarget, func(f *delivery.Filter) { f.States = listed }),
 		b.listOf("list dead, oldest first", listTarget, func(f *delivery.Filter) { f.Sort = delivery.SortOldest }),
@@ -179,7 +188,10 @@ func (b *bench) groupQuestions() []question {
 		b.groupsOf("groups by combined keys", func(f *delivery.GroupFilter) {
 			f.By = some(b.pick, delivery.GroupKeys, 1+b.pick.IntN(len(delivery.GroupKeys)))
 		}),
-		b.groupsOf("groups of an integration or class", func(f *delivery.GroupFilter) { facets[4*b.pick.IntN(2)].set(b.pick, &f.Filter) }),
+		b.groupsOf(
+			"groups of an integration or class",
+			func(f *delivery.GroupFilter) { facets[4*b.pick.IntN(2)].set(b.pick, &f.Filter) },
+		),
 		b.groupsOf("groups by status", func(f *delivery.GroupFilter) {
 			f.Statuses = []delivery.GroupStatus{one(b.pick, delivery.GroupStatuses)}
 		}),
@@ -241,8 +253,14 @@ func (b *bench) countOf(name string, set func(*delivery.Filter)) question {
 const countAtMost = 10_000
 
 func (b *bench) suggestion() (field, typed string) {
-	values := map[string]string{"integration": b.pick.integration(), "class": b.pick.group().ErrorClass, "key": one(b.pick, b.pick.dead).key,
-		"assignee": one(b.pick, b.pick.operator), "tag": "vip", "type": one(b.pick, routes).kind}
+	values := map[string]string{
+		"integration": b.pick.integration(),
+		"class":       b.pick.group().ErrorClass,
+		"key":         one(b.pick, b.pick.dead).key,
+		"assignee":    one(b.pick, b.pick.operator),
+		"tag":         "vip",
+		"type":        one(b.pick, routes).kind,
+	}
 	field = one(b.pick, []string{"integration", "class", "key", "assignee", "tag", "type"})
 	return field, values[field][:b.pick.IntN(min(len(values[field]), 6))]
 }
@@ -261,7 +279,10 @@ func (b *bench) searches() []question {
 	})
 	add("error text, absent", func(f *delivery.Filter) { f.Query = fmt.Sprintf("flux %d", p.IntN(1e6)) })
 	add("error text of two letters", func(f *delivery.Filter) { f.Query = one(p, []string{"53", "be", "zq"}) })
-	add("error text in an integration", func(f *delivery.Filter) { f.Query, f.Integrations = "deadlock", []string{p.integration()} })
+	add(
+		"error text in an integration",
+		func(f *delivery.Filter) { f.Query, f.Integrations = "deadlock", []string{p.integration()} },
+	)
 	add("payload words, rare", func(f *delivery.Filter) { f.Words = one(p, p.dead).email })
 	add("payload words, medium", func(f *delivery.Filter) { f.Words = "gift " + one(p, []string{"Weber", "Klein", "Roth"}) })
 	add("payload words, common", func(f *delivery.Filter) { f.Words = one(p, []string{"web", "EUR", "door"}) })

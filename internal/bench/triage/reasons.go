@@ -25,15 +25,35 @@ var answersOf = []struct {
 }{
 	{503, "text/plain", "order %1$s is locked by another process"},
 	{500, "text/plain", "java.lang.NullPointerException: at OrderService.reserve, order %1$s\n\tat Http.handle"},
-	{422, "application/json", `{"timestamp":"%6$s","status":422,"error":"Unprocessable Entity","message":"customer %2$s has no billing address","path":"/orders/%1$s"}`},
+	{
+		422,
+		"application/json",
+		`{"timestamp":"%6$s","status":422,"error":"Unprocessable Entity","message":"customer %2$s has no billing address","path":"/orders/%1$s"}`,
+	},
 	{404, "application/json", `{"message":"no such article SKU-%7$s"}`},
 	{429, "application/json", `{"error":{"code":"rate_limited","message":"ask again in %8$ss"}}`},
-	{409, "application/json", `{"error":{"code":"already_captured","message":"payment of order %1$s was captured before","request_id":"%5$s"}}`},
-	{400, "application/problem+json", `{"title":"Not deliverable","detail":"The e-mail %4$s is not deliverable.","instance":"/orders/%1$s"}`},
-	{502, "text/html", "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center><hr><center>nginx</center></body></html>"},
+	{
+		409,
+		"application/json",
+		`{"error":{"code":"already_captured","message":"payment of order %1$s was captured before","request_id":"%5$s"}}`,
+	},
+	{
+		400,
+		"application/problem+json",
+		`{"title":"Not deliverable","detail":"The e-mail %4$s is not deliverable.","instance":"/orders/%1$s"}`,
+	},
+	{
+		502,
+		"text/html",
+		"<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center><hr><center>nginx</center></body></html>",
+	},
 	{410, "text/plain", "subscription %7$s was cancelled"},
 	{301, "text/html", "<html><head><title>301 Moved Permanently</title></head><body><h1>Moved Permanently</h1></body></html>"},
-	{500, "application/json", `{"message":"deadlock detected: process %2$s waits for transaction %1$s, blocked by process %7$s"}`},
+	{
+		500,
+		"application/json",
+		`{"message":"deadlock detected: process %2$s waits for transaction %1$s, blocked by process %7$s"}`,
+	},
 	{413, "text/plain", "the body of order %1$s has more than 65536 bytes"},
 	{422, "application/json; charset=utf-8", `{"code":"NO_STOCK","message":"주문 %1$s번의 재고가 부족합니다"}`},
 	{503, "", ""},
@@ -102,7 +122,8 @@ func send(ctx context.Context, to delivery.HTTPDestination, n wire.Network, head
 		return reason{}, err
 	}
 	message := delivery.Message{Payload: []byte("{}"), Headers: header}
-	r := sender.Send(ctx, delivery.Request{DeliveryID: "bench", IdempotencyKey: "bench", Integration: "bench", Attempt: 1, Message: message}).Conceal(message.Payload, delivery.Masking{})
+	r := sender.Send(ctx, delivery.Request{DeliveryID: "bench", IdempotencyKey: "bench", Integration: "bench", Attempt: 1, Message: message}).
+		Conceal(message.Payload, delivery.Masking{})
 	if r.Outcome == delivery.OutcomeOK {
 		return reason{}, fmt.Errorf("%s did not fail", to.URL)
 	}

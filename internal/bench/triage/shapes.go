@@ -19,16 +19,76 @@ type route struct {
 
 // The first one has the large group. None of these addresses answers but the receiver's, and nothing of theirs is due.
 var routes = []route{
-	{"orders-erp", "order.placed", delivery.MethodOutbox, "http"}, {"orders-warehouse", "order.placed", delivery.MethodOutbox, "http"},
-	{"orders-invoicing", "order.placed", delivery.MethodOutbox, "http"}, {"orders-analytics", "order.placed", delivery.MethodPool, "http"},
-	{"payments-ledger", "payment.captured", delivery.MethodOutbox, "http"}, {"payments-fraud", "payment.captured", delivery.MethodPool, "http"},
-	{"payments-notice", "payment.captured", delivery.MethodOutbox, "redis"}, {"refunds-bank", "refund.requested", delivery.MethodOutbox, "http"},
-	{"shipping-carrier", "parcel.packed", delivery.MethodOutbox, "http"}, {"shipping-notice", "parcel.shipped", delivery.MethodOutbox, "http"},
-	{"shipping-labels", "parcel.packed", delivery.MethodBatch, "file"}, {"returns-warehouse", "return.announced", delivery.MethodOutbox, "http"},
-	{"stock-marketplace", "stock.changed", delivery.MethodOutbox, "http"}, {"stock-display", "stock.changed", delivery.MethodOutbox, "redis"},
-	{"prices-marketplace", "price.changed", delivery.MethodOutbox, "http"}, {"customers-crm", "customer.changed", delivery.MethodPool, "http"},
-	{"customers-newsletter", "customer.changed", delivery.MethodPool, "http"}, {"login-sms", "login.requested", delivery.MethodPool, "http"},
-	{"points-partner", "points.earned", delivery.MethodBatch, "file"}, {"search-index", "article.changed", delivery.MethodOutbox, "http"},
+	{
+		"orders-erp",
+		"order.placed",
+		delivery.MethodOutbox,
+		"http",
+	},
+	{"orders-warehouse", "order.placed", delivery.MethodOutbox, "http"},
+	{
+		"orders-invoicing",
+		"order.placed",
+		delivery.MethodOutbox,
+		"http",
+	},
+	{"orders-analytics", "order.placed", delivery.MethodPool, "http"},
+	{
+		"payments-ledger",
+		"payment.captured",
+		delivery.MethodOutbox,
+		"http",
+	},
+	{"payments-fraud", "payment.captured", delivery.MethodPool, "http"},
+	{
+		"payments-notice",
+		"payment.captured",
+		delivery.MethodOutbox,
+		"redis",
+	},
+	{"refunds-bank", "refund.requested", delivery.MethodOutbox, "http"},
+	{
+		"shipping-carrier",
+		"parcel.packed",
+		delivery.MethodOutbox,
+		"http",
+	},
+	{"shipping-notice", "parcel.shipped", delivery.MethodOutbox, "http"},
+	{
+		"shipping-labels",
+		"parcel.packed",
+		delivery.MethodBatch,
+		"file",
+	},
+	{"returns-warehouse", "return.announced", delivery.MethodOutbox, "http"},
+	{
+		"stock-marketplace",
+		"stock.changed",
+		delivery.MethodOutbox,
+		"http",
+	},
+	{"stock-display", "stock.changed", delivery.MethodOutbox, "redis"},
+	{
+		"prices-marketplace",
+		"price.changed",
+		delivery.MethodOutbox,
+		"http",
+	},
+	{"customers-crm", "customer.changed", delivery.MethodPool, "http"},
+	{
+		"customers-newsletter",
+		"customer.changed",
+		delivery.MethodPool,
+		"http",
+	},
+	{"login-sms", "login.requested", delivery.MethodPool, "http"},
+	{
+		"points-partner",
+		"points.earned",
+		delivery.MethodBatch,
+		"file",
+	},
+	{"search-index", "article.changed", delivery.MethodOutbox, "http"},
 }
 
 const (
@@ -46,8 +106,24 @@ type shape struct {
 }
 
 // sample is a text's arguments for the fingerprint.
-var sample = strings.NewReplacer("%1$s", "104711001", "%2$s", "4711", "%3$s", "10.1.2.3", "%4$s", "ann.17@mail.example", "%5$s", "0d4e7a4c-6f3e-4b43-9a55-0f1d2c3b4a59",
-	"%6$s", "2026-03-04T05:06:07Z", "%7$s", "1234", "%8$s", "5")
+var sample = strings.NewReplacer(
+	"%1$s",
+	"104711001",
+	"%2$s",
+	"4711",
+	"%3$s",
+	"10.1.2.3",
+	"%4$s",
+	"ann.17@mail.example",
+	"%5$s",
+	"0d4e7a4c-6f3e-4b43-9a55-0f1d2c3b4a59",
+	"%6$s",
+	"2026-03-04T05:06:07Z",
+	"%7$s",
+	"1234",
+	"%8$s",
+	"5",
+)
 
 // shapes returns the groups with how many failures each has. A few have most.
 func shapes(why []reason, open, settled int) []shape {
@@ -102,7 +178,12 @@ func configFile(dir, receiver string) (path string, err error) {
 	var b strings.Builder
 	b.WriteString("integrations:\n")
 	for _, r := range routes {
-		fmt.Fprintf(&b, "  - name: %s\n    description: Made for measuring\n    method: %s\n    idempotent: true\n    destination:\n", r.name, r.method)
+		fmt.Fprintf(
+			&b,
+			"  - name: %s\n    description: Made for measuring\n    method: %s\n    idempotent: true\n    destination:\n",
+			r.name,
+			r.method,
+		)
 		switch r.to {
 		case "http":
 			fmt.Fprintf(&b, "      http: {url: %q, timeout: 60s}\n", receiver)
@@ -121,8 +202,15 @@ func configFile(dir, receiver string) (path string, err error) {
 func integrations() []delivery.Integration {
 	list := make([]delivery.Integration, len(routes))
 	for i, r := range routes {
-		list[i] = delivery.Integration{Name: r.name, Method: r.method, Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead,
-			Concurrency: 1, Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}
+		list[i] = delivery.Integration{
+			Name:        r.name,
+			Method:      r.method,
+			Idempotent:  true,
+			Retry:       delivery.DefaultRetry,
+			OnFailure:   delivery.StateDead,
+			Concurrency: 1,
+			Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}},
+		}
 	}
 	return list
 }

@@ -21,13 +21,13 @@ import (
 // Options of a run, which are also flags of the command line. The database is empty or has the data of an earlier run.
 type Options struct {
 	DSN     string    `kong:"-"`
-	Settled int       `default:"5000000" help:"Failures that are settled, at most 10000000."`
-	Open    int       `default:"250000" help:"Failures that are open, four in ten of them in one group; at most 1000000."`
-	Runs    int       `default:"300" help:"Times that each question is asked, at most 10000."`
-	Only    string    `help:"Measure only what has this text in its name."`
-	Data    string    `help:"Directory in which the private Postgres stays with its data for the next run; empty: it goes away."`
-	Bulk    bool      `default:"true" negatable:"" help:"Retry the large group at the end."`
-	Pages   bool      `default:"true" negatable:"" help:"Measure pages, too."`
+	Settled int       `         default:"5000000" help:"Failures that are settled, at most 10000000."`
+	Open    int       `         default:"250000"  help:"Failures that are open, four in ten of them in one group; at most 1000000."`
+	Runs    int       `         default:"300"     help:"Times that each question is asked, at most 10000."`
+	Only    string    `                           help:"Measure only what has this text in its name."`
+	Data    string    `                           help:"Directory in which the private Postgres stays with its data for the next run; empty: it goes away."`
+	Bulk    bool      `         default:"true"    help:"Retry the large group at the end."                                                                  negatable:""`
+	Pages   bool      `         default:"true"    help:"Measure pages, too."                                                                                negatable:""`
 	Program string    `kong:"-"` // the program to serve pages; empty: this one
 	Out     io.Writer `kong:"-"`
 }
@@ -117,7 +117,8 @@ func (b *bench) lookAround(ctx context.Context) (made bool, err error) {
 		names[i] = r.name
 	}
 	var others int
-	err = b.conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM redrive.integrations WHERE name <> ALL ($1)), EXISTS (SELECT FROM redrive.deliveries)`, names).Scan(&others, &made)
+	err = b.conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM redrive.integrations WHERE name <> ALL ($1)), EXISTS (SELECT FROM redrive.deliveries)`, names).
+		Scan(&others, &made)
 	if err == nil && others > 0 {
 		err = errors.New("this database serves integrations; use one of its own for measuring")
 	}
@@ -144,7 +145,12 @@ func (b *bench) make(ctx context.Context) error {
 	if err := vacuum(ctx, b.conn); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(b.Out, "data made in %s, of which %s by the indexer of the search\n", time.Since(began).Round(time.Second), indexed.Round(time.Second))
+	_, err = fmt.Fprintf(
+		b.Out,
+		"data made in %s, of which %s by the indexer of the search\n",
+		time.Since(began).Round(time.Second),
+		indexed.Round(time.Second),
+	)
 	return err
 }
 

@@ -31,8 +31,11 @@ var rules = []struct{ what, sql string }{
 		AND NOT EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id) LIMIT 1`},
 	{"an open failure without its message", `SELECT r.id::text FROM redrive.deliveries r WHERE state IN ('dead', 'pending')
 		AND NOT EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id) LIMIT 1`},
-	{"an open failure with another number of attempts", `SELECT r.id::text FROM redrive.deliveries r WHERE state IN ('dead', 'pending')
-		AND r.attempts > (SELECT count(*) FROM redrive.attempts a WHERE a.delivery_id = r.id) LIMIT 1`},
+	{
+		"an open failure with another number of attempts",
+		`SELECT r.id::text FROM redrive.deliveries r WHERE state IN ('dead', 'pending')
+		AND r.attempts > (SELECT count(*) FROM redrive.attempts a WHERE a.delivery_id = r.id) LIMIT 1`,
+	},
 	{"a waiting failure that is not in the queue, or something else that is", `SELECT coalesce(r.id, q.id)::text FROM
 		(SELECT id FROM redrive.deliveries WHERE state = 'pending') r FULL JOIN redrive.queue q ON q.id = r.id WHERE r.id IS NULL OR q.id IS NULL LIMIT 1`},
 	{"an open failure that cannot be searched", `SELECT r.id::text FROM redrive.deliveries r WHERE state IN ('dead', 'pending')
@@ -56,9 +59,12 @@ func verify(ctx context.Context, conn *pgx.Conn) error {
 
 // fingerprints asks the program for the group of some rows of each group.
 func fingerprints(ctx context.Context, conn *pgx.Conn) error {
-	rows, err := conn.Query(ctx, `SELECT r.integration, r.error_class, r.group_id, f.error FROM redrive.groups g CROSS JOIN LATERAL (
+	rows, err := conn.Query(
+		ctx,
+		`SELECT r.integration, r.error_class, r.group_id, f.error FROM redrive.groups g CROSS JOIN LATERAL (
 		SELECT * FROM redrive.deliveries d WHERE d.group_id = g.id AND d.state = 'dead' ORDER BY d.changed_at LIMIT 20) r
-		JOIN redrive.failure_details f ON f.delivery_id = r.id`)
+		JOIN redrive.failure_details f ON f.delivery_id = r.id`,
+	)
 	if err != nil {
 		return fmt.Errorf("checking the groups: %w", err)
 	}

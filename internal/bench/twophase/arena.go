@@ -53,7 +53,8 @@ func (a *arena) prepareShop(ctx context.Context) error {
 	defer func() { _ = conn.Close(ctx) }()
 	var room, others int
 	err = conn.QueryRow(ctx, `SELECT current_setting('max_prepared_transactions')::int, (SELECT count(*) FROM redrive.integrations WHERE name <> $1)`,
-		integration).Scan(&room, &others)
+		integration).
+		Scan(&room, &others)
 	switch {
 	case err != nil:
 		return fmt.Errorf("looking around: %w", err)
@@ -87,8 +88,20 @@ func (a *arena) addIntegration(ctx context.Context, dsn string) error {
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	return db.SyncIntegrations(ctx, []delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Idempotent: true, Retry: delivery.DefaultRetry,
-		OnFailure: delivery.StateDead, Concurrency: 1, Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
+	return db.SyncIntegrations(
+		ctx,
+		[]delivery.Integration{
+			{
+				Name:        integration,
+				Method:      delivery.MethodOutbox,
+				Idempotent:  true,
+				Retry:       delivery.DefaultRetry,
+				OnFailure:   delivery.StateDead,
+				Concurrency: 1,
+				Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}},
+			},
+		},
+	)
 }
 
 func (a *arena) prepareOther(ctx context.Context) error {

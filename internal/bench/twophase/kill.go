@@ -65,7 +65,9 @@ func (a *arena) awaitEnd(ctx context.Context) error {
 	defer func() { _ = conn.Close(ctx) }()
 	for {
 		var left int
-		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name = $1`, a.run).Scan(&left); err != nil || left == 0 {
+		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name = $1`, a.run).
+			Scan(&left); err != nil ||
+			left == 0 {
 			return err
 		}
 		time.Sleep(gonePoll)
@@ -94,7 +96,11 @@ func (a *arena) orphans(ctx context.Context) ([]orphan, error) {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	rows, err := conn.Query(ctx, `SELECT gid, database, split_part(gid, '-', 4)::bigint FROM pg_prepared_xacts WHERE starts_with(gid, $1 || '-')`, a.run)
+	rows, err := conn.Query(
+		ctx,
+		`SELECT gid, database, split_part(gid, '-', 4)::bigint FROM pg_prepared_xacts WHERE starts_with(gid, $1 || '-')`,
+		a.run,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +116,11 @@ func (a *arena) settle(ctx context.Context) error {
 		return err
 	}
 	for _, o := range left {
-		committed, err := a.numbers(ctx, a.config.Database, fmt.Sprintf(`SELECT n FROM redrive_bench_2pc.orders WHERE n = %d`, o.n))
+		committed, err := a.numbers(
+			ctx,
+			a.config.Database,
+			fmt.Sprintf(`SELECT n FROM redrive_bench_2pc.orders WHERE n = %d`, o.n),
+		)
 		if err != nil {
 			return err
 		}

@@ -27,9 +27,9 @@ var errNothing = errors.New("not one transaction was finished")
 // else's; its rows stay. A second database is made on the same server and dropped again.
 type Options struct {
 	DSN          string    `kong:"-"`
-	Transactions int       `default:"5000" help:"Transactions of each way, at most 1000000 and for at most a minute."`
-	Concurrency  int       `default:"8" help:"Transactions at once; the server needs max_prepared_transactions of twice as many and 2."`
-	Kills        int       `default:"200" help:"How often a process of each way is killed in the middle."`
+	Transactions int       `         default:"5000" help:"Transactions of each way, at most 1000000 and for at most a minute."`
+	Concurrency  int       `         default:"8"    help:"Transactions at once; the server needs max_prepared_transactions of twice as many and 2."`
+	Kills        int       `         default:"200"  help:"How often a process of each way is killed in the middle."`
 	Out          io.Writer `kong:"-"`
 }
 

@@ -22,8 +22,12 @@ const (
 
 var ways = []way{
 	{name: "outbox", once: outbox, risk: "nothing: row and message are one transaction"},
-	{name: "two-phase commit", once: twoPhase, elsewhere: true,
-		risk: "nothing for good, but whoever dies in between leaves prepared transactions: locks stay, vacuum stands still, a person decides"},
+	{
+		name:      "two-phase commit",
+		once:      twoPhase,
+		elsewhere: true,
+		risk:      "nothing for good, but whoever dies in between leaves prepared transactions: locks stay, vacuum stands still, a person decides",
+	},
 	{name: "publish after commit", once: afterCommit, elsewhere: true,
 		risk: "the message of a committed row, when the process dies in between"},
 }

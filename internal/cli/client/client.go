@@ -23,8 +23,8 @@ import (
 
 // Server is where the API is and who asks; every command takes it.
 type Server struct {
-	URL   string `name:"url" env:"REDRIVE_URL" default:"http://127.0.0.1:8080" help:"Address of the server."`
-	Token string `name:"token" env:"REDRIVE_API_TOKEN" help:"API token; its role decides what you may do."`
+	URL   string `name:"url"   env:"REDRIVE_URL"       default:"http://127.0.0.1:8080" help:"Address of the server."`
+	Token string `name:"token" env:"REDRIVE_API_TOKEN"                                 help:"API token; its role decides what you may do."`
 }
 
 // UsageError is a mistake of whoever typed the command.
@@ -89,18 +89,25 @@ func (s Server) base() (string, error) {
 		return "", misused("REDRIVE_URL (--url): an address such as http://127.0.0.1:8080 is needed")
 	}
 	if s.Token == "" {
-		return "", misused("no API token: set REDRIVE_API_TOKEN or give --token; an admin makes tokens on the console's page Tokens")
+		return "", misused(
+			"no API token: set REDRIVE_API_TOKEN or give --token; an admin makes tokens on the console's page Tokens",
+		)
 	}
 	for _, r := range s.Token {
 		if r <= ' ' || r > '~' {
-			return "", misused("REDRIVE_API_TOKEN (--token): a token is made of visible ASCII characters, without spaces or line breaks")
+			return "", misused(
+				"REDRIVE_API_TOKEN (--token): a token is made of visible ASCII characters, without spaces or line breaks",
+			)
 		}
 	}
 	return strings.TrimSuffix(u.Scheme+"://"+u.Host+u.Path, "/"), nil
 }
 
 // web follows no redirect, which would carry the token elsewhere.
-var web = &http.Client{Timeout: requestTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var web = &http.Client{
+	Timeout:       requestTimeout,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
 
 func (s Server) send(ctx context.Context, method, address, key string, body []byte) (*http.Response, []byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
@@ -137,9 +144,16 @@ func unreachable(base string, err error) error {
 	)
 	switch {
 	case refused(err):
-		return fmt.Errorf("no server answers at %s: is redrive serve running there? Name another address by --url (REDRIVE_URL)", base)
+		return fmt.Errorf(
+			"no server answers at %s: is redrive serve running there? Name another address by --url (REDRIVE_URL)",
+			base,
+		)
 	case errors.As(err, &untrusted), errors.As(err, &misnamed), errors.As(err, &invalid):
-		return fmt.Errorf("the certificate of %s is not trusted (%s): correct the address, or trust its authority by SSL_CERT_FILE", base, innermost(err))
+		return fmt.Errorf(
+			"the certificate of %s is not trusted (%s): correct the address, or trust its authority by SSL_CERT_FILE",
+			base,
+			innermost(err),
+		)
 	case errors.As(err, &notTLS), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fmt.Errorf("%s does not speak HTTPS: write http:// in --url (REDRIVE_URL)", base)
 	case errors.As(err, &outer) && outer.Timeout():
@@ -164,7 +178,11 @@ func refusal(base string, answer *http.Response, raw []byte) error {
 	var p problem
 	if json.Unmarshal(raw, &p) != nil || p.Code == "" {
 		if answer.StatusCode < 400 {
-			return misused("%s leads elsewhere (%s): name that address by --url (REDRIVE_URL)", base, visible(answer.Header.Get("Location")))
+			return misused(
+				"%s leads elsewhere (%s): name that address by --url (REDRIVE_URL)",
+				base,
+				visible(answer.Header.Get("Location")),
+			)
 		}
 		return fmt.Errorf("%s answers %d, but not as Redrive's API does: is --url (REDRIVE_URL) right?", base, answer.StatusCode)
 	}

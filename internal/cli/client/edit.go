@@ -22,9 +22,9 @@ type Edit struct {
 	Server
 	Output
 	ID     string `arg:"" help:"Id of the failure."`
-	File   string `help:"Take the new payload from this file, - for the standard input, instead of opening an editor."`
-	Null   bool   `help:"Send no payload at all (null), which is not the same as an empty one."`
-	Reason string `help:"Why; the audit keeps it. Without it you are asked."`
+	File   string `       help:"Take the new payload from this file, - for the standard input, instead of opening an editor."`
+	Null   bool   `       help:"Send no payload at all (null), which is not the same as an empty one."`
+	Reason string `       help:"Why; the audit keeps it. Without it you are asked."`
 }
 
 // Run edits, and retries with the result.
@@ -100,7 +100,11 @@ func (c *Edit) send(ctx context.Context, t *Terminal, d detail, before, after []
 
 // edited returns the new payload, the file that has it while it is not sent, and the context to go on with: an editor may be left by
 // keys that interrupt programs.
-func (c *Edit) edited(ctx context.Context, t *Terminal, before []byte) (after []byte, kept string, next context.Context, done func(), err error) {
+func (c *Edit) edited(
+	ctx context.Context,
+	t *Terminal,
+	before []byte,
+) (after []byte, kept string, next context.Context, done func(), err error) {
 	if c.Null {
 		return nil, "", ctx, func() {}, nil
 	}
@@ -174,8 +178,8 @@ type Redirect struct {
 	Server
 	Output
 	ID     string `arg:"" help:"Id of the failure."`
-	To     string `required:"" help:"Integration to go to; it sends to the same kind of destination."`
-	Reason string `required:"" help:"Why; the audit keeps it."`
+	To     string `       help:"Integration to go to; it sends to the same kind of destination." required:""`
+	Reason string `       help:"Why; the audit keeps it."                                        required:""`
 }
 
 // Run redirects.
@@ -185,7 +189,12 @@ func (c *Redirect) Run(ctx context.Context, t *Terminal) error {
 		return err
 	}
 	var f failure
-	raw, err := c.post(ctx, "/failures/"+d.ID+"/redirect", map[string]any{"integration": c.To, "reason": c.Reason, "version": d.Version}, &f)
+	raw, err := c.post(
+		ctx,
+		"/failures/"+d.ID+"/redirect",
+		map[string]any{"integration": c.To, "reason": c.Reason, "version": d.Version},
+		&f,
+	)
 	if err == nil {
 		c.Output.print(t, raw, f)
 	}

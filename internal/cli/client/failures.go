@@ -112,8 +112,8 @@ type List struct {
 	Server
 	Output
 	Selection
-	Limit int    `default:"50" help:"At most so many."`
-	Sort  string `default:"newest" enum:"newest,oldest" help:"newest or oldest change first."`
+	Limit int    `default:"50"     help:"At most so many."`
+	Sort  string `default:"newest" help:"newest or oldest change first." enum:"newest,oldest"`
 }
 
 // Run lists.
@@ -132,7 +132,16 @@ func (c *List) Run(ctx context.Context, t *Terminal) error {
 		row: func(item json.RawMessage) (string, []string, error) {
 			var f failure
 			err := decode(item, &f)
-			return f.ID, []string{f.ID, f.state(), f.Integration, f.ErrorClass, fmt.Sprint(f.AttemptCount), f.Key, ago(f.changed(), now), f.Error}, err
+			return f.ID, []string{
+				f.ID,
+				f.state(),
+				f.Integration,
+				f.ErrorClass,
+				fmt.Sprint(f.AttemptCount),
+				f.Key,
+				ago(f.changed(), now),
+				f.Error,
+			}, err
 		}})
 }
 
@@ -172,18 +181,25 @@ type Groups struct {
 	Server
 	Output
 	Text        []string `arg:"" optional:"" help:"Part of the error text."`
-	By          []string `help:"Keys: integration, method, destination, error_class, message; without any, the fingerprint."`
-	State       []string `help:"States that count; dead unless you say otherwise."`
-	Status      []string `help:"new, known, regressed or settled."`
-	Integration []string `help:"Only of these integrations."`
-	Class       []string `help:"Only of these error classes."`
-	Sort        string   `default:"count" enum:"count,latest,newest" help:"count, latest (last seen first) or newest."`
-	Limit       int      `default:"50" help:"At most so many."`
+	By          []string `                   help:"Keys: integration, method, destination, error_class, message; without any, the fingerprint."`
+	State       []string `                   help:"States that count; dead unless you say otherwise."`
+	Status      []string `                   help:"new, known, regressed or settled."`
+	Integration []string `                   help:"Only of these integrations."`
+	Class       []string `                   help:"Only of these error classes."`
+	Sort        string   `                   help:"count, latest (last seen first) or newest."                                                  default:"count" enum:"count,latest,newest"`
+	Limit       int      `                   help:"At most so many."                                                                            default:"50"`
 }
 
 // Run lists.
 func (c *Groups) Run(ctx context.Context, t *Terminal) error {
-	q := url.Values{"by": c.By, "state": c.State, "status": c.Status, "integration": c.Integration, "error_class": c.Class, "sort": {c.Sort}}
+	q := url.Values{
+		"by":          c.By,
+		"state":       c.State,
+		"status":      c.Status,
+		"integration": c.Integration,
+		"error_class": c.Class,
+		"sort":        {c.Sort},
+	}
 	if len(c.Text) > 0 {
 		q.Set("q", strings.Join(c.Text, " "))
 	}
@@ -199,7 +215,17 @@ func (c *Groups) Run(ctx context.Context, t *Terminal) error {
 				LastSeen                                              *time.Time `json:"last_seen"`
 			}
 			err := decode(item, &g)
-			return g.ID, []string{fmt.Sprint(g.Count), g.Status, g.Integration, g.ErrorClass, g.Method, g.Destination, ago(g.LastSeen, now), g.ID, g.Message}, err
+			return g.ID, []string{
+				fmt.Sprint(g.Count),
+				g.Status,
+				g.Integration,
+				g.ErrorClass,
+				g.Method,
+				g.Destination,
+				ago(g.LastSeen, now),
+				g.ID,
+				g.Message,
+			}, err
 		}})
 }
 
@@ -207,7 +233,7 @@ func (c *Groups) Run(ctx context.Context, t *Terminal) error {
 type Show struct {
 	Server
 	ID     string `arg:"" help:"Id of the failure."`
-	Output string `name:"output" short:"o" default:"table" enum:"table,json" help:"table or json (what the API answers)."`
+	Output string `       help:"table or json (what the API answers)." name:"output" short:"o" default:"table" enum:"table,json"`
 }
 
 // content is a payload as the API shows it.
@@ -323,9 +349,21 @@ func (d detail) print(t *Terminal, now time.Time) {
 
 func (d detail) printAttempts(t *Terminal, now time.Time) {
 	fmt.Fprintln(t.Out, "\nAttempts")
-	x := &table{head: []string{"NO", "WHEN", "TOOK", "OUTCOME", "CLASS", "VERSION", "ERROR", "RESPONSE"}, least: []int{0, 7, 0, 0, 8, 0, 12, 8}}
+	x := &table{
+		head:  []string{"NO", "WHEN", "TOOK", "OUTCOME", "CLASS", "VERSION", "ERROR", "RESPONSE"},
+		least: []int{0, 7, 0, 0, 8, 0, 12, 8},
+	}
 	for _, a := range d.Attempts {
-		x.add(fmt.Sprint(a.Number), ago(a.StartedAt, now), fmt.Sprintf("%dms", a.DurationMS), a.Outcome, a.ErrorClass, fmt.Sprint(a.Edit), a.Error, a.Response)
+		x.add(
+			fmt.Sprint(a.Number),
+			ago(a.StartedAt, now),
+			fmt.Sprintf("%dms", a.DurationMS),
+			a.Outcome,
+			a.ErrorClass,
+			fmt.Sprint(a.Edit),
+			a.Error,
+			a.Response,
+		)
 	}
 	t.table(x)
 }

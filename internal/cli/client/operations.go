@@ -48,7 +48,7 @@ type ListOperations struct {
 	Output
 	State []string `help:"running, paused, cancelled or finished."`
 	Actor string   `help:"Who started it."`
-	Limit int      `default:"20" help:"At most so many."`
+	Limit int      `help:"At most so many."                        default:"20"`
 }
 
 // Run lists.
@@ -64,8 +64,18 @@ func (c *ListOperations) Run(ctx context.Context, t *Terminal) error {
 		row: func(item json.RawMessage) (string, []string, error) {
 			var o operation
 			err := decode(item, &o)
-			return o.ID, []string{o.ID, o.Action, o.State, fmt.Sprint(o.Selected), fmt.Sprint(o.Succeeded), fmt.Sprint(o.Failed), fmt.Sprint(o.Remaining),
-				o.Actor, ago(o.CreatedAt, now), o.Reason}, err
+			return o.ID, []string{
+				o.ID,
+				o.Action,
+				o.State,
+				fmt.Sprint(o.Selected),
+				fmt.Sprint(o.Succeeded),
+				fmt.Sprint(o.Failed),
+				fmt.Sprint(o.Remaining),
+				o.Actor,
+				ago(o.CreatedAt, now),
+				o.Reason,
+			}, err
 		}})
 }
 
@@ -133,15 +143,27 @@ func (o operation) print(t *Terminal, now time.Time) {
 		return
 	}
 	fmt.Fprintln(t.Out)
-	x := &table{head: []string{"INTEGRATION", "PHASE", "SELECTED", "WAITING", "RELEASED", "DONE", "FAILED", "SKIPPED", "RATE", "HELD"},
-		least: []int{10, 0, 0, 0, 0, 0, 0, 0, 0, 10}}
+	x := &table{
+		head:  []string{"INTEGRATION", "PHASE", "SELECTED", "WAITING", "RELEASED", "DONE", "FAILED", "SKIPPED", "RATE", "HELD"},
+		least: []int{10, 0, 0, 0, 0, 0, 0, 0, 0, 10},
+	}
 	for _, p := range o.Parts {
 		rate := ""
 		if p.Rate > 0 {
 			rate = fmt.Sprintf("%g/s", p.Rate)
 		}
-		x.add(p.Integration, p.Phase, fmt.Sprint(p.Selected), fmt.Sprint(p.Waiting), fmt.Sprint(p.Released), fmt.Sprint(p.Succeeded), fmt.Sprint(p.Failed),
-			fmt.Sprint(p.Skipped), rate, p.Held)
+		x.add(
+			p.Integration,
+			p.Phase,
+			fmt.Sprint(p.Selected),
+			fmt.Sprint(p.Waiting),
+			fmt.Sprint(p.Released),
+			fmt.Sprint(p.Succeeded),
+			fmt.Sprint(p.Failed),
+			fmt.Sprint(p.Skipped),
+			rate,
+			p.Held,
+		)
 	}
 	t.table(x)
 }
@@ -171,7 +193,7 @@ type Items struct {
 	Output
 	Outcome     string `help:"waiting, released, succeeded, failed, skipped or cancelled."`
 	Integration string `help:"Only those of this integration."`
-	Limit       int    `default:"100" help:"At most so many."`
+	Limit       int    `help:"At most so many."                                            default:"100"`
 }
 
 // Run lists.
@@ -279,7 +301,10 @@ func (s Server) watch(ctx context.Context, t *Terminal, id string, output Output
 		switch {
 		case errors.Is(err, errInterrupted):
 			p.end()
-			return fmt.Errorf("no longer watching; the operation goes on. To end it: redrive operations cancel %s --reason …", visible(id))
+			return fmt.Errorf(
+				"no longer watching; the operation goes on. To end it: redrive operations cancel %s --reason …",
+				visible(id),
+			)
 		case err == nil:
 			answered = time.Now()
 			p.say(visible(o.State) + ": " + o.numbers())

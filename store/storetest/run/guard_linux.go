@@ -24,7 +24,8 @@ const (
 // roomy reports whether a folder is in memory, has room for a run and lets programs run.
 func roomy(dir string) bool {
 	var fs unix.Statfs_t
-	if unix.Statfs(dir, &fs) != nil || fs.Type != unix.TMPFS_MAGIC || fs.Flags&unix.ST_NOEXEC != 0 || unix.Access(dir, unix.W_OK) != nil {
+	if unix.Statfs(dir, &fs) != nil || fs.Type != unix.TMPFS_MAGIC || fs.Flags&unix.ST_NOEXEC != 0 ||
+		unix.Access(dir, unix.W_OK) != nil {
 		return false
 	}
 	return fs.Bavail*uint64(fs.Bsize) >= memoryRoom && available() >= memoryRoom

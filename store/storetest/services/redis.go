@@ -67,8 +67,10 @@ func (r *Redis) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(r.path, append([]string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", r.dir,
-		"--daemonize", "no"}, r.args...)...)
+	cmd := exec.Command(
+		r.path,
+		append([]string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", r.dir,
+			"--daemonize", "no"}, r.args...)...)
 	cmd.Dir = r.dir
 	if r.run, err = launch(cmd, filepath.Join(r.dir, "log")); err != nil {
 		return err

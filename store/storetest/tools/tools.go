@@ -45,14 +45,19 @@ func must(t testing.TB, install func(context.Context, ...string) (string, error)
 
 // InstallPython is Python outside of a test.
 func InstallPython(ctx context.Context, requirements ...string) (string, error) {
-	dir, err := cached(ctx, "python", []string{"python3", "-c", "import ensurepip, sys; print(sys.executable, sys.version)"}, requirements,
+	dir, err := cached(
+		ctx,
+		"python",
+		[]string{"python3", "-c", "import ensurepip, sys; print(sys.executable, sys.version)"},
+		requirements,
 		func(ctx context.Context, dir string) error {
 			if err := command(ctx, dir, "python3", "-m", "venv", dir); err != nil {
 				return err
 			}
 			pip := []string{"-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"}
 			return command(ctx, dir, filepath.Join(dir, "bin", "python"), append(pip, requirements...)...)
-		})
+		},
+	)
 	return filepath.Join(dir, "bin", "python"), err
 }
 
@@ -105,7 +110,12 @@ func pom(artifacts []string) ([]byte, error) {
 
 // cached returns the directory of a set of packages and fills it if nobody has. Its name tells the interpreter, which probe prints, and
 // the packages: another version of either is another directory.
-func cached(ctx context.Context, kind string, probe, packages []string, fill func(context.Context, string) error) (dir string, err error) {
+func cached(
+	ctx context.Context,
+	kind string,
+	probe, packages []string,
+	fill func(context.Context, string) error,
+) (dir string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	version, err := exec.CommandContext(ctx, probe[0], probe[1:]...).CombinedOutput()
