@@ -14,6 +14,7 @@ import (
 	"redrive/handlers/web"
 )
 
+// NoteJSON is a note that somebody wrote.
 type NoteJSON struct {
 	ID     string     `json:"id"`
 	At     *time.Time `json:"at"`

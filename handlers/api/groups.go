@@ -12,6 +12,7 @@ import (
 	"redrive/handlers/web"
 )
 
+// GroupShape is what the id of a group looks like.
 var GroupShape = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // GroupJSON is a failure group, or what other keys make one of: then only the fields of these keys are filled.

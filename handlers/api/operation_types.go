@@ -36,6 +36,7 @@ type OperationJSON struct {
 	FinishedAt *time.Time              `json:"finished_at"`
 }
 
+// PaceJSON is how fast retries are released, for each integration by itself.
 type PaceJSON struct {
 	Rate      float64 `json:"rate_per_second"`
 	RampTo    float64 `json:"ramp_to"`
@@ -58,6 +59,7 @@ type operationPartJSON struct {
 	Held        string  `json:"held"`
 }
 
+// OperationItemJSON is one delivery of an operation and what became of it.
 type OperationItemJSON struct {
 	N           int    `json:"n"`
 	DeliveryID  string `json:"delivery_id"`

@@ -232,6 +232,7 @@ type messageJSON struct {
 	Dropped        bool              `json:"dropped,omitempty"`
 }
 
+// MessageWithDeliveries is a message and where it went.
 type MessageWithDeliveries struct {
 	messageJSON
 	Deliveries []DeliveryJSON `json:"deliveries"`
@@ -288,6 +289,7 @@ func shownOrigin(o *delivery.Origin, view web.PayloadView) *delivery.Origin {
 	return &shown
 }
 
+// AuditJSON is one entry of the audit.
 type AuditJSON struct {
 	ID          string          `json:"id"`
 	Seq         int64           `json:"seq"`
@@ -322,6 +324,7 @@ func auditJSONOf(e delivery.AuditEntry) AuditJSON {
 	}
 }
 
+// IntegrationJSON is an integration with its health.
 type IntegrationJSON struct {
 	Name                 string                `json:"name"`
 	Description          string                `json:"description"`
@@ -507,6 +510,7 @@ func statusOf(h delivery.IntegrationHealth) string {
 	return "ok"
 }
 
+// AcceptedJSON is the answer to whoever sent a message.
 type AcceptedJSON struct {
 	ID         string    `json:"id"`
 	Duplicate  bool      `json:"duplicate"`

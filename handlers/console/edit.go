@@ -153,6 +153,7 @@ func (e *editing) read(c echo.Context) error {
 	return nil
 }
 
+// UnixLines returns a form's text with the line ends that were shown.
 func UnixLines(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
 
 // request checks what was typed.

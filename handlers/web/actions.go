@@ -53,6 +53,7 @@ func (s *Core) CheckSchema(integration string, r delivery.EditRequest) error {
 	return p
 }
 
+// FindOperation returns the operation that the address names, or delivery.ErrNotFound.
 func (s *Core) FindOperation(c echo.Context) (delivery.Operation, error) {
 	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.Operation{}, delivery.ErrNotFound

@@ -68,6 +68,7 @@ func (s *Core) Authenticate(c echo.Context) (principal, error) {
 	return principal{Name: o.Name, Role: o.Role}, err
 }
 
+// SessionName returns whom the session of a request belongs to, empty without one.
 func (s *Core) SessionName(c echo.Context) string {
 	if loaded, _ := c.Get(SessionLoaded).(bool); !loaded {
 		return ""

@@ -16,6 +16,7 @@ type CaseJSON struct {
 	Ticket         string     `json:"ticket"`
 }
 
+// CaseJSONOf returns a case as the API shows it.
 func CaseJSONOf(k delivery.Case) CaseJSON {
 	return CaseJSON{
 		Version:        k.Version,

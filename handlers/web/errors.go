@@ -17,6 +17,7 @@ import (
 	"redrive/views/words"
 )
 
+// ProblemType is the media type of errors (RFC 9457).
 const ProblemType = "application/problem+json"
 
 // Problem is an error for people and programs (RFC 9457): Code is stable, Detail says what to do. It is an error itself, so
@@ -44,6 +45,7 @@ type Problem struct {
 	RetryAfter time.Duration   `json:"-"` // of what is only not possible now
 }
 
+// Error returns the phrase for logs.
 func (p Problem) Error() string { return p.Says.String() }
 
 // NewProblem takes the key of a phrase, which begins with the code, and arguments as delivery.Say does.
@@ -57,6 +59,7 @@ func BadField(status int, key, field string, args ...any) Problem {
 	return ProblemSaying(status, mistake.Code, field, mistake.Says)
 }
 
+// ProblemSaying is a problem about one field with a phrase.
 func ProblemSaying(status int, code, field string, says delivery.Phrase) Problem {
 	return Problem{
 		Type:   "about:blank",

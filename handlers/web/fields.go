@@ -105,6 +105,7 @@ func RequestToken(c echo.Context) (string, error) {
 	return KeyedID(Who(c).Name, c.Request().URL.Path, key), nil
 }
 
+// RequestKey returns the Idempotency-Key of a request, empty without one. The error is a Problem.
 func RequestKey(c echo.Context) (string, error) {
 	values := c.Request().Header.Values("Idempotency-Key")
 	switch {
@@ -118,6 +119,7 @@ func RequestKey(c echo.Context) (string, error) {
 	return values[0], nil
 }
 
+// KeyedID returns the UUID that stands for these texts together, always the same.
 func KeyedID(parts ...string) string {
 	return uuid.NewSHA1(requestSpace, []byte(strings.Join(parts, "\x00"))).String()
 }

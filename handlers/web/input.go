@@ -60,6 +60,7 @@ func DecodeMembers(body []byte, take func(name string, raw json.RawMessage) erro
 	return nil
 }
 
+// Set gives a member of an object to the field of that name; one that is not known is refused.
 func (f Fields) Set(name string, raw json.RawMessage) error {
 	set, ok := f[name]
 	if !ok {
@@ -89,10 +90,12 @@ func checkJSON(body []byte) error {
 	)
 }
 
+// Unprocessable is a mistake in one member of a body: status 422.
 func Unprocessable(key, field string, args ...any) Problem {
 	return BadField(http.StatusUnprocessableEntity, key, field, args...)
 }
 
+// IsNull reports whether a member is the JSON null.
 func IsNull(raw json.RawMessage) bool { return string(raw) == "null" }
 
 // TextField takes a string of at most limit bytes; null counts as absent.
@@ -127,6 +130,7 @@ func JsonText(name string, raw json.RawMessage) (string, error) {
 	return text, CheckText(name, text)
 }
 
+// CheckText refuses what is no UTF-8 text without NUL.
 func CheckText(name, text string) error {
 	switch {
 	case !utf8.ValidString(text):
@@ -137,6 +141,7 @@ func CheckText(name, text string) error {
 	return nil
 }
 
+// TimeField reads an RFC 3339 time; null is none.
 func TimeField(name string, into **time.Time) Field {
 	return func(raw json.RawMessage) error {
 		if IsNull(raw) {
@@ -159,6 +164,7 @@ func TimeField(name string, into **time.Time) Field {
 // action is allowed for, while no version at all fits each.
 const neverFailed = -1
 
+// VersionField reads the version of a record, from 1.
 func VersionField(into *int) Field {
 	return func(raw json.RawMessage) error {
 		if json.Unmarshal(raw, into) != nil || *into < 0 {
@@ -184,6 +190,7 @@ func ReadJSONBody(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
+// Utf8Charset reports whether the parameters of a content type name UTF-8, or no character set.
 func Utf8Charset(params map[string]string) bool {
 	charset, given := params["charset"]
 	return !given || strings.EqualFold(charset, "utf-8")

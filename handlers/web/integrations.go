@@ -7,6 +7,7 @@ import (
 	"redrive/delivery"
 )
 
+// AllFacts returns the figures of every integration's method, by name.
 func (s *Core) AllFacts() map[string][]delivery.Fact {
 	all := map[string][]delivery.Fact{}
 	for _, i := range s.Config.Integrations {

@@ -74,6 +74,7 @@ func requestID(c echo.Context) string {
 	return id
 }
 
+// GoodRequestID is what a caller's own request id may look like.
 var GoodRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // identify gives each request an id; a caller's own is kept when it is harmless.

@@ -17,10 +17,13 @@ import (
 	"redrive/views/words"
 )
 
+// ThemeCookie is light or dark; without it the system decides.
 const ThemeCookie = "redrive_theme"
 
+// ZoneCookie is the name of the time zone that times are shown in.
 const ZoneCookie = "redrive_zone"
 
+// KeysCookie is off for whoever wants no single keys.
 const KeysCookie = "redrive_keys"
 
 const flashKey = "flash"
@@ -71,6 +74,7 @@ func isFragment(r *http.Request) bool {
 		r.Header.Get("HX-History-Restore-Request") != "true"
 }
 
+// Cookie returns the value of a cookie of ours, empty without it.
 func Cookie(r *http.Request, name string) string {
 	c, err := r.Cookie(name)
 	if err != nil {
@@ -83,6 +87,7 @@ func Cookie(r *http.Request, name string) string {
 	return value
 }
 
+// LoadZone returns the time zone of a name, and whether there is one.
 func LoadZone(name string) (*time.Location, bool) {
 	if name == "" || name == "Local" || len(name) > 64 {
 		return nil, false
@@ -91,6 +96,7 @@ func LoadZone(name string) (*time.Location, bool) {
 	return zone, err == nil
 }
 
+// SetCookie keeps a preference for a year.
 func (s *Core) SetCookie(c echo.Context, name, value string) {
 	c.SetCookie(
 		&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600, Secure: s.Config.SecureCookies,

@@ -72,16 +72,19 @@ func VerifyPassword(ctx context.Context, encoded, password string) (bool, error)
 	return subtle.ConstantTimeCompare(h.Key, h.Derive(password, uint32(len(h.Key)))) == 1, nil // bounded by parseArgon
 }
 
+// ArgonHash is a password's argon2id hash with its parameters.
 type ArgonHash struct {
 	Memory, Time uint32
 	Lanes        uint8
 	Salt, Key    []byte
 }
 
+// Derive returns the key of a password, of so many bytes.
 func (h ArgonHash) Derive(password string, length uint32) []byte {
 	return argon2.IDKey([]byte(password), h.Salt, h.Time, h.Memory, h.Lanes, length)
 }
 
+// String returns the hash in the PHC format.
 func (h ArgonHash) String() string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.Memory, h.Time, h.Lanes,
 		base64.RawStdEncoding.EncodeToString(h.Salt), base64.RawStdEncoding.EncodeToString(h.Key))

@@ -80,6 +80,7 @@ var (
 	}
 )
 
+// BadParameter is a mistake in one parameter of an address: status 400.
 func BadParameter(key, name string, args ...any) Problem {
 	return BadField(http.StatusBadRequest, key, name, args...)
 }
@@ -243,11 +244,13 @@ func acknowledged(q url.Values, into **bool) error {
 	return nil
 }
 
+// AuditFilter reads the parameters of the audit's list. The error is a Problem.
 func AuditFilter(q url.Values) (delivery.AuditFilter, error) {
 	f := delivery.AuditFilter{Actor: q.Get("actor"), Action: q.Get("action"), Subject: q.Get("subject"), After: q.Get("after")}
 	return f, FirstError(OnlyParams(q, AuditParams...), timeRange(q, &f.From, &f.To), PageLimit(q, &f.Limit))
 }
 
+// FirstError returns the first that is one.
 func FirstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -308,6 +311,7 @@ func Given(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
 }
 
+// OneOf reads a repeatable parameter whose values are known words.
 func OneOf[T ~string](q url.Values, name string, known []T, into *[]T) error {
 	for _, v := range Given(q[name]) {
 		if !slices.Contains(known, T(v)) {
@@ -347,6 +351,7 @@ func timeRange(q url.Values, from, to **time.Time) error {
 	return nil
 }
 
+// PageLimit reads how many a page has; without the parameter into stays.
 func PageLimit(q url.Values, into *int) error {
 	v := q.Get("limit")
 	if v == "" {

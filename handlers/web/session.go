@@ -57,6 +57,7 @@ type signIns struct {
 	decoy func() string // hash for names that do not exist, so that they take as long
 }
 
+// NewSignIns returns the way in and out, without its routes.
 func NewSignIns(s *Core) *signIns {
 	return &signIns{Core: s, limit: newSignInLimiter(time.Now), decoy: sync.OnceValue(func() string {
 		hash, _ := HashPassword(strconv.FormatInt(time.Now().UnixNano(), 36)) // an unreadable hash is refused as well
@@ -64,6 +65,7 @@ func NewSignIns(s *Core) *signIns {
 	})}
 }
 
+// Routes adds the pages.
 func (s *signIns) Routes() {
 	s.Echo.GET(views.SignIn, s.form)
 	s.Echo.POST(views.SignIn, s.signIn)

@@ -58,6 +58,7 @@ func (s *Trail) Record(ctx context.Context, e delivery.AuditEntry) error {
 	return pg.DomainError(Record(s.Gorm.WithContext(ctx), e))
 }
 
+// AuditColumns are read by AuditPointers, in this order.
 const AuditColumns = "seq, at, actor, action, subject_type, subject, reason, details::text, prev_hash, hash"
 
 // AuditPointers keeps the details as the text that was hashed.

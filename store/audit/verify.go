@@ -22,6 +22,7 @@ type Report struct {
 // OK reports whether every entry fits.
 func (r Report) OK() bool { return r.Problem == "" }
 
+// String returns the report as one line for people.
 func (r Report) String() string {
 	if !r.OK() {
 		return fmt.Sprintf("audit: broken at entry %d: %s (%d entries before it fit)", r.Broken, r.Problem, r.Entries)

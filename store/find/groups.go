@@ -38,6 +38,7 @@ type groupPlace struct {
 	tie   string
 }
 
+// String returns the cursor as clients get it.
 func (p groupPlace) String() string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", p.value, p.tie))
 }

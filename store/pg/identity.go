@@ -45,6 +45,7 @@ func DatabaseID(db *gorm.DB) (string, error) {
 	return id, nil
 }
 
+// MayAskSQL reports whether this role may ask for the cluster's identifier.
 const MayAskSQL = "has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
 
 // DatabaseIDSQL leaves out what may not be asked for: that it is not called is not enough, Postgres asks for the right before.

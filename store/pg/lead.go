@@ -107,6 +107,7 @@ type idClock struct {
 	last  uint64        // milliseconds and, below them, a counter of 12 bits
 }
 
+// Follow makes ids of the database's time from now on.
 func (c *idClock) Follow(now time.Time) { c.ahead = time.Until(now) }
 
 // Next returns an id. When more than 4,096 are made in a millisecond, they run a little ahead of time (RFC 9562, 6.2).

@@ -100,19 +100,23 @@ type Where struct {
 	Args       []any
 }
 
+// NewWhere returns no condition yet: everything fits.
 func NewWhere() *Where { return &Where{} }
 
+// Add puts in a condition with its arguments; all of them must hold.
 func (w *Where) Add(condition string, args ...any) {
 	w.Conditions = append(w.Conditions, condition)
 	w.Args = append(w.Args, args...)
 }
 
+// Equal puts in that a column has a value, unless the value is empty.
 func (w *Where) Equal(column, value string) {
 	if value != "" {
 		w.Add(column+" = ?", value)
 	}
 }
 
+// Sql returns the clause, empty without a condition.
 func (w *Where) Sql() string {
 	if len(w.Conditions) == 0 {
 		return ""
@@ -126,10 +130,12 @@ type Cursor struct {
 	Id string
 }
 
+// String returns the cursor as clients get it.
 func (c Cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", c.At.UnixMicro(), c.Id))
 }
 
+// ParseCursor reads what String wrote. The error is an *InputError.
 func ParseCursor(text string) (c Cursor, err error) {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
@@ -143,6 +149,7 @@ func ParseCursor(text string) (c Cursor, err error) {
 	return c, nil
 }
 
+// BadCursor is the error of a cursor that no list gave out.
 func BadCursor() error {
 	return delivery.Mistake("bad_cursor", "after")
 }
@@ -163,6 +170,7 @@ func (c JSON) Scan(value any) error {
 	return fmt.Errorf("a JSON column is a %T", value)
 }
 
+// MaxSiblings is how many other deliveries of one key a page shows.
 const MaxSiblings = 20
 
 // Snapshot runs reads that must see the same moment.

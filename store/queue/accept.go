@@ -90,6 +90,7 @@ func DroppedMessage(d delivery.Delivery) delivery.Message {
 	return delivery.Message{ID: d.MessageID, CreatedAt: d.CreatedAt, Dropped: true}
 }
 
+// Message returns a message with its payload, or delivery.ErrNotFound.
 func Message(db *gorm.DB, id string) (delivery.Message, error) {
 	columns := func(m *delivery.Message) []any {
 		return []any{&m.ID, &m.Kind, &m.Integration, &m.Type, &m.Key, pg.JSON{To: &m.Headers}, &m.Payload, &m.IdempotencyKey,

@@ -121,6 +121,7 @@ func (s *Queue) Complete(ctx context.Context, done []delivery.Completion) (late 
 	return late, err
 }
 
+// Complete writes outcomes whose tokens are current, keeps the others as late attempts, and returns how many were late.
 func Complete(tx *gorm.DB, done []delivery.Completion) (late int, err error) {
 	confirmed, failed := split(done)
 	w := writer{tx: tx, written: map[int64]bool{}}

@@ -163,6 +163,7 @@ func inboxStates(db *gorm.DB, query string, args ...any) (map[string]delivery.In
 	return states, nil
 }
 
+// Park takes messages of a consumer in, and returns how many were not known before.
 func Park(tx *gorm.DB, list []delivery.Parked) (fresh int, err error) {
 	var given parkBatch
 	byID := map[string]delivery.Parked{}

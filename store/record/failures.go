@@ -38,6 +38,7 @@ const FailureSQL = Columns + ` FROM (SELECT r.id, r.message_id, r.integration,
         r.created_at, r.type, r.key
     FROM (%s) r LEFT JOIN redrive.queue w ON w.id = CASE WHEN r.state = 'pending' THEN r.id END) d CROSS JOIN LATERAL (SELECT d.created_at, d.type, d.key) m` + caseJoins
 
+// Row is a delivery as the columns of this package answer it, before what does not stand any more is left out.
 type Row struct {
 	delivery.Delivery
 	ChangedAt, lastFailedAt, startedAt *time.Time
@@ -83,6 +84,7 @@ func deliveryPointers(r *Row) []any {
 	}
 }
 
+// Shown returns the delivery as people see it.
 func (r Row) Shown() delivery.Delivery {
 	d := r.Delivery
 	d.LastAttemptAt = r.startedAt
@@ -98,6 +100,7 @@ func (r Row) Shown() delivery.Delivery {
 	return d
 }
 
+// ListDeliveries returns the deliveries of a query that begins with Columns, as people see them.
 func ListDeliveries(db *gorm.DB, query string, args ...any) ([]delivery.Delivery, error) {
 	rows, err := ScanDeliveries(db, query, args...)
 	list := make([]delivery.Delivery, len(rows))
@@ -107,6 +110,7 @@ func ListDeliveries(db *gorm.DB, query string, args ...any) ([]delivery.Delivery
 	return list, err
 }
 
+// ScanDeliveries returns the rows of a query that begins with Columns.
 func ScanDeliveries(db *gorm.DB, query string, args ...any) ([]Row, error) {
 	rows, err := pg.Read(db, deliveryPointers, query, args...)
 	if err != nil {
@@ -115,6 +119,7 @@ func ScanDeliveries(db *gorm.DB, query string, args ...any) ([]Row, error) {
 	return rows, nil
 }
 
+// EscapeLike returns a text that LIKE takes as it is.
 func EscapeLike(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
 }
