@@ -11,7 +11,6 @@ type searchField struct {
 	name    string
 	aliases []string
 	list    bool // commas separate alternatives
-	help    string
 	example string
 	set     func(p *searchParser, values []string) error
 }
@@ -20,45 +19,41 @@ var searchFields = []searchField{
 	{
 		name:    "state",
 		list:    true,
-		help:    "dead unless you say otherwise; any is every state",
 		example: "dead,pending",
 		set:     setStates,
 	},
-	{name: "integration", list: true, help: "name of the integration", example: "seller-push", set: integrationNames},
-	{name: "method", list: true, help: "how it was handed over", example: "outbox",
+	{name: "integration", list: true, example: "seller-push", set: integrationNames},
+	{name: "method", list: true, example: "outbox",
 		set: known("method", Methods, func(f *Filter) *[]Method { return &f.Methods })},
-	{name: "destination", list: true, help: "kind of destination", example: "http",
+	{name: "destination", list: true, example: "http",
 		set: func(p *searchParser, values []string) error {
 			return known("destination", DestinationKinds(), func(f *Filter) *[]string { return &f.Destinations })(p, values)
 		}},
-	{name: "class", aliases: []string{"error_class"}, list: true, help: "error class", example: "timeout",
+	{name: "class", aliases: []string{"error_class"}, list: true, example: "timeout",
 		set: known("class", ErrorClasses, func(f *Filter) *[]string { return &f.ErrorClasses })},
 	{
 		name:    "group",
 		list:    true,
-		help:    "id of a failure group",
 		example: "0f3a...",
 		set:     several(func(f *Filter) *[]string { return &f.Groups }),
 	},
-	{name: "groupmessage", list: true, help: "error text of groups, as shown there", example: `"answered 503"`,
+	{name: "groupmessage", list: true, example: `"answered 503"`,
 		set: several(func(f *Filter) *[]string { return &f.GroupMessages })},
-	{name: "key", help: "business key", example: "order-4711", set: one("key", func(f *Filter) *string { return &f.Key })},
-	{name: "message", help: "id of the message", example: "0192f0c1-...", set: messageID},
-	{name: "id", list: true, help: "id of the failure", example: "0192f0c1-...", set: failureIDs},
+	{name: "key", example: "order-4711", set: one("key", func(f *Filter) *string { return &f.Key })},
+	{name: "message", example: "0192f0c1-...", set: messageID},
+	{name: "id", list: true, example: "0192f0c1-...", set: failureIDs},
 	{
 		name:    "type",
 		list:    true,
-		help:    "type of the message",
 		example: "order.placed",
 		set:     several(func(f *Filter) *[]string { return &f.Types }),
 	},
-	{name: "attempts", help: "attempts made so far", example: ">=3", set: setAttempts},
-	{name: "since", aliases: []string{"from"}, help: "changed at this time or later", example: "2h", set: setSince},
-	{name: "until", help: "changed before this time, or until the end of this day", example: "2026-11-25", set: setUntil},
-	{name: "before", help: "changed before this time or day", example: "2026-11-25T10:00", set: setBefore},
+	{name: "attempts", example: ">=3", set: setAttempts},
+	{name: "since", aliases: []string{"from"}, example: "2h", set: setSince},
+	{name: "until", example: "2026-11-25", set: setUntil},
+	{name: "before", example: "2026-11-25T10:00", set: setBefore},
 	{
 		name:    "payload",
-		help:    "words of the payload; payload.customer.id:4711 is a value at a path",
 		example: "smith",
 		set:     payloadWords,
 	},
@@ -66,22 +61,20 @@ var searchFields = []searchField{
 		name:    "by",
 		aliases: []string{"operator"},
 		list:    true,
-		help:    "who decided last",
 		example: "anna",
 		set:     several(func(f *Filter) *[]string { return &f.Actors }),
 	},
-	{name: "assignee", list: true, help: "who looks after it; me and nobody are understood", example: "me",
+	{name: "assignee", list: true, example: "me",
 		set: several(func(f *Filter) *[]string { return &f.Assignees })},
 	{
 		name:    "tag",
 		list:    true,
-		help:    "all of these tags",
 		example: "refund",
 		set:     several(func(f *Filter) *[]string { return &f.Tags }),
 	},
-	{name: "ticket", help: "id of a ticket", example: "OPS-12", set: one("ticket", func(f *Filter) *string { return &f.Ticket })},
-	{name: "is", help: "acknowledged or unacknowledged", example: "unacknowledged", set: setAcknowledged},
-	{name: "sort", help: "newest or oldest first", example: "oldest", set: setSort},
+	{name: "ticket", example: "OPS-12", set: one("ticket", func(f *Filter) *string { return &f.Ticket })},
+	{name: "is", example: "unacknowledged", set: setAcknowledged},
+	{name: "sort", example: "oldest", set: setSort},
 }
 
 var ()

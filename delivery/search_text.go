@@ -14,7 +14,6 @@ const MaxSearch = 16 << 10
 // SearchField is one field of the search bar.
 type SearchField struct {
 	Name    string
-	Help    string // what it selects, a few words
 	Example string // name and value
 }
 
@@ -24,7 +23,7 @@ var SearchFields = listSearchFields()
 func listSearchFields() []SearchField {
 	list := make([]SearchField, len(searchFields))
 	for i, f := range searchFields {
-		list[i] = SearchField{Name: f.name, Help: f.help, Example: f.name + ":" + f.example}
+		list[i] = SearchField{Name: f.name, Example: f.name + ":" + f.example}
 	}
 	return list
 }

@@ -199,7 +199,7 @@ func fieldsLike(l views.Locale, typed string) []Suggestion {
 	found := []Suggestion{}
 	for _, f := range delivery.SearchFields {
 		if strings.HasPrefix(f.Name, strings.ToLower(typed)) {
-			found = append(found, Suggestion{Text: f.Name + ":", Help: l.T(f.Help), Insert: f.Name + ":"})
+			found = append(found, Suggestion{Text: f.Name + ":", Help: l.Say(delivery.Say("search.field." + f.Name)), Insert: f.Name + ":"})
 		}
 	}
 	return found

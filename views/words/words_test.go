@@ -60,3 +60,11 @@ func TestErrorsSayWhatTheyAreAbout(t *testing.T) {
 		t.Errorf("an error for the log reads %q", text)
 	}
 }
+
+func TestEverySearchFieldIsExplained(t *testing.T) {
+	for _, field := range delivery.SearchFields {
+		if _, known := phrases["search.field."+field.Name]; !known {
+			t.Errorf("the field %s has no phrase", field.Name)
+		}
+	}
+}
