@@ -18,7 +18,7 @@ const (
 
 // arrived registers what was received and decides what becomes of it: attempted, kept, or recognised.
 func (s *consumerSession) arrived(ctx context.Context, list []*taken, spilling bool) {
-	items := make([]*item, len(list))
+	items := make([]*arrival, len(list))
 	for i, t := range list {
 		items[i] = s.newItem(t)
 	}
@@ -36,7 +36,7 @@ func (s *consumerSession) arrived(ctx context.Context, list []*taken, spilling b
 }
 
 // wanted lets messages pass that the integration does not subscribe to; what cannot be read is for a person to see.
-func (s *consumerSession) wanted(list []*item) []*item {
+func (s *consumerSession) wanted(list []*arrival) []*arrival {
 	types := s.c.in.Subscribe
 	if len(types) == 0 {
 		return list
@@ -53,8 +53,8 @@ func (s *consumerSession) wanted(list []*item) []*item {
 	return kept
 }
 
-func (s *consumerSession) newItem(t *taken) *item {
-	it := &item{taken: t, inbox: t.identity}
+func (s *consumerSession) newItem(t *taken) *arrival {
+	it := &arrival{taken: t, inbox: t.identity}
 	it.messageID, it.deliveryID = ids(s.c.in.Name, t.identity)
 	if s.c.in.Ordered && t.message.Origin.Dead == nil {
 		it.lane = t.message.Key
@@ -68,7 +68,7 @@ func (s *consumerSession) newItem(t *taken) *item {
 // lookUp asks the database about all of them at once, and again until it answers; without ok ctx has ended.
 func (s *consumerSession) lookUp(
 	ctx context.Context,
-	list []*item,
+	list []*arrival,
 ) (states map[string]delivery.InboxNote, blocked map[string]bool, ok bool) {
 	var keys, lanes []string
 	for _, it := range list {
@@ -120,7 +120,7 @@ func (s *consumerSession) insist(ctx context.Context, what string, query func(co
 }
 
 // place decides what becomes of one message.
-func (s *consumerSession) place(it *item, note delivery.InboxNote, blocked, spilling bool) {
+func (s *consumerSession) place(it *arrival, note delivery.InboxNote, blocked, spilling bool) {
 	dead, state := it.message.Origin.Dead, note.State
 	if state == delivery.InboxDone && it.firstTime { // it died once more, and looks the same
 		it.inbox += " " + rand.Text()

@@ -14,7 +14,7 @@ func (s *consumerSession) work() {
 }
 
 // attempt makes the first attempt of a message and decides what follows.
-func (s *consumerSession) attempt(it *item) {
+func (s *consumerSession) attempt(it *arrival) {
 	request := delivery.Request{
 		DeliveryID:     it.deliveryID,
 		IdempotencyKey: it.message.IdempotencyKey,
@@ -39,7 +39,7 @@ func (s *consumerSession) attempt(it *item) {
 }
 
 // try makes the attempt if it may start now, else answers after how long to ask again. Without done nothing was sent.
-func (s *consumerSession) try(it *item, r delivery.Request) (wait time.Duration, done bool) {
+func (s *consumerSession) try(it *arrival, r delivery.Request) (wait time.Duration, done bool) {
 	if s.toNote(it) {
 		if wait, ok := s.c.cfg.Attempter.Admits(s.c.in.Name); !ok { // a note is for what really starts
 			return s.refused(it, wait)
@@ -65,7 +65,7 @@ func (s *consumerSession) try(it *item, r delivery.Request) (wait time.Duration,
 }
 
 // refused is what becomes of a message that may not be sent now: it waits, unless it may not wait in our hands.
-func (s *consumerSession) refused(it *item, wait time.Duration) (ask time.Duration, done bool) {
+func (s *consumerSession) refused(it *arrival, wait time.Duration) (ask time.Duration, done bool) {
 	s.admitted(false)
 	if s.c.traits.forgets || s.unmatched(it) && !s.isLost() {
 		s.keep(it)
@@ -75,7 +75,7 @@ func (s *consumerSession) refused(it *item, wait time.Duration) (ask time.Durati
 }
 
 // waitWith waits with a message that may not be sent yet; false: give it up.
-func (s *consumerSession) waitWith(it *item, wait time.Duration) bool {
+func (s *consumerSession) waitWith(it *arrival, wait time.Duration) bool {
 	dropped, kick := s.inFlight.kicked(it)
 	if dropped {
 		return false
@@ -90,7 +90,7 @@ func (s *consumerSession) waitWith(it *item, wait time.Duration) bool {
 	return !dropped
 }
 
-func (s *consumerSession) judge(it *item, tried delivery.Tried) {
+func (s *consumerSession) judge(it *arrival, tried delivery.Tried) {
 	verdict := s.c.in.Judge(tried.Result, 1)
 	if verdict.Next == delivery.StateDelivered {
 		s.inFlight.decided(it, false)
@@ -106,13 +106,13 @@ func (s *consumerSession) judge(it *item, tried delivery.Tried) {
 }
 
 // message is what is sent and stored.
-func (s *consumerSession) message(it *item) delivery.Message {
+func (s *consumerSession) message(it *arrival) delivery.Message {
 	m := it.message
 	m.ID, m.Kind, m.Integration = it.messageID, delivery.KindCommand, s.c.in.Name
 	return m
 }
 
-func (s *consumerSession) parked(it *item, next delivery.State) delivery.Parked {
+func (s *consumerSession) parked(it *arrival, next delivery.State) delivery.Parked {
 	p := delivery.Parked{
 		DeliveryID:  it.deliveryID,
 		Integration: s.c.in.Name,
@@ -127,7 +127,7 @@ func (s *consumerSession) parked(it *item, next delivery.State) delivery.Parked 
 }
 
 // park hands a message that is not delivered to the settler, and those of its key behind it.
-func (s *consumerSession) park(it *item, p delivery.Parked) {
+func (s *consumerSession) park(it *arrival, p delivery.Parked) {
 	behind := s.inFlight.decided(it, p.Lane != "")
 	s.out.add(outcome{item: it, kind: kept, parked: p})
 	for _, b := range behind {
@@ -136,10 +136,10 @@ func (s *consumerSession) park(it *item, p delivery.Parked) {
 }
 
 // keep makes a message durable without an attempt: the engine makes it.
-func (s *consumerSession) keep(it *item) { s.park(it, s.parked(it, delivery.StatePending)) }
+func (s *consumerSession) keep(it *arrival) { s.park(it, s.parked(it, delivery.StatePending)) }
 
 // bury makes a message a dead letter.
-func (s *consumerSession) bury(it *item, a delivery.Attempt) {
+func (s *consumerSession) bury(it *arrival, a delivery.Attempt) {
 	if a.StartedAt.IsZero() {
 		a.StartedAt = time.Now()
 	}
@@ -150,7 +150,7 @@ func (s *consumerSession) bury(it *item, a delivery.Attempt) {
 
 // uncertain is for a person: an attempt of this message started, and nobody knows how it ended. Where no note says when, it is dated
 // when it is found.
-func (s *consumerSession) uncertain(it *item, started time.Time) {
+func (s *consumerSession) uncertain(it *arrival, started time.Time) {
 	s.bury(
 		it,
 		delivery.Attempt{
@@ -164,7 +164,7 @@ func (s *consumerSession) uncertain(it *item, started time.Time) {
 }
 
 // foundNoted decides about a message that somebody else attempted, or attempts.
-func (s *consumerSession) foundNoted(it *item, note delivery.InboxNote) {
+func (s *consumerSession) foundNoted(it *arrival, note delivery.InboxNote) {
 	if note.State == delivery.InboxDone {
 		s.recognised(it)
 	} else {
@@ -173,19 +173,19 @@ func (s *consumerSession) foundNoted(it *item, note delivery.InboxNote) {
 }
 
 // recognised acknowledges what was dealt with before.
-func (s *consumerSession) recognised(it *item) {
+func (s *consumerSession) recognised(it *arrival) {
 	s.inFlight.decided(it, false)
 	s.out.add(outcome{item: it, kind: known})
 }
 
 // unmatched says of a message that was not attempted whether it would be taken for one that was, when it comes again.
-func (s *consumerSession) unmatched(it *item) bool {
+func (s *consumerSession) unmatched(it *arrival) bool {
 	return it.inbox == "" && !s.c.in.Repeatable() && !it.redelivered && it.message.Origin.Dead == nil && it.problem == ""
 }
 
 // handBack gives a message back to its source; what has no other place to be, or could not be recognised when it comes again, is
 // made durable instead. What a lost connection brought comes again whatever we do.
-func (s *consumerSession) handBack(it *item) {
+func (s *consumerSession) handBack(it *arrival) {
 	if s.c.traits.forgets || s.unmatched(it) && !s.isLost() {
 		s.keep(it)
 		return

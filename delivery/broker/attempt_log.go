@@ -78,7 +78,7 @@ func (n *attemptLog) settle(p *page) {
 }
 
 // toNote reports whether the attempt of a message is to be noted: its receiver keeps duplicates, and it can be recognised.
-func (s *consumerSession) toNote(it *item) bool {
+func (s *consumerSession) toNote(it *arrival) bool {
 	return !s.c.in.Repeatable() && it.inbox != "" && !it.begun
 }
 
@@ -93,7 +93,7 @@ func (s *consumerSession) noteAll(keys []string) (map[string]delivery.InboxNote,
 }
 
 // takeBack strikes the note of an attempt that did not start; what fails is tried again when the message is given back.
-func (s *consumerSession) takeBack(it *item) {
+func (s *consumerSession) takeBack(it *arrival) {
 	if !it.begun {
 		return
 	}

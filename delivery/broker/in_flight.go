@@ -8,14 +8,14 @@ import (
 // maxBytes bounds the payloads in our hands; one message is always taken, whatever its size.
 const maxBytes = 64 << 20
 
-// item is a message from its receipt until it is acknowledged or given back.
-type item struct {
+// arrival is a message from its receipt until it is acknowledged or given back.
+type arrival struct {
 	*taken
 	messageID, deliveryID string
-	inbox                 string  // what the inbox is told; empty: nothing
-	lane                  string  // ordered integrations: its key
-	begun                 bool    // the inbox says started because of us
-	followers             []*item // the same message once more, while this one is in our hands
+	inbox                 string     // what the inbox is told; empty: nothing
+	lane                  string     // ordered integrations: its key
+	begun                 bool       // the inbox says started because of us
+	followers             []*arrival // the same message once more, while this one is in our hands
 	stage                 stage
 	dropped               bool // to be given up by the worker that waits with it
 	slot                  bool // holds one of the slots of what is in flight
@@ -33,15 +33,15 @@ const (
 // inFlightSet is everything that is in our hands, bounded; and the order in which workers take it.
 type inFlightSet struct {
 	mu       sync.Mutex
-	changed  *sync.Cond         // something was taken, settled or withdrawn
-	work     *sync.Cond         // something is ready
-	items    map[*item]struct{} // followers included
-	known    map[string]*item   // by identity
+	changed  *sync.Cond            // something was taken, settled or withdrawn
+	work     *sync.Cond            // something is ready
+	items    map[*arrival]struct{} // followers included
+	known    map[string]*arrival   // by identity
 	bytes    int64
-	ready    []*item
-	lanes    map[string][]*item // ordered: what waits behind the one that is ready or running
-	held     map[string]bool    // ordered: keys that this session parked; true once that is durable
-	open     int                // waiting or running
+	ready    []*arrival
+	lanes    map[string][]*arrival // ordered: what waits behind the one that is ready or running
+	held     map[string]bool       // ordered: keys that this session parked; true once that is durable
+	open     int                   // waiting or running
 	prefetch int
 	chunk    int // room worth a look-up while workers are busy
 	slots    int // at most so many attempts whose outcome is not durable; 0: as many as there are workers and outcomes
@@ -52,9 +52,9 @@ type inFlightSet struct {
 
 func newInFlightSet(prefetch, slots int) *inFlightSet {
 	f := &inFlightSet{
-		items:    map[*item]struct{}{},
-		known:    map[string]*item{},
-		lanes:    map[string][]*item{},
+		items:    map[*arrival]struct{}{},
+		known:    map[string]*arrival{},
+		lanes:    map[string][]*arrival{},
 		held:     map[string]bool{},
 		prefetch: prefetch,
 		slots:    slots,
@@ -101,7 +101,7 @@ func (f *inFlightSet) wakeAll() {
 }
 
 // arrive registers messages and answers those that are not in our hands already; a copy follows the one that is.
-func (f *inFlightSet) arrive(list []*item) (fresh []*item) {
+func (f *inFlightSet) arrive(list []*arrival) (fresh []*arrival) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, it := range list {
@@ -122,14 +122,14 @@ func (f *inFlightSet) arrive(list []*item) (fresh []*item) {
 }
 
 // enqueue hands a message to the workers; behind the others of its key, where there is an order.
-func (f *inFlightSet) enqueue(it *item) {
+func (f *inFlightSet) enqueue(it *arrival) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.push(it)
 }
 
 // start hands a message to a worker that is free, and returns whether there was one: what a source forgets must not wait.
-func (f *inFlightSet) start(it *item) bool {
+func (f *inFlightSet) start(it *arrival) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed || len(f.ready)+f.taken >= f.slots {
@@ -139,7 +139,7 @@ func (f *inFlightSet) start(it *item) bool {
 	return true
 }
 
-func (f *inFlightSet) push(it *item) {
+func (f *inFlightSet) push(it *arrival) {
 	it.stage = waiting
 	f.open++
 	if it.lane != "" {
@@ -154,7 +154,7 @@ func (f *inFlightSet) push(it *item) {
 }
 
 // next waits for a message to attempt, and for a slot where these are bounded; nil ends the worker.
-func (f *inFlightSet) next() *item {
+func (f *inFlightSet) next() *arrival {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for !f.closed && (len(f.ready) == 0 || f.slots > 0 && f.taken >= f.slots) {
@@ -171,7 +171,7 @@ func (f *inFlightSet) next() *item {
 	return it
 }
 
-func (f *inFlightSet) first() *item {
+func (f *inFlightSet) first() *arrival {
 	it := f.ready[0]
 	f.ready[0] = nil
 	if f.ready = f.ready[1:]; len(f.ready) == 0 {
@@ -181,13 +181,13 @@ func (f *inFlightSet) first() *item {
 }
 
 // answered frees the slot of a message that nothing more is to be written about.
-func (f *inFlightSet) answered(it *item) {
+func (f *inFlightSet) answered(it *arrival) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.vacate(it)
 }
 
-func (f *inFlightSet) vacate(it *item) {
+func (f *inFlightSet) vacate(it *arrival) {
 	if it.slot {
 		it.slot = false
 		f.taken--
@@ -197,7 +197,7 @@ func (f *inFlightSet) vacate(it *item) {
 
 // decided takes a message off the workers' hands. Where it failed, those that wait behind it must not overtake it: they come
 // back to be parked too. hold says that its key is blocked from now on.
-func (f *inFlightSet) decided(it *item, hold bool) (behind []*item) {
+func (f *inFlightSet) decided(it *arrival, hold bool) (behind []*arrival) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if hold {
@@ -260,7 +260,7 @@ func (f *inFlightSet) durable(keys []string) {
 }
 
 // seal ends the time in which copies may follow these messages, and returns all of them.
-func (f *inFlightSet) seal(list []*item) (all []*item) {
+func (f *inFlightSet) seal(list []*arrival) (all []*arrival) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, it := range list {
@@ -273,7 +273,7 @@ func (f *inFlightSet) seal(list []*item) (all []*item) {
 }
 
 // done forgets messages that were acknowledged or given back.
-func (f *inFlightSet) done(all []*item) {
+func (f *inFlightSet) done(all []*arrival) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, it := range all {
@@ -285,15 +285,15 @@ func (f *inFlightSet) done(all []*item) {
 }
 
 // withdraw takes back what no worker has begun of the messages that match; workers that wait with one give it up.
-func (f *inFlightSet) withdraw(match func(*taken) bool) (back []*item) {
+func (f *inFlightSet) withdraw(match func(*taken) bool) (back []*arrival) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for it := range f.items {
 		it.dropped = it.dropped || match(it.taken)
 	}
-	var ready []*item
+	var ready []*arrival
 	for _, it := range f.ready {
-		queue, dropped := f.sift(append([]*item{it}, f.lanes[it.lane]...))
+		queue, dropped := f.sift(append([]*arrival{it}, f.lanes[it.lane]...))
 		back = append(back, dropped...)
 		if len(queue) > 0 {
 			ready = append(ready, queue[0])
@@ -313,7 +313,7 @@ func (f *inFlightSet) withdraw(match func(*taken) bool) (back []*item) {
 }
 
 // setLane keeps what waits behind the first of queue.
-func (f *inFlightSet) setLane(key string, queue []*item) {
+func (f *inFlightSet) setLane(key string, queue []*arrival) {
 	switch {
 	case key == "":
 	case len(queue) == 0:
@@ -324,7 +324,7 @@ func (f *inFlightSet) setLane(key string, queue []*item) {
 }
 
 // sift parts what waits from what was dropped. A copy of a dropped message that was not dropped takes its place.
-func (f *inFlightSet) sift(queue []*item) (left, dropped []*item) {
+func (f *inFlightSet) sift(queue []*arrival) (left, dropped []*arrival) {
 	for _, it := range queue {
 		if !it.dropped {
 			left = append(left, it)
@@ -341,9 +341,9 @@ func (f *inFlightSet) sift(queue []*item) (left, dropped []*item) {
 }
 
 // heir makes the first copy of a message that may stay its successor, to be attempted in its place.
-func (f *inFlightSet) heir(it *item) *item {
-	var heir *item
-	var gone []*item
+func (f *inFlightSet) heir(it *arrival) *arrival {
+	var heir *arrival
+	var gone []*arrival
 	for _, copied := range it.followers {
 		switch {
 		case copied.dropped:
@@ -366,11 +366,11 @@ func (f *inFlightSet) heir(it *item) *item {
 }
 
 // giveUp takes a message that was dropped off the hands of the worker that waits with it.
-func (f *inFlightSet) giveUp(it *item) {
+func (f *inFlightSet) giveUp(it *arrival) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	it.dropped = true
-	queue, _ := f.sift(append([]*item{it}, f.lanes[it.lane]...))
+	queue, _ := f.sift(append([]*arrival{it}, f.lanes[it.lane]...))
 	if len(queue) > 0 {
 		f.ready = append(f.ready, queue[0])
 	}
@@ -379,13 +379,13 @@ func (f *inFlightSet) giveUp(it *item) {
 }
 
 // kicked reports whether to give up a message that may not be sent yet, and else what is closed when to ask again.
-func (f *inFlightSet) kicked(it *item) (giveUp bool, kick <-chan struct{}) {
+func (f *inFlightSet) kicked(it *arrival) (giveUp bool, kick <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return it.dropped || f.closed, f.kick
 }
 
-func (f *inFlightSet) isDropped(it *item) bool {
+func (f *inFlightSet) isDropped(it *arrival) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return it.dropped

@@ -25,7 +25,7 @@ const (
 
 // outcome is what became of one message.
 type outcome struct {
-	item   *item
+	item   *arrival
 	kind   kind
 	parked delivery.Parked
 }
@@ -180,19 +180,19 @@ func (s *consumerSession) write(ctx context.Context, batch []outcome) bool {
 	return true
 }
 
-// sortedBatch is a batch by what is to be done about it.
-type sortedBatch struct {
+// sortedOutcomes is a batch by what is to be done about it.
+type sortedOutcomes struct {
 	delivered  []string // inbox keys
 	failed     []delivery.Parked
 	lanes      []string // of the failed
 	unbegun    []string
-	done, back []*item
+	done, back []*arrival
 	confirmed  int
 	unwanted   int
 	nameless   int // confirmed without an inbox key
 }
 
-func sortOut(batch []outcome) (b sortedBatch) {
+func sortOut(batch []outcome) (b sortedOutcomes) {
 	for _, o := range batch {
 		if o.kind == returned {
 			b.back = append(b.back, o.item)
@@ -220,7 +220,7 @@ func sortOut(batch []outcome) (b sortedBatch) {
 	return b
 }
 
-func (s *consumerSession) store(ctx context.Context, b sortedBatch) error {
+func (s *consumerSession) store(ctx context.Context, b sortedOutcomes) error {
 	store, name := s.c.cfg.Store, s.c.in.Name
 	if len(b.delivered)+len(b.failed) > 0 {
 		if err := store.Settle(ctx, name, b.delivered, b.failed); err != nil {
@@ -240,7 +240,7 @@ func (s *consumerSession) store(ctx context.Context, b sortedBatch) error {
 	return nil
 }
 
-func receipts(list []*item) []*taken {
+func receipts(list []*arrival) []*taken {
 	all := make([]*taken, len(list))
 	for i, it := range list {
 		all[i] = it.taken

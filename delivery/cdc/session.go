@@ -268,7 +268,7 @@ func (s *session) read(ctx context.Context) error {
 
 // commit makes durable what begins with first, then tells the source.
 func (s *session) commit(ctx context.Context, first delivery.CaptureEvent) error {
-	b := &batch{session: s, position: s.position}
+	b := &changeSet{session: s, position: s.position}
 	b.position.Snapshot = maps.Clone(s.position.Snapshot)
 	var reading error
 	err := s.leader.Capture(ctx, s.name, func(write func([]delivery.Captured) error) (delivery.CapturePosition, error) {
@@ -295,8 +295,8 @@ func (s *session) commit(ctx context.Context, first delivery.CaptureEvent) error
 	return nil
 }
 
-// batch is one transaction of ours.
-type batch struct {
+// changeSet is one transaction of ours.
+type changeSet struct {
 	*session
 	position delivery.CapturePosition // when it is committed
 	write    func([]delivery.Captured) error
@@ -311,7 +311,7 @@ type batch struct {
 }
 
 // gather takes events until a transaction of the source ends and there is enough, or nothing more for now.
-func (b *batch) gather(ctx context.Context, event delivery.CaptureEvent) error {
+func (b *changeSet) gather(ctx context.Context, event delivery.CaptureEvent) error {
 	for {
 		if err := b.take(event); err != nil {
 			return err
@@ -331,7 +331,7 @@ func (b *batch) gather(ctx context.Context, event delivery.CaptureEvent) error {
 }
 
 // next returns no event when nothing is under way and nothing comes.
-func (b *batch) next(ctx context.Context) (delivery.CaptureEvent, error) {
+func (b *changeSet) next(ctx context.Context) (delivery.CaptureEvent, error) {
 	if b.open {
 		return b.stream.Next(ctx)
 	}
@@ -344,7 +344,7 @@ func (b *batch) next(ctx context.Context) (delivery.CaptureEvent, error) {
 	return event, err
 }
 
-func (b *batch) take(event delivery.CaptureEvent) error {
+func (b *changeSet) take(event delivery.CaptureEvent) error {
 	switch {
 	case event.Change != nil:
 		b.open, b.changed = true, true
@@ -376,7 +376,7 @@ func (b *batch) take(event delivery.CaptureEvent) error {
 }
 
 // mark is a bound of a snapshot's chunk: behind the upper one come its rows.
-func (b *batch) mark(mark *delivery.CaptureMark) error {
+func (b *changeSet) mark(mark *delivery.CaptureMark) error {
 	c := b.session.snapshot.mark(mark.Content)
 	if c == nil {
 		return nil
@@ -397,7 +397,7 @@ func (b *batch) mark(mark *delivery.CaptureMark) error {
 }
 
 // add maps one change and writes what is enough for a statement.
-func (b *batch) add(change *delivery.Change) error {
+func (b *changeSet) add(change *delivery.Change) error {
 	for _, c := range b.mapper.Map(change) {
 		b.pending = append(b.pending, c)
 		b.bytes += len(c.Message.Payload) * max(len(c.To), 1)
@@ -408,7 +408,7 @@ func (b *batch) add(change *delivery.Change) error {
 	return b.flush()
 }
 
-func (b *batch) flush() error {
+func (b *changeSet) flush() error {
 	if len(b.pending) == 0 {
 		return nil
 	}

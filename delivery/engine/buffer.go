@@ -5,7 +5,7 @@ import "time"
 // buffer holds claimed deliveries that wait for a slot. Its limit follows the receiver: a fast one gets batches of
 // hundreds, a slow one does not hoard what other processes could send.
 type buffer struct {
-	items          []*item
+	items          []*claimedDelivery
 	floor, ceiling int
 	limit          int
 	filledAt       time.Time // last claim that brought all that was asked for
@@ -52,9 +52,9 @@ func (b *buffer) filled(now time.Time, asked, got int) {
 	b.filledAt = now
 }
 
-func (b *buffer) push(it *item) { b.items = append(b.items, it) }
+func (b *buffer) push(it *claimedDelivery) { b.items = append(b.items, it) }
 
-func (b *buffer) pop() *item {
+func (b *buffer) pop() *claimedDelivery {
 	it := b.items[0]
 	b.items[0] = nil
 	b.items = b.items[1:]
@@ -62,19 +62,19 @@ func (b *buffer) pop() *item {
 }
 
 // drain empties the buffer.
-func (b *buffer) drain() []*item {
+func (b *buffer) drain() []*claimedDelivery {
 	items := b.items
 	b.items = nil
 	return items
 }
 
 // trim takes out what is beyond the floor and makes the buffer small: its content has waited too long.
-func (b *buffer) trim() []*item {
+func (b *buffer) trim() []*claimedDelivery {
 	b.limit = b.floor
 	if len(b.items) <= b.floor {
 		return nil
 	}
-	excess := append([]*item(nil), b.items[b.floor:]...)
-	b.items = append([]*item(nil), b.items[:b.floor]...)
+	excess := append([]*claimedDelivery(nil), b.items[b.floor:]...)
+	b.items = append([]*claimedDelivery(nil), b.items[:b.floor]...)
 	return excess
 }

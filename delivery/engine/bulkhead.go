@@ -31,8 +31,8 @@ type bulkhead struct {
 	stopped   bool
 }
 
-// item is one claimed delivery until its outcome is written or it is given back.
-type item struct {
+// claimedDelivery is one claimed delivery until its outcome is written or it is given back.
+type claimedDelivery struct {
 	delivery.Claimed
 	bulkhead *bulkhead
 	size     int64
@@ -47,7 +47,7 @@ type item struct {
 
 // releaseSet is a set of deliveries to be released.
 type releaseSet struct {
-	items []*item
+	items []*claimedDelivery
 	wait  time.Duration
 }
 
@@ -109,7 +109,7 @@ func (l *bulkhead) room(now time.Time) int {
 }
 
 // admit takes claimed deliveries into the buffer and answers those that came too late, and how many workers to start.
-func (l *bulkhead) admit(now time.Time, q delivery.Quota, items []*item) (back []*item, start int) {
+func (l *bulkhead) admit(now time.Time, q delivery.Quota, items []*claimedDelivery) (back []*claimedDelivery, start int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.buf.filled(now, q.Limit, len(items))
@@ -129,7 +129,7 @@ func (l *bulkhead) admit(now time.Time, q delivery.Quota, items []*item) (back [
 }
 
 // next returns the delivery that a worker sends now, nil when the worker is to end. What may not be sent now comes back.
-func (l *bulkhead) next(now time.Time) (it *item, back []releaseSet) {
+func (l *bulkhead) next(now time.Time) (it *claimedDelivery, back []releaseSet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	dear := releaseSet{wait: jittered(budgetPostpone)} // together: each by itself would be a transaction
@@ -175,7 +175,7 @@ func (l *bulkhead) admits(now time.Time, poll time.Duration) (wait time.Duration
 
 // affordable asks the retry budget. A lost lease is no retry: whether anything was sent is not known, and the receiver
 // is not to blame. A probe goes whatever the budget says.
-func (l *bulkhead) affordable(now time.Time, it *item) bool {
+func (l *bulkhead) affordable(now time.Time, it *claimedDelivery) bool {
 	return it.Attempt <= 1 || it.LostLease || l.breaker.probing || l.budget.take(now)
 }
 
@@ -210,7 +210,7 @@ func (l *bulkhead) unsent() {
 }
 
 // forget gives the memory of an item back.
-func (l *bulkhead) forget(it *item) {
+func (l *bulkhead) forget(it *claimedDelivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bytes -= it.size
@@ -223,7 +223,7 @@ func (l *bulkhead) abandon(n int) {
 }
 
 // trim gives up what a slow receiver hoards.
-func (l *bulkhead) trim() []*item {
+func (l *bulkhead) trim() []*claimedDelivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.trim()

@@ -74,9 +74,9 @@ func (e *Engine) claim(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	byLane := map[*bulkhead][]*item{}
+	byLane := map[*bulkhead][]*claimedDelivery{}
 	expired := 0
-	var suspects []*item
+	var suspects []*claimedDelivery
 	for _, c := range claimed {
 		if c.LostLease {
 			expired++
@@ -117,12 +117,12 @@ func (e *Engine) quotas() []delivery.Quota {
 
 // take registers a claimed delivery. One that is not to be sent is settled or given back here, before any buffer: given
 // back later, it would have lost the mark that says why.
-func (e *Engine) take(c delivery.Claimed, before time.Time) *item {
+func (e *Engine) take(c delivery.Claimed, before time.Time) *claimedDelivery {
 	l := e.bulkheads[c.Integration]
 	if l == nil {
 		return nil // the store answered what was not asked for; the lease runs out
 	}
-	it := &item{Claimed: c, bulkhead: l, leaseEnd: before.Add(l.lease), beatAt: before}
+	it := &claimedDelivery{Claimed: c, bulkhead: l, leaseEnd: before.Add(l.lease), beatAt: before}
 	e.held.add(it)
 	if result, next, unsendable := l.unsendable(c); unsendable {
 		done := it.Completed(result, next, time.Now(), 0)
@@ -137,7 +137,7 @@ func (e *Engine) take(c delivery.Claimed, before time.Time) *item {
 
 // apart reports whether a delivery may be sent now. One whose next crash quarantines it may not share the process with other suspects:
 // one of them is to blame.
-func (e *Engine) apart(it *item) bool {
+func (e *Engine) apart(it *claimedDelivery) bool {
 	if it.Crashes < delivery.MaxCrashes-1 {
 		return true
 	}
@@ -171,7 +171,7 @@ func (l *bulkhead) unsendable(c delivery.Claimed) (delivery.Result, delivery.Sta
 }
 
 // admit fills the bulkhead's buffer and starts workers.
-func (e *Engine) admit(l *bulkhead, q delivery.Quota, items []*item) {
+func (e *Engine) admit(l *bulkhead, q delivery.Quota, items []*claimedDelivery) {
 	back, start := l.admit(time.Now(), q, items)
 	if len(back) > 0 {
 		e.giveBack([]releaseSet{{items: back}})

@@ -17,7 +17,7 @@ const (
 )
 
 type finished struct {
-	item       *item
+	item       *claimedDelivery
 	completion delivery.Completion
 }
 
@@ -65,7 +65,7 @@ func (f *flusher) again(outcomes []finished, back []releaseSet) {
 }
 
 // finish hands an outcome to the flusher.
-func (e *Engine) finish(it *item, c delivery.Completion) {
+func (e *Engine) finish(it *claimedDelivery, c delivery.Completion) {
 	it.Message = delivery.Message{} // the payload is not needed any more
 	e.held.handedOver(it)
 	e.out.mu.Lock()
@@ -93,7 +93,7 @@ func (e *Engine) giveBack(back []releaseSet) {
 }
 
 // drop forgets an item: it was written, given back or lost.
-func (e *Engine) drop(it *item) {
+func (e *Engine) drop(it *claimedDelivery) {
 	if !e.held.remove(it) {
 		return
 	}

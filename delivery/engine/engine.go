@@ -77,7 +77,7 @@ func New(cfg Config) (*Engine, error) {
 	setDefaults(&cfg)
 	e := &Engine{cfg: cfg, log: cfg.Log, bulkheads: map[string]*bulkhead{}, wake: make(chan struct{}, 1),
 		room: make(chan struct{}, 1), refresh: make(chan struct{}, 1)}
-	e.held.items = map[int64]*item{}
+	e.held.items = map[int64]*claimedDelivery{}
 	e.out.notify = make(chan struct{}, 1)
 	for _, i := range cfg.Integrations {
 		l, err := newBulkhead(cfg, i)

@@ -11,17 +11,17 @@ import (
 // inFlightSet is everything that this process holds a lease on, by token: buffered, in flight, or waiting to be written.
 type inFlightSet struct {
 	mu    sync.Mutex
-	items map[int64]*item
+	items map[int64]*claimedDelivery
 }
 
-func (h *inFlightSet) add(it *item) {
+func (h *inFlightSet) add(it *claimedDelivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.items[it.Token] = it
 }
 
 // start registers how to stop an attempt and answers how long its lease lasts by the local clock.
-func (h *inFlightSet) start(it *item, cancel func()) (left time.Duration, lost bool) {
+func (h *inFlightSet) start(it *claimedDelivery, cancel func()) (left time.Duration, lost bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	it.cancel = cancel
@@ -29,7 +29,7 @@ func (h *inFlightSet) start(it *item, cancel func()) (left time.Duration, lost b
 }
 
 // handedOver notes that the flusher has the item.
-func (h *inFlightSet) handedOver(items ...*item) {
+func (h *inFlightSet) handedOver(items ...*claimedDelivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, it := range items {
@@ -37,7 +37,7 @@ func (h *inFlightSet) handedOver(items ...*item) {
 	}
 }
 
-func (h *inFlightSet) remove(it *item) bool {
+func (h *inFlightSet) remove(it *claimedDelivery) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, known := h.items[it.Token]
@@ -46,14 +46,14 @@ func (h *inFlightSet) remove(it *item) bool {
 }
 
 // stale answers, by bulkhead, what was not prolonged for a third of its lease.
-func (h *inFlightSet) stale(now time.Time) map[*bulkhead][]*item {
+func (h *inFlightSet) stale(now time.Time) map[*bulkhead][]*claimedDelivery {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var found map[*bulkhead][]*item
+	var found map[*bulkhead][]*claimedDelivery
 	for _, it := range h.items {
 		if !it.lost && now.Sub(it.beatAt) >= it.bulkhead.lease/3 {
 			if found == nil {
-				found = map[*bulkhead][]*item{}
+				found = map[*bulkhead][]*claimedDelivery{}
 			}
 			found[it.bulkhead] = append(found[it.bulkhead], it)
 		}
@@ -63,7 +63,7 @@ func (h *inFlightSet) stale(now time.Time) map[*bulkhead][]*item {
 
 // prolonged notes the answer of the store: until applies to all but the lost. It returns the lost that were not being
 // written; those just settled are no loss.
-func (h *inFlightSet) prolonged(items []*item, lost []delivery.Lease, before time.Time) (gone []*item) {
+func (h *inFlightSet) prolonged(items []*claimedDelivery, lost []delivery.Lease, before time.Time) (gone []*claimedDelivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, it := range items {
@@ -109,7 +109,7 @@ func (e *Engine) beat() time.Duration {
 	return max(shortest/6, time.Millisecond)
 }
 
-func (e *Engine) beatLane(ctx context.Context, l *bulkhead, items []*item) {
+func (e *Engine) beatLane(ctx context.Context, l *bulkhead, items []*claimedDelivery) {
 	for len(items) > 0 {
 		n := min(len(items), maxBatch)
 		if err := e.extend(ctx, l, items[:n]); err != nil && ctx.Err() == nil {
@@ -121,7 +121,7 @@ func (e *Engine) beatLane(ctx context.Context, l *bulkhead, items []*item) {
 }
 
 // extend prolongs leases of one bulkhead. Attempts whose lease is lost are stopped; their outcome will be late.
-func (e *Engine) extend(ctx context.Context, l *bulkhead, items []*item) error {
+func (e *Engine) extend(ctx context.Context, l *bulkhead, items []*claimedDelivery) error {
 	leases := make([]delivery.Lease, len(items))
 	for i, it := range items {
 		leases[i] = it.Lease

@@ -26,7 +26,7 @@ func (e *Engine) work(l *bulkhead) {
 
 // attempt sends one delivery and hands its outcome to the flusher. The whole attempt ends before the lease does: timeout,
 // then a margin in which the sender's own verdict is awaited, then a margin for one that does not listen.
-func (e *Engine) attempt(it *item) {
+func (e *Engine) attempt(it *claimedDelivery) {
 	l := it.bulkhead
 	ctx, cancel := context.WithTimeout(e.sendCtx, l.timeout+l.margin)
 	defer cancel()
@@ -75,11 +75,11 @@ func (e *Engine) send(ctx context.Context, l *bulkhead, r delivery.Request, paid
 
 // secure makes sure that the lease outlasts an attempt, and registers how to stop it. An item whose lease is lost is
 // dropped, one whose lease cannot be prolonged is given back: nothing was sent.
-func (e *Engine) secure(it *item, cancel context.CancelFunc) bool {
+func (e *Engine) secure(it *claimedDelivery, cancel context.CancelFunc) bool {
 	need := it.bulkhead.timeout + 3*it.bulkhead.margin
 	left, lost := e.held.start(it, cancel)
 	if !lost && left < need {
-		if err := e.extend(e.sendCtx, it.bulkhead, []*item{it}); err != nil {
+		if err := e.extend(e.sendCtx, it.bulkhead, []*claimedDelivery{it}); err != nil {
 			e.log.Warn("prolonging a lease failed", "integration", it.Integration, "delivery", it.DeliveryID, "error", err)
 		}
 		left, lost = e.held.start(it, cancel)
@@ -89,7 +89,7 @@ func (e *Engine) secure(it *item, cancel context.CancelFunc) bool {
 		e.drop(it)
 		return false
 	case left < need:
-		e.giveBack([]releaseSet{{items: []*item{it}}})
+		e.giveBack([]releaseSet{{items: []*claimedDelivery{it}}})
 		return false
 	}
 	return true
@@ -134,7 +134,7 @@ func (e *Engine) guarded(ctx context.Context, s delivery.Sender, r delivery.Requ
 }
 
 // completion is what the store is told.
-func (e *Engine) completion(it *item, started time.Time, took time.Duration, r delivery.Result, next delivery.State,
+func (e *Engine) completion(it *claimedDelivery, started time.Time, took time.Duration, r delivery.Result, next delivery.State,
 	retryIn time.Duration,
 ) delivery.Completion {
 	c := it.Completed(r, next, started, took)

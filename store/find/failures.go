@@ -41,7 +41,7 @@ func (s *Lists) Failures(ctx context.Context, f delivery.Filter) (page delivery.
 const atSQL = `SELECT r.*, at.n FROM unnest(?::uuid[]) WITH ORDINALITY at(id, n) CROSS JOIN LATERAL (
     SELECT r.* FROM redrive.deliveries r WHERE r.id = at.id OFFSET 0) r`
 
-func deliveriesAt(tx *gorm.DB, places []place) ([]delivery.Delivery, error) {
+func deliveriesAt(tx *gorm.DB, places []listPosition) ([]delivery.Delivery, error) {
 	if len(places) == 0 {
 		return nil, nil
 	}

@@ -71,7 +71,7 @@ func (f *finder) driven(drivers []predicate, list []branch, after *pg.Where) (re
 		n, err := pg.ReadOne(f.tx, pg.Single[int], "SELECT count(*) FROM ("+query+") d", args...)
 		return result{n: n}, err
 	}
-	places, err := pg.Read(f.tx, placePointers, query, args...)
+	places, err := pg.Read(f.tx, listPositionPointers, query, args...)
 	return result{places: places, n: len(places)}, err
 }
 

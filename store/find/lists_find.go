@@ -63,8 +63,8 @@ const (
 
 var errTooBroad = delivery.Mistake("too_broad", "")
 
-// place is where a failure stands in a list.
-type place struct {
+// listPosition is where a failure stands in a list.
+type listPosition struct {
 	pg.Cursor
 	fits bool // the predicates
 	done bool // no more rows after this step
@@ -72,11 +72,13 @@ type place struct {
 	fit  int  // how many of them, when the finder counts
 }
 
-func placePointers(p *place) []any { return []any{&p.Id, &p.At, &p.fits, &p.done, &p.n, &p.fit} }
+func listPositionPointers(p *listPosition) []any {
+	return []any{&p.Id, &p.At, &p.fits, &p.done, &p.n, &p.fit}
+}
 
 // result is what fits: places, or their number alone when that is what was asked for.
 type result struct {
-	places []place
+	places []listPosition
 	n      int
 }
 
@@ -189,7 +191,7 @@ func (f *finder) branches() []branch {
 
 // first puts places of several branches into one order.
 func (f *finder) first(found result) result {
-	slices.SortFunc(found.places, func(a, b place) int {
+	slices.SortFunc(found.places, func(a, b listPosition) int {
 		order := a.At.Compare(b.At)
 		if order == 0 {
 			order = strings.Compare(a.Id, b.Id)

@@ -71,7 +71,7 @@ func (f *finder) branch(b branch, after *pg.Where) (found result, err error) {
 	}
 }
 
-func (f *finder) fitting(rows []place) (found result) {
+func (f *finder) fitting(rows []listPosition) (found result) {
 	for _, r := range rows {
 		switch {
 		case f.counts:
@@ -116,7 +116,7 @@ WITH rows AS MATERIALIZED (
 )
 SELECT s.id::text, s.changed_at, s.fits, t.done, t.n, %[8]s FROM total t CROSS JOIN looked s WHERE %[9]s s.n = t.n ORDER BY s.n`
 
-func (f *finder) step(b branch, p parts, narrowed []predicate, after *pg.Where, size int) ([]place, error) {
+func (f *finder) step(b branch, p parts, narrowed []predicate, after *pg.Where, size int) ([]listPosition, error) {
 	order, _, upTo := f.direction()
 	each := size
 	if len(narrowed) > 0 && len(p.keys) > 1 {
@@ -139,7 +139,7 @@ func (f *finder) step(b branch, p parts, narrowed []predicate, after *pg.Where, 
 	if f.counts {
 		fit, wanted = "(SELECT count(*) FROM looked WHERE fits)", ""
 	}
-	return pg.Read(f.tx, placePointers, fmt.Sprintf(
+	return pg.Read(f.tx, listPositionPointers, fmt.Sprintf(
 		stepSQL,
 		strings.Join(w.Conditions, " AND "),
 		order,

@@ -264,7 +264,7 @@ func (w *indexWork) readSent(tx *gorm.DB) error {
 // write sorts by delivery, so that two indexers that both found nothing there wait for each other in one order.
 func (w *indexWork) write(tx *gorm.DB, entry func(delivery.Unindexed) delivery.SearchEntry) error {
 	slices.SortFunc(w.failures, func(a, b unindexed) int { return strings.Compare(a.DeliveryID, b.DeliveryID) })
-	var fresh, again indexBatch
+	var fresh, again indexSet
 	for _, u := range w.failures {
 		k, ok := w.known[u.DeliveryID]
 		switch seq := w.latest[u.DeliveryID]; {
@@ -300,15 +300,15 @@ UPDATE redrive.search s SET version = g.version, seq = g.seq, error = CASE WHEN 
 FROM unnest(?::uuid[], ?::int[], ?::bigint[], ?::int[], ?::text[], ?::text[], ?::bool[]) AS g(id, version, seq, edit, error, text, json)
 WHERE s.delivery_id = g.id`
 
-// indexBatch is entries turned into columns.
-type indexBatch struct {
+// indexSet is entries turned into columns.
+type indexSet struct {
 	ids, errors, texts []string
 	versions, edits    []int
 	seqs               []int64
 	json               []bool
 }
 
-func (b *indexBatch) add(u unindexed, seq int64, e delivery.SearchEntry) {
+func (b *indexSet) add(u unindexed, seq int64, e delivery.SearchEntry) {
 	edit := 0
 	if u.edit != nil {
 		edit = *u.edit
@@ -329,7 +329,7 @@ func (b *indexBatch) add(u unindexed, seq int64, e delivery.SearchEntry) {
 	b.errors, b.texts, b.json = append(b.errors, e.Error), append(b.texts, e.Text), append(b.json, e.JSON)
 }
 
-func (b *indexBatch) exec(tx *gorm.DB, statement string) error {
+func (b *indexSet) exec(tx *gorm.DB, statement string) error {
 	if len(b.ids) == 0 {
 		return nil
 	}

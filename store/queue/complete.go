@@ -144,7 +144,7 @@ type writer struct {
 	settled []string
 }
 
-func (w *writer) write(statement string, b *batch, args []any) error {
+func (w *writer) write(statement string, b *outcomeSet, args []any) error {
 	if len(b.ids) == 0 {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (w *writer) write(statement string, b *batch, args []any) error {
 }
 
 // failures writes what was not confirmed.
-func (w *writer) failures(b *batch) error {
+func (w *writer) failures(b *outcomeSet) error {
 	if len(b.ids) == 0 {
 		return nil
 	}
@@ -174,7 +174,7 @@ func (w *writer) failures(b *batch) error {
 }
 
 func writeLate(tx *gorm.DB, done []delivery.Completion, written map[int64]bool) (int, error) {
-	var b batch
+	var b outcomeSet
 	for _, c := range done {
 		if !written[c.Token] {
 			b.add(c)
@@ -191,8 +191,8 @@ func writeLate(tx *gorm.DB, done []delivery.Completion, written map[int64]bool) 
 	return int(result.RowsAffected), nil
 }
 
-// batch is completions turned into columns.
-type batch struct {
+// outcomeSet is completions turned into columns.
+type outcomeSet struct {
 	ids, messages, integrations     []string
 	tokens, retries                 []int64
 	created, started                []time.Time
@@ -204,8 +204,8 @@ type batch struct {
 	expiries                        []*time.Time
 }
 
-func split(done []delivery.Completion) (confirmed, failed *batch) {
-	confirmed, failed = &batch{}, &batch{}
+func split(done []delivery.Completion) (confirmed, failed *outcomeSet) {
+	confirmed, failed = &outcomeSet{}, &outcomeSet{}
 	for _, c := range done {
 		if c.Next == delivery.StateDelivered {
 			confirmed.add(c)
@@ -216,7 +216,7 @@ func split(done []delivery.Completion) (confirmed, failed *batch) {
 	return confirmed, failed
 }
 
-func (b *batch) add(c delivery.Completion) {
+func (b *outcomeSet) add(c delivery.Completion) {
 	b.ids = append(b.ids, c.DeliveryID)
 	b.tokens = append(b.tokens, c.Token)
 	b.messages = append(b.messages, c.MessageID)
@@ -241,11 +241,11 @@ func (b *batch) add(c delivery.Completion) {
 	b.expiries = append(b.expiries, c.ExpiresAt)
 }
 
-func (b *batch) settled() []any {
+func (b *outcomeSet) settled() []any {
 	return []any{&b.ids, &b.tokens, &b.messages, &b.integrations, &b.created, &b.attempts, &b.started, &b.durations, &b.statuses}
 }
 
-func (b *batch) judged() []any {
+func (b *outcomeSet) judged() []any {
 	return []any{
 		&b.next,
 		&b.retries,

@@ -165,7 +165,7 @@ func inboxStates(db *gorm.DB, query string, args ...any) (map[string]delivery.In
 
 // Park takes messages of a consumer in, and returns how many were not known before.
 func Park(tx *gorm.DB, list []delivery.Parked) (fresh int, err error) {
-	var given parkBatch
+	var given parkSet
 	byID := map[string]delivery.Parked{}
 	for _, p := range list {
 		if _, twice := byID[p.DeliveryID]; twice {
@@ -201,7 +201,7 @@ func Park(tx *gorm.DB, list []delivery.Parked) (fresh int, err error) {
 
 // writeAttempts writes what was tried: the last attempt of each as its outcome, those before it as history.
 func writeAttempts(tx *gorm.DB, kept []delivery.Parked, rows map[string]parkedRow) error {
-	var outcomes, earlier batch
+	var outcomes, earlier outcomeSet
 	for _, p := range kept {
 		for i, a := range p.Attempts {
 			if i < len(p.Attempts)-1 {
@@ -271,8 +271,8 @@ func completionOf(p delivery.Parked, a delivery.Attempt, r parkedRow) delivery.C
 	return c
 }
 
-// parkBatch is messages turned into columns.
-type parkBatch struct {
+// parkSet is messages turned into columns.
+type parkSet struct {
 	ids, messages, integrations, types, keys, headers, idempotency, origins []string
 	payloads                                                                [][]byte
 	expires, created, after                                                 []*time.Time
@@ -281,7 +281,7 @@ type parkBatch struct {
 	tried                                                                   []bool
 }
 
-func (b *parkBatch) add(p delivery.Parked) error {
+func (b *parkSet) add(p delivery.Parked) error {
 	m := p.Message
 	headers, err := storableHeaders(m.Headers)
 	if err != nil {
@@ -344,7 +344,7 @@ func storableOrigin(o delivery.Origin) delivery.Origin {
 	return o
 }
 
-func (b *parkBatch) args() []any {
+func (b *parkSet) args() []any {
 	return []any{
 		&b.ids,
 		&b.messages,
