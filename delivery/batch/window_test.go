@@ -166,7 +166,7 @@ func TestMissedRuns(t *testing.T) {
 			b.sql(pointsTable)
 			b.sql("INSERT INTO points VALUES (1)")
 			b.sql("INSERT INTO redrive.batch_feeds (integration, last_scheduled_at) VALUES ('points', $1)", time.Now().Add(-tc.since))
-			b.start(nil)
+			stop := b.start(nil)
 			b.wait("missed runs", func() bool {
 				return value[int](b, "SELECT count(*) FROM redrive.batch_runs WHERE state IN ('stored', 'skipped')") >= tc.queued+tc.skipped
 			})
@@ -180,6 +180,8 @@ func TestMissedRuns(t *testing.T) {
 				WHERE f.business_date <> (r.scheduled_at AT TIME ZONE 'UTC')::date - 1`); bad != 0 {
 				t.Errorf("%d files have another business date than the day before", bad)
 			}
+			b.wait("the last run's end", func() bool { return value[int](b, "SELECT count(*) FROM redrive.batch_runs WHERE state IN ('queued', 'running')") == 0 })
+			stop() // the next minute's file must not come while the files are looked at
 			b.complete()
 		})
 	}
