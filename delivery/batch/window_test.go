@@ -180,7 +180,9 @@ func TestMissedRuns(t *testing.T) {
 				WHERE f.business_date <> (r.scheduled_at AT TIME ZONE 'UTC')::date - 1`); bad != 0 {
 				t.Errorf("%d files have another business date than the day before", bad)
 			}
-			b.wait("the last run's end", func() bool { return value[int](b, "SELECT count(*) FROM redrive.batch_runs WHERE state IN ('queued', 'running')") == 0 })
+			b.wait("the last run's end", func() bool {
+				return value[int](b, "SELECT count(*) FROM redrive.batch_runs WHERE state IN ('queued', 'running')") == 0
+			})
 			stop() // the next minute's file must not come while the files are looked at
 			b.complete()
 		})
