@@ -72,16 +72,13 @@ func serve(ctx context.Context, s cli.Serving) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine.New(
-		engine.Config{Store: db, Integrations: file.Integrations, Masks: masks, Senders: senders, Log: log, Observer: metrics},
-	)
+	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Masks: masks, Senders: senders, Log: log,
+		Observer: metrics})
 	if err != nil {
 		return err
 	}
-	pools, err := pool.New(
-		pool.Config{Integrations: file.Integrations, Attempts: eng, Store: db, Dir: filepath.Join(s.DataDir, "journal"),
-			Log: log, Wake: eng.Wake},
-	)
+	pools, err := pool.New(pool.Config{Integrations: file.Integrations, Attempts: eng, Store: db,
+		Dir: filepath.Join(s.DataDir, "journal"), Log: log, Wake: eng.Wake})
 	if err != nil {
 		return cli.Misused(fmt.Errorf("REDRIVE_DATA_DIR: %w", err))
 	}
@@ -94,59 +91,43 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return cli.Misused(err)
 	}
 	defer own.Close(log)
-	shop, stopShop, err := startDemo(
-		ctx,
-		s.Settings,
-		demo.Config{DSN: s.DSN, Log: log, Background: true, Wake: wakeBoth, Offer: pools.Offer,
-			Brokers: s.DemoBrokers, Capture: demo.Captures(file.Integrations)},
-	)
+	shop, stopShop, err := startDemo(ctx, s.Settings, demo.Config{DSN: s.DSN, Log: log, Background: true, Wake: wakeBoth,
+		Offer: pools.Offer, Brokers: s.DemoBrokers, Capture: demo.Captures(file.Integrations)})
 	if err != nil {
 		return err
 	}
 	defer stopShop()
-	console, err := handlers.New(
-		db,
-		handlers.Config{
-			Integrations:  file.Integrations,
-			Masks:         masks,
-			Wake:          func() { eng.Wake(); ops.Wake() },
-			Log:           log,
-			Version:       s.Version,
-			SecureCookies: bool(s.SecureCookies),
-			DemoHandler:   shop,
-			Metrics:       metrics,
-			Offer:         pools.Offer,
-			WakeRelay:     relay.Wake,
-			Facts:         own.Facts(pools.Facts, relay.Facts),
-			Schemas:       file.Checks(),
-			TicketURL:     file.TicketURL,
-		},
-	)
+	console, err := handlers.New(db, handlers.Config{
+		Integrations:  file.Integrations,
+		Masks:         masks,
+		Wake:          func() { eng.Wake(); ops.Wake() },
+		Log:           log,
+		Version:       s.Version,
+		SecureCookies: bool(s.SecureCookies),
+		DemoHandler:   shop,
+		Metrics:       metrics,
+		Offer:         pools.Offer,
+		WakeRelay:     relay.Wake,
+		Facts:         own.Facts(pools.Facts, relay.Facts),
+		Schemas:       file.Checks(),
+		TicketURL:     file.TicketURL,
+	})
 	if err != nil {
 		return err
 	}
-	watched := health.Config{
-		Store:  db,
-		Worker: rand.Text(),
-		Log:    log,
-		Probes: []func(context.Context) []delivery.Condition{
-			own.Conditions,
-			always(pools.Conditions),
-			always(relay.Conditions),
-			always(eng.Conditions),
-		},
-	}
+	watch := newWatch(db, log, own.Conditions, always(pools.Conditions), always(relay.Conditions), always(eng.Conditions))
+	index := search.New(search.Config{Store: db, Log: log})
+	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch)
+	return rooms.Serve(ctx, s.Listener, console.Handler(), all, grace, log)
+}
+
+// newWatch makes the room that notes how the parts of integrations stand.
+func newWatch(db *store.Store, log *slog.Logger, probes ...func(context.Context) []delivery.Condition) *health.Watch {
+	c := health.Config{Store: db, Worker: rand.Text(), Log: log, Probes: probes}
 	if hurry != "" && os.Getenv(hurry) != "" {
-		watched.Every, watched.Patience, watched.Settle = 200*time.Millisecond, 2*time.Second, 500*time.Millisecond
+		c.Every, c.Patience, c.Settle = 200*time.Millisecond, 2*time.Second, 500*time.Millisecond
 	}
-	return rooms.Serve(
-		ctx,
-		s.Listener,
-		console.Handler(),
-		append(own.Rooms(), eng, pools, relay, console, ops, search.New(search.Config{Store: db, Log: log}), health.New(watched)),
-		grace,
-		log,
-	)
+	return health.New(c)
 }
 
 // check makes what serve makes of the integrations file and closes it again: what is wrong with a setting, or with a file that one
