@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/Shopify/toxiproxy/v2"
@@ -25,11 +27,23 @@ type Proxy struct {
 func StartProxy(t testing.TB, upstream string) *Proxy {
 	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := &Proxy{t: t, proxy: toxiproxy.NewProxy(server, t.Name(), "127.0.0.1:0", upstream)}
-	if err := p.proxy.Start(); err != nil {
+	p := &Proxy{t: t}
+	started := func() error {
+		// not of the ports that the system gives to connections: while the proxy is cut, one of them could take this
+		p.Addr = fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000))
+		p.proxy = toxiproxy.NewProxy(server, t.Name(), p.Addr, upstream)
+		return p.proxy.Start()
+	}
+	err := started()
+	for range 100 {
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		err = started()
+	}
+	if err != nil {
 		t.Fatalf("services: %v", err)
 	}
-	p.Addr = p.proxy.Listen
 	t.Cleanup(p.proxy.Stop)
 	return p
 }
