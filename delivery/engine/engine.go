@@ -138,9 +138,7 @@ func (e *Engine) Run(ctx, grace context.Context) error {
 	if e.ran.Swap(true) {
 		return errors.New("engine: already run")
 	}
-	if err := e.lookUp(ctx); err != nil {
-		return fmt.Errorf("engine: the database does not answer: %w", err)
-	}
+	e.firstLookUp(ctx)
 	taking, stopTaking := context.WithCancel(ctx)
 	defer stopTaking()
 	base := context.WithoutCancel(ctx)

@@ -21,6 +21,7 @@ type tapped struct {
 	complete func() error                // before each Complete
 	claim    func(context.Context) error // before each Claim
 	release  func() error                // before each Release
+	lookup   func(n int64) error         // before each IntegrationStates, the nth
 	lookups  atomic.Int64
 	brought  atomic.Int64          // claims that found something
 	largest  atomic.Int64          // bytes of payload that one Claim brought
@@ -73,7 +74,11 @@ func (s *tapped) Extend(ctx context.Context, held []delivery.Lease, lease time.D
 }
 
 func (s *tapped) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
-	s.lookups.Add(1)
+	if n := s.lookups.Add(1); s.lookup != nil {
+		if err := s.lookup(n); err != nil {
+			return nil, err
+		}
+	}
 	return s.Store.IntegrationStates(ctx)
 }
 
@@ -104,6 +109,47 @@ func (r *rig) value(query string) (n float64) {
 		r.t.Fatal(err)
 	}
 	return n
+}
+
+// A database that goes down between the listening and the first look ends no process, and what is paused is not sent to before the
+// pause is known.
+func TestADatabaseThatIsAwayAtTheStartIsWaitedFor(t *testing.T) {
+	s := answering(func(context.Context, delivery.Request) delivery.Result { return ok })
+	r := newRig(t, s, quick("push"), quick("held"))
+	if err := r.SetPaused(t.Context(), "held", true, "ann", "not now"); err != nil {
+		t.Fatal(err)
+	}
+	r.enqueue("push", 1)
+	r.enqueue("held", 1)
+	tap := r.tap()
+	tap.lookup = func(n int64) error {
+		if n <= 3 {
+			return errors.New("FATAL: the database system is shutting down (SQLSTATE 57P03)")
+		}
+		return nil
+	}
+	tap.claim = func(context.Context) error {
+		if n := tap.lookups.Load(); n <= 3 {
+			t.Errorf("claims after %d looks that failed", n)
+		}
+		return nil
+	}
+	r.start()
+	r.awaitStates(map[string]int{"delivered": 1, "pending": 1})
+	r.rounds(tap)
+	if s.count() != 1 {
+		t.Errorf("%d sends", s.count())
+	}
+}
+
+// One that never comes back does not keep the process from ending.
+func TestTheStartEndsWhileTheDatabaseIsAway(t *testing.T) {
+	r := newRig(t, answering(func(context.Context, delivery.Request) delivery.Result { return ok }))
+	tap := r.tap()
+	tap.lookup = func(int64) error { return errors.New("connection refused") }
+	_, stop := r.start()
+	r.await("looks", func() bool { return tap.lookups.Load() > 2 })
+	stop()
 }
 
 func TestHeartbeatsProlongTheLeaseOfAnAttempt(t *testing.T) {

@@ -72,10 +72,20 @@ func (e *Engine) reopenDue(ctx context.Context) {
 	}
 }
 
-func (e *Engine) lookUpLogged(ctx context.Context) {
-	if err := e.lookUp(ctx); err != nil && ctx.Err() == nil {
+// firstLookUp waits until the pauses are known, or ctx ends: nothing is sent to an integration before. A database that is away just
+// now, because it starts again, ends no process.
+func (e *Engine) firstLookUp(ctx context.Context) {
+	for !e.lookUpLogged(ctx) && delivery.Pause(ctx, e.cfg.StatePoll) {
+	}
+}
+
+// lookUpLogged reports whether the pauses are known now.
+func (e *Engine) lookUpLogged(ctx context.Context) bool {
+	err := e.lookUp(ctx)
+	if err != nil && ctx.Err() == nil {
 		e.log.ErrorContext(ctx, "looking up pauses failed", "error", err)
 	}
+	return err == nil
 }
 
 // lookUp applies pauses. What is buffered is given back, so that nothing starts after a person said stop.

@@ -67,7 +67,10 @@ func (l *ledger) receive(w http.ResponseWriter, r *http.Request) {
 	}
 	l.mu.Unlock()
 	if pace != nil {
-		<-pace
+		select {
+		case <-pace:
+		case <-l.over:
+		}
 	}
 	if hold != nil {
 		l.arrived <- key
@@ -175,12 +178,13 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	dsn := server.DSN("redrive")
 	receiver := newLedger(t)
 	receiver.refuse = "00"                          // one in a hundred becomes a dead letter
-	turns := time.NewTicker(500 * time.Microsecond) // so that everything happens in the middle of it, however busy the machine
+	turns := time.NewTicker(50 * time.Millisecond) // so that everything happens in the middle of it, however busy the machine
 	defer turns.Stop()
 	receiver.pace = turns.C
 	env := []string{"DATABASE_URL=" + dsn, configFile(t, brief(failing(receiver.URL, 20)))}
 	p := serve(t, env...)
 	enqueue(t, dsn, total)
+	turns.Reset(500 * time.Microsecond)
 	ann := hire(p)
 	for n := 1; n <= 5; n++ {
 		<-receiver.at(n * total / 8)
