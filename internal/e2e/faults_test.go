@@ -177,7 +177,7 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	})
 	dsn := server.DSN("redrive")
 	receiver := newLedger(t)
-	receiver.refuse = "00"                          // one in a hundred becomes a dead letter
+	receiver.refuse = "00"                         // one in a hundred becomes a dead letter
 	turns := time.NewTicker(50 * time.Millisecond) // so that everything happens in the middle of it, however busy the machine
 	defer turns.Stop()
 	receiver.pace = turns.C
