@@ -1,0 +1,59 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"redrive/delivery"
+)
+
+// options are those of a member. What was polled belongs to us until registered is called: no rebalance comes between.
+func (s *kafkaSession) options() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ConsumerGroup(s.driver.source.Group),
+		kgo.ConsumeTopics(s.driver.source.Topic),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // a new group misses nothing
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(kafkaFetchBytes),
+		kgo.FetchMaxPartitionBytes(kafkaPerPartition),
+		kgo.FetchMaxWait(kafkaFetchWait),
+		kgo.SessionTimeout(kafkaMembership),
+		kgo.RebalanceTimeout(kafkaRebalance),
+		kgo.OnPartitionsAssigned(s.assigned),
+		kgo.OnPartitionsRevoked(s.revoked),
+		kgo.OnPartitionsLost(s.partitionsLost),
+		kgo.WithHooks(s),
+	}
+}
+
+func (s *kafkaSession) assigned(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	s.positions.assign(partitions[s.driver.source.Topic])
+}
+
+// revoked hands partitions over in good order: what was not attempted is dropped, what is under way is awaited and written, and
+// how far it came is committed before another member begins there.
+func (s *kafkaSession) revoked(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	gone := s.positions.revoke(partitions[s.driver.source.Topic])
+	if len(gone) == 0 {
+		return
+	}
+	limited, cancel := context.WithTimeout(ctx, kafkaRebalance*3/4)
+	defer cancel()
+	s.holder.release(limited, func(t *taken) bool { return gone[t.receipt.(*recordInFlight).at] })
+	if err := s.commit(limited); err != nil {
+		s.holder.status(delivery.SourceConnected, "committing before handing over: "+err.Error())
+	}
+	s.positions.forget(gone)
+}
+
+// partitionsLost: others have them already. What we still write about them must not move their positions.
+func (s *kafkaSession) partitionsLost(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	gone := s.positions.revoke(partitions[s.driver.source.Topic])
+	s.positions.forget(gone)
+	limited, cancel := context.WithTimeout(ctx, kafkaRebalance/4)
+	defer cancel()
+	s.holder.release(limited, func(t *taken) bool { return gone[t.receipt.(*recordInFlight).at] })
+}
