@@ -32,6 +32,9 @@ func (l Locale) T(text string, args ...any) string {
 // Say returns a phrase of the catalogue in the reader's language.
 func (l Locale) Say(p delivery.Phrase) string { return words.Say(l.Lang, p) }
 
+// List puts items one behind the other.
+func (l Locale) List(items []string) string { return words.List(l.Lang, "list", items) }
+
 // Reason is what a person gave as a reason, else what the program says of its own act.
 func (l Locale) Reason(text string, why delivery.Phrase) string { return cmp.Or(text, l.Say(why)) }
 
@@ -209,6 +212,30 @@ var classes = map[string]string{
 	delivery.ClassNoSubscribers: "nobody listens", delivery.ClassUnroutable: "no queue or topic takes it",
 	delivery.ClassRefused: "refused by the broker", delivery.ClassTooLarge: "too large for the broker",
 	delivery.ClassBrokerBlocked: "broker holds back", delivery.ClassForeign: "died elsewhere",
+}
+
+// kindName is the word for what a message is.
+func (l Locale) kindName(k delivery.Kind) string {
+	switch k {
+	case delivery.KindEvent:
+		return l.T("event")
+	case delivery.KindCommand:
+		return l.T("command")
+	}
+	return string(k)
+}
+
+// RoleName is the word for a role.
+func (l Locale) RoleName(r delivery.Role) string {
+	switch r {
+	case delivery.RoleViewer:
+		return l.T("viewer")
+	case delivery.RoleOperator:
+		return l.T("operator")
+	case delivery.RoleAdmin:
+		return l.T("admin")
+	}
+	return string(r)
 }
 
 // Role says in words what a role may do.
