@@ -130,11 +130,13 @@ func (l Locale) Day(at time.Time) string {
 	case at.After(now) && at.Sub(now) < 6*24*time.Hour && at.YearDay() == now.YearDay():
 		return at.Format("15:04")
 	case at.After(now) && at.Sub(now) < 6*24*time.Hour:
-		return l.T(at.Weekday().String())
+		return l.T(weekdays[at.Weekday()])
 	default:
 		return at.Format("2006-01-02")
 	}
 }
+
+var weekdays = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
 
 func (l Locale) zone() *time.Location {
 	if l.Zone == nil {
@@ -252,7 +254,16 @@ func (l Locale) Role(r delivery.Role) string {
 }
 
 // Category is the phrase for a reason to ignore.
-func (l Locale) Category(c string) string { return l.T(strings.ReplaceAll(c, "-", " ")) }
+func (l Locale) Category(c string) string {
+	if phrase, ok := categories[c]; ok {
+		return l.T(phrase)
+	}
+	return strings.ReplaceAll(c, "-", " ")
+}
+
+// categories are the words for delivery.IgnoreCategories; whoever ignores by the API may have others.
+var categories = map[string]string{"duplicate": "duplicate", "test-data": "test data", "obsolete": "obsolete", "receiver-bug": "receiver bug",
+	"producer-bug": "producer bug", "accepted-loss": "accepted loss", "other": "other"}
 
 // DoneAction is the past tense of an action, for "alice … it".
 func (l Locale) DoneAction(action string) string {

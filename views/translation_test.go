@@ -73,25 +73,59 @@ func fixtures(t *testing.T) (data map[string]bool) {
 			t.Fatal(err)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.FuncDecl:
-				return !strings.HasPrefix(n.Name.Name, "Test")
-			case *ast.BasicLit:
-				if n.Kind == token.STRING {
-					text, _ := strconv.Unquote(n.Value)
-					add(text)
-				}
-			}
-			return true
+			add(unquoted(n))
+			f, ok := n.(*ast.FuncDecl)
+			return !ok || !strings.HasPrefix(f.Name.Name, "Test")
 		})
 	}
 	return data
 }
 
+// catalogue are the texts that stand in the views: what somebody who translates finds there.
+func catalogue(t *testing.T) (texts map[string]bool) {
+	t.Helper()
+	texts = map[string]bool{}
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, "words/english.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if text := unquoted(n); text != "" {
+				texts[text] = true
+			}
+			return true
+		})
+	}
+	return texts
+}
+
+// unquoted is a text that stands in the source.
+func unquoted(n ast.Node) string {
+	if b, ok := n.(*ast.BasicLit); ok && b.Kind == token.STRING {
+		text, _ := strconv.Unquote(b.Value)
+		return text
+	}
+	return ""
+}
+
 // Another language is one more map of the catalogue's texts: on every page all that people read comes from there, but for data.
 func TestEveryVisibleTextIsOfTheCatalogue(t *testing.T) {
 	data := fixtures(t)
-	words.Translations[marked] = func(english string) (string, bool) { return bracketed(english), true }
+	known := catalogue(t)
+	words.Translations[marked] = func(english string) (string, bool) {
+		if !known[english] {
+			t.Errorf("%q is asked of the catalogue and stands nowhere: nobody can translate it", english)
+		}
+		return bracketed(english), true
+	}
 	language = marked
 	t.Cleanup(func() { delete(words.Translations, marked); language = "en" })
 	for name, story := range stories() {
