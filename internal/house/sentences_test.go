@@ -296,3 +296,23 @@ func TestTheRuleOfErrors(t *testing.T) {
 		}
 	}
 }
+
+// Programs read English, whatever people read: the API asks no request for its language.
+func TestTheAPISpeaksEnglish(t *testing.T) {
+	local := regexp.MustCompile(`\b(web\.(Say|Lang)|words\.|views\.Locale)`)
+	files := 0
+	eachFile(t, nil, func(name string) error {
+		if path.Dir(name) != "handlers/api" {
+			return nil
+		}
+		files++
+		source, err := os.ReadFile(filepath.Join(root, name))
+		if found := local.Find(source); found != nil {
+			t.Errorf("%s: %s: say it by web.English", name, found)
+		}
+		return err
+	})
+	if files < 10 {
+		t.Errorf("only %d files were looked at", files)
+	}
+}
