@@ -25,7 +25,7 @@ type browser struct {
 	url      string
 	mu       sync.Mutex
 	problems []string // console errors: script exceptions, refused by the content security policy
-	alone    bool     // the server is stopped on purpose: that it cannot be reached is no problem
+	alone    bool     // the server is stopped on purpose: that it answers 503, then nobody does, is no problem
 }
 
 // chromium is the one browser of the package, started by the first test that asks.
@@ -99,7 +99,7 @@ func (b *browser) note(event any) {
 	defer b.mu.Unlock()
 	switch e := event.(type) {
 	case *cdplog.EventEntryAdded:
-		expected := strings.Contains(e.Entry.Text, "409") || b.alone && strings.Contains(e.Entry.Text, "net::ERR_")
+		expected := strings.Contains(e.Entry.Text, "409") || b.alone && strings.HasPrefix(e.Entry.Text, "Failed to load resource")
 		if e.Entry.Level == cdplog.EntryLevelError && !expected {
 			b.problems = append(b.problems, e.Entry.Text)
 		}
