@@ -273,10 +273,8 @@ func (c Condition) ofRun(r BatchRun) Condition {
 func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
 	facts := []Fact{{Name: "sequence", Value: feed.Sequence}}
 	if feed.NextRunAt != nil {
-		facts = append(
-			facts,
-			Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Text: feed.NextRunAt.UTC().Format(time.RFC3339)},
-		)
+		facts = append(facts, Fact{Name: "next_run", Value: feed.NextRunAt.Unix(),
+			Text: feed.NextRunAt.UTC().Format(time.RFC3339)})
 	}
 	running := Fact{Name: "running"}
 	for n, r := range runs {

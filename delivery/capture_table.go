@@ -136,10 +136,8 @@ func (known CapturedTable) replaced(now CapturedTable) string {
 // unpublished is about the publication as a whole. One that was changed and looks as before was changed back.
 func (known CapturedTable) unpublished(now CapturedTable) string {
 	was, is := known.Publication, now.Publication
-	missing := slices.DeleteFunc(
-		slices.Clone(was.Operations),
-		func(op RowOperation) bool { return slices.Contains(is.Operations, op) },
-	)
+	missing := slices.DeleteFunc(slices.Clone(was.Operations),
+		func(op RowOperation) bool { return slices.Contains(is.Operations, op) })
 	switch {
 	case is.OID == 0:
 		return "the publication was dropped"
@@ -176,10 +174,8 @@ func (known CapturedTable) Withdrawn(now CapturedTable) (names []string) {
 // withheld is about this table in the publication.
 func (known CapturedTable) withheld(now CapturedTable) string {
 	hidden := known.Withdrawn(now)
-	outside := slices.DeleteFunc(
-		slices.Clone(now.Outside),
-		func(name string) bool { return slices.Contains(known.Outside, name) },
-	)
+	outside := slices.DeleteFunc(slices.Clone(now.Outside),
+		func(name string) bool { return slices.Contains(known.Outside, name) })
 	switch {
 	case !now.Covered:
 		return "the publication no longer has it"
@@ -281,12 +277,8 @@ func (r CDCRule) Missing(columns []string) string {
 	}
 	for _, use := range r.Uses {
 		if use.Of == "row" && !slices.Contains(columns, use.Column) {
-			return fmt.Sprintf(
-				"line %d of the integrations file: %s: row.%s: the stream does not bring this column",
-				r.Line,
-				use.Setting,
-				use.Column,
-			)
+			return fmt.Sprintf("line %d of the integrations file: %s: row.%s: the stream does not bring this column",
+				r.Line, use.Setting, use.Column)
 		}
 	}
 	return ""
@@ -300,14 +292,11 @@ func (r CDCRule) Findings(t CapturedTable) (list []CaptureFinding) {
 		if text == "" {
 			continue
 		}
-		list = append(
-			list,
-			CaptureFinding{
-				What:    fmt.Sprintf("line %d of the integrations file: %s: %s", r.Line, use.Setting, use),
-				Err:     text,
-				Warning: !never,
-			},
-		)
+		list = append(list, CaptureFinding{
+			What:    fmt.Sprintf("line %d of the integrations file: %s: %s", r.Line, use.Setting, use),
+			Err:     text,
+			Warning: !never,
+		})
 	}
 	return list
 }
@@ -324,10 +313,8 @@ func TableFindings(rules []CDCRule, t CapturedTable) (list []CaptureFinding) {
 			Err: "rows of " + strings.Join(t.Children, ", ") + " come under their own names: give them rules of their own"})
 	}
 	if t.Filter != "" {
-		list = append(
-			list,
-			CaptureFinding{What: "publication of " + t.Name, Warning: true, Err: "it sends only rows with " + t.Filter},
-		)
+		list = append(list, CaptureFinding{What: "publication of " + t.Name, Warning: true,
+			Err: "it sends only rows with " + t.Filter})
 	}
 	if len(t.Outside) > 0 {
 		list = append(list, CaptureFinding{What: "partitions of " + t.Name, Warning: true,

@@ -39,10 +39,8 @@ func partKind(p delivery.PartHealth) string {
 // unsaid are the degraded parts that no alarm of a figure speaks of.
 func unsaid(h delivery.IntegrationHealth, list []delivery.Fact) (out []delivery.PartHealth) {
 	for _, p := range delivery.Degraded(h.Parts) {
-		if !slices.ContainsFunc(
-			alarms(list),
-			func(text string) bool { return p.LastError != "" && strings.Contains(text, p.LastError) },
-		) {
+		if !slices.ContainsFunc(alarms(list),
+			func(text string) bool { return p.LastError != "" && strings.Contains(text, p.LastError) }) {
 			out = append(out, p)
 		}
 	}

@@ -50,10 +50,8 @@ func (c *Consumer) Condition() delivery.Condition {
 		condition.State, condition.LastSuccess = delivery.ConditionWorks, time.Now()
 	case f.Status == delivery.SourceWaiting, f.Status == delivery.SourceStopped:
 	default:
-		condition.State, condition.Since, condition.Reason = delivery.ConditionFails, f.Since, cmp.Or(
-			f.Why,
-			"there is no connection yet",
-		)
+		condition.State, condition.Since, condition.Reason = delivery.ConditionFails, f.Since, cmp.Or(f.Why,
+			"there is no connection yet")
 	}
 	return condition
 }
@@ -81,9 +79,8 @@ func (c *Consumer) unmatched() {
 	first := false
 	c.facts.change(func(f *delivery.SourceFacts) { first, f.CannotMatch = !f.CannotMatch, true })
 	if first && !c.traits.forgets {
-		c.log.Warn(
-			"messages come without message_id: one that the broker brings again cannot be recognised and is delivered again",
-		)
+		c.log.Warn("messages come without message_id: one that the broker brings again cannot be recognised and is " +
+			"delivered again")
 	}
 }
 

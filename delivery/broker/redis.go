@@ -149,14 +149,10 @@ func (s *redisSession) gone(err error, stuck time.Duration) {
 	}
 	s.holder.status(delivery.SourceReconnecting, why)
 	if stuck > redisStuck {
-		s.holder.gap(
-			delivery.SourceGap{
-				What: fmt.Sprintf(
-					"Redis hung up after messages had to wait %s to be read: what it held for us is lost",
-					stuck.Round(time.Second),
-				),
-			},
-		)
+		s.holder.gap(delivery.SourceGap{
+			What: fmt.Sprintf("Redis hung up after messages had to wait %s to be read: what it held for us is lost",
+				stuck.Round(time.Second)),
+		})
 	}
 }
 

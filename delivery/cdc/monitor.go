@@ -149,11 +149,8 @@ func (r *Room) alarm() (kind, text string) {
 	case n.alarm:
 		return n.status, n.why
 	case !n.troubled.IsZero() && time.Since(n.troubled) > 2*r.cfg.Monitor:
-		return "troubled", fmt.Sprintf(
-			"changes have not been read since %s: %s",
-			n.troubled.UTC().Format(time.RFC3339),
-			cmp.Or(n.trouble, n.why, n.status),
-		)
+		return "troubled", fmt.Sprintf("changes have not been read since %s: %s",
+			n.troubled.UTC().Format(time.RFC3339), cmp.Or(n.trouble, n.why, n.status))
 	case n.seen.at.IsZero():
 		return "", ""
 	case n.seen.err != "":
@@ -161,16 +158,11 @@ func (r *Room) alarm() (kind, text string) {
 	case slot.Lost:
 		return "lost", fmt.Sprintf("the slot is lost: %s. Ask for a new snapshot: redrive cdc resnapshot %s", slot.Why, r.name)
 	case slot.Retained >= r.source.AlarmBytes:
-		return "retained", fmt.Sprintf(
-			"the slot holds back %d MB of the source's log, more than %d MB: see whether it is read",
-			slot.Retained>>20,
-			r.source.AlarmBytes>>20,
-		)
+		return "retained", fmt.Sprintf("the slot holds back %d MB of the source's log, more than %d MB: see whether "+
+			"it is read", slot.Retained>>20, r.source.AlarmBytes>>20)
 	case slot.SafeBytes != nil && slot.Retained >= *slot.SafeBytes:
-		return "unsafe", fmt.Sprintf(
-			"the slot holds back half of what max_slot_wal_keep_size allows: %d MB more and it is lost",
-			*slot.SafeBytes>>20,
-		)
+		return "unsafe", fmt.Sprintf("the slot holds back half of what max_slot_wal_keep_size allows: %d MB more and "+
+			"it is lost", *slot.SafeBytes>>20)
 	case n.seen.unread > 1 && n.seen.position.SystemIdentifier != "":
 		return "unread", "nobody reads the slot, and the source keeps its log for it"
 	case len(n.gaps) > 0:
@@ -273,10 +265,8 @@ func (r *Room) positionFacts() []delivery.Fact {
 		facts = append(facts, delivery.Fact{Name: "position", Value: int64(p.LSN), Text: p.LSN.String()})
 	}
 	if p.CommittedAt != nil {
-		facts = append(
-			facts,
-			delivery.Fact{Name: "last_change", Value: p.CommittedAt.Unix(), Text: p.CommittedAt.UTC().Format(time.RFC3339)},
-		)
+		facts = append(facts, delivery.Fact{Name: "last_change", Value: p.CommittedAt.Unix(),
+			Text: p.CommittedAt.UTC().Format(time.RFC3339)})
 	}
 	return facts
 }

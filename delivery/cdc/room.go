@@ -176,9 +176,8 @@ func own(err error) error {
 // Ends of a session that another try does not mend.
 var (
 	errReplaced = errors.New("the source is another database than the one that was read so far: it was restored or replaced")
-	errGap      = errors.New(
-		"the slot stands behind what was read: it was moved or created anew, and the changes between are lost",
-	)
+	errGap      = errors.New("the slot stands behind what was read: it was moved or created anew, and the changes " +
+		"between are lost")
 	errAnew = errors.New("somebody asked for a new snapshot")
 )
 
@@ -231,11 +230,8 @@ func (r *Room) lead(ctx context.Context, l Leader) error {
 
 // stopped says loudly that changes are being missed, and what to do.
 func (r *Room) stopped(ctx context.Context, err error) {
-	why := fmt.Sprintf(
-		"%v. Ask for a new snapshot: redrive cdc resnapshot %s, or the button on the integrations page",
-		err,
-		r.name,
-	)
+	why := fmt.Sprintf("%v. Ask for a new snapshot: redrive cdc resnapshot %s, or the button on the integrations page",
+		err, r.name)
 	if r.news.set(statusLost, why, true) {
 		r.log.ErrorContext(ctx, "changes are not read any more", "error", why)
 	}

@@ -144,14 +144,10 @@ func (w *watchedTable) notes(is delivery.CapturedTable) (notes []string) {
 		notes = append(notes, fmt.Sprintf("%s is named %s now, and still read: correct the integrations file", w.name, is.Name))
 	}
 	if len(is.Bare) > 0 &&
-		slices.ContainsFunc(
-			is.Publication.Operations,
-			func(op delivery.RowOperation) bool { return op == delivery.OpUpdate || op == delivery.OpDelete },
-		) {
-		notes = append(
-			notes,
-			fmt.Sprintf("the source refuses updates and deletes of %s: give it a replica identity", strings.Join(is.Bare, ", ")),
-		)
+		slices.ContainsFunc(is.Publication.Operations,
+			func(op delivery.RowOperation) bool { return op == delivery.OpUpdate || op == delivery.OpDelete }) {
+		notes = append(notes, fmt.Sprintf("the source refuses updates and deletes of %s: give it a replica identity",
+			strings.Join(is.Bare, ", ")))
 	}
 	return notes
 }
@@ -355,18 +351,8 @@ func (s *session) lookOnce(ctx context.Context) error {
 func (r *Room) announce(ctx context.Context, gaps []delivery.CaptureGap) {
 	for _, g := range gaps {
 		r.news.gap(g)
-		r.log.ErrorContext(
-			ctx,
-			"changes of a table are missing: it is stopped until it is read again",
-			"table",
-			g.Table,
-			"because",
-			g.Why,
-			"from",
-			g.From.String(),
-			"to_read_it_again",
-			r.again(g.Table),
-		)
+		r.log.ErrorContext(ctx, "changes of a table are missing: it is stopped until it is read again",
+			"table", g.Table, "because", g.Why, "from", g.From.String(), "to_read_it_again", r.again(g.Table))
 	}
 }
 
@@ -418,10 +404,8 @@ func (s *session) unready(name string, is delivery.CapturedTable) string {
 	outside := slices.DeleteFunc(slices.Clone(is.Outside), func(part string) bool { return slices.Contains(before, part) })
 	switch {
 	case len(outside) > 0:
-		return "changes of its partitions " + strings.Join(
-			outside,
-			", ",
-		) + " are not in the log: make them logged tables, or detach them"
+		return "changes of its partitions " + strings.Join(outside, ", ") +
+			" are not in the log: make them logged tables, or detach them"
 	case !is.Ordered && s.snapshotted(name):
 		return "it has no primary key to be read by: add one"
 	}

@@ -28,13 +28,9 @@ func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string)
 		).Error; err != nil {
 			return fmt.Errorf("queueing retried runs: %w", err)
 		}
-		run, err = pg.ReadOne(
-			tx,
-			runColumns,
+		run, err = pg.ReadOne(tx, runColumns,
 			runSQL+` WHERE r.integration = ? AND r.state = 'queued' AND r.due_at <= clock_timestamp()
-			ORDER BY r.scheduled_at, r.id LIMIT 1`,
-			f.integration,
-		)
+			ORDER BY r.scheduled_at, r.id LIMIT 1`, f.integration)
 		if err != nil {
 			return err
 		}
@@ -106,11 +102,8 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 }
 
 func endFailed(tx *gorm.DB, run delivery.BatchRun, why string) error {
-	return tx.Exec(
-		"UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ? WHERE id = ?",
-		why,
-		run.ID,
-	).Error
+	return tx.Exec("UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ? WHERE "+
+		"id = ?", why, run.ID).Error
 }
 
 func failure(why string) delivery.Result {

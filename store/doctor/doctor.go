@@ -66,10 +66,8 @@ func (r *Report) producers(ctx context.Context, db *store.Store) {
 		r.finding("producers", delivery.CaptureFinding{
 			Warning: true,
 			SQL:     "DELETE FROM redrive.earlier_producers",
-			Err: fmt.Sprintf(
-				"a text such as '\\x7b7d' is still read as the bytes that it writes down, since the upgrade of %s: when every producer casts bytes ($1::bytea), end that",
-				since.UTC().Format(time.DateOnly),
-			),
+			Err: fmt.Sprintf("a text such as '\\x7b7d' is still read as the bytes that it writes down, since the "+
+				"upgrade of %s: when every producer casts bytes ($1::bytea), end that", since.UTC().Format(time.DateOnly)),
 		})
 	}
 }

@@ -92,12 +92,8 @@ func (s *Source) CreateSlot(ctx context.Context) (delivery.LSN, error) {
 	case code == duplicateObject:
 		return 0, fmt.Errorf("%w: %s; remove it first, or name another slot", ErrSlotExists, s.settings.Slot)
 	case code == queryCanceled || errors.Is(err, context.DeadlineExceeded):
-		return 0, fmt.Errorf(
-			"replication slot %s could not be created in %s, because a transaction was open at the source all the time: end it (see pg_stat_activity), then try again: %w",
-			s.settings.Slot,
-			createSlotTimeout,
-			err,
-		)
+		return 0, fmt.Errorf("replication slot %s could not be created in %s, because a transaction was open at the "+
+			"source all the time: end it (see pg_stat_activity), then try again: %w", s.settings.Slot, createSlotTimeout, err)
 	}
 	return 0, fmt.Errorf("creating replication slot %s: %w", s.settings.Slot, err)
 }
@@ -144,11 +140,8 @@ func sqlState(err error) string {
 }
 
 func (s *Source) slotActive() error {
-	return fmt.Errorf(
-		"%w: %s; end the other reader (see pg_replication_slots.active_pid), or name a slot of its own for each",
-		ErrSlotActive,
-		s.settings.Slot,
-	)
+	return fmt.Errorf("%w: %s; end the other reader (see pg_replication_slots.active_pid), or name a slot of its own "+
+		"for each", ErrSlotActive, s.settings.Slot)
 }
 
 // explain finds out whether a failure of the stream is one of its slot.
@@ -159,29 +152,18 @@ func (s *Source) explain(err error) error {
 	switch {
 	case asked != nil: // the source is down
 	case !slot.Exists:
-		return fmt.Errorf(
-			"%w: %s; run redrive cdc setup and take a new snapshot, because what changed meanwhile is in no stream",
-			ErrSlotMissing,
-			s.settings.Slot,
-		)
+		return fmt.Errorf("%w: %s; run redrive cdc setup and take a new snapshot, because what changed meanwhile is "+
+			"in no stream", ErrSlotMissing, s.settings.Slot)
 	case slot.Lost:
-		return fmt.Errorf(
-			"%w: %s, because %s; take a new snapshot, because what changed since is gone from the log",
-			ErrSlotLost,
-			s.settings.Slot,
-			slot.Why,
-		)
+		return fmt.Errorf("%w: %s, because %s; take a new snapshot, because what changed since is gone from the log",
+			ErrSlotLost, s.settings.Slot, slot.Why)
 	}
 	switch sqlState(err) {
 	case objectInUse:
 		return s.slotActive()
 	case undefinedObject: // the slot is there
-		return fmt.Errorf(
-			"%w: %s; the log cannot be read where the publication was not there: drop slot %s, run redrive cdc setup and take a new snapshot",
-			ErrPublicationMissing,
-			s.settings.Publication,
-			s.settings.Slot,
-		)
+		return fmt.Errorf("%w: %s; the log cannot be read where the publication was not there: drop slot %s, run "+
+			"redrive cdc setup and take a new snapshot", ErrPublicationMissing, s.settings.Publication, s.settings.Slot)
 	}
 	return fmt.Errorf("reading replication slot %s: %w", s.settings.Slot, err)
 }
