@@ -21,11 +21,11 @@ import (
 // Begin takes the oldest run that is due, or answers delivery.ErrNotFound. date is the business date where none was asked for.
 func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string) (run delivery.BatchRun, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec(
-			`UPDATE redrive.batch_runs r SET state = 'queued', attempts = 0, finished_at = NULL, due_at = clock_timestamp()
+		err := tx.Exec(`UPDATE redrive.batch_runs r
+			SET state = 'queued', attempts = 0, finished_at = NULL, due_at = clock_timestamp()
 			FROM redrive.queue w WHERE w.id = r.delivery_id AND w.token IS NULL AND r.integration = ? AND r.state = 'failed'`,
-			f.integration,
-		).Error; err != nil {
+			f.integration).Error
+		if err != nil {
 			return fmt.Errorf("queueing retried runs: %w", err)
 		}
 		run, err = pg.ReadOne(tx, runColumns,
@@ -38,12 +38,8 @@ func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string)
 			run.BusinessDate = date(run.ScheduledAt)
 		}
 		run.State, run.Attempts = delivery.RunRunning, run.Attempts+1
-		return tx.Exec(
-			`UPDATE redrive.batch_runs SET state = 'running', business_date = ?, started_at = clock_timestamp(), rows = 0,
-			attempts = attempts + 1, error = '' WHERE id = ?`,
-			run.BusinessDate,
-			run.ID,
-		).Error
+		return tx.Exec(`UPDATE redrive.batch_runs SET state = 'running', business_date = ?,
+			started_at = clock_timestamp(), rows = 0, attempts = attempts + 1, error = '' WHERE id = ?`, run.BusinessDate, run.ID).Error
 	})
 	return run, err
 }
@@ -53,13 +49,9 @@ func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why string, retr
 	why = delivery.Storable(why)
 	err := f.transact(ctx, func(tx *gorm.DB) error {
 		if retryIn != nil {
-			return tx.Exec(
-				`UPDATE redrive.batch_runs SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?
-				WHERE id = ?`,
-				retryIn.Milliseconds(),
-				why,
-				run.ID,
-			).Error
+			return tx.Exec(`UPDATE redrive.batch_runs
+				SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?
+				WHERE id = ?`, retryIn.Milliseconds(), why, run.ID).Error
 		}
 		if err := endFailed(tx, run, why); err != nil {
 			return err

@@ -43,15 +43,15 @@ func (s *Registry) SaveHealth(ctx context.Context, worker string, seen []deliver
 		return &age
 	}
 	for _, h := range seen {
-		integrations, parts, statuses = append(integrations, h.Integration), append(parts,
-			string(h.Part)), append(statuses, string(h.Status))
-		since, seenAt, errors = append(since, ago(h.Since)), append(seenAt, ago(h.SeenAt)), append(errors,
-			delivery.ShortReason(h.LastError))
+		integrations, parts = append(integrations, h.Integration), append(parts, string(h.Part))
+		statuses, errors = append(statuses, string(h.Status)), append(errors, delivery.ShortReason(h.LastError))
+		since, seenAt = append(since, ago(h.Since)), append(seenAt, ago(h.SeenAt))
 		success, failure = append(success, maybe(h.LastSuccess)), append(failure, maybe(h.LastErrorAt))
 	}
 	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec(saveHealthSQL, worker, &integrations, &parts, &statuses, &since, &success, &failure, &errors,
-			&seenAt).Error; err != nil {
+		err := tx.Exec(saveHealthSQL, worker, &integrations, &parts, &statuses, &since, &success, &failure, &errors,
+			&seenAt).Error
+		if err != nil {
 			return err
 		}
 		return tx.Exec(forgetHealthSQL, worker).Error

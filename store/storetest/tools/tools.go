@@ -45,19 +45,14 @@ func must(t testing.TB, install func(context.Context, ...string) (string, error)
 
 // InstallPython is Python outside of a test.
 func InstallPython(ctx context.Context, requirements ...string) (string, error) {
-	dir, err := cached(
-		ctx,
-		"python",
-		[]string{"python3", "-c", "import ensurepip, sys; print(sys.executable, sys.version)"},
-		requirements,
-		func(ctx context.Context, dir string) error {
-			if err := command(ctx, dir, "python3", "-m", "venv", dir); err != nil {
-				return err
-			}
-			pip := []string{"-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"}
-			return command(ctx, dir, filepath.Join(dir, "bin", "python"), append(pip, requirements...)...)
-		},
-	)
+	probe := []string{"python3", "-c", "import ensurepip, sys; print(sys.executable, sys.version)"}
+	dir, err := cached(ctx, "python", probe, requirements, func(ctx context.Context, dir string) error {
+		if err := command(ctx, dir, "python3", "-m", "venv", dir); err != nil {
+			return err
+		}
+		pip := []string{"-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"}
+		return command(ctx, dir, filepath.Join(dir, "bin", "python"), append(pip, requirements...)...)
+	})
 	return filepath.Join(dir, "bin", "python"), err
 }
 
