@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -82,6 +83,14 @@ const (
 func (p *Proxy) CutAfter(stream string, n int) {
 	p.t.Helper()
 	p.toxic(fmt.Sprintf(`{"name": %q, "type": "limit_data", "stream": %q, "attributes": {"bytes": %d}}`, stream, stream, n))
+}
+
+// Delay lets everything arrive later, in both directions.
+func (p *Proxy) Delay(d time.Duration) {
+	p.t.Helper()
+	for _, stream := range []string{Upstream, Downstream} {
+		p.toxic(fmt.Sprintf(`{"name": "slow %s", "type": "latency", "stream": %q, "attributes": {"latency": %d}}`, stream, stream, d.Milliseconds()))
+	}
 }
 
 func (p *Proxy) add(stream string) {

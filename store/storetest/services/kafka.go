@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"redrive/store/storetest/fetch"
 	"redrive/store/storetest/patience"
@@ -363,10 +364,32 @@ func (k *Kafka) CreateTopic(t testing.TB, name string, partitions int32, setting
 // KafkaAdmin is Admin for any cluster.
 func KafkaAdmin(t testing.TB, brokers []string) *kadm.Client {
 	t.Helper()
+	return kadm.NewClient(adminClient(t, brokers))
+}
+
+func adminClient(t testing.TB, brokers []string) *kgo.Client {
+	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.MetadataMinAge(50*time.Millisecond))
 	check(t, err)
 	t.Cleanup(client.Close)
-	return kadm.NewClient(client)
+	return client
+}
+
+// EvictFromKafka ends what is left in a group of members that were killed: the broker would wait for them until their session is over.
+func EvictFromKafka(t testing.TB, brokers []string, group string) {
+	t.Helper()
+	client := adminClient(t, brokers)
+	described, err := kadm.NewClient(client).DescribeGroups(t.Context(), group)
+	check(t, err)
+	request := kmsg.NewPtrLeaveGroupRequest()
+	request.Group = group
+	for _, m := range described[group].Members {
+		member := kmsg.NewLeaveGroupRequestMember()
+		member.MemberID, member.InstanceID = m.MemberID, m.InstanceID
+		request.Members = append(request.Members, member)
+	}
+	_, err = request.RequestWith(t.Context(), client)
+	check(t, err)
 }
 
 // CreateKafkaTopic is CreateTopic for any cluster.
