@@ -108,10 +108,22 @@ func (p *Proxy) toxic(toxic string) {
 // Cut closes all connections and takes no more.
 func (p *Proxy) Cut() { p.proxy.Stop() }
 
+// Drop closes all connections and takes new ones, under the same faults.
+func (p *Proxy) Drop() {
+	p.t.Helper()
+	p.proxy.Stop()
+	p.start()
+}
+
 // Heal is as good as new. Connections that lost data are closed.
 func (p *Proxy) Heal() {
 	p.t.Helper()
 	p.proxy.Toxics.ResetToxics(context.Background())
+	p.start()
+}
+
+func (p *Proxy) start() {
+	p.t.Helper()
 	if err := p.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
 		p.t.Fatalf("services: %v", err)
 	}
