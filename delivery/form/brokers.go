@@ -66,7 +66,8 @@ type Kafka struct {
 	Format  string    `yaml:"format"`
 	Timeout string    `yaml:"timeout"`
 
-	Timestamp string `yaml:"timestamp"`
+	ShareGroup string `yaml:"share_group"`
+	Timestamp  string `yaml:"timestamp"`
 }
 
 // KeepsTime reads which time records get that go to Kafka.
@@ -163,7 +164,8 @@ var (
 		[]Setting{
 			{Name: "brokers", Required: true, Help: "list of host:port"},
 			{Name: "topic", Required: true, Help: ""},
-			{Name: "group", Required: true, Help: "source: the consumer group"},
+			{Name: "group", Help: "source: the consumer group; this or `share_group`"},
+			{Name: "share_group", Help: "source: the share group (Kafka 4.2 and later)"},
 			{Name: "format", Standard: "native", Help: "or `cloudevents`"},
 			{
 				Name:     "timestamp",
