@@ -26,7 +26,8 @@ func name(t *testing.T) string {
 
 // beds are the sources: Redis and RabbitMQ are real, Kafka is franz-go's emulator kfake.
 func beds() []bed {
-	return []bed{{name: "redis", open: openRedis}, {name: "rabbitmq", remembers: true, open: openRabbit}, {name: "kafka emulator", remembers: true, open: openKafka}}
+	return []bed{{name: "redis", open: openRedis}, {name: "rabbitmq", remembers: true, open: openRabbit}, {name: "kafka emulator", remembers: true, open: openKafka},
+		{name: "kafka share group", remembers: true, open: openShare}}
 }
 
 // onEach runs a case on each source that it makes sense for.
