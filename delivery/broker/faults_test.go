@@ -7,11 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"redrive/delivery"
 	"redrive/store/storetest/services"
 )
@@ -66,7 +61,7 @@ func TestRedisIsKilled(t *testing.T) {
 
 // Half-open: the connection stands, nothing passes. Heartbeats notice, and what was in our hands is not sent again.
 func TestHalfOpenConnections(t *testing.T) {
-	onEach(t, func(b bed) bool { return b.name != "kafka emulator" }, func(t *testing.T, b bed) {
+	onEach(t, every, func(t *testing.T, b bed) {
 		r := newRig(t, b)
 		l := r.start()
 		r.place.publish(t, notes(20)...)
@@ -95,8 +90,8 @@ func TestHalfOpenConnections(t *testing.T) {
 
 // Acknowledgements get lost on the way: the broker brings everything again, and everything is recognised.
 func TestAcknowledgementLost(t *testing.T) {
-	t.Run("rabbitmq", func(t *testing.T) {
-		r := newRig(t, bed{name: "rabbitmq", remembers: true, open: openRabbit}, func(in *delivery.Integration) { in.Idempotent = false })
+	onEach(t, remembering, func(t *testing.T, b bed) {
+		r := newRig(t, b, func(in *delivery.Integration) { in.Idempotent = false })
 		release := r.ledger.hold(t)
 		l := r.start()
 		r.place.publish(t, notes(8)...)
@@ -113,54 +108,24 @@ func TestAcknowledgementLost(t *testing.T) {
 		r.requests(8)
 		r.nothingLeft()
 	})
-	t.Run("kafka emulator", func(t *testing.T) {
-		topic := name(t)
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(cluster.Close)
-		r := newRig(t, bed{name: "kafka emulator", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, cluster.ListenAddrs(), topic) }})
-		fault := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.UnknownServerError, Count: -1})
-		l := r.start()
-		r.place.publish(t, notes(50)...)
-		r.ledger.arrived(t, 50)
-		r.eventually("settled", func() bool { return l.Facts(t.Context()).Delivered == 50 })
-		_ = l.stop()
-		fault.Remove()
-		if n := r.place.left(t); n != 50 {
-			t.Fatalf("%d left: the fault did not work", n)
-		}
-		again := r.start()
-		r.eventually("recognised", func() bool { return again.Facts(t.Context()).Known == 50 })
-		if err := again.stop(); err != nil {
-			t.Fatal(err)
-		}
-		r.invariants(50)
-		r.requests(50)
-		r.nothingLeft()
-	})
 }
 
 // Members come and go while messages flow, some of which hang: each message is sent once, and positions never go back.
 func TestRebalance(t *testing.T) {
-	r := newRig(t, bed{name: "kafka emulator", remembers: true, open: openKafka})
+	r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka})
 	r.ledger.set(func(e entry) int {
 		if strings.HasSuffix(e.id, "3") {
 			delivery.Pause(t.Context(), 20*time.Millisecond) // a slow receiver
 		}
 		return http.StatusOK
 	})
-	client, err := kgo.NewClient(kgo.SeedBrokers(r.in.Broker.From.(*delivery.KafkaSource).Brokers...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
+	source := r.in.Broker.From.(*delivery.KafkaSource)
+	admin := services.KafkaAdmin(t, source.Brokers)
 	before := map[int32]int64{}
 	check := func() {
 		t.Helper()
-		for p, offset := range committed(t, client, r.in.Broker.From.(*delivery.KafkaSource).Topic, r.in.Broker.From.(*delivery.KafkaSource).Group) {
-			if offset = max(offset, 0); offset < before[p] {
+		for p, offset := range committed(t, admin, source.Topic, source.Group) {
+			if offset < before[p] {
 				t.Errorf("partition %d went back from %d to %d", p, before[p], offset)
 			}
 			before[p] = offset
@@ -196,7 +161,7 @@ func TestRebalance(t *testing.T) {
 
 // A partition changes hands while its messages are being attempted: the next member gets it when their outcomes are written.
 func TestHandOverWaitsForWhatIsUnderWay(t *testing.T) {
-	r := newRig(t, bed{name: "kafka emulator", remembers: true, open: openKafka})
+	r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka})
 	release := r.ledger.hold(t)
 	first := r.start()
 	list := notes(8)

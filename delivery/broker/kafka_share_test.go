@@ -21,20 +21,17 @@ import (
 // openShare is a share group on a topic of the run's Kafka, which has begun before the test does: a new one waits for its second
 // heartbeat.
 func openShare(t *testing.T) place {
-	brokers := services.KafkaBrokers(t)
-	p := sharePlace(t, brokers, brokers, partitions)
+	p := newShare(t)
 	beginAt(t, p, 0)
 	return p
 }
 
-// sharePlace is a new share group whose broker is reached in two ways: by the test, and by who takes the messages.
-func sharePlace(t *testing.T, brokers, reached []string, partitions int32) place {
+func newShare(t *testing.T) place {
 	topic := name(t)
-	services.CreateKafkaTopic(t, services.KafkaAdmin(t, brokers), topic, partitions)
-	p := kafkaPlace(t, brokers, topic)
-	source := &delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: reached}, Topic: topic, ShareGroup: "redrive-share-" + topic}
-	p.source.From = source
-	client := shareClient(t, brokers)
+	p := kafkaPlace(t, services.SharedKafka(t), topic)
+	source := p.source.From.(*delivery.KafkaSource)
+	source.Group, source.ShareGroup = "", "redrive-share-"+topic
+	client, all := shareClient(t), p.left
 	p.left = func(t *testing.T) int {
 		t.Helper()
 		lag, known, err := shareOffsets(t.Context(), client, *source)
@@ -42,16 +39,16 @@ func sharePlace(t *testing.T, brokers, reached []string, partitions int32) place
 			t.Fatal(err)
 		}
 		if !known {
-			return int(sum(ends(t, client, topic)))
+			return all(t)
 		}
 		return int(lag)
 	}
 	return p
 }
 
-func shareClient(t *testing.T, brokers []string, options ...kgo.Opt) *kgo.Client {
+func shareClient(t *testing.T, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(brokers...))...)
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(services.SharedKafka(t).Brokers...))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +60,7 @@ func shareClient(t *testing.T, brokers []string, options ...kgo.Opt) *kgo.Client
 func beginAt(t *testing.T, p place, offset int64) {
 	t.Helper()
 	source := p.source.From.(*delivery.KafkaSource)
-	admin := services.KafkaAdmin(t, services.KafkaBrokers(t))
+	admin := services.SharedKafka(t).Admin(t)
 	var offsets kadm.Offsets
 	for n := range int32(partitions) {
 		offsets.AddOffset(source.Topic, n, offset, -1)
@@ -77,8 +74,7 @@ func beginAt(t *testing.T, p place, offset int64) {
 // set changes settings of a place's group at the broker.
 func set(t *testing.T, p place, settings map[string]string) {
 	t.Helper()
-	brokers := services.KafkaBrokers(t)
-	if err := alterShareGroup(t.Context(), shareClient(t, brokers), p.source.From.(*delivery.KafkaSource).ShareGroup, settings); err != nil {
+	if err := alterShareGroup(t.Context(), shareClient(t), p.source.From.(*delivery.KafkaSource).ShareGroup, settings); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -91,15 +87,14 @@ func onShare(open func(t *testing.T) place) bed {
 func TestWhereAShareGroupBegins(t *testing.T) {
 	for _, reset := range []string{"", "latest"} {
 		t.Run("reset "+reset, func(t *testing.T) {
-			brokers := services.KafkaBrokers(t)
-			r := newRig(t, onShare(func(t *testing.T) place { return sharePlace(t, brokers, brokers, 1) }))
+			r := newRig(t, onShare(newShare))
 			r.place.publish(t, notes(5)...)
 			if reset != "" {
 				set(t, r.place, map[string]string{shareReset: reset})
 			}
 			l := r.start()
 			source := *r.place.source.From.(*delivery.KafkaSource)
-			client := shareClient(t, brokers)
+			client := shareClient(t)
 			later := 0
 			r.eventually("the group began", func() bool {
 				if reset != "" { // what is there when it begins does not arrive
@@ -170,8 +165,7 @@ func TestLocksAreRenewed(t *testing.T) {
 
 // A message that hangs holds up none behind it, in one partition with more workers and members than it has.
 func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
-	brokers := services.KafkaBrokers(t)
-	r := newRig(t, onShare(func(t *testing.T) place { return sharePlace(t, brokers, brokers, 1) }), func(in *delivery.Integration) { in.Concurrency = 2 })
+	r := newRig(t, onShare(openShare), func(in *delivery.Integration) { in.Concurrency = 2 })
 	held := make(chan struct{})
 	release := sync.OnceFunc(func() { close(held) })
 	t.Cleanup(release)
@@ -182,7 +176,11 @@ func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
 		return 200
 	})
 	lives := []*life{r.start(), r.start()}
-	r.place.publish(t, notes(300)...)
+	list := notes(300)
+	for n := range list {
+		list[n].key = "one partition"
+	}
+	r.place.publish(t, list...)
 	r.ledger.arrived(t, 300)
 	for n, l := range lives {
 		if l.Facts(t.Context()).Received == 0 {
@@ -227,8 +225,7 @@ func TestTheLastDeliveriesAreStoredFirst(t *testing.T) {
 
 // What is a dead letter here is rejected, so that the broker's own dead letters and figures say the same; all else is accepted.
 func TestDeadLettersAreRejected(t *testing.T) {
-	brokers := services.KafkaBrokers(t)
-	admin := services.KafkaAdmin(t, brokers)
+	admin := services.SharedKafka(t).Admin(t)
 	r := newRig(t, onShare(openShare))
 	letters := "dlq." + name(t)
 	services.CreateKafkaTopic(t, admin, letters, 1, "errors.deadletterqueue.group.enable=true")
@@ -246,7 +243,7 @@ func TestDeadLettersAreRejected(t *testing.T) {
 	r.place.publish(t, notes(6)...)
 	r.ledger.arrived(t, 6)
 	r.eventually("dealt with", func() bool { f := l.Facts(t.Context()); return f.Delivered == 4 && f.Parked == 2 })
-	client := shareClient(t, brokers, kgo.ConsumeTopics(letters))
+	client := shareClient(t, kgo.ConsumeTopics(letters))
 	got := client.PollFetches(t.Context()).Records()
 	if len(got) != 1 || !strings.Contains(string(got[0].Value), "n0001") {
 		t.Errorf("dead letters of the broker: %v", got)
