@@ -123,12 +123,7 @@ func (s *KafkaSource) Kind() string { return BrokerKafka }
 func (s *KafkaSource) Address() string { return strings.Join(s.Brokers, ",") + " " + s.Topic }
 
 // Secrets implements Source.
-func (s *KafkaSource) Secrets() []string {
-	if s.SASL == nil {
-		return nil
-	}
-	return []string{s.SASL.Password}
-}
+func (s *KafkaSource) Secrets() []string { return s.SASL.Secrets() }
 
 // WayBack implements Source.
 func (s *KafkaSource) WayBack() Target {
