@@ -201,9 +201,8 @@ func addressSize(s string) int {
 		if size = dotted(s); size > 0 {
 			break
 		}
-		if size = groups(
-			s,
-		); !strings.Contains(s[:size], "::") && strings.Count(s[:size], ":") != 7 || strings.HasSuffix(s[:size], ":") ||
+		if size = groups(s); !strings.Contains(s[:size], "::") && strings.Count(s[:size], ":") != 7 ||
+			strings.HasSuffix(s[:size], ":") ||
 			whole(s, size) == 0 {
 			return 0
 		}

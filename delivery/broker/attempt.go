@@ -151,16 +151,13 @@ func (s *consumerSession) bury(it *arrival, a delivery.Attempt) {
 // uncertain is for a person: an attempt of this message started, and nobody knows how it ended. Where no note says when, it is dated
 // when it is found.
 func (s *consumerSession) uncertain(it *arrival, started time.Time) {
-	s.bury(
-		it,
-		delivery.Attempt{
-			Number:     1,
-			StartedAt:  started,
-			Outcome:    delivery.OutcomeUnknown,
-			ErrorClass: delivery.ClassLeaseLost,
-			Error:      unknownVerdict,
-		},
-	)
+	s.bury(it, delivery.Attempt{
+		Number:     1,
+		StartedAt:  started,
+		Outcome:    delivery.OutcomeUnknown,
+		ErrorClass: delivery.ClassLeaseLost,
+		Error:      unknownVerdict,
+	})
 }
 
 // foundNoted decides about a message that somebody else attempted, or attempts.

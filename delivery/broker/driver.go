@@ -59,7 +59,7 @@ type holder interface {
 	// release drops what was not attempted of the messages that match, and returns when the others are settled or ctx ends.
 	release(ctx context.Context, match func(*taken) bool)
 	// status changes what people see.
-	status(s delivery.SourceStatus, why string)
+	status(s delivery.SourceStatus, why delivery.Phrase)
 	// gap notes that messages may have been lost at the broker.
 	gap(g delivery.SourceGap)
 	// listens says since when somebody listens to a source that forgets, and when it last gave a sign of life; zero: nobody does.

@@ -38,6 +38,34 @@ func TestRabbitMQIsKilledMidStream(t *testing.T) {
 	r.nothingLeft()
 }
 
+// Kafka is killed while records flow, and comes back with what it had stored.
+func TestKafkaIsKilledMidStream(t *testing.T) {
+	server := services.StartKafka(t)
+	r := newRig(t, bed{name: "kafka", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, server, "killed") }})
+	l := r.start()
+	release := r.ledger.hold(t)
+	r.place.publish(t, notes(500)...)
+	r.eventually("under way", func() bool { return r.ledger.holding.Load() > 0 })
+	server.Kill()
+	release()
+	r.status(l, delivery.SourceReconnecting)
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	back := time.Now()
+	r.status(l, delivery.SourceConnected)
+	r.place.publish(t, notes(600)[500:]...)
+	r.ledger.arrived(t, 600)
+	r.eventually("acknowledged", func() bool { return r.place.left(t) == 0 })
+	t.Logf("everything was done %v after the broker's return", time.Since(back))
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.invariants(600)
+	r.requests(600)
+	r.nothingLeft()
+}
+
 // Redis is killed: what was published meanwhile is lost, and that is said.
 func TestRedisIsKilled(t *testing.T) {
 	server := services.StartRedis(t)
@@ -53,7 +81,7 @@ func TestRedisIsKilled(t *testing.T) {
 	r.status(l, delivery.SourceConnected)
 	r.place.publish(t, notes(20)...)
 	r.ledger.arrived(t, 20)
-	if f := l.Facts(t.Context()); f.Gaps != 1 || !strings.HasPrefix(f.LastGap, "nobody listened from ") {
+	if f := l.Facts(t.Context()); f.Gaps != 1 || !strings.HasPrefix(f.LastGap.English(), "nobody listened from ") {
 		t.Errorf("facts %+v", f)
 	}
 	r.invariants(20)
@@ -88,24 +116,91 @@ func TestHalfOpenConnections(t *testing.T) {
 	})
 }
 
-// Acknowledgements get lost on the way: the broker brings everything again, and everything is recognised.
+// Acknowledgements get lost on the way: RabbitMQ brings everything again, and everything is recognised.
 func TestAcknowledgementLost(t *testing.T) {
-	onEach(t, remembering, func(t *testing.T, b bed) {
-		r := newRig(t, b, func(in *delivery.Integration) { in.Idempotent = false })
-		release := r.ledger.hold(t)
-		l := r.start()
-		r.place.publish(t, notes(8)...)
-		r.eventually("under way", func() bool { return r.ledger.holding.Load() == 8 })
-		r.place.proxy.Cut()
-		release()
-		r.eventually("settled without an acknowledgement", func() bool { return l.Facts(t.Context()).Delivered == 8 })
+	r := newRig(t, bed{name: "rabbitmq", remembers: true, open: openRabbit}, func(in *delivery.Integration) { in.Idempotent = false })
+	l := r.settle(8, r.place.proxy.Cut)
+	r.place.proxy.Heal()
+	r.eventually("recognised", func() bool { return l.Facts(t.Context()).Known == 8 })
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.invariants(8)
+	r.requests(8)
+	r.nothingLeft()
+}
+
+// settle attempts n messages while a fault lasts: their outcomes are written, and the broker may not hear of it.
+func (r *rig) settle(n int, fault func()) *life {
+	r.t.Helper()
+	release := r.ledger.hold(r.t)
+	l := r.start()
+	r.place.publish(r.t, notes(n)...)
+	r.eventually("under way", func() bool { return int(r.ledger.holding.Load()) == n })
+	fault()
+	release()
+	r.eventually("settled", func() bool { return l.Facts(r.t.Context()).Delivered == int64(n) })
+	return l
+}
+
+// Kafka's positions get lost on the way: the member writes them when it can, so that nothing comes again; a member that is killed
+// meanwhile leaves everything to the next one, which recognises it.
+func TestPositionLost(t *testing.T) {
+	for name, fault := range map[string]func(*services.Proxy){
+		"before it left": (*services.Proxy).Cut,
+		"in its middle":  func(p *services.Proxy) { p.CutAfter(services.Upstream, 40) },
+		"its answer":     (*services.Proxy).LoseAnswers,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka}, func(in *delivery.Integration) { in.Idempotent = false })
+			l := r.settle(8, func() { fault(r.place.proxy) })
+			if name == "its answer" {
+				r.eventually("written by the broker", func() bool { return r.place.left(t) == 0 })
+			}
+			r.place.proxy.Heal()
+			r.place.publish(t, notes(16)[8:]...)
+			r.ledger.arrived(t, 16)
+			if err := l.stop(); err != nil {
+				t.Fatal(err)
+			}
+			r.invariants(16)
+			r.requests(16)
+			r.nothingLeft()
+		})
+	}
+	t.Run("with its member", func(t *testing.T) {
+		r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka}, func(in *delivery.Integration) { in.Idempotent = false })
+		r.settle(8, r.place.proxy.Cut).kill()
+		if n := r.place.left(t); n != 8 {
+			t.Fatalf("%d left: the fault did not work", n)
+		}
 		r.place.proxy.Heal()
-		r.eventually("recognised", func() bool { return l.Facts(t.Context()).Known == 8 })
-		if err := l.stop(); err != nil {
+		source := r.in.Broker.From.(*delivery.KafkaSource)
+		services.EvictFromKafka(t, source.Brokers, source.Group)
+		again := r.start()
+		r.eventually("recognised", func() bool { return again.Facts(t.Context()).Known == 8 })
+		if err := again.stop(); err != nil {
 			t.Fatal(err)
 		}
 		r.invariants(8)
 		r.requests(8)
+		r.nothingLeft()
+	})
+}
+
+// A line across the world makes everything slower and nothing else.
+func TestSlowConnections(t *testing.T) {
+	onEach(t, every, func(t *testing.T, b bed) {
+		r := newRig(t, b)
+		r.place.proxy.Delay(100 * time.Millisecond)
+		l := r.start()
+		r.place.publish(t, notes(100)...)
+		r.ledger.arrived(t, 100)
+		if err := l.stop(); err != nil {
+			t.Fatal(err)
+		}
+		r.invariants(100)
+		r.requests(100)
 		r.nothingLeft()
 	})
 }

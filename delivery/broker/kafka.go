@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -123,8 +122,8 @@ func (s *kafkaSession) failure(err error) error {
 	var lost *kgo.ErrDataLoss
 	switch {
 	case errors.As(err, &lost):
-		s.holder.gap(delivery.SourceGap{What: fmt.Sprintf("partition %d lost records: consumed to %d, the log goes on at %d",
-			lost.Partition, lost.ConsumedTo, lost.ResetTo)})
+		s.holder.gap(delivery.SourceGap{What: delivery.Say("gap.records_lost", "partition", lost.Partition, "to", lost.ConsumedTo,
+			"on", lost.ResetTo)})
 		return nil
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil

@@ -42,13 +42,11 @@ var (
 	// byField are containers whose members are named by what they are about.
 	byField = set("errors fielderrors validationerrors validation fields messages formerrors invalidfields error")
 	// fields name what a text is about.
-	fields = strings.Fields(
-		"field param parameter property propertypath propertyname path loc attribute pointer instancepath source target fields location name",
-	)
+	fields = strings.Fields("field param parameter property propertypath propertyname path loc attribute pointer " +
+		"instancepath source target fields location name")
 	// sides are codes that only say whose fault it is.
-	sides = set(
-		"sender receiver client server soapserver soapclient true false error fail failed failure ko nok fault apierror api",
-	)
+	sides = set("sender receiver client server soapserver soapclient true false error fail failed failure ko nok " +
+		"fault apierror api")
 )
 
 var (

@@ -134,11 +134,8 @@ func (s *Core) errorPage(c echo.Context, p Problem) error {
 	}
 	l := s.Layout(c, "", "")
 	l.Title = l.T(p.Title)
-	return Render(
-		c,
-		p.Status,
-		views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.Say(p.Says), RequestID: p.RequestID}),
-	)
+	return Render(c, p.Status,
+		views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.Say(p.Says), RequestID: p.RequestID}))
 }
 
 // Mistake returns what a person can correct in the form; every other error is passed on.

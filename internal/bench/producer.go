@@ -108,12 +108,8 @@ func (p *producer) trickle(ctx context.Context, n, rate int, after func()) (comm
 				if err := until(ctx, started.Add(time.Duration(i)*time.Second/time.Duration(rate))); err != nil {
 					return err
 				}
-				if _, err := p.pool.Exec(
-					ctx,
-					`SELECT redrive.enqueue($1, 'bench.message', $2::bytea)`,
-					integration,
-					Payload(i, p.payload),
-				); err != nil {
+				if _, err := p.pool.Exec(ctx, `SELECT redrive.enqueue($1, 'bench.message', $2::bytea)`,
+					integration, Payload(i, p.payload)); err != nil {
 					return fmt.Errorf("enqueueing: %w", err)
 				}
 				committed[i] = time.Now()

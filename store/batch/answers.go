@@ -113,14 +113,9 @@ func (f *Feed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery
 		row int64
 		id  string
 	}
-	list, err := pg.Read(
-		tx,
-		func(k *known) []any { return []any{&k.row, &k.id} },
+	list, err := pg.Read(tx, func(k *known) []any { return []any{&k.row, &k.id} },
 		`SELECT correction_row, delivery_id::text FROM redrive.batch_rows
-		WHERE correction_id = ? AND correction_row = ANY(?)`,
-		file.ID,
-		&numbers,
-	)
+		WHERE correction_id = ? AND correction_row = ANY(?)`, file.ID, &numbers)
 	if err != nil {
 		return fmt.Errorf("looking for corrected rows: %w", err)
 	}
@@ -205,11 +200,7 @@ func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masking deliv
 			Kind:    delivery.KindCommand,
 			Type:    delivery.TypeBatchRow,
 			Payload: r.Payload,
-			Key: fmt.Sprintf(
-				"%s %d",
-				file.Name,
-				r.Row,
-			),
+			Key:     fmt.Sprintf("%s %d", file.Name, r.Row),
 			Origin: &delivery.Origin{Broker: "batch", Place: file.Name, At: file.CreatedAt,
 				File: &delivery.FileOrigin{ID: file.ID, Name: file.Name, Sequence: file.Sequence, Row: r.Row}},
 		},
@@ -263,11 +254,8 @@ func (f *Feed) BeginCorrection(
 	collect time.Duration,
 ) (run delivery.BatchRun, file delivery.StoredFile, rows []delivery.CorrectionRow, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		together, err := pg.ScanOne[asked](
-			tx,
-			correctionSQL,
-			map[string]any{"integration": f.integration, "collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()},
-		)
+		together, err := pg.ScanOne[asked](tx, correctionSQL, map[string]any{"integration": f.integration,
+			"collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()})
 		if err != nil {
 			return err
 		}
@@ -372,11 +360,8 @@ func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 					ErrorClass: delivery.ClassRejected,
 					Error:      delivery.CorrectionError(r.file, r.error),
 				}
-				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(
-					f.integration,
-					delivery.ClassRejected,
-					done[i].Result.Error,
-				)
+				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(f.integration,
+					delivery.ClassRejected, done[i].Result.Error)
 			}
 		}
 		n = len(done)

@@ -198,11 +198,7 @@ func (l *Term) ResetCapture(ctx context.Context, integration string, p delivery.
 		if err != nil {
 			return err
 		}
-		return tx.Exec(
-			`UPDATE redrive.capture_gaps SET to_lsn = ?::pg_lsn, closed_at = clock_timestamp() WHERE integration = ? AND closed_at IS NULL`,
-			p.LSN.String(),
-			integration,
-		).Error
+		return tx.Exec(`UPDATE redrive.capture_gaps SET to_lsn = ?::pg_lsn, closed_at = clock_timestamp() WHERE integration = ? AND closed_at IS NULL`, p.LSN.String(), integration).Error
 	})
 	if err != nil {
 		return fmt.Errorf("beginning %s anew: %w", integration, err)
@@ -233,26 +229,19 @@ func (s *Captures) RequestResnapshot(ctx context.Context, integration, actor, re
 		if result.Error != nil || result.RowsAffected == 0 {
 			return result.Error
 		}
-		return audit.Record(
-			tx,
-			delivery.AuditEntry{
-				Actor:       actor,
-				Action:      "integration.resnapshot",
-				SubjectType: "integration",
-				Subject:     integration,
-				Reason:      reason,
-			},
-		)
+		return audit.Record(tx, delivery.AuditEntry{
+			Actor:       actor,
+			Action:      "integration.resnapshot",
+			SubjectType: "integration",
+			Subject:     integration,
+			Reason:      reason,
+		})
 	})
 }
 
 func mustCapture(tx *gorm.DB, integration string) error {
-	method, err := pg.ReadOne(
-		tx,
-		pg.Single[delivery.Method],
-		"SELECT method FROM redrive.integrations WHERE name = ? AND active",
-		integration,
-	)
+	method, err := pg.ReadOne(tx, pg.Single[delivery.Method],
+		"SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
 	if err == nil && method != delivery.MethodCDC {
 		err = delivery.Mistake("not_captured", "", "integration", integration, "method", method)
 	}
@@ -265,10 +254,7 @@ func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
 		Name, Level string
 		Replicates  bool
 	}
-	r, err := pg.ScanOne[role](
-		s.Gorm.WithContext(ctx),
-		`SELECT rolname AS name, current_setting('wal_level') AS level, rolsuper OR rolreplication AS replicates FROM pg_roles WHERE rolname = current_user`,
-	)
+	r, err := pg.ScanOne[role](s.Gorm.WithContext(ctx), `SELECT rolname AS name, current_setting('wal_level') AS level, rolsuper OR rolreplication AS replicates FROM pg_roles WHERE rolname = current_user`)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("asking whether changes can be read: %w", err)

@@ -66,11 +66,9 @@ func changeCase(tx *gorm.DB, c delivery.CaseChange) error {
 		return err
 	}
 	members["integration"], members["version"] = of.Integration, was.Version+1
-	return audit.Record(
-		tx,
+	return audit.Record(tx,
 		delivery.AuditEntry{Actor: c.Actor, Action: "case.change", SubjectType: "delivery", Subject: c.ID, Reason: c.Reason,
-			Details: audit.Details(members)},
-	)
+			Details: audit.Details(members)})
 }
 
 // lockFailure is lockSubject for what has a record: there is nothing to keep about the others.
@@ -184,13 +182,8 @@ func addNote(tx *gorm.DB, id, author, text string) error {
 	if err != nil {
 		return fmt.Errorf("naming a note: %w", err)
 	}
-	if err := tx.Exec(
-		"INSERT INTO redrive.notes (id, delivery_id, author, text) VALUES (?, ?, ?, ?)",
-		name.String(),
-		id,
-		author,
-		text,
-	).Error; err != nil {
+	if err := tx.Exec("INSERT INTO redrive.notes (id, delivery_id, author, text) VALUES (?, ?, ?, ?)",
+		name.String(), id, author, text).Error; err != nil {
 		return err
 	}
 	sum := sha256.Sum256([]byte(text))
@@ -199,9 +192,8 @@ func addNote(tx *gorm.DB, id, author, text string) error {
 		Action:      "case.note",
 		SubjectType: "delivery",
 		Subject:     id,
-		Details: audit.Details(
-			map[string]any{"integration": of.Integration, "note": name.String(), "sha256": hex.EncodeToString(sum[:])},
-		),
+		Details: audit.Details(map[string]any{"integration": of.Integration, "note": name.String(),
+			"sha256": hex.EncodeToString(sum[:])}),
 	})
 }
 

@@ -29,11 +29,8 @@ func (s *Desk) DryRun(ctx context.Context, r delivery.OperationRequest) (run del
 		Unsure           bool
 		N                int
 	}
-	rows, err := pg.Scan[row](
-		s.Gorm.WithContext(ctx),
-		`WITH `+selection.sql+` SELECT coalesce(why, '') AS why, integration, unsure, count(*) AS n FROM judged GROUP BY 1, 2, 3`,
-		selection.args,
-	)
+	rows, err := pg.Scan[row](s.Gorm.WithContext(ctx), `WITH `+selection.sql+
+		` SELECT coalesce(why, '') AS why, integration, unsure, count(*) AS n FROM judged GROUP BY 1, 2, 3`, selection.args)
 	if err != nil {
 		return run, pg.DomainError(fmt.Errorf("looking for what fits: %w", err))
 	}
@@ -115,13 +112,11 @@ func insertOperation(tx *gorm.DB, r delivery.OperationRequest) (fresh bool, err 
 			nullif(CAST(@rate_end AS float8), 0), nullif(CAST(@ramp_ms AS bigint), 0), nullif(CAST(@canary AS int), 0), nullif(CAST(@stop_above AS float8), 0))
 		ON CONFLICT DO NOTHING`,
 		paceArgs(r.Pace, map[string]any{
-			"id":     r.ID,
-			"action": string(r.Action),
-			"actor":  r.Actor,
-			"reason": r.Reason,
-			"category": pg.Optional(
-				r.Category,
-			),
+			"id":       r.ID,
+			"action":   string(r.Action),
+			"actor":    r.Actor,
+			"reason":   r.Reason,
+			"category": pg.Optional(r.Category),
 			"until":    r.Until,
 			"evidence": pg.Optional(r.Evidence),
 			"filter":   filterText(r.Filter),

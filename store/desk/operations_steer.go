@@ -72,13 +72,8 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 		}
 		return changeState(tx, step, delivery.OperationRunning, "resume", delivery.Phrase{})
 	case step.Cancel:
-		if err := changeState(
-			tx,
-			step,
-			delivery.OperationCancelled,
-			"cancel",
-			noteOf(delivery.NoteCancelled, delivery.NoteCancelledWhy, step),
-		); err != nil {
+		if err := changeState(tx, step, delivery.OperationCancelled,
+			"cancel", noteOf(delivery.NoteCancelled, delivery.NoteCancelledWhy, step)); err != nil {
 			return err
 		}
 		return finish(tx, step.ID)
@@ -134,12 +129,7 @@ func faster(tx *gorm.DB, err error) error {
 }
 
 func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, note delivery.Phrase) error {
-	if err := tx.Exec(
-		`UPDATE redrive.operations SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
-		string(to),
-		note,
-		step.ID,
-	).Error; err != nil {
+	if err := tx.Exec(`UPDATE redrive.operations SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`, string(to), note, step.ID).Error; err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return audit.Record(tx, operationEntry(what, step.Actor, step.ID, step.Reason, map[string]any{}))
@@ -161,10 +151,7 @@ func (s lockedOperation) changePace(tx *gorm.DB, step delivery.Steer) error {
 		return nil
 	}
 	if p.Rate != s.Pace.Rate || p.RampTo != s.Pace.RampTo || p.RampOver != s.Pace.RampOver {
-		if err := tx.Exec(
-			`UPDATE redrive.operation_parts SET ramp_at = clock_timestamp(), tick_at = clock_timestamp() WHERE operation_id = ? AND ramp_at IS NOT NULL`,
-			step.ID,
-		).Error; err != nil {
+		if err := tx.Exec(`UPDATE redrive.operation_parts SET ramp_at = clock_timestamp(), tick_at = clock_timestamp() WHERE operation_id = ? AND ramp_at IS NOT NULL`, step.ID).Error; err != nil {
 			return err
 		}
 	}
@@ -176,14 +163,6 @@ func (s lockedOperation) changePace(tx *gorm.DB, step delivery.Steer) error {
 	).Error; err != nil {
 		return fmt.Errorf("changing the pace: %w", err)
 	}
-	return audit.Record(
-		tx,
-		operationEntry(
-			"pace",
-			step.Actor,
-			step.ID,
-			step.Reason,
-			map[string]any{"from": paceMembers(s.Pace), "to": paceMembers(p)},
-		),
-	)
+	return audit.Record(tx, operationEntry("pace", step.Actor, step.ID, step.Reason,
+		map[string]any{"from": paceMembers(s.Pace), "to": paceMembers(p)}))
 }

@@ -176,11 +176,7 @@ func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error 
 
 // stopItself pauses an operation by policy: what nobody gave a reason for says why among the details of its audit entry.
 func stopItself(tx *gorm.DB, id string, why delivery.Phrase) error {
-	if err := tx.Exec(
-		`UPDATE redrive.operations SET state = 'paused', version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
-		why,
-		id,
-	).Error; err != nil {
+	if err := tx.Exec(`UPDATE redrive.operations SET state = 'paused', version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`, why, id).Error; err != nil {
 		return fmt.Errorf("pausing: %w", err)
 	}
 	return audit.Record(tx, operationEntry("pause", delivery.ActorPolicy, id, "", map[string]any{"why": why}))

@@ -68,13 +68,8 @@ func TakeBack(tx *gorm.DB, integration, class string, ids, errors []string) erro
 	for i, text := range errors {
 		groups[i], texts[i] = delivery.Fingerprint(integration, class, text)
 	}
-	if err := BoundGroups(
-		tx,
-		slices.Repeat([]string{integration}, len(groups)),
-		slices.Repeat([]string{class}, len(groups)),
-		groups,
-		texts,
-	); err != nil {
+	if err := BoundGroups(tx, slices.Repeat([]string{integration}, len(groups)),
+		slices.Repeat([]string{class}, len(groups)), groups, texts); err != nil {
 		return err
 	}
 	if err := tx.Exec(takeBackSQL, map[string]any{"ids": &ids, "errors": &errors, "groups": &groups, "texts": &texts,

@@ -124,12 +124,8 @@ type fanned struct {
 }
 
 func fanOut(tx *gorm.DB, events, unless string, args map[string]any) (fanned, error) {
-	done, err := pg.ReadOne(
-		tx,
-		func(f *fanned) []any { return []any{&f.deliveries, &f.events, &f.last} },
-		fmt.Sprintf(fanOutSQL, events, unless),
-		args,
-	)
+	done, err := pg.ReadOne(tx, func(f *fanned) []any { return []any{&f.deliveries, &f.events, &f.last} },
+		fmt.Sprintf(fanOutSQL, events, unless), args)
 	if err != nil {
 		return done, fmt.Errorf("fanning out: %w", err)
 	}
@@ -199,16 +195,11 @@ func (l *RelayTerm) FanOutPage(ctx context.Context, feed string, limit int) (mad
 		}
 		made = done.deliveries
 		if done.events < limit {
-			return tx.Exec(
-				"UPDATE redrive.positions SET snapshot = target, target = NULL, after = NULL, updated_at = clock_timestamp() WHERE feed = ?",
-				feed,
-			).Error
+			return tx.Exec("UPDATE redrive.positions SET snapshot = target, target = NULL, after = NULL, updated_at "+
+				"= clock_timestamp() WHERE feed = ?", feed).Error
 		}
-		return tx.Exec(
-			"UPDATE redrive.positions SET after = ?::uuid, updated_at = clock_timestamp() WHERE feed = ?",
-			done.last,
-			feed,
-		).Error
+		return tx.Exec("UPDATE redrive.positions SET after = ?::uuid, updated_at = clock_timestamp() WHERE feed = ?",
+			done.last, feed).Error
 	})
 	return made, err
 }

@@ -135,10 +135,7 @@ func Publishing(user string) *rapid.Generator[amqp091.Publishing] {
 			MessageId: short.Draw(t, "message_id"),
 			Timestamp: rapid.SampledFrom([]time.Time{{}, time.Unix(0, 0), time.Unix(1_790_000_000, 0), time.Unix(1<<40, 0)}).
 				Draw(t, "timestamp"),
-			Type: short.Draw(
-				t,
-				"type",
-			),
+			Type:   short.Draw(t, "type"),
 			UserId: rapid.SampledFrom([]string{"", user}).Draw(t, "user_id"),
 			AppId:  short.Draw(t, "app_id"),
 			Body:   rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "body"),

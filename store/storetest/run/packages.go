@@ -71,10 +71,8 @@ func slowestFirst(args []string) []string {
 
 // descending returns the keys, those with the largest values first.
 func descending[V cmp.Ordered](of map[string]V) []string {
-	return slices.SortedFunc(
-		maps.Keys(of),
-		func(a, b string) int { return cmp.Or(cmp.Compare(of[b], of[a]), strings.Compare(a, b)) },
-	)
+	return slices.SortedFunc(maps.Keys(of),
+		func(a, b string) int { return cmp.Or(cmp.Compare(of[b], of[a]), strings.Compare(a, b)) })
 }
 
 // times passes the output of go test on and takes note of how long each package takes.
