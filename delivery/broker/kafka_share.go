@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -280,7 +279,7 @@ func (s *shareSession) facts(_ context.Context, f *delivery.SourceFacts) {
 // lacksShareGroups says what to do where a broker does not know share groups.
 func lacksShareGroups(err error) error {
 	if errors.Is(err, kerr.UnsupportedVersion) {
-		return fmt.Errorf("%s: %w", noShareGroups, err)
+		return delivery.Fault("source.no_share_groups")
 	}
 	return err
 }

@@ -15,9 +15,6 @@ import (
 )
 
 const (
-	noShareGroups = "the broker has no share groups that can renew locks: they need Kafka 4.2 or later with the feature share.version" +
-		" (kafka-features.sh upgrade --feature share.version=1); use group instead of share_group otherwise"
-
 	shareLock       = 30 * time.Second // Kafka's own
 	shareReset      = "share.auto.offset.reset"
 	shareIsolation  = "share.isolation.level"
@@ -51,7 +48,7 @@ func (s *shareSession) prepare(ctx context.Context) error {
 		s.log.Warn("the settings of the share group cannot be read: what comes a second time is stored before it is attempted", "error", err)
 	}
 	if settings.own["share.renew.acknowledge.enable"] == "false" {
-		return fmt.Errorf("share group %s forbids to renew locks: set share.renew.acknowledge.enable=true for it", source.ShareGroup)
+		return delivery.Fault("source.share_renewing", "group", source.ShareGroup)
 	}
 	_, known, err := shareOffsets(ctx, s.client, source)
 	if err != nil {
@@ -81,9 +78,7 @@ func (s *shareSession) begin(ctx context.Context) {
 	}
 	s.log.Warn("the share group's settings cannot be changed: it begins at the end of the topic", "want", want, "error", err)
 	if want[shareReset] != "" {
-		s.holder.gap(delivery.SourceGap{What: fmt.Sprintf(
-			"share group %s is new and begins at the end of topic %s: what was there before is not read (%s=earliest could not be set: %v)",
-			source.ShareGroup, source.Topic, shareReset, err)})
+		s.holder.gap(delivery.SourceGap{What: delivery.Say("gap.share_begins", "group", source.ShareGroup, "topic", source.Topic, "why", err)})
 	}
 }
 
@@ -98,7 +93,7 @@ func knowsShareGroups(ctx context.Context, client *kgo.Client) error {
 			return nil
 		}
 	}
-	return errors.New(noShareGroups)
+	return delivery.Fault("source.no_share_groups")
 }
 
 func describeShareGroup(ctx context.Context, client *kgo.Client, group string) (g shareSettings, err error) {

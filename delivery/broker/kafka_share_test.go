@@ -272,7 +272,7 @@ func TestABrokerWithoutShareGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = d.connect(t.Context(), 10, nil)
-	if err == nil || !strings.Contains(err.Error(), "Kafka 4.2 or later") || !strings.Contains(err.Error(), "use group instead") {
+	if err == nil || !strings.Contains(err.Error(), "Kafka 4.2 or later") || !strings.Contains(err.Error(), "use group instead of share_group") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -62,15 +63,48 @@ func (d Dialer) kafkaToken(c *delivery.ClientCredentials) (sasl.Mechanism, error
 	if c.Scope != "" {
 		ask.Scopes = strings.Fields(c.Scope)
 	}
-	source := ask.TokenSource(context.WithValue(context.Background(), oauth2.HTTPClient, client))
-	kept := oauth2.ReuseTokenSourceWithExpiry(nil, source, tokenEarly)
-	return oauth.Oauth(func(context.Context) (oauth.Auth, error) {
-		token, err := kept.Token()
+	keep := &keptToken{source: ask.TokenSource(context.WithValue(context.Background(), oauth2.HTTPClient, client))}
+	keep.forget()
+	keep.Mechanism = oauth.Oauth(func(context.Context) (oauth.Auth, error) {
+		token, err := (*keep.kept.Load()).Token()
 		if err != nil {
 			return oauth.Auth{}, tokenError(err)
 		}
 		return oauth.Auth{Token: token.AccessToken, Extensions: c.Extensions}, nil
-	}), nil
+	})
+	return keep, nil
+}
+
+// keptToken is the mechanism with a token that serves all connections.
+type keptToken struct {
+	sasl.Mechanism
+	source oauth2.TokenSource
+	kept   atomic.Pointer[oauth2.TokenSource]
+}
+
+func (m *keptToken) forget() {
+	fresh := oauth2.ReuseTokenSourceWithExpiry(nil, m.source, tokenEarly)
+	m.kept.Store(&fresh)
+}
+
+// Authenticate implements sasl.Mechanism.
+func (m *keptToken) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	session, first, err := m.Mechanism.Authenticate(ctx, host)
+	return tokenSession{session, m}, first, err
+}
+
+// tokenSession is one sign-in.
+type tokenSession struct {
+	sasl.Session
+	token *keptToken
+}
+
+// Challenge implements sasl.Session. What the broker refuses is not shown to it again: it may have been signed by a key of before.
+func (s tokenSession) Challenge(answer []byte) (done bool, next []byte, err error) {
+	if done, next, err = s.Session.Challenge(answer); !done || err != nil {
+		s.token.forget()
+	}
+	return done, next, err
 }
 
 // tokenClient follows nobody elsewhere with the secret.

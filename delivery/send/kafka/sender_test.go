@@ -350,6 +350,10 @@ func TestTLS(t *testing.T) {
 	k := services.SharedKafka(t)
 	d := newTopic(t, k.Brokers, 1)
 	d.Brokers = k.TLS
+	with := func(known bool, until time.Time) *delivery.TLS {
+		cert, key := k.IssueClient(t, known, until)
+		return &delivery.TLS{CA: k.CA, Cert: cert, Key: key}
+	}
 	for name, c := range map[string]struct {
 		brokers []string
 		tls     *delivery.TLS
@@ -362,6 +366,9 @@ func TestTLS(t *testing.T) {
 		"plain text":      {k.TLS, nil, delivery.OutcomeTransient, delivery.ClassConnect},
 		"mutual":          {k.MutualTLS, &delivery.TLS{CA: k.CA, Cert: k.ClientCert, Key: k.ClientKey}, delivery.OutcomeOK, ""},
 		"mutual, without": {k.MutualTLS, &delivery.TLS{CA: k.CA}, delivery.OutcomeTransient, delivery.ClassTLS},
+		"mutual, new":     {k.MutualTLS, with(true, time.Now().Add(time.Hour)), delivery.OutcomeOK, ""},
+		"mutual, expired": {k.MutualTLS, with(true, time.Now().Add(-time.Hour)), delivery.OutcomeTransient, delivery.ClassTLS},
+		"mutual, unknown": {k.MutualTLS, with(false, time.Now().Add(time.Hour)), delivery.OutcomeTransient, delivery.ClassTLS},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d.Brokers, d.TLS = c.brokers, c.tls

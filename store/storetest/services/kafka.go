@@ -108,7 +108,7 @@ func (k *Kafka) firstStart(ctx context.Context, proxied int, properties []string
 			err = errors.Join(err, k.Close())
 		}
 	}()
-	if err = k.certify(); err != nil {
+	if err = errors.Join(k.certify(), k.publishKey()); err != nil {
 		return err
 	}
 	lines, err := k.listeners(proxied)
@@ -212,9 +212,10 @@ func (k *Kafka) settings() []string {
 	}
 	for _, listener := range signedIn {
 		of := "listener.name." + listener + "."
-		lines = append(lines, of+"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+		lines = append(lines, of+"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
 			fmt.Sprintf(`%splain.sasl.jaas.config=%splain.PlainLoginModule required user_%s="%s" user_%s="%[4]s";`,
 				of, security, KafkaUser, KafkaPassword, KafkaStranger))
+		lines = append(lines, k.acceptTokens(listener)...)
 		for _, scram := range []string{"256", "512"} {
 			lines = append(lines, fmt.Sprintf("%sscram-sha-%s.sasl.jaas.config=%sscram.ScramLoginModule required;", of, scram, security))
 		}
@@ -250,6 +251,7 @@ func (k *Kafka) format(ctx context.Context) error {
 // command runs a class of the broker in a process that starts quickly and stays small.
 func (k *Kafka) command(class string, args ...string) *exec.Cmd {
 	cmd := exec.Command(k.java, append([]string{"-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + k.keys(),
 		"-cp", k.jars, class}, args...)...)
 	cmd.Dir, cmd.Env = k.Dir, clean("KAFKA_", "JAVA_TOOL_OPTIONS=", "JDK_JAVA_OPTIONS=", "_JAVA_OPTIONS=", "CLASSPATH=")
 	return cmd
