@@ -25,7 +25,8 @@ func name(t *testing.T) string {
 
 // beds are the sources, all of which are real.
 func beds() []bed {
-	return []bed{{name: "redis", open: openRedis}, {name: "rabbitmq", remembers: true, open: openRabbit}, {name: "kafka", remembers: true, open: openKafka}}
+	return []bed{{name: "redis", open: openRedis}, {name: "rabbitmq", remembers: true, open: openRabbit}, {name: "kafka", remembers: true, open: openKafka},
+		{name: "kafka share group", remembers: true, open: openShare}}
 }
 
 // onEach runs a case on each source that it makes sense for.

@@ -186,7 +186,10 @@ func (k *Kafka) settings() []string {
 		"auto.create.topics.enable=false",
 		"group.initial.rebalance.delay.ms=0",
 		"group.min.session.timeout.ms=100",
-		"num.network.threads=1", // of each listener
+		"group.share.min.record.lock.duration.ms=1000",
+		"group.share.min.heartbeat.interval.ms=500",
+		"group.share.heartbeat.interval.ms=500", // a new share group gets its partitions with the second one
+		"num.network.threads=1",                 // of each listener
 		"num.io.threads=4",
 		"background.threads=2",
 		"log.cleaner.dedupe.buffer.size=4194304", // else it is larger than the heap
