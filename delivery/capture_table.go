@@ -138,10 +138,8 @@ func (known CapturedTable) replaced(now CapturedTable) Phrase {
 // unpublished is about the publication as a whole. One that was changed and looks as before was changed back.
 func (known CapturedTable) unpublished(now CapturedTable) (why Phrase) {
 	was, is := known.Publication, now.Publication
-	missing := slices.DeleteFunc(
-		slices.Clone(was.Operations),
-		func(op RowOperation) bool { return slices.Contains(is.Operations, op) },
-	)
+	missing := slices.DeleteFunc(slices.Clone(was.Operations),
+		func(op RowOperation) bool { return slices.Contains(is.Operations, op) })
 	switch {
 	case is.OID == 0:
 		return Say("gap.publication.dropped")
@@ -170,10 +168,8 @@ func (known CapturedTable) Withdrawn(now CapturedTable) (names []string) {
 // withheld is about this table in the publication.
 func (known CapturedTable) withheld(now CapturedTable) (why Phrase) {
 	hidden := known.Withdrawn(now)
-	outside := slices.DeleteFunc(
-		slices.Clone(now.Outside),
-		func(name string) bool { return slices.Contains(known.Outside, name) },
-	)
+	outside := slices.DeleteFunc(slices.Clone(now.Outside),
+		func(name string) bool { return slices.Contains(known.Outside, name) })
 	switch {
 	case !now.Covered:
 		return Say("gap.withheld.table")

@@ -109,13 +109,9 @@ func (f SourceFacts) Facts() []Fact {
 	if f.Waiting != nil {
 		facts = append(facts, Fact{Name: "waiting", Value: *f.Waiting})
 	}
-	facts = append(
-		facts,
-		Fact{Name: "received", Value: f.Received, Total: true},
-		Fact{Name: "delivered", Value: f.Delivered, Total: true},
-		Fact{Name: "parked", Value: f.Parked, Total: true},
-		Fact{Name: "known", Value: f.Known, Total: true},
-	)
+	facts = append(facts, Fact{Name: "received", Value: f.Received, Total: true},
+		Fact{Name: "delivered", Value: f.Delivered, Total: true}, Fact{Name: "parked", Value: f.Parked, Total: true},
+		Fact{Name: "known", Value: f.Known, Total: true})
 	if f.Unwanted > 0 {
 		facts = append(facts, Fact{Name: "unwanted", Value: f.Unwanted, Total: true})
 	}

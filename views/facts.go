@@ -115,8 +115,6 @@ func (l Locale) crash(i delivery.Integration) string {
 	if i.Method != delivery.MethodPool || i.Pool == nil {
 		return ""
 	}
-	return l.T(
-		"Handed over in memory: a crash of the process loses at most %s messages, an orderly stop none.",
-		l.Number(i.Pool.Workers+i.Pool.Queue),
-	)
+	return l.T("Handed over in memory: a crash of the process loses at most %s messages, an orderly stop none.",
+		l.Number(i.Pool.Workers+i.Pool.Queue))
 }

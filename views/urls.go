@@ -45,9 +45,7 @@ func FailureAction(id string, action delivery.Action) string {
 
 // FailureNews asks whether a delivery changed since the given state was shown.
 func FailureNews(d delivery.Delivery) string {
-	return Failure(
-		d.ID,
-	) + "/news?" + url.Values{
+	return Failure(d.ID) + "/news?" + url.Values{
 		"state":    {string(d.State)},
 		"attempts": {itoa(d.Attempts)},
 		"version":  {itoa(d.Version)},

@@ -144,9 +144,8 @@ func New(cfg Config) (*Batch, error) {
 	if !windowed && settings.Start == delivery.StartBeginning {
 		return nil, &delivery.SettingError{
 			Setting: "batch.start",
-			Err: errors.New(
-				"the query names neither :window_from nor :window_to, so that each run reads all that it finds; remove it",
-			),
+			Err: errors.New("the query names neither :window_from nor :window_to, so that each run reads all " +
+				"that it finds; remove it"),
 		}
 	}
 	return &Batch{
@@ -315,19 +314,8 @@ func (b *Batch) execute(ctx context.Context, feed Feed, run delivery.BatchRun, s
 		return nil
 	}
 	b.cfg.Wake()
-	b.log.Info(
-		"batch file stored",
-		"name",
-		file.Name,
-		"sequence",
-		file.Sequence,
-		"rows",
-		file.Rows,
-		"bytes",
-		file.Bytes,
-		"took",
-		time.Since(started).Round(time.Millisecond),
-	)
+	b.log.Info("batch file stored", "name", file.Name, "sequence", file.Sequence, "rows", file.Rows, "bytes", file.Bytes,
+		"took", time.Since(started).Round(time.Millisecond))
 	return nil
 }
 
@@ -341,12 +329,8 @@ func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, er
 		retryIn = &wait
 	}
 	b.log.Warn("batch run failed", "business_date", run.BusinessDate, "attempt", run.Attempts, "error", err)
-	return feed.Fail(
-		ctx,
-		run,
-		delivery.Explain(err, delivery.MasksOf([]delivery.Integration{b.in}).For(delivery.Message{}, b.in.Name).Hides()),
-		retryIn,
-	)
+	return feed.Fail(ctx, run, delivery.Explain(err,
+		delivery.MasksOf([]delivery.Integration{b.in}).For(delivery.Message{}, b.in.Name).Hides()), retryIn)
 }
 
 // write reads the rows and stores them.

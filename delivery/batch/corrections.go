@@ -58,9 +58,7 @@ func (c *corrections) write(
 		CorrectionOf: file.Sequence,
 		Corrects:     corrects,
 	}
-	stored, err := feed.Write(
-		ctx,
-		n,
+	stored, err := feed.Write(ctx, n,
 		func(ctx context.Context, w io.Writer, _ func(string, []byte) error) (delivery.BatchContent, error) {
 			original, err := c.batch.cfg.Files.Open(ctx, file.ID)
 			if err != nil {
@@ -72,8 +70,7 @@ func (c *corrections) write(
 				return delivery.BatchContent{}, err
 			}
 			return delivery.BatchContent{Rows: int64(len(rows))}, layout.join(w, file.Format, rows)
-		},
-	)
+		})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -208,11 +208,8 @@ func (c *Consumer) sessions(taking, sends, writes context.Context) error {
 		opened := time.Now()
 		left, err := c.session(taking, sends, writes)
 		if left > 0 {
-			return fmt.Errorf(
-				"broker: %s: what became of %d messages could not be written; the broker will bring them again",
-				c.in.Name,
-				left,
-			)
+			return fmt.Errorf("broker: %s: what became of %d messages could not be written; the broker will bring "+
+				"them again", c.in.Name, left)
 		}
 		if taking.Err() != nil || errors.Is(err, errStalled) {
 			continue

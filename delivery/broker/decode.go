@@ -68,20 +68,12 @@ func (e envelope) read(format delivery.WireFormat) *taken {
 		t.identity = "event " + event.attributes["source"] + " " + event.attributes["id"]
 		t.message.IdempotencyKey = delivery.IdempotencyKeyOf(event.attributes["source"] + " " + event.attributes["id"])
 	}
-	if key := take(
-		t.message.Headers,
-		"Idempotency-Key",
-	); strings.Trim(
-		key,
-		" \t",
-	) != "" { // a blank one would make all messages one
+	// a blank one would make all messages one
+	if key := take(t.message.Headers, "Idempotency-Key"); strings.Trim(key, " \t") != "" {
 		t.message.IdempotencyKey = delivery.IdempotencyKeyOf(key)
 	}
-	t.message.Type = cmp.Or(
-		take(t.message.Headers, "redrive-type"),
-		t.message.Type,
-		e.origin.Place,
-	) // as another Redrive sends it
+	// as another Redrive sends it
+	t.message.Type = cmp.Or(take(t.message.Headers, "redrive-type"), t.message.Type, e.origin.Place)
 	t.message.Key = cmp.Or(t.message.Key, take(t.message.Headers, "redrive-key"))
 	t.message.Type, t.message.Key = short(t.message.Type, delivery.MaxType), short(t.message.Key, delivery.MaxKey)
 	if t.identity != "" {
@@ -98,14 +90,10 @@ func (e envelope) read(format delivery.WireFormat) *taken {
 	origin.Raw = encoded(e.raw)
 	if e.typed {
 		if event != nil && event.unwrapped { // the payload is its data, and not of the type that the message had
-			origin.Properties = slices.DeleteFunc(
-				origin.Properties,
-				func(f delivery.Field) bool { return f.Name == delivery.PropertyOf(contentType) },
-			)
-			e.fields = slices.DeleteFunc(
-				e.fields,
-				func(f delivery.Field) bool { return e.inOrder && strings.EqualFold(f.Name, contentType) },
-			)
+			origin.Properties = slices.DeleteFunc(origin.Properties,
+				func(f delivery.Field) bool { return f.Name == delivery.PropertyOf(contentType) })
+			e.fields = slices.DeleteFunc(e.fields,
+				func(f delivery.Field) bool { return e.inOrder && strings.EqualFold(f.Name, contentType) })
 		}
 		e.listed(&origin, t.message.Headers, event != nil)
 	}

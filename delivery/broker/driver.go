@@ -15,6 +15,8 @@ type taken struct {
 	trace       []byte           // of an entry of a dead-letter queue: the stack trace that came with it
 	redelivered bool             // the broker says that somebody may have had it before
 	firstTime   bool             // the broker vouches that nobody had it before, whatever its identity looks like
+	last        bool             // the broker may not bring it again: it is made durable before it is attempted
+	dead        bool             // it failed and is a dead letter here, which is durable
 	receipt     any              // the session's own
 }
 

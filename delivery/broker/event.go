@@ -50,14 +50,11 @@ func (e envelope) event(format delivery.WireFormat) (found *event, problem strin
 	if format != delivery.FormatCloudEvents {
 		return nil, ""
 	}
-	if kind, _, _ := mime.ParseMediaType(
-		header(rest, contentType),
-	); kind != structuredType && len(e.headers) > 0 && kind != "" &&
+	if kind, _, _ := mime.ParseMediaType(header(rest, contentType)); kind != structuredType &&
+		len(e.headers) > 0 && kind != "" &&
 		kind != "application/json" {
-		return nil, fmt.Sprintf(
-			"no CloudEvent: its content type is %s and it has no attribute specversion",
-			short(kind, delivery.MaxType),
-		)
+		return nil, fmt.Sprintf("no CloudEvent: its content type is %s and it has no attribute specversion",
+			short(kind, delivery.MaxType))
 	}
 	return structured(e.payload, rest)
 }

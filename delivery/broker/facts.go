@@ -80,9 +80,8 @@ func (c *Consumer) unmatched() {
 	first := false
 	c.facts.change(func(f *delivery.SourceFacts) { first, f.CannotMatch = !f.CannotMatch, true })
 	if first && !c.traits.forgets {
-		c.log.Warn(
-			"messages come without message_id: one that the broker brings again cannot be recognised and is delivered again",
-		)
+		c.log.Warn("messages come without message_id: one that the broker brings again cannot be recognised and is " +
+			"delivered again")
 	}
 }
 

@@ -29,17 +29,21 @@ type kafkaDriver struct {
 	dead    bool
 }
 
-func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
+func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
 	options, err := cfg.Dialer.KafkaOptions(source.KafkaServer)
 	if err != nil {
 		return nil, err
 	}
-	return &kafkaDriver{
+	d := &kafkaDriver{
 		options: options,
 		source:  source,
 		format:  cfg.Integration.Broker.Format,
 		dead:    cfg.Integration.Broker.DeadLetters,
-	}, nil
+	}
+	if source.ShareGroup != "" {
+		return &shareDriver{kafkaDriver: d, log: cfg.Log}, nil
+	}
+	return d, nil
 }
 
 func (*kafkaDriver) traits() traits { return traits{} }

@@ -169,7 +169,6 @@ func checkAttributes(attributes map[string]string) error {
 
 // EventKey is unique for each event: source and id are, together. What cannot travel as a header is hashed.
 func EventKey(source, id string) string {
-	return delivery.IdempotencyKeyOf(
-		source + " " + id,
-	) // a source is a URI reference and holds no space: no two events share a key
+	// a source is a URI reference and holds no space: no two events share a key
+	return delivery.IdempotencyKeyOf(source + " " + id)
 }

@@ -54,21 +54,19 @@ type settlementJSON struct {
 
 func (s *API) deliveryJSON(d delivery.Delivery) DeliveryJSON {
 	out := DeliveryJSON{
-		ID:           d.ID,
-		MessageID:    d.MessageID,
-		Integration:  d.Integration,
-		Method:       s.methodOf(d.Integration),
-		State:        d.State,
-		Version:      d.Version,
-		AttemptCount: d.Attempts,
-		ErrorClass:   d.ErrorClass,
-		Error:        d.Error,
-		Group:        d.GroupID,
-		Type:         d.Type,
-		Key:          d.Key,
-		CreatedAt: web.Utc(
-			&d.CreatedAt,
-		),
+		ID:               d.ID,
+		MessageID:        d.MessageID,
+		Integration:      d.Integration,
+		Method:           s.methodOf(d.Integration),
+		State:            d.State,
+		Version:          d.Version,
+		AttemptCount:     d.Attempts,
+		ErrorClass:       d.ErrorClass,
+		Error:            d.Error,
+		Group:            d.GroupID,
+		Type:             d.Type,
+		Key:              d.Key,
+		CreatedAt:        web.Utc(&d.CreatedAt),
 		FailedAt:         web.Utc(d.FailedAt),
 		LastAttemptAt:    web.Utc(d.LastAttemptAt),
 		NextAttemptAt:    web.Utc(d.NextAttemptAt),
@@ -465,8 +463,7 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 			TableGaps:            tableGapsJSON(h.TableGaps),
 		}
 		for _, p := range h.Parts {
-			out.Health = append(
-				out.Health,
+			out.Health = append(out.Health,
 				partJSON{Part: p.Part, Status: p.Status, Since: web.Utc(&p.Since), LastSuccess: web.Utc(p.LastSuccess),
 					LastError: web.English(p.LastError), LastErrorAt: web.Utc(p.LastErrorAt)},
 			)

@@ -157,17 +157,14 @@ func parseSelection(values []string, action delivery.Action) ([]views.Selected, 
 			return nil, web.BadField(http.StatusUnprocessableEntity, "bad_selection.form", "id")
 		}
 		state := delivery.State(parts[2])
-		out = append(
-			out,
-			views.Selected{
-				Value:       v,
-				ID:          parts[0],
-				Integration: parts[4],
-				State:       state,
-				Fits:        slices.Contains(action.From(), state),
-				Unsure:      parts[3] == views.Unsure,
-			},
-		)
+		out = append(out, views.Selected{
+			Value:       v,
+			ID:          parts[0],
+			Integration: parts[4],
+			State:       state,
+			Fits:        slices.Contains(action.From(), state),
+			Unsure:      parts[3] == views.Unsure,
+		})
 	}
 	return out, nil
 }

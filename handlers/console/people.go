@@ -22,11 +22,8 @@ import (
 
 func (s *Console) adminRoutes() {
 	admin := s.Require(delivery.RoleAdmin)
-	s.Echo.GET(
-		views.Operators,
-		func(c echo.Context) error { return s.operatorsPage(c, http.StatusOK, views.OperatorsPage{}) },
-		admin,
-	)
+	s.Echo.GET(views.Operators,
+		func(c echo.Context) error { return s.operatorsPage(c, http.StatusOK, views.OperatorsPage{}) }, admin)
 	s.Echo.POST(views.Operators, s.addOperator, admin)
 	s.Echo.POST(views.Operators+"/:name/:what", s.changeOperator, admin)
 	s.Echo.GET(views.Tokens, func(c echo.Context) error { return s.tokensPage(c, http.StatusOK, views.TokensPage{}) }, admin)
@@ -201,11 +198,8 @@ func (s *Console) revokeToken(c echo.Context) error {
 func (s *Console) account(c echo.Context) error { return s.accountPage(c, http.StatusOK, "") }
 
 func (s *Console) accountPage(c echo.Context, status int, wrong string) error {
-	return web.Render(
-		c,
-		status,
-		views.AccountView(views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong}),
-	)
+	return web.Render(c, status,
+		views.AccountView(views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong}))
 }
 
 // changePassword ends all other sessions of the person.

@@ -161,14 +161,8 @@ func (s *signIns) open(c echo.Context, o delivery.Operator) error {
 // password, and strangers must not grow the audit trail.
 func (s *signIns) recordRefusal(c echo.Context, o delivery.Operator) error {
 	if o.Name == "" {
-		s.Config.Log.WarnContext(
-			c.Request().Context(),
-			"sign-in refused: unknown name",
-			"request_id",
-			requestID(c),
-			"from",
-			c.RealIP(),
-		)
+		s.Config.Log.WarnContext(c.Request().Context(), "sign-in refused: unknown name",
+			"request_id", requestID(c), "from", c.RealIP())
 		return nil
 	}
 	return s.Record(c, "anonymous", "session.sign-in-failed", "operator", o.Name)

@@ -85,19 +85,10 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	out := &checkedWriter{w: stdout}
 	terminal.Out = out
 	ctx = reporting(ctx, terminal)
-	parser, err := kong.New(
-		&c,
-		kong.Name("redrive"),
-		kong.Writers(out, stderr),
-		kong.Vars{"version": p.Version},
+	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), kong.Vars{"version": p.Version},
 		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
-		kong.Exit(
-			func(code int) { exited = code },
-		),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.BindTo(out, (*io.Writer)(nil)),
-		kong.Bind(terminal, p),
-	)
+		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(out, (*io.Writer)(nil)), kong.Bind(terminal, p))
 	if err != nil {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return ExitFailed

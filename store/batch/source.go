@@ -33,19 +33,15 @@ func (s *Batches) OpenBatchSource(ctx context.Context, url, zone string) (*Sourc
 	if url != "" {
 		var err error
 		if config, err = pgx.ParseConfig(url); err != nil {
-			return nil, errors.New(
-				"batch.url: not a Postgres URL such as postgres://user:password@host:5432/database",
-			) // err may quote the password
+			// err may quote the password
+			return nil, errors.New("batch.url: not a Postgres URL such as postgres://user:password@host:5432/database")
 		}
 		if config.ConnectTimeout == 0 {
 			config.ConnectTimeout = pg.ConnectTimeout
 		}
 	}
-	session.Prepare(
-		&config.Config,
-		"redrive batch",
-		session.Own{"TimeZone": zone, "DateStyle": "ISO, YMD", "jit": "off"},
-	) // people's queries name people's tables
+	// people's queries name people's tables
+	session.Prepare(&config.Config, "redrive batch", session.Own{"TimeZone": zone, "DateStyle": "ISO, YMD", "jit": "off"})
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
 	if err != nil {
 		return nil, delivery.Fault("query.connecting", "why", redactedConnectError(err))

@@ -63,12 +63,8 @@ func errorPredicate(f delivery.Filter) predicate {
 	case trigram.MatchString(f.Query):
 	case utf8.RuneCountInString(f.Query) > 1:
 		// the index of trigrams, which would be read as a whole, must not be thought of
-		n.driver = strings.Replace(
-			n.driver,
-			"s.error ILIKE",
-			"redrive.pairs(s.error) @> redrive.pairs(?) AND s.error || '' ILIKE",
-			1,
-		)
+		n.driver = strings.Replace(n.driver, "s.error ILIKE",
+			"redrive.pairs(s.error) @> redrive.pairs(?) AND s.error || '' ILIKE", 1)
 		n.driverArgs = slices.Insert(n.driverArgs, 0, any(f.Query))
 	default:
 		n.driver = "" // no index knows single letters
@@ -129,10 +125,8 @@ var number = regexp.MustCompile(`^(-?[1-9][0-9]{0,30}|0)(\.[0-9]+)?$`)
 func hasWords(value string) bool {
 	_, err := strconv.ParseFloat(value, 64)
 	return err != nil && strings.IndexFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) >= 0 &&
-		!strings.ContainsAny(
-			value,
-			"<&",
-		) && !strings.HasSuffix(value, "://") && value != "true" && value != "false" && value != "null"
+		!strings.ContainsAny(value, "<&") && !strings.HasSuffix(value, "://") && value != "true" &&
+		value != "false" && value != "null"
 }
 
 // wordsQuery is a text search for all words, the last of which may be the beginning of one.

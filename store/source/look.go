@@ -109,13 +109,8 @@ func (s *Source) lookedUp(ctx context.Context, known map[string]delivery.Capture
 	for _, t := range known {
 		oids = append(oids, t.OID)
 	}
-	return s.tablesWhere(
-		ctx,
-		"(n.nspname, t.relname) IN (SELECT * FROM unnest($1::text[], $2::text[])) OR t.oid = ANY($3)",
-		schemas,
-		names,
-		oids,
-	)
+	return s.tablesWhere(ctx,
+		"(n.nspname, t.relname) IN (SELECT * FROM unnest($1::text[], $2::text[])) OR t.oid = ANY($3)", schemas, names, oids)
 }
 
 func named(list []*table, schema, name string) *table {
@@ -160,11 +155,9 @@ func (p publication) describe(t *table) delivery.CapturedTable {
 	}
 	sent := p.brings(t, p.server)
 	for _, name := range append(slices.Clone(t.columns), t.computed...) {
-		out.Columns = append(
-			out.Columns,
+		out.Columns = append(out.Columns,
 			delivery.CapturedColumn{Number: t.numbered[name], Name: name, Sent: slices.Contains(sent, name),
-				Generated: slices.Contains(t.computed, name)},
-		)
+				Generated: slices.Contains(t.computed, name)})
 	}
 	out.Key, out.Old = t.numbers(t.key()), t.numbers(t.old())
 	return out

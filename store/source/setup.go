@@ -61,9 +61,9 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 	if err != nil {
 		return nil, err
 	}
-	if refused := refusal(
-		append(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st)), s.wayFindings(ctx)...),
-	); refused != nil {
+	refused := refusal(append(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st)),
+		s.wayFindings(ctx)...))
+	if refused != nil {
 		return nil, refused
 	}
 	steps := s.steps(st)
@@ -86,10 +86,8 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 // only is the source with the rules of these tables.
 func (s *Source) only(tables []string) *Source {
 	settings := s.settings
-	settings.Rules = slices.DeleteFunc(
-		slices.Clone(settings.Rules),
-		func(r delivery.CDCRule) bool { return !slices.Contains(tables, r.Schema+"."+r.Table) },
-	)
+	settings.Rules = slices.DeleteFunc(slices.Clone(settings.Rules),
+		func(r delivery.CDCRule) bool { return !slices.Contains(tables, r.Schema+"."+r.Table) })
 	return &Source{
 		settings:    settings,
 		log:         s.log,

@@ -255,11 +255,8 @@ func (st *Stream) status(ask bool) error {
 	if err := st.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	return pglogrepl.SendStandbyStatusUpdate(
-		st.closing,
-		st.pg,
-		pglogrepl.StandbyStatusUpdate{WALWritePosition: acked, ReplyRequested: ask},
-	)
+	return pglogrepl.SendStandbyStatusUpdate(st.closing, st.pg,
+		pglogrepl.StandbyStatusUpdate{WALWritePosition: acked, ReplyRequested: ask})
 }
 
 // read takes messages until the connection ends, and closes events.

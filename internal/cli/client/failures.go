@@ -354,16 +354,8 @@ func (d detail) printAttempts(t *Terminal, now time.Time) {
 		least: []int{0, 7, 0, 0, 8, 0, 12, 8},
 	}
 	for _, a := range d.Attempts {
-		x.add(
-			fmt.Sprint(a.Number),
-			ago(a.StartedAt, now),
-			fmt.Sprintf("%dms", a.DurationMS),
-			a.Outcome,
-			a.ErrorClass,
-			fmt.Sprint(a.Edit),
-			a.Error,
-			a.Response,
-		)
+		x.add(fmt.Sprint(a.Number), ago(a.StartedAt, now), fmt.Sprintf("%dms", a.DurationMS), a.Outcome, a.ErrorClass,
+			fmt.Sprint(a.Edit), a.Error, a.Response)
 	}
 	t.table(x)
 }
