@@ -47,7 +47,9 @@ var uncatalogued = map[string]string{
 	"store/audit/verify.go":     terminal,
 	"store/embedded":            terminal,
 	"store/session":             terminal,
-	"store/source":              terminal, // what setting up a source finds
+	"store/source/inspect.go":   terminal, // what setting up finds
+	"store/source/setup.go":     terminal,
+	"store/source/source.go":    settings,
 	"store/table":               attempts,
 }
 
