@@ -2,7 +2,6 @@ package views
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"redrive/delivery"
@@ -39,8 +38,8 @@ func partKind(p delivery.PartHealth) string {
 // unsaid are the degraded parts that no alarm of a figure speaks of.
 func unsaid(h delivery.IntegrationHealth, list []delivery.Fact) (out []delivery.PartHealth) {
 	for _, p := range delivery.Degraded(h.Parts) {
-		if !slices.ContainsFunc(alarms(list),
-			func(text string) bool { return p.LastError != "" && strings.Contains(text, p.LastError) }) {
+		said := func(alarm delivery.Phrase) bool { return alarm.Short().Holds(p.LastError) }
+		if !slices.ContainsFunc(alarms(list), said) {
 			out = append(out, p)
 		}
 	}

@@ -126,7 +126,7 @@ func stories() map[string]templ.Component {
 		"account":          AccountView(AccountPage{Layout: viewer, Problem: hostile}),
 		"help":             HelpView(HelpPage{viewer}),
 		"error":            ErrorView(ErrorPage{Layout: viewer, Status: 404, Text: hostile, RequestID: hostile}),
-		"runs": RunsView(RunsPage{Layout: operator, Integration: delivery.Integration{Name: "points"}, Facts: []delivery.Fact{{Name: "running", Value: 1, Text: "12 rows so far"}},
+		"runs": RunsView(RunsPage{Layout: operator, Integration: delivery.Integration{Name: "points"}, Facts: []delivery.Fact{{Name: "running", Value: 1, Says: delivery.Verbatim("12 rows so far")}},
 			Items: batchRuns(), Next: "/x", Date: hostile, Reason: hostile, Problem: hostile}),
 		"runs-first":        RunsView(RunsPage{Layout: viewer, Integration: delivery.Integration{Name: "points"}}),
 		"failure-of-a-file": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, File: batchRuns()[0].File, Return: "/failures"}),
@@ -152,7 +152,7 @@ func batchRuns() (list []delivery.BatchRun) {
 		Bytes: 99, SHA256: strings.Repeat("ab", 32), Control: "12.50", CorrectionOf: 6}, DeliveryID: "d", State: delivery.StateDelivered, Acknowledgement: "partly"}
 	list = append(list, delivery.BatchRun{ID: "0", ScheduledAt: now, State: delivery.RunStored, Trigger: delivery.TriggerCorrection, File: file})
 	for _, s := range []delivery.RunState{delivery.RunQueued, delivery.RunRunning, delivery.RunEmpty, delivery.RunFailed, delivery.RunSkipped} {
-		list = append(list, delivery.BatchRun{ID: string(s), ScheduledAt: now, State: s, Trigger: delivery.TriggerManual, RequestedBy: hostile, Reason: hostile, Error: hostile})
+		list = append(list, delivery.BatchRun{ID: string(s), ScheduledAt: now, State: s, Trigger: delivery.TriggerManual, RequestedBy: hostile, Reason: hostile, Error: delivery.Verbatim(hostile)})
 	}
 	single := *file
 	single.DeliveryID, single.State, single.Acknowledgement = "", "", "accepted"

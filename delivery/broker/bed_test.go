@@ -433,6 +433,8 @@ func (m *mortal) die() {
 	switch s := last.(type) {
 	case *rabbitSession:
 		_ = s.conn.CloseDeadline(time.Now().Add(time.Second))
+	case *shareSession:
+		s.client.Close()
 	case *kafkaSession:
 		s.client.CloseAllowingRebalance()
 	}

@@ -75,7 +75,7 @@ func runJSONOf(r delivery.BatchRun) RunJSON {
 		State:        r.State,
 		Attempts:     r.Attempts,
 		Rows:         r.Rows,
-		Error:        r.Error,
+		Error:        web.English(r.Error),
 		CreatedAt:    web.Utc(&r.CreatedAt),
 		StartedAt:    web.Utc(r.StartedAt),
 		FinishedAt:   web.Utc(r.FinishedAt),

@@ -60,7 +60,7 @@ func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, e
 }
 
 const runSQL = `SELECT r.id::text, r.integration, coalesce(r.business_date::text, ''), r.dated, r.scheduled_at, r.trigger, r.requested_by,
-	r.reason, r.state, r.attempts, r.rows, r.error, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, ''),
+	r.reason, r.state, r.attempts, r.rows, r.error::text, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, ''),
 	r.because::text FROM redrive.batch_runs r`
 
 func runColumns(r *delivery.BatchRun) []any {
@@ -76,7 +76,7 @@ func runColumns(r *delivery.BatchRun) []any {
 		&r.State,
 		&r.Attempts,
 		&r.Rows,
-		&r.Error,
+		pg.JSON{To: &r.Error},
 		&r.CreatedAt,
 		&r.StartedAt,
 		&r.FinishedAt,

@@ -78,9 +78,9 @@ func (f *Feed) Schedule(ctx context.Context, times []delivery.ScheduledRun, unti
 	return f.transact(ctx, func(tx *gorm.DB) error {
 		for _, t := range times {
 			err := tx.Exec(`INSERT INTO redrive.batch_runs (integration, scheduled_at, trigger, state, error, finished_at)
-				SELECT ?, ?, 'schedule', CASE WHEN r.why = '' THEN 'queued' ELSE 'skipped' END, r.why, CASE WHEN r.why <> '' THEN clock_timestamp() END
-				FROM (SELECT ?::text AS why) r ON CONFLICT (integration, scheduled_at) WHERE trigger = 'schedule' DO NOTHING`,
-				f.integration, t.At, t.Skip).Error
+				SELECT ?, ?, 'schedule', CASE WHEN r.why IS NULL THEN 'queued' ELSE 'skipped' END, r.why, CASE WHEN r.why IS NOT NULL THEN clock_timestamp() END
+				FROM (SELECT ?::jsonb AS why) r ON CONFLICT (integration, scheduled_at) WHERE trigger = 'schedule' DO NOTHING`,
+				f.integration, t.At, t.Skip.Storable()).Error
 			if err != nil {
 				return fmt.Errorf("scheduling: %w", err)
 			}

@@ -38,28 +38,36 @@ func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string)
 			run.BusinessDate = date(run.ScheduledAt)
 		}
 		run.State, run.Attempts = delivery.RunRunning, run.Attempts+1
-		return tx.Exec(`UPDATE redrive.batch_runs SET state = 'running', business_date = ?,
-			started_at = clock_timestamp(), rows = 0, attempts = attempts + 1, error = '' WHERE id = ?`, run.BusinessDate, run.ID).Error
+		return tx.Exec(
+			`UPDATE redrive.batch_runs SET state = 'running', business_date = ?, started_at = clock_timestamp(), rows = 0,
+			attempts = attempts + 1, error = NULL WHERE id = ?`,
+			run.BusinessDate,
+			run.ID,
+		).Error
 	})
 	return run, err
 }
 
 // Fail notes why a run failed; with retryIn it is tried again after that time, else it becomes a dead letter.
-func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why string, retryIn *time.Duration) error {
-	why = delivery.Storable(why)
+func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why delivery.Phrase, retryIn *time.Duration) error {
+	why = why.Storable()
 	err := f.transact(ctx, func(tx *gorm.DB) error {
 		if retryIn != nil {
-			return tx.Exec(`UPDATE redrive.batch_runs
-				SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?
-				WHERE id = ?`, retryIn.Milliseconds(), why, run.ID).Error
+			return tx.Exec(
+				`UPDATE redrive.batch_runs SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?::jsonb
+				WHERE id = ?`,
+				retryIn.Milliseconds(),
+				why,
+				run.ID,
+			).Error
 		}
 		if err := endFailed(tx, run, why); err != nil {
 			return err
 		}
 		if run.DeliveryID == "" {
-			return parkRun(tx, run, why)
+			return parkRun(tx, run, why.English())
 		}
-		return settleRun(tx, run, failure(why))
+		return settleRun(tx, run, failure(why.English()))
 	})
 	if err != nil {
 		return fmt.Errorf("noting a failed run: %w", err)
@@ -68,8 +76,8 @@ func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why string, retr
 }
 
 // FailCorrection notes why a correction file could not be made: the rows that it was to send are dead again.
-func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows []delivery.CorrectionRow, why string) error {
-	why = delivery.Storable(why)
+func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows []delivery.CorrectionRow, why delivery.Phrase) error {
+	why = why.Storable()
 	ids := make([]string, len(rows))
 	for i, r := range rows {
 		ids[i] = r.DeliveryID
@@ -80,7 +88,7 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 			return err
 		}
 		for i := range leased {
-			judgeLeased(&leased[i], run, failure(delivery.ErrorNoCorrection+why))
+			judgeLeased(&leased[i], run, failure(delivery.ErrorNoCorrection+why.English()))
 		}
 		if _, err := queue.Complete(tx, leased); err != nil {
 			return err
@@ -93,9 +101,12 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 	return nil
 }
 
-func endFailed(tx *gorm.DB, run delivery.BatchRun, why string) error {
-	return tx.Exec("UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ? WHERE "+
-		"id = ?", why, run.ID).Error
+func endFailed(tx *gorm.DB, run delivery.BatchRun, why delivery.Phrase) error {
+	return tx.Exec(
+		"UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ?::jsonb WHERE id = ?",
+		why,
+		run.ID,
+	).Error
 }
 
 func failure(why string) delivery.Result {

@@ -82,10 +82,15 @@ func (s *Captures) SaveTables(ctx context.Context, integration string, p deliver
 // noteGaps opens gaps; a table that has one keeps it.
 func noteGaps(tx *gorm.DB, integration string, gaps []delivery.CaptureGap) error {
 	for _, g := range gaps {
-		err := tx.Exec(`INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why)
-			VALUES (?, ?, ?::pg_lsn, ?::pg_lsn, ?)
+		err := tx.Exec(
+			`INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why) VALUES (?, ?, ?::pg_lsn, ?::pg_lsn, ?::jsonb)
 			ON CONFLICT (integration, table_name) WHERE closed_at IS NULL DO NOTHING`,
-			integration, g.Table, g.From.String(), g.Stopped.String(), delivery.Storable(g.Why)).Error
+			integration,
+			g.Table,
+			g.From.String(),
+			g.Stopped.String(),
+			g.Why.Storable(),
+		).Error
 		if err != nil {
 			return fmt.Errorf("noting what is missing of %s: %w", g.Table, err)
 		}
@@ -144,15 +149,15 @@ func (l *Term) RenameTable(ctx context.Context, integration, from, to string, p 
 }
 
 // RefuseTable says why a snapshot of a table that was asked for cannot begin. It is not asked for any more.
-func (l *Term) RefuseTable(ctx context.Context, integration, table, why string) error {
+func (l *Term) RefuseTable(ctx context.Context, integration, table string, why delivery.Phrase) error {
 	err := l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		err := tx.Exec(`UPDATE redrive.captures SET resnapshot_tables = array_remove(resnapshot_tables, ?)
 			WHERE integration = ?`, table, integration).Error
 		if err != nil {
 			return err
 		}
-		return tx.Exec(`UPDATE redrive.capture_gaps SET note = ? WHERE integration = ? AND table_name = ? AND closed_at IS NULL`,
-			delivery.Storable(why), integration, table).Error
+		return tx.Exec(`UPDATE redrive.capture_gaps SET note = ?::jsonb WHERE integration = ? AND table_name = ? AND closed_at IS NULL`,
+			why.Storable(), integration, table).Error
 	})
 	if err != nil {
 		return fmt.Errorf("refusing a snapshot of %s: %w", table, err)

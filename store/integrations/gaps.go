@@ -114,8 +114,8 @@ func (s *Registry) NoteGap(ctx context.Context, integration, place string, g del
 }
 
 func noteGap(tx *gorm.DB, integration, place string, g delivery.SourceGap) error {
-	err := tx.Exec("INSERT INTO redrive.gaps (integration, place, began_at, ended_at, what) VALUES (?, ?, ?, ?, ?)",
-		integration, place, g.From, g.To, delivery.Storable(g.What)).Error
+	err := tx.Exec("INSERT INTO redrive.gaps (integration, place, began_at, ended_at, what) VALUES (?, ?, ?, ?, ?::jsonb)",
+		integration, place, g.From, g.To, g.What.Storable()).Error
 	if err != nil {
 		return fmt.Errorf("writing a gap down: %w", err)
 	}

@@ -27,6 +27,8 @@ func Translate(lang, text string) string {
 	return text
 }
 
+func init() { delivery.InEnglish = func(p delivery.Phrase) string { return Say(English, p) } }
+
 // Say returns a phrase in a language; the zero phrase says nothing. A key that this program does not know, such as one that a newer
 // program has stored, is shown as it is, with its arguments.
 func Say(lang string, p delivery.Phrase) string {
@@ -34,7 +36,7 @@ func Say(lang string, p delivery.Phrase) string {
 	if !known {
 		return p.String()
 	}
-	return fill(Translate(lang, text), p.Args)
+	return fill(lang, Translate(lang, text), p)
 }
 
 // Of returns what an error says to a person. ok is false for an error that has nothing to say: it is for the log.
@@ -51,10 +53,13 @@ func Of(lang string, err error) (text string, ok bool) {
 // {name|one|many} the first text where it is 1, else the second.
 var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|or|and)|\|([^{}|]*)\|([^{}|]*))?\}`)
 
-func fill(text string, args map[string]string) string {
+func fill(lang, text string, p delivery.Phrase) string {
 	return placeholder.ReplaceAllStringFunc(text, func(found string) string {
 		part := placeholder.FindStringSubmatch(found)
-		value, given := args[part[1]]
+		value, given := p.Args[part[1]]
+		if within, is := p.Of[part[1]]; is {
+			value, given = Say(lang, within), true
+		}
 		switch {
 		case !given:
 			return found
