@@ -85,6 +85,9 @@ func Listed(list []Phrase) (all Phrase) {
 	return all
 }
 
+// Comma stands between the items of an argument that is a list.
+const Comma = ", "
+
 func argument(value any) string {
 	switch v := value.(type) {
 	case string:
@@ -97,7 +100,7 @@ func argument(value any) string {
 		for i := range texts {
 			texts[i] = argument(list.Index(i).Interface())
 		}
-		return strings.Join(texts, ", ")
+		return strings.Join(texts, Comma)
 	}
 	return fmt.Sprint(value)
 }

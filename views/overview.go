@@ -28,6 +28,13 @@ var partWords = map[delivery.Part]string{
 
 func (l Locale) part(p delivery.Part) string { return l.T(partWords[p]) }
 
+func (l Locale) partStatus(s delivery.PartStatus) string {
+	if s == delivery.PartDegraded {
+		return l.T("degraded")
+	}
+	return l.T("ok")
+}
+
 func partKind(p delivery.PartHealth) string {
 	if p.Status == delivery.PartDegraded {
 		return "bad"

@@ -192,7 +192,7 @@ func TestPositionLost(t *testing.T) {
 func TestSlowConnections(t *testing.T) {
 	onEach(t, every, func(t *testing.T, b bed) {
 		r := newRig(t, b)
-		r.place.proxy.Delay(100 * time.Millisecond)
+		r.place.proxy.Delay(30 * time.Millisecond)
 		l := r.start()
 		r.place.publish(t, notes(100)...)
 		r.ledger.arrived(t, 100)

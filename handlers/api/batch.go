@@ -116,8 +116,9 @@ func (s *API) requestRun(c echo.Context) error {
 		return err
 	}
 	var date, reason string
-	if err := web.DecodeObject(body, web.Fields{"business_date": web.TextField("business_date", len(time.DateOnly), &date),
-		"reason": web.TextField("reason", delivery.MaxReason, &reason)}); err != nil {
+	err = web.DecodeObject(body, web.Fields{"business_date": web.TextField("business_date", len(time.DateOnly), &date),
+		"reason": web.TextField("reason", delivery.MaxReason, &reason)})
+	if err != nil {
 		return err
 	}
 	name := c.Param("name")

@@ -171,36 +171,24 @@ func (s *Batches) RequestRun(ctx context.Context, integration, date, actor, reas
 			return err
 		}
 		// of two that ask at once, the second must see the first
-		if err := tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))",
-			integration).Error; err != nil {
+		err := tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))", integration).Error
+		if err != nil {
 			return err
 		}
-		open, err := pg.ReadOne(
-			tx,
-			pg.Single[string],
-			`SELECT id::text FROM redrive.batch_runs WHERE integration = ? AND state IN ('queued', 'running')
+		open, err := pg.ReadOne(tx, pg.Single[string], `SELECT id::text FROM redrive.batch_runs WHERE integration = ?
+			AND state IN ('queued', 'running')
 			AND trigger = 'manual' AND coalesce(business_date::text, '') = ? AND dated = (? <> '') LIMIT 1`,
-			integration,
-			date,
-			date,
-		)
+			integration, date, date)
 		if err == nil {
 			return delivery.Mistake("run_waiting", "", "run", open)
 		}
 		if !errors.Is(err, delivery.ErrNotFound) {
 			return err
 		}
-		id, err := pg.ReadOne(
-			tx,
-			pg.Single[string],
+		id, err := pg.ReadOne(tx, pg.Single[string],
 			`INSERT INTO redrive.batch_runs (integration, business_date, dated, scheduled_at, trigger, requested_by, reason)
 			VALUES (?, nullif(?, '')::date, ? <> '', clock_timestamp(), 'manual', ?, ?) RETURNING id::text`,
-			integration,
-			date,
-			date,
-			actor,
-			reason,
-		)
+			integration, date, date, actor, reason)
 		if err != nil {
 			return fmt.Errorf("queueing a run: %w", err)
 		}

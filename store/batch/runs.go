@@ -21,11 +21,11 @@ import (
 // Begin takes the oldest run that is due, or answers delivery.ErrNotFound. date is the business date where none was asked for.
 func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string) (run delivery.BatchRun, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec(
-			`UPDATE redrive.batch_runs r SET state = 'queued', attempts = 0, finished_at = NULL, due_at = clock_timestamp()
+		err := tx.Exec(`UPDATE redrive.batch_runs r
+			SET state = 'queued', attempts = 0, finished_at = NULL, due_at = clock_timestamp()
 			FROM redrive.queue w WHERE w.id = r.delivery_id AND w.token IS NULL AND r.integration = ? AND r.state = 'failed'`,
-			f.integration,
-		).Error; err != nil {
+			f.integration).Error
+		if err != nil {
 			return fmt.Errorf("queueing retried runs: %w", err)
 		}
 		run, err = pg.ReadOne(tx, runColumns,

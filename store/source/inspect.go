@@ -318,7 +318,9 @@ func (s *Source) publicationSteps(st state) (steps []step) {
 		for _, w := range st.tables {
 			tables = append(tables, quote(w.schema, w.name))
 		}
-		add("there is none: run redrive cdc setup", "created publication "+s.settings.Publication, fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = '%s', publish_via_partition_root = true)", name, strings.Join(tables, ", "), list(st.wanted)))
+		create := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = '%s', publish_via_partition_root = true)",
+			name, strings.Join(tables, ", "), list(st.wanted))
+		add("there is none: run redrive cdc setup", "created publication "+s.settings.Publication, create)
 		return steps
 	}
 	if operations := merge(st.wanted, p.operations); len(operations) > len(p.operations) {

@@ -61,8 +61,9 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 	if err != nil {
 		return nil, err
 	}
-	if refused := refusal(append(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st)),
-		s.wayFindings(ctx)...)); refused != nil {
+	refused := refusal(append(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st)),
+		s.wayFindings(ctx)...))
+	if refused != nil {
 		return nil, refused
 	}
 	steps := s.steps(st)

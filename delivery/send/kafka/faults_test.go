@@ -77,8 +77,7 @@ func TestWhatABrokerAnswersByItself(t *testing.T) {
 		class, words string
 	}{
 		"no key where the last one of each is kept": {"cleanup.policy=compact", "", delivery.OutcomePermanent, delivery.ClassBadRequest, words(kerr.InvalidRecord)},
-		"too few replicas":                          {"min.insync.replicas=2", "k", delivery.OutcomeTransient, delivery.ClassRefused, words(kerr.NotEnoughReplicas)},
-		"too large":                                 {"max.message.bytes=100", "k", delivery.OutcomePermanent, delivery.ClassTooLarge, words(kerr.MessageTooLarge)},
+		"too large": {"max.message.bytes=100", "k", delivery.OutcomePermanent, delivery.ClassTooLarge, words(kerr.MessageTooLarge)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := anywhere(t, 1, c.setting)
@@ -135,6 +134,7 @@ func TestWhatPassesWithinAnAttempt(t *testing.T) {
 // The broker lost what it knew of the producer and goes on refusing its sequence: the attempt ends, and later ones need no
 // restart. The client sends under a new epoch, since what is refused this way is not in the log.
 func TestSequenceRefusedForLong(t *testing.T) {
+	t.Parallel()
 	for _, answer := range []*kerr.Error{kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID, kerr.InvalidProducerEpoch} {
 		cluster, d := emulated(t)
 		s := open(t, d)
@@ -215,6 +215,7 @@ func noise(n int) []byte {
 }
 
 func TestAcknowledgementLost(t *testing.T) {
+	t.Parallel()
 	proxy, d := proxied(t, 1)
 	s, count := open(t, d), written(t, d)
 	wantOK(t, s, 1)
@@ -251,6 +252,7 @@ func TestConnectionBreaksBeforeTheAcknowledgement(t *testing.T) {
 
 // The connection breaks in the middle of the record: nothing is written, and the client sends it again by the next one.
 func TestConnectionBreaksWithinTheRecord(t *testing.T) {
+	t.Parallel()
 	proxy, d := proxied(t, 1)
 	s, count := open(t, d), written(t, d)
 	wantOK(t, s, 1)
@@ -285,8 +287,9 @@ func TestCancelledAfterTheRecordWasSent(t *testing.T) {
 
 // A line across the world makes it slower and nothing else.
 func TestSlowConnection(t *testing.T) {
+	t.Parallel()
 	proxy, d := proxied(t, 1)
-	proxy.Delay(100 * time.Millisecond)
+	proxy.Delay(30 * time.Millisecond)
 	s := open(t, d)
 	for n := range 5 {
 		wantOK(t, s, n)
@@ -296,6 +299,7 @@ func TestSlowConnection(t *testing.T) {
 
 // The client gives up a partition's records together. An attempt that goes on must not end with its neighbour's.
 func TestNeighbourCancelled(t *testing.T) {
+	t.Parallel()
 	proxy, d := proxied(t, 1)
 	proxy.Silence()
 	s := open(t, d) // which does not know the topic yet: records wait for it together
@@ -402,6 +406,7 @@ func TestStillHeldIsUnknown(t *testing.T) {
 // A ledger of many attempts, of which some are cancelled and whose connections break: what is called ok is in the log once,
 // what is called failed is not there, what is called unknown is there once or not at all.
 func TestVerdictsAgreeWithTheLog(t *testing.T) {
+	t.Parallel()
 	proxy, d := proxied(t, 3)
 	s := open(t, d)
 	wantOK(t, s, 0)
@@ -444,6 +449,7 @@ func TestVerdictsAgreeWithTheLog(t *testing.T) {
 
 // The same of a broker that is killed under way and comes back.
 func TestVerdictsAgreeWithTheLogOfABrokerThatWasKilled(t *testing.T) {
+	t.Parallel()
 	k := services.StartKafka(t)
 	d := newTopic(t, k.Brokers, 3)
 	d.Timeout = fastTimeout

@@ -261,6 +261,7 @@ func TestUnknownTopicIsSaidAtOnce(t *testing.T) {
 }
 
 func TestBrokerAway(t *testing.T) {
+	t.Parallel()
 	proxy, d := proxied(t, 1)
 	d.Timeout = fastTimeout
 	s := open(t, d)
@@ -321,6 +322,8 @@ func TestSignIn(t *testing.T) {
 	for name, server := range map[string]delivery.KafkaServer{"open": {Brokers: k.SASL}, "tls": {Brokers: k.SASLTLS, TLS: &delivery.TLS{CA: k.CA}}} {
 		for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
 			t.Run(name+" "+mechanism, func(t *testing.T) {
+				t.Parallel()
+				d := d
 				var log bytes.Buffer
 				dialer := wire.Dialer{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 				for _, given := range []string{services.KafkaPassword, "wrong horse battery"} {
@@ -349,7 +352,6 @@ func TestSignIn(t *testing.T) {
 func TestTLS(t *testing.T) {
 	k := services.SharedKafka(t)
 	d := newTopic(t, k.Brokers, 1)
-	d.Brokers = k.TLS
 	with := func(known bool, until time.Time) *delivery.TLS {
 		cert, key := k.IssueClient(t, known, until)
 		return &delivery.TLS{CA: k.CA, Cert: cert, Key: key}
@@ -371,6 +373,8 @@ func TestTLS(t *testing.T) {
 		"mutual, unknown": {k.MutualTLS, with(false, time.Now().Add(time.Hour)), delivery.OutcomeTransient, delivery.ClassTLS},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := d
 			d.Brokers, d.TLS = c.brokers, c.tls
 			d.Timeout = slowTimeout
 			if c.outcome != delivery.OutcomeOK {

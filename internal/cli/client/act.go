@@ -36,7 +36,7 @@ type Retry struct {
 // Ignore decides not to deliver.
 type Ignore struct {
 	act
-	Category string `help:"duplicate, test-data, obsolete, receiver-bug, producer-bug, accepted-loss, other or a word of your own."`
+	Category string `help:"${categories} or a word of your own."`
 	Until    string `help:"Open it again then: a time such as 2026-01-31T09:30:00Z, or a duration such as 48h."`
 }
 
@@ -176,8 +176,9 @@ func (a act) many(ctx context.Context, t *Terminal, request map[string]any) erro
 		return nil
 	}
 	if dry.Eligible > 1 && !a.Yes {
-		if err := t.confirm(ctx, fmt.Sprintf("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
-			plural(dry.Eligible, "failure", "failures"))); err != nil {
+		err := t.confirm(ctx, fmt.Sprintf("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
+			plural(dry.Eligible, "failure", "failures")))
+		if err != nil {
 			return err
 		}
 	}
