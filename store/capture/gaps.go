@@ -78,15 +78,10 @@ func (s *Captures) SaveTables(ctx context.Context, integration string, p deliver
 // noteGaps opens gaps; a table that has one keeps it.
 func noteGaps(tx *gorm.DB, integration string, gaps []delivery.CaptureGap) error {
 	for _, g := range gaps {
-		err := tx.Exec(
-			`INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why) VALUES (?, ?, ?::pg_lsn, ?::pg_lsn, ?::jsonb)
+		err := tx.Exec(`INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why)
+			VALUES (?, ?, ?::pg_lsn, ?::pg_lsn, ?::jsonb)
 			ON CONFLICT (integration, table_name) WHERE closed_at IS NULL DO NOTHING`,
-			integration,
-			g.Table,
-			g.From.String(),
-			g.Stopped.String(),
-			g.Why.Storable(),
-		).Error
+			integration, g.Table, g.From.String(), g.Stopped.String(), g.Why.Storable()).Error
 		if err != nil {
 			return fmt.Errorf("noting what is missing of %s: %w", g.Table, err)
 		}
