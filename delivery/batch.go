@@ -274,10 +274,7 @@ func (c Condition) ofRun(r BatchRun) Condition {
 func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
 	facts := []Fact{{Name: "sequence", Value: feed.Sequence}}
 	if feed.NextRunAt != nil {
-		facts = append(
-			facts,
-			Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Says: SayTime(*feed.NextRunAt)},
-		)
+		facts = append(facts, Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Says: SayTime(*feed.NextRunAt)})
 	}
 	running := Fact{Name: "running"}
 	for n, r := range runs {

@@ -37,12 +37,8 @@ func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string)
 			run.BusinessDate = date(run.ScheduledAt)
 		}
 		run.State, run.Attempts = delivery.RunRunning, run.Attempts+1
-		return tx.Exec(
-			`UPDATE redrive.batch_runs SET state = 'running', business_date = ?, started_at = clock_timestamp(), rows = 0,
-			attempts = attempts + 1, error = NULL WHERE id = ?`,
-			run.BusinessDate,
-			run.ID,
-		).Error
+		return tx.Exec(`UPDATE redrive.batch_runs SET state = 'running', business_date = ?,
+			started_at = clock_timestamp(), rows = 0, attempts = attempts + 1, error = NULL WHERE id = ?`, run.BusinessDate, run.ID).Error
 	})
 	return run, err
 }
@@ -52,13 +48,9 @@ func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why delivery.Phr
 	why = why.Storable()
 	err := f.transact(ctx, func(tx *gorm.DB) error {
 		if retryIn != nil {
-			return tx.Exec(
-				`UPDATE redrive.batch_runs SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?::jsonb
-				WHERE id = ?`,
-				retryIn.Milliseconds(),
-				why,
-				run.ID,
-			).Error
+			return tx.Exec(`UPDATE redrive.batch_runs
+				SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?::jsonb
+				WHERE id = ?`, retryIn.Milliseconds(), why, run.ID).Error
 		}
 		if err := endFailed(tx, run, why); err != nil {
 			return err
@@ -101,11 +93,8 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 }
 
 func endFailed(tx *gorm.DB, run delivery.BatchRun, why delivery.Phrase) error {
-	return tx.Exec(
-		"UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ?::jsonb WHERE id = ?",
-		why,
-		run.ID,
-	).Error
+	return tx.Exec(`UPDATE redrive.batch_runs
+		SET state = 'failed', finished_at = clock_timestamp(), error = ?::jsonb WHERE id = ?`, why, run.ID).Error
 }
 
 func failure(why string) delivery.Result {
