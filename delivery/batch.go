@@ -231,6 +231,9 @@ func (i Integration) BatchFormat() FileFormat {
 	return FileFormat{Kind: FileJSON, Array: i.Batch == nil || i.Batch.Per == PerFile}
 }
 
+// NoColumns is the phrase of a query that makes no rows.
+const NoColumns = "query.no_columns"
+
 // lateRun is how long after its time a run counts as missed.
 const lateRun = time.Minute
 

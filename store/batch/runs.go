@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -169,7 +168,7 @@ func judgeLeased(c *delivery.Completion, run delivery.BatchRun, result delivery.
 	}
 }
 
-var errRunGone = errors.New("the run was changed by somebody else")
+var errRunGone = delivery.Fault("run.gone")
 
 // endRun makes the transaction depend on the run: two of one run cannot both commit.
 func (f *Feed) endRun(tx *gorm.DB, run delivery.BatchRun, state delivery.RunState, rows int64, file *string) error {

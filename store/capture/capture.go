@@ -238,8 +238,8 @@ func mustCapture(tx *gorm.DB, integration string) error {
 	return err
 }
 
-// CannotCapture says why changes of this database cannot be read with our role, for the log; empty when they can.
-func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
+// CannotCapture says why changes of this database cannot be read with our role; the zero phrase when they can.
+func (s *Captures) CannotCapture(ctx context.Context) (why delivery.Phrase, err error) {
 	type role struct {
 		Name, Level string
 		Replicates  bool
@@ -248,11 +248,11 @@ func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
 		rolsuper OR rolreplication AS replicates FROM pg_roles WHERE rolname = current_user`)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("asking whether changes can be read: %w", err)
+		return why, fmt.Errorf("asking whether changes can be read: %w", err)
 	case r.Level != "logical":
-		return fmt.Errorf("wal_level is %s and must be logical", r.Level).Error(), nil
+		return delivery.Say("capture.cannot.level", "level", r.Level), nil
 	case !r.Replicates:
-		return fmt.Errorf("role %s may not replicate", r.Name).Error(), nil
+		return delivery.Say("capture.cannot.role", "role", r.Name), nil
 	}
-	return "", nil
+	return why, nil
 }
