@@ -50,7 +50,7 @@ type Writer struct {
 	buffer  []byte
 	total   *total // nil: not asked for
 	rows    int64
-	err     error // what ended the file
+	err     error // the error that ended the file
 }
 
 var errClosed = errors.New("the file has been closed")
