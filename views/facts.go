@@ -51,7 +51,7 @@ var factWords = map[string]string{
 func (l Locale) facts(list []delivery.Fact, brief bool) string {
 	var out []string
 	for _, f := range list {
-		says := f.Value != 0 || f.Limit > 0 || f.Text != "" || !brief && (f.Total || strings.HasPrefix(f.Name, "lag_"))
+		says := f.Value != 0 || f.Limit > 0 || f.Text != "" || !f.Says.IsZero() || !brief && (f.Total || strings.HasPrefix(f.Name, "lag_"))
 		past := f.Name == "changes" || f.Name == "last_change" || f.Name == "sequence"
 		if says && !f.Alarm && (!brief || !past) {
 			out = append(out, l.fact(f))
@@ -63,6 +63,8 @@ func (l Locale) facts(list []delivery.Fact, brief bool) string {
 func (l Locale) fact(f delivery.Fact) string {
 	number := l.Number(int(f.Value))
 	switch {
+	case f.Name == "partitions":
+		return l.Say(f.Says)
 	case f.Name == "connected", f.Name == "running" && f.Text != "":
 		return l.T(f.Text)
 	case f.Name == "position" || f.Name == "relay" || f.Name == "findings":

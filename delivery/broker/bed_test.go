@@ -315,7 +315,10 @@ func (r *rig) start(change ...func(*Config)) *life {
 			r.t.Errorf("stopping: %v", err)
 		}
 	})
-	r.status(l, delivery.SourceConnected)
+	r.eventually("connected", func() bool {
+		status := l.Facts(r.t.Context()).Status
+		return status == delivery.SourceConnected || status == delivery.SourceJoining // who holds the partitions may take its time
+	})
 	return l
 }
 
@@ -435,6 +438,7 @@ func (m *mortal) die() {
 		_ = s.conn.CloseDeadline(time.Now().Add(time.Second))
 	case *kafkaSession:
 		s.client.CloseAllowingRebalance()
+		s.member.end()
 	}
 }
 
@@ -448,6 +452,13 @@ func (s mortalSession) acknowledge(list []*taken) error {
 		return errors.New("dead (test)")
 	}
 	return s.session.acknowledge(list)
+}
+
+func (s mortalSession) held() delivery.SourcePartitions {
+	if g, ok := s.session.(grouped); ok {
+		return g.held()
+	}
+	return delivery.SourcePartitions{Spare: true}
 }
 
 type mortalHolder struct {

@@ -468,7 +468,7 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 					LastError: p.LastError, LastErrorAt: web.Utc(p.LastErrorAt)})
 		}
 		for _, f := range s.Facts(h.Name) {
-			shown := factJSON{Name: f.Name, Value: f.Value, Text: f.Text, Alarm: f.Alarm}
+			shown := factJSON{Name: f.Name, Value: f.Value, Text: cmp.Or(f.Text, web.English(f.Says)), Alarm: f.Alarm}
 			if f.Limit > 0 {
 				shown.Limit = &f.Limit
 			}

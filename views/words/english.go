@@ -18,6 +18,11 @@ var phrases = map[string]string{
 	"operation.already":     "The operation is already {state}.",
 	"operation.changed":     "Somebody else changed the operation in the meantime: look at it again.",
 
+	// How a source stands.
+	"source.partitions":         "partitions {partitions} since {since}",
+	"source.partitions_awaited": "waits for the group to give it partitions since {since}",
+	"source.partitions_spare":   "no partition is left over for this process since {since}: others of the group have all of them",
+
 	// Stored with operations, runs and the audit.
 	"audit.environment_token": "REDRIVE_API_TOKEN changed",
 	"audit.ignored_until":     "the time it was ignored for is over",
