@@ -51,16 +51,16 @@ type SourceFacts struct {
 	InFlight    int       // messages taken and not yet acknowledged
 	Prefetch    int       // and how many there may be
 	Received    int64
-	Delivered   int64            // by their first attempt
-	Parked      int64            // went to the failure store or its queue
-	Unwanted    int64            // of types that are not subscribed to: acknowledged, not delivered
-	Known       int64            // redelivered or published twice, recognised and not delivered again
-	Waiting     *int64           // messages that the broker still holds: a queue's depth or a topic's lag; nil: not known
-	Positions   []SourcePosition // Kafka
+	Delivered   int64             // by their first attempt
+	Parked      int64             // went to the failure store or its queue
+	Unwanted    int64             // of types that are not subscribed to: acknowledged, not delivered
+	Known       int64             // redelivered or published twice, recognised and not delivered again
+	Waiting     *int64            // messages that the broker still holds: a queue's depth or a topic's lag; nil: not known
+	Positions   []SourcePosition  // Kafka
 	Partitions  *SourcePartitions // Kafka
-	Gaps        int64            // how often messages may have been lost at the source, ever; see SourceGap
-	LastGap     string           // in words
-	CannotMatch bool             // messages without an identity came: a redelivery of theirs cannot be recognised
+	Gaps        int64             // how often messages may have been lost at the source, ever; see SourceGap
+	LastGap     string            // in words
+	CannotMatch bool              // messages without an identity came: a redelivery of theirs cannot be recognised
 }
 
 // SourceGap is a time in which messages may have been lost at a source that keeps none, or a place where it lost some.

@@ -40,9 +40,10 @@ type Store interface {
 	// KeepMember notes a member of a group, whose name nobody else has, and shows that its process lives until ctx ends. noted is
 	// called when both stand.
 	KeepMember(ctx context.Context, integration, member string, noted func(), failed func(error))
-	// GoneMembers are those noted whose processes do not live; ForgetMembers drops the notes.
+	// GoneMembers are those noted whose processes do not live, ForgetGone drops the notes; ForgetMember drops that of a living one.
 	GoneMembers(ctx context.Context, integration string) ([]string, error)
-	ForgetMembers(ctx context.Context, members []string) error
+	ForgetGone(ctx context.Context, members []string) error
+	ForgetMember(ctx context.Context, member string) error
 }
 
 // Attempter makes attempts outside of the queue; the engine is one.

@@ -40,7 +40,9 @@ func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
 }
 
 // grouped is a session that gets its part of the source from a group.
-type grouped interface{ held() delivery.SourcePartitions }
+type grouped interface {
+	held() delivery.SourcePartitions
+}
 
 // joining says of a consumer which is connected and waits for its group that it does.
 func joining(f delivery.SourceFacts) delivery.SourceFacts {

@@ -67,19 +67,9 @@ func (m *member) end() {
 func (s *kafkaSession) succeed(ctx context.Context) {
 	tick := time.NewTicker(kafkaGone)
 	defer tick.Stop()
-	before := map[string]bool{}
-	for first := true; ; first = false {
-		gone, err := s.driver.store.GoneMembers(ctx, s.driver.integration)
-		if err == nil { // else the database is away, which others say
-			now, left := map[string]bool{}, []string(nil)
-			for _, name := range gone {
-				if now[name] = true; (first || before[name]) && s.remove(ctx, name, "") == nil {
-					left = append(left, name)
-				}
-			}
-			before = now
-			s.forget(ctx, left)
-		}
+	missing := map[string]bool(nil)
+	for {
+		missing = s.removeGone(ctx, missing)
 		select {
 		case <-ctx.Done():
 			return
@@ -88,10 +78,25 @@ func (s *kafkaSession) succeed(ctx context.Context) {
 	}
 }
 
-func (s *kafkaSession) forget(ctx context.Context, members []string) {
-	if len(members) > 0 {
-		_ = s.driver.store.ForgetMembers(ctx, members) // they are found again, and removing them once more does no harm
+// removeGone makes members leave that are missing and were so before; without a look before, those that are missing now. It answers
+// who is missing. What fails is tried again at the next look.
+func (s *kafkaSession) removeGone(ctx context.Context, before map[string]bool) map[string]bool {
+	missing := map[string]bool{}
+	gone, err := s.driver.store.GoneMembers(ctx, s.driver.integration)
+	if err != nil {
+		return missing
 	}
+	var left []string
+	for _, name := range gone {
+		missing[name] = true
+		if name != s.member.name && (before == nil || before[name]) && s.remove(ctx, name, "") == nil {
+			left = append(left, name)
+		}
+	}
+	if len(left) > 0 {
+		_ = s.driver.store.ForgetGone(ctx, left)
+	}
+	return missing
 }
 
 // remove makes a member leave the group; one that is not there has left.
@@ -117,18 +122,16 @@ func (s *kafkaSession) remove(ctx context.Context, name, id string) error {
 	return err
 }
 
-// leave ends the membership: at once, so that others get the partitions. The client itself lets members with a name come back.
+// leave ends the membership at once, so that others get the partitions: the client itself lets a member with a name come back.
 func (s *kafkaSession) leave(ctx context.Context) error {
 	defer s.member.end()
 	err := s.client.LeaveGroupContext(ctx)
-	id, _ := s.client.GroupMetadata()
-	if id != "" {
+	if id, _ := s.client.GroupMetadata(); id != "" {
 		if removed := s.remove(ctx, s.member.name, id); removed != nil {
 			return errors.Join(err, removed)
 		}
 	}
-	s.member.end()
-	s.forget(ctx, []string{s.member.name})
+	_ = s.driver.store.ForgetMember(ctx, s.member.name) // else it counts as gone, and removing it once more does no harm
 	return err
 }
 

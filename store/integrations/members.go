@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"gorm.io/gorm"
-
 	"redrive/store/pg"
 )
 
@@ -39,12 +37,18 @@ func (s *Registry) GoneMembers(ctx context.Context, integration string) ([]strin
 	return list, nil
 }
 
-// ForgetMembers drops what is noted of members that have left their group; one whose process lives stays.
-func (s *Registry) ForgetMembers(ctx context.Context, members []string) error {
-	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		return tx.Exec("DELETE FROM redrive.source_members m WHERE member = ANY(?::text[]) AND NOT "+memberLives, &members).Error
-	})
-	if err != nil {
+// ForgetMember drops what is noted of a member of this process, which has left its group.
+func (s *Registry) ForgetMember(ctx context.Context, member string) error {
+	return s.forget(ctx, "member = ?", member)
+}
+
+// ForgetGone drops what is noted of members that were made to leave; one that turns out to live stays.
+func (s *Registry) ForgetGone(ctx context.Context, members []string) error {
+	return s.forget(ctx, "member = ANY(?::text[]) AND NOT "+memberLives, &members)
+}
+
+func (s *Registry) forget(ctx context.Context, which string, args ...any) error {
+	if err := s.Gorm.WithContext(ctx).Exec("DELETE FROM redrive.source_members m WHERE "+which, args...).Error; err != nil {
 		return fmt.Errorf("forgetting members: %w", err)
 	}
 	return nil

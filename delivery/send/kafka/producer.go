@@ -3,6 +3,7 @@ package kafkasend
 import (
 	"bytes"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,8 +30,10 @@ const (
 
 // producer is one client and what was seen of it.
 type producer struct {
-	client *kgo.Client
-	watch  *watch
+	client   *kgo.Client
+	watch    *watch
+	renewing sync.Mutex
+	renewed  atomic.Int64 // how often the client let go of a topic; grows under renewing
 }
 
 func newProducer(options []kgo.Opt, signsIn bool, timeout time.Duration, batch int32) (*producer, error) {

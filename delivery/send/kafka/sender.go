@@ -20,6 +20,9 @@ import (
 // heldGrace is how long the client may take to let go of a record whose attempt has ended.
 const heldGrace = 500 * time.Millisecond
 
+// maxRenewals bounds how often one attempt finds that its topic is another one.
+const maxRenewals = 3
+
 // errHeld says that the client did not let go in time: it may send the record yet.
 var errHeld = errors.New("the client still holds the record")
 
@@ -93,14 +96,36 @@ func suspicious(err error) bool {
 // send produces one record and says what was seen meanwhile. The client gives up all records of a partition when the attempt
 // of the first one ends: a record of which nothing was sent and whose own attempt goes on is simply handed over again.
 func (p *producer) send(ctx context.Context, record *kgo.Record) (error, evidence) {
-	for {
-		before := p.watch.mark()
+	for renewals := 0; ; {
+		before, renewed := p.watch.mark(), p.renewed.Load()
 		err := p.produce(ctx, record)
 		seen := p.watch.since(before)
-		if !isContextError(err) || ctx.Err() != nil || seen.staged {
+		switch {
+		case err == nil || ctx.Err() != nil || seen.lost:
+			return err, seen
+		case renewals < maxRenewals && p.renew(record.Topic, err, seen.staged, renewed):
+			renewals++
+		case !isContextError(err) || seen.staged:
 			return err, seen
 		}
 	}
+}
+
+// renew lets go of a topic that was deleted and made again, or whose cluster was replaced: the client holds on to the topic's first id
+// and would refuse every record until it is made anew itself. It reports whether to hand the record over again: the broker knows no
+// topic of the old id, so that it has not written the record.
+func (p *producer) renew(topic string, err error, staged bool, seen int64) bool {
+	p.renewing.Lock()
+	defer p.renewing.Unlock()
+	unknown := errors.Is(err, kerr.UnknownTopicID)
+	if p.renewed.Load() != seen { // another record did, and ours went with it
+		return unknown || !staged
+	}
+	if unknown {
+		p.client.PurgeTopicsFromProducing(topic)
+		p.renewed.Add(1)
+	}
+	return unknown
 }
 
 func (p *producer) produce(ctx context.Context, record *kgo.Record) error {
