@@ -16,12 +16,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -380,6 +382,55 @@ func BenchmarkSend(b *testing.B) {
 			}
 			group.Wait()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sends/s")
+		})
+	}
+}
+
+// A topic that was deleted and made again, or whose cluster was replaced by another one at the same address, is another topic under the
+// old name: it is written to as soon as it is there, from all attempts at once.
+func TestATopicThatIsAnotherOne(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, c *kfake.Cluster, d delivery.KafkaDestination) delivery.KafkaDestination{
+		"made again": func(t *testing.T, _ *kfake.Cluster, d delivery.KafkaDestination) delivery.KafkaDestination {
+			admin := kadm.NewClient(plainClient(t, d))
+			if _, err := admin.DeleteTopic(t.Context(), d.Topic); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, d.Topic); err != nil {
+				t.Fatal(err)
+			}
+			return d
+		},
+		"of another cluster": func(t *testing.T, c *kfake.Cluster, d delivery.KafkaDestination) delivery.KafkaDestination {
+			_, port, _ := strings.Cut(d.Brokers[0], ":")
+			c.Close()
+			number, err := strconv.Atoi(port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cluster(t, kfake.Ports(number))
+			return d
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, d := cluster(t)
+			s := open(t, d)
+			if r := s.Send(t.Context(), request(0, "k")); r.Outcome != delivery.OutcomeOK {
+				t.Fatalf("%+v", r)
+			}
+			d = change(t, c, d)
+			const n = 20
+			results := make(chan delivery.Result, n)
+			for i := range n {
+				go func() { results <- s.Send(t.Context(), request(1+i, fmt.Sprint(i))) }()
+			}
+			for range n {
+				if r := <-results; r.Outcome != delivery.OutcomeOK {
+					t.Errorf("%+v", r)
+				}
+			}
+			if got := len(read(t, d, d.Topic, n)); got != n {
+				t.Errorf("%d records", got)
+			}
 		})
 	}
 }

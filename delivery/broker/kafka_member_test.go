@@ -1,0 +1,211 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"redrive/delivery"
+)
+
+// emulated is a cluster, and who was made to leave its group.
+type emulated struct {
+	*rig
+	admin *kadm.Client
+	group string
+	mu    sync.Mutex
+	left  []string
+}
+
+func onEmulator(t *testing.T) *emulated {
+	t.Helper()
+	topic := name(t)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	e := &emulated{}
+	cluster.ControlKey(int16(kmsg.LeaveGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for _, m := range r.(*kmsg.LeaveGroupRequest).Members {
+			e.left = append(e.left, *m.InstanceID)
+		}
+		return nil, nil, false
+	})
+	e.rig = newRig(t, bed{name: "kafka emulator", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, cluster.ListenAddrs(), topic) }})
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	e.admin, e.group = kadm.NewClient(client), e.in.Broker.From.(*delivery.KafkaSource).Group
+	return e
+}
+
+func (e *emulated) hasLeft(name string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Contains(e.left, name)
+}
+
+// members are the names in the group.
+func (e *emulated) members() (names []string) {
+	e.t.Helper()
+	groups, err := e.admin.DescribeGroups(e.t.Context(), e.group)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, m := range groups[e.group].Members {
+		names = append(names, *m.InstanceID)
+	}
+	return names
+}
+
+// membership is the session that a consumer has now, and its name in the group.
+func (l *life) membership() (*kafkaSession, string) {
+	l.mortal.mu.Lock()
+	defer l.mortal.mu.Unlock()
+	s := l.mortal.last.(*kafkaSession)
+	return s, s.member.name
+}
+
+func (e *emulated) has(l *life) delivery.SourcePartitions { return *l.Facts(e.t.Context()).Partitions }
+
+// A process that vanishes does not keep its partitions until its session is over: the next one makes its member leave. One that lives is
+// left alone, and one that stops leaves by itself.
+func TestAMemberWhoseProcessVanishedIsMadeToLeave(t *testing.T) {
+	e := onEmulator(t)
+	first, other := e.start(), e.start()
+	e.place.publish(t, notes(30)...)
+	e.ledger.arrived(t, 30)
+	_, vanished := first.membership()
+	_, living := other.membership()
+	if e.hasLeft(vanished) || e.hasLeft(living) {
+		t.Fatal("a member that lives was made to leave")
+	}
+	first.kill()
+	e.eventually("the other one has all partitions", func() bool { return len(e.has(other).Numbers) == partitions })
+	if !e.hasLeft(vanished) {
+		t.Error("its session was waited for")
+	}
+	other.kill()
+	next := e.start()
+	e.eventually("the next one has all partitions", func() bool { return len(e.has(next).Numbers) == partitions })
+	if !e.hasLeft(living) {
+		t.Error("its session was waited for")
+	}
+	e.place.publish(t, notes(60)[30:]...)
+	e.ledger.arrived(t, 60)
+	if err := next.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if names, noted := e.members(), e.count("redrive.source_members"); len(names) != 0 || noted != 0 {
+		t.Errorf("%v are in the group, %d noted, after a stop", names, noted)
+	}
+	e.invariants(60)
+}
+
+// Who has no partition says whether it waits for one or whether there is none for it.
+func TestWhoHasNoPartitionSaysWhy(t *testing.T) {
+	e := onEmulator(t)
+	release := e.ledger.hold(t)
+	first := e.start()
+	list := notes(8)
+	for i := range list {
+		list[i].key = fmt.Sprintf("key-%d", i)
+	}
+	e.place.publish(t, list...)
+	e.eventually("under way", func() bool { return e.ledger.holding.Load() == 8 })
+	second := e.start()
+	e.eventually("waiting", func() bool { return second.Facts(t.Context()).Status == delivery.SourceJoining })
+	if c := second.Condition(); c.State != delivery.ConditionFails || c.Reason != whyJoining {
+		t.Errorf("it waits for the group, and %+v", c)
+	}
+	if f := second.Facts(t.Context()).Facts(); f[0].Value != 0 || !slices.ContainsFunc(f, func(f delivery.Fact) bool { return f.Says.Key == "source.partitions_awaited" }) {
+		t.Errorf("%+v", f)
+	}
+	release()
+	lives := []*life{first, second, e.start(), e.start()}
+	spare := -1
+	e.eventually("one has none, the others one each", func() bool {
+		held := 0
+		for i, l := range lives {
+			p := e.has(l)
+			if held += len(p.Numbers); p.Spare {
+				spare = i
+			}
+		}
+		return held == partitions && spare >= 0 && len(e.has(lives[spare]).Numbers) == 0
+	})
+	if c, f := lives[spare].Condition(), lives[spare].Facts(t.Context()); c.State != delivery.ConditionWorks || f.Status != delivery.SourceConnected || f.Partitions.Fact().Says.Key != "source.partitions_spare" {
+		t.Errorf("it has nothing to do, and %+v %+v", c, f)
+	}
+	holder := lives[(spare+1)%len(lives)]
+	if f := e.has(holder).Fact(); f.Value != 1 || f.Says.Key != "source.partitions" || e.has(holder).Since.IsZero() {
+		t.Errorf("%+v", f)
+	}
+	if err := holder.stop(); err != nil {
+		t.Fatal(err)
+	}
+	e.eventually("the one to spare takes over", func() bool { return len(e.has(lives[spare]).Numbers) == 1 })
+	e.ledger.arrived(t, 8)
+	e.invariants(8)
+}
+
+// Who is put out of the group by an administrator, or by a process that takes it for dead, joins again under its name.
+func TestAMemberThatIsPutOutJoinsAgain(t *testing.T) {
+	e := onEmulator(t)
+	l := e.start()
+	e.eventually("all partitions", func() bool { return len(e.has(l).Numbers) == partitions })
+	session, own := l.membership()
+	before := e.has(l).Since
+	if _, err := e.admin.LeaveGroup(t.Context(), kadm.LeaveGroup(e.group).InstanceIDs(own)); err != nil {
+		t.Fatal(err)
+	}
+	e.eventually("all partitions again", func() bool { p := e.has(l); return len(p.Numbers) == partitions && p.Since.After(before) })
+	if again, name := l.membership(); again != session || name != own {
+		t.Errorf("another session, as %s", name)
+	}
+	e.place.publish(t, notes(20)...)
+	e.ledger.arrived(t, 20)
+	e.requests(20)
+}
+
+// Another process with our very name, such as a clone of a machine, takes it: we go on under a new one, and neither disturbs the other.
+func TestTwoProcessesNeverFightForAName(t *testing.T) {
+	e := onEmulator(t)
+	l := e.start()
+	e.eventually("all partitions", func() bool { return len(e.has(l).Numbers) == partitions })
+	_, own := l.membership()
+	source := e.in.Broker.From.(*delivery.KafkaSource)
+	lost := make(chan map[string][]int32, 100)
+	thief, err := kgo.NewClient(kgo.SeedBrokers(source.Brokers...), kgo.ConsumerGroup(e.group), kgo.ConsumeTopics(source.Topic), kgo.InstanceID(own), kgo.DisableAutoCommit(),
+		kgo.HeartbeatInterval(kafkaHeartbeat), kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { lost <- m }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(thief.Close)
+	e.eventually("a new name", func() bool { _, name := l.membership(); return name != own })
+	e.eventually("both are members, and all partitions have an owner", func() bool {
+		_, name := l.membership()
+		groups, err := e.admin.DescribeGroups(t.Context(), e.group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := e.members()
+		return len(names) == 2 && slices.Contains(names, own) && slices.Contains(names, name) && len(groups.AssignedPartitions()[source.Topic]) == partitions && len(e.has(l).Numbers) > 0
+	})
+	if len(lost) > 0 {
+		t.Errorf("the other one lost %d times what it had", len(lost))
+	}
+}
