@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
@@ -149,6 +150,9 @@ func (s *kafkaSession) failure(err error) error {
 	}
 	if group, of := errors.AsType[*kgo.ErrGroupSession](err); of && rejoins(group.Err) {
 		return nil
+	}
+	if errors.Is(err, kerr.FencedInstanceID) {
+		s.member.taken.Store(true)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -28,6 +29,7 @@ type member struct {
 	name   string
 	stop   context.CancelFunc
 	kept   sync.WaitGroup
+	taken  atomic.Bool // by another process, such as a clone of this machine
 }
 
 // newMember notes a member under a new name. Until end it counts as living.
@@ -126,7 +128,8 @@ func (s *kafkaSession) remove(ctx context.Context, name, id string) error {
 func (s *kafkaSession) leave(ctx context.Context) error {
 	defer s.member.end()
 	err := s.client.LeaveGroupContext(ctx)
-	if id, _ := s.client.GroupMetadata(); id != "" {
+	// a name that somebody else took is theirs now
+	if id, _ := s.client.GroupMetadata(); id != "" && !s.member.taken.Load() {
 		if removed := s.remove(ctx, s.member.name, id); removed != nil {
 			return errors.Join(err, removed)
 		}

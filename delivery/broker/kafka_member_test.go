@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -208,4 +209,45 @@ func TestTwoProcessesNeverFightForAName(t *testing.T) {
 	if len(lost) > 0 {
 		t.Errorf("the other one lost %d times what it had", len(lost))
 	}
+}
+
+// Processes are restarted one after the other: what stays with a process is not interrupted, neither when another one goes nor when it
+// comes back.
+func TestRollingRestartsStopNobody(t *testing.T) {
+	e := onEmulator(t)
+	stays, goes := e.start(), e.start()
+	e.eventually("both have some", func() bool { return len(e.has(stays).Numbers) > 0 && len(e.has(goes).Numbers) > 0 })
+	session, _ := stays.membership()
+	of := func() map[int32]*partition {
+		session.positions.mu.Lock()
+		defer session.positions.mu.Unlock()
+		return maps.Clone(session.positions.parts)
+	}
+	same := func(before, after map[int32]*partition) bool {
+		for n, at := range before {
+			if after[n] != at {
+				return false
+			}
+		}
+		return len(before) > 0
+	}
+	for round := range 2 {
+		before := of()
+		if err := goes.stop(); err != nil {
+			t.Fatal(err)
+		}
+		e.eventually("all partitions", func() bool { return len(of()) == partitions })
+		all := of()
+		if !same(before, all) {
+			t.Errorf("round %d: what it had was interrupted when the other one went", round)
+		}
+		goes = e.start()
+		e.eventually("both have some", func() bool { return len(of()) < partitions && len(e.has(goes).Numbers) > 0 })
+		if kept := of(); !same(kept, all) {
+			t.Errorf("round %d: what it keeps was interrupted when the other one came", round)
+		}
+		e.place.publish(t, notes((round + 1) * 20)[round*20:]...)
+		e.ledger.arrived(t, (round+1)*20)
+	}
+	e.requests(40)
 }

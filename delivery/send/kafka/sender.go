@@ -101,11 +101,11 @@ func (p *producer) send(ctx context.Context, record *kgo.Record) (error, evidenc
 		err := p.produce(ctx, record)
 		seen := p.watch.since(before)
 		switch {
-		case err == nil || ctx.Err() != nil || seen.lost:
+		case err == nil || ctx.Err() != nil:
 			return err, seen
-		case renewals < maxRenewals && p.renew(record.Topic, err, seen.staged, renewed):
+		case renewals < maxRenewals && p.renew(record.Topic, err, seen.staged, renewed) && !seen.lost:
 			renewals++
-		case !isContextError(err) || seen.staged:
+		case !isContextError(err) || seen.staged || seen.lost:
 			return err, seen
 		}
 	}
