@@ -80,7 +80,13 @@ func (l *life) membership() (*kafkaSession, string) {
 	return s, s.member.name
 }
 
-func (e *emulated) has(l *life) delivery.SourcePartitions { return *l.Facts(e.t.Context()).Partitions }
+// has is what a consumer holds; nothing while it has no session.
+func (e *emulated) has(l *life) delivery.SourcePartitions {
+	if p := l.Facts(e.t.Context()).Partitions; p != nil {
+		return *p
+	}
+	return delivery.SourcePartitions{}
+}
 
 // A process that vanishes does not keep its partitions until its session is over: the next one makes its member leave. One that lives is
 // left alone, and one that stops leaves by itself.
