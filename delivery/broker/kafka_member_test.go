@@ -14,53 +14,67 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"redrive/delivery"
+	"redrive/store/storetest/services"
 )
 
-// emulated is a cluster, and who was made to leave its group.
-type emulated struct {
+// grouping is a rig on Kafka, and a look at its group.
+type grouping struct {
 	*rig
 	admin *kadm.Client
 	group string
-	mu    sync.Mutex
-	left  []string
 }
 
-func onEmulator(t *testing.T) *emulated {
+// onKafka is one on the real Kafka of the run.
+func onKafka(t *testing.T) *grouping {
 	t.Helper()
-	topic := name(t)
+	brokers, topic := services.KafkaBrokers(t), name(t)
+	services.CreateKafkaTopic(t, services.KafkaAdmin(t, brokers), topic, partitions)
+	return groupOf(t, brokers, topic)
+}
+
+func groupOf(t *testing.T, brokers []string, topic string) *grouping {
+	t.Helper()
+	e := &grouping{admin: services.KafkaAdmin(t, brokers)}
+	e.rig = newRig(t, bed{name: "kafka", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, brokers, topic) }})
+	e.group = e.in.Broker.From.(*delivery.KafkaSource).Group
+	return e
+}
+
+// leavers are who was made to leave a group.
+type leavers struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (l *leavers) has(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Contains(l.names, name)
+}
+
+// onEmulator is one on kfake, which tells who was made to leave.
+func onEmulator(t *testing.T) (*grouping, *leavers) {
+	t.Helper()
+	topic, left := name(t), &leavers{}
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	e := &emulated{}
 	cluster.ControlKey(int16(kmsg.LeaveGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		e.mu.Lock()
-		defer e.mu.Unlock()
+		left.mu.Lock()
+		defer left.mu.Unlock()
 		for _, m := range r.(*kmsg.LeaveGroupRequest).Members {
-			e.left = append(e.left, *m.InstanceID)
+			left.names = append(left.names, *m.InstanceID)
 		}
 		return nil, nil, false
 	})
-	e.rig = newRig(t, bed{name: "kafka emulator", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, cluster.ListenAddrs(), topic) }})
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	e.admin, e.group = kadm.NewClient(client), e.in.Broker.From.(*delivery.KafkaSource).Group
-	return e
-}
-
-func (e *emulated) hasLeft(name string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Contains(e.left, name)
+	return groupOf(t, cluster.ListenAddrs(), topic), left
 }
 
 // members are the names in the group.
-func (e *emulated) members() (names []string) {
+func (e *grouping) members() (names []string) {
 	e.t.Helper()
 	groups, err := e.admin.DescribeGroups(e.t.Context(), e.group)
 	if err != nil {
@@ -81,7 +95,7 @@ func (l *life) membership() (*kafkaSession, string) {
 }
 
 // has is what a consumer holds; nothing while it has no session.
-func (e *emulated) has(l *life) delivery.SourcePartitions {
+func (e *grouping) has(l *life) delivery.SourcePartitions {
 	if p := l.Facts(e.t.Context()).Partitions; p != nil {
 		return *p
 	}
@@ -91,24 +105,24 @@ func (e *emulated) has(l *life) delivery.SourcePartitions {
 // A process that vanishes does not keep its partitions until its session is over: the next one makes its member leave. One that lives is
 // left alone, and one that stops leaves by itself.
 func TestAMemberWhoseProcessVanishedIsMadeToLeave(t *testing.T) {
-	e := onEmulator(t)
+	e, left := onEmulator(t)
 	first, other := e.start(), e.start()
 	e.place.publish(t, notes(30)...)
 	e.ledger.arrived(t, 30)
 	_, vanished := first.membership()
 	_, living := other.membership()
-	if e.hasLeft(vanished) || e.hasLeft(living) {
+	if left.has(vanished) || left.has(living) {
 		t.Fatal("a member that lives was made to leave")
 	}
 	first.kill()
 	e.eventually("the other one has all partitions", func() bool { return len(e.has(other).Numbers) == partitions })
-	if !e.hasLeft(vanished) {
+	if !left.has(vanished) {
 		t.Error("its session was waited for")
 	}
 	other.kill()
 	next := e.start()
 	e.eventually("the next one has all partitions", func() bool { return len(e.has(next).Numbers) == partitions })
-	if !e.hasLeft(living) {
+	if !left.has(living) {
 		t.Error("its session was waited for")
 	}
 	e.place.publish(t, notes(60)[30:]...)
@@ -124,7 +138,7 @@ func TestAMemberWhoseProcessVanishedIsMadeToLeave(t *testing.T) {
 
 // Who has no partition says whether it waits for one or whether there is none for it.
 func TestWhoHasNoPartitionSaysWhy(t *testing.T) {
-	e := onEmulator(t)
+	e := onKafka(t)
 	release := e.ledger.hold(t)
 	first := e.start()
 	list := notes(8)
@@ -171,7 +185,7 @@ func TestWhoHasNoPartitionSaysWhy(t *testing.T) {
 
 // Who is put out of the group by an administrator, or by a process that takes it for dead, joins again under its name.
 func TestAMemberThatIsPutOutJoinsAgain(t *testing.T) {
-	e := onEmulator(t)
+	e := onKafka(t)
 	l := e.start()
 	e.eventually("all partitions", func() bool { return len(e.has(l).Numbers) == partitions })
 	session, own := l.membership()
@@ -190,7 +204,7 @@ func TestAMemberThatIsPutOutJoinsAgain(t *testing.T) {
 
 // Another process with our very name, such as a clone of a machine, takes it: we go on under a new one, and neither disturbs the other.
 func TestTwoProcessesNeverFightForAName(t *testing.T) {
-	e := onEmulator(t)
+	e := onKafka(t)
 	l := e.start()
 	e.eventually("all partitions", func() bool { return len(e.has(l).Numbers) == partitions })
 	_, own := l.membership()
@@ -220,7 +234,7 @@ func TestTwoProcessesNeverFightForAName(t *testing.T) {
 // Processes are restarted one after the other: what stays with a process is not interrupted, neither when another one goes nor when it
 // comes back.
 func TestRollingRestartsStopNobody(t *testing.T) {
-	e := onEmulator(t)
+	e := onKafka(t)
 	stays, goes := e.start(), e.start()
 	e.eventually("both have some", func() bool { return len(e.has(stays).Numbers) > 0 && len(e.has(goes).Numbers) > 0 })
 	session, _ := stays.membership()
