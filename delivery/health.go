@@ -34,7 +34,7 @@ type PartHealth struct {
 	Status      PartStatus
 	Since       time.Time  // of the status
 	LastSuccess *time.Time // when it was last seen to work
-	LastError   string     // one sentence without secrets; it stays after the recovery
+	LastError   Phrase     // without secrets; it stays after the recovery
 	LastErrorAt *time.Time
 }
 
@@ -60,7 +60,7 @@ type Condition struct {
 	Integration string
 	Part        Part
 	State       ConditionState
-	Reason      string    // ConditionFails: one sentence without secrets
+	Reason      Phrase    // ConditionFails: why, without secrets
 	Since       time.Time // ConditionFails: since when; zero: since it was first seen
 	Certain     bool      // ConditionFails: waiting does not mend it, it counts at once; also a finding that stays until somebody acts
 	SeenAt      time.Time // zero: now

@@ -285,8 +285,8 @@ func (s *Shop) prune(ctx context.Context) error {
 	defer cancel()
 	for _, r := range s.rooms {
 		table := "redrive_demo." + r.table
-		if _, err := s.pool.Exec(ctx,
-			`DELETE FROM `+table+` WHERE id <= (SELECT max(id) FROM `+table+`) - $1`, keepRows); err != nil {
+		_, err := s.pool.Exec(ctx, `DELETE FROM `+table+` WHERE id <= (SELECT max(id) FROM `+table+`) - $1`, keepRows)
+		if err != nil {
 			return fmt.Errorf("prune %s: %w", table, err)
 		}
 	}

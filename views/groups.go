@@ -69,7 +69,7 @@ func (p GroupsPage) lead() string {
 	for i, k := range p.Filter.By {
 		names[i] = strings.ToLower(p.GroupKeyName(k))
 	}
-	return p.T("Failures put together by %s.", strings.Join(names, ", "))
+	return p.T("Failures put together by %s.", p.List(names))
 }
 
 func (p GroupsPage) by(k delivery.GroupKey) bool { return slices.Contains(p.Filter.By, k) }

@@ -132,7 +132,7 @@ func (l Locale) leftOut(excluded map[string]int) string {
 	if total == 0 {
 		return ""
 	}
-	return l.N(total, "%s is left out", "%s are left out") + ": " + strings.Join(reasons, ", ") + "."
+	return l.N(total, "%s is left out", "%s are left out") + ": " + l.List(reasons) + "."
 }
 
 // byCount lists the keys of what has a count, the largest first.
@@ -303,7 +303,7 @@ func (l Locale) sumText(o delivery.Operation) string {
 	for _, s := range l.sums(o) {
 		parts = append(parts, l.Number(s.N)+" "+s.Name)
 	}
-	return l.T("Of %s selected: %s", l.Number(o.Selected), strings.Join(parts, ", "))
+	return l.T("Of %s selected: %s", l.Number(o.Selected), l.List(parts))
 }
 
 // piece is one coloured part of a progress bar.

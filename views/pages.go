@@ -456,7 +456,7 @@ func (p DeliveryPage) because() string {
 	if len(parts) == 0 {
 		return p.T("no reason was given")
 	}
-	return strings.Join(parts, ", ")
+	return p.List(parts)
 }
 
 // refusal says why an action is not possible now; empty when it is.

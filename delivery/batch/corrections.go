@@ -76,7 +76,7 @@ func (c *corrections) write(
 	}
 	if err != nil {
 		c.batch.log.Warn("correction failed", "of", file.Name, "error", err)
-		return feed.FailCorrection(ctx, run, rows, err.Error())
+		return feed.FailCorrection(ctx, run, rows, delivery.Heard(err))
 	}
 	c.batch.cfg.Wake()
 	c.batch.log.Info("correction file stored", "name", stored.Name, "of", file.Name, "rows", len(rows))

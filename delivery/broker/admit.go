@@ -142,7 +142,7 @@ func (s *consumerSession) place(it *arrival, note delivery.InboxNote, blocked, s
 		})
 	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Repeatable():
 		s.uncertain(it, note.At)
-	case it.lane != "" && (s.c.traits.forgets || blocked || s.inFlight.blocked(it.lane)), spilling:
+	case it.lane != "" && (s.c.traits.forgets || blocked || s.inFlight.blocked(it.lane)), spilling, it.last:
 		s.keep(it)
 	case s.c.traits.forgets:
 		if !s.inFlight.start(it) {

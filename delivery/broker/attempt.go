@@ -183,7 +183,7 @@ func (s *consumerSession) unmatched(it *arrival) bool {
 // handBack gives a message back to its source; what has no other place to be, or could not be recognised when it comes again, is
 // made durable instead. What a lost connection brought comes again whatever we do.
 func (s *consumerSession) handBack(it *arrival) {
-	if s.c.traits.forgets || s.unmatched(it) && !s.isLost() {
+	if s.c.traits.forgets || it.last || s.unmatched(it) && !s.isLost() {
 		s.keep(it)
 		return
 	}

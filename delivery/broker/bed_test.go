@@ -281,7 +281,18 @@ type life struct {
 	kill   func()       // as if the process had vanished
 }
 
+// start waits until the consumer is connected.
 func (r *rig) start(change ...func(*Config)) *life {
+	r.t.Helper()
+	l := r.launch(change...)
+	r.eventually("connected", func() bool {
+		status := l.Facts(r.t.Context()).Status
+		return status == delivery.SourceConnected || status == delivery.SourceJoining // who holds the partitions may take its time
+	})
+	return l
+}
+
+func (r *rig) launch(change ...func(*Config)) *life {
 	r.t.Helper()
 	l := &life{gate: &gate{Attempter: r.engine, Store: r.db}}
 	cfg := Config{Integration: r.in, Store: l.gate, Attempter: l.gate, Dialer: wire.Dialer{Log: r.log}, Log: r.log}
@@ -314,10 +325,6 @@ func (r *rig) start(change ...func(*Config)) *life {
 		if err := l.stop(); err != nil {
 			r.t.Errorf("stopping: %v", err)
 		}
-	})
-	r.eventually("connected", func() bool {
-		status := l.Facts(r.t.Context()).Status
-		return status == delivery.SourceConnected || status == delivery.SourceJoining // who holds the partitions may take its time
 	})
 	return l
 }
@@ -436,6 +443,8 @@ func (m *mortal) die() {
 	switch s := last.(type) {
 	case *rabbitSession:
 		_ = s.conn.CloseDeadline(time.Now().Add(time.Second))
+	case *shareSession:
+		s.client.Close()
 	case *kafkaSession:
 		s.client.CloseAllowingRebalance()
 		s.member.end()
@@ -454,11 +463,11 @@ func (s mortalSession) acknowledge(list []*taken) error {
 	return s.session.acknowledge(list)
 }
 
-func (s mortalSession) held() delivery.SourcePartitions {
+func (s mortalSession) held() *delivery.SourcePartitions {
 	if g, ok := s.session.(grouped); ok {
 		return g.held()
 	}
-	return delivery.SourcePartitions{Spare: true}
+	return nil
 }
 
 type mortalHolder struct {

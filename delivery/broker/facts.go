@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -41,19 +40,16 @@ func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
 
 // grouped is a session that gets its part of the source from a group.
 type grouped interface {
-	held() delivery.SourcePartitions
+	held() *delivery.SourcePartitions // nil: the group gives out no partitions
 }
 
 // joining says of a consumer which is connected and waits for its group that it does.
 func joining(f delivery.SourceFacts) delivery.SourceFacts {
 	if p := f.Partitions; f.Status == delivery.SourceConnected && p != nil && len(p.Numbers) == 0 && !p.Spare {
 		f.Status, f.Since = delivery.SourceJoining, p.Since
-		f.Why = cmp.Or(f.Why, whyJoining)
 	}
 	return f
 }
-
-const whyJoining = "it waits for the group to give it partitions"
 
 // Condition is how the source stands. Where nothing may be sent, it is not tried.
 func (c *Consumer) Condition() delivery.Condition {
@@ -62,28 +58,31 @@ func (c *Consumer) Condition() delivery.Condition {
 	c.facts.mu.Unlock()
 	if at != nil {
 		if member, ok := at.session.(grouped); ok {
-			held := member.held()
-			f.Partitions = &held
+			f.Partitions = member.held()
 		}
 	}
 	f = joining(f)
 	condition := delivery.Condition{Integration: c.in.Name, Part: delivery.PartSource}
 	switch {
-	case f.Status == delivery.SourceConnected && f.Why == "":
+	case f.Status == delivery.SourceConnected && f.Why.IsZero():
 		condition.State, condition.LastSuccess = delivery.ConditionWorks, time.Now()
 	case f.Status == delivery.SourceWaiting, f.Status == delivery.SourceStopped:
 	default:
-		condition.State, condition.Since, condition.Reason = delivery.ConditionFails, f.Since, cmp.Or(f.Why,
-			"there is no connection yet")
+		condition.State, condition.Since, condition.Reason = delivery.ConditionFails, f.Since, f.Why
+		if f.Why.IsZero() && f.Status == delivery.SourceJoining {
+			condition.Reason = delivery.Say("source.status.joining")
+		} else if f.Why.IsZero() {
+			condition.Reason = delivery.Say("source.not_yet")
+		}
 	}
 	return condition
 }
 
 // status notes and logs what the consumer does; what did not change is not said again.
-func (c *Consumer) status(s delivery.SourceStatus, why string) {
+func (c *Consumer) status(s delivery.SourceStatus, why delivery.Phrase) {
 	moved, changed := false, false
 	c.facts.change(func(f *delivery.SourceFacts) {
-		moved, changed = f.Status != s, f.Status != s || f.Why != why
+		moved, changed = f.Status != s, f.Status != s || !f.Why.Equal(why)
 		if moved {
 			f.Since = time.Now()
 		}
@@ -91,9 +90,9 @@ func (c *Consumer) status(s delivery.SourceStatus, why string) {
 	})
 	switch {
 	case moved && s == delivery.SourceReconnecting:
-		c.log.Warn("the source is away", "status", s, "why", why)
+		c.log.Warn("the source is away", "status", s, "why", why.English())
 	case changed:
-		c.log.Info("source", "status", s, "why", why)
+		c.log.Info("source", "status", s, "why", why.English())
 	}
 }
 

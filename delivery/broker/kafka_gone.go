@@ -51,7 +51,7 @@ func (d *kafkaDriver) newMember(ctx context.Context) (*member, error) {
 		return m, nil
 	case err := <-failed:
 		m.end()
-		return nil, fmt.Errorf("noting the membership of the group: %w", err)
+		return nil, fmt.Errorf("noting the membership: %w", err)
 	case <-ctx.Done():
 		m.end()
 		return nil, ctx.Err()

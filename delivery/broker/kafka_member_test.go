@@ -149,7 +149,7 @@ func TestWhoHasNoPartitionSaysWhy(t *testing.T) {
 	e.eventually("under way", func() bool { return e.ledger.holding.Load() == 8 })
 	second := e.start()
 	e.eventually("waiting", func() bool { return second.Facts(t.Context()).Status == delivery.SourceJoining })
-	if c := second.Condition(); c.State != delivery.ConditionFails || c.Reason != whyJoining {
+	if c := second.Condition(); c.State != delivery.ConditionFails || c.Reason.Key != "source.status.joining" {
 		t.Errorf("it waits for the group, and %+v", c)
 	}
 	if f := second.Facts(t.Context()).Facts(); f[0].Value != 0 || !slices.ContainsFunc(f, func(f delivery.Fact) bool { return f.Says.Key == "source.partitions_awaited" }) {

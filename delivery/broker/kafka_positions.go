@@ -124,8 +124,11 @@ func (p *positions) left() {
 	p.joined, p.spare = false, false
 }
 
-// none reports whether the group has given us nothing.
+// none reports whether the group has given us nothing, although it gives out partitions.
 func (p *positions) none() bool {
+	if p == nil {
+		return false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.joined && len(p.parts) == 0
@@ -138,11 +141,14 @@ func (p *positions) others(have bool) {
 	p.spare = have && p.joined && len(p.parts) == 0
 }
 
-// held are the partitions that are ours.
-func (p *positions) held() delivery.SourcePartitions {
+// held are the partitions that are ours; nil: none are given out.
+func (p *positions) held() *delivery.SourcePartitions {
+	if p == nil {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return delivery.SourcePartitions{Numbers: slices.Sorted(maps.Keys(p.parts)), Since: p.since, Spare: p.spare}
+	return &delivery.SourcePartitions{Numbers: slices.Sorted(maps.Keys(p.parts)), Since: p.since, Spare: p.spare}
 }
 
 // toCommit returns what has moved since it was asked last.
@@ -198,11 +204,11 @@ func (s *kafkaSession) commits(ctx context.Context) {
 		err := s.commit(ctx)
 		if err == nil && troubled {
 			troubled = false
-			s.holder.status(delivery.SourceConnected, "")
+			s.holder.status(delivery.SourceConnected, delivery.Phrase{})
 		}
 		if err != nil && ctx.Err() == nil {
 			troubled = true
-			s.holder.status(delivery.SourceConnected, "committing failed, will be tried again: "+err.Error())
+			s.holder.status(delivery.SourceConnected, delivery.Say("source.committing", "why", err))
 			select {
 			case s.wake <- struct{}{}:
 			default:

@@ -193,6 +193,7 @@ func sortOut(batch []outcome) (b sortedOutcomes) {
 		switch {
 		case o.kind == kept:
 			b.failed = append(b.failed, o.parked)
+			o.item.dead = o.parked.Next == delivery.StateDead && o.item.message.Origin.Dead == nil
 			if o.item.lane != "" {
 				b.lanes = append(b.lanes, o.item.lane)
 			}

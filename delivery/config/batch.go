@@ -126,13 +126,8 @@ func (c *checker) fileName(path, integration, text string) string {
 	if text == "" {
 		return delivery.DefaultBatchName
 	}
-	sample := delivery.BatchSettings{
-		Name: text,
-	}.FileName(
-		delivery.BatchFile{Integration: integration, BusinessDate: time.DateOnly,
-			Sequence: 1 << 40},
-		"jsonl.gz",
-	)
+	file := delivery.BatchFile{Integration: integration, BusinessDate: time.DateOnly, Sequence: 1 << 40}
+	sample := delivery.BatchSettings{Name: text}.FileName(file, "jsonl.gz")
 	switch {
 	case !strings.Contains(text, "{sequence}"):
 		c.Fail(path+"name", "batch.name: {sequence} is missing: without it two files could have one name")

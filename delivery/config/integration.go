@@ -86,7 +86,8 @@ func (c *checker) method(i int, r rawIntegration) delivery.Method {
 	if len(r.Subscribe) > 0 && m == delivery.MethodPool {
 		c.Fail(at(i, "subscribe"), "subscribe: a pool takes commands only; use method outbox for events")
 	}
-	for name, given := range map[string]bool{"pool": r.Pool != nil, "broker": r.Broker != nil, "outbox": r.Outbox != nil, "batch": r.Batch != nil, "cdc": r.CDC != nil} {
+	for name, given := range map[string]bool{"pool": r.Pool != nil, "broker": r.Broker != nil, "outbox": r.Outbox != nil,
+		"batch": r.Batch != nil, "cdc": r.CDC != nil} {
 		if given && name != r.Method {
 			c.Fail(at(i, name), "%s: this block belongs to method %s, the integration uses %q", name, name, r.Method)
 		}

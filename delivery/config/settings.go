@@ -22,7 +22,7 @@ func pages() (list []form.Page) {
 	for _, kind := range kinds.Sources() {
 		list = append(list, kind.Pages...)
 	}
-	list = append(append(list, form.TLSPage, form.SASLPage), captureAndBatch...)
+	list = append(append(list, form.TLSPage, form.SASLPage, form.TokenPage), captureAndBatch...)
 	for _, kind := range kinds.Destinations() {
 		if kind.Batch.Only != "" {
 			list = append(list, kind.Pages...)

@@ -75,7 +75,7 @@ func runJSONOf(r delivery.BatchRun) RunJSON {
 		State:        r.State,
 		Attempts:     r.Attempts,
 		Rows:         r.Rows,
-		Error:        r.Error,
+		Error:        web.English(r.Error),
 		CreatedAt:    web.Utc(&r.CreatedAt),
 		StartedAt:    web.Utc(r.StartedAt),
 		FinishedAt:   web.Utc(r.FinishedAt),
@@ -116,8 +116,9 @@ func (s *API) requestRun(c echo.Context) error {
 		return err
 	}
 	var date, reason string
-	if err := web.DecodeObject(body, web.Fields{"business_date": web.TextField("business_date", len(time.DateOnly), &date),
-		"reason": web.TextField("reason", delivery.MaxReason, &reason)}); err != nil {
+	err = web.DecodeObject(body, web.Fields{"business_date": web.TextField("business_date", len(time.DateOnly), &date),
+		"reason": web.TextField("reason", delivery.MaxReason, &reason)})
+	if err != nil {
 		return err
 	}
 	name := c.Param("name")

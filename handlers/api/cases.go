@@ -220,8 +220,8 @@ func (s *API) forgetView(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store.DeleteView(c.Request().Context(), id, web.Who(c).Name,
-		web.Who(c).Role.Allows(delivery.RoleAdmin)); err != nil {
+	err = s.store.DeleteView(c.Request().Context(), id, web.Who(c).Name, web.Who(c).Role.Allows(delivery.RoleAdmin))
+	if err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

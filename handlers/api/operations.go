@@ -186,8 +186,9 @@ func seconds(n float64) time.Duration {
 func (s *API) listOperations(c echo.Context) error {
 	q := c.QueryParams()
 	f := delivery.OperationFilter{Actor: q.Get("actor"), After: q.Get("after")}
-	if err := web.FirstError(web.OnlyParams(q, operationListParams...), web.OneOf(q, "state", operationStates, &f.States),
-		web.PageLimit(q, &f.Limit)); err != nil {
+	err := web.FirstError(web.OnlyParams(q, operationListParams...), web.OneOf(q, "state", operationStates, &f.States),
+		web.PageLimit(q, &f.Limit))
+	if err != nil {
 		return err
 	}
 	page, err := s.store.Operations(c.Request().Context(), f)
@@ -207,8 +208,9 @@ func (s *API) showOperation(c echo.Context) error {
 
 func (s *API) listOperationItems(c echo.Context) error {
 	q, limit, outcomes := c.QueryParams(), 0, []string(nil)
-	if err := web.FirstError(web.OnlyParams(q, operationItemParams...), web.OneOf(q, "outcome", itemOutcomes, &outcomes),
-		web.PageLimit(q, &limit)); err != nil {
+	err := web.FirstError(web.OnlyParams(q, operationItemParams...), web.OneOf(q, "outcome", itemOutcomes, &outcomes),
+		web.PageLimit(q, &limit))
+	if err != nil {
 		return err
 	}
 	o, err := s.FindOperation(c)

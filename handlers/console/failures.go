@@ -139,7 +139,7 @@ func (s *Console) failuresNews(c echo.Context) error {
 // quietLayout is the layout of what an open page asks by itself: the next page's flash is not for it.
 func (s *Console) quietLayout(c echo.Context) views.Layout {
 	return views.Layout{
-		Locale: views.Locale{Lang: "en", Zone: time.UTC, Now: time.Now()},
+		Locale: views.Locale{Lang: web.Lang(c), Zone: time.UTC, Now: time.Now()},
 		User:   web.Who(c).Name,
 		Role:   web.Who(c).Role,
 	}

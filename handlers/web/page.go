@@ -98,10 +98,8 @@ func LoadZone(name string) (*time.Location, bool) {
 
 // SetCookie keeps a preference for a year.
 func (s *Core) SetCookie(c echo.Context, name, value string) {
-	c.SetCookie(
-		&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600, Secure: s.Config.SecureCookies,
-			SameSite: http.SameSiteLaxMode},
-	)
+	c.SetCookie(&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600,
+		Secure: s.Config.SecureCookies, SameSite: http.SameSiteLaxMode})
 }
 
 // SetFlash keeps what an action did for the next page.

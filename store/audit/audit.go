@@ -20,7 +20,9 @@ func Record(tx *gorm.DB, e delivery.AuditEntry) error {
 	if len(e.Details) > 0 {
 		details = string(e.Details)
 	}
-	if err := tx.Exec(`INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details) VALUES (?, ?, ?, ?, ?, ?::jsonb)`, e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details).Error; err != nil {
+	err := tx.Exec(`INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details)
+		VALUES (?, ?, ?, ?, ?, ?::jsonb)`, e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details).Error
+	if err != nil {
 		return fmt.Errorf("recording %s in the audit: %w", e.Action, err)
 	}
 	return nil

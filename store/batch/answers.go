@@ -45,8 +45,9 @@ func (f *Feed) Answered(ctx context.Context, file delivery.StoredFile, a deliver
 			return result.Error
 		}
 		news = true
-		if err := tx.Exec("UPDATE redrive.batch_files SET acknowledgement = ?, acknowledged_at = clock_timestamp() WHERE id = ?",
-			string(a.Kind), file.ID).Error; err != nil {
+		err := tx.Exec("UPDATE redrive.batch_files SET acknowledgement = ?, acknowledged_at = clock_timestamp() WHERE id = ?",
+			string(a.Kind), file.ID).Error
+		if err != nil {
 			return err
 		}
 		switch a.Kind {
@@ -262,33 +263,20 @@ func (f *Feed) BeginCorrection(
 		if file, err = pg.ReadOne(tx, storedFileColumns, fileSQL+" WHERE f.id = ?", together.FileID); err != nil {
 			return err
 		}
-		rows, err = pg.Read(
-			tx,
-			func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} },
+		rows, err = pg.Read(tx, func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} },
 			`SELECT w.id::text, m.payload
 			FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.messages m ON m.id = w.message_id
 			JOIN redrive.deliveries r ON r.id = w.id
 			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = `+queue.LeaderAnswers+` AND b.file_id = ? AND coalesce(r.operation_id::text, '') = ?
 			AND coalesce(r.actor, '') = ? AND r.retry_requested_at <= ? ORDER BY b.row LIMIT ?`,
-			f.integration,
-			file.ID,
-			together.Operation,
-			together.Actor,
-			together.Last,
-			maxCorrection,
-		)
+			f.integration, file.ID, together.Operation, together.Actor, together.Last, maxCorrection)
 		if err != nil {
 			return fmt.Errorf("reading rows: %w", err)
 		}
-		id, err := pg.ReadOne(
-			tx,
-			pg.Single[string],
-			`INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
+		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.batch_runs
+				(integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
 			VALUES (?, ?, clock_timestamp(), 'correction', ?::jsonb, 'running', 1, clock_timestamp()) RETURNING id::text`,
-			f.integration,
-			file.BusinessDate,
-			delivery.Say("run.correction", "rows", len(rows), "file", file.Name),
-		)
+			f.integration, file.BusinessDate, delivery.Say("run.correction", "rows", len(rows), "file", file.Name))
 		if err != nil {
 			return fmt.Errorf("beginning a correction: %w", err)
 		}

@@ -60,7 +60,7 @@ func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, e
 }
 
 const runSQL = `SELECT r.id::text, r.integration, coalesce(r.business_date::text, ''), r.dated, r.scheduled_at, r.trigger, r.requested_by,
-	r.reason, r.state, r.attempts, r.rows, r.error, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, ''),
+	r.reason, r.state, r.attempts, r.rows, r.error::text, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, ''),
 	r.because::text FROM redrive.batch_runs r`
 
 func runColumns(r *delivery.BatchRun) []any {
@@ -76,7 +76,7 @@ func runColumns(r *delivery.BatchRun) []any {
 		&r.State,
 		&r.Attempts,
 		&r.Rows,
-		&r.Error,
+		pg.JSON{To: &r.Error},
 		&r.CreatedAt,
 		&r.StartedAt,
 		&r.FinishedAt,
@@ -171,36 +171,24 @@ func (s *Batches) RequestRun(ctx context.Context, integration, date, actor, reas
 			return err
 		}
 		// of two that ask at once, the second must see the first
-		if err := tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))",
-			integration).Error; err != nil {
+		err := tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))", integration).Error
+		if err != nil {
 			return err
 		}
-		open, err := pg.ReadOne(
-			tx,
-			pg.Single[string],
-			`SELECT id::text FROM redrive.batch_runs WHERE integration = ? AND state IN ('queued', 'running')
+		open, err := pg.ReadOne(tx, pg.Single[string], `SELECT id::text FROM redrive.batch_runs WHERE integration = ?
+			AND state IN ('queued', 'running')
 			AND trigger = 'manual' AND coalesce(business_date::text, '') = ? AND dated = (? <> '') LIMIT 1`,
-			integration,
-			date,
-			date,
-		)
+			integration, date, date)
 		if err == nil {
 			return delivery.Mistake("run_waiting", "", "run", open)
 		}
 		if !errors.Is(err, delivery.ErrNotFound) {
 			return err
 		}
-		id, err := pg.ReadOne(
-			tx,
-			pg.Single[string],
+		id, err := pg.ReadOne(tx, pg.Single[string],
 			`INSERT INTO redrive.batch_runs (integration, business_date, dated, scheduled_at, trigger, requested_by, reason)
 			VALUES (?, nullif(?, '')::date, ? <> '', clock_timestamp(), 'manual', ?, ?) RETURNING id::text`,
-			integration,
-			date,
-			date,
-			actor,
-			reason,
-		)
+			integration, date, date, actor, reason)
 		if err != nil {
 			return fmt.Errorf("queueing a run: %w", err)
 		}

@@ -147,11 +147,11 @@ func queryError(err error) error {
 	var pg *pgconn.PgError
 	switch {
 	case !errors.As(err, &pg):
-		return fmt.Errorf("the query failed: %w", err)
+		return delivery.Fault("query.failed", "why", err)
 	case delivery.QuotesData(pg.Code, pg.Message, pg.Routine):
-		return &delivery.SaidError{Text: fmt.Sprintf("the query failed (SQLSTATE %s)", pg.Code), Words: pg.Message}
+		return &delivery.SaidError{Says: delivery.Say("query.refused", "state", pg.Code), Words: pg.Message}
 	}
-	return fmt.Errorf("the query failed (SQLSTATE %s): %s", pg.Code, pg.Message)
+	return delivery.Fault("error.said", "what", delivery.Say("query.refused", "state", pg.Code), "words", pg.Message)
 }
 
 func (b *Source) arguments(sel delivery.BatchSelection, names []string) (values [][]byte, types []uint32) {

@@ -224,14 +224,10 @@ func noteInCases(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	if d.Acknowledged {
 		by = d.actor
 	}
-	err := tx.Exec(
-		`INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by, changed_by) SELECT id, ?, ? FROM unnest(?::uuid[]) id
+	err := tx.Exec(`INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by, changed_by) SELECT id, ?, ?
+		FROM unnest(?::uuid[]) id
 		ON CONFLICT (delivery_id) DO UPDATE SET acknowledged_by = excluded.acknowledged_by, version = k.version + 1, changed_by = excluded.changed_by,
-			changed_at = clock_timestamp()`,
-		pg.Optional(by),
-		d.actor,
-		&deliveries,
-	).Error
+			changed_at = clock_timestamp()`, pg.Optional(by), d.actor, &deliveries).Error
 	if err != nil {
 		return fmt.Errorf("%s: noting it in the cases: %w", d.Action, err)
 	}

@@ -105,13 +105,8 @@ func history(tx *gorm.DB, id string) ([]delivery.AuditEntry, error) {
 // siblings are other deliveries of the same integration and key, newest first. The messages are an array, because Postgres joins a
 // list with the whole view.
 func siblings(tx *gorm.DB, d delivery.Delivery) ([]delivery.Delivery, error) {
-	return record.ListDeliveries(
-		tx,
-		record.SQL+` WHERE d.message_id = ANY (ARRAY(SELECT m.id FROM redrive.messages m WHERE m.key = ? ORDER BY m.id DESC LIMIT 200))
+	return record.ListDeliveries(tx, record.SQL+` WHERE d.message_id = ANY (ARRAY(SELECT m.id FROM redrive.messages m
+		WHERE m.key = ? ORDER BY m.id DESC LIMIT 200))
 		AND d.integration = ? AND d.id <> ? ORDER BY m.created_at DESC, d.id DESC LIMIT ?`,
-		d.Key,
-		d.Integration,
-		d.ID,
-		pg.MaxSiblings,
-	)
+		d.Key, d.Integration, d.ID, pg.MaxSiblings)
 }

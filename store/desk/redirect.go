@@ -48,7 +48,9 @@ func redirect(tx *gorm.DB, r delivery.RedirectRequest) error {
 // leaveFor takes a delivery out of its lane and gives it to its new integration. Both lanes are locked first, in the order in
 // which everybody locks them.
 func leaveFor(tx *gorm.DB, r delivery.RedirectRequest, from, lane string) error {
-	if _, err := pg.Read(tx, pg.Single[string], `SELECT key FROM redrive.lanes WHERE head = ? OR (integration = ? AND key = ?) ORDER BY integration, key FOR UPDATE`, r.ID, r.Integration, lane); err != nil {
+	_, err := pg.Read(tx, pg.Single[string], `SELECT key FROM redrive.lanes WHERE head = ? OR (integration = ? AND key = ?) ORDER BY integration, key FOR UPDATE`,
+		r.ID, r.Integration, lane)
+	if err != nil {
 		return fmt.Errorf("locking lanes: %w", err)
 	}
 	if err := queue.ReleaseLanes(tx, []string{r.ID}); err != nil {
@@ -102,7 +104,8 @@ const thereSQL = `(EXISTS (SELECT FROM redrive.all_deliveries x WHERE x.message_
 // checkTarget returns the lane to join, empty for none. The message is locked, so that two of its deliveries cannot be redirected
 // to one integration at the same time.
 func checkTarget(tx *gorm.DB, from string, r delivery.RedirectRequest) (lane string, err error) {
-	err = tx.Exec(`SELECT FROM redrive.messages WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`, r.ID).Error
+	err = tx.Exec(`SELECT FROM redrive.messages
+		WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`, r.ID).Error
 	if err != nil {
 		return "", fmt.Errorf("locking the message: %w", err)
 	}

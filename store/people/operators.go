@@ -126,14 +126,9 @@ func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
 // CreateToken keeps a token's name, role and SHA-256.
 func (s *People) CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error) {
 	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		created, err := pg.ScanOne[delivery.Token](
-			tx,
-			"INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+
-				tokenColumns,
-			t.Name,
-			string(t.Role),
-			sha256,
-		)
+		created, err := pg.ScanOne[delivery.Token](tx,
+			"INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+tokenColumns,
+			t.Name, string(t.Role), sha256)
 		if err != nil {
 			return err
 		}
@@ -187,10 +182,7 @@ func (s *People) EnsureEnvToken(ctx context.Context, sha256 []byte) error {
 		if changed == 0 {
 			return nil
 		}
-		return audit.Record(
-			tx,
-			delivery.AuditEntry{Actor: "redrive", Action: "token.environment", SubjectType: "token", Subject: environmentToken,
-				Details: audit.Details(map[string]any{"why": delivery.Say("audit.environment_token")})},
-		)
+		return audit.Record(tx, delivery.AuditEntry{Actor: "redrive", Action: "token.environment", SubjectType: "token",
+			Subject: environmentToken, Details: audit.Details(map[string]any{"why": delivery.Say("audit.environment_token")})})
 	})
 }

@@ -64,13 +64,9 @@ func (s *Queue) Message(ctx context.Context, id string) (m delivery.Message, del
 		return m, nil, delivery.ErrNotFound
 	}
 	db := s.Gorm.WithContext(ctx)
-	deliveries, err = record.ListDeliveries(
-		db,
-		record.Columns+" FROM (SELECT * FROM redrive.all_deliveries WHERE message_id = ? UNION ALL "+record.ComingSQL+
-			" AND m.id = ?) d"+record.Joins+" ORDER BY d.integration, d.id",
-		id,
-		id,
-	)
+	deliveries, err = record.ListDeliveries(db, record.Columns+
+		" FROM (SELECT * FROM redrive.all_deliveries WHERE message_id = ? UNION ALL "+record.ComingSQL+" AND m.id = ?) d"+
+		record.Joins+" ORDER BY d.integration, d.id", id, id)
 	if err != nil {
 		return m, nil, err
 	}

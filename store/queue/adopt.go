@@ -48,8 +48,8 @@ func (s *Queue) AdoptOutbox(ctx context.Context, start delivery.OutboxSettings, 
 }
 
 func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done delivery.Adopted, err error) {
-	feeds, err := pg.Scan[copiedFeed](tx, "SELECT feed AS name, coalesce(database_id, '') AS database, "+
-		"snapshot::text = ? AS \"all\" FROM redrive.positions ORDER BY feed FOR UPDATE", noSnapshot)
+	feeds, err := pg.Scan[copiedFeed](tx, `SELECT feed AS name, coalesce(database_id, '') AS database,
+		snapshot::text = ? AS "all" FROM redrive.positions ORDER BY feed FOR UPDATE`, noSnapshot)
 	if err != nil {
 		return done, fmt.Errorf("reading positions: %w", err)
 	}
@@ -62,8 +62,9 @@ func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done deliv
 	done.Saved, done.Current = copied.Saved, copied.Current
 	if start.Start != delivery.StartContinue {
 		// subscribers that had not caught up follow the others; those of a time to come keep it
-		if err := tx.Exec("DELETE FROM redrive.positions WHERE feed <> 'outbox' AND coalesce(since <= " +
-			"statement_timestamp(), true)").Error; err != nil {
+		err := tx.Exec(`DELETE FROM redrive.positions
+			WHERE feed <> 'outbox' AND coalesce(since <= statement_timestamp(), true)`).Error
+		if err != nil {
 			return done, fmt.Errorf("joining feeds: %w", err)
 		}
 		feeds = []copiedFeed{{Name: delivery.OutboxMain}}

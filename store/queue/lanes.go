@@ -55,8 +55,8 @@ func JoinLanes(tx *gorm.DB, list []delivery.Parked) error {
 	var ids, integrations, keys []string
 	for _, p := range list {
 		if p.Lane != "" && p.Next != delivery.StateIgnored {
-			ids, integrations, keys = append(ids, p.DeliveryID), append(integrations, p.Integration), append(keys,
-				delivery.Storable(p.Lane))
+			ids, integrations = append(ids, p.DeliveryID), append(integrations, p.Integration)
+			keys = append(keys, delivery.Storable(p.Lane))
 		}
 	}
 	if len(ids) == 0 {

@@ -175,13 +175,9 @@ type pages struct{ from, to, after string }
 // FanOutPage fans out the next page of a feed that is Paging, at most limit events, and returns how many deliveries it made.
 func (l *RelayTerm) FanOutPage(ctx context.Context, feed string, limit int) (made int, err error) {
 	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		p, err := pg.ReadOne(
-			tx,
-			func(p *pages) []any { return []any{&p.from, &p.to, &p.after} },
-			`SELECT snapshot::text, target::text,
-			coalesce(after::text, '00000000-0000-0000-0000-000000000000') FROM redrive.positions WHERE feed = ? AND target IS NOT NULL FOR UPDATE`,
-			feed,
-		)
+		p, err := pg.ReadOne(tx, func(p *pages) []any { return []any{&p.from, &p.to, &p.after} },
+			`SELECT snapshot::text, target::text, coalesce(after::text, '00000000-0000-0000-0000-000000000000')
+			FROM redrive.positions WHERE feed = ? AND target IS NOT NULL FOR UPDATE`, feed)
 		if errors.Is(err, delivery.ErrNotFound) {
 			return nil // taken away meanwhile
 		}

@@ -177,8 +177,8 @@ func detach(tx *gorm.DB, day string, needed []string) error {
 			return err
 		}
 	}
-	if err := tx.Exec("INSERT INTO redrive.messages SELECT * FROM redrive."+day+" WHERE id = ANY(?::uuid[])",
-		&needed).Error; err != nil {
+	err := tx.Exec("INSERT INTO redrive.messages SELECT * FROM redrive."+day+" WHERE id = ANY(?::uuid[])", &needed).Error
+	if err != nil {
 		return err
 	}
 	return tx.Exec("DROP TABLE redrive." + day).Error

@@ -72,7 +72,8 @@ func (s *Queue) Delivered(ctx context.Context, integration, after string) (deliv
 	w.Add("r.integration = ?", integration)
 	w.Add("r.state = 'delivered'")
 	w.Add("r.settled_at >= date_trunc('hour', statement_timestamp(), 'UTC') - interval '23 hours'")
-	w.Add(`r.id >= (lpad(to_hex((extract(epoch FROM statement_timestamp() - interval '48 hours') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`)
+	w.Add(`r.id >= (lpad(to_hex((extract(epoch FROM statement_timestamp() - interval '48 hours') * 1000)::bigint), 12, '0')
+		|| repeat('0', 20))::uuid`)
 	if after != "" {
 		c, err := pg.ParseCursor(after)
 		if err != nil {

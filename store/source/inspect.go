@@ -142,13 +142,13 @@ func (s *Source) serverFindings(st state) []delivery.CaptureFinding {
 
 func finding(what string, bad bool, sql, format string, args ...any) delivery.CaptureFinding {
 	if !bad {
-		return delivery.CaptureFinding{What: what}
+		return delivery.CaptureFinding{What: delivery.Verbatim(what)}
 	}
-	return delivery.CaptureFinding{What: what, Err: fmt.Sprintf(format, args...), SQL: sql}
+	return delivery.CaptureFinding{What: delivery.Verbatim(what), Err: delivery.Verbatim(fmt.Sprintf(format, args...)), SQL: sql}
 }
 
 func warning(f delivery.CaptureFinding) delivery.CaptureFinding {
-	f.Warning = f.Err != ""
+	f.Warning = !f.Err.IsZero()
 	return f
 }
 
@@ -220,7 +220,7 @@ func (s *Source) identityFinding(st state, w wantedTable) delivery.CaptureFindin
 	what := "replica identity of " + w.shown()
 	operations := merge(st.wanted, st.publication.operations)
 	if len(w.bare) == 0 || !rewrites(operations) {
-		return delivery.CaptureFinding{What: what}
+		return delivery.CaptureFinding{What: delivery.Verbatim(what)}
 	}
 	sql := make([]string, len(w.bare))
 	for n, part := range w.bare {
@@ -261,9 +261,9 @@ func (s *Source) slotFinding(st state) delivery.CaptureFinding {
 	case st.slot.plugin != "pgoutput":
 		return finding(what, true, "", "it is one of %s, not of pgoutput: set slot to another name", st.slot.plugin)
 	case st.slot.Lost:
-		return finding(what, true, drop, "it is lost, because %s: take a new snapshot", st.slot.Why)
+		return finding(what, true, drop, "it is lost, because %s: take a new snapshot", st.slot.Why.English())
 	}
-	return delivery.CaptureFinding{What: what}
+	return delivery.CaptureFinding{What: delivery.Verbatim(what)}
 }
 
 // step is something that set-up still has to do.
@@ -318,7 +318,9 @@ func (s *Source) publicationSteps(st state) (steps []step) {
 		for _, w := range st.tables {
 			tables = append(tables, quote(w.schema, w.name))
 		}
-		add("there is none: run redrive cdc setup", "created publication "+s.settings.Publication, fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = '%s', publish_via_partition_root = true)", name, strings.Join(tables, ", "), list(st.wanted)))
+		create := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = '%s', publish_via_partition_root = true)",
+			name, strings.Join(tables, ", "), list(st.wanted))
+		add("there is none: run redrive cdc setup", "created publication "+s.settings.Publication, create)
 		return steps
 	}
 	if operations := merge(st.wanted, p.operations); len(operations) > len(p.operations) {

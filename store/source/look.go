@@ -163,14 +163,14 @@ func (p publication) describe(t *table) delivery.CapturedTable {
 	return out
 }
 
-func unusable(t *table) string {
+func unusable(t *table) (why delivery.Phrase) {
 	switch {
 	case t.kind != "r" && t.kind != "p":
-		return "it is no table any more"
+		return delivery.Say("gap.no_table")
 	case t.persistence != "p":
-		return "its changes are not in the log: it is unlogged"
+		return delivery.Say("gap.unlogged")
 	}
-	return ""
+	return why
 }
 
 // old is what the replica identity tells of a row before.

@@ -4,7 +4,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -32,7 +31,7 @@ var (
 	ErrSlotLost           = delivery.ErrSlotLost
 	ErrSlotMissing        = delivery.ErrSlotMissing
 	ErrSlotActive         = delivery.ErrSlotActive
-	ErrSlotExists         = errors.New("the replication slot is there already")
+	ErrSlotExists         = delivery.Fault("slot.exists")
 	ErrPublicationMissing = delivery.ErrPublicationMissing
 	ErrSourceRestored     = delivery.ErrSourceRestored
 )

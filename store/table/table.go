@@ -72,17 +72,16 @@ func claim(ctx context.Context, tx pgx.Tx, bookkeeping string, f delivery.BatchF
 		return false, err
 	}
 	if !there {
-		if _, err := tx.Exec(
-			ctx,
-			"CREATE TABLE IF NOT EXISTS "+bookkeeping+` (feed text NOT NULL, sequence bigint NOT NULL, sha256 text NOT NULL,
-			rows bigint NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (feed, sequence))`,
-		); err != nil {
+		_, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS "+bookkeeping+` (
+			feed text NOT NULL, sequence bigint NOT NULL, sha256 text NOT NULL, rows bigint NOT NULL,
+			applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (feed, sequence))`)
+		if err != nil {
 			return false, err
 		}
 	}
 	tag, err := tx.Exec(ctx, "INSERT INTO "+bookkeeping+
-		" (feed, sequence, sha256, rows) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", f.Integration, f.Sequence,
-		f.SHA256, f.Rows)
+		" (feed, sequence, sha256, rows) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+		f.Integration, f.Sequence, f.SHA256, f.Rows)
 	if err != nil || tag.RowsAffected() == 1 {
 		return err == nil, err
 	}

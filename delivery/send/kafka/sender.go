@@ -20,9 +20,6 @@ import (
 // heldGrace is how long the client may take to let go of a record whose attempt has ended.
 const heldGrace = 500 * time.Millisecond
 
-// maxRenewals bounds how often one attempt finds that its topic is another one.
-const maxRenewals = 3
-
 // errHeld says that the client did not let go in time: it may send the record yet.
 var errHeld = errors.New("the client still holds the record")
 
@@ -94,38 +91,34 @@ func suspicious(err error) bool {
 }
 
 // send produces one record and says what was seen meanwhile. The client gives up all records of a partition when the attempt
-// of the first one ends: a record of which nothing was sent and whose own attempt goes on is simply handed over again.
+// of the first one ends: a record of which nothing was sent and whose own attempt goes on is simply handed over again. So is, once,
+// one that was meant for a topic which is no more: there may be another one under its name.
 func (p *producer) send(ctx context.Context, record *kgo.Record) (error, evidence) {
-	for renewals := 0; ; {
-		before, renewed := p.watch.mark(), p.renewed.Load()
+	for madeAgain := false; ; {
+		before := p.watch.mark()
 		err := p.produce(ctx, record)
 		seen := p.watch.since(before)
+		gone := errors.Is(err, kerr.UnknownTopicID)
+		if gone {
+			p.forget(record.Topic, before.at)
+		}
 		switch {
-		case err == nil || ctx.Err() != nil:
-			return err, seen
-		case renewals < maxRenewals && p.renew(record.Topic, err, seen.staged, renewed) && !seen.lost:
-			renewals++
-		case !isContextError(err) || seen.staged || seen.lost:
+		case gone && !seen.lost && !madeAgain:
+			madeAgain = true
+		case !isContextError(err) || ctx.Err() != nil || seen.staged:
 			return err, seen
 		}
 	}
 }
 
-// renew lets go of a topic that was deleted and made again, or whose cluster was replaced: the client holds on to the topic's first id
-// and would refuse every record until it is made anew itself. It reports whether to hand the record over again: the broker knows no
-// topic of the old id, so that it has not written the record.
-func (p *producer) renew(topic string, err error, staged bool, seen int64) bool {
-	p.renewing.Lock()
-	defer p.renewing.Unlock()
-	unknown := errors.Is(err, kerr.UnknownTopicID)
-	if p.renewed.Load() != seen { // another record did, and ours went with it
-		return unknown || !staged
-	}
-	if unknown {
+// forget lets the client look for a topic anew, unless that was done since: by itself it never goes on to one that was made again.
+func (p *producer) forget(topic string, since time.Time) {
+	p.forgetting.Lock()
+	defer p.forgetting.Unlock()
+	if p.forgotten[topic].Before(since) {
 		p.client.PurgeTopicsFromProducing(topic)
-		p.renewed.Add(1)
+		p.forgotten[topic] = time.Now()
 	}
-	return unknown
 }
 
 func (p *producer) produce(ctx context.Context, record *kgo.Record) error {

@@ -130,8 +130,9 @@ func compare(out io.Writer, all []contestant) error {
 	first := median(results[0])
 	for i, c := range all {
 		m := median(results[i])
-		if _, err := fmt.Fprintf(out, "median   %-20s %6.0f/s   to %s %.2f   (%d messages a round)\n",
-			c.name, m.PerSecond(), all[0].name, m.PerSecond()/first.PerSecond(), m.Messages); err != nil {
+		_, err := fmt.Fprintf(out, "median   %-20s %6.0f/s   to %s %.2f   (%d messages a round)\n",
+			c.name, m.PerSecond(), all[0].name, m.PerSecond()/first.PerSecond(), m.Messages)
+		if err != nil {
 			return err
 		}
 	}

@@ -141,8 +141,9 @@ func stage(ctx context.Context, tx pgx.Tx, list []shape, o Options) error {
 	for i, s := range list {
 		rows[i] = []any{s.n, s.status, s.integration, s.kind, s.class, s.text, s.id, s.message, s.young}
 	}
-	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"triage_shapes"}, []string{"n", "status", "integration", "kind", "class",
-		"text", "id", "message", "young"}, pgx.CopyFromRows(rows)); err != nil {
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"triage_shapes"}, []string{"n", "status", "integration", "kind", "class",
+		"text", "id", "message", "young"}, pgx.CopyFromRows(rows))
+	if err != nil {
 		return err
 	}
 	step := progress.Begin(ctx, "staging settled and open failures", 2)
@@ -154,7 +155,7 @@ func stage(ctx context.Context, tx pgx.Tx, list []shape, o Options) error {
 	if _, err := tx.Exec(ctx, rowsSQL, o.Open, bounds(list, func(s shape) int { return s.open }), true, 14); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	_, err := tx.Exec(ctx, "ANALYZE triage_rows; ANALYZE triage_shapes")
+	_, err = tx.Exec(ctx, "ANALYZE triage_rows; ANALYZE triage_shapes")
 	return err
 }
 

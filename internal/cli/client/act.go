@@ -176,8 +176,9 @@ func (a act) many(ctx context.Context, t *Terminal, request map[string]any) erro
 		return nil
 	}
 	if dry.Eligible > 1 && !a.Yes {
-		if err := t.confirm(ctx, fmt.Sprintf("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
-			plural(dry.Eligible, "failure", "failures"))); err != nil {
+		err := t.confirm(ctx, fmt.Sprintf("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
+			plural(dry.Eligible, "failure", "failures")))
+		if err != nil {
 			return err
 		}
 	}

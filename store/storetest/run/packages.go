@@ -43,13 +43,8 @@ func slowestFirst(args []string) []string {
 	if !isGoTest(args) || len(named) == 0 {
 		return args
 	}
-	list := append(
-		[]string{
-			"list",
-			"-f",
-			"{{.ImportPath}}\t{{.Dir}}\t{{range .TestGoFiles}}{{.}}\t{{end}}{{range .XTestGoFiles}}{{.}}\t{{end}}",
-		},
-		named...)
+	format := "{{.ImportPath}}\t{{.Dir}}\t{{range .TestGoFiles}}{{.}}\t{{end}}{{range .XTestGoFiles}}{{.}}\t{{end}}"
+	list := append([]string{"list", "-f", format}, named...)
 	out, err := exec.Command(args[0], list...).Output()
 	if err != nil {
 		return args // go test will report the error

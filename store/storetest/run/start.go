@@ -145,7 +145,7 @@ func startRabbitMQ(ctx context.Context) (string, func() error, error) {
 }
 
 // proxies is how many tests, of all packages, can break connections to Kafka at the same time: the others wait.
-const proxies = 16
+const proxies = 20
 
 func startKafka(ctx context.Context) (string, func() error, error) {
 	k, err := services.LaunchKafka(ctx, proxies)

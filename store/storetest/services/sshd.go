@@ -145,8 +145,8 @@ func (s *SSHD) start(ctx context.Context, dir string) error {
 		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password",
 		"MaxStartups 200", "UseDNS no", "Subsystem sftp internal-sftp"), "\n") + "\n"
 	file := filepath.Join(dir, "sshd_config")
-	if err := errors.Join(os.WriteFile(file, []byte(config), 0o600),
-		os.WriteFile(s.KnownHosts, []byte(line), 0o600)); err != nil {
+	err = errors.Join(os.WriteFile(file, []byte(config), 0o600), os.WriteFile(s.KnownHosts, []byte(line), 0o600))
+	if err != nil {
 		return err
 	}
 	if s.run, err = launch(exec.Command(s.path, "-D", "-e", "-f", file), filepath.Join(dir, "log")); err != nil {
