@@ -9,9 +9,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"redrive/delivery"
 	"redrive/store/storetest/services"
@@ -24,53 +22,32 @@ type grouping struct {
 	group string
 }
 
-// onKafka is one on the real Kafka of the run.
 func onKafka(t *testing.T) *grouping {
 	t.Helper()
-	brokers, topic := services.KafkaBrokers(t), name(t)
-	services.CreateKafkaTopic(t, services.KafkaAdmin(t, brokers), topic, partitions)
-	return groupOf(t, brokers, topic)
-}
-
-func groupOf(t *testing.T, brokers []string, topic string) *grouping {
-	t.Helper()
-	e := &grouping{admin: services.KafkaAdmin(t, brokers)}
-	e.rig = newRig(t, bed{name: "kafka", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, brokers, topic) }})
+	e := &grouping{admin: services.SharedKafka(t).Admin(t)}
+	e.rig = newRig(t, bed{name: "kafka", remembers: true, open: openKafka})
 	e.group = e.in.Broker.From.(*delivery.KafkaSource).Group
 	return e
 }
 
-// leavers are who was made to leave a group.
-type leavers struct {
-	mu    sync.Mutex
-	names []string
+// removals is a store that knows who was made to leave the group.
+type removals struct {
+	Store
+	mu    *sync.Mutex
+	names *[]string
 }
 
-func (l *leavers) has(name string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Contains(l.names, name)
+func (r removals) ForgetGone(ctx context.Context, members []string) error {
+	r.mu.Lock()
+	*r.names = append(*r.names, members...)
+	r.mu.Unlock()
+	return r.Store.ForgetGone(ctx, members)
 }
 
-// onEmulator is one on kfake, which tells who was made to leave.
-func onEmulator(t *testing.T) (*grouping, *leavers) {
-	t.Helper()
-	topic, left := name(t), &leavers{}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	cluster.ControlKey(int16(kmsg.LeaveGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		cluster.KeepControl()
-		left.mu.Lock()
-		defer left.mu.Unlock()
-		for _, m := range r.(*kmsg.LeaveGroupRequest).Members {
-			left.names = append(left.names, *m.InstanceID)
-		}
-		return nil, nil, false
-	})
-	return groupOf(t, cluster.ListenAddrs(), topic), left
+func (r removals) have(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(*r.names, name)
 }
 
 // members are the names in the group.
@@ -105,24 +82,26 @@ func (e *grouping) has(l *life) delivery.SourcePartitions {
 // A process that vanishes does not keep its partitions until its session is over: the next one makes its member leave. One that lives is
 // left alone, and one that stops leaves by itself.
 func TestAMemberWhoseProcessVanishedIsMadeToLeave(t *testing.T) {
-	e, left := onEmulator(t)
-	first, other := e.start(), e.start()
+	e := onKafka(t)
+	left := removals{e.db, &sync.Mutex{}, &[]string{}}
+	watched := func(c *Config) { c.Store = left }
+	first, other := e.start(watched), e.start(watched)
 	e.place.publish(t, notes(30)...)
 	e.ledger.arrived(t, 30)
 	_, vanished := first.membership()
 	_, living := other.membership()
-	if left.has(vanished) || left.has(living) {
+	if left.have(vanished) || left.have(living) {
 		t.Fatal("a member that lives was made to leave")
 	}
 	first.kill()
 	e.eventually("the other one has all partitions", func() bool { return len(e.has(other).Numbers) == partitions })
-	if !left.has(vanished) {
+	if !left.have(vanished) {
 		t.Error("its session was waited for")
 	}
 	other.kill()
-	next := e.start()
+	next := e.start(watched)
 	e.eventually("the next one has all partitions", func() bool { return len(e.has(next).Numbers) == partitions })
-	if !left.has(living) {
+	if !left.have(living) {
 		t.Error("its session was waited for")
 	}
 	e.place.publish(t, notes(60)[30:]...)
