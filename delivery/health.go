@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"time"
-	"unicode/utf8"
 )
 
 // Part is a part of an integration that can fail by itself.
@@ -125,17 +124,5 @@ func (r Result) Trouble() Trouble {
 	return TroubleNone
 }
 
-const maxReason = 500
-
 // ShortReason bounds a sentence that people and metrics read, and makes it storable.
-func ShortReason(text string) string {
-	text = Storable(text)
-	if len(text) <= maxReason {
-		return text
-	}
-	cut := maxReason
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "…"
-}
+func ShortReason(text string) string { return cut(Storable(text), maxWords) }

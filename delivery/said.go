@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxWords = 500     // characters of the other side's words in an error
+	maxWords = 500     // characters of the other side's words in an error, and of a reason that ShortReason bounds
 	maxHeard = 8 << 10 // bytes of the other side's words that are looked at
 	cutSign  = "…"
 )

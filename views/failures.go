@@ -115,7 +115,7 @@ func (p FailuresPage) everything() string {
 // Mine reads "me" among the assignees as the reader.
 func (l Layout) Mine(f delivery.Filter) delivery.Filter {
 	for i, name := range f.Assignees {
-		if name == "me" {
+		if name == delivery.AssigneeMe {
 			f.Assignees = slices.Clone(f.Assignees)
 			f.Assignees[i] = l.User
 		}

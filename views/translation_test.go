@@ -107,11 +107,18 @@ func catalogue(t *testing.T) (texts map[string]bool) {
 	return texts
 }
 
-// unquoted is a text that stands in the source.
+// unquoted is a text that stands in the source, also over several lines.
 func unquoted(n ast.Node) string {
-	if b, ok := n.(*ast.BasicLit); ok && b.Kind == token.STRING {
-		text, _ := strconv.Unquote(b.Value)
-		return text
+	switch n := n.(type) {
+	case *ast.BasicLit:
+		if n.Kind == token.STRING {
+			text, _ := strconv.Unquote(n.Value)
+			return text
+		}
+	case *ast.BinaryExpr:
+		if left, right := unquoted(n.X), unquoted(n.Y); n.Op == token.ADD && left != "" && right != "" {
+			return left + right
+		}
 	}
 	return ""
 }

@@ -162,13 +162,10 @@ func FailureList(f delivery.Filter) string { return list(Failures, brief(f)) }
 func brief(f delivery.Filter) url.Values {
 	v := f.Values()
 	if slices.Equal(f.States, delivery.States) {
-		v.Set("state", AnyState)
+		v.Set("state", delivery.AnyState)
 	}
 	return v
 }
-
-// AnyState selects every state in the address of a list.
-const AnyState = "any"
 
 // FailuresOf is the open dead letters of one integration.
 func FailuresOf(integration string) string {

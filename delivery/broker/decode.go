@@ -66,7 +66,7 @@ func (e envelope) read(format delivery.WireFormat) *taken {
 			t.message.Key = key
 		}
 		t.identity = "event " + event.attributes["source"] + " " + event.attributes["id"]
-		t.message.IdempotencyKey = delivery.IdempotencyKeyOf(event.attributes["source"] + " " + event.attributes["id"])
+		t.message.IdempotencyKey = delivery.EventKey(event.attributes)
 	}
 	// a blank one would make all messages one
 	if key := take(t.message.Headers, "Idempotency-Key"); strings.Trim(key, " \t") != "" {
@@ -120,7 +120,7 @@ func (e envelope) listed(origin *delivery.Origin, headers map[string]string, eve
 		f := &e.fields[n]
 		show(f, f.Name)
 		if attribute, ok := e.attribute(f.Name); event && ok {
-			show(f, "ce-"+attribute)
+			show(f, delivery.EventPrefix+attribute)
 		}
 		told = told && f.Shown == f.Name && f.Type == "" && !f.IsNull()
 		if e.inOrder {

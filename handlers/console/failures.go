@@ -79,7 +79,7 @@ func consoleFilter(query url.Values, l views.Locale) (delivery.Filter, error) {
 			q[name] = web.Given(strings.Split(strings.Join(q[name], ","), ","))
 		}
 	}
-	if slices.Equal(q["state"], []string{views.AnyState}) {
+	if slices.Equal(q["state"], []string{delivery.AnyState}) {
 		q["state"] = nil
 		for _, state := range delivery.States {
 			q.Add("state", string(state))

@@ -167,15 +167,12 @@ func mergeSearch(q url.Values, now time.Time, zone *time.Location) (url.Values, 
 func Mine(c echo.Context, f delivery.Filter) delivery.Filter {
 	f.Assignees = slices.Clone(f.Assignees)
 	for i, name := range f.Assignees {
-		if name == assignedToMe {
+		if name == delivery.AssigneeMe {
 			f.Assignees[i] = Who(c).Name
 		}
 	}
 	return f
 }
-
-// assignedToMe stands for whoever asks among the assignees of a filter.
-const assignedToMe = "me"
 
 // identifiers reads names and ids.
 func identifiers(q url.Values, f *delivery.Filter) error {

@@ -100,9 +100,9 @@ func payloadPredicate(f delivery.Filter) (n predicate, err error) {
 		}
 		// the index would be read as a whole; but the payload has the words of the value somewhere
 		w.Add("(s.doc @@ ?::jsonpath) IS TRUE", path)
-		switch {
-		case number.MatchString(p.Value):
-			w.Add("s.words @@ ?::tsquery", "'"+number.FindStringSubmatch(p.Value)[1]+"':*") // 42 is also 42.0
+		switch digits := p.WholeDigits(); {
+		case digits != "":
+			w.Add("s.words @@ ?::tsquery", "'"+digits+"':*")
 		case hasWords(p.Value):
 			w.Add("s.words @@ plainto_tsquery('simple', ?)", p.Value)
 		}
@@ -117,9 +117,6 @@ func payloadPredicate(f delivery.Filter) (n predicate, err error) {
 		open:       true,
 	}, nil
 }
-
-// number is one whose digits before the point stand in the payload as well.
-var number = regexp.MustCompile(`^(-?[1-9][0-9]{0,30}|0)(\.[0-9]+)?$`)
 
 // hasWords is careful: tags, entities and protocols are no words to Postgres, and true, false and null are not kept as words.
 func hasWords(value string) bool {

@@ -36,7 +36,7 @@ type Retry struct {
 // Ignore decides not to deliver.
 type Ignore struct {
 	act
-	Category string `help:"duplicate, test-data, obsolete, receiver-bug, producer-bug, accepted-loss, other or a word of your own."`
+	Category string `help:"${categories} or a word of your own."`
 	Until    string `help:"Open it again then: a time such as 2026-01-31T09:30:00Z, or a duration such as 48h."`
 }
 
