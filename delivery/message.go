@@ -163,7 +163,8 @@ var IgnoreCategories = []string{"duplicate", "test-data", "obsolete", "receiver-
 type AuditEntry struct {
 	Seq         int64
 	At          time.Time
-	Actor       string
+	Actor       string // to be recorded: the actor; as it is kept: what they were called then
+	ActorID     string // as it is kept: of a person or token
 	Action      string // e.g. delivery.retry, integration.pause, session.sign-in
 	SubjectType string // delivery, integration, operator, token, message
 	Subject     string

@@ -33,8 +33,37 @@ type Operator struct {
 	Name         string
 	Role         Role
 	PasswordHash string // argon2id, PHC string
+	Generation   int    // of sessions: those of an earlier one have ended
 	CreatedAt    time.Time
 	DisabledAt   *time.Time
+}
+
+// OperatorChange changes one thing about a person; nil fields stay as they are.
+type OperatorChange struct {
+	ID           string
+	Actor        string
+	Name         *string
+	Role         *Role
+	PasswordHash *string
+	Disabled     *bool
+	Since        int // the generation that the change was made for, 0: whichever it is
+}
+
+// What says in one word what changes, for the audit and in addresses.
+func (c OperatorChange) What() string {
+	switch {
+	case c.Name != nil:
+		return "rename"
+	case c.Role != nil:
+		return "role"
+	case c.PasswordHash != nil:
+		return "password"
+	case c.Disabled != nil && *c.Disabled:
+		return "disable"
+	case c.Disabled != nil:
+		return "enable"
+	}
+	return "sign-out"
 }
 
 // Token is an API token; only its hash is kept.

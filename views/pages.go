@@ -16,6 +16,7 @@ type Layout struct {
 	Section  string // address of the navigation entry that is current
 	Here     string // local address of this page, for forms that come back
 	User     string // empty: nobody is signed in
+	UserID   string
 	Role     delivery.Role
 	Theme    string // "", "light" or "dark"
 	ZoneName string // IANA name
@@ -487,7 +488,7 @@ func (p DeliveryPage) refusal(action delivery.Action) string {
 
 // faster is who was faster, in words.
 func (p DeliveryPage) faster() string {
-	if p.Conflict.Actor == "engine" {
+	if p.Conflict.Actor == delivery.ActorEngine {
 		return p.T("The engine")
 	}
 	return p.Conflict.Actor

@@ -126,7 +126,7 @@ func (s *API) requestRun(c echo.Context) error {
 	if !delivery.IsName(name) {
 		return delivery.ErrNotFound
 	}
-	run, err := s.store.RequestRun(c.Request().Context(), name, date, web.Who(c).Name, reason)
+	run, err := s.store.RequestRun(c.Request().Context(), name, date, web.Who(c).ID, reason)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func editJSONOf(e delivery.Edit, view web.PayloadView) editJSON {
 
 // patchCase changes what is given; null takes a value away.
 func (s *API) patchCase(c echo.Context) error {
-	change := delivery.CaseChange{Version: -1, Actor: web.Who(c).Name}
+	change := delivery.CaseChange{Version: -1, Actor: web.Who(c).ID}
 	return s.changeFailure(c, func(id, token string, body []byte) (delivery.Delivery, error) {
 		change.ID, change.Token = id, token
 		err := web.DecodeObject(body, web.Fields{
@@ -154,7 +154,7 @@ func (s *API) addNote(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	if _, err := s.store.AddNote(ctx, id, web.Who(c).Name, text, token); err != nil {
+	if _, err := s.store.AddNote(ctx, id, web.Who(c).ID, text, token); err != nil {
 		return err
 	}
 	d, err := s.store.Delivery(ctx, id)
@@ -188,7 +188,7 @@ func (s *API) listViews(c echo.Context) error {
 	if err := web.OnlyParams(c.QueryParams()); err != nil {
 		return err
 	}
-	views, err := s.store.SavedViews(c.Request().Context(), web.Who(c).Name)
+	views, err := s.store.SavedViews(c.Request().Context(), web.Who(c).ID)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (s *API) keepView(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	view := delivery.SavedView{Owner: web.Who(c).Name}
+	view := delivery.SavedView{Owner: web.Who(c).ID}
 	if err := web.DecodeObject(body, web.Fields{
 		"name":   web.TextField("name", delivery.MaxReason, &view.Name),
 		"search": web.TextField("search", delivery.MaxSearch, &view.Search),
@@ -229,7 +229,7 @@ func (s *API) forgetView(c echo.Context) error {
 	if err := s.store.DeleteView(
 		c.Request().Context(),
 		id,
-		web.Who(c).Name,
+		web.Who(c).ID,
 		web.Who(c).Role.Allows(delivery.RoleAdmin),
 	); err != nil {
 		return err

@@ -62,7 +62,7 @@ func (s *Console) setPreferences(c echo.Context) error {
 	s.SetCookie(c, web.KeysCookie, c.FormValue("keys"))
 	if zone, ok := web.LoadZone(strings.TrimSpace(c.FormValue("zone"))); ok {
 		s.SetCookie(c, web.ZoneCookie, zone.String())
-	} else if s.SessionName(c) != "" {
+	} else if p, err := s.Authenticate(c); err == nil && p.ID != "" {
 		s.SetFlash(c, warn(c, "done.unknown_zone"))
 	}
 	return c.Redirect(http.StatusSeeOther, views.LocalPath(c.FormValue("return")))

@@ -74,7 +74,7 @@ func (s *Console) operationAsked(c echo.Context) (page views.OperationNewPage, r
 	if err != nil {
 		return page, r, web.NewProblem(http.StatusBadRequest, "bad_form")
 	}
-	r.Action, r.Actor = delivery.Action(params.Get("action")), web.Who(c).Name
+	r.Action, r.Actor = delivery.Action(params.Get("action")), web.Who(c).ID
 	if !slices.Contains(delivery.OperationActions, r.Action) {
 		return page, r, web.Unprocessable("unknown_action.form", "action")
 	}
@@ -307,7 +307,7 @@ func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.S
 	form = views.SteerForm{Step: what, Reason: params.Get("reason"), Pace: paceOf(params)}
 	step = delivery.Steer{
 		ID:      c.Param("id"),
-		Actor:   web.Who(c).Name,
+		Actor:   web.Who(c).ID,
 		Reason:  strings.TrimSpace(form.Reason),
 		Version: parseVersion(params.Get("version")),
 		Pause:   what == "pause",

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -74,7 +73,7 @@ func (s *Console) addOperator(c echo.Context) error {
 		o.PasswordHash, err = web.HashPassword(c.FormValue("password"))
 	}
 	if err == nil {
-		_, err = s.store.CreateOperator(c.Request().Context(), o, web.Who(c).Name)
+		_, err = s.store.CreateOperator(c.Request().Context(), o, web.Who(c).ID)
 	}
 	if err != nil {
 		p, err := web.Mistake(err)
@@ -88,59 +87,72 @@ func (s *Console) addOperator(c echo.Context) error {
 }
 
 func checkOperatorName(name string) error {
-	if !operatorName.MatchString(name) || slices.Contains(reserved, strings.ToLower(name)) {
+	if !operatorName.MatchString(name) || delivery.IsUUID(name) || slices.Contains(reserved, strings.ToLower(name)) {
 		return web.BadField(http.StatusUnprocessableEntity, "invalid_name.operator", "name", "reserved", reserved)
 	}
 	return nil
 }
 
-// changeOperator changes role or password of another person, or disables one. Nobody changes the own role or disables
-// themselves: so there is always an admin left.
+// changeOperator changes name, role or password of another person, disables one or ends their sessions. Nobody changes the own role or
+// disables themselves: so there is always an admin left. The address has the person's id; the name of now is understood, too.
 func (s *Console) changeOperator(c echo.Context) error {
 	ctx := c.Request().Context()
-	name, what := c.Param("name"), c.Param("what")
-	o, err := s.store.OperatorByName(ctx, name)
+	o, err := s.operatorNamed(ctx, c.Param("name"))
 	if err != nil {
 		return err
 	}
-	if name == web.Who(c).Name {
+	change, err := operatorChange(c, c.Param("what"))
+	if err == nil && o.ID == web.Who(c).ID {
 		err = web.BadField(http.StatusUnprocessableEntity, "own_account", "name")
-	} else {
-		err = changed(&o, what, c.FormValue("role"), c.FormValue("password"))
 	}
 	if err == nil {
-		err = s.store.UpdateOperator(ctx, o, web.Who(c).Name, what)
+		change.ID, change.Actor = o.ID, web.Who(c).ID
+		_, err = s.store.ChangeOperator(ctx, change)
 	}
 	if err != nil {
 		p, err := web.Mistake(err)
 		if err != nil {
 			return err
 		}
-		return s.operatorsPage(c, p.Status, views.OperatorsPage{Last: name, Problem: web.Say(c, p.Says)})
+		return s.operatorsPage(c, p.Status, views.OperatorsPage{Last: o.ID, Problem: web.Say(c, p.Says)})
 	}
-	s.SetFlash(c, good(c, "done.operator_changed", "name", name))
+	s.SetFlash(c, good(c, "done.operator_changed", "name", o.Name))
 	return c.Redirect(http.StatusSeeOther, views.Operators)
 }
 
-func changed(o *delivery.Operator, what, role, password string) (err error) {
-	switch what {
-	case "role":
-		o.Role = delivery.Role(role)
-		return checkRole(o.Role)
-	case "password":
-		if err = checkPassword(password); err == nil {
-			o.PasswordHash, err = web.HashPassword(password)
-		}
-		return err
-	case "disable":
-		now := time.Now()
-		o.DisabledAt = &now
-	case "enable":
-		o.DisabledAt = nil
-	default:
-		return delivery.ErrNotFound
+// operatorNamed returns whom an address means; no name is an id.
+func (s *Console) operatorNamed(ctx context.Context, idOrName string) (delivery.Operator, error) {
+	if delivery.IsUUID(idOrName) {
+		return s.store.Operator(ctx, idOrName)
 	}
-	return nil
+	return s.store.OperatorByName(ctx, idOrName)
+}
+
+// operatorChange reads what a form changes. A password is hashed here, long before anything is read or locked for its change.
+func operatorChange(c echo.Context, what string) (change delivery.OperatorChange, err error) {
+	on, off := true, false
+	switch what {
+	case "rename":
+		name := strings.TrimSpace(c.FormValue("name"))
+		change.Name, err = &name, checkOperatorName(name)
+	case "role":
+		role := delivery.Role(c.FormValue("role"))
+		change.Role, err = &role, checkRole(role)
+	case "password":
+		hash := ""
+		if err = checkPassword(c.FormValue("password")); err == nil {
+			hash, err = web.HashPassword(c.FormValue("password"))
+		}
+		change.PasswordHash = &hash
+	case "disable":
+		change.Disabled = &on
+	case "enable":
+		change.Disabled = &off
+	case "sign-out":
+	default:
+		err = delivery.ErrNotFound
+	}
+	return change, err
 }
 
 func (s *Console) tokensPage(c echo.Context, status int, page views.TokensPage) error {
@@ -163,7 +175,7 @@ func (s *Console) addToken(c echo.Context) error {
 	}
 	secret := ""
 	if err == nil {
-		secret, err = s.createToken(c.Request().Context(), t, web.Who(c).Name)
+		secret, err = s.createToken(c.Request().Context(), t, web.Who(c).ID)
 	}
 	if err != nil {
 		p, err := web.Mistake(err)
@@ -191,7 +203,7 @@ func (s *Console) revokeToken(c echo.Context) error {
 	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
-	if err := s.store.RevokeToken(c.Request().Context(), c.Param("id"), web.Who(c).Name); err != nil {
+	if err := s.store.RevokeToken(c.Request().Context(), c.Param("id"), web.Who(c).ID); err != nil {
 		return err
 	}
 	s.SetFlash(c, good(c, "done.token_revoked"))
@@ -214,40 +226,42 @@ func (s *Console) changePassword(c echo.Context) error {
 	if web.Who(c).ViaToken {
 		return web.NewProblem(http.StatusForbidden, "forbidden.token_password")
 	}
-	o, err := s.store.OperatorByName(ctx, web.Who(c).Name)
+	o, err := s.store.Operator(ctx, web.Who(c).ID)
 	if err != nil {
 		return err
 	}
-	if err = s.newPassword(ctx, &o, c.FormValue("current"), c.FormValue("new"), c.FormValue("again")); err != nil {
+	if o, err = s.newPassword(ctx, o, c.FormValue("current"), c.FormValue("new"), c.FormValue("again")); err != nil {
 		p, err := web.Mistake(err)
 		if err != nil {
 			return err
 		}
 		return s.accountPage(c, p.Status, web.Say(c, p.Says))
 	}
-	if err := s.Sessions.RenewToken(ctx); err != nil {
-		return fmt.Errorf("renewing the session: %w", err)
+	if err := s.OpenSession(c, o); err != nil {
+		return err
 	}
-	s.Sessions.Put(ctx, web.SessionCredential, web.CredentialMark(o))
 	s.SetFlash(c, good(c, "done.password"))
 	return c.Redirect(http.StatusSeeOther, views.Account)
 }
 
-func (s *Console) newPassword(ctx context.Context, o *delivery.Operator, current, fresh, again string) error {
+// newPassword changes the password of a person who knows the present one, and returns the person after it. Hashing takes its time
+// outside of any transaction: what is written is the hash alone, if the password that was compared is still the present one.
+func (s *Console) newPassword(ctx context.Context, o delivery.Operator, current, fresh, again string) (delivery.Operator, error) {
 	fits, err := web.VerifyPassword(ctx, o.PasswordHash, current)
 	switch {
 	case err != nil:
-		return err
+		return o, err
 	case !fits:
-		return web.BadField(http.StatusUnprocessableEntity, "wrong_password", "current")
+		return o, web.BadField(http.StatusUnprocessableEntity, "wrong_password", "current")
 	case fresh != again:
-		return web.BadField(http.StatusUnprocessableEntity, "passwords_differ", "again")
+		return o, web.BadField(http.StatusUnprocessableEntity, "passwords_differ", "again")
 	}
 	if err := checkPassword(fresh); err != nil {
-		return err
+		return o, err
 	}
-	if o.PasswordHash, err = web.HashPassword(fresh); err != nil {
-		return err
+	hash, err := web.HashPassword(fresh)
+	if err != nil {
+		return o, err
 	}
-	return s.store.UpdateOperator(ctx, *o, o.Name, "password")
+	return s.store.ChangeOperator(ctx, delivery.OperatorChange{ID: o.ID, Actor: o.ID, PasswordHash: &hash, Since: o.Generation})
 }

@@ -26,7 +26,7 @@ func (s *Console) saveView(c echo.Context) error {
 	if err == nil {
 		_, err = s.store.SaveView(
 			c.Request().Context(),
-			delivery.SavedView{Owner: web.Who(c).Name, Name: form.Name, Search: form.Search, Shared: form.Shared},
+			delivery.SavedView{Owner: web.Who(c).ID, Name: form.Name, Search: form.Search, Shared: form.Shared},
 		)
 	}
 	if err == nil {
@@ -75,7 +75,7 @@ func (s *Console) deleteView(c echo.Context) error {
 	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
-	err := s.store.DeleteView(c.Request().Context(), c.Param("id"), web.Who(c).Name, web.Who(c).Role.Allows(delivery.RoleAdmin))
+	err := s.store.DeleteView(c.Request().Context(), c.Param("id"), web.Who(c).ID, web.Who(c).Role.Allows(delivery.RoleAdmin))
 	if err != nil {
 		return err
 	}

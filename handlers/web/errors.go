@@ -91,6 +91,7 @@ func ProblemOf(err error) Problem {
 		tooLarge *http.MaxBytesError
 		fromEcho *echo.HTTPError
 		notNow   *delivery.UnavailableError
+		ended    *delivery.RightError
 
 		aboutCase *delivery.CaseConflictError
 		operation *delivery.OperationConflictError
@@ -102,6 +103,8 @@ func ProblemOf(err error) Problem {
 		return NewProblem(http.StatusNotFound, "not_found")
 	case errors.As(err, &input):
 		return problemOfInput(input)
+	case errors.As(err, &ended):
+		return problemOfRight(ended)
 	case errors.As(err, &conflict):
 		return problemOfConflict(conflict)
 	case errors.As(err, &aboutCase):
@@ -138,6 +141,15 @@ func problemOfInput(e *delivery.InputError) Problem {
 		status = http.StatusUnprocessableEntity
 	}
 	return ProblemSaying(status, e.Code, e.Field, e.Phrase())
+}
+
+func problemOfRight(e *delivery.RightError) Problem {
+	status := http.StatusUnauthorized
+	if e.Own != "" {
+		status = http.StatusForbidden
+	}
+	code, _, _ := strings.Cut(e.Phrase().Key, ".")
+	return ProblemSaying(status, code, "", e.Phrase())
 }
 
 func problemOfConflict(e *delivery.ConflictError) Problem {

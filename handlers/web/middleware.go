@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
+	"redrive/delivery"
 	"redrive/views"
 )
 
@@ -118,6 +119,8 @@ func (s *Core) logAccess(next echo.HandlerFunc) echo.HandlerFunc {
 			requestID(c),
 			"actor",
 			Who(c).Name,
+			"actor_id",
+			Who(c).ID,
 			"from",
 			c.RealIP(),
 		)
@@ -247,6 +250,7 @@ func (s *Core) saveSession(c echo.Context) {
 	ctx := c.Request().Context()
 	switch s.Sessions.Status(ctx) {
 	case scs.Modified:
+		ctx = delivery.WithSession(ctx, sessionOf(c))
 		token, expiry, err := s.Sessions.Commit(ctx)
 		if err != nil {
 			s.Config.Log.ErrorContext(ctx, "saving a session", "request_id", requestID(c), "error", err)

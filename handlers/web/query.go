@@ -175,7 +175,7 @@ func Mine(c echo.Context, f delivery.Filter) delivery.Filter {
 	f.Assignees = slices.Clone(f.Assignees)
 	for i, name := range f.Assignees {
 		if name == assignedToMe {
-			f.Assignees[i] = Who(c).Name
+			f.Assignees[i] = Who(c).ID
 		}
 	}
 	return f

@@ -390,7 +390,7 @@ func (s subject) conflict() *delivery.ConflictError {
 		ID:      s.ID,
 		State:   s.State,
 		Version: s.Version,
-		Actor:   "engine",
+		Actor:   delivery.ActorEngine,
 		Action:  "attempt",
 		At:      s.ChangedAt,
 	}

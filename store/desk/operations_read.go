@@ -58,10 +58,7 @@ func (s *Desk) Operation(ctx context.Context, id string) (o delivery.Operation, 
 	if !delivery.IsUUID(id) {
 		return o, delivery.ErrNotFound
 	}
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").Error; err != nil {
-			return err
-		}
+	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
 		o, err = operation(tx, id)
 		return err
 	})

@@ -121,7 +121,7 @@ func faster(tx *gorm.DB, err error) error {
 		return err
 	}
 	if c.State == delivery.OperationFinished {
-		c.Actor, c.Action = "engine", "finish"
+		c.Actor, c.Action = delivery.ActorEngine, "finish"
 		c.At, err = pg.ReadOne(tx, pg.Single[time.Time], "SELECT finished_at FROM redrive.operations WHERE id = ?", c.ID)
 	} else {
 		err = tx.Raw(`SELECT actor, substr(action, length('operation.') + 1) AS action, at

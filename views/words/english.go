@@ -274,6 +274,7 @@ var phrases = map[string]string{
 	"too_many_tags":                      "a failure may have {max} tags",
 	"type_required":                      "Say what type of message this is, for example order.placed.",
 	"unauthorized":                       "Send an API token: Authorization: Bearer TOKEN.",
+	"unauthorized.ended":                 "Your session has ended, and nothing was changed. Sign in again.",
 	"unchanged":                          "Nothing was changed. To send the same again, retry instead.",
 	"unknown_action":                     "action must be one of {known}.",
 	"unknown_action.form":                "There is no such action.",
