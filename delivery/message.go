@@ -128,7 +128,8 @@ type Delivery struct {
 
 // Settlement is a person's (or policy's) decision on a dead letter.
 type Settlement struct {
-	Actor    string // operator, token name or "policy"
+	Actor    string // as they are called now
+	ActorID  string // see Actor…
 	Reason   string
 	Category string     // ignore: one of IgnoreCategories or a word of the caller's own
 	Until    *time.Time // ignore: opens again then

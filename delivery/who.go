@@ -32,7 +32,9 @@ func (r Right) Holder() string {
 type rightKey struct{}
 
 // WithRight returns a context whose transactions look at a right again.
-func WithRight(ctx context.Context, r Right) context.Context { return context.WithValue(ctx, rightKey{}, r) }
+func WithRight(ctx context.Context, r Right) context.Context {
+	return context.WithValue(ctx, rightKey{}, r)
+}
 
 // RightOf returns the right of a context; ok is false where the program acts by itself.
 func RightOf(ctx context.Context) (r Right, ok bool) {

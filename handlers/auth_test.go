@@ -57,6 +57,12 @@ func (s *site) signIn(name string, role delivery.Role) *http.Cookie {
 	s.t.Helper()
 	o, err := s.store.CreateOperator(s.t.Context(), delivery.Operator{Name: name, Role: role, PasswordHash: "-"}, "setup")
 	s.must(err)
+	return s.cookie(o)
+}
+
+// cookie is that of a new session of a person.
+func (s *site) cookie(o delivery.Operator) *http.Cookie {
+	s.t.Helper()
 	ctx, err := s.Sessions.Load(delivery.WithSession(s.t.Context(), delivery.Session{OperatorID: o.ID, Generation: o.Generation}), "")
 	s.must(err)
 	token, _, err := s.Sessions.Commit(ctx)

@@ -255,7 +255,14 @@ type OperatorsPage struct {
 	Items         []delivery.Operator
 	Name          string
 	NewRole       delivery.Role
-	Problem, Last string // Last is the name whose form was refused, empty for the form to add
+	Problem, Last string // Last is the id of whose form was refused, empty for the form to add
+}
+
+// SessionsPage is where somebody else is signed in.
+type SessionsPage struct {
+	Layout
+	Of    delivery.Operator
+	Items []delivery.Session
 }
 
 // TokensPage manages API tokens.
@@ -268,10 +275,12 @@ type TokensPage struct {
 	Problem string
 }
 
-// AccountPage changes the own password.
+// AccountPage changes the own password, and shows where the reader is signed in.
 type AccountPage struct {
 	Layout
-	Problem string
+	Problem  string
+	Sessions []delivery.Session
+	Session  string // the one of this browser
 }
 
 // HelpPage explains keys and words.

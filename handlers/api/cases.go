@@ -16,20 +16,22 @@ import (
 
 // NoteJSON is a note that somebody wrote.
 type NoteJSON struct {
-	ID     string     `json:"id"`
-	At     *time.Time `json:"at"`
-	Author string     `json:"author"`
-	Text   string     `json:"text"`
+	ID       string     `json:"id"`
+	At       *time.Time `json:"at"`
+	Author   string     `json:"author"`
+	AuthorID string     `json:"author_id"`
+	Text     string     `json:"text"`
 }
 
 func noteJSONOf(n delivery.Note) NoteJSON {
-	return NoteJSON{ID: n.ID, At: web.Utc(&n.At), Author: n.Author, Text: n.Text}
+	return NoteJSON{ID: n.ID, At: web.Utc(&n.At), Author: n.Author, AuthorID: n.AuthorID, Text: n.Text}
 }
 
 // editJSON is one version of what is sent, shown as far as people may see it.
 type editJSON struct {
 	Number        int               `json:"number"`
 	Actor         string            `json:"actor"`
+	ActorID       string            `json:"actor_id"`
 	Reason        string            `json:"reason"`
 	CreatedAt     *time.Time        `json:"created_at"`
 	AfterAttempt  int               `json:"after_attempt"`
@@ -51,6 +53,7 @@ func editJSONOf(e delivery.Edit, view web.PayloadView) editJSON {
 	out := editJSON{
 		Number:       e.Number,
 		Actor:        e.Actor,
+		ActorID:      e.ActorID,
 		Reason:       e.Reason,
 		CreatedAt:    web.Utc(&e.CreatedAt),
 		AfterAttempt: e.AfterAttempt,
@@ -166,15 +169,16 @@ func (s *API) addNote(c echo.Context) error {
 
 // SavedViewJSON is a search that is kept under a name.
 type SavedViewJSON struct {
-	ID     string `json:"id"`
-	Owner  string `json:"owner"`
-	Name   string `json:"name"`
-	Search string `json:"search"`
-	Shared bool   `json:"shared"`
+	ID      string `json:"id"`
+	Owner   string `json:"owner"`
+	OwnerID string `json:"owner_id"`
+	Name    string `json:"name"`
+	Search  string `json:"search"`
+	Shared  bool   `json:"shared"`
 }
 
 func savedViewJSONOf(v delivery.SavedView) SavedViewJSON {
-	return SavedViewJSON{ID: v.ID, Owner: v.Owner, Name: v.Name, Search: v.Search, Shared: v.Shared}
+	return SavedViewJSON{ID: v.ID, Owner: v.Owner, OwnerID: v.OwnerID, Name: v.Name, Search: v.Search, Shared: v.Shared}
 }
 
 // viewAPI adds the routes of saved views. Whoever looks may keep a view; to share it takes an operator.

@@ -35,6 +35,7 @@ func (s *Console) Routes() {
 		s.Echo.GET(path, page, viewer)
 	}
 	s.Echo.POST(views.Account, s.changePassword, viewer)
+	s.Echo.POST(views.SessionEnd(views.Account, ":id"), s.endOwnSession, viewer)
 	s.Echo.POST(views.SavedViews, s.saveView, viewer)
 	s.Echo.POST(views.SavedViews+"/:id/delete", s.deleteView, viewer)
 	for _, d := range delivery.Decisions.Alone() {

@@ -84,8 +84,11 @@ func (s *Console) operationAsked(c echo.Context) (page views.OperationNewPage, r
 		return page, r, err
 	}
 	if _, everything := params["filter"]; everything && len(page.Chosen) == 0 {
-		r.Filter, err = filterOf(params.Get("filter"), page.Layout)
-		page.Filter = r.Filter
+		page.Filter, err = filterOf(params.Get("filter"), page.Layout)
+		if err == nil {
+			mine := page.Mine(*page.Filter)
+			r.Filter = &mine
+		}
 		return page, r, err
 	}
 	r.Chosen = chosenOf(page.Chosen)
@@ -102,7 +105,6 @@ func filterOf(text string, l views.Layout) (*delivery.Filter, error) {
 		query.Del(name)
 	}
 	filter, err := consoleFilter(query, l.Locale)
-	filter = l.Mine(filter)
 	if len(filter.States) == 0 {
 		filter.States = []delivery.State{delivery.StateDead}
 	}

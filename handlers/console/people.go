@@ -28,6 +28,8 @@ func (s *Console) adminRoutes() {
 	)
 	s.Echo.POST(views.Operators, s.addOperator, admin)
 	s.Echo.POST(views.Operators+"/:name/:what", s.changeOperator, admin)
+	s.Echo.GET(views.SessionsOf(":name"), s.sessions, admin)
+	s.Echo.POST(views.SessionEnd(views.SessionsOf(":name"), ":id"), s.endSession, admin)
 	s.Echo.GET(views.Tokens, func(c echo.Context) error { return s.tokensPage(c, http.StatusOK, views.TokensPage{}) }, admin)
 	s.Echo.POST(views.Tokens, s.addToken, admin)
 	s.Echo.POST(views.Tokens+"/:id/revoke", s.revokeToken, admin)
@@ -213,11 +215,47 @@ func (s *Console) revokeToken(c echo.Context) error {
 func (s *Console) account(c echo.Context) error { return s.accountPage(c, http.StatusOK, "") }
 
 func (s *Console) accountPage(c echo.Context, status int, wrong string) error {
-	return web.Render(
-		c,
-		status,
-		views.AccountView(views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong}),
-	)
+	sessions, err := s.store.Sessions(c.Request().Context(), web.Who(c).ID)
+	if err != nil {
+		return err
+	}
+	page := views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong, Sessions: sessions, Session: web.Who(c).Session}
+	return web.Render(c, status, views.AccountView(page))
+}
+
+// sessions shows where somebody else is signed in.
+func (s *Console) sessions(c echo.Context) error {
+	o, err := s.operatorNamed(c.Request().Context(), c.Param("name"))
+	if err != nil {
+		return err
+	}
+	list, err := s.store.Sessions(c.Request().Context(), o.ID)
+	if err != nil {
+		return err
+	}
+	return web.Render(c, http.StatusOK, views.SessionsView(views.SessionsPage{Layout: s.Layout(c, "title.sessions", views.Operators), Of: o, Items: list}))
+}
+
+// endSession signs somebody else out of one browser.
+func (s *Console) endSession(c echo.Context) error {
+	o, err := s.operatorNamed(c.Request().Context(), c.Param("name"))
+	if err != nil {
+		return err
+	}
+	return s.ended(c, o.ID, views.SessionsOf(o.ID))
+}
+
+// endOwnSession signs the reader out of one browser, which may be this one.
+func (s *Console) endOwnSession(c echo.Context) error {
+	return s.ended(c, web.Who(c).ID, views.Account)
+}
+
+func (s *Console) ended(c echo.Context, operator, back string) error {
+	if err := s.store.EndSession(c.Request().Context(), operator, c.Param("id"), web.Who(c).ID); err != nil {
+		return err
+	}
+	s.SetFlash(c, good(c, "done.session_ended"))
+	return c.Redirect(http.StatusSeeOther, back)
 }
 
 // changePassword ends all other sessions of the person.

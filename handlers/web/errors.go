@@ -33,6 +33,7 @@ type Problem struct {
 
 	// Only of a conflict: who was faster, and what is now.
 	Actor   string         `json:"actor,omitempty"`
+	ActorID string         `json:"actor_id,omitempty"`
 	Action  string         `json:"action,omitempty"`
 	At      *time.Time     `json:"at,omitempty"`
 	State   delivery.State `json:"state,omitempty"`
@@ -154,7 +155,7 @@ func problemOfRight(e *delivery.RightError) Problem {
 
 func problemOfConflict(e *delivery.ConflictError) Problem {
 	p := ProblemSaying(http.StatusConflict, "conflict", "", e.Phrase())
-	p.Actor, p.Action, p.State, p.Version, p.At = e.Actor, e.Action, e.State, &e.Version, Utc(&e.At)
+	p.Actor, p.ActorID, p.Action, p.State, p.Version, p.At = e.Actor, e.ActorID, e.Action, e.State, &e.Version, Utc(&e.At)
 	return p
 }
 
@@ -167,7 +168,7 @@ func problemOfOperation(e *delivery.OperationConflictError) Problem {
 func problemOfCase(e *delivery.CaseConflictError) Problem {
 	now := CaseJSONOf(e.Case)
 	p := ProblemSaying(http.StatusConflict, "conflict", "", e.Phrase())
-	p.Actor, p.Version, p.Case = e.By, &now.Version, &now
+	p.Actor, p.ActorID, p.Version, p.Case = e.By, e.ByID, &now.Version, &now
 	return p
 }
 

@@ -212,4 +212,6 @@ func (s *Core) Record(c echo.Context, actor, action, subjectType, subject string
 }
 
 // from is where a request comes from, as the details of an audit entry.
-func from(c echo.Context) (json.RawMessage, error) { return json.Marshal(map[string]string{"from": c.RealIP()}) }
+func from(c echo.Context) (json.RawMessage, error) {
+	return json.Marshal(map[string]string{"from": c.RealIP()})
+}

@@ -65,19 +65,19 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	}
 	switch {
 	case step.Pause:
-		return changeState(tx, step, delivery.OperationPaused, "pause", noteOf(delivery.NotePaused, delivery.NotePausedWhy, step))
+		return changeState(tx, step, delivery.OperationPaused, "pause", [2]string{delivery.NotePaused, delivery.NotePausedWhy})
 	case step.Resume:
 		if err := tx.Exec(resumeSQL, map[string]any{"id": step.ID}).Error; err != nil {
 			return fmt.Errorf("resuming: %w", err)
 		}
-		return changeState(tx, step, delivery.OperationRunning, "resume", delivery.Phrase{})
+		return changeState(tx, step, delivery.OperationRunning, "resume", [2]string{})
 	case step.Cancel:
 		if err := changeState(
 			tx,
 			step,
 			delivery.OperationCancelled,
 			"cancel",
-			noteOf(delivery.NoteCancelled, delivery.NoteCancelledWhy, step),
+			[2]string{delivery.NoteCancelled, delivery.NoteCancelledWhy},
 		); err != nil {
 			return err
 		}
@@ -86,12 +86,16 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	return found.changePace(tx, step)
 }
 
-// noteOf says who stopped an operation, and why.
-func noteOf(plain, reasoned string, step delivery.Steer) delivery.Phrase {
-	if step.Reason == "" {
-		return delivery.Say(plain, "actor", step.Actor)
+// noteOf says who stopped an operation, and why: keys are the phrases without and with a reason.
+func noteOf(tx *gorm.DB, keys [2]string, step delivery.Steer) (delivery.Phrase, error) {
+	if keys[0] == "" {
+		return delivery.Phrase{}, nil
 	}
-	return delivery.Say(reasoned, "actor", step.Actor, "reason", step.Reason)
+	name, err := pg.ReadOne(tx, pg.Single[string], "SELECT "+pg.CalledSQL, step.Actor, step.Actor)
+	if step.Reason == "" {
+		return delivery.Say(keys[0], "actor", name), err
+	}
+	return delivery.Say(keys[1], "actor", name, "reason", step.Reason), err
 }
 
 // permit compares version and state.
@@ -133,7 +137,11 @@ func faster(tx *gorm.DB, err error) error {
 	return c
 }
 
-func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, note delivery.Phrase) error {
+func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, keys [2]string) error {
+	note, err := noteOf(tx, keys, step)
+	if err != nil {
+		return err
+	}
 	if err := tx.Exec(
 		`UPDATE redrive.operations SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
 		string(to),

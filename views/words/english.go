@@ -316,6 +316,7 @@ var phrases = map[string]string{
 	"done.resume":               "{integration} goes on.",
 	"done.retry":                "Retry requested. It counts as delivered only when the receiver confirms; this page tells you.",
 	"done.run":                  "A run of {integration} is queued. It begins within seconds, after what runs already.",
+	"done.session_ended":        "Signed out there.",
 	"done.token_revoked":        "Revoked. Programs that use the token are refused from now on.",
 	"done.unknown_zone":         "That time zone is not known; write it like Asia/Seoul.",
 	"done.view_deleted":         "The saved search is deleted.",
@@ -371,6 +372,7 @@ var phrases = map[string]string{
 	"title.redirect":            "Redirect: {type} → {integration}",
 	"title.runs":                "Runs of {integration}",
 	"title.sign_in":             "Sign in",
+	"title.sessions":            "Sessions",
 	"title.tokens":              "Tokens",
 	"title.underway":            "On their way: {integration}",
 }
