@@ -60,6 +60,7 @@ CREATE TABLE redrive.audit (
 );
 CREATE INDEX audit_action ON redrive.audit USING btree (action, seq DESC);
 CREATE INDEX audit_actor ON redrive.audit USING btree (actor, seq DESC);
+CREATE INDEX audit_actor_id ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'actor_id'::text) IS NOT NULL);
 CREATE INDEX audit_subject ON redrive.audit USING btree (subject, seq DESC);
 CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW WHEN ((new.hash IS NULL)) EXECUTE FUNCTION redrive.audit_append();
 CREATE TRIGGER audit_appended AFTER INSERT ON redrive.audit REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_appended();
