@@ -112,6 +112,9 @@ func (s *People) ChangeOperator(ctx context.Context, c delivery.OperatorChange) 
 			r, _ := delivery.RightOf(ctx)
 			return &delivery.RightError{Right: r}
 		}
+		if err := checkName(tx, c); err != nil {
+			return err
+		}
 		if o, err = changeOperator(tx, c); err != nil {
 			return err
 		}
@@ -121,6 +124,20 @@ func (s *People) ChangeOperator(ctx context.Context, c delivery.OperatorChange) 
 		return audit.Record(tx, operatorEntry(c.What(), c.Actor, o, renamed(was, o)))
 	})
 	return o, err
+}
+
+// checkName refuses the name of somebody else.
+func checkName(tx *gorm.DB, c delivery.OperatorChange) error {
+	if c.Name == nil {
+		return nil
+	}
+	switch o, err := operator(tx, "name = ?", *c.Name); {
+	case errors.Is(err, delivery.ErrNotFound) || err == nil && o.ID == c.ID:
+		return nil
+	case err != nil:
+		return err
+	}
+	return delivery.Mistake("name_taken.operator", "name")
 }
 
 // changeOperator writes the one column; without any it only ends the sessions.
@@ -138,9 +155,6 @@ func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator
 		put("disabled_at = CASE WHEN ? THEN coalesce(disabled_at, clock_timestamp()) END", *c.Disabled)
 	}
 	o, err = pg.ScanOne[delivery.Operator](tx, "UPDATE redrive.operators SET "+set+" WHERE id = ? RETURNING "+operatorColumns, append(args, c.ID)...)
-	if errors.Is(err, gorm.ErrDuplicatedKey) {
-		return o, delivery.Mistake("name_taken.operator", "name")
-	}
 	if err != nil {
 		return o, fmt.Errorf("changing a person: %w", err)
 	}
