@@ -8,7 +8,7 @@ type Fact struct {
 	Value int64
 	Limit int64  // 0: none
 	Total bool   // counted since the start, only ever grows
-	Text  string // in words, where a figure alone does not say enough
+	Says  Phrase // in words, where a figure alone does not say enough
 	Alarm bool   // a person should look: shown as such, not only as a figure
 }
 
@@ -45,7 +45,7 @@ const (
 type SourceFacts struct {
 	Status      SourceStatus
 	Since       time.Time // of the status
-	Why         string    // of the status; without secrets
+	Why         Phrase    // of the status; without secrets
 	InFlight    int       // messages taken and not yet acknowledged
 	Prefetch    int       // and how many there may be
 	Received    int64
@@ -56,22 +56,22 @@ type SourceFacts struct {
 	Waiting     *int64           // messages that the broker still holds: a queue's depth or a topic's lag; nil: not known
 	Positions   []SourcePosition // Kafka
 	Gaps        int64            // how often messages may have been lost at the source, ever; see SourceGap
-	LastGap     string           // in words
-	CannotMatch bool             // messages without an identity came: a redelivery of theirs cannot be recognised
+	LastGap     Phrase
+	CannotMatch bool // messages without an identity came: a redelivery of theirs cannot be recognised
 }
 
 // SourceGap is a time in which messages may have been lost at a source that keeps none, or a place where it lost some.
 type SourceGap struct {
 	From, To *time.Time // in which nobody listened; nil where What says it
-	What     string
+	What     Phrase
 }
 
-// String says in words what may have been lost.
-func (g SourceGap) String() string {
+// Phrase says what may have been lost.
+func (g SourceGap) Phrase() Phrase {
 	if g.From == nil || g.To == nil {
 		return g.What
 	}
-	return "nobody listened from " + g.From.UTC().Format(time.RFC3339Nano) + " to " + g.To.UTC().Format(time.RFC3339Nano)
+	return Say("gap.unheard", "from", g.From.UTC().Format(time.RFC3339Nano), "to", g.To.UTC().Format(time.RFC3339Nano))
 }
 
 // SourceGaps are those of an integration.
@@ -98,29 +98,25 @@ type SourcePosition struct {
 
 // Facts are f as figures for people, API and metrics.
 func (f SourceFacts) Facts() []Fact {
-	connected := Fact{Name: "connected", Text: string(f.Status)}
+	connected := Fact{Name: "connected", Says: Say("source.status." + string(f.Status))}
 	if f.Status == SourceConnected {
 		connected.Value = 1
 	}
-	if f.Why != "" {
-		connected.Text += ": " + f.Why
+	if !f.Why.IsZero() {
+		connected.Says = Say("error.because", "what", connected.Says, "why", f.Why)
 	}
 	facts := []Fact{connected, {Name: "in_flight", Value: int64(f.InFlight), Limit: int64(f.Prefetch)}}
 	if f.Waiting != nil {
 		facts = append(facts, Fact{Name: "waiting", Value: *f.Waiting})
 	}
-	facts = append(
-		facts,
-		Fact{Name: "received", Value: f.Received, Total: true},
-		Fact{Name: "delivered", Value: f.Delivered, Total: true},
-		Fact{Name: "parked", Value: f.Parked, Total: true},
-		Fact{Name: "known", Value: f.Known, Total: true},
-	)
+	facts = append(facts, Fact{Name: "received", Value: f.Received, Total: true},
+		Fact{Name: "delivered", Value: f.Delivered, Total: true}, Fact{Name: "parked", Value: f.Parked, Total: true},
+		Fact{Name: "known", Value: f.Known, Total: true})
 	if f.Unwanted > 0 {
 		facts = append(facts, Fact{Name: "unwanted", Value: f.Unwanted, Total: true})
 	}
 	if f.Gaps > 0 {
-		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Text: f.LastGap})
+		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Says: f.LastGap})
 	}
 	return facts
 }

@@ -151,7 +151,7 @@ CREATE TABLE redrive.batch_runs (
     attempts integer NOT NULL DEFAULT 0,
     due_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     rows bigint NOT NULL DEFAULT 0,
-    error text NOT NULL DEFAULT ''::text,
+    error jsonb,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
@@ -176,8 +176,8 @@ CREATE TABLE redrive.capture_gaps (
     from_lsn pg_lsn NOT NULL,
     stopped_lsn pg_lsn NOT NULL,
     to_lsn pg_lsn,
-    why text NOT NULL,
-    note text NOT NULL DEFAULT ''::text,
+    why jsonb NOT NULL,
+    note jsonb,
     found_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamp with time zone,
     CONSTRAINT capture_gaps_pkey PRIMARY KEY (id),
@@ -334,7 +334,7 @@ CREATE TABLE redrive.gaps (
     place text NOT NULL,
     began_at timestamp with time zone,
     ended_at timestamp with time zone,
-    what text NOT NULL DEFAULT ''::text,
+    what jsonb,
     noted_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT gaps_pkey PRIMARY KEY (id)
 );
@@ -398,7 +398,7 @@ CREATE TABLE redrive.health (
     since timestamp with time zone NOT NULL,
     last_success_at timestamp with time zone,
     last_error_at timestamp with time zone,
-    last_error text NOT NULL DEFAULT ''::text,
+    last_error jsonb,
     seen_at timestamp with time zone NOT NULL,
     CONSTRAINT health_pkey PRIMARY KEY (integration, part, worker),
     CONSTRAINT health_status_check CHECK ((status = ANY (ARRAY['ok'::text, 'degraded'::text])))

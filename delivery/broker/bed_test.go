@@ -281,7 +281,15 @@ type life struct {
 	kill   func()       // as if the process had vanished
 }
 
+// start waits until the consumer is connected.
 func (r *rig) start(change ...func(*Config)) *life {
+	r.t.Helper()
+	l := r.launch(change...)
+	r.status(l, delivery.SourceConnected)
+	return l
+}
+
+func (r *rig) launch(change ...func(*Config)) *life {
 	r.t.Helper()
 	l := &life{gate: &gate{Attempter: r.engine, Store: r.db}}
 	cfg := Config{Integration: r.in, Store: l.gate, Attempter: l.gate, Dialer: wire.Dialer{Log: r.log}, Log: r.log}
@@ -315,7 +323,6 @@ func (r *rig) start(change ...func(*Config)) *life {
 			r.t.Errorf("stopping: %v", err)
 		}
 	})
-	r.status(l, delivery.SourceConnected)
 	return l
 }
 
@@ -433,6 +440,8 @@ func (m *mortal) die() {
 	switch s := last.(type) {
 	case *rabbitSession:
 		_ = s.conn.CloseDeadline(time.Now().Add(time.Second))
+	case *shareSession:
+		s.client.Close()
 	case *kafkaSession:
 		s.client.CloseAllowingRebalance()
 	}

@@ -51,13 +51,13 @@ type gaps struct {
 	unsaved []delivery.SourceGap
 }
 
-func (g *gaps) seen() (n int64, last string) {
+func (g *gaps) seen() (n int64, last delivery.Phrase) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if n := len(g.unsaved); n > 0 {
-		return g.known + int64(n), g.unsaved[n-1].String()
+		return g.known + int64(n), g.unsaved[n-1].Phrase()
 	}
-	return g.known, g.last.String()
+	return g.known, g.last.Phrase()
 }
 
 // gap notes that the source may have dropped messages.
@@ -69,7 +69,7 @@ func (c *Consumer) gap(g delivery.SourceGap) {
 	case c.gaps.changed <- struct{}{}:
 	default:
 	}
-	c.log.Warn("messages may have been lost at the source", "what", g.String())
+	c.log.Warn("messages may have been lost at the source", "what", g.Phrase().English())
 }
 
 // watchGaps writes gaps down, shows that this process listens, and finds out for how long none did.
@@ -106,7 +106,7 @@ func (c *Consumer) listen(ctx context.Context) {
 	case err != nil && ctx.Err() == nil:
 		c.log.WarnContext(ctx, "noting that the source is listened to failed, will be tried again", "error", err)
 	case gap != nil:
-		c.log.WarnContext(ctx, "messages may have been lost at the source", "what", gap.String())
+		c.log.WarnContext(ctx, "messages may have been lost at the source", "what", gap.Phrase().English())
 		c.lookAtGaps(ctx)
 	}
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -30,17 +29,21 @@ type kafkaDriver struct {
 	dead    bool
 }
 
-func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
+func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
 	options, err := cfg.Dialer.KafkaOptions(source.KafkaServer)
 	if err != nil {
 		return nil, err
 	}
-	return &kafkaDriver{
+	d := &kafkaDriver{
 		options: options,
 		source:  source,
 		format:  cfg.Integration.Broker.Format,
 		dead:    cfg.Integration.Broker.DeadLetters,
-	}, nil
+	}
+	if source.ShareGroup != "" {
+		return &shareDriver{kafkaDriver: d, log: cfg.Log}, nil
+	}
+	return d, nil
 }
 
 func (*kafkaDriver) traits() traits { return traits{} }
@@ -119,8 +122,8 @@ func (s *kafkaSession) failure(err error) error {
 	var lost *kgo.ErrDataLoss
 	switch {
 	case errors.As(err, &lost):
-		s.holder.gap(delivery.SourceGap{What: fmt.Sprintf("partition %d lost records: consumed to %d, the log goes on at %d",
-			lost.Partition, lost.ConsumedTo, lost.ResetTo)})
+		s.holder.gap(delivery.SourceGap{What: delivery.Say("gap.records_lost", "partition", lost.Partition, "to", lost.ConsumedTo,
+			"on", lost.ResetTo)})
 		return nil
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil

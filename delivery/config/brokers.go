@@ -57,6 +57,9 @@ func (c *checker) broker(i int, in rawIntegration) *delivery.BrokerSource {
 	}
 	read := kind.Block.Read(&c.Reader, path+kind.Name+".", r.given[0].block)
 	b.From, b.Format = read.From, read.Format
+	if kafka, ok := b.From.(*delivery.KafkaSource); ok && kafka.ShareGroup != "" && bool(in.Ordered) {
+		c.Fail(at(i, "ordered"), "ordered: a share group has no order per key; use group, or remove ordered")
+	}
 	return b
 }
 

@@ -94,24 +94,12 @@ const (
 
 var (
 	backlogDesc = prometheus.NewDesc("redrive_backlog", "Deliveries that are not settled.", []string{"integration", "state"}, nil)
-	oldestDesc  = prometheus.NewDesc(
-		"redrive_oldest_pending_seconds",
-		"For how long the delivery that is due the longest waits.",
-		[]string{"integration"},
-		nil,
-	)
-	upDesc = prometheus.NewDesc(
-		"redrive_up",
-		"Whether a part of an integration works: 0 while it is degraded.",
-		[]string{"integration", "part"},
-		nil,
-	)
-	successDesc = prometheus.NewDesc(
-		"redrive_last_success_timestamp_seconds",
-		"When a part of an integration was last seen to work.",
-		[]string{"integration", "part"},
-		nil,
-	)
+	oldestDesc  = prometheus.NewDesc("redrive_oldest_pending_seconds",
+		"For how long the delivery that is due the longest waits.", []string{"integration"}, nil)
+	upDesc = prometheus.NewDesc("redrive_up", "Whether a part of an integration works: 0 while it is degraded.",
+		[]string{"integration", "part"}, nil)
+	successDesc = prometheus.NewDesc("redrive_last_success_timestamp_seconds",
+		"When a part of an integration was last seen to work.", []string{"integration", "part"}, nil)
 	deadDesc = prometheus.NewDesc("redrive_dead_letters", "Open dead letters.", []string{"integration"}, nil)
 )
 

@@ -86,21 +86,14 @@ func listen(tx *gorm.DB, l delivery.Listening) (*delivery.SourceGap, error) {
 
 // forgetListeners closes the question of the gap, and lets go of processes that are gone.
 func forgetListeners(tx *gorm.DB, l delivery.Listening) error {
-	err := tx.Exec(
-		"UPDATE redrive.listeners SET gap_from = NULL WHERE integration = ? AND place = ? AND worker = ?",
-		l.Integration,
-		l.Place,
-		l.Worker,
-	).Error
+	err := tx.Exec("UPDATE redrive.listeners SET gap_from = NULL WHERE integration = ? AND place = ? AND worker = ?",
+		l.Integration, l.Place, l.Worker).Error
 	if err != nil {
 		return err
 	}
-	return tx.Exec(
-		`DELETE FROM redrive.listeners WHERE integration = ? AND worker <> ? AND heard_at < clock_timestamp() - interval '1 hour'
-		AND (beat_at IS NULL OR beat_at < clock_timestamp() - interval '1 hour')`,
-		l.Integration,
-		l.Worker,
-	).Error
+	return tx.Exec(`DELETE FROM redrive.listeners WHERE integration = ? AND worker <> ?
+		AND heard_at < clock_timestamp() - interval '1 hour'
+		AND (beat_at IS NULL OR beat_at < clock_timestamp() - interval '1 hour')`, l.Integration, l.Worker).Error
 }
 
 // Unlisten notes that a process ends to listen: whoever comes next need not wait for a sign of it.
@@ -121,8 +114,8 @@ func (s *Registry) NoteGap(ctx context.Context, integration, place string, g del
 }
 
 func noteGap(tx *gorm.DB, integration, place string, g delivery.SourceGap) error {
-	err := tx.Exec("INSERT INTO redrive.gaps (integration, place, began_at, ended_at, what) VALUES (?, ?, ?, ?, ?)",
-		integration, place, g.From, g.To, delivery.Storable(g.What)).Error
+	err := tx.Exec("INSERT INTO redrive.gaps (integration, place, began_at, ended_at, what) VALUES (?, ?, ?, ?, ?::jsonb)",
+		integration, place, g.From, g.To, g.What.Storable()).Error
 	if err != nil {
 		return fmt.Errorf("writing a gap down: %w", err)
 	}
@@ -132,18 +125,11 @@ func noteGap(tx *gorm.DB, integration, place string, g delivery.SourceGap) error
 // SourceGaps returns how often messages may have been lost at an integration's source, and the latest time.
 func (s *Registry) SourceGaps(ctx context.Context, integration string) (n int64, last delivery.SourceGap, err error) {
 	db := s.Gorm.WithContext(ctx)
-	if n, err = pg.ReadOne(
-		db,
-		pg.Single[int64],
-		"SELECT count(*) FROM redrive.gaps WHERE integration = ?",
-		integration,
-	); err == nil &&
+	if n, err = pg.ReadOne(db, pg.Single[int64], "SELECT count(*) FROM redrive.gaps WHERE integration = ?",
+		integration); err == nil &&
 		n > 0 {
-		last, err = pg.ScanOne[delivery.SourceGap](
-			db,
-			`SELECT began_at AS "from", ended_at AS "to", what FROM redrive.gaps WHERE integration = ? ORDER BY id DESC LIMIT 1`,
-			integration,
-		)
+		last, err = pg.ScanOne[delivery.SourceGap](db, `SELECT began_at AS "from", ended_at AS "to", what FROM redrive.gaps
+			WHERE integration = ? ORDER BY id DESC LIMIT 1`, integration)
 		if errors.Is(err, delivery.ErrNotFound) {
 			err = nil
 		}

@@ -38,10 +38,8 @@ func operator(db *gorm.DB, condition string, arg any) (delivery.Operator, error)
 
 // Operators lists everybody by name.
 func (s *People) Operators(ctx context.Context) ([]delivery.Operator, error) {
-	list, err := pg.Scan[delivery.Operator](
-		s.Gorm.WithContext(ctx),
-		"SELECT "+operatorColumns+" FROM redrive.operators ORDER BY name",
-	)
+	list, err := pg.Scan[delivery.Operator](s.Gorm.WithContext(ctx),
+		"SELECT "+operatorColumns+" FROM redrive.operators ORDER BY name")
 	if err != nil {
 		return nil, fmt.Errorf("reading operators: %w", err)
 	}
@@ -56,11 +54,9 @@ func (s *People) EnsureFirstOperator(ctx context.Context, name, passwordHash str
 		if created = inserted.RowsAffected > 0; !created {
 			return inserted.Error
 		}
-		return audit.Record(
-			tx,
+		return audit.Record(tx,
 			delivery.AuditEntry{Actor: delivery.ActorProgram, Action: "operator.create", SubjectType: "operator", Subject: name,
-				Details: audit.Details(map[string]any{"role": "admin", "why": delivery.Say("audit.first_operator")})},
-		)
+				Details: audit.Details(map[string]any{"role": "admin", "why": delivery.Say("audit.first_operator")})})
 	})
 	return created, err
 }
@@ -71,14 +67,9 @@ const peopleLock = "LOCK TABLE redrive.operators IN SHARE ROW EXCLUSIVE MODE"
 // CreateOperator adds a person. A name that is taken is an *delivery.InputError.
 func (s *People) CreateOperator(ctx context.Context, o delivery.Operator, actor string) (delivery.Operator, error) {
 	err := s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		created, err := pg.ScanOne[delivery.Operator](
-			tx,
+		created, err := pg.ScanOne[delivery.Operator](tx,
 			`INSERT INTO redrive.operators (name, role, password_hash) VALUES (?, ?, ?)
-			ON CONFLICT (name) DO NOTHING RETURNING `+operatorColumns,
-			o.Name,
-			string(o.Role),
-			o.PasswordHash,
-		)
+			ON CONFLICT (name) DO NOTHING RETURNING `+operatorColumns, o.Name, string(o.Role), o.PasswordHash)
 		if errors.Is(err, delivery.ErrNotFound) {
 			return delivery.Mistake("name_taken.operator", "name")
 		}
@@ -191,10 +182,8 @@ func (s *People) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token
 
 // Tokens lists all tokens, newest first.
 func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
-	list, err := pg.Scan[delivery.Token](
-		s.Gorm.WithContext(ctx),
-		"SELECT "+tokenColumns+" FROM redrive.api_tokens ORDER BY created_at DESC, id",
-	)
+	list, err := pg.Scan[delivery.Token](s.Gorm.WithContext(ctx),
+		"SELECT "+tokenColumns+" FROM redrive.api_tokens ORDER BY created_at DESC, id")
 	if err != nil {
 		return nil, fmt.Errorf("reading tokens: %w", err)
 	}
@@ -204,14 +193,9 @@ func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
 // CreateToken keeps a token's name, role and SHA-256.
 func (s *People) CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error) {
 	err := s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		created, err := pg.ScanOne[delivery.Token](
-			tx,
-			"INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+
-				tokenColumns,
-			t.Name,
-			string(t.Role),
-			sha256,
-		)
+		created, err := pg.ScanOne[delivery.Token](tx,
+			"INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+tokenColumns,
+			t.Name, string(t.Role), sha256)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -26,27 +27,26 @@ type Proxy struct {
 // StartProxy leads to upstream (host:port) until the test ends.
 func StartProxy(t testing.TB, upstream string) *Proxy {
 	t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := &Proxy{t: t}
-	started := func() error {
-		// not of the ports that the system gives to connections: while the proxy is cut, one of them could take this
-		p.Addr = fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000))
-		p.proxy = toxiproxy.NewProxy(server, t.Name(), p.Addr, upstream)
-		return p.proxy.Start()
-	}
-	err := started()
+	var p *Proxy
+	var err error
 	for range 100 {
-		if !errors.Is(err, syscall.EADDRINUSE) {
+		if p, err = startProxy(t, fmt.Sprint("127.0.0.1:", quietPort()), upstream); !errors.Is(err, syscall.EADDRINUSE) {
 			break
 		}
-		err = started()
 	}
-	if err != nil {
-		t.Fatalf("services: %v", err)
-	}
+	check(t, err)
 	t.Cleanup(p.proxy.Stop)
 	return p
 }
+
+func startProxy(t testing.TB, at, upstream string) (*Proxy, error) {
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	p := &Proxy{Addr: at, t: t, proxy: toxiproxy.NewProxy(server, t.Name(), at, upstream)}
+	return p, p.proxy.Start()
+}
+
+// quietPort is none of the ports that the system gives to connections: while nobody listens there, none of them takes it.
+func quietPort() int { return 20_000 + rand.IntN(12_000) }
 
 // StartRabbitMQProxy leads to the broker of an address; URL is the same address by way of the proxy.
 func StartRabbitMQProxy(t testing.TB, address string) (p *Proxy, URL string) {
@@ -85,6 +85,14 @@ func (p *Proxy) CutAfter(stream string, n int) {
 	p.toxic(fmt.Sprintf(`{"name": %q, "type": "limit_data", "stream": %q, "attributes": {"bytes": %d}}`, stream, stream, n))
 }
 
+// Delay lets everything arrive later, in both directions.
+func (p *Proxy) Delay(d time.Duration) {
+	p.t.Helper()
+	for _, stream := range []string{Upstream, Downstream} {
+		p.toxic(fmt.Sprintf(`{"name": "slow %s", "type": "latency", "stream": %q, "attributes": {"latency": %d}}`, stream, stream, d.Milliseconds()))
+	}
+}
+
 func (p *Proxy) add(stream string) {
 	p.t.Helper()
 	p.toxic(fmt.Sprintf(`{"name": %q, "type": "timeout", "stream": %q, "attributes": {"timeout": 0}}`, stream, stream))
@@ -100,10 +108,22 @@ func (p *Proxy) toxic(toxic string) {
 // Cut closes all connections and takes no more.
 func (p *Proxy) Cut() { p.proxy.Stop() }
 
+// Drop closes all connections and takes new ones, under the same faults.
+func (p *Proxy) Drop() {
+	p.t.Helper()
+	p.proxy.Stop()
+	p.start()
+}
+
 // Heal is as good as new. Connections that lost data are closed.
 func (p *Proxy) Heal() {
 	p.t.Helper()
 	p.proxy.Toxics.ResetToxics(context.Background())
+	p.start()
+}
+
+func (p *Proxy) start() {
+	p.t.Helper()
 	if err := p.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
 		p.t.Fatalf("services: %v", err)
 	}
