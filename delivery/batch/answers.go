@@ -124,7 +124,7 @@ func (a *answers) handle(
 		answer.Kind = delivery.AnswerPartly
 		reasons, unreadable := rejections(raw, file.Rows)
 		if unreadable != nil {
-			answer.Kind, answer.Reason = delivery.AnswerRejected, "its answer "+name+" cannot be read: "+unreadable.Error()
+			answer.Kind, answer.Reason = delivery.AnswerRejected, delivery.UnreadableAnswer(name, unreadable.Error())
 		} else if answer.Rows, err = a.rejected(ctx, file, reasons); err != nil {
 			return err
 		}

@@ -151,7 +151,7 @@ func secrets(from delivery.Source) *strings.Replacer {
 func newDriver(cfg Config) (driver, error) {
 	i := slices.IndexFunc(sourceKinds, func(k sourceKind) bool { return k.Name == cfg.Integration.Broker.Kind() })
 	if i < 0 {
-		return nil, errors.New("the broker block names no broker")
+		return nil, errors.New("broker: the block names no broker")
 	}
 	return sourceKinds[i].open(cfg)
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -163,7 +164,7 @@ func TestLocksAreRenewed(t *testing.T) {
 	r.nothingLeft()
 }
 
-// A message that hangs holds up none behind it, in one partition with more workers and members than it has.
+// A message that hangs holds up none behind it, with more workers and members than there are partitions.
 func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
 	r := newRig(t, onShare(openShare), func(in *delivery.Integration) { in.Concurrency = 2 })
 	held := make(chan struct{})
@@ -175,18 +176,20 @@ func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
 		}
 		return 200
 	})
-	lives := []*life{r.start(), r.start()}
-	list := notes(300)
-	for n := range list {
-		list[n].key = "one partition"
+	var lives []*life
+	for range partitions + 1 {
+		lives = append(lives, r.start())
 	}
-	r.place.publish(t, list...)
-	r.ledger.arrived(t, 300)
-	for n, l := range lives {
-		if l.Facts(t.Context()).Received == 0 {
-			t.Errorf("member %d got nothing", n)
+	list := notes(3000)
+	sent := 0
+	r.eventually("all members take part", func() bool {
+		if sent < len(list) {
+			r.place.publish(t, list[sent:sent+30]...)
+			sent += 30
 		}
-	}
+		return !slices.ContainsFunc(lives, func(l *life) bool { return l.Facts(t.Context()).Received < 2 })
+	})
+	r.ledger.arrived(t, sent)
 	r.eventually("only the one that hangs is left", func() bool { return r.place.left(t) == 1 })
 	release()
 	for _, l := range lives {
@@ -194,8 +197,8 @@ func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.invariants(300)
-	r.requests(300)
+	r.invariants(sent)
+	r.requests(sent)
 	r.nothingLeft()
 }
 

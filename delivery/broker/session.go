@@ -87,7 +87,7 @@ func (s *consumerSession) run(taking context.Context) (left int, err error) {
 }
 
 // errLost is why a session ends that can acknowledge nothing more; the session knows better.
-var errLost = errors.New("the connection was lost")
+var errLost = delivery.Fault("source.lost")
 
 // stopTaking stops the source and gives back at once what no worker has begun; where there is an order, what is under way is
 // decided first.

@@ -279,7 +279,7 @@ func (s *Source) columns(ctx context.Context, t *table) ([]string, error) {
 func (s *Source) existing(ctx context.Context, schema, name string) (*table, error) {
 	t, err := s.tableNamed(ctx, schema, name)
 	if err == nil && t == nil {
-		err = fmt.Errorf("table %s.%s is not at the source: correct its name in the integrations file", schema, name)
+		err = delivery.Fault("table.nowhere", "table", schema+"."+name)
 	}
 	return t, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -69,7 +68,7 @@ func (d *decoder) decode(ctx context.Context, data []byte, emit func(delivery.Ca
 	case *pglogrepl.LogicalDecodingMessage:
 		return d.message(m, emit)
 	}
-	return fmt.Errorf("the stream has a message of unknown type %T", message)
+	return delivery.Fault("stream.unknown", "type", fmt.Sprintf("%T", message))
 }
 
 func (d *decoder) commit(m *pglogrepl.CommitMessage, emit func(delivery.CaptureEvent) error) error {
@@ -115,7 +114,7 @@ func (d *decoder) next(op delivery.RowOperation, id uint32) (*delivery.Change, *
 	}
 	table := d.relations[id]
 	if table == nil {
-		return nil, nil, fmt.Errorf("the stream has a change of table %d, which it has not described", id)
+		return nil, nil, delivery.Fault("stream.undescribed", "table", id)
 	}
 	change := *d.tx
 	d.tx.Index++
@@ -240,8 +239,8 @@ func (t *relation) has(name string) bool {
 }
 
 var (
-	errTruncated = errors.New("the stream has a message that ends too early")
-	errOutside   = errors.New("the stream has a change outside of a transaction")
+	errTruncated = delivery.Fault("stream.truncated")
+	errOutside   = delivery.Fault("stream.outside")
 )
 
 // value is a column's value in the stream: its text, nil for NULL.
