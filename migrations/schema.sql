@@ -678,6 +678,13 @@ CREATE TABLE redrive.sessions (
 CREATE INDEX sessions_expiry ON redrive.sessions USING btree (expiry);
 CREATE INDEX sessions_operator ON redrive.sessions USING btree (operator_id);
 
+CREATE TABLE redrive.source_members (
+    member text NOT NULL,
+    integration text NOT NULL,
+    noted_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT source_members_pkey PRIMARY KEY (member)
+);
+
 CREATE TABLE redrive.unindexed (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     delivery_id uuid NOT NULL,

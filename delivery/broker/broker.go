@@ -37,6 +37,13 @@ type Store interface {
 	NoteGap(ctx context.Context, integration, place string, g delivery.SourceGap) error
 	// SourceGaps counts what was noted, and returns the latest.
 	SourceGaps(ctx context.Context, integration string) (n int64, last delivery.SourceGap, err error)
+	// KeepMember notes a member of a group, whose name nobody else has, and shows that its process lives until ctx ends. noted is
+	// called when both stand.
+	KeepMember(ctx context.Context, integration, member string, noted func(), failed func(error))
+	// GoneMembers are those noted whose processes do not live, ForgetGone drops the notes; ForgetMember drops that of a living one.
+	GoneMembers(ctx context.Context, integration string) ([]string, error)
+	ForgetGone(ctx context.Context, members []string) error
+	ForgetMember(ctx context.Context, member string) error
 }
 
 // Attempter makes attempts outside of the queue; the engine is one.
@@ -131,7 +138,7 @@ func newBackOff() *backoff.ExponentialBackOff {
 		InitialInterval:     200 * time.Millisecond,
 		RandomizationFactor: 0.3,
 		Multiplier:          2,
-		MaxInterval:         15 * time.Second,
+		MaxInterval:         2500 * time.Millisecond, // a broker that is back is noticed within 5 s
 	}
 	b.Reset()
 	return b

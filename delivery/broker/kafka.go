@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
@@ -17,8 +18,12 @@ const (
 	kafkaFetchWait    = 500 * time.Millisecond
 	kafkaCommitEvery  = 50 * time.Millisecond
 	kafkaMembership   = 30 * time.Second // without heartbeats the group gives our partitions to others
+	kafkaHeartbeat    = time.Second      // that the group gives us partitions, or takes them, is heard with the next one
 	kafkaRebalance    = time.Minute      // members have so long to finish what they hold
 	kafkaLook         = 5 * time.Second  // between two questions whether the topic is still there, each of which may take as long
+	kafkaRetryLeast   = 100 * time.Millisecond
+	kafkaRetryMost    = time.Second            // a broker that is back is noticed within this time
+	kafkaMetadataAge  = 500 * time.Millisecond // and what it leads
 )
 
 // kafkaDriver consumes a topic as a member of a group.
@@ -27,6 +32,9 @@ type kafkaDriver struct {
 	source  delivery.KafkaSource
 	format  delivery.WireFormat
 	dead    bool
+
+	integration string
+	store       Store
 }
 
 func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
@@ -39,6 +47,9 @@ func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
 		source:  source,
 		format:  cfg.Integration.Broker.Format,
 		dead:    cfg.Integration.Broker.DeadLetters,
+
+		integration: cfg.Integration.Name,
+		store:       cfg.Store,
 	}
 	if source.ShareGroup != "" {
 		return &shareDriver{kafkaDriver: d, log: cfg.Log}, nil
@@ -48,7 +59,7 @@ func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
 
 func (*kafkaDriver) traits() traits { return traits{} }
 
-func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (session, error) {
+func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (_ session, err error) {
 	s := &kafkaSession{
 		driver:    d,
 		holder:    h,
@@ -58,26 +69,38 @@ func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (sess
 		committed: make(chan struct{}),
 		look:      make(chan struct{}, 1),
 	}
-	client, err := kgo.NewClient(append(d.options[:len(d.options):len(d.options)], s.options()...)...)
+	if s.client, err = d.client(kgo.RetryBackoffFn(kafkaRetry)); err != nil {
+		return nil, err
+	}
+	err = s.ask(ctx)
+	s.client.Close()
 	if err != nil {
 		return nil, err
 	}
-	s.client = client
-	if err := s.ask(ctx); err != nil {
-		client.CloseAllowingRebalance()
+	if s.member, err = d.newMember(ctx); err != nil {
+		return nil, err
+	}
+	if s.client, err = d.client(s.options()...); err != nil { // it joins the group
+		s.member.end()
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopCommits = stop
 	go s.commits(running)
 	s.watched.Go(func() { s.watch(running) })
+	s.watched.Go(func() { s.succeed(running) })
 	return s, nil
+}
+
+func (d *kafkaDriver) client(more ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append(d.options[:len(d.options):len(d.options)], more...)...)
 }
 
 // kafkaSession is one membership in the group.
 type kafkaSession struct {
 	driver      *kafkaDriver
 	client      *kgo.Client
+	member      *member
 	holder      holder
 	positions   *positions
 	wake        chan struct{} // something may be committed
@@ -128,6 +151,12 @@ func (s *kafkaSession) failure(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil
 	}
+	if group, of := errors.AsType[*kgo.ErrGroupSession](err); of && rejoins(group.Err) {
+		return nil
+	}
+	if errors.Is(err, kerr.FencedInstanceID) {
+		s.member.taken.Store(true)
+	}
 	return err
 }
 
@@ -156,11 +185,16 @@ func (s *kafkaSession) close(ctx context.Context) error {
 	<-s.committed
 	s.watched.Wait()
 	err := s.commit(ctx)
-	if leaving := s.client.LeaveGroupContext(ctx); err == nil && !errors.Is(leaving, context.DeadlineExceeded) {
+	if leaving := s.leave(ctx); err == nil && !errors.Is(leaving, context.DeadlineExceeded) {
 		err = leaving
 	}
 	s.client.CloseAllowingRebalance()
 	return err
 }
 
-func (s *kafkaSession) facts(_ context.Context, f *delivery.SourceFacts) { s.positions.facts(f) }
+func (s *kafkaSession) facts(_ context.Context, f *delivery.SourceFacts) {
+	f.Partitions = s.held()
+	s.positions.facts(f)
+}
+
+func (s *kafkaSession) held() *delivery.SourcePartitions { return s.positions.held() }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,8 +11,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"redrive/delivery"
@@ -278,4 +281,45 @@ func TestABrokerWithoutShareGroups(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "Kafka 4.2 or later") || !strings.Contains(err.Error(), "use group instead of share_group") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A member whose process vanished does not keep its partitions until its session is over: the next process makes it leave.
+func TestAShareMemberThatVanishedIsMadeToLeave(t *testing.T) {
+	r := newRig(t, onShare(openShare))
+	source := *r.place.source.From.(*delivery.KafkaSource)
+	const gone = "redrive-seller-push-gone"
+	living, die := context.WithCancel(t.Context())
+	noted, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.db.KeepMember(living, r.in.Name, gone, func() { close(noted) }, func(err error) { t.Error(err) })
+	}()
+	<-noted
+	client := shareClient(t, kgo.ClientID(gone))
+	join := kmsg.NewPtrShareGroupHeartbeatRequest() // and never again
+	join.GroupID, join.MemberID, join.SubscribedTopicNames = source.ShareGroup, "a member that is gone", []string{source.Topic}
+	answer, err := join.RequestWith(t.Context(), client)
+	if err == nil {
+		err = kerr.ErrorForCode(answer.ErrorCode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	die()
+	<-ended
+	l := r.start()
+	r.eventually("alone in the group", func() bool {
+		groups, err := kadm.NewClient(client).DescribeShareGroups(t.Context(), source.ShareGroup)
+		members := groups[source.ShareGroup].Members
+		return err == nil && len(members) == 1 && members[0].ClientID != gone
+	})
+	r.place.publish(t, notes(30)...)
+	r.ledger.arrived(t, 30)
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.count("redrive.source_members"); n != 0 {
+		t.Errorf("%d members are noted after a stop", n)
+	}
+	r.requests(30)
 }
