@@ -9,6 +9,7 @@ type Fact struct {
 	Limit int64  // 0: none
 	Total bool   // counted since the start, only ever grows
 	Text  string // in words, where a figure alone does not say enough
+	Says  Phrase // the same where the catalogue has the words
 	Alarm bool   // a person should look: shown as such, not only as a figure
 }
 
@@ -56,29 +57,9 @@ type SourceFacts struct {
 	Waiting     *int64           // messages that the broker still holds: a queue's depth or a topic's lag; nil: not known
 	Positions   []SourcePosition // Kafka
 	Gaps        int64            // how often messages may have been lost at the source, ever; see SourceGap
-	LastGap     string           // in words
+	LastGap     SourceGap        // the latest of these
+	GapRecords  *int64           // records that these gaps took, as far as that is known; nil: the source has no positions
 	CannotMatch bool             // messages without an identity came: a redelivery of theirs cannot be recognised
-}
-
-// SourceGap is a time in which messages may have been lost at a source that keeps none, or a place where it lost some.
-type SourceGap struct {
-	From, To *time.Time // in which nobody listened; nil where What says it
-	What     string
-}
-
-// String says in words what may have been lost.
-func (g SourceGap) String() string {
-	if g.From == nil || g.To == nil {
-		return g.What
-	}
-	return "nobody listened from " + g.From.UTC().Format(time.RFC3339Nano) + " to " + g.To.UTC().Format(time.RFC3339Nano)
-}
-
-// SourceGaps are those of an integration.
-type SourceGaps struct {
-	Count   int64
-	Last    SourceGap
-	NotedAt time.Time // the last
 }
 
 // Listening is one process that listens to a source which keeps nothing, as it says every few seconds.
@@ -120,7 +101,10 @@ func (f SourceFacts) Facts() []Fact {
 		facts = append(facts, Fact{Name: "unwanted", Value: f.Unwanted, Total: true})
 	}
 	if f.Gaps > 0 {
-		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Text: f.LastGap})
+		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Says: f.LastGap.Phrase()})
+	}
+	if f.GapRecords != nil {
+		facts = append(facts, Fact{Name: "gap_records", Value: *f.GapRecords, Total: true})
 	}
 	return facts
 }

@@ -66,7 +66,8 @@ type IntegrationState struct {
 	Name         string
 	PausedAt     *time.Time
 	PausedBy     string
-	PauseReason  string
+	PauseReason  string // of a person
+	PauseSays    Phrase // why the program paused it by itself
 	Breaker      BreakerState
 	BreakerUntil *time.Time
 }

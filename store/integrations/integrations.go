@@ -120,7 +120,7 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 	)
 }
 
-const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, '') AS paused_by, coalesce(i.pause_reason, '') AS pause_reason, i.breaker, i.breaker_until"
+const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, '') AS paused_by, coalesce(i.pause_reason, '') AS pause_reason, i.pause_says, i.breaker, i.breaker_until"
 
 // IntegrationStates returns what people paused and where the breakers stand, by integration name.
 func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
@@ -163,7 +163,7 @@ func (s *Registry) SetPaused(ctx context.Context, integration string, paused boo
 		if err != nil || was == paused {
 			return err
 		}
-		action, change := "integration.resume", "paused_at = NULL, paused_by = NULL, pause_reason = NULL"
+		action, change := "integration.resume", "paused_at = NULL, paused_by = NULL, pause_reason = NULL, pause_says = NULL"
 		args := []any{integration}
 		if paused {
 			action, change = "integration.pause", "paused_at = clock_timestamp(), paused_by = ?, pause_reason = ?"
@@ -221,7 +221,7 @@ func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, er
 	if err != nil {
 		return nil, err
 	}
-	gaps, err := allGaps(db)
+	gaps, err := sourceGaps(db, "")
 	if err != nil {
 		return nil, err
 	}
