@@ -36,9 +36,21 @@ var DefaultPoolRetry = RetryPolicy{Attempts: 2, Jitter: JitterNone, Backoff: []t
 type BrokerSource struct {
 	From        Source
 	DeadLetters bool // the source is somebody else's dead-letter queue: nothing is sent before a person says so
+	OnGap       OnGap
+	Original    Original // of dead letters that have lost it
 	Format      WireFormat
 	Prefetch    int // messages taken and not yet acknowledged, at most
 }
+
+// Original says whose records are read from where they died, because the dead letter is not all of them.
+type Original string
+
+// Whose originals are read.
+const (
+	OriginalLost  Original = ""      // of those who write dead letters without headers
+	OriginalFetch Original = "fetch" // of everybody who says where it died
+	OriginalAsIs  Original = "as-is" // nobody's
+)
 
 // Source is the settings of one kind of broker to take messages from. Each kind has a type of its own; package kinds lists them
 // with their code.

@@ -72,6 +72,7 @@ type SourceTopic struct {
 	SourceName
 	ID         string // the broker's own; empty: it has none
 	Partitions int    // 0: nothing is kept yet
+	Compacted  bool   // as far as is known: how many records a gap took cannot be told
 	MadeAgain  int    // how often another one came under its name
 	Gone       bool   // it was deleted, and that is noted
 	Positions  map[int32]SourcePosition

@@ -16,6 +16,7 @@ CREATE TABLE redrive.source_topics (
     consumers   text NOT NULL, -- the group
     topic_id    text NOT NULL, -- the broker's own, in hex; empty: it has none
     partitions  int NOT NULL,
+    compacted   boolean NOT NULL DEFAULT false, -- as far as is known: how many records a gap took cannot be told
     made_again  int NOT NULL DEFAULT 0,         -- how often another one came under its name
     gone        boolean NOT NULL DEFAULT false, -- it was deleted, and that is noted
     PRIMARY KEY (integration, topic, consumers)

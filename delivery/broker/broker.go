@@ -34,9 +34,14 @@ type Store interface {
 	Listen(ctx context.Context, l delivery.Listening) (*delivery.SourceGap, error)
 	// Unlisten notes that it ends to listen.
 	Unlisten(ctx context.Context, l delivery.Listening) error
-	NoteGap(ctx context.Context, integration, place string, g delivery.SourceGap) error
-	// SourceGaps counts what was noted, and returns the latest.
-	SourceGaps(ctx context.Context, integration string) (n int64, last delivery.SourceGap, err error)
+	// NoteGap writes down that messages may have been lost; without noted it was known already.
+	NoteGap(ctx context.Context, g delivery.NotedGap) (noted bool, err error)
+	SourceGaps(ctx context.Context, integration string) (delivery.SourceGaps, error)
+	// KeptTopic is what is kept of a topic, KeepTopic keeps what it is like now; see store/integrations.
+	KeptTopic(ctx context.Context, n delivery.SourceName) (delivery.SourceTopic, error)
+	KeepTopic(ctx context.Context, was, now delivery.SourceTopic, gaps []delivery.NotedGap) (kept bool, err error)
+	KeepPositions(ctx context.Context, n delivery.SourceName, id string, list []delivery.SourcePosition) error
+	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error)
 }
 
 // Attempter makes attempts outside of the queue; the engine is one.
@@ -83,6 +88,7 @@ type Consumer struct {
 	ran      atomic.Bool
 	facts    status
 	gaps     gaps
+	held     atomic.Bool // a gap paused the integration: nothing is read until a person has let it go on
 	listener listener
 	wait     *backoff.ExponentialBackOff
 	secrets  *strings.Replacer
@@ -214,7 +220,7 @@ func (c *Consumer) sessions(taking, sends, writes context.Context) error {
 				left,
 			)
 		}
-		if taking.Err() != nil || errors.Is(err, errStalled) {
+		if taking.Err() != nil || errors.Is(err, errStalled) || c.held.Load() {
 			continue
 		}
 		if time.Since(opened) > steady {
@@ -244,7 +250,9 @@ func (c *Consumer) session(taking, sends, writes context.Context) (left int, err
 func (c *Consumer) admitted(taking context.Context) bool {
 	for ask := minAsk; taking.Err() == nil; ask = min(2*ask, maxAsk) { // often at first: an engine that starts is not ready at once
 		wait, ok := c.cfg.Attempter.Admits(c.in.Name)
-		if ok || c.traits.forgets || c.in.Broker.DeadLetters {
+		if c.stillHeld(taking) {
+			ok = false
+		} else if ok || c.regardless() {
 			return true
 		}
 		c.status(delivery.SourceWaiting, whyWaiting)

@@ -3,8 +3,8 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,6 +28,11 @@ type kafkaDriver struct {
 	source  delivery.KafkaSource
 	format  delivery.WireFormat
 	dead    bool
+
+	integration string
+	store       Store
+	absent      atomic.Pointer[time.Time] // since when the topic is not there
+	again       atomic.Int64              // see delivery.SourceTopic.MadeAgain
 }
 
 func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
@@ -40,10 +45,13 @@ func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
 		source:  source,
 		format:  cfg.Integration.Broker.Format,
 		dead:    cfg.Integration.Broker.DeadLetters,
+
+		integration: cfg.Integration.Name,
+		store:       cfg.Store,
 	}, nil
 }
 
-func (*kafkaDriver) traits() traits { return traits{} }
+func (*kafkaDriver) traits() traits { return traits{counted: true} }
 
 func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (session, error) {
 	s := &kafkaSession{
@@ -68,6 +76,7 @@ func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (sess
 	s.stopCommits = stop
 	go s.commits(running)
 	s.watched.Go(func() { s.watch(running) })
+	s.watched.Go(func() { s.keeps(running) })
 	return s, nil
 }
 
@@ -85,6 +94,9 @@ type kafkaSession struct {
 	watched     sync.WaitGroup
 	connected   sync.Mutex
 	away        bool // guarded by connected
+	ended       sync.Once
+	guarded     sync.Mutex
+	guard       guard
 }
 
 func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err error) {
@@ -93,6 +105,10 @@ func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err e
 		s.registered()
 		return nil, cause
 	}
+	if err := s.noted(ctx, s.missed(fetches)); err != nil { // what lies behind a gap is not taken before it is written down
+		s.registered()
+		return nil, err
+	}
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		at := s.positions.find(p.Partition)
 		if at == nil { // cannot be: no rebalance comes between
@@ -100,6 +116,11 @@ func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err e
 		}
 		at.end.Store(p.HighWatermark)
 		for _, record := range p.Records {
+			if record.Attrs.IsControl() {
+				s.positions.done(s.positions.take(at, record))
+				s.commitSoon()
+				continue
+			}
 			t := s.driver.decode(record)
 			t.receipt = s.positions.take(at, record)
 			list = append(list, t)
@@ -119,9 +140,7 @@ func (s *kafkaSession) failure(err error) error {
 	var lost *kgo.ErrDataLoss
 	switch {
 	case errors.As(err, &lost):
-		s.holder.gap(delivery.SourceGap{What: fmt.Sprintf("partition %d lost records: consumed to %d, the log goes on at %d",
-			lost.Partition, lost.ConsumedTo, lost.ResetTo)})
-		return nil
+		return nil // said already
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil
 	}
@@ -135,11 +154,15 @@ func (s *kafkaSession) acknowledge(list []*taken) error {
 	for _, t := range list {
 		s.positions.done(t.receipt.(*recordInFlight))
 	}
+	s.commitSoon()
+	return nil
+}
+
+func (s *kafkaSession) commitSoon() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // giveBack has nothing to say to Kafka: what is not committed comes again with the next assignment.
@@ -153,6 +176,7 @@ func (s *kafkaSession) close(ctx context.Context) error {
 	<-s.committed
 	s.watched.Wait()
 	err := s.commit(ctx)
+	_ = s.keep(ctx)
 	if leaving := s.client.LeaveGroupContext(ctx); err == nil && !errors.Is(leaving, context.DeadlineExceeded) {
 		err = leaving
 	}

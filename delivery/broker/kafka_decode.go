@@ -15,6 +15,9 @@ func (d *kafkaDriver) decode(r *kgo.Record) *taken {
 	e.origin = delivery.Origin{Broker: delivery.BrokerKafka, Place: r.Topic, Partition: &partition, Offset: &offset, At: r.Timestamp}
 	// the time tells a record from another one at the same place of a topic that was deleted and made again
 	e.identity = fmt.Sprintf("record %s/%d/%d@%d", r.Topic, r.Partition, r.Offset, r.Timestamp.UnixMilli())
+	if again := d.again.Load(); again > 0 { // whose records may be copies, with the times that they had
+		e.identity += fmt.Sprintf(" of topic %d", again+1)
+	}
 	for _, h := range r.Headers {
 		e.fields = append(e.fields, delivery.Field{Name: h.Key, Value: h.Value})
 	}

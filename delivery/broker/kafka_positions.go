@@ -30,6 +30,11 @@ type partition struct {
 	gone    bool // belongs to somebody else: nothing is committed
 	started bool
 	end     atomic.Int64
+
+	read      int64 // the next offset that is expected of the log; -1: reading has not begun
+	dealt     int64 // as it is committed
+	noted     delivery.SourcePosition
+	suspected bool // the log seems to begin behind read
 }
 
 // recordInFlight is one record in our hands.
@@ -45,7 +50,7 @@ func (p *positions) assign(numbers []int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range numbers {
-		p.parts[n] = &partition{number: n}
+		p.parts[n] = &partition{number: n, read: -1}
 	}
 }
 
@@ -184,7 +189,7 @@ func (s *kafkaSession) commit(ctx context.Context) error {
 		return nil
 	}
 	var failed error
-	s.client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{s.driver.source.Topic: offsets},
+	s.client.CommitOffsetsSync(s.marked(ctx), map[string]map[int32]kgo.EpochOffset{s.driver.source.Topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
 			failed = err
 			if err == nil {
@@ -193,8 +198,10 @@ func (s *kafkaSession) commit(ctx context.Context) error {
 		})
 	if failed != nil {
 		s.positions.notCommitted(offsets)
+		return failed
 	}
-	return failed
+	s.positions.committed(offsets)
+	return nil
 }
 
 func refusal(response *kmsg.OffsetCommitResponse) error {

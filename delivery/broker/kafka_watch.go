@@ -25,12 +25,13 @@ func (s *kafkaSession) ask(ctx context.Context) error {
 		return fmt.Errorf("asking the brokers: %w", err)
 	}
 	for _, t := range answer.Topics {
+		s.described(t)
 		err := kerr.ErrorForCode(t.ErrorCode)
 		if err != nil && !kerr.IsRetriable(err) || errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return fmt.Errorf("topic %s: %w", s.driver.source.Topic, err)
+			return s.present(ctx, fmt.Errorf("topic %s: %w", s.driver.source.Topic, err))
 		}
 	}
-	return nil
+	return s.present(ctx, nil)
 }
 
 // watch asks again and again, because a connection that stands says little about the topic behind it.
@@ -46,6 +47,9 @@ func (s *kafkaSession) watch(ctx context.Context) {
 		}
 		limited, cancel := context.WithTimeout(ctx, kafkaLook)
 		err := s.ask(limited)
+		if err == nil {
+			err = s.survey(limited)
+		}
 		cancel()
 		if ctx.Err() == nil {
 			s.seen(err)

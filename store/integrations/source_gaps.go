@@ -140,14 +140,16 @@ func (s *Registry) KeptTopic(ctx context.Context, n delivery.SourceName) (delive
 	type row struct {
 		TopicID               string
 		Partitions, MadeAgain int
-		Gone                  bool
+		Compacted, Gone       bool
 	}
 	db := s.Gorm.WithContext(ctx)
-	topics, err := pg.Scan[row](db, "SELECT topic_id, partitions, made_again, gone FROM redrive.source_topics WHERE"+sourceSQL, named(n, map[string]any{}))
+	topics, err := pg.Scan[row](db, "SELECT topic_id, partitions, made_again, compacted, gone FROM redrive.source_topics WHERE"+sourceSQL,
+		named(n, map[string]any{}))
 	if err != nil || len(topics) == 0 {
 		return t, wrapped("reading what is kept of a topic", err)
 	}
-	t.ID, t.Partitions, t.MadeAgain, t.Gone = topics[0].TopicID, topics[0].Partitions, topics[0].MadeAgain, topics[0].Gone
+	t.ID, t.Partitions, t.MadeAgain = topics[0].TopicID, topics[0].Partitions, topics[0].MadeAgain
+	t.Compacted, t.Gone = topics[0].Compacted, topics[0].Gone
 	positions, err := pg.Scan[delivery.SourcePosition](db,
 		`SELECT partition, next_offset AS next, end_offset AS "end" FROM redrive.source_positions WHERE`+sourceSQL, named(n, map[string]any{}))
 	for _, p := range positions {
@@ -182,14 +184,15 @@ func (s *Registry) KeepTopic(ctx context.Context, was, now delivery.SourceTopic,
 }
 
 func keepTopic(tx *gorm.DB, was, now delivery.SourceTopic) (kept bool, err error) {
-	args := named(now.SourceName, map[string]any{"id": now.ID, "partitions": now.Partitions, "again": now.MadeAgain, "gone": now.Gone,
+	args := named(now.SourceName, map[string]any{"id": now.ID, "partitions": now.Partitions, "again": now.MadeAgain, "gone": now.Gone, "compacted": now.Compacted,
 		"was_id": was.ID, "was_partitions": was.Partitions, "was_again": was.MadeAgain, "was_gone": was.Gone})
 	if was.Partitions == 0 {
-		first := tx.Exec(`INSERT INTO redrive.source_topics (integration, topic, consumers, topic_id, partitions)
-			VALUES (@integration, @topic, @consumers, @id, @partitions) ON CONFLICT DO NOTHING`, args)
+		first := tx.Exec(`INSERT INTO redrive.source_topics (integration, topic, consumers, topic_id, partitions, compacted)
+			VALUES (@integration, @topic, @consumers, @id, @partitions, @compacted) ON CONFLICT DO NOTHING`, args)
 		return first.RowsAffected > 0, first.Error
 	}
-	changed := tx.Exec(`UPDATE redrive.source_topics SET topic_id = @id, partitions = @partitions, made_again = @again, gone = @gone WHERE`+sourceSQL+`
+	changed := tx.Exec(`UPDATE redrive.source_topics SET topic_id = @id, partitions = @partitions, compacted = @compacted, made_again = @again, gone = @gone
+		WHERE`+sourceSQL+`
 		AND topic_id = @was_id AND partitions = @was_partitions AND made_again = @was_again AND gone = @was_gone`, args)
 	if changed.Error != nil || changed.RowsAffected == 0 {
 		return false, changed.Error
