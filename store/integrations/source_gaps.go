@@ -21,13 +21,14 @@ func (s *Registry) NoteGap(ctx context.Context, g delivery.NotedGap) (noted bool
 }
 
 func noteGap(tx *gorm.DB, g delivery.NotedGap) (noted bool, err error) {
+	g.What = delivery.Storable(g.What)
 	if g.Next != nil {
 		if noted, err = movePosition(tx, g); err != nil || !noted {
 			return false, err
 		}
 	}
 	err = tx.Exec(`INSERT INTO redrive.gaps (integration, place, began_at, ended_at, what, partition, from_offset, to_offset, records, says, notice)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?)`, g.Integration, g.Place, g.From, g.To, delivery.Storable(g.What),
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?)`, g.Integration, g.Place, g.From, g.To, g.What,
 		g.Partition, g.FromOffset, g.ToOffset, g.Records, g.Says, g.Notice).Error
 	if err != nil {
 		return false, fmt.Errorf("writing a gap down: %w", err)
