@@ -1,5 +1,5 @@
-// Command run gives a test command what it needs: packages, one private Postgres, Redis, RabbitMQ and sshd where tests ask for
-// them, and a browser; then it takes it all down. With -slow it does so on a machine that it makes slow: two thirds of one
+// Command run gives a test command what it needs: packages, one private Postgres, Redis, RabbitMQ, Kafka and sshd where tests
+// ask for them, and a browser; then it takes it all down. With -slow it does so on a machine that it makes slow: two thirds of one
 // processor, and others at work beside it.
 //
 //	run [-slow] -- go test ./...

@@ -46,6 +46,7 @@ func TestNamedServerIsUsed(t *testing.T) {
 	t.Setenv(storetest.DatabaseVariable, "postgres://elsewhere/x")
 	t.Setenv(services.RedisVariable, "elsewhere:6379")
 	t.Setenv(services.RabbitMQVariable, "amqp://elsewhere/")
+	t.Setenv(services.KafkaVariable, "elsewhere:9092")
 	t.Setenv(services.SSHDVariable, "/elsewhere/sshd")
 	t.Setenv(services.PgBouncerVariable, "/elsewhere/pgbouncer")
 	if got := wanted([]string{servicesPackage}); len(got) != 0 {
@@ -54,10 +55,10 @@ func TestNamedServerIsUsed(t *testing.T) {
 }
 
 func TestBrokersRunWhereTestsAskForThem(t *testing.T) {
-	for _, variable := range []string{storetest.DatabaseVariable, services.RedisVariable, services.RabbitMQVariable, services.SSHDVariable, services.PgBouncerVariable} {
+	for _, variable := range []string{storetest.DatabaseVariable, services.RedisVariable, services.RabbitMQVariable, services.KafkaVariable, services.SSHDVariable, services.PgBouncerVariable} {
 		t.Setenv(variable, "")
 	}
-	for command, want := range map[string]int{"go test " + servicesPackage: 5, "go test -count=1 redrive/delivery/send/... -run X": 5,
+	for command, want := range map[string]int{"go test " + servicesPackage: 6, "go test -count=1 redrive/delivery/send/... -run X": 6,
 		"go test redrive/views": 1, "go vet ./...": 1, "sh -c true": 1} {
 		if got := len(wanted(needs(strings.Fields(command)))); got != want {
 			t.Errorf("%s: %d services, want %d", command, got, want)
@@ -68,6 +69,8 @@ func TestBrokersRunWhereTestsAskForThem(t *testing.T) {
 func TestBrokersLiveAsLongAsTheCommand(t *testing.T) {
 	t.Setenv(services.RedisVariable, "")
 	t.Setenv(services.RabbitMQVariable, "")
+	t.Setenv(services.KafkaVariable, "")
+	t.Setenv(services.KafkaDescription, "")
 	t.Setenv(services.SSHDVariable, "")
 	t.Setenv(services.PgBouncerVariable, "")
 	stop, err := startAll(t.Context(), brokers)
@@ -87,9 +90,11 @@ func TestBrokersLiveAsLongAsTheCommand(t *testing.T) {
 		_ = conn.Close()
 		t.Error("RabbitMQ outlives the run")
 	}
-	if conn, err := net.Dial("tcp", os.Getenv(services.RedisVariable)); err == nil {
-		_ = conn.Close()
-		t.Error("Redis outlives the run")
+	for _, variable := range []string{services.RedisVariable, services.KafkaVariable} {
+		if conn, err := net.Dial("tcp", os.Getenv(variable)); err == nil {
+			_ = conn.Close()
+			t.Errorf("what %s names outlives the run", variable)
+		}
 	}
 }
 

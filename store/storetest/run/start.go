@@ -30,6 +30,7 @@ var database = service{storetest.DatabaseVariable, []string{"postgresql-15"}, ha
 var brokers = []service{
 	{services.RedisVariable, []string{"redis-server"}, isThere(services.FindRedis), startRedis},
 	{services.RabbitMQVariable, []string{"rabbitmq-server"}, isThere(services.FindRabbitMQ), startRabbitMQ},
+	{services.KafkaVariable, []string{"default-jre-headless", "maven"}, isThere(services.FindKafka), startKafka},
 	{services.SSHDVariable, []string{"openssh-server"}, isThere(services.FindSSHD), named(services.FindSSHD)},
 	{services.PgBouncerVariable, []string{"pgbouncer"}, isThere(services.FindPgBouncer), named(services.FindPgBouncer)},
 }
@@ -145,4 +146,18 @@ func startRabbitMQ(ctx context.Context) (string, func() error, error) {
 		return "", nil, fmt.Errorf("RabbitMQ for the tests: %w", err)
 	}
 	return r.URL, r.Close, nil
+}
+
+// proxies is how many tests, of all packages, can break connections to Kafka at the same time: the others wait.
+const proxies = 16
+
+func startKafka(ctx context.Context) (string, func() error, error) {
+	k, err := services.LaunchKafka(ctx, proxies)
+	if err != nil {
+		return "", nil, fmt.Errorf("Kafka for the tests: %w", err)
+	}
+	if err := os.Setenv(services.KafkaDescription, k.String()); err != nil {
+		return "", nil, errors.Join(err, k.Close())
+	}
+	return strings.Join(k.Brokers, ","), k.Close, nil
 }

@@ -26,27 +26,26 @@ type Proxy struct {
 // StartProxy leads to upstream (host:port) until the test ends.
 func StartProxy(t testing.TB, upstream string) *Proxy {
 	t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := &Proxy{t: t}
-	started := func() error {
-		// not of the ports that the system gives to connections: while the proxy is cut, one of them could take this
-		p.Addr = fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000))
-		p.proxy = toxiproxy.NewProxy(server, t.Name(), p.Addr, upstream)
-		return p.proxy.Start()
-	}
-	err := started()
+	var p *Proxy
+	var err error
 	for range 100 {
-		if !errors.Is(err, syscall.EADDRINUSE) {
+		if p, err = startProxy(t, fmt.Sprint("127.0.0.1:", quietPort()), upstream); !errors.Is(err, syscall.EADDRINUSE) {
 			break
 		}
-		err = started()
 	}
-	if err != nil {
-		t.Fatalf("services: %v", err)
-	}
+	check(t, err)
 	t.Cleanup(p.proxy.Stop)
 	return p
 }
+
+func startProxy(t testing.TB, at, upstream string) (*Proxy, error) {
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	p := &Proxy{Addr: at, t: t, proxy: toxiproxy.NewProxy(server, t.Name(), at, upstream)}
+	return p, p.proxy.Start()
+}
+
+// quietPort is none of the ports that the system gives to connections: while nobody listens there, none of them takes it.
+func quietPort() int { return 20_000 + rand.IntN(12_000) }
 
 // StartRabbitMQProxy leads to the broker of an address; URL is the same address by way of the proxy.
 func StartRabbitMQProxy(t testing.TB, address string) (p *Proxy, URL string) {

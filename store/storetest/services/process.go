@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -86,9 +88,12 @@ func (p *process) ready(ctx context.Context, check func(context.Context) error) 
 	}
 }
 
+// stackLines are where in a Java program something happened.
+var stackLines = regexp.MustCompile(`(?m)^\tat .*\n?`)
+
 func (p *process) lastWords() string {
-	raw, _ := os.ReadFile(p.log) // without it there is nothing to add
-	text := strings.TrimSpace(string(raw))
+	raw, _ := os.ReadFile(p.log)                                            // without it there is nothing to add
+	text := strings.TrimSpace(stackLines.ReplaceAllString(string(raw), "")) // they would hide what happened
 	return text[max(len(text)-600, 0):]
 }
 
@@ -113,6 +118,25 @@ func freePorts(n int) ([]int, error) {
 		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil
+}
+
+// quietPorts returns ports that nobody listens on, nor will but by intent.
+func quietPorts(n int) (ports []int, err error) {
+	for range 10 * n {
+		port := quietPort()
+		if slices.Contains(ports, port) {
+			continue
+		}
+		listener, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			continue
+		}
+		_ = listener.Close()
+		if ports = append(ports, port); len(ports) == n {
+			return ports, nil
+		}
+	}
+	return nil, errors.New("looking for free ports: too few of them")
 }
 
 // find returns a program's path, also where PATH of a plain user does not lead.

@@ -15,6 +15,8 @@ import (
 const (
 	RedisVariable    = "REDRIVE_TEST_REDIS_ADDR"
 	RabbitMQVariable = "REDRIVE_TEST_RABBITMQ_URL"
+	KafkaVariable    = "KAFKA_BROKERS"      // host:port, comma separated
+	KafkaDescription = "REDRIVE_TEST_KAFKA" // what String says of the starter's own; a caller's cluster has none
 )
 
 // RedisAddr returns the address of a Redis that other tests use too.
