@@ -283,6 +283,14 @@ type life struct {
 
 func (r *rig) start(change ...func(*Config)) *life {
 	r.t.Helper()
+	l := r.launch(change...)
+	r.status(l, delivery.SourceConnected)
+	return l
+}
+
+// launch starts a consumer that may have to wait for its source.
+func (r *rig) launch(change ...func(*Config)) *life {
+	r.t.Helper()
 	l := &life{gate: &gate{Attempter: r.engine, Store: r.db}}
 	cfg := Config{Integration: r.in, Store: l.gate, Attempter: l.gate, Dialer: wire.Dialer{Log: r.log}, Log: r.log}
 	for _, f := range change {
@@ -315,7 +323,6 @@ func (r *rig) start(change ...func(*Config)) *life {
 			r.t.Errorf("stopping: %v", err)
 		}
 	})
-	r.status(l, delivery.SourceConnected)
 	return l
 }
 

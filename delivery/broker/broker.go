@@ -62,6 +62,8 @@ type Config struct {
 	Log         *slog.Logger   // default: slog.Default
 	Keep        time.Duration  // how long the inbox remembers; default 14 days
 	Patience    time.Duration  // how long messages are held that may not be sent, before they go back to RabbitMQ; default 1 min
+
+	look time.Duration // between two looks at a topic of Kafka; default kafkaLook
 }
 
 // Defaults and bounds.
@@ -111,6 +113,9 @@ func New(cfg Config) (*Consumer, error) {
 	}
 	if cfg.Patience <= 0 {
 		cfg.Patience = defaultPatience
+	}
+	if cfg.look <= 0 {
+		cfg.look = kafkaLook
 	}
 	cfg.Integration.Concurrency = max(cfg.Integration.Concurrency, 1)
 	c := &Consumer{

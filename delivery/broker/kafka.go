@@ -31,6 +31,7 @@ type kafkaDriver struct {
 
 	integration string
 	store       Store
+	look        time.Duration
 	absent      atomic.Pointer[time.Time] // since when the topic is not there
 	again       atomic.Int64              // see delivery.SourceTopic.MadeAgain
 }
@@ -48,6 +49,7 @@ func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
 
 		integration: cfg.Integration.Name,
 		store:       cfg.Store,
+		look:        cfg.look,
 	}, nil
 }
 

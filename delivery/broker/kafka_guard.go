@@ -309,7 +309,7 @@ func (s *kafkaSession) present(ctx context.Context, err error) error {
 	if !d.absent.CompareAndSwap(nil, &since) {
 		since = *d.absent.Load()
 	}
-	if time.Since(since) < kafkaLook {
+	if time.Since(since) < d.look {
 		return err
 	}
 	kept, failed := d.store.KeptTopic(ctx, s.name())

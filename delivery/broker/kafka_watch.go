@@ -36,7 +36,7 @@ func (s *kafkaSession) ask(ctx context.Context) error {
 
 // watch asks again and again, because a connection that stands says little about the topic behind it.
 func (s *kafkaSession) watch(ctx context.Context) {
-	tick := time.NewTicker(kafkaLook)
+	tick := time.NewTicker(s.driver.look)
 	defer tick.Stop()
 	for {
 		select {

@@ -205,13 +205,13 @@ func keepTopic(tx *gorm.DB, was, now delivery.SourceTopic) (kept bool, err error
 		}
 	}
 	return true, tx.Exec(`INSERT INTO redrive.source_positions (integration, topic, consumers, partition, next_offset, end_offset)
-		SELECT @integration, @topic, @consumers, n, 0, 0 FROM generate_series(@was_partitions::int, @partitions::int - 1) n ON CONFLICT DO NOTHING`, args).Error
+		SELECT @integration, @topic, @consumers, n, 0, 0 FROM generate_series((@was_partitions)::int, (@partitions)::int - 1) n ON CONFLICT DO NOTHING`, args).Error
 }
 
 // keepSQL moves positions on, never back, unless the topic is not there any more or another one.
 const keepSQL = `
 INSERT INTO redrive.source_positions AS p (integration, topic, consumers, partition, next_offset, end_offset)
-SELECT @integration, @topic, @consumers, g.partition, g.next, g.ends FROM unnest(@numbers::int[], @nexts::bigint[], @ends::bigint[]) AS g(partition, next, ends)
+SELECT @integration, @topic, @consumers, g.partition, g.next, g.ends FROM unnest((@numbers)::int[], (@nexts)::bigint[], (@ends)::bigint[]) AS g(partition, next, ends)
 WHERE EXISTS (SELECT FROM redrive.source_topics WHERE` + sourceSQL + ` AND topic_id = @id AND NOT gone)
 ON CONFLICT (integration, topic, consumers, partition) DO UPDATE SET next_offset = greatest(p.next_offset, excluded.next_offset), end_offset = excluded.end_offset`
 

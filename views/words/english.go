@@ -33,6 +33,26 @@ var phrases = map[string]string{
 	"note.paused.why":         "paused by {actor}: {reason}",
 	"run.correction":          "{rows} rejected {rows|row|rows} of {file}",
 
+	// What became of a source since it was read last; see delivery.SourceGap.
+	"gap.cut":                      "partition {partition}: the log was cut back, reading had come to offset {from} and goes on at {to}. What it held that was not read is lost; how many records is not known",
+	"gap.deleted_unread":           "partition {partition}: reading had come to offset {from}, the log begins at {to}: at most {records} {records|record|records} were deleted unread",
+	"gap.deleted_unread.compacted": "partition {partition}: reading had come to offset {from}, the log begins at {to}: records were deleted unread. How many is not known, since the topic is compacted",
+	"gap.forgotten":                "partition {partition}: the group's position, offset {from}, was deleted or has expired. It is read again from offset {to}; what is remembered is not delivered again",
+	"gap.held":                     "The source lost messages, and on_gap is stop. Look at what was lost; with a resume it goes on behind the gap.",
+	"gap.moved":                    "partition {partition}: somebody else moved the group's position from offset {from} to {to}: at most {records} {records|record|records} are not read",
+	"gap.moved.compacted":          "partition {partition}: somebody else moved the group's position from offset {from} to {to}. How many records are not read is not known, since the topic is compacted",
+	"gap.moved_back":               "partition {partition}: somebody else moved the group's position back from offset {from} to {to}; what is remembered is not delivered again",
+	"gap.partitions_added":         "topic {topic} has {added} more {added|partition|partitions}, {partitions} now; each is read from its first record",
+	"gap.topic_back":               "topic {topic} is there again, the same as before",
+	"gap.topic_deleted":            "topic {topic} was deleted: of partition {partition} at least {records} {records|record|records} from offset {from} on were not read",
+	"gap.topic_deleted.compacted":  "topic {topic} was deleted: of partition {partition} records from offset {from} on were not read. How many is not known, since it was compacted",
+	"gap.topic_deleted.read":       "topic {topic} was deleted: of partition {partition} everything had been read that was seen of it, up to offset {from}",
+	"gap.topic_made_again":         "topic {topic} was made again; it is read from its first record",
+	"gap.topic_replaced":           "another topic has taken the name {topic} and is read from its first record: of partition {partition} of the one before at least {records} {records|record|records} from offset {from} on were not read",
+	"gap.topic_replaced.compacted": "another topic has taken the name {topic} and is read from its first record: of partition {partition} of the one before records from offset {from} on were not read. How many is not known, since it was compacted",
+	"gap.topic_replaced.read":      "another topic has taken the name {topic} and is read from its first record: of partition {partition} of the one before everything had been read that was seen of it, up to offset {from}",
+	"gap.unheard":                  "nobody listened from {from} to {to}",
+
 	// Mistakes in what is handed over.
 	"invalid_kind.pool":        "A pool takes commands. Events go to their subscribers through the store.",
 	"unknown_integration.pool": "No integration with method pool is named {integration:q}.",
