@@ -134,6 +134,7 @@ func New(cfg Config) (*Consumer, error) {
 	c.facts.start(c.prefetch)
 	c.gaps.changed = make(chan struct{}, 1)
 	c.listener.worker = rand.Text()
+	c.held.Store(cfg.Integration.Broker.OnGap == delivery.OnGapStop) // until it is known
 	return c, nil
 }
 
