@@ -47,7 +47,7 @@ type OnGap string
 
 // What is done about a gap.
 const (
-	OnGapGoOn OnGap = "go-on"
+	OnGapGoOn OnGap = ""
 	OnGapStop OnGap = "stop" // the program pauses the integration: it reads nothing more until a person resumes it
 )
 
