@@ -198,6 +198,20 @@ type DeadOrigin struct {
 	Error     string    `json:"error,omitempty"`     // exception class and message, or a sentence made of the reason
 	Count     int       `json:"count,omitempty"`     // how often it died
 	Attempts  int       `json:"attempts,omitempty"`  // made before it died; 0: nobody says
+
+	Fetched bool             `json:"fetched,omitempty"` // the record was read from where it died, and is the message
+	Missing *MissingOriginal `json:"missing,omitempty"` // the dead letter is not all of the record, and the rest could not be read
+}
+
+// MissingOriginal is what a dead letter lacks of the record that died.
+type MissingOriginal struct {
+	Record bool   `json:"record,omitempty"` // all of it; else the headers
+	Why    Phrase `json:"why"`
+}
+
+// LacksRecord reports whether nothing of what died is known but its place: to send that would send an empty record.
+func (o *Origin) LacksRecord() bool {
+	return o != nil && o.Dead != nil && o.Dead.Missing != nil && o.Dead.Missing.Record
 }
 
 // Where is the place in which it died, for people.

@@ -1,6 +1,9 @@
 package delivery
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // SourceGap is a time in which messages may have been lost at a source that keeps none, or a place where it lost some.
 type SourceGap struct {
@@ -37,6 +40,11 @@ type SourceGaps struct {
 	Records int64       // as far as their numbers are known
 	Last    SourceGap   // that is no notice
 	Latest  []SourceGap // of gaps and notices, newest first, at most MaxLatestGaps
+}
+
+// Others are the latest without the last gap, newest first.
+func (g SourceGaps) Others() []SourceGap {
+	return slices.DeleteFunc(slices.Clone(g.Latest), func(one SourceGap) bool { return !one.Notice && one.NotedAt.Equal(g.Last.NotedAt) })
 }
 
 // MaxLatestGaps bounds how many gaps are shown.

@@ -32,6 +32,11 @@ func (l Locale) T(text string, args ...any) string {
 // Say returns a phrase of the catalogue in the reader's language.
 func (l Locale) Say(p delivery.Phrase) string { return words.Say(l.Lang, p) }
 
+// pauseReason is why an integration is paused: in words of a person, or of the program that did it by itself.
+func (l Locale) pauseReason(s delivery.IntegrationState) string {
+	return cmp.Or(s.PauseReason, l.Say(s.PauseSays))
+}
+
 // Reason is what a person gave as a reason, else what the program says of its own act.
 func (l Locale) Reason(text string, why delivery.Phrase) string { return cmp.Or(text, l.Say(why)) }
 

@@ -29,6 +29,7 @@ type kafkaDriver struct {
 	format  delivery.WireFormat
 	dead    bool
 
+	original    delivery.Original
 	integration string
 	store       Store
 	look        time.Duration
@@ -47,6 +48,7 @@ func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
 		format:  cfg.Integration.Broker.Format,
 		dead:    cfg.Integration.Broker.DeadLetters,
 
+		original:    cfg.Integration.Broker.Original,
 		integration: cfg.Integration.Name,
 		store:       cfg.Store,
 		look:        cfg.look,
@@ -64,6 +66,7 @@ func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (sess
 		wake:      make(chan struct{}, 1),
 		committed: make(chan struct{}),
 		look:      make(chan struct{}, 1),
+		originals: originals{options: d.options},
 	}
 	client, err := kgo.NewClient(append(d.options[:len(d.options):len(d.options)], s.options()...)...)
 	if err != nil {
@@ -99,10 +102,12 @@ type kafkaSession struct {
 	ended       sync.Once
 	guarded     sync.Mutex
 	guard       guard
+	originals   originals
+	waiting     []*lostLetter // of receive alone: letters whose originals are not read yet
 }
 
 func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err error) {
-	fetches := s.client.PollRecords(ctx, n)
+	fetches := s.poll(ctx, n)
 	if cause := context.Cause(ctx); cause != nil && fetches.Empty() {
 		s.registered()
 		return nil, cause
@@ -111,6 +116,7 @@ func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err e
 		s.registered()
 		return nil, err
 	}
+	var letters []*lostLetter
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		at := s.positions.find(p.Partition)
 		if at == nil { // cannot be: no rebalance comes between
@@ -125,9 +131,14 @@ func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err e
 			}
 			t := s.driver.decode(record)
 			t.receipt = s.positions.take(at, record)
-			list = append(list, t)
+			if l := s.driver.letterOf(record, t); l != nil {
+				letters = append(letters, l)
+			} else {
+				list = append(list, t)
+			}
 		}
 	})
+	list = append(list, s.withOriginals(ctx, letters)...)
 	for _, failed := range fetches.Errors() {
 		err = errors.Join(err, s.failure(failed.Err))
 	}
@@ -135,6 +146,16 @@ func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err e
 		s.registered()
 	}
 	return list, err
+}
+
+// poll waits for records, not for long while letters wait for their originals.
+func (s *kafkaSession) poll(ctx context.Context, n int) kgo.Fetches {
+	if len(s.waiting) == 0 {
+		return s.client.PollRecords(ctx, n)
+	}
+	limited, cancel := context.WithTimeout(ctx, originalPoll)
+	defer cancel()
+	return s.client.PollRecords(limited, max(n-len(s.waiting), 1))
 }
 
 // failure is nil for what the client gets over by itself; the rest ends the session.
@@ -183,6 +204,7 @@ func (s *kafkaSession) close(ctx context.Context) error {
 		err = leaving
 	}
 	s.client.CloseAllowingRebalance()
+	s.originals.close()
 	return err
 }
 

@@ -214,10 +214,10 @@ const (
 func (s *kafkaSession) spans(ctx context.Context, of map[int32]kgo.Offset) (map[int32]span, error) {
 	numbers := slices.Sorted(maps.Keys(of))
 	for deadline := time.Now().Add(kafkaPatience); ; {
-		starts, err := s.listOffsets(ctx, numbers, logStart)
+		starts, err := listOffsets(ctx, s.client, s.driver.source.Topic, numbers, logStart)
 		if err == nil {
 			var ends map[int32]int64
-			if ends, err = s.listOffsets(ctx, numbers, logEnd); err == nil {
+			if ends, err = listOffsets(ctx, s.client, s.driver.source.Topic, numbers, logEnd); err == nil {
 				spans := map[int32]span{}
 				for _, n := range numbers {
 					spans[n] = span{starts[n], ends[n]}
@@ -231,18 +231,18 @@ func (s *kafkaSession) spans(ctx context.Context, of map[int32]kgo.Offset) (map[
 	}
 }
 
-func (s *kafkaSession) listOffsets(ctx context.Context, partitions []int32, at int64) (map[int32]int64, error) {
+func listOffsets(ctx context.Context, client *kgo.Client, topic string, partitions []int32, at int64) (map[int32]int64, error) {
 	request := kmsg.NewPtrListOffsetsRequest()
 	request.ReplicaID = -1
 	asked := kmsg.NewListOffsetsRequestTopic()
-	asked.Topic = s.driver.source.Topic
+	asked.Topic = topic
 	for _, n := range partitions {
 		p := kmsg.NewListOffsetsRequestTopicPartition()
 		p.Partition, p.Timestamp = n, at
 		asked.Partitions = append(asked.Partitions, p)
 	}
 	request.Topics = append(request.Topics, asked)
-	answer, err := request.RequestWith(ctx, s.client)
+	answer, err := request.RequestWith(ctx, client)
 	if err != nil {
 		return nil, err
 	}

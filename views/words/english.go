@@ -53,6 +53,18 @@ var phrases = map[string]string{
 	"gap.topic_replaced.read":      "another topic has taken the name {topic} and is read from its first record: of partition {partition} of the one before everything had been read that was seen of it, up to offset {from}",
 	"gap.unheard":                  "nobody listened from {from} to {to}",
 
+	// Why a dead letter is not all of the record that died; see delivery.MissingOriginal.
+	"original.another":      "at offset {offset} of partition {partition} of topic {topic} stands another record now, of {at}: the topic was made again",
+	"original.as_is":        "dead_letters: {original: as-is} does not look for it",
+	"original.beyond":       "partition {partition} of topic {topic} ends before offset {offset}: the topic was made again or cut back",
+	"original.deleted":      "offset {offset} of partition {partition} of topic {topic} was deleted: the log begins at {from}",
+	"original.denied":       "Redrive may not read topic {topic}",
+	"original.hole":         "there is no record at offset {offset} of partition {partition} of topic {topic} any more: it was compacted",
+	"original.no_partition": "topic {topic} has no partition {partition} any more",
+	"original.no_place":     "the dead letter does not say where it died",
+	"original.no_topic":     "there is no topic {topic} any more",
+	"original.unreadable":   "it could not be read within {seconds} s: {why}",
+
 	// Mistakes in what is handed over.
 	"invalid_kind.pool":        "A pool takes commands. Events go to their subscribers through the store.",
 	"unknown_integration.pool": "No integration with method pool is named {integration:q}.",
@@ -96,6 +108,7 @@ var phrases = map[string]string{
 	"no_integration":               "its integration is not in the integrations file any more: add it there, or ignore or resolve it",
 	"not_captured":                 "{integration} uses method {method}: only a cdc integration has a snapshot",
 	"not_yours":                    "this view belongs to {owner}: only they or an admin can delete it",
+	"original_missing":             "its record is not here, so an empty one would be sent: edit it to give it a payload, or ignore or resolve it",
 	"nothing_selected":             "nothing matches: change the filter",
 	"nothing_selected.excluded":    "nothing of what matches can be acted on: {why}",
 	"other_destination":            "{integration} does not send to the same kind of destination ({kind}): choose one that does",
