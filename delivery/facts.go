@@ -6,11 +6,11 @@ import "time"
 type Fact struct {
 	Name  string // snake_case and stable: dashboards use it
 	Value int64
-	Limit int64  // 0: none
-	Total bool   // counted since the start, only ever grows
-	Text  string // in words, where a figure alone does not say enough
-	Says  Phrase // the same where the catalogue has the words
-	Alarm bool   // a person should look: shown as such, not only as a figure
+	Limit int64   // 0: none
+	Total bool    // counted since the start, only ever grows
+	Text  string  // in words, where a figure alone does not say enough
+	Says  *Phrase // the same where the catalogue has the words
+	Alarm bool    // a person should look: shown as such, not only as a figure
 }
 
 // UnavailableError says why a message was not taken, although nothing is wrong with it, and when to offer it again.
@@ -101,7 +101,8 @@ func (f SourceFacts) Facts() []Fact {
 		facts = append(facts, Fact{Name: "unwanted", Value: f.Unwanted, Total: true})
 	}
 	if f.Gaps > 0 {
-		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Says: f.LastGap.Phrase()})
+		says := f.LastGap.Phrase()
+		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Says: &says})
 	}
 	if f.GapRecords != nil {
 		facts = append(facts, Fact{Name: "gap_records", Value: *f.GapRecords, Total: true})

@@ -506,7 +506,10 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 			)
 		}
 		for _, f := range s.Facts(h.Name) {
-			shown := factJSON{Name: f.Name, Value: f.Value, Text: cmp.Or(f.Text, web.English(f.Says)), Alarm: f.Alarm}
+			shown := factJSON{Name: f.Name, Value: f.Value, Text: f.Text, Alarm: f.Alarm}
+			if f.Says != nil {
+				shown.Text = web.English(*f.Says)
+			}
 			if f.Limit > 0 {
 				shown.Limit = &f.Limit
 			}
