@@ -29,7 +29,7 @@ TESTS = go test -count=1 -timeout 30m -p $(AT_ONCE) -parallel 4 -ldflags=-w $(TE
 AT_ONCE := 3
 
 .PHONY: test
-test: starter ## run all tests against private Postgres, Redis, RabbitMQ and sshd; TESTFLAGS=-race, TESTFLAGS='-run Name' and the like are passed on
+test: starter ## run all tests against private Postgres, Redis, RabbitMQ, Kafka and sshd; TESTFLAGS=-race, TESTFLAGS='-run Name' and the like are passed on
 	./$(STARTER) -- $(TESTS)
 
 .PHONY: test-slow

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Request is one attempt for a Sender.
@@ -71,6 +72,17 @@ func (a Attempt) Conceal(payload []byte, k Masking) Attempt {
 // Storable replaces what no text column takes: bytes that are no UTF-8, and NUL.
 func Storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// FirstBytes are at most so many bytes of a text, without a part of a character at the end.
+func FirstBytes(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
 }
 
 // Sender delivers to one destination. It never retries and never panics on hostile answers. It is safe for concurrent use.

@@ -109,8 +109,8 @@ type BatchRun struct {
 	Because      Phrase // why the program began it by itself; zero for a schedule
 	State        RunState
 	Attempts     int
-	Rows         int64 // so far, while it runs
-	Error        string
+	Rows         int64  // so far, while it runs
+	Error        Phrase // of its last try; skipped: why nobody ran
 	CreatedAt    time.Time
 	StartedAt    *time.Time
 	FinishedAt   *time.Time
@@ -169,7 +169,7 @@ type BatchFeed struct {
 // ScheduledRun is a scheduled time that gets a run.
 type ScheduledRun struct {
 	At   time.Time
-	Skip string // why nobody runs; empty: it is queued
+	Skip Phrase // why nobody runs; zero: it is queued
 }
 
 // NewBatchFile says what becomes of what a run writes.
@@ -236,18 +236,18 @@ const lateRun = time.Minute
 
 // BatchCondition is how a batch's schedule stands, by its position, its latest runs (as BatchStatus of the store answers them) and
 // what keeps this process from working at it.
-func BatchCondition(integration string, feed BatchFeed, runs []BatchRun, trouble string, now time.Time) Condition {
+func BatchCondition(integration string, feed BatchFeed, runs []BatchRun, trouble Phrase, now time.Time) Condition {
 	c := Condition{Integration: integration, Part: PartSchedule, State: ConditionWorks}
 	if len(runs) > 0 {
 		c = c.ofRun(runs[0])
 	}
 	switch {
 	case c.State == ConditionFails:
-	case trouble != "":
+	case !trouble.IsZero():
 		c.State, c.Reason = ConditionFails, trouble
 	case feed.NextRunAt != nil && now.Sub(*feed.NextRunAt) > lateRun:
 		c.State, c.Certain, c.Since = ConditionFails, true, *feed.NextRunAt
-		c.Reason = "nobody began the run of " + feed.NextRunAt.UTC().Format(time.RFC3339)
+		c.Reason = Say("run.not_begun", "at", *feed.NextRunAt)
 	}
 	return c
 }
@@ -256,10 +256,8 @@ func (c Condition) ofRun(r BatchRun) Condition {
 	switch {
 	case r.FinishedAt != nil && (r.State == RunStored || r.State == RunEmpty):
 		c.LastSuccess = *r.FinishedAt
-	case r.Error != "" && r.State != RunSkipped:
-		c.State, c.Certain, c.Reason = ConditionFails, true, "the run of "+r.ScheduledAt.UTC().
-			Format(time.RFC3339)+
-			" failed: "+r.Error
+	case !r.Error.IsZero() && r.State != RunSkipped:
+		c.State, c.Certain, c.Reason = ConditionFails, true, Say("run.failed", "at", r.ScheduledAt, "why", r.Error)
 		if r.StartedAt != nil {
 			c.Since = *r.StartedAt
 		}
@@ -275,16 +273,16 @@ func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
 	if feed.NextRunAt != nil {
 		facts = append(
 			facts,
-			Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Text: feed.NextRunAt.UTC().Format(time.RFC3339)},
+			Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Says: SayTime(*feed.NextRunAt)},
 		)
 	}
 	running := Fact{Name: "running"}
 	for n, r := range runs {
 		if r.State == RunRunning {
-			running = Fact{Name: "running", Value: 1, Text: "running: " + strconv.FormatInt(r.Rows, 10) + " rows so far"}
+			running = Fact{Name: "running", Value: 1, Says: Say("run.running", "rows", r.Rows)}
 		}
 		if n == 0 {
-			facts = append(facts, Fact{Name: "last_run", Value: r.ScheduledAt.Unix(), Text: string(r.State)})
+			facts = append(facts, Fact{Name: "last_run", Value: r.ScheduledAt.Unix(), Says: Say("run.state." + string(r.State))})
 		}
 	}
 	return append(facts, running)

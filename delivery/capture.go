@@ -11,13 +11,13 @@ import (
 // Errors of a source's replication slot, for errors.Is.
 var (
 	// ErrSlotLost says that the log which the slot needs is gone, or that the server gave the slot up.
-	ErrSlotLost = errors.New("the replication slot is lost")
+	ErrSlotLost = Fault("capture.err.slot_lost")
 	// ErrSlotMissing says that there is no such slot.
-	ErrSlotMissing = errors.New("the replication slot does not exist")
+	ErrSlotMissing = Fault("capture.err.slot_missing")
 	// ErrSourceRestored says that the source is older than what was read from it.
-	ErrSourceRestored = errors.New("the source is older than what was read from it")
+	ErrSourceRestored = Fault("capture.err.restored")
 	// ErrPublicationMissing says that the publication was not there when something was committed that must be read.
-	ErrPublicationMissing = errors.New("there is no such publication")
+	ErrPublicationMissing = Fault("capture.err.publication_missing")
 	// ErrSlotActive says that another connection reads the slot.
 	ErrSlotActive = errors.New("another process reads the replication slot")
 )
@@ -151,7 +151,7 @@ type SlotStatus struct {
 	Exists    bool
 	Active    bool   // somebody reads
 	Lost      bool   // the log that it needs is gone, or it was invalidated
-	Why       string // of Lost, in words
+	Why       Phrase // of Lost
 	Confirmed LSN    // everything before was acknowledged
 	Restart   LSN    // from here on the log is kept
 	Current   LSN    // end of the log
@@ -162,11 +162,14 @@ type SlotStatus struct {
 
 // CaptureFinding is one thing that was checked about a source.
 type CaptureFinding struct {
-	What    string // e.g. "replica identity of public.content"
-	Err     string // empty: it is as it should be; else a sentence that says what to do
+	What    Phrase // e.g. "replica identity of public.content"
+	Err     Phrase // zero: it is as it should be; else what is not, and what to do
 	SQL     string // what the owner of the source would run; may be empty
 	Warning bool   // of Err: changes can be read all the same
 }
+
+// Phrase says what is not as it should be.
+func (f CaptureFinding) Phrase() Phrase { return Say("error.because", "what", f.What, "why", f.Err) }
 
 // SnapshotProgress is how far the initial snapshot of one table is read. It is stored with the rows.
 type SnapshotProgress struct {

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +11,7 @@ import (
 type CapturedTable struct {
 	OID         uint32              `json:"oid"`  // 0: there is none
 	Name        string              `json:"name"` // schema.table, which may be another than the one that rules name
-	Usable      string              `json:"-"`    // why its changes cannot be in a stream; empty: they can
+	Usable      Phrase              `json:"-"`    // why its changes cannot be in a stream; zero: they can
 	Identity    string              `json:"identity"`
 	Columns     []CapturedColumn    `json:"columns"`           // all of them
 	Key         []int               `json:"key,omitempty"`     // numbers of the columns that identify a row
@@ -40,6 +39,9 @@ type CapturedColumn struct {
 	Sent      bool   `json:"sent"` // by the stream
 	Generated bool   `json:"generated,omitempty"`
 }
+
+// GapNameTaken is why a table is stopped whose name another one has.
+const GapNameTaken = "gap.name_taken"
 
 // CapturedPublication is what decides of all tables at once.
 type CapturedPublication struct {
@@ -71,23 +73,23 @@ type CaptureGap struct {
 	From    LSN
 	To      *LSN // nil: it goes on
 	Stopped LSN  // what was committed here or later is not delivered
-	Why     string
-	Note    string // why a new snapshot that was asked for did not begin
+	Why     Phrase
+	Note    Phrase // why a new snapshot that was asked for did not begin
 	FoundAt time.Time
 	Asked   bool // somebody asked for a new snapshot of the table, and it has not begun
 }
 
-// String says what is missing and why.
-func (g CaptureGap) String() string {
-	to := "now"
+// Phrase says what is missing and why.
+func (g CaptureGap) Phrase() Phrase {
+	to := Say("gap.now")
 	if g.To != nil {
-		to = g.To.String()
+		to = Verbatim(g.To.String())
 	}
-	text := fmt.Sprintf("%s is stopped: %s. Changes from %s to %s may be missing", g.Table, g.Why, g.From, to)
-	if g.Note != "" {
-		text += "; a new snapshot did not begin: " + g.Note
+	gap := Say("gap.table", "table", g.Table, "why", g.Why, "from", g.From, "to", to)
+	if !g.Note.IsZero() {
+		return Say("gap.table.refused", "gap", gap, "note", g.Note)
 	}
-	return text
+	return gap
 }
 
 // StreamedTable is how a stream describes a table at some place. As long as it stays the same, it is the same pointer.
@@ -112,55 +114,45 @@ func (u ColumnUse) String() string {
 	return u.Of + "." + u.Column
 }
 
-// Gone says what the table may have lost since it was as known; empty when nothing that matters has changed. It looks at what a
+// Gone says what the table may have lost since it was as known; nothing when nothing that matters has changed. It looks at what a
 // stream does not tell by itself.
-func (known CapturedTable) Gone(now CapturedTable) string {
-	for _, why := range []string{known.replaced(now), known.unpublished(now), known.withheld(now), known.unidentified(now)} {
-		if why != "" {
+func (known CapturedTable) Gone(now CapturedTable) (why Phrase) {
+	for _, why := range []Phrase{known.replaced(now), known.unpublished(now), known.withheld(now), known.unidentified(now)} {
+		if !why.IsZero() {
 			return why
 		}
 	}
-	return ""
+	return why
 }
 
-func (known CapturedTable) replaced(now CapturedTable) string {
+func (known CapturedTable) replaced(now CapturedTable) Phrase {
 	switch {
 	case now.OID == 0:
-		return "it was dropped"
+		return Say("gap.dropped")
 	case now.OID != known.OID:
-		return "another table has taken its name"
+		return Say(GapNameTaken)
 	}
 	return now.Usable
 }
 
 // unpublished is about the publication as a whole. One that was changed and looks as before was changed back.
-func (known CapturedTable) unpublished(now CapturedTable) string {
+func (known CapturedTable) unpublished(now CapturedTable) (why Phrase) {
 	was, is := known.Publication, now.Publication
-	missing := slices.DeleteFunc(
-		slices.Clone(was.Operations),
-		func(op RowOperation) bool { return slices.Contains(is.Operations, op) },
-	)
+	missing := slices.DeleteFunc(slices.Clone(was.Operations),
+		func(op RowOperation) bool { return slices.Contains(is.Operations, op) })
 	switch {
 	case is.OID == 0:
-		return "the publication was dropped"
+		return Say("gap.publication.dropped")
 	case is.OID != was.OID:
-		return "the publication was dropped and created anew"
+		return Say("gap.publication.created_anew")
 	case len(missing) > 0:
-		return "the publication no longer sends " + joined(missing)
+		return Say("gap.publication.operations", "operations", missing)
 	case was.ViaRoot && !is.ViaRoot && len(known.Partitions) > 0:
-		return "the publication sends partitions under their own names"
+		return Say("gap.publication.partitions")
 	case is.Version != was.Version && is.Owner == was.Owner && len(is.Operations) == len(was.Operations) && is.ViaRoot == was.ViaRoot:
-		return "the publication was changed and changed back"
+		return Say("gap.publication.changed_back")
 	}
-	return ""
-}
-
-func joined(operations []RowOperation) string {
-	texts := make([]string, len(operations))
-	for i, op := range operations {
-		texts[i] = string(op)
-	}
-	return strings.Join(texts, ", ")
+	return why
 }
 
 // Withdrawn are the columns that are there and that the publication no longer sends.
@@ -174,32 +166,30 @@ func (known CapturedTable) Withdrawn(now CapturedTable) (names []string) {
 }
 
 // withheld is about this table in the publication.
-func (known CapturedTable) withheld(now CapturedTable) string {
+func (known CapturedTable) withheld(now CapturedTable) (why Phrase) {
 	hidden := known.Withdrawn(now)
-	outside := slices.DeleteFunc(
-		slices.Clone(now.Outside),
-		func(name string) bool { return slices.Contains(known.Outside, name) },
-	)
+	outside := slices.DeleteFunc(slices.Clone(now.Outside),
+		func(name string) bool { return slices.Contains(known.Outside, name) })
 	switch {
 	case !now.Covered:
-		return "the publication no longer has it"
+		return Say("gap.withheld.table")
 	case known.Filter != now.Filter && now.Filter != "":
-		return "the publication sends only rows with " + now.Filter
+		return Say("gap.withheld.rows", "filter", now.Filter)
 	case len(hidden) > 0:
-		return "the publication no longer sends its columns " + strings.Join(hidden, ", ")
+		return Say("gap.withheld.columns", "columns", hidden)
 	case len(known.Members) > 0 && !slices.ContainsFunc(now.Members, func(m uint32) bool { return slices.Contains(known.Members, m) }):
-		return "it was taken out of the publication and put back, or put in otherwise"
+		return Say("gap.withheld.put_back")
 	case len(outside) > 0:
-		return "changes of its partitions " + strings.Join(outside, ", ") + " are not in the log"
+		return Say("gap.withheld.partitions", "partitions", outside)
 	case len(now.Attached) > 0:
-		return "rows came with partitions that were attached: " + strings.Join(now.Attached, ", ")
+		return Say("gap.withheld.attached", "partitions", now.Attached)
 	case len(now.Rejoined) > 0:
-		return "its partitions " + strings.Join(now.Rejoined, ", ") + " were detached and attached again"
+		return Say("gap.withheld.rejoined", "partitions", now.Rejoined)
 	}
-	return ""
+	return why
 }
 
-func (known CapturedTable) unidentified(now CapturedTable) string {
+func (known CapturedTable) unidentified(now CapturedTable) (why Phrase) {
 	var lost []string
 	for _, number := range known.Old {
 		if c, there := now.column(number); there && !slices.Contains(now.Old, number) {
@@ -208,11 +198,11 @@ func (known CapturedTable) unidentified(now CapturedTable) string {
 	}
 	switch {
 	case len(lost) > 0:
-		return "its replica identity no longer tells " + strings.Join(lost, ", ")
+		return Say("gap.identity.columns", "columns", lost)
 	case !slices.Equal(slices.Sorted(slices.Values(known.Key)), slices.Sorted(slices.Values(now.Key))):
-		return "other columns identify its rows: " + now.names(now.Key)
+		return Say("gap.identity.key", "columns", now.names(now.Key))
 	}
-	return ""
+	return why
 }
 
 func (t CapturedTable) column(number int) (CapturedColumn, bool) {
@@ -231,7 +221,7 @@ func (t CapturedTable) named(name string) (CapturedColumn, bool) {
 	return t.Columns[n], true
 }
 
-func (t CapturedTable) names(numbers []int) string {
+func (t CapturedTable) names(numbers []int) Phrase {
 	var names []string
 	for _, number := range numbers {
 		if c, there := t.column(number); there {
@@ -239,9 +229,9 @@ func (t CapturedTable) names(numbers []int) string {
 		}
 	}
 	if len(names) == 0 {
-		return "none"
+		return Say("none")
 	}
-	return strings.Join(names, ", ")
+	return Verbatim(strings.Join(names, ", "))
 }
 
 // Sent are the columns that a stream brings.
@@ -260,59 +250,45 @@ func (known CapturedTable) Refines(now CapturedTable) bool {
 }
 
 // Altered says what a stream that describes the table so, at a place, does not tell any more although it should.
-func (known CapturedTable) Altered(s *StreamedTable, at LSN) string {
+func (known CapturedTable) Altered(s *StreamedTable, at LSN) (why Phrase) {
 	switch {
 	case at < known.Since:
-		return ""
 	case known.Identity == "f" && s.Identity != "f":
-		return "its replica identity no longer tells whole rows"
+		return Say("gap.identity.whole")
 	case len(known.Key) > 0 && s.Identity != "f" && len(s.Key) == 0 && known.Identity != "n":
-		return "no columns identify its rows any more"
+		return Say("gap.identity.none")
 	}
-	return ""
+	return why
 }
 
-// Missing says which column that the rule needs of every row is not among those that a stream brings; empty when none is.
-func (r CDCRule) Missing(columns []string) string {
+// Missing says which column that the rule needs of every row is not among those that a stream brings; nothing when none is.
+func (r CDCRule) Missing(columns []string) (why Phrase) {
 	for _, name := range r.Columns {
 		if !slices.Contains(columns, name) {
-			return fmt.Sprintf("line %d of the integrations file names column %s, which the stream does not bring", r.Line, name)
+			return Say("gap.rule.column", "line", r.Line, "column", name)
 		}
 	}
 	for _, use := range r.Uses {
 		if use.Of == "row" && !slices.Contains(columns, use.Column) {
-			return fmt.Sprintf(
-				"line %d of the integrations file: %s: row.%s: the stream does not bring this column",
-				r.Line,
-				use.Setting,
-				use.Column,
-			)
+			return Say("gap.rule.use", "line", r.Line, "setting", use.Setting, "column", use.Column)
 		}
 	}
-	return ""
+	return why
 }
 
 // Findings are about expressions that name what a stream of the table does not carry. What can never work is an error, what works
 // for some changes a warning.
 func (r CDCRule) Findings(t CapturedTable) (list []CaptureFinding) {
 	for _, use := range r.Uses {
-		text, never := r.lacks(use, t)
-		if text == "" {
+		lacks, never := r.lacks(use, t)
+		if lacks.IsZero() {
 			continue
 		}
-		list = append(
-			list,
-			CaptureFinding{
-				What:    fmt.Sprintf("line %d of the integrations file: %s: %s", r.Line, use.Setting, use),
-				Err:     text,
-				Warning: !never,
-			},
-		)
+		what := Say("finding.use", "line", r.Line, "setting", use.Setting, "use", use)
+		list = append(list, CaptureFinding{What: what, Err: lacks, Warning: !never})
 	}
 	return list
 }
-
-const wholeRows = "ALTER TABLE … REPLICA IDENTITY FULL sends whole rows"
 
 // TableFindings are what rules cannot see of a table, and what its publication leaves out.
 func TableFindings(rules []CDCRule, t CapturedTable) (list []CaptureFinding) {
@@ -320,42 +296,40 @@ func TableFindings(rules []CDCRule, t CapturedTable) (list []CaptureFinding) {
 		list = append(list, r.Findings(t)...)
 	}
 	if len(t.Children) > 0 {
-		list = append(list, CaptureFinding{What: "tables that inherit from " + t.Name, Warning: true,
-			Err: "rows of " + strings.Join(t.Children, ", ") + " come under their own names: give them rules of their own"})
+		list = append(list, CaptureFinding{What: Say("finding.children", "table", t.Name), Warning: true,
+			Err: Say("finding.children.why", "tables", t.Children)})
 	}
 	if t.Filter != "" {
-		list = append(
-			list,
-			CaptureFinding{What: "publication of " + t.Name, Warning: true, Err: "it sends only rows with " + t.Filter},
-		)
+		list = append(list, CaptureFinding{What: Say("finding.filter", "table", t.Name), Warning: true,
+			Err: Say("finding.filter.why", "filter", t.Filter)})
 	}
 	if len(t.Outside) > 0 {
-		list = append(list, CaptureFinding{What: "partitions of " + t.Name, Warning: true,
-			Err: "changes of " + strings.Join(t.Outside, ", ") + " are not in the log: they are unlogged or foreign"})
+		list = append(list, CaptureFinding{What: Say("finding.partitions", "table", t.Name), Warning: true,
+			Err: Say("finding.partitions.why", "partitions", t.Outside)})
 	}
 	return list
 }
 
-func (r CDCRule) lacks(use ColumnUse, t CapturedTable) (text string, never bool) {
+func (r CDCRule) lacks(use ColumnUse, t CapturedTable) (why Phrase, never bool) {
 	c, there := t.named(use.Column)
 	switch {
 	case use.Of == "changed" && t.Identity != "f":
-		return "the replica identity does not tell old rows, so that it names nothing but a changed key. " + wholeRows, false
+		return Say("finding.use.changed"), false
 	case use.Of == "changed":
 	case !there:
-		return "there is no such column: correct the expression", true
+		return Say("finding.use.no_column"), true
 	case !c.Sent && c.Generated:
-		return "the column is generated, and not in the stream: calculate it from the others", true
+		return Say("finding.use.generated"), true
 	case !c.Sent:
-		return "the publication leaves the column out: add it to the publication's list, or leave it out of the expression", true
+		return Say("finding.use.left_out"), true
 	case use.Of == "key" && !slices.Contains(t.Key, c.Number):
-		return "the column is not part of the key (" + t.names(t.Key) + "): it is always null", true
+		return Say("finding.use.no_key", "key", t.names(t.Key)), true
 	case use.Of == "old" && !slices.Contains(t.Old, c.Number):
-		return "the replica identity does not tell it of old rows: it is null. " + wholeRows, false
+		return Say("finding.use.old"), false
 	case use.Of == "row" && r.takes(OpDelete) && !slices.Contains(t.Old, c.Number):
-		return "of a deleted row the replica identity does not tell it: there it is null. " + wholeRows, false
+		return Say("finding.use.deleted"), false
 	}
-	return "", false
+	return why, false
 }
 
 // takes reports whether the rule takes an operation.

@@ -38,8 +38,8 @@ func TestRulesAreCheckedAgainstTheStream(t *testing.T) {
 		c.use.Setting = "when"
 		got := ""
 		for _, f := range (CDCRule{Line: 12, Operations: c.operations, Uses: []ColumnUse{c.use}}).Findings(c.table) {
-			got = map[bool]string{true: "sometimes ", false: "never "}[f.Warning] + f.Err
-			if f.What != fmt.Sprint("line 12 of the integrations file: when: ", c.use) {
+			got = map[bool]string{true: "sometimes ", false: "never "}[f.Warning] + f.Err.English()
+			if f.What.English() != fmt.Sprint("line 12 of the integrations file: when: ", c.use) {
 				t.Error(f.What)
 			}
 		}

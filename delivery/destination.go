@@ -227,9 +227,33 @@ type KafkaServer struct {
 
 // SASL signs in at Kafka.
 type SASL struct {
-	Mechanism string // plain, scram-sha-256 or scram-sha-512
+	Mechanism string // plain, scram-sha-256, scram-sha-512 or oauthbearer
 	Username  string
 	Password  string
+	Token     *ClientCredentials // of oauthbearer; nil otherwise
+}
+
+// OAuthBearer is the mechanism that signs in with a token.
+const OAuthBearer = "oauthbearer"
+
+// ClientCredentials are how a token is got (OAuth 2.0, RFC 6749, section 4.4).
+type ClientCredentials struct {
+	URL        string // of the token endpoint
+	ID, Secret string
+	Scope      string            // several are parted by blanks; empty: none is named
+	Extensions map[string]string // of SASL, which the broker is told beside the token
+	CA         string            // PEM file of authorities to trust for the endpoint instead of the system's
+}
+
+// Secrets must not show in what libraries and servers say. No sign-in has none.
+func (s *SASL) Secrets() []string {
+	switch {
+	case s == nil:
+		return nil
+	case s.Token != nil:
+		return []string{s.Password, s.Token.Secret}
+	}
+	return []string{s.Password}
 }
 
 // TLS names files in PEM; each may be empty. Certificates are always verified.

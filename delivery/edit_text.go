@@ -26,10 +26,7 @@ func EditFormat(payload []byte) string {
 	if !utf8.Valid(payload) {
 		return EditBase64
 	}
-	if start := bytes.TrimLeft(
-		payload,
-		" \t\r\n",
-	); len(start) > 0 && (start[0] == '{' || start[0] == '[') &&
+	if start := bytes.TrimLeft(payload, " \t\r\n"); len(start) > 0 && (start[0] == '{' || start[0] == '[') &&
 		json.Valid(payload) {
 		return EditJSON
 	}

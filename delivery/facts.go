@@ -6,11 +6,10 @@ import "time"
 type Fact struct {
 	Name  string // snake_case and stable: dashboards use it
 	Value int64
-	Limit int64   // 0: none
-	Total bool    // counted since the start, only ever grows
-	Text  string  // in words, where a figure alone does not say enough
-	Says  *Phrase // the same where the catalogue has the words
-	Alarm bool    // a person should look: shown as such, not only as a figure
+	Limit int64  // 0: none
+	Total bool   // counted since the start, only ever grows
+	Says  Phrase // in words, where a figure alone does not say enough
+	Alarm bool   // a person should look: shown as such, not only as a figure
 }
 
 // UnavailableError says why a message was not taken, although nothing is wrong with it, and when to offer it again.
@@ -46,7 +45,7 @@ const (
 type SourceFacts struct {
 	Status      SourceStatus
 	Since       time.Time // of the status
-	Why         string    // of the status; without secrets
+	Why         Phrase    // of the status; without secrets
 	InFlight    int       // messages taken and not yet acknowledged
 	Prefetch    int       // and how many there may be
 	Received    int64
@@ -79,30 +78,25 @@ type SourcePosition struct {
 
 // Facts are f as figures for people, API and metrics.
 func (f SourceFacts) Facts() []Fact {
-	connected := Fact{Name: "connected", Text: string(f.Status)}
+	connected := Fact{Name: "connected", Says: Say("source.status." + string(f.Status))}
 	if f.Status == SourceConnected {
 		connected.Value = 1
 	}
-	if f.Why != "" {
-		connected.Text += ": " + f.Why
+	if !f.Why.IsZero() {
+		connected.Says = Say("error.because", "what", connected.Says, "why", f.Why)
 	}
 	facts := []Fact{connected, {Name: "in_flight", Value: int64(f.InFlight), Limit: int64(f.Prefetch)}}
 	if f.Waiting != nil {
 		facts = append(facts, Fact{Name: "waiting", Value: *f.Waiting})
 	}
-	facts = append(
-		facts,
-		Fact{Name: "received", Value: f.Received, Total: true},
-		Fact{Name: "delivered", Value: f.Delivered, Total: true},
-		Fact{Name: "parked", Value: f.Parked, Total: true},
-		Fact{Name: "known", Value: f.Known, Total: true},
-	)
+	facts = append(facts, Fact{Name: "received", Value: f.Received, Total: true},
+		Fact{Name: "delivered", Value: f.Delivered, Total: true}, Fact{Name: "parked", Value: f.Parked, Total: true},
+		Fact{Name: "known", Value: f.Known, Total: true})
 	if f.Unwanted > 0 {
 		facts = append(facts, Fact{Name: "unwanted", Value: f.Unwanted, Total: true})
 	}
 	if f.Gaps > 0 {
-		says := f.LastGap.Phrase()
-		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Says: &says})
+		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Says: f.LastGap.Phrase()})
 	}
 	if f.GapRecords != nil {
 		facts = append(facts, Fact{Name: "gap_records", Value: *f.GapRecords, Total: true})

@@ -260,12 +260,9 @@ func headerNamed(headers map[string]string, name string) (found string, ok bool)
 	return "", false
 }
 
-// eventPrefix is of headers that are attributes of a CloudEvent, as HTTP has them.
-const eventPrefix = "ce-"
-
 // isAttribute says that a header is shown as the attribute of a CloudEvent that it is, which HTTP writes percent-encoded.
 func (f Field) isAttribute() bool {
-	return strings.HasPrefix(f.Shown, eventPrefix) && f.Name != f.Shown
+	return strings.HasPrefix(f.Shown, EventPrefix) && f.Name != f.Shown
 }
 
 // ShownText is what Message.Headers says of a field that is shown there.

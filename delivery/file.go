@@ -117,10 +117,8 @@ func (f FileFormat) Check() (setting, problem string) {
 	case f.Array && !isJSON:
 		return "array", "only json has arrays; remove the setting"
 	case f.Delimiter != 0 && !delimits(f.Delimiter):
-		return "delimiter", fmt.Sprintf(
-			"%q cannot separate cells; use a comma, a semicolon, a tab or another ASCII sign but quotes and line ends",
-			f.Delimiter,
-		)
+		return "delimiter", fmt.Sprintf("%q cannot separate cells; use a comma, a semicolon, a tab or another ASCII "+
+			"sign but quotes and line ends", f.Delimiter)
 	}
 	return "", ""
 }

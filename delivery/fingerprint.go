@@ -201,9 +201,8 @@ func addressSize(s string) int {
 		if size = dotted(s); size > 0 {
 			break
 		}
-		if size = groups(
-			s,
-		); !strings.Contains(s[:size], "::") && strings.Count(s[:size], ":") != 7 || strings.HasSuffix(s[:size], ":") ||
+		if size = groups(s); !strings.Contains(s[:size], "::") && strings.Count(s[:size], ":") != 7 ||
+			strings.HasSuffix(s[:size], ":") ||
 			whole(s, size) == 0 {
 			return 0
 		}
@@ -416,10 +415,9 @@ func fractioned(s string) (size int) {
 
 // codes are words whose numbers tell errors apart; answers do so when the number can be a status.
 var (
-	codes = set(
-		`status statuscode code errorcode errcode http https answered sqlstate sqlcode errno error err exit alert exception
-		rc hresult msg ora pls tns tls tlsv ssl amqp smtp`,
-	)
+	codes = set(`
+		status statuscode code errorcode errcode http https answered sqlstate sqlcode errno error err exit alert exception
+		rc hresult msg ora pls tns tls tlsv ssl amqp smtp`)
 	answers = set("returned responded replied got received response reply gave said")
 )
 
@@ -503,11 +501,10 @@ var phrases = map[string]string{
 }
 
 // technical words have digits and are no ids.
-var technical = set(
-	`x509 utf8 utf16 sha1 sha256 sha384 sha512 md5 crc32 http2 http3 h2 h2c ipv4 ipv6 oauth2 base64 base32 k8s s3 ec2 log4j
+var technical = set(`
+	x509 utf8 utf16 sha1 sha256 sha384 sha512 md5 crc32 http2 http3 h2 h2c ipv4 ipv6 oauth2 base64 base32 k8s s3 ec2 log4j
 	ed25519 x25519 p256 p384 p521 rs256 es256 hs256 aes128 aes256 pkcs1 pkcs7 pkcs8 pkcs12 p12 int2 int4 int8 int16 int32 int64 uint8 uint16
-	uint32 uint64 float4 float8 float32 float64 varchar2 iso8859 iso8601 rfc3339 tlsv1 sslv3 e11000 latin1 windows1252 tcp4 tcp6 udp4 udp6`,
-)
+	uint32 uint64 float4 float8 float32 float64 varchar2 iso8859 iso8601 rfc3339 tlsv1 sslv3 e11000 latin1 windows1252 tcp4 tcp6 udp4 udp6`)
 
 var errorPrefixes = []string{"aadsts", "pgrst", "sql", "ora", "err"}
 
@@ -529,18 +526,16 @@ func (n *normaliser) isCode(word, lower string) bool {
 }
 
 // values are what comes after such words in quotes: somebody's data and no name of ours.
-var values = set(
-	`entry value input token user customer account recipient login member name got received unmarshal parse parsing syntax text string literal
+var values = set(`
+	entry value input token user customer account recipient login member name got received unmarshal parse parsing syntax text string literal
 	article item product order coupon voucher invoice
 	wert eingabe benutzer nutzer kunde konto empfänger mitglied artikel produkt bestellung gutschein rechnung
-	값 입력값 사용자 고객 회원 계정 상품 주문 쿠폰 值 用户 客户 会员 账户 账号 帐号 商品 订单 优惠券 顧客 会員 注文`,
-)
+	값 입력값 사용자 고객 회원 계정 상품 주문 쿠폰 值 用户 客户 会员 账户 账号 帐号 商品 订单 优惠券 顧客 会員 注文`)
 
 // named are what comes after such words in quotes: names that tell errors apart.
-var named = set(
-	`field column parameter param attribute property key header constraint table relation queue exchange topic index function type
-	feld spalte parameter attribut eigenschaft kopfzeile tabelle spalten felder 필드 항목 컬럼 열 속성 파라미터 매개변수 字段 列 参数 属性 項目 フィールド`,
-)
+var named = set(`
+	field column parameter param attribute property key header constraint table relation queue exchange topic index function type
+	feld spalte parameter attribut eigenschaft kopfzeile tabelle spalten felder 필드 항목 컬럼 열 속성 파라미터 매개변수 字段 列 参数 属性 項目 フィールド`)
 
 // quotes are the ends of quotes, by their beginnings.
 var quotes = map[rune]string{

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"time"
-	"unicode/utf8"
 )
 
 // Part is a part of an integration that can fail by itself.
@@ -34,7 +33,7 @@ type PartHealth struct {
 	Status      PartStatus
 	Since       time.Time  // of the status
 	LastSuccess *time.Time // when it was last seen to work
-	LastError   string     // one sentence without secrets; it stays after the recovery
+	LastError   Phrase     // without secrets; it stays after the recovery
 	LastErrorAt *time.Time
 }
 
@@ -60,7 +59,7 @@ type Condition struct {
 	Integration string
 	Part        Part
 	State       ConditionState
-	Reason      string    // ConditionFails: one sentence without secrets
+	Reason      Phrase    // ConditionFails: why, without secrets
 	Since       time.Time // ConditionFails: since when; zero: since it was first seen
 	Certain     bool      // ConditionFails: waiting does not mend it, it counts at once; also a finding that stays until somebody acts
 	SeenAt      time.Time // zero: now
@@ -125,17 +124,5 @@ func (r Result) Trouble() Trouble {
 	return TroubleNone
 }
 
-const maxReason = 500
-
 // ShortReason bounds a sentence that people and metrics read, and makes it storable.
-func ShortReason(text string) string {
-	text = Storable(text)
-	if len(text) <= maxReason {
-		return text
-	}
-	cut := maxReason
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "…"
-}
+func ShortReason(text string) string { return cut(Storable(text), maxWords) }

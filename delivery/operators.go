@@ -1,6 +1,12 @@
 package delivery
 
-import "time"
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
 
 // Role is what an operator or API token may do.
 type Role string
@@ -44,4 +50,42 @@ type Token struct {
 	Role      Role
 	CreatedAt time.Time
 	RevokedAt *time.Time
+}
+
+// MaxName is the longest name of an operator or a token, in characters.
+const MaxName = 64
+
+var (
+	operatorName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._@-]*$`)
+	tokenName    = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} ._-]*$`)
+	// reservedNames are actors that are no people.
+	reservedNames = []string{ActorPolicy, "engine", "anonymous", "system", "unknown", "redrive"}
+)
+
+func isNameOf(text string, shape *regexp.Regexp) bool {
+	return utf8.RuneCountInString(text) <= MaxName && shape.MatchString(text)
+}
+
+// Check refuses a name or a role that no operator can have. The error is an *InputError.
+func (o Operator) Check() error {
+	if !isNameOf(o.Name, operatorName) || slices.Contains(reservedNames, strings.ToLower(o.Name)) {
+		return Mistake("invalid_name.operator", "name", "max", MaxName, "reserved", reservedNames)
+	}
+	return o.Role.Check()
+}
+
+// Check refuses a name or a role that no token can have. The error is an *InputError.
+func (t Token) Check() error {
+	if !isNameOf(t.Name, tokenName) {
+		return Mistake("invalid_name.token", "name", "max", MaxName)
+	}
+	return t.Role.Check()
+}
+
+// Check refuses a role that there is not. The error is an *InputError.
+func (r Role) Check() error {
+	if !slices.Contains(Roles, r) {
+		return Mistake("invalid_role", "role")
+	}
+	return nil
 }

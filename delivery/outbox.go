@@ -51,7 +51,7 @@ type OutboxLag struct {
 	Age         time.Duration // of the oldest of these; 0 when there is none
 	Led         bool          // some process leads the relay
 	Position    string        // of its feed: the same text while it does not move
-	Refused     string        // why the relay does not work on this database; empty: it does
+	Refused     Phrase        // why the relay does not work on this database; zero: it does
 }
 
 // Adopted is what was done to make a copied database's log one of its own.
@@ -63,10 +63,10 @@ type Adopted struct {
 // CopiedError says that the outbox's positions belong to another database than the one that they lie in.
 type CopiedError struct{ Saved, Current string }
 
-func (e *CopiedError) Error() string {
-	return "this database is a copy of another: the outbox's position tells of transactions that never were here, and nothing is fanned out; " +
-		"stop what publishes here, then run redrive outbox adopt --start continue (or now, beginning or a time)"
-}
+// Phrase says what to do.
+func (e *CopiedError) Phrase() Phrase { return Say("relay.copied") }
+
+func (e *CopiedError) Error() string { return e.Phrase().English() }
 
 // LogMaintenance is what was done to the days of the log, by name of the partition.
 type LogMaintenance struct {

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxWords = 500     // characters of the other side's words in an error
+	maxWords = 500     // characters of the other side's words in an error, and of a reason that ShortReason bounds
 	maxHeard = 8 << 10 // bytes of the other side's words that are looked at
 	cutSign  = "…"
 )
@@ -130,21 +130,26 @@ func runes(text string, most int) func(func(rune) bool) {
 }
 
 // SaidError is a failure with what the other side said of it. The words may repeat data: Error, which logs show, leaves them out.
-type SaidError struct{ Text, Words string }
+type SaidError struct {
+	Says  Phrase
+	Words string
+}
 
-func (e *SaidError) Error() string { return e.Text }
+// Phrase is what failed.
+func (e *SaidError) Phrase() Phrase { return e.Says }
+
+func (e *SaidError) Error() string { return e.Says.English() }
 
 // Explain is an error as people read it: with what the other side said of it, unless what it is about has masked fields.
-func Explain(err error, masked bool) string {
-	text := err.Error()
+func Explain(err error, masked bool) Phrase {
 	var said *SaidError
-	if !errors.As(err, &said) || said.Words == "" {
-		return text
+	switch {
+	case !errors.As(err, &said) || said.Words == "":
+		return Heard(err)
+	case masked:
+		return Say("error.withheld", "what", err)
 	}
-	if masked {
-		return text + colon + withheld
-	}
-	return text + colon + cut(OneLine(said.Words), maxWords)
+	return Say("error.said", "what", err, "words", cut(OneLine(said.Words), maxWords))
 }
 
 // QuotesData reports whether the message of an SQL error may repeat data: those about values (class 22) quote them, and what a function

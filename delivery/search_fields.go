@@ -12,6 +12,7 @@ type searchField struct {
 	aliases []string
 	list    bool // commas separate alternatives
 	example string
+	values  func() []string // all that there are, where these are ours; the most useful first
 	set     func(p *searchParser, values []string) error
 }
 
@@ -20,16 +21,17 @@ var searchFields = []searchField{
 		name:    "state",
 		list:    true,
 		example: "dead,pending",
+		values:  searchedStates,
 		set:     setStates,
 	},
 	{name: "integration", list: true, example: "seller-push", set: integrationNames},
-	{name: "method", list: true, example: "outbox",
+	{name: "method", list: true, example: "outbox", values: func() []string { return texts(Methods) },
 		set: known("method", Methods, func(f *Filter) *[]Method { return &f.Methods })},
-	{name: "destination", list: true, example: "http",
+	{name: "destination", list: true, example: "http", values: DestinationKinds,
 		set: func(p *searchParser, values []string) error {
 			return known("destination", DestinationKinds(), func(f *Filter) *[]string { return &f.Destinations })(p, values)
 		}},
-	{name: "class", aliases: []string{"error_class"}, list: true, example: "timeout",
+	{name: "class", aliases: []string{"error_class"}, list: true, example: "timeout", values: func() []string { return ErrorClasses },
 		set: known("class", ErrorClasses, func(f *Filter) *[]string { return &f.ErrorClasses })},
 	{
 		name:    "group",
@@ -62,9 +64,10 @@ var searchFields = []searchField{
 		aliases: []string{"operator"},
 		list:    true,
 		example: "anna",
+		values:  func() []string { return []string{ActorPolicy} },
 		set:     several(func(f *Filter) *[]string { return &f.Actors }),
 	},
-	{name: "assignee", list: true, example: "me",
+	{name: "assignee", list: true, example: AssigneeMe, values: func() []string { return []string{AssigneeMe, NoAssignee} },
 		set: several(func(f *Filter) *[]string { return &f.Assignees })},
 	{
 		name:    "tag",
@@ -73,11 +76,32 @@ var searchFields = []searchField{
 		set:     several(func(f *Filter) *[]string { return &f.Tags }),
 	},
 	{name: "ticket", example: "OPS-12", set: one("ticket", func(f *Filter) *string { return &f.Ticket })},
-	{name: "is", example: "unacknowledged", set: setAcknowledged},
-	{name: "sort", example: "oldest", set: setSort},
+	{name: "is", example: isUnacknowledged, values: func() []string { return []string{isUnacknowledged, isAcknowledged} },
+		set: setAcknowledged},
+	{name: "sort", example: string(SortOldest), values: func() []string { return texts([]Sort{SortNewest, SortOldest}) }, set: setSort},
 }
 
-var ()
+// Words of the search bar.
+const (
+	AnyState   = "any" // of state: every state
+	AssigneeMe = "me"  // of assignee: whoever searches
+
+	isAcknowledged   = "acknowledged"
+	isUnacknowledged = "unacknowledged"
+)
+
+// SearchValues are the values that a field of the search bar has by itself, the most useful first; nil for one whose values are data.
+func SearchValues(field string) []string {
+	if f := fieldNamed(field); f != nil && f.values != nil {
+		return slices.Clone(f.values())
+	}
+	return nil
+}
+
+func searchedStates() []string {
+	others := slices.DeleteFunc(texts(States), func(s string) bool { return s == string(StateDead) || s == string(StateDelivered) })
+	return slices.Concat([]string{string(StateDead)}, others, []string{string(StateDelivered), AnyState})
+}
 
 // maxAttempts is the largest number of attempts that is searched for.
 const maxAttempts = 1_000_000
@@ -132,7 +156,7 @@ func setStates(p *searchParser, values []string) error {
 	for _, v := range values {
 		state := State(strings.ToLower(v))
 		switch {
-		case state == "any":
+		case state == AnyState:
 			addEach(&p.f.States, States)
 		case slices.Contains(States, state):
 			addEach(&p.f.States, []State{state})
@@ -183,10 +207,10 @@ func payloadWords(p *searchParser, values []string) error {
 
 func setAcknowledged(p *searchParser, values []string) error {
 	word := strings.ToLower(values[0])
-	if word != "acknowledged" && word != "unacknowledged" {
+	if word != isAcknowledged && word != isUnacknowledged {
 		return Mistake("bad_search.is", "is")
 	}
-	yes := word == "acknowledged"
+	yes := word == isAcknowledged
 	p.f.Acknowledged = &yes
 	return p.single("is", word)
 }

@@ -8,8 +8,18 @@ import (
 	"strings"
 )
 
-// jsonNumber is what compares as a number; longer ones are looked for as text only.
-var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?$`)
+// jsonNumber is what compares as a number, with its digits before the point; longer ones are looked for as text only.
+var jsonNumber = regexp.MustCompile(`^(-?(?:0|[1-9][0-9]{0,39}))(?:\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?$`)
+
+// WholeDigits are the digits before the point of a value that is a number, as a payload writes them in front of any number that equals
+// it and has no exponent: 42 of 42 and 42.0. Empty for what is no such number.
+func (p PathValue) WholeDigits() string {
+	found := jsonNumber.FindStringSubmatch(p.Value)
+	if found == nil || found[2] != "" || found[1] == "-0" {
+		return ""
+	}
+	return found[1]
+}
 
 // JSONPath writes the condition as a predicate in the path language of SQL/JSON, and says whether an index of paths can serve it: one with .* or ..
 // names no path. ok is false where the path cannot be read.

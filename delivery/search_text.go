@@ -129,10 +129,8 @@ func typo(name string) error {
 	}
 	var near []string
 	for _, f := range searchFields {
-		if slices.ContainsFunc(
-			append([]string{f.name}, f.aliases...),
-			func(known string) bool { return similar(strings.ToLower(name), known) },
-		) {
+		if slices.ContainsFunc(append([]string{f.name}, f.aliases...),
+			func(known string) bool { return similar(strings.ToLower(name), known) }) {
 			near = append(near, f.name)
 		}
 	}

@@ -13,7 +13,7 @@ func (f Filter) SearchText() string {
 	w := &searchWriter{}
 	w.query(f.Query)
 	if slices.Equal(f.States, States) {
-		w.values("state", "any")
+		w.values("state", AnyState)
 	} else {
 		w.values("state", texts(f.States)...)
 	}
@@ -111,9 +111,9 @@ func (w *searchWriter) acknowledged(yes *bool) {
 	switch {
 	case yes == nil:
 	case *yes:
-		w.value("is", "acknowledged")
+		w.value("is", isAcknowledged)
 	default:
-		w.value("is", "unacknowledged")
+		w.value("is", isUnacknowledged)
 	}
 }
 

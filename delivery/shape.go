@@ -42,11 +42,6 @@ const (
 // IsUUID reports whether a text is a UUID in the form with four hyphens, in any letter case.
 func IsUUID(text string) bool { return len(text) == uuidLen && shaped(text, uuidPattern) }
 
-// IsAttributeName reports whether a text can name an attribute of a CloudEvent.
-func IsAttributeName(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z') })
-}
-
 // tokenMarks are what a header's name may have beside letters and digits.
 const tokenMarks = "!#$%&'*+.^_`|~-"
 

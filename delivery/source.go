@@ -118,11 +118,12 @@ func (s *RabbitMQSource) WayBack() Target {
 	return &RabbitMQDestination{RabbitMQServer: s.RabbitMQServer, Format: FormatNative, Timeout: DefaultTimeout}
 }
 
-// KafkaSource is a topic to consume as a member of a group.
+// KafkaSource is a topic to consume as a member of a group or of a share group.
 type KafkaSource struct {
 	KafkaServer
-	Topic string
-	Group string
+	Topic      string
+	Group      string // empty: ShareGroup is set
+	ShareGroup string
 
 	KeepTime bool // of the way back, see KafkaDestination
 }
@@ -134,12 +135,7 @@ func (s *KafkaSource) Kind() string { return BrokerKafka }
 func (s *KafkaSource) Address() string { return strings.Join(s.Brokers, ",") + " " + s.Topic }
 
 // Secrets implements Source.
-func (s *KafkaSource) Secrets() []string {
-	if s.SASL == nil {
-		return nil
-	}
-	return []string{s.SASL.Password}
-}
+func (s *KafkaSource) Secrets() []string { return s.SASL.Secrets() }
 
 // WayBack implements Source.
 func (s *KafkaSource) WayBack() Target {
@@ -172,6 +168,8 @@ type Origin struct {
 	Partition *int32    `json:"partition,omitempty"` // Kafka
 	Offset    *int64    `json:"offset,omitempty"`    // Kafka
 	At        time.Time `json:"at,omitzero"`         // the broker's time, else when it was taken
+	// Deliveries is how often a share group of Kafka had given it out when it was taken, the last time included; 0: nobody says.
+	Deliveries int `json:"deliveries,omitempty"`
 	// Raw are headers that are no text, in Base64: what goes back to the broker carries them unchanged.
 	Raw map[string]string `json:"raw,omitempty"`
 	// Properties are those of a RabbitMQ message, by their names in AMQP, and the key of a Kafka record where Message.Key is not just

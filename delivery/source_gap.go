@@ -7,31 +7,22 @@ import (
 
 // SourceGap is a time in which messages may have been lost at a source that keeps none, or a place where it lost some.
 type SourceGap struct {
-	From, To *time.Time // in which nobody listened; nil where What or Says tells it
-	What     string     // in words of the source
+	From, To *time.Time // in which nobody listened; nil where What tells it
+	What     Phrase     // what happened
 
 	Partition            *int32 // Kafka: where it was, from the first offset that is missing to the first that is there again
 	FromOffset, ToOffset *int64 // nil: nobody knows
 	Records              *int64 // that are missing, at most: markers of transactions have offsets too; nil: nobody knows
-	Says                 Phrase // what happened, where the source itself said nothing
 	Notice               bool   // nothing is lost: it tells of a change
 	NotedAt              time.Time
 }
 
-// String is the gap for logs.
-func (g SourceGap) String() string { return g.Phrase().String() }
-
-// Phrase says what may have been lost, and why.
+// Phrase says what may have been lost.
 func (g SourceGap) Phrase() Phrase {
-	switch {
-	case !g.Says.IsZero():
-		return g.Says
-	case g.From != nil && g.To != nil:
-		return Say("gap.unheard", "from", g.From.UTC().Format(time.RFC3339Nano), "to", g.To.UTC().Format(time.RFC3339Nano))
-	case g.What == "":
-		return Phrase{}
+	if g.From == nil || g.To == nil {
+		return g.What
 	}
-	return Verbatim(g.What)
+	return Say("gap.unheard", "from", g.From.UTC().Format(time.RFC3339Nano), "to", g.To.UTC().Format(time.RFC3339Nano))
 }
 
 // SourceGaps are those of an integration.

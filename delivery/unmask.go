@@ -37,16 +37,8 @@ func CheckJSON(text []byte) error {
 	case errors.As(err, &syntax):
 		before := text[:min(max(int(syntax.Offset)-1, 0), len(text))]
 		line, start := 1+bytes.Count(before, []byte("\n")), bytes.LastIndexByte(before, '\n')+1
-		return Mistake(
-			"invalid_json.place",
-			"payload",
-			"line",
-			line,
-			"column",
-			1+utf8.RuneCount(before[start:]),
-			"problem",
-			syntax.Error(),
-		)
+		return Mistake("invalid_json.place", "payload", "line", line, "column", 1+utf8.RuneCount(before[start:]),
+			"problem", syntax.Error())
 	case err != nil:
 		return Mistake("invalid_json", "payload", "problem", err.Error())
 	}

@@ -81,16 +81,13 @@ func (b Brokers) connect(ctx context.Context, name string) (publisher, error) {
 type offer func(context.Context, delivery.Message) (delivery.Accepted, error)
 
 func (o offer) publish(ctx context.Context, m handover) (string, error) {
-	accepted, err := o(
-		ctx,
-		delivery.Message{
-			Kind:        delivery.KindCommand,
-			Integration: m.integration,
-			Type:        m.messageType,
-			Key:         m.key,
-			Payload:     m.payload,
-		},
-	)
+	accepted, err := o(ctx, delivery.Message{
+		Kind:        delivery.KindCommand,
+		Integration: m.integration,
+		Type:        m.messageType,
+		Key:         m.key,
+		Payload:     m.payload,
+	})
 	return accepted.ID, err
 }
 
@@ -136,21 +133,14 @@ func (p *rabbitPublisher) publish(ctx context.Context, m handover) (string, erro
 	}
 	defer channel.Close()
 	id := uuid.NewString()
-	confirmation, err := channel.PublishWithDeferredConfirmWithContext(
-		ctx,
-		"",
-		parcelQueue,
-		true,
-		false,
-		amqp.Publishing{
-			MessageId:    id,
-			Type:         m.messageType,
-			ContentType:  "application/json",
-			DeliveryMode: amqp.Persistent,
-			Headers:      amqp.Table{"redrive-key": m.key},
-			Body:         m.payload,
-		},
-	)
+	confirmation, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", parcelQueue, true, false, amqp.Publishing{
+		MessageId:    id,
+		Type:         m.messageType,
+		ContentType:  "application/json",
+		DeliveryMode: amqp.Persistent,
+		Headers:      amqp.Table{"redrive-key": m.key},
+		Body:         m.payload,
+	})
 	if err != nil {
 		return "", fmt.Errorf("publish: %w", err)
 	}

@@ -65,10 +65,8 @@ type Config struct {
 func Captures(list []delivery.Integration) bool {
 	return slices.ContainsFunc(list, func(in delivery.Integration) bool {
 		return in.CDC != nil &&
-			slices.ContainsFunc(
-				in.CDC.Rules,
-				func(r delivery.CDCRule) bool { return r.Schema == "redrive_demo" && r.Table == capturedTable },
-			)
+			slices.ContainsFunc(in.CDC.Rules,
+				func(r delivery.CDCRule) bool { return r.Schema == "redrive_demo" && r.Table == capturedTable })
 	})
 }
 
@@ -287,11 +285,8 @@ func (s *Shop) prune(ctx context.Context) error {
 	defer cancel()
 	for _, r := range s.rooms {
 		table := "redrive_demo." + r.table
-		if _, err := s.pool.Exec(
-			ctx,
-			`DELETE FROM `+table+` WHERE id <= (SELECT max(id) FROM `+table+`) - $1`,
-			keepRows,
-		); err != nil {
+		_, err := s.pool.Exec(ctx, `DELETE FROM `+table+` WHERE id <= (SELECT max(id) FROM `+table+`) - $1`, keepRows)
+		if err != nil {
 			return fmt.Errorf("prune %s: %w", table, err)
 		}
 	}

@@ -70,21 +70,17 @@ func (s *Shop) routes() http.Handler {
 	mux.HandleFunc("GET /demo/receivers/{name}", s.withReceiver(func(w http.ResponseWriter, _ *http.Request, r *receiver) {
 		s.json(w, r.state())
 	}))
-	mux.HandleFunc(
-		"POST /demo/receivers/{name}/deliver",
+	mux.HandleFunc("POST /demo/receivers/{name}/deliver",
 		s.withReceiver(func(w http.ResponseWriter, req *http.Request, r *receiver) {
 			r.ServeHTTP(w, req)
-		}),
-	)
+		}))
 	mux.HandleFunc("PUT /demo/receivers/{name}/knobs", s.withReceiver(s.putKnobs))
 	mux.HandleFunc("POST /demo/receivers/{name}/knobs", s.withReceiver(s.postKnobs))
-	mux.HandleFunc(
-		"POST /demo/receivers/{name}/repair",
+	mux.HandleFunc("POST /demo/receivers/{name}/repair",
 		s.withReceiver(func(w http.ResponseWriter, req *http.Request, r *receiver) {
 			r.set(Knobs{})
 			http.Redirect(w, req, "/demo/receivers#"+r.name, http.StatusSeeOther)
-		}),
-	)
+		}))
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 

@@ -239,12 +239,10 @@ func (r *receiver) record(req *http.Request, status int, duplicate bool) {
 	defer r.mu.Unlock()
 	r.requests++
 	r.log = append(r.log, received{
-		At:     time.Now().UTC(),
-		Key:    clip(req.Header.Get("Idempotency-Key")),
-		Status: status,
-		Attempt: clip(
-			req.Header.Get("Redrive-Attempt"),
-		),
+		At:        time.Now().UTC(),
+		Key:       clip(req.Header.Get("Idempotency-Key")),
+		Status:    status,
+		Attempt:   clip(req.Header.Get("Redrive-Attempt")),
 		Duplicate: duplicate,
 		Signed:    req.Header.Get("webhook-signature") != "",
 	})

@@ -255,7 +255,7 @@ func TestResnapshot(t *testing.T) {
 	s := newSite(t, func(c *web.Config) {
 		c.Integrations = list
 		c.Facts = func(name string) []delivery.Fact {
-			return map[string][]delivery.Fact{"catalogue": {{Name: "connected", Text: "stopped: the slot is lost", Alarm: true}, {Name: "lag_bytes", Value: 77}}}[name]
+			return map[string][]delivery.Fact{"catalogue": {{Name: "connected", Says: delivery.Verbatim("stopped: the slot is lost"), Alarm: true}, {Name: "lag_bytes", Value: 77}}}[name]
 		}
 	})
 	s.must(s.store.SyncIntegrations(t.Context(), list))

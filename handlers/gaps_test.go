@@ -21,8 +21,8 @@ func TestWhatIsMissingOfATableIsShownAndReadAgain(t *testing.T) {
 	tables := map[string]delivery.CapturedTable{"public.orders": {OID: 7}, "public.items": {OID: 8}}
 	p := delivery.CapturePosition{SystemIdentifier: "1/shop", Slot: "catalogue", LSN: 0x20, Tables: tables, Verified: 0x10}
 	s.must(s.store.Lead(t.Context(), "cdc/catalogue", func(ctx context.Context, l *store.Leader) error { return l.ResetCapture(ctx, "catalogue", p) }, nil))
-	p.Gaps = []delivery.CaptureGap{{Table: "public.orders", From: 0x10, Stopped: 0x20, Why: "another table has taken its name"},
-		{Table: "public.former", From: 0x10, Stopped: 0x20, Why: "no rule names it any more"}}
+	p.Gaps = []delivery.CaptureGap{{Table: "public.orders", From: 0x10, Stopped: 0x20, Why: delivery.Say(delivery.GapNameTaken)},
+		{Table: "public.former", From: 0x10, Stopped: 0x20, Why: delivery.Verbatim("no rule names it any more")}}
 	s.must(s.store.SaveTables(t.Context(), "catalogue", p))
 
 	const path = "/api/v1/integrations/catalogue/resnapshot"

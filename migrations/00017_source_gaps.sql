@@ -1,10 +1,9 @@
 -- +goose Up
 -- Of a source whose messages have positions, what is known of a gap beyond words. A notice tells of a change by which nothing is lost.
 ALTER TABLE redrive.gaps ADD COLUMN partition int, ADD COLUMN from_offset bigint, ADD COLUMN to_offset bigint, ADD COLUMN records bigint,
-    ADD COLUMN says jsonb, ADD COLUMN notice boolean NOT NULL DEFAULT false;
+    ADD COLUMN notice boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN redrive.gaps.to_offset IS 'the first that is there again; null: nobody knows';
 COMMENT ON COLUMN redrive.gaps.records IS 'how many are missing at most; null: nobody knows';
-COMMENT ON COLUMN redrive.gaps.says IS 'the phrase of what happened; what is in words of the source itself';
 
 -- Why the program paused an integration by itself; pause_reason is what a person wrote.
 ALTER TABLE redrive.integrations ADD COLUMN pause_says jsonb;
@@ -37,4 +36,4 @@ CREATE TABLE redrive.source_positions (
 DROP TABLE redrive.source_positions;
 DROP TABLE redrive.source_topics;
 ALTER TABLE redrive.integrations DROP COLUMN pause_says;
-ALTER TABLE redrive.gaps DROP COLUMN partition, DROP COLUMN from_offset, DROP COLUMN to_offset, DROP COLUMN records, DROP COLUMN says, DROP COLUMN notice;
+ALTER TABLE redrive.gaps DROP COLUMN partition, DROP COLUMN from_offset, DROP COLUMN to_offset, DROP COLUMN records, DROP COLUMN notice;

@@ -116,7 +116,7 @@ func (d desk) refuses() {
 	defer stop()
 	d.eventually("no fact says that the relay refuses", func() bool {
 		facts := relay.Facts("push")
-		return len(facts) > 0 && strings.HasPrefix(facts[0].Text, "refused: this database is a copy of another")
+		return len(facts) > 0 && strings.HasPrefix(facts[0].Says.English(), "refused: this database is a copy of another")
 	})
 	var copied *delivery.CopiedError
 	err := d.Lead(d.t.Context(), "elsewhere", func(ctx context.Context, l *store.Leader) error {

@@ -15,7 +15,7 @@ func TestAGapIsKeptUntilItsTableIsReadAgain(t *testing.T) {
 	p := start
 	p.Tables = map[string]delivery.CapturedTable{"public.orders": {OID: 7, Key: []int{1}}, "public.items": {OID: 8}}
 	p.Verified = 0x10
-	gap := delivery.CaptureGap{Table: "public.orders", From: 0x10, Stopped: 0x1_0000_0020, Why: "it was\x00 dropped"}
+	gap := delivery.CaptureGap{Table: "public.orders", From: 0x10, Stopped: 0x1_0000_0020, Why: delivery.Verbatim("it was\x00 dropped")}
 	d.must(d.capture(func(l *store.Leader) error { return l.ResetCapture(ctx, "catalogue", p) }))
 	p.Gaps = []delivery.CaptureGap{gap}
 	d.must(d.SaveTables(ctx, "catalogue", p))
@@ -25,7 +25,7 @@ func TestAGapIsKeptUntilItsTableIsReadAgain(t *testing.T) {
 		t.Error("what was begun anew meanwhile was overwritten")
 	}
 	p.LSN++
-	p.Gaps = []delivery.CaptureGap{{Table: "public.orders", From: 0x99, Stopped: 0x99, Why: "later"}, {Table: "public.items", From: 0x11, Stopped: 0x12, Why: "x"}}
+	p.Gaps = []delivery.CaptureGap{{Table: "public.orders", From: 0x99, Stopped: 0x99, Why: delivery.Say("gap.dropped")}, {Table: "public.items", From: 0x11, Stopped: 0x12, Why: delivery.Say("gap.dropped")}}
 	d.must(d.capture(func(l *store.Leader) error {
 		return l.Capture(ctx, "catalogue", func(func([]delivery.Captured) error) (delivery.CapturePosition, error) { return p, nil })
 	}))
@@ -34,7 +34,8 @@ func TestAGapIsKeptUntilItsTableIsReadAgain(t *testing.T) {
 		d.must(err)
 		return all["catalogue"]
 	}
-	if got := gaps(); len(got) != 2 || got[1].From != 0x10 || got[1].Stopped != gap.Stopped || got[1].To != nil || got[1].Asked {
+	if got := gaps(); len(got) != 2 || got[1].From != 0x10 || got[1].Stopped != gap.Stopped || got[1].To != nil || got[1].Asked ||
+		!got[1].Why.Equal(delivery.Verbatim("it was\uFFFD dropped")) {
 		t.Fatalf("%+v", got)
 	}
 	for range 2 {
@@ -47,8 +48,10 @@ func TestAGapIsKeptUntilItsTableIsReadAgain(t *testing.T) {
 	if err := d.RequestTable(ctx, "catalogue", "public.none", "kim", "x"); !errors.As(err, &input) || input.Code != "unknown_table" {
 		t.Error(err)
 	}
-	d.must(d.capture(func(l *store.Leader) error { return l.RefuseTable(ctx, "catalogue", "public.orders", "no key") }))
-	if got := gaps()[1]; got.Asked || got.Note != "no key" {
+	d.must(d.capture(func(l *store.Leader) error {
+		return l.RefuseTable(ctx, "catalogue", "public.orders", delivery.Say("table.no_key"))
+	}))
+	if got := gaps()[1]; got.Asked || !got.Note.Equal(delivery.Say("table.no_key")) {
 		t.Errorf("%+v", got)
 	}
 	d.must(d.capture(func(l *store.Leader) error {

@@ -97,11 +97,11 @@ func TestAQueryThatFailsComesWithItsWords(t *testing.T) {
 		d.must(err)
 		err = source.Read(t.Context(), delivery.BatchSelection{Query: query}, func([]delivery.BatchColumn) error { return nil }, func([][]byte) error { return nil })
 		source.Close()
-		if err == nil || delivery.Explain(err, false) != want[0] {
+		if err == nil || delivery.Explain(err, false).English() != want[0] {
 			t.Errorf("%s: %v", query, err)
 			continue
 		}
-		masked := delivery.Explain(err, true)
+		masked := delivery.Explain(err, true).English()
 		if want[1] == "" && masked != want[0] || !strings.HasPrefix(masked, want[1]) || strings.Contains(masked+err.Error(), "s3cret") {
 			t.Errorf("%s, masked: %s; in the log: %v", query, masked, err)
 		}

@@ -16,7 +16,7 @@ func TestHealthOfSeveralProcesses(t *testing.T) {
 		t.Helper()
 		h := delivery.SeenHealth{Integration: "push", SeenAt: seen, PartHealth: delivery.PartHealth{Part: part, Status: status, Since: seen.Add(-time.Minute)}}
 		if why != "" {
-			h.LastError, h.LastErrorAt = why, &seen
+			h.LastError, h.LastErrorAt = delivery.Verbatim(why), &seen
 		} else {
 			h.LastSuccess = &seen
 		}
@@ -32,7 +32,7 @@ func TestHealthOfSeveralProcesses(t *testing.T) {
 			t.Fatal(all, err)
 		}
 		h := all["push"][at]
-		if h.Status != want || h.LastError != why {
+		if h.Status != want || !h.LastError.Equal(delivery.Verbatim(why)) {
 			t.Errorf("%+v, want %s because of %q", h, want, why)
 		}
 		return h
@@ -101,10 +101,10 @@ func TestWhoListensNext(t *testing.T) {
 	if gap, err := s.Listen(t.Context(), delivery.Listening{Integration: "push", Place: "elsewhere", Worker: "d"}); gap != nil || err != nil {
 		t.Errorf("another place: %v %v", gap, err)
 	}
-	if noted, err := s.NoteGap(t.Context(), delivery.NotedGap{Integration: "push", Place: "here", SourceGap: delivery.SourceGap{What: "something\x00 else"}}); err != nil || !noted {
+	if noted, err := s.NoteGap(t.Context(), delivery.NotedGap{Integration: "push", Place: "here", SourceGap: delivery.SourceGap{What: delivery.Say("gap.hung_up", "waited", "something\x00 else")}}); err != nil || !noted {
 		t.Fatal(noted, err)
 	}
-	if g, err := s.SourceGaps(t.Context(), "push"); g.Count != 2 || g.Last.From != nil || g.Last.What != "something\uFFFD else" || err != nil {
+	if g, err := s.SourceGaps(t.Context(), "push"); g.Count != 2 || g.Last.From != nil || !g.Last.What.Equal(delivery.Say("gap.hung_up", "waited", "something\uFFFD else")) || err != nil {
 		t.Errorf("%+v, %v", g, err)
 	}
 	health, err := s.Health(t.Context())

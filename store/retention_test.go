@@ -151,7 +151,7 @@ func TestLagIsCountedByAnyProcess(t *testing.T) {
 		}
 		return list[0]
 	}
-	if l := lag(); l.Rows != 0 || l.Age != 0 || l.Led || l.Capped || l.Refused != "" {
+	if l := lag(); l.Rows != 0 || l.Age != 0 || l.Led || l.Capped || !l.Refused.IsZero() {
 		t.Errorf("at first %+v", l)
 	}
 	d.must(d.sql("SELECT redrive.publish('order.placed', 'x') FROM generate_series(1, 7); SELECT redrive.publish('other', 'x')"))

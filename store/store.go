@@ -48,13 +48,11 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		People:      people.New(db),
 		SearchIndex: index.New(db),
 		Queue:       queue.New(db),
-		Lists: find.New(
-			db,
-		),
-		Desk:     desk.New(db),
-		Batches:  batch.New(db),
-		Captures: capture.New(db),
-		Registry: integrations.New(db),
+		Lists:       find.New(db),
+		Desk:        desk.New(db),
+		Batches:     batch.New(db),
+		Captures:    capture.New(db),
+		Registry:    integrations.New(db),
 	}, nil
 }
 

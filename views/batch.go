@@ -66,9 +66,8 @@ func (l Locale) acknowledged(answer string) string {
 // actionConsequence says what an action will do to this delivery.
 func (p DeliveryPage) actionConsequence(a delivery.Action) string {
 	if origin := p.D.Message.Origin; a == delivery.ActionRetry && origin != nil && origin.File != nil {
-		return p.T(
-			"Retry puts this row, with others of its file that are retried within seconds, into a correction file with a number of its own. It counts as done only when that file is delivered.",
-		)
+		return p.T("Retry puts this row, with others of its file that are retried within seconds, into a correction " +
+			"file with a number of its own. It counts as done only when that file is delivered.")
 	}
 	return p.Consequence(a)
 }

@@ -75,11 +75,8 @@ func attemptShape(a delivery.Attempt) string {
 
 func (p MessagePage) sentence() string {
 	if len(p.Deliveries) == 0 {
-		return p.T(
-			"Accepted %s; no integration subscribes to %s, so it goes nowhere.",
-			p.Relative(p.Message.CreatedAt),
-			p.Message.Type,
-		)
+		return p.T("Accepted %s; no integration subscribes to %s, so it goes nowhere.",
+			p.Relative(p.Message.CreatedAt), p.Message.Type)
 	}
 	return p.T("Accepted %s, ", p.Relative(p.Message.CreatedAt)) + p.N(len(p.Deliveries), "%s delivery.", "%s deliveries.")
 }

@@ -150,18 +150,12 @@ func (f EditForm) loose() string {
 // cautions are what a person should know before sending another content.
 func (p EditPage) cautions() (out []string) {
 	if p.D.MayHaveHadEffect() {
-		out = append(
-			out,
-			p.T("No answer arrived to the last try, so it may have had its effect. This version may come on top of it."),
-		)
+		out = append(out,
+			p.T("No answer arrived to the last try, so it may have had its effect. This version may come on top of it."))
 	}
 	if p.Idempotent {
-		out = append(
-			out,
-			p.T(
-				"The receiver drops duplicates by idempotency key, and the key stays the same: if it has taken an earlier version, it will drop this one.",
-			),
-		)
+		out = append(out, p.T("The receiver drops duplicates by idempotency key, and the key stays the same: if it "+
+			"has taken an earlier version, it will drop this one."))
 	}
 	return out
 }

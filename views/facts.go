@@ -51,7 +51,7 @@ var factWords = map[string]string{
 func (l Locale) facts(list []delivery.Fact, brief bool) string {
 	var out []string
 	for _, f := range list {
-		says := f.Value != 0 || f.Limit > 0 || f.Text != "" || !brief && (f.Total || strings.HasPrefix(f.Name, "lag_"))
+		says := f.Value != 0 || f.Limit > 0 || !f.Says.IsZero() || !brief && (f.Total || strings.HasPrefix(f.Name, "lag_"))
 		past := f.Name == "changes" || f.Name == "last_change" || f.Name == "sequence"
 		if says && !f.Alarm && (!brief || !past) {
 			out = append(out, l.fact(f))
@@ -63,16 +63,16 @@ func (l Locale) facts(list []delivery.Fact, brief bool) string {
 func (l Locale) fact(f delivery.Fact) string {
 	number := l.Number(int(f.Value))
 	switch {
-	case f.Name == "connected", f.Name == "running" && f.Text != "":
-		return l.T(f.Text)
+	case f.Name == "connected", f.Name == "running" && !f.Says.IsZero():
+		return l.Say(f.Says)
 	case f.Name == "position" || f.Name == "relay" || f.Name == "findings":
-		number = l.T(f.Text)
+		number = l.Say(f.Says)
 	case f.Name == "last_change" || f.Name == "next_run":
 		number = l.Relative(time.Unix(f.Value, 0))
 	case f.Name == "gaps" && f.Value > 0:
 		return l.N(int(f.Value), "%s gap", "%s gaps")
 	case f.Name == "last_run":
-		number = l.T(f.Text) + " " + l.Relative(time.Unix(f.Value, 0))
+		number = l.Say(f.Says) + " " + l.Relative(time.Unix(f.Value, 0))
 	case strings.HasSuffix(f.Name, "_bytes"):
 		number = l.Size(int(f.Value))
 	case f.Limit > 0:
@@ -90,9 +90,9 @@ func (l Locale) gapText(g delivery.CaptureGap) string {
 	if g.To != nil {
 		to = g.To.String()
 	}
-	text := l.T("%s. Changes from %s to %s may be missing; noticed", l.T(g.Why), g.From.String(), to)
-	if g.Note != "" {
-		text = l.T("It could not be read again: %s.", g.Note) + " " + text
+	text := l.T("%s. Changes from %s to %s may be missing; noticed", l.Say(g.Why), g.From.String(), to)
+	if !g.Note.IsZero() {
+		text = l.T("It could not be read again: %s.", l.Say(g.Note)) + " " + text
 	}
 	return text
 }
@@ -100,11 +100,11 @@ func (l Locale) gapText(g delivery.CaptureGap) string {
 // tableField is the id of a field in the form to read a table again.
 func tableField(integration string, n int) string { return fmt.Sprintf("table-%s-%d", integration, n) }
 
-// alarms are the figures that a person should look at, in words.
-func alarms(list []delivery.Fact) (out []string) {
+// alarms are what figures say that a person should look at.
+func alarms(list []delivery.Fact) (out []delivery.Phrase) {
 	for _, f := range list {
 		if f.Alarm {
-			out = append(out, f.Text)
+			out = append(out, f.Says)
 		}
 	}
 	return out
@@ -115,8 +115,6 @@ func (l Locale) crash(i delivery.Integration) string {
 	if i.Method != delivery.MethodPool || i.Pool == nil {
 		return ""
 	}
-	return l.T(
-		"Handed over in memory: a crash of the process loses at most %s messages, an orderly stop none.",
-		l.Number(i.Pool.Workers+i.Pool.Queue),
-	)
+	return l.T("Handed over in memory: a crash of the process loses at most %s messages, an orderly stop none.",
+		l.Number(i.Pool.Workers+i.Pool.Queue))
 }

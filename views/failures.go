@@ -115,7 +115,7 @@ func (p FailuresPage) everything() string {
 // Mine reads "me" among the assignees as the reader.
 func (l Layout) Mine(f delivery.Filter) delivery.Filter {
 	for i, name := range f.Assignees {
-		if name == "me" {
+		if name == delivery.AssigneeMe {
 			f.Assignees = slices.Clone(f.Assignees)
 			f.Assignees[i] = l.User
 		}
@@ -272,13 +272,11 @@ func (l Locale) reasonLabel(a delivery.Action, required bool) string {
 func (l Locale) Consequence(a delivery.Action) string {
 	switch a {
 	case delivery.ActionRetry:
-		return l.T(
-			"Retry sends the same request again with the same idempotency key. It counts as done only when the receiver confirms.",
-		)
+		return l.T("Retry sends the same request again with the same idempotency key. It counts as done only when " +
+			"the receiver confirms.")
 	case delivery.ActionIgnore:
-		return l.T(
-			"Ignore sends nothing. It leaves this list and stays on the page of ignored failures, with your name and reason.",
-		)
+		return l.T("Ignore sends nothing. It leaves this list and stays on the page of ignored failures, with your " +
+			"name and reason.")
 	case delivery.ActionResolve:
 		return l.T("Resolve sends nothing. It says that the matter was settled by other means, and how.")
 	case delivery.ActionAcknowledge:

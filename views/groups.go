@@ -69,7 +69,7 @@ func (p GroupsPage) lead() string {
 	for i, k := range p.Filter.By {
 		names[i] = strings.ToLower(p.GroupKeyName(k))
 	}
-	return p.T("Failures put together by %s.", strings.Join(names, ", "))
+	return p.T("Failures put together by %s.", p.List(names))
 }
 
 func (p GroupsPage) by(k delivery.GroupKey) bool { return slices.Contains(p.Filter.By, k) }
@@ -83,7 +83,7 @@ func (p GroupsPage) having(s delivery.GroupStatus) bool { return slices.Contains
 
 func (p GroupsPage) state() string {
 	if len(p.Filter.States) > 1 {
-		return AnyState
+		return delivery.AnyState
 	}
 	return string(StatesOf(p.Filter.Filter)[0])
 }
@@ -92,7 +92,7 @@ func (p GroupsPage) states() (out []choice) {
 	for _, states := range TabStates {
 		value := string(states[0])
 		if len(states) > 1 {
-			value = AnyState
+			value = delivery.AnyState
 		}
 		out = append(out, choice{value, p.StatesName(states)})
 	}

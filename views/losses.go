@@ -30,7 +30,7 @@ func (l Locale) losses(list []delivery.Loss) (sentences []string) {
 
 func (l Locale) listed(names []string) string {
 	if len(names) <= maxLossNames {
-		return strings.Join(names, ", ")
+		return l.List(names)
 	}
-	return strings.Join(names[:maxLossNames], ", ") + l.T(" and %d more", len(names)-maxLossNames)
+	return l.List(names[:maxLossNames]) + l.T(" and %d more", len(names)-maxLossNames)
 }

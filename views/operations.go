@@ -132,7 +132,7 @@ func (l Locale) leftOut(excluded map[string]int) string {
 	if total == 0 {
 		return ""
 	}
-	return l.N(total, "%s is left out", "%s are left out") + ": " + strings.Join(reasons, ", ") + "."
+	return l.N(total, "%s is left out", "%s are left out") + ": " + l.List(reasons) + "."
 }
 
 // byCount lists the keys of what has a count, the largest first.
@@ -199,10 +199,8 @@ func (p OperationNewPage) Titled() OperationNewPage {
 
 // loose is a problem that belongs to no field of the form.
 func (f OperationForm) loose() string {
-	if slices.Contains(
-		[]string{"reason", "category", "until", "evidence", "canary", "rate", "ramp_to", "ramp_over", "stop_above"},
-		f.Field,
-	) {
+	if slices.Contains([]string{"reason", "category", "until", "evidence", "canary", "rate", "ramp_to", "ramp_over",
+		"stop_above"}, f.Field) {
 		return ""
 	}
 	return f.Problem
@@ -305,7 +303,7 @@ func (l Locale) sumText(o delivery.Operation) string {
 	for _, s := range l.sums(o) {
 		parts = append(parts, l.Number(s.N)+" "+s.Name)
 	}
-	return l.T("Of %s selected: %s", l.Number(o.Selected), strings.Join(parts, ", "))
+	return l.T("Of %s selected: %s", l.Number(o.Selected), l.List(parts))
 }
 
 // piece is one coloured part of a progress bar.
@@ -335,34 +333,22 @@ func pieces(o delivery.Operation) (out []piece) {
 func (p OperationPage) remaining() (out []word) {
 	o := p.O
 	if o.Action.Row().Queues && o.Released > 0 {
-		out = append(
-			out,
-			word{
-				Text: p.N(o.Released, "%s is requested and not confirmed yet", "%s are requested and not confirmed yet"),
-				Href: OperationItems(o.ID, "released", ""),
-			},
-		)
+		out = append(out, word{
+			Text: p.N(o.Released, "%s is requested and not confirmed yet", "%s are requested and not confirmed yet"),
+			Href: OperationItems(o.ID, "released", ""),
+		})
 	}
 	if o.Failing > 0 {
-		out = append(
-			out,
-			word{
-				Text: p.N(
-					o.Failing,
-					"%s of these failed again and is tried once more",
-					"%s of these failed again and are tried once more",
-				),
-			},
-		)
+		out = append(out, word{
+			Text: p.N(o.Failing, "%s of these failed again and is tried once more",
+				"%s of these failed again and are tried once more"),
+		})
 	}
 	if waiting := o.Remaining - o.Released; waiting > 0 {
-		out = append(
-			out,
-			word{
-				Text: p.N(waiting, "%s waits for its turn", "%s wait for their turn"),
-				Href: OperationItems(o.ID, "waiting", ""),
-			},
-		)
+		out = append(out, word{
+			Text: p.N(waiting, "%s waits for its turn", "%s wait for their turn"),
+			Href: OperationItems(o.ID, "waiting", ""),
+		})
 	}
 	return out
 }
@@ -433,14 +419,8 @@ func (l Locale) heldWord(held delivery.Phrase) string {
 func (l Locale) pace(p delivery.Pace) string {
 	var parts []string
 	if p.Canary > 0 {
-		parts = append(
-			parts,
-			l.N(
-				p.Canary,
-				"first %s of each integration, then, when that is confirmed, the others",
-				"first %s of each integration, then, when these are confirmed, the others",
-			),
-		)
+		parts = append(parts, l.N(p.Canary, "first %s of each integration, then, when that is confirmed, the others",
+			"first %s of each integration, then, when these are confirmed, the others"))
 	}
 	switch {
 	case p.Rate > 0 && p.RampTo > 0:

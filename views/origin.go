@@ -29,15 +29,11 @@ func (l Locale) place(broker string) string {
 // originFacts are what the broker told besides place and time; what it did not tell is left out.
 func (l Locale) originFacts(o *delivery.Origin) []originFact {
 	facts := []originFact{{l.T("Partition"), decimal(o.Partition)}, {l.T("Offset"), decimal(o.Offset)},
-		{l.T("Row"), rowOf(o)}, {l.T("Exchange"), o.Exchange}, {l.T("Routing key"), o.Routing}}
+		{l.T("Deliveries by the share group"), l.deliveries(o)}, {l.T("Row"), rowOf(o)}, {l.T("Exchange"), o.Exchange}, {l.T("Routing key"), o.Routing}}
 	if d := o.Dead; d != nil {
-		facts = append(
-			facts,
-			originFact{l.T("Partition in which it died"), decimal(d.Partition)},
-			originFact{l.T("Offset in which it died"), decimal(d.Offset)},
-			originFact{l.consumer(o.Broker), d.Group},
-			originFact{l.T("Reason"), d.Reason},
-		)
+		facts = append(facts, originFact{l.T("Partition in which it died"), decimal(d.Partition)},
+			originFact{l.T("Offset in which it died"), decimal(d.Offset)}, originFact{l.consumer(o.Broker), d.Group},
+			originFact{l.T("Reason"), d.Reason})
 		if d.Attempts > 0 {
 			facts = append(facts, originFact{l.T("Attempts before it died"), l.Number(d.Attempts)})
 		}
@@ -77,6 +73,13 @@ func (l Locale) diedName(broker string) string {
 		return l.T("Produced")
 	}
 	return l.T("Died")
+}
+
+func (l Locale) deliveries(o *delivery.Origin) string {
+	if o.Deliveries == 0 {
+		return ""
+	}
+	return l.Number(o.Deliveries)
 }
 
 func rowOf(o *delivery.Origin) string {

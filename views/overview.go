@@ -2,7 +2,6 @@ package views
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"redrive/delivery"
@@ -29,6 +28,13 @@ var partWords = map[delivery.Part]string{
 
 func (l Locale) part(p delivery.Part) string { return l.T(partWords[p]) }
 
+func (l Locale) partStatus(s delivery.PartStatus) string {
+	if s == delivery.PartDegraded {
+		return l.T("degraded")
+	}
+	return l.T("ok")
+}
+
 func partKind(p delivery.PartHealth) string {
 	if p.Status == delivery.PartDegraded {
 		return "bad"
@@ -39,10 +45,8 @@ func partKind(p delivery.PartHealth) string {
 // unsaid are the degraded parts that no alarm of a figure speaks of.
 func unsaid(h delivery.IntegrationHealth, list []delivery.Fact) (out []delivery.PartHealth) {
 	for _, p := range delivery.Degraded(h.Parts) {
-		if !slices.ContainsFunc(
-			alarms(list),
-			func(text string) bool { return p.LastError != "" && strings.Contains(text, p.LastError) },
-		) {
+		said := func(alarm delivery.Phrase) bool { return alarm.Short().Holds(p.LastError) }
+		if !slices.ContainsFunc(alarms(list), said) {
 			out = append(out, p)
 		}
 	}

@@ -417,12 +417,8 @@ func (p DeliveryPage) held() string { return p.Locale.held(p.Held) }
 func (l Locale) held(s delivery.IntegrationState) string {
 	switch {
 	case s.PausedAt != nil:
-		return l.T(
-			"The integration was paused %s by %s (%s); it is sent when somebody resumes it.",
-			l.Relative(*s.PausedAt),
-			s.PausedBy,
-			orDash(l.pauseReason(s)),
-		)
+		return l.T("The integration was paused %s by %s (%s); it is sent when somebody resumes it.",
+			l.Relative(*s.PausedAt), s.PausedBy, orDash(l.Reason(s.PauseReason, s.PauseSays)))
 	case s.Breaker == delivery.BreakerOpen && s.BreakerUntil != nil:
 		return l.T("The integration rests because too many tries failed; the next probe is %s.", l.Relative(*s.BreakerUntil))
 	}
@@ -460,7 +456,7 @@ func (p DeliveryPage) because() string {
 	if len(parts) == 0 {
 		return p.T("no reason was given")
 	}
-	return strings.Join(parts, ", ")
+	return p.List(parts)
 }
 
 // refusal says why an action is not possible now; empty when it is.

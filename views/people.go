@@ -52,9 +52,8 @@ func (p HelpPage) words() []choice {
 		{p.T("group"), p.T("failures with the same integration, class and error text")},
 		{
 			p.T("operation"),
-			p.T(
-				"an action on many failures: the set is fixed at the click, each failure gets its outcome, and the numbers add up",
-			),
+			p.T("an action on many failures: the set is fixed at the click, each failure gets its outcome, and the " +
+				"numbers add up"),
 		},
 		{p.T("canary"), p.T("the first few retries of an operation; the others wait until the receiver has confirmed these")},
 		{

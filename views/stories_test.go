@@ -23,12 +23,15 @@ import (
 // hostile is in every text that comes from outside.
 const hostile = `<script>alert("x")</script><img src=x onerror=alert(1)>' " & ` + "\u202e"
 
+// language is the one in which stories are told.
+var language = "en"
+
 var now = time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC)
 
 func ago(d time.Duration) *time.Time { t := now.Add(-d); return &t }
 
 func layout(role delivery.Role) Layout {
-	return Layout{Locale: Locale{Lang: "en", Zone: time.FixedZone("KST", 9*3600), Now: now}, Title: "Title " + hostile, Section: Failures, Here: Failures,
+	return Layout{Locale: Locale{Lang: language, Zone: time.FixedZone("KST", 9*3600), Now: now}, Title: "Title " + hostile, Section: Failures, Here: Failures,
 		User: hostile, Role: role, ZoneName: "Asia/Seoul", Theme: "dark", Release: "test", Demo: true,
 		Flash: &Flash{Kind: "warn", Text: hostile, Lines: []FlashLine{{Text: hostile, Href: "/failures"}}}}
 }
@@ -97,36 +100,38 @@ func stories() map[string]templ.Component {
 	stay := layout(delivery.RoleAdmin)
 	stay.Fragment = true
 	all := map[string]templ.Component{
-		"sign-in":          SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Name: hostile, Next: "/failures?q=" + hostile, Problem: "No."}),
-		"overview":         OverviewView(OverviewPage{Layout: viewer, Integrations: health(), Facts: poolFacts}),
-		"overview-first":   OverviewView(OverviewPage{Layout: viewer}),
-		"failures":         FailuresView(failuresPage(operator, 50)),
-		"failures-viewer":  FailuresView(failuresPage(viewer, 3)),
-		"failures-empty":   FailuresView(FailuresPage{Layout: operator}),
-		"failures-key":     FailuresView(FailuresPage{Layout: operator, Filter: delivery.Filter{Key: hostile, States: delivery.States}}),
-		"failures-wrong":   FailuresView(FailuresPage{Layout: operator, Search: hostile, Problem: hostile}),
-		"failures-unsaved": FailuresView(FailuresPage{Layout: operator, Views: savedOnes(), Save: SaveForm{Name: hostile, Search: hostile, Field: "search", Problem: hostile}}),
-		"group":            GroupView(groupPage(operator, delivery.GroupRegressed)),
-		"group-new":        GroupView(groupPage(viewer, delivery.GroupNew)),
-		"group-settled":    GroupView(GroupPage{Layout: operator, Group: delivery.Group{ID: "g", Status: delivery.GroupSettled}}),
-		"groups-combined":  GroupsView(GroupsPage{Layout: viewer, Filter: delivery.GroupFilter{By: delivery.GroupKeys}, Items: []delivery.Group{aGroup(delivery.GroupKnown)}}),
-		"groups-by-method": GroupsView(GroupsPage{Layout: viewer, Filter: delivery.GroupFilter{By: []delivery.GroupKey{delivery.ByMethod}}, Items: []delivery.Group{aGroup(delivery.GroupKnown)}}),
-		"groups-wrong":     GroupsView(GroupsPage{Layout: viewer, Problem: hostile, Filter: delivery.GroupFilter{Filter: delivery.Filter{Query: hostile}}}),
-		"groups-none":      GroupsView(GroupsPage{Layout: viewer}),
-		"message":          MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
-		"groups":           GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{aGroup(delivery.GroupNew), aGroup(delivery.GroupSettled)}, Next: "/groups?after=x"}),
-		"ignored":          IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
-		"audit":            AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
-		"integrations":     IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}, "in-pool": aPool}, Facts: poolFacts}),
-		"underway":         TrafficView(TrafficPage{Layout: viewer, Items: failuresPage(viewer, 3).Items, Next: "/x", Held: delivery.IntegrationState{PausedAt: ago(time.Hour), PausedBy: hostile}}),
-		"delivered":        TrafficView(TrafficPage{Layout: viewer, Delivered: true, Items: []delivery.Delivery{deliveryIn(delivery.StateDelivered)}}),
-		"nothing-underway": TrafficView(TrafficPage{Layout: viewer}),
-		"operators":        OperatorsView(OperatorsPage{Layout: stay, Items: []delivery.Operator{{ID: "1", Name: hostile, Role: "admin"}, {ID: "2", Name: "bob", Role: "viewer", DisabledAt: ago(0)}}, Problem: hostile}),
-		"tokens":           TokensView(TokensPage{Layout: layout(delivery.RoleAdmin), Items: []delivery.Token{{ID: "1", Name: hostile}, {ID: "2", RevokedAt: ago(0)}}, Secret: "redrive_x"}),
-		"account":          AccountView(AccountPage{Layout: viewer, Problem: hostile}),
-		"help":             HelpView(HelpPage{viewer}),
-		"error":            ErrorView(ErrorPage{Layout: viewer, Status: 404, Text: hostile, RequestID: hostile}),
-		"runs": RunsView(RunsPage{Layout: operator, Integration: delivery.Integration{Name: "points"}, Facts: []delivery.Fact{{Name: "running", Value: 1, Text: "12 rows so far"}},
+		"sign-in":           SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Name: hostile, Next: "/failures?q=" + hostile, Problem: "No."}),
+		"overview":          OverviewView(OverviewPage{Layout: viewer, Integrations: health(), Facts: poolFacts}),
+		"overview-first":    OverviewView(OverviewPage{Layout: viewer}),
+		"failures":          FailuresView(failuresPage(operator, 50)),
+		"failures-viewer":   FailuresView(failuresPage(viewer, 3)),
+		"failures-empty":    FailuresView(FailuresPage{Layout: operator}),
+		"failures-key":      FailuresView(FailuresPage{Layout: operator, Filter: delivery.Filter{Key: hostile, States: delivery.States}}),
+		"failures-wrong":    FailuresView(FailuresPage{Layout: operator, Search: hostile, Problem: hostile}),
+		"failures-unsaved":  FailuresView(FailuresPage{Layout: operator, Views: savedOnes(), Save: SaveForm{Name: hostile, Search: hostile, Field: "search", Problem: hostile}}),
+		"group":             GroupView(groupPage(operator, delivery.GroupRegressed)),
+		"group-new":         GroupView(groupPage(viewer, delivery.GroupNew)),
+		"group-settled":     GroupView(GroupPage{Layout: operator, Group: delivery.Group{ID: "g", Status: delivery.GroupSettled}}),
+		"groups-combined":   GroupsView(GroupsPage{Layout: viewer, Filter: delivery.GroupFilter{By: delivery.GroupKeys}, Items: []delivery.Group{aGroup(delivery.GroupKnown)}}),
+		"groups-by-method":  GroupsView(GroupsPage{Layout: viewer, Filter: delivery.GroupFilter{By: []delivery.GroupKey{delivery.ByMethod}}, Items: []delivery.Group{aGroup(delivery.GroupKnown)}}),
+		"groups-wrong":      GroupsView(GroupsPage{Layout: viewer, Problem: hostile, Filter: delivery.GroupFilter{Filter: delivery.Filter{Query: hostile}}}),
+		"groups-none":       GroupsView(GroupsPage{Layout: viewer}),
+		"message":           MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
+		"groups":            GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{aGroup(delivery.GroupNew), aGroup(delivery.GroupSettled)}, Next: "/groups?after=x"}),
+		"ignored":           IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
+		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
+		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}, "in-pool": aPool}, Facts: poolFacts}),
+		"integrations-told": IntegrationsView(IntegrationsPage{Layout: operator, Integrations: []delivery.IntegrationHealth{toldHealth()}, Facts: map[string][]delivery.Fact{"in-cdc": toldFacts()}}),
+		"overview-told":     OverviewView(OverviewPage{Layout: viewer, Integrations: []delivery.IntegrationHealth{toldHealth()}, Facts: map[string][]delivery.Fact{"in-cdc": toldFacts()}}),
+		"underway":          TrafficView(TrafficPage{Layout: viewer, Items: failuresPage(viewer, 3).Items, Next: "/x", Held: delivery.IntegrationState{PausedAt: ago(time.Hour), PausedBy: hostile}}),
+		"delivered":         TrafficView(TrafficPage{Layout: viewer, Delivered: true, Items: []delivery.Delivery{deliveryIn(delivery.StateDelivered)}}),
+		"nothing-underway":  TrafficView(TrafficPage{Layout: viewer}),
+		"operators":         OperatorsView(OperatorsPage{Layout: stay, Items: []delivery.Operator{{ID: "1", Name: hostile, Role: "admin"}, {ID: "2", Name: "bob", Role: "viewer", DisabledAt: ago(0)}}, Problem: hostile}),
+		"tokens":            TokensView(TokensPage{Layout: layout(delivery.RoleAdmin), Items: []delivery.Token{{ID: "1", Name: hostile}, {ID: "2", RevokedAt: ago(0)}}, Secret: "redrive_x"}),
+		"account":           AccountView(AccountPage{Layout: viewer, Problem: hostile}),
+		"help":              HelpView(HelpPage{viewer}),
+		"error":             ErrorView(ErrorPage{Layout: viewer, Status: 404, Text: hostile, RequestID: hostile}),
+		"runs": RunsView(RunsPage{Layout: operator, Integration: delivery.Integration{Name: "points"}, Facts: []delivery.Fact{{Name: "running", Value: 1, Says: delivery.Verbatim("12 rows so far")}},
 			Items: batchRuns(), Next: "/x", Date: hostile, Reason: hostile, Problem: hostile}),
 		"runs-first":        RunsView(RunsPage{Layout: viewer, Integration: delivery.Integration{Name: "points"}}),
 		"failure-of-a-file": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, File: batchRuns()[0].File, Return: "/failures"}),
@@ -152,7 +157,7 @@ func batchRuns() (list []delivery.BatchRun) {
 		Bytes: 99, SHA256: strings.Repeat("ab", 32), Control: "12.50", CorrectionOf: 6}, DeliveryID: "d", State: delivery.StateDelivered, Acknowledgement: "partly"}
 	list = append(list, delivery.BatchRun{ID: "0", ScheduledAt: now, State: delivery.RunStored, Trigger: delivery.TriggerCorrection, File: file})
 	for _, s := range []delivery.RunState{delivery.RunQueued, delivery.RunRunning, delivery.RunEmpty, delivery.RunFailed, delivery.RunSkipped} {
-		list = append(list, delivery.BatchRun{ID: string(s), ScheduledAt: now, State: s, Trigger: delivery.TriggerManual, RequestedBy: hostile, Reason: hostile, Error: hostile})
+		list = append(list, delivery.BatchRun{ID: string(s), ScheduledAt: now, State: s, Trigger: delivery.TriggerManual, RequestedBy: hostile, Reason: hostile, Error: delivery.Verbatim(hostile)})
 	}
 	single := *file
 	single.DeliveryID, single.State, single.Acknowledgement = "", "", "accepted"
@@ -431,7 +436,7 @@ func TestTimesAndNumbersForPeople(t *testing.T) {
 }
 
 func TestATranslationReplacesTheText(t *testing.T) {
-	words.Translations["xx"] = map[string]string{"%d s": "%d Sekunden"}
+	words.Translations["xx"] = words.Texts(map[string]string{"%d s": "%d Sekunden"})
 	defer delete(words.Translations, "xx")
 	if got := (Locale{Lang: "xx"}).Span(30 * time.Second); got != "30 Sekunden" {
 		t.Error(got)

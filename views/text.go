@@ -32,10 +32,8 @@ func (l Locale) T(text string, args ...any) string {
 // Say returns a phrase of the catalogue in the reader's language.
 func (l Locale) Say(p delivery.Phrase) string { return words.Say(l.Lang, p) }
 
-// pauseReason is why an integration is paused: in words of a person, or of the program that did it by itself.
-func (l Locale) pauseReason(s delivery.IntegrationState) string {
-	return cmp.Or(s.PauseReason, l.Say(s.PauseSays))
-}
+// List puts items one behind the other.
+func (l Locale) List(items []string) string { return words.List(l.Lang, "list", items) }
 
 // Reason is what a person gave as a reason, else what the program says of its own act.
 func (l Locale) Reason(text string, why delivery.Phrase) string { return cmp.Or(text, l.Say(why)) }
@@ -132,11 +130,13 @@ func (l Locale) Day(at time.Time) string {
 	case at.After(now) && at.Sub(now) < 6*24*time.Hour && at.YearDay() == now.YearDay():
 		return at.Format("15:04")
 	case at.After(now) && at.Sub(now) < 6*24*time.Hour:
-		return l.T(at.Weekday().String())
+		return l.T(weekdays[at.Weekday()])
 	default:
 		return at.Format("2006-01-02")
 	}
 }
+
+var weekdays = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
 
 func (l Locale) zone() *time.Location {
 	if l.Zone == nil {
@@ -216,6 +216,30 @@ var classes = map[string]string{
 	delivery.ClassBrokerBlocked: "broker holds back", delivery.ClassForeign: "died elsewhere",
 }
 
+// kindName is the word for what a message is.
+func (l Locale) kindName(k delivery.Kind) string {
+	switch k {
+	case delivery.KindEvent:
+		return l.T("event")
+	case delivery.KindCommand:
+		return l.T("command")
+	}
+	return string(k)
+}
+
+// RoleName is the word for a role.
+func (l Locale) RoleName(r delivery.Role) string {
+	switch r {
+	case delivery.RoleViewer:
+		return l.T("viewer")
+	case delivery.RoleOperator:
+		return l.T("operator")
+	case delivery.RoleAdmin:
+		return l.T("admin")
+	}
+	return string(r)
+}
+
 // Role says in words what a role may do.
 func (l Locale) Role(r delivery.Role) string {
 	switch r {
@@ -230,7 +254,16 @@ func (l Locale) Role(r delivery.Role) string {
 }
 
 // Category is the phrase for a reason to ignore.
-func (l Locale) Category(c string) string { return l.T(strings.ReplaceAll(c, "-", " ")) }
+func (l Locale) Category(c string) string {
+	if phrase, ok := categories[c]; ok {
+		return l.T(phrase)
+	}
+	return strings.ReplaceAll(c, "-", " ")
+}
+
+// categories are the words for delivery.IgnoreCategories; whoever ignores by the API may have others.
+var categories = map[string]string{"duplicate": "duplicate", "test-data": "test data", "obsolete": "obsolete", "receiver-bug": "receiver bug",
+	"producer-bug": "producer bug", "accepted-loss": "accepted loss", "other": "other"}
 
 // DoneAction is the past tense of an action, for "alice … it".
 func (l Locale) DoneAction(action string) string {

@@ -45,9 +45,7 @@ func FailureAction(id string, action delivery.Action) string {
 
 // FailureNews asks whether a delivery changed since the given state was shown.
 func FailureNews(d delivery.Delivery) string {
-	return Failure(
-		d.ID,
-	) + "/news?" + url.Values{
+	return Failure(d.ID) + "/news?" + url.Values{
 		"state":    {string(d.State)},
 		"attempts": {itoa(d.Attempts)},
 		"version":  {itoa(d.Version)},
@@ -164,13 +162,10 @@ func FailureList(f delivery.Filter) string { return list(Failures, brief(f)) }
 func brief(f delivery.Filter) url.Values {
 	v := f.Values()
 	if slices.Equal(f.States, delivery.States) {
-		v.Set("state", AnyState)
+		v.Set("state", delivery.AnyState)
 	}
 	return v
 }
-
-// AnyState selects every state in the address of a list.
-const AnyState = "any"
 
 // FailuresOf is the open dead letters of one integration.
 func FailuresOf(integration string) string {

@@ -66,9 +66,7 @@ func (a *answers) look(ctx context.Context, feed Feed, now time.Time) error {
 	var broken error // of the leader's session
 	found := make(map[string]seen, len(a.seen))
 	wanted := func(name string) bool { _, ok := byName[fileOf(name)]; return ok && isAnswer(name) }
-	err = b.cfg.Inbox.Each(
-		ctx,
-		wanted,
+	err = b.cfg.Inbox.Each(ctx, wanted,
 		func(name string, modified time.Time, size int64, open func() (io.ReadCloser, error)) error {
 			looks, before := seen{modified: modified, size: size}, a.seen[name]
 			if settled := before.modified.Equal(modified) && before.size == size; settled {
@@ -84,8 +82,7 @@ func (a *answers) look(ctx context.Context, feed Feed, now time.Time) error {
 			}
 			found[name] = looks
 			return broken
-		},
-	)
+		})
 	a.seen = found
 	if broken != nil || ctx.Err() != nil {
 		return errors.Join(broken, ctx.Err())

@@ -35,7 +35,7 @@ type Feed interface {
 	// Begin takes the oldest run that is due, or answers delivery.ErrNotFound.
 	Begin(ctx context.Context, date func(scheduled time.Time) string) (delivery.BatchRun, error)
 	// Fail notes why a run failed; with retryIn it is tried again, else it becomes a dead letter.
-	Fail(ctx context.Context, run delivery.BatchRun, why string, retryIn *time.Duration) error
+	Fail(ctx context.Context, run delivery.BatchRun, why delivery.Phrase, retryIn *time.Duration) error
 	// Prune lets go of the bytes of files that are older than keep, once their messages are gone, and returns how many parts these were.
 	Prune(ctx context.Context, keep time.Duration) (int, error)
 	// Progress shows how far a run is.
@@ -54,7 +54,7 @@ type Feed interface {
 		collect time.Duration,
 	) (delivery.BatchRun, delivery.StoredFile, []delivery.CorrectionRow, error)
 	// FailCorrection notes why a correction file could not be made: its rows are dead again.
-	FailCorrection(ctx context.Context, run delivery.BatchRun, rows []delivery.CorrectionRow, why string) error
+	FailCorrection(ctx context.Context, run delivery.BatchRun, rows []delivery.CorrectionRow, why delivery.Phrase) error
 	// SettleCorrections gives rows the outcome of the correction file that carries them, and returns how many.
 	SettleCorrections(ctx context.Context) (int, error)
 	// SettleLateCorrections does so where the file had failed at first and was delivered when a person retried it.
@@ -111,7 +111,7 @@ type Batch struct {
 	settings delivery.BatchSettings
 	schedule *schedule.Schedule
 	windowed bool
-	trouble  atomic.Pointer[string]
+	trouble  atomic.Pointer[delivery.Phrase]
 	log      *slog.Logger
 }
 
@@ -144,9 +144,8 @@ func New(cfg Config) (*Batch, error) {
 	if !windowed && settings.Start == delivery.StartBeginning {
 		return nil, &delivery.SettingError{
 			Setting: "batch.start",
-			Err: errors.New(
-				"the query names neither :window_from nor :window_to, so that each run reads all that it finds; remove it",
-			),
+			Err: errors.New("the query names neither :window_from nor :window_to, so that each run reads all " +
+				"that it finds; remove it"),
 		}
 	}
 	return &Batch{
@@ -163,19 +162,19 @@ func New(cfg Config) (*Batch, error) {
 // whoever leads next begins it again.
 func (b *Batch) Run(ctx, _ context.Context) error {
 	return b.cfg.Lead(ctx, b.lead, func(err error) {
-		b.stumble(err.Error())
+		b.stumble(delivery.Heard(err))
 		b.log.Warn("batch interrupted", "error", err)
 	})
 }
 
-func (b *Batch) stumble(over string) { b.trouble.Store(&over) }
+func (b *Batch) stumble(over delivery.Phrase) { b.trouble.Store(&over) }
 
-// Trouble is what keeps this process from working at the batch; empty: nothing.
-func (b *Batch) Trouble() string {
-	if text := b.trouble.Load(); text != nil {
-		return *text
+// Trouble is what keeps this process from working at the batch; zero: nothing.
+func (b *Batch) Trouble() delivery.Phrase {
+	if over := b.trouble.Load(); over != nil {
+		return *over
 	}
-	return ""
+	return delivery.Phrase{}
 }
 
 func (b *Batch) lead(ctx context.Context, feed Feed) error {
@@ -191,7 +190,7 @@ func (b *Batch) lead(ctx context.Context, feed Feed) error {
 		if err != nil {
 			return err
 		}
-		b.stumble("")
+		b.stumble(delivery.Phrase{})
 		if !worked && !delivery.Pause(ctx, b.cfg.Look) || ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -287,13 +286,13 @@ func (b *Batch) due(from, now time.Time) (due []delivery.ScheduledRun, dropped i
 	times := b.schedule.Between(from, now)
 	if dropped = len(times) - maxCatchUp; dropped > 0 {
 		due = append(due, delivery.ScheduledRun{At: times[dropped-1],
-			Skip: fmt.Sprintf("%d missed runs up to this one are not made up for: at most %d are", dropped, maxCatchUp)})
+			Skip: delivery.Say("run.skipped.too_many", "count", dropped, "max", maxCatchUp)})
 		times = times[dropped:]
 	}
 	for _, at := range times {
 		run := delivery.ScheduledRun{At: at}
 		if b.settings.Missed == delivery.MissedSkip && now.Sub(at) > lateAfter {
-			run.Skip = "nobody ran at this time, and missed runs are skipped"
+			run.Skip = delivery.Say("run.skipped")
 		}
 		due = append(due, run)
 	}
@@ -315,25 +314,14 @@ func (b *Batch) execute(ctx context.Context, feed Feed, run delivery.BatchRun, s
 		return nil
 	}
 	b.cfg.Wake()
-	b.log.Info(
-		"batch file stored",
-		"name",
-		file.Name,
-		"sequence",
-		file.Sequence,
-		"rows",
-		file.Rows,
-		"bytes",
-		file.Bytes,
-		"took",
-		time.Since(started).Round(time.Millisecond),
-	)
+	b.log.Info("batch file stored", "name", file.Name, "sequence", file.Sequence, "rows", file.Rows, "bytes", file.Bytes,
+		"took", time.Since(started).Round(time.Millisecond))
 	return nil
 }
 
 func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, err error) error {
 	if errors.Is(err, delivery.ErrNotDated) {
-		return feed.Fail(ctx, run, delivery.ErrorNotDated, nil)
+		return feed.Fail(ctx, run, delivery.Say("run.not_dated"), nil)
 	}
 	var retryIn *time.Duration
 	if run.Attempts < b.in.Retry.Attempts {
@@ -341,12 +329,8 @@ func (b *Batch) failed(ctx context.Context, feed Feed, run delivery.BatchRun, er
 		retryIn = &wait
 	}
 	b.log.Warn("batch run failed", "business_date", run.BusinessDate, "attempt", run.Attempts, "error", err)
-	return feed.Fail(
-		ctx,
-		run,
-		delivery.Explain(err, delivery.MasksOf([]delivery.Integration{b.in}).For(delivery.Message{}, b.in.Name).Hides()),
-		retryIn,
-	)
+	return feed.Fail(ctx, run, delivery.Explain(err,
+		delivery.MasksOf([]delivery.Integration{b.in}).For(delivery.Message{}, b.in.Name).Hides()), retryIn)
 }
 
 // write reads the rows and stores them.
@@ -366,11 +350,9 @@ func (b *Batch) write(
 	defer source.Close()
 	snapshot, _ := source.Moment()
 	if b.windowed && !source.Is(state.DatabaseID) {
-		return file, fmt.Errorf(
-			"the batch reads from another database than before, such as a restored copy, where its position means nothing: "+
-				"if that is intended, run UPDATE redrive.batch_feeds SET snapshot = NULL WHERE integration = '%s' and start redrive again; the next file then begins with what comes from there on",
-			b.in.Name,
-		)
+		return file, fmt.Errorf("the batch reads from another database than before, such as a restored copy, where its "+
+			"position means nothing: if that is intended, run UPDATE redrive.batch_feeds SET snapshot = NULL "+
+			"WHERE integration = '%s' and start redrive again; the next file then begins with what comes from there on", b.in.Name)
 	}
 	sel := delivery.BatchSelection{
 		Query:        b.settings.Query,

@@ -50,11 +50,11 @@ func TestAQueryThatFailsIsTriedAgainAndThenSaysWhy(t *testing.T) {
 	b := newBed(t, nil)
 	b.start(nil)
 	run := b.ended(b.request(""))
-	if run.State != delivery.RunFailed || run.Attempts != 3 || !strings.Contains(run.Error, `relation "points" does not exist`) {
+	if run.State != delivery.RunFailed || run.Attempts != 3 || !strings.Contains(run.Error.English(), `relation "points" does not exist`) {
 		t.Fatalf("the run is %+v", run)
 	}
 	dead := b.state(run.DeliveryID, delivery.StateDead)
-	if dead.Type != delivery.TypeBatchRun || dead.Key != run.BusinessDate || dead.ErrorClass != delivery.ClassRunFailed || dead.Error != run.Error {
+	if dead.Type != delivery.TypeBatchRun || dead.Key != run.BusinessDate || dead.ErrorClass != delivery.ClassRunFailed || dead.Error != run.Error.English() {
 		t.Errorf("its dead letter is %+v", dead.Delivery)
 	}
 	b.retry(run.DeliveryID)

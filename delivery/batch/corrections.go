@@ -58,9 +58,7 @@ func (c *corrections) write(
 		CorrectionOf: file.Sequence,
 		Corrects:     corrects,
 	}
-	stored, err := feed.Write(
-		ctx,
-		n,
+	stored, err := feed.Write(ctx, n,
 		func(ctx context.Context, w io.Writer, _ func(string, []byte) error) (delivery.BatchContent, error) {
 			original, err := c.batch.cfg.Files.Open(ctx, file.ID)
 			if err != nil {
@@ -72,14 +70,13 @@ func (c *corrections) write(
 				return delivery.BatchContent{}, err
 			}
 			return delivery.BatchContent{Rows: int64(len(rows))}, layout.join(w, file.Format, rows)
-		},
-	)
+		})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
 		c.batch.log.Warn("correction failed", "of", file.Name, "error", err)
-		return feed.FailCorrection(ctx, run, rows, err.Error())
+		return feed.FailCorrection(ctx, run, rows, delivery.Heard(err))
 	}
 	c.batch.cfg.Wake()
 	c.batch.log.Info("correction file stored", "name", stored.Name, "of", file.Name, "rows", len(rows))

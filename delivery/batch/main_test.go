@@ -18,6 +18,7 @@ import (
 	"redrive/store"
 	"redrive/store/storetest"
 	"redrive/store/storetest/patience"
+	_ "redrive/views/words" // what phrases read like
 )
 
 func TestMain(m *testing.M) {
@@ -169,7 +170,7 @@ func (b *bed) now() delivery.StoredFile {
 	b.t.Helper()
 	run := b.ended(b.request(""))
 	if run.State != delivery.RunStored {
-		b.t.Fatalf("the run is %s: %s", run.State, run.Error)
+		b.t.Fatalf("the run is %s: %s", run.State, run.Error.English())
 	}
 	return *run.File
 }

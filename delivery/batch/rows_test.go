@@ -37,7 +37,7 @@ func TestAKeyThatNoColumnGives(t *testing.T) {
 	b.csv = b.in.BatchFormat()
 	b.sql(pointsTable)
 	b.start(nil)
-	if run := b.ended(b.request("")); run.State != delivery.RunFailed || run.Error != `batch.key: the query answers no column "nobody"` {
+	if run := b.ended(b.request("")); run.State != delivery.RunFailed || run.Error.English() != `batch.key: the query answers no column "nobody"` {
 		t.Errorf("%+v", run)
 	}
 }

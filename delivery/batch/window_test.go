@@ -62,7 +62,7 @@ func TestLateCommittersAreSentOnce(t *testing.T) {
 		t.Errorf("a window for a date: %+v, %v", run, err)
 	}
 	b.sql("UPDATE redrive.integrations SET windowed = false") // as before an upgrade
-	if run := b.ended(b.request("2026-01-01")); run.State != delivery.RunFailed || run.Attempts != 1 || !strings.Contains(run.Error, "cannot be run for a date") {
+	if run := b.ended(b.request("2026-01-01")); run.State != delivery.RunFailed || run.Attempts != 1 || !strings.Contains(run.Error.English(), "cannot be run for a date") {
 		t.Errorf("a window for a date: %+v", run)
 	}
 	b.complete()
@@ -148,7 +148,7 @@ func TestARestoredCopyIsRefused(t *testing.T) {
 	b.sql("INSERT INTO redrive.batch_feeds (integration, snapshot, database_id) VALUES ('points', '3:3:', '1/2')")
 	b.start(nil)
 	run := b.ended(b.request(""))
-	if run.State != delivery.RunFailed || !strings.Contains(run.Error, "another database than before") {
+	if run.State != delivery.RunFailed || !strings.Contains(run.Error.English(), "another database than before") {
 		t.Errorf("the run is %+v", run)
 	}
 }

@@ -133,19 +133,16 @@ func (s *consumerSession) place(it *arrival, note delivery.InboxNote, blocked, s
 	case it.problem != "":
 		s.bury(it, delivery.Attempt{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: it.problem})
 	case dead != nil:
-		s.bury(
-			it,
-			delivery.Attempt{
-				StartedAt:  buried(it.message.Origin),
-				Outcome:    delivery.OutcomePermanent,
-				ErrorClass: delivery.ClassForeign,
-				Error:      dead.Error,
-				Response:   it.trace,
-			},
-		)
+		s.bury(it, delivery.Attempt{
+			StartedAt:  buried(it.message.Origin),
+			Outcome:    delivery.OutcomePermanent,
+			ErrorClass: delivery.ClassForeign,
+			Error:      dead.Error,
+			Response:   it.trace,
+		})
 	case state == delivery.InboxStarted, it.inbox == "" && it.redelivered && !s.c.in.Repeatable():
 		s.uncertain(it, note.At)
-	case it.lane != "" && (s.c.traits.forgets || blocked || s.inFlight.blocked(it.lane)), spilling:
+	case it.lane != "" && (s.c.traits.forgets || blocked || s.inFlight.blocked(it.lane)), spilling, it.last:
 		s.keep(it)
 	case s.c.traits.forgets:
 		if !s.inFlight.start(it) {

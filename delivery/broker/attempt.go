@@ -151,16 +151,13 @@ func (s *consumerSession) bury(it *arrival, a delivery.Attempt) {
 // uncertain is for a person: an attempt of this message started, and nobody knows how it ended. Where no note says when, it is dated
 // when it is found.
 func (s *consumerSession) uncertain(it *arrival, started time.Time) {
-	s.bury(
-		it,
-		delivery.Attempt{
-			Number:     1,
-			StartedAt:  started,
-			Outcome:    delivery.OutcomeUnknown,
-			ErrorClass: delivery.ClassLeaseLost,
-			Error:      unknownVerdict,
-		},
-	)
+	s.bury(it, delivery.Attempt{
+		Number:     1,
+		StartedAt:  started,
+		Outcome:    delivery.OutcomeUnknown,
+		ErrorClass: delivery.ClassLeaseLost,
+		Error:      unknownVerdict,
+	})
 }
 
 // foundNoted decides about a message that somebody else attempted, or attempts.
@@ -186,7 +183,7 @@ func (s *consumerSession) unmatched(it *arrival) bool {
 // handBack gives a message back to its source; what has no other place to be, or could not be recognised when it comes again, is
 // made durable instead. What a lost connection brought comes again whatever we do.
 func (s *consumerSession) handBack(it *arrival) {
-	if s.c.traits.forgets || s.unmatched(it) && !s.isLost() {
+	if s.c.traits.forgets || it.last || s.unmatched(it) && !s.isLost() {
 		s.keep(it)
 		return
 	}

@@ -281,6 +281,7 @@ type life struct {
 	kill   func()       // as if the process had vanished
 }
 
+// start waits until the consumer is connected.
 func (r *rig) start(change ...func(*Config)) *life {
 	r.t.Helper()
 	l := r.launch(change...)
@@ -440,6 +441,8 @@ func (m *mortal) die() {
 	switch s := last.(type) {
 	case *rabbitSession:
 		_ = s.conn.CloseDeadline(time.Now().Add(time.Second))
+	case *shareSession:
+		s.client.Close()
 	case *kafkaSession:
 		s.client.CloseAllowingRebalance()
 	}

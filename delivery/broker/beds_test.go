@@ -9,9 +9,8 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"redrive/delivery"
 	"redrive/store/storetest/services"
@@ -24,9 +23,10 @@ func name(t *testing.T) string {
 	return fmt.Sprintf("%s-%d-%d", strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()), time.Now().UnixNano()%1e9, places.Add(1))
 }
 
-// beds are the sources: Redis and RabbitMQ are real, Kafka is franz-go's emulator kfake.
+// beds are the sources, all of which are real.
 func beds() []bed {
-	return []bed{{name: "redis", open: openRedis}, {name: "rabbitmq", remembers: true, open: openRabbit}, {name: "kafka emulator", remembers: true, open: openKafka}}
+	return []bed{{name: "redis", open: openRedis}, {name: "rabbitmq", remembers: true, open: openRabbit}, {name: "kafka", remembers: true, open: openKafka},
+		{name: "kafka share group", remembers: true, open: openShare}}
 }
 
 // onEach runs a case on each source that it makes sense for.
@@ -119,18 +119,12 @@ func rabbitPlace(t *testing.T, address string, args amqp091.Table) place {
 
 const partitions = 3
 
-func openKafka(t *testing.T) place {
-	topic := name(t)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	return kafkaPlace(t, cluster.ListenAddrs(), topic)
-}
+func openKafka(t *testing.T) place { return kafkaPlace(t, services.SharedKafka(t), name(t)) }
 
-func kafkaPlace(t *testing.T, brokers []string, topic string) place {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+func kafkaPlace(t *testing.T, k *services.Kafka, topic string) place {
+	k.CreateTopic(t, topic, partitions)
+	proxy, brokers := k.Proxy(t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,78 +146,36 @@ func kafkaPlace(t *testing.T, brokers []string, topic string) place {
 			t.Fatal(err)
 		}
 	}
-	group := "redrive-" + topic
+	admin, group := k.Admin(t), "redrive-"+topic
 	left := func(t *testing.T) int {
-		return int(sum(ends(t, client, topic)) - sum(committed(t, client, topic, group)))
+		t.Helper()
+		ends, err := admin.ListEndOffsets(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := int64(0)
+		ends.Each(func(o kadm.ListedOffset) { n += o.Offset })
+		for _, offset := range committed(t, admin, topic, group) {
+			n -= offset
+		}
+		return int(n)
 	}
-	return place{publish: publish, left: left, source: delivery.BrokerSource{From: &delivery.KafkaSource{
+	return place{proxy: proxy, publish: publish, left: left, source: delivery.BrokerSource{From: &delivery.KafkaSource{
 		KafkaServer: delivery.KafkaServer{Brokers: brokers}, Topic: topic, Group: group}}}
 }
 
-func sum(m map[int32]int64) (n int64) {
-	for _, v := range m {
-		n += max(v, 0)
-	}
-	return n
-}
-
-// committed is how far the group came; -1 where it has no position.
-func committed(t *testing.T, client *kgo.Client, topic, group string) map[int32]int64 {
+// committed is how far the group came in the partitions in which it has a position.
+func committed(t *testing.T, admin *kadm.Client, topic, group string) map[int32]int64 {
 	t.Helper()
-	request := kmsg.NewPtrOffsetFetchRequest()
-	request.Group = group
-	asked := kmsg.NewOffsetFetchRequestTopic()
-	asked.Topic = topic
-	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group = group
-	gt := kmsg.NewOffsetFetchRequestGroupTopic()
-	gt.Topic = topic
-	for p := range int32(partitions) {
-		asked.Partitions = append(asked.Partitions, p)
-		gt.Partitions = append(gt.Partitions, p)
-	}
-	request.Topics, g.Topics = append(request.Topics, asked), append(g.Topics, gt)
-	request.Groups = append(request.Groups, g)
-	response, err := request.RequestWith(t.Context(), client)
+	offsets, err := admin.FetchOffsetsForTopics(t.Context(), group, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
-	offsets := map[int32]int64{}
-	for _, topic := range response.Topics {
-		for _, p := range topic.Partitions {
-			offsets[p.Partition] = p.Offset
+	at := map[int32]int64{}
+	offsets.Each(func(o kadm.OffsetResponse) {
+		if o.At >= 0 {
+			at[o.Partition] = o.At
 		}
-	}
-	for _, g := range response.Groups {
-		for _, topic := range g.Topics {
-			for _, p := range topic.Partitions {
-				offsets[p.Partition] = p.Offset
-			}
-		}
-	}
-	return offsets
-}
-
-func ends(t *testing.T, client *kgo.Client, topic string) map[int32]int64 {
-	t.Helper()
-	request := kmsg.NewPtrListOffsetsRequest()
-	asked := kmsg.NewListOffsetsRequestTopic()
-	asked.Topic = topic
-	for n := range int32(partitions) {
-		p := kmsg.NewListOffsetsRequestTopicPartition()
-		p.Partition, p.Timestamp = n, -1
-		asked.Partitions = append(asked.Partitions, p)
-	}
-	request.Topics = append(request.Topics, asked)
-	response, err := request.RequestWith(t.Context(), client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	offsets := map[int32]int64{}
-	for _, topic := range response.Topics {
-		for _, p := range topic.Partitions {
-			offsets[p.Partition] = p.Offset
-		}
-	}
-	return offsets
+	})
+	return at
 }

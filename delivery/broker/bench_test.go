@@ -14,7 +14,6 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
@@ -129,7 +128,7 @@ func bareRabbit(b *testing.B, ctx context.Context, address, queue string, post f
 	workers.Wait()
 }
 
-// BenchmarkKafka runs against franz-go's emulator.
+// BenchmarkKafka runs against the Kafka of the run, in another process.
 func BenchmarkKafka(b *testing.B) {
 	benchKafka(b, func(*delivery.Integration) {})
 }
@@ -143,13 +142,10 @@ func benchKafka(b *testing.B, change func(*delivery.Integration)) {
 	round := 0
 	fill := func() delivery.BrokerSource {
 		round++
-		topic := fmt.Sprintf("bench-%d", round)
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic))
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(cluster.Close)
-		client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+		topic := fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), round)
+		brokers := services.KafkaBrokers(b)
+		services.CreateKafkaTopic(b, services.KafkaAdmin(b, brokers), topic, partitions)
+		client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -160,7 +156,7 @@ func benchKafka(b *testing.B, change func(*delivery.Integration)) {
 		if err := client.Flush(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		return delivery.BrokerSource{From: &delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: cluster.ListenAddrs()}, Topic: topic, Group: "bench"}}
+		return delivery.BrokerSource{From: &delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: brokers}, Topic: topic, Group: topic}}
 	}
 	compare(b, fill, func(ctx context.Context, source delivery.BrokerSource, post func([]byte) error) {
 		bareKafka(b, ctx, *source.From.(*delivery.KafkaSource), post)

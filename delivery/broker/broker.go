@@ -209,22 +209,19 @@ func (c *Consumer) Run(ctx, grace context.Context) error {
 	defer c.unlisten(base)
 	defer helpers.Wait()
 	defer stopTaking()
-	defer c.status(delivery.SourceStopped, "")
+	defer c.status(delivery.SourceStopped, delivery.Phrase{})
 	return c.sessions(taking, sends, writes)
 }
 
 // sessions opens one session after the other, until taking ends.
 func (c *Consumer) sessions(taking, sends, writes context.Context) error {
-	c.status(delivery.SourceConnecting, "")
+	c.status(delivery.SourceConnecting, delivery.Phrase{})
 	for c.admitted(taking) {
 		opened := time.Now()
 		left, err := c.session(taking, sends, writes)
 		if left > 0 {
-			return fmt.Errorf(
-				"broker: %s: what became of %d messages could not be written; the broker will bring them again",
-				c.in.Name,
-				left,
-			)
+			return fmt.Errorf("broker: %s: what became of %d messages could not be written; the broker will bring "+
+				"them again", c.in.Name, left)
 		}
 		if taking.Err() != nil || errors.Is(err, errStalled) || c.held.Load() {
 			continue
@@ -232,7 +229,7 @@ func (c *Consumer) sessions(taking, sends, writes context.Context) error {
 		if time.Since(opened) > steady {
 			c.wait.Reset()
 		}
-		c.status(delivery.SourceReconnecting, c.secrets.Replace(err.Error()))
+		c.status(delivery.SourceReconnecting, delivery.Heard(err).With(c.secrets.Replace))
 		if !delivery.Pause(taking, c.wait.NextBackOff()) {
 			break
 		}
@@ -248,7 +245,7 @@ func (c *Consumer) session(taking, sends, writes context.Context) (left int, err
 	if s.session, err = c.driver.connect(ctx, c.prefetch, s); err != nil {
 		return 0, err
 	}
-	c.status(delivery.SourceConnected, "")
+	c.status(delivery.SourceConnected, delivery.Phrase{})
 	return s.run(taking)
 }
 
@@ -261,15 +258,13 @@ func (c *Consumer) admitted(taking context.Context) bool {
 		} else if ok || c.regardless() {
 			return true
 		}
-		c.status(delivery.SourceWaiting, whyWaiting)
+		c.status(delivery.SourceWaiting, delivery.Say("source.held"))
 		if !delivery.Pause(taking, min(patience(wait), ask)) {
 			return false
 		}
 	}
 	return false
 }
-
-const whyWaiting = "the integration is paused or its circuit breaker is open: messages stay at the source"
 
 // patience bounds how long to wait before asking again whether attempts may start.
 func patience(wait time.Duration) time.Duration {

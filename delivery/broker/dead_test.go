@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/rabbitmq/amqp091-go"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
@@ -129,15 +128,10 @@ func bigEndian[T uint32 | uint64](v T) []byte {
 }
 
 func TestDeadLettersOfKafka(t *testing.T) {
-	topic := name(t)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	r := newRig(t, bed{name: "kafka emulator", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, cluster.ListenAddrs(), topic) }}, deadLetters,
+	r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka}, deadLetters,
 		func(in *delivery.Integration) { in.Mask = []string{"$.code"} })
-	producer, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	source := r.in.Broker.From.(*delivery.KafkaSource)
+	producer, err := kgo.NewClient(kgo.SeedBrokers(source.Brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +151,7 @@ func TestDeadLettersOfKafka(t *testing.T) {
 	}
 	l := r.start()
 	for value, headers := range records {
-		if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte(value), Headers: headers}).FirstErr(); err != nil {
+		if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: source.Topic, Key: []byte("k"), Value: []byte(value), Headers: headers}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -66,22 +66,14 @@ func (e envelope) read(format delivery.WireFormat) *taken {
 			t.message.Key = key
 		}
 		t.identity = "event " + event.attributes["source"] + " " + event.attributes["id"]
-		t.message.IdempotencyKey = delivery.IdempotencyKeyOf(event.attributes["source"] + " " + event.attributes["id"])
+		t.message.IdempotencyKey = delivery.EventKey(event.attributes)
 	}
-	if key := take(
-		t.message.Headers,
-		"Idempotency-Key",
-	); strings.Trim(
-		key,
-		" \t",
-	) != "" { // a blank one would make all messages one
+	// a blank one would make all messages one
+	if key := take(t.message.Headers, "Idempotency-Key"); strings.Trim(key, " \t") != "" {
 		t.message.IdempotencyKey = delivery.IdempotencyKeyOf(key)
 	}
-	t.message.Type = cmp.Or(
-		take(t.message.Headers, "redrive-type"),
-		t.message.Type,
-		e.origin.Place,
-	) // as another Redrive sends it
+	// as another Redrive sends it
+	t.message.Type = cmp.Or(take(t.message.Headers, "redrive-type"), t.message.Type, e.origin.Place)
 	t.message.Key = cmp.Or(t.message.Key, take(t.message.Headers, "redrive-key"))
 	t.message.Type, t.message.Key = short(t.message.Type, delivery.MaxType), short(t.message.Key, delivery.MaxKey)
 	if t.identity != "" {
@@ -98,14 +90,10 @@ func (e envelope) read(format delivery.WireFormat) *taken {
 	origin.Raw = encoded(e.raw)
 	if e.typed {
 		if event != nil && event.unwrapped { // the payload is its data, and not of the type that the message had
-			origin.Properties = slices.DeleteFunc(
-				origin.Properties,
-				func(f delivery.Field) bool { return f.Name == delivery.PropertyOf(contentType) },
-			)
-			e.fields = slices.DeleteFunc(
-				e.fields,
-				func(f delivery.Field) bool { return e.inOrder && strings.EqualFold(f.Name, contentType) },
-			)
+			origin.Properties = slices.DeleteFunc(origin.Properties,
+				func(f delivery.Field) bool { return f.Name == delivery.PropertyOf(contentType) })
+			e.fields = slices.DeleteFunc(e.fields,
+				func(f delivery.Field) bool { return e.inOrder && strings.EqualFold(f.Name, contentType) })
 		}
 		e.listed(&origin, t.message.Headers, event != nil)
 	}
@@ -132,7 +120,7 @@ func (e envelope) listed(origin *delivery.Origin, headers map[string]string, eve
 		f := &e.fields[n]
 		show(f, f.Name)
 		if attribute, ok := e.attribute(f.Name); event && ok {
-			show(f, "ce-"+attribute)
+			show(f, delivery.EventPrefix+attribute)
 		}
 		told = told && f.Shown == f.Name && f.Type == "" && !f.IsNull()
 		if e.inOrder {

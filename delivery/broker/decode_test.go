@@ -167,7 +167,7 @@ func TestPasswordsDoNotShow(t *testing.T) {
 			go func() { done <- c.Run(ctx, ctx) }()
 			r := rig{t: t}
 			r.eventually("refused", func() bool { return c.Facts(t.Context()).Status == delivery.SourceReconnecting })
-			why := c.Facts(t.Context()).Why
+			why := c.Facts(t.Context()).Why.English()
 			cancel()
 			if err := <-done; err != nil {
 				t.Fatal(err)

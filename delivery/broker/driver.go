@@ -15,6 +15,8 @@ type taken struct {
 	trace       []byte           // of an entry of a dead-letter queue: the stack trace that came with it
 	redelivered bool             // the broker says that somebody may have had it before
 	firstTime   bool             // the broker vouches that nobody had it before, whatever its identity looks like
+	last        bool             // the broker may not bring it again: it is made durable before it is attempted
+	dead        bool             // it failed and is a dead letter here, which is durable
 	receipt     any              // the session's own
 }
 
@@ -58,7 +60,7 @@ type holder interface {
 	// release drops what was not attempted of the messages that match, and returns when the others are settled or ctx ends.
 	release(ctx context.Context, match func(*taken) bool)
 	// status changes what people see.
-	status(s delivery.SourceStatus, why string)
+	status(s delivery.SourceStatus, why delivery.Phrase)
 	// gap notes that messages may have been lost at the broker.
 	gap(g delivery.SourceGap)
 	// found writes down what was lost at a source with positions. errHeld: the integration is paused with it, and nothing more is read.

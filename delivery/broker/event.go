@@ -50,14 +50,11 @@ func (e envelope) event(format delivery.WireFormat) (found *event, problem strin
 	if format != delivery.FormatCloudEvents {
 		return nil, ""
 	}
-	if kind, _, _ := mime.ParseMediaType(
-		header(rest, contentType),
-	); kind != structuredType && len(e.headers) > 0 && kind != "" &&
+	if kind, _, _ := mime.ParseMediaType(header(rest, contentType)); kind != structuredType &&
+		len(e.headers) > 0 && kind != "" &&
 		kind != "application/json" {
-		return nil, fmt.Sprintf(
-			"no CloudEvent: its content type is %s and it has no attribute specversion",
-			short(kind, delivery.MaxType),
-		)
+		return nil, fmt.Sprintf("no CloudEvent: its content type is %s and it has no attribute specversion",
+			short(kind, delivery.MaxType))
 	}
 	return structured(e.payload, rest)
 }
@@ -152,8 +149,7 @@ func (e *event) content(data, encoded json.RawMessage) (problem string) {
 	if e.attributes["datacontenttype"] == "" {
 		e.attributes["datacontenttype"] = "application/json"
 	}
-	kind, _, _ := mime.ParseMediaType(e.attributes["datacontenttype"])
-	if data[0] == '"' && kind != "application/json" && kind != "text/json" && !strings.HasSuffix(kind, "+json") {
+	if data[0] == '"' && !delivery.IsJSON(e.attributes["datacontenttype"]) {
 		e.data = []byte(scalar(data))
 	} else {
 		e.data = bytes.Clone(data)
@@ -165,19 +161,17 @@ func (e *event) content(data, encoded json.RawMessage) (problem string) {
 func (e *event) export() {
 	for name, value := range e.attributes {
 		if name != "datacontenttype" {
-			e.headers["ce-"+name] = delivery.EncodeHeader(value)
+			e.headers[delivery.EventPrefix+name] = delivery.EncodeHeader(value)
 		}
 	}
 }
 
 func (e *event) problem() string {
-	for _, name := range []string{"specversion", "id", "source", "type"} {
-		if e.attributes[name] == "" {
-			return "no CloudEvent: attribute " + name + " is missing"
-		}
+	if name := delivery.MissingAttribute(e.attributes); name != "" {
+		return "no CloudEvent: attribute " + name + " is missing"
 	}
-	if e.attributes["specversion"] != "1.0" {
-		return "no CloudEvent of version 1.0"
+	if e.attributes["specversion"] != delivery.EventVersion {
+		return "no CloudEvent of version " + delivery.EventVersion
 	}
 	return ""
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -50,23 +49,23 @@ func (c *Consumer) Condition() delivery.Condition {
 	c.facts.mu.Unlock()
 	condition := delivery.Condition{Integration: c.in.Name, Part: delivery.PartSource}
 	switch {
-	case f.Status == delivery.SourceConnected && f.Why == "":
+	case f.Status == delivery.SourceConnected && f.Why.IsZero():
 		condition.State, condition.LastSuccess = delivery.ConditionWorks, time.Now()
 	case f.Status == delivery.SourceWaiting, f.Status == delivery.SourceStopped:
 	default:
-		condition.State, condition.Since, condition.Reason = delivery.ConditionFails, f.Since, cmp.Or(
-			f.Why,
-			"there is no connection yet",
-		)
+		condition.State, condition.Since, condition.Reason = delivery.ConditionFails, f.Since, f.Why
+		if f.Why.IsZero() {
+			condition.Reason = delivery.Say("source.not_yet")
+		}
 	}
 	return condition
 }
 
 // status notes and logs what the consumer does; what did not change is not said again.
-func (c *Consumer) status(s delivery.SourceStatus, why string) {
+func (c *Consumer) status(s delivery.SourceStatus, why delivery.Phrase) {
 	moved, changed := false, false
 	c.facts.change(func(f *delivery.SourceFacts) {
-		moved, changed = f.Status != s, f.Status != s || f.Why != why
+		moved, changed = f.Status != s, f.Status != s || !f.Why.Equal(why)
 		if moved {
 			f.Since = time.Now()
 		}
@@ -74,9 +73,9 @@ func (c *Consumer) status(s delivery.SourceStatus, why string) {
 	})
 	switch {
 	case moved && s == delivery.SourceReconnecting:
-		c.log.Warn("the source is away", "status", s, "why", why)
+		c.log.Warn("the source is away", "status", s, "why", why.English())
 	case changed:
-		c.log.Info("source", "status", s, "why", why)
+		c.log.Info("source", "status", s, "why", why.English())
 	}
 }
 
@@ -85,9 +84,8 @@ func (c *Consumer) unmatched() {
 	first := false
 	c.facts.change(func(f *delivery.SourceFacts) { first, f.CannotMatch = !f.CannotMatch, true })
 	if first && !c.traits.forgets {
-		c.log.Warn(
-			"messages come without message_id: one that the broker brings again cannot be recognised and is delivered again",
-		)
+		c.log.Warn("messages come without message_id: one that the broker brings again cannot be recognised and is " +
+			"delivered again")
 	}
 }
 

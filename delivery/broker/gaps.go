@@ -71,7 +71,7 @@ func (c *Consumer) gap(g delivery.SourceGap) {
 	case c.gaps.changed <- struct{}{}:
 	default:
 	}
-	c.log.Warn("messages may have been lost at the source", "what", g.String())
+	c.log.Warn("messages may have been lost at the source", "what", g.Phrase().English())
 }
 
 // watchGaps writes gaps down, shows that this process listens, and finds out for how long none did.
@@ -108,7 +108,7 @@ func (c *Consumer) listen(ctx context.Context) {
 	case err != nil && ctx.Err() == nil:
 		c.log.WarnContext(ctx, "noting that the source is listened to failed, will be tried again", "error", err)
 	case gap != nil:
-		c.log.WarnContext(ctx, "messages may have been lost at the source", "what", gap.String())
+		c.log.WarnContext(ctx, "messages may have been lost at the source", "what", gap.Phrase().English())
 		c.lookAtGaps(ctx)
 	}
 }
@@ -206,7 +206,7 @@ func (c *Consumer) ofThis(list []delivery.NotedGap) []delivery.NotedGap {
 // wereNoted says what was found, and reports whether the integration is paused by it.
 func (c *Consumer) wereNoted(ctx context.Context, list []delivery.NotedGap) (held error) {
 	for _, g := range list {
-		c.log.WarnContext(ctx, "the source is not as it was left", "what", g.String())
+		c.log.WarnContext(ctx, "the source is not as it was left", "what", g.Phrase())
 		if g.Hold && !g.Notice {
 			c.held.Store(true)
 			held = errHeld

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
@@ -19,12 +18,7 @@ import (
 // headers, in every combination, by retry, edit and redirect.
 func TestARecordComesBackIdentical(t *testing.T) {
 	dead := name(t)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, dead, "streamed", "elsewhere"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	l := newLog(t, cluster.ListenAddrs(), dead)
+	l := newLog(t, dead, "streamed", "elsewhere")
 	h := func(name string, value []byte) kgo.RecordHeader { return kgo.RecordHeader{Key: name, Value: value} }
 	death := h("__streams.errors.topic", []byte("streamed"))
 	var want []string

@@ -267,6 +267,9 @@ func (f *inFlightSet) seal(list []*arrival) (all []*arrival) {
 		if f.known[it.identity] == it {
 			delete(f.known, it.identity)
 		}
+		for _, copied := range it.followers {
+			copied.dead = it.dead
+		}
 		all = append(append(all, it), it.followers...)
 	}
 	return all

@@ -37,12 +37,12 @@ type kafkaDriver struct {
 	again       atomic.Int64              // see delivery.SourceTopic.MadeAgain
 }
 
-func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
+func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
 	options, err := cfg.Dialer.KafkaOptions(source.KafkaServer)
 	if err != nil {
 		return nil, err
 	}
-	return &kafkaDriver{
+	d := &kafkaDriver{
 		options: options,
 		source:  source,
 		format:  cfg.Integration.Broker.Format,
@@ -52,7 +52,11 @@ func newKafka(cfg Config, source delivery.KafkaSource) (*kafkaDriver, error) {
 		integration: cfg.Integration.Name,
 		store:       cfg.Store,
 		look:        cfg.look,
-	}, nil
+	}
+	if source.ShareGroup != "" {
+		return &shareDriver{kafkaDriver: d, log: cfg.Log}, nil
+	}
+	return d, nil
 }
 
 func (*kafkaDriver) traits() traits { return traits{counted: true} }

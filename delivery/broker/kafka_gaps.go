@@ -22,7 +22,7 @@ func changes(kept delivery.SourceTopic, seen topicSeen, compacted bool) (now del
 	now.ID, now.Partitions, now.Compacted, now.Gone = seen.id, seen.partitions, compacted, false
 	notice := func(key string, args ...any) {
 		args = append(args, "topic", kept.Topic, "partitions", now.Partitions)
-		gaps = append(gaps, delivery.NotedGap{SourceGap: delivery.SourceGap{Notice: true, Says: delivery.Say(key, args...)}})
+		gaps = append(gaps, delivery.NotedGap{SourceGap: delivery.SourceGap{Notice: true, What: delivery.Say(key, args...)}})
 	}
 	switch added := seen.partitions - kept.Partitions; {
 	case kept.Partitions == 0:
@@ -45,12 +45,12 @@ func lostWith(kept delivery.SourceTopic, key string) (gaps []delivery.NotedGap) 
 	for partition := range int32(kept.Partitions) {
 		at := kept.Positions[partition]
 		g := gapOf(partition, at.Next, max(at.End, at.Next), kept.Compacted)
-		g.ToOffset, g.Says = nil, delivery.Say(key, "topic", kept.Topic, "partition", partition, "from", at.Next, "records", at.End-at.Next)
+		g.ToOffset, g.What = nil, delivery.Say(key, "topic", kept.Topic, "partition", partition, "from", at.Next, "records", at.End-at.Next)
 		switch {
 		case at.End <= at.Next:
-			g.Says.Key += ".read"
+			g.What.Key += ".read"
 		case kept.Compacted:
-			g.Says.Key += ".compacted"
+			g.What.Key += ".compacted"
 		}
 		gaps = append(gaps, g)
 	}
@@ -124,7 +124,7 @@ func (j *judgement) gap(key string, from, to int64) {
 	if g.Records == nil {
 		key += ".compacted"
 	}
-	g.Next, g.Says = &to, delivery.Say(key, "partition", j.partition, "from", from, "to", to, "records", to-from)
+	g.Next, g.What = &to, delivery.Say(key, "partition", j.partition, "from", from, "to", to, "records", to-from)
 	j.found = append(j.found, g)
 }
 
@@ -133,7 +133,7 @@ func (j *judgement) again(key string, notice bool) {
 	from, to := j.base, j.from
 	g := gapOf(j.partition, from, to, true)
 	g.Next, g.Again, g.Notice = &to, true, notice
-	g.Says = delivery.Say(key, "partition", j.partition, "from", from, "to", to, "end", j.log.end)
+	g.What = delivery.Say(key, "partition", j.partition, "from", from, "to", to, "end", j.log.end)
 	j.found = append(j.found, g)
 }
 

@@ -47,7 +47,7 @@ func (s *kafkaSession) revoked(ctx context.Context, _ *kgo.Client, partitions ma
 	defer cancel()
 	s.holder.release(limited, func(t *taken) bool { return gone[t.receipt.(*recordInFlight).at] })
 	if err := s.commit(limited); err != nil {
-		s.holder.status(delivery.SourceConnected, "committing before handing over: "+err.Error())
+		s.holder.status(delivery.SourceConnected, delivery.Say("source.committing_over", "why", err))
 	}
 	_ = s.keep(limited)
 	s.positions.forget(gone)

@@ -88,44 +88,48 @@ func (s *kafkaSession) withOriginals(ctx context.Context, list []*lostLetter) (d
 	if len(s.waiting) == 0 {
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, originalRound)
-	defer cancel()
-	s.originals.read(limited, s.waiting)
+	s.originals.read(ctx, s.waiting)
 	s.waiting = slices.DeleteFunc(s.waiting, func(l *lostLetter) bool {
-		if l.original == nil && l.missing.IsZero() {
-			if time.Since(l.since) < originalPatience {
-				return false
-			}
-			l.missing = delivery.Say("original.unreadable", "seconds", int(originalPatience.Seconds()), "why", s.why(l.obstacle))
+		if l.open() && time.Since(l.since) < originalPatience {
+			return false
 		}
-		done = append(done, s.driver.whole(l))
+		done = append(done, s.driver.whole(l, originalPatience))
 		return true
 	})
 	return done
 }
 
-func (s *kafkaSession) why(err error) string {
-	var refused *kerr.Error
-	if errors.As(err, &refused) {
-		return refused.Description
+// originalsAtOnce is withOriginals where letters cannot wait: the locks of a share group end.
+func (s *kafkaSession) originalsAtOnce(ctx context.Context, list []*lostLetter) (done []*taken) {
+	if len(list) > 0 {
+		s.originals.read(ctx, list)
 	}
-	return "no answer"
+	for _, l := range list {
+		done = append(done, s.driver.whole(l, originalRound))
+	}
+	return done
 }
 
-// whole is the message of a letter with what its original had.
-func (d *kafkaDriver) whole(l *lostLetter) *taken {
+// whole is the message of a letter with what its original had, which was looked for so long.
+func (d *kafkaDriver) whole(l *lostLetter, waited time.Duration) *taken {
+	if l.open() {
+		l.missing = delivery.Say("original.unreadable", "seconds", int(waited.Seconds()), "why", l.obstacle)
+	}
 	if l.original == nil {
 		d.without(l, familyNamed(l.at.Family))
 		return l.taken
 	}
 	t := d.decodeAs(l.record, l.original)
-	t.receipt = l.taken.receipt
+	t.receipt, t.redelivered, t.last = l.taken.receipt, l.taken.redelivered, l.taken.last
+	t.message.Origin.Deliveries = l.taken.message.Origin.Deliveries
 	t.message.Origin.Dead.Fetched = true
 	return t
 }
 
-// read reads what can be read of the originals until ctx ends.
+// read reads what can be read of the originals, within a time that others can wait.
 func (o *originals) read(ctx context.Context, list []*lostLetter) {
+	ctx, cancel := context.WithTimeout(ctx, originalRound)
+	defer cancel()
 	fail := func(err error) {
 		for _, l := range list {
 			l.obstacle = err
@@ -147,7 +151,7 @@ func (o *originals) read(ctx context.Context, list []*lostLetter) {
 		return cmp.Or(cmp.Compare(a.at.Place, b.at.Place), cmp.Compare(*a.at.Partition, *b.at.Partition), cmp.Compare(*a.at.Offset, *b.at.Offset))
 	})
 	for n, l := range list {
-		if l.open() && ctx.Err() == nil {
+		if l.obstacle = ctx.Err(); l.open() && l.obstacle == nil {
 			l.obstacle = o.fetch(ctx, list[n:])
 		}
 	}

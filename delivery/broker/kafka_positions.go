@@ -166,11 +166,11 @@ func (s *kafkaSession) commits(ctx context.Context) {
 		err := s.commit(ctx)
 		if err == nil && troubled {
 			troubled = false
-			s.holder.status(delivery.SourceConnected, "")
+			s.holder.status(delivery.SourceConnected, delivery.Phrase{})
 		}
 		if err != nil && ctx.Err() == nil {
 			troubled = true
-			s.holder.status(delivery.SourceConnected, "committing failed, will be tried again: "+err.Error())
+			s.holder.status(delivery.SourceConnected, delivery.Say("source.committing", "why", err))
 			select {
 			case s.wake <- struct{}{}:
 			default:

@@ -64,10 +64,10 @@ func (s *kafkaSession) seen(err error) {
 	switch {
 	case err != nil:
 		s.away = true
-		s.holder.status(delivery.SourceReconnecting, err.Error())
+		s.holder.status(delivery.SourceReconnecting, delivery.Heard(err))
 	case s.away:
 		s.away = false
-		s.holder.status(delivery.SourceConnected, "")
+		s.holder.status(delivery.SourceConnected, delivery.Phrase{})
 	}
 }
 

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"strings"
+
 	"redrive/delivery"
 	"redrive/delivery/form"
 )
@@ -69,9 +71,16 @@ func readKafka(r *form.Reader, path string, b *form.Kafka) delivery.BrokerSource
 	if b.Timeout != "" {
 		r.Fail(path+"timeout", "broker.kafka: timeout belongs to a destination")
 	}
+	group, shared := strings.TrimSpace(r.Expand(path+"group", b.Group)), strings.TrimSpace(r.Expand(path+"share_group", b.ShareGroup))
+	switch {
+	case group == "" && shared == "":
+		r.Fail(path+"group", "group: missing; write group: NAME, or share_group: NAME with Kafka 4.2 or later")
+	case group != "" && shared != "":
+		r.Fail(path+"share_group", "share_group: a source has group or share_group, not both; remove one of them")
+	}
 	return delivery.BrokerSource{
 		Format: r.Format(path+"format", b.Format),
-		From: &delivery.KafkaSource{KafkaServer: b.Server(r, path),
-			Topic: r.Required(path, "topic", b.Topic), Group: r.Required(path, "group", b.Group), KeepTime: b.KeepsTime(r, path)},
+		From: &delivery.KafkaSource{KafkaServer: b.Server(r, path), Topic: r.Required(path, "topic", b.Topic),
+			Group: group, ShareGroup: shared, KeepTime: b.KeepsTime(r, path)},
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
+	"redrive/store/storetest/services"
 )
 
 // letter is an entry of a dead-letter queue or topic as its producer wrote it, and what is known of it.
@@ -94,12 +94,7 @@ var homes = []string{"orders", "retried", "bound", "connected", "streamed", "sha
 // Every family on Kafka, by everything that a person may do: what arrives is what died, without a mark of its death.
 func TestLettersOfKafkaGoBackAsTheyWere(t *testing.T) {
 	dead := name(t)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, append(homes, dead, "elsewhere")...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	l := newLog(t, cluster.ListenAddrs(), dead)
+	l := newLog(t, dead, append(homes, "elsewhere")...)
 	for _, family := range readLetters(t, "testdata/letters/kafka.json").Families {
 		for n, letter := range family.Letters {
 			for _, way := range ways {
@@ -142,16 +137,21 @@ type logs struct {
 	inbox  []*kgo.Record
 }
 
-func newLog(t *testing.T, brokers []string, dead string) *logs {
+// newLog makes the topics, which no other test uses at the same time.
+func newLog(t *testing.T, dead string, others ...string) *logs {
 	t.Helper()
-	server := delivery.KafkaServer{Brokers: brokers}
+	k := services.SharedKafka(t)
+	for _, topic := range append(others, dead) {
+		k.CreateTopic(t, topic, partitions)
+	}
+	server := delivery.KafkaServer{Brokers: k.Brokers}
 	to := func(topic string) delivery.Destination {
 		return delivery.Destination{To: &delivery.KafkaDestination{KafkaServer: server, Topic: topic, Timeout: time.Minute}}
 	}
-	from := &delivery.KafkaSource{KafkaServer: server, Topic: dead, Group: "desk", KeepTime: true}
+	from := &delivery.KafkaSource{KafkaServer: server, Topic: dead, Group: dead, KeepTime: true}
 	l := &logs{desk: newDesk(t, delivery.BrokerSource{From: from}, delivery.Destination{To: from.WayBack()}, to("elsewhere"))}
 	var err error
-	l.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(append(homes, "elsewhere")...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	l.client, err = kgo.NewClient(kgo.SeedBrokers(k.Brokers...), kgo.ConsumeTopics(others...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}

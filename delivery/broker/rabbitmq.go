@@ -316,10 +316,8 @@ func (d *rabbitDriver) decode(m *amqp091.Delivery) *taken {
 	}
 	e.origin.Properties, e.typed = wire.RabbitMQProperties(m), true
 	if expiration := diedWith(m.Headers); d.dead && m.Expiration == "" && expiration != "" {
-		e.origin.Properties = append(
-			e.origin.Properties,
-			delivery.Field{Name: wire.PropertyExpiration, Value: []byte(expiration)},
-		)
+		e.origin.Properties = append(e.origin.Properties,
+			delivery.Field{Name: wire.PropertyExpiration, Value: []byte(expiration)})
 	}
 	e.fields = wire.RabbitMQHeaders(m.Headers)
 	var death *delivery.DeadOrigin

@@ -121,11 +121,11 @@ func (s *redisSession) read() {
 			err = s.subscribe(limited)
 			cancel()
 			if err != nil && s.running.Err() == nil {
-				s.holder.status(delivery.SourceReconnecting, err.Error())
+				s.holder.status(delivery.SourceReconnecting, delivery.Heard(err))
 			}
 		}
 		wait.Reset()
-		s.holder.status(delivery.SourceConnected, "")
+		s.holder.status(delivery.SourceConnected, delivery.Phrase{})
 	}
 }
 
@@ -143,20 +143,13 @@ func (s *redisSession) gone(err error, stuck time.Duration) {
 	s.holder.listens(time.Time{}, s.heard)
 	_ = s.listening.Close() // it is lost anyway
 	s.mu.Unlock()
-	why := err.Error()
+	why := delivery.Heard(err)
 	if errors.Is(err, io.EOF) {
-		why = "Redis closed the connection"
+		why = delivery.Say("source.redis_closed")
 	}
 	s.holder.status(delivery.SourceReconnecting, why)
 	if stuck > redisStuck {
-		s.holder.gap(
-			delivery.SourceGap{
-				What: fmt.Sprintf(
-					"Redis hung up after messages had to wait %s to be read: what it held for us is lost",
-					stuck.Round(time.Second),
-				),
-			},
-		)
+		s.holder.gap(delivery.SourceGap{What: delivery.Say("gap.hung_up", "waited", stuck.Round(time.Second))})
 	}
 }
 

@@ -185,10 +185,10 @@ func (s *consumerSession) admitted(ok bool) {
 	case ok && s.stalled.IsZero():
 	case ok:
 		s.stalled = time.Time{}
-		s.c.status(delivery.SourceConnected, "")
+		s.c.status(delivery.SourceConnected, delivery.Phrase{})
 	case s.stalled.IsZero():
 		s.stalled = time.Now()
-		s.c.status(delivery.SourceWaiting, whyWaiting)
+		s.c.status(delivery.SourceWaiting, delivery.Say("source.held"))
 		if s.c.traits.nameless { // what would wait in our hands could not be told from what was attempted, after a crash
 			s.stop(errStalled)
 		}
@@ -206,13 +206,13 @@ func (s *consumerSession) release(ctx context.Context, match func(*taken) bool) 
 }
 
 // status implements holder.
-func (s *consumerSession) status(status delivery.SourceStatus, why string) {
-	s.c.status(status, s.c.secrets.Replace(why))
+func (s *consumerSession) status(status delivery.SourceStatus, why delivery.Phrase) {
+	s.c.status(status, why.With(s.c.secrets.Replace))
 }
 
 // gap implements holder.
 func (s *consumerSession) gap(g delivery.SourceGap) {
-	g.What = s.c.secrets.Replace(g.What)
+	g.What = g.What.With(s.c.secrets.Replace)
 	s.c.gap(g)
 }
 

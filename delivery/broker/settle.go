@@ -144,27 +144,15 @@ func (s *consumerSession) write(ctx context.Context, batch []outcome) bool {
 	defer cancel()
 	sorted := sortOut(batch)
 	if err := s.store(limited, sorted); err != nil {
-		s.c.log.ErrorContext(
-			ctx,
-			"writing outcomes failed, will be tried again; nothing is acknowledged before",
-			"messages",
-			len(batch),
-			"error",
-			err,
-		)
+		s.c.log.ErrorContext(ctx, "writing outcomes failed, will be tried again; nothing is acknowledged before",
+			"messages", len(batch), "error", err)
 		return false
 	}
 	s.inFlight.durable(sorted.lanes)
 	done, back := s.inFlight.seal(sorted.done), s.inFlight.seal(sorted.back)
 	if err := s.session.acknowledge(receipts(done)); err != nil {
-		s.c.log.WarnContext(
-			ctx,
-			"acknowledging failed: the broker will bring messages again, and they will be recognised",
-			"messages",
-			len(done),
-			"error",
-			s.c.secrets.Replace(err.Error()),
-		)
+		s.c.log.WarnContext(ctx, "acknowledging failed: the broker will bring messages again, and they will be recognised",
+			"messages", len(done), "error", s.c.secrets.Replace(err.Error()))
 	}
 	if err := s.session.giveBack(receipts(back)); err != nil {
 		s.c.log.DebugContext(ctx, "giving back failed: the session's end does it", "error", err)
@@ -205,6 +193,7 @@ func sortOut(batch []outcome) (b sortedOutcomes) {
 		switch {
 		case o.kind == kept:
 			b.failed = append(b.failed, o.parked)
+			o.item.dead = o.parked.Next == delivery.StateDead && o.item.message.Origin.Dead == nil
 			if o.item.lane != "" {
 				b.lanes = append(b.lanes, o.item.lane)
 			}

@@ -225,7 +225,7 @@ func TestALostSlotIsRecognisedAndANewSnapshotRepairsIt(t *testing.T) {
 	p = b.start()
 	b.await("the loss is said", func() bool {
 		f := fact(p, "connected")
-		return f.Alarm && f.Value == 0 && strings.Contains(f.Text, "lost") && strings.Contains(f.Text, "redrive cdc resnapshot capture")
+		return f.Alarm && f.Value == 0 && strings.Contains(f.Says.English(), "lost") && strings.Contains(f.Says.English(), "redrive cdc resnapshot capture")
 	})
 	if query[bool](b, b.src, "SELECT wal_status <> 'lost' FROM pg_replication_slots") {
 		t.Fatal("the slot was created anew without anybody asking")
@@ -259,7 +259,10 @@ func TestAGapIsNotHidden(t *testing.T) {
 	}
 	b.run("INSERT INTO articles VALUES (1, 1, '')")
 	p = b.start()
-	b.await("the missing slot is said", func() bool { f := fact(p, "connected"); return f.Alarm && strings.Contains(f.Text, "does not exist") })
+	b.await("the missing slot is said", func() bool {
+		f := fact(p, "connected")
+		return f.Alarm && strings.Contains(f.Says.English(), "does not exist")
+	})
 	p.stop()
 	if _, err := b.sql.Exec(ctx(t), "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", b.in.CDC.Slot); err != nil {
 		t.Fatal(err)
@@ -267,7 +270,7 @@ func TestAGapIsNotHidden(t *testing.T) {
 	p = b.start()
 	b.await("the gap is said", func() bool {
 		f := fact(p, "connected")
-		return f.Alarm && strings.Contains(f.Text, "changes between are lost")
+		return f.Alarm && strings.Contains(f.Says.English(), "changes between are lost")
 	})
 	if n := len(b.payloads("capture")); n != 0 {
 		t.Errorf("%d deliveries", n)
@@ -286,7 +289,7 @@ func TestAnotherSourceIsRefused(t *testing.T) {
 	p = b.start()
 	b.await("it is refused", func() bool {
 		f := fact(p, "connected")
-		return f.Alarm && strings.Contains(f.Text, "restored or replaced")
+		return f.Alarm && strings.Contains(f.Says.English(), "restored or replaced")
 	})
 }
 
@@ -312,7 +315,7 @@ func TestASourceThatIsNotThereIsAnAlarm(t *testing.T) {
 	p := b.start()
 	b.await("the alarm", func() bool {
 		f := fact(p, "alarm")
-		return f.Alarm && strings.Contains(f.Text, "public.articles: there is none")
+		return f.Alarm && strings.Contains(f.Says.English(), "public.articles: there is none")
 	})
 	b.run(articles)
 	b.await("it streams", func() bool { return fact(p, "connected").Value == 1 && !fact(p, "alarm").Alarm })
@@ -330,11 +333,14 @@ func TestTheAlarmIsRaisedAndEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	p = b.start()
-	b.await("nobody reads", func() bool { f := fact(p, "alarm"); return f.Alarm && strings.Contains(f.Text, "nobody reads") })
+	b.await("nobody reads", func() bool {
+		f := fact(p, "alarm")
+		return f.Alarm && strings.Contains(f.Says.English(), "nobody reads")
+	})
 	b.run("INSERT INTO other SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
 	b.await("the log is held back", func() bool {
 		f := fact(p, "alarm")
-		return f.Alarm && strings.Contains(f.Text, "holds back") && fact(p, "lag_bytes").Value > 1<<20 && fact(p, "retained_bytes").Value > 1<<20
+		return f.Alarm && strings.Contains(f.Says.English(), "holds back") && fact(p, "lag_bytes").Value > 1<<20 && fact(p, "retained_bytes").Value > 1<<20
 	})
 	if err := holder.Close(ctx(t)); err != nil {
 		t.Fatal(err)

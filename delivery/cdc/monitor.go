@@ -1,11 +1,8 @@
 package cdc
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,24 +11,24 @@ import (
 
 // What this process does for the integration.
 const (
-	statusWaiting      = "another process reads"
-	statusStarting     = "starting"
-	statusSettingUp    = "setting up"
-	statusStreaming    = "streaming"
-	statusReconnecting = "reconnecting"
-	statusLost         = "stopped"
+	statusWaiting      = "capture.waiting"
+	statusStarting     = "capture.starting"
+	statusSettingUp    = "capture.setting_up"
+	statusStreaming    = "capture.streaming"
+	statusReconnecting = "source.status.reconnecting"
+	statusLost         = "source.status.stopped"
 )
 
 // roomStatus is what people are told of a room.
 type roomStatus struct {
 	mu       sync.Mutex
-	status   string
-	why      string
-	alarm    bool      // of the status
-	troubled time.Time // since when nothing is read; zero: changes are read, or another process sees to it
-	trouble  string    // what failed the last time
-	notes    []string  // what a person should see to although changes are read
-	hints    []string  // what not every change will carry
+	status   string // a phrase
+	why      delivery.Phrase
+	alarm    bool              // of the status
+	troubled time.Time         // since when nothing is read; zero: changes are read, or another process sees to it
+	trouble  delivery.Phrase   // what failed the last time
+	notes    []delivery.Phrase // what a person should see to although changes are read
+	hints    []delivery.Phrase // what not every change will carry
 	gaps     []delivery.CaptureGap
 	progress map[string]delivery.SnapshotProgress
 	seen     slotStatus
@@ -42,19 +39,19 @@ type slotStatus struct {
 	at       time.Time // zero: not yet
 	slot     delivery.SlotStatus
 	position delivery.CapturePosition
-	err      string // why it could not be seen
-	unread   int    // looks in which nobody read
+	err      delivery.Phrase // why it could not be seen
+	unread   int             // looks in which nobody read
 }
 
 // set reports whether the status is new.
-func (n *roomStatus) set(status, why string, alarm bool) (changed bool) {
+func (n *roomStatus) set(status string, why delivery.Phrase, alarm bool) (changed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	changed = n.status != status || n.why != why
+	changed = n.status != status || !n.why.Equal(why)
 	n.status, n.why, n.alarm = status, why, alarm
 	switch {
 	case status == statusStreaming || status == statusWaiting:
-		n.troubled, n.trouble = time.Time{}, ""
+		n.troubled, n.trouble = time.Time{}, delivery.Phrase{}
 		return changed
 	case status == statusReconnecting:
 		n.trouble = why
@@ -66,18 +63,18 @@ func (n *roomStatus) set(status, why string, alarm bool) (changed bool) {
 }
 
 // find keeps what a person should see to although changes are read.
-func (n *roomStatus) find(notes []string) {
+func (n *roomStatus) find(notes []delivery.Phrase) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.notes = notes
 }
 
 // hint keeps what not every change will carry; it says whether that is new.
-func (n *roomStatus) hint(texts []string) (changed bool) {
+func (n *roomStatus) hint(hints []delivery.Phrase) (changed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	changed = !slices.Equal(n.hints, texts)
-	n.hints = texts
+	changed = !slices.EqualFunc(n.hints, hints, delivery.Phrase.Equal)
+	n.hints = hints
 	return changed
 }
 
@@ -125,9 +122,8 @@ func (r *Room) look(ctx context.Context) {
 	if gapsErr == nil {
 		r.news.gaps = r.named(gaps[r.name])
 	}
-	seen.at, seen.err = time.Now(), ""
+	seen.at, seen.err = time.Now(), delivery.Heard(err)
 	if err != nil {
-		seen.err = err.Error()
 		return
 	}
 	seen.slot = slot
@@ -142,43 +138,51 @@ func (r *Room) named(gaps []delivery.CaptureGap) []delivery.CaptureGap {
 	return slices.DeleteFunc(gaps, func(g delivery.CaptureGap) bool { return wanted[g.Table] == nil })
 }
 
-// alarm is what a person should look at: a word that stays the same while figures change, and the sentence. news is locked.
-func (r *Room) alarm() (kind, text string) {
+// says is what this process does, and why. n is locked.
+func (n *roomStatus) says() delivery.Phrase {
+	if n.why.IsZero() {
+		return delivery.Say(n.status)
+	}
+	return delivery.Say("error.because", "what", delivery.Say(n.status), "why", n.why)
+}
+
+// alarm is what a person should look at: a word that stays the same while figures change, and what to say. news is locked.
+func (r *Room) alarm() (kind string, says delivery.Phrase) {
 	n, slot := &r.news, r.news.seen.slot
 	switch {
 	case n.alarm:
 		return n.status, n.why
 	case !n.troubled.IsZero() && time.Since(n.troubled) > 2*r.cfg.Monitor:
-		return "troubled", fmt.Sprintf(
-			"changes have not been read since %s: %s",
-			n.troubled.UTC().Format(time.RFC3339),
-			cmp.Or(n.trouble, n.why, n.status),
-		)
+		return "troubled", delivery.Say("capture.unread", "since", n.troubled, "why", n.troubles())
 	case n.seen.at.IsZero():
-		return "", ""
-	case n.seen.err != "":
-		return "unreachable", "the source cannot be asked: " + n.seen.err
+		return "", says
+	case !n.seen.err.IsZero():
+		return "unreachable", delivery.Say("capture.unreachable", "why", n.seen.err)
 	case slot.Lost:
-		return "lost", fmt.Sprintf("the slot is lost: %s. Ask for a new snapshot: redrive cdc resnapshot %s", slot.Why, r.name)
+		return "lost", delivery.Say("capture.slot_lost", "why", slot.Why, "integration", r.name)
 	case slot.Retained >= r.source.AlarmBytes:
-		return "retained", fmt.Sprintf(
-			"the slot holds back %d MB of the source's log, more than %d MB: see whether it is read",
-			slot.Retained>>20,
-			r.source.AlarmBytes>>20,
-		)
+		return "retained", delivery.Say("capture.retained", "size", slot.Retained>>20, "most", r.source.AlarmBytes>>20)
 	case slot.SafeBytes != nil && slot.Retained >= *slot.SafeBytes:
-		return "unsafe", fmt.Sprintf(
-			"the slot holds back half of what max_slot_wal_keep_size allows: %d MB more and it is lost",
-			*slot.SafeBytes>>20,
-		)
+		return "unsafe", delivery.Say("capture.unsafe", "size", *slot.SafeBytes>>20)
 	case n.seen.unread > 1 && n.seen.position.SystemIdentifier != "":
-		return "unread", "nobody reads the slot, and the source keeps its log for it"
+		return "unread", delivery.Say("capture.slot_unread")
 	case len(n.gaps) > 0:
 		return "gap", r.missing()
 	case len(n.notes) > 0:
-		return "finding", strings.Join(n.notes, "; ")
+		return "finding", delivery.Listed(n.notes)
 	}
-	return "", ""
+	return "", says
+}
+
+// troubles is what failed, else what is under way. n is locked.
+func (n *roomStatus) troubles() delivery.Phrase {
+	switch {
+	case !n.trouble.IsZero():
+		return n.trouble
+	case !n.why.IsZero():
+		return n.why
+	}
+	return delivery.Say(n.status)
 }
 
 // Condition is how the source stands: its alarm, which is logged by whoever watches conditions.
@@ -187,30 +191,27 @@ func (r *Room) Condition() delivery.Condition {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c := delivery.Condition{Integration: r.name, Part: delivery.PartSource}
-	kind, text := r.alarm()
+	kind, says := r.alarm()
 	switch {
 	case kind != "":
-		c.State, c.Certain, c.Reason = delivery.ConditionFails, true, text
+		c.State, c.Certain, c.Reason = delivery.ConditionFails, true, says
 	case n.status == statusStreaming:
 		c.State, c.LastSuccess = delivery.ConditionWorks, time.Now()
-	case n.status == statusWaiting, n.why == "" && (n.status == statusStarting || n.status == statusSettingUp):
+	case n.status == statusWaiting, n.why.IsZero() && (n.status == statusStarting || n.status == statusSettingUp):
 		// nothing has failed; if it takes too long, that is an alarm
 	default:
-		c.State, c.Since, c.Reason = delivery.ConditionFails, n.troubled, n.status
-		if n.why != "" {
-			c.Reason += ": " + n.why
-		}
+		c.State, c.Since, c.Reason = delivery.ConditionFails, n.troubled, n.says()
 	}
 	return c
 }
 
 // missing says what is missing of which tables. news is locked.
-func (r *Room) missing() string {
-	var texts []string
+func (r *Room) missing() delivery.Phrase {
+	var list []delivery.Phrase
 	for _, g := range r.news.gaps {
-		texts = append(texts, fmt.Sprintf("%s. Ask for a new snapshot of it: %s", g, r.again(g.Table)))
+		list = append(list, delivery.Say("capture.missing", "gap", g.Phrase(), "command", r.again(g.Table)))
 	}
-	return strings.Join(texts, "; ")
+	return delivery.Listed(list)
 }
 
 // Facts are the figures of the integration for people, API and metrics.
@@ -218,30 +219,27 @@ func (r *Room) Facts() []delivery.Fact {
 	n := &r.news
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	status := delivery.Fact{Name: "connected", Text: n.status, Alarm: n.alarm}
+	status := delivery.Fact{Name: "connected", Says: n.says(), Alarm: n.alarm}
 	if n.status == statusStreaming {
 		status.Value = 1
 	}
-	if n.why != "" {
-		status.Text += ": " + n.why
-	}
 	facts := []delivery.Fact{status}
-	kind, text := r.alarm()
+	kind, says := r.alarm()
 	if kind != "" && !n.alarm {
-		facts = append(facts, delivery.Fact{Name: "alarm", Value: 1, Text: text, Alarm: true})
+		facts = append(facts, delivery.Fact{Name: "alarm", Value: 1, Says: says, Alarm: true})
 	} else {
 		facts = append(facts, delivery.Fact{Name: "alarm", Value: int64(bit(n.alarm))})
 	}
 	gaps := delivery.Fact{Name: "gaps", Value: int64(len(n.gaps))}
 	if len(n.gaps) > 0 && kind != "gap" {
-		gaps.Text, gaps.Alarm = r.missing(), true
+		gaps.Says, gaps.Alarm = r.missing(), true
 	}
 	facts = append(facts, gaps)
 	if missed := r.missed.Load(); missed > 0 {
 		facts = append(facts, delivery.Fact{Name: "missed", Value: missed, Total: true})
 	}
 	if len(n.hints) > 0 {
-		facts = append(facts, delivery.Fact{Name: "findings", Value: int64(len(n.hints)), Text: strings.Join(n.hints, "; ")})
+		facts = append(facts, delivery.Fact{Name: "findings", Value: int64(len(n.hints)), Says: delivery.Listed(n.hints)})
 	}
 	if n.seen.at.IsZero() {
 		return facts
@@ -270,13 +268,10 @@ func (r *Room) positionFacts() []delivery.Fact {
 	facts := []delivery.Fact{{Name: "lag_bytes", Value: slot.Lag}, {Name: "lag_seconds", Value: r.lagSeconds()}, retained,
 		{Name: "changes", Value: p.Changes, Total: true}}
 	if p.LSN > 0 {
-		facts = append(facts, delivery.Fact{Name: "position", Value: int64(p.LSN), Text: p.LSN.String()})
+		facts = append(facts, delivery.Fact{Name: "position", Value: int64(p.LSN), Says: delivery.Verbatim(p.LSN.String())})
 	}
 	if p.CommittedAt != nil {
-		facts = append(
-			facts,
-			delivery.Fact{Name: "last_change", Value: p.CommittedAt.Unix(), Text: p.CommittedAt.UTC().Format(time.RFC3339)},
-		)
+		facts = append(facts, delivery.Fact{Name: "last_change", Value: p.CommittedAt.Unix(), Says: delivery.SayTime(*p.CommittedAt)})
 	}
 	return facts
 }

@@ -5,7 +5,6 @@ package cdc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -61,7 +60,7 @@ type Leader interface {
 	CaptureGaps(ctx context.Context, integration string) ([]delivery.CaptureGap, error)
 	// BeginTable goes on with a table that was stopped, RefuseTable says why that cannot be.
 	BeginTable(ctx context.Context, integration, table string, to delivery.LSN, p delivery.CapturePosition) error
-	RefuseTable(ctx context.Context, integration, table, why string) error
+	RefuseTable(ctx context.Context, integration, table string, why delivery.Phrase) error
 	RenameTable(ctx context.Context, integration, from, to string, p delivery.CapturePosition) error
 	// Capture writes messages and position in one transaction.
 	Capture(
@@ -144,7 +143,7 @@ func New(cfg Config) (*Room, error) {
 	r := &Room{cfg: cfg, name: in.Name, source: *in.CDC, mapper: mapper, wait: wait,
 		log: cfg.Log.With("integration", in.Name, "source", in.CDC.Address())}
 	r.source.Rules = mapping.WithUses(in.CDC.Rules)
-	r.news.set(statusWaiting, "", false)
+	r.news.set(statusWaiting, delivery.Phrase{}, false)
 	return r, nil
 }
 
@@ -175,11 +174,9 @@ func own(err error) error {
 
 // Ends of a session that another try does not mend.
 var (
-	errReplaced = errors.New("the source is another database than the one that was read so far: it was restored or replaced")
-	errGap      = errors.New(
-		"the slot stands behind what was read: it was moved or created anew, and the changes between are lost",
-	)
-	errAnew = errors.New("somebody asked for a new snapshot")
+	errReplaced = delivery.Fault("capture.replaced")
+	errGap      = delivery.Fault("capture.slot_moved")
+	errAnew     = errors.New("somebody asked for a new snapshot")
 )
 
 func hopeless(err error) bool {
@@ -193,7 +190,7 @@ func hopeless(err error) bool {
 
 // lead runs one session after the other while this process leads.
 func (r *Room) lead(ctx context.Context, l Leader) error {
-	defer r.news.set(statusWaiting, "", false)
+	defer r.news.set(statusWaiting, delivery.Phrase{}, false)
 	r.wait.Reset()
 	r.ready = nil
 	for {
@@ -220,7 +217,7 @@ func (r *Room) lead(ctx context.Context, l Leader) error {
 		if time.Since(begun) > steady {
 			r.wait.Reset()
 		}
-		if r.news.set(statusReconnecting, err.Error(), false) {
+		if r.news.set(statusReconnecting, delivery.Heard(err), false) {
 			r.log.WarnContext(ctx, "reading changes failed, it is tried again", "error", err)
 		}
 		if !delivery.Pause(ctx, r.wait.NextBackOff()) {
@@ -231,13 +228,9 @@ func (r *Room) lead(ctx context.Context, l Leader) error {
 
 // stopped says loudly that changes are being missed, and what to do.
 func (r *Room) stopped(ctx context.Context, err error) {
-	why := fmt.Sprintf(
-		"%v. Ask for a new snapshot: redrive cdc resnapshot %s, or the button on the integrations page",
-		err,
-		r.name,
-	)
+	why := delivery.Say("capture.ended", "why", err, "integration", r.name)
 	if r.news.set(statusLost, why, true) {
-		r.log.ErrorContext(ctx, "changes are not read any more", "error", why)
+		r.log.ErrorContext(ctx, "changes are not read any more", "error", why.English())
 	}
 }
 

@@ -54,7 +54,7 @@ func TestARuleThatCanNeverWorkIsRefused(t *testing.T) {
 	p := b.start()
 	refused := func() bool {
 		f := fact(p, "alarm")
-		return f.Alarm && strings.Contains(f.Text, "line 12 of the integrations file: when: row.twice") && strings.Contains(f.Text, "generated")
+		return f.Alarm && strings.Contains(f.Says.English(), "line 12 of the integrations file: when: row.twice") && strings.Contains(f.Says.English(), "generated")
 	}
 	b.await("it is refused", refused)
 	p.stop()
@@ -66,8 +66,8 @@ func TestARuleThatCanNeverWorkIsRefused(t *testing.T) {
 	b.in.CDC.Rules = []delivery.CDCRule{right}
 	p = b.start()
 	b.await("it streams", func() bool { return fact(p, "connected").Value == 1 })
-	if f := fact(p, "findings"); f.Alarm || f.Value != 3 || !strings.Contains(f.Text, "of a deleted row") || !strings.Contains(f.Text, "names nothing but a changed key") ||
-		!strings.Contains(f.Text, "public.child come under their own names") {
+	if f := fact(p, "findings"); f.Alarm || f.Value != 3 || !strings.Contains(f.Says.English(), "of a deleted row") || !strings.Contains(f.Says.English(), "names nothing but a changed key") ||
+		!strings.Contains(f.Says.English(), "public.child come under their own names") {
 		t.Errorf("%+v", f)
 	}
 	p.stop()
@@ -100,9 +100,9 @@ func TestASourceThatIsNeverReadIsAnAlarm(t *testing.T) {
 			p := b.start()
 			b.await("the alarm", func() bool {
 				f := fact(p, "alarm")
-				return f.Alarm && strings.Contains(f.Text, "have not been read since ")
+				return f.Alarm && strings.Contains(f.Says.English(), "have not been read since ")
 			})
-			text := fact(p, "alarm").Text
+			text := fact(p, "alarm").Says.English()
 			_, rest, _ := strings.Cut(text, "have not been read since ")
 			since, _, _ := strings.Cut(rest, ": ")
 			if at, err := time.Parse(time.RFC3339, since); err != nil || at.Before(began) || name == "refused" && !strings.Contains(text, "refused") {

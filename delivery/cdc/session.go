@@ -20,12 +20,12 @@ type session struct {
 	snapshot *snapshot
 	tables   *tables
 	identity delivery.CapturePosition // source and slot only
-	refused  []string                 // why tables that rules name are not read yet
+	refused  []delivery.Phrase        // why tables that rules name are not read yet
 }
 
 // session begins where the last one ended and reads until something fails, ctx ends, or a new snapshot is asked for.
 func (r *Room) session(ctx context.Context, l Leader) error {
-	r.news.set(statusStarting, "", false)
+	r.news.set(statusStarting, delivery.Phrase{}, false)
 	s, err := r.begin(ctx, l)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (r *Room) session(ctx context.Context, l Leader) error {
 			}
 		})
 	}
-	r.news.set(statusStreaming, "", false)
+	r.news.set(statusStreaming, delivery.Phrase{}, false)
 	err = s.read(reading)
 	stop(err)
 	beside.Wait()
@@ -89,7 +89,7 @@ func (r *Room) begun(l Leader, p delivery.CapturePosition, t *tables) *session {
 
 // anew begins at the slot, which is created where there is none.
 func (r *Room) anew(ctx context.Context, l Leader, system string, changes int64, snapshot bool) (*session, error) {
-	r.news.set(statusSettingUp, "publication and slot; a slot waits for every transaction that is open at the source", false)
+	r.news.set(statusSettingUp, delivery.Say("capture.setting_up.what"), false)
 	if err := r.setUp(ctx); err != nil {
 		return nil, fmt.Errorf("the source is not set up, see redrive cdc setup %s: %w", r.name, err)
 	}
@@ -117,7 +117,7 @@ func (r *Room) anew(ctx context.Context, l Leader, system string, changes int64,
 	t := r.watch(p, nil)
 	t.begin(now)
 	if left := t.unknown(); len(left) > 0 { // changed by somebody since it was set up
-		return nil, fmt.Errorf("%s: %s", left[0], t.byName[left[0]].fit(now.Tables[left[0]]))
+		return nil, &delivery.FaultError{Says: t.unfit(left[0], now)}
 	}
 	p.Tables, _ = t.state()
 	r.findings(ctx, now)
@@ -140,7 +140,7 @@ func (r *Room) resume(ctx context.Context, l Leader, p delivery.CapturePosition)
 		return nil, err
 	}
 	if slot.Confirmed > p.LSN {
-		return nil, fmt.Errorf("%w (read up to %s, the slot begins at %s)", errGap, p.LSN, slot.Confirmed)
+		return nil, delivery.Fault("capture.slot_moved.where", "what", errGap, "read", p.LSN, "from", slot.Confirmed)
 	}
 	if p.Slot != r.source.Slot { // another one by the file, which has all that is missing
 		if err := l.ChangeSlot(ctx, r.name, r.source.Slot); err != nil {
@@ -173,14 +173,14 @@ func (r *Room) resume(ctx context.Context, l Leader, p delivery.CapturePosition)
 func (s *session) check(ctx context.Context, now delivery.CaptureCatalogue) error {
 	first := len(s.position.Tables) == 0
 	p := s.identity
-	var notes []string
+	var notes []delivery.Phrase
 	p.Gaps, notes = s.tables.compare(now)
 	if err := s.tables.mistakes(now); err != nil {
 		return err
 	}
 	if running := s.tables.running(); len(running) > 0 && (first || now.Publication().OID != 0) {
 		if err := s.setUp(ctx, running...); err != nil {
-			s.refused = []string{fmt.Sprintf("not all tables can be read, see redrive cdc setup %s: %v", s.name, err)}
+			s.refused = []delivery.Phrase{delivery.Say("capture.not_all", "integration", s.name, "why", err)}
 		}
 	}
 	if len(s.tables.unknown()) > 0 {
@@ -191,7 +191,7 @@ func (s *session) check(ctx context.Context, now delivery.CaptureCatalogue) erro
 		}
 		s.tables.begin(now)
 		if left := s.tables.unknown(); len(left) > 0 && len(s.refused) == 0 {
-			s.refused = []string{left[0] + ": " + s.tables.byName[left[0]].fit(now.Tables[left[0]])}
+			s.refused = []delivery.Phrase{s.tables.unfit(left[0], now)}
 		}
 	}
 	s.news.find(append(notes, s.refused...))
@@ -207,9 +207,9 @@ func (r *Room) slot(ctx context.Context) (delivery.SlotStatus, error) {
 	case err != nil:
 		return slot, err
 	case !slot.Exists:
-		return slot, fmt.Errorf("%w: %s", delivery.ErrSlotMissing, r.source.Slot)
+		return slot, delivery.Fault("error.said", "what", delivery.ErrSlotMissing, "words", r.source.Slot)
 	case slot.Lost:
-		return slot, fmt.Errorf("%w: %s", delivery.ErrSlotLost, slot.Why)
+		return slot, delivery.Fault("error.because", "what", delivery.ErrSlotLost, "why", slot.Why)
 	}
 	return slot, nil
 }

@@ -1,13 +1,11 @@
 package cdc
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -81,10 +79,10 @@ func (t *tables) admit(c *delivery.Change) (yes bool, gap *delivery.CaptureGap) 
 	}
 	switch {
 	case !bound:
-		gap = w.stop(min(c.LSN, t.verified), c.LSN, "another table has taken its name")
+		gap = w.stop(min(c.LSN, t.verified), c.LSN, delivery.Say(delivery.GapNameTaken))
 	case w.seen != c.Of:
 		w.seen = c.Of
-		if why := w.altered(c); why != "" {
+		if why := w.altered(c); !why.IsZero() {
 			gap = w.stop(min(c.LSN, t.verified), c.LSN, why)
 		}
 	}
@@ -96,20 +94,20 @@ func (t *tables) admit(c *delivery.Change) (yes bool, gap *delivery.CaptureGap) 
 	return bound, gap
 }
 
-func (w *watchedTable) altered(c *delivery.Change) string {
-	if why := w.known.Altered(c.Of, c.LSN); why != "" {
+func (w *watchedTable) altered(c *delivery.Change) (why delivery.Phrase) {
+	if why = w.known.Altered(c.Of, c.LSN); !why.IsZero() {
 		return why
 	}
 	for _, rule := range w.rules {
-		if why := rule.Missing(c.Of.Columns); why != "" {
+		if why = rule.Missing(c.Of.Columns); !why.IsZero() {
 			return why
 		}
 	}
-	return ""
+	return why
 }
 
 // stop returns the gap that begins; none when the table had stopped already. What cannot be right stops it earlier all the same.
-func (w *watchedTable) stop(from, at delivery.LSN, why string) *delivery.CaptureGap {
+func (w *watchedTable) stop(from, at delivery.LSN, why delivery.Phrase) *delivery.CaptureGap {
 	if w.stopped != 0 {
 		w.stopped = min(w.stopped, at)
 		return nil
@@ -120,7 +118,7 @@ func (w *watchedTable) stop(from, at delivery.LSN, why string) *delivery.Capture
 
 // compare takes a look in: what is gone stops, what has only grown is known from now on. It returns the gaps that begin, and what a
 // person should know although nothing is missing.
-func (t *tables) compare(now delivery.CaptureCatalogue) (gaps []delivery.CaptureGap, notes []string) {
+func (t *tables) compare(now delivery.CaptureCatalogue) (gaps []delivery.CaptureGap, notes []delivery.Phrase) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(t.byName)) {
@@ -128,7 +126,11 @@ func (t *tables) compare(now delivery.CaptureCatalogue) (gaps []delivery.Capture
 		if w.stopped != 0 || w.known.OID == 0 {
 			continue
 		}
-		if why := cmp.Or(w.known.Gone(is), w.unmappable(is)); why != "" {
+		why := w.known.Gone(is)
+		if why.IsZero() {
+			why = w.unmappable(is)
+		}
+		if !why.IsZero() {
 			gaps = append(gaps, *w.stop(t.verified, now.LSN, why))
 			continue
 		}
@@ -139,32 +141,29 @@ func (t *tables) compare(now delivery.CaptureCatalogue) (gaps []delivery.Capture
 	return gaps, notes
 }
 
-func (w *watchedTable) notes(is delivery.CapturedTable) (notes []string) {
+func (w *watchedTable) notes(is delivery.CapturedTable) (notes []delivery.Phrase) {
 	if is.Name != w.name {
-		notes = append(notes, fmt.Sprintf("%s is named %s now, and still read: correct the integrations file", w.name, is.Name))
+		notes = append(notes, delivery.Say("capture.renamed", "table", w.name, "name", is.Name))
 	}
 	if len(is.Bare) > 0 &&
 		slices.ContainsFunc(
 			is.Publication.Operations,
 			func(op delivery.RowOperation) bool { return op == delivery.OpUpdate || op == delivery.OpDelete },
 		) {
-		notes = append(
-			notes,
-			fmt.Sprintf("the source refuses updates and deletes of %s: give it a replica identity", strings.Join(is.Bare, ", ")),
-		)
+		notes = append(notes, delivery.Say("capture.bare", "tables", is.Bare))
 	}
 	return notes
 }
 
 // unmappable says which column that rules need has gone.
-func (w *watchedTable) unmappable(now delivery.CapturedTable) string {
+func (w *watchedTable) unmappable(now delivery.CapturedTable) (why delivery.Phrase) {
 	columns, before := now.Sent(), w.known.Sent()
 	for _, rule := range w.rules {
-		if why := rule.Missing(columns); why != "" && rule.Missing(before) == "" {
-			return why
+		if missing := rule.Missing(columns); !missing.IsZero() && rule.Missing(before).IsZero() {
+			return missing
 		}
 	}
-	return ""
+	return why
 }
 
 // learn keeps what a table has become. t is locked.
@@ -227,24 +226,29 @@ func (t *tables) chosen(which func(*watchedTable) bool) (names []string) {
 	return names
 }
 
-// fit says why a table cannot be read as it is; empty when it can.
-func (w *watchedTable) fit(is delivery.CapturedTable) string {
+// unfit says which table cannot be read as it is, and why.
+func (t *tables) unfit(name string, now delivery.CaptureCatalogue) delivery.Phrase {
+	return delivery.Say("error.because", "what", delivery.Verbatim(name), "why", t.byName[name].fit(now.Tables[name]))
+}
+
+// fit says why a table cannot be read as it is; nothing when it can.
+func (w *watchedTable) fit(is delivery.CapturedTable) (why delivery.Phrase) {
 	switch {
 	case is.OID == 0 || is.Name != w.name:
-		return "there is none of this name"
-	case is.Usable != "":
+		return delivery.Say("table.none")
+	case !is.Usable.IsZero():
 		return is.Usable
 	case !is.Covered:
-		return "the publication does not have it"
+		return delivery.Say("table.unpublished")
 	}
 	for _, rule := range w.rules {
 		for _, f := range rule.Findings(is) {
 			if !f.Warning {
-				return f.What + ": " + f.Err
+				return f.Phrase()
 			}
 		}
 	}
-	return ""
+	return why
 }
 
 // begin takes in the tables that are not known yet and can be read.
@@ -252,7 +256,7 @@ func (t *tables) begin(now delivery.CaptureCatalogue) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for name, w := range t.byName {
-		if is := now.Tables[name]; w.known.OID == 0 && w.fit(is) == "" {
+		if is := now.Tables[name]; w.known.OID == 0 && w.fit(is).IsZero() {
 			is.Since = now.LSN
 			w.known, t.byOID[is.OID] = is, w
 		}
@@ -269,7 +273,7 @@ func (t *tables) mistakes(now delivery.CaptureCatalogue) error {
 		for _, rule := range w.rules {
 			for _, f := range rule.Findings(is) {
 				if !f.Warning {
-					return fmt.Errorf("table %s: %s: %s", name, f.What, f.Err)
+					return delivery.Fault("table.rule", "table", name, "finding", f.Phrase())
 				}
 			}
 		}
@@ -279,18 +283,18 @@ func (t *tables) mistakes(now delivery.CaptureCatalogue) error {
 
 // findings are what expressions will not see of some changes.
 func (r *Room) findings(ctx context.Context, now delivery.CaptureCatalogue) {
-	var texts []string
+	var hints []delivery.Phrase
 	wanted := r.wanted()
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		for _, f := range delivery.TableFindings(wanted[name].rules, now.Tables[name]) {
 			if f.Warning {
-				texts = append(texts, f.What+": "+f.Err)
+				hints = append(hints, f.Phrase())
 			}
 		}
 	}
-	if r.news.hint(texts) {
-		for _, text := range texts {
-			r.log.WarnContext(ctx, "not every change will carry what the rules name", "finding", text)
+	if r.news.hint(hints) {
+		for _, hint := range hints {
+			r.log.WarnContext(ctx, "not every change will carry what the rules name", "finding", hint.English())
 		}
 	}
 }
@@ -338,10 +342,10 @@ func (s *session) lookOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var notes []string
+	var notes []delivery.Phrase
 	p.Gaps, notes = s.tables.compare(now)
 	for _, name := range s.tables.unknown() {
-		if s.tables.byName[name].fit(now.Tables[name]) == "" {
+		if s.tables.byName[name].fit(now.Tables[name]).IsZero() {
 			return errTable // it can be read by now
 		}
 	}
@@ -361,7 +365,7 @@ func (r *Room) announce(ctx context.Context, gaps []delivery.CaptureGap) {
 			"table",
 			g.Table,
 			"because",
-			g.Why,
+			g.Why.English(),
 			"from",
 			g.From.String(),
 			"to_read_it_again",
@@ -377,15 +381,12 @@ func (r *Room) again(table string) string {
 // repair prepares tables, of which somebody asked for a new snapshot, to go on: what the publication lacks is added, and every
 // transaction that may have met it without is waited for.
 func (s *session) repair(ctx context.Context, names []string) (list []ready, err error) {
-	refused := map[string]string{}
+	refused := map[string]delivery.Phrase{}
 	for _, name := range names {
-		if refused[name] = "no rule names it any more"; s.tables.byName[name] == nil {
+		if refused[name] = delivery.Say("table.no_rule"); s.tables.byName[name] == nil {
 			continue
 		}
-		refused[name] = ""
-		if err := s.setUp(ctx, name); err != nil {
-			refused[name] = err.Error()
-		}
+		refused[name] = delivery.Heard(s.setUp(ctx, name))
 	}
 	now, err := s.cfg.Source.Look(ctx, nil)
 	if err != nil {
@@ -398,13 +399,13 @@ func (s *session) repair(ctx context.Context, names []string) (list []ready, err
 	running := s.tables.running()
 	for _, name := range names {
 		t := ready{table: name, why: refused[name], known: now.Tables[name], to: to}
-		if t.why == "" {
+		if t.why.IsZero() {
 			t.why = s.tables.byName[name].fit(t.known)
 		}
-		if t.why == "" {
+		if t.why.IsZero() {
 			t.why = s.unready(name, t.known)
 		}
-		if t.known.From, t.known.Since = now.LSN, now.LSN; t.why == "" && slices.Contains(running, name) {
+		if t.known.From, t.known.Since = now.LSN, now.LSN; t.why.IsZero() && slices.Contains(running, name) {
 			t.known = s.tables.byName[name].known // nothing is missing: what the stream brings meanwhile is delivered as well
 		}
 		list = append(list, t)
@@ -412,20 +413,17 @@ func (s *session) repair(ctx context.Context, names []string) (list []ready, err
 	return list, nil
 }
 
-// unready says why a table cannot be read again, although it could be read on; empty when it can.
-func (s *session) unready(name string, is delivery.CapturedTable) string {
+// unready says why a table cannot be read again, although it could be read on; nothing when it can.
+func (s *session) unready(name string, is delivery.CapturedTable) (why delivery.Phrase) {
 	before := s.tables.byName[name].known.Outside
 	outside := slices.DeleteFunc(slices.Clone(is.Outside), func(part string) bool { return slices.Contains(before, part) })
 	switch {
 	case len(outside) > 0:
-		return "changes of its partitions " + strings.Join(
-			outside,
-			", ",
-		) + " are not in the log: make them logged tables, or detach them"
+		return delivery.Say("table.partitions", "partitions", outside)
 	case !is.Ordered && s.snapshotted(name):
-		return "it has no primary key to be read by: add one"
+		return delivery.Say("table.no_key")
 	}
-	return ""
+	return why
 }
 
 // snapshotted reports whether rules of a table take what is there already.
@@ -435,9 +433,10 @@ func (r *Room) snapshotted(name string) bool {
 
 // ready is a table that can go on, or why it cannot.
 type ready struct {
-	table, why string
-	known      delivery.CapturedTable
-	to         delivery.LSN // where its gap ends
+	table string
+	why   delivery.Phrase
+	known delivery.CapturedTable
+	to    delivery.LSN // where its gap ends
 }
 
 // goOn begins the tables that were asked for, before a session reads on.
@@ -445,8 +444,8 @@ func (r *Room) goOn(ctx context.Context, l Leader, p *delivery.CapturePosition) 
 	list := r.ready
 	r.ready = nil
 	for _, t := range list {
-		if t.why != "" {
-			r.log.WarnContext(ctx, "a table cannot be read again", "table", t.table, "because", t.why)
+		if !t.why.IsZero() {
+			r.log.WarnContext(ctx, "a table cannot be read again", "table", t.table, "because", t.why.English())
 			if err := l.RefuseTable(ctx, r.name, t.table, t.why); err != nil {
 				return own(err)
 			}

@@ -176,9 +176,9 @@ func (b *bed) looked() {
 func (b *bed) holds(t *testing.T, m mishap, table string, list []committed, delivered []document) {
 	t.Helper()
 	gap, open := b.gaps()["public."+table]
-	says := func(text string) bool { return strings.Contains(gap.Why, text) }
+	says := func(text string) bool { return strings.Contains(gap.Why.English(), text) }
 	if open != (m.gap != "") || !slices.ContainsFunc(strings.Split(m.gap, "|"), says) {
-		t.Errorf("gap %t: %q, want %q", open, gap.Why, m.gap)
+		t.Errorf("gap %t: %q, want %q", open, gap.Why.English(), m.gap)
 	}
 	for _, c := range list {
 		if slices.ContainsFunc(delivered, func(d document) bool { return d.Table == table && fmt.Sprint(d.Op, " ", d.Row["id"]) == c.change }) {
@@ -248,7 +248,7 @@ func TestNothingOfATableIsMissedSilently(t *testing.T) {
 	}
 	b.await("the alarm", func() bool {
 		f := fact(p, "alarm")
-		return f.Alarm && strings.Contains(f.Text, "redrive cdc resnapshot capture --table public.swapped_down") && fact(p, "gaps").Value == int64(len(b.gaps()))
+		return f.Alarm && strings.Contains(f.Says.English(), "redrive cdc resnapshot capture --table public.swapped_down") && fact(p, "gaps").Value == int64(len(b.gaps()))
 	})
 	b.readAgain(p)
 }
@@ -279,7 +279,7 @@ func (b *bed) readAgain(p *process) {
 	b.await("all is answered", func() bool {
 		gaps := b.gaps()
 		for table := range again {
-			if g, open := gaps["public."+table]; open && g.Note == "" {
+			if g, open := gaps["public."+table]; open && g.Note.IsZero() {
 				return false
 			}
 		}
@@ -304,7 +304,7 @@ func (b *bed) readAgain(p *process) {
 	gaps, delivered := b.gaps(), b.documents("capture")
 	for table, m := range again {
 		g, open := gaps["public."+table]
-		if open != (m.again != "") || !strings.Contains(g.Note, m.again) {
+		if open != (m.again != "") || !strings.Contains(g.Note.English(), m.again) {
 			b.t.Errorf("%s read again: still open %t, %q, want %q", table, open, g.Note, m.again)
 		}
 		for _, op := range []string{"insert 9", "snapshot 2"} {
@@ -345,8 +345,8 @@ func TestNothingOfAPublicationIsMissedSilently(t *testing.T) {
 					b.looked()
 				}
 				if f := fact(p, "connected"); f.Alarm && m.name == "dropped" { // nothing can be read of that slot any more
-					if !strings.Contains(f.Text, "no such publication") {
-						t.Error(f.Text)
+					if !strings.Contains(f.Says.English(), "no such publication") {
+						t.Error(f.Says.English())
 					}
 					return
 				}

@@ -54,12 +54,10 @@ func (c *checker) batch(i int, in rawIntegration) *delivery.BatchSettings {
 		ControlTotal: r.ControlTotal,
 		Key:          r.Key,
 		Name:         c.fileName(path, in.Name, r.Name),
-		Start: delivery.OutboxStart(
-			c.choice(path, "start", r.Start, string(delivery.StartNow), string(delivery.StartBeginning)),
-		),
-		Missed: delivery.MissedRuns(
-			c.choice(path, "missed", r.Missed, string(delivery.MissedCatchUp), string(delivery.MissedSkip)),
-		),
+		Start: delivery.OutboxStart(c.choice(path, "start", r.Start, string(delivery.StartNow),
+			string(delivery.StartBeginning))),
+		Missed: delivery.MissedRuns(c.choice(path, "missed", r.Missed, string(delivery.MissedCatchUp),
+			string(delivery.MissedSkip))),
 		SameDay:   c.choice(path, "business_date", r.BusinessDate, "previous-day", "same-day") == "same-day",
 		SendEmpty: c.choice(path, "empty", r.Empty, "skip", "send") == "send",
 		Per:       delivery.BatchPer(c.choice(path, "per", r.Per, string(delivery.PerFile), string(delivery.PerRow))),
@@ -128,24 +126,16 @@ func (c *checker) fileName(path, integration, text string) string {
 	if text == "" {
 		return delivery.DefaultBatchName
 	}
-	sample := delivery.BatchSettings{
-		Name: text,
-	}.FileName(
-		delivery.BatchFile{Integration: integration, BusinessDate: time.DateOnly,
-			Sequence: 1 << 40},
-		"jsonl.gz",
-	)
+	file := delivery.BatchFile{Integration: integration, BusinessDate: time.DateOnly, Sequence: 1 << 40}
+	sample := delivery.BatchSettings{Name: text}.FileName(file, "jsonl.gz")
 	switch {
 	case !strings.Contains(text, "{sequence}"):
 		c.Fail(path+"name", "batch.name: {sequence} is missing: without it two files could have one name")
 	case strings.ContainsAny(sample, "{}"):
 		c.Fail(path+"name", "batch.name: %q names something else than {integration}, {business_date}, {sequence} and {ext}", text)
 	case strings.ContainsAny(sample, "/\\\x00\r\n\t") || strings.HasPrefix(sample, ".") || len(sample) > maxFileName:
-		c.Fail(
-			path+"name",
-			"batch.name: %q makes no file name: it has a slash or a control character, begins with a dot, or is too long",
-			text,
-		)
+		c.Fail(path+"name", "batch.name: %q makes no file name: it has a slash or a control character, begins with a "+
+			"dot, or is too long", text)
 	}
 	return text
 }

@@ -63,6 +63,14 @@ func (c *checker) broker(i int, in rawIntegration) *delivery.BrokerSource {
 			c.Fail(path+setting, "broker.%s: messages of %s have no positions at which they could be read again", setting, kind.Name)
 		}
 	}
+	if kafka, ok := b.From.(*delivery.KafkaSource); ok && kafka.ShareGroup != "" {
+		if in.Ordered {
+			c.Fail(at(i, "ordered"), "ordered: a share group has no order per key; use group, or remove ordered")
+		}
+		if b.OnGap == delivery.OnGapStop {
+			c.Fail(path+"on_gap", "broker.on_gap: a share group keeps its positions itself, and no gap is seen; use group, or remove on_gap")
+		}
+	}
 	return b
 }
 

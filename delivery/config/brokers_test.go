@@ -121,6 +121,7 @@ func TestBrokersAndPoolsNameLineAndSetting(t *testing.T) {
 		{"dead_letters: true}", "dead_letters: {original: no}}", "f.yaml line 20: original: \"no\" is neither fetch nor as-is"},
 		{"dead_letters: true}", "dead_letters: {origin: fetch}}", "f.yaml line 20: "},
 		{"dead_letters: true}", "dead_letters: perhaps}", "f.yaml line 20: "},
+		{"group: g, timestamp: keep}, dead_letters: true}", "share_group: g, timestamp: keep}, dead_letters: true, on_gap: stop}", "f.yaml line 20: broker.on_gap: a share group"},
 		{"dead_letters: true}", "dead_letters: true, on_gap: halt}", "f.yaml line 20: broker.on_gap: \"halt\" is neither go-on nor stop"},
 		{"{redis: {addr: \"h:6379\", channel: c}}", "{redis: {addr: \"h:6379\", channel: c}, on_gap: stop}", "f.yaml line 23: broker.on_gap: messages of redis have no positions"},
 		{"prefetch: 30", "dead_letters: {original: fetch}", "f.yaml line 11: broker.dead_letters: messages of rabbitmq have no positions"},

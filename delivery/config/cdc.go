@@ -69,13 +69,8 @@ func (c *checker) cdc(i int, in rawIntegration) *delivery.CDCSource {
 		Snapshot:    bool(r.Snapshot),
 		Heartbeat:   defaultHeartbeat,
 		Publication: c.slotName(path+"publication", "cdc.publication", r.Publication, standard),
-		Slot: c.slotName(
-			path+"slot",
-			"cdc.slot",
-			r.Slot,
-			standard,
-		),
-		AlarmBytes: c.size(path+"alarm", "cdc.alarm", r.Alarm, defaultAlarm),
+		Slot:        c.slotName(path+"slot", "cdc.slot", r.Slot, standard),
+		AlarmBytes:  c.size(path+"alarm", "cdc.alarm", r.Alarm, defaultAlarm),
 	}
 	if r.Heartbeat != "" {
 		s.Heartbeat = c.Duration(path+"heartbeat", "cdc.heartbeat", r.Heartbeat, time.Second, time.Hour)
@@ -101,12 +96,8 @@ func (c *checker) postgresURL(path, text string) string {
 func (c *checker) slotName(path, setting, text, standard string) string {
 	if text == "" {
 		if len(standard) > delivery.MaxIdentifier {
-			c.Fail(
-				path,
-				"%s: the name made of the integration's is longer than %d characters; write a shorter one",
-				setting,
-				delivery.MaxIdentifier,
-			)
+			c.Fail(path, "%s: the name made of the integration's is longer than %d characters; write a shorter one",
+				setting, delivery.MaxIdentifier)
 		}
 		return standard
 	}
@@ -148,26 +139,19 @@ func (c *checker) cdcRule(path string, r rawCDCTable, snapshot bool) delivery.CD
 	}
 	var ok bool
 	if rule.Schema, rule.Table, ok = delivery.ParseTableName(r.Table); !ok || rule.Schema == "" {
-		c.Fail(
-			path+".table",
+		c.Fail(path+".table",
 			"cdc.tables: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"",
-			r.Table,
-		)
+			r.Table)
 	}
 	for n, text := range r.Operations {
 		op := delivery.RowOperation(text)
 		switch {
 		case !slices.Contains(operations, op):
-			c.Fail(
-				fmt.Sprintf("%s.operations[%d]", path, n),
-				"operations: %q is none of insert, update, delete, truncate, snapshot",
-				text,
-			)
+			c.Fail(fmt.Sprintf("%s.operations[%d]", path, n),
+				"operations: %q is none of insert, update, delete, truncate, snapshot", text)
 		case op == delivery.OpSnapshot && !snapshot:
-			c.Fail(
-				fmt.Sprintf("%s.operations[%d]", path, n),
-				"operations: there is no snapshot operation without cdc.snapshot: true",
-			)
+			c.Fail(fmt.Sprintf("%s.operations[%d]", path, n),
+				"operations: there is no snapshot operation without cdc.snapshot: true")
 		}
 		rule.Operations = append(rule.Operations, op)
 	}
@@ -191,12 +175,8 @@ func (c *checker) cdcTogether(list []delivery.Integration) {
 		}
 		slot := [2]string{in.CDC.URL, in.CDC.Slot}
 		if other, taken := slots[slot]; taken {
-			c.Fail(
-				at(i, "cdc.slot"),
-				"cdc.slot: %s reads slot %q of the same database already; a slot has one reader",
-				other,
-				in.CDC.Slot,
-			)
+			c.Fail(at(i, "cdc.slot"),
+				"cdc.slot: %s reads slot %q of the same database already; a slot has one reader", other, in.CDC.Slot)
 		}
 		slots[slot] = in.Name
 		for n, rule := range in.CDC.Rules {

@@ -231,12 +231,8 @@ func (c *checker) prefixes(field string, texts []string) []netip.Prefix {
 			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil {
-			c.Fail(
-				fmt.Sprintf("$.network.%s[%d]", field, i),
-				"network.%s: %q is no address range such as 10.0.0.0/8",
-				field,
-				text,
-			)
+			c.Fail(fmt.Sprintf("$.network.%s[%d]", field, i),
+				"network.%s: %q is no address range such as 10.0.0.0/8", field, text)
 			continue
 		}
 		out = append(out, p.Masked())

@@ -19,12 +19,8 @@ func (c *checker) destination(
 	all, list := kinds.Destinations(), in.Destination.given
 	for _, g := range list {
 		if kind := all[g.kind]; kind.Batch.Only != "" && in.Method != string(delivery.MethodBatch) {
-			c.Fail(
-				at(i, "destination."+kind.Name),
-				"destination.%s: %s; use method batch, or another destination",
-				kind.Name,
-				kind.Batch.Only,
-			)
+			c.Fail(at(i, "destination."+kind.Name), "destination.%s: %s; use method batch, or another destination",
+				kind.Name, kind.Batch.Only)
 		}
 	}
 	switch {

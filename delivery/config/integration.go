@@ -27,26 +27,16 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		Subscribe:   r.Subscribe,
 		Idempotent:  bool(r.Idempotent),
 		Ordered:     bool(r.Ordered),
-		OnDead: c.onDead(
-			i,
-			r,
-		),
-		Pool:      c.pool(i, r),
-		Broker:    c.broker(i, r),
-		Outbox:    c.outbox(i, r),
-		CDC:       c.cdc(i, r),
-		Batch:     c.batch(i, r),
-		Retry:     c.retry(i, r),
-		OnFailure: c.onFailure(i, r.OnFailure),
-		Concurrency: c.number(
-			at(i, "concurrency"),
-			"concurrency",
-			r.Concurrency,
-			defaultConcurrency,
-			1,
-			maxConcurrency,
-		),
-		Mask: r.Mask,
+		OnDead:      c.onDead(i, r),
+		Pool:        c.pool(i, r),
+		Broker:      c.broker(i, r),
+		Outbox:      c.outbox(i, r),
+		CDC:         c.cdc(i, r),
+		Batch:       c.batch(i, r),
+		Retry:       c.retry(i, r),
+		OnFailure:   c.onFailure(i, r.OnFailure),
+		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency),
+		Mask:        r.Mask,
 	}
 	in.Destination = c.destination(i, r, in.Broker, in.CDC)
 	c.ignored(i, r)
@@ -68,17 +58,13 @@ func (c *checker) ignored(i int, r rawIntegration) {
 	dead := r.Broker != nil && r.Broker.DeadLetters != noDeadLetters
 	switch {
 	case dead && len(r.Destination.given) > 0:
-		c.Fail(
-			at(i, "destination"),
-			"destination: entries of a dead-letter queue go back to where they died; remove it, or dead_letters",
-		)
+		c.Fail(at(i, "destination"),
+			"destination: entries of a dead-letter queue go back to where they died; remove it, or dead_letters")
 	case dead && len(r.Subscribe) > 0:
 		c.Fail(at(i, "subscribe"), "subscribe: every entry of a dead-letter queue is taken; remove it, or dead_letters")
 	case r.Outbox != nil && r.Outbox.Start != "" && len(r.Subscribe) == 0:
-		c.Fail(
-			at(i, "outbox.start"),
-			"outbox.start: it says from where on events come, and the integration subscribes to none; remove it, or write subscribe: [event type]",
-		)
+		c.Fail(at(i, "outbox.start"), "outbox.start: it says from where on events come, and the integration "+
+			"subscribes to none; remove it, or write subscribe: [event type]")
 	case r.Batch != nil && r.Batch.Empty == "send" && batchOf(r.Destination).NoRows != "":
 		c.Fail(at(i, "batch.empty"), "batch.empty: %s; remove it", batchOf(r.Destination).NoRows)
 	case r.Batch != nil && r.Batch.Empty == "send" && r.Batch.Per == string(delivery.PerRow):
@@ -100,7 +86,8 @@ func (c *checker) method(i int, r rawIntegration) delivery.Method {
 	if len(r.Subscribe) > 0 && m == delivery.MethodPool {
 		c.Fail(at(i, "subscribe"), "subscribe: a pool takes commands only; use method outbox for events")
 	}
-	for name, given := range map[string]bool{"pool": r.Pool != nil, "broker": r.Broker != nil, "outbox": r.Outbox != nil, "batch": r.Batch != nil, "cdc": r.CDC != nil} {
+	for name, given := range map[string]bool{"pool": r.Pool != nil, "broker": r.Broker != nil, "outbox": r.Outbox != nil,
+		"batch": r.Batch != nil, "cdc": r.CDC != nil} {
 		if given && name != r.Method {
 			c.Fail(at(i, name), "%s: this block belongs to method %s, the integration uses %q", name, name, r.Method)
 		}

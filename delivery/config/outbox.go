@@ -15,11 +15,8 @@ func (c *checker) outbox(i int, r rawIntegration) *delivery.OutboxSettings {
 	}
 	settings, ok := delivery.ParseOutboxStart(r.Outbox.Start)
 	if !ok || settings.Start == delivery.StartContinue { // which only redrive outbox adopt knows
-		c.Fail(
-			at(i, "outbox.start"),
-			"outbox.start: %q is neither now, beginning nor a time such as 2026-01-31T00:00:00Z",
-			r.Outbox.Start,
-		)
+		c.Fail(at(i, "outbox.start"),
+			"outbox.start: %q is neither now, beginning nor a time such as 2026-01-31T00:00:00Z", r.Outbox.Start)
 	}
 	return &settings
 }

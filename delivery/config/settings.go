@@ -22,7 +22,7 @@ func pages() (list []form.Page) {
 	for _, kind := range kinds.Sources() {
 		list = append(list, kind.Pages...)
 	}
-	list = append(append(list, form.TLSPage, form.SASLPage), captureAndBatch...)
+	list = append(append(list, form.TLSPage, form.SASLPage, form.TokenPage), captureAndBatch...)
 	for _, kind := range kinds.Destinations() {
 		if kind.Batch.Only != "" {
 			list = append(list, kind.Pages...)
@@ -164,12 +164,8 @@ var captureAndBatch = []form.Page{
 func SettingsTable() string {
 	var out strings.Builder
 	for _, b := range pages() {
-		fmt.Fprintf(
-			&out,
-			"\n### %s%s\n\n| setting | default | meaning |\n|---|---|---|\n",
-			strings.ToUpper(b.Where[:1]),
-			b.Where[1:],
-		)
+		fmt.Fprintf(&out, "\n### %s%s\n\n| setting | default | meaning |\n|---|---|---|\n",
+			strings.ToUpper(b.Where[:1]), b.Where[1:])
 		for _, s := range b.Settings {
 			standard := "none"
 			switch {

@@ -67,12 +67,8 @@ func newBulkhead(cfg Config, i delivery.Integration) (*bulkhead, error) {
 		share:  cfg.MaxInFlightBytes / int64(len(cfg.Integrations)), buf: newBuffer(i.Concurrency, i.Repeatable()),
 		breaker: newBreaker(cfg.Breaker), budget: newRetryBudget(cfg.Budget)}
 	if l.timeout <= 0 || l.lease <= l.timeout {
-		return nil, fmt.Errorf(
-			"engine: integration %q: the lease %s is not longer than an attempt %s",
-			i.Name,
-			l.lease,
-			l.timeout,
-		)
+		return nil, fmt.Errorf("engine: integration %q: the lease %s is not longer than an attempt %s",
+			i.Name, l.lease, l.timeout)
 	}
 	l.margin = min(time.Second, (l.lease-l.timeout)/4)
 	return l, nil

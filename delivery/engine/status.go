@@ -61,9 +61,9 @@ func (l *bulkhead) condition(now time.Time) delivery.Condition {
 	case v.seen.IsZero():
 	case state != delivery.BreakerClosed:
 		c.State, c.Certain, c.Since, c.SeenAt = delivery.ConditionFails, true, v.since, now
-		c.Reason = "its circuit breaker is " + string(state) + ": " + v.why
+		c.Reason = delivery.Say("destination.breaker", "state", delivery.Say("breaker."+string(state)), "why", delivery.Verbatim(v.why))
 	case v.sure || v.bad >= inARow:
-		c.State, c.Certain, c.Since, c.Reason = delivery.ConditionFails, v.bad >= inARow, v.since, v.why
+		c.State, c.Certain, c.Since, c.Reason = delivery.ConditionFails, v.bad >= inARow, v.since, delivery.Verbatim(v.why)
 	default:
 		c.State = delivery.ConditionWorks
 	}

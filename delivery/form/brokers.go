@@ -3,6 +3,7 @@ package form
 import (
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -66,7 +67,8 @@ type Kafka struct {
 	Format  string    `yaml:"format"`
 	Timeout string    `yaml:"timeout"`
 
-	Timestamp string `yaml:"timestamp"`
+	ShareGroup string `yaml:"share_group"`
+	Timestamp  string `yaml:"timestamp"`
 }
 
 // KeepsTime reads which time records get that go to Kafka.
@@ -111,9 +113,20 @@ type SASL struct {
 	Mechanism string `yaml:"mechanism"`
 	Username  string `yaml:"username"`
 	Password  string `yaml:"password"`
+	Token     *Token `yaml:"token"`
 }
 
-var mechanisms = []string{"plain", "scram-sha-256", "scram-sha-512"}
+// Token is how a token for Kafka is got.
+type Token struct {
+	URL        string            `yaml:"url"`
+	ID         string            `yaml:"client_id"`
+	Secret     string            `yaml:"client_secret"`
+	Scope      string            `yaml:"scope"`
+	Extensions map[string]string `yaml:"extensions"`
+	CA         string            `yaml:"ca"`
+}
+
+var mechanisms = []string{"plain", "scram-sha-256", "scram-sha-512", delivery.OAuthBearer}
 
 func (r *Reader) sasl(path string, b *SASL) *delivery.SASL {
 	if b == nil {
@@ -122,8 +135,51 @@ func (r *Reader) sasl(path string, b *SASL) *delivery.SASL {
 	if !slices.Contains(mechanisms, b.Mechanism) {
 		r.Fail(path+"mechanism", "sasl.mechanism: %q is none of %s", b.Mechanism, strings.Join(mechanisms, ", "))
 	}
+	if b.Mechanism == delivery.OAuthBearer {
+		for setting, given := range map[string]string{"username": b.Username, "password": b.Password} {
+			if given != "" {
+				r.Fail(path+setting, "sasl.%s: oauthbearer signs in with a token; remove it", setting)
+			}
+		}
+		return &delivery.SASL{Mechanism: b.Mechanism, Token: r.token(path, b.Token)}
+	}
+	if b.Token != nil {
+		r.Fail(path+"token", "sasl.token: it belongs to mechanism %s", delivery.OAuthBearer)
+	}
 	return &delivery.SASL{Mechanism: b.Mechanism,
 		Username: r.Required(path, "username", b.Username), Password: r.Required(path, "password", b.Password)}
+}
+
+// extension is the name of an extension (RFC 7628), of which auth is the token's own.
+var extension = regexp.MustCompile(`^[A-Za-z]+$`)
+
+func (r *Reader) token(path string, b *Token) *delivery.ClientCredentials {
+	if b == nil {
+		r.Fail(path+"token", "sasl.token: missing; write token: {url: …, client_id: …, client_secret: …}")
+		return nil
+	}
+	path += "token."
+	c := &delivery.ClientCredentials{
+		URL:    r.Required(path, "url", b.URL),
+		ID:     r.Required(path, "client_id", b.ID),
+		Secret: r.Required(path, "client_secret", b.Secret),
+		Scope:  r.Expand(path+"scope", b.Scope),
+		CA:     r.Expand(path+"ca", b.CA),
+	}
+	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil) {
+		r.Fail(path+"url", "sasl.token.url: an address such as https://sign-in.example/token is needed, without credentials")
+	}
+	for name, text := range b.Extensions {
+		value := r.Expand(path+"extensions."+name, text)
+		if !extension.MatchString(name) || name == "auth" || strings.ContainsRune(value, 1) {
+			r.Fail(path+"extensions", "sasl.token.extensions: %q is no extension; its name is of letters and not auth", name)
+		}
+		if c.Extensions == nil {
+			c.Extensions = map[string]string{}
+		}
+		c.Extensions[name] = value
+	}
+	return c
 }
 
 func (r *Reader) tls(path string, b *TLS) *delivery.TLS {
@@ -163,7 +219,8 @@ var (
 		[]Setting{
 			{Name: "brokers", Required: true, Help: "list of host:port"},
 			{Name: "topic", Required: true, Help: ""},
-			{Name: "group", Required: true, Help: "source: the consumer group"},
+			{Name: "group", Help: "source: the consumer group; this or `share_group`"},
+			{Name: "share_group", Help: "source: the share group (Kafka 4.2 and later)"},
 			{Name: "format", Standard: "native", Help: "or `cloudevents`"},
 			{
 				Name:     "timestamp",
@@ -180,8 +237,16 @@ var (
 		{Name: "server_name", Help: "that the certificate must have; none: the address's host"},
 	}}
 	SASLPage = Page{"`sasl` (of `kafka`)", reflect.TypeFor[SASL](), []Setting{
-		{Name: "mechanism", Required: true, Help: "`plain`, `scram-sha-256` or `scram-sha-512`"},
-		{Name: "username", Required: true, Help: ""},
-		{Name: "password", Required: true, Help: ""},
+		{Name: "mechanism", Required: true, Help: "`plain`, `scram-sha-256`, `scram-sha-512` or `oauthbearer`, which takes `token` instead of the others"},
+		{Name: "username", Help: "required but for `oauthbearer`"},
+		{Name: "password", Help: "required but for `oauthbearer`"},
+	}}
+	TokenPage = Page{"`token` (of `sasl`)", reflect.TypeFor[Token](), []Setting{
+		{Name: "url", Required: true, Help: "token endpoint (OAuth 2.0, client credentials); the address rules hold for it"},
+		{Name: "client_id", Required: true, Help: ""},
+		{Name: "client_secret", Required: true, Help: ""},
+		{Name: "scope", Help: "several are parted by blanks"},
+		{Name: "extensions", Help: "SASL extensions for the broker, such as `{logicalCluster: lkc-1}`"},
+		{Name: "ca", Help: "PEM file of authorities for the endpoint; none: the system's"},
 	}}
 )

@@ -121,10 +121,8 @@ func (r *Reader) Columns(path string, list []Column) (columns []delivery.FileCol
 	}
 	for n, column := range list {
 		if column.Name == "" || column.From == "" {
-			r.Fail(
-				fmt.Sprintf("%scolumns[%d]", path, n),
-				"columns: each is a column of the query, or one pair {name in the file: column of the query}",
-			)
+			r.Fail(fmt.Sprintf("%scolumns[%d]", path, n),
+				"columns: each is a column of the query, or one pair {name in the file: column of the query}")
 		}
 		columns = append(columns, delivery.FileColumn(column))
 	}

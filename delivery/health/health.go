@@ -167,7 +167,7 @@ func (w *Watch) works(ctx context.Context, c delivery.Condition, p *part, now ti
 	was := p.Status
 	p.Status, p.Since, w.unsaved = delivery.PartOK, p.working, true
 	if was == delivery.PartDegraded {
-		w.log.InfoContext(ctx, "the alarm is over", "integration", c.Integration, "part", c.Part, "was", p.LastError)
+		w.log.InfoContext(ctx, "the alarm is over", "integration", c.Integration, "part", c.Part, "was", p.LastError.English())
 	}
 	p.alarmed = false
 }
@@ -180,8 +180,8 @@ func (w *Watch) fails(ctx context.Context, c delivery.Condition, p *part, now ti
 			p.failing = c.Since
 		}
 	}
-	if reason := delivery.ShortReason(c.Reason); reason != "" && (reason != p.LastError || p.Status != delivery.PartDegraded) {
-		w.unsaved = w.unsaved || reason != p.LastError
+	if reason := c.Reason.Short(); !reason.IsZero() {
+		w.unsaved = w.unsaved || !reason.Equal(p.LastError)
 		p.LastError = reason
 	}
 	at := p.seen
@@ -196,7 +196,7 @@ func (w *Watch) fails(ctx context.Context, c delivery.Condition, p *part, now ti
 		p.alarmed = true
 		w.log.ErrorContext(
 			ctx,
-			"alarm: "+p.LastError,
+			"alarm: "+p.LastError.English(),
 			"integration",
 			c.Integration,
 			"part",

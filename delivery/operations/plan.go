@@ -97,17 +97,8 @@ func stop(pace delivery.Pace, p *delivery.PartStep) (why delivery.Phrase) {
 	if ratio <= pace.StopAbove {
 		return why
 	}
-	return delivery.Say(
-		delivery.NoteFailing,
-		"integration",
-		p.Integration,
-		"failed",
-		percent(ratio),
-		"outcomes",
-		outcomes,
-		"most",
-		percent(pace.StopAbove),
-	)
+	return delivery.Say(delivery.NoteFailing, "integration", p.Integration, "failed", percent(ratio), "outcomes", outcomes,
+		"most", percent(pace.StopAbove))
 }
 
 func percent(ratio float64) string { return fmt.Sprintf("%.0f", 100*ratio) }

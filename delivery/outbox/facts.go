@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -34,14 +33,14 @@ func (r *Relay) condition(l delivery.OutboxLag, now time.Time) delivery.Conditio
 	c := delivery.Condition{Integration: l.Integration, Part: delivery.PartRelay, State: delivery.ConditionFails}
 	still, trouble := r.state.still(l, now)
 	switch {
-	case l.Refused != "":
+	case !l.Refused.IsZero():
 		c.Certain, c.Reason = true, l.Refused
-	case trouble != "":
-		c.Reason = "the relay fails and begins again: " + trouble
+	case !trouble.IsZero():
+		c.Reason = delivery.Say("relay.fails", "why", trouble)
 	case !l.Led:
-		c.Reason = "nobody leads the relay"
+		c.Reason = delivery.Say("relay.not_led")
 	case still > stall && l.Age > stall:
-		c.Certain, c.Since, c.Reason = true, now.Add(-still), "events wait, and the relay does not move"
+		c.Certain, c.Since, c.Reason = true, now.Add(-still), delivery.Say("relay.stalls")
 	default:
 		c.State, c.LastSuccess = delivery.ConditionWorks, now
 	}
@@ -50,15 +49,15 @@ func (r *Relay) condition(l delivery.OutboxLag, now time.Time) delivery.Conditio
 
 // status says who relays: 1 unless nobody does.
 func (r *Relay) status(l delivery.OutboxLag) delivery.Fact {
-	f := delivery.Fact{Name: "relay", Value: 1, Text: "leads here"}
+	f := delivery.Fact{Name: "relay", Value: 1, Says: delivery.Say("relay.here")}
 	switch {
-	case l.Refused != "":
-		f.Value, f.Text, f.Alarm = 0, "refused: "+l.Refused, true
+	case !l.Refused.IsZero():
+		f.Value, f.Says, f.Alarm = 0, delivery.Say("relay.refused", "why", l.Refused), true
 	case r.state.leading():
 	case l.Led:
-		f.Text = "another process leads"
+		f.Says = delivery.Say("relay.elsewhere")
 	default:
-		f.Value, f.Text = 0, "nobody leads"
+		f.Value, f.Says = 0, delivery.Say("relay.nobody")
 	}
 	return f
 }
@@ -66,7 +65,7 @@ func (r *Relay) status(l delivery.OutboxLag) delivery.Fact {
 func rows(l delivery.OutboxLag) delivery.Fact {
 	f := delivery.Fact{Name: "lag_rows", Value: int64(l.Rows)}
 	if l.Capped {
-		f.Text = fmt.Sprintf("more than %d", l.Rows)
+		f.Says = delivery.Say("more_than", "count", l.Rows)
 	}
 	return f
 }

@@ -19,19 +19,8 @@ func (t *leaderTerm) maintain(ctx context.Context) error {
 		t.maintainAt = time.Now().Add(min(retryAfter, t.cfg.Maintain))
 	}
 	if len(done.Made)+len(done.Dropped)+len(done.Kept)+len(done.Busy) > 0 {
-		t.cfg.Log.Info(
-			"days of the log",
-			"made",
-			done.Made,
-			"dropped",
-			done.Dropped,
-			"kept",
-			done.Kept,
-			"later",
-			done.Busy,
-			"moved",
-			done.Moved,
-		)
+		t.cfg.Log.Info("days of the log", "made", done.Made, "dropped", done.Dropped, "kept", done.Kept,
+			"later", done.Busy, "moved", done.Moved)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (r *Relay) Run(ctx, _ context.Context) error {
 
 // failed tells of a failure once, not every second.
 func (r *Relay) failed(err error) {
-	if text := err.Error(); r.state.trouble(text) {
+	if r.state.trouble(delivery.Heard(err)) {
 		var copied *delivery.CopiedError
 		if errors.As(err, &copied) {
 			r.cfg.Log.Error("the outbox is refused", "error", err, "position_of", copied.Saved, "database", copied.Current)
@@ -119,7 +119,7 @@ func (r *Relay) work(ctx context.Context, s Session) error {
 		if err != nil {
 			return err
 		}
-		r.state.trouble("")
+		r.state.trouble(delivery.Phrase{})
 		if err := t.maintain(ctx); err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (r *Relay) pause(ctx context.Context) {
 type state struct {
 	sync.Mutex
 	leads bool
-	last  string // trouble
+	last  delivery.Phrase // trouble
 	moved map[string]seenFeed
 }
 
@@ -155,7 +155,7 @@ type seenFeed struct {
 }
 
 // still returns for how long events wait at the same position, and what the relay of this process stumbles over.
-func (s *state) still(l delivery.OutboxLag, now time.Time) (d time.Duration, trouble string) {
+func (s *state) still(l delivery.OutboxLag, now time.Time) (d time.Duration, trouble delivery.Phrase) {
 	s.Lock()
 	defer s.Unlock()
 	if s.moved == nil {
@@ -182,10 +182,10 @@ func (s *state) leading() bool {
 }
 
 // trouble reports whether this is another trouble than the last one.
-func (s *state) trouble(text string) bool {
+func (s *state) trouble(over delivery.Phrase) bool {
 	s.Lock()
 	defer s.Unlock()
-	other := s.last != text
-	s.last = text
+	other := !s.last.Equal(over)
+	s.last = over
 	return other
 }

@@ -49,25 +49,9 @@ func (l *bulkhead) failed(t *task, tried delivery.Tried) verdict {
 	judged := l.in.Judge(tried.Result, len(t.attempts))
 	if judged.Next != delivery.StatePending {
 		// the class only: the sentence may repeat what the receiver answered
-		l.pool.log.Warn(
-			"a delivery failed for good",
-			"integration",
-			l.in.Name,
-			"delivery",
-			t.id,
-			"message",
-			t.message.ID,
-			"attempts",
-			len(t.attempts),
-			"outcome",
-			tried.Outcome,
-			"error_class",
-			tried.ErrorClass,
-			"http_status",
-			tried.HTTPStatus,
-			"now",
-			judged.Next,
-		)
+		l.pool.log.Warn("a delivery failed for good", "integration", l.in.Name, "delivery", t.id, "message", t.message.ID,
+			"attempts", len(t.attempts), "outcome", tried.Outcome, "error_class", tried.ErrorClass,
+			"http_status", tried.HTTPStatus, "now", judged.Next)
 	}
 	return verdict{next: judged.Next, wait: judged.RetryIn, hold: judged.RetryIn <= l.pool.cfg.MaxHold}
 }
@@ -77,17 +61,8 @@ func (p *Pool) try(r delivery.Request) (tried delivery.Tried, wait time.Duration
 	started := time.Now()
 	defer func() {
 		if v := recover(); v != nil {
-			p.log.Error(
-				"an attempt panicked",
-				"integration",
-				r.Integration,
-				"delivery",
-				r.DeliveryID,
-				"panic",
-				fmt.Sprint(v),
-				"stack",
-				string(debug.Stack()),
-			)
+			p.log.Error("an attempt panicked", "integration", r.Integration, "delivery", r.DeliveryID,
+				"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 			tried = delivery.Tried{
 				StartedAt: started,
 				Duration:  time.Since(started),

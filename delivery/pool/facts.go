@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"fmt"
 	"time"
 
 	"redrive/delivery"
@@ -35,7 +34,7 @@ func (l *bulkhead) condition(name string, now time.Time) delivery.Condition {
 	}
 	if now.Sub(still) > hangs {
 		c.State, c.Certain, c.Since = delivery.ConditionFails, true, still
-		c.Reason = fmt.Sprintf("all %d workers are busy, and none has finished an attempt for more than %s", l.workers, hangs)
+		c.Reason = delivery.Say("pool.hangs", "workers", l.workers, "time", hangs)
 	}
 	return c
 }

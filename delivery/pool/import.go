@@ -113,18 +113,8 @@ func (p *Pool) parkImported(ctx context.Context, batch []record) (refused []reco
 		if !p.storeAnswers(ctx) {
 			return nil, err
 		}
-		p.log.ErrorContext(
-			ctx,
-			"the database refuses a message of the journal; it is kept as .refused",
-			"integration",
-			r.Parked.Integration,
-			"delivery",
-			r.Parked.DeliveryID,
-			"message",
-			r.Parked.Message.ID,
-			"error",
-			err,
-		)
+		p.log.ErrorContext(ctx, "the database refuses a message of the journal; it is kept as .refused", "integration",
+			r.Parked.Integration, "delivery", r.Parked.DeliveryID, "message", r.Parked.Message.ID, "error", err)
 		refused = append(refused, r)
 	}
 	return refused, nil
@@ -147,11 +137,9 @@ func (p *Pool) addressed(r record) record {
 	}
 	if r.Parked.Next == delivery.StatePending {
 		r.Parked.Next = delivery.StateDead
-		r.Parked.Attempts = append(
-			r.Parked.Attempts,
+		r.Parked.Attempts = append(r.Parked.Attempts,
 			delivery.Attempt{Number: len(r.Parked.Attempts) + 1, StartedAt: time.Now(), Outcome: delivery.OutcomePermanent,
-				ErrorClass: delivery.ClassNoIntegration, Error: "its integration left the integrations file"},
-		)
+				ErrorClass: delivery.ClassNoIntegration, Error: "its integration left the integrations file"})
 	}
 	return r
 }

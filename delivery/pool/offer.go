@@ -211,13 +211,8 @@ func (l *bulkhead) shelve(_ context.Context, t *task) (delivery.State, error) {
 	if err := l.pool.journal.append([]record{newRecord(l, t, f)}); err != nil {
 		if !l.pool.complaints.on() { // one line a second says it as well as a thousand
 			l.pool.complaints.begin(time.Second)
-			l.pool.log.Error(
-				"the pool is full and the journal takes nothing: messages are rejected",
-				"integration",
-				l.in.Name,
-				"error",
-				err,
-			)
+			l.pool.log.Error("the pool is full and the journal takes nothing: messages are rejected",
+				"integration", l.in.Name, "error", err)
 		}
 		l.reject()
 		return "", l.full()

@@ -156,10 +156,8 @@ func (p *Pool) run(taking, writes context.Context) error {
 	p.countDelivered(writes)
 	err := p.journal.close()
 	if lost > 0 {
-		err = errors.Join(
-			err,
-			fmt.Errorf("pool: %d accepted messages could be written neither to Postgres nor to the journal", lost),
-		)
+		err = errors.Join(err,
+			fmt.Errorf("pool: %d accepted messages could be written neither to Postgres nor to the journal", lost))
 	}
 	return err
 }
@@ -191,16 +189,8 @@ func (p *Pool) countDelivered(ctx context.Context) {
 		cancel()
 		if err != nil {
 			l.delivered.Add(n)
-			p.log.WarnContext(
-				ctx,
-				"counting deliveries failed, will be tried again",
-				"integration",
-				name,
-				"deliveries",
-				n,
-				"error",
-				err,
-			)
+			p.log.WarnContext(ctx, "counting deliveries failed, will be tried again",
+				"integration", name, "deliveries", n, "error", err)
 			return // the others would fail as well
 		}
 	}

@@ -301,7 +301,7 @@ func TestWorkersEndWhenIdle(t *testing.T) {
 	r := start(t, always(ok), integration(50, 50, delivery.WhenFullBlock))
 	r.offer(delivery.Message{})
 	until(t, "an idle pool", func() bool { return r.Stats("push").Busy == 0 })
-	if f := r.Facts("push"); f[0] != (delivery.Fact{Name: "busy", Limit: 50}) || r.Facts("other") != nil || r.Stats("other") != (Stats{}) {
+	if f := r.Facts("push"); f[0].Name != "busy" || f[0].Value != 0 || f[0].Limit != 50 || r.Facts("other") != nil || r.Stats("other") != (Stats{}) {
 		t.Errorf("%+v", f)
 	}
 	if err := r.stop(); err != nil {

@@ -126,14 +126,9 @@ func (p *Pool) keep(ctx context.Context, away *pause, batch []record) (left []re
 		p.log.WarnContext(ctx, "parking failed, the journal takes it", "messages", len(batch), "error", err)
 	}
 	if err := p.journal.append(batch); err != nil {
-		p.log.ErrorContext(
-			ctx,
+		p.log.ErrorContext(ctx,
 			"neither the database nor the journal takes accepted messages; they stay in memory and are tried again",
-			"messages",
-			len(batch),
-			"error",
-			err,
-		)
+			"messages", len(batch), "error", err)
 		return finish(batch, err)
 	}
 	return finish(batch, nil)

@@ -38,15 +38,11 @@ type State struct {
 
 // ToScreen draws a bar in the last line of a terminal.
 func ToScreen(ctx context.Context, w io.Writer) context.Context {
-	return context.WithValue(
-		ctx,
-		key{},
-		teller{
-			every: onScreen,
-			tell:  func(s State) { fmt.Fprint(w, "\r\x1b[K", s.bar()) },
-			clear: func() { fmt.Fprint(w, "\r\x1b[K") },
-		},
-	)
+	return context.WithValue(ctx, key{}, teller{
+		every: onScreen,
+		tell:  func(s State) { fmt.Fprint(w, "\r\x1b[K", s.bar()) },
+		clear: func() { fmt.Fprint(w, "\r\x1b[K") },
+	})
 }
 
 // ToLines writes a line every few seconds.
@@ -131,15 +127,8 @@ func (s State) bar() string {
 		return fmt.Sprintf("%s: %d, %s", s.What, s.Done, s.Elapsed.Round(time.Second))
 	}
 	full := int(share * barWidth)
-	return fmt.Sprintf(
-		"%s [%s%s] %d of %d, %s",
-		s.What,
-		strings.Repeat("#", full),
-		strings.Repeat(".", barWidth-full),
-		s.Done,
-		s.Total,
-		s.Elapsed.Round(time.Second),
-	)
+	return fmt.Sprintf("%s [%s%s] %d of %d, %s", s.What, strings.Repeat("#", full), strings.Repeat(".", barWidth-full),
+		s.Done, s.Total, s.Elapsed.Round(time.Second))
 }
 
 // String is the state in a line of its own.

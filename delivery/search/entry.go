@@ -3,7 +3,6 @@ package search
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 	"unicode/utf8"
 
 	"redrive/delivery"
@@ -11,7 +10,7 @@ import (
 
 // Entry decides what can be found of a failure: its error text and its payload, without what is masked.
 func Entry(u delivery.Unindexed) delivery.SearchEntry {
-	e := delivery.SearchEntry{Error: cut(u.Error, delivery.MaxSearchedError)}
+	e := delivery.SearchEntry{Error: delivery.FirstBytes(u.Error, delivery.MaxSearchedError)}
 	e.Error = u.Masking.Hider(u.Payload).Error(u.ErrorClass, e.Error)
 	if u.Type == delivery.TypeBatchFile || u.Type == delivery.TypeBatchRun {
 		return e // the payload of a file or run only says which one it is
@@ -38,11 +37,4 @@ func text(payload []byte, whole bool) string {
 		return ""
 	}
 	return string(payload)
-}
-
-func cut(text string, most int) string {
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "")
-	}
-	return text
 }

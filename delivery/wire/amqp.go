@@ -173,11 +173,8 @@ func RabbitMQTable(fields []delivery.Field) (amqp091.Table, error) {
 	for _, f := range fields {
 		value, err := rabbitValue(f)
 		if err != nil {
-			return nil, fmt.Errorf(
-				"header %q is kept with a value that its type %q does not have",
-				f.Name,
-				f.Type,
-			) // err repeats the value
+			// err repeats the value
+			return nil, fmt.Errorf("header %q is kept with a value that its type %q does not have", f.Name, f.Type)
 		}
 		table[f.Name] = value
 	}

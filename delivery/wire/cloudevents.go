@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,9 +20,7 @@ import (
 const (
 	// untypedEvent is the type of an event made of a message without one: CloudEvents asks for it.
 	untypedEvent = "redrive.message"
-	// eventHeader is how attributes of a CloudEvent that was handed over travel in a message's headers.
-	eventHeader = "ce-"
-	maxName     = 20 // characters of an extension's name that every receiver takes
+	maxName      = 20 // characters of an extension's name that every receiver takes
 )
 
 // EventAttributes are the attributes of the CloudEvent 1.0 that carries a message, by their plain names. A message that was
@@ -45,7 +42,7 @@ func EventAttributes(r delivery.Request) (map[string]string, error) {
 		attributes["time"] = m.CreatedAt.UTC().Format(time.RFC3339Nano)
 	}
 	addHeaders(attributes, m.Headers)
-	attributes["specversion"] = "1.0"
+	attributes["specversion"] = delivery.EventVersion
 	attributes["datacontenttype"] = ContentType(m)
 	attributes["idempotencykey"] = r.IdempotencyKey
 	attributes["redriveattempt"] = strconv.Itoa(r.Attempt)
@@ -68,10 +65,10 @@ func StructuredEvent(attributes map[string]string, payload []byte) ([]byte, erro
 		return event, nil
 	}
 	name, data := "data", payload
-	switch kind, _, _ := mime.ParseMediaType(attributes["datacontenttype"]); {
+	switch {
 	case !utf8.Valid(payload):
 		name, data = "data_base64", quoted(base64.StdEncoding.EncodeToString(payload))
-	case kind == "application/json" || kind == "text/json" || strings.HasSuffix(kind, "+json"):
+	case delivery.IsJSON(attributes["datacontenttype"]):
 		if !json.Valid(payload) { // it only says so
 			name, data = "data_base64", quoted(base64.StdEncoding.EncodeToString(payload))
 		}
@@ -99,7 +96,7 @@ func addHeaders(attributes map[string]string, headers map[string]string) {
 		}
 	}
 	for name, value := range headers {
-		name, ok := strings.CutPrefix(strings.ToLower(name), eventHeader)
+		name, ok := strings.CutPrefix(strings.ToLower(name), delivery.EventPrefix)
 		if !ok || !isName(name) {
 			continue
 		}

@@ -18,7 +18,10 @@ func Unsent(peer string, err error) delivery.Result {
 	result := delivery.Result{Outcome: delivery.OutcomeTransient}
 	var blocked *BlockedError
 	var name *net.DNSError
+	var token *TokenError
 	switch {
+	case errors.As(err, &token):
+		return token.result()
 	case errors.As(err, &blocked):
 		result.Outcome, result.ErrorClass, result.Error = delivery.OutcomePermanent, delivery.ClassBlockedAddress, blocked.Error()
 	case errors.As(err, &name):

@@ -35,11 +35,11 @@ func (d Dialer) KafkaOptions(s delivery.KafkaServer) ([]kgo.Opt, error) {
 	options := []kgo.Opt{kgo.ClientID(kafkaClientID), kgo.SeedBrokers(s.Brokers...), kgo.Dialer(dial), kgo.DisableClientMetrics()}
 	log := kafkaLog{log: d.Log}
 	if s.SASL != nil {
-		mechanism, err := kafkaSASL(*s.SASL)
+		mechanism, err := d.kafkaSASL(*s.SASL)
 		if err != nil {
 			return nil, err
 		}
-		options, log.secret = append(options, kgo.SASL(mechanism)), s.SASL.Password
+		options, log.secrets = append(options, kgo.SASL(mechanism)), s.SASL.Secrets()
 	}
 	return append(options, kgo.WithLogger(log)), nil
 }
@@ -60,7 +60,10 @@ func (d Dialer) kafkaDial(t *delivery.TLS) (func(ctx context.Context, network, a
 	}, nil
 }
 
-func kafkaSASL(s delivery.SASL) (sasl.Mechanism, error) {
+func (d Dialer) kafkaSASL(s delivery.SASL) (sasl.Mechanism, error) {
+	if strings.EqualFold(s.Mechanism, delivery.OAuthBearer) {
+		return d.kafkaToken(s.Token)
+	}
 	if s.Username == "" || s.Password == "" {
 		return nil, errors.New("kafka: sasl needs username and password")
 	}
@@ -72,13 +75,13 @@ func kafkaSASL(s delivery.SASL) (sasl.Mechanism, error) {
 	case "scram-sha-512":
 		return scram.Auth{User: s.Username, Pass: s.Password}.AsSha512Mechanism(), nil
 	}
-	return nil, errors.New("kafka: sasl mechanism must be plain, scram-sha-256 or scram-sha-512")
+	return nil, errors.New("kafka: sasl mechanism must be plain, scram-sha-256, scram-sha-512 or oauthbearer")
 }
 
-// kafkaLog hands the client's warnings on. It never prints the password, whoever quotes it: a server may, in its answer.
+// kafkaLog hands the client's warnings on. It never prints a secret, whoever quotes it: a server may, in its answer.
 type kafkaLog struct {
-	log    *slog.Logger
-	secret string
+	log     *slog.Logger
+	secrets []string
 }
 
 // Level is what the client needs to render at all.
@@ -99,8 +102,10 @@ func (l kafkaLog) Log(level kgo.LogLevel, message string, keysAndValues ...any) 
 
 func (l kafkaLog) redacted(value any) string {
 	text := fmt.Sprint(value)
-	if l.secret == "" {
-		return text
+	for _, secret := range l.secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "(hidden)")
+		}
 	}
-	return strings.ReplaceAll(text, l.secret, "(hidden)")
+	return text
 }

@@ -12,7 +12,7 @@ import (
 
 func TestKafkaLogHidesThePassword(t *testing.T) {
 	var out bytes.Buffer
-	log := kafkaLog{log: slog.New(slog.NewTextHandler(&out, nil)), secret: "s3cret"}
+	log := kafkaLog{log: slog.New(slog.NewTextHandler(&out, nil)), secrets: []string{"", "s3cret"}}
 	log.Log(kgo.LogLevelError, "sign-in with s3cret", "err", errors.New("no s3cret"), "left over")
 	if text := out.String(); strings.Contains(text, "s3cret") || !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "(hidden)") {
 		t.Error(text)

@@ -37,11 +37,9 @@ func (g Dialer) DialRabbitMQ(ctx context.Context, s delivery.RabbitMQServer) (*a
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // ends a handshake that nobody answers
 	about := amqp091.Table{"product": "Redrive", "connection_name": "redrive"}
-	conn, err := amqp091.Open(
-		&impatientConn{Conn: raw},
+	conn, err := amqp091.Open(&impatientConn{Conn: raw},
 		amqp091.Config{SASL: []amqp091.Authentication{spoken{login(to), about}}, Vhost: to.Vhost,
-			Heartbeat: heartbeat, FrameSize: frameSize, Locale: "en_US", Properties: about},
-	)
+			Heartbeat: heartbeat, FrameSize: frameSize, Locale: "en_US", Properties: about})
 	if !stop() {
 		err = ctx.Err()
 	}

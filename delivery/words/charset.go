@@ -65,9 +65,7 @@ func encodingOf(contentType string, body []byte) encoding.Encoding {
 	if found := declaredXML.FindSubmatch(body); found != nil {
 		return lookUp(string(found[1]))
 	}
-	if found := declared.FindSubmatch(
-		body[:min(len(body), 1024)],
-	); found != nil &&
+	if found := declared.FindSubmatch(body[:min(len(body), 1024)]); found != nil &&
 		bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) { // <meta charset=…>
 		return lookUp(string(found[1]))
 	}

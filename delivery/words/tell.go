@@ -23,32 +23,27 @@ func set(names string) map[string]bool {
 // Names of what tells, in small letters and without marks between them, as the frameworks and services of this world write them.
 var (
 	// texts are for people. The order is that in which they are said.
-	texts = strings.Fields(
-		`title errorsummary message errormessage errormsg msg faultstring error errordescription description detail details
+	texts = strings.Fields(`
+		title errorsummary message errormessage errormsg msg faultstring error errordescription description detail details
 		reason submsg issue usermessage developermessage exceptionmessage statusmessage resultmessage resultmsg returnmsg retmsg
-		longmessage shortmessage lerrorlongmsg errortext text summary info cause fault statustext hint`,
-	)
+		longmessage shortmessage lerrorlongmsg errortext text summary info cause fault statustext hint`)
 	// codes are for machines.
-	codes = strings.Fields(
-		`code errorcode errcode subcode errorsubcode declinecode faultcode type errortype status name resultcode returncode
-		retcode statuscode exception exceptiontype keyword rule`,
-	)
+	codes = strings.Fields(`
+		code errorcode errcode subcode errorsubcode declinecode faultcode type errortype status name resultcode returncode
+		retcode statuscode exception exceptiontype keyword rule`)
 	// containers hold what tells.
-	containers = set(
-		`error errors fault details detail innererror extensions rootcause causedby cause violations constraintviolations
+	containers = set(`
+		error errors fault details detail innererror extensions rootcause causedby cause violations constraintviolations
 		invalidparams invalidfields fielderrors validationerrors globalerrors suberrors errordetails problems failures issues messages
-		body response result results meta status data reason errorresponse warnings exception formerrors`,
-	)
+		body response result results meta status data reason errorresponse warnings exception formerrors`)
 	// byField are containers whose members are named by what they are about.
 	byField = set("errors fielderrors validationerrors validation fields messages formerrors invalidfields error")
 	// fields name what a text is about.
-	fields = strings.Fields(
-		"field param parameter property propertypath propertyname path loc attribute pointer instancepath source target fields location name",
-	)
+	fields = strings.Fields("field param parameter property propertypath propertyname path loc attribute pointer " +
+		"instancepath source target fields location name")
 	// sides are codes that only say whose fault it is.
-	sides = set(
-		"sender receiver client server soapserver soapclient true false error fail failed failure ko nok fault apierror api",
-	)
+	sides = set("sender receiver client server soapserver soapclient true false error fail failed failure ko nok " +
+		"fault apierror api")
 )
 
 var (

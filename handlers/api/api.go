@@ -17,10 +17,8 @@ var OpenAPI []byte
 
 // Routes is the public interface; openapi.json describes each route, which a test checks.
 func (s *API) Routes() {
-	s.Echo.GET(
-		"/api/openapi.json",
-		func(c echo.Context) error { return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, OpenAPI) },
-	)
+	s.Echo.GET("/api/openapi.json",
+		func(c echo.Context) error { return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, OpenAPI) })
 	look, act := s.Require(delivery.RoleViewer), s.Require(delivery.RoleOperator)
 	v1 := s.Echo.Group("/api/v1")
 	v1.POST("/messages", s.acceptMessage, act)
@@ -186,13 +184,10 @@ func (s *API) resnapshot(c echo.Context) error {
 	var reason, table string
 	body, err := web.ReadJSONBody(c.Request())
 	if err == nil {
-		err = web.DecodeObject(
-			body,
-			web.Fields{
-				"reason": web.TextField("reason", delivery.MaxReason, &reason),
-				"table":  web.TextField("table", web.MaxTable, &table),
-			},
-		)
+		err = web.DecodeObject(body, web.Fields{
+			"reason": web.TextField("reason", delivery.MaxReason, &reason),
+			"table":  web.TextField("table", web.MaxTable, &table),
+		})
 	}
 	if err != nil {
 		return err

@@ -75,7 +75,7 @@ func runJSONOf(r delivery.BatchRun) RunJSON {
 		State:        r.State,
 		Attempts:     r.Attempts,
 		Rows:         r.Rows,
-		Error:        r.Error,
+		Error:        web.English(r.Error),
 		CreatedAt:    web.Utc(&r.CreatedAt),
 		StartedAt:    web.Utc(r.StartedAt),
 		FinishedAt:   web.Utc(r.FinishedAt),
@@ -90,21 +90,19 @@ func runJSONOf(r delivery.BatchRun) RunJSON {
 
 func fileJSONOf(f delivery.StoredFile) FileJSON {
 	return FileJSON{
-		ID:             f.ID,
-		Name:           f.Name,
-		Integration:    f.Integration,
-		BusinessDate:   f.BusinessDate,
-		Sequence:       f.Sequence,
-		Rows:           f.Rows,
-		Bytes:          f.Bytes,
-		SHA256:         f.SHA256,
-		ControlTotal:   known(f.Control),
-		PreviousSHA256: known(f.Previous),
-		CorrectionOf:   known(f.CorrectionOf),
-		CreatedAt:      web.Utc(&f.CreatedAt),
-		DeliveryID: known(
-			f.DeliveryID,
-		),
+		ID:              f.ID,
+		Name:            f.Name,
+		Integration:     f.Integration,
+		BusinessDate:    f.BusinessDate,
+		Sequence:        f.Sequence,
+		Rows:            f.Rows,
+		Bytes:           f.Bytes,
+		SHA256:          f.SHA256,
+		ControlTotal:    known(f.Control),
+		PreviousSHA256:  known(f.Previous),
+		CorrectionOf:    known(f.CorrectionOf),
+		CreatedAt:       web.Utc(&f.CreatedAt),
+		DeliveryID:      known(f.DeliveryID),
 		State:           known(f.State),
 		Acknowledgement: known(f.Acknowledgement),
 		AcknowledgedAt:  web.Utc(f.AcknowledgedAt),
@@ -118,8 +116,9 @@ func (s *API) requestRun(c echo.Context) error {
 		return err
 	}
 	var date, reason string
-	if err := web.DecodeObject(body, web.Fields{"business_date": web.TextField("business_date", len(time.DateOnly), &date),
-		"reason": web.TextField("reason", delivery.MaxReason, &reason)}); err != nil {
+	err = web.DecodeObject(body, web.Fields{"business_date": web.TextField("business_date", len(time.DateOnly), &date),
+		"reason": web.TextField("reason", delivery.MaxReason, &reason)})
+	if err != nil {
 		return err
 	}
 	name := c.Param("name")

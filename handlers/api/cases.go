@@ -85,18 +85,12 @@ func (s *API) patchCase(c echo.Context) error {
 		change.ID, change.Token = id, token
 		err := web.DecodeObject(body, web.Fields{
 			"acknowledged": acknowledgedField(&change.Acknowledge),
-			"assignee": web.PatchField(
-				&change.Assignee,
-				func(into *string) web.Field { return web.TextField("assignee", delivery.MaxType, into) },
-			),
-			"ticket": web.PatchField(
-				&change.Ticket,
-				func(into *string) web.Field { return web.TextField("ticket", delivery.MaxReason, into) },
-			),
-			"tags": web.PatchField(
-				&change.Tags,
-				func(into *[]string) web.Field { return web.TextsField("tags", delivery.MaxType, into) },
-			),
+			"assignee": web.PatchField(&change.Assignee,
+				func(into *string) web.Field { return web.TextField("assignee", delivery.MaxType, into) }),
+			"ticket": web.PatchField(&change.Ticket,
+				func(into *string) web.Field { return web.TextField("ticket", delivery.MaxReason, into) }),
+			"tags": web.PatchField(&change.Tags,
+				func(into *[]string) web.Field { return web.TextsField("tags", delivery.MaxType, into) }),
 			"reason":  web.TextField("reason", delivery.MaxReason, &change.Reason),
 			"version": caseVersionField(&change.Version),
 		})
@@ -226,12 +220,8 @@ func (s *API) forgetView(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store.DeleteView(
-		c.Request().Context(),
-		id,
-		web.Who(c).Name,
-		web.Who(c).Role.Allows(delivery.RoleAdmin),
-	); err != nil {
+	err = s.store.DeleteView(c.Request().Context(), id, web.Who(c).Name, web.Who(c).Role.Allows(delivery.RoleAdmin))
+	if err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

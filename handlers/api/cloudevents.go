@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,12 +21,12 @@ const integrationExtension = "redriveintegration"
 func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
 	attributes, sent := map[string]string{}, map[string]string{}
 	for name, values := range h {
-		attribute, ok := strings.CutPrefix(strings.ToLower(name), "ce-")
+		attribute, ok := strings.CutPrefix(strings.ToLower(name), delivery.EventPrefix)
 		if !ok {
 			continue
 		}
 		if len(values) > 1 {
-			return delivery.Message{}, web.Unprocessable("invalid_cloudevent.twice", "ce-"+attribute, "attribute", attribute)
+			return delivery.Message{}, web.Unprocessable("invalid_cloudevent.twice", delivery.EventPrefix+attribute, "attribute", attribute)
 		}
 		text, err := url.PathUnescape(values[0])
 		if err != nil {
@@ -40,7 +39,7 @@ func binaryEvent(h http.Header, body []byte) (delivery.Message, error) {
 	}
 	m, err := eventMessage(attributes, append([]byte{}, body...)) // HTTP cannot say null
 	for attribute, value := range sent {
-		if name := "ce-" + attribute; m.Headers[name] != "" {
+		if name := delivery.EventPrefix + attribute; m.Headers[name] != "" {
 			m.Headers[name] = value
 		}
 	}
@@ -98,7 +97,7 @@ func eventData(attributes map[string]string, data json.RawMessage) ([]byte, erro
 	if attributes["datacontenttype"] == "" {
 		attributes["datacontenttype"] = "application/json"
 	}
-	if data[0] != '"' || isJSONType(attributes["datacontenttype"]) {
+	if data[0] != '"' || delivery.IsJSON(attributes["datacontenttype"]) {
 		return data, nil
 	}
 	var text string
@@ -106,11 +105,6 @@ func eventData(attributes map[string]string, data json.RawMessage) ([]byte, erro
 		return nil, fmt.Errorf("reading data: %w", err)
 	}
 	return []byte(text), nil
-}
-
-func isJSONType(contentType string) bool {
-	kind, _, _ := mime.ParseMediaType(contentType)
-	return kind == "application/json" || kind == "text/json" || strings.HasSuffix(kind, "+json")
 }
 
 // eventMessage makes the message of an event. Its attributes travel on as ce- headers, so that the receiver gets the
@@ -124,7 +118,7 @@ func eventMessage(attributes map[string]string, payload []byte) (delivery.Messag
 		Integration:    attributes[integrationExtension],
 		Key:            attributes["partitionkey"],
 		Payload:        payload,
-		IdempotencyKey: EventKey(attributes["source"], attributes["id"]),
+		IdempotencyKey: delivery.EventKey(attributes),
 		Headers:        map[string]string{},
 	}
 	if m.Key == "" {
@@ -136,19 +130,17 @@ func eventMessage(attributes map[string]string, payload []byte) (delivery.Messag
 			m.Headers["Content-Type"] = value
 		case integrationExtension: // addressed to us
 		default:
-			m.Headers["ce-"+name] = delivery.EncodeHeader(value)
+			m.Headers[delivery.EventPrefix+name] = delivery.EncodeHeader(value)
 		}
 	}
 	return m, nil
 }
 
 func checkAttributes(attributes map[string]string) error {
-	for _, name := range []string{"specversion", "id", "source", "type"} {
-		if attributes[name] == "" {
-			return web.Unprocessable("invalid_cloudevent.missing", name, "attribute", name)
-		}
+	if name := delivery.MissingAttribute(attributes); name != "" {
+		return web.Unprocessable("invalid_cloudevent.missing", name, "attribute", name)
 	}
-	if attributes["specversion"] != "1.0" {
+	if attributes["specversion"] != delivery.EventVersion {
 		return web.Unprocessable("invalid_cloudevent.version", "specversion")
 	}
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
@@ -165,11 +157,4 @@ func checkAttributes(attributes map[string]string) error {
 		}
 	}
 	return nil
-}
-
-// EventKey is unique for each event: source and id are, together. What cannot travel as a header is hashed.
-func EventKey(source, id string) string {
-	return delivery.IdempotencyKeyOf(
-		source + " " + id,
-	) // a source is a URI reference and holds no space: no two events share a key
 }

@@ -49,12 +49,10 @@ func groupJSONOf(g delivery.Group, by []delivery.GroupKey, within delivery.Filte
 		Acknowledged: g.Acknowledged,
 		Groups:       g.Groups,
 		FirstSeen:    web.Utc(&g.FirstSeen),
-		LastSeen: web.Utc(
-			&g.LastSeen,
-		),
-		Hours:  slices.Concat([]int{}, g.Hours),
-		Status: g.Status,
-		Filter: g.FilterFor(by, within).Values().Encode(),
+		LastSeen:     web.Utc(&g.LastSeen),
+		Hours:        slices.Concat([]int{}, g.Hours),
+		Status:       g.Status,
+		Filter:       g.FilterFor(by, within).Values().Encode(),
 	}
 }
 

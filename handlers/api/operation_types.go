@@ -101,9 +101,7 @@ func operationJSONOf(o delivery.Operation) OperationJSON {
 		Actor:    o.Actor,
 		Reason:   o.Reason,
 		Category: o.Category,
-		Until: web.Utc(
-			o.Until,
-		),
+		Until:    web.Utc(o.Until),
 		Evidence: o.Evidence,
 		Pace: PaceJSON{
 			Rate:      o.Pace.Rate,
@@ -112,21 +110,17 @@ func operationJSONOf(o delivery.Operation) OperationJSON {
 			Canary:    o.Pace.Canary,
 			StopAbove: o.Pace.StopAbove,
 		},
-		Selected:  o.Selected,
-		Succeeded: o.Succeeded,
-		Failed:    o.Failed,
-		Skipped:   o.Skipped,
-		Cancelled: o.Cancelled,
-		Remaining: o.Remaining,
-		Released:  o.Released,
-		Failing:   o.Failing,
-		Excluded:  counts(o.Excluded),
-		Note:      web.English(o.Note),
-		Parts: make(
-			[]operationPartJSON,
-			0,
-			len(o.Parts),
-		),
+		Selected:   o.Selected,
+		Succeeded:  o.Succeeded,
+		Failed:     o.Failed,
+		Skipped:    o.Skipped,
+		Cancelled:  o.Cancelled,
+		Remaining:  o.Remaining,
+		Released:   o.Released,
+		Failing:    o.Failing,
+		Excluded:   counts(o.Excluded),
+		Note:       web.English(o.Note),
+		Parts:      make([]operationPartJSON, 0, len(o.Parts)),
 		CreatedAt:  web.Utc(&o.CreatedAt),
 		ChangedAt:  web.Utc(&o.ChangedAt),
 		FinishedAt: web.Utc(o.FinishedAt),
@@ -135,22 +129,19 @@ func operationJSONOf(o delivery.Operation) OperationJSON {
 		out.Filter = FilterJSON(*o.Filter)
 	}
 	for _, p := range o.Parts {
-		out.Parts = append(
-			out.Parts,
-			operationPartJSON{
-				Integration: p.Integration,
-				Phase:       p.Phase,
-				Selected:    p.Selected,
-				Waiting:     p.Waiting,
-				Released:    p.Released,
-				Failing:     p.Failing,
-				Succeeded:   p.Succeeded,
-				Failed:      p.Failed,
-				Skipped:     p.Skipped,
-				Rate:        p.Rate,
-				Held:        web.English(p.Held),
-			},
-		)
+		out.Parts = append(out.Parts, operationPartJSON{
+			Integration: p.Integration,
+			Phase:       p.Phase,
+			Selected:    p.Selected,
+			Waiting:     p.Waiting,
+			Released:    p.Released,
+			Failing:     p.Failing,
+			Succeeded:   p.Succeeded,
+			Failed:      p.Failed,
+			Skipped:     p.Skipped,
+			Rate:        p.Rate,
+			Held:        web.English(p.Held),
+		})
 	}
 	return out
 }

@@ -98,15 +98,12 @@ func (s *API) answerDryRun(c echo.Context, request delivery.OperationRequest) er
 		run.Excluded[delivery.ExcludedPermission] += run.Eligible
 		run = delivery.DryRun{Excluded: run.Excluded}
 	}
-	return c.JSON(
-		http.StatusOK,
-		DryRunJSON{
-			Eligible:     run.Eligible,
-			Excluded:     counts(run.Excluded),
-			Integrations: counts(run.Integrations),
-			Unsure:       run.Unsure,
-		},
-	)
+	return c.JSON(http.StatusOK, DryRunJSON{
+		Eligible:     run.Eligible,
+		Excluded:     counts(run.Excluded),
+		Integrations: counts(run.Integrations),
+		Unsure:       run.Unsure,
+	})
 }
 
 func parseOperation(body []byte, now time.Time) (r delivery.OperationRequest, dry bool, err error) {
@@ -149,13 +146,10 @@ func chosenInto(list *[]delivery.Chosen) func(raw json.RawMessage) error {
 		var one delivery.Chosen
 		var err error
 		if raw[0] == '{' {
-			err = web.DecodeObject(
-				raw,
-				web.Fields{
-					"id":      web.TextField("ids.id", delivery.MaxCategory, &one.ID),
-					"version": web.VersionField(&one.Version),
-				},
-			)
+			err = web.DecodeObject(raw, web.Fields{
+				"id":      web.TextField("ids.id", delivery.MaxCategory, &one.ID),
+				"version": web.VersionField(&one.Version),
+			})
 		} else {
 			one.ID, err = web.JsonText("ids", raw)
 		}
@@ -192,11 +186,9 @@ func seconds(n float64) time.Duration {
 func (s *API) listOperations(c echo.Context) error {
 	q := c.QueryParams()
 	f := delivery.OperationFilter{Actor: q.Get("actor"), After: q.Get("after")}
-	if err := web.FirstError(
-		web.OnlyParams(q, operationListParams...),
-		web.OneOf(q, "state", operationStates, &f.States),
-		web.PageLimit(q, &f.Limit),
-	); err != nil {
+	err := web.FirstError(web.OnlyParams(q, operationListParams...), web.OneOf(q, "state", operationStates, &f.States),
+		web.PageLimit(q, &f.Limit))
+	if err != nil {
 		return err
 	}
 	page, err := s.store.Operations(c.Request().Context(), f)
@@ -216,23 +208,18 @@ func (s *API) showOperation(c echo.Context) error {
 
 func (s *API) listOperationItems(c echo.Context) error {
 	q, limit, outcomes := c.QueryParams(), 0, []string(nil)
-	if err := web.FirstError(
-		web.OnlyParams(q, operationItemParams...),
-		web.OneOf(q, "outcome", itemOutcomes, &outcomes),
-		web.PageLimit(q, &limit),
-	); err != nil {
+	err := web.FirstError(web.OnlyParams(q, operationItemParams...), web.OneOf(q, "outcome", itemOutcomes, &outcomes),
+		web.PageLimit(q, &limit))
+	if err != nil {
 		return err
 	}
 	o, err := s.FindOperation(c)
 	if err != nil {
 		return err
 	}
-	page, err := s.store.OperationItems(
-		c.Request().Context(),
-		o.ID,
+	page, err := s.store.OperationItems(c.Request().Context(), o.ID,
 		delivery.ItemFilter{Outcome: q.Get("outcome"), Integration: q.Get("integration"),
-			After: q.Get("after"), Limit: limit},
-	)
+			After: q.Get("after"), Limit: limit})
 	if err != nil {
 		return err
 	}
@@ -247,13 +234,10 @@ func (s *API) steerOperation(set func(*delivery.Steer)) echo.HandlerFunc {
 			return err
 		}
 		var step delivery.Steer
-		if err := web.DecodeObject(
-			body,
-			web.Fields{
-				"reason":  web.TextField("reason", delivery.MaxReason, &step.Reason),
-				"version": web.VersionField(&step.Version),
-			},
-		); err != nil {
+		if err := web.DecodeObject(body, web.Fields{
+			"reason":  web.TextField("reason", delivery.MaxReason, &step.Reason),
+			"version": web.VersionField(&step.Version),
+		}); err != nil {
 			return err
 		}
 		set(&step)
@@ -277,15 +261,10 @@ func (s *API) paceOperation(c echo.Context) error {
 	for name, set := range members {
 		members[name] = func(raw json.RawMessage) error { given++; return set(raw) }
 	}
-	if err := web.DecodeObject(
-		body,
-		members.And(
-			web.Fields{
-				"reason":  web.TextField("reason", delivery.MaxReason, &step.Reason),
-				"version": web.VersionField(&step.Version),
-			},
-		),
-	); err != nil {
+	if err := web.DecodeObject(body, members.And(web.Fields{
+		"reason":  web.TextField("reason", delivery.MaxReason, &step.Reason),
+		"version": web.VersionField(&step.Version),
+	})); err != nil {
 		return err
 	}
 	if given == 0 {

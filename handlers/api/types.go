@@ -54,21 +54,19 @@ type settlementJSON struct {
 
 func (s *API) deliveryJSON(d delivery.Delivery) DeliveryJSON {
 	out := DeliveryJSON{
-		ID:           d.ID,
-		MessageID:    d.MessageID,
-		Integration:  d.Integration,
-		Method:       s.methodOf(d.Integration),
-		State:        d.State,
-		Version:      d.Version,
-		AttemptCount: d.Attempts,
-		ErrorClass:   d.ErrorClass,
-		Error:        d.Error,
-		Group:        d.GroupID,
-		Type:         d.Type,
-		Key:          d.Key,
-		CreatedAt: web.Utc(
-			&d.CreatedAt,
-		),
+		ID:               d.ID,
+		MessageID:        d.MessageID,
+		Integration:      d.Integration,
+		Method:           s.methodOf(d.Integration),
+		State:            d.State,
+		Version:          d.Version,
+		AttemptCount:     d.Attempts,
+		ErrorClass:       d.ErrorClass,
+		Error:            d.Error,
+		Group:            d.GroupID,
+		Type:             d.Type,
+		Key:              d.Key,
+		CreatedAt:        web.Utc(&d.CreatedAt),
 		FailedAt:         web.Utc(d.FailedAt),
 		LastAttemptAt:    web.Utc(d.LastAttemptAt),
 		NextAttemptAt:    web.Utc(d.NextAttemptAt),
@@ -388,10 +386,10 @@ func tableGapsJSON(gaps []delivery.CaptureGap) (list []gapJSON) {
 		shown := gapJSON{
 			Table:     g.Table,
 			From:      g.From.String(),
-			Reason:    g.Why,
+			Reason:    web.English(g.Why),
 			FoundAt:   web.Utc(&g.FoundAt),
 			Requested: g.Asked,
-			Refused:   g.Note,
+			Refused:   web.English(g.Note),
 		}
 		if g.To != nil {
 			to := g.To.String()
@@ -499,17 +497,13 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 			TableGaps:            tableGapsJSON(h.TableGaps),
 		}
 		for _, p := range h.Parts {
-			out.Health = append(
-				out.Health,
+			out.Health = append(out.Health,
 				partJSON{Part: p.Part, Status: p.Status, Since: web.Utc(&p.Since), LastSuccess: web.Utc(p.LastSuccess),
-					LastError: p.LastError, LastErrorAt: web.Utc(p.LastErrorAt)},
+					LastError: web.English(p.LastError), LastErrorAt: web.Utc(p.LastErrorAt)},
 			)
 		}
 		for _, f := range s.Facts(h.Name) {
-			shown := factJSON{Name: f.Name, Value: f.Value, Text: f.Text, Alarm: f.Alarm}
-			if f.Says != nil {
-				shown.Text = web.English(*f.Says)
-			}
+			shown := factJSON{Name: f.Name, Value: f.Value, Text: web.English(f.Says), Alarm: f.Alarm}
 			if f.Limit > 0 {
 				shown.Limit = &f.Limit
 			}

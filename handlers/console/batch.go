@@ -33,13 +33,8 @@ func (s *Console) runsPage(c echo.Context, status int, page views.RunsPage) erro
 
 // runByForm asks for a run, of now or of a business date.
 func (s *Console) runByForm(c echo.Context) error {
-	name, date, reason := c.Param(
-		"name",
-	), strings.TrimSpace(
-		c.FormValue("business_date"),
-	), strings.TrimSpace(
-		c.FormValue("reason"),
-	)
+	name, date, reason := c.Param("name"), strings.TrimSpace(c.FormValue("business_date")),
+		strings.TrimSpace(c.FormValue("reason"))
 	var err error
 	if err = delivery.CheckReason(reason); err == nil {
 		_, err = s.store.RequestRun(c.Request().Context(), name, date, web.Who(c).Name, reason)

@@ -61,10 +61,8 @@ func (s *Console) editing(c echo.Context) (e editing, err error) {
 	e.page.Kept = e.sent.Typed()
 	for _, h := range headerList(e.seen.Headers) {
 		if delivery.ProtectedHeader(h.Name) {
-			e.page.Protected = append(
-				e.page.Protected,
-				views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.Say(delivery.Say("edit.protected"))},
-			)
+			e.page.Protected = append(e.page.Protected,
+				views.ProtectedHeader{Name: h.Name, Value: h.Value, Why: base.Say(delivery.Say("edit.protected"))})
 		} else {
 			e.page.Typed.Headers = append(e.page.Typed.Headers, h)
 		}

@@ -79,7 +79,7 @@ func consoleFilter(query url.Values, l views.Locale) (delivery.Filter, error) {
 			q[name] = web.Given(strings.Split(strings.Join(q[name], ","), ","))
 		}
 	}
-	if slices.Equal(q["state"], []string{views.AnyState}) {
+	if slices.Equal(q["state"], []string{delivery.AnyState}) {
 		q["state"] = nil
 		for _, state := range delivery.States {
 			q.Add("state", string(state))
@@ -139,7 +139,7 @@ func (s *Console) failuresNews(c echo.Context) error {
 // quietLayout is the layout of what an open page asks by itself: the next page's flash is not for it.
 func (s *Console) quietLayout(c echo.Context) views.Layout {
 	return views.Layout{
-		Locale: views.Locale{Lang: "en", Zone: time.UTC, Now: time.Now()},
+		Locale: views.Locale{Lang: web.Lang(c), Zone: time.UTC, Now: time.Now()},
 		User:   web.Who(c).Name,
 		Role:   web.Who(c).Role,
 	}
@@ -157,17 +157,14 @@ func parseSelection(values []string, action delivery.Action) ([]views.Selected, 
 			return nil, web.BadField(http.StatusUnprocessableEntity, "bad_selection.form", "id")
 		}
 		state := delivery.State(parts[2])
-		out = append(
-			out,
-			views.Selected{
-				Value:       v,
-				ID:          parts[0],
-				Integration: parts[4],
-				State:       state,
-				Fits:        slices.Contains(action.From(), state),
-				Unsure:      parts[3] == views.Unsure,
-			},
-		)
+		out = append(out, views.Selected{
+			Value:       v,
+			ID:          parts[0],
+			Integration: parts[4],
+			State:       state,
+			Fits:        slices.Contains(action.From(), state),
+			Unsure:      parts[3] == views.Unsure,
+		})
 	}
 	return out, nil
 }

@@ -49,7 +49,7 @@ func consoleGroups(query url.Values) (delivery.GroupFilter, error) {
 			delete(q, name)
 		}
 	}
-	if slices.Equal(q["state"], []string{views.AnyState}) {
+	if slices.Equal(q["state"], []string{delivery.AnyState}) {
 		q["state"] = nil
 		for _, state := range delivery.States {
 			q.Add("state", string(state))

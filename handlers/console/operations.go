@@ -61,11 +61,9 @@ func (s *Console) askOperation(c echo.Context) error {
 
 // dryRun asks what would be selected, whatever is still to be typed.
 func (s *Console) dryRun(c echo.Context, r delivery.OperationRequest) (delivery.DryRun, error) {
-	return s.store.DryRun(
-		c.Request().Context(),
+	return s.store.DryRun(c.Request().Context(),
 		delivery.OperationRequest{Action: r.Action, Filter: r.Filter, Chosen: r.Chosen, Actor: r.Actor,
-			Reason: "dry run", Category: delivery.IgnoreCategories[0]},
-	)
+			Reason: "dry run", Category: delivery.IgnoreCategories[0]})
 }
 
 // operationAsked reads on what an action is to be done, and what was typed about it.
@@ -183,10 +181,8 @@ func paceOf(params url.Values) views.PaceForm {
 // ParsePace reads a pace as it was typed.
 func ParsePace(f views.PaceForm) (p delivery.Pace, err error) {
 	canary, minutes, percent := 0.0, 0.0, 0.0
-	err = web.FirstError(
-		number(f.Canary, "canary", delivery.MaxCanary, &canary),
-		number(f.Rate, "rate", delivery.MaxRate, &p.Rate),
-		number(f.RampTo, "ramp_to", delivery.MaxRate, &p.RampTo),
+	err = web.FirstError(number(f.Canary, "canary", delivery.MaxCanary, &canary),
+		number(f.Rate, "rate", delivery.MaxRate, &p.Rate), number(f.RampTo, "ramp_to", delivery.MaxRate, &p.RampTo),
 		number(f.RampOver, "ramp_over", delivery.MaxRampOver.Minutes(), &minutes),
 		number(strings.TrimSpace(strings.TrimSuffix(f.StopAbove, "%")), "stop_above", 100, &percent))
 	p.Canary, p.RampOver, p.StopAbove = int(canary), time.Duration(minutes*float64(time.Minute)), percent/100
@@ -243,12 +239,9 @@ func (s *Console) operationPage(c echo.Context, status int, form views.SteerForm
 	if page.O, err = s.FindOperation(c); err != nil {
 		return err
 	}
-	items, err := s.store.OperationItems(
-		c.Request().Context(),
-		page.O.ID,
+	items, err := s.store.OperationItems(c.Request().Context(), page.O.ID,
 		delivery.ItemFilter{Outcome: page.Outcome, Integration: page.Integration,
-			After: c.QueryParam("after"), Limit: ItemsOnPage},
-	)
+			After: c.QueryParam("after"), Limit: ItemsOnPage})
 	if err != nil {
 		return err
 	}

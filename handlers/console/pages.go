@@ -18,12 +18,9 @@ func (s *Console) overview(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return web.Render(
-		c,
-		http.StatusOK,
+	return web.Render(c, http.StatusOK,
 		views.OverviewView(views.OverviewPage{Layout: s.Layout(c, "title.overview", views.Overview), Integrations: health,
-			Facts: s.AllFacts()}),
-	)
+			Facts: s.AllFacts()}))
 }
 
 // ignored lists what was hidden, by whom and why.
@@ -133,12 +130,8 @@ func (s *Console) blocked(c echo.Context) error {
 		return err
 	}
 	page := views.TrafficPage{Layout: s.Layout(c, "", views.Failures), Integration: d.Integration, Behind: id, Items: rows.Items}
-	page.Title, page.Next = page.Say(
-		delivery.Say("title.behind", "id", views.Short(id), "key", d.Key),
-	), nextURL(
-		c.Request(),
-		rows.Next,
-	)
+	page.Title, page.Next = page.Say(delivery.Say("title.behind", "id", views.Short(id),
+		"key", d.Key)), nextURL(c.Request(), rows.Next)
 	return web.Render(c, http.StatusOK, views.TrafficView(page))
 }
 
@@ -160,11 +153,8 @@ func (s *Console) pauseByForm(paused bool) echo.HandlerFunc {
 			if err != nil {
 				return err
 			}
-			return s.integrationsPage(
-				c,
-				p.Status,
-				views.IntegrationsPage{Wrong: name, Reason: reason, Problem: web.Say(c, p.Says)},
-			)
+			return s.integrationsPage(c, p.Status,
+				views.IntegrationsPage{Wrong: name, Reason: reason, Problem: web.Say(c, p.Says)})
 		}
 		if !paused {
 			s.Config.Wake()
@@ -200,11 +190,8 @@ func (s *Console) resnapshotByForm(c echo.Context) error {
 		if p.Code == "unknown_table" { // it has no form of its own
 			table = ""
 		}
-		return s.integrationsPage(
-			c,
-			p.Status,
-			views.IntegrationsPage{Wrong: views.ResnapshotForm(name, table), Reason: reason, Problem: web.Say(c, p.Says)},
-		)
+		return s.integrationsPage(c, p.Status,
+			views.IntegrationsPage{Wrong: views.ResnapshotForm(name, table), Reason: reason, Problem: web.Say(c, p.Says)})
 	}
 	done := good(c, "done.resnapshot", "integration", name)
 	if table != "" {

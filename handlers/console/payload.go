@@ -66,13 +66,8 @@ func indented(body []byte) []byte {
 
 // cut shortens text to at most n bytes without splitting a character.
 func cut(text []byte, n int) (string, bool) {
-	if len(text) <= n {
-		return strings.ToValidUTF8(string(text), "\uFFFD"), false
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return strings.ToValidUTF8(string(text[:n]), "\uFFFD"), true
+	shown := delivery.FirstBytes(string(text), n)
+	return strings.ToValidUTF8(shown, "\uFFFD"), len(shown) < len(text)
 }
 
 // mostlyText reports whether bytes are worth reading as text beside their dump.

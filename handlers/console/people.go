@@ -7,8 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -22,11 +20,8 @@ import (
 
 func (s *Console) adminRoutes() {
 	admin := s.Require(delivery.RoleAdmin)
-	s.Echo.GET(
-		views.Operators,
-		func(c echo.Context) error { return s.operatorsPage(c, http.StatusOK, views.OperatorsPage{}) },
-		admin,
-	)
+	s.Echo.GET(views.Operators,
+		func(c echo.Context) error { return s.operatorsPage(c, http.StatusOK, views.OperatorsPage{}) }, admin)
 	s.Echo.POST(views.Operators, s.addOperator, admin)
 	s.Echo.POST(views.Operators+"/:name/:what", s.changeOperator, admin)
 	s.Echo.GET(views.Tokens, func(c echo.Context) error { return s.tokensPage(c, http.StatusOK, views.TokensPage{}) }, admin)
@@ -43,12 +38,6 @@ func (s *Console) operatorsPage(c echo.Context, status int, page views.Operators
 	return web.Render(c, status, views.OperatorsView(page))
 }
 
-var (
-	operatorName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._@-]{0,63}$`)
-	// reserved are the actors that are not people.
-	reserved = []string{"policy", "engine", "anonymous", "system", "unknown", "redrive"}
-)
-
 // checkPassword says what is wrong with a password that a person chose.
 func checkPassword(password string) error {
 	switch {
@@ -60,16 +49,9 @@ func checkPassword(password string) error {
 	return nil
 }
 
-func checkRole(role delivery.Role) error {
-	if !slices.Contains(delivery.Roles, role) {
-		return web.BadField(http.StatusUnprocessableEntity, "invalid_role", "role")
-	}
-	return nil
-}
-
 func (s *Console) addOperator(c echo.Context) error {
 	o := delivery.Operator{Name: strings.TrimSpace(c.FormValue("name")), Role: delivery.Role(c.FormValue("role"))}
-	err := web.FirstError(checkOperatorName(o.Name), checkRole(o.Role), checkPassword(c.FormValue("password")))
+	err := web.FirstError(o.Check(), checkPassword(c.FormValue("password")))
 	if err == nil {
 		o.PasswordHash, err = web.HashPassword(c.FormValue("password"))
 	}
@@ -85,13 +67,6 @@ func (s *Console) addOperator(c echo.Context) error {
 	}
 	s.SetFlash(c, good(c, "done.operator_added", "name", o.Name))
 	return c.Redirect(http.StatusSeeOther, views.Operators)
-}
-
-func checkOperatorName(name string) error {
-	if !operatorName.MatchString(name) || slices.Contains(reserved, strings.ToLower(name)) {
-		return web.BadField(http.StatusUnprocessableEntity, "invalid_name.operator", "name", "reserved", reserved)
-	}
-	return nil
 }
 
 // changeOperator changes role or password of another person, or disables one. Nobody changes the own role or disables
@@ -126,7 +101,7 @@ func changed(o *delivery.Operator, what, role, password string) (err error) {
 	switch what {
 	case "role":
 		o.Role = delivery.Role(role)
-		return checkRole(o.Role)
+		return o.Role.Check()
 	case "password":
 		if err = checkPassword(password); err == nil {
 			o.PasswordHash, err = web.HashPassword(password)
@@ -152,16 +127,10 @@ func (s *Console) tokensPage(c echo.Context, status int, page views.TokensPage) 
 	return web.Render(c, status, views.TokensView(page))
 }
 
-var tokenName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$`)
-
 // addToken returns the secret with the page itself: it is kept nowhere.
 func (s *Console) addToken(c echo.Context) error {
 	t := delivery.Token{Name: strings.TrimSpace(c.FormValue("name")), Role: delivery.Role(c.FormValue("role"))}
-	err := checkRole(t.Role)
-	if !tokenName.MatchString(t.Name) {
-		err = web.BadField(http.StatusUnprocessableEntity, "invalid_name.token", "name")
-	}
-	secret := ""
+	err, secret := t.Check(), ""
 	if err == nil {
 		secret, err = s.createToken(c.Request().Context(), t, web.Who(c).Name)
 	}
@@ -201,11 +170,8 @@ func (s *Console) revokeToken(c echo.Context) error {
 func (s *Console) account(c echo.Context) error { return s.accountPage(c, http.StatusOK, "") }
 
 func (s *Console) accountPage(c echo.Context, status int, wrong string) error {
-	return web.Render(
-		c,
-		status,
-		views.AccountView(views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong}),
-	)
+	return web.Render(c, status,
+		views.AccountView(views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong}))
 }
 
 // changePassword ends all other sessions of the person.

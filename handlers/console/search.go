@@ -95,20 +95,17 @@ func (s *Console) narrow(ctx context.Context, page *views.FailuresPage, f delive
 		if by.chosen == 1 || page.Total.N == 0 {
 			continue
 		}
-		rows, err := s.store.Groups(
-			ctx,
-			delivery.GroupFilter{Filter: delivery.Filter{
-				States:        f.States,
-				Integrations:  f.Integrations,
-				Methods:       f.Methods,
-				Destinations:  f.Destinations,
-				ErrorClasses:  f.ErrorClasses,
-				Groups:        f.Groups,
-				GroupMessages: f.GroupMessages,
-				Limit:         narrowedValues,
-			},
-				By: []delivery.GroupKey{by.key}, Bare: true},
-		)
+		rows, err := s.store.Groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{
+			States:        f.States,
+			Integrations:  f.Integrations,
+			Methods:       f.Methods,
+			Destinations:  f.Destinations,
+			ErrorClasses:  f.ErrorClasses,
+			Groups:        f.Groups,
+			GroupMessages: f.GroupMessages,
+			Limit:         narrowedValues,
+		},
+			By: []delivery.GroupKey{by.key}, Bare: true})
 		if err != nil {
 			return err
 		}
@@ -167,14 +164,11 @@ func (s *Console) suggest(c echo.Context) error {
 		}
 		found = []Suggestion{}
 		for _, v := range values {
-			found = append(
-				found,
-				Suggestion{
-					Text:   v,
-					Help:   valueWords(s.quietLayout(c).Locale, field, v),
-					Insert: field + ":" + before + quotedValue(v) + " ",
-				},
-			)
+			found = append(found, Suggestion{
+				Text:   v,
+				Help:   valueWords(s.quietLayout(c).Locale, field, v),
+				Insert: field + ":" + before + quotedValue(v) + " ",
+			})
 		}
 	}
 	return c.JSON(http.StatusOK, map[string][]Suggestion{"items": found})

@@ -24,10 +24,8 @@ func (s *Console) saveView(c echo.Context) error {
 	}
 	err := checkView(form)
 	if err == nil {
-		_, err = s.store.SaveView(
-			c.Request().Context(),
-			delivery.SavedView{Owner: web.Who(c).Name, Name: form.Name, Search: form.Search, Shared: form.Shared},
-		)
+		_, err = s.store.SaveView(c.Request().Context(),
+			delivery.SavedView{Owner: web.Who(c).Name, Name: form.Name, Search: form.Search, Shared: form.Shared})
 	}
 	if err == nil {
 		s.SetFlash(c, good(c, "done.view_saved", "name", form.Name))

@@ -179,16 +179,8 @@ func (s *Core) handleError(err error, c echo.Context) {
 	p.RequestID = requestID(c)
 	if p.Status >= http.StatusInternalServerError && p.RetryAfter == 0 &&
 		c.Request().Context().Err() == nil { // a caller who left is no failure
-		s.Config.Log.ErrorContext(
-			c.Request().Context(),
-			"request failed",
-			"request_id",
-			p.RequestID,
-			"path",
-			c.Request().URL.Path,
-			"error",
-			err,
-		)
+		s.Config.Log.ErrorContext(c.Request().Context(), "request failed", "request_id", p.RequestID,
+			"path", c.Request().URL.Path, "error", err)
 	}
 	if c.Response().Committed {
 		return

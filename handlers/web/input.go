@@ -78,16 +78,8 @@ func checkJSON(body []byte) error {
 		return err
 	}
 	before := body[:min(max(int(syntax.Offset), 0), len(body))]
-	return NewProblem(
-		http.StatusBadRequest,
-		"invalid_json.body",
-		"problem",
-		syntax.Error(),
-		"line",
-		1+bytes.Count(before, []byte("\n")),
-		"byte",
-		syntax.Offset,
-	)
+	return NewProblem(http.StatusBadRequest, "invalid_json.body", "problem", syntax.Error(),
+		"line", 1+bytes.Count(before, []byte("\n")), "byte", syntax.Offset)
 }
 
 // Unprocessable is a mistake in one member of a body: status 422.

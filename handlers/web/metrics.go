@@ -94,30 +94,15 @@ const (
 
 var (
 	backlogDesc = prometheus.NewDesc("redrive_backlog", "Deliveries that are not settled.", []string{"integration", "state"}, nil)
-	oldestDesc  = prometheus.NewDesc(
-		"redrive_oldest_pending_seconds",
-		"For how long the delivery that is due the longest waits.",
-		[]string{"integration"},
-		nil,
-	)
-	upDesc = prometheus.NewDesc(
-		"redrive_up",
-		"Whether a part of an integration works: 0 while it is degraded.",
-		[]string{"integration", "part"},
-		nil,
-	)
-	successDesc = prometheus.NewDesc(
-		"redrive_last_success_timestamp_seconds",
-		"When a part of an integration was last seen to work.",
-		[]string{"integration", "part"},
-		nil,
-	)
-	gapDesc = prometheus.NewDesc(
-		"redrive_source_gap_records_total",
+	oldestDesc  = prometheus.NewDesc("redrive_oldest_pending_seconds",
+		"For how long the delivery that is due the longest waits.", []string{"integration"}, nil)
+	upDesc = prometheus.NewDesc("redrive_up", "Whether a part of an integration works: 0 while it is degraded.",
+		[]string{"integration", "part"}, nil)
+	successDesc = prometheus.NewDesc("redrive_last_success_timestamp_seconds",
+		"When a part of an integration was last seen to work.", []string{"integration", "part"}, nil)
+	gapDesc = prometheus.NewDesc("redrive_source_gap_records_total",
 		"Records that were lost at a source before they were read, at most, as far as their numbers are known.",
-		[]string{"integration"},
-		nil,
-	)
+		[]string{"integration"}, nil)
 	deadDesc = prometheus.NewDesc("redrive_dead_letters", "Open dead letters.", []string{"integration"}, nil)
 )
 

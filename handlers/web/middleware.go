@@ -34,16 +34,8 @@ const (
 
 // Use installs what every request passes, outermost first.
 func (s *Core) use() {
-	s.Echo.Use(
-		compress(),
-		s.identify,
-		s.logAccess,
-		s.recoverPanic,
-		s.secureHeaders,
-		s.refuseCrossOrigin(),
-		s.loadSession,
-		limitBody,
-	)
+	s.Echo.Use(compress(), s.identify, s.logAccess, s.recoverPanic, s.secureHeaders, s.refuseCrossOrigin(),
+		s.loadSession, limitBody)
 }
 
 // compress packs what browsers and programs read. A page never has a lasting secret beside what its address said (BREACH): the session
@@ -100,27 +92,9 @@ func (s *Core) logAccess(next echo.HandlerFunc) echo.HandlerFunc {
 			s.handleError(err, c)
 		}
 		r := c.Request()
-		s.Config.Log.Log(
-			r.Context(),
-			accessLevel(r.URL.Path, c.Response().Status),
-			"request",
-			"method",
-			r.Method,
-			"path",
-			r.URL.Path,
-			"status",
-			c.Response().Status,
-			"bytes",
-			c.Response().Size,
-			"took",
-			time.Since(started),
-			"request_id",
-			requestID(c),
-			"actor",
-			Who(c).Name,
-			"from",
-			c.RealIP(),
-		)
+		s.Config.Log.Log(r.Context(), accessLevel(r.URL.Path, c.Response().Status), "request", "method", r.Method,
+			"path", r.URL.Path, "status", c.Response().Status, "bytes", c.Response().Size, "took", time.Since(started),
+			"request_id", requestID(c), "actor", Who(c).Name, "from", c.RealIP())
 		return nil
 	}
 }
@@ -145,16 +119,8 @@ func (s *Core) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(cause)
 			}
-			s.Config.Log.ErrorContext(
-				c.Request().Context(),
-				"panic",
-				"request_id",
-				requestID(c),
-				"cause",
-				cause,
-				"stack",
-				string(debug.Stack()),
-			)
+			s.Config.Log.ErrorContext(c.Request().Context(), "panic", "request_id", requestID(c), "cause", cause,
+				"stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", cause)
 		}()
 		return next(c)

@@ -98,10 +98,8 @@ func LoadZone(name string) (*time.Location, bool) {
 
 // SetCookie keeps a preference for a year.
 func (s *Core) SetCookie(c echo.Context, name, value string) {
-	c.SetCookie(
-		&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600, Secure: s.Config.SecureCookies,
-			SameSite: http.SameSiteLaxMode},
-	)
+	c.SetCookie(&http.Cookie{Name: name, Value: url.PathEscape(value), Path: "/", MaxAge: 365 * 24 * 3600,
+		Secure: s.Config.SecureCookies, SameSite: http.SameSiteLaxMode})
 }
 
 // SetFlash keeps what an action did for the next page.
@@ -134,11 +132,8 @@ func (s *Core) errorPage(c echo.Context, p Problem) error {
 	}
 	l := s.Layout(c, "", "")
 	l.Title = l.T(p.Title)
-	return Render(
-		c,
-		p.Status,
-		views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.Say(p.Says), RequestID: p.RequestID}),
-	)
+	return Render(c, p.Status,
+		views.ErrorView(views.ErrorPage{Layout: l, Status: p.Status, Text: l.Say(p.Says), RequestID: p.RequestID}))
 }
 
 // Mistake returns what a person can correct in the form; every other error is passed on.

@@ -132,19 +132,12 @@ func FailureFilter(q url.Values, allowed []string) (delivery.Filter, error) {
 		}
 		return FailureFilter(merged, append(slices.Clone(allowed), "sort"))
 	}
-	err := FirstError(
-		identifiers(q, &f),
-		OneOf(q, "state", delivery.States, &f.States),
+	err := FirstError(identifiers(q, &f), OneOf(q, "state", delivery.States, &f.States),
 		OneOf(q, "method", delivery.Methods, &f.Methods),
 		OneOf(q, "destination", delivery.DestinationKinds(), &f.Destinations),
-		OneOf(q, "error_class", delivery.ErrorClasses, &f.ErrorClasses),
-		attempts(q, &f.Attempts),
-		pathValues(q, &f.Paths),
-		acknowledged(q, &f.Acknowledged),
-		payloadWords(q.Get("payload")),
-		sortOrder(q, &f.Sort),
-		timeRange(q, &f.From, &f.To),
-		PageLimit(q, &f.Limit))
+		OneOf(q, "error_class", delivery.ErrorClasses, &f.ErrorClasses), attempts(q, &f.Attempts), pathValues(q, &f.Paths),
+		acknowledged(q, &f.Acknowledged), payloadWords(q.Get("payload")), sortOrder(q, &f.Sort),
+		timeRange(q, &f.From, &f.To), PageLimit(q, &f.Limit))
 	return f, err
 }
 
@@ -174,15 +167,12 @@ func mergeSearch(q url.Values, now time.Time, zone *time.Location) (url.Values, 
 func Mine(c echo.Context, f delivery.Filter) delivery.Filter {
 	f.Assignees = slices.Clone(f.Assignees)
 	for i, name := range f.Assignees {
-		if name == assignedToMe {
+		if name == delivery.AssigneeMe {
 			f.Assignees[i] = Who(c).Name
 		}
 	}
 	return f
 }
-
-// assignedToMe stands for whoever asks among the assignees of a filter.
-const assignedToMe = "me"
 
 // identifiers reads names and ids.
 func identifiers(q url.Values, f *delivery.Filter) error {
@@ -274,10 +264,8 @@ func GroupFilter(q url.Values) (g delivery.GroupFilter, err error) {
 	}
 	g.Filter.Sort, g.Sort = "", delivery.GroupsLargest
 	var sorts []delivery.GroupSort
-	err = FirstError(
-		groupKeys(q, &g.By),
-		OneOf(q, "status", delivery.GroupStatuses, &g.Statuses),
-		OneOf(q, "sort", []delivery.GroupSort{delivery.GroupsLargest, delivery.GroupsLatest, delivery.GroupsNewest}, &sorts))
+	err = FirstError(groupKeys(q, &g.By), OneOf(q, "status", delivery.GroupStatuses, &g.Statuses), OneOf(q,
+		"sort", []delivery.GroupSort{delivery.GroupsLargest, delivery.GroupsLatest, delivery.GroupsNewest}, &sorts))
 	if len(sorts) > 0 {
 		g.Sort = sorts[0]
 	}

@@ -90,7 +90,7 @@ func (s *signIns) signIn(c echo.Context) error {
 	ctx := c.Request().Context()
 	name, password := strings.TrimSpace(c.FormValue("name")), c.FormValue("password")
 	page := views.SignInPage{Name: name, Next: views.LocalPath(c.FormValue("next")), Kept: c.FormValue("kept")}
-	if name == "" || password == "" || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+	if name == "" || password == "" || utf8.RuneCountInString(name) > delivery.MaxName || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
 		page.Problem = Say(c, delivery.Say("sign_in.required"))
 		return s.signInPage(c, http.StatusUnprocessableEntity, page)
 	}
@@ -161,14 +161,8 @@ func (s *signIns) open(c echo.Context, o delivery.Operator) error {
 // password, and strangers must not grow the audit trail.
 func (s *signIns) recordRefusal(c echo.Context, o delivery.Operator) error {
 	if o.Name == "" {
-		s.Config.Log.WarnContext(
-			c.Request().Context(),
-			"sign-in refused: unknown name",
-			"request_id",
-			requestID(c),
-			"from",
-			c.RealIP(),
-		)
+		s.Config.Log.WarnContext(c.Request().Context(), "sign-in refused: unknown name",
+			"request_id", requestID(c), "from", c.RealIP())
 		return nil
 	}
 	return s.Record(c, "anonymous", "session.sign-in-failed", "operator", o.Name)

@@ -53,11 +53,8 @@ func (s *signIns) goOn(c echo.Context, o delivery.Operator, in views.SignInPage)
 		return c.Redirect(http.StatusSeeOther, views.Overview)
 	}
 	c.Set(principalKey, principal{Name: o.Name, Role: o.Role})
-	return Render(
-		c,
-		http.StatusOK,
-		views.GoOnView(views.GoOnPage{Layout: s.Layout(c, "title.go_on", ""), To: in.Next, Fields: params}),
-	)
+	return Render(c, http.StatusOK,
+		views.GoOnView(views.GoOnPage{Layout: s.Layout(c, "title.go_on", ""), To: in.Next, Fields: params}))
 }
 
 // pack writes a form as one field of another.

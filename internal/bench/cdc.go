@@ -155,16 +155,14 @@ func (c *capture) backlog(ctx context.Context, report *CDCReport) error {
 	if err != nil {
 		return err
 	}
-	room, err := cdc.New(
-		cdc.Config{
-			Integration: c.in,
-			Source:      benchSource{c.source},
-			Store:       c.db,
-			Lead:        c.lead,
-			Wake:        eng.engine.Wake,
-			Log:         slog.New(slog.DiscardHandler),
-		},
-	)
+	room, err := cdc.New(cdc.Config{
+		Integration: c.in,
+		Source:      benchSource{c.source},
+		Store:       c.db,
+		Lead:        c.lead,
+		Wake:        eng.engine.Wake,
+		Log:         slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return errors.Join(err, eng.stop())
 	}
@@ -260,33 +258,13 @@ func (c *capture) single(ctx context.Context, report *CDCReport) error {
 func (r CDCReport) print(o CDCOptions) error {
 	table := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 	perSecond := func(d time.Duration) float64 { return float64(o.Changes) / d.Seconds() }
-	fmt.Fprintf(
-		table,
-		"read raw\t%.0f changes/s\t%d changes in transactions of %d, nothing done with them\n",
-		perSecond(r.Raw),
-		o.Changes,
-		cdcBatch,
-	)
-	fmt.Fprintf(
-		table,
-		"captured\t%.0f changes/s\tdurable as deliveries, %.2f of raw, while they are delivered\n",
-		perSecond(r.Captured),
-		r.Raw.Seconds()/r.Captured.Seconds(),
-	)
-	fmt.Fprintf(
-		table,
-		"delivered\t%.0f changes/s\tuntil the receiver has all, %d at a time\n",
-		perSecond(r.Delivered),
-		o.Concurrency,
-	)
-	fmt.Fprintf(
-		table,
-		"latency\tp50 %s  p99 %s\tmax %s, %d changes at %.0f/s, from commit at the source to arrival\n",
-		millis(r.Latency.P50),
-		millis(r.Latency.P99),
-		millis(r.Latency.Max),
-		r.Latency.Messages,
-		r.Latency.PerSecond,
-	)
+	fmt.Fprintf(table, "read raw\t%.0f changes/s\t%d changes in transactions of %d, nothing done with them\n",
+		perSecond(r.Raw), o.Changes, cdcBatch)
+	fmt.Fprintf(table, "captured\t%.0f changes/s\tdurable as deliveries, %.2f of raw, while they are delivered\n",
+		perSecond(r.Captured), r.Raw.Seconds()/r.Captured.Seconds())
+	fmt.Fprintf(table, "delivered\t%.0f changes/s\tuntil the receiver has all, %d at a time\n",
+		perSecond(r.Delivered), o.Concurrency)
+	fmt.Fprintf(table, "latency\tp50 %s  p99 %s\tmax %s, %d changes at %.0f/s, from commit at the source to arrival\n",
+		millis(r.Latency.P50), millis(r.Latency.P99), millis(r.Latency.Max), r.Latency.Messages, r.Latency.PerSecond)
 	return table.Flush()
 }

@@ -58,16 +58,9 @@ func (p *producer) refuseOthers(ctx context.Context) error {
 // fill puts n messages into the queue and lets the planner know of them, as the server's own upkeep would.
 func (p *producer) fill(ctx context.Context, n int) error {
 	for from := 0; from < n; from += fillBatch {
-		_, err := p.pool.Exec(
-			ctx,
-			`SELECT count(redrive.enqueue($1, 'bench.message', convert_to(lpad(n::text, $2, '0'), 'UTF8') || $3::bytea))
-			FROM generate_series($4::int, $5::int) n`,
-			integration,
-			numberDigits,
-			padding(p.payload),
-			from,
-			min(from+fillBatch, n)-1,
-		)
+		_, err := p.pool.Exec(ctx, `SELECT count(redrive.enqueue($1, 'bench.message',
+				convert_to(lpad(n::text, $2, '0'), 'UTF8') || $3::bytea)) FROM generate_series($4::int, $5::int) n`,
+			integration, numberDigits, padding(p.payload), from, min(from+fillBatch, n)-1)
 		if err != nil {
 			return fmt.Errorf("enqueueing: %w", err)
 		}
@@ -108,12 +101,9 @@ func (p *producer) trickle(ctx context.Context, n, rate int, after func()) (comm
 				if err := until(ctx, started.Add(time.Duration(i)*time.Second/time.Duration(rate))); err != nil {
 					return err
 				}
-				if _, err := p.pool.Exec(
-					ctx,
-					`SELECT redrive.enqueue($1, 'bench.message', $2::bytea)`,
-					integration,
-					Payload(i, p.payload),
-				); err != nil {
+				_, err := p.pool.Exec(ctx, `SELECT redrive.enqueue($1, 'bench.message', $2::bytea)`,
+					integration, Payload(i, p.payload))
+				if err != nil {
 					return fmt.Errorf("enqueueing: %w", err)
 				}
 				committed[i] = time.Now()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -85,19 +86,10 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	out := &checkedWriter{w: stdout}
 	terminal.Out = out
 	ctx = reporting(ctx, terminal)
-	parser, err := kong.New(
-		&c,
-		kong.Name("redrive"),
-		kong.Writers(out, stderr),
-		kong.Vars{"version": p.Version},
+	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), helpVars(p.Version),
 		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
-		kong.Exit(
-			func(code int) { exited = code },
-		),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.BindTo(out, (*io.Writer)(nil)),
-		kong.Bind(terminal, p),
-	)
+		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(out, (*io.Writer)(nil)), kong.Bind(terminal, p))
 	if err != nil {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return ExitFailed
@@ -116,6 +108,11 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 		err = lost
 	}
 	return exitCode(err, stderr)
+}
+
+// helpVars are what the texts of help name in ${…}.
+func helpVars(version string) kong.Vars {
+	return kong.Vars{"version": version, "categories": strings.Join(delivery.IgnoreCategories, ", ")}
 }
 
 // reporting says where long work tells how far it is: beside the answers, which may go into a file.

@@ -28,7 +28,7 @@ func TestWrongMeasurementsAreRefused(t *testing.T) {
 func TestEmptySettingsAreNone(t *testing.T) {
 	for _, args := range [][]string{{"serve"}, {"serve", "--demo"}} {
 		var c commands
-		parser, err := kong.New(&c)
+		parser, err := kong.New(&c, helpVars(""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestEmptySettingsAreNone(t *testing.T) {
 	for value, on := range map[string]bool{"on": true, "1": true, "true": true, "off": false, "0": false, "no": false} {
 		t.Setenv("REDRIVE_DEMO", value)
 		var c commands
-		parser, _ := kong.New(&c)
+		parser, _ := kong.New(&c, helpVars(""))
 		if _, err := parser.Parse([]string{"serve"}); err != nil || bool(c.Serve.Demo) != on {
 			t.Errorf("REDRIVE_DEMO=%s: %v %v", value, c.Serve.Demo, err)
 		}

@@ -113,12 +113,8 @@ func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
 func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 	settings, ok := delivery.ParseOutboxStart(c.Start)
 	if !ok {
-		return Misused(
-			fmt.Errorf(
-				"outbox adopt: --start: %q is neither continue, now, beginning nor a time such as 2026-01-31T00:00:00Z",
-				c.Start,
-			),
-		)
+		return Misused(fmt.Errorf("outbox adopt: --start: %q is neither continue, now, beginning nor a time such as "+
+			"2026-01-31T00:00:00Z", c.Start))
 	}
 	return c.with(ctx, func(db *store.Store) error {
 		if err := db.Ready(ctx); err != nil {
@@ -126,11 +122,9 @@ func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		done, err := db.AdoptOutbox(ctx, settings, actor())
 		if err == nil {
-			fmt.Fprintf(
-				out,
+			fmt.Fprintf(out,
 				"adopted: %d deliveries made of what was in the copy; events published from now on are fanned out\n",
-				done.Deliveries,
-			)
+				done.Deliveries)
 		}
 		return err
 	})

@@ -60,9 +60,8 @@ func (c *Settings) check() error {
 		return Misused(errors.New("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything"))
 	}
 	if !tokenText.MatchString(c.APIToken) {
-		return Misused(
-			errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without spaces or line breaks"),
-		)
+		return Misused(errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without " +
+			"spaces or line breaks"))
 	}
 	return nil
 }

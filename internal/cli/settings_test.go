@@ -22,7 +22,7 @@ const settingsPage = "../../docs/settings.md"
 func generated(t *testing.T) string {
 	t.Helper()
 	var c commands
-	parser, err := kong.New(&c, kong.Vars{"version": ""})
+	parser, err := kong.New(&c, helpVars(""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,23 +14,17 @@ import (
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kfake"
 
 	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
 // The demo by every broker: a form publishes after its commit, the program consumes, the receiver hears of it, and what fails
-// is kept. Kafka is franz-go's emulator.
+// is kept.
 func TestTheDemoByEveryBroker(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
 	rabbit := services.StartRabbitMQ(t) // its own: the demo's queue stays
 	p := serve(t, onFreshDatabase(t), "REDRIVE_DEMO=1", "REDRIVE_DEMO_REDIS="+services.StartRedis(t).Addr, "REDRIVE_DEMO_RABBITMQ="+rabbit.URL,
-		"REDRIVE_DEMO_KAFKA="+cluster.ListenAddrs()[0])
+		"REDRIVE_DEMO_KAFKA="+services.SharedKafka(t).Brokers[0])
 	for name, form := range map[string]struct {
 		path   string
 		fields url.Values

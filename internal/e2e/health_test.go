@@ -9,16 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"redrive/store/storetest/services"
@@ -135,46 +131,26 @@ func (w *ward) rabbit() []sick {
 	}
 }
 
-// Kafka is franz-go's emulator.
 func (w *ward) kafka() []sick {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	w.check(err)
-	w.Cleanup(cluster.Close)
-	locked, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("PLAIN", "admin", "another"))
-	w.check(err)
-	w.Cleanup(locked.Close)
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
-	w.check(err)
-	w.Cleanup(client.Close)
-	create := func(name string) {
-		request := kmsg.NewPtrCreateTopicsRequest()
-		topic := kmsg.NewCreateTopicsRequestTopic()
-		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, 1, 1
-		request.Topics = append(request.Topics, topic)
-		_, err := request.RequestWith(w.Context(), client)
-		w.check(err)
-	}
-	login := fmt.Sprintf("brokers: [%q], sasl: {mechanism: plain, username: admin, password: %q}", locked.ListenAddrs()[0], wrongPassword)
-	reached := fmt.Sprintf("brokers: [%q]", cluster.ListenAddrs()[0])
-	lasting, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
-	w.check(err)
-	w.Cleanup(lasting.Close)
-	var there atomic.Bool // else it hangs up on whoever asks
-	lasting.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
-		lasting.KeepControl()
-		return nil, net.ErrClosed, !there.Load()
-	})
-	lasts := fmt.Sprintf("brokers: [%q]", lasting.ListenAddrs()[0])
-	start, end := func() { there.Store(true) }, func() { there.Store(false) }
+	k, suffix := services.SharedKafka(w.T), rand.Text()
+	topic := func(name string) string { return "health-" + name + "-" + suffix }
+	k.CreateTopic(w, topic("there"), 1)
+	create := func(name string) { k.CreateTopic(w, topic(name), 1) }
+	login := fmt.Sprintf("brokers: [%q], sasl: {mechanism: plain, username: %s, password: %q}", k.SASL[0], services.KafkaUser, wrongPassword)
+	reached := fmt.Sprintf("brokers: [%q]", k.Brokers[0])
+	proxy, proxied := k.Proxy(w)
+	proxy.Cut()
+	lasts := fmt.Sprintf("brokers: [%q]", proxied[0])
+	there := ", topic: " + topic("there")
 	return []sick{
-		{name: "kafka-later", part: "source", says: "", yaml: w.taking("kafka: {" + lasts + ", topic: t, group: g}"), mend: start, die: end},
-		{name: "to-kafka-later", part: "destination", says: "", yaml: w.sending("kafka: {" + lasts + ", topic: t}"), fill: w.messages("to-kafka-later"), mend: func() {}, die: func() {}},
+		{name: "kafka-later", part: "source", says: "", yaml: w.taking("kafka: {" + lasts + there + ", group: later-" + suffix + "}"), mend: proxy.Heal, die: proxy.Cut},
+		{name: "to-kafka-later", part: "destination", says: "", yaml: w.sending("kafka: {" + lasts + there + "}"), fill: w.messages("to-kafka-later"), mend: func() {}, die: func() {}},
 		{name: "kafka-dead", part: "source", says: "", yaml: w.taking(fmt.Sprintf("kafka: {brokers: [%q], topic: t, group: g}", w.nobody()))},
-		{name: "kafka-login", part: "source", says: "", yaml: w.taking("kafka: {" + login + ", topic: t, group: g}")},
-		{name: "kafka-topic", part: "source", says: "UNKNOWN_TOPIC_OR_PARTITION", yaml: w.taking("kafka: {" + reached + ", topic: missing, group: g}"), mend: func() { create("missing") }},
+		{name: "kafka-login", part: "source", says: "", yaml: w.taking("kafka: {" + login + there + ", group: g}")},
+		{name: "kafka-topic", part: "source", says: "UNKNOWN_TOPIC_OR_PARTITION", yaml: w.taking("kafka: {" + reached + ", topic: " + topic("missing") + ", group: missing-" + suffix + "}"), mend: func() { create("missing") }},
 		{name: "to-kafka-dead", part: "destination", says: "", yaml: w.sending(fmt.Sprintf("kafka: {brokers: [%q], topic: t}", w.nobody())), fill: w.messages("to-kafka-dead")},
-		{name: "to-kafka-login", part: "destination", says: "", yaml: w.sending("kafka: {" + login + ", topic: t}"), fill: w.messages("to-kafka-login")},
-		{name: "to-kafka-topic", part: "destination", says: "", yaml: w.sending("kafka: {" + reached + ", topic: gone}"), fill: w.messages("to-kafka-topic"),
+		{name: "to-kafka-login", part: "destination", says: "", yaml: w.sending("kafka: {" + login + there + "}"), fill: w.messages("to-kafka-login")},
+		{name: "to-kafka-topic", part: "destination", says: "", yaml: w.sending("kafka: {" + reached + ", topic: " + topic("gone") + "}"), fill: w.messages("to-kafka-topic"),
 			mend: func() { create("gone"); w.messages("to-kafka-topic")() }},
 	}
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,7 +10,6 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/store/storetest/services"
@@ -79,12 +79,9 @@ func sources(t *testing.T) []*killed {
 	addr := services.RedisAddr(t)
 	client := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
 	t.Cleanup(func() { _ = client.Close() })
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "killed"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	producer, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.DefaultProduceTopic("killed"))
+	brokers, topic := services.KafkaBrokers(t), "killed-"+rand.Text()
+	services.CreateKafkaTopic(t, services.KafkaAdmin(t, brokers), topic, 3)
+	producer, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +89,7 @@ func sources(t *testing.T) []*killed {
 	channelName := "killed-" + t.Name()
 	return []*killed{
 		queue("nameless", func(string) string { return "" }), queue("named", func(text string) string { return text }),
-		{name: "kafka", source: fmt.Sprintf("kafka: {brokers: [%q], topic: killed, group: g}", cluster.ListenAddrs()[0]), publish: func(text string) error {
+		{name: "kafka", source: fmt.Sprintf("kafka: {brokers: [%q], topic: %s, group: %[2]s}", brokers[0], topic), publish: func(text string) error {
 			return producer.ProduceSync(context.Background(), &kgo.Record{Key: []byte(text), Value: []byte(text)}).FirstErr()
 		}},
 		{name: "redis", lost: true, source: fmt.Sprintf("redis: {addr: %q, channel: %q}", addr, channelName), publish: func(text string) error {

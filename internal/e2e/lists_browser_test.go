@@ -24,11 +24,7 @@ func failed(t *testing.T, dead int) (*program, *browser) {
 	}
 	b := browse(t, p.url, true)
 	b.signIn()
-	t.Cleanup(func() {
-		if len(b.problems) > 0 {
-			t.Errorf("the browser complains: %q", b.problems)
-		}
-	})
+	t.Cleanup(b.complaints)
 	return p, b
 }
 
@@ -210,10 +206,7 @@ func TestNewsWaitsWhileRowsAreSelected(t *testing.T) {
 	b.sound("the announcement")
 	b.click("#news a")
 	b.is("String(document.querySelectorAll('[data-row]').length)", "4")
-	if code := p.stop(); code != 0 { // with the stream open
-		t.Errorf("exit code %d", code)
-	}
-	b.problems = nil // the server went away under the page
+	b.stop(p) // with the stream open
 }
 
 func TestGroupsAreMadeByChosenKeys(t *testing.T) {

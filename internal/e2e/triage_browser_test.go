@@ -114,9 +114,7 @@ func TestAPersonRetriesEverythingThatMatches(t *testing.T) {
 	if total, _ := receiver.requests(); total != 6+2 {
 		t.Errorf("%d requests, want 6 that failed and 2 of the canary", total)
 	}
-	if len(b.problems) > 0 {
-		t.Errorf("the browser complains: %q", b.problems)
-	}
+	b.complaints()
 }
 
 // A form that is sent twice at once starts one operation, and each failure is sent once.
@@ -237,7 +235,5 @@ func TestAPersonRedirectsAndKeepsTheCase(t *testing.T) {
 	b.shows("Delivered to backup", "redirected this", "push has moved", "Called the seller.")
 	b.open("/audit")
 	b.shows("redirected to another integration", "wrote a note", "changed who looks after it")
-	if len(b.problems) > 0 {
-		t.Errorf("the browser complains: %q", b.problems)
-	}
+	b.complaints()
 }

@@ -24,14 +24,23 @@ var copies = []struct {
 	{"the shape of a header's name", "delivery.IsHeaderName", regexp.MustCompile("!#\\$%&'\\*\\+")},
 	{"the shape of an attribute's name", "delivery.IsAttributeName", regexp.MustCompile(`\^\[a-z0-9\]\+\$`)},
 	{"the names of credentials", "delivery.IsCredential", regexp.MustCompile(`(?s)cookie.*token|token.*cookie`)},
+	{"the shape of a person's or a token's name", "Check of delivery.Operator and delivery.Token", regexp.MustCompile(`\^\[\\p\{L\}\\p\{N\}\]\[\\p`)},
+	{"the shape of a number of JSON", "delivery.PathValue", regexp.MustCompile(`\[1-9\]\[0-9\].*\\\.`)},
+	{"which content types are JSON", "delivery.IsJSON", regexp.MustCompile(`text/json`)},
+	{"the prefix of a CloudEvent's headers", "delivery.EventPrefix", regexp.MustCompile(`^ce-$`)},
+	{"the categories of an ignore", "delivery.IgnoreCategories", regexp.MustCompile(`test-data.*accepted-loss`)},
 	{"the largest payload", "delivery.PayloadLimit", regexp.MustCompile(`10 MiB`)},
 }
 
 // lists are words of which many side by side are a list that delivery has.
 var lists = map[string][]string{
-	"delivery.Methods":          {"MethodPool", "MethodBroker", "MethodOutbox", "MethodBatch", "MethodCDC", "pool", "broker", "outbox", "batch", "cdc"},
-	"delivery.UnsureClasses":    {"ClassTimeout", "ClassConnectionLost", "ClassLeaseLost", "ClassPoison"},
-	"delivery.Roles":            {"RoleViewer", "RoleOperator", "RoleAdmin", "viewer", "operator", "admin"},
+	"delivery.Methods":       {"MethodPool", "MethodBroker", "MethodOutbox", "MethodBatch", "MethodCDC", "pool", "broker", "outbox", "batch", "cdc"},
+	"delivery.UnsureClasses": {"ClassTimeout", "ClassConnectionLost", "ClassLeaseLost", "ClassPoison"},
+	"delivery.Roles":         {"RoleViewer", "RoleOperator", "RoleAdmin", "viewer", "operator", "admin"},
+	"delivery.States": {"StatePending", "StateSending", "StateDelivered", "StateDead", "StateIgnored", "StateResolved",
+		"pending", "sending", "delivered", "dead", "ignored", "resolved"},
+	"delivery.MissingAttribute": {"specversion", "id", "source", "type", "time"},
+	"delivery.SearchValues":     {"acknowledged", "unacknowledged"},
 	"delivery.IgnoreCategories": {"duplicate", "test-data", "obsolete", "receiver-bug", "producer-bug", "accepted-loss"},
 }
 
@@ -126,15 +135,10 @@ func isNumber(e ast.Expr, text string) bool {
 // limitWritten is the length of a field of a form, as a number.
 var limitWritten = regexp.MustCompile(`maxlength="([0-9]+)"|longField\(.*, ([0-9]+)\)`)
 
-// freeLimits are lengths of fields that no constant has: the names of operators and tokens.
-var freeLimits = map[string]bool{"64": true, "200": true}
-
 func checkForm(t *testing.T, path string) error {
 	text, err := os.ReadFile(filepath.Join(root, path))
 	for _, found := range limitWritten.FindAllStringSubmatch(string(text), -1) {
-		if !freeLimits[found[1]+found[2]] {
-			t.Errorf("%s: %s: use the constant of delivery", path, found[0])
-		}
+		t.Errorf("%s: %s: use the constant of delivery", path, found[0])
 	}
 	return err
 }

@@ -20,15 +20,9 @@ func Record(tx *gorm.DB, e delivery.AuditEntry) error {
 	if len(e.Details) > 0 {
 		details = string(e.Details)
 	}
-	if err := tx.Exec(
-		`INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details) VALUES (?, ?, ?, ?, ?, ?::jsonb)`,
-		e.Actor,
-		e.Action,
-		e.SubjectType,
-		e.Subject,
-		e.Reason,
-		details,
-	).Error; err != nil {
+	err := tx.Exec(`INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details)
+		VALUES (?, ?, ?, ?, ?, ?::jsonb)`, e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details).Error
+	if err != nil {
 		return fmt.Errorf("recording %s in the audit: %w", e.Action, err)
 	}
 	return nil
@@ -114,11 +108,8 @@ func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page deliver
 
 // AuditHead returns the newest entry, the zero entry for an empty chain.
 func (s *Trail) AuditHead(ctx context.Context) (delivery.AuditEntry, error) {
-	e, err := pg.ReadOne(
-		s.Gorm.WithContext(ctx),
-		AuditPointers,
-		"SELECT "+AuditColumns+" FROM redrive.audit ORDER BY seq DESC LIMIT 1",
-	)
+	e, err := pg.ReadOne(s.Gorm.WithContext(ctx), AuditPointers,
+		"SELECT "+AuditColumns+" FROM redrive.audit ORDER BY seq DESC LIMIT 1")
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
 		return e, fmt.Errorf("reading the audit's head: %w", err)
 	}

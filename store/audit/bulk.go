@@ -52,8 +52,9 @@ func RecordMany(tx *gorm.DB, shared delivery.AuditEntry, members map[string]any,
 		return err
 	}
 	var head delivery.AuditEntry
-	if head, err = pg.ReadOne(tx, func(e *delivery.AuditEntry) []any { return []any{&e.Seq, &e.Hash, &e.At} },
-		"SELECT seq, hash, clock_timestamp() FROM redrive.audit_head FOR UPDATE"); err != nil {
+	head, err = pg.ReadOne(tx, func(e *delivery.AuditEntry) []any { return []any{&e.Seq, &e.Hash, &e.At} },
+		"SELECT seq, hash, clock_timestamp() FROM redrive.audit_head FOR UPDATE")
+	if err != nil {
 		return fmt.Errorf("locking the audit: %w", err)
 	}
 	seqs, before, hashes := make([]int64, len(b.subjects)), make([][]byte, len(b.subjects)), make([][]byte, len(b.subjects))
@@ -65,20 +66,9 @@ func RecordMany(tx *gorm.DB, shared delivery.AuditEntry, members map[string]any,
 		last = Hash(last, entry)
 		hashes[i] = last
 	}
-	if err := tx.Exec(
-		appendSQL,
-		head.At,
-		shared.Actor,
-		shared.Action,
-		shared.SubjectType,
-		shared.Reason,
-		&b.texts,
-		&seqs,
-		&b.subjects,
-		&b.kinds,
-		&before,
-		&hashes,
-	).Error; err != nil {
+	err = tx.Exec(appendSQL, head.At, shared.Actor, shared.Action, shared.SubjectType, shared.Reason, &b.texts, &seqs,
+		&b.subjects, &b.kinds, &before, &hashes).Error
+	if err != nil {
 		return fmt.Errorf("recording in the audit: %w", err)
 	}
 	return nil
@@ -100,26 +90,14 @@ func grouped(tx *gorm.DB, members map[string]any, entries []BulkEntry) (b bulkEn
 		k := e.kind()
 		if known[k] == 0 {
 			known[k] = len(known) + 1
-			integrations, versions, states = append(
-				integrations,
-				k.integration,
-			), append(
-				versions,
-				k.version,
-			), append(
-				states,
-				k.was,
-			)
+			integrations = append(integrations, k.integration)
+			versions, states = append(versions, k.version), append(states, k.was)
 		}
 		b.subjects, b.kinds = append(b.subjects, e.Subject), append(b.kinds, known[k])
 	}
-	b.texts, err = pg.Read(
-		tx,
-		pg.Single[string],
-		kindsSQL,
+	b.texts, err = pg.Read(tx, pg.Single[string], kindsSQL,
 		map[string]any{"members": string(Details(members)), "integrations": &integrations, "versions": &versions,
-			"states": &states},
-	)
+			"states": &states})
 	if err != nil {
 		return b, fmt.Errorf("putting the audit's details into words: %w", err)
 	}

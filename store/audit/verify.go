@@ -78,11 +78,8 @@ func (s *Trail) VerifyAudit(ctx context.Context) (report Report, err error) {
 		return report, fmt.Errorf("reading the audit's head: %w", err)
 	}
 	if seq != report.Entries || !bytes.Equal(hash, report.Head) {
-		report.Broken, report.Problem = report.Entries+1, fmt.Sprintf(
-			"the chain ends after %d entries, its head speaks of %d: entries are missing at the end",
-			report.Entries,
-			seq,
-		)
+		report.Broken, report.Problem = report.Entries+1, fmt.Sprintf("the chain ends after %d entries, its head "+
+			"speaks of %d: entries are missing at the end", report.Entries, seq)
 	}
 	return report, nil
 }

@@ -45,8 +45,9 @@ func (f *Feed) Answered(ctx context.Context, file delivery.StoredFile, a deliver
 			return result.Error
 		}
 		news = true
-		if err := tx.Exec("UPDATE redrive.batch_files SET acknowledgement = ?, acknowledged_at = clock_timestamp() WHERE id = ?",
-			string(a.Kind), file.ID).Error; err != nil {
+		err := tx.Exec("UPDATE redrive.batch_files SET acknowledgement = ?, acknowledged_at = clock_timestamp() WHERE id = ?",
+			string(a.Kind), file.ID).Error
+		if err != nil {
 			return err
 		}
 		switch a.Kind {
@@ -113,14 +114,9 @@ func (f *Feed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery
 		row int64
 		id  string
 	}
-	list, err := pg.Read(
-		tx,
-		func(k *known) []any { return []any{&k.row, &k.id} },
+	list, err := pg.Read(tx, func(k *known) []any { return []any{&k.row, &k.id} },
 		`SELECT correction_row, delivery_id::text FROM redrive.batch_rows
-		WHERE correction_id = ? AND correction_row = ANY(?)`,
-		file.ID,
-		&numbers,
-	)
+		WHERE correction_id = ? AND correction_row = ANY(?)`, file.ID, &numbers)
 	if err != nil {
 		return fmt.Errorf("looking for corrected rows: %w", err)
 	}
@@ -205,11 +201,7 @@ func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masking deliv
 			Kind:    delivery.KindCommand,
 			Type:    delivery.TypeBatchRow,
 			Payload: r.Payload,
-			Key: fmt.Sprintf(
-				"%s %d",
-				file.Name,
-				r.Row,
-			),
+			Key:     fmt.Sprintf("%s %d", file.Name, r.Row),
 			Origin: &delivery.Origin{Broker: "batch", Place: file.Name, At: file.CreatedAt,
 				File: &delivery.FileOrigin{ID: file.ID, Name: file.Name, Sequence: file.Sequence, Row: r.Row}},
 		},
@@ -263,44 +255,28 @@ func (f *Feed) BeginCorrection(
 	collect time.Duration,
 ) (run delivery.BatchRun, file delivery.StoredFile, rows []delivery.CorrectionRow, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		together, err := pg.ScanOne[asked](
-			tx,
-			correctionSQL,
-			map[string]any{"integration": f.integration, "collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()},
-		)
+		together, err := pg.ScanOne[asked](tx, correctionSQL, map[string]any{"integration": f.integration,
+			"collect": collect.Milliseconds(), "slowest": slowest.Milliseconds()})
 		if err != nil {
 			return err
 		}
 		if file, err = pg.ReadOne(tx, storedFileColumns, fileSQL+" WHERE f.id = ?", together.FileID); err != nil {
 			return err
 		}
-		rows, err = pg.Read(
-			tx,
-			func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} },
+		rows, err = pg.Read(tx, func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} },
 			`SELECT w.id::text, m.payload
 			FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.messages m ON m.id = w.message_id
 			JOIN redrive.deliveries r ON r.id = w.id
 			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = `+queue.LeaderAnswers+` AND b.file_id = ? AND coalesce(r.operation_id::text, '') = ?
 			AND coalesce(r.actor, '') = ? AND r.retry_requested_at <= ? ORDER BY b.row LIMIT ?`,
-			f.integration,
-			file.ID,
-			together.Operation,
-			together.Actor,
-			together.Last,
-			maxCorrection,
-		)
+			f.integration, file.ID, together.Operation, together.Actor, together.Last, maxCorrection)
 		if err != nil {
 			return fmt.Errorf("reading rows: %w", err)
 		}
-		id, err := pg.ReadOne(
-			tx,
-			pg.Single[string],
-			`INSERT INTO redrive.batch_runs (integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
+		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.batch_runs
+				(integration, business_date, scheduled_at, trigger, because, state, attempts, started_at)
 			VALUES (?, ?, clock_timestamp(), 'correction', ?::jsonb, 'running', 1, clock_timestamp()) RETURNING id::text`,
-			f.integration,
-			file.BusinessDate,
-			delivery.Say("run.correction", "rows", len(rows), "file", file.Name),
-		)
+			f.integration, file.BusinessDate, delivery.Say("run.correction", "rows", len(rows), "file", file.Name))
 		if err != nil {
 			return fmt.Errorf("beginning a correction: %w", err)
 		}
@@ -372,11 +348,8 @@ func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 					ErrorClass: delivery.ClassRejected,
 					Error:      delivery.CorrectionError(r.file, r.error),
 				}
-				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(
-					f.integration,
-					delivery.ClassRejected,
-					done[i].Result.Error,
-				)
+				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(f.integration,
+					delivery.ClassRejected, done[i].Result.Error)
 			}
 		}
 		n = len(done)

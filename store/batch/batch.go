@@ -60,7 +60,7 @@ func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, e
 }
 
 const runSQL = `SELECT r.id::text, r.integration, coalesce(r.business_date::text, ''), r.dated, r.scheduled_at, r.trigger, r.requested_by,
-	r.reason, r.state, r.attempts, r.rows, r.error, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, ''),
+	r.reason, r.state, r.attempts, r.rows, r.error::text, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, ''),
 	r.because::text FROM redrive.batch_runs r`
 
 func runColumns(r *delivery.BatchRun) []any {
@@ -76,7 +76,7 @@ func runColumns(r *delivery.BatchRun) []any {
 		&r.State,
 		&r.Attempts,
 		&r.Rows,
-		&r.Error,
+		pg.JSON{To: &r.Error},
 		&r.CreatedAt,
 		&r.StartedAt,
 		&r.FinishedAt,
@@ -127,12 +127,9 @@ func withFiles(db *gorm.DB, runs []delivery.BatchRun) error {
 		run string
 		delivery.StoredFile
 	}
-	files, err := pg.Read(
-		db,
-		func(r *row) []any { return append([]any{&r.run}, storedFileColumns(&r.StoredFile)...) },
-		"SELECT r.id::text, "+fileColumns+fileJoin+" JOIN redrive.batch_runs r ON r.file_id = f.id WHERE r.id = ANY(?::uuid[])",
-		&ids,
-	)
+	files, err := pg.Read(db, func(r *row) []any { return append([]any{&r.run}, storedFileColumns(&r.StoredFile)...) },
+		"SELECT r.id::text, "+fileColumns+fileJoin+
+			" JOIN redrive.batch_runs r ON r.file_id = f.id WHERE r.id = ANY(?::uuid[])", &ids)
 	if err != nil {
 		return fmt.Errorf("reading the runs' files: %w", err)
 	}
@@ -174,55 +171,38 @@ func (s *Batches) RequestRun(ctx context.Context, integration, date, actor, reas
 			return err
 		}
 		// of two that ask at once, the second must see the first
-		if err := tx.Exec(
-			"SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))",
-			integration,
-		).Error; err != nil {
+		err := tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))", integration).Error
+		if err != nil {
 			return err
 		}
-		open, err := pg.ReadOne(
-			tx,
-			pg.Single[string],
-			`SELECT id::text FROM redrive.batch_runs WHERE integration = ? AND state IN ('queued', 'running')
+		open, err := pg.ReadOne(tx, pg.Single[string], `SELECT id::text FROM redrive.batch_runs WHERE integration = ?
+			AND state IN ('queued', 'running')
 			AND trigger = 'manual' AND coalesce(business_date::text, '') = ? AND dated = (? <> '') LIMIT 1`,
-			integration,
-			date,
-			date,
-		)
+			integration, date, date)
 		if err == nil {
 			return delivery.Mistake("run_waiting", "", "run", open)
 		}
 		if !errors.Is(err, delivery.ErrNotFound) {
 			return err
 		}
-		id, err := pg.ReadOne(
-			tx,
-			pg.Single[string],
+		id, err := pg.ReadOne(tx, pg.Single[string],
 			`INSERT INTO redrive.batch_runs (integration, business_date, dated, scheduled_at, trigger, requested_by, reason)
 			VALUES (?, nullif(?, '')::date, ? <> '', clock_timestamp(), 'manual', ?, ?) RETURNING id::text`,
-			integration,
-			date,
-			date,
-			actor,
-			reason,
-		)
+			integration, date, date, actor, reason)
 		if err != nil {
 			return fmt.Errorf("queueing a run: %w", err)
 		}
 		if run, err = pg.ReadOne(tx, runColumns, runSQL+" WHERE r.id = ?", id); err != nil {
 			return err
 		}
-		return audit.Record(
-			tx,
-			delivery.AuditEntry{
-				Actor:       actor,
-				Action:      "batch.run",
-				SubjectType: "integration",
-				Subject:     integration,
-				Reason:      reason,
-				Details:     audit.Details(map[string]any{"run": id, "business_date": date}),
-			},
-		)
+		return audit.Record(tx, delivery.AuditEntry{
+			Actor:       actor,
+			Action:      "batch.run",
+			SubjectType: "integration",
+			Subject:     integration,
+			Reason:      reason,
+			Details:     audit.Details(map[string]any{"run": id, "business_date": date}),
+		})
 	})
 	return run, err
 }
@@ -257,13 +237,9 @@ func (s *Batches) Files() Files { return Files{s} }
 // Open returns the bytes of a file, part by part as they are read. fs.ErrNotExist: there is no such file, or its bytes are not
 // kept any more.
 func (f Files) Open(ctx context.Context, id string) (io.ReadCloser, error) {
-	kept, err := pg.ReadOne(
-		f.store.Gorm.WithContext(ctx),
-		pg.Single[bool],
+	kept, err := pg.ReadOne(f.store.Gorm.WithContext(ctx), pg.Single[bool],
 		`SELECT bytes = 0 OR EXISTS (SELECT FROM redrive.batch_parts p
-		WHERE p.file_id = f.id AND p.n = 0) FROM redrive.batch_files f WHERE f.id = ?`,
-		id,
-	)
+		WHERE p.file_id = f.id AND p.n = 0) FROM redrive.batch_files f WHERE f.id = ?`, id)
 	if errors.Is(err, delivery.ErrNotFound) || err == nil && !kept {
 		return nil, fmt.Errorf("file %s: %w", id, fs.ErrNotExist)
 	}
@@ -288,13 +264,8 @@ func (r *partReader) Read(p []byte) (int, error) {
 		if r.err != nil {
 			return 0, r.err
 		}
-		r.rest, r.err = pg.ReadOne(
-			r.db.WithContext(r.ctx),
-			pg.Single[[]byte],
-			"SELECT bytes FROM redrive.batch_parts WHERE file_id = ? AND n = ?",
-			r.id,
-			r.n,
-		)
+		r.rest, r.err = pg.ReadOne(r.db.WithContext(r.ctx), pg.Single[[]byte],
+			"SELECT bytes FROM redrive.batch_parts WHERE file_id = ? AND n = ?", r.id, r.n)
 		if errors.Is(r.err, delivery.ErrNotFound) {
 			r.err = io.EOF
 		} else if r.err != nil {

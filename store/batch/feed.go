@@ -30,20 +30,18 @@ func (s *Batches) Batch(l *pg.Leader, integration string) *Feed {
 // Corrections begin again with the rows that wait.
 func (f *Feed) Resume(ctx context.Context) error {
 	db := f.leader.Gorm.WithContext(ctx)
-	if err := db.Exec(
-		"INSERT INTO redrive.batch_feeds (integration) VALUES (?) ON CONFLICT DO NOTHING",
-		f.integration,
-	).Error; err != nil {
+	err := db.Exec("INSERT INTO redrive.batch_feeds (integration) VALUES (?) ON CONFLICT DO NOTHING", f.integration).Error
+	if err != nil {
 		return fmt.Errorf("preparing the feed: %w", err)
 	}
-	if err := db.Exec(
-		`DELETE FROM redrive.batch_runs WHERE integration = ? AND state = 'running' AND trigger = 'correction'`,
-		f.integration,
-	).Error; err != nil {
+	err = db.Exec(`DELETE FROM redrive.batch_runs
+		WHERE integration = ? AND state = 'running' AND trigger = 'correction'`, f.integration).Error
+	if err != nil {
 		return fmt.Errorf("forgetting interrupted corrections: %w", err)
 	}
-	if err := db.Exec(`UPDATE redrive.batch_runs SET state = 'queued', started_at = NULL, rows = 0
-		WHERE integration = ? AND state = 'running'`, f.integration).Error; err != nil {
+	err = db.Exec(`UPDATE redrive.batch_runs SET state = 'queued', started_at = NULL, rows = 0
+		WHERE integration = ? AND state = 'running'`, f.integration).Error
+	if err != nil {
 		return fmt.Errorf("queueing interrupted runs again: %w", err)
 	}
 	return nil
@@ -80,9 +78,9 @@ func (f *Feed) Schedule(ctx context.Context, times []delivery.ScheduledRun, unti
 	return f.transact(ctx, func(tx *gorm.DB) error {
 		for _, t := range times {
 			err := tx.Exec(`INSERT INTO redrive.batch_runs (integration, scheduled_at, trigger, state, error, finished_at)
-				SELECT ?, ?, 'schedule', CASE WHEN r.why = '' THEN 'queued' ELSE 'skipped' END, r.why, CASE WHEN r.why <> '' THEN clock_timestamp() END
-				FROM (SELECT ?::text AS why) r ON CONFLICT (integration, scheduled_at) WHERE trigger = 'schedule' DO NOTHING`,
-				f.integration, t.At, t.Skip).Error
+				SELECT ?, ?, 'schedule', CASE WHEN r.why IS NULL THEN 'queued' ELSE 'skipped' END, r.why, CASE WHEN r.why IS NOT NULL THEN clock_timestamp() END
+				FROM (SELECT ?::jsonb AS why) r ON CONFLICT (integration, scheduled_at) WHERE trigger = 'schedule' DO NOTHING`,
+				f.integration, t.At, t.Skip.Storable()).Error
 			if err != nil {
 				return fmt.Errorf("scheduling: %w", err)
 			}
@@ -185,23 +183,11 @@ func (f *Feed) finish(tx *gorm.DB, n delivery.NewBatchFile, content delivery.Bat
 	if err != nil {
 		return fmt.Errorf("encoding the file's format: %w", err)
 	}
-	err = tx.Exec(
-		`INSERT INTO redrive.batch_files (id, integration, business_date, sequence, name, rows, bytes, sha256, control_total,
-		previous_sha256, correction_of, created_at, format) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?)`,
-		file.ID,
-		file.Integration,
-		file.BusinessDate,
-		file.Sequence,
-		file.Name,
-		file.Rows,
-		file.Bytes,
-		file.SHA256,
-		file.Control,
-		file.Previous,
-		file.CorrectionOf,
-		file.CreatedAt,
-		string(spec),
-	).Error
+	err = tx.Exec(`INSERT INTO redrive.batch_files (id, integration, business_date, sequence, name, rows, bytes, sha256,
+			control_total, previous_sha256, correction_of, created_at, format)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?)`,
+		file.ID, file.Integration, file.BusinessDate, file.Sequence, file.Name, file.Rows, file.Bytes, file.SHA256,
+		file.Control, file.Previous, file.CorrectionOf, file.CreatedAt, string(spec)).Error
 	if err != nil {
 		return fmt.Errorf("storing the file: %w", err)
 	}
@@ -222,11 +208,8 @@ func (f *Feed) moveWindow(tx *gorm.DB, content delivery.BatchContent) error {
 	if content.Snapshot == "" {
 		return nil
 	}
-	err := tx.Exec(
-		"UPDATE redrive.batch_feeds SET snapshot = ?::pg_snapshot WHERE integration = ?",
-		content.Snapshot,
-		f.integration,
-	).Error
+	err := tx.Exec("UPDATE redrive.batch_feeds SET snapshot = ?::pg_snapshot WHERE integration = ?",
+		content.Snapshot, f.integration).Error
 	if err != nil {
 		return fmt.Errorf("moving the window: %w", err)
 	}
@@ -239,14 +222,9 @@ func enqueueFile(tx *gorm.DB, file delivery.BatchFile) error {
 	if err != nil {
 		return fmt.Errorf("encoding the file's message: %w", err)
 	}
-	if err := queue.AddCommands(
-		tx,
-		file.Integration,
-		delivery.TypeBatchFile,
-		[]string{file.ID},
-		[]string{file.Name},
-		[][]byte{payload},
-	); err != nil {
+	err = queue.AddCommands(tx, file.Integration, delivery.TypeBatchFile, []string{file.ID}, []string{file.Name},
+		[][]byte{payload})
+	if err != nil {
 		return fmt.Errorf("queueing the file: %w", err)
 	}
 	return nil

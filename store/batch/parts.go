@@ -47,12 +47,8 @@ func (w *partWriter) store(tx *gorm.DB, file string) {
 	n := 0
 	for part := range w.parts {
 		w.hash.Write(part)
-		if err := tx.Exec(
-			"INSERT INTO redrive.batch_parts (file_id, n, bytes) VALUES (?, ?, ?)",
-			file,
-			n,
-			part,
-		).Error; err != nil {
+		err := tx.Exec("INSERT INTO redrive.batch_parts (file_id, n, bytes) VALUES (?, ?, ?)", file, n, part).Error
+		if err != nil {
 			w.err = fmt.Errorf("storing the file's bytes: %w", err)
 			return
 		}

@@ -21,20 +21,16 @@ import (
 // Begin takes the oldest run that is due, or answers delivery.ErrNotFound. date is the business date where none was asked for.
 func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string) (run delivery.BatchRun, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec(
-			`UPDATE redrive.batch_runs r SET state = 'queued', attempts = 0, finished_at = NULL, due_at = clock_timestamp()
+		err := tx.Exec(`UPDATE redrive.batch_runs r
+			SET state = 'queued', attempts = 0, finished_at = NULL, due_at = clock_timestamp()
 			FROM redrive.queue w WHERE w.id = r.delivery_id AND w.token IS NULL AND r.integration = ? AND r.state = 'failed'`,
-			f.integration,
-		).Error; err != nil {
+			f.integration).Error
+		if err != nil {
 			return fmt.Errorf("queueing retried runs: %w", err)
 		}
-		run, err = pg.ReadOne(
-			tx,
-			runColumns,
+		run, err = pg.ReadOne(tx, runColumns,
 			runSQL+` WHERE r.integration = ? AND r.state = 'queued' AND r.due_at <= clock_timestamp()
-			ORDER BY r.scheduled_at, r.id LIMIT 1`,
-			f.integration,
-		)
+			ORDER BY r.scheduled_at, r.id LIMIT 1`, f.integration)
 		if err != nil {
 			return err
 		}
@@ -44,7 +40,7 @@ func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string)
 		run.State, run.Attempts = delivery.RunRunning, run.Attempts+1
 		return tx.Exec(
 			`UPDATE redrive.batch_runs SET state = 'running', business_date = ?, started_at = clock_timestamp(), rows = 0,
-			attempts = attempts + 1, error = '' WHERE id = ?`,
+			attempts = attempts + 1, error = NULL WHERE id = ?`,
 			run.BusinessDate,
 			run.ID,
 		).Error
@@ -53,12 +49,12 @@ func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string)
 }
 
 // Fail notes why a run failed; with retryIn it is tried again after that time, else it becomes a dead letter.
-func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why string, retryIn *time.Duration) error {
-	why = delivery.Storable(why)
+func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why delivery.Phrase, retryIn *time.Duration) error {
+	why = why.Storable()
 	err := f.transact(ctx, func(tx *gorm.DB) error {
 		if retryIn != nil {
 			return tx.Exec(
-				`UPDATE redrive.batch_runs SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?
+				`UPDATE redrive.batch_runs SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?::jsonb
 				WHERE id = ?`,
 				retryIn.Milliseconds(),
 				why,
@@ -69,9 +65,9 @@ func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why string, retr
 			return err
 		}
 		if run.DeliveryID == "" {
-			return parkRun(tx, run, why)
+			return parkRun(tx, run, why.English())
 		}
-		return settleRun(tx, run, failure(why))
+		return settleRun(tx, run, failure(why.English()))
 	})
 	if err != nil {
 		return fmt.Errorf("noting a failed run: %w", err)
@@ -80,8 +76,8 @@ func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why string, retr
 }
 
 // FailCorrection notes why a correction file could not be made: the rows that it was to send are dead again.
-func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows []delivery.CorrectionRow, why string) error {
-	why = delivery.Storable(why)
+func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows []delivery.CorrectionRow, why delivery.Phrase) error {
+	why = why.Storable()
 	ids := make([]string, len(rows))
 	for i, r := range rows {
 		ids[i] = r.DeliveryID
@@ -92,7 +88,7 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 			return err
 		}
 		for i := range leased {
-			judgeLeased(&leased[i], run, failure(delivery.ErrorNoCorrection+why))
+			judgeLeased(&leased[i], run, failure(delivery.ErrorNoCorrection+why.English()))
 		}
 		if _, err := queue.Complete(tx, leased); err != nil {
 			return err
@@ -105,9 +101,9 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 	return nil
 }
 
-func endFailed(tx *gorm.DB, run delivery.BatchRun, why string) error {
+func endFailed(tx *gorm.DB, run delivery.BatchRun, why delivery.Phrase) error {
 	return tx.Exec(
-		"UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ? WHERE id = ?",
+		"UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ?::jsonb WHERE id = ?",
 		why,
 		run.ID,
 	).Error

@@ -33,19 +33,15 @@ func (s *Batches) OpenBatchSource(ctx context.Context, url, zone string) (*Sourc
 	if url != "" {
 		var err error
 		if config, err = pgx.ParseConfig(url); err != nil {
-			return nil, errors.New(
-				"batch.url: not a Postgres URL such as postgres://user:password@host:5432/database",
-			) // err may quote the password
+			// err may quote the password
+			return nil, errors.New("batch.url: not a Postgres URL such as postgres://user:password@host:5432/database")
 		}
 		if config.ConnectTimeout == 0 {
 			config.ConnectTimeout = pg.ConnectTimeout
 		}
 	}
-	session.Prepare(
-		&config.Config,
-		"redrive batch",
-		session.Own{"TimeZone": zone, "DateStyle": "ISO, YMD", "jit": "off"},
-	) // people's queries name people's tables
+	// people's queries name people's tables
+	session.Prepare(&config.Config, "redrive batch", session.Own{"TimeZone": zone, "DateStyle": "ISO, YMD", "jit": "off"})
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the batch's database: %w", redactedConnectError(err))
@@ -151,11 +147,11 @@ func queryError(err error) error {
 	var pg *pgconn.PgError
 	switch {
 	case !errors.As(err, &pg):
-		return fmt.Errorf("the query failed: %w", err)
+		return delivery.Fault("query.failed", "why", err)
 	case delivery.QuotesData(pg.Code, pg.Message, pg.Routine):
-		return &delivery.SaidError{Text: fmt.Sprintf("the query failed (SQLSTATE %s)", pg.Code), Words: pg.Message}
+		return &delivery.SaidError{Says: delivery.Say("query.refused", "state", pg.Code), Words: pg.Message}
 	}
-	return fmt.Errorf("the query failed (SQLSTATE %s): %s", pg.Code, pg.Message)
+	return delivery.Fault("error.said", "what", delivery.Say("query.refused", "state", pg.Code), "words", pg.Message)
 }
 
 func (b *Source) arguments(sel delivery.BatchSelection, names []string) (values [][]byte, types []uint32) {

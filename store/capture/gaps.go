@@ -25,12 +25,8 @@ func (s *Captures) RequestTable(ctx context.Context, integration, table, actor, 
 }
 
 func requestTable(tx *gorm.DB, integration, table, actor, reason string) error {
-	known, err := pg.Read(
-		tx,
-		pg.Single[string],
-		`SELECT jsonb_object_keys(tables) FROM redrive.captures WHERE integration = ? ORDER BY 1`,
-		integration,
-	)
+	known, err := pg.Read(tx, pg.Single[string],
+		`SELECT jsonb_object_keys(tables) FROM redrive.captures WHERE integration = ? ORDER BY 1`, integration)
 	if err != nil {
 		return err
 	}
@@ -40,12 +36,8 @@ func requestTable(tx *gorm.DB, integration, table, actor, reason string) error {
 		}
 		return delivery.Mistake("unknown_table.others", "", "integration", integration, "table", table, "known", known)
 	}
-	result := tx.Exec(
-		`UPDATE redrive.captures SET resnapshot_tables = resnapshot_tables || ?::text WHERE integration = ? AND NOT ? = ANY(resnapshot_tables)`,
-		table,
-		integration,
-		table,
-	)
+	result := tx.Exec(`UPDATE redrive.captures SET resnapshot_tables = resnapshot_tables || ?::text
+		WHERE integration = ? AND NOT ? = ANY(resnapshot_tables)`, table, integration, table)
 	if result.Error != nil || result.RowsAffected == 0 {
 		return result.Error
 	}
@@ -53,17 +45,14 @@ func requestTable(tx *gorm.DB, integration, table, actor, reason string) error {
 	if err != nil {
 		return err
 	}
-	return audit.Record(
-		tx,
-		delivery.AuditEntry{
-			Actor:       actor,
-			Action:      "integration.resnapshot",
-			SubjectType: "integration",
-			Subject:     integration,
-			Reason:      reason,
-			Details:     details,
-		},
-	)
+	return audit.Record(tx, delivery.AuditEntry{
+		Actor:       actor,
+		Action:      "integration.resnapshot",
+		SubjectType: "integration",
+		Subject:     integration,
+		Reason:      reason,
+		Details:     details,
+	})
 }
 
 // SaveTables keeps how a source's tables are, and up to where nothing of them is missing, with the gaps that were found. It fails
@@ -74,14 +63,8 @@ func (s *Captures) SaveTables(ctx context.Context, integration string, p deliver
 		return err
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		result := tx.Exec(
-			`UPDATE redrive.captures SET tables = ?::jsonb, verified = ?::pg_lsn WHERE integration = ? AND system_identifier = ? AND slot = ?`,
-			tables,
-			p.Verified.String(),
-			integration,
-			p.SystemIdentifier,
-			p.Slot,
-		)
+		result := tx.Exec(`UPDATE redrive.captures SET tables = ?::jsonb, verified = ?::pg_lsn
+			WHERE integration = ? AND system_identifier = ? AND slot = ?`, tables, p.Verified.String(), integration, p.SystemIdentifier, p.Slot)
 		if result.Error == nil && result.RowsAffected == 0 {
 			return errPositionMoved
 		}
@@ -100,13 +83,13 @@ func (s *Captures) SaveTables(ctx context.Context, integration string, p deliver
 func noteGaps(tx *gorm.DB, integration string, gaps []delivery.CaptureGap) error {
 	for _, g := range gaps {
 		err := tx.Exec(
-			`INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why) VALUES (?, ?, ?::pg_lsn, ?::pg_lsn, ?)
+			`INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why) VALUES (?, ?, ?::pg_lsn, ?::pg_lsn, ?::jsonb)
 			ON CONFLICT (integration, table_name) WHERE closed_at IS NULL DO NOTHING`,
 			integration,
 			g.Table,
 			g.From.String(),
 			g.Stopped.String(),
-			delivery.Storable(g.Why),
+			g.Why.Storable(),
 		).Error
 		if err != nil {
 			return fmt.Errorf("noting what is missing of %s: %w", g.Table, err)
@@ -126,22 +109,13 @@ func (l *Term) BeginTable(ctx context.Context, integration, table string, to del
 		return err
 	}
 	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		err := tx.Exec(
-			`UPDATE redrive.captures SET snapshot = ?::jsonb, tables = ?::jsonb, resnapshot_tables = array_remove(resnapshot_tables, ?) WHERE integration = ?`,
-			progress,
-			tables,
-			table,
-			integration,
-		).Error
+		err := tx.Exec(`UPDATE redrive.captures SET snapshot = ?::jsonb, tables = ?::jsonb,
+			resnapshot_tables = array_remove(resnapshot_tables, ?) WHERE integration = ?`, progress, tables, table, integration).Error
 		if err != nil {
 			return err
 		}
-		return tx.Exec(
-			`UPDATE redrive.capture_gaps SET to_lsn = ?::pg_lsn, closed_at = clock_timestamp() WHERE integration = ? AND table_name = ? AND closed_at IS NULL`,
-			to.String(),
-			integration,
-			table,
-		).Error
+		return tx.Exec(`UPDATE redrive.capture_gaps SET to_lsn = ?::pg_lsn, closed_at = clock_timestamp()
+			WHERE integration = ? AND table_name = ? AND closed_at IS NULL`, to.String(), integration, table).Error
 	})
 	if err != nil {
 		return fmt.Errorf("beginning table %s of %s anew: %w", table, integration, err)
@@ -160,21 +134,13 @@ func (l *Term) RenameTable(ctx context.Context, integration, from, to string, p 
 		return err
 	}
 	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		err := tx.Exec(
-			`UPDATE redrive.captures SET snapshot = ?::jsonb, tables = ?::jsonb WHERE integration = ?`,
-			progress,
-			tables,
-			integration,
-		).Error
+		err := tx.Exec(`UPDATE redrive.captures SET snapshot = ?::jsonb, tables = ?::jsonb WHERE integration = ?`,
+			progress, tables, integration).Error
 		if err != nil {
 			return err
 		}
-		return tx.Exec(
-			`UPDATE redrive.capture_gaps SET table_name = ? WHERE integration = ? AND table_name = ? AND closed_at IS NULL`,
-			to,
-			integration,
-			from,
-		).Error
+		return tx.Exec(`UPDATE redrive.capture_gaps SET table_name = ?
+			WHERE integration = ? AND table_name = ? AND closed_at IS NULL`, to, integration, from).Error
 	})
 	if err != nil {
 		return fmt.Errorf("renaming table %s of %s: %w", from, integration, err)
@@ -183,17 +149,15 @@ func (l *Term) RenameTable(ctx context.Context, integration, from, to string, p 
 }
 
 // RefuseTable says why a snapshot of a table that was asked for cannot begin. It is not asked for any more.
-func (l *Term) RefuseTable(ctx context.Context, integration, table, why string) error {
+func (l *Term) RefuseTable(ctx context.Context, integration, table string, why delivery.Phrase) error {
 	err := l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if err := tx.Exec(
-			`UPDATE redrive.captures SET resnapshot_tables = array_remove(resnapshot_tables, ?) WHERE integration = ?`,
-			table,
-			integration,
-		).Error; err != nil {
+		err := tx.Exec(`UPDATE redrive.captures SET resnapshot_tables = array_remove(resnapshot_tables, ?)
+			WHERE integration = ?`, table, integration).Error
+		if err != nil {
 			return err
 		}
-		return tx.Exec(`UPDATE redrive.capture_gaps SET note = ? WHERE integration = ? AND table_name = ? AND closed_at IS NULL`,
-			delivery.Storable(why), integration, table).Error
+		return tx.Exec(`UPDATE redrive.capture_gaps SET note = ?::jsonb WHERE integration = ? AND table_name = ? AND closed_at IS NULL`,
+			why.Storable(), integration, table).Error
 	})
 	if err != nil {
 		return fmt.Errorf("refusing a snapshot of %s: %w", table, err)
@@ -212,11 +176,8 @@ func (s *Captures) CaptureGaps(ctx context.Context) (map[string][]delivery.Captu
 
 // CaptureGaps returns the open gaps of one integration.
 func (l *Term) CaptureGaps(ctx context.Context, integration string) ([]delivery.CaptureGap, error) {
-	all, err := captureGaps(
-		l.Gorm.WithContext(ctx),
-		gapsSQL+" WHERE g.closed_at IS NULL AND g.integration = ? ORDER BY g.table_name",
-		integration,
-	)
+	all, err := captureGaps(l.Gorm.WithContext(ctx),
+		gapsSQL+" WHERE g.closed_at IS NULL AND g.integration = ? ORDER BY g.table_name", integration)
 	return all[integration], err
 }
 

@@ -20,13 +20,9 @@ func (s *Desk) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.De
 }
 
 func act(tx *gorm.DB, a delivery.ActionRequest) error {
-	return decideOne(
-		tx,
-		a.ID,
-		a.Version,
+	return decideOne(tx, a.ID, a.Version,
 		decision{Transition: a.Action.Row(), actor: a.Actor, reason: a.Reason, category: a.Category,
-			evidence: a.Evidence, until: a.Until},
-	)
+			evidence: a.Evidence, until: a.Until})
 }
 
 // claimToken reports whether this is the first time that the form with this token is carried out; an empty token is always fresh.

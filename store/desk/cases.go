@@ -66,11 +66,9 @@ func changeCase(tx *gorm.DB, c delivery.CaseChange) error {
 		return err
 	}
 	members["integration"], members["version"] = of.Integration, was.Version+1
-	return audit.Record(
-		tx,
+	return audit.Record(tx,
 		delivery.AuditEntry{Actor: c.Actor, Action: "case.change", SubjectType: "delivery", Subject: c.ID, Reason: c.Reason,
-			Details: audit.Details(members)},
-	)
+			Details: audit.Details(members)})
 }
 
 // lockFailure is lockSubject for what has a record: there is nothing to keep about the others.
@@ -146,17 +144,11 @@ func acknowledge(tx *gorm.DB, c delivery.CaseChange) error {
 
 func writeCase(tx *gorm.DB, c delivery.CaseChange, is delivery.Case) error {
 	tags := append([]string{}, is.Tags...)
-	err := tx.Exec(
-		`INSERT INTO redrive.cases AS c (delivery_id, acknowledged_by, assignee, tags, ticket, changed_by) VALUES (?, ?, ?, ?, ?, ?)
+	err := tx.Exec(`INSERT INTO redrive.cases AS c (delivery_id, acknowledged_by, assignee, tags, ticket, changed_by)
+		VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (delivery_id) DO UPDATE SET version = c.version + 1, acknowledged_by = excluded.acknowledged_by, assignee = excluded.assignee,
 			tags = excluded.tags, ticket = excluded.ticket, changed_by = excluded.changed_by, changed_at = clock_timestamp()`,
-		c.ID,
-		pg.Optional(is.AcknowledgedBy),
-		pg.Optional(is.Assignee),
-		&tags,
-		pg.Optional(is.Ticket),
-		c.Actor,
-	).Error
+		c.ID, pg.Optional(is.AcknowledgedBy), pg.Optional(is.Assignee), &tags, pg.Optional(is.Ticket), c.Actor).Error
 	if err != nil {
 		return fmt.Errorf("writing a case: %w", err)
 	}
@@ -184,13 +176,9 @@ func addNote(tx *gorm.DB, id, author, text string) error {
 	if err != nil {
 		return fmt.Errorf("naming a note: %w", err)
 	}
-	if err := tx.Exec(
-		"INSERT INTO redrive.notes (id, delivery_id, author, text) VALUES (?, ?, ?, ?)",
-		name.String(),
-		id,
-		author,
-		text,
-	).Error; err != nil {
+	err = tx.Exec("INSERT INTO redrive.notes (id, delivery_id, author, text) VALUES (?, ?, ?, ?)",
+		name.String(), id, author, text).Error
+	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256([]byte(text))
@@ -199,9 +187,8 @@ func addNote(tx *gorm.DB, id, author, text string) error {
 		Action:      "case.note",
 		SubjectType: "delivery",
 		Subject:     id,
-		Details: audit.Details(
-			map[string]any{"integration": of.Integration, "note": name.String(), "sha256": hex.EncodeToString(sum[:])},
-		),
+		Details: audit.Details(map[string]any{"integration": of.Integration, "note": name.String(),
+			"sha256": hex.EncodeToString(sum[:])}),
 	})
 }
 

@@ -176,23 +176,18 @@ func move(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		numbers[i] = t.n
 	}
 	deliveries := ids(list)
-	n, err := pg.ReadOne(
-		tx,
-		pg.Single[int],
-		d.statement(),
-		map[string]any{
-			"ids":       &deliveries,
-			"numbers":   &numbers,
-			"count":     len(list),
-			"operation": pg.Optional(d.operation),
-			"actor":     d.actor,
-			"action":    string(d.Action),
-			"reason":    d.reason,
-			"category":  pg.Optional(d.category),
-			"until":     d.until,
-			"evidence":  pg.Optional(d.evidence),
-		},
-	)
+	n, err := pg.ReadOne(tx, pg.Single[int], d.statement(), map[string]any{
+		"ids":       &deliveries,
+		"numbers":   &numbers,
+		"count":     len(list),
+		"operation": pg.Optional(d.operation),
+		"actor":     d.actor,
+		"action":    string(d.Action),
+		"reason":    d.reason,
+		"category":  pg.Optional(d.category),
+		"until":     d.until,
+		"evidence":  pg.Optional(d.evidence),
+	})
 	if err == nil && n != len(list) {
 		err = fmt.Errorf("%d of %d changed", n, len(list))
 	}
@@ -237,14 +232,10 @@ func noteInCases(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	if d.Acknowledged {
 		by = d.actor
 	}
-	err := tx.Exec(
-		`INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by, changed_by) SELECT id, ?, ? FROM unnest(?::uuid[]) id
+	err := tx.Exec(`INSERT INTO redrive.cases AS k (delivery_id, acknowledged_by, changed_by) SELECT id, ?, ?
+		FROM unnest(?::uuid[]) id
 		ON CONFLICT (delivery_id) DO UPDATE SET acknowledged_by = excluded.acknowledged_by, version = k.version + 1, changed_by = excluded.changed_by,
-			changed_at = clock_timestamp()`,
-		pg.Optional(by),
-		d.actor,
-		&deliveries,
-	).Error
+			changed_at = clock_timestamp()`, pg.Optional(by), d.actor, &deliveries).Error
 	if err != nil {
 		return fmt.Errorf("%s: noting it in the cases: %w", d.Action, err)
 	}
@@ -269,12 +260,8 @@ func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	for i, t := range list {
 		entries[i] = audit.BulkEntry{Subject: t.id, Integration: t.integration, Was: string(t.state), Version: t.version + raised}
 	}
-	return audit.RecordMany(
-		tx,
-		delivery.AuditEntry{Actor: d.actor, Action: "delivery." + string(d.Action), SubjectType: "delivery", Reason: d.reason},
-		members,
-		entries,
-	)
+	return audit.RecordMany(tx, delivery.AuditEntry{Actor: d.actor, Action: "delivery." + string(d.Action),
+		SubjectType: "delivery", Reason: d.reason}, members, entries)
 }
 
 // decideOne is decide for a single delivery: that it is not permitted is an error which says why.

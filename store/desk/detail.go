@@ -77,8 +77,7 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 
 // timeline is every attempt, oldest first: failed and late ones, and the confirmed one from the record.
 func timeline(tx *gorm.DB, d delivery.Delivery) (list []delivery.Attempt, err error) {
-	list, err = pg.Scan[delivery.Attempt](
-		tx,
+	list, err = pg.Scan[delivery.Attempt](tx,
 		`SELECT number, started_at, duration_ms * bigint '1000000' AS duration, outcome, error_class, error,
 		http_status, response, late, 0 AS edit FROM (
 		SELECT number, started_at, duration_ms, outcome, error_class, error, coalesce(http_status, 0) AS http_status, response,
@@ -86,10 +85,7 @@ func timeline(tx *gorm.DB, d delivery.Delivery) (list []delivery.Attempt, err er
 		FROM redrive.attempts WHERE delivery_id = ?
 		UNION ALL
 		SELECT attempts, started_at, duration_ms, 'ok', '', '', coalesce(http_status, 0), NULL, '', settled_at
-		FROM redrive.deliveries WHERE id = ? AND state = 'delivered') a ORDER BY recorded_at, number`,
-		d.ID,
-		d.ID,
-	)
+		FROM redrive.deliveries WHERE id = ? AND state = 'delivered') a ORDER BY recorded_at, number`, d.ID, d.ID)
 	if err != nil {
 		return nil, fmt.Errorf("reading attempts: %w", err)
 	}
@@ -98,12 +94,8 @@ func timeline(tx *gorm.DB, d delivery.Delivery) (list []delivery.Attempt, err er
 
 // history is what people did, oldest first.
 func history(tx *gorm.DB, id string) ([]delivery.AuditEntry, error) {
-	list, err := pg.Read(
-		tx,
-		audit.AuditPointers,
-		"SELECT "+audit.AuditColumns+" FROM redrive.audit WHERE subject = ? ORDER BY seq",
-		id,
-	)
+	list, err := pg.Read(tx, audit.AuditPointers,
+		"SELECT "+audit.AuditColumns+" FROM redrive.audit WHERE subject = ? ORDER BY seq", id)
 	if err != nil {
 		return nil, fmt.Errorf("reading the history: %w", err)
 	}
@@ -113,13 +105,8 @@ func history(tx *gorm.DB, id string) ([]delivery.AuditEntry, error) {
 // siblings are other deliveries of the same integration and key, newest first. The messages are an array, because Postgres joins a
 // list with the whole view.
 func siblings(tx *gorm.DB, d delivery.Delivery) ([]delivery.Delivery, error) {
-	return record.ListDeliveries(
-		tx,
-		record.SQL+` WHERE d.message_id = ANY (ARRAY(SELECT m.id FROM redrive.messages m WHERE m.key = ? ORDER BY m.id DESC LIMIT 200))
+	return record.ListDeliveries(tx, record.SQL+` WHERE d.message_id = ANY (ARRAY(SELECT m.id FROM redrive.messages m
+		WHERE m.key = ? ORDER BY m.id DESC LIMIT 200))
 		AND d.integration = ? AND d.id <> ? ORDER BY m.created_at DESC, d.id DESC LIMIT ?`,
-		d.Key,
-		d.Integration,
-		d.ID,
-		pg.MaxSiblings,
-	)
+		d.Key, d.Integration, d.ID, pg.MaxSiblings)
 }

@@ -86,15 +86,11 @@ func lastVersion(tx *gorm.DB, id string) (v version, err error) {
 	columns := func(v *version) []any {
 		return []any{&v.Number, &v.last, &v.batch, &v.Payload, pg.JSON{To: &v.Headers}}
 	}
-	v, err = pg.ReadOne(
-		tx,
-		columns,
+	v, err = pg.ReadOne(tx, columns,
 		`SELECT coalesce(r.edit, 1), coalesce((SELECT max(x.number) FROM redrive.edits x WHERE x.delivery_id = r.id), 1),
 			`+ofBatchSQL+`, CASE WHEN e.number IS NULL THEN m.payload ELSE e.payload END, CASE WHEN e.number IS NULL THEN m.headers ELSE e.headers END
 		FROM redrive.deliveries r LEFT JOIN redrive.messages m ON m.id = r.message_id
-		LEFT JOIN redrive.edits e ON e.delivery_id = r.id AND e.number = r.edit WHERE r.id = ?`,
-		id,
-	)
+		LEFT JOIN redrive.edits e ON e.delivery_id = r.id AND e.number = r.edit WHERE r.id = ?`, id)
 	if err != nil {
 		return v, fmt.Errorf("reading the version that is sent: %w", err)
 	}
@@ -180,13 +176,9 @@ func maskingOf(tx *gorm.DB, id string) (delivery.Masking, error) {
 		delivery.Message
 		to string
 	}
-	m, err := pg.ReadOne(
-		tx,
-		func(s *sent) []any { return []any{&s.Kind, &s.Integration, &s.Type, &s.to} },
+	m, err := pg.ReadOne(tx, func(s *sent) []any { return []any{&s.Kind, &s.Integration, &s.Type, &s.to} },
 		`SELECT m.kind, coalesce(m.integration, ''), m.type, r.integration
-		FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id WHERE r.id = ?`,
-		id,
-	)
+		FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id WHERE r.id = ?`, id)
 	return masks.For(m.Message, m.to), err
 }
 
@@ -244,13 +236,8 @@ func (s *Desk) EditOf(ctx context.Context, id string, number int) (e delivery.Ed
 	}
 	db := s.Gorm.WithContext(ctx)
 	if number != 1 {
-		return pg.ReadOne(
-			db,
-			editPointers,
-			"SELECT "+editColumns+", payload, false FROM redrive.edits WHERE delivery_id = ? AND number = ?",
-			id,
-			number,
-		)
+		return pg.ReadOne(db, editPointers,
+			"SELECT "+editColumns+", payload, false FROM redrive.edits WHERE delivery_id = ? AND number = ?", id, number)
 	}
 	of, err := pg.ReadOne(db, pg.Single[string], "SELECT message_id::text FROM redrive.all_deliveries WHERE id = ?", id)
 	if err != nil {

@@ -29,11 +29,8 @@ func (s *Desk) DryRun(ctx context.Context, r delivery.OperationRequest) (run del
 		Unsure           bool
 		N                int
 	}
-	rows, err := pg.Scan[row](
-		s.Gorm.WithContext(ctx),
-		`WITH `+selection.sql+` SELECT coalesce(why, '') AS why, integration, unsure, count(*) AS n FROM judged GROUP BY 1, 2, 3`,
-		selection.args,
-	)
+	rows, err := pg.Scan[row](s.Gorm.WithContext(ctx), `WITH `+selection.sql+
+		` SELECT coalesce(why, '') AS why, integration, unsure, count(*) AS n FROM judged GROUP BY 1, 2, 3`, selection.args)
 	if err != nil {
 		return run, pg.DomainError(fmt.Errorf("looking for what fits: %w", err))
 	}
@@ -109,24 +106,22 @@ func checkOperation(r delivery.OperationRequest) error {
 
 // insertOperation reports whether the id is new; if it is not, whoever came first has committed.
 func insertOperation(tx *gorm.DB, r delivery.OperationRequest) (fresh bool, err error) {
-	inserted := tx.Exec(
-		`INSERT INTO redrive.operations (id, action, actor, reason, category, until, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
-		VALUES (@id, @action, @actor, @reason, @category, @until, @evidence, CAST(@filter AS jsonb), nullif(CAST(@rate AS float8), 0),
-			nullif(CAST(@rate_end AS float8), 0), nullif(CAST(@ramp_ms AS bigint), 0), nullif(CAST(@canary AS int), 0), nullif(CAST(@stop_above AS float8), 0))
-		ON CONFLICT DO NOTHING`,
-		paceArgs(r.Pace, map[string]any{
-			"id":     r.ID,
-			"action": string(r.Action),
-			"actor":  r.Actor,
-			"reason": r.Reason,
-			"category": pg.Optional(
-				r.Category,
-			),
-			"until":    r.Until,
-			"evidence": pg.Optional(r.Evidence),
-			"filter":   filterText(r.Filter),
-		}),
-	)
+	args := paceArgs(r.Pace, map[string]any{
+		"id":       r.ID,
+		"action":   string(r.Action),
+		"actor":    r.Actor,
+		"reason":   r.Reason,
+		"category": pg.Optional(r.Category),
+		"until":    r.Until,
+		"evidence": pg.Optional(r.Evidence),
+		"filter":   filterText(r.Filter),
+	})
+	inserted := tx.Exec(`INSERT INTO redrive.operations
+			(id, action, actor, reason, category, until, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
+		VALUES (@id, @action, @actor, @reason, @category, @until, @evidence, CAST(@filter AS jsonb),
+			nullif(CAST(@rate AS float8), 0), nullif(CAST(@rate_end AS float8), 0), nullif(CAST(@ramp_ms AS bigint), 0),
+			nullif(CAST(@canary AS int), 0), nullif(CAST(@stop_above AS float8), 0))
+		ON CONFLICT DO NOTHING`, args)
 	if inserted.Error != nil {
 		return false, fmt.Errorf("starting an operation: %w", inserted.Error)
 	}
@@ -134,7 +129,8 @@ func insertOperation(tx *gorm.DB, r delivery.OperationRequest) (fresh bool, err 
 }
 
 func paceArgs(p delivery.Pace, args map[string]any) map[string]any {
-	args["rate"], args["rate_end"], args["ramp_ms"], args["canary"], args["stop_above"] = p.Rate, p.RampTo, p.RampOver.Milliseconds(), p.Canary, p.StopAbove
+	args["rate"], args["rate_end"], args["ramp_ms"] = p.Rate, p.RampTo, p.RampOver.Milliseconds()
+	args["canary"], args["stop_above"] = p.Canary, p.StopAbove
 	return args
 }
 

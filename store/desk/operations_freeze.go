@@ -148,12 +148,8 @@ func freeze(tx *gorm.DB, id string, selection selection) (f frozen, err error) {
 		return f, nothingSelected(f.excluded)
 	}
 	excluded, _ := json.Marshal(f.excluded)
-	return f, tx.Exec(
-		"UPDATE redrive.operations SET selected = ?, excluded = ?::jsonb WHERE id = ?",
-		f.selected,
-		string(excluded),
-		id,
-	).Error
+	return f, tx.Exec("UPDATE redrive.operations SET selected = ?, excluded = ?::jsonb WHERE id = ?",
+		f.selected, string(excluded), id).Error
 }
 
 func nothingSelected(excluded map[string]int) error {

@@ -124,10 +124,8 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 		}
 		w.Add("(o.created_at, o.id) < (?::timestamptz, ?::uuid)", c.At, c.Id)
 	}
-	rows, err := pg.Scan[operationRow](
-		s.Gorm.WithContext(ctx),
-		operationSQL+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?",
-		append(w.Args, limit+1)...)
+	rows, err := pg.Scan[operationRow](s.Gorm.WithContext(ctx),
+		operationSQL+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?", append(w.Args, limit+1)...)
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading operations: %w", err))
 	}

@@ -21,16 +21,8 @@ func release(tx *gorm.DB, o openOperation, parts []delivery.PartStep) (acted int
 	c := chunk{operation: o}
 	for _, p := range parts {
 		if n := min(p.Release, p.Waiting()); n > 0 {
-			c.integrations, c.firsts, c.lasts = append(
-				c.integrations,
-				p.Integration,
-			), append(
-				c.firsts,
-				p.Cursor+1,
-			), append(
-				c.lasts,
-				p.Cursor+n,
-			)
+			c.integrations = append(c.integrations, p.Integration)
+			c.firsts, c.lasts = append(c.firsts, p.Cursor+1), append(c.lasts, p.Cursor+n)
 		}
 	}
 	if len(c.integrations) == 0 {

@@ -72,13 +72,9 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 		}
 		return changeState(tx, step, delivery.OperationRunning, "resume", delivery.Phrase{})
 	case step.Cancel:
-		if err := changeState(
-			tx,
-			step,
-			delivery.OperationCancelled,
-			"cancel",
-			noteOf(delivery.NoteCancelled, delivery.NoteCancelledWhy, step),
-		); err != nil {
+		err := changeState(tx, step, delivery.OperationCancelled,
+			"cancel", noteOf(delivery.NoteCancelled, delivery.NoteCancelledWhy, step))
+		if err != nil {
 			return err
 		}
 		return finish(tx, step.ID)
@@ -134,12 +130,10 @@ func faster(tx *gorm.DB, err error) error {
 }
 
 func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, note delivery.Phrase) error {
-	if err := tx.Exec(
-		`UPDATE redrive.operations SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
-		string(to),
-		note,
-		step.ID,
-	).Error; err != nil {
+	err := tx.Exec(`UPDATE redrive.operations
+		SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
+		string(to), note, step.ID).Error
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return audit.Record(tx, operationEntry(what, step.Actor, step.ID, step.Reason, map[string]any{}))
@@ -161,29 +155,19 @@ func (s lockedOperation) changePace(tx *gorm.DB, step delivery.Steer) error {
 		return nil
 	}
 	if p.Rate != s.Pace.Rate || p.RampTo != s.Pace.RampTo || p.RampOver != s.Pace.RampOver {
-		if err := tx.Exec(
-			`UPDATE redrive.operation_parts SET ramp_at = clock_timestamp(), tick_at = clock_timestamp() WHERE operation_id = ? AND ramp_at IS NOT NULL`,
-			step.ID,
-		).Error; err != nil {
+		err := tx.Exec(`UPDATE redrive.operation_parts SET ramp_at = clock_timestamp(), tick_at = clock_timestamp()
+			WHERE operation_id = ? AND ramp_at IS NOT NULL`, step.ID).Error
+		if err != nil {
 			return err
 		}
 	}
-	if err := tx.Exec(
-		`UPDATE redrive.operations SET rate = nullif(CAST(@rate AS float8), 0), rate_end = nullif(CAST(@rate_end AS float8), 0),
+	if err := tx.Exec(`UPDATE redrive.operations
+		SET rate = nullif(CAST(@rate AS float8), 0), rate_end = nullif(CAST(@rate_end AS float8), 0),
 			ramp_ms = nullif(CAST(@ramp_ms AS bigint), 0), canary = nullif(CAST(@canary AS int), 0), stop_above = nullif(CAST(@stop_above AS float8), 0),
 			version = version + 1, changed_at = clock_timestamp() WHERE id = @id`,
-		paceArgs(p, map[string]any{"id": step.ID}),
-	).Error; err != nil {
+		paceArgs(p, map[string]any{"id": step.ID})).Error; err != nil {
 		return fmt.Errorf("changing the pace: %w", err)
 	}
-	return audit.Record(
-		tx,
-		operationEntry(
-			"pace",
-			step.Actor,
-			step.ID,
-			step.Reason,
-			map[string]any{"from": paceMembers(s.Pace), "to": paceMembers(p)},
-		),
-	)
+	return audit.Record(tx, operationEntry("pace", step.Actor, step.ID, step.Reason,
+		map[string]any{"from": paceMembers(s.Pace), "to": paceMembers(p)}))
 }

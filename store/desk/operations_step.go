@@ -154,20 +154,11 @@ func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error 
 		if reflect.DeepEqual(p, before[i]) {
 			continue
 		}
-		if err := tx.Exec(
-			`UPDATE redrive.operation_parts SET cursor = ?, phase = ?, ramp_at = ?, tick_at = ?, allowance = ?, held = ?, succeeded = ?, skipped = ?
+		err := tx.Exec(`UPDATE redrive.operation_parts
+			SET cursor = ?, phase = ?, ramp_at = ?, tick_at = ?, allowance = ?, held = ?, succeeded = ?, skipped = ?
 			WHERE operation_id = ? AND integration = ?`,
-			p.Cursor,
-			p.Phase,
-			p.RampAt,
-			p.TickAt,
-			p.Allowance,
-			p.Held,
-			p.Succeeded,
-			p.Skipped,
-			id,
-			p.Integration,
-		).Error; err != nil {
+			p.Cursor, p.Phase, p.RampAt, p.TickAt, p.Allowance, p.Held, p.Succeeded, p.Skipped, id, p.Integration).Error
+		if err != nil {
 			return err
 		}
 	}
@@ -176,11 +167,9 @@ func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error 
 
 // stopItself pauses an operation by policy: what nobody gave a reason for says why among the details of its audit entry.
 func stopItself(tx *gorm.DB, id string, why delivery.Phrase) error {
-	if err := tx.Exec(
-		`UPDATE redrive.operations SET state = 'paused', version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
-		why,
-		id,
-	).Error; err != nil {
+	err := tx.Exec(`UPDATE redrive.operations
+		SET state = 'paused', version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`, why, id).Error
+	if err != nil {
 		return fmt.Errorf("pausing: %w", err)
 	}
 	return audit.Record(tx, operationEntry("pause", delivery.ActorPolicy, id, "", map[string]any{"why": why}))

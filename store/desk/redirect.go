@@ -48,14 +48,9 @@ func redirect(tx *gorm.DB, r delivery.RedirectRequest) error {
 // leaveFor takes a delivery out of its lane and gives it to its new integration. Both lanes are locked first, in the order in
 // which everybody locks them.
 func leaveFor(tx *gorm.DB, r delivery.RedirectRequest, from, lane string) error {
-	if _, err := pg.Read(
-		tx,
-		pg.Single[string],
-		`SELECT key FROM redrive.lanes WHERE head = ? OR (integration = ? AND key = ?) ORDER BY integration, key FOR UPDATE`,
-		r.ID,
-		r.Integration,
-		lane,
-	); err != nil {
+	_, err := pg.Read(tx, pg.Single[string], `SELECT key FROM redrive.lanes WHERE head = ? OR (integration = ? AND key = ?) ORDER BY integration, key FOR UPDATE`,
+		r.ID, r.Integration, lane)
+	if err != nil {
 		return fmt.Errorf("locking lanes: %w", err)
 	}
 	if err := queue.ReleaseLanes(tx, []string{r.ID}); err != nil {
@@ -70,12 +65,9 @@ func leaveFor(tx *gorm.DB, r delivery.RedirectRequest, from, lane string) error 
 // regroup moves a failure to its new integration and to the group that its error would have there: groups are of one integration.
 func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
 	type failed struct{ Class, Text, Kind string }
-	f, err := pg.ScanOne[failed](
-		tx,
+	f, err := pg.ScanOne[failed](tx,
 		`SELECT coalesce(r.error_class, '') AS class, coalesce(f.error, '') AS text, coalesce(r.type, '') AS kind
-		FROM redrive.deliveries r LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id WHERE r.id = ?`,
-		r.ID,
-	)
+		FROM redrive.deliveries r LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id WHERE r.id = ?`, r.ID)
 	if err != nil {
 		return err
 	}
@@ -84,22 +76,13 @@ func regroup(tx *gorm.DB, r delivery.RedirectRequest) error {
 	if err := queue.BoundGroups(tx, []string{r.Integration}, []string{f.Class}, groups, texts); err != nil {
 		return err
 	}
-	if err := tx.Exec(
-		"WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, ?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+queue.SeenSQL,
-		groups[0],
-		r.Integration,
-		f.Class,
-		texts[0],
-		f.Kind,
-	).Error; err != nil {
+	if err := tx.Exec("WITH grouped AS (SELECT ?::text AS group_id, ?::text AS integration, ?::text AS error_class, "+
+		"?::text AS message, array_remove(ARRAY[?::text], '') AS types)"+
+		queue.SeenSQL, groups[0], r.Integration, f.Class, texts[0], f.Kind).Error; err != nil {
 		return err
 	}
-	return tx.Exec(
-		"UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?",
-		r.Integration,
-		groups[0],
-		r.ID,
-	).Error
+	return tx.Exec("UPDATE redrive.deliveries SET integration = ?, group_id = ? WHERE id = ?",
+		r.Integration, groups[0], r.ID).Error
 }
 
 // target is an integration that a delivery might go to.
@@ -121,10 +104,8 @@ const thereSQL = `(EXISTS (SELECT FROM redrive.all_deliveries x WHERE x.message_
 // checkTarget returns the lane to join, empty for none. The message is locked, so that two of its deliveries cannot be redirected
 // to one integration at the same time.
 func checkTarget(tx *gorm.DB, from string, r delivery.RedirectRequest) (lane string, err error) {
-	err = tx.Exec(
-		`SELECT FROM redrive.messages WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`,
-		r.ID,
-	).Error
+	err = tx.Exec(`SELECT FROM redrive.messages
+		WHERE id = (SELECT r.message_id FROM redrive.deliveries r WHERE r.id = ?) FOR UPDATE`, r.ID).Error
 	if err != nil {
 		return "", fmt.Errorf("locking the message: %w", err)
 	}

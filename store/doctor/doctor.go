@@ -66,10 +66,7 @@ func (r *Report) producers(ctx context.Context, db *store.Store) {
 		r.finding("producers", delivery.CaptureFinding{
 			Warning: true,
 			SQL:     "DELETE FROM redrive.earlier_producers",
-			Err: fmt.Sprintf(
-				"a text such as '\\x7b7d' is still read as the bytes that it writes down, since the upgrade of %s: when every producer casts bytes ($1::bytea), end that",
-				since.UTC().Format(time.DateOnly),
-			),
+			Err:     delivery.Say("producers.earlier", "since", since.UTC().Format(time.DateOnly)),
 		})
 	}
 }
@@ -102,7 +99,7 @@ func (r *Report) Source(ctx context.Context, in delivery.Integration, defaultURL
 		r.Note(in.Name, err)
 	}
 	for _, f := range findings {
-		r.finding(in.Name+": "+f.What, f)
+		r.finding(in.Name+": "+f.What.English(), f)
 	}
 }
 
@@ -129,12 +126,12 @@ func (r *Report) Tables(ctx context.Context, db *store.Store, in delivery.Integr
 	}
 	for _, name := range slices.Sorted(maps.Keys(now.Tables)) {
 		known, read := position.Tables[name]
-		if why := known.Gone(now.Tables[name]); read && why != "" {
-			err = fmt.Errorf("%s; changes after %s may be missing", why, position.Verified)
+		if why := known.Gone(now.Tables[name]); read && !why.IsZero() {
+			err = fmt.Errorf("%s; changes after %s may be missing", why.English(), position.Verified)
 		}
 		for _, g := range gaps[in.Name] {
 			if g.Table == name {
-				err = errors.New(g.String())
+				err = errors.New(g.Phrase().English())
 			}
 		}
 		if err != nil {
@@ -146,12 +143,12 @@ func (r *Report) Tables(ctx context.Context, db *store.Store, in delivery.Integr
 }
 
 func (r *Report) finding(what string, f delivery.CaptureFinding) {
-	text := f.Err
+	text := f.Err.English()
 	if f.SQL != "" {
 		text += " (" + f.SQL + ")"
 	}
 	switch {
-	case f.Err == "":
+	case f.Err.IsZero():
 		r.Note(what, nil)
 	case f.Warning:
 		fmt.Fprintf(r.Out, "warn  %s: %s\n", what, text)

@@ -11,6 +11,7 @@ import (
 	"redrive/store"
 	"redrive/store/pg"
 	"redrive/store/storetest"
+	_ "redrive/views/words" // what phrases read like
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -72,7 +73,7 @@ func TestReport(t *testing.T) {
 func TestAWarningIsNoFailure(t *testing.T) {
 	var out bytes.Buffer
 	r := Report{Out: &out}
-	r.finding("in: limit", delivery.CaptureFinding{Err: "set one", SQL: "ALTER SYSTEM", Warning: true})
+	r.finding("in: limit", delivery.CaptureFinding{Err: delivery.Verbatim("set one"), SQL: "ALTER SYSTEM", Warning: true})
 	if r.Failed || out.String() != "warn  in: limit: set one (ALTER SYSTEM)\n" {
 		t.Errorf("%t, said %q", r.Failed, &out)
 	}

@@ -27,7 +27,7 @@ func TestTablesThatHaveLostChanges(t *testing.T) {
 	if err := db.Lead(t.Context(), "cdc/in", func(ctx context.Context, l *store.Leader) error { return l.ResetCapture(ctx, "in", p) }, nil); err != nil {
 		t.Fatal(err)
 	}
-	p.Gaps = []delivery.CaptureGap{{Table: "public.stopped", From: 0x11, Stopped: 0x12, Why: "it was filtered"}}
+	p.Gaps = []delivery.CaptureGap{{Table: "public.stopped", From: 0x11, Stopped: 0x12, Why: delivery.Verbatim("it was filtered")}}
 	if err := db.SaveTables(t.Context(), "in", p); err != nil {
 		t.Fatal(err)
 	}

@@ -98,15 +98,11 @@ func ensureBinaries(ctx context.Context, version string, log *slog.Logger) (stri
 		return "", fmt.Errorf("installing Postgres: %w", err)
 	}
 	if version != "" {
-		return "", fmt.Errorf(
-			"the data was written by Postgres %s, which is not installed: install postgresql-%s or set PG_BIN to its programs",
-			version,
-			version,
-		)
+		return "", fmt.Errorf("the data was written by Postgres %s, which is not installed: install postgresql-%s or "+
+			"set PG_BIN to its programs", version, version)
 	}
-	return "", errors.New(
-		"no Postgres found: install Postgres 14 or newer (Debian: apt-get install postgresql-15, macOS: brew install postgresql@17), set PG_BIN to its programs, or set DATABASE_URL",
-	)
+	return "", errors.New("no Postgres found: install Postgres 14 or newer (Debian: apt-get install postgresql-15, " +
+		"macOS: brew install postgresql@17), set PG_BIN to its programs, or set DATABASE_URL")
 }
 
 // InstallPackages installs Debian packages as root without starting a database of the system's own.

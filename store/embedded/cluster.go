@@ -38,10 +38,8 @@ func clusterVersion(data string) (string, error) {
 // initCluster creates the cluster beside its place and renames it: a start that is killed leaves no half cluster.
 func (s *Server) initCluster(ctx context.Context, dir string) error {
 	if entries, err := os.ReadDir(s.data); err == nil && len(entries) > 0 {
-		return fmt.Errorf(
-			"directory %s is not a Postgres cluster: move it away or set REDRIVE_DATA_DIR to another directory",
-			s.data,
-		)
+		return fmt.Errorf("directory %s is not a Postgres cluster: move it away or set REDRIVE_DATA_DIR to another "+
+			"directory", s.data)
 	}
 	fresh := filepath.Join(dir, "postgres.new")
 	secret := filepath.Join(dir, "postgres.new.password")
@@ -189,9 +187,7 @@ func (s *Server) clearLeftovers() error {
 		return fmt.Errorf("reading the last Postgres' pid: %w", err)
 	}
 	first, rest, _ := strings.Cut(string(raw), "\n")
-	if pid, err := strconv.Atoi(
-		strings.TrimSpace(first),
-	); err == nil && pid > 1 && pid != os.Getpid() &&
+	if pid, err := strconv.Atoi(strings.TrimSpace(first)); err == nil && pid > 1 && pid != os.Getpid() &&
 		isPostmaster(pid, s.data) {
 		if err := endLeftover(pid, s.data); err != nil {
 			return err

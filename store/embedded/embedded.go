@@ -131,11 +131,8 @@ func lockDir(dir string) (*os.File, error) {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = file.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf(
-				"data directory %s is %w: stop that one or set REDRIVE_DATA_DIR to another directory",
-				dir,
-				errInUse,
-			)
+			return nil, fmt.Errorf("data directory %s is %w: stop that one or set REDRIVE_DATA_DIR to another directory",
+				dir, errInUse)
 		}
 		return nil, fmt.Errorf("data directory %s cannot be locked: %w", dir, err)
 	}

@@ -21,11 +21,8 @@ const socketLine = 4
 // ends what was started and leaves what was joined. Without a database it refuses: an empty one would answer every question.
 func Open(ctx context.Context, opts Options) (*Server, error) {
 	if _, err := os.Stat(filepath.Join(opts.DataDir, "postgres", "PG_VERSION")); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf(
-			"%w: there is no database in %s: redrive serve makes one; if yours is elsewhere, set REDRIVE_DATA_DIR to its directory or DATABASE_URL to its address",
-			ErrDataDir,
-			opts.DataDir,
-		)
+		return nil, fmt.Errorf("%w: there is no database in %s: redrive serve makes one; if yours is elsewhere, set "+
+			"REDRIVE_DATA_DIR to its directory or DATABASE_URL to its address", ErrDataDir, opts.DataDir)
 	}
 	dir, err := prepareDataDir(opts.DataDir)
 	if err != nil {
@@ -72,11 +69,8 @@ func join(ctx context.Context, dir string, log *slog.Logger) (*Server, error) {
 
 func joinError(dir string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf(
-			"the data directory %s belongs to another user: run this command as that user or as root, or set DATABASE_URL: %w",
-			dir,
-			err,
-		)
+		return fmt.Errorf("the data directory %s belongs to another user: run this command as that user or as root, "+
+			"or set DATABASE_URL: %w", dir, err)
 	}
 	return fmt.Errorf("the redrive that uses data directory %s cannot be joined: %w", dir, err)
 }

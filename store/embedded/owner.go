@@ -46,11 +46,8 @@ func chooseOwner(dir, bin string) (owner, error) {
 			}
 		}
 	}
-	return owner{}, fmt.Errorf(
-		"%w: Postgres does not run as root and no other user can enter %s: choose a directory like /var/lib/redrive, or start redrive as a plain user",
-		ErrDataDir,
-		dir,
-	)
+	return owner{}, fmt.Errorf("%w: Postgres does not run as root and no other user can enter %s: choose a directory "+
+		"like /var/lib/redrive, or start redrive as a plain user", ErrDataDir, dir)
 }
 
 // runs reports whether the owner can execute the binary.

@@ -179,11 +179,8 @@ func countSending(tx *gorm.DB, f delivery.Filter) (int, error) {
 	w := pg.NewWhere()
 	w.Add("w.token IS NOT NULL AND r.state = 'pending'")
 	facetConditions(w, f, "r.group_id")
-	n, err := pg.ReadOne(
-		tx,
-		pg.Single[int],
-		"SELECT count(*) FROM redrive.queue w JOIN redrive.deliveries r ON r.id = w.id"+w.Sql(),
-		w.Args...)
+	n, err := pg.ReadOne(tx, pg.Single[int],
+		"SELECT count(*) FROM redrive.queue w JOIN redrive.deliveries r ON r.id = w.id"+w.Sql(), w.Args...)
 	if err != nil {
 		return 0, fmt.Errorf("counting what is being sent: %w", err)
 	}

@@ -127,10 +127,7 @@ func (s *Lists) groups(
 ) (rows []groupRow, err error) {
 	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
 		query, args := groupQuery(f)
-		rows, err = pg.Read(
-			tx,
-			groupPointers,
-			query+fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit),
+		rows, err = pg.Read(tx, groupPointers, query+fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit),
 			append(args, conditions.Args...)...)
 		if err != nil {
 			return fmt.Errorf("reading groups: %w", err)
@@ -194,16 +191,8 @@ func groupQuery(f delivery.GroupFilter) (query string, args []any) {
 	for _, column := range []string{"integration", "method", "destination", "error_class", "message"} {
 		shown = append(shown, shownKey(column, len(f.By) == 0 || slices.Contains(f.By, delivery.GroupKey(column))))
 	}
-	return with + fmt.Sprintf(
-		groupsSQL,
-		groupTie(f.By),
-		count,
-		counter("dead"),
-		counter("acknowledged"),
-		counter("pending"),
-		w.Sql(),
-		strings.Join(shown, ", "),
-	), w.Args
+	return with + fmt.Sprintf(groupsSQL, groupTie(f.By), count, counter("dead"), counter("acknowledged"),
+		counter("pending"), w.Sql(), strings.Join(shown, ", ")), w.Args
 }
 
 func shownKey(column string, isKey bool) string {
@@ -279,11 +268,8 @@ func groupHours(tx *gorm.DB, f delivery.GroupFilter, rows []groupRow) error {
 		n, failed int
 	}
 	w := groupFacets(f)
-	hours, err := pg.Read(
-		tx,
-		func(h *hour) []any { return []any{&h.tie, &h.n, &h.failed} },
-		fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()),
-		append(w.Args, &ties)...)
+	hours, err := pg.Read(tx, func(h *hour) []any { return []any{&h.tie, &h.n, &h.failed} },
+		fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()), append(w.Args, &ties)...)
 	if err != nil {
 		return fmt.Errorf("reading the groups' hours: %w", err)
 	}

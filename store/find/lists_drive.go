@@ -93,11 +93,8 @@ func (w walk) ahead(need int) int {
 func (f *finder) total(b branch) (int, error) {
 	w := pg.NewWhere()
 	facetConditions(w, f.filter, "g.id")
-	return pg.ReadOne(
-		f.tx,
-		pg.Single[int],
-		WithChanges+"SELECT coalesce(sum("+counter(b.counter)+"), 0)::bigint FROM redrive.groups g "+CountJoins+w.Sql(),
-		w.Args...)
+	return pg.ReadOne(f.tx, pg.Single[int], WithChanges+"SELECT coalesce(sum("+counter(b.counter)+
+		"), 0)::bigint FROM redrive.groups g "+CountJoins+w.Sql(), w.Args...)
 }
 
 // estimate is how many rows Postgres expects of a driver.
@@ -144,11 +141,8 @@ func (f *finder) driversOf(narrowed []predicate, b branch, seen walk) (whole []p
 		return whole, nil
 	}
 	for _, n := range quick {
-		found, err := pg.ReadOne(
-			f.tx,
-			pg.Single[int],
-			fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) n", n.driver, most+1),
-			n.driverArgs...)
+		found, err := pg.ReadOne(f.tx, pg.Single[int],
+			fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) n", n.driver, most+1), n.driverArgs...)
 		if err != nil || found <= most {
 			return []predicate{n}, err
 		}

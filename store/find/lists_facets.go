@@ -38,23 +38,18 @@ func branches(states []delivery.State) (list []branch) {
 			list = append(list, b)
 		case state == delivery.StateSending:
 			if !wanted(delivery.StatePending) {
-				list = append(
-					list,
-					branch{
-						state:   "r.state = 'pending'",
-						counter: "pending",
-						wait: []predicate{{walk: fmt.Sprintf(waiting, "NOT "), cost: costOfProbe,
-							driver: "SELECT w.id FROM redrive.queue w WHERE w.token IS NOT NULL"}},
-					},
-				)
+				list = append(list, branch{
+					state:   "r.state = 'pending'",
+					counter: "pending",
+					wait: []predicate{{walk: fmt.Sprintf(waiting, "NOT "), cost: costOfProbe,
+						driver: "SELECT w.id FROM redrive.queue w WHERE w.token IS NOT NULL"}},
+				})
 			}
 		case state == delivery.StateDelivered:
 			list = append(list, branch{state: "r.state = 'delivered' AND r.failed_at IS NOT NULL", counter: "delivered"})
 		default:
-			list = append(
-				list,
-				branch{state: "r.state = '" + string(state) + "'", counter: string(state)},
-			) // one of ours, never the caller's text
+			// one of ours, never the caller's text
+			list = append(list, branch{state: "r.state = '" + string(state) + "'", counter: string(state)})
 		}
 	}
 	return list

@@ -132,8 +132,9 @@ func (f *finder) find() (found result, err error) {
 	}
 	list := f.branches()
 	if len(list) > 0 && f.looks(list) {
-		if err := f.tx.Exec("SELECT set_config('statement_timeout', ?, true), set_config('enable_seqscan', 'off', true)",
-			fmt.Sprint(f.patience.Milliseconds())).Error; err != nil {
+		err := f.tx.Exec("SELECT set_config('statement_timeout', ?, true), set_config('enable_seqscan', 'off', true)",
+			fmt.Sprint(f.patience.Milliseconds())).Error
+		if err != nil {
 			return found, err
 		}
 		little, err := f.little()

@@ -84,10 +84,8 @@ var (
 )
 
 func onlyOpen(states []delivery.State) bool {
-	return !slices.ContainsFunc(
-		states,
-		func(s delivery.State) bool { return s != delivery.StateDead && !slices.Contains(triedAgain, s) },
-	)
+	return !slices.ContainsFunc(states,
+		func(s delivery.State) bool { return s != delivery.StateDead && !slices.Contains(triedAgain, s) })
 }
 
 // ofRecord fits deliveries by a column that an index of other states begins with.
@@ -96,11 +94,8 @@ func ofRecord(f delivery.Filter, by facet, others []delivery.State, condition st
 	if slices.ContainsFunc(f.States, func(s delivery.State) bool { return slices.Contains(others, s) }) {
 		return n
 	}
-	n.driver = "SELECT o.id FROM redrive.deliveries o WHERE " + strings.ReplaceAll(
-		condition,
-		"%s",
-		"o",
-	) + " AND o.state <> 'pending'"
+	n.driver = "SELECT o.id FROM redrive.deliveries o WHERE " + strings.ReplaceAll(condition, "%s", "o") +
+		" AND o.state <> 'pending'"
 	if by == byAttempts {
 		n.driver += " AND o.state IN ('dead', 'ignored', 'resolved')"
 	}

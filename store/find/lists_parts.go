@@ -117,11 +117,8 @@ func attemptParts(tx *gorm.DB, f delivery.Filter, b branch) (parts, error) {
 	if f.Attempts.Max != nil {
 		condition += fmt.Sprintf(" AND attempts <= %d", *f.Attempts.Max)
 	}
-	numbers, err := pg.Read(
-		tx,
-		pg.Single[string],
-		"SELECT v::text FROM "+eachValue("redrive.deliveries", "attempts", condition)+" a(v)",
-	)
+	numbers, err := pg.Read(tx, pg.Single[string],
+		"SELECT v::text FROM "+eachValue("redrive.deliveries", "attempts", condition)+" a(v)")
 	if err != nil {
 		return parts{}, fmt.Errorf("looking up numbers of attempts: %w", err)
 	}
@@ -181,11 +178,7 @@ func groupParts(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 	if len(p.keys) > mostParts {
 		many := everything(f)
 		many.extra[0].driver, many.extra[0].driverArgs, many.extra[0].quick = "SELECT o.id FROM redrive.deliveries o WHERE o.group_id = ANY(?) AND "+
-			strings.ReplaceAll(
-				b.state,
-				"r.",
-				"o.",
-			), []any{
+			strings.ReplaceAll(b.state, "r.", "o."), []any{
 			&p.keys,
 		}, true
 		return many, nil

@@ -139,19 +139,7 @@ func (f *finder) step(b branch, p parts, narrowed []predicate, after *pg.Where, 
 	if f.counts {
 		fit, wanted = "(SELECT count(*) FROM looked WHERE fits)", ""
 	}
-	return pg.Read(f.tx, listPositionPointers, fmt.Sprintf(
-		stepSQL,
-		strings.Join(w.Conditions, " AND "),
-		order,
-		each,
-		upTo,
-		size,
-		strings.Join(
-			record.Conditions,
-			" AND ",
-		),
-		strings.Join(rest.Conditions, " AND "),
-		fit,
-		wanted,
-	), slices.Concat([]any{&p.keys}, record.Args, w.Args, rest.Args)...)
+	return pg.Read(f.tx, listPositionPointers, fmt.Sprintf(stepSQL, strings.Join(w.Conditions, " AND "), order, each, upTo,
+		size, strings.Join(record.Conditions, " AND "), strings.Join(rest.Conditions, " AND "), fit,
+		wanted), slices.Concat([]any{&p.keys}, record.Args, w.Args, rest.Args)...)
 }

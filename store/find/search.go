@@ -63,12 +63,8 @@ func errorPredicate(f delivery.Filter) predicate {
 	case trigram.MatchString(f.Query):
 	case utf8.RuneCountInString(f.Query) > 1:
 		// the index of trigrams, which would be read as a whole, must not be thought of
-		n.driver = strings.Replace(
-			n.driver,
-			"s.error ILIKE",
-			"redrive.pairs(s.error) @> redrive.pairs(?) AND s.error || '' ILIKE",
-			1,
-		)
+		n.driver = strings.Replace(n.driver, "s.error ILIKE",
+			"redrive.pairs(s.error) @> redrive.pairs(?) AND s.error || '' ILIKE", 1)
 		n.driverArgs = slices.Insert(n.driverArgs, 0, any(f.Query))
 	default:
 		n.driver = "" // no index knows single letters
@@ -104,9 +100,9 @@ func payloadPredicate(f delivery.Filter) (n predicate, err error) {
 		}
 		// the index would be read as a whole; but the payload has the words of the value somewhere
 		w.Add("(s.doc @@ ?::jsonpath) IS TRUE", path)
-		switch {
-		case number.MatchString(p.Value):
-			w.Add("s.words @@ ?::tsquery", "'"+number.FindStringSubmatch(p.Value)[1]+"':*") // 42 is also 42.0
+		switch digits := p.WholeDigits(); {
+		case digits != "":
+			w.Add("s.words @@ ?::tsquery", "'"+digits+"':*")
 		case hasWords(p.Value):
 			w.Add("s.words @@ plainto_tsquery('simple', ?)", p.Value)
 		}
@@ -122,17 +118,12 @@ func payloadPredicate(f delivery.Filter) (n predicate, err error) {
 	}, nil
 }
 
-// number is one whose digits before the point stand in the payload as well.
-var number = regexp.MustCompile(`^(-?[1-9][0-9]{0,30}|0)(\.[0-9]+)?$`)
-
 // hasWords is careful: tags, entities and protocols are no words to Postgres, and true, false and null are not kept as words.
 func hasWords(value string) bool {
 	_, err := strconv.ParseFloat(value, 64)
 	return err != nil && strings.IndexFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) >= 0 &&
-		!strings.ContainsAny(
-			value,
-			"<&",
-		) && !strings.HasSuffix(value, "://") && value != "true" && value != "false" && value != "null"
+		!strings.ContainsAny(value, "<&") && !strings.HasSuffix(value, "://") && value != "true" &&
+		value != "false" && value != "null"
 }
 
 // wordsQuery is a text search for all words, the last of which may be the beginning of one.

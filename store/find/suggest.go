@@ -48,7 +48,7 @@ func eachValue(table, column, condition string) string {
 // Suggest returns values of a field of the search bar that begin with what was typed, the most useful first, at most 10. A field
 // whose values cannot be listed has none.
 func (s *Lists) Suggest(ctx context.Context, field, typed string) ([]string, error) {
-	fixed := fixedSuggestions(field)
+	fixed := delivery.SearchValues(field)
 	statement, known := suggestions[field]
 	if len(typed) > 200 || field == "key" && typed == "" {
 		known = false
@@ -68,35 +68,4 @@ func (s *Lists) Suggest(ctx context.Context, field, typed string) ([]string, err
 		return len(v) < len(typed) || !strings.EqualFold(v[:len(typed)], typed)
 	})
 	return fixed[:min(len(fixed), mostSuggested)], nil
-}
-
-// fixedSuggestions are values that need no database.
-func fixedSuggestions(field string) []string {
-	switch field {
-	case "state":
-		return []string{"dead", "pending", "sending", "ignored", "resolved", "delivered", "any"}
-	case "method":
-		return words(delivery.Methods)
-	case "destination":
-		return delivery.DestinationKinds()
-	case "class", "error_class":
-		return slices.Clone(delivery.ErrorClasses)
-	case "is":
-		return []string{"unacknowledged", "acknowledged"}
-	case "sort":
-		return []string{"newest", "oldest"}
-	case "assignee":
-		return []string{"me", delivery.NoAssignee}
-	case "by":
-		return []string{delivery.ActorPolicy}
-	}
-	return nil
-}
-
-func words[T ~string](list []T) []string {
-	texts := make([]string, len(list))
-	for i, w := range list {
-		texts[i] = string(w)
-	}
-	return texts
 }

@@ -124,12 +124,9 @@ func takeUnindexed(tx *gorm.DB, limit int) (w indexWork, err error) {
 		w.rows[r.id], w.latest[r.delivery] = r.delivery, max(w.latest[r.delivery], r.id)
 	}
 	ids := w.ids()
-	known, err := pg.Read(
-		tx,
-		func(k *indexed) []any { return []any{&k.id, &k.version, &k.seq, &k.edit, &k.error} },
-		"SELECT delivery_id::text, version, seq, edit, error FROM redrive.search WHERE delivery_id = ANY(?::uuid[]) ORDER BY delivery_id FOR UPDATE",
-		&ids,
-	)
+	known, err := pg.Read(tx, func(k *indexed) []any { return []any{&k.id, &k.version, &k.seq, &k.edit, &k.error} },
+		`SELECT delivery_id::text, version, seq, edit, error FROM redrive.search
+		WHERE delivery_id = ANY(?::uuid[]) ORDER BY delivery_id FOR UPDATE`, &ids)
 	for _, k := range known {
 		w.known[k.id] = k
 	}
@@ -313,19 +310,8 @@ func (b *indexSet) add(u unindexed, seq int64, e delivery.SearchEntry) {
 	if u.edit != nil {
 		edit = *u.edit
 	}
-	b.ids, b.versions, b.seqs, b.edits = append(
-		b.ids,
-		u.DeliveryID,
-	), append(
-		b.versions,
-		u.version,
-	), append(
-		b.seqs,
-		seq,
-	), append(
-		b.edits,
-		edit,
-	)
+	b.ids, b.versions = append(b.ids, u.DeliveryID), append(b.versions, u.version)
+	b.seqs, b.edits = append(b.seqs, seq), append(b.edits, edit)
 	b.errors, b.texts, b.json = append(b.errors, e.Error), append(b.texts, e.Text), append(b.json, e.JSON)
 }
 

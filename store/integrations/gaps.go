@@ -85,21 +85,14 @@ func listen(tx *gorm.DB, l delivery.Listening) (*delivery.SourceGap, error) {
 
 // forgetListeners closes the question of the gap, and lets go of processes that are gone.
 func forgetListeners(tx *gorm.DB, l delivery.Listening) error {
-	err := tx.Exec(
-		"UPDATE redrive.listeners SET gap_from = NULL WHERE integration = ? AND place = ? AND worker = ?",
-		l.Integration,
-		l.Place,
-		l.Worker,
-	).Error
+	err := tx.Exec("UPDATE redrive.listeners SET gap_from = NULL WHERE integration = ? AND place = ? AND worker = ?",
+		l.Integration, l.Place, l.Worker).Error
 	if err != nil {
 		return err
 	}
-	return tx.Exec(
-		`DELETE FROM redrive.listeners WHERE integration = ? AND worker <> ? AND heard_at < clock_timestamp() - interval '1 hour'
-		AND (beat_at IS NULL OR beat_at < clock_timestamp() - interval '1 hour')`,
-		l.Integration,
-		l.Worker,
-	).Error
+	return tx.Exec(`DELETE FROM redrive.listeners WHERE integration = ? AND worker <> ?
+		AND heard_at < clock_timestamp() - interval '1 hour'
+		AND (beat_at IS NULL OR beat_at < clock_timestamp() - interval '1 hour')`, l.Integration, l.Worker).Error
 }
 
 // Unlisten notes that a process ends to listen: whoever comes next need not wait for a sign of it.

@@ -16,7 +16,7 @@ import (
 const saveHealthSQL = `
 INSERT INTO redrive.health AS h (integration, part, worker, status, since, last_success_at, last_error_at, last_error, seen_at)
 SELECT integration, part, ?, status, now - since * interval '1 millisecond', now - success * interval '1 millisecond',
-    now - failure * interval '1 millisecond', error, now - seen * interval '1 millisecond'
+    now - failure * interval '1 millisecond', error::jsonb, now - seen * interval '1 millisecond'
 FROM unnest(?::text[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::text[], ?::bigint[])
     AS g(integration, part, status, since, success, failure, error, seen), clock_timestamp() now
 ON CONFLICT (integration, part, worker) DO UPDATE SET status = excluded.status, last_success_at = excluded.last_success_at,
@@ -30,7 +30,8 @@ DELETE FROM redrive.health h USING redrive.health own WHERE own.worker = ? AND h
 
 // SaveHealth writes what this process saw of the parts of integrations.
 func (s *Registry) SaveHealth(ctx context.Context, worker string, seen []delivery.SeenHealth) error {
-	var integrations, parts, statuses, errors []string
+	var integrations, parts, statuses []string
+	var reasons []*string
 	var since, seenAt []int64
 	var success, failure []*int64
 	now := time.Now()
@@ -53,16 +54,7 @@ func (s *Registry) SaveHealth(ctx context.Context, worker string, seen []deliver
 			statuses,
 			string(h.Status),
 		)
-		since, seenAt, errors = append(
-			since,
-			ago(h.Since),
-		), append(
-			seenAt,
-			ago(h.SeenAt),
-		), append(
-			errors,
-			delivery.ShortReason(h.LastError),
-		)
+		since, seenAt, reasons = append(since, ago(h.Since)), append(seenAt, ago(h.SeenAt)), append(reasons, h.LastError.Short().JSON())
 		success, failure = append(success, maybe(h.LastSuccess)), append(failure, maybe(h.LastErrorAt))
 	}
 	err := s.Transact(ctx, func(tx *gorm.DB) error {
@@ -75,7 +67,7 @@ func (s *Registry) SaveHealth(ctx context.Context, worker string, seen []deliver
 			&since,
 			&success,
 			&failure,
-			&errors,
+			&reasons,
 			&seenAt,
 		).Error; err != nil {
 			return err
@@ -102,7 +94,7 @@ WITH h AS (
 SELECT integration, part, CASE WHEN bool_or(bad) THEN 'degraded' ELSE 'ok' END AS status,
     coalesce(min(since) FILTER (WHERE bad), min(since) FILTER (WHERE counts)) AS since,
     max(last_success_at) AS last_success, max(last_error_at) AS last_error_at,
-    coalesce((array_agg(last_error ORDER BY bad DESC, last_error_at DESC NULLS LAST) FILTER (WHERE last_error <> ''))[1], '') AS last_error
+    (array_agg(last_error ORDER BY bad DESC, last_error_at DESC NULLS LAST) FILTER (WHERE last_error IS NOT NULL))[1] AS last_error
 FROM w GROUP BY integration, part
 ORDER BY integration, array_position('{source,relay,schedule,pool,destination}'::text[], part)`
 

@@ -80,12 +80,9 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 // SettleRetired makes dead letters of what still waits for integrations that left the file: at the start some of it was under the lease
 // of a process that had been killed, or in a producer's transaction.
 func (s *Registry) SettleRetired(ctx context.Context) error {
-	waits, err := pg.ReadOne(
-		s.Gorm.WithContext(ctx),
-		pg.Single[bool],
+	waits, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[bool],
 		`SELECT EXISTS (SELECT FROM redrive.integrations i CROSS JOIN LATERAL
-		(SELECT FROM redrive.queue w WHERE w.integration = i.name LIMIT 1) w WHERE NOT i.active)`,
-	)
+		(SELECT FROM redrive.queue w WHERE w.integration = i.name LIMIT 1) w WHERE NOT i.active)`)
 	if err != nil || !waits {
 		return err
 	}
@@ -102,22 +99,9 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 	if in.Batch != nil {
 		windowed, _ = sqltext.CheckBatch(in.Batch.Query) // the batch's room refuses a bad one
 	}
-	return pg.ReadOne(
-		tx,
-		pg.Single[bool],
-		syncSQL,
-		in.Name,
-		in.Name,
-		string(in.Method),
-		in.Destination.Kind(),
-		in.Destination.Address(),
-		in.Description,
-		&subscribe,
-		&mask,
-		in.Ordered,
-		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)),
-		windowed,
-	)
+	return pg.ReadOne(tx, pg.Single[bool], syncSQL, in.Name, in.Name, string(in.Method), in.Destination.Kind(),
+		in.Destination.Address(), in.Description, &subscribe, &mask, in.Ordered,
+		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed)
 }
 
 const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, '') AS paused_by, coalesce(i.pause_reason, '') AS pause_reason, i.pause_says, i.breaker, i.breaker_until"
@@ -154,12 +138,8 @@ func (s *Registry) SaveBreaker(
 // SetPaused pauses or resumes an integration. Asking for what already is changes nothing and is not audited.
 func (s *Registry) SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		was, err := pg.ReadOne(
-			tx,
-			pg.Single[bool],
-			"SELECT paused_at IS NOT NULL FROM redrive.integrations WHERE name = ? AND active FOR UPDATE",
-			integration,
-		)
+		was, err := pg.ReadOne(tx, pg.Single[bool],
+			"SELECT paused_at IS NOT NULL FROM redrive.integrations WHERE name = ? AND active FOR UPDATE", integration)
 		if err != nil || was == paused {
 			return err
 		}
@@ -172,10 +152,8 @@ func (s *Registry) SetPaused(ctx context.Context, integration string, paused boo
 		if err := tx.Exec("UPDATE redrive.integrations SET "+change+" WHERE name = ?", args...).Error; err != nil {
 			return err
 		}
-		return audit.Record(
-			tx,
-			delivery.AuditEntry{Actor: actor, Action: action, SubjectType: "integration", Subject: integration, Reason: reason},
-		)
+		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: action,
+			SubjectType: "integration", Subject: integration, Reason: reason})
 	})
 }
 

@@ -21,15 +21,15 @@ func (s *Registry) NoteGap(ctx context.Context, g delivery.NotedGap) (noted bool
 }
 
 func noteGap(tx *gorm.DB, g delivery.NotedGap) (noted bool, err error) {
-	g.What = delivery.Storable(g.What)
+	g.What = g.What.Storable()
 	if g.Next != nil {
 		if noted, err = movePosition(tx, g); err != nil || !noted {
 			return false, err
 		}
 	}
-	err = tx.Exec(`INSERT INTO redrive.gaps (integration, place, began_at, ended_at, what, partition, from_offset, to_offset, records, says, notice)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?)`, g.Integration, g.Place, g.From, g.To, g.What,
-		g.Partition, g.FromOffset, g.ToOffset, g.Records, g.Says, g.Notice).Error
+	err = tx.Exec(`INSERT INTO redrive.gaps (integration, place, began_at, ended_at, what, partition, from_offset, to_offset, records, notice)
+		VALUES (?, ?, ?, ?, ?::jsonb, ?, ?, ?, ?, ?)`, g.Integration, g.Place, g.From, g.To, g.What,
+		g.Partition, g.FromOffset, g.ToOffset, g.Records, g.Notice).Error
 	if err != nil {
 		return false, fmt.Errorf("writing a gap down: %w", err)
 	}
@@ -89,7 +89,7 @@ const gapsSQL = `
 SELECT * FROM (
     SELECT integration, count(*) FILTER (WHERE NOT notice) OVER i AS count, coalesce(sum(records) FILTER (WHERE NOT notice) OVER i, 0)::bigint AS records_lost,
         row_number() OVER (PARTITION BY integration ORDER BY id DESC) AS n, NOT notice AND row_number() OVER (PARTITION BY integration, notice ORDER BY id DESC) = 1 AS last,
-        began_at AS "from", ended_at AS "to", what, partition, from_offset, to_offset, records, says, notice, noted_at
+        began_at AS "from", ended_at AS "to", what, partition, from_offset, to_offset, records, notice, noted_at
     FROM redrive.gaps WHERE @integration IN ('', integration) WINDOW i AS (PARTITION BY integration)
 ) g WHERE n <= @most OR last ORDER BY integration, n`
 

@@ -16,11 +16,8 @@ const operatorColumns = "id::text, name, role, password_hash, created_at, disabl
 
 // OperatorByName returns an operator, disabled or not.
 func (s *People) OperatorByName(ctx context.Context, name string) (delivery.Operator, error) {
-	o, err := pg.ScanOne[delivery.Operator](
-		s.Gorm.WithContext(ctx),
-		"SELECT "+operatorColumns+" FROM redrive.operators WHERE name = ?",
-		name,
-	)
+	o, err := pg.ScanOne[delivery.Operator](s.Gorm.WithContext(ctx),
+		"SELECT "+operatorColumns+" FROM redrive.operators WHERE name = ?", name)
 	if err != nil {
 		return o, pg.DomainError(fmt.Errorf("reading an operator: %w", err))
 	}
@@ -29,10 +26,8 @@ func (s *People) OperatorByName(ctx context.Context, name string) (delivery.Oper
 
 // Operators lists everybody by name.
 func (s *People) Operators(ctx context.Context) ([]delivery.Operator, error) {
-	list, err := pg.Scan[delivery.Operator](
-		s.Gorm.WithContext(ctx),
-		"SELECT "+operatorColumns+" FROM redrive.operators ORDER BY name",
-	)
+	list, err := pg.Scan[delivery.Operator](s.Gorm.WithContext(ctx),
+		"SELECT "+operatorColumns+" FROM redrive.operators ORDER BY name")
 	if err != nil {
 		return nil, fmt.Errorf("reading operators: %w", err)
 	}
@@ -50,11 +45,9 @@ func (s *People) EnsureFirstOperator(ctx context.Context, name, passwordHash str
 		if created = inserted.RowsAffected > 0; !created {
 			return inserted.Error
 		}
-		return audit.Record(
-			tx,
+		return audit.Record(tx,
 			delivery.AuditEntry{Actor: "redrive", Action: "operator.create", SubjectType: "operator", Subject: name,
-				Details: audit.Details(map[string]any{"role": "admin", "why": delivery.Say("audit.first_operator")})},
-		)
+				Details: audit.Details(map[string]any{"role": "admin", "why": delivery.Say("audit.first_operator")})})
 	})
 	return created, err
 }
@@ -62,14 +55,9 @@ func (s *People) EnsureFirstOperator(ctx context.Context, name, passwordHash str
 // CreateOperator adds a person. A name that is taken is an *delivery.InputError.
 func (s *People) CreateOperator(ctx context.Context, o delivery.Operator, actor string) (delivery.Operator, error) {
 	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		created, err := pg.ScanOne[delivery.Operator](
-			tx,
+		created, err := pg.ScanOne[delivery.Operator](tx,
 			`INSERT INTO redrive.operators (name, role, password_hash) VALUES (?, ?, ?)
-			ON CONFLICT (name) DO NOTHING RETURNING `+operatorColumns,
-			o.Name,
-			string(o.Role),
-			o.PasswordHash,
-		)
+			ON CONFLICT (name) DO NOTHING RETURNING `+operatorColumns, o.Name, string(o.Role), o.PasswordHash)
 		if errors.Is(err, delivery.ErrNotFound) {
 			return delivery.Mistake("name_taken.operator", "name")
 		}
@@ -77,11 +65,9 @@ func (s *People) CreateOperator(ctx context.Context, o delivery.Operator, actor 
 			return err
 		}
 		o = created
-		return audit.Record(
-			tx,
+		return audit.Record(tx,
 			delivery.AuditEntry{Actor: actor, Action: "operator.create", SubjectType: "operator", Subject: o.Name,
-				Details: audit.Details(map[string]any{"role": string(o.Role)})},
-		)
+				Details: audit.Details(map[string]any{"role": string(o.Role)})})
 	})
 	return o, err
 }
@@ -101,22 +87,17 @@ func (s *People) UpdateOperator(ctx context.Context, o delivery.Operator, actor,
 		if updated.RowsAffected == 0 {
 			return delivery.ErrNotFound
 		}
-		admins, err := pg.ReadOne(
-			tx,
-			pg.Single[int],
-			"SELECT count(*) FROM redrive.operators WHERE role = 'admin' AND disabled_at IS NULL",
-		)
+		admins, err := pg.ReadOne(tx, pg.Single[int],
+			"SELECT count(*) FROM redrive.operators WHERE role = 'admin' AND disabled_at IS NULL")
 		if err != nil {
 			return err
 		}
 		if admins == 0 {
 			return delivery.Mistake("last_admin", "role")
 		}
-		return audit.Record(
-			tx,
+		return audit.Record(tx,
 			delivery.AuditEntry{Actor: actor, Action: "operator." + what, SubjectType: "operator", Subject: o.Name,
-				Details: audit.Details(map[string]any{"role": string(o.Role)})},
-		)
+				Details: audit.Details(map[string]any{"role": string(o.Role)})})
 	})
 }
 
@@ -134,10 +115,8 @@ func (s *People) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token
 
 // Tokens lists all tokens, newest first.
 func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
-	list, err := pg.Scan[delivery.Token](
-		s.Gorm.WithContext(ctx),
-		"SELECT "+tokenColumns+" FROM redrive.api_tokens ORDER BY created_at DESC, id",
-	)
+	list, err := pg.Scan[delivery.Token](s.Gorm.WithContext(ctx),
+		"SELECT "+tokenColumns+" FROM redrive.api_tokens ORDER BY created_at DESC, id")
 	if err != nil {
 		return nil, fmt.Errorf("reading tokens: %w", err)
 	}
@@ -147,14 +126,9 @@ func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
 // CreateToken keeps a token's name, role and SHA-256.
 func (s *People) CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error) {
 	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		created, err := pg.ScanOne[delivery.Token](
-			tx,
-			"INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+
-				tokenColumns,
-			t.Name,
-			string(t.Role),
-			sha256,
-		)
+		created, err := pg.ScanOne[delivery.Token](tx,
+			"INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+tokenColumns,
+			t.Name, string(t.Role), sha256)
 		if err != nil {
 			return err
 		}
@@ -208,10 +182,7 @@ func (s *People) EnsureEnvToken(ctx context.Context, sha256 []byte) error {
 		if changed == 0 {
 			return nil
 		}
-		return audit.Record(
-			tx,
-			delivery.AuditEntry{Actor: "redrive", Action: "token.environment", SubjectType: "token", Subject: environmentToken,
-				Details: audit.Details(map[string]any{"why": delivery.Say("audit.environment_token")})},
-		)
+		return audit.Record(tx, delivery.AuditEntry{Actor: "redrive", Action: "token.environment", SubjectType: "token",
+			Subject: environmentToken, Details: audit.Details(map[string]any{"why": delivery.Say("audit.environment_token")})})
 	})
 }

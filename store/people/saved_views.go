@@ -58,23 +58,13 @@ func saveView(tx *gorm.DB, v delivery.SavedView) (saved delivery.SavedView, err 
 		return v, nil
 	}
 	if v.ID == "" {
-		saved, err = pg.ScanOne[delivery.SavedView](
-			tx,
+		saved, err = pg.ScanOne[delivery.SavedView](tx,
 			"INSERT INTO redrive.saved_views (owner, name, search, shared) VALUES (?, ?, ?, ?) RETURNING "+viewColumns,
-			v.Owner,
-			v.Name,
-			v.Search,
-			v.Shared,
-		)
+			v.Owner, v.Name, v.Search, v.Shared)
 	} else {
-		saved, err = pg.ScanOne[delivery.SavedView](
-			tx,
-			"UPDATE redrive.saved_views SET name = ?, search = ?, shared = ? WHERE id = ? RETURNING "+viewColumns,
-			v.Name,
-			v.Search,
-			v.Shared,
-			v.ID,
-		)
+		saved, err = pg.ScanOne[delivery.SavedView](tx,
+			"UPDATE redrive.saved_views SET name = ?, search = ?, shared = ? WHERE id = ? RETURNING "+viewColumns, v.Name,
+			v.Search, v.Shared, v.ID)
 	}
 	if err != nil {
 		return saved, err
@@ -114,11 +104,8 @@ func (s *People) DeleteView(ctx context.Context, id, actor string, admin bool) e
 		return delivery.ErrNotFound
 	}
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		v, err := pg.ScanOne[delivery.SavedView](
-			tx,
-			"SELECT "+viewColumns+" FROM redrive.saved_views WHERE id = ? FOR UPDATE",
-			id,
-		)
+		v, err := pg.ScanOne[delivery.SavedView](tx,
+			"SELECT "+viewColumns+" FROM redrive.saved_views WHERE id = ? FOR UPDATE", id)
 		switch {
 		case err != nil:
 			return err

@@ -19,12 +19,8 @@ func sessionKey(token string) []byte {
 
 // FindCtx returns the data of a session that has not expired.
 func (s *People) FindCtx(ctx context.Context, token string) (b []byte, found bool, err error) {
-	b, err = pg.ReadOne(
-		s.Gorm.WithContext(ctx),
-		pg.Single[[]byte],
-		"SELECT data FROM redrive.sessions WHERE token_hash = ? AND expiry > clock_timestamp()",
-		sessionKey(token),
-	)
+	b, err = pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[[]byte],
+		"SELECT data FROM redrive.sessions WHERE token_hash = ? AND expiry > clock_timestamp()", sessionKey(token))
 	if errors.Is(err, delivery.ErrNotFound) {
 		return nil, false, nil
 	}

@@ -15,12 +15,8 @@ func CheckDatabase(db *gorm.DB) error {
 	if err != nil {
 		return err
 	}
-	saved, err := ReadOne(
-		db,
-		Single[string],
-		"SELECT coalesce(database_id, '') FROM redrive.positions WHERE feed = ?",
-		delivery.OutboxMain,
-	)
+	saved, err := ReadOne(db, Single[string],
+		"SELECT coalesce(database_id, '') FROM redrive.positions WHERE feed = ?", delivery.OutboxMain)
 	if err != nil {
 		return fmt.Errorf("reading the outbox's position: %w", err)
 	}

@@ -43,9 +43,8 @@ type DB struct {
 func Open(ctx context.Context, dsn string, log *slog.Logger) (*DB, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return nil, errors.New(
-			"not a Postgres URL such as postgres://user:password@host:5432/database",
-		) // err may quote the password
+		// err may quote the password
+		return nil, errors.New("not a Postgres URL such as postgres://user:password@host:5432/database")
 	}
 	// only Postgres's own functions and operators: whoever may create some elsewhere cannot slip them under our statements
 	session.Prepare(&config.Config, "redrive", session.Own{"jit": "off", "search_path": "pg_catalog, pg_temp"})

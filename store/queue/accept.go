@@ -23,12 +23,8 @@ func (s *Queue) Accept(ctx context.Context, m delivery.Message) (accepted delive
 		}
 		accepted.ID = id
 		// a row that this very transaction inserted is no duplicate; the first one may be older than what is kept
-		accepted.Duplicate, err = pg.ReadOne(
-			tx,
-			pg.Single[bool],
-			"SELECT NOT EXISTS (SELECT FROM redrive.messages WHERE id = ? AND xid = pg_current_xact_id())",
-			id,
-		)
+		accepted.Duplicate, err = pg.ReadOne(tx, pg.Single[bool],
+			"SELECT NOT EXISTS (SELECT FROM redrive.messages WHERE id = ? AND xid = pg_current_xact_id())", id)
 		if err != nil {
 			return fmt.Errorf("looking for a duplicate: %w", err)
 		}
@@ -68,13 +64,9 @@ func (s *Queue) Message(ctx context.Context, id string) (m delivery.Message, del
 		return m, nil, delivery.ErrNotFound
 	}
 	db := s.Gorm.WithContext(ctx)
-	deliveries, err = record.ListDeliveries(
-		db,
-		record.Columns+" FROM (SELECT * FROM redrive.all_deliveries WHERE message_id = ? UNION ALL "+record.ComingSQL+
-			" AND m.id = ?) d"+record.Joins+" ORDER BY d.integration, d.id",
-		id,
-		id,
-	)
+	deliveries, err = record.ListDeliveries(db, record.Columns+
+		" FROM (SELECT * FROM redrive.all_deliveries WHERE message_id = ? UNION ALL "+record.ComingSQL+" AND m.id = ?) d"+
+		record.Joins+" ORDER BY d.integration, d.id", id, id)
 	if err != nil {
 		return m, nil, err
 	}
@@ -96,13 +88,9 @@ func Message(db *gorm.DB, id string) (delivery.Message, error) {
 		return []any{&m.ID, &m.Kind, &m.Integration, &m.Type, &m.Key, pg.JSON{To: &m.Headers}, &m.Payload, &m.IdempotencyKey,
 			&m.DeliverAfter, &m.ExpiresAt, pg.JSON{To: &m.Origin}, &m.CreatedAt}
 	}
-	m, err := pg.ReadOne(
-		db,
-		columns,
+	m, err := pg.ReadOne(db, columns,
 		`SELECT id::text, kind, coalesce(integration, ''), type, coalesce(key, ''), headers, payload,
-		coalesce(idempotency_key, ''), deliver_after, expires_at, origin, created_at FROM redrive.messages WHERE id = ?`,
-		id,
-	)
+		coalesce(idempotency_key, ''), deliver_after, expires_at, origin, created_at FROM redrive.messages WHERE id = ?`, id)
 	if err != nil {
 		return m, fmt.Errorf("reading message %s: %w", id, err)
 	}

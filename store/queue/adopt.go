@@ -48,11 +48,8 @@ func (s *Queue) AdoptOutbox(ctx context.Context, start delivery.OutboxSettings, 
 }
 
 func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done delivery.Adopted, err error) {
-	feeds, err := pg.Scan[copiedFeed](
-		tx,
-		"SELECT feed AS name, coalesce(database_id, '') AS database, snapshot::text = ? AS \"all\" FROM redrive.positions ORDER BY feed FOR UPDATE",
-		noSnapshot,
-	)
+	feeds, err := pg.Scan[copiedFeed](tx, `SELECT feed AS name, coalesce(database_id, '') AS database,
+		snapshot::text = ? AS "all" FROM redrive.positions ORDER BY feed FOR UPDATE`, noSnapshot)
 	if err != nil {
 		return done, fmt.Errorf("reading positions: %w", err)
 	}
@@ -65,9 +62,9 @@ func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done deliv
 	done.Saved, done.Current = copied.Saved, copied.Current
 	if start.Start != delivery.StartContinue {
 		// subscribers that had not caught up follow the others; those of a time to come keep it
-		if err := tx.Exec(
-			"DELETE FROM redrive.positions WHERE feed <> 'outbox' AND coalesce(since <= statement_timestamp(), true)",
-		).Error; err != nil {
+		err := tx.Exec(`DELETE FROM redrive.positions
+			WHERE feed <> 'outbox' AND coalesce(since <= statement_timestamp(), true)`).Error
+		if err != nil {
 			return done, fmt.Errorf("joining feeds: %w", err)
 		}
 		feeds = []copiedFeed{{Name: delivery.OutboxMain}}
@@ -88,23 +85,18 @@ func adopt(tx *gorm.DB, start delivery.OutboxSettings, actor string) (done deliv
 			return done, fmt.Errorf("giving the log numbers of its own: %w", err)
 		}
 	}
-	return done, audit.Record(
-		tx,
-		delivery.AuditEntry{
-			Actor:       actor,
-			Action:      "outbox.adopt",
-			SubjectType: "outbox",
-			Subject:     delivery.OutboxMain,
-			Details: audit.Details(
-				map[string]any{
-					"start":       startText(start),
-					"position_of": done.Saved,
-					"database":    done.Current,
-					"deliveries":  done.Deliveries,
-				},
-			),
-		},
-	)
+	return done, audit.Record(tx, delivery.AuditEntry{
+		Actor:       actor,
+		Action:      "outbox.adopt",
+		SubjectType: "outbox",
+		Subject:     delivery.OutboxMain,
+		Details: audit.Details(map[string]any{
+			"start":       startText(start),
+			"position_of": done.Saved,
+			"database":    done.Current,
+			"deliveries":  done.Deliveries,
+		}),
+	})
 }
 
 type copiedFeed struct {

@@ -78,39 +78,14 @@ FROM claimed c CROSS JOIN LATERAL (SELECT * FROM redrive.messages WHERE id = c.m
 // Claim leases due deliveries, at most Limit of each quota and no more than its Bytes, oldest due first.
 func (s *Queue) Claim(ctx context.Context, worker string, quotas []delivery.Quota) ([]delivery.Claimed, error) {
 	n := len(quotas)
-	names, limits, leases, bytes, anyFirst := make(
-		[]string,
-		n,
-	), make(
-		[]int,
-		n,
-	), make(
-		[]int64,
-		n,
-	), make(
-		[]int64,
-		n,
-	), make(
-		[]bool,
-		n,
-	)
+	names, limits, anyFirst := make([]string, n), make([]int, n), make([]bool, n)
+	leases, bytes := make([]int64, n), make([]int64, n)
 	for i, q := range quotas {
-		names[i], limits[i], leases[i], bytes[i], anyFirst[i] = q.Integration, q.Limit, q.Lease.Milliseconds(), cmp.Or(
-			q.Bytes,
-			math.MaxInt64,
-		), q.AnyFirst
+		names[i], limits[i], anyFirst[i] = q.Integration, q.Limit, q.AnyFirst
+		leases[i], bytes[i] = q.Lease.Milliseconds(), cmp.Or(q.Bytes, math.MaxInt64)
 	}
-	claimed, err := pg.Read(
-		s.Gorm.WithContext(ctx),
-		claimedColumns,
-		claimSQL,
-		&names,
-		&limits,
-		&leases,
-		&bytes,
-		&anyFirst,
-		worker,
-	)
+	claimed, err := pg.Read(s.Gorm.WithContext(ctx), claimedColumns, claimSQL, &names, &limits, &leases,
+		&bytes, &anyFirst, worker)
 	if err != nil {
 		return nil, fmt.Errorf("claiming: %w", err)
 	}

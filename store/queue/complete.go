@@ -267,11 +267,6 @@ func (b *outcomeSet) judged() []any {
 // and text, which are expressions of type text.
 func groupIDSQL(integration, class, text string) string {
 	bytes := func(expression string) string { return "convert_to(" + expression + ", 'UTF8')" }
-	return "left(encode(sha256(" + bytes(
-		integration,
-	) + ` || '\x00'::bytea || ` + bytes(
-		class,
-	) + ` || '\x00'::bytea || ` + bytes(
-		text,
-	) + "), 'hex'), 32)"
+	return "left(encode(sha256(" + bytes(integration) + ` || '\x00'::bytea || ` + bytes(class) + ` || '\x00'::bytea || ` +
+		bytes(text) + "), 'hex'), 32)"
 }

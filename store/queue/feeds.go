@@ -60,10 +60,9 @@ func RegisterFeeds(tx *gorm.DB, list []delivery.Integration, known map[string]bo
 				since = &in.Outbox.StartTime
 			}
 		}
-		if err := tx.Exec(
-			registerSQL,
-			map[string]any{"name": in.Name, "all": all, "since": since, "nothing": noSnapshot, "database": database},
-		).Error; err != nil {
+		err := tx.Exec(registerSQL, map[string]any{"name": in.Name, "all": all, "since": since, "nothing": noSnapshot,
+			"database": database}).Error
+		if err != nil {
 			return fmt.Errorf("registering subscriber %s: %w", in.Name, err)
 		}
 	}

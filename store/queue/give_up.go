@@ -68,17 +68,14 @@ func TakeBack(tx *gorm.DB, integration, class string, ids, errors []string) erro
 	for i, text := range errors {
 		groups[i], texts[i] = delivery.Fingerprint(integration, class, text)
 	}
-	if err := BoundGroups(
-		tx,
-		slices.Repeat([]string{integration}, len(groups)),
-		slices.Repeat([]string{class}, len(groups)),
-		groups,
-		texts,
-	); err != nil {
+	err := BoundGroups(tx, slices.Repeat([]string{integration}, len(groups)),
+		slices.Repeat([]string{class}, len(groups)), groups, texts)
+	if err != nil {
 		return err
 	}
-	if err := tx.Exec(takeBackSQL, map[string]any{"ids": &ids, "errors": &errors, "groups": &groups, "texts": &texts,
-		"class": class, "integration": integration}).Error; err != nil {
+	err = tx.Exec(takeBackSQL, map[string]any{"ids": &ids, "errors": &errors, "groups": &groups, "texts": &texts,
+		"class": class, "integration": integration}).Error
+	if err != nil {
 		return fmt.Errorf("taking confirmations back: %w", err)
 	}
 	return nil

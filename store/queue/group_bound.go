@@ -51,15 +51,8 @@ func BoundGroups(tx *gorm.DB, integrations, classes, groups, texts []string) err
 	if len(rooms) == 0 {
 		return nil
 	}
-	list, err := pg.Read(
-		tx,
-		func(r *groupRoom) []any { return []any{&r.integration, &r.class, &r.left} },
-		groupRoomSQL,
-		newGroupsHourly,
-		livingGroups,
-		&askedIn,
-		&askedClass,
-	)
+	list, err := pg.Read(tx, func(r *groupRoom) []any { return []any{&r.integration, &r.class, &r.left} }, groupRoomSQL,
+		newGroupsHourly, livingGroups, &askedIn, &askedClass)
 	if err != nil {
 		return fmt.Errorf("counting groups: %w", err)
 	}

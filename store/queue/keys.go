@@ -15,13 +15,8 @@ import (
 // AcceptedByKey returns the message of an integration that has the idempotency key, else delivery.ErrNotFound.
 func (s *Queue) AcceptedByKey(ctx context.Context, integration, key string) (a delivery.Accepted, err error) {
 	db := s.Gorm.WithContext(ctx)
-	a.ID, err = pg.ReadOne(
-		db,
-		pg.Single[string],
-		"SELECT message_id::text FROM redrive.idempotency_keys WHERE scope = ? AND key = ?",
-		integration,
-		key,
-	)
+	a.ID, err = pg.ReadOne(db, pg.Single[string],
+		"SELECT message_id::text FROM redrive.idempotency_keys WHERE scope = ? AND key = ?", integration, key)
 	if err != nil {
 		return a, pg.DomainError(err)
 	}

@@ -33,7 +33,7 @@ WITH feeds AS (
 ), looked AS (
     SELECT feed, count(*) >= @most AS capped FROM behind GROUP BY feed
 )
-SELECT i.name AS integration, count(b.type) AS rows, coalesce(bool_or(l.capped), false) AS capped, '' AS refused,
+SELECT i.name AS integration, count(b.type) AS rows, coalesce(bool_or(l.capped), false) AS capped, NULL::jsonb AS refused,
     coalesce((SELECT concat_ws(' ', p.snapshot, p.target, p.after)
         FROM redrive.positions p WHERE p.feed = coalesce(max(own.feed), 'outbox')), '') AS position,
     coalesce(greatest(extract(epoch FROM clock_timestamp() - min(b.created_at)) * 1000, 0), 0)::bigint * 1000000 AS age, (SELECT EXISTS (
@@ -59,7 +59,7 @@ func (s *Queue) OutboxLag(ctx context.Context) (list []delivery.OutboxLag, err e
 		list, err = pg.Scan[delivery.OutboxLag](tx, lagSQL, map[string]any{"most": lagCap + 1})
 		for i := range list {
 			list[i].Rows = min(list[i].Rows, lagCap)
-			if list[i].Refused = refused; refused != "" {
+			if list[i].Refused = refused; !refused.IsZero() {
 				list[i].Rows, list[i].Capped, list[i].Age = 0, false, time.Duration(0)
 			}
 		}
@@ -71,12 +71,11 @@ func (s *Queue) OutboxLag(ctx context.Context) (list []delivery.OutboxLag, err e
 	return list, nil
 }
 
-// refusal says why the relay does not work on this database; it is empty when it does.
-func refusal(tx *gorm.DB) (string, error) {
-	err := pg.CheckDatabase(tx)
+// refusal says why the relay does not work on this database; the zero phrase when it does.
+func refusal(tx *gorm.DB) (why delivery.Phrase, err error) {
 	var copied *delivery.CopiedError
-	if errors.As(err, &copied) {
-		return copied.Error(), nil
+	if err = pg.CheckDatabase(tx); errors.As(err, &copied) {
+		return copied.Phrase(), nil
 	}
-	return "", err
+	return why, err
 }

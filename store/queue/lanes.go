@@ -55,16 +55,8 @@ func JoinLanes(tx *gorm.DB, list []delivery.Parked) error {
 	var ids, integrations, keys []string
 	for _, p := range list {
 		if p.Lane != "" && p.Next != delivery.StateIgnored {
-			ids, integrations, keys = append(
-				ids,
-				p.DeliveryID,
-			), append(
-				integrations,
-				p.Integration,
-			), append(
-				keys,
-				delivery.Storable(p.Lane),
-			)
+			ids, integrations = append(ids, p.DeliveryID), append(integrations, p.Integration)
+			keys = append(keys, delivery.Storable(p.Lane))
 		}
 	}
 	if len(ids) == 0 {
@@ -116,12 +108,8 @@ func LanePlace(tx *gorm.DB, id string) (delivery.Lane, error) {
 		(SELECT count(*) FROM redrive.lanes l JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head
 			WHERE l.head = ? AND w.position IS NOT NULL)`, id, id)
 	if err == nil && place.Waiting > 0 {
-		place.Blocked, err = record.ListDeliveries(
-			tx,
-			fmt.Sprintf(trafficSQL, blockedBy(pg.MaxSiblings))+" ORDER BY d.changed_at",
-			id,
-			-1,
-		)
+		place.Blocked, err = record.ListDeliveries(tx,
+			fmt.Sprintf(trafficSQL, blockedBy(pg.MaxSiblings))+" ORDER BY d.changed_at", id, -1)
 	}
 	if err != nil {
 		return place, fmt.Errorf("reading the lane: %w", err)

@@ -212,18 +212,8 @@ func writeAttempts(tx *gorm.DB, kept []delivery.Parked, rows map[string]parkedRo
 		}
 	}
 	if len(earlier.ids) > 0 {
-		err := tx.Exec(
-			earlierSQL,
-			&earlier.ids,
-			&earlier.attempts,
-			&earlier.started,
-			&earlier.durations,
-			&earlier.outcomes,
-			&earlier.classes,
-			&earlier.errors,
-			&earlier.statuses,
-			&earlier.responses,
-		).Error
+		err := tx.Exec(earlierSQL, &earlier.ids, &earlier.attempts, &earlier.started, &earlier.durations, &earlier.outcomes,
+			&earlier.classes, &earlier.errors, &earlier.statuses, &earlier.responses).Error
 		if err != nil {
 			return fmt.Errorf("writing earlier attempts: %w", err)
 		}

@@ -124,12 +124,8 @@ type fanned struct {
 }
 
 func fanOut(tx *gorm.DB, events, unless string, args map[string]any) (fanned, error) {
-	done, err := pg.ReadOne(
-		tx,
-		func(f *fanned) []any { return []any{&f.deliveries, &f.events, &f.last} },
-		fmt.Sprintf(fanOutSQL, events, unless),
-		args,
-	)
+	done, err := pg.ReadOne(tx, func(f *fanned) []any { return []any{&f.deliveries, &f.events, &f.last} },
+		fmt.Sprintf(fanOutSQL, events, unless), args)
 	if err != nil {
 		return done, fmt.Errorf("fanning out: %w", err)
 	}
@@ -179,13 +175,9 @@ type pages struct{ from, to, after string }
 // FanOutPage fans out the next page of a feed that is Paging, at most limit events, and returns how many deliveries it made.
 func (l *RelayTerm) FanOutPage(ctx context.Context, feed string, limit int) (made int, err error) {
 	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		p, err := pg.ReadOne(
-			tx,
-			func(p *pages) []any { return []any{&p.from, &p.to, &p.after} },
-			`SELECT snapshot::text, target::text,
-			coalesce(after::text, '00000000-0000-0000-0000-000000000000') FROM redrive.positions WHERE feed = ? AND target IS NOT NULL FOR UPDATE`,
-			feed,
-		)
+		p, err := pg.ReadOne(tx, func(p *pages) []any { return []any{&p.from, &p.to, &p.after} },
+			`SELECT snapshot::text, target::text, coalesce(after::text, '00000000-0000-0000-0000-000000000000')
+			FROM redrive.positions WHERE feed = ? AND target IS NOT NULL FOR UPDATE`, feed)
 		if errors.Is(err, delivery.ErrNotFound) {
 			return nil // taken away meanwhile
 		}
@@ -199,16 +191,11 @@ func (l *RelayTerm) FanOutPage(ctx context.Context, feed string, limit int) (mad
 		}
 		made = done.deliveries
 		if done.events < limit {
-			return tx.Exec(
-				"UPDATE redrive.positions SET snapshot = target, target = NULL, after = NULL, updated_at = clock_timestamp() WHERE feed = ?",
-				feed,
-			).Error
+			return tx.Exec("UPDATE redrive.positions SET snapshot = target, target = NULL, after = NULL, updated_at "+
+				"= clock_timestamp() WHERE feed = ?", feed).Error
 		}
-		return tx.Exec(
-			"UPDATE redrive.positions SET after = ?::uuid, updated_at = clock_timestamp() WHERE feed = ?",
-			done.last,
-			feed,
-		).Error
+		return tx.Exec("UPDATE redrive.positions SET after = ?::uuid, updated_at = clock_timestamp() WHERE feed = ?",
+			done.last, feed).Error
 	})
 	return made, err
 }

@@ -165,12 +165,8 @@ func neededOf(tx *gorm.DB, day string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pg.Read(
-		tx,
-		pg.Single[string],
-		fmt.Sprintf(neededSQL, day),
-		map[string]any{"first": b.First, "following": b.Following, "most": keptAtMost + 1},
-	)
+	return pg.Read(tx, pg.Single[string], fmt.Sprintf(neededSQL, day),
+		map[string]any{"first": b.First, "following": b.Following, "most": keptAtMost + 1})
 }
 
 // detach drops a partition and leaves what is needed of it in the default one.
@@ -181,10 +177,8 @@ func detach(tx *gorm.DB, day string, needed []string) error {
 			return err
 		}
 	}
-	if err := tx.Exec(
-		"INSERT INTO redrive.messages SELECT * FROM redrive."+day+" WHERE id = ANY(?::uuid[])",
-		&needed,
-	).Error; err != nil {
+	err := tx.Exec("INSERT INTO redrive.messages SELECT * FROM redrive."+day+" WHERE id = ANY(?::uuid[])", &needed).Error
+	if err != nil {
 		return err
 	}
 	return tx.Exec("DROP TABLE redrive." + day).Error

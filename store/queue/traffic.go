@@ -37,12 +37,8 @@ func (s *Queue) Underway(ctx context.Context, integration, after string) (delive
 		}
 		w.Add("(w.due_at, w.id) > (coalesce(nullif(?::timestamptz, "+readableNever+"), "+dueNever+"), ?::uuid)", c.At, c.Id)
 	}
-	return s.traffic(
-		ctx,
-		fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.Sql(), delivery.DefaultPage+1)),
-		"d.changed_at, d.id",
-		w.Args,
-	)
+	return s.traffic(ctx, fmt.Sprintf(queueSQL, fmt.Sprintf(underwaySQL, w.Sql(), delivery.DefaultPage+1)),
+		"d.changed_at, d.id", w.Args)
 }
 
 // Blocked returns one page of what waits until a delivery is settled, because it is of the same key: the next one first.
@@ -76,9 +72,8 @@ func (s *Queue) Delivered(ctx context.Context, integration, after string) (deliv
 	w.Add("r.integration = ?", integration)
 	w.Add("r.state = 'delivered'")
 	w.Add("r.settled_at >= date_trunc('hour', statement_timestamp(), 'UTC') - interval '23 hours'")
-	w.Add(
-		`r.id >= (lpad(to_hex((extract(epoch FROM statement_timestamp() - interval '48 hours') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`,
-	)
+	w.Add(`r.id >= (lpad(to_hex((extract(epoch FROM statement_timestamp() - interval '48 hours') * 1000)::bigint), 12, '0')
+		|| repeat('0', 20))::uuid`)
 	if after != "" {
 		c, err := pg.ParseCursor(after)
 		if err != nil {

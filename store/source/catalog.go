@@ -88,26 +88,9 @@ func (s *Source) tablesWhere(ctx context.Context, where string, args ...any) ([]
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*table, error) {
 		var t table
-		return &t, row.Scan(
-			&t.oid,
-			&t.schema,
-			&t.name,
-			&t.kind,
-			&t.persistence,
-			&t.identity,
-			&t.columns,
-			&t.computed,
-			&t.primary,
-			&t.index,
-			&t.bare,
-			&t.readable,
-			&t.schemaOID,
-			&t.numbered,
-			&t.partitions,
-			&t.links,
-			&t.outside,
-			&t.children,
-		)
+		return &t, row.Scan(&t.oid, &t.schema, &t.name, &t.kind, &t.persistence, &t.identity, &t.columns, &t.computed,
+			&t.primary, &t.index, &t.bare, &t.readable, &t.schemaOID, &t.numbered, &t.partitions, &t.links, &t.outside,
+			&t.children)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking tables up at the source: %w", err)
@@ -209,14 +192,8 @@ func (s *Source) members(ctx context.Context, p *publication) error {
 	if err != nil || p.server < 150000 {
 		return err
 	}
-	return s.each(
-		ctx,
-		"SELECT pnnspid, oid FROM pg_publication_namespace WHERE pnpubid = $1",
-		p.oid,
-		func() { p.schemas[of] = row },
-		&of,
-		&row,
-	)
+	return s.each(ctx, "SELECT pnnspid, oid FROM pg_publication_namespace WHERE pnpubid = $1",
+		p.oid, func() { p.schemas[of] = row }, &of, &row)
 }
 
 // each reads rows about our publication into the places.
@@ -274,10 +251,8 @@ func (p publication) brings(t *table, version int) []string {
 	if listed == nil {
 		return t.columns
 	}
-	return slices.DeleteFunc(
-		slices.Clone(listed),
-		func(name string) bool { return version < 180000 && slices.Contains(t.computed, name) },
-	)
+	return slices.DeleteFunc(slices.Clone(listed),
+		func(name string) bool { return version < 180000 && slices.Contains(t.computed, name) })
 }
 
 // Columns returns the columns of a table that the stream brings, in the table's order.

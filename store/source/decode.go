@@ -77,11 +77,9 @@ func (d *decoder) commit(m *pglogrepl.CommitMessage, emit func(delivery.CaptureE
 	if d.tx = nil; tx == nil {
 		return errOutside
 	}
-	return emit(
-		delivery.CaptureEvent{
-			Commit: &delivery.CaptureCommit{LSN: delivery.LSN(m.TransactionEndLSN), Time: tx.CommitTime, XID: tx.XID},
-		},
-	)
+	return emit(delivery.CaptureEvent{
+		Commit: &delivery.CaptureCommit{LSN: delivery.LSN(m.TransactionEndLSN), Time: tx.CommitTime, XID: tx.XID},
+	})
 }
 
 // message hands out a mark, or an idle event for a heartbeat. Those of others are none of our business.

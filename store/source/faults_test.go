@@ -41,7 +41,7 @@ func TestSlotIsLost(t *testing.T) {
 		}
 		return nil
 	})
-	if slot := b.slot(); !strings.Contains(slot.Why, "max_slot_wal_keep_size") || slot.SafeBytes != nil || slot.Lag < 1<<20 {
+	if slot := b.slot(); !strings.Contains(slot.Why.English(), "max_slot_wal_keep_size") || slot.SafeBytes != nil || slot.Lag < 1<<20 {
 		t.Errorf("%+v", slot)
 	}
 	t.Log(<-ended) // the reader was ended by the source, a moment before the slot was given up
@@ -134,7 +134,7 @@ func TestServerThatIsNotFit(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	_, all := problems(t, b.src)
-	if !slices.ContainsFunc(all, func(f delivery.CaptureFinding) bool { return f.What == "max_slot_wal_keep_size" && f.Warning }) || strings.Contains(refused.Why, "keep_size") {
+	if !slices.ContainsFunc(all, func(f delivery.CaptureFinding) bool { return f.What.English() == "max_slot_wal_keep_size" && f.Warning }) || strings.Contains(refused.Why, "keep_size") {
 		t.Errorf("%+v", all)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"redrive/store/source"
 	"redrive/store/storetest"
 	"redrive/store/storetest/patience"
+	_ "redrive/views/words" // what phrases read like
 )
 
 // The package has a server of its own: creating a slot waits for every open transaction of its server.

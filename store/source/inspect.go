@@ -101,10 +101,8 @@ func (s *Source) wantedTables() []wantedTable {
 
 // merge is both lists' operations as a publication orders them: snapshot is none of its.
 func merge(a, b []delivery.RowOperation) []delivery.RowOperation {
-	return slices.DeleteFunc(
-		slices.Clone(published),
-		func(op delivery.RowOperation) bool { return !slices.Contains(a, op) && !slices.Contains(b, op) },
-	)
+	return slices.DeleteFunc(slices.Clone(published),
+		func(op delivery.RowOperation) bool { return !slices.Contains(a, op) && !slices.Contains(b, op) })
 }
 
 // rewrites reports whether rows are updated or deleted: then each must be identified.
@@ -114,64 +112,43 @@ func rewrites(operations []delivery.RowOperation) bool {
 
 // serverFindings are about what only the source's owner can change.
 func (s *Source) serverFindings(st state) []delivery.CaptureFinding {
-	version := finding(
-		"version of the source",
-		st.old(),
-		"",
-		"Postgres %d cannot send what capturing needs: use version 14 or later",
-		st.identity.Version/10000,
-	)
+	version := finding("version of the source", st.old(), "",
+		"Postgres %d cannot send what capturing needs: use version 14 or later", st.identity.Version/10000)
 	if st.old() {
 		return []delivery.CaptureFinding{version}
 	}
 	v := st.server
 	return []delivery.CaptureFinding{
 		version,
-		finding(
-			"role of the source",
-			v.standby,
-			"",
-			"it is a standby, in which heartbeats cannot be written: set url to its primary",
-		),
+		finding("role of the source", v.standby, "",
+			"it is a standby, in which heartbeats cannot be written: set url to its primary"),
 		finding("wal_level", v.walLevel != "logical", "ALTER SYSTEM SET wal_level = 'logical'",
 			"it is %s and must be logical: set it and restart the source", v.walLevel),
-		finding(
-			"free replication slots",
-			!st.slot.Exists && v.slots >= v.maxSlots,
+		finding("free replication slots", !st.slot.Exists && v.slots >= v.maxSlots,
 			fmt.Sprintf("ALTER SYSTEM SET max_replication_slots = %d", v.maxSlots+5),
 			"all %d are taken: drop one that is not used, or raise max_replication_slots and restart the source",
-			v.maxSlots,
-		),
-		finding(
-			"free WAL senders",
-			!st.slot.Active && v.senders >= v.maxSenders,
+			v.maxSlots),
+		finding("free WAL senders", !st.slot.Active && v.senders >= v.maxSenders,
 			fmt.Sprintf("ALTER SYSTEM SET max_wal_senders = %d", v.maxSenders+5),
-			"all %d are taken: raise max_wal_senders and restart the source",
-			v.maxSenders,
-		),
+			"all %d are taken: raise max_wal_senders and restart the source", v.maxSenders),
 		warning(finding("max_slot_wal_keep_size", v.keepSize == "-1", "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'",
 			"there is no limit, so that a reader which stays away fills the source's disk: set one")),
-		warning(
-			finding(
-				"idle_replication_slot_timeout",
-				v.idleTimeout != "" && v.idleTimeout != "0",
-				"ALTER SYSTEM SET idle_replication_slot_timeout = 0",
-				"the slot is lost once Redrive has been down for %s: switch it off, and rely on max_slot_wal_keep_size",
-				v.idleTimeout,
-			),
-		),
+		warning(finding("idle_replication_slot_timeout", v.idleTimeout != "" && v.idleTimeout != "0",
+			"ALTER SYSTEM SET idle_replication_slot_timeout = 0",
+			"the slot is lost once Redrive has been down for %s: switch it off, and rely on max_slot_wal_keep_size",
+			v.idleTimeout)),
 	}
 }
 
 func finding(what string, bad bool, sql, format string, args ...any) delivery.CaptureFinding {
 	if !bad {
-		return delivery.CaptureFinding{What: what}
+		return delivery.CaptureFinding{What: delivery.Verbatim(what)}
 	}
-	return delivery.CaptureFinding{What: what, Err: fmt.Sprintf(format, args...), SQL: sql}
+	return delivery.CaptureFinding{What: delivery.Verbatim(what), Err: delivery.Verbatim(fmt.Sprintf(format, args...)), SQL: sql}
 }
 
 func warning(f delivery.CaptureFinding) delivery.CaptureFinding {
-	f.Warning = f.Err != ""
+	f.Warning = !f.Err.IsZero()
 	return f
 }
 
@@ -218,32 +195,18 @@ func (s *Source) tableFinding(w wantedTable) delivery.CaptureFinding {
 	if w.table.kind != "r" && w.table.kind != "p" {
 		return finding(what, true, "", "it is not a table, and has no changes of its own: name the tables behind it")
 	}
-	return finding(
-		what,
-		!capturable(w.table),
-		"ALTER TABLE "+w.quoted()+" SET LOGGED",
-		"its changes are not in the log: make it a logged table",
-	)
+	return finding(what, !capturable(w.table), "ALTER TABLE "+w.quoted()+" SET LOGGED",
+		"its changes are not in the log: make it a logged table")
 }
 
 func columnsFinding(w wantedTable) delivery.CaptureFinding {
 	missing := without(w.columns, w.table.columns)
 	if computed := without(missing, without(missing, w.computed)); len(computed) > 0 {
-		return finding(
-			"columns of "+w.shown(),
-			true,
-			"",
-			"%s is generated, and not in the stream: leave it out",
-			strings.Join(computed, ", "),
-		)
+		return finding("columns of "+w.shown(), true, "", "%s is generated, and not in the stream: leave it out",
+			strings.Join(computed, ", "))
 	}
-	return finding(
-		"columns of "+w.shown(),
-		len(missing) > 0,
-		"",
-		"it has no %s: correct the columns in the integrations file",
-		strings.Join(missing, ", "),
-	)
+	return finding("columns of "+w.shown(), len(missing) > 0, "",
+		"it has no %s: correct the columns in the integrations file", strings.Join(missing, ", "))
 }
 
 // without is the names that are not among others.
@@ -257,29 +220,20 @@ func (s *Source) identityFinding(st state, w wantedTable) delivery.CaptureFindin
 	what := "replica identity of " + w.shown()
 	operations := merge(st.wanted, st.publication.operations)
 	if len(w.bare) == 0 || !rewrites(operations) {
-		return delivery.CaptureFinding{What: what}
+		return delivery.CaptureFinding{What: delivery.Verbatim(what)}
 	}
 	sql := make([]string, len(w.bare))
 	for n, part := range w.bare {
 		sql[n] = "ALTER TABLE " + part + " REPLICA IDENTITY FULL"
 	}
 	if rewrites(w.operations) {
-		return finding(
-			what,
-			true,
-			strings.Join(sql, ";\n"),
+		return finding(what, true, strings.Join(sql, ";\n"),
 			"%s has none, and the source would refuse its updates and deletes: add a primary key, or let it log whole rows",
-			strings.Join(w.bare, ", "),
-		)
+			strings.Join(w.bare, ", "))
 	}
-	return finding(
-		what,
-		true,
-		strings.Join(sql, ";\n"),
-		"%s has none, and the source would refuse its updates and deletes, because publication %s has some of other tables: add a primary key, or capture it in an integration of its own with operations: [insert]",
-		strings.Join(w.bare, ", "),
-		s.settings.Publication,
-	)
+	return finding(what, true, strings.Join(sql, ";\n"), "%s has none, and the source would refuse its updates and "+
+		"deletes, because publication %s has some of other tables: add a primary key, or capture it in an "+
+		"integration of its own with operations: [insert]", strings.Join(w.bare, ", "), s.settings.Publication)
 }
 
 // publishedFinding looks at a list of columns that somebody gave to the publication.
@@ -291,13 +245,9 @@ func publishedFinding(st state, w wantedTable) delivery.CaptureFinding {
 	missing := without(needed, st.publication.brings(w.table, st.identity.Version))
 	missing = without(missing, without(missing, w.table.columns)) // others are reported as missing or generated
 	slices.Sort(missing)
-	return finding(
-		"published columns of "+w.shown(),
-		len(missing) > 0,
-		"",
+	return finding("published columns of "+w.shown(), len(missing) > 0, "",
 		"the publication leaves out %s: drop the table from it and add it again without a list of columns",
-		strings.Join(slices.Compact(missing), ", "),
-	)
+		strings.Join(slices.Compact(missing), ", "))
 }
 
 // slotFinding is about a slot that is there; to create one is a step of set-up.
@@ -311,9 +261,9 @@ func (s *Source) slotFinding(st state) delivery.CaptureFinding {
 	case st.slot.plugin != "pgoutput":
 		return finding(what, true, "", "it is one of %s, not of pgoutput: set slot to another name", st.slot.plugin)
 	case st.slot.Lost:
-		return finding(what, true, drop, "it is lost, because %s: take a new snapshot", st.slot.Why)
+		return finding(what, true, drop, "it is lost, because %s: take a new snapshot", st.slot.Why.English())
 	}
-	return delivery.CaptureFinding{What: what}
+	return delivery.CaptureFinding{What: delivery.Verbatim(what)}
 }
 
 // step is something that set-up still has to do.
@@ -335,32 +285,24 @@ func (s *Source) steps(st state) []step {
 			err: "role " + st.server.role + " has no right to read replication slots: give it REPLICATION"})
 	}
 	if !st.slot.Exists {
-		steps = append(
-			steps,
-			step{
-				what: "replication slot " + s.settings.Slot,
-				slot: true,
-				done: "created replication slot " + s.settings.Slot,
-				sql: "SELECT pg_create_logical_replication_slot(" + literal(
-					s.settings.Slot,
-				) + ", 'pgoutput')",
-				err: "there is none: run redrive cdc setup",
-			},
-		)
+		steps = append(steps, step{
+			what: "replication slot " + s.settings.Slot,
+			slot: true,
+			done: "created replication slot " + s.settings.Slot,
+			sql:  "SELECT pg_create_logical_replication_slot(" + literal(s.settings.Slot) + ", 'pgoutput')",
+			err:  "there is none: run redrive cdc setup",
+		})
 	}
 	for _, w := range st.tables {
 		if s.settings.Snapshot && w.table != nil && !w.readable {
-			steps = append(
-				steps,
-				step{
-					what: "right to read " + w.quoted(),
-					ask:  true,
-					err:  "role " + st.server.role + " may not read it, which its snapshot needs",
-					sql: "GRANT USAGE ON SCHEMA " + pgx.Identifier{
-						w.schema,
-					}.Sanitize() + " TO " + role + ";\nGRANT SELECT ON " + w.quoted() + " TO " + role,
-				},
-			)
+			steps = append(steps, step{
+				what: "right to read " + w.quoted(),
+				ask:  true,
+				err:  "role " + st.server.role + " may not read it, which its snapshot needs",
+				sql: "GRANT USAGE ON SCHEMA " + pgx.Identifier{
+					w.schema,
+				}.Sanitize() + " TO " + role + ";\nGRANT SELECT ON " + w.quoted() + " TO " + role,
+			})
 		}
 	}
 	return steps
@@ -376,31 +318,19 @@ func (s *Source) publicationSteps(st state) (steps []step) {
 		for _, w := range st.tables {
 			tables = append(tables, quote(w.schema, w.name))
 		}
-		add(
-			"there is none: run redrive cdc setup",
-			"created publication "+s.settings.Publication,
-			fmt.Sprintf(
-				"CREATE PUBLICATION %s FOR TABLE %s WITH (publish = '%s', publish_via_partition_root = true)",
-				name,
-				strings.Join(tables, ", "),
-				list(st.wanted),
-			),
-		)
+		create := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = '%s', publish_via_partition_root = true)",
+			name, strings.Join(tables, ", "), list(st.wanted))
+		add("there is none: run redrive cdc setup", "created publication "+s.settings.Publication, create)
 		return steps
 	}
 	if operations := merge(st.wanted, p.operations); len(operations) > len(p.operations) {
-		add(
-			"it publishes "+list(p.operations)+" only: run redrive cdc setup",
-			"publication "+s.settings.Publication+" now has "+list(operations),
-			fmt.Sprintf("ALTER PUBLICATION %s SET (publish = '%s')", name, list(operations)),
-		)
+		add("it publishes "+list(p.operations)+" only: run redrive cdc setup", "publication "+s.settings.Publication+
+			" now has "+list(operations), fmt.Sprintf("ALTER PUBLICATION %s SET (publish = '%s')", name, list(operations)))
 	}
 	if !p.viaRoot && slices.ContainsFunc(st.tables, func(w wantedTable) bool { return w.table != nil && w.kind == "p" }) {
-		add(
-			"it publishes partitions under their own names: run redrive cdc setup",
-			"publication "+s.settings.Publication+" now names partitioned tables",
-			fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name),
-		)
+		add("it publishes partitions under their own names: run redrive cdc setup", "publication "+s.settings.Publication+
+			" now names partitioned tables",
+			fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name))
 	}
 	for _, w := range st.tables {
 		if w.table != nil && capturable(w.table) && !p.allTables && !p.covers(w.table) && !p.names(w.oid) {

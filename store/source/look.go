@@ -109,13 +109,8 @@ func (s *Source) lookedUp(ctx context.Context, known map[string]delivery.Capture
 	for _, t := range known {
 		oids = append(oids, t.OID)
 	}
-	return s.tablesWhere(
-		ctx,
-		"(n.nspname, t.relname) IN (SELECT * FROM unnest($1::text[], $2::text[])) OR t.oid = ANY($3)",
-		schemas,
-		names,
-		oids,
-	)
+	return s.tablesWhere(ctx,
+		"(n.nspname, t.relname) IN (SELECT * FROM unnest($1::text[], $2::text[])) OR t.oid = ANY($3)", schemas, names, oids)
 }
 
 func named(list []*table, schema, name string) *table {
@@ -160,24 +155,22 @@ func (p publication) describe(t *table) delivery.CapturedTable {
 	}
 	sent := p.brings(t, p.server)
 	for _, name := range append(slices.Clone(t.columns), t.computed...) {
-		out.Columns = append(
-			out.Columns,
+		out.Columns = append(out.Columns,
 			delivery.CapturedColumn{Number: t.numbered[name], Name: name, Sent: slices.Contains(sent, name),
-				Generated: slices.Contains(t.computed, name)},
-		)
+				Generated: slices.Contains(t.computed, name)})
 	}
 	out.Key, out.Old = t.numbers(t.key()), t.numbers(t.old())
 	return out
 }
 
-func unusable(t *table) string {
+func unusable(t *table) (why delivery.Phrase) {
 	switch {
 	case t.kind != "r" && t.kind != "p":
-		return "it is no table any more"
+		return delivery.Say("gap.no_table")
 	case t.persistence != "p":
-		return "its changes are not in the log: it is unlogged"
+		return delivery.Say("gap.unlogged")
 	}
-	return ""
+	return why
 }
 
 // old is what the replica identity tells of a row before.

@@ -43,7 +43,7 @@ func TestLookIsOfOneMoment(t *testing.T) {
 	if got := source.Withdrawn(known, during); len(got) != 1 || got[0] != "public.gone" {
 		t.Errorf("a look that began before has %v withdrawn, and is not taken again", got)
 	}
-	if why := known["public.gone"].Gone(look(known)["public.gone"]); why != "it was dropped" {
+	if why := known["public.gone"].Gone(look(known)["public.gone"]); !why.Equal(delivery.Say("gap.dropped")) {
 		t.Errorf("of the table that was dropped the next look says: %s", why)
 	}
 	if got := look(during)[table].Attached; len(got) != 1 || got[0] != "public.two" {

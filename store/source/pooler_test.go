@@ -33,8 +33,8 @@ func TestReplicationThroughAPooler(t *testing.T) {
 			said := map[string]error{"stream": err}
 			_, said["set-up"] = src.SetUp(ctx)
 			findings, err := src.Check(ctx)
-			if n := slices.IndexFunc(findings, func(f delivery.CaptureFinding) bool { return f.What == "replication connection" }); n >= 0 {
-				said["check"] = errors.New(findings[n].Err)
+			if n := slices.IndexFunc(findings, func(f delivery.CaptureFinding) bool { return f.What.English() == "replication connection" }); n >= 0 {
+				said["check"] = errors.New(findings[n].Err.English())
 			} else {
 				said["check"] = err
 			}

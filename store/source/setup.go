@@ -27,11 +27,11 @@ func (s *Source) Check(ctx context.Context) ([]delivery.CaptureFinding, error) {
 	open := map[string]bool{}
 	for _, step := range s.steps(st) {
 		open[step.what] = true
-		findings = append(findings, delivery.CaptureFinding{What: step.what, Err: step.err, SQL: step.sql})
+		findings = append(findings, delivery.CaptureFinding{What: delivery.Verbatim(step.what), Err: delivery.Verbatim(step.err), SQL: step.sql})
 	}
 	for _, what := range []string{"publication " + s.settings.Publication, "right to replicate"} {
 		if !open[what] {
-			findings = append(findings, delivery.CaptureFinding{What: what})
+			findings = append(findings, delivery.CaptureFinding{What: delivery.Verbatim(what)})
 		}
 	}
 	return findings, nil
@@ -61,9 +61,9 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 	if err != nil {
 		return nil, err
 	}
-	if refused := refusal(
-		append(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st)), s.wayFindings(ctx)...),
-	); refused != nil {
+	refused := refusal(append(append(append(s.serverFindings(st), s.tableFindings(st)...), s.slotFinding(st)),
+		s.wayFindings(ctx)...))
+	if refused != nil {
 		return nil, refused
 	}
 	steps := s.steps(st)
@@ -86,10 +86,8 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 // only is the source with the rules of these tables.
 func (s *Source) only(tables []string) *Source {
 	settings := s.settings
-	settings.Rules = slices.DeleteFunc(
-		slices.Clone(settings.Rules),
-		func(r delivery.CDCRule) bool { return !slices.Contains(tables, r.Schema+"."+r.Table) },
-	)
+	settings.Rules = slices.DeleteFunc(slices.Clone(settings.Rules),
+		func(r delivery.CDCRule) bool { return !slices.Contains(tables, r.Schema+"."+r.Table) })
 	return &Source{
 		settings:    settings,
 		log:         s.log,
@@ -135,10 +133,10 @@ func refusal(findings []delivery.CaptureFinding) error {
 	var e SetupError
 	var reasons []string
 	for _, f := range findings {
-		if f.Err == "" || f.Warning {
+		if f.Err.IsZero() || f.Warning {
 			continue
 		}
-		reasons = append(reasons, f.What+": "+f.Err)
+		reasons = append(reasons, f.Phrase().English())
 		if f.SQL != "" {
 			e.SQL = append(e.SQL, f.SQL)
 		}

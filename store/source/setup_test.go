@@ -24,8 +24,8 @@ func problems(t *testing.T, src *source.Source) (found []string, all []delivery.
 		t.Fatal(err)
 	}
 	for _, f := range all {
-		if f.Err != "" {
-			found = append(found, f.What+": "+f.Err)
+		if !f.Err.IsZero() {
+			found = append(found, f.Phrase().English())
 		}
 	}
 	return found, all

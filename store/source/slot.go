@@ -61,18 +61,18 @@ func (s *Source) slot(ctx context.Context) (found slot, err error) {
 	return found, nil
 }
 
-func whyLost(reason string) string {
+func whyLost(reason string) delivery.Phrase {
 	switch reason {
 	case "", "wal_removed":
-		return "it held back more of the log than max_slot_wal_keep_size allows"
+		return delivery.Say("slot.wal_removed")
 	case "idle_timeout":
-		return "nobody read it for longer than idle_replication_slot_timeout"
+		return delivery.Say("slot.idle_timeout")
 	case "wal_level_insufficient":
-		return "the source no longer runs with wal_level = logical"
+		return delivery.Say("slot.wal_level")
 	case "rows_removed":
-		return "the source has removed rows of its catalogue that were needed to read the log"
+		return delivery.Say("slot.rows_removed")
 	}
-	return "the source has invalidated it: " + reason
+	return delivery.Say("slot.invalidated", "reason", reason)
 }
 
 // CreateSlot creates the slot and answers where its stream will begin: later commits will be in it, and a query sees all
@@ -90,14 +90,9 @@ func (s *Source) CreateSlot(ctx context.Context) (delivery.LSN, error) {
 	}
 	switch code := sqlState(err); {
 	case code == duplicateObject:
-		return 0, fmt.Errorf("%w: %s; remove it first, or name another slot", ErrSlotExists, s.settings.Slot)
+		return 0, delivery.Fault("slot.err.exists", "what", ErrSlotExists, "slot", s.settings.Slot)
 	case code == queryCanceled || errors.Is(err, context.DeadlineExceeded):
-		return 0, fmt.Errorf(
-			"replication slot %s could not be created in %s, because a transaction was open at the source all the time: end it (see pg_stat_activity), then try again: %w",
-			s.settings.Slot,
-			createSlotTimeout,
-			err,
-		)
+		return 0, delivery.Fault("slot.err.not_created", "slot", s.settings.Slot, "time", createSlotTimeout, "why", err)
 	}
 	return 0, fmt.Errorf("creating replication slot %s: %w", s.settings.Slot, err)
 }
@@ -144,11 +139,7 @@ func sqlState(err error) string {
 }
 
 func (s *Source) slotActive() error {
-	return fmt.Errorf(
-		"%w: %s; end the other reader (see pg_replication_slots.active_pid), or name a slot of its own for each",
-		ErrSlotActive,
-		s.settings.Slot,
-	)
+	return delivery.Fault("slot.err.active", "what", ErrSlotActive, "slot", s.settings.Slot)
 }
 
 // explain finds out whether a failure of the stream is one of its slot.
@@ -159,29 +150,16 @@ func (s *Source) explain(err error) error {
 	switch {
 	case asked != nil: // the source is down
 	case !slot.Exists:
-		return fmt.Errorf(
-			"%w: %s; run redrive cdc setup and take a new snapshot, because what changed meanwhile is in no stream",
-			ErrSlotMissing,
-			s.settings.Slot,
-		)
+		return delivery.Fault("slot.err.missing", "what", ErrSlotMissing, "slot", s.settings.Slot)
 	case slot.Lost:
-		return fmt.Errorf(
-			"%w: %s, because %s; take a new snapshot, because what changed since is gone from the log",
-			ErrSlotLost,
-			s.settings.Slot,
-			slot.Why,
-		)
+		return delivery.Fault("slot.err.lost", "what", ErrSlotLost, "slot", s.settings.Slot, "why", slot.Why)
 	}
 	switch sqlState(err) {
 	case objectInUse:
 		return s.slotActive()
 	case undefinedObject: // the slot is there
-		return fmt.Errorf(
-			"%w: %s; the log cannot be read where the publication was not there: drop slot %s, run redrive cdc setup and take a new snapshot",
-			ErrPublicationMissing,
-			s.settings.Publication,
-			s.settings.Slot,
-		)
+		return delivery.Fault("slot.err.publication", "what", ErrPublicationMissing, "publication", s.settings.Publication,
+			"slot", s.settings.Slot)
 	}
 	return fmt.Errorf("reading replication slot %s: %w", s.settings.Slot, err)
 }

@@ -85,14 +85,8 @@ func chunkQuery(t *table, columns, order []string, resumed bool, limit int) stri
 	if t.kind == "r" {
 		from = "ONLY " + from // tables that inherit from it are captured by their own names
 	}
-	return fmt.Sprintf(
-		"SELECT %s FROM %s%s ORDER BY %s LIMIT %d",
-		strings.Join(append(list, key...), ", "),
-		from,
-		where,
-		strings.Join(key, ", "),
-		limit,
-	)
+	return fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d",
+		strings.Join(append(list, key...), ", "), from, where, strings.Join(key, ", "), limit)
 }
 
 func (s *Source) chunk(
@@ -112,10 +106,8 @@ func (s *Source) chunk(
 		for n, name := range columns {
 			r.add(name, values[n], types[n])
 		}
-		rows = append(
-			rows,
-			delivery.Change{Op: delivery.OpSnapshot, Schema: t.schema, Table: t.name, Row: r.values(), Key: t.key()},
-		)
+		rows = append(rows, delivery.Change{Op: delivery.OpSnapshot, Schema: t.schema, Table: t.name,
+			Row: r.values(), Key: t.key()})
 	}
 	for _, text := range result.Rows[len(result.Rows)-1][len(columns):] {
 		last = append(last, string(text))

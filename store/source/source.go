@@ -4,7 +4,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -32,7 +31,7 @@ var (
 	ErrSlotLost           = delivery.ErrSlotLost
 	ErrSlotMissing        = delivery.ErrSlotMissing
 	ErrSlotActive         = delivery.ErrSlotActive
-	ErrSlotExists         = errors.New("the replication slot is there already")
+	ErrSlotExists         = delivery.Fault("slot.exists")
 	ErrPublicationMissing = delivery.ErrPublicationMissing
 	ErrSourceRestored     = delivery.ErrSourceRestored
 )
@@ -66,18 +65,12 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 		settings.Publication = name
 	}
 	if !delivery.IsSlotName(settings.Slot) {
-		return nil, fmt.Errorf(
-			"cdc of %s: %q cannot name a replication slot: set slot to at most 63 of a-z, 0-9 and _",
-			integration,
-			settings.Slot,
-		)
+		return nil, fmt.Errorf("cdc of %s: %q cannot name a replication slot: set slot to at most 63 of a-z, 0-9 and _",
+			integration, settings.Slot)
 	}
 	if len(settings.Publication) > 63 {
-		return nil, fmt.Errorf(
-			"cdc of %s: %q is too long for a publication: set publication to a name of at most 63 bytes",
-			integration,
-			settings.Publication,
-		)
+		return nil, fmt.Errorf("cdc of %s: %q is too long for a publication: set publication to a name of at most 63 bytes",
+			integration, settings.Publication)
 	}
 	url := settings.URL
 	if url == "" {
@@ -85,10 +78,8 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 	}
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil { // its text may quote the password
-		return nil, fmt.Errorf(
-			"cdc of %s: the source's url cannot be read: write it as postgres://user:password@host:port/database",
-			integration,
-		)
+		return nil, fmt.Errorf("cdc of %s: the source's url cannot be read: write it as "+
+			"postgres://user:password@host:port/database", integration)
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -114,15 +105,12 @@ func prepare(config *pgconn.Config, integration, statementTimeout string) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	session.Prepare(
-		config,
-		"redrive "+integration,
+	session.Prepare(config, "redrive "+integration,
 		session.Own{"statement_timeout": statementTimeout, "lock_timeout": lockTimeout,
 			"jit":                "off",   // it takes seconds where a look at the catalogue takes milliseconds
 			"row_security":       "off",   // rows that a policy would hide are an error, not a gap
 			"synchronous_commit": "local", // a mark is in the log when Mark returns, without waiting for any standby
-		},
-	)
+		})
 }
 
 // Close ends the connections for SQL. Streams are closed by themselves.

@@ -115,13 +115,7 @@ func (s *Source) wayFindings(ctx context.Context) []delivery.CaptureFinding {
 
 func (s *Source) start(ctx context.Context, conn *pgconn.PgConn, end, from delivery.LSN) (err error) {
 	if from > end {
-		return fmt.Errorf(
-			"%w: its log ends at %s, but changes up to %s are here already; if it was restored from a backup, drop slot %s and take a new snapshot",
-			ErrSourceRestored,
-			pglogrepl.LSN(end),
-			pglogrepl.LSN(from),
-			s.settings.Slot,
-		)
+		return delivery.Fault("slot.err.restored", "what", ErrSourceRestored, "end", end, "from", from, "slot", s.settings.Slot)
 	}
 	options := pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication, PluginArgs: []string{
 		"proto_version '2'",
@@ -261,11 +255,8 @@ func (st *Stream) status(ask bool) error {
 	if err := st.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	return pglogrepl.SendStandbyStatusUpdate(
-		st.closing,
-		st.pg,
-		pglogrepl.StandbyStatusUpdate{WALWritePosition: acked, ReplyRequested: ask},
-	)
+	return pglogrepl.SendStandbyStatusUpdate(st.closing, st.pg,
+		pglogrepl.StandbyStatusUpdate{WALWritePosition: acked, ReplyRequested: ask})
 }
 
 // read takes messages until the connection ends, and closes events.

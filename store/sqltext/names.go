@@ -32,10 +32,8 @@ func BindNames(query string) (statement string, names []string, err error) {
 			fmt.Fprintf(&out, "$%d", n+1)
 			i += 1 + len(name)
 		case query[i] == '$' && i+1 < len(query) && query[i+1] >= '0' && query[i+1] <= '9':
-			return "", nil, fmt.Errorf(
-				"the query names its parameters, such as :business_date, instead of numbering them ($%c)",
-				query[i+1],
-			)
+			return "", nil, fmt.Errorf("the query names its parameters, such as :business_date, instead of numbering "+
+				"them ($%c)", query[i+1])
 		default:
 			out.WriteByte(query[i])
 			i++
@@ -143,10 +141,8 @@ func CheckBatch(query string) (windowed bool, err error) {
 	_, names, err := BindNames(query)
 	for _, name := range names {
 		if _, known := Parameters[name]; !known || name == "types" {
-			return false, fmt.Errorf(
-				"the query names :%s; it may name :business_date, :scheduled_at, :window_from and :window_to",
-				name,
-			)
+			return false, fmt.Errorf("the query names :%s; it may name :business_date, :scheduled_at, :window_from "+
+				"and :window_to", name)
 		}
 		windowed = windowed || strings.HasPrefix(name, "window_")
 	}

@@ -55,10 +55,8 @@ func JSONText(zero bool) *rapid.Generator[string] {
 	return rapid.Custom(func(r *rapid.T) string {
 		members := []string{}
 		for _, value := range rapid.SliceOfN(rapid.OneOf(text, odd), 1, 4).Draw(r, "values") {
-			members = append(
-				members,
-				text.Draw(r, "name")+rapid.SampledFrom([]string{":", " : ", ":\n\t"}).Draw(r, "colon")+value,
-			)
+			members = append(members,
+				text.Draw(r, "name")+rapid.SampledFrom([]string{":", " : ", ":\n\t"}).Draw(r, "colon")+value)
 		}
 		return "{" + strings.Join(members, ", ") + "}"
 	})

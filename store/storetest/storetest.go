@@ -343,10 +343,8 @@ func migrationsHash() (string, error) {
 func drop(ctx context.Context, name string) error {
 	of := fmt.Sprintf("FROM pg_replication_slots WHERE database = '%s' AND ", name)
 	for {
-		err := run(
-			ctx,
-			"SELECT pg_terminate_backend(active_pid) "+of+"active; SELECT pg_drop_replication_slot(slot_name) "+of+"NOT active",
-		)
+		err := run(ctx, "SELECT pg_terminate_backend(active_pid) "+of+
+			"active; SELECT pg_drop_replication_slot(slot_name) "+of+"NOT active")
 		if err == nil {
 			err = run(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		}

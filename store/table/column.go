@@ -106,11 +106,8 @@ func (w *writer) convert(ctx context.Context, c *column, kind string) error {
 			1,
 			c.name,
 			&DataError{
-				fmt.Sprintf(
-					"Postgres puts no value of type %s into a column of type %s; write a cast into the query",
-					c.source,
-					c.target.kind,
-				),
+				fmt.Sprintf("Postgres puts no value of type %s into a column of type %s; write a cast into the query",
+					c.source, c.target.kind),
 			},
 		}
 	case is(kind, numbers) && is(c.target.base, numbers):
@@ -210,11 +207,8 @@ func (c *column) notation() {
 
 // altered is what people see of a value that would not be kept.
 func (c *column) altered() string {
-	return fmt.Sprintf(
-		"the column's type %s does not keep this value, of type %s, as it is: it would be cut, rounded or read as something else",
-		c.target.kind,
-		c.source,
-	)
+	return fmt.Sprintf("the column's type %s does not keep this value, of type %s, as it is: it would be cut, "+
+		"rounded or read as something else", c.target.kind, c.source)
 }
 
 // refused is a value that does not get into its column.

@@ -48,11 +48,8 @@ func judge(err error, otherwise string) delivery.Result {
 	case errors.As(err, &data):
 		return failed(delivery.OutcomePermanent, delivery.ClassRefused, place+data.Text)
 	case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22"): // its message may quote the value
-		return failed(
-			delivery.OutcomePermanent,
-			delivery.ClassRefused,
-			place+"a value does not fit its column (SQLSTATE "+pg.Code+")",
-		)
+		return failed(delivery.OutcomePermanent, delivery.ClassRefused,
+			place+"a value does not fit its column (SQLSTATE "+pg.Code+")")
 	case errors.As(err, &pg) && lasting(pg.Code):
 		return failed(delivery.OutcomePermanent, delivery.ClassRefused, place+"the database refused the rows: "+pg.Message)
 	case errors.As(err, &pg):
@@ -62,11 +59,8 @@ func judge(err error, otherwise string) delivery.Result {
 	case otherwise == delivery.ClassConnect:
 		return failed(delivery.OutcomeTransient, otherwise, "the database cannot be reached")
 	}
-	return failed(
-		delivery.OutcomeTransient,
-		otherwise,
-		"the connection to the database was lost, or the stored file could not be read",
-	)
+	return failed(delivery.OutcomeTransient, otherwise,
+		"the connection to the database was lost, or the stored file could not be read")
 }
 
 // lasting are the SQLSTATE classes of values, constraints, rights and statements.

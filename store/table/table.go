@@ -54,13 +54,10 @@ func settings(ctx context.Context, tx pgx.Tx, zone string) error {
 	if zone == "" {
 		zone = "UTC"
 	}
-	_, err := tx.Exec(
-		ctx,
+	_, err := tx.Exec(ctx,
 		`SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('timezone', $1), ('datestyle', 'ISO, YMD'),
 		('intervalstyle', 'postgres'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmloption', 'content'), ('client_encoding', 'UTF8'))
-		AS s(name, value)`,
-		zone,
-	)
+		AS s(name, value)`, zone)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == invalidParameter {
 		return &DataError{fmt.Sprintf("the table's database does not know the time zone %q of the batch", zone)}
@@ -75,22 +72,16 @@ func claim(ctx context.Context, tx pgx.Tx, bookkeeping string, f delivery.BatchF
 		return false, err
 	}
 	if !there {
-		if _, err := tx.Exec(
-			ctx,
-			"CREATE TABLE IF NOT EXISTS "+bookkeeping+` (feed text NOT NULL, sequence bigint NOT NULL, sha256 text NOT NULL,
-			rows bigint NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (feed, sequence))`,
-		); err != nil {
+		_, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS "+bookkeeping+` (
+			feed text NOT NULL, sequence bigint NOT NULL, sha256 text NOT NULL, rows bigint NOT NULL,
+			applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (feed, sequence))`)
+		if err != nil {
 			return false, err
 		}
 	}
-	tag, err := tx.Exec(
-		ctx,
-		"INSERT INTO "+bookkeeping+" (feed, sequence, sha256, rows) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-		f.Integration,
-		f.Sequence,
-		f.SHA256,
-		f.Rows,
-	)
+	tag, err := tx.Exec(ctx, "INSERT INTO "+bookkeeping+
+		" (feed, sequence, sha256, rows) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+		f.Integration, f.Sequence, f.SHA256, f.Rows)
 	if err != nil || tag.RowsAffected() == 1 {
 		return err == nil, err
 	}
@@ -99,11 +90,8 @@ func claim(ctx context.Context, tx pgx.Tx, bookkeeping string, f delivery.BatchF
 		Scan(&known)
 	if err == nil && known != f.SHA256 {
 		err = &DataError{
-			fmt.Sprintf(
-				"file %d of %s was applied before with another content: two senders share the feed's name",
-				f.Sequence,
-				f.Integration,
-			),
+			fmt.Sprintf("file %d of %s was applied before with another content: two senders share the feed's name",
+				f.Sequence, f.Integration),
 		}
 	}
 	return false, err

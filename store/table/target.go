@@ -86,24 +86,18 @@ func (t target) takes(name string, to delivery.TableDestination) error {
 		return &DataError{fmt.Sprintf("the table has no column %q", name)}
 	case c.generated:
 		return &DataError{
-			fmt.Sprintf(
-				"column %q is computed by the table (GENERATED ALWAYS AS): leave it out, by columns beside the table's name",
-				name,
-			),
+			fmt.Sprintf("column %q is computed by the table (GENERATED ALWAYS AS): leave it out, by columns beside "+
+				"the table's name", name),
 		}
 	case c.identity && !to.Overrides:
 		return &DataError{
-			fmt.Sprintf(
-				"column %q is numbered by the table (GENERATED ALWAYS AS IDENTITY): leave it out, by columns beside the table's name, or write overriding_system_value: true to keep the numbers of the file",
-				name,
-			),
+			fmt.Sprintf("column %q is numbered by the table (GENERATED ALWAYS AS IDENTITY): leave it out, by columns "+
+				"beside the table's name, or write overriding_system_value: true to keep the numbers of the file", name),
 		}
 	case c.identity && !slices.Contains(to.Key, name):
 		return &DataError{
-			fmt.Sprintf(
-				"column %q is numbered by the table (GENERATED ALWAYS AS IDENTITY) and cannot be changed in rows that are there: add it to key, or leave it out, by columns",
-				name,
-			),
+			fmt.Sprintf("column %q is numbered by the table (GENERATED ALWAYS AS IDENTITY) and cannot be changed in "+
+				"rows that are there: add it to key, or leave it out, by columns", name),
 		}
 	}
 	return nil
@@ -131,16 +125,8 @@ func parses(ctx context.Context, tx pgx.Tx, statement string) (ok bool, err erro
 
 // assignable reports whether Postgres itself would put a value of that type into the column.
 func (t target) assignable(ctx context.Context, tx pgx.Tx, kind, column string) (bool, error) {
-	return parses(
-		ctx,
-		tx,
-		fmt.Sprintf(
-			"INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT NULL::%s",
-			t.name,
-			pgx.Identifier{column}.Sanitize(),
-			kind,
-		),
-	)
+	return parses(ctx, tx, fmt.Sprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT NULL::%s",
+		t.name, pgx.Identifier{column}.Sanitize(), kind))
 }
 
 // resolve reports whether there is a type of that name here.

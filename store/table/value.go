@@ -27,14 +27,8 @@ var shapes = map[string]*shape{
 type shape struct{ form, words string }
 
 var shapeForms = func() map[string]*regexp.Regexp {
-	parts := strings.NewReplacer(
-		"D",
-		`\d{4,}-\d\d-\d\d`,
-		"C",
-		`\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?`,
-		"Z",
-		` ?(?:Z|[+-]\d\d(?::?\d\d(?::\d\d)?)?)`,
-	)
+	parts := strings.NewReplacer("D", `\d{4,}-\d\d-\d\d`, "C", `\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?`, "Z",
+		` ?(?:Z|[+-]\d\d(?::?\d\d(?::\d\d)?)?)`)
 	forms := map[string]*regexp.Regexp{}
 	for name, s := range shapes {
 		text := s.form

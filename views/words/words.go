@@ -15,17 +15,32 @@ import (
 // English is the language of the API, of the command line, and of whoever chose none.
 const English = "en"
 
-// Translations is what other languages say: by language, the English text (with its placeholders or verbs) to the translated one. The
-// texts of pages and the phrases of the catalogue share it. What it lacks is said in English.
-var Translations = map[string]map[string]string{}
+// Language is what a language says for an English text, with its placeholders or verbs. ok is false where it lacks the text.
+type Language func(english string) (text string, ok bool)
+
+// Texts is a language as one file has it: by English text.
+func Texts(translated map[string]string) Language {
+	return func(english string) (text string, ok bool) {
+		text, ok = translated[english]
+		return text, ok
+	}
+}
+
+// Translations are the other languages, by name. The texts of pages and the phrases of the catalogue share them. What one lacks is said
+// in English.
+var Translations = map[string]Language{}
 
 // Translate returns an English text in a language.
 func Translate(lang, text string) string {
-	if translated, ok := Translations[lang][text]; ok {
-		return translated
+	if language, ok := Translations[lang]; ok {
+		if translated, ok := language(text); ok {
+			return translated
+		}
 	}
 	return text
 }
+
+func init() { delivery.InEnglish = func(p delivery.Phrase) string { return Say(English, p) } }
 
 // Say returns a phrase in a language; the zero phrase says nothing. A key that this program does not know, such as one that a newer
 // program has stored, is shown as it is, with its arguments.
@@ -34,7 +49,7 @@ func Say(lang string, p delivery.Phrase) string {
 	if !known {
 		return p.String()
 	}
-	return fill(Translate(lang, text), p.Args)
+	return fill(lang, Translate(lang, text), p)
 }
 
 // Of returns what an error says to a person. ok is false for an error that has nothing to say: it is for the log.
@@ -46,25 +61,40 @@ func Of(lang string, err error) (text string, ok bool) {
 	return Say(lang, spoken.Phrase()), true
 }
 
-// placeholder is an argument in a phrase: {name} as it is; {name:q} quoted; {name:or} and {name:and} a list whose last comma becomes
-// that word;
+// placeholder is an argument in a phrase: {name} as it is; {name:q} quoted; {name:list}, {name:or} and {name:and} a list, see List;
 // {name|one|many} the first text where it is 1, else the second.
-var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|or|and)|\|([^{}|]*)\|([^{}|]*))?\}`)
+var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|list|or|and)|\|([^{}|]*)\|([^{}|]*))?\}`)
 
-func fill(text string, args map[string]string) string {
+// List puts items one behind the other as a language does it. last is how the last one follows: list, or and and are phrases of the
+// catalogue.
+func List(lang, last string, items []string) (all string) {
+	for n, item := range items {
+		switch {
+		case n == 0:
+			all = item
+		case n == len(items)-1:
+			all = Say(lang, delivery.Say("list."+last, "list", all, "next", item))
+		default:
+			all = Say(lang, delivery.Say("list.list", "list", all, "next", item))
+		}
+	}
+	return all
+}
+
+func fill(lang, text string, p delivery.Phrase) string {
 	return placeholder.ReplaceAllStringFunc(text, func(found string) string {
 		part := placeholder.FindStringSubmatch(found)
-		value, given := args[part[1]]
+		value, given := p.Args[part[1]]
+		if within, is := p.Of[part[1]]; is {
+			value, given = Say(lang, within), true
+		}
 		switch {
 		case !given:
 			return found
 		case part[2] == "q":
 			return strconv.Quote(value)
 		case part[2] != "":
-			if last := strings.LastIndex(value, ", "); last >= 0 {
-				return value[:last] + " " + part[2] + " " + value[last+2:]
-			}
-			return value
+			return List(lang, part[2], strings.Split(value, delivery.Comma))
 		case !strings.Contains(found, "|"):
 			return value
 		case value == "1":

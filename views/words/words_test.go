@@ -28,7 +28,7 @@ func TestSay(t *testing.T) {
 			t.Errorf("%s reads %q, want %q", p, got, want)
 		}
 	}
-	Translations["xx"] = map[string]string{phrases["held.paused"]: "von {by} angehalten"}
+	Translations["xx"] = Texts(map[string]string{phrases["held.paused"]: "von {by} angehalten"})
 	t.Cleanup(func() { delete(Translations, "xx") })
 	if got := Say("xx", delivery.Say("held.paused", "by", "bob")); got != "von bob angehalten" {
 		t.Errorf("in another language %q", got)

@@ -116,10 +116,8 @@ func fieldsOf(spec *delivery.FileFormat, columns []Column) ([]field, error) {
 		case at < 0:
 			return nil, fmt.Errorf("columns: the query answers no column %q; it answers %s", c.From, strings.Join(names, ", "))
 		case slices.Contains(names[at+1:], c.From):
-			return nil, fmt.Errorf(
-				"columns: the query answers %q more than once; give its columns names of their own by AS",
-				c.From,
-			)
+			return nil, fmt.Errorf("columns: the query answers %q more than once; give its columns names of their "+
+				"own by AS", c.From)
 		}
 		fields[i] = field{name: c.Name, kind: columns[at].Kind, of: columns[at].Type, index: at}
 	}

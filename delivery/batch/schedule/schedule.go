@@ -36,10 +36,8 @@ func Parse(text string, location *time.Location) (*Schedule, error) {
 	}
 	fields, ok := spec.(*cron.SpecSchedule)
 	if !ok || strings.Contains(text, "TZ=") {
-		return nil, fmt.Errorf(
-			"%q is no schedule of five fields such as 30 2 * * *",
-			text,
-		) // @every knows no time of day; the zone has a setting of its own
+		// @every knows no time of day; the zone has a setting of its own
+		return nil, fmt.Errorf("%q is no schedule of five fields such as 30 2 * * *", text)
 	}
 	fields.Location = time.UTC
 	if fields.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {

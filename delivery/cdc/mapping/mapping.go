@@ -156,20 +156,12 @@ func (m *Mapper) failed(r *rule, c *delivery.Change, err error) delivery.Capture
 		Error: fmt.Sprintf("the rule in line %d of the integrations file: %v", r.Line, err),
 		Message: delivery.Message{
 			Kind:    delivery.KindCommand,
-			Type:    shorten(standardType(c), delivery.MaxType),
-			Key:     shorten(standardKey(c), delivery.MaxKey),
+			Type:    delivery.FirstBytes(standardType(c), delivery.MaxType),
+			Key:     delivery.FirstBytes(standardKey(c), delivery.MaxKey),
 			Payload: document(c),
 			Origin:  origin(c),
 		},
 	}
-}
-
-// shorten keeps at most so many bytes, whole characters.
-func shorten(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "")
 }
 
 func origin(c *delivery.Change) *delivery.Origin {

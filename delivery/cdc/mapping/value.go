@@ -62,15 +62,13 @@ func (e *environment) fields() *fields {
 	}
 	c := e.change
 	e.made = &fields{
-		Op:     string(c.Op),
-		Schema: c.Schema,
-		Table:  c.Table,
-		Row:    decodeAll(c.Row),
-		Old:    decodeAll(c.Old),
-		Key:    map[string]any{},
-		Changed: changed(
-			c,
-		),
+		Op:          string(c.Op),
+		Schema:      c.Schema,
+		Table:       c.Table,
+		Row:         decodeAll(c.Row),
+		Old:         decodeAll(c.Old),
+		Key:         map[string]any{},
+		Changed:     changed(c),
 		Unchanged:   append([]string{}, c.Unchanged...),
 		LSN:         c.LSN.String(),
 		XID:         int(c.XID),

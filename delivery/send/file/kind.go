@@ -118,18 +118,14 @@ func readBlock(r *form.Reader, path string, b *Block) delivery.Target {
 func (b *Block) format(r *form.Reader, path string) delivery.FileFormat {
 	kind := delivery.FileKind(r.Required(path, "format", b.Format))
 	f := delivery.FileFormat{
-		Kind:   kind,
-		Gzip:   bool(b.Gzip),
-		Header: kind == delivery.FileCSV,
-		Guard:  bool(b.Guard),
-		Array:  bool(b.Array),
-		Delimiter: readDelimiter(
-			r,
-			path+"delimiter",
-			b.Delimiter,
-		),
-		Encoding: delivery.Encoding(b.Encoding),
-		Columns:  r.Columns(path, b.Columns),
+		Kind:      kind,
+		Gzip:      bool(b.Gzip),
+		Header:    kind == delivery.FileCSV,
+		Guard:     bool(b.Guard),
+		Array:     bool(b.Array),
+		Delimiter: readDelimiter(r, path+"delimiter", b.Delimiter),
+		Encoding:  delivery.Encoding(b.Encoding),
+		Columns:   r.Columns(path, b.Columns),
 	}
 	if b.Header != nil {
 		f.Header = bool(*b.Header)
@@ -157,13 +153,10 @@ func readDelimiter(r *form.Reader, path, text string) rune {
 // Read checks the block that stands at path.
 func (b *SFTPBlock) Read(r *form.Reader, path string) *delivery.SFTPServer {
 	s := &delivery.SFTPServer{
-		Addr: r.Address(path, "addr", b.Addr),
-		Path: r.Required(path, "path", b.Path),
-		User: r.Required(path, "user", b.User),
-		Key: r.Expand(
-			path+"key",
-			b.Key,
-		),
+		Addr:       r.Address(path, "addr", b.Addr),
+		Path:       r.Required(path, "path", b.Path),
+		User:       r.Required(path, "user", b.User),
+		Key:        r.Expand(path+"key", b.Key),
 		Passphrase: r.Expand(path+"passphrase", b.Passphrase),
 		KnownHosts: r.Expand(path+"known_hosts", b.KnownHosts),
 	}

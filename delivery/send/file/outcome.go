@@ -32,10 +32,8 @@ func judge(ctx context.Context, err error) delivery.Result {
 	case errors.Is(err, errDifferent):
 		return permanent(delivery.ClassFileExists, "a different file of that name is there; it was not touched")
 	case errors.Is(err, errCorrupt):
-		return permanent(
-			delivery.ClassCorrupt,
-			"the stored bytes of the file are not those whose length and SHA-256 were recorded; it was not sent",
-		)
+		return permanent(delivery.ClassCorrupt,
+			"the stored bytes of the file are not those whose length and SHA-256 were recorded; it was not sent")
 	case ctx.Err() != nil:
 		return transient(delivery.ClassTimeout, "the transfer did not end in time; the next attempt starts it again")
 	case errors.As(err, &source) && source.gone():
@@ -43,10 +41,8 @@ func judge(ctx context.Context, err error) delivery.Result {
 	case errors.As(err, &source):
 		return transient(delivery.ClassSource, "the stored bytes of the file could not be read")
 	case isLost(err):
-		return transient(
-			delivery.ClassConnectionLost,
-			"the connection broke during the transfer; the next attempt looks what is there",
-		)
+		return transient(delivery.ClassConnectionLost,
+			"the connection broke during the transfer; the next attempt looks what is there")
 	}
 	return refusal(err)
 }

@@ -56,22 +56,15 @@ func (b *Block) Read(r *form.Reader, path string) *delivery.HTTPDestination {
 		URL:     readURL(r, path+"url", b.URL),
 		Method:  readVerb(r, path+"method", b.Method),
 		Headers: map[string]string{},
-		Secret: readSecret(
-			r,
-			path+"secret",
-			b.Secret,
-		),
+		Secret:  readSecret(r, path+"secret", b.Secret),
 		Format:  readFormat(r, path+"format", b.Format),
 		Timeout: r.Timeout(path+"timeout", b.Timeout),
 	}
 	for name, value := range b.Headers {
 		value = r.Expand(path+"headers", value)
 		if !delivery.IsHeaderName(name) || !delivery.CanBeHeader(value) {
-			r.Fail(
-				path+"headers",
-				"headers: %q is no header name, or its value is not one line of text without blanks at its ends",
-				name,
-			)
+			r.Fail(path+"headers",
+				"headers: %q is no header name, or its value is not one line of text without blanks at its ends", name)
 		}
 		refuseOurs(r, path, http.CanonicalHeaderKey(name), h.Format)
 		h.Headers[http.CanonicalHeaderKey(name)] = value
@@ -97,14 +90,8 @@ func readFormat(r *form.Reader, path, text string) delivery.WireFormat {
 	}
 	if text != "" && delivery.WireFormat(text) != delivery.FormatNative &&
 		delivery.WireFormat(text) != delivery.FormatCloudEvents {
-		r.Fail(
-			path,
-			"format: %q is none of %s, %s and %s",
-			text,
-			delivery.FormatNative,
-			delivery.FormatCloudEvents,
-			delivery.FormatStructured,
-		)
+		r.Fail(path, "format: %q is none of %s, %s and %s", text, delivery.FormatNative, delivery.FormatCloudEvents,
+			delivery.FormatStructured)
 		return delivery.FormatNative
 	}
 	return r.Format(path, text)

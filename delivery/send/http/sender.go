@@ -170,9 +170,8 @@ func (s *Sender) read(response *http.Response) delivery.Result {
 	result.HTTPStatus = response.StatusCode
 	whole := len(body) < maxRead
 	if result.Outcome != delivery.OutcomeOK {
-		result.Words, body = words.Read(
-			words.Answer{Status: response.StatusCode, Reason: response.Status, Header: response.Header, Body: body},
-		)
+		result.Words, body = words.Read(words.Answer{Status: response.StatusCode, Reason: response.Status,
+			Header: response.Header, Body: body})
 		result.Words = s.redact(result.Words, whole)
 	}
 	body = []byte(s.redact(string(body), whole)) // before it is cut: half a secret would not be found

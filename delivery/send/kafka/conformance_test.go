@@ -5,18 +5,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
 	"redrive/delivery/send/sendtest"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/services"
 )
 
-const secret = "p@ss:w/ord-of-kafka"
-
-// The suite that every destination runs, on the emulated broker with sign-in.
+// The suite that every destination runs, on a broker with sign-in.
 func TestConformance(t *testing.T) {
 	t.Run("native", func(t *testing.T) {
 		b := bed(delivery.FormatNative, arrivedNative)
@@ -26,19 +23,20 @@ func TestConformance(t *testing.T) {
 	t.Run("cloudevents", func(t *testing.T) {
 		b := bed(delivery.FormatCloudEvents, arrivedEvent)
 		b.BadHeader = sendtest.Fault{Class: delivery.ClassBadRequest, Make: func(t *testing.T, log *slog.Logger) delivery.Sender {
-			_, d := signedIn(t, delivery.FormatCloudEvents)
-			return logged(t, d, log)
+			return logged(t, signedIn(t, delivery.FormatCloudEvents), log)
 		}, Alter: func(r *delivery.Request) { r.Message.Headers["tenant"] = "north\r\nsouth" }}
 		sendtest.Run(t, b)
 	})
 }
 
-func signedIn(t *testing.T, format delivery.WireFormat, options ...kfake.Opt) (*kfake.Cluster, delivery.KafkaDestination) {
+// signedIn is a new topic, for a user who signs in.
+func signedIn(t *testing.T, format delivery.WireFormat, settings ...string) delivery.KafkaDestination {
 	t.Helper()
-	c, d := cluster(t, append(options, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "redrive", secret))...)
-	d.SASL = &delivery.SASL{Mechanism: "scram-sha-256", Username: "redrive", Password: secret}
-	d.Format = format
-	return c, d
+	k := services.SharedKafka(t)
+	d := newTopic(t, k.Brokers, 1, settings...)
+	d.Brokers, d.Format = k.SASL, format
+	d.SASL = &delivery.SASL{Mechanism: "scram-sha-256", Username: services.KafkaUser, Password: services.KafkaPassword}
+	return d
 }
 
 func logged(t *testing.T, d delivery.KafkaDestination, log *slog.Logger) *Sender {
@@ -52,37 +50,41 @@ func logged(t *testing.T, d delivery.KafkaDestination, log *slog.Logger) *Sender
 }
 
 func bed(format delivery.WireFormat, read func(*kgo.Record) sendtest.Arrived) sendtest.Bed {
-	facing := func(prepare func(*kfake.Cluster)) func(*testing.T, *slog.Logger) delivery.Sender {
+	to := func(change func(*testing.T, *delivery.KafkaDestination)) func(*testing.T, *slog.Logger) delivery.Sender {
 		return func(t *testing.T, log *slog.Logger) delivery.Sender {
-			c, d := signedIn(t, format)
-			prepare(c)
+			d := signedIn(t, format)
+			change(t, &d)
 			return logged(t, d, log)
 		}
-	}
-	answering := func(answer *kerr.Error) func(*kfake.Cluster) {
-		return func(c *kfake.Cluster) { c.Fault(kfake.Fault{Keys: produce, Err: answer, Count: -1}) }
 	}
 	return sendtest.Bed{KnowsNull: true,
 		To: delivery.Destination{To: &delivery.KafkaDestination{}},
 		Open: func(t *testing.T, log *slog.Logger) sendtest.Place {
-			_, d := signedIn(t, format, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "12000000"}))
+			d := signedIn(t, format, "max.message.bytes=12000000")
 			return sendtest.Place{Sender: logged(t, d, log), Arrived: func(n int) []sendtest.Arrived { return consume(t, d, n, read) }}
 		},
-		Carries:   sendtest.Facts{ID: true, Type: true, Key: true, Attempt: true, IdempotencyKey: true, Headers: true},
-		Transient: sendtest.Fault{Class: delivery.ClassConnect, Make: facing((*kfake.Cluster).Close)},
-		Permanent: sendtest.Fault{Class: delivery.ClassRefused, Make: facing(answering(kerr.TopicAuthorizationFailed))},
+		Carries: sendtest.Facts{ID: true, Type: true, Key: true, Attempt: true, IdempotencyKey: true, Headers: true},
+		Transient: sendtest.Fault{Class: delivery.ClassConnect, Make: to(func(t *testing.T, d *delivery.KafkaDestination) {
+			proxy, brokers := services.SharedKafka(t).SASLProxy(t)
+			d.Brokers, d.Timeout = brokers, fastTimeout
+			proxy.Cut()
+		})},
+		Permanent: sendtest.Fault{Class: delivery.ClassRefused, Make: to(func(_ *testing.T, d *delivery.KafkaDestination) {
+			d.SASL.Username = services.KafkaStranger // who may not write
+		})},
 		Unknown: sendtest.Fault{Class: delivery.ClassTimeout, Make: func(t *testing.T, log *slog.Logger) delivery.Sender {
-			var line muted
-			_, d := signedIn(t, format, kfake.ListenFn(line.listen))
-			d.Timeout = time.Second
+			proxy, brokers := services.SharedKafka(t).SASLProxy(t)
+			d := signedIn(t, format)
+			d.Brokers = brokers
 			s := logged(t, d, log)
 			want(t, s.Send(t.Context(), sendtest.Request("0", "before")), delivery.OutcomeOK, "")
-			line.silent.Store(true)
+			proxy.LoseAnswers()
+			s.timeout = time.Second
 			return s
 		}},
-		Oversized: sendtest.Fault{Class: delivery.ClassTooLarge, Make: facing(func(*kfake.Cluster) {}),
+		Oversized: sendtest.Fault{Class: delivery.ClassTooLarge, Make: to(func(*testing.T, *delivery.KafkaDestination) {}),
 			Alter: func(r *delivery.Request) { r.Message.Payload = noise(2 << 20) }},
-		Secrets: []string{secret},
+		Secrets: []string{services.KafkaPassword},
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/wire"
 	"redrive/store/storetest/patience"
+	"redrive/store/storetest/services"
 )
 
 var produce = []kmsg.Key{kmsg.Produce}
@@ -51,7 +51,7 @@ func TestWhatTheBrokerAnswers(t *testing.T) {
 	} {
 		t.Run(c.answer.Message, func(t *testing.T) {
 			t.Parallel()
-			cluster, d := cluster(t)
+			cluster, d := emulated(t)
 			s := open(t, d)
 			fault := cluster.Fault(kfake.Fault{Keys: produce, Topic: d.Topic, Err: c.answer, Count: -1})
 			got := s.Send(t.Context(), request(1, "k"))
@@ -69,12 +69,56 @@ func TestWhatTheBrokerAnswers(t *testing.T) {
 	}
 }
 
+// What one broker answers by itself.
+func TestWhatABrokerAnswersByItself(t *testing.T) {
+	for name, c := range map[string]struct {
+		setting, key string
+		outcome      delivery.Outcome
+		class, words string
+	}{
+		"no key where the last one of each is kept": {"cleanup.policy=compact", "", delivery.OutcomePermanent, delivery.ClassBadRequest, words(kerr.InvalidRecord)},
+		"too large": {"max.message.bytes=100", "k", delivery.OutcomePermanent, delivery.ClassTooLarge, words(kerr.MessageTooLarge)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := anywhere(t, 1, c.setting)
+			got := open(t, d).Send(t.Context(), request(1, c.key))
+			if want(t, got, c.outcome, c.class); got.Words != c.words {
+				t.Errorf("the broker says %q", got.Words)
+			}
+			read(t, d, d.Topic, 0)
+		})
+	}
+	t.Run("no right", func(t *testing.T) {
+		d := signedIn(t, delivery.FormatNative)
+		d.SASL.Username = services.KafkaStranger
+		got := open(t, d).Send(t.Context(), request(1, ""))
+		if want(t, got, delivery.OutcomePermanent, delivery.ClassRefused); got.Words != words(kerr.TopicAuthorizationFailed) {
+			t.Errorf("the broker says %q", got.Words)
+		}
+	})
+}
+
+// A topic that is deleted and made again under its name is another one: the same sender finds it.
+func TestTopicIsMadeAgain(t *testing.T) {
+	d := anywhere(t, 1)
+	admin := services.KafkaAdmin(t, d.Brokers)
+	s := open(t, d)
+	wantOK(t, s, 1)
+	if _, err := admin.DeleteTopic(t.Context(), d.Topic); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s.Send(t.Context(), request(2, "k")), delivery.OutcomePermanent, delivery.ClassUnroutable)
+	services.CreateKafkaTopic(t, admin, d.Topic, 1)
+	wantOK(t, s, 3)
+	read(t, d, d.Topic, 1)
+}
+
 func TestWhatPassesWithinAnAttempt(t *testing.T) {
 	for _, answer := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend,
 		kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID, kerr.InvalidProducerEpoch, kerr.ConcurrentTransactions} {
 		t.Run(answer.Message, func(t *testing.T) {
 			t.Parallel()
-			cluster, d := cluster(t)
+			cluster, d := emulated(t)
 			s := open(t, d)
 			for i, inRow := range []int{0, 1, 2} {
 				if inRow > 0 {
@@ -90,8 +134,9 @@ func TestWhatPassesWithinAnAttempt(t *testing.T) {
 // The broker lost what it knew of the producer and goes on refusing its sequence: the attempt ends, and later ones need no
 // restart. The client sends under a new epoch, since what is refused this way is not in the log.
 func TestSequenceRefusedForLong(t *testing.T) {
+	t.Parallel()
 	for _, answer := range []*kerr.Error{kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID, kerr.InvalidProducerEpoch} {
-		cluster, d := cluster(t)
+		cluster, d := emulated(t)
 		s := open(t, d)
 		wantOK(t, s, 1)
 		fault := cluster.Fault(kfake.Fault{Keys: produce, Err: answer, Count: -1})
@@ -107,7 +152,7 @@ func TestSequenceRefusedForLong(t *testing.T) {
 
 func TestSignInRefusedByTheBroker(t *testing.T) {
 	const password = "correct horse battery"
-	cluster, d := cluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "redrive", password))
+	cluster, d := emulated(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "redrive", password))
 	d.SASL = &delivery.SASL{Mechanism: "plain", Username: "redrive", Password: password}
 	cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
@@ -131,7 +176,7 @@ func TestSignInRefusedByTheBroker(t *testing.T) {
 
 // A record that the topic does not take must not take its neighbours along, which travel in the same batch.
 func TestOversizedRecordHarmsNoNeighbour(t *testing.T) {
-	_, d := cluster(t, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "20000"}))
+	d := anywhere(t, 1, "max.message.bytes=20000")
 	s := open(t, d)
 	var group sync.WaitGroup
 	for i := range 60 {
@@ -153,7 +198,7 @@ func TestOversizedRecordHarmsNoNeighbour(t *testing.T) {
 }
 
 func TestLargeRecordWhereTheTopicTakesIt(t *testing.T) {
-	_, d := cluster(t, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "12000000"}))
+	d := anywhere(t, 1, "max.message.bytes=12000000")
 	s := open(t, d)
 	r := request(1, "k")
 	r.Message.Payload = noise(delivery.MaxPayload)
@@ -169,81 +214,23 @@ func noise(n int) []byte {
 	return raw
 }
 
-// muted is a listener whose connections can be made to lose what the broker answers.
-type muted struct {
-	silent    atomic.Bool
-	swallowed chan struct{} // takes one when an answer was thrown away
-	delay     atomic.Int64  // of each answer
-	mu        sync.Mutex
-	open      []net.Conn
-}
-
-func newMuted() *muted { return &muted{swallowed: make(chan struct{}, 1)} }
-
-func (m *muted) listen(network, address string) (net.Listener, error) {
-	inner, err := net.Listen(network, address)
-	return mutedListener{inner, m}, err
-}
-
-func (m *muted) hangUp() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, conn := range m.open {
-		_ = conn.Close()
-	}
-	m.open = nil
-}
-
-type mutedListener struct {
-	net.Listener
-	m *muted
-}
-
-func (l mutedListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	l.m.mu.Lock()
-	defer l.m.mu.Unlock()
-	l.m.open = append(l.m.open, conn)
-	return mutedConn{conn, l.m}, nil
-}
-
-type mutedConn struct {
-	net.Conn
-	m *muted
-}
-
-func (c mutedConn) Write(b []byte) (int, error) {
-	time.Sleep(time.Duration(c.m.delay.Load()))
-	if c.m.silent.Load() {
-		select {
-		case c.m.swallowed <- struct{}{}:
-		default:
-		}
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
-}
-
 func TestAcknowledgementLost(t *testing.T) {
-	line := newMuted()
-	cluster, d := cluster(t, kfake.ListenFn(line.listen))
-	d.Timeout = time.Second
-	s := open(t, d)
+	t.Parallel()
+	proxy, d := proxied(t, 1)
+	s, count := open(t, d), written(t, d)
 	wantOK(t, s, 1)
-	arrived := cluster.Fault(kfake.Fault{Keys: produce, Observe: true, Count: -1})
-	line.silent.Store(true)
+	proxy.LoseAnswers()
+	s.timeout = fastTimeout
 	began := time.Now()
 	want(t, s.Send(t.Context(), request(2, "k")), delivery.OutcomeUnknown, delivery.ClassTimeout)
-	if took := time.Since(began); took > d.Timeout+2*heldGrace {
+	if took := time.Since(began); took > patience.Here(s.timeout+2*heldGrace) {
 		t.Errorf("the attempt took %s", took)
 	}
-	if arrived.Hits() == 0 {
-		t.Fatal("the record never reached the broker")
+	if n := count(); n != 2 {
+		t.Fatalf("the broker has %d records: the fault did not work", n)
 	}
-	line.silent.Store(false)
+	proxy.Heal()
+	s.timeout = slowTimeout
 	// What was given up must neither be sent again nor make the broker take the next record for a copy of it.
 	wantOK(t, s, 3)
 	wantOK(t, s, 4)
@@ -252,54 +239,80 @@ func TestAcknowledgementLost(t *testing.T) {
 
 // The connection breaks after the record was written and before the answer: the client asks again under the same sequence.
 func TestConnectionBreaksBeforeTheAcknowledgement(t *testing.T) {
-	line := newMuted()
-	cluster, d := cluster(t, kfake.ListenFn(line.listen))
-	s := open(t, d)
+	proxy, d := proxied(t, 1)
+	s, count := open(t, d), written(t, d)
 	wantOK(t, s, 1)
-	arrived := cluster.Fault(kfake.Fault{Keys: produce, Observe: true, Count: -1})
-	line.silent.Store(true)
-	go func() {
-		_ = arrived.Wait(t.Context(), 1)
-		<-line.swallowed // the answer is thrown away
-		line.silent.Store(false)
-		line.hangUp()
-	}()
-	wantOK(t, s, 2)
+	proxy.LoseAnswers()
+	sent := sending(t.Context(), s, 2)
+	patience.Until(t, "the record is written", func() bool { return count() == 2 })
+	proxy.Heal()
+	want(t, patience.Receive(t, "the result", sent), delivery.OutcomeOK, "")
+	read(t, d, d.Topic, 2)
+}
+
+// The connection breaks in the middle of the record: nothing is written, and the client sends it again by the next one.
+func TestConnectionBreaksWithinTheRecord(t *testing.T) {
+	t.Parallel()
+	proxy, d := proxied(t, 1)
+	s, count := open(t, d), written(t, d)
+	wantOK(t, s, 1)
+	proxy.CutAfter(services.Upstream, 100)
+	s.timeout = fastTimeout
+	r := request(2, "k")
+	r.Message.Payload = noise(10_000)
+	if got := s.Send(t.Context(), r); got.Outcome != delivery.OutcomeUnknown && got.Outcome != delivery.OutcomeTransient {
+		t.Errorf("%+v", got)
+	}
+	proxy.Heal()
+	if n := count(); n != 1 {
+		t.Errorf("the broker has %d records", n)
+	}
+	s.timeout = slowTimeout
+	wantOK(t, s, 3)
 	read(t, d, d.Topic, 2)
 }
 
 func TestCancelledAfterTheRecordWasSent(t *testing.T) {
-	line := newMuted()
-	cluster, d := cluster(t, kfake.ListenFn(line.listen))
-	s := open(t, d)
+	proxy, d := proxied(t, 1)
+	s, count := open(t, d), written(t, d)
 	wantOK(t, s, 1)
-	arrived := cluster.Fault(kfake.Fault{Keys: produce, Observe: true, Count: -1})
-	line.silent.Store(true)
+	proxy.LoseAnswers()
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { _ = arrived.Wait(t.Context(), 1); cancel() }()
-	want(t, s.Send(ctx, request(2, "k")), delivery.OutcomeUnknown, delivery.ClassTimeout)
+	defer cancel()
+	sent := sending(ctx, s, 2)
+	patience.Until(t, "the record is written", func() bool { return count() == 2 })
+	cancel()
+	want(t, patience.Receive(t, "the result", sent), delivery.OutcomeUnknown, delivery.ClassTimeout)
+}
+
+// A line across the world makes it slower and nothing else.
+func TestSlowConnection(t *testing.T) {
+	t.Parallel()
+	proxy, d := proxied(t, 1)
+	proxy.Delay(30 * time.Millisecond)
+	s := open(t, d)
+	for n := range 5 {
+		wantOK(t, s, n)
+	}
+	read(t, d, d.Topic, 5)
 }
 
 // The client gives up a partition's records together. An attempt that goes on must not end with its neighbour's.
 func TestNeighbourCancelled(t *testing.T) {
-	cluster, d := cluster(t)
+	t.Parallel()
+	proxy, d := proxied(t, 1)
+	proxy.Silence()
 	s := open(t, d) // which does not know the topic yet: records wait for it together
-	hold := make(chan struct{})
-	cluster.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
-		cluster.KeepControl()
-		cluster.SleepControl(func() { <-hold })
-		return nil, nil, false
-	})
 	ctx, cancel := context.WithCancel(t.Context())
-	first, second := make(chan delivery.Result, 1), make(chan delivery.Result, 1)
-	go func() { first <- s.Send(ctx, request(1, "k")) }()
+	defer cancel()
+	first := sending(ctx, s, 1)
 	buffered(t, s, 1)
-	go func() { second <- s.Send(t.Context(), request(2, "k")) }()
+	second := sending(t.Context(), s, 2)
 	buffered(t, s, 2)
 	cancel()
-	want(t, <-first, delivery.OutcomeTransient, delivery.ClassConnect)
-	close(hold)
-	want(t, <-second, delivery.OutcomeOK, "")
+	want(t, patience.Receive(t, "the result", first), delivery.OutcomeTransient, delivery.ClassConnect)
+	proxy.Heal()
+	want(t, patience.Receive(t, "the result", second), delivery.OutcomeOK, "")
 	read(t, d, d.Topic, 1)
 }
 
@@ -314,7 +327,7 @@ func buffered(t *testing.T, s *Sender, n int64) {
 }
 
 func TestLeaderMoves(t *testing.T) {
-	cluster, d := cluster(t, kfake.NumBrokers(3))
+	cluster, d := emulated(t, kfake.NumBrokers(3))
 	s := open(t, d)
 	for i := range 12 {
 		if err := cluster.MoveTopicPartition(d.Topic, 0, int32(i%3)); err != nil {
@@ -326,18 +339,19 @@ func TestLeaderMoves(t *testing.T) {
 }
 
 func TestDeadLetterGoesBack(t *testing.T) {
-	_, d := cluster(t, kfake.SeedTopics(4, "payments"))
+	d := anywhere(t, 4)
+	payments := d.Topic
 	d.Topic = ""
 	s := open(t, d)
 	partition := int32(3)
 	r := request(1, "")
 	r.Message.Headers = map[string]string{"X-Tenant": "7", "kafka_dlt-exception-message": "boom", "redrive-attempt": "4"}
-	r.Message.Origin = &delivery.Origin{Broker: "kafka", Place: "payments.DLT", Dead: &delivery.DeadOrigin{Place: "payments", Partition: &partition},
+	r.Message.Origin = &delivery.Origin{Broker: "kafka", Place: "payments.DLT", Dead: &delivery.DeadOrigin{Place: payments, Partition: &partition},
 		Raw: map[string]string{"trace": base64.StdEncoding.EncodeToString([]byte{0, 255, 1}), "kafka_dlt-original-offset": "AAAAAAAAAAc="}}
 	for range 2 { // a second round adds nothing
 		want(t, s.Send(t.Context(), r), delivery.OutcomeOK, "")
 	}
-	for _, record := range read(t, d, "payments", 2) {
+	for _, record := range read(t, d, payments, 2) {
 		headers := headersOf(record)
 		if record.Partition != partition || len(record.Headers) != 7 || headers["trace"] != "\x00\xff\x01" || headers["X-Tenant"] != "7" {
 			t.Errorf("partition %d, headers %q", record.Partition, headers)
@@ -352,7 +366,7 @@ func TestDeadLetterGoesBack(t *testing.T) {
 }
 
 func TestCloudEvents(t *testing.T) {
-	_, d := cluster(t)
+	d := anywhere(t, 1)
 	d.Format = delivery.FormatCloudEvents
 	s := open(t, d)
 	r := request(1, "order-7")
@@ -391,17 +405,12 @@ func TestStillHeldIsUnknown(t *testing.T) {
 
 // A ledger of many attempts, of which some are cancelled and whose connections break: what is called ok is in the log once,
 // what is called failed is not there, what is called unknown is there once or not at all.
-//
-// The topic has one partition, because the emulator keeps a producer's epoch for all partitions together where Kafka keeps one
-// for each: after a cancelled attempt changed the epoch, it answers INVALID_PRODUCER_EPOCH to what another partition still sends
-// under the old one, and the client's answer to that writes a second copy (seen with three partitions: about 1 in 100).
 func TestVerdictsAgreeWithTheLog(t *testing.T) {
-	line := newMuted()
-	_, d := cluster(t, kfake.ListenFn(line.listen), kfake.SeedTopics(1, "ledger"))
-	d.Topic = "ledger"
+	t.Parallel()
+	proxy, d := proxied(t, 3)
 	s := open(t, d)
 	wantOK(t, s, 0)
-	line.delay.Store(int64(time.Millisecond))
+	proxy.Delay(time.Millisecond)
 	done := make(chan struct{})
 	var breaking sync.WaitGroup
 	breaking.Go(func() {
@@ -410,7 +419,7 @@ func TestVerdictsAgreeWithTheLog(t *testing.T) {
 			case <-done:
 				return
 			case <-time.After(150 * time.Millisecond):
-				line.hangUp()
+				proxy.Drop()
 			}
 		}
 	})
@@ -434,7 +443,54 @@ func TestVerdictsAgreeWithTheLog(t *testing.T) {
 	group.Wait()
 	close(done)
 	breaking.Wait()
-	line.delay.Store(0)
+	proxy.Heal()
+	compareLedger(t, d, verdicts)
+}
+
+// The same of a broker that is killed under way and comes back.
+func TestVerdictsAgreeWithTheLogOfABrokerThatWasKilled(t *testing.T) {
+	t.Parallel()
+	k := services.StartKafka(t)
+	d := newTopic(t, k.Brokers, 3)
+	d.Timeout = fastTimeout
+	s := open(t, d)
+	var verdicts []delivery.Outcome
+	var mu sync.Mutex
+	var confirmed atomic.Int64
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				mu.Lock()
+				n := len(verdicts)
+				verdicts = append(verdicts, "")
+				mu.Unlock()
+				outcome := s.Send(t.Context(), request(n, fmt.Sprint(n%5))).Outcome
+				mu.Lock()
+				verdicts[n] = outcome
+				mu.Unlock()
+				if outcome == delivery.OutcomeOK {
+					confirmed.Add(1)
+				}
+			}
+		})
+	}
+	stop := sync.OnceFunc(func() { close(done); group.Wait() })
+	t.Cleanup(stop)
+	patience.Until(t, "records are confirmed", func() bool { return confirmed.Load() > 200 })
+	k.Kill()
+	if err := k.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := confirmed.Load()
+	patience.Until(t, "records are confirmed again", func() bool { return confirmed.Load() > before+200 })
+	stop()
 	compareLedger(t, d, verdicts)
 }
 

@@ -17,8 +17,10 @@ var Kind = form.Destination{
 }
 
 func readBlock(r *form.Reader, path string, b *form.Kafka) delivery.Target {
-	if b.Group != "" {
-		r.Fail(path+"group", "group belongs to a source")
+	for setting, given := range map[string]string{"group": b.Group, "share_group": b.ShareGroup} {
+		if given != "" {
+			r.Fail(path+setting, "%s belongs to a source", setting)
+		}
 	}
 	return &delivery.KafkaDestination{KafkaServer: b.Server(r, path), Topic: r.Required(path, "topic", b.Topic),
 		Format: r.Format(path+"format", b.Format), Timeout: r.Timeout(path+"timeout", b.Timeout), KeepTime: b.KeepsTime(r, path)}

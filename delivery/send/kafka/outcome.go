@@ -24,67 +24,26 @@ func init() {
 			answers[code] = delivery.Result{Outcome: outcome, ErrorClass: class, Error: sentence, Words: words(code)}
 		}
 	}
-	add(
-		delivery.OutcomePermanent,
-		delivery.ClassTooLarge,
-		"the record is larger than the topic takes",
-		kerr.MessageTooLarge,
-		kerr.RecordListTooLarge,
-	)
-	add(
-		delivery.OutcomePermanent,
-		delivery.ClassUnroutable,
-		"the broker has no such topic or partition",
-		kerr.UnknownTopicOrPartition,
-		kerr.UnknownTopicID,
-		kerr.InvalidTopicException,
-	)
-	add(
-		delivery.OutcomePermanent,
-		delivery.ClassRefused,
-		"the broker does not authorise us to write there",
-		kerr.TopicAuthorizationFailed,
-		kerr.ClusterAuthorizationFailed,
-		kerr.TransactionalIDAuthorizationFailed,
-	)
+	add(delivery.OutcomePermanent, delivery.ClassTooLarge, "the record is larger than the topic takes",
+		kerr.MessageTooLarge, kerr.RecordListTooLarge)
+	add(delivery.OutcomePermanent, delivery.ClassUnroutable, "the broker has no such topic or partition",
+		kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException)
+	add(delivery.OutcomePermanent, delivery.ClassRefused, "the broker does not authorise us to write there",
+		kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed)
 	add(delivery.OutcomePermanent, delivery.ClassRefused, "the broker's policy refuses the record", kerr.PolicyViolation)
-	add(
-		delivery.OutcomePermanent,
-		delivery.ClassBadRequest,
-		"the broker takes the record for invalid",
-		kerr.CorruptMessage,
-		kerr.InvalidRecord,
-		kerr.InvalidTimestamp,
-		kerr.UnsupportedForMessageFormat,
-		kerr.UnsupportedCompressionType,
-		kerr.InvalidRequiredAcks,
-	)
+	add(delivery.OutcomePermanent, delivery.ClassBadRequest, "the broker takes the record for invalid", kerr.CorruptMessage,
+		kerr.InvalidRecord, kerr.InvalidTimestamp, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType,
+		kerr.InvalidRequiredAcks)
 	add(delivery.OutcomePermanent, delivery.ClassRefused, "the broker refused the sign-in", kerr.SaslAuthenticationFailed,
 		kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState, kerr.SecurityDisabled)
 	add(delivery.OutcomeTransient, delivery.ClassRefused, "too few replicas are in sync", kerr.NotEnoughReplicas)
-	add(
-		delivery.OutcomeTransient,
-		delivery.ClassRefused,
-		"the partition has no leader at the moment",
-		kerr.LeaderNotAvailable,
-		kerr.NotLeaderForPartition,
-		kerr.ReplicaNotAvailable,
-		kerr.FencedLeaderEpoch,
-		kerr.UnknownLeaderEpoch,
-		kerr.ListenerNotFound,
-	)
-	add(
-		delivery.OutcomeUnknown,
-		delivery.ClassTimeout,
-		"the broker has the record, but too few replicas confirmed it",
-		kerr.NotEnoughReplicasAfterAppend,
-	)
-	add(
-		delivery.OutcomeUnknown,
-		delivery.ClassRefused,
-		"the broker failed in a way that it did not expect",
-		kerr.UnknownServerError,
-	)
+	add(delivery.OutcomeTransient, delivery.ClassRefused, "the partition has no leader at the moment",
+		kerr.LeaderNotAvailable, kerr.NotLeaderForPartition, kerr.ReplicaNotAvailable, kerr.FencedLeaderEpoch,
+		kerr.UnknownLeaderEpoch, kerr.ListenerNotFound)
+	add(delivery.OutcomeUnknown, delivery.ClassTimeout, "the broker has the record, but too few replicas confirmed it",
+		kerr.NotEnoughReplicasAfterAppend)
+	add(delivery.OutcomeUnknown, delivery.ClassRefused,
+		"the broker failed in a way that it did not expect", kerr.UnknownServerError)
 	add(delivery.OutcomeUnknown, delivery.ClassTimeout, "the broker did not confirm in time", kerr.RequestTimedOut)
 }
 

@@ -3,6 +3,7 @@ package kafkasend
 import (
 	"bytes"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,9 @@ const (
 type producer struct {
 	client *kgo.Client
 	watch  *watch
+
+	forgetting sync.Mutex
+	forgotten  map[string]time.Time // topics that were made again, and when the client was told to look for them anew
 }
 
 func newProducer(options []kgo.Opt, signsIn bool, timeout time.Duration, batch int32) (*producer, error) {
@@ -38,7 +42,7 @@ func newProducer(options []kgo.Opt, signsIn bool, timeout time.Duration, batch i
 	if err != nil {
 		return nil, err
 	}
-	p := &producer{watch: &watch{Compressor: inner, signsIn: signsIn}}
+	p := &producer{watch: &watch{Compressor: inner, signsIn: signsIn}, forgotten: map[string]time.Time{}}
 	own := []kgo.Opt{kgo.RequiredAcks(kgo.AllISRAcks()),
 		// Without this a record that was sent once could never be given up: the client would send it for hours after its
 		// attempt ended. The client then takes a new epoch, so that no later record is mistaken for the one given up.

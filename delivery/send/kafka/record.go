@@ -157,7 +157,7 @@ func asEvent(list []kgo.RecordHeader, r delivery.Request) ([]kgo.RecordHeader, e
 	for name, value := range r.Message.Headers {
 		lower := strings.ToLower(name)
 		if attribute, ok := strings.CutPrefix(lower, "ce_"); ok {
-			lower, value = "ce-"+attribute, url.PathEscape(value) // Kafka's binding encodes nothing, HTTP's does
+			lower, value = delivery.EventPrefix+attribute, url.PathEscape(value) // Kafka's binding encodes nothing, HTTP's does
 		}
 		if !isReserved(name) {
 			given[lower] = value
@@ -169,8 +169,8 @@ func asEvent(list []kgo.RecordHeader, r delivery.Request) ([]kgo.RecordHeader, e
 		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(h kgo.RecordHeader) bool {
-		name := strings.Replace(strings.ToLower(h.Key), "ce_", "ce-", 1)
-		return strings.HasPrefix(name, "ce-") || name == "content-type"
+		name := strings.Replace(strings.ToLower(h.Key), "ce_", delivery.EventPrefix, 1)
+		return strings.HasPrefix(name, delivery.EventPrefix) || name == "content-type"
 	})
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		header := "ce_" + name

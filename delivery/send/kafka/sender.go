@@ -91,15 +91,30 @@ func suspicious(err error) bool {
 }
 
 // send produces one record and says what was seen meanwhile. The client gives up all records of a partition when the attempt
-// of the first one ends: a record of which nothing was sent and whose own attempt goes on is simply handed over again.
+// of the first one ends: a record of which nothing was sent and whose own attempt goes on is simply handed over again. So is, once,
+// one that was meant for a topic which is no more: there may be another one under its name.
 func (p *producer) send(ctx context.Context, record *kgo.Record) (error, evidence) {
-	for {
+	for madeAgain := false; ; {
 		before := p.watch.mark()
 		err := p.produce(ctx, record)
 		seen := p.watch.since(before)
-		if !isContextError(err) || ctx.Err() != nil || seen.staged {
+		switch {
+		case errors.Is(err, kerr.UnknownTopicID) && !seen.lost && !madeAgain:
+			madeAgain = true
+			p.forget(record.Topic, before.at)
+		case !isContextError(err) || ctx.Err() != nil || seen.staged:
 			return err, seen
 		}
+	}
+}
+
+// forget lets the client look for a topic anew, unless that was done since: by itself it never goes on to one that was made again.
+func (p *producer) forget(topic string, since time.Time) {
+	p.forgetting.Lock()
+	defer p.forgetting.Unlock()
+	if p.forgotten[topic].Before(since) {
+		p.client.PurgeTopicsFromProducing(topic)
+		p.forgotten[topic] = time.Now()
 	}
 }
 

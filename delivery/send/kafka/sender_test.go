@@ -1,42 +1,41 @@
 package kafkasend
 
-// The broker of these tests is kfake, an emulator in this process: it speaks the protocol, checks producer, epoch and sequence
-// as Kafka does, and answers what a test tells it to. It does not replicate, and its disk never fails. KAFKA_BROKERS (host:port,
-// comma separated) points the tests that need no fault injection at a real cluster that lets topics be created.
+// The broker of these tests is Apache Kafka. Where a test wants answers that one broker gives by accident only, or more brokers than
+// one, it says "emulated": kfake, in this process, speaks the protocol, checks producer, epoch and sequence as Kafka does, and answers
+// what a test tells it to. It does not replicate, and its disk never fails.
 
 import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
-	"go.uber.org/goleak"
 
 	"redrive/delivery"
 	"redrive/delivery/wire"
+	"redrive/store/storetest/patience"
+	"redrive/store/storetest/services"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { services.Main(m) }
 
 const fastTimeout = 3 * time.Second
 
-// cluster is an emulated one with a topic.
-func cluster(t *testing.T, options ...kfake.Opt) (*kfake.Cluster, delivery.KafkaDestination) {
+// slowTimeout is for what is to succeed, however slow the machine is.
+const slowTimeout = time.Minute
+
+// emulated is an emulated cluster with a topic.
+func emulated(t *testing.T, options ...kfake.Opt) (*kfake.Cluster, delivery.KafkaDestination) {
 	t.Helper()
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(1, "orders")}, options...)...)
 	if err != nil {
@@ -46,36 +45,42 @@ func cluster(t *testing.T, options ...kfake.Opt) (*kfake.Cluster, delivery.Kafka
 	return c, delivery.KafkaDestination{KafkaServer: delivery.KafkaServer{Brokers: c.ListenAddrs()}, Topic: "orders", Timeout: fastTimeout}
 }
 
-// anywhere is the cluster that KAFKA_BROKERS names, else an emulated one, with a new topic.
-func anywhere(t *testing.T, partitions int32) delivery.KafkaDestination {
+// anywhere is a new topic of the run's cluster, which may be the caller's own.
+func anywhere(t *testing.T, partitions int32, settings ...string) delivery.KafkaDestination {
 	t.Helper()
-	topic := "redrive-test-" + random()
-	brokers := os.Getenv("KAFKA_BROKERS")
-	if brokers == "" {
-		c, d := cluster(t, kfake.SeedTopics(partitions, topic))
-		d.Topic, d.Brokers = topic, c.ListenAddrs()
-		return d
-	}
-	d := delivery.KafkaDestination{KafkaServer: delivery.KafkaServer{Brokers: strings.Split(brokers, ",")}, Topic: topic, Timeout: 10 * time.Second}
-	createTopic(t, d, partitions)
+	return newTopic(t, services.KafkaBrokers(t), partitions, settings...)
+}
+
+func newTopic(t *testing.T, brokers []string, partitions int32, settings ...string) delivery.KafkaDestination {
+	t.Helper()
+	d := delivery.KafkaDestination{KafkaServer: delivery.KafkaServer{Brokers: brokers}, Topic: "redrive-test-" + random(), Timeout: slowTimeout}
+	services.CreateKafkaTopic(t, services.KafkaAdmin(t, brokers), d.Topic, partitions, settings...)
 	return d
 }
 
-func createTopic(t *testing.T, d delivery.KafkaDestination, partitions int32) {
+// proxied is a new topic behind a proxy.
+func proxied(t *testing.T, partitions int32) (*services.Proxy, delivery.KafkaDestination) {
 	t.Helper()
-	client := plainClient(t, d)
-	request := kmsg.NewPtrCreateTopicsRequest()
-	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = d.Topic, partitions, -1
-	request.Topics = append(request.Topics, topic)
-	if _, err := request.RequestWith(t.Context(), client); err != nil {
-		t.Fatal(err)
+	k := services.SharedKafka(t)
+	d := newTopic(t, k.Brokers, partitions)
+	proxy, brokers := k.Proxy(t)
+	d.Brokers = brokers
+	return proxy, d
+}
+
+// written tells how many records the topic has, behind the proxy's back.
+func written(t *testing.T, d delivery.KafkaDestination) func() int64 {
+	t.Helper()
+	admin := services.SharedKafka(t).Admin(t)
+	return func() (n int64) {
+		t.Helper()
+		ends, err := admin.ListEndOffsets(t.Context(), d.Topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends.Each(func(o kadm.ListedOffset) { n += o.Offset })
+		return n
 	}
-	t.Cleanup(func() {
-		request := kmsg.NewPtrDeleteTopicsRequest()
-		request.TopicNames = []string{d.Topic}
-		_, _ = request.RequestWith(context.WithoutCancel(t.Context()), client)
-	})
 }
 
 func plainClient(t *testing.T, d delivery.KafkaDestination, options ...kgo.Opt) *kgo.Client {
@@ -126,11 +131,11 @@ func fromStart(topic string) []kgo.Opt {
 
 func fetch(t *testing.T, client *kgo.Client, n int) (records []*kgo.Record) {
 	for {
-		patience := 10 * time.Second
+		wait := patience.Limit
 		if len(records) >= n {
-			patience = 300 * time.Millisecond // for one too many
+			wait = 300 * time.Millisecond // for one too many
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		fetched := client.PollFetches(ctx).Records()
 		cancel()
 		if len(fetched) == 0 {
@@ -138,6 +143,13 @@ func fetch(t *testing.T, client *kgo.Client, n int) (records []*kgo.Record) {
 		}
 		records = append(records, fetched...)
 	}
+}
+
+// sending is an attempt under way.
+func sending(ctx context.Context, s *Sender, n int) <-chan delivery.Result {
+	result := make(chan delivery.Result, 1)
+	go func() { result <- s.Send(ctx, request(n, "k")) }()
+	return result
 }
 
 func want(t *testing.T, got delivery.Result, outcome delivery.Outcome, class string) {
@@ -236,42 +248,44 @@ func TestOneKeyKeepsItsOrder(t *testing.T) {
 }
 
 func TestUnknownTopicIsSaidAtOnce(t *testing.T) {
-	_, d := cluster(t)
-	d.Topic = "nobody-made-this"
+	d := anywhere(t, 1)
+	d.Topic = "nobody-made-this-" + random()
 	began := time.Now()
 	got := open(t, d).Send(t.Context(), request(1, ""))
 	if want(t, got, delivery.OutcomePermanent, delivery.ClassUnroutable); got.Words != "UNKNOWN_TOPIC_OR_PARTITION (code 3)" {
 		t.Errorf("the broker says %q", got.Words)
 	}
-	if took := time.Since(began); took > fastTimeout/2 {
+	if took := time.Since(began); took > d.Timeout/2 {
 		t.Errorf("after %s", took)
 	}
 }
 
 func TestBrokerAway(t *testing.T) {
-	c, d := cluster(t)
+	t.Parallel()
+	proxy, d := proxied(t, 1)
+	d.Timeout = fastTimeout
 	s := open(t, d)
 	wantOK(t, s, 1)
-	c.Close()
+	proxy.Cut()
 	if got := s.Send(t.Context(), request(2, "")); got.Outcome == delivery.OutcomeOK { // a kept connection took bytes before it broke
 		t.Error(got)
 	}
 	want(t, s.Send(t.Context(), request(3, "")), delivery.OutcomeTransient, delivery.ClassConnect)
 	want(t, open(t, d).Send(t.Context(), request(4, "")), delivery.OutcomeTransient, delivery.ClassConnect)
+	proxy.Heal()
+	wantOK(t, s, 5)
 }
 
 func TestNameAndAddressRules(t *testing.T) {
-	_, d := cluster(t)
-	blocked := d
-	blocked.Brokers = []string{"169.254.169.254:9092"}
+	blocked := delivery.KafkaDestination{KafkaServer: delivery.KafkaServer{Brokers: []string{"169.254.169.254:9092"}}, Topic: "orders", Timeout: fastTimeout}
 	want(t, open(t, blocked).Send(t.Context(), request(1, "")), delivery.OutcomePermanent, delivery.ClassBlockedAddress)
-	nameless := d
+	nameless := blocked
 	nameless.Brokers = []string{"no-such-host.invalid:9092"}
 	want(t, open(t, nameless).Send(t.Context(), request(1, "")), delivery.OutcomeTransient, delivery.ClassDNS)
 }
 
 func TestCancelledBeforeAnythingWasSent(t *testing.T) {
-	_, d := cluster(t)
+	d := anywhere(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	want(t, open(t, d).Send(ctx, request(1, "")), delivery.OutcomeTransient, delivery.ClassConnect)
@@ -279,7 +293,7 @@ func TestCancelledBeforeAnythingWasSent(t *testing.T) {
 }
 
 func TestClosedSenderSendsNothing(t *testing.T) {
-	_, d := cluster(t)
+	d := anywhere(t, 1)
 	s := open(t, d)
 	wantOK(t, s, 1)
 	if err := s.Close(); err != nil {
@@ -301,63 +315,77 @@ func TestSettingsAreChecked(t *testing.T) {
 	}
 }
 
+// Every way to sign in, by an open line and by TLS: the right password sends, a wrong one is said, and neither shows.
 func TestSignIn(t *testing.T) {
-	const password = "correct horse battery"
-	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
-		_, d := cluster(t, kfake.EnableSASL(), kfake.Superuser(strings.ToUpper(mechanism), "redrive", password))
-		var log bytes.Buffer
-		dialer := wire.Dialer{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-		for _, given := range []string{password, "wrong horse battery"} {
-			d.SASL = &delivery.SASL{Mechanism: mechanism, Username: "redrive", Password: given}
-			s, err := New(d, dialer)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := s.Send(t.Context(), request(1, ""))
-			_ = s.Close()
-			if given == password {
-				want(t, got, delivery.OutcomeOK, "")
-			} else {
-				want(t, got, delivery.OutcomeTransient, delivery.ClassRefused)
-			}
-			if strings.Contains(fmt.Sprint(got), given) || strings.Contains(log.String(), given) {
-				t.Errorf("%s: the password leaks: %v\n%s", mechanism, got, &log)
-			}
+	k := services.SharedKafka(t)
+	d := newTopic(t, k.Brokers, 1)
+	for name, server := range map[string]delivery.KafkaServer{"open": {Brokers: k.SASL}, "tls": {Brokers: k.SASLTLS, TLS: &delivery.TLS{CA: k.CA}}} {
+		for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
+			t.Run(name+" "+mechanism, func(t *testing.T) {
+				t.Parallel()
+				d := d
+				var log bytes.Buffer
+				dialer := wire.Dialer{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+				for _, given := range []string{services.KafkaPassword, "wrong horse battery"} {
+					d.KafkaServer = server
+					d.SASL = &delivery.SASL{Mechanism: mechanism, Username: services.KafkaUser, Password: given}
+					s, err := New(d, dialer)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got := s.Send(t.Context(), request(1, ""))
+					_ = s.Close()
+					if given == services.KafkaPassword {
+						want(t, got, delivery.OutcomeOK, "")
+					} else {
+						want(t, got, delivery.OutcomePermanent, delivery.ClassRefused)
+					}
+					if strings.Contains(fmt.Sprint(got), given) || strings.Contains(log.String(), given) {
+						t.Errorf("the password leaks: %v\n%s", got, &log)
+					}
+				}
+			})
 		}
 	}
 }
 
 func TestTLS(t *testing.T) {
-	server := httptest.NewTLSServer(nil) // for its certificate
-	defer server.Close()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
+	k := services.SharedKafka(t)
+	d := newTopic(t, k.Brokers, 1)
+	with := func(known bool, until time.Time) *delivery.TLS {
+		cert, key := k.IssueClient(t, known, until)
+		return &delivery.TLS{CA: k.CA, Cert: cert, Key: key}
 	}
-	_, d := cluster(t, kfake.TLS(&tls.Config{Certificates: server.TLS.Certificates}))
-	d.TLS = &delivery.TLS{CA: ca}
-	want(t, open(t, d).Send(t.Context(), request(1, "")), delivery.OutcomeOK, "")
-	d.TLS = &delivery.TLS{}
-	want(t, open(t, d).Send(t.Context(), request(2, "")), delivery.OutcomeTransient, delivery.ClassTLS)
-	d.TLS = &delivery.TLS{CA: ca, ServerName: "another.example"}
-	want(t, open(t, d).Send(t.Context(), request(3, "")), delivery.OutcomeTransient, delivery.ClassTLS)
-	d.TLS = nil
-	if got := open(t, d).Send(t.Context(), request(4, "")); got.Outcome != delivery.OutcomeTransient {
-		t.Errorf("plain text to TLS: %+v", got)
+	for name, c := range map[string]struct {
+		brokers []string
+		tls     *delivery.TLS
+		outcome delivery.Outcome
+		class   string
+	}{
+		"trusted":         {k.TLS, &delivery.TLS{CA: k.CA}, delivery.OutcomeOK, ""},
+		"unknown":         {k.TLS, &delivery.TLS{}, delivery.OutcomeTransient, delivery.ClassTLS},
+		"another's":       {k.TLS, &delivery.TLS{CA: k.CA, ServerName: "another.example"}, delivery.OutcomeTransient, delivery.ClassTLS},
+		"plain text":      {k.TLS, nil, delivery.OutcomeTransient, delivery.ClassConnect},
+		"mutual":          {k.MutualTLS, &delivery.TLS{CA: k.CA, Cert: k.ClientCert, Key: k.ClientKey}, delivery.OutcomeOK, ""},
+		"mutual, without": {k.MutualTLS, &delivery.TLS{CA: k.CA}, delivery.OutcomeTransient, delivery.ClassTLS},
+		"mutual, new":     {k.MutualTLS, with(true, time.Now().Add(time.Hour)), delivery.OutcomeOK, ""},
+		"mutual, expired": {k.MutualTLS, with(true, time.Now().Add(-time.Hour)), delivery.OutcomeTransient, delivery.ClassTLS},
+		"mutual, unknown": {k.MutualTLS, with(false, time.Now().Add(time.Hour)), delivery.OutcomeTransient, delivery.ClassTLS},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := d
+			d.Brokers, d.TLS = c.brokers, c.tls
+			d.Timeout = slowTimeout
+			if c.outcome != delivery.OutcomeOK {
+				d.Timeout = fastTimeout
+			}
+			want(t, open(t, d).Send(t.Context(), request(1, "")), c.outcome, c.class)
+		})
 	}
 }
 
-func TestNoAuthorisation(t *testing.T) {
-	_, d := cluster(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "redrive", "p4ssw0rd",
-		kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "orders", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationDescribe, Allow: true}))
-	d.SASL = &delivery.SASL{Mechanism: "plain", Username: "redrive", Password: "p4ssw0rd"}
-	got := open(t, d).Send(t.Context(), request(1, ""))
-	if want(t, got, delivery.OutcomePermanent, delivery.ClassRefused); got.Words != "CLUSTER_AUTHORIZATION_FAILED (code 31)" {
-		t.Errorf("the broker says %q", got.Words)
-	}
-}
-
-// BenchmarkSend measures the sender alone, many attempts at once against a broker in the same process.
+// BenchmarkSend measures the sender alone, many attempts at once against an emulated broker in the same process.
 func BenchmarkSend(b *testing.B) {
 	for _, at := range []int{1, 16, 256} {
 		b.Run(fmt.Sprint(at, " at once"), func(b *testing.B) {

@@ -60,9 +60,8 @@ func (s *Sender) publication(ctx context.Context, r delivery.Request) (*publicat
 		size: len(m.Payload), result: make(chan delivery.Result, 1)}
 	if p.exchange == "" && p.key == "" {
 		if m.Origin == nil || m.Origin.Dead == nil || m.Origin.Dead.Where() == "" {
-			return nil, errors.New(
-				"the destination has no exchange and no routing key, and the message did not die in a queue that it could go back to",
-			)
+			return nil, errors.New("the destination has no exchange and no routing key, and the message did not die " +
+				"in a queue that it could go back to")
 		}
 		p.exchange, p.key, id = m.Origin.Dead.Exchange, m.Origin.Dead.Place, cmp.Or(m.Origin.ID, id) // it goes back as it was
 	}

@@ -21,12 +21,10 @@ func readBlock(r *form.Reader, path string, b *form.Redis) delivery.Target {
 		r.Fail(path+"require_subscribers", "require_subscribers: %d is less than 0", b.RequireSubscribers)
 	}
 	return &delivery.RedisDestination{
-		RedisServer: b.Server(r, path),
-		Channel:     r.Required(path, "channel", b.Channel),
-		RequireSubscribers: int(
-			b.RequireSubscribers,
-		),
-		Format:  r.Format(path+"format", b.Format),
-		Timeout: r.Timeout(path+"timeout", b.Timeout),
+		RedisServer:        b.Server(r, path),
+		Channel:            r.Required(path, "channel", b.Channel),
+		RequireSubscribers: int(b.RequireSubscribers),
+		Format:             r.Format(path+"format", b.Format),
+		Timeout:            r.Timeout(path+"timeout", b.Timeout),
 	}
 }

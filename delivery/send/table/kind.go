@@ -51,21 +51,16 @@ func readBlock(r *form.Reader, path string, b *Block) delivery.Target {
 		Overrides: bool(b.OverridingSystemValue)}
 	name, ok := r.Required(path, "table", b.Table), false
 	if d.Schema, d.Table, ok = delivery.ParseTableName(name); !ok && name != "" {
-		r.Fail(
-			path+"table",
-			"table: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"",
-			name,
-		)
+		r.Fail(path+"table",
+			"table: %q is no table such as public.orders; quote a name of other letters, as in public.\"Order\"", name)
 	}
 	d.Timeout = r.Transfer(path+"timeout", b.Timeout)
 	if !form.PostgresURL(d.URL) {
 		r.Fail(path+"url", "url: an address such as postgres://user:password@host:5432/database is needed")
 	}
 	if len(b.Key) == 0 {
-		r.Fail(
-			strings.TrimSuffix(path, "."),
-			"key: missing; write key: [column], the columns of a unique constraint by which rows are replaced",
-		)
+		r.Fail(strings.TrimSuffix(path, "."),
+			"key: missing; write key: [column], the columns of a unique constraint by which rows are replaced")
 	}
 	return d
 }

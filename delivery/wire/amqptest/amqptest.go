@@ -92,11 +92,8 @@ func value(depth int) *rapid.Generator[any] {
 		case 11:
 			return amqp091.Decimal{Scale: rapid.Uint8().Draw(t, "scale"), Value: rapid.Int32().Draw(t, "unscaled")}
 		case 12:
-			return time.Unix(
-				rapid.SampledFrom([]int64{0, 1, -1, 1_790_000_000, -62_135_596_801, 253_402_300_800, math.MaxInt64 >> 8}).
-					Draw(t, "seconds"),
-				0,
-			)
+			seconds := []int64{0, 1, -1, 1_790_000_000, -62_135_596_801, 253_402_300_800, math.MaxInt64 >> 8}
+			return time.Unix(rapid.SampledFrom(seconds).Draw(t, "seconds"), 0)
 		case 13:
 			return rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "bytes")
 		case 14:
@@ -135,10 +132,7 @@ func Publishing(user string) *rapid.Generator[amqp091.Publishing] {
 			MessageId: short.Draw(t, "message_id"),
 			Timestamp: rapid.SampledFrom([]time.Time{{}, time.Unix(0, 0), time.Unix(1_790_000_000, 0), time.Unix(1<<40, 0)}).
 				Draw(t, "timestamp"),
-			Type: short.Draw(
-				t,
-				"type",
-			),
+			Type:   short.Draw(t, "type"),
 			UserId: rapid.SampledFrom([]string{"", user}).Draw(t, "user_id"),
 			AppId:  short.Draw(t, "app_id"),
 			Body:   rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "body"),

@@ -93,25 +93,12 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 		}
 		batches = append(batches, float64(o.Rows)/ran.FinishedAt.Sub(*ran.StartedAt).Seconds())
 		r.Bytes, r.Heap = ran.File.Bytes, max(r.Heap, heap)
-		fmt.Fprintf(
-			o.Out,
-			"round %d: COPY %8.0f rows/s (%d bytes), batch %8.0f rows/s (%d bytes)\n",
-			round+1,
-			copies[round],
-			bytes,
-			batches[round],
-			r.Bytes,
-		)
+		fmt.Fprintf(o.Out, "round %d: COPY %8.0f rows/s (%d bytes), batch %8.0f rows/s (%d bytes)\n",
+			round+1, copies[round], bytes, batches[round], r.Bytes)
 	}
 	r.Copy, r.Batch = median(copies), median(batches)
-	fmt.Fprintf(
-		o.Out,
-		"median:  COPY %8.0f rows/s, batch %8.0f rows/s: %.2f of it; at most %d MiB of memory\n",
-		r.Copy,
-		r.Batch,
-		r.Ratio(),
-		r.Heap>>20,
-	)
+	fmt.Fprintf(o.Out, "median:  COPY %8.0f rows/s, batch %8.0f rows/s: %.2f of it; at most %d MiB of memory\n",
+		r.Copy, r.Batch, r.Ratio(), r.Heap>>20)
 	return r, nil
 }
 
@@ -173,31 +160,25 @@ func settings() delivery.Integration {
 
 // runOnce asks for a run and waits for its file; nobody delivers it.
 func runOnce(ctx context.Context, db *store.Store, in delivery.Integration) (run delivery.BatchRun, heap uint64, err error) {
-	room, err := batch.New(
-		batch.Config{
-			Integration: in,
-			Format:      in.BatchFormat(),
-			CheckQuery:  store.CheckBatchQuery,
-			Files:       db.Files(),
-			Look:        pollEvery,
-			Log:         slog.New(slog.DiscardHandler),
-			Lead: func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
-				return db.Lead(
-					ctx,
-					"batch/"+in.Name,
-					func(ctx context.Context, l *store.Leader) error { return work(ctx, db.Batch(l, in.Name)) },
-					failed,
-				)
-			},
-			Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
-				source, err := db.OpenBatchSource(ctx, url, zone)
-				if err != nil {
-					return nil, err
-				}
-				return source, nil
-			},
+	room, err := batch.New(batch.Config{
+		Integration: in,
+		Format:      in.BatchFormat(),
+		CheckQuery:  store.CheckBatchQuery,
+		Files:       db.Files(),
+		Look:        pollEvery,
+		Log:         slog.New(slog.DiscardHandler),
+		Lead: func(ctx context.Context, work func(context.Context, batch.Feed) error, failed func(error)) error {
+			return db.Lead(ctx, "batch/"+in.Name,
+				func(ctx context.Context, l *store.Leader) error { return work(ctx, db.Batch(l, in.Name)) }, failed)
 		},
-	)
+		Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
+			source, err := db.OpenBatchSource(ctx, url, zone)
+			if err != nil {
+				return nil, err
+			}
+			return source, nil
+		},
+	})
 	if err != nil {
 		return run, 0, err
 	}

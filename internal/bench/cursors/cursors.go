@@ -44,9 +44,8 @@ func (o Options) Check() error {
 		o.Duration > 10*time.Minute ||
 		o.Long < 0 ||
 		o.Long > time.Minute {
-		return errors.New(
-			"bench outbox: rows must be 1 to 1000000, rate at least 1, producers 1 to 64, duration at most 10m, long at most 1m",
-		)
+		return errors.New("bench outbox: rows must be 1 to 1000000, rate at least 1, producers 1 to 64, duration at " +
+			"most 10m, long at most 1m")
 	}
 	return nil
 }
@@ -168,12 +167,10 @@ func (r *run) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for the end of the log: %w", err)
 	}
-	return r.db.SyncIntegrations(
-		ctx,
+	return r.db.SyncIntegrations(ctx,
 		[]delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Subscribe: []string{eventType},
 			Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead, Concurrency: 1,
-			Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}},
-	)
+			Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
 }
 
 // cursor is what one way has read.
@@ -223,17 +220,9 @@ func (r Report) print(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "cursor\tevents\tmissed\tdoubled\tp50 commit to read\tp99")
 	for _, l := range r {
-		fmt.Fprintf(
-			table,
-			"%s\t%d\t%d (%.1f %%)\t%d\t%s\t%s\n",
-			l.Cursor,
-			l.Events,
-			l.Missed,
-			float64(l.Missed)*100/float64(max(l.Events, 1)),
-			l.Doubled,
-			l.P50.Round(100*time.Microsecond),
-			l.P99.Round(100*time.Microsecond),
-		)
+		fmt.Fprintf(table, "%s\t%d\t%d (%.1f %%)\t%d\t%s\t%s\n", l.Cursor, l.Events, l.Missed,
+			float64(l.Missed)*100/float64(max(l.Events, 1)), l.Doubled, l.P50.Round(100*time.Microsecond),
+			l.P99.Round(100*time.Microsecond))
 	}
 	return table.Flush()
 }

@@ -100,12 +100,9 @@ func (r *run) behindOldest(ctx context.Context, c *cursor) error {
 		if err := r.pool.QueryRow(ctx, oldestSQL).Scan(&to); err != nil {
 			return ignoreEnd(ctx, err)
 		}
-		ids, err := r.ids(
-			ctx,
+		ids, err := r.ids(ctx,
 			"SELECT id::text FROM redrive.messages WHERE kind = 'event' AND xid >= $1::xid8 AND xid < $2::xid8 ORDER BY id",
-			from,
-			to,
-		)
+			from, to)
 		if err != nil {
 			return err
 		}
@@ -125,16 +122,14 @@ func (r *run) betweenSnapshots(ctx context.Context, c *cursor) error {
 		}
 	}
 	var failed error
-	relay := outbox.New(
-		outbox.Config{
-			Poll: poll,
-			Wake: wake,
-			Log:  slog.New(slog.DiscardHandler),
-			Lead: func(ctx context.Context, work func(context.Context, outbox.Session) error, told func(error)) error {
-				return r.db.Lead(ctx, "outbox", func(ctx context.Context, l *store.Leader) error { return work(ctx, l) }, told)
-			},
+	relay := outbox.New(outbox.Config{
+		Poll: poll,
+		Wake: wake,
+		Log:  slog.New(slog.DiscardHandler),
+		Lead: func(ctx context.Context, work func(context.Context, outbox.Session) error, told func(error)) error {
+			return r.db.Lead(ctx, "outbox", func(ctx context.Context, l *store.Leader) error { return work(ctx, l) }, told)
 		},
-	)
+	})
 	var relaying sync.WaitGroup
 	relaying.Go(func() { failed = relay.Run(ctx, ctx) })
 	defer relaying.Wait()

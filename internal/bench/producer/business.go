@@ -119,12 +119,10 @@ func (b *business) addIntegration(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	return db.SyncIntegrations(
-		ctx,
+	return db.SyncIntegrations(ctx,
 		[]delivery.Integration{{Name: integration, Method: delivery.MethodOutbox, Subscribe: []string{"account.changed"},
 			Idempotent: true, Retry: delivery.DefaultRetry, OnFailure: delivery.StateDead, Concurrency: 1,
-			Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}},
-	)
+			Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}}}})
 }
 
 // tidy does the server's upkeep between the rounds, so that it falls into none of them.

@@ -39,9 +39,8 @@ func (o Options) Check() error {
 		o.Scale > 100 ||
 		o.PayloadBytes < 0 ||
 		o.PayloadBytes > delivery.MaxPayload {
-		return errors.New(
-			"bench producer: clients must be 1 to 64, rounds and scale 1 to 100, a round at most a minute, a payload at most 10 MiB",
-		)
+		return errors.New("bench producer: clients must be 1 to 64, rounds and scale 1 to 100, a round at most a " +
+			"minute, a payload at most 10 MiB")
 	}
 	return nil
 }
@@ -160,15 +159,8 @@ func (r Report) print(o Options) error {
 	for _, l := range r {
 		fmt.Fprintf(table, "%s\t%.0f\t%.2f\t%s\t%s\n", l.Way, l.PerSecond, l.Ratio, millis(l.P50), millis(l.P99))
 	}
-	fmt.Fprintf(
-		table,
-		"medians of %d rounds of %s in turns, %d clients, scale %d, payload of %d bytes\n",
-		o.Rounds,
-		o.Round,
-		o.Clients,
-		o.Scale,
-		o.PayloadBytes,
-	)
+	fmt.Fprintf(table, "medians of %d rounds of %s in turns, %d clients, scale %d, payload of %d bytes\n",
+		o.Rounds, o.Round, o.Clients, o.Scale, o.PayloadBytes)
 	return table.Flush()
 }
 

@@ -28,12 +28,8 @@ const (
 
 func main() {
 	var o bench.Options
-	flag.StringVar(
-		&o.DSN,
-		"database-url",
-		os.Getenv("DATABASE_URL"),
-		"an empty database; without one a private Postgres is started",
-	)
+	flag.StringVar(&o.DSN, "database-url", os.Getenv("DATABASE_URL"),
+		"an empty database; without one a private Postgres is started")
 	flag.IntVar(&o.Messages, "messages", 20_000, "messages of one round")
 	flag.IntVar(&o.Concurrency, "concurrency", 16, "parallel requests")
 	flag.IntVar(&o.PayloadBytes, "payload", 256, "bytes of one payload")
@@ -134,15 +130,9 @@ func compare(out io.Writer, all []contestant) error {
 	first := median(results[0])
 	for i, c := range all {
 		m := median(results[i])
-		if _, err := fmt.Fprintf(
-			out,
-			"median   %-20s %6.0f/s   to %s %.2f   (%d messages a round)\n",
-			c.name,
-			m.PerSecond(),
-			all[0].name,
-			m.PerSecond()/first.PerSecond(),
-			m.Messages,
-		); err != nil {
+		_, err := fmt.Fprintf(out, "median   %-20s %6.0f/s   to %s %.2f   (%d messages a round)\n",
+			c.name, m.PerSecond(), all[0].name, m.PerSecond()/first.PerSecond(), m.Messages)
+		if err != nil {
 			return err
 		}
 	}

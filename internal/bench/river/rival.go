@@ -108,11 +108,9 @@ func newRival(ctx context.Context, o bench.Options, receiver *bench.Receiver) (*
 	}
 	r := &rival{Options: o, pool: pool, receiver: receiver, workers: river.NewWorkers(),
 		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256}}
-	river.AddWorker(
-		r.workers,
+	river.AddWorker(r.workers,
 		&poster{url: receiver.URL(), client: &http.Client{Transport: r.transport, Timeout: 5 * time.Second},
-			places: make(chan struct{}, o.Concurrency)},
-	)
+			places: make(chan struct{}, o.Concurrency)})
 	return r, nil
 }
 
@@ -124,12 +122,10 @@ func (r *rival) close() {
 // measure runs one round by the same rules as Redrive's: a full queue, from the start until every request has arrived and
 // every job is completed.
 func (r *rival) measure(ctx context.Context, t tuning) (bench.Throughput, error) {
-	client, err := river.NewClient(
-		riverpgxv5.New(r.pool),
+	client, err := river.NewClient(riverpgxv5.New(r.pool),
 		&river.Config{Logger: slog.New(slog.DiscardHandler), Workers: r.workers,
 			Queues:        map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: t.workers}},
-			FetchCooldown: t.fetch, FetchPollInterval: t.fetch},
-	)
+			FetchCooldown: t.fetch, FetchPollInterval: t.fetch})
 	if err != nil {
 		return bench.Throughput{}, err
 	}

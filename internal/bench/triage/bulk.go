@@ -25,11 +25,9 @@ func (b *bench) bulk(ctx context.Context, p *program) error {
 	p.receiver.shut() // requests wait, so that releasing is measured and not sending
 	reading := b.readMeanwhile(ctx, p)
 	began := time.Now()
-	op, err := b.db.StartOperation(
-		ctx,
+	op, err := b.db.StartOperation(ctx,
 		delivery.OperationRequest{Action: delivery.ActionRetry, Actor: "bench", Reason: "measured",
-			Filter: &delivery.Filter{States: []delivery.State{delivery.StateDead}, Groups: []string{b.pick.large}}},
-	)
+			Filter: &delivery.Filter{States: []delivery.State{delivery.StateDead}, Groups: []string{b.pick.large}}})
 	frozen := time.Since(began)
 	if err == nil {
 		began = time.Now()
@@ -57,16 +55,8 @@ func (b *bench) bulk(ctx context.Context, p *program) error {
 	if err := b.report.print(b.Out, "in bulk"); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(
-		b.Out,
-		"selected %d = succeeded %d + failed %d + skipped %d + cancelled %d + remaining %d\n\n",
-		op.Selected,
-		op.Succeeded,
-		op.Failed,
-		op.Skipped,
-		op.Cancelled,
-		op.Remaining,
-	)
+	_, err = fmt.Fprintf(b.Out, "selected %d = succeeded %d + failed %d + skipped %d + cancelled %d + remaining %d\n\n",
+		op.Selected, op.Succeeded, op.Failed, op.Skipped, op.Cancelled, op.Remaining)
 	return err
 }
 
@@ -88,13 +78,8 @@ func (b *bench) until(ctx context.Context, id string, done func(delivery.Operati
 		}
 		delivery.Pause(ctx, lookAgain)
 		if ctx.Err() != nil {
-			return op, fmt.Errorf(
-				"%d are waiting, %d released, %d succeeded: %w",
-				waiting(op),
-				op.Released,
-				op.Succeeded,
-				ctx.Err(),
-			)
+			return op, fmt.Errorf("%d are waiting, %d released, %d succeeded: %w",
+				waiting(op), op.Released, op.Succeeded, ctx.Err())
 		}
 	}
 }

@@ -133,22 +133,17 @@ func fill(ctx context.Context, conn *pgx.Conn, list []shape, o Options) error {
 
 // stage decides what each row is.
 func stage(ctx context.Context, tx pgx.Tx, list []shape, o Options) error {
-	if _, err := tx.Exec(
-		ctx,
-		"SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '512MB'; SET LOCAL timezone = 'UTC'; SET LOCAL jit = off; "+stagingSQL,
-	); err != nil {
+	if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '512MB'; SET LOCAL "+
+		"timezone = 'UTC'; SET LOCAL jit = off; "+stagingSQL); err != nil {
 		return err
 	}
 	rows := make([][]any, len(list))
 	for i, s := range list {
 		rows[i] = []any{s.n, s.status, s.integration, s.kind, s.class, s.text, s.id, s.message, s.young}
 	}
-	if _, err := tx.CopyFrom(
-		ctx,
-		pgx.Identifier{"triage_shapes"},
-		[]string{"n", "status", "integration", "kind", "class", "text", "id", "message", "young"},
-		pgx.CopyFromRows(rows),
-	); err != nil {
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"triage_shapes"}, []string{"n", "status", "integration", "kind", "class",
+		"text", "id", "message", "young"}, pgx.CopyFromRows(rows))
+	if err != nil {
 		return err
 	}
 	step := progress.Begin(ctx, "staging settled and open failures", 2)
@@ -160,7 +155,7 @@ func stage(ctx context.Context, tx pgx.Tx, list []shape, o Options) error {
 	if _, err := tx.Exec(ctx, rowsSQL, o.Open, bounds(list, func(s shape) int { return s.open }), true, 14); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	_, err := tx.Exec(ctx, "ANALYZE triage_rows; ANALYZE triage_shapes")
+	_, err = tx.Exec(ctx, "ANALYZE triage_rows; ANALYZE triage_shapes")
 	return err
 }
 

@@ -44,11 +44,8 @@ func (b *bench) asPages(ctx context.Context) error {
 		}
 	}
 	p.stop()
-	_, err = fmt.Fprintf(
-		b.Out,
-		"memory of the serving process: at most %.0f MB resident (target: under 150 MB)\n",
-		float64(p.memory.most.Load())/1e6,
-	)
+	_, err = fmt.Fprintf(b.Out, "memory of the serving process: at most %.0f MB resident (target: under 150 MB)\n",
+		float64(p.memory.most.Load())/1e6)
 	return err
 }
 

@@ -32,11 +32,8 @@ type row struct {
 
 func newPicker(ctx context.Context, conn *pgx.Conn) (*picker, error) {
 	p := &picker{Rand: rand.New(rand.NewPCG(4711, 6)), operator: []string{"ann", "bela", "chris", "dana"}}
-	rows, err := conn.Query(
-		ctx,
-		`SELECT g.id, g.integration, g.error_class, g.message, c.dead FROM redrive.groups g JOIN redrive.group_counts c ON c.group_id = g.id
-		WHERE c.dead > 0 ORDER BY c.dead DESC, g.id`,
-	)
+	rows, err := conn.Query(ctx, `SELECT g.id, g.integration, g.error_class, g.message, c.dead FROM redrive.groups g
+		JOIN redrive.group_counts c ON c.group_id = g.id WHERE c.dead > 0 ORDER BY c.dead DESC, g.id`)
 	if err != nil {
 		return nil, err
 	}
@@ -45,12 +42,12 @@ func newPicker(ctx context.Context, conn *pgx.Conn) (*picker, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("reading groups: %w", err)
 	}
-	if rows, err = conn.Query(
-		ctx,
-		`SELECT r.id::text, r.message_id::text, m.key, d->>'order', d->'customer'->>'email', d->'items'->0->>'sku', d->'customer'->>'id', f.error, r.changed_at
-		FROM (SELECT * FROM redrive.deliveries WHERE state = 'dead' ORDER BY hashtext(id::text), id LIMIT 1000) r JOIN redrive.messages m ON m.id = r.message_id
-		JOIN redrive.failure_details f ON f.delivery_id = r.id CROSS JOIN LATERAL (SELECT convert_from(m.payload, 'UTF8')::jsonb AS d) j`,
-	); err != nil {
+	rows, err = conn.Query(ctx, `SELECT r.id::text, r.message_id::text, m.key, d->>'order', d->'customer'->>'email',
+			d->'items'->0->>'sku', d->'customer'->>'id', f.error, r.changed_at
+		FROM (SELECT * FROM redrive.deliveries WHERE state = 'dead' ORDER BY hashtext(id::text), id LIMIT 1000) r
+		JOIN redrive.messages m ON m.id = r.message_id JOIN redrive.failure_details f ON f.delivery_id = r.id
+		CROSS JOIN LATERAL (SELECT convert_from(m.payload, 'UTF8')::jsonb AS d) j`)
+	if err != nil {
 		return nil, err
 	}
 	if p.dead, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (d row, err error) {

@@ -55,11 +55,8 @@ func (b *bench) serve(ctx context.Context) (*program, error) {
 	}
 	file, err := configFile(dir, p.receiver.url)
 	if err == nil {
-		err = p.start(
-			ctx,
-			exec.Command(path, "serve", "--addr=127.0.0.1:0", "--config="+file, "--data-dir="+dir, "--log-format=text"),
-			b.DSN,
-		)
+		err = p.start(ctx, exec.Command(path, "serve", "--addr=127.0.0.1:0", "--config="+file, "--data-dir="+dir,
+			"--log-format=text"), b.DSN)
 	}
 	if err != nil {
 		p.receiver.close()
@@ -74,14 +71,8 @@ var listening = regexp.MustCompile(`listening.* url="?(http://[^\s"]+)`)
 
 // start waits until the program listens.
 func (p *program) start(ctx context.Context, cmd *exec.Cmd, dsn string) error {
-	cmd.Env = append(
-		os.Environ(),
-		"DATABASE_URL="+dsn,
-		"REDRIVE_API_TOKEN="+p.token,
-		"REDRIVE_ADMIN_PASSWORD=only-for-measuring",
-		"REDRIVE_RETENTION=0",
-		"REDRIVE_DEMO=",
-	)
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "REDRIVE_API_TOKEN="+p.token,
+		"REDRIVE_ADMIN_PASSWORD=only-for-measuring", "REDRIVE_RETENTION=0", "REDRIVE_DEMO=")
 	output, err := cmd.StderrPipe()
 	if err != nil {
 		return err

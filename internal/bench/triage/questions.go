@@ -117,10 +117,8 @@ var listed = []delivery.State{
 func (b *bench) lists() []question {
 	var list []question
 	for _, state := range listed {
-		list = append(
-			list,
-			b.listOf("list "+string(state), listTarget, func(f *delivery.Filter) { f.States = []delivery.State{state} }),
-		)
+		list = append(list, b.listOf("list "+string(state), listTarget,
+			func(f *delivery.Filter) { f.States = []delivery.State{state} }))
 	}
 	list = append(list, b.listOf("list any state", listTarget, func(f *delivery.Filter) { f.States = listed }),
 		b.listOf("list dead, oldest first", listTarget, func(f *delivery.Filter) { f.Sort = delivery.SortOldest }),
@@ -188,10 +186,8 @@ func (b *bench) groupQuestions() []question {
 		b.groupsOf("groups by combined keys", func(f *delivery.GroupFilter) {
 			f.By = some(b.pick, delivery.GroupKeys, 1+b.pick.IntN(len(delivery.GroupKeys)))
 		}),
-		b.groupsOf(
-			"groups of an integration or class",
-			func(f *delivery.GroupFilter) { facets[4*b.pick.IntN(2)].set(b.pick, &f.Filter) },
-		),
+		b.groupsOf("groups of an integration or class",
+			func(f *delivery.GroupFilter) { facets[4*b.pick.IntN(2)].set(b.pick, &f.Filter) }),
 		b.groupsOf("groups by status", func(f *delivery.GroupFilter) {
 			f.Statuses = []delivery.GroupStatus{one(b.pick, delivery.GroupStatuses)}
 		}),
@@ -279,10 +275,8 @@ func (b *bench) searches() []question {
 	})
 	add("error text, absent", func(f *delivery.Filter) { f.Query = fmt.Sprintf("flux %d", p.IntN(1e6)) })
 	add("error text of two letters", func(f *delivery.Filter) { f.Query = one(p, []string{"53", "be", "zq"}) })
-	add(
-		"error text in an integration",
-		func(f *delivery.Filter) { f.Query, f.Integrations = "deadlock", []string{p.integration()} },
-	)
+	add("error text in an integration",
+		func(f *delivery.Filter) { f.Query, f.Integrations = "deadlock", []string{p.integration()} })
 	add("payload words, rare", func(f *delivery.Filter) { f.Words = one(p, p.dead).email })
 	add("payload words, medium", func(f *delivery.Filter) { f.Words = "gift " + one(p, []string{"Weber", "Klein", "Roth"}) })
 	add("payload words, common", func(f *delivery.Filter) { f.Words = one(p, []string{"web", "EUR", "door"}) })

@@ -78,21 +78,8 @@ func (r *Report) print(out io.Writer, where string) error {
 		if l.Where != where {
 			continue
 		}
-		fmt.Fprintf(
-			table,
-			"%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n",
-			l.Name,
-			l.wanted(),
-			ms(l.At(50)),
-			ms(l.At(95)),
-			ms(l.At(99)),
-			ms(l.At(100)),
-			l.Runs(),
-			l.found/max(l.Runs(), 1),
-			kb(l.Raw),
-			kb(l.Zipped),
-			l.verdict(),
-		)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", l.Name, l.wanted(), ms(l.At(50)), ms(l.At(95)),
+			ms(l.At(99)), ms(l.At(100)), l.Runs(), l.found/max(l.Runs(), 1), kb(l.Raw), kb(l.Zipped), l.verdict())
 	}
 	fmt.Fprintln(table)
 	return table.Flush()

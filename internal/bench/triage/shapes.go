@@ -106,24 +106,8 @@ type shape struct {
 }
 
 // sample is a text's arguments for the fingerprint.
-var sample = strings.NewReplacer(
-	"%1$s",
-	"104711001",
-	"%2$s",
-	"4711",
-	"%3$s",
-	"10.1.2.3",
-	"%4$s",
-	"ann.17@mail.example",
-	"%5$s",
-	"0d4e7a4c-6f3e-4b43-9a55-0f1d2c3b4a59",
-	"%6$s",
-	"2026-03-04T05:06:07Z",
-	"%7$s",
-	"1234",
-	"%8$s",
-	"5",
-)
+var sample = strings.NewReplacer("%1$s", "104711001", "%2$s", "4711", "%3$s", "10.1.2.3", "%4$s", "ann.17@mail.example",
+	"%5$s", "0d4e7a4c-6f3e-4b43-9a55-0f1d2c3b4a59", "%6$s", "2026-03-04T05:06:07Z", "%7$s", "1234", "%8$s", "5")
 
 // shapes returns the groups with how many failures each has. A few have most.
 func shapes(why []reason, open, settled int) []shape {
@@ -178,12 +162,9 @@ func configFile(dir, receiver string) (path string, err error) {
 	var b strings.Builder
 	b.WriteString("integrations:\n")
 	for _, r := range routes {
-		fmt.Fprintf(
-			&b,
+		fmt.Fprintf(&b,
 			"  - name: %s\n    description: Made for measuring\n    method: %s\n    idempotent: true\n    destination:\n",
-			r.name,
-			r.method,
-		)
+			r.name, r.method)
 		switch r.to {
 		case "http":
 			fmt.Fprintf(&b, "      http: {url: %q, timeout: 60s}\n", receiver)

@@ -145,12 +145,8 @@ func (b *bench) make(ctx context.Context) error {
 	if err := vacuum(ctx, b.conn); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(
-		b.Out,
-		"data made in %s, of which %s by the indexer of the search\n",
-		time.Since(began).Round(time.Second),
-		indexed.Round(time.Second),
-	)
+	_, err = fmt.Fprintf(b.Out, "data made in %s, of which %s by the indexer of the search\n",
+		time.Since(began).Round(time.Second), indexed.Round(time.Second))
 	return err
 }
 

@@ -59,12 +59,10 @@ func verify(ctx context.Context, conn *pgx.Conn) error {
 
 // fingerprints asks the program for the group of some rows of each group.
 func fingerprints(ctx context.Context, conn *pgx.Conn) error {
-	rows, err := conn.Query(
-		ctx,
+	rows, err := conn.Query(ctx,
 		`SELECT r.integration, r.error_class, r.group_id, f.error FROM redrive.groups g CROSS JOIN LATERAL (
 		SELECT * FROM redrive.deliveries d WHERE d.group_id = g.id AND d.state = 'dead' ORDER BY d.changed_at LIMIT 20) r
-		JOIN redrive.failure_details f ON f.delivery_id = r.id`,
-	)
+		JOIN redrive.failure_details f ON f.delivery_id = r.id`)
 	if err != nil {
 		return fmt.Errorf("checking the groups: %w", err)
 	}

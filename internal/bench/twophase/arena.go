@@ -88,20 +88,17 @@ func (a *arena) addIntegration(ctx context.Context, dsn string) error {
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	return db.SyncIntegrations(
-		ctx,
-		[]delivery.Integration{
-			{
-				Name:        integration,
-				Method:      delivery.MethodOutbox,
-				Idempotent:  true,
-				Retry:       delivery.DefaultRetry,
-				OnFailure:   delivery.StateDead,
-				Concurrency: 1,
-				Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}},
-			},
+	return db.SyncIntegrations(ctx, []delivery.Integration{
+		{
+			Name:        integration,
+			Method:      delivery.MethodOutbox,
+			Idempotent:  true,
+			Retry:       delivery.DefaultRetry,
+			OnFailure:   delivery.StateDead,
+			Concurrency: 1,
+			Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:9/"}},
 		},
-	)
+	})
 }
 
 func (a *arena) prepareOther(ctx context.Context) error {

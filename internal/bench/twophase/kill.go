@@ -96,11 +96,9 @@ func (a *arena) orphans(ctx context.Context) ([]orphan, error) {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	rows, err := conn.Query(
-		ctx,
+	rows, err := conn.Query(ctx,
 		`SELECT gid, database, split_part(gid, '-', 4)::bigint FROM pg_prepared_xacts WHERE starts_with(gid, $1 || '-')`,
-		a.run,
-	)
+		a.run)
 	if err != nil {
 		return nil, err
 	}
@@ -116,11 +114,8 @@ func (a *arena) settle(ctx context.Context) error {
 		return err
 	}
 	for _, o := range left {
-		committed, err := a.numbers(
-			ctx,
-			a.config.Database,
-			fmt.Sprintf(`SELECT n FROM redrive_bench_2pc.orders WHERE n = %d`, o.n),
-		)
+		committed, err := a.numbers(ctx, a.config.Database,
+			fmt.Sprintf(`SELECT n FROM redrive_bench_2pc.orders WHERE n = %d`, o.n))
 		if err != nil {
 			return err
 		}

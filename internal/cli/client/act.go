@@ -36,7 +36,7 @@ type Retry struct {
 // Ignore decides not to deliver.
 type Ignore struct {
 	act
-	Category string `help:"duplicate, test-data, obsolete, receiver-bug, producer-bug, accepted-loss, other or a word of your own."`
+	Category string `help:"${categories} or a word of your own."`
 	Until    string `help:"Open it again then: a time such as 2026-01-31T09:30:00Z, or a duration such as 48h."`
 }
 
@@ -176,10 +176,9 @@ func (a act) many(ctx context.Context, t *Terminal, request map[string]any) erro
 		return nil
 	}
 	if dry.Eligible > 1 && !a.Yes {
-		if err := t.confirm(
-			ctx,
-			fmt.Sprintf("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])), plural(dry.Eligible, "failure", "failures")),
-		); err != nil {
+		err := t.confirm(ctx, fmt.Sprintf("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
+			plural(dry.Eligible, "failure", "failures")))
+		if err != nil {
 			return err
 		}
 	}
@@ -216,14 +215,8 @@ func (a act) start(ctx context.Context, t *Terminal, request map[string]any) err
 	case "ids":
 		fmt.Fprintln(t.Out, visible(o.ID))
 	default:
-		fmt.Fprintf(
-			t.Out,
-			"Operation %s: %s of %s. Follow it: redrive operations watch %s\n",
-			visible(o.ID),
-			o.Action,
-			plural(o.Selected, "failure", "failures"),
-			visible(o.ID),
-		)
+		fmt.Fprintf(t.Out, "Operation %s: %s of %s. Follow it: redrive operations watch %s\n",
+			visible(o.ID), o.Action, plural(o.Selected, "failure", "failures"), visible(o.ID))
 	}
 	return nil
 }
@@ -237,11 +230,8 @@ func (d dryRun) String() string {
 	}
 	b.WriteString(".\n")
 	if d.Unsure > 0 {
-		fmt.Fprintf(
-			&b,
-			"Of %s the outcome is unknown: the receiver may have had the effect already.\n",
-			plural(d.Unsure, "failure", "failures"),
-		)
+		fmt.Fprintf(&b, "Of %s the outcome is unknown: the receiver may have had the effect already.\n",
+			plural(d.Unsure, "failure", "failures"))
 	}
 	if len(d.Excluded) > 0 {
 		fmt.Fprintf(&b, "Not selected: %s.\n", numbers(d.Excluded))

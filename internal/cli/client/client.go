@@ -89,15 +89,13 @@ func (s Server) base() (string, error) {
 		return "", misused("REDRIVE_URL (--url): an address such as http://127.0.0.1:8080 is needed")
 	}
 	if s.Token == "" {
-		return "", misused(
-			"no API token: set REDRIVE_API_TOKEN or give --token; an admin makes tokens on the console's page Tokens",
-		)
+		return "", misused("no API token: set REDRIVE_API_TOKEN or give --token; an admin makes tokens on the " +
+			"console's page Tokens")
 	}
 	for _, r := range s.Token {
 		if r <= ' ' || r > '~' {
-			return "", misused(
-				"REDRIVE_API_TOKEN (--token): a token is made of visible ASCII characters, without spaces or line breaks",
-			)
+			return "", misused("REDRIVE_API_TOKEN (--token): a token is made of visible ASCII characters, without " +
+				"spaces or line breaks")
 		}
 	}
 	return strings.TrimSuffix(u.Scheme+"://"+u.Host+u.Path, "/"), nil
@@ -144,16 +142,11 @@ func unreachable(base string, err error) error {
 	)
 	switch {
 	case refused(err):
-		return fmt.Errorf(
-			"no server answers at %s: is redrive serve running there? Name another address by --url (REDRIVE_URL)",
-			base,
-		)
+		return fmt.Errorf("no server answers at %s: is redrive serve running there? Name another address by --url "+
+			"(REDRIVE_URL)", base)
 	case errors.As(err, &untrusted), errors.As(err, &misnamed), errors.As(err, &invalid):
-		return fmt.Errorf(
-			"the certificate of %s is not trusted (%s): correct the address, or trust its authority by SSL_CERT_FILE",
-			base,
-			innermost(err),
-		)
+		return fmt.Errorf("the certificate of %s is not trusted (%s): correct the address, or trust its authority by "+
+			"SSL_CERT_FILE", base, innermost(err))
 	case errors.As(err, &notTLS), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fmt.Errorf("%s does not speak HTTPS: write http:// in --url (REDRIVE_URL)", base)
 	case errors.As(err, &outer) && outer.Timeout():
@@ -178,11 +171,8 @@ func refusal(base string, answer *http.Response, raw []byte) error {
 	var p problem
 	if json.Unmarshal(raw, &p) != nil || p.Code == "" {
 		if answer.StatusCode < 400 {
-			return misused(
-				"%s leads elsewhere (%s): name that address by --url (REDRIVE_URL)",
-				base,
-				visible(answer.Header.Get("Location")),
-			)
+			return misused("%s leads elsewhere (%s): name that address by --url (REDRIVE_URL)",
+				base, visible(answer.Header.Get("Location")))
 		}
 		return fmt.Errorf("%s answers %d, but not as Redrive's API does: is --url (REDRIVE_URL) right?", base, answer.StatusCode)
 	}

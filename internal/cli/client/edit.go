@@ -189,12 +189,8 @@ func (c *Redirect) Run(ctx context.Context, t *Terminal) error {
 		return err
 	}
 	var f failure
-	raw, err := c.post(
-		ctx,
-		"/failures/"+d.ID+"/redirect",
-		map[string]any{"integration": c.To, "reason": c.Reason, "version": d.Version},
-		&f,
-	)
+	raw, err := c.post(ctx, "/failures/"+d.ID+"/redirect",
+		map[string]any{"integration": c.To, "reason": c.Reason, "version": d.Version}, &f)
 	if err == nil {
 		c.Output.print(t, raw, f)
 	}

@@ -57,7 +57,7 @@ func (s Selection) query() (url.Values, error) {
 	case err != nil:
 		return nil, err
 	case len(ids) > 0:
-		q["id"], q["state"] = ids, anyState
+		q["id"], q["state"] = ids, anyState()
 	case search != "":
 		q.Set("search", search)
 	}
@@ -65,7 +65,12 @@ func (s Selection) query() (url.Values, error) {
 }
 
 // anyState is every state: whoever names an id means it whatever its state.
-var anyState = []string{"pending", "sending", "delivered", "dead", "ignored", "resolved"}
+func anyState() (all []string) {
+	for _, s := range delivery.States {
+		all = append(all, string(s))
+	}
+	return all
+}
 
 // failure is what the commands show of a delivery.
 type failure struct {
@@ -354,16 +359,8 @@ func (d detail) printAttempts(t *Terminal, now time.Time) {
 		least: []int{0, 7, 0, 0, 8, 0, 12, 8},
 	}
 	for _, a := range d.Attempts {
-		x.add(
-			fmt.Sprint(a.Number),
-			ago(a.StartedAt, now),
-			fmt.Sprintf("%dms", a.DurationMS),
-			a.Outcome,
-			a.ErrorClass,
-			fmt.Sprint(a.Edit),
-			a.Error,
-			a.Response,
-		)
+		x.add(fmt.Sprint(a.Number), ago(a.StartedAt, now), fmt.Sprintf("%dms", a.DurationMS), a.Outcome, a.ErrorClass,
+			fmt.Sprint(a.Edit), a.Error, a.Response)
 	}
 	t.table(x)
 }

@@ -152,18 +152,8 @@ func (o operation) print(t *Terminal, now time.Time) {
 		if p.Rate > 0 {
 			rate = fmt.Sprintf("%g/s", p.Rate)
 		}
-		x.add(
-			p.Integration,
-			p.Phase,
-			fmt.Sprint(p.Selected),
-			fmt.Sprint(p.Waiting),
-			fmt.Sprint(p.Released),
-			fmt.Sprint(p.Succeeded),
-			fmt.Sprint(p.Failed),
-			fmt.Sprint(p.Skipped),
-			rate,
-			p.Held,
-		)
+		x.add(p.Integration, p.Phase, fmt.Sprint(p.Selected), fmt.Sprint(p.Waiting), fmt.Sprint(p.Released),
+			fmt.Sprint(p.Succeeded), fmt.Sprint(p.Failed), fmt.Sprint(p.Skipped), rate, p.Held)
 	}
 	t.table(x)
 }
@@ -301,10 +291,8 @@ func (s Server) watch(ctx context.Context, t *Terminal, id string, output Output
 		switch {
 		case errors.Is(err, errInterrupted):
 			p.end()
-			return fmt.Errorf(
-				"no longer watching; the operation goes on. To end it: redrive operations cancel %s --reason …",
-				visible(id),
-			)
+			return fmt.Errorf("no longer watching; the operation goes on. To end it: redrive operations cancel %s "+
+				"--reason …", visible(id))
 		case err == nil:
 			answered = time.Now()
 			p.say(visible(o.State) + ": " + o.numbers())

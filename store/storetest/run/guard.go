@@ -95,13 +95,8 @@ func report(began time.Time) {
 		return
 	}
 	user, system := time.Duration(used.Utime.Nano()).Round(time.Second), time.Duration(used.Stime.Nano()).Round(time.Second)
-	fmt.Fprintf(
-		os.Stderr,
-		"tests: %v, of the processors %v for programs and %v for the system\n",
-		time.Since(began).Round(time.Second),
-		user,
-		system,
-	)
+	fmt.Fprintf(os.Stderr, "tests: %v, of the processors %v for programs and %v for the system\n",
+		time.Since(began).Round(time.Second), user, system)
 }
 
 // runFolder makes the folder of the run's databases and files: in memory where there is plenty, which spares most of the system's time.

@@ -43,13 +43,8 @@ func slowestFirst(args []string) []string {
 	if !isGoTest(args) || len(named) == 0 {
 		return args
 	}
-	list := append(
-		[]string{
-			"list",
-			"-f",
-			"{{.ImportPath}}\t{{.Dir}}\t{{range .TestGoFiles}}{{.}}\t{{end}}{{range .XTestGoFiles}}{{.}}\t{{end}}",
-		},
-		named...)
+	format := "{{.ImportPath}}\t{{.Dir}}\t{{range .TestGoFiles}}{{.}}\t{{end}}{{range .XTestGoFiles}}{{.}}\t{{end}}"
+	list := append([]string{"list", "-f", format}, named...)
 	out, err := exec.Command(args[0], list...).Output()
 	if err != nil {
 		return args // go test will report the error
@@ -71,10 +66,8 @@ func slowestFirst(args []string) []string {
 
 // descending returns the keys, those with the largest values first.
 func descending[V cmp.Ordered](of map[string]V) []string {
-	return slices.SortedFunc(
-		maps.Keys(of),
-		func(a, b string) int { return cmp.Or(cmp.Compare(of[b], of[a]), strings.Compare(a, b)) },
-	)
+	return slices.SortedFunc(maps.Keys(of),
+		func(a, b string) int { return cmp.Or(cmp.Compare(of[b], of[a]), strings.Compare(a, b)) })
 }
 
 // times passes the output of go test on and takes note of how long each package takes.

@@ -60,10 +60,8 @@ func needs(args []string) []string {
 	if err != nil { // go test will report the error
 		return []string{servicesPackage, toolsPackage}
 	}
-	return slices.DeleteFunc(
-		strings.Fields(string(out)),
-		func(path string) bool { return path != servicesPackage && path != toolsPackage },
-	)
+	return slices.DeleteFunc(strings.Fields(string(out)),
+		func(path string) bool { return path != servicesPackage && path != toolsPackage })
 }
 
 // startAll starts services side by side and tells the command about them. Either all run or none.
@@ -111,10 +109,8 @@ func hasPostgres() bool {
 }
 
 func startPostgres(ctx context.Context) (string, func() error, error) {
-	server, stop, err := storetest.StartServer(
-		ctx,
-		slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-	)
+	server, stop, err := storetest.StartServer(ctx,
+		slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	if err != nil {
 		return "", nil, err
 	}
@@ -149,7 +145,7 @@ func startRabbitMQ(ctx context.Context) (string, func() error, error) {
 }
 
 // proxies is how many tests, of all packages, can break connections to Kafka at the same time: the others wait.
-const proxies = 16
+const proxies = 20
 
 func startKafka(ctx context.Context) (string, func() error, error) {
 	k, err := services.LaunchKafka(ctx, proxies)

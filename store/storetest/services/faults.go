@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -84,6 +85,14 @@ func (p *Proxy) CutAfter(stream string, n int) {
 	p.toxic(fmt.Sprintf(`{"name": %q, "type": "limit_data", "stream": %q, "attributes": {"bytes": %d}}`, stream, stream, n))
 }
 
+// Delay lets everything arrive later, in both directions.
+func (p *Proxy) Delay(d time.Duration) {
+	p.t.Helper()
+	for _, stream := range []string{Upstream, Downstream} {
+		p.toxic(fmt.Sprintf(`{"name": "slow %s", "type": "latency", "stream": %q, "attributes": {"latency": %d}}`, stream, stream, d.Milliseconds()))
+	}
+}
+
 func (p *Proxy) add(stream string) {
 	p.t.Helper()
 	p.toxic(fmt.Sprintf(`{"name": %q, "type": "timeout", "stream": %q, "attributes": {"timeout": 0}}`, stream, stream))
@@ -99,10 +108,22 @@ func (p *Proxy) toxic(toxic string) {
 // Cut closes all connections and takes no more.
 func (p *Proxy) Cut() { p.proxy.Stop() }
 
+// Drop closes all connections and takes new ones, under the same faults.
+func (p *Proxy) Drop() {
+	p.t.Helper()
+	p.proxy.Stop()
+	p.start()
+}
+
 // Heal is as good as new. Connections that lost data are closed.
 func (p *Proxy) Heal() {
 	p.t.Helper()
 	p.proxy.Toxics.ResetToxics(context.Background())
+	p.start()
+}
+
+func (p *Proxy) start() {
+	p.t.Helper()
 	if err := p.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
 		p.t.Fatalf("services: %v", err)
 	}

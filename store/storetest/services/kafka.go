@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"redrive/store/storetest/fetch"
 	"redrive/store/storetest/patience"
@@ -58,7 +59,10 @@ type Kafka struct {
 }
 
 // KafkaProxied is a listener of the broker that tells its clients to connect to Advertised, where a proxy has to be.
-type KafkaProxied struct{ Listener, Advertised string }
+type KafkaProxied struct {
+	Listener, Advertised string
+	SASL                 bool // clients sign in
+}
 
 // FindKafka returns the path of a Java that can run it; Maven brings the broker.
 func FindKafka() (java string, err error) {
@@ -104,7 +108,7 @@ func (k *Kafka) firstStart(ctx context.Context, proxied int, properties []string
 			err = errors.Join(err, k.Close())
 		}
 	}()
-	if err = k.certify(); err != nil {
+	if err = errors.Join(k.certify(), k.publishKey()); err != nil {
 		return err
 	}
 	lines, err := k.listeners(proxied)
@@ -154,10 +158,14 @@ func (k *Kafka) listeners(proxied int) ([]string, error) {
 	}
 	k.Proxied = nil
 	for n := range proxied {
-		name, p := fmt.Sprintf("PROXIED%d", n), KafkaProxied{next(), next()}
+		name, p := fmt.Sprintf("PROXIED%d", n), KafkaProxied{next(), next(), n%4 == 0}
 		k.Proxied = append(k.Proxied, p)
 		all, told = append(all, name+"://"+p.Listener), append(told, name+"://"+p.Advertised)
-		protocols = append(protocols, name+":PLAINTEXT")
+		if p.SASL {
+			protocols = append(protocols, name+":SASL_PLAINTEXT")
+		} else {
+			protocols = append(protocols, name+":PLAINTEXT")
+		}
 	}
 	return []string{
 		"controller.quorum.voters=1@" + controller,
@@ -178,7 +186,10 @@ func (k *Kafka) settings() []string {
 		"auto.create.topics.enable=false",
 		"group.initial.rebalance.delay.ms=0",
 		"group.min.session.timeout.ms=100",
-		"num.network.threads=1", // of each listener
+		"group.share.min.record.lock.duration.ms=1000",
+		"group.share.min.heartbeat.interval.ms=500",
+		"group.share.heartbeat.interval.ms=500", // a new share group gets its partitions with the second one
+		"num.network.threads=1",                 // of each listener
 		"num.io.threads=4",
 		"background.threads=2",
 		"log.cleaner.dedupe.buffer.size=4194304", // else it is larger than the heap
@@ -193,11 +204,18 @@ func (k *Kafka) settings() []string {
 	}
 	lines = append(lines, "transaction.state.log.min.isr=1", "share.coordinator.state.topic.min.isr=1")
 	const security = "org.apache.kafka.common.security."
-	for _, listener := range []string{"sasl", "sasltls"} {
+	signedIn := []string{"sasl", "sasltls"}
+	for n, p := range k.Proxied {
+		if p.SASL {
+			signedIn = append(signedIn, fmt.Sprintf("proxied%d", n))
+		}
+	}
+	for _, listener := range signedIn {
 		of := "listener.name." + listener + "."
-		lines = append(lines, of+"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+		lines = append(lines, of+"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
 			fmt.Sprintf(`%splain.sasl.jaas.config=%splain.PlainLoginModule required user_%s="%s" user_%s="%[4]s";`,
 				of, security, KafkaUser, KafkaPassword, KafkaStranger))
+		lines = append(lines, k.acceptTokens(listener)...)
 		for _, scram := range []string{"256", "512"} {
 			lines = append(lines, fmt.Sprintf("%sscram-sha-%s.sasl.jaas.config=%sscram.ScramLoginModule required;", of, scram, security))
 		}
@@ -233,6 +251,7 @@ func (k *Kafka) format(ctx context.Context) error {
 // command runs a class of the broker in a process that starts quickly and stays small.
 func (k *Kafka) command(class string, args ...string) *exec.Cmd {
 	cmd := exec.Command(k.java, append([]string{"-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + k.keys(),
 		"-cp", k.jars, class}, args...)...)
 	cmd.Dir, cmd.Env = k.Dir, clean("KAFKA_", "JAVA_TOOL_OPTIONS=", "JDK_JAVA_OPTIONS=", "_JAVA_OPTIONS=", "CLASSPATH=")
 	return cmd
@@ -302,7 +321,7 @@ func SharedKafka(t testing.TB) *Kafka {
 func StartKafka(t testing.TB, properties ...string) *Kafka {
 	t.Helper()
 	// after a kill the controller takes the broker back when its session is over
-	k, err := LaunchKafka(context.Background(), 2, append([]string{"broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=250"}, properties...)...)
+	k, err := LaunchKafka(context.Background(), 3, append([]string{"broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=250"}, properties...)...)
 	check(t, err)
 	t.Cleanup(func() {
 		if err := k.Close(); err != nil {
@@ -315,8 +334,22 @@ func StartKafka(t testing.TB, properties ...string) *Kafka {
 // Proxy leads to the broker until the test ends: all connections of a client that starts with its address go through it.
 func (k *Kafka) Proxy(t testing.TB) (p *Proxy, brokers []string) {
 	t.Helper()
+	return k.proxy(t, false)
+}
+
+// SASLProxy is Proxy for clients that sign in.
+func (k *Kafka) SASLProxy(t testing.TB) (p *Proxy, brokers []string) {
+	t.Helper()
+	return k.proxy(t, true)
+}
+
+func (k *Kafka) proxy(t testing.TB, sasl bool) (p *Proxy, brokers []string) {
+	t.Helper()
 	patience.Until(t, "a listener of Kafka's that no other test uses", func() bool {
 		for n, listener := range k.Proxied {
+			if listener.SASL != sasl {
+				continue
+			}
 			unlock := lock(t, k.at(fmt.Sprintf("proxy-%d.lock", n)))
 			if unlock == nil {
 				continue
@@ -363,10 +396,32 @@ func (k *Kafka) CreateTopic(t testing.TB, name string, partitions int32, setting
 // KafkaAdmin is Admin for any cluster.
 func KafkaAdmin(t testing.TB, brokers []string) *kadm.Client {
 	t.Helper()
+	return kadm.NewClient(adminClient(t, brokers))
+}
+
+func adminClient(t testing.TB, brokers []string) *kgo.Client {
+	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.MetadataMinAge(50*time.Millisecond))
 	check(t, err)
 	t.Cleanup(client.Close)
-	return kadm.NewClient(client)
+	return client
+}
+
+// EvictFromKafka ends what is left in a group of members that were killed: the broker would wait for them until their session is over.
+func EvictFromKafka(t testing.TB, brokers []string, group string) {
+	t.Helper()
+	client := adminClient(t, brokers)
+	described, err := kadm.NewClient(client).DescribeGroups(t.Context(), group)
+	check(t, err)
+	request := kmsg.NewPtrLeaveGroupRequest()
+	request.Group = group
+	for _, m := range described[group].Members {
+		member := kmsg.NewLeaveGroupRequestMember()
+		member.MemberID, member.InstanceID = m.MemberID, m.InstanceID
+		request.Members = append(request.Members, member)
+	}
+	_, err = request.RequestWith(t.Context(), client)
+	check(t, err)
 }
 
 // CreateKafkaTopic is CreateTopic for any cluster.

@@ -54,14 +54,9 @@ func StartPgBouncer(t testing.TB, dsn string, settings ...string) string {
 }
 
 func startPgBouncer(path, dir string, behind *pgconn.Config, port int, settings []string) (*process, error) {
-	text := fmt.Sprintf(
-		"[databases]\n* = host=%s port=%d user=%s password='%s'\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\nauth_type = any\n",
-		behind.Host,
-		behind.Port,
-		behind.User,
-		behind.Password,
-		port,
-	)
+	text := fmt.Sprintf("[databases]\n* = host=%s port=%d user=%s password='%s'\n[pgbouncer]\nlisten_addr = "+
+		"127.0.0.1\nlisten_port = %d\nunix_socket_dir =\nauth_type = any\n",
+		behind.Host, behind.Port, behind.User, behind.Password, port)
 	for _, line := range settings {
 		text += line + "\n"
 	}

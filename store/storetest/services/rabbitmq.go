@@ -98,32 +98,14 @@ func (r *RabbitMQ) firstStart(ctx context.Context) (err error) {
 func (r *RabbitMQ) environment(ports []int) []string {
 	at := func(name string) string { return filepath.Join(r.dir, name) }
 	node := fmt.Sprintf("redrive%d@localhost", ports[0])
-	return append(
-		clean("RABBITMQ_", "ERL_", "HOME="),
-		"HOME="+r.dir,
-		"RUNNING_UNDER_SYSTEMD=true",
-		"LC_ALL=C.UTF-8",
-		"RABBITMQ_CONF_ENV_FILE=",
-		"RABBITMQ_CONFIG_FILE=",
-		"RABBITMQ_NODENAME="+node,
-		"RABBITMQ_MNESIA_BASE="+at("data"),
-		"RABBITMQ_LOG_BASE="+at(
-			"logs",
-		),
-		"RABBITMQ_ENABLED_PLUGINS_FILE="+at("plugins"),
-		"RABBITMQ_GENERATED_CONFIG_DIR="+at("config"),
-		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
-		"RABBITMQ_NODE_PORT="+strconv.Itoa(ports[0]),
-		"RABBITMQ_DIST_PORT="+strconv.Itoa(ports[1]),
-		"RABBITMQ_DEFAULT_USER="+rabbitUser,
-		"RABBITMQ_DEFAULT_PASS="+RabbitMQPassword,
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
-		"ERL_EPMD_PORT="+strconv.Itoa(
-			ports[2],
-		),
-		"ERL_EPMD_ADDRESS=127.0.0.1",
-		"ERL_AFLAGS=-start_epmd false",
-	) // ours runs already
+	// ours runs already
+	return append(clean("RABBITMQ_", "ERL_", "HOME="), "HOME="+r.dir, "RUNNING_UNDER_SYSTEMD=true", "LC_ALL=C.UTF-8",
+		"RABBITMQ_CONF_ENV_FILE=", "RABBITMQ_CONFIG_FILE=", "RABBITMQ_NODENAME="+node, "RABBITMQ_MNESIA_BASE="+at("data"),
+		"RABBITMQ_LOG_BASE="+at("logs"), "RABBITMQ_ENABLED_PLUGINS_FILE="+at("plugins"), "RABBITMQ_GENERATED_CONFIG_DIR="+
+			at("config"), "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT="+strconv.Itoa(ports[0]),
+		"RABBITMQ_DIST_PORT="+strconv.Itoa(ports[1]), "RABBITMQ_DEFAULT_USER="+rabbitUser, "RABBITMQ_DEFAULT_PASS="+
+			RabbitMQPassword, "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+		"ERL_EPMD_PORT="+strconv.Itoa(ports[2]), "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_AFLAGS=-start_epmd false")
 }
 
 // Start starts a broker that was stopped or killed, at its old address, with what it had stored.
@@ -167,11 +149,8 @@ func (r *RabbitMQ) MemoryAlarm(ctx context.Context, raised bool) error {
 // database's decision to commit it is logged beside that, up to two seconds later; what is on disk without a decision is
 // dropped at the next start.
 func (r *RabbitMQ) Persist(ctx context.Context) error {
-	return r.Control(
-		ctx,
-		"eval",
-		"ok = mnesia_recover:sync(), ok = mnesia:sync_log().",
-	) // decisions are handed over, then written
+	// decisions are handed over, then written
+	return r.Control(ctx, "eval", "ok = mnesia_recover:sync(), ok = mnesia:sync_log().")
 }
 
 // Stop ends the broker in good order.

@@ -67,8 +67,7 @@ func (r *Redis) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(
-		r.path,
+	cmd := exec.Command(r.path,
 		append([]string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", r.dir,
 			"--daemonize", "no"}, r.args...)...)
 	cmd.Dir = r.dir

@@ -140,30 +140,13 @@ func (s *SSHD) start(ctx context.Context, dir string) error {
 	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))
 	s.KnownHosts = filepath.Join(dir, "known_hosts")
 	line := knownhosts.Normalize(s.Addr) + " " + s.HostKeys[0] + "\n"
-	config := strings.Join(
-		append(
-			s.options,
-			"ListenAddress "+s.Addr,
-			"HostKey "+dir+"/host0",
-			"HostKey "+dir+"/host1",
-			"AuthorizedKeysFile "+dir+"/authorized_keys",
-			"UsePAM no",
-			"StrictModes no",
-			"PidFile none",
-			"PasswordAuthentication no",
-			"KbdInteractiveAuthentication no",
-			"PermitRootLogin prohibit-password",
-			"MaxStartups 200",
-			"UseDNS no",
-			"Subsystem sftp internal-sftp",
-		),
-		"\n",
-	) + "\n"
+	config := strings.Join(append(s.options, "ListenAddress "+s.Addr, "HostKey "+dir+"/host0", "HostKey "+dir+"/host1",
+		"AuthorizedKeysFile "+dir+"/authorized_keys", "UsePAM no", "StrictModes no", "PidFile none",
+		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password",
+		"MaxStartups 200", "UseDNS no", "Subsystem sftp internal-sftp"), "\n") + "\n"
 	file := filepath.Join(dir, "sshd_config")
-	if err := errors.Join(
-		os.WriteFile(file, []byte(config), 0o600),
-		os.WriteFile(s.KnownHosts, []byte(line), 0o600),
-	); err != nil {
+	err = errors.Join(os.WriteFile(file, []byte(config), 0o600), os.WriteFile(s.KnownHosts, []byte(line), 0o600))
+	if err != nil {
 		return err
 	}
 	if s.run, err = launch(exec.Command(s.path, "-D", "-e", "-f", file), filepath.Join(dir, "log")); err != nil {

@@ -31,19 +31,14 @@ func must(t testing.TB, install func(context.Context, ...string) (string, error)
 
 // InstallPython is Python outside of a test.
 func InstallPython(ctx context.Context, requirements ...string) (string, error) {
-	dir, err := fetch.Once(
-		ctx,
-		"python",
-		[]string{"python3", "-c", "import ensurepip, sys; print(sys.executable, sys.version)"},
-		requirements,
-		func(ctx context.Context, dir string) error {
-			if err := fetch.Command(ctx, dir, "python3", "-m", "venv", dir); err != nil {
-				return err
-			}
-			pip := []string{"-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"}
-			return fetch.Command(ctx, dir, filepath.Join(dir, "bin", "python"), append(pip, requirements...)...)
-		},
-	)
+	probe := []string{"python3", "-c", "import ensurepip, sys; print(sys.executable, sys.version)"}
+	dir, err := fetch.Once(ctx, "python", probe, requirements, func(ctx context.Context, dir string) error {
+		if err := fetch.Command(ctx, dir, "python3", "-m", "venv", dir); err != nil {
+			return err
+		}
+		pip := []string{"-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"}
+		return fetch.Command(ctx, dir, filepath.Join(dir, "bin", "python"), append(pip, requirements...)...)
+	})
 	return filepath.Join(dir, "bin", "python"), err
 }
 

@@ -1,0 +1,131 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"redrive/delivery"
+)
+
+const (
+	tokenTimeout  = 5 * time.Second
+	tokenEarly    = 30 * time.Second // before its end a token is replaced
+	tokenEndpoint = "token endpoint"
+	maxTokenError = 200
+)
+
+// TokenError says that no token was given. Nothing was sent to the broker.
+type TokenError struct {
+	refused string // the endpoint's answer; empty: it gave none
+	cause   error
+}
+
+func (e *TokenError) Error() string {
+	if e.refused != "" {
+		return "the token endpoint gave no token: " + e.refused
+	}
+	return Unsent(tokenEndpoint, e.cause).Error
+}
+
+// Unwrap returns the cause.
+func (e *TokenError) Unwrap() error { return e.cause }
+
+// result is the outcome of an attempt that needed the token.
+func (e *TokenError) result() delivery.Result {
+	if e.refused == "" {
+		return Unsent(tokenEndpoint, e.cause)
+	}
+	return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassRefused, Error: e.Error()}
+}
+
+// kafkaToken signs in with a token that is got by client credentials, under the address rules, and kept until shortly before its end.
+func (d Dialer) kafkaToken(c *delivery.ClientCredentials) (sasl.Mechanism, error) {
+	if c == nil || c.URL == "" || c.ID == "" || c.Secret == "" {
+		return nil, errors.New("kafka: sasl by oauthbearer needs token with url, client_id and client_secret")
+	}
+	secure, err := TLSConfig(&delivery.TLS{CA: c.CA})
+	if err != nil {
+		return nil, err
+	}
+	client := d.tokenClient(secure)
+	ask := clientcredentials.Config{ClientID: c.ID, ClientSecret: c.Secret, TokenURL: c.URL}
+	if c.Scope != "" {
+		ask.Scopes = strings.Fields(c.Scope)
+	}
+	keep := &keptToken{source: ask.TokenSource(context.WithValue(context.Background(), oauth2.HTTPClient, client))}
+	keep.forget()
+	keep.Mechanism = oauth.Oauth(func(context.Context) (oauth.Auth, error) {
+		token, err := (*keep.kept.Load()).Token()
+		if err != nil {
+			return oauth.Auth{}, tokenError(err)
+		}
+		return oauth.Auth{Token: token.AccessToken, Extensions: c.Extensions}, nil
+	})
+	return keep, nil
+}
+
+// keptToken is the mechanism with a token that serves all connections.
+type keptToken struct {
+	sasl.Mechanism
+	source oauth2.TokenSource
+	kept   atomic.Pointer[oauth2.TokenSource]
+}
+
+func (m *keptToken) forget() {
+	fresh := oauth2.ReuseTokenSourceWithExpiry(nil, m.source, tokenEarly)
+	m.kept.Store(&fresh)
+}
+
+// Authenticate implements sasl.Mechanism.
+func (m *keptToken) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	session, first, err := m.Mechanism.Authenticate(ctx, host)
+	return tokenSession{session, m}, first, err
+}
+
+// tokenSession is one sign-in.
+type tokenSession struct {
+	sasl.Session
+	token *keptToken
+}
+
+// Challenge implements sasl.Session. What the broker refuses is not shown to it again: it may have been signed by a key of before.
+func (s tokenSession) Challenge(answer []byte) (done bool, next []byte, err error) {
+	if done, next, err = s.Session.Challenge(answer); !done || err != nil {
+		s.token.forget()
+	}
+	return done, next, err
+}
+
+// tokenClient follows nobody elsewhere with the secret.
+func (d Dialer) tokenClient(secure *tls.Config) *http.Client {
+	return &http.Client{
+		Timeout: tokenTimeout,
+		Transport: &http.Transport{DialContext: d.DialContext, TLSClientConfig: secure, ForceAttemptHTTP2: true,
+			TLSHandshakeTimeout: tokenTimeout, MaxIdleConns: 1, IdleConnTimeout: tokenTimeout},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// tokenError keeps of the endpoint's answer its status and code: the rest is anybody's text.
+func tokenError(err error) error {
+	var refused *oauth2.RetrieveError
+	switch {
+	case errors.As(err, &refused) && refused.Response != nil && refused.Response.StatusCode >= 500:
+		return &TokenError{cause: fmt.Errorf("it answered %d", refused.Response.StatusCode)}
+	case errors.As(err, &refused) && refused.Response != nil:
+		text := delivery.OneLine(fmt.Sprintf("%d %s", refused.Response.StatusCode, refused.ErrorCode))
+		return &TokenError{refused: strings.TrimSpace(text[:min(len(text), maxTokenError)]), cause: err}
+	}
+	return &TokenError{cause: err}
+}
