@@ -25,6 +25,9 @@ func (g SourceGap) Phrase() Phrase {
 	return Say("gap.unheard", "from", g.From.UTC().Format(time.RFC3339Nano), "to", g.To.UTC().Format(time.RFC3339Nano))
 }
 
+// String is the gap for logs.
+func (g SourceGap) String() string { return g.Phrase().String() }
+
 // SourceGaps are those of an integration.
 type SourceGaps struct {
 	Count   int64       // without notices
