@@ -330,7 +330,6 @@ CREATE TABLE redrive.gaps (
     from_offset bigint,
     to_offset bigint,
     records bigint,
-    says jsonb,
     notice boolean NOT NULL DEFAULT false,
     CONSTRAINT gaps_pkey PRIMARY KEY (id)
 );

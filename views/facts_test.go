@@ -34,7 +34,7 @@ func toldFacts() (facts []delivery.Fact) {
 	waiting := int64(3)
 	for _, status := range []delivery.SourceStatus{delivery.SourceConnecting, delivery.SourceConnected, delivery.SourceReconnecting, delivery.SourceWaiting, delivery.SourceStopped} {
 		facts = append(facts, delivery.SourceFacts{Status: status, Why: delivery.Say("source.held"), Prefetch: 50, Gaps: 3, Unwanted: 2, Waiting: &waiting,
-			LastGap: delivery.SourceGap{From: &now, To: &now}.Phrase()}.Facts()...)
+			LastGap: delivery.SourceGap{From: &now, To: &now}}.Facts()...)
 	}
 	for _, state := range []delivery.RunState{delivery.RunQueued, delivery.RunRunning, delivery.RunEmpty, delivery.RunStored, delivery.RunFailed, delivery.RunSkipped} {
 		facts = append(facts, delivery.BatchFacts(delivery.BatchFeed{Sequence: 7, NextRunAt: &now}, []delivery.BatchRun{{State: state, ScheduledAt: now}})...)

@@ -16,6 +16,17 @@ type groupCommit struct {
 // span is what a partition's log holds.
 type span struct{ start, end int64 }
 
+// Of a gap there are other words where how many records it took is not known, and where none that was seen.
+var (
+	wordsOfCompacted = map[string]string{
+		"gap.deleted_unread": "gap.deleted_unread.compacted",
+		"gap.moved":          "gap.moved.compacted",
+		"gap.topic_deleted":  "gap.topic_deleted.compacted",
+		"gap.topic_replaced": "gap.topic_replaced.compacted",
+	}
+	wordsOfRead = map[string]string{"gap.topic_deleted": "gap.topic_deleted.read", "gap.topic_replaced": "gap.topic_replaced.read"}
+)
+
 // changes are what became of a topic since it was kept, and what was lost by it.
 func changes(kept delivery.SourceTopic, seen topicSeen, compacted bool) (now delivery.SourceTopic, gaps []delivery.NotedGap) {
 	now = kept
@@ -48,9 +59,9 @@ func lostWith(kept delivery.SourceTopic, key string) (gaps []delivery.NotedGap) 
 		g.ToOffset, g.What = nil, delivery.Say(key, "topic", kept.Topic, "partition", partition, "from", at.Next, "records", at.End-at.Next)
 		switch {
 		case at.End <= at.Next:
-			g.What.Key += ".read"
+			g.What.Key = wordsOfRead[key]
 		case kept.Compacted:
-			g.What.Key += ".compacted"
+			g.What.Key = wordsOfCompacted[key]
 		}
 		gaps = append(gaps, g)
 	}
@@ -122,7 +133,7 @@ func (j *judgement) others(next int64) {
 func (j *judgement) gap(key string, from, to int64) {
 	g := gapOf(j.partition, from, to, j.topic.Compacted)
 	if g.Records == nil {
-		key += ".compacted"
+		key = wordsOfCompacted[key]
 	}
 	g.Next, g.What = &to, delivery.Say(key, "partition", j.partition, "from", from, "to", to, "records", to-from)
 	j.found = append(j.found, g)

@@ -146,8 +146,11 @@ func (s *Registry) KeptTopic(ctx context.Context, n delivery.SourceName) (delive
 	db := s.Gorm.WithContext(ctx)
 	topics, err := pg.Scan[row](db, "SELECT topic_id, partitions, made_again, compacted, gone FROM redrive.source_topics WHERE"+sourceSQL,
 		named(n, map[string]any{}))
-	if err != nil || len(topics) == 0 {
-		return t, wrapped("reading what is kept of a topic", err)
+	if err != nil {
+		return t, fmt.Errorf("reading what is kept of a topic: %w", err)
+	}
+	if len(topics) == 0 {
+		return t, nil
 	}
 	t.ID, t.Partitions, t.MadeAgain = topics[0].TopicID, topics[0].Partitions, topics[0].MadeAgain
 	t.Compacted, t.Gone = topics[0].Compacted, topics[0].Gone
@@ -156,14 +159,10 @@ func (s *Registry) KeptTopic(ctx context.Context, n delivery.SourceName) (delive
 	for _, p := range positions {
 		t.Positions[p.Partition] = p
 	}
-	return t, wrapped("reading a source's positions", err)
-}
-
-func wrapped(what string, err error) error {
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return t, fmt.Errorf("reading a source's positions: %w", err)
 	}
-	return nil
+	return t, nil
 }
 
 // KeepTopic keeps what a topic is like now, with the gaps of that change. Without kept somebody else was faster: look again. Another
@@ -181,7 +180,10 @@ func (s *Registry) KeepTopic(ctx context.Context, was, now delivery.SourceTopic,
 		}
 		return nil
 	})
-	return kept, wrapped("keeping what a topic is like", err)
+	if err != nil {
+		return false, fmt.Errorf("keeping what a topic is like: %w", err)
+	}
+	return kept, nil
 }
 
 func keepTopic(tx *gorm.DB, was, now delivery.SourceTopic) (kept bool, err error) {
@@ -222,5 +224,8 @@ func (s *Registry) KeepPositions(ctx context.Context, n delivery.SourceName, id 
 		numbers, nexts, ends = append(numbers, p.Partition), append(nexts, p.Next), append(ends, p.End)
 	}
 	args := named(n, map[string]any{"id": id, "numbers": &numbers, "nexts": &nexts, "ends": &ends})
-	return wrapped("noting a source's positions", s.Gorm.WithContext(ctx).Exec(keepSQL, args).Error)
+	if err := s.Gorm.WithContext(ctx).Exec(keepSQL, args).Error; err != nil {
+		return fmt.Errorf("noting a source's positions: %w", err)
+	}
+	return nil
 }

@@ -38,7 +38,7 @@ var phrases = map[string]string{
 	"gap.deleted_unread":           "partition {partition}: reading had come to offset {from}, the log begins at {to}: at most {records} {records|record|records} were deleted unread",
 	"gap.deleted_unread.compacted": "partition {partition}: reading had come to offset {from}, the log begins at {to}: records were deleted unread. How many is not known, since the topic is compacted",
 	"gap.forgotten":                "partition {partition}: the group's position, offset {from}, was deleted or has expired. It is read again from offset {to}; what is remembered is not delivered again",
-	"gap.held":                     "The source lost messages, and on_gap is stop. Look at what was lost; with a resume it goes on behind the gap.",
+	"gap.held":                     "the source lost messages, and on_gap is stop: {why}. With a resume it goes on behind the gap",
 	"gap.moved":                    "partition {partition}: somebody else moved the group's position from offset {from} to {to}: at most {records} {records|record|records} are not read",
 	"gap.moved.compacted":          "partition {partition}: somebody else moved the group's position from offset {from} to {to}. How many records are not read is not known, since the topic is compacted",
 	"gap.moved_back":               "partition {partition}: somebody else moved the group's position back from offset {from} to {to}; what is remembered is not delivered again",
