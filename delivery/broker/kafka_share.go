@@ -32,9 +32,9 @@ func (d *shareDriver) connect(ctx context.Context, prefetch int, h holder) (sess
 	s := &shareSession{
 		kafkaSession: kafkaSession{driver: d.kafkaDriver, holder: h, down: make(chan struct{}), look: make(chan struct{}, 1),
 			originals: originals{options: d.options}},
-		log:          d.log,
-		held:         map[*kgo.Record]time.Time{},
-		flush:        make(chan struct{}, 1),
+		log:   d.log,
+		held:  map[*kgo.Record]time.Time{},
+		flush: make(chan struct{}, 1),
 	}
 	s.lag.Store(-1)
 	client, err := kgo.NewClient(append(d.options[:len(d.options):len(d.options)], s.options(prefetch)...)...)
