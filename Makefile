@@ -42,6 +42,11 @@ bench: build ## measure deliveries per second and latency, then the same work do
 	./bin/redrive bench
 	cd internal/bench/river && go run .
 
+.PHONY: bench-kafka
+bench-kafka: starter ## measure source and destination of Kafka beside bare loops, and a share group by several processes
+	./.cache/test-starter -- go test -run '^$$' -bench Kafka -benchtime 5x ./delivery/broker ./delivery/send/kafka
+	./.cache/test-starter -- go test -run '^$$' -bench Drain -benchtime 3x ./delivery/broker
+
 .PHONY: bench-triage
 bench-triage: build ## measure the desk with 5,000,000 settled and 250,000 open failures (15 min, 7 GB)
 	./bin/redrive bench triage

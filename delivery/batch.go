@@ -231,6 +231,9 @@ func (i Integration) BatchFormat() FileFormat {
 	return FileFormat{Kind: FileJSON, Array: i.Batch == nil || i.Batch.Per == PerFile}
 }
 
+// NoColumns is the phrase of a query that makes no rows.
+const NoColumns = "query.no_columns"
+
 // lateRun is how long after its time a run counts as missed.
 const lateRun = time.Minute
 
@@ -262,7 +265,7 @@ func (c Condition) ofRun(r BatchRun) Condition {
 			c.Since = *r.StartedAt
 		}
 	case r.State == RunQueued || r.State == RunRunning:
-		c.State = ConditionUnknown // what came before it counts until it has ended
+		c.State = ConditionUnknown // until it has ended, the condition of the run before it counts
 	}
 	return c
 }
@@ -271,10 +274,7 @@ func (c Condition) ofRun(r BatchRun) Condition {
 func BatchFacts(feed BatchFeed, runs []BatchRun) []Fact {
 	facts := []Fact{{Name: "sequence", Value: feed.Sequence}}
 	if feed.NextRunAt != nil {
-		facts = append(
-			facts,
-			Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Says: SayTime(*feed.NextRunAt)},
-		)
+		facts = append(facts, Fact{Name: "next_run", Value: feed.NextRunAt.Unix(), Says: SayTime(*feed.NextRunAt)})
 	}
 	running := Fact{Name: "running"}
 	for n, r := range runs {

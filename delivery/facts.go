@@ -36,6 +36,7 @@ type SourceStatus string
 const (
 	SourceConnecting   SourceStatus = "connecting"
 	SourceConnected    SourceStatus = "connected"
+	SourceJoining      SourceStatus = "joining"      // connected, and has no partition although one should be there for it
 	SourceReconnecting SourceStatus = "reconnecting" // Why says what happened
 	SourceWaiting      SourceStatus = "waiting"      // takes nothing: the integration is paused or its breaker is open
 	SourceStopped      SourceStatus = "stopped"
@@ -49,16 +50,17 @@ type SourceFacts struct {
 	InFlight    int       // messages taken and not yet acknowledged
 	Prefetch    int       // and how many there may be
 	Received    int64
-	Delivered   int64            // by their first attempt
-	Parked      int64            // went to the failure store or its queue
-	Unwanted    int64            // of types that are not subscribed to: acknowledged, not delivered
-	Known       int64            // redelivered or published twice, recognised and not delivered again
-	Waiting     *int64           // messages that the broker still holds: a queue's depth or a topic's lag; nil: not known
-	Positions   []SourcePosition // Kafka
-	Gaps        int64            // how often messages may have been lost at the source, ever; see SourceGap
-	LastGap     SourceGap        // the latest of these
-	GapRecords  *int64           // records that these gaps took, as far as that is known; nil: the source has no positions
-	CannotMatch bool             // messages without an identity came: a redelivery of theirs cannot be recognised
+	Delivered   int64             // by their first attempt
+	Parked      int64             // went to the failure store or its queue
+	Unwanted    int64             // of types that are not subscribed to: acknowledged, not delivered
+	Known       int64             // redelivered or published twice, recognised and not delivered again
+	Waiting     *int64            // messages that the broker still holds: a queue's depth or a topic's lag; nil: not known
+	Positions   []SourcePosition  // Kafka
+	Partitions  *SourcePartitions // Kafka
+	Gaps        int64             // how often messages may have been lost at the source, ever; see SourceGap
+	LastGap     SourceGap         // the latest of these
+	GapRecords  *int64            // records that these gaps took, as far as that is known; nil: the source has no positions
+	CannotMatch bool              // messages without an identity came: a redelivery of theirs cannot be recognised
 }
 
 // Listening is one process that listens to a source which keeps nothing, as it says every few seconds.
@@ -67,6 +69,27 @@ type Listening struct {
 	Worker             string        // unique name of the process
 	Since              time.Duration // so long ago it began
 	Heard              time.Duration // so long ago the source last gave a sign of life
+}
+
+// SourcePartitions are those that a group has given to this process.
+type SourcePartitions struct {
+	Numbers []int32   // ascending
+	Since   time.Time // since when it has these, or none
+	Spare   bool      // it has none, since other members have all of them
+}
+
+// Fact is the figure for people, API and metrics.
+func (p SourcePartitions) Fact() Fact {
+	f := Fact{Name: "partitions", Value: int64(len(p.Numbers))}
+	switch {
+	case len(p.Numbers) > 0:
+		f.Says = Say("source.partitions", "partitions", p.Numbers, "since", p.Since)
+	case p.Spare:
+		f.Says = Say("source.partitions_spare", "since", p.Since)
+	default:
+		f.Says = Say("source.partitions_awaited", "since", p.Since)
+	}
+	return f
 }
 
 // SourcePosition is how far one partition of a topic was dealt with.
@@ -86,6 +109,9 @@ func (f SourceFacts) Facts() []Fact {
 		connected.Says = Say("error.because", "what", connected.Says, "why", f.Why)
 	}
 	facts := []Fact{connected, {Name: "in_flight", Value: int64(f.InFlight), Limit: int64(f.Prefetch)}}
+	if f.Partitions != nil {
+		facts = append(facts, f.Partitions.Fact())
+	}
 	if f.Waiting != nil {
 		facts = append(facts, Fact{Name: "waiting", Value: *f.Waiting})
 	}

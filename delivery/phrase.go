@@ -61,16 +61,21 @@ func Verbatim(text string) Phrase {
 func SayTime(at time.Time) Phrase { return Verbatim(argument(at)) }
 
 // Heard is what an error says to people: its phrase, else its text: the words of a driver, a server or a library.
-// Nil says nothing.
+// What others wrote around a phrase stays around it. Nil says nothing.
 func Heard(err error) Phrase {
 	var spoken Spoken
 	switch {
 	case err == nil:
 		return Phrase{}
-	case errors.As(err, &spoken):
-		return spoken.Phrase()
+	case !errors.As(err, &spoken):
+		return Verbatim(err.Error())
 	}
-	return Verbatim(err.Error())
+	text, says := err.Error(), spoken.Phrase()
+	before, after, found := strings.Cut(text, spoken.Error())
+	if !found || text == spoken.Error() {
+		return says
+	}
+	return Say("error.around", "before", before, "what", says, "after", after)
 }
 
 // Listed are phrases one behind the other, as one.

@@ -662,6 +662,13 @@ CREATE TABLE redrive.sessions (
 );
 CREATE INDEX sessions_expiry ON redrive.sessions USING btree (expiry);
 
+CREATE TABLE redrive.source_members (
+    member text NOT NULL,
+    integration text NOT NULL,
+    noted_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT source_members_pkey PRIMARY KEY (member)
+);
+
 CREATE TABLE redrive.source_positions (
     integration text NOT NULL,
     topic text NOT NULL,

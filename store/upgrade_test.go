@@ -228,10 +228,16 @@ func TestAfterAnUpgradeStoredWordsReadTheSame(t *testing.T) {
 	exec("INSERT INTO redrive.batch_feeds (integration) VALUES ('nightly')")
 	reasons := map[string]string{"3 rejected rows of a, b_20260131_000001.csv": "correction", "3 rejected rows of it are missing": "manual"}
 	for reason, trigger := range reasons {
-		exec("INSERT INTO redrive.batch_runs (integration, scheduled_at, trigger, reason) VALUES ('nightly', now(), $1, $2)", trigger, reason)
+		exec("INSERT INTO redrive.batch_runs (integration, scheduled_at, trigger, reason, error) VALUES ('nightly', now(), $1, $2, 'the query failed: no')", trigger, reason)
 	}
+	exec("INSERT INTO redrive.gaps (integration, place, what) VALUES ('push', 'here', 'partition 3 lost records')")
+	exec("INSERT INTO redrive.gaps (integration, place, began_at, ended_at) VALUES ('pull', 'here', now(), now())")
+	exec("INSERT INTO redrive.health (integration, part, worker, status, since, seen_at, last_error) VALUES ('push', 'source', 'a', 'degraded', now(), now(), 'no \"route\"'), ('pull', 'source', 'a', 'ok', now(), now(), '')")
+	exec("INSERT INTO redrive.captures (integration) VALUES ('push')")
+	exec("INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why, note) VALUES ('push', 'public.a', '0/1', '0/2', 'it was dropped', 'no key'), ('push', 'public.b', '0/1', '0/2', 'it was filtered', '')")
 
 	d := upgraded(t, dsn)
+	d.toldAsBefore()
 	for n, note := range notes {
 		o := d.operation(ids[n])
 		if english(o.Note) != note || (o.Note.Key == "verbatim") != (note == "written by hand") {
@@ -261,8 +267,29 @@ func TestAfterAnUpgradeStoredWordsReadTheSame(t *testing.T) {
 		t.Fatalf("%+v", runs)
 	}
 	for _, r := range runs.Items {
+		if english(r.Error) != "the query failed: no" {
+			t.Errorf("the run failed because of %s", r.Error)
+		}
 		if text := r.Reason + english(r.Because); reasons[text] != string(r.Trigger) || (r.Reason == "") != (r.Trigger == delivery.TriggerCorrection) {
 			t.Errorf("a run of %s has the reason %q, %s", r.Trigger, r.Reason, r.Because)
 		}
+	}
+}
+
+// toldAsBefore checks that what was written as a text is said as it was.
+func (d desk) toldAsBefore() {
+	d.t.Helper()
+	for integration, want := range map[string]string{"push": "partition 3 lost records", "pull": ""} {
+		if n, gap, err := d.SourceGaps(d.t.Context(), integration); n != 1 || err != nil || english(gap.What) != want || (gap.From == nil) != (want != "") {
+			d.t.Errorf("of %s may be lost %+v, %v", integration, gap, err)
+		}
+	}
+	health, err := d.PartHealth(d.t.Context())
+	if d.must(err); english(health["push"][0].LastError) != `no "route"` || !health["pull"][0].LastError.IsZero() {
+		d.t.Errorf("%+v", health)
+	}
+	gaps, err := d.CaptureGaps(d.t.Context())
+	if d.must(err); len(gaps["push"]) != 2 || english(gaps["push"][0].Why) != "it was dropped" || english(gaps["push"][0].Note) != "no key" || !gaps["push"][1].Note.IsZero() {
+		d.t.Errorf("%+v", gaps)
 	}
 }

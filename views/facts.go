@@ -63,7 +63,7 @@ func (l Locale) facts(list []delivery.Fact, brief bool) string {
 func (l Locale) fact(f delivery.Fact) string {
 	number := l.Number(int(f.Value))
 	switch {
-	case f.Name == "connected", f.Name == "running" && !f.Says.IsZero():
+	case f.Name == "connected", f.Name == "partitions", f.Name == "running" && !f.Says.IsZero():
 		return l.Say(f.Says)
 	case f.Name == "position" || f.Name == "relay" || f.Name == "findings":
 		number = l.Say(f.Says)

@@ -107,7 +107,7 @@ func catalogue(t *testing.T) (texts map[string]bool) {
 	return texts
 }
 
-// unquoted is a text that stands in the source, also over several lines.
+// unquoted is a text that stands in the source, in one piece or several.
 func unquoted(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.BasicLit:

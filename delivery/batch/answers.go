@@ -59,7 +59,7 @@ func (a *answers) look(ctx context.Context, feed Feed, now time.Time) error {
 	}
 	byName := make(map[string]delivery.StoredFile, len(files))
 	for _, f := range files {
-		if f.State != delivery.StatePending && f.State != delivery.StateSending { // else its own outcome comes first
+		if f.State != delivery.StatePending && f.State != delivery.StateSending { // while it is sent, its own outcome comes first
 			byName[f.Name] = f
 		}
 	}
@@ -124,7 +124,7 @@ func (a *answers) handle(
 		answer.Kind = delivery.AnswerPartly
 		reasons, unreadable := rejections(raw, file.Rows)
 		if unreadable != nil {
-			answer.Kind, answer.Reason = delivery.AnswerRejected, "its answer "+name+" cannot be read: "+unreadable.Error()
+			answer.Kind, answer.Reason = delivery.AnswerRejected, delivery.UnreadableAnswer(name, unreadable.Error())
 		} else if answer.Rows, err = a.rejected(ctx, file, reasons); err != nil {
 			return err
 		}

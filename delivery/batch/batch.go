@@ -350,9 +350,7 @@ func (b *Batch) write(
 	defer source.Close()
 	snapshot, _ := source.Moment()
 	if b.windowed && !source.Is(state.DatabaseID) {
-		return file, fmt.Errorf("the batch reads from another database than before, such as a restored copy, where its "+
-			"position means nothing: if that is intended, run UPDATE redrive.batch_feeds SET snapshot = NULL "+
-			"WHERE integration = '%s' and start redrive again; the next file then begins with what comes from there on", b.in.Name)
+		return file, delivery.Fault("run.other_database", "integration", b.in.Name)
 	}
 	sel := delivery.BatchSelection{
 		Query:        b.settings.Query,

@@ -3,7 +3,6 @@ package batch
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"sync/atomic"
 
@@ -120,7 +119,7 @@ func indexOf(columns []delivery.BatchColumn, name string) int {
 // checkKey refuses a key that no column gives.
 func checkKey(columns []delivery.BatchColumn, name string) error {
 	if name != "" && indexOf(columns, name) < 0 {
-		return fmt.Errorf("batch.key: the query answers no column %q", name)
+		return delivery.Fault("run.no_key", "column", name)
 	}
 	return nil
 }

@@ -10,10 +10,9 @@ import (
 )
 
 const (
-	firstRetry     = 50 * time.Millisecond
-	lastRetry      = 5 * time.Second
-	queryTimeout   = 30 * time.Second
-	unknownVerdict = "redelivered, and nobody knows whether the first attempt had its effect"
+	firstRetry   = 50 * time.Millisecond
+	lastRetry    = 5 * time.Second
+	queryTimeout = 30 * time.Second
 )
 
 // arrived registers what was received and decides what becomes of it: attempted, kept, or recognised.

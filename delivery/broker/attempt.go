@@ -156,7 +156,7 @@ func (s *consumerSession) uncertain(it *arrival, started time.Time) {
 		StartedAt:  started,
 		Outcome:    delivery.OutcomeUnknown,
 		ErrorClass: delivery.ClassLeaseLost,
-		Error:      unknownVerdict,
+		Error:      delivery.ErrorRedelivered,
 	})
 }
 

@@ -285,7 +285,10 @@ type life struct {
 func (r *rig) start(change ...func(*Config)) *life {
 	r.t.Helper()
 	l := r.launch(change...)
-	r.status(l, delivery.SourceConnected)
+	r.eventually("connected", func() bool {
+		status := l.Facts(r.t.Context()).Status
+		return status == delivery.SourceConnected || status == delivery.SourceJoining // who holds the partitions may take its time
+	})
 	return l
 }
 
@@ -443,8 +446,10 @@ func (m *mortal) die() {
 		_ = s.conn.CloseDeadline(time.Now().Add(time.Second))
 	case *shareSession:
 		s.client.Close()
+		s.member.end()
 	case *kafkaSession:
 		s.client.CloseAllowingRebalance()
+		s.member.end()
 	}
 }
 
@@ -458,6 +463,13 @@ func (s mortalSession) acknowledge(list []*taken) error {
 		return errors.New("dead (test)")
 	}
 	return s.session.acknowledge(list)
+}
+
+func (s mortalSession) held() *delivery.SourcePartitions {
+	if g, ok := s.session.(grouped); ok {
+		return g.held()
+	}
+	return nil
 }
 
 type mortalHolder struct {

@@ -138,6 +138,19 @@ func BenchmarkKafkaNoted(b *testing.B) {
 	benchKafka(b, func(in *delivery.Integration) { in.Idempotent = false })
 }
 
+// BenchmarkKafkaOrdered keeps the order per key.
+func BenchmarkKafkaOrdered(b *testing.B) {
+	benchKafka(b, func(in *delivery.Integration) { in.Ordered = true })
+}
+
+// BenchmarkKafkaShare is a share group, against the same loop of a group.
+func BenchmarkKafkaShare(b *testing.B) {
+	benchKafka(b, func(in *delivery.Integration) {
+		source := in.Broker.From.(*delivery.KafkaSource)
+		source.Group, source.ShareGroup = "", source.Group+"-share"
+	})
+}
+
 func benchKafka(b *testing.B, change func(*delivery.Integration)) {
 	round := 0
 	fill := func() delivery.BrokerSource {

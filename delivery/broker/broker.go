@@ -42,6 +42,13 @@ type Store interface {
 	KeepTopic(ctx context.Context, was, now delivery.SourceTopic, gaps []delivery.NotedGap) (kept bool, err error)
 	KeepPositions(ctx context.Context, n delivery.SourceName, id string, list []delivery.SourcePosition) error
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error)
+	// KeepMember notes a member of a group, whose name nobody else has, and shows that its process lives until ctx ends. noted is
+	// called when both stand.
+	KeepMember(ctx context.Context, integration, member string, noted func(), failed func(error))
+	// GoneMembers are those noted whose processes do not live, ForgetGone drops the notes; ForgetMember drops that of a living one.
+	GoneMembers(ctx context.Context, integration string) ([]string, error)
+	ForgetGone(ctx context.Context, members []string) error
+	ForgetMember(ctx context.Context, member string) error
 }
 
 // Attempter makes attempts outside of the queue; the engine is one.
@@ -143,7 +150,7 @@ func newBackOff() *backoff.ExponentialBackOff {
 		InitialInterval:     200 * time.Millisecond,
 		RandomizationFactor: 0.3,
 		Multiplier:          2,
-		MaxInterval:         15 * time.Second,
+		MaxInterval:         2500 * time.Millisecond, // a broker that is back is noticed within 5 s
 	}
 	b.Reset()
 	return b
@@ -163,7 +170,7 @@ func secrets(from delivery.Source) *strings.Replacer {
 func newDriver(cfg Config) (driver, error) {
 	i := slices.IndexFunc(sourceKinds, func(k sourceKind) bool { return k.Name == cfg.Integration.Broker.Kind() })
 	if i < 0 {
-		return nil, errors.New("the broker block names no broker")
+		return nil, errors.New("broker: the block names no broker")
 	}
 	return sourceKinds[i].open(cfg)
 }

@@ -39,14 +39,33 @@ func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
 		facts.InFlight = at.inFlight.size()
 		at.session.facts(ctx, &facts)
 	}
-	return facts
+	return joining(facts)
+}
+
+// grouped is a session that gets its part of the source from a group.
+type grouped interface {
+	held() *delivery.SourcePartitions // nil: the group gives out no partitions
+}
+
+// joining says of a consumer which is connected and waits for its group that it does.
+func joining(f delivery.SourceFacts) delivery.SourceFacts {
+	if p := f.Partitions; f.Status == delivery.SourceConnected && p != nil && len(p.Numbers) == 0 && !p.Spare {
+		f.Status, f.Since = delivery.SourceJoining, p.Since
+	}
+	return f
 }
 
 // Condition is how the source stands. Where nothing may be sent, it is not tried.
 func (c *Consumer) Condition() delivery.Condition {
 	c.facts.mu.Lock()
-	f := c.facts.facts
+	f, at := c.facts.facts, c.facts.session
 	c.facts.mu.Unlock()
+	if at != nil {
+		if member, ok := at.session.(grouped); ok {
+			f.Partitions = member.held()
+		}
+	}
+	f = joining(f)
 	condition := delivery.Condition{Integration: c.in.Name, Part: delivery.PartSource}
 	switch {
 	case f.Status == delivery.SourceConnected && f.Why.IsZero():
@@ -54,7 +73,9 @@ func (c *Consumer) Condition() delivery.Condition {
 	case f.Status == delivery.SourceWaiting, f.Status == delivery.SourceStopped:
 	default:
 		condition.State, condition.Since, condition.Reason = delivery.ConditionFails, f.Since, f.Why
-		if f.Why.IsZero() {
+		if f.Why.IsZero() && f.Status == delivery.SourceJoining {
+			condition.Reason = delivery.Say("source.status.joining")
+		} else if f.Why.IsZero() {
 			condition.Reason = delivery.Say("source.not_yet")
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 // The broker is killed while messages flow, and comes back with what it had stored.
 func TestRabbitMQIsKilledMidStream(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	server := services.StartRabbitMQ(t)
 	r := newRig(t, bed{name: "rabbitmq", remembers: true, open: func(t *testing.T) place { return rabbitPlace(t, server.URL, nil) }})
 	if err := server.Persist(t.Context()); err != nil {
@@ -40,6 +41,7 @@ func TestRabbitMQIsKilledMidStream(t *testing.T) {
 
 // Kafka is killed while records flow, and comes back with what it had stored.
 func TestKafkaIsKilledMidStream(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	server := services.StartKafka(t)
 	r := newRig(t, bed{name: "kafka", remembers: true, open: func(t *testing.T) place { return kafkaPlace(t, server, "killed") }})
 	l := r.start()
@@ -89,7 +91,9 @@ func TestRedisIsKilled(t *testing.T) {
 
 // Half-open: the connection stands, nothing passes. Heartbeats notice, and what was in our hands is not sent again.
 func TestHalfOpenConnections(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	onEach(t, every, func(t *testing.T, b bed) {
+		t.Parallel()
 		r := newRig(t, b)
 		l := r.start()
 		r.place.publish(t, notes(20)...)
@@ -158,6 +162,7 @@ func TestPositionLost(t *testing.T) {
 				r.eventually("written by the broker", func() bool { return r.place.left(t) == 0 })
 			}
 			r.place.proxy.Heal()
+			r.eventually("written after all", func() bool { return r.place.left(t) == 0 })
 			r.place.publish(t, notes(16)[8:]...)
 			r.ledger.arrived(t, 16)
 			if err := l.stop(); err != nil {

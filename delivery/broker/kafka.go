@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
@@ -18,8 +19,12 @@ const (
 	kafkaFetchWait    = 500 * time.Millisecond
 	kafkaCommitEvery  = 50 * time.Millisecond
 	kafkaMembership   = 30 * time.Second // without heartbeats the group gives our partitions to others
+	kafkaHeartbeat    = time.Second      // that the group gives us partitions, or takes them, is heard with the next one
 	kafkaRebalance    = time.Minute      // members have so long to finish what they hold
 	kafkaLook         = 5 * time.Second  // between two questions whether the topic is still there, each of which may take as long
+	kafkaRetryLeast   = 100 * time.Millisecond
+	kafkaRetryMost    = time.Second            // a broker that is back is noticed within this time
+	kafkaMetadataAge  = 500 * time.Millisecond // and what it leads
 )
 
 // kafkaDriver consumes a topic as a member of a group.
@@ -61,7 +66,7 @@ func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
 
 func (*kafkaDriver) traits() traits { return traits{counted: true} }
 
-func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (session, error) {
+func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (_ session, err error) {
 	s := &kafkaSession{
 		driver:    d,
 		holder:    h,
@@ -72,13 +77,19 @@ func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (sess
 		look:      make(chan struct{}, 1),
 		originals: originals{options: d.options},
 	}
-	client, err := kgo.NewClient(append(d.options[:len(d.options):len(d.options)], s.options()...)...)
+	if s.client, err = d.client(kgo.RetryBackoffFn(kafkaRetry)); err != nil {
+		return nil, err
+	}
+	err = s.ask(ctx)
+	s.client.Close()
 	if err != nil {
 		return nil, err
 	}
-	s.client = client
-	if err := s.ask(ctx); err != nil {
-		client.CloseAllowingRebalance()
+	if s.member, err = d.newMember(ctx); err != nil {
+		return nil, err
+	}
+	if s.client, err = d.client(s.options()...); err != nil { // it joins the group
+		s.member.end()
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -86,13 +97,19 @@ func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (sess
 	go s.commits(running)
 	s.watched.Go(func() { s.watch(running) })
 	s.watched.Go(func() { s.keeps(running) })
+	s.watched.Go(func() { s.succeed(running) })
 	return s, nil
+}
+
+func (d *kafkaDriver) client(more ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append(d.options[:len(d.options):len(d.options)], more...)...)
 }
 
 // kafkaSession is one membership in the group.
 type kafkaSession struct {
 	driver      *kafkaDriver
 	client      *kgo.Client
+	member      *member
 	holder      holder
 	positions   *positions
 	wake        chan struct{} // something may be committed
@@ -171,6 +188,12 @@ func (s *kafkaSession) failure(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil
 	}
+	if group, of := errors.AsType[*kgo.ErrGroupSession](err); of && rejoins(group.Err) {
+		return nil
+	}
+	if errors.Is(err, kerr.FencedInstanceID) {
+		s.member.taken.Store(true)
+	}
 	return err
 }
 
@@ -204,7 +227,7 @@ func (s *kafkaSession) close(ctx context.Context) error {
 	s.watched.Wait()
 	err := s.commit(ctx)
 	_ = s.keep(ctx)
-	if leaving := s.client.LeaveGroupContext(ctx); err == nil && !errors.Is(leaving, context.DeadlineExceeded) {
+	if leaving := s.leave(ctx); err == nil && !errors.Is(leaving, context.DeadlineExceeded) {
 		err = leaving
 	}
 	s.client.CloseAllowingRebalance()
@@ -212,4 +235,9 @@ func (s *kafkaSession) close(ctx context.Context) error {
 	return err
 }
 
-func (s *kafkaSession) facts(_ context.Context, f *delivery.SourceFacts) { s.positions.facts(f) }
+func (s *kafkaSession) facts(_ context.Context, f *delivery.SourceFacts) {
+	f.Partitions = s.held()
+	s.positions.facts(f)
+}
+
+func (s *kafkaSession) held() *delivery.SourcePartitions { return s.positions.held() }

@@ -183,8 +183,8 @@ func (p *positions) skipped(f kgo.FetchTopicPartition) (from, to int64) {
 	return from, to
 }
 
-// held are the partitions that are ours.
-func (p *positions) held() map[int32]kgo.Offset {
+// read are the partitions that are read.
+func (p *positions) read() map[int32]kgo.Offset {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	held := map[int32]kgo.Offset{}

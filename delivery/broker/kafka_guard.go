@@ -287,7 +287,7 @@ func (s *kafkaSession) survey(ctx context.Context) error {
 	if now.Partitions != was.Partitions {
 		s.client.ForceMetadataRefresh() // else they are found within minutes
 	}
-	held := s.positions.held()
+	held := s.positions.read()
 	if len(held) == 0 {
 		return nil
 	}

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"math/rand/v2"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -20,8 +22,13 @@ func (s *kafkaSession) options() []kgo.Opt {
 		kgo.FetchMaxBytes(kafkaFetchBytes),
 		kgo.FetchMaxPartitionBytes(kafkaPerPartition),
 		kgo.FetchMaxWait(kafkaFetchWait),
+		kgo.InstanceID(s.member.name), // so that the group can be told by name that it is gone
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(kafkaMembership),
+		kgo.HeartbeatInterval(kafkaHeartbeat),
 		kgo.RebalanceTimeout(kafkaRebalance),
+		kgo.RetryBackoffFn(kafkaRetry),
+		kgo.MetadataMinAge(kafkaMetadataAge),
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.partitionsLost),
@@ -34,6 +41,13 @@ func (s *kafkaSession) options() []kgo.Opt {
 
 func (s *kafkaSession) assigned(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	s.positions.assign(partitions[s.driver.source.Topic])
+	s.lookSoon() // where there is none, whether there could be one
+}
+
+// kafkaRetry is how long the client waits before it tries again what failed.
+func kafkaRetry(tries int) time.Duration {
+	wait := kafkaRetryLeast << min(max(tries-1, 0), 10)
+	return min(wait, kafkaRetryMost) * time.Duration(75+rand.IntN(51)) / 100
 }
 
 // revoked hands partitions over in good order: what was not attempted is dropped, what is under way is awaited and written, and
@@ -57,6 +71,7 @@ func (s *kafkaSession) revoked(ctx context.Context, _ *kgo.Client, partitions ma
 func (s *kafkaSession) partitionsLost(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	gone := s.positions.revoke(partitions[s.driver.source.Topic])
 	s.positions.forget(gone)
+	s.positions.left()
 	limited, cancel := context.WithTimeout(ctx, kafkaRebalance/4)
 	defer cancel()
 	s.holder.release(limited, func(t *taken) bool { return gone[t.receipt.(*recordInFlight).at] })

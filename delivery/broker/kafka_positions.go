@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,8 +17,11 @@ import (
 
 // positions knows for each partition that is ours how far everything is dealt with, without a gap.
 type positions struct {
-	mu    sync.Mutex
-	parts map[int32]*partition
+	mu     sync.Mutex
+	parts  map[int32]*partition
+	since  time.Time // these are ours
+	joined bool      // the group has given us what it has for us
+	spare  bool      // see delivery.SourcePartitions
 }
 
 // partition is one assignment: the same partition assigned again is another one, so that late outcomes cannot move it.
@@ -44,11 +48,15 @@ type recordInFlight struct {
 	done   bool
 }
 
-func newPositions() *positions { return &positions{parts: map[int32]*partition{}} }
+func newPositions() *positions { return &positions{parts: map[int32]*partition{}, since: time.Now()} }
 
 func (p *positions) assign(numbers []int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.joined = true
+	if len(numbers) > 0 {
+		p.since, p.spare = time.Now(), false
+	}
 	for _, n := range numbers {
 		p.parts[n] = &partition{number: n, read: -1}
 	}
@@ -108,9 +116,44 @@ func (p *positions) forget(gone map[*partition]bool) {
 	for at := range gone {
 		at.gone = true
 		if p.parts[at.number] == at {
+			p.since = time.Now()
 			delete(p.parts, at.number)
 		}
 	}
+}
+
+// left notes that we are no member any more.
+func (p *positions) left() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.joined, p.spare = false, false
+}
+
+// none reports whether the group has given us nothing, although it gives out partitions.
+func (p *positions) none() bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.joined && len(p.parts) == 0
+}
+
+// others notes whether other members have all partitions.
+func (p *positions) others(have bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spare = have && p.joined && len(p.parts) == 0
+}
+
+// held are the partitions that are ours; nil: none are given out.
+func (p *positions) held() *delivery.SourcePartitions {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &delivery.SourcePartitions{Numbers: slices.Sorted(maps.Keys(p.parts)), Since: p.since, Spare: p.spare}
 }
 
 // toCommit returns what has moved since it was asked last.

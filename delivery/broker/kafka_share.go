@@ -28,7 +28,7 @@ type shareDriver struct {
 	log *slog.Logger
 }
 
-func (d *shareDriver) connect(ctx context.Context, prefetch int, h holder) (session, error) {
+func (d *shareDriver) connect(ctx context.Context, prefetch int, h holder) (_ session, err error) {
 	s := &shareSession{
 		kafkaSession: kafkaSession{driver: d.kafkaDriver, holder: h, down: make(chan struct{}), look: make(chan struct{}, 1),
 			originals: originals{options: d.options}},
@@ -37,21 +37,26 @@ func (d *shareDriver) connect(ctx context.Context, prefetch int, h holder) (sess
 		flush: make(chan struct{}, 1),
 	}
 	s.lag.Store(-1)
-	client, err := kgo.NewClient(append(d.options[:len(d.options):len(d.options)], s.options(prefetch)...)...)
+	if s.client, err = d.client(kgo.RetryBackoffFn(kafkaRetry)); err != nil {
+		return nil, err
+	}
+	err = s.prepare(ctx)
+	s.client.Close()
 	if err != nil {
 		return nil, err
 	}
-	s.client = client
-	if err := s.prepare(ctx); err != nil {
-		client.Close()
+	if s.member, err = d.newMember(ctx); err != nil {
+		return nil, err
+	}
+	if s.client, err = d.client(s.options(prefetch)...); err != nil { // it joins the group
+		s.member.end()
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopLoops = stop
-	s.watched.Go(func() { s.watch(running) })
-	s.watched.Go(func() { s.acknowledgements(running) })
-	s.watched.Go(func() { s.renew(running) })
-	s.watched.Go(func() { s.measure(running) })
+	for _, loop := range []func(context.Context){s.watch, s.succeed, s.acknowledgements, s.renew, s.measure} {
+		s.watched.Go(func() { loop(running) })
+	}
 	return s, nil
 }
 
@@ -73,6 +78,8 @@ type shareSession struct {
 func (s *shareSession) options(prefetch int) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.ShareGroup(s.driver.source.ShareGroup),
+		kgo.ClientID(s.member.name), // by which the group knows who is gone: its name in the group is the client's secret
+		kgo.RetryBackoffFn(kafkaRetry),
 		kgo.ConsumeTopics(s.driver.source.Topic),
 		kgo.ShareMaxRecords(int32(max(prefetch/2, 1))),
 		kgo.ShareMaxRecordsStrict(), // and nothing is fetched before it is asked for: what waits in the client cannot be renewed
@@ -262,6 +269,8 @@ func (s *shareSession) close(ctx context.Context) error {
 	}
 	s.client.Close()
 	s.originals.close()
+	s.member.end()
+	_ = s.driver.store.ForgetMember(ctx, s.member.name) // else it counts as gone, and removing it once more does no harm
 	return err
 }
 

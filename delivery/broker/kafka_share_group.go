@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -177,4 +178,27 @@ func shareOffsets(ctx context.Context, client *kgo.Client, source delivery.Kafka
 		lag = -1
 	}
 	return lag, known, nil
+}
+
+// removeFromShare makes the members of a share group leave that have a client id; without one they have left.
+func removeFromShare(ctx context.Context, client *kgo.Client, group, clientID string) error {
+	groups, err := kadm.NewClient(client).DescribeShareGroups(ctx, group)
+	if err != nil {
+		return err
+	}
+	for _, m := range groups[group].Members {
+		if m.ClientID != clientID {
+			continue
+		}
+		request := kmsg.NewPtrShareGroupHeartbeatRequest()
+		request.GroupID, request.MemberID, request.MemberEpoch = group, m.MemberID, -1 // it leaves
+		answer, err := request.RequestWith(ctx, client)
+		if err == nil {
+			err = kerr.ErrorForCode(answer.ErrorCode)
+		}
+		if err != nil && !errors.Is(err, kerr.UnknownMemberID) && !errors.Is(err, kerr.GroupIDNotFound) {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,16 +1,20 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"redrive/delivery"
@@ -163,7 +167,7 @@ func TestLocksAreRenewed(t *testing.T) {
 	r.nothingLeft()
 }
 
-// A message that hangs holds up none behind it, in one partition with more workers and members than it has.
+// A message that hangs holds up none behind it, with more workers and members than there are partitions.
 func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
 	r := newRig(t, onShare(openShare), func(in *delivery.Integration) { in.Concurrency = 2 })
 	held := make(chan struct{})
@@ -175,18 +179,20 @@ func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
 		}
 		return 200
 	})
-	lives := []*life{r.start(), r.start()}
-	list := notes(300)
-	for n := range list {
-		list[n].key = "one partition"
+	var lives []*life
+	for range partitions + 1 {
+		lives = append(lives, r.start())
 	}
-	r.place.publish(t, list...)
-	r.ledger.arrived(t, 300)
-	for n, l := range lives {
-		if l.Facts(t.Context()).Received == 0 {
-			t.Errorf("member %d got nothing", n)
+	list := notes(3000)
+	sent := 0
+	r.eventually("all members take part", func() bool {
+		if sent < len(list) {
+			r.place.publish(t, list[sent:sent+30]...)
+			sent += 30
 		}
-	}
+		return !slices.ContainsFunc(lives, func(l *life) bool { return l.Facts(t.Context()).Received < 2 })
+	})
+	r.ledger.arrived(t, sent)
 	r.eventually("only the one that hangs is left", func() bool { return r.place.left(t) == 1 })
 	release()
 	for _, l := range lives {
@@ -194,8 +200,8 @@ func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.invariants(300)
-	r.requests(300)
+	r.invariants(sent)
+	r.requests(sent)
 	r.nothingLeft()
 }
 
@@ -275,4 +281,45 @@ func TestABrokerWithoutShareGroups(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "Kafka 4.2 or later") || !strings.Contains(err.Error(), "use group instead of share_group") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A member whose process vanished does not keep its partitions until its session is over: the next process makes it leave.
+func TestAShareMemberThatVanishedIsMadeToLeave(t *testing.T) {
+	r := newRig(t, onShare(openShare))
+	source := *r.place.source.From.(*delivery.KafkaSource)
+	const gone = "redrive-seller-push-gone"
+	living, die := context.WithCancel(t.Context())
+	noted, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.db.KeepMember(living, r.in.Name, gone, func() { close(noted) }, func(err error) { t.Error(err) })
+	}()
+	<-noted
+	client := shareClient(t, kgo.ClientID(gone))
+	join := kmsg.NewPtrShareGroupHeartbeatRequest() // and never again
+	join.GroupID, join.MemberID, join.SubscribedTopicNames = source.ShareGroup, "a member that is gone", []string{source.Topic}
+	answer, err := join.RequestWith(t.Context(), client)
+	if err == nil {
+		err = kerr.ErrorForCode(answer.ErrorCode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	die()
+	<-ended
+	l := r.start()
+	r.eventually("alone in the group", func() bool {
+		groups, err := kadm.NewClient(client).DescribeShareGroups(t.Context(), source.ShareGroup)
+		members := groups[source.ShareGroup].Members
+		return err == nil && len(members) == 1 && members[0].ClientID != gone
+	})
+	r.place.publish(t, notes(30)...)
+	r.ledger.arrived(t, 30)
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.count("redrive.source_members"); n != 0 {
+		t.Errorf("%d members are noted after a stop", n)
+	}
+	r.requests(30)
 }

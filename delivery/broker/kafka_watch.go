@@ -48,6 +48,7 @@ func (s *kafkaSession) watch(ctx context.Context) {
 		limited, cancel := context.WithTimeout(ctx, kafkaLook)
 		err := s.ask(limited)
 		if err == nil {
+			s.lookAround(limited)
 			err = s.survey(limited)
 		}
 		cancel()
@@ -71,14 +72,18 @@ func (s *kafkaSession) seen(err error) {
 	}
 }
 
+func (s *kafkaSession) lookSoon() {
+	select {
+	case s.look <- struct{}{}:
+	default:
+	}
+}
+
 // OnBrokerConnect is called by the client; it reconnects by itself, so this is what people see of it.
 func (s *kafkaSession) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	switch {
 	case err == nil: // one that is there may not be all that are needed
-		select {
-		case s.look <- struct{}{}:
-		default:
-		}
+		s.lookSoon()
 	case !errors.Is(err, context.Canceled):
 		s.seen(err)
 	}

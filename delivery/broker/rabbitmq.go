@@ -127,7 +127,7 @@ func (s *rabbitSession) watch() {
 			}
 			s.cancels = nil
 		case why := <-s.closes:
-			s.reason = errors.New("the connection was closed")
+			s.reason = delivery.Fault("source.closed")
 			if why != nil {
 				s.reason = why
 			}
@@ -167,11 +167,11 @@ func (s *rabbitSession) over() error {
 	case <-s.stopped:
 		return io.EOF
 	case <-s.cancelled:
-		return fmt.Errorf("the broker ended the consumer: was queue %s deleted?", s.driver.source.Queue)
+		return delivery.Fault("source.cancelled", "queue", s.driver.source.Queue)
 	case <-s.down:
 		return s.reason
 	case <-time.After(finalWrites):
-		return errors.New("the consumer ended")
+		return delivery.Fault("source.ended")
 	}
 }
 

@@ -17,7 +17,7 @@ func (Nowhere) Send(context.Context, delivery.Request) delivery.Result {
 	return delivery.Result{
 		Outcome:    delivery.OutcomePermanent,
 		ErrorClass: delivery.ClassMapping,
-		Error:      "the integration has no destination of its own: correct the rule and ask for a new snapshot, or resolve this by other means",
+		Error:      delivery.ErrorNoDestination,
 	}
 }
 

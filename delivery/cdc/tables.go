@@ -20,8 +20,8 @@ type watchedTable struct {
 	name, schema, table string
 	rules               []delivery.CDCRule
 	known               delivery.CapturedTable
-	stopped             delivery.LSN            // what was committed here or later is not delivered; 0: it goes on
-	seen                *delivery.StreamedTable // that was compared last
+	stopped             delivery.LSN            // changes committed at this position or later are not delivered; 0: not stopped
+	seen                *delivery.StreamedTable // the description compared last
 }
 
 // tables are those of one session, between who reads the stream and who looks at the catalogue.
@@ -146,10 +146,8 @@ func (w *watchedTable) notes(is delivery.CapturedTable) (notes []delivery.Phrase
 		notes = append(notes, delivery.Say("capture.renamed", "table", w.name, "name", is.Name))
 	}
 	if len(is.Bare) > 0 &&
-		slices.ContainsFunc(
-			is.Publication.Operations,
-			func(op delivery.RowOperation) bool { return op == delivery.OpUpdate || op == delivery.OpDelete },
-		) {
+		slices.ContainsFunc(is.Publication.Operations,
+			func(op delivery.RowOperation) bool { return op == delivery.OpUpdate || op == delivery.OpDelete }) {
 		notes = append(notes, delivery.Say("capture.bare", "tables", is.Bare))
 	}
 	return notes
@@ -359,18 +357,8 @@ func (s *session) lookOnce(ctx context.Context) error {
 func (r *Room) announce(ctx context.Context, gaps []delivery.CaptureGap) {
 	for _, g := range gaps {
 		r.news.gap(g)
-		r.log.ErrorContext(
-			ctx,
-			"changes of a table are missing: it is stopped until it is read again",
-			"table",
-			g.Table,
-			"because",
-			g.Why.English(),
-			"from",
-			g.From.String(),
-			"to_read_it_again",
-			r.again(g.Table),
-		)
+		r.log.ErrorContext(ctx, "changes of a table are missing: it is stopped until it is read again",
+			"table", g.Table, "because", g.Why.English(), "from", g.From.String(), "to_read_it_again", r.again(g.Table))
 	}
 }
 

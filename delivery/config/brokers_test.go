@@ -90,8 +90,35 @@ func TestDeadLettersAndGapsAsTheyAreWritten(t *testing.T) {
 	}
 }
 
+// What stands in the file about a share group and a token is what source and destination get.
+func TestShareGroupsAndTokens(t *testing.T) {
+	text := `integrations:
+  - name: shared
+    method: broker
+    broker: {kafka: {brokers: [a:9092], topic: clicks, share_group: s}}
+    destination:
+      kafka: {brokers: [b:9092], topic: t, sasl: {mechanism: oauthbearer, token: {url: "https://${HOST}/token", client_id: c,
+        client_secret: "${TOKEN}", scope: a b, extensions: {tenant: "${HOST}"}, ca: ca.pem}}}
+`
+	f, err := Parse("f.yaml", []byte(strings.ReplaceAll(text, "${TOKEN}", "t0ken")), lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, destination := f.Integrations[0].Broker.From.(*delivery.KafkaSource), f.Integrations[0].Destination.To.(*delivery.KafkaDestination)
+	if source.ShareGroup != "s" || source.Group != "" {
+		t.Errorf("got %+v", source)
+	}
+	host, _ := lookup("HOST")
+	want := &delivery.SASL{Mechanism: "oauthbearer", Token: &delivery.ClientCredentials{URL: "https://" + host + "/token", ID: "c", Secret: "t0ken",
+		Scope: "a b", Extensions: map[string]string{"tenant": host}, CA: "ca.pem"}}
+	if !reflect.DeepEqual(destination.SASL, want) {
+		t.Errorf("got %+v", destination.SASL.Token)
+	}
+}
+
 func TestBrokersAndPoolsNameLineAndSetting(t *testing.T) {
 	text := strings.ReplaceAll(brokers, "${TOKEN}", "s3cret")
+	const sasl = `sasl: {mechanism: scram-sha-256, username: u, password: "s3cret"}`
 	for _, tc := range []struct{ from, to, want string }{
 		{"workers: 5", "workers: 0", "f.yaml line 4: pool.workers: 0 is not between"},
 		{"queue: 20", "queue: 2000000", "f.yaml line 4: pool.queue: 2000000 is not between"},
@@ -111,7 +138,17 @@ func TestBrokersAndPoolsNameLineAndSetting(t *testing.T) {
 		{"tls: {}}", "tls: {cert: c.pem}}", "f.yaml line 13: tls: cert and key"},
 		{"topic: t, sasl", "topic: t, group: g, sasl", "f.yaml line 13: group belongs to a source"},
 		{"topic: t, sasl", "topic: t, timestamp: old, sasl", "f.yaml line 13: timestamp: \"old\" is neither new nor keep"},
-		{"topic: clicks, group: g}}", "topic: clicks}}", "f.yaml line 16: group: missing"},
+		{"topic: clicks, group: g}}", "topic: clicks}}", "f.yaml line 16: group: missing; write group: NAME, or share_group: NAME"},
+		{"topic: clicks, group: g}}", "topic: clicks, group: g, share_group: g}}", "f.yaml line 16: share_group: a source has group or share_group"},
+		{"    broker: {kafka: {brokers: [a:9092], topic: clicks, group: g}}", "    ordered: true\n    broker: {kafka: {brokers: [a:9092], topic: clicks, share_group: g}}", "f.yaml line 16: ordered: a share group has no order"},
+		{"topic: t, sasl", "topic: t, share_group: g, sasl", "f.yaml line 13: share_group belongs to a source"},
+		{"mechanism: scram-sha-256", "mechanism: oauthbearer", "f.yaml line 13: sasl."},
+		{sasl, "sasl: {mechanism: oauthbearer}", "f.yaml line 13: sasl.token: missing"},
+		{sasl, `sasl: {mechanism: oauthbearer, token: {url: "ftp://h", client_id: c, client_secret: s3cret}}`, "f.yaml line 13: sasl.token.url"},
+		{sasl, `sasl: {mechanism: oauthbearer, token: {url: "https://u:s3cret@h", client_id: c, client_secret: s3cret}}`, "f.yaml line 13: sasl.token.url"},
+		{sasl, `sasl: {mechanism: oauthbearer, token: {url: "https://h", client_id: c}}`, "f.yaml line 13: client_secret: missing"},
+		{sasl, `sasl: {mechanism: oauthbearer, token: {url: "https://h", client_id: c, client_secret: s3cret, extensions: {auth: x}}}`, "f.yaml line 13: sasl.token.extensions"},
+		{sasl, `sasl: {mechanism: plain, username: u, password: s3cret, token: {url: "https://h"}}`, "f.yaml line 13: sasl.token: it belongs to"},
 		{"addr: \"h:6379\", username", "addr: \"redis://:s3cret@h\", username", "f.yaml line 17: addr: an address such as"},
 		{"require_subscribers: 1", "require_subscribers: -1", "f.yaml line 17: require_subscribers: -1"},
 		{"dead_letters: true}", "dead_letters: false}", "f.yaml line 18: destination: missing"},

@@ -158,13 +158,13 @@ func (l *bulkhead) unsendable(c delivery.Claimed) (delivery.Result, delivery.Sta
 	switch {
 	case c.Crashes >= delivery.MaxCrashes:
 		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassPoison,
-			Error: "not sent: three workers vanished while they held it"}, delivery.StateDead, true
+			Error: delivery.ErrorPoison}, delivery.StateDead, true
 	case c.LostLease && !l.integration.Repeatable():
 		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassLeaseLost,
-			Error: "outcome unknown: the worker vanished, and the receiver does not drop duplicates"}, delivery.StateDead, true
+			Error: delivery.ErrorVanished}, delivery.StateDead, true
 	case c.Expired:
 		result := delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassExpired,
-			Error: "not sent: its expiry time had passed"}
+			Error: delivery.ErrorExpired}
 		return result, l.integration.Judge(result, c.Attempt-c.RoundStart).Next, true
 	}
 	return delivery.Result{}, "", false

@@ -48,7 +48,7 @@ func (e *Engine) Try(ctx context.Context, r delivery.Request) (tried delivery.Tr
 	l := e.bulkheads[r.Integration]
 	if l == nil {
 		return delivery.Tried{StartedAt: time.Now(), Result: delivery.Result{Outcome: delivery.OutcomePermanent,
-			ErrorClass: delivery.ClassNoIntegration, Error: "its integration is not in the integrations file"}}, 0, true
+			ErrorClass: delivery.ClassNoIntegration, Error: delivery.ErrorNoIntegration}}, 0, true
 	}
 	if wait, ok = l.admits(time.Now(), e.cfg.StatePoll); !ok {
 		return tried, wait, false
@@ -116,7 +116,7 @@ func (e *Engine) deadlined(ctx context.Context, l *bulkhead, r delivery.Request)
 	case <-deaf.C:
 		e.log.Error("a sender ignores its deadline", "integration", r.Integration, "delivery", r.DeliveryID)
 		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassTimeout,
-			Error: "no outcome within the deadline"}
+			Error: delivery.ErrorNoOutcome}
 	}
 }
 
@@ -127,7 +127,7 @@ func (e *Engine) guarded(ctx context.Context, s delivery.Sender, r delivery.Requ
 			e.log.Error("a sender panicked", "integration", r.Integration, "delivery", r.DeliveryID, "panic", fmt.Sprint(p),
 				"stack", string(debug.Stack()))
 			result = delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassPanic,
-				Error: "the sender panicked; the log has the details"}
+				Error: delivery.ErrorSenderPanicked}
 		}
 	}()
 	return s.Send(ctx, r)

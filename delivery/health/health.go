@@ -194,16 +194,8 @@ func (w *Watch) fails(ctx context.Context, c delivery.Condition, p *part, now ti
 	}
 	if !p.alarmed {
 		p.alarmed = true
-		w.log.ErrorContext(
-			ctx,
-			"alarm: "+p.LastError.English(),
-			"integration",
-			c.Integration,
-			"part",
-			c.Part,
-			"since",
-			p.Since.UTC().Format(time.RFC3339),
-		)
+		w.log.ErrorContext(ctx, "alarm: "+p.LastError.English(), "integration", c.Integration, "part", c.Part,
+			"since", p.Since.UTC().Format(time.RFC3339))
 	}
 }
 

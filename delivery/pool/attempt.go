@@ -21,7 +21,7 @@ func (l *bulkhead) attempt(t *task) verdict {
 	number := len(t.attempts) + 1
 	if t.message.ExpiresAt != nil && !time.Now().Before(*t.message.ExpiresAt) {
 		return l.failed(t, delivery.Tried{StartedAt: time.Now(), Result: delivery.Result{Outcome: delivery.OutcomePermanent,
-			ErrorClass: delivery.ClassExpired, Error: "not sent: its expiry time had passed"}})
+			ErrorClass: delivery.ClassExpired, Error: delivery.ErrorExpired}})
 	}
 	request := delivery.Request{
 		DeliveryID:     t.id,
@@ -67,7 +67,7 @@ func (p *Pool) try(r delivery.Request) (tried delivery.Tried, wait time.Duration
 				StartedAt: started,
 				Duration:  time.Since(started),
 				Result: delivery.Result{Outcome: delivery.OutcomePermanent,
-					ErrorClass: delivery.ClassPanic, Error: "the attempt panicked; the log has the details"},
+					ErrorClass: delivery.ClassPanic, Error: delivery.ErrorAttemptPanicked},
 			}
 			wait, ok = 0, true
 		}

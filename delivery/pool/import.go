@@ -139,7 +139,7 @@ func (p *Pool) addressed(r record) record {
 		r.Parked.Next = delivery.StateDead
 		r.Parked.Attempts = append(r.Parked.Attempts,
 			delivery.Attempt{Number: len(r.Parked.Attempts) + 1, StartedAt: time.Now(), Outcome: delivery.OutcomePermanent,
-				ErrorClass: delivery.ClassNoIntegration, Error: "its integration left the integrations file"})
+				ErrorClass: delivery.ClassNoIntegration, Error: delivery.ErrorNoRoute})
 	}
 	return r
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -21,6 +21,7 @@ import (
 const (
 	tokenTimeout  = 5 * time.Second
 	tokenEarly    = 30 * time.Second // before its end a token is replaced
+	tokenDoubt    = time.Second
 	tokenEndpoint = "token endpoint"
 	maxTokenError = 200
 )
@@ -63,28 +64,58 @@ func (d Dialer) kafkaToken(c *delivery.ClientCredentials) (sasl.Mechanism, error
 	if c.Scope != "" {
 		ask.Scopes = strings.Fields(c.Scope)
 	}
-	keep := &keptToken{source: ask.TokenSource(context.WithValue(context.Background(), oauth2.HTTPClient, client))}
-	keep.forget()
+	keep := &keptToken{source: asked{ask, context.WithValue(context.Background(), oauth2.HTTPClient, client)}}
 	keep.Mechanism = oauth.Oauth(func(context.Context) (oauth.Auth, error) {
-		token, err := (*keep.kept.Load()).Token()
+		token, err := keep.token()
 		if err != nil {
 			return oauth.Auth{}, tokenError(err)
 		}
-		return oauth.Auth{Token: token.AccessToken, Extensions: c.Extensions}, nil
+		return oauth.Auth{Token: token, Extensions: c.Extensions}, nil
 	})
 	return keep, nil
 }
+
+// asked asks for each token: the library's own source keeps one until ten seconds before its end.
+type asked struct {
+	config clientcredentials.Config
+	ctx    context.Context
+}
+
+// Token implements oauth2.TokenSource.
+func (a asked) Token() (*oauth2.Token, error) { return a.config.Token(a.ctx) }
 
 // keptToken is the mechanism with a token that serves all connections.
 type keptToken struct {
 	sasl.Mechanism
 	source oauth2.TokenSource
-	kept   atomic.Pointer[oauth2.TokenSource]
+
+	mu    sync.Mutex
+	kept  oauth2.TokenSource // nil: nothing is kept
+	last  string
+	doubt time.Time // since when last was shown without being accepted; zero: it was
 }
 
-func (m *keptToken) forget() {
-	fresh := oauth2.ReuseTokenSourceWithExpiry(nil, m.source, tokenEarly)
-	m.kept.Store(&fresh)
+// token is the one to show. What was shown and not accepted is not shown for long, whenever it ends: its signer may have a new key.
+func (m *keptToken) token() (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kept == nil || !m.doubt.IsZero() && time.Since(m.doubt) > tokenDoubt {
+		m.kept = oauth2.ReuseTokenSourceWithExpiry(nil, m.source, tokenEarly)
+	}
+	token, err := m.kept.Token()
+	if err != nil {
+		return "", err
+	}
+	if token.AccessToken != m.last {
+		m.last, m.doubt = token.AccessToken, time.Now()
+	}
+	return m.last, nil
+}
+
+func (m *keptToken) accepted() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.doubt = time.Time{}
 }
 
 // Authenticate implements sasl.Mechanism.
@@ -99,10 +130,10 @@ type tokenSession struct {
 	token *keptToken
 }
 
-// Challenge implements sasl.Session. What the broker refuses is not shown to it again: it may have been signed by a key of before.
+// Challenge implements sasl.Session.
 func (s tokenSession) Challenge(answer []byte) (done bool, next []byte, err error) {
-	if done, next, err = s.Session.Challenge(answer); !done || err != nil {
-		s.token.forget()
+	if done, next, err = s.Session.Challenge(answer); done && err == nil {
+		s.token.accepted()
 	}
 	return done, next, err
 }

@@ -9,7 +9,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"redrive/delivery"
 	"redrive/delivery/config"
@@ -90,22 +89,12 @@ func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
 
 // Run asks for a run of a batch.
 func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
-	if err := reasoned(c.Reason); err != nil {
-		return err
-	}
-	return c.with(ctx, func(db *store.Store) error {
+	return c.ask(ctx, c.Name, c.Reason, func(db *store.Store) error {
 		run, err := db.RequestRun(ctx, c.Name, c.Date, actor(), c.Reason)
-		var wrong *delivery.InputError
-		switch {
-		case errors.Is(err, delivery.ErrNotFound):
-			return unknown(c.Name)
-		case errors.As(err, &wrong):
-			return Misused(err)
-		case err != nil:
-			return err
+		if err == nil {
+			fmt.Fprintf(out, "run %s of %s is queued\n", run.ID, run.Integration)
 		}
-		fmt.Fprintf(out, "run %s of %s is queued\n", run.ID, run.Integration)
-		return nil
+		return err
 	})
 }
 
@@ -183,20 +172,7 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 
 // Run asks whoever reads the source to begin anew.
 func (c *cdcResnapshotCmd) Run(ctx context.Context, out io.Writer) error {
-	if err := reasoned(c.Reason); err != nil {
-		return err
-	}
-	return c.with(ctx, func(db *store.Store) error {
-		err := c.request(ctx, db, out)
-		var wrong *delivery.InputError
-		switch {
-		case errors.Is(err, delivery.ErrNotFound):
-			return unknown(c.Name)
-		case errors.As(err, &wrong):
-			return Misused(err)
-		}
-		return err
-	})
+	return c.ask(ctx, c.Name, c.Reason, func(db *store.Store) error { return c.request(ctx, db, out) })
 }
 
 func (c *cdcResnapshotCmd) request(ctx context.Context, db *store.Store, out io.Writer) error {
@@ -220,15 +196,4 @@ func actor() string {
 		return who.Username + " (command line)"
 	}
 	return "command line"
-}
-
-func reasoned(reason string) error {
-	if strings.TrimSpace(reason) == "" {
-		return Misused(errors.New("--reason: say why, the audit keeps it"))
-	}
-	return nil
-}
-
-func unknown(integration string) error {
-	return Misused(fmt.Errorf("no integration is named %q", integration))
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
+	"redrive/delivery"
 	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/embedded"
@@ -66,6 +68,22 @@ func (d database) open(
 // with runs work on the database that is there, beside a running server or without one.
 func (d database) with(ctx context.Context, work func(db *store.Store) error) error {
 	return d.opened(ctx, embedded.Open, work)
+}
+
+// ask is with for what a person asks of an integration, which the audit keeps: it needs a reason, and what the store refuses is wrong usage.
+func (d database) ask(ctx context.Context, integration, reason string, work func(db *store.Store) error) error {
+	if strings.TrimSpace(reason) == "" {
+		return Misused(errors.New("--reason: say why, the audit keeps it"))
+	}
+	err := d.with(ctx, work)
+	var wrong *delivery.InputError
+	switch {
+	case errors.Is(err, delivery.ErrNotFound):
+		return Misused(fmt.Errorf("no integration is named %q", integration))
+	case errors.As(err, &wrong):
+		return Misused(err)
+	}
+	return err
 }
 
 func (d database) opened(ctx context.Context, start starter, work func(db *store.Store) error) error {

@@ -132,10 +132,10 @@ func (c *Settings) settle(
 		return file, nil
 	}
 	why, err := db.CannotCapture(ctx)
-	if err != nil || why == "" {
+	if err != nil || why.IsZero() {
 		return file, err
 	}
-	log.Warn("the demo's articles go by outbox, not by change data capture", "because", why)
+	log.Warn("the demo's articles go by outbox, not by change data capture", "because", why.English())
 	return c.demoFile(base, false)
 }
 

@@ -18,7 +18,8 @@ var standard = map[string]string{
 }
 
 var (
-	hump = regexp.MustCompile(`[A-Z]?[a-z]+`)
+	hump    = regexp.MustCompile(`[A-Z]?[a-z]+`)
+	spelled = regexp.MustCompile(`\pL+`)
 	// riddle begins a comment as none should: a function returns, or reports whether.
 	riddle = regexp.MustCompile(`^// [A-Za-z]+ (answers|says|tells) whether `)
 )
@@ -44,6 +45,11 @@ func TestWordsArePlain(t *testing.T) {
 			return err
 		}
 		seen++
+		for _, word := range hump.FindAllString(strings.TrimSuffix(d.Name(), ".go"), -1) {
+			if plain, private := standard[word]; private {
+				t.Errorf("%s: name the file by %s", path, plain)
+			}
+		}
 		for at, complaint := range unclear(file) {
 			t.Errorf("%s: %s", set.Position(at), complaint)
 		}
@@ -70,6 +76,11 @@ func unclear(file *ast.File) map[token.Pos]string {
 		return true
 	})
 	for _, group := range file.Comments {
+		for _, word := range spelled.FindAllString(group.Text(), -1) {
+			if plain, private := standard[strings.ToLower(word)]; private {
+				found[group.Pos()] = "a comment speaks of " + word + ": write " + plain
+			}
+		}
 		if riddle.MatchString(group.List[0].Text) {
 			found[group.Pos()] = "a comment says reports whether: " + group.List[0].Text
 		}
@@ -80,7 +91,7 @@ func unclear(file *ast.File) map[token.Pos]string {
 func TestPrivateWordsAreFound(t *testing.T) {
 	for source, want := range map[string]int{
 		"type crew struct{}": 1, "func newNotebook() {}": 1, "// Ready answers whether it is ready.\nfunc Ready() bool { return true }": 1,
-		"// Ready reports whether it is ready.\nfunc Ready() bool { return true }": 0, "var linear, fated, detour, shiftless int": 0,
+		"// Ready reports whether it is ready.\nfunc Ready() bool { return true }": 0, "// a is of the Crew's vitals.\nvar a int": 1, "var linear, fated, detour, shiftless int": 0,
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+source, parser.ParseComments)
 		if err != nil {

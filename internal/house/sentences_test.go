@@ -4,8 +4,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,29 +14,66 @@ import (
 	"testing"
 )
 
-// What people read is said in the views: below them there are keys of the catalogue (views/words) and arguments. These packages are not
-// asked: what they say is read at the terminal of whoever starts or checks the program, and never on a page.
-var terminal = map[string]string{
-	"store/doctor":    "prints the findings of redrive doctor",
-	"store/embedded":  "errors of starting the private Postgres",
-	"store/session":   "errors of connecting, with what to change in the address",
-	"store/source":    "errors and findings of setting up a source; while it runs they are errors of the source, which are text (docs/decisions/errors-are-text.md)",
-	"store/storetest": "tests",
-	"store/table":     "errors of attempts, which are text (docs/decisions/errors-are-text.md)",
-	"store/sqltext":   "errors of a batch's query, which are text, and stop the start",
+// What people read is said in the views: below them there are keys of the catalogue (views/words) and arguments. Four kinds of texts are
+// none of the catalogue's (docs/architecture.md, "Who says what"). A room or file that makes such texts is listed with its kind;
+// everything else says nothing.
+const (
+	attempts = "errors of attempts are text: they say what somebody else said, and failures are grouped by them"
+	settings = "the integrations file is read at a terminal: its errors stop the start, with file and line"
+	terminal = "the terminal of whoever starts or checks the program"
+	data     = "words that are looked for or handed on, and that nobody says here"
+)
+
+var uncatalogued = map[string]string{
+	"delivery/batch/answers.go": attempts, // of a file whose answer cannot be read
+	"delivery/batch/schedule":   settings,
+	"delivery/broker/death.go":  attempts, // of what died elsewhere
+	"delivery/broker/event.go":  attempts, // of what is no message
+	"delivery/broker/family.go": data,     // names of programs
+	"delivery/broker/kind.go":   settings,
+	"delivery/cdc/mapping":      attempts, // of a change that makes no message, and settings
+	"delivery/config":           settings,
+	"delivery/errors.go":        attempts, // that no sender makes
+	"delivery/file.go":          settings,
+	"delivery/fingerprint.go":   data,
+	"delivery/form":             settings,
+	"delivery/said.go":          attempts,
+	"delivery/schema":           data, // the settings' own documentation
+	"delivery/send":             attempts,
+	"delivery/wire":             attempts,
+	"delivery/words":            data,
+	"demo":                      data, // a shop, its receivers and its integrations file
+	"internal/cli":              terminal,
+	"store/audit/verify.go":     terminal,
+	"store/embedded":            terminal,
+	"store/session":             terminal,
+	"store/source/inspect.go":   terminal, // what setting up finds
+	"store/source/setup.go":     terminal,
+	"store/source/source.go":    settings,
+	"store/table":               attempts,
 }
 
-// terminalFiles are single files of the kind.
-var terminalFiles = []string{
-	"store/audit/verify.go", // what redrive audit verify prints
+// kindOf is the kind of texts that a file may make: its own or that of a room around it.
+func kindOf(name string) (kind, entry string) {
+	for entry = name; entry != "."; entry = path.Dir(entry) {
+		if kind = uncatalogued[entry]; kind != "" {
+			return kind, entry
+		}
+	}
+	return "", ""
 }
+
+// shown are rooms whose errors people see, as the state of a part or of a run. What they hear of a driver or a server they pass on; what
+// they say themselves is a delivery.Fault.
+var shown = regexp.MustCompile(`^(delivery/(batch|broker|cdc|outbox)|store/(batch|capture|source))/`)
 
 // speechless are calls whose texts are for the log or for programs.
-var speechless = regexp.MustCompile(`^(errors\.New|fmt\.Errorf|panic|progress\.Begin|prometheus\.NewDesc|(.*\.)?(Debug|Info|Warn|Error|Log)(Context)?)$`)
+var speechless = regexp.MustCompile(`^(errors\.New|fmt\.Errorf|panic|progress\.Begin|prometheus\.NewDesc|(.*\.)?(insist|failed|Debug|Info|Warn|Error|Log)(Context)?)$`)
 
 var (
 	plainWord = regexp.MustCompile(`^["(]?(A|[A-Z]?[a-z]+('[a-z]+)?)["):;.?!]*,?$`)
 	keyword   = regexp.MustCompile(`\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|WITH|JOIN|SET|LOCK TABLE|CREATE|DROP|ALTER|CASE|ORDER BY|NULL|AND)\b`)
+	command   = regexp.MustCompile(`^redrive( [a-z-]+| %s)+$`)
 	lockName  = regexp.MustCompile(`hashtextextended\('[^']*'`)
 	quoted    = regexp.MustCompile(`'(?:[^']|'')*'`)
 	closed    = regexp.MustCompile(`^[A-Z][a-z ].*[a-z)"…][.?!]$`)
@@ -46,7 +83,7 @@ var (
 // like "Kept." Of SQL it looks at the texts in quotes, where two words are enough, or one that waits for another one beside it.
 func saidIn(text string) string {
 	if !keyword.MatchString(text) {
-		if isSentence(text) {
+		if isSentence(text) && !command.MatchString(text) {
 			return text
 		}
 		return ""
@@ -102,14 +139,16 @@ func sentencesOf(name string, source any) (found []string, err error) {
 			return false
 		case *ast.Field:
 			n.Tag = nil
-		case *ast.CompositeLit: // an error with the other side's words
-			return callee(n.Type) != "delivery.SaidError"
+		case *ast.CompositeLit: // a setting that stops the start
+			return callee(n.Type) != "delivery.SettingError"
+		case *ast.ValueSpec: // it is compared, and not shown
+			return !sentinel.MatchString(n.Names[0].Name)
 		case *ast.KeyValueExpr: // of metrics
 			if key, ok := n.Key.(*ast.Ident); ok && key.Name == "Help" {
 				return false
 			}
 		case *ast.CallExpr:
-			return !speechless.MatchString(callee(n.Fun))
+			return spokenError(n) && shown.MatchString(name) || !speechless.MatchString(callee(n.Fun))
 		case *ast.BinaryExpr:
 			text, ok := joined(n)
 			note(n, text)
@@ -123,6 +162,20 @@ func sentencesOf(name string, source any) (found []string, err error) {
 	})
 	return found, nil
 }
+
+// spokenError reports whether a call makes an error of nothing but words. That of a programmer begins with the name of the package.
+func spokenError(call *ast.CallExpr) bool {
+	if fun := callee(call.Fun); fun != "errors.New" && fun != "fmt.Errorf" || len(call.Args) == 0 {
+		return false
+	}
+	text, _ := joined(call.Args[0])
+	return !strings.Contains(text, "%w") && !programmers.MatchString(text)
+}
+
+var (
+	programmers = regexp.MustCompile(`^(batch|broker|cdc)(\.[a-z]+)?: `) // or of the setting of that name
+	sentinel    = regexp.MustCompile(`^err[A-Z]`)
+)
 
 // joined is a text that is put together, with a gap where it is no literal.
 func joined(e ast.Expr) (text string, ok bool) {
@@ -151,36 +204,35 @@ func callee(e ast.Expr) string {
 }
 
 func TestNoSentenceBelowTheViews(t *testing.T) {
-	checked := 0
-	for _, top := range []string{"store", "handlers"} {
-		err := filepath.WalkDir(filepath.Join(root, top), func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			name, _ := filepath.Rel(root, path)
-			name = filepath.ToSlash(name)
-			if d.IsDir() && terminal[name] != "" {
-				return filepath.SkipDir
-			}
-			if filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || slices.Contains(terminalFiles, name) {
+	checked, used := 0, map[string]bool{}
+	for _, top := range []string{"delivery", "demo", "store", "handlers", "internal/cli"} {
+		eachFile(t, []string{"store/storetest", "delivery/broker/testdata"}, func(name string) error {
+			if !strings.HasPrefix(name, top+"/") {
 				return nil
 			}
-			source, err := os.ReadFile(path)
+			checked++
+			source, err := os.ReadFile(filepath.Join(root, name))
 			if err != nil {
 				return err
 			}
-			checked++
 			found, err := sentencesOf(name, source)
+			kind, entry := kindOf(name)
+			if kind != "" {
+				used[entry] = used[entry] || len(found) > 0
+				return err
+			}
 			for _, f := range found {
 				t.Errorf("%s is said to a person: give it a key in views/words", f)
 			}
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
+	}
+	for entry := range uncatalogued {
+		if !used[entry] {
+			t.Errorf("%s says nothing: take it off the list", entry)
 		}
 	}
-	if checked < 80 {
+	if checked < 250 {
 		t.Errorf("only %d files were looked at", checked)
 	}
 }
@@ -215,7 +267,9 @@ func TestTheRuleOfSentences(t *testing.T) {
 		`m := prometheus.Opts{Help: "How long one attempt took."}`:                         false,
 		`h.Set("Cache-Control", "private, no-cache")`:                                      false,
 		"x := `SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))`":    false,
-		`return &delivery.SaidError{Text: "the query failed (SQLSTATE 22012)", Words: w}`:  false,
+		`return &delivery.SettingError{Err: errors.New("it names no window at all")}`:      false,
+		`return fmt.Sprintf("redrive cdc resnapshot %s --table %s", a, b)`:                 false,
+		`return &delivery.SaidError{Text: "the query failed (SQLSTATE 22012)", Words: w}`:  true,
 	} {
 		found, err := sentencesOf("sample.go", "package p\nfunc f() {\n"+code+"\n}")
 		if err != nil {
@@ -223,5 +277,44 @@ func TestTheRuleOfSentences(t *testing.T) {
 		} else if (len(found) > 0) != want {
 			t.Errorf("%s: found %q", code, found)
 		}
+	}
+}
+
+// In rooms whose errors people see, an error of nothing but words is said to them; what wraps another one passes on what it heard.
+func TestTheRuleOfErrors(t *testing.T) {
+	for code, want := range map[string]bool{
+		`return errors.New("the source has closed the connection")`:      true,
+		`return fmt.Errorf("the topic %s is not there any more", topic)`: true,
+		`return fmt.Errorf("reading the slot of it: %w", err)`:           false,
+		`return errors.New("cdc: the room has been run already")`:        false,
+		`return delivery.Fault("stream.closed_by_source")`:               false,
+		`var errAnew = errors.New("somebody asked for it again")`:        false,
+	} {
+		for room, shown := range map[string]bool{"delivery/cdc/sample.go": want, "store/source/sample.go": want, "store/queue/sample.go": false} {
+			found, err := sentencesOf(room, "package p\nfunc f() {\n"+code+"\n}")
+			if err != nil || (len(found) > 0) != shown {
+				t.Errorf("%s: %s: found %q, %v", room, code, found, err)
+			}
+		}
+	}
+}
+
+// Programs read English, whatever people read: the API asks no request for its language.
+func TestTheAPISpeaksEnglish(t *testing.T) {
+	local := regexp.MustCompile(`\b(web\.(Say|Lang)|words\.|views\.Locale)`)
+	files := 0
+	eachFile(t, nil, func(name string) error {
+		if path.Dir(name) != "handlers/api" {
+			return nil
+		}
+		files++
+		source, err := os.ReadFile(filepath.Join(root, name))
+		if found := local.Find(source); found != nil {
+			t.Errorf("%s: %s: say it by web.English", name, found)
+		}
+		return err
+	})
+	if files < 10 {
+		t.Errorf("only %d files were looked at", files)
 	}
 }

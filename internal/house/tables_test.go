@@ -21,7 +21,7 @@ var writers = map[string][]string{
 	"store/desk":         {"cases", "deliveries", "edits", "failure_details", "form_tokens", "notes", "operation_deltas", "operation_items", "operation_parts", "operations"},
 	"store/find":         {"counting", "group_counts", "group_deltas", "group_hours"},
 	"store/index":        {"search", "unindexed"},
-	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_positions", "source_topics"},
+	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_members", "source_positions", "source_topics"},
 	"store/people":       {"api_tokens", "operators", "saved_views", "sessions"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
 		"positions", "queue", aDay},
@@ -45,7 +45,7 @@ var byTheDatabase = map[string]string{
 }
 
 // forPeople are files whose SQL is advice in a sentence.
-var forPeople = []string{"delivery/batch/batch.go", "store/doctor/doctor.go"}
+var forPeople = []string{"views/words/english.go", "store/doctor/doctor.go"}
 
 var (
 	// written finds what a statement changes. A name that is put in later is "…".

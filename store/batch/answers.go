@@ -296,7 +296,7 @@ func bindRows(tx *gorm.DB, file string, deliveries []string) error {
 		return err
 	}
 	if len(leased) != len(deliveries) {
-		return fmt.Errorf("%d of %d rows do not wait for a correction any more", len(deliveries)-len(leased), len(deliveries))
+		return delivery.Fault("run.rows_gone", "gone", len(deliveries)-len(leased), "rows", len(deliveries))
 	}
 	if err := tx.Exec(`UPDATE redrive.batch_rows b SET correction_id = ?, correction_row = g.n
 		FROM unnest(?::uuid[]) WITH ORDINALITY AS g(id, n) WHERE b.delivery_id = g.id`, file, &deliveries).Error; err != nil {

@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -38,12 +37,8 @@ func (f *Feed) Begin(ctx context.Context, date func(scheduled time.Time) string)
 			run.BusinessDate = date(run.ScheduledAt)
 		}
 		run.State, run.Attempts = delivery.RunRunning, run.Attempts+1
-		return tx.Exec(
-			`UPDATE redrive.batch_runs SET state = 'running', business_date = ?, started_at = clock_timestamp(), rows = 0,
-			attempts = attempts + 1, error = NULL WHERE id = ?`,
-			run.BusinessDate,
-			run.ID,
-		).Error
+		return tx.Exec(`UPDATE redrive.batch_runs SET state = 'running', business_date = ?,
+			started_at = clock_timestamp(), rows = 0, attempts = attempts + 1, error = NULL WHERE id = ?`, run.BusinessDate, run.ID).Error
 	})
 	return run, err
 }
@@ -53,13 +48,9 @@ func (f *Feed) Fail(ctx context.Context, run delivery.BatchRun, why delivery.Phr
 	why = why.Storable()
 	err := f.transact(ctx, func(tx *gorm.DB) error {
 		if retryIn != nil {
-			return tx.Exec(
-				`UPDATE redrive.batch_runs SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?::jsonb
-				WHERE id = ?`,
-				retryIn.Milliseconds(),
-				why,
-				run.ID,
-			).Error
+			return tx.Exec(`UPDATE redrive.batch_runs
+				SET state = 'queued', due_at = clock_timestamp() + ?::bigint * interval '1 millisecond', error = ?::jsonb
+				WHERE id = ?`, retryIn.Milliseconds(), why, run.ID).Error
 		}
 		if err := endFailed(tx, run, why); err != nil {
 			return err
@@ -102,11 +93,8 @@ func (f *Feed) FailCorrection(ctx context.Context, run delivery.BatchRun, rows [
 }
 
 func endFailed(tx *gorm.DB, run delivery.BatchRun, why delivery.Phrase) error {
-	return tx.Exec(
-		"UPDATE redrive.batch_runs SET state = 'failed', finished_at = clock_timestamp(), error = ?::jsonb WHERE id = ?",
-		why,
-		run.ID,
-	).Error
+	return tx.Exec(`UPDATE redrive.batch_runs
+		SET state = 'failed', finished_at = clock_timestamp(), error = ?::jsonb WHERE id = ?`, why, run.ID).Error
 }
 
 func failure(why string) delivery.Result {
@@ -180,7 +168,7 @@ func judgeLeased(c *delivery.Completion, run delivery.BatchRun, result delivery.
 	}
 }
 
-var errRunGone = errors.New("the run was changed by somebody else")
+var errRunGone = delivery.Fault("run.gone")
 
 // endRun makes the transaction depend on the run: two of one run cannot both commit.
 func (f *Feed) endRun(tx *gorm.DB, run delivery.BatchRun, state delivery.RunState, rows int64, file *string) error {

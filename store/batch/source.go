@@ -44,12 +44,12 @@ func (s *Batches) OpenBatchSource(ctx context.Context, url, zone string) (*Sourc
 	session.Prepare(&config.Config, "redrive batch", session.Own{"TimeZone": zone, "DateStyle": "ISO, YMD", "jit": "off"})
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the batch's database: %w", redactedConnectError(err))
+		return nil, delivery.Fault("query.connecting", "why", redactedConnectError(err))
 	}
 	source := &Source{conn: conn}
 	if err := source.begin(ctx); err != nil {
 		source.Close()
-		return nil, fmt.Errorf("beginning to read: %w", err)
+		return nil, delivery.Fault("query.beginning", "why", err)
 	}
 	return source, nil
 }
@@ -137,7 +137,7 @@ func (b *Source) Read(
 		return queryError(err)
 	}
 	if len(list) == 0 {
-		return errors.New("the query answers no columns, so there is nothing to write")
+		return delivery.Fault(delivery.NoColumns)
 	}
 	return nil
 }

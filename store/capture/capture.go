@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,11 +35,7 @@ func (l *Term) Capture(ctx context.Context, integration string,
 		if err != nil {
 			return err
 		}
-		progress, err := byTable(position.Snapshot)
-		if err != nil {
-			return err
-		}
-		result := tx.Exec(captureSQL, position.LSN.String(), position.CommittedAt, position.Changes, progress, integration,
+		result := tx.Exec(captureSQL, position.LSN.String(), position.CommittedAt, position.Changes, progress(position), integration,
 			position.SystemIdentifier, position.Slot, position.LSN.String())
 		if result.Error != nil {
 			return fmt.Errorf("saving the position of %s: %w", integration, result.Error)
@@ -51,16 +48,23 @@ func (l *Term) Capture(ctx context.Context, integration string,
 }
 
 // byTable is what is kept of each table of a source, as JSON.
-func byTable[T delivery.SnapshotProgress | delivery.CapturedTable](tables map[string]T) (string, error) {
-	if len(tables) == 0 {
+type byTable[T delivery.SnapshotProgress | delivery.CapturedTable] map[string]T
+
+// Value is how the database keeps it.
+func (t byTable[T]) Value() (driver.Value, error) {
+	if len(t) == 0 {
 		return "{}", nil
 	}
-	raw, err := json.Marshal(tables)
+	raw, err := json.Marshal(t)
 	if err != nil {
-		return "", fmt.Errorf("encoding what is kept of the source's tables: %w", err)
+		return nil, fmt.Errorf("encoding what is kept of the source's tables: %w", err)
 	}
 	return string(raw), nil
 }
+
+func progress(p delivery.CapturePosition) byTable[delivery.SnapshotProgress] { return p.Snapshot }
+
+func tables(p delivery.CapturePosition) byTable[delivery.CapturedTable] { return p.Tables }
 
 // writeCaptured writes messages in the order given: their ids grow, and lanes follow the ids.
 func (l *Term) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
@@ -171,15 +175,7 @@ func capturePosition(db *gorm.DB, integration string) (p delivery.CapturePositio
 // ResetCapture begins at a position anew: a slot that was created, and the snapshot that belongs to it. It settles what
 // RequestResnapshot asked for, and closes the gaps of all tables.
 func (l *Term) ResetCapture(ctx context.Context, integration string, p delivery.CapturePosition) error {
-	progress, err := byTable(p.Snapshot)
-	if err != nil {
-		return err
-	}
-	tables, err := byTable(p.Tables)
-	if err != nil {
-		return err
-	}
-	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	err := l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		err := tx.Exec(`INSERT INTO redrive.captures
 				(integration, system_identifier, slot, lsn, changes, snapshot, tables, verified)
 			VALUES (?, ?, ?, ?::pg_lsn, ?, ?::jsonb, ?::jsonb, ?::pg_lsn)
@@ -187,7 +183,7 @@ func (l *Term) ResetCapture(ctx context.Context, integration string, p delivery.
 				lsn = excluded.lsn, changes = excluded.changes, snapshot = excluded.snapshot, tables = excluded.tables,
 				verified = excluded.verified, committed_at = NULL, resnapshot_at = NULL, resnapshot_tables = '{}',
 				updated_at = clock_timestamp()`,
-			integration, p.SystemIdentifier, p.Slot, p.LSN.String(), p.Changes, progress, tables, p.Verified.String()).Error
+			integration, p.SystemIdentifier, p.Slot, p.LSN.String(), p.Changes, progress(p), tables(p), p.Verified.String()).Error
 		if err != nil {
 			return err
 		}
@@ -242,8 +238,8 @@ func mustCapture(tx *gorm.DB, integration string) error {
 	return err
 }
 
-// CannotCapture says why changes of this database cannot be read with our role, for the log; empty when they can.
-func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
+// CannotCapture says why changes of this database cannot be read with our role; the zero phrase when they can.
+func (s *Captures) CannotCapture(ctx context.Context) (why delivery.Phrase, err error) {
 	type role struct {
 		Name, Level string
 		Replicates  bool
@@ -252,11 +248,11 @@ func (s *Captures) CannotCapture(ctx context.Context) (string, error) {
 		rolsuper OR rolreplication AS replicates FROM pg_roles WHERE rolname = current_user`)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("asking whether changes can be read: %w", err)
+		return why, fmt.Errorf("asking whether changes can be read: %w", err)
 	case r.Level != "logical":
-		return fmt.Errorf("wal_level is %s and must be logical", r.Level).Error(), nil
+		return delivery.Say("capture.cannot.level", "level", r.Level), nil
 	case !r.Replicates:
-		return fmt.Errorf("role %s may not replicate", r.Name).Error(), nil
+		return delivery.Say("capture.cannot.role", "role", r.Name), nil
 	}
-	return "", nil
+	return why, nil
 }

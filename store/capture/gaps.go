@@ -58,13 +58,9 @@ func requestTable(tx *gorm.DB, integration, table, actor, reason string) error {
 // SaveTables keeps how a source's tables are, and up to where nothing of them is missing, with the gaps that were found. It fails
 // when the position was begun anew meanwhile.
 func (s *Captures) SaveTables(ctx context.Context, integration string, p delivery.CapturePosition) error {
-	tables, err := byTable(p.Tables)
-	if err != nil {
-		return err
-	}
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
+	err := s.Transact(ctx, func(tx *gorm.DB) error {
 		result := tx.Exec(`UPDATE redrive.captures SET tables = ?::jsonb, verified = ?::pg_lsn
-			WHERE integration = ? AND system_identifier = ? AND slot = ?`, tables, p.Verified.String(), integration, p.SystemIdentifier, p.Slot)
+			WHERE integration = ? AND system_identifier = ? AND slot = ?`, tables(p), p.Verified.String(), integration, p.SystemIdentifier, p.Slot)
 		if result.Error == nil && result.RowsAffected == 0 {
 			return errPositionMoved
 		}
@@ -82,15 +78,10 @@ func (s *Captures) SaveTables(ctx context.Context, integration string, p deliver
 // noteGaps opens gaps; a table that has one keeps it.
 func noteGaps(tx *gorm.DB, integration string, gaps []delivery.CaptureGap) error {
 	for _, g := range gaps {
-		err := tx.Exec(
-			`INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why) VALUES (?, ?, ?::pg_lsn, ?::pg_lsn, ?::jsonb)
+		err := tx.Exec(`INSERT INTO redrive.capture_gaps (integration, table_name, from_lsn, stopped_lsn, why)
+			VALUES (?, ?, ?::pg_lsn, ?::pg_lsn, ?::jsonb)
 			ON CONFLICT (integration, table_name) WHERE closed_at IS NULL DO NOTHING`,
-			integration,
-			g.Table,
-			g.From.String(),
-			g.Stopped.String(),
-			g.Why.Storable(),
-		).Error
+			integration, g.Table, g.From.String(), g.Stopped.String(), g.Why.Storable()).Error
 		if err != nil {
 			return fmt.Errorf("noting what is missing of %s: %w", g.Table, err)
 		}
@@ -100,17 +91,10 @@ func noteGaps(tx *gorm.DB, integration string, gaps []delivery.CaptureGap) error
 
 // BeginTable goes on with a table from a place, with a snapshot of it from its beginning: its gap ends at to.
 func (l *Term) BeginTable(ctx context.Context, integration, table string, to delivery.LSN, p delivery.CapturePosition) error {
-	progress, err := byTable(p.Snapshot)
-	if err != nil {
-		return err
-	}
-	tables, err := byTable(p.Tables)
-	if err != nil {
-		return err
-	}
-	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	err := l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		err := tx.Exec(`UPDATE redrive.captures SET snapshot = ?::jsonb, tables = ?::jsonb,
-			resnapshot_tables = array_remove(resnapshot_tables, ?) WHERE integration = ?`, progress, tables, table, integration).Error
+			resnapshot_tables = array_remove(resnapshot_tables, ?) WHERE integration = ?`,
+			progress(p), tables(p), table, integration).Error
 		if err != nil {
 			return err
 		}
@@ -125,17 +109,9 @@ func (l *Term) BeginTable(ctx context.Context, integration, table string, to del
 
 // RenameTable goes on with a table under another name. p is the position with the new one.
 func (l *Term) RenameTable(ctx context.Context, integration, from, to string, p delivery.CapturePosition) error {
-	progress, err := byTable(p.Snapshot)
-	if err != nil {
-		return err
-	}
-	tables, err := byTable(p.Tables)
-	if err != nil {
-		return err
-	}
-	err = l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	err := l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		err := tx.Exec(`UPDATE redrive.captures SET snapshot = ?::jsonb, tables = ?::jsonb WHERE integration = ?`,
-			progress, tables, integration).Error
+			progress(p), tables(p), integration).Error
 		if err != nil {
 			return err
 		}

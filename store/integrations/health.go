@@ -44,32 +44,15 @@ func (s *Registry) SaveHealth(ctx context.Context, worker string, seen []deliver
 		return &age
 	}
 	for _, h := range seen {
-		integrations, parts, statuses = append(
-			integrations,
-			h.Integration,
-		), append(
-			parts,
-			string(h.Part),
-		), append(
-			statuses,
-			string(h.Status),
-		)
+		integrations, parts = append(integrations, h.Integration), append(parts, string(h.Part))
+		statuses = append(statuses, string(h.Status))
 		since, seenAt, reasons = append(since, ago(h.Since)), append(seenAt, ago(h.SeenAt)), append(reasons, h.LastError.Short().JSON())
 		success, failure = append(success, maybe(h.LastSuccess)), append(failure, maybe(h.LastErrorAt))
 	}
 	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec(
-			saveHealthSQL,
-			worker,
-			&integrations,
-			&parts,
-			&statuses,
-			&since,
-			&success,
-			&failure,
-			&reasons,
-			&seenAt,
-		).Error; err != nil {
+		err := tx.Exec(saveHealthSQL, worker, &integrations, &parts, &statuses, &since, &success, &failure, &reasons,
+			&seenAt).Error
+		if err != nil {
 			return err
 		}
 		return tx.Exec(forgetHealthSQL, worker).Error

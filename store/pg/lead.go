@@ -19,10 +19,20 @@ import (
 // Leadership: one process at a time runs a room. The lock belongs to a session of its own, and everything that the leader writes
 // goes through that very session: a process that lost the lock cannot write any more, whatever it believes.
 const (
-	leadEvery   = time.Second     // who does not lead tries again
-	leadBeat    = 5 * time.Second // who leads shows that it lives
+	leadEvery   = time.Second     // between attempts to become the leader
+	leadBeat    = 5 * time.Second // between a leader's signs of life
 	leadSession = "SET idle_session_timeout = '20s'; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3"
 )
+
+// lockOf is the key of the lock of the room that an SQL expression names.
+func lockOf(room string) string { return "hashtextextended('redrive ' || " + room + ", 0)" }
+
+// Led is the SQL condition that some process leads the room which an SQL expression names.
+func Led(room string) string {
+	return `EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND (classid::bigint << 32) | objid::bigint = ` + lockOf(room) + `)`
+}
 
 // Leader is the session that holds a room's lock.
 type Leader struct {
@@ -51,7 +61,7 @@ func (s *DB) tryLead(ctx context.Context, room string, work func(context.Context
 		return false, fmt.Errorf("connecting for room %s: %w", room, err)
 	}
 	defer conn.Close() // idle connections are not kept: the session ends, and its lock with it
-	if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock(hashtextextended('redrive ' || $1, 0))", room).
+	if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock("+lockOf("$1")+")", room).
 		Scan(&led); err != nil ||
 		!led {
 		return false, err

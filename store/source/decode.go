@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -19,7 +18,7 @@ type decoder struct {
 	relations map[uint32]*relation
 	typeOf    func(ctx context.Context, oid uint32) (valueType, error)
 	keyOf     func(ctx context.Context, relation uint32) ([]string, error)
-	tx        *delivery.Change // what all changes of the transaction under way share; nil between transactions
+	tx        *delivery.Change // the fields shared by all changes of the current transaction; nil between transactions
 }
 
 // relation is a table as the log describes it at this place.
@@ -69,7 +68,7 @@ func (d *decoder) decode(ctx context.Context, data []byte, emit func(delivery.Ca
 	case *pglogrepl.LogicalDecodingMessage:
 		return d.message(m, emit)
 	}
-	return fmt.Errorf("the stream has a message of unknown type %T", message)
+	return delivery.Fault("stream.unknown", "type", fmt.Sprintf("%T", message))
 }
 
 func (d *decoder) commit(m *pglogrepl.CommitMessage, emit func(delivery.CaptureEvent) error) error {
@@ -115,7 +114,7 @@ func (d *decoder) next(op delivery.RowOperation, id uint32) (*delivery.Change, *
 	}
 	table := d.relations[id]
 	if table == nil {
-		return nil, nil, fmt.Errorf("the stream has a change of table %d, which it has not described", id)
+		return nil, nil, delivery.Fault("stream.undescribed", "table", id)
 	}
 	change := *d.tx
 	d.tx.Index++
@@ -138,7 +137,7 @@ func (d *decoder) change(kind pglogrepl.MessageType, r reader) (*delivery.Change
 	change.Key = table.key
 	var fresh, old []value
 	tuple := r.byte()
-	whole := tuple == 'O' // else the old row has nothing but its key
+	whole := tuple == 'O' // otherwise the old row is only its key
 	if tuple == 'O' || tuple == 'K' {
 		old = r.tuple(len(table.columns))
 		if kind == pglogrepl.MessageTypeUpdate {
@@ -240,8 +239,8 @@ func (t *relation) has(name string) bool {
 }
 
 var (
-	errTruncated = errors.New("the stream has a message that ends too early")
-	errOutside   = errors.New("the stream has a change outside of a transaction")
+	errTruncated = delivery.Fault("stream.truncated")
+	errOutside   = delivery.Fault("stream.outside")
 )
 
 // value is a column's value in the stream: its text, nil for NULL.

@@ -29,9 +29,9 @@ func (s *Source) Chunk(
 	order := t.order()
 	switch {
 	case len(order) == 0:
-		return nil, nil, fmt.Errorf("table %s has no primary key to read it by: add one, or switch its snapshot off", t.shown())
+		return nil, nil, delivery.Fault("snapshot.no_key", "table", t.shown())
 	case after != nil && len(after) != len(order):
-		return nil, nil, fmt.Errorf("the primary key of %s has changed: begin its snapshot again", t.shown())
+		return nil, nil, delivery.Fault("snapshot.other_key", "table", t.shown())
 	}
 	if len(columns) == 0 {
 		if columns, err = s.columns(ctx, t); err != nil {
@@ -128,7 +128,7 @@ func (s *Source) Estimate(ctx context.Context, schema, name string) (int64, erro
 		}
 	}
 	if err := json.Unmarshal(raw, &plans); err != nil || len(plans) == 0 {
-		return 0, fmt.Errorf("estimating the rows of %s: the source's plan cannot be read", quote(schema, name))
+		return 0, delivery.Fault("snapshot.no_plan", "table", quote(schema, name))
 	}
 	return int64(plans[0].Plan.Rows), nil
 }

@@ -44,7 +44,7 @@ type Stream struct {
 	pg       *pgconn.PgConn // its connection is conn
 	conn     net.Conn
 	decoder  decoder
-	lastIdle time.Time // that was offered
+	lastIdle time.Time // when the latest idle event was offered
 	events   chan delivery.CaptureEvent
 	wake     chan struct{} // something was acknowledged
 	closing  context.Context
@@ -294,18 +294,18 @@ func (st *Stream) ended(err error) error {
 	case st.closing.Err() != nil:
 		return errClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("the source has not answered for %s: the connection is taken for dead", st.source.pace.silence)
+		return delivery.Fault("stream.silent", "time", st.source.pace.silence)
 	case errors.Is(err, errStalled):
-		return fmt.Errorf("%w for %s: the stream was closed, so that the source is not held up", err, st.source.pace.stall)
+		return delivery.Fault("stream.stalled", "what", err, "time", st.source.pace.stall)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = errors.New("the source has closed the connection")
+		err = delivery.Fault("stream.closed_by_source")
 	}
 	return st.source.explain(err)
 }
 
 var (
-	errClosed  = errors.New("the stream is closed")
-	errStalled = errors.New("nobody has taken changes")
+	errClosed  = delivery.Fault("stream.closed")
+	errStalled = delivery.Fault("stream.nobody")
 )
 
 func (st *Stream) receive(message pgproto3.BackendMessage) error {
@@ -318,7 +318,7 @@ func (st *Stream) receive(message pgproto3.BackendMessage) error {
 	case *pgproto3.ErrorResponse:
 		return pgconn.ErrorResponseToPgError(m)
 	case *pgproto3.CommandComplete, *pgproto3.ReadyForQuery:
-		return errors.New("the source has ended the stream")
+		return delivery.Fault("stream.ended_by_source")
 	}
 	return nil // notices and parameters
 }

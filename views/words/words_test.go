@@ -21,7 +21,10 @@ func TestSay(t *testing.T) {
 		`a.newer.key count=3 text="two words" who=bob`: delivery.Say("a.newer.key", "who", "bob", "text", "two words", "count", 3),
 		"whatever it is":                               delivery.Verbatim("whatever it is"),
 		"":                                             {},
-		"The operation is already paused.":             delivery.Say("operation.already", "state", delivery.OperationPaused),
+		"the run of 2031-01-02T03:04:05Z failed: the query failed (SQLSTATE 22012)": delivery.Say("run.failed", "at", time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC),
+			"why", delivery.Say("query.refused", "state", "22012")),
+		"its circuit breaker is open; nobody leads":                    delivery.Listed([]delivery.Phrase{delivery.Say("held.breaker_open"), delivery.Say("relay.nobody")}),
+		"The operation is already paused.":                             delivery.Say("operation.already", "state", delivery.OperationPaused),
 		"nothing of what matches can be acted on: paused 3, expired 1": delivery.Say("nothing_selected.excluded", "why", []string{"paused 3", "expired 1"}),
 	} {
 		if got := Say(English, p); got != want {
@@ -35,6 +38,54 @@ func TestSay(t *testing.T) {
 	}
 	if got := Say("xx", delivery.Say("held.probing")); got != phrases["held.probing"] {
 		t.Errorf("what another language lacks: %q", got)
+	}
+}
+
+// A language brings its own words between the items of a list, and says what stands within a phrase.
+func TestAnotherLanguageSaysAllOfAPhrase(t *testing.T) {
+	Translations["xx"] = Texts(map[string]string{"{list} or {next}": "{list} oder {next}", "{list}, {next}": "{list} / {next}", "{list} and {next}": "{list} und {next}",
+		phrases["bad_action"]: "möglich: {actions:or}", phrases["run.failed"]: "{why}! ({at})", phrases["query.refused"]: "Abfrage {state}",
+		phrases["unknown_action"]: "eins von {known:list}", phrases["payload_ambiguous"]: "{given:and}"})
+	t.Cleanup(func() { delete(Translations, "xx") })
+	for want, p := range map[string]delivery.Phrase{
+		"möglich: a / b oder c": delivery.Say("bad_action", "actions", []string{"a", "b", "c"}),
+		"eins von a / b":        delivery.Say("unknown_action", "known", []string{"a", "b"}),
+		"eins von ":             delivery.Say("unknown_action", "known", []string{}),
+		"a und b":               delivery.Say("payload_ambiguous", "given", []string{"a", "b"}),
+		"Abfrage 1! (now)":      delivery.Say("run.failed", "at", "now", "why", delivery.Say("query.refused", "state", 1)),
+	} {
+		if got := Say("xx", p); got != want {
+			t.Errorf("%s reads %q, want %q", p, got, want)
+		}
+	}
+}
+
+// What people hear of an error is all of it, in English the same words as the log has.
+func TestWhatIsHeardOfAnError(t *testing.T) {
+	closed := delivery.Fault("stream.closed_by_source")
+	for text, err := range map[string]error{
+		"no route to host":                                             errors.New("no route to host"),
+		"the source has closed the connection":                         closed,
+		"reading slot a: the source has closed the connection (again)": fmt.Errorf("reading slot a: %w (again)", closed),
+		"the source has closed the connection for 2s: the stream was closed, so that the source is not held up": delivery.Fault("stream.stalled", "what", closed, "time", 2*time.Second),
+	} {
+		heard := delivery.Heard(err)
+		if got := Say(English, heard); got != text || got != err.Error() || heard.English() != got {
+			t.Errorf("%v is heard as %s, %q", err, heard, got)
+		}
+		if spoken := errors.Is(err, closed); spoken != heard.Holds(closed.(delivery.Spoken).Phrase()) {
+			t.Errorf("%v is heard as %s", err, heard)
+		}
+	}
+	if !delivery.Heard(nil).IsZero() {
+		t.Error("no error says something")
+	}
+	stored, back := delivery.Heard(fmt.Errorf("a\x00: %w", closed)).Storable(), delivery.Phrase{}
+	if err := back.Scan(*stored.JSON()); err != nil || !back.Equal(stored) || back.English() != "a\uFFFD: the source has closed the connection" {
+		t.Errorf("%s comes back as %s, %v", stored, back, err)
+	}
+	if back.Scan(nil) != nil || !back.IsZero() {
+		t.Errorf("null is %s", back)
 	}
 }
 

@@ -34,8 +34,8 @@ func (c *csv) begin(dst []byte) ([]byte, error) {
 		return dst, nil
 	}
 	for i, f := range c.fields {
-		var problem string
-		if dst, problem = c.cell(c.separate(dst, i), []byte(f.name), KindText); problem != "" {
+		var problem delivery.Phrase
+		if dst, problem = c.cell(c.separate(dst, i), []byte(f.name), KindText); !problem.IsZero() {
 			return dst, &CellError{Column: f.name, Reason: problem}
 		}
 	}
@@ -48,8 +48,8 @@ func (c *csv) row(dst []byte, row [][]byte, number int64) ([]byte, error) {
 		dst = c.separate(dst, i)
 		switch cell := row[f.index]; {
 		case cell != nil:
-			var problem string
-			if dst, problem = c.cell(dst, cell, f.kind); problem != "" {
+			var problem delivery.Phrase
+			if dst, problem = c.cell(dst, cell, f.kind); !problem.IsZero() {
 				return dst, &CellError{Row: number, Column: f.name, Reason: problem}
 			}
 		case len(c.fields) == 1:
@@ -68,10 +68,10 @@ func (c *csv) separate(dst []byte, i int) []byte {
 	return dst
 }
 
-func (c *csv) cell(dst, cell []byte, kind Kind) ([]byte, string) {
+func (c *csv) cell(dst, cell []byte, kind Kind) (to []byte, problem delivery.Phrase) {
 	guarded := c.guard && dangerous(cell) && !(kind == KindNumber && isNumber(cell))
-	cell, problem := c.text.encode(cell)
-	if problem != "" {
+	cell, problem = c.text.encode(cell)
+	if !problem.IsZero() {
 		return dst, problem
 	}
 	plain := c.plain(cell)
@@ -82,13 +82,13 @@ func (c *csv) cell(dst, cell []byte, kind Kind) ([]byte, string) {
 		dst = append(dst, '\'')
 	}
 	if plain {
-		return append(dst, cell...), ""
+		return append(dst, cell...), problem
 	}
 	for at := bytes.IndexByte(cell, '"'); at >= 0; at = bytes.IndexByte(cell, '"') {
 		dst = append(append(dst, cell[:at+1]...), '"')
 		cell = cell[at+1:]
 	}
-	return append(append(dst, cell...), '"'), ""
+	return append(append(dst, cell...), '"'), problem
 }
 
 // plain reports whether a cell needs no quotes. Old Postgres takes a line \. for the end of a file.

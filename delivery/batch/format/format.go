@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"redrive/delivery"
 )
@@ -51,24 +50,27 @@ type Writer struct {
 	buffer  []byte
 	total   *total // nil: not asked for
 	rows    int64
-	err     error // what ended the file
+	err     error // the error that ended the file
 }
 
 var errClosed = errors.New("the file has been closed")
 
 // CellError is a value that the format cannot write.
 type CellError struct {
-	Row    int64  // from 1; 0: the header
-	Column string // name in the file, or in the query's result for a control total
-	Reason string // does not show the value
+	Row    int64           // from 1; 0: the header
+	Column string          // name in the file, or in the query's result for a control total
+	Reason delivery.Phrase // does not show the value
 }
 
-func (e *CellError) Error() string {
+// Phrase says which value, and why.
+func (e *CellError) Phrase() delivery.Phrase {
 	if e.Row == 0 {
-		return fmt.Sprintf("header, column %q: %s", e.Column, e.Reason)
+		return delivery.Say("file.header", "column", e.Column, "why", e.Reason)
 	}
-	return fmt.Sprintf("row %d, column %q: %s", e.Row, e.Column, e.Reason)
+	return delivery.Say("file.cell", "row", e.Row, "column", e.Column, "why", e.Reason)
 }
+
+func (e *CellError) Error() string { return e.Phrase().English() }
 
 // New begins a file on w. columns are those of the query's result, in the order in which Write gets them. A setting that does
 // not fit, a column of spec that the query does not answer, or a name that would stand twice is an error that names it.
@@ -98,7 +100,7 @@ func New(w io.Writer, spec delivery.FileFormat, columns []Column) (*Writer, erro
 // fieldsOf finds the columns of the file, which spec gets if it names none.
 func fieldsOf(spec *delivery.FileFormat, columns []Column) ([]field, error) {
 	if len(columns) == 0 {
-		return nil, errors.New("the query answers no columns, so there is nothing to write")
+		return nil, delivery.Fault(delivery.NoColumns)
 	}
 	names := make([]string, len(columns))
 	for i, c := range columns {
@@ -114,10 +116,9 @@ func fieldsOf(spec *delivery.FileFormat, columns []Column) ([]field, error) {
 		at := slices.Index(names, c.From)
 		switch {
 		case at < 0:
-			return nil, fmt.Errorf("columns: the query answers no column %q; it answers %s", c.From, strings.Join(names, ", "))
+			return nil, delivery.Fault("file.no_column", "column", c.From, "known", names)
 		case slices.Contains(names[at+1:], c.From):
-			return nil, fmt.Errorf("columns: the query answers %q more than once; give its columns names of their "+
-				"own by AS", c.From)
+			return nil, delivery.Fault("file.column_twice", "column", c.From)
 		}
 		fields[i] = field{name: c.Name, kind: columns[at].Kind, of: columns[at].Type, index: at}
 	}
@@ -143,11 +144,11 @@ func (f *Writer) Sum(column string) error {
 	at := slices.IndexFunc(f.columns, func(c Column) bool { return c.Name == column })
 	switch {
 	case at < 0:
-		return fmt.Errorf("control total: the query answers no column %q", column)
+		return delivery.Fault("file.total.no_column", "column", column)
 	case f.columns[at].Kind != KindNumber:
-		return fmt.Errorf("control total: column %q holds no numbers", column)
+		return delivery.Fault("file.total.no_numbers", "column", column)
 	case f.rows > 0:
-		return errors.New("control total: rows have been written without it")
+		return delivery.Fault("file.total.late")
 	}
 	f.total = &total{index: at}
 	return nil
@@ -164,13 +165,13 @@ func (f *Writer) Write(row [][]byte) error {
 
 func (f *Writer) write(row [][]byte) (err error) {
 	if len(row) != len(f.columns) {
-		return fmt.Errorf("row %d has %d values for %d columns", f.rows+1, len(row), len(f.columns))
+		return delivery.Fault("file.row", "row", f.rows+1, "values", len(row), "columns", len(f.columns))
 	}
 	if f.total != nil && !f.total.add(row[f.total.index]) {
 		return &CellError{
 			Row:    f.rows + 1,
 			Column: f.columns[f.total.index].Name,
-			Reason: "this is no number that a control total can take",
+			Reason: delivery.Say("file.cell.total"),
 		}
 	}
 	if f.buffer, err = f.layout.row(f.buffer, row, f.rows+1); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/batch/format"
+	_ "redrive/views/words" // what phrases read like
 )
 
 // columns gives each kind one column, named by the letter that stands for it here.

@@ -50,7 +50,7 @@ func (j *json) row(dst []byte, row [][]byte, number int64) ([]byte, error) {
 			return dst, &CellError{
 				Row:    number,
 				Column: f.name,
-				Reason: `these bytes are no text in UTF-8, and would be altered on the way`,
+				Reason: delivery.Say("file.cell.no_text"),
 			}
 		}
 		kind := f.kind
@@ -62,7 +62,7 @@ func (j *json) row(dst []byte, row [][]byte, number int64) ([]byte, error) {
 			return dst, &CellError{
 				Row:    number,
 				Column: f.name,
-				Reason: `these are no bytes in hex form; the connection needs bytea_output = hex`,
+				Reason: delivery.Say("file.cell.no_bytes"),
 			}
 		}
 	}

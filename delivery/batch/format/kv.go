@@ -21,7 +21,7 @@ func (k *kv) begin(dst []byte) ([]byte, error) {
 	k.keys = make([][]byte, len(k.fields))
 	for i, f := range k.fields {
 		name, problem := k.text.encode([]byte(f.name))
-		if problem != "" {
+		if !problem.IsZero() {
 			return dst, &CellError{Column: f.name, Reason: problem}
 		}
 		k.keys[i] = append(appendKV([]byte{' '}, name), '=')
@@ -37,7 +37,7 @@ func (k *kv) row(dst []byte, row [][]byte, number int64) ([]byte, error) {
 			continue
 		}
 		value, problem := k.text.encode(row[f.index])
-		if problem != "" {
+		if !problem.IsZero() {
 			return dst, &CellError{Row: number, Column: f.name, Reason: problem}
 		}
 		dst = appendKV(append(dst, k.keys[i][space:]...), value)

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/transform"
+
+	"redrive/delivery"
 )
 
 const byteOrderMark = "\ufeff"
@@ -31,9 +33,9 @@ func (e *textEncoder) begin(dst []byte) []byte {
 }
 
 // encode returns text in the file's encoding, valid until the next call, or why that is impossible.
-func (e *textEncoder) encode(text []byte) (encoded []byte, problem string) {
+func (e *textEncoder) encode(text []byte) (encoded []byte, problem delivery.Phrase) {
 	if e.korean == nil || ascii(text) {
-		return text, ""
+		return text, problem
 	}
 	if cap(e.scratch) > bufferKeep {
 		e.scratch = nil
@@ -42,9 +44,9 @@ func (e *textEncoder) encode(text []byte) (encoded []byte, problem string) {
 	n, read, err := e.korean.Transform(e.scratch[:len(text)+2], text, true)
 	if err != nil {
 		r, _ := utf8.DecodeRune(text[read:])
-		return nil, fmt.Sprintf("EUC-KR has no character %U", r)
+		return nil, delivery.Say("file.cell.no_character", "character", fmt.Sprintf("%U", r))
 	}
-	return e.scratch[:n], ""
+	return e.scratch[:n], problem
 }
 
 func ascii(text []byte) bool {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,6 +112,43 @@ func TestTopicIsMadeAgain(t *testing.T) {
 	services.CreateKafkaTopic(t, admin, d.Topic, 1)
 	wantOK(t, s, 3)
 	read(t, d, d.Topic, 1)
+}
+
+// A cluster is replaced by another one at the same address, which has a topic of the same name: the same sender goes on, from all
+// attempts at once. Only what was written to a connection that had ended is of unknown outcome.
+func TestClusterIsReplaced(t *testing.T) {
+	cluster, d := emulated(t)
+	d.Timeout = time.Minute
+	s := open(t, d)
+	wantOK(t, s, 1)
+	_, port, _ := strings.Cut(d.Brokers[0], ":")
+	cluster.Close()
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.SeedTopics(1, d.Topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(another.Close)
+	first := 0 // records that the new cluster has
+	if got := s.Send(t.Context(), request(2, "k")); got.Outcome == delivery.OutcomeOK {
+		first = 1
+	} else if got.Outcome != delivery.OutcomeUnknown {
+		t.Errorf("%+v", got)
+	}
+	const n = 20
+	results := make(chan delivery.Result, n)
+	for i := range n {
+		go func() { results <- s.Send(t.Context(), request(3+i, fmt.Sprint(i))) }()
+	}
+	for range n {
+		if got := <-results; got.Outcome != delivery.OutcomeOK {
+			t.Errorf("%+v", got)
+		}
+	}
+	read(t, d, d.Topic, n+first)
 }
 
 func TestWhatPassesWithinAnAttempt(t *testing.T) {

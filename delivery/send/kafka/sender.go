@@ -98,10 +98,13 @@ func (p *producer) send(ctx context.Context, record *kgo.Record) (error, evidenc
 		before := p.watch.mark()
 		err := p.produce(ctx, record)
 		seen := p.watch.since(before)
-		switch {
-		case errors.Is(err, kerr.UnknownTopicID) && !seen.lost && !madeAgain:
-			madeAgain = true
+		gone := errors.Is(err, kerr.UnknownTopicID)
+		if gone {
 			p.forget(record.Topic, before.at)
+		}
+		switch {
+		case gone && !seen.lost && !madeAgain:
+			madeAgain = true
 		case !isContextError(err) || ctx.Err() != nil || seen.staged:
 			return err, seen
 		}
