@@ -180,7 +180,7 @@ func (s *kafkaSession) sameTopic(ctx context.Context) (kept delivery.SourceTopic
 			return kept, err
 		}
 	}
-	return kept, fmt.Errorf("what is kept of topic %s does not stay", s.driver.source.Topic)
+	return kept, delivery.Fault("source.topic_unsteady", "topic", s.driver.source.Topic)
 }
 
 // compacted reports whether the topic is compacted, as far as we may ask: then offsets are missing without a gap.
@@ -267,7 +267,7 @@ func (s *kafkaSession) stays(topic delivery.SourceTopic) error {
 	defer s.guarded.Unlock()
 	if was := s.guard.topic; was.Partitions > 0 && was.MadeAgain != topic.MadeAgain {
 		s.end()
-		return fmt.Errorf("another topic has taken the name %s", topic.Topic)
+		return delivery.Fault("source.topic_replaced", "topic", topic.Topic)
 	}
 	s.guard.topic = topic
 	s.driver.again.Store(int64(topic.MadeAgain))

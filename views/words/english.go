@@ -218,6 +218,8 @@ var phrases = map[string]string{
 	"source.partitions_spare":         "none is left over for this process since {since}: others of the group have all partitions",
 	"source.redis_closed":             "Redis closed the connection",
 	"source.share_renewing":           "share group {group} forbids to renew locks: set share.renew.acknowledge.enable=true for it",
+	"source.topic_replaced":           "another topic has taken the name {topic}",
+	"source.topic_unsteady":           "what is kept of topic {topic} is changed again and again by others",
 	"source.status.connected":         "connected",
 	"source.status.connecting":        "connecting",
 	"source.status.joining":           "waits for the group",
