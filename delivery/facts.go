@@ -58,29 +58,9 @@ type SourceFacts struct {
 	Positions   []SourcePosition  // Kafka
 	Partitions  *SourcePartitions // Kafka
 	Gaps        int64             // how often messages may have been lost at the source, ever; see SourceGap
-	LastGap     Phrase
-	CannotMatch bool // messages without an identity came: a redelivery of theirs cannot be recognised
-}
-
-// SourceGap is a time in which messages may have been lost at a source that keeps none, or a place where it lost some.
-type SourceGap struct {
-	From, To *time.Time // in which nobody listened; nil where What says it
-	What     Phrase
-}
-
-// Phrase says what may have been lost.
-func (g SourceGap) Phrase() Phrase {
-	if g.From == nil || g.To == nil {
-		return g.What
-	}
-	return Say("gap.unheard", "from", g.From.UTC().Format(time.RFC3339Nano), "to", g.To.UTC().Format(time.RFC3339Nano))
-}
-
-// SourceGaps are those of an integration.
-type SourceGaps struct {
-	Count   int64
-	Last    SourceGap
-	NotedAt time.Time // the last
+	LastGap     SourceGap         // the latest of these
+	GapRecords  *int64            // records that these gaps took, as far as that is known; nil: the source has no positions
+	CannotMatch bool              // messages without an identity came: a redelivery of theirs cannot be recognised
 }
 
 // Listening is one process that listens to a source which keeps nothing, as it says every few seconds.
@@ -142,7 +122,10 @@ func (f SourceFacts) Facts() []Fact {
 		facts = append(facts, Fact{Name: "unwanted", Value: f.Unwanted, Total: true})
 	}
 	if f.Gaps > 0 {
-		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Says: f.LastGap})
+		facts = append(facts, Fact{Name: "gaps", Value: f.Gaps, Total: true, Says: f.LastGap.Phrase()})
+	}
+	if f.GapRecords != nil {
+		facts = append(facts, Fact{Name: "gap_records", Value: *f.GapRecords, Total: true})
 	}
 	return facts
 }

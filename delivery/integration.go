@@ -67,7 +67,8 @@ type IntegrationState struct {
 	PausedAt     *time.Time
 	PausedBy     string // as they are called now
 	PausedByID   string
-	PauseReason  string
+	PauseReason  string // of a person
+	PauseSays    Phrase // why the program paused it by itself
 	Breaker      BreakerState
 	BreakerUntil *time.Time
 }

@@ -40,14 +40,15 @@ type Chosen struct {
 
 // Reasons for which a failure is not selected, or is skipped later. They are part of the public interface.
 const (
-	ExcludedInFlight     = "in_flight"       // pending or being sent
-	ExcludedSettled      = "already_settled" // delivered, ignored or resolved (or, to reopen, a dead letter)
-	ExcludedChanged      = "changed"         // another version than the one chosen
-	ExcludedExpired      = "expired"         // retry: must not be sent any more
-	ExcludedDropped      = "payload_dropped" // retry: retention dropped its message
-	ExcludedBreaker      = "breaker_open"    // retry
-	ExcludedPaused       = "paused"          // retry: its integration
-	ExcludedNoRoute      = "no_integration"  // retry: its integration left the file
+	ExcludedInFlight     = "in_flight"        // pending or being sent
+	ExcludedSettled      = "already_settled"  // delivered, ignored or resolved (or, to reopen, a dead letter)
+	ExcludedChanged      = "changed"          // another version than the one chosen
+	ExcludedExpired      = "expired"          // retry: must not be sent any more
+	ExcludedDropped      = "payload_dropped"  // retry: retention dropped its message
+	ExcludedOriginal     = "original_missing" // retry: it is a dead letter without its record
+	ExcludedBreaker      = "breaker_open"     // retry
+	ExcludedPaused       = "paused"           // retry: its integration
+	ExcludedNoRoute      = "no_integration"   // retry: its integration left the file
 	ExcludedPermission   = "no_permission"
 	ExcludedNotFound     = "not_found"            // of a list
 	ExcludedAcknowledged = "already_acknowledged" // acknowledge

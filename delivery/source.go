@@ -36,9 +36,21 @@ var DefaultPoolRetry = RetryPolicy{Attempts: 2, Jitter: JitterNone, Backoff: []t
 type BrokerSource struct {
 	From        Source
 	DeadLetters bool // the source is somebody else's dead-letter queue: nothing is sent before a person says so
+	OnGap       OnGap
+	Original    Original // of dead letters that have lost it
 	Format      WireFormat
 	Prefetch    int // messages taken and not yet acknowledged, at most
 }
+
+// Original says whose records are read from where they died, because the dead letter is not all of them.
+type Original string
+
+// Whose originals are read.
+const (
+	OriginalLost  Original = ""      // of those who write dead letters without headers
+	OriginalFetch Original = "fetch" // of everybody who says where it died
+	OriginalAsIs  Original = "as-is" // nobody's
+)
 
 // Source is the settings of one kind of broker to take messages from. Each kind has a type of its own; package kinds lists them
 // with their code.
@@ -184,6 +196,20 @@ type DeadOrigin struct {
 	Error     string    `json:"error,omitempty"`     // exception class and message, or a sentence made of the reason
 	Count     int       `json:"count,omitempty"`     // how often it died
 	Attempts  int       `json:"attempts,omitempty"`  // made before it died; 0: nobody says
+
+	Fetched bool             `json:"fetched,omitempty"` // the record was read from where it died, and is the message
+	Missing *MissingOriginal `json:"missing,omitempty"` // the dead letter is not all of the record, and the rest could not be read
+}
+
+// MissingOriginal is what a dead letter lacks of the record that died.
+type MissingOriginal struct {
+	Record bool   `json:"record,omitempty"` // all of it; else the headers
+	Why    Phrase `json:"why"`
+}
+
+// LacksRecord reports whether nothing of what died is known but its place: to send that would send an empty record.
+func (o *Origin) LacksRecord() bool {
+	return o != nil && o.Dead != nil && o.Dead.Missing != nil && o.Dead.Missing.Record
 }
 
 // Where is the place in which it died, for people.

@@ -336,6 +336,11 @@ CREATE TABLE redrive.gaps (
     ended_at timestamp with time zone,
     what jsonb,
     noted_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    partition integer,
+    from_offset bigint,
+    to_offset bigint,
+    records bigint,
+    notice boolean NOT NULL DEFAULT false,
     CONSTRAINT gaps_pkey PRIMARY KEY (id)
 );
 CREATE INDEX gaps_integration ON redrive.gaps USING btree (integration, id DESC);
@@ -448,6 +453,7 @@ CREATE TABLE redrive.integrations (
     ordered boolean NOT NULL DEFAULT false,
     on_dead text NOT NULL DEFAULT 'block'::text,
     windowed boolean NOT NULL DEFAULT false,
+    pause_says jsonb,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),
@@ -683,6 +689,28 @@ CREATE TABLE redrive.source_members (
     integration text NOT NULL,
     noted_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT source_members_pkey PRIMARY KEY (member)
+);
+
+CREATE TABLE redrive.source_positions (
+    integration text NOT NULL,
+    topic text NOT NULL,
+    consumers text NOT NULL,
+    partition integer NOT NULL,
+    next_offset bigint NOT NULL,
+    end_offset bigint NOT NULL,
+    CONSTRAINT source_positions_pkey PRIMARY KEY (integration, topic, consumers, partition)
+) WITH (fillfactor=50);
+
+CREATE TABLE redrive.source_topics (
+    integration text NOT NULL,
+    topic text NOT NULL,
+    consumers text NOT NULL,
+    topic_id text NOT NULL,
+    partitions integer NOT NULL,
+    compacted boolean NOT NULL DEFAULT false,
+    made_again integer NOT NULL DEFAULT 0,
+    gone boolean NOT NULL DEFAULT false,
+    CONSTRAINT source_topics_pkey PRIMARY KEY (integration, topic, consumers)
 );
 
 CREATE TABLE redrive.unindexed (

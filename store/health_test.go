@@ -101,11 +101,11 @@ func TestWhoListensNext(t *testing.T) {
 	if gap, err := s.Listen(t.Context(), delivery.Listening{Integration: "push", Place: "elsewhere", Worker: "d"}); gap != nil || err != nil {
 		t.Errorf("another place: %v %v", gap, err)
 	}
-	if err := s.NoteGap(t.Context(), "push", "here", delivery.SourceGap{What: delivery.Say("gap.hung_up", "waited", "something\x00 else")}); err != nil {
-		t.Fatal(err)
+	if noted, err := s.NoteGap(t.Context(), delivery.NotedGap{Integration: "push", Place: "here", SourceGap: delivery.SourceGap{What: delivery.Say("gap.hung_up", "waited", "something\x00 else")}}); err != nil || !noted {
+		t.Fatal(noted, err)
 	}
-	if n, last, err := s.SourceGaps(t.Context(), "push"); n != 2 || last.From != nil || !last.What.Equal(delivery.Say("gap.hung_up", "waited", "something\uFFFD else")) || err != nil {
-		t.Errorf("%d gaps, the last %+v, %v", n, last, err)
+	if g, err := s.SourceGaps(t.Context(), "push"); g.Count != 2 || g.Last.From != nil || !g.Last.What.Equal(delivery.Say("gap.hung_up", "waited", "something\uFFFD else")) || err != nil {
+		t.Errorf("%+v, %v", g, err)
 	}
 	health, err := s.Health(t.Context())
 	if err != nil {

@@ -358,8 +358,9 @@ func TestAfterAnUpgradeEverythingIsOfWhoDidIt(t *testing.T) {
 func (d desk) toldAsBefore() {
 	d.t.Helper()
 	for integration, want := range map[string]string{"push": "partition 3 lost records", "pull": ""} {
-		if n, gap, err := d.SourceGaps(d.t.Context(), integration); n != 1 || err != nil || english(gap.What) != want || (gap.From == nil) != (want != "") {
-			d.t.Errorf("of %s may be lost %+v, %v", integration, gap, err)
+		gaps, err := d.SourceGaps(d.t.Context(), integration)
+		if gap := gaps.Last; gaps.Count != 1 || err != nil || english(gap.What) != want || (gap.From == nil) != (want != "") {
+			d.t.Errorf("of %s may be lost %+v, %v", integration, gaps, err)
 		}
 	}
 	health, err := d.PartHealth(d.t.Context())

@@ -22,7 +22,7 @@ func toldHealth() delivery.IntegrationHealth {
 		h.Parts = append(h.Parts, delivery.PartHealth{Part: part, Status: delivery.PartDegraded, Since: now, LastSuccess: &now, LastError: why, LastErrorAt: &now})
 	}
 	h.Parts = append(h.Parts, delivery.PartHealth{Part: delivery.PartSource, Status: delivery.PartOK, Since: now})
-	h.Gaps = delivery.SourceGaps{Count: 2, Last: delivery.SourceGap{What: delivery.Say("gap.hung_up", "waited", 31*time.Second)}, NotedAt: now}
+	h.Gaps = delivery.SourceGaps{Count: 2, Last: delivery.SourceGap{What: delivery.Say("gap.hung_up", "waited", 31*time.Second), NotedAt: now}}
 	to := delivery.LSN(0x20)
 	h.TableGaps = []delivery.CaptureGap{{Table: hostile, From: 0x10, To: &to, Why: delivery.Say("gap.withheld.columns", "columns", []string{hostile, hostile}),
 		Note: delivery.Say("table.no_key"), FoundAt: now}, {Table: "public.orders", Why: delivery.Verbatim(hostile), Asked: true}}
@@ -34,7 +34,7 @@ func toldFacts() (facts []delivery.Fact) {
 	waiting := int64(3)
 	for _, status := range []delivery.SourceStatus{delivery.SourceConnecting, delivery.SourceConnected, delivery.SourceReconnecting, delivery.SourceWaiting, delivery.SourceStopped} {
 		facts = append(facts, delivery.SourceFacts{Status: status, Why: delivery.Say("source.held"), Prefetch: 50, Gaps: 3, Unwanted: 2, Waiting: &waiting,
-			LastGap: delivery.SourceGap{From: &now, To: &now}.Phrase()}.Facts()...)
+			LastGap: delivery.SourceGap{From: &now, To: &now}}.Facts()...)
 	}
 	for _, state := range []delivery.RunState{delivery.RunQueued, delivery.RunRunning, delivery.RunEmpty, delivery.RunStored, delivery.RunFailed, delivery.RunSkipped} {
 		facts = append(facts, delivery.BatchFacts(delivery.BatchFeed{Sequence: 7, NextRunAt: &now}, []delivery.BatchRun{{State: state, ScheduledAt: now}})...)

@@ -153,7 +153,7 @@ func (l Locale) Excluded(reason string) string {
 var exclusions = map[string]string{
 	delivery.ExcludedInFlight: "already on their way", delivery.ExcludedSettled: "already settled",
 	delivery.ExcludedChanged: "changed in the meantime", delivery.ExcludedExpired: "expired",
-	delivery.ExcludedDropped: "dropped by retention", delivery.ExcludedBreaker: "breaker open", delivery.ExcludedPaused: "paused",
+	delivery.ExcludedDropped: "dropped by retention", delivery.ExcludedOriginal: "without their record", delivery.ExcludedBreaker: "breaker open", delivery.ExcludedPaused: "paused",
 	delivery.ExcludedNoRoute: "whose integration was removed", delivery.ExcludedPermission: "not allowed for your role",
 	delivery.ExcludedNotFound: "not found", delivery.ExcludedAcknowledged: "already acknowledged",
 }

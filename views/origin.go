@@ -50,6 +50,15 @@ func (l Locale) originFacts(o *delivery.Origin) []originFact {
 	return told
 }
 
+// missing says what of the record that died is not here, and why.
+func (l Locale) missing(d *delivery.DeadOrigin) string {
+	what := l.T("The headers of the record are missing.")
+	if d.Missing.Record {
+		what = l.T("The record is missing: key, value and headers.")
+	}
+	return what + " " + l.T("Why: %s.", l.Say(d.Missing.Why))
+}
+
 // consumer is what a broker calls those who take messages from it.
 func (l Locale) consumer(broker string) string {
 	if broker == delivery.BrokerKafka {

@@ -428,7 +428,7 @@ func (l Locale) held(s delivery.IntegrationState) string {
 	switch {
 	case s.PausedAt != nil:
 		return l.T("The integration was paused %s by %s (%s); it is sent when somebody resumes it.",
-			l.Relative(*s.PausedAt), s.PausedBy, orDash(s.PauseReason))
+			l.Relative(*s.PausedAt), s.PausedBy, orDash(l.Reason(s.PauseReason, s.PauseSays)))
 	case s.Breaker == delivery.BreakerOpen && s.BreakerUntil != nil:
 		return l.T("The integration rests because too many tries failed; the next probe is %s.", l.Relative(*s.BreakerUntil))
 	}
@@ -482,6 +482,9 @@ func (p DeliveryPage) refusal(action delivery.Action) string {
 			if action.Row().Queues && p.D.Message.Dropped {
 				return p.T("Its message was older than what is kept and is not there any more, so it cannot be sent.")
 			}
+			if action.Row().Queues && action != delivery.ActionEdit && p.lacksRecord() {
+				return p.T("Its record is not here, so an empty one would be sent. Edit it to give it a payload, or ignore or resolve it.")
+			}
 			return ""
 		}
 	}
@@ -489,6 +492,11 @@ func (p DeliveryPage) refusal(action delivery.Action) string {
 		return p.T("Only what was ignored or resolved can be reopened; this is %s.", p.State(p.D.Delivery))
 	}
 	return p.T("Only a dead letter can be settled; this is %s.", p.State(p.D.Delivery))
+}
+
+// lacksRecord reports whether what would be sent is a dead letter without its record.
+func (p DeliveryPage) lacksRecord() bool {
+	return p.D.Message.Origin.LacksRecord() && p.D.Message.Payload == nil && p.D.Edit <= 1
 }
 
 // faster is who was faster, in words.

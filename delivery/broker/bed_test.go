@@ -292,6 +292,7 @@ func (r *rig) start(change ...func(*Config)) *life {
 	return l
 }
 
+// launch starts a consumer that may have to wait for its source.
 func (r *rig) launch(change ...func(*Config)) *life {
 	r.t.Helper()
 	l := &life{gate: &gate{Attempter: r.engine, Store: r.db}}

@@ -34,9 +34,14 @@ type Store interface {
 	Listen(ctx context.Context, l delivery.Listening) (*delivery.SourceGap, error)
 	// Unlisten notes that it ends to listen.
 	Unlisten(ctx context.Context, l delivery.Listening) error
-	NoteGap(ctx context.Context, integration, place string, g delivery.SourceGap) error
-	// SourceGaps counts what was noted, and returns the latest.
-	SourceGaps(ctx context.Context, integration string) (n int64, last delivery.SourceGap, err error)
+	// NoteGap writes down that messages may have been lost; without noted it was known already.
+	NoteGap(ctx context.Context, g delivery.NotedGap) (noted bool, err error)
+	SourceGaps(ctx context.Context, integration string) (delivery.SourceGaps, error)
+	// KeptTopic is what is kept of a topic, KeepTopic keeps what it is like now; see store/integrations.
+	KeptTopic(ctx context.Context, n delivery.SourceName) (delivery.SourceTopic, error)
+	KeepTopic(ctx context.Context, was, now delivery.SourceTopic, gaps []delivery.NotedGap) (kept bool, err error)
+	KeepPositions(ctx context.Context, n delivery.SourceName, id string, list []delivery.SourcePosition) error
+	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error)
 	// KeepMember notes a member of a group, whose name nobody else has, and shows that its process lives until ctx ends. noted is
 	// called when both stand.
 	KeepMember(ctx context.Context, integration, member string, noted func(), failed func(error))
@@ -64,6 +69,8 @@ type Config struct {
 	Log         *slog.Logger   // default: slog.Default
 	Keep        time.Duration  // how long the inbox remembers; default 14 days
 	Patience    time.Duration  // how long messages are held that may not be sent, before they go back to RabbitMQ; default 1 min
+
+	look time.Duration // between two looks at a topic of Kafka; default kafkaLook
 }
 
 // Defaults and bounds.
@@ -90,6 +97,7 @@ type Consumer struct {
 	ran      atomic.Bool
 	facts    status
 	gaps     gaps
+	held     atomic.Bool // a gap paused the integration: nothing is read until a person has let it go on
 	listener listener
 	wait     *backoff.ExponentialBackOff
 	secrets  *strings.Replacer
@@ -113,6 +121,9 @@ func New(cfg Config) (*Consumer, error) {
 	if cfg.Patience <= 0 {
 		cfg.Patience = defaultPatience
 	}
+	if cfg.look <= 0 {
+		cfg.look = kafkaLook
+	}
 	cfg.Integration.Concurrency = max(cfg.Integration.Concurrency, 1)
 	c := &Consumer{
 		cfg: cfg,
@@ -130,6 +141,7 @@ func New(cfg Config) (*Consumer, error) {
 	c.facts.start(c.prefetch)
 	c.gaps.changed = make(chan struct{}, 1)
 	c.listener.worker = rand.Text()
+	c.held.Store(cfg.Integration.Broker.OnGap == delivery.OnGapStop) // until it is known
 	return c, nil
 }
 
@@ -218,7 +230,7 @@ func (c *Consumer) sessions(taking, sends, writes context.Context) error {
 			return fmt.Errorf("broker: %s: what became of %d messages could not be written; the broker will bring "+
 				"them again", c.in.Name, left)
 		}
-		if taking.Err() != nil || errors.Is(err, errStalled) {
+		if taking.Err() != nil || errors.Is(err, errStalled) || c.held.Load() {
 			continue
 		}
 		if time.Since(opened) > steady {
@@ -248,7 +260,9 @@ func (c *Consumer) session(taking, sends, writes context.Context) (left int, err
 func (c *Consumer) admitted(taking context.Context) bool {
 	for ask := minAsk; taking.Err() == nil; ask = min(2*ask, maxAsk) { // often at first: an engine that starts is not ready at once
 		wait, ok := c.cfg.Attempter.Admits(c.in.Name)
-		if ok || c.traits.forgets || c.in.Broker.DeadLetters {
+		if c.stillHeld(taking) {
+			ok = false
+		} else if ok || c.regardless() {
 			return true
 		}
 		c.status(delivery.SourceWaiting, delivery.Say("source.held"))

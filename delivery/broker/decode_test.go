@@ -192,8 +192,8 @@ func (awayStore) PruneInbox(context.Context, string, time.Duration) (int, error)
 	return 0, errors.New("away")
 }
 
-func (awayStore) SourceGaps(context.Context, string) (int64, delivery.SourceGap, error) {
-	return 0, delivery.SourceGap{}, errors.New("away")
+func (awayStore) SourceGaps(context.Context, string) (delivery.SourceGaps, error) {
+	return delivery.SourceGaps{}, errors.New("away")
 }
 
 func (awayStore) Unlisten(context.Context, delivery.Listening) error { return errors.New("away") }

@@ -31,6 +31,7 @@ type driver interface {
 type traits struct {
 	forgets   bool // what is not taken at once is lost (Redis): messages are made durable rather than left to wait
 	impatient bool // the broker does not bear it when messages stay unacknowledged for long (RabbitMQ)
+	counted   bool // messages have positions (Kafka): how many are missing can be told
 	nameless  bool // messages may have no identity, and the receiver keeps duplicates: no more are taken than are attempted at once
 }
 
@@ -62,6 +63,10 @@ type holder interface {
 	status(s delivery.SourceStatus, why delivery.Phrase)
 	// gap notes that messages may have been lost at the broker.
 	gap(g delivery.SourceGap)
+	// found writes down what was lost at a source with positions. errHeld: the integration is paused with it, and nothing more is read.
+	found(ctx context.Context, list []delivery.NotedGap) error
+	// changed keeps what a topic is like, with what was lost by that; see Store.KeepTopic and found.
+	changed(ctx context.Context, was, now delivery.SourceTopic, list []delivery.NotedGap) (kept bool, err error)
 	// listens says since when somebody listens to a source that forgets, and when it last gave a sign of life; zero: nobody does.
 	listens(since, heard time.Time)
 }

@@ -30,7 +30,11 @@ func (c *Consumer) Facts(ctx context.Context) delivery.SourceFacts {
 	c.facts.mu.Lock()
 	facts, at := c.facts.facts, c.facts.session
 	c.facts.mu.Unlock()
-	facts.Gaps, facts.LastGap = c.gaps.seen()
+	gaps := c.gaps.seen()
+	facts.Gaps, facts.LastGap = gaps.Count, gaps.Last
+	if c.traits.counted {
+		facts.GapRecords = &gaps.Records
+	}
 	if at != nil {
 		facts.InFlight = at.inFlight.size()
 		at.session.facts(ctx, &facts)

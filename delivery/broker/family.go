@@ -25,6 +25,9 @@ type family struct {
 	class, message, trace                  []string
 	more                                   int // attempts than stand in that header
 
+	lost   bool // what they write lacks the headers, and maybe key and value, so that the original is looked for
+	copies bool // key and value, where there are any, are the original's bytes
+
 	// queue makes a queue's name of what stands in place, and of the queue that the entry was taken from; nil: it is one.
 	queue func(place, from string) string
 	// read reads what no header says as text; nil: there is no such thing.
@@ -100,7 +103,7 @@ var families = []family{
 		trace:     []string{"x-exception-stacktrace"},
 	},
 	{
-		name: "Kafka Connect", broker: delivery.BrokerKafka,
+		name: "Kafka Connect", broker: delivery.BrokerKafka, copies: true,
 		marks:     []string{"__connect.errors.*"},
 		place:     []string{"__connect.errors.topic"},
 		partition: []string{"__connect.errors.partition"},
@@ -121,7 +124,7 @@ var families = []family{
 		trace:     []string{"__streams.errors.stacktrace"},
 	},
 	{
-		name: "Kafka share group", broker: delivery.BrokerKafka,
+		name: "Kafka share group", broker: delivery.BrokerKafka, lost: true, copies: true,
 		marks:     []string{"__dlq.errors.*"},
 		place:     []string{"__dlq.errors.topic"},
 		partition: []string{"__dlq.errors.partition"},
@@ -203,6 +206,15 @@ var families = []family{
 		marks: []string{"x-death", "x-first-death-*", "x-last-death-*"},
 		read:  rabbitDeath,
 	},
+}
+
+// familyNamed is nil for a name that none has.
+func familyNamed(name string) *family {
+	n := slices.IndexFunc(families, func(f family) bool { return f.name == name })
+	if n < 0 {
+		return nil
+	}
+	return &families[n]
 }
 
 // massTransitQueue is the endpoint's own queue: the last part of its address, else what the error queue is named after.

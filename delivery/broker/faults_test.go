@@ -83,7 +83,7 @@ func TestRedisIsKilled(t *testing.T) {
 	r.status(l, delivery.SourceConnected)
 	r.place.publish(t, notes(20)...)
 	r.ledger.arrived(t, 20)
-	if f := l.Facts(t.Context()); f.Gaps != 1 || !strings.HasPrefix(f.LastGap.English(), "nobody listened from ") {
+	if f := l.Facts(t.Context()); f.Gaps != 1 || !strings.HasPrefix(f.LastGap.Phrase().English(), "nobody listened from ") {
 		t.Errorf("facts %+v", f)
 	}
 	r.invariants(20)

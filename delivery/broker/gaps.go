@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -46,18 +47,19 @@ type gaps struct {
 	changed chan struct{}
 
 	mu      sync.Mutex
-	known   int64
-	last    delivery.SourceGap
+	known   delivery.SourceGaps
 	unsaved []delivery.SourceGap
 }
 
-func (g *gaps) seen() (n int64, last delivery.Phrase) {
+// seen are those that are written down and those that are not yet.
+func (g *gaps) seen() delivery.SourceGaps {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	all := g.known
 	if n := len(g.unsaved); n > 0 {
-		return g.known + int64(n), g.unsaved[n-1].Phrase()
+		all.Count, all.Last = all.Count+int64(n), g.unsaved[n-1]
 	}
-	return g.known, g.last.Phrase()
+	return all
 }
 
 // gap notes that the source may have dropped messages.
@@ -134,7 +136,7 @@ func (c *Consumer) saveGaps(ctx context.Context) {
 		g := c.gaps.unsaved[0]
 		c.gaps.mu.Unlock()
 		limited, cancel := context.WithTimeout(ctx, gapTimeout)
-		err := c.cfg.Store.NoteGap(limited, c.in.Name, c.in.Broker.Address(), g)
+		_, err := c.cfg.Store.NoteGap(limited, delivery.NotedGap{Integration: c.in.Name, Place: c.in.Broker.Address(), SourceGap: g})
 		cancel()
 		if err != nil {
 			if ctx.Err() == nil {
@@ -143,7 +145,8 @@ func (c *Consumer) saveGaps(ctx context.Context) {
 			return
 		}
 		c.gaps.mu.Lock()
-		c.gaps.unsaved, c.gaps.known, c.gaps.last = c.gaps.unsaved[1:], c.gaps.known+1, g
+		c.gaps.unsaved, c.gaps.known.Last = c.gaps.unsaved[1:], g
+		c.gaps.known.Count++
 		c.gaps.mu.Unlock()
 	}
 }
@@ -152,11 +155,85 @@ func (c *Consumer) saveGaps(ctx context.Context) {
 func (c *Consumer) lookAtGaps(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, gapTimeout)
 	defer cancel()
-	n, last, err := c.cfg.Store.SourceGaps(limited, c.in.Name)
+	known, err := c.cfg.Store.SourceGaps(limited, c.in.Name)
 	if err != nil {
 		return // the beat said so
 	}
 	c.gaps.mu.Lock()
 	defer c.gaps.mu.Unlock()
-	c.gaps.known, c.gaps.last = n, last
+	c.gaps.known = known
+}
+
+// errHeld ends a session whose integration a gap has paused.
+var errHeld = errors.New("a gap was found: the integration is paused")
+
+// noteGaps writes gaps of a source with positions down before anything behind them is read. Each is noted once, whoever finds it.
+func (c *Consumer) noteGaps(ctx context.Context, list []delivery.NotedGap) error {
+	ctx, cancel := context.WithTimeout(ctx, gapTimeout)
+	defer cancel()
+	noted := list[:0]
+	for _, g := range c.ofThis(list) {
+		is, err := c.cfg.Store.NoteGap(ctx, g)
+		if err != nil {
+			return err
+		}
+		if is {
+			noted = append(noted, g)
+		}
+	}
+	return c.wereNoted(ctx, noted)
+}
+
+// keepTopic keeps what a topic is like, with what was lost by that.
+func (c *Consumer) keepTopic(ctx context.Context, was, now delivery.SourceTopic, list []delivery.NotedGap) (kept bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, gapTimeout)
+	defer cancel()
+	list = c.ofThis(list)
+	if kept, err = c.cfg.Store.KeepTopic(ctx, was, now, list); err != nil || !kept {
+		return kept, err
+	}
+	return true, c.wereNoted(ctx, list)
+}
+
+func (c *Consumer) ofThis(list []delivery.NotedGap) []delivery.NotedGap {
+	for n := range list {
+		g := &list[n]
+		g.Integration, g.Place, g.Hold = c.in.Name, c.in.Broker.Address(), c.in.Broker.OnGap == delivery.OnGapStop
+	}
+	return list
+}
+
+// wereNoted says what was found, and reports whether the integration is paused by it.
+func (c *Consumer) wereNoted(ctx context.Context, list []delivery.NotedGap) (held error) {
+	for _, g := range list {
+		c.log.WarnContext(ctx, "the source is not as it was left", "what", g.Phrase())
+		if g.Hold && !g.Notice {
+			c.held.Store(true)
+			held = errHeld
+		}
+	}
+	if len(list) > 0 {
+		c.lookAtGaps(ctx)
+	}
+	return held
+}
+
+// stillHeld asks whether a person has let the integration go on after a gap.
+func (c *Consumer) stillHeld(ctx context.Context) bool {
+	if !c.held.Load() {
+		return false
+	}
+	limited, cancel := context.WithTimeout(ctx, gapTimeout)
+	defer cancel()
+	states, err := c.cfg.Store.IntegrationStates(limited)
+	if err == nil && states[c.in.Name].PausedAt == nil {
+		c.held.Store(false)
+	}
+	return c.held.Load()
+}
+
+// regardless reports whether messages are taken although nothing may be sent: what would be lost otherwise, and somebody else's dead
+// letters, which are not sent. Where a gap is to stop the reading, a pause stops it too.
+func (c *Consumer) regardless() bool {
+	return c.traits.forgets || c.in.Broker.DeadLetters && c.in.Broker.OnGap != delivery.OnGapStop
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -33,8 +34,12 @@ type kafkaDriver struct {
 	format  delivery.WireFormat
 	dead    bool
 
+	original    delivery.Original
 	integration string
 	store       Store
+	look        time.Duration
+	absent      atomic.Pointer[time.Time] // since when the topic is not there
+	again       atomic.Int64              // see delivery.SourceTopic.MadeAgain
 }
 
 func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
@@ -48,8 +53,10 @@ func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
 		format:  cfg.Integration.Broker.Format,
 		dead:    cfg.Integration.Broker.DeadLetters,
 
+		original:    cfg.Integration.Broker.Original,
 		integration: cfg.Integration.Name,
 		store:       cfg.Store,
+		look:        cfg.look,
 	}
 	if source.ShareGroup != "" {
 		return &shareDriver{kafkaDriver: d, log: cfg.Log}, nil
@@ -57,7 +64,7 @@ func newKafka(cfg Config, source delivery.KafkaSource) (driver, error) {
 	return d, nil
 }
 
-func (*kafkaDriver) traits() traits { return traits{} }
+func (*kafkaDriver) traits() traits { return traits{counted: true} }
 
 func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (_ session, err error) {
 	s := &kafkaSession{
@@ -68,6 +75,7 @@ func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (_ se
 		wake:      make(chan struct{}, 1),
 		committed: make(chan struct{}),
 		look:      make(chan struct{}, 1),
+		originals: originals{options: d.options},
 	}
 	if s.client, err = d.client(kgo.RetryBackoffFn(kafkaRetry)); err != nil {
 		return nil, err
@@ -88,6 +96,7 @@ func (d *kafkaDriver) connect(ctx context.Context, prefetch int, h holder) (_ se
 	s.stopCommits = stop
 	go s.commits(running)
 	s.watched.Go(func() { s.watch(running) })
+	s.watched.Go(func() { s.keeps(running) })
 	s.watched.Go(func() { s.succeed(running) })
 	return s, nil
 }
@@ -111,14 +120,24 @@ type kafkaSession struct {
 	watched     sync.WaitGroup
 	connected   sync.Mutex
 	away        bool // guarded by connected
+	ended       sync.Once
+	guarded     sync.Mutex
+	guard       guard
+	originals   originals
+	waiting     []*lostLetter // of receive alone: letters whose originals are not read yet
 }
 
 func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err error) {
-	fetches := s.client.PollRecords(ctx, n)
+	fetches := s.poll(ctx, n)
 	if cause := context.Cause(ctx); cause != nil && fetches.Empty() {
 		s.registered()
 		return nil, cause
 	}
+	if err := s.noted(ctx, s.missed(fetches)); err != nil { // what lies behind a gap is not taken before it is written down
+		s.registered()
+		return nil, err
+	}
+	var letters []*lostLetter
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		at := s.positions.find(p.Partition)
 		if at == nil { // cannot be: no rebalance comes between
@@ -126,11 +145,21 @@ func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err e
 		}
 		at.end.Store(p.HighWatermark)
 		for _, record := range p.Records {
+			if record.Attrs.IsControl() {
+				s.positions.done(s.positions.take(at, record))
+				s.commitSoon()
+				continue
+			}
 			t := s.driver.decode(record)
 			t.receipt = s.positions.take(at, record)
-			list = append(list, t)
+			if l := s.driver.letterOf(record, t); l != nil {
+				letters = append(letters, l)
+			} else {
+				list = append(list, t)
+			}
 		}
 	})
+	list = append(list, s.withOriginals(ctx, letters)...)
 	for _, failed := range fetches.Errors() {
 		err = errors.Join(err, s.failure(failed.Err))
 	}
@@ -140,14 +169,22 @@ func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err e
 	return list, err
 }
 
+// poll waits for records, not for long while letters wait for their originals.
+func (s *kafkaSession) poll(ctx context.Context, n int) kgo.Fetches {
+	if len(s.waiting) == 0 {
+		return s.client.PollRecords(ctx, n)
+	}
+	limited, cancel := context.WithTimeout(ctx, originalPoll)
+	defer cancel()
+	return s.client.PollRecords(limited, max(n-len(s.waiting), 1))
+}
+
 // failure is nil for what the client gets over by itself; the rest ends the session.
 func (s *kafkaSession) failure(err error) error {
 	var lost *kgo.ErrDataLoss
 	switch {
 	case errors.As(err, &lost):
-		s.holder.gap(delivery.SourceGap{What: delivery.Say("gap.records_lost", "partition", lost.Partition, "to", lost.ConsumedTo,
-			"on", lost.ResetTo)})
-		return nil
+		return nil // said already
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil
 	}
@@ -167,11 +204,15 @@ func (s *kafkaSession) acknowledge(list []*taken) error {
 	for _, t := range list {
 		s.positions.done(t.receipt.(*recordInFlight))
 	}
+	s.commitSoon()
+	return nil
+}
+
+func (s *kafkaSession) commitSoon() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // giveBack has nothing to say to Kafka: what is not committed comes again with the next assignment.
@@ -185,10 +226,12 @@ func (s *kafkaSession) close(ctx context.Context) error {
 	<-s.committed
 	s.watched.Wait()
 	err := s.commit(ctx)
+	_ = s.keep(ctx)
 	if leaving := s.leave(ctx); err == nil && !errors.Is(leaving, context.DeadlineExceeded) {
 		err = leaving
 	}
 	s.client.CloseAllowingRebalance()
+	s.originals.close()
 	return err
 }
 

@@ -32,6 +32,9 @@ func (s *kafkaSession) options() []kgo.Opt {
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.partitionsLost),
+		kgo.KeepControlRecords(), // so that positions pass the ends of transactions
+		kgo.OnOffsetsFetched(s.offsetsFetched),
+		kgo.AdjustFetchOffsetsFn(s.begin),
 		kgo.WithHooks(s),
 	}
 }
@@ -60,6 +63,7 @@ func (s *kafkaSession) revoked(ctx context.Context, _ *kgo.Client, partitions ma
 	if err := s.commit(limited); err != nil {
 		s.holder.status(delivery.SourceConnected, delivery.Say("source.committing_over", "why", err))
 	}
+	_ = s.keep(limited)
 	s.positions.forget(gone)
 }
 

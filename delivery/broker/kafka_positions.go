@@ -34,6 +34,11 @@ type partition struct {
 	gone    bool // belongs to somebody else: nothing is committed
 	started bool
 	end     atomic.Int64
+
+	read      int64 // the next offset that is expected of the log; -1: reading has not begun
+	dealt     int64 // as it is committed
+	noted     delivery.SourcePosition
+	suspected bool // the log seems to begin behind read
 }
 
 // recordInFlight is one record in our hands.
@@ -53,7 +58,7 @@ func (p *positions) assign(numbers []int32) {
 		p.since, p.spare = time.Now(), false
 	}
 	for _, n := range numbers {
-		p.parts[n] = &partition{number: n}
+		p.parts[n] = &partition{number: n, read: -1}
 	}
 }
 
@@ -227,7 +232,7 @@ func (s *kafkaSession) commit(ctx context.Context) error {
 		return nil
 	}
 	var failed error
-	s.client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{s.driver.source.Topic: offsets},
+	s.client.CommitOffsetsSync(s.marked(ctx), map[string]map[int32]kgo.EpochOffset{s.driver.source.Topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
 			failed = err
 			if err == nil {
@@ -236,8 +241,10 @@ func (s *kafkaSession) commit(ctx context.Context) error {
 		})
 	if failed != nil {
 		s.positions.notCommitted(offsets)
+		return failed
 	}
-	return failed
+	s.positions.committed(offsets)
+	return nil
 }
 
 func refusal(response *kmsg.OffsetCommitResponse) error {

@@ -30,10 +30,11 @@ type shareDriver struct {
 
 func (d *shareDriver) connect(ctx context.Context, prefetch int, h holder) (_ session, err error) {
 	s := &shareSession{
-		kafkaSession: kafkaSession{driver: d.kafkaDriver, holder: h, down: make(chan struct{}), look: make(chan struct{}, 1)},
-		log:          d.log,
-		held:         map[*kgo.Record]time.Time{},
-		flush:        make(chan struct{}, 1),
+		kafkaSession: kafkaSession{driver: d.kafkaDriver, holder: h, down: make(chan struct{}), look: make(chan struct{}, 1),
+			originals: originals{options: d.options}},
+		log:   d.log,
+		held:  map[*kgo.Record]time.Time{},
+		flush: make(chan struct{}, 1),
 	}
 	s.lag.Store(-1)
 	if s.client, err = d.client(kgo.RetryBackoffFn(kafkaRetry)); err != nil {
@@ -115,7 +116,16 @@ func (s *shareSession) receive(ctx context.Context, n int) ([]*taken, error) {
 		for _, failed := range fetches.Errors() {
 			err = errors.Join(err, s.failure(lacksShareGroups(failed.Err)))
 		}
-		fetches.EachRecord(func(r *kgo.Record) { s.spare = append(s.spare, s.take(r)) })
+		var letters []*lostLetter
+		fetches.EachRecord(func(r *kgo.Record) {
+			t := s.take(r)
+			if l := s.driver.letterOf(r, t); l != nil {
+				letters = append(letters, l)
+			} else {
+				s.spare = append(s.spare, t)
+			}
+		})
+		s.spare = append(s.spare, s.originalsAtOnce(ctx, letters)...)
 		if err != nil && len(s.spare) == 0 {
 			return nil, err
 		}
@@ -258,6 +268,7 @@ func (s *shareSession) close(ctx context.Context) error {
 		err = leaving
 	}
 	s.client.Close()
+	s.originals.close()
 	s.member.end()
 	_ = s.driver.store.ForgetMember(ctx, s.member.name) // else it counts as gone, and removing it once more does no harm
 	return err

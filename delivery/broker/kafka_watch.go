@@ -25,17 +25,18 @@ func (s *kafkaSession) ask(ctx context.Context) error {
 		return fmt.Errorf("asking the brokers: %w", err)
 	}
 	for _, t := range answer.Topics {
+		s.described(t)
 		err := kerr.ErrorForCode(t.ErrorCode)
 		if err != nil && !kerr.IsRetriable(err) || errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return fmt.Errorf("topic %s: %w", s.driver.source.Topic, err)
+			return s.present(ctx, fmt.Errorf("topic %s: %w", s.driver.source.Topic, err))
 		}
 	}
-	return nil
+	return s.present(ctx, nil)
 }
 
 // watch asks again and again, because a connection that stands says little about the topic behind it.
 func (s *kafkaSession) watch(ctx context.Context) {
-	tick := time.NewTicker(kafkaLook)
+	tick := time.NewTicker(s.driver.look)
 	defer tick.Stop()
 	for {
 		select {
@@ -48,6 +49,7 @@ func (s *kafkaSession) watch(ctx context.Context) {
 		err := s.ask(limited)
 		if err == nil {
 			s.lookAround(limited)
+			err = s.survey(limited)
 		}
 		cancel()
 		if ctx.Err() == nil {

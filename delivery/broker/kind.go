@@ -33,7 +33,7 @@ var sourceKinds = []sourceKind{
 		},
 	},
 	{
-		form.Source{Name: delivery.BrokerKafka, Block: form.Reads(readKafka),
+		form.Source{Name: delivery.BrokerKafka, Block: form.Reads(readKafka), Positions: true,
 			Least: `{brokers: ["h:1"], topic: t, group: g}`,
 			Pages: []form.Page{form.KafkaPage}},
 		func(cfg Config) (driver, error) {

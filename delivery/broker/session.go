@@ -157,7 +157,10 @@ func (s *consumerSession) take(ctx context.Context) error {
 
 // mayTake waits while attempts are not admitted: messages stay at the source.
 func (s *consumerSession) mayTake(ctx context.Context) error {
-	if s.c.traits.forgets || s.c.in.Broker.DeadLetters {
+	if s.c.held.Load() {
+		return errHeld
+	}
+	if s.c.regardless() {
 		return nil
 	}
 	for {
@@ -211,6 +214,16 @@ func (s *consumerSession) status(status delivery.SourceStatus, why delivery.Phra
 func (s *consumerSession) gap(g delivery.SourceGap) {
 	g.What = g.What.With(s.c.secrets.Replace)
 	s.c.gap(g)
+}
+
+// found implements holder.
+func (s *consumerSession) found(ctx context.Context, list []delivery.NotedGap) error {
+	return s.c.noteGaps(ctx, list)
+}
+
+// changed implements holder.
+func (s *consumerSession) changed(ctx context.Context, was, now delivery.SourceTopic, list []delivery.NotedGap) (bool, error) {
+	return s.c.keepTopic(ctx, was, now, list)
 }
 
 // listens implements holder.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"redrive/delivery"
 	"redrive/delivery/form"
 	"redrive/delivery/kinds"
 )
@@ -35,19 +36,69 @@ func destinationType() reflect.Type {
 // rawBroker is what stands below broker.
 type rawBroker struct {
 	given       []given
-	DeadLetters form.Truth
+	DeadLetters rawDeadLetters
 	Prefetch    *form.Whole
+	OnGap       string
+}
+
+// rawDeadLetters is false, true, or a mapping, which is true.
+type rawDeadLetters int
+
+const (
+	noDeadLetters rawDeadLetters = iota
+	deadLetters
+	deadLettersFetched
+	deadLettersAsIs
+)
+
+type rawOriginals struct {
+	Original form.Original `yaml:"original"`
+}
+
+// UnmarshalYAML implements yaml.InterfaceUnmarshaler.
+func (d *rawDeadLetters) UnmarshalYAML(unmarshal func(any) error) error {
+	var mapping map[string]any
+	var is form.Truth
+	var block rawOriginals
+	if unmarshal(&mapping) != nil || mapping == nil {
+		if err := unmarshal(&is); err != nil || !bool(is) {
+			return err
+		}
+	} else if err := unmarshal(&block); err != nil {
+		return err
+	}
+	switch delivery.Original(block.Original) {
+	case delivery.OriginalFetch:
+		*d = deadLettersFetched
+	case delivery.OriginalAsIs:
+		*d = deadLettersAsIs
+	default:
+		*d = deadLetters
+	}
+	return nil
+}
+
+// original is whose originals are read.
+func (d rawDeadLetters) original() delivery.Original {
+	switch d {
+	case deadLettersFetched:
+		return delivery.OriginalFetch
+	case deadLettersAsIs:
+		return delivery.OriginalAsIs
+	}
+	return delivery.OriginalLost
 }
 
 // UnmarshalYAML implements yaml.InterfaceUnmarshaler.
 func (b *rawBroker) UnmarshalYAML(unmarshal func(any) error) (err error) {
-	b.given, err = readBlocks(unmarshal, brokerType(), len(brokerSettings), &b.DeadLetters, &b.Prefetch)
+	b.given, err = readBlocks(unmarshal, brokerType(), len(brokerSettings), &b.DeadLetters, &b.Prefetch, &b.OnGap)
 	return err
 }
 
 // brokerSettings are those of a broker block beside the block of its kind.
 var brokerSettings = []reflect.StructField{
-	field(0, "dead_letters", reflect.TypeFor[form.Truth]()), field(1, "prefetch", reflect.TypeFor[*form.Whole]()),
+	field(0, "dead_letters", reflect.TypeFor[rawDeadLetters]()), field(1, "prefetch", reflect.TypeFor[*form.Whole]()),
+	field(2, "on_gap", reflect.TypeFor[string]()),
 }
 
 // brokerType is the mapping below broker: its own settings, then a block of each kind.

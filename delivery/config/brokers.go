@@ -45,7 +45,7 @@ func (c *checker) broker(i int, in rawIntegration) *delivery.BrokerSource {
 		c.Fail(at(i, "method"), "broker: missing; write broker: {rabbitmq: {url: …, queue: …}}, or kafka, or redis")
 		return nil
 	}
-	b := &delivery.BrokerSource{DeadLetters: bool(r.DeadLetters),
+	b := &delivery.BrokerSource{DeadLetters: r.DeadLetters != noDeadLetters,
 		Prefetch: c.number(path+"prefetch", "broker.prefetch", r.Prefetch, defaultPrefetch, 1, maxPrefetch)}
 	if len(r.given) != 1 {
 		c.Fail(at(i, "broker"), "broker: exactly one of %s is needed, %d are given", sourceNames(" and ", false), len(r.given))
@@ -57,10 +57,32 @@ func (c *checker) broker(i int, in rawIntegration) *delivery.BrokerSource {
 	}
 	read := kind.Block.Read(&c.Reader, path+kind.Name+".", r.given[0].block)
 	b.From, b.Format = read.From, read.Format
-	if kafka, ok := b.From.(*delivery.KafkaSource); ok && kafka.ShareGroup != "" && bool(in.Ordered) {
-		c.Fail(at(i, "ordered"), "ordered: a share group has no order per key; use group, or remove ordered")
+	b.Original, b.OnGap = r.DeadLetters.original(), c.onGap(path+"on_gap", r.OnGap)
+	for setting, given := range map[string]bool{"dead_letters": b.Original != delivery.OriginalLost, "on_gap": r.OnGap != ""} {
+		if given && !kind.Positions {
+			c.Fail(path+setting, "broker.%s: messages of %s have no positions at which they could be read again", setting, kind.Name)
+		}
+	}
+	if kafka, ok := b.From.(*delivery.KafkaSource); ok && kafka.ShareGroup != "" {
+		if in.Ordered {
+			c.Fail(at(i, "ordered"), "ordered: a share group has no order per key; use group, or remove ordered")
+		}
+		if b.OnGap == delivery.OnGapStop {
+			c.Fail(path+"on_gap", "broker.on_gap: a share group keeps its positions itself, and no gap is seen; use group, or remove on_gap")
+		}
 	}
 	return b
+}
+
+func (c *checker) onGap(path, given string) delivery.OnGap {
+	switch given {
+	case "", "go-on":
+		return delivery.OnGapGoOn
+	case "stop":
+		return delivery.OnGapStop
+	}
+	c.Fail(path, "broker.on_gap: %q is neither go-on nor stop", given)
+	return delivery.OnGapGoOn
 }
 
 // sourceNames lists the kinds of sources, with a word before the last; dead: those that have dead letters.

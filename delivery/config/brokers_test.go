@@ -69,6 +69,27 @@ func TestBrokersAndPools(t *testing.T) {
 	}
 }
 
+// Dead letters are a truth value, or what is to be done with them, which is true.
+func TestDeadLettersAndGapsAsTheyAreWritten(t *testing.T) {
+	for written, want := range map[string]delivery.BrokerSource{
+		"dead_letters: true":                                 {DeadLetters: true},
+		"dead_letters: {original: fetch}":                    {DeadLetters: true, Original: delivery.OriginalFetch},
+		"dead_letters: {original: as-is}, on_gap: stop":      {DeadLetters: true, Original: delivery.OriginalAsIs, OnGap: delivery.OnGapStop},
+		"dead_letters: {original: \"as-is\"}, on_gap: go-on": {DeadLetters: true, Original: delivery.OriginalAsIs, OnGap: delivery.OnGapGoOn},
+		"dead_letters: {}":                                   {DeadLetters: true},
+	} {
+		f, err := Parse("f.yaml", []byte(strings.ReplaceAll(strings.Replace(brokers, "dead_letters: true", written, 1), "${TOKEN}", "t0ken")), lookup)
+		if err != nil {
+			t.Errorf("%s: %v", written, err)
+			continue
+		}
+		got := *f.Integrations[3].Broker
+		if got.DeadLetters != want.DeadLetters || got.Original != want.Original || got.OnGap != want.OnGap {
+			t.Errorf("%s: %+v", written, got)
+		}
+	}
+}
+
 // What stands in the file about a share group and a token is what source and destination get.
 func TestShareGroupsAndTokens(t *testing.T) {
 	text := `integrations:
@@ -134,6 +155,13 @@ func TestBrokersAndPoolsNameLineAndSetting(t *testing.T) {
 		{"{redis: {addr: \"h:6379\", channel: c}}", "{redis: {addr: \"h:6379\", channel: c}, dead_letters: true}", "f.yaml line 23: broker.dead_letters"},
 		{"dead_letters: true}", "dead_letters: true}\n    destination: {http: {url: \"http://h\"}}", "f.yaml line 21: destination: entries of a dead-letter queue go back"},
 		{"dead_letters: true}", "dead_letters: true}\n    subscribe: [a]", "f.yaml line 21: subscribe: every entry"},
+		{"dead_letters: true}", "dead_letters: {original: no}}", "f.yaml line 20: original: \"no\" is neither fetch nor as-is"},
+		{"dead_letters: true}", "dead_letters: {origin: fetch}}", "f.yaml line 20: "},
+		{"dead_letters: true}", "dead_letters: perhaps}", "f.yaml line 20: "},
+		{"group: g, timestamp: keep}, dead_letters: true}", "share_group: g, timestamp: keep}, dead_letters: true, on_gap: stop}", "f.yaml line 20: broker.on_gap: a share group"},
+		{"dead_letters: true}", "dead_letters: true, on_gap: halt}", "f.yaml line 20: broker.on_gap: \"halt\" is neither go-on nor stop"},
+		{"{redis: {addr: \"h:6379\", channel: c}}", "{redis: {addr: \"h:6379\", channel: c}, on_gap: stop}", "f.yaml line 23: broker.on_gap: messages of redis have no positions"},
+		{"prefetch: 30", "dead_letters: {original: fetch}", "f.yaml line 11: broker.dead_letters: messages of rabbitmq have no positions"},
 		{"amqps://h", "amqp://h", "f.yaml line 24: tls: the url must start with amqps://"},
 		{"exchange: e, routing_key: r, ", "", "f.yaml line 24: rabbitmq: name an exchange"},
 		{"{rabbitmq: {url: \"amqps", "{http: {url: \"http://h\"}, rabbitmq: {url: \"amqps", "f.yaml line 24: destination: exactly one"},

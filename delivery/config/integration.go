@@ -55,7 +55,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 
 // ignored refuses settings that would do nothing where they stand.
 func (c *checker) ignored(i int, r rawIntegration) {
-	dead := r.Broker != nil && bool(r.Broker.DeadLetters)
+	dead := r.Broker != nil && r.Broker.DeadLetters != noDeadLetters
 	switch {
 	case dead && len(r.Destination.given) > 0:
 		c.Fail(at(i, "destination"),

@@ -49,6 +49,9 @@ func block(v reflect.Value, name string) (reflect.Value, bool) {
 		if name == "prefetch" {
 			return reflect.ValueOf(raw.Prefetch), true
 		}
+		if name == "on_gap" {
+			return reflect.ValueOf(raw.OnGap), true
+		}
 		list, first = raw.given, len(brokerSettings)
 	}
 	for _, g := range list {

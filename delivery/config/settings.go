@@ -97,9 +97,22 @@ var general = []form.Page{
 		{
 			Name:     "dead_letters",
 			Standard: "false",
-			Help:     "the source is somebody else's dead-letter queue; then there is no destination: a retry goes back to where an entry died",
+			Help: "the source is somebody else's dead-letter queue; then there is no destination: a retry goes back to where an entry died. " +
+				"Or `{original: …}`, which is true",
 		},
 		{Name: "prefetch", Standard: "256", Help: "messages held at the same time, 1 to 10000"},
+		{
+			Name:     "on_gap",
+			Standard: "go-on",
+			Help:     "`kafka`: or `stop`: when records were lost that were not read, the integration is paused, and nothing behind them is read",
+		},
+	}},
+	{Where: "`broker.dead_letters`", Of: reflect.TypeFor[rawOriginals](), Settings: []form.Setting{
+		{
+			Name: "original",
+			Help: "`kafka`: `fetch` reads the record that died from its topic, `as-is` takes the dead letter for it; none: `fetch` of those who " +
+				"write dead letters without headers",
+		},
 	}},
 }
 

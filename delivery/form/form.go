@@ -52,8 +52,11 @@ type Source struct {
 	Block Block[delivery.BrokerSource]
 	// NoDeadLetters says why the source cannot be a dead-letter queue; empty: it can, and delivery.Source.WayBack says where entries go.
 	NoDeadLetters string
-	Least         string // as of a Destination
-	Pages         []Page
+	// Positions: a message has a place at which it can be read again, so that a gap can stop the reading, and an original be fetched.
+	Positions bool
+
+	Least string // as of a Destination
+	Pages []Page
 }
 
 // Block is how the settings of a kind are written and read.

@@ -64,6 +64,21 @@ func (t *Truth) UnmarshalYAML(node ast.Node) error {
 	return nil
 }
 
+// Original is a setting that is fetch or as-is.
+type Original delivery.Original
+
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (o *Original) UnmarshalYAML(node ast.Node) error {
+	text, ok := scalarText(node)
+	if !ok {
+		return nil
+	}
+	if *o = Original(text); text != string(delivery.OriginalFetch) && text != string(delivery.OriginalAsIs) {
+		return &ScalarError{node.GetToken(), fmt.Sprintf("%q is neither fetch nor as-is", text)}
+	}
+	return nil
+}
+
 // scalarText is what stands for a scalar; a list or a mapping shows as its YAML. Null is not ok.
 func scalarText(node ast.Node) (text string, ok bool) {
 	if anchor, is := node.(*ast.AnchorNode); is {

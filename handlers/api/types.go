@@ -230,6 +230,7 @@ type messageJSON struct {
 	ExpiresAt      *time.Time        `json:"expires_at"`
 	Origin         *delivery.Origin  `json:"origin,omitempty"`
 	Dropped        bool              `json:"dropped,omitempty"`
+	Missing        *missingJSON      `json:"original_missing,omitempty"`
 }
 
 // MessageWithDeliveries is a message and where it went.
@@ -256,6 +257,7 @@ func messageJSONOf(m delivery.Message, view web.PayloadView) messageJSON {
 		Origin:         shownOrigin(m.Origin, view),
 		HeaderList:     view.Listed(),
 		PayloadNull:    view.Null,
+		Missing:        missingOf(m.Origin),
 		Dropped:        m.Dropped,
 	}
 	if m.Dropped {
@@ -267,6 +269,23 @@ func messageJSONOf(m delivery.Message, view web.PayloadView) messageJSON {
 	}
 	out.PayloadBase64, out.ShownBase64 = view.Encoded()
 	return out
+}
+
+// missingJSON is what a dead letter lacks of the record that died.
+type missingJSON struct {
+	What string `json:"what"` // headers or record
+	Why  string `json:"why"`
+}
+
+func missingOf(o *delivery.Origin) *missingJSON {
+	if o == nil || o.Dead == nil || o.Dead.Missing == nil {
+		return nil
+	}
+	what := "headers"
+	if o.Dead.Missing.Record {
+		what = "record"
+	}
+	return &missingJSON{What: what, Why: web.English(o.Dead.Missing.Why)}
 }
 
 // shownOrigin leaves out what masks do not reach: raw headers, and the foreign error's text, which the delivery shows masked.
@@ -283,7 +302,7 @@ func shownOrigin(o *delivery.Origin, view web.PayloadView) *delivery.Origin {
 	}
 	if o.Dead != nil {
 		dead := *o.Dead
-		dead.Error, dead.At = "", dead.At.UTC()
+		dead.Error, dead.At, dead.Missing = "", dead.At.UTC(), nil // what is missing the message says
 		shown.Dead = &dead
 	}
 	return &shown
@@ -395,26 +414,41 @@ type partJSON struct {
 	LastErrorAt *time.Time          `json:"last_error_at"`
 }
 
-// gapsJSON are the times in which messages may have been lost at the source.
+// gapsJSON are the times and places where messages may have been lost at the source.
 type gapsJSON struct {
-	Count  int64      `json:"count"`
-	From   *time.Time `json:"from"` // of the last
-	To     *time.Time `json:"to"`
-	Reason string     `json:"reason"`
-	At     *time.Time `json:"at"`
+	Count   int64           `json:"count"`
+	Records int64           `json:"records"`
+	From    *time.Time      `json:"from"` // of the last
+	To      *time.Time      `json:"to"`
+	Reason  string          `json:"reason"`
+	At      *time.Time      `json:"at"`
+	Latest  []sourceGapJSON `json:"latest"`
+}
+
+// sourceGapJSON is a gap, or a notice that nothing is lost by.
+type sourceGapJSON struct {
+	Partition  *int32     `json:"partition"`
+	FromOffset *int64     `json:"from_offset"`
+	ToOffset   *int64     `json:"to_offset"`
+	Records    *int64     `json:"records"`
+	Reason     string     `json:"reason"`
+	Notice     bool       `json:"notice,omitempty"`
+	At         *time.Time `json:"at"`
 }
 
 func gapsJSONOf(g delivery.SourceGaps) *gapsJSON {
-	if g.Count == 0 {
+	if len(g.Latest) == 0 {
 		return nil
 	}
-	return &gapsJSON{
-		Count:  g.Count,
-		From:   web.Utc(g.Last.From),
-		To:     web.Utc(g.Last.To),
-		Reason: web.English(g.Last.Phrase()),
-		At:     web.Utc(&g.NotedAt),
+	shown := gapsJSON{Count: g.Count, Records: g.Records, From: web.Utc(g.Last.From), To: web.Utc(g.Last.To), Latest: []sourceGapJSON{}}
+	if g.Count > 0 {
+		shown.Reason, shown.At = web.English(g.Last.Phrase()), web.Utc(&g.Last.NotedAt)
 	}
+	for _, gap := range g.Latest {
+		shown.Latest = append(shown.Latest, sourceGapJSON{Partition: gap.Partition, FromOffset: gap.FromOffset, ToOffset: gap.ToOffset,
+			Records: gap.Records, Reason: web.English(gap.Phrase()), Notice: gap.Notice, At: web.Utc(&gap.NotedAt)})
+	}
+	return &shown
 }
 
 // factJSON is one figure of the method.
@@ -481,7 +515,8 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 			out.Facts = append(out.Facts, shown)
 		}
 		if h.PausedAt != nil {
-			out.Paused = &pauseJSON{At: web.Utc(h.PausedAt), By: h.PausedBy, ByID: h.PausedByID, Reason: h.PauseReason}
+			reason := cmp.Or(h.PauseReason, web.English(h.PauseSays))
+			out.Paused = &pauseJSON{At: web.Utc(h.PausedAt), By: h.PausedBy, ByID: h.PausedByID, Reason: reason}
 		}
 		for _, hour := range h.Hours {
 			out.Hours = append(out.Hours, hourJSON{Start: web.Utc(&hour.Start), Delivered: hour.Delivered, Failed: hour.Failed})

@@ -100,6 +100,9 @@ var (
 		[]string{"integration", "part"}, nil)
 	successDesc = prometheus.NewDesc("redrive_last_success_timestamp_seconds",
 		"When a part of an integration was last seen to work.", []string{"integration", "part"}, nil)
+	gapDesc = prometheus.NewDesc("redrive_source_gap_records_total",
+		"Records that were lost at a source before they were read, at most, as far as their numbers are known.",
+		[]string{"integration"}, nil)
 	deadDesc = prometheus.NewDesc("redrive_dead_letters", "Open dead letters.", []string{"integration"}, nil)
 )
 
@@ -121,6 +124,7 @@ func (h *HealthCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- deadDesc
 	ch <- upDesc
 	ch <- successDesc
+	ch <- gapDesc
 }
 
 // Collect returns nothing while the database is away: a missing gauge is honest, an old one is not.
@@ -133,6 +137,9 @@ func (h *HealthCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(backlogDesc, float64(i.Sending), string(delivery.StateSending))
 		gauge(deadDesc, float64(i.Dead))
 		gauge(oldestDesc, Age(i.OldestPending, h.Now()).Seconds())
+		if i.Method == delivery.MethodBroker {
+			ch <- prometheus.MustNewConstMetric(gapDesc, prometheus.CounterValue, float64(i.Gaps.Records), i.Name)
+		}
 		for _, p := range i.Parts {
 			up := 1.0
 			if p.Status == delivery.PartDegraded {

@@ -87,13 +87,21 @@ func permitSQL(t delivery.Transition) string {
 		conditions = append(conditions, "r.integration = ANY(ARRAY(SELECT i.name FROM redrive.integrations i WHERE i.active))")
 	}
 	if t.Queues { // no EXISTS, which Postgres may answer by reading all of the log first
-		conditions = append(conditions, "(SELECT true FROM redrive.messages m WHERE m.id = r.message_id)")
+		there := "true"
+		if t.Action != delivery.ActionEdit { // which brings what is missing
+			there = "NOT (" + lacksRecordSQL + ")"
+		}
+		conditions = append(conditions, "(SELECT "+there+" FROM redrive.messages m WHERE m.id = r.message_id)")
 	}
 	if t.Stays() {
 		conditions = append(conditions, fmt.Sprintf("(r.acknowledged_at IS NOT NULL) <> %t", t.Acknowledged))
 	}
 	return strings.Join(conditions, " AND ")
 }
+
+// lacksRecordSQL is whether the message m of a delivery r is a dead letter without its record; see delivery.Origin.LacksRecord. An edit has
+// brought one.
+const lacksRecordSQL = `m.payload IS NULL AND coalesce(r.edit, 1) = 1 AND coalesce(m.origin #>> '{dead,missing,record}', '') = 'true'`
 
 // literals puts words of the program into a statement: a state that is a parameter keeps Postgres from a partial index.
 func literals[T ~string](words []T) string {
@@ -297,6 +305,7 @@ type subject struct {
 	Expired     bool
 	Active      bool
 	Dropped     bool // retention took its message
+	Lacks       bool // it is a dead letter without its record
 	Marked      bool // acknowledged
 	Actor       string
 	ActorID     string
@@ -314,7 +323,9 @@ SELECT g.n, g.id::text, g.version AS wanted, coalesce(r.integration, w.integrati
     CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE coalesce(r.state, 'pending') END AS state, coalesce(r.version, 0) AS version,
     coalesce(r.changed_at, m.created_at, statement_timestamp()) AS changed_at,
     coalesce(r.expires_at <= statement_timestamp(), false) AS expired, coalesce(i.active, false) AS active,
-    NOT EXISTS (SELECT FROM redrive.messages k WHERE k.id = r.message_id) AS dropped, r.acknowledged_at IS NOT NULL AS marked,
+    NOT EXISTS (SELECT FROM redrive.messages k WHERE k.id = r.message_id) AS dropped,
+    coalesce((SELECT ` + lacksRecordSQL + ` FROM redrive.messages m WHERE m.id = r.message_id), false) AS lacks,
+    r.acknowledged_at IS NOT NULL AS marked,
     ` + pg.Called("f.actor") + ` AS actor, coalesce(f.actor, '') AS actor_id, coalesce(f.action, '') AS action, f.acted_at,
     ` + pg.Called("o.actor") + ` AS op_actor, coalesce(o.actor, '') AS op_actor_id, coalesce(o.action, '') AS op_action
 FROM given g LEFT JOIN redrive.deliveries r ON r.id = g.id LEFT JOIN redrive.queue w ON w.id = g.id LEFT JOIN redrive.messages m ON m.id = w.message_id
@@ -355,6 +366,8 @@ func (s subject) excluded(t delivery.Transition) string {
 		return delivery.ExcludedNoRoute
 	case t.Queues && s.Dropped:
 		return delivery.ExcludedDropped
+	case t.Queues && s.Lacks && t.Action != delivery.ActionEdit:
+		return delivery.ExcludedOriginal
 	}
 	return delivery.ExcludedChanged // after it was refused
 }
@@ -370,6 +383,8 @@ func (s subject) refusal(t delivery.Transition) error {
 		return delivery.Mistake("no_integration", "")
 	case delivery.ExcludedDropped:
 		return delivery.Mistake("message_dropped", "")
+	case delivery.ExcludedOriginal:
+		return delivery.Mistake("original_missing", "")
 	}
 	return s.conflict()
 }

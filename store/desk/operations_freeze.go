@@ -34,7 +34,8 @@ const judgedSQL = `judged AS MATERIALIZED (
 const (
 	retryJudgedSQL = `CASE WHEN i.active IS NOT TRUE THEN 'no_integration' WHEN i.paused_at IS NOT NULL THEN 'paused'
             WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN 'breaker_open'
-            WHEN m.id IS NULL THEN 'payload_dropped' WHEN f.expires_at <= statement_timestamp() THEN 'expired' END`
+            WHEN m.id IS NULL THEN 'payload_dropped' WHEN f.expires_at <= statement_timestamp() THEN 'expired'
+            WHEN m.payload IS NULL AND (SELECT ` + lacksRecordSQL + ` FROM redrive.deliveries r WHERE r.id = f.id) THEN 'original_missing' END`
 	retryJudgedJoins = ` LEFT JOIN redrive.integrations i ON i.name = f.integration LEFT JOIN redrive.messages m ON m.id = f.message_id`
 	acknowledgeSQL   = `CASE WHEN f.acknowledged_at IS NOT NULL THEN 'already_acknowledged' END`
 )

@@ -123,7 +123,7 @@ func (c *chunk) skip(tx *gorm.DB, numbers []int, d decision) error {
 // faster says who changed s first; the zero phrase where it was nobody.
 func (s subject) faster(t delivery.Transition) (who delivery.Phrase) {
 	switch s.excluded(t) {
-	case delivery.ExcludedNotFound, delivery.ExcludedExpired, delivery.ExcludedNoRoute, delivery.ExcludedDropped:
+	case delivery.ExcludedNotFound, delivery.ExcludedExpired, delivery.ExcludedNoRoute, delivery.ExcludedDropped, delivery.ExcludedOriginal:
 		return who
 	}
 	return s.conflict().Who()

@@ -2,7 +2,6 @@ package integrations
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -76,7 +75,7 @@ func listen(tx *gorm.DB, l delivery.Listening) (*delivery.SourceGap, error) {
 		return nil, nil // it may be alive: the next beats will tell
 	default:
 		gap := delivery.SourceGap{From: own.GapFrom, To: &own.Since}
-		if err := noteGap(tx, l.Integration, l.Place, gap); err != nil {
+		if _, err := noteGap(tx, delivery.NotedGap{Integration: l.Integration, Place: l.Place, SourceGap: gap}); err != nil {
 			return nil, err
 		}
 		return &gap, forgetListeners(tx, l)
@@ -106,36 +105,4 @@ func (s *Registry) Unlisten(ctx context.Context, l delivery.Listening) error {
 		return fmt.Errorf("noting who listens: %w", err)
 	}
 	return nil
-}
-
-// NoteGap writes down that messages may have been lost at a source.
-func (s *Registry) NoteGap(ctx context.Context, integration, place string, g delivery.SourceGap) error {
-	return noteGap(s.Gorm.WithContext(ctx), integration, place, g)
-}
-
-func noteGap(tx *gorm.DB, integration, place string, g delivery.SourceGap) error {
-	err := tx.Exec("INSERT INTO redrive.gaps (integration, place, began_at, ended_at, what) VALUES (?, ?, ?, ?, ?::jsonb)",
-		integration, place, g.From, g.To, g.What.Storable()).Error
-	if err != nil {
-		return fmt.Errorf("writing a gap down: %w", err)
-	}
-	return nil
-}
-
-// SourceGaps returns how often messages may have been lost at an integration's source, and the latest time.
-func (s *Registry) SourceGaps(ctx context.Context, integration string) (n int64, last delivery.SourceGap, err error) {
-	db := s.Gorm.WithContext(ctx)
-	if n, err = pg.ReadOne(db, pg.Single[int64], "SELECT count(*) FROM redrive.gaps WHERE integration = ?",
-		integration); err == nil &&
-		n > 0 {
-		last, err = pg.ScanOne[delivery.SourceGap](db, `SELECT began_at AS "from", ended_at AS "to", what FROM redrive.gaps
-			WHERE integration = ? ORDER BY id DESC LIMIT 1`, integration)
-		if errors.Is(err, delivery.ErrNotFound) {
-			err = nil
-		}
-	}
-	if err != nil {
-		return 0, last, fmt.Errorf("reading the gaps of %s: %w", integration, err)
-	}
-	return n, last, nil
 }

@@ -101,27 +101,3 @@ func partHealth(db *gorm.DB) (map[string][]delivery.PartHealth, error) {
 	}
 	return parts, nil
 }
-
-// sourceGapsSQL counts gaps, with the latest of each integration.
-const sourceGapsSQL = `
-SELECT DISTINCT ON (integration) integration, count(*) OVER (PARTITION BY integration), began_at AS last_from, ended_at AS last_to,
-    what AS last_what, noted_at
-FROM redrive.gaps ORDER BY integration, id DESC`
-
-func allGaps(db *gorm.DB) (map[string]delivery.SourceGaps, error) {
-	type row struct {
-		Integration string
-		Count       int64
-		Last        delivery.SourceGap `gorm:"embedded;embeddedPrefix:last_"`
-		NotedAt     time.Time
-	}
-	list, err := pg.Scan[row](db, sourceGapsSQL)
-	if err != nil {
-		return nil, fmt.Errorf("reading the sources' gaps: %w", err)
-	}
-	gaps := map[string]delivery.SourceGaps{}
-	for _, g := range list {
-		gaps[g.Integration] = delivery.SourceGaps{Count: g.Count, Last: g.Last, NotedAt: g.NotedAt}
-	}
-	return gaps, nil
-}

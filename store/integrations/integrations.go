@@ -104,7 +104,8 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed)
 }
 
-var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_by, coalesce(i.paused_by, '') AS paused_by_id, coalesce(i.pause_reason, '') AS pause_reason, i.breaker, i.breaker_until"
+var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_by, coalesce(i.paused_by, '') AS paused_by_id, " +
+	"coalesce(i.pause_reason, '') AS pause_reason, i.pause_says, i.breaker, i.breaker_until"
 
 // IntegrationStates returns what people paused and where the breakers stand, by integration name.
 func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
@@ -143,7 +144,7 @@ func (s *Registry) SetPaused(ctx context.Context, integration string, paused boo
 		if err != nil || was == paused {
 			return err
 		}
-		action, change := "integration.resume", "paused_at = NULL, paused_by = NULL, pause_reason = NULL"
+		action, change := "integration.resume", "paused_at = NULL, paused_by = NULL, pause_reason = NULL, pause_says = NULL"
 		args := []any{integration}
 		if paused {
 			action, change = "integration.pause", "paused_at = clock_timestamp(), paused_by = ?, pause_reason = ?"
@@ -199,7 +200,7 @@ func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, er
 	if err != nil {
 		return nil, err
 	}
-	gaps, err := allGaps(db)
+	gaps, err := sourceGaps(db, "")
 	if err != nil {
 		return nil, err
 	}
