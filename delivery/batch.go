@@ -265,7 +265,7 @@ func (c Condition) ofRun(r BatchRun) Condition {
 			c.Since = *r.StartedAt
 		}
 	case r.State == RunQueued || r.State == RunRunning:
-		c.State = ConditionUnknown // what came before it counts until it has ended
+		c.State = ConditionUnknown // until it has ended, the condition of the run before it counts
 	}
 	return c
 }

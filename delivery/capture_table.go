@@ -34,7 +34,7 @@ type CapturedTable struct {
 
 // CapturedColumn is a column of a captured table.
 type CapturedColumn struct {
-	Number    int    `json:"number"` // which it keeps when it is renamed
+	Number    int    `json:"number"` // its number in the table; a renamed column keeps it
 	Name      string `json:"name"`
 	Sent      bool   `json:"sent"` // by the stream
 	Generated bool   `json:"generated,omitempty"`
@@ -72,7 +72,7 @@ type CaptureGap struct {
 	Table   string // as rules name it
 	From    LSN
 	To      *LSN // nil: it goes on
-	Stopped LSN  // what was committed here or later is not delivered
+	Stopped LSN  // changes committed at this position or later are not delivered
 	Why     Phrase
 	Note    Phrase // why a new snapshot that was asked for did not begin
 	FoundAt time.Time
@@ -97,7 +97,7 @@ type StreamedTable struct {
 	OID      uint32
 	Columns  []string
 	Identity string   // d: primary key, i: index, f: whole rows, n: nothing
-	Key      []string // what the replica identity marks; with f all columns
+	Key      []string // columns of the replica identity; all columns when it is FULL (f)
 }
 
 // ColumnUse is one place where an expression of a rule names a column.

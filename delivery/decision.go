@@ -44,8 +44,8 @@ type Transition struct {
 
 	Unexpired    bool // the message must not have expired
 	Active       bool // the integration must be in the integrations file
-	Queues       bool // it is sent again, so its message must be there; a lane's head stays; retries have a pace, and outcomes are waited for
-	FreesLane    bool // what waits behind it in its lane goes on
+	Queues       bool // it is sent again: its message must exist, a head keeps its lane, it has a pace, and an operation waits for its outcome
+	FreesLane    bool // the next delivery of its lane may be sent
 	Acknowledged bool // afterwards; every other decision ends an acknowledgement
 
 	Alone bool // on one failure by a route, a form and a command of its own
@@ -97,7 +97,7 @@ var Decisions = Table{
 		From:   []State{StateDead},
 		To:     StateDead,
 		Role:   RoleOperator,
-	}, // these three have forms of their own
+	}, // this one and the two below have forms of their own
 	{
 		Action:    ActionEdit,
 		From:      []State{StateDead},
@@ -109,7 +109,7 @@ var Decisions = Table{
 		Asks:      []Asked{{FieldReason, true}},
 	},
 	{Action: ActionRedirect, From: []State{StateDead}, To: StatePending, Role: RoleOperator, Unexpired: true, Queues: true,
-		Asks: []Asked{{FieldReason, true}}}, // that it comes from an integration that left the file is no matter
+		Asks: []Asked{{FieldReason, true}}}, // its integration may have left the file, so Active is not asked for
 }
 
 // Row returns the transition of an action, the zero one for a word that is none.

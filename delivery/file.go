@@ -156,6 +156,6 @@ type BatchFile struct {
 	CorrectionOf int64     `json:"correction_of,omitempty"` // sequence of the file whose rejected rows it sends again
 
 	// For tables only.
-	Columns  []ValueColumn `json:"columns,omitempty"`   // what stands in the file's lines
+	Columns  []ValueColumn `json:"columns,omitempty"`   // the columns of a line of the file, in order
 	TimeZone string        `json:"time_zone,omitempty"` // in which times without one are meant
 }

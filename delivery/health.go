@@ -71,7 +71,7 @@ type ConditionState int
 
 // What a part does.
 const (
-	ConditionUnknown ConditionState = iota // it is not tried here and now: paused, led by another process, no traffic
+	ConditionUnknown ConditionState = iota // this process does not use it now: paused, led by another process, no traffic
 	ConditionWorks
 	ConditionFails
 )

@@ -141,7 +141,7 @@ type masker struct {
 	copied int // in[:copied] is dealt with
 	out    []byte
 	hidden []string
-	short  map[string]bool // those that are too short for hidden
+	short  map[string]bool // masked values too short to be hidden inside other words
 	hiding bool            // inside a masked value
 }
 

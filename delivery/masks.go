@@ -122,7 +122,7 @@ type Hider struct {
 	values []string        // wherever they stand, longest first
 	short  map[string]bool // where they are a word of their own
 	raw    [][]byte        // payloads of which nobody knows what is masked: any word of them
-	blind  bool            // what must be hidden stands in none of the payloads
+	blind  bool            // the masked values are not in the payloads, so nothing can be compared: all is hidden
 }
 
 // And hides what h hides and what others hide.

@@ -177,7 +177,7 @@ type AuditEntry struct {
 func (e AuditEntry) Why() Phrase {
 	var details struct{ Why Phrase }
 	if e.Reason == "" {
-		_ = json.Unmarshal(e.Details, &details) // what is not an object says nothing
+		_ = json.Unmarshal(e.Details, &details) // details that are no object have no members
 	}
 	return details.Why
 }

@@ -95,7 +95,7 @@ func (t *treeReader) read(active [][]step, at spot) *node {
 	t.space()
 	n := &node{start: t.pos, kind: t.in[t.pos], key: at, masked: anyDone(active)}
 	if n.masked {
-		active = nil // what is inside is hidden with it
+		active = nil // everything inside is hidden with it
 	}
 	switch n.kind {
 	case '{':

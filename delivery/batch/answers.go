@@ -59,7 +59,7 @@ func (a *answers) look(ctx context.Context, feed Feed, now time.Time) error {
 	}
 	byName := make(map[string]delivery.StoredFile, len(files))
 	for _, f := range files {
-		if f.State != delivery.StatePending && f.State != delivery.StateSending { // else its own outcome comes first
+		if f.State != delivery.StatePending && f.State != delivery.StateSending { // while it is sent, its own outcome comes first
 			byName[f.Name] = f
 		}
 	}

@@ -15,11 +15,11 @@ import (
 type envelope struct {
 	payload   []byte
 	headers   map[string]string // text
-	raw       map[string][]byte // what is no text, or has a name that no receiver takes
+	raw       map[string][]byte // values that are no text, or whose names receivers refuse
 	typed     bool              // fields have all headers as they came, and nothing need be put into raw
 	fields    []delivery.Field
 	inOrder   bool   // the order of fields counts, and so does a name that stands twice
-	eventMark string // what the names of CloudEvents attributes start with; empty: the broker has no headers
+	eventMark string // prefix of the headers that are CloudEvents attributes; empty: the broker has no headers
 	kind      string // the type, where the broker has a place for it
 	key       string
 	identity  string // by the broker's own means

@@ -73,7 +73,7 @@ var families = []family{
 		at:        []string{"kafka_original-timestamp", "retry_topic-original-timestamp"},
 		group:     []string{"kafka_original-consumer-group", "kafka_dlt-original-consumer-group"},
 		attempts:  []string{"retry_topic-attempts"},
-		more:      -1, // it is the number of the next one
+		more:      -1, // it counts the attempt to come, so one less was made
 		class:     []string{"kafka_exception-cause-fqcn", "kafka_exception-fqcn", "kafka_key-exception-fqcn"},
 		message:   []string{"kafka_exception-message", "kafka_key-exception-message"},
 		trace:     []string{"kafka_exception-stacktrace", "kafka_key-exception-stacktrace"},
@@ -174,7 +174,7 @@ var families = []family{
 		at:       []string{"MT-Fault-Timestamp"},
 		group:    []string{"MT-Fault-ConsumerType"},
 		attempts: []string{"MT-Fault-RetryCount"},
-		more:     1, // these are the retries
+		more:     1, // it counts retries, so one attempt more was made
 		class:    []string{"MT-Fault-ExceptionType"},
 		message:  []string{"MT-Fault-Message", "MT-Reason"},
 		trace:    []string{"MT-Fault-StackTrace"},

@@ -162,6 +162,7 @@ func TestPositionLost(t *testing.T) {
 				r.eventually("written by the broker", func() bool { return r.place.left(t) == 0 })
 			}
 			r.place.proxy.Heal()
+			r.eventually("written after all", func() bool { return r.place.left(t) == 0 })
 			r.place.publish(t, notes(16)[8:]...)
 			r.ledger.arrived(t, 16)
 			if err := l.stop(); err != nil {

@@ -12,7 +12,7 @@ const maxBytes = 64 << 20
 type arrival struct {
 	*taken
 	messageID, deliveryID string
-	inbox                 string     // what the inbox is told; empty: nothing
+	inbox                 string     // the status written to the inbox; empty: none
 	lane                  string     // ordered integrations: its key
 	begun                 bool       // the inbox says started because of us
 	followers             []*arrival // the same message once more, while this one is in our hands

@@ -111,7 +111,7 @@ func (s *kafkaSession) remove(ctx context.Context, name, id string) error {
 	request := kmsg.NewPtrLeaveGroupRequest()
 	request.Group, request.MemberID = s.driver.source.Group, id
 	m := kmsg.NewLeaveGroupRequestMember()
-	m.InstanceID, m.MemberID, m.Reason = &name, id, kmsg.StringPtr("its process has ended")
+	m.InstanceID, m.MemberID = &name, id
 	request.Members = append(request.Members, m)
 	answer, err := request.RequestWith(ctx, s.client)
 	if err != nil {

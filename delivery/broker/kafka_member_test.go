@@ -95,17 +95,14 @@ func TestAMemberWhoseProcessVanishedIsMadeToLeave(t *testing.T) {
 	}
 	first.kill()
 	e.eventually("the other one has all partitions", func() bool { return len(e.has(other).Numbers) == partitions })
-	if !left.have(vanished) {
-		t.Error("its session was waited for")
-	}
+	e.eventually("its session was not waited for", func() bool { return left.have(vanished) })
 	other.kill()
 	next := e.start(watched)
 	e.eventually("the next one has all partitions", func() bool { return len(e.has(next).Numbers) == partitions })
-	if !left.have(living) {
-		t.Error("its session was waited for")
-	}
+	e.eventually("its session was not waited for", func() bool { return left.have(living) })
 	e.place.publish(t, notes(60)[30:]...)
 	e.ledger.arrived(t, 60)
+	e.eventually("the dead are forgotten", func() bool { return e.count("redrive.source_members") == 1 })
 	if err := next.stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (c *Consumer) newSession(sends, writes context.Context) *consumerSession {
 		slots = c.in.Concurrency
 	}
 	if c.traits.forgets {
-		prefetch += slots // what is attempted takes no room from what is being made durable
+		prefetch += slots // a message whose first attempt runs takes no place from one that is being stored
 	}
 	s := &consumerSession{c: c, inFlight: newInFlightSet(prefetch, slots), sends: sends, writes: writes}
 	s.notes.begin = s.noteAll
@@ -186,7 +186,7 @@ func (s *consumerSession) admitted(ok bool) {
 	case s.stalled.IsZero():
 		s.stalled = time.Now()
 		s.c.status(delivery.SourceWaiting, delivery.Say("source.held"))
-		if s.c.traits.nameless { // what would wait in our hands could not be told from what was attempted, after a crash
+		if s.c.traits.nameless { // after a crash, a message that only waited here could not be told from one that was attempted
 			s.stop(errStalled)
 		}
 	case s.c.traits.impatient && time.Since(s.stalled) > s.c.cfg.Patience:

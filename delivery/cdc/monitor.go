@@ -26,9 +26,9 @@ type roomStatus struct {
 	why      delivery.Phrase
 	alarm    bool              // of the status
 	troubled time.Time         // since when nothing is read; zero: changes are read, or another process sees to it
-	trouble  delivery.Phrase   // what failed the last time
-	notes    []delivery.Phrase // what a person should see to although changes are read
-	hints    []delivery.Phrase // what not every change will carry
+	trouble  delivery.Phrase   // the latest failure
+	notes    []delivery.Phrase // findings that need a person although changes are read
+	hints    []delivery.Phrase // columns that some changes lack, and why
 	gaps     []delivery.CaptureGap
 	progress map[string]delivery.SnapshotProgress
 	seen     slotStatus

@@ -26,7 +26,7 @@ type Source interface {
 	Look(ctx context.Context, known map[string]delivery.CapturedTable) (delivery.CaptureCatalogue, error)
 	// Settled waits until every transaction that a look may have met is over.
 	Settled(ctx context.Context, look delivery.CaptureCatalogue) (delivery.LSN, error)
-	DropSlot(ctx context.Context) error // none is no error
+	DropSlot(ctx context.Context) error // a slot that does not exist is no error
 	Slot(ctx context.Context) (delivery.SlotStatus, error)
 	Stream(
 		ctx context.Context,

@@ -15,8 +15,8 @@ type session struct {
 	*Room
 	leader   Leader
 	stream   Stream
-	position delivery.CapturePosition             // what is durable
-	begun    map[string]delivery.SnapshotProgress // what was durable at the start
+	position delivery.CapturePosition             // durable: stored with its messages
+	begun    map[string]delivery.SnapshotProgress // progress of snapshots when the session began
 	snapshot *snapshot
 	tables   *tables
 	identity delivery.CapturePosition // source and slot only

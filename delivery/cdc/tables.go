@@ -20,8 +20,8 @@ type watchedTable struct {
 	name, schema, table string
 	rules               []delivery.CDCRule
 	known               delivery.CapturedTable
-	stopped             delivery.LSN            // what was committed here or later is not delivered; 0: it goes on
-	seen                *delivery.StreamedTable // that was compared last
+	stopped             delivery.LSN            // changes committed at this position or later are not delivered; 0: not stopped
+	seen                *delivery.StreamedTable // the description compared last
 }
 
 // tables are those of one session, between who reads the stream and who looks at the catalogue.

@@ -34,6 +34,7 @@ type Config struct {
 	Worker           string                     // unique name of this process; default host-pid-random
 	Poll             time.Duration              // how often an idle engine looks for work; default 200 ms
 	StatePoll        time.Duration              // how often pauses are looked up; default 1 s
+	Tidy             time.Duration              // between looks for what is to be reopened, and what waits for nobody; default 10 s
 	MaxInFlightBytes int64                      // payload bytes in memory, shared evenly by integrations; default 64 MiB
 	Breaker          BreakerConfig
 	Budget           BudgetConfig
@@ -106,6 +107,9 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.Poll <= 0 {
 		cfg.Poll = 200 * time.Millisecond
+	}
+	if cfg.Tidy <= 0 {
+		cfg.Tidy = 10 * time.Second
 	}
 	if cfg.StatePoll <= 0 {
 		cfg.StatePoll = time.Second

@@ -596,6 +596,19 @@ func TestWhatWaitsForARetiredIntegrationDies(t *testing.T) {
 	r.awaitStates(map[string]int{"dead": 3})
 }
 
+// What comes later, under a lease that ends or by a producer that is slow, dies while the process runs.
+func TestWhatComesForARetiredIntegrationDies(t *testing.T) {
+	r := newRig(t, always(ok))
+	r.cfg.Integrations, r.cfg.Senders = nil, nil
+	r.cfg.StatePoll, r.cfg.Tidy = 50*time.Millisecond, 50*time.Millisecond
+	store := r.tap()
+	r.start()
+	r.await("the first looks", func() bool { return store.lookups.Load() > 2 })
+	r.enqueue("push", 3)
+	r.sql("UPDATE redrive.integrations SET active = false")
+	r.awaitStates(map[string]int{"dead": 3})
+}
+
 // The breaker of a process that was killed stays where it was for people and operations, until another one knows better.
 func TestABreakerThatAKilledProcessLeftIsClosed(t *testing.T) {
 	for name, left := range map[string]string{"probing": "breaker = 'half-open', breaker_until = NULL", "open": "breaker = 'open', breaker_until = now() - interval '1 second'"} {

@@ -8,16 +8,15 @@ import (
 )
 
 const (
-	reopenEvery  = 10 * time.Second
 	foldEvery    = time.Second
 	lookupAtMost = 250 * time.Millisecond // wake-ups come with every commit; pauses are not looked up as often
 )
 
 // supervise looks up what people paused, shows breakers, reopens ignored deliveries whose time is over, and settles what waits for nobody.
 func (e *Engine) supervise(ctx context.Context) {
-	states, reopen := time.NewTicker(e.cfg.StatePoll), time.NewTicker(reopenEvery)
+	states, tidy := time.NewTicker(e.cfg.StatePoll), time.NewTicker(e.cfg.Tidy)
 	defer states.Stop()
-	defer reopen.Stop()
+	defer tidy.Stop()
 	e.tidy(ctx)
 	for {
 		select {
@@ -29,7 +28,7 @@ func (e *Engine) supervise(ctx context.Context) {
 			if time.Since(e.lookups) >= lookupAtMost {
 				e.lookUpLogged(ctx)
 			}
-		case <-reopen.C:
+		case <-tidy.C:
 			e.tidy(ctx)
 		}
 		e.showBreakers(ctx)

@@ -11,7 +11,7 @@ import (
 type leaderTerm struct {
 	*Relay
 	session    Session
-	ahead      []delivery.OutboxFeed // those with nothing between position and now
+	ahead      []delivery.OutboxFeed // feeds with no events between their position and now
 	savedAt    time.Time
 	maintainAt time.Time // next time
 }

@@ -149,7 +149,7 @@ func (j *journal) write(raw []byte, entries int) (s *segment, end int64, err err
 	}
 	s = j.active
 	if _, err := s.file.WriteAt(raw, s.written); err != nil {
-		if cut := s.file.Truncate(s.written); cut != nil { // else half a record would hide those that follow
+		if cut := s.file.Truncate(s.written); cut != nil { // half a record would hide all that follow it
 			j.retired, j.active = append(j.retired, s), nil
 		}
 		return nil, 0, err

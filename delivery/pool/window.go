@@ -80,7 +80,7 @@ func (w *window) resolve(e *entry, a delivery.Accepted, taken bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if taken {
-		e.message, _ = uuid.Parse(a.ID) // both are ours or the store's
+		e.message, _ = uuid.Parse(a.ID) // made by this program, so always UUIDs
 		if len(a.Deliveries) > 0 {
 			e.delivery, _ = uuid.Parse(a.Deliveries[0].ID)
 		}

@@ -112,7 +112,7 @@ func (f *Folder) Remove() error {
 
 // Sweep removes from dir what nobody holds any more. What it cannot look into or remove stays.
 func Sweep(dir string) {
-	entries, _ := os.ReadDir(dir) // what cannot be read is not ours
+	entries, _ := os.ReadDir(dir) // a directory that cannot be read belongs to another user
 	for _, entry := range entries {
 		if entry.IsDir() && ours.MatchString(entry.Name()) {
 			sweepOne(filepath.Join(dir, entry.Name()))

@@ -29,7 +29,7 @@ func Entry(u delivery.Unindexed) delivery.SearchEntry {
 func text(payload []byte, whole bool) string {
 	if !whole {
 		payload = payload[:delivery.MaxSearched]
-		for n := 1; n < utf8.UTFMax && !utf8.Valid(payload); n++ { // a letter was cut
+		for n := 1; n < utf8.UTFMax && !utf8.Valid(payload); n++ { // the last character was cut
 			payload = payload[:len(payload)-1]
 		}
 	}

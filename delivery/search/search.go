@@ -62,7 +62,7 @@ type Room struct{ cfg Config }
 // New makes the room.
 func New(cfg Config) *Room { return &Room{cfg: cfg.withDefaults()} }
 
-// Run works until ctx ends. What is under way then is rolled back and done by whoever comes next.
+// Run works until ctx ends. An unfinished step is rolled back; the next indexer does it.
 func (r *Room) Run(ctx, _ context.Context) error {
 	swept := make(chan struct{})
 	go func() {

@@ -87,7 +87,7 @@ func quoted(text string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// addHeaders takes the headers of a CloudEvent over what was made up, and others where they are in nobody's way.
+// addHeaders adds a message's headers: attributes of a CloudEvent replace those made here, other headers only fill gaps.
 func addHeaders(attributes map[string]string, headers map[string]string) {
 	for name, value := range headers {
 		name = strings.ToLower(name)

@@ -173,7 +173,7 @@ func spokenError(call *ast.CallExpr) bool {
 }
 
 var (
-	programmers = regexp.MustCompile(`^(batch|broker|cdc|format)(\.[a-z]+)?: `) // or of the setting of that name
+	programmers = regexp.MustCompile(`^(batch|broker|cdc)(\.[a-z]+)?: `) // or of the setting of that name
 	sentinel    = regexp.MustCompile(`^err[A-Z]`)
 )
 

@@ -13,7 +13,7 @@ import (
 
 // Report is the result of recomputing the chain.
 type Report struct {
-	Entries int64  // that fit
+	Entries int64  // entries that match the chain
 	Head    []byte // hash of the last of them
 	Broken  int64  // number of the first entry that does not fit, 0 when all do
 	Problem string // what is wrong with it

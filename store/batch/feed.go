@@ -73,7 +73,7 @@ func (f *Feed) Register(ctx context.Context, snapshot, database string) error {
 	return nil
 }
 
-// Schedule makes the runs of scheduled times, each once whoever comes first, and notes until when that was done.
+// Schedule makes the runs of scheduled times, each once however many processes do so, and notes until when that was done.
 func (f *Feed) Schedule(ctx context.Context, times []delivery.ScheduledRun, until time.Time, next *time.Time) error {
 	return f.transact(ctx, func(tx *gorm.DB) error {
 		for _, t := range times {

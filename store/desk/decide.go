@@ -21,7 +21,7 @@ type decision struct {
 	actor, reason, category, evidence string
 	until                             *time.Time
 	operation                         string         // the operation that it is a step of
-	members                           map[string]any // what the audit tells of this one beside what it tells of each
+	members                           map[string]any // details of the audit entry beside those that every decision has
 }
 
 // targets are the deliveries that a decision is about: a query named given, of rows (n, id, version). n is the number in an operation,

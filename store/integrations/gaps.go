@@ -96,7 +96,7 @@ func forgetListeners(tx *gorm.DB, l delivery.Listening) error {
 		AND (beat_at IS NULL OR beat_at < clock_timestamp() - interval '1 hour')`, l.Integration, l.Worker).Error
 }
 
-// Unlisten notes that a process ends to listen: whoever comes next need not wait for a sign of it.
+// Unlisten notes that a process no longer listens, so that its successor need not wait for its sign of life.
 func (s *Registry) Unlisten(ctx context.Context, l delivery.Listening) error {
 	err := s.Gorm.WithContext(ctx).
 		Exec(`UPDATE redrive.listeners SET beat_at = NULL, heard_at = greatest(heard_at, clock_timestamp() - ?::bigint * interval '1 millisecond')

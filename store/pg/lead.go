@@ -19,8 +19,8 @@ import (
 // Leadership: one process at a time runs a room. The lock belongs to a session of its own, and everything that the leader writes
 // goes through that very session: a process that lost the lock cannot write any more, whatever it believes.
 const (
-	leadEvery   = time.Second     // who does not lead tries again
-	leadBeat    = 5 * time.Second // who leads shows that it lives
+	leadEvery   = time.Second     // between attempts to become the leader
+	leadBeat    = 5 * time.Second // between a leader's signs of life
 	leadSession = "SET idle_session_timeout = '20s'; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3"
 )
 

@@ -25,7 +25,7 @@ type table struct {
 	kind         string // r: table, p: partitioned
 	persistence  string // p: its changes are in the log
 	identity     string
-	columns      []string // that a stream can bring
+	columns      []string // those a stream can send
 	computed     []string // generated ones, which it does not
 	primary      []string // columns of the primary key, in its order
 	index        []string // columns of the replica identity's index
@@ -33,7 +33,7 @@ type table struct {
 	readable     bool     // by our role
 	schemaOID    uint32
 	numbered     map[string]int // columns, also the computed ones
-	partitions   []uint32       // that hold rows
+	partitions   []uint32       // the leaf partitions, which hold the rows
 	links        []string       // of each of them: what attaches it, another text after it was attached anew
 	outside      []string       // partitions whose changes are not in the log
 	children     []string       // tables that inherit from it

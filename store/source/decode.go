@@ -18,7 +18,7 @@ type decoder struct {
 	relations map[uint32]*relation
 	typeOf    func(ctx context.Context, oid uint32) (valueType, error)
 	keyOf     func(ctx context.Context, relation uint32) ([]string, error)
-	tx        *delivery.Change // what all changes of the transaction under way share; nil between transactions
+	tx        *delivery.Change // the fields shared by all changes of the current transaction; nil between transactions
 }
 
 // relation is a table as the log describes it at this place.
@@ -137,7 +137,7 @@ func (d *decoder) change(kind pglogrepl.MessageType, r reader) (*delivery.Change
 	change.Key = table.key
 	var fresh, old []value
 	tuple := r.byte()
-	whole := tuple == 'O' // else the old row has nothing but its key
+	whole := tuple == 'O' // otherwise the old row is only its key
 	if tuple == 'O' || tuple == 'K' {
 		old = r.tuple(len(table.columns))
 		if kind == pglogrepl.MessageTypeUpdate {

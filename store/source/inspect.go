@@ -34,7 +34,7 @@ type server struct {
 type wantedTable struct {
 	*table       // nil: there is none
 	schema, name string
-	columns      []string // that rules name
+	columns      []string // named by rules
 	operations   []delivery.RowOperation
 }
 
@@ -179,7 +179,7 @@ func (s *Source) ruleFindings(st state, w wantedTable) []delivery.CaptureFinding
 		}
 	}
 	p := st.publication
-	if !p.covers(w.table) { // as it will be
+	if !p.covers(w.table) { // what Setup would make of it
 		p.server = st.identity.Version
 	}
 	return delivery.TableFindings(rules, p.describe(w.table))

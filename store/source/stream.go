@@ -44,7 +44,7 @@ type Stream struct {
 	pg       *pgconn.PgConn // its connection is conn
 	conn     net.Conn
 	decoder  decoder
-	lastIdle time.Time // that was offered
+	lastIdle time.Time // when the latest idle event was offered
 	events   chan delivery.CaptureEvent
 	wake     chan struct{} // something was acknowledged
 	closing  context.Context

@@ -74,6 +74,8 @@ var phrases = map[string]string{
 	"file.column_twice":               "columns: the query answers {column:q} more than once; give its columns names of their own by AS",
 	"file.header":                     "header, column {column:q}: {why}",
 	"file.no_column":                  "columns: the query answers no column {column:q}; it answers {known:list}",
+	"file.row":                        "row {row} has {values} values for {columns} columns",
+	"file.total.late":                 "control total: rows have been written without it",
 	"file.total.no_column":            "control total: the query answers no column {column:q}",
 	"file.total.no_numbers":           "control total: column {column:q} holds no numbers",
 	"finding.children":                "tables that inherit from {table}",

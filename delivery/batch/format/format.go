@@ -50,10 +50,10 @@ type Writer struct {
 	buffer  []byte
 	total   *total // nil: not asked for
 	rows    int64
-	err     error // what ended the file
+	err     error // the error that ended the file
 }
 
-var errClosed = errors.New("format: the file has been closed")
+var errClosed = errors.New("the file has been closed")
 
 // CellError is a value that the format cannot write.
 type CellError struct {
@@ -148,7 +148,7 @@ func (f *Writer) Sum(column string) error {
 	case f.columns[at].Kind != KindNumber:
 		return delivery.Fault("file.total.no_numbers", "column", column)
 	case f.rows > 0:
-		return errors.New("format: rows have been written without the control total")
+		return delivery.Fault("file.total.late")
 	}
 	f.total = &total{index: at}
 	return nil
@@ -165,7 +165,7 @@ func (f *Writer) Write(row [][]byte) error {
 
 func (f *Writer) write(row [][]byte) (err error) {
 	if len(row) != len(f.columns) {
-		return fmt.Errorf("format: row %d has %d values for %d columns", f.rows+1, len(row), len(f.columns))
+		return delivery.Fault("file.row", "row", f.rows+1, "values", len(row), "columns", len(f.columns))
 	}
 	if f.total != nil && !f.total.add(row[f.total.index]) {
 		return &CellError{

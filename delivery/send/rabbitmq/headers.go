@@ -16,7 +16,7 @@ import (
 
 const (
 	headerKey         = "idempotency-key"
-	headerOurs        = "redrive-" // what starts so is ours
+	headerOurs        = "redrive-" // prefix of our own headers
 	headerDelivery    = "redrive-delivery"
 	headerAttempt     = "redrive-attempt"
 	headerIntegration = "redrive-integration"

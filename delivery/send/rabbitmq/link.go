@@ -87,7 +87,7 @@ func open(ctx context.Context, dialer wire.Dialer, server delivery.RabbitMQServe
 	} else if l.line, err = dial(ctx, dialer, server); err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, l.line.end) // what follows has no context
+	stop := context.AfterFunc(ctx, l.line.end) // the calls below take no context
 	defer stop()
 	if l.channel, err = l.line.Channel(); err == nil {
 		err = l.channel.Confirm(false)

@@ -96,7 +96,7 @@ func words(server delivery.RabbitMQServer, said *amqp091.Error) string {
 // closing reads why the broker closed the channel on a message.
 func closing(server delivery.RabbitMQServer, reason *amqp091.Error) delivery.Result {
 	result := closed(reason)
-	if result.ErrorClass != delivery.ClassTooLarge { // it is also known without asking, and is one reason
+	if result.ErrorClass != delivery.ClassTooLarge { // that one is known without asking the broker
 		result.Words = words(server, reason)
 	}
 	return result
