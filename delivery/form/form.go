@@ -52,6 +52,7 @@ type Source struct {
 	Block Block[delivery.BrokerSource]
 	// NoDeadLetters says why the source cannot be a dead-letter queue; empty: it can, and delivery.Source.WayBack says where entries go.
 	NoDeadLetters string
+	Prefetch      int    // messages held at the same time, where the file does not say; 0: as any kind
 	Least         string // as of a Destination
 	Pages         []Page
 }
