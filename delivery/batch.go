@@ -104,7 +104,8 @@ type BatchRun struct {
 	Dated        bool   // somebody asked for this very date: the window does not move
 	ScheduledAt  time.Time
 	Trigger      BatchTrigger
-	RequestedBy  string
+	RequestedBy  string // as they are called now
+	RequestedID  string
 	Reason       string // of who asked for it
 	Because      Phrase // why the program began it by itself; zero for a schedule
 	State        RunState

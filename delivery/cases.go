@@ -11,8 +11,10 @@ import (
 type Case struct {
 	Version        int // 0: nobody has kept anything
 	AcknowledgedAt *time.Time
-	AcknowledgedBy string
-	Assignee       string
+	AcknowledgedBy string // as they are called now, see Actor…
+	AcknowledgedID string
+	Assignee       string // the same
+	AssigneeID     string
 	Tags           []string
 	Ticket         string // identifier, see the setting ticket_url
 }
@@ -23,8 +25,8 @@ type CaseChange struct {
 	Version     int    // of the case, -1: whatever it is
 	Actor       string
 	Reason      string
-	Acknowledge *bool // dead letters only
-	Assignee    *string
+	Acknowledge *bool   // dead letters only
+	Assignee    *string // id or present name
 	Tags        *[]string
 	Ticket      *string
 	Token       string
@@ -78,7 +80,8 @@ func checkedTags(given []string) ([]string, error) {
 // CaseConflictError says that somebody else changed the case first.
 type CaseConflictError struct {
 	Case Case
-	By   string
+	By   string // as they are called now
+	ByID string
 }
 
 // Phrase says who was faster, and which version is now.
@@ -92,17 +95,21 @@ func (e *CaseConflictError) Error() string { return e.Phrase().String() }
 type Note struct {
 	ID     string
 	At     time.Time
-	Author string
+	Author string // as they are called now
 	Text   string
+
+	AuthorID string
 }
 
 // SavedView is a search that a person keeps under a name.
 type SavedView struct {
 	ID     string
-	Owner  string
+	Owner  string // to be saved: the actor; as it is kept: what they are called now
 	Name   string
 	Search string // as typed into the search bar
 	Shared bool   // everybody sees it
+
+	OwnerID string // as it is kept
 }
 
 // Checked is the view as it is kept, with its name trimmed. Of a bad one the error is an *InputError.

@@ -17,9 +17,6 @@ const (
 	ActionRedirect      Action = "redirect"      // a retry by another integration, see RedirectRequest
 )
 
-// ActorPolicy is whoever decides when nobody does: a time that is over, a failure ratio, a rule of the integrations file.
-const ActorPolicy = "policy"
-
 // Names of what a decision can be given beside the failures, as the API and the console's forms call them.
 const (
 	FieldReason   = "reason"

@@ -27,7 +27,8 @@ type Edit struct {
 	Omitted      bool // the payload was not read: all versions together are too large; ask for it by its number
 	Dropped      bool // it was older than what is kept: payload and headers are gone
 	Headers      map[string]string
-	Actor        string // empty for number 1
+	Actor        string // as they are called now; empty for number 1
+	ActorID      string
 	Reason       string
 	CreatedAt    time.Time
 	AfterAttempt int // later attempts, up to the next version's, sent this one

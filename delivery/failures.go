@@ -84,7 +84,8 @@ type ConflictError struct {
 	ID      string
 	State   State
 	Version int
-	Actor   string    // who changed it; "engine" for a delivery outcome
+	Actor   string // who changed it, as they are called now; ActorEngine for a delivery outcome
+	ActorID string
 	Action  string    // what they did
 	At      time.Time // when
 }

@@ -65,7 +65,8 @@ func (i Integration) LeaseFor() time.Duration {
 type IntegrationState struct {
 	Name         string
 	PausedAt     *time.Time
-	PausedBy     string
+	PausedBy     string // as they are called now
+	PausedByID   string
 	PauseReason  string
 	Breaker      BreakerState
 	BreakerUntil *time.Time

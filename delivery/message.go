@@ -128,7 +128,8 @@ type Delivery struct {
 
 // Settlement is a person's (or policy's) decision on a dead letter.
 type Settlement struct {
-	Actor    string // operator, token name or "policy"
+	Actor    string // as they are called now
+	ActorID  string // see Actor…
 	Reason   string
 	Category string     // ignore: one of IgnoreCategories or a word of the caller's own
 	Until    *time.Time // ignore: opens again then
@@ -163,7 +164,8 @@ var IgnoreCategories = []string{"duplicate", "test-data", "obsolete", "receiver-
 type AuditEntry struct {
 	Seq         int64
 	At          time.Time
-	Actor       string
+	Actor       string // to be recorded: the actor; as it is kept: what they were called then
+	ActorID     string // as it is kept: of a person or token
 	Action      string // e.g. delivery.retry, integration.pause, session.sign-in
 	SubjectType string // delivery, integration, operator, token, message
 	Subject     string

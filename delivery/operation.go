@@ -91,8 +91,9 @@ type OperationTerms struct {
 	ID       string
 	Action   Action
 	State    OperationState
-	Version  int // raised by every change of state or pace
-	Actor    string
+	Version  int    // raised by every change of state or pace
+	Actor    string // as they are called now
+	ActorID  string
 	Reason   string
 	Category string
 	Until    *time.Time

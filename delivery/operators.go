@@ -39,8 +39,37 @@ type Operator struct {
 	Name         string
 	Role         Role
 	PasswordHash string // argon2id, PHC string
+	Generation   int    // of sessions: those of an earlier one have ended
 	CreatedAt    time.Time
 	DisabledAt   *time.Time
+}
+
+// OperatorChange changes one thing about a person; nil fields stay as they are.
+type OperatorChange struct {
+	ID           string
+	Actor        string
+	Name         *string
+	Role         *Role
+	PasswordHash *string
+	Disabled     *bool
+	Since        int // the generation that the change was made for, 0: whichever it is
+}
+
+// What says in one word what changes, for the audit and in addresses.
+func (c OperatorChange) What() string {
+	switch {
+	case c.Name != nil:
+		return "rename"
+	case c.Role != nil:
+		return "role"
+	case c.PasswordHash != nil:
+		return "password"
+	case c.Disabled != nil && *c.Disabled:
+		return "disable"
+	case c.Disabled != nil:
+		return "enable"
+	}
+	return "sign-out"
 }
 
 // Token is an API token; only its hash is kept.
@@ -58,8 +87,8 @@ const MaxName = 64
 var (
 	operatorName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._@-]*$`)
 	tokenName    = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} ._-]*$`)
-	// reservedNames are actors that are no people.
-	reservedNames = []string{ActorPolicy, "engine", "anonymous", "system", "unknown", "redrive"}
+	// reservedNames are actors that are no people, and words that stand for others where people are named.
+	reservedNames = []string{ActorPolicy, ActorEngine, ActorAnonymous, ActorProgram, "system", "unknown", AssigneeMe, NoAssignee}
 )
 
 func isNameOf(text string, shape *regexp.Regexp) bool {
@@ -68,10 +97,19 @@ func isNameOf(text string, shape *regexp.Regexp) bool {
 
 // Check refuses a name or a role that no operator can have. The error is an *InputError.
 func (o Operator) Check() error {
-	if !isNameOf(o.Name, operatorName) || slices.Contains(reservedNames, strings.ToLower(o.Name)) {
-		return Mistake("invalid_name.operator", "name", "max", MaxName, "reserved", reservedNames)
+	if err := CheckOperatorName(o.Name); err != nil {
+		return err
 	}
 	return o.Role.Check()
+}
+
+// CheckOperatorName refuses a name that no operator can have; one that looks like an id could be taken for somebody. The error is an
+// *InputError.
+func CheckOperatorName(name string) error {
+	if !isNameOf(name, operatorName) || IsUUID(name) || slices.Contains(reservedNames, strings.ToLower(name)) {
+		return Mistake("invalid_name.operator", "name", "max", MaxName, "reserved", reservedNames)
+	}
+	return nil
 }
 
 // Check refuses a name or a role that no token can have. The error is an *InputError.

@@ -57,10 +57,14 @@ func (s *site) signIn(name string, role delivery.Role) *http.Cookie {
 	s.t.Helper()
 	o, err := s.store.CreateOperator(s.t.Context(), delivery.Operator{Name: name, Role: role, PasswordHash: "-"}, "setup")
 	s.must(err)
-	ctx, err := s.Sessions.Load(s.t.Context(), "")
+	return s.cookie(o)
+}
+
+// cookie is that of a new session of a person.
+func (s *site) cookie(o delivery.Operator) *http.Cookie {
+	s.t.Helper()
+	ctx, err := s.Sessions.Load(delivery.WithSession(s.t.Context(), delivery.Session{OperatorID: o.ID, Generation: o.Generation}), "")
 	s.must(err)
-	s.Sessions.Put(ctx, web.SessionOperator, name)
-	s.Sessions.Put(ctx, web.SessionCredential, web.CredentialMark(o))
 	token, _, err := s.Sessions.Commit(ctx)
 	s.must(err)
 	return &http.Cookie{Name: s.Sessions.Cookie.Name, Value: token}
@@ -84,8 +88,9 @@ func TestASessionWorksUntilTheOperatorIsDisabled(t *testing.T) {
 	s.must(err)
 	_, err = s.store.CreateOperator(t.Context(), delivery.Operator{Name: "root", Role: delivery.RoleAdmin, PasswordHash: "-"}, "setup")
 	s.must(err)
-	ann.DisabledAt = &ann.CreatedAt
-	s.must(s.store.UpdateOperator(t.Context(), ann, "root", "disable"))
+	off := true
+	_, err = s.store.ChangeOperator(t.Context(), delivery.OperatorChange{ID: ann.ID, Actor: "root", Disabled: &off})
+	s.must(err)
 	a := s.send("", "GET", "/api/v1/failures", "", "Cookie", cookie.String())
 	s.wants("disabled", a, 401, "unauthorized")
 	if set := a.Header.Get("Set-Cookie"); !strings.Contains(set, s.Sessions.Cookie.Name+"=;") {

@@ -94,7 +94,7 @@ func TestMineIsOfWhoeverAsks(t *testing.T) {
 	tags := []string{"refund"}
 	_, err := s.store.ChangeCase(t.Context(), delivery.CaseChange{ID: id, Version: -1, Actor: "alice", Assignee: &assignee, Acknowledge: &acknowledged, Tags: &tags})
 	s.must(err)
-	alice.shows(alice.open("/failures?assignee=me"), http.StatusOK, id, `value="assignee:me"`, "acknowledged · yours · #refund", "filter=assignee%3Dalice%26state%3Ddead")
+	alice.shows(alice.open("/failures?assignee=me"), http.StatusOK, id, `value="assignee:me"`, "acknowledged · yours · #refund", "filter=assignee%3Dme%26state%3Ddead")
 	bob.shows(bob.open("/failures?assignee=me"), http.StatusOK, "!"+id)
 	bob.shows(bob.open("/failures?assignee=alice"), http.StatusOK, id, "with alice")
 	bob.shows(bob.open("/"), http.StatusOK, "1 acknowledged", "!dead letter waits for a person")

@@ -3,6 +3,8 @@ package handlers
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -114,6 +116,25 @@ func TestAStreamEndsWithItsSession(t *testing.T) {
 	}
 	if _, ok := kept.await(": beat"); !ok {
 		t.Error("the other stream ended as well")
+	}
+	robot := "robot"
+	sum := sha256.Sum256([]byte(robot))
+	token, err := s.store.CreateToken(t.Context(), delivery.Token{Name: robot, Role: delivery.RoleViewer}, sum[:], "setup")
+	s.must(err)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+views.FailuresLive, nil)
+	s.must(err)
+	r.Header.Set("Authorization", "Bearer "+robot)
+	watched, err := http.DefaultClient.Do(r)
+	s.must(err)
+	defer watched.Body.Close()
+	s.person("root", delivery.RoleAdmin)
+	s.ends(s.operatorNow("bob"), "disabled")
+	if line, ok := kept.await("never"); ok {
+		t.Error(line)
+	}
+	s.must(s.store.RevokeToken(t.Context(), token.ID, "setup"))
+	if _, err := io.Copy(io.Discard, watched.Body); err != nil { // until it ends
+		t.Error(err)
 	}
 }
 

@@ -388,6 +388,8 @@ func TestPeople(t *testing.T) {
 	bob.submit("/sign-in", "name", "bob", "password", ownPassword)
 	bob.shows(bob.open("/account"), http.StatusOK, "Signed in as bob")
 	admin.goes(admin.submit("/operators/bob/role", "role", "viewer"), "/operators")
+	bob.shows(bob.open("/account"), http.StatusSeeOther)
+	bob.submit("/sign-in", "name", "bob", "password", ownPassword)
 	bob.shows(bob.open("/account"), http.StatusOK, "viewer: looks")
 	admin.goes(admin.submit("/operators/bob/password", "password", "another long one"), "/operators")
 	bob.shows(bob.open("/account"), http.StatusSeeOther)

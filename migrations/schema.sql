@@ -7,6 +7,12 @@ CREATE DOMAIN redrive.headers_text AS text;
 
 CREATE SEQUENCE redrive.lease_token;
 
+CREATE TABLE redrive.actors (
+    id text NOT NULL,
+    name text NOT NULL,
+    CONSTRAINT actors_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE redrive.api_tokens (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     name text NOT NULL,
@@ -14,10 +20,13 @@ CREATE TABLE redrive.api_tokens (
     token_hash bytea NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     revoked_at timestamp with time zone,
+    of_setting boolean NOT NULL DEFAULT false,
     CONSTRAINT api_tokens_pkey PRIMARY KEY (id),
     CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text]))),
     CONSTRAINT api_tokens_token_hash_key UNIQUE (token_hash)
 );
+CREATE UNIQUE INDEX api_tokens_setting ON redrive.api_tokens USING btree (of_setting) WHERE of_setting;
+CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.api_tokens FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
 
 CREATE TABLE redrive.attempts (
     delivery_id uuid NOT NULL,
@@ -51,6 +60,7 @@ CREATE TABLE redrive.audit (
 );
 CREATE INDEX audit_action ON redrive.audit USING btree (action, seq DESC);
 CREATE INDEX audit_actor ON redrive.audit USING btree (actor, seq DESC);
+CREATE INDEX audit_actor_id ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'actor_id'::text) IS NOT NULL);
 CREATE INDEX audit_subject ON redrive.audit USING btree (subject, seq DESC);
 CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW WHEN ((new.hash IS NULL)) EXECUTE FUNCTION redrive.audit_append();
 CREATE TRIGGER audit_appended AFTER INSERT ON redrive.audit REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_appended();
@@ -577,10 +587,12 @@ CREATE TABLE redrive.operators (
     password_hash text NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     disabled_at timestamp with time zone,
+    generation integer NOT NULL DEFAULT 1,
     CONSTRAINT operators_pkey PRIMARY KEY (id),
     CONSTRAINT operators_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text]))),
     CONSTRAINT operators_name_key UNIQUE (name)
 );
+CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.operators FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
 
 CREATE TABLE redrive.positions (
     feed text NOT NULL,
@@ -652,9 +664,19 @@ CREATE TABLE redrive.sessions (
     token_hash bytea NOT NULL,
     data bytea NOT NULL,
     expiry timestamp with time zone NOT NULL,
-    CONSTRAINT sessions_pkey PRIMARY KEY (token_hash)
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    operator_id uuid,
+    generation integer,
+    device text NOT NULL DEFAULT ''::text,
+    address text NOT NULL DEFAULT ''::text,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    seen_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT sessions_pkey PRIMARY KEY (token_hash),
+    CONSTRAINT sessions_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
+    CONSTRAINT sessions_id_key UNIQUE (id)
 );
 CREATE INDEX sessions_expiry ON redrive.sessions USING btree (expiry);
+CREATE INDEX sessions_operator ON redrive.sessions USING btree (operator_id);
 
 CREATE TABLE redrive.source_members (
     member text NOT NULL,
@@ -721,6 +743,19 @@ UNION ALL
     r.acknowledged_at
    FROM redrive.deliveries r
   WHERE r.state <> 'pending'::text;
+
+CREATE OR REPLACE FUNCTION redrive.actor_named()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    INSERT INTO redrive.actors (id, name) VALUES (NEW.id::text, CASE TG_TABLE_NAME WHEN 'api_tokens' THEN 'token:' ELSE '' END || NEW.name)
+    ON CONFLICT (id) DO UPDATE SET name = excluded.name;
+    RETURN NULL;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.actor_named() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.add_message_partition(day date)
  RETURNS boolean

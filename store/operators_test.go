@@ -32,13 +32,15 @@ func TestOperators(t *testing.T) {
 	}
 	admin, err := d.OperatorByName(ctx, "admin")
 	d.must(err)
-	admin.Role = delivery.RoleViewer
-	if err := d.UpdateOperator(ctx, admin, "admin", "role"); inputCode(t, err) != "last_admin" {
+	viewer := delivery.RoleViewer
+	demotion := delivery.OperatorChange{ID: admin.ID, Actor: "ann", Role: &viewer}
+	if _, err := d.ChangeOperator(ctx, demotion); inputCode(t, err) != "last_admin" {
 		t.Error(err)
 	}
 	_, err = d.CreateOperator(ctx, delivery.Operator{Name: "ann", Role: delivery.RoleAdmin, PasswordHash: "h"}, "admin")
 	d.must(err)
-	d.must(d.UpdateOperator(ctx, admin, "ann", "role"))
+	_, err = d.ChangeOperator(ctx, demotion)
+	d.must(err)
 	list, err := d.Operators(ctx)
 	if err != nil || len(list) != 2 || list[0].Role != delivery.RoleViewer {
 		t.Errorf("%+v %v", list, err)

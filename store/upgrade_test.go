@@ -276,6 +276,84 @@ func TestAfterAnUpgradeStoredWordsReadTheSame(t *testing.T) {
 	}
 }
 
+// What people and tokens did, own and look after stays theirs when ids take the place of names; who has a name only since then, or shares
+// it, gets nothing. The chain of the audit fits as before.
+func TestAfterAnUpgradeEverythingIsOfWhoDidIt(t *testing.T) {
+	dsn, db := earlier(t, 20)
+	exec := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), statement, args...); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	id := func(n int) string { return fmt.Sprintf("0190a0a0-0000-7000-8000-%012d", n) }
+	const ann, bob, ci, ci2, env, own = 1, 2, 3, 4, 5, 6
+	for n, name := range map[int]string{ann: "ann", bob: "bob"} { // bob is not the first of that name
+		exec("INSERT INTO redrive.operators (id, name, role, password_hash, created_at) VALUES ($1, $2, 'admin', 'h', $3)", id(n), name, fmt.Sprintf("2026-0%d-01", 3*n-2))
+	}
+	for n, t := range map[int][3]string{ci: {"ci", "2026-01-01", "2026-02-10"}, ci2: {"ci", "2026-02-01", ""}, env: {"environment", "2026-01-01", ""}, own: {"environment", "2026-01-02", ""}} {
+		exec("INSERT INTO redrive.api_tokens (id, name, role, token_hash, created_at, revoked_at) VALUES ($1, $2, 'operator', $3, $4, nullif($5, '')::timestamptz)",
+			id(n), t[0], bytes.Repeat([]byte{byte(n)}, 32), t[1], t[2])
+	}
+	for _, entry := range [][3]string{{"ann", "delivery.retry", id(50)}, {"token:ci", "delivery.ignore", id(50)}, {"ann", "token.create", id(own)}} {
+		exec("INSERT INTO redrive.audit (actor, action, subject_type, subject) VALUES ($1, $2, 'x', $3)", entry[0], entry[1], entry[2])
+	}
+	for name, owner := range map[string][2]string{"a": {"ann", "2026-02-01"}, "early": {"token:ci", "2026-01-15"}, "both": {"token:ci", "2026-02-05"}, "late": {"token:ci", "2026-02-20"}, "b": {"bob", "2026-02-01"}} {
+		exec("INSERT INTO redrive.saved_views (owner, name, search, created_at) VALUES ($1, $2, 'state:dead', $3)", owner[0], name, owner[1])
+	}
+	for n, who := range map[int]string{50: "ann", 51: "bob", 52: "policy", 53: "kim (command line)"} {
+		exec(`INSERT INTO redrive.deliveries (id, message_id, integration, state, created_at, failed_at, changed_at, settled_at, group_id, actor)
+			VALUES ($1, $1, 'push', 'resolved', '2026-02-01', '2026-02-01', '2026-02-02', '2026-02-02', 'g', $2)`, id(n), who)
+		exec("INSERT INTO redrive.failure_details (delivery_id, actor, action, acted_at, reason) VALUES ($1, $2, 'resolve', '2026-02-02', 'r')", id(n), who)
+		exec("INSERT INTO redrive.cases (delivery_id, assignee, changed_by, changed_at) VALUES ($1, $2, $2, '2026-02-02')", id(n), who)
+		exec("INSERT INTO redrive.notes (id, delivery_id, at, author, text) VALUES ($1, $1, '2026-02-02', $2, 'n')", id(n), who)
+		exec("INSERT INTO redrive.operations (id, action, actor, created_at) VALUES ($1, 'resolve', $2, '2026-02-02')", id(n), who)
+		exec("INSERT INTO redrive.edits (delivery_id, number, actor, reason, after_attempt, created_at) VALUES ($1, 2, $2, 'r', 1, '2026-02-02')", id(n), who)
+	}
+	exec("INSERT INTO redrive.integrations (name, method, destination, paused_at, paused_by) VALUES ('push', 'outbox', 'http', '2026-02-02', 'ann')")
+
+	d := upgraded(t, dsn)
+	for name, want := range map[string]string{"a": id(ann), "early": id(ci), "both": "token:ci", "late": id(ci2), "b": "bob"} {
+		if got := value[string](d, "SELECT owner FROM redrive.saved_views WHERE name = $1", name); got != want {
+			t.Errorf("the view %s is of %s, want %s", name, got, want)
+		}
+	}
+	for n, want := range map[int]string{50: id(ann), 51: "bob", 52: "policy", 53: "kim (command line)"} {
+		for _, column := range []string{"deliveries.actor", "deliveries.assignee", "failure_details.actor", "cases.assignee", "cases.changed_by", "notes.author", "operations.actor", "edits.actor"} {
+			table, name, _ := strings.Cut(column, ".")
+			key := map[bool]string{true: "id", false: "delivery_id"}[table == "deliveries" || table == "operations"]
+			if got := value[string](d, fmt.Sprintf("SELECT %s FROM redrive.%s WHERE %s = $1", name, table, key), id(n)); got != want {
+				t.Errorf("%s is %s, want %s", column, got, want)
+			}
+		}
+	}
+	mine, err := d.Failures(t.Context(), delivery.Filter{States: []delivery.State{delivery.StateResolved}, Assignees: []string{id(ann)}})
+	if d.must(err); len(mine.Items) != 1 || mine.Items[0].Case.Assignee != "ann" || mine.Items[0].Settlement.Actor != "ann" {
+		t.Errorf("%+v", mine.Items)
+	}
+	if theirs, err := d.Failures(t.Context(), delivery.Filter{States: []delivery.State{delivery.StateResolved}, Assignees: []string{id(bob)}}); err != nil || len(theirs.Items) != 0 {
+		t.Errorf("who has the name since then looks after %+v: %v", theirs.Items, err)
+	}
+	states, err := d.IntegrationStates(t.Context())
+	if d.must(err); states["push"].PausedBy != "ann" || states["push"].PausedByID != id(ann) {
+		t.Errorf("%+v", states)
+	}
+	d.must(d.EnsureEnvToken(t.Context(), bytes.Repeat([]byte{env}, 32)))
+	for n := ci2; n <= own; n++ {
+		if found, err := d.TokenByHash(t.Context(), bytes.Repeat([]byte{byte(n)}, 32)); err != nil || found.ID != id(n) {
+			t.Errorf("token %d: %+v %v", n, found, err)
+		}
+	}
+	if o, err := d.OperatorByName(t.Context(), "ann"); err != nil || o.ID != id(ann) || o.PasswordHash != "h" || o.Role != delivery.RoleAdmin {
+		t.Errorf("%+v %v", o, err)
+	}
+	_, err = d.SaveView(t.Context(), delivery.SavedView{Owner: id(ann), Name: "new", Search: "state:dead"})
+	d.must(err)
+	if report, err := d.VerifyAudit(t.Context()); err != nil || !report.OK() || report.Entries != 5 {
+		t.Errorf("%s %v", report, err)
+	}
+}
+
 // toldAsBefore checks that what was written as a text is said as it was.
 func (d desk) toldAsBefore() {
 	d.t.Helper()

@@ -41,7 +41,7 @@ func (p DeliveryPage) typedNote() string {
 }
 
 // isTheirs reports whether the reader is the assignee.
-func (p DeliveryPage) isTheirs() bool { return p.D.Case.Assignee == p.User }
+func (p DeliveryPage) isTheirs() bool { return p.D.Case.AssigneeID == p.UserID }
 
 // acknowledgeable reports whether there is anything to acknowledge.
 func (p DeliveryPage) acknowledgeable() bool {
@@ -54,4 +54,12 @@ func (p DeliveryPage) token() string {
 		return ""
 	}
 	return p.Token()
+}
+
+// device is what a browser calls itself.
+func (l Locale) device(s delivery.Session) string {
+	if s.Device == "" {
+		return l.T("unknown browser")
+	}
+	return Excerpt(s.Device, 120)
 }

@@ -106,7 +106,7 @@ func (p FailuresPage) first() delivery.Filter {
 
 // everything is the filter of an operation on all that matches.
 func (p FailuresPage) everything() string {
-	f := p.Mine(p.Filter)
+	f := p.Filter
 	f.After, f.Limit, f.Sort = "", 0, ""
 	f.States = StatesOf(f)
 	return f.Values().Encode()
@@ -117,7 +117,7 @@ func (l Layout) Mine(f delivery.Filter) delivery.Filter {
 	for i, name := range f.Assignees {
 		if name == delivery.AssigneeMe {
 			f.Assignees = slices.Clone(f.Assignees)
-			f.Assignees[i] = l.User
+			f.Assignees[i] = l.UserID
 		}
 	}
 	return f
@@ -221,7 +221,7 @@ func (l Layout) caseText(c delivery.Case) string {
 	if c.AcknowledgedAt != nil {
 		parts = append(parts, l.T("acknowledged"))
 	}
-	if c.Assignee == l.User && c.Assignee != "" {
+	if c.AssigneeID == l.UserID && c.AssigneeID != "" {
 		parts = append(parts, l.T("yours"))
 	} else if c.Assignee != "" {
 		parts = append(parts, l.T("with %s", Excerpt(c.Assignee, 30)))
@@ -238,7 +238,7 @@ func (l Layout) caseText(c delivery.Case) string {
 
 // viewName is a saved view's name, with its owner when it is somebody else's.
 func (l Layout) viewName(v delivery.SavedView) string {
-	if v.Owner != l.User {
+	if v.OwnerID != l.UserID {
 		return l.T("%s (%s)", v.Name, v.Owner)
 	}
 	return v.Name
@@ -254,7 +254,7 @@ func (f SaveForm) wrong(field string) string {
 
 // owns reports whether the reader may delete a view.
 func (l Layout) owns(v delivery.SavedView) bool {
-	return v.Owner == l.User || l.May(delivery.RoleAdmin)
+	return v.OwnerID == l.UserID || l.May(delivery.RoleAdmin)
 }
 
 // reasonLabel is what an action calls its reason.

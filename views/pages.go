@@ -16,6 +16,7 @@ type Layout struct {
 	Section  string // address of the navigation entry that is current
 	Here     string // local address of this page, for forms that come back
 	User     string // empty: nobody is signed in
+	UserID   string
 	Role     delivery.Role
 	Theme    string // "", "light" or "dark"
 	ZoneName string // IANA name
@@ -254,7 +255,14 @@ type OperatorsPage struct {
 	Items         []delivery.Operator
 	Name          string
 	NewRole       delivery.Role
-	Problem, Last string // Last is the name whose form was refused, empty for the form to add
+	Problem, Last string // Last is the id of whose form was refused, empty for the form to add
+}
+
+// SessionsPage is where somebody else is signed in.
+type SessionsPage struct {
+	Layout
+	Of    delivery.Operator
+	Items []delivery.Session
 }
 
 // TokensPage manages API tokens.
@@ -267,10 +275,12 @@ type TokensPage struct {
 	Problem string
 }
 
-// AccountPage changes the own password.
+// AccountPage changes the own password, and shows where the reader is signed in.
 type AccountPage struct {
 	Layout
-	Problem string
+	Problem  string
+	Sessions []delivery.Session
+	Session  string // the one of this browser
 }
 
 // HelpPage explains keys and words.
@@ -483,7 +493,7 @@ func (p DeliveryPage) refusal(action delivery.Action) string {
 
 // faster is who was faster, in words.
 func (p DeliveryPage) faster() string {
-	if p.Conflict.Actor == "engine" {
+	if p.Conflict.Actor == delivery.ActorEngine {
 		return p.T("The engine")
 	}
 	return p.Conflict.Actor

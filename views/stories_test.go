@@ -316,10 +316,10 @@ func TestAFullPageIsSmall(t *testing.T) {
 		p.Items[i].ID = uuid.NewString()
 		p.Items[i].Case = delivery.Case{}
 		if i%2 == 0 {
-			p.Items[i].Case = delivery.Case{AcknowledgedAt: ago(time.Hour), Assignee: "maria.lindqvist", Tags: []string{"refund", "black-friday"}}
+			p.Items[i].Case = delivery.Case{AcknowledgedAt: ago(time.Hour), Assignee: "maria.lindqvist", AssigneeID: "7", Tags: []string{"refund", "black-friday"}}
 		}
 	}
-	p.Title, p.User, p.Flash = "Failures", "maria.lindqvist", nil
+	p.Title, p.User, p.UserID, p.Flash = "Failures", "maria.lindqvist", "7", nil
 	for i := range p.Narrow {
 		for n := range p.Narrow[i].Items {
 			p.Narrow[i].Items[n].Name = "warehouse-webhook"

@@ -128,9 +128,20 @@ func Underway(name string) string { return Integrations + "/" + url.PathEscape(n
 // Delivered is what an integration delivered lately.
 func Delivered(name string) string { return Integrations + "/" + url.PathEscape(name) + "/delivered" }
 
-// OperatorUpdate is where a form about one operator goes; what is role, password, disable or enable.
-func OperatorUpdate(name, what string) string {
-	return Operators + "/" + url.PathEscape(name) + "/" + url.PathEscape(what)
+// OperatorUpdate is where a form about one operator goes; what is rename, role, password, disable, enable or sign-out.
+func OperatorUpdate(id, what string) string {
+	return Operators + "/" + url.PathEscape(id) + "/" + url.PathEscape(what)
+}
+
+// SessionsOf is where an operator is signed in.
+func SessionsOf(id string) string { return Operators + "/" + url.PathEscape(id) + "/sessions" }
+
+// SessionEnd is where the form to end a session goes; of is the page with the session, Account or SessionsOf.
+func SessionEnd(of, session string) string {
+	if of == Account {
+		of += "/sessions"
+	}
+	return of + "/" + url.PathEscape(session) + "/end"
 }
 
 // TokenRevoke is where the form to revoke goes.

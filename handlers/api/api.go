@@ -117,7 +117,7 @@ func (s *API) actOnFailure(action delivery.Action) echo.HandlerFunc {
 			if err != nil {
 				return delivery.Delivery{}, err
 			}
-			request.ID, request.Actor, request.Token = id, web.Who(c).Name, token
+			request.ID, request.Actor, request.Token = id, web.Who(c).ID, token
 			return s.store.Act(c.Request().Context(), request)
 		})
 	}
@@ -160,7 +160,7 @@ func (s *API) setPaused(paused bool) echo.HandlerFunc {
 		if !delivery.IsName(name) {
 			return delivery.ErrNotFound
 		}
-		if err := s.store.SetPaused(ctx, name, paused, web.Who(c).Name, reason); err != nil {
+		if err := s.store.SetPaused(ctx, name, paused, web.Who(c).ID, reason); err != nil {
 			return err
 		}
 		if !paused {

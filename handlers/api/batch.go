@@ -22,6 +22,7 @@ type RunJSON struct {
 	ScheduledAt  *time.Time            `json:"scheduled_at"`
 	Trigger      delivery.BatchTrigger `json:"trigger"`
 	RequestedBy  string                `json:"requested_by"`
+	RequestedID  string                `json:"requested_by_id"`
 	Reason       string                `json:"reason"`
 	State        delivery.RunState     `json:"state"`
 	Attempts     int                   `json:"attempts"`
@@ -71,6 +72,7 @@ func runJSONOf(r delivery.BatchRun) RunJSON {
 		ScheduledAt:  web.Utc(&r.ScheduledAt),
 		Trigger:      r.Trigger,
 		RequestedBy:  r.RequestedBy,
+		RequestedID:  r.RequestedID,
 		Reason:       cmp.Or(r.Reason, web.English(r.Because)),
 		State:        r.State,
 		Attempts:     r.Attempts,
@@ -125,7 +127,7 @@ func (s *API) requestRun(c echo.Context) error {
 	if !delivery.IsName(name) {
 		return delivery.ErrNotFound
 	}
-	run, err := s.store.RequestRun(c.Request().Context(), name, date, web.Who(c).Name, reason)
+	run, err := s.store.RequestRun(c.Request().Context(), name, date, web.Who(c).ID, reason)
 	if err != nil {
 		return err
 	}

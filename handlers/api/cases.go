@@ -16,20 +16,22 @@ import (
 
 // NoteJSON is a note that somebody wrote.
 type NoteJSON struct {
-	ID     string     `json:"id"`
-	At     *time.Time `json:"at"`
-	Author string     `json:"author"`
-	Text   string     `json:"text"`
+	ID       string     `json:"id"`
+	At       *time.Time `json:"at"`
+	Author   string     `json:"author"`
+	AuthorID string     `json:"author_id"`
+	Text     string     `json:"text"`
 }
 
 func noteJSONOf(n delivery.Note) NoteJSON {
-	return NoteJSON{ID: n.ID, At: web.Utc(&n.At), Author: n.Author, Text: n.Text}
+	return NoteJSON{ID: n.ID, At: web.Utc(&n.At), Author: n.Author, AuthorID: n.AuthorID, Text: n.Text}
 }
 
 // editJSON is one version of what is sent, shown as far as people may see it.
 type editJSON struct {
 	Number        int               `json:"number"`
 	Actor         string            `json:"actor"`
+	ActorID       string            `json:"actor_id"`
 	Reason        string            `json:"reason"`
 	CreatedAt     *time.Time        `json:"created_at"`
 	AfterAttempt  int               `json:"after_attempt"`
@@ -51,6 +53,7 @@ func editJSONOf(e delivery.Edit, view web.PayloadView) editJSON {
 	out := editJSON{
 		Number:       e.Number,
 		Actor:        e.Actor,
+		ActorID:      e.ActorID,
 		Reason:       e.Reason,
 		CreatedAt:    web.Utc(&e.CreatedAt),
 		AfterAttempt: e.AfterAttempt,
@@ -80,7 +83,7 @@ func editJSONOf(e delivery.Edit, view web.PayloadView) editJSON {
 
 // patchCase changes what is given; null takes a value away.
 func (s *API) patchCase(c echo.Context) error {
-	change := delivery.CaseChange{Version: -1, Actor: web.Who(c).Name}
+	change := delivery.CaseChange{Version: -1, Actor: web.Who(c).ID}
 	return s.changeFailure(c, func(id, token string, body []byte) (delivery.Delivery, error) {
 		change.ID, change.Token = id, token
 		err := web.DecodeObject(body, web.Fields{
@@ -148,7 +151,7 @@ func (s *API) addNote(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	if _, err := s.store.AddNote(ctx, id, web.Who(c).Name, text, token); err != nil {
+	if _, err := s.store.AddNote(ctx, id, web.Who(c).ID, text, token); err != nil {
 		return err
 	}
 	d, err := s.store.Delivery(ctx, id)
@@ -160,15 +163,16 @@ func (s *API) addNote(c echo.Context) error {
 
 // SavedViewJSON is a search that is kept under a name.
 type SavedViewJSON struct {
-	ID     string `json:"id"`
-	Owner  string `json:"owner"`
-	Name   string `json:"name"`
-	Search string `json:"search"`
-	Shared bool   `json:"shared"`
+	ID      string `json:"id"`
+	Owner   string `json:"owner"`
+	OwnerID string `json:"owner_id"`
+	Name    string `json:"name"`
+	Search  string `json:"search"`
+	Shared  bool   `json:"shared"`
 }
 
 func savedViewJSONOf(v delivery.SavedView) SavedViewJSON {
-	return SavedViewJSON{ID: v.ID, Owner: v.Owner, Name: v.Name, Search: v.Search, Shared: v.Shared}
+	return SavedViewJSON{ID: v.ID, Owner: v.Owner, OwnerID: v.OwnerID, Name: v.Name, Search: v.Search, Shared: v.Shared}
 }
 
 // viewAPI adds the routes of saved views. Whoever looks may keep a view; to share it takes an operator.
@@ -182,7 +186,7 @@ func (s *API) listViews(c echo.Context) error {
 	if err := web.OnlyParams(c.QueryParams()); err != nil {
 		return err
 	}
-	views, err := s.store.SavedViews(c.Request().Context(), web.Who(c).Name)
+	views, err := s.store.SavedViews(c.Request().Context(), web.Who(c).ID)
 	if err != nil {
 		return err
 	}
@@ -194,7 +198,7 @@ func (s *API) keepView(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	view := delivery.SavedView{Owner: web.Who(c).Name}
+	view := delivery.SavedView{Owner: web.Who(c).ID}
 	if err := web.DecodeObject(body, web.Fields{
 		"name":   web.TextField("name", delivery.MaxReason, &view.Name),
 		"search": web.TextField("search", delivery.MaxSearch, &view.Search),
@@ -220,7 +224,7 @@ func (s *API) forgetView(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.store.DeleteView(c.Request().Context(), id, web.Who(c).Name, web.Who(c).Role.Allows(delivery.RoleAdmin))
+	err = s.store.DeleteView(c.Request().Context(), id, web.Who(c).ID, web.Who(c).Role.Allows(delivery.RoleAdmin))
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func (s *API) editFailure(c echo.Context) error {
 		if err != nil {
 			return delivery.Delivery{}, err
 		}
-		r.ID, r.Actor, r.Token = id, web.Who(c).Name, token
+		r.ID, r.Actor, r.Token = id, web.Who(c).ID, token
 		ctx := c.Request().Context()
 		d, err := s.store.Delivery(ctx, id)
 		if err != nil {
@@ -110,7 +110,7 @@ func restoreHeaders(given, base, shown map[string]string) (map[string]string, er
 // redirectFailure retries by another integration.
 func (s *API) redirectFailure(c echo.Context) error {
 	return s.changeFailure(c, func(id, token string, body []byte) (delivery.Delivery, error) {
-		r := delivery.RedirectRequest{ID: id, Actor: web.Who(c).Name, Token: token}
+		r := delivery.RedirectRequest{ID: id, Actor: web.Who(c).ID, Token: token}
 		err := web.DecodeObject(body, web.Fields{
 			"integration": web.TextField("integration", delivery.MaxType, &r.Integration),
 			"reason":      web.TextField("reason", delivery.MaxReason, &r.Reason),

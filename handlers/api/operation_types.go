@@ -14,6 +14,7 @@ type OperationJSON struct {
 	State      delivery.OperationState `json:"state"`
 	Version    int                     `json:"version"`
 	Actor      string                  `json:"actor"`
+	ActorID    string                  `json:"actor_id"`
 	Reason     string                  `json:"reason"`
 	Category   string                  `json:"category"`
 	Until      *time.Time              `json:"until"`
@@ -99,6 +100,7 @@ func operationJSONOf(o delivery.Operation) OperationJSON {
 		State:    o.State,
 		Version:  o.Version,
 		Actor:    o.Actor,
+		ActorID:  o.ActorID,
 		Reason:   o.Reason,
 		Category: o.Category,
 		Until:    web.Utc(o.Until),

@@ -51,7 +51,7 @@ func (s *API) startOperation(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	request.Actor = web.Who(c).Name
+	request.Actor = web.Who(c).ID
 	if request.Filter != nil {
 		f := web.Mine(c, *request.Filter)
 		request.Filter = &f
@@ -83,7 +83,7 @@ func operationID(c echo.Context) (string, error) {
 	if id := strings.ToLower(key); delivery.IsUUID(id) {
 		return id, nil
 	}
-	return web.KeyedID(web.Who(c).Name, "operation", key), nil
+	return web.KeyedID(web.Who(c).ID, "operation", key), nil
 }
 
 func (s *API) answerDryRun(c echo.Context, request delivery.OperationRequest) error {
@@ -285,7 +285,7 @@ func (s *API) steer(c echo.Context, step delivery.Steer) (err error) {
 	if step.ID, err = web.UuidParam(c); err != nil {
 		return err
 	}
-	step.Actor, step.Reason = web.Who(c).Name, strings.TrimSpace(step.Reason)
+	step.Actor, step.Reason = web.Who(c).ID, strings.TrimSpace(step.Reason)
 	o, err := s.store.SteerOperation(c.Request().Context(), step)
 	if err != nil {
 		return err

@@ -46,6 +46,7 @@ type CountJSON struct {
 
 type settlementJSON struct {
 	Actor    string     `json:"actor"`
+	ActorID  string     `json:"actor_id"`
 	Reason   string     `json:"reason"`
 	Category string     `json:"category"`
 	Until    *time.Time `json:"until"`
@@ -80,6 +81,7 @@ func (s *API) deliveryJSON(d delivery.Delivery) DeliveryJSON {
 	if x := d.Settlement; x.Actor != "" {
 		out.Settlement = &settlementJSON{
 			Actor:    x.Actor,
+			ActorID:  x.ActorID,
 			Reason:   x.Reason,
 			Category: x.Category,
 			Until:    web.Utc(x.Until),
@@ -293,6 +295,7 @@ type AuditJSON struct {
 	Seq         int64           `json:"seq"`
 	At          *time.Time      `json:"at"`
 	Actor       string          `json:"actor"`
+	ActorID     *string         `json:"actor_id"`
 	Action      string          `json:"action"`
 	SubjectType string          `json:"subject_type"`
 	Subject     string          `json:"subject"`
@@ -312,6 +315,7 @@ func auditJSONOf(e delivery.AuditEntry) AuditJSON {
 		Seq:         e.Seq,
 		At:          web.Utc(&e.At),
 		Actor:       e.Actor,
+		ActorID:     known(e.ActorID),
 		Action:      e.Action,
 		SubjectType: e.SubjectType,
 		Subject:     e.Subject,
@@ -425,6 +429,7 @@ type factJSON struct {
 type pauseJSON struct {
 	At     *time.Time `json:"at"`
 	By     string     `json:"by"`
+	ByID   string     `json:"by_id"`
 	Reason string     `json:"reason"`
 }
 
@@ -476,7 +481,7 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 			out.Facts = append(out.Facts, shown)
 		}
 		if h.PausedAt != nil {
-			out.Paused = &pauseJSON{At: web.Utc(h.PausedAt), By: h.PausedBy, Reason: h.PauseReason}
+			out.Paused = &pauseJSON{At: web.Utc(h.PausedAt), By: h.PausedBy, ByID: h.PausedByID, Reason: h.PauseReason}
 		}
 		for _, hour := range h.Hours {
 			out.Hours = append(out.Hours, hourJSON{Start: web.Utc(&hour.Start), Delivered: hour.Delivered, Failed: hour.Failed})

@@ -37,7 +37,7 @@ func (s *Console) runByForm(c echo.Context) error {
 		strings.TrimSpace(c.FormValue("reason"))
 	var err error
 	if err = delivery.CheckReason(reason); err == nil {
-		_, err = s.store.RequestRun(c.Request().Context(), name, date, web.Who(c).Name, reason)
+		_, err = s.store.RequestRun(c.Request().Context(), name, date, web.Who(c).ID, reason)
 	}
 	if err != nil {
 		p, err := web.Mistake(err)

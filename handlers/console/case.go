@@ -76,7 +76,7 @@ func caseChange(c echo.Context, form views.CaseForm) (delivery.CaseChange, error
 	change := delivery.CaseChange{
 		ID:      c.Param("id"),
 		Version: parseVersion(c.FormValue("version")),
-		Actor:   web.Who(c).Name,
+		Actor:   web.Who(c).ID,
 		Token:   c.FormValue("token"),
 	}
 	if change.Version < 0 {
@@ -134,7 +134,7 @@ func (s *Console) writeNote(c echo.Context) error {
 	case utf8.RuneCountInString(text) > delivery.MaxNote:
 		err = web.Unprocessable("too_long.note", "note", "max", delivery.MaxNote)
 	default:
-		d, err = s.store.AddNote(c.Request().Context(), id, web.Who(c).Name, text, c.FormValue("token"))
+		d, err = s.store.AddNote(c.Request().Context(), id, web.Who(c).ID, text, c.FormValue("token"))
 	}
 	if err != nil {
 		return s.refusedCase(c, form, err)

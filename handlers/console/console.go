@@ -35,6 +35,7 @@ func (s *Console) Routes() {
 		s.Echo.GET(path, page, viewer)
 	}
 	s.Echo.POST(views.Account, s.changePassword, viewer)
+	s.Echo.POST(views.SessionEnd(views.Account, ":id"), s.endOwnSession, viewer)
 	s.Echo.POST(views.SavedViews, s.saveView, viewer)
 	s.Echo.POST(views.SavedViews+"/:id/delete", s.deleteView, viewer)
 	for _, d := range delivery.Decisions.Alone() {
@@ -62,7 +63,7 @@ func (s *Console) setPreferences(c echo.Context) error {
 	s.SetCookie(c, web.KeysCookie, c.FormValue("keys"))
 	if zone, ok := web.LoadZone(strings.TrimSpace(c.FormValue("zone"))); ok {
 		s.SetCookie(c, web.ZoneCookie, zone.String())
-	} else if s.SessionName(c) != "" {
+	} else if p, err := s.Authenticate(c); err == nil && p.ID != "" {
 		s.SetFlash(c, warn(c, "done.unknown_zone"))
 	}
 	return c.Redirect(http.StatusSeeOther, views.LocalPath(c.FormValue("return")))

@@ -178,7 +178,7 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 	}
 	a := delivery.ActionRequest{
 		Action:   form.Action,
-		Actor:    web.Who(c).Name,
+		Actor:    web.Who(c).ID,
 		Reason:   form.Reason,
 		Category: form.Category,
 		Evidence: form.Evidence,
@@ -229,7 +229,7 @@ func (s *Console) handOut(c echo.Context, m delivery.Message, seen web.PayloadVi
 	if !mayReadRaw(web.Who(c).Role, seen) {
 		return web.NewProblem(http.StatusForbidden, "masked.payload")
 	}
-	if err := s.Record(c, web.Who(c).Name, "message.payload-read", "message", m.ID); err != nil {
+	if err := s.Record(c, web.Who(c).ID, "message.payload-read", "message", m.ID); err != nil {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+m.ID+`.bin"`)

@@ -160,7 +160,7 @@ func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 	r = delivery.EditRequest{
 		ID:      e.page.D.ID,
 		Version: t.Version,
-		Actor:   web.Who(c).Name,
+		Actor:   web.Who(c).ID,
 		Reason:  strings.TrimSpace(t.Reason),
 		Token:   t.Token,
 	}
@@ -282,7 +282,7 @@ func (s *Console) refusedEdit(c echo.Context, e editing, err error) error {
 
 // changedSince says who changed a delivery after it was shown.
 func changedSince(d delivery.Detail) *delivery.ConflictError {
-	conflict := &delivery.ConflictError{ID: d.ID, State: d.State, Version: d.Version, Actor: "engine", Action: "attempt"}
+	conflict := &delivery.ConflictError{ID: d.ID, State: d.State, Version: d.Version, Actor: delivery.ActorEngine, Action: "attempt"}
 	for _, a := range d.Timeline {
 		conflict.At = a.StartedAt
 	}
@@ -416,7 +416,7 @@ func (s *Console) redirectByForm(c echo.Context) error {
 	r := delivery.RedirectRequest{
 		ID:          id,
 		Version:     parseVersion(c.FormValue("version")),
-		Actor:       web.Who(c).Name,
+		Actor:       web.Who(c).ID,
 		Reason:      strings.TrimSpace(page.Reason),
 		Integration: page.Integration,
 		Token:       c.FormValue("token"),

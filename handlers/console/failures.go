@@ -56,7 +56,7 @@ func (s *Console) failuresPage(c echo.Context, page views.FailuresPage, wrong er
 	} else {
 		status = http.StatusUnprocessableEntity
 	}
-	if page.Views, err = s.store.SavedViews(ctx, page.User); err != nil {
+	if page.Views, err = s.store.SavedViews(ctx, page.UserID); err != nil {
 		return err
 	}
 	if page.Filter.Key != "" {
@@ -141,6 +141,7 @@ func (s *Console) quietLayout(c echo.Context) views.Layout {
 	return views.Layout{
 		Locale: views.Locale{Lang: web.Lang(c), Zone: time.UTC, Now: time.Now()},
 		User:   web.Who(c).Name,
+		UserID: web.Who(c).ID,
 		Role:   web.Who(c).Role,
 	}
 }

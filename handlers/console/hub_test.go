@@ -22,16 +22,16 @@ func TestTheHubWorksOnlyForListeners(t *testing.T) {
 			}
 		}()
 		return 1, nil
-	})
+	}, func(_ context.Context, holders []string) ([]string, error) { return holders, nil })
 	var all []chan struct{}
 	for range maxStreams {
-		changed, ok := h.join()
+		changed, ok := h.join("x")
 		if !ok {
 			t.Fatal("refused too early")
 		}
 		all = append(all, changed)
 	}
-	if _, ok := h.join(); ok {
+	if _, ok := h.join("x"); ok {
 		t.Error("one too many listens")
 	}
 	<-asked
@@ -48,7 +48,7 @@ func TestTheHubWorksOnlyForListeners(t *testing.T) {
 	}
 	<-ended
 	h.end()
-	if _, ok := h.join(); ok {
+	if _, ok := h.join("x"); ok {
 		t.Error("somebody listens after the end")
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,32 +26,35 @@ const (
 	countsAtOnce = 4
 )
 
-// hub tells the open lists that dead letters came or went. It asks the database only while somebody listens.
+// hub tells the open lists that dead letters came or went, and ends those whose session or token ended. It asks the database only while
+// somebody listens.
 type hub struct {
 	generation func(context.Context) (int64, error)
-	counting   chan struct{} // bounds the counts under way
-	beat       time.Duration // between comments, and looks at the session
+	holding    func(ctx context.Context, holders []string) ([]string, error) // see people.Holding
+	counting   chan struct{}                                                 // bounds the counts under way
+	beat       time.Duration                                                 // between comments
 
 	mu        sync.Mutex
-	listeners map[chan struct{}]struct{}
-	leave     context.CancelFunc // ends the asking
+	listeners map[chan struct{}]string // the session or token of each
+	leave     context.CancelFunc       // ends the asking
 	ended     bool
 }
 
-func newHub(generation func(context.Context) (int64, error)) *hub {
-	return &hub{generation: generation, counting: make(chan struct{}, countsAtOnce), beat: heartbeat,
-		listeners: map[chan struct{}]struct{}{}}
+func newHub(generation func(context.Context) (int64, error), holding func(context.Context, []string) ([]string, error)) *hub {
+	return &hub{generation: generation, holding: holding, counting: make(chan struct{}, countsAtOnce), beat: heartbeat,
+		listeners: map[chan struct{}]string{}}
 }
 
-// join returns a channel that receives whenever something changed and is closed at the end; ok is false when there are too many.
-func (h *hub) join() (changed chan struct{}, ok bool) {
+// join returns a channel that receives whenever something changed and is closed at the end, or when holder ended; ok is false when there
+// are too many.
+func (h *hub) join(holder string) (changed chan struct{}, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended || len(h.listeners) >= maxStreams {
 		return nil, false
 	}
 	changed = make(chan struct{}, 1)
-	h.listeners[changed] = struct{}{}
+	h.listeners[changed] = holder
 	if len(h.listeners) == 1 {
 		var ctx context.Context
 		ctx, h.leave = context.WithCancel(context.Background())
@@ -79,12 +84,40 @@ func (h *hub) ask(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		h.endOthers(ctx)
 		now, failed := h.generation(ctx)
 		if ctx.Err() == nil && (first || now != seen || failed != nil || err != nil) {
 			h.tell()
 		}
 		seen, err = now, failed
 	}
+}
+
+// endOthers closes the streams whose session or token ended. While the database does not answer nobody is told anything either.
+func (h *hub) endOthers(ctx context.Context) {
+	holders := h.holders()
+	held, err := h.holding(ctx, holders)
+	if err != nil {
+		return
+	}
+	over := map[string]bool{}
+	for _, holder := range holders {
+		over[holder] = !slices.Contains(held, holder)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for changed, holder := range h.listeners {
+		if over[holder] {
+			close(changed)
+			delete(h.listeners, changed)
+		}
+	}
+}
+
+func (h *hub) holders() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Values(h.listeners))
 }
 
 // tell wakes everybody; who has not yet looked at the last change will see this one as well.
@@ -129,7 +162,8 @@ func (s *Console) failuresLive(c echo.Context) error {
 		return err
 	}
 	filter = l.Mine(filter)
-	changed, ok := s.live.join()
+	right, _ := delivery.RightOf(c.Request().Context())
+	changed, ok := s.live.join(right.Holder())
 	if !ok {
 		p := web.NewProblem(http.StatusServiceUnavailable, "too_many_streams")
 		p.RetryAfter = time.Minute
@@ -172,13 +206,10 @@ func (s *Console) stream(c echo.Context, changed <-chan struct{}, text func(cont
 			return nil
 		case _, look = <-changed:
 			if !look {
-				return nil // the program ends
+				return nil // the program ends, or the session
 			}
 			event = ""
 		case <-beat.C:
-			if !s.stillHere(c) {
-				return nil
-			}
 			look, event = false, ": beat\n\n"
 		}
 	}
@@ -200,27 +231,6 @@ func send(c echo.Context, out *http.ResponseController, event string) error {
 		return err
 	}
 	return out.Flush()
-}
-
-// stillHere asks again whether the session or token that opened a stream may look. The request's context has the session as it was
-// then, so this one begins anew.
-func (s *Console) stillHere(c echo.Context) bool {
-	ctx, end := context.WithTimeout(context.Background(), writeLimit)
-	defer end()
-	p, fresh := web.Who(c), s.Echo.NewContext(c.Request().WithContext(ctx), c.Response())
-	if !p.ViaToken {
-		token, err := c.Cookie(s.Sessions.Cookie.Name)
-		if err != nil {
-			return false
-		}
-		if ctx, err = s.Sessions.Load(ctx, token.Value); err != nil {
-			return false
-		}
-		fresh.SetRequest(c.Request().WithContext(ctx))
-		fresh.Set(web.SessionLoaded, true)
-	}
-	now, err := s.Authenticate(fresh)
-	return err == nil && now.Name == p.Name && now.Role.Allows(delivery.RoleViewer)
 }
 
 // newsText says how many failures a filter selects; empty when there are none.

@@ -72,7 +72,7 @@ func (s *Console) operationAsked(c echo.Context) (page views.OperationNewPage, r
 	if err != nil {
 		return page, r, web.NewProblem(http.StatusBadRequest, "bad_form")
 	}
-	r.Action, r.Actor = delivery.Action(params.Get("action")), web.Who(c).Name
+	r.Action, r.Actor = delivery.Action(params.Get("action")), web.Who(c).ID
 	if !slices.Contains(delivery.OperationActions, r.Action) {
 		return page, r, web.Unprocessable("unknown_action.form", "action")
 	}
@@ -82,8 +82,11 @@ func (s *Console) operationAsked(c echo.Context) (page views.OperationNewPage, r
 		return page, r, err
 	}
 	if _, everything := params["filter"]; everything && len(page.Chosen) == 0 {
-		r.Filter, err = filterOf(params.Get("filter"), page.Layout)
-		page.Filter = r.Filter
+		page.Filter, err = filterOf(params.Get("filter"), page.Layout)
+		if err == nil {
+			mine := page.Mine(*page.Filter)
+			r.Filter = &mine
+		}
 		return page, r, err
 	}
 	r.Chosen = chosenOf(page.Chosen)
@@ -100,7 +103,6 @@ func filterOf(text string, l views.Layout) (*delivery.Filter, error) {
 		query.Del(name)
 	}
 	filter, err := consoleFilter(query, l.Locale)
-	filter = l.Mine(filter)
 	if len(filter.States) == 0 {
 		filter.States = []delivery.State{delivery.StateDead}
 	}
@@ -300,7 +302,7 @@ func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.S
 	form = views.SteerForm{Step: what, Reason: params.Get("reason"), Pace: paceOf(params)}
 	step = delivery.Steer{
 		ID:      c.Param("id"),
-		Actor:   web.Who(c).Name,
+		Actor:   web.Who(c).ID,
 		Reason:  strings.TrimSpace(form.Reason),
 		Version: parseVersion(params.Get("version")),
 		Pause:   what == "pause",

@@ -146,7 +146,7 @@ func (s *Console) pauseByForm(paused bool) echo.HandlerFunc {
 		case len(reason) > delivery.MaxReason:
 			err = delivery.CheckReason(reason)
 		default:
-			err = s.store.SetPaused(c.Request().Context(), name, paused, web.Who(c).Name, reason)
+			err = s.store.SetPaused(c.Request().Context(), name, paused, web.Who(c).ID, reason)
 		}
 		if err != nil {
 			p, err := web.Mistake(err)

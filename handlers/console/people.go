@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -24,6 +23,8 @@ func (s *Console) adminRoutes() {
 		func(c echo.Context) error { return s.operatorsPage(c, http.StatusOK, views.OperatorsPage{}) }, admin)
 	s.Echo.POST(views.Operators, s.addOperator, admin)
 	s.Echo.POST(views.Operators+"/:name/:what", s.changeOperator, admin)
+	s.Echo.GET(views.SessionsOf(":name"), s.sessions, admin)
+	s.Echo.POST(views.SessionEnd(views.SessionsOf(":name"), ":id"), s.endSession, admin)
 	s.Echo.GET(views.Tokens, func(c echo.Context) error { return s.tokensPage(c, http.StatusOK, views.TokensPage{}) }, admin)
 	s.Echo.POST(views.Tokens, s.addToken, admin)
 	s.Echo.POST(views.Tokens+"/:id/revoke", s.revokeToken, admin)
@@ -56,7 +57,7 @@ func (s *Console) addOperator(c echo.Context) error {
 		o.PasswordHash, err = web.HashPassword(c.FormValue("password"))
 	}
 	if err == nil {
-		_, err = s.store.CreateOperator(c.Request().Context(), o, web.Who(c).Name)
+		_, err = s.store.CreateOperator(c.Request().Context(), o, web.Who(c).ID)
 	}
 	if err != nil {
 		p, err := web.Mistake(err)
@@ -69,53 +70,66 @@ func (s *Console) addOperator(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, views.Operators)
 }
 
-// changeOperator changes role or password of another person, or disables one. Nobody changes the own role or disables
-// themselves: so there is always an admin left.
+// changeOperator changes name, role or password of another person, disables one or ends their sessions. Nobody changes the own role or
+// disables themselves: so there is always an admin left. The address has the person's id; the name of now is understood, too.
 func (s *Console) changeOperator(c echo.Context) error {
 	ctx := c.Request().Context()
-	name, what := c.Param("name"), c.Param("what")
-	o, err := s.store.OperatorByName(ctx, name)
+	o, err := s.operatorNamed(ctx, c.Param("name"))
 	if err != nil {
 		return err
 	}
-	if name == web.Who(c).Name {
+	change, err := operatorChange(c, c.Param("what"))
+	if err == nil && o.ID == web.Who(c).ID {
 		err = web.BadField(http.StatusUnprocessableEntity, "own_account", "name")
-	} else {
-		err = changed(&o, what, c.FormValue("role"), c.FormValue("password"))
 	}
 	if err == nil {
-		err = s.store.UpdateOperator(ctx, o, web.Who(c).Name, what)
+		change.ID, change.Actor = o.ID, web.Who(c).ID
+		_, err = s.store.ChangeOperator(ctx, change)
 	}
 	if err != nil {
 		p, err := web.Mistake(err)
 		if err != nil {
 			return err
 		}
-		return s.operatorsPage(c, p.Status, views.OperatorsPage{Last: name, Problem: web.Say(c, p.Says)})
+		return s.operatorsPage(c, p.Status, views.OperatorsPage{Last: o.ID, Problem: web.Say(c, p.Says)})
 	}
-	s.SetFlash(c, good(c, "done.operator_changed", "name", name))
+	s.SetFlash(c, good(c, "done.operator_changed", "name", o.Name))
 	return c.Redirect(http.StatusSeeOther, views.Operators)
 }
 
-func changed(o *delivery.Operator, what, role, password string) (err error) {
-	switch what {
-	case "role":
-		o.Role = delivery.Role(role)
-		return o.Role.Check()
-	case "password":
-		if err = checkPassword(password); err == nil {
-			o.PasswordHash, err = web.HashPassword(password)
-		}
-		return err
-	case "disable":
-		now := time.Now()
-		o.DisabledAt = &now
-	case "enable":
-		o.DisabledAt = nil
-	default:
-		return delivery.ErrNotFound
+// operatorNamed returns whom an address means; no name is an id.
+func (s *Console) operatorNamed(ctx context.Context, idOrName string) (delivery.Operator, error) {
+	if delivery.IsUUID(idOrName) {
+		return s.store.Operator(ctx, idOrName)
 	}
-	return nil
+	return s.store.OperatorByName(ctx, idOrName)
+}
+
+// operatorChange reads what a form changes. A password is hashed here, long before anything is read or locked for its change.
+func operatorChange(c echo.Context, what string) (change delivery.OperatorChange, err error) {
+	on, off := true, false
+	switch what {
+	case "rename":
+		name := strings.TrimSpace(c.FormValue("name"))
+		change.Name, err = &name, delivery.CheckOperatorName(name)
+	case "role":
+		role := delivery.Role(c.FormValue("role"))
+		change.Role, err = &role, role.Check()
+	case "password":
+		hash := ""
+		if err = checkPassword(c.FormValue("password")); err == nil {
+			hash, err = web.HashPassword(c.FormValue("password"))
+		}
+		change.PasswordHash = &hash
+	case "disable":
+		change.Disabled = &on
+	case "enable":
+		change.Disabled = &off
+	case "sign-out":
+	default:
+		err = delivery.ErrNotFound
+	}
+	return change, err
 }
 
 func (s *Console) tokensPage(c echo.Context, status int, page views.TokensPage) error {
@@ -132,7 +146,7 @@ func (s *Console) addToken(c echo.Context) error {
 	t := delivery.Token{Name: strings.TrimSpace(c.FormValue("name")), Role: delivery.Role(c.FormValue("role"))}
 	err, secret := t.Check(), ""
 	if err == nil {
-		secret, err = s.createToken(c.Request().Context(), t, web.Who(c).Name)
+		secret, err = s.createToken(c.Request().Context(), t, web.Who(c).ID)
 	}
 	if err != nil {
 		p, err := web.Mistake(err)
@@ -160,7 +174,7 @@ func (s *Console) revokeToken(c echo.Context) error {
 	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
-	if err := s.store.RevokeToken(c.Request().Context(), c.Param("id"), web.Who(c).Name); err != nil {
+	if err := s.store.RevokeToken(c.Request().Context(), c.Param("id"), web.Who(c).ID); err != nil {
 		return err
 	}
 	s.SetFlash(c, good(c, "done.token_revoked"))
@@ -170,8 +184,47 @@ func (s *Console) revokeToken(c echo.Context) error {
 func (s *Console) account(c echo.Context) error { return s.accountPage(c, http.StatusOK, "") }
 
 func (s *Console) accountPage(c echo.Context, status int, wrong string) error {
-	return web.Render(c, status,
-		views.AccountView(views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong}))
+	sessions, err := s.store.Sessions(c.Request().Context(), web.Who(c).ID)
+	if err != nil {
+		return err
+	}
+	page := views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong, Sessions: sessions, Session: web.Who(c).Session}
+	return web.Render(c, status, views.AccountView(page))
+}
+
+// sessions shows where somebody else is signed in.
+func (s *Console) sessions(c echo.Context) error {
+	o, err := s.operatorNamed(c.Request().Context(), c.Param("name"))
+	if err != nil {
+		return err
+	}
+	list, err := s.store.Sessions(c.Request().Context(), o.ID)
+	if err != nil {
+		return err
+	}
+	return web.Render(c, http.StatusOK, views.SessionsView(views.SessionsPage{Layout: s.Layout(c, "title.sessions", views.Operators), Of: o, Items: list}))
+}
+
+// endSession signs somebody else out of one browser.
+func (s *Console) endSession(c echo.Context) error {
+	o, err := s.operatorNamed(c.Request().Context(), c.Param("name"))
+	if err != nil {
+		return err
+	}
+	return s.ended(c, o.ID, views.SessionsOf(o.ID))
+}
+
+// endOwnSession signs the reader out of one browser, which may be this one.
+func (s *Console) endOwnSession(c echo.Context) error {
+	return s.ended(c, web.Who(c).ID, views.Account)
+}
+
+func (s *Console) ended(c echo.Context, operator, back string) error {
+	if err := s.store.EndSession(c.Request().Context(), operator, c.Param("id"), web.Who(c).ID); err != nil {
+		return err
+	}
+	s.SetFlash(c, good(c, "done.session_ended"))
+	return c.Redirect(http.StatusSeeOther, back)
 }
 
 // changePassword ends all other sessions of the person.
@@ -180,40 +233,42 @@ func (s *Console) changePassword(c echo.Context) error {
 	if web.Who(c).ViaToken {
 		return web.NewProblem(http.StatusForbidden, "forbidden.token_password")
 	}
-	o, err := s.store.OperatorByName(ctx, web.Who(c).Name)
+	o, err := s.store.Operator(ctx, web.Who(c).ID)
 	if err != nil {
 		return err
 	}
-	if err = s.newPassword(ctx, &o, c.FormValue("current"), c.FormValue("new"), c.FormValue("again")); err != nil {
+	if o, err = s.newPassword(ctx, o, c.FormValue("current"), c.FormValue("new"), c.FormValue("again")); err != nil {
 		p, err := web.Mistake(err)
 		if err != nil {
 			return err
 		}
 		return s.accountPage(c, p.Status, web.Say(c, p.Says))
 	}
-	if err := s.Sessions.RenewToken(ctx); err != nil {
-		return fmt.Errorf("renewing the session: %w", err)
+	if err := s.OpenSession(c, o); err != nil {
+		return err
 	}
-	s.Sessions.Put(ctx, web.SessionCredential, web.CredentialMark(o))
 	s.SetFlash(c, good(c, "done.password"))
 	return c.Redirect(http.StatusSeeOther, views.Account)
 }
 
-func (s *Console) newPassword(ctx context.Context, o *delivery.Operator, current, fresh, again string) error {
+// newPassword changes the password of a person who knows the present one, and returns the person after it. Hashing takes its time
+// outside of any transaction: what is written is the hash alone, if the password that was compared is still the present one.
+func (s *Console) newPassword(ctx context.Context, o delivery.Operator, current, fresh, again string) (delivery.Operator, error) {
 	fits, err := web.VerifyPassword(ctx, o.PasswordHash, current)
 	switch {
 	case err != nil:
-		return err
+		return o, err
 	case !fits:
-		return web.BadField(http.StatusUnprocessableEntity, "wrong_password", "current")
+		return o, web.BadField(http.StatusUnprocessableEntity, "wrong_password", "current")
 	case fresh != again:
-		return web.BadField(http.StatusUnprocessableEntity, "passwords_differ", "again")
+		return o, web.BadField(http.StatusUnprocessableEntity, "passwords_differ", "again")
 	}
 	if err := checkPassword(fresh); err != nil {
-		return err
+		return o, err
 	}
-	if o.PasswordHash, err = web.HashPassword(fresh); err != nil {
-		return err
+	hash, err := web.HashPassword(fresh)
+	if err != nil {
+		return o, err
 	}
-	return s.store.UpdateOperator(ctx, *o, o.Name, "password")
+	return s.store.ChangeOperator(ctx, delivery.OperatorChange{ID: o.ID, Actor: o.ID, PasswordHash: &hash, Since: o.Generation})
 }

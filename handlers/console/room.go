@@ -12,7 +12,7 @@ type Console struct {
 
 // New returns the console without its routes.
 func New(core *web.Core, store Store) *Console {
-	live := newHub(store.DeadGeneration)
+	live := newHub(store.DeadGeneration, store.Holding)
 	if core.Config.LiveBeat > 0 {
 		live.beat = core.Config.LiveBeat
 	}

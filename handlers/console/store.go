@@ -45,10 +45,14 @@ type Store interface {
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)
 	AuditHead(ctx context.Context) (delivery.AuditEntry, error) // zero Seq on an empty chain
+	Operator(ctx context.Context, id string) (delivery.Operator, error)
 	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
+	Sessions(ctx context.Context, operator string) ([]delivery.Session, error) // the latest use first
+	EndSession(ctx context.Context, operator, session, actor string) error     // of that operator
+	Holding(ctx context.Context, ids []string) ([]string, error)               // of sessions and tokens: those that have not ended
 	Operators(ctx context.Context) ([]delivery.Operator, error)
 	CreateOperator(ctx context.Context, o delivery.Operator, actor string) (delivery.Operator, error)
-	UpdateOperator(ctx context.Context, o delivery.Operator, actor, what string) error // role, password hash, disabled
+	ChangeOperator(ctx context.Context, c delivery.OperatorChange) (delivery.Operator, error)
 	Tokens(ctx context.Context) ([]delivery.Token, error)
 	CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error)
 	RevokeToken(ctx context.Context, id, actor string) error

@@ -25,7 +25,7 @@ func (s *Console) saveView(c echo.Context) error {
 	err := checkView(form)
 	if err == nil {
 		_, err = s.store.SaveView(c.Request().Context(),
-			delivery.SavedView{Owner: web.Who(c).Name, Name: form.Name, Search: form.Search, Shared: form.Shared})
+			delivery.SavedView{Owner: web.Who(c).ID, Name: form.Name, Search: form.Search, Shared: form.Shared})
 	}
 	if err == nil {
 		s.SetFlash(c, good(c, "done.view_saved", "name", form.Name))
@@ -73,7 +73,7 @@ func (s *Console) deleteView(c echo.Context) error {
 	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
-	err := s.store.DeleteView(c.Request().Context(), c.Param("id"), web.Who(c).Name, web.Who(c).Role.Allows(delivery.RoleAdmin))
+	err := s.store.DeleteView(c.Request().Context(), c.Param("id"), web.Who(c).ID, web.Who(c).Role.Allows(delivery.RoleAdmin))
 	if err != nil {
 		return err
 	}

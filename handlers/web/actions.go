@@ -64,9 +64,9 @@ func (s *Core) FindOperation(c echo.Context) (delivery.Operation, error) {
 // RequestSnapshot is of everything that an integration reads where no table is named.
 func (s *Core) RequestSnapshot(c echo.Context, name, table, reason string) error {
 	if table == "" {
-		return s.store.RequestResnapshot(c.Request().Context(), name, Who(c).Name, reason)
+		return s.store.RequestResnapshot(c.Request().Context(), name, Who(c).ID, reason)
 	}
-	return s.store.RequestTable(c.Request().Context(), name, table, Who(c).Name, reason)
+	return s.store.RequestTable(c.Request().Context(), name, table, Who(c).ID, reason)
 }
 
 // BatchNamed returns the integration of that name, if it is a batch.
@@ -101,7 +101,7 @@ func (s *Core) FileContent(c echo.Context) error {
 		return err
 	}
 	defer content.Close()
-	if err := s.Record(c, Who(c).Name, "batch.file-read", "message", f.ID); err != nil {
+	if err := s.Record(c, Who(c).ID, "batch.file-read", "message", f.ID); err != nil {
 		return err
 	}
 	header := c.Response().Header()

@@ -12,11 +12,8 @@ import (
 	"redrive/delivery"
 )
 
-// SessionOperator is the key of the signed-in operator's name within a session.
-const SessionOperator = "operator"
-
-// tokenActor stands before a token's name wherever an actor is written, so that no token can pass for a person.
-const tokenActor = "token:"
+// tokenName stands before a token's name wherever actors are shown, so that no token can pass for a person.
+const tokenName = "token:"
 
 // Require lets a request through whose bearer token or session may do what role may.
 func (s *Core) Require(role delivery.Role) echo.MiddlewareFunc {
@@ -27,19 +24,33 @@ func (s *Core) Require(role delivery.Role) echo.MiddlewareFunc {
 				return err
 			}
 			switch {
-			case p.Name == "" && isForm(c.Request()):
-				return s.keepForm(c)
-			case p.Name == "" && !isAPI(c.Request()):
-				return c.Redirect(http.StatusSeeOther, signInURL(c.Request()))
-			case p.Name == "":
-				return NewProblem(http.StatusUnauthorized, "unauthorized")
+			case p.ID == "":
+				return s.askWho(c)
 			case !p.Role.Allows(role):
 				return NewProblem(http.StatusForbidden, "forbidden.role", "role", role, "own", p.Role)
 			}
 			c.Set(principalKey, p)
-			return next(c)
+			right := delivery.Right{Actor: p.ID, Session: p.Session, Need: role}
+			c.SetRequest(c.Request().WithContext(delivery.WithRight(c.Request().Context(), right)))
+			err = next(c)
+			var ended *delivery.RightError
+			if errors.As(err, &ended) && ended.Own == "" && isForm(c.Request()) {
+				return s.keepForm(c)
+			}
+			return err
 		}
 	}
+}
+
+// askWho answers whoever is not signed in.
+func (s *Core) askWho(c echo.Context) error {
+	switch {
+	case isForm(c.Request()):
+		return s.keepForm(c)
+	case !isAPI(c.Request()):
+		return c.Redirect(http.StatusSeeOther, signInURL(c.Request()))
+	}
+	return NewProblem(http.StatusUnauthorized, "unauthorized")
 }
 
 // signInURL leads back to the page that was asked for; a form's target is no page.
@@ -56,24 +67,23 @@ func (s *Core) Authenticate(c echo.Context) (principal, error) {
 	if header := c.Request().Header.Get(echo.HeaderAuthorization); header != "" {
 		return s.bearer(c, header)
 	}
-	name := s.SessionName(c)
-	if name == "" {
+	if loaded, _ := c.Get(SessionLoaded).(bool); !loaded {
 		return principal{}, nil
 	}
-	o, err := s.store.OperatorByName(c.Request().Context(), name)
-	if errors.Is(err, delivery.ErrNotFound) ||
-		(err == nil && (o.DisabledAt != nil || !s.sessionHolds(c.Request().Context(), o))) {
-		return principal{}, s.Sessions.Destroy(c.Request().Context())
+	ctx := c.Request().Context()
+	o, session, err := s.store.SignedIn(ctx, s.Sessions.Token(ctx))
+	if errors.Is(err, delivery.ErrNotFound) {
+		return principal{}, s.forget(c)
 	}
-	return principal{Name: o.Name, Role: o.Role}, err
+	return principal{ID: o.ID, Name: o.Name, Role: o.Role, Session: session}, err
 }
 
-// SessionName returns whom the session of a request belongs to, empty without one.
-func (s *Core) SessionName(c echo.Context) string {
-	if loaded, _ := c.Get(SessionLoaded).(bool); !loaded {
-		return ""
+// forget takes a session away from a browser that had one: nobody is signed in with it.
+func (s *Core) forget(c echo.Context) error {
+	if _, err := c.Cookie(s.Sessions.Cookie.Name); err != nil {
+		return nil
 	}
-	return s.Sessions.GetString(c.Request().Context(), SessionOperator)
+	return s.Sessions.Destroy(c.Request().Context())
 }
 
 func (s *Core) bearer(c echo.Context, header string) (principal, error) {
@@ -87,7 +97,7 @@ func (s *Core) bearer(c echo.Context, header string) (principal, error) {
 	if errors.Is(err, delivery.ErrNotFound) || (err == nil && t.RevokedAt != nil) {
 		return principal{}, refused
 	}
-	return principal{Name: tokenActor + t.Name, Role: t.Role, ViaToken: true}, err
+	return principal{ID: t.ID, Name: tokenName + t.Name, Role: t.Role, ViaToken: true}, err
 }
 
 // bearerToken reads an Authorization header; the scheme's letter case does not matter (RFC 9110).
@@ -101,9 +111,11 @@ const principalKey = "redrive.principal"
 
 // principal is who makes a request.
 type principal struct {
-	Name     string
+	ID       string // never changes, see delivery.Actor…
+	Name     string // as it is now
 	Role     delivery.Role
-	ViaToken bool // by bearer token, not by session
+	Session  string // its id; empty for a token
+	ViaToken bool   // by bearer token, not by session
 }
 
 // Who returns the signed-in person or token of a request; the zero value is nobody.

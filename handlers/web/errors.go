@@ -33,6 +33,7 @@ type Problem struct {
 
 	// Only of a conflict: who was faster, and what is now.
 	Actor   string         `json:"actor,omitempty"`
+	ActorID string         `json:"actor_id,omitempty"`
 	Action  string         `json:"action,omitempty"`
 	At      *time.Time     `json:"at,omitempty"`
 	State   delivery.State `json:"state,omitempty"`
@@ -91,6 +92,7 @@ func ProblemOf(err error) Problem {
 		tooLarge *http.MaxBytesError
 		fromEcho *echo.HTTPError
 		notNow   *delivery.UnavailableError
+		ended    *delivery.RightError
 
 		aboutCase *delivery.CaseConflictError
 		operation *delivery.OperationConflictError
@@ -102,6 +104,8 @@ func ProblemOf(err error) Problem {
 		return NewProblem(http.StatusNotFound, "not_found")
 	case errors.As(err, &input):
 		return problemOfInput(input)
+	case errors.As(err, &ended):
+		return problemOfRight(ended)
 	case errors.As(err, &conflict):
 		return problemOfConflict(conflict)
 	case errors.As(err, &aboutCase):
@@ -140,9 +144,18 @@ func problemOfInput(e *delivery.InputError) Problem {
 	return ProblemSaying(status, e.Code, e.Field, e.Phrase())
 }
 
+func problemOfRight(e *delivery.RightError) Problem {
+	status := http.StatusUnauthorized
+	if e.Own != "" {
+		status = http.StatusForbidden
+	}
+	code, _, _ := strings.Cut(e.Phrase().Key, ".")
+	return ProblemSaying(status, code, "", e.Phrase())
+}
+
 func problemOfConflict(e *delivery.ConflictError) Problem {
 	p := ProblemSaying(http.StatusConflict, "conflict", "", e.Phrase())
-	p.Actor, p.Action, p.State, p.Version, p.At = e.Actor, e.Action, e.State, &e.Version, Utc(&e.At)
+	p.Actor, p.ActorID, p.Action, p.State, p.Version, p.At = e.Actor, e.ActorID, e.Action, e.State, &e.Version, Utc(&e.At)
 	return p
 }
 
@@ -155,7 +168,7 @@ func problemOfOperation(e *delivery.OperationConflictError) Problem {
 func problemOfCase(e *delivery.CaseConflictError) Problem {
 	now := CaseJSONOf(e.Case)
 	p := ProblemSaying(http.StatusConflict, "conflict", "", e.Phrase())
-	p.Actor, p.Version, p.Case = e.By, &now.Version, &now
+	p.Actor, p.ActorID, p.Version, p.Case = e.By, e.ByID, &now.Version, &now
 	return p
 }
 

@@ -102,7 +102,7 @@ func RequestToken(c echo.Context) (string, error) {
 	if key == "" || err != nil {
 		return "", err
 	}
-	return KeyedID(Who(c).Name, c.Request().URL.Path, key), nil
+	return KeyedID(Who(c).ID, c.Request().URL.Path, key), nil
 }
 
 // RequestKey returns the Idempotency-Key of a request, empty without one. The error is a Problem.

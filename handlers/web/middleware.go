@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
+	"redrive/delivery"
 	"redrive/views"
 )
 
@@ -94,7 +95,7 @@ func (s *Core) logAccess(next echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		s.Config.Log.Log(r.Context(), accessLevel(r.URL.Path, c.Response().Status), "request", "method", r.Method,
 			"path", r.URL.Path, "status", c.Response().Status, "bytes", c.Response().Size, "took", time.Since(started),
-			"request_id", requestID(c), "actor", Who(c).Name, "from", c.RealIP())
+			"request_id", requestID(c), "actor", Who(c).Name, "actor_id", Who(c).ID, "from", c.RealIP())
 		return nil
 	}
 }
@@ -213,6 +214,7 @@ func (s *Core) saveSession(c echo.Context) {
 	ctx := c.Request().Context()
 	switch s.Sessions.Status(ctx) {
 	case scs.Modified:
+		ctx = delivery.WithSession(ctx, sessionOf(c))
 		token, expiry, err := s.Sessions.Commit(ctx)
 		if err != nil {
 			s.Config.Log.ErrorContext(ctx, "saving a session", "request_id", requestID(c), "error", err)

@@ -47,6 +47,7 @@ func (s *Core) Layout(c echo.Context, title, section string) views.Layout {
 		ZoneName: "UTC",
 		Section:  section,
 		User:     p.Name,
+		UserID:   p.ID,
 		Role:     p.Role,
 		Fragment: isFragment(r),
 		Demo:     s.Config.DemoHandler != nil,
@@ -125,8 +126,8 @@ func (s *Core) takeFlash(c echo.Context) *views.Flash {
 
 // errorPage says in one sentence what went wrong; nothing internal.
 func (s *Core) errorPage(c echo.Context, p Problem) error {
-	if p.Status < http.StatusInternalServerError && Who(c).Name == "" {
-		if known, err := s.Authenticate(c); err == nil && known.Name != "" {
+	if p.Status < http.StatusInternalServerError && Who(c).ID == "" {
+		if known, err := s.Authenticate(c); err == nil && known.ID != "" {
 			c.Set(principalKey, known)
 		}
 	}

@@ -168,7 +168,7 @@ func Mine(c echo.Context, f delivery.Filter) delivery.Filter {
 	f.Assignees = slices.Clone(f.Assignees)
 	for i, name := range f.Assignees {
 		if name == delivery.AssigneeMe {
-			f.Assignees[i] = Who(c).Name
+			f.Assignees[i] = Who(c).ID
 		}
 	}
 	return f

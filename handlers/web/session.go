@@ -2,8 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,9 +19,6 @@ import (
 	"redrive/views"
 )
 
-// SessionCredential is the key of what ties a session to the password it was opened with.
-const SessionCredential = "credential"
-
 // newSessions keeps sessions in the store: 12 hours at most, 2 without use.
 func newSessions(store Store, cfg Config) *scs.SessionManager {
 	m := scs.New()
@@ -34,20 +29,29 @@ func newSessions(store Store, cfg Config) *scs.SessionManager {
 	m.Cookie.HttpOnly = true
 	m.Cookie.SameSite = http.SameSiteLaxMode
 	m.Cookie.Secure = cfg.SecureCookies
-	m.HashTokenInStore = true
 	return m
 }
 
-// CredentialMark changes with the password; it reveals nothing of it.
-func CredentialMark(o delivery.Operator) string {
-	sum := sha256.Sum256([]byte(o.PasswordHash))
-	return hex.EncodeToString(sum[:8])
+// openedKey is where a request keeps the person whose session it begins.
+const openedKey = "redrive.opened"
+
+// maxDevice bounds what a browser may call itself.
+const maxDevice = 200
+
+// OpenSession begins a new session, which is the person's as they are now: one of before ends.
+func (s *Core) OpenSession(c echo.Context, o delivery.Operator) error {
+	if err := s.Sessions.RenewToken(c.Request().Context()); err != nil {
+		return fmt.Errorf("renewing the session: %w", err)
+	}
+	c.Set(openedKey, o)
+	return nil
 }
 
-// sessionHolds reports whether the session was opened with the operator's present password: a new password ends the sessions
-// of the old one.
-func (s *Core) sessionHolds(ctx context.Context, o delivery.Operator) bool {
-	return s.Sessions.GetString(ctx, SessionCredential) == CredentialMark(o)
+// sessionOf is what the store keeps of a request's session.
+func sessionOf(c echo.Context) delivery.Session {
+	o, _ := c.Get(openedKey).(delivery.Operator)
+	device := views.Excerpt(delivery.OneLine(c.Request().UserAgent()), maxDevice)
+	return delivery.Session{OperatorID: o.ID, Generation: o.Generation, Device: device, Address: c.RealIP()}
 }
 
 // signIns is the way in and out.
@@ -74,7 +78,7 @@ func (s *signIns) Routes() {
 
 func (s *signIns) form(c echo.Context) error {
 	next := views.LocalPath(c.QueryParam("next"))
-	if p, err := s.Authenticate(c); err == nil && p.Name != "" {
+	if p, err := s.Authenticate(c); err == nil && p.ID != "" {
 		return c.Redirect(http.StatusSeeOther, next)
 	}
 	return s.signInPage(c, http.StatusOK, views.SignInPage{Next: next})
@@ -110,14 +114,17 @@ func (s *signIns) signIn(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if ok {
+		err = s.open(c, o)
+		if ok = !errors.Is(err, delivery.ErrNotFound); ok && err != nil {
+			return err
+		}
+	}
 	if !ok {
 		page.Problem = Say(c, delivery.Say("sign_in.wrong"))
 		err := s.signInPage(c, http.StatusUnauthorized, page)
 		c.Response().Flush() // the answer is as quick for a name that exists
 		return errors.Join(err, s.recordRefusal(c, o))
-	}
-	if err := s.open(c, o); err != nil {
-		return err
 	}
 	if page.Kept != "" {
 		return s.goOn(c, o, page)
@@ -143,18 +150,16 @@ func (s *signIns) check(ctx context.Context, name, password string) (delivery.Op
 	return o, fits && !unknown && o.DisabledAt == nil, nil
 }
 
-// open writes who came before the session says so.
+// open writes who came before the session says so. Whoever was disabled or changed since the password was read is refused.
 func (s *signIns) open(c echo.Context, o delivery.Operator) error {
-	ctx := c.Request().Context()
-	if err := s.Record(c, o.Name, "session.sign-in", "operator", o.Name); err != nil {
+	details, err := from(c)
+	if err != nil {
 		return err
 	}
-	if err := s.Sessions.RenewToken(ctx); err != nil {
-		return fmt.Errorf("renewing the session: %w", err)
+	if err := s.store.SignIn(c.Request().Context(), o, details); err != nil {
+		return err
 	}
-	s.Sessions.Put(ctx, SessionOperator, o.Name)
-	s.Sessions.Put(ctx, SessionCredential, CredentialMark(o))
-	return nil
+	return s.OpenSession(c, o)
 }
 
 // recordRefusal audits tries at operators who exist. Other names go to the log only: what was typed as a name may have been a
@@ -165,7 +170,7 @@ func (s *signIns) recordRefusal(c echo.Context, o delivery.Operator) error {
 			"request_id", requestID(c), "from", c.RealIP())
 		return nil
 	}
-	return s.Record(c, "anonymous", "session.sign-in-failed", "operator", o.Name)
+	return s.Record(c, delivery.ActorAnonymous, "session.sign-in-failed", "operator", o.Name)
 }
 
 func (s *signIns) signOut(c echo.Context) error {
@@ -174,8 +179,8 @@ func (s *signIns) signOut(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.Name != "" && !p.ViaToken {
-		if err := s.Record(c, p.Name, "session.sign-out", "operator", p.Name); err != nil {
+	if p.ID != "" && !p.ViaToken {
+		if err := s.Record(c, p.ID, "session.sign-out", "operator", p.Name); err != nil {
 			return err
 		}
 		if err := s.Sessions.Destroy(ctx); err != nil {
@@ -188,7 +193,7 @@ func (s *signIns) signOut(c echo.Context) error {
 
 // Record writes an audit entry that belongs to no other change.
 func (s *Core) Record(c echo.Context, actor, action, subjectType, subject string) error {
-	details, err := json.Marshal(map[string]string{"from": c.RealIP()})
+	details, err := from(c)
 	if err != nil {
 		return err
 	}
@@ -198,4 +203,9 @@ func (s *Core) Record(c echo.Context, actor, action, subjectType, subject string
 		return fmt.Errorf("writing the audit entry %s: %w", action, err)
 	}
 	return nil
+}
+
+// from is where a request comes from, as the details of an audit entry.
+func from(c echo.Context) (json.RawMessage, error) {
+	return json.Marshal(map[string]string{"from": c.RealIP()})
 }

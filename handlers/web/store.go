@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"time"
 
@@ -22,7 +23,9 @@ type Store interface {
 	OpenFile(ctx context.Context, id string) (io.ReadCloser, error) // its stored bytes
 	Record(ctx context.Context, e delivery.AuditEntry) error        // sign-in, sign-out, payload looked at
 	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
-	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) // not revoked
+	SignedIn(ctx context.Context, token string) (o delivery.Operator, session string, err error) // whose session has that token
+	SignIn(ctx context.Context, o delivery.Operator, details json.RawMessage) error              // delivery.ErrNotFound: o changed meanwhile
+	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error)                      // not revoked
 	// Find, Commit and Delete with a context are the session store of scs (scs.CtxStore).
 	FindCtx(ctx context.Context, token string) (b []byte, found bool, err error)
 	CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error

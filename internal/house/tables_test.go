@@ -39,6 +39,7 @@ var shared = map[string]string{
 
 // byTheDatabase are tables that no room writes.
 var byTheDatabase = map[string]string{
+	"actors":            "triggers of operators and api_tokens keep what each id is called",
 	"audit_head":        "the trigger of audit chains the entries",
 	"earlier_producers": "whether producers may be there who pass bytea is noted by the migration that added text",
 	"schema_version":    "the library that runs the migrations counts them",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -14,18 +15,32 @@ import (
 	"redrive/store/pg"
 )
 
-// Record appends one entry to the audit chain; the database gives it number, time and hash.
+// actorMember is the member of the details that keeps the id of who acted: hashed with them, as the name of that time is beside it.
+const actorMember = "actor_id"
+
+const recordSQL = `INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details)
+	VALUES (` + pg.CalledSQL + `, ?, ?, ?, ?, ?::jsonb || jsonb_strip_nulls(jsonb_build_object('` + actorMember + `', ?::text)))`
+
+// Record appends one entry of an actor to the audit chain; the database gives it number, time and hash. Kept are the actor's name of now
+// and, if it is a person or a token, the id.
 func Record(tx *gorm.DB, e delivery.AuditEntry) error {
 	details := "{}"
 	if len(e.Details) > 0 {
 		details = string(e.Details)
 	}
-	err := tx.Exec(`INSERT INTO redrive.audit (actor, action, subject_type, subject, reason, details)
-		VALUES (?, ?, ?, ?, ?, ?::jsonb)`, e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details).Error
+	err := tx.Exec(recordSQL, e.Actor, e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details, actorID(e.Actor)).Error
 	if err != nil {
 		return fmt.Errorf("recording %s in the audit: %w", e.Action, err)
 	}
 	return nil
+}
+
+// actorID is the id of a person or token; the words for others are none.
+func actorID(actor string) *string {
+	if !delivery.IsUUID(actor) {
+		return nil
+	}
+	return &actor
 }
 
 // Details makes the JSON object of an audit entry, without empty members.
@@ -49,11 +64,11 @@ func UntilText(t *time.Time) any {
 
 // Record appends an entry that belongs to no other change: a sign-in, a payload looked at.
 func (s *Trail) Record(ctx context.Context, e delivery.AuditEntry) error {
-	return pg.DomainError(Record(s.Gorm.WithContext(ctx), e))
+	return s.Transact(ctx, func(tx *gorm.DB) error { return Record(tx, e) })
 }
 
 // AuditColumns are read by AuditPointers, in this order.
-const AuditColumns = "seq, at, actor, action, subject_type, subject, reason, details::text, prev_hash, hash"
+const AuditColumns = "seq, at, actor, action, subject_type, subject, reason, details::text, coalesce(details ->> '" + actorMember + "', ''), prev_hash, hash"
 
 // AuditPointers keeps the details as the text that was hashed.
 func AuditPointers(e *delivery.AuditEntry) []any {
@@ -66,6 +81,7 @@ func AuditPointers(e *delivery.AuditEntry) []any {
 		&e.Subject,
 		&e.Reason,
 		(*[]byte)(&e.Details),
+		&e.ActorID,
 		&e.PrevHash,
 		&e.Hash,
 	}
@@ -78,7 +94,11 @@ func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page deliver
 		return page, err
 	}
 	q := pg.NewWhere()
-	q.Equal("actor", f.Actor)
+	if delivery.IsUUID(f.Actor) {
+		q.Add("details ->> '"+actorMember+"' = ?", strings.ToLower(f.Actor))
+	} else {
+		q.Equal("actor", f.Actor)
+	}
 	q.Equal("action", f.Action)
 	q.Equal("subject", f.Subject)
 	if f.From != nil {

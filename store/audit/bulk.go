@@ -47,16 +47,21 @@ func RecordMany(tx *gorm.DB, shared delivery.AuditEntry, members map[string]any,
 	if len(entries) == 1 {
 		return recordAlone(tx, shared, members, entries[0])
 	}
+	if id := actorID(shared.Actor); id != nil {
+		members = maps.Clone(members)
+		members[actorMember] = *id
+	}
 	b, err := grouped(tx, members, entries)
 	if err != nil || len(b.subjects) == 0 {
 		return err
 	}
 	var head delivery.AuditEntry
-	head, err = pg.ReadOne(tx, func(e *delivery.AuditEntry) []any { return []any{&e.Seq, &e.Hash, &e.At} },
-		"SELECT seq, hash, clock_timestamp() FROM redrive.audit_head FOR UPDATE")
+	head, err = pg.ReadOne(tx, func(e *delivery.AuditEntry) []any { return []any{&e.Seq, &e.Hash, &e.At, &e.Actor} },
+		"SELECT seq, hash, clock_timestamp(), "+pg.CalledSQL+" FROM redrive.audit_head FOR UPDATE", shared.Actor, shared.Actor)
 	if err != nil {
 		return fmt.Errorf("locking the audit: %w", err)
 	}
+	shared.Actor = head.Actor
 	seqs, before, hashes := make([]int64, len(b.subjects)), make([][]byte, len(b.subjects)), make([][]byte, len(b.subjects))
 	entry, last := shared, head.Hash
 	entry.At = head.At

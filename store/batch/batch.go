@@ -59,7 +59,8 @@ func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, e
 	return f, nil
 }
 
-const runSQL = `SELECT r.id::text, r.integration, coalesce(r.business_date::text, ''), r.dated, r.scheduled_at, r.trigger, r.requested_by,
+var runSQL = `SELECT r.id::text, r.integration, coalesce(r.business_date::text, ''), r.dated, r.scheduled_at, r.trigger,
+	` + pg.Called("r.requested_by") + `, r.requested_by,
 	r.reason, r.state, r.attempts, r.rows, r.error::text, r.created_at, r.started_at, r.finished_at, coalesce(r.delivery_id::text, ''),
 	r.because::text FROM redrive.batch_runs r`
 
@@ -72,6 +73,7 @@ func runColumns(r *delivery.BatchRun) []any {
 		&r.ScheduledAt,
 		&r.Trigger,
 		&r.RequestedBy,
+		&r.RequestedID,
 		&r.Reason,
 		&r.State,
 		&r.Attempts,

@@ -21,7 +21,7 @@ import (
 // keptCase is a case as it is, locked together with its delivery.
 type keptCase struct {
 	delivery.Case
-	changedBy string
+	changedBy, changedByID string
 }
 
 // ChangeCase changes what people keep about a failure. It returns *delivery.CaseConflictError when somebody was faster.
@@ -46,16 +46,15 @@ func changeCase(tx *gorm.DB, c delivery.CaseChange) error {
 		return err
 	}
 	if c.Version >= 0 && c.Version != was.Version {
-		return &delivery.CaseConflictError{Case: was.Case, By: was.changedBy}
+		return &delivery.CaseConflictError{Case: was.Case, By: was.changedBy, ByID: was.changedByID}
 	}
-	is, members := was.changedTo(c)
+	given, err := was.assigned(tx, c.Assignee)
+	if err != nil {
+		return err
+	}
+	is, members := was.changedTo(c, given)
 	if len(members) == 0 {
 		return nil
-	}
-	if _, ok := members["assignee"]; ok && is.Assignee != "" {
-		if err := knownOperator(tx, is.Assignee); err != nil {
-			return err
-		}
 	}
 	if _, ok := members["acknowledged"]; ok {
 		if err := acknowledge(tx, c); err != nil {
@@ -82,10 +81,12 @@ func lockFailure(tx *gorm.DB, id string) (subject, error) {
 
 func readCase(tx *gorm.DB, id string) (keptCase, error) {
 	c, err := pg.ReadOne(tx, func(c *keptCase) []any {
-		return []any{&c.AcknowledgedAt, &c.AcknowledgedBy, &c.Version, &c.Assignee, pg.JSON{To: &c.Tags}, &c.Ticket, &c.changedBy}
-	}, `SELECT r.acknowledged_at, CASE WHEN r.acknowledged_at IS NULL THEN '' ELSE coalesce(c.acknowledged_by, '') END, coalesce(c.version, 0),
-			coalesce(c.assignee, ''), to_json(c.tags), coalesce(c.ticket, ''), coalesce(c.changed_by, '')
-		FROM redrive.deliveries r LEFT JOIN redrive.cases c ON c.delivery_id = r.id WHERE r.id = ?`, id)
+		return []any{&c.AcknowledgedAt, &c.AcknowledgedBy, &c.AcknowledgedID, &c.Version, &c.Assignee, &c.AssigneeID, pg.JSON{To: &c.Tags}, &c.Ticket,
+			&c.changedBy, &c.changedByID}
+	}, `SELECT r.acknowledged_at, `+pg.Called("k.acknowledged_by")+`, coalesce(k.acknowledged_by, ''), coalesce(c.version, 0),
+			`+pg.Called("c.assignee")+`, coalesce(c.assignee, ''), to_json(c.tags), coalesce(c.ticket, ''), `+pg.Called("c.changed_by")+`, coalesce(c.changed_by, '')
+		FROM redrive.deliveries r LEFT JOIN redrive.cases c ON c.delivery_id = r.id
+			LEFT JOIN redrive.cases k ON k.delivery_id = r.id AND r.acknowledged_at IS NOT NULL WHERE r.id = ?`, id)
 	if err != nil {
 		return c, fmt.Errorf("reading a case: %w", err)
 	}
@@ -93,13 +94,13 @@ func readCase(tx *gorm.DB, id string) (keptCase, error) {
 }
 
 // changedTo returns the case after a change, and what of it is new, for the audit; what was before stands beside it.
-func (k keptCase) changedTo(c delivery.CaseChange) (is delivery.Case, members map[string]any) {
+func (k keptCase) changedTo(c delivery.CaseChange, given *assignee) (is delivery.Case, members map[string]any) {
 	is, members, was := k.Case, map[string]any{}, map[string]any{}
 	if c.Acknowledge != nil && *c.Acknowledge != (k.AcknowledgedAt != nil) {
 		members["acknowledged"] = *c.Acknowledge
-		is.AcknowledgedBy = ""
+		is.AcknowledgedID = ""
 		if *c.Acknowledge {
-			is.AcknowledgedBy = c.Actor
+			is.AcknowledgedID = c.Actor
 		}
 	}
 	text := func(name string, wanted *string, kept *string) {
@@ -108,7 +109,11 @@ func (k keptCase) changedTo(c delivery.CaseChange) (is delivery.Case, members ma
 			*kept = *wanted
 		}
 	}
-	text("assignee", c.Assignee, &is.Assignee)
+	if given != nil && given.ID != k.AssigneeID {
+		members["assignee"], was["assignee"] = &given.Name, k.Assignee
+		members["assignee_id"] = given.ID
+		is.Assignee, is.AssigneeID = given.Name, given.ID
+	}
 	text("ticket", c.Ticket, &is.Ticket)
 	if c.Tags != nil && !slices.Equal(*c.Tags, k.Tags) {
 		members["tags"], was["tags"] = *c.Tags, append([]string{}, k.Tags...)
@@ -120,12 +125,22 @@ func (k keptCase) changedTo(c delivery.CaseChange) (is delivery.Case, members ma
 	return is, members
 }
 
-func knownOperator(tx *gorm.DB, name string) error {
-	_, err := pg.ReadOne(tx, pg.Single[int], "SELECT 1 FROM redrive.operators WHERE name = ? AND disabled_at IS NULL", name)
-	if errors.Is(err, delivery.ErrNotFound) {
-		return delivery.Mistake("unknown_operator", "assignee", "name", name)
+// assignee is a person who is given a case; the zero value is nobody.
+type assignee struct{ ID, Name string }
+
+// assigned returns whom a change gives the case, by id or by the name of now; nil when that does not change.
+func (k keptCase) assigned(tx *gorm.DB, wanted *string) (*assignee, error) {
+	switch {
+	case wanted == nil || *wanted == k.Assignee:
+		return nil, nil
+	case *wanted == "":
+		return &assignee{}, nil
 	}
-	return err
+	found, err := pg.ScanOne[assignee](tx, "SELECT id::text, name FROM redrive.operators WHERE ? IN (id::text, name) AND disabled_at IS NULL", *wanted)
+	if errors.Is(err, delivery.ErrNotFound) {
+		return nil, delivery.Mistake("unknown_operator", "assignee", "name", *wanted)
+	}
+	return &found, err
 }
 
 // acknowledge is a part of the change of a case, which is written and audited as one.
@@ -148,7 +163,7 @@ func writeCase(tx *gorm.DB, c delivery.CaseChange, is delivery.Case) error {
 		VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (delivery_id) DO UPDATE SET version = c.version + 1, acknowledged_by = excluded.acknowledged_by, assignee = excluded.assignee,
 			tags = excluded.tags, ticket = excluded.ticket, changed_by = excluded.changed_by, changed_at = clock_timestamp()`,
-		c.ID, pg.Optional(is.AcknowledgedBy), pg.Optional(is.Assignee), &tags, pg.Optional(is.Ticket), c.Actor).Error
+		c.ID, pg.Optional(is.AcknowledgedID), pg.Optional(is.AssigneeID), &tags, pg.Optional(is.Ticket), c.Actor).Error
 	if err != nil {
 		return fmt.Errorf("writing a case: %w", err)
 	}
@@ -194,7 +209,7 @@ func addNote(tx *gorm.DB, id, author, text string) error {
 
 func notes(tx *gorm.DB, id string) ([]delivery.Note, error) {
 	list, err := pg.Scan[delivery.Note](tx,
-		"SELECT id::text, at, author, text FROM redrive.notes WHERE delivery_id = ? ORDER BY at, id", id)
+		"SELECT id::text, at, "+pg.Called("author")+" AS author, author AS author_id, text FROM redrive.notes WHERE delivery_id = ? ORDER BY at, id", id)
 	if err != nil {
 		return nil, fmt.Errorf("reading notes: %w", err)
 	}

@@ -299,21 +299,24 @@ type subject struct {
 	Dropped     bool // retention took its message
 	Marked      bool // acknowledged
 	Actor       string
+	ActorID     string
 	Action      string
 	ActedAt     *time.Time
 	OpActor     string // of the operation that made the present state, empty when none did
+	OpActorID   string
 	OpAction    string
 }
 
 // lookSQL also finds what waits for its first attempt: nothing has failed yet.
-const lookSQL = `
+var lookSQL = `
 WITH %s
 SELECT g.n, g.id::text, g.version AS wanted, coalesce(r.integration, w.integration, '') AS integration,
     CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE coalesce(r.state, 'pending') END AS state, coalesce(r.version, 0) AS version,
     coalesce(r.changed_at, m.created_at, statement_timestamp()) AS changed_at,
     coalesce(r.expires_at <= statement_timestamp(), false) AS expired, coalesce(i.active, false) AS active,
     NOT EXISTS (SELECT FROM redrive.messages k WHERE k.id = r.message_id) AS dropped, r.acknowledged_at IS NOT NULL AS marked,
-    coalesce(f.actor, '') AS actor, coalesce(f.action, '') AS action, f.acted_at, coalesce(o.actor, '') AS op_actor, coalesce(o.action, '') AS op_action
+    ` + pg.Called("f.actor") + ` AS actor, coalesce(f.actor, '') AS actor_id, coalesce(f.action, '') AS action, f.acted_at,
+    ` + pg.Called("o.actor") + ` AS op_actor, coalesce(o.actor, '') AS op_actor_id, coalesce(o.action, '') AS op_action
 FROM given g LEFT JOIN redrive.deliveries r ON r.id = g.id LEFT JOIN redrive.queue w ON w.id = g.id LEFT JOIN redrive.messages m ON m.id = w.message_id
 LEFT JOIN redrive.operations o ON o.id = r.operation_id LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
 LEFT JOIN redrive.integrations i ON i.name = r.integration
@@ -377,16 +380,17 @@ func (s subject) conflict() *delivery.ConflictError {
 		ID:      s.ID,
 		State:   s.State,
 		Version: s.Version,
-		Actor:   "engine",
+		Actor:   delivery.ActorEngine,
+		ActorID: delivery.ActorEngine,
 		Action:  "attempt",
 		At:      s.ChangedAt,
 	}
 	if s.OpActor != "" && s.State != delivery.StateDelivered && s.made(delivery.Action(s.OpAction)) {
-		c.Actor, c.Action = s.OpActor, s.OpAction
+		c.Actor, c.ActorID, c.Action = s.OpActor, s.OpActorID, s.OpAction
 		return c
 	}
 	if s.ActedAt != nil && s.Actor != "" && !s.ActedAt.Before(s.ChangedAt) {
-		c.Actor, c.Action, c.At = s.Actor, s.Action, *s.ActedAt
+		c.Actor, c.ActorID, c.Action, c.At = s.Actor, s.ActorID, s.Action, *s.ActedAt
 	}
 	return c
 }

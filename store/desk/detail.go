@@ -19,10 +19,7 @@ func (s *Desk) Delivery(ctx context.Context, id string) (detail delivery.Detail,
 	if !delivery.IsUUID(id) {
 		return detail, delivery.ErrNotFound
 	}
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").Error; err != nil {
-			return err
-		}
+	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
 		detail, err = readDetail(tx, id)
 		return err
 	})

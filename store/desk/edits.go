@@ -106,7 +106,7 @@ const ofBatchSQL = `(EXISTS (SELECT FROM redrive.batch_files b WHERE b.id = r.me
 
 // edited is the version that a request makes of v.
 func (v version) edited(r delivery.EditRequest) (delivery.Edit, error) {
-	next := delivery.Edit{Number: v.last + 1, Payload: r.Payload, Headers: v.Headers, Actor: r.Actor, Reason: r.Reason}
+	next := delivery.Edit{Number: v.last + 1, Payload: r.Payload, Headers: v.Headers, ActorID: r.Actor, Reason: r.Reason}
 	if next.Payload == nil && !r.PayloadNull {
 		next.Payload = v.Payload
 	}
@@ -135,7 +135,7 @@ func insertEdit(tx *gorm.DB, id string, e delivery.Edit) error {
 		headers = []byte("{}")
 	}
 	if err := tx.Exec(`INSERT INTO redrive.edits (delivery_id, number, payload, headers, actor, reason, after_attempt)
-		SELECT id, ?, ?, ?::jsonb, ?, ?, attempts FROM redrive.deliveries WHERE id = ?`, e.Number, e.Payload, string(headers), e.Actor, e.Reason, id).Error; err != nil {
+		SELECT id, ?, ?, ?::jsonb, ?, ?, attempts FROM redrive.deliveries WHERE id = ?`, e.Number, e.Payload, string(headers), e.ActorID, e.Reason, id).Error; err != nil {
 		return err
 	}
 	return tx.Exec("UPDATE redrive.deliveries SET edit = ? WHERE id = ?", e.Number, id).Error
@@ -185,7 +185,7 @@ func maskingOf(tx *gorm.DB, id string) (delivery.Masking, error) {
 // editsLoaded bounds what the payloads of all versions of one delivery may take in memory; older ones are read one by one.
 const editsLoaded = 24 << 20
 
-const editColumns = `number, coalesce(octet_length(payload), 0), payload IS NULL AND NOT dropped, dropped, headers, actor, reason, created_at, after_attempt`
+var editColumns = `number, coalesce(octet_length(payload), 0), payload IS NULL AND NOT dropped, dropped, headers, ` + pg.Called("actor") + `, actor, reason, created_at, after_attempt`
 
 func editPointers(e *delivery.Edit) []any {
 	return []any{
@@ -195,6 +195,7 @@ func editPointers(e *delivery.Edit) []any {
 		&e.Dropped,
 		pg.JSON{To: &e.Headers},
 		&e.Actor,
+		&e.ActorID,
 		&e.Reason,
 		&e.CreatedAt,
 		&e.AfterAttempt,

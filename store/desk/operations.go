@@ -20,7 +20,7 @@ func (s *Desk) DryRun(ctx context.Context, r delivery.OperationRequest) (run del
 	if err := checkOperation(r); err != nil {
 		return run, err
 	}
-	selection, err := selectFor(r)
+	selection, err := selectFor(s.Gorm.WithContext(ctx), r)
 	if err != nil {
 		return run, err
 	}
@@ -65,11 +65,14 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		}
 		r.ID = id.String()
 	}
-	selection, err := selectFor(r)
+	selection, err := selectFor(s.Gorm.WithContext(ctx), r)
 	if err != nil {
 		return o, err
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := callByName(tx, &r); err != nil {
+			return err
+		}
 		fresh, err := insertOperation(tx, r)
 		if err != nil || !fresh {
 			return err
@@ -83,7 +86,7 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 	if err != nil {
 		return o, err
 	}
-	if o, err = s.Operation(ctx, r.ID); err == nil && (o.Actor != r.Actor || o.Action != r.Action) {
+	if o, err = s.Operation(ctx, r.ID); err == nil && (o.ActorID != r.Actor || o.Action != r.Action) {
 		return o, delivery.Mistake("conflict.operation_id", "id")
 	}
 	return o, err
@@ -126,6 +129,26 @@ func insertOperation(tx *gorm.DB, r delivery.OperationRequest) (fresh bool, err 
 		return false, fmt.Errorf("starting an operation: %w", inserted.Error)
 	}
 	return inserted.RowsAffected == 1, nil
+}
+
+// callByName puts the names of people into the filter that is kept to be read; the selection was made by their ids.
+func callByName(tx *gorm.DB, r *delivery.OperationRequest) error {
+	if r.Filter == nil {
+		return nil
+	}
+	f := *r.Filter
+	for _, people := range []*[]string{&f.Actors, &f.Assignees} {
+		if len(*people) == 0 {
+			continue
+		}
+		names, err := pg.Read(tx, pg.Single[string], "SELECT "+pg.Called("p.id")+" FROM unnest(?::text[]) WITH ORDINALITY AS p(id, n) ORDER BY n", people)
+		if err != nil {
+			return fmt.Errorf("reading who is in a filter: %w", err)
+		}
+		*people = names
+	}
+	r.Filter = &f
+	return nil
 }
 
 func paceArgs(p delivery.Pace, args map[string]any) map[string]any {

@@ -39,8 +39,8 @@ const (
 	acknowledgeSQL   = `CASE WHEN f.acknowledged_at IS NOT NULL THEN 'already_acknowledged' END`
 )
 
-func selectFor(r delivery.OperationRequest) (selection, error) {
-	found, args, err := matching(r)
+func selectFor(db *gorm.DB, r delivery.OperationRequest) (selection, error) {
+	found, args, err := matching(db, r)
 	if err != nil {
 		return selection{}, err
 	}
@@ -61,7 +61,7 @@ func selectFor(r delivery.OperationRequest) (selection, error) {
 const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.changed_at, r.error_class, r.acknowledged_at, r.expires_at"
 
 // matching returns all that was asked for, not a page.
-func matching(r delivery.OperationRequest) (sql string, args map[string]any, err error) {
+func matching(db *gorm.DB, r delivery.OperationRequest) (sql string, args map[string]any, err error) {
 	if r.Filter == nil {
 		return chosenSQL, chosenArgs(r.Chosen), nil
 	}
@@ -70,7 +70,7 @@ func matching(r delivery.OperationRequest) (sql string, args map[string]any, err
 	if len(f.States) == 0 {
 		f.States = r.Action.From()
 	}
-	conditions, err := find.FailureConditions(f)
+	conditions, err := find.FailureConditions(db, f)
 	if err != nil {
 		return "", nil, err
 	}

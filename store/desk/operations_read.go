@@ -12,15 +12,14 @@ import (
 	"redrive/store/pg"
 )
 
-const (
-	termsColumns = `o.id::text, o.action, o.state, o.version, o.actor, o.reason, coalesce(o.category, '') AS category, o.until, coalesce(o.evidence, '') AS evidence`
-	paceColumns  = `coalesce(o.rate, 0) AS rate, coalesce(o.rate_end, 0) AS ramp_to, coalesce(o.ramp_ms, 0) * bigint '1000000' AS ramp_over,
+var termsColumns = `o.id::text, o.action, o.state, o.version, ` + pg.Called("o.actor") + ` AS actor, o.actor AS actor_id, o.reason, coalesce(o.category, '') AS category, o.until, coalesce(o.evidence, '') AS evidence`
+
+const paceColumns = `coalesce(o.rate, 0) AS rate, coalesce(o.rate_end, 0) AS ramp_to, coalesce(o.ramp_ms, 0) * bigint '1000000' AS ramp_over,
     coalesce(o.canary, 0) AS canary, coalesce(o.stop_above, 0) AS stop_above`
-)
 
 // Totals are read in one statement, so that they add up in every snapshot: what the parts have counted, and the outcomes that
 // they have not counted yet.
-const operationSQL = `
+var operationSQL = `
 SELECT ` + termsColumns + `, ` + paceColumns + `, o.filter, o.excluded, o.selected, p.succeeded + d.succeeded AS succeeded, p.failed + d.failed AS failed,
     p.skipped, CASE WHEN o.state = 'cancelled' THEN p.waiting ELSE 0 END AS cancelled,
     p.acted - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed AS released, p.failing + d.failing AS failing, o.note,
@@ -58,10 +57,7 @@ func (s *Desk) Operation(ctx context.Context, id string) (o delivery.Operation, 
 	if !delivery.IsUUID(id) {
 		return o, delivery.ErrNotFound
 	}
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").Error; err != nil {
-			return err
-		}
+	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
 		o, err = operation(tx, id)
 		return err
 	})
@@ -109,7 +105,9 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 		return page, err
 	}
 	w := pg.NewWhere()
-	w.Equal("o.actor", f.Actor)
+	if f.Actor != "" {
+		w.Add("o.actor = ANY(ARRAY(SELECT a.id FROM redrive.actors a WHERE a.name = ?) || ?::text)", f.Actor, f.Actor)
+	}
 	if len(f.States) > 0 {
 		states := make([]string, len(f.States))
 		for i, state := range f.States {

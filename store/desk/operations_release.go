@@ -57,7 +57,7 @@ func (c *chunk) act(tx *gorm.DB) ([]int, error) {
 	o := c.operation
 	d := decision{
 		Transition: o.Action.Row(),
-		actor:      o.Actor,
+		actor:      o.ActorID,
 		reason:     o.Reason,
 		category:   o.Category,
 		evidence:   o.Evidence,

@@ -65,15 +65,15 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	}
 	switch {
 	case step.Pause:
-		return changeState(tx, step, delivery.OperationPaused, "pause", noteOf(delivery.NotePaused, delivery.NotePausedWhy, step))
+		return changeState(tx, step, delivery.OperationPaused, "pause", [2]string{delivery.NotePaused, delivery.NotePausedWhy})
 	case step.Resume:
 		if err := tx.Exec(resumeSQL, map[string]any{"id": step.ID}).Error; err != nil {
 			return fmt.Errorf("resuming: %w", err)
 		}
-		return changeState(tx, step, delivery.OperationRunning, "resume", delivery.Phrase{})
+		return changeState(tx, step, delivery.OperationRunning, "resume", [2]string{})
 	case step.Cancel:
 		err := changeState(tx, step, delivery.OperationCancelled,
-			"cancel", noteOf(delivery.NoteCancelled, delivery.NoteCancelledWhy, step))
+			"cancel", [2]string{delivery.NoteCancelled, delivery.NoteCancelledWhy})
 		if err != nil {
 			return err
 		}
@@ -82,12 +82,16 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	return found.changePace(tx, step)
 }
 
-// noteOf says who stopped an operation, and why.
-func noteOf(plain, reasoned string, step delivery.Steer) delivery.Phrase {
-	if step.Reason == "" {
-		return delivery.Say(plain, "actor", step.Actor)
+// noteOf says who stopped an operation, and why: keys are the phrases without and with a reason.
+func noteOf(tx *gorm.DB, keys [2]string, step delivery.Steer) (delivery.Phrase, error) {
+	if keys[0] == "" {
+		return delivery.Phrase{}, nil
 	}
-	return delivery.Say(reasoned, "actor", step.Actor, "reason", step.Reason)
+	name, err := pg.ReadOne(tx, pg.Single[string], "SELECT "+pg.CalledSQL, step.Actor, step.Actor)
+	if step.Reason == "" {
+		return delivery.Say(keys[0], "actor", name), err
+	}
+	return delivery.Say(keys[1], "actor", name, "reason", step.Reason), err
 }
 
 // permit compares version and state.
@@ -117,7 +121,7 @@ func faster(tx *gorm.DB, err error) error {
 		return err
 	}
 	if c.State == delivery.OperationFinished {
-		c.Actor, c.Action = "engine", "finish"
+		c.Actor, c.Action = delivery.ActorEngine, "finish"
 		c.At, err = pg.ReadOne(tx, pg.Single[time.Time], "SELECT finished_at FROM redrive.operations WHERE id = ?", c.ID)
 	} else {
 		err = tx.Raw(`SELECT actor, substr(action, length('operation.') + 1) AS action, at
@@ -129,10 +133,13 @@ func faster(tx *gorm.DB, err error) error {
 	return c
 }
 
-func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, note delivery.Phrase) error {
-	err := tx.Exec(`UPDATE redrive.operations
-		SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
-		string(to), note, step.ID).Error
+func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, keys [2]string) error {
+	note, err := noteOf(tx, keys, step)
+	if err == nil {
+		err = tx.Exec(`UPDATE redrive.operations
+			SET state = ?, version = version + 1, note = ?, changed_at = clock_timestamp() WHERE id = ?`,
+			string(to), note, step.ID).Error
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

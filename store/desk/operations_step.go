@@ -96,12 +96,12 @@ func finish(tx *gorm.DB, id string) error {
 				OR p.cursor < p.last AND o.state <> 'cancelled'))`, id).Error
 }
 
-const stepPartSQL = `
+var stepPartSQL = `
 SELECT p.integration, p.first, p.last, p.cursor, p.succeeded, p.failed, p.failing, p.skipped, p.good_before, p.bad_before, p.phase, p.ramp_at, p.tick_at,
     p.allowance, p.held, 0 AS release, CASE WHEN i.active IS NOT TRUE THEN '` + delivery.HeldNoRoute + `'
         WHEN i.paused_at IS NOT NULL THEN '` + delivery.HeldPaused + `'
         WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN '` + delivery.HeldBreaker + `' ELSE '' END AS why,
-    NULL AS obstacle, coalesce(i.paused_by, '') AS paused_by, coalesce(i.breaker <> 'closed', false) AS probing, statement_timestamp() AS now
+    NULL AS obstacle, ` + pg.Called("i.paused_by") + ` AS paused_by, coalesce(i.breaker <> 'closed', false) AS probing, statement_timestamp() AS now
 FROM redrive.operation_parts p LEFT JOIN redrive.integrations i ON i.name = p.integration WHERE p.operation_id = ? ORDER BY p.integration`
 
 type stepPart struct {

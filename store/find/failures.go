@@ -53,7 +53,11 @@ func deliveriesAt(tx *gorm.DB, places []listPosition) ([]delivery.Delivery, erro
 }
 
 // FailureConditions are conditions on a record r that select what a filter does, states apart: for whoever takes them all.
-func FailureConditions(f delivery.Filter) (*pg.Where, error) {
+func FailureConditions(db *gorm.DB, f delivery.Filter) (*pg.Where, error) {
+	f, err := knownPeople(db, f)
+	if err != nil {
+		return nil, err
+	}
 	w := pg.NewWhere()
 	w.Add("true")
 	facetConditions(w, f, "r.group_id")

@@ -107,6 +107,10 @@ func (f *finder) direction() (order, after, upTo string) {
 }
 
 func (s *Lists) newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finder, error) {
+	filter, err := knownPeople(tx, filter)
+	if err != nil {
+		return nil, err
+	}
 	plain := filter
 	plain.Acknowledged = nil // part of the branches
 	list, err := predicatesOf(plain)

@@ -1,8 +1,11 @@
 package find
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"gorm.io/gorm"
 
 	"redrive/delivery"
 	"redrive/store/pg"
@@ -115,6 +118,23 @@ func attemptPredicates(f delivery.Filter) (list []predicate) {
 		return nil
 	}
 	return []predicate{ofRecord(f, byAttempts, notByAttempts, strings.Join(w.Conditions, " AND "), w.Args...)}
+}
+
+// knownPeople adds to the names of people in a filter the ids of all who are called so: records keep the ids, and names where an earlier
+// version kept nothing else.
+func knownPeople(db *gorm.DB, f delivery.Filter) (delivery.Filter, error) {
+	for _, names := range []*[]string{&f.Actors, &f.Assignees} {
+		if len(*names) == 0 {
+			continue
+		}
+		given := *names
+		ids, err := pg.Read(db, pg.Single[string], "SELECT id FROM redrive.actors WHERE name = ANY(?)", &given)
+		if err != nil {
+			return f, fmt.Errorf("looking who is called so: %w", err)
+		}
+		*names = slices.Concat(given, ids)
+	}
+	return f, nil
 }
 
 // casePredicates are about what people decided, and keep beside the state.

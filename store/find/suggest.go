@@ -19,9 +19,9 @@ const (
 // latest dead letters, or each value of an index once.
 var suggestions = map[string]string{
 	"integration": "SELECT name FROM redrive.integrations ORDER BY active DESC, name LIMIT 1000",
-	"assignee": `SELECT v FROM (` + eachValue("redrive.deliveries", "assignee", "state <> 'pending'") + ` UNION ALL
+	"assignee": `SELECT v FROM (` + called(eachValue("redrive.deliveries", "assignee", "state <> 'pending'")) + ` UNION ALL
 		SELECT name FROM redrive.operators WHERE disabled_at IS NULL ORDER BY 1 LIMIT 500) a(v) GROUP BY v ORDER BY v`,
-	"by": eachValue("redrive.deliveries", "actor", "actor <> 'policy' AND state <> 'pending'"),
+	"by": called(eachValue("redrive.deliveries", "actor", "actor <> 'policy' AND state <> 'pending'")) + " ORDER BY 1",
 	"tag": `SELECT t.tag FROM (SELECT tags FROM redrive.cases LIMIT 5000) c CROSS JOIN LATERAL unnest(c.tags) t(tag)
 		GROUP BY t.tag ORDER BY count(*) DESC, t.tag LIMIT 500`,
 	"type": `SELECT t.type FROM (SELECT unnest(subscribe) AS type, 0 AS n FROM redrive.integrations WHERE active
@@ -43,6 +43,11 @@ func eachValue(table, column, condition string) string {
 		FROM each WHERE each.v IS NOT NULL AND n < %[4]d
 	) SELECT v FROM each WHERE v IS NOT NULL)`
 	return fmt.Sprintf(statement, table, column, condition, mostValues)
+}
+
+// called are the present names of actors, each once.
+func called(actors string) string {
+	return "SELECT DISTINCT " + pg.Called("e.v") + " FROM " + actors + " e(v)"
 }
 
 // Suggest returns values of a field of the search bar that begin with what was typed, the most useful first, at most 10. A field

@@ -104,7 +104,7 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed)
 }
 
-const stateSQL = "i.name, i.paused_at, coalesce(i.paused_by, '') AS paused_by, coalesce(i.pause_reason, '') AS pause_reason, i.breaker, i.breaker_until"
+var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_by, coalesce(i.paused_by, '') AS paused_by_id, coalesce(i.pause_reason, '') AS pause_reason, i.breaker, i.breaker_until"
 
 // IntegrationStates returns what people paused and where the breakers stand, by integration name.
 func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
@@ -157,7 +157,7 @@ func (s *Registry) SetPaused(ctx context.Context, integration string, paused boo
 	})
 }
 
-const healthSQL = find.WithChanges + `
+var healthSQL = find.WithChanges + `
 SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0) AS pending,
     coalesce(w.sending, 0) AS sending, coalesce(n.dead, 0)::bigint AS dead, coalesce(n.acknowledged, 0)::bigint AS acknowledged,
     coalesce(n.ignored, 0)::bigint AS ignored, coalesce(n.new_groups, 0) AS new_groups, o.oldest_pending, statement_timestamp() AS now

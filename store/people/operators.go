@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"gorm.io/gorm"
 
@@ -12,12 +13,23 @@ import (
 	"redrive/store/pg"
 )
 
-const operatorColumns = "id::text, name, role, password_hash, created_at, disabled_at"
+const operatorColumns = "id::text, name, role, password_hash, generation, created_at, disabled_at"
 
-// OperatorByName returns an operator, disabled or not.
+// Operator returns an operator by id, disabled or not.
+func (s *People) Operator(ctx context.Context, id string) (delivery.Operator, error) {
+	if !delivery.IsUUID(id) {
+		return delivery.Operator{}, delivery.ErrNotFound
+	}
+	return operator(s.Gorm.WithContext(ctx), "id = ?", id)
+}
+
+// OperatorByName returns the operator who has a name now, disabled or not.
 func (s *People) OperatorByName(ctx context.Context, name string) (delivery.Operator, error) {
-	o, err := pg.ScanOne[delivery.Operator](s.Gorm.WithContext(ctx),
-		"SELECT "+operatorColumns+" FROM redrive.operators WHERE name = ?", name)
+	return operator(s.Gorm.WithContext(ctx), "name = ?", name)
+}
+
+func operator(db *gorm.DB, condition string, arg any) (delivery.Operator, error) {
+	o, err := pg.ScanOne[delivery.Operator](db, "SELECT "+operatorColumns+" FROM redrive.operators WHERE "+condition, arg)
 	if err != nil {
 		return o, pg.DomainError(fmt.Errorf("reading an operator: %w", err))
 	}
@@ -36,25 +48,25 @@ func (s *People) Operators(ctx context.Context) ([]delivery.Operator, error) {
 
 // EnsureFirstOperator creates an administrator when there is no operator at all.
 func (s *People) EnsureFirstOperator(ctx context.Context, name, passwordHash string) (created bool, err error) {
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec("LOCK TABLE redrive.operators IN SHARE ROW EXCLUSIVE MODE").Error; err != nil {
-			return err
-		}
+	err = s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
 		inserted := tx.Exec(`INSERT INTO redrive.operators (name, role, password_hash) SELECT ?, 'admin', ?
 			WHERE NOT EXISTS (SELECT FROM redrive.operators)`, name, passwordHash)
 		if created = inserted.RowsAffected > 0; !created {
 			return inserted.Error
 		}
 		return audit.Record(tx,
-			delivery.AuditEntry{Actor: "redrive", Action: "operator.create", SubjectType: "operator", Subject: name,
+			delivery.AuditEntry{Actor: delivery.ActorProgram, Action: "operator.create", SubjectType: "operator", Subject: name,
 				Details: audit.Details(map[string]any{"role": "admin", "why": delivery.Say("audit.first_operator")})})
 	})
 	return created, err
 }
 
+// peopleLock lets one change of people and tokens after the other happen: so there is always an administrator left.
+const peopleLock = "LOCK TABLE redrive.operators IN SHARE ROW EXCLUSIVE MODE"
+
 // CreateOperator adds a person. A name that is taken is an *delivery.InputError.
 func (s *People) CreateOperator(ctx context.Context, o delivery.Operator, actor string) (delivery.Operator, error) {
-	err := s.Transact(ctx, func(tx *gorm.DB) error {
+	err := s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
 		created, err := pg.ScanOne[delivery.Operator](tx,
 			`INSERT INTO redrive.operators (name, role, password_hash) VALUES (?, ?, ?)
 			ON CONFLICT (name) DO NOTHING RETURNING `+operatorColumns, o.Name, string(o.Role), o.PasswordHash)
@@ -65,40 +77,95 @@ func (s *People) CreateOperator(ctx context.Context, o delivery.Operator, actor 
 			return err
 		}
 		o = created
-		return audit.Record(tx,
-			delivery.AuditEntry{Actor: actor, Action: "operator.create", SubjectType: "operator", Subject: o.Name,
-				Details: audit.Details(map[string]any{"role": string(o.Role)})})
+		return audit.Record(tx, operatorEntry("create", actor, o, nil))
 	})
 	return o, err
 }
 
-// UpdateOperator writes role, password hash and whether o is disabled; what says in the audit what was changed. The last
-// administrator can be neither disabled nor demoted.
-func (s *People) UpdateOperator(ctx context.Context, o delivery.Operator, actor, what string) error {
-	return s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec("LOCK TABLE redrive.operators IN SHARE ROW EXCLUSIVE MODE").Error; err != nil {
+func operatorEntry(what, actor string, o delivery.Operator, members map[string]any) delivery.AuditEntry {
+	all := map[string]any{"role": string(o.Role), "operator_id": o.ID}
+	maps.Copy(all, members)
+	return delivery.AuditEntry{Actor: actor, Action: "operator." + what, SubjectType: "operator", Subject: o.Name, Details: audit.Details(all)}
+}
+
+// ChangeOperator changes one thing about a person and nothing else, and returns the person after it. All but a new name ends their
+// sessions. The last administrator can be neither disabled nor demoted. A generation that is over is an *delivery.RightError.
+func (s *People) ChangeOperator(ctx context.Context, c delivery.OperatorChange) (o delivery.Operator, err error) {
+	if !delivery.IsUUID(c.ID) {
+		return o, delivery.ErrNotFound
+	}
+	err = s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
+		was, err := operator(tx, "id = ?", c.ID)
+		switch {
+		case err != nil:
+			return err
+		case c.Since != 0 && c.Since != was.Generation:
+			r, _ := delivery.RightOf(ctx)
+			return &delivery.RightError{Right: r}
+		}
+		if err := checkName(tx, c); err != nil {
 			return err
 		}
-		updated := tx.Exec(`UPDATE redrive.operators SET role = ?, password_hash = ?, disabled_at = ? WHERE name = ?`,
-			string(o.Role), o.PasswordHash, o.DisabledAt, o.Name)
-		if updated.Error != nil {
-			return updated.Error
-		}
-		if updated.RowsAffected == 0 {
-			return delivery.ErrNotFound
-		}
-		admins, err := pg.ReadOne(tx, pg.Single[int],
-			"SELECT count(*) FROM redrive.operators WHERE role = 'admin' AND disabled_at IS NULL")
-		if err != nil {
+		if o, err = changeOperator(tx, c); err != nil {
 			return err
 		}
-		if admins == 0 {
-			return delivery.Mistake("last_admin", "role")
+		if err := checkAdmin(tx); err != nil {
+			return err
 		}
-		return audit.Record(tx,
-			delivery.AuditEntry{Actor: actor, Action: "operator." + what, SubjectType: "operator", Subject: o.Name,
-				Details: audit.Details(map[string]any{"role": string(o.Role)})})
+		return audit.Record(tx, operatorEntry(c.What(), c.Actor, o, renamed(was, o)))
 	})
+	return o, err
+}
+
+// checkName refuses the name of somebody else.
+func checkName(tx *gorm.DB, c delivery.OperatorChange) error {
+	if c.Name == nil {
+		return nil
+	}
+	switch o, err := operator(tx, "name = ?", *c.Name); {
+	case errors.Is(err, delivery.ErrNotFound) || err == nil && o.ID == c.ID:
+		return nil
+	case err != nil:
+		return err
+	}
+	return delivery.Mistake("name_taken.operator", "name")
+}
+
+// changeOperator writes the one column; without any it only ends the sessions.
+func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator, err error) {
+	set, args := "generation = generation + 1", []any{}
+	put := func(column string, value any) { set, args = column+", "+set, append(args, value) }
+	switch {
+	case c.Name != nil:
+		set, args = "name = ?", append(args, *c.Name)
+	case c.Role != nil:
+		put("role = ?", string(*c.Role))
+	case c.PasswordHash != nil:
+		put("password_hash = ?", *c.PasswordHash)
+	case c.Disabled != nil:
+		put("disabled_at = CASE WHEN ? THEN coalesce(disabled_at, clock_timestamp()) END", *c.Disabled)
+	}
+	o, err = pg.ScanOne[delivery.Operator](tx, "UPDATE redrive.operators SET "+set+" WHERE id = ? RETURNING "+operatorColumns, append(args, c.ID)...)
+	if err != nil {
+		return o, fmt.Errorf("changing a person: %w", err)
+	}
+	return o, tx.Exec("DELETE FROM redrive.sessions WHERE operator_id = ? AND generation < ?", o.ID, o.Generation).Error
+}
+
+// checkAdmin refuses a change after which nobody administers.
+func checkAdmin(tx *gorm.DB) error {
+	admins, err := pg.ReadOne(tx, pg.Single[int], "SELECT count(*) FROM redrive.operators WHERE role = 'admin' AND disabled_at IS NULL")
+	if err == nil && admins == 0 {
+		err = delivery.Mistake("last_admin", "role")
+	}
+	return err
+}
+
+func renamed(was, is delivery.Operator) map[string]any {
+	if was.Name == is.Name {
+		return nil
+	}
+	return map[string]any{"was": was.Name}
 }
 
 const tokenColumns = "id::text, name, role, created_at, revoked_at"
@@ -125,7 +192,7 @@ func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
 
 // CreateToken keeps a token's name, role and SHA-256.
 func (s *People) CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error) {
-	err := s.Transact(ctx, func(tx *gorm.DB) error {
+	err := s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
 		created, err := pg.ScanOne[delivery.Token](tx,
 			"INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+tokenColumns,
 			t.Name, string(t.Role), sha256)
@@ -144,7 +211,7 @@ func (s *People) RevokeToken(ctx context.Context, id, actor string) error {
 	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
-	return s.Transact(ctx, func(tx *gorm.DB) error {
+	return s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
 		t, err := pg.ScanOne[delivery.Token](tx, "SELECT "+tokenColumns+" FROM redrive.api_tokens WHERE id = ? FOR UPDATE", id)
 		if err != nil || t.RevokedAt != nil {
 			return err
@@ -160,29 +227,42 @@ func (s *People) RevokeToken(ctx context.Context, id, actor string) error {
 // environmentToken is the name of the token that REDRIVE_API_TOKEN sets.
 const environmentToken = "environment"
 
-// EnsureEnvToken makes the token with this SHA-256 the environment's administrator token and revokes an earlier one; nil
-// revokes only.
+// EnsureEnvToken makes the secret with this SHA-256 that of the environment's administrator token, which stays the same actor whatever its
+// secret is; nil revokes it. Another token that has the secret ends.
 func (s *People) EnsureEnvToken(ctx context.Context, sha256 []byte) error {
-	return s.Transact(ctx, func(tx *gorm.DB) error {
-		revoked := tx.Exec(`UPDATE redrive.api_tokens SET revoked_at = clock_timestamp()
-			WHERE name = ? AND revoked_at IS NULL AND token_hash IS DISTINCT FROM ?::bytea`, environmentToken, sha256)
-		if revoked.Error != nil {
-			return revoked.Error
+	return s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
+		changed, err := setEnvToken(tx, sha256)
+		if err != nil || !changed {
+			return err
 		}
-		changed := revoked.RowsAffected
-		if sha256 != nil {
-			inserted := tx.Exec(`INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, 'admin', ?)
-				ON CONFLICT (token_hash) DO UPDATE SET name = excluded.name, role = 'admin', revoked_at = NULL
-				WHERE api_tokens.revoked_at IS NOT NULL OR api_tokens.role <> 'admin'`, environmentToken, sha256)
-			if inserted.Error != nil {
-				return inserted.Error
-			}
-			changed += inserted.RowsAffected
-		}
-		if changed == 0 {
-			return nil
-		}
-		return audit.Record(tx, delivery.AuditEntry{Actor: "redrive", Action: "token.environment", SubjectType: "token",
-			Subject: environmentToken, Details: audit.Details(map[string]any{"why": delivery.Say("audit.environment_token")})})
+		return audit.Record(
+			tx,
+			delivery.AuditEntry{Actor: delivery.ActorProgram, Action: "token.environment", SubjectType: "token", Subject: environmentToken,
+				Details: audit.Details(map[string]any{"why": delivery.Say("audit.environment_token")})},
+		)
 	})
+}
+
+const (
+	revokeEnvSQL = "UPDATE redrive.api_tokens SET revoked_at = clock_timestamp() WHERE of_setting AND revoked_at IS NULL"
+
+	// yieldSecretSQL leaves no way back to a token whose secret the setting has now: its hash is hashed once more.
+	yieldSecretSQL = `UPDATE redrive.api_tokens SET token_hash = sha256(token_hash), revoked_at = coalesce(revoked_at, clock_timestamp())
+		WHERE token_hash = ? AND NOT of_setting`
+
+	setEnvSQL = `INSERT INTO redrive.api_tokens AS t (name, role, token_hash, of_setting) VALUES (?, 'admin', ?, true)
+		ON CONFLICT (of_setting) WHERE of_setting DO UPDATE SET name = excluded.name, role = 'admin', token_hash = excluded.token_hash, revoked_at = NULL
+		WHERE t.revoked_at IS NOT NULL OR t.role <> 'admin' OR t.token_hash <> excluded.token_hash`
+)
+
+func setEnvToken(tx *gorm.DB, sha256 []byte) (changed bool, err error) {
+	if sha256 == nil {
+		revoked := tx.Exec(revokeEnvSQL)
+		return revoked.RowsAffected > 0, revoked.Error
+	}
+	if err := tx.Exec(yieldSecretSQL, sha256).Error; err != nil {
+		return false, err
+	}
+	set := tx.Exec(setEnvSQL, environmentToken, sha256)
+	return set.RowsAffected > 0, set.Error
 }

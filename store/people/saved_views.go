@@ -14,7 +14,7 @@ import (
 // maxViews is how many one owner may have.
 const maxViews = 100
 
-const viewColumns = "id::text, owner, name, search, shared"
+var viewColumns = "id::text, " + pg.Called("owner") + " AS owner, owner AS owner_id, name, search, shared"
 
 // SavedViews returns a person's views and the shared ones, by name.
 func (s *People) SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error) {
@@ -54,8 +54,8 @@ func saveView(tx *gorm.DB, v delivery.SavedView) (saved delivery.SavedView, err 
 	if err != nil {
 		return v, err
 	}
-	if v.ID = was.ID; v == was {
-		return v, nil
+	if v.ID = was.ID; v.ID != "" && v.Name == was.Name && v.Search == was.Search && v.Shared == was.Shared {
+		return was, nil
 	}
 	if v.ID == "" {
 		saved, err = pg.ScanOne[delivery.SavedView](tx,
@@ -69,7 +69,7 @@ func saveView(tx *gorm.DB, v delivery.SavedView) (saved delivery.SavedView, err 
 	if err != nil {
 		return saved, err
 	}
-	return saved, audit.Record(tx, viewEntry("view.save", v.Owner, saved))
+	return saved, audit.Record(tx, viewEntry("view.save", saved.OwnerID, saved))
 }
 
 // replaced returns the view that v takes the place of; the zero view when it is new.
@@ -95,7 +95,7 @@ func replaced(mine []delivery.SavedView, v delivery.SavedView) (was delivery.Sav
 
 func viewEntry(action, actor string, v delivery.SavedView) delivery.AuditEntry {
 	return delivery.AuditEntry{Actor: actor, Action: action, SubjectType: "view", Subject: v.ID,
-		Details: audit.Details(map[string]any{"name": v.Name, "owner": v.Owner, "search": v.Search, "shared": v.Shared})}
+		Details: audit.Details(map[string]any{"name": v.Name, "owner": v.Owner, "owner_id": v.OwnerID, "search": v.Search, "shared": v.Shared})}
 }
 
 // DeleteView forgets a view. Others' views can be deleted by nobody but an admin; those that are not shared are not told of.
@@ -109,9 +109,9 @@ func (s *People) DeleteView(ctx context.Context, id, actor string, admin bool) e
 		switch {
 		case err != nil:
 			return err
-		case v.Owner != actor && !admin && v.Shared:
+		case v.OwnerID != actor && !admin && v.Shared:
 			return delivery.Mistake("not_yours", "", "owner", v.Owner)
-		case v.Owner != actor && !admin:
+		case v.OwnerID != actor && !admin:
 			return delivery.ErrNotFound
 		}
 		if err := tx.Exec("DELETE FROM redrive.saved_views WHERE id = ?", id).Error; err != nil {

@@ -3,11 +3,15 @@ package people
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"gorm.io/gorm"
+
 	"redrive/delivery"
+	"redrive/store/audit"
 	"redrive/store/pg"
 )
 
@@ -30,16 +34,90 @@ func (s *People) FindCtx(ctx context.Context, token string) (b []byte, found boo
 	return b, true, nil
 }
 
-// CommitCtx writes a session, and sweeps a few that have expired.
+// commitSQL writes whose a session is with its first row only: one that was ended while a request was under way comes back as nobody's.
+const commitSQL = `WITH swept AS (DELETE FROM redrive.sessions WHERE token_hash IN (SELECT token_hash
+		FROM redrive.sessions WHERE expiry < clock_timestamp() AND token_hash <> @key LIMIT 10 FOR UPDATE SKIP LOCKED))
+	INSERT INTO redrive.sessions (expiry, token_hash, data, operator_id, generation, device, address)
+	VALUES (@expiry, @key, @data, CAST(@operator AS uuid), @generation, @device, @address)
+	ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expiry = excluded.expiry, seen_at = clock_timestamp(), device = excluded.device,
+		address = excluded.address`
+
+// CommitCtx writes a session, of whom delivery.WithSession says, and sweeps a few that have expired.
 func (s *People) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	err := s.Gorm.WithContext(ctx).Exec(`WITH swept AS (DELETE FROM redrive.sessions WHERE token_hash IN (SELECT token_hash
-			FROM redrive.sessions WHERE expiry < clock_timestamp() AND token_hash <> ? LIMIT 10 FOR UPDATE SKIP LOCKED))
-		INSERT INTO redrive.sessions (expiry, token_hash, data) VALUES (?, ?, ?)
-		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expiry = excluded.expiry`, sessionKey(token), expiry, sessionKey(token), b).Error
+	of := delivery.SessionOf(ctx)
+	err := s.Gorm.WithContext(ctx).Exec(commitSQL, map[string]any{"key": sessionKey(token), "expiry": expiry, "data": b,
+		"operator": pg.Optional(of.OperatorID), "generation": of.Generation, "device": of.Device, "address": of.Address}).Error
 	if err != nil {
 		return fmt.Errorf("writing a session: %w", err)
 	}
 	return nil
+}
+
+// SignedIn returns the person whom a session belongs to, and the session's id, or delivery.ErrNotFound: the session ended, the person is
+// disabled, or has another password or role than when it began.
+func (s *People) SignedIn(ctx context.Context, token string) (o delivery.Operator, session string, err error) {
+	type row struct {
+		delivery.Operator
+		session string
+	}
+	r, err := pg.ReadOne(s.Gorm.WithContext(ctx), func(r *row) []any {
+		return []any{&r.ID, &r.Name, &r.Role, &r.PasswordHash, &r.Generation, &r.CreatedAt, &r.session}
+	}, "SELECT o.id::text, o.name, o.role, o.password_hash, o.generation, o.created_at, s.id::text"+pg.SignedInSQL+" AND s.token_hash = ?", sessionKey(token))
+	if err != nil {
+		return o, "", fmt.Errorf("reading who is signed in: %w", err)
+	}
+	return r.Operator, r.session, nil
+}
+
+// SignIn writes down that a person signs in, if they are as they were when the password was read: else it returns delivery.ErrNotFound.
+func (s *People) SignIn(ctx context.Context, o delivery.Operator, details json.RawMessage) error {
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		_, err := pg.ReadOne(tx, pg.Single[int], `SELECT 1 FROM redrive.operators WHERE id = ? AND generation = ? AND disabled_at IS NULL FOR SHARE`,
+			o.ID, o.Generation)
+		if err != nil {
+			return err
+		}
+		return audit.Record(tx, delivery.AuditEntry{Actor: o.ID, Action: "session.sign-in", SubjectType: "operator", Subject: o.Name, Details: details})
+	})
+}
+
+// Sessions returns where a person is signed in, the latest use first.
+func (s *People) Sessions(ctx context.Context, operator string) ([]delivery.Session, error) {
+	list, err := pg.Scan[delivery.Session](s.Gorm.WithContext(ctx), `SELECT s.id::text, o.id::text AS operator_id, s.generation, s.device, s.address,
+		s.created_at, s.seen_at`+pg.SignedInSQL+` AND o.id = ? ORDER BY s.seen_at DESC, s.id`, operator)
+	if err != nil {
+		return nil, fmt.Errorf("reading sessions: %w", err)
+	}
+	return list, nil
+}
+
+// EndSession signs a person out of one browser.
+func (s *People) EndSession(ctx context.Context, operatorID, session, actor string) error {
+	if !delivery.IsUUID(session) {
+		return delivery.ErrNotFound
+	}
+	return s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
+		o, err := operator(tx, "id = ?", operatorID)
+		if err != nil {
+			return err
+		}
+		device, err := pg.ReadOne(tx, pg.Single[string], "DELETE FROM redrive.sessions WHERE id = ? AND operator_id = ? RETURNING device", session, o.ID)
+		if err != nil {
+			return err
+		}
+		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: "session.end", SubjectType: "operator", Subject: o.Name,
+			Details: audit.Details(map[string]any{"operator_id": o.ID, "session": session, "device": device})})
+	})
+}
+
+// Holding returns those of the ids of sessions and tokens that still let somebody in.
+func (s *People) Holding(ctx context.Context, ids []string) ([]string, error) {
+	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], "SELECT s.id::text"+pg.SignedInSQL+` AND s.id = ANY(?::uuid[])
+		UNION ALL SELECT id::text FROM redrive.api_tokens WHERE revoked_at IS NULL AND id = ANY(?::uuid[])`, &ids, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("looking which sessions hold: %w", err)
+	}
+	return list, nil
 }
 
 // DeleteCtx ends a session.

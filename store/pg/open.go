@@ -111,7 +111,41 @@ func (s *DB) Ready(ctx context.Context) error {
 }
 
 // Transact runs work in one transaction: committed when it answers nil, rolled back otherwise. When others are in its way, work is run
-// again from its beginning.
+// again from its beginning. Whoever acts by ctx must still have the right to, and keeps it until the end: else the error is a
+// *delivery.RightError.
 func (s *DB) Transact(ctx context.Context, work func(tx *gorm.DB) error) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		if err := mayStill(tx, ctx, true); err != nil {
+			return err
+		}
+		return work(tx)
+	})
+}
+
+// Admit is Transact for what is no decision and comes in great number: the right is looked at, and not held.
+func (s *DB) Admit(ctx context.Context, work func(tx *gorm.DB) error) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		if err := mayStill(tx, ctx, false); err != nil {
+			return err
+		}
+		return work(tx)
+	})
+}
+
+// TransactAfter is Transact for work that takes rights away: the lock comes before the look at the own one, so that two who take them
+// from each other do so one after the other.
+func (s *DB) TransactAfter(ctx context.Context, lock string, work func(tx *gorm.DB) error) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		if err := tx.Exec(lock).Error; err != nil {
+			return err
+		}
+		if err := mayStill(tx, ctx, true); err != nil {
+			return err
+		}
+		return work(tx)
+	})
+}
+
+func (s *DB) transact(ctx context.Context, work func(tx *gorm.DB) error) error {
 	return DomainError(Again(func() error { return s.Gorm.WithContext(ctx).Transaction(work) }))
 }

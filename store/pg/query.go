@@ -91,6 +91,14 @@ func sameNames(db *gorm.DB, list any, rows *sql.Rows) error {
 	return nil
 }
 
+// CalledSQL is the present name of an actor, which is passed twice: the actor itself where it has no other.
+const CalledSQL = "coalesce((SELECT a.name FROM redrive.actors a WHERE a.id = ?::text), ?::text)"
+
+// Called is the expression of the present name of the actor in a column: empty for nobody.
+func Called(column string) string {
+	return "coalesce((SELECT a.name FROM redrive.actors a WHERE a.id = " + column + "), " + column + ", '')"
+}
+
 // Single points to a row of one column.
 func Single[T any](v *T) []any { return []any{v} }
 

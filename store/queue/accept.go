@@ -16,7 +16,7 @@ import (
 // Accept takes a message in. It is durable, with its deliveries, when this returns. The SQL functions are the same that
 // producers call in their own transactions.
 func (s *Queue) Accept(ctx context.Context, m delivery.Message) (accepted delivery.Accepted, err error) {
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
+	err = s.Admit(ctx, func(tx *gorm.DB) error {
 		id, err := insertMessage(tx, m)
 		if err != nil {
 			return err

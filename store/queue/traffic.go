@@ -10,7 +10,7 @@ import (
 )
 
 // trafficSQL reads what an inner query chose of the queue or of the records.
-const trafficSQL = record.Columns + " FROM (%s) d" + record.Joins
+var trafficSQL = record.Columns + " FROM (%s) d" + record.Joins
 
 // queueSQL shows what an inner query chose of the queue; its column sorted takes the place that changed_at has in other lists.
 const queueSQL = `SELECT q.id, q.message_id, q.integration, CASE WHEN q.token IS NULL THEN 'pending' ELSE 'sending' END AS state,

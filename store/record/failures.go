@@ -12,14 +12,14 @@ import (
 )
 
 // Columns are what lists and pages show of a delivery d with its message m and failure details f.
-const Columns = `SELECT d.id::text, d.message_id::text, d.integration, d.state, d.version, d.attempts,
+var Columns = `SELECT d.id::text, d.message_id::text, d.integration, d.state, d.version, d.attempts,
     coalesce(d.error_class, ''), coalesce(f.error, ''), coalesce(d.group_id, ''),
     coalesce(m.created_at, (SELECT created_at FROM redrive.deliveries WHERE id = d.id)), d.failed_at, d.changed_at, d.dead_at,
     d.settled_at, d.retry_requested_at, d.next_attempt_at, coalesce(m.type, ''), coalesce(m.key, ''),
     CASE WHEN d.started_at IS NULL THEN (SELECT max(a.started_at) FROM redrive.attempts a WHERE a.delivery_id = d.id AND a.outcome <> 'late') END, d.started_at,
-    coalesce(f.actor, ''), coalesce(f.reason, ''), coalesce(f.category, ''), f.until, coalesce(f.evidence, ''),
-    coalesce(d.edit, 1), coalesce(d.operation_id::text, ''), d.acknowledged_at, coalesce(c.version, 0), coalesce(c.acknowledged_by, ''),
-    coalesce(c.assignee, ''), to_json(c.tags), coalesce(c.ticket, '')`
+    ` + pg.Called("f.actor") + `, coalesce(f.actor, ''), coalesce(f.reason, ''), coalesce(f.category, ''), f.until, coalesce(f.evidence, ''),
+    coalesce(d.edit, 1), coalesce(d.operation_id::text, ''), d.acknowledged_at, coalesce(c.version, 0),
+    ` + pg.Called("c.acknowledged_by") + `, coalesce(c.acknowledged_by, ''), ` + pg.Called("c.assignee") + `, coalesce(c.assignee, ''), to_json(c.tags), coalesce(c.ticket, '')`
 
 // Joins know that the message of what was delivered may be dropped.
 const (
@@ -28,10 +28,10 @@ const (
 )
 
 // SQL reads any delivery; filter it by id or message.
-const SQL = Columns + " FROM redrive.all_deliveries d" + Joins
+var SQL = Columns + " FROM redrive.all_deliveries d" + Joins
 
 // FailureSQL reads records of failures, each with its number n; what is shown of the message stands there.
-const FailureSQL = Columns + ` FROM (SELECT r.id, r.message_id, r.integration,
+var FailureSQL = Columns + ` FROM (SELECT r.id, r.message_id, r.integration,
         CASE WHEN w.token IS NOT NULL THEN 'sending' ELSE r.state END AS state, r.version, coalesce(w.attempts, r.attempts) AS attempts,
         r.error_class, r.group_id, r.failed_at, r.changed_at, r.dead_at, r.settled_at, r.retry_requested_at, r.edit, r.operation_id,
         r.acknowledged_at, CASE WHEN w.token IS NULL AND isfinite(w.due_at) THEN w.due_at END AS next_attempt_at, r.started_at, r.n,
@@ -69,6 +69,7 @@ func deliveryPointers(r *Row) []any {
 		&r.lastFailedAt,
 		&r.startedAt,
 		&s.Actor,
+		&s.ActorID,
 		&s.Reason,
 		&s.Category,
 		&s.Until,
@@ -78,7 +79,9 @@ func deliveryPointers(r *Row) []any {
 		&r.Case.AcknowledgedAt,
 		&r.Case.Version,
 		&r.Case.AcknowledgedBy,
+		&r.Case.AcknowledgedID,
 		&r.Case.Assignee,
+		&r.Case.AssigneeID,
 		pg.JSON{To: &r.Case.Tags},
 		&r.Case.Ticket,
 	}
@@ -95,7 +98,7 @@ func (r Row) Shown() delivery.Delivery {
 		d.Settlement = r.settlement
 	}
 	if d.Case.AcknowledgedAt == nil {
-		d.Case.AcknowledgedBy = "" // of an earlier time
+		d.Case.AcknowledgedBy, d.Case.AcknowledgedID = "", "" // of an earlier time
 	}
 	return d
 }

@@ -453,6 +453,7 @@ var phrases = map[string]string{
 	"too_many_tags":                      "a failure may have {max} tags",
 	"type_required":                      "Say what type of message this is, for example order.placed.",
 	"unauthorized":                       "Send an API token: Authorization: Bearer TOKEN.",
+	"unauthorized.ended":                 "Your session has ended, and nothing was changed. Sign in again.",
 	"unchanged":                          "Nothing was changed. To send the same again, retry instead.",
 	"unknown_action":                     "action must be one of {known:list}.",
 	"unknown_action.form":                "There is no such action.",
@@ -494,6 +495,7 @@ var phrases = map[string]string{
 	"done.resume":               "{integration} goes on.",
 	"done.retry":                "Retry requested. It counts as delivered only when the receiver confirms; this page tells you.",
 	"done.run":                  "A run of {integration} is queued. It begins within seconds, after what runs already.",
+	"done.session_ended":        "Signed out there.",
 	"done.token_revoked":        "Revoked. Programs that use the token are refused from now on.",
 	"done.unknown_zone":         "That time zone is not known; write it like Asia/Seoul.",
 	"done.view_deleted":         "The saved search is deleted.",
@@ -549,6 +551,7 @@ var phrases = map[string]string{
 	"title.redirect":            "Redirect: {type} → {integration}",
 	"title.runs":                "Runs of {integration}",
 	"title.sign_in":             "Sign in",
+	"title.sessions":            "Sessions",
 	"title.tokens":              "Tokens",
 	"title.underway":            "On their way: {integration}",
 }

@@ -1,0 +1,86 @@
+package delivery
+
+import (
+	"context"
+	"time"
+)
+
+// Whoever acts is written down as an actor: the id of a person or a token, or one of the words below, which are no ids. Names change and
+// are given again; an id is nobody else's. What an earlier version kept by a name that nobody has any more stays that name.
+const (
+	ActorProgram   = "redrive"   // what the program does when it starts
+	ActorEngine    = "engine"    // outcomes
+	ActorPolicy    = "policy"    // whoever decides when nobody does: a time that is over, a failure ratio, a rule of the integrations file
+	ActorAnonymous = "anonymous" // whoever did not sign in
+)
+
+// Right is what a request was let in with. The store looks at it again in the transaction that acts, and keeps it from ending before that.
+type Right struct {
+	Actor   string // id of the person or token
+	Session string // id of the session; empty for a token
+	Need    Role   // what the request needs at least
+}
+
+// Holder is the id of what a right ends with: the session, or the token.
+func (r Right) Holder() string {
+	if r.Session != "" {
+		return r.Session
+	}
+	return r.Actor
+}
+
+type rightKey struct{}
+
+// WithRight returns a context whose transactions look at a right again.
+func WithRight(ctx context.Context, r Right) context.Context {
+	return context.WithValue(ctx, rightKey{}, r)
+}
+
+// RightOf returns the right of a context; ok is false where the program acts by itself.
+func RightOf(ctx context.Context) (r Right, ok bool) {
+	r, ok = ctx.Value(rightKey{}).(Right)
+	return r, ok
+}
+
+// RightError says that a right ended after the request was let in: nothing was changed.
+type RightError struct {
+	Right
+	Own Role // of whoever is still there and may do less than is needed; empty: the session or token ended
+}
+
+// Phrase says what is missing.
+func (e *RightError) Phrase() Phrase {
+	switch {
+	case e.Own != "":
+		return Say("forbidden.role", "role", e.Need, "own", e.Own)
+	case e.Session != "":
+		return Say("unauthorized.ended")
+	}
+	return Say("invalid_token")
+}
+
+func (e *RightError) Error() string { return e.Phrase().String() }
+
+// Session is one browser in which a person is signed in.
+type Session struct {
+	ID         string
+	OperatorID string
+	Generation int    // of the person, when it began: it holds as long as that is the same
+	Device     string // what the browser calls itself
+	Address    string
+	CreatedAt  time.Time
+	SeenAt     time.Time
+}
+
+type sessionKey struct{}
+
+// WithSession returns a context in which a session that is written is that of a person, a device and an address.
+func WithSession(ctx context.Context, s Session) context.Context {
+	return context.WithValue(ctx, sessionKey{}, s)
+}
+
+// SessionOf returns what WithSession gave, or nobody's.
+func SessionOf(ctx context.Context) Session {
+	s, _ := ctx.Value(sessionKey{}).(Session)
+	return s
+}
