@@ -325,6 +325,9 @@ func measure(b *testing.B, receiver *bench.Receiver, run func(context.Context)) 
 func consume(b *testing.B, ctx context.Context, dsn string, source delivery.BrokerSource, url string, change func(*delivery.Integration)) {
 	log := slog.New(slog.DiscardHandler)
 	source.Prefetch, source.Format = benchPrefetch, delivery.FormatNative
+	if source.Kind() == delivery.BrokerKafka {
+		source.Prefetch = kafkaPrefetch
+	}
 	in := delivery.Integration{Name: "bench", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: benchConcurrency,
 		Broker: &source, Retry: delivery.DefaultRetry, Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: url, Timeout: 5 * time.Second}}}
 	change(&in)

@@ -14,6 +14,10 @@ import (
 )
 
 const (
+	// kafkaPrefetch is more than other brokers have: a loop of the client alone is so fast that what is in our hands must last as long as
+	// Postgres takes to look up and to note it (BenchmarkKafka).
+	kafkaPrefetch = 1024
+
 	kafkaFetchBytes   = 16 << 20 // read ahead by the client, beside what is in our hands
 	kafkaPerPartition = 1 << 20
 	kafkaFetchWait    = 500 * time.Millisecond

@@ -34,8 +34,9 @@ var sourceKinds = []sourceKind{
 	},
 	{
 		form.Source{Name: delivery.BrokerKafka, Block: form.Reads(readKafka), Positions: true,
-			Least: `{brokers: ["h:1"], topic: t, group: g}`,
-			Pages: []form.Page{form.KafkaPage}},
+			Prefetch: kafkaPrefetch,
+			Least:    `{brokers: ["h:1"], topic: t, group: g}`,
+			Pages:    []form.Page{form.KafkaPage}},
 		func(cfg Config) (driver, error) {
 			return newKafka(cfg, *cfg.Integration.Broker.From.(*delivery.KafkaSource))
 		},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 
 	"redrive/delivery"
@@ -45,8 +46,12 @@ func (c *checker) broker(i int, in rawIntegration) *delivery.BrokerSource {
 		c.Fail(at(i, "method"), "broker: missing; write broker: {rabbitmq: {url: …, queue: …}}, or kafka, or redis")
 		return nil
 	}
+	prefetch := defaultPrefetch
+	if len(r.given) == 1 {
+		prefetch = cmp.Or(kinds.Sources()[r.given[0].kind].Prefetch, prefetch)
+	}
 	b := &delivery.BrokerSource{DeadLetters: r.DeadLetters != noDeadLetters,
-		Prefetch: c.number(path+"prefetch", "broker.prefetch", r.Prefetch, defaultPrefetch, 1, maxPrefetch)}
+		Prefetch: c.number(path+"prefetch", "broker.prefetch", r.Prefetch, prefetch, 1, maxPrefetch)}
 	if len(r.given) != 1 {
 		c.Fail(at(i, "broker"), "broker: exactly one of %s is needed, %d are given", sourceNames(" and ", false), len(r.given))
 		return b

@@ -54,6 +54,7 @@ type Source struct {
 	NoDeadLetters string
 	// Positions: a message has a place at which it can be read again, so that a gap can stop the reading, and an original be fetched.
 	Positions bool
+	Prefetch  int // messages held at the same time, where the file does not say; 0: as any kind
 
 	Least string // as of a Destination
 	Pages []Page
