@@ -96,9 +96,10 @@ func TestTwoAdministratorsWhoDemoteEachOther(t *testing.T) {
 		pair := []delivery.Operator{d.person(fmt.Sprint("a", n), delivery.RoleAdmin), d.person(fmt.Sprint("b", n), delivery.RoleAdmin)}
 		var all sync.WaitGroup
 		errs := make([]error, 2)
+		sessions := []string{d.session(pair[0], pair[0].Name), d.session(pair[1], pair[1].Name)}
 		for i, o := range pair {
-			ctx := delivery.WithRight(t.Context(), delivery.Right{Actor: o.ID, Session: d.session(o, o.Name), Need: delivery.RoleAdmin})
 			all.Go(func() {
+				ctx := delivery.WithRight(t.Context(), delivery.Right{Actor: o.ID, Session: sessions[i], Need: delivery.RoleAdmin})
 				_, errs[i] = d.ChangeOperator(ctx, delivery.OperatorChange{ID: pair[1-i].ID, Actor: o.ID, Role: &viewer})
 			})
 		}
