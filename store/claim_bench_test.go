@@ -72,7 +72,7 @@ func TestAStuckKeyCostsClaimsNothing(t *testing.T) {
 	var read [2]int
 	for i, stuck := range []int{0, 5000} {
 		d := desk{t: t, dsn: backlog(t, 20_000, stuck)}
-		d.hungUp()
+		d.endOthers()
 		before := d.rowsRead()["queue"]
 		s, err := store.Open(t.Context(), d.dsn, slog.New(slog.DiscardHandler))
 		d.must(err)
@@ -80,7 +80,7 @@ func TestAStuckKeyCostsClaimsNothing(t *testing.T) {
 			claimHundred(t, s)
 		}
 		s.Close()
-		d.hungUp()
+		d.endOthers()
 		read[i] = d.rowsRead()["queue"] - before
 	}
 	t.Logf("rows of the queue read by 20 claims of 100: %d without order, %d behind a stuck key", read[0], read[1])

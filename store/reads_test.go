@@ -19,7 +19,7 @@ func TestTheEngineReadsOnlyWhatItTakes(t *testing.T) {
 	d.must(d.sql("SELECT redrive.enqueue('push', 't', 'x') FROM generate_series(1, $1)", total))
 	d.must(d.sql("ANALYZE redrive.messages, redrive.queue"))
 	d.Close()
-	d.hungUp()
+	d.endOthers()
 	before := d.rowsRead()
 	s, err := store.Open(t.Context(), d.dsn, slog.New(slog.DiscardHandler))
 	d.must(err)
@@ -27,7 +27,7 @@ func TestTheEngineReadsOnlyWhatItTakes(t *testing.T) {
 		busy(t, s)
 	}
 	s.Close()
-	d.hungUp()
+	d.endOthers()
 	for table, n := range d.rowsRead() {
 		if read := n - before[table]; read > total/4 {
 			t.Errorf("%s: %d rows were read", table, read)
@@ -71,14 +71,6 @@ func busy(t *testing.T, s *store.Store) {
 		_, err = s.Complete(t.Context(), done)
 		check(err)
 	}
-}
-
-// hungUp waits until all stores' connections have ended: then their statistics are complete.
-func (d desk) hungUp() {
-	d.t.Helper()
-	await(d.t, func() bool {
-		return value[int](d, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'redrive'") == 0
-	})
 }
 
 func (d desk) rowsRead() map[string]int {
