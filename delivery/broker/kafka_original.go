@@ -226,10 +226,14 @@ func (o *originals) fetch(ctx context.Context, list []*lostLetter) error {
 	if found.Err != nil {
 		return found.Err
 	}
-	if next <= *l.at.Offset { // its transaction is open
+	switch {
+	case next > *l.at.Offset:
+		match(list, found.Records, next)
+	case part.HighWatermark <= *l.at.Offset: // the end of the log, which the broker answers without an error
+		l.lacks("original.beyond")
+	default: // its transaction is open
 		return kerr.OffsetNotAvailable
 	}
-	match(list, found.Records, next)
 	return nil
 }
 

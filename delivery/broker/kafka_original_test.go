@@ -125,13 +125,14 @@ func TestTheOriginalIsGone(t *testing.T) {
 	first := b.produce(&kgo.Record{Topic: b.origin, Key: []byte("k"), Value: []byte("first")})
 	second := b.produce(&kgo.Record{Topic: b.origin, Key: []byte("k"), Value: []byte("second")})
 	aborted := b.aborted()
-	b.produce(&kgo.Record{Topic: b.origin, Value: []byte("behind")})
+	behind := b.produce(&kgo.Record{Topic: b.origin, Value: []byte("behind")})
 	var offsets kadm.Offsets
 	offsets.Add(kadm.Offset{Topic: b.origin, At: 1})
 	if _, err := k.Admin(t).DeleteRecords(t.Context(), offsets); err != nil {
 		t.Fatal(err)
 	}
-	other, younger, nowhere, beyond := *second, *second, *second, *second
+	other, younger, nowhere, beyond, end := *second, *second, *second, *second, *behind
+	end.Offset++ // where the next record will stand
 	other.Value = []byte("another")
 	nowhere.Topic, beyond.Offset = "no-such-topic-"+b.origin, 99
 	younger.Value, younger.Key = nil, nil
@@ -141,7 +142,7 @@ func TestTheOriginalIsGone(t *testing.T) {
 		copies bool
 		age    time.Duration
 	}{
-		{"deleted", first, false, 0}, {"deleted", first, true, 0}, {"hole", aborted, false, 0}, {"another", &other, true, 0},
+		{"beyond", &end, false, 0}, {"deleted", first, false, 0}, {"deleted", first, true, 0}, {"hole", aborted, false, 0}, {"another", &other, true, 0},
 		{"another", &younger, false, time.Hour}, {"beyond", &beyond, false, 0}, {"no_topic", &nowhere, false, 0},
 	} {
 		letter := &kgo.Record{Topic: b.died, Headers: shared(tc.record)}

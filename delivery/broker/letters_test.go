@@ -60,7 +60,7 @@ func (l letter) told(t *testing.T, what, family string, got delivery.Detail) {
 	t.Helper()
 	dead := got.Message.Origin.Dead
 	want := l.Died
-	want.Family, want.Error, want.Missing = family, dead.Error, dead.Missing
+	want.Family, want.Error, want.Missing, want.Fetched = family, dead.Error, dead.Missing, dead.Fetched
 	if want.At.IsZero() {
 		want.At = dead.At
 	}
