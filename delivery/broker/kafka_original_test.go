@@ -125,14 +125,24 @@ func TestTheOriginalIsGone(t *testing.T) {
 	first := b.produce(&kgo.Record{Topic: b.origin, Key: []byte("k"), Value: []byte("first")})
 	second := b.produce(&kgo.Record{Topic: b.origin, Key: []byte("k"), Value: []byte("second")})
 	aborted := b.aborted()
-	behind := b.produce(&kgo.Record{Topic: b.origin, Value: []byte("behind")})
+	b.produce(&kgo.Record{Topic: b.origin, Value: []byte("behind")})
 	var offsets kadm.Offsets
 	offsets.Add(kadm.Offset{Topic: b.origin, At: 1})
 	if _, err := k.Admin(t).DeleteRecords(t.Context(), offsets); err != nil {
 		t.Fatal(err)
 	}
-	other, younger, nowhere, beyond, end := *second, *second, *second, *second, *behind
-	end.Offset++ // where the next record will stand
+	other, younger, nowhere, beyond, end := *second, *second, *second, *second, *second
+	b.eventually("the end of the transaction", func() bool {
+		ends, err := k.Admin(t).ListEndOffsets(t.Context(), b.origin)
+		stable, err2 := k.Admin(t).ListCommittedOffsets(t.Context(), b.origin)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		last, _ := ends.Lookup(b.origin, 0)
+		readable, _ := stable.Lookup(b.origin, 0)
+		end.Offset = last.Offset // where the next record will stand
+		return readable.Offset == last.Offset
+	})
 	other.Value = []byte("another")
 	nowhere.Topic, beyond.Offset = "no-such-topic-"+b.origin, 99
 	younger.Value, younger.Key = nil, nil
