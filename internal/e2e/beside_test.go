@@ -75,6 +75,9 @@ func TestCommandsBesideARunningServer(t *testing.T) {
 		}
 	}
 	server := serve(t, data, integrations)
+	await(t, "the source is set up", func() bool { // by the server itself, which doctor would tell from one that is not yet
+		return strings.Contains(fmt.Sprint(server.must("GET", "/api/v1/integrations", nil)), "streaming")
+	})
 	for _, c := range commands {
 		p := launch(t, c.args, data, integrations)
 		if <-p.done; (p.cmd.ProcessState.ExitCode() != 0) != (c.args[0] == "outbox") || !strings.Contains(p.output(), c.says) {
