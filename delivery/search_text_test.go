@@ -256,3 +256,14 @@ func TestSearchFieldsSayHow(t *testing.T) {
 		}
 	}
 }
+
+// What is not closed in the error text must not swallow the fields that are written behind it.
+func TestWhatIsNotClosedSwallowsNothing(t *testing.T) {
+	for _, query := range []string{"$.['", `$.["`, `"`, "'", "[", "$.a[", `say "`} {
+		want := Filter{Query: query, Ticket: "OPS-1", Sort: SortNewest}
+		got, err := ParseSearch(want.SearchText(), time.Now(), time.UTC)
+		if err != nil || got.Query != want.Query || got.Ticket != want.Ticket {
+			t.Errorf("%s is %+v, %v", want.SearchText(), got, err)
+		}
+	}
+}

@@ -73,16 +73,18 @@ func (w *searchWriter) query(text string) {
 	if text == "" {
 		return
 	}
-	if f, err := ParseSearch(text, time.Time{}, time.UTC); err != nil || f.Query != text || f.fields() {
+	const behind = "sort:" + string(SortOldest) // a quote or bracket that is not closed would swallow what follows
+	f, err := ParseSearch(text+" "+behind, time.Time{}, time.UTC)
+	if err != nil || f.Query != text || f.besides() != behind {
 		text = quoted(text)
 	}
 	w.parts = append(w.parts, text)
 }
 
-// fields reports whether anything but the error text narrows.
-func (f Filter) fields() bool {
+// besides is all of a filter but the error text.
+func (f Filter) besides() string {
 	f.Query = ""
-	return f.SearchText() != ""
+	return f.SearchText()
 }
 
 func (w *searchWriter) value(field, value string) {

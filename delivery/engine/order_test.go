@@ -169,6 +169,15 @@ func (r *rig) produce() {
 	r.t.Cleanup(group.Wait)
 }
 
+// expirations counts the leases that ran out.
+type expirations struct {
+	observer
+	atomic.Int64
+}
+
+func (e *expirations) LeaseExpired(n int) { e.Add(int64(n)) }
+func (*expirations) Late(int)             {}
+
 // Several engines on one database, one of them killed, a receiver that fails at random: each key arrives strictly in order, and a
 // dead letter blocks its own key only.
 func TestOrderPerKey(t *testing.T) {
@@ -179,6 +188,8 @@ func TestOrderPerKey(t *testing.T) {
 	})
 	r := newRig(t, nil, in)
 	r.cfg.Senders = map[string]delivery.Sender{"push": receiver}
+	leases := &expirations{}
+	r.cfg.Observer = leases
 	kill := r.startKillable()
 	r.start()
 	r.start()
@@ -201,8 +212,9 @@ func TestOrderPerKey(t *testing.T) {
 	if len(receiver.wrong) > 0 {
 		t.Errorf("%d out of order, first: %s", len(receiver.wrong), receiver.wrong[0])
 	}
-	if receiver.duplicates > in.Concurrency {
-		t.Errorf("%d duplicates: more than one engine had under way", receiver.duplicates)
+	// of the engine that was killed, and of one that stood still for longer than a lease, which a busy machine makes it
+	if n := leases.Load(); int64(receiver.duplicates) > n {
+		t.Errorf("%d duplicates, but only %d leases ran out", receiver.duplicates, n)
 	}
 	t.Logf("%d duplicates", receiver.duplicates)
 }
