@@ -260,9 +260,12 @@ func TestSearchFieldsSayHow(t *testing.T) {
 // What is not closed in the error text must not swallow the fields that are written behind it.
 func TestWhatIsNotClosedSwallowsNothing(t *testing.T) {
 	for _, query := range []string{"$.['", `$.["`, `"`, "'", "[", "$.a[", `say "`} {
-		want := Filter{Query: query, Ticket: "OPS-1", Sort: SortNewest}
-		got, err := ParseSearch(want.SearchText(), time.Now(), time.UTC)
-		if err != nil || got.Query != want.Query || got.Ticket != want.Ticket {
+		want, err := ParseSearch(`payload['"'][0]['-!']:x ticket:OPS-1`, searchNow, searchZone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Query = query
+		if got, err := ParseSearch(want.SearchText(), searchNow, searchZone); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is %+v, %v", want.SearchText(), got, err)
 		}
 	}

@@ -73,9 +73,9 @@ func (w *searchWriter) query(text string) {
 	if text == "" {
 		return
 	}
-	const behind = "sort:" + string(SortOldest) // a quote or bracket that is not closed would swallow what follows
+	const behind = "sort:" + string(SortOldest) // a quote that is not closed would swallow what follows, a bracket what closes it
 	f, err := ParseSearch(text+" "+behind, time.Time{}, time.UTC)
-	if err != nil || f.Query != text || f.besides() != behind {
+	if err != nil || f.Query != text || f.besides() != behind || strings.Contains(text, "[") {
 		text = quoted(text)
 	}
 	w.parts = append(w.parts, text)
