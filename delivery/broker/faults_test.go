@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"redrive/delivery"
 	"redrive/store/storetest/services"
 )
@@ -153,7 +155,7 @@ func TestPositionLost(t *testing.T) {
 	for name, fault := range map[string]func(*services.Proxy){
 		"before it left": (*services.Proxy).Cut,
 		"in its middle":  func(p *services.Proxy) { p.CutAfter(services.Upstream, 40) },
-		"its answer":     (*services.Proxy).LoseAnswers,
+		"its answer":     func(p *services.Proxy) { p.LoseAnswersTo(kmsg.NewPtrOffsetCommitRequest().Key()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka}, func(in *delivery.Integration) { in.Idempotent = false })

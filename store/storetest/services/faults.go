@@ -22,6 +22,7 @@ type Proxy struct {
 
 	t     testing.TB
 	proxy *toxiproxy.Proxy
+	gate  *gate // behind it, before a Kafka; else nil
 }
 
 // StartProxy leads to upstream (host:port) until the test ends.

@@ -354,11 +354,13 @@ func (k *Kafka) proxy(t testing.TB, sasl bool) (p *Proxy, brokers []string) {
 			if unlock == nil {
 				continue
 			}
-			proxy, err := startProxy(t, listener.Advertised, listener.Listener)
+			before, upstream := startGate(t, listener.Listener)
+			proxy, err := startProxy(t, listener.Advertised, upstream)
 			if err != nil { // somebody else has the port
 				unlock()
 				continue
 			}
+			proxy.gate = before
 			t.Cleanup(unlock)
 			t.Cleanup(proxy.proxy.Stop)
 			p, brokers = proxy, []string{listener.Advertised}
