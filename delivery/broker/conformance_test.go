@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	limits "redrive/store/storetest/patience"
 )
 
 func TestEveryMessageIsDeliveredOnce(t *testing.T) {
@@ -58,7 +59,7 @@ func TestCrashBeforeSettling(t *testing.T) {
 			reached := r.freeze(first)
 			r.place.publish(t, notes(5)...)
 			r.ledger.arrived(t, 5)
-			<-reached
+			limits.Receive(t, "an outcome to be written", reached)
 			first.kill()
 			second := r.start()
 			r.ledger.until(t, "all of them again", func(e []entry) bool { return len(e) == 10 })
@@ -74,7 +75,7 @@ func TestCrashBeforeSettling(t *testing.T) {
 			reached := r.freeze(first)
 			r.place.publish(t, notes(5)...)
 			r.ledger.arrived(t, 5)
-			<-reached
+			limits.Receive(t, "an outcome to be written", reached)
 			first.kill()
 			second := r.start()
 			r.eventually("in the hands of a person", func() bool {
@@ -113,7 +114,7 @@ func TestCrashBeforeAcknowledging(t *testing.T) {
 			return err
 		}))
 		r.place.publish(t, notes(1)...)
-		<-written
+		limits.Receive(t, "an outcome to be written", written)
 		first.kill()
 		second := r.start()
 		r.eventually("recognised", func() bool { return second.Facts(t.Context()).Known == 1 })
@@ -324,7 +325,7 @@ func TestGracefulStop(t *testing.T) {
 				go func() { stopped <- l.stop() }()
 				r.eventually("given back", func() bool { return l.Facts(t.Context()).InFlight == r.in.Concurrency })
 				release()
-				if err := <-stopped; err != nil {
+				if err := limits.Receive(t, "the end of the consumer", stopped); err != nil {
 					t.Fatal(err)
 				}
 				r.requests(r.in.Concurrency)
@@ -358,7 +359,7 @@ func TestGracefulStopOfASourceThatForgets(t *testing.T) {
 	go func() { stopped <- l.stop() }()
 	r.eventually("made durable", func() bool { return l.Facts(t.Context()).Parked == 100-8 })
 	release()
-	if err := <-stopped; err != nil {
+	if err := limits.Receive(t, "the end of the consumer", stopped); err != nil {
 		t.Fatal(err)
 	}
 	r.ledger.arrived(t, 100)

@@ -215,7 +215,7 @@ func TestTheLastDeliveriesAreStoredFirst(t *testing.T) {
 		reached := r.freeze(l) // and it vanishes before anything is stored
 		r.eventually("taken", func() bool { return l.Facts(t.Context()).Received == 3 })
 		if life >= limit-1 {
-			<-reached
+			limits.Receive(t, "an outcome to be written", reached)
 		}
 		l.kill()
 	}
@@ -249,7 +249,9 @@ func TestDeadLettersAreRejected(t *testing.T) {
 	r.ledger.arrived(t, 6)
 	r.eventually("dealt with", func() bool { f := l.Facts(t.Context()); return f.Delivered == 4 && f.Parked == 2 })
 	client := shareClient(t, kgo.ConsumeTopics(letters))
-	got := client.PollFetches(t.Context()).Records()
+	ctx, cancel := context.WithTimeout(t.Context(), limits.Left(t))
+	defer cancel()
+	got := client.PollFetches(ctx).Records()
 	if len(got) != 1 || !strings.Contains(string(got[0].Value), "n0001") {
 		t.Errorf("dead letters of the broker: %v", got)
 	}
@@ -293,7 +295,7 @@ func TestAShareMemberThatVanishedIsMadeToLeave(t *testing.T) {
 		defer close(ended)
 		r.db.KeepMember(living, r.in.Name, gone, func() { close(noted) }, func(err error) { t.Error(err) })
 	}()
-	<-noted
+	limits.Receive(t, "the note of a member", noted)
 	client := shareClient(t, kgo.ClientID(gone))
 	join := kmsg.NewPtrShareGroupHeartbeatRequest() // and never again
 	join.GroupID, join.MemberID, join.SubscribedTopicNames = source.ShareGroup, "a member that is gone", []string{source.Topic}

@@ -129,12 +129,7 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 
 func scan[T any](t *testing.T, dsn, query string, args ...any) (v T) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if err := conn.QueryRow(t.Context(), query, args...).Scan(&v); err != nil {
+	if err := storetest.Session(t, dsn).QueryRow(t.Context(), query, args...).Scan(&v); err != nil {
 		t.Fatal(err)
 	}
 	return v
@@ -187,7 +182,7 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	turns.Reset(500 * time.Microsecond)
 	ann := hire(p)
 	for n := 1; n <= 5; n++ {
-		<-receiver.at(n * total / 8)
+		patience.Receive(t, fmt.Sprintf("%d requests", n*total/8), receiver.at(n*total/8))
 		if n == 2 { // Postgres alone, under a running program
 			before, _ := receiver.requests()
 			crash(t, dir)
@@ -200,9 +195,9 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 		p = serve(t, env...)
 		ann.desk.Store(p)
 	}
-	await(t, "an empty queue", func() bool { return left(dsn) == 0 })
+	await(t, "an empty queue", func() bool { return left(t, dsn) == 0 })
 	ann.leave()
-	await(t, "an empty queue", func() bool { return left(dsn) == 0 })
+	await(t, "an empty queue", func() bool { return left(t, dsn) == 0 })
 	compare(t, p, dsn, receiver, total)
 	ann.compare(t, dsn)
 }
@@ -290,13 +285,8 @@ func enqueue(t *testing.T, dsn string, total int) {
 }
 
 // left counts what is not settled; -1 while the database is away.
-func left(dsn string) (n int) {
-	conn, err := pgx.Connect(context.Background(), dsn)
-	if err != nil {
-		return -1
-	}
-	defer conn.Close(context.Background())
-	if conn.QueryRow(context.Background(), "SELECT count(*) FROM redrive.queue").Scan(&n) != nil {
+func left(t *testing.T, dsn string) (n int) {
+	if storetest.Session(t, dsn).QueryRow(t.Context(), "SELECT count(*) FROM redrive.queue").Scan(&n) != nil {
 		return -1
 	}
 	return n
@@ -552,7 +542,7 @@ func TestTwoProcessesShareTheWork(t *testing.T) {
 	processes := []*program{serve(t, env...), serve(t, env...)}
 	const total = 5000
 	enqueue(t, dsn, total)
-	await(t, "an empty queue", func() bool { return left(dsn) == 0 })
+	await(t, "an empty queue", func() bool { return left(t, dsn) == 0 })
 	if sent, keys := receiver.requests(); sent != total || keys != total {
 		t.Errorf("%d requests with %d keys, want %d", sent, keys, total)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"redrive/store/storetest/patience"
 )
 
 // heldAt are the statements at which a step of an operation is stopped in the middle of its transaction.
@@ -91,7 +93,7 @@ func killAt(t *testing.T, p *program, conn *pgx.Conn, receiver *ledger, items in
 		killInside(t, p, conn, holdLock+where)
 	} else {
 		sent, _ := receiver.requests()
-		<-receiver.at(sent + 1 + rand.IntN(50))
+		patience.Receive(t, "the moment of the kill", receiver.at(sent+1+rand.IntN(50)))
 		p.kill()
 	}
 	return released(t, conn)

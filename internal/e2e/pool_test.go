@@ -151,13 +151,13 @@ func TestAStoppedPoolLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
-	await(t, "the queue is durable", func() bool { return left(dsn) == total-workers })
+	await(t, "the queue is durable", func() bool { return left(t, dsn) == total-workers })
 	release()
 	if p.wait(); p.cmd.ProcessState.ExitCode() != 0 { // a second signal would end it at once
 		t.Errorf("exit code %d", p.cmd.ProcessState.ExitCode())
 	}
 	serve(t, env...)
-	await(t, "all are delivered", func() bool { return left(dsn) == 0 })
+	await(t, "all are delivered", func() bool { return left(t, dsn) == 0 })
 	if requests, keys := receiver.requests(); requests != total || keys != total {
 		t.Errorf("%d requests with %d keys for %d messages", requests, keys, total)
 	}

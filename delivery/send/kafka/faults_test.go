@@ -144,7 +144,7 @@ func TestClusterIsReplaced(t *testing.T) {
 		go func() { results <- s.Send(t.Context(), request(3+i, fmt.Sprint(i))) }()
 	}
 	for range n {
-		if got := <-results; got.Outcome != delivery.OutcomeOK {
+		if got := patience.Receive(t, "the result", results); got.Outcome != delivery.OutcomeOK {
 			t.Errorf("%+v", got)
 		}
 	}
@@ -357,7 +357,7 @@ func TestNeighbourCancelled(t *testing.T) {
 // buffered returns when the client holds that many records.
 func buffered(t *testing.T, s *Sender, n int64) {
 	t.Helper()
-	for deadline := time.Now().Add(patience.Limit); s.crowd.client.BufferedProduceRecords() < n; runtime.Gosched() {
+	for deadline := time.Now().Add(patience.Left(t)); s.crowd.client.BufferedProduceRecords() < n; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("the client never held %d records", n)
 		}

@@ -48,7 +48,7 @@ func TestAConnectionThatBreaksLeavesItsMessagesUnknown(t *testing.T) {
 	}
 	proxy.Cut()
 	for range 10 {
-		expect(t, <-results, delivery.OutcomeUnknown, delivery.ClassConnectionLost)
+		expect(t, patience.Receive(t, "the result", results), delivery.OutcomeUnknown, delivery.ClassConnectionLost)
 	}
 	expect(t, s.Send(t.Context(), sendtest.Request("11", "after")), delivery.OutcomeTransient, delivery.ClassConnect)
 }
@@ -192,7 +192,7 @@ func testMemoryAlarm(t *testing.T, broker *services.RabbitMQ) {
 	if err := broker.MemoryAlarm(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, <-waiting, delivery.OutcomeOK, "")
+	expect(t, patience.Receive(t, "the result", waiting), delivery.OutcomeOK, "")
 	expect(t, s.Send(t.Context(), sendtest.Request("5", "after")), delivery.OutcomeOK, "")
 	if found := rest(t, broker.URL, q); found["held back"] != 0 || found["waited"] != 1 || found["after"] != 1 {
 		t.Errorf("found %v", found)
@@ -238,7 +238,7 @@ func testRestart(t *testing.T, broker *services.RabbitMQ, end func()) {
 		})
 	}
 	for range senders {
-		<-warm
+		patience.Receive(t, "a hundred messages of each", warm)
 	}
 	end()
 	if err := broker.Start(t.Context()); err != nil {
@@ -260,7 +260,7 @@ func recovers(t *testing.T, s *Sender) {
 		if got.Outcome == delivery.OutcomeOK {
 			return
 		}
-		if time.Since(began) > patience.Limit {
+		if time.Since(began) > patience.Left(t) {
 			t.Fatalf("it does not recover: %+v", got)
 		}
 	}
