@@ -268,7 +268,6 @@ func TestAcknowledgementLost(t *testing.T) {
 		t.Fatalf("the broker has %d records: the fault did not work", n)
 	}
 	proxy.Heal()
-	s.timeout = slowTimeout
 	// What was given up must neither be sent again nor make the broker take the next record for a copy of it.
 	wantOK(t, s, 3)
 	wantOK(t, s, 4)
@@ -305,7 +304,6 @@ func TestConnectionBreaksWithinTheRecord(t *testing.T) {
 	if n := count(); n != 1 {
 		t.Errorf("the broker has %d records", n)
 	}
-	s.timeout = slowTimeout
 	wantOK(t, s, 3)
 	read(t, d, d.Topic, 2)
 }
