@@ -249,7 +249,7 @@ func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	}
 	t.Cleanup(func() { _ = sender.Close() })
 	r.engine, err = engine.New(engine.Config{Store: r.db, Integrations: []delivery.Integration{r.in}, Senders: map[string]delivery.Sender{r.in.Name: sender},
-		Log: r.log, Poll: 20 * time.Millisecond,
+		Log: r.log, Poll: 50 * time.Millisecond,
 		Breaker: engine.BreakerConfig{Open: 100 * time.Millisecond, MaxOpen: 300 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +317,7 @@ func (r *rig) launch(change ...func(*Config)) *life {
 		return <-done
 	})
 	l.kill = func() {
-		r.freeze(l)
+		r.freeze(l.gate)
 		l.mortal.die()
 	}
 	r.t.Cleanup(func() {
@@ -330,9 +330,9 @@ func (r *rig) launch(change ...func(*Config)) *life {
 }
 
 // freeze makes Settle hang until the test is over, before it has written anything.
-func (r *rig) freeze(l *life) (reached chan struct{}) {
+func (r *rig) freeze(g *gate) (reached chan struct{}) {
 	reached = make(chan struct{}, 1000)
-	l.gate.settle.Store(pointer(func(context.Context, func() error) error {
+	g.settle.Store(pointer(func(context.Context, func() error) error {
 		reached <- struct{}{}
 		<-r.over
 		return nil

@@ -30,11 +30,14 @@ func beds() []bed {
 		{name: "kafka share group", remembers: true, open: openShare}}
 }
 
-// onEach runs a case on each source that it makes sense for.
+// onEach runs a case on each source that it makes sense for, at the same time: it waits most of its time.
 func onEach(t *testing.T, which func(bed) bool, run func(t *testing.T, b bed)) {
 	for _, b := range beds() {
 		if which(b) {
-			t.Run(b.name, func(t *testing.T) { run(t, b) })
+			t.Run(b.name, func(t *testing.T) {
+				t.Parallel()
+				run(t, b)
+			})
 		}
 	}
 }
