@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 	"redrive/store/source"
 	"redrive/store/storetest"
 	"redrive/store/storetest/patience"
@@ -73,7 +74,7 @@ func (b *bed) open(settings delivery.CDCSource) *source.Source {
 
 func open(t testing.TB, settings delivery.CDCSource, dsn string) *source.Source {
 	t.Helper()
-	src, err := source.New(settings, dsn, "content-search", storetest.Log(t))
+	src, err := source.New(settings, dsn, "content-search", wire.Dialer{}.DialContext, storetest.Log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
