@@ -71,9 +71,9 @@ func NewSignIns(s *Core) *signIns {
 
 // Routes adds the pages.
 func (s *signIns) Routes() {
-	s.Echo.GET(views.SignIn, s.form)
-	s.Echo.POST(views.SignIn, s.signIn)
-	s.Echo.POST(views.SignOut, s.signOut)
+	s.Route(http.MethodGet, views.SignIn, Open, s.form)
+	s.Route(http.MethodPost, views.SignIn, Open, s.signIn)
+	s.Route(http.MethodPost, views.SignOut, Open, s.signOut)
 }
 
 func (s *signIns) form(c echo.Context) error {
@@ -86,7 +86,7 @@ func (s *signIns) form(c echo.Context) error {
 
 func (s *signIns) signInPage(c echo.Context, status int, p views.SignInPage) error {
 	p.Layout = s.Layout(c, "title.sign_in", views.SignIn)
-	p.User, p.Role = "", ""
+	p.User, p.Role, p.Rights = "", "", nil
 	return Render(c, status, views.SignInView(p))
 }
 

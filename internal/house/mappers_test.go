@@ -34,6 +34,7 @@ var byPosition = map[string]string{
 	"store/find/lists_drive.go":  hot,
 	"store/find/lists_walk.go":   hot,
 	"store/index/index.go":       hot,
+	"store/people/operators.go":  noun,
 	"store/people/sessions.go":   hot, // asked with each request
 	"store/queue/accept.go":      hot,
 	"store/queue/claim.go":       hot,
