@@ -260,9 +260,7 @@ func (c *Consumer) session(taking, sends, writes context.Context) (left int, err
 func (c *Consumer) admitted(taking context.Context) bool {
 	for ask := minAsk; taking.Err() == nil; ask = min(2*ask, maxAsk) { // often at first: an engine that starts is not ready at once
 		wait, ok := c.cfg.Attempter.Admits(c.in.Name)
-		if c.stillHeld(taking) {
-			ok = false
-		} else if ok || c.regardless() {
+		if !c.stillHeld(taking) && (ok || c.regardless()) {
 			return true
 		}
 		c.status(delivery.SourceWaiting, delivery.Say("source.held"))

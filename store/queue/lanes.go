@@ -102,11 +102,16 @@ func (s *Queue) BlockedKeys(ctx context.Context, integration string, keys []stri
 
 // LanePlace returns what a delivery waits for, and what waits for it.
 func LanePlace(tx *gorm.DB, id string) (delivery.Lane, error) {
-	place, err := pg.ReadOne(tx, func(l *delivery.Lane) []any { return []any{&l.BehindID, &l.Waiting} }, `SELECT
+	type row struct {
+		BehindID string
+		Waiting  int
+	}
+	r, err := pg.ScanOne[row](tx, `SELECT
 		coalesce((SELECT l.head::text FROM redrive.queue w JOIN redrive.lanes l ON l.integration = w.integration AND l.key = w.lane
-			WHERE w.id = ? AND l.head <> w.id), ''),
+			WHERE w.id = ? AND l.head <> w.id), '') AS behind_id,
 		(SELECT count(*) FROM redrive.lanes l JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head
-			WHERE l.head = ? AND w.position IS NOT NULL)`, id, id)
+			WHERE l.head = ? AND w.position IS NOT NULL) AS waiting`, id, id)
+	place := delivery.Lane{BehindID: r.BehindID, Waiting: r.Waiting}
 	if err == nil && place.Waiting > 0 {
 		place.Blocked, err = record.ListDeliveries(tx,
 			fmt.Sprintf(trafficSQL, blockedBy(pg.MaxSiblings))+" ORDER BY d.changed_at", id, -1)
