@@ -17,7 +17,7 @@ import (
 const (
 	shareFetchWait = 100 * time.Millisecond // one broker is asked after the other: an empty one must not hold up the rest for long
 	shareConnIdle  = 2 * time.Minute        // the broker gives what we hold to others when the connection closes
-	shareAckEvery  = 20 * time.Millisecond
+	shareAckEvery  = 50 * time.Millisecond
 	shareMinRenew  = 200 * time.Millisecond
 )
 

@@ -1,9 +1,9 @@
 package broker
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,51 +16,45 @@ const processorTick = 10 * time.Millisecond // of /proc/*/stat
 
 // processorNow asks about this process, and about the servers that were started with it.
 func processorNow() (now processorTime) {
-	parents, took, names := map[int]int{}, map[int]time.Duration{}, map[int]string{}
+	parents, names, took := map[int]int{}, map[int]string{}, map[int]time.Duration{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range files {
-		raw, _ := os.ReadFile(file)
+		raw, _ := os.ReadFile(file) // one that has ended meanwhile is none of ours
 		before, after, found := strings.Cut(string(raw), ") ")
-		if !found {
-			continue
-		}
-		var pid, parent, ticks int
-		var skip string
-		_, _ = fmt.Sscan(before, &pid)
-		_, names[pid], _ = strings.Cut(before, "(")
-		fields := strings.Fields(after)
-		_, _ = fmt.Sscan(fields[1], &parent)
-		for _, at := range []int{11, 12, 13, 14} { // utime, stime, and those of its children that have ended
-			if _, err := fmt.Sscan(fields[at], &ticks); err != nil {
-				skip = err.Error()
+		number, name, _ := strings.Cut(before, " (")
+		if pid, err := strconv.Atoi(number); found && err == nil {
+			names[pid] = name
+			fields := strings.Fields(after)
+			parents[pid], _ = strconv.Atoi(fields[1])
+			for _, field := range fields[11:15] { // utime, stime, and those of its children that have ended
+				ticks, _ := strconv.Atoi(field)
+				took[pid] += time.Duration(ticks) * processorTick
 			}
-			took[pid] += time.Duration(ticks) * processorTick
 		}
-		_ = skip
-		parents[pid] = parent
 	}
-	top := os.Getpid()
-	for parents[top] > 1 && names[top] != "test-starter" {
-		top = parents[top]
+	starter := os.Getpid()
+	for starter > 1 && names[starter] != "test-starter" {
+		starter = parents[starter]
 	}
-	for pid := range parents {
-		under := pid
-		for under > 1 && under != top && under != os.Getpid() {
-			under = parents[under]
+	started := func(pid int) bool {
+		for pid > 1 && pid != starter {
+			pid = parents[pid]
 		}
+		return starter > 1 && pid == starter
+	}
+	now.self = took[os.Getpid()]
+	for pid, name := range names {
 		switch {
-		case under == os.Getpid() && pid == under:
-			now.self += took[pid]
-		case under != top:
-		case names[pid] == "postgres":
+		case name == "postgres" && started(pid):
 			now.postgres += took[pid]
-		case names[pid] == "java":
+		case name == "java" && started(pid):
 			now.kafka += took[pid]
 		}
 	}
 	return now
 }
 
+// plus adds what was taken between two moments.
 func (p processorTime) plus(from, to processorTime) processorTime {
 	return processorTime{p.self + to.self - from.self, p.postgres + to.postgres - from.postgres, p.kafka + to.kafka - from.kafka}
 }
