@@ -25,11 +25,19 @@ func newSessions(store Store, cfg Config) *scs.SessionManager {
 	m.Store = store
 	m.Lifetime = 12 * time.Hour
 	m.IdleTimeout = 2 * time.Hour
-	m.Cookie.Name = "redrive_session"
+	m.Cookie.Name = HostCookie("redrive_session", cfg)
 	m.Cookie.HttpOnly = true
 	m.Cookie.SameSite = http.SameSiteLaxMode
 	m.Cookie.Secure = cfg.SecureCookies
 	return m
+}
+
+// HostCookie is the name of a cookie that no other host and no page in the clear can set, where browsers can keep such.
+func HostCookie(name string, cfg Config) string {
+	if cfg.SecureCookies {
+		return "__Host-" + name
+	}
+	return name
 }
 
 // openedKey is where a request keeps the person whose session it begins.
@@ -71,9 +79,9 @@ func NewSignIns(s *Core) *signIns {
 
 // Routes adds the pages.
 func (s *signIns) Routes() {
-	s.Echo.GET(views.SignIn, s.form)
-	s.Echo.POST(views.SignIn, s.signIn)
-	s.Echo.POST(views.SignOut, s.signOut)
+	s.Route(http.MethodGet, views.SignIn, Open, s.form)
+	s.Route(http.MethodPost, views.SignIn, Open, s.signIn)
+	s.Route(http.MethodPost, views.SignOut, Open, s.signOut)
 }
 
 func (s *signIns) form(c echo.Context) error {
@@ -86,7 +94,7 @@ func (s *signIns) form(c echo.Context) error {
 
 func (s *signIns) signInPage(c echo.Context, status int, p views.SignInPage) error {
 	p.Layout = s.Layout(c, "title.sign_in", views.SignIn)
-	p.User, p.Role = "", ""
+	p.User, p.Role, p.Rights = "", "", nil
 	return Render(c, status, views.SignInView(p))
 }
 

@@ -42,7 +42,7 @@ func (s *Core) keepForm(c echo.Context) error {
 	}
 	page := views.SignInPage{Next: r.URL.Path, Kept: kept}
 	page.Layout = s.Layout(c, "title.sign_in", views.SignIn)
-	page.User, page.Role = "", ""
+	page.User, page.Role, page.Rights = "", "", nil
 	return Render(c, http.StatusUnauthorized, views.SignInView(page))
 }
 
@@ -52,7 +52,7 @@ func (s *signIns) goOn(c echo.Context, o delivery.Operator, in views.SignInPage)
 	if err != nil {
 		return c.Redirect(http.StatusSeeOther, views.Overview)
 	}
-	c.Set(principalKey, principal{ID: o.ID, Name: o.Name, Role: o.Role})
+	c.Set(principalKey, principal{ID: o.ID, Name: o.Name, Role: o.Role, Rights: o.Rights()})
 	return Render(c, http.StatusOK,
 		views.GoOnView(views.GoOnPage{Layout: s.Layout(c, "title.go_on", ""), To: in.Next, Fields: params}))
 }

@@ -61,8 +61,8 @@ func (s *People) SignedIn(ctx context.Context, token string) (o delivery.Operato
 		session string
 	}
 	r, err := pg.ReadOne(s.Gorm.WithContext(ctx), func(r *row) []any {
-		return []any{&r.ID, &r.Name, &r.Role, &r.PasswordHash, &r.Generation, &r.CreatedAt, &r.session}
-	}, "SELECT o.id::text, o.name, o.role, o.password_hash, o.generation, o.created_at, s.id::text"+pg.SignedInSQL+" AND s.token_hash = ?", sessionKey(token))
+		return []any{&r.ID, &r.Name, &r.Role, &r.Grants, &r.PasswordHash, &r.Generation, &r.CreatedAt, &r.session}
+	}, "SELECT o.id::text, o.name, o.role, "+pg.GrantsOf("operator_id", "o.id")+", o.password_hash, o.generation, o.created_at, s.id::text"+pg.SignedInSQL+" AND s.token_hash = ?", sessionKey(token))
 	if err != nil {
 		return o, "", fmt.Errorf("reading who is signed in: %w", err)
 	}
@@ -97,7 +97,7 @@ func (s *People) EndSession(ctx context.Context, operatorID, session, actor stri
 		return delivery.ErrNotFound
 	}
 	return s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		o, err := operator(tx, "id = ?", operatorID)
+		o, err := operator(tx, "o.id = ?", operatorID)
 		if err != nil {
 			return err
 		}
