@@ -26,7 +26,7 @@ type Store interface {
 	Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error)
 	Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error)
 	Unbegin(ctx context.Context, integration string, keys []string) error
-	Settle(ctx context.Context, integration string, delivered []string, failed []delivery.Parked) error
+	Settle(ctx context.Context, integration string, delivered []string, begun bool, failed []delivery.Parked) error
 	CountDelivered(ctx context.Context, integration string, n int) error
 	BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error)
 	PruneInbox(ctx context.Context, integration string, keep time.Duration) (int, error)

@@ -88,8 +88,10 @@ func ReleaseLanes(tx *gorm.DB, settled []string) error {
 
 // BlockedKeys returns which of these keys have an unsettled delivery: what comes after it must not overtake it.
 func (s *Queue) BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error) {
+	// where nothing is blocked, as nearly always, no key is looked up
 	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT DISTINCT k.key FROM unnest(?::text[]) AS k(key)
-		CROSS JOIN LATERAL (SELECT 1 FROM redrive.lanes l WHERE l.integration = ? AND l.key = k.key LIMIT 1) l`, &keys, integration)
+		CROSS JOIN LATERAL (SELECT 1 FROM redrive.lanes l WHERE l.integration = ? AND l.key = k.key LIMIT 1) l
+		WHERE (SELECT EXISTS (SELECT FROM redrive.lanes l WHERE l.integration = ?))`, &keys, integration, integration)
 	if err != nil {
 		return nil, fmt.Errorf("reading lanes: %w", err)
 	}
