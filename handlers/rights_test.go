@@ -350,6 +350,7 @@ var harmless = map[string]string{
 	"POST /sign-in":        "nobody is let in yet",
 	"POST /sign-out":       "takes the own right away",
 	"POST /preferences":    "are cookies",
+	"POST /csp-reports":    "counts and logs what browsers report",
 	"POST /operations/new": "shows what would be done",
 	"GET /failures/live":   "is a stream, which ends with its session",
 }
