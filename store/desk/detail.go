@@ -38,6 +38,9 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 		return detail, delivery.ErrNotFound
 	}
 	detail.Delivery = rows[0].Shown()
+	if err := pg.See(tx, detail.Integration); err != nil {
+		return detail, err
+	}
 	detail.Message, err = queue.Message(tx, detail.MessageID)
 	if errors.Is(err, delivery.ErrNotFound) {
 		detail.Message, err = queue.DroppedMessage(detail.Delivery), nil
@@ -45,6 +48,7 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 	if err != nil {
 		return detail, err
 	}
+	detail.Message.Withheld = !pg.Scope(tx, delivery.PermitViewPayload).Has(detail.Integration)
 	if detail.Timeline, err = timeline(tx, detail.Delivery); err != nil {
 		return detail, err
 	}

@@ -65,11 +65,12 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		}
 		r.ID = id.String()
 	}
-	selection, err := selectFor(s.Gorm.WithContext(ctx), r)
-	if err != nil {
-		return o, err
-	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		r := r
+		selection, err := selectFor(tx, r)
+		if err != nil {
+			return err
+		}
 		if err := callByName(tx, &r); err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ var phrases = map[string]string{
 	"note.cancelled":          "cancelled by {actor}",
 	"note.cancelled.why":      "cancelled by {actor}: {reason}",
 	"note.failing":            "{integration}: {failed}% of {outcomes} {outcomes|outcome|outcomes} failed, more than {most}%",
+	"note.no_right":           "{actor}, who started it, does not have the permission {permission} for {integration} any more",
 	"note.paused":             "paused by {actor}",
 	"note.paused.why":         "paused by {actor}: {reason}",
 	"run.correction":          "{rows} rejected {rows|row|rows} of {file}",
