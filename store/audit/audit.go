@@ -126,6 +126,7 @@ func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page deliver
 		page.Next = strconv.FormatInt(page.Items[limit-1].Seq, 10)
 	}
 	keepPrivate(db, page.Items)
+	keepInScope(pg.Scope(db, delivery.PermitAudit), page.Items)
 	return page, nil
 }
 

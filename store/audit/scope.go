@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"maps"
 
 	"gorm.io/gorm"
 
@@ -28,6 +29,41 @@ func seenEntries(db *gorm.DB, q *pg.Where) {
 	names := append([]string{}, scope.Names...)
 	q.Add(inScopeSQL, r.Actor, &names, &names, &names, &names, &names)
 }
+
+// keepInScope takes out of entries about operations what they tell of integrations that are not shown. The hash is of what is kept.
+func keepInScope(scope delivery.Scope, entries []delivery.AuditEntry) {
+	for i := range entries {
+		if e := &entries[i]; e.SubjectType == SubjectOperation && !scope.All {
+			e.Details = detailsWithin(scope, e.Details)
+		}
+	}
+}
+
+func detailsWithin(scope delivery.Scope, details json.RawMessage) json.RawMessage {
+	var said struct {
+		Integrations map[string]int
+		Why          delivery.Phrase
+	}
+	members := map[string]any{}
+	if json.Unmarshal(details, &said) != nil || json.Unmarshal(details, &members) != nil {
+		return []byte("{}")
+	}
+	seen := maps.Clone(said.Integrations)
+	maps.DeleteFunc(seen, func(name string, _ int) bool { return !scope.Has(name) })
+	if len(seen) < len(said.Integrations) {
+		members["integrations"] = seen
+		for _, all := range []string{"filter", "selected", "excluded"} {
+			delete(members, all)
+		}
+	}
+	if name := said.Why.About(); name != "" && !scope.Has(name) {
+		delete(members, "why")
+	}
+	return Details(members)
+}
+
+// SubjectOperation is the type of the subject of entries about operations.
+const SubjectOperation = "operation"
 
 // SubjectView is the type of the subject of entries about saved views.
 const SubjectView = "view"

@@ -56,7 +56,10 @@ func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, e
 	if f, err = pg.ReadOne(s.Gorm.WithContext(ctx), storedFileColumns, fileSQL+" WHERE f.id = ?", id); err != nil {
 		return f, fmt.Errorf("reading file %s: %w", id, err)
 	}
-	return f, pg.See(s.Gorm.WithContext(ctx), f.Integration)
+	if err := pg.See(s.Gorm.WithContext(ctx), f.Integration); err != nil {
+		return delivery.StoredFile{}, err
+	}
+	return f, nil
 }
 
 var runSQL = `SELECT r.id::text, r.integration, coalesce(r.business_date::text, ''), r.dated, r.scheduled_at, r.trigger,

@@ -37,10 +37,10 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 	if len(rows) == 0 {
 		return detail, delivery.ErrNotFound
 	}
-	detail.Delivery = rows[0].Shown()
-	if err := pg.See(tx, detail.Integration); err != nil {
+	if err := pg.See(tx, rows[0].Integration); err != nil {
 		return detail, err
 	}
+	detail.Delivery = rows[0].Shown()
 	detail.Message, err = queue.Message(tx, detail.MessageID)
 	if errors.Is(err, delivery.ErrNotFound) {
 		detail.Message, err = queue.DroppedMessage(detail.Delivery), nil

@@ -183,7 +183,7 @@ func operationEntry(step, actor, id, reason string, members map[string]any) deli
 	return delivery.AuditEntry{
 		Actor:       actor,
 		Action:      "operation." + step,
-		SubjectType: "operation",
+		SubjectType: audit.SubjectOperation,
 		Subject:     id,
 		Reason:      reason,
 		Details:     audit.Details(members),

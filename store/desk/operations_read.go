@@ -58,7 +58,11 @@ type operationRow struct {
 	Excluded map[string]int   `gorm:"serializer:json"`
 }
 
-func (r operationRow) operation() delivery.Operation {
+// operation is the row as far as its reader sees: what stopped it somewhere else is not told.
+func (r operationRow) operation(seen delivery.Scope) delivery.Operation {
+	if name := r.Note.About(); name != "" && !seen.Has(name) {
+		r.Note = delivery.Phrase{}
+	}
 	return delivery.Operation{
 		OperationTerms:    r.OperationTerms,
 		OperationProgress: r.OperationProgress,
@@ -87,12 +91,12 @@ func operation(tx *gorm.DB, id string) (o delivery.Operation, err error) {
 	if err != nil {
 		return o, err
 	}
-	o = row.operation()
+	seen := pg.Seen(tx)
+	o = row.operation(seen)
 	parts, err := pg.Scan[partRow](tx, partSQL, id)
 	if err != nil {
 		return o, fmt.Errorf("reading the parts: %w", err)
 	}
-	seen := pg.Seen(tx)
 	for _, p := range parts {
 		if !seen.Has(p.Integration) {
 			continue
@@ -144,8 +148,9 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 		}
 		w.Add("(o.created_at, o.id) < (?::timestamptz, ?::uuid)", c.At, c.Id)
 	}
-	query, args := operationQuery(s.Gorm.WithContext(ctx))
-	rows, err := pg.Scan[operationRow](s.Gorm.WithContext(ctx),
+	db := s.Gorm.WithContext(ctx)
+	query, args := operationQuery(db)
+	rows, err := pg.Scan[operationRow](db,
 		query+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?", slices.Concat(args, w.Args, []any{limit + 1})...)
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading operations: %w", err))
@@ -155,7 +160,7 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 		page.Next = pg.Cursor{At: rows[limit-1].CreatedAt, Id: rows[limit-1].ID}.String()
 	}
 	for _, r := range rows {
-		page.Items = append(page.Items, r.operation())
+		page.Items = append(page.Items, r.operation(pg.Seen(db)))
 	}
 	return page, nil
 }

@@ -36,18 +36,18 @@ var suggestions = map[string]string{
 
 // seenSuggestions are the same for whoever sees some integrations only: the latest failures of those are looked at.
 var seenSuggestions = map[string]string{
-	"integration": "SELECT name FROM redrive.integrations WHERE name = ANY(@seen) ORDER BY active DESC, name",
+	"integration": "SELECT name FROM redrive.integrations WHERE name = ANY(CAST(@seen AS text[])) ORDER BY active DESC, name",
 	"assignee":    called(ofSeen("assignee", "")) + " ORDER BY 1",
 	"by":          called(ofSeen("actor", " AND actor <> 'policy'")) + " ORDER BY 1",
 	"tag":         "SELECT t.tag FROM " + ofSeen("tags", "") + " e(tags) CROSS JOIN LATERAL unnest(e.tags) t(tag) GROUP BY t.tag ORDER BY count(*) DESC, t.tag LIMIT 500",
-	"type": `SELECT t.type FROM (SELECT unnest(subscribe) AS type, 0 AS n FROM redrive.integrations WHERE active AND name = ANY(@seen)
-		UNION ALL SELECT unnest(types), 1 FROM redrive.groups WHERE integration = ANY(@seen)) t GROUP BY t.type ORDER BY sum(t.n) DESC, t.type LIMIT 500`,
+	"type": `SELECT t.type FROM (SELECT unnest(subscribe) AS type, 0 AS n FROM redrive.integrations WHERE active AND name = ANY(CAST(@seen AS text[]))
+		UNION ALL SELECT unnest(types), 1 FROM redrive.groups WHERE integration = ANY(CAST(@seen AS text[]))) t GROUP BY t.type ORDER BY sum(t.n) DESC, t.type LIMIT 500`,
 	"key": "SELECT e.v FROM " + ofSeen("key", "") + " e(v) WHERE starts_with(e.v, @typed) GROUP BY e.v ORDER BY e.v LIMIT 10",
 }
 
 // ofSeen is a column of the latest dead letters of the integrations @seen.
 func ofSeen(column, condition string) string {
-	return fmt.Sprintf(`(SELECT r.%[1]s FROM unnest(@seen) s(name) CROSS JOIN LATERAL (SELECT * FROM redrive.deliveries r
+	return fmt.Sprintf(`(SELECT r.%[1]s FROM unnest(CAST(@seen AS text[])) s(name) CROSS JOIN LATERAL (SELECT * FROM redrive.deliveries r
 		WHERE r.integration = s.name AND r.state = 'dead' ORDER BY r.changed_at DESC, r.id DESC LIMIT 500) r WHERE r.%[1]s IS NOT NULL%[2]s)`, column, condition)
 }
 
