@@ -26,8 +26,8 @@ func seenEntries(db *gorm.DB, q *pg.Where) {
 		return
 	}
 	r, _ := delivery.RightOf(db.Statement.Context)
-	names := append([]string{}, scope.Names...)
-	q.Add(inScopeSQL, r.Actor, &names, &names, &names, &names, &names)
+	names := pg.Names(scope)
+	q.Add(inScopeSQL, r.Actor, names, names, names, names, names)
 }
 
 // keepInScope takes out of entries about operations what they tell of integrations that are not shown. The hash is of what is kept.

@@ -55,10 +55,10 @@ func selectFor(db *gorm.DB, r delivery.OperationRequest) (selection, error) {
 	args["unsure"] = &unsure
 	hidden := ""
 	if seen := pg.Seen(db); !seen.All {
-		hidden, args["seen"] = " OR NOT f.integration = ANY(CAST(@seen AS text[]))", &seen.Names
+		hidden, args["seen"] = " OR NOT f.integration = ANY(CAST(@seen AS text[]))", pg.Names(seen)
 	}
 	if may := pg.Scope(db, delivery.BulkNeeds(r.Action, r.Until != nil)...); !may.All {
-		extra, args["may"] = "coalesce("+extra+", CASE WHEN NOT f.integration = ANY(CAST(@may AS text[])) THEN '"+delivery.ExcludedPermission+"' END)", &may.Names
+		extra, args["may"] = "coalesce("+extra+", CASE WHEN NOT f.integration = ANY(CAST(@may AS text[])) THEN '"+delivery.ExcludedPermission+"' END)", pg.Names(may)
 	}
 	return selection{
 		sql:  "found AS MATERIALIZED (" + found + "), " + fmt.Sprintf(judgedSQL, literals(r.Action.From()), extra, joins, hidden),

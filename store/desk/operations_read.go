@@ -42,12 +42,12 @@ func operationQuery(tx *gorm.DB) (query string, args []any) {
 	if seen.All {
 		return fmt.Sprintf(operationSQL, "", "o.filter, o.excluded, o.selected", ""), nil
 	}
-	names := append([]string{}, seen.Names...)
+	names := pg.Names(seen)
 	const of = " AND integration = ANY(?)"
 	query = fmt.Sprintf(operationSQL, of, `CASE WHEN p.selected = o.selected THEN o.filter END AS filter,
 		CASE WHEN p.selected = o.selected THEN o.excluded ELSE '{}' END AS excluded, p.selected AS selected`,
 		" JOIN (SELECT 1) shown ON p.selected > 0")
-	return query, []any{&names, &names}
+	return query, []any{names, names}
 }
 
 type operationRow struct {
@@ -220,7 +220,7 @@ func (s *Desk) OperationItems(
 		condition += " AND p.integration = ANY(CAST(@seen AS text[]))"
 	}
 	page.Items, err = pg.Scan[delivery.OperationItem](db, fmt.Sprintf(itemsSQL, condition),
-		map[string]any{"id": id, "from": from, "integration": f.Integration, "limit": limit + 1, "seen": &seen.Names})
+		map[string]any{"id": id, "from": from, "integration": f.Integration, "limit": limit + 1, "seen": pg.Names(seen)})
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading the items: %w", err))
 	}

@@ -83,7 +83,7 @@ func (s *Lists) Suggest(ctx context.Context, field, typed string) ([]string, err
 	if known {
 		var args []any
 		if strings.Contains(statement, "@") {
-			args = []any{map[string]any{"typed": delivery.Storable(typed), "seen": &seen.Names}}
+			args = []any{map[string]any{"typed": delivery.Storable(typed), "seen": pg.Names(seen)}}
 		}
 		found, err := pg.Read(db, pg.Single[string], statement, args...)
 		if err != nil {

@@ -40,10 +40,15 @@ func MayFor(tx *gorm.DB, integration string, needs ...delivery.Permission) error
 	return &delivery.RightError{Right: r, Missing: missing, Integration: integration}
 }
 
+// Names are those of a scope that is not everything, for a statement. None is an empty list and not null, which would refuse nothing.
+func Names(scope delivery.Scope) *[]string {
+	names := append([]string{}, scope.Names...)
+	return &names
+}
+
 // In puts in that a column has the name of an integration of the scope.
 func (w *Where) In(column string, scope delivery.Scope) {
 	if !scope.All {
-		names := append([]string{}, scope.Names...)
-		w.Add(column+" = ANY(?)", &names)
+		w.Add(column+" = ANY(?)", Names(scope))
 	}
 }

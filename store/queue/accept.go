@@ -40,20 +40,19 @@ func (s *Queue) Accept(ctx context.Context, m delivery.Message) (accepted delive
 
 // maySend refuses a command to an integration that whoever acts may not send to, and an event that one of those would get.
 func maySend(tx *gorm.DB, m delivery.Message) error {
+	r, _ := delivery.RightOf(tx.Statement.Context)
 	scope := pg.Scope(tx, delivery.PermitSend)
 	switch {
-	case scope.All:
+	case scope.All, m.Kind == delivery.KindCommand && scope.Has(m.Integration):
 		return nil
-	case m.Kind == delivery.KindCommand:
-		return pg.MayFor(tx, m.Integration, delivery.PermitSend)
+	case m.Kind == delivery.KindCommand: // whether it is there or not
+		return &delivery.RightError{Right: r, Missing: delivery.PermitSend, Integration: m.Integration}
 	}
-	names := append([]string{}, scope.Names...)
 	others, err := pg.Read(tx, pg.Single[string], `SELECT name FROM redrive.integrations
-		WHERE active AND subscribe @> ARRAY[?::text] AND NOT name = ANY(?) ORDER BY name LIMIT 1`, m.Type, &names)
+		WHERE active AND subscribe @> ARRAY[?::text] AND NOT name = ANY(?) ORDER BY name LIMIT 1`, m.Type, pg.Names(scope))
 	if err != nil || len(others) == 0 {
 		return err
 	}
-	r, _ := delivery.RightOf(tx.Statement.Context)
 	return &delivery.RightError{Right: r, Missing: delivery.PermitSend}
 }
 
