@@ -15,6 +15,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/cdc"
 	"redrive/delivery/cdc/mapping"
+	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/source"
 	"redrive/store/storetest"
@@ -107,10 +108,10 @@ type process struct {
 
 func (b *bed) start() *process {
 	b.t.Helper()
-	log := slog.New(slog.NewTextHandler(b.t.Output(), nil))
+	log := storetest.Log(b.t)
 	settings := *b.in.CDC
 	settings.Rules = mapping.WithUses(settings.Rules) // as whoever reads the file does
-	src, err := source.New(settings, b.src, b.in.Name, log)
+	src, err := source.New(settings, b.src, b.in.Name, wire.Dialer{}.DialContext, log)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -233,7 +234,7 @@ func (b *bed) await(what string, done func() bool) {
 
 func eventually(t *testing.T, try func() error) (err error) {
 	t.Helper()
-	for deadline := time.Now().Add(patience.Limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience.Left(t)); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if err = try(); err == nil {
 			return nil
 		}

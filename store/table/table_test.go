@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 	"redrive/store/storetest"
 	"redrive/store/table"
 )
@@ -31,24 +33,14 @@ func newBed(t *testing.T) bed {
 
 func (b bed) sql(statement string) {
 	b.t.Helper()
-	conn, err := pgx.Connect(context.Background(), b.to.URL)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(context.Background(), statement); err != nil {
+	if _, err := storetest.Session(b.t, b.to.URL).Exec(context.Background(), statement, pgx.QueryExecModeSimpleProtocol); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
 func (b bed) text(query string) (text string) {
 	b.t.Helper()
-	conn, err := pgx.Connect(context.Background(), b.to.URL)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if err := conn.QueryRow(context.Background(), query).Scan(&text); err != nil {
+	if err := storetest.Session(b.t, b.to.URL).QueryRow(context.Background(), query).Scan(&text); err != nil {
 		b.t.Fatal(err)
 	}
 	return text
@@ -62,10 +54,20 @@ func (b bed) send(sequence int64, lines ...string) delivery.Result {
 	}
 	sum := sha256.Sum256([]byte(content))
 	f := delivery.BatchFile{ID: "x", Integration: "points", Sequence: sequence, Rows: int64(len(lines)), SHA256: hex.EncodeToString(sum[:])}
-	return table.Send(context.Background(), b.to, f, strings.NewReader(content))
+	return table.Send(context.Background(), wire.Dialer{}.DialContext, b.to, f, strings.NewReader(content))
 }
 
 const all = `SELECT coalesce(string_agg(concat_ws('|', id, "Name", amount, tags, day, extra), ' ' ORDER BY id), '') FROM ledger.points`
+
+// Nothing is said to a database whose address the network rules refuse.
+func TestTheAddressIsCheckedWhenDialling(t *testing.T) {
+	b := newBed(t)
+	closed := wire.Dialer{Network: wire.Network{Deny: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}}
+	r := table.Through(closed.DialContext)(t.Context(), b.to, delivery.BatchFile{ID: "x", Integration: "points", Sequence: 1}, strings.NewReader(""))
+	if r.Outcome != delivery.OutcomePermanent || r.ErrorClass != delivery.ClassBlockedAddress {
+		t.Errorf("%+v", r)
+	}
+}
 
 func TestAFileIsAppliedOnce(t *testing.T) {
 	b := newBed(t)
