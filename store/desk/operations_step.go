@@ -166,7 +166,7 @@ func lostRight(tx *gorm.DB, o openOperation, parts []stepPart) (why delivery.Phr
 	for _, p := range parts {
 		missing := rights.MissingFor(p.Integration, delivery.BulkNeeds(o.Action, o.Until != nil)...)
 		if p.Waiting() > 0 && missing != "" {
-			return delivery.Say(delivery.NoteNoRight, "actor", o.Actor, "permission", missing, "integration", p.Integration), nil
+			return delivery.Say(delivery.NoteNoRight, "actor", o.Actor, "permission", missing.Phrase(), "integration", p.Integration), nil
 		}
 	}
 	return why, nil
