@@ -49,6 +49,9 @@ var hurry string
 // grace is how long attempts under way may take after the signal to stop.
 const grace = 20 * time.Second
 
+// providerTimeout is how long one request to the provider of single sign-on may take.
+const providerTimeout = 5 * time.Second
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
@@ -97,6 +100,10 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
+	provider, err := s.Provider(dialer.Client(nil, providerTimeout))
+	if err != nil {
+		return err
+	}
 	console, err := handlers.New(db, handlers.Config{
 		Integrations:  file.Integrations,
 		Masks:         masks,
@@ -111,6 +118,10 @@ func serve(ctx context.Context, s cli.Serving) error {
 		Facts:         own.Facts(pools.Facts, relay.Facts),
 		Schemas:       file.Checks(),
 		TicketURL:     file.TicketURL,
+		PublicURL:     s.Public(rooms.BaseURL(s.Listener.Addr())),
+		SSO:           provider,
+
+		SessionLifetime: s.SessionLifetime, SessionIdle: s.SessionIdle, FreshSignIn: s.FreshSignIn,
 	})
 	if err != nil {
 		return err

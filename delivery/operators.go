@@ -33,16 +33,21 @@ func (r Role) rank() int {
 	return 0
 }
 
-// Operator is a person with a password.
+// Operator is a person: a local one with a password, or one of single sign-on.
 type Operator struct {
 	ID           string
 	Name         string
 	Role         Role
-	PasswordHash string // argon2id, PHC string
+	PasswordHash string // argon2id, PHC string; empty: none fits
+	Issuer       string // of single sign-on; empty: a local person
+	Subject      string // what the issuer calls them
 	Generation   int    // of sessions: those of an earlier one have ended
 	CreatedAt    time.Time
 	DisabledAt   *time.Time
 }
+
+// IsLocal reports whether the person signs in here, and not at a provider.
+func (o Operator) IsLocal() bool { return o.Issuer == "" }
 
 // OperatorChange changes one thing about a person; nil fields stay as they are.
 type OperatorChange struct {

@@ -33,7 +33,7 @@ func (e *ending) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token
 	return e.Store.TokenByHash(ctx, sha256)
 }
 
-func (e *ending) SignedIn(ctx context.Context, token string) (delivery.Operator, string, error) {
+func (e *ending) SignedIn(ctx context.Context, token string) (delivery.Operator, delivery.Session, error) {
 	defer e.once()
 	return e.Store.SignedIn(ctx, token)
 }
@@ -347,11 +347,13 @@ func (s doer) session(operator string) string {
 
 // harmless are routes that are no decision of somebody who is let in by their right, each with why.
 var harmless = map[string]string{
-	"POST /sign-in":        "nobody is let in yet",
-	"POST /sign-out":       "takes the own right away",
-	"POST /preferences":    "are cookies",
-	"POST /operations/new": "shows what would be done",
-	"GET /failures/live":   "is a stream, which ends with its session",
+	"POST /sign-in":             "nobody is let in yet",
+	"POST /sign-out":            "takes the own right away",
+	"POST /sign-in/oidc":        "nobody is let in yet",
+	"POST /sign-in/oidc/logout": "is the provider's, by its signature",
+	"POST /preferences":         "are cookies",
+	"POST /operations/new":      "shows what would be done",
+	"GET /failures/live":        "is a stream, which ends with its session",
 }
 
 // Whoever is disabled, demoted, signed out or revoked while a request is under way does nothing with it any more: on every route that

@@ -40,11 +40,20 @@ type Flash struct {
 // FlashLine is one item of a flash.
 type FlashLine struct{ Text, Href string }
 
-// SignInPage asks for name and password.
+// SignInPage asks for name and password, or leads to single sign-on.
 type SignInPage struct {
 	Layout
 	Name, Next, Problem string
 	Kept                string // a form that was sent after the session had ended
+	Provider            string // of single sign-on; empty: there is none
+	Away                bool   // it does not answer
+	SignOutThere        string // address at which a person who has signed out here signs out at the provider
+}
+
+// ProviderPage leads to single sign-on whoever has a form kept.
+type ProviderPage struct {
+	Layout
+	Provider, To string
 }
 
 // GoOnPage gives a form back that was sent after the session had ended.

@@ -28,9 +28,15 @@ const (
 	Account         = "/account"
 	Help            = "/help"
 	SignIn          = "/sign-in"
+	SignInProvider  = "/sign-in/oidc"          // begins single sign-on
+	ProviderBack    = "/sign-in/oidc/callback" // where the provider sends people back
+	ProviderLogout  = "/sign-in/oidc/logout"   // where it says that sessions have ended
 	SignOut         = "/sign-out"
 	Preferences     = "/preferences"
 )
+
+// SignInAt begins single sign-on that leads to a page.
+func SignInAt(next string) string { return with(SignInProvider, "next", next) }
 
 // Failure is the page of one delivery.
 func Failure(id string) string { return Failures + "/" + url.PathEscape(id) }

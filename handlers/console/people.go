@@ -244,7 +244,7 @@ func (s *Console) changePassword(c echo.Context) error {
 		}
 		return s.accountPage(c, p.Status, web.Say(c, p.Says))
 	}
-	if err := s.OpenSession(c, o); err != nil {
+	if err := s.OpenSession(c, o, delivery.Session{Method: web.Who(c).Method}); err != nil {
 		return err
 	}
 	s.SetFlash(c, good(c, "done.password"))
@@ -254,6 +254,9 @@ func (s *Console) changePassword(c echo.Context) error {
 // newPassword changes the password of a person who knows the present one, and returns the person after it. Hashing takes its time
 // outside of any transaction: what is written is the hash alone, if the password that was compared is still the present one.
 func (s *Console) newPassword(ctx context.Context, o delivery.Operator, current, fresh, again string) (delivery.Operator, error) {
+	if !o.IsLocal() {
+		return o, delivery.Mistake("provided_person", "current")
+	}
 	fits, err := web.VerifyPassword(ctx, o.PasswordHash, current)
 	switch {
 	case err != nil:

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -75,7 +76,7 @@ func (s *Core) Authenticate(c echo.Context) (principal, error) {
 	if errors.Is(err, delivery.ErrNotFound) {
 		return principal{}, s.forget(c)
 	}
-	return principal{ID: o.ID, Name: o.Name, Role: o.Role, Session: session}, err
+	return principal{ID: o.ID, Name: o.Name, Role: o.Role, Session: session.ID, Method: session.Method, Age: session.Age}, err
 }
 
 // forget takes a session away from a browser that had one: nobody is signed in with it.
@@ -115,7 +116,9 @@ type principal struct {
 	Name     string // as it is now
 	Role     delivery.Role
 	Session  string // its id; empty for a token
-	ViaToken bool   // by bearer token, not by session
+	Method   delivery.SignInMethod
+	Age      time.Duration // since they last proved who they are
+	ViaToken bool          // by bearer token, not by session
 }
 
 // Who returns the signed-in person or token of a request; the zero value is nobody.

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
+	"redrive/handlers/web/sso"
 )
 
 // Config is what the web server is made of.
@@ -35,6 +36,14 @@ type Config struct {
 	TicketURL string // with {ticket}; empty: tickets are no links
 	// Masks say what people may not see; default: of Integrations.
 	Masks delivery.Masks
+	// PublicURL is where browsers reach the console, without a slash at its end.
+	PublicURL string
+	// SSO is the provider of single sign-on; nil: there is none.
+	SSO *sso.Provider
+	// SessionLifetime and SessionIdle are how long sessions last at most, and without use; default: the standard ones.
+	SessionLifetime, SessionIdle time.Duration
+	// FreshSignIn is how long a sign-in is fresh; default: StandardFresh.
+	FreshSignIn time.Duration
 	// LiveBeat is how often a stream of news shows that it lives; default: 15 s.
 	LiveBeat time.Duration
 }

@@ -235,7 +235,7 @@ func bodyLimit(c echo.Context) int64 {
 		return apiBodyLimit
 	case c.Path() == EditRoute:
 		return EditBodyLimit
-	case c.Path() == views.SignIn:
+	case c.Path() == views.SignIn || c.Path() == views.SignInProvider:
 		return KeptBodyLimit
 	}
 	return FormBodyLimit

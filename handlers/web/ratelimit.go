@@ -106,6 +106,25 @@ func (l *signInLimiter) sweep(now time.Time) {
 	}
 }
 
+// refusalLimiter bounds how many refusals of each address are audited: whoever comes need not be known for them.
+type refusalLimiter struct {
+	mu sync.Mutex
+	by map[string]*rate.Limiter
+}
+
+func (l *refusalLimiter) allow(ip string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	address := addressKey(ip)
+	if l.by[address] == nil {
+		if len(l.by) >= maxPairs {
+			clear(l.by)
+		}
+		l.by[address] = rate.NewLimiter(rate.Every(refusalRefill), refusalBurst)
+	}
+	return l.by[address].Allow()
+}
+
 // addressKey is the part of an address that one person holds: all of IPv4, the network of IPv6.
 func addressKey(ip string) string {
 	address, err := netip.ParseAddr(ip)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,17 +15,25 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
 
 	"redrive/delivery"
 	"redrive/views"
 )
 
-// newSessions keeps sessions in the store: 12 hours at most, 2 without use.
+// Standard times of sessions: a shift at most, and not over a long break; what hands out or changes much asks for a sign-in of just now.
+const (
+	StandardLifetime = 12 * time.Hour
+	StandardIdle     = 2 * time.Hour
+	StandardFresh    = 15 * time.Minute
+)
+
+// newSessions keeps sessions in the store.
 func newSessions(store Store, cfg Config) *scs.SessionManager {
 	m := scs.New()
 	m.Store = store
-	m.Lifetime = 12 * time.Hour
-	m.IdleTimeout = 2 * time.Hour
+	m.Lifetime = cmp.Or(cfg.SessionLifetime, StandardLifetime)
+	m.IdleTimeout = min(cmp.Or(cfg.SessionIdle, StandardIdle), m.Lifetime)
 	m.Cookie.Name = "redrive_session"
 	m.Cookie.HttpOnly = true
 	m.Cookie.SameSite = http.SameSiteLaxMode
@@ -32,38 +41,44 @@ func newSessions(store Store, cfg Config) *scs.SessionManager {
 	return m
 }
 
-// openedKey is where a request keeps the person whose session it begins.
+// freshFor is how long a sign-in is fresh.
+func (s *Core) freshFor() time.Duration { return cmp.Or(s.Config.FreshSignIn, StandardFresh) }
+
+// openedKey is where a request keeps the session that it begins.
 const openedKey = "redrive.opened"
 
 // maxDevice bounds what a browser may call itself.
 const maxDevice = 200
 
-// OpenSession begins a new session, which is the person's as they are now: one of before ends.
-func (s *Core) OpenSession(c echo.Context, o delivery.Operator) error {
+// OpenSession begins a new session, which is the person's as they are now: one of before ends. how is the way in which they proved who
+// they are.
+func (s *Core) OpenSession(c echo.Context, o delivery.Operator, how delivery.Session) error {
 	if err := s.Sessions.RenewToken(c.Request().Context()); err != nil {
 		return fmt.Errorf("renewing the session: %w", err)
 	}
-	c.Set(openedKey, o)
+	how.OperatorID, how.Generation = o.ID, o.Generation
+	c.Set(openedKey, how)
 	return nil
 }
 
 // sessionOf is what the store keeps of a request's session.
 func sessionOf(c echo.Context) delivery.Session {
-	o, _ := c.Get(openedKey).(delivery.Operator)
-	device := views.Excerpt(delivery.OneLine(c.Request().UserAgent()), maxDevice)
-	return delivery.Session{OperatorID: o.ID, Generation: o.Generation, Device: device, Address: c.RealIP()}
+	session, _ := c.Get(openedKey).(delivery.Session)
+	session.Device, session.Address = views.Excerpt(delivery.OneLine(c.Request().UserAgent()), maxDevice), c.RealIP()
+	return session
 }
 
 // signIns is the way in and out.
 type signIns struct {
 	*Core
-	limit *signInLimiter
-	decoy func() string // hash for names that do not exist, so that they take as long
+	limit    *signInLimiter
+	refusals *refusalLimiter // of what strangers can bring about
+	decoy    func() string   // hash for names that do not exist, so that they take as long
 }
 
 // NewSignIns returns the way in and out, without its routes.
 func NewSignIns(s *Core) *signIns {
-	return &signIns{Core: s, limit: newSignInLimiter(time.Now), decoy: sync.OnceValue(func() string {
+	return &signIns{Core: s, limit: newSignInLimiter(time.Now), refusals: &refusalLimiter{by: map[string]*rate.Limiter{}}, decoy: sync.OnceValue(func() string {
 		hash, _ := HashPassword(strconv.FormatInt(time.Now().UnixNano(), 36)) // an unreadable hash is refused as well
 		return hash
 	})}
@@ -74,6 +89,9 @@ func (s *signIns) Routes() {
 	s.Echo.GET(views.SignIn, s.form)
 	s.Echo.POST(views.SignIn, s.signIn)
 	s.Echo.POST(views.SignOut, s.signOut)
+	if s.Config.SSO != nil {
+		s.providerRoutes()
+	}
 }
 
 func (s *signIns) form(c echo.Context) error {
@@ -84,9 +102,12 @@ func (s *signIns) form(c echo.Context) error {
 	return s.signInPage(c, http.StatusOK, views.SignInPage{Next: next})
 }
 
-func (s *signIns) signInPage(c echo.Context, status int, p views.SignInPage) error {
+func (s *Core) signInPage(c echo.Context, status int, p views.SignInPage) error {
 	p.Layout = s.Layout(c, "title.sign_in", views.SignIn)
 	p.User, p.Role = "", ""
+	if provider := s.Config.SSO; provider != nil {
+		p.Provider, p.Away = provider.Name(), provider.Ready(c.Request().Context()) != nil
+	}
 	return Render(c, status, views.SignInView(p))
 }
 
@@ -126,6 +147,11 @@ func (s *signIns) signIn(c echo.Context) error {
 		c.Response().Flush() // the answer is as quick for a name that exists
 		return errors.Join(err, s.recordRefusal(c, o))
 	}
+	return s.signedIn(c, o, page)
+}
+
+// signedIn leads on whoever has signed in: to what they typed before, or to the page that they asked for.
+func (s *signIns) signedIn(c echo.Context, o delivery.Operator, page views.SignInPage) error {
 	if page.Kept != "" {
 		return s.goOn(c, o, page)
 	}
@@ -140,8 +166,8 @@ func (s *signIns) check(ctx context.Context, name, password string) (delivery.Op
 		return o, false, err
 	}
 	hash := o.PasswordHash
-	if unknown {
-		hash = s.decoy()
+	if unknown || hash == "" {
+		hash, unknown = s.decoy(), true
 	}
 	fits, err := VerifyPassword(ctx, hash, password)
 	if err != nil {
@@ -159,7 +185,7 @@ func (s *signIns) open(c echo.Context, o delivery.Operator) error {
 	if err := s.store.SignIn(c.Request().Context(), o, details); err != nil {
 		return err
 	}
-	return s.OpenSession(c, o)
+	return s.OpenSession(c, o, delivery.Session{Method: delivery.SignInPassword})
 }
 
 // recordRefusal audits tries at operators who exist. Other names go to the log only: what was typed as a name may have been a
@@ -179,7 +205,11 @@ func (s *signIns) signOut(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	elsewhere := ""
 	if p.ID != "" && !p.ViaToken {
+		if elsewhere, err = s.signOutThere(c, p); err != nil {
+			return err
+		}
 		if err := s.Record(c, p.ID, "session.sign-out", "operator", p.Name); err != nil {
 			return err
 		}
@@ -188,6 +218,9 @@ func (s *signIns) signOut(c echo.Context) error {
 		}
 	}
 	c.Response().Header().Set("Clear-Site-Data", `"cache"`) // the back button shows nothing after this
+	if elsewhere != "" {
+		return s.signInPage(c, http.StatusOK, views.SignInPage{Next: views.Overview, SignOutThere: elsewhere})
+	}
 	return c.Redirect(http.StatusSeeOther, views.SignIn)
 }
 

@@ -35,6 +35,7 @@ type Settings struct {
 	SecretKey     string        `env:"REDRIVE_SECRET_KEY"                              help:"Key that encrypts stored secrets; this version stores none."                                                                             name:"secret-key"`
 	Retention     time.Duration `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
 	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when the console is served over HTTPS."`
+	SignIn        `                                                                                                                                                                 embed:""`
 }
 
 // Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
@@ -63,7 +64,7 @@ func (c *Settings) check() error {
 		return Misused(errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without " +
 			"spaces or line breaks"))
 	}
-	return nil
+	return c.SignIn.check()
 }
 
 // Run serves until ctx ends, then stops in two phases: no new work, then what is under way within the grace period.

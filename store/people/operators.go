@@ -13,7 +13,7 @@ import (
 	"redrive/store/pg"
 )
 
-const operatorColumns = "id::text, name, role, password_hash, generation, created_at, disabled_at"
+const operatorColumns = "id::text, name, role, password_hash, coalesce(issuer, '') AS issuer, coalesce(subject, '') AS subject, generation, created_at, disabled_at"
 
 // Operator returns an operator by id, disabled or not.
 func (s *People) Operator(ctx context.Context, id string) (delivery.Operator, error) {
@@ -28,8 +28,8 @@ func (s *People) OperatorByName(ctx context.Context, name string) (delivery.Oper
 	return operator(s.Gorm.WithContext(ctx), "name = ?", name)
 }
 
-func operator(db *gorm.DB, condition string, arg any) (delivery.Operator, error) {
-	o, err := pg.ScanOne[delivery.Operator](db, "SELECT "+operatorColumns+" FROM redrive.operators WHERE "+condition, arg)
+func operator(db *gorm.DB, condition string, args ...any) (delivery.Operator, error) {
+	o, err := pg.ScanOne[delivery.Operator](db, "SELECT "+operatorColumns+" FROM redrive.operators WHERE "+condition, args...)
 	if err != nil {
 		return o, pg.DomainError(fmt.Errorf("reading an operator: %w", err))
 	}
@@ -102,6 +102,8 @@ func (s *People) ChangeOperator(ctx context.Context, c delivery.OperatorChange) 
 		case c.Since != 0 && c.Since != was.Generation:
 			r, _ := delivery.RightOf(ctx)
 			return &delivery.RightError{Right: r}
+		case !was.IsLocal() && (c.Name != nil || c.Role != nil || c.PasswordHash != nil):
+			return delivery.Mistake("provided_person", c.What())
 		}
 		if err := checkName(tx, c); err != nil {
 			return err
@@ -152,9 +154,9 @@ func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator
 	return o, tx.Exec("DELETE FROM redrive.sessions WHERE operator_id = ? AND generation < ?", o.ID, o.Generation).Error
 }
 
-// checkAdmin refuses a change after which nobody administers.
+// checkAdmin refuses a change after which nobody administers who can sign in while the provider of single sign-on is away.
 func checkAdmin(tx *gorm.DB) error {
-	admins, err := pg.ReadOne(tx, pg.Single[int], "SELECT count(*) FROM redrive.operators WHERE role = 'admin' AND disabled_at IS NULL")
+	admins, err := pg.ReadOne(tx, pg.Single[int], "SELECT count(*) FROM redrive.operators WHERE role = 'admin' AND disabled_at IS NULL AND issuer IS NULL")
 	if err == nil && admins == 0 {
 		err = delivery.Mistake("last_admin", "role")
 	}
