@@ -36,7 +36,7 @@ type Transition struct {
 	Action Action
 	From   []State // in which it is allowed
 	To     State   // one of From: the state, version and time of change stay
-	Role   Role    // at least
+	Needs  Permission
 	Asks   []Asked // in the order of the form; fields that are not asked for may be given all the same
 
 	Unexpired    bool // the message must not have expired
@@ -59,7 +59,7 @@ var Decisions = Table{
 		Action:    ActionRetry,
 		From:      []State{StateDead},
 		To:        StatePending,
-		Role:      RoleOperator,
+		Needs:     PermitRetry,
 		Unexpired: true,
 		Active:    true,
 		Queues:    true,
@@ -70,7 +70,7 @@ var Decisions = Table{
 		Action:    ActionIgnore,
 		From:      []State{StateDead},
 		To:        StateIgnored,
-		Role:      RoleOperator,
+		Needs:     PermitIgnore,
 		FreesLane: true,
 		Alone:     true,
 		Many:      true,
@@ -80,32 +80,32 @@ var Decisions = Table{
 		Action:    ActionResolve,
 		From:      []State{StateDead},
 		To:        StateResolved,
-		Role:      RoleOperator,
+		Needs:     PermitResolve,
 		FreesLane: true,
 		Alone:     true,
 		Many:      true,
 		Asks:      []Asked{{FieldReason, true}, {FieldEvidence, false}},
 	},
-	{Action: ActionReopen, From: []State{StateIgnored, StateResolved}, To: StateDead, Role: RoleOperator, Alone: true, Many: true,
+	{Action: ActionReopen, From: []State{StateIgnored, StateResolved}, To: StateDead, Needs: PermitResolve, Alone: true, Many: true,
 		Asks: []Asked{{FieldReason, false}}},
-	{Action: ActionAcknowledge, From: []State{StateDead}, To: StateDead, Role: RoleOperator, Acknowledged: true, Many: true},
+	{Action: ActionAcknowledge, From: []State{StateDead}, To: StateDead, Needs: PermitTriage, Acknowledged: true, Many: true},
 	{
 		Action: ActionUnacknowledge,
 		From:   []State{StateDead},
 		To:     StateDead,
-		Role:   RoleOperator,
+		Needs:  PermitTriage,
 	}, // this one and the two below have forms of their own
 	{
 		Action:    ActionEdit,
 		From:      []State{StateDead},
 		To:        StatePending,
-		Role:      RoleOperator,
+		Needs:     PermitEdit,
 		Unexpired: true,
 		Active:    true,
 		Queues:    true,
 		Asks:      []Asked{{FieldReason, true}},
 	},
-	{Action: ActionRedirect, From: []State{StateDead}, To: StatePending, Role: RoleOperator, Unexpired: true, Queues: true,
+	{Action: ActionRedirect, From: []State{StateDead}, To: StatePending, Needs: PermitRedirect, Unexpired: true, Queues: true,
 		Asks: []Asked{{FieldReason, true}}}, // its integration may have left the file, so Active is not asked for
 }
 

@@ -8,7 +8,7 @@ import (
 func TestTheTableOfDecisionsHoldsTogether(t *testing.T) {
 	seen := map[Action]bool{}
 	for _, row := range Decisions {
-		if seen[row.Action] || len(row.From) == 0 || row.To == "" || !slices.Contains(Roles, row.Role) {
+		if seen[row.Action] || len(row.From) == 0 || row.To == "" || !slices.Contains(Permissions, row.Needs) {
 			t.Errorf("a row lacks something, or is there twice: %+v", row)
 		}
 		seen[row.Action] = true
@@ -29,7 +29,7 @@ func TestTheTableOfDecisionsHoldsTogether(t *testing.T) {
 
 // Whoever lists decisions lists a new one.
 func TestANewDecisionIsARow(t *testing.T) {
-	row := Transition{Action: "shelve", From: []State{StateResolved}, To: StateIgnored, Role: RoleAdmin, Alone: true, Many: true, FreesLane: true,
+	row := Transition{Action: "shelve", From: []State{StateResolved}, To: StateIgnored, Needs: PermitAdminister, Alone: true, Many: true, FreesLane: true,
 		Asks: []Asked{{FieldEvidence, true}}}
 	table := append(slices.Clone(Decisions), row)
 	for name, list := range map[string]Table{"alone": table.Alone(), "many": table.Many(), "in its state": table.In(StateResolved)} {

@@ -30,12 +30,13 @@ type Integration struct {
 	Ordered     bool   // strictly in order per key
 	OnDead      OnDead // ordered only
 	Concurrency int
-	Mask        []string        // JSON paths hidden from people and logs
-	Pool        *PoolSettings   // method pool only
-	Broker      *BrokerSource   // method broker only
-	Outbox      *OutboxSettings // method outbox only
-	CDC         *CDCSource      // method cdc only
-	Batch       *BatchSettings  // method batch only
+	Mask        []string          // JSON paths hidden from people and logs
+	Labels      map[string]string // that grants may name, see CheckLabels
+	Pool        *PoolSettings     // method pool only
+	Broker      *BrokerSource     // method broker only
+	Outbox      *OutboxSettings   // method outbox only
+	CDC         *CDCSource        // method cdc only
+	Batch       *BatchSettings    // method batch only
 }
 
 // OnDead says what becomes of the later deliveries of a key when one of them dies.

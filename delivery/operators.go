@@ -8,36 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// Role is what an operator or API token may do.
-type Role string
-
-// Roles; each may do what the one before may.
-const (
-	RoleViewer   Role = "viewer"   // look
-	RoleOperator Role = "operator" // and retry, ignore, resolve, reopen, pause, hand over messages
-	RoleAdmin    Role = "admin"    // and manage operators and tokens
-)
-
-// Roles lists the roles from least to most.
-var Roles = []Role{RoleViewer, RoleOperator, RoleAdmin}
-
-// Allows reports whether r includes the rights of need.
-func (r Role) Allows(need Role) bool { return r.rank() >= need.rank() && r.rank() > 0 }
-
-func (r Role) rank() int {
-	for i, known := range Roles {
-		if r == known {
-			return i + 1
-		}
-	}
-	return 0
-}
-
 // Operator is a person: a local one with a password, or one of single sign-on.
 type Operator struct {
 	ID           string
 	Name         string
-	Role         Role
+	Role         Role   // for all integrations; empty: only what Grants say
+	Grants       Grants // beside the role
 	PasswordHash string // argon2id, PHC string; empty: none fits
 	Issuer       string // of single sign-on; empty: a local person
 	Subject      string // what the issuer calls them
@@ -54,7 +30,9 @@ type OperatorChange struct {
 	ID           string
 	Actor        string
 	Name         *string
-	Role         *Role
+	Role         *Role   // empty: none for all integrations
+	Grant        *Grant  // is added
+	Withdraw     *string // id of the grant that is taken away
 	PasswordHash *string
 	Disabled     *bool
 	Since        int // the generation that the change was made for, 0: whichever it is
@@ -67,6 +45,10 @@ func (c OperatorChange) What() string {
 		return "rename"
 	case c.Role != nil:
 		return "role"
+	case c.Grant != nil:
+		return "grant"
+	case c.Withdraw != nil:
+		return "withdraw"
 	case c.PasswordHash != nil:
 		return "password"
 	case c.Disabled != nil && *c.Disabled:
@@ -81,10 +63,17 @@ func (c OperatorChange) What() string {
 type Token struct {
 	ID        string
 	Name      string
-	Role      Role
+	Role      Role   // for all integrations; empty: only what Grants say
+	Grants    Grants // beside the role
 	CreatedAt time.Time
 	RevokedAt *time.Time
 }
+
+// Rights is what a person may do now.
+func (o Operator) Rights() Rights { return RightsOf(o.Role, o.Grants) }
+
+// Rights is what a token may do now.
+func (t Token) Rights() Rights { return RightsOf(t.Role, t.Grants) }
 
 // MaxName is the longest name of an operator or a token, in characters.
 const MaxName = 64
@@ -105,7 +94,7 @@ func (o Operator) Check() error {
 	if err := CheckOperatorName(o.Name); err != nil {
 		return err
 	}
-	return o.Role.Check()
+	return checkGranted(o.Role, o.Grants)
 }
 
 // CheckOperatorName refuses a name that no operator can have; one that looks like an id could be taken for somebody. The error is an
@@ -122,13 +111,20 @@ func (t Token) Check() error {
 	if !isNameOf(t.Name, tokenName) {
 		return Mistake("invalid_name.token", "name", "max", MaxName)
 	}
-	return t.Role.Check()
+	return checkGranted(t.Role, t.Grants)
 }
 
-// Check refuses a role that there is not. The error is an *InputError.
-func (r Role) Check() error {
-	if !slices.Contains(Roles, r) {
-		return Mistake("invalid_role", "role")
+// checkGranted refuses a role or a grant that there is not, and neither of them.
+func checkGranted(role Role, grants Grants) error {
+	if role != "" || len(grants) == 0 {
+		if err := role.Check(); err != nil {
+			return err
+		}
+	}
+	for _, g := range grants {
+		if err := g.Check(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

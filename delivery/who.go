@@ -16,9 +16,10 @@ const (
 
 // Right is what a request was let in with. The store looks at it again in the transaction that acts, and keeps it from ending before that.
 type Right struct {
-	Actor   string // id of the person or token
-	Session string // id of the session; empty for a token
-	Need    Role   // what the request needs at least
+	Actor   string       // id of the person or token
+	Session string       // id of the session; empty for a token
+	Need    []Permission // what the request needs, each for some integration at least
+	Rights  Rights       // what the actor may do, as far as it was read: of no use for what acts, which reads it again
 }
 
 // Holder is the id of what a right ends with: the session, or the token.
@@ -42,17 +43,29 @@ func RightOf(ctx context.Context) (r Right, ok bool) {
 	return r, ok
 }
 
-// RightError says that a right ended after the request was let in: nothing was changed.
+// ScopeOf is where a context may do all of what is named: everywhere, where the program acts by itself.
+func ScopeOf(ctx context.Context, need ...Permission) Scope {
+	r, acts := RightOf(ctx)
+	if !acts {
+		return Everywhere
+	}
+	return r.Rights.Scope(need...)
+}
+
+// RightError says that whoever acts may not, or no more: nothing was changed.
 type RightError struct {
 	Right
-	Own Role // of whoever is still there and may do less than is needed; empty: the session or token ended
+	Missing     Permission // of whoever is there and may do less than is needed; empty: the session or token ended
+	Integration string     // for which it is missing; empty: it is missing for all of them
 }
 
 // Phrase says what is missing.
 func (e *RightError) Phrase() Phrase {
 	switch {
-	case e.Own != "":
-		return Say("forbidden.role", "role", e.Need, "own", e.Own)
+	case e.Integration != "":
+		return Say("forbidden.integration", "permission", e.Missing, "integration", e.Integration)
+	case e.Missing != "":
+		return Say("forbidden.permission", "permission", e.Missing)
 	case e.Session != "":
 		return Say("unauthorized.ended")
 	}

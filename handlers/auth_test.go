@@ -118,8 +118,8 @@ func TestAnotherSiteCannotUseASession(t *testing.T) {
 func TestPagesLeadToTheSignInAndBack(t *testing.T) {
 	s := newSite(t)
 	page := func(c echo.Context) error { return c.String(200, web.Who(c).Name) }
-	s.Echo.GET("/tests-page", page, s.Require(delivery.RoleViewer))
-	s.Echo.POST("/tests-page", page, s.Require(delivery.RoleAdmin))
+	s.Route("GET", "/tests-page", web.Permit(delivery.PermitView), page)
+	s.Route("POST", "/tests-page", web.Permit(delivery.PermitAdminister), page)
 	a := s.send("", "GET", "/tests-page?state=dead&q=a%20b", "")
 	if a.StatusCode != 303 || a.Header.Get("Location") != "/sign-in?next=%2Ftests-page%3Fstate%3Ddead%26q%3Da%2520b" {
 		t.Errorf("%d to %q", a.StatusCode, a.Header.Get("Location"))

@@ -161,7 +161,7 @@ func TestActingOnATerminal(t *testing.T) {
 	}
 	d.wantsUsage("no selection", d.runs(retry(d)), "say on what")
 	d.role = "viewer"
-	if err := d.runs(retry(d, ids[0])); err == nil || errors.As(err, new(client.UsageError)) || !strings.Contains(err.Error(), "role operator") {
+	if err := d.runs(retry(d, ids[0])); err == nil || errors.As(err, new(client.UsageError)) || !strings.Contains(err.Error(), "permission retry") {
 		t.Errorf("a viewer: %v", err)
 	}
 	d.must(d.runs(retry(d, "integration:push")))

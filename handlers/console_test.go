@@ -313,7 +313,7 @@ func TestAViewerLooksOnly(t *testing.T) {
 	id := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
 	b.shows(b.open(views.Failure(id)), http.StatusOK, "Your role only looks", "!/retry")
 	for _, path := range []string{views.FailureAction(id, "retry"), "/operations/new", "/integrations/push/pause", "/operators", "/tokens"} {
-		b.shows(b.submit(path, "version", "1", "reason", "x"), http.StatusForbidden, "yours is viewer", "vera")
+		b.shows(b.submit(path, "version", "1", "reason", "x"), http.StatusForbidden, "This needs the permission", "vera")
 	}
 	for _, path := range []string{"/operators", "/tokens", views.MessagePayload(messageOf(s, id))} {
 		b.shows(b.open(path), http.StatusForbidden)

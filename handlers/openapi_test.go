@@ -24,6 +24,7 @@ type operation struct {
 	Summary     string
 	Parameters  []map[string]any
 	Responses   map[string]json.RawMessage
+	Permissions []delivery.Permission `json:"x-permissions"`
 }
 
 func readOpenAPI(t *testing.T) (d document) {
@@ -34,7 +35,10 @@ func readOpenAPI(t *testing.T) (d document) {
 	return d
 }
 
-var pathParameter = regexp.MustCompile(`:(\w+)`)
+var (
+	pathParameter = regexp.MustCompile(`:(\w+)`)
+	bracketed     = regexp.MustCompile(`\{(\w+)\}`)
+)
 
 func TestTheDocumentAndTheRoutesAgree(t *testing.T) {
 	s := newSite(t)
@@ -50,6 +54,10 @@ func TestTheDocumentAndTheRoutesAgree(t *testing.T) {
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
 			described = append(described, strings.ToUpper(method)+" "+path)
+			route := strings.ToUpper(method) + " " + bracketed.ReplaceAllString(path, ":$1")
+			if access := s.Access()[route]; !slices.Equal(op.Permissions, access.Needs) {
+				t.Errorf("%s is said to need %v, and needs %+v", route, op.Permissions, access)
+			}
 			if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" {
 				t.Errorf("%s %s has no summary or id of its own", method, path)
 			}

@@ -46,8 +46,14 @@ func New(store Store, cfg Config) (*Server, error) {
 	pages.Routes()
 	if cfg.DemoHandler != nil {
 		shop := echo.WrapHandler(cfg.DemoHandler)
-		core.Echo.Any("/demo", shop)
-		core.Echo.Any("/demo/*", shop)
+		for _, path := range []string{"/demo", "/demo/*"} {
+			for _, r := range core.Echo.Any(path, shop) {
+				core.Declare(r, web.Open)
+			}
+		}
+	}
+	if err := core.CheckRoutes(); err != nil {
+		return nil, err
 	}
 	return &Server{Core: core, console: pages}, nil
 }

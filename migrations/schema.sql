@@ -22,7 +22,7 @@ CREATE TABLE redrive.api_tokens (
     revoked_at timestamp with time zone,
     of_setting boolean NOT NULL DEFAULT false,
     CONSTRAINT api_tokens_pkey PRIMARY KEY (id),
-    CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text]))),
+    CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
     CONSTRAINT api_tokens_token_hash_key UNIQUE (token_hash)
 );
 CREATE UNIQUE INDEX api_tokens_setting ON redrive.api_tokens USING btree (of_setting) WHERE of_setting;
@@ -358,6 +358,25 @@ CREATE TABLE redrive.gaps (
 );
 CREATE INDEX gaps_integration ON redrive.gaps USING btree (integration, id DESC);
 
+CREATE TABLE redrive.grants (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    operator_id uuid,
+    token_id uuid,
+    role text NOT NULL DEFAULT ''::text,
+    permissions text[] NOT NULL DEFAULT '{}'::text[],
+    integrations text[] NOT NULL DEFAULT '{}'::text[],
+    labels jsonb NOT NULL DEFAULT '{}'::jsonb,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT grants_pkey PRIMARY KEY (id),
+    CONSTRAINT grants_check CHECK ((num_nonnulls(operator_id, token_id) = 1)),
+    CONSTRAINT grants_check1 CHECK (((role <> ''::text) OR (permissions <> '{}'::text[]))),
+    CONSTRAINT grants_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
+    CONSTRAINT grants_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
+    CONSTRAINT grants_token_id_fkey FOREIGN KEY (token_id) REFERENCES redrive.api_tokens(id) ON DELETE CASCADE
+);
+CREATE INDEX grants_operator ON redrive.grants USING btree (operator_id) WHERE (operator_id IS NOT NULL);
+CREATE INDEX grants_token ON redrive.grants USING btree (token_id) WHERE (token_id IS NOT NULL);
+
 CREATE TABLE redrive.group_counts (
     group_id text NOT NULL,
     dead bigint NOT NULL DEFAULT 0,
@@ -467,6 +486,7 @@ CREATE TABLE redrive.integrations (
     on_dead text NOT NULL DEFAULT 'block'::text,
     windowed boolean NOT NULL DEFAULT false,
     pause_says jsonb,
+    labels jsonb NOT NULL DEFAULT '{}'::jsonb,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),
@@ -611,7 +631,7 @@ CREATE TABLE redrive.operators (
     subject text,
     CONSTRAINT operators_pkey PRIMARY KEY (id),
     CONSTRAINT operators_provided CHECK (((issuer IS NULL) = (subject IS NULL))),
-    CONSTRAINT operators_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text]))),
+    CONSTRAINT operators_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
     CONSTRAINT operators_name_key UNIQUE (name),
     CONSTRAINT operators_subject_key UNIQUE (issuer, subject)
 );

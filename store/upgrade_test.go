@@ -291,6 +291,9 @@ func TestAfterAnUpgradeEverythingIsOfWhoDidIt(t *testing.T) {
 	for n, name := range map[int]string{ann: "ann", bob: "bob"} { // bob is not the first of that name
 		exec("INSERT INTO redrive.operators (id, name, role, password_hash, created_at) VALUES ($1, $2, 'admin', 'h', $3)", id(n), name, fmt.Sprintf("2026-0%d-01", 3*n-2))
 	}
+	for _, role := range []string{"viewer", "operator", "admin"} {
+		exec("INSERT INTO redrive.operators (name, role, password_hash) VALUES ($1, $2, 'h')", "was-"+role, role)
+	}
 	for n, t := range map[int][3]string{ci: {"ci", "2026-01-01", "2026-02-10"}, ci2: {"ci", "2026-02-01", ""}, env: {"environment", "2026-01-01", ""}, own: {"environment", "2026-01-02", ""}} {
 		exec("INSERT INTO redrive.api_tokens (id, name, role, token_hash, created_at, revoked_at) VALUES ($1, $2, 'operator', $3, $4, nullif($5, '')::timestamptz)",
 			id(n), t[0], bytes.Repeat([]byte{byte(n)}, 32), t[1], t[2])
@@ -342,6 +345,13 @@ func TestAfterAnUpgradeEverythingIsOfWhoDidIt(t *testing.T) {
 	for n := ci2; n <= own; n++ {
 		if found, err := d.TokenByHash(t.Context(), bytes.Repeat([]byte{byte(n)}, 32)); err != nil || found.ID != id(n) {
 			t.Errorf("token %d: %+v %v", n, found, err)
+		}
+	}
+	for role, wants := range map[string][2]delivery.Permission{"viewer": {delivery.PermitViewPayload, delivery.PermitRetry},
+		"operator": {delivery.PermitEdit, delivery.PermitReveal}, "admin": {delivery.PermitAdminister, ""}} {
+		o, err := d.OperatorByName(t.Context(), "was-"+role)
+		if d.must(err); !o.Rights().Scope(wants[0], delivery.PermitView, delivery.PermitAudit).All || o.Rights().May(wants[1]) {
+			t.Errorf("%s: %+v", role, o.Rights())
 		}
 	}
 	if o, err := d.OperatorByName(t.Context(), "ann"); err != nil || o.ID != id(ann) || o.PasswordHash != "h" || o.Role != delivery.RoleAdmin {

@@ -99,7 +99,7 @@ func TestTwoAdministratorsWhoDemoteEachOther(t *testing.T) {
 		sessions := []string{d.session(pair[0], pair[0].Name), d.session(pair[1], pair[1].Name)}
 		for i, o := range pair {
 			all.Go(func() {
-				ctx := delivery.WithRight(t.Context(), delivery.Right{Actor: o.ID, Session: sessions[i], Need: delivery.RoleAdmin})
+				ctx := delivery.WithRight(t.Context(), delivery.Right{Actor: o.ID, Session: sessions[i], Need: []delivery.Permission{delivery.PermitAdminister}})
 				_, errs[i] = d.ChangeOperator(ctx, delivery.OperatorChange{ID: pair[1-i].ID, Actor: o.ID, Role: &viewer})
 			})
 		}
@@ -116,7 +116,7 @@ func TestARightIsHeldWhileItIsUsed(t *testing.T) {
 	d := open(t)
 	d.person("root", delivery.RoleAdmin)
 	yes, ann := true, d.person("ann", delivery.RoleOperator)
-	ctx := delivery.WithRight(t.Context(), delivery.Right{Actor: ann.ID, Session: d.session(ann, "ann"), Need: delivery.RoleOperator})
+	ctx := delivery.WithRight(t.Context(), delivery.Right{Actor: ann.ID, Session: d.session(ann, "ann"), Need: []delivery.Permission{delivery.PermitResolve}})
 	id := d.dead(numbered(1)).ID
 	held := d.connect()
 	_, err := held.Exec(t.Context(), "BEGIN; SELECT FROM redrive.deliveries WHERE id = '"+id+"' FOR UPDATE")

@@ -103,7 +103,7 @@ func RunsView(p RunsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if p.May(delivery.RoleOperator) {
+			if p.May(delivery.PermitResend) {
 				templ_7745c5c3_Err = runForm(p).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -615,7 +615,7 @@ func runRow(p RunsPage, r delivery.BatchRun) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if r.File != nil {
-			if p.May(delivery.RoleOperator) {
+			if p.May(delivery.PermitViewPayload, delivery.PermitExport) {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 47, "<a href=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1080,7 +1080,7 @@ func fileView(l Layout, f *delivery.StoredFile) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if l.May(delivery.RoleOperator) {
+			if l.May(delivery.PermitViewPayload, delivery.PermitExport) {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 87, "<p><a class=\"button\" href=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -311,7 +311,7 @@ func caseView(p DeliveryPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if p.May(delivery.RoleOperator) {
+		if p.May(delivery.PermitTriage) {
 			templ_7745c5c3_Err = caseForms(p).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -867,7 +867,7 @@ func notes(p DeliveryPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if p.May(delivery.RoleOperator) {
+		if p.May(delivery.PermitTriage) {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 68, "<form method=\"post\" action=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -153,7 +153,7 @@ func Choice(d delivery.Delivery) string {
 
 // selects reports whether there is anything to choose rows for.
 func (p FailuresPage) selects() bool {
-	return p.May(delivery.RoleOperator) && len(p.actions()) > 0
+	return p.May(delivery.PermitBulk) && len(p.actions()) > 0
 }
 
 // actions are what a list's rows allow, state by state.
@@ -254,7 +254,7 @@ func (f SaveForm) wrong(field string) string {
 
 // owns reports whether the reader may delete a view.
 func (l Layout) owns(v delivery.SavedView) bool {
-	return v.OwnerID == l.UserID || l.May(delivery.RoleAdmin)
+	return v.OwnerID == l.UserID || l.May(delivery.PermitAdminister)
 }
 
 // reasonLabel is what an action calls its reason.

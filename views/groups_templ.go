@@ -1518,7 +1518,7 @@ func groupActions(p GroupPage) templ.Component {
 			templ_7745c5c3_Var80 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		if p.May(delivery.RoleOperator) && p.Group.Dead > 0 {
+		if p.May(delivery.PermitBulk) && p.Group.Dead > 0 {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 120, "<div class=\"bulk\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -476,7 +476,7 @@ func bar(l Layout) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if l.May(delivery.RoleAdmin) {
+			if l.May(delivery.PermitAdminister) {
 				templ_7745c5c3_Err = tab(l, Operators, l.T("People")).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

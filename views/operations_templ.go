@@ -2328,7 +2328,7 @@ func steering(p OperationPage) templ.Component {
 			templ_7745c5c3_Var129 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		if running(p.O) && p.May(delivery.RoleOperator) {
+		if running(p.O) && p.May(delivery.PermitBulk) {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 179, "<div class=\"steering\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -1501,7 +1501,7 @@ func integrationRow(p IntegrationsPage, h delivery.IntegrationHealth) templ.Comp
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if p.May(delivery.RoleOperator) {
+		if p.May(delivery.PermitResend) {
 			for n, gap := range h.TableGaps {
 				templ_7745c5c3_Err = tableForm(p, h.Name, n, gap).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
@@ -1509,7 +1509,7 @@ func integrationRow(p IntegrationsPage, h delivery.IntegrationHealth) templ.Comp
 				}
 			}
 		}
-		if p.Config[h.Name].CDC != nil && p.May(delivery.RoleOperator) {
+		if p.Config[h.Name].CDC != nil && p.May(delivery.PermitResend) {
 			templ_7745c5c3_Err = resnapshotForm(p, h.Name).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -1544,7 +1544,7 @@ func pauseForm(p IntegrationsPage, h delivery.IntegrationHealth) templ.Component
 			templ_7745c5c3_Var82 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		if !p.May(delivery.RoleOperator) {
+		if !p.May(delivery.PermitPause) {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 121, "<span class=\"soft\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

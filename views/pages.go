@@ -17,18 +17,24 @@ type Layout struct {
 	Here     string // local address of this page, for forms that come back
 	User     string // empty: nobody is signed in
 	UserID   string
-	Role     delivery.Role
-	Theme    string // "", "light" or "dark"
-	ZoneName string // IANA name
-	KeysOff  bool   // single keys do nothing
+	Role     delivery.Role   // for all integrations
+	Rights   delivery.Rights // what the reader may do
+	Theme    string          // "", "light" or "dark"
+	ZoneName string          // IANA name
+	KeysOff  bool            // single keys do nothing
 	Flash    *Flash
 	Fragment bool // only the main part, for a swap
 	Demo     bool
 	Release  string
 }
 
-// May reports whether the reader's role includes need.
-func (l Layout) May(need delivery.Role) bool { return l.Role.Allows(need) }
+// May reports whether the reader has permissions, each for at least one integration.
+func (l Layout) May(need ...delivery.Permission) bool { return l.Rights.May(need...) }
+
+// Lacks is the first of the permissions that the reader does not have for an integration; empty when there is none.
+func (l Layout) Lacks(integration string, need ...delivery.Permission) delivery.Permission {
+	return l.Rights.MissingFor(integration, need...)
+}
 
 // Flash tells once what an action did.
 type Flash struct {

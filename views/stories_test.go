@@ -32,7 +32,7 @@ func ago(d time.Duration) *time.Time { t := now.Add(-d); return &t }
 
 func layout(role delivery.Role) Layout {
 	return Layout{Locale: Locale{Lang: language, Zone: time.FixedZone("KST", 9*3600), Now: now}, Title: "Title " + hostile, Section: Failures, Here: Failures,
-		User: hostile, Role: role, ZoneName: "Asia/Seoul", Theme: "dark", Release: "test", Demo: true,
+		User: hostile, Role: role, Rights: delivery.RightsOf(role, nil), ZoneName: "Asia/Seoul", Theme: "dark", Release: "test", Demo: true,
 		Flash: &Flash{Kind: "warn", Text: hostile, Lines: []FlashLine{{Text: hostile, Href: "/failures"}}}}
 }
 

@@ -234,6 +234,12 @@ func (l Locale) RoleName(r delivery.Role) string {
 		return l.T("viewer")
 	case delivery.RoleOperator:
 		return l.T("operator")
+	case delivery.RoleOnCall:
+		return l.T("on-call")
+	case delivery.RoleReviewer:
+		return l.T("reviewer")
+	case delivery.RoleAuditor:
+		return l.T("auditor")
 	case delivery.RoleAdmin:
 		return l.T("admin")
 	}
@@ -245,8 +251,14 @@ func (l Locale) Role(r delivery.Role) string {
 	switch r {
 	case delivery.RoleViewer:
 		return l.T("viewer: looks")
+	case delivery.RoleOnCall:
+		return l.T("on-call: looks, retries, ignores, resolves, pauses")
 	case delivery.RoleOperator:
-		return l.T("operator: looks, retries, ignores, resolves, pauses")
+		return l.T("operator: the same, and edits, redirects, takes files away, hands over messages")
+	case delivery.RoleReviewer:
+		return l.T("reviewer: looks, and judges what others ignored")
+	case delivery.RoleAuditor:
+		return l.T("auditor: looks and takes the audit trail away, without payloads")
 	case delivery.RoleAdmin:
 		return l.T("admin: everything, and manages people and tokens")
 	}

@@ -37,6 +37,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		OnFailure:   c.onFailure(i, r.OnFailure),
 		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency),
 		Mask:        r.Mask,
+		Labels:      r.Labels,
 	}
 	in.Destination = c.destination(i, r, in.Broker, in.CDC)
 	c.ignored(i, r)
@@ -44,6 +45,9 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		if strings.TrimSpace(eventType) == "" {
 			c.Fail(at(i, fmt.Sprintf("subscribe[%d]", n)), "subscribe: an event type is empty")
 		}
+	}
+	if err := delivery.CheckLabels(r.Labels); err != nil {
+		c.Fail(at(i, "labels"), "labels: a key is 1 to 63 lower-case letters, digits or hyphens, its value 1 to %d letters, digits, dots, hyphens or underscores", delivery.MaxName)
 	}
 	for n, path := range r.Mask {
 		if !delivery.ValidPath(path) {

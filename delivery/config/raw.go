@@ -15,24 +15,25 @@ type rawNetwork struct {
 }
 
 type rawIntegration struct {
-	Name        string         `yaml:"name"`
-	Description string         `yaml:"description"`
-	Method      string         `yaml:"method"`
-	Subscribe   []string       `yaml:"subscribe"`
-	Destination rawDestination `yaml:"destination"`
-	Idempotent  form.Truth     `yaml:"idempotent"`
-	Ordered     form.Truth     `yaml:"ordered"`
-	Retry       rawRetry       `yaml:"retry"`
-	OnFailure   string         `yaml:"on_failure"`
-	Concurrency *form.Whole    `yaml:"concurrency"`
-	Mask        []string       `yaml:"mask"`
-	Schema      string         `yaml:"schema"`
-	Pool        *rawPool       `yaml:"pool"`
-	Broker      *rawBroker     `yaml:"broker"`
-	Outbox      *rawOutbox     `yaml:"outbox"`
-	OnDead      string         `yaml:"on_dead"`
-	Batch       *rawBatch      `yaml:"batch"`
-	CDC         *rawCDC        `yaml:"cdc"`
+	Name        string            `yaml:"name"`
+	Description string            `yaml:"description"`
+	Method      string            `yaml:"method"`
+	Subscribe   []string          `yaml:"subscribe"`
+	Destination rawDestination    `yaml:"destination"`
+	Idempotent  form.Truth        `yaml:"idempotent"`
+	Ordered     form.Truth        `yaml:"ordered"`
+	Retry       rawRetry          `yaml:"retry"`
+	OnFailure   string            `yaml:"on_failure"`
+	Concurrency *form.Whole       `yaml:"concurrency"`
+	Mask        []string          `yaml:"mask"`
+	Schema      string            `yaml:"schema"`
+	Labels      map[string]string `yaml:"labels"`
+	Pool        *rawPool          `yaml:"pool"`
+	Broker      *rawBroker        `yaml:"broker"`
+	Outbox      *rawOutbox        `yaml:"outbox"`
+	OnDead      string            `yaml:"on_dead"`
+	Batch       *rawBatch         `yaml:"batch"`
+	CDC         *rawCDC           `yaml:"cdc"`
 }
 
 type rawRetry struct {

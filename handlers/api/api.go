@@ -17,36 +17,46 @@ var OpenAPI []byte
 
 // Routes is the public interface; openapi.json describes each route, which a test checks.
 func (s *API) Routes() {
-	s.Echo.GET("/api/openapi.json",
+	s.Route(http.MethodGet, "/api/openapi.json", web.Open,
 		func(c echo.Context) error { return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, OpenAPI) })
-	look, act := s.Require(delivery.RoleViewer), s.Require(delivery.RoleOperator)
-	v1 := s.Echo.Group("/api/v1")
-	v1.POST("/messages", s.acceptMessage, act)
-	v1.GET("/messages/:id", s.showMessage, look)
-	v1.GET("/deliveries/:id", s.showDelivery, look)
-	v1.GET("/failures", s.listFailures, look)
+	s.post("/messages", s.acceptMessage, delivery.PermitSend)
+	s.get("/messages/:id", s.showMessage, delivery.PermitView)
+	s.get("/deliveries/:id", s.showDelivery, delivery.PermitView)
+	s.get("/failures", s.listFailures, delivery.PermitView)
 	for _, d := range delivery.Decisions.Alone() {
-		v1.POST("/failures/:id/"+string(d.Action), s.actOnFailure(d.Action), s.Require(d.Role))
+		s.post("/failures/:id/"+string(d.Action), s.actOnFailure(d.Action), d.Needs)
 	}
-	v1.GET("/failures/count", s.countFailures, look)
-	v1.POST("/failures/:id/edit", s.editFailure, act)
-	v1.POST("/failures/:id/redirect", s.redirectFailure, act)
-	v1.PATCH("/failures/:id/case", s.patchCase, act)
-	v1.POST("/failures/:id/notes", s.addNote, act)
-	s.viewAPI(v1, look)
-	v1.GET("/groups", s.listGroups, look)
-	v1.GET("/groups/:id", s.showGroup, look)
-	s.operationAPI(v1, look, act)
-	v1.GET("/integrations", s.listIntegrations, look)
-	v1.POST("/integrations/:name/pause", s.setPaused(true), act)
-	v1.POST("/integrations/:name/resnapshot", s.resnapshot, act)
-	v1.POST("/integrations/:name/resume", s.setPaused(false), act)
-	v1.POST("/integrations/:name/runs", s.requestRun, act)
-	v1.GET("/integrations/:name/runs", s.listRuns, look)
-	v1.GET("/files/:id", s.showFile, look)
-	v1.GET("/files/:id/content", s.FileContent, act)
-	v1.GET("/audit", s.listAudit, look)
-	v1.GET("/audit/head", s.auditHead, look)
+	s.get("/failures/count", s.countFailures, delivery.PermitView)
+	s.post("/failures/:id/edit", s.editFailure, delivery.PermitEdit)
+	s.post("/failures/:id/redirect", s.redirectFailure, delivery.PermitRedirect)
+	s.route(http.MethodPatch, "/failures/:id/case", web.Permit(delivery.PermitTriage), s.patchCase)
+	s.post("/failures/:id/notes", s.addNote, delivery.PermitTriage)
+	s.viewRoutes()
+	s.get("/groups", s.listGroups, delivery.PermitView)
+	s.get("/groups/:id", s.showGroup, delivery.PermitView)
+	s.operationRoutes()
+	s.get("/integrations", s.listIntegrations, delivery.PermitView)
+	s.post("/integrations/:name/pause", s.setPaused(true), delivery.PermitPause)
+	s.post("/integrations/:name/resnapshot", s.resnapshot, delivery.PermitResend)
+	s.post("/integrations/:name/resume", s.setPaused(false), delivery.PermitPause)
+	s.post("/integrations/:name/runs", s.requestRun, delivery.PermitResend)
+	s.get("/integrations/:name/runs", s.listRuns, delivery.PermitView)
+	s.get("/files/:id", s.showFile, delivery.PermitView)
+	s.route(http.MethodGet, "/files/:id/content", web.TakesBytes, s.FileContent)
+	s.get("/audit", s.listAudit, delivery.PermitAudit)
+	s.get("/audit/head", s.auditHead, delivery.PermitAudit)
+}
+
+func (s *API) route(method, path string, access web.Access, h echo.HandlerFunc) {
+	s.Route(method, "/api/v1"+path, access, h)
+}
+
+func (s *API) get(path string, h echo.HandlerFunc, needs ...delivery.Permission) {
+	s.route(http.MethodGet, path, web.Permit(needs...), h)
+}
+
+func (s *API) post(path string, h echo.HandlerFunc, needs ...delivery.Permission) {
+	s.route(http.MethodPost, path, web.Permit(needs...), h)
 }
 
 // List is the answer of everything that has pages.

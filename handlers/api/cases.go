@@ -175,11 +175,11 @@ func savedViewJSONOf(v delivery.SavedView) SavedViewJSON {
 	return SavedViewJSON{ID: v.ID, Owner: v.Owner, OwnerID: v.OwnerID, Name: v.Name, Search: v.Search, Shared: v.Shared}
 }
 
-// viewAPI adds the routes of saved views. Whoever looks may keep a view; to share it takes an operator.
-func (s *API) viewAPI(v1 *echo.Group, look echo.MiddlewareFunc) {
-	v1.GET("/views", s.listViews, look)
-	v1.POST("/views", s.keepView, look)
-	v1.DELETE("/views/:id", s.forgetView, look)
+// viewRoutes adds the routes of saved views. Whoever looks may keep a view; to share it takes a permission.
+func (s *API) viewRoutes() {
+	s.get("/views", s.listViews, delivery.PermitView)
+	s.post("/views", s.keepView, delivery.PermitView)
+	s.route(http.MethodDelete, "/views/:id", web.Permit(delivery.PermitView), s.forgetView)
 }
 
 func (s *API) listViews(c echo.Context) error {
@@ -206,8 +206,8 @@ func (s *API) keepView(c echo.Context) error {
 	}); err != nil {
 		return err
 	}
-	if view.Shared && !web.Who(c).Role.Allows(delivery.RoleOperator) {
-		return web.NewProblem(http.StatusForbidden, "forbidden.share", "own", web.Who(c).Role)
+	if view.Shared && !web.Who(c).Rights.May(delivery.PermitTriage) {
+		return web.Forbidden(delivery.PermitTriage)
 	}
 	if _, err := delivery.ParseSearch(view.Search, time.Now(), time.UTC); err != nil {
 		return err
@@ -224,7 +224,7 @@ func (s *API) forgetView(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.store.DeleteView(c.Request().Context(), id, web.Who(c).ID, web.Who(c).Role.Allows(delivery.RoleAdmin))
+	err = s.store.DeleteView(c.Request().Context(), id, web.Who(c).ID, web.Who(c).Rights.May(delivery.PermitAdminister))
 	if err != nil {
 		return err
 	}

@@ -26,16 +26,16 @@ var (
 	itemOutcomes = []string{"waiting", "released", "succeeded", "failed", "skipped", "cancelled"}
 )
 
-// operationAPI adds the routes of bulk actions.
-func (s *API) operationAPI(v1 *echo.Group, look, act echo.MiddlewareFunc) {
-	v1.POST("/operations", s.startOperation, look) // a dry run only looks
-	v1.GET("/operations", s.listOperations, look)
-	v1.GET("/operations/:id", s.showOperation, look)
-	v1.GET("/operations/:id/items", s.listOperationItems, look)
-	v1.PATCH("/operations/:id", s.paceOperation, act)
-	v1.POST("/operations/:id/pause", s.steerOperation(func(step *delivery.Steer) { step.Pause = true }), act)
-	v1.POST("/operations/:id/resume", s.steerOperation(func(step *delivery.Steer) { step.Resume = true }), act)
-	v1.POST("/operations/:id/cancel", s.steerOperation(func(step *delivery.Steer) { step.Cancel = true }), act)
+// operationRoutes adds the routes of bulk actions.
+func (s *API) operationRoutes() {
+	s.post("/operations", s.startOperation, delivery.PermitView) // a dry run only looks
+	s.get("/operations", s.listOperations, delivery.PermitView)
+	s.get("/operations/:id", s.showOperation, delivery.PermitView)
+	s.get("/operations/:id/items", s.listOperationItems, delivery.PermitView)
+	s.route(http.MethodPatch, "/operations/:id", web.Permit(delivery.PermitBulk), s.paceOperation)
+	s.post("/operations/:id/pause", s.steerOperation(func(step *delivery.Steer) { step.Pause = true }), delivery.PermitBulk)
+	s.post("/operations/:id/resume", s.steerOperation(func(step *delivery.Steer) { step.Resume = true }), delivery.PermitBulk)
+	s.post("/operations/:id/cancel", s.steerOperation(func(step *delivery.Steer) { step.Cancel = true }), delivery.PermitBulk)
 }
 
 // startOperation freezes a set and returns the operation, or says what one would select.
@@ -59,8 +59,8 @@ func (s *API) startOperation(c echo.Context) error {
 	if dry {
 		return s.answerDryRun(c, request)
 	}
-	if !web.Who(c).Role.Allows(delivery.RoleOperator) {
-		return web.NewProblem(http.StatusForbidden, "forbidden.operation", "own", web.Who(c).Role)
+	if missing := web.Who(c).Rights.Missing(delivery.PermitBulk, request.Action.Row().Needs); missing != "" {
+		return web.Forbidden(missing)
 	}
 	if request.ID, err = operationID(c); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (s *API) answerDryRun(c echo.Context, request delivery.OperationRequest) er
 	if err != nil {
 		return err
 	}
-	if !web.Who(c).Role.Allows(delivery.RoleOperator) && run.Eligible > 0 {
+	if !web.Who(c).Rights.May(delivery.PermitBulk, request.Action.Row().Needs) && run.Eligible > 0 {
 		if run.Excluded == nil {
 			run.Excluded = map[string]int{}
 		}

@@ -15,17 +15,17 @@ import (
 )
 
 // caseRoutes adds the forms about what people keep about a failure.
-func (s *Console) caseRoutes(viewer, operator echo.MiddlewareFunc) {
+func (s *Console) caseRoutes() {
 	for _, what := range []string{"acknowledge", "unacknowledge", "assign", "fields"} {
-		s.Echo.POST(views.Failures+"/:id/case/"+what, s.changeCase(what), operator)
+		s.post(views.Failures+"/:id/case/"+what, s.changeCase(what), delivery.PermitTriage)
 	}
-	s.Echo.POST(views.Failures+"/:id/case/note", s.writeNote, operator)
-	s.Echo.GET(views.Failures+"/:id/case/:what", s.backToFailure, viewer)
+	s.post(views.Failures+"/:id/case/note", s.writeNote, delivery.PermitTriage)
+	s.get(views.Failures+"/:id/case/:what", s.backToFailure, delivery.PermitView)
 }
 
 // people are the names that can be given a case.
 func (s *Console) people(c echo.Context) ([]string, error) {
-	if !web.Who(c).Role.Allows(delivery.RoleOperator) {
+	if !web.Who(c).Rights.May(delivery.PermitTriage) {
 		return nil, nil
 	}
 	operators, err := s.store.Operators(c.Request().Context())

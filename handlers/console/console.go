@@ -17,40 +17,50 @@ const ()
 
 // Routes adds the pages for people.
 func (s *Console) Routes() {
-	s.Echo.GET("/static/*", echo.WrapHandler(static.Handler()))
-	s.Echo.GET("/favicon.ico", func(c echo.Context) error { return c.Redirect(http.StatusFound, static.URL("icon.svg")) })
+	s.Route(http.MethodGet, "/static/*", web.Open, echo.WrapHandler(static.Handler()))
+	s.Route(http.MethodGet, "/favicon.ico", web.Open, func(c echo.Context) error { return c.Redirect(http.StatusFound, static.URL("icon.svg")) })
 	web.NewSignIns(s.Core).Routes()
-	s.Echo.POST(views.Preferences, s.setPreferences)
+	s.Route(http.MethodPost, views.Preferences, web.Open, s.setPreferences)
 
-	viewer, operator := s.Require(delivery.RoleViewer), s.Require(delivery.RoleOperator)
 	for path, page := range map[string]echo.HandlerFunc{
 		views.Overview: s.overview, views.Failures: s.failures, views.FailuresNews: s.failuresNews, views.Failures + "/:id": s.failure,
 		views.Failures + "/:id/news": s.failureNews, views.Failures + "/:id/:action": s.backToFailure, "/messages/:id": s.message,
 		views.FailuresLive: s.failuresLive, views.FailuresSuggest: s.suggest,
-		views.Groups: s.groups, views.Groups + "/:id": s.group, views.Ignored: s.ignored, views.Audit: s.audit, views.Integrations: s.integrations,
-		views.Account: s.account, views.Help: s.help, views.Integrations + "/:name/underway": s.traffic(false),
+		views.Groups: s.groups, views.Groups + "/:id": s.group, views.Ignored: s.ignored, views.Integrations: s.integrations,
+		views.Integrations + "/:name/underway":  s.traffic(false),
 		views.Integrations + "/:name/delivered": s.traffic(true), views.Integrations + "/:name/runs": s.runs,
 		views.Failures + "/:id/blocked": s.blocked,
 	} {
-		s.Echo.GET(path, page, viewer)
+		s.get(path, page, delivery.PermitView)
 	}
-	s.Echo.POST(views.Account, s.changePassword, viewer)
-	s.Echo.POST(views.SessionEnd(views.Account, ":id"), s.endOwnSession, viewer)
-	s.Echo.POST(views.SavedViews, s.saveView, viewer)
-	s.Echo.POST(views.SavedViews+"/:id/delete", s.deleteView, viewer)
+	s.get(views.Audit, s.audit, delivery.PermitAudit)
+	s.Route(http.MethodGet, views.Help, web.SignedIn, s.help)
+	s.accountRoutes()
+	s.post(views.SavedViews, s.saveView, delivery.PermitView)
+	s.post(views.SavedViews+"/:id/delete", s.deleteView, delivery.PermitView)
 	for _, d := range delivery.Decisions.Alone() {
-		s.Echo.POST(views.Failures+"/:id/"+string(d.Action), s.decide(d.Action), s.Require(d.Role))
+		s.post(views.Failures+"/:id/"+string(d.Action), s.decide(d.Action), d.Needs)
 	}
-	s.Echo.GET("/messages/:id/payload", s.rawPayload, operator)
-	s.Echo.POST(views.Integrations+"/:name/runs", s.runByForm, operator)
-	s.Echo.GET("/files/:id/content", s.FileContent, operator)
-	s.Echo.POST(views.Integrations+"/:name/pause", s.pauseByForm(true), operator)
-	s.Echo.POST(views.Integrations+"/:name/resnapshot", s.resnapshotByForm, operator)
-	s.Echo.POST(views.Integrations+"/:name/resume", s.pauseByForm(false), operator)
-	s.operationRoutes(viewer, operator)
-	s.caseRoutes(viewer, operator)
-	s.editRoutes(operator)
+	s.Route(http.MethodGet, "/messages/:id/payload", web.TakesBytes, s.rawPayload)
+	s.Route(http.MethodGet, "/files/:id/content", web.TakesBytes, s.FileContent)
+	s.post(views.Integrations+"/:name/runs", s.runByForm, delivery.PermitResend)
+	s.post(views.Integrations+"/:name/resnapshot", s.resnapshotByForm, delivery.PermitResend)
+	s.post(views.Integrations+"/:name/pause", s.pauseByForm(true), delivery.PermitPause)
+	s.post(views.Integrations+"/:name/resume", s.pauseByForm(false), delivery.PermitPause)
+	s.operationRoutes()
+	s.caseRoutes()
+	s.editRoutes()
 	s.adminRoutes()
+}
+
+// get serves a page to whoever has the permissions.
+func (s *Console) get(path string, page echo.HandlerFunc, needs ...delivery.Permission) {
+	s.Route(http.MethodGet, path, web.Permit(needs...), page)
+}
+
+// post takes a form from whoever has the permissions.
+func (s *Console) post(path string, form echo.HandlerFunc, needs ...delivery.Permission) {
+	s.Route(http.MethodPost, path, web.Permit(needs...), form)
 }
 
 func (s *Console) help(c echo.Context) error {

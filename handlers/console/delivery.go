@@ -65,7 +65,7 @@ func (s *Console) showContent(c echo.Context, page *views.DeliveryPage, d *deliv
 	seen := s.Reveal(sent, d.Integration)
 	page.Payload = readable(seen, len(sent.Payload))
 	page.Payload.Dropped = sent.Dropped
-	page.Payload.Raw = mayReadRaw(web.Who(c).Role, seen)
+	page.Payload.Raw = mayReadRaw(c, seen, d.Integration)
 	page.Losses = s.Losses(sent, d.Integration)
 	if len(d.Edits) > 1 {
 		page.Payload.Address = views.VersionPayload(d.ID, d.Edits[len(d.Edits)-1].Number)
@@ -202,12 +202,13 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 	return a, web.CheckAction(&a, time.Now())
 }
 
-// mayReadRaw: the exact bytes are for operators, those with masked fields for admins.
-func mayReadRaw(role delivery.Role, seen web.PayloadView) bool {
+// mayReadRaw reports whether a request may have the exact bytes, those with masked fields among them, of a message of the integrations.
+func mayReadRaw(c echo.Context, seen web.PayloadView, integrations ...string) bool {
+	needs := web.TakesBytes.Needs
 	if seen.Masked {
-		return role.Allows(delivery.RoleAdmin)
+		needs = append(slices.Clone(needs), delivery.PermitReveal)
 	}
-	return role.Allows(delivery.RoleOperator)
+	return web.MayAll(c, integrations, needs...)
 }
 
 // rawPayload hands out the exact bytes and writes down who took them.
@@ -216,17 +217,18 @@ func (s *Console) rawPayload(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.handOut(c, m, s.Reveal(m, integrationsOf(deliveries)...))
+	names := integrationsOf(deliveries)
+	return s.handOut(c, m, s.Reveal(m, names...), names...)
 }
 
-func (s *Console) handOut(c echo.Context, m delivery.Message, seen web.PayloadView) error {
+func (s *Console) handOut(c echo.Context, m delivery.Message, seen web.PayloadView, integrations ...string) error {
 	if m.Dropped {
 		return web.NewProblem(http.StatusGone, "payload_dropped")
 	}
 	if seen.Null {
 		return web.NewProblem(http.StatusNotFound, "payload_null")
 	}
-	if !mayReadRaw(web.Who(c).Role, seen) {
+	if !mayReadRaw(c, seen, integrations...) {
 		return web.NewProblem(http.StatusForbidden, "masked.payload")
 	}
 	if err := s.Record(c, web.Who(c).ID, "message.payload-read", "message", m.ID); err != nil {
@@ -273,6 +275,6 @@ func (s *Console) message(c echo.Context) error {
 	}
 	page.Payload = readable(seen, len(m.Payload))
 	page.Payload.Dropped = m.Dropped
-	page.Payload.Raw = mayReadRaw(web.Who(c).Role, seen)
+	page.Payload.Raw = mayReadRaw(c, seen, integrationsOf(deliveries)...)
 	return web.Render(c, http.StatusOK, views.MessageView(page))
 }

@@ -25,12 +25,12 @@ const (
 )
 
 // editRoutes adds the pages that send something else, or elsewhere.
-func (s *Console) editRoutes(operator echo.MiddlewareFunc) {
-	s.Echo.GET(web.EditRoute, s.editForm, operator)
-	s.Echo.POST(web.EditRoute, s.editByForm, operator)
-	s.Echo.GET(views.Failures+"/:id/redirect", s.redirectForm, operator)
-	s.Echo.POST(views.Failures+"/:id/redirect", s.redirectByForm, operator)
-	s.Echo.GET(views.Failures+"/:id/versions/:number/payload", s.versionPayload, operator)
+func (s *Console) editRoutes() {
+	s.get(web.EditRoute, s.editForm, delivery.PermitEdit)
+	s.post(web.EditRoute, s.editByForm, delivery.PermitEdit)
+	s.get(views.Failures+"/:id/redirect", s.redirectForm, delivery.PermitRedirect)
+	s.post(views.Failures+"/:id/redirect", s.redirectByForm, delivery.PermitRedirect)
+	s.Route(http.MethodGet, views.Failures+"/:id/versions/:number/payload", web.TakesBytes, s.versionPayload)
 }
 
 // editing is a page that edits, and what it starts from.
@@ -378,7 +378,7 @@ func (s *Console) versionPayload(c echo.Context) error {
 		return err
 	}
 	m := web.VersionOf(d.Message, version)
-	return s.handOut(c, m, s.Reveal(m, d.Integration))
+	return s.handOut(c, m, s.Reveal(m, d.Integration), d.Integration)
 }
 
 // redirectForm asks where to.

@@ -21,19 +21,19 @@ import (
 const ItemsOnPage = 50
 
 // operationRoutes adds the pages of bulk actions.
-func (s *Console) operationRoutes(viewer, operator echo.MiddlewareFunc) {
-	s.Echo.GET(views.OperationNew, s.askOperation, operator)
-	s.Echo.POST(views.OperationNew, s.askOperation, operator)
-	s.Echo.POST(views.Operations, s.startByForm, operator)
-	s.Echo.GET(views.Operations, s.operations, viewer)
-	s.Echo.GET(views.Operations+"/:id", s.operation, viewer)
-	s.Echo.GET(views.Operations+"/:id/news", s.operationNews, viewer)
+func (s *Console) operationRoutes() {
+	s.get(views.OperationNew, s.askOperation, delivery.PermitBulk)
+	s.post(views.OperationNew, s.askOperation, delivery.PermitBulk)
+	s.post(views.Operations, s.startByForm, delivery.PermitBulk)
+	s.get(views.Operations, s.operations, delivery.PermitView)
+	s.get(views.Operations+"/:id", s.operation, delivery.PermitView)
+	s.get(views.Operations+"/:id/news", s.operationNews, delivery.PermitView)
 	for _, step := range []string{"pause", "resume", "cancel", "pace"} {
-		s.Echo.POST(views.Operations+"/:id/"+step, s.steerByForm(step), operator)
+		s.post(views.Operations+"/:id/"+step, s.steerByForm(step), delivery.PermitBulk)
 	}
-	s.Echo.GET(views.Operations+"/:id/:step", func(c echo.Context) error {
+	s.get(views.Operations+"/:id/:step", func(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, views.Operation(c.Param("id")))
-	}, viewer)
+	}, delivery.PermitView)
 }
 
 // NewToken names one form: carrying it out twice changes nothing the second time.

@@ -18,16 +18,23 @@ import (
 )
 
 func (s *Console) adminRoutes() {
-	admin := s.Require(delivery.RoleAdmin)
-	s.Echo.GET(views.Operators,
-		func(c echo.Context) error { return s.operatorsPage(c, http.StatusOK, views.OperatorsPage{}) }, admin)
-	s.Echo.POST(views.Operators, s.addOperator, admin)
-	s.Echo.POST(views.Operators+"/:name/:what", s.changeOperator, admin)
-	s.Echo.GET(views.SessionsOf(":name"), s.sessions, admin)
-	s.Echo.POST(views.SessionEnd(views.SessionsOf(":name"), ":id"), s.endSession, admin)
-	s.Echo.GET(views.Tokens, func(c echo.Context) error { return s.tokensPage(c, http.StatusOK, views.TokensPage{}) }, admin)
-	s.Echo.POST(views.Tokens, s.addToken, admin)
-	s.Echo.POST(views.Tokens+"/:id/revoke", s.revokeToken, admin)
+	admin := delivery.PermitAdminister
+	s.get(views.Operators, func(c echo.Context) error { return s.operatorsPage(c, http.StatusOK, views.OperatorsPage{}) }, admin)
+	s.post(views.Operators, s.addOperator, admin)
+	s.post(views.Operators+"/:name/:what", s.changeOperator, admin)
+	s.get(views.SessionsOf(":name"), s.sessions, admin)
+	s.post(views.SessionEnd(views.SessionsOf(":name"), ":id"), s.endSession, admin)
+	s.get(views.Tokens, func(c echo.Context) error { return s.tokensPage(c, http.StatusOK, views.TokensPage{}) }, admin)
+	s.post(views.Tokens, s.addToken, admin)
+	s.post(views.Tokens+"/:id/revoke", s.revokeToken, admin)
+}
+
+// accountRoutes are about whoever is signed in.
+func (s *Console) accountRoutes() {
+	own := web.SignedIn
+	s.Route(http.MethodGet, views.Account, own, s.account)
+	s.Route(http.MethodPost, views.Account, own, s.changePassword)
+	s.Route(http.MethodPost, views.SessionEnd(views.Account, ":id"), own, s.endOwnSession)
 }
 
 func (s *Console) operatorsPage(c echo.Context, status int, page views.OperatorsPage) error {

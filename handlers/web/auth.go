@@ -16,26 +16,26 @@ import (
 // tokenName stands before a token's name wherever actors are shown, so that no token can pass for a person.
 const tokenName = "token:"
 
-// Require lets a request through whose bearer token or session may do what role may.
-func (s *Core) Require(role delivery.Role) echo.MiddlewareFunc {
+// require lets a request through whose bearer token or session has all of the permissions, each for at least one integration.
+func (s *Core) require(needs []delivery.Permission) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			p, err := s.Authenticate(c)
 			if err != nil {
 				return err
 			}
-			switch {
-			case p.ID == "":
+			if p.ID == "" {
 				return s.askWho(c)
-			case !p.Role.Allows(role):
-				return NewProblem(http.StatusForbidden, "forbidden.role", "role", role, "own", p.Role)
 			}
 			c.Set(principalKey, p)
-			right := delivery.Right{Actor: p.ID, Session: p.Session, Need: role}
+			if err := may(c, needs...); err != nil {
+				return err
+			}
+			right := delivery.Right{Actor: p.ID, Session: p.Session, Need: needs, Rights: p.Rights}
 			c.SetRequest(c.Request().WithContext(delivery.WithRight(c.Request().Context(), right)))
 			err = next(c)
 			var ended *delivery.RightError
-			if errors.As(err, &ended) && ended.Own == "" && isForm(c.Request()) {
+			if errors.As(err, &ended) && ended.Missing == "" && isForm(c.Request()) {
 				return s.keepForm(c)
 			}
 			return err
@@ -76,7 +76,7 @@ func (s *Core) Authenticate(c echo.Context) (principal, error) {
 	if errors.Is(err, delivery.ErrNotFound) {
 		return principal{}, s.forget(c)
 	}
-	return principal{ID: o.ID, Name: o.Name, Role: o.Role, Session: session.ID, Method: session.Method, Age: session.Age}, err
+	return principal{ID: o.ID, Name: o.Name, Role: o.Role, Rights: o.Rights(), Session: session.ID, Method: session.Method, Age: session.Age}, err
 }
 
 // forget takes a session away from a browser that had one: nobody is signed in with it.
@@ -98,7 +98,7 @@ func (s *Core) bearer(c echo.Context, header string) (principal, error) {
 	if errors.Is(err, delivery.ErrNotFound) || (err == nil && t.RevokedAt != nil) {
 		return principal{}, refused
 	}
-	return principal{ID: t.ID, Name: tokenName + t.Name, Role: t.Role, ViaToken: true}, err
+	return principal{ID: t.ID, Name: tokenName + t.Name, Role: t.Role, Rights: t.Rights(), ViaToken: true}, err
 }
 
 // bearerToken reads an Authorization header; the scheme's letter case does not matter (RFC 9110).
@@ -112,10 +112,11 @@ const principalKey = "redrive.principal"
 
 // principal is who makes a request.
 type principal struct {
-	ID       string // never changes, see delivery.Actor…
-	Name     string // as it is now
-	Role     delivery.Role
-	Session  string // its id; empty for a token
+	ID       string          // never changes, see delivery.Actor…
+	Name     string          // as it is now
+	Role     delivery.Role   // for all integrations
+	Rights   delivery.Rights // what may be done now
+	Session  string          // its id; empty for a token
 	Method   delivery.SignInMethod
 	Age      time.Duration // since they last proved who they are
 	ViaToken bool          // by bearer token, not by session

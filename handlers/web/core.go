@@ -55,6 +55,7 @@ type Core struct {
 	Sessions *scs.SessionManager
 	Masks    delivery.Masks
 	store    Store
+	access   map[string]Access // of each route
 }
 
 // New completes the configuration and installs what every request passes.
@@ -83,6 +84,7 @@ func New(store Store, cfg Config) (*Core, error) {
 		Sessions: newSessions(store, cfg),
 		Masks:    cfg.Masks.Or(cfg.Integrations),
 		store:    store,
+		access:   map[string]Access{},
 	}
 	s.Echo.HTTPErrorHandler = s.handleError
 	s.Echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts

@@ -40,7 +40,8 @@ type Problem struct {
 	Version *int           `json:"version,omitempty"`
 	Case    *CaseJSON      `json:"case,omitempty"`
 
-	Violations []string `json:"violations,omitempty"` // of a schema
+	Violations []string            `json:"violations,omitempty"` // of a schema
+	Permission delivery.Permission `json:"permission,omitempty"` // that is missing
 
 	Says       delivery.Phrase `json:"-"` // Detail says it in English
 	RetryAfter time.Duration   `json:"-"` // of what is only not possible now
@@ -146,11 +147,13 @@ func problemOfInput(e *delivery.InputError) Problem {
 
 func problemOfRight(e *delivery.RightError) Problem {
 	status := http.StatusUnauthorized
-	if e.Own != "" {
+	if e.Missing != "" {
 		status = http.StatusForbidden
 	}
 	code, _, _ := strings.Cut(e.Phrase().Key, ".")
-	return ProblemSaying(status, code, "", e.Phrase())
+	p := ProblemSaying(status, code, "", e.Phrase())
+	p.Permission = e.Missing
+	return p
 }
 
 func problemOfConflict(e *delivery.ConflictError) Problem {

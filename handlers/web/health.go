@@ -14,11 +14,11 @@ import (
 const readyTimeout = 3 * time.Second
 
 func (s *Core) watchRoutes() {
-	s.Echo.GET("/healthz", func(c echo.Context) error {
+	s.Route(http.MethodGet, "/healthz", Open, func(c echo.Context) error {
 		return c.JSON(http.StatusOK, map[string]string{"status": "ok", "version": s.Config.Version})
 	})
-	s.Echo.GET("/readyz", s.ready)
-	s.Echo.GET("/metrics", echo.WrapHandler(s.Config.Metrics.handler()))
+	s.Route(http.MethodGet, "/readyz", Open, s.ready)
+	s.Route(http.MethodGet, "/metrics", Open, echo.WrapHandler(s.Config.Metrics.handler()))
 }
 
 // ready reports whether requests can be served: database reachable, schema current.

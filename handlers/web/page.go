@@ -49,6 +49,7 @@ func (s *Core) Layout(c echo.Context, title, section string) views.Layout {
 		User:     p.Name,
 		UserID:   p.ID,
 		Role:     p.Role,
+		Rights:   p.Rights,
 		Fragment: isFragment(r),
 		Demo:     s.Config.DemoHandler != nil,
 		Release:  s.Config.Version,

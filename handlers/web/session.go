@@ -21,7 +21,7 @@ import (
 	"redrive/views"
 )
 
-// Standard times of sessions: a shift at most, and not over a long break; what hands out or changes much asks for a sign-in of just now.
+// Standard times of sessions: a working day at most, and not over a long break; what hands out or changes much asks for a sign-in of just now.
 const (
 	StandardLifetime = 12 * time.Hour
 	StandardIdle     = 2 * time.Hour
@@ -86,9 +86,9 @@ func NewSignIns(s *Core) *signIns {
 
 // Routes adds the pages.
 func (s *signIns) Routes() {
-	s.Echo.GET(views.SignIn, s.form)
-	s.Echo.POST(views.SignIn, s.signIn)
-	s.Echo.POST(views.SignOut, s.signOut)
+	s.Route(http.MethodGet, views.SignIn, Open, s.form)
+	s.Route(http.MethodPost, views.SignIn, Open, s.signIn)
+	s.Route(http.MethodPost, views.SignOut, Open, s.signOut)
 	if s.Config.SSO != nil {
 		s.providerRoutes()
 	}
@@ -104,7 +104,7 @@ func (s *signIns) form(c echo.Context) error {
 
 func (s *Core) signInPage(c echo.Context, status int, p views.SignInPage) error {
 	p.Layout = s.Layout(c, "title.sign_in", views.SignIn)
-	p.User, p.Role = "", ""
+	p.User, p.Role, p.Rights = "", "", nil
 	if provider := s.Config.SSO; provider != nil {
 		p.Provider, p.Away = provider.Name(), provider.Ready(c.Request().Context()) != nil
 	}

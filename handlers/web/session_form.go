@@ -49,7 +49,7 @@ func (s *signIns) goOn(c echo.Context, o delivery.Operator, in views.SignInPage)
 	if err != nil {
 		return c.Redirect(http.StatusSeeOther, views.Overview)
 	}
-	c.Set(principalKey, principal{ID: o.ID, Name: o.Name, Role: o.Role})
+	c.Set(principalKey, principal{ID: o.ID, Name: o.Name, Role: o.Role, Rights: o.Rights()})
 	return Render(c, http.StatusOK,
 		views.GoOnView(views.GoOnPage{Layout: s.Layout(c, "title.go_on", ""), To: in.Next, Fields: params}))
 }

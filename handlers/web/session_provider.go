@@ -21,10 +21,10 @@ const attemptCookie = "redrive_sign_in"
 
 // providerRoutes are single sign-on.
 func (s *signIns) providerRoutes() {
-	s.Echo.GET(views.SignInProvider, s.toProvider)
-	s.Echo.POST(views.SignInProvider, s.keepForProvider)
-	s.Echo.GET(views.ProviderBack, s.fromProvider)
-	s.Echo.POST(views.ProviderLogout, s.providerLogout)
+	s.Route(http.MethodGet, views.SignInProvider, Open, s.toProvider)
+	s.Route(http.MethodPost, views.SignInProvider, Open, s.keepForProvider)
+	s.Route(http.MethodGet, views.ProviderBack, Open, s.fromProvider)
+	s.Route(http.MethodPost, views.ProviderLogout, Open, s.providerLogout)
 }
 
 // attempt is a sign-in at the provider that is under way.
@@ -51,7 +51,7 @@ func (s *signIns) keepForProvider(c echo.Context) error {
 		return s.providerProblem(c, err, a)
 	}
 	page := views.ProviderPage{Layout: s.Layout(c, "title.sign_in", views.SignIn), Provider: s.Config.SSO.Name(), To: to}
-	page.User, page.Role = "", ""
+	page.User, page.Role, page.Rights = "", "", nil
 	return Render(c, http.StatusOK, views.ProviderView(page))
 }
 

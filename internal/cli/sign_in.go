@@ -24,7 +24,7 @@ type SignIn struct {
 	OIDCSecret      string        `env:"REDRIVE_OIDC_CLIENT_SECRET"                             help:"Client secret of Redrive at the provider; empty: a public client."                                                                                          name:"oidc-client-secret"`
 	OIDCSecretFile  string        `env:"REDRIVE_OIDC_CLIENT_SECRET_FILE"                        help:"File with the client secret instead."                                                                                                                       name:"oidc-client-secret-file"`
 	OIDCGroups      string        `env:"REDRIVE_OIDC_GROUPS_CLAIM"    default:"groups"          help:"Claim with the groups of a person; realm_access.roles is roles within realm_access."                                                                        name:"oidc-groups-claim"`
-	OIDCRoles       string        `env:"REDRIVE_OIDC_ROLES"                                     help:"Roles of groups: admin=GROUP; operator=GROUP; operator=ANOTHER. Whoever is in none of them is not let in."                                                  name:"oidc-roles"`
+	OIDCRoles       string        `env:"REDRIVE_OIDC_ROLES"                                     help:"Roles of groups: admin=GROUP; operator=GROUP; operator=ANOTHER. The first that fits counts; whoever is in none of them is not let in."                                                  name:"oidc-roles"`
 	OIDCScopes      []string      `env:"REDRIVE_OIDC_SCOPES"                                    help:"Scopes beside openid and profile, with commas between; empty: groups, where the provider has it."                                                           name:"oidc-scopes"`
 }
 

@@ -36,7 +36,8 @@ var copies = []struct {
 var lists = map[string][]string{
 	"delivery.Methods":       {"MethodPool", "MethodBroker", "MethodOutbox", "MethodBatch", "MethodCDC", "pool", "broker", "outbox", "batch", "cdc"},
 	"delivery.UnsureClasses": {"ClassTimeout", "ClassConnectionLost", "ClassLeaseLost", "ClassPoison"},
-	"delivery.Roles":         {"RoleViewer", "RoleOperator", "RoleAdmin", "viewer", "operator", "admin"},
+	"delivery.Roles":         {"RoleViewer", "RoleOnCall", "RoleOperator", "RoleReviewer", "RoleAuditor", "RoleAdmin",
+		"viewer", "on-call", "operator", "reviewer", "auditor", "admin"},
 	"delivery.States": {"StatePending", "StateSending", "StateDelivered", "StateDead", "StateIgnored", "StateResolved",
 		"pending", "sending", "delivered", "dead", "ignored", "resolved"},
 	"delivery.MissingAttribute": {"specversion", "id", "source", "type", "time"},

@@ -3,7 +3,9 @@ package integrations
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"gorm.io/gorm"
@@ -21,11 +23,11 @@ import (
 // syncSQL reports whether the integration became ordered.
 const syncSQL = `
 WITH before AS (SELECT ordered FROM redrive.integrations WHERE name = ?)
-INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed, labels)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb)
 ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = excluded.destination, address = excluded.address,
     description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, ordered = excluded.ordered,
-    on_dead = excluded.on_dead, windowed = excluded.windowed, active = true, updated_at = clock_timestamp()
+    on_dead = excluded.on_dead, windowed = excluded.windowed, labels = excluded.labels, active = true, updated_at = clock_timestamp()
 RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
 // Masks returns what every integration hides that the database knows, with those that left the file.
@@ -99,9 +101,15 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 	if in.Batch != nil {
 		windowed, _ = sqltext.CheckBatch(in.Batch.Query) // the batch's room refuses a bad one
 	}
+	labels := map[string]string{}
+	maps.Copy(labels, in.Labels)
+	raw, err := json.Marshal(labels)
+	if err != nil {
+		return false, err
+	}
 	return pg.ReadOne(tx, pg.Single[bool], syncSQL, in.Name, in.Name, string(in.Method), in.Destination.Kind(),
 		in.Destination.Address(), in.Description, &subscribe, &mask, in.Ordered,
-		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed)
+		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed, string(raw))
 }
 
 var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_by, coalesce(i.paused_by, '') AS paused_by_id, " +

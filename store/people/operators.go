@@ -13,23 +13,28 @@ import (
 	"redrive/store/pg"
 )
 
-const operatorColumns = "id::text, name, role, password_hash, coalesce(issuer, '') AS issuer, coalesce(subject, '') AS subject, generation, created_at, disabled_at"
+var operatorColumns = "o.id::text, o.name, o.role, " + pg.GrantsOf("operator_id", "o.id") +
+	", o.password_hash, coalesce(o.issuer, ''), coalesce(o.subject, ''), o.generation, o.created_at, o.disabled_at"
+
+func operatorPointers(o *delivery.Operator) []any {
+	return []any{&o.ID, &o.Name, &o.Role, &o.Grants, &o.PasswordHash, &o.Issuer, &o.Subject, &o.Generation, &o.CreatedAt, &o.DisabledAt}
+}
 
 // Operator returns an operator by id, disabled or not.
 func (s *People) Operator(ctx context.Context, id string) (delivery.Operator, error) {
 	if !delivery.IsUUID(id) {
 		return delivery.Operator{}, delivery.ErrNotFound
 	}
-	return operator(s.Gorm.WithContext(ctx), "id = ?", id)
+	return operator(s.Gorm.WithContext(ctx), "o.id = ?", id)
 }
 
 // OperatorByName returns the operator who has a name now, disabled or not.
 func (s *People) OperatorByName(ctx context.Context, name string) (delivery.Operator, error) {
-	return operator(s.Gorm.WithContext(ctx), "name = ?", name)
+	return operator(s.Gorm.WithContext(ctx), "o.name = ?", name)
 }
 
 func operator(db *gorm.DB, condition string, args ...any) (delivery.Operator, error) {
-	o, err := pg.ScanOne[delivery.Operator](db, "SELECT "+operatorColumns+" FROM redrive.operators WHERE "+condition, args...)
+	o, err := pg.ReadOne(db, operatorPointers, "SELECT "+operatorColumns+" FROM redrive.operators o WHERE "+condition, args...)
 	if err != nil {
 		return o, pg.DomainError(fmt.Errorf("reading an operator: %w", err))
 	}
@@ -38,8 +43,8 @@ func operator(db *gorm.DB, condition string, args ...any) (delivery.Operator, er
 
 // Operators lists everybody by name.
 func (s *People) Operators(ctx context.Context) ([]delivery.Operator, error) {
-	list, err := pg.Scan[delivery.Operator](s.Gorm.WithContext(ctx),
-		"SELECT "+operatorColumns+" FROM redrive.operators ORDER BY name")
+	list, err := pg.Read(s.Gorm.WithContext(ctx), operatorPointers,
+		"SELECT "+operatorColumns+" FROM redrive.operators o ORDER BY o.name")
 	if err != nil {
 		return nil, fmt.Errorf("reading operators: %w", err)
 	}
@@ -67,16 +72,20 @@ const peopleLock = "LOCK TABLE redrive.operators IN SHARE ROW EXCLUSIVE MODE"
 // CreateOperator adds a person. A name that is taken is an *delivery.InputError.
 func (s *People) CreateOperator(ctx context.Context, o delivery.Operator, actor string) (delivery.Operator, error) {
 	err := s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		created, err := pg.ScanOne[delivery.Operator](tx,
-			`INSERT INTO redrive.operators (name, role, password_hash) VALUES (?, ?, ?)
-			ON CONFLICT (name) DO NOTHING RETURNING `+operatorColumns, o.Name, string(o.Role), o.PasswordHash)
+		id, err := pg.ReadOne(tx, pg.Single[string], `INSERT INTO redrive.operators (name, role, password_hash) VALUES (?, ?, ?)
+			ON CONFLICT (name) DO NOTHING RETURNING id::text`, o.Name, string(o.Role), o.PasswordHash)
 		if errors.Is(err, delivery.ErrNotFound) {
 			return delivery.Mistake("name_taken.operator", "name")
+		}
+		if err == nil {
+			err = give(tx, "operator_id", id, o.Grants)
+		}
+		if err == nil {
+			o, err = operator(tx, "o.id = ?", id)
 		}
 		if err != nil {
 			return err
 		}
-		o = created
 		return audit.Record(tx, operatorEntry("create", actor, o, nil))
 	})
 	return o, err
@@ -84,6 +93,9 @@ func (s *People) CreateOperator(ctx context.Context, o delivery.Operator, actor 
 
 func operatorEntry(what, actor string, o delivery.Operator, members map[string]any) delivery.AuditEntry {
 	all := map[string]any{"role": string(o.Role), "operator_id": o.ID}
+	if len(o.Grants) > 0 {
+		all["grants"] = o.Grants
+	}
 	maps.Copy(all, members)
 	return delivery.AuditEntry{Actor: actor, Action: "operator." + what, SubjectType: "operator", Subject: o.Name, Details: audit.Details(all)}
 }
@@ -95,7 +107,7 @@ func (s *People) ChangeOperator(ctx context.Context, c delivery.OperatorChange) 
 		return o, delivery.ErrNotFound
 	}
 	err = s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		was, err := operator(tx, "id = ?", c.ID)
+		was, err := operator(tx, "o.id = ?", c.ID)
 		switch {
 		case err != nil:
 			return err
@@ -124,7 +136,7 @@ func checkName(tx *gorm.DB, c delivery.OperatorChange) error {
 	if c.Name == nil {
 		return nil
 	}
-	switch o, err := operator(tx, "name = ?", *c.Name); {
+	switch o, err := operator(tx, "o.name = ?", *c.Name); {
 	case errors.Is(err, delivery.ErrNotFound) || err == nil && o.ID == c.ID:
 		return nil
 	case err != nil:
@@ -135,6 +147,9 @@ func checkName(tx *gorm.DB, c delivery.OperatorChange) error {
 
 // changeOperator writes the one column; without any it only ends the sessions.
 func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator, err error) {
+	if err := changeGrants(tx, c); err != nil {
+		return o, err
+	}
 	set, args := "generation = generation + 1", []any{}
 	put := func(column string, value any) { set, args = column+", "+set, append(args, value) }
 	switch {
@@ -147,7 +162,7 @@ func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator
 	case c.Disabled != nil:
 		put("disabled_at = CASE WHEN ? THEN coalesce(disabled_at, clock_timestamp()) END", *c.Disabled)
 	}
-	o, err = pg.ScanOne[delivery.Operator](tx, "UPDATE redrive.operators SET "+set+" WHERE id = ? RETURNING "+operatorColumns, append(args, c.ID)...)
+	o, err = pg.ReadOne(tx, operatorPointers, "UPDATE redrive.operators o SET "+set+" WHERE o.id = ? RETURNING "+operatorColumns, append(args, c.ID)...)
 	if err != nil {
 		return o, fmt.Errorf("changing a person: %w", err)
 	}
@@ -156,7 +171,9 @@ func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator
 
 // checkAdmin refuses a change after which nobody administers who can sign in while the provider of single sign-on is away.
 func checkAdmin(tx *gorm.DB) error {
-	admins, err := pg.ReadOne(tx, pg.Single[int], "SELECT count(*) FROM redrive.operators WHERE role = 'admin' AND disabled_at IS NULL AND issuer IS NULL")
+	admins, err := pg.ReadOne(tx, pg.Single[int], `SELECT count(*) FROM redrive.operators o WHERE o.disabled_at IS NULL AND o.issuer IS NULL AND (o.role = 'admin'
+		OR EXISTS (SELECT FROM redrive.grants g WHERE g.operator_id = o.id AND (g.role = 'admin' OR 'administer' = ANY(g.permissions))
+			AND g.integrations = '{}' AND g.labels = '{}'))`)
 	if err == nil && admins == 0 {
 		err = delivery.Mistake("last_admin", "role")
 	}
@@ -170,12 +187,16 @@ func renamed(was, is delivery.Operator) map[string]any {
 	return map[string]any{"was": was.Name}
 }
 
-const tokenColumns = "id::text, name, role, created_at, revoked_at"
+var tokenColumns = "t.id::text, t.name, t.role, " + pg.GrantsOf("token_id", "t.id") + ", t.created_at, t.revoked_at"
+
+func tokenPointers(t *delivery.Token) []any {
+	return []any{&t.ID, &t.Name, &t.Role, &t.Grants, &t.CreatedAt, &t.RevokedAt}
+}
 
 // TokenByHash returns the token with this SHA-256 if it is not revoked.
 func (s *People) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) {
-	t, err := pg.ScanOne[delivery.Token](s.Gorm.WithContext(ctx), "SELECT "+tokenColumns+
-		" FROM redrive.api_tokens WHERE token_hash = ? AND revoked_at IS NULL", sha256)
+	t, err := pg.ReadOne(s.Gorm.WithContext(ctx), tokenPointers, "SELECT "+tokenColumns+
+		" FROM redrive.api_tokens t WHERE token_hash = ? AND revoked_at IS NULL", sha256)
 	if err != nil {
 		return t, fmt.Errorf("reading a token: %w", err)
 	}
@@ -184,8 +205,8 @@ func (s *People) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token
 
 // Tokens lists all tokens, newest first.
 func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
-	list, err := pg.Scan[delivery.Token](s.Gorm.WithContext(ctx),
-		"SELECT "+tokenColumns+" FROM redrive.api_tokens ORDER BY created_at DESC, id")
+	list, err := pg.Read(s.Gorm.WithContext(ctx), tokenPointers,
+		"SELECT "+tokenColumns+" FROM redrive.api_tokens t ORDER BY created_at DESC, id")
 	if err != nil {
 		return nil, fmt.Errorf("reading tokens: %w", err)
 	}
@@ -195,15 +216,23 @@ func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
 // CreateToken keeps a token's name, role and SHA-256.
 func (s *People) CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error) {
 	err := s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		created, err := pg.ScanOne[delivery.Token](tx,
-			"INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING "+tokenColumns,
+		id, err := pg.ReadOne(tx, pg.Single[string], "INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING id::text",
 			t.Name, string(t.Role), sha256)
+		if err == nil {
+			err = give(tx, "token_id", id, t.Grants)
+		}
+		if err == nil {
+			t, err = pg.ReadOne(tx, tokenPointers, "SELECT "+tokenColumns+" FROM redrive.api_tokens t WHERE t.id = ?", id)
+		}
 		if err != nil {
 			return err
 		}
-		t = created
+		details := map[string]any{"name": t.Name, "role": string(t.Role)}
+		if len(t.Grants) > 0 {
+			details["grants"] = t.Grants
+		}
 		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: "token.create", SubjectType: "token", Subject: t.ID,
-			Details: audit.Details(map[string]any{"name": t.Name, "role": string(t.Role)})})
+			Details: audit.Details(details)})
 	})
 	return t, err
 }
@@ -214,7 +243,7 @@ func (s *People) RevokeToken(ctx context.Context, id, actor string) error {
 		return delivery.ErrNotFound
 	}
 	return s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		t, err := pg.ScanOne[delivery.Token](tx, "SELECT "+tokenColumns+" FROM redrive.api_tokens WHERE id = ? FOR UPDATE", id)
+		t, err := pg.ReadOne(tx, tokenPointers, "SELECT "+tokenColumns+" FROM redrive.api_tokens t WHERE t.id = ? FOR UPDATE", id)
 		if err != nil || t.RevokedAt != nil {
 			return err
 		}

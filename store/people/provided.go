@@ -21,7 +21,7 @@ import (
 func (s *People) SignInProvided(ctx context.Context, p delivery.ProvidedPerson, details json.RawMessage) (o delivery.Operator, err error) {
 	known := false
 	err = s.Transact(ctx, func(tx *gorm.DB) error { // mostly nothing changes, and nobody has to wait for anybody
-		o, err = provided(tx, p, " FOR SHARE")
+		o, err = provided(tx, p, " FOR SHARE OF o")
 		known = err == nil && (o.DisabledAt != nil || o.Role == p.Role && calledSo(o.Name, p.Name))
 		if !known || o.DisabledAt != nil {
 			return ignoreNotFound(err)
@@ -52,7 +52,7 @@ func ignoreNotFound(err error) error {
 }
 
 func provided(tx *gorm.DB, p delivery.ProvidedPerson, lock string) (delivery.Operator, error) {
-	return operator(tx, "issuer = ? AND subject = ?"+lock, p.Issuer, p.Subject)
+	return operator(tx, "o.issuer = ? AND o.subject = ?"+lock, p.Issuer, p.Subject)
 }
 
 // updateProvided makes the person or brings name and role up to date, each with its entry in the audit.
@@ -93,7 +93,7 @@ func createProvided(tx *gorm.DB, p delivery.ProvidedPerson) (o delivery.Operator
 	if err != nil {
 		return o, err
 	}
-	o, err = pg.ScanOne[delivery.Operator](tx, `INSERT INTO redrive.operators (name, role, password_hash, issuer, subject)
+	o, err = pg.ReadOne(tx, operatorPointers, `INSERT INTO redrive.operators AS o (name, role, password_hash, issuer, subject)
 		VALUES (?, ?, '', ?, ?) RETURNING `+operatorColumns, name, string(p.Role), p.Issuer, p.Subject)
 	if err != nil {
 		return o, fmt.Errorf("adding a person of single sign-on: %w", err)
@@ -124,7 +124,7 @@ func freeName(tx *gorm.DB, wanted string) (string, error) {
 		if n > 1 {
 			name = fmt.Sprintf("%s-%d", base, n)
 		}
-		_, err := operator(tx, "name = ?", name)
+		_, err := operator(tx, "o.name = ?", name)
 		if errors.Is(err, delivery.ErrNotFound) && delivery.CheckOperatorName(name) == nil {
 			return name, nil
 		}

@@ -77,9 +77,9 @@ func (s *People) SignedIn(ctx context.Context, token string) (o delivery.Operato
 		session delivery.Session
 	}
 	r, err := pg.ReadOne(s.Gorm.WithContext(ctx), func(r *row) []any {
-		return append([]any{&r.ID, &r.Name, &r.Role, &r.PasswordHash, &r.Operator.Generation, &r.Operator.CreatedAt, &r.Issuer}, sessionPointers(&r.session)...)
-	}, "SELECT o.id::text, o.name, o.role, o.password_hash, o.generation, o.created_at, coalesce(o.issuer, ''), "+signedInColumns+
-		pg.SignedInSQL+" AND s.token_hash = ?", sessionKey(token))
+		return append([]any{&r.ID, &r.Name, &r.Role, &r.Grants, &r.PasswordHash, &r.Operator.Generation, &r.Operator.CreatedAt, &r.Issuer}, sessionPointers(&r.session)...)
+	}, "SELECT o.id::text, o.name, o.role, "+pg.GrantsOf("operator_id", "o.id")+", o.password_hash, o.generation, o.created_at, coalesce(o.issuer, ''), "+
+		signedInColumns+pg.SignedInSQL+" AND s.token_hash = ?", sessionKey(token))
 	if err != nil {
 		return o, session, fmt.Errorf("reading who is signed in: %w", err)
 	}
@@ -123,7 +123,7 @@ func (s *People) EndSession(ctx context.Context, operatorID, session, actor stri
 		return delivery.ErrNotFound
 	}
 	return s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		o, err := operator(tx, "id = ?", operatorID)
+		o, err := operator(tx, "o.id = ?", operatorID)
 		if err != nil {
 			return err
 		}

@@ -115,7 +115,8 @@ func (s *DB) Ready(ctx context.Context) error {
 // *delivery.RightError.
 func (s *DB) Transact(ctx context.Context, work func(tx *gorm.DB) error) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
-		if err := mayStill(tx, ctx, true); err != nil {
+		tx, err := mayStill(tx, ctx, true)
+		if err != nil {
 			return err
 		}
 		return work(tx)
@@ -125,7 +126,8 @@ func (s *DB) Transact(ctx context.Context, work func(tx *gorm.DB) error) error {
 // Admit is Transact for what is no decision and comes in great number: the right is looked at, and not held.
 func (s *DB) Admit(ctx context.Context, work func(tx *gorm.DB) error) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
-		if err := mayStill(tx, ctx, false); err != nil {
+		tx, err := mayStill(tx, ctx, false)
+		if err != nil {
 			return err
 		}
 		return work(tx)
@@ -139,7 +141,8 @@ func (s *DB) TransactAfter(ctx context.Context, lock string, work func(tx *gorm.
 		if err := tx.Exec(lock).Error; err != nil {
 			return err
 		}
-		if err := mayStill(tx, ctx, true); err != nil {
+		tx, err := mayStill(tx, ctx, true)
+		if err != nil {
 			return err
 		}
 		return work(tx)

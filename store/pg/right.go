@@ -14,10 +14,27 @@ import (
 const SignedInSQL = ` FROM redrive.sessions s JOIN redrive.operators o ON o.id = s.operator_id AND o.generation = s.generation
 	WHERE s.expiry > clock_timestamp() AND o.disabled_at IS NULL`
 
-const (
-	sessionRoleSQL = "SELECT o.role" + SignedInSQL + " AND s.id = ? AND o.id = ?"
-	tokenRoleSQL   = "SELECT t.role FROM redrive.api_tokens t WHERE t.id = ? AND t.revoked_at IS NULL"
+// GrantsOf is the expression of the grants that the column of grants names by the id, each with the names of the integrations that it is for
+// now. The labels of an integration that left the file are those that it had.
+func GrantsOf(column, id string) string {
+	return `(SELECT jsonb_agg(jsonb_build_object('id', g.id, 'role', g.role, 'permissions', g.permissions, 'integrations', g.integrations,
+		'labels', g.labels, 'within', CASE WHEN g.integrations <> '{}' OR g.labels <> '{}' THEN ARRAY(SELECT i.name FROM redrive.integrations i
+			WHERE i.name = ANY(g.integrations) OR g.labels <> '{}' AND i.labels @> g.labels) END) ORDER BY g.created_at, g.id)
+		FROM redrive.grants g WHERE g.` + column + " = " + id + ")"
+}
+
+var (
+	sessionRightsSQL = "SELECT o.role, " + GrantsOf("operator_id", "o.id") + SignedInSQL + " AND s.id = ? AND o.id = ?"
+	tokenRightsSQL   = "SELECT t.role, " + GrantsOf("token_id", "t.id") + " FROM redrive.api_tokens t WHERE t.id = ? AND t.revoked_at IS NULL"
 )
+
+// held is what somebody was given.
+type held struct {
+	role   delivery.Role
+	grants delivery.Grants
+}
+
+func (h *held) pointers() []any { return []any{&h.role, &h.grants} }
 
 // What keeps a right from ending before the transaction does: who takes it away waits for that.
 const (
@@ -25,28 +42,30 @@ const (
 	holdToken   = " FOR SHARE OF t"
 )
 
-// mayStill refuses whoever acts by ctx, if the right that the request was let in with ended meanwhile. Without a right in ctx the program
-// acts by itself.
-func mayStill(tx *gorm.DB, ctx context.Context, hold bool) error {
+// mayStill refuses whoever acts by ctx, if the right that the request was let in with ended meanwhile, and returns a transaction that knows
+// what they may do now. Without a right in ctx the program acts by itself.
+func mayStill(tx *gorm.DB, ctx context.Context, hold bool) (*gorm.DB, error) {
 	r, acts := delivery.RightOf(ctx)
 	if !acts {
-		return nil
+		return tx, nil
 	}
-	query, locks, args := sessionRoleSQL, holdSession, []any{r.Session, r.Actor}
+	query, locks, args := sessionRightsSQL, holdSession, []any{r.Session, r.Actor}
 	if r.Session == "" {
-		query, locks, args = tokenRoleSQL, holdToken, []any{r.Actor}
+		query, locks, args = tokenRightsSQL, holdToken, []any{r.Actor}
 	}
 	if hold {
 		query += locks
 	}
-	own, err := ReadOne(tx, Single[delivery.Role], query, args...)
+	own, err := ReadOne(tx, (*held).pointers, query, args...)
 	switch {
 	case errors.Is(err, delivery.ErrNotFound):
-		return &delivery.RightError{Right: r}
+		return tx, &delivery.RightError{Right: r}
 	case err != nil:
-		return fmt.Errorf("looking who acts: %w", err)
-	case !own.Allows(r.Need):
-		return &delivery.RightError{Right: r, Own: own}
+		return tx, fmt.Errorf("looking who acts: %w", err)
 	}
-	return nil
+	r.Rights = delivery.RightsOf(own.role, own.grants)
+	if missing := r.Rights.Missing(r.Need...); missing != "" {
+		return tx, &delivery.RightError{Right: r, Missing: missing}
+	}
+	return tx.WithContext(delivery.WithRight(ctx, r)), nil
 }

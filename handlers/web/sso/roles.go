@@ -1,6 +1,7 @@
 package sso
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,38 +9,46 @@ import (
 	"redrive/delivery"
 )
 
-// Roles are the roles of groups.
-type Roles map[string]delivery.Role
+// Roles are the roles of groups, in the order of the setting.
+type Roles []GroupRole
+
+// GroupRole is the role of a group.
+type GroupRole struct {
+	Role  delivery.Role
+	Group string
+}
+
+var errNoGroups = errors.New("no group has a role, such as in admin=GROUP; operator=GROUP")
 
 // ParseRoles reads "admin=GROUP; operator=GROUP; operator=ANOTHER". The name of a group may have an equals sign.
 func ParseRoles(text string) (Roles, error) {
-	roles := Roles{}
+	var roles Roles
 	for part := range strings.SplitSeq(text, ";") {
 		if part = strings.TrimSpace(part); part == "" {
 			continue
 		}
 		role, group, _ := strings.Cut(part, "=")
-		role, group = strings.TrimSpace(role), strings.TrimSpace(group)
+		its := GroupRole{delivery.Role(strings.TrimSpace(role)), strings.TrimSpace(group)}
 		switch {
-		case group == "" || delivery.Role(role).Check() != nil:
+		case its.Group == "" || its.Role.Check() != nil:
 			return nil, fmt.Errorf("%q is not ROLE=GROUP with one of the roles %s", part, delivery.Roles)
-		case roles[group] != "":
-			return nil, fmt.Errorf("group %q has two roles", group)
+		case slices.ContainsFunc(roles, func(r GroupRole) bool { return r.Group == its.Group }):
+			return nil, fmt.Errorf("group %q has two roles", its.Group)
 		}
-		roles[group] = delivery.Role(role)
+		roles = append(roles, its)
 	}
 	if len(roles) == 0 {
-		return nil, fmt.Errorf("no group has a role, such as in admin=GROUP; operator=GROUP")
+		return nil, errNoGroups
 	}
 	return roles, nil
 }
 
-// of is the role of somebody who is in these groups: the one that may do most, or none.
-func (r Roles) of(groups []string) (role delivery.Role) {
-	for group, its := range r {
-		if slices.Contains(groups, group) && its.Allows(role) {
-			role = its
+// of is the role of somebody who is in these groups: the first that fits, or none.
+func (r Roles) of(groups []string) delivery.Role {
+	for _, its := range r {
+		if slices.Contains(groups, its.Group) {
+			return its.Role
 		}
 	}
-	return role
+	return ""
 }

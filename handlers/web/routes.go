@@ -1,0 +1,91 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+)
+
+// Access says to whom a route is open. The zero Access is none: a route that has it keeps the server from starting.
+type Access struct {
+	Public bool                  // to everybody, without signing in
+	Signed bool                  // to whoever is signed in, without a permission
+	Needs  []delivery.Permission // to whoever has all of them, each for at least one integration
+	Audits bool                  // it is written down, although it changes nothing
+}
+
+var (
+	Open     = Access{Public: true} // a route for everybody
+	SignedIn = Access{Signed: true} // a route about the own account
+)
+
+// Permit is a route for whoever has all of the permissions.
+func Permit(needs ...delivery.Permission) Access { return Access{Needs: needs} }
+
+// TakesBytes is a route that hands out exact bytes; where something of them is masked, it asks for reveal as well.
+var TakesBytes = Permit(delivery.PermitViewPayload, delivery.PermitExport).Audited()
+
+// Audited is the same for a route that hands out what is written down.
+func (a Access) Audited() Access {
+	a.Audits = true
+	return a
+}
+
+func (a Access) declared() bool { return a.Public || a.Signed || len(a.Needs) > 0 }
+
+// Route serves requests of a method and a path from those whom access lets through.
+func (s *Core) Route(method, path string, access Access, h echo.HandlerFunc) {
+	if !access.Public && access.declared() {
+		h = s.require(access.Needs)(h)
+	}
+	s.Declare(s.Echo.Add(method, path, h), access)
+}
+
+// Declare says to whom a route is open that something else serves.
+func (s *Core) Declare(r *echo.Route, access Access) { s.access[r.Method+" "+r.Path] = access }
+
+// Access returns to whom each route is open, by method and path.
+func (s *Core) Access() map[string]Access { return s.access }
+
+// CheckRoutes refuses routes that do not say to whom they are open.
+func (s *Core) CheckRoutes() error {
+	var errs []error
+	for _, r := range s.Echo.Routes() {
+		name := r.Method + " " + r.Path
+		if a := s.access[name]; !a.declared() && r.Method != echo.RouteNotFound {
+			errs = append(errs, fmt.Errorf("handlers: the route %s says no permission", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// may reports whether a request's person or token has all of the permissions, each for at least one integration.
+func may(c echo.Context, needs ...delivery.Permission) error {
+	if missing := Who(c).Rights.Missing(needs...); missing != "" {
+		return Forbidden(missing)
+	}
+	return nil
+}
+
+// MayFor refuses whoever lacks one of the permissions for one of the integrations.
+func MayFor(c echo.Context, integrations []string, needs ...delivery.Permission) error {
+	for _, name := range integrations {
+		if missing := Who(c).Rights.MissingFor(name, needs...); missing != "" {
+			return ProblemOf(&delivery.RightError{Missing: missing, Integration: name})
+		}
+	}
+	return may(c, needs...)
+}
+
+// Forbidden is the problem of whoever lacks a permission.
+func Forbidden(missing delivery.Permission) Problem {
+	return ProblemOf(&delivery.RightError{Missing: missing})
+}
+
+// MayAll reports whether MayFor lets a request through.
+func MayAll(c echo.Context, integrations []string, needs ...delivery.Permission) bool {
+	return MayFor(c, integrations, needs...) == nil
+}
