@@ -231,7 +231,7 @@ func (s capturedSource) Stream(ctx context.Context, from delivery.LSN) (cdc.Stre
 }
 
 func (d desk) capture(in delivery.Integration) (rooms.Own, error) {
-	src, err := source.New(*in.CDC, d.dsn, in.Name, d.log)
+	src, err := source.New(*in.CDC, d.dsn, in.Name, d.dialer.DialContext, d.log)
 	if err != nil {
 		return rooms.Own{}, err
 	}
@@ -256,7 +256,7 @@ func (d desk) batch(in delivery.Integration) (rooms.Own, error) {
 		Log:         d.log,
 		Lead:        lead(d.db, "batch/"+in.Name, func(l *store.Leader) batch.Feed { return d.db.Batch(l, in.Name) }),
 		Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
-			source, err := d.db.OpenBatchSource(ctx, url, zone)
+			source, err := d.db.OpenBatchSource(ctx, d.dialer.DialContext, url, zone)
 			if err != nil {
 				return nil, err // never a nil source in an interface
 			}
@@ -297,7 +297,7 @@ func newSenders(file *config.File, files store.Files, dialer wire.Dialer, log *s
 			senders[in.Name] = cdc.Nowhere{}
 			continue
 		}
-		sender, err := kinds.NewSender(in, form.Means{Dialer: dialer, Files: files, Tables: table.Send})
+		sender, err := kinds.NewSender(in, form.Means{Dialer: dialer, Files: files, Tables: table.Through(dialer.DialContext)})
 		if err != nil {
 			closeSenders(senders, log)
 			return nil, file.Locate(in.Name, err)

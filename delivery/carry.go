@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -69,6 +70,9 @@ func Losses(m Message, d Destination) (list []Loss) {
 		}
 		slices.SortFunc(list, func(a, b Loss) int { return strings.Compare(a.Name, b.Name) })
 	}
+	if to, is := d.To.(*HTTPDestination); is {
+		list = append(list, to.withheld(m)...)
+	}
 	if m.Payload == nil && !m.Dropped && !d.traits().KnowsNull {
 		list = append(list, Loss{What: LossNull})
 	}
@@ -96,6 +100,16 @@ func (d *RabbitMQDestination) Losses(m Message) (list []Loss) {
 
 // Losses implements TypedTarget: what Kafka brought goes back to it as it was.
 func (d *KafkaDestination) Losses(Message) []Loss { return nil }
+
+// withheld are headers that would make a receiver take the message's sender for Redrive.
+func (d *HTTPDestination) withheld(m Message) (list []Loss) {
+	for _, name := range slices.Sorted(maps.Keys(m.Headers)) {
+		if LoginHeader(name) && !d.Passes(name) {
+			list = append(list, Loss{LossHeader, name})
+		}
+	}
+	return list
+}
 
 // typedLosses are those of a broker's properties, headers and types on the way to something else.
 func typedLosses(m Message, d Destination) (list []Loss) {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -96,9 +97,15 @@ type HTTPDestination struct {
 	URL     string
 	Method  string
 	Headers map[string]string
-	Secret  string // Standard Webhooks signing secret; empty: unsigned
+	Pass    []string // headers by which a caller signs in ([LoginHeader]) that a message may set; in canonical form
+	Secret  string   // Standard Webhooks signing secret; empty: unsigned
 	Format  WireFormat
 	Timeout time.Duration // whole attempt
+}
+
+// Passes reports whether a header of a message goes to the receiver.
+func (d *HTTPDestination) Passes(name string) bool {
+	return !ReservedHeader(name) && (!LoginHeader(name) || slices.Contains(d.Pass, http.CanonicalHeaderKey(name)))
 }
 
 // Kind implements Target.

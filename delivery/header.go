@@ -31,6 +31,15 @@ func ReservedHeader(name string) bool {
 	return connectionHeaders[http.CanonicalHeaderKey(name)] || OwnHeader(name)
 }
 
+// loginHeaders say who a caller is: a receiver takes them for Redrive's own.
+var loginHeaders = map[string]bool{"Authorization": true, "Proxy-Authorization": true, "Cookie": true}
+
+// LoginHeader reports whether an HTTP header, in any letter case and also as receivers that read names as variables (CGI) write it,
+// says who the caller is: a message sets it only where the destination passes it on.
+func LoginHeader(name string) bool {
+	return loginHeaders[http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))]
+}
+
 // EncodeHeader writes any text as the value of an HTTP header, as CloudEvents does with attributes (HTTP binding 1.0.2, 3.1.3.2):
 // each byte of what is no printable ASCII, a space, a quote or a percent sign becomes %XX.
 func EncodeHeader(text string) string {

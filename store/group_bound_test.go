@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 )
 
 // letters is a text that no normalising makes equal to another.
@@ -93,7 +94,7 @@ func TestAQueryThatFailsComesWithItsWords(t *testing.T) {
 		"SELECT public.refuse(name) FROM public.people":           {"the query failed (SQLSTATE P0001): no s3cret today", "the query failed (SQLSTATE P0001)"},
 		"SELECT repeat('9', 9)::int * id * 99 FROM public.people": {"the query failed (SQLSTATE 22003): integer out of range"},
 	} {
-		source, err := d.OpenBatchSource(t.Context(), "", "UTC")
+		source, err := d.OpenBatchSource(t.Context(), wire.Dialer{}.DialContext, "", "UTC")
 		d.must(err)
 		err = source.Read(t.Context(), delivery.BatchSelection{Query: query}, func([]delivery.BatchColumn) error { return nil }, func([][]byte) error { return nil })
 		source.Close()

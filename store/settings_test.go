@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/storetest"
 )
@@ -49,7 +51,11 @@ func TestSettingsOfTheRoleChangeNothing(t *testing.T) {
 	if len(claimed) != 2 || time.Since(claimed[0].Message.CreatedAt).Abs() > time.Hour || claimed[0].Message.Type != "한글" || string(claimed[0].Message.Payload) != "é\\" {
 		t.Errorf("claimed %+v", claimed)
 	}
-	source, err := s.OpenBatchSource(t.Context(), "", "Asia/Seoul")
+	closed := wire.Dialer{Network: wire.Network{Deny: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}}
+	if _, err := s.OpenBatchSource(t.Context(), closed.DialContext, dsn, "UTC"); err == nil || !strings.Contains(err.Error(), (&delivery.BlockedError{}).Error()) {
+		t.Errorf("a batch reads from where the network rules refuse to: %v", err)
+	}
+	source, err := s.OpenBatchSource(t.Context(), wire.Dialer{}.DialContext, "", "Asia/Seoul")
 	d.must(err)
 	defer source.Close()
 	selection := delivery.BatchSelection{Query: "SELECT timestamptz '2026-01-31 00:00Z', '\\x00'::bytea, pg_sleep(0.05), 0.1::float8 + 0.2, interval '1 day 2 hours', current_setting('search_path')"}

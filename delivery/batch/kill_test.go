@@ -91,7 +91,7 @@ func runRooms(ctx context.Context, s *store.Store, in delivery.Integration, room
 }
 
 func senderTo(d delivery.Destination, files filesend.Files) (delivery.Sender, error) {
-	return kinds.NewSender(delivery.Integration{Destination: d}, form.Means{Files: files, Tables: table.Send})
+	return kinds.NewSender(delivery.Integration{Destination: d}, form.Means{Files: files, Tables: table.Through(wire.Dialer{}.DialContext)})
 }
 
 func init() {

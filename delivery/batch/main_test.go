@@ -15,6 +15,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/batch"
+	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/storetest"
 	"redrive/store/storetest/patience"
@@ -97,7 +98,7 @@ func config(s *store.Store, in delivery.Integration, f delivery.FileFormat) batc
 			return s.Lead(ctx, "batch/"+in.Name, func(ctx context.Context, l *store.Leader) error { return work(ctx, s.Batch(l, in.Name)) }, failed)
 		},
 		Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
-			source, err := s.OpenBatchSource(ctx, url, zone)
+			source, err := s.OpenBatchSource(ctx, wire.Dialer{}.DialContext, url, zone)
 			if err != nil {
 				return nil, err
 			}

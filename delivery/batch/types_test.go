@@ -17,6 +17,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/batch/format"
+	"redrive/delivery/wire"
 	"redrive/store/storetest"
 	"redrive/store/table"
 )
@@ -123,7 +124,7 @@ func (c *carrier) one(conn *pgx.Conn, query string, args ...any) string {
 // read makes the file of a query, as the room does.
 func (c *carrier) read(query string) (file delivery.BatchFile, content []byte) {
 	c.t.Helper()
-	source, err := c.bed.OpenBatchSource(c.t.Context(), c.bed.dsn, "Asia/Seoul")
+	source, err := c.bed.OpenBatchSource(c.t.Context(), wire.Dialer{}.DialContext, c.bed.dsn, "Asia/Seoul")
 	c.must(err)
 	defer source.Close()
 	var out bytes.Buffer

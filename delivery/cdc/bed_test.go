@@ -15,6 +15,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/cdc"
 	"redrive/delivery/cdc/mapping"
+	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/source"
 	"redrive/store/storetest"
@@ -110,7 +111,7 @@ func (b *bed) start() *process {
 	log := slog.New(slog.NewTextHandler(b.t.Output(), nil))
 	settings := *b.in.CDC
 	settings.Rules = mapping.WithUses(settings.Rules) // as whoever reads the file does
-	src, err := source.New(settings, b.src, b.in.Name, log)
+	src, err := source.New(settings, b.src, b.in.Name, wire.Dialer{}.DialContext, log)
 	if err != nil {
 		b.t.Fatal(err)
 	}

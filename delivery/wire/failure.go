@@ -16,7 +16,7 @@ import (
 // cause, because failures are grouped by them, and they name no address and no login. peer is the other side's name in them.
 func Unsent(peer string, err error) delivery.Result {
 	result := delivery.Result{Outcome: delivery.OutcomeTransient}
-	var blocked *BlockedError
+	var blocked *delivery.BlockedError
 	var name *net.DNSError
 	var token *TokenError
 	switch {

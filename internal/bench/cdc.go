@@ -14,6 +14,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/cdc"
+	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/source"
 )
@@ -117,7 +118,7 @@ func (c *capture) prepare(ctx context.Context) (err error) {
 	if _, err := c.sql.Exec(ctx, cdcSetUp); err != nil {
 		return err
 	}
-	if c.source, err = source.New(*c.in.CDC, c.o.DSN, c.in.Name, slog.New(slog.DiscardHandler)); err != nil {
+	if c.source, err = source.New(*c.in.CDC, c.o.DSN, c.in.Name, wire.Dialer{}.DialContext, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
 	if err := c.source.DropSlot(ctx); err != nil { // of a run that was killed

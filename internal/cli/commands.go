@@ -12,6 +12,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/config"
+	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/doctor"
 	"redrive/store/embedded"
@@ -136,6 +137,7 @@ func (c *doctorCmd) Run(ctx context.Context, p Program, out io.Writer) error {
 		defer closeAll()
 		report.Database(ctx, db)
 		captured, _ := file.Captured() // fails for names only
+		report.Dial = dial(file)
 		for _, in := range captured {
 			report.Source(ctx, in, dsn)
 			report.Tables(ctx, db, in, dsn)
@@ -164,7 +166,7 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	defer closeAll()
-	if !source.SetUpAll(ctx, chosen, dsn, out) {
+	if !source.SetUpAll(ctx, chosen, dsn, dial(file), out) {
 		return errors.New("not everything could be set up, see above")
 	}
 	return nil
@@ -188,6 +190,11 @@ func (c *cdcResnapshotCmd) request(ctx context.Context, db *store.Store, out io.
 		fmt.Fprintf(out, "asked for: the process that reads %s reads %s again and goes on with it\n", c.Name, c.Table)
 	}
 	return err
+}
+
+// dial reaches what integrations name, as the server would.
+func dial(file *config.File) delivery.Dial {
+	return wire.Dialer{Network: wire.Network{Allow: file.Allow, Deny: file.Deny}}.DialContext
 }
 
 // actor is whoever types a command, for the audit.

@@ -27,8 +27,9 @@ type Source struct {
 // Moment returns what is visible, as a snapshot, and which database it is.
 func (b *Source) Moment() (snapshot, database string) { return b.snapshot, b.database }
 
-// OpenBatchSource begins to read from the database that url names; empty names our own. Times of day and dates are those of zone.
-func (s *Batches) OpenBatchSource(ctx context.Context, url, zone string) (*Source, error) {
+// OpenBatchSource begins to read from the database that url names; empty names our own, another is
+// reached by dial. Times of day and dates are those of zone.
+func (s *Batches) OpenBatchSource(ctx context.Context, dial delivery.Dial, url, zone string) (*Source, error) {
 	config := s.Config.Copy()
 	if url != "" {
 		var err error
@@ -36,6 +37,7 @@ func (s *Batches) OpenBatchSource(ctx context.Context, url, zone string) (*Sourc
 			// err may quote the password
 			return nil, errors.New("batch.url: not a Postgres URL such as postgres://user:password@host:5432/database")
 		}
+		config.DialFunc = pgconn.DialFunc(dial)
 		if config.ConnectTimeout == 0 {
 			config.ConnectTimeout = pg.ConnectTimeout
 		}

@@ -24,7 +24,8 @@ const orphanAge = 5 * time.Minute
 // Report goes to Out line by line: ok, warn or bad.
 type Report struct {
 	Out    io.Writer
-	Failed bool // a line was bad
+	Failed bool          // a line was bad
+	Dial   delivery.Dial // how the databases of integrations are reached
 }
 
 // Note says that something is as it should be, or what is wrong with it.
@@ -88,7 +89,7 @@ func orphaned(prepared []pg.PreparedTransaction) error {
 
 // Source examines the database that a cdc integration reads; defaultURL is it where the settings name none.
 func (r *Report) Source(ctx context.Context, in delivery.Integration, defaultURL string) {
-	src, err := source.New(*in.CDC, defaultURL, in.Name, slog.New(slog.DiscardHandler))
+	src, err := source.New(*in.CDC, defaultURL, in.Name, r.Dial, slog.New(slog.DiscardHandler))
 	if err != nil {
 		r.Note(in.Name, err)
 		return
@@ -114,7 +115,7 @@ func (r *Report) Tables(ctx context.Context, db *store.Store, in delivery.Integr
 	if err != nil || position.SystemIdentifier == "" || position.ResnapshotAt != nil {
 		return // not begun; a database that does not answer was reported
 	}
-	src, err := source.New(*in.CDC, defaultURL, in.Name, slog.New(slog.DiscardHandler))
+	src, err := source.New(*in.CDC, defaultURL, in.Name, r.Dial, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return // reported
 	}

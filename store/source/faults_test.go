@@ -152,13 +152,13 @@ func TestPublicationIsDropped(t *testing.T) {
 	}
 }
 
-// wire forwards connections to the server's socket, until it is cut: then it keeps them open and says nothing.
-type wire struct {
+// cable forwards connections to the server's socket, until it is cut: then it keeps them open and says nothing.
+type cable struct {
 	address string
 	cut     chan struct{}
 }
 
-func lead(t *testing.T, dsn string) (*wire, string) {
+func lead(t *testing.T, dsn string) (*cable, string) {
 	t.Helper()
 	parsed, err := url.Parse(dsn)
 	if err != nil {
@@ -170,7 +170,7 @@ func lead(t *testing.T, dsn string) (*wire, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
-	w := &wire{address: query.Get("host") + "/.s.PGSQL." + query.Get("port"), cut: make(chan struct{})}
+	w := &cable{address: query.Get("host") + "/.s.PGSQL." + query.Get("port"), cut: make(chan struct{})}
 	go func() {
 		for {
 			client, err := listener.Accept()
@@ -192,7 +192,7 @@ func lead(t *testing.T, dsn string) (*wire, string) {
 	return w, parsed.String()
 }
 
-func (w *wire) pass(from, to net.Conn) {
+func (w *cable) pass(from, to net.Conn) {
 	buffer := make([]byte, 1<<14)
 	for {
 		n, err := from.Read(buffer)

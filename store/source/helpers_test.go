@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 	"redrive/store/source"
 	"redrive/store/storetest"
 	"redrive/store/storetest/patience"
@@ -74,7 +75,7 @@ func (b *bed) open(settings delivery.CDCSource) *source.Source {
 
 func open(t testing.TB, settings delivery.CDCSource, dsn string) *source.Source {
 	t.Helper()
-	src, err := source.New(settings, dsn, "content-search", slog.New(slog.NewTextHandler(t.Output(), nil)))
+	src, err := source.New(settings, dsn, "content-search", wire.Dialer{}.DialContext, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,10 +101,10 @@ func (s *Source) only(tables []string) *Source {
 
 // SetUpAll sets up the source of each cdc integration and goes on after one that refuses. out gets a line for each thing done, and
 // why something was not, with the SQL for whoever has the rights. complete: nothing is left to do.
-func SetUpAll(ctx context.Context, list []delivery.Integration, defaultURL string, out io.Writer) (complete bool) {
+func SetUpAll(ctx context.Context, list []delivery.Integration, defaultURL string, dial delivery.Dial, out io.Writer) (complete bool) {
 	complete = true
 	for _, in := range list {
-		done, err := setUp(ctx, in, defaultURL)
+		done, err := setUp(ctx, in, defaultURL, dial)
 		for _, text := range done {
 			fmt.Fprintf(out, "%s: %s\n", in.Name, text)
 		}
@@ -119,8 +119,8 @@ func SetUpAll(ctx context.Context, list []delivery.Integration, defaultURL strin
 	return complete
 }
 
-func setUp(ctx context.Context, in delivery.Integration, defaultURL string) ([]string, error) {
-	src, err := New(*in.CDC, defaultURL, in.Name, slog.New(slog.DiscardHandler))
+func setUp(ctx context.Context, in delivery.Integration, defaultURL string, dial delivery.Dial) ([]string, error) {
+	src, err := New(*in.CDC, defaultURL, in.Name, dial, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package source_test
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 	"redrive/store/source"
 	"redrive/store/storetest"
 )
@@ -213,9 +215,30 @@ func TestSettingsThatCannotBe(t *testing.T) {
 	for _, settings := range []delivery.CDCSource{
 		{URL: "postgres://me:s3cret@host:port:1/x"}, {URL: "host=x password='s3cret"}, {Slot: "Not-a-slot"}, {Publication: strings.Repeat("x", 64)},
 	} {
-		_, err := source.New(settings, "postgres://localhost/x", "content-search", nil)
+		_, err := source.New(settings, "postgres://localhost/x", "content-search", wire.Dialer{}.DialContext, nil)
 		if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "content-search") {
 			t.Errorf("%+v: %v", settings, err)
+		}
+	}
+}
+
+// A source that an integration names is reached by the network rules alone, with each kind of connection; our own database always is.
+func TestTheAddressIsCheckedWhenDialling(t *testing.T) {
+	dsn := storetest.Empty(t)
+	closed := wire.Dialer{Network: wire.Network{Deny: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}}
+	for url, refused := range map[string]bool{dsn: true, "": false} {
+		src, err := source.New(delivery.CDCSource{URL: url}, dsn, "content-search", closed.DialContext, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = src.Close() })
+		_, stream := src.Stream(ctx(t), 0)
+		_, identity := src.Identify(ctx(t))
+		for _, err := range []error{stream, identity} {
+			var blocked *delivery.BlockedError
+			if errors.As(err, &blocked) != refused {
+				t.Errorf("%q: %v", url, err)
+			}
 		}
 	}
 }
@@ -247,11 +270,11 @@ func TestSetUpGoesOnAfterASourceThatRefuses(t *testing.T) {
 	nameless.Slot = "No Slot"
 	list := []delivery.Integration{{Name: "nameless", CDC: &nameless}, {Name: "content", CDC: &good}}
 	var out bytes.Buffer
-	if source.SetUpAll(ctx(t), list, dsn, &out) || !strings.Contains(out.String(), "nameless: cdc of nameless: ") || !strings.Contains(out.String(), "content: created replication slot ") {
+	if source.SetUpAll(ctx(t), list, dsn, wire.Dialer{}.DialContext, &out) || !strings.Contains(out.String(), "nameless: cdc of nameless: ") || !strings.Contains(out.String(), "content: created replication slot ") {
 		t.Errorf("said %q", &out)
 	}
 	out.Reset()
-	if !source.SetUpAll(ctx(t), list[1:], dsn, &out) || out.String() != "content: everything is there\n" {
+	if !source.SetUpAll(ctx(t), list[1:], dsn, wire.Dialer{}.DialContext, &out) || out.String() != "content: everything is there\n" {
 		t.Errorf("said %q", &out)
 	}
 }

@@ -56,7 +56,7 @@ type querier interface {
 }
 
 // New prepares a source; it connects to nothing. defaultURL is read where the settings name no database. It must be closed.
-func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.Logger) (*Source, error) {
+func New(settings delivery.CDCSource, defaultURL, integration string, dial delivery.Dial, log *slog.Logger) (*Source, error) {
 	name := "redrive_" + strings.ReplaceAll(integration, "-", "_")
 	if settings.Slot == "" {
 		settings.Slot = name
@@ -83,6 +83,9 @@ func New(settings delivery.CDCSource, defaultURL, integration string, log *slog.
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	if settings.URL != "" { // our own database is no integration's choice
+		config.ConnConfig.DialFunc = pgconn.DialFunc(dial)
 	}
 	s := &Source{settings: settings, log: log, pace: unhurried, types: map[uint32]valueType{}}
 	prepare(&config.ConnConfig.Config, integration, limits)

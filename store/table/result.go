@@ -13,12 +13,20 @@ import (
 	"redrive/store/session"
 )
 
+// Through returns Send with connections that dial opens.
+func Through(dial delivery.Dial) func(context.Context, delivery.TableDestination, delivery.BatchFile, io.Reader) delivery.Result {
+	return func(ctx context.Context, to delivery.TableDestination, f delivery.BatchFile, rows io.Reader) delivery.Result {
+		return Send(ctx, dial, to, f, rows)
+	}
+}
+
 // Send is Apply on a connection of its own, and says what happened in the words of an attempt.
-func Send(ctx context.Context, to delivery.TableDestination, f delivery.BatchFile, rows io.Reader) delivery.Result {
+func Send(ctx context.Context, dial delivery.Dial, to delivery.TableDestination, f delivery.BatchFile, rows io.Reader) delivery.Result {
 	config, err := pgx.ParseConfig(to.URL)
 	if err != nil {
 		return failed(delivery.OutcomePermanent, delivery.ClassBadRequest, "the table's url is no address of a Postgres database")
 	}
+	config.DialFunc = pgconn.DialFunc(dial)
 	session.Prepare(&config.Config, "redrive batch", nil) // the table's name may need the role's search_path
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -42,7 +50,10 @@ func judge(err error, otherwise string) delivery.Result {
 		place = at.place()
 	}
 	var pooler *session.PoolerError
+	var blocked *delivery.BlockedError
 	switch {
+	case errors.As(err, &blocked):
+		return failed(delivery.OutcomePermanent, delivery.ClassBlockedAddress, blocked.Error())
 	case errors.As(session.Explain(err), &pooler):
 		return failed(delivery.OutcomePermanent, delivery.ClassConnect, pooler.Error())
 	case errors.As(err, &data):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 	"redrive/store/storetest"
 	"redrive/store/table"
 )
@@ -62,10 +64,20 @@ func (b bed) send(sequence int64, lines ...string) delivery.Result {
 	}
 	sum := sha256.Sum256([]byte(content))
 	f := delivery.BatchFile{ID: "x", Integration: "points", Sequence: sequence, Rows: int64(len(lines)), SHA256: hex.EncodeToString(sum[:])}
-	return table.Send(context.Background(), b.to, f, strings.NewReader(content))
+	return table.Send(context.Background(), wire.Dialer{}.DialContext, b.to, f, strings.NewReader(content))
 }
 
 const all = `SELECT coalesce(string_agg(concat_ws('|', id, "Name", amount, tags, day, extra), ' ' ORDER BY id), '') FROM ledger.points`
+
+// Nothing is said to a database whose address the network rules refuse.
+func TestTheAddressIsCheckedWhenDialling(t *testing.T) {
+	b := newBed(t)
+	closed := wire.Dialer{Network: wire.Network{Deny: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}}
+	r := table.Through(closed.DialContext)(t.Context(), b.to, delivery.BatchFile{ID: "x", Integration: "points", Sequence: 1}, strings.NewReader(""))
+	if r.Outcome != delivery.OutcomePermanent || r.ErrorClass != delivery.ClassBlockedAddress {
+		t.Errorf("%+v", r)
+	}
+}
 
 func TestAFileIsAppliedOnce(t *testing.T) {
 	b := newBed(t)

@@ -182,6 +182,9 @@ func readUpload(r *form.Reader, path string, b *httpsend.Block, timeout time.Dur
 	if b.Format != "" {
 		r.Fail(path+"format", "format: an upload is the file itself; its format stands beside to")
 	}
+	if len(b.Pass) > 0 {
+		r.Fail(path+"pass_headers", "pass_headers: no message's headers go with an upload")
+	}
 	d := b.Read(r, path)
 	d.Timeout = timeout
 	return d

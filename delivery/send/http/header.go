@@ -24,7 +24,7 @@ func (s *Sender) header(r delivery.Request) (http.Header, error) {
 		if err := checkHeader(name, value); err != nil {
 			return nil, err
 		}
-		if name = http.CanonicalHeaderKey(name); !delivery.ReservedHeader(name) {
+		if name = http.CanonicalHeaderKey(name); s.to.Passes(name) {
 			header[name] = []string{value}
 		}
 	}

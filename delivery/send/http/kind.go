@@ -27,6 +27,10 @@ var Kind = form.Destination{
 			{Name: "url", Required: true, Help: "`http://` or `https://`"},
 			{Name: "method", Standard: "POST", Help: "or `PUT`, `PATCH`, `DELETE`"},
 			{Name: "headers", Standard: "{}", Help: "sent with every request; none that begins with `Redrive-` or `Webhook-`"},
+			{
+				Name: "pass_headers", Standard: "[]",
+				Help: "of `Authorization`, `Cookie` and `Proxy-Authorization`: those that a message may set; not of a file's upload",
+			},
 			{Name: "secret", Help: "signs by Standard Webhooks; not with an upload"},
 			{Name: "timeout", Standard: "5s", Help: "of a whole attempt, 10ms to 5m; of a file beside `format`"},
 			{
@@ -46,6 +50,7 @@ type Block struct {
 	URL     string            `yaml:"url"`
 	Method  string            `yaml:"method"`
 	Headers map[string]string `yaml:"headers"`
+	Pass    []string          `yaml:"pass_headers"`
 	Secret  string            `yaml:"secret"`
 	Timeout string            `yaml:"timeout"`
 }
@@ -68,6 +73,12 @@ func (b *Block) Read(r *form.Reader, path string) *delivery.HTTPDestination {
 		}
 		refuseOurs(r, path, http.CanonicalHeaderKey(name), h.Format)
 		h.Headers[http.CanonicalHeaderKey(name)] = value
+	}
+	for _, name := range b.Pass {
+		if !delivery.LoginHeader(name) {
+			r.Fail(path+"pass_headers", "pass_headers: %q passes always, or never; name Authorization, Cookie or Proxy-Authorization", name)
+		}
+		h.Pass = append(h.Pass, http.CanonicalHeaderKey(name))
 	}
 	return h
 }

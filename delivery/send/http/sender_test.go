@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -125,6 +126,40 @@ func TestTheRequest(t *testing.T) {
 	}
 	if err := verifier.Verify(append(body, 'x'), header); err == nil {
 		t.Error("the signature fits another body")
+	}
+}
+
+// A message does not sign in at the receiver: whoever may enqueue would speak for Redrive there.
+func TestMessagesDoNotSignIn(t *testing.T) {
+	var got http.Header
+	url := receiver(t, func(_ http.ResponseWriter, r *http.Request) { got = r.Header })
+	for _, name := range []string{"Authorization", "authorization", "AUTHORIZATION", "Proxy-Authorization", "proxy_authorization", "Cookie", "cookie"} {
+		q := request("x")
+		q.Message.Headers = map[string]string{name: "forged", "X-Kept": "kept"}
+		canonical := http.CanonicalHeaderKey(name)
+		for _, format := range []delivery.WireFormat{delivery.FormatNative, delivery.FormatCloudEvents, delivery.FormatStructured} {
+			d := delivery.HTTPDestination{URL: url, Format: format}
+			expect(t, newSender(t, d, wire.Network{}).Send(t.Context(), q), delivery.OutcomeOK, "")
+			if value, there := got[canonical]; there || got.Get("X-Kept") != "kept" {
+				t.Errorf("%s in %s: %q arrived", name, format, value)
+			}
+			if losses := delivery.Losses(q.Message, delivery.Destination{To: &d}); !slices.Equal(losses, []delivery.Loss{{What: delivery.LossHeader, Name: name}}) {
+				t.Errorf("%s: said to be lost: %v", name, losses)
+			}
+			d.Pass = []string{canonical}
+			expect(t, newSender(t, d, wire.Network{}).Send(t.Context(), q), delivery.OutcomeOK, "")
+			if got.Get(canonical) != "forged" {
+				t.Errorf("%s in %s does not pass: %v", name, format, got)
+			}
+			if losses := delivery.Losses(q.Message, delivery.Destination{To: &d}); len(losses) > 0 {
+				t.Errorf("%s passes: said to be lost: %v", name, losses)
+			}
+			d.Headers = map[string]string{canonical: "the destination's own"}
+			expect(t, newSender(t, d, wire.Network{}).Send(t.Context(), q), delivery.OutcomeOK, "")
+			if got.Get(canonical) != "the destination's own" {
+				t.Errorf("%s of the message wins over the destination's: %v", name, got)
+			}
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/delivery/batch"
+	"redrive/delivery/wire"
 	"redrive/store"
 )
 
@@ -172,7 +173,7 @@ func runOnce(ctx context.Context, db *store.Store, in delivery.Integration) (run
 				func(ctx context.Context, l *store.Leader) error { return work(ctx, db.Batch(l, in.Name)) }, failed)
 		},
 		Open: func(ctx context.Context, url, zone string) (batch.Source, error) {
-			source, err := db.OpenBatchSource(ctx, url, zone)
+			source, err := db.OpenBatchSource(ctx, wire.Dialer{}.DialContext, url, zone)
 			if err != nil {
 				return nil, err
 			}
