@@ -33,6 +33,7 @@ import (
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
+	"redrive/handlers/web/sso"
 	"redrive/internal/cli"
 	"redrive/store"
 	"redrive/store/source"
@@ -100,7 +101,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
-	provider, err := s.Provider(dialer.Client(nil, providerTimeout))
+	provider, err := newProvider(s, dialer)
 	if err != nil {
 		return err
 	}
@@ -130,6 +131,16 @@ func serve(ctx context.Context, s cli.Serving) error {
 	index := search.New(search.Config{Store: db, Log: log})
 	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch)
 	return rooms.Serve(ctx, s.Listener, console.Handler(), all, grace, log)
+}
+
+// newProvider makes the provider of single sign-on; nil: there is none.
+func newProvider(s cli.Serving, dialer wire.Dialer) (*sso.Provider, error) {
+	cfg, err := s.Provider()
+	if cfg == nil || err != nil {
+		return nil, err
+	}
+	cfg.Client = dialer.Client(nil, providerTimeout)
+	return sso.New(*cfg), nil
 }
 
 // newWatch makes the room that notes how the parts of integrations stand.

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -40,7 +39,7 @@ func (s *SignIn) check() error {
 	if s.PublicURL != "" && !isOrigin(s.PublicURL) {
 		return Misused(fmt.Errorf("REDRIVE_PUBLIC_URL: %q is not http(s)://host without anything behind it", s.PublicURL))
 	}
-	_, err := s.Provider(nil)
+	_, err := s.Provider()
 	return err
 }
 
@@ -57,8 +56,8 @@ func (s *SignIn) Public(base string) string {
 	return strings.TrimRight(s.PublicURL, "/")
 }
 
-// Provider returns the provider of single sign-on that the settings name, or nil. It is reached by client.
-func (s *SignIn) Provider(client *http.Client) (*sso.Provider, error) {
+// Provider is the provider of single sign-on that the settings name, without what reaches it; nil: they name none.
+func (s *SignIn) Provider() (*sso.Config, error) {
 	if s.OIDCIssuer == "" {
 		if s.OIDCClientID+s.OIDCSecret+s.OIDCSecretFile+s.OIDCRoles != "" {
 			return nil, Misused(errors.New("REDRIVE_OIDC_ISSUER: name the provider, or leave out what else is set of it"))
@@ -80,8 +79,8 @@ func (s *SignIn) Provider(client *http.Client) (*sso.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sso.New(sso.Config{Issuer: s.OIDCIssuer, Name: s.OIDCName, ClientID: s.OIDCClientID, ClientSecret: secret, GroupsClaim: s.OIDCGroups, Roles: roles,
-		Scopes: s.OIDCScopes, Client: client}), nil
+	return &sso.Config{Issuer: s.OIDCIssuer, Name: s.OIDCName, ClientID: s.OIDCClientID, ClientSecret: secret, GroupsClaim: s.OIDCGroups, Roles: roles,
+		Scopes: s.OIDCScopes}, nil
 }
 
 func (s *SignIn) secret() (string, error) {

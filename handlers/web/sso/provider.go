@@ -27,8 +27,8 @@ type Config struct {
 	Name         string // what people call it; default: the issuer's host
 	GroupsClaim  string // default: groups; a.b is b within a
 	Roles        Roles
-	Scopes       []string // beside openid and profile; default: groups, where the provider knows it
-	Client       *http.Client
+	Scopes       []string         // beside openid and profile; default: groups, where the provider knows it
+	Client       *http.Client     // reaches the provider, and nothing that may not be dialled
 	Now          func() time.Time // default: time.Now
 }
 
@@ -70,17 +70,8 @@ func New(cfg Config) *Provider {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Client == nil {
-		cfg.Client = http.DefaultClient
-	}
 	bounded := *cfg.Client
-	if bounded.Transport == nil {
-		bounded.Transport = http.DefaultTransport
-	}
 	bounded.Transport = boundedTransport{bounded.Transport}
-	if bounded.Timeout == 0 {
-		bounded.Timeout = askTimeout
-	}
 	cfg.Client = &bounded
 	if at, err := url.Parse(cfg.Issuer); cfg.Name == "" && err == nil {
 		cfg.Name = at.Host
