@@ -17,6 +17,7 @@ type Operator struct {
 	PasswordHash string // argon2id, PHC string; empty: none fits
 	Issuer       string // of single sign-on; empty: a local person
 	Subject      string // what the issuer calls them
+	HasCodes     bool   // the codes of an app are asked for beside the password
 	Generation   int    // of sessions: those of an earlier one have ended
 	CreatedAt    time.Time
 	DisabledAt   *time.Time
@@ -35,7 +36,8 @@ type OperatorChange struct {
 	Withdraw     *string // id of the grant that is taken away
 	PasswordHash *string
 	Disabled     *bool
-	Since        int // the generation that the change was made for, 0: whichever it is
+	RemoveCodes  bool // codes of an app are not asked for any more
+	Since        int  // the generation that the change was made for, 0: whichever it is
 }
 
 // What says in one word what changes, for the audit and in addresses.
@@ -55,6 +57,8 @@ func (c OperatorChange) What() string {
 		return "disable"
 	case c.Disabled != nil:
 		return "enable"
+	case c.RemoveCodes:
+		return "remove-code"
 	}
 	return "sign-out"
 }

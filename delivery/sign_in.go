@@ -52,3 +52,16 @@ type Challenge struct {
 
 // ChallengeTime is how long a challenge can be answered.
 const ChallengeTime = 10 * time.Minute
+
+// CodeSecret is what the codes of a person's app are made of (RFC 6238).
+type CodeSecret struct {
+	Secret    []byte
+	Confirmed bool // its person has sent a code of it
+	Blocked   bool // too many codes were wrong: none is looked at for a while
+}
+
+// Wrong codes of one person, whose password was right, before others are looked at only after a time.
+const (
+	MaxWrongCodes = 8
+	WrongCodeTime = 15 * time.Minute
+)

@@ -350,6 +350,7 @@ var harmless = map[string]string{
 	"POST /sign-in":             "nobody is let in yet",
 	"POST /sign-out":            "takes the own right away",
 	"POST /sign-in/oidc":        "nobody is let in yet",
+	"POST /sign-in/code":        "nobody is let in yet",
 	"POST /sign-in/oidc/logout": "is the provider's, by its signature",
 	"POST /preferences":         "are cookies",
 	"POST /operations/new":      "shows what would be done",

@@ -21,10 +21,19 @@ CREATE TABLE redrive.api_tokens (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     revoked_at timestamp with time zone,
     of_setting boolean NOT NULL DEFAULT false,
+    owner_id uuid,
+    expires_at timestamp with time zone,
+    used_at timestamp with time zone,
+    previous_hash bytea,
+    previous_until timestamp with time zone,
     CONSTRAINT api_tokens_pkey PRIMARY KEY (id),
+    CONSTRAINT api_tokens_previous CHECK (((previous_hash IS NULL) = (previous_until IS NULL))),
     CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
+    CONSTRAINT api_tokens_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
+    CONSTRAINT api_tokens_previous_hash_key UNIQUE (previous_hash),
     CONSTRAINT api_tokens_token_hash_key UNIQUE (token_hash)
 );
+CREATE INDEX api_tokens_owner ON redrive.api_tokens USING btree (owner_id) WHERE (owner_id IS NOT NULL);
 CREATE UNIQUE INDEX api_tokens_setting ON redrive.api_tokens USING btree (of_setting) WHERE of_setting;
 CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.api_tokens FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
 
@@ -637,6 +646,21 @@ CREATE TABLE redrive.operators (
 );
 CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.operators FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
 
+CREATE TABLE redrive.passkeys (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    operator_id uuid NOT NULL,
+    credential_id bytea NOT NULL,
+    credential jsonb NOT NULL,
+    name text NOT NULL,
+    sign_count bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    used_at timestamp with time zone,
+    CONSTRAINT passkeys_pkey PRIMARY KEY (id),
+    CONSTRAINT passkeys_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
+    CONSTRAINT passkeys_credential_id_key UNIQUE (credential_id)
+);
+CREATE INDEX passkeys_operator ON redrive.passkeys USING btree (operator_id);
+
 CREATE TABLE redrive.positions (
     feed text NOT NULL,
     database_id text,
@@ -668,6 +692,14 @@ CREATE INDEX queue_due ON redrive.queue USING btree (integration, due_at) WITH (
 CREATE INDEX queue_lane ON redrive.queue USING btree (integration, lane, "position") WHERE (lane IS NOT NULL);
 CREATE INDEX queue_message ON redrive.queue USING btree (message_id);
 CREATE INDEX queue_unplaced ON redrive.queue USING btree (message_id) WHERE ((lane IS NOT NULL) AND ("position" IS NULL));
+
+CREATE TABLE redrive.recovery_codes (
+    operator_id uuid NOT NULL,
+    code_hash bytea NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT recovery_codes_pkey PRIMARY KEY (operator_id, code_hash),
+    CONSTRAINT recovery_codes_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
+);
 
 CREATE TABLE redrive.saved_views (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -753,6 +785,17 @@ CREATE TABLE redrive.source_topics (
     made_again integer NOT NULL DEFAULT 0,
     gone boolean NOT NULL DEFAULT false,
     CONSTRAINT source_topics_pkey PRIMARY KEY (integration, topic, consumers)
+);
+
+CREATE TABLE redrive.totp (
+    operator_id uuid NOT NULL,
+    secret bytea NOT NULL,
+    confirmed_at timestamp with time zone,
+    last_step bigint NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    failed_at timestamp with time zone,
+    CONSTRAINT totp_pkey PRIMARY KEY (operator_id),
+    CONSTRAINT totp_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
 
 CREATE TABLE redrive.unindexed (

@@ -62,6 +62,26 @@ type ProviderPage struct {
 	Provider, To string
 }
 
+// CodePage asks for a code after the password.
+type CodePage struct {
+	Layout
+	Ticket, Next, Kept, Problem string
+}
+
+// NewCodesPage shows what an app makes codes of, and then, once, the codes for when the app is lost.
+type NewCodesPage struct {
+	Layout
+	Secret, Problem string
+	Square          Square
+	Recovery        []string
+}
+
+// Square is a QR code: a path of its dark modules in a square of so many.
+type Square struct {
+	Size int
+	Path string
+}
+
 // GoOnPage gives a form back that was sent after the session had ended.
 type GoOnPage struct {
 	Layout
@@ -296,6 +316,9 @@ type AccountPage struct {
 	Problem  string
 	Sessions []delivery.Session
 	Session  string // the one of this browser
+	Local    bool   // they sign in here: password and second factor are theirs to change
+	HasCodes bool
+	Recovery int // codes that are left
 }
 
 // HelpPage explains keys and words.

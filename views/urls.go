@@ -26,11 +26,15 @@ const (
 	Operators       = "/operators"
 	Tokens          = "/tokens"
 	Account         = "/account"
+	AccountCode     = "/account/code"         // begins to use codes of an app
+	AccountConfirm  = "/account/code/confirm" // proves that the app makes them
+	AccountNoCode   = "/account/code/remove"
 	Help            = "/help"
 	SignIn          = "/sign-in"
 	SignInProvider  = "/sign-in/oidc"          // begins single sign-on
 	ProviderBack    = "/sign-in/oidc/callback" // where the provider sends people back
 	ProviderLogout  = "/sign-in/oidc/logout"   // where it says that sessions have ended
+	SignInCode      = "/sign-in/code"          // after the password, where a code is asked for
 	SignOut         = "/sign-out"
 	Preferences     = "/preferences"
 )

@@ -35,6 +35,7 @@ func (s *Console) accountRoutes() {
 	s.Route(http.MethodGet, views.Account, own, s.account)
 	s.Route(http.MethodPost, views.Account, own, s.changePassword)
 	s.Route(http.MethodPost, views.SessionEnd(views.Account, ":id"), own, s.endOwnSession)
+	s.codeRoutes()
 }
 
 func (s *Console) operatorsPage(c echo.Context, status int, page views.OperatorsPage) error {
@@ -132,6 +133,8 @@ func operatorChange(c echo.Context, what string) (change delivery.OperatorChange
 		change.Disabled = &on
 	case "enable":
 		change.Disabled = &off
+	case "remove-code":
+		change.RemoveCodes = true
 	case "sign-out":
 	default:
 		err = delivery.ErrNotFound
@@ -196,7 +199,26 @@ func (s *Console) accountPage(c echo.Context, status int, wrong string) error {
 		return err
 	}
 	page := views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong, Sessions: sessions, Session: web.Who(c).Session}
+	if err := s.addFactors(c, &page); err != nil {
+		return err
+	}
 	return web.Render(c, status, views.AccountView(page))
+}
+
+// addFactors adds how the reader signs in; a token does not.
+func (s *Console) addFactors(c echo.Context, page *views.AccountPage) error {
+	if web.Who(c).ViaToken {
+		return nil
+	}
+	o, err := s.store.Operator(c.Request().Context(), web.Who(c).ID)
+	if err != nil {
+		return err
+	}
+	page.Local, page.HasCodes = o.IsLocal(), o.HasCodes
+	if o.HasCodes {
+		page.Recovery, err = s.store.RecoveryCodes(c.Request().Context(), o.ID)
+	}
+	return err
 }
 
 // sessions shows where somebody else is signed in.

@@ -44,6 +44,8 @@ type Config struct {
 	SessionLifetime, SessionIdle time.Duration
 	// FreshSignIn is how long a sign-in is fresh; default: StandardFresh.
 	FreshSignIn time.Duration
+	// Now is the clock of codes that apps make; default: time.Now.
+	Now func() time.Time
 	// LiveBeat is how often a stream of news shows that it lives; default: 15 s.
 	LiveBeat time.Duration
 }
@@ -71,6 +73,9 @@ func New(store Store, cfg Config) (*Core, error) {
 	}
 	if cfg.WakeRelay == nil {
 		cfg.WakeRelay = func() {}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics()

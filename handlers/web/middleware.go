@@ -235,7 +235,7 @@ func bodyLimit(c echo.Context) int64 {
 		return apiBodyLimit
 	case c.Path() == EditRoute:
 		return EditBodyLimit
-	case c.Path() == views.SignIn || c.Path() == views.SignInProvider:
+	case strings.HasPrefix(c.Path(), views.SignIn):
 		return KeptBodyLimit
 	}
 	return FormBodyLimit

@@ -79,6 +79,13 @@ func (l *signInLimiter) end(p pair, ok bool) {
 	}
 }
 
+// forgive forgets the tries of an address at a name: somebody has signed in, by more than the password.
+func (l *signInLimiter) forgive(ip, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pairs, pair{addressKey(ip), name})
+}
+
 func (l *signInLimiter) limiter(p pair, now time.Time) *rate.Limiter {
 	if known, ok := l.pairs[p]; ok {
 		return known

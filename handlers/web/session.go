@@ -88,6 +88,7 @@ func NewSignIns(s *Core) *signIns {
 func (s *signIns) Routes() {
 	s.Route(http.MethodGet, views.SignIn, Open, s.form)
 	s.Route(http.MethodPost, views.SignIn, Open, s.signIn)
+	s.Route(http.MethodPost, views.SignInCode, Open, s.signInByCode)
 	s.Route(http.MethodPost, views.SignOut, Open, s.signOut)
 	if s.Config.SSO != nil {
 		s.providerRoutes()
@@ -131,12 +132,15 @@ func (s *signIns) signIn(c echo.Context) error {
 	if err == nil {
 		o, ok, err = s.check(ctx, name, password)
 	}
-	end(ok)
+	end(ok && !o.HasCodes) // who has to guess the code goes on guessing
 	if err != nil {
 		return err
 	}
+	if ok && o.HasCodes {
+		return s.askCode(c, o, http.StatusOK, views.CodePage{Next: page.Next, Kept: page.Kept})
+	}
 	if ok {
-		err = s.open(c, o)
+		err = s.open(c, o, delivery.Session{Method: delivery.SignInPassword})
 		if ok = !errors.Is(err, delivery.ErrNotFound); ok && err != nil {
 			return err
 		}
@@ -177,7 +181,7 @@ func (s *signIns) check(ctx context.Context, name, password string) (delivery.Op
 }
 
 // open writes who came before the session says so. Whoever was disabled or changed since the password was read is refused.
-func (s *signIns) open(c echo.Context, o delivery.Operator) error {
+func (s *signIns) open(c echo.Context, o delivery.Operator, how delivery.Session) error {
 	details, err := from(c)
 	if err != nil {
 		return err
@@ -185,7 +189,7 @@ func (s *signIns) open(c echo.Context, o delivery.Operator) error {
 	if err := s.store.SignIn(c.Request().Context(), o, details); err != nil {
 		return err
 	}
-	return s.OpenSession(c, o, delivery.Session{Method: delivery.SignInPassword})
+	return s.OpenSession(c, o, how)
 }
 
 // recordRefusal audits tries at operators who exist. Other names go to the log only: what was typed as a name may have been a

@@ -31,7 +31,12 @@ type Store interface {
 	IDToken(ctx context.Context, session string) (string, error) // with which a session began; empty: by none
 	KeepChallenge(ctx context.Context, secret string, c delivery.Challenge) error
 	TakeChallenge(ctx context.Context, secret string, kind delivery.ChallengeKind) (delivery.Challenge, error) // once
-	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error)                                    // not revoked
+	Operator(ctx context.Context, id string) (delivery.Operator, error)
+	CodeSecret(ctx context.Context, operator string) (delivery.CodeSecret, error)
+	UseCode(ctx context.Context, operator string, step int64) error // once, as the next one
+	UseRecoveryCode(ctx context.Context, o delivery.Operator, hash []byte, details json.RawMessage) error
+	FailCode(ctx context.Context, o delivery.Operator, details json.RawMessage) error
+	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) // not revoked
 	// Find, Commit and Delete with a context are the session store of scs (scs.CtxStore).
 	FindCtx(ctx context.Context, token string) (b []byte, found bool, err error)
 	CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error

@@ -14,10 +14,12 @@ import (
 )
 
 var operatorColumns = "o.id::text, o.name, o.role, " + pg.GrantsOf("operator_id", "o.id") +
-	", o.password_hash, coalesce(o.issuer, ''), coalesce(o.subject, ''), o.generation, o.created_at, o.disabled_at"
+	", o.password_hash, coalesce(o.issuer, ''), coalesce(o.subject, ''), " + hasCodesSQL + ", o.generation, o.created_at, o.disabled_at"
+
+const hasCodesSQL = "EXISTS (SELECT FROM redrive.totp c WHERE c.operator_id = o.id AND c.confirmed_at IS NOT NULL)"
 
 func operatorPointers(o *delivery.Operator) []any {
-	return []any{&o.ID, &o.Name, &o.Role, &o.Grants, &o.PasswordHash, &o.Issuer, &o.Subject, &o.Generation, &o.CreatedAt, &o.DisabledAt}
+	return []any{&o.ID, &o.Name, &o.Role, &o.Grants, &o.PasswordHash, &o.Issuer, &o.Subject, &o.HasCodes, &o.Generation, &o.CreatedAt, &o.DisabledAt}
 }
 
 // Operator returns an operator by id, disabled or not.
@@ -161,6 +163,11 @@ func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator
 		put("password_hash = ?", *c.PasswordHash)
 	case c.Disabled != nil:
 		put("disabled_at = CASE WHEN ? THEN coalesce(disabled_at, clock_timestamp()) END", *c.Disabled)
+	case c.RemoveCodes:
+		err = removeCodes(tx, c.ID)
+	}
+	if err != nil {
+		return o, err
 	}
 	o, err = pg.ReadOne(tx, operatorPointers, "UPDATE redrive.operators o SET "+set+" WHERE o.id = ? RETURNING "+operatorColumns, append(args, c.ID)...)
 	if err != nil {
