@@ -1,6 +1,9 @@
 package delivery
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // SignInMethod is how somebody proved who they are.
 type SignInMethod string
@@ -58,6 +61,26 @@ type CodeSecret struct {
 	Secret    []byte
 	Confirmed bool // its person has sent a code of it
 	Blocked   bool // too many codes were wrong: none is looked at for a while
+}
+
+// Passkey is one passkey of a person.
+type Passkey struct {
+	ID           string
+	OperatorID   string
+	CredentialID []byte
+	Credential   json.RawMessage // public key and what else the authenticator told
+	Name         string          // that its person gave it
+	SignCount    uint32          // how often it was shown, as it counts itself; 0: it does not count
+	CreatedAt    time.Time
+	UsedAt       *time.Time
+}
+
+// CheckPasskeyName refuses a name that no passkey can have. The error is an *InputError.
+func CheckPasskeyName(name string) error {
+	if !isNameOf(name, tokenName) {
+		return Mistake("invalid_name.passkey", "name", "max", MaxName)
+	}
+	return nil
 }
 
 // Wrong codes of one person, whose password was right, before others are looked at only after a time.

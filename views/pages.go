@@ -53,6 +53,7 @@ type SignInPage struct {
 	Kept                string // a form that was sent after the session had ended
 	Provider            string // of single sign-on; empty: there is none
 	Away                bool   // it does not answer
+	Passkeys            bool   // can be used
 	SignOutThere        string // address at which a person who has signed out here signs out at the provider
 }
 
@@ -319,6 +320,8 @@ type AccountPage struct {
 	Local    bool   // they sign in here: password and second factor are theirs to change
 	HasCodes bool
 	Recovery int // codes that are left
+	Passkeys []delivery.Passkey
+	NoKeys   bool // there can be no passkeys at this address
 }
 
 // HelpPage explains keys and words.

@@ -36,6 +36,7 @@ func (s *Console) accountRoutes() {
 	s.Route(http.MethodPost, views.Account, own, s.changePassword)
 	s.Route(http.MethodPost, views.SessionEnd(views.Account, ":id"), own, s.endOwnSession)
 	s.codeRoutes()
+	s.passkeyRoutes()
 }
 
 func (s *Console) operatorsPage(c echo.Context, status int, page views.OperatorsPage) error {
@@ -214,7 +215,10 @@ func (s *Console) addFactors(c echo.Context, page *views.AccountPage) error {
 	if err != nil {
 		return err
 	}
-	page.Local, page.HasCodes = o.IsLocal(), o.HasCodes
+	page.Local, page.HasCodes, page.NoKeys = o.IsLocal(), o.HasCodes, s.Passkeys == nil
+	if page.Passkeys, err = s.store.Passkeys(c.Request().Context(), o.ID); err != nil {
+		return err
+	}
 	if o.HasCodes {
 		page.Recovery, err = s.store.RecoveryCodes(c.Request().Context(), o.ID)
 	}

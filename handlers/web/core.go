@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
+	"redrive/handlers/web/passkey"
 	"redrive/handlers/web/sso"
 )
 
@@ -56,6 +57,7 @@ type Core struct {
 	Echo     *echo.Echo
 	Sessions *scs.SessionManager
 	Masks    delivery.Masks
+	Passkeys *passkey.Keys // nil: there can be none at the public address
 	store    Store
 	access   map[string]Access // of each route
 }
@@ -83,7 +85,12 @@ func New(store Store, cfg Config) (*Core, error) {
 	if err := cfg.Metrics.watch(store, cfg.Integrations, cfg.Log, cfg.Facts); err != nil {
 		return nil, fmt.Errorf("handlers: metrics: %w", err)
 	}
+	keys, err := passkey.New(cfg.PublicURL)
+	if err != nil {
+		return nil, fmt.Errorf("handlers: passkeys: %w", err)
+	}
 	s := &Core{
+		Passkeys: keys,
 		Config:   cfg,
 		Echo:     echo.New(),
 		Sessions: newSessions(store, cfg),

@@ -90,6 +90,10 @@ func (s *signIns) Routes() {
 	s.Route(http.MethodPost, views.SignIn, Open, s.signIn)
 	s.Route(http.MethodPost, views.SignInCode, Open, s.signInByCode)
 	s.Route(http.MethodPost, views.SignOut, Open, s.signOut)
+	if s.Passkeys != nil {
+		s.Route(http.MethodPost, views.SignInBegin, Open, s.beginPasskey)
+		s.Route(http.MethodPost, views.SignInPasskey, Open, s.signInByPasskey)
+	}
 	if s.Config.SSO != nil {
 		s.providerRoutes()
 	}
@@ -106,6 +110,7 @@ func (s *signIns) form(c echo.Context) error {
 func (s *Core) signInPage(c echo.Context, status int, p views.SignInPage) error {
 	p.Layout = s.Layout(c, "title.sign_in", views.SignIn)
 	p.User, p.Role, p.Rights = "", "", nil
+	p.Passkeys = s.Passkeys != nil
 	if provider := s.Config.SSO; provider != nil {
 		p.Provider, p.Away = provider.Name(), provider.Ready(c.Request().Context()) != nil
 	}

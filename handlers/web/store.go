@@ -32,6 +32,8 @@ type Store interface {
 	KeepChallenge(ctx context.Context, secret string, c delivery.Challenge) error
 	TakeChallenge(ctx context.Context, secret string, kind delivery.ChallengeKind) (delivery.Challenge, error) // once
 	Operator(ctx context.Context, id string) (delivery.Operator, error)
+	Passkeys(ctx context.Context, operator string) ([]delivery.Passkey, error)
+	UsePasskey(ctx context.Context, k delivery.Passkey) error // delivery.ErrNotFound: its count does not grow
 	CodeSecret(ctx context.Context, operator string) (delivery.CodeSecret, error)
 	UseCode(ctx context.Context, operator string, step int64) error // once, as the next one
 	UseRecoveryCode(ctx context.Context, o delivery.Operator, hash []byte, details json.RawMessage) error

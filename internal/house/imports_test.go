@@ -60,6 +60,7 @@ var onlyIn = map[string][]string{
 	"github.com/pkg/sftp":            {"delivery/send/file"},
 	"github.com/coreos/go-oidc":      {"handlers/web/sso"},
 	"github.com/go-jose/":            {"handlers/web/sso"},
+	"github.com/go-webauthn/":        {"handlers/web/passkey"},
 	"github.com/santhosh-tekuri/":    {"delivery/schema"},
 	"github.com/robfig/cron":         {"delivery/batch"},
 	"github.com/Shopify/toxiproxy":   {},
