@@ -51,6 +51,7 @@ type SignInPage struct {
 	Layout
 	Name, Next, Problem string
 	Kept                string // a form that was sent after the session had ended
+	Again               bool   // they signed in before, too long ago for what they want
 	Provider            string // of single sign-on; empty: there is none
 	Away                bool   // it does not answer
 	Passkeys            bool   // can be used

@@ -104,6 +104,7 @@ func stories() map[string]templ.Component {
 		"sign-in-provider": SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Next: "/failures?q=" + hostile, Provider: hostile,
 			SignOutThere: "https://login.test/end?id_token_hint=" + hostile}),
 		"sign-in-kept":      SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Kept: hostile, Provider: hostile, Passkeys: true}),
+		"sign-in-again":     SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Again: true, Name: hostile, Kept: hostile}),
 		"sign-in-away":      SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Provider: hostile, Away: true}),
 		"provider":          ProviderView(ProviderPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Provider: hostile, To: "https://login.test/?state=" + hostile}),
 		"account-local":     AccountView(AccountPage{Layout: viewer, Local: true}),

@@ -13,9 +13,9 @@ import (
 
 // codeRoutes are about the reader's second factor.
 func (s *Console) codeRoutes() {
-	s.Route(http.MethodPost, views.AccountCode, web.SignedIn, s.proposeCodes)
-	s.Route(http.MethodPost, views.AccountConfirm, web.SignedIn, s.confirmCodes)
-	s.Route(http.MethodPost, views.AccountNoCode, web.SignedIn, s.removeCodes)
+	s.Route(http.MethodPost, views.AccountCode, web.OwnFactors, s.proposeCodes)
+	s.Route(http.MethodPost, views.AccountConfirm, web.OwnFactors, s.confirmCodes)
+	s.Route(http.MethodPost, views.AccountNoCode, web.OwnFactors, s.removeCodes)
 }
 
 // self is the reader, who signs in here.

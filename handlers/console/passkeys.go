@@ -18,9 +18,9 @@ func (s *Console) passkeyRoutes() {
 	if s.Passkeys == nil {
 		return
 	}
-	s.Route(http.MethodPost, views.PasskeyBegin, web.SignedIn, s.beginNewPasskey)
-	s.Route(http.MethodPost, views.AccountPasskeys, web.SignedIn, s.addPasskey)
-	s.Route(http.MethodPost, views.PasskeyRemove(":id"), web.SignedIn, s.removePasskey)
+	s.Route(http.MethodPost, views.PasskeyBegin, web.OwnFactors, s.beginNewPasskey)
+	s.Route(http.MethodPost, views.AccountPasskeys, web.OwnFactors, s.addPasskey)
+	s.Route(http.MethodPost, views.PasskeyRemove(":id"), web.OwnFactors, s.removePasskey)
 }
 
 func (s *Console) beginNewPasskey(c echo.Context) error {

@@ -17,7 +17,8 @@ import (
 const tokenName = "token:"
 
 // require lets a request through whose bearer token or session has all of the permissions, each for at least one integration.
-func (s *Core) require(needs []delivery.Permission) echo.MiddlewareFunc {
+func (s *Core) require(access Access) echo.MiddlewareFunc {
+	needs := access.Needs
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			p, err := s.Authenticate(c)
@@ -30,6 +31,9 @@ func (s *Core) require(needs []delivery.Permission) echo.MiddlewareFunc {
 			c.Set(principalKey, p)
 			if err := may(c, needs...); err != nil {
 				return err
+			}
+			if p.Session != "" && p.Age > s.freshFor() && access.AsksFresh() {
+				return s.askAgain(c)
 			}
 			right := delivery.Right{Actor: p.ID, Session: p.Session, Need: needs, Rights: p.Rights}
 			c.SetRequest(c.Request().WithContext(delivery.WithRight(c.Request().Context(), right)))
@@ -52,6 +56,18 @@ func (s *Core) askWho(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, signInURL(c.Request()))
 	}
 	return NewProblem(http.StatusUnauthorized, "unauthorized")
+}
+
+// askAgain asks somebody to sign in again who did so some time ago.
+func (s *Core) askAgain(c echo.Context) error {
+	r := c.Request()
+	switch {
+	case isForm(r):
+		return s.keepForm(c)
+	case wantsJSON(r) || r.Method != http.MethodGet:
+		return NewProblem(http.StatusForbidden, "fresh_sign_in")
+	}
+	return c.Redirect(http.StatusSeeOther, signInURL(r)+"&again=1")
 }
 
 // signInURL leads back to the page that was asked for; a form's target is no page.

@@ -101,10 +101,12 @@ func (s *signIns) Routes() {
 
 func (s *signIns) form(c echo.Context) error {
 	next := views.LocalPath(c.QueryParam("next"))
-	if p, err := s.Authenticate(c); err == nil && p.ID != "" {
+	p, err := s.Authenticate(c)
+	again := err == nil && p.ID != "" && c.QueryParam("again") != "" && p.Age > s.freshFor()
+	if err == nil && p.ID != "" && !again {
 		return c.Redirect(http.StatusSeeOther, next)
 	}
-	return s.signInPage(c, http.StatusOK, views.SignInPage{Next: next})
+	return s.signInPage(c, http.StatusOK, views.SignInPage{Next: next, Name: p.Name, Again: again})
 }
 
 func (s *Core) signInPage(c echo.Context, status int, p views.SignInPage) error {
