@@ -119,7 +119,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		Facts:         own.Facts(pools.Facts, relay.Facts),
 		Schemas:       file.Checks(),
 		TicketURL:     file.TicketURL,
-		PublicURL:     s.Public(rooms.BaseURL(s.Listener.Addr())),
+		PublicURL:     s.Public(rooms.BaseURL(s.Listener)),
 		SSO:           provider,
 
 		SessionLifetime: s.SessionLifetime, SessionIdle: s.SessionIdle, FreshSignIn: s.FreshSignIn,

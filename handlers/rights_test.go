@@ -363,6 +363,7 @@ var harmless = map[string]string{
 	"POST /preferences":         "are cookies",
 	"POST /operations/new":      "shows what would be done",
 	"GET /failures/live":        "is a stream, which ends with its session",
+	"POST /csp-reports":         "counts and logs what browsers report",
 }
 
 // Whoever is disabled, demoted, signed out or revoked while a request is under way does nothing with it any more: on every route that

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
 
 	"redrive/delivery"
 	"redrive/handlers/web/passkey"
@@ -60,6 +61,7 @@ type Core struct {
 	Passkeys *passkey.Keys // nil: there can be none at the public address
 	store    Store
 	access   map[string]Access // of each route
+	reports  *rate.Limiter     // of the log, for what browsers report
 }
 
 // New completes the configuration and installs what every request passes.
@@ -97,6 +99,7 @@ func New(store Store, cfg Config) (*Core, error) {
 		Masks:    cfg.Masks.Or(cfg.Integrations),
 		store:    store,
 		access:   map[string]Access{},
+		reports:  rate.NewLimiter(reportsLog, reportsBurst),
 	}
 	s.Echo.HTTPErrorHandler = s.handleError
 	s.Echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts

@@ -34,7 +34,7 @@ func newSessions(store Store, cfg Config) *scs.SessionManager {
 	m.Store = store
 	m.Lifetime = cmp.Or(cfg.SessionLifetime, StandardLifetime)
 	m.IdleTimeout = min(cmp.Or(cfg.SessionIdle, StandardIdle), m.Lifetime)
-	m.Cookie.Name = "redrive_session"
+	m.Cookie.Name = HostCookie("redrive_session", cfg)
 	m.Cookie.HttpOnly = true
 	m.Cookie.SameSite = http.SameSiteLaxMode
 	m.Cookie.Secure = cfg.SecureCookies
@@ -43,6 +43,14 @@ func newSessions(store Store, cfg Config) *scs.SessionManager {
 
 // freshFor is how long a sign-in is fresh.
 func (s *Core) freshFor() time.Duration { return cmp.Or(s.Config.FreshSignIn, StandardFresh) }
+
+// HostCookie is the name of a cookie that no other host and no page in the clear can set, where browsers can keep such.
+func HostCookie(name string, cfg Config) string {
+	if cfg.SecureCookies {
+		return "__Host-" + name
+	}
+	return name
+}
 
 // openedKey is where a request keeps the session that it begins.
 const openedKey = "redrive.opened"

@@ -78,11 +78,11 @@ func (s *signIns) beginAtProvider(c echo.Context, a attempt) (to string, err err
 
 // attemptSecret is this browser's, which may have several attempts under way.
 func (s *signIns) attemptSecret(c echo.Context) string {
-	secret := Cookie(c.Request(), attemptCookie)
+	secret := Cookie(c.Request(), HostCookie(attemptCookie, s.Config))
 	if len(secret) != len(rand.Text()) {
 		secret = rand.Text()
 	}
-	c.SetCookie(&http.Cookie{Name: attemptCookie, Value: secret, Path: views.SignIn, MaxAge: int(delivery.ChallengeTime.Seconds()), HttpOnly: true,
+	c.SetCookie(&http.Cookie{Name: HostCookie(attemptCookie, s.Config), Value: secret, Path: "/", MaxAge: int(delivery.ChallengeTime.Seconds()), HttpOnly: true,
 		Secure: s.Config.SecureCookies, SameSite: http.SameSiteLaxMode})
 	return secret
 }
@@ -93,7 +93,7 @@ var providerCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
 // fromProvider is where somebody comes back to: with a code, or with what the provider refused.
 func (s *signIns) fromProvider(c echo.Context) error {
 	ctx := c.Request().Context()
-	kept, err := s.store.TakeChallenge(ctx, Cookie(c.Request(), attemptCookie)+c.QueryParam("state"), delivery.ChallengeProvider)
+	kept, err := s.store.TakeChallenge(ctx, Cookie(c.Request(), HostCookie(attemptCookie, s.Config))+c.QueryParam("state"), delivery.ChallengeProvider)
 	var a attempt
 	if err == nil && !kept.Used {
 		err = json.Unmarshal(kept.Data, &a)
