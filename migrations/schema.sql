@@ -21,19 +21,10 @@ CREATE TABLE redrive.api_tokens (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     revoked_at timestamp with time zone,
     of_setting boolean NOT NULL DEFAULT false,
-    owner_id uuid,
-    expires_at timestamp with time zone,
-    used_at timestamp with time zone,
-    previous_hash bytea,
-    previous_until timestamp with time zone,
     CONSTRAINT api_tokens_pkey PRIMARY KEY (id),
-    CONSTRAINT api_tokens_previous CHECK (((previous_hash IS NULL) = (previous_until IS NULL))),
     CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
-    CONSTRAINT api_tokens_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
-    CONSTRAINT api_tokens_previous_hash_key UNIQUE (previous_hash),
     CONSTRAINT api_tokens_token_hash_key UNIQUE (token_hash)
 );
-CREATE INDEX api_tokens_owner ON redrive.api_tokens USING btree (owner_id) WHERE (owner_id IS NOT NULL);
 CREATE UNIQUE INDEX api_tokens_setting ON redrive.api_tokens USING btree (of_setting) WHERE of_setting;
 CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.api_tokens FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
 

@@ -26,7 +26,7 @@ const (
 	takeChallengeSQL = `WITH was AS (SELECT hash, data, operator_id FROM redrive.challenges
 			WHERE hash = ? AND kind = ? AND used_at IS NULL AND expires_at > clock_timestamp() FOR UPDATE)
 		UPDATE redrive.challenges c SET used_at = clock_timestamp(), data = '' FROM was WHERE c.hash = was.hash
-		RETURNING coalesce(was.operator_id::text, ''), was.data`
+		RETURNING coalesce(was.operator_id::text, '') AS operator, was.data`
 
 	usedChallengeSQL = "SELECT count(*) FROM redrive.challenges WHERE hash = ? AND kind = ? AND used_at IS NOT NULL"
 )
@@ -50,7 +50,10 @@ func (s *People) KeepChallenge(ctx context.Context, secret string, c delivery.Ch
 func (s *People) TakeChallenge(ctx context.Context, secret string, kind delivery.ChallengeKind) (c delivery.Challenge, err error) {
 	c.Kind = kind
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		taken, err := pg.ReadOne(tx, func(c *delivery.Challenge) []any { return []any{&c.Operator, &c.Data} }, takeChallengeSQL, sessionKey(secret), kind)
+		taken, err := pg.ScanOne[struct {
+			Operator string
+			Data     []byte
+		}](tx, takeChallengeSQL, sessionKey(secret), kind)
 		if !errors.Is(err, delivery.ErrNotFound) {
 			c.Operator, c.Data = taken.Operator, taken.Data
 			return err
@@ -69,7 +72,7 @@ const onceSQL = `INSERT INTO redrive.challenges (kind, hash, data, expires_at, u
 
 const endProvidedSQL = `WITH ended AS (DELETE FROM redrive.sessions s USING redrive.operators o WHERE o.id = s.operator_id AND o.issuer = @issuer
 		AND (CAST(@subject AS text) = '' OR o.subject = @subject) AND (CAST(@session AS text) = '' OR s.provider_session = @session) RETURNING o.id, o.name)
-	SELECT id::text, name, count(*) FROM ended GROUP BY id, name ORDER BY id`
+	SELECT id::text, name, count(*) AS sessions FROM ended GROUP BY id, name ORDER BY id`
 
 // EndProvided ends the sessions that a provider says have ended, and returns how many those were. A message that came before ends none and
 // is an *delivery.InputError.
@@ -82,19 +85,17 @@ func (s *People) EndProvided(ctx context.Context, l delivery.ProviderLogout) (en
 		if noted.RowsAffected == 0 {
 			return delivery.Mistake("bad_logout_token.again", "logout_token")
 		}
-		type person struct {
-			id, name string
-			sessions int
-		}
-		people, err := pg.Read(tx, func(p *person) []any { return []any{&p.id, &p.name, &p.sessions} }, endProvidedSQL,
-			map[string]any{"issuer": l.Issuer, "subject": l.Subject, "session": l.Session})
+		people, err := pg.Scan[struct {
+			ID, Name string
+			Sessions int
+		}](tx, endProvidedSQL, map[string]any{"issuer": l.Issuer, "subject": l.Subject, "session": l.Session})
 		if err != nil {
 			return err
 		}
 		for _, p := range people {
-			ended += p.sessions
-			err := audit.Record(tx, delivery.AuditEntry{Actor: delivery.ActorProgram, Action: "session.end-by-provider", SubjectType: "operator", Subject: p.name,
-				Details: audit.Details(map[string]any{"operator_id": p.id, "sessions": p.sessions, "issuer": l.Issuer})})
+			ended += p.Sessions
+			err := audit.Record(tx, delivery.AuditEntry{Actor: delivery.ActorProgram, Action: "session.end-by-provider", SubjectType: "operator", Subject: p.Name,
+				Details: audit.Details(map[string]any{"operator_id": p.ID, "sessions": p.Sessions, "issuer": l.Issuer})})
 			if err != nil {
 				return err
 			}

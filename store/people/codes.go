@@ -15,9 +15,8 @@ import (
 
 // CodeSecret returns what the codes of a person's app are made of: delivery.ErrNotFound where there is none.
 func (s *People) CodeSecret(ctx context.Context, operator string) (c delivery.CodeSecret, err error) {
-	c, err = pg.ReadOne(s.Gorm.WithContext(ctx), func(c *delivery.CodeSecret) []any { return []any{&c.Secret, &c.Confirmed, &c.Blocked} },
-		`SELECT secret, confirmed_at IS NOT NULL, failures >= ? AND failed_at > clock_timestamp() - CAST(? AS float8) * interval '1 second'
-		FROM redrive.totp WHERE operator_id = ?`, delivery.MaxWrongCodes, delivery.WrongCodeTime.Seconds(), operator)
+	c, err = pg.ScanOne[delivery.CodeSecret](s.Gorm.WithContext(ctx), `SELECT secret, confirmed_at IS NOT NULL AS confirmed,
+		failures >= ? AND coalesce(failed_at > clock_timestamp() - CAST(? AS float8) * interval '1 second', false) AS blocked FROM redrive.totp WHERE operator_id = ?`, delivery.MaxWrongCodes, delivery.WrongCodeTime.Seconds(), operator)
 	if err != nil {
 		return c, fmt.Errorf("reading the secret of codes: %w", err)
 	}

@@ -17,9 +17,7 @@ const maxPasskeys = 20
 
 // Passkeys returns those of a person, the oldest first.
 func (s *People) Passkeys(ctx context.Context, operator string) ([]delivery.Passkey, error) {
-	list, err := pg.Read(s.Gorm.WithContext(ctx), func(k *delivery.Passkey) []any {
-		return []any{&k.ID, &k.OperatorID, &k.CredentialID, (*[]byte)(&k.Credential), &k.Name, &k.SignCount, &k.CreatedAt, &k.UsedAt}
-	}, `SELECT id::text, operator_id::text, credential_id, credential::text::bytea, name, sign_count, created_at, used_at
+	list, err := pg.Scan[delivery.Passkey](s.Gorm.WithContext(ctx), `SELECT id::text, operator_id::text, credential_id, credential, name, sign_count, created_at, used_at
 		FROM redrive.passkeys WHERE operator_id = ? ORDER BY created_at, id`, operator)
 	if err != nil {
 		return nil, fmt.Errorf("reading passkeys: %w", err)

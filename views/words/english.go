@@ -394,7 +394,7 @@ var phrases = map[string]string{
 	"nothing_selected":             "nothing matches: change the filter",
 	"nothing_selected.excluded":    "nothing of what matches can be acted on: {why}",
 	"other_destination":            "{integration} does not send to the same kind of destination ({kind}): choose one that does",
-	"fresh_sign_in":   "This asks for a sign-in of just now, and yours is older. Sign in again, or send an API token.",
+	"fresh_sign_in":                "This asks for a sign-in of just now, and yours is older. Sign in again, or send an API token.",
 	"provided_person":              "Name, role and password of this person are kept where they sign in. Here they can be signed out or disabled.",
 	"provider_away":                "The provider of single sign-on does not answer. Try again in a moment.",
 	"invalid_name.passkey":         "Name the device: letters, digits, spaces, dot, dash or underscore, at most {max}.",
