@@ -188,7 +188,7 @@ func (h Hider) words(heard string) string {
 	}
 	words := OneLine(strings.ToValidUTF8(heard, "\uFFFD"))
 	if h.blind && words != "" {
-		return withheld
+		return Withheld
 	}
 	h.values = oneLines(h.values)
 	if isCut {

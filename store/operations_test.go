@@ -487,6 +487,35 @@ func TestSteering(t *testing.T) {
 	d.verified()
 }
 
+// Of two who steer at the same moment the second waits for the first, and is told who was faster.
+func TestTheSecondToSteerIsTold(t *testing.T) {
+	d := open(t)
+	d.manyDead("push", "g", 1)
+	o := d.start(delivery.OperationRequest{Action: delivery.ActionRetry, Filter: &delivery.Filter{}})
+	gate, ends := d.rival(), map[string]chan error{"cid": make(chan error, 1), "dan": make(chan error, 1)}
+	gate.does("SELECT FROM redrive.operations WHERE id = $1 FOR UPDATE", o.ID)
+	for who, end := range ends {
+		go func() {
+			_, err := d.SteerOperation(t.Context(), delivery.Steer{ID: o.ID, Actor: who, Pause: true, Version: o.Version})
+			end <- err
+		}()
+	}
+	d.waitForBlocked(2)
+	gate.does("COMMIT")
+	first, second := <-ends["cid"], <-ends["dan"]
+	winner := "cid"
+	if first != nil {
+		first, second, winner = second, first, "dan"
+	}
+	var conflict *delivery.OperationConflictError
+	if first != nil || !errors.As(second, &conflict) || conflict.Actor != winner || conflict.Action != "pause" || conflict.Version != o.Version+1 {
+		t.Errorf("the first: %v, the second: %v", first, second)
+	}
+	if paused := d.operation(o.ID); paused.Version != o.Version+1 || english(paused.Note) != "paused by "+winner {
+		t.Errorf("in the end %+v", paused)
+	}
+}
+
 func TestAnOperationStopsItselfAndIsResumed(t *testing.T) {
 	d := open(t)
 	d.manyDead("push", "g", 20)

@@ -199,11 +199,11 @@ func (g *gate) Inbox(ctx context.Context, in string, keys []string) (map[string]
 	return g.Store.Inbox(ctx, in, keys)
 }
 
-func (g *gate) Settle(ctx context.Context, in string, delivered []string, failed []delivery.Parked) error {
+func (g *gate) Settle(ctx context.Context, in string, delivered []string, begun bool, failed []delivery.Parked) error {
 	if g.away.Load() {
 		return errAway
 	}
-	next := func() error { return g.Store.Settle(ctx, in, delivered, failed) }
+	next := func() error { return g.Store.Settle(ctx, in, delivered, begun, failed) }
 	if settle := g.settle.Load(); settle != nil {
 		return (*settle)(ctx, next)
 	}

@@ -173,13 +173,13 @@ func maskingOf(tx *gorm.DB, id string) (delivery.Masking, error) {
 		return delivery.Masking{}, err
 	}
 	type sent struct {
-		delivery.Message
-		to string
+		Kind                    delivery.Kind
+		Addressee, Type, SentTo string
 	}
-	m, err := pg.ReadOne(tx, func(s *sent) []any { return []any{&s.Kind, &s.Integration, &s.Type, &s.to} },
-		`SELECT m.kind, coalesce(m.integration, ''), m.type, r.integration
+	s, err := pg.ScanOne[sent](tx,
+		`SELECT m.kind, m.integration AS addressee, m.type, r.integration AS sent_to
 		FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id WHERE r.id = ?`, id)
-	return masks.For(m.Message, m.to), err
+	return masks.For(delivery.Message{Kind: s.Kind, Integration: s.Addressee, Type: s.Type}, s.SentTo), err
 }
 
 // editsLoaded bounds what the payloads of all versions of one delivery may take in memory; older ones are read one by one.

@@ -163,9 +163,9 @@ func nothingSelected(excluded map[string]int) error {
 	if len(excluded) == 0 {
 		return delivery.Mistake("nothing_selected", "filter")
 	}
-	var why []string
+	var why []delivery.Phrase
 	for _, reason := range slices.Sorted(maps.Keys(excluded)) {
-		why = append(why, fmt.Sprint(reason, " ", excluded[reason]))
+		why = append(why, delivery.Say("excluded", "count", excluded[reason], "why", delivery.Say("excluded."+reason)))
 	}
-	return delivery.Mistake("nothing_selected.excluded", "filter", "why", why)
+	return delivery.Mistake("nothing_selected.excluded", "filter", "why", delivery.Listed(why))
 }

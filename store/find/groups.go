@@ -252,7 +252,7 @@ WITH m AS MATERIALIZED (
 ), summed AS (
     SELECT tie, hour, sum(failed)::bigint AS failed FROM hours GROUP BY tie, hour
 )
-SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int, failed FROM summed`
+SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int AS n, failed FROM summed`
 
 // groupHours fills in the sparklines of a page.
 func groupHours(tx *gorm.DB, f scopedGroups, rows []groupRow) error {
@@ -265,18 +265,17 @@ func groupHours(tx *gorm.DB, f scopedGroups, rows []groupRow) error {
 		at[ties[i]] = i
 	}
 	type hour struct {
-		tie       string
-		n, failed int
+		Tie       string
+		N, Failed int
 	}
 	w := groupFacets(f)
-	hours, err := pg.Read(tx, func(h *hour) []any { return []any{&h.tie, &h.n, &h.failed} },
-		fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()), append(w.Args, &ties)...)
+	hours, err := pg.Scan[hour](tx, fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()), append(w.Args, &ties)...)
 	if err != nil {
 		return fmt.Errorf("reading the groups' hours: %w", err)
 	}
 	for _, h := range hours {
-		if h.n >= 1 && h.n <= 24 {
-			rows[at[h.tie]].Hours[h.n-1] += h.failed
+		if h.N >= 1 && h.N <= 24 {
+			rows[at[h.Tie]].Hours[h.N-1] += h.Failed
 		}
 	}
 	return nil

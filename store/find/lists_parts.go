@@ -160,20 +160,20 @@ func groupParts(tx *gorm.DB, f scoped, b branch) (p parts, err error) {
 	facetConditions(w, f, "g.id")
 	w.Add(count + " > 0")
 	type counted struct {
-		id    string
-		n     int
-		mixed bool // failures of other types, too
+		ID    string
+		N     int
+		Mixed bool // failures of other types, too
 	}
-	groups, err := pg.Read(tx, func(c *counted) []any { return []any{&c.id, &c.n, &c.mixed} }, WithChanges+"SELECT g.id, "+count+
-		", coalesce(NOT g.types <@ ?, true) OR "+record.TypesFull+" FROM redrive.groups g "+CountJoins+w.Sql(), append(args, w.Args...)...)
+	groups, err := pg.Scan[counted](tx, WithChanges+"SELECT g.id, "+count+
+		" AS n, coalesce(NOT g.types <@ ?, true) OR "+record.TypesFull+" AS mixed FROM redrive.groups g "+CountJoins+w.Sql(), append(args, w.Args...)...)
 	if err != nil {
 		return p, fmt.Errorf("looking up groups: %w", err)
 	}
 	mixed := false
 	for _, g := range groups {
-		p.keys = append(p.keys, g.id)
-		p.total += g.n
-		mixed = mixed || g.mixed
+		p.keys = append(p.keys, g.ID)
+		p.total += g.N
+		mixed = mixed || g.Mixed
 	}
 	if len(p.keys) > mostParts {
 		many := everything(f)
