@@ -48,6 +48,9 @@ func AskFresh(need []Permission) bool {
 	return slices.ContainsFunc(need, func(p Permission) bool { return slices.Contains(fresh, p) })
 }
 
+// Phrase is what a permission is called: in English as it is written everywhere.
+func (p Permission) Phrase() Phrase { return Say("permission." + string(p)) }
+
 // Role is a set of permissions with a name.
 type Role string
 
