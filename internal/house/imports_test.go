@@ -34,7 +34,8 @@ var allowed = map[string][]string{
 	"internal/cli":     {"delivery", "demo", "handlers", "internal/bench", "store", "views/words"}, "internal/cli/client": {"delivery"},
 
 	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {},
-	"store/audit": {"delivery", "store/pg"}, "store/people": {"delivery", "store/pg", "store/audit"},
+	"store/audit": {"delivery", "store/pg"}, "store/people": {"delivery", "store/pg", "store/audit", "store/vault"},
+	"store/vault": {"delivery", "store/pg", "store/audit"}, "delivery/seal": {},
 	"store/index": {"delivery", "store/pg", "store/record"}, "store/record": {"delivery", "store/pg"},
 	"store/queue":        {"delivery", "store/pg", "store/audit", "store/record"},
 	"store/find":         {"delivery", "store/pg", "store/record"},
