@@ -19,7 +19,7 @@ const root = "../.."
 
 // allowed says which of our own packages a package may import: itself and its sub-packages need no mention.
 var allowed = map[string][]string{
-	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema", "delivery/form", "delivery/kinds", "delivery/send"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/form", "delivery/wire"},
+	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema", "delivery/form", "delivery/kinds", "delivery/programs", "delivery/send"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/form", "delivery/wire"},
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/form", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery", "delivery/progress"},
 	"delivery/batch":      {"delivery", "delivery/progress"},
 	"delivery/rooms":      {"delivery"},
