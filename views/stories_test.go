@@ -128,6 +128,8 @@ func stories() map[string]templ.Component {
 		"nothing-underway":  TrafficView(TrafficPage{Layout: viewer}),
 		"operators":         OperatorsView(OperatorsPage{Layout: stay, Items: []delivery.Operator{{ID: "1", Name: hostile, Role: "admin"}, {ID: "2", Name: "bob", Role: "viewer", DisabledAt: ago(0)}}, Problem: hostile}),
 		"tokens":            TokensView(TokensPage{Layout: layout(delivery.RoleAdmin), Items: []delivery.Token{{ID: "1", Name: hostile}, {ID: "2", RevokedAt: ago(0)}}, Secret: "redrive_x"}),
+		"secrets":           SecretsView(SecretsPage{Layout: layout(delivery.RoleAdmin), Integration: "push", Items: []delivery.StoredSecret{{Name: hostile, SetBy: hostile}}, Name: hostile, Problem: hostile}),
+		"secrets-none":      SecretsView(SecretsPage{Layout: layout(delivery.RoleAdmin), Integration: "push"}),
 		"account":           AccountView(AccountPage{Layout: viewer, Problem: hostile}),
 		"help":              HelpView(HelpPage{viewer}),
 		"error":             ErrorView(ErrorPage{Layout: viewer, Status: 404, Text: hostile, RequestID: hostile}),
