@@ -5,8 +5,11 @@ import (
 	"time"
 )
 
-// MaxSecret bounds the value of a secret, in bytes.
-const MaxSecret = 64 << 10
+// Bounds of a secret, in bytes.
+const (
+	MaxSecret     = 64 << 10 // of its value
+	MaxSecretName = 100
+)
 
 // SecretNamePattern is what the name of a stored secret looks like.
 const SecretNamePattern = `^[A-Za-z0-9_.-]{1,100}$`

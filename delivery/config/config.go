@@ -139,6 +139,7 @@ func ParseWith(name string, data []byte, refs *References) (*File, error) {
 			c.Fail(at(i, "name"), "the name %q is used twice", in.Name)
 		}
 		seen[in.Name] = true
+		in.Destination.Veil = &c.hidden
 		f.Integrations = append(f.Integrations, in)
 		if r.Schema != "" {
 			f.Schemas[in.Name] = c.schema(i, r)

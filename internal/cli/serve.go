@@ -18,6 +18,7 @@ import (
 	"redrive/delivery/rooms"
 	"redrive/delivery/scratch"
 	"redrive/delivery/seal"
+	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers/web"
 	"redrive/store"
@@ -121,6 +122,8 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener), refs, log); err != nil {
 		return err
 	}
+	log = slog.New(file.Hidden.Log(log.Handler()))
+	wire.AdoptLines(log)
 	if err := c.prepare(ctx, db, file, log); err != nil {
 		return err
 	}
