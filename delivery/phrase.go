@@ -42,6 +42,9 @@ func Say(key string, args ...any) Phrase {
 	return p
 }
 
+// About returns the name of the integration that a phrase tells of, empty when it tells of none.
+func (p Phrase) About() string { return p.Args["integration"] }
+
 func (p *Phrase) within(name string, q Phrase) {
 	if p.Of == nil {
 		p.Of = map[string]Phrase{}

@@ -63,9 +63,9 @@ type RightError struct {
 func (e *RightError) Phrase() Phrase {
 	switch {
 	case e.Integration != "":
-		return Say("forbidden.integration", "permission", e.Missing, "integration", e.Integration)
+		return Say("forbidden.integration", "permission", e.Missing.Phrase(), "integration", e.Integration)
 	case e.Missing != "":
-		return Say("forbidden.permission", "permission", e.Missing)
+		return Say("forbidden.permission", "permission", e.Missing.Phrase())
 	case e.Session != "":
 		return Say("unauthorized.ended")
 	}
@@ -83,6 +83,12 @@ type Session struct {
 	Address    string
 	CreatedAt  time.Time
 	SeenAt     time.Time
+
+	Method          SignInMethod
+	Age             time.Duration // since they last proved who they are, by the database's clock
+	AuthenticatedAt time.Time     // of one that is written: when that was; zero: now
+	ProviderSession string        // what the provider calls its own one
+	IDToken         string        // of the provider, for signing out there; not listed
 }
 
 type sessionKey struct{}

@@ -564,3 +564,13 @@ func (p OperationPage) Titled() OperationPage {
 	p.Title = p.deedOf(p.O)
 	return p
 }
+
+// lacks is the permission that the reader does not have for a part of the operation, and steering needs; empty when there is none.
+func (p OperationPage) lacks() delivery.Permission {
+	for _, part := range p.O.Parts {
+		if missing := p.Lacks(part.Integration, delivery.PermitBulk); missing != "" {
+			return missing
+		}
+	}
+	return p.Rights.Missing(delivery.PermitBulk)
+}

@@ -33,9 +33,10 @@ func (s *API) operationRoutes() {
 	s.get("/operations/:id", s.showOperation, delivery.PermitView)
 	s.get("/operations/:id/items", s.listOperationItems, delivery.PermitView)
 	s.route(http.MethodPatch, "/operations/:id", web.Permit(delivery.PermitBulk), s.paceOperation)
-	s.post("/operations/:id/pause", s.steerOperation(func(step *delivery.Steer) { step.Pause = true }), delivery.PermitBulk)
+	stop := web.Permit(delivery.PermitBulk).AnyTime() // what stops something waits for no sign-in
+	s.route(http.MethodPost, "/operations/:id/pause", stop, s.steerOperation(func(step *delivery.Steer) { step.Pause = true }))
 	s.post("/operations/:id/resume", s.steerOperation(func(step *delivery.Steer) { step.Resume = true }), delivery.PermitBulk)
-	s.post("/operations/:id/cancel", s.steerOperation(func(step *delivery.Steer) { step.Cancel = true }), delivery.PermitBulk)
+	s.route(http.MethodPost, "/operations/:id/cancel", stop, s.steerOperation(func(step *delivery.Steer) { step.Cancel = true }))
 }
 
 // startOperation freezes a set and returns the operation, or says what one would select.
@@ -59,7 +60,7 @@ func (s *API) startOperation(c echo.Context) error {
 	if dry {
 		return s.answerDryRun(c, request)
 	}
-	if missing := web.Who(c).Rights.Missing(delivery.PermitBulk, request.Action.Row().Needs); missing != "" {
+	if missing := web.Who(c).Rights.Missing(delivery.BulkNeeds(request.Action, request.Until != nil)...); missing != "" {
 		return web.Forbidden(missing)
 	}
 	if request.ID, err = operationID(c); err != nil {
@@ -90,13 +91,6 @@ func (s *API) answerDryRun(c echo.Context, request delivery.OperationRequest) er
 	run, err := s.store.DryRun(c.Request().Context(), request)
 	if err != nil {
 		return err
-	}
-	if !web.Who(c).Rights.May(delivery.PermitBulk, request.Action.Row().Needs) && run.Eligible > 0 {
-		if run.Excluded == nil {
-			run.Excluded = map[string]int{}
-		}
-		run.Excluded[delivery.ExcludedPermission] += run.Eligible
-		run = delivery.DryRun{Excluded: run.Excluded}
 	}
 	return c.JSON(http.StatusOK, DryRunJSON{
 		Eligible:     run.Eligible,

@@ -46,7 +46,7 @@ func (s *Desk) changed(ctx context.Context, id, token string, work func(tx *gorm
 		}
 		d = list[0]
 		d.Repeated = !fresh
-		return nil
+		return pg.See(tx, d.Integration)
 	})
 	return d, err
 }
@@ -230,12 +230,27 @@ func firstVersion(m delivery.Message) delivery.Edit {
 	}
 }
 
+// seeDelivery is pg.See for the integration of a delivery.
+func seeDelivery(db *gorm.DB, id string) error {
+	if pg.Seen(db).All {
+		return nil
+	}
+	name, err := pg.ReadOne(db, pg.Single[string], "SELECT integration FROM redrive.all_deliveries WHERE id = ?", id)
+	if err != nil {
+		return err
+	}
+	return pg.See(db, name)
+}
+
 // EditOf returns one version of what was sent for a delivery, with its payload.
 func (s *Desk) EditOf(ctx context.Context, id string, number int) (e delivery.Edit, err error) {
 	if !delivery.IsUUID(id) {
 		return e, delivery.ErrNotFound
 	}
 	db := s.Gorm.WithContext(ctx)
+	if err := seeDelivery(db, id); err != nil {
+		return e, err
+	}
 	if number != 1 {
 		return pg.ReadOne(db, editPointers,
 			"SELECT "+editColumns+", payload, false FROM redrive.edits WHERE delivery_id = ? AND number = ?", id, number)

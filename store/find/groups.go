@@ -126,6 +126,7 @@ func (s *Lists) groups(
 	limit int,
 ) (rows []groupRow, err error) {
 	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
+		f := scopedGroups{f, within(tx, f.Filter)}
 		query, args := groupQuery(f)
 		rows, err = pg.Read(tx, groupPointers, query+fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit),
 			append(args, conditions.Args...)...)
@@ -179,7 +180,7 @@ const groupPageSQL = `
 SELECT id, integration, method, destination, error_class, message, count, dead, acknowledged, groups, first_seen, last_seen, status, value, tie
 FROM (SELECT *, %s AS value FROM made) m%s ORDER BY value DESC, tie DESC LIMIT %d`
 
-func groupQuery(f delivery.GroupFilter) (query string, args []any) {
+func groupQuery(f scopedGroups) (query string, args []any) {
 	with, count := WithChanges, groupCount(f.States)
 	if strings.Contains(count, "sending.") {
 		with = strings.TrimSpace(WithChanges) + `, sending AS MATERIALIZED (SELECT r.group_id, count(*) AS n FROM redrive.queue w
@@ -214,9 +215,9 @@ func groupTie(by []delivery.GroupKey) string {
 	return "md5(ARRAY[" + strings.Join(columns, ", ") + "]::text)"
 }
 
-func groupFacets(f delivery.GroupFilter) *pg.Where {
+func groupFacets(f scopedGroups) *pg.Where {
 	w := pg.NewWhere()
-	facetConditions(w, f.Filter, "g.id")
+	facetConditions(w, f.seen, "g.id")
 	if f.Query != "" {
 		w.Add("g.message ILIKE ?", "%"+record.EscapeLike(f.Query)+"%")
 	}
@@ -254,7 +255,7 @@ WITH m AS MATERIALIZED (
 SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int AS n, failed FROM summed`
 
 // groupHours fills in the sparklines of a page.
-func groupHours(tx *gorm.DB, f delivery.GroupFilter, rows []groupRow) error {
+func groupHours(tx *gorm.DB, f scopedGroups, rows []groupRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
