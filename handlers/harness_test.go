@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"redrive/delivery"
-	"redrive/delivery/seal"
 	_ "redrive/delivery/kinds" // tells which destinations there are
+	"redrive/delivery/seal"
 	"redrive/handlers/web"
 	"redrive/store"
 	"redrive/store/storetest"

@@ -23,8 +23,8 @@ const (
 	KeptBodyLimit = 3 << 20 // packed, with name and password
 )
 
-// notKept are fields with secrets: a form with one is typed again, rather than carried through pages.
-var notKept = []string{"password", "current", "new", "again", "secret"}
+// notKept are fields that no page may show: a form with one is typed again, rather than carried through the sign-in.
+var notKept = []string{"secret"}
 
 // isForm reports whether a request is a form of the console that somebody filled in.
 func isForm(r *http.Request) bool {
