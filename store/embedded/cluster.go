@@ -224,11 +224,3 @@ func endLeftover(pid int, data string) error {
 	}
 	return fmt.Errorf("the last Postgres, process %d, cannot be stopped: end it by hand", pid)
 }
-
-// scrubbedEnv leaves out the caller's PG settings, which would change server and initdb, and fixes the messages' language.
-func scrubbedEnv(env []string) []string {
-	kept := slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
-		return strings.HasPrefix(entry, "PG") || strings.HasPrefix(entry, "LC_") || strings.HasPrefix(entry, "LANG")
-	})
-	return append(kept, "LC_ALL=C")
-}

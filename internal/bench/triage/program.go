@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"redrive/delivery/programs"
 	"redrive/delivery/scratch"
 )
 
@@ -55,7 +56,7 @@ func (b *bench) serve(ctx context.Context) (*program, error) {
 	}
 	file, err := configFile(dir, p.receiver.url)
 	if err == nil {
-		err = p.start(ctx, exec.Command(path, "serve", "--addr=127.0.0.1:0", "--config="+file, "--data-dir="+dir,
+		err = p.start(ctx, programs.Command(context.WithoutCancel(ctx), path, "serve", "--addr=127.0.0.1:0", "--config="+file, "--data-dir="+dir,
 			"--log-format=text"), b.DSN)
 	}
 	if err != nil {
@@ -71,8 +72,8 @@ var listening = regexp.MustCompile(`listening.* url="?(http://[^\s"]+)`)
 
 // start waits until the program listens.
 func (p *program) start(ctx context.Context, cmd *exec.Cmd, dsn string) error {
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "REDRIVE_API_TOKEN="+p.token,
-		"REDRIVE_ADMIN_PASSWORD=only-for-measuring", "REDRIVE_RETENTION=0", "REDRIVE_DEMO=")
+	cmd.Env = append(cmd.Env, "DATABASE_URL="+dsn, "REDRIVE_API_TOKEN="+p.token,
+		"REDRIVE_ADMIN_PASSWORD=only-for-measuring", "REDRIVE_RETENTION=0")
 	output, err := cmd.StderrPipe()
 	if err != nil {
 		return err
@@ -147,7 +148,7 @@ func resident(pid int) int64 {
 			return pages * int64(os.Getpagesize())
 		}
 	}
-	out, err := exec.Command("ps", "-o", "rss=", "-p", strconv.Itoa(pid)).Output()
+	out, err := programs.Command(context.Background(), "ps", "-o", "rss=", "-p", strconv.Itoa(pid)).Output()
 	if err != nil {
 		return 0
 	}

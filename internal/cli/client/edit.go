@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 
 	"redrive/delivery"
+	"redrive/delivery/programs"
 )
 
 // Edit changes the payload of a failure.
@@ -158,7 +158,7 @@ func (t *Terminal) openEditor(content []byte) (path string, err error) {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		return path, err
 	}
-	editor := exec.Command(command[0], append(command[1:], path)...) // the person's own choice
+	editor := programs.Chosen(command[0], append(command[1:], path)...)
 	editor.Stdin, editor.Stdout, editor.Stderr = t.In, t.Out, t.Err
 	if err := editor.Run(); err != nil {
 		return path, fmt.Errorf("%s: %w; set EDITOR to the editor you want", command[0], err)
