@@ -97,6 +97,10 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
+	proxies, err := s.TrustedProxies()
+	if err != nil {
+		return cli.Misused(err)
+	}
 	console, err := handlers.New(db, handlers.Config{
 		Integrations:  file.Integrations,
 		Masks:         masks,
@@ -111,6 +115,8 @@ func serve(ctx context.Context, s cli.Serving) error {
 		Facts:         own.Facts(pools.Facts, relay.Facts),
 		Schemas:       file.Checks(),
 		TicketURL:     file.TicketURL,
+
+		TrustedProxies: proxies,
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -36,6 +37,8 @@ type Config struct {
 	TicketURL string // with {ticket}; empty: tickets are no links
 	// Masks say what people may not see; default: of Integrations.
 	Masks delivery.Masks
+	// TrustedProxies are the proxies whose word counts on where requests come from; none: requests come from whoever is connected.
+	TrustedProxies []netip.Prefix
 	// LiveBeat is how often a stream of news shows that it lives; default: 15 s.
 	LiveBeat time.Duration
 }
@@ -49,6 +52,8 @@ type Core struct {
 	store    Store
 	access   map[string]Access // of each route
 	reports  *rate.Limiter     // of the log, for what browsers report
+	limit    *guessLimiter
+	refusals *refusals
 }
 
 // New completes the configuration and installs what every request passes.
@@ -79,9 +84,11 @@ func New(store Store, cfg Config) (*Core, error) {
 		store:    store,
 		access:   map[string]Access{},
 		reports:  rate.NewLimiter(reportsLog, reportsBurst),
+		limit:    newGuessLimiter(time.Now),
+		refusals: newRefusals(time.Now, store.Record),
 	}
 	s.Echo.HTTPErrorHandler = s.handleError
-	s.Echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts
+	s.Echo.IPExtractor = addressOf(cfg.TrustedProxies) // nobody can choose the address that the limits count
 	s.use()
 	s.watchRoutes()
 	return s, nil

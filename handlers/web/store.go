@@ -25,7 +25,10 @@ type Store interface {
 	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
 	SignedIn(ctx context.Context, token string) (o delivery.Operator, session string, err error) // whose session has that token
 	SignIn(ctx context.Context, o delivery.Operator, details json.RawMessage) error              // delivery.ErrNotFound: o changed meanwhile
-	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error)                      // not revoked
+	// KnownPlace reports whether the person of that name has signed in with the browser that has this secret, and from that address.
+	KnownPlace(ctx context.Context, name, secret, address string) (browser, known bool, err error)
+	RememberPlace(ctx context.Context, o delivery.Operator, secret, address string) error
+	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) // not revoked
 	// Find, Commit and Delete with a context are the session store of scs (scs.CtxStore).
 	FindCtx(ctx context.Context, token string) (b []byte, found bool, err error)
 	CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error

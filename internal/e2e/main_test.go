@@ -29,7 +29,7 @@ import (
 // inAHurry makes the program watch its sources and destinations more closely than people need.
 const inAHurry = "REDRIVE_TEST_IN_A_HURRY"
 
-const apiToken = "token-of-the-tests"
+const apiToken = "q7Vb2kX0mZ4sT9wLr1NcY6hJ3dPf8GaE5uKiQoRtWxM"
 
 func TestMain(m *testing.M) { storetest.Main(m, closeChromium, built.remove) }
 
