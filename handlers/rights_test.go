@@ -251,7 +251,7 @@ func (s doer) deeds() map[string]func(who string) deed {
 			return deed{path: "/account/sessions/" + s.session(who) + "/end", form: fields()}
 		},
 		"POST /account": func(string) deed {
-			return deed{path: "/account", form: fields("current", ownPassword, "new", "a new password", "again", "a new password")}
+			return deed{path: "/account", form: fields("current", ownPassword, "new", freshPassword, "again", freshPassword)}
 		},
 		"POST /tokens":            func(string) deed { return deed{path: "/tokens", form: fields("name", "x", "role", "admin")} },
 		"POST /tokens/:id/revoke": func(string) deed { return deed{path: "/tokens/" + s.token() + "/revoke", form: fields()} },

@@ -18,17 +18,13 @@ import (
 	"redrive/delivery"
 )
 
-const (
-	// Min is how many characters a password has at least where it is the only factor.
-	Min = 15
-
-	minSurprises = 8 // of a password, see Surprises
-)
+// minSurprises are those of a password, see Surprises.
+const minSurprises = 8
 
 // service is what everybody knows who sees the sign-in page.
 const service = "redrive"
 
-// packed are common passwords of Min characters and more, folded, one a line in order; common.LICENSE says where they are from.
+// packed are common passwords of delivery.MinPassword characters and more, folded, one a line in order; common.LICENSE says where they are from.
 //
 //go:embed common.txt.gz
 var packed []byte
@@ -54,23 +50,23 @@ func Check(password, name string) error {
 	password = Normal(password)
 	folded := fold(password)
 	switch {
-	case utf8.RuneCountInString(password) < Min:
-		return delivery.Mistake("password_too_short", "password", "min", Min)
+	case utf8.RuneCountInString(password) < delivery.MinPassword:
+		return delivery.Mistake("password_too_short", "password", "min", delivery.MinPassword)
 	case len(password) > delivery.MaxPassword:
 		return delivery.Mistake("password_too_long", "password", "max", delivery.MaxPassword)
 	case common()[folded]:
 		return delivery.Mistake("password_common", "password")
 	case Surprises(password) < minSurprises || repeats([]rune(folded)):
 		return delivery.Mistake("password_pattern", "password")
-	case utf8.RuneCountInString(without(folded, service, fold(name))) < min(Min, utf8.RuneCountInString(folded)):
-		return delivery.Mistake("password_context", "password", "min", Min)
+	case utf8.RuneCountInString(without(folded, service, fold(name))) < min(delivery.MinPassword, utf8.RuneCountInString(folded)):
+		return delivery.Mistake("password_context", "password", "min", delivery.MinPassword)
 	}
 	return nil
 }
 
 // repeats reports whether a text is a shorter one over and over, which would be too short by itself.
 func repeats(text []rune) bool {
-	for n := 1; n < Min && 2*n <= len(text); n++ {
+	for n := 1; n < delivery.MinPassword && 2*n <= len(text); n++ {
 		if slices.Equal(text[n:], text[:len(text)-n]) {
 			return true
 		}
