@@ -20,16 +20,16 @@ const (
 // KnownPlace reports what is known of a place from where somebody signs in by a name: whether its browser is one of theirs, by the secret
 // that RememberPlace was given, and whether its address is.
 func (s *People) KnownPlace(ctx context.Context, name, secret, address string) (browser, known bool, err error) {
-	type found struct{ browser, address bool }
-	f, err := pg.ReadOne(s.Gorm.WithContext(ctx), func(f *found) []any { return []any{&f.browser, &f.address} },
-		`SELECT coalesce(bool_or(p.hash = ?), false), coalesce(bool_or(p.address = ?), false)
+	type found struct{ Browser, Address bool }
+	f, err := pg.ScanOne[found](s.Gorm.WithContext(ctx),
+		`SELECT coalesce(bool_or(p.hash = ?), false) AS browser, coalesce(bool_or(p.address = ?), false) AS address
 		FROM redrive.places p JOIN redrive.operators o ON o.id = p.operator_id
 		WHERE o.name = ? AND p.seen_at > clock_timestamp() - make_interval(secs => ?)`,
 		sessionKey(secret), address, name, keepPlace.Seconds())
 	if err != nil {
 		return false, false, fmt.Errorf("reading a place: %w", err)
 	}
-	return f.browser, f.address, nil
+	return f.Browser, f.Address, nil
 }
 
 // RememberPlace keeps that a person signed in with a browser that has this secret, at an address, and forgets what is older than what is kept.

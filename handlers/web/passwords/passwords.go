@@ -30,7 +30,7 @@ const service = "redrive"
 var packed []byte
 
 var common = sync.OnceValue(func() map[string]bool {
-	known := map[string]bool{fold("correct horse battery staple"): true}
+	known := map[string]bool{"correcthorsebatterystaple": true}
 	unpacked, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return known
@@ -84,7 +84,7 @@ func without(text string, words ...string) string {
 	return text
 }
 
-// fold is a text in small letters and digits only: what is told apart by nothing but spaces and the shift key is the same.
+// fold is a text in small letters and digits only: what is told apart by nothing but spaces, signs and capital letters is the same.
 func fold(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
@@ -95,7 +95,7 @@ func fold(text string) string {
 }
 
 // keys are neighbours on keyboards.
-const keys = "1234567890 qwertyuiop qwertzuiop asdfghjkl zxcvbnm azertyuiop"
+const keys = "1234567890/qwertyuiop/qwertzuiop/asdfghjkl/zxcvbnm/azertyuiop"
 
 // Surprises counts the characters of a text that do not follow from those before: neither the same again, nor the next of the alphabet
 // or of the keyboard, nor the third of three that came in this order before.
