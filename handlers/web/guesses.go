@@ -61,7 +61,7 @@ func (s *Core) TryPassword(c echo.Context, o delivery.Operator, password string)
 		p.RetryAfter = wait
 		return false, p
 	}
-	defer func() { end(fits) }()
+	defer func() { end(fits, true) }()
 	fits, err = VerifyPassword(c.Request().Context(), o.PasswordHash, password)
 	if err == nil && !fits {
 		err = s.refused(c, refusal{"session.password-failed", "operator", o.Name})

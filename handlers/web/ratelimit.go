@@ -38,6 +38,7 @@ type guessLimiter struct {
 	addresses limiters[string] // wrong passwords
 	tokens    limiters[string] // wrong tokens, by address
 	accounts  limiters[string] // wrong passwords, by name
+	audited   limiters[string] // refusals that are written down one by one, by address
 	running   map[string]int   // tries under way, by place
 	accountOf map[string]int   // and those that are held back, by name
 	global    *rate.Limiter
@@ -66,6 +67,7 @@ func newGuessLimiter(now func() time.Time) *guessLimiter {
 		addresses: newLimiters[string](addressRefill, AddressBurst),
 		tokens:    newLimiters[string](tokenRefill, TokenBurst),
 		accounts:  newLimiters[string](accountRefill, AccountBurst),
+		audited:   newLimiters[string](refusalRefill, refusalBurst),
 	}
 }
 
@@ -78,8 +80,8 @@ func (l *guessLimiter) strained(address, name string) bool {
 }
 
 // begin asks for a try. A wait above zero refuses it: so long to wait before the next. Otherwise slow is how long to hold
-// this one back, and end must be called when it is over.
-func (l *guessLimiter) begin(from place, name string) (slow, wait time.Duration, end func(ok bool)) {
+// this one back, and end must be called when it is over: with whether the password fits, and whether that is all that is asked for.
+func (l *guessLimiter) begin(from place, name string) (slow, wait time.Duration, end func(fits, all bool)) {
 	now, p := l.now(), pair{from.key(), name}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,7 +104,7 @@ func (l *guessLimiter) begin(from place, name string) (slow, wait time.Duration,
 	case !from.known && from.own == "":
 		slow = l.slowdown(now)
 	}
-	return slow, 0, func(ok bool) { l.end(from, p, held, ok) }
+	return slow, 0, func(fits, all bool) { l.end(from, p, held, fits, all) }
 }
 
 func (l *guessLimiter) slowdown(now time.Time) time.Duration {
@@ -115,7 +117,7 @@ func (l *guessLimiter) slowdown(now time.Time) time.Duration {
 	return delay
 }
 
-func (l *guessLimiter) end(from place, p pair, held, ok bool) {
+func (l *guessLimiter) end(from place, p pair, held, fits, all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	release(l.running, p.place)
@@ -124,12 +126,29 @@ func (l *guessLimiter) end(from place, p pair, held, ok bool) {
 	}
 	now := l.now()
 	switch {
-	case ok:
+	case fits && all:
 		l.pairs.forget(p) // who knows the password has nothing to guess
-	case from.own == "":
+	case !fits && from.own == "":
 		l.addresses.spend(p.place, now)
 		l.accounts.spend(p.name, now)
 	}
+}
+
+// forgive forgets the tries of an address at a name: somebody has signed in, by more than the password.
+func (l *guessLimiter) forgive(ip, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pairs.forget(pair{addressKey(ip), name})
+}
+
+// mayAudit reports whether one more refusal of an address is written down by itself: whoever comes need not be known for it.
+func (l *guessLimiter) mayAudit(address string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, key := l.now(), addressKey(address)
+	wait := l.audited.wait(key, now)
+	l.audited.spend(key, now)
+	return wait == 0
 }
 
 func release(running map[string]int, key string) {

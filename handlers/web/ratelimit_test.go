@@ -19,7 +19,7 @@ func try(l *guessLimiter, ip, name string, ok bool) time.Duration {
 func tryFrom(l *guessLimiter, from place, name string, ok bool) time.Duration {
 	_, wait, end := l.begin(from, name)
 	if wait == 0 {
-		end(ok)
+		end(ok, true)
 	}
 	return wait
 }
@@ -64,7 +64,7 @@ func TestARightPasswordClearsTheCount(t *testing.T) {
 func TestOneAddressCannotFillTheQueue(t *testing.T) {
 	var now time.Time
 	l := limiterAt(&now)
-	var ends []func(bool)
+	var ends []func(bool, bool)
 	for i := range addressAtOnce {
 		_, wait, end := l.begin(place{address: "2001:db8::1"}, fmt.Sprint("name", i))
 		if wait != 0 {
@@ -78,7 +78,7 @@ func TestOneAddressCannotFillTheQueue(t *testing.T) {
 	if wait := try(l, "2001:db8:1::1", "other", false); wait != 0 {
 		t.Error("another network is refused")
 	}
-	ends[0](false)
+	ends[0](false, true)
 	if wait := try(l, "2001:db8::2", "other", false); wait != 0 {
 		t.Error("still refused when one is over")
 	}
@@ -93,7 +93,7 @@ func TestManyAddressesAreSlowedDownNeverRefused(t *testing.T) {
 		if wait != 0 {
 			t.Fatalf("refused for %v", wait)
 		}
-		end(false)
+		end(false, true)
 		slowest = max(slowest, slow)
 	}
 	if slowest != globalDelay {
@@ -132,13 +132,13 @@ func TestOneAccountIsGuessedSlowlyAndItsOwnerIsNot(t *testing.T) {
 		if slow, wait, end := l.begin(from, "admin"); slow != 0 || wait != 0 {
 			t.Errorf("%s is known, and waits %v and %v", name, slow, wait)
 		} else {
-			end(true)
+			end(true, true)
 		}
 	}
 	if slow, wait, end := l.begin(place{address: "192.0.2.2"}, "bob"); slow >= accountDelay || wait != 0 {
 		t.Errorf("another name waits %v and %v", slow, wait)
 	} else {
-		end(false)
+		end(false, true)
 	}
 	now = now.Add(accountRefill)
 	if l.strained("192.0.2.1", "admin") {

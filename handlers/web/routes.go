@@ -15,6 +15,8 @@ type Access struct {
 	Signed bool                  // to whoever is signed in, without a permission
 	Needs  []delivery.Permission // to whoever has all of them, each for at least one integration
 	Audits bool                  // it is written down, although it changes nothing
+	Fresh  bool                  // asks for a sign-in of just now, also where the permissions do not
+	Any    bool                  // asks for none, also where the permissions do
 }
 
 var (
@@ -26,7 +28,27 @@ var (
 func Permit(needs ...delivery.Permission) Access { return Access{Needs: needs} }
 
 // TakesBytes is a route that hands out exact bytes; where something of them is masked, it asks for reveal as well.
-var TakesBytes = Permit(delivery.PermitViewPayload, delivery.PermitExport).Audited()
+var TakesBytes = Permit(delivery.PermitViewPayload, delivery.PermitExport).Audited().Freshly()
+
+// OwnFactors is a route that changes how the own account is signed in to.
+var OwnFactors = SignedIn.Freshly()
+
+// Freshly is the same for whoever signed in just now.
+func (a Access) Freshly() Access {
+	a.Fresh = true
+	return a
+}
+
+// AnyTime is the same for a route that must not wait for a sign-in, such as one that stops something.
+func (a Access) AnyTime() Access {
+	a.Any = true
+	return a
+}
+
+// AsksFresh reports whether a person has to have signed in just now.
+func (a Access) AsksFresh() bool {
+	return !a.Public && !a.Any && (a.Fresh || delivery.AskFresh(a.Needs))
+}
 
 // Audited is the same for a route that hands out what is written down.
 func (a Access) Audited() Access {
@@ -39,7 +61,7 @@ func (a Access) declared() bool { return a.Public || a.Signed || len(a.Needs) > 
 // Route serves requests of a method and a path from those whom access lets through.
 func (s *Core) Route(method, path string, access Access, h echo.HandlerFunc) {
 	if !access.Public && access.declared() {
-		h = s.require(access.Needs)(h)
+		h = s.require(access)(h)
 	}
 	s.Declare(s.Echo.Add(method, path, h), access)
 }

@@ -39,6 +39,7 @@ type Settings struct {
 	Proxies       string        `env:"REDRIVE_TRUSTED_PROXIES" help:"Addresses and ranges (CIDR) of the proxies in front, with commas between: their X-Forwarded-For or Forwarded says where requests come from. Empty: from whoever is connected." name:"trusted-proxies"`
 	TLSCert       string        `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
 	TLSKey        string        `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
+	SignIn        `embed:""`
 }
 
 // Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
@@ -76,7 +77,7 @@ func (c *Settings) check() error {
 	if c.TLSCert != "" && bool(c.Demo) {
 		return Misused(errors.New("REDRIVE_DEMO: the demo's receivers speak plain HTTP on this very address; leave REDRIVE_TLS_CERT out"))
 	}
-	return nil
+	return c.SignIn.check()
 }
 
 // TrustedProxies are the proxies whose word counts on where requests come from.
