@@ -402,6 +402,26 @@ func TestPeople(t *testing.T) {
 	admin.shows(admin.submit("/operators/bob/explode"), http.StatusNotFound)
 }
 
+func TestPeopleAreGivenRightsForSomeIntegrations(t *testing.T) {
+	s := newSite(t)
+	admin := s.signedIn("root", delivery.RoleAdmin)
+	s.signIn("bob", delivery.RoleViewer)
+	admin.shows(admin.submit("/operators/bob/grant", "role", "on-call", "labels", "team"), http.StatusUnprocessableEntity, "team is no label")
+	admin.shows(admin.submit("/operators/bob/grant", "role", "admin", "integrations", "No"), http.StatusUnprocessableEntity, "No is no name")
+	admin.shows(admin.goes(admin.submit("/operators/bob/grant", "role", "on-call", "integrations", "push, sms", "labels", "team=shop"), "/operators"), http.StatusOK, "on-call for push, sms, team=shop")
+	admin.goes(admin.submit("/operators/bob/role", "role", ""), "/operators")
+	bob, err := s.store.OperatorByName(t.Context(), "bob")
+	if s.must(err); bob.Role != "" || len(bob.Grants) != 1 || bob.Rights().May(delivery.PermitEdit) || !bob.Rights().May(delivery.PermitRetry) || bob.Rights().Scope(delivery.PermitView).All {
+		t.Errorf("%+v", bob)
+	}
+	admin.shows(admin.goes(admin.submit("/operators/bob/withdraw", "grant", bob.Grants[0].ID), "/operators"), http.StatusOK, "!on-call for push")
+	admin.goes(admin.submit("/operators/bob/role", "role", "viewer"), "/operators")
+	admin.goes(admin.submit("/operators", "name", "scoped", "role", "operator", "integrations", "push", "password", ownPassword), "/operators")
+	if scoped, err := s.store.OperatorByName(t.Context(), "scoped"); err != nil || scoped.Role != "" || scoped.Rights().MissingFor("push", delivery.PermitEdit) != "" || scoped.Rights().MissingFor("sms", delivery.PermitView) == "" {
+		t.Errorf("%+v %v", scoped, err)
+	}
+}
+
 func TestChangingThePasswordEndsOtherSessions(t *testing.T) {
 	s := newSite(t)
 	s.person("root", delivery.RoleAdmin) // the store wants one

@@ -266,6 +266,8 @@ func (l Locale) Role(r delivery.Role) string {
 		return l.T("auditor: looks and takes the audit trail away, without payloads")
 	case delivery.RoleAdmin:
 		return l.T("admin: everything, and manages people and tokens")
+	case "":
+		return l.T("none for all integrations, only what is granted for some")
 	}
 	return string(r)
 }

@@ -23,7 +23,7 @@ type Store interface {
 	AddNote(ctx context.Context, id, author, text, token string) (delivery.Delivery, error)
 	SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error)
 	SaveView(ctx context.Context, v delivery.SavedView) (delivery.SavedView, error)
-	DeleteView(ctx context.Context, id, actor string, admin bool) error
+	DeleteView(ctx context.Context, id, actor string) error
 	DryRun(ctx context.Context, r delivery.OperationRequest) (delivery.DryRun, error)
 	StartOperation(ctx context.Context, r delivery.OperationRequest) (delivery.Operation, error)
 	Operations(ctx context.Context, f delivery.OperationFilter) (delivery.Page[delivery.Operation], error)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -50,7 +51,11 @@ func (s *Console) operatorsPage(c echo.Context, status int, page views.Operators
 
 func (s *Console) addOperator(c echo.Context) error {
 	o := delivery.Operator{Name: strings.TrimSpace(c.FormValue("name")), Role: delivery.Role(c.FormValue("role"))}
-	err := web.FirstError(o.Check(), passwords.Check(c.FormValue("password"), o.Name))
+	grant, err := grantOf(c)
+	if !grant.Everywhere() {
+		o.Role, o.Grants = "", delivery.Grants{grant}
+	}
+	err = web.FirstError(err, o.Check(), passwords.Check(c.FormValue("password"), o.Name))
 	if err == nil {
 		o.PasswordHash, err = web.HashPassword(c.FormValue("password"))
 	}
@@ -62,7 +67,8 @@ func (s *Console) addOperator(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.operatorsPage(c, p.Status, views.OperatorsPage{Name: o.Name, NewRole: o.Role, Problem: web.Say(c, p.Says)})
+		return s.operatorsPage(c, p.Status, views.OperatorsPage{Name: o.Name, NewRole: grant.Role, Integrations: c.FormValue("integrations"),
+			Labels: c.FormValue("labels"), Problem: web.Say(c, p.Says)})
 	}
 	s.SetFlash(c, good(c, "done.operator_added", "name", o.Name))
 	return c.Redirect(http.StatusSeeOther, views.Operators)
@@ -112,7 +118,16 @@ func operatorChange(c echo.Context, what, called string) (change delivery.Operat
 		change.Name, err = &name, delivery.CheckOperatorName(name)
 	case "role":
 		role := delivery.Role(c.FormValue("role"))
-		change.Role, err = &role, role.Check()
+		if change.Role = &role; role != "" {
+			err = role.Check()
+		}
+	case "grant":
+		var grant delivery.Grant
+		grant, err = grantOf(c)
+		change.Grant, err = &grant, web.FirstError(err, grant.Check())
+	case "withdraw":
+		id := c.FormValue("grant")
+		change.Withdraw = &id
 	case "password":
 		hash := ""
 		if err = passwords.Check(c.FormValue("password"), called); err == nil {
@@ -130,6 +145,23 @@ func operatorChange(c echo.Context, what, called string) (change delivery.Operat
 		err = delivery.ErrNotFound
 	}
 	return change, err
+}
+
+// grantOf reads a role and the integrations that it is for, by name and by label; without either it is for all.
+func grantOf(c echo.Context) (g delivery.Grant, err error) {
+	apart := func(r rune) bool { return r == ',' || unicode.IsSpace(r) }
+	g = delivery.Grant{Role: delivery.Role(c.FormValue("role")), Integrations: strings.FieldsFunc(c.FormValue("integrations"), apart)}
+	for _, text := range strings.FieldsFunc(c.FormValue("labels"), apart) {
+		key, value, found := strings.Cut(text, "=")
+		if !found {
+			return g, delivery.Mistake("invalid_label", "labels", "label", text, "max", delivery.MaxName)
+		}
+		if g.Labels == nil {
+			g.Labels = map[string]string{}
+		}
+		g.Labels[key] = value
+	}
+	return g, nil
 }
 
 func (s *Console) tokensPage(c echo.Context, status int, page views.TokensPage) error {
