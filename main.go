@@ -101,6 +101,10 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
+	proxies, err := s.TrustedProxies()
+	if err != nil {
+		return cli.Misused(err)
+	}
 	provider, err := newProvider(s, dialer)
 	if err != nil {
 		return err
@@ -122,6 +126,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		PublicURL:     s.Public(rooms.BaseURL(s.Listener)),
 		SSO:           provider,
 
+		TrustedProxies:  proxies,
 		SessionLifetime: s.SessionLifetime, SessionIdle: s.SessionIdle, FreshSignIn: s.FreshSignIn,
 	})
 	if err != nil {

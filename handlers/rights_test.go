@@ -268,7 +268,7 @@ func (s doer) deeds() map[string]func(who string) deed {
 			return deed{path: "/account/sessions/" + s.session(who) + "/end", form: fields()}
 		},
 		"POST /account": func(string) deed {
-			return deed{path: "/account", form: fields("current", ownPassword, "new", "a new password", "again", "a new password")}
+			return deed{path: "/account", form: fields("current", ownPassword, "new", freshPassword, "again", freshPassword)}
 		},
 		"POST /account/code":        func(string) deed { return deed{path: "/account/code", form: fields()} },
 		"POST /account/code/remove": func(string) deed { return deed{path: "/account/code/remove", form: fields()} },

@@ -664,6 +664,15 @@ CREATE TABLE redrive.passkeys (
 );
 CREATE INDEX passkeys_operator ON redrive.passkeys USING btree (operator_id);
 
+CREATE TABLE redrive.places (
+    operator_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    address text NOT NULL,
+    seen_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT places_pkey PRIMARY KEY (operator_id, hash),
+    CONSTRAINT places_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
+);
+
 CREATE TABLE redrive.positions (
     feed text NOT NULL,
     database_id text,

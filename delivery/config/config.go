@@ -258,16 +258,22 @@ func lineOf(data []byte, path string) int {
 func (c *checker) prefixes(field string, texts []string) []netip.Prefix {
 	var out []netip.Prefix
 	for i, text := range texts {
-		p, err := netip.ParsePrefix(text)
-		if addr, addrErr := netip.ParseAddr(text); err != nil && addrErr == nil {
-			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
+		p, err := ParsePrefix(text)
 		if err != nil {
 			c.Fail(fmt.Sprintf("$.network.%s[%d]", field, i),
 				"network.%s: %q is no address range such as 10.0.0.0/8", field, text)
 			continue
 		}
-		out = append(out, p.Masked())
+		out = append(out, p)
 	}
 	return out
+}
+
+// ParsePrefix reads a range of addresses such as 10.0.0.0/8, or one address.
+func ParsePrefix(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if addr, addrErr := netip.ParseAddr(text); err != nil && addrErr == nil {
+		p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	return p.Masked(), err
 }

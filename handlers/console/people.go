@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
 	"redrive/handlers/web"
+	"redrive/handlers/web/passwords"
 	"redrive/views"
 )
 
@@ -49,24 +49,13 @@ func (s *Console) operatorsPage(c echo.Context, status int, page views.Operators
 	return web.Render(c, status, views.OperatorsView(page))
 }
 
-// checkPassword says what is wrong with a password that a person chose.
-func checkPassword(password string) error {
-	switch {
-	case utf8.RuneCountInString(password) < web.MinPassword:
-		return web.BadField(http.StatusUnprocessableEntity, "password_too_short", "password", "min", web.MinPassword)
-	case len(password) > delivery.MaxPassword:
-		return web.BadField(http.StatusUnprocessableEntity, "password_too_long", "password", "max", delivery.MaxPassword)
-	}
-	return nil
-}
-
 func (s *Console) addOperator(c echo.Context) error {
 	o := delivery.Operator{Name: strings.TrimSpace(c.FormValue("name")), Role: delivery.Role(c.FormValue("role"))}
 	grant, err := grantOf(c)
 	if !grant.Everywhere() {
 		o.Role, o.Grants = "", delivery.Grants{grant}
 	}
-	err = web.FirstError(err, o.Check(), checkPassword(c.FormValue("password")))
+	err = web.FirstError(err, o.Check(), passwords.Check(c.FormValue("password"), o.Name))
 	if err == nil {
 		o.PasswordHash, err = web.HashPassword(c.FormValue("password"))
 	}
@@ -93,7 +82,7 @@ func (s *Console) changeOperator(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	change, err := operatorChange(c, c.Param("what"))
+	change, err := operatorChange(c, c.Param("what"), o.Name)
 	if err == nil && o.ID == web.Who(c).ID {
 		err = web.BadField(http.StatusUnprocessableEntity, "own_account", "name")
 	}
@@ -121,7 +110,7 @@ func (s *Console) operatorNamed(ctx context.Context, idOrName string) (delivery.
 }
 
 // operatorChange reads what a form changes. A password is hashed here, long before anything is read or locked for its change.
-func operatorChange(c echo.Context, what string) (change delivery.OperatorChange, err error) {
+func operatorChange(c echo.Context, what, called string) (change delivery.OperatorChange, err error) {
 	on, off := true, false
 	switch what {
 	case "rename":
@@ -141,7 +130,7 @@ func operatorChange(c echo.Context, what string) (change delivery.OperatorChange
 		change.Withdraw = &id
 	case "password":
 		hash := ""
-		if err = checkPassword(c.FormValue("password")); err == nil {
+		if err = passwords.Check(c.FormValue("password"), called); err == nil {
 			hash, err = web.HashPassword(c.FormValue("password"))
 		}
 		change.PasswordHash = &hash
@@ -302,7 +291,7 @@ func (s *Console) changePassword(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if o, err = s.newPassword(ctx, o, c.FormValue("current"), c.FormValue("new"), c.FormValue("again")); err != nil {
+	if o, err = s.newPassword(c, o, c.FormValue("current"), c.FormValue("new"), c.FormValue("again")); err != nil {
 		p, err := web.Mistake(err)
 		if err != nil {
 			return err
@@ -318,11 +307,11 @@ func (s *Console) changePassword(c echo.Context) error {
 
 // newPassword changes the password of a person who knows the present one, and returns the person after it. Hashing takes its time
 // outside of any transaction: what is written is the hash alone, if the password that was compared is still the present one.
-func (s *Console) newPassword(ctx context.Context, o delivery.Operator, current, fresh, again string) (delivery.Operator, error) {
+func (s *Console) newPassword(c echo.Context, o delivery.Operator, current, fresh, again string) (delivery.Operator, error) {
 	if !o.IsLocal() {
 		return o, delivery.Mistake("provided_person", "current")
 	}
-	fits, err := web.VerifyPassword(ctx, o.PasswordHash, current)
+	fits, err := s.TryPassword(c, o, current)
 	switch {
 	case err != nil:
 		return o, err
@@ -331,12 +320,12 @@ func (s *Console) newPassword(ctx context.Context, o delivery.Operator, current,
 	case fresh != again:
 		return o, web.BadField(http.StatusUnprocessableEntity, "passwords_differ", "again")
 	}
-	if err := checkPassword(fresh); err != nil {
+	if err := passwords.Check(fresh, o.Name); err != nil {
 		return o, err
 	}
 	hash, err := web.HashPassword(fresh)
 	if err != nil {
 		return o, err
 	}
-	return s.store.ChangeOperator(ctx, delivery.OperatorChange{ID: o.ID, Actor: o.ID, PasswordHash: &hash, Since: o.Generation})
+	return s.store.ChangeOperator(c.Request().Context(), delivery.OperatorChange{ID: o.ID, Actor: o.ID, PasswordHash: &hash, Since: o.Generation})
 }

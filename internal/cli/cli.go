@@ -53,6 +53,9 @@ type commands struct {
 	Audit   struct {
 		Verify verifyCmd `cmd:"" help:"Recompute the audit chain and name the first entry that does not fit."`
 	} `cmd:"" help:"The audit trail."`
+	Token struct {
+		New newTokenCmd `cmd:"" help:"Print a random token for REDRIVE_API_TOKEN; it is kept nowhere."`
+	} `cmd:"" help:"API tokens."`
 	Outbox struct {
 		Adopt adoptCmd `cmd:"" help:"Make the log of a copied database (a restored dump, another cluster) its own."`
 	} `cmd:"" help:"The log of events."`

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
-	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"redrive/delivery/cdc/mapping"
@@ -32,10 +33,11 @@ type Settings struct {
 	Config        string        `env:"REDRIVE_CONFIG"                                  help:"Integrations file (YAML)."`
 	Demo          config.Toggle `env:"REDRIVE_DEMO"                                    help:"Run the demo shop and its breakable receivers."`
 	DemoBrokers   demo.Brokers  `                                                                                                                                                   embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
-	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin; random and printed once when empty."`
-	APIToken      string        `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation."                                                                                         name:"api-token"`
+	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin, while there is none: at least 15 characters; random and printed once when empty."`
+	APIToken      string        `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation: at least 32 characters, such as redrive token new prints."                                                                                         name:"api-token"`
 	Retention     time.Duration `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
 	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
+	Proxies       string        `env:"REDRIVE_TRUSTED_PROXIES" help:"Addresses and ranges (CIDR) of the proxies in front, with commas between: their X-Forwarded-For or Forwarded says where requests come from. Empty: from whoever is connected." name:"trusted-proxies"`
 	TLSCert       string        `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
 	TLSKey        string        `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 	SignIn        `embed:""`
@@ -53,7 +55,8 @@ type Serving struct {
 	Log      *slog.Logger
 }
 
-var tokenText = regexp.MustCompile(`^[\x21-\x7e]*$`)
+// firstOperator is what the first person is called.
+const firstOperator = "admin"
 
 // check says which setting cannot work, before anything is started.
 func (c *Settings) check() error {
@@ -63,9 +66,11 @@ func (c *Settings) check() error {
 	if c.Retention < 0 {
 		return Misused(errors.New("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything"))
 	}
-	if !tokenText.MatchString(c.APIToken) {
-		return Misused(errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without " +
-			"spaces or line breaks"))
+	if err := checkToken(c.APIToken); c.APIToken != "" && err != nil {
+		return Misused(fmt.Errorf("REDRIVE_API_TOKEN: %w", err))
+	}
+	if _, err := c.TrustedProxies(); err != nil {
+		return Misused(err)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return Misused(errors.New("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))
@@ -74,6 +79,18 @@ func (c *Settings) check() error {
 		return Misused(errors.New("REDRIVE_DEMO: the demo's receivers speak plain HTTP on this very address; leave REDRIVE_TLS_CERT out"))
 	}
 	return c.SignIn.check()
+}
+
+// TrustedProxies are the proxies whose word counts on where requests come from.
+func (c *Settings) TrustedProxies() (list []netip.Prefix, err error) {
+	for _, text := range strings.FieldsFunc(c.Proxies, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := config.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("REDRIVE_TRUSTED_PROXIES: %q is no address or range such as 10.0.0.7 or 10.0.0.0/24", text)
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }
 
 // listen opens the address, encrypted where there is a certificate.
@@ -250,16 +267,19 @@ func (c *Settings) firstOperator(ctx context.Context, db *store.Store, log *slog
 	if generated {
 		password = web.NewPassword()
 	}
+	if err := checkFirstPassword(password); err != nil {
+		return err
+	}
 	hash, err := web.HashPassword(password)
 	if err != nil {
 		return err
 	}
 	debug.FreeOSMemory() // hashing takes many MiB, once
-	created, err := db.EnsureFirstOperator(ctx, "admin", hash)
+	created, err := db.EnsureFirstOperator(ctx, firstOperator, hash)
 	switch {
 	case !created || !generated:
 	case c.LogFormat == "json": // whoever reads the lines reads this one as well
-		log.Warn("the first operator, shown this once", "operator", "admin", "password", password)
+		log.Warn("the first operator, shown this once", "operator", firstOperator, "password", password)
 	default: // to the terminal, not to the log: logs are kept
 		fmt.Fprintf(os.Stderr, "\n  First operator: admin   password: %s   (shown this once)\n\n", password)
 	}
