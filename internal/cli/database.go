@@ -39,7 +39,7 @@ func (d database) open(
 	log *slog.Logger,
 	start starter,
 ) (db *store.Store, dsn string, closeAll func(), err error) {
-	stop := func() {}
+	stop, owner := func() {}, ""
 	if dsn = d.DatabaseURL; dsn == "" {
 		server, err := start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
 		if errors.Is(err, embedded.ErrDataDir) {
@@ -48,7 +48,7 @@ func (d database) open(
 		if err != nil {
 			return nil, "", nil, err
 		}
-		dsn = server.DSN("redrive")
+		dsn, owner = server.ProgramDSN(), server.OwnerDSN()
 		stop = func() {
 			if err := server.Stop(); err != nil {
 				log.Error("stopping the embedded Postgres", "error", err)
@@ -62,6 +62,7 @@ func (d database) open(
 		}
 		return nil, "", nil, err
 	}
+	db.OwnedBy(owner)
 	return db, dsn, func() { db.Close(); stop() }, nil
 }
 

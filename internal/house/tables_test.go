@@ -24,11 +24,8 @@ var writers = map[string][]string{
 	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_members", "source_positions", "source_topics"},
 	"store/people":       {"api_tokens", "grants", "operators", "saved_views", "sessions"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
-		"positions", "queue", aDay},
+		"positions", "queue"},
 }
-
-// aDay is a partition of messages, whose name is put into the statement later.
-const aDay = "…"
 
 // shared says why a table has more than one writer.
 var shared = map[string]string{

@@ -36,6 +36,7 @@ type DB struct {
 	Pool    *sql.DB
 	leaders *sql.DB // one session for each room that this process leads
 	Config  *pgx.ConnConfig
+	owner   string // of the schema, where that is another role
 	log     *slog.Logger
 }
 
@@ -69,6 +70,9 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*DB, error) {
 	leaders.SetMaxIdleConns(-1)
 	return &DB{Gorm: db, Pool: pool, leaders: leaders, Config: config, log: log}, nil
 }
+
+// OwnedBy names the database's URL for the role that owns the schema, which migrations run as.
+func (s *DB) OwnedBy(dsn string) { s.owner = dsn }
 
 // answers waits a little for a server that is only just starting; a wrong password or database is wrong at once.
 func answers(ctx context.Context, pool *sql.DB) error {
