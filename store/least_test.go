@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -21,21 +22,27 @@ import (
 	_ "redrive/views/words" // what phrases read like
 )
 
-// roles makes an owner and a program that can sign in to an empty database, and returns their DSNs.
-func roles(t *testing.T) (admin desk, owner, program string) {
+// documented are the statements of the page on roles, as it tells them, for other names.
+func documented(t *testing.T, names *strings.Replacer) (blocks []string) {
+	t.Helper()
+	raw, err := os.ReadFile("../docs/roles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range strings.Split(string(raw), "```sql\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		blocks = append(blocks, names.Replace(block))
+	}
+	return blocks
+}
+
+// roles makes what the page tells an administrator to make in an empty database, and returns the DSNs of owner and program, and what the
+// owner says to admit the program.
+func roles(t *testing.T) (admin desk, owner, program, admit string) {
 	t.Helper()
 	admin = desk{t: t, dsn: storetest.Empty(t)}
-	names := []string{}
-	signIn := func(kind string) string {
-		name := fmt.Sprintf("%s_%d", kind, time.Now().UnixNano())
-		names = append(names, name)
-		admin.must(admin.sql("CREATE ROLE " + name + " LOGIN PASSWORD 'only-for-tests'"))
-		dsn, err := url.Parse(admin.dsn)
-		admin.must(err)
-		dsn.User = url.UserPassword(name, "only-for-tests")
-		return dsn.String()
-	}
-	owner, program = signIn("owner"), signIn("program")
+	names := []string{fmt.Sprintf("owner_%d", time.Now().UnixNano()), fmt.Sprintf("program_%d", time.Now().UnixNano())}
+	statements := documented(t, strings.NewReplacer("redrive_owner", names[0], "redrive_app", names[1], "shop", value[string](admin, "SELECT current_database()")))
 	t.Cleanup(func() {
 		conn, err := pgx.Connect(context.Background(), admin.dsn)
 		admin.must(err)
@@ -46,8 +53,17 @@ func roles(t *testing.T) (admin desk, owner, program string) {
 			}
 		}
 	})
-	admin.must(admin.sql(fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", value[string](admin, "SELECT current_database()"), names[0])))
-	return admin, owner, program
+	conn, err := pgx.Connect(t.Context(), admin.dsn)
+	admin.must(err)
+	defer conn.Close(context.Background())
+	_, err = conn.PgConn().Exec(t.Context(), statements[0]).ReadAll()
+	admin.must(err)
+	dsn, err := url.Parse(admin.dsn)
+	admin.must(err)
+	dsn.User = url.UserPassword(names[0], "long and random")
+	owner = dsn.String()
+	dsn.User = url.UserPassword(names[1], "another one")
+	return admin, owner, dsn.String(), statements[1]
 }
 
 func as(t *testing.T, dsn string) *store.Store {
@@ -58,6 +74,17 @@ func as(t *testing.T, dsn string) *store.Store {
 	}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// asOwner runs statements as the owner.
+func asOwner(t *testing.T, dsn string) func(statement string) error {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return func(statement string) error { _, err := conn.Exec(context.Background(), statement); return err }
 }
 
 func (d desk) says(err error, texts ...string) {
@@ -72,13 +99,13 @@ func (d desk) says(err error, texts ...string) {
 // The owner migrates, the program works with less: all that a delivery, a decision and the retention need, and nothing that changes the
 // audit.
 func TestTheProgramWorksAsARoleThatCannotChangeTheAudit(t *testing.T) {
-	d, ownerDSN, programDSN := roles(t)
+	d, ownerDSN, programDSN, admit := roles(t)
 	owner := as(t, ownerDSN)
 	d.Store = as(t, programDSN)
 	role := d.Config.User
 	d.must(owner.Migrate(t.Context()))
 	d.says(d.Ready(t.Context()), role, "redrive migrate", "redrive.admit_program")
-	d.must(d.sql("SET ROLE " + owner.Config.User + "; SELECT redrive.admit_program('" + role + "'); RESET ROLE"))
+	d.must(asOwner(t, ownerDSN)(admit))
 	d.must(d.Ready(t.Context()))
 	d.must(d.Migrate(t.Context()))
 
@@ -143,16 +170,13 @@ func (d desk) judged(s *store.Store, power string) {
 
 // What a migration adds is there for the program as well; a role that is or becomes the owner is none for it.
 func TestMigrationsExtendWhatTheProgramMay(t *testing.T) {
-	d, ownerDSN, programDSN := roles(t)
+	d, ownerDSN, programDSN, admit := roles(t)
 	owner := as(t, ownerDSN)
 	d.Store = as(t, programDSN)
 	role := d.Config.User
 	d.must(owner.Migrate(t.Context()))
-	conn, err := pgx.Connect(t.Context(), ownerDSN)
-	d.must(err)
-	defer conn.Close(context.Background())
-	run := func(statement string) error { _, err := conn.Exec(t.Context(), statement); return err }
-	d.must(run("SELECT redrive.admit_program('" + role + "')"))
+	run := asOwner(t, ownerDSN)
+	d.must(run(admit))
 	d.must(run("CREATE TABLE redrive.later (n int); CREATE FUNCTION redrive.later() RETURNS int LANGUAGE sql AS 'SELECT 1'; REVOKE ALL ON FUNCTION redrive.later FROM PUBLIC"))
 	d.must(run("UPDATE redrive.schema_version SET is_applied = false WHERE version_id = (SELECT max(version_id) FROM redrive.schema_version)"))
 	d.says(d.Migrate(t.Context()), role, "does not own it: run redrive migrate with the DATABASE_URL of its owner")
