@@ -47,6 +47,7 @@ type Core struct {
 	Masks    delivery.Masks
 	store    Store
 	access   map[string]Access // of each route
+	shares   shares
 }
 
 // New completes the configuration and installs what every request passes.
@@ -76,6 +77,7 @@ func New(store Store, cfg Config) (*Core, error) {
 		Masks:    cfg.Masks.Or(cfg.Integrations),
 		store:    store,
 		access:   map[string]Access{},
+		shares:   shares{held: map[string]*share{}},
 	}
 	s.Echo.HTTPErrorHandler = s.handleError
 	s.Echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts

@@ -15,6 +15,7 @@ type Access struct {
 	Signed bool                  // to whoever is signed in, without a permission
 	Needs  []delivery.Permission // to whoever has all of them, each for at least one integration
 	Audits bool                  // it is written down, although it changes nothing
+	Lasts  bool                  // it is no look, but a stream of news, which has limits of its own
 }
 
 var (
@@ -34,11 +35,20 @@ func (a Access) Audited() Access {
 	return a
 }
 
+// Lasting is the same for a stream.
+func (a Access) Lasting() Access {
+	a.Lasts = true
+	return a
+}
+
 func (a Access) declared() bool { return a.Public || a.Signed || len(a.Needs) > 0 }
 
 // Route serves requests of a method and a path from those whom access lets through.
 func (s *Core) Route(method, path string, access Access, h echo.HandlerFunc) {
 	if !access.Public && access.declared() {
+		if !access.Lasts {
+			h = s.fairly(h)
+		}
 		h = s.require(access.Needs)(h)
 	}
 	s.Declare(s.Echo.Add(method, path, h), access)

@@ -490,6 +490,7 @@ var phrases = map[string]string{
 	"too_many.items":                     "{field} may have {max} items, not {count}.",
 	"too_many.rows":                      "Choose at most {max} rows at once.",
 	"too_many_headers":                   "A message may have {max} headers, not {count}.",
+	"too_many_requests":                  "You look at too much at once. Wait until something of it is there, then try again.",
 	"too_many_streams":                   "Too many lists are open at once. This one is looked at again every few seconds.",
 	"too_many_tags":                      "a failure may have {max} tags",
 	"type_required":                      "Say what type of message this is, for example order.placed.",
