@@ -22,6 +22,7 @@ func (s *site) slow() (release func()) {
 	_, err = conn.Exec(context.Background(), "BEGIN; LOCK TABLE redrive.groups IN ACCESS EXCLUSIVE MODE")
 	s.must(err)
 	release = sync.OnceFunc(func() { _ = conn.Close(context.Background()) })
+	time.AfterFunc(patience.Limit, release) // whoever waits wrongly fails, and does not hang
 	s.t.Cleanup(release)
 	return release
 }
@@ -57,12 +58,12 @@ func TestWhoLooksAtMuchHoldsUpNoDeliveryAndNobodyElse(t *testing.T) {
 	defer all.Wait()
 	defer release()
 	s.looks(&all, 4, 4, "viewer")
-	refused := s.send("viewer", http.MethodGet, "/api/v1/integrations", "")
+	refused := s.send("viewer", http.MethodGet, "/api/v1/views", "")
 	if refused.StatusCode != http.StatusTooManyRequests || refused.Header.Get("Retry-After") == "" {
 		t.Errorf("a fifth look at once: %d %v", refused.StatusCode, refused.Header)
 	}
 	s.wants("a fifth look", refused, http.StatusTooManyRequests, "too_many_requests")
-	if other := s.send("operator", http.MethodGet, "/api/v1/integrations", ""); other.StatusCode != http.StatusOK {
+	if other := s.send("operator", http.MethodGet, "/api/v1/views", ""); other.StatusCode != http.StatusOK {
 		t.Errorf("somebody else gets %d: %s", other.StatusCode, other.body)
 	}
 	s.looks(&all, 4, 8, "operator")

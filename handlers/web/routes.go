@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -45,6 +46,9 @@ func (a Access) declared() bool { return a.Public || a.Signed || len(a.Needs) > 
 
 // Route serves requests of a method and a path from those whom access lets through.
 func (s *Core) Route(method, path string, access Access, h echo.HandlerFunc) {
+	if strings.Contains(path, "/:") { // of one message, failure or file: what it says may be somebody's data
+		h = unkept(h)
+	}
 	if !access.Public && access.declared() {
 		if !access.Lasts {
 			h = s.fairly(h)
@@ -52,6 +56,14 @@ func (s *Core) Route(method, path string, access Access, h echo.HandlerFunc) {
 		h = s.require(access.Needs)(h)
 	}
 	s.Declare(s.Echo.Add(method, path, h), access)
+}
+
+// unkept keeps answers out of caches, those of browsers as well.
+func unkept(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set("Cache-Control", "no-store")
+		return next(c)
+	}
 }
 
 // Declare says to whom a route is open that something else serves.

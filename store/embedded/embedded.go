@@ -112,7 +112,7 @@ func prepareDataDir(dir string) (string, error) {
 	}
 	abs, err := filepath.Abs(dir)
 	if err == nil {
-		err = os.MkdirAll(abs, 0o755)
+		err = scratch.Data(abs)
 	}
 	if err == nil {
 		abs, err = filepath.EvalSymlinks(abs) // one directory has one lock, one hash, whatever it is called
