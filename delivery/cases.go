@@ -112,6 +112,15 @@ type SavedView struct {
 	OwnerID string // as it is kept
 }
 
+// Within reports whether a view names no integration outside of a scope; one that names none is of whatever its reader sees.
+func (v SavedView) Within(seen Scope) bool {
+	if seen.All {
+		return true
+	}
+	f, err := ParseSearch(v.Search, time.Now(), time.UTC)
+	return err == nil && !slices.ContainsFunc(f.Integrations, func(name string) bool { return !seen.Has(name) })
+}
+
 // Checked is the view as it is kept, with its name trimmed. Of a bad one the error is an *InputError.
 func (v SavedView) Checked() (SavedView, error) {
 	v.Name = strings.TrimSpace(v.Name)

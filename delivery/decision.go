@@ -49,6 +49,19 @@ type Transition struct {
 	Many  bool // on many, by an operation
 }
 
+// Needs are the permissions that a decision takes: ignoring takes another one where no end is set.
+func Needs(a Action, ends bool) []Permission {
+	if a == ActionIgnore && !ends {
+		return []Permission{PermitIgnore, PermitIgnoreForGood}
+	}
+	return []Permission{a.Row().Needs}
+}
+
+// BulkNeeds are the permissions that an operation takes for each of its integrations.
+func BulkNeeds(a Action, ends bool) []Permission {
+	return append([]Permission{PermitBulk}, Needs(a, ends)...)
+}
+
 // Table is a table of decisions.
 type Table []Transition
 

@@ -3,6 +3,7 @@ package delivery
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -43,9 +44,13 @@ func LoginHeader(name string) bool {
 // EncodeHeader writes any text as the value of an HTTP header, as CloudEvents does with attributes (HTTP binding 1.0.2, 3.1.3.2):
 // each byte of what is no printable ASCII, a space, a quote or a percent sign becomes %XX.
 func EncodeHeader(text string) string {
+	toEncode := func(c byte) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '%' }
+	if !slices.ContainsFunc([]byte(text), toEncode) { // as nearly always
+		return text
+	}
 	var b strings.Builder
 	for i := range len(text) {
-		if c := text[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
+		if c := text[i]; toEncode(c) {
 			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
 			b.WriteByte(c)

@@ -195,19 +195,24 @@ func below(active [][]step, name string, index int) [][]step {
 func (m *masker) object(active [][]step) {
 	m.pos++ // {
 	for m.space(); m.in[m.pos] != '}'; m.space() {
-		if m.in[m.pos] == ',' {
-			m.pos++
-			m.space()
-		}
-		start := m.pos
-		m.text()
-		var name string
-		_ = json.Unmarshal(m.in[start:m.pos], &name) // valid JSON: cannot fail
-		m.space()
-		m.pos++ // :
+		name := m.name()
 		m.value(below(active, name, -1))
 	}
 	m.pos++
+}
+
+// name returns the name of an object's next member and goes on to its value.
+func (m *masker) name() (name string) {
+	if m.in[m.pos] == ',' {
+		m.pos++
+		m.space()
+	}
+	start := m.pos
+	m.text()
+	_ = json.Unmarshal(m.in[start:m.pos], &name) // valid JSON: cannot fail
+	m.space()
+	m.pos++ // :
+	return name
 }
 
 func (m *masker) array(active [][]step) {

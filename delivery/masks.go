@@ -70,14 +70,14 @@ func (m Masks) For(message Message, integrations ...string) Masking {
 			k.Paths = append(k.Paths, r.Paths...)
 		}
 	}
-	k.Unknown = known < len(names)
+	k.Unknown = known < len(names) || message.Withheld
 	return k
 }
 
 // Masking is what is hidden of one message. The zero value hides nothing.
 type Masking struct {
 	Paths   []string
-	Unknown bool // an integration that gets it left the file, and its paths with it: all of the payload is hidden
+	Unknown bool // an integration that gets it left the file, and its paths with it, or payloads are not shown: all of the payload is hidden
 }
 
 // Hides reports whether something may be hidden.
@@ -186,7 +186,7 @@ func (h Hider) words(heard string) string {
 	}
 	words := OneLine(strings.ToValidUTF8(heard, "\uFFFD"))
 	if h.blind && words != "" {
-		return withheld
+		return Withheld
 	}
 	h.values = oneLines(h.values)
 	if isCut {

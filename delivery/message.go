@@ -38,6 +38,7 @@ type Message struct {
 	Origin         *Origin    // where a broker's message came from; nil for others
 	CreatedAt      time.Time
 	Dropped        bool // it was older than what is kept: nothing but ID and CreatedAt is known
+	Withheld       bool // whoever asks may not look at payload and headers: all of them are hidden
 }
 
 // Accepted is the answer to a message that was handed over.

@@ -61,6 +61,7 @@ const (
 	HeldNoRoute      = "held.no_integration" // no arguments
 	HeldProbing      = "held.probing"        // no arguments
 	NotePaused       = "note.paused"         // actor
+	NoteNoRight      = "note.no_right"       // actor, permission, integration
 	NotePausedWhy    = "note.paused.why"     // actor, reason
 	NoteCancelled    = "note.cancelled"      // actor
 	NoteCancelledWhy = "note.cancelled.why"  // actor, reason

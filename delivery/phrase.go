@@ -42,6 +42,9 @@ func Say(key string, args ...any) Phrase {
 	return p
 }
 
+// About returns the name of the integration that a phrase tells of, empty when it tells of none.
+func (p Phrase) About() string { return p.Args["integration"] }
+
 func (p *Phrase) within(name string, q Phrase) {
 	if p.Of == nil {
 		p.Of = map[string]Phrase{}
@@ -224,11 +227,14 @@ func (e *FaultError) Error() string { return e.Says.English() }
 
 func (e *FaultError) Unwrap() error { return e.Err }
 
-// Fault is a FaultError. For the arguments see Say; an error among them is what it tells of.
+// Fault is a FaultError. For the arguments see Say; errors among them are what it tells of.
 func Fault(key string, args ...any) error {
 	fault := &FaultError{Says: Say(key, args...)}
 	for _, arg := range args {
 		if err, ok := arg.(error); ok {
+			if fault.Err != nil {
+				err = errors.Join(fault.Err, err)
+			}
 			fault.Err = err
 		}
 	}

@@ -40,6 +40,9 @@ var Permissions = []Permission{
 	PermitAdminister,
 }
 
+// Phrase is what a permission is called: in English as it is written everywhere.
+func (p Permission) Phrase() Phrase { return Say("permission." + string(p)) }
+
 // Role is a set of permissions with a name.
 type Role string
 

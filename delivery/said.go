@@ -18,8 +18,8 @@ const (
 // colon stands between our sentence and what the other side said.
 const colon = ": "
 
-// withheld stands for words that may repeat what is masked, where nobody can say which of them do.
-const withheld = "(what it said is not shown: it may repeat masked fields)"
+// Withheld stands for words that may repeat what is masked, where nobody can say which of them do.
+const Withheld = "(what it said is not shown: it may repeat masked fields)"
 
 // OneLine makes a text of somebody else legible in one line: no control characters, none that turn the direction of writing or
 // cannot be seen, single spaces.

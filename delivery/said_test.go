@@ -23,7 +23,7 @@ func TestTheWordsOfOthersAreConcealed(t *testing.T) {
 		{"a short one, as a word", `{"a":"DE"}`, "DEAD in DE", []string{"$.a"}, "DEAD in •••"},
 		{"across the cut", `{"a":"` + long + `"}`, long + " " + long + " " + long, []string{"$.a"}, "••• ••• •••"},
 		{"nobody can mask what is no JSON", "<phone>0102345</phone><city>Bonn</city>", "no 0102345 in Bonn, see 7", []string{"$.a"}, "no ••• in •••, see 7"},
-		{"rows of a file are not in the message", string(file), "row 7: no secret", []string{"$.a"}, withheld},
+		{"rows of a file are not in the message", string(file), "row 7: no secret", []string{"$.a"}, Withheld},
 		{"a file without masks", string(file), "row 7: no secret", nil, "row 7: no secret"},
 		{"lines and turns", `{}`, " a\r\n\tb\u202e\x00c\x1b[0m\u200b ", nil, "a b c [0m"},
 		{"no UTF-8", `{}`, "a\xffb", nil, "a\uFFFDb"},

@@ -122,16 +122,7 @@ func (t *treeReader) members(n *node, active [][]step) {
 	seen := map[string]int{}
 	t.pos++ // {
 	for t.space(); t.in[t.pos] != '}'; t.space() {
-		if t.in[t.pos] == ',' {
-			t.pos++
-			t.space()
-		}
-		start := t.pos
-		t.text()
-		var name string
-		_ = json.Unmarshal(t.in[start:t.pos], &name) // valid JSON: cannot fail
-		t.space()
-		t.pos++ // :
+		name := t.name()
 		n.add(t.read(below(active, name, -1), spot{name: name, nth: seen[name], inside: '{'}))
 		seen[name]++
 	}

@@ -63,9 +63,9 @@ type RightError struct {
 func (e *RightError) Phrase() Phrase {
 	switch {
 	case e.Integration != "":
-		return Say("forbidden.integration", "permission", e.Missing, "integration", e.Integration)
+		return Say("forbidden.integration", "permission", e.Missing.Phrase(), "integration", e.Integration)
 	case e.Missing != "":
-		return Say("forbidden.permission", "permission", e.Missing)
+		return Say("forbidden.permission", "permission", e.Missing.Phrase())
 	case e.Session != "":
 		return Say("unauthorized.ended")
 	}

@@ -102,7 +102,8 @@ func TestMineIsOfWhoeverAsks(t *testing.T) {
 
 func TestSavedSearches(t *testing.T) {
 	s := newSite(t)
-	alice, bob := s.signedIn("alice", delivery.RoleViewer), s.signedIn("bob", delivery.RoleViewer)
+	alice, bob := s.signedIn("alice", delivery.RoleOperator), s.signedIn("bob", delivery.RoleViewer)
+	bob.shows(bob.submit("/failures/views", "name", "x", "search", "q", "shared", "1"), http.StatusForbidden, "permission triage")
 	save := func(fields ...string) answer {
 		return alice.submit("/failures/views", append([]string{"return", "/failures?q=x&state=ignored"}, fields...)...)
 	}

@@ -311,7 +311,7 @@ func TestAViewerLooksOnly(t *testing.T) {
 	s := newSite(t)
 	b := s.signedIn("vera", delivery.RoleViewer)
 	id := s.fail(delivery.Message{Integration: "push", Payload: []byte("{}")}, "")
-	b.shows(b.open(views.Failure(id)), http.StatusOK, "Your role only looks", "!/retry")
+	b.shows(b.open(views.Failure(id)), http.StatusOK, "This needs the permission retry", "!/retry")
 	for _, path := range []string{views.FailureAction(id, "retry"), "/operations/new", "/integrations/push/pause", "/operators", "/tokens"} {
 		b.shows(b.submit(path, "version", "1", "reason", "x"), http.StatusForbidden, "This needs the permission", "vera")
 	}

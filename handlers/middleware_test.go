@@ -16,8 +16,9 @@ func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 	s := newSite(t, func(c *web.Config) { c.SecureCookies = true })
 	for _, path := range []string{"/healthz", "/api/v1/failures", "/nowhere", "/api/openapi.json"} {
 		h := s.send("", "GET", path, "").Header
-		for name, want := range map[string]string{"Content-Security-Policy": web.ContentPolicy, "X-Content-Type-Options": "nosniff",
-			"Referrer-Policy": "same-origin", "Strict-Transport-Security": "max-age=31536000"} {
+		for name, want := range map[string]string{"Content-Security-Policy": web.ContentPolicy + "; report-to csp", "X-Content-Type-Options": "nosniff",
+			"Referrer-Policy": "same-origin", "Strict-Transport-Security": "max-age=31536000", "Reporting-Endpoints": `csp="/csp-reports"`,
+			"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin"} {
 			if h.Get(name) != want {
 				t.Errorf("%s: %s is %q", path, name, h.Get(name))
 			}
@@ -29,6 +30,9 @@ func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 		}
 	}
 	plain := newSite(t)
+	if h := plain.send("", "GET", "/healthz", "").Header; h.Get("Content-Security-Policy") != web.ContentPolicy || h.Get("Reporting-Endpoints") != "" {
+		t.Errorf("reports over plain HTTP: %v", h)
+	}
 	if h := plain.send("", "GET", "/healthz", "").Header.Get("Strict-Transport-Security"); h != "" {
 		t.Errorf("HSTS over plain HTTP: %q", h)
 	}

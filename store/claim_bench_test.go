@@ -70,8 +70,8 @@ func claimHundred(t testing.TB, s *store.Store) {
 // What waits behind a stuck key must not be read by claims: a quarter of the backlog is stuck, and as many rows are read.
 func TestAStuckKeyCostsClaimsNothing(t *testing.T) {
 	var read [2]int
-	for i, stuck := range []int{0, 5000} {
-		d := desk{t: t, dsn: backlog(t, 20_000, stuck)}
+	for i, stuck := range []int{0, 2500} {
+		d := desk{t: t, dsn: backlog(t, 10_000, stuck)}
 		d.endOthers()
 		before := d.rowsRead()["queue"]
 		s, err := store.Open(t.Context(), d.dsn, slog.New(slog.DiscardHandler))

@@ -186,7 +186,7 @@ func TestOtherWaysToTheSameDecisions(t *testing.T) {
 func TestTheChecksOfTheDatabaseAreTheTables(t *testing.T) {
 	d := open(t)
 	words := func(table, about string) []string {
-		def := value[string](d, `SELECT string_agg(pg_get_constraintdef(oid), ' ') FROM pg_constraint
+		def := value[string](d, `SELECT coalesce(string_agg(pg_get_constraintdef(oid), ' '), '') FROM pg_constraint
 			WHERE conrelid = $1::regclass AND contype = 'c' AND pg_get_constraintdef(oid) LIKE $2`, table, about)
 		var out []string
 		for _, m := range regexp.MustCompile(`'(\w+)'::text`).FindAllStringSubmatch(def, -1) {

@@ -142,7 +142,7 @@ func TestListsFindWhatALookFinds(t *testing.T) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	for range 400 {
+	for range 150 {
 		f := delivery.Filter{Limit: []int{1, 7, 50, 500}[p.IntN(4)], Sort: []delivery.Sort{delivery.SortNewest, delivery.SortOldest}[p.IntN(2)]}
 		for _, i := range p.Perm(5)[:1+p.IntN(3)] {
 			f.States = append(f.States, []delivery.State{delivery.StateDead, delivery.StatePending, delivery.StateIgnored, delivery.StateResolved, delivery.StateDelivered}[i])

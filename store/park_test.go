@@ -104,7 +104,7 @@ func TestInbox(t *testing.T) {
 		t.Fatal("new:", states, err)
 	}
 	d.must(d.Unbegin(ctx, "push", []string{"b"}))
-	d.must(d.Settle(ctx, "push", []string{"c"}, []delivery.Parked{parked(4, "", delivery.StateDead)}))
+	d.must(d.Settle(ctx, "push", []string{"c"}, false, []delivery.Parked{parked(4, "", delivery.StateDead)}))
 	states, err = d.Begin(ctx, "push", []string{"a", "b", "c", "m4"})
 	if err != nil || len(states) != 3 || states["a"].State != delivery.InboxStarted || states["c"].State != delivery.InboxDone || states["m4"].State != delivery.InboxDone {
 		t.Error("known:", states, err)
@@ -112,7 +112,7 @@ func TestInbox(t *testing.T) {
 	if begun := value[time.Time](d, "SELECT at FROM redrive.inbox WHERE key = 'a'"); !states["a"].At.Equal(begun) {
 		t.Errorf("begun %s, not %s", states["a"].At, begun)
 	}
-	d.must(d.Settle(ctx, "push", []string{"a", "c"}, nil))
+	d.must(d.Settle(ctx, "push", []string{"a", "c"}, true, nil))
 	d.must(d.Unbegin(ctx, "push", []string{"a"})) // it is done: nothing to take back
 	if states, err = d.Inbox(ctx, "push", []string{"a", "x"}); err != nil || len(states) != 1 || states["a"].State != delivery.InboxDone {
 		t.Error("done:", states, err)
@@ -133,11 +133,28 @@ func TestInbox(t *testing.T) {
 	}
 }
 
+// What was taken for new may be known: another process was as fast, or our first try was written and its answer lost.
+func TestDeliveriesAreNotedOnceWhateverIsKnown(t *testing.T) {
+	d := open(t)
+	_, err := d.Begin(t.Context(), "push", []string{"begun"})
+	d.must(err)
+	for _, keys := range [][]string{{"new", "begun"}, {"new", "begun", "newer"}} {
+		d.must(d.Settle(t.Context(), "push", keys, false, nil))
+		states, err := d.Inbox(t.Context(), "push", keys)
+		d.must(err)
+		for _, key := range keys {
+			if states[key].State != delivery.InboxDone {
+				t.Errorf("%s of %v is %q", key, keys, states[key].State)
+			}
+		}
+	}
+}
+
 func TestABadMessageLeavesNoInboxRow(t *testing.T) {
 	d := open(t)
 	bad := parked(1, "", delivery.StateDead)
 	bad.Message.Type = ""
-	if err := d.Settle(t.Context(), "push", []string{"a"}, []delivery.Parked{bad}); err == nil {
+	if err := d.Settle(t.Context(), "push", []string{"a"}, false, []delivery.Parked{bad}); err == nil {
 		t.Fatal("a message without type was taken")
 	}
 	if states, _ := d.Inbox(t.Context(), "push", []string{"a", "m1"}); len(states) != 0 {

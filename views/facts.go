@@ -57,7 +57,7 @@ func (l Locale) facts(list []delivery.Fact, brief bool) string {
 			out = append(out, l.fact(f))
 		}
 	}
-	return strings.Join(out, " · ")
+	return l.dots(out...)
 }
 
 func (l Locale) fact(f delivery.Fact) string {

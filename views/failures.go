@@ -233,7 +233,7 @@ func (l Layout) caseText(c delivery.Case) string {
 		}
 		parts = append(parts, "#"+Excerpt(name, 30))
 	}
-	return strings.Join(parts, " · ")
+	return l.dots(parts...)
 }
 
 // viewName is a saved view's name, with its owner when it is somebody else's.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"redrive/delivery"
+	"redrive/views/words"
 )
 
 // OperationNewPage asks before an action on many failures: what it would do, and how.
@@ -75,9 +76,9 @@ func (p OperationNewPage) matching() int {
 // asked says how many were asked for.
 func (p OperationNewPage) asked() word {
 	if p.Filter == nil {
-		return word{Text: p.N(p.matching(), "%s is selected", "%s are selected"), After: "; "}
+		return word{Text: p.N(p.matching(), "%s is selected", "%s are selected"), After: p.T("; ")}
 	}
-	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: FailureList(*p.Filter), After: "; "}
+	return word{Text: p.N(p.matching(), "%s matches", "%s match"), Href: FailureList(*p.Filter), After: p.T("; ")}
 }
 
 // possible says how many an action is possible for.
@@ -100,9 +101,9 @@ func (l Locale) possible(a delivery.Action, n int) string {
 func (p OperationNewPage) routes() (out []word) {
 	names := byCount(p.Dry.Integrations)
 	for n, name := range names {
-		w := word{After: ", ", Text: p.T("%s on %s", p.Number(p.Dry.Integrations[name]), name)}
+		w := word{After: p.T(", "), Text: p.T("%s on %s", p.Number(p.Dry.Integrations[name]), name)}
 		if n == len(names)-1 {
-			w.After = "."
+			w.After = p.T(".")
 		}
 		if p.Filter != nil {
 			narrowed := *p.Filter
@@ -117,9 +118,9 @@ func (p OperationNewPage) routes() (out []word) {
 // colon leads to the integrations, if there are any.
 func (p OperationNewPage) colon() string {
 	if p.Dry.Eligible == 0 {
-		return "."
+		return p.T(".")
 	}
-	return ":"
+	return p.T(":")
 }
 
 // leftOut says how many are left out, and why.
@@ -127,12 +128,12 @@ func (l Locale) leftOut(excluded map[string]int) string {
 	total, reasons := 0, []string{}
 	for _, reason := range byCount(excluded) {
 		total += excluded[reason]
-		reasons = append(reasons, l.Number(excluded[reason])+" "+l.Excluded(reason))
+		reasons = append(reasons, l.Say(delivery.Say("excluded", "count", l.Number(excluded[reason]), "why", l.Excluded(reason))))
 	}
 	if total == 0 {
 		return ""
 	}
-	return l.N(total, "%s is left out", "%s are left out") + ": " + l.List(reasons) + "."
+	return l.T("%s: %s.", l.N(total, "%s is left out", "%s are left out"), l.List(reasons))
 }
 
 // byCount lists the keys of what has a count, the largest first.
@@ -144,18 +145,10 @@ func byCount(counts map[string]int) []string {
 
 // Excluded is the phrase for why a failure is not part of an operation, or was skipped.
 func (l Locale) Excluded(reason string) string {
-	if phrase, ok := exclusions[reason]; ok {
-		return l.T(phrase)
+	if p := delivery.Say("excluded." + reason); words.Known(p) {
+		return l.Say(p)
 	}
 	return strings.ReplaceAll(reason, "_", " ")
-}
-
-var exclusions = map[string]string{
-	delivery.ExcludedInFlight: "already on their way", delivery.ExcludedSettled: "already settled",
-	delivery.ExcludedChanged: "changed in the meantime", delivery.ExcludedExpired: "expired",
-	delivery.ExcludedDropped: "dropped by retention", delivery.ExcludedOriginal: "without their record", delivery.ExcludedBreaker: "breaker open", delivery.ExcludedPaused: "paused",
-	delivery.ExcludedNoRoute: "whose integration was removed", delivery.ExcludedPermission: "not allowed for your role",
-	delivery.ExcludedNotFound: "not found", delivery.ExcludedAcknowledged: "already acknowledged",
 }
 
 // verb names what the button does to how many.
@@ -433,7 +426,7 @@ func (l Locale) pace(p delivery.Pace) string {
 	if p.StopAbove > 0 {
 		parts = append(parts, l.T("pauses by itself when more than %s %% fail", rate(p.StopAbove*100)))
 	}
-	return strings.Join(parts, "; ")
+	return l.clauses(parts...)
 }
 
 // itemState is the outcome of an item as word and shape.
@@ -472,7 +465,7 @@ func (p OperationPage) itemReason(i delivery.OperationItem) string {
 	if i.Who.IsZero() {
 		return p.Excluded(i.Reason)
 	}
-	return p.Excluded(i.Reason) + ": " + p.Say(i.Who)
+	return p.T("%s: %s", p.Excluded(i.Reason), p.Say(i.Who))
 }
 
 // outcomeChoices are the outcomes that items can be narrowed to.
@@ -570,4 +563,14 @@ func (p OperationPage) typed(step string) string {
 func (p OperationPage) Titled() OperationPage {
 	p.Title = p.deedOf(p.O)
 	return p
+}
+
+// lacks is the permission that the reader does not have for a part of the operation, and steering needs; empty when there is none.
+func (p OperationPage) lacks() delivery.Permission {
+	for _, part := range p.O.Parts {
+		if missing := p.Lacks(part.Integration, delivery.PermitBulk); missing != "" {
+			return missing
+		}
+	}
+	return p.Rights.Missing(delivery.PermitBulk)
 }

@@ -31,6 +31,11 @@ type Layout struct {
 // May reports whether the reader has permissions, each for at least one integration.
 func (l Layout) May(need ...delivery.Permission) bool { return l.Rights.May(need...) }
 
+// missing names a permission that the reader does not have.
+func (l Layout) missing(p delivery.Permission) string {
+	return l.Say(delivery.Say("forbidden.permission", "permission", p.Phrase()))
+}
+
 // Lacks is the first of the permissions that the reader does not have for an integration; empty when there is none.
 func (l Layout) Lacks(integration string, need ...delivery.Permission) delivery.Permission {
 	return l.Rights.MissingFor(integration, need...)

@@ -363,11 +363,11 @@ func TestAFragmentIsOnlyTheMainPart(t *testing.T) {
 
 func TestAViewerSeesNoForms(t *testing.T) {
 	page := rendered(t, DeliveryView(DeliveryPage{Layout: layout(delivery.RoleViewer), D: detail(delivery.StateDead), Known: true}))
-	if strings.Contains(page, "/retry") || !strings.Contains(page, "Your role only looks") {
+	if strings.Contains(page, "/retry") || !strings.Contains(page, "This needs the permission") {
 		t.Error("a viewer is offered actions, or is not told why not")
 	}
 	list := rendered(t, FailuresView(failuresPage(layout(delivery.RoleViewer), 2)))
-	if strings.Contains(list, `name="id"`) || !strings.Contains(list, "Your role only looks") {
+	if strings.Contains(list, `name="id"`) || !strings.Contains(list, "This needs the permission") {
 		t.Error("a viewer can select rows, or is not told why not")
 	}
 }

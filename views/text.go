@@ -35,6 +35,11 @@ func (l Locale) Say(p delivery.Phrase) string { return words.Say(l.Lang, p) }
 // List puts items one behind the other.
 func (l Locale) List(items []string) string { return words.List(l.Lang, "list", items) }
 
+// clauses puts parts of a sentence one behind the other, dots what stands in a line and is no sentence.
+func (l Locale) clauses(parts ...string) string { return words.List(l.Lang, "phrases", parts) }
+
+func (l Locale) dots(parts ...string) string { return words.List(l.Lang, "dots", parts) }
+
 // Reason is what a person gave as a reason, else what the program says of its own act.
 func (l Locale) Reason(text string, why delivery.Phrase) string { return cmp.Or(text, l.Say(why)) }
 
@@ -117,7 +122,7 @@ func (l Locale) Exact(at time.Time) string {
 	if l.Zone == nil || l.Zone == time.UTC {
 		return utc
 	}
-	return at.In(l.Zone).Format("2006-01-02 15:04:05 MST") + " · " + utc
+	return l.dots(at.In(l.Zone).Format("2006-01-02 15:04:05 MST"), utc)
 }
 
 // Clock writes a moment in the reader's zone only.

@@ -26,7 +26,7 @@ func (l Locale) beneath(class, text string) string {
 	case ours == "":
 		return l.Class(class)
 	}
-	return l.Class(class) + " · " + ours
+	return l.dots(l.Class(class), ours)
 }
 
 // told is an error for the first sentence of a page.

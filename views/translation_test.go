@@ -142,7 +142,11 @@ func TestEveryVisibleTextIsOfTheCatalogue(t *testing.T) {
 		}
 		for n := range root.Descendants() {
 			for _, text := range visible(n) {
-				for _, w := range spelled.FindAllString(cutOff.ReplaceAllString(brackets.ReplaceAllString(text, " "), ""), -1) {
+				text := cutOff.ReplaceAllString(brackets.ReplaceAllString(text, " "), "")
+				if strings.Contains(text, "·") {
+					t.Errorf("%s: the dot in %q does not come from the catalogue", name, strings.TrimSpace(text))
+				}
+				for _, w := range spelled.FindAllString(text, -1) {
 					if !data[w] {
 						t.Errorf("%s: %q of %q does not come from the catalogue", name, w, strings.TrimSpace(text))
 					}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"redrive/delivery"
@@ -46,6 +47,7 @@ func (n *attemptLog) note(key string) (delivery.InboxNote, error) {
 // write writes page after page until there is none.
 func (n *attemptLog) write() {
 	for {
+		runtime.Gosched() // attempts that may start at the same moment, since outcomes were written, stand on one page
 		n.mu.Lock()
 		p := n.next
 		n.next, n.writing = nil, p != nil

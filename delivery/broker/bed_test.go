@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"redrive/delivery"
 	"redrive/delivery/engine"
 	httpsend "redrive/delivery/send/http"
@@ -139,7 +137,8 @@ func (l *ledger) all() []entry {
 // until waits until the entries are as they should be.
 func (l *ledger) until(t *testing.T, what string, ok func([]entry) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), atMost)
+	limit := limits.Left(t)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { l.mu.Lock(); l.changed.Broadcast(); l.mu.Unlock() })
 	defer stop()
@@ -147,7 +146,7 @@ func (l *ledger) until(t *testing.T, what string, ok func([]entry) bool) {
 	defer l.mu.Unlock()
 	for !ok(l.entries) {
 		if ctx.Err() != nil {
-			t.Fatalf("%s: %d requests came", what, len(l.entries))
+			t.Fatalf("not within %v: %s; %d requests came, of %d messages", limit.Round(time.Second), what, len(l.entries), len(byID(l.entries)))
 		}
 		l.changed.Wait()
 	}
@@ -200,11 +199,11 @@ func (g *gate) Inbox(ctx context.Context, in string, keys []string) (map[string]
 	return g.Store.Inbox(ctx, in, keys)
 }
 
-func (g *gate) Settle(ctx context.Context, in string, delivered []string, failed []delivery.Parked) error {
+func (g *gate) Settle(ctx context.Context, in string, delivered []string, begun bool, failed []delivery.Parked) error {
 	if g.away.Load() {
 		return errAway
 	}
-	next := func() error { return g.Store.Settle(ctx, in, delivered, failed) }
+	next := func() error { return g.Store.Settle(ctx, in, delivered, begun, failed) }
 	if settle := g.settle.Load(); settle != nil {
 		return (*settle)(ctx, next)
 	}
@@ -227,7 +226,7 @@ type rig struct {
 
 func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	t.Helper()
-	r := &rig{t: t, bed: b, place: b.open(t), dsn: storetest.New(t), ledger: newLedger(t), log: slog.New(slog.NewTextHandler(t.Output(), nil)), over: make(chan struct{})}
+	r := &rig{t: t, bed: b, place: b.open(t), dsn: storetest.New(t), ledger: newLedger(t), log: storetest.Log(t), over: make(chan struct{})}
 	source := r.place.source
 	source.Format, source.Prefetch = delivery.FormatCloudEvents, 32
 	r.in = delivery.Integration{Name: "seller-push", Method: delivery.MethodBroker, Idempotent: true, OnFailure: delivery.StateDead, Concurrency: 8, Broker: &source,
@@ -250,7 +249,7 @@ func newRig(t *testing.T, b bed, change ...func(*delivery.Integration)) *rig {
 	}
 	t.Cleanup(func() { _ = sender.Close() })
 	r.engine, err = engine.New(engine.Config{Store: r.db, Integrations: []delivery.Integration{r.in}, Senders: map[string]delivery.Sender{r.in.Name: sender},
-		Log: r.log, Poll: 20 * time.Millisecond,
+		Log: r.log, Poll: 50 * time.Millisecond,
 		Breaker: engine.BreakerConfig{Open: 100 * time.Millisecond, MaxOpen: 300 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +317,7 @@ func (r *rig) launch(change ...func(*Config)) *life {
 		return <-done
 	})
 	l.kill = func() {
-		r.freeze(l)
+		r.freeze(l.gate)
 		l.mortal.die()
 	}
 	r.t.Cleanup(func() {
@@ -331,9 +330,9 @@ func (r *rig) launch(change ...func(*Config)) *life {
 }
 
 // freeze makes Settle hang until the test is over, before it has written anything.
-func (r *rig) freeze(l *life) (reached chan struct{}) {
+func (r *rig) freeze(g *gate) (reached chan struct{}) {
 	reached = make(chan struct{}, 1000)
-	l.gate.settle.Store(pointer(func(context.Context, func() error) error {
+	g.settle.Store(pointer(func(context.Context, func() error) error {
 		reached <- struct{}{}
 		<-r.over
 		return nil
@@ -346,17 +345,10 @@ func pointer[T any](v T) *T { return &v }
 // eventually asks again until ok; what it asks for has no signal of its own.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(atMost)
-	for !ok() {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("%s: not within %s", what, atMost)
-		}
-		pauseFor(r.t.Context(), 5*time.Millisecond)
-	}
+	limits.Until(r.t, what, ok)
 }
 
-func pauseFor(ctx context.Context, d time.Duration) { delivery.Pause(ctx, d) }
-
+// status waits for one that stays until the test goes on.
 func (r *rig) status(l *life, want delivery.SourceStatus) {
 	r.t.Helper()
 	r.eventually("status "+string(want), func() bool { return l.Facts(r.t.Context()).Status == want })
@@ -364,12 +356,7 @@ func (r *rig) status(l *life, want delivery.SourceStatus) {
 
 func (r *rig) count(where string) (n int) {
 	r.t.Helper()
-	conn, err := pgx.Connect(r.t.Context(), r.dsn)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if err := conn.QueryRow(r.t.Context(), "SELECT count(*) FROM "+where).Scan(&n); err != nil {
+	if err := storetest.Session(r.t, r.dsn).QueryRow(r.t.Context(), "SELECT count(*) FROM "+where).Scan(&n); err != nil {
 		r.t.Fatal(err)
 	}
 	return n

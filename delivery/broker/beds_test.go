@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
+	limits "redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -29,11 +30,14 @@ func beds() []bed {
 		{name: "kafka share group", remembers: true, open: openShare}}
 }
 
-// onEach runs a case on each source that it makes sense for.
+// onEach runs a case on each source that it makes sense for, at the same time: it waits most of its time.
 func onEach(t *testing.T, which func(bed) bool, run func(t *testing.T, b bed)) {
 	for _, b := range beds() {
 		if which(b) {
-			t.Run(b.name, func(t *testing.T) { run(t, b) })
+			t.Run(b.name, func(t *testing.T) {
+				t.Parallel()
+				run(t, b)
+			})
 		}
 	}
 }
@@ -102,16 +106,16 @@ func rabbitPlace(t *testing.T, address string, args amqp091.Table) place {
 	}
 	left := func(t *testing.T) int {
 		t.Helper()
-		deadline := time.Now().Add(atMost)
-		for {
-			q, err := rabbitChannel(t, address).QueueDeclarePassive(queue, true, false, false, false, args)
-			if err != nil {
+		look := rabbitChannel(t, address)
+		var q amqp091.Queue
+		limits.Until(t, "no consumer on "+queue, func() (alone bool) {
+			var err error
+			if q, err = look.QueueDeclarePassive(queue, true, false, false, false, args); err != nil {
 				t.Fatal(err)
 			}
-			if q.Consumers == 0 || time.Now().After(deadline) {
-				return q.Messages
-			}
-		}
+			return q.Consumers == 0
+		})
+		return q.Messages
 	}
 	return place{proxy: proxy, publish: publish, left: left,
 		source: delivery.BrokerSource{From: &delivery.RabbitMQSource{RabbitMQServer: delivery.RabbitMQServer{URL: proxied}, Queue: queue}}}

@@ -143,15 +143,22 @@ func BenchmarkKafkaOrdered(b *testing.B) {
 	benchKafka(b, func(in *delivery.Integration) { in.Ordered = true })
 }
 
-// BenchmarkKafkaShare is a share group, against the same loop of a group.
-func BenchmarkKafkaShare(b *testing.B) {
-	benchKafka(b, func(in *delivery.Integration) {
-		source := in.Broker.From.(*delivery.KafkaSource)
-		source.Group, source.ShareGroup = "", source.Group+"-share"
-	})
+// BenchmarkKafkaShare is a share group, against a loop of a share group: the broker writes down what becomes of each record.
+func BenchmarkKafkaShare(b *testing.B) { benchKafkaWith(b, bareShare, asShareGroup) }
+
+// BenchmarkKafkaShareOfGroup is a share group, against the loop of a group.
+func BenchmarkKafkaShareOfGroup(b *testing.B) { benchKafka(b, asShareGroup) }
+
+func asShareGroup(in *delivery.Integration) {
+	source := in.Broker.From.(*delivery.KafkaSource)
+	source.Group, source.ShareGroup = "", source.Group+"-share"
 }
 
 func benchKafka(b *testing.B, change func(*delivery.Integration)) {
+	benchKafkaWith(b, bareKafka, change)
+}
+
+func benchKafkaWith(b *testing.B, bare func(*testing.B, context.Context, delivery.KafkaSource, func([]byte) error), change func(*delivery.Integration)) {
 	round := 0
 	fill := func() delivery.BrokerSource {
 		round++
@@ -172,7 +179,7 @@ func benchKafka(b *testing.B, change func(*delivery.Integration)) {
 		return delivery.BrokerSource{From: &delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: brokers}, Topic: topic, Group: topic}}
 	}
 	compare(b, fill, func(ctx context.Context, source delivery.BrokerSource, post func([]byte) error) {
-		bareKafka(b, ctx, *source.From.(*delivery.KafkaSource), post)
+		bare(b, ctx, *source.From.(*delivery.KafkaSource), post)
 	}, change)
 }
 
@@ -255,6 +262,48 @@ func bareKafka(b *testing.B, ctx context.Context, source delivery.KafkaSource, p
 	workers.Wait()
 }
 
+// bareShare polls, posts with the workers, and accepts each record: the client sends that with its next fetch.
+func bareShare(b *testing.B, ctx context.Context, source delivery.KafkaSource, post func([]byte) error) {
+	group := source.Group + "-bare"
+	client, err := kgo.NewClient(kgo.SeedBrokers(source.Brokers...))
+	if err == nil {
+		err = alterShareGroup(ctx, client, group, map[string]string{shareReset: "earliest"})
+		client.Close()
+	}
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	client, err = kgo.NewClient(kgo.SeedBrokers(source.Brokers...), kgo.ShareGroup(group), kgo.ConsumeTopics(source.Topic), kgo.FetchMaxWait(shareFetchWait),
+		kgo.ShareMaxRecords(kafkaPrefetch/2))
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer client.Close()
+	var workers, batch sync.WaitGroup
+	work := make(chan *kgo.Record, benchPrefetch)
+	for range benchConcurrency {
+		workers.Go(func() {
+			for r := range work {
+				_ = post(r.Value)
+				r.Ack(kgo.AckAccept)
+				batch.Done()
+			}
+		})
+	}
+	for ctx.Err() == nil {
+		records := client.PollFetches(ctx).Records()
+		batch.Add(len(records))
+		for _, r := range records {
+			work <- r
+		}
+		batch.Wait()
+	}
+	close(work)
+	workers.Wait()
+}
+
 // compare measures both in turns, from the first arrival at the receiver to the last, and reports messages per second and the
 // median of the rounds' ratios.
 func compare(b *testing.B, fill func() delivery.BrokerSource, bare func(context.Context, delivery.BrokerSource, func([]byte) error), change func(*delivery.Integration)) {
@@ -264,18 +313,23 @@ func compare(b *testing.B, fill func() delivery.BrokerSource, bare func(context.
 	}
 	b.Cleanup(receiver.Close)
 	var ours, theirs time.Duration
+	var ourTime, theirTime processorTime
 	var ratios []float64
 	for b.Loop() {
 		source := fill()
+		before := processorNow()
 		bareTook := measure(b, receiver, func(ctx context.Context) {
 			transport := &http.Transport{MaxIdleConnsPerHost: benchConcurrency, DisableCompression: true}
 			defer transport.CloseIdleConnections()
 			client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
 			bare(ctx, source, func(body []byte) error { return post(client, receiver.URL(), body) })
 		})
+		theirTime = theirTime.plus(before, processorNow())
 		source = fill()
 		dsn := storetest.New(b)
+		before = processorNow()
 		took := measure(b, receiver, func(ctx context.Context) { consume(b, ctx, dsn, source, receiver.URL(), change) })
+		ourTime = ourTime.plus(before, processorNow())
 		ours, theirs, ratios = ours+took, theirs+bareTook, append(ratios, bareTook.Seconds()/took.Seconds())
 	}
 	slices.Sort(ratios)
@@ -283,12 +337,19 @@ func compare(b *testing.B, fill func() delivery.BrokerSource, bare func(context.
 	b.ReportMetric(perSecond(ours), "msg/s")
 	b.ReportMetric(perSecond(theirs), "bare-msg/s")
 	b.ReportMetric(ratios[len(ratios)/2], "of-bare")
+	perMessage := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(benchMessages*b.N) }
+	for name, took := range map[string]processorTime{"bare-": theirTime, "": ourTime} {
+		b.ReportMetric(perMessage(took.self), name+"self-us")
+		b.ReportMetric(perMessage(took.kafka), name+"kafka-us")
+		b.ReportMetric(perMessage(took.postgres), name+"pg-us")
+	}
 	b.ReportMetric(0, "ns/op")
 }
 
 // benchHeader is what the consumer sends too, so that the receiver has the same to read.
 var benchHeader = http.Header{"User-Agent": {"Redrive/1"}, "Content-Type": {"application/octet-stream"},
 	"Idempotency-Key": {"6f2d1c4e-9357-5b0a-9d31-5a8e70c244b6"}, "Redrive-Attempt": {"1"}, "Redrive-Integration": {"bench"},
+	"Redrive-Message": {"2b8f3c11-7a20-5f0e-8c4d-91d6a3b0e5f7"}, "Redrive-Type": {"bench-1764000000000000000-1"}, "Redrive-Key": {"12345"},
 	"Webhook-Id": {"6f2d1c4e-9357-5b0a-9d31-5a8e70c244b6"}, "Webhook-Timestamp": {"1764000000"}}
 
 func post(client *http.Client, url string, body []byte) error {

@@ -26,7 +26,7 @@ type Store interface {
 	Inbox(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error)
 	Begin(ctx context.Context, integration string, keys []string) (map[string]delivery.InboxNote, error)
 	Unbegin(ctx context.Context, integration string, keys []string) error
-	Settle(ctx context.Context, integration string, delivered []string, failed []delivery.Parked) error
+	Settle(ctx context.Context, integration string, delivered []string, begun bool, failed []delivery.Parked) error
 	CountDelivered(ctx context.Context, integration string, n int) error
 	BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error)
 	PruneInbox(ctx context.Context, integration string, keep time.Duration) (int, error)
@@ -260,9 +260,7 @@ func (c *Consumer) session(taking, sends, writes context.Context) (left int, err
 func (c *Consumer) admitted(taking context.Context) bool {
 	for ask := minAsk; taking.Err() == nil; ask = min(2*ask, maxAsk) { // often at first: an engine that starts is not ready at once
 		wait, ok := c.cfg.Attempter.Admits(c.in.Name)
-		if c.stillHeld(taking) {
-			ok = false
-		} else if ok || c.regardless() {
+		if !c.stillHeld(taking) && (ok || c.regardless()) {
 			return true
 		}
 		c.status(delivery.SourceWaiting, delivery.Say("source.held"))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	limits "redrive/store/storetest/patience"
 )
 
 func TestEveryMessageIsDeliveredOnce(t *testing.T) {
@@ -55,13 +56,13 @@ func TestCrashBeforeSettling(t *testing.T) {
 		t.Run("receiver drops duplicates", func(t *testing.T) {
 			r := newRig(t, b)
 			first := r.start()
-			reached := r.freeze(first)
+			reached := r.freeze(first.gate)
 			r.place.publish(t, notes(5)...)
 			r.ledger.arrived(t, 5)
-			<-reached
+			limits.Receive(t, "an outcome to be written", reached)
 			first.kill()
 			second := r.start()
-			r.ledger.until(t, "all of them again", func(e []entry) bool { return len(e) == 10 })
+			r.ledger.until(t, "all of them again", func(e []entry) bool { return len(e) >= 10 })
 			if err := second.stop(); err != nil {
 				t.Fatal(err)
 			}
@@ -71,10 +72,10 @@ func TestCrashBeforeSettling(t *testing.T) {
 		t.Run("receiver keeps duplicates", func(t *testing.T) {
 			r := newRig(t, b, func(in *delivery.Integration) { in.Idempotent = false })
 			first := r.start()
-			reached := r.freeze(first)
+			reached := r.freeze(first.gate)
 			r.place.publish(t, notes(5)...)
 			r.ledger.arrived(t, 5)
-			<-reached
+			limits.Receive(t, "an outcome to be written", reached)
 			first.kill()
 			second := r.start()
 			r.eventually("in the hands of a person", func() bool {
@@ -113,7 +114,7 @@ func TestCrashBeforeAcknowledging(t *testing.T) {
 			return err
 		}))
 		r.place.publish(t, notes(1)...)
-		<-written
+		limits.Receive(t, "an outcome to be written", written)
 		first.kill()
 		second := r.start()
 		r.eventually("recognised", func() bool { return second.Facts(t.Context()).Known == 1 })
@@ -324,7 +325,7 @@ func TestGracefulStop(t *testing.T) {
 				go func() { stopped <- l.stop() }()
 				r.eventually("given back", func() bool { return l.Facts(t.Context()).InFlight == r.in.Concurrency })
 				release()
-				if err := <-stopped; err != nil {
+				if err := limits.Receive(t, "the end of the consumer", stopped); err != nil {
 					t.Fatal(err)
 				}
 				r.requests(r.in.Concurrency)
@@ -349,6 +350,7 @@ func TestGracefulStop(t *testing.T) {
 
 // Redis forgets what nobody takes: what was read when the stop came is made durable, and the engine goes on.
 func TestGracefulStopOfASourceThatForgets(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, bed{name: "redis", open: openRedis})
 	release := r.ledger.hold(t)
 	l := r.start()
@@ -358,7 +360,7 @@ func TestGracefulStopOfASourceThatForgets(t *testing.T) {
 	go func() { stopped <- l.stop() }()
 	r.eventually("made durable", func() bool { return l.Facts(t.Context()).Parked == 100-8 })
 	release()
-	if err := <-stopped; err != nil {
+	if err := limits.Receive(t, "the end of the consumer", stopped); err != nil {
 		t.Fatal(err)
 	}
 	r.ledger.arrived(t, 100)
@@ -397,6 +399,7 @@ func TestPause(t *testing.T) {
 
 // A pause that lasts longer than RabbitMQ bears unacknowledged messages: they go back, and come again afterwards.
 func TestLongPauseGivesBack(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, bed{name: "rabbitmq", remembers: true, open: openRabbit}, func(in *delivery.Integration) { in.Idempotent = false })
 	l := r.start(func(c *Config) { c.Patience = 1 })
 	l.gate.paused.Store(true)

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
+	"redrive/store/storetest"
 	"redrive/store/storetest/services"
 )
 
@@ -23,12 +24,7 @@ func deadLetters(in *delivery.Integration) {
 func (r *rig) dead(n int) (list []delivery.Detail) {
 	r.t.Helper()
 	r.eventually(fmt.Sprintf("%d dead letters", n), func() bool { return r.count("redrive.deliveries WHERE state = 'dead'") >= n })
-	conn, err := pgx.Connect(r.t.Context(), r.dsn)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer conn.Close(r.t.Context())
-	rows, _ := conn.Query(r.t.Context(), "SELECT id::text FROM redrive.deliveries WHERE state = 'dead' ORDER BY dead_at, id")
+	rows, _ := storetest.Session(r.t, r.dsn).Query(r.t.Context(), "SELECT id::text FROM redrive.deliveries WHERE state = 'dead' ORDER BY dead_at, id")
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(ids) != n {
 		r.t.Fatalf("%d dead letters: %v", len(ids), err)

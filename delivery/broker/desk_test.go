@@ -3,11 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"redrive/delivery"
 	"redrive/delivery/engine"
@@ -16,6 +13,7 @@ import (
 	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/storetest"
+	limits "redrive/store/storetest/patience"
 )
 
 // desk takes dead letters and sends them back, or elsewhere.
@@ -51,7 +49,7 @@ func opened(to delivery.Target, dialer wire.Dialer) (delivery.Sender, error) {
 
 // start runs the engine and the consumer until the test ends.
 func (p *desk) start() {
-	t, log := p.t, slog.New(slog.NewTextHandler(p.t.Output(), nil))
+	t, log := p.t, storetest.Log(p.t)
 	var err error
 	if p.db, err = store.Open(t.Context(), p.dsn, log); err != nil {
 		t.Fatal(err)
@@ -99,26 +97,15 @@ func (p *desk) delivered(id string) {
 
 func (p *desk) eventually(what string, ok func() bool) {
 	p.t.Helper()
-	deadline := time.Now().Add(atMost)
-	for !ok() {
-		if time.Now().After(deadline) {
-			p.t.Fatalf("%s: not within %s", what, atMost)
-		}
-		pauseFor(p.t.Context(), 5*time.Millisecond)
-	}
+	limits.Until(p.t, what, ok)
 }
 
 // dead waits for the one dead letter.
 func (p *desk) dead() delivery.Detail {
 	p.t.Helper()
-	conn, err := pgx.Connect(p.t.Context(), p.dsn)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
 	var id string
 	p.eventually("a dead letter", func() bool {
-		return conn.QueryRow(p.t.Context(), "SELECT id::text FROM redrive.deliveries WHERE state = 'dead'").Scan(&id) == nil
+		return storetest.Session(p.t, p.dsn).QueryRow(p.t.Context(), "SELECT id::text FROM redrive.deliveries WHERE state = 'dead'").Scan(&id) == nil
 	})
 	d, err := p.db.Delivery(p.t.Context(), id)
 	if err != nil {

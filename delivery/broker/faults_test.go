@@ -72,6 +72,7 @@ func TestKafkaIsKilledMidStream(t *testing.T) {
 
 // Redis is killed: what was published meanwhile is lost, and that is said.
 func TestRedisIsKilled(t *testing.T) {
+	t.Parallel()
 	server := services.StartRedis(t)
 	r := newRig(t, bed{name: "redis", open: func(t *testing.T) place { return redisPlace(t, server.Addr) }})
 	l := r.start()
@@ -95,7 +96,6 @@ func TestRedisIsKilled(t *testing.T) {
 func TestHalfOpenConnections(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	onEach(t, every, func(t *testing.T, b bed) {
-		t.Parallel()
 		r := newRig(t, b)
 		l := r.start()
 		r.place.publish(t, notes(20)...)
@@ -124,6 +124,7 @@ func TestHalfOpenConnections(t *testing.T) {
 
 // Acknowledgements get lost on the way: RabbitMQ brings everything again, and everything is recognised.
 func TestAcknowledgementLost(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, bed{name: "rabbitmq", remembers: true, open: openRabbit}, func(in *delivery.Integration) { in.Idempotent = false })
 	l := r.settle(8, r.place.proxy.Cut)
 	r.place.proxy.Heal()
@@ -152,6 +153,7 @@ func (r *rig) settle(n int, fault func()) *life {
 // Kafka's positions get lost on the way: the member writes them when it can, so that nothing comes again; a member that is killed
 // meanwhile leaves everything to the next one, which recognises it.
 func TestPositionLost(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]func(*services.Proxy){
 		"before it left": (*services.Proxy).Cut,
 		"in its middle":  func(p *services.Proxy) { p.CutAfter(services.Upstream, 40) },
@@ -161,7 +163,8 @@ func TestPositionLost(t *testing.T) {
 			r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka}, func(in *delivery.Integration) { in.Idempotent = false })
 			l := r.settle(8, func() { fault(r.place.proxy) })
 			if name == "its answer" {
-				r.eventually("written by the broker", func() bool { return r.place.left(t) == 0 })
+				// the first commit, which need not be of all: the next one waits for its answer
+				r.eventually("written by the broker", func() bool { return r.place.left(t) < 8 })
 			}
 			r.place.proxy.Heal()
 			r.eventually("written after all", func() bool { return r.place.left(t) == 0 })
@@ -214,6 +217,7 @@ func TestSlowConnections(t *testing.T) {
 
 // Members come and go while messages flow, some of which hang: each message is sent once, and positions never go back.
 func TestRebalance(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka})
 	r.ledger.set(func(e entry) int {
 		if strings.HasSuffix(e.id, "3") {
@@ -263,6 +267,7 @@ func TestRebalance(t *testing.T) {
 
 // A partition changes hands while its messages are being attempted: the next member gets it when their outcomes are written.
 func TestHandOverWaitsForWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka})
 	release := r.ledger.hold(t)
 	first := r.start()

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
+	"redrive/store/storetest"
 )
 
 // Whatever a record of Kafka is, it is the same when it comes back: null, empty, binary and what stands twice, of key, value and
@@ -101,13 +101,9 @@ func (p *desk) sameEdit(d delivery.Detail) error {
 // all waits for so many dead letters.
 func (p *desk) all(n int) (ids []string) {
 	p.t.Helper()
-	conn, err := pgx.Connect(p.t.Context(), p.dsn)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
 	p.eventually(fmt.Sprintf("%d dead letters", n), func() bool {
-		rows, _ := conn.Query(p.t.Context(), "SELECT id::text FROM redrive.deliveries WHERE state = 'dead'")
+		rows, _ := storetest.Session(p.t, p.dsn).Query(p.t.Context(), "SELECT id::text FROM redrive.deliveries WHERE state = 'dead'")
+		var err error
 		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err == nil && len(ids) == n
 	})

@@ -164,13 +164,10 @@ func (s *kafkaSession) receive(ctx context.Context, n int) (list []*taken, err e
 		}
 	})
 	list = append(list, s.withOriginals(ctx, letters)...)
-	for _, failed := range fetches.Errors() {
-		err = errors.Join(err, s.failure(failed.Err))
-	}
 	if len(list) == 0 {
 		s.registered()
 	}
-	return list, err
+	return list, s.failures(fetches, func(err error) error { return err })
 }
 
 // poll waits for records, not for long while letters wait for their originals.
@@ -181,6 +178,18 @@ func (s *kafkaSession) poll(ctx context.Context, n int) kgo.Fetches {
 	limited, cancel := context.WithTimeout(ctx, originalPoll)
 	defer cancel()
 	return s.client.PollRecords(limited, max(n-len(s.waiting), 1))
+}
+
+// failures are why the session ends, as say puts it: what several partitions have in common is said once.
+func (s *kafkaSession) failures(fetches kgo.Fetches, say func(error) error) (all error) {
+	said := map[string]bool{}
+	for _, failed := range fetches.Errors() {
+		if err := s.failure(say(failed.Err)); err != nil && !said[err.Error()] {
+			said[err.Error()] = true
+			all = errors.Join(all, err)
+		}
+	}
+	return all
 }
 
 // failure is nil for what the client gets over by itself; the rest ends the session.

@@ -1,7 +1,7 @@
 package broker
 
 import (
-	"fmt"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -17,9 +17,10 @@ func (d *kafkaDriver) decodeAs(r, content *kgo.Record) *taken {
 	partition, offset := r.Partition, r.Offset
 	e.origin = delivery.Origin{Broker: delivery.BrokerKafka, Place: r.Topic, Partition: &partition, Offset: &offset, At: r.Timestamp}
 	// the time tells a record from another one at the same place of a topic that was deleted and made again
-	e.identity = fmt.Sprintf("record %s/%d/%d@%d", r.Topic, r.Partition, r.Offset, r.Timestamp.UnixMilli())
+	e.identity = "record " + r.Topic + "/" + strconv.Itoa(int(partition)) + "/" + strconv.FormatInt(offset, 10) + "@" +
+		strconv.FormatInt(r.Timestamp.UnixMilli(), 10)
 	if again := d.again.Load(); again > 0 { // whose records may be copies, with the times that they had
-		e.identity += fmt.Sprintf(" of topic %d", again+1)
+		e.identity += " of topic " + strconv.FormatInt(again+1, 10)
 	}
 	e.fields = fieldsOf(r)
 	var death *delivery.DeadOrigin

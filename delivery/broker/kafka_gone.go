@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"redrive/delivery"
 )
 
 // A group keeps the partitions of a member whose process was killed until the member's session is over. So each session of ours is a
@@ -51,7 +52,7 @@ func (d *kafkaDriver) newMember(ctx context.Context) (*member, error) {
 		return m, nil
 	case err := <-failed:
 		m.end()
-		return nil, fmt.Errorf("noting the membership: %w", err)
+		return nil, delivery.Fault("asking.membership", "why", err)
 	case <-ctx.Done():
 		m.end()
 		return nil, ctx.Err()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -226,7 +225,7 @@ func (s *kafkaSession) spans(ctx context.Context, of map[int32]kgo.Offset) (map[
 			}
 		}
 		if !kerr.IsRetriable(err) || time.Now().After(deadline) || !delivery.Pause(ctx, firstRetry) {
-			return nil, fmt.Errorf("asking what topic %s holds: %w", s.driver.source.Topic, err)
+			return nil, delivery.Fault("asking.topic_span", "topic", s.driver.source.Topic, "why", err)
 		}
 	}
 }

@@ -70,9 +70,10 @@ func (s *kafkaSession) revoked(ctx context.Context, _ *kgo.Client, partitions ma
 // partitionsLost: others have them already. What we still write about them must not move their positions.
 func (s *kafkaSession) partitionsLost(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	gone := s.positions.revoke(partitions[s.driver.source.Topic])
-	s.positions.forget(gone)
-	s.positions.left()
 	limited, cancel := context.WithTimeout(ctx, kafkaRebalance/4)
 	defer cancel()
+	_ = s.keep(limited) // of what was committed since the last time
+	s.positions.forget(gone)
+	s.positions.left()
 	s.holder.release(limited, func(t *taken) bool { return gone[t.receipt.(*recordInFlight).at] })
 }

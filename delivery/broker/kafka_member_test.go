@@ -82,6 +82,7 @@ func (e *grouping) has(l *life) delivery.SourcePartitions {
 // A process that vanishes does not keep its partitions until its session is over: the next one makes its member leave. One that lives is
 // left alone, and one that stops leaves by itself.
 func TestAMemberWhoseProcessVanishedIsMadeToLeave(t *testing.T) {
+	t.Parallel()
 	e := onKafka(t)
 	left := removals{e.db, &sync.Mutex{}, &[]string{}}
 	watched := func(c *Config) { c.Store = left }
@@ -114,6 +115,7 @@ func TestAMemberWhoseProcessVanishedIsMadeToLeave(t *testing.T) {
 
 // Who has no partition says whether it waits for one or whether there is none for it.
 func TestWhoHasNoPartitionSaysWhy(t *testing.T) {
+	t.Parallel()
 	e := onKafka(t)
 	release := e.ledger.hold(t)
 	first := e.start()
@@ -161,6 +163,7 @@ func TestWhoHasNoPartitionSaysWhy(t *testing.T) {
 
 // Who is put out of the group by an administrator, or by a process that takes it for dead, joins again under its name.
 func TestAMemberThatIsPutOutJoinsAgain(t *testing.T) {
+	t.Parallel()
 	e := onKafka(t)
 	l := e.start()
 	e.eventually("all partitions", func() bool { return len(e.has(l).Numbers) == partitions })
@@ -180,6 +183,7 @@ func TestAMemberThatIsPutOutJoinsAgain(t *testing.T) {
 
 // Another process with our very name, such as a clone of a machine, takes it: we go on under a new one, and neither disturbs the other.
 func TestTwoProcessesNeverFightForAName(t *testing.T) {
+	t.Parallel()
 	e := onKafka(t)
 	l := e.start()
 	e.eventually("all partitions", func() bool { return len(e.has(l).Numbers) == partitions })
@@ -210,6 +214,7 @@ func TestTwoProcessesNeverFightForAName(t *testing.T) {
 // Processes are restarted one after the other: what stays with a process is not interrupted, neither when another one goes nor when it
 // comes back.
 func TestRollingRestartsStopNobody(t *testing.T) {
+	t.Parallel()
 	e := onKafka(t)
 	stays, goes := e.start(), e.start()
 	e.eventually("both have some", func() bool { return len(e.has(stays).Numbers) > 0 && len(e.has(goes).Numbers) > 0 })

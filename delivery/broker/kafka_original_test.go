@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"redrive/delivery"
+	limits "redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 	"redrive/views/words"
 )
@@ -76,13 +78,15 @@ func (b *lostBed) dies(r *kgo.Record, copies bool) delivery.Detail {
 // next is the record that comes back, behind those that were there.
 func (b *lostBed) next(offset int64) *kgo.Record {
 	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), limits.Left(b.t))
+	defer cancel()
 	for {
-		for _, r := range b.client.PollFetches(b.t.Context()).Records() {
+		for _, r := range b.client.PollFetches(ctx).Records() {
 			if r.Offset == offset {
 				return r
 			}
 		}
-		if b.t.Context().Err() != nil {
+		if ctx.Err() != nil {
 			b.t.Fatal("no record came back")
 		}
 	}

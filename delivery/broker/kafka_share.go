@@ -17,7 +17,7 @@ import (
 const (
 	shareFetchWait = 100 * time.Millisecond // one broker is asked after the other: an empty one must not hold up the rest for long
 	shareConnIdle  = 2 * time.Minute        // the broker gives what we hold to others when the connection closes
-	shareAckEvery  = 20 * time.Millisecond
+	shareAckEvery  = 50 * time.Millisecond
 	shareMinRenew  = 200 * time.Millisecond
 )
 
@@ -112,10 +112,7 @@ func (s *shareSession) receive(ctx context.Context, n int) ([]*taken, error) {
 		if cause := context.Cause(ctx); cause != nil && fetches.Empty() {
 			return nil, cause
 		}
-		var err error
-		for _, failed := range fetches.Errors() {
-			err = errors.Join(err, s.failure(lacksShareGroups(failed.Err)))
-		}
+		err := s.failures(fetches, lacksShareGroups)
 		var letters []*lostLetter
 		fetches.EachRecord(func(r *kgo.Record) {
 			t := s.take(r)
@@ -264,13 +261,16 @@ func (s *shareSession) close(ctx context.Context) error {
 	s.stopLoops()
 	s.watched.Wait()
 	err := s.client.FlushAcks(ctx)
-	if leaving := s.client.LeaveGroupContext(ctx); err == nil && !errors.Is(leaving, context.DeadlineExceeded) {
+	leaving := s.client.LeaveGroupContext(ctx)
+	if err == nil && !errors.Is(leaving, context.DeadlineExceeded) {
 		err = leaving
 	}
 	s.client.Close()
 	s.originals.close()
 	s.member.end()
-	_ = s.driver.store.ForgetMember(ctx, s.member.name) // else it counts as gone, and removing it once more does no harm
+	if leaving == nil { // else it counts as gone, and whoever may makes it leave
+		_ = s.driver.store.ForgetMember(ctx, s.member.name)
+	}
 	return err
 }
 

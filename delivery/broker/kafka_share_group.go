@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -53,7 +52,7 @@ func (s *shareSession) prepare(ctx context.Context) error {
 	}
 	_, known, err := shareOffsets(ctx, s.client, source)
 	if err != nil {
-		return fmt.Errorf("asking for share group %s: %w", source.ShareGroup, err)
+		return delivery.Fault("asking.share_group", "group", source.ShareGroup, "why", err)
 	}
 	if !known {
 		s.begin(ctx)
@@ -87,7 +86,7 @@ func (s *shareSession) begin(ctx context.Context) {
 func knowsShareGroups(ctx context.Context, client *kgo.Client) error {
 	answer, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
 	if err != nil {
-		return fmt.Errorf("asking the brokers for their version: %w", err)
+		return delivery.Fault("asking.version", "why", err)
 	}
 	for _, key := range answer.ApiKeys {
 		if key.ApiKey == kmsg.ShareFetch.Int16() && key.MaxVersion >= shareFetchRenew {

@@ -132,15 +132,17 @@ func TestWhereAShareGroupBegins(t *testing.T) {
 
 // An attempt takes longer than the lock of its record: the lock is renewed, and another member gets nothing of it.
 func TestLocksAreRenewed(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	r := newRig(t, onShare(openShare), func(in *delivery.Integration) { in.Idempotent = false })
-	set(t, r.place, map[string]string{"share.record.lock.duration.ms": "1000"})
+	const lasts = 5 * time.Second // a machine that stands still for most of it loses locks
+	set(t, r.place, map[string]string{"share.record.lock.duration.ms": fmt.Sprint(lasts.Milliseconds())})
 	release := r.ledger.hold(t)
 	first := r.start()
 	r.place.publish(t, notes(20)...) // 8 are attempted, 12 wait
 	r.eventually("under way", func() bool { return r.ledger.holding.Load() == 8 && first.Facts(t.Context()).Received == 20 })
 	second := r.start()
 	from := time.Now()
-	r.eventually("renewed for twice as long as a lock lasts", func() bool {
+	r.eventually("renewed for longer than a lock lasts", func() bool {
 		s := first.mortal.last.(*shareSession)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -150,7 +152,7 @@ func TestLocksAreRenewed(t *testing.T) {
 				earliest = until
 			}
 		}
-		return len(s.held) == 20 && earliest.Sub(from) > 3*time.Second
+		return len(s.held) == 20 && earliest.Sub(from) > 2*lasts
 	})
 	if n := second.Facts(t.Context()).Received; n != 0 {
 		t.Errorf("another member got %d of them", n)
@@ -169,6 +171,7 @@ func TestLocksAreRenewed(t *testing.T) {
 
 // A message that hangs holds up none behind it, with more workers and members than there are partitions.
 func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, onShare(openShare), func(in *delivery.Integration) { in.Concurrency = 2 })
 	held := make(chan struct{})
 	release := sync.OnceFunc(func() { close(held) })
@@ -206,16 +209,17 @@ func TestNothingWaitsBehindAMessageThatHangs(t *testing.T) {
 
 // The broker drops a record that was given out too often. Whatever it was given out for, it is stored before that.
 func TestTheLastDeliveriesAreStoredFirst(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, onShare(openShare))
 	release := r.ledger.hold(t)
 	r.place.publish(t, notes(3)...)
 	const limit = 5 // the broker's own
 	for life := 1; life < limit; life++ {
-		l := r.start()
-		reached := r.freeze(l) // and it vanishes before anything is stored
+		var reached chan struct{}
+		l := r.start(func(c *Config) { reached = r.freeze(c.Store.(*gate)) }) // and it vanishes before anything is stored
 		r.eventually("taken", func() bool { return l.Facts(t.Context()).Received == 3 })
 		if life >= limit-1 {
-			<-reached
+			limits.Receive(t, "an outcome to be written", reached)
 		}
 		l.kill()
 	}
@@ -230,6 +234,7 @@ func TestTheLastDeliveriesAreStoredFirst(t *testing.T) {
 
 // What is a dead letter here is rejected, so that the broker's own dead letters and figures say the same; all else is accepted.
 func TestDeadLettersAreRejected(t *testing.T) {
+	t.Parallel()
 	admin := services.SharedKafka(t).Admin(t)
 	r := newRig(t, onShare(openShare))
 	letters := "dlq." + name(t)
@@ -249,7 +254,9 @@ func TestDeadLettersAreRejected(t *testing.T) {
 	r.ledger.arrived(t, 6)
 	r.eventually("dealt with", func() bool { f := l.Facts(t.Context()); return f.Delivered == 4 && f.Parked == 2 })
 	client := shareClient(t, kgo.ConsumeTopics(letters))
-	got := client.PollFetches(t.Context()).Records()
+	ctx, cancel := context.WithTimeout(t.Context(), limits.Left(t))
+	defer cancel()
+	got := client.PollFetches(ctx).Records()
 	if len(got) != 1 || !strings.Contains(string(got[0].Value), "n0001") {
 		t.Errorf("dead letters of the broker: %v", got)
 	}
@@ -284,6 +291,7 @@ func TestABrokerWithoutShareGroups(t *testing.T) {
 
 // A member whose process vanished does not keep its partitions until its session is over: the next process makes it leave.
 func TestAShareMemberThatVanishedIsMadeToLeave(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, onShare(openShare))
 	source := *r.place.source.From.(*delivery.KafkaSource)
 	const gone = "redrive-seller-push-gone"
@@ -293,7 +301,7 @@ func TestAShareMemberThatVanishedIsMadeToLeave(t *testing.T) {
 		defer close(ended)
 		r.db.KeepMember(living, r.in.Name, gone, func() { close(noted) }, func(err error) { t.Error(err) })
 	}()
-	<-noted
+	limits.Receive(t, "the note of a member", noted)
 	client := shareClient(t, kgo.ClientID(gone))
 	join := kmsg.NewPtrShareGroupHeartbeatRequest() // and never again
 	join.GroupID, join.MemberID, join.SubscribedTopicNames = source.ShareGroup, "a member that is gone", []string{source.Topic}

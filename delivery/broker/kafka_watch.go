@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"time"
 
@@ -22,13 +21,13 @@ func (s *kafkaSession) ask(ctx context.Context) error {
 	request.Topics = append(request.Topics, topic)
 	answer, err := request.RequestWith(ctx, s.client)
 	if err != nil {
-		return fmt.Errorf("asking the brokers: %w", err)
+		return delivery.Fault("asking.brokers", "why", err)
 	}
 	for _, t := range answer.Topics {
 		s.described(t)
 		err := kerr.ErrorForCode(t.ErrorCode)
 		if err != nil && !kerr.IsRetriable(err) || errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return s.present(ctx, fmt.Errorf("topic %s: %w", s.driver.source.Topic, err))
+			return s.present(ctx, delivery.Fault("asking.topic", "topic", s.driver.source.Topic, "why", err))
 		}
 	}
 	return s.present(ctx, nil)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -171,7 +172,9 @@ func (l *logs) next() *kgo.Record {
 	l.t.Helper()
 	l.eventually("a record", func() bool {
 		if len(l.inbox) == 0 {
-			l.inbox = append(l.inbox, l.client.PollFetches(l.t.Context()).Records()...)
+			ctx, cancel := context.WithTimeout(l.t.Context(), time.Second) // and looks again
+			defer cancel()
+			l.inbox = append(l.inbox, l.client.PollFetches(ctx).Records()...)
 		}
 		return len(l.inbox) > 0
 	})

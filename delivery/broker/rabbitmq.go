@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -65,7 +64,7 @@ func (d *rabbitDriver) connect(ctx context.Context, prefetch int, h holder) (ses
 	}
 	if err != nil {
 		_ = conn.CloseDeadline(time.Now().Add(finalWrites)) // err says more
-		return nil, fmt.Errorf("consuming queue %s: %w", d.source.Queue, err)
+		return nil, delivery.Fault("asking.queue", "queue", d.source.Queue, "why", err)
 	}
 	s.depth.Store(-1)
 	var background sync.WaitGroup

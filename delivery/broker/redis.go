@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -84,7 +83,7 @@ func (s *redisSession) subscribe(ctx context.Context) error {
 		_, err = listening.ReceiveTimeout(ctx, redisSilence)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("subscribing: %w", err), listening.Close())
+		return delivery.Fault("asking.channel", "channel", s.driver.source.Channel, "why", errors.Join(err, listening.Close()))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

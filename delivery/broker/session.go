@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -81,7 +80,7 @@ func (s *consumerSession) run(taking context.Context) (left int, err error) {
 	defer cancel()
 	closeErr := s.session.close(closing)
 	if errors.Is(err, errLost) && closeErr != nil {
-		err = fmt.Errorf("%w: %w", errLost, closeErr)
+		err = delivery.Fault("error.because", "what", errLost, "why", closeErr)
 	}
 	return left, err
 }

@@ -10,7 +10,8 @@ import (
 
 const (
 	maxBatch = 500
-	linger   = 5 * time.Millisecond // how long the first outcome waits for company while attempts are under way
+	linger   = 10 * time.Millisecond // how long the first outcome waits for company while attempts are under way
+	brief    = 2 * time.Millisecond  // the same where attempts wait until outcomes are written, or a crash would lose these
 )
 
 type kind int
@@ -62,10 +63,10 @@ func (o *outbox) wait() (n int, closed bool) {
 	return len(o.list), o.closed
 }
 
-// gather waits for enough outcomes, but not long.
-func (o *outbox) gather(enough int) {
+// gather waits for enough outcomes, but not for longer than patience.
+func (o *outbox) gather(enough int, patience time.Duration) {
 	over := false
-	timer := time.AfterFunc(linger, func() {
+	timer := time.AfterFunc(patience, func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		over = true
@@ -113,8 +114,8 @@ func (s *consumerSession) settleLoop(ctx context.Context) (left int) {
 		if n == 0 && closed {
 			return 0
 		}
-		if n < s.crowd() && s.inFlight.busy() {
-			s.out.gather(s.crowd())
+		if enough, patience := s.crowd(); n < enough && s.inFlight.busy() {
+			s.out.gather(enough, patience)
 		}
 		batch := s.out.take(limit)
 		if s.write(ctx, batch) {
@@ -129,13 +130,16 @@ func (s *consumerSession) settleLoop(ctx context.Context) (left int) {
 	}
 }
 
-// crowd is how many outcomes are worth a transaction of their own while more are to come.
-func (s *consumerSession) crowd() int {
-	most := s.c.prefetch
-	if s.inFlight.slots > 0 && !s.c.traits.forgets { // no more than these can be under way
-		most = min(most, s.inFlight.slots)
+// crowd is how many outcomes are worth a transaction of their own while more are to come, and how long to wait for them.
+func (s *consumerSession) crowd() (enough int, patience time.Duration) {
+	switch {
+	case s.inFlight.slots == 0:
+		return max(s.c.prefetch/4, 1), linger
+	case s.c.traits.forgets:
+		return max(s.c.prefetch/4, 1), brief
+	default: // no more than the slots can be under way
+		return max(min(s.c.prefetch, s.inFlight.slots)/2, 1), brief
 	}
-	return max(most/4, 1)
 }
 
 // write makes a batch durable in one transaction and only then acknowledges it. Writing the same again changes nothing.
@@ -171,6 +175,7 @@ func (s *consumerSession) write(ctx context.Context, batch []outcome) bool {
 // sortedOutcomes is a batch by what is to be done about it.
 type sortedOutcomes struct {
 	delivered  []string // inbox keys
+	begun      bool     // the inbox has some of these
 	failed     []delivery.Parked
 	lanes      []string // of the failed
 	unbegun    []string
@@ -203,7 +208,7 @@ func sortOut(batch []outcome) (b sortedOutcomes) {
 			b.confirmed, b.nameless = b.confirmed+1, b.nameless+1
 		case o.kind == confirmed:
 			b.confirmed++
-			b.delivered = append(b.delivered, o.item.inbox)
+			b.delivered, b.begun = append(b.delivered, o.item.inbox), b.begun || o.item.begun
 		}
 	}
 	return b
@@ -212,7 +217,7 @@ func sortOut(batch []outcome) (b sortedOutcomes) {
 func (s *consumerSession) store(ctx context.Context, b sortedOutcomes) error {
 	store, name := s.c.cfg.Store, s.c.in.Name
 	if len(b.delivered)+len(b.failed) > 0 {
-		if err := store.Settle(ctx, name, b.delivered, b.failed); err != nil {
+		if err := store.Settle(ctx, name, b.delivered, b.begun, b.failed); err != nil {
 			return err
 		}
 	}

@@ -108,7 +108,7 @@ type process struct {
 
 func (b *bed) start() *process {
 	b.t.Helper()
-	log := slog.New(slog.NewTextHandler(b.t.Output(), nil))
+	log := storetest.Log(b.t)
 	settings := *b.in.CDC
 	settings.Rules = mapping.WithUses(settings.Rules) // as whoever reads the file does
 	src, err := source.New(settings, b.src, b.in.Name, wire.Dialer{}.DialContext, log)
@@ -234,7 +234,7 @@ func (b *bed) await(what string, done func() bool) {
 
 func eventually(t *testing.T, try func() error) (err error) {
 	t.Helper()
-	for deadline := time.Now().Add(patience.Limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience.Left(t)); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if err = try(); err == nil {
 			return nil
 		}

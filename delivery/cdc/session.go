@@ -2,7 +2,6 @@ package cdc
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -77,7 +76,7 @@ func (r *Room) begin(ctx context.Context, l Leader) (*session, error) {
 	case p.SystemIdentifier == "":
 		return r.anew(ctx, l, system, 0, r.source.Snapshot)
 	case p.SystemIdentifier != system:
-		return nil, fmt.Errorf("%w (it was %s and is %s)", errReplaced, p.SystemIdentifier, system)
+		return nil, delivery.Fault("capture.replaced.where", "what", errReplaced, "was", p.SystemIdentifier, "now", system)
 	}
 	return r.resume(ctx, l, p)
 }
@@ -91,7 +90,7 @@ func (r *Room) begun(l Leader, p delivery.CapturePosition, t *tables) *session {
 func (r *Room) anew(ctx context.Context, l Leader, system string, changes int64, snapshot bool) (*session, error) {
 	r.news.set(statusSettingUp, delivery.Say("capture.setting_up.what"), false)
 	if err := r.setUp(ctx); err != nil {
-		return nil, fmt.Errorf("the source is not set up, see redrive cdc setup %s: %w", r.name, err)
+		return nil, delivery.Fault("capture.not_set_up", "integration", r.name, "why", err)
 	}
 	slot, err := r.slot(ctx)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"redrive/delivery"
@@ -137,20 +136,9 @@ func (r *rig) start() (eng *engine.Engine, stop func()) {
 	return eng, stop
 }
 
-func (r *rig) connect() *pgx.Conn {
-	r.t.Helper()
-	conn, err := pgx.Connect(r.t.Context(), r.dsn)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return conn
-}
-
 func (r *rig) sql(statement string, args ...any) {
 	r.t.Helper()
-	conn := r.connect()
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(r.t.Context(), statement, args...); err != nil {
+	if _, err := storetest.Session(r.t, r.dsn).Exec(r.t.Context(), statement, args...); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -163,8 +151,7 @@ func (r *rig) enqueue(integration string, n int) {
 // states counts deliveries by state.
 func (r *rig) states() map[string]int {
 	r.t.Helper()
-	conn := r.connect()
-	defer conn.Close(context.Background())
+	conn := storetest.Session(r.t, r.dsn)
 	rows, err := conn.Query(r.t.Context(), "SELECT state, count(*) FROM redrive.all_deliveries GROUP BY state")
 	if err != nil {
 		r.t.Fatal(err)
@@ -318,8 +305,7 @@ func (r *rig) vanish(times int) {
 // clock is the database's time.
 func (r *rig) clock() (now time.Time) {
 	r.t.Helper()
-	conn := r.connect()
-	defer conn.Close(context.Background())
+	conn := storetest.Session(r.t, r.dsn)
 	if err := conn.QueryRow(r.t.Context(), "SELECT clock_timestamp()").Scan(&now); err != nil {
 		r.t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/engine"
 	"redrive/store"
+	"redrive/store/storetest"
 	"redrive/store/storetest/patience"
 )
 
@@ -103,8 +104,7 @@ func briefLeases(r *rig, lease, timeout time.Duration) {
 // value reads one number.
 func (r *rig) value(query string) (n float64) {
 	r.t.Helper()
-	conn := r.connect()
-	defer conn.Close(context.Background())
+	conn := storetest.Session(r.t, r.dsn)
 	if err := conn.QueryRow(r.t.Context(), query).Scan(&n); err != nil {
 		r.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/engine"
 	"redrive/store"
+	"redrive/store/storetest"
 )
 
 const (
@@ -153,8 +154,7 @@ func (r *rig) produce() {
 	var group sync.WaitGroup
 	for first := range 4 {
 		group.Go(func() {
-			conn := r.connect()
-			defer conn.Close(context.Background())
+			conn := storetest.Session(r.t, r.dsn)
 			for n := range orderOfKey {
 				for key := first; key < orderKeys; key += 4 {
 					_, err := conn.Exec(context.Background(), "SELECT redrive.enqueue('push', 't', $1, $2)", fmt.Appendf(nil, "%d %d", key, n+1), fmt.Sprint("k", key))

@@ -43,7 +43,7 @@ func TestServeFinishesWhatIsUnderWayWhileItStillAnswers(t *testing.T) {
 	sending := roomFunc(func(ctx, grace context.Context) error {
 		stop()
 		<-ctx.Done()
-		request, _ := http.NewRequestWithContext(grace, http.MethodGet, BaseURL(listener.Addr()), nil)
+		request, _ := http.NewRequestWithContext(grace, http.MethodGet, BaseURL(listener), nil)
 		answer, err := http.DefaultClient.Do(request)
 		if err != nil {
 			return err
@@ -93,11 +93,22 @@ func TestBaseURL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := BaseURL(addr); got != want {
+		if got := BaseURL(bound{addr: addr}); got != want {
 			t.Errorf("%s is reached by %s", address, got)
+		}
+		if got := BaseURL(&TLS{bound{addr: addr}}); got != strings.Replace(want, "http", "https", 1) {
+			t.Errorf("%s is reached by %s with TLS", address, got)
 		}
 	}
 }
+
+// bound is a listener at an address.
+type bound struct {
+	net.Listener
+	addr net.Addr
+}
+
+func (b bound) Addr() net.Addr { return b.addr }
 
 func TestFactsOfOwnRoomsComeFirst(t *testing.T) {
 	fact := func(name string) []delivery.Fact { return []delivery.Fact{{Name: name}} }

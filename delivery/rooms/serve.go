@@ -45,7 +45,7 @@ func Serve(
 			stop(err)
 		}
 	}()
-	log.Info("listening", "url", BaseURL(listener.Addr()))
+	log.Info("listening", "url", BaseURL(listener))
 	<-stopping.Done()
 	log.Info("stopping", "grace", grace)
 	timer := time.AfterFunc(grace, giveUp)
@@ -65,10 +65,14 @@ func Serve(
 }
 
 // BaseURL is how this machine reaches the listener.
-func BaseURL(addr net.Addr) string {
-	host, port, _ := net.SplitHostPort(addr.String())
+func BaseURL(listener net.Listener) string {
+	host, port, _ := net.SplitHostPort(listener.Addr().String())
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	scheme := "http://"
+	if _, encrypted := listener.(*TLS); encrypted {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
 }

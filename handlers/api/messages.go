@@ -41,6 +41,9 @@ const PoolWait = 5 * time.Second
 // accept goes the integration's way: a pool takes a command in memory, everything else is durable before the answer.
 func (s *API) accept(ctx context.Context, m delivery.Message) (delivery.Accepted, error) {
 	if m.Kind == delivery.KindCommand && s.Config.Offer != nil && s.methodOf(m.Integration) == delivery.MethodPool {
+		if !delivery.ScopeOf(ctx, delivery.PermitSend).Has(m.Integration) {
+			return delivery.Accepted{}, &delivery.RightError{Missing: delivery.PermitSend, Integration: m.Integration}
+		}
 		ctx, cancel := context.WithTimeout(ctx, PoolWait)
 		defer cancel()
 		return s.Config.Offer(ctx, m)

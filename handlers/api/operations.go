@@ -59,7 +59,7 @@ func (s *API) startOperation(c echo.Context) error {
 	if dry {
 		return s.answerDryRun(c, request)
 	}
-	if missing := web.Who(c).Rights.Missing(delivery.PermitBulk, request.Action.Row().Needs); missing != "" {
+	if missing := web.Who(c).Rights.Missing(delivery.BulkNeeds(request.Action, request.Until != nil)...); missing != "" {
 		return web.Forbidden(missing)
 	}
 	if request.ID, err = operationID(c); err != nil {
@@ -90,13 +90,6 @@ func (s *API) answerDryRun(c echo.Context, request delivery.OperationRequest) er
 	run, err := s.store.DryRun(c.Request().Context(), request)
 	if err != nil {
 		return err
-	}
-	if !web.Who(c).Rights.May(delivery.PermitBulk, request.Action.Row().Needs) && run.Eligible > 0 {
-		if run.Excluded == nil {
-			run.Excluded = map[string]int{}
-		}
-		run.Excluded[delivery.ExcludedPermission] += run.Eligible
-		run = delivery.DryRun{Excluded: run.Excluded}
 	}
 	return c.JSON(http.StatusOK, DryRunJSON{
 		Eligible:     run.Eligible,

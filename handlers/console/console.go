@@ -90,10 +90,13 @@ func warn(c echo.Context, key string, args ...any) views.Flash {
 }
 
 // integrationNames are offered in filters.
-func (s *Console) integrationNames() []string {
+func (s *Console) integrationNames(c echo.Context) []string {
+	seen := web.Who(c).Rights.Scope(delivery.PermitView)
 	names := make([]string, 0, len(s.Config.Integrations))
 	for _, i := range s.Config.Integrations {
-		names = append(names, i.Name)
+		if seen.Has(i.Name) {
+			names = append(names, i.Name)
+		}
 	}
 	return names
 }

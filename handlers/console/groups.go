@@ -20,7 +20,7 @@ const (
 
 // groups lists failures that share a cause, or other things.
 func (s *Console) groups(c echo.Context) error {
-	page := views.GroupsPage{Layout: s.Layout(c, "title.groups", views.Groups), Names: s.integrationNames()}
+	page := views.GroupsPage{Layout: s.Layout(c, "title.groups", views.Groups), Names: s.integrationNames(c)}
 	filter, err := consoleGroups(c.QueryParams())
 	page.Filter = filter
 	if err == nil && untidy(c.QueryParams()) {

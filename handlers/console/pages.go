@@ -28,7 +28,7 @@ func (s *Console) ignored(c echo.Context) error {
 	page := views.IgnoredPage{
 		Layout:      s.Layout(c, "title.ignored", views.Ignored),
 		Integration: c.QueryParam("integration"),
-		Names:       s.integrationNames(),
+		Names:       s.integrationNames(c),
 	}
 	rows, err := s.store.Failures(c.Request().Context(), delivery.Filter{States: []delivery.State{delivery.StateIgnored},
 		Integrations: web.Given([]string{page.Integration}), After: c.QueryParam("after"), Limit: 50})

@@ -97,7 +97,7 @@ func headersOf(seen web.PayloadView) []views.Header {
 	return shownFields(seen.List)
 }
 
-// isProperty says that a header stands for a property that is shown among those.
+// isProperty reports whether a header stands for a property that is shown among those.
 func isProperty(seen web.PayloadView, name string) bool {
 	return slices.ContainsFunc(seen.Props, func(f delivery.Field) bool { return f.Name == delivery.PropertyOf(name) })
 }

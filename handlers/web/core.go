@@ -12,6 +12,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
 
 	"redrive/delivery"
 )
@@ -48,6 +49,7 @@ type Core struct {
 	store    Store
 	access   map[string]Access // of each route
 	shares   shares
+	reports  *rate.Limiter // of the log, for what browsers report
 }
 
 // New completes the configuration and installs what every request passes.
@@ -78,6 +80,7 @@ func New(store Store, cfg Config) (*Core, error) {
 		store:    store,
 		access:   map[string]Access{},
 		shares:   shares{held: map[string]*share{}},
+		reports:  rate.NewLimiter(reportsLog, reportsBurst),
 	}
 	s.Echo.HTTPErrorHandler = s.handleError
 	s.Echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts

@@ -230,7 +230,7 @@ func writeProblem(c echo.Context, p Problem) error {
 	return c.Blob(p.Status, ProblemType, body)
 }
 
-// wantsJSON tells programs from browsers.
+// wantsJSON reports whether a program asks, and no browser.
 func wantsJSON(r *http.Request) bool {
 	accept := r.Header.Get("Accept")
 	return isAPI(r) || (strings.Contains(accept, "json") && !strings.Contains(accept, "text/html"))

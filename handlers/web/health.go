@@ -18,6 +18,7 @@ func (s *Core) watchRoutes() {
 		return c.JSON(http.StatusOK, map[string]string{"status": "ok", "version": s.Config.Version})
 	})
 	s.Route(http.MethodGet, "/readyz", Open, s.ready)
+	s.Route(http.MethodPost, PolicyReports, Open, s.policyReport)
 	s.Route(http.MethodGet, "/metrics", Open, echo.WrapHandler(s.Config.Metrics.handler()))
 }
 

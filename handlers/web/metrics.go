@@ -22,6 +22,7 @@ type Metrics struct {
 	duration   *prometheus.HistogramVec
 	late       prometheus.Counter
 	expired    prometheus.Counter
+	violations prometheus.Counter
 }
 
 // NewMetrics makes a registry of its own, with the collectors of the Go runtime and the process.
@@ -39,8 +40,10 @@ func NewMetrics() *Metrics {
 			Help: "Outcomes that arrived after their lease was lost and changed nothing."}),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{Name: "redrive_lease_expirations_total",
 			Help: "Deliveries taken over from a worker that vanished."}),
+		violations: prometheus.NewCounter(prometheus.CounterOpts{Name: "redrive_csp_reports_total",
+			Help: "Violations of the content policy that browsers reported."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.duration, m.late, m.expired, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.deliveries, m.duration, m.late, m.expired, m.violations, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -30,7 +30,7 @@ const (
 	EditBodyLimit = 8 << 20 // a payload as large as a page edits, as forms write it
 
 	ContentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; " +
-		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; report-uri " + PolicyReports
 )
 
 // Use installs what every request passes, outermost first.
@@ -135,12 +135,14 @@ func (s *Core) secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "private, no-cache") // handlers of what may be kept say so themselves
 		if isAPI(c.Request()) {
 			h.Set("Cache-Control", "no-store")
 		}
 		if s.Config.SecureCookies {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
+			reportsTo(h)
 		}
 		return next(c)
 	}
@@ -200,7 +202,7 @@ func isQuiet(path string) bool {
 }
 
 func sessionless(path string) bool {
-	for _, prefix := range []string{"/healthz", "/readyz", "/metrics", "/static/", "/demo", "/api/openapi.json"} {
+	for _, prefix := range []string{"/healthz", "/readyz", "/metrics", "/static/", "/demo", "/api/openapi.json", PolicyReports} {
 		if strings.HasPrefix(path, prefix) {
 			return true
 		}

@@ -70,7 +70,7 @@ func (s *Core) Layout(c echo.Context, title, section string) views.Layout {
 	return l
 }
 
-// isFragment tells htmx's swaps from everything that needs a whole page.
+// isFragment reports whether htmx swaps the answer into a page that is there.
 func isFragment(r *http.Request) bool {
 	return r.Header.Get("HX-Request") == "true" && r.Header.Get("HX-Boosted") != "true" &&
 		r.Header.Get("HX-History-Restore-Request") != "true"

@@ -272,7 +272,7 @@ func GroupFilter(q url.Values) (g delivery.GroupFilter, err error) {
 	return g, err
 }
 
-// byFingerprint is the grouping without any key, said aloud.
+// byFingerprint is how groups are made when an address names no key.
 const byFingerprint = "fingerprint"
 
 // groupKeys reads the keys of groups, repeated or in a comma list.

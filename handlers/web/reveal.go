@@ -45,9 +45,12 @@ func (s *Core) Reveal(m delivery.Message, integrations ...string) PayloadView {
 	}
 	for name, value := range m.Headers {
 		view.Headers[name] = view.Hide.Text(value)
-		if delivery.IsCredential(name) {
+		if m.Withheld || delivery.IsCredential(name) {
 			view.Headers[name] = delivery.Hidden
 		}
+	}
+	if m.Withheld {
+		return view
 	}
 	view.List = view.fields(m.HeaderList())
 	if m.Typed() {

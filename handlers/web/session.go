@@ -25,11 +25,19 @@ func newSessions(store Store, cfg Config) *scs.SessionManager {
 	m.Store = store
 	m.Lifetime = 12 * time.Hour
 	m.IdleTimeout = 2 * time.Hour
-	m.Cookie.Name = "redrive_session"
+	m.Cookie.Name = HostCookie("redrive_session", cfg)
 	m.Cookie.HttpOnly = true
 	m.Cookie.SameSite = http.SameSiteLaxMode
 	m.Cookie.Secure = cfg.SecureCookies
 	return m
+}
+
+// HostCookie is the name of a cookie that no other host and no page in the clear can set, where browsers can keep such.
+func HostCookie(name string, cfg Config) string {
+	if cfg.SecureCookies {
+		return "__Host-" + name
+	}
+	return name
 }
 
 // openedKey is where a request keeps the person whose session it begins.

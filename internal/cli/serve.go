@@ -34,7 +34,9 @@ type Settings struct {
 	APIToken      string        `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation."                                                                                         name:"api-token"`
 	SecretKey     string        `env:"REDRIVE_SECRET_KEY"                              help:"Key that encrypts stored secrets; this version stores none."                                                                             name:"secret-key"`
 	Retention     time.Duration `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
-	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when the console is served over HTTPS."`
+	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
+	TLSCert       string        `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
+	TLSKey        string        `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 }
 
 // Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
@@ -63,7 +65,31 @@ func (c *Settings) check() error {
 		return Misused(errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without " +
 			"spaces or line breaks"))
 	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return Misused(errors.New("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))
+	}
+	if c.TLSCert != "" && bool(c.Demo) {
+		return Misused(errors.New("REDRIVE_DEMO: the demo's receivers speak plain HTTP on this very address; leave REDRIVE_TLS_CERT out"))
+	}
 	return nil
+}
+
+// listen opens the address, encrypted where there is a certificate.
+func (c *Settings) listen(log *slog.Logger) (net.Listener, error) {
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return nil, Misused(fmt.Errorf("REDRIVE_ADDR: %w", err))
+	}
+	if c.TLSCert == "" {
+		return listener, nil
+	}
+	encrypted, err := rooms.ListenTLS(listener, c.TLSCert, c.TLSKey, log)
+	if err != nil {
+		_ = listener.Close()
+		return nil, Misused(fmt.Errorf("REDRIVE_TLS_CERT: %w", err))
+	}
+	c.SecureCookies = true
+	return encrypted, nil
 }
 
 // Run serves until ctx ends, then stops in two phases: no new work, then what is under way within the grace period.
@@ -74,12 +100,12 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 	log := c.logger()
 	ctx = progress.ToLog(ctx, log)
 	scratch.SweepOnce()
-	listener, err := net.Listen("tcp", c.Addr)
+	listener, err := c.listen(log)
 	if err != nil {
-		return Misused(fmt.Errorf("REDRIVE_ADDR: %w", err))
+		return err
 	}
 	defer listener.Close()
-	file, err := c.integrations(rooms.BaseURL(listener.Addr()))
+	file, err := c.integrations(rooms.BaseURL(listener))
 	if err != nil {
 		return Misused(err)
 	}
@@ -88,7 +114,7 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 		return err
 	}
 	defer closeAll()
-	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener.Addr()), log); err != nil {
+	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener), log); err != nil {
 		return err
 	}
 	if err := c.prepare(ctx, db, file, log); err != nil {

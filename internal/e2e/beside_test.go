@@ -70,7 +70,7 @@ func TestCommandsBesideARunningServer(t *testing.T) {
 	}
 	for _, c := range commands[1:] {
 		p := launch(t, c.args, data, integrations)
-		if <-p.done; p.cmd.ProcessState.ExitCode() == 0 || !strings.Contains(p.output(), "no database in "+dir) {
+		if p.wait(); p.cmd.ProcessState.ExitCode() == 0 || !strings.Contains(p.output(), "no database in "+dir) {
 			t.Errorf("%v, before there is a database: exit code %d, said %q", c.args, p.cmd.ProcessState.ExitCode(), p.output())
 		}
 	}
@@ -80,7 +80,7 @@ func TestCommandsBesideARunningServer(t *testing.T) {
 	})
 	for _, c := range commands {
 		p := launch(t, c.args, data, integrations)
-		if <-p.done; (p.cmd.ProcessState.ExitCode() != 0) != (c.args[0] == "outbox") || !strings.Contains(p.output(), c.says) {
+		if p.wait(); (p.cmd.ProcessState.ExitCode() != 0) != (c.args[0] == "outbox") || !strings.Contains(p.output(), c.says) {
 			t.Errorf("%v: exit code %d, said %q", c.args, p.cmd.ProcessState.ExitCode(), p.output())
 		}
 		if c.audit == "" {

@@ -161,7 +161,7 @@ func TestForeignDeadLettersGoBackToWhereTheyDied(t *testing.T) {
 	p := serve(t, onFreshDatabase(t), configFile(t, fmt.Sprintf("integrations:\n  - {name: died, method: broker, broker: {rabbitmq: {url: %q, queue: orders.dlq}, dead_letters: true}}\n", rabbit.URL)))
 	var seen map[string]any
 	for round := range 3 {
-		m := <-consumed
+		m := patience.Receive(t, "the message at its queue", consumed)
 		if string(m.Body) != "\x00\xff{1:" || m.MessageId != "m1" || m.Type != "order.placed" || m.Headers["shop"] != "17" || fmt.Sprint(m.Headers["weight"]) != "3" || m.Headers["x-death"] != nil {
 			t.Fatalf("round %d: %q %v", round, m.Body, m)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 // 20,000 changes of another database go to two receivers, one as commands and one as events, while the program is killed, and
@@ -56,7 +57,7 @@ integrations:
 		}
 		p = serve(t, env...)
 	}
-	if err := <-written; err != nil {
+	if err := patience.Receive(t, "all changes to be made", written); err != nil {
 		t.Fatal(err)
 	}
 	changes := scan[int](t, src, "SELECT count(*)::int FROM log")

@@ -325,11 +325,10 @@ func TestWhatDoesNotWorkIsSaidSo(t *testing.T) {
 	for _, s := range list {
 		s.awaitDegraded(t, p)
 	}
-	metrics := p.do("GET", "/metrics", "")
 	for _, s := range list {
-		if !strings.Contains(metrics, fmt.Sprintf("redrive_up{integration=%q,part=%q} 0", s.name, s.part)) {
-			t.Errorf("%s: no metric", s.name)
-		}
+		await(t, s.name+" has a metric", func() bool {
+			return strings.Contains(p.do("GET", "/metrics", ""), fmt.Sprintf("redrive_up{integration=%q,part=%q} 0", s.name, s.part))
+		})
 	}
 	_, _, before := p.stands("http-dead", "destination")
 	said := p.output() + p.do("GET", "/api/v1/integrations", "")

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"redrive/store/storetest/patience"
 	"redrive/store/storetest/services"
 )
 
@@ -124,7 +125,7 @@ func TestKilledWithFullHands(t *testing.T) {
 	}
 	for _, k := range list {
 		for range atWork {
-			<-k.receiver.arrived
+			patience.Receive(t, "a request", k.receiver.arrived)
 		}
 		if k.lost {
 			await(t, k.name+": what no worker takes is durable", func() bool { return p.figure(k.name, "parked") == unstarted })

@@ -107,13 +107,13 @@ func launch(t *testing.T, args []string, env ...string) *program {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("log of process %d:\n%s", p.cmd.Process.Pid, p.output())
+			t.Logf("log of process %d:\n%s", p.cmd.Process.Pid, storetest.Tail(p.output()))
 		}
 	})
 	select {
 	case p.url = <-urls:
 	case <-p.done:
-	case <-time.After(patience.Limit):
+	case <-time.After(patience.Left(t)):
 		t.Fatal("redrive neither listened nor ended")
 	}
 	return p
@@ -183,16 +183,7 @@ func serve(t *testing.T, env ...string) *program {
 // await repeats a look until it shows what is wanted.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(patience.Limit)
-	for !done() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatalf("not within %v: %s", patience.Limit, what)
-		}
-	}
+	patience.Until(t, what, done)
 }
 
 // call asks the API and answers status and body, decoded when it is a JSON object.

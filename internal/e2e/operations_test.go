@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"redrive/store/storetest/patience"
 )
 
 // heldAt are the statements at which a step of an operation is stopped in the middle of its transaction.
@@ -91,17 +93,21 @@ func killAt(t *testing.T, p *program, conn *pgx.Conn, receiver *ledger, items in
 		killInside(t, p, conn, holdLock+where)
 	} else {
 		sent, _ := receiver.requests()
-		<-receiver.at(sent + 1 + rand.IntN(50))
+		patience.Receive(t, "the moment of the kill", receiver.at(sent+1+rand.IntN(50)))
 		p.kill()
 	}
 	return released(t, conn)
 }
 
-// The program is killed 20 times during an operation on 10,000 dead letters, once at a random place of each twentieth. Its rate is such
-// that what has piled up during a restart, a second's worth, is less than a twentieth.
+// manyItems is how many dead letters the operation below is on.
+const manyItems = 5_000
+
+// The program is killed 20 times during an operation, once at a random place of each twentieth of all but its end, which is long enough
+// for the last kill to come before it. Its rate is such that what has piled up during a restart, a second's worth, is less than that.
 func TestAnOperationSurvivesTwentyKills(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	const total, kills, rate = 10_000, 20, 300
+	const total, kills, rate = manyItems, 20, 150
+	const last = total - 10*rate // there the last kill comes at the latest
 	receiver := newLedger(t)
 	receiver.refuse = "7" // one in ten becomes a dead letter again
 	database := onFreshDatabase(t)
@@ -117,14 +123,14 @@ func TestAnOperationSurvivesTwentyKills(t *testing.T) {
 	id := p.must("POST", "/api/v1/operations", body)["id"].(string)
 	var at []int
 	for n := range kills {
-		part := (total - 2*rate) / kills // something is left to do when the last kill comes
+		const part = last / kills
 		at = append(at, killAt(t, p, conn, receiver, n*part+1+rand.IntN(part)))
 		p = serve(t, env...)
 		if o := addsUp(t, p, id); o["state"] != "running" {
 			t.Errorf("after kill %d: %v", n+1, o)
 		}
 	}
-	spread(t, at, total)
+	spread(t, at, last)
 	var o map[string]any
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -144,14 +150,14 @@ func TestAnOperationSurvivesTwentyKills(t *testing.T) {
 	}
 }
 
-// spread wants kills in every fifth of the operation.
-func spread(t *testing.T, at []int, total int) {
+// spread wants kills in every fifth of the items before the last kill.
+func spread(t *testing.T, at []int, last int) {
 	t.Helper()
 	var fifths [5]int
 	for _, n := range at {
-		fifths[min(n*len(fifths)/total, len(fifths)-1)]++
+		fifths[min(n*len(fifths)/last, len(fifths)-1)]++
 	}
-	t.Logf("killed when %v of %d items were released", at, total)
+	t.Logf("killed when %v of %d items were released", at, manyItems)
 	for _, n := range fifths {
 		if n < 2 {
 			t.Errorf("the kills are not spread: %v in the fifths of the operation", fifths)
@@ -196,8 +202,8 @@ func compareRequests(t *testing.T, conn *pgx.Conn, receiver *ledger, total int) 
 func compareOperation(t *testing.T, dsn string, succeeded int) {
 	t.Helper()
 	for query, want := range map[string]int{
-		"SELECT count(*) FROM redrive.audit WHERE action = 'delivery.retry'":                10_000,
-		"SELECT count(DISTINCT subject) FROM redrive.audit WHERE action = 'delivery.retry'": 10_000,
+		"SELECT count(*) FROM redrive.audit WHERE action = 'delivery.retry'":                manyItems,
+		"SELECT count(DISTINCT subject) FROM redrive.audit WHERE action = 'delivery.retry'": manyItems,
 		"SELECT count(*) FROM redrive.audit WHERE action = 'operation.start'":               1,
 		"SELECT count(*) FROM redrive.audit WHERE action LIKE 'operation.%'":                1, // its end is nobody's act
 		"SELECT count(*) FROM redrive.deliveries WHERE state = 'delivered'":                 succeeded,

@@ -38,15 +38,15 @@ func dataDir(t *testing.T) (dir, env string) {
 	return dir, "REDRIVE_DATA_DIR=" + dir
 }
 
-// offer hands n messages over in parallel and returns how many were accepted, by state.
-func (p *program) offer(n int) map[string]int {
+// offer hands n messages over in parallel, numbered from first on, and returns how many were accepted, by state.
+func (p *program) offer(first, n int) map[string]int {
 	p.t.Helper()
 	var mu sync.Mutex
 	states := map[string]int{}
 	var producers sync.WaitGroup
 	for w := range 8 {
 		producers.Go(func() {
-			for i := w; i < n; i += 8 {
+			for i := first + w; i < first+n; i += 8 {
 				status, answer := p.call("POST", "/api/v1/messages", map[string]any{"integration": "push", "type": "t", "payload": i, "idempotency_key": fmt.Sprint("k", i)})
 				mu.Lock()
 				if status != http.StatusAccepted {
@@ -107,7 +107,13 @@ func TestAKilledPoolLosesAtMostWhatItHeld(t *testing.T) {
 	p := serve(t, env...)
 	warm := p.warm(receiver)
 	release := receiver.keep()
-	if states := p.offer(total); states["pending"] != total {
+	if states := p.offer(0, workers); states["pending"] != workers {
+		t.Fatalf("accepted %v", states)
+	}
+	for range workers { // who is at work before the others come takes none of them
+		patience.Receive(t, "a request", receiver.arrived)
+	}
+	if states := p.offer(workers, total-workers); states["pending"] != total-workers {
 		t.Fatalf("accepted %v", states)
 	}
 	if busy, queued, journaled := p.fact("busy"), p.fact("queued"), p.fact("journaled"); busy != workers || queued != queue || journaled != total-workers-queue {
@@ -141,7 +147,7 @@ func TestAStoppedPoolLosesNothing(t *testing.T) {
 	database := onFreshDatabase(t)
 	env := []string{database, data, configFile(t, pooled(receiver.URL, "block", workers, queue))}
 	p := serve(t, env...)
-	if states := p.offer(total); states["pending"] != total {
+	if states := p.offer(0, total); states["pending"] != total {
 		t.Fatalf("accepted %v", states)
 	}
 	for range workers {
@@ -151,13 +157,13 @@ func TestAStoppedPoolLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	dsn := strings.TrimPrefix(database, "DATABASE_URL=")
-	await(t, "the queue is durable", func() bool { return left(dsn) == total-workers })
+	await(t, "the queue is durable", func() bool { return left(t, dsn) == total-workers })
 	release()
 	if p.wait(); p.cmd.ProcessState.ExitCode() != 0 { // a second signal would end it at once
 		t.Errorf("exit code %d", p.cmd.ProcessState.ExitCode())
 	}
 	serve(t, env...)
-	await(t, "all are delivered", func() bool { return left(dsn) == 0 })
+	await(t, "all are delivered", func() bool { return left(t, dsn) == 0 })
 	if requests, keys := receiver.requests(); requests != total || keys != total {
 		t.Errorf("%d requests with %d keys for %d messages", requests, keys, total)
 	}
@@ -181,7 +187,7 @@ func TestNothingIsLostWhenPostgresIsAwayAtTheStop(t *testing.T) {
 	}
 	file := configFile(t, pooled(receiver.URL, "block", workers, 100))
 	p := serve(t, "DATABASE_URL="+server.DSN("redrive"), data, file)
-	if states := p.offer(total); states["pending"] != total {
+	if states := p.offer(0, total); states["pending"] != total {
 		t.Fatalf("accepted %v", states)
 	}
 	for range workers {

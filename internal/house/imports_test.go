@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"store/batch":        {"delivery", "store/pg", "store/audit", "store/record", "store/queue", "store/sqltext", "store/session"},
 	"store/capture":      {"delivery", "store/pg", "store/audit", "store/record", "store/queue"},
 	"store/integrations": {"delivery", "store/pg", "store/audit", "store/record", "store/index", "store/queue", "store/find", "store/sqltext"},
-	"store/session":      {}, "store/embedded": {"delivery/programs", "delivery/scratch"}, "delivery/programs": {}, "delivery/scratch": {}, "delivery/progress": {},
+	"store/session":      {"delivery"}, "store/embedded": {"delivery/programs", "delivery/scratch"}, "delivery/programs": {}, "delivery/scratch": {}, "delivery/progress": {},
 	"store/source": {"delivery", "store/session"}, "demo": {"delivery"},
 }
 

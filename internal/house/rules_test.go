@@ -21,7 +21,7 @@ var copies = []struct {
 	{"the shape of a UUID", "delivery.IsUUID", regexp.MustCompile(`\[0-9a-f(A-F)?\]\{8\}.*\{(4|12)\}|x{8}-x{4}-`)},
 	{"the shape of an integration's name", "delivery.IsName", regexp.MustCompile(`\[a-z0-9-\]\{1,63\}`)},
 	{"the shape of a slot's name", "delivery.IsSlotName", regexp.MustCompile(`\[a-z0-9_\]\{1,63\}`)},
-	{"the shape of a header's name", "delivery.IsHeaderName", regexp.MustCompile("!#\\$%&'\\*\\+")},
+	{"the shape of a header's name", "delivery.IsHeaderName", regexp.MustCompile(`!#\$%&'\*\+`)},
 	{"the shape of an attribute's name", "delivery.IsAttributeName", regexp.MustCompile(`\^\[a-z0-9\]\+\$`)},
 	{"the names of credentials", "delivery.IsCredential", regexp.MustCompile(`(?s)cookie.*token|token.*cookie`)},
 	{"the shape of a person's or a token's name", "Check of delivery.Operator and delivery.Token", regexp.MustCompile(`\^\[\\p\{L\}\\p\{N\}\]\[\\p`)},
@@ -36,7 +36,7 @@ var copies = []struct {
 var lists = map[string][]string{
 	"delivery.Methods":       {"MethodPool", "MethodBroker", "MethodOutbox", "MethodBatch", "MethodCDC", "pool", "broker", "outbox", "batch", "cdc"},
 	"delivery.UnsureClasses": {"ClassTimeout", "ClassConnectionLost", "ClassLeaseLost", "ClassPoison"},
-	"delivery.Roles":         {"RoleViewer", "RoleOnCall", "RoleOperator", "RoleReviewer", "RoleAuditor", "RoleAdmin",
+	"delivery.Roles": {"RoleViewer", "RoleOnCall", "RoleOperator", "RoleReviewer", "RoleAuditor", "RoleAdmin",
 		"viewer", "on-call", "operator", "reviewer", "auditor", "admin"},
 	"delivery.States": {"StatePending", "StateSending", "StateDelivered", "StateDead", "StateIgnored", "StateResolved",
 		"pending", "sending", "delivered", "dead", "ignored", "resolved"},

@@ -114,7 +114,9 @@ func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page deliver
 		}
 		q.Add("seq < ?", seq)
 	}
-	page.Items, err = pg.Read(s.Gorm.WithContext(ctx), AuditPointers, "SELECT "+AuditColumns+" FROM redrive.audit"+q.Sql()+
+	db := s.Gorm.WithContext(ctx)
+	seenEntries(db, q)
+	page.Items, err = pg.Read(db, AuditPointers, "SELECT "+AuditColumns+" FROM redrive.audit"+q.Sql()+
 		" ORDER BY seq DESC LIMIT ?", append(q.Args, limit+1)...)
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading the audit: %w", err))
@@ -123,15 +125,27 @@ func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page deliver
 		page.Items = page.Items[:limit]
 		page.Next = strconv.FormatInt(page.Items[limit-1].Seq, 10)
 	}
+	keepPrivate(db, page.Items)
+	keepInScope(pg.Scope(db, delivery.PermitAudit), page.Items)
 	return page, nil
 }
 
-// AuditHead returns the newest entry, the zero entry for an empty chain.
+// AuditHead returns the newest entry, the zero entry for an empty chain. Whoever may not see it gets its place and its hashes.
 func (s *Trail) AuditHead(ctx context.Context) (delivery.AuditEntry, error) {
 	e, err := pg.ReadOne(s.Gorm.WithContext(ctx), AuditPointers,
 		"SELECT "+AuditColumns+" FROM redrive.audit ORDER BY seq DESC LIMIT 1")
-	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
+	if errors.Is(err, delivery.ErrNotFound) {
+		return e, nil
+	}
+	if err != nil {
 		return e, fmt.Errorf("reading the audit's head: %w", err)
 	}
-	return e, nil
+	seen, err := s.Audit(ctx, delivery.AuditFilter{Limit: 1, After: strconv.FormatInt(e.Seq+1, 10)})
+	if err != nil {
+		return e, err
+	}
+	if len(seen.Items) == 0 || seen.Items[0].Seq != e.Seq {
+		return delivery.AuditEntry{Seq: e.Seq, At: e.At, PrevHash: e.PrevHash, Hash: e.Hash, Details: []byte("{}")}, nil
+	}
+	return seen.Items[0], nil
 }

@@ -111,10 +111,10 @@ func (f *Feed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery
 		numbers[i] = r.Row
 	}
 	type known struct {
-		row int64
-		id  string
+		CorrectionRow int64
+		DeliveryID    string
 	}
-	list, err := pg.Read(tx, func(k *known) []any { return []any{&k.row, &k.id} },
+	list, err := pg.Scan[known](tx,
 		`SELECT correction_row, delivery_id::text FROM redrive.batch_rows
 		WHERE correction_id = ? AND correction_row = ANY(?)`, file.ID, &numbers)
 	if err != nil {
@@ -122,7 +122,7 @@ func (f *Feed) rejectRows(tx *gorm.DB, file delivery.StoredFile, rows []delivery
 	}
 	corrected := map[int64]string{}
 	for _, k := range list {
-		corrected[k.row] = k.id
+		corrected[k.CorrectionRow] = k.DeliveryID
 	}
 	var again []rejection
 	var fresh []delivery.RejectedRow
@@ -263,8 +263,7 @@ func (f *Feed) BeginCorrection(
 		if file, err = pg.ReadOne(tx, storedFileColumns, fileSQL+" WHERE f.id = ?", together.FileID); err != nil {
 			return err
 		}
-		rows, err = pg.Read(tx, func(r *delivery.CorrectionRow) []any { return []any{&r.DeliveryID, &r.Payload} },
-			`SELECT w.id::text, m.payload
+		rows, err = pg.Scan[delivery.CorrectionRow](tx, `SELECT w.id::text AS delivery_id, m.payload
 			FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.messages m ON m.id = w.message_id
 			JOIN redrive.deliveries r ON r.id = w.id
 			WHERE w.integration = ? AND w.token IS NULL AND w.due_at = `+queue.LeaderAnswers+` AND b.file_id = ? AND coalesce(r.operation_id::text, '') = ?
@@ -305,8 +304,8 @@ func bindRows(tx *gorm.DB, file string, deliveries []string) error {
 	return nil
 }
 
-const correctedSQL = `SELECT w.id::text, w.token, w.message_id::text, m.created_at, w.attempts, f.name, d.state, coalesce(x.error, ''),
-		coalesce(d.started_at, d.changed_at), coalesce(d.duration_ms, 0) * bigint '1000000'
+const correctedSQL = `SELECT w.id::text, w.token, w.message_id::text, m.created_at, w.attempts, f.name AS file, d.state, coalesce(x.error, '') AS error,
+		coalesce(d.started_at, d.changed_at) AS started_at, coalesce(d.duration_ms, 0) AS duration_ms
 	FROM redrive.queue w JOIN redrive.batch_rows b ON b.delivery_id = w.id JOIN redrive.batch_files f ON f.id = b.correction_id
 	JOIN redrive.deliveries d ON d.id = redrive.delivery_id(f.id, f.integration) JOIN redrive.messages m ON m.id = w.message_id
 	LEFT JOIN redrive.failure_details x ON x.delivery_id = d.id
@@ -316,37 +315,34 @@ const correctedSQL = `SELECT w.id::text, w.token, w.message_id::text, m.created_
 func (f *Feed) SettleCorrections(ctx context.Context) (n int, err error) {
 	err = f.transact(ctx, func(tx *gorm.DB) error {
 		type row struct {
-			delivery.Completion
-			file, error string
-			state       delivery.State
+			ID, MessageID, File, Error string
+			Token, DurationMs          int64
+			Attempts                   int
+			State                      delivery.State
+			CreatedAt, StartedAt       time.Time
 		}
-		rows, err := pg.Read(tx, func(r *row) []any {
-			return []any{
-				&r.DeliveryID,
-				&r.Token,
-				&r.MessageID,
-				&r.CreatedAt,
-				&r.Attempt,
-				&r.file,
-				&r.state,
-				&r.error,
-				&r.StartedAt,
-				&r.Duration,
-			}
-		}, correctedSQL, f.integration, rowsSettled)
+		rows, err := pg.Scan[row](tx, correctedSQL, f.integration, rowsSettled)
 		if err != nil {
 			return fmt.Errorf("reading corrected rows: %w", err)
 		}
 		done := make([]delivery.Completion, len(rows))
 		for i, r := range rows {
-			done[i] = r.Completion
-			done[i].Integration = f.integration
-			done[i].Next, done[i].Result = delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK}
-			if r.state != delivery.StateDelivered {
+			done[i] = delivery.Completion{
+				Lease:       delivery.Lease{DeliveryID: r.ID, Token: r.Token},
+				Integration: f.integration,
+				MessageID:   r.MessageID,
+				CreatedAt:   r.CreatedAt,
+				Attempt:     r.Attempts,
+				StartedAt:   r.StartedAt,
+				Duration:    time.Duration(r.DurationMs) * time.Millisecond,
+				Next:        delivery.StateDelivered,
+				Result:      delivery.Result{Outcome: delivery.OutcomeOK},
+			}
+			if r.State != delivery.StateDelivered {
 				done[i].Next, done[i].Result = delivery.StateDead, delivery.Result{
 					Outcome:    delivery.OutcomePermanent,
 					ErrorClass: delivery.ClassRejected,
-					Error:      delivery.CorrectionError(r.file, r.error),
+					Error:      delivery.CorrectionError(r.File, r.Error),
 				}
 				done[i].GroupID, done[i].GroupText = delivery.Fingerprint(f.integration,
 					delivery.ClassRejected, done[i].Result.Error)

@@ -56,6 +56,9 @@ func (s *Batches) File(ctx context.Context, id string) (f delivery.StoredFile, e
 	if f, err = pg.ReadOne(s.Gorm.WithContext(ctx), storedFileColumns, fileSQL+" WHERE f.id = ?", id); err != nil {
 		return f, fmt.Errorf("reading file %s: %w", id, err)
 	}
+	if err := pg.See(s.Gorm.WithContext(ctx), f.Integration); err != nil {
+		return delivery.StoredFile{}, err
+	}
 	return f, nil
 }
 
@@ -99,6 +102,7 @@ func (s *Batches) Runs(
 	}
 	w := pg.NewWhere()
 	w.Add("r.integration = ?", integration)
+	w.In("r.integration", pg.Seen(s.Gorm.WithContext(ctx)))
 	if after != "" {
 		c, err := pg.ParseCursor(after)
 		if err != nil {
@@ -169,6 +173,9 @@ func (s *Batches) RequestRun(ctx context.Context, integration, date, actor, reas
 		return run, delivery.Mistake("bad_date", "business_date")
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := pg.MayFor(tx, integration, delivery.PermitResend); err != nil {
+			return err
+		}
 		if err := runnable(tx, integration, date); err != nil {
 			return err
 		}
@@ -286,7 +293,10 @@ func (r *partReader) Close() error {
 	return nil
 }
 
-// OpenFile is Files().Open.
+// OpenFile is Files().Open for whoever may see the file.
 func (s *Batches) OpenFile(ctx context.Context, id string) (io.ReadCloser, error) {
+	if _, err := s.File(ctx, id); err != nil {
+		return nil, err
+	}
 	return s.Files().Open(ctx, id)
 }

@@ -162,22 +162,23 @@ func (f *Feed) Write(
 const nextFileSQL = `
 WITH before AS (SELECT last_sha256 FROM redrive.batch_feeds WHERE integration = ? FOR UPDATE)
 UPDATE redrive.batch_feeds f SET sequence = f.sequence + 1, last_sha256 = ? FROM before WHERE f.integration = ?
-RETURNING f.sequence, before.last_sha256, clock_timestamp()`
+RETURNING f.sequence, before.last_sha256 AS previous, clock_timestamp() AS at`
 
 // finish gives the file its number and name.
 func (f *Feed) finish(tx *gorm.DB, n delivery.NewBatchFile, content delivery.BatchContent, file *delivery.BatchFile) error {
 	if err := f.moveWindow(tx, content); err != nil {
 		return err
 	}
-	var err error
-	*file, err = pg.ReadOne(tx, func(b *delivery.BatchFile) []any {
-		*b = *file
-		return []any{&b.Sequence, &b.Previous, &b.CreatedAt}
-	}, nextFileSQL, f.integration, file.SHA256, f.integration)
+	type next struct {
+		Sequence int64
+		Previous string
+		At       time.Time
+	}
+	counted, err := pg.ScanOne[next](tx, nextFileSQL, f.integration, file.SHA256, f.integration)
 	if err != nil {
 		return fmt.Errorf("counting the sequence: %w", err)
 	}
-	file.CreatedAt = file.CreatedAt.UTC()
+	file.Sequence, file.Previous, file.CreatedAt = counted.Sequence, counted.Previous, counted.At.UTC()
 	file.Name = n.Settings.FileName(*file, n.Format.Extension())
 	spec, err := json.Marshal(n.Format)
 	if err != nil {

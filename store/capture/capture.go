@@ -230,6 +230,9 @@ func (s *Captures) RequestResnapshot(ctx context.Context, integration, actor, re
 }
 
 func mustCapture(tx *gorm.DB, integration string) error {
+	if err := pg.MayFor(tx, integration, delivery.PermitResend); err != nil {
+		return err
+	}
 	method, err := pg.ReadOne(tx, pg.Single[delivery.Method],
 		"SELECT method FROM redrive.integrations WHERE name = ? AND active", integration)
 	if err == nil && method != delivery.MethodCDC {

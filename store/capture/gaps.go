@@ -147,7 +147,10 @@ const gapsSQL = `SELECT g.integration, g.table_name AS "table", (g.from_lsn - pg
 
 // CaptureGaps returns what is missing of tables and not read again yet, by integration and table.
 func (s *Captures) CaptureGaps(ctx context.Context) (map[string][]delivery.CaptureGap, error) {
-	return captureGaps(s.Gorm.WithContext(ctx), gapsSQL+" WHERE g.closed_at IS NULL ORDER BY g.integration, g.table_name")
+	w := pg.NewWhere()
+	w.Add("g.closed_at IS NULL")
+	w.In("g.integration", pg.Seen(s.Gorm.WithContext(ctx)))
+	return captureGaps(s.Gorm.WithContext(ctx), gapsSQL+w.Sql()+" ORDER BY g.integration, g.table_name", w.Args...)
 }
 
 // CaptureGaps returns the open gaps of one integration.

@@ -72,7 +72,7 @@ func changeCase(tx *gorm.DB, c delivery.CaseChange) error {
 
 // lockFailure is lockSubject for what has a record: there is nothing to keep about the others.
 func lockFailure(tx *gorm.DB, id string) (subject, error) {
-	of, err := lockSubject(tx, id)
+	of, err := lockSubject(tx, id, delivery.PermitTriage)
 	if err == nil && of.Version == 0 {
 		err = delivery.Mistake("no_failure", "")
 	}

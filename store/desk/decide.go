@@ -74,7 +74,17 @@ func permitted(tx *gorm.DB, of targets, d decision) ([]lockedDelivery, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: locking: %w", d.Action, err)
 	}
+	for _, t := range list {
+		if err := pg.MayFor(tx, t.integration, d.needs()...); err != nil {
+			return nil, err
+		}
+	}
 	return list, nil
+}
+
+// needs are the permissions that whoever decides must have for the integration of each delivery.
+func (d decision) needs() []delivery.Permission {
+	return delivery.Needs(d.Action, d.until != nil)
 }
 
 // permitSQL is the condition under which a delivery r permits a decision.
@@ -290,6 +300,11 @@ func whyRefused(tx *gorm.DB, of targets, d decision) error {
 	if err != nil {
 		return err
 	}
+	if s := found[0]; s.Integration != "" {
+		if err := pg.MayFor(tx, s.Integration, d.needs()...); err != nil {
+			return err
+		}
+	}
 	return found[0].refusal(d.Transition)
 }
 
@@ -416,7 +431,7 @@ func (s subject) made(a delivery.Action) bool {
 }
 
 // lockSubject locks a delivery whatever its state is, and looks afterwards.
-func lockSubject(tx *gorm.DB, id string) (subject, error) {
+func lockSubject(tx *gorm.DB, id string, needs ...delivery.Permission) (subject, error) {
 	if _, err := pg.Read(tx, pg.Single[int], "SELECT 1 FROM redrive.deliveries WHERE id = ? FOR UPDATE", id); err != nil {
 		return subject{}, err
 	}
@@ -427,5 +442,5 @@ func lockSubject(tx *gorm.DB, id string) (subject, error) {
 	if found[0].Integration == "" {
 		return subject{}, delivery.ErrNotFound
 	}
-	return found[0], nil
+	return found[0], pg.MayFor(tx, found[0].Integration, needs...)
 }

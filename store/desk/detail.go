@@ -37,6 +37,9 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 	if len(rows) == 0 {
 		return detail, delivery.ErrNotFound
 	}
+	if err := pg.See(tx, rows[0].Integration); err != nil {
+		return detail, err
+	}
 	detail.Delivery = rows[0].Shown()
 	detail.Message, err = queue.Message(tx, detail.MessageID)
 	if errors.Is(err, delivery.ErrNotFound) {
@@ -45,6 +48,7 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 	if err != nil {
 		return detail, err
 	}
+	detail.Message.Withheld = !pg.Scope(tx, delivery.PermitViewPayload).Has(detail.Integration)
 	if detail.Timeline, err = timeline(tx, detail.Delivery); err != nil {
 		return detail, err
 	}

@@ -46,7 +46,7 @@ func (s *Desk) changed(ctx context.Context, id, token string, work func(tx *gorm
 		}
 		d = list[0]
 		d.Repeated = !fresh
-		return nil
+		return pg.See(tx, d.Integration)
 	})
 	return d, err
 }
@@ -173,13 +173,13 @@ func maskingOf(tx *gorm.DB, id string) (delivery.Masking, error) {
 		return delivery.Masking{}, err
 	}
 	type sent struct {
-		delivery.Message
-		to string
+		Kind                    delivery.Kind
+		Addressee, Type, SentTo string
 	}
-	m, err := pg.ReadOne(tx, func(s *sent) []any { return []any{&s.Kind, &s.Integration, &s.Type, &s.to} },
-		`SELECT m.kind, coalesce(m.integration, ''), m.type, r.integration
+	s, err := pg.ScanOne[sent](tx,
+		`SELECT m.kind, m.integration AS addressee, m.type, r.integration AS sent_to
 		FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id WHERE r.id = ?`, id)
-	return masks.For(m.Message, m.to), err
+	return masks.For(delivery.Message{Kind: s.Kind, Integration: s.Addressee, Type: s.Type}, s.SentTo), err
 }
 
 // editsLoaded bounds what the payloads of all versions of one delivery may take in memory; older ones are read one by one.
@@ -230,12 +230,27 @@ func firstVersion(m delivery.Message) delivery.Edit {
 	}
 }
 
+// seeDelivery is pg.See for the integration of a delivery.
+func seeDelivery(db *gorm.DB, id string) error {
+	if pg.Seen(db).All {
+		return nil
+	}
+	name, err := pg.ReadOne(db, pg.Single[string], "SELECT integration FROM redrive.all_deliveries WHERE id = ?", id)
+	if err != nil {
+		return err
+	}
+	return pg.See(db, name)
+}
+
 // EditOf returns one version of what was sent for a delivery, with its payload.
 func (s *Desk) EditOf(ctx context.Context, id string, number int) (e delivery.Edit, err error) {
 	if !delivery.IsUUID(id) {
 		return e, delivery.ErrNotFound
 	}
 	db := s.Gorm.WithContext(ctx)
+	if err := seeDelivery(db, id); err != nil {
+		return e, err
+	}
 	if number != 1 {
 		return pg.ReadOne(db, editPointers,
 			"SELECT "+editColumns+", payload, false FROM redrive.edits WHERE delivery_id = ? AND number = ?", id, number)

@@ -65,11 +65,12 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		}
 		r.ID = id.String()
 	}
-	selection, err := selectFor(s.Gorm.WithContext(ctx), r)
-	if err != nil {
-		return o, err
-	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		r := r
+		selection, err := selectFor(tx, r)
+		if err != nil {
+			return err
+		}
 		if err := callByName(tx, &r); err != nil {
 			return err
 		}
@@ -182,7 +183,7 @@ func operationEntry(step, actor, id, reason string, members map[string]any) deli
 	return delivery.AuditEntry{
 		Actor:       actor,
 		Action:      "operation." + step,
-		SubjectType: "operation",
+		SubjectType: audit.SubjectOperation,
 		Subject:     id,
 		Reason:      reason,
 		Details:     audit.Details(members),

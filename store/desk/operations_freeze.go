@@ -25,9 +25,9 @@ type selection struct {
 // judged whether the message is still there.
 const judgedSQL = `judged AS MATERIALIZED (
     SELECT f.id, f.version, coalesce(f.integration, '') AS integration, f.changed_at, f.error_class IS NOT NULL AND f.error_class = ANY(CAST(@unsure AS text[])) AS unsure,
-        CASE WHEN f.state IS NULL THEN 'not_found' WHEN f.chosen <> 0 AND f.chosen <> f.version THEN 'changed'
-            WHEN f.state IN (%s) THEN %s WHEN f.state = 'pending' THEN 'in_flight' ELSE 'already_settled' END AS why
-    FROM found f%s
+        CASE WHEN f.state IS NULL%[4]s THEN 'not_found' WHEN f.chosen <> 0 AND f.chosen <> f.version THEN 'changed'
+            WHEN f.state IN (%[1]s) THEN %[2]s WHEN f.state = 'pending' THEN 'in_flight' ELSE 'already_settled' END AS why
+    FROM found f%[3]s
 )`
 
 // What an action asks beside the state.
@@ -53,8 +53,15 @@ func selectFor(db *gorm.DB, r delivery.OperationRequest) (selection, error) {
 		extra = acknowledgeSQL
 	}
 	args["unsure"] = &unsure
+	hidden := ""
+	if seen := pg.Seen(db); !seen.All {
+		hidden, args["seen"] = " OR NOT f.integration = ANY(CAST(@seen AS text[]))", pg.Names(seen)
+	}
+	if may := pg.Scope(db, delivery.BulkNeeds(r.Action, r.Until != nil)...); !may.All {
+		extra, args["may"] = "coalesce("+extra+", CASE WHEN NOT f.integration = ANY(CAST(@may AS text[])) THEN '"+delivery.ExcludedPermission+"' END)", pg.Names(may)
+	}
 	return selection{
-		sql:  "found AS MATERIALIZED (" + found + "), " + fmt.Sprintf(judgedSQL, literals(r.Action.From()), extra, joins),
+		sql:  "found AS MATERIALIZED (" + found + "), " + fmt.Sprintf(judgedSQL, literals(r.Action.From()), extra, joins, hidden),
 		args: args,
 	}, nil
 }
@@ -156,9 +163,9 @@ func nothingSelected(excluded map[string]int) error {
 	if len(excluded) == 0 {
 		return delivery.Mistake("nothing_selected", "filter")
 	}
-	var why []string
+	var why []delivery.Phrase
 	for _, reason := range slices.Sorted(maps.Keys(excluded)) {
-		why = append(why, fmt.Sprint(reason, " ", excluded[reason]))
+		why = append(why, delivery.Say("excluded", "count", excluded[reason], "why", delivery.Say("excluded."+reason)))
 	}
-	return delivery.Mistake("nothing_selected.excluded", "filter", "why", why)
+	return delivery.Mistake("nothing_selected.excluded", "filter", "why", delivery.Listed(why))
 }

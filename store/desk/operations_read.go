@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,19 +20,35 @@ const paceColumns = `coalesce(o.rate, 0) AS rate, coalesce(o.rate_end, 0) AS ram
 
 // Totals are read in one statement, so that they add up in every snapshot: what the parts have counted, and the outcomes that
 // they have not counted yet.
+// The %s take the scope of whoever does not see all integrations: then the numbers are those of the parts that are shown.
 var operationSQL = `
-SELECT ` + termsColumns + `, ` + paceColumns + `, o.filter, o.excluded, o.selected, p.succeeded + d.succeeded AS succeeded, p.failed + d.failed AS failed,
+SELECT ` + termsColumns + `, ` + paceColumns + `, %[2]s, p.succeeded + d.succeeded AS succeeded, p.failed + d.failed AS failed,
     p.skipped, CASE WHEN o.state = 'cancelled' THEN p.waiting ELSE 0 END AS cancelled,
     p.acted - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed AS released, p.failing + d.failing AS failing, o.note,
     o.created_at, o.changed_at, o.finished_at
 FROM redrive.operations o CROSS JOIN LATERAL (
     SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing,
-        coalesce(sum(skipped), 0) AS skipped, coalesce(sum(last - cursor), 0) AS waiting, coalesce(sum(cursor - first + 1), 0) AS acted
-    FROM redrive.operation_parts WHERE operation_id = o.id
+        coalesce(sum(skipped), 0) AS skipped, coalesce(sum(last - cursor), 0) AS waiting, coalesce(sum(cursor - first + 1), 0) AS acted,
+        coalesce(sum(last - first + 1), 0) AS selected
+    FROM redrive.operation_parts WHERE operation_id = o.id%[1]s
 ) p CROSS JOIN LATERAL (
     SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing
-    FROM redrive.operation_deltas WHERE operation_id = o.id
-) d`
+    FROM redrive.operation_deltas WHERE operation_id = o.id%[1]s
+) d%[3]s`
+
+// operationQuery is operationSQL as far as the scope goes. What an operation with other parts was asked for and left out is not shown.
+func operationQuery(tx *gorm.DB) (query string, args []any) {
+	seen := pg.Seen(tx)
+	if seen.All {
+		return fmt.Sprintf(operationSQL, "", "o.filter, o.excluded, o.selected", ""), nil
+	}
+	names := pg.Names(seen)
+	const of = " AND integration = ANY(?)"
+	query = fmt.Sprintf(operationSQL, of, `CASE WHEN p.selected = o.selected THEN o.filter END AS filter,
+		CASE WHEN p.selected = o.selected THEN o.excluded ELSE '{}' END AS excluded, p.selected AS selected`,
+		" JOIN (SELECT 1) shown ON p.selected > 0")
+	return query, []any{names, names}
+}
 
 type operationRow struct {
 	delivery.OperationTerms
@@ -41,7 +58,11 @@ type operationRow struct {
 	Excluded map[string]int   `gorm:"serializer:json"`
 }
 
-func (r operationRow) operation() delivery.Operation {
+// operation is the row as far as its reader sees: what stopped it somewhere else is not told.
+func (r operationRow) operation(seen delivery.Scope) delivery.Operation {
+	if name := r.Note.About(); name != "" && !seen.Has(name) {
+		r.Note = delivery.Phrase{}
+	}
 	return delivery.Operation{
 		OperationTerms:    r.OperationTerms,
 		OperationProgress: r.OperationProgress,
@@ -65,16 +86,21 @@ func (s *Desk) Operation(ctx context.Context, id string) (o delivery.Operation, 
 }
 
 func operation(tx *gorm.DB, id string) (o delivery.Operation, err error) {
-	row, err := pg.ScanOne[operationRow](tx, operationSQL+" WHERE o.id = ?", id)
+	query, args := operationQuery(tx)
+	row, err := pg.ScanOne[operationRow](tx, query+" WHERE o.id = ?", append(args, id)...)
 	if err != nil {
 		return o, err
 	}
-	o = row.operation()
+	seen := pg.Seen(tx)
+	o = row.operation(seen)
 	parts, err := pg.Scan[partRow](tx, partSQL, id)
 	if err != nil {
 		return o, fmt.Errorf("reading the parts: %w", err)
 	}
 	for _, p := range parts {
+		if !seen.Has(p.Integration) {
+			continue
+		}
 		if p.Ramping != nil && p.Waiting > 0 && p.Phase == delivery.PhaseRamp {
 			p.Rate = o.Pace.At(time.Duration(*p.Ramping * float64(time.Second)))
 		}
@@ -122,8 +148,10 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 		}
 		w.Add("(o.created_at, o.id) < (?::timestamptz, ?::uuid)", c.At, c.Id)
 	}
-	rows, err := pg.Scan[operationRow](s.Gorm.WithContext(ctx),
-		operationSQL+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?", append(w.Args, limit+1)...)
+	db := s.Gorm.WithContext(ctx)
+	query, args := operationQuery(db)
+	rows, err := pg.Scan[operationRow](db,
+		query+w.Sql()+" ORDER BY o.created_at DESC, o.id DESC LIMIT ?", slices.Concat(args, w.Args, []any{limit + 1})...)
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading operations: %w", err))
 	}
@@ -132,7 +160,7 @@ func (s *Desk) Operations(ctx context.Context, f delivery.OperationFilter) (page
 		page.Next = pg.Cursor{At: rows[limit-1].CreatedAt, Id: rows[limit-1].ID}.String()
 	}
 	for _, r := range rows {
-		page.Items = append(page.Items, r.operation())
+		page.Items = append(page.Items, r.operation(pg.Seen(db)))
 	}
 	return page, nil
 }
@@ -186,8 +214,13 @@ func (s *Desk) OperationItems(
 	if f.Integration != "" {
 		condition += ofPartSQL
 	}
-	page.Items, err = pg.Scan[delivery.OperationItem](s.Gorm.WithContext(ctx), fmt.Sprintf(itemsSQL, condition),
-		map[string]any{"id": id, "from": from, "integration": f.Integration, "limit": limit + 1})
+	db := s.Gorm.WithContext(ctx)
+	seen := pg.Seen(db)
+	if !seen.All {
+		condition += " AND p.integration = ANY(CAST(@seen AS text[]))"
+	}
+	page.Items, err = pg.Scan[delivery.OperationItem](db, fmt.Sprintf(itemsSQL, condition),
+		map[string]any{"id": id, "from": from, "integration": f.Integration, "limit": limit + 1, "seen": pg.Names(seen)})
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading the items: %w", err))
 	}

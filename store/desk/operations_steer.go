@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -60,6 +61,9 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	if err != nil {
 		return err
 	}
+	if err := maySteer(tx, step.ID); err != nil {
+		return err
+	}
 	if err := found.permit(step); err != nil {
 		return faster(tx, err)
 	}
@@ -80,6 +84,31 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 		return finish(tx, step.ID)
 	}
 	return found.changePace(tx, step)
+}
+
+// maySteer refuses whoever may not act on many in all integrations of an operation; of one of which nothing is shown there is nothing.
+func maySteer(tx *gorm.DB, id string) error {
+	if pg.Scope(tx, delivery.PermitBulk).All {
+		return nil
+	}
+	names, err := pg.Read(tx, pg.Single[string], "SELECT integration FROM redrive.operation_parts WHERE operation_id = ? ORDER BY integration", id)
+	if err != nil {
+		return err
+	}
+	seen := pg.Seen(tx)
+	if !slices.ContainsFunc(names, seen.Has) {
+		return delivery.ErrNotFound
+	}
+	for _, name := range names {
+		if !seen.Has(name) { // its name is not told
+			r, _ := delivery.RightOf(tx.Statement.Context)
+			return &delivery.RightError{Right: r, Missing: delivery.PermitBulk}
+		}
+		if err := pg.MayFor(tx, name, delivery.PermitBulk); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // noteOf says who stopped an operation, and why: keys are the phrases without and with a reason.

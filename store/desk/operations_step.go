@@ -128,6 +128,12 @@ func proceed(tx *gorm.DB, o openOperation, plan func(*delivery.OperationStep)) (
 	if err != nil {
 		return 0, fmt.Errorf("reading the parts: %w", err)
 	}
+	if why, err := lostRight(tx, o, parts); err != nil || !why.IsZero() {
+		if err == nil {
+			err = stopItself(tx, o.ID, why)
+		}
+		return 0, err
+	}
 	step := delivery.OperationStep{ID: o.ID, Action: o.Action, Pace: o.Pace}
 	before := make([]delivery.PartStep, len(parts))
 	for i, p := range parts {
@@ -145,6 +151,25 @@ func proceed(tx *gorm.DB, o openOperation, plan func(*delivery.OperationStep)) (
 		return acted, nil
 	}
 	return acted, stopItself(tx, o.ID, step.Stop)
+}
+
+// lostRight says which right whoever started the operation does not have any more for a part that is not done. What they have is held
+// until the step is done.
+func lostRight(tx *gorm.DB, o openOperation, parts []stepPart) (why delivery.Phrase, err error) {
+	if !delivery.IsUUID(o.ActorID) { // a policy, or a name of an earlier version
+		return why, nil
+	}
+	rights, err := pg.RightsNow(tx, o.ActorID)
+	if err != nil {
+		return why, err
+	}
+	for _, p := range parts {
+		missing := rights.MissingFor(p.Integration, delivery.BulkNeeds(o.Action, o.Until != nil)...)
+		if p.Waiting() > 0 && missing != "" {
+			return delivery.Say(delivery.NoteNoRight, "actor", o.Actor, "permission", missing.Phrase(), "integration", p.Integration), nil
+		}
+	}
+	return why, nil
 }
 
 // saveParts writes those that changed.

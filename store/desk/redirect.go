@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 
@@ -25,6 +26,9 @@ func redirect(tx *gorm.DB, r delivery.RedirectRequest) error {
 	d := decision{Transition: delivery.ActionRedirect.Row(), actor: r.Actor, reason: r.Reason}
 	before, err := permittedOne(tx, r.ID, r.Version, d)
 	if err != nil {
+		return err
+	}
+	if err := pg.MayFor(tx, r.Integration, delivery.PermitRedirect); err != nil {
 		return err
 	}
 	lane, err := checkTarget(tx, before.integration, r)
@@ -147,7 +151,11 @@ func (s *Desk) RedirectTargets(ctx context.Context, id string) ([]string, error)
 	if !delivery.IsUUID(id) {
 		return nil, delivery.ErrNotFound
 	}
-	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT t.name FROM redrive.deliveries r
+	db := s.Gorm.WithContext(ctx)
+	if err := seeDelivery(db, id); err != nil {
+		return nil, err
+	}
+	list, err := pg.Read(db, pg.Single[string], `SELECT t.name FROM redrive.deliveries r
 		JOIN redrive.integrations i ON i.name = r.integration
 		JOIN redrive.integrations t ON t.active AND t.name <> r.integration AND t.destination = i.destination AND t.destination <> '' AND t.method <> 'batch'
 		WHERE r.id = ? AND EXISTS (SELECT FROM redrive.messages m WHERE m.id = r.message_id) AND NOT `+ofBatchSQL+` AND NOT `+thereSQL+` AND NOT `+record.BehindSQL+`
@@ -155,5 +163,6 @@ func (s *Desk) RedirectTargets(ctx context.Context, id string) ([]string, error)
 	if err != nil {
 		return nil, fmt.Errorf("looking for integrations to redirect to: %w", err)
 	}
-	return list, nil
+	scope := pg.Scope(db, delivery.PermitRedirect)
+	return slices.DeleteFunc(list, func(name string) bool { return !scope.Has(name) }), nil
 }

@@ -118,7 +118,7 @@ func (s *Lists) CountFailures(ctx context.Context, f delivery.Filter, atMost int
 	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
 		if len(list) == 0 && f.From == nil && f.To == nil {
 			exact := false
-			if n, exact, err = countByFacets(tx, f); err != nil || exact {
+			if n, exact, err = countByFacets(tx, within(tx, f)); err != nil || exact {
 				return err
 			}
 		}
@@ -139,7 +139,7 @@ func (s *Lists) CountFailures(ctx context.Context, f delivery.Filter, atMost int
 
 // countByFacets sums up the counters. They do not tell what is being sent from what waits: that is looked up. Nor do they tell types
 // apart: where a group has others than the wanted ones, the answer is not exact.
-func countByFacets(tx *gorm.DB, f delivery.Filter) (n int, exact bool, err error) {
+func countByFacets(tx *gorm.DB, f scoped) (n int, exact bool, err error) {
 	sum, sending := "0::bigint", 0
 	for _, b := range branches(f.States) {
 		switch {
@@ -175,7 +175,7 @@ func countByFacets(tx *gorm.DB, f delivery.Filter) (n int, exact bool, err error
 	return c.N + sending, c.Exact, nil
 }
 
-func countSending(tx *gorm.DB, f delivery.Filter) (int, error) {
+func countSending(tx *gorm.DB, f scoped) (int, error) {
 	w := pg.NewWhere()
 	w.Add("w.token IS NOT NULL AND r.state = 'pending'")
 	facetConditions(w, f, "r.group_id")

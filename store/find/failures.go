@@ -60,7 +60,7 @@ func FailureConditions(db *gorm.DB, f delivery.Filter) (*pg.Where, error) {
 	}
 	w := pg.NewWhere()
 	w.Add("true")
-	facetConditions(w, f, "r.group_id")
+	facetConditions(w, within(db, f), "r.group_id")
 	list, err := predicatesOf(f)
 	if err != nil {
 		return nil, err

@@ -126,6 +126,7 @@ func (s *Lists) groups(
 	limit int,
 ) (rows []groupRow, err error) {
 	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
+		f := scopedGroups{f, within(tx, f.Filter)}
 		query, args := groupQuery(f)
 		rows, err = pg.Read(tx, groupPointers, query+fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit),
 			append(args, conditions.Args...)...)
@@ -179,7 +180,7 @@ const groupPageSQL = `
 SELECT id, integration, method, destination, error_class, message, count, dead, acknowledged, groups, first_seen, last_seen, status, value, tie
 FROM (SELECT *, %s AS value FROM made) m%s ORDER BY value DESC, tie DESC LIMIT %d`
 
-func groupQuery(f delivery.GroupFilter) (query string, args []any) {
+func groupQuery(f scopedGroups) (query string, args []any) {
 	with, count := WithChanges, groupCount(f.States)
 	if strings.Contains(count, "sending.") {
 		with = strings.TrimSpace(WithChanges) + `, sending AS MATERIALIZED (SELECT r.group_id, count(*) AS n FROM redrive.queue w
@@ -214,9 +215,9 @@ func groupTie(by []delivery.GroupKey) string {
 	return "md5(ARRAY[" + strings.Join(columns, ", ") + "]::text)"
 }
 
-func groupFacets(f delivery.GroupFilter) *pg.Where {
+func groupFacets(f scopedGroups) *pg.Where {
 	w := pg.NewWhere()
-	facetConditions(w, f.Filter, "g.id")
+	facetConditions(w, f.seen, "g.id")
 	if f.Query != "" {
 		w.Add("g.message ILIKE ?", "%"+record.EscapeLike(f.Query)+"%")
 	}
@@ -251,10 +252,10 @@ WITH m AS MATERIALIZED (
 ), summed AS (
     SELECT tie, hour, sum(failed)::bigint AS failed FROM hours GROUP BY tie, hour
 )
-SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int, failed FROM summed`
+SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int AS n, failed FROM summed`
 
 // groupHours fills in the sparklines of a page.
-func groupHours(tx *gorm.DB, f delivery.GroupFilter, rows []groupRow) error {
+func groupHours(tx *gorm.DB, f scopedGroups, rows []groupRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -264,18 +265,17 @@ func groupHours(tx *gorm.DB, f delivery.GroupFilter, rows []groupRow) error {
 		at[ties[i]] = i
 	}
 	type hour struct {
-		tie       string
-		n, failed int
+		Tie       string
+		N, Failed int
 	}
 	w := groupFacets(f)
-	hours, err := pg.Read(tx, func(h *hour) []any { return []any{&h.tie, &h.n, &h.failed} },
-		fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()), append(w.Args, &ties)...)
+	hours, err := pg.Scan[hour](tx, fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()), append(w.Args, &ties)...)
 	if err != nil {
 		return fmt.Errorf("reading the groups' hours: %w", err)
 	}
 	for _, h := range hours {
-		if h.n >= 1 && h.n <= 24 {
-			rows[at[h.tie]].Hours[h.n-1] += h.failed
+		if h.N >= 1 && h.N <= 24 {
+			rows[at[h.Tie]].Hours[h.N-1] += h.Failed
 		}
 	}
 	return nil

@@ -68,7 +68,7 @@ func StateConditions(states []delivery.State) (list []string) {
 }
 
 // facetConditions are what a filter says about the group of a record r, or with name g about a group itself.
-func facetConditions(w *pg.Where, f delivery.Filter, group string) {
+func facetConditions(w *pg.Where, f scoped, group string) {
 	texts := func(condition string, values []string) {
 		if len(values) > 0 {
 			w.Add(condition, &values)

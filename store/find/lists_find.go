@@ -89,7 +89,7 @@ func (f *result) add(more result) {
 // finder finds the first places of a filter's list within one snapshot.
 type finder struct {
 	tx         *gorm.DB
-	filter     delivery.Filter
+	filter     scoped
 	predicates []predicate
 	need       int
 	counts     bool // places are only counted
@@ -119,7 +119,7 @@ func (s *Lists) newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finde
 	}
 	return &finder{
 		tx:         tx,
-		filter:     filter,
+		filter:     within(tx, filter),
 		predicates: list,
 		need:       need,
 		effort:     s.effort,
@@ -130,7 +130,7 @@ func (s *Lists) newFinder(tx *gorm.DB, filter delivery.Filter, need int) (*finde
 
 // find returns at most need places; as many as it had found together with an error that the search is too broad.
 func (f *finder) find() (found result, err error) {
-	after, err := timeLimits(f.filter)
+	after, err := timeLimits(f.filter.Filter)
 	if err != nil {
 		return found, err
 	}
@@ -220,7 +220,7 @@ func timeLimits(f delivery.Filter) (*pg.Where, error) {
 
 // after replaces the page's beginning by a later place.
 func (f *finder) after(w *pg.Where, c pg.Cursor) *pg.Where {
-	filter := f.filter
+	filter := f.filter.Filter
 	filter.After = c.String()
 	limits, _ := timeLimits(filter) // the cursor is one of ours
 	return limits

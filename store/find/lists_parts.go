@@ -39,9 +39,9 @@ type parts struct {
 const mostParts = 500
 
 // everything is one part, walked with all facets looked at.
-func everything(f delivery.Filter) parts { return parts{keys: []string{""}, extra: facetPredicate(f)} }
+func everything(f scoped) parts { return parts{keys: []string{""}, extra: facetPredicate(f)} }
 
-func facetPredicate(f delivery.Filter) []predicate {
+func facetPredicate(f scoped) []predicate {
 	w := pg.NewWhere()
 	if facetConditions(w, f, "r.group_id"); len(w.Conditions) == 0 {
 		return nil
@@ -50,7 +50,7 @@ func facetPredicate(f delivery.Filter) []predicate {
 }
 
 // facetOf is what the parts of a branch are made by, unless few are in its groups.
-func facetOf(f delivery.Filter, b branch) facet {
+func facetOf(f scoped, b branch) facet {
 	settled := b.counter != "pending" // or dead: only these are in the indexes by key and people
 	switch {
 	case acknowledgedOnly(f):
@@ -74,11 +74,11 @@ func facetOf(f delivery.Filter, b branch) facet {
 }
 
 // acknowledgedOnly: these are few, and have an index in the list's order.
-func acknowledgedOnly(f delivery.Filter) bool { return f.Acknowledged != nil && *f.Acknowledged }
+func acknowledgedOnly(f scoped) bool { return f.Acknowledged != nil && *f.Acknowledged }
 
 // partsOf finds the parts of a branch that can have rows. Where its groups have at most few, these are looked at one by one rather
 // than to walk through everything of a key, of somebody or with tags.
-func partsOf(tx *gorm.DB, f delivery.Filter, b branch, few int) (p parts, err error) {
+func partsOf(tx *gorm.DB, f scoped, b branch, few int) (p parts, err error) {
 	by := facetOf(f, b)
 	if by != byIntegration && !acknowledgedOnly(f) && len(facetPredicate(f)) > 0 {
 		p, err = groupParts(tx, f, b)
@@ -103,13 +103,13 @@ func partsOf(tx *gorm.DB, f delivery.Filter, b branch, few int) (p parts, err er
 	return everything(f), nil
 }
 
-func peopleParts(f delivery.Filter, by facet, people []string) parts {
+func peopleParts(f scoped, by facet, people []string) parts {
 	people = slices.Clone(people)
 	slices.Sort(people)
 	return parts{by: by, keys: slices.Compact(people), extra: facetPredicate(f)}
 }
 
-func attemptParts(tx *gorm.DB, f delivery.Filter, b branch) (parts, error) {
+func attemptParts(tx *gorm.DB, f scoped, b branch) (parts, error) {
 	condition := "state = '" + b.counter + "'"
 	if f.Attempts.Min != nil {
 		condition += fmt.Sprintf(" AND attempts >= %d", *f.Attempts.Min)
@@ -128,7 +128,7 @@ func attemptParts(tx *gorm.DB, f delivery.Filter, b branch) (parts, error) {
 	return parts{by: byAttempts, keys: numbers}, nil
 }
 
-func integrationParts(tx *gorm.DB, f delivery.Filter) (p parts, err error) {
+func integrationParts(tx *gorm.DB, f scoped) (p parts, err error) {
 	w := pg.NewWhere()
 	if len(f.Integrations) > 0 {
 		w.Add("i.name = ANY(?)", &f.Integrations)
@@ -151,7 +151,7 @@ func integrationParts(tx *gorm.DB, f delivery.Filter) (p parts, err error) {
 }
 
 // groupParts takes the groups from the counters: those without a failure in this state are left out.
-func groupParts(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
+func groupParts(tx *gorm.DB, f scoped, b branch) (p parts, err error) {
 	count := "coalesce(c." + b.counter + ", 0) + coalesce(d." + b.counter + ", 0)"
 	if f.Acknowledged != nil {
 		count = "coalesce(c.dead - c.acknowledged, 0) + coalesce(d.dead - d.acknowledged, 0)"
@@ -160,20 +160,20 @@ func groupParts(tx *gorm.DB, f delivery.Filter, b branch) (p parts, err error) {
 	facetConditions(w, f, "g.id")
 	w.Add(count + " > 0")
 	type counted struct {
-		id    string
-		n     int
-		mixed bool // failures of other types, too
+		ID    string
+		N     int
+		Mixed bool // failures of other types, too
 	}
-	groups, err := pg.Read(tx, func(c *counted) []any { return []any{&c.id, &c.n, &c.mixed} }, WithChanges+"SELECT g.id, "+count+
-		", coalesce(NOT g.types <@ ?, true) OR "+record.TypesFull+" FROM redrive.groups g "+CountJoins+w.Sql(), append(args, w.Args...)...)
+	groups, err := pg.Scan[counted](tx, WithChanges+"SELECT g.id, "+count+
+		" AS n, coalesce(NOT g.types <@ ?, true) OR "+record.TypesFull+" AS mixed FROM redrive.groups g "+CountJoins+w.Sql(), append(args, w.Args...)...)
 	if err != nil {
 		return p, fmt.Errorf("looking up groups: %w", err)
 	}
 	mixed := false
 	for _, g := range groups {
-		p.keys = append(p.keys, g.id)
-		p.total += g.n
-		mixed = mixed || g.mixed
+		p.keys = append(p.keys, g.ID)
+		p.total += g.N
+		mixed = mixed || g.Mixed
 	}
 	if len(p.keys) > mostParts {
 		many := everything(f)

@@ -34,6 +34,23 @@ var suggestions = map[string]string{
 		WHERE starts_with(k.key, @typed) GROUP BY k.key ORDER BY min(n), k.key LIMIT 10`,
 }
 
+// seenSuggestions are the same for whoever sees some integrations only: the latest failures of those are looked at.
+var seenSuggestions = map[string]string{
+	"integration": "SELECT name FROM redrive.integrations WHERE name = ANY(CAST(@seen AS text[])) ORDER BY active DESC, name",
+	"assignee":    called(ofSeen("assignee", "")) + " ORDER BY 1",
+	"by":          called(ofSeen("actor", " AND actor <> 'policy'")) + " ORDER BY 1",
+	"tag":         "SELECT t.tag FROM " + ofSeen("tags", "") + " e(tags) CROSS JOIN LATERAL unnest(e.tags) t(tag) GROUP BY t.tag ORDER BY count(*) DESC, t.tag LIMIT 500",
+	"type": `SELECT t.type FROM (SELECT unnest(subscribe) AS type, 0 AS n FROM redrive.integrations WHERE active AND name = ANY(CAST(@seen AS text[]))
+		UNION ALL SELECT unnest(types), 1 FROM redrive.groups WHERE integration = ANY(CAST(@seen AS text[]))) t GROUP BY t.type ORDER BY sum(t.n) DESC, t.type LIMIT 500`,
+	"key": "SELECT e.v FROM " + ofSeen("key", "") + " e(v) WHERE starts_with(e.v, @typed) GROUP BY e.v ORDER BY e.v LIMIT 10",
+}
+
+// ofSeen is a column of the latest dead letters of the integrations @seen.
+func ofSeen(column, condition string) string {
+	return fmt.Sprintf(`(SELECT r.%[1]s FROM unnest(CAST(@seen AS text[])) s(name) CROSS JOIN LATERAL (SELECT * FROM redrive.deliveries r
+		WHERE r.integration = s.name AND r.state = 'dead' ORDER BY r.changed_at DESC, r.id DESC LIMIT 500) r WHERE r.%[1]s IS NOT NULL%[2]s)`, column, condition)
+}
+
 // eachValue steps from value to value of an index that begins with the column.
 func eachValue(table, column, condition string) string {
 	const statement = `(WITH RECURSIVE each(v, n) AS (
@@ -54,16 +71,21 @@ func called(actors string) string {
 // whose values cannot be listed has none.
 func (s *Lists) Suggest(ctx context.Context, field, typed string) ([]string, error) {
 	fixed := delivery.SearchValues(field)
+	db := s.Gorm.WithContext(ctx)
+	seen := pg.Seen(db)
 	statement, known := suggestions[field]
+	if !seen.All {
+		statement = seenSuggestions[field]
+	}
 	if len(typed) > 200 || field == "key" && typed == "" {
 		known = false
 	}
 	if known {
 		var args []any
-		if strings.Contains(statement, "@typed") {
-			args = []any{map[string]any{"typed": delivery.Storable(typed)}}
+		if strings.Contains(statement, "@") {
+			args = []any{map[string]any{"typed": delivery.Storable(typed), "seen": pg.Names(seen)}}
 		}
-		found, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], statement, args...)
+		found, err := pg.Read(db, pg.Single[string], statement, args...)
 		if err != nil {
 			return nil, fmt.Errorf("suggesting values of %s: %w", field, err)
 		}

@@ -111,17 +111,17 @@ type unindexed struct {
 
 func takeUnindexed(tx *gorm.DB, limit int) (w indexWork, err error) {
 	type row struct {
-		id       int64
-		delivery string
+		ID         int64
+		DeliveryID string
 	}
-	rows, err := pg.Read(tx, func(r *row) []any { return []any{&r.id, &r.delivery} },
+	rows, err := pg.Scan[row](tx,
 		"SELECT id, delivery_id::text FROM redrive.unindexed ORDER BY id DESC LIMIT ? FOR UPDATE SKIP LOCKED", limit)
 	if err != nil || len(rows) == 0 {
 		return w, err
 	}
 	w.rows, w.latest, w.known = map[int64]string{}, map[string]int64{}, map[string]indexed{}
 	for _, r := range rows {
-		w.rows[r.id], w.latest[r.delivery] = r.delivery, max(w.latest[r.delivery], r.id)
+		w.rows[r.ID], w.latest[r.DeliveryID] = r.DeliveryID, max(w.latest[r.DeliveryID], r.ID)
 	}
 	ids := w.ids()
 	known, err := pg.Read(tx, func(k *indexed) []any { return []any{&k.id, &k.version, &k.seq, &k.edit, &k.error} },
@@ -344,7 +344,7 @@ WITH chunk AS (
 ), gone AS (
     DELETE FROM redrive.search s USING settled c WHERE s.delivery_id = c.delivery_id RETURNING s.delivery_id::text AS id
 )
-SELECT id, false FROM gone
+SELECT id, false AS last FROM gone
 UNION ALL
 (SELECT delivery_id::text, true FROM chunk ORDER BY delivery_id DESC LIMIT 1)`
 
@@ -358,19 +358,19 @@ func (s *SearchIndex) ForgetSettled(ctx context.Context, after string, limit int
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
 		type row struct {
-			id   string
-			last bool
+			ID   string
+			Last bool
 		}
-		rows, err := pg.Read(tx, func(r *row) []any { return []any{&r.id, &r.last} }, forgetSQL, after, limit)
+		rows, err := pg.Scan[row](tx, forgetSQL, after, limit)
 		if err != nil {
 			return err
 		}
 		var gone []string
 		for _, r := range rows {
-			if r.last {
-				last = r.id
+			if r.Last {
+				last = r.ID
 			} else {
-				gone = append(gone, r.id)
+				gone = append(gone, r.ID)
 			}
 		}
 		if n = len(gone); n == 0 {

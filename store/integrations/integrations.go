@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -117,7 +118,9 @@ var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_
 
 // IntegrationStates returns what people paused and where the breakers stand, by integration name.
 func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
-	list, err := pg.Scan[delivery.IntegrationState](s.Gorm.WithContext(ctx), "SELECT "+stateSQL+" FROM redrive.integrations i")
+	w := pg.NewWhere()
+	w.In("i.name", pg.Seen(s.Gorm.WithContext(ctx)))
+	list, err := pg.Scan[delivery.IntegrationState](s.Gorm.WithContext(ctx), "SELECT "+stateSQL+" FROM redrive.integrations i"+w.Sql(), w.Args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading integration states: %w", err)
 	}
@@ -147,6 +150,9 @@ func (s *Registry) SaveBreaker(
 // SetPaused pauses or resumes an integration. Asking for what already is changes nothing and is not audited.
 func (s *Registry) SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := pg.MayFor(tx, integration, delivery.PermitPause); err != nil {
+			return err
+		}
 		was, err := pg.ReadOne(tx, pg.Single[bool],
 			"SELECT paused_at IS NOT NULL FROM redrive.integrations WHERE name = ? AND active FOR UPDATE", integration)
 		if err != nil || was == paused {
@@ -212,6 +218,8 @@ func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, er
 	if err != nil {
 		return nil, err
 	}
+	seen := pg.Seen(db)
+	rows = slices.DeleteFunc(rows, func(r healthRow) bool { return !seen.Has(r.Name) })
 	list := make([]delivery.IntegrationHealth, len(rows))
 	for i, r := range rows {
 		list[i].IntegrationFigures = r.IntegrationFigures

@@ -3,6 +3,7 @@ package people
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 
@@ -23,7 +24,8 @@ func (s *People) SavedViews(ctx context.Context, owner string) ([]delivery.Saved
 	if err != nil {
 		return nil, fmt.Errorf("reading saved views: %w", err)
 	}
-	return list, nil
+	seen := pg.Seen(s.Gorm.WithContext(ctx))
+	return slices.DeleteFunc(list, func(v delivery.SavedView) bool { return v.OwnerID != owner && !v.Within(seen) }), nil
 }
 
 // SaveView keeps a view. With an id it changes that view of its owner, else one of the same owner and name is replaced.
@@ -35,6 +37,9 @@ func (s *People) SaveView(ctx context.Context, v delivery.SavedView) (saved deli
 		return saved, err
 	}
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		if r, acts := delivery.RightOf(tx.Statement.Context); acts && v.Shared && !r.Rights.May(delivery.PermitTriage) {
+			return &delivery.RightError{Right: r, Missing: delivery.PermitTriage}
+		}
 		saved, err = saveView(tx, v)
 		return err
 	})
@@ -94,7 +99,7 @@ func replaced(mine []delivery.SavedView, v delivery.SavedView) (was delivery.Sav
 }
 
 func viewEntry(action, actor string, v delivery.SavedView) delivery.AuditEntry {
-	return delivery.AuditEntry{Actor: actor, Action: action, SubjectType: "view", Subject: v.ID,
+	return delivery.AuditEntry{Actor: actor, Action: action, SubjectType: audit.SubjectView, Subject: v.ID,
 		Details: audit.Details(map[string]any{"name": v.Name, "owner": v.Owner, "owner_id": v.OwnerID, "search": v.Search, "shared": v.Shared})}
 }
 

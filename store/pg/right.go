@@ -42,6 +42,22 @@ const (
 	holdToken   = " FOR SHARE OF t"
 )
 
+// RightsNow is what the person or token with an id may do now, which is held until the transaction's end; none where they ended.
+func RightsNow(tx *gorm.DB, actor string) (delivery.Rights, error) {
+	own, err := ReadOne(tx, (*held).pointers, "SELECT o.role, "+GrantsOf("operator_id", "o.id")+
+		" FROM redrive.operators o WHERE o.id = ? AND o.disabled_at IS NULL FOR SHARE OF o", actor)
+	if errors.Is(err, delivery.ErrNotFound) {
+		own, err = ReadOne(tx, (*held).pointers, tokenRightsSQL+holdToken, actor)
+	}
+	switch {
+	case errors.Is(err, delivery.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("looking what somebody may do: %w", err)
+	}
+	return delivery.RightsOf(own.role, own.grants), nil
+}
+
 // mayStill refuses whoever acts by ctx, if the right that the request was let in with ended meanwhile, and returns a transaction that knows
 // what they may do now. Without a right in ctx the program acts by itself.
 func mayStill(tx *gorm.DB, ctx context.Context, hold bool) (*gorm.DB, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 
@@ -17,6 +18,9 @@ import (
 // producers call in their own transactions.
 func (s *Queue) Accept(ctx context.Context, m delivery.Message) (accepted delivery.Accepted, err error) {
 	err = s.Admit(ctx, func(tx *gorm.DB) error {
+		if err := maySend(tx, m); err != nil {
+			return err
+		}
 		id, err := insertMessage(tx, m)
 		if err != nil {
 			return err
@@ -32,6 +36,24 @@ func (s *Queue) Accept(ctx context.Context, m delivery.Message) (accepted delive
 		return err
 	})
 	return accepted, err
+}
+
+// maySend refuses a command to an integration that whoever acts may not send to, and an event that one of those would get.
+func maySend(tx *gorm.DB, m delivery.Message) error {
+	r, _ := delivery.RightOf(tx.Statement.Context)
+	scope := pg.Scope(tx, delivery.PermitSend)
+	switch {
+	case scope.All, m.Kind == delivery.KindCommand && scope.Has(m.Integration):
+		return nil
+	case m.Kind == delivery.KindCommand: // whether it is there or not
+		return &delivery.RightError{Right: r, Missing: delivery.PermitSend, Integration: m.Integration}
+	}
+	others, err := pg.Read(tx, pg.Single[string], `SELECT name FROM redrive.integrations
+		WHERE active AND subscribe @> ARRAY[?::text] AND NOT name = ANY(?) ORDER BY name LIMIT 1`, m.Type, pg.Names(scope))
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	return &delivery.RightError{Right: r, Missing: delivery.PermitSend}
 }
 
 func insertMessage(tx *gorm.DB, m delivery.Message) (id string, err error) {
@@ -70,10 +92,18 @@ func (s *Queue) Message(ctx context.Context, id string) (m delivery.Message, del
 	if err != nil {
 		return m, nil, err
 	}
+	if seen := pg.Seen(db); !seen.All {
+		deliveries = slices.DeleteFunc(deliveries, func(d delivery.Delivery) bool { return !seen.Has(d.Integration) })
+		if len(deliveries) == 0 {
+			return m, nil, delivery.ErrNotFound
+		}
+	}
 	m, err = Message(db, id)
 	if errors.Is(err, delivery.ErrNotFound) && len(deliveries) > 0 {
-		return DroppedMessage(deliveries[0]), deliveries, nil
+		m, err = DroppedMessage(deliveries[0]), nil
 	}
+	scope := pg.Scope(db, delivery.PermitViewPayload)
+	m.Withheld = !scope.All && !slices.ContainsFunc(deliveries, func(d delivery.Delivery) bool { return scope.Has(d.Integration) })
 	return m, deliveries, err
 }
 

@@ -88,8 +88,10 @@ func ReleaseLanes(tx *gorm.DB, settled []string) error {
 
 // BlockedKeys returns which of these keys have an unsettled delivery: what comes after it must not overtake it.
 func (s *Queue) BlockedKeys(ctx context.Context, integration string, keys []string) (map[string]bool, error) {
+	// where nothing is blocked, as nearly always, no key is looked up
 	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], `SELECT DISTINCT k.key FROM unnest(?::text[]) AS k(key)
-		CROSS JOIN LATERAL (SELECT 1 FROM redrive.lanes l WHERE l.integration = ? AND l.key = k.key LIMIT 1) l`, &keys, integration)
+		CROSS JOIN LATERAL (SELECT 1 FROM redrive.lanes l WHERE l.integration = ? AND l.key = k.key LIMIT 1) l
+		WHERE (SELECT EXISTS (SELECT FROM redrive.lanes l WHERE l.integration = ?))`, &keys, integration, integration)
 	if err != nil {
 		return nil, fmt.Errorf("reading lanes: %w", err)
 	}
@@ -102,11 +104,16 @@ func (s *Queue) BlockedKeys(ctx context.Context, integration string, keys []stri
 
 // LanePlace returns what a delivery waits for, and what waits for it.
 func LanePlace(tx *gorm.DB, id string) (delivery.Lane, error) {
-	place, err := pg.ReadOne(tx, func(l *delivery.Lane) []any { return []any{&l.BehindID, &l.Waiting} }, `SELECT
+	type row struct {
+		BehindID string
+		Waiting  int
+	}
+	r, err := pg.ScanOne[row](tx, `SELECT
 		coalesce((SELECT l.head::text FROM redrive.queue w JOIN redrive.lanes l ON l.integration = w.integration AND l.key = w.lane
-			WHERE w.id = ? AND l.head <> w.id), ''),
+			WHERE w.id = ? AND l.head <> w.id), '') AS behind_id,
 		(SELECT count(*) FROM redrive.lanes l JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head
-			WHERE l.head = ? AND w.position IS NOT NULL)`, id, id)
+			WHERE l.head = ? AND w.position IS NOT NULL) AS waiting`, id, id)
+	place := delivery.Lane{BehindID: r.BehindID, Waiting: r.Waiting}
 	if err == nil && place.Waiting > 0 {
 		place.Blocked, err = record.ListDeliveries(tx,
 			fmt.Sprintf(trafficSQL, blockedBy(pg.MaxSiblings))+" ORDER BY d.changed_at", id, -1)

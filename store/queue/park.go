@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,8 +47,15 @@ const inboxSQL = `
 INSERT INTO redrive.inbox AS i (integration, key, state) SELECT ?, key, 'done' FROM unnest(?::text[]) key
 ON CONFLICT (integration, key) DO UPDATE SET state = 'done' WHERE i.state <> 'done'`
 
-// settledSQL is inboxSQL and countDeliveredSQL in one round trip.
-const settledSQL = "WITH seen AS (" + inboxSQL + ")" + countDeliveredSQL
+// newInboxSQL is inboxSQL for messages that the inbox knows nothing of, at two thirds of the cost. One that is known after all is an
+// error, and none of them is noted.
+const newInboxSQL = "INSERT INTO redrive.inbox (integration, key, state) SELECT ?, key, 'done' FROM unnest(?::text[]) key"
+
+// settledSQL and newSettledSQL note and count deliveries in one round trip.
+const (
+	settledSQL    = "WITH seen AS (" + inboxSQL + ")" + countDeliveredSQL
+	newSettledSQL = "WITH seen AS (" + newInboxSQL + ")" + countDeliveredSQL
+)
 
 const countDeliveredSQL = `
 INSERT INTO redrive.hourly AS h (integration, hour, delivered) VALUES (?, date_trunc('hour', statement_timestamp(), 'UTC'), ?)
@@ -67,15 +75,10 @@ func (s *Queue) Park(ctx context.Context, list []delivery.Parked) (fresh int, er
 }
 
 // Settle notes in one transaction what became of messages that a broker brought: those delivered, by their identity at the
-// source, and those that failed. After it they may be acknowledged.
-func (s *Queue) Settle(ctx context.Context, integration string, delivered []string, failed []delivery.Parked) error {
-	if len(failed) == 0 { // as nearly always: one statement is a transaction of its own
-		if err := s.Gorm.WithContext(ctx).
-			Exec(settledSQL, integration, &delivered, integration, len(delivered)).
-			Error; err != nil {
-			return fmt.Errorf("writing the inbox: %w", err)
-		}
-		return nil
+// source, and those that failed. After it they may be acknowledged. begun says that Begin has noted some of the delivered.
+func (s *Queue) Settle(ctx context.Context, integration string, delivered []string, begun bool, failed []delivery.Parked) error {
+	if len(failed) == 0 {
+		return s.settleDelivered(ctx, integration, delivered, begun)
 	}
 	return s.Transact(ctx, func(tx *gorm.DB) error {
 		keys := append([]string(nil), delivered...)
@@ -93,6 +96,24 @@ func (s *Queue) Settle(ctx context.Context, integration string, delivered []stri
 		_, err := Park(tx, failed)
 		return err
 	})
+}
+
+// settleDelivered is Settle where nothing failed, as nearly always: one statement is a transaction of its own.
+func (s *Queue) settleDelivered(ctx context.Context, integration string, keys []string, begun bool) error {
+	write := func(statement string) error {
+		return s.Gorm.WithContext(ctx).Exec(statement, integration, &keys, integration, len(keys)).Error
+	}
+	err := gorm.ErrDuplicatedKey
+	if !begun {
+		err = write(newSettledSQL)
+	}
+	if errors.Is(err, gorm.ErrDuplicatedKey) { // others, or we before an answer was lost, have noted one
+		err = write(settledSQL)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the inbox: %w", err)
+	}
+	return nil
 }
 
 // CountDelivered adds deliveries that left no other trace to the hourly counts.

@@ -30,6 +30,7 @@ const blockedSQL = `SELECT w.*, 'epoch'::timestamptz + w.position * interval '1 
 func (s *Queue) Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
 	w := pg.NewWhere()
 	w.Add("w.integration = ?", integration)
+	w.In("w.integration", pg.Seen(s.Gorm.WithContext(ctx)))
 	if after != "" {
 		c, err := pg.ParseCursor(after)
 		if err != nil {
@@ -70,6 +71,7 @@ const confirmedSQL = `SELECT r.*, NULL::timestamptz AS next_attempt_at FROM redr
 func (s *Queue) Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
 	w := pg.NewWhere()
 	w.Add("r.integration = ?", integration)
+	w.In("r.integration", pg.Seen(s.Gorm.WithContext(ctx)))
 	w.Add("r.state = 'delivered'")
 	w.Add("r.settled_at >= date_trunc('hour', statement_timestamp(), 'UTC') - interval '23 hours'")
 	w.Add(`r.id >= (lpad(to_hex((extract(epoch FROM statement_timestamp() - interval '48 hours') * 1000)::bigint), 12, '0')
@@ -98,6 +100,9 @@ func (s *Queue) traffic(
 		page.Next = pg.Cursor{At: *rows[delivery.DefaultPage-1].ChangedAt, Id: rows[delivery.DefaultPage-1].ID}.String()
 	}
 	for _, r := range rows {
+		if err := pg.See(s.Gorm.WithContext(ctx), r.Integration); err != nil {
+			return delivery.Page[delivery.Delivery]{}, err
+		}
 		page.Items = append(page.Items, r.Shown())
 	}
 	return page, nil

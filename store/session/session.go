@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"redrive/delivery"
 )
 
 // settings are those that a role or a database may have otherwise, and that would change what the program does: end its waits, cancel
@@ -146,17 +148,19 @@ func major(conn *pgconn.PgConn) int {
 
 // PoolerError says that an address leads to a connection pooler that the program cannot work with, and what to do.
 type PoolerError struct {
-	Why    string
+	Why    delivery.Phrase
 	itself bool // no pool will do
 }
 
-func (e *PoolerError) Error() string {
-	instead := "give the address of Postgres itself, or of a pool in session mode"
+// Phrase says both.
+func (e *PoolerError) Phrase() delivery.Phrase {
 	if e.itself {
-		instead = "give the address of Postgres itself"
+		return delivery.Say("pooler.itself", "why", e.Why)
 	}
-	return "the address leads to a connection pooler " + e.Why + ": " + instead + "; your applications may stay with their pool"
+	return delivery.Say("pooler", "why", e.Why)
 }
+
+func (e *PoolerError) Error() string { return e.Phrase().English() }
 
 // ExplainReplication is Explain for a connection that was asked for as one for replication: a pooler refuses it, or passes over what
 // it was asked for, and the server takes a replication command for a mistake in SQL.
@@ -164,7 +168,7 @@ func ExplainReplication(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) &&
 		(refused.Code == syntaxError || refused.Code == protocolViolation && strings.Contains(refused.Message, "startup parameter: replication")) {
-		return &PoolerError{Why: "that passes no replication on (" + refused.Message + ")", itself: true}
+		return &PoolerError{Why: delivery.Say("pooler.no_replication", "answer", refused.Message), itself: true}
 	}
 	return Explain(err)
 }
@@ -177,12 +181,10 @@ func Explain(err error) error {
 	case errors.As(err, &pooler):
 		return pooler
 	case errors.As(err, &refused) && refused.Code == protocolViolation && strings.Contains(refused.Message, "startup parameter"):
-		return &PoolerError{Why: "that takes no settings (" + refused.Message + ")"}
+		return &PoolerError{Why: delivery.Say("pooler.no_settings", "answer", refused.Message)}
 	}
 	return err
 }
-
-const lendsTransactions = "in transaction or statement mode, which lends a session for one transaction only: locks, settings and prepared statements would be lost"
 
 // backend runs statements and returns the number of the session that did.
 func backend(ctx context.Context, conn *pgconn.PgConn, statements ...string) (uint32, error) {
@@ -247,14 +249,14 @@ func lendsSessions(ctx context.Context, config *pgconn.Config) error {
 			own, err = backend(ctx, pair[0])
 		}
 		if err == nil && (other == first || own != first) {
-			return &PoolerError{Why: lendsTransactions}
+			return &PoolerError{Why: delivery.Say("pooler.lends_transactions")}
 		}
 		if err == nil {
 			err = exec(ctx, pair[1], "COMMIT")
 		}
 	}
 	if err != nil { // statement mode has no BEGIN, and a pool of one session lends no second
-		return &PoolerError{Why: "that lends no two sessions with transactions (" + err.Error() + ")"}
+		return &PoolerError{Why: delivery.Say("pooler.shares", "answer", err.Error())}
 	}
 	return nil
 }

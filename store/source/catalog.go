@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -84,7 +83,7 @@ func (s *Source) table(ctx context.Context, where string, args ...any) (*table, 
 func (s *Source) tablesWhere(ctx context.Context, where string, args ...any) ([]*table, error) {
 	rows, err := s.catalogue.Query(ctx, tableQuery+where, args...)
 	if err != nil {
-		return nil, fmt.Errorf("looking tables up at the source: %w", err)
+		return nil, delivery.Fault("asking.tables", "why", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*table, error) {
 		var t table
@@ -93,7 +92,7 @@ func (s *Source) tablesWhere(ctx context.Context, where string, args ...any) ([]
 			&t.children)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("looking tables up at the source: %w", err)
+		return nil, delivery.Fault("asking.tables", "why", err)
 	}
 	return list, nil
 }
@@ -157,7 +156,7 @@ func (s *Source) publication(ctx context.Context) (p publication, err error) {
 		return p, nil
 	}
 	if err != nil {
-		return p, fmt.Errorf("looking at publication %s: %w", s.settings.Publication, err)
+		return p, delivery.Fault("asking.publication", "publication", s.settings.Publication, "why", err)
 	}
 	p.exists = true
 	for n, has := range []bool{insert, update, remove, truncate} {
@@ -203,7 +202,7 @@ func (s *Source) each(ctx context.Context, sql string, publication uint32, take 
 		_, err = pgx.ForEachRow(rows, places, func() error { take(); return nil })
 	}
 	if err != nil {
-		return fmt.Errorf("looking at publication %s: %w", s.settings.Publication, err)
+		return delivery.Fault("asking.publication", "publication", s.settings.Publication, "why", err)
 	}
 	return nil
 }
@@ -217,7 +216,7 @@ func (s *Source) publishedColumns(ctx context.Context) (map[string][]string, err
 		CASE WHEN to_jsonb(p) ? 'attnames' THEN ARRAY(SELECT jsonb_array_elements_text(to_jsonb(p) -> 'attnames')) END
 		FROM pg_publication_tables p WHERE pubname = $1`, s.settings.Publication)
 	if err != nil {
-		return nil, fmt.Errorf("looking at publication %s: %w", s.settings.Publication, err)
+		return nil, delivery.Fault("asking.publication", "publication", s.settings.Publication, "why", err)
 	}
 	columns := map[string][]string{}
 	var schema, name string
@@ -228,7 +227,7 @@ func (s *Source) publishedColumns(ctx context.Context) (map[string][]string, err
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("looking at publication %s: %w", s.settings.Publication, err)
+		return nil, delivery.Fault("asking.publication", "publication", s.settings.Publication, "why", err)
 	}
 	return columns, nil
 }

@@ -52,7 +52,7 @@ func (d *decoder) decode(ctx context.Context, data []byte, emit func(delivery.Ca
 	}
 	message, err := pglogrepl.Parse(data)
 	if err != nil {
-		return fmt.Errorf("reading the stream: %w", err)
+		return delivery.Fault("asking.stream", "why", err)
 	}
 	switch m := message.(type) {
 	case *pglogrepl.RelationMessage:

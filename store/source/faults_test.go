@@ -130,11 +130,11 @@ func TestServerThatIsNotFit(t *testing.T) {
 	b.run("SELECT pg_create_physical_replication_slot('taken')")
 	_, err := b.src.SetUp(ctx(t))
 	var refused *source.SetupError
-	if !errors.As(err, &refused) || !slices.Contains(refused.SQL, "ALTER SYSTEM SET wal_level = 'logical'") || !strings.Contains(refused.Why, "free replication slots: all 1 are taken") {
+	if !errors.As(err, &refused) || !slices.Contains(refused.SQL, "ALTER SYSTEM SET wal_level = 'logical'") || !strings.Contains(refused.Why.English(), "free replication slots: all 1 are taken") {
 		t.Errorf("%v", err)
 	}
 	_, all := problems(t, b.src)
-	if !slices.ContainsFunc(all, func(f delivery.CaptureFinding) bool { return f.What.English() == "max_slot_wal_keep_size" && f.Warning }) || strings.Contains(refused.Why, "keep_size") {
+	if !slices.ContainsFunc(all, func(f delivery.CaptureFinding) bool { return f.What.English() == "max_slot_wal_keep_size" && f.Warning }) || strings.Contains(refused.Why.English(), "keep_size") {
 		t.Errorf("%+v", all)
 	}
 }

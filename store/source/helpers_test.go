@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -75,7 +74,7 @@ func (b *bed) open(settings delivery.CDCSource) *source.Source {
 
 func open(t testing.TB, settings delivery.CDCSource, dsn string) *source.Source {
 	t.Helper()
-	src, err := source.New(settings, dsn, "content-search", wire.Dialer{}.DialContext, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	src, err := source.New(settings, dsn, "content-search", wire.Dialer{}.DialContext, storetest.Log(t))
 	if err != nil {
 		t.Fatal(err)
 	}

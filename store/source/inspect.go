@@ -74,7 +74,7 @@ func (s *Source) inspectServer(ctx context.Context, v *server) error {
 		FROM pg_roles r WHERE rolname = current_user`).
 		Scan(&v.walLevel, &v.role, &v.standby, &v.replicates, &v.slots, &v.maxSlots, &v.senders, &v.maxSenders, &v.keepSize, &v.idleTimeout)
 	if err != nil {
-		return fmt.Errorf("asking the source for its settings: %w", err)
+		return delivery.Fault("asking.settings", "why", err)
 	}
 	return nil
 }
@@ -112,39 +112,33 @@ func rewrites(operations []delivery.RowOperation) bool {
 
 // serverFindings are about what only the source's owner can change.
 func (s *Source) serverFindings(st state) []delivery.CaptureFinding {
-	version := finding("version of the source", st.old(), "",
-		"Postgres %d cannot send what capturing needs: use version 14 or later", st.identity.Version/10000)
+	version := finding(delivery.Say("setup.version"), st.old(), "", "setup.version.old", "version", st.identity.Version/10000)
 	if st.old() {
 		return []delivery.CaptureFinding{version}
 	}
 	v := st.server
 	return []delivery.CaptureFinding{
 		version,
-		finding("role of the source", v.standby, "",
-			"it is a standby, in which heartbeats cannot be written: set url to its primary"),
-		finding("wal_level", v.walLevel != "logical", "ALTER SYSTEM SET wal_level = 'logical'",
-			"it is %s and must be logical: set it and restart the source", v.walLevel),
-		finding("free replication slots", !st.slot.Exists && v.slots >= v.maxSlots,
-			fmt.Sprintf("ALTER SYSTEM SET max_replication_slots = %d", v.maxSlots+5),
-			"all %d are taken: drop one that is not used, or raise max_replication_slots and restart the source",
-			v.maxSlots),
-		finding("free WAL senders", !st.slot.Active && v.senders >= v.maxSenders,
-			fmt.Sprintf("ALTER SYSTEM SET max_wal_senders = %d", v.maxSenders+5),
-			"all %d are taken: raise max_wal_senders and restart the source", v.maxSenders),
-		warning(finding("max_slot_wal_keep_size", v.keepSize == "-1", "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'",
-			"there is no limit, so that a reader which stays away fills the source's disk: set one")),
-		warning(finding("idle_replication_slot_timeout", v.idleTimeout != "" && v.idleTimeout != "0",
-			"ALTER SYSTEM SET idle_replication_slot_timeout = 0",
-			"the slot is lost once Redrive has been down for %s: switch it off, and rely on max_slot_wal_keep_size",
-			v.idleTimeout)),
+		finding(delivery.Say("setup.role"), v.standby, "", "setup.role.standby"),
+		finding(delivery.Verbatim("wal_level"), v.walLevel != "logical", "ALTER SYSTEM SET wal_level = 'logical'",
+			"setup.wal_level", "level", v.walLevel),
+		finding(delivery.Say("setup.slots"), !st.slot.Exists && v.slots >= v.maxSlots,
+			fmt.Sprintf("ALTER SYSTEM SET max_replication_slots = %d", v.maxSlots+5), "setup.slots.taken", "count", v.maxSlots),
+		finding(delivery.Say("setup.senders"), !st.slot.Active && v.senders >= v.maxSenders,
+			fmt.Sprintf("ALTER SYSTEM SET max_wal_senders = %d", v.maxSenders+5), "setup.senders.taken", "count", v.maxSenders),
+		warning(finding(delivery.Verbatim("max_slot_wal_keep_size"), v.keepSize == "-1",
+			"ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'", "setup.keep_size")),
+		warning(finding(delivery.Verbatim("idle_replication_slot_timeout"), v.idleTimeout != "" && v.idleTimeout != "0",
+			"ALTER SYSTEM SET idle_replication_slot_timeout = 0", "setup.idle_timeout", "time", v.idleTimeout)),
 	}
 }
 
-func finding(what string, bad bool, sql, format string, args ...any) delivery.CaptureFinding {
+// finding is about what was looked at; if it is bad, key says what is wrong with it and what to do.
+func finding(what delivery.Phrase, bad bool, sql, key string, args ...any) delivery.CaptureFinding {
 	if !bad {
-		return delivery.CaptureFinding{What: delivery.Verbatim(what)}
+		return delivery.CaptureFinding{What: what}
 	}
-	return delivery.CaptureFinding{What: delivery.Verbatim(what), Err: delivery.Verbatim(fmt.Sprintf(format, args...)), SQL: sql}
+	return delivery.CaptureFinding{What: what, Err: delivery.Say(key, args...), SQL: sql}
 }
 
 func warning(f delivery.CaptureFinding) delivery.CaptureFinding {
@@ -163,8 +157,7 @@ func (s *Source) tableFindings(st state) []delivery.CaptureFinding {
 		all = append(all, columnsFinding(w), s.identityFinding(st, w), publishedFinding(st, w))
 		all = append(all, s.ruleFindings(st, w)...)
 		if s.settings.Snapshot {
-			all = append(all, finding("order of the snapshot of "+w.shown(), len(w.order()) == 0, "",
-				"it has no primary key to be read by: add one, or switch the snapshot off"))
+			all = append(all, finding(delivery.Say("setup.order", "table", w.shown()), len(w.order()) == 0, "", "setup.order.no_key"))
 		}
 	}
 	return all
@@ -188,25 +181,22 @@ func (s *Source) ruleFindings(st state, w wantedTable) []delivery.CaptureFinding
 func capturable(t *table) bool { return (t.kind == "r" || t.kind == "p") && t.persistence == "p" }
 
 func (s *Source) tableFinding(w wantedTable) delivery.CaptureFinding {
-	what := "table " + w.schema + "." + w.name
+	what := delivery.Say("setup.table", "table", w.schema+"."+w.name)
 	if w.table == nil {
-		return finding(what, true, "", "there is none: correct its name in the integrations file")
+		return finding(what, true, "", "setup.table.none")
 	}
 	if w.table.kind != "r" && w.table.kind != "p" {
-		return finding(what, true, "", "it is not a table, and has no changes of its own: name the tables behind it")
+		return finding(what, true, "", "setup.table.other")
 	}
-	return finding(what, !capturable(w.table), "ALTER TABLE "+w.quoted()+" SET LOGGED",
-		"its changes are not in the log: make it a logged table")
+	return finding(what, !capturable(w.table), "ALTER TABLE "+w.quoted()+" SET LOGGED", "setup.table.unlogged")
 }
 
 func columnsFinding(w wantedTable) delivery.CaptureFinding {
-	missing := without(w.columns, w.table.columns)
+	what, missing := delivery.Say("setup.columns", "table", w.shown()), without(w.columns, w.table.columns)
 	if computed := without(missing, without(missing, w.computed)); len(computed) > 0 {
-		return finding("columns of "+w.shown(), true, "", "%s is generated, and not in the stream: leave it out",
-			strings.Join(computed, ", "))
+		return finding(what, true, "", "setup.columns.generated", "columns", computed)
 	}
-	return finding("columns of "+w.shown(), len(missing) > 0, "",
-		"it has no %s: correct the columns in the integrations file", strings.Join(missing, ", "))
+	return finding(what, len(missing) > 0, "", "setup.columns.missing", "columns", missing)
 }
 
 // without is the names that are not among others.
@@ -217,23 +207,20 @@ func without(names, others []string) []string {
 // identityFinding refuses tables without a replica identity: in a publication of updates or deletes, Postgres refuses its
 // users' own UPDATE and DELETE.
 func (s *Source) identityFinding(st state, w wantedTable) delivery.CaptureFinding {
-	what := "replica identity of " + w.shown()
+	what := delivery.Say("setup.identity", "table", w.shown())
 	operations := merge(st.wanted, st.publication.operations)
 	if len(w.bare) == 0 || !rewrites(operations) {
-		return delivery.CaptureFinding{What: delivery.Verbatim(what)}
+		return delivery.CaptureFinding{What: what}
 	}
 	sql := make([]string, len(w.bare))
 	for n, part := range w.bare {
 		sql[n] = "ALTER TABLE " + part + " REPLICA IDENTITY FULL"
 	}
 	if rewrites(w.operations) {
-		return finding(what, true, strings.Join(sql, ";\n"),
-			"%s has none, and the source would refuse its updates and deletes: add a primary key, or let it log whole rows",
-			strings.Join(w.bare, ", "))
+		return finding(what, true, strings.Join(sql, ";\n"), "setup.identity.none", "tables", w.bare)
 	}
-	return finding(what, true, strings.Join(sql, ";\n"), "%s has none, and the source would refuse its updates and "+
-		"deletes, because publication %s has some of other tables: add a primary key, or capture it in an "+
-		"integration of its own with operations: [insert]", strings.Join(w.bare, ", "), s.settings.Publication)
+	return finding(what, true, strings.Join(sql, ";\n"), "setup.identity.elsewhere", "tables", w.bare,
+		"publication", s.settings.Publication)
 }
 
 // publishedFinding looks at a list of columns that somebody gave to the publication.
@@ -245,35 +232,42 @@ func publishedFinding(st state, w wantedTable) delivery.CaptureFinding {
 	missing := without(needed, st.publication.brings(w.table, st.identity.Version))
 	missing = without(missing, without(missing, w.table.columns)) // others are reported as missing or generated
 	slices.Sort(missing)
-	return finding("published columns of "+w.shown(), len(missing) > 0, "",
-		"the publication leaves out %s: drop the table from it and add it again without a list of columns",
-		strings.Join(slices.Compact(missing), ", "))
+	return finding(delivery.Say("setup.published", "table", w.shown()), len(missing) > 0, "",
+		"setup.published.left_out", "columns", slices.Compact(missing))
 }
 
 // slotFinding is about a slot that is there; to create one is a step of set-up.
 func (s *Source) slotFinding(st state) delivery.CaptureFinding {
-	what := "replication slot " + s.settings.Slot
+	what := s.slotNamed()
 	drop := "SELECT pg_drop_replication_slot(" + literal(s.settings.Slot) + ")"
 	switch {
 	case !st.slot.Exists:
 	case st.slot.database != st.identity.Database:
-		return finding(what, true, "", "it belongs to database %s: set slot to another name", st.slot.database)
+		return finding(what, true, "", "setup.slot.database", "database", st.slot.database)
 	case st.slot.plugin != "pgoutput":
-		return finding(what, true, "", "it is one of %s, not of pgoutput: set slot to another name", st.slot.plugin)
+		return finding(what, true, "", "setup.slot.plugin", "plugin", st.slot.plugin)
 	case st.slot.Lost:
-		return finding(what, true, drop, "it is lost, because %s: take a new snapshot", st.slot.Why.English())
+		return finding(what, true, drop, "setup.slot.lost", "why", st.slot.Why)
 	}
-	return delivery.CaptureFinding{What: delivery.Verbatim(what)}
+	return delivery.CaptureFinding{What: what}
+}
+
+func (s *Source) slotNamed() delivery.Phrase {
+	return delivery.Say("setup.slot", "slot", s.settings.Slot)
+}
+
+func (s *Source) publicationNamed() delivery.Phrase {
+	return delivery.Say("setup.publication", "publication", s.settings.Publication)
 }
 
 // step is something that set-up still has to do.
 type step struct {
-	what string // for Check
-	err  string // why
+	what delivery.Phrase // for Check
+	err  delivery.Phrase // why
 	sql  string
-	done string // in words
-	ask  bool   // our role certainly may not
-	slot bool   // CreateSlot does it
+	done delivery.Phrase
+	ask  bool // our role certainly may not
+	slot bool // CreateSlot does it
 }
 
 // steps are in the order in which they must be taken: a slot reads only what was published when it was created.
@@ -281,27 +275,26 @@ func (s *Source) steps(st state) []step {
 	steps := s.publicationSteps(st)
 	role := pgx.Identifier{st.server.role}.Sanitize()
 	if !st.server.replicates {
-		steps = append(steps, step{what: "right to replicate", ask: true, sql: "ALTER ROLE " + role + " REPLICATION",
-			err: "role " + st.server.role + " has no right to read replication slots: give it REPLICATION"})
+		steps = append(steps, step{what: delivery.Say("setup.replicate"), ask: true, sql: "ALTER ROLE " + role + " REPLICATION",
+			err: delivery.Say("setup.replicate.denied", "role", st.server.role)})
 	}
 	if !st.slot.Exists {
 		steps = append(steps, step{
-			what: "replication slot " + s.settings.Slot,
+			what: s.slotNamed(),
 			slot: true,
-			done: "created replication slot " + s.settings.Slot,
+			done: delivery.Say("setup.done.slot", "slot", s.settings.Slot),
 			sql:  "SELECT pg_create_logical_replication_slot(" + literal(s.settings.Slot) + ", 'pgoutput')",
-			err:  "there is none: run redrive cdc setup",
+			err:  delivery.Say("setup.none"),
 		})
 	}
 	for _, w := range st.tables {
 		if s.settings.Snapshot && w.table != nil && !w.readable {
 			steps = append(steps, step{
-				what: "right to read " + w.quoted(),
+				what: delivery.Say("setup.read", "table", w.quoted()),
 				ask:  true,
-				err:  "role " + st.server.role + " may not read it, which its snapshot needs",
-				sql: "GRANT USAGE ON SCHEMA " + pgx.Identifier{
-					w.schema,
-				}.Sanitize() + " TO " + role + ";\nGRANT SELECT ON " + w.quoted() + " TO " + role,
+				err:  delivery.Say("setup.read.denied", "role", st.server.role),
+				sql: "GRANT USAGE ON SCHEMA " + pgx.Identifier{w.schema}.Sanitize() + " TO " + role +
+					";\nGRANT SELECT ON " + w.quoted() + " TO " + role,
 			})
 		}
 	}
@@ -309,33 +302,35 @@ func (s *Source) steps(st state) []step {
 }
 
 func (s *Source) publicationSteps(st state) (steps []step) {
-	name, p := pgx.Identifier{s.settings.Publication}.Sanitize(), st.publication
-	add := func(err, done, sql string) {
-		steps = append(steps, step{what: "publication " + s.settings.Publication, err: err, done: done, sql: sql})
+	publication, p := s.settings.Publication, st.publication
+	name := pgx.Identifier{publication}.Sanitize()
+	add := func(err, done delivery.Phrase, format string, args ...any) {
+		steps = append(steps, step{what: s.publicationNamed(), err: err, done: done, sql: fmt.Sprintf(format, args...)})
 	}
 	if !p.exists {
 		var tables []string
 		for _, w := range st.tables {
 			tables = append(tables, quote(w.schema, w.name))
 		}
-		create := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = '%s', publish_via_partition_root = true)",
+		add(delivery.Say("setup.none"), delivery.Say("setup.done.publication", "publication", publication),
+			"CREATE PUBLICATION %s FOR TABLE %s WITH (publish = '%s', publish_via_partition_root = true)",
 			name, strings.Join(tables, ", "), list(st.wanted))
-		add("there is none: run redrive cdc setup", "created publication "+s.settings.Publication, create)
 		return steps
 	}
 	if operations := merge(st.wanted, p.operations); len(operations) > len(p.operations) {
-		add("it publishes "+list(p.operations)+" only: run redrive cdc setup", "publication "+s.settings.Publication+
-			" now has "+list(operations), fmt.Sprintf("ALTER PUBLICATION %s SET (publish = '%s')", name, list(operations)))
+		add(delivery.Say("setup.publication.operations", "operations", p.operations),
+			delivery.Say("setup.done.operations", "publication", publication, "operations", operations),
+			"ALTER PUBLICATION %s SET (publish = '%s')", name, list(operations))
 	}
 	if !p.viaRoot && slices.ContainsFunc(st.tables, func(w wantedTable) bool { return w.table != nil && w.kind == "p" }) {
-		add("it publishes partitions under their own names: run redrive cdc setup", "publication "+s.settings.Publication+
-			" now names partitioned tables",
-			fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name))
+		add(delivery.Say("setup.publication.partitions"), delivery.Say("setup.done.partitions", "publication", publication),
+			"ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name)
 	}
 	for _, w := range st.tables {
 		if w.table != nil && capturable(w.table) && !p.allTables && !p.covers(w.table) && !p.names(w.oid) {
-			add("it lacks "+w.shown()+": run redrive cdc setup", "publication "+s.settings.Publication+" now has "+w.shown(),
-				fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", name, w.quoted()))
+			add(delivery.Say("setup.publication.lacks", "table", w.shown()),
+				delivery.Say("setup.done.table", "publication", publication, "table", w.shown()),
+				"ALTER PUBLICATION %s ADD TABLE %s", name, w.quoted())
 		}
 	}
 	return steps

@@ -35,7 +35,7 @@ func (s *Source) glance(ctx context.Context, known map[string]delivery.CapturedT
 	// one snapshot for all: a table that is renamed between two questions would seem to have left the publication
 	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
-		return c, fmt.Errorf("looking at the source's catalogue: %w", err)
+		return c, delivery.Fault("asking.catalogue", "why", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written
 	c.Tables, err = (&Source{settings: s.settings, catalogue: tx}).tables(ctx, known)
@@ -94,7 +94,7 @@ func (s *Source) moment(ctx context.Context) (c delivery.CaptureCatalogue, err e
 			Scan(&first, &next)
 	}
 	if err != nil {
-		return c, fmt.Errorf("asking the source how far its log is: %w", err)
+		return c, delivery.Fault("asking.log", "why", err)
 	}
 	c.LSN, c.XMin, c.XMax = delivery.LSN(lsn), uint64(first), uint64(next)
 	return c, nil
@@ -206,7 +206,7 @@ func (s *Source) attached(ctx context.Context, was delivery.CapturedTable, now *
 		name, older, err := s.older(ctx, oid)
 		switch {
 		case err != nil:
-			return fmt.Errorf("looking at a new partition: %w", err)
+			return delivery.Fault("asking.partition", "why", err)
 		case before >= 0:
 			now.Rejoined = append(now.Rejoined, name)
 		case older:

@@ -24,14 +24,13 @@ func (s *Source) Check(ctx context.Context) ([]delivery.CaptureFinding, error) {
 	}
 	findings := append(s.serverFindings(st), s.tableFindings(st)...)
 	findings = append(append(findings, s.slotFinding(st)), s.wayFindings(ctx)...)
-	open := map[string]bool{}
-	for _, step := range s.steps(st) {
-		open[step.what] = true
-		findings = append(findings, delivery.CaptureFinding{What: delivery.Verbatim(step.what), Err: delivery.Verbatim(step.err), SQL: step.sql})
+	steps := s.steps(st)
+	for _, step := range steps {
+		findings = append(findings, delivery.CaptureFinding{What: step.what, Err: step.err, SQL: step.sql})
 	}
-	for _, what := range []string{"publication " + s.settings.Publication, "right to replicate"} {
-		if !open[what] {
-			findings = append(findings, delivery.CaptureFinding{What: delivery.Verbatim(what)})
+	for _, what := range []delivery.Phrase{s.publicationNamed(), delivery.Say("setup.replicate")} {
+		if !slices.ContainsFunc(steps, func(s step) bool { return s.what.Equal(what) }) {
+			findings = append(findings, delivery.CaptureFinding{What: what})
 		}
 	}
 	return findings, nil
@@ -39,16 +38,19 @@ func (s *Source) Check(ctx context.Context) ([]delivery.CaptureFinding, error) {
 
 // SetupError is why set-up could not be completed, and what somebody with more rights must run first.
 type SetupError struct {
-	Why string   // in sentences
+	Why delivery.Phrase
 	SQL []string // statements; may be empty
 }
 
-func (e *SetupError) Error() string {
+// Phrase says both.
+func (e *SetupError) Phrase() delivery.Phrase {
 	if len(e.SQL) == 0 {
 		return e.Why
 	}
-	return e.Why + "; whoever has the rights runs:\n" + strings.Join(e.SQL, ";\n") + ";"
+	return delivery.Say("setup.refused.sql", "why", e.Why, "sql", strings.Join(e.SQL, ";\n"))
 }
+
+func (e *SetupError) Error() string { return e.Phrase().English() }
 
 // SetUp creates or extends the publication, then creates the slot, and returns in words what it has done: nothing when all
 // is there. Where tables are named (schema.table), the others are left as they are. It removes nothing, and changes no table.
@@ -71,14 +73,14 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 		err := s.take(ctx, step)
 		if errors.Is(err, errNotOurs) || sqlState(err) == insufficientPrivilege {
 			return done, &SetupError{
-				Why: fmt.Sprintf("role %s may not set everything up", st.server.role),
+				Why: delivery.Say("setup.refused", "role", st.server.role),
 				SQL: statements(steps[n:]),
 			}
 		}
 		if err != nil {
-			return done, fmt.Errorf("setting up %s: %w", step.what, err)
+			return done, delivery.Fault("asking.set_up", "what", step.what, "why", err)
 		}
-		done = append(done, step.done)
+		done = append(done, step.done.English())
 	}
 	return done, nil
 }
@@ -113,7 +115,7 @@ func SetUpAll(ctx context.Context, list []delivery.Integration, defaultURL strin
 			complete = false
 			fmt.Fprintf(out, "%s: %v\n", in.Name, err)
 		case len(done) == 0:
-			fmt.Fprintf(out, "%s: everything is there\n", in.Name)
+			fmt.Fprintf(out, "%s: %s\n", in.Name, delivery.Say("setup.complete").English())
 		}
 	}
 	return complete
@@ -131,12 +133,12 @@ func setUp(ctx context.Context, in delivery.Integration, defaultURL string, dial
 // refusal gathers what keeps set-up from beginning; nil when nothing does.
 func refusal(findings []delivery.CaptureFinding) error {
 	var e SetupError
-	var reasons []string
+	var reasons []delivery.Phrase
 	for _, f := range findings {
 		if f.Err.IsZero() || f.Warning {
 			continue
 		}
-		reasons = append(reasons, f.Phrase().English())
+		reasons = append(reasons, f.Phrase())
 		if f.SQL != "" {
 			e.SQL = append(e.SQL, f.SQL)
 		}
@@ -144,7 +146,7 @@ func refusal(findings []delivery.CaptureFinding) error {
 	if len(reasons) == 0 {
 		return nil
 	}
-	e.Why = strings.Join(reasons, "; ")
+	e.Why = delivery.Listed(reasons)
 	return &e
 }
 

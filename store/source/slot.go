@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -46,7 +45,7 @@ func (s *Source) slot(ctx context.Context) (found slot, err error) {
 		LEFT JOIN pg_replication_slots s ON s.slot_name = $1`, s.settings.Slot).
 		Scan(&found.Exists, &found.database, &found.plugin, &found.Active, &status, &reason, &found.SafeBytes, &confirmed, &restart, &current)
 	if err != nil {
-		return found, fmt.Errorf("looking at replication slot %s: %w", s.settings.Slot, err)
+		return found, delivery.Fault("asking.slot", "slot", s.settings.Slot, "why", err)
 	}
 	found.Confirmed, found.Restart, found.Current = delivery.LSN(confirmed), delivery.LSN(restart), delivery.LSN(current)
 	if found.Lost = status == "lost" || reason != ""; found.Lost {
@@ -94,7 +93,7 @@ func (s *Source) CreateSlot(ctx context.Context) (delivery.LSN, error) {
 	case code == queryCanceled || errors.Is(err, context.DeadlineExceeded):
 		return 0, delivery.Fault("slot.err.not_created", "slot", s.settings.Slot, "time", createSlotTimeout, "why", err)
 	}
-	return 0, fmt.Errorf("creating replication slot %s: %w", s.settings.Slot, err)
+	return 0, delivery.Fault("asking.slot_created", "slot", s.settings.Slot, "why", err)
 }
 
 type query func(sql string, result any, args ...any) error
@@ -125,7 +124,7 @@ func (s *Source) DropSlot(ctx context.Context) error {
 		return s.slotActive()
 	}
 	if err != nil {
-		return fmt.Errorf("dropping replication slot %s: %w", s.settings.Slot, err)
+		return delivery.Fault("asking.slot_dropped", "slot", s.settings.Slot, "why", err)
 	}
 	return nil
 }
@@ -161,5 +160,5 @@ func (s *Source) explain(err error) error {
 		return delivery.Fault("slot.err.publication", "what", ErrPublicationMissing, "publication", s.settings.Publication,
 			"slot", s.settings.Slot)
 	}
-	return fmt.Errorf("reading replication slot %s: %w", s.settings.Slot, err)
+	return delivery.Fault("asking.slot_read", "slot", s.settings.Slot, "why", err)
 }

@@ -45,7 +45,7 @@ func (s *Source) Chunk(
 	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("connecting to the source: %w", err)
+		return nil, nil, delivery.Fault("asking.connection", "why", err)
 	}
 	defer conn.Release()
 	params := make([][]byte, len(after))
@@ -58,7 +58,7 @@ func (s *Source) Chunk(
 		ExecParams(ctx, chunkQuery(t, columns, order, after != nil, limit), params, nil, nil, nil).
 		Read()
 	if result.Err != nil {
-		return nil, nil, fmt.Errorf("reading rows of %s: %w", t.shown(), result.Err)
+		return nil, nil, delivery.Fault("asking.rows", "table", t.shown(), "why", result.Err)
 	}
 	if len(result.Rows) == 0 {
 		return nil, nil, nil
@@ -120,7 +120,7 @@ func (s *Source) Estimate(ctx context.Context, schema, name string) (int64, erro
 	var raw []byte
 	err := s.pool.QueryRow(ctx, "EXPLAIN (FORMAT JSON) SELECT FROM "+quote(schema, name)).Scan(&raw)
 	if err != nil {
-		return 0, fmt.Errorf("estimating the rows of %s: %w", quote(schema, name), err)
+		return 0, delivery.Fault("asking.estimate", "table", quote(schema, name), "why", err)
 	}
 	var plans []struct {
 		Plan struct {

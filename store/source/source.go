@@ -128,7 +128,7 @@ func (s *Source) Identify(ctx context.Context) (id delivery.SourceIdentity, err 
 		FROM pg_control_system()`).
 		Scan(&id.SystemIdentifier, &id.Database, &id.Version)
 	if err != nil {
-		return id, fmt.Errorf("asking the source for its identity: %w", err)
+		return id, delivery.Fault("asking.identity", "why", err)
 	}
 	return id, nil
 }
@@ -141,7 +141,7 @@ func (s *Source) prefix() string { return "redrive/" + s.settings.Slot }
 func (s *Source) Mark(ctx context.Context, content string) (delivery.LSN, error) {
 	lsn, err := s.emit(ctx, true, content)
 	if err != nil {
-		return 0, fmt.Errorf("marking a place in the source's log: %w", err)
+		return 0, delivery.Fault("asking.mark", "why", err)
 	}
 	return lsn, nil
 }
@@ -150,7 +150,7 @@ func (s *Source) Mark(ctx context.Context, content string) (delivery.LSN, error)
 // while only other databases of its cluster write.
 func (s *Source) Beat(ctx context.Context) error {
 	if _, err := s.emit(ctx, false, "heartbeat"); err != nil {
-		return fmt.Errorf("writing a heartbeat into the source's log: %w", err)
+		return delivery.Fault("asking.heartbeat", "why", err)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -75,7 +74,7 @@ func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error)
 	}
 	hijacked, err := conn.Hijack()
 	if err != nil {
-		return nil, fmt.Errorf("reading replication slot %s: %w", s.settings.Slot, err)
+		return nil, delivery.Fault("asking.slot_read", "slot", s.settings.Slot, "why", err)
 	}
 	s.log.Info("reading changes", "slot", s.settings.Slot, "from", pglogrepl.LSN(from).String())
 	closing, stop := context.WithCancel(context.Background())
@@ -91,11 +90,11 @@ func (s *Source) Stream(ctx context.Context, from delivery.LSN) (*Stream, error)
 func (s *Source) connect(ctx context.Context) (conn *pgconn.PgConn, system pglogrepl.IdentifySystemResult, err error) {
 	conn, err = pgconn.ConnectConfig(ctx, s.replication)
 	if err != nil {
-		return nil, system, fmt.Errorf("connecting to the source for replication: %w", session.ExplainReplication(err))
+		return nil, system, delivery.Fault("asking.replication", "why", session.ExplainReplication(err))
 	}
 	if system, err = pglogrepl.IdentifySystem(ctx, conn); err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))
-		return nil, system, fmt.Errorf("asking the source where its log ends: %w", session.ExplainReplication(err))
+		return nil, system, delivery.Fault("asking.log_end", "why", session.ExplainReplication(err))
 	}
 	return conn, system, nil
 }
@@ -110,7 +109,7 @@ func (s *Source) wayFindings(ctx context.Context) []delivery.CaptureFinding {
 	if !errors.As(err, &pooler) {
 		return nil // whatever else it is, the stream says so
 	}
-	return []delivery.CaptureFinding{finding("replication connection", true, "", "%s", pooler.Error())}
+	return []delivery.CaptureFinding{{What: delivery.Say("setup.replication"), Err: delivery.Heard(pooler)}}
 }
 
 func (s *Source) start(ctx context.Context, conn *pgconn.PgConn, end, from delivery.LSN) (err error) {
@@ -129,7 +128,7 @@ func (s *Source) start(ctx context.Context, conn *pgconn.PgConn, end, from deliv
 		}
 		delivery.Pause(ctx, 50*time.Millisecond)
 		if err := untilReady(ctx, conn); err != nil {
-			return fmt.Errorf("reading replication slot %s: %w", s.settings.Slot, err)
+			return delivery.Fault("asking.slot_read", "slot", s.settings.Slot, "why", err)
 		}
 	}
 	if err != nil && ctx.Err() == nil {

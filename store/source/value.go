@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"redrive/delivery"
 )
 
 // form is how a type's text becomes JSON.
@@ -90,7 +92,7 @@ func (s *Source) askType(ctx context.Context, oid uint32) (found valueType, err 
 	case errors.Is(err, pgx.ErrNoRows): // dropped since
 		return found, nil
 	case err != nil:
-		return found, fmt.Errorf("asking the source for type %d: %w", oid, err)
+		return found, delivery.Fault("asking.type", "type", oid, "why", err)
 	case base != 0:
 		return s.typeOf(ctx, base)
 	case element == 0:

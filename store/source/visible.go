@@ -2,9 +2,10 @@ package source
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
+
+	"redrive/delivery"
 )
 
 // Unseen returns which of these transactions a query does not see yet. A commit stands in the log, and comes by the stream, a
@@ -14,11 +15,11 @@ func (s *Source) Unseen(ctx context.Context, xids []uint32) (unseen []uint32, er
 	err = s.pool.QueryRow(ctx, `SELECT split_part(p, ':', 2), split_part(p, ':', 3) FROM (SELECT pg_current_snapshot()::text) s(p)`).
 		Scan(&xmax, &running)
 	if err != nil {
-		return nil, fmt.Errorf("asking the source for its open transactions: %w", err)
+		return nil, delivery.Fault("asking.transactions", "why", err)
 	}
 	end, err := strconv.ParseUint(xmax, 10, 64)
 	if err != nil {
-		return nil, fmt.Errorf("asking the source for its open transactions: %w", err)
+		return nil, delivery.Fault("asking.transactions", "why", err)
 	}
 	open := map[uint32]bool{}
 	for _, text := range strings.Split(running, ",") {

@@ -33,24 +33,14 @@ func newBed(t *testing.T) bed {
 
 func (b bed) sql(statement string) {
 	b.t.Helper()
-	conn, err := pgx.Connect(context.Background(), b.to.URL)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(context.Background(), statement); err != nil {
+	if _, err := storetest.Session(b.t, b.to.URL).Exec(context.Background(), statement, pgx.QueryExecModeSimpleProtocol); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
 func (b bed) text(query string) (text string) {
 	b.t.Helper()
-	conn, err := pgx.Connect(context.Background(), b.to.URL)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if err := conn.QueryRow(context.Background(), query).Scan(&text); err != nil {
+	if err := storetest.Session(b.t, b.to.URL).QueryRow(context.Background(), query).Scan(&text); err != nil {
 		b.t.Fatal(err)
 	}
 	return text

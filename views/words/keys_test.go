@@ -15,7 +15,7 @@ import (
 
 // speakers are the functions that take the key of a phrase: which argument it is, and which is the first name of a placeholder.
 var speakers = map[string][2]int{"Say": {0, 1}, "Fault": {0, 1}, "Mistake": {0, 2}, "Unprocessable": {0, 2}, "BadParameter": {0, 2}, "NewProblem": {1, 2},
-	"BadField": {1, 3}, "good": {1, 2}, "warn": {1, 2}}
+	"BadField": {1, 3}, "finding": {3, 4}, "good": {1, 2}, "warn": {1, 2}}
 
 // sources are the files that may name a phrase, with the constants of package delivery.
 func sources(t *testing.T) (files []*ast.File, set *token.FileSet, constants map[string]string) {

@@ -52,6 +52,12 @@ func Say(lang string, p delivery.Phrase) string {
 	return fill(lang, Translate(lang, text), p)
 }
 
+// Known reports whether this program has the phrase.
+func Known(p delivery.Phrase) bool {
+	_, known := phrases[p.Key]
+	return known
+}
+
 // Of returns what an error says to a person. ok is false for an error that has nothing to say: it is for the log.
 func Of(lang string, err error) (text string, ok bool) {
 	var spoken delivery.Spoken
@@ -65,17 +71,18 @@ func Of(lang string, err error) (text string, ok bool) {
 // {name|one|many} the first text where it is 1, else the second.
 var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|list|or|and)|\|([^{}|]*)\|([^{}|]*))?\}`)
 
-// List puts items one behind the other as a language does it. last is how the last one follows: list, or and and are phrases of the
-// catalogue.
-func List(lang, last string, items []string) (all string) {
+// List puts items one behind the other as a language does it. by is how they are joined, a phrase list.… of the catalogue; by or and and
+// only the last one is, and the others as in a list.
+func List(lang, by string, items []string) (all string) {
 	for n, item := range items {
-		switch {
-		case n == 0:
+		joint := by
+		if n < len(items)-1 && (by == "or" || by == "and") {
+			joint = "list"
+		}
+		if n == 0 {
 			all = item
-		case n == len(items)-1:
-			all = Say(lang, delivery.Say("list."+last, "list", all, "next", item))
-		default:
-			all = Say(lang, delivery.Say("list.list", "list", all, "next", item))
+		} else {
+			all = Say(lang, delivery.Say("list."+joint, "list", all, "next", item))
 		}
 	}
 	return all

@@ -23,9 +23,10 @@ func TestSay(t *testing.T) {
 		"":                                             {},
 		"the run of 2031-01-02T03:04:05Z failed: the query failed (SQLSTATE 22012)": delivery.Say("run.failed", "at", time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC),
 			"why", delivery.Say("query.refused", "state", "22012")),
-		"its circuit breaker is open; nobody leads":                    delivery.Listed([]delivery.Phrase{delivery.Say("held.breaker_open"), delivery.Say("relay.nobody")}),
-		"The operation is already paused.":                             delivery.Say("operation.already", "state", delivery.OperationPaused),
-		"nothing of what matches can be acted on: paused 3, expired 1": delivery.Say("nothing_selected.excluded", "why", []string{"paused 3", "expired 1"}),
+		"its circuit breaker is open; nobody leads": delivery.Listed([]delivery.Phrase{delivery.Say("held.breaker_open"), delivery.Say("relay.nobody")}),
+		"The operation is already paused.":          delivery.Say("operation.already", "state", delivery.OperationPaused),
+		"nothing of what matches can be acted on: 3 paused; 1 expired": delivery.Say("nothing_selected.excluded", "why", delivery.Listed([]delivery.Phrase{
+			delivery.Say("excluded", "count", 3, "why", delivery.Say("excluded.paused")), delivery.Say("excluded", "count", 1, "why", delivery.Say("excluded.expired"))})),
 	} {
 		if got := Say(English, p); got != want {
 			t.Errorf("%s reads %q, want %q", p, got, want)

@@ -54,10 +54,12 @@ func newCounted(conn net.Conn) *countedConn {
 
 // Read reads once something was written.
 func (c *countedConn) Read(b []byte) (int, error) {
-	select {
-	case <-c.asked:
-	case <-c.ended:
-		return 0, net.ErrClosed
+	if c.written.Load() == 0 {
+		select {
+		case <-c.asked:
+		case <-c.ended:
+			return 0, net.ErrClosed
+		}
 	}
 	n, err := c.Conn.Read(b)
 	if err != nil {

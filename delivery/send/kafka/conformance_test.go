@@ -3,7 +3,6 @@ package kafkasend
 import (
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -79,7 +78,7 @@ func bed(format delivery.WireFormat, read func(*kgo.Record) sendtest.Arrived) se
 			s := logged(t, d, log)
 			want(t, s.Send(t.Context(), sendtest.Request("0", "before")), delivery.OutcomeOK, "")
 			proxy.LoseAnswers()
-			s.timeout = time.Second
+			s.timeout = fastTimeout
 			return s
 		}},
 		Oversized: sendtest.Fault{Class: delivery.ClassTooLarge, Make: to(func(*testing.T, *delivery.KafkaDestination) {}),

@@ -144,7 +144,7 @@ func TestClusterIsReplaced(t *testing.T) {
 		go func() { results <- s.Send(t.Context(), request(3+i, fmt.Sprint(i))) }()
 	}
 	for range n {
-		if got := <-results; got.Outcome != delivery.OutcomeOK {
+		if got := patience.Receive(t, "the result", results); got.Outcome != delivery.OutcomeOK {
 			t.Errorf("%+v", got)
 		}
 	}
@@ -268,7 +268,6 @@ func TestAcknowledgementLost(t *testing.T) {
 		t.Fatalf("the broker has %d records: the fault did not work", n)
 	}
 	proxy.Heal()
-	s.timeout = slowTimeout
 	// What was given up must neither be sent again nor make the broker take the next record for a copy of it.
 	wantOK(t, s, 3)
 	wantOK(t, s, 4)
@@ -305,7 +304,6 @@ func TestConnectionBreaksWithinTheRecord(t *testing.T) {
 	if n := count(); n != 1 {
 		t.Errorf("the broker has %d records", n)
 	}
-	s.timeout = slowTimeout
 	wantOK(t, s, 3)
 	read(t, d, d.Topic, 2)
 }
@@ -357,7 +355,7 @@ func TestNeighbourCancelled(t *testing.T) {
 // buffered returns when the client holds that many records.
 func buffered(t *testing.T, s *Sender, n int64) {
 	t.Helper()
-	for deadline := time.Now().Add(patience.Limit); s.crowd.client.BufferedProduceRecords() < n; runtime.Gosched() {
+	for deadline := time.Now().Add(patience.Left(t)); s.crowd.client.BufferedProduceRecords() < n; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("the client never held %d records", n)
 		}

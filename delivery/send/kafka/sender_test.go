@@ -131,7 +131,7 @@ func fromStart(topic string) []kgo.Opt {
 
 func fetch(t *testing.T, client *kgo.Client, n int) (records []*kgo.Record) {
 	for {
-		wait := patience.Limit
+		wait := patience.Left(t)
 		if len(records) >= n {
 			wait = 300 * time.Millisecond // for one too many
 		}
@@ -162,8 +162,11 @@ func want(t *testing.T, got delivery.Result, outcome delivery.Outcome, class str
 	}
 }
 
+// wantOK attempts what has to succeed; how long that takes is not looked at.
 func wantOK(t *testing.T, s *Sender, n int) {
 	t.Helper()
+	defer func(of time.Duration) { s.timeout = of }(s.timeout)
+	s.timeout = slowTimeout
 	want(t, s.Send(t.Context(), request(n, "k")), delivery.OutcomeOK, "")
 }
 

@@ -18,11 +18,10 @@ func TestALostConfirmIsUnknownAndTheMessageIsThere(t *testing.T) {
 	address := services.RabbitMQURL(t)
 	proxy, broken := services.StartRabbitMQProxy(t, address)
 	q := queue(t, address, nil)
-	d := to(broken, "", q)
-	d.Timeout = time.Second
-	s := newSender(t, d, discard)
+	s := newSender(t, to(broken, "", q), discard)
 	expect(t, s.Send(t.Context(), sendtest.Request("1", "first")), delivery.OutcomeOK, "")
 	proxy.LoseAnswers()
+	s.to.Timeout = fastTimeout
 	expect(t, s.Send(t.Context(), sendtest.Request("2", "second")), delivery.OutcomeUnknown, delivery.ClassTimeout)
 	got := take(t, address, q, 2)
 	if len(got) != 2 || string(got[1].Body) != "second" {
@@ -48,7 +47,7 @@ func TestAConnectionThatBreaksLeavesItsMessagesUnknown(t *testing.T) {
 	}
 	proxy.Cut()
 	for range 10 {
-		expect(t, <-results, delivery.OutcomeUnknown, delivery.ClassConnectionLost)
+		expect(t, patience.Receive(t, "the result", results), delivery.OutcomeUnknown, delivery.ClassConnectionLost)
 	}
 	expect(t, s.Send(t.Context(), sendtest.Request("11", "after")), delivery.OutcomeTransient, delivery.ClassConnect)
 }
@@ -58,11 +57,10 @@ func TestAHalfOpenConnectionIsGivenUp(t *testing.T) {
 	t.Parallel()
 	address := services.RabbitMQURL(t)
 	proxy, broken := services.StartRabbitMQProxy(t, address)
-	d := to(broken, "", queue(t, address, nil))
-	d.Timeout = time.Second
-	s := newSender(t, d, discard)
+	s := newSender(t, to(broken, "", queue(t, address, nil)), discard)
 	expect(t, s.Send(t.Context(), sendtest.Request("1", "x")), delivery.OutcomeOK, "")
 	proxy.Silence()
+	s.to.Timeout = time.Second
 	began := time.Now()
 	for n := 2; ; n++ {
 		sent := time.Now()
@@ -170,9 +168,9 @@ func agree(t *testing.T, said delivery.Result, found int) {
 func testMemoryAlarm(t *testing.T, broker *services.RabbitMQ) {
 	q := queue(t, broker.URL, nil)
 	d := to(broker.URL, "", q)
-	d.Timeout = 2 * time.Second
 	s := newSender(t, d, discard)
 	expect(t, s.Send(t.Context(), sendtest.Request("1", "before")), delivery.OutcomeOK, "")
+	s.to.Timeout = fastTimeout
 	if err := broker.MemoryAlarm(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
@@ -183,16 +181,16 @@ func testMemoryAlarm(t *testing.T, broker *services.RabbitMQ) {
 		expect(t, got, delivery.OutcomeTransient, delivery.ClassBrokerBlocked)
 	}
 	if took := time.Since(began); took > patience.Prompt {
-		t.Errorf("attempts of two seconds took %v", took)
+		t.Errorf("attempts of three seconds took %v", took)
 	}
 	waiting := make(chan delivery.Result)
-	d.Timeout = time.Minute
 	patient := newSender(t, d, discard)
 	go func() { waiting <- patient.Send(context.Background(), sendtest.Request("4", "waited")) }()
 	if err := broker.MemoryAlarm(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, <-waiting, delivery.OutcomeOK, "")
+	expect(t, patience.Receive(t, "the result", waiting), delivery.OutcomeOK, "")
+	s.to.Timeout = patient.to.Timeout
 	expect(t, s.Send(t.Context(), sendtest.Request("5", "after")), delivery.OutcomeOK, "")
 	if found := rest(t, broker.URL, q); found["held back"] != 0 || found["waited"] != 1 || found["after"] != 1 {
 		t.Errorf("found %v", found)
@@ -238,7 +236,7 @@ func testRestart(t *testing.T, broker *services.RabbitMQ, end func()) {
 		})
 	}
 	for range senders {
-		<-warm
+		patience.Receive(t, "a hundred messages of each", warm)
 	}
 	end()
 	if err := broker.Start(t.Context()); err != nil {
@@ -260,7 +258,7 @@ func recovers(t *testing.T, s *Sender) {
 		if got.Outcome == delivery.OutcomeOK {
 			return
 		}
-		if time.Since(began) > patience.Limit {
+		if time.Since(began) > patience.Left(t) {
 			t.Fatalf("it does not recover: %+v", got)
 		}
 	}

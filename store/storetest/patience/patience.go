@@ -11,6 +11,21 @@ import (
 // Limit bounds each wait of a test. It is no measure of anything: a test that has to be fast says so itself.
 const Limit = 6 * time.Minute
 
+// lastWords is what a test that waited in vain has left to say so and to end what it started.
+const lastWords = time.Minute
+
+// Left is how long a wait that begins now may take: Limit, or less where go test ends the package before that.
+func Left(t testing.TB) time.Duration {
+	end, ok := time.Time{}, false
+	if limited, is := t.(interface{ Deadline() (time.Time, bool) }); is {
+		end, ok = limited.Deadline()
+	}
+	if !ok {
+		return Limit
+	}
+	return max(min(Limit, time.Until(end)-lastWords), 0)
+}
+
 // Prompt is when that has ended which ends by itself within a second or two, also on a slow machine, and that has not which somebody
 // else has to give up.
 const Prompt = 40 * time.Second
@@ -22,22 +37,25 @@ func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	for deadline := time.Now().Add(Limit); !done(); <-ticker.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", Limit, what)
+	began, limit := time.Now(), Left(t)
+	for !done() {
+		if time.Since(began) > limit {
+			t.Fatalf("not within %v: %s", limit.Round(time.Second), what)
 		}
+		<-ticker.C
 	}
 }
 
 // Receive returns the next value of a channel, and the zero value of one that is closed.
 func Receive[T any](t testing.TB, what string, from <-chan T) (v T) {
 	t.Helper()
-	timer := time.NewTimer(Limit)
+	limit := Left(t)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case v = <-from:
 	case <-timer.C:
-		t.Fatalf("not within %v: %s", Limit, what)
+		t.Fatalf("not within %v: %s", limit.Round(time.Second), what)
 	}
 	return v
 }

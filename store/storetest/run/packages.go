@@ -70,11 +70,12 @@ func descending[V cmp.Ordered](of map[string]V) []string {
 		func(a, b string) int { return cmp.Or(cmp.Compare(of[b], of[a]), strings.Compare(a, b)) })
 }
 
-// times passes the output of go test on and takes note of how long each package takes.
+// times passes the output of go test on and takes note of how long each package takes, and of what failed why.
 type times struct {
-	out  io.Writer
-	line []byte
-	took map[string]time.Duration
+	out    io.Writer
+	line   []byte
+	took   map[string]time.Duration
+	failed failures
 }
 
 func newTimes(out io.Writer) *times { return &times{out: out, took: map[string]time.Duration{}} }
@@ -87,6 +88,7 @@ func (t *times) Write(text []byte) (int, error) {
 			break
 		}
 		t.note(line)
+		t.failed.note(string(line))
 		t.line = rest
 	}
 	return t.out.Write(text)
@@ -109,11 +111,12 @@ func (t *times) note(line []byte) {
 	t.took[event.Package] = time.Duration(event.Elapsed * float64(time.Second))
 }
 
-// report lists the packages that took over a second, slowest first.
+// report lists the packages that took over a second, slowest first; then what failed, so that it is read where only the end is shown.
 func (t *times) report(to io.Writer) {
 	for _, name := range descending(t.took) {
 		if t.took[name] > time.Second {
 			fmt.Fprintf(to, "tests: %7.1f s  %s\n", t.took[name].Seconds(), name)
 		}
 	}
+	t.failed.report(to)
 }

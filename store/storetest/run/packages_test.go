@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -36,8 +37,57 @@ func TestTheSlowestPackagesAreNamed(t *testing.T) {
 		}
 	}
 	packages.report(&said)
-	const want = "tests:    61.2 s  redrive/b\ntests:     7.5 s  redrive/e\ntests:     3.0 s  redrive/f\ntests:     2.3 s  redrive/a\n"
+	const want = "tests:    61.2 s  redrive/b\ntests:     7.5 s  redrive/e\ntests:     3.0 s  redrive/f\ntests:     2.3 s  redrive/a\ntests: failed: TestX\n"
 	if said.String() != want || passed.String() != text {
 		t.Errorf("it says\n%s", said.String())
+	}
+}
+
+// Whoever sees only the end of the output sees which tests failed and what each of them said, not what the program logged.
+func TestTheEndSaysWhatFailed(t *testing.T) {
+	const text = `--- FAIL: TestA (1.20s)
+    time=2026-01-01T00:00:00Z level=WARN msg="not connected"
+    a_test.go:7: not within 6m0s: connected
+        and what it was
+    main_test.go:9: log of process 3:
+--- FAIL: TestB (0.10s)
+    --- FAIL: TestB/of_one (0.10s)
+        b_test.go:12: 3 requests, want 4
+    --- PASS: TestB/of_two (0.00s)
+        b_test.go:12: seen
+FAIL
+FAIL	redrive/a	61.2s
+panic: test timed out after 30m0s
+	running tests:
+		TestC (29m3s)
+
+goroutine 1 [running]:
+FAIL	redrive/b	1800.2s
+`
+	const want = `tests: failed: TestA
+tests:     a_test.go:7: not within 6m0s: connected
+tests:     main_test.go:9: log of process 3:
+tests: failed: TestB/of_one
+tests:     b_test.go:12: 3 requests, want 4
+tests: failed: panic: test timed out after 30m0s
+tests:     TestC (29m3s)
+`
+	asJSON := ""
+	for line := range strings.Lines(text) {
+		raw, err := json.Marshal(map[string]string{"Action": "output", "Output": line})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asJSON += string(raw) + "\n"
+	}
+	for form, text := range map[string]string{"text": text, "-json": asJSON} {
+		var said bytes.Buffer
+		var f failures
+		for line := range strings.Lines(text) {
+			f.note(strings.TrimSuffix(line, "\n"))
+		}
+		if f.report(&said); said.String() != want {
+			t.Errorf("%s: it says\n%s", form, said.String())
+		}
 	}
 }

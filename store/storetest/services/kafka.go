@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,6 +56,8 @@ type Kafka struct {
 	Dir     string
 
 	java, jars string
+	options    []string // of Java
+	formatted  string   // data to begin with; without it they are made
 	run        *process
 }
 
@@ -93,21 +96,30 @@ func LaunchKafka(ctx context.Context, proxied int, properties ...string) (*Kafka
 		return nil, err
 	}
 	k := &Kafka{java: java, jars: jars}
-	if err = again(func() error { return k.firstStart(ctx, proxied, properties) }); err != nil {
+	if err = k.prepare(ctx); err != nil {
+		return nil, err
+	}
+	err = again(func() error {
+		err := k.arrange(ctx, proxied, properties)
+		if err == nil {
+			err = k.Start(ctx)
+		}
+		if err != nil {
+			return errors.Join(err, k.Close())
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return k, nil
 }
 
-func (k *Kafka) firstStart(ctx context.Context, proxied int, properties []string) (err error) {
+// arrange makes the directory of a broker that has not been started yet.
+func (k *Kafka) arrange(ctx context.Context, proxied int, properties []string) (err error) {
 	if k.Dir, err = tempDir(); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, k.Close())
-		}
-	}()
 	if err = errors.Join(k.certify(), k.publishKey()); err != nil {
 		return err
 	}
@@ -119,10 +131,10 @@ func (k *Kafka) firstStart(ctx context.Context, proxied int, properties []string
 	if err = os.WriteFile(k.at("server.properties"), []byte(text), 0o600); err != nil {
 		return err
 	}
-	if err = k.format(ctx); err != nil {
-		return err
+	if k.formatted != "" {
+		return os.CopyFS(k.at(data), os.DirFS(k.formatted))
 	}
-	return k.Start(ctx)
+	return k.format(ctx)
 }
 
 func (k *Kafka) at(name string) string { return filepath.Join(k.Dir, name) }
@@ -182,7 +194,7 @@ func (k *Kafka) settings() []string {
 	lines := []string{
 		"process.roles=broker,controller",
 		"node.id=1",
-		"log.dirs=" + k.at("data"),
+		"log.dirs=" + k.at(data),
 		"auto.create.topics.enable=false",
 		"group.initial.rebalance.delay.ms=0",
 		"group.min.session.timeout.ms=100",
@@ -250,9 +262,9 @@ func (k *Kafka) format(ctx context.Context) error {
 
 // command runs a class of the broker in a process that starts quickly and stays small.
 func (k *Kafka) command(class string, args ...string) *exec.Cmd {
-	cmd := exec.Command(k.java, append([]string{"-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-		"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + k.keys(),
-		"-cp", k.jars, class}, args...)...)
+	cmd := exec.Command(k.java, slices.Concat(k.options, []string{"-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + k.keys(),
+		"-cp", k.jars, class}, args)...)
 	cmd.Dir, cmd.Env = k.Dir, clean("KAFKA_", "JAVA_TOOL_OPTIONS=", "JDK_JAVA_OPTIONS=", "_JAVA_OPTIONS=", "CLASSPATH=")
 	return cmd
 }

@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// certify writes a certificate for this machine and its key into files, and returns its number.
+func certify(t *testing.T, cert, key string) string {
+	t.Helper()
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := big.NewInt(time.Now().UnixNano())
+	template := &x509.Certificate{SerialNumber: number, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return number.String()
+}
+
+// presents is a client that believes everybody, and the number of the certificate that a new connection shows.
+func presents(t *testing.T, address string) string {
+	t.Helper()
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
+}
+
+// Console and API over HTTPS by files, which are exchanged while the program runs; cookies belong to this host alone.
+func TestHTTPSByFiles(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	first := certify(t, cert, key)
+	p := launch(t, []string{"serve"}, onFreshDatabase(t), "REDRIVE_TLS_CERT="+cert, "REDRIVE_TLS_KEY="+key)
+	address, encrypted := strings.CutPrefix(p.url, "https://")
+	if !encrypted {
+		t.Fatalf("it listens at %q:\n%s", p.url, p.output())
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r, err := client.PostForm(p.url+"/sign-in", url.Values{"name": {"admin"}, "password": {"correct horse battery"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Body.Close()
+	cookie := r.Header.Get("Set-Cookie")
+	if ok := regexp.MustCompile(`^__Host-redrive_session=[^;]+; Path=/; .*HttpOnly; Secure; SameSite=Lax$`).MatchString(cookie); !ok || r.StatusCode != http.StatusSeeOther {
+		t.Errorf("%s with the cookie %q", r.Status, cookie)
+	}
+	if r.ProtoMajor != 2 || r.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("%s, %v", r.Proto, r.Header)
+	}
+	if got := presents(t, address); got != first {
+		t.Errorf("certificate %s, not %s", got, first)
+	}
+	if err := os.WriteFile(cert, []byte("half of a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the log tells of the half file", func() bool {
+		if got := presents(t, address); got != first {
+			t.Fatalf("certificate %s while its files do not fit, not %s", got, first)
+		}
+		return strings.Contains(p.output(), "the certificate cannot be read again")
+	})
+	second := certify(t, cert, key)
+	await(t, "the new certificate", func() bool { return presents(t, address) == second })
+	if p.stop() != 0 {
+		t.Error("it does not end as it should")
+	}
+}
+
+func TestWrongCertificatesStopTheStart(t *testing.T) {
+	dir := t.TempDir()
+	cert, key, other := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "other.pem")
+	certify(t, cert, other)
+	certify(t, cert, key)
+	database := onFreshDatabase(t)
+	for _, c := range []struct {
+		cert, key, demo, says string
+	}{
+		{cert: cert, says: "REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: "},
+		{key: key, says: "REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: "},
+		{cert: cert, key: other, says: "REDRIVE_TLS_CERT: "},
+		{cert: key, key: key, says: "REDRIVE_TLS_CERT: "},
+		{cert: dir + "/none", key: key, says: "REDRIVE_TLS_CERT: open " + dir + "/none: "},
+		{cert: cert, key: key, demo: "1", says: "REDRIVE_DEMO: "},
+	} {
+		p := launch(t, []string{"serve"}, database, "REDRIVE_TLS_CERT="+c.cert, "REDRIVE_TLS_KEY="+c.key, "REDRIVE_DEMO="+c.demo)
+		if p.url != "" {
+			t.Fatalf("%+v serves", c)
+		}
+		p.wait()
+		if code := p.cmd.ProcessState.ExitCode(); code != 2 || !strings.HasPrefix(p.output(), "redrive: "+c.says) {
+			t.Errorf("%+v: exit code %d, %s", c, code, p.output())
+		}
+	}
+}
