@@ -33,6 +33,7 @@ import (
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers"
+	"redrive/handlers/web/sso"
 	"redrive/internal/cli"
 	"redrive/store"
 	"redrive/store/source"
@@ -48,6 +49,9 @@ var hurry string
 
 // grace is how long attempts under way may take after the signal to stop.
 const grace = 20 * time.Second
+
+// providerTimeout is how long one request to the provider of single sign-on may take.
+const providerTimeout = 5 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -97,6 +101,10 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
+	provider, err := newProvider(s, dialer)
+	if err != nil {
+		return err
+	}
 	console, err := handlers.New(db, handlers.Config{
 		Integrations:  file.Integrations,
 		Masks:         masks,
@@ -111,6 +119,10 @@ func serve(ctx context.Context, s cli.Serving) error {
 		Facts:         own.Facts(pools.Facts, relay.Facts),
 		Schemas:       file.Checks(),
 		TicketURL:     file.TicketURL,
+		PublicURL:     s.Public(rooms.BaseURL(s.Listener)),
+		SSO:           provider,
+
+		SessionLifetime: s.SessionLifetime, SessionIdle: s.SessionIdle, FreshSignIn: s.FreshSignIn,
 	})
 	if err != nil {
 		return err
@@ -119,6 +131,16 @@ func serve(ctx context.Context, s cli.Serving) error {
 	index := search.New(search.Config{Store: db, Log: log})
 	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch)
 	return rooms.Serve(ctx, s.Listener, console.Handler(), all, grace, log)
+}
+
+// newProvider makes the provider of single sign-on; nil: there is none.
+func newProvider(s cli.Serving, dialer wire.Dialer) (*sso.Provider, error) {
+	cfg, err := s.Provider()
+	if cfg == nil || err != nil {
+		return nil, err
+	}
+	cfg.Client = dialer.Client(nil, providerTimeout)
+	return sso.New(*cfg), nil
 }
 
 // newWatch makes the room that notes how the parts of integrations stand.

@@ -8,17 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// Operator is a person with a password.
+// Operator is a person: a local one with a password, or one of single sign-on.
 type Operator struct {
 	ID           string
 	Name         string
 	Role         Role   // for all integrations; empty: only what Grants say
 	Grants       Grants // beside the role
-	PasswordHash string // argon2id, PHC string
+	PasswordHash string // argon2id, PHC string; empty: none fits
+	Issuer       string // of single sign-on; empty: a local person
+	Subject      string // what the issuer calls them
+	HasCodes     bool   // the codes of an app are asked for beside the password
 	Generation   int    // of sessions: those of an earlier one have ended
 	CreatedAt    time.Time
 	DisabledAt   *time.Time
 }
+
+// IsLocal reports whether the person signs in here, and not at a provider.
+func (o Operator) IsLocal() bool { return o.Issuer == "" }
 
 // OperatorChange changes one thing about a person; nil fields stay as they are.
 type OperatorChange struct {
@@ -30,7 +36,8 @@ type OperatorChange struct {
 	Withdraw     *string // id of the grant that is taken away
 	PasswordHash *string
 	Disabled     *bool
-	Since        int // the generation that the change was made for, 0: whichever it is
+	RemoveCodes  bool // codes of an app are not asked for any more
+	Since        int  // the generation that the change was made for, 0: whichever it is
 }
 
 // What says in one word what changes, for the audit and in addresses.
@@ -50,6 +57,8 @@ func (c OperatorChange) What() string {
 		return "disable"
 	case c.Disabled != nil:
 		return "enable"
+	case c.RemoveCodes:
+		return "remove-code"
 	}
 	return "sign-out"
 }

@@ -43,6 +43,14 @@ var Permissions = []Permission{
 // Phrase is what a permission is called: in English as it is written everywhere.
 func (p Permission) Phrase() Phrase { return Say("permission." + string(p)) }
 
+// fresh are the permissions for which a person has to have signed in just now: a browser that was left open does nothing of it.
+var fresh = []Permission{PermitReveal, PermitEdit, PermitBulk, PermitAdminister}
+
+// AskFresh reports whether one of the permissions asks for a sign-in of just now.
+func AskFresh(need []Permission) bool {
+	return slices.ContainsFunc(need, func(p Permission) bool { return slices.Contains(fresh, p) })
+}
+
 // Role is a set of permissions with a name.
 type Role string
 

@@ -83,6 +83,12 @@ type Session struct {
 	Address    string
 	CreatedAt  time.Time
 	SeenAt     time.Time
+
+	Method          SignInMethod
+	Age             time.Duration // since they last proved who they are, by the database's clock
+	AuthenticatedAt time.Time     // of one that is written: when that was; zero: now
+	ProviderSession string        // what the provider calls its own one
+	IDToken         string        // of the provider, for signing out there; not listed
 }
 
 type sessionKey struct{}

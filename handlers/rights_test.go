@@ -33,7 +33,7 @@ func (e *ending) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token
 	return e.Store.TokenByHash(ctx, sha256)
 }
 
-func (e *ending) SignedIn(ctx context.Context, token string) (delivery.Operator, string, error) {
+func (e *ending) SignedIn(ctx context.Context, token string) (delivery.Operator, delivery.Session, error) {
 	defer e.once()
 	return e.Store.SignedIn(ctx, token)
 }
@@ -252,6 +252,14 @@ func (s doer) deeds() map[string]func(who string) deed {
 		},
 		"POST /account": func(string) deed {
 			return deed{path: "/account", form: fields("current", ownPassword, "new", "a new password", "again", "a new password")}
+		},
+		"POST /account/code":        func(string) deed { return deed{path: "/account/code", form: fields()} },
+		"POST /account/code/remove": func(string) deed { return deed{path: "/account/code/remove", form: fields()} },
+		"POST /account/code/confirm": func(who string) deed {
+			secret, now := web.NewCodeSecret(), time.Now()
+			s.must(s.store.ProposeCodeSecret(s.t.Context(), who, secret))
+			s.Server.Core.Config.Now = func() time.Time { return now }
+			return deed{path: "/account/code/confirm", form: fields("code", app{s.t, web.CodeSecretText(secret), &now}.code(0))}
 		},
 		"POST /tokens":            func(string) deed { return deed{path: "/tokens", form: fields("name", "x", "role", "admin")} },
 		"POST /tokens/:id/revoke": func(string) deed { return deed{path: "/tokens/" + s.token() + "/revoke", form: fields()} },

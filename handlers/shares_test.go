@@ -14,12 +14,12 @@ import (
 	"redrive/views"
 )
 
-// slow makes every look at groups wait until it is called.
+// slow makes every look at saved views wait until it is called.
 func (s *site) slow() (release func()) {
 	s.t.Helper()
 	conn, err := pgx.ConnectConfig(context.Background(), s.store.Config)
 	s.must(err)
-	_, err = conn.Exec(context.Background(), "BEGIN; LOCK TABLE redrive.groups IN ACCESS EXCLUSIVE MODE")
+	_, err = conn.Exec(context.Background(), "BEGIN; LOCK TABLE redrive.saved_views IN ACCESS EXCLUSIVE MODE")
 	s.must(err)
 	release = sync.OnceFunc(func() { _ = conn.Close(context.Background()) })
 	time.AfterFunc(patience.Limit, release) // whoever waits wrongly fails, and does not hang
@@ -27,12 +27,12 @@ func (s *site) slow() (release func()) {
 	return release
 }
 
-// looks sends requests for groups that wait, and returns when as many wait in the database; all of them have their answers after end.
+// looks sends requests for saved views that wait, and returns when as many wait in the database; all of them have their answers after end.
 func (s *site) looks(all *sync.WaitGroup, n, waiting int, role string) {
 	s.t.Helper()
 	for range n {
 		all.Go(func() {
-			if a := s.send(role, http.MethodGet, "/api/v1/groups", ""); a.StatusCode != http.StatusOK {
+			if a := s.send(role, http.MethodGet, "/api/v1/views", ""); a.StatusCode != http.StatusOK {
 				s.t.Errorf("a slow look got %d: %s", a.StatusCode, a.body)
 			}
 		})
@@ -58,12 +58,12 @@ func TestWhoLooksAtMuchHoldsUpNoDeliveryAndNobodyElse(t *testing.T) {
 	defer all.Wait()
 	defer release()
 	s.looks(&all, 4, 4, "viewer")
-	refused := s.send("viewer", http.MethodGet, "/api/v1/views", "")
+	refused := s.send("viewer", http.MethodGet, "/api/v1/groups", "")
 	if refused.StatusCode != http.StatusTooManyRequests || refused.Header.Get("Retry-After") == "" {
 		t.Errorf("a fifth look at once: %d %v", refused.StatusCode, refused.Header)
 	}
 	s.wants("a fifth look", refused, http.StatusTooManyRequests, "too_many_requests")
-	if other := s.send("operator", http.MethodGet, "/api/v1/views", ""); other.StatusCode != http.StatusOK {
+	if other := s.send("operator", http.MethodGet, "/api/v1/groups", ""); other.StatusCode != http.StatusOK {
 		t.Errorf("somebody else gets %d: %s", other.StatusCode, other.body)
 	}
 	s.looks(&all, 4, 8, "operator")

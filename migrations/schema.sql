@@ -217,6 +217,19 @@ CREATE INDEX cases_ticket ON redrive.cases USING btree (ticket) WHERE (ticket IS
 CREATE TRIGGER case_changed AFTER UPDATE ON redrive.cases FOR EACH ROW WHEN (((new.assignee IS DISTINCT FROM old.assignee) OR (new.tags IS DISTINCT FROM old.tags))) EXECUTE FUNCTION redrive.case_listed();
 CREATE TRIGGER case_kept AFTER INSERT ON redrive.cases FOR EACH ROW WHEN (((new.assignee IS NOT NULL) OR (new.tags <> '{}'::text[]))) EXECUTE FUNCTION redrive.case_listed();
 
+CREATE TABLE redrive.challenges (
+    hash bytea NOT NULL,
+    kind text NOT NULL,
+    operator_id uuid,
+    data bytea NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT challenges_pkey PRIMARY KEY (hash),
+    CONSTRAINT challenges_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
+);
+CREATE INDEX challenges_expiry ON redrive.challenges USING btree (expires_at);
+CREATE INDEX challenges_operator ON redrive.challenges USING btree (operator_id);
+
 CREATE TABLE redrive.counting (
     only_row boolean NOT NULL DEFAULT true,
     dead_changes bigint NOT NULL DEFAULT 0,
@@ -614,11 +627,30 @@ CREATE TABLE redrive.operators (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     disabled_at timestamp with time zone,
     generation integer NOT NULL DEFAULT 1,
+    issuer text,
+    subject text,
     CONSTRAINT operators_pkey PRIMARY KEY (id),
+    CONSTRAINT operators_provided CHECK (((issuer IS NULL) = (subject IS NULL))),
     CONSTRAINT operators_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
-    CONSTRAINT operators_name_key UNIQUE (name)
+    CONSTRAINT operators_name_key UNIQUE (name),
+    CONSTRAINT operators_subject_key UNIQUE (issuer, subject)
 );
 CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.operators FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
+
+CREATE TABLE redrive.passkeys (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    operator_id uuid NOT NULL,
+    credential_id bytea NOT NULL,
+    credential jsonb NOT NULL,
+    name text NOT NULL,
+    sign_count bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    used_at timestamp with time zone,
+    CONSTRAINT passkeys_pkey PRIMARY KEY (id),
+    CONSTRAINT passkeys_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
+    CONSTRAINT passkeys_credential_id_key UNIQUE (credential_id)
+);
+CREATE INDEX passkeys_operator ON redrive.passkeys USING btree (operator_id);
 
 CREATE TABLE redrive.positions (
     feed text NOT NULL,
@@ -651,6 +683,14 @@ CREATE INDEX queue_due ON redrive.queue USING btree (integration, due_at) WITH (
 CREATE INDEX queue_lane ON redrive.queue USING btree (integration, lane, "position") WHERE (lane IS NOT NULL);
 CREATE INDEX queue_message ON redrive.queue USING btree (message_id);
 CREATE INDEX queue_unplaced ON redrive.queue USING btree (message_id) WHERE ((lane IS NOT NULL) AND ("position" IS NULL));
+
+CREATE TABLE redrive.recovery_codes (
+    operator_id uuid NOT NULL,
+    code_hash bytea NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT recovery_codes_pkey PRIMARY KEY (operator_id, code_hash),
+    CONSTRAINT recovery_codes_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
+);
 
 CREATE TABLE redrive.saved_views (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -697,12 +737,17 @@ CREATE TABLE redrive.sessions (
     address text NOT NULL DEFAULT ''::text,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     seen_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    method text NOT NULL DEFAULT 'password'::text,
+    authenticated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    provider_session text,
+    id_token text,
     CONSTRAINT sessions_pkey PRIMARY KEY (token_hash),
     CONSTRAINT sessions_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
     CONSTRAINT sessions_id_key UNIQUE (id)
 );
 CREATE INDEX sessions_expiry ON redrive.sessions USING btree (expiry);
 CREATE INDEX sessions_operator ON redrive.sessions USING btree (operator_id);
+CREATE INDEX sessions_provider ON redrive.sessions USING btree (provider_session) WHERE (provider_session IS NOT NULL);
 
 CREATE TABLE redrive.source_members (
     member text NOT NULL,
@@ -731,6 +776,17 @@ CREATE TABLE redrive.source_topics (
     made_again integer NOT NULL DEFAULT 0,
     gone boolean NOT NULL DEFAULT false,
     CONSTRAINT source_topics_pkey PRIMARY KEY (integration, topic, consumers)
+);
+
+CREATE TABLE redrive.totp (
+    operator_id uuid NOT NULL,
+    secret bytea NOT NULL,
+    confirmed_at timestamp with time zone,
+    last_step bigint NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    failed_at timestamp with time zone,
+    CONSTRAINT totp_pkey PRIMARY KEY (operator_id),
+    CONSTRAINT totp_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
 
 CREATE TABLE redrive.unindexed (

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-//go:embed redrive.css redrive.js htmx.min.js icon.svg
+//go:embed redrive.css redrive.js passkey.js htmx.min.js icon.svg
 var files embed.FS
 
 type asset struct {

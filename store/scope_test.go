@@ -132,7 +132,9 @@ var otherMethods = map[string]string{
 		RequestTable CreateOperator ChangeOperator CreateToken RevokeToken EndSession Record`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Tokens SignIn SignedIn TokenByHash Holding
-		FindCtx CommitCtx DeleteCtx EnsureFirstOperator EnsureEnvToken`,
+		FindCtx CommitCtx DeleteCtx EnsureFirstOperator EnsureEnvToken
+		SignInProvided EndProvided IDToken KeepChallenge TakeChallenge CodeSecret ProposeCodeSecret ConfirmCodes UseCode FailCode RemoveCodes
+		RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey`,
 	"is a number that says that something changed": `DeadGeneration`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete
 		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember

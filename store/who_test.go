@@ -39,9 +39,9 @@ func (d desk) session(o delivery.Operator, token string) string {
 	d.t.Helper()
 	ctx := delivery.WithSession(d.t.Context(), delivery.Session{OperatorID: o.ID, Generation: o.Generation, Device: "Firefox", Address: "127.0.0.1"})
 	d.must(d.CommitCtx(ctx, token, []byte("x"), time.Now().Add(time.Hour)))
-	_, id, err := d.SignedIn(d.t.Context(), token)
+	_, session, err := d.SignedIn(d.t.Context(), token)
 	d.must(err)
-	return id
+	return session.ID
 }
 
 // Each change that takes something away ends the sessions, what brings it back revives none, and a name alone ends nothing.
@@ -69,7 +69,7 @@ func TestSessionsEndWithWhatTheyWereOpenedWith(t *testing.T) {
 	}
 	one, two := d.session(ann, "one"), d.session(ann, "two")
 	d.people(delivery.OperatorChange{ID: ann.ID, Actor: "root", Name: &name})
-	if o, id, err := d.SignedIn(t.Context(), "one"); err != nil || o.Name != "anna" || id != one {
+	if o, session, err := d.SignedIn(t.Context(), "one"); err != nil || o.Name != "anna" || session.ID != one {
 		t.Errorf("a new name: %+v %v", o, err)
 	}
 	list, err := d.Sessions(t.Context(), ann.ID)

@@ -51,11 +51,42 @@ type Flash struct {
 // FlashLine is one item of a flash.
 type FlashLine struct{ Text, Href string }
 
-// SignInPage asks for name and password.
+// SignInPage asks for name and password, or leads to single sign-on.
 type SignInPage struct {
 	Layout
 	Name, Next, Problem string
 	Kept                string // a form that was sent after the session had ended
+	Again               bool   // they signed in before, too long ago for what they want
+	Provider            string // of single sign-on; empty: there is none
+	Away                bool   // it does not answer
+	Passkeys            bool   // can be used
+	SignOutThere        string // address at which a person who has signed out here signs out at the provider
+}
+
+// ProviderPage leads to single sign-on whoever has a form kept.
+type ProviderPage struct {
+	Layout
+	Provider, To string
+}
+
+// CodePage asks for a code after the password.
+type CodePage struct {
+	Layout
+	Ticket, Next, Kept, Problem string
+}
+
+// NewCodesPage shows what an app makes codes of, and then, once, the codes for when the app is lost.
+type NewCodesPage struct {
+	Layout
+	Secret, Problem string
+	Square          Square
+	Recovery        []string
+}
+
+// Square is a QR code: a path of its dark modules in a square of so many.
+type Square struct {
+	Size int
+	Path string
 }
 
 // GoOnPage gives a form back that was sent after the session had ended.
@@ -292,6 +323,11 @@ type AccountPage struct {
 	Problem  string
 	Sessions []delivery.Session
 	Session  string // the one of this browser
+	Local    bool   // they sign in here: password and second factor are theirs to change
+	HasCodes bool
+	Recovery int // codes that are left
+	Passkeys []delivery.Passkey
+	NoKeys   bool // there can be no passkeys at this address
 }
 
 // HelpPage explains keys and words.

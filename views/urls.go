@@ -26,11 +26,28 @@ const (
 	Operators       = "/operators"
 	Tokens          = "/tokens"
 	Account         = "/account"
+	AccountCode     = "/account/code"         // begins to use codes of an app
+	AccountConfirm  = "/account/code/confirm" // proves that the app makes them
+	AccountPasskeys = "/account/passkeys"
+	PasskeyBegin    = "/account/passkeys/begin"
+	AccountNoCode   = "/account/code/remove"
 	Help            = "/help"
 	SignIn          = "/sign-in"
+	SignInProvider  = "/sign-in/oidc"          // begins single sign-on
+	ProviderBack    = "/sign-in/oidc/callback" // where the provider sends people back
+	ProviderLogout  = "/sign-in/oidc/logout"   // where it says that sessions have ended
+	SignInCode      = "/sign-in/code"          // after the password, where a code is asked for
+	SignInPasskey   = "/sign-in/passkey"
+	SignInBegin     = "/sign-in/passkey/begin"
 	SignOut         = "/sign-out"
 	Preferences     = "/preferences"
 )
+
+// PasskeyRemove is where the form to remove a passkey goes.
+func PasskeyRemove(id string) string { return AccountPasskeys + "/" + url.PathEscape(id) + "/remove" }
+
+// SignInAt begins single sign-on that leads to a page.
+func SignInAt(next string) string { return with(SignInProvider, "next", next) }
 
 // Failure is the page of one delivery.
 func Failure(id string) string { return Failures + "/" + url.PathEscape(id) }

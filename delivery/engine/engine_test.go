@@ -205,6 +205,7 @@ func (r *rig) only(state delivery.State) delivery.Detail {
 func TestEverythingIsDeliveredOnce(t *testing.T) {
 	s := always(ok)
 	r := newRig(t, s)
+	storetest.Session(t, r.dsn) // goes on until the end of the test
 	before := goleak.IgnoreCurrent()
 	const total = 3000
 	r.enqueue("push", total)

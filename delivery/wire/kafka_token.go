@@ -59,7 +59,7 @@ func (d Dialer) kafkaToken(c *delivery.ClientCredentials) (sasl.Mechanism, error
 	if err != nil {
 		return nil, err
 	}
-	client := d.tokenClient(secure)
+	client := d.Client(secure, tokenTimeout)
 	ask := clientcredentials.Config{ClientID: c.ID, ClientSecret: c.Secret, TokenURL: c.URL}
 	if c.Scope != "" {
 		ask.Scopes = strings.Fields(c.Scope)
@@ -138,12 +138,12 @@ func (s tokenSession) Challenge(answer []byte) (done bool, next []byte, err erro
 	return done, next, err
 }
 
-// tokenClient follows nobody elsewhere with the secret.
-func (d Dialer) tokenClient(secure *tls.Config) *http.Client {
+// Client makes requests under the address rules, each within its time. It follows nobody elsewhere: a secret would go along.
+func (d Dialer) Client(secure *tls.Config, timeout time.Duration) *http.Client {
 	return &http.Client{
-		Timeout: tokenTimeout,
+		Timeout: timeout,
 		Transport: &http.Transport{DialContext: d.DialContext, TLSClientConfig: secure, ForceAttemptHTTP2: true,
-			TLSHandshakeTimeout: tokenTimeout, MaxIdleConns: 1, IdleConnTimeout: tokenTimeout},
+			TLSHandshakeTimeout: timeout, MaxIdleConns: 1, IdleConnTimeout: timeout},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

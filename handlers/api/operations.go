@@ -33,9 +33,10 @@ func (s *API) operationRoutes() {
 	s.get("/operations/:id", s.showOperation, delivery.PermitView)
 	s.get("/operations/:id/items", s.listOperationItems, delivery.PermitView)
 	s.route(http.MethodPatch, "/operations/:id", web.Permit(delivery.PermitBulk), s.paceOperation)
-	s.post("/operations/:id/pause", s.steerOperation(func(step *delivery.Steer) { step.Pause = true }), delivery.PermitBulk)
+	stop := web.Permit(delivery.PermitBulk).AnyTime() // what stops something waits for no sign-in
+	s.route(http.MethodPost, "/operations/:id/pause", stop, s.steerOperation(func(step *delivery.Steer) { step.Pause = true }))
 	s.post("/operations/:id/resume", s.steerOperation(func(step *delivery.Steer) { step.Resume = true }), delivery.PermitBulk)
-	s.post("/operations/:id/cancel", s.steerOperation(func(step *delivery.Steer) { step.Cancel = true }), delivery.PermitBulk)
+	s.route(http.MethodPost, "/operations/:id/cancel", stop, s.steerOperation(func(step *delivery.Steer) { step.Cancel = true }))
 }
 
 // startOperation freezes a set and returns the operation, or says what one would select.

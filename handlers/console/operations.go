@@ -29,7 +29,11 @@ func (s *Console) operationRoutes() {
 	s.get(views.Operations+"/:id", s.operation, delivery.PermitView)
 	s.get(views.Operations+"/:id/news", s.operationNews, delivery.PermitView)
 	for _, step := range []string{"pause", "resume", "cancel", "pace"} {
-		s.post(views.Operations+"/:id/"+step, s.steerByForm(step), delivery.PermitBulk)
+		access := web.Permit(delivery.PermitBulk)
+		if step == "pause" || step == "cancel" { // what stops something does not wait
+			access = access.AnyTime()
+		}
+		s.Route(http.MethodPost, views.Operations+"/:id/"+step, access, s.steerByForm(step))
 	}
 	s.get(views.Operations+"/:id/:step", func(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, views.Operation(c.Param("id")))

@@ -35,6 +35,8 @@ func (s *Console) accountRoutes() {
 	s.Route(http.MethodGet, views.Account, own, s.account)
 	s.Route(http.MethodPost, views.Account, own, s.changePassword)
 	s.Route(http.MethodPost, views.SessionEnd(views.Account, ":id"), own, s.endOwnSession)
+	s.codeRoutes()
+	s.passkeyRoutes()
 }
 
 func (s *Console) operatorsPage(c echo.Context, status int, page views.OperatorsPage) error {
@@ -132,6 +134,8 @@ func operatorChange(c echo.Context, what string) (change delivery.OperatorChange
 		change.Disabled = &on
 	case "enable":
 		change.Disabled = &off
+	case "remove-code":
+		change.RemoveCodes = true
 	case "sign-out":
 	default:
 		err = delivery.ErrNotFound
@@ -196,7 +200,29 @@ func (s *Console) accountPage(c echo.Context, status int, wrong string) error {
 		return err
 	}
 	page := views.AccountPage{Layout: s.Layout(c, "title.account", views.Account), Problem: wrong, Sessions: sessions, Session: web.Who(c).Session}
+	if err := s.addFactors(c, &page); err != nil {
+		return err
+	}
 	return web.Render(c, status, views.AccountView(page))
+}
+
+// addFactors adds how the reader signs in; a token does not.
+func (s *Console) addFactors(c echo.Context, page *views.AccountPage) error {
+	if web.Who(c).ViaToken {
+		return nil
+	}
+	o, err := s.store.Operator(c.Request().Context(), web.Who(c).ID)
+	if err != nil {
+		return err
+	}
+	page.Local, page.HasCodes, page.NoKeys = o.IsLocal(), o.HasCodes, s.Passkeys == nil
+	if page.Passkeys, err = s.store.Passkeys(c.Request().Context(), o.ID); err != nil {
+		return err
+	}
+	if o.HasCodes {
+		page.Recovery, err = s.store.RecoveryCodes(c.Request().Context(), o.ID)
+	}
+	return err
 }
 
 // sessions shows where somebody else is signed in.
@@ -251,7 +277,7 @@ func (s *Console) changePassword(c echo.Context) error {
 		}
 		return s.accountPage(c, p.Status, web.Say(c, p.Says))
 	}
-	if err := s.OpenSession(c, o); err != nil {
+	if err := s.OpenSession(c, o, delivery.Session{Method: web.Who(c).Method}); err != nil {
 		return err
 	}
 	s.SetFlash(c, good(c, "done.password"))
@@ -261,6 +287,9 @@ func (s *Console) changePassword(c echo.Context) error {
 // newPassword changes the password of a person who knows the present one, and returns the person after it. Hashing takes its time
 // outside of any transaction: what is written is the hash alone, if the password that was compared is still the present one.
 func (s *Console) newPassword(ctx context.Context, o delivery.Operator, current, fresh, again string) (delivery.Operator, error) {
+	if !o.IsLocal() {
+		return o, delivery.Mistake("provided_person", "current")
+	}
 	fits, err := web.VerifyPassword(ctx, o.PasswordHash, current)
 	switch {
 	case err != nil:

@@ -53,6 +53,13 @@ type Store interface {
 	Operators(ctx context.Context) ([]delivery.Operator, error)
 	CreateOperator(ctx context.Context, o delivery.Operator, actor string) (delivery.Operator, error)
 	ChangeOperator(ctx context.Context, c delivery.OperatorChange) (delivery.Operator, error)
+	Passkeys(ctx context.Context, operator string) ([]delivery.Passkey, error)
+	AddPasskey(ctx context.Context, o delivery.Operator, k delivery.Passkey) error
+	RemovePasskey(ctx context.Context, o delivery.Operator, id, actor string) error
+	CodeSecret(ctx context.Context, operator string) (delivery.CodeSecret, error)
+	ProposeCodeSecret(ctx context.Context, operator string, secret []byte) error
+	ConfirmCodes(ctx context.Context, o delivery.Operator, secret []byte, step int64, recovery [][]byte) error
+	RecoveryCodes(ctx context.Context, operator string) (left int, err error)
 	Tokens(ctx context.Context) ([]delivery.Token, error)
 	CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error)
 	RevokeToken(ctx context.Context, id, actor string) error

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -16,7 +17,8 @@ import (
 const tokenName = "token:"
 
 // require lets a request through whose bearer token or session has all of the permissions, each for at least one integration.
-func (s *Core) require(needs []delivery.Permission) echo.MiddlewareFunc {
+func (s *Core) require(access Access) echo.MiddlewareFunc {
+	needs := access.Needs
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			p, err := s.Authenticate(c)
@@ -29,6 +31,9 @@ func (s *Core) require(needs []delivery.Permission) echo.MiddlewareFunc {
 			c.Set(principalKey, p)
 			if err := may(c, needs...); err != nil {
 				return err
+			}
+			if p.Session != "" && p.Age > s.freshFor() && access.AsksFresh() {
+				return s.askAgain(c)
 			}
 			right := delivery.Right{Actor: p.ID, Session: p.Session, Need: needs, Rights: p.Rights}
 			c.SetRequest(c.Request().WithContext(delivery.WithRight(c.Request().Context(), right)))
@@ -53,6 +58,18 @@ func (s *Core) askWho(c echo.Context) error {
 	return NewProblem(http.StatusUnauthorized, "unauthorized")
 }
 
+// askAgain asks somebody to sign in again who did so some time ago.
+func (s *Core) askAgain(c echo.Context) error {
+	r := c.Request()
+	switch {
+	case isForm(r):
+		return s.keepForm(c)
+	case wantsJSON(r) || r.Method != http.MethodGet:
+		return NewProblem(http.StatusForbidden, "fresh_sign_in")
+	}
+	return c.Redirect(http.StatusSeeOther, signInURL(r)+"&again=1")
+}
+
 // signInURL leads back to the page that was asked for; a form's target is no page.
 func signInURL(r *http.Request) string {
 	if r.Method != http.MethodGet {
@@ -75,7 +92,7 @@ func (s *Core) Authenticate(c echo.Context) (principal, error) {
 	if errors.Is(err, delivery.ErrNotFound) {
 		return principal{}, s.forget(c)
 	}
-	return principal{ID: o.ID, Name: o.Name, Role: o.Role, Rights: o.Rights(), Session: session}, err
+	return principal{ID: o.ID, Name: o.Name, Role: o.Role, Rights: o.Rights(), Session: session.ID, Method: session.Method, Age: session.Age}, err
 }
 
 // forget takes a session away from a browser that had one: nobody is signed in with it.
@@ -116,7 +133,9 @@ type principal struct {
 	Role     delivery.Role   // for all integrations
 	Rights   delivery.Rights // what may be done now
 	Session  string          // its id; empty for a token
-	ViaToken bool            // by bearer token, not by session
+	Method   delivery.SignInMethod
+	Age      time.Duration // since they last proved who they are
+	ViaToken bool          // by bearer token, not by session
 }
 
 // Who returns the signed-in person or token of a request; the zero value is nobody.

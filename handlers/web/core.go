@@ -15,6 +15,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"redrive/delivery"
+	"redrive/handlers/web/passkey"
+	"redrive/handlers/web/sso"
 )
 
 // Config is what the web server is made of.
@@ -36,6 +38,16 @@ type Config struct {
 	TicketURL string // with {ticket}; empty: tickets are no links
 	// Masks say what people may not see; default: of Integrations.
 	Masks delivery.Masks
+	// PublicURL is where browsers reach the console, without a slash at its end.
+	PublicURL string
+	// SSO is the provider of single sign-on; nil: there is none.
+	SSO *sso.Provider
+	// SessionLifetime and SessionIdle are how long sessions last at most, and without use; default: the standard ones.
+	SessionLifetime, SessionIdle time.Duration
+	// FreshSignIn is how long a sign-in is fresh; default: StandardFresh.
+	FreshSignIn time.Duration
+	// Now is the clock of codes that apps make; default: time.Now.
+	Now func() time.Time
 	// LiveBeat is how often a stream of news shows that it lives; default: 15 s.
 	LiveBeat time.Duration
 }
@@ -46,6 +58,7 @@ type Core struct {
 	Echo     *echo.Echo
 	Sessions *scs.SessionManager
 	Masks    delivery.Masks
+	Passkeys *passkey.Keys // nil: there can be none at the public address
 	store    Store
 	access   map[string]Access // of each route
 	shares   shares
@@ -66,13 +79,21 @@ func New(store Store, cfg Config) (*Core, error) {
 	if cfg.WakeRelay == nil {
 		cfg.WakeRelay = func() {}
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics()
 	}
 	if err := cfg.Metrics.watch(store, cfg.Integrations, cfg.Log, cfg.Facts); err != nil {
 		return nil, fmt.Errorf("handlers: metrics: %w", err)
 	}
+	keys, err := passkey.New(cfg.PublicURL)
+	if err != nil {
+		return nil, fmt.Errorf("handlers: passkeys: %w", err)
+	}
 	s := &Core{
+		Passkeys: keys,
 		Config:   cfg,
 		Echo:     echo.New(),
 		Sessions: newSessions(store, cfg),

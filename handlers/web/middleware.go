@@ -237,7 +237,7 @@ func bodyLimit(c echo.Context) int64 {
 		return apiBodyLimit
 	case c.Path() == EditRoute:
 		return EditBodyLimit
-	case c.Path() == views.SignIn:
+	case strings.HasPrefix(c.Path(), views.SignIn):
 		return KeptBodyLimit
 	}
 	return FormBodyLimit

@@ -79,6 +79,13 @@ func (l *signInLimiter) end(p pair, ok bool) {
 	}
 }
 
+// forgive forgets the tries of an address at a name: somebody has signed in, by more than the password.
+func (l *signInLimiter) forgive(ip, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pairs, pair{addressKey(ip), name})
+}
+
 func (l *signInLimiter) limiter(p pair, now time.Time) *rate.Limiter {
 	if known, ok := l.pairs[p]; ok {
 		return known
@@ -104,6 +111,25 @@ func (l *signInLimiter) sweep(now time.Time) {
 		}
 		delete(l.pairs, p)
 	}
+}
+
+// refusalLimiter bounds how many refusals of each address are audited: whoever comes need not be known for them.
+type refusalLimiter struct {
+	mu sync.Mutex
+	by map[string]*rate.Limiter
+}
+
+func (l *refusalLimiter) allow(ip string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	address := addressKey(ip)
+	if l.by[address] == nil {
+		if len(l.by) >= maxPairs {
+			clear(l.by)
+		}
+		l.by[address] = rate.NewLimiter(rate.Every(refusalRefill), refusalBurst)
+	}
+	return l.by[address].Allow()
 }
 
 // addressKey is the part of an address that one person holds: all of IPv4, the network of IPv6.

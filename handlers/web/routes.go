@@ -17,6 +17,8 @@ type Access struct {
 	Needs  []delivery.Permission // to whoever has all of them, each for at least one integration
 	Audits bool                  // it is written down, although it changes nothing
 	Lasts  bool                  // it is no look, but a stream of news, which has limits of its own
+	Fresh  bool                  // asks for a sign-in of just now, also where the permissions do not
+	Any    bool                  // asks for none, also where the permissions do
 }
 
 var (
@@ -28,7 +30,27 @@ var (
 func Permit(needs ...delivery.Permission) Access { return Access{Needs: needs} }
 
 // TakesBytes is a route that hands out exact bytes; where something of them is masked, it asks for reveal as well.
-var TakesBytes = Permit(delivery.PermitViewPayload, delivery.PermitExport).Audited()
+var TakesBytes = Permit(delivery.PermitViewPayload, delivery.PermitExport).Audited().Freshly()
+
+// OwnFactors is a route that changes how the own account is signed in to.
+var OwnFactors = SignedIn.Freshly()
+
+// Freshly is the same for whoever signed in just now.
+func (a Access) Freshly() Access {
+	a.Fresh = true
+	return a
+}
+
+// AnyTime is the same for a route that must not wait for a sign-in, such as one that stops something.
+func (a Access) AnyTime() Access {
+	a.Any = true
+	return a
+}
+
+// AsksFresh reports whether a person has to have signed in just now.
+func (a Access) AsksFresh() bool {
+	return !a.Public && !a.Any && (a.Fresh || delivery.AskFresh(a.Needs))
+}
 
 // Audited is the same for a route that hands out what is written down.
 func (a Access) Audited() Access {
@@ -53,7 +75,7 @@ func (s *Core) Route(method, path string, access Access, h echo.HandlerFunc) {
 		if !access.Lasts {
 			h = s.fairly(h)
 		}
-		h = s.require(access.Needs)(h)
+		h = s.require(access)(h)
 	}
 	s.Declare(s.Echo.Add(method, path, h), access)
 }

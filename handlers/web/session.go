@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,23 +15,34 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
 
 	"redrive/delivery"
 	"redrive/views"
 )
 
-// newSessions keeps sessions in the store: 12 hours at most, 2 without use.
+// Standard times of sessions: a working day at most, and not over a long break; what hands out or changes much asks for a sign-in of just now.
+const (
+	StandardLifetime = 12 * time.Hour
+	StandardIdle     = 2 * time.Hour
+	StandardFresh    = 15 * time.Minute
+)
+
+// newSessions keeps sessions in the store.
 func newSessions(store Store, cfg Config) *scs.SessionManager {
 	m := scs.New()
 	m.Store = store
-	m.Lifetime = 12 * time.Hour
-	m.IdleTimeout = 2 * time.Hour
+	m.Lifetime = cmp.Or(cfg.SessionLifetime, StandardLifetime)
+	m.IdleTimeout = min(cmp.Or(cfg.SessionIdle, StandardIdle), m.Lifetime)
 	m.Cookie.Name = HostCookie("redrive_session", cfg)
 	m.Cookie.HttpOnly = true
 	m.Cookie.SameSite = http.SameSiteLaxMode
 	m.Cookie.Secure = cfg.SecureCookies
 	return m
 }
+
+// freshFor is how long a sign-in is fresh.
+func (s *Core) freshFor() time.Duration { return cmp.Or(s.Config.FreshSignIn, StandardFresh) }
 
 // HostCookie is the name of a cookie that no other host and no page in the clear can set, where browsers can keep such.
 func HostCookie(name string, cfg Config) string {
@@ -40,38 +52,41 @@ func HostCookie(name string, cfg Config) string {
 	return name
 }
 
-// openedKey is where a request keeps the person whose session it begins.
+// openedKey is where a request keeps the session that it begins.
 const openedKey = "redrive.opened"
 
 // maxDevice bounds what a browser may call itself.
 const maxDevice = 200
 
-// OpenSession begins a new session, which is the person's as they are now: one of before ends.
-func (s *Core) OpenSession(c echo.Context, o delivery.Operator) error {
+// OpenSession begins a new session, which is the person's as they are now: one of before ends. how is the way in which they proved who
+// they are.
+func (s *Core) OpenSession(c echo.Context, o delivery.Operator, how delivery.Session) error {
 	if err := s.Sessions.RenewToken(c.Request().Context()); err != nil {
 		return fmt.Errorf("renewing the session: %w", err)
 	}
-	c.Set(openedKey, o)
+	how.OperatorID, how.Generation = o.ID, o.Generation
+	c.Set(openedKey, how)
 	return nil
 }
 
 // sessionOf is what the store keeps of a request's session.
 func sessionOf(c echo.Context) delivery.Session {
-	o, _ := c.Get(openedKey).(delivery.Operator)
-	device := views.Excerpt(delivery.OneLine(c.Request().UserAgent()), maxDevice)
-	return delivery.Session{OperatorID: o.ID, Generation: o.Generation, Device: device, Address: c.RealIP()}
+	session, _ := c.Get(openedKey).(delivery.Session)
+	session.Device, session.Address = views.Excerpt(delivery.OneLine(c.Request().UserAgent()), maxDevice), c.RealIP()
+	return session
 }
 
 // signIns is the way in and out.
 type signIns struct {
 	*Core
-	limit *signInLimiter
-	decoy func() string // hash for names that do not exist, so that they take as long
+	limit    *signInLimiter
+	refusals *refusalLimiter // of what strangers can bring about
+	decoy    func() string   // hash for names that do not exist, so that they take as long
 }
 
 // NewSignIns returns the way in and out, without its routes.
 func NewSignIns(s *Core) *signIns {
-	return &signIns{Core: s, limit: newSignInLimiter(time.Now), decoy: sync.OnceValue(func() string {
+	return &signIns{Core: s, limit: newSignInLimiter(time.Now), refusals: &refusalLimiter{by: map[string]*rate.Limiter{}}, decoy: sync.OnceValue(func() string {
 		hash, _ := HashPassword(strconv.FormatInt(time.Now().UnixNano(), 36)) // an unreadable hash is refused as well
 		return hash
 	})}
@@ -81,20 +96,34 @@ func NewSignIns(s *Core) *signIns {
 func (s *signIns) Routes() {
 	s.Route(http.MethodGet, views.SignIn, Open, s.form)
 	s.Route(http.MethodPost, views.SignIn, Open, s.signIn)
+	s.Route(http.MethodPost, views.SignInCode, Open, s.signInByCode)
 	s.Route(http.MethodPost, views.SignOut, Open, s.signOut)
+	if s.Passkeys != nil {
+		s.Route(http.MethodPost, views.SignInBegin, Open, s.beginPasskey)
+		s.Route(http.MethodPost, views.SignInPasskey, Open, s.signInByPasskey)
+	}
+	if s.Config.SSO != nil {
+		s.providerRoutes()
+	}
 }
 
 func (s *signIns) form(c echo.Context) error {
 	next := views.LocalPath(c.QueryParam("next"))
-	if p, err := s.Authenticate(c); err == nil && p.ID != "" {
+	p, err := s.Authenticate(c)
+	again := err == nil && p.ID != "" && c.QueryParam("again") != "" && p.Age > s.freshFor()
+	if err == nil && p.ID != "" && !again {
 		return c.Redirect(http.StatusSeeOther, next)
 	}
-	return s.signInPage(c, http.StatusOK, views.SignInPage{Next: next})
+	return s.signInPage(c, http.StatusOK, views.SignInPage{Next: next, Name: p.Name, Again: again})
 }
 
-func (s *signIns) signInPage(c echo.Context, status int, p views.SignInPage) error {
+func (s *Core) signInPage(c echo.Context, status int, p views.SignInPage) error {
 	p.Layout = s.Layout(c, "title.sign_in", views.SignIn)
 	p.User, p.Role, p.Rights = "", "", nil
+	p.Passkeys = s.Passkeys != nil
+	if provider := s.Config.SSO; provider != nil {
+		p.Provider, p.Away = provider.Name(), provider.Ready(c.Request().Context()) != nil
+	}
 	return Render(c, status, views.SignInView(p))
 }
 
@@ -118,12 +147,15 @@ func (s *signIns) signIn(c echo.Context) error {
 	if err == nil {
 		o, ok, err = s.check(ctx, name, password)
 	}
-	end(ok)
+	end(ok && !o.HasCodes) // who has to guess the code goes on guessing
 	if err != nil {
 		return err
 	}
+	if ok && o.HasCodes {
+		return s.askCode(c, o, http.StatusOK, views.CodePage{Next: page.Next, Kept: page.Kept})
+	}
 	if ok {
-		err = s.open(c, o)
+		err = s.open(c, o, delivery.Session{Method: delivery.SignInPassword})
 		if ok = !errors.Is(err, delivery.ErrNotFound); ok && err != nil {
 			return err
 		}
@@ -134,6 +166,11 @@ func (s *signIns) signIn(c echo.Context) error {
 		c.Response().Flush() // the answer is as quick for a name that exists
 		return errors.Join(err, s.recordRefusal(c, o))
 	}
+	return s.signedIn(c, o, page)
+}
+
+// signedIn leads on whoever has signed in: to what they typed before, or to the page that they asked for.
+func (s *signIns) signedIn(c echo.Context, o delivery.Operator, page views.SignInPage) error {
 	if page.Kept != "" {
 		return s.goOn(c, o, page)
 	}
@@ -148,8 +185,8 @@ func (s *signIns) check(ctx context.Context, name, password string) (delivery.Op
 		return o, false, err
 	}
 	hash := o.PasswordHash
-	if unknown {
-		hash = s.decoy()
+	if unknown || hash == "" {
+		hash, unknown = s.decoy(), true
 	}
 	fits, err := VerifyPassword(ctx, hash, password)
 	if err != nil {
@@ -159,7 +196,7 @@ func (s *signIns) check(ctx context.Context, name, password string) (delivery.Op
 }
 
 // open writes who came before the session says so. Whoever was disabled or changed since the password was read is refused.
-func (s *signIns) open(c echo.Context, o delivery.Operator) error {
+func (s *signIns) open(c echo.Context, o delivery.Operator, how delivery.Session) error {
 	details, err := from(c)
 	if err != nil {
 		return err
@@ -167,7 +204,7 @@ func (s *signIns) open(c echo.Context, o delivery.Operator) error {
 	if err := s.store.SignIn(c.Request().Context(), o, details); err != nil {
 		return err
 	}
-	return s.OpenSession(c, o)
+	return s.OpenSession(c, o, how)
 }
 
 // recordRefusal audits tries at operators who exist. Other names go to the log only: what was typed as a name may have been a
@@ -187,7 +224,11 @@ func (s *signIns) signOut(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	elsewhere := ""
 	if p.ID != "" && !p.ViaToken {
+		if elsewhere, err = s.signOutThere(c, p); err != nil {
+			return err
+		}
 		if err := s.Record(c, p.ID, "session.sign-out", "operator", p.Name); err != nil {
 			return err
 		}
@@ -196,6 +237,9 @@ func (s *signIns) signOut(c echo.Context) error {
 		}
 	}
 	c.Response().Header().Set("Clear-Site-Data", `"cache"`) // the back button shows nothing after this
+	if elsewhere != "" {
+		return s.signInPage(c, http.StatusOK, views.SignInPage{Next: views.Overview, SignOutThere: elsewhere})
+	}
 	return c.Redirect(http.StatusSeeOther, views.SignIn)
 }
 

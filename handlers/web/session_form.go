@@ -40,10 +40,7 @@ func (s *Core) keepForm(c echo.Context) error {
 	if err != nil || len(kept) > KeptBodyLimit-FormBodyLimit/2 {
 		return c.Redirect(http.StatusSeeOther, signInURL(r))
 	}
-	page := views.SignInPage{Next: r.URL.Path, Kept: kept}
-	page.Layout = s.Layout(c, "title.sign_in", views.SignIn)
-	page.User, page.Role, page.Rights = "", "", nil
-	return Render(c, http.StatusUnauthorized, views.SignInView(page))
+	return s.signInPage(c, http.StatusUnauthorized, views.SignInPage{Next: r.URL.Path, Kept: kept, Name: Who(c).Name, Again: Who(c).ID != ""})
 }
 
 // goOn gives a kept form back. Nothing is sent by itself: whoever signed in may be somebody else.

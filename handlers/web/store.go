@@ -23,9 +23,22 @@ type Store interface {
 	OpenFile(ctx context.Context, id string) (io.ReadCloser, error) // its stored bytes
 	Record(ctx context.Context, e delivery.AuditEntry) error        // sign-in, sign-out, payload looked at
 	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
-	SignedIn(ctx context.Context, token string) (o delivery.Operator, session string, err error) // whose session has that token
-	SignIn(ctx context.Context, o delivery.Operator, details json.RawMessage) error              // delivery.ErrNotFound: o changed meanwhile
-	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error)                      // not revoked
+	SignedIn(ctx context.Context, token string) (o delivery.Operator, session delivery.Session, err error) // whose session has that token
+	SignIn(ctx context.Context, o delivery.Operator, details json.RawMessage) error                        // delivery.ErrNotFound: o changed meanwhile
+	// SignInProvided lets a person of single sign-on in, who is made or changed for that; one who is disabled is returned and not let in.
+	SignInProvided(ctx context.Context, p delivery.ProvidedPerson, details json.RawMessage) (delivery.Operator, error)
+	EndProvided(ctx context.Context, l delivery.ProviderLogout) (ended int, err error)
+	IDToken(ctx context.Context, session string) (string, error) // with which a session began; empty: by none
+	KeepChallenge(ctx context.Context, secret string, c delivery.Challenge) error
+	TakeChallenge(ctx context.Context, secret string, kind delivery.ChallengeKind) (delivery.Challenge, error) // once
+	Operator(ctx context.Context, id string) (delivery.Operator, error)
+	Passkeys(ctx context.Context, operator string) ([]delivery.Passkey, error)
+	UsePasskey(ctx context.Context, k delivery.Passkey) error // delivery.ErrNotFound: its count does not grow
+	CodeSecret(ctx context.Context, operator string) (delivery.CodeSecret, error)
+	UseCode(ctx context.Context, operator string, step int64) error // once, as the next one
+	UseRecoveryCode(ctx context.Context, o delivery.Operator, hash []byte, details json.RawMessage) error
+	FailCode(ctx context.Context, o delivery.Operator, details json.RawMessage) error
+	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) // not revoked
 	// Find, Commit and Delete with a context are the session store of scs (scs.CtxStore).
 	FindCtx(ctx context.Context, token string) (b []byte, found bool, err error)
 	CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error

@@ -37,6 +37,7 @@ type Settings struct {
 	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
 	TLSCert       string        `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
 	TLSKey        string        `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
+	SignIn        `embed:""`
 }
 
 // Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
@@ -71,7 +72,7 @@ func (c *Settings) check() error {
 	if c.TLSCert != "" && bool(c.Demo) {
 		return Misused(errors.New("REDRIVE_DEMO: the demo's receivers speak plain HTTP on this very address; leave REDRIVE_TLS_CERT out"))
 	}
-	return nil
+	return c.SignIn.check()
 }
 
 // listen opens the address, encrypted where there is a certificate.

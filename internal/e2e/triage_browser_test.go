@@ -63,10 +63,22 @@ func (b *browser) sums(texts ...string) {
 	})
 }
 
+// unfold opens what is folded. What renews itself may be replaced between a look where it is and the click: then it is opened again.
+func (b *browser) unfold(details string) {
+	b.t.Helper()
+	await(b.t, details+" is open", func() bool {
+		return b.value(fmt.Sprintf(`(() => {
+			const d = document.querySelector(%q)
+			if (d && !d.open) d.querySelector('summary').click()
+			return String(d && d.open)
+		})()`, details)) == "true"
+	})
+}
+
 // steer opens a form of a running operation, gives its reason and sends it. While a form is open the page leaves it alone.
 func (b *browser) steer(step, reason string) {
 	b.t.Helper()
-	b.click(".steering details:has(form[action$='/" + step + "']) summary")
+	b.unfold(".steering details:has(form[action$='/" + step + "'])")
 	if reason != "" {
 		b.enter("#"+step+"-reason", reason)
 	}
@@ -97,7 +109,7 @@ func TestAPersonRetriesEverythingThatMatches(t *testing.T) {
 	b.sums("paused by admin: the seller calls")
 	b.steer("resume", "")
 	b.shows("It goes on.") // the answer, not the words of the form
-	b.click(".steering details:has(form[action$='/pace']) summary")
+	b.unfold(".steering details:has(form[action$='/pace'])")
 	b.enter("#pace-rate", "50")
 	b.click("form[action$='/pace'] button")
 	b.shows("The pace is changed", "50 per second")

@@ -58,13 +58,16 @@ var onlyIn = map[string][]string{
 	"github.com/jackc/pglogrepl":     {"store/source"},
 	"github.com/expr-lang/expr":      {"delivery/cdc"},
 	"github.com/pkg/sftp":            {"delivery/send/file"},
+	"github.com/coreos/go-oidc":      {"handlers/web/sso"},
+	"github.com/go-jose/":            {"handlers/web/sso"},
+	"github.com/go-webauthn/":        {"handlers/web/passkey"},
 	"github.com/santhosh-tekuri/":    {"delivery/schema"},
 	"github.com/robfig/cron":         {"delivery/batch"},
 	"github.com/Shopify/toxiproxy":   {},
 }
 
 // onlyTests are packages for tests: the program must not carry them.
-var onlyTests = []string{"store/storetest", "delivery/send/sendtest", "delivery/wire/amqptest"}
+var onlyTests = []string{"store/storetest", "delivery/send/sendtest", "delivery/wire/amqptest", "handlers/web/sso/ssotest"}
 
 // The top level is what a newcomer sees first: packages of the product, and what is ours alone in internal.
 func TestTheTopLevelStaysSmall(t *testing.T) {

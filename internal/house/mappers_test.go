@@ -35,6 +35,7 @@ var byPosition = map[string]string{
 	"store/find/lists_walk.go":   hot,
 	"store/index/index.go":       hot,
 	"store/people/operators.go":  noun,
+	"store/people/provided.go":   noun,
 	"store/people/sessions.go":   hot, // asked with each request
 	"store/queue/accept.go":      hot,
 	"store/queue/claim.go":       hot,

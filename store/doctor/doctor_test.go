@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/pg"
 	"redrive/store/storetest"
@@ -36,7 +37,7 @@ func TestReport(t *testing.T) {
 	}
 	defer db.Close()
 	var out bytes.Buffer
-	r := Report{Out: &out}
+	r := Report{Out: &out, Dial: wire.Dialer{}.DialContext}
 	r.Database(t.Context(), db)
 	if want := "ok    schema\nok    audit chain\nok    prepared transactions\nwarn  role: role app is a superuser"; r.Failed || !strings.HasPrefix(out.String(), want) {
 		t.Errorf("said %q", &out)
@@ -60,7 +61,7 @@ func TestReport(t *testing.T) {
 			[]string{"ok    in: version of the source\n", "bad   in: table public.missing: ", "bad   in: publication redrive_in: ", " (CREATE PUBLICATION"}},
 	} {
 		out.Reset()
-		r = Report{Out: &out}
+		r = Report{Out: &out, Dial: wire.Dialer{}.DialContext}
 		r.Source(t.Context(), delivery.Integration{Name: "in", CDC: &c.source}, dsn)
 		for _, text := range c.says {
 			if !r.Failed || !strings.Contains(out.String(), text) || strings.Contains(out.String(), "hunter2") {
@@ -72,7 +73,7 @@ func TestReport(t *testing.T) {
 
 func TestAWarningIsNoFailure(t *testing.T) {
 	var out bytes.Buffer
-	r := Report{Out: &out}
+	r := Report{Out: &out, Dial: wire.Dialer{}.DialContext}
 	r.finding("in: limit", delivery.CaptureFinding{Err: delivery.Verbatim("set one"), SQL: "ALTER SYSTEM", Warning: true})
 	if r.Failed || out.String() != "warn  in: limit: set one (ALTER SYSTEM)\n" {
 		t.Errorf("%t, said %q", r.Failed, &out)

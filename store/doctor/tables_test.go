@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/storetest"
 )
@@ -32,7 +33,7 @@ func TestTablesThatHaveLostChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	r := Report{Out: &out}
+	r := Report{Out: &out, Dial: wire.Dialer{}.DialContext}
 	r.Tables(t.Context(), db, in, dsn)
 	for _, want := range []string{"bad   in: changes of public.swapped: it was dropped; changes after 0/10 may be missing: redrive cdc resnapshot in --table public.swapped",
 		"bad   in: changes of public.stopped: public.stopped is stopped: it was filtered. Changes from 0/11 to now may be missing", "ok    in: changes of redrive.operators\n"} {

@@ -13,10 +13,13 @@ import (
 	"redrive/store/pg"
 )
 
-var operatorColumns = "o.id::text, o.name, o.role, " + pg.GrantsOf("operator_id", "o.id") + ", o.password_hash, o.generation, o.created_at, o.disabled_at"
+var operatorColumns = "o.id::text, o.name, o.role, " + pg.GrantsOf("operator_id", "o.id") +
+	", o.password_hash, coalesce(o.issuer, ''), coalesce(o.subject, ''), " + hasCodesSQL + ", o.generation, o.created_at, o.disabled_at"
+
+const hasCodesSQL = "EXISTS (SELECT FROM redrive.totp c WHERE c.operator_id = o.id AND c.confirmed_at IS NOT NULL)"
 
 func operatorPointers(o *delivery.Operator) []any {
-	return []any{&o.ID, &o.Name, &o.Role, &o.Grants, &o.PasswordHash, &o.Generation, &o.CreatedAt, &o.DisabledAt}
+	return []any{&o.ID, &o.Name, &o.Role, &o.Grants, &o.PasswordHash, &o.Issuer, &o.Subject, &o.HasCodes, &o.Generation, &o.CreatedAt, &o.DisabledAt}
 }
 
 // Operator returns an operator by id, disabled or not.
@@ -32,8 +35,8 @@ func (s *People) OperatorByName(ctx context.Context, name string) (delivery.Oper
 	return operator(s.Gorm.WithContext(ctx), "o.name = ?", name)
 }
 
-func operator(db *gorm.DB, condition string, arg any) (delivery.Operator, error) {
-	o, err := pg.ReadOne(db, operatorPointers, "SELECT "+operatorColumns+" FROM redrive.operators o WHERE "+condition, arg)
+func operator(db *gorm.DB, condition string, args ...any) (delivery.Operator, error) {
+	o, err := pg.ReadOne(db, operatorPointers, "SELECT "+operatorColumns+" FROM redrive.operators o WHERE "+condition, args...)
 	if err != nil {
 		return o, pg.DomainError(fmt.Errorf("reading an operator: %w", err))
 	}
@@ -113,6 +116,8 @@ func (s *People) ChangeOperator(ctx context.Context, c delivery.OperatorChange) 
 		case c.Since != 0 && c.Since != was.Generation:
 			r, _ := delivery.RightOf(ctx)
 			return &delivery.RightError{Right: r}
+		case !was.IsLocal() && (c.Name != nil || c.Role != nil || c.PasswordHash != nil):
+			return delivery.Mistake("provided_person", c.What())
 		}
 		if err := checkName(tx, c); err != nil {
 			return err
@@ -158,6 +163,11 @@ func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator
 		put("password_hash = ?", *c.PasswordHash)
 	case c.Disabled != nil:
 		put("disabled_at = CASE WHEN ? THEN coalesce(disabled_at, clock_timestamp()) END", *c.Disabled)
+	case c.RemoveCodes:
+		err = removeCodes(tx, c.ID)
+	}
+	if err != nil {
+		return o, err
 	}
 	o, err = pg.ReadOne(tx, operatorPointers, "UPDATE redrive.operators o SET "+set+" WHERE o.id = ? RETURNING "+operatorColumns, append(args, c.ID)...)
 	if err != nil {
@@ -166,9 +176,9 @@ func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator
 	return o, tx.Exec("DELETE FROM redrive.sessions WHERE operator_id = ? AND generation < ?", o.ID, o.Generation).Error
 }
 
-// checkAdmin refuses a change after which nobody administers.
+// checkAdmin refuses a change after which nobody administers who can sign in while the provider of single sign-on is away.
 func checkAdmin(tx *gorm.DB) error {
-	admins, err := pg.ReadOne(tx, pg.Single[int], `SELECT count(*) FROM redrive.operators o WHERE o.disabled_at IS NULL AND (o.role = 'admin'
+	admins, err := pg.ReadOne(tx, pg.Single[int], `SELECT count(*) FROM redrive.operators o WHERE o.disabled_at IS NULL AND o.issuer IS NULL AND (o.role = 'admin'
 		OR EXISTS (SELECT FROM redrive.grants g WHERE g.operator_id = o.id AND (g.role = 'admin' OR 'administer' = ANY(g.permissions))
 			AND g.integrations = '{}' AND g.labels = '{}'))`)
 	if err == nil && admins == 0 {

@@ -1,6 +1,7 @@
 package people
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -37,34 +38,50 @@ func (s *People) FindCtx(ctx context.Context, token string) (b []byte, found boo
 // commitSQL writes whose a session is with its first row only: one that was ended while a request was under way comes back as nobody's.
 const commitSQL = `WITH swept AS (DELETE FROM redrive.sessions WHERE token_hash IN (SELECT token_hash
 		FROM redrive.sessions WHERE expiry < clock_timestamp() AND token_hash <> @key LIMIT 10 FOR UPDATE SKIP LOCKED))
-	INSERT INTO redrive.sessions (expiry, token_hash, data, operator_id, generation, device, address)
-	VALUES (@expiry, @key, @data, CAST(@operator AS uuid), @generation, @device, @address)
+	INSERT INTO redrive.sessions (expiry, token_hash, data, operator_id, generation, device, address, method, authenticated_at, provider_session, id_token)
+	VALUES (@expiry, @key, @data, CAST(@operator AS uuid), @generation, @device, @address, @method, coalesce(CAST(@authenticated AS timestamptz), clock_timestamp()),
+		CAST(@provider_session AS text), CAST(@id_token AS text))
 	ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expiry = excluded.expiry, seen_at = clock_timestamp(), device = excluded.device,
 		address = excluded.address`
 
 // CommitCtx writes a session, of whom delivery.WithSession says, and sweeps a few that have expired.
 func (s *People) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	of := delivery.SessionOf(ctx)
+	var authenticated *time.Time
+	if !of.AuthenticatedAt.IsZero() {
+		authenticated = &of.AuthenticatedAt
+	}
 	err := s.Gorm.WithContext(ctx).Exec(commitSQL, map[string]any{"key": sessionKey(token), "expiry": expiry, "data": b,
-		"operator": pg.Optional(of.OperatorID), "generation": of.Generation, "device": of.Device, "address": of.Address}).Error
+		"operator": pg.Optional(of.OperatorID), "generation": of.Generation, "device": of.Device, "address": of.Address,
+		"method": cmp.Or(of.Method, delivery.SignInPassword), "authenticated": authenticated, "provider_session": pg.Optional(of.ProviderSession),
+		"id_token": pg.Optional(of.IDToken)}).Error
 	if err != nil {
 		return fmt.Errorf("writing a session: %w", err)
 	}
 	return nil
 }
 
-// SignedIn returns the person whom a session belongs to, and the session's id, or delivery.ErrNotFound: the session ended, the person is
+// signedInColumns are what SignedIn and Sessions tell of a session.
+const signedInColumns = `s.id::text, o.id::text, s.generation, s.device, s.address, s.created_at, s.seen_at, s.method,
+	(greatest(extract(epoch FROM clock_timestamp() - s.authenticated_at), 0) * 1e9)::bigint, coalesce(s.provider_session, '')`
+
+func sessionPointers(s *delivery.Session) []any {
+	return []any{&s.ID, &s.OperatorID, &s.Generation, &s.Device, &s.Address, &s.CreatedAt, &s.SeenAt, &s.Method, &s.Age, &s.ProviderSession}
+}
+
+// SignedIn returns the person whom a session belongs to, and the session, or delivery.ErrNotFound: the session ended, the person is
 // disabled, or has another password or role than when it began.
-func (s *People) SignedIn(ctx context.Context, token string) (o delivery.Operator, session string, err error) {
+func (s *People) SignedIn(ctx context.Context, token string) (o delivery.Operator, session delivery.Session, err error) {
 	type row struct {
 		delivery.Operator
-		session string
+		session delivery.Session
 	}
 	r, err := pg.ReadOne(s.Gorm.WithContext(ctx), func(r *row) []any {
-		return []any{&r.ID, &r.Name, &r.Role, &r.Grants, &r.PasswordHash, &r.Generation, &r.CreatedAt, &r.session}
-	}, "SELECT o.id::text, o.name, o.role, "+pg.GrantsOf("operator_id", "o.id")+", o.password_hash, o.generation, o.created_at, s.id::text"+pg.SignedInSQL+" AND s.token_hash = ?", sessionKey(token))
+		return append([]any{&r.ID, &r.Name, &r.Role, &r.Grants, &r.PasswordHash, &r.Operator.Generation, &r.Operator.CreatedAt, &r.Issuer}, sessionPointers(&r.session)...)
+	}, "SELECT o.id::text, o.name, o.role, "+pg.GrantsOf("operator_id", "o.id")+", o.password_hash, o.generation, o.created_at, coalesce(o.issuer, ''), "+
+		signedInColumns+pg.SignedInSQL+" AND s.token_hash = ?", sessionKey(token))
 	if err != nil {
-		return o, "", fmt.Errorf("reading who is signed in: %w", err)
+		return o, session, fmt.Errorf("reading who is signed in: %w", err)
 	}
 	return r.Operator, r.session, nil
 }
@@ -77,14 +94,23 @@ func (s *People) SignIn(ctx context.Context, o delivery.Operator, details json.R
 		if err != nil {
 			return err
 		}
-		return audit.Record(tx, delivery.AuditEntry{Actor: o.ID, Action: "session.sign-in", SubjectType: "operator", Subject: o.Name, Details: details})
+		return audit.Record(tx, signInEntry(o, details))
 	})
+}
+
+// IDToken returns the ID token with which a session began at a provider; empty where it did not.
+func (s *People) IDToken(ctx context.Context, session string) (string, error) {
+	token, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[string], "SELECT coalesce(id_token, '') FROM redrive.sessions WHERE id = ?", session)
+	if err != nil {
+		return "", fmt.Errorf("reading an ID token: %w", err)
+	}
+	return token, nil
 }
 
 // Sessions returns where a person is signed in, the latest use first.
 func (s *People) Sessions(ctx context.Context, operator string) ([]delivery.Session, error) {
-	list, err := pg.Scan[delivery.Session](s.Gorm.WithContext(ctx), `SELECT s.id::text, o.id::text AS operator_id, s.generation, s.device, s.address,
-		s.created_at, s.seen_at`+pg.SignedInSQL+` AND o.id = ? ORDER BY s.seen_at DESC, s.id`, operator)
+	list, err := pg.Read(s.Gorm.WithContext(ctx), sessionPointers, "SELECT "+signedInColumns+pg.SignedInSQL+
+		" AND o.id = ? ORDER BY s.seen_at DESC, s.id", operator)
 	if err != nil {
 		return nil, fmt.Errorf("reading sessions: %w", err)
 	}
