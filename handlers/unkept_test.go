@@ -16,7 +16,7 @@ func TestNoCacheKeepsAPayload(t *testing.T) {
 	id := s.fail(delivery.Message{Integration: "push", Key: "k", Payload: []byte(`{"a": "` + marker + `"}`)}, `{"said": "`+marker+`"}`)
 	d, err := s.store.Delivery(t.Context(), id)
 	s.must(err)
-	values := map[string]string{"/failures/:id": id, "/messages/:id": d.Message.ID, "/groups/:id": d.GroupID, "/integrations/:name": "push"}
+	values := map[string]string{"/failures/:id": id, "/deliveries/:id": id, "/messages/:id": d.Message.ID, "/groups/:id": d.GroupID, "/integrations/:name": "push"}
 	shown := []string{}
 	for route := range s.Access() {
 		method, path, _ := strings.Cut(route, " ")
@@ -27,8 +27,8 @@ func TestNoCacheKeepsAPayload(t *testing.T) {
 			before, parameter, _ := strings.Cut(beginning, "/:")
 			path = strings.Replace(path, before+"/:"+parameter, before+"/"+value, 1)
 		}
-		a := s.send("admin", method, strings.Replace(path, ":number", "0", 1)+"?q="+marker, "")
-		if body := strings.ReplaceAll(string(a.body), "?q="+marker, ""); a.StatusCode != http.StatusOK || !strings.Contains(body, marker) {
+		a := s.send("admin", method, strings.Replace(path, ":number", "0", 1), "")
+		if a.StatusCode != http.StatusOK || !strings.Contains(string(a.body), marker) {
 			continue
 		}
 		shown = append(shown, route)
