@@ -120,7 +120,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		Metrics:       metrics,
 		Offer:         pools.Offer,
 		WakeRelay:     relay.Wake,
-		Facts:         veiledFacts(file.Hidden, own.Facts(pools.Facts, relay.Facts)),
+		Facts:         rooms.VeiledFacts(file.Hidden, own.Facts(pools.Facts, relay.Facts)),
 		Schemas:       file.Checks(),
 		TicketURL:     file.TicketURL,
 		PublicURL:     s.Public(rooms.BaseURL(s.Listener)),
@@ -132,7 +132,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 	if err != nil {
 		return err
 	}
-	watch := newWatch(db, log, veiledConditions(file.Hidden, own.Conditions), always(pools.Conditions), always(relay.Conditions), always(eng.Conditions))
+	watch := newWatch(db, log, rooms.VeiledConditions(file.Hidden, own.Conditions), always(pools.Conditions), always(relay.Conditions), always(eng.Conditions))
 	index := search.New(search.Config{Store: db, Log: log})
 	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch)
 	return rooms.Serve(ctx, s.Listener, console.Handler(), all, grace, log)
@@ -170,15 +170,6 @@ func check(file *config.File, dsn string) error {
 	own, err := none.rooms(file)
 	own.Close(log)
 	return err
-}
-
-// veiledFacts and veiledConditions tell what rooms tell, without the values of the file's references.
-func veiledFacts(v *delivery.Veil, facts func(string) []delivery.Fact) func(string) []delivery.Fact {
-	return func(integration string) []delivery.Fact { return v.Facts(facts(integration)) }
-}
-
-func veiledConditions(v *delivery.Veil, ask func(context.Context) []delivery.Condition) func(context.Context) []delivery.Condition {
-	return func(ctx context.Context) []delivery.Condition { return v.Conditions(ask(ctx)) }
 }
 
 // always is for rooms that know how their parts stand without asking.

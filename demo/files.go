@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"redrive/delivery/scratch"
 )
 
 const (
@@ -21,7 +23,13 @@ func MakeFiles(dataDir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, os.MkdirAll(dir, 0o755)
+	if err := scratch.Data(dataDir); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o700) // earlier versions left it open
 }
 
 // pointsFile is a file that the batch has sent.

@@ -898,6 +898,8 @@ REVOKE ALL ON FUNCTION redrive.actor_named() FROM PUBLIC;
 CREATE OR REPLACE FUNCTION redrive.add_message_partition(day date)
  RETURNS boolean
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
     name text := 'messages_' || to_char(day, 'YYYYMMDD');
@@ -937,9 +939,41 @@ END
 $function$;
 REVOKE ALL ON FUNCTION redrive.admit_message(text,text,bytea,text,jsonb,text,timestamp with time zone,timestamp with time zone) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION redrive.admit_program(program name)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    owner name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'redrive.audit'::regclass);
+    callable text;
+BEGIN
+    IF pg_has_role(program, owner, 'MEMBER') THEN
+        RAISE EXCEPTION 'role % may do all that the owner of the schema may', program USING ERRCODE = 'invalid_grant_operation',
+            HINT = 'create a role for the program that is no superuser and no member of the owner';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('redrive.admit_program', 0)); -- one at a time changes the catalog
+    EXECUTE format('GRANT USAGE ON SCHEMA redrive TO %I', program);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA redrive TO %I', program);
+    EXECUTE format('REVOKE ALL ON redrive.audit, redrive.audit_head, redrive.schema_version FROM %I', program);
+    EXECUTE format('GRANT SELECT ON redrive.audit, redrive.audit_head, redrive.schema_version TO %I', program);
+    EXECUTE format('GRANT INSERT ON redrive.audit TO %I', program);
+    EXECUTE format('GRANT UPDATE (only_row) ON redrive.audit_head TO %I', program); -- to lock it; the column has one value
+    EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA redrive TO %I', program);
+    EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA redrive GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO %I', owner, program);
+    FOR callable IN SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'redrive'::regnamespace
+            AND p.prorettype <> 'trigger'::regtype AND p.proname <> 'admit_program'
+            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e') LOOP
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', callable, program);
+    END LOOP;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.admit_program(name) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION redrive.audit_append()
  RETURNS trigger
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
@@ -960,6 +994,7 @@ REVOKE ALL ON FUNCTION redrive.audit_append() FROM PUBLIC;
 CREATE OR REPLACE FUNCTION redrive.audit_appended()
  RETURNS trigger
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
@@ -1112,6 +1147,24 @@ AS $function$
         FROM 10 FOR 7), 'hex')::uuid
 $function$;
 REVOKE ALL ON FUNCTION redrive.delivery_id(uuid,text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.drop_message_partition(day date, needed uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    name text := 'messages_' || to_char(day, 'YYYYMMDD');
+BEGIN
+    LOCK TABLE ONLY redrive.messages IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('ALTER TABLE redrive.messages DETACH PARTITION redrive.%I', name);
+    -- what is needed of it goes to the default partition
+    EXECUTE format('INSERT INTO redrive.messages SELECT * FROM redrive.%I WHERE id = ANY ($1)', name) USING needed;
+    EXECUTE format('DROP TABLE redrive.%I', name);
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.drop_message_partition(date,uuid[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.enqueue(integration text, type text, payload bytea, headers redrive.headers_json, key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS uuid

@@ -30,6 +30,10 @@ type Folder struct {
 	lock *os.File
 }
 
+// Data makes the directory for what the program keeps. Others may pass, as Postgres must that runs as another user, and see nothing: each
+// directory in it is its owner's alone.
+func Data(dir string) error { return os.MkdirAll(dir, 0o711) }
+
 var swept sync.Once
 
 // SweepOnce removes what others have left in the system's temp, once in a process.

@@ -25,14 +25,15 @@ func (s *Console) Routes() {
 	for path, page := range map[string]echo.HandlerFunc{
 		views.Overview: s.overview, views.Failures: s.failures, views.FailuresNews: s.failuresNews, views.Failures + "/:id": s.failure,
 		views.Failures + "/:id/news": s.failureNews, views.Failures + "/:id/:action": s.backToFailure, "/messages/:id": s.message,
-		views.FailuresLive: s.failuresLive, views.FailuresSuggest: s.suggest,
-		views.Groups: s.groups, views.Groups + "/:id": s.group, views.Ignored: s.ignored, views.Integrations: s.integrations,
+		views.FailuresSuggest: s.suggest,
+		views.Groups:          s.groups, views.Groups + "/:id": s.group, views.Ignored: s.ignored, views.Integrations: s.integrations,
 		views.Integrations + "/:name/underway":  s.traffic(false),
 		views.Integrations + "/:name/delivered": s.traffic(true), views.Integrations + "/:name/runs": s.runs,
 		views.Failures + "/:id/blocked": s.blocked,
 	} {
 		s.get(path, page, delivery.PermitView)
 	}
+	s.Route(http.MethodGet, views.FailuresLive, web.Permit(delivery.PermitView).Lasting(), s.failuresLive)
 	s.get(views.Audit, s.audit, delivery.PermitAudit)
 	s.Route(http.MethodGet, views.Help, web.SignedIn, s.help)
 	s.accountRoutes()

@@ -235,7 +235,6 @@ func (s *Console) handOut(c echo.Context, m delivery.Message, seen web.PayloadVi
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+m.ID+`.bin"`)
-	c.Response().Header().Set("Cache-Control", "no-store")
 	return c.Blob(http.StatusOK, echo.MIMEOctetStream, m.Payload)
 }
 

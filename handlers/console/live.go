@@ -19,11 +19,13 @@ import (
 
 const (
 	maxStreams   = 300
+	streamsEach  = 10 // of one person or token, whatever the sessions
 	liveTick     = time.Second
 	heartbeat    = 15 * time.Second
 	writeLimit   = 10 * time.Second // for one event; who reads slower is cut off
 	liveLife     = time.Hour        // then the browser comes back by itself
 	countsAtOnce = 4
+	streamAgain  = time.Minute // after which a refused one may be tried again
 )
 
 // hub tells the open lists that dead letters came or went, and ends those whose session or token ended. It asks the database only while
@@ -35,32 +37,46 @@ type hub struct {
 	beat       time.Duration                                                 // between comments
 
 	mu        sync.Mutex
-	listeners map[chan struct{}]string // the session or token of each
-	leave     context.CancelFunc       // ends the asking
+	listeners map[chan struct{}]listener
+	leave     context.CancelFunc // ends the asking
 	ended     bool
 }
 
 func newHub(generation func(context.Context) (int64, error), holding func(context.Context, []string) ([]string, error)) *hub {
 	return &hub{generation: generation, holding: holding, counting: make(chan struct{}, countsAtOnce), beat: heartbeat,
-		listeners: map[chan struct{}]string{}}
+		listeners: map[chan struct{}]listener{}}
 }
 
-// join returns a channel that receives whenever something changed and is closed at the end, or when holder ended; ok is false when there
-// are too many.
-func (h *hub) join(holder string) (changed chan struct{}, ok bool) {
+// listener is whose a stream is: of a person or token, by a session or that token.
+type listener struct{ actor, holder string }
+
+// join returns a channel that receives whenever something changed and is closed at the end, or when the listener's session or token ended. The
+// error is a problem: there are too many, of this person or in all.
+func (h *hub) join(l listener) (changed chan struct{}, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended || len(h.listeners) >= maxStreams {
-		return nil, false
+		p := web.NewProblem(http.StatusServiceUnavailable, "too_many_streams")
+		p.RetryAfter = streamAgain
+		return nil, p
+	}
+	mine := 0
+	for _, other := range h.listeners {
+		if other.actor == l.actor {
+			mine++
+		}
+	}
+	if mine >= streamsEach {
+		return nil, web.TooMany("too_many_streams", streamAgain)
 	}
 	changed = make(chan struct{}, 1)
-	h.listeners[changed] = holder
+	h.listeners[changed] = l
 	if len(h.listeners) == 1 {
 		var ctx context.Context
 		ctx, h.leave = context.WithCancel(context.Background())
 		go h.ask(ctx)
 	}
-	return changed, true
+	return changed, nil
 }
 
 func (h *hub) part(changed chan struct{}) {
@@ -106,8 +122,8 @@ func (h *hub) endOthers(ctx context.Context) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for changed, holder := range h.listeners {
-		if over[holder] {
+	for changed, l := range h.listeners {
+		if over[l.holder] {
 			close(changed)
 			delete(h.listeners, changed)
 		}
@@ -117,7 +133,11 @@ func (h *hub) endOthers(ctx context.Context) {
 func (h *hub) holders() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Sorted(maps.Values(h.listeners))
+	all := map[string]bool{}
+	for _, l := range h.listeners {
+		all[l.holder] = true
+	}
+	return slices.Sorted(maps.Keys(all))
 }
 
 // tell wakes everybody; who has not yet looked at the last change will see this one as well.
@@ -163,11 +183,9 @@ func (s *Console) failuresLive(c echo.Context) error {
 	}
 	filter = l.Mine(filter)
 	right, _ := delivery.RightOf(c.Request().Context())
-	changed, ok := s.live.join(right.Holder())
-	if !ok {
-		p := web.NewProblem(http.StatusServiceUnavailable, "too_many_streams")
-		p.RetryAfter = time.Minute
-		return p
+	changed, err := s.live.join(listener{actor: right.Actor, holder: right.Holder()})
+	if err != nil {
+		return err
 	}
 	defer s.live.part(changed)
 	return s.stream(c, changed, func(ctx context.Context) (string, error) {

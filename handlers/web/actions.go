@@ -106,7 +106,6 @@ func (s *Core) FileContent(c echo.Context) error {
 	}
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}))
-	header.Set("Cache-Control", "no-store")
 	header.Set(echo.HeaderContentLength, strconv.FormatInt(f.Bytes, 10))
 	header.Set(echo.HeaderContentType, echo.MIMEOctetStream)
 	c.Response().WriteHeader(http.StatusOK)

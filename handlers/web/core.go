@@ -64,7 +64,8 @@ type Core struct {
 	Passkeys *passkey.Keys // nil: there can be none at the public address
 	store    Store
 	access   map[string]Access // of each route
-	reports  *rate.Limiter     // of the log, for what browsers report
+	shares   shares
+	reports  *rate.Limiter // of the log, for what browsers report
 	limit    *guessLimiter
 	refusals *refusals
 }
@@ -104,6 +105,7 @@ func New(store Store, cfg Config) (*Core, error) {
 		Masks:    cfg.Masks.Or(cfg.Integrations),
 		store:    store,
 		access:   map[string]Access{},
+		shares:   shares{held: map[string]*share{}},
 		reports:  rate.NewLimiter(reportsLog, reportsBurst),
 		limit:    newGuessLimiter(time.Now),
 		refusals: newRefusals(time.Now, store.Record),

@@ -36,7 +36,7 @@ const (
 // Use installs what every request passes, outermost first.
 func (s *Core) use() {
 	s.Echo.Use(compress(), s.identify, s.logAccess, s.recoverPanic, s.secureHeaders, s.refuseCrossOrigin(),
-		s.loadSession, limitBody)
+		s.setApart, s.loadSession, limitBody)
 }
 
 // compress packs what browsers and programs read. A page never has a lasting secret beside what its address said (BREACH): the session

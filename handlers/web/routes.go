@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -15,6 +16,7 @@ type Access struct {
 	Signed bool                  // to whoever is signed in, without a permission
 	Needs  []delivery.Permission // to whoever has all of them, each for at least one integration
 	Audits bool                  // it is written down, although it changes nothing
+	Lasts  bool                  // it is no look, but a stream of news, which has limits of its own
 	Fresh  bool                  // asks for a sign-in of just now, also where the permissions do not
 	Any    bool                  // asks for none, also where the permissions do
 }
@@ -56,14 +58,34 @@ func (a Access) Audited() Access {
 	return a
 }
 
+// Lasting is the same for a stream.
+func (a Access) Lasting() Access {
+	a.Lasts = true
+	return a
+}
+
 func (a Access) declared() bool { return a.Public || a.Signed || len(a.Needs) > 0 }
 
 // Route serves requests of a method and a path from those whom access lets through.
 func (s *Core) Route(method, path string, access Access, h echo.HandlerFunc) {
+	if strings.Contains(path, "/:") { // of one message, failure or file: what it says may be somebody's data
+		h = unkept(h)
+	}
 	if !access.Public && access.declared() {
+		if !access.Lasts {
+			h = s.fairly(h)
+		}
 		h = s.require(access)(h)
 	}
 	s.Declare(s.Echo.Add(method, path, h), access)
+}
+
+// unkept keeps answers out of caches, those of browsers as well.
+func unkept(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set("Cache-Control", "no-store")
+		return next(c)
+	}
 }
 
 // Declare says to whom a route is open that something else serves.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -51,7 +52,14 @@ func (d database) staying(ctx context.Context, dir string, work func(dsn string)
 }
 
 func (d database) migrated(ctx context.Context, work func(dsn string) error) error {
-	db, dsn, closeAll, err := d.open(ctx, slog.New(slog.DiscardHandler), embedded.Start)
+	superuser := ""
+	db, dsn, closeAll, err := d.open(ctx, slog.New(slog.DiscardHandler), func(ctx context.Context, o embedded.Options) (*embedded.Server, error) {
+		server, err := embedded.Start(ctx, o)
+		if err == nil {
+			superuser = server.DSN("") // some measurements make databases, and fill tables past their triggers
+		}
+		return server, err
+	})
 	if err != nil {
 		return err
 	}
@@ -59,5 +67,5 @@ func (d database) migrated(ctx context.Context, work func(dsn string) error) err
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	return work(dsn)
+	return work(cmp.Or(superuser, dsn))
 }

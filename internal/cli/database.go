@@ -46,7 +46,7 @@ func (d database) open(
 	if err != nil {
 		return nil, "", nil, Misused(err)
 	}
-	stop := func() {}
+	stop, owner := func() {}, ""
 	if dsn = d.DatabaseURL; dsn == "" {
 		server, err := start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
 		if errors.Is(err, embedded.ErrDataDir) {
@@ -55,7 +55,7 @@ func (d database) open(
 		if err != nil {
 			return nil, "", nil, err
 		}
-		dsn = server.DSN("redrive")
+		dsn, owner = server.ProgramDSN(), server.OwnerDSN()
 		stop = func() {
 			if err := server.Stop(); err != nil {
 				log.Error("stopping the embedded Postgres", "error", err)
@@ -70,6 +70,7 @@ func (d database) open(
 		return nil, "", nil, err
 	}
 	db.UseKeys(keys)
+	db.OwnedBy(owner)
 	return db, dsn, func() { db.Close(); stop() }, nil
 }
 

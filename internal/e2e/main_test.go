@@ -385,6 +385,7 @@ func TestEmbeddedDatabaseSurvivesTheProgram(t *testing.T) {
 	first := serve(t, data, configFile(t, failing("http://127.0.0.1:1", 1)))
 	id := first.send("push", map[string]any{"a": 1})
 	first.awaitState(id, "dead")
+	ownersAlone(t, dir)
 	second := launch(t, []string{"serve"}, data)
 	if second.wait(); second.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(second.output(), "data directory") {
 		t.Errorf("a second program on the same directory: %s", second.output())
@@ -396,6 +397,21 @@ func TestEmbeddedDatabaseSurvivesTheProgram(t *testing.T) {
 	}
 	if code := third.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// ownersAlone checks that what lies in a data directory is open to its owner alone.
+func ownersAlone(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) < 3 {
+		t.Fatalf("%v, %v", entries, err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s is %v: %v", entry.Name(), info.Mode(), err)
+		}
 	}
 }
 

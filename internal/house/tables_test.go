@@ -24,12 +24,9 @@ var writers = map[string][]string{
 	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_members", "source_positions", "source_topics"},
 	"store/people":       {"api_tokens", "challenges", "grants", "operators", "passkeys", "places", "recovery_codes", "saved_views", "sessions", "totp"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
-		"positions", "queue", aDay},
+		"positions", "queue"},
 	"store/vault": {"data_keys", "secrets"},
 }
-
-// aDay is a partition of messages, whose name is put into the statement later.
-const aDay = "…"
 
 // shared says why a table has more than one writer.
 var shared = map[string]string{

@@ -54,8 +54,23 @@ func (r *Report) Database(ctx context.Context, db *store.Store) {
 	r.Note("prepared transactions", err)
 	if ready == nil {
 		r.Note("stored secrets", db.CheckKeys(ctx))
+		r.role(ctx, db)
 		r.producers(ctx, db)
 	}
+}
+
+// role warns where the program could change what it has written into the audit.
+func (r *Report) role(ctx context.Context, db *store.Store) {
+	power, err := db.Power(ctx)
+	if err != nil || power == "" {
+		r.Note("role", err)
+		return
+	}
+	r.finding("role", delivery.CaptureFinding{
+		Warning: true,
+		SQL:     "SELECT redrive.admit_program(…)",
+		Err:     delivery.Say("role."+power, "role", db.Config.User),
+	})
 }
 
 // producers says that the reading of before holds on, which only the operator can end: nobody else knows what producers there are.

@@ -112,7 +112,7 @@ func prepareDataDir(dir string) (string, error) {
 	}
 	abs, err := filepath.Abs(dir)
 	if err == nil {
-		err = os.MkdirAll(abs, 0o755)
+		err = scratch.Data(abs)
 	}
 	if err == nil {
 		abs, err = filepath.EvalSymlinks(abs) // one directory has one lock, one hash, whatever it is called
@@ -183,6 +183,9 @@ func (s *Server) launch(ctx context.Context) error {
 	}
 	if err == nil {
 		err = s.createDatabase(ctx)
+	}
+	if err == nil {
+		err = s.divide(ctx)
 	}
 	if err != nil {
 		s.end()
@@ -355,15 +358,18 @@ func (s *Server) createDatabase(ctx context.Context) error {
 	return nil
 }
 
-// DSN is the URL of a database on this server, for pgx; an empty name means DefaultDatabase.
-func (s *Server) DSN(database string) string {
+// DSN is the URL of a database on this server as its superuser, for pgx; an empty name means DefaultDatabase. The program does not work as
+// that: see ProgramDSN.
+func (s *Server) DSN(database string) string { return s.dsn(superuser, s.password, database) }
+
+func (s *Server) dsn(role, password, database string) string {
 	if database == "" {
 		database = DefaultDatabase
 	}
 	query := url.Values{"host": {s.socket.Path}, "port": {port}, "sslmode": {"disable"}}
 	dsn := url.URL{
 		Scheme:   "postgres",
-		User:     url.UserPassword(superuser, s.password),
+		User:     url.UserPassword(role, password),
 		Path:     "/" + database,
 		RawQuery: query.Encode(),
 	}

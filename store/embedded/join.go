@@ -64,7 +64,7 @@ func join(ctx context.Context, dir string, log *slog.Logger) (*Server, error) {
 	if !s.ping(ctx) {
 		return nil, joinError(dir, errors.New("its Postgres does not answer"))
 	}
-	return s, nil
+	return s, s.divide(ctx) // an earlier version may run it
 }
 
 func joinError(dir string, err error) error {

@@ -20,10 +20,13 @@ import (
 	"redrive/store/session"
 )
 
-// Connections of one process. Claims, outcomes and heartbeats need one each, the rest is for people and producers.
+// Connections of one process. Claims, outcomes and heartbeats need one each, the rest is for producers and what runs beside them. People
+// have their own: see delivery.Apart.
 const (
 	maxConnections  = 16
 	idleConnections = 6
+	maxForPeople    = 12
+	idleForPeople   = 2
 	idleTime        = 5 * time.Minute
 	ConnectTimeout  = 10 * time.Second
 	connectPause    = 100 * time.Millisecond
@@ -33,9 +36,11 @@ const (
 // DB is one pool of connections. It is safe for concurrent use.
 type DB struct {
 	Gorm    *gorm.DB
-	Pool    *sql.DB
+	Pool    *sql.DB // the engine's
+	people  *sql.DB
 	leaders *sql.DB // one session for each room that this process leads
 	Config  *pgx.ConnConfig
+	owner   string // of the schema, where that is another role
 	log     *slog.Logger
 }
 
@@ -59,7 +64,11 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*DB, error) {
 		_ = pool.Close()
 		return nil, fmt.Errorf("connecting to Postgres: %w", session.Explain(err))
 	}
-	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard,
+	people := stdlib.OpenDB(*config)
+	people.SetMaxOpenConns(maxForPeople)
+	people.SetMaxIdleConns(idleForPeople)
+	people.SetConnMaxIdleTime(idleTime)
+	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pools{engine: pool, people: people}}), &gorm.Config{Logger: logger.Discard,
 		SkipDefaultTransaction: true, TranslateError: true})
 	if err != nil {
 		_ = pool.Close()
@@ -67,8 +76,11 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*DB, error) {
 	}
 	leaders := stdlib.OpenDB(*config)
 	leaders.SetMaxIdleConns(-1)
-	return &DB{Gorm: db, Pool: pool, leaders: leaders, Config: config, log: log}, nil
+	return &DB{Gorm: db, Pool: pool, people: people, leaders: leaders, Config: config, log: log}, nil
 }
+
+// OwnedBy names the database's URL for the role that owns the schema, which migrations run as.
+func (s *DB) OwnedBy(dsn string) { s.owner = dsn }
 
 // answers waits a little for a server that is only just starting; a wrong password or database is wrong at once.
 func answers(ctx context.Context, pool *sql.DB) error {
@@ -91,7 +103,7 @@ func answers(ctx context.Context, pool *sql.DB) error {
 
 // Close ends all connections.
 func (s *DB) Close() {
-	if err := errors.Join(s.leaders.Close(), s.Pool.Close()); err != nil {
+	if err := errors.Join(s.leaders.Close(), s.people.Close(), s.Pool.Close()); err != nil {
 		s.log.Warn("closing the database", "error", err)
 	}
 }

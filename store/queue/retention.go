@@ -171,15 +171,5 @@ func neededOf(tx *gorm.DB, day string) ([]string, error) {
 
 // detach drops a partition and leaves what is needed of it in the default one.
 func detach(tx *gorm.DB, day string, needed []string) error {
-	for _, statement := range []string{"LOCK TABLE ONLY redrive.messages IN ACCESS EXCLUSIVE MODE",
-		"ALTER TABLE redrive.messages DETACH PARTITION redrive." + day} {
-		if err := tx.Exec(statement).Error; err != nil {
-			return err
-		}
-	}
-	err := tx.Exec("INSERT INTO redrive.messages SELECT * FROM redrive."+day+" WHERE id = ANY(?::uuid[])", &needed).Error
-	if err != nil {
-		return err
-	}
-	return tx.Exec("DROP TABLE redrive." + day).Error
+	return tx.Exec("SELECT redrive.drop_message_partition(to_date(right(?::text, 8), 'YYYYMMDD'), ?::uuid[])", day, &needed).Error
 }
