@@ -134,13 +134,14 @@ var otherMethods = map[string]string{
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Tokens SignIn SignedIn TokenByHash Holding
 		FindCtx CommitCtx DeleteCtx EnsureFirstOperator EnsureEnvToken
 		SignInProvided EndProvided IDToken KeepChallenge TakeChallenge CodeSecret ProposeCodeSecret ConfirmCodes UseCode FailCode RemoveCodes
-		RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey`,
-	"is a number that says that something changed": `DeadGeneration`,
+		RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey KnownPlace RememberPlace`,
+	"is for who administers, and checked in the transaction": `Secrets SetSecret RemoveSecret`,
+	"is a number that says that something changed":           `DeadGeneration`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete
 		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
 		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag Park PartHealth
 		PreparedTransactions PruneInbox Ready Release ReopenDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
-		SourceGaps SyncIntegrations Transact TransactAfter Admit Unbegin Unlisten VerifyAudit`,
+		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate Secret Unbegin Unlisten VerifyAudit`,
 }
 
 // Whoever sees some integrations finds nothing of others with any question that the store answers, and whoever sees all of them does.

@@ -218,7 +218,7 @@ func newChecker(name string, data []byte, raw rawFile, refs *References) *checke
 		switch {
 		case errors.Is(err, ErrStored) && c.err == nil:
 			c.err = ErrStored
-		case err == nil:
+		case err == nil && isSecret(reference):
 			c.hidden.Add(value, shown(reference))
 		case strings.Contains(reference, ":"):
 			err = fmt.Errorf("%s: %w", shown(reference), err)
@@ -226,6 +226,12 @@ func newChecker(name string, data []byte, raw rawFile, refs *References) *checke
 		return value, err
 	}
 	return c
+}
+
+// isSecret reports whether a reference stands for something that people do not see: all but variables of the environment whose names
+// say nothing of a secret, such as a host.
+func isSecret(reference string) bool {
+	return strings.Contains(reference, ":") || delivery.IsCredential(reference)
 }
 
 // integrationAt is the name of the integration in whose part of the file a path is.

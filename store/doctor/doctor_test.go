@@ -39,7 +39,7 @@ func TestReport(t *testing.T) {
 	var out bytes.Buffer
 	r := Report{Out: &out, Dial: wire.Dialer{}.DialContext}
 	r.Database(t.Context(), db)
-	if want := "ok    schema\nok    audit chain\nok    prepared transactions\nwarn  role: role app is a superuser"; r.Failed || !strings.HasPrefix(out.String(), want) {
+	if want := "ok    schema\nok    audit chain\nok    prepared transactions\nok    stored secrets\nwarn  role: role app is a superuser"; r.Failed || !strings.HasPrefix(out.String(), want) {
 		t.Errorf("said %q", &out)
 	}
 	// an upgrade with messages leaves a reading on that only the operator can end
