@@ -16,8 +16,8 @@ import (
 
 	"redrive/delivery"
 	"redrive/handlers/web"
-	"redrive/views"
 	"redrive/internal/cli/client"
+	"redrive/views"
 )
 
 // open are all routes that need no sign-in: whoever adds one adds it here.
