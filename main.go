@@ -77,7 +77,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	eng, err := engine.New(engine.Config{Store: db, Integrations: file.Integrations, Masks: masks, Senders: senders, Log: log,
-		Observer: metrics})
+		Observer: metrics, Veil: file.Hidden})
 	if err != nil {
 		return err
 	}
@@ -101,6 +101,10 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
+	proxies, err := s.TrustedProxies()
+	if err != nil {
+		return cli.Misused(err)
+	}
 	provider, err := newProvider(s, dialer)
 	if err != nil {
 		return err
@@ -116,18 +120,19 @@ func serve(ctx context.Context, s cli.Serving) error {
 		Metrics:       metrics,
 		Offer:         pools.Offer,
 		WakeRelay:     relay.Wake,
-		Facts:         own.Facts(pools.Facts, relay.Facts),
+		Facts:         rooms.VeiledFacts(file.Hidden, own.Facts(pools.Facts, relay.Facts)),
 		Schemas:       file.Checks(),
 		TicketURL:     file.TicketURL,
 		PublicURL:     s.Public(rooms.BaseURL(s.Listener)),
 		SSO:           provider,
 
+		TrustedProxies:  proxies,
 		SessionLifetime: s.SessionLifetime, SessionIdle: s.SessionIdle, FreshSignIn: s.FreshSignIn,
 	})
 	if err != nil {
 		return err
 	}
-	watch := newWatch(db, log, own.Conditions, always(pools.Conditions), always(relay.Conditions), always(eng.Conditions))
+	watch := newWatch(db, log, rooms.VeiledConditions(file.Hidden, own.Conditions), always(pools.Conditions), always(relay.Conditions), always(eng.Conditions))
 	index := search.New(search.Config{Store: db, Log: log})
 	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch)
 	return rooms.Serve(ctx, s.Listener, console.Handler(), all, grace, log)

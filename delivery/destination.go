@@ -13,7 +13,8 @@ const DefaultTimeout = 5 * time.Second
 
 // Destination is where messages go.
 type Destination struct {
-	To Target // nil: nowhere
+	To   Target // nil: nowhere
+	Veil *Veil  // what Address must not say; nil: nothing
 }
 
 // Target is the settings of one kind of destination. Each kind has a type of its own; package kinds lists them with their code.
@@ -71,7 +72,7 @@ func (d Destination) Address() string {
 	if d.To == nil {
 		return ""
 	}
-	return d.To.Address()
+	return d.Veil.In(d.To.Address())
 }
 
 // Timeout bounds one whole attempt.

@@ -8,6 +8,9 @@ const (
 	MaxPassword = 1024
 )
 
+// MinPassword is how many characters a new password has at least.
+const MinPassword = 15
+
 // Sizes of one page of a list.
 const (
 	DefaultPage = 50

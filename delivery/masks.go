@@ -99,7 +99,9 @@ func (k Masking) HiderOf(m Message) Hider {
 	if m.Dropped && k.Hides() {
 		return Hider{blind: true}
 	}
-	return k.Hider(m.Payload)
+	h := k.Hider(m.Payload)
+	h.blind = h.blind || m.Withheld
+	return h
 }
 
 // Hider hides what texts may repeat of a payload, which may be nil for none.

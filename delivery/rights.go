@@ -40,9 +40,6 @@ var Permissions = []Permission{
 	PermitAdminister,
 }
 
-// Phrase is what a permission is called: in English as it is written everywhere.
-func (p Permission) Phrase() Phrase { return Say("permission." + string(p)) }
-
 // fresh are the permissions for which a person has to have signed in just now: a browser that was left open does nothing of it.
 var fresh = []Permission{PermitReveal, PermitEdit, PermitBulk, PermitAdminister}
 
@@ -50,6 +47,9 @@ var fresh = []Permission{PermitReveal, PermitEdit, PermitBulk, PermitAdminister}
 func AskFresh(need []Permission) bool {
 	return slices.ContainsFunc(need, func(p Permission) bool { return slices.Contains(fresh, p) })
 }
+
+// Phrase is what a permission is called: in English as it is written everywhere.
+func (p Permission) Phrase() Phrase { return Say("permission." + string(p)) }
 
 // Role is a set of permissions with a name.
 type Role string

@@ -211,8 +211,8 @@ func (r *restorer) restoreElements(now, before *node, path string) error {
 }
 
 // sameRows finds for each row the one of base that it was; nil where that is not known. Rows are told apart by what can be seen of
-// them. Among those that look alike and hide different values the order tells, as long as none was added or removed. A row that
-// looks like none is one that was edited in its place, under the same condition.
+// them. Among those that look alike the order tells, as long as none was added or removed, whether or not they hide the same: that is for
+// nobody to learn. A row that looks like none is one that was edited in its place, under the same condition.
 func (r *restorer) sameRows(now, rows []*node) []*node {
 	was, claimed := make([]*node, len(now)), map[*node]bool{}
 	claim := func(i int, b *node) { was[i], claimed[b] = b, true }
@@ -220,7 +220,7 @@ func (r *restorer) sameRows(now, rows []*node) []*node {
 	_, after := alike(r.edited, now)
 	for look, places := range after {
 		known := before[look]
-		inOrder := len(places) == len(known) || len(places) < len(known) && r.same(rows, known)
+		inOrder := len(places) == len(known)
 		inPlace := len(places) > len(known) || len(now) == len(rows)
 		for nth, i := range places {
 			switch {
@@ -247,17 +247,6 @@ func alike(text []byte, rows []*node) (looks []string, places map[string][]int) 
 		looks, places[look] = append(looks, look), append(places[look], i)
 	}
 	return looks, places
-}
-
-// same reports whether rows that look alike are the same in what is hidden too.
-func (r *restorer) same(rows []*node, places []int) bool {
-	first := compacted(r.base[rows[places[0]].start:rows[places[0]].end])
-	for _, i := range places[1:] {
-		if compacted(r.base[rows[i].start:rows[i].end]) != first {
-			return false
-		}
-	}
-	return true
 }
 
 // shown is what can be seen of a value, without spaces between its parts.

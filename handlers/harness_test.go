@@ -18,6 +18,7 @@ import (
 
 	"redrive/delivery"
 	_ "redrive/delivery/kinds" // tells which destinations there are
+	"redrive/delivery/seal"
 	"redrive/handlers/web"
 	"redrive/store"
 	"redrive/store/storetest"
@@ -54,6 +55,7 @@ func newSite(t *testing.T, change ...func(*web.Config)) *site {
 	t.Cleanup(db.Close)
 	db.SetPatience(patience.Limit)
 	s.store = db
+	db.UseKeys(seal.Of(seal.New()))
 	s.must(db.SyncIntegrations(t.Context(), testIntegrations()))
 	for _, role := range delivery.Roles {
 		sum := sha256.Sum256([]byte(role))

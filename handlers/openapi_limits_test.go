@@ -43,6 +43,8 @@ var limits = map[string]map[string]any{
 	"Idempotency-Key": {"maxLength": delivery.MaxIdempotencyKey},
 	"integration":     {"pattern": delivery.NamePattern},
 	"name":            {"pattern": delivery.NamePattern},
+	"secret":          {"pattern": delivery.SecretNamePattern},
+	"secrets.value":   {"minLength": 1, "maxLength": delivery.MaxSecret},
 	"views.name":      {"maxLength": delivery.MaxViewName},
 	"attempts":        {"pattern": `^(\d+|\d+\.\.|\.\.\d+|\d+\.\.\d+)$`},
 	"id":              {"pattern": api.GroupShape.String()},
@@ -59,6 +61,9 @@ func TestDocumentedLimitsAreTheDomains(t *testing.T) {
 	check := func(place, name string, schema map[string]any, must bool) {
 		if strings.Contains(place, "/views ") && name == "name" {
 			name = "views.name"
+		}
+		if strings.Contains(place, "/secrets/") && name == "value" {
+			name = "secrets.value"
 		}
 		want := limits[name]
 		for _, keyword := range keywords {

@@ -173,6 +173,11 @@ func (s doer) view(owner string) string {
 	return v.ID
 }
 
+func (s doer) secret() string {
+	s.must(s.store.SetSecret(s.t.Context(), "push", "stored", "v", "setup"))
+	return "stored"
+}
+
 // deeds are all of them by method and route. Each is made for one route at a time, with who will do it.
 func (s doer) deeds() map[string]func(who string) deed {
 	all := map[string]func(string) deed{
@@ -240,6 +245,18 @@ func (s doer) deeds() map[string]func(who string) deed {
 		"POST /operators": func(string) deed {
 			return deed{path: "/operators", form: fields("name", "new", "role", "viewer", "password", ownPassword)}
 		},
+		"PUT /api/v1/integrations/:name/secrets/:secret": func(string) deed {
+			return deed{path: "/api/v1/integrations/push/secrets/" + "put", body: `{"value":"v"}`}
+		},
+		"DELETE /api/v1/integrations/:name/secrets/:secret": func(string) deed {
+			return deed{path: "/api/v1/integrations/push/secrets/" + s.secret()}
+		},
+		"POST /integrations/:name/secrets": func(string) deed {
+			return deed{path: "/integrations/push/secrets", form: fields("name", "set", "secret", "v")}
+		},
+		"POST /integrations/:name/secrets/:secret/remove": func(string) deed {
+			return deed{path: "/integrations/push/secrets/" + s.secret() + "/remove", form: fields()}
+		},
 		"POST /operators/:name/:what": func(string) deed {
 			return deed{path: "/operators/" + s.victim() + "/role", form: fields("role", "admin")}
 		},
@@ -251,7 +268,7 @@ func (s doer) deeds() map[string]func(who string) deed {
 			return deed{path: "/account/sessions/" + s.session(who) + "/end", form: fields()}
 		},
 		"POST /account": func(string) deed {
-			return deed{path: "/account", form: fields("current", ownPassword, "new", "a new password", "again", "a new password")}
+			return deed{path: "/account", form: fields("current", ownPassword, "new", freshPassword, "again", freshPassword)}
 		},
 		"POST /account/code":        func(string) deed { return deed{path: "/account/code", form: fields()} },
 		"POST /account/code/remove": func(string) deed { return deed{path: "/account/code/remove", form: fields()} },

@@ -58,5 +58,14 @@ func New(store Store, cfg Config) (*Server, error) {
 	return &Server{Core: core, console: pages}, nil
 }
 
-// Run ends the streams when ctx does, so that the web server can stop.
-func (s *Server) Run(ctx, grace context.Context) error { return s.console.Run(ctx, grace) }
+// Run ends the streams when ctx does, so that the web server can stop, and writes down until then how often somebody was not let in.
+func (s *Server) Run(ctx, grace context.Context) error {
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		s.CountRefusals(ctx, grace)
+	}()
+	err := s.console.Run(ctx, grace)
+	<-counted
+	return err
+}

@@ -238,6 +238,18 @@ CREATE TABLE redrive.counting (
     CONSTRAINT counting_only_row_check CHECK (only_row)
 );
 
+CREATE TABLE redrive.data_keys (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    owner text NOT NULL,
+    sealed bytea NOT NULL,
+    key_id text NOT NULL,
+    version integer NOT NULL DEFAULT 1,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    sealed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT data_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT data_keys_owner_key UNIQUE (owner)
+);
+
 CREATE TABLE redrive.deliveries (
     id uuid NOT NULL,
     message_id uuid NOT NULL,
@@ -652,6 +664,15 @@ CREATE TABLE redrive.passkeys (
 );
 CREATE INDEX passkeys_operator ON redrive.passkeys USING btree (operator_id);
 
+CREATE TABLE redrive.places (
+    operator_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    address text NOT NULL,
+    seen_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT places_pkey PRIMARY KEY (operator_id, hash),
+    CONSTRAINT places_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
+);
+
 CREATE TABLE redrive.positions (
     feed text NOT NULL,
     database_id text,
@@ -725,6 +746,19 @@ CREATE INDEX search_doc ON redrive.search USING gin (doc jsonb_path_ops) WITH (g
 CREATE INDEX search_error ON redrive.search USING gin (error redrive.gin_trgm_ops) WITH (gin_pending_list_limit='256');
 CREATE INDEX search_pairs ON redrive.search USING gin (redrive.pairs(error)) WITH (gin_pending_list_limit='256');
 CREATE INDEX search_words ON redrive.search USING gin (words) WITH (gin_pending_list_limit='256');
+
+CREATE TABLE redrive.secrets (
+    id uuid NOT NULL,
+    integration text NOT NULL,
+    name text NOT NULL,
+    sealed bytea NOT NULL,
+    set_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    set_by text NOT NULL,
+    CONSTRAINT secrets_pkey PRIMARY KEY (id),
+    CONSTRAINT secrets_integration_check CHECK ((integration ~ '^[a-z0-9-]{1,63}$'::text)),
+    CONSTRAINT secrets_name_check CHECK ((name ~ '^[A-Za-z0-9_.-]{1,100}$'::text)),
+    CONSTRAINT secrets_integration_name_key UNIQUE (integration, name)
+);
 
 CREATE TABLE redrive.sessions (
     token_hash bytea NOT NULL,

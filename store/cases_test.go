@@ -180,10 +180,10 @@ func TestViewsArePersonalUnlessShared(t *testing.T) {
 	if got := fmt.Sprint(list("ann"), list("bob"), list("eve")); got != "[ann/all=class:dns ann/mine=state:ignored] [ann/all=class:dns bob/mine=key:7] [ann/all=class:dns]" {
 		t.Errorf("views %s", got)
 	}
-	if code := inputCode(t, d.DeleteView(t.Context(), shared.ID, "bob", false)); code != "not_yours" {
+	if code := inputCode(t, d.DeleteView(t.Context(), shared.ID, "bob")); code != "not_yours" {
 		t.Errorf("code %s", code)
 	}
-	if err := d.DeleteView(t.Context(), mine.ID, "bob", false); !errors.Is(err, delivery.ErrNotFound) {
+	if err := d.DeleteView(t.Context(), mine.ID, "bob"); !errors.Is(err, delivery.ErrNotFound) {
 		t.Errorf("somebody's own view: %v", err)
 	}
 	renamed, err := d.SaveView(t.Context(), delivery.SavedView{ID: mine.ID, Owner: "ann", Name: "night", Search: "state:dead"})
@@ -197,8 +197,8 @@ func TestViewsArePersonalUnlessShared(t *testing.T) {
 	if _, err = d.SaveView(t.Context(), delivery.SavedView{ID: mine.ID, Owner: "bob", Name: "x"}); !errors.Is(err, delivery.ErrNotFound) {
 		t.Errorf("another's view changed: %v", err)
 	}
-	d.must(d.DeleteView(t.Context(), shared.ID, "root", true))
-	d.must(d.DeleteView(t.Context(), mine.ID, "ann", false))
+	d.must(d.DeleteView(d.scopedToken(delivery.Grants{{Role: delivery.RoleAdmin}}), shared.ID, "root"))
+	d.must(d.DeleteView(t.Context(), mine.ID, "ann"))
 	if n := value[int](d, "SELECT count(*) FROM redrive.audit WHERE action IN ('view.save', 'view.delete') AND subject_type = 'view'"); n != 7 {
 		t.Errorf("%d audit entries, want 7", n)
 	}

@@ -17,6 +17,7 @@ import (
 	"redrive/store/pg"
 	"redrive/store/queue"
 	"redrive/store/sqltext"
+	"redrive/store/vault"
 )
 
 // Files are the stored bytes of batch files.
@@ -34,6 +35,7 @@ type Store struct {
 	*batch.Batches
 	*capture.Captures
 	*integrations.Registry
+	*vault.Vault
 }
 
 // Open connects to the database that dsn names (URL or key=value form) and checks that it answers.
@@ -53,6 +55,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Batches:     batch.New(db),
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
+		Vault:       vault.New(db),
 	}, nil
 }
 

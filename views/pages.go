@@ -294,10 +294,11 @@ type TrafficPage struct {
 // OperatorsPage manages people.
 type OperatorsPage struct {
 	Layout
-	Items         []delivery.Operator
-	Name          string
-	NewRole       delivery.Role
-	Problem, Last string // Last is the id of whose form was refused, empty for the form to add
+	Items                []delivery.Operator
+	Name                 string
+	Integrations, Labels string // as typed
+	NewRole              delivery.Role
+	Problem, Last        string // Last is the id of whose form was refused, empty for the form to add
 }
 
 // SessionsPage is where somebody else is signed in.

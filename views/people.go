@@ -1,5 +1,13 @@
 package views
 
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"redrive/delivery"
+)
+
 // keysChoice is what the reader chose about single keys.
 func keysChoice(l Layout) string {
 	if l.KeysOff {
@@ -64,4 +72,24 @@ func (p HelpPage) words() []choice {
 		{p.T("acknowledged"), p.T("somebody looks after it: it leaves the red number, not the list")},
 		{p.T("regressed"), p.T("all dead letters of a group had been settled, then another came")},
 	}
+}
+
+// grant is a role with the integrations that it is for.
+func (l Locale) grant(g delivery.Grant) string {
+	name := l.RoleName(g.Role)
+	if g.Role == "" {
+		names := make([]string, len(g.Permissions))
+		for i, p := range g.Permissions {
+			names[i] = l.Say(p.Phrase())
+		}
+		name = strings.Join(names, ", ")
+	}
+	if g.Everywhere() {
+		return name
+	}
+	scope := slices.Clone(g.Integrations)
+	for _, key := range slices.Sorted(maps.Keys(g.Labels)) {
+		scope = append(scope, key+"="+g.Labels[key])
+	}
+	return l.T("%s for %s", name, strings.Join(scope, ", "))
 }

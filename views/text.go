@@ -266,6 +266,8 @@ func (l Locale) Role(r delivery.Role) string {
 		return l.T("auditor: looks and takes the audit trail away, without payloads")
 	case delivery.RoleAdmin:
 		return l.T("admin: everything, and manages people and tokens")
+	case "":
+		return l.T("none for all integrations, only what is granted for some")
 	}
 	return string(r)
 }
@@ -312,29 +314,31 @@ func (l Locale) Deed(action string) string {
 }
 
 var deeds = map[string]string{
-	"delivery.retry":         "requested a retry",
-	"delivery.ignore":        "ignored",
-	"delivery.resolve":       "resolved",
-	"delivery.reopen":        "reopened",
-	"delivery.edit":          "edited and retried",
-	"delivery.redirect":      "redirected to another integration",
-	"delivery.acknowledge":   "acknowledged",
-	"operation.start":        "started an operation",
-	"operation.pause":        "paused an operation",
-	"operation.resume":       "resumed an operation",
-	"operation.cancel":       "cancelled an operation",
-	"operation.pace":         "changed the pace of an operation",
-	"operation.stop":         "stopped by its failure ratio",
-	"case.change":            "changed who looks after it",
-	"case.note":              "wrote a note",
-	"view.save":              "saved a view",
-	"view.delete":            "deleted a view",
-	"integration.pause":      "paused an integration",
-	"integration.resume":     "resumed an integration",
-	"session.sign-in":        "signed in",
-	"session.sign-out":       "signed out",
-	"session.sign-in-failed": "sign-in refused",
-	"message.payload-read":   "read the exact bytes",
+	"delivery.retry":          "requested a retry",
+	"delivery.ignore":         "ignored",
+	"delivery.resolve":        "resolved",
+	"delivery.reopen":         "reopened",
+	"delivery.edit":           "edited and retried",
+	"delivery.redirect":       "redirected to another integration",
+	"delivery.acknowledge":    "acknowledged",
+	"operation.start":         "started an operation",
+	"operation.pause":         "paused an operation",
+	"operation.resume":        "resumed an operation",
+	"operation.cancel":        "cancelled an operation",
+	"operation.pace":          "changed the pace of an operation",
+	"operation.stop":          "stopped by its failure ratio",
+	"case.change":             "changed who looks after it",
+	"case.note":               "wrote a note",
+	"view.save":               "saved a view",
+	"view.delete":             "deleted a view",
+	"integration.pause":       "paused an integration",
+	"integration.resume":      "resumed an integration",
+	"session.sign-in":         "signed in",
+	"session.sign-out":        "signed out",
+	"session.sign-in-failed":  "sign-in refused",
+	"session.password-failed": "wrong present password",
+	"token.refused":           "API token refused",
+	"message.payload-read":    "read the exact bytes",
 }
 
 // Times is a count in words: "once", "twice", "3 times".

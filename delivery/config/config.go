@@ -27,6 +27,8 @@ type File struct {
 	Schemas      map[string]schema.Checker // of payloads, by integration
 	TicketURL    string                    // with {ticket}; empty: tickets are no links
 
+	Hidden *delivery.Veil // what ${…} stood for
+
 	name string
 	data []byte // for the lines of what is found wrong later
 }
@@ -43,12 +45,12 @@ func (f *File) Locate(integration string, err error) error {
 	case i < 0 || f.data == nil:
 		return fmt.Errorf("integration %s: %w", integration, err)
 	case errors.As(err, &setting):
-		return &Error{File: f.name, Line: lineOf(f.data, at(i, setting.Setting)), Text: setting.Error()}
+		return &Error{File: f.name, Line: lineOf(f.data, at(i, setting.Setting)), Text: f.Hidden.In(setting.Error())}
 	}
 	return &Error{
 		File: f.name,
 		Line: lineOf(f.data, at(i, "name")),
-		Text: fmt.Sprintf("integration %s: %s", integration, delivery.Sentence(err)),
+		Text: f.Hidden.In(fmt.Sprintf("integration %s: %s", integration, delivery.Sentence(err))),
 	}
 }
 
@@ -93,17 +95,22 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s line %d: %s", e.File, e.Line, e.Text)
 }
 
-// Load reads the file at path; lookup (usually os.LookupEnv) answers ${NAME} references.
-func Load(path string, lookup func(string) (string, bool)) (*File, error) {
+// Load reads the file at path; refs answers what ${…} stands for.
+func Load(path string, refs *References) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the integrations file: %w", err)
 	}
-	return Parse(path, data, lookup)
+	return ParseWith(path, data, refs)
 }
 
-// Parse checks data and fills in defaults. name is used in errors, and other files are looked for beside it.
+// Parse is ParseWith for a file that stores no secrets; lookup (usually os.LookupEnv) answers ${NAME}.
 func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File, error) {
+	return ParseWith(name, data, &References{Env: lookup})
+}
+
+// ParseWith checks data and fills in defaults. name is used in errors, and other files are looked for beside it.
+func ParseWith(name string, data []byte, refs *References) (*File, error) {
 	data = bytes.TrimPrefix(data, byteOrderMark)
 	raw, err := read(name, data)
 	if err != nil {
@@ -115,8 +122,9 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 			Text: "it names no integrations; write integrations: and below it what goes where, or integrations: [] for none",
 		}
 	}
-	c := newChecker(name, data, lookup)
+	c := newChecker(name, data, raw, refs)
 	f := &File{
+		Hidden:    &c.hidden,
 		Allow:     c.prefixes("allow", raw.Network.Allow),
 		Deny:      c.prefixes("deny", raw.Network.Deny),
 		TicketURL: c.ticketURL(raw.TicketURL),
@@ -131,6 +139,7 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*File,
 			c.Fail(at(i, "name"), "the name %q is used twice", in.Name)
 		}
 		seen[in.Name] = true
+		in.Destination.Veil = &c.hidden
 		f.Integrations = append(f.Integrations, in)
 		if r.Schema != "" {
 			f.Schemas[in.Name] = c.schema(i, r)
@@ -191,19 +200,42 @@ func settingBefore(at *token.Token) string {
 // checker collects the first mistake and knows the line of each setting.
 type checker struct {
 	form.Reader
-	name string
-	data []byte
-	err  error
+	name   string
+	data   []byte
+	hidden delivery.Veil
+	err    error
 }
 
-func newChecker(name string, data []byte, lookup func(string) (string, bool)) *checker {
+func newChecker(name string, data []byte, raw rawFile, refs *References) *checker {
 	c := &checker{name: name, data: data}
-	c.Reader = form.Reader{Lookup: lookup, Wrong: func(path, text string) {
+	c.Wrong = func(path, text string) {
 		if c.err == nil {
-			c.err = &Error{File: name, Line: lineOf(data, path), Text: text}
+			c.err = &Error{File: name, Line: lineOf(data, path), Text: c.hidden.In(text)}
 		}
-	}}
+	}
+	c.Resolve = func(path, reference string) (string, error) {
+		value, err := refs.resolve(reference, integrationAt(raw, path), name)
+		switch {
+		case errors.Is(err, ErrStored) && c.err == nil:
+			c.err = ErrStored
+		case err == nil:
+			c.hidden.Add(value, shown(reference))
+		case strings.Contains(reference, ":"):
+			err = fmt.Errorf("%s: %w", shown(reference), err)
+		}
+		return value, err
+	}
 	return c
+}
+
+// integrationAt is the name of the integration in whose part of the file a path is.
+func integrationAt(raw rawFile, path string) string {
+	for i, in := range raw.Integrations {
+		if strings.HasPrefix(path, at(i, "")) {
+			return in.Name
+		}
+	}
+	return ""
 }
 
 func at(integration int, field string) string {
@@ -226,16 +258,22 @@ func lineOf(data []byte, path string) int {
 func (c *checker) prefixes(field string, texts []string) []netip.Prefix {
 	var out []netip.Prefix
 	for i, text := range texts {
-		p, err := netip.ParsePrefix(text)
-		if addr, addrErr := netip.ParseAddr(text); err != nil && addrErr == nil {
-			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
+		p, err := ParsePrefix(text)
 		if err != nil {
 			c.Fail(fmt.Sprintf("$.network.%s[%d]", field, i),
 				"network.%s: %q is no address range such as 10.0.0.0/8", field, text)
 			continue
 		}
-		out = append(out, p.Masked())
+		out = append(out, p)
 	}
 	return out
+}
+
+// ParsePrefix reads a range of addresses such as 10.0.0.0/8, or one address.
+func ParsePrefix(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if addr, addrErr := netip.ParseAddr(text); err != nil && addrErr == nil {
+		p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	return p.Masked(), err
 }

@@ -55,7 +55,8 @@ func TestParseFillsEverySetting(t *testing.T) {
 		Subscribe: []string{"order.placed"}, Idempotent: true, OnFailure: delivery.StateIgnored, Concurrency: 4, Mask: []string{"$.code"},
 		Retry: delivery.RetryPolicy{Attempts: 3, Backoff: []time.Duration{5 * time.Second, time.Minute}, Jitter: delivery.JitterNone},
 		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/push", Method: "POST", Format: delivery.FormatNative,
-			Headers: map[string]string{"X-Shop": "a s3cret: [} b"}, Secret: "s3cret: [}", Timeout: 2 * time.Second}},
+			Headers: map[string]string{"X-Shop": "a s3cret: [} b"}, Secret: "s3cret: [}", Timeout: 2 * time.Second},
+			Veil: f.Hidden},
 		OnDead: delivery.OnDeadBlock, Outbox: &delivery.OutboxSettings{Start: delivery.StartNow},
 	}
 	if !reflect.DeepEqual(f.Integrations[0], want) {

@@ -28,7 +28,7 @@ func beside(t *testing.T, files map[string]string) string {
 }
 
 func TestASchemaIsReadBesideTheFile(t *testing.T) {
-	f, err := Load(beside(t, map[string]string{"f.yaml": desk, "order.json": `{"required": ["id"]}`}), lookup)
+	f, err := Load(beside(t, map[string]string{"f.yaml": desk, "order.json": `{"required": ["id"]}`}), &References{Env: lookup})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestMistakesOfSchemasAndTickets(t *testing.T) {
 		if tc.change != "" {
 			text = strings.Replace(desk, tc.change, tc.to, 1)
 		}
-		_, err := Load(beside(t, map[string]string{"f.yaml": text, "order.json": tc.schema}), lookup)
+		_, err := Load(beside(t, map[string]string{"f.yaml": text, "order.json": tc.schema}), &References{Env: lookup})
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s -> %s: %v, want %s", tc.change, tc.to, err, tc.want)
 		}

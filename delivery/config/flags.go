@@ -45,6 +45,28 @@ func ForgetEmpty(node *kong.Node) {
 	}
 }
 
+// inFiles are variables that hold secrets: NAME_FILE names a file to read each from.
+var inFiles = []string{"DATABASE_URL", "REDRIVE_ADMIN_PASSWORD", "REDRIVE_API_TOKEN", "REDRIVE_SECRET_KEY", "REDRIVE_SECRET_KEY_OLD"}
+
+// FromFiles is a kong.Resolver: it reads settings from the files that NAME_FILE names.
+var FromFiles kong.ResolverFunc = func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, name := range flag.Envs {
+		path := os.Getenv(name + "_FILE")
+		switch {
+		case path == "" || !slices.Contains(inFiles, name):
+			continue
+		case os.Getenv(name) != "":
+			return nil, fmt.Errorf("%s and %s_FILE are both set; leave one out", name, name)
+		}
+		value, err := readReference(path, "")
+		if err != nil {
+			return nil, fmt.Errorf("%s_FILE: %s: %w", name, path, err)
+		}
+		return value, nil
+	}
+	return nil, nil
+}
+
 // NameVariable puts the environment variable beside the flag that a parse error speaks of: most people set the former.
 func NameVariable(err error, node *kong.Node) string {
 	text := err.Error()

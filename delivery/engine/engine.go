@@ -31,6 +31,7 @@ type Config struct {
 	Log              *slog.Logger               // default: slog.Default
 	Observer         Observer                   // optional
 	Masks            delivery.Masks             // default: of Integrations
+	Veil             *delivery.Veil             // what attempts must not say; nil: nothing
 	Worker           string                     // unique name of this process; default host-pid-random
 	Poll             time.Duration              // how often an idle engine looks for work; default 200 ms
 	StatePoll        time.Duration              // how often pauses are looked up; default 1 s

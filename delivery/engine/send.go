@@ -61,7 +61,7 @@ func (e *Engine) Try(ctx context.Context, r delivery.Request) (tried delivery.Tr
 // send makes one attempt and lets metrics, breaker and retry budget know.
 func (e *Engine) send(ctx context.Context, l *bulkhead, r delivery.Request, paid bool) delivery.Tried {
 	tried := delivery.Tried{StartedAt: time.Now()}
-	tried.Result = e.deadlined(ctx, l, r).Storable()
+	tried.Result = e.cfg.Veil.Result(e.deadlined(ctx, l, r)).Storable()
 	tried.Duration = time.Since(tried.StartedAt)
 	if tried.Outcome != delivery.OutcomeOK {
 		tried.Result = tried.Conceal(r.Message.Payload, e.cfg.Masks.For(r.Message, r.Integration))

@@ -18,14 +18,14 @@ const (
 
 // Reader checks settings. What is wrong is told with the place in the file, and reading goes on.
 type Reader struct {
-	Lookup func(name string) (string, bool) // resolves ${NAME} references
-	Wrong  func(path, text string)          // is told what is wrong, and where
+	Resolve func(path, reference string) (string, error) // of ${…}; the error is a sentence
+	Wrong   func(path, text string)                      // is told what is wrong, and where
 }
 
 // Fail tells of a mistake.
 func (r *Reader) Fail(path, format string, args ...any) { r.Wrong(path, fmt.Sprintf(format, args...)) }
 
-// Expand replaces ${NAME} by the environment's value; a name that is not set is a mistake.
+// Expand replaces each ${…} by what it refers to; where there is nothing, that is a mistake.
 func (r *Reader) Expand(path, text string) string {
 	var out strings.Builder
 	for {
@@ -34,14 +34,14 @@ func (r *Reader) Expand(path, text string) string {
 		if !found {
 			return out.String()
 		}
-		name, after, closed := strings.Cut(rest, "}")
+		reference, after, closed := strings.Cut(rest, "}")
 		if !closed {
 			r.Fail(path, "a ${ has no closing }")
 			return ""
 		}
-		value, ok := r.Lookup(name)
-		if !ok {
-			r.Fail(path, "the environment variable %q is not set", name)
+		value, err := r.Resolve(path, reference)
+		if err != nil {
+			r.Fail(path, "%s", err)
 			return ""
 		}
 		out.WriteString(value)

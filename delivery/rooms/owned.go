@@ -73,3 +73,16 @@ func (o Owned) Close(log *slog.Logger) {
 		}
 	}
 }
+
+// VeiledFacts tell what rooms tell, without the values of the file's references.
+func VeiledFacts(v *delivery.Veil, facts func(string) []delivery.Fact) func(string) []delivery.Fact {
+	return func(integration string) []delivery.Fact { return v.Facts(facts(integration)) }
+}
+
+// VeiledConditions are conditions without the values of the file's references.
+func VeiledConditions(
+	v *delivery.Veil,
+	ask func(context.Context) []delivery.Condition,
+) func(context.Context) []delivery.Condition {
+	return func(ctx context.Context) []delivery.Condition { return v.Conditions(ask(ctx)) }
+}

@@ -221,7 +221,7 @@ func (s *API) forgetView(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.store.DeleteView(c.Request().Context(), id, web.Who(c).ID, web.Who(c).Rights.May(delivery.PermitAdminister))
+	err = s.store.DeleteView(c.Request().Context(), id, web.Who(c).ID)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func (s *API) restore(d delivery.Detail, r *delivery.EditRequest) error {
 		}
 		r.Payload = restored
 	}
-	headers, err := restoreHeaders(r.Headers, base.Headers, s.Reveal(base, d.Integration).Headers)
+	headers, err := restoreHeaders(r.Headers, base.Headers, s.RevealVersion(d.Message, base, d.Integration).Headers)
 	r.Headers = headers
 	return err
 }

@@ -26,7 +26,7 @@ func (s *Console) Routes() {
 		views.Overview: s.overview, views.Failures: s.failures, views.FailuresNews: s.failuresNews, views.Failures + "/:id": s.failure,
 		views.Failures + "/:id/news": s.failureNews, views.Failures + "/:id/:action": s.backToFailure, "/messages/:id": s.message,
 		views.FailuresSuggest: s.suggest,
-		views.Groups: s.groups, views.Groups + "/:id": s.group, views.Ignored: s.ignored, views.Integrations: s.integrations,
+		views.Groups:          s.groups, views.Groups + "/:id": s.group, views.Ignored: s.ignored, views.Integrations: s.integrations,
 		views.Integrations + "/:name/underway":  s.traffic(false),
 		views.Integrations + "/:name/delivered": s.traffic(true), views.Integrations + "/:name/runs": s.runs,
 		views.Failures + "/:id/blocked": s.blocked,
@@ -52,6 +52,7 @@ func (s *Console) Routes() {
 	s.caseRoutes()
 	s.editRoutes()
 	s.adminRoutes()
+	s.secretRoutes()
 }
 
 // get serves a page to whoever has the permissions.

@@ -62,7 +62,7 @@ func (s *Console) deliveryPage(c echo.Context) (page views.DeliveryPage, err err
 // showContent fills in what may be seen of what is sent, and hides what may not from everything that repeats it.
 func (s *Console) showContent(c echo.Context, page *views.DeliveryPage, d *delivery.Detail) {
 	sent := d.Sent()
-	seen := s.Reveal(sent, d.Integration)
+	seen := s.RevealVersion(d.Message, sent, d.Integration)
 	page.Payload = readable(seen, len(sent.Payload))
 	page.Payload.Dropped = sent.Dropped
 	page.Payload.Raw = mayReadRaw(c, seen, d.Integration)

@@ -49,7 +49,7 @@ func (s *Console) editing(c echo.Context) (e editing, err error) {
 	}
 	e = editing{page: views.EditPage{DeliveryPage: base, Number: nextVersion(base.D)}, sent: base.D.Sent()}
 	e.page.Title = base.Say(delivery.Say("title.edit", "type", base.D.Type, "integration", base.D.Integration))
-	e.seen = s.Reveal(e.sent, base.D.Integration)
+	e.seen = s.RevealVersion(base.D.Message, e.sent, base.D.Integration)
 	e.paths = s.Masks.For(e.sent, base.D.Integration).Paths
 	if e.page.Fixed = e.page.Say(unseen(e.seen, e.sent.Dropped)); e.page.Fixed == "" {
 		e.text, _ = delivery.EditText(e.sent.Payload, e.paths)
@@ -198,7 +198,8 @@ func (e *editing) payload() (next []byte, null bool, err error) {
 	}
 	next, err = delivery.FromEditText(typed, e.sent.Payload, e.paths)
 	switch {
-	case err != nil || had && bytes.Equal(next, e.sent.Payload):
+	case err != nil || had && bytes.Equal(next, e.sent.Payload) && (len(e.paths) == 0 || typed == UnixLines(e.text)):
+		// where something is masked, what was typed counts: whether it is what is there already is for nobody to learn
 		return nil, false, err
 	case len(next) > MaxEditable:
 		return nil, false, web.Unprocessable("payload_too_large.form", "payload", "max", MaxEditable, "count", len(next))
@@ -244,6 +245,9 @@ func (s *Console) review(e editing, r delivery.EditRequest) *views.EditReview {
 		next.Headers = r.Headers
 	}
 	seen := s.Reveal(next, e.page.D.Integration)
+	for _, h := range e.page.Typed.Headers {
+		seen.Headers[h.Name] = h.Value // as it was shown or typed, whatever it repeats
+	}
 	return &views.EditReview{
 		Payload: differ(diffText(e.page.Locale, e.seen), diffText(e.page.Locale, seen)),
 		Headers: differ(headerText(e.seen), headerText(seen)),
@@ -299,7 +303,7 @@ func (s *Console) versions(l views.Locale, d delivery.Detail) (out []views.Versi
 	var before web.PayloadView
 	readable := false
 	for n, e := range d.Edits {
-		seen := s.Reveal(web.VersionOf(d.Message, e), d.Integration)
+		seen := s.RevealVersion(d.Message, web.VersionOf(d.Message, e), d.Integration)
 		v := views.Version{Null: e.Null, Number: e.Number, Actor: e.Actor, Reason: e.Reason, At: e.CreatedAt, Size: e.Size}
 		now := !e.Omitted && !e.Dropped && e.Size <= maxCompared
 		if !e.Omitted && !e.Dropped {

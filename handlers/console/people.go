@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"unicode/utf8"
+	"unicode"
 
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
 	"redrive/handlers/web"
+	"redrive/handlers/web/passwords"
 	"redrive/views"
 )
 
@@ -48,20 +49,13 @@ func (s *Console) operatorsPage(c echo.Context, status int, page views.Operators
 	return web.Render(c, status, views.OperatorsView(page))
 }
 
-// checkPassword says what is wrong with a password that a person chose.
-func checkPassword(password string) error {
-	switch {
-	case utf8.RuneCountInString(password) < web.MinPassword:
-		return web.BadField(http.StatusUnprocessableEntity, "password_too_short", "password", "min", web.MinPassword)
-	case len(password) > delivery.MaxPassword:
-		return web.BadField(http.StatusUnprocessableEntity, "password_too_long", "password", "max", delivery.MaxPassword)
-	}
-	return nil
-}
-
 func (s *Console) addOperator(c echo.Context) error {
 	o := delivery.Operator{Name: strings.TrimSpace(c.FormValue("name")), Role: delivery.Role(c.FormValue("role"))}
-	err := web.FirstError(o.Check(), checkPassword(c.FormValue("password")))
+	grant, err := grantOf(c)
+	if !grant.Everywhere() {
+		o.Role, o.Grants = "", delivery.Grants{grant}
+	}
+	err = web.FirstError(err, o.Check(), passwords.Check(c.FormValue("password"), o.Name))
 	if err == nil {
 		o.PasswordHash, err = web.HashPassword(c.FormValue("password"))
 	}
@@ -73,7 +67,8 @@ func (s *Console) addOperator(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.operatorsPage(c, p.Status, views.OperatorsPage{Name: o.Name, NewRole: o.Role, Problem: web.Say(c, p.Says)})
+		return s.operatorsPage(c, p.Status, views.OperatorsPage{Name: o.Name, NewRole: grant.Role, Integrations: c.FormValue("integrations"),
+			Labels: c.FormValue("labels"), Problem: web.Say(c, p.Says)})
 	}
 	s.SetFlash(c, good(c, "done.operator_added", "name", o.Name))
 	return c.Redirect(http.StatusSeeOther, views.Operators)
@@ -87,7 +82,7 @@ func (s *Console) changeOperator(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	change, err := operatorChange(c, c.Param("what"))
+	change, err := operatorChange(c, c.Param("what"), o.Name)
 	if err == nil && o.ID == web.Who(c).ID {
 		err = web.BadField(http.StatusUnprocessableEntity, "own_account", "name")
 	}
@@ -115,7 +110,7 @@ func (s *Console) operatorNamed(ctx context.Context, idOrName string) (delivery.
 }
 
 // operatorChange reads what a form changes. A password is hashed here, long before anything is read or locked for its change.
-func operatorChange(c echo.Context, what string) (change delivery.OperatorChange, err error) {
+func operatorChange(c echo.Context, what, called string) (change delivery.OperatorChange, err error) {
 	on, off := true, false
 	switch what {
 	case "rename":
@@ -123,10 +118,19 @@ func operatorChange(c echo.Context, what string) (change delivery.OperatorChange
 		change.Name, err = &name, delivery.CheckOperatorName(name)
 	case "role":
 		role := delivery.Role(c.FormValue("role"))
-		change.Role, err = &role, role.Check()
+		if change.Role = &role; role != "" {
+			err = role.Check()
+		}
+	case "grant":
+		var grant delivery.Grant
+		grant, err = grantOf(c)
+		change.Grant, err = &grant, web.FirstError(err, grant.Check())
+	case "withdraw":
+		id := c.FormValue("grant")
+		change.Withdraw = &id
 	case "password":
 		hash := ""
-		if err = checkPassword(c.FormValue("password")); err == nil {
+		if err = passwords.Check(c.FormValue("password"), called); err == nil {
 			hash, err = web.HashPassword(c.FormValue("password"))
 		}
 		change.PasswordHash = &hash
@@ -141,6 +145,23 @@ func operatorChange(c echo.Context, what string) (change delivery.OperatorChange
 		err = delivery.ErrNotFound
 	}
 	return change, err
+}
+
+// grantOf reads a role and the integrations that it is for, by name and by label; without either it is for all.
+func grantOf(c echo.Context) (g delivery.Grant, err error) {
+	apart := func(r rune) bool { return r == ',' || unicode.IsSpace(r) }
+	g = delivery.Grant{Role: delivery.Role(c.FormValue("role")), Integrations: strings.FieldsFunc(c.FormValue("integrations"), apart)}
+	for _, text := range strings.FieldsFunc(c.FormValue("labels"), apart) {
+		key, value, found := strings.Cut(text, "=")
+		if !found {
+			return g, delivery.Mistake("invalid_label", "labels", "label", text, "max", delivery.MaxName)
+		}
+		if g.Labels == nil {
+			g.Labels = map[string]string{}
+		}
+		g.Labels[key] = value
+	}
+	return g, nil
 }
 
 func (s *Console) tokensPage(c echo.Context, status int, page views.TokensPage) error {
@@ -270,7 +291,7 @@ func (s *Console) changePassword(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if o, err = s.newPassword(ctx, o, c.FormValue("current"), c.FormValue("new"), c.FormValue("again")); err != nil {
+	if o, err = s.newPassword(c, o, c.FormValue("current"), c.FormValue("new"), c.FormValue("again")); err != nil {
 		p, err := web.Mistake(err)
 		if err != nil {
 			return err
@@ -286,11 +307,11 @@ func (s *Console) changePassword(c echo.Context) error {
 
 // newPassword changes the password of a person who knows the present one, and returns the person after it. Hashing takes its time
 // outside of any transaction: what is written is the hash alone, if the password that was compared is still the present one.
-func (s *Console) newPassword(ctx context.Context, o delivery.Operator, current, fresh, again string) (delivery.Operator, error) {
+func (s *Console) newPassword(c echo.Context, o delivery.Operator, current, fresh, again string) (delivery.Operator, error) {
 	if !o.IsLocal() {
 		return o, delivery.Mistake("provided_person", "current")
 	}
-	fits, err := web.VerifyPassword(ctx, o.PasswordHash, current)
+	fits, err := s.TryPassword(c, o, current)
 	switch {
 	case err != nil:
 		return o, err
@@ -299,12 +320,12 @@ func (s *Console) newPassword(ctx context.Context, o delivery.Operator, current,
 	case fresh != again:
 		return o, web.BadField(http.StatusUnprocessableEntity, "passwords_differ", "again")
 	}
-	if err := checkPassword(fresh); err != nil {
+	if err := passwords.Check(fresh, o.Name); err != nil {
 		return o, err
 	}
 	hash, err := web.HashPassword(fresh)
 	if err != nil {
 		return o, err
 	}
-	return s.store.ChangeOperator(ctx, delivery.OperatorChange{ID: o.ID, Actor: o.ID, PasswordHash: &hash, Since: o.Generation})
+	return s.store.ChangeOperator(c.Request().Context(), delivery.OperatorChange{ID: o.ID, Actor: o.ID, PasswordHash: &hash, Since: o.Generation})
 }

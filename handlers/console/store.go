@@ -31,13 +31,16 @@ type Store interface {
 	AddNote(ctx context.Context, id, author, text, token string) (delivery.Delivery, error)
 	SavedViews(ctx context.Context, owner string) ([]delivery.SavedView, error)
 	SaveView(ctx context.Context, v delivery.SavedView) (delivery.SavedView, error)
-	DeleteView(ctx context.Context, id, actor string, admin bool) error
+	DeleteView(ctx context.Context, id, actor string) error
 	DryRun(ctx context.Context, r delivery.OperationRequest) (delivery.DryRun, error)
 	StartOperation(ctx context.Context, r delivery.OperationRequest) (delivery.Operation, error)
 	Operations(ctx context.Context, f delivery.OperationFilter) (delivery.Page[delivery.Operation], error)
 	OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (delivery.Page[delivery.OperationItem], error)
 	SteerOperation(ctx context.Context, step delivery.Steer) (delivery.Operation, error) // *delivery.OperationConflictError
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name
+	Secrets(ctx context.Context, integration string) ([]delivery.StoredSecret, error)    // never a value
+	SetSecret(ctx context.Context, integration, name, value, actor string) error
+	RemoveSecret(ctx context.Context, integration, name, actor string) error
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
 	// RequestRun asks for a run of a batch, of a business date (2006-01-02) or of now when that is empty.
 	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)

@@ -73,7 +73,7 @@ func (s *Console) deleteView(c echo.Context) error {
 	if !delivery.IsUUID(c.Param("id")) {
 		return delivery.ErrNotFound
 	}
-	err := s.store.DeleteView(c.Request().Context(), c.Param("id"), web.Who(c).ID, web.Who(c).Rights.May(delivery.PermitAdminister))
+	err := s.store.DeleteView(c.Request().Context(), c.Param("id"), web.Who(c).ID)
 	if err != nil {
 		return err
 	}

@@ -104,17 +104,30 @@ func (s *Core) forget(c echo.Context) error {
 }
 
 func (s *Core) bearer(c echo.Context, header string) (principal, error) {
-	refused := NewProblem(http.StatusUnauthorized, "invalid_token")
 	token, ok := bearerToken(header)
 	if !ok {
-		return principal{}, refused
+		return principal{}, s.wrongToken(c)
 	}
 	sum := sha256.Sum256([]byte(token))
 	t, err := s.store.TokenByHash(c.Request().Context(), sum[:])
 	if errors.Is(err, delivery.ErrNotFound) || (err == nil && t.RevokedAt != nil) {
-		return principal{}, refused
+		return principal{}, s.wrongToken(c)
 	}
 	return principal{ID: t.ID, Name: tokenName + t.Name, Role: t.Role, Rights: t.Rights(), ViaToken: true}, err
+}
+
+// wrongToken is the answer to a token that lets nobody in. It costs its address something: a right one is looked up first, and let in
+// whatever came before it.
+func (s *Core) wrongToken(c echo.Context) error {
+	if err := s.refused(c, refusal{"token.refused", "token", unknownName}); err != nil {
+		return err
+	}
+	if wait := s.limit.wrongToken(c.RealIP()); wait > 0 {
+		p := NewProblem(http.StatusTooManyRequests, "too_many_tries.token")
+		p.RetryAfter = wait
+		return p
+	}
+	return NewProblem(http.StatusUnauthorized, "invalid_token")
 }
 
 // bearerToken reads an Authorization header; the scheme's letter case does not matter (RFC 9110).

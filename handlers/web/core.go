@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -38,6 +39,8 @@ type Config struct {
 	TicketURL string // with {ticket}; empty: tickets are no links
 	// Masks say what people may not see; default: of Integrations.
 	Masks delivery.Masks
+	// TrustedProxies are the proxies whose word counts on where requests come from; none: requests come from whoever is connected.
+	TrustedProxies []netip.Prefix
 	// PublicURL is where browsers reach the console, without a slash at its end.
 	PublicURL string
 	// SSO is the provider of single sign-on; nil: there is none.
@@ -63,6 +66,8 @@ type Core struct {
 	access   map[string]Access // of each route
 	shares   shares
 	reports  *rate.Limiter // of the log, for what browsers report
+	limit    *guessLimiter
+	refusals *refusals
 }
 
 // New completes the configuration and installs what every request passes.
@@ -102,9 +107,11 @@ func New(store Store, cfg Config) (*Core, error) {
 		access:   map[string]Access{},
 		shares:   shares{held: map[string]*share{}},
 		reports:  rate.NewLimiter(reportsLog, reportsBurst),
+		limit:    newGuessLimiter(time.Now),
+		refusals: newRefusals(time.Now, store.Record),
 	}
 	s.Echo.HTTPErrorHandler = s.handleError
-	s.Echo.IPExtractor = echo.ExtractIPDirect() // nobody can choose the address that the sign-in limit counts
+	s.Echo.IPExtractor = addressOf(cfg.TrustedProxies) // nobody can choose the address that the limits count
 	s.use()
 	s.watchRoutes()
 	return s, nil

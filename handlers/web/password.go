@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"redrive/delivery"
+	"redrive/handlers/web/passwords"
 )
 
 // Parameters of argon2id for new hashes. The memory is modest, because hashes under way count against the whole program.
@@ -22,8 +23,6 @@ const (
 	argonLanes  = 1
 	SaltBytes   = 16
 	KeyBytes    = 32
-
-	MinPassword = 10 // characters, where a person chooses one
 )
 
 // hashing bounds how many hashes are computed at once, and with them memory and processor time.
@@ -50,7 +49,7 @@ func HashPassword(password string) (string, error) {
 	h := ArgonHash{Memory: argonMemory, Time: argonTime, Lanes: argonLanes, Salt: salt}
 	hashing <- struct{}{}
 	defer func() { <-hashing }()
-	h.Key = h.Derive(password, KeyBytes)
+	h.Key = h.Derive(passwords.Normal(password), KeyBytes)
 	return h.String(), nil
 }
 
@@ -69,7 +68,12 @@ func VerifyPassword(ctx context.Context, encoded, password string) (bool, error)
 		return false, ctx.Err()
 	}
 	defer func() { <-hashing }()
-	return subtle.ConstantTimeCompare(h.Key, h.Derive(password, uint32(len(h.Key)))) == 1, nil // bounded by parseArgon
+	normal := passwords.Normal(password)
+	return h.fits(normal) || normal != password && h.fits(password), nil // hashes of before are of what was typed
+}
+
+func (h ArgonHash) fits(password string) bool {
+	return subtle.ConstantTimeCompare(h.Key, h.Derive(password, uint32(len(h.Key)))) == 1 // bounded by parseArgon
 }
 
 // ArgonHash is a password's argon2id hash with its parameters.

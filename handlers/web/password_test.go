@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"redrive/delivery"
+	"redrive/handlers/web/passwords"
 )
 
 func TestAPasswordFitsOnlyItsHash(t *testing.T) {
@@ -25,8 +26,28 @@ func TestAPasswordFitsOnlyItsHash(t *testing.T) {
 	}
 }
 
+func TestAPasswordFitsHoweverItIsTyped(t *testing.T) {
+	before := ArgonHash{Memory: 8, Time: 1, Lanes: 1, Salt: make([]byte, SaltBytes)}
+	before.Key = before.Derive("Zu\u0308rich", KeyBytes) // as it was typed, by a version that did not normalise
+	now, err := HashPassword("Zu\u0308rich")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		hash, password string
+		fits           bool
+	}{{now, "Zürich", true}, {now, "Zu\u0308rich", true}, {before.String(), "Zu\u0308rich", true}, {now, "Zurich", false}, {before.String(), "Zurich", false}} {
+		if fits, err := VerifyPassword(t.Context(), c.hash, c.password); fits != c.fits || err != nil {
+			t.Errorf("%q: %v %v", c.password, fits, err)
+		}
+	}
+}
+
 func TestNewPasswords(t *testing.T) {
 	one, other := NewPassword(), NewPassword()
+	if err := passwords.Check(one, "admin"); err != nil {
+		t.Error(err)
+	}
 	if one == other || len(one) != 24 || strings.Trim(one, "abcdefghijklmnopqrstuvwxyz234567") != "" {
 		t.Errorf("%q and %q", one, other)
 	}

@@ -60,6 +60,26 @@ func (s *Core) Reveal(m delivery.Message, integrations ...string) PayloadView {
 	return view
 }
 
+// RevealVersion decides what is shown of an edited version of a message. Headers that a person wrote are hidden where anything is: if only
+// those were that repeat a masked value, whoever writes a guess into one would learn whether it is right.
+func (s *Core) RevealVersion(accepted, version delivery.Message, integrations ...string) PayloadView {
+	view := s.Reveal(version, integrations...)
+	if !s.Masks.For(version, integrations...).Hides() {
+		return view
+	}
+	for name, value := range version.Headers {
+		if before, had := accepted.Headers[name]; !had || before != value {
+			view.Headers[name] = delivery.Hidden
+			for n, f := range view.List {
+				if f.Name == name {
+					view.List[n].Value = []byte(delivery.Hidden)
+				}
+			}
+		}
+	}
+	return view
+}
+
 // fields hides in headers and properties what Headers hides.
 func (v PayloadView) fields(list []delivery.Field) []delivery.Field {
 	out := slices.Clone(list)
@@ -82,7 +102,7 @@ func (s *Core) RevealAll(d delivery.Detail) (accepted PayloadView, versions []Pa
 	accepted = s.Reveal(d.Message, d.Integration)
 	var hide []delivery.Hider
 	for _, e := range d.Edits {
-		view := s.Reveal(VersionOf(d.Message, e), d.Integration)
+		view := s.RevealVersion(d.Message, VersionOf(d.Message, e), d.Integration)
 		versions, hide = append(versions, view), append(hide, view.Hide)
 	}
 	accepted.Hide = accepted.Hide.And(hide...)

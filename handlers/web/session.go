@@ -15,7 +15,6 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
-	"golang.org/x/time/rate"
 
 	"redrive/delivery"
 	"redrive/views"
@@ -79,14 +78,12 @@ func sessionOf(c echo.Context) delivery.Session {
 // signIns is the way in and out.
 type signIns struct {
 	*Core
-	limit    *signInLimiter
-	refusals *refusalLimiter // of what strangers can bring about
-	decoy    func() string   // hash for names that do not exist, so that they take as long
+	decoy func() string // hash for names that do not exist, so that they take as long
 }
 
 // NewSignIns returns the way in and out, without its routes.
 func NewSignIns(s *Core) *signIns {
-	return &signIns{Core: s, limit: newSignInLimiter(time.Now), refusals: &refusalLimiter{by: map[string]*rate.Limiter{}}, decoy: sync.OnceValue(func() string {
+	return &signIns{Core: s, decoy: sync.OnceValue(func() string {
 		hash, _ := HashPassword(strconv.FormatInt(time.Now().UnixNano(), 36)) // an unreadable hash is refused as well
 		return hash
 	})}
@@ -135,7 +132,11 @@ func (s *signIns) signIn(c echo.Context) error {
 		page.Problem = Say(c, delivery.Say("sign_in.required"))
 		return s.signInPage(c, http.StatusUnprocessableEntity, page)
 	}
-	slow, wait, end := s.limit.begin(c.RealIP(), name)
+	from, err := s.placeOf(c, name)
+	if err != nil {
+		return err
+	}
+	slow, wait, end := s.limit.begin(from, name)
 	if wait > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(wait.Seconds())+1))
 		page.Problem = Say(c, delivery.Say("sign_in.too_many"))
@@ -143,11 +144,10 @@ func (s *signIns) signIn(c echo.Context) error {
 	}
 	var o delivery.Operator
 	ok := false
-	err := hold(ctx, slow)
-	if err == nil {
+	if err = hold(ctx, slow); err == nil {
 		o, ok, err = s.check(ctx, name, password)
 	}
-	end(ok && !o.HasCodes) // who has to guess the code goes on guessing
+	end(ok, !o.HasCodes) // who has to guess the code goes on guessing
 	if err != nil {
 		return err
 	}
@@ -204,18 +204,20 @@ func (s *signIns) open(c echo.Context, o delivery.Operator, how delivery.Session
 	if err := s.store.SignIn(c.Request().Context(), o, details); err != nil {
 		return err
 	}
+	if err := s.rememberPlace(c, o); err != nil {
+		return err
+	}
 	return s.OpenSession(c, o, how)
 }
 
-// recordRefusal audits tries at operators who exist. Other names go to the log only: what was typed as a name may have been a
-// password, and strangers must not grow the audit trail.
+// recordRefusal audits a try. A name that nobody has is not written down: what was typed as a name may have been a password.
 func (s *signIns) recordRefusal(c echo.Context, o delivery.Operator) error {
 	if o.Name == "" {
 		s.Config.Log.WarnContext(c.Request().Context(), "sign-in refused: unknown name",
 			"request_id", requestID(c), "from", c.RealIP())
-		return nil
+		o.Name = unknownName
 	}
-	return s.Record(c, delivery.ActorAnonymous, "session.sign-in-failed", "operator", o.Name)
+	return s.refused(c, refusal{"session.sign-in-failed", "operator", o.Name})
 }
 
 func (s *signIns) signOut(c echo.Context) error {

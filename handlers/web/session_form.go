@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -22,6 +23,9 @@ const (
 	KeptBodyLimit = 3 << 20 // packed, with name and password
 )
 
+// notKept are fields that no page may show: a form with one is typed again, rather than carried through the sign-in.
+var notKept = []string{"secret"}
+
 // isForm reports whether a request is a form of the console that somebody filled in.
 func isForm(r *http.Request) bool {
 	return r.Method == http.MethodPost && !isAPI(r) &&
@@ -34,7 +38,7 @@ func (s *Core) keepForm(c echo.Context) error {
 	r.Body = http.MaxBytesReader(c.Response(), r.Body, maxKept)
 	params, err := c.FormParams()
 	kept := ""
-	if err == nil {
+	if err == nil && !slices.ContainsFunc(notKept, params.Has) {
 		kept, err = pack(params)
 	}
 	if err != nil || len(kept) > KeptBodyLimit-FormBodyLimit/2 {

@@ -84,7 +84,7 @@ func (s *signIns) refusePasskey(c echo.Context, page views.SignInPage, o deliver
 	}
 	page.Problem = Say(c, delivery.Say("sign_in.passkey"))
 	err := s.signInPage(c, http.StatusUnauthorized, page)
-	if o.ID == "" || !s.refusals.allow(c.RealIP()) {
+	if o.ID == "" || !s.limit.mayAudit(c.RealIP()) {
 		s.Config.Log.WarnContext(c.Request().Context(), "sign-in refused: passkey", "request_id", requestID(c), "why", why, "from", c.RealIP())
 		return err
 	}

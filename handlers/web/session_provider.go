@@ -186,7 +186,7 @@ const (
 
 // recordProvided writes down what was refused of single sign-on. Without a reason nobody knows of whom it was.
 func (s *signIns) recordProvided(c echo.Context, action string, why error) error {
-	if why == nil || !s.refusals.allow(c.RealIP()) {
+	if why == nil || !s.limit.mayAudit(c.RealIP()) {
 		s.Config.Log.WarnContext(c.Request().Context(), "single sign-on refused", "request_id", requestID(c), "action", action, "why", why, "from", c.RealIP())
 		return nil
 	}

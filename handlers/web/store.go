@@ -38,6 +38,9 @@ type Store interface {
 	UseCode(ctx context.Context, operator string, step int64) error // once, as the next one
 	UseRecoveryCode(ctx context.Context, o delivery.Operator, hash []byte, details json.RawMessage) error
 	FailCode(ctx context.Context, o delivery.Operator, details json.RawMessage) error
+	// KnownPlace reports whether the person of that name has signed in with the browser that has this secret, and from that address.
+	KnownPlace(ctx context.Context, name, secret, address string) (browser, known bool, err error)
+	RememberPlace(ctx context.Context, o delivery.Operator, secret, address string) error
 	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) // not revoked
 	// Find, Commit and Delete with a context are the session store of scs (scs.CtxStore).
 	FindCtx(ctx context.Context, token string) (b []byte, found bool, err error)

@@ -53,6 +53,9 @@ type commands struct {
 	Audit   struct {
 		Verify verifyCmd `cmd:"" help:"Recompute the audit chain and name the first entry that does not fit."`
 	} `cmd:"" help:"The audit trail."`
+	Token struct {
+		New newTokenCmd `cmd:"" help:"Print a random token for REDRIVE_API_TOKEN; it is kept nowhere."`
+	} `cmd:"" help:"API tokens."`
 	Outbox struct {
 		Adopt adoptCmd `cmd:"" help:"Make the log of a copied database (a restored dump, another cluster) its own."`
 	} `cmd:"" help:"The log of events."`
@@ -63,7 +66,8 @@ type commands struct {
 	Batch struct {
 		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
 	} `cmd:"" help:"Batches."`
-	Bench struct {
+	Secret secretCmds `cmd:"" help:"Stored secrets of integrations, which the integrations file names as $${secret:NAME}."`
+	Bench  struct {
 		Run      benchCmd[bench.Options]    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
 		Batch    benchCmd[batches.Options]  `cmd:"" help:"Rows per second of a batch into csv, beside COPY of the same query."`
 		CDC      benchCmd[bench.CDCOptions] `cmd:"" name:"cdc" help:"Changes per second and latency from a commit at the source to a local receiver, beside reading the slot raw."`
@@ -89,7 +93,7 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), helpVars(p.Version),
 		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
 		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.BindTo(out, (*io.Writer)(nil)), kong.Bind(terminal, p))
+		kong.BindTo(out, (*io.Writer)(nil)), kong.Bind(terminal, p), kong.Resolvers(config.FromFiles))
 	if err != nil {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return ExitFailed

@@ -123,19 +123,29 @@ func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 // Run checks everything that serve needs and goes on after a finding.
 func (c *doctorCmd) Run(ctx context.Context, p Program, out io.Writer) error {
 	report := doctor.Report{Out: out}
-	file := &config.File{}
-	if c.Config != "" {
-		loaded, err := loadFile(c.Config)
+	file, refs := &config.File{}, references()
+	check := func() error {
+		loaded, err := loadFile(c.Config, refs)
 		if err == nil {
 			file, err = loaded, p.Check(loaded, c.DatabaseURL)
 		}
-		report.Note("REDRIVE_CONFIG", err)
+		return err
+	}
+	var wrong error
+	if c.Config != "" {
+		if wrong = check(); !errors.Is(wrong, config.ErrStored) {
+			report.Note("REDRIVE_CONFIG", wrong)
+		}
 	}
 	db, dsn, closeAll, err := c.open(ctx, c.logger(), embedded.Open)
 	report.Note("database", err)
 	if err == nil {
 		defer closeAll()
 		report.Database(ctx, db)
+		if errors.Is(wrong, config.ErrStored) {
+			stored(ctx, refs, db)
+			report.Note("REDRIVE_CONFIG", check())
+		}
 		captured, _ := file.Captured() // fails for names only
 		report.Dial = dial(file)
 		for _, in := range captured {
@@ -151,7 +161,18 @@ func (c *doctorCmd) Run(ctx context.Context, p Program, out io.Writer) error {
 
 // Run sets up the sources of the integrations that are named, and goes on after one that refuses.
 func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
-	file, err := loadFile(c.Config)
+	refs := references()
+	file, err := loadFile(c.Config, refs)
+	dsn, closeAll := c.DatabaseURL, func() {}
+	if errors.Is(err, config.ErrStored) {
+		var db *store.Store
+		if db, dsn, closeAll, err = c.open(ctx, c.logger(), embedded.Open); err != nil {
+			return err
+		}
+		stored(ctx, refs, db)
+		file, err = loadFile(c.Config, refs)
+	}
+	defer func() { closeAll() }()
 	if err != nil {
 		return Misused(fmt.Errorf("REDRIVE_CONFIG: %w", err))
 	}
@@ -159,13 +180,13 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return Misused(fmt.Errorf("%s %w", c.Config, err))
 	}
-	dsn, closeAll := c.DatabaseURL, func() {}
-	if slices.ContainsFunc(chosen, func(in delivery.Integration) bool { return in.CDC.URL == "" }) {
-		if _, dsn, closeAll, err = c.open(ctx, c.logger(), embedded.Open); err != nil {
+	if dsn == "" && slices.ContainsFunc(chosen, func(in delivery.Integration) bool { return in.CDC.URL == "" }) {
+		_, opened, end, err := c.open(ctx, c.logger(), embedded.Open)
+		if err != nil {
 			return err
 		}
+		dsn, closeAll = opened, end
 	}
-	defer closeAll()
 	if !source.SetUpAll(ctx, chosen, dsn, dial(file), out) {
 		return errors.New("not everything could be set up, see above")
 	}

@@ -9,16 +9,19 @@ import (
 	"strings"
 
 	"redrive/delivery"
+	"redrive/delivery/seal"
 	"redrive/delivery/wire"
 	"redrive/store"
 	"redrive/store/embedded"
 )
 
-// database is where the data lives; every command takes it.
+// database is where the data lives, and what opens the secrets in it; every command takes it.
 type database struct {
-	DatabaseURL string `name:"database-url" env:"DATABASE_URL"       help:"Postgres to use; empty starts the private embedded one."`
-	DataDir     string `name:"data-dir"     env:"REDRIVE_DATA_DIR"   help:"Embedded Postgres and other files of this process."      default:"./data"`
-	LogFormat   string `name:"log-format"   env:"REDRIVE_LOG_FORMAT" help:"Log format: text or json."                               default:"text"   enum:"text,json"`
+	DatabaseURL  string `name:"database-url"   env:"DATABASE_URL"           help:"Postgres to use; empty starts the private embedded one."`
+	DataDir      string `name:"data-dir"       env:"REDRIVE_DATA_DIR"       help:"Embedded Postgres and other files of this process."                                                    default:"./data"`
+	LogFormat    string `name:"log-format"     env:"REDRIVE_LOG_FORMAT"     help:"Log format: text or json."                                                                             default:"text"   enum:"text,json"`
+	SecretKey    string `name:"secret-key"     env:"REDRIVE_SECRET_KEY"     help:"Key that encrypts stored secrets; when empty, the first one makes a key in the data directory."`
+	SecretKeyOld string `name:"secret-key-old" env:"REDRIVE_SECRET_KEY_OLD" help:"The key before it, while keys are rotated."`
 }
 
 func (d database) logger() *slog.Logger {
@@ -39,6 +42,10 @@ func (d database) open(
 	log *slog.Logger,
 	start starter,
 ) (db *store.Store, dsn string, closeAll func(), err error) {
+	keys, err := seal.NewRing(d.SecretKey, d.SecretKeyOld, d.DataDir)
+	if err != nil {
+		return nil, "", nil, Misused(err)
+	}
 	stop, owner := func() {}, ""
 	if dsn = d.DatabaseURL; dsn == "" {
 		server, err := start(ctx, embedded.Options{DataDir: d.DataDir, Log: log})
@@ -62,6 +69,7 @@ func (d database) open(
 		}
 		return nil, "", nil, err
 	}
+	db.UseKeys(keys)
 	db.OwnedBy(owner)
 	return db, dsn, func() { db.Close(); stop() }, nil
 }

@@ -26,7 +26,7 @@ func examples(t *testing.T, path, more string) (list []delivery.Integration) {
 				t.Fatal(err)
 			}
 		}
-		file, err := loadFile(path)
+		file, err := loadFile(path, references())
 		if err != nil {
 			t.Fatal(path, err)
 		}

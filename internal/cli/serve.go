@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
-	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"redrive/delivery/cdc/mapping"
@@ -17,6 +18,8 @@ import (
 	"redrive/delivery/progress"
 	"redrive/delivery/rooms"
 	"redrive/delivery/scratch"
+	"redrive/delivery/seal"
+	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers/web"
 	"redrive/store"
@@ -30,11 +33,11 @@ type Settings struct {
 	Config        string        `env:"REDRIVE_CONFIG"                                  help:"Integrations file (YAML)."`
 	Demo          config.Toggle `env:"REDRIVE_DEMO"                                    help:"Run the demo shop and its breakable receivers."`
 	DemoBrokers   demo.Brokers  `                                                                                                                                                   embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
-	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin; random and printed once when empty."`
-	APIToken      string        `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation."                                                                                         name:"api-token"`
-	SecretKey     string        `env:"REDRIVE_SECRET_KEY"                              help:"Key that encrypts stored secrets; this version stores none."                                                                             name:"secret-key"`
+	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin, while there is none: at least 15 characters; random and printed once when empty."`
+	APIToken      string        `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation: at least 32 characters, such as redrive token new prints."                                                                                         name:"api-token"`
 	Retention     time.Duration `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
 	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
+	Proxies       string        `env:"REDRIVE_TRUSTED_PROXIES" help:"Addresses and ranges (CIDR) of the proxies in front, with commas between: their X-Forwarded-For or Forwarded says where requests come from. Empty: from whoever is connected." name:"trusted-proxies"`
 	TLSCert       string        `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
 	TLSKey        string        `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 	SignIn        `embed:""`
@@ -52,7 +55,8 @@ type Serving struct {
 	Log      *slog.Logger
 }
 
-var tokenText = regexp.MustCompile(`^[\x21-\x7e]*$`)
+// firstOperator is what the first person is called.
+const firstOperator = "admin"
 
 // check says which setting cannot work, before anything is started.
 func (c *Settings) check() error {
@@ -62,9 +66,11 @@ func (c *Settings) check() error {
 	if c.Retention < 0 {
 		return Misused(errors.New("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything"))
 	}
-	if !tokenText.MatchString(c.APIToken) {
-		return Misused(errors.New("REDRIVE_API_TOKEN: a bearer token is made of visible ASCII characters, without " +
-			"spaces or line breaks"))
+	if err := checkToken(c.APIToken); c.APIToken != "" && err != nil {
+		return Misused(fmt.Errorf("REDRIVE_API_TOKEN: %w", err))
+	}
+	if _, err := c.TrustedProxies(); err != nil {
+		return Misused(err)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return Misused(errors.New("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))
@@ -73,6 +79,18 @@ func (c *Settings) check() error {
 		return Misused(errors.New("REDRIVE_DEMO: the demo's receivers speak plain HTTP on this very address; leave REDRIVE_TLS_CERT out"))
 	}
 	return c.SignIn.check()
+}
+
+// TrustedProxies are the proxies whose word counts on where requests come from.
+func (c *Settings) TrustedProxies() (list []netip.Prefix, err error) {
+	for _, text := range strings.FieldsFunc(c.Proxies, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := config.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("REDRIVE_TRUSTED_PROXIES: %q is no address or range such as 10.0.0.7 or 10.0.0.0/24", text)
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }
 
 // listen opens the address, encrypted where there is a certificate.
@@ -106,8 +124,9 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 		return err
 	}
 	defer listener.Close()
-	file, err := c.integrations(rooms.BaseURL(listener))
-	if err != nil {
+	refs := references()
+	file, err := c.integrations(rooms.BaseURL(listener), refs)
+	if err != nil && !errors.Is(err, config.ErrStored) {
 		return Misused(err)
 	}
 	db, dsn, closeAll, err := c.open(ctx, log, embedded.Start)
@@ -115,20 +134,51 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 		return err
 	}
 	defer closeAll()
-	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener), log); err != nil {
+	if err := migrated(ctx, db); err != nil {
 		return err
 	}
+	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener), refs, log); err != nil {
+		return err
+	}
+	log = slog.New(file.Hidden.Log(log.Handler()))
+	wire.AdoptLines(log)
 	if err := c.prepare(ctx, db, file, log); err != nil {
 		return err
 	}
 	return p.Serve(ctx, Serving{Settings: *c, Version: p.Version, Listener: listener, Store: db, DSN: dsn, File: file, Log: log})
 }
 
+// migrated brings the schema in place, and looks whether what is sealed in it opens.
+func migrated(ctx context.Context, db *store.Store) error {
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	return unlocked(ctx, db)
+}
+
+// unlocked reports whether the keys of stored secrets are there; without them it is a wrong setting.
+func unlocked(ctx context.Context, db *store.Store) error {
+	err := db.CheckKeys(ctx)
+	var unknown *seal.UnknownKeyError
+	if errors.As(err, &unknown) || errors.Is(err, seal.ErrRefused) {
+		return Misused(fmt.Errorf("REDRIVE_SECRET_KEY: %w", err))
+	}
+	return err
+}
+
+// references answer what ${…} in an integrations file stands for, as far as that is known without a database.
+func references() *config.References { return &config.References{Env: os.LookupEnv} }
+
+// stored lets references name what is stored.
+func stored(ctx context.Context, refs *config.References, db *store.Store) {
+	refs.Stored = func(integration, name string) (string, error) { return db.Secret(ctx, integration, name) }
+}
+
 // integrations reads the file that REDRIVE_CONFIG names, else the demo's.
-func (c *Settings) integrations(base string) (*config.File, error) {
+func (c *Settings) integrations(base string, refs *config.References) (*config.File, error) {
 	switch {
 	case c.Config != "":
-		file, err := loadFile(c.Config)
+		file, err := loadFile(c.Config, refs)
 		if err != nil {
 			return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
 		}
@@ -147,14 +197,24 @@ func (c *Settings) demoFile(base string, capture bool) (*config.File, error) {
 	return config.Parse("demo/integrations.yaml", demo.Integrations(base, files, c.DemoBrokers, capture), os.LookupEnv)
 }
 
-// settle returns the file for this database: the demo's captures changes only where the database can tell of them.
+// settle returns the file for this database: where it names stored secrets it is read again, with them, and file is nil before; the demo's
+// captures changes only where the database can tell of them.
 func (c *Settings) settle(
 	ctx context.Context,
 	db *store.Store,
 	file *config.File,
 	base string,
+	refs *config.References,
 	log *slog.Logger,
 ) (*config.File, error) {
+	if file == nil {
+		stored(ctx, refs, db)
+		file, err := c.integrations(base, refs)
+		if err != nil {
+			return nil, Misused(err)
+		}
+		return file, nil
+	}
 	if c.Config != "" || !bool(c.Demo) {
 		return file, nil
 	}
@@ -167,8 +227,8 @@ func (c *Settings) settle(
 }
 
 // loadFile reads an integrations file with all that can be known before anything is started.
-func loadFile(path string) (*config.File, error) {
-	file, err := config.Load(path, os.LookupEnv)
+func loadFile(path string, refs *config.References) (*config.File, error) {
+	file, err := config.Load(path, refs)
 	if err != nil {
 		return nil, err
 	}
@@ -179,11 +239,8 @@ func loadFile(path string) (*config.File, error) {
 	return file, nil
 }
 
-// prepare brings schema, integrations and first credentials in place.
+// prepare brings integrations and first credentials in place.
 func (c *Settings) prepare(ctx context.Context, db *store.Store, file *config.File, log *slog.Logger) error {
-	if err := db.Migrate(ctx); err != nil {
-		return err
-	}
 	if err := db.SyncIntegrations(ctx, file.Integrations); err != nil {
 		return err
 	}
@@ -210,16 +267,19 @@ func (c *Settings) firstOperator(ctx context.Context, db *store.Store, log *slog
 	if generated {
 		password = web.NewPassword()
 	}
+	if err := checkFirstPassword(password); err != nil {
+		return err
+	}
 	hash, err := web.HashPassword(password)
 	if err != nil {
 		return err
 	}
 	debug.FreeOSMemory() // hashing takes many MiB, once
-	created, err := db.EnsureFirstOperator(ctx, "admin", hash)
+	created, err := db.EnsureFirstOperator(ctx, firstOperator, hash)
 	switch {
 	case !created || !generated:
 	case c.LogFormat == "json": // whoever reads the lines reads this one as well
-		log.Warn("the first operator, shown this once", "operator", "admin", "password", password)
+		log.Warn("the first operator, shown this once", "operator", firstOperator, "password", password)
 	default: // to the terminal, not to the log: logs are kept
 		fmt.Fprintf(os.Stderr, "\n  First operator: admin   password: %s   (shown this once)\n\n", password)
 	}

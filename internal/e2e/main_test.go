@@ -29,7 +29,7 @@ import (
 // inAHurry makes the program watch its sources and destinations more closely than people need.
 const inAHurry = "REDRIVE_TEST_IN_A_HURRY"
 
-const apiToken = "token-of-the-tests"
+const apiToken = "q7Vb2kX0mZ4sT9wLr1NcY6hJ3dPf8GaE5uKiQoRtWxM"
 
 func TestMain(m *testing.M) { storetest.Main(m, closeChromium, built.remove) }
 
@@ -292,6 +292,8 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"demo":            {[]string{"serve"}, "REDRIVE_DEMO=garbage", 2, `REDRIVE_DEMO (--demo): write on or off, not "garbage"`},
 		"log format":      {[]string{"migrate"}, "REDRIVE_LOG_FORMAT=xml", 2, "REDRIVE_LOG_FORMAT"},
 		"token":           {[]string{"serve"}, "REDRIVE_API_TOKEN=hunter2\n", 2, "REDRIVE_API_TOKEN"},
+		"weak token":      {[]string{"serve"}, "REDRIVE_API_TOKEN=choose-one", 2, "redrive token new prints a good one"},
+		"proxies":         {[]string{"serve"}, "REDRIVE_TRUSTED_PROXIES=proxy", 2, "REDRIVE_TRUSTED_PROXIES"},
 		"type":            {[]string{"serve"}, configFile(t, "integrations:\n  - name: a\n    idempotent: maybe\n"), 2, "integrations.yaml line 3: idempotent: \"maybe\" is neither true nor false"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ func TestTheExamplesOfTheREADME(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), "SELECT convert_from(payload, 'UTF8') FROM redrive.messages WHERE key = 'order-4711' LIMIT 1").Scan(&kept); err != nil || kept != written {
 		t.Errorf("%q was kept: %v", kept, err)
 	}
-	script := strings.NewReplacer("http://127.0.0.1:8080", p.url, "choose-one", apiToken).Replace(block(t, "sh", "curl"))
+	script := strings.NewReplacer("http://127.0.0.1:8080", p.url, "$TOKEN", apiToken).Replace(block(t, "sh", "curl"))
 	out, err := exec.Command("sh", "-ec", script).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), `"duplicate":false`) || !strings.Contains(string(out), `"items":[]`) {
 		t.Errorf("curl said %s: %v", out, err)

@@ -19,7 +19,7 @@ const root = "../.."
 
 // allowed says which of our own packages a package may import: itself and its sub-packages need no mention.
 var allowed = map[string][]string{
-	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema", "delivery/form", "delivery/kinds", "delivery/send"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/form", "delivery/wire"},
+	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema", "delivery/form", "delivery/kinds", "delivery/programs", "delivery/send"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/form", "delivery/wire"},
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/form", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery", "delivery/progress"},
 	"delivery/batch":      {"delivery", "delivery/progress"},
 	"delivery/rooms":      {"delivery"},
@@ -34,7 +34,8 @@ var allowed = map[string][]string{
 	"internal/cli":     {"delivery", "demo", "handlers", "internal/bench", "store", "views/words"}, "internal/cli/client": {"delivery"},
 
 	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {},
-	"store/audit": {"delivery", "store/pg"}, "store/people": {"delivery", "store/pg", "store/audit"},
+	"store/audit": {"delivery", "store/pg"}, "store/people": {"delivery", "store/pg", "store/audit", "store/vault"},
+	"store/vault": {"delivery", "store/pg", "store/audit"}, "delivery/seal": {},
 	"store/index": {"delivery", "store/pg", "store/record"}, "store/record": {"delivery", "store/pg"},
 	"store/queue":        {"delivery", "store/pg", "store/audit", "store/record"},
 	"store/find":         {"delivery", "store/pg", "store/record"},

@@ -13,6 +13,7 @@ import (
 // Other programs are prepared by delivery/programs alone, which keeps our secrets from them. What stands here is all that starts one, with
 // the environment that it gets.
 var starting = map[string]string{
+	"delivery/config/references.go: programs.Command":    "the allow-list: what ${command:…} of the integrations file names",
 	"delivery/programs/programs.go: exec.CommandContext": "the allow-list",
 	"delivery/programs/programs.go: exec.Command":        "a person's own, without our settings: an editor",
 	"store/embedded/binaries.go: programs.Command":       "the allow-list: postgres --version, apt-get, npm, node",

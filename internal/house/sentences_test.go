@@ -39,7 +39,8 @@ var uncatalogued = map[string]string{
 	"delivery/fingerprint.go":   data,
 	"delivery/form":             settings,
 	"delivery/said.go":          attempts,
-	"delivery/schema":           data, // the settings' own documentation
+	"delivery/schema":           data,     // the settings' own documentation
+	"delivery/seal":             terminal, // keys of settings that stop the start
 	"delivery/send":             attempts,
 	"delivery/wire":             attempts,
 	"delivery/words":            data,

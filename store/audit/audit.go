@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,9 +63,28 @@ func UntilText(t *time.Time) any {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// Record appends an entry that belongs to no other change: a sign-in, a payload looked at.
+// Record appends an entry that belongs to no other change: a sign-in, a payload looked at. Whoever is handed out a message must have what
+// that needs for one of its integrations still.
 func (s *Trail) Record(ctx context.Context, e delivery.AuditEntry) error {
-	return s.Transact(ctx, func(tx *gorm.DB) error { return Record(tx, e) })
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := mayTake(tx, e); err != nil {
+			return err
+		}
+		return Record(tx, e)
+	})
+}
+
+func mayTake(tx *gorm.DB, e delivery.AuditEntry) error {
+	r, acts := delivery.RightOf(tx.Statement.Context)
+	scope := r.Rights.Scope(r.Need...)
+	if !acts || scope.All || e.SubjectType != SubjectMessage {
+		return nil
+	}
+	names, err := pg.Read(tx, pg.Single[string], "SELECT integration FROM redrive.all_deliveries WHERE message_id = ?", e.Subject)
+	if err != nil || slices.ContainsFunc(names, scope.Has) {
+		return err
+	}
+	return delivery.ErrNotFound
 }
 
 // AuditColumns are read by AuditPointers, in this order.

@@ -65,6 +65,9 @@ func detailsWithin(scope delivery.Scope, details json.RawMessage) json.RawMessag
 // SubjectOperation is the type of the subject of entries about operations.
 const SubjectOperation = "operation"
 
+// SubjectMessage is the type of the subject of entries about messages.
+const SubjectMessage = "message"
+
 // SubjectView is the type of the subject of entries about saved views.
 const SubjectView = "view"
 

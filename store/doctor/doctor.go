@@ -53,6 +53,7 @@ func (r *Report) Database(ctx context.Context, db *store.Store) {
 	}
 	r.Note("prepared transactions", err)
 	if ready == nil {
+		r.Note("stored secrets", db.CheckKeys(ctx))
 		r.role(ctx, db)
 		r.producers(ctx, db)
 	}

@@ -173,6 +173,11 @@ func changeOperator(tx *gorm.DB, c delivery.OperatorChange) (o delivery.Operator
 	if err != nil {
 		return o, fmt.Errorf("changing a person: %w", err)
 	}
+	if c.PasswordHash != nil {
+		if err := tx.Exec("DELETE FROM redrive.places WHERE operator_id = ?", o.ID).Error; err != nil {
+			return o, err
+		}
+	}
 	return o, tx.Exec("DELETE FROM redrive.sessions WHERE operator_id = ? AND generation < ?", o.ID, o.Generation).Error
 }
 

@@ -104,11 +104,13 @@ func viewEntry(action, actor string, v delivery.SavedView) delivery.AuditEntry {
 }
 
 // DeleteView forgets a view. Others' views can be deleted by nobody but an admin; those that are not shared are not told of.
-func (s *People) DeleteView(ctx context.Context, id, actor string, admin bool) error {
+func (s *People) DeleteView(ctx context.Context, id, actor string) error {
 	if !delivery.IsUUID(id) {
 		return delivery.ErrNotFound
 	}
 	return s.Transact(ctx, func(tx *gorm.DB) error {
+		r, _ := delivery.RightOf(tx.Statement.Context)
+		admin := r.Rights.May(delivery.PermitAdminister)
 		v, err := pg.ScanOne[delivery.SavedView](tx,
 			"SELECT "+viewColumns+" FROM redrive.saved_views WHERE id = ? FOR UPDATE", id)
 		switch {

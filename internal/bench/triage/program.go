@@ -24,7 +24,7 @@ const (
 	startTime  = 30 * time.Second
 	stopTime   = 30 * time.Second
 	lookEvery  = 100 * time.Millisecond // at the memory
-	benchToken = "bench-token-of-this-run"
+	benchToken = "v3Nq8ZkT1wYd6RsL0xGm5JbH9cPf2VaE7uKiQoXtWrM"
 )
 
 // program is a redrive that serves the data.

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"redrive/handlers/web/passwords"
+	"redrive/views/words"
+)
+
+// What a bearer token from the environment must at least be: it lets an administrator in, from anywhere, without a name.
+const (
+	minToken         = 32 // characters beside what anybody would guess
+	minTokenSigns    = 8  // different ones
+	minTokenSurprise = 16 // see passwords.Surprises
+	tokenBytes       = 32 // random, of one from the generator
+)
+
+var (
+	tokenText = regexp.MustCompile(`^[\x21-\x7e]*$`)
+	// tokenWords stand in examples and in what people make up; they add nothing.
+	tokenWords = regexp.MustCompile(`(?i)redrive|token|secret|passw[o0]rd|change|choose|example|admin|bearer|default|insert|replace|placeholder|automation|letmein`)
+)
+
+// checkToken refuses a token that somebody could guess.
+func checkToken(token string) error {
+	if !tokenText.MatchString(token) {
+		return errors.New("a bearer token is made of visible ASCII characters, without spaces or line breaks")
+	}
+	rest, signs := tokenWords.ReplaceAllString(token, ""), map[rune]bool{}
+	for _, r := range rest {
+		signs[r] = true
+	}
+	switch {
+	case len(token) < minToken:
+		return fmt.Errorf("a bearer token has at least %d characters; redrive token new prints a good one", minToken)
+	case len(rest) < minToken || len(signs) < minTokenSigns || passwords.Surprises(rest) < minTokenSurprise:
+		return errors.New("somebody could guess this bearer token; redrive token new prints a good one")
+	}
+	return nil
+}
+
+// newTokenCmd makes a token up; it is kept nowhere.
+type newTokenCmd struct{}
+
+// Run prints it.
+func (*newTokenCmd) Run(_ context.Context, out io.Writer) error {
+	raw := make([]byte, tokenBytes)
+	_, _ = rand.Read(raw) // never fails, see crypto/rand
+	_, err := fmt.Fprintln(out, base64.RawURLEncoding.EncodeToString(raw))
+	return err
+}
+
+// checkFirstPassword holds the first operator's password to what is asked of everybody's.
+func checkFirstPassword(password string) error {
+	err := passwords.Check(password, firstOperator)
+	if err == nil {
+		return nil
+	}
+	says, ok := words.Of(words.English, err)
+	if !ok {
+		return err
+	}
+	return Misused(errors.New("REDRIVE_ADMIN_PASSWORD: " + strings.TrimSuffix(says, ".")))
+}
