@@ -22,8 +22,11 @@ func (s *site) slow() (release func()) {
 	_, err = conn.Exec(context.Background(), "BEGIN; LOCK TABLE redrive.saved_views IN ACCESS EXCLUSIVE MODE")
 	s.must(err)
 	release = sync.OnceFunc(func() { _ = conn.Close(context.Background()) })
-	time.AfterFunc(patience.Limit, release) // whoever waits wrongly fails, and does not hang
-	s.t.Cleanup(release)
+	timer := time.AfterFunc(patience.Limit, func() { // and nothing hangs
+		s.t.Error("something waited for the looks that should not")
+		release()
+	})
+	s.t.Cleanup(func() { timer.Stop(); release() })
 	return release
 }
 
