@@ -72,7 +72,8 @@ func TestRetryEverythingThatMatches(t *testing.T) {
 	b.shows(page, http.StatusOK, "Retry of 4 failures", "running", "alice", "seller is back", "integration:push", "canary: 0 of 2 confirmed", "4</strong> selected", `hx-trigger="every 2s"`, "!"+other)
 
 	s.advance(id)
-	b.shows(b.open(views.OperationNews(id)), http.StatusOK, "2 are requested and not confirmed yet", "2 wait for their turn", "!<html", "!<main")
+	b.shows(b.open(views.OperationNews(id)), http.StatusOK, "2 are requested and not confirmed yet", "2 wait for their turn", "Pause …",
+		"/pause", "!permission", "!<html", "!<main")
 	for _, released := range ids[:2] {
 		s.confirm(released)
 	}

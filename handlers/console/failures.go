@@ -124,7 +124,7 @@ func parseLocal(text string, zone *time.Location) (time.Time, bool) {
 
 // failuresNews counts what came since a list was rendered. The page announces it; the person decides.
 func (s *Console) failuresNews(c echo.Context) error {
-	l := s.quietLayout(c)
+	l := web.ReaderOf(c)
 	filter, err := consoleFilter(c.QueryParams(), l.Locale)
 	if err != nil {
 		return err
@@ -134,16 +134,6 @@ func (s *Console) failuresNews(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, map[string]string{"text": text})
-}
-
-// quietLayout is the layout of what an open page asks by itself: the next page's flash is not for it.
-func (s *Console) quietLayout(c echo.Context) views.Layout {
-	return views.Layout{
-		Locale: views.Locale{Lang: web.Lang(c), Zone: time.UTC, Now: time.Now()},
-		User:   web.Who(c).Name,
-		UserID: web.Who(c).ID,
-		Role:   web.Who(c).Role,
-	}
 }
 
 // parseSelection reads the values of the checkboxes: what the person saw.

@@ -176,7 +176,7 @@ func (s *Console) Run(ctx, _ context.Context) error {
 
 // failuresLive is failuresNews as a stream of events.
 func (s *Console) failuresLive(c echo.Context) error {
-	l := s.quietLayout(c)
+	l := web.ReaderOf(c)
 	filter, err := consoleFilter(c.QueryParams(), l.Locale)
 	if err != nil {
 		return err

@@ -264,7 +264,7 @@ func (s *Console) operationNews(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return web.Render(c, http.StatusOK, views.OperationProgress(views.OperationPage{Layout: s.quietLayout(c), O: o}))
+	return web.Render(c, http.StatusOK, views.OperationProgress(views.OperationPage{Layout: web.ReaderOf(c), O: o}))
 }
 
 // steerByForm pauses, resumes or cancels an operation, or changes its pace.
@@ -279,7 +279,7 @@ func (s *Console) steerByForm(what string) echo.HandlerFunc {
 		}
 		var conflict *delivery.OperationConflictError
 		if errors.As(err, &conflict) {
-			l := s.quietLayout(c)
+			l := web.ReaderOf(c)
 			form.Problem, form.Conflict = l.Say(conflict.Why)+" "+l.Say(conflict.Who())+".", true
 			return s.operationPage(c, http.StatusConflict, form)
 		}

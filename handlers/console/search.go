@@ -152,7 +152,7 @@ func (s *Console) suggest(c echo.Context) error {
 	if len(field)+len(typed) > 1000 {
 		return web.BadParameter("invalid_parameter.typed", "typed")
 	}
-	found := fieldsLike(s.quietLayout(c).Locale, typed)
+	found := fieldsLike(web.ReaderOf(c).Locale, typed)
 	if field != "" {
 		before, last := "", typed
 		if comma := strings.LastIndexByte(typed, ','); comma >= 0 {
@@ -166,7 +166,7 @@ func (s *Console) suggest(c echo.Context) error {
 		for _, v := range values {
 			found = append(found, Suggestion{
 				Text:   v,
-				Help:   valueWords(s.quietLayout(c).Locale, field, v),
+				Help:   valueWords(web.ReaderOf(c).Locale, field, v),
 				Insert: field + ":" + before + quotedValue(v) + " ",
 			})
 		}

@@ -41,20 +41,11 @@ func Render(c echo.Context, status int, page templ.Component) error {
 
 // Layout is what every page has around its content.
 func (s *Core) Layout(c echo.Context, title, section string) views.Layout {
-	r, p := c.Request(), Who(c)
-	l := views.Layout{
-		Locale:   views.Locale{Lang: Lang(c), Zone: time.UTC, Now: time.Now()},
-		ZoneName: "UTC",
-		Section:  section,
-		User:     p.Name,
-		UserID:   p.ID,
-		Role:     p.Role,
-		Rights:   p.Rights,
-		Fragment: isFragment(r),
-		Demo:     s.Config.DemoHandler != nil,
-		Release:  s.Config.Version,
-		Here:     section,
-	}
+	r, l := c.Request(), ReaderOf(c)
+	l.Section, l.Here = section, section
+	l.Fragment = isFragment(r)
+	l.Demo = s.Config.DemoHandler != nil
+	l.Release = s.Config.Version
 	l.Title = l.Say(delivery.Phrase{Key: title})
 	if r.Method == http.MethodGet {
 		l.Here = r.URL.RequestURI()
@@ -63,10 +54,24 @@ func (s *Core) Layout(c echo.Context, title, section string) views.Layout {
 		l.Theme = theme
 	}
 	l.KeysOff = Cookie(r, KeysCookie) == "off"
-	if zone, ok := LoadZone(Cookie(r, ZoneCookie)); ok {
+	l.Flash = s.takeFlash(c)
+	return l
+}
+
+// ReaderOf is the layout of what an open page asks by itself: who reads, and how. The next page's flash is not for it.
+func ReaderOf(c echo.Context) views.Layout {
+	p := Who(c)
+	l := views.Layout{
+		Locale:   views.Locale{Lang: Lang(c), Zone: time.UTC, Now: time.Now()},
+		ZoneName: "UTC",
+		User:     p.Name,
+		UserID:   p.ID,
+		Role:     p.Role,
+		Rights:   p.Rights,
+	}
+	if zone, ok := LoadZone(Cookie(c.Request(), ZoneCookie)); ok {
 		l.Zone, l.ZoneName = zone, zone.String()
 	}
-	l.Flash = s.takeFlash(c)
 	return l
 }
 
