@@ -103,14 +103,14 @@ func init() {
 // writeTarget writes the destination for the process that is killed.
 func (b *bed) writeTarget() string {
 	var out bytes.Buffer
-	b.must(gob.NewEncoder(&out).Encode(b.in.Destination))
+	b.must(gob.NewEncoder(&out).Encode(&b.in.Destination.To))
 	return hex.EncodeToString(out.Bytes())
 }
 
 func readTarget(text string) (to delivery.Destination, err error) {
 	raw, err := hex.DecodeString(text)
 	if err == nil {
-		err = gob.NewDecoder(bytes.NewReader(raw)).Decode(&to)
+		err = gob.NewDecoder(bytes.NewReader(raw)).Decode(&to.To)
 	}
 	return to, err
 }

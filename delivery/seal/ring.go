@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // Files of a data directory that keep the generated key, and while a rotation goes on the one before it.
@@ -78,7 +79,7 @@ func (r *Ring) read() (err error) {
 // readKey returns nil where there is no file. One that others may read is refused.
 func readKey(path string) (*Key, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // what needs the directory says what is wrong with it
 		return nil, nil
 	}
 	if err != nil {

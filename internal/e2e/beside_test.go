@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"redrive/internal/cli"
+	"redrive/store/embedded"
 	"redrive/store/storetest"
 )
 
@@ -34,6 +35,18 @@ type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
+// createBeside makes a table in the database of a running server, as a producer would who uses it.
+func createBeside(t *testing.T, dir, statement string) {
+	t.Helper()
+	own, err := embedded.Open(t.Context(), embedded.Options{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storetest.Session(t, own.ProgramDSN()).Exec(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Every command that works on the database does it beside a running server as well, and leaves that one alone.
 func TestCommandsBesideARunningServer(t *testing.T) {
 	dir, err := storetest.TempDir()
@@ -49,7 +62,7 @@ func TestCommandsBesideARunningServer(t *testing.T) {
     destination: {file: {format: csv, to: {dir: "`+t.TempDir()+`"}}}
   - name: rows
     method: cdc
-    cdc: {tables: [{table: redrive.notes}]}
+    cdc: {tables: [{table: public.notes}]}
     destination: {http: {url: "http://127.0.0.1:1"}}
 `), 0o600); err != nil {
 		t.Fatal(err)
@@ -75,6 +88,7 @@ func TestCommandsBesideARunningServer(t *testing.T) {
 		}
 	}
 	server := serve(t, data, integrations)
+	createBeside(t, dir, "CREATE TABLE public.notes (id bigint PRIMARY KEY)")
 	await(t, "the source is set up", func() bool { // by the server itself, which doctor would tell from one that is not yet
 		return strings.Contains(fmt.Sprint(server.must("GET", "/api/v1/integrations", nil)), "streaming")
 	})

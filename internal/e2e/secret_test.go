@@ -105,14 +105,14 @@ func TestSettingsFromFiles(t *testing.T) {
 	var got cli.Settings
 	p := cli.Program{Serve: func(_ context.Context, s cli.Serving) error { got = s.Settings; return nil }}
 	key := seal.New().Text()
-	for name, value := range map[string]string{"DATABASE_URL": dsn, "REDRIVE_ADMIN_PASSWORD": "correct horse battery", "REDRIVE_API_TOKEN": "rt_0123456789012345678901234567890123456789",
+	for name, value := range map[string]string{"DATABASE_URL": dsn, "REDRIVE_ADMIN_PASSWORD": "correct horse battery", "REDRIVE_API_TOKEN": "k7Qw-2fRz9LmX4vTn8YbC1dHs6JgPe3UaWoEiNq5",
 		"REDRIVE_SECRET_KEY": key, "REDRIVE_SECRET_KEY_OLD": key} {
 		t.Setenv(name, "")
 		t.Setenv(name+"_FILE", put(name, value+"\n"))
 	}
 	serve := []string{"serve", "--addr=127.0.0.1:0", "--data-dir=" + dir}
 	if code, said := runHere(t, p, "", serve...); code != cli.ExitDone || got.DatabaseURL != dsn || got.AdminPassword != "correct horse battery" ||
-		got.APIToken != "rt_0123456789012345678901234567890123456789" || got.SecretKey != key || got.SecretKeyOld != key {
+		got.APIToken != "k7Qw-2fRz9LmX4vTn8YbC1dHs6JgPe3UaWoEiNq5" || got.SecretKey != key || got.SecretKeyOld != key {
 		t.Errorf("exit code %d, said %q", code, said)
 	}
 	for path, says := range map[string]string{filepath.Join(dir, "none"): "REDRIVE_API_TOKEN_FILE: " + filepath.Join(dir, "none") + ": it cannot be read: no such file or directory",

@@ -74,8 +74,8 @@ func TestHTTPSByFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = r.Body.Close()
-	cookie := r.Header.Get("Set-Cookie")
-	if ok := regexp.MustCompile(`^__Host-redrive_session=[^;]+; Path=/; .*HttpOnly; Secure; SameSite=Lax$`).MatchString(cookie); !ok || r.StatusCode != http.StatusSeeOther {
+	cookie := strings.Join(r.Header.Values("Set-Cookie"), "\n")
+	if ok := regexp.MustCompile(`(?m)^__Host-redrive_session=[^;]+; Path=/; .*HttpOnly; Secure; SameSite=Lax$`).MatchString(cookie); !ok || r.StatusCode != http.StatusSeeOther {
 		t.Errorf("%s with the cookie %q", r.Status, cookie)
 	}
 	if r.ProtoMajor != 2 || r.Header.Get("Strict-Transport-Security") == "" {
