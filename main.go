@@ -101,33 +101,14 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return err
 	}
 	defer stopShop()
-	proxies, err := s.TrustedProxies()
-	if err != nil {
-		return cli.Misused(err)
-	}
-	provider, err := newProvider(s, dialer)
-	if err != nil {
-		return err
-	}
-	console, err := handlers.New(db, handlers.Config{
-		Integrations:  file.Integrations,
-		Masks:         masks,
-		Wake:          func() { eng.Wake(); ops.Wake() },
-		Log:           log,
-		Version:       s.Version,
-		SecureCookies: bool(s.SecureCookies),
-		DemoHandler:   shop,
-		Metrics:       metrics,
-		Offer:         pools.Offer,
-		WakeRelay:     relay.Wake,
-		Facts:         rooms.VeiledFacts(file.Hidden, own.Facts(pools.Facts, relay.Facts)),
-		Schemas:       file.Checks(),
-		TicketURL:     file.TicketURL,
-		PublicURL:     s.Public(rooms.BaseURL(s.Listener)),
-		SSO:           provider,
-
-		TrustedProxies:  proxies,
-		SessionLifetime: s.SessionLifetime, SessionIdle: s.SessionIdle, FreshSignIn: s.FreshSignIn,
+	console, err := newConsole(s, dialer, handlers.Config{
+		Masks:       masks,
+		Wake:        func() { eng.Wake(); ops.Wake() },
+		DemoHandler: shop,
+		Metrics:     metrics,
+		Offer:       pools.Offer,
+		WakeRelay:   relay.Wake,
+		Facts:       rooms.VeiledFacts(file.Hidden, own.Facts(pools.Facts, relay.Facts)),
 	})
 	if err != nil {
 		return err
@@ -136,6 +117,21 @@ func serve(ctx context.Context, s cli.Serving) error {
 	index := search.New(search.Config{Store: db, Log: log})
 	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch)
 	return rooms.Serve(ctx, s.Listener, console.Handler(), all, grace, log)
+}
+
+// newConsole completes what the rooms give it with the settings.
+func newConsole(s cli.Serving, dialer wire.Dialer, c handlers.Config) (_ *handlers.Server, err error) {
+	if c.TrustedProxies, err = s.TrustedProxies(); err != nil {
+		return nil, cli.Misused(err)
+	}
+	if c.SSO, err = newProvider(s, dialer); err != nil {
+		return nil, err
+	}
+	c.Integrations, c.Schemas, c.TicketURL = s.File.Integrations, s.File.Checks(), s.File.TicketURL
+	c.Log, c.Version, c.SecureCookies = s.Log, s.Version, bool(s.SecureCookies)
+	c.PublicURL = s.Public(rooms.BaseURL(s.Listener))
+	c.SessionLifetime, c.SessionIdle, c.FreshSignIn = s.SessionLifetime, s.SessionIdle, s.FreshSignIn
+	return handlers.New(s.Store, c)
 }
 
 // newProvider makes the provider of single sign-on; nil: there is none.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -43,13 +44,11 @@ func (s *site) looks(all *sync.WaitGroup, n, waiting int, role string) {
 	conn, err := pgx.ConnectConfig(s.t.Context(), s.store.Config)
 	s.must(err)
 	defer conn.Close(context.Background())
-	deadline := time.Now().Add(patience.Limit)
-	for count := -1; count < waiting; time.Sleep(10 * time.Millisecond) {
+	patience.Until(s.t, fmt.Sprintf("%d looks wait", waiting), func() bool {
+		var count int
 		s.must(conn.QueryRow(s.t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&count))
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%d looks wait, want %d", count, waiting)
-		}
-	}
+		return count >= waiting
+	})
 }
 
 // Slow looks take the connections that people have, and a person's those that one has: deliveries go on, and so do others.

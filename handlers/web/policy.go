@@ -72,8 +72,8 @@ func readReports(contentType string, body []byte) (list []violation, err error) 
 				Source    string `json:"source-file"`
 			} `json:"csp-report"`
 		}
-		if err := json.Unmarshal(body, &report); err != nil {
-			return nil, NewProblem(http.StatusBadRequest, "invalid_json", "problem", err.Error())
+		if err := readReport(body, &report); err != nil {
+			return nil, err
 		}
 		b := report.Report
 		if b.Directive == "" {
@@ -90,8 +90,8 @@ func readReports(contentType string, body []byte) (list []violation, err error) 
 				Source    string `json:"sourceFile"`
 			} `json:"body"`
 		}
-		if err := json.Unmarshal(body, &reports); err != nil {
-			return nil, NewProblem(http.StatusBadRequest, "invalid_json", "problem", err.Error())
+		if err := readReport(body, &reports); err != nil {
+			return nil, err
 		}
 		for _, r := range reports {
 			if r.Type == "csp-violation" && len(list) < maxReports {
@@ -101,6 +101,16 @@ func readReports(contentType string, body []byte) (list []violation, err error) 
 		return list, nil
 	}
 	return nil, NewProblem(http.StatusUnsupportedMediaType, "unsupported_media_type.here")
+}
+
+func readReport(body []byte, into any) error {
+	if err := checkJSON(body); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil { // it has another form
+		return NewProblem(http.StatusBadRequest, "invalid_json", "problem", err.Error())
+	}
+	return nil
 }
 
 // reported leaves out what the addresses ask for: searches hold people's texts.
