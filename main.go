@@ -131,6 +131,7 @@ func newConsole(s cli.Serving, dialer wire.Dialer, c handlers.Config) (_ *handle
 	c.Log, c.Version, c.SecureCookies = s.Log, s.Version, bool(s.SecureCookies)
 	c.PublicURL = s.Public(rooms.BaseURL(s.Listener))
 	c.SessionLifetime, c.SessionIdle, c.FreshSignIn = s.SessionLifetime, s.SessionIdle, s.FreshSignIn
+	c.TokenLifetimes = s.Lifetimes()
 	return handlers.New(s.Store, c)
 }
 

@@ -85,6 +85,9 @@ var rolePermissions = map[Role][]Permission{
 // Permits reports whether a role has a permission; one that there is not has none.
 func (r Role) Permits(p Permission) bool { return slices.Contains(rolePermissions[r], p) }
 
+// Permissions lists what a role permits.
+func (r Role) Permissions() []Permission { return slices.Clone(rolePermissions[r]) }
+
 // Check refuses a role that there is not. The error is an *InputError.
 func (r Role) Check() error {
 	if !slices.Contains(Roles, r) {
@@ -161,16 +164,19 @@ func CheckLabels(labels map[string]string) error {
 type Grants []Grant
 
 // Scan reads what the store answers (sql.Scanner).
-func (g *Grants) Scan(stored any) error {
+func (g *Grants) Scan(stored any) error { return scanJSON(stored, g) }
+
+// scanJSON reads a column of JSON, which may be null.
+func scanJSON(stored, into any) error {
 	switch raw := stored.(type) {
 	case nil:
 		return nil
 	case string:
-		return json.Unmarshal([]byte(raw), g)
+		return json.Unmarshal([]byte(raw), into)
 	case []byte:
-		return json.Unmarshal(raw, g)
+		return json.Unmarshal(raw, into)
 	}
-	return fmt.Errorf("grants are a %T", stored)
+	return fmt.Errorf("what is to be JSON is a %T", stored)
 }
 
 // Scope is for which integrations something holds.

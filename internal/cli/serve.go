@@ -41,6 +41,7 @@ type Settings struct {
 	TLSCert       string        `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
 	TLSKey        string        `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 	SignIn        `embed:""`
+	Tokens        `embed:""`
 }
 
 // Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
@@ -78,7 +79,10 @@ func (c *Settings) check() error {
 	if c.TLSCert != "" && bool(c.Demo) {
 		return Misused(errors.New("REDRIVE_DEMO: the demo's receivers speak plain HTTP on this very address; leave REDRIVE_TLS_CERT out"))
 	}
-	return c.SignIn.check()
+	if err := c.SignIn.check(); err != nil {
+		return err
+	}
+	return c.Tokens.check()
 }
 
 // TrustedProxies are the proxies whose word counts on where requests come from.
