@@ -116,8 +116,8 @@ func (g Grant) permissions() []Permission {
 	return slices.DeleteFunc(all, func(p Permission) bool { return p == PermitAdminister && !g.Everywhere() })
 }
 
-// maxScope is how many names or labels one grant has at most.
-const maxScope = 100
+// MaxScope is how many names or labels one grant has at most.
+const MaxScope = 100
 
 // Check refuses a grant that nobody can have. The error is an *InputError.
 func (g Grant) Check() error {
@@ -143,8 +143,8 @@ func (g Grant) checkScope() error {
 			return Mistake("invalid_grant.name", "integrations", "name", name)
 		}
 	}
-	if len(g.Integrations) > maxScope || len(g.Labels) > maxScope {
-		return Mistake("invalid_grant.too_many", "integrations", "max", maxScope)
+	if len(g.Integrations) > MaxScope || len(g.Labels) > MaxScope {
+		return Mistake("invalid_grant.too_many", "integrations", "max", MaxScope)
 	}
 	return CheckLabels(g.Labels)
 }

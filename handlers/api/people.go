@@ -1,8 +1,8 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -110,15 +110,9 @@ func (s *API) withdrawGrant(c echo.Context) error {
 			return err
 		}
 		change.Withdraw = &grant
-		text := c.QueryParam("version")
-		if text == "" {
-			return nil
+		if text := c.QueryParam("version"); text != "" {
+			return web.VersionField(&change.Seen)(json.RawMessage(text))
 		}
-		seen, err := strconv.Atoi(text)
-		if err != nil || seen < 1 {
-			return web.Unprocessable("invalid_field.version", "version")
-		}
-		change.Seen = seen
 		return nil
 	})
 }

@@ -234,7 +234,7 @@ func grantFields(g *delivery.Grant) web.Fields {
 
 // grantsField takes a list of grants.
 func grantsField(into *delivery.Grants) web.Field {
-	return web.ListField("grants", maxGrants, func(raw json.RawMessage) error {
+	return web.ListField("grants", MaxGrants, func(raw json.RawMessage) error {
 		var g delivery.Grant
 		if err := web.DecodeObject(raw, grantFields(&g)); err != nil {
 			return err
@@ -244,5 +244,5 @@ func grantsField(into *delivery.Grants) web.Field {
 	})
 }
 
-// maxGrants is how many a new token may have.
-const maxGrants = 50
+// MaxGrants is how many a new token may have.
+const MaxGrants = 50
