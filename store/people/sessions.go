@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -147,7 +148,7 @@ func (s *People) Holding(ctx context.Context, holders []string) ([]string, error
 	if err != nil {
 		return nil, fmt.Errorf("looking which sessions hold: %w", err)
 	}
-	return list, nil
+	return slices.DeleteFunc(list, func(now string) bool { return !slices.Contains(holders, now) }), nil
 }
 
 // DeleteCtx ends a session.
