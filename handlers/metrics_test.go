@@ -104,7 +104,7 @@ func TestScrapesShareOneQuery(t *testing.T) {
 		h.Collect(ch)
 		return len(ch)
 	}
-	if n := collect() + collect(); n != 8 || source.reads != 1 {
+	if n := collect() + collect(); n != 10 || source.reads != 1 {
 		t.Errorf("%d gauges of %d reads", n, source.reads)
 	}
 	now = now.Add(web.HealthCache)
