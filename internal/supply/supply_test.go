@@ -128,7 +128,14 @@ the single file (MPL-2.0) are used, and no such file is changed. What the tests 
 
 // What of others lies in the repository is what was published, byte by byte.
 func TestWhatIsVendoredIsUnchanged(t *testing.T) {
+	jars, err := os.ReadFile(filepath.Join(root, "store", "storetest", "fetch", "jars.sha256"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range Others() {
+		if c.Name == "Apache Kafka" && !strings.Contains(string(jars), "kafka_2.13-"+c.Version+".jar\n") {
+			t.Errorf("the tests use no Kafka %s", c.Version)
+		}
 		if c.File == "" {
 			continue
 		}
