@@ -13,6 +13,7 @@ import (
 // Who sent a message is shown where it is: on its pages and in the API, as they are called now.
 func TestTheSenderOfAMessageIsShown(t *testing.T) {
 	s := newSite(t)
+	failed := s.fail(delivery.Message{Integration: "push", Sender: delivery.SenderRole + "shop"}, "")
 	id := read[api.AcceptedJSON](s, s.send("operator", "POST", "/api/v1/messages", `{"integration":"push","type":"t","payload":1}`), http.StatusAccepted)
 	tokens, err := s.store.Tokens(t.Context())
 	s.must(err)
@@ -29,7 +30,6 @@ func TestTheSenderOfAMessageIsShown(t *testing.T) {
 	if m.Sender != "token:ci-operator" || m.SenderID != own {
 		t.Errorf("%+v, not %s", m, own)
 	}
-	failed := s.fail(delivery.Message{Integration: "push", Sender: delivery.SenderRole + "shop"}, "")
 	for page, want := range map[string]string{"/messages/" + id.ID: "token:ci-operator", "/failures/" + failed: "role shop of the database"} {
 		if body := string(s.send("viewer", "GET", page, "", "Accept", "text/html").body); !strings.Contains(body, "Handed over by") || !strings.Contains(body, want) {
 			t.Errorf("%s does not say %s", page, want)
