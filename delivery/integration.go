@@ -97,8 +97,21 @@ type IntegrationHealth struct {
 	Alarm        bool        // a figure of its method needs a person, see Fact
 	Parts        []PartHealth
 	Gaps         SourceGaps
+	ReusedKeys   ReusedKeys
 	TableGaps    []CaptureGap // cdc only: what is missing of tables that are stopped
 }
+
+// ReusedKeys are messages of the last 24 hours that an integration would have got, had their idempotency keys not been used for others.
+type ReusedKeys struct {
+	Count     int // at most MaxReusedKeys
+	LastAt    time.Time
+	Sender    string // of the last, as they are called now
+	Differs   KeyReuse
+	MessageID string // who had the key of the last
+}
+
+// MaxReusedKeys is how many of them are counted.
+const MaxReusedKeys = 10_000
 
 // IntegrationFigures are an integration and its failures at one moment.
 type IntegrationFigures struct {

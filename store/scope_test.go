@@ -139,7 +139,7 @@ var otherMethods = map[string]string{
 	"is a number that says that something changed":           `DeadGeneration`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete
 		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
-		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag Park PartHealth
+		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse Park PartHealth
 		PreparedTransactions PruneInbox Ready Release ReopenDue ResumeDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
 		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate Secret Unbegin Unlisten VerifyAudit`,
 }

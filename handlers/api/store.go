@@ -10,6 +10,7 @@ import (
 // Store is what the API needs from the database.
 type Store interface {
 	Accept(ctx context.Context, m delivery.Message) (delivery.Accepted, error) // m.ID is given by the store
+	NoteKeyReuse(ctx context.Context, m delivery.Message, first delivery.Accepted) error
 	Message(ctx context.Context, id string) (delivery.Message, []delivery.Delivery, error)
 	Failures(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Delivery], error)
 	Delivery(ctx context.Context, id string) (delivery.Detail, error)

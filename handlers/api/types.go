@@ -226,6 +226,8 @@ type messageJSON struct {
 	Size           int               `json:"size"`
 	SHA256         string            `json:"sha256,omitempty"`
 	IdempotencyKey string            `json:"idempotency_key"`
+	Sender         string            `json:"sender,omitempty"`
+	SenderID       string            `json:"sender_id,omitempty"`
 	CreatedAt      *time.Time        `json:"created_at"`
 	DeliverAfter   *time.Time        `json:"deliver_after"`
 	ExpiresAt      *time.Time        `json:"expires_at"`
@@ -252,6 +254,8 @@ func messageJSONOf(m delivery.Message, view web.PayloadView) messageJSON {
 		Size:           len(m.Payload),
 		SHA256:         view.SHA256,
 		IdempotencyKey: m.IdempotencyKey,
+		Sender:         m.SenderName,
+		SenderID:       m.Sender,
 		CreatedAt:      web.Utc(&m.CreatedAt),
 		DeliverAfter:   web.Utc(m.DeliverAfter),
 		ExpiresAt:      web.Utc(m.ExpiresAt),
@@ -373,6 +377,7 @@ type IntegrationJSON struct {
 	Hours                []hourJSON            `json:"hours"`
 	Health               []partJSON            `json:"health"`
 	Gaps                 *gapsJSON             `json:"gaps,omitempty"`
+	ReusedKeys           *reusedKeysJSON       `json:"reused_keys,omitempty"`
 	Facts                []factJSON            `json:"facts"`
 	TableGaps            []gapJSON             `json:"table_gaps,omitempty"`
 }
@@ -454,6 +459,22 @@ func gapsJSONOf(g delivery.SourceGaps) *gapsJSON {
 	return &shown
 }
 
+// reusedKeysJSON is messages that were not taken in, as their keys had been used for others.
+type reusedKeysJSON struct {
+	Count     int               `json:"count"`
+	At        *time.Time        `json:"at"` // of the last, as what follows
+	Sender    string            `json:"sender"`
+	Differs   delivery.KeyReuse `json:"differs"`
+	MessageID string            `json:"message_id"`
+}
+
+func reusedKeysJSONOf(r delivery.ReusedKeys) *reusedKeysJSON {
+	if r.Count == 0 {
+		return nil
+	}
+	return &reusedKeysJSON{Count: r.Count, At: web.Utc(&r.LastAt), Sender: r.Sender, Differs: r.Differs, MessageID: r.MessageID}
+}
+
 // factJSON is one figure of the method.
 type factJSON struct {
 	Name  string `json:"name"`
@@ -505,6 +526,7 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 			Facts:                []factJSON{},
 			Health:               []partJSON{},
 			Gaps:                 gapsJSONOf(h.Gaps),
+			ReusedKeys:           reusedKeysJSONOf(h.ReusedKeys),
 			TableGaps:            tableGapsJSON(h.TableGaps),
 		}
 		for _, p := range h.Parts {
@@ -562,9 +584,10 @@ func statusOf(h delivery.IntegrationHealth) string {
 
 // AcceptedJSON is the answer to whoever sent a message.
 type AcceptedJSON struct {
-	ID         string    `json:"id"`
-	Duplicate  bool      `json:"duplicate"`
-	Deliveries []refJSON `json:"deliveries"`
+	ID         string            `json:"id"`
+	Duplicate  bool              `json:"duplicate"`
+	Differs    delivery.KeyReuse `json:"differs,omitempty"`
+	Deliveries []refJSON         `json:"deliveries"`
 }
 
 type refJSON struct {
@@ -574,7 +597,7 @@ type refJSON struct {
 }
 
 func acceptedJSONOf(a delivery.Accepted) AcceptedJSON {
-	out := AcceptedJSON{ID: a.ID, Duplicate: a.Duplicate, Deliveries: make([]refJSON, 0, len(a.Deliveries))}
+	out := AcceptedJSON{ID: a.ID, Duplicate: a.Duplicate, Differs: a.Differs, Deliveries: make([]refJSON, 0, len(a.Deliveries))}
 	for _, d := range a.Deliveries {
 		out.Deliveries = append(out.Deliveries, refJSON(d))
 	}

@@ -173,6 +173,30 @@ const hoursSQL = `
 SELECT integration, hour AS start, delivered, failed FROM redrive.hourly
 WHERE hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours' ORDER BY hour`
 
+// reusedSQL counts events for those that subscribe to their type.
+var reusedSQL = fmt.Sprintf(`
+SELECT i.name AS integration, count(*) AS count, max(r.at) AS last_at, (array_agg(%s ORDER BY r.id DESC))[1] AS sender,
+    (array_agg(r.differs ORDER BY r.id DESC))[1] AS differs, (array_agg(r.message_id::text ORDER BY r.id DESC))[1] AS message_id
+FROM (SELECT * FROM redrive.reused_keys WHERE at > statement_timestamp() - interval '24 hours' ORDER BY at DESC LIMIT %d) r
+JOIN redrive.integrations i ON i.name = r.integration OR r.integration = '' AND i.subscribe @> ARRAY[r.type]
+GROUP BY i.name`, pg.Called("r.sender"), delivery.MaxReusedKeys)
+
+func reusedKeys(db *gorm.DB) (map[string]delivery.ReusedKeys, error) {
+	type row struct {
+		Integration string
+		delivery.ReusedKeys
+	}
+	rows, err := pg.Scan[row](db, reusedSQL)
+	if err != nil {
+		return nil, fmt.Errorf("reading reused keys: %w", err)
+	}
+	reused := map[string]delivery.ReusedKeys{}
+	for _, r := range rows {
+		reused[r.Integration] = r.ReusedKeys
+	}
+	return reused, nil
+}
+
 // Health returns every integration of the file by name, each with the last 24 hours.
 func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, error) {
 	db := s.Gorm.WithContext(ctx)
@@ -192,12 +216,16 @@ func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, er
 	if err != nil {
 		return nil, err
 	}
+	reused, err := reusedKeys(db)
+	if err != nil {
+		return nil, err
+	}
 	seen := pg.Seen(db)
 	rows = slices.DeleteFunc(rows, func(r healthRow) bool { return !seen.Has(r.Name) })
 	list := make([]delivery.IntegrationHealth, len(rows))
 	for i, r := range rows {
 		list[i].IntegrationFigures = r.IntegrationFigures
-		list[i].Parts, list[i].Gaps = parts[r.Name], gaps[r.Name]
+		list[i].Parts, list[i].Gaps, list[i].ReusedKeys = parts[r.Name], gaps[r.Name], reused[r.Name]
 		list[i].Hours = emptyHours(r.Now)
 		for _, h := range hours {
 			if h.Integration == r.Name {

@@ -578,6 +578,7 @@ var phrases = map[string]string{
 	"not_found.address":                  "There is nothing at this address.",
 	"not_kept":                           "The bytes of this file are not kept any more.",
 	"not_ready":                          "Not ready: {why:list}.",
+	"not_ready.stranger":                 "Not ready.",
 	"note_required":                      "Write something first.",
 	"nothing_to_change.case":             "Give what changes: acknowledged, assignee, tags or ticket.",
 	"nothing_to_change.pace":             "Give what changes: rate_per_second, ramp_to, ramp_seconds, canary or stop_above_failure_ratio.",
