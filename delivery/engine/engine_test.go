@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -169,23 +170,16 @@ func (r *rig) states() map[string]int {
 }
 
 // await repeats a look until it shows what is wanted.
-func (r *rig) await(what string, done func() bool) {
-	r.t.Helper()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(patience.Limit)
-	for !done() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			r.t.Fatalf("in vain: %s; states %v", what, r.states())
-		}
-	}
-}
+func (r *rig) await(what string, done func() bool) { r.t.Helper(); patience.Until(r.t, what, done) }
 
 func (r *rig) awaitStates(want map[string]int) {
 	r.t.Helper()
-	r.await(fmt.Sprint(want), func() bool { return fmt.Sprint(r.states()) == fmt.Sprint(want) })
+	patience.Eventually(r.t, fmt.Sprint(want), func() error {
+		if got := r.states(); !maps.Equal(got, want) {
+			return fmt.Errorf("states %v", got)
+		}
+		return nil
+	})
 }
 
 // only returns the single failure in a state.
