@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -19,6 +20,7 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.KafkaShareConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
@@ -26,6 +28,10 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.connect.cli.ConnectStandalone;
+import org.apache.kafka.connect.connector.Task;
+import org.apache.kafka.connect.sink.SinkConnector;
+import org.apache.kafka.connect.sink.SinkRecord;
+import org.apache.kafka.connect.sink.SinkTask;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.errors.LogAndContinueProcessingExceptionHandler;
@@ -35,7 +41,7 @@ import org.apache.kafka.streams.errors.LogAndContinueProcessingExceptionHandler;
  * then, a line each. The address of an empty broker is the argument. It is run by hand:
  *
  *   mvn -q dependency:copy-dependencies -DoutputDirectory=lib && javac -cp 'lib/*' -d out src/main/java/shop/Record.java
- *   mkdir -p plugins/file && cp lib/connect-file-*.jar plugins/file && java -cp 'out:lib/*' shop.Record 127.0.0.1:9092
+ *   mkdir -p plugins/sink && jar cf plugins/sink/sink.jar -C out shop && java -cp 'out:lib/*' shop.Record 127.0.0.1:9092
  */
 public class Record {
     static String broker;
@@ -91,7 +97,7 @@ public class Record {
         }
     }
 
-    /** Connect has a sink whose converter wants JSON; one with context headers, and one without. */
+    /** Connect has a sink whose converter wants JSON. */
     static void connect() throws Exception {
         produce("connected", "c1", "{not json 1".getBytes(), headers());
         produce("connected", "", "{".getBytes(), headers());
@@ -100,12 +106,57 @@ public class Record {
                 "plugin.path", Path.of("plugins").toAbsolutePath().toString(), "listeners", "http://127.0.0.1:0",
                 "key.converter", "org.apache.kafka.connect.storage.StringConverter", "value.converter", "org.apache.kafka.connect.json.JsonConverter",
                 "value.converter.schemas.enable", "false"));
-        var sink = write(dir, "sink", Map.of("name", "to-file", "connector.class", "org.apache.kafka.connect.file.FileStreamSinkConnector", "topics", "connected",
-                "file", dir.resolve("out").toString(), "errors.tolerance", "all", "errors.deadletterqueue.topic.name", "connected-dead",
+        var sink = write(dir, "sink", Map.of("name", "to-file", "connector.class", Sink.class.getName(), "topics", "connected",
+                "errors.tolerance", "all", "errors.deadletterqueue.topic.name", "connected-dead",
                 "errors.deadletterqueue.topic.replication.factor", "1", "errors.deadletterqueue.context.headers.enable", "true",
                 "consumer.override.auto.offset.reset", "earliest"));
         new Thread(() -> ConnectStandalone.main(new String[] {worker, sink})).start();
         print("connected-dead", 2);
+    }
+
+    /** Sink takes everything and keeps nothing. */
+    public static class Sink extends SinkConnector {
+        @Override
+        public void start(Map<String, String> settings) {}
+
+        @Override
+        public void stop() {}
+
+        @Override
+        public Class<? extends Task> taskClass() {
+            return Nothing.class;
+        }
+
+        @Override
+        public List<Map<String, String>> taskConfigs(int most) {
+            return List.of(Map.of());
+        }
+
+        @Override
+        public ConfigDef config() {
+            return new ConfigDef();
+        }
+
+        @Override
+        public String version() {
+            return "1";
+        }
+    }
+
+    public static class Nothing extends SinkTask {
+        @Override
+        public void start(Map<String, String> settings) {}
+
+        @Override
+        public void put(Collection<SinkRecord> records) {}
+
+        @Override
+        public void stop() {}
+
+        @Override
+        public String version() {
+            return "1";
+        }
     }
 
     static String write(Path dir, String name, Map<String, String> settings) throws Exception {
