@@ -48,7 +48,7 @@ public class Record {
     }
 
     @Bean
-    DefaultErrorHandler blocking(KafkaOperations<byte[], byte[]> letters) {
+    static DefaultErrorHandler blocking(KafkaOperations<byte[], byte[]> letters) {
         return new DefaultErrorHandler(new DeadLetterPublishingRecoverer(letters), new FixedBackOff(200, 1));
     }
 
