@@ -23,6 +23,9 @@ func (e *Engine) supervise(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-states.C:
+			for _, l := range e.order {
+				l.workers.prune()
+			}
 			e.lookUpLogged(ctx)
 		case <-e.refresh:
 			if time.Since(e.lookups) >= lookupAtMost {
