@@ -499,10 +499,12 @@ CREATE TABLE redrive.integrations (
     windowed boolean NOT NULL DEFAULT false,
     pause_says jsonb,
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
+    paused_until timestamp with time zone,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),
-    CONSTRAINT integrations_on_dead_check CHECK ((on_dead = ANY (ARRAY['block'::text, 'skip'::text])))
+    CONSTRAINT integrations_on_dead_check CHECK ((on_dead = ANY (ARRAY['block'::text, 'skip'::text]))),
+    CONSTRAINT paused_until_needs_pause CHECK (((paused_until IS NULL) OR (paused_at IS NOT NULL)))
 );
 CREATE INDEX integrations_subscribe ON redrive.integrations USING gin (subscribe);
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"strconv"
 	"time"
 
@@ -353,6 +354,8 @@ func auditJSONOf(e delivery.AuditEntry) AuditJSON {
 type IntegrationJSON struct {
 	Name                 string                `json:"name"`
 	Description          string                `json:"description"`
+	Labels               map[string]string     `json:"labels"`
+	Runbook              string                `json:"runbook,omitempty"`
 	Method               delivery.Method       `json:"method"`
 	Subscribe            []string              `json:"subscribe"`
 	Destination          string                `json:"destination"`
@@ -485,6 +488,7 @@ type pauseJSON struct {
 	At     *time.Time `json:"at"`
 	By     string     `json:"by"`
 	ByID   string     `json:"by_id"`
+	Until  *time.Time `json:"until"`
 	Reason string     `json:"reason"`
 }
 
@@ -499,6 +503,8 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 		out := IntegrationJSON{
 			Name:                 h.Name,
 			Description:          h.Description,
+			Labels:               labelsOf(h),
+			Runbook:              h.Runbook,
 			Method:               h.Method,
 			Subscribe:            s.subscriptions(h.Name),
 			Destination:          h.Destination,
@@ -538,13 +544,20 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 		}
 		if h.PausedAt != nil {
 			reason := cmp.Or(h.PauseReason, web.English(h.PauseSays))
-			out.Paused = &pauseJSON{At: web.Utc(h.PausedAt), By: h.PausedBy, ByID: h.PausedByID, Reason: reason}
+			out.Paused = &pauseJSON{At: web.Utc(h.PausedAt), By: h.PausedBy, ByID: h.PausedByID, Until: web.Utc(h.PausedUntil), Reason: reason}
 		}
 		for _, hour := range h.Hours {
 			out.Hours = append(out.Hours, hourJSON{Start: web.Utc(&hour.Start), Delivered: hour.Delivered, Failed: hour.Failed})
 		}
 		return out
 	}
+}
+
+// labelsOf is never null.
+func labelsOf(h delivery.IntegrationHealth) map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, h.Labels)
+	return labels
 }
 
 func (s *API) subscriptions(integration string) []string {

@@ -12,7 +12,6 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-	"redrive/store/audit"
 	"redrive/store/find"
 	"redrive/store/index"
 	"redrive/store/pg"
@@ -114,7 +113,7 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 }
 
 var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_by, coalesce(i.paused_by, '') AS paused_by_id, " +
-	"coalesce(i.pause_reason, '') AS pause_reason, i.pause_says, i.breaker, i.breaker_until"
+	"i.paused_until, coalesce(i.pause_reason, '') AS pause_reason, i.pause_says, i.breaker, i.breaker_until"
 
 // IntegrationStates returns what people paused and where the breakers stand, by integration name.
 func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
@@ -145,31 +144,6 @@ func (s *Registry) SaveBreaker(
 		return fmt.Errorf("saving the breaker of %s: %w", integration, err)
 	}
 	return nil
-}
-
-// SetPaused pauses or resumes an integration. Asking for what already is changes nothing and is not audited.
-func (s *Registry) SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error {
-	return s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := pg.MayFor(tx, integration, delivery.PermitPause); err != nil {
-			return err
-		}
-		was, err := pg.ReadOne(tx, pg.Single[bool],
-			"SELECT paused_at IS NOT NULL FROM redrive.integrations WHERE name = ? AND active FOR UPDATE", integration)
-		if err != nil || was == paused {
-			return err
-		}
-		action, change := "integration.resume", "paused_at = NULL, paused_by = NULL, pause_reason = NULL, pause_says = NULL"
-		args := []any{integration}
-		if paused {
-			action, change = "integration.pause", "paused_at = clock_timestamp(), paused_by = ?, pause_reason = ?"
-			args = []any{actor, reason, integration}
-		}
-		if err := tx.Exec("UPDATE redrive.integrations SET "+change+" WHERE name = ?", args...).Error; err != nil {
-			return err
-		}
-		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: action,
-			SubjectType: "integration", Subject: integration, Reason: reason})
-	})
 }
 
 var healthSQL = find.WithChanges + `

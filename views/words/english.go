@@ -23,6 +23,7 @@ var phrases = map[string]string{
 	// Stored with operations, runs and the audit.
 	"audit.environment_token":       "REDRIVE_API_TOKEN changed",
 	"audit.ignored_until":           "the time it was ignored for is over",
+	"audit.paused_until":            "the time it was paused for is over",
 	"audit.first_operator":          "first operator",
 	"excluded":                      "{count} {why}",
 	"excluded.already_acknowledged": "already acknowledged",
