@@ -32,12 +32,12 @@ func TestWhatIsMissingOfATableIsShownAndReadAgain(t *testing.T) {
 		t.Errorf("%+v", in)
 	}
 	b := s.signedIn("alice", delivery.RoleOperator)
-	b.shows(b.open("/integrations"), 200, "public.orders is stopped", "another table has taken its name. Changes from 0/10 to now", "Read public.orders again", "its source needs a person", "!former")
+	b.shows(b.open("/integrations/catalogue"), 200, "public.orders is stopped", "another table has taken its name. Changes from 0/10 to now", "Read public.orders again", "its source needs a person", "!former")
 	b.shows(b.submit("/integrations/catalogue/resnapshot", "table", "public.orders", "reason", ""), 422, "Say why", `aria-describedby="table-catalogue-0-error"`)
 	b.shows(b.submit("/integrations/catalogue/resnapshot", "table", "public.nothing", "reason", "x"), 422, "it reads public.items, public.orders")
 	s.wants("a table that is not read", s.post(path, `{"reason":"x","table":"public.nothing"}`), 422, "unknown_table")
 	s.wants("no cdc", s.post("/api/v1/integrations/push/resnapshot", `{"reason":"x","table":"public.orders"}`), 422, "not_captured")
-	b.shows(b.goes(b.submit("/integrations/catalogue/resnapshot", "table", "public.orders", "reason", "it was swapped"), "/integrations"), 200, "public.orders is read again within seconds", "Asked for: it begins")
+	b.shows(b.goes(b.submit("/integrations/catalogue/resnapshot", "table", "public.orders", "reason", "it was swapped"), "/integrations/catalogue"), 200, "public.orders is read again within seconds", "Asked for: it begins")
 	got := read[api.IntegrationJSON](s, s.post(path, `{"reason":"again","table":"public.orders"}`), 200)
 	if !got.TableGaps[0].Requested {
 		t.Errorf("%+v", got.TableGaps)
@@ -47,7 +47,7 @@ func TestWhatIsMissingOfATableIsShownAndReadAgain(t *testing.T) {
 		t.Errorf("audit %+v", audit)
 	}
 	viewer := s.signedIn("bob", delivery.RoleViewer)
-	viewer.shows(viewer.open("/integrations"), 200, "public.orders is stopped", "!Read public.orders again")
+	viewer.shows(viewer.open("/integrations/catalogue"), 200, "public.orders is stopped", "!Read public.orders again")
 	viewer.shows(viewer.submit("/integrations/catalogue/resnapshot", "table", "public.items", "reason", "x"), 403)
 }
 
