@@ -590,6 +590,27 @@ func TestWhatComesForARetiredIntegrationDies(t *testing.T) {
 	r.awaitStates(map[string]int{"dead": 3})
 }
 
+// A pause whose time is over ends by itself, and the audit says so.
+func TestAPauseEndsByItself(t *testing.T) {
+	r := newRig(t, always(ok))
+	r.cfg.StatePoll, r.cfg.Tidy = 50*time.Millisecond, 50*time.Millisecond
+	store := r.tap()
+	if err := r.PauseUntil(t.Context(), "push", "ann", "tonight", time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.enqueue("push", 2)
+	r.await("looks at the pause", func() bool { return store.lookups.Load() > 3 })
+	if n := r.value("SELECT count(*) FROM redrive.queue"); n != 2 {
+		t.Fatalf("%v wait during the pause", n)
+	}
+	r.sql("UPDATE redrive.integrations SET paused_until = clock_timestamp() WHERE name = 'push'")
+	r.awaitStates(map[string]int{"delivered": 2})
+	if n := r.value("SELECT count(*) FROM redrive.audit WHERE action = 'integration.resume' AND actor = 'policy' AND details->'why'->>'key' = 'audit.paused_until'"); n != 1 {
+		t.Errorf("%v entries of one pause that ended", n)
+	}
+}
+
 // The breaker of a process that was killed stays where it was for people and operations, until another one knows better.
 func TestABreakerThatAKilledProcessLeftIsClosed(t *testing.T) {
 	for name, left := range map[string]string{"probing": "breaker = 'half-open', breaker_until = NULL", "open": "breaker = 'open', breaker_until = now() - interval '1 second'"} {
