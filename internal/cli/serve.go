@@ -148,12 +148,16 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 	return p.Serve(ctx, Serving{Settings: *c, Version: p.Version, Listener: listener, Store: db, DSN: dsn, File: file, Log: log})
 }
 
-// migrated brings the schema in place, and looks whether what is sealed in it opens.
+// migrated brings the schema in place, looks whether what is sealed in it opens, and seals what earlier versions did not.
 func migrated(ctx context.Context, db *store.Store) error {
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	return unlocked(ctx, db)
+	if err := unlocked(ctx, db); err != nil {
+		return err
+	}
+	_, err := db.SealCodes(ctx)
+	return err
 }
 
 // unlocked reports whether the keys of stored secrets are there; without them it is a wrong setting.
