@@ -104,7 +104,7 @@ func TestOnlyTheProposedSecretIsConfirmed(t *testing.T) {
 // What strangers have kept is bounded, and one who has more and more kept takes the place of nobody but themselves; of two at once one ends
 // a ticket.
 func TestStrangersMakeRoomForEachOther(t *testing.T) {
-	d := newDesk(t)
+	d := open(t)
 	keep := func(secret, address, operator string) {
 		t.Helper()
 		d.must(d.KeepChallenge(t.Context(), secret, delivery.Challenge{Kind: delivery.ChallengeForm, Address: address, Operator: operator, Data: []byte(secret)}))

@@ -12,21 +12,21 @@ import (
 // so: pages, API, logs, gaps and the doctor tell sources and destinations by their address.
 func TestNoAddressSaysASecret(t *testing.T) {
 	const literal, looked = "hide-literal-1", "hide-looked-up-2"
-	const sasl = "sasl: {mechanism: plain, username: u, password: SECRET}"
+	const sasl = `sasl: {mechanism: plain, username: u, password: "SECRET"}`
 	const query = "method: batch\n    batch: {schedule: '0 1 * * *', query: SELECT 1 AS a}\n    "
 	// with SECRET for what hides; a reference may stand in what is no secret by itself, too
 	cases := map[string][]string{
-		"destination http":     {`destination: {http: {url: "http://u:SECRET@h/REFERENCE?token=SECRET#SECRET", headers: {X-Api-Key: SECRET, Authorization: Bearer SECRET}, secret: [SECRET, SECRET]}}`},
+		"destination http":     {`destination: {http: {url: "http://u:SECRET@h/REFERENCE?token=SECRET#SECRET", headers: {X-Api-Key: "SECRET", Authorization: "Bearer SECRET"}, secret: ["SECRET", "SECRET"]}}`},
 		"destination kafka":    {`destination: {kafka: {brokers: ["h:1"], topic: "REFERENCE", ` + sasl + `}}`},
 		"destination rabbitmq": {`destination: {rabbitmq: {url: "amqp://u:SECRET@h/v?token=SECRET", exchange: "REFERENCE", routing_key: r}}`},
-		"destination redis":    {`destination: {redis: {addr: "h:1", username: u, password: SECRET, channel: "REFERENCE"}}`},
+		"destination redis":    {`destination: {redis: {addr: "h:1", username: u, password: "SECRET", channel: "REFERENCE"}}`},
 		"destination table":    {query + `destination: {table: {url: "postgres://u:SECRET@h/REFERENCE?password=SECRET", table: t, key: [a], columns: [a]}}`},
 		"destination file": {query + `destination: {file: {format: csv, columns: [a], to: {http: {url: "http://u:SECRET@h/REFERENCE/{name}?sig=SECRET", method: PUT}}}}`,
 			query + `destination: {file: {format: csv, columns: [a], to: {dir: "/tmp/REFERENCE"}}}`},
-		"source redis":    {`broker: {redis: {addr: "h:1", username: u, password: SECRET, channel: "REFERENCE"}}`},
+		"source redis":    {`broker: {redis: {addr: "h:1", username: u, password: "SECRET", channel: "REFERENCE"}}`},
 		"source rabbitmq": {`broker: {rabbitmq: {url: "amqp://u:SECRET@h/REFERENCE?token=SECRET", queue: "REFERENCE"}}`},
 		"source kafka":    {`broker: {kafka: {brokers: ["h:1", "REFERENCE:2"], topic: t, group: g, ` + sasl + `}}`},
-		"source cdc":      {`cdc: {url: "postgres://u:SECRET@h/REFERENCE?password=SECRET&sslkey=SECRET", slot: s, tables: [{table: a}]}`},
+		"source cdc":      {`cdc: {url: "postgres://u:SECRET@h/REFERENCE?password=SECRET&sslkey=SECRET", slot: s, tables: [{table: public.a}]}`},
 	}
 	for _, kind := range kinds.Destinations() {
 		if cases["destination "+kind.Name] == nil {

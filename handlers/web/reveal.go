@@ -60,6 +60,20 @@ func (s *Core) Reveal(m delivery.Message, integrations ...string) PayloadView {
 	return view
 }
 
+// hiddenUnit is to how many bytes the size is told of what is hidden as a whole.
+const hiddenUnit = 1 << 10
+
+// Size is what is told of a size: of what is shown where something is hidden in it, else the length would tell true from false.
+func (v PayloadView) Size(exact int) int {
+	switch {
+	case !v.Masked:
+		return exact
+	case v.Shown != nil:
+		return len(v.Shown)
+	}
+	return (exact + hiddenUnit - 1) / hiddenUnit * hiddenUnit
+}
+
 // RevealVersion decides what is shown of an edited version of a message. Headers that a person wrote are hidden where anything is: if only
 // those were that repeat a masked value, whoever writes a guess into one would learn whether it is right.
 func (s *Core) RevealVersion(accepted, version delivery.Message, integrations ...string) PayloadView {
