@@ -50,8 +50,8 @@ func TestStrangersWhoBeginWithoutEndKeepNobodyOut(t *testing.T) {
 		mallory.asks(views.SignInBegin)
 		mallory.open(views.ProviderBack + "?state=made-up&code=x")
 		mallory.signsBy("made-up", "{}")
-		mallory.submit("/sign-in", "name", "nobody", "password", "x")
 	}
+	mallory.submit("/sign-in", "name", "nobody", "password", "x")
 	for range 10 { // with what they typed, which is kept here
 		mallory.submit(views.SignInProvider, "next", "/x", "kept", strings.Repeat("x", 1000))
 	}

@@ -24,7 +24,7 @@ const (
 			WHERE expires_at < clock_timestamp() LIMIT 10 FOR UPDATE SKIP LOCKED)) `
 
 	keepChallengeSQL = sweptSQL + `INSERT INTO redrive.challenges (hash, kind, operator_id, address, data, expires_at)
-		VALUES (@hash, @kind, CAST(@operator AS uuid), @address, @data, clock_timestamp() + CAST(@seconds AS float8) * interval '1 second')`
+		SELECT @hash, @kind, CAST(@operator AS uuid), CAST(@address AS text), @data, clock_timestamp() + CAST(@seconds AS float8) * interval '1 second'`
 
 	strangersLock = "SELECT pg_advisory_xact_lock(hashtextextended('redrive.challenges', 0))"
 

@@ -121,7 +121,7 @@ func createProvided(tx *gorm.DB, p delivery.ProvidedPerson) (o delivery.Operator
 	if err != nil {
 		return o, fmt.Errorf("adding a person of single sign-on: %w", err)
 	}
-	if err := give(tx, "operator_id", o.ID, p.Grants); err != nil {
+	if err := give(tx, "operator_id", o.ID, delivery.Grants{}.Lacking(p.Grants)); err != nil {
 		return o, err
 	}
 	if o, err = provided(tx, p, ""); err != nil {
