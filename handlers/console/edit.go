@@ -205,7 +205,7 @@ func (e *editing) payload() (next []byte, null bool, err error) {
 		// where something is masked, what was typed counts: whether it is what is there already is for nobody to learn
 		return nil, false, err
 	}
-	seen, ok := delivery.Mask(next, e.paths) // of what comes back in it not even the length is told
+	seen, ok := delivery.Masking{Paths: e.paths}.Payload(next) // of what comes back in it not even the length is told
 	if !ok {
 		seen = next
 	}

@@ -127,7 +127,7 @@ func (s *signIns) fromProvider(c echo.Context) error {
 	}
 	signed, err := s.Config.SSO.Finish(ctx, a.Attempt, c.QueryParam("code"))
 	if err == nil && a.Again && s.Config.Now().Sub(signed.AuthenticatedAt) > a.MaxAge+s.freshFor() {
-		return s.refuseProvided(c, a, "sign_in.provider.unproven", &unprovenError{signed})
+		return s.refuseProvided(c, a, "sign_in.provider.unproven", &sso.UnprovenError{Signed: signed})
 	}
 	if err != nil {
 		return s.providerProblem(c, err, a)
@@ -157,14 +157,6 @@ func (s *signIns) returned(c echo.Context) (kept Ticket, a attempt, err error) {
 	}
 	return kept, a, ignoreMissing(err)
 }
-
-// unprovenError says that a provider was asked to ask somebody anew, and does not tell whether it did.
-type unprovenError struct{ sso.Signed }
-
-func (*unprovenError) Error() string { return "the provider does not say when they signed in" }
-
-// Who is who came.
-func (e *unprovenError) Who() sso.Signed { return e.Signed }
 
 func (s *signIns) providerSaid(c echo.Context, a attempt, code string) error {
 	s.Config.Log.InfoContext(c.Request().Context(), "sign-in refused: by the provider", "request_id", requestID(c), "code", code, "from", c.RealIP())
@@ -217,7 +209,7 @@ func (s *signIns) refuseProvided(c echo.Context, a attempt, key string, why erro
 	status := http.StatusUnauthorized
 	var noRole *sso.NoRoleError
 	var disabled *sso.DisabledError
-	var unproven *unprovenError
+	var unproven *sso.UnprovenError
 	if errors.As(why, &noRole) || errors.As(why, &disabled) || errors.As(why, &unproven) {
 		status = http.StatusForbidden
 	}

@@ -274,6 +274,7 @@ type Signed struct {
 var (
 	errNoRole   = errors.New("none of their groups has a role")
 	errDisabled = errors.New("they are disabled")
+	errUnproven = errors.New("the provider does not say when they signed in")
 )
 
 // NoRoleError says that somebody is in no group that has a role here.
@@ -288,6 +289,11 @@ func (s Signed) Who() Signed { return s }
 type DisabledError struct{ Signed }
 
 func (e *DisabledError) Error() string { return errDisabled.Error() }
+
+// UnprovenError says that the provider was to ask somebody anew, and does not tell whether it did.
+type UnprovenError struct{ Signed }
+
+func (e *UnprovenError) Error() string { return errUnproven.Error() }
 
 // TokenError says what is wrong with what the provider handed out.
 type TokenError struct{ cause error }
