@@ -112,7 +112,7 @@ func (s *signIns) fromProvider(c echo.Context) error {
 	kept, a, err := s.returned(c)
 	switch code := c.QueryParam("error"); {
 	case errors.Is(err, errTicketUsed):
-		return s.refuseProvided(c, a, "sign_in.provider.lost", errors.New("its state was used before"))
+		return s.refuseProvided(c, a, "sign_in.provider.lost", errUsed)
 	case errors.Is(err, delivery.ErrNotFound):
 		return s.refuseProvided(c, a, "sign_in.provider.lost", nil)
 	case err != nil:
@@ -133,7 +133,7 @@ func (s *signIns) fromProvider(c echo.Context) error {
 		return s.providerProblem(c, err, a)
 	}
 	if err := s.EndTicket(ctx, kept); errors.Is(err, delivery.ErrNotFound) {
-		return s.refuseProvided(c, a, "sign_in.provider.lost", errTicketUsed)
+		return s.refuseProvided(c, a, "sign_in.provider.lost", errUsed)
 	} else if err != nil {
 		return err
 	}

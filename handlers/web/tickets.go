@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"redrive/delivery"
@@ -23,8 +24,11 @@ type Ticket struct {
 // maxTicket is the longest ticket that is looked at.
 const maxTicket = 8 << 10
 
-// errTicketUsed is a ticket that has signed somebody in.
-var errTicketUsed = fmt.Errorf("its state was used before: %w", delivery.ErrNotFound)
+// errTicketUsed is a ticket that has signed somebody in; where that makes no difference, there is none.
+var (
+	errUsed       = errors.New("its state was used before")
+	errTicketUsed = errors.Join(errUsed, delivery.ErrNotFound)
+)
 
 // giveTicket returns a ticket as browsers keep it. Only one that has the secret of holder opens it again; empty: everyone.
 func (s *Core) giveTicket(ctx context.Context, kind delivery.ChallengeKind, holder, operator string, data []byte) (string, error) {
