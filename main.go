@@ -95,7 +95,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return cli.Misused(err)
 	}
 	defer own.Close(log)
-	shop, stopShop, err := startDemo(ctx, s.Settings, demo.Config{DSN: s.DSN, Log: log, Background: true, Wake: wakeBoth,
+	shop, stopShop, err := startDemo(ctx, s.Settings, demo.Config{DSN: s.DSN, Log: log, Background: true, Wake: wakeBoth, Receivers: s.DemoReceivers,
 		Offer: pools.Offer, Brokers: s.DemoBrokers, Capture: demo.Captures(file.Integrations)})
 	if err != nil {
 		return err

@@ -224,6 +224,7 @@ CREATE TABLE redrive.challenges (
     data bytea NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     used_at timestamp with time zone,
+    address text,
     CONSTRAINT challenges_pkey PRIMARY KEY (hash),
     CONSTRAINT challenges_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
@@ -379,9 +380,11 @@ CREATE TABLE redrive.grants (
     integrations text[] NOT NULL DEFAULT '{}'::text[],
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    provided boolean NOT NULL DEFAULT false,
     CONSTRAINT grants_pkey PRIMARY KEY (id),
     CONSTRAINT grants_check CHECK ((num_nonnulls(operator_id, token_id) = 1)),
     CONSTRAINT grants_check1 CHECK (((role <> ''::text) OR (permissions <> '{}'::text[]))),
+    CONSTRAINT grants_provided CHECK (((NOT provided) OR (operator_id IS NOT NULL))),
     CONSTRAINT grants_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
     CONSTRAINT grants_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
     CONSTRAINT grants_token_id_fkey FOREIGN KEY (token_id) REFERENCES redrive.api_tokens(id) ON DELETE CASCADE
@@ -799,6 +802,14 @@ CREATE INDEX sessions_expiry ON redrive.sessions USING btree (expiry);
 CREATE INDEX sessions_operator ON redrive.sessions USING btree (operator_id);
 CREATE INDEX sessions_provider ON redrive.sessions USING btree (provider_session) WHERE (provider_session IS NOT NULL);
 
+CREATE TABLE redrive.sign_in_key (
+    only_row boolean NOT NULL DEFAULT true,
+    key bytea NOT NULL,
+    CONSTRAINT sign_in_key_pkey PRIMARY KEY (only_row),
+    CONSTRAINT sign_in_key_key_check CHECK ((length(key) = 32)),
+    CONSTRAINT sign_in_key_only_row_check CHECK (only_row)
+);
+
 CREATE TABLE redrive.source_members (
     member text NOT NULL,
     integration text NOT NULL,
@@ -830,12 +841,14 @@ CREATE TABLE redrive.source_topics (
 
 CREATE TABLE redrive.totp (
     operator_id uuid NOT NULL,
-    secret bytea NOT NULL,
+    secret bytea,
     confirmed_at timestamp with time zone,
     last_step bigint NOT NULL DEFAULT 0,
     failures integer NOT NULL DEFAULT 0,
     failed_at timestamp with time zone,
+    sealed bytea,
     CONSTRAINT totp_pkey PRIMARY KEY (operator_id),
+    CONSTRAINT totp_sealed CHECK ((num_nonnulls(secret, sealed) = 1)),
     CONSTRAINT totp_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
 

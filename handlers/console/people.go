@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -149,19 +148,19 @@ func operatorChange(c echo.Context, what, called string) (change delivery.Operat
 
 // grantOf reads a role and the integrations that it is for, by name and by label; without either it is for all.
 func grantOf(c echo.Context) (g delivery.Grant, err error) {
-	apart := func(r rune) bool { return r == ',' || unicode.IsSpace(r) }
-	g = delivery.Grant{Role: delivery.Role(c.FormValue("role")), Integrations: strings.FieldsFunc(c.FormValue("integrations"), apart)}
-	for _, text := range strings.FieldsFunc(c.FormValue("labels"), apart) {
-		key, value, found := strings.Cut(text, "=")
-		if !found {
-			return g, delivery.Mistake("invalid_label", "labels", "label", text, "max", delivery.MaxName)
-		}
-		if g.Labels == nil {
-			g.Labels = map[string]string{}
-		}
-		g.Labels[key] = value
+	g.Role = delivery.Role(c.FormValue("role"))
+	names, labels, err := delivery.ParseScope(c.FormValue("integrations"))
+	for key, value := range labels {
+		names = append(names, key+"="+value) // where names belong it is none, and is refused as such
 	}
-	return g, nil
+	g.Integrations = names
+	if err == nil {
+		names, g.Labels, err = delivery.ParseScope(c.FormValue("labels"))
+	}
+	if err == nil && len(names) > 0 && c.FormValue("labels") != "" {
+		err = delivery.Mistake("invalid_label", "labels", "label", names[0], "max", delivery.MaxName)
+	}
+	return g, err
 }
 
 func (s *Console) tokensPage(c echo.Context, status int, page views.TokensPage) error {

@@ -40,6 +40,7 @@ var byTheDatabase = map[string]string{
 	"actors":            "triggers of operators and api_tokens keep what each id is called",
 	"audit_head":        "the trigger of audit chains the entries",
 	"earlier_producers": "whether producers may be there who pass bytea is noted by the migration that added text",
+	"sign_in_key":       "made by the migration, and the same for all processes",
 	"schema_version":    "the library that runs the migrations counts them",
 }
 
