@@ -225,6 +225,7 @@ CREATE TABLE redrive.challenges (
     data bytea NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     used_at timestamp with time zone,
+    address text,
     CONSTRAINT challenges_pkey PRIMARY KEY (hash),
     CONSTRAINT challenges_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
@@ -380,9 +381,11 @@ CREATE TABLE redrive.grants (
     integrations text[] NOT NULL DEFAULT '{}'::text[],
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    provided boolean NOT NULL DEFAULT false,
     CONSTRAINT grants_pkey PRIMARY KEY (id),
     CONSTRAINT grants_check CHECK ((num_nonnulls(operator_id, token_id) = 1)),
     CONSTRAINT grants_check1 CHECK (((role <> ''::text) OR (permissions <> '{}'::text[]))),
+    CONSTRAINT grants_provided CHECK (((NOT provided) OR (operator_id IS NOT NULL))),
     CONSTRAINT grants_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
     CONSTRAINT grants_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
     CONSTRAINT grants_token_id_fkey FOREIGN KEY (token_id) REFERENCES redrive.api_tokens(id) ON DELETE CASCADE
@@ -500,10 +503,12 @@ CREATE TABLE redrive.integrations (
     windowed boolean NOT NULL DEFAULT false,
     pause_says jsonb,
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
+    paused_until timestamp with time zone,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),
-    CONSTRAINT integrations_on_dead_check CHECK ((on_dead = ANY (ARRAY['block'::text, 'skip'::text])))
+    CONSTRAINT integrations_on_dead_check CHECK ((on_dead = ANY (ARRAY['block'::text, 'skip'::text]))),
+    CONSTRAINT paused_until_needs_pause CHECK (((paused_until IS NULL) OR (paused_at IS NOT NULL)))
 );
 CREATE INDEX integrations_subscribe ON redrive.integrations USING gin (subscribe);
 
@@ -541,6 +546,7 @@ CREATE TABLE redrive.messages (
     expires_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     origin jsonb,
+    sender text DEFAULT ('role:'::text || (SESSION_USER)::text),
     CONSTRAINT messages_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_key ON ONLY redrive.messages USING btree (key, id DESC) WHERE (key IS NOT NULL);
@@ -714,6 +720,19 @@ CREATE TABLE redrive.recovery_codes (
     CONSTRAINT recovery_codes_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
 
+CREATE TABLE redrive.reused_keys (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    integration text NOT NULL,
+    type text NOT NULL,
+    message_id uuid NOT NULL,
+    sender text NOT NULL,
+    differs text NOT NULL,
+    CONSTRAINT reused_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT reused_keys_differs_check CHECK ((differs = ANY (ARRAY['sender'::text, 'content'::text, 'gone'::text])))
+);
+CREATE INDEX reused_keys_at ON redrive.reused_keys USING btree (at);
+
 CREATE TABLE redrive.saved_views (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     owner text NOT NULL,
@@ -784,6 +803,14 @@ CREATE INDEX sessions_expiry ON redrive.sessions USING btree (expiry);
 CREATE INDEX sessions_operator ON redrive.sessions USING btree (operator_id);
 CREATE INDEX sessions_provider ON redrive.sessions USING btree (provider_session) WHERE (provider_session IS NOT NULL);
 
+CREATE TABLE redrive.sign_in_key (
+    only_row boolean NOT NULL DEFAULT true,
+    key bytea NOT NULL,
+    CONSTRAINT sign_in_key_pkey PRIMARY KEY (only_row),
+    CONSTRAINT sign_in_key_key_check CHECK ((length(key) = 32)),
+    CONSTRAINT sign_in_key_only_row_check CHECK (only_row)
+);
+
 CREATE TABLE redrive.source_members (
     member text NOT NULL,
     integration text NOT NULL,
@@ -835,12 +862,14 @@ CREATE TABLE redrive.token_uses (
 
 CREATE TABLE redrive.totp (
     operator_id uuid NOT NULL,
-    secret bytea NOT NULL,
+    secret bytea,
     confirmed_at timestamp with time zone,
     last_step bigint NOT NULL DEFAULT 0,
     failures integer NOT NULL DEFAULT 0,
     failed_at timestamp with time zone,
+    sealed bytea,
     CONSTRAINT totp_pkey PRIMARY KEY (operator_id),
+    CONSTRAINT totp_sealed CHECK ((num_nonnulls(secret, sealed) = 1)),
     CONSTRAINT totp_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
 
@@ -1215,7 +1244,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1251,7 +1280,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1287,7 +1316,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1323,7 +1352,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1359,7 +1388,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1395,7 +1424,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1431,7 +1460,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1467,7 +1496,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1503,7 +1532,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1539,7 +1568,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1575,7 +1604,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1611,7 +1640,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1647,7 +1676,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1683,7 +1712,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1719,7 +1748,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1755,7 +1784,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1791,7 +1820,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1827,7 +1856,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1863,7 +1892,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1899,7 +1928,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1913,6 +1942,42 @@ BEGIN
     RETURN message;
 END
 $function$;
+
+CREATE OR REPLACE FUNCTION redrive.enqueue_from(sender text, integration text, type text, payload bytea, key text DEFAULT NULL::text, headers jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (headers = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(payload) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, payload, key, headers, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key, sender, type, key, payload);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at, sender)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(headers, '{}'), payload, idempotency_key,
+            deliver_after, expires_at, sender)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.enqueue_from(text,text,text,bytea,text,jsonb,text,timestamp with time zone,timestamp with time zone) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.first_id(at timestamp with time zone)
  RETURNS uuid
@@ -1937,18 +2002,45 @@ END
 $function$;
 REVOKE ALL ON FUNCTION redrive.is_document(bytea) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION redrive.known_message(p_scope text, p_key text)
+CREATE OR REPLACE FUNCTION redrive.key_reuse(first uuid, p_sender text, p_type text, p_key text, p_payload bytea)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT coalesce(min(CASE WHEN m.sender IS NULL THEN '' WHEN m.sender <> p_sender THEN 'sender'
+        WHEN (m.type, coalesce(m.key, ''), m.payload) IS DISTINCT FROM (p_type, coalesce(p_key, ''), p_payload) THEN 'content' ELSE '' END), 'gone')
+    FROM redrive.messages m WHERE m.id = first
+$function$;
+REVOKE ALL ON FUNCTION redrive.key_reuse(uuid,text,text,text,bytea) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.known_message(p_scope text, p_key text, p_sender text DEFAULT NULL::text, p_type text DEFAULT NULL::text, p_message_key text DEFAULT NULL::text, p_payload bytea DEFAULT NULL::bytea)
  RETURNS uuid
  LANGUAGE plpgsql
 AS $function$
 DECLARE
     known uuid;
+    differs text;
+    says text;
 BEGIN
     SELECT k.message_id INTO STRICT known FROM redrive.idempotency_keys k WHERE k.scope = p_scope AND k.key = p_key;
+    IF p_sender IS NOT NULL THEN
+        differs := redrive.key_reuse(known, p_sender, p_type, p_message_key, p_payload);
+    END IF;
+    IF differs <> '' THEN
+        INSERT INTO redrive.reused_keys (integration, type, message_id, sender, differs) VALUES (p_scope, p_type, known, p_sender, differs);
+        says := CASE differs WHEN 'sender' THEN 'the idempotency key was used by another sender' WHEN 'content' THEN
+            'the idempotency key was used for a message of other type, key or payload' ELSE 'the idempotency key was used before, for a message that is kept no more' END;
+        IF current_setting('redrive.reused_keys', true) = 'refuse' THEN
+            RAISE EXCEPTION '%', says USING ERRCODE = 'RD007', HINT = 'use a key for one message only';
+        ELSIF starts_with(p_sender, 'role:') THEN
+            RAISE WARNING '%: this message is not taken in', says USING ERRCODE = 'RD007',
+                HINT = 'use a key for one message only; SET redrive.reused_keys = ''refuse'' makes it an error';
+        END IF;
+    END IF;
     RETURN known;
 END
 $function$;
-REVOKE ALL ON FUNCTION redrive.known_message(text,text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION redrive.known_message(text,text,text,text,text,bytea) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.new_id()
  RETURNS uuid
@@ -2199,7 +2291,7 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION redrive.publish_between(type text, payload bytea, key text, headers jsonb, idempotency_key text, deliver_after timestamp with time zone, expires_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION redrive.publish_between(type text, payload bytea, key text, headers jsonb, idempotency_key text, deliver_after timestamp with time zone, expires_at timestamp with time zone, sender text DEFAULT ('role:'::text || (SESSION_USER)::text))
  RETURNS uuid
  LANGUAGE plpgsql
 AS $function$
@@ -2212,16 +2304,17 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message('', type, payload, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message('', idempotency_key);
+            RETURN redrive.known_message('', idempotency_key, sender, type, key, payload);
         END IF;
     END IF;
-    INSERT INTO redrive.messages (id, kind, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
-        VALUES (coalesce(message, redrive.new_id()), 'event', type, key, coalesce(headers, '{}'), payload, idempotency_key, deliver_after, expires_at)
+    INSERT INTO redrive.messages (id, kind, type, key, headers, payload, idempotency_key, deliver_after, expires_at, sender)
+        VALUES (coalesce(message, redrive.new_id()), 'event', type, key, coalesce(headers, '{}'), payload, idempotency_key, deliver_after, expires_at,
+            sender)
         RETURNING id INTO message;
     RETURN message;
 END
 $function$;
-REVOKE ALL ON FUNCTION redrive.publish_between(text,bytea,text,jsonb,text,timestamp with time zone,timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION redrive.publish_between(text,bytea,text,jsonb,text,timestamp with time zone,timestamp with time zone,text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.record_counted()
  RETURNS trigger

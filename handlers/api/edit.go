@@ -80,7 +80,7 @@ func (s *API) restore(d delivery.Detail, r *delivery.EditRequest) error {
 		if err != nil {
 			return err
 		}
-		r.Payload = restored
+		r.Payload, r.Typed = restored, r.Payload
 	}
 	headers, err := restoreHeaders(r.Headers, base.Headers, s.RevealVersion(d.Message, base, d.Integration).Headers)
 	r.Headers = headers

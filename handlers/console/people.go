@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -144,26 +143,26 @@ func operatorChange(c echo.Context, what, called string) (change delivery.Operat
 
 // grantOf reads a role, or permissions, and the integrations that they are for, by name and by label; without either for all.
 func grantOf(c echo.Context) (g delivery.Grant, err error) {
-	apart := func(r rune) bool { return r == ',' || unicode.IsSpace(r) }
 	params, err := c.FormParams()
 	if err != nil {
 		return g, err
 	}
-	g = delivery.Grant{Role: delivery.Role(c.FormValue("role")), Integrations: strings.FieldsFunc(c.FormValue("integrations"), apart)}
 	for _, p := range params["permission"] {
 		g.Permissions = append(g.Permissions, delivery.Permission(p))
 	}
-	for _, text := range strings.FieldsFunc(c.FormValue("labels"), apart) {
-		key, value, found := strings.Cut(text, "=")
-		if !found {
-			return g, delivery.Mistake("invalid_label", "labels", "label", text, "max", delivery.MaxName)
-		}
-		if g.Labels == nil {
-			g.Labels = map[string]string{}
-		}
-		g.Labels[key] = value
+	g.Role = delivery.Role(c.FormValue("role"))
+	names, labels, err := delivery.ParseScope(c.FormValue("integrations"))
+	for key, value := range labels {
+		names = append(names, key+"="+value) // where names belong it is none, and is refused as such
 	}
-	return g, nil
+	g.Integrations = names
+	if err == nil {
+		names, g.Labels, err = delivery.ParseScope(c.FormValue("labels"))
+	}
+	if err == nil && len(names) > 0 && c.FormValue("labels") != "" {
+		err = delivery.Mistake("invalid_label", "labels", "label", names[0], "max", delivery.MaxName)
+	}
+	return g, err
 }
 
 func (s *Console) account(c echo.Context) error { return s.accountPage(c, http.StatusOK, "") }

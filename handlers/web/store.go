@@ -29,6 +29,9 @@ type Store interface {
 	SignInProvided(ctx context.Context, p delivery.ProvidedPerson, details json.RawMessage) (delivery.Operator, error)
 	EndProvided(ctx context.Context, l delivery.ProviderLogout) (ended int, err error)
 	IDToken(ctx context.Context, session string) (string, error) // with which a session began; empty: by none
+	TicketKey(ctx context.Context) ([]byte, error)               // with which tickets are sealed
+	TicketEnded(ctx context.Context, id string) (bool, error)
+	EndTicket(ctx context.Context, id string) error // delivery.ErrNotFound: it had ended before
 	KeepChallenge(ctx context.Context, secret string, c delivery.Challenge) error
 	TakeChallenge(ctx context.Context, secret string, kind delivery.ChallengeKind) (delivery.Challenge, error) // once
 	Operator(ctx context.Context, id string) (delivery.Operator, error)

@@ -29,17 +29,18 @@ import (
 // Settings are the flags and variables of serve.
 type Settings struct {
 	database
-	Addr          string        `env:"REDRIVE_ADDR"           default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
-	Config        string        `env:"REDRIVE_CONFIG"                                  help:"Integrations file (YAML)."`
-	Demo          config.Toggle `env:"REDRIVE_DEMO"                                    help:"Run the demo shop and its breakable receivers."`
-	DemoBrokers   demo.Brokers  `                                                                                                                                                   embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
-	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin, while there is none: at least 15 characters; random and printed once when empty."`
-	APIToken      string        `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation: at least 32 characters, such as redrive token new prints."                                                                                         name:"api-token"`
-	Retention     time.Duration `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
-	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
-	Proxies       string        `env:"REDRIVE_TRUSTED_PROXIES" help:"Addresses and ranges (CIDR) of the proxies in front, with commas between: their X-Forwarded-For or Forwarded says where requests come from. Empty: from whoever is connected." name:"trusted-proxies"`
-	TLSCert       string        `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
-	TLSKey        string        `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
+	Addr          string            `env:"REDRIVE_ADDR"           default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
+	Config        string            `env:"REDRIVE_CONFIG"                                  help:"Integrations file (YAML)."`
+	Demo          config.Toggle     `env:"REDRIVE_DEMO"                                    help:"Run the demo shop and its breakable receivers."`
+	DemoBrokers   demo.Brokers      `                                                                                                                                                   embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
+	AdminPassword string            `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin, while there is none: at least 15 characters; random and printed once when empty."`
+	APIToken      string            `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation: at least 32 characters, such as redrive token new prints."                                                                                         name:"api-token"`
+	Retention     time.Duration     `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
+	SecureCookies config.Toggle     `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
+	Proxies       string            `env:"REDRIVE_TRUSTED_PROXIES" help:"Addresses and ranges (CIDR) of the proxies in front, with commas between: their X-Forwarded-For or Forwarded says where requests come from. Empty: from whoever is connected." name:"trusted-proxies"`
+	Metrics       web.MetricsAccess `env:"REDRIVE_METRICS" default:"local" help:"Who is shown /metrics without a token: local (whoever asks from this machine, past no proxy), open (everybody) or token (nobody). A token shows the integrations that it sees."`
+	TLSCert       string            `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
+	TLSKey        string            `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 	SignIn        `embed:""`
 	Tokens        `embed:""`
 }
@@ -54,6 +55,8 @@ type Serving struct {
 	DSN      string
 	File     *config.File
 	Log      *slog.Logger
+
+	DemoReceivers net.Listener // where the demo's receivers are, when they are not at Listener
 }
 
 // firstOperator is what the first person is called.
@@ -73,11 +76,11 @@ func (c *Settings) check() error {
 	if _, err := c.TrustedProxies(); err != nil {
 		return Misused(err)
 	}
+	if err := c.Metrics.Check(); err != nil {
+		return Misused(fmt.Errorf("REDRIVE_METRICS: %w", err))
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return Misused(errors.New("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))
-	}
-	if c.TLSCert != "" && bool(c.Demo) {
-		return Misused(errors.New("REDRIVE_DEMO: the demo's receivers speak plain HTTP on this very address; leave REDRIVE_TLS_CERT out"))
 	}
 	if err := c.SignIn.check(); err != nil {
 		return err
@@ -128,8 +131,16 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 		return err
 	}
 	defer listener.Close()
-	refs := references()
-	file, err := c.integrations(rooms.BaseURL(listener), refs)
+	refs, base := references(), rooms.BaseURL(listener)
+	receivers, err := c.listenForDemo()
+	if err != nil {
+		return err
+	}
+	if receivers != nil {
+		defer receivers.Close()
+		base = rooms.BaseURL(receivers)
+	}
+	file, err := c.integrations(base, refs)
 	if err != nil && !errors.Is(err, config.ErrStored) {
 		return Misused(err)
 	}
@@ -141,7 +152,7 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 	if err := migrated(ctx, db); err != nil {
 		return err
 	}
-	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener), refs, log); err != nil {
+	if file, err = c.settle(ctx, db, file, base, refs, log); err != nil {
 		return err
 	}
 	log = slog.New(file.Hidden.Log(log.Handler()))
@@ -149,15 +160,33 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 	if err := c.prepare(ctx, db, file, log); err != nil {
 		return err
 	}
-	return p.Serve(ctx, Serving{Settings: *c, Version: p.Version, Listener: listener, Store: db, DSN: dsn, File: file, Log: log})
+	return p.Serve(ctx, Serving{Settings: *c, Version: p.Version, Listener: listener, Store: db, DSN: dsn, File: file, Log: log,
+		DemoReceivers: receivers})
 }
 
-// migrated brings the schema in place, and looks whether what is sealed in it opens.
+// listenForDemo opens an address of this machine for the demo's receivers, in the clear, where the console is encrypted: nobody could check its
+// certificate.
+func (c *Settings) listenForDemo() (net.Listener, error) {
+	if c.TLSCert == "" || !bool(c.Demo) {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("the demo's receivers: %w", err)
+	}
+	return listener, nil
+}
+
+// migrated brings the schema in place, looks whether what is sealed in it opens, and seals what earlier versions did not.
 func migrated(ctx context.Context, db *store.Store) error {
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	return unlocked(ctx, db)
+	if err := unlocked(ctx, db); err != nil {
+		return err
+	}
+	_, err := db.SealCodes(ctx)
+	return err
 }
 
 // unlocked reports whether the keys of stored secrets are there; without them it is a wrong setting.

@@ -121,6 +121,8 @@ func (s *People) ChangeOperator(ctx context.Context, c delivery.OperatorChange) 
 			return delivery.Mistake("conflict.person", "version", "name", was.Name, "version", was.Generation)
 		case !was.IsLocal() && (c.Name != nil || c.Role != nil || c.PasswordHash != nil):
 			return delivery.Mistake("provided_person", c.What())
+		case c.Withdraw != nil && was.Grants.Provided().Has(*c.Withdraw):
+			return delivery.Mistake("provided_grant", "grant")
 		}
 		if err := checkName(tx, c); err != nil {
 			return err

@@ -18,7 +18,7 @@ const SignedInSQL = ` FROM redrive.sessions s JOIN redrive.operators o ON o.id =
 // now. The labels of an integration that left the file are those that it had.
 func GrantsOf(column, id string) string {
 	return `(SELECT jsonb_agg(jsonb_build_object('id', g.id, 'role', g.role, 'permissions', g.permissions, 'integrations', g.integrations,
-		'labels', g.labels, 'within', CASE WHEN g.integrations <> '{}' OR g.labels <> '{}' THEN ARRAY(SELECT i.name FROM redrive.integrations i
+		'labels', g.labels, 'provided', g.provided, 'within', CASE WHEN g.integrations <> '{}' OR g.labels <> '{}' THEN ARRAY(SELECT i.name FROM redrive.integrations i
 			WHERE i.name = ANY(g.integrations) OR g.labels <> '{}' AND i.labels @> g.labels) END) ORDER BY g.created_at, g.id)
 		FROM redrive.grants g WHERE g.` + column + " = " + id + ")"
 }
