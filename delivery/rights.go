@@ -87,6 +87,9 @@ var rolePermissions = map[Role][]Permission{
 // Permits reports whether a role has a permission; one that there is not has none.
 func (r Role) Permits(p Permission) bool { return slices.Contains(rolePermissions[r], p) }
 
+// Permissions lists what a role permits.
+func (r Role) Permissions() []Permission { return slices.Clone(rolePermissions[r]) }
+
 // Check refuses a role that there is not. The error is an *InputError.
 func (r Role) Check() error {
 	if !slices.Contains(Roles, r) {
@@ -116,8 +119,8 @@ func (g Grant) permissions() []Permission {
 	return slices.DeleteFunc(all, func(p Permission) bool { return p == PermitAdminister && !g.Everywhere() })
 }
 
-// maxScope is how many names or labels one grant has at most.
-const maxScope = 100
+// MaxScope is how many names or labels one grant has at most.
+const MaxScope = 100
 
 // Check refuses a grant that nobody can have. The error is an *InputError.
 func (g Grant) Check() error {
@@ -159,8 +162,8 @@ func (g Grant) checkScope() error {
 			return Mistake("invalid_grant.name", "integrations", "name", name)
 		}
 	}
-	if len(g.Integrations) > maxScope || len(g.Labels) > maxScope {
-		return Mistake("invalid_grant.too_many", "integrations", "max", maxScope)
+	if len(g.Integrations) > MaxScope || len(g.Labels) > MaxScope {
+		return Mistake("invalid_grant.too_many", "integrations", "max", MaxScope)
 	}
 	return CheckLabels(g.Labels)
 }
@@ -207,16 +210,19 @@ func (g Grant) isLike(other Grant) bool {
 }
 
 // Scan reads what the store answers (sql.Scanner).
-func (g *Grants) Scan(stored any) error {
+func (g *Grants) Scan(stored any) error { return scanJSON(stored, g) }
+
+// scanJSON reads a column of JSON, which may be null.
+func scanJSON(stored, into any) error {
 	switch raw := stored.(type) {
 	case nil:
 		return nil
 	case string:
-		return json.Unmarshal([]byte(raw), g)
+		return json.Unmarshal([]byte(raw), into)
 	case []byte:
-		return json.Unmarshal(raw, g)
+		return json.Unmarshal(raw, into)
 	}
-	return fmt.Errorf("grants are a %T", stored)
+	return fmt.Errorf("what is to be JSON is a %T", stored)
 }
 
 // Scope is for which integrations something holds.

@@ -17,14 +17,15 @@ CREATE TABLE redrive.api_tokens (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     name text NOT NULL,
     role text NOT NULL,
-    token_hash bytea NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     revoked_at timestamp with time zone,
     of_setting boolean NOT NULL DEFAULT false,
+    operator_id uuid,
     CONSTRAINT api_tokens_pkey PRIMARY KEY (id),
     CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
-    CONSTRAINT api_tokens_token_hash_key UNIQUE (token_hash)
+    CONSTRAINT api_tokens_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
+CREATE INDEX api_tokens_operator ON redrive.api_tokens USING btree (operator_id) WHERE (operator_id IS NOT NULL);
 CREATE UNIQUE INDEX api_tokens_setting ON redrive.api_tokens USING btree (of_setting) WHERE of_setting;
 CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.api_tokens FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
 
@@ -839,6 +840,26 @@ CREATE TABLE redrive.source_topics (
     CONSTRAINT source_topics_pkey PRIMARY KEY (integration, topic, consumers)
 );
 
+CREATE TABLE redrive.token_secrets (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    token_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamp with time zone,
+    CONSTRAINT token_secrets_pkey PRIMARY KEY (id),
+    CONSTRAINT token_secrets_token_id_fkey FOREIGN KEY (token_id) REFERENCES redrive.api_tokens(id) ON DELETE CASCADE,
+    CONSTRAINT token_secrets_hash_key UNIQUE (hash)
+);
+CREATE INDEX token_secrets_token ON redrive.token_secrets USING btree (token_id);
+
+CREATE TABLE redrive.token_uses (
+    secret_id uuid NOT NULL,
+    used_at timestamp with time zone NOT NULL,
+    address text NOT NULL,
+    CONSTRAINT token_uses_pkey PRIMARY KEY (secret_id),
+    CONSTRAINT token_uses_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES redrive.token_secrets(id) ON DELETE CASCADE
+);
+
 CREATE TABLE redrive.totp (
     operator_id uuid NOT NULL,
     secret bytea,
@@ -916,9 +937,16 @@ CREATE OR REPLACE FUNCTION redrive.actor_named()
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    called text := NEW.name;
 BEGIN
-    INSERT INTO redrive.actors (id, name) VALUES (NEW.id::text, CASE TG_TABLE_NAME WHEN 'api_tokens' THEN 'token:' ELSE '' END || NEW.name)
-    ON CONFLICT (id) DO UPDATE SET name = excluded.name;
+    IF TG_TABLE_NAME = 'api_tokens' THEN
+        called := 'token:' || coalesce((SELECT o.name || '/' FROM redrive.operators o WHERE o.id = NEW.operator_id), '') || NEW.name;
+    ELSE
+        UPDATE redrive.actors a SET name = 'token:' || NEW.name || '/' || t.name FROM redrive.api_tokens t
+        WHERE t.operator_id = NEW.id AND a.id = t.id::text;
+    END IF;
+    INSERT INTO redrive.actors (id, name) VALUES (NEW.id::text, called) ON CONFLICT (id) DO UPDATE SET name = excluded.name;
     RETURN NULL;
 END
 $function$;

@@ -129,9 +129,9 @@ func audited(page delivery.Page[delivery.AuditEntry], err error) (texts []string
 // routes try them. The rest is asked by the program, of whoever signs in, or says nothing of an integration.
 var otherMethods = map[string]string{
 	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation SetPaused PauseUntil RequestRun RequestResnapshot
-		RequestTable CreateOperator ChangeOperator CreateToken RevokeToken EndSession Record`,
+		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
-	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Tokens SignIn SignedIn TokenByHash Holding
+	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
 		FindCtx CommitCtx DeleteCtx EnsureFirstOperator EnsureEnvToken
 		SignInProvided EndProvided IDToken KeepChallenge TakeChallenge TicketKey TicketEnded EndTicket CodeSecret ProposeCodeSecret ConfirmCodes UseCode FailCode RemoveCodes
 		RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey KnownPlace RememberPlace`,

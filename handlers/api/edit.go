@@ -45,7 +45,7 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 		"payload":        func(raw json.RawMessage) error { plain = raw; return nil },
 		"payload_base64": base64Field("payload_base64", &encoded, &fromEncoded),
 		"payload_null":   boolField("payload_null", &r.PayloadNull),
-		"headers":        headersField(&r.Headers),
+		"headers":        web.TextMapField("headers", &r.Headers),
 		"reason":         web.TextField("reason", delivery.MaxReason, &r.Reason),
 		"version":        web.VersionField(&r.Version),
 	})

@@ -44,7 +44,8 @@ type Store interface {
 	// KnownPlace reports whether the person of that name has signed in with the browser that has this secret, and from that address.
 	KnownPlace(ctx context.Context, name, secret, address string) (browser, known bool, err error)
 	RememberPlace(ctx context.Context, o delivery.Operator, secret, address string) error
-	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) // not revoked
+	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) // not revoked; *delivery.ExpiredTokenError
+	NoteTokenUses(ctx context.Context, uses []delivery.TokenUse) error
 	// Find, Commit and Delete with a context are the session store of scs (scs.CtxStore).
 	FindCtx(ctx context.Context, token string) (b []byte, found bool, err error)
 	CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error

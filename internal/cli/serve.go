@@ -42,6 +42,7 @@ type Settings struct {
 	TLSCert       string            `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
 	TLSKey        string            `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 	SignIn        `embed:""`
+	Tokens        `embed:""`
 }
 
 // Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
@@ -81,7 +82,10 @@ func (c *Settings) check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return Misused(errors.New("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))
 	}
-	return c.SignIn.check()
+	if err := c.SignIn.check(); err != nil {
+		return err
+	}
+	return c.Tokens.check()
 }
 
 // TrustedProxies are the proxies whose word counts on where requests come from.
