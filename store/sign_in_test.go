@@ -15,7 +15,7 @@ import (
 // What codes of apps are made of, in the clear until now, is sealed row by row; a failure in between leaves rows that are whole, and the
 // next call goes on. The keys are rotated like all others, and what is sealed for one person opens for nobody else.
 func TestCodesOfBeforeAreSealed(t *testing.T) {
-	dsn, db := earlier(t, 31)
+	dsn, db := storetest.Earlier(t, 31)
 	exec := func(statement string, args ...any) {
 		t.Helper()
 		if _, err := db.ExecContext(t.Context(), statement, args...); err != nil {
