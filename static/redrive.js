@@ -25,7 +25,7 @@
     if (!list.length) return;
     current = Math.max(0, Math.min(index, list.length - 1));
     list.forEach(function (row, i) { row.classList.toggle('here', i === current); });
-    var link = list[current].querySelector('a.open, a[data-open], summary');
+    var link = list[current].querySelector('a.open, a[data-open], .key :is(a, summary)');
     if (link) link.focus({ preventScroll: true });
     list[current].scrollIntoView({ block: 'nearest' });
   }

@@ -273,10 +273,10 @@ func (p FailuresPage) order() string {
 	return p.T("newest first")
 }
 
-// saysStates reports whether the rows say their states: there are several.
+// saysStates reports whether the rows say their states: the list is not of one that has one word.
 func (p FailuresPage) saysStates() bool {
-	rows := rowsOf(p.Items, p.Here)
-	return len(rows) > 0 && rows[0].states
+	states := StatesOf(p.Filter)
+	return len(states) > 1 || states[0] == delivery.StatePending || states[0] == delivery.StateSending || states[0] == delivery.StateIgnored
 }
 
 // everySelected says that everything that matches is chosen.

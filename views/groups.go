@@ -225,12 +225,3 @@ func groupHot(g delivery.Group) string {
 	}
 	return ""
 }
-
-// newest are rows that say their states.
-func (p GroupPage) newest() []listed {
-	rows := rowsOf(p.Newest, p.Here)
-	for n := range rows {
-		rows[n].states = true
-	}
-	return rows
-}

@@ -1632,7 +1632,7 @@ func groupNewest(p GroupPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			for _, r := range p.newest() {
+			for _, r := range rowsOf(p.Newest, p.Here, true) {
 				templ_7745c5c3_Err = failureRow(p.Layout, r).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -1,7 +1,6 @@
 package views
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 
@@ -26,12 +25,9 @@ const mostOfValues = 16_000
 const maxBack = 400
 
 // rowsOf are failures as rows of a list.
-func rowsOf(items []delivery.Delivery, list string) []listed {
+func rowsOf(items []delivery.Delivery, list string, states bool) []listed {
 	rows := make([]listed, len(items))
 	room := mostOfValues / max(len(items), delivery.DefaultPage/3)
-	states := slices.ContainsFunc(items, func(d delivery.Delivery) bool {
-		return d.State != items[0].State || d.State == delivery.StatePending || d.State == delivery.StateSending
-	})
 	for n, d := range items {
 		rows[n] = listed{Delivery: d, href: FailureInList(list, d.Place()), states: states, room: room}
 		if len(list) > maxBack {
@@ -43,7 +39,7 @@ func rowsOf(items []delivery.Delivery, list string) []listed {
 
 // folds are the rows of the page; neighbours that look the same are one fold.
 func (p FailuresPage) folds() (folds [][]listed) {
-	for _, r := range rowsOf(p.Items, p.Here) {
+	for _, r := range rowsOf(p.Items, p.Here, p.saysStates()) {
 		r.selects, r.isNew = p.selects(), !p.isNews() && p.Look.IsNew(r.Delivery)
 		if last := len(folds) - 1; last >= 0 && p.alike(folds[last][0], r) {
 			folds[last] = append(folds[last], r)
@@ -51,12 +47,22 @@ func (p FailuresPage) folds() (folds [][]listed) {
 			folds = append(folds, []listed{r})
 		}
 	}
-	for _, fold := range folds {
+	return folds
+}
+
+// bodies are the parts of the table: each fold is one, and what stands between folds.
+func (p FailuresPage) bodies() (bodies [][]listed) {
+	for _, fold := range p.folds() {
 		for n := range fold {
 			fold[n].within = len(fold) > 1
 		}
+		if last := len(bodies) - 1; last >= 0 && !bodies[last][0].within && !fold[0].within {
+			bodies[last] = append(bodies[last], fold...)
+		} else {
+			bodies = append(bodies, fold)
+		}
 	}
-	return folds
+	return bodies
 }
 
 // alike reports whether rows say the same, but for when.
@@ -98,8 +104,9 @@ func (l Locale) said(d delivery.Delivery) string {
 }
 
 const (
-	tail     = 8  // characters of a value that stay when its middle is cut
-	longFrom = 18 // characters of a value that some column may not have room for
+	tail     = 8   // characters of a value that stay when its middle is cut
+	mostSaid = 100 // characters of what the receiver said: the rest stands on the page of the failure
+	longFrom = 18  // characters of a value that some column may not have room for
 )
 
 // middle cuts a text in its middle, to a number of characters.

@@ -35,6 +35,7 @@ const (
 	PasskeyBegin    = "/account/passkeys/begin"
 	AccountNoCode   = "/account/code/remove"
 	Help            = "/help"
+	HelpFields      = "/help#fields" // what the search bar understands
 	SignIn          = "/sign-in"
 	SignInProvider  = "/sign-in/oidc"          // begins single sign-on
 	ProviderBack    = "/sign-in/oidc/callback" // where the provider sends people back
