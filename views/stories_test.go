@@ -549,7 +549,7 @@ func TestEveryNumberOfTheOverviewLeadsToItsRows(t *testing.T) {
 	h[0].Acknowledged = 5
 	overview := rendered(t, OverviewView(OverviewPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
 	list := rendered(t, IntegrationsView(IntegrationsPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
-	for number, page := range map[string]string{"41<": overview, "52<": overview, "53<": overview, "55 delivered<": overview, "56 failed attempts<": overview,
+	for number, page := range map[string]string{"41<": overview, "52<": overview, "53<": overview, "55 delivered<": overview, "(what failed)<": overview, // attempts are more than failures
 		"52 dead letters wait for a person<": overview, "5 acknowledged<": overview, "40<": list, "1<": list, "54<": list} {
 		if !regexp.MustCompile(`<a href="/[^"]*"[^>]*>` + regexp.QuoteMeta(number)).MatchString(page) {
 			t.Errorf("%q is no link", number)

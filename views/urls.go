@@ -203,6 +203,17 @@ func TokenRevoke(id string) string { return Tokens + "/" + url.PathEscape(id) + 
 // AuditOf is the history of one subject.
 func AuditOf(subject string) string { return with(Audit, "subject", subject) }
 
+// IgnoredIn is the ignored failures of one integration or of all, in a month (2006-01) or at any time.
+func IgnoredIn(integration, month string) string {
+	query := url.Values{}
+	for name, value := range map[string]string{"integration": integration, "month": month} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return withQuery(Ignored, query)
+}
+
 // IgnoredOf is the ignored failures of one integration.
 func IgnoredOf(integration string) string { return with(Ignored, "integration", integration) }
 
