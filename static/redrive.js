@@ -7,7 +7,7 @@
 
   function all(selector) { return Array.prototype.slice.call(document.querySelectorAll(selector)); }
   function first(selector) { return document.querySelector(selector); }
-  function rows() { return all('[data-row]').filter(function (row) { return row.checkVisibility(); }); } // what is folded is passed over
+  function rows() { return all('[data-row]').filter(function (row) { return row.offsetHeight > 0; }); } // what is folded is passed over
   function boxes() { return all('[data-row] input[type=checkbox]:not([data-fold])'); }
   function within(fold) { return Array.from(fold.closest('tbody').querySelectorAll('.within input')); }
   function everything() { var box = first('[data-everything]'); return box && box.checked; }

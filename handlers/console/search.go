@@ -25,12 +25,12 @@ const (
 // countsOf fills in how many rows the list and its neighbours have. What the counters know is exact and said of each state; a search
 // is counted only where it is shown, and not far: it has to be found to be counted.
 func (s *Console) countsOf(ctx context.Context, page *views.FailuresPage) error {
-	counted := countedByGroups(page.Untabbed())
+	counted := countedByGroups(unpaged(page.Untabbed()))
 	for _, t := range page.ListTabs() {
 		tab := views.StateTab{Name: t.Name, Href: views.FailureList(t.Filter), Current: t.Current, Count: views.Count{Unknown: true}}
 		if counted {
 			atMost := views.CountLimit
-			if !countedByGroups(t.Filter) {
+			if !countedByGroups(unpaged(t.Filter)) {
 				atMost = searchCountLimit
 			}
 			var err error
