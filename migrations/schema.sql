@@ -295,6 +295,7 @@ CREATE INDEX deliveries_attempts ON redrive.deliveries USING btree (attempts, st
 CREATE INDEX deliveries_dead ON redrive.deliveries USING btree (changed_at DESC, id DESC) WHERE (state = 'dead'::text);
 CREATE INDEX deliveries_dead_group ON redrive.deliveries USING btree (group_id, changed_at DESC, id DESC) WHERE (state = 'dead'::text);
 CREATE INDEX deliveries_dead_integration ON redrive.deliveries USING btree (integration, changed_at DESC, id DESC) WHERE (state = 'dead'::text);
+CREATE INDEX deliveries_id_end ON redrive.deliveries USING btree ("right"((id)::text, 8)) WHERE (failed_at IS NOT NULL);
 CREATE INDEX deliveries_ignored ON redrive.deliveries USING btree (changed_at DESC, id DESC) WHERE (state = 'ignored'::text);
 CREATE INDEX deliveries_ignored_group ON redrive.deliveries USING btree (group_id, changed_at DESC, id DESC) WHERE (state = 'ignored'::text);
 CREATE INDEX deliveries_ignored_integration ON redrive.deliveries USING btree (integration, changed_at DESC, id DESC) WHERE (state = 'ignored'::text);
@@ -531,6 +532,13 @@ CREATE TABLE redrive.listeners (
     gap_from timestamp with time zone,
     CONSTRAINT listeners_pkey PRIMARY KEY (integration, place, worker)
 ) WITH (fillfactor=70);
+
+CREATE TABLE redrive.looks (
+    operator_id uuid NOT NULL,
+    seen_until timestamp with time zone NOT NULL,
+    CONSTRAINT looks_pkey PRIMARY KEY (operator_id),
+    CONSTRAINT looks_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
+);
 
 CREATE TABLE redrive.messages (
     id uuid NOT NULL,
