@@ -284,7 +284,7 @@ func (s *Console) steerByForm(what string) echo.HandlerFunc {
 			return s.operationPage(c, http.StatusConflict, form)
 		}
 		if err != nil {
-			p, err := web.Mistake(err)
+			p, err := web.Mistake(withoutCanary(err))
 			if err != nil {
 				return err
 			}
@@ -295,6 +295,15 @@ func (s *Console) steerByForm(what string) echo.HandlerFunc {
 		s.SetFlash(c, good(c, "done.operation."+what))
 		return c.Redirect(http.StatusSeeOther, views.Operation(step.ID))
 	}
+}
+
+// withoutCanary says at the field that whoever typed 0 may not.
+func withoutCanary(err error) error {
+	var lacks *delivery.RightError
+	if errors.As(err, &lacks) && lacks.Missing == delivery.PermitSkipCanary {
+		return web.Unprocessable("invalid_pace.skip_canary", delivery.PaceCanary)
+	}
+	return err
 }
 
 // steerOf reads a form that changes an operation.
@@ -320,6 +329,11 @@ func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.S
 		err = delivery.CheckReason(step.Reason)
 	case what == "cancel" && step.Reason == "":
 		err = web.Unprocessable("reason_required.cancel", "reason")
+	case what == "resume" && form.Pace.Canary != "":
+		n, bad := strconv.Atoi(form.Pace.Canary)
+		if step.Canary = &n; bad != nil || n < 0 || n > delivery.MaxCanary {
+			err = web.Unprocessable("invalid_pace.resume", delivery.PaceCanary, "max", delivery.MaxCanary)
+		}
 	case what == "pace":
 		var pace delivery.Pace
 		pace, err = ParsePace(form.Pace)

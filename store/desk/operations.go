@@ -78,7 +78,7 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		if err != nil || !fresh {
 			return err
 		}
-		frozen, err := freeze(tx, r.ID, selection)
+		frozen, err := freeze(tx, r, selection)
 		if err != nil {
 			return fmt.Errorf("freezing the set: %w", err)
 		}
