@@ -571,6 +571,7 @@ func TestResumingSendsTheFirstWaveOnly(t *testing.T) {
 		d.settle(integration, func(delivery.Claimed) (delivery.Result, delivery.State) { return answered, delivery.StateDead })
 	}
 	d := open(t)
+	d.must(d.SyncIntegrations(t.Context(), []delivery.Integration{integration("dead"), integration("later"), integration("first-later"), integration("in-flight")}))
 	for name, fails := range map[string]func(desk, string){"dead": dies, "later": later, "first-later": func(d desk, integration string) {
 		if n := value[int](d, "SELECT count(*) FROM redrive.deliveries WHERE integration = $1 AND attempts > 4", integration); n > 0 {
 			dies(d, integration)
