@@ -54,6 +54,9 @@ const (
 	ExcludedAcknowledged = "already_acknowledged" // acknowledge
 )
 
+// ReasonWithdrawn is the reason of an item that failed because somebody took its retry back. It is part of the public interface.
+const ReasonWithdrawn = "withdrawn"
+
 // Keys of what is said about an operation, which are stored.
 const (
 	HeldPaused       = "held.paused"         // by
@@ -74,6 +77,7 @@ type DryRun struct {
 	Excluded     map[string]int // reason -> number
 	Integrations map[string]int // eligible, by integration
 	Unsure       int            // retry: eligible whose outcome is unknown: they may have had their effect
+	UnsureOf     map[string]int // the same, by integration
 }
 
 // Operation is a durable bulk action on a set frozen at the click. Selected = Succeeded + Failed + Skipped + Cancelled + Remaining,

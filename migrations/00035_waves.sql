@@ -9,7 +9,8 @@ ALTER TABLE redrive.operation_parts
     ADD COLUMN wave_bad integer NOT NULL DEFAULT 0,  -- failed, or failing
     ADD COLUMN again integer NOT NULL DEFAULT 0;     -- failed items that are to be sent again before others: those of wave 0
 ALTER TABLE redrive.operation_items ADD COLUMN wave integer NOT NULL DEFAULT 1; -- in which it was sent; 0: it failed and is to be sent again
-ALTER TABLE redrive.operation_deltas ADD COLUMN wave integer NOT NULL DEFAULT 1; -- of the items
+ALTER TABLE redrive.operation_deltas ADD COLUMN wave integer NOT NULL DEFAULT 1, -- of the items
+    ADD COLUMN withdrawn integer NOT NULL DEFAULT 0;                              -- of the failed: a person took the retry back
 
 UPDATE redrive.operation_parts SET wave_sent = cursor - first + 1 - skipped, wave_good = greatest(succeeded - good_before, 0),
     wave_bad = greatest(failed + failing - bad_before, 0);
@@ -83,7 +84,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-ALTER TABLE redrive.operation_deltas DROP COLUMN wave;
+ALTER TABLE redrive.operation_deltas DROP COLUMN wave, DROP COLUMN withdrawn;
 ALTER TABLE redrive.operation_items DROP COLUMN wave;
 ALTER TABLE redrive.operation_parts ADD COLUMN good_before integer NOT NULL DEFAULT 0, ADD COLUMN bad_before integer NOT NULL DEFAULT 0;
 UPDATE redrive.operation_parts SET good_before = greatest(succeeded - wave_good, 0), bad_before = greatest(failed + failing - wave_bad, 0);

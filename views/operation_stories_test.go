@@ -118,7 +118,7 @@ func TestPaceInWords(t *testing.T) {
 	l := Locale{}
 	for want, pace := range map[string]delivery.Pace{
 		"as fast as it goes": {},
-		"5 per second, growing to 50 within 10 min; pauses by itself when more than 20 % fail":         {Rate: 5, RampTo: 50, RampOver: 10 * time.Minute, StopAbove: .2},
+		"5 per second, growing to 50 within 10 min; pauses by itself when more than 20 % fail":                                                             {Rate: 5, RampTo: 50, RampOver: 10 * time.Minute, StopAbove: .2},
 		"first 10 of each integration, then, when these are confirmed, the others in waves; as fast as it goes; pauses by itself when more than 50 % fail": {Canary: 10},
 	} {
 		if got := l.pace(pace); got != want {

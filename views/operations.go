@@ -17,6 +17,7 @@ type OperationNewPage struct {
 	Layout
 	Form   OperationForm
 	Dry    delivery.DryRun
+	Twice  int              // of the eligible: outcome unknown, and the receiver does not drop duplicates
 	Filter *delivery.Filter // what was asked for; nil: Chosen was
 	Chosen []Selected
 	Return string
@@ -26,6 +27,7 @@ type OperationNewPage struct {
 type OperationForm struct {
 	ActionForm
 	Token string // the operation's id: sending the form twice starts one
+	Twice bool   // what may have its effect twice is to be sent all the same
 	Pace  PaceForm
 }
 
@@ -195,7 +197,7 @@ func (p OperationNewPage) Titled() OperationNewPage {
 // loose is a problem that belongs to no field of the form.
 func (f OperationForm) loose() string {
 	if slices.Contains([]string{"reason", "category", "until", "evidence", "canary", "rate", "ramp_to", "ramp_over",
-		"stop_above"}, f.Field) {
+		"stop_above", FieldTwice}, f.Field) {
 		return ""
 	}
 	return f.Problem
@@ -479,6 +481,9 @@ func (p OperationPage) itemReason(i delivery.OperationItem) string {
 	if i.Reason == "" {
 		return ""
 	}
+	if i.Reason == delivery.ReasonWithdrawn {
+		return p.T("the retry was withdrawn")
+	}
 	if i.Outcome == "failed" {
 		return p.Class(i.Reason)
 	}
@@ -570,6 +575,13 @@ func (p OperationsPage) operationStates() []choice {
 
 // moves reports whether anything on the list may still change.
 func (p OperationsPage) moves() bool { return slices.ContainsFunc(p.Items, moving) }
+
+// said is how far the operation is, for who cannot see it: in steps, so that it is not said with every look.
+func (p OperationPage) said() string {
+	name, _ := p.operationState(p.O)
+	tenths := 10 * (p.O.Selected - p.O.Remaining) / max(p.O.Selected, 1)
+	return p.clauses(name, p.T("%d %% have their outcome", 10*tenths))
+}
 
 // canary is how many the form to resume says go first.
 func (p OperationPage) canary() string {

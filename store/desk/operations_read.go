@@ -41,7 +41,7 @@ FROM redrive.operations o CROSS JOIN LATERAL (
 // waveSQL are the waves of parts, with the outcomes that they have not counted yet.
 const waveSQL = `SELECT q.wave AS number, greatest(q.wave_sent, least(q.wave_size, q.wave_sent + q.last - q.cursor + q.again)) AS size,
         q.wave_good + e.good AS good, q.wave_bad + e.bad AS bad
-    FROM redrive.operation_parts q CROSS JOIN LATERAL (SELECT coalesce(sum(d.succeeded), 0) AS good, coalesce(sum(d.failed + d.failing), 0) AS bad
+    FROM redrive.operation_parts q CROSS JOIN LATERAL (SELECT coalesce(sum(d.succeeded), 0) AS good, coalesce(sum(d.failed + d.failing - d.withdrawn), 0) AS bad
         FROM redrive.operation_deltas d WHERE d.operation_id = q.operation_id AND d.integration = q.integration AND d.wave = q.wave) e`
 
 // operationQuery is operationSQL as far as the scope goes. What an operation with other parts was asked for and left out is not shown.

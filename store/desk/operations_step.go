@@ -85,9 +85,10 @@ WITH taken AS (
     DELETE FROM redrive.operation_deltas WHERE operation_id = ? RETURNING *
 )
 UPDATE redrive.operation_parts p SET succeeded = p.succeeded + t.succeeded, failed = p.failed + t.failed, failing = p.failing + t.failing,
-    wave_good = p.wave_good + t.wave_good, wave_bad = p.wave_bad + t.wave_bad
+    wave_good = p.wave_good + t.wave_good, wave_bad = p.wave_bad + t.wave_bad, wave_sent = p.wave_sent - t.withdrawn
 FROM (SELECT t.operation_id, t.integration, sum(t.succeeded) AS succeeded, sum(t.failed) AS failed, sum(t.failing) AS failing,
-        coalesce(sum(t.succeeded) FILTER (WHERE t.wave = q.wave), 0) AS wave_good, coalesce(sum(t.failed + t.failing) FILTER (WHERE t.wave = q.wave), 0) AS wave_bad
+        coalesce(sum(t.succeeded) FILTER (WHERE t.wave = q.wave), 0) AS wave_good, coalesce(sum(t.failed + t.failing - t.withdrawn) FILTER (WHERE t.wave = q.wave), 0) AS wave_bad,
+        coalesce(sum(t.withdrawn) FILTER (WHERE t.wave = q.wave), 0) AS withdrawn
     FROM taken t JOIN redrive.operation_parts q ON q.operation_id = t.operation_id AND q.integration = t.integration GROUP BY 1, 2) t
 WHERE p.operation_id = t.operation_id AND p.integration = t.integration`
 

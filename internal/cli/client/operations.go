@@ -36,9 +36,9 @@ type operation struct {
 		Number, Size, Failed int
 		Ratio                float64
 	}
-	CreatedAt                                                  *time.Time `json:"created_at"`
-	FinishedAt                                                 *time.Time `json:"finished_at"`
-	Parts                                                      []part
+	CreatedAt  *time.Time `json:"created_at"`
+	FinishedAt *time.Time `json:"finished_at"`
+	Parts      []part
 }
 
 type part struct {
