@@ -77,7 +77,7 @@ func TestWhatASourceLostIsShownAndCounted(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	b := s.signedIn("bob", delivery.RoleViewer)
-	b.shows(b.open("/integrations"), 200, says)
+	b.shows(b.open("/integrations/from-kafka"), 200, says)
 	if got := s.sample(`redrive_source_gap_records_total{integration="from-kafka"}`); got != 40 {
 		t.Errorf("%v records are counted", got)
 	}

@@ -64,7 +64,7 @@ func TestAKeyThatWasUsedForSomethingElseIsTold(t *testing.T) {
 			t.Errorf("%+v", i.ReusedKeys)
 		}
 	}
-	page := string(s.send("viewer", "GET", "/integrations", "", "Accept", "text/html").body)
+	page := string(s.send("viewer", "GET", "/integrations/push", "", "Accept", "text/html").body)
 	if !strings.Contains(page, "3 messages were not taken in") || !strings.Contains(page, "another sender had the key") {
 		t.Error("the page does not say it")
 	}

@@ -2,6 +2,7 @@ package views
 
 import (
 	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -328,14 +329,18 @@ type SessionsPage struct {
 	Items []delivery.Session
 }
 
-// TokensPage manages API tokens.
+// TokensPage manages API tokens: everybody's, or the reader's.
 type TokensPage struct {
 	Layout
-	Items   []delivery.Token
-	Name    string
-	NewRole delivery.Role
-	Secret  string // shown once
-	Problem string
+	At                         string // its address
+	Own, ReadOnly              bool
+	Lifetimes                  delivery.TokenLifetimes
+	Items                      []delivery.Token
+	Name, Integrations, Labels string // as typed
+	Typed                      url.Values
+	Secret                     string        // shown once
+	Overlap                    time.Duration // of a secret that takes another one's place
+	Problem                    string
 }
 
 // AccountPage changes the own password, and shows where the reader is signed in.
@@ -437,7 +442,7 @@ func (p DeliveryPage) sentence() string {
 	if failed == 0 && d.Error == "" {
 		return p.T("Waits to be sent to %s.", d.Integration) + p.nextTry()
 	}
-	return p.failure(failed) + p.nextTry()
+	return p.failure(failed) + p.redirected() + p.nextTry()
 }
 
 func (p DeliveryPage) failure(failed int) string {
@@ -449,13 +454,13 @@ func (p DeliveryPage) failure(failed int) string {
 		return p.T("Not delivered to %s before it expired %s.", p.D.Integration, p.Relative(*expires))
 	}
 	if failed < 2 {
-		return p.T("Delivery to %s failed: %s.", p.D.Integration, text)
+		return p.T("Delivery to %s failed: %s.", p.lastTriedBy(), text)
 	}
 	took := p.D.Timeline[len(p.D.Timeline)-1].StartedAt.Sub(p.D.Timeline[0].StartedAt).Truncate(time.Second)
 	if took < time.Second {
-		return p.T("Delivery to %s failed %s: %s.", p.D.Integration, p.Times(failed), text)
+		return p.T("Delivery to %s failed %s: %s.", p.lastTriedBy(), p.Times(failed), text)
 	}
-	return p.T("Delivery to %s failed %s in %s: %s.", p.D.Integration, p.Times(failed), p.Span(took), text)
+	return p.T("Delivery to %s failed %s in %s: %s.", p.lastTriedBy(), p.Times(failed), p.Span(took), text)
 }
 
 // nextTry says what the engine does next, if anything.
