@@ -578,6 +578,7 @@ CREATE TABLE redrive.operation_deltas (
     failed integer NOT NULL,
     failing integer NOT NULL,
     wave integer NOT NULL DEFAULT 1,
+    withdrawn integer NOT NULL DEFAULT 0,
     CONSTRAINT operation_deltas_pkey PRIMARY KEY (id)
 );
 CREATE INDEX operation_deltas_operation ON redrive.operation_deltas USING btree (operation_id);

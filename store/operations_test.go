@@ -195,7 +195,7 @@ func TestADryRunSaysWhatIsExcludedAndWhy(t *testing.T) {
 	d.must(d.SaveBreaker(t.Context(), "resting", delivery.BreakerOpen, time.Minute))
 	all := delivery.Filter{States: []delivery.State{delivery.StateDead, delivery.StatePending, delivery.StateResolved}}
 	r := delivery.OperationRequest{Action: delivery.ActionRetry, Filter: &all}
-	want := "{4 map[already_settled:1 breaker_open:4 expired:1 in_flight:1 no_integration:4 paused:4 payload_dropped:1] map[push:1 sms:3] 1}"
+	want := "{4 map[already_settled:1 breaker_open:4 expired:1 in_flight:1 no_integration:4 paused:4 payload_dropped:1] map[push:1 sms:3] 1 map[sms:1]}"
 	run, err := d.DryRun(t.Context(), r)
 	if got := fmt.Sprint(run); err != nil || got != want {
 		t.Errorf("dry run %s %v, want %s", got, err, want)
