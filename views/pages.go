@@ -263,8 +263,8 @@ type GroupPage struct {
 // IgnoredPage lists what was hidden, by whom and why.
 type IgnoredPage struct {
 	Layout
-	Months      []StateTab // all of it, and what was ignored in this month and the last one
-	CSV         string     // address of the list as a file; empty for whoever may not take it away
+	Month       string // in which they were ignored, as MonthForm writes it; empty: whenever
+	CSV         string // address of the list as a file; empty for whoever may not take it away
 	Integration string
 	Names       []string
 	Items       []delivery.Delivery
