@@ -7,8 +7,10 @@
 
   function all(selector) { return Array.prototype.slice.call(document.querySelectorAll(selector)); }
   function first(selector) { return document.querySelector(selector); }
-  function rows() { return all('[data-row]'); }
-  function boxes() { return all('[data-row] input[type=checkbox]'); }
+  function rows() { return all('[data-row]').filter(function (row) { return row.offsetHeight > 0; }); } // what is folded is passed over
+  function boxes() { return all('[data-row] input[type=checkbox]:not([data-fold])'); }
+  function within(fold) { return Array.from(fold.closest('tbody').querySelectorAll('.within input')); }
+  function everything() { var box = first('[data-everything]'); return box && box.checked; }
   function chosen() { return boxes().filter(function (box) { return box.checked; }); }
   function ask(url, accept) { return fetch(url, { headers: { Accept: accept || 'application/json' }, credentials: 'same-origin' }); }
 
@@ -23,7 +25,7 @@
     if (!list.length) return;
     current = Math.max(0, Math.min(index, list.length - 1));
     list.forEach(function (row, i) { row.classList.toggle('here', i === current); });
-    var link = list[current].querySelector('a.open, a[data-open]');
+    var link = list[current].querySelector('a.open, a[data-open], .key :is(a, summary)');
     if (link) link.focus({ preventScroll: true });
     list[current].scrollIntoView({ block: 'nearest' });
   }
@@ -32,7 +34,13 @@
     var box = rows()[current] && rows()[current].querySelector('input[type=checkbox]');
     if (!box) return;
     box.checked = !box.checked;
-    extend(box, event.shiftKey);
+    choose(box, event.shiftKey);
+  }
+
+  // choose carries on what a box was set to: a fold's to its rows.
+  function choose(box, range) {
+    if (box.hasAttribute('data-fold')) within(box).forEach(function (b) { b.checked = box.checked; });
+    extend(box.hasAttribute('data-fold') ? within(box)[0] : box, range);
     count();
   }
 
@@ -50,8 +58,8 @@
     if (!target || target.disabled) return;
     if (target.hasAttribute('data-all')) { target.click(); return; } // the link to the question
     if (target.form && target.form.hasAttribute('data-selection')) {
-      if (!chosen().length && rows()[current]) toggle({});
-      if (chosen().length) target.form.requestSubmit(target);
+      if (!chosen().length && !everything() && rows()[current]) toggle({});
+      if (chosen().length || everything()) target.form.requestSubmit(target);
       return;
     }
     var details = target.closest('details');
@@ -104,7 +112,10 @@
   // --- selection outlives actions and the way back; ids are copied ------------------------------------------------------
   function count() {
     var n = chosen().length, of = boxes().length;
-    all('[data-selected]').forEach(function (node) { node.textContent = node.getAttribute('data-selected').replace('#', String(n)); });
+    all('[data-selected]').forEach(function (node) {
+      node.textContent = everything() ? node.getAttribute('data-every') : node.getAttribute('data-selected').replace('#', String(n));
+    });
+    all('[data-fold]').forEach(function (fold) { fold.checked = within(fold).every(function (box) { return box.checked; }); });
     var head = first('[data-select-all]');
     if (head) {
       head.closest('label').hidden = false;
@@ -120,7 +131,8 @@
   function restore() {
     var kept = recall('selected').split(' ');
     boxes().forEach(function (box) { if (kept.indexOf(box.value) >= 0) box.checked = true; });
-    if (first('#flash') && recall('scroll')) scrollTo(0, Number(recall('scroll')));
+    // the row that somebody came from may be gone: then the list is where it was
+    if ((first('#flash') || /^#f-/.test(location.hash) && !document.getElementById(location.hash.slice(1))) && recall('scroll')) scrollTo(0, Number(recall('scroll')));
   }
 
   document.addEventListener('change', function (event) {
@@ -130,7 +142,7 @@
   });
 
   document.addEventListener('click', function (event) {
-    if (event.target.matches('[data-row] input[type=checkbox]')) { extend(event.target, event.shiftKey); count(); }
+    if (event.target.matches('[data-row] input[type=checkbox]')) choose(event.target, event.shiftKey);
     var button = event.target.closest('[data-copy]');
     if (!button) return;
     navigator.clipboard.writeText(button.getAttribute('data-copy')).then(function () {
@@ -279,13 +291,12 @@
     if (focus) focus.focus();
   });
 
-  var tab = first('nav [aria-current]');
-  if (tab) tab.parentNode.scrollLeft = tab.offsetLeft - 40;
+  all('nav [aria-current]').forEach(function (tab) { tab.parentNode.scrollLeft = tab.offsetLeft - tab.parentNode.offsetLeft - 40; });
 
   // --- until a person chooses a time zone, the browser's counts from the next page on -----------------------------------
   if (!/(^|; )redrive_zone=/.test(document.cookie) && window.Intl) {
     var zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if (zone) document.cookie = 'redrive_zone=' + encodeURIComponent(zone) + '; path=/; max-age=31536000; samesite=lax';
+    if (zone) document.cookie = 'redrive_zone=' + encodeURIComponent(zone) + '; path=/; max-age=31536000; samesite=lax' + (location.protocol === 'https:' ? '; secure' : '');
   }
 
   restore();

@@ -2,6 +2,7 @@ package views
 
 import (
 	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,14 +112,20 @@ type FailuresPage struct {
 	Filter  delivery.Filter // as the address carries it
 	Search  string          // the same as text, or what was typed and refused
 	Problem string          // what is wrong with it
+	Look    delivery.Look   // what the reader has seen
 	Tabs    []StateTab
 	Total   Count // everything that matches
+	Chips   []Chip
 	Narrow  []Refinement
+	Meant   []StateTab // what to look for instead of a search that finds nothing
 	Items   []delivery.Delivery
 	Next    string // address of the following page, empty on the last
 	Views   []delivery.SavedView
 	Save    SaveForm
 }
+
+// Chip is one condition of a list, and the list without it.
+type Chip struct{ Text, Without string }
 
 // Count is a number of rows. A capped one is at least N; Unknown is not counted.
 type Count struct {
@@ -196,6 +203,8 @@ type DeliveryPage struct {
 	Form       ActionForm
 	Conflict   *delivery.ConflictError
 	File       *delivery.StoredFile // of a batch: what is sent, or where the row came from
+	Newer      string               // address of the failure before this one in the list that the reader came from; empty at its beginning
+	Older      string               // the same of the one after it
 	Return     string
 	Token      func() string // makes a form's token
 	Case       CaseForm
@@ -254,6 +263,8 @@ type GroupPage struct {
 // IgnoredPage lists what was hidden, by whom and why.
 type IgnoredPage struct {
 	Layout
+	Months      []StateTab // all of it, and what was ignored in this month and the last one
+	CSV         string     // address of the list as a file; empty for whoever may not take it away
 	Integration string
 	Names       []string
 	Items       []delivery.Delivery
@@ -318,14 +329,18 @@ type SessionsPage struct {
 	Items []delivery.Session
 }
 
-// TokensPage manages API tokens.
+// TokensPage manages API tokens: everybody's, or the reader's.
 type TokensPage struct {
 	Layout
-	Items   []delivery.Token
-	Name    string
-	NewRole delivery.Role
-	Secret  string // shown once
-	Problem string
+	At                         string // its address
+	Own, ReadOnly              bool
+	Lifetimes                  delivery.TokenLifetimes
+	Items                      []delivery.Token
+	Name, Integrations, Labels string // as typed
+	Typed                      url.Values
+	Secret                     string        // shown once
+	Overlap                    time.Duration // of a secret that takes another one's place
+	Problem                    string
 }
 
 // AccountPage changes the own password, and shows where the reader is signed in.

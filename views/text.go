@@ -357,7 +357,7 @@ func Short(id string) string {
 	if len(id) < 12 {
 		return id
 	}
-	return id[len(id)-8:] // the beginning of a version 7 id is its time and the same for many
+	return id[len(id)-delivery.ShortID:]
 }
 
 // Excerpt cuts text to at most n runes.

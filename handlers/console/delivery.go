@@ -41,6 +41,9 @@ func (s *Console) deliveryPage(c echo.Context) (page views.DeliveryPage, err err
 	}
 	page = views.DeliveryPage{Layout: s.Layout(c, d.Type+" → "+d.Integration, views.Failures), Return: backTo(c), Token: NewToken}
 	page.Here = views.FailureFrom(id, page.Return)
+	if page.Newer, page.Older, err = s.beside(c, page.Layout, page.Return, d.Delivery); err != nil {
+		return page, err
+	}
 	page.File = s.fileOf(c, d.Message)
 	held, err := s.store.IntegrationStates(c.Request().Context())
 	if err != nil {
@@ -94,6 +97,28 @@ func backTo(c echo.Context) string {
 		}
 	}
 	return views.Failures
+}
+
+// beside are the pages before and after a failure's in the list that somebody came from; empty at its ends, and for other pages.
+func (s *Console) beside(c echo.Context, l views.Layout, back string, d delivery.Delivery) (before, after string, err error) {
+	from, err := url.Parse(back)
+	if err != nil || from.Path != views.Failures {
+		return "", "", nil
+	}
+	filter, err := consoleFilter(from.Query(), l.Locale)
+	if err != nil { // an address that somebody wrote: the way back will say what is wrong with it
+		return "", "", nil
+	}
+	at, known := views.PlaceIn(back, d.ID)
+	if !known {
+		at = d.Place()
+	}
+	previous, next, err := s.store.Neighbours(c.Request().Context(), l.Mine(filter), at)
+	if err != nil {
+		_, err = web.Mistake(err)
+		return "", "", err
+	}
+	return views.InList(back, previous), views.InList(back, next), nil
 }
 
 // backToFailure returns who reloads the address of a form.

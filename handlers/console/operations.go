@@ -82,15 +82,15 @@ func (s *Console) operationAsked(c echo.Context) (page views.OperationNewPage, r
 	}
 	page = views.OperationNewPage{Layout: s.Layout(c, "", views.Operations), Return: views.LocalPath(params.Get("return"))}
 	page.Form = views.OperationForm{ActionForm: formOf(c, r.Action), Token: params.Get("token"), Pace: paceOf(params)}
-	if page.Chosen, err = parseSelection(params["id"], r.Action); err != nil {
-		return page, r, err
-	}
-	if _, everything := params["filter"]; everything && len(page.Chosen) == 0 {
+	if _, everything := params["filter"]; everything {
 		page.Filter, err = filterOf(params.Get("filter"), page.Layout)
 		if err == nil {
 			mine := page.Mine(*page.Filter)
 			r.Filter = &mine
 		}
+		return page, r, err
+	}
+	if page.Chosen, err = parseSelection(params["id"], r.Action); err != nil {
 		return page, r, err
 	}
 	r.Chosen = chosenOf(page.Chosen)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/web"
 )
 
 // Store is what the console needs from the database.
@@ -18,6 +19,11 @@ type Store interface {
 		ctx context.Context,
 		id, after string,
 	) (delivery.Page[delivery.Delivery], error) // by the order of a key; the next one first
+	// Neighbours are the places beside one in a filter's list; nil where there is none.
+	Neighbours(ctx context.Context, f delivery.Filter, at delivery.Place) (before, after *delivery.Place, err error)
+	EndingIn(ctx context.Context, end string) ([]string, error)       // ids of failures
+	Look(ctx context.Context, operator string) (delivery.Look, error) // what somebody has seen of failures
+	Seen(ctx context.Context, operator string, until time.Time) error // notes it
 	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)
 	Groups(ctx context.Context, f delivery.GroupFilter) (delivery.Page[delivery.Group], error)
 	Group(ctx context.Context, id string) (delivery.Group, error)
@@ -66,7 +72,8 @@ type Store interface {
 	ConfirmCodes(ctx context.Context, o delivery.Operator, secret []byte, step int64, recovery [][]byte) error
 	RecoveryCodes(ctx context.Context, operator string) (left int, err error)
 	Tokens(ctx context.Context) ([]delivery.Token, error)
-	CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error)
+	TokensOf(ctx context.Context, operator string) ([]delivery.Token, error)
+	web.TokenStore
 	RevokeToken(ctx context.Context, id, actor string) error
 	DeadGeneration(ctx context.Context) (int64, error) // changes whenever a dead letter comes or goes
 }
