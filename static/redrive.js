@@ -137,7 +137,6 @@
 
   document.addEventListener('change', function (event) {
     if (event.target.matches('[data-select-all]')) boxes().forEach(function (box) { box.checked = event.target.checked; });
-    if (event.target.matches('[data-submit], form.filter select')) event.target.form.requestSubmit();
     count();
   });
 
@@ -152,11 +151,48 @@
     }, function () { button.hidden = true; });
   });
 
-  // --- one click, one request ----------------------------------------------------------------------------------------
+  // --- one click, one request; what does not arrive is said beside the button, and what was typed stays ---------------------
+  function unsent(form) {
+    var note = form.querySelector('.unsent') || document.createElement('p');
+    form.removeAttribute('data-sent');
+    note.className = 'error unsent';
+    note.setAttribute('role', 'alert');
+    note.textContent = '';
+    form.append(note);
+    note.textContent = document.body.getAttribute('data-unsent');
+  }
+
+  // A form that leaves the page goes when the server answers, else the browser would put its own page in the place of what was typed.
   document.addEventListener('submit', function (event) {
-    if (event.target.method !== 'post' || event.defaultPrevented) return;
-    if (event.target.hasAttribute('data-sent')) { event.preventDefault(); return; }
-    event.target.setAttribute('data-sent', '');
+    var form = event.target, button = event.submitter;
+    if (form.method !== 'post' || event.defaultPrevented) return;
+    if (form.hasAttribute('data-sent')) { event.preventDefault(); return; }
+    form.setAttribute('data-sent', '');
+    if (form.hasAttribute('hx-post') || form.hasAttribute('data-reached')) return;
+    event.preventDefault();
+    fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(15000) }).then(function (answer) {
+      if (!answer.ok) throw answer;
+      form.removeAttribute('data-sent');
+      form.setAttribute('data-reached', '');
+      form.requestSubmit(button);
+      form.removeAttribute('data-reached');
+    }).catch(function () { unsent(form); });
+  });
+  ['htmx:sendError', 'htmx:timeout', 'htmx:beforeSwap'].forEach(function (moment) {
+    document.addEventListener(moment, function (event) {
+      var form = event.target.closest('form[hx-post]') || event.detail.elt && event.detail.elt.closest('form[hx-post]'), status = event.detail.xhr.status;
+      if (!form || moment === 'htmx:beforeSwap' && status < 500) return;
+      event.detail.shouldSwap = false;
+      unsent(form);
+    });
+  });
+
+  // --- what was typed into an edit is not left without a word ------------------------------------------------------------
+  function typed(within) {
+    return Array.prototype.some.call(within.querySelectorAll('textarea'), function (box) { return box.value !== box.defaultValue; });
+  }
+  window.addEventListener('beforeunload', function (event) {
+    if (all('form[data-unsaved]:not([data-sent])').some(typed)) event.preventDefault();
   });
   window.addEventListener('pagehide', function () { remember('scroll', String(scrollY)); if (stream) { stream.close(); stream = null; } });
   window.addEventListener('pageshow', function () {
@@ -176,6 +212,7 @@
     var link = node.querySelector('a');
     if (link.textContent !== text) link.textContent = text;
     node.hidden = !text;
+    if (text && window.htmx) window.htmx.trigger(document.body, 'news'); // what can be renewed in its place is
   }
 
   function check() {
@@ -277,7 +314,7 @@
     document.addEventListener(moment, function (event) {
       var live = event.target;
       if (!live.matches('[data-live]')) return;
-      if (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]')) event.preventDefault();
+      if (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]') || typed(live)) event.preventDefault();
     });
   });
 
@@ -285,6 +322,7 @@
   document.addEventListener('htmx:afterSettle', function (event) {
     current = -1;
     count();
+    if (event.detail.xhr.status === 401) all('.bar nav, .bar .who').forEach(function (node) { node.remove(); }); // the session is over
     if (event.detail.target.id !== 'main') return;
     var focus = first('#flash') || first('#main [aria-invalid=true]');
     if (!focus && document.activeElement === document.body) focus = first('#main h1');

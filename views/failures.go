@@ -205,6 +205,9 @@ func including(known []string, chosen string) []string {
 	return append(slices.Clone(known), chosen)
 }
 
+// FieldTwice is the tick of whoever sends again what may have its effect a second time.
+const FieldTwice = "twice"
+
 // Unsure marks a choice whose outcome is unknown.
 const Unsure = "unknown"
 
@@ -249,6 +252,8 @@ func (l Locale) asking(a delivery.Action) string {
 		return l.T("Resolve …")
 	case delivery.ActionAcknowledge:
 		return l.T("Acknowledge …")
+	case delivery.ActionWithdraw:
+		return l.T("Withdraw …")
 	default:
 		return l.T("Reopen …")
 	}
@@ -388,6 +393,8 @@ func (l Locale) Consequence(a delivery.Action) string {
 		return l.T("Resolve sends nothing. It says that the matter was settled by other means, and how.")
 	case delivery.ActionAcknowledge:
 		return l.T("Acknowledge sends nothing. It says that somebody looks after it, so that it is not counted as red any more.")
+	case delivery.ActionWithdraw:
+		return l.T("Withdraw takes the retry back as long as no worker has begun it. It is a dead letter again, and nothing is sent.")
 	default:
 		return l.T("Reopen makes it a dead letter again. Nothing is sent.")
 	}

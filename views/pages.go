@@ -442,7 +442,7 @@ func (p DeliveryPage) sentence() string {
 	if failed == 0 && d.Error == "" {
 		return p.T("Waits to be sent to %s.", d.Integration) + p.nextTry()
 	}
-	return p.failure(failed) + p.nextTry()
+	return p.failure(failed) + p.redirected() + p.nextTry()
 }
 
 func (p DeliveryPage) failure(failed int) string {
@@ -454,13 +454,13 @@ func (p DeliveryPage) failure(failed int) string {
 		return p.T("Not delivered to %s before it expired %s.", p.D.Integration, p.Relative(*expires))
 	}
 	if failed < 2 {
-		return p.T("Delivery to %s failed: %s.", p.D.Integration, text)
+		return p.T("Delivery to %s failed: %s.", p.lastTriedBy(), text)
 	}
 	took := p.D.Timeline[len(p.D.Timeline)-1].StartedAt.Sub(p.D.Timeline[0].StartedAt).Truncate(time.Second)
 	if took < time.Second {
-		return p.T("Delivery to %s failed %s: %s.", p.D.Integration, p.Times(failed), text)
+		return p.T("Delivery to %s failed %s: %s.", p.lastTriedBy(), p.Times(failed), text)
 	}
-	return p.T("Delivery to %s failed %s in %s: %s.", p.D.Integration, p.Times(failed), p.Span(took), text)
+	return p.T("Delivery to %s failed %s in %s: %s.", p.lastTriedBy(), p.Times(failed), p.Span(took), text)
 }
 
 // nextTry says what the engine does next, if anything.

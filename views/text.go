@@ -295,6 +295,8 @@ func (l Locale) DoneAction(action string) string {
 		return l.T("resolved")
 	case string(delivery.ActionReopen):
 		return l.T("reopened")
+	case string(delivery.ActionWithdraw):
+		return l.T("withdrew the retry of")
 	case "edit":
 		return l.T("edited and retried")
 	case "redirect":
@@ -318,6 +320,7 @@ var deeds = map[string]string{
 	"delivery.ignore":         "ignored",
 	"delivery.resolve":        "resolved",
 	"delivery.reopen":         "reopened",
+	"delivery.withdraw":       "withdrew a retry",
 	"delivery.edit":           "edited and retried",
 	"delivery.redirect":       "redirected to another integration",
 	"delivery.acknowledge":    "acknowledged",

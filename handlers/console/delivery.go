@@ -155,6 +155,9 @@ func (s *Console) decide(action delivery.Action) echo.HandlerFunc {
 		request, err := actionRequest(c, form)
 		if err == nil {
 			request.ID = c.Param("id")
+			err = s.confirmTwice(c, request)
+		}
+		if err == nil {
 			d, err = s.store.Act(c.Request().Context(), request)
 		}
 		var conflict *delivery.ConflictError
@@ -175,6 +178,28 @@ func (s *Console) decide(action delivery.Action) echo.HandlerFunc {
 		s.SetFlash(c, onceOnly(c, d, good(c, "done."+string(action))))
 		return c.Redirect(http.StatusSeeOther, views.FailureFrom(request.ID, backTo(c)))
 	}
+}
+
+// confirmTwice refuses to send again what may have its effect a second time, unless the form says so.
+func (s *Console) confirmTwice(c echo.Context, a delivery.ActionRequest) error {
+	if !a.Action.Row().Queues || c.FormValue(views.FieldTwice) != "" {
+		return nil
+	}
+	d, err := s.store.Delivery(c.Request().Context(), a.ID)
+	if err == nil && d.Version == a.Version && s.integration(d.Integration).Twice(d.Delivery) {
+		return web.Unprocessable("twice_required", views.FieldTwice)
+	}
+	return err
+}
+
+// integration is what the file says of one, a zero one with the destination of nothing where it says nothing.
+func (s *Console) integration(name string) delivery.Integration {
+	for _, i := range s.Config.Integrations {
+		if i.Name == name {
+			return i
+		}
+	}
+	return delivery.Integration{Name: name}
 }
 
 // onceOnly tells who sends a form again that it was carried out before.
