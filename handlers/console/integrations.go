@@ -56,8 +56,8 @@ func (s *Console) integrations(c echo.Context) error {
 		Layout: s.Layout(c, "title.integrations", views.Integrations), Integrations: health, Asked: boardRequest(c)}))
 }
 
-// oneIntegration shows one integration.
-func (s *Console) oneIntegration(c echo.Context) error {
+// integration shows one integration.
+func (s *Console) integration(c echo.Context) error {
 	return s.integrationPage(c, http.StatusOK, views.IntegrationPage{})
 }
 
@@ -76,7 +76,7 @@ func (s *Console) integrationPage(c echo.Context, status int, page views.Integra
 	}
 	page.Layout, page.H, page.Facts = s.Layout(c, "", views.Integrations), health[at], s.Facts(name)
 	page.Title = name
-	page.Config = s.integration(name)
+	page.Config = s.Named(name)
 	if page.May(delivery.PermitAudit) {
 		changes, err := s.store.Audit(ctx, delivery.AuditFilter{Subject: name, Limit: lastChanges})
 		if err != nil {
