@@ -37,6 +37,10 @@ test-slow: AT_ONCE := 2
 test-slow: starter ## the same with a third of two processors and two busy loops beside it: what is green there does not depend on who is faster
 	./$(STARTER) -slow -- $(TESTS)
 
+.PHONY: sbom
+sbom: build ## write bin/redrive.cdx.json, the bill of materials (CycloneDX) of the program
+	./bin/redrive sbom > bin/redrive.cdx.json
+
 .PHONY: bench
 bench: build ## measure deliveries per second and latency, then the same work done by River
 	./bin/redrive bench

@@ -31,7 +31,8 @@ type Integration struct {
 	OnDead      OnDead // ordered only
 	Concurrency int
 	Mask        []string          // JSON paths hidden from people and logs
-	Labels      map[string]string // that grants may name, see CheckLabels
+	Labels      map[string]string // that grants, lists and the overview may name, see CheckLabels
+	Runbook     string            // URL of what to do when it fails; empty: none
 	Pool        *PoolSettings     // method pool only
 	Broker      *BrokerSource     // method broker only
 	Outbox      *OutboxSettings   // method outbox only
@@ -68,8 +69,9 @@ type IntegrationState struct {
 	PausedAt     *time.Time
 	PausedBy     string // as they are called now
 	PausedByID   string
-	PauseReason  string // of a person
-	PauseSays    Phrase // why the program paused it by itself
+	PausedUntil  *time.Time // when it goes on by itself; nil: when somebody resumes it
+	PauseReason  string     // of a person
+	PauseSays    Phrase     // why the program paused it by itself
 	Breaker      BreakerState
 	BreakerUntil *time.Time
 }
@@ -87,14 +89,29 @@ const (
 // IntegrationHealth is what the overview, the API and the metrics show of one integration.
 type IntegrationHealth struct {
 	IntegrationFigures
+	Labels       map[string]string // of the file
+	Runbook      string            // of the file
 	Delivered24h int
 	Failed24h    int
 	Hours        []HourCount // last 24 hours, oldest first, always 24 entries
 	Alarm        bool        // a figure of its method needs a person, see Fact
 	Parts        []PartHealth
 	Gaps         SourceGaps
+	ReusedKeys   ReusedKeys
 	TableGaps    []CaptureGap // cdc only: what is missing of tables that are stopped
 }
+
+// ReusedKeys are messages of the last 24 hours that an integration would have got, had their idempotency keys not been used for others.
+type ReusedKeys struct {
+	Count     int // at most MaxReusedKeys
+	LastAt    time.Time
+	Sender    string // of the last, as they are called now
+	Differs   KeyReuse
+	MessageID string // who had the key of the last
+}
+
+// MaxReusedKeys is how many of them are counted.
+const MaxReusedKeys = 10_000
 
 // IntegrationFigures are an integration and its failures at one moment.
 type IntegrationFigures struct {

@@ -37,14 +37,35 @@ type Message struct {
 	ExpiresAt      *time.Time // not after; an expired message is never sent
 	Origin         *Origin    // where a broker's message came from; nil for others
 	CreatedAt      time.Time
-	Dropped        bool // it was older than what is kept: nothing but ID and CreatedAt is known
-	Withheld       bool // whoever asks may not look at payload and headers: all of them are hidden
+	Dropped        bool   // it was older than what is kept: nothing but ID and CreatedAt is known
+	Withheld       bool   // whoever asks may not look at payload and headers: all of them are hidden
+	Sender         string // who handed it over, see SenderRole; empty: nobody knows
+	SenderName     string // as they are called now
 }
+
+// Who handed a message over is the id of a person or token, the role of the database that called the functions for producers, or the
+// integration whose source it came from. The program itself is ActorProgram.
+const (
+	SenderRole        = "role:"
+	SenderIntegration = "integration:"
+)
+
+// KeyReuse is what tells a message from the first one with its idempotency key: it was not taken in, and is no repetition. Of another
+// sender's message no more is told than that.
+type KeyReuse string
+
+// How a key was used before.
+const (
+	ReusedBySender  KeyReuse = "sender"  // by another sender
+	ReusedByContent KeyReuse = "content" // by the same sender, for another type, key or payload
+	ReusedByGone    KeyReuse = "gone"    // for a message that is kept no more
+)
 
 // Accepted is the answer to a message that was handed over.
 type Accepted struct {
-	ID         string // message id
-	Duplicate  bool   // the idempotency key was known: ID is the first message's
+	ID         string   // message id
+	Duplicate  bool     // the idempotency key was known: ID is the first message's
+	Differs    KeyReuse // of a duplicate: empty where it is a repetition, or nobody knows
 	Deliveries []DeliveryRef
 }
 

@@ -276,7 +276,7 @@ func TestResnapshot(t *testing.T) {
 	}
 	b := s.signedIn("alice", delivery.RoleOperator)
 	b.shows(b.submit("/integrations/catalogue/resnapshot", "reason", " "), 422, "Say why", "aria-invalid")
-	b.shows(b.goes(b.submit("/integrations/catalogue/resnapshot", "reason", "again"), "/integrations"), 200, "catalogue begins anew", "alarm: stopped: the slot is lost",
+	b.shows(b.goes(b.submit("/integrations/catalogue/resnapshot", "reason", "again"), "/integrations/catalogue"), 200, "catalogue begins anew", "alarm: stopped: the slot is lost",
 		"its source needs a person", "db.example/shop slot catalogue", "!s3cret", "77 bytes behind")
 	b.shows(b.submit("/integrations/push/resnapshot", "reason", "again"), 422, "!begins anew")
 }
@@ -296,10 +296,29 @@ func TestPauseAndResume(t *testing.T) {
 		s.wants("pause of "+name, s.post("/api/v1/integrations/"+name+"/pause", ``), 404, "not_found")
 	}
 	s.wants("long reason", s.post("/api/v1/integrations/push/pause", `{"reason":"`+strings.Repeat("x", 2001)+`"}`), 422, "too_long")
-	s.wants("unknown field", s.post("/api/v1/integrations/push/pause", `{"until":"x"}`), 422, "unknown_field")
+	s.wants("unknown field", s.post("/api/v1/integrations/push/pause", `{"colour":"x"}`), 422, "unknown_field")
+	s.wants("an end of what goes on", s.post("/api/v1/integrations/push/resume", `{"until":"2090-01-01T00:00:00Z"}`), 422, "unknown_field")
+	s.wants("an end that is over", s.post("/api/v1/integrations/push/pause", `{"until":"2020-01-01T00:00:00Z"}`), 422, "invalid_until")
+	s.wants("no time", s.post("/api/v1/integrations/push/pause", `{"until":"tomorrow"}`), 422, "invalid_time")
 	audit := read[api.List[api.AuditJSON]](s, s.get("/api/v1/audit?subject=push"), 200)
 	if len(audit.Items) != 2 || audit.Items[0].Action != "integration.resume" || audit.Items[1].Reason != "their upgrade" {
 		t.Errorf("audit %+v", audit.Items)
+	}
+}
+
+func TestAPauseHasAnEnd(t *testing.T) {
+	s := newSite(t)
+	for _, until := range []string{"2090-01-01T00:00:00Z", "2091-01-01T09:00:00+09:00"} {
+		paused := read[api.IntegrationJSON](s, s.post("/api/v1/integrations/push/pause", `{"reason":"night","until":"`+until+`"}`), 200)
+		if want, _ := time.Parse(time.RFC3339, until); paused.Paused == nil || paused.Paused.Until == nil || !paused.Paused.Until.Equal(want) {
+			t.Errorf("until %s: %+v", until, paused.Paused)
+		}
+	}
+	b := s.signedIn("vic", delivery.RoleViewer)
+	b.shows(b.open("/integrations/push"), 200, "paused", "night", "2091-01-01 00:00:00 UTC")
+	read[api.IntegrationJSON](s, s.post("/api/v1/integrations/push/resume", ``), 200)
+	if again := read[api.IntegrationJSON](s, s.post("/api/v1/integrations/push/pause", `{"reason":"day"}`), 200); again.Paused.Until != nil {
+		t.Errorf("the end of an earlier pause: %+v", again.Paused)
 	}
 }
 

@@ -75,7 +75,7 @@ func TestFactsAreShownEverywhere(t *testing.T) {
 		t.Errorf("%s", raw.body)
 	}
 	person := s.signedIn("vic", delivery.RoleViewer)
-	for path, want := range map[string]string{"/": "1 of 2 at work · 7 rejected", "/integrations": "a crash of the process loses at most 7 messages"} {
+	for path, want := range map[string]string{"/": "1 of 2 at work · 7 rejected", "/integrations/mail": "a crash of the process loses at most 7 messages"} {
 		if page := person.do("GET", path, ""); !strings.Contains(string(page.body), want) {
 			t.Errorf("%s does not say %q", path, want)
 		}

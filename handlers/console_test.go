@@ -367,9 +367,11 @@ func TestPauseAndResumeByForm(t *testing.T) {
 	s := newSite(t)
 	b := s.signedIn("alice", delivery.RoleOperator)
 	b.shows(b.submit("/integrations/push/pause", "reason", " "), http.StatusUnprocessableEntity, "Say why", `aria-invalid`)
-	b.shows(b.goes(b.submit("/integrations/push/pause", "reason", "seller moves house"), "/integrations"), http.StatusOK, "push is paused", "seller moves house", "alice")
+	b.shows(b.goes(b.submit("/integrations/push/pause", "reason", "seller moves house"), "/integrations/push"), http.StatusOK, "push is paused", "seller moves house", "alice")
 	b.shows(b.open("/"), http.StatusOK, "paused")
-	b.shows(b.goes(b.submit("/integrations/push/resume"), "/integrations"), http.StatusOK, "push goes on", "!seller moves house")
+	b.shows(b.goes(b.submit("/integrations/push/resume"), "/integrations/push"), http.StatusOK, "push goes on", "!alice, ")
+	b.shows(b.submit("/integrations/push/pause", "reason", "tonight", "until", "2020-01-01T00:00"), http.StatusUnprocessableEntity, "tonight", "2020-01-01T00:00", "must be in the future")
+	b.shows(b.submit("/integrations/push/pause", "reason", "tonight", "until", "soon"), http.StatusUnprocessableEntity, "tonight", "Write the time like")
 	b.shows(b.submit("/integrations/nothing/pause", "reason", "x"), http.StatusNotFound)
 	if got := b.actions("push"); !slices.Equal(got, []string{"alice integration.resume", "alice integration.pause"}) {
 		t.Error(got)

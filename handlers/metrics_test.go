@@ -104,7 +104,7 @@ func TestScrapesShareOneQuery(t *testing.T) {
 		h.Collect(ch)
 		return len(ch)
 	}
-	if n := collect() + collect(); n != 8 || source.reads != 1 {
+	if n := collect() + collect(); n != 10 || source.reads != 1 {
 		t.Errorf("%d gauges of %d reads", n, source.reads)
 	}
 	now = now.Add(web.HealthCache)
@@ -124,6 +124,59 @@ func TestMetricNamesAreTheContracts(t *testing.T) {
 		"redrive_late_outcomes_total", "redrive_lease_expirations_total", "go_goroutines", "process_resident_memory_bytes"} {
 		if !strings.Contains(body, "# TYPE "+name+" ") {
 			t.Errorf("no %s", name)
+		}
+	}
+}
+
+// Strangers are told nothing but whether all is well: neither names nor numbers nor the version, nor why something is not ready.
+func TestMetricsAndHealthAreNotForStrangers(t *testing.T) {
+	list := append(testIntegrations(), delivery.Integration{Name: "foreign", Method: delivery.MethodOutbox,
+		Destination: delivery.Destination{To: &delivery.HTTPDestination{URL: "http://127.0.0.1:1/"}}})
+	sites := map[web.MetricsAccess]*site{}
+	for _, mode := range []web.MetricsAccess{"", web.MetricsOpen, web.MetricsToken} {
+		sites[mode] = newSite(t, func(c *web.Config) { c.MetricsAccess, c.Integrations = mode, list })
+		s := sites[mode]
+		s.must(s.store.SyncIntegrations(t.Context(), list))
+		s.grant("sees-push", delivery.Grant{Role: delivery.RoleViewer, Integrations: []string{"push"}})
+		s.grant("sends", delivery.Grant{Permissions: []delivery.Permission{delivery.PermitSend}})
+	}
+	const process, sums = "go_goroutines", "redrive_late_outcomes_total"
+	for _, c := range []struct {
+		mode         web.MetricsAccess
+		role, header string
+		status       int
+		all, own     bool // is shown everything, or what is its own
+	}{
+		{"", "", "", 200, true, true}, {web.MetricsOpen, "", "", 200, true, true}, {web.MetricsToken, "", "", 401, false, false},
+		{"", "", "X-Forwarded-For", 401, false, false}, {"", "", "Forwarded", 401, false, false}, {"", "", "X-Real-IP", 401, false, false},
+		{"", "", "Via", 401, false, false}, {web.MetricsOpen, "", "X-Forwarded-For", 200, true, true},
+		{"", "viewer", "X-Forwarded-For", 200, true, true}, {web.MetricsToken, "viewer", "", 200, true, true}, {web.MetricsToken, "sees-push", "", 200, false, true},
+		{"", "sees-push", "", 200, false, true}, {web.MetricsOpen, "sees-push", "", 200, false, true}, {"", "sends", "X-Forwarded-For", 403, false, false},
+		{web.MetricsToken, "sends", "", 403, false, false}, {web.MetricsToken, "nobodys", "", 401, false, false}, {"", "nobodys", "", 401, false, false},
+	} {
+		headers := []string{}
+		if c.header != "" {
+			headers = []string{c.header, "127.0.0.1"}
+		}
+		a := sites[c.mode].send(c.role, "GET", "/metrics", "", headers...)
+		text := string(a.body)
+		if a.StatusCode != c.status || strings.Contains(text, "foreign") != c.all || strings.Contains(text, "# TYPE "+sums) != c.all ||
+			strings.Contains(text, `"push"`) != c.own || strings.Contains(text, "# TYPE "+process) != c.own {
+			t.Errorf("%+v: %d %.300s", c, a.StatusCode, text)
+		}
+		if c.role == "" {
+			version := strings.Contains(string(sites[c.mode].send("", "GET", "/healthz", "", headers...).body), "version")
+			if version != c.all {
+				t.Errorf("%+v is told the version: %v", c, version)
+			}
+		}
+	}
+	s := sites[""]
+	s.store.Close()
+	for header, told := range map[string]bool{"X-Unknown": true, "X-Forwarded-For": false} {
+		a := s.send("", "GET", "/readyz", "", header, "127.0.0.1")
+		if a.StatusCode != 503 || strings.Contains(string(a.body), "Not ready: ") != told {
+			t.Errorf("%s: %d %s", header, a.StatusCode, a.body)
 		}
 	}
 }

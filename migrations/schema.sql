@@ -499,10 +499,12 @@ CREATE TABLE redrive.integrations (
     windowed boolean NOT NULL DEFAULT false,
     pause_says jsonb,
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
+    paused_until timestamp with time zone,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),
-    CONSTRAINT integrations_on_dead_check CHECK ((on_dead = ANY (ARRAY['block'::text, 'skip'::text])))
+    CONSTRAINT integrations_on_dead_check CHECK ((on_dead = ANY (ARRAY['block'::text, 'skip'::text]))),
+    CONSTRAINT paused_until_needs_pause CHECK (((paused_until IS NULL) OR (paused_at IS NOT NULL)))
 );
 CREATE INDEX integrations_subscribe ON redrive.integrations USING gin (subscribe);
 
@@ -540,6 +542,7 @@ CREATE TABLE redrive.messages (
     expires_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     origin jsonb,
+    sender text DEFAULT ('role:'::text || (SESSION_USER)::text),
     CONSTRAINT messages_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_key ON ONLY redrive.messages USING btree (key, id DESC) WHERE (key IS NOT NULL);
@@ -712,6 +715,19 @@ CREATE TABLE redrive.recovery_codes (
     CONSTRAINT recovery_codes_pkey PRIMARY KEY (operator_id, code_hash),
     CONSTRAINT recovery_codes_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
+
+CREATE TABLE redrive.reused_keys (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    integration text NOT NULL,
+    type text NOT NULL,
+    message_id uuid NOT NULL,
+    sender text NOT NULL,
+    differs text NOT NULL,
+    CONSTRAINT reused_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT reused_keys_differs_check CHECK ((differs = ANY (ARRAY['sender'::text, 'content'::text, 'gone'::text])))
+);
+CREATE INDEX reused_keys_at ON redrive.reused_keys USING btree (at);
 
 CREATE TABLE redrive.saved_views (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -1187,7 +1203,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1223,7 +1239,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1259,7 +1275,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1295,7 +1311,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1331,7 +1347,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, payload, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, payload);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1367,7 +1383,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1403,7 +1419,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1439,7 +1455,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1475,7 +1491,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1511,7 +1527,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1547,7 +1563,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1583,7 +1599,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1619,7 +1635,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1655,7 +1671,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1691,7 +1707,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1727,7 +1743,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1763,7 +1779,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1799,7 +1815,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1835,7 +1851,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1871,7 +1887,7 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message(integration, type, bytes, key, fields, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message(integration, idempotency_key);
+            RETURN redrive.known_message(integration, idempotency_key, 'role:' || session_user, type, key, bytes);
         END IF;
     END IF;
     INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
@@ -1885,6 +1901,42 @@ BEGIN
     RETURN message;
 END
 $function$;
+
+CREATE OR REPLACE FUNCTION redrive.enqueue_from(sender text, integration text, type text, payload bytea, key text DEFAULT NULL::text, headers jsonb DEFAULT '{}'::jsonb, idempotency_key text DEFAULT NULL::text, deliver_after timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+    message uuid;
+    
+    is_ordered boolean := (SELECT i.ordered FROM redrive.integrations i WHERE i.name = integration AND i.active);
+BEGIN
+    -- nearly all messages are plain, which one expression tells; what it cannot tell is looked at part by part
+    IF is_ordered IS NULL THEN
+        RAISE EXCEPTION 'no integration is named "%"', integration USING ERRCODE = 'RD001',
+            HINT = 'add it to the integrations file and start redrive once, or correct the name';
+    ELSIF (headers = '{}' AND octet_length(type) <= 255 AND type ~ '^[!-~]+$' AND octet_length(payload) <= 10485760
+        AND num_nulls(idempotency_key, deliver_after, expires_at) = 3 AND (key IS NULL OR octet_length(key) <= 1024
+        AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
+        message := redrive.admit_message(integration, type, payload, key, headers, idempotency_key, deliver_after, expires_at);
+        IF message IS NULL THEN
+            RETURN redrive.known_message(integration, idempotency_key, sender, type, key, payload);
+        END IF;
+    END IF;
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at, sender)
+        VALUES (coalesce(message, redrive.new_id()), 'command', integration, type, key, coalesce(headers, '{}'), payload, idempotency_key,
+            deliver_after, expires_at, sender)
+        RETURNING id INTO message;
+    INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
+        VALUES (redrive.new_id(), message, integration,
+            CASE WHEN is_ordered AND key <> '' THEN 'infinity' ELSE greatest(clock_timestamp(), deliver_after) END,
+            CASE WHEN is_ordered THEN nullif(key, '') END);
+    RETURN message;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.enqueue_from(text,text,text,bytea,text,jsonb,text,timestamp with time zone,timestamp with time zone) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.first_id(at timestamp with time zone)
  RETURNS uuid
@@ -1909,18 +1961,45 @@ END
 $function$;
 REVOKE ALL ON FUNCTION redrive.is_document(bytea) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION redrive.known_message(p_scope text, p_key text)
+CREATE OR REPLACE FUNCTION redrive.key_reuse(first uuid, p_sender text, p_type text, p_key text, p_payload bytea)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT coalesce(min(CASE WHEN m.sender IS NULL THEN '' WHEN m.sender <> p_sender THEN 'sender'
+        WHEN (m.type, coalesce(m.key, ''), m.payload) IS DISTINCT FROM (p_type, coalesce(p_key, ''), p_payload) THEN 'content' ELSE '' END), 'gone')
+    FROM redrive.messages m WHERE m.id = first
+$function$;
+REVOKE ALL ON FUNCTION redrive.key_reuse(uuid,text,text,text,bytea) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.known_message(p_scope text, p_key text, p_sender text DEFAULT NULL::text, p_type text DEFAULT NULL::text, p_message_key text DEFAULT NULL::text, p_payload bytea DEFAULT NULL::bytea)
  RETURNS uuid
  LANGUAGE plpgsql
 AS $function$
 DECLARE
     known uuid;
+    differs text;
+    says text;
 BEGIN
     SELECT k.message_id INTO STRICT known FROM redrive.idempotency_keys k WHERE k.scope = p_scope AND k.key = p_key;
+    IF p_sender IS NOT NULL THEN
+        differs := redrive.key_reuse(known, p_sender, p_type, p_message_key, p_payload);
+    END IF;
+    IF differs <> '' THEN
+        INSERT INTO redrive.reused_keys (integration, type, message_id, sender, differs) VALUES (p_scope, p_type, known, p_sender, differs);
+        says := CASE differs WHEN 'sender' THEN 'the idempotency key was used by another sender' WHEN 'content' THEN
+            'the idempotency key was used for a message of other type, key or payload' ELSE 'the idempotency key was used before, for a message that is kept no more' END;
+        IF current_setting('redrive.reused_keys', true) = 'refuse' THEN
+            RAISE EXCEPTION '%', says USING ERRCODE = 'RD007', HINT = 'use a key for one message only';
+        ELSIF starts_with(p_sender, 'role:') THEN
+            RAISE WARNING '%: this message is not taken in', says USING ERRCODE = 'RD007',
+                HINT = 'use a key for one message only; SET redrive.reused_keys = ''refuse'' makes it an error';
+        END IF;
+    END IF;
     RETURN known;
 END
 $function$;
-REVOKE ALL ON FUNCTION redrive.known_message(text,text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION redrive.known_message(text,text,text,text,text,bytea) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.new_id()
  RETURNS uuid
@@ -2171,7 +2250,7 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION redrive.publish_between(type text, payload bytea, key text, headers jsonb, idempotency_key text, deliver_after timestamp with time zone, expires_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION redrive.publish_between(type text, payload bytea, key text, headers jsonb, idempotency_key text, deliver_after timestamp with time zone, expires_at timestamp with time zone, sender text DEFAULT ('role:'::text || (SESSION_USER)::text))
  RETURNS uuid
  LANGUAGE plpgsql
 AS $function$
@@ -2184,16 +2263,17 @@ BEGIN
         AND key !~ E'[\\x01-\\x1f\\x7f-\\x9f]' AND getdatabaseencoding() = 'UTF8')) IS NOT TRUE THEN
         message := redrive.admit_message('', type, payload, key, headers, idempotency_key, deliver_after, expires_at);
         IF message IS NULL THEN
-            RETURN redrive.known_message('', idempotency_key);
+            RETURN redrive.known_message('', idempotency_key, sender, type, key, payload);
         END IF;
     END IF;
-    INSERT INTO redrive.messages (id, kind, type, key, headers, payload, idempotency_key, deliver_after, expires_at)
-        VALUES (coalesce(message, redrive.new_id()), 'event', type, key, coalesce(headers, '{}'), payload, idempotency_key, deliver_after, expires_at)
+    INSERT INTO redrive.messages (id, kind, type, key, headers, payload, idempotency_key, deliver_after, expires_at, sender)
+        VALUES (coalesce(message, redrive.new_id()), 'event', type, key, coalesce(headers, '{}'), payload, idempotency_key, deliver_after, expires_at,
+            sender)
         RETURNING id INTO message;
     RETURN message;
 END
 $function$;
-REVOKE ALL ON FUNCTION redrive.publish_between(text,bytea,text,jsonb,text,timestamp with time zone,timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION redrive.publish_between(text,bytea,text,jsonb,text,timestamp with time zone,timestamp with time zone,text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.record_counted()
  RETURNS trigger

@@ -17,19 +17,19 @@ func handed(n int, key string, next delivery.State) delivery.Parked {
 
 func TestParkedKeysAreKnown(t *testing.T) {
 	d := open(t)
-	if _, err := d.AcceptedByKey(t.Context(), "push", "k"); !errors.Is(err, delivery.ErrNotFound) {
+	if _, err := d.AcceptedByKey(t.Context(), delivery.Message{Integration: "push", IdempotencyKey: "k"}); !errors.Is(err, delivery.ErrNotFound) {
 		t.Error(err)
 	}
 	dead := handed(1, "k", delivery.StateDead)
 	broker := parked(2, "", delivery.StateDead)
 	broker.Message.IdempotencyKey = "theirs"
 	d.park(dead, broker)
-	a, err := d.AcceptedByKey(t.Context(), "push", "k")
+	a, err := d.AcceptedByKey(t.Context(), delivery.Message{Integration: "push", IdempotencyKey: "k"})
 	d.must(err)
 	if a.ID != dead.Message.ID || !a.Duplicate || len(a.Deliveries) != 1 || a.Deliveries[0].ID != dead.DeliveryID || a.Deliveries[0].State != delivery.StateDead {
 		t.Errorf("%+v", a)
 	}
-	if _, err := d.AcceptedByKey(t.Context(), "push", "theirs"); !errors.Is(err, delivery.ErrNotFound) {
+	if _, err := d.AcceptedByKey(t.Context(), delivery.Message{Integration: "push", IdempotencyKey: "theirs"}); !errors.Is(err, delivery.ErrNotFound) {
 		t.Errorf("a broker's key: %v", err)
 	}
 	if again := d.accept(delivery.Message{IdempotencyKey: "k"}); !again.Duplicate || again.ID != dead.Message.ID {
@@ -38,7 +38,7 @@ func TestParkedKeysAreKnown(t *testing.T) {
 	if d.park(handed(3, "k", delivery.StateDead)) != 1 { // it was accepted: it is not lost for a key that somebody had before
 		t.Error("a second message with the key is missing")
 	}
-	if a, err := d.AcceptedByKey(t.Context(), "push", "k"); err != nil || a.ID != dead.Message.ID {
+	if a, err := d.AcceptedByKey(t.Context(), delivery.Message{Integration: "push", IdempotencyKey: "k"}); err != nil || a.ID != dead.Message.ID {
 		t.Errorf("%+v %v", a, err)
 	}
 }

@@ -128,7 +128,7 @@ func audited(page delivery.Page[delivery.AuditEntry], err error) (texts []string
 // actors of the store check the integration of what they act on, or that who acts administers; TestWhoMayActWhere and the matrix of the
 // routes try them. The rest is asked by the program, of whoever signs in, or says nothing of an integration.
 var otherMethods = map[string]string{
-	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation SetPaused RequestRun RequestResnapshot
+	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation SetPaused PauseUntil RequestRun RequestResnapshot
 		RequestTable CreateOperator ChangeOperator CreateToken RevokeToken EndSession Record`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Tokens SignIn SignedIn TokenByHash Holding
@@ -139,8 +139,8 @@ var otherMethods = map[string]string{
 	"is a number that says that something changed":           `DeadGeneration`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete
 		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
-		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag Park PartHealth
-		PreparedTransactions PruneInbox Ready Release ReopenDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
+		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse Park PartHealth
+		PreparedTransactions PruneInbox Ready Release ReopenDue ResumeDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
 		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate Secret Unbegin Unlisten VerifyAudit`,
 }
 
@@ -223,7 +223,7 @@ func TestWhoMayActWhere(t *testing.T) {
 			return err
 		},
 		"pause": func(ctx context.Context, _, integration string) error {
-			return d.SetPaused(ctx, integration, true, "ann", "r")
+			return errors.Join(d.SetPaused(ctx, integration, true, "ann", "r"), d.PauseUntil(ctx, integration, "ann", "r", time.Now().Add(time.Hour)))
 		},
 		"resend": func(ctx context.Context, _, integration string) error {
 			_, err := d.RequestRun(ctx, integration, "", "ann", "r")

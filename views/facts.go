@@ -2,6 +2,7 @@ package views
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,14 +47,16 @@ var factWords = map[string]string{
 	"findings":        "%s",
 }
 
+// inside are figures that nobody acts on who looks at all integrations.
+var inside = []string{"changes", "last_change", "sequence", "relay", "position", "retained_bytes", "lag_bytes"}
+
 // facts are the figures of a method in words. What is nothing and has no limit is left out, unless it is a running count or a lag;
-// in brief these too, and the past.
+// in brief these too, and what only the integration's own page shows.
 func (l Locale) facts(list []delivery.Fact, brief bool) string {
 	var out []string
 	for _, f := range list {
 		says := f.Value != 0 || f.Limit > 0 || !f.Says.IsZero() || !brief && (f.Total || strings.HasPrefix(f.Name, "lag_"))
-		past := f.Name == "changes" || f.Name == "last_change" || f.Name == "sequence"
-		if says && !f.Alarm && (!brief || !past) {
+		if says && !f.Alarm && (!brief || !slices.Contains(inside, f.Name)) {
 			out = append(out, l.fact(f))
 		}
 	}

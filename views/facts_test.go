@@ -32,8 +32,8 @@ func toldHealth() delivery.IntegrationHealth {
 // toldFacts are figures that say something: of a broker in each status, of a batch at its work, and with alarms.
 func toldFacts() (facts []delivery.Fact) {
 	waiting := int64(3)
-	for _, status := range []delivery.SourceStatus{delivery.SourceConnecting, delivery.SourceConnected, delivery.SourceReconnecting, delivery.SourceWaiting, delivery.SourceStopped} {
-		facts = append(facts, delivery.SourceFacts{Status: status, Why: delivery.Say("source.held"), Prefetch: 50, Gaps: 3, Unwanted: 2, Waiting: &waiting,
+	for _, status := range []delivery.SourceStatus{delivery.SourceConnecting, delivery.SourceConnected, delivery.SourceJoining, delivery.SourceReconnecting, delivery.SourceWaiting, delivery.SourceStopped} {
+		facts = append(facts, delivery.SourceFacts{Status: status, Partitions: &delivery.SourcePartitions{Since: now}, Why: delivery.Say("source.held"), Prefetch: 50, Gaps: 3, Unwanted: 2, Waiting: &waiting,
 			LastGap: delivery.SourceGap{From: &now, To: &now}}.Facts()...)
 	}
 	for _, state := range []delivery.RunState{delivery.RunQueued, delivery.RunRunning, delivery.RunEmpty, delivery.RunStored, delivery.RunFailed, delivery.RunSkipped} {
@@ -52,7 +52,7 @@ func TestFactsInWords(t *testing.T) {
 	}
 	cdc := []delivery.Fact{{Name: "connected", Says: delivery.Verbatim("streaming"), Value: 1}, {Name: "alarm"}, {Name: "snapshot", Value: 3, Limit: 9}, {Name: "position", Value: 9, Says: delivery.Verbatim("0/9")}, {Name: "changes", Value: 3, Total: true}, {Name: "lag_seconds"},
 		{Name: "alarm", Value: 1, Says: delivery.Verbatim("no sign"), Alarm: true}}
-	if got := l.facts(cdc, true); got != "streaming · snapshot: 3 of 9 rows · at 0/9" || l.Say(delivery.Listed(alarms(cdc))) != "no sign" {
+	if got := l.facts(cdc, true); got != "streaming · snapshot: 3 of 9 rows" || !strings.Contains(l.facts(cdc, false), "at 0/9") || l.Say(delivery.Listed(alarms(cdc))) != "no sign" {
 		t.Errorf("%q", got)
 	}
 	if got := l.crash(aPool); !strings.Contains(got, "at most 1,050 messages") {
@@ -60,5 +60,27 @@ func TestFactsInWords(t *testing.T) {
 	}
 	if l.crash(delivery.Integration{Method: delivery.MethodOutbox}) != "" {
 		t.Error("an outbox loses nothing")
+	}
+}
+
+// A member of a group says which partitions it has, or why it has none; the figure says how many.
+func TestPartitionsInWords(t *testing.T) {
+	for _, c := range []struct {
+		status delivery.SourceStatus
+		has    delivery.SourcePartitions
+		want   string
+	}{
+		{delivery.SourceConnected, delivery.SourcePartitions{Numbers: []int32{0, 2}}, "connected · partitions 0, 2 since "},
+		{delivery.SourceJoining, delivery.SourcePartitions{}, "waits for the group · no partition since "},
+		{delivery.SourceConnected, delivery.SourcePartitions{Spare: true}, "connected · none is left over for this process since "},
+	} {
+		c.has.Since = now
+		list := delivery.SourceFacts{Status: c.status, Partitions: &c.has}.Facts()
+		if got := (Locale{}).facts(list, true); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+		if f := list[2]; f.Name != "partitions" || f.Value != int64(len(c.has.Numbers)) {
+			t.Errorf("%+v", f)
+		}
 	}
 }

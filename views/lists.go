@@ -40,7 +40,7 @@ func subjectURL(e delivery.AuditEntry) string {
 	case "message":
 		return Message(e.Subject)
 	case "integration":
-		return Integrations
+		return Integration(e.Subject)
 	}
 	return ""
 }

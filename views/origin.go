@@ -2,6 +2,7 @@ package views
 
 import (
 	"strconv"
+	"strings"
 
 	"redrive/delivery"
 )
@@ -110,4 +111,26 @@ func (p DeliveryPage) tryName(a delivery.Attempt) string {
 		return p.T("Before it came here")
 	}
 	return p.T("Try %d", a.Number)
+}
+
+// sender is who handed a message over, by their present name, which for all but people and tokens is what they are kept as.
+func (l Locale) sender(name string) string {
+	if role, is := strings.CutPrefix(name, delivery.SenderRole); is {
+		return l.T("role %s of the database", role)
+	}
+	if integration, is := strings.CutPrefix(name, delivery.SenderIntegration); is {
+		return l.T("integration %s", integration)
+	}
+	return name
+}
+
+// reuse says what tells a message from the first one of its key.
+func (l Locale) reuse(r delivery.KeyReuse) string {
+	switch r {
+	case delivery.ReusedBySender:
+		return l.T("another sender had the key")
+	case delivery.ReusedByContent:
+		return l.T("its sender had used the key for other content")
+	}
+	return l.T("the first message is kept no more")
 }

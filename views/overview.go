@@ -83,35 +83,18 @@ func (p OverviewPage) summary() string {
 	return p.N(waiting, "%s delivery is on its way", "%s deliveries are on their way")
 }
 
-// policy says in words how an integration treats failures.
-func (p IntegrationsPage) policy(c delivery.Integration) []string {
-	out := []string{p.N(c.Retry.Attempts, "%s try", "up to %s tries")}
-	if c.Idempotent {
-		out = append(out, p.T("receiver drops duplicates"))
-	} else if c.Destination.Settles() {
-		out = append(out, p.T("looks what is there before it sends again"))
-	} else {
-		out = append(out, p.T("unknown outcomes go to a person"))
+// ignored counts what people decided to leave.
+func (p OverviewPage) ignored() (n int) {
+	for _, h := range p.Integrations {
+		n += h.Ignored
 	}
-	if c.OnFailure == delivery.StateIgnored {
-		out = append(out, p.T("failures are ignored by policy"))
-	}
-	if len(c.Mask) > 0 {
-		out = append(out, p.N(len(c.Mask), "%s masked field", "%s masked fields"))
-	}
-	return append(out, p.N(c.Concurrency, "%s at a time", "%s at a time"))
+	return n
 }
 
-func (p IntegrationsPage) typed(name string) string {
-	if p.Wrong == name {
-		return p.Reason
-	}
-	return ""
+func (p OverviewPage) board() Board {
+	return NewBoard(p.Integrations, Overview, p.Asked, p.Now)
 }
 
-func (p IntegrationsPage) wrong(name string) string {
-	if p.Wrong == name {
-		return p.Problem
-	}
-	return ""
+func (p IntegrationsPage) board() Board {
+	return NewBoard(p.Integrations, Integrations, p.Asked, p.Now)
 }

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,10 +97,11 @@ type GoOnPage struct {
 	Fields map[string][]string
 }
 
-// OverviewPage shows one row for each integration.
+// OverviewPage shows what needs a person.
 type OverviewPage struct {
 	Layout
-	Integrations []delivery.IntegrationHealth
+	Integrations []delivery.IntegrationHealth // all that the reader sees
+	Asked        BoardRequest
 	Facts        map[string][]delivery.Fact // figures of the methods, by integration
 }
 
@@ -267,14 +269,22 @@ type AuditPage struct {
 	Next, Problem                    string
 }
 
-// IntegrationsPage shows every integration with its facts, and pauses it.
+// IntegrationsPage lists the integrations.
 type IntegrationsPage struct {
 	Layout
-	Integrations  []delivery.IntegrationHealth
-	Config        map[string]delivery.Integration
-	Facts         map[string][]delivery.Fact // figures of the methods, by integration
-	Wrong, Reason string                     // integration whose form was refused, or ResnapshotForm of it, and what was typed
-	Problem       string
+	Integrations []delivery.IntegrationHealth
+	Asked        BoardRequest
+}
+
+// IntegrationPage shows one integration with its facts, and pauses it.
+type IntegrationPage struct {
+	Layout
+	H                    delivery.IntegrationHealth
+	Config               delivery.Integration  // without a name: it left the file
+	Facts                []delivery.Fact       // figures of its method
+	Changes              []delivery.AuditEntry // the latest ones about it
+	Wrong, Reason, Until string                // its name where the form to pause was refused, or ResnapshotForm of it, and what was typed
+	Problem              string
 }
 
 // ResnapshotForm names the form to read an integration's tables again, or one of them.
@@ -374,24 +384,12 @@ func (l Locale) whyDegraded(h delivery.IntegrationHealth) string {
 		return l.T("its %s does not work", l.part(delivery.Degraded(h.Parts)[0].Part))
 	case h.Alarm:
 		return l.T("its source needs a person")
-	case lastHour(h).Failed > lastHour(h).Delivered:
+	case h.MostlyFails():
 		return l.T("more failed than delivered this hour")
-	case late(l.Now, h):
+	case h.IsLate(l.Now):
 		return l.T("due work waits for over a minute")
 	}
 	return ""
-}
-
-// late reports whether due work has waited for more than a minute.
-func late(now time.Time, h delivery.IntegrationHealth) bool {
-	return h.OldestPending != nil && now.Sub(*h.OldestPending) > time.Minute
-}
-
-func lastHour(h delivery.IntegrationHealth) delivery.HourCount {
-	if len(h.Hours) == 0 {
-		return delivery.HourCount{}
-	}
-	return h.Hours[len(h.Hours)-1]
 }
 
 // shape is the kind of mark beside a delivery's state.
@@ -574,29 +572,27 @@ const (
 	lowHeight = 10.0
 )
 
-func bars(hours []delivery.HourCount) (s strips) {
-	most, worst := 1, 1
-	for _, h := range hours {
-		most, worst = max(most, h.Delivered), max(worst, h.Failed)
-	}
+// bars draws hours to a scale that other strips have as well.
+func bars(hours []delivery.HourCount, scale delivery.HourCount) (s strips) {
 	for i, h := range hours {
 		x := ftoa(float64(i*barStep) + barMiddle)
-		if up := part(h.Delivered, most, upHeight); up > 0 {
+		if up := part(h.Delivered, scale.Delivered, upHeight); up > 0 {
 			s.delivered += "M" + x + " 18v-" + ftoa(up)
 		}
-		if low := part(h.Failed, worst, lowHeight); low > 0 {
+		if low := part(h.Failed, scale.Failed, lowHeight); low > 0 {
 			s.failed += "M" + x + " 20v" + ftoa(low)
 		}
 	}
 	return s
 }
 
-// part is a bar's height; something never looks like nothing.
+// part is a bar's height. It grows by the square root, so that little traffic beside much can still be seen; something never looks like
+// nothing.
 func part(n, of int, height float64) float64 {
 	if n == 0 {
 		return 0
 	}
-	return max(1.5, float64(n)/float64(of)*height)
+	return max(1.5, math.Sqrt(float64(n)/float64(max(n, of)))*height)
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -554,8 +554,8 @@ func figure(l Locale, n int, address, hot string) templ.Component {
 	})
 }
 
-// strip draws 24 hours: delivered upwards, failed attempts downwards, each half to its own scale.
-func strip(l Locale, h delivery.IntegrationHealth) templ.Component {
+// strip draws 24 hours: delivered upwards, failed attempts downwards, to the scale of all strips of the page.
+func strip(l Locale, h delivery.IntegrationHealth, scale delivery.HourCount) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -607,9 +607,9 @@ func strip(l Locale, h delivery.IntegrationHealth) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var30 string
-		templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.JoinStringErrs(bars(h.Hours).delivered)
+		templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.JoinStringErrs(bars(h.Hours, scale).delivered)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/parts.templ`, Line: 112, Col: 46}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/parts.templ`, Line: 112, Col: 53}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var30))
 		if templ_7745c5c3_Err != nil {
@@ -620,9 +620,9 @@ func strip(l Locale, h delivery.IntegrationHealth) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var31 string
-		templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(bars(h.Hours).failed)
+		templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(bars(h.Hours, scale).failed)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/parts.templ`, Line: 113, Col: 43}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/parts.templ`, Line: 113, Col: 50}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var31))
 		if templ_7745c5c3_Err != nil {

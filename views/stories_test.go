@@ -92,6 +92,18 @@ func health() []delivery.IntegrationHealth {
 	return out
 }
 
+// manyQuiet are integrations of which there is nothing to say, and one that is down.
+func manyQuiet(n int) []delivery.IntegrationHealth {
+	list := make([]delivery.IntegrationHealth, n)
+	for i := range list {
+		h := health()[0]
+		h.Dead, h.OldestPending, h.Name, h.Labels = 0, nil, fmt.Sprintf("part%d-of-%d", i%40, i), map[string]string{"team": fmt.Sprint("t", i%30)}
+		list[i] = h
+	}
+	list[n/2].Alarm = true
+	return list
+}
+
 // stories are all pages in the states that matter.
 func stories() map[string]templ.Component {
 	operator, viewer := layout(delivery.RoleOperator), layout(delivery.RoleViewer)
@@ -131,8 +143,14 @@ func stories() map[string]templ.Component {
 		"groups":            GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{aGroup(delivery.GroupNew), aGroup(delivery.GroupSettled)}, Next: "/groups?after=x"}),
 		"ignored":           IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
 		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
-		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health(), Wrong: "in-pool", Reason: hostile, Problem: "Say why.", Config: map[string]delivery.Integration{"in-cdc": {Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored}, "in-pool": aPool}, Facts: poolFacts}),
-		"integrations-told": IntegrationsView(IntegrationsPage{Layout: operator, Integrations: []delivery.IntegrationHealth{toldHealth()}, Facts: map[string][]delivery.Fact{"in-cdc": toldFacts()}}),
+		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health()}),
+		"integrations-many": IntegrationsView(IntegrationsPage{Layout: operator, Integrations: manyQuiet(500)}),
+		"overview-many":     OverviewView(OverviewPage{Layout: operator, Integrations: manyQuiet(500)}),
+		"overview-found":    OverviewView(OverviewPage{Layout: operator, Integrations: manyQuiet(500), Asked: BoardRequest{Find: hostile}}),
+		"overview-moved":    OverviewView(OverviewPage{Layout: operator, Integrations: health(), Asked: BoardRequest{Shown: []string{"in-cdc", hostile}}}),
+		"integration":       IntegrationView(IntegrationPage{Layout: layout(delivery.RoleAdmin), H: health()[0], Wrong: "in-pool", Reason: hostile, Until: hostile, Problem: "Say why.", Config: aPool, Facts: poolFacts["in-pool"], Changes: []delivery.AuditEntry{entry()}}),
+		"integration-cdc":   IntegrationView(IntegrationPage{Layout: operator, H: health()[4], Config: delivery.Integration{Name: "in-cdc", Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored, CDC: &delivery.CDCSource{URL: "postgres://app@db.test/shop"}}}),
+		"integration-told":  IntegrationView(IntegrationPage{Layout: viewer, H: toldHealth(), Facts: toldFacts()}),
 		"overview-told":     OverviewView(OverviewPage{Layout: viewer, Integrations: []delivery.IntegrationHealth{toldHealth()}, Facts: map[string][]delivery.Fact{"in-cdc": toldFacts()}}),
 		"underway":          TrafficView(TrafficPage{Layout: viewer, Items: failuresPage(viewer, 3).Items, Next: "/x", Held: delivery.IntegrationState{PausedAt: ago(time.Hour), PausedBy: hostile}}),
 		"delivered":         TrafficView(TrafficPage{Layout: viewer, Delivered: true, Items: []delivery.Delivery{deliveryIn(delivery.StateDelivered)}}),

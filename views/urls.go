@@ -12,6 +12,7 @@ import (
 // Addresses of the pages. Every link and form of the console is built here.
 const (
 	Overview        = "/"
+	OverviewBoard   = "/overview" // the part of Overview that renews itself
 	Failures        = "/failures"
 	FailuresNews    = "/failures/news"
 	FailuresLive    = "/failures/live"    // FailuresNews as a stream
@@ -124,6 +125,9 @@ func Message(id string) string { return "/messages/" + url.PathEscape(id) }
 // MessagePayload is the raw bytes of a message.
 func MessagePayload(id string) string { return Message(id) + "/payload" }
 
+// Integration is the page of one integration.
+func Integration(name string) string { return Integrations + "/" + url.PathEscape(name) }
+
 // IntegrationPause is where the form to pause goes.
 func IntegrationPause(name string) string {
 	return Integrations + "/" + url.PathEscape(name) + "/pause"
@@ -184,7 +188,7 @@ func with(path, name, value string) string {
 }
 
 // FailureList is the list of what a filter selects.
-func FailureList(f delivery.Filter) string { return list(Failures, brief(f)) }
+func FailureList(f delivery.Filter) string { return withQuery(Failures, brief(f)) }
 
 // brief is the query of a filter, with all states as one word.
 func brief(f delivery.Filter) url.Values {
@@ -233,13 +237,13 @@ func GroupList(f delivery.GroupFilter) string {
 	if f.Sort != "" && f.Sort != delivery.GroupsLargest {
 		v.Set("sort", string(f.Sort))
 	}
-	return list(Groups, v)
+	return withQuery(Groups, v)
 }
 
 // ViewDelete is where the form to forget a saved view goes.
 func ViewDelete(id string) string { return SavedViews + "/" + url.PathEscape(id) + "/delete" }
 
-func list(path string, query url.Values) string {
+func withQuery(path string, query url.Values) string {
 	if len(query) == 0 {
 		return path
 	}
@@ -254,7 +258,7 @@ func FailuresSince(address string, f delivery.Filter, now time.Time) string {
 	}
 	now = now.UTC()
 	f.From, f.Limit = &now, 0
-	return list(address, brief(f))
+	return withQuery(address, brief(f))
 }
 
 // LocalPath returns path when it stays on this site, else the overview. It is what makes "next" and "return" safe.

@@ -129,9 +129,9 @@ func (s *consumerSession) parked(it *arrival, next delivery.State) delivery.Park
 // park hands a message that is not delivered to the settler, and those of its key behind it.
 func (s *consumerSession) park(it *arrival, p delivery.Parked) {
 	behind := s.inFlight.decided(it, p.Lane != "")
-	s.out.add(outcome{item: it, kind: kept, parked: p})
+	s.out.add(outcome{item: it, kind: kept, parked: &p})
 	for _, b := range behind {
-		s.out.add(outcome{item: b, kind: kept, parked: s.parked(b, delivery.StatePending)})
+		s.out.add(outcome{item: b, kind: kept, parked: new(s.parked(b, delivery.StatePending))})
 	}
 }
 

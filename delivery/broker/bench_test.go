@@ -227,7 +227,7 @@ func flood(b *testing.B, ctx context.Context, client *redis.Client, channel stri
 	}
 }
 
-// bareKafka polls, posts with the workers, and commits as often as the consumer does.
+// bareKafka polls as much as the consumer may hold, posts with the workers, and commits as often as the consumer does.
 func bareKafka(b *testing.B, ctx context.Context, source delivery.KafkaSource, post func([]byte) error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(source.Brokers...), kgo.ConsumerGroup(source.Group), kgo.ConsumeTopics(source.Topic), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(kafkaFetchWait), kgo.FetchMaxPartitionBytes(kafkaPerPartition))
@@ -235,7 +235,7 @@ func bareKafka(b *testing.B, ctx context.Context, source delivery.KafkaSource, p
 		b.Fatal(err)
 	}
 	defer client.Close()
-	work := make(chan *kgo.Record, benchPrefetch)
+	work := make(chan *kgo.Record, kafkaPrefetch)
 	var workers, batch sync.WaitGroup
 	for range benchConcurrency {
 		workers.Go(func() {
@@ -247,7 +247,7 @@ func bareKafka(b *testing.B, ctx context.Context, source delivery.KafkaSource, p
 	}
 	committed := time.Now()
 	for ctx.Err() == nil {
-		records := client.PollRecords(ctx, benchPrefetch).Records()
+		records := client.PollRecords(ctx, kafkaPrefetch).Records()
 		batch.Add(len(records))
 		for _, r := range records {
 			work <- r

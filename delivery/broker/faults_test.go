@@ -154,20 +154,36 @@ func (r *rig) settle(n int, fault func()) *life {
 // meanwhile leaves everything to the next one, which recognises it.
 func TestPositionLost(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]func(*services.Proxy){
-		"before it left": (*services.Proxy).Cut,
-		"in its middle":  func(p *services.Proxy) { p.CutAfter(services.Upstream, 40) },
-		"its answer":     func(p *services.Proxy) { p.LoseAnswersTo(kmsg.NewPtrOffsetCommitRequest().Key()) },
+	commit := kmsg.NewPtrOffsetCommitRequest().Key()
+	for name, c := range map[string]struct {
+		fault   func(*services.Proxy) (asked func() int)
+		written bool // the broker has it all the same
+	}{
+		"before it left": {fault: func(p *services.Proxy) func() int { p.Cut(); return nil }},
+		"in its middle":  {fault: func(p *services.Proxy) func() int { return p.CutWithin(commit) }},
+		"its answer":     {fault: func(p *services.Proxy) func() int { return p.LoseAnswersTo(commit) }, written: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, bed{name: "kafka", remembers: true, open: openKafka}, func(in *delivery.Integration) { in.Idempotent = false })
-			l := r.settle(8, func() { fault(r.place.proxy) })
-			if name == "its answer" {
-				// the first commit, which need not be of all: the next one waits for its answer
+			var asked func() int
+			l := r.settle(8, func() { asked = c.fault(r.place.proxy) })
+			if asked != nil {
+				r.eventually("a commit met the fault", func() bool { return asked() > 0 })
+			}
+			if c.written { // the first commit, which need not be of all: the next one waits for its answer
 				r.eventually("written by the broker", func() bool { return r.place.left(t) < 8 })
+			} else if n := r.place.left(t); n != 8 {
+				t.Fatalf("%d left: the fault did not work", n)
+			}
+			if n := l.confirmed(); n > 0 {
+				t.Fatalf("the member knows of %d that were written: the fault did not work", n)
 			}
 			r.place.proxy.Heal()
+			if asked != nil {
+				r.eventually("it asks again", func() bool { return asked() > 1 })
+			}
 			r.eventually("written after all", func() bool { return r.place.left(t) == 0 })
+			r.eventually("and it knows", func() bool { return l.confirmed() == 8 })
 			r.place.publish(t, notes(16)[8:]...)
 			r.ledger.arrived(t, 16)
 			if err := l.stop(); err != nil {
@@ -203,7 +219,11 @@ func TestSlowConnections(t *testing.T) {
 	onEach(t, every, func(t *testing.T, b bed) {
 		r := newRig(t, b)
 		r.place.proxy.Delay(30 * time.Millisecond)
+		began := time.Now()
 		l := r.start()
+		if took := time.Since(began); took < 60*time.Millisecond {
+			t.Errorf("connected after %v: the fault did not work", took)
+		}
 		r.place.publish(t, notes(100)...)
 		r.ledger.arrived(t, 100)
 		if err := l.stop(); err != nil {

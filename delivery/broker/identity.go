@@ -21,16 +21,22 @@ func ids(integration, identity string) (message, of string) {
 	if identity == "" {
 		identity = rand.Text()
 	}
-	return uuid5("message\x00" + integration + "\x00" + identity), uuid5("delivery\x00" + integration + "\x00" + identity)
+	return uuid5("message", integration, identity), uuid5("delivery", integration, identity)
 }
 
-// uuid5 is RFC 9562's version 5.
-func uuid5(name string) string {
-	full := sha1.Sum(append(space[:], name...)) // see above
-	sum := full[:16]
+// uuid5 is RFC 9562's version 5 of three texts with zeros between them.
+func uuid5(kind, integration, identity string) string {
+	name := append(make([]byte, 0, 256), space[:]...) // it rarely has to grow
+	name = append(append(append(append(append(name, kind...), 0), integration...), 0), identity...)
+	sum := sha1.Sum(name) // see above
 	sum[6], sum[8] = sum[6]&0x0f|0x50, sum[8]&0x3f|0x80
-	text := hex.EncodeToString(sum)
-	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
+	text := [36]byte{8: '-', 13: '-', 18: '-', 23: '-'}
+	hex.Encode(text[:], sum[:4])
+	hex.Encode(text[9:], sum[4:6])
+	hex.Encode(text[14:], sum[6:8])
+	hex.Encode(text[19:], sum[8:10])
+	hex.Encode(text[24:], sum[10:16])
+	return string(text[:])
 }
 
 // short is text that fits into an index: what is too long is replaced by its hash, so that two texts stay two.

@@ -71,6 +71,17 @@ func (l *life) membership() (*kafkaSession, string) {
 	return s, s.member.name
 }
 
+// confirmed is how many records the broker has told a consumer are committed.
+func (l *life) confirmed() (n int64) {
+	s, _ := l.membership()
+	s.positions.mu.Lock()
+	defer s.positions.mu.Unlock()
+	for _, at := range s.positions.parts {
+		n += max(at.dealt, 0)
+	}
+	return n
+}
+
 // has is what a consumer holds; nothing while it has no session.
 func (e *grouping) has(l *life) delivery.SourcePartitions {
 	if p := l.Facts(e.t.Context()).Partitions; p != nil {

@@ -28,7 +28,7 @@ const (
 type outcome struct {
 	item   *arrival
 	kind   kind
-	parked delivery.Parked
+	parked *delivery.Parked // of kept
 }
 
 // outbox collects outcomes while one batch is being written.
@@ -197,7 +197,7 @@ func sortOut(batch []outcome) (b sortedOutcomes) {
 		b.done = append(b.done, o.item)
 		switch {
 		case o.kind == kept:
-			b.failed = append(b.failed, o.parked)
+			b.failed = append(b.failed, *o.parked)
 			o.item.dead = o.parked.Next == delivery.StateDead && o.item.message.Origin.Dead == nil
 			if o.item.lane != "" {
 				b.lanes = append(b.lanes, o.item.lane)

@@ -40,8 +40,9 @@ func TestTheFileFollowsARename(t *testing.T) {
 	if got, want := b.texts("capture"), "insert articles 1 1, insert articles 2 2, insert texts 3 3, insert texts 4 4, insert texts 5 5"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if f := fact(p, "alarm"); f.Alarm || len(b.gaps()) > 0 {
-		t.Errorf("%+v, gaps %v", f, b.gaps())
+	b.await("no alarm", func() bool { return !fact(p, "alarm").Alarm }) // a look may have come while nobody read
+	if len(b.gaps()) > 0 {
+		t.Errorf("gaps %v", b.gaps())
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency),
 		Mask:        r.Mask,
 		Labels:      r.Labels,
+		Runbook:     r.Runbook,
 	}
 	in.Destination = c.destination(i, r, in.Broker, in.CDC)
 	c.ignored(i, r)
@@ -49,12 +51,21 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 	if err := delivery.CheckLabels(r.Labels); err != nil {
 		c.Fail(at(i, "labels"), "labels: a key is 1 to 63 lower-case letters, digits or hyphens, its value 1 to %d letters, digits, dots, hyphens or underscores", delivery.MaxName)
 	}
+	if !isPage(r.Runbook) {
+		c.Fail(at(i, "runbook"), "runbook: %q is no http or https address", r.Runbook)
+	}
 	for n, path := range r.Mask {
 		if !delivery.ValidPath(path) {
 			c.Fail(at(i, fmt.Sprintf("mask[%d]", n)), "mask: %q is no JSON path such as $.phone", path)
 		}
 	}
 	return in
+}
+
+// isPage reports whether a browser can open an address; none is one too.
+func isPage(address string) bool {
+	u, err := url.Parse(address)
+	return address == "" || err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
 }
 
 // ignored refuses settings that would do nothing where they stand.

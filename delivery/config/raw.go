@@ -28,6 +28,7 @@ type rawIntegration struct {
 	Mask        []string          `yaml:"mask"`
 	Schema      string            `yaml:"schema"`
 	Labels      map[string]string `yaml:"labels"`
+	Runbook     string            `yaml:"runbook"`
 	Pool        *rawPool          `yaml:"pool"`
 	Broker      *rawBroker        `yaml:"broker"`
 	Outbox      *rawOutbox        `yaml:"outbox"`

@@ -62,7 +62,7 @@ func newBulkhead(cfg Config, i delivery.Integration) (*bulkhead, error) {
 		return nil, fmt.Errorf("engine: integration %q has no sender", i.Name)
 	}
 	i.Concurrency = max(i.Concurrency, 1)
-	l := &bulkhead{integration: i, sender: sender, workers: make(workerPool), lease: cfg.Lease(i), timeout: cfg.Timeout(i),
+	l := &bulkhead{integration: i, sender: sender, lease: cfg.Lease(i), timeout: cfg.Timeout(i),
 		paused: true, // until the first look-up: what a person paused is not sent to by a start
 		share:  cfg.MaxInFlightBytes / int64(len(cfg.Integrations)), buf: newBuffer(i.Concurrency, i.Repeatable()),
 		breaker: newBreaker(cfg.Breaker), budget: newRetryBudget(cfg.Budget)}

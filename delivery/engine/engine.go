@@ -175,6 +175,9 @@ func (e *Engine) run(taking, writes context.Context) error {
 		e.giveBack(l.stop())
 	}
 	e.workers.Wait()
+	for _, l := range e.order {
+		l.workers.close()
+	}
 	e.out.close()
 	keepers.Wait()
 	if left > 0 {

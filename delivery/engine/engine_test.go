@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -169,23 +170,16 @@ func (r *rig) states() map[string]int {
 }
 
 // await repeats a look until it shows what is wanted.
-func (r *rig) await(what string, done func() bool) {
-	r.t.Helper()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(patience.Limit)
-	for !done() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			r.t.Fatalf("in vain: %s; states %v", what, r.states())
-		}
-	}
-}
+func (r *rig) await(what string, done func() bool) { r.t.Helper(); patience.Until(r.t, what, done) }
 
 func (r *rig) awaitStates(want map[string]int) {
 	r.t.Helper()
-	r.await(fmt.Sprint(want), func() bool { return fmt.Sprint(r.states()) == fmt.Sprint(want) })
+	patience.Eventually(r.t, fmt.Sprint(want), func() error {
+		if got := r.states(); !maps.Equal(got, want) {
+			return fmt.Errorf("states %v", got)
+		}
+		return nil
+	})
 }
 
 // only returns the single failure in a state.
@@ -594,6 +588,27 @@ func TestWhatComesForARetiredIntegrationDies(t *testing.T) {
 	r.enqueue("push", 3)
 	r.sql("UPDATE redrive.integrations SET active = false")
 	r.awaitStates(map[string]int{"dead": 3})
+}
+
+// A pause whose time is over ends by itself, and the audit says so.
+func TestAPauseEndsByItself(t *testing.T) {
+	r := newRig(t, always(ok))
+	r.cfg.StatePoll, r.cfg.Tidy = 50*time.Millisecond, 50*time.Millisecond
+	store := r.tap()
+	if err := r.PauseUntil(t.Context(), "push", "ann", "tonight", time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.enqueue("push", 2)
+	r.await("looks at the pause", func() bool { return store.lookups.Load() > 3 })
+	if n := r.value("SELECT count(*) FROM redrive.queue"); n != 2 {
+		t.Fatalf("%v wait during the pause", n)
+	}
+	r.sql("UPDATE redrive.integrations SET paused_until = clock_timestamp() WHERE name = 'push'")
+	r.awaitStates(map[string]int{"delivered": 2})
+	if n := r.value("SELECT count(*) FROM redrive.audit WHERE action = 'integration.resume' AND actor = 'policy' AND details->'why'->>'key' = 'audit.paused_until'"); n != 1 {
+		t.Errorf("%v entries of one pause that ended", n)
+	}
 }
 
 // The breaker of a process that was killed stays where it was for people and operations, until another one knows better.

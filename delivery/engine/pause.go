@@ -12,7 +12,7 @@ const (
 	lookupAtMost = 250 * time.Millisecond // wake-ups come with every commit; pauses are not looked up as often
 )
 
-// supervise looks up what people paused, shows breakers, reopens ignored deliveries whose time is over, and settles what waits for nobody.
+// supervise looks up what people paused, ends pauses and ignores whose time is over, shows breakers, and settles what waits for nobody.
 func (e *Engine) supervise(ctx context.Context) {
 	states, tidy := time.NewTicker(e.cfg.StatePoll), time.NewTicker(e.cfg.Tidy)
 	defer states.Stop()
@@ -23,6 +23,9 @@ func (e *Engine) supervise(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-states.C:
+			for _, l := range e.order {
+				l.workers.prune()
+			}
 			e.lookUpLogged(ctx)
 		case <-e.refresh:
 			if time.Since(e.lookups) >= lookupAtMost {
@@ -55,9 +58,20 @@ func (e *Engine) foldCounts(ctx context.Context) {
 }
 
 func (e *Engine) tidy(ctx context.Context) {
+	e.resumeDue(ctx)
 	e.reopenDue(ctx)
 	if err := e.cfg.Store.SettleRetired(ctx); err != nil && ctx.Err() == nil {
 		e.log.ErrorContext(ctx, "settling what waits for integrations that left the file failed", "error", err)
+	}
+}
+
+func (e *Engine) resumeDue(ctx context.Context) {
+	names, err := e.cfg.Store.ResumeDue(ctx)
+	if err != nil && ctx.Err() == nil {
+		e.log.ErrorContext(ctx, "resuming integrations whose pause is over failed", "error", err)
+	}
+	for _, name := range names {
+		e.log.InfoContext(ctx, "integration goes on, its pause is over", "integration", name)
 	}
 }
 

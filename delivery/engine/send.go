@@ -36,7 +36,7 @@ func (e *Engine) attempt(it *claimedDelivery) {
 	}
 	request := delivery.Request{DeliveryID: it.DeliveryID, IdempotencyKey: it.IdempotencyKey(), Integration: it.Integration,
 		Attempt: it.Attempt, Message: it.Message}
-	tried := e.send(ctx, l, request, it.Attempt > 1 && !it.LostLease)
+	tried := e.send(ctx, l, request, time.Now(), it.Attempt > 1 && !it.LostLease)
 	verdict := l.integration.Judge(tried.Result, it.Attempt-it.RoundStart)
 	e.finish(it, e.completion(it, tried.StartedAt, tried.Duration, tried.Result, verdict.Next, verdict.RetryIn))
 }
@@ -50,24 +50,26 @@ func (e *Engine) Try(ctx context.Context, r delivery.Request) (tried delivery.Tr
 		return delivery.Tried{StartedAt: time.Now(), Result: delivery.Result{Outcome: delivery.OutcomePermanent,
 			ErrorClass: delivery.ClassNoIntegration, Error: delivery.ErrorNoIntegration}}, 0, true
 	}
-	if wait, ok = l.admits(time.Now(), e.cfg.StatePoll); !ok {
+	now := time.Now()
+	if wait, ok = l.admits(now, e.cfg.StatePoll); !ok {
 		return tried, wait, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.timeout+l.margin)
+	ctx, cancel := context.WithDeadline(ctx, now.Add(l.timeout+l.margin))
 	defer cancel()
-	return e.send(ctx, l, r, false), 0, true
+	return e.send(ctx, l, r, now, false), 0, true
 }
 
 // send makes one attempt and lets metrics, breaker and retry budget know.
-func (e *Engine) send(ctx context.Context, l *bulkhead, r delivery.Request, paid bool) delivery.Tried {
-	tried := delivery.Tried{StartedAt: time.Now()}
+func (e *Engine) send(ctx context.Context, l *bulkhead, r delivery.Request, started time.Time, paid bool) delivery.Tried {
+	tried := delivery.Tried{StartedAt: started}
 	tried.Result = e.cfg.Veil.Result(e.deadlined(ctx, l, r)).Storable()
-	tried.Duration = time.Since(tried.StartedAt)
+	ended := time.Now()
+	tried.Duration = ended.Sub(started)
 	if tried.Outcome != delivery.OutcomeOK {
 		tried.Result = tried.Conceal(r.Message.Payload, e.cfg.Masks.For(r.Message, r.Integration))
 	}
 	e.cfg.Observer.Attempt(l.integration.Name, l.integration.Method, tried.Outcome, tried.Duration)
-	if l.learn(time.Now(), paid, tried.Result) {
+	if l.learn(ended, paid, tried.Result) {
 		signal(e.refresh)
 	}
 	return tried
@@ -97,26 +99,44 @@ func (e *Engine) secure(it *claimedDelivery, cancel context.CancelFunc) bool {
 
 // deadlined calls the sender in another goroutine, so that one that ignores its context does not hold the slot for ever.
 func (e *Engine) deadlined(ctx context.Context, l *bulkhead, r delivery.Request) delivery.Result {
-	answer := make(chan delivery.Result, 1)
-	l.abandon(1) // until it answers
-	l.workers.run(func() {
-		defer l.abandon(-1)
-		answer <- e.guarded(ctx, l.sender, r)
-	})
+	w := l.workers.take(func(w *worker) { e.sends(l, w) })
+	w.ctx, w.request = ctx, r
+	w.begin <- struct{}{}
 	select {
-	case result := <-answer:
+	case result := <-w.answer:
+		l.workers.put(w)
 		return result
 	case <-ctx.Done():
 	}
 	deaf := time.NewTimer(l.margin)
 	defer deaf.Stop()
 	select {
-	case result := <-answer:
+	case result := <-w.answer:
+		l.workers.put(w)
 		return result
 	case <-deaf.C:
-		e.log.Error("a sender ignores its deadline", "integration", r.Integration, "delivery", r.DeliveryID)
-		return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassTimeout,
-			Error: delivery.ErrorNoOutcome}
+	}
+	l.abandon(1)              // until it answers
+	if w.settled.Swap(true) { // just now
+		l.abandon(-1)
+		result := <-w.answer
+		l.workers.put(w)
+		return result
+	}
+	e.log.Error("a sender ignores its deadline", "integration", r.Integration, "delivery", r.DeliveryID)
+	return delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassTimeout,
+		Error: delivery.ErrorNoOutcome}
+}
+
+// sends makes attempts until it is ended, or nobody waits for one any more.
+func (e *Engine) sends(l *bulkhead, w *worker) {
+	for range w.begin {
+		result := e.guarded(w.ctx, l.sender, w.request)
+		if w.settled.Swap(true) {
+			l.abandon(-1)
+			return
+		}
+		w.answer <- result
 	}
 }
 

@@ -22,6 +22,8 @@ type Store interface {
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error)
 	// SaveBreaker shows the breaker's position to people; openFor is 0 unless open.
 	SaveBreaker(ctx context.Context, integration string, state delivery.BreakerState, openFor time.Duration) error
+	// ResumeDue lets integrations go on whose pause is over and returns their names.
+	ResumeDue(ctx context.Context) ([]string, error)
 	// ReopenDue moves ignored deliveries whose time is over back to dead and returns how many.
 	ReopenDue(ctx context.Context) (int, error)
 	// SettleRetired makes dead letters of what waits for integrations that left the file.

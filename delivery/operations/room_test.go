@@ -128,28 +128,21 @@ func (s *site) start(p delivery.Pace) string {
 }
 
 // await reads the operation until it is as wanted.
-func (s *site) await(id, what string, done func(o delivery.Operation) bool) delivery.Operation {
+func (s *site) await(id, what string, done func(o delivery.Operation) bool) (o delivery.Operation) {
 	s.t.Helper()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(patience.Limit)
-	for {
-		o, err := s.Operation(s.t.Context(), id)
-		if err != nil {
+	patience.Eventually(s.t, what, func() (err error) {
+		if o, err = s.Operation(s.t.Context(), id); err != nil {
 			s.t.Fatal(err)
 		}
 		if sum := o.Succeeded + o.Failed + o.Skipped + o.Cancelled + o.Remaining; sum != o.Selected || o.Remaining < 0 {
 			s.t.Fatalf("the numbers do not add up: %+v", o)
 		}
-		if done(o) {
-			return o
+		if !done(o) {
+			return fmt.Errorf("it is %+v", o)
 		}
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			s.t.Fatalf("%s did not come: %+v", what, o)
-		}
-	}
+		return nil
+	})
+	return o
 }
 
 func finished(o delivery.Operation) bool { return o.State == delivery.OperationFinished }

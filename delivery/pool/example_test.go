@@ -49,6 +49,6 @@ type counter struct{}
 
 func (counter) Park(context.Context, []delivery.Parked) (int, error) { return 0, nil }
 func (counter) CountDelivered(context.Context, string, int) error    { return nil }
-func (counter) AcceptedByKey(context.Context, string, string) (delivery.Accepted, error) {
+func (counter) AcceptedByKey(context.Context, delivery.Message) (delivery.Accepted, error) {
 	return delivery.Accepted{}, delivery.ErrNotFound
 }

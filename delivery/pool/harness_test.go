@@ -68,10 +68,10 @@ func (s *shelf) CountDelivered(ctx context.Context, _ string, n int) error {
 	return nil
 }
 
-func (s *shelf) AcceptedByKey(_ context.Context, integration, key string) (delivery.Accepted, error) {
+func (s *shelf) AcceptedByKey(_ context.Context, m delivery.Message) (delivery.Accepted, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a, ok := s.keys[integration+key]; ok || s.err != nil {
+	if a, ok := s.keys[m.Integration+m.IdempotencyKey]; ok || s.err != nil {
 		return a, s.err
 	}
 	return delivery.Accepted{}, delivery.ErrNotFound

@@ -124,7 +124,7 @@ func (p *Pool) parkImported(ctx context.Context, batch []record) (refused []reco
 func (p *Pool) storeAnswers(ctx context.Context) bool {
 	query, cancel := context.WithTimeout(ctx, parkTimeout)
 	defer cancel()
-	_, err := p.cfg.Store.AcceptedByKey(query, "", "")
+	_, err := p.cfg.Store.AcceptedByKey(query, delivery.Message{})
 	return err == nil || errors.Is(err, delivery.ErrNotFound)
 }
 

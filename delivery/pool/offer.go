@@ -29,7 +29,7 @@ var (
 //
 // Errors are *delivery.InputError for a message that can never be taken and *delivery.UnavailableError for one that may be
 // offered again. The same idempotency key within an hour, the last 100,000 keys of the process, or among what the store
-// has, answers the first message with Duplicate set. Before Run, Offer waits. It is safe for concurrent use.
+// has, answers the first message with Duplicate set, and Differs where this one is no repetition of it. Before Run, Offer waits. It is safe for concurrent use.
 func (p *Pool) Offer(ctx context.Context, m delivery.Message) (accepted delivery.Accepted, err error) {
 	l := p.bulkheads[m.Integration]
 	if l == nil {
@@ -41,7 +41,7 @@ func (p *Pool) Offer(ctx context.Context, m delivery.Message) (accepted delivery
 	if !p.running(ctx) {
 		return accepted, errStopping
 	}
-	key, known, err := p.reserve(ctx, l, m.IdempotencyKey)
+	key, known, err := p.reserve(ctx, m)
 	if err != nil || known != nil {
 		return deref(known), err
 	}
@@ -97,31 +97,32 @@ func check(m delivery.Message) error {
 }
 
 // reserve returns the message that had the key first, or an entry that must be resolved; neither without a key.
-func (p *Pool) reserve(ctx context.Context, l *bulkhead, key string) (mine *entry, known *delivery.Accepted, err error) {
-	if key == "" {
+func (p *Pool) reserve(ctx context.Context, m delivery.Message) (mine *entry, known *delivery.Accepted, err error) {
+	if m.IdempotencyKey == "" {
 		return nil, nil, nil
 	}
 	for {
-		e, fresh := p.recent.reserve(hashOf(l.in.Name, key), time.Now())
+		e, fresh := p.recent.reserve(hashOf(m.Integration, m.IdempotencyKey), time.Now())
 		if fresh {
-			if a, ok := p.lookUp(ctx, l.in.Name, key); ok {
+			if a, ok := p.lookUp(ctx, m); ok {
 				p.recent.resolve(e, a, true)
 				return nil, &a, nil
 			}
+			e.sender, e.content = m.Sender, hashOf(m.Type, m.Key, string(m.Payload)) // nobody looks before it is resolved
 			return e, nil, nil
 		}
-		a, inStore, refused, wait := p.recent.answer(e, l.in.Name)
+		a, inStore, refused, wait := p.recent.answer(e, m)
 		switch {
 		case wait != nil:
 			select {
 			case <-wait:
 			case <-ctx.Done():
-				return nil, nil, l.full()
+				return nil, nil, p.bulkheads[m.Integration].full()
 			}
 		case refused: // after all: the key is free again
 		default:
 			if inStore {
-				if stored, ok := p.lookUp(ctx, l.in.Name, key); ok {
+				if stored, ok := p.lookUp(ctx, m); ok {
 					a = stored
 				}
 			}
@@ -131,13 +132,13 @@ func (p *Pool) reserve(ctx context.Context, l *bulkhead, key string) (mine *entr
 }
 
 // lookUp asks the store for a key. While the store does not answer, only the memory counts.
-func (p *Pool) lookUp(ctx context.Context, integration, key string) (a delivery.Accepted, ok bool) {
+func (p *Pool) lookUp(ctx context.Context, m delivery.Message) (a delivery.Accepted, ok bool) {
 	if p.lookups.on() {
 		return a, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	a, err := p.cfg.Store.AcceptedByKey(ctx, integration, key)
+	a, err := p.cfg.Store.AcceptedByKey(ctx, m)
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
 		p.lookups.begin(awayFor)
 		p.log.WarnContext(ctx, "looking up idempotency keys failed, only those in memory count for now", "error", err)

@@ -168,6 +168,29 @@ func TestWhatNobodyCanWriteDownIsSaid(t *testing.T) {
 	}
 }
 
+// Whoever uses a key for something else is told what differs: of another sender's message nothing more than that it is.
+func TestAKeyOfSomethingElseIsTold(t *testing.T) {
+	r := start(t, always(ok), integration(1, 5, delivery.WhenFullBlock))
+	first := delivery.Message{IdempotencyKey: "k", Type: "t", Key: "a", Payload: []byte("1"), Sender: "ann"}
+	if a := r.offer(first); a.Duplicate || a.Differs != "" {
+		t.Errorf("the first: %+v", a)
+	}
+	for differs, change := range map[delivery.KeyReuse][]func(m *delivery.Message){
+		"":                       {func(*delivery.Message) {}, func(m *delivery.Message) { m.Headers = map[string]string{"traceparent": "x"} }},
+		delivery.ReusedBySender:  {func(m *delivery.Message) { m.Sender = "bob" }, func(m *delivery.Message) { m.Sender, m.Payload = "bob", []byte("2") }},
+		delivery.ReusedByContent: {func(m *delivery.Message) { m.Type = "u" }, func(m *delivery.Message) { m.Key = "b" }, func(m *delivery.Message) { m.Payload = []byte("2") }},
+	} {
+		for n, c := range change {
+			m := first
+			c(&m)
+			if a := r.offer(m); !a.Duplicate || a.Differs != differs {
+				t.Errorf("%q %d: %+v", differs, n, a)
+			}
+		}
+	}
+	_ = r.stop()
+}
+
 func TestOneKeyIsOneMessage(t *testing.T) {
 	g := newGate()
 	r := start(t, AttemptFunc(g.send), integration(5, 50, delivery.WhenFullBlock))

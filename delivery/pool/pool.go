@@ -25,8 +25,8 @@ type Store interface {
 	// Park makes messages durable. It may be called again with the same ones.
 	Park(ctx context.Context, list []delivery.Parked) (fresh int, err error)
 	CountDelivered(ctx context.Context, integration string, n int) error
-	// AcceptedByKey returns the durable message with that idempotency key, else delivery.ErrNotFound.
-	AcceptedByKey(ctx context.Context, integration, key string) (delivery.Accepted, error)
+	// AcceptedByKey returns the durable message with the idempotency key of this one, else delivery.ErrNotFound.
+	AcceptedByKey(ctx context.Context, m delivery.Message) (delivery.Accepted, error)
 }
 
 // Config is what a Pool is made of. Zero values of the optional fields take the defaults named.

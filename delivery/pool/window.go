@@ -3,6 +3,7 @@ package pool
 import (
 	"container/list"
 	"crypto/sha256"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,8 +20,8 @@ const (
 
 type keyHash [sha256.Size]byte
 
-func hashOf(integration, key string) keyHash {
-	return sha256.Sum256([]byte(integration + "\x00" + key))
+func hashOf(parts ...string) keyHash {
+	return sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 }
 
 // entry is one idempotency key. Its fields are guarded by the window.
@@ -29,6 +30,8 @@ type entry struct {
 	at       time.Time
 	message  uuid.UUID
 	delivery uuid.UUID
+	sender   string  // of the message
+	content  keyHash // its type, key and payload; zero: the store knows them
 	state    delivery.State
 	inStore  bool          // the store knows more
 	ready    chan struct{} // closed when it is known whether the message was taken; then nil
@@ -114,11 +117,27 @@ func (w *window) durable(e *entry, s delivery.State) {
 	e.inStore = true
 }
 
-// answer is what is known of a key that somebody else had; wait is not nil while that is being decided.
-func (w *window) answer(e *entry, integration string) (a delivery.Accepted, inStore, refused bool, wait <-chan struct{}) {
+// answer is what is known of the key of a message that somebody else had; wait is not nil while that is being decided.
+func (w *window) answer(e *entry, m delivery.Message) (a delivery.Accepted, inStore, refused bool, wait <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a = delivery.Accepted{ID: e.message.String(), Duplicate: true,
-		Deliveries: []delivery.DeliveryRef{{ID: e.delivery.String(), Integration: integration, State: e.state}}}
+		Deliveries: []delivery.DeliveryRef{{ID: e.delivery.String(), Integration: m.Integration, State: e.state}}}
+	if e.ready == nil {
+		a.Differs = e.reuse(m)
+	}
 	return a, e.inStore, e.refused, e.ready
+}
+
+// reuse is what tells a message from the first one of its key.
+func (e *entry) reuse(m delivery.Message) delivery.KeyReuse {
+	switch {
+	case e.content == keyHash{}:
+		return ""
+	case e.sender != m.Sender:
+		return delivery.ReusedBySender
+	case e.content != hashOf(m.Type, m.Key, string(m.Payload)):
+		return delivery.ReusedByContent
+	}
+	return ""
 }

@@ -163,15 +163,20 @@ func (s *API) listIntegrations(c echo.Context) error {
 
 func (s *API) setPaused(paused bool) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		reason, err := readReason(c)
+		reason, until, err := readPause(c, paused)
 		if err != nil {
 			return err
 		}
-		ctx, name := c.Request().Context(), c.Param("name")
-		if !delivery.IsName(name) {
+		ctx, name, who := c.Request().Context(), c.Param("name"), web.Who(c).ID
+		switch {
+		case !delivery.IsName(name):
 			return delivery.ErrNotFound
+		case until != nil:
+			err = s.store.PauseUntil(ctx, name, who, reason, *until)
+		default:
+			err = s.store.SetPaused(ctx, name, paused, who, reason)
 		}
-		if err := s.store.SetPaused(ctx, name, paused, web.Who(c).ID, reason); err != nil {
+		if err != nil {
 			return err
 		}
 		if !paused {
@@ -179,6 +184,20 @@ func (s *API) setPaused(paused bool) echo.HandlerFunc {
 		}
 		return s.showIntegration(c, name)
 	}
+}
+
+// readPause reads a body that may give a reason and, for a pause, its end.
+func readPause(c echo.Context, paused bool) (reason string, until *time.Time, err error) {
+	if !paused {
+		reason, err = readReason(c)
+		return reason, nil, err
+	}
+	body, err := web.ReadJSONBody(c.Request())
+	if err == nil {
+		err = web.DecodeObject(body, web.Fields{"reason": web.TextField("reason", delivery.MaxReason, &reason),
+			"until": web.TimeField("until", &until)})
+	}
+	return reason, until, err
 }
 
 // readReason reads a body that may give a reason and nothing else.

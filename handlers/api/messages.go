@@ -23,6 +23,7 @@ func (s *API) acceptMessage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	m.Sender = web.Who(c).ID
 	accepted, err := s.accept(c.Request().Context(), m)
 	if err != nil {
 		return err
@@ -46,7 +47,13 @@ func (s *API) accept(ctx context.Context, m delivery.Message) (delivery.Accepted
 		}
 		ctx, cancel := context.WithTimeout(ctx, PoolWait)
 		defer cancel()
-		return s.Config.Offer(ctx, m)
+		accepted, err := s.Config.Offer(ctx, m)
+		if accepted.Differs != "" {
+			if err := s.store.NoteKeyReuse(ctx, m, accepted); err != nil { // whoever sent it is told all the same
+				s.Config.Log.WarnContext(ctx, "a key was used again for another message", "integration", m.Integration, "error", err)
+			}
+		}
+		return accepted, err
 	}
 	accepted, err := s.store.Accept(ctx, m)
 	if err == nil && !accepted.Duplicate {

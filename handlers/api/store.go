@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"redrive/delivery"
 )
@@ -9,6 +10,7 @@ import (
 // Store is what the API needs from the database.
 type Store interface {
 	Accept(ctx context.Context, m delivery.Message) (delivery.Accepted, error) // m.ID is given by the store
+	NoteKeyReuse(ctx context.Context, m delivery.Message, first delivery.Accepted) error
 	Message(ctx context.Context, id string) (delivery.Message, []delivery.Delivery, error)
 	Failures(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Delivery], error)
 	Delivery(ctx context.Context, id string) (delivery.Detail, error)
@@ -33,6 +35,7 @@ type Store interface {
 	SetSecret(ctx context.Context, integration, name, value, actor string) error
 	RemoveSecret(ctx context.Context, integration, name, actor string) error
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
+	PauseUntil(ctx context.Context, integration, actor, reason string, until time.Time) error
 	// RequestRun asks for a run of a batch, of a business date (2006-01-02) or of now when that is empty.
 	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)
 	Runs(ctx context.Context, integration, after string, limit int) (delivery.Page[delivery.BatchRun], error) // newest first

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"strconv"
 	"time"
 
@@ -225,6 +226,8 @@ type messageJSON struct {
 	Size           int               `json:"size"`
 	SHA256         string            `json:"sha256,omitempty"`
 	IdempotencyKey string            `json:"idempotency_key"`
+	Sender         string            `json:"sender,omitempty"`
+	SenderID       string            `json:"sender_id,omitempty"`
 	CreatedAt      *time.Time        `json:"created_at"`
 	DeliverAfter   *time.Time        `json:"deliver_after"`
 	ExpiresAt      *time.Time        `json:"expires_at"`
@@ -251,6 +254,8 @@ func messageJSONOf(m delivery.Message, view web.PayloadView) messageJSON {
 		Size:           len(m.Payload),
 		SHA256:         view.SHA256,
 		IdempotencyKey: m.IdempotencyKey,
+		Sender:         m.SenderName,
+		SenderID:       m.Sender,
 		CreatedAt:      web.Utc(&m.CreatedAt),
 		DeliverAfter:   web.Utc(m.DeliverAfter),
 		ExpiresAt:      web.Utc(m.ExpiresAt),
@@ -349,6 +354,8 @@ func auditJSONOf(e delivery.AuditEntry) AuditJSON {
 type IntegrationJSON struct {
 	Name                 string                `json:"name"`
 	Description          string                `json:"description"`
+	Labels               map[string]string     `json:"labels"`
+	Runbook              string                `json:"runbook,omitempty"`
 	Method               delivery.Method       `json:"method"`
 	Subscribe            []string              `json:"subscribe"`
 	Destination          string                `json:"destination"`
@@ -370,6 +377,7 @@ type IntegrationJSON struct {
 	Hours                []hourJSON            `json:"hours"`
 	Health               []partJSON            `json:"health"`
 	Gaps                 *gapsJSON             `json:"gaps,omitempty"`
+	ReusedKeys           *reusedKeysJSON       `json:"reused_keys,omitempty"`
 	Facts                []factJSON            `json:"facts"`
 	TableGaps            []gapJSON             `json:"table_gaps,omitempty"`
 }
@@ -451,6 +459,22 @@ func gapsJSONOf(g delivery.SourceGaps) *gapsJSON {
 	return &shown
 }
 
+// reusedKeysJSON is messages that were not taken in, as their keys had been used for others.
+type reusedKeysJSON struct {
+	Count     int               `json:"count"`
+	At        *time.Time        `json:"at"` // of the last, as what follows
+	Sender    string            `json:"sender"`
+	Differs   delivery.KeyReuse `json:"differs"`
+	MessageID string            `json:"message_id"`
+}
+
+func reusedKeysJSONOf(r delivery.ReusedKeys) *reusedKeysJSON {
+	if r.Count == 0 {
+		return nil
+	}
+	return &reusedKeysJSON{Count: r.Count, At: web.Utc(&r.LastAt), Sender: r.Sender, Differs: r.Differs, MessageID: r.MessageID}
+}
+
 // factJSON is one figure of the method.
 type factJSON struct {
 	Name  string `json:"name"`
@@ -464,6 +488,7 @@ type pauseJSON struct {
 	At     *time.Time `json:"at"`
 	By     string     `json:"by"`
 	ByID   string     `json:"by_id"`
+	Until  *time.Time `json:"until"`
 	Reason string     `json:"reason"`
 }
 
@@ -478,6 +503,8 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 		out := IntegrationJSON{
 			Name:                 h.Name,
 			Description:          h.Description,
+			Labels:               labelsOf(h),
+			Runbook:              h.Runbook,
 			Method:               h.Method,
 			Subscribe:            s.subscriptions(h.Name),
 			Destination:          h.Destination,
@@ -499,6 +526,7 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 			Facts:                []factJSON{},
 			Health:               []partJSON{},
 			Gaps:                 gapsJSONOf(h.Gaps),
+			ReusedKeys:           reusedKeysJSONOf(h.ReusedKeys),
 			TableGaps:            tableGapsJSON(h.TableGaps),
 		}
 		for _, p := range h.Parts {
@@ -516,13 +544,20 @@ func (s *API) integrationJSON(now time.Time) func(delivery.IntegrationHealth) In
 		}
 		if h.PausedAt != nil {
 			reason := cmp.Or(h.PauseReason, web.English(h.PauseSays))
-			out.Paused = &pauseJSON{At: web.Utc(h.PausedAt), By: h.PausedBy, ByID: h.PausedByID, Reason: reason}
+			out.Paused = &pauseJSON{At: web.Utc(h.PausedAt), By: h.PausedBy, ByID: h.PausedByID, Until: web.Utc(h.PausedUntil), Reason: reason}
 		}
 		for _, hour := range h.Hours {
 			out.Hours = append(out.Hours, hourJSON{Start: web.Utc(&hour.Start), Delivered: hour.Delivered, Failed: hour.Failed})
 		}
 		return out
 	}
+}
+
+// labelsOf is never null.
+func labelsOf(h delivery.IntegrationHealth) map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, h.Labels)
+	return labels
 }
 
 func (s *API) subscriptions(integration string) []string {
@@ -549,9 +584,10 @@ func statusOf(h delivery.IntegrationHealth) string {
 
 // AcceptedJSON is the answer to whoever sent a message.
 type AcceptedJSON struct {
-	ID         string    `json:"id"`
-	Duplicate  bool      `json:"duplicate"`
-	Deliveries []refJSON `json:"deliveries"`
+	ID         string            `json:"id"`
+	Duplicate  bool              `json:"duplicate"`
+	Differs    delivery.KeyReuse `json:"differs,omitempty"`
+	Deliveries []refJSON         `json:"deliveries"`
 }
 
 type refJSON struct {
@@ -561,7 +597,7 @@ type refJSON struct {
 }
 
 func acceptedJSONOf(a delivery.Accepted) AcceptedJSON {
-	out := AcceptedJSON{ID: a.ID, Duplicate: a.Duplicate, Deliveries: make([]refJSON, 0, len(a.Deliveries))}
+	out := AcceptedJSON{ID: a.ID, Duplicate: a.Duplicate, Differs: a.Differs, Deliveries: make([]refJSON, 0, len(a.Deliveries))}
 	for _, d := range a.Deliveries {
 		out.Deliveries = append(out.Deliveries, refJSON(d))
 	}

@@ -22,17 +22,11 @@ import (
 	"redrive/store/storetest/tools"
 )
 
-// Versions of what generates and runs the clients; Go's stand in testdata/go/go.mod.
-var (
-	pythonPackages = []string{"openapi-python-client==0.29.1", "openapi-spec-validator==0.9.0"}
-	nodePackages   = []string{"openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3", "@types/node@20.19.25"}
-)
-
 // TestMain installs before the clock of the tests runs.
 func TestMain(m *testing.M) {
 	ctx := context.Background()
-	_, _ = tools.InstallPython(ctx, pythonPackages...) // the tests say what is missing
-	_, _ = tools.InstallNode(ctx, nodePackages...)
+	_, _ = tools.InstallPython(ctx) // the tests say what is missing
+	_, _ = tools.InstallNode(ctx)
 	storetest.Main(m)
 }
 
@@ -118,7 +112,7 @@ func TestClientsSend(t *testing.T) {
 
 func TestAValidatorTakesTheDocument(t *testing.T) {
 	_, document := desk(t)
-	output(t, ".", exec.CommandContext(t.Context(), tools.Python(t, pythonPackages...), "-m", "openapi_spec_validator", document))
+	output(t, ".", exec.CommandContext(t.Context(), tools.Python(t), "-m", "openapi_spec_validator", document))
 }
 
 func goClient(t *testing.T, dir, document string) *exec.Cmd {
@@ -133,7 +127,7 @@ func goClient(t *testing.T, dir, document string) *exec.Cmd {
 }
 
 func pythonClient(t *testing.T, dir, document string) *exec.Cmd {
-	python := tools.Python(t, pythonPackages...)
+	python := tools.Python(t)
 	settings := filepath.Join(dir, "settings.yaml")
 	must(t, os.WriteFile(settings, []byte("post_hooks: []\n"), 0o600)) // formatting takes another program
 	output(t, dir, exec.CommandContext(t.Context(), python, "-m", "openapi_python_client", "generate", "--path", document, "--meta", "none",
@@ -142,7 +136,7 @@ func pythonClient(t *testing.T, dir, document string) *exec.Cmd {
 }
 
 func typescriptClient(t *testing.T, dir, document string) *exec.Cmd {
-	modules := tools.Node(t, nodePackages...)
+	modules := tools.Node(t)
 	must(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
 	for _, args := range [][]string{
 		{filepath.Join(modules, "openapi-typescript", "bin", "cli.js"), document, "-o", "schema.d.ts"},

@@ -27,6 +27,7 @@ func (s *Console) Routes() {
 		views.Failures + "/:id/news": s.failureNews, views.Failures + "/:id/:action": s.backToFailure, "/messages/:id": s.message,
 		views.FailuresSuggest: s.suggest,
 		views.Groups:          s.groups, views.Groups + "/:id": s.group, views.Ignored: s.ignored, views.Integrations: s.integrations,
+		views.OverviewBoard: s.overviewBoard, views.Integrations + "/:name": s.integration,
 		views.Integrations + "/:name/underway":  s.traffic(false),
 		views.Integrations + "/:name/delivered": s.traffic(true), views.Integrations + "/:name/runs": s.runs,
 		views.Failures + "/:id/blocked": s.blocked,

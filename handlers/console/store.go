@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"time"
 
 	"redrive/delivery"
 )
@@ -42,6 +43,7 @@ type Store interface {
 	SetSecret(ctx context.Context, integration, name, value, actor string) error
 	RemoveSecret(ctx context.Context, integration, name, actor string) error
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
+	PauseUntil(ctx context.Context, integration, actor, reason string, until time.Time) error
 	// RequestRun asks for a run of a batch, of a business date (2006-01-02) or of now when that is empty.
 	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)
 	Runs(ctx context.Context, integration, after string, limit int) (delivery.Page[delivery.BatchRun], error) // newest first

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type Config struct {
 	SecureCookies bool         // the console is served over HTTPS
 	DemoHandler   http.Handler // serves everything under /demo; nil: no demo
 	Metrics       *Metrics
+	MetricsAccess MetricsAccess // default: MetricsLocal
 	// Offer hands a command for a pool integration over in memory; nil: every message is made durable.
 	Offer func(ctx context.Context, m delivery.Message) (delivery.Accepted, error)
 	// Facts are the figures of an integration's method, in the order to show; nil: there are none.
@@ -87,6 +89,7 @@ func New(store Store, cfg Config) (*Core, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.MetricsAccess = cmp.Or(cfg.MetricsAccess, MetricsLocal)
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics()
 	}

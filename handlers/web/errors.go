@@ -237,7 +237,7 @@ func wantsJSON(r *http.Request) bool {
 }
 
 func isAPI(r *http.Request) bool {
-	return strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/api"
+	return strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/api" || r.URL.Path == "/metrics"
 }
 
 // Utc is how the API shows times: in UTC, or not at all.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"redrive/delivery"
 )
@@ -60,9 +62,34 @@ func (m *Metrics) Late(n int) { m.late.Add(float64(n)) }
 // LeaseExpired counts deliveries whose worker vanished.
 func (m *Metrics) LeaseExpired(n int) { m.expired.Add(float64(n)) }
 
-func (m *Metrics) handler() http.Handler {
+// handler serves what a scope shows.
+func (m *Metrics) handler(scope delivery.Scope) http.Handler {
+	var source prometheus.Gatherer = m.registry
+	if !scope.All {
+		source = prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+			families, err := m.registry.Gather()
+			return within(scope, families), err
+		})
+	}
 	// what can be collected is served even while the database is away
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	return promhttp.HandlerFor(source, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+}
+
+// within keeps of the metrics those of integrations in a scope, and what tells of the process alone: sums over all integrations do not.
+func within(scope delivery.Scope, families []*dto.MetricFamily) (kept []*dto.MetricFamily) {
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "redrive_") {
+			kept = append(kept, f)
+			continue
+		}
+		f.Metric = slices.DeleteFunc(f.Metric, func(m *dto.Metric) bool {
+			return !slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == "integration" && scope.Has(l.GetValue()) })
+		})
+		if len(f.Metric) > 0 {
+			kept = append(kept, f)
+		}
+	}
+	return kept
 }
 
 // healthSource is what the gauges are read from.
@@ -106,6 +133,8 @@ var (
 	gapDesc = prometheus.NewDesc("redrive_source_gap_records_total",
 		"Records that were lost at a source before they were read, at most, as far as their numbers are known.",
 		[]string{"integration"}, nil)
+	reusedDesc = prometheus.NewDesc("redrive_reused_keys",
+		"Messages of the last 24 hours that were not taken in, as their idempotency keys had been used for others.", []string{"integration"}, nil)
 	deadDesc = prometheus.NewDesc("redrive_dead_letters", "Open dead letters.", []string{"integration"}, nil)
 )
 
@@ -128,6 +157,7 @@ func (h *HealthCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- upDesc
 	ch <- successDesc
 	ch <- gapDesc
+	ch <- reusedDesc
 }
 
 // Collect returns nothing while the database is away: a missing gauge is honest, an old one is not.
@@ -139,6 +169,7 @@ func (h *HealthCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(backlogDesc, float64(i.Pending), string(delivery.StatePending))
 		gauge(backlogDesc, float64(i.Sending), string(delivery.StateSending))
 		gauge(deadDesc, float64(i.Dead))
+		gauge(reusedDesc, float64(i.ReusedKeys.Count))
 		gauge(oldestDesc, Age(i.OldestPending, h.Now()).Seconds())
 		if i.Method == delivery.MethodBroker {
 			ch <- prometheus.MustNewConstMetric(gapDesc, prometheus.CounterValue, float64(i.Gaps.Records), i.Name)

@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 
 	"redrive/delivery"
 	"redrive/delivery/config"
 	"redrive/delivery/wire"
+	"redrive/internal/supply"
 	"redrive/store"
 	"redrive/store/doctor"
 	"redrive/store/embedded"
@@ -61,6 +63,18 @@ func (c *migrateCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		return err
 	})
+}
+
+// sbomCmd prints what the program is made of.
+type sbomCmd struct{}
+
+// Run needs nothing but the program itself.
+func (sbomCmd) Run(out io.Writer, p Program) error {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return errors.New("this program was built without modules")
+	}
+	return supply.WriteBill(out, p.Version, info)
 }
 
 // starter makes a database where none is: migrate is also the first step of an installation.

@@ -29,17 +29,18 @@ import (
 // Settings are the flags and variables of serve.
 type Settings struct {
 	database
-	Addr          string        `env:"REDRIVE_ADDR"           default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
-	Config        string        `env:"REDRIVE_CONFIG"                                  help:"Integrations file (YAML)."`
-	Demo          config.Toggle `env:"REDRIVE_DEMO"                                    help:"Run the demo shop and its breakable receivers."`
-	DemoBrokers   demo.Brokers  `                                                                                                                                                   embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
-	AdminPassword string        `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin, while there is none: at least 15 characters; random and printed once when empty."`
-	APIToken      string        `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation: at least 32 characters, such as redrive token new prints."                                                                                         name:"api-token"`
-	Retention     time.Duration `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
-	SecureCookies config.Toggle `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
-	Proxies       string        `env:"REDRIVE_TRUSTED_PROXIES" help:"Addresses and ranges (CIDR) of the proxies in front, with commas between: their X-Forwarded-For or Forwarded says where requests come from. Empty: from whoever is connected." name:"trusted-proxies"`
-	TLSCert       string        `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
-	TLSKey        string        `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
+	Addr          string            `env:"REDRIVE_ADDR"           default:"127.0.0.1:8080" help:"Address of console and API; port 0 picks one."`
+	Config        string            `env:"REDRIVE_CONFIG"                                  help:"Integrations file (YAML)."`
+	Demo          config.Toggle     `env:"REDRIVE_DEMO"                                    help:"Run the demo shop and its breakable receivers."`
+	DemoBrokers   demo.Brokers      `                                                                                                                                                   embed:"" prefix:"demo-" envprefix:"REDRIVE_DEMO_"`
+	AdminPassword string            `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin, while there is none: at least 15 characters; random and printed once when empty."`
+	APIToken      string            `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation: at least 32 characters, such as redrive token new prints."                                                                                         name:"api-token"`
+	Retention     time.Duration     `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
+	SecureCookies config.Toggle     `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
+	Proxies       string            `env:"REDRIVE_TRUSTED_PROXIES" help:"Addresses and ranges (CIDR) of the proxies in front, with commas between: their X-Forwarded-For or Forwarded says where requests come from. Empty: from whoever is connected." name:"trusted-proxies"`
+	Metrics       web.MetricsAccess `env:"REDRIVE_METRICS" default:"local" help:"Who is shown /metrics without a token: local (whoever asks from this machine, past no proxy), open (everybody) or token (nobody). A token shows the integrations that it sees."`
+	TLSCert       string            `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
+	TLSKey        string            `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 	SignIn        `embed:""`
 }
 
@@ -71,6 +72,9 @@ func (c *Settings) check() error {
 	}
 	if _, err := c.TrustedProxies(); err != nil {
 		return Misused(err)
+	}
+	if err := c.Metrics.Check(); err != nil {
+		return Misused(fmt.Errorf("REDRIVE_METRICS: %w", err))
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return Misused(errors.New("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))

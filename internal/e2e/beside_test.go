@@ -20,7 +20,7 @@ func TestALostAnswerIsAFailure(t *testing.T) {
 	server := serve(t, strings.Replace(database, "--database-url", "DATABASE_URL", 1), "REDRIVE_DEMO=1")
 	api := []string{"--url=" + server.url, "--token=" + apiToken}
 	for _, args := range [][]string{
-		{"--help"}, {"--version"}, {"failures", "--help"}, {"serve", "--help"}, {"migrate", database}, {"doctor", database}, {"audit", "verify", database},
+		{"--help"}, {"--version"}, {"sbom"}, {"failures", "--help"}, {"serve", "--help"}, {"migrate", database}, {"doctor", database}, {"audit", "verify", database},
 		append([]string{"failures", "list", "--output=json"}, api...), append([]string{"operations", "list", "--output=json"}, api...),
 		{"bench", "outbox", "--rows=50", "--rate=100", "--long=200ms", "--database-url=" + storetest.New(t)},
 	} {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -140,20 +142,33 @@ func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 
 func (b *browser) open(path string) { b.t.Helper(); b.do(chromedp.Navigate(b.url + path)) }
 
-func (b *browser) click(css string) { b.t.Helper(); b.do(chromedp.Click(chromedp.CSS(css))) }
+func (b *browser) click(css string) { b.t.Helper(); b.do(chromedp.Click(chromedp.CSS(css), unhurried)) }
 
+// enter puts text into a field as a paste does: the page is drawn once, not for each key. What is about keys uses press.
 func (b *browser) enter(css, text string) {
 	b.t.Helper()
-	b.do(chromedp.SendKeys(chromedp.CSS(css), text))
+	b.do(chromedp.Focus(chromedp.CSS(css), unhurried))
+	if _, err := chromedp.Call(b.ctx, input.InsertText, input.InsertTextParams{Text: text}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// unhurried lets a page that is not there yet come: looked for every 5 ms, it comes later.
+var unhurried = chromedp.RetryInterval(50 * time.Millisecond)
+
+// whole is what an expression answers in a page that has come as a whole: before that its text is there, but nobody hears its keys.
+func whole(js string) string {
+	return "(() => { if (document.readyState !== 'complete') throw new Error('the page is still coming'); return " + js + " })()"
 }
 
 // text is an element's text, on one line. While a page is being replaced there is none to read; then it looks again.
 func (b *browser) text(css string) (text string) {
 	b.t.Helper()
+	js := whole(fmt.Sprintf("document.querySelector(%q).textContent", css))
 	await(b.t, css, func() (found bool) {
 		ctx, cancel := context.WithTimeout(b.ctx, 3*time.Second)
 		defer cancel()
-		content, err := chromedp.Run(ctx, chromedp.TextContent(chromedp.CSS(css)))
+		content, err := chromedp.Run(ctx, chromedp.Evaluate[string](js))
 		text = strings.Join(strings.Fields(content), " ")
 		return err == nil
 	})
@@ -307,10 +322,10 @@ func TestAFocusedTimeIsExact(t *testing.T) {
 	}
 }
 
-// address waits until the browser's address is path.
+// address waits until the browser's address is path, and the page has come.
 func (b *browser) address(path string) {
 	b.t.Helper()
-	await(b.t, path, func() bool { return b.value("location.pathname + location.search") == path })
+	b.is("location.pathname + location.search", path)
 }
 
 // value is what an expression answers in the page.

@@ -96,7 +96,7 @@ func (s *sequences) standstill() time.Duration {
 
 // Of these records, in order per key, so many pass while program and broker are killed so many times.
 const (
-	killedRecords = 5_000
+	killedRecords = 10_000
 	killedKeys    = 50
 	killedTimes   = 20
 	ofTheBroker   = 5

@@ -64,7 +64,7 @@ func (b *browser) is(js, want string) {
 	await(b.t, js, func() bool {
 		ctx, cancel := context.WithTimeout(b.ctx, patience.Limit)
 		defer cancel()
-		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](js))
+		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](whole(js)))
 		if err != nil { // between two pages there is no document
 			text = err.Error()
 		}

@@ -293,6 +293,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"log format":      {[]string{"migrate"}, "REDRIVE_LOG_FORMAT=xml", 2, "REDRIVE_LOG_FORMAT"},
 		"token":           {[]string{"serve"}, "REDRIVE_API_TOKEN=hunter2\n", 2, "REDRIVE_API_TOKEN"},
 		"weak token":      {[]string{"serve"}, "REDRIVE_API_TOKEN=choose-one", 2, "redrive token new prints a good one"},
+		"metrics":         {[]string{"serve"}, "REDRIVE_METRICS=nobody", 2, "REDRIVE_METRICS"},
 		"proxies":         {[]string{"serve"}, "REDRIVE_TRUSTED_PROXIES=proxy", 2, "REDRIVE_TRUSTED_PROXIES"},
 		"type":            {[]string{"serve"}, configFile(t, "integrations:\n  - name: a\n    idempotent: maybe\n"), 2, "integrations.yaml line 3: idempotent: \"maybe\" is neither true nor false"},
 	} {

@@ -31,7 +31,9 @@ var allowed = map[string][]string{
 	"handlers/web": {"delivery", "views"}, "handlers/api": {"delivery", "views/words", "handlers/web"},
 	"handlers/console": {"delivery", "views", "static", "handlers/web"},
 	"internal/bench":   {"delivery", "store"},
-	"internal/cli":     {"delivery", "demo", "handlers", "internal/bench", "store", "views/words"}, "internal/cli/client": {"delivery"},
+	"internal/cli":     {"delivery", "demo", "handlers", "internal/bench", "internal/supply", "store", "views/words"}, "internal/cli/client": {"delivery"},
+
+	"internal/supply": {"store/embedded"},
 
 	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {},
 	"store/audit": {"delivery", "store/pg"}, "store/people": {"delivery", "store/pg", "store/audit", "store/vault"},

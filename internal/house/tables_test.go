@@ -24,7 +24,7 @@ var writers = map[string][]string{
 	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_members", "source_positions", "source_topics"},
 	"store/people":       {"api_tokens", "challenges", "grants", "operators", "passkeys", "places", "recovery_codes", "saved_views", "sessions", "totp"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
-		"positions", "queue"},
+		"positions", "queue", "reused_keys"},
 	"store/vault": {"data_keys", "secrets"},
 }
 

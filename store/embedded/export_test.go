@@ -6,6 +6,8 @@ import "path/filepath"
 var (
 	RunApt   = runApt
 	Download = download
+
+	NpmIntegrity = npmIntegrity
 )
 
 // NpmPackageDir is where npm puts the package.

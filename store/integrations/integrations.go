@@ -12,7 +12,6 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-	"redrive/store/audit"
 	"redrive/store/find"
 	"redrive/store/index"
 	"redrive/store/pg"
@@ -114,7 +113,7 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 }
 
 var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_by, coalesce(i.paused_by, '') AS paused_by_id, " +
-	"coalesce(i.pause_reason, '') AS pause_reason, i.pause_says, i.breaker, i.breaker_until"
+	"i.paused_until, coalesce(i.pause_reason, '') AS pause_reason, i.pause_says, i.breaker, i.breaker_until"
 
 // IntegrationStates returns what people paused and where the breakers stand, by integration name.
 func (s *Registry) IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) {
@@ -147,31 +146,6 @@ func (s *Registry) SaveBreaker(
 	return nil
 }
 
-// SetPaused pauses or resumes an integration. Asking for what already is changes nothing and is not audited.
-func (s *Registry) SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error {
-	return s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := pg.MayFor(tx, integration, delivery.PermitPause); err != nil {
-			return err
-		}
-		was, err := pg.ReadOne(tx, pg.Single[bool],
-			"SELECT paused_at IS NOT NULL FROM redrive.integrations WHERE name = ? AND active FOR UPDATE", integration)
-		if err != nil || was == paused {
-			return err
-		}
-		action, change := "integration.resume", "paused_at = NULL, paused_by = NULL, pause_reason = NULL, pause_says = NULL"
-		args := []any{integration}
-		if paused {
-			action, change = "integration.pause", "paused_at = clock_timestamp(), paused_by = ?, pause_reason = ?"
-			args = []any{actor, reason, integration}
-		}
-		if err := tx.Exec("UPDATE redrive.integrations SET "+change+" WHERE name = ?", args...).Error; err != nil {
-			return err
-		}
-		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: action,
-			SubjectType: "integration", Subject: integration, Reason: reason})
-	})
-}
-
 var healthSQL = find.WithChanges + `
 SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0) AS pending,
     coalesce(w.sending, 0) AS sending, coalesce(n.dead, 0)::bigint AS dead, coalesce(n.acknowledged, 0)::bigint AS acknowledged,
@@ -199,6 +173,30 @@ const hoursSQL = `
 SELECT integration, hour AS start, delivered, failed FROM redrive.hourly
 WHERE hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours' ORDER BY hour`
 
+// reusedSQL counts events for those that subscribe to their type.
+var reusedSQL = fmt.Sprintf(`
+SELECT i.name AS integration, count(*) AS count, max(r.at) AS last_at, (array_agg(%s ORDER BY r.id DESC))[1] AS sender,
+    (array_agg(r.differs ORDER BY r.id DESC))[1] AS differs, (array_agg(r.message_id::text ORDER BY r.id DESC))[1] AS message_id
+FROM (SELECT * FROM redrive.reused_keys WHERE at > statement_timestamp() - interval '24 hours' ORDER BY at DESC LIMIT %d) r
+JOIN redrive.integrations i ON i.name = r.integration OR r.integration = '' AND i.subscribe @> ARRAY[r.type]
+GROUP BY i.name`, pg.Called("r.sender"), delivery.MaxReusedKeys)
+
+func reusedKeys(db *gorm.DB) (map[string]delivery.ReusedKeys, error) {
+	type row struct {
+		Integration string
+		delivery.ReusedKeys
+	}
+	rows, err := pg.Scan[row](db, reusedSQL)
+	if err != nil {
+		return nil, fmt.Errorf("reading reused keys: %w", err)
+	}
+	reused := map[string]delivery.ReusedKeys{}
+	for _, r := range rows {
+		reused[r.Integration] = r.ReusedKeys
+	}
+	return reused, nil
+}
+
 // Health returns every integration of the file by name, each with the last 24 hours.
 func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, error) {
 	db := s.Gorm.WithContext(ctx)
@@ -218,12 +216,16 @@ func (s *Registry) Health(ctx context.Context) ([]delivery.IntegrationHealth, er
 	if err != nil {
 		return nil, err
 	}
+	reused, err := reusedKeys(db)
+	if err != nil {
+		return nil, err
+	}
 	seen := pg.Seen(db)
 	rows = slices.DeleteFunc(rows, func(r healthRow) bool { return !seen.Has(r.Name) })
 	list := make([]delivery.IntegrationHealth, len(rows))
 	for i, r := range rows {
 		list[i].IntegrationFigures = r.IntegrationFigures
-		list[i].Parts, list[i].Gaps = parts[r.Name], gaps[r.Name]
+		list[i].Parts, list[i].Gaps, list[i].ReusedKeys = parts[r.Name], gaps[r.Name], reused[r.Name]
 		list[i].Hours = emptyHours(r.Now)
 		for _, h := range hours {
 			if h.Integration == r.Name {

@@ -15,11 +15,13 @@ import (
 // inputCodes are the SQLSTATEs that speak of a mistake of the caller: ours (RD…) and those of Postgres for bad text.
 var inputCodes = map[string]string{
 	"RD001": "unknown_integration", "RD002": "type_missing", "RD003": "payload_missing", "RD004": "payload_too_large",
-	"RD005": "bad_header", "RD006": "field_invalid", "22021": "invalid_text", "22P05": "invalid_text",
+	"RD005": "bad_header", "RD006": "field_invalid", "RD007": "idempotency_key_reused",
+	"22021": "invalid_text", "22P05": "invalid_text",
 }
 
 // inputFields name the field that is wrong, where the code alone does.
-var inputFields = map[string]string{"RD001": "integration", "RD002": "type", "RD003": "payload", "RD004": "payload"}
+var inputFields = map[string]string{"RD001": "integration", "RD002": "type", "RD003": "payload", "RD004": "payload",
+	"RD007": "idempotency_key"}
 
 // DomainError turns what the database says into words of the domain, once, at the edge. What the functions for producers say is in their
 // own words: they speak to programs that know nothing of a catalogue.

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,11 +33,19 @@ func (s *Queue) Accept(ctx context.Context, m delivery.Message) (accepted delive
 		if err != nil {
 			return fmt.Errorf("looking for a duplicate: %w", err)
 		}
+		if accepted.Duplicate {
+			if accepted.Differs, err = keyReuse(tx, id, m); err != nil {
+				return err
+			}
+		}
 		accepted.Deliveries, err = deliveryRefs(tx, id)
 		return err
 	})
 	return accepted, err
 }
+
+// senderOf is who hands a message over: the program itself, where nobody else does.
+func senderOf(m delivery.Message) string { return cmp.Or(m.Sender, delivery.ActorProgram) }
 
 // maySend refuses a command to an integration that whoever acts may not send to, and an event that one of those would get.
 func maySend(tx *gorm.DB, m delivery.Message) error {
@@ -72,12 +81,11 @@ func insertMessage(tx *gorm.DB, m delivery.Message) (id string, err error) {
 		m.DeliverAfter,
 		m.ExpiresAt,
 	}
-	call := "SELECT redrive.publish_between(?, ?, ?, ?::jsonb, ?, ?, ?)::text"
 	if m.Kind == delivery.KindCommand {
-		call = "SELECT redrive.enqueue(?, ?, ?::bytea, ?, ?::jsonb, ?, ?, ?)::text"
-		args = append([]any{m.Integration}, args...)
+		return pg.ReadOne(tx, pg.Single[string], "SELECT redrive.enqueue_from(?, ?, ?, ?::bytea, ?, ?::jsonb, ?, ?, ?)::text",
+			append([]any{senderOf(m), m.Integration}, args...)...)
 	}
-	return pg.ReadOne(tx, pg.Single[string], call, args...)
+	return pg.ReadOne(tx, pg.Single[string], "SELECT redrive.publish_between(?, ?, ?, ?::jsonb, ?, ?, ?, ?)::text", append(args, senderOf(m))...)
 }
 
 // Message returns a message and its deliveries by integration name.
@@ -116,11 +124,12 @@ func DroppedMessage(d delivery.Delivery) delivery.Message {
 func Message(db *gorm.DB, id string) (delivery.Message, error) {
 	columns := func(m *delivery.Message) []any {
 		return []any{&m.ID, &m.Kind, &m.Integration, &m.Type, &m.Key, pg.JSON{To: &m.Headers}, &m.Payload, &m.IdempotencyKey,
-			&m.DeliverAfter, &m.ExpiresAt, pg.JSON{To: &m.Origin}, &m.CreatedAt}
+			&m.DeliverAfter, &m.ExpiresAt, pg.JSON{To: &m.Origin}, &m.CreatedAt, &m.Sender, &m.SenderName}
 	}
 	m, err := pg.ReadOne(db, columns,
 		`SELECT id::text, kind, coalesce(integration, ''), type, coalesce(key, ''), headers, payload,
-		coalesce(idempotency_key, ''), deliver_after, expires_at, origin, created_at FROM redrive.messages WHERE id = ?`, id)
+		coalesce(idempotency_key, ''), deliver_after, expires_at, origin, created_at, coalesce(sender, ''), `+pg.Called("sender")+`
+		FROM redrive.messages WHERE id = ?`, id)
 	if err != nil {
 		return m, fmt.Errorf("reading message %s: %w", id, err)
 	}

@@ -13,15 +13,15 @@ const commandsSQL = `
 WITH given AS (
     SELECT coalesce(id, redrive.new_id()) AS id, key, payload FROM unnest(?::uuid[], ?::text[], ?::bytea[]) AS g(id, key, payload)
 ), kept AS (
-    INSERT INTO redrive.messages (id, kind, integration, type, key, payload)
-    SELECT id, 'command', ?, ?, nullif(key, ''), payload FROM given RETURNING id, integration
+    INSERT INTO redrive.messages (id, kind, integration, type, key, payload, sender)
+    SELECT id, 'command', ?, ?, nullif(key, ''), payload, ? FROM given RETURNING id, integration
 )
 INSERT INTO redrive.queue (id, message_id, integration) SELECT redrive.delivery_id(id, integration), id, integration FROM kept`
 
 // AddCommands makes a command, and its place in the queue, of each key and payload, in an integration that keeps no order. Without ids
 // they get new ones.
 func AddCommands(tx *gorm.DB, integration, typ string, ids, keys []string, payloads [][]byte) error {
-	return tx.Exec(commandsSQL, &ids, &keys, &payloads, integration, typ).Error
+	return tx.Exec(commandsSQL, &ids, &keys, &payloads, integration, typ, delivery.SenderIntegration+integration).Error
 }
 
 // capturedSQL writes messages and the places of the commands among them. In an ordered integration the place in the lane is given
@@ -30,8 +30,8 @@ const capturedSQL = `
 WITH given AS (
     SELECT * FROM unnest(?::uuid[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[]) AS g(id, integration, type, key, payload, origin)
 ), kept AS (
-    INSERT INTO redrive.messages (id, kind, integration, type, key, payload, origin)
-    SELECT id, CASE WHEN integration = '' THEN 'event' ELSE 'command' END, nullif(integration, ''), type, nullif(key, ''), payload, origin::jsonb FROM given
+    INSERT INTO redrive.messages (id, kind, integration, type, key, payload, origin, sender)
+    SELECT id, CASE WHEN integration = '' THEN 'event' ELSE 'command' END, nullif(integration, ''), type, nullif(key, ''), payload, origin::jsonb, ? FROM given
 )
 INSERT INTO redrive.queue (id, message_id, integration, due_at, lane)
 SELECT redrive.delivery_id(g.id, g.integration), g.id, g.integration,
@@ -66,12 +66,12 @@ func (b *Captured) Add(id, integration string, m delivery.Message) error {
 	return nil
 }
 
-// Write makes them durable, with the places of the commands among them.
-func (b *Captured) Write(tx *gorm.DB) error {
+// Write makes them durable, with the places of the commands among them, as what came from the source of an integration.
+func (b *Captured) Write(tx *gorm.DB, source string) error {
 	if len(b.ids) == 0 {
 		return nil
 	}
-	if err := tx.Exec(capturedSQL, &b.ids, &b.integrations, &b.types, &b.keys, &b.payloads, &b.origins).Error; err != nil {
+	if err := tx.Exec(capturedSQL, &b.ids, &b.integrations, &b.types, &b.keys, &b.payloads, &b.origins, delivery.SenderIntegration+source).Error; err != nil {
 		return fmt.Errorf("writing captured messages: %w", err)
 	}
 	return nil

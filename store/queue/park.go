@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,14 +20,15 @@ import (
 const parkSQL = `
 WITH given AS (
     SELECT * FROM unnest(?::uuid[], ?::uuid[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::timestamptz[],
-        ?::text[], ?::timestamptz[], ?::int[], ?::bigint[], ?::bool[], ?::timestamptz[])
+        ?::text[], ?::timestamptz[], ?::int[], ?::bigint[], ?::bool[], ?::timestamptz[], ?::text[])
         AS g(id, message_id, integration, type, key, headers, payload, idempotency_key, expires_at, origin, created_at, attempts, wait_ms, tried,
-            deliver_after)
+            deliver_after, sender)
 ), kept AS (
-    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at, origin, created_at)
+    INSERT INTO redrive.messages (id, kind, integration, type, key, headers, payload, idempotency_key, deliver_after, expires_at, origin, created_at,
+        sender)
     SELECT message_id, CASE WHEN redrive.valid_message(type, headers::jsonb, payload, deliver_after, expires_at, nullif(origin, '')::jsonb) THEN 'command' END,
         integration, type, nullif(key, ''), headers::jsonb, payload, nullif(idempotency_key, ''), deliver_after, expires_at,
-        nullif(origin, '')::jsonb, coalesce(created_at, statement_timestamp())
+        nullif(origin, '')::jsonb, coalesce(created_at, statement_timestamp()), sender
     FROM given ON CONFLICT (id) DO NOTHING RETURNING id, created_at
 )
 INSERT INTO redrive.queue (id, message_id, integration, due_at, token, attempts)
@@ -284,12 +286,12 @@ func completionOf(p delivery.Parked, a delivery.Attempt, r parkedRow) delivery.C
 
 // parkSet is messages turned into columns.
 type parkSet struct {
-	ids, messages, integrations, types, keys, headers, idempotency, origins []string
-	payloads                                                                [][]byte
-	expires, created, after                                                 []*time.Time
-	attempts                                                                []int
-	waits                                                                   []int64
-	tried                                                                   []bool
+	ids, messages, integrations, types, keys, headers, idempotency, origins, senders []string
+	payloads                                                                         [][]byte
+	expires, created, after                                                          []*time.Time
+	attempts                                                                         []int
+	waits                                                                            []int64
+	tried                                                                            []bool
 }
 
 func (b *parkSet) add(p delivery.Parked) error {
@@ -319,7 +321,7 @@ func (b *parkSet) add(p delivery.Parked) error {
 	b.expires, b.origins = append(b.expires, m.ExpiresAt), append(b.origins, string(origin))
 	b.created, b.attempts = append(b.created, created), append(b.attempts, number)
 	b.waits, b.tried = append(b.waits, p.RetryIn.Milliseconds()), append(b.tried, len(p.Attempts) > 0)
-	b.after = append(b.after, m.DeliverAfter)
+	b.after, b.senders = append(b.after, m.DeliverAfter), append(b.senders, cmp.Or(m.Sender, delivery.SenderIntegration+p.Integration))
 	return nil
 }
 
@@ -372,5 +374,6 @@ func (b *parkSet) args() []any {
 		&b.waits,
 		&b.tried,
 		&b.after,
+		&b.senders,
 	}
 }

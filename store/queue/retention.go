@@ -25,11 +25,14 @@ const (
 )
 
 // MaintainLog makes the partitions of the days to come and drops those whose days ended longer than keep ago; with 0 none. What
-// others are in the way of is left for the next time.
+// others are in the way of is left for the next time. What is shown of reused keys is forgotten after a day.
 func (l *RelayTerm) MaintainLog(ctx context.Context, keep time.Duration) (done delivery.LogMaintenance, err error) {
 	db := l.Gorm.WithContext(ctx)
 	done.Kept = map[string]string{}
-	if err := makeDays(db, keep, &done); err != nil || keep <= 0 {
+	if err := makeDays(db, keep, &done); err != nil {
+		return done, err
+	}
+	if err := db.Exec("DELETE FROM redrive.reused_keys WHERE at < statement_timestamp() - interval '24 hours'").Error; err != nil || keep <= 0 {
 		return done, err
 	}
 	days, err := pg.Read(db, pg.Single[string], `SELECT c.relname FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid

@@ -237,20 +237,7 @@ func same(t testing.TB, what string, got []string, want ...string) {
 
 func eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience.Limit)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
+	patience.Eventually(t, what, try)
 }
 
 func noLeaks(t testing.TB) {

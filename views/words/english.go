@@ -23,6 +23,7 @@ var phrases = map[string]string{
 	// Stored with operations, runs and the audit.
 	"audit.environment_token":       "REDRIVE_API_TOKEN changed",
 	"audit.ignored_until":           "the time it was ignored for is over",
+	"audit.paused_until":            "the time it was paused for is over",
 	"audit.first_operator":          "first operator",
 	"excluded":                      "{count} {why}",
 	"excluded.already_acknowledged": "already acknowledged",
@@ -577,6 +578,7 @@ var phrases = map[string]string{
 	"not_found.address":                  "There is nothing at this address.",
 	"not_kept":                           "The bytes of this file are not kept any more.",
 	"not_ready":                          "Not ready: {why:list}.",
+	"not_ready.stranger":                 "Not ready.",
 	"note_required":                      "Write something first.",
 	"nothing_to_change.case":             "Give what changes: acknowledged, assignee, tags or ticket.",
 	"nothing_to_change.pace":             "Give what changes: rate_per_second, ramp_to, ramp_seconds, canary or stop_above_failure_ratio.",

@@ -159,10 +159,14 @@ func TestWhatPassesWithinAnAttempt(t *testing.T) {
 			cluster, d := emulated(t)
 			s := open(t, d)
 			for i, inRow := range []int{0, 1, 2} {
+				fault := &kfake.FaultHandle{}
 				if inRow > 0 {
-					cluster.Fault(kfake.Fault{Keys: produce, Topic: d.Topic, Err: answer, Count: inRow})
+					fault = cluster.Fault(kfake.Fault{Keys: produce, Topic: d.Topic, Err: answer, Count: inRow})
 				}
 				wantOK(t, s, i)
+				if n := fault.Hits(); n != inRow {
+					t.Errorf("%d of %d faults struck", n, inRow)
+				}
 			}
 			read(t, d, d.Topic, 3)
 		})
@@ -328,7 +332,11 @@ func TestSlowConnection(t *testing.T) {
 	proxy.Delay(30 * time.Millisecond)
 	s := open(t, d)
 	for n := range 5 {
+		began := time.Now()
 		wantOK(t, s, n)
+		if took := time.Since(began); took < 60*time.Millisecond {
+			t.Errorf("sent within %v: the fault did not work", took)
+		}
 	}
 	read(t, d, d.Topic, 5)
 }
@@ -365,11 +373,20 @@ func buffered(t *testing.T, s *Sender, n int64) {
 func TestLeaderMoves(t *testing.T) {
 	cluster, d := emulated(t, kfake.NumBrokers(3))
 	s := open(t, d)
+	var asked atomic.Int64
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		asked.Add(1)
+		return nil, nil, false
+	})
 	for i := range 12 {
 		if err := cluster.MoveTopicPartition(d.Topic, 0, int32(i%3)); err != nil {
 			t.Fatal(err)
 		}
 		wantOK(t, s, i)
+	}
+	if n := asked.Load(); n <= 12 {
+		t.Errorf("%d requests for 12 records: no leader was another one", n)
 	}
 	read(t, d, d.Topic, 12)
 }
@@ -447,19 +464,16 @@ func TestVerdictsAgreeWithTheLog(t *testing.T) {
 	s := open(t, d)
 	wantOK(t, s, 0)
 	proxy.Delay(time.Millisecond)
-	done := make(chan struct{})
+	const senders, each, breaks = 24, 60, 7
+	broken := make(chan struct{}, breaks) // each when that many more attempts have begun
 	var breaking sync.WaitGroup
 	breaking.Go(func() {
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(150 * time.Millisecond):
-				proxy.Drop()
-			}
+		for range breaks {
+			<-broken
+			proxy.Drop()
 		}
 	})
-	const senders, each = 24, 60
+	var begun atomic.Int64
 	verdicts := make([]delivery.Outcome, senders*each+1)
 	verdicts[0] = delivery.OutcomeOK
 	var group sync.WaitGroup
@@ -467,6 +481,9 @@ func TestVerdictsAgreeWithTheLog(t *testing.T) {
 		group.Go(func() {
 			for i := range each {
 				n := 1 + k*each + i
+				if at := begun.Add(1); at%(senders*each/(breaks+1)) == 0 && at < senders*each {
+					broken <- struct{}{}
+				}
 				ctx, cancel := context.WithCancel(t.Context())
 				if n%3 == 0 {
 					time.AfterFunc(time.Duration(n%11)*time.Millisecond/2, cancel)
@@ -477,7 +494,6 @@ func TestVerdictsAgreeWithTheLog(t *testing.T) {
 		})
 	}
 	group.Wait()
-	close(done)
 	breaking.Wait()
 	proxy.Heal()
 	compareLedger(t, d, verdicts)

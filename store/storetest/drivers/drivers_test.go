@@ -29,12 +29,8 @@ import (
 	"redrive/store/storetest/tools"
 )
 
-// The drivers at pinned versions.
-var (
-	forPython = []string{"psycopg[binary]==3.3.9", "psycopg2-binary==2.9.13", "sqlalchemy[asyncio]==2.1.9", "asyncpg==0.32.0"}
-	forNode   = []string{"pg@8.23.1", "postgres@3.4.9"}
-	forJava   = []string{"org.postgresql:postgresql:42.7.14"}
-)
+// forJava is the driver of Java. Those of Python and Node stand where their languages do, in package tools.
+const forJava = "org.postgresql:postgresql:42.7.14"
 
 // installed is where they are.
 var installed struct{ python, node, java string }
@@ -43,9 +39,9 @@ var installed struct{ python, node, java string }
 func TestMain(m *testing.M) {
 	var group errgroup.Group
 	for into, install := range map[*string]func() (string, error){
-		&installed.python: func() (string, error) { return tools.InstallPython(context.Background(), forPython...) },
-		&installed.node:   func() (string, error) { return tools.InstallNode(context.Background(), forNode...) },
-		&installed.java:   func() (string, error) { return tools.InstallMaven(context.Background(), forJava...) },
+		&installed.python: func() (string, error) { return tools.InstallPython(context.Background()) },
+		&installed.node:   func() (string, error) { return tools.InstallNode(context.Background()) },
+		&installed.java:   func() (string, error) { return tools.InstallMaven(context.Background(), forJava) },
 	} {
 		group.Go(func() (err error) { *into, err = install(); return err })
 	}

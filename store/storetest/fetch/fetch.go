@@ -5,6 +5,7 @@ package fetch
 import (
 	"context"
 	"crypto/sha256"
+	_ "embed" // the list of artifacts
 	"encoding/hex"
 	"encoding/xml"
 	"errors"
@@ -23,7 +24,7 @@ import (
 // patience is for a download on a slow line.
 const patience = 10 * time.Minute
 
-// Maven returns a class path with these artifacts and what they need, each as group:artifact:version.
+// Maven returns a class path with these artifacts and what they need, each as group:artifact:version; all of it is what is pinned.
 func Maven(ctx context.Context, artifacts ...string) (string, error) {
 	dir, err := Once(ctx, "maven", []string{"java", "-version"}, artifacts, func(ctx context.Context, dir string) error {
 		project, err := pom(artifacts)
@@ -33,9 +34,44 @@ func Maven(ctx context.Context, artifacts ...string) (string, error) {
 		if err != nil {
 			return err
 		}
-		return Command(ctx, dir, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
+		return Command(ctx, dir, "mvn", "-q", "-B", "-C", mavenCopy, "-DoutputDirectory=lib")
 	})
+	if err == nil {
+		err = asPinned(filepath.Join(dir, "lib"))
+	}
 	return filepath.Join(dir, "lib", "*"), err
+}
+
+// mavenCopy is what copies artifacts, at a version.
+const mavenCopy = "org.apache.maven.plugins:maven-dependency-plugin:3.9.0:copy-dependencies"
+
+// pinned are the artifacts that may be used, in the form of sha256sum. What a new version of one needs: sha256sum *.jar in its lib.
+//
+//go:embed jars.sha256
+var pinned string
+
+// asPinned refuses a directory in which something is not what is pinned.
+func asPinned(dir string) error {
+	sums := map[string]string{}
+	for line := range strings.Lines(pinned) {
+		if sum, name, ok := strings.Cut(strings.TrimSpace(line), "  "); ok {
+			sums[name] = sum
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		content, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return err
+		}
+		if sum := sha256.Sum256(content); sums[e.Name()] != hex.EncodeToString(sum[:]) {
+			return fmt.Errorf("%s is not what jars.sha256 has: its SHA-256 is %x", e.Name(), sum)
+		}
+	}
+	return nil
 }
 
 // pom is a project that depends on the artifacts.

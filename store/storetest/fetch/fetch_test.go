@@ -105,3 +105,25 @@ func TestAPythonOfOnesOwn(t *testing.T) {
 		t.Errorf("%s: %v", out, err)
 	}
 }
+
+// What a package manager brings is refused when one byte of it is not what is pinned, and when nobody has pinned it.
+func TestWhatIsNotPinnedIsRefused(t *testing.T) {
+	before := pinned
+	t.Cleanup(func() { pinned = before })
+	pinned = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881  x.jar\n" // of "x"
+	dir := t.TempDir()
+	for content, want := range map[string]bool{"x": true, "y": false} {
+		if err := os.WriteFile(filepath.Join(dir, "x.jar"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := asPinned(dir); (err == nil) != want {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "x.jar"), []byte("x"), 0o600), os.WriteFile(filepath.Join(dir, "other.jar"), []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := asPinned(dir); err == nil {
+		t.Error("another artifact is taken")
+	}
+}

@@ -3,6 +3,7 @@
 package patience
 
 import (
+	"errors"
 	"runtime"
 	"testing"
 	"time"
@@ -30,20 +31,44 @@ func Left(t testing.TB) time.Duration {
 // else has to give up.
 const Prompt = 40 * time.Second
 
-const every = 10 * time.Millisecond
+const (
+	every  = 10 * time.Millisecond  // between looks, in the beginning
+	seldom = 200 * time.Millisecond // and at most
+)
 
 // Until repeats a look until it shows what is wanted. The first look comes at once; the test fails when Limit is over.
 func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	began, limit := time.Now(), Left(t)
-	for !done() {
-		if time.Since(began) > limit {
-			t.Fatalf("not within %v: %s", limit.Round(time.Second), what)
+	Eventually(t, what, func() error {
+		if done() {
+			return nil
 		}
-		<-ticker.C
+		return errNotYet
+	})
+}
+
+var errNotYet = errors.New("not yet")
+
+// Eventually is Until for a look that says what is missing.
+func Eventually(t testing.TB, what string, try func() error) {
+	t.Helper()
+	for began, limit := time.Now(), Left(t); ; {
+		looked := time.Now()
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Since(began) > limit {
+			t.Fatalf("not within %v: %s: %v", limit.Round(time.Second), what, err)
+		}
+		time.Sleep(pause(time.Since(began), time.Since(looked)))
 	}
+}
+
+// pause is how long after a look the next one comes. Who looks at a page or into a database takes the processor from what he waits for:
+// the longer that has taken, and the longer a look takes, the less often he looks.
+func pause(waited, look time.Duration) time.Duration {
+	return min(max(every, waited/20, 4*look), seldom)
 }
 
 // Receive returns the next value of a channel, and the zero value of one that is closed.

@@ -26,3 +26,18 @@ func TestUntilLooksAgain(t *testing.T) {
 		t.Error("a closed channel answers something")
 	}
 }
+
+// Looking is a small part of what goes on, and comes late by a small part of the wait.
+func TestLooksAreSeldomWhereTheyCost(t *testing.T) {
+	for _, c := range []struct{ waited, look, want time.Duration }{
+		{0, 0, every},
+		{time.Second, time.Millisecond, 50 * time.Millisecond},
+		{100 * time.Millisecond, 20 * time.Millisecond, 80 * time.Millisecond},
+		{time.Minute, 0, seldom},
+		{time.Second, time.Minute, seldom},
+	} {
+		if got := pause(c.waited, c.look); got != c.want {
+			t.Errorf("%v after %v of waiting and a look of %v, want %v", got, c.waited, c.look, c.want)
+		}
+	}
+}

@@ -13,7 +13,16 @@ import (
 // whatever else the client asks meanwhile.
 type gate struct {
 	broker string // host:port
-	before atomic.Pointer[func(key int16)]
+	strike atomic.Pointer[strike]
+}
+
+// strike is a fault that begins with the first request of a kind.
+type strike struct {
+	key   int16
+	torn  bool // half of that request reaches the broker
+	begin func()
+	begun atomic.Bool
+	asked atomic.Int64
 }
 
 // startGate returns a gate before a listener of Kafka's, and its address (host:port). It stands until the test ends.
@@ -55,23 +64,38 @@ func (g *gate) requests(to io.Writer, from *bufio.Reader) {
 		if err != nil {
 			return
 		}
-		if before := g.before.Load(); before != nil {
-			(*before)(int16(binary.BigEndian.Uint16(head[4:])))
+		size := 4 + int64(binary.BigEndian.Uint32(head))
+		if s := g.strike.Load(); s != nil && s.key == int16(binary.BigEndian.Uint16(head[4:])) {
+			if !s.begun.Swap(true) {
+				if s.torn {
+					_, _ = io.CopyN(to, from, size/2) // an error tears it too
+				}
+				s.begin()
+			}
+			if s.asked.Add(1) == 1 && s.torn {
+				return
+			}
 		}
-		if _, err := io.CopyN(to, from, 4+int64(binary.BigEndian.Uint32(head))); err != nil {
+		if _, err := io.CopyN(to, from, size); err != nil {
 			return
 		}
 	}
 }
 
 // LoseAnswersTo lets everything pass until the client makes a request of a kind (a Kafka API key): that one still reaches the
-// broker, and from then on nothing comes back, as with [Proxy.LoseAnswers].
-func (p *Proxy) LoseAnswersTo(key int16) {
+// broker, and from then on nothing comes back, as with [Proxy.LoseAnswers]. It returns how many requests of the kind have come since: the
+// fault has struck with the first, and a later one shows that the client asks again.
+func (p *Proxy) LoseAnswersTo(key int16) (asked func() int) {
+	return p.strike(&strike{key: key, begin: p.LoseAnswers})
+}
+
+// CutWithin is the same of a request in whose middle all connections end, as with [Proxy.Cut].
+func (p *Proxy) CutWithin(key int16) (asked func() int) {
+	return p.strike(&strike{key: key, torn: true, begin: p.Cut})
+}
+
+func (p *Proxy) strike(s *strike) (asked func() int) {
 	p.t.Helper()
-	var done atomic.Bool
-	p.gate.before.Store(new(func(k int16) {
-		if k == key && done.CompareAndSwap(false, true) {
-			p.LoseAnswers()
-		}
-	}))
+	p.gate.strike.Store(s)
+	return func() int { return int(s.asked.Load()) }
 }

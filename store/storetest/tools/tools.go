@@ -1,28 +1,54 @@
-// Package tools gives tests the languages of other people's programs: an interpreter with packages at pinned versions, installed once
-// by the language's ordinary client. A package that asks for much does so in its TestMain, by the Install functions, where the deadline
-// of its tests does not count.
+// Package tools gives tests the languages of other people's programs: an interpreter with the packages that tests need, installed once by
+// the language's ordinary client, which refuses what is not pinned by its hash. A package that asks for much does so in its TestMain, by the
+// Install functions, where the deadline of its tests does not count.
 package tools
 
 import (
 	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"redrive/store/storetest/fetch"
 )
 
-// Python returns the path of a Python that has these packages, each pinned as name==version.
-func Python(t testing.TB, requirements ...string) string { return must(t, InstallPython, requirements) }
+// requirements are the packages of Python with all that they need, each with its hashes. Made of requirements.in, which says the versions:
+// uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.txt.
+//
+//go:embed requirements.txt
+var requirements []byte
 
-// Node returns a node_modules directory with these packages, each pinned as name@version. A script outside of it finds them by NODE_PATH.
-func Node(t testing.TB, packages ...string) string { return must(t, InstallNode, packages) }
+// locked are the packages of Node. After a change of package.json: npm install --package-lock-only --omit-lockfile-registry-resolved.
+//
+//go:embed node
+var locked embed.FS
 
-// Maven returns a class path with these artifacts and what they need, each as group:artifact:version.
-func Maven(t testing.TB, artifacts ...string) string { return must(t, InstallMaven, artifacts) }
-
-func must(t testing.TB, install func(context.Context, ...string) (string, error), packages []string) string {
+// Python returns the path of a Python that has the packages of requirements.in.
+func Python(t testing.TB) string {
 	t.Helper()
-	path, err := install(context.Background(), packages...)
+	return must(t, InstallPython)
+}
+
+// Node returns a node_modules directory with the packages of node/package.json. A script outside of it finds them by NODE_PATH.
+func Node(t testing.TB) string {
+	t.Helper()
+	return must(t, InstallNode)
+}
+
+// Npm returns the path of npm itself, for tests of what it downloads.
+func Npm(t testing.TB) string {
+	t.Helper()
+	return must(t, func(context.Context) (string, error) { return exec.LookPath("npm") })
+}
+
+func must(t testing.TB, install func(context.Context) (string, error)) string {
+	t.Helper()
+	path, err := install(context.Background())
 	if err != nil {
 		t.Fatalf("tools: %v", err)
 	}
@@ -30,28 +56,42 @@ func must(t testing.TB, install func(context.Context, ...string) (string, error)
 }
 
 // InstallPython is Python outside of a test.
-func InstallPython(ctx context.Context, requirements ...string) (string, error) {
+func InstallPython(ctx context.Context) (string, error) {
 	probe := []string{"python3", "-c", "import ensurepip, sys; print(sys.executable, sys.version)"}
-	dir, err := fetch.Once(ctx, "python", probe, requirements, func(ctx context.Context, dir string) error {
-		if err := fetch.Command(ctx, dir, "python3", "-m", "venv", dir); err != nil {
+	dir, err := fetch.Once(ctx, "python", probe, of("requirements.txt", requirements), func(ctx context.Context, dir string) error {
+		list := filepath.Join(dir, "requirements.txt")
+		err := errors.Join(os.WriteFile(list, requirements, 0o600), fetch.Command(ctx, dir, "python3", "-m", "venv", dir))
+		if err != nil {
 			return err
 		}
-		pip := []string{"-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"}
-		return fetch.Command(ctx, dir, filepath.Join(dir, "bin", "python"), append(pip, requirements...)...)
+		return fetch.Command(ctx, dir, filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
+			"--require-hashes", "--requirement", list)
 	})
 	return filepath.Join(dir, "bin", "python"), err
 }
 
 // InstallNode is Node outside of a test.
-func InstallNode(ctx context.Context, packages ...string) (string, error) {
-	dir, err := fetch.Once(ctx, "node", []string{"node", "--version"}, packages, func(ctx context.Context, dir string) error {
-		npm := []string{"install", "--prefix", dir, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"}
-		return fetch.Command(ctx, dir, "npm", append(npm, packages...)...)
+func InstallNode(ctx context.Context) (string, error) {
+	lock, err := locked.ReadFile("node/package-lock.json")
+	if err != nil {
+		return "", err
+	}
+	dir, err := fetch.Once(ctx, "node", []string{"node", "--version"}, of("package-lock.json", lock), func(ctx context.Context, dir string) error {
+		if err := os.CopyFS(dir, locked); err != nil {
+			return err
+		}
+		return fetch.Command(ctx, filepath.Join(dir, "node"), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	})
-	return filepath.Join(dir, "node_modules"), err
+	return filepath.Join(dir, "node", "node_modules"), err
 }
 
-// InstallMaven is Maven outside of a test.
+// of names what is installed by the list of it.
+func of(name string, list []byte) []string {
+	sum := sha256.Sum256(list)
+	return []string{name, hex.EncodeToString(sum[:])}
+}
+
+// InstallMaven returns a class path with these artifacts and what they need, each as group:artifact:version.
 func InstallMaven(ctx context.Context, artifacts ...string) (string, error) {
 	return fetch.Maven(ctx, artifacts...)
 }

@@ -22,10 +22,14 @@ import org.springframework.context.annotation.Bean;
 import org.springframework.kafka.annotation.BackOff;
 import org.springframework.kafka.annotation.KafkaListener;
 import org.springframework.kafka.annotation.RetryableTopic;
+import org.springframework.kafka.core.KafkaOperations;
+import org.springframework.kafka.listener.DeadLetterPublishingRecoverer;
+import org.springframework.kafka.listener.DefaultErrorHandler;
+import org.springframework.util.backoff.FixedBackOff;
 
 /**
- * Lets @RetryableTopic (Spring Kafka 4.0.6) and the Kafka binder of Spring Cloud Stream (5.0.1) fail with records, and prints what they
- * wrote into their dead-letter topics, a line each. The address of an empty broker is the argument. It is run by hand:
+ * Lets a listener with a DeadLetterPublishingRecoverer and @RetryableTopic (both Spring Kafka 4.0.6) and the Kafka binder of Spring Cloud
+ * Stream (5.0.1) fail with records, and prints what they wrote into their dead-letter topics, a line each. The address of an empty broker is the argument. It is run by hand:
  *
  *   mvn -q dependency:copy-dependencies -DoutputDirectory=lib && javac -parameters -proc:none -cp 'lib/*' -d out src/main/java/shop/Record.java
  *   java -cp 'out:lib/*' shop.Record 127.0.0.1:9092
@@ -38,6 +42,16 @@ public class Record {
         throw new IllegalArgumentException("no such shop: 17");
     }
 
+    @KafkaListener(topics = "blocked", groupId = "billing")
+    void blocked(ConsumerRecord<byte[], byte[]> r) {
+        throw new IllegalArgumentException("no such shop: 17");
+    }
+
+    @Bean
+    static DefaultErrorHandler blocking(KafkaOperations<byte[], byte[]> letters) {
+        return new DefaultErrorHandler(new DeadLetterPublishingRecoverer(letters), new FixedBackOff(200, 1));
+    }
+
     @Bean
     Consumer<byte[]> bound() {
         return value -> {
@@ -48,7 +62,8 @@ public class Record {
     public static void main(String[] args) throws Exception {
         String broker = args[0];
         try (AdminClient admin = AdminClient.create(Map.of("bootstrap.servers", broker))) {
-            admin.createTopics(List.of(new NewTopic("retried", 3, (short) 1), new NewTopic("bound", 3, (short) 1), new NewTopic("bound-dead", 3, (short) 1))).all().get();
+            admin.createTopics(List.of(new NewTopic("retried", 3, (short) 1), new NewTopic("blocked", 3, (short) 1), new NewTopic("blocked-dlt", 3, (short) 1),
+                    new NewTopic("bound", 3, (short) 1), new NewTopic("bound-dead", 3, (short) 1))).all().get();
         }
         produce(broker);
         var app = new SpringApplication(Record.class);
@@ -68,6 +83,7 @@ public class Record {
                 Map.entry("spring.cloud.stream.kafka.bindings.bound-in-0.consumer.start-offset", "earliest"),
                 Map.entry("spring.cloud.stream.kafka.bindings.bound-in-0.consumer.dlq-name", "bound-dead")));
         try (var context = app.run()) {
+            print(broker, "blocked-dlt", 3);
             print(broker, "retried-dlt", 3);
             print(broker, "bound-dead", 2);
         }
@@ -76,12 +92,12 @@ public class Record {
 
     static void produce(String broker) throws Exception {
         try (var producer = new KafkaProducer<>(Map.of("bootstrap.servers", broker), new ByteArraySerializer(), new ByteArraySerializer())) {
-            for (String topic : List.of("retried", "bound")) {
+            for (String topic : List.of("blocked", "retried", "bound")) {
                 List<Header> headers = List.of(new RecordHeader("x-shop", "17".getBytes()), new RecordHeader("trace", new byte[] {0, -1, 7}),
                         new RecordHeader("twice", "a".getBytes()), new RecordHeader("twice", "b".getBytes()));
                 producer.send(new ProducerRecord<>(topic, null, "k3".getBytes(), "{\"order\": 3, \"n\": 1.50, \"n\": 2}".getBytes(), headers)).get();
                 producer.send(new ProducerRecord<>(topic, null, new byte[0], "{}".getBytes(), headers)).get();
-                if (topic.equals("retried")) {
+                if (!topic.equals("bound")) {
                     producer.send(new ProducerRecord<>(topic, null, "gone".getBytes(), null, List.of())).get();
                 }
             }
