@@ -54,7 +54,7 @@ const look = `((tags, hosts) => {
 	const problems = [], words = [document.documentElement.textContent];
 	for (const e of document.querySelectorAll('*')) {
 		if (!tags.includes(e.localName)) problems.push('element ' + e.localName);
-		if (e.localName === 'script' && (e.textContent || !e.getAttribute('src').startsWith('/static/'))) problems.push('script ' + e.outerHTML.slice(0, 80));
+		if (e.localName === 'script' && (e.textContent || !(e.getAttribute('src') || '').startsWith('/static/'))) problems.push('script ' + e.outerHTML.slice(0, 80));
 		for (const a of e.attributes) {
 			words.push(a.value);
 			if (/^on|hurt|style|srcdoc|^(data-)?hx-(on|vals|ext|ws|sse)/.test(a.name)) problems.push('attribute ' + a.name + ' of ' + e.localName);
