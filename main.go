@@ -95,7 +95,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 		return cli.Misused(err)
 	}
 	defer own.Close(log)
-	shop, stopShop, err := startDemo(ctx, s.Settings, demo.Config{DSN: s.DSN, Log: log, Background: true, Wake: wakeBoth,
+	shop, stopShop, err := startDemo(ctx, s.Settings, demo.Config{DSN: s.DSN, Log: log, Background: true, Wake: wakeBoth, Receivers: s.DemoReceivers,
 		Offer: pools.Offer, Brokers: s.DemoBrokers, Capture: demo.Captures(file.Integrations)})
 	if err != nil {
 		return err
@@ -132,6 +132,7 @@ func newConsole(s cli.Serving, dialer wire.Dialer, c handlers.Config) (_ *handle
 	c.MetricsAccess = s.Metrics
 	c.PublicURL = s.Public(rooms.BaseURL(s.Listener))
 	c.SessionLifetime, c.SessionIdle, c.FreshSignIn = s.SessionLifetime, s.SessionIdle, s.FreshSignIn
+	c.TokenLifetimes = s.Lifetimes()
 	return handlers.New(s.Store, c)
 }
 

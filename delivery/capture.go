@@ -31,6 +31,7 @@ type CDCSource struct {
 	Heartbeat   time.Duration
 	AlarmBytes  int64 // write-ahead log that the slot may hold back before people are alarmed
 	Rules       []CDCRule
+	Veil        *Veil // what Address must not say; nil: nothing
 }
 
 // CDCRule makes messages of one table's changes. Several rules may name the same table. The expressions are described in
@@ -100,7 +101,7 @@ func (c CDCSource) Address() string {
 	if c.URL == "" {
 		return "this database, slot " + c.Slot
 	}
-	return RedactURL(c.URL) + " slot " + c.Slot
+	return c.Veil.In(RedactURL(c.URL)) + " slot " + c.Slot
 }
 
 // Addresses reports whether a rule makes commands for an integration; own is the one that the rules belong to.

@@ -100,6 +100,7 @@ type HTTPDestination struct {
 	Headers map[string]string
 	Pass    []string // headers by which a caller signs in ([LoginHeader]) that a message may set; in canonical form
 	Secret  string   // Standard Webhooks signing secret; empty: unsigned
+	Former  string   // the one before, which signs beside it while the receiver changes over; empty: none
 	Format  WireFormat
 	Timeout time.Duration // whole attempt
 }

@@ -13,6 +13,7 @@ type EditRequest struct {
 	Actor       string
 	Reason      string            // required
 	Payload     []byte            // nil: as it is
+	Typed       []byte            // Payload as it was typed, with Hidden where a hidden value was left alone; nil: nothing is hidden
 	PayloadNull bool              // no payload instead; Payload is nil
 	Headers     map[string]string // all of them, see EditHeaders; nil: as they are
 	Token       string            // see ActionRequest

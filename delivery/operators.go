@@ -37,7 +37,8 @@ type OperatorChange struct {
 	PasswordHash *string
 	Disabled     *bool
 	RemoveCodes  bool // codes of an app are not asked for any more
-	Since        int  // the generation that the change was made for, 0: whichever it is
+	Since        int  // the generation whose session asks for it, 0: any; with another one that session has ended
+	Seen         int  // the generation that was looked at when the change was decided, 0: any; another one is a conflict
 }
 
 // What says in one word what changes, for the audit and in addresses.
@@ -63,21 +64,8 @@ func (c OperatorChange) What() string {
 	return "sign-out"
 }
 
-// Token is an API token; only its hash is kept.
-type Token struct {
-	ID        string
-	Name      string
-	Role      Role   // for all integrations; empty: only what Grants say
-	Grants    Grants // beside the role
-	CreatedAt time.Time
-	RevokedAt *time.Time
-}
-
 // Rights is what a person may do now.
 func (o Operator) Rights() Rights { return RightsOf(o.Role, o.Grants) }
-
-// Rights is what a token may do now.
-func (t Token) Rights() Rights { return RightsOf(t.Role, t.Grants) }
 
 // MaxName is the longest name of an operator or a token, in characters.
 const MaxName = 64
@@ -108,14 +96,6 @@ func CheckOperatorName(name string) error {
 		return Mistake("invalid_name.operator", "name", "max", MaxName, "reserved", reservedNames)
 	}
 	return nil
-}
-
-// Check refuses a name or a role that no token can have. The error is an *InputError.
-func (t Token) Check() error {
-	if !isNameOf(t.Name, tokenName) {
-		return Mistake("invalid_name.token", "name", "max", MaxName)
-	}
-	return checkGranted(t.Role, t.Grants)
 }
 
 // checkGranted refuses a role or a grant that there is not, and neither of them.

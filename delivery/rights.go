@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // Permission is one thing that a person or a token may do.
@@ -85,6 +87,9 @@ var rolePermissions = map[Role][]Permission{
 // Permits reports whether a role has a permission; one that there is not has none.
 func (r Role) Permits(p Permission) bool { return slices.Contains(rolePermissions[r], p) }
 
+// Permissions lists what a role permits.
+func (r Role) Permissions() []Permission { return slices.Clone(rolePermissions[r]) }
+
 // Check refuses a role that there is not. The error is an *InputError.
 func (r Role) Check() error {
 	if !slices.Contains(Roles, r) {
@@ -101,7 +106,8 @@ type Grant struct {
 	Permissions  []Permission      `json:"permissions"`  // beside those of the role
 	Integrations []string          `json:"integrations"` // names
 	Labels       map[string]string `json:"labels"`
-	Within       []string          `json:"within"` // names of the integrations that it is for now, as the store found them
+	Within       []string          `json:"within"`             // names of the integrations that it is for now, as the store found them
+	Provided     bool              `json:"provided,omitempty"` // follows from a group at the provider, and goes with it
 }
 
 // Everywhere reports whether a grant is for all integrations.
@@ -113,8 +119,8 @@ func (g Grant) permissions() []Permission {
 	return slices.DeleteFunc(all, func(p Permission) bool { return p == PermitAdminister && !g.Everywhere() })
 }
 
-// maxScope is how many names or labels one grant has at most.
-const maxScope = 100
+// MaxScope is how many names or labels one grant has at most.
+const MaxScope = 100
 
 // Check refuses a grant that nobody can have. The error is an *InputError.
 func (g Grant) Check() error {
@@ -134,14 +140,30 @@ func (g Grant) Check() error {
 	return g.checkScope()
 }
 
+// ParseScope reads names of integrations and labels (key=value) with commas or blanks between. A label that is none is an *InputError.
+func ParseScope(text string) (names []string, labels map[string]string, err error) {
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		key, value, isLabel := strings.Cut(part, "=")
+		if !isLabel {
+			names = append(names, part)
+			continue
+		}
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[key] = value
+	}
+	return names, labels, CheckLabels(labels)
+}
+
 func (g Grant) checkScope() error {
 	for _, name := range g.Integrations {
 		if !IsName(name) {
 			return Mistake("invalid_grant.name", "integrations", "name", name)
 		}
 	}
-	if len(g.Integrations) > maxScope || len(g.Labels) > maxScope {
-		return Mistake("invalid_grant.too_many", "integrations", "max", maxScope)
+	if len(g.Integrations) > MaxScope || len(g.Labels) > MaxScope {
+		return Mistake("invalid_grant.too_many", "integrations", "max", MaxScope)
 	}
 	return CheckLabels(g.Labels)
 }
@@ -160,17 +182,47 @@ func CheckLabels(labels map[string]string) error {
 // Grants are all that one person or token was given.
 type Grants []Grant
 
+// Provided are those that follow from groups at the provider.
+func (g Grants) Provided() Grants {
+	return slices.DeleteFunc(slices.Clone(g), func(one Grant) bool { return !one.Provided })
+}
+
+// Has reports whether the grant of an id is among them.
+func (g Grants) Has(id string) bool {
+	return slices.ContainsFunc(g, func(one Grant) bool { return one.ID == id })
+}
+
+// Lacking are those of wanted that give what none of g gives, each once.
+func (g Grants) Lacking(wanted Grants) (lacking Grants) {
+	for _, w := range wanted {
+		if !slices.ContainsFunc(append(slices.Clone(g), lacking...), w.isLike) {
+			lacking = append(lacking, w)
+		}
+	}
+	return lacking
+}
+
+// isLike reports whether two grants give the same for the same.
+func (g Grant) isLike(other Grant) bool {
+	sorted := func(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
+	return g.Role == other.Role && slices.Equal(g.Permissions, other.Permissions) && maps.Equal(g.Labels, other.Labels) &&
+		slices.Equal(sorted(g.Integrations), sorted(other.Integrations))
+}
+
 // Scan reads what the store answers (sql.Scanner).
-func (g *Grants) Scan(stored any) error {
+func (g *Grants) Scan(stored any) error { return scanJSON(stored, g) }
+
+// scanJSON reads a column of JSON, which may be null.
+func scanJSON(stored, into any) error {
 	switch raw := stored.(type) {
 	case nil:
 		return nil
 	case string:
-		return json.Unmarshal([]byte(raw), g)
+		return json.Unmarshal([]byte(raw), into)
 	case []byte:
-		return json.Unmarshal(raw, g)
+		return json.Unmarshal(raw, into)
 	}
-	return fmt.Errorf("grants are a %T", stored)
+	return fmt.Errorf("what is to be JSON is a %T", stored)
 }
 
 // Scope is for which integrations something holds.

@@ -21,8 +21,12 @@ type ProvidedPerson struct {
 	Issuer  string
 	Subject string // never changes, and is nobody else's at this issuer
 	Name    string // what they want to be called; somebody else may have it
-	Role    Role   // by their groups of now
+	Role    Role   // by their groups of now; empty: only Grants
+	Grants  Grants // likewise, for some integrations
 }
+
+// Unproven is when somebody proved who they are whose provider does not tell: too long ago for what asks for a sign-in of just now.
+var Unproven = time.Unix(0, 0)
 
 // ProviderLogout is what a provider says of sessions that have ended there.
 type ProviderLogout struct {
@@ -43,12 +47,15 @@ const (
 	ChallengeCode       ChallengeKind = "code"        // the password fits, the code is to come
 	ChallengePasskey    ChallengeKind = "passkey"     // a sign-in by passkey is under way
 	ChallengeNewPasskey ChallengeKind = "new-passkey" // a passkey is being made
+	ChallengeForm       ChallengeKind = "form"        // what somebody typed who is at the provider
+	ChallengeEnded      ChallengeKind = "ended"       // a sign-in that a browser kept has ended
 )
 
 // Challenge is what is kept between two requests of one sign-in. It is taken once.
 type Challenge struct {
 	Kind     ChallengeKind
 	Operator string // id; empty: not known yet
+	Address  string // of whom nothing else is known: those of one address make room for each other
 	Data     []byte
 	Used     bool // it had been taken before: nothing else is told of it
 }

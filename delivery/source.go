@@ -39,7 +39,8 @@ type BrokerSource struct {
 	OnGap       OnGap
 	Original    Original // of dead letters that have lost it
 	Format      WireFormat
-	Prefetch    int // messages taken and not yet acknowledged, at most
+	Prefetch    int   // messages taken and not yet acknowledged, at most
+	Veil        *Veil // what Address must not say; nil: nothing
 }
 
 // Original says whose records are read from where they died, because the dead letter is not all of them.
@@ -155,7 +156,7 @@ func (b BrokerSource) Address() string {
 	if b.From == nil {
 		return ""
 	}
-	return b.From.Address()
+	return b.Veil.In(b.From.Address())
 }
 
 // Origin is where a message came from, when a broker brought it or a batch's receiver gave it back.

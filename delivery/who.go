@@ -18,16 +18,10 @@ const (
 type Right struct {
 	Actor   string       // id of the person or token
 	Session string       // id of the session; empty for a token
+	Secret  string       // id of a token's secret; empty for a session
+	Holder  string       // names what the right ends with: see the store's Holding
 	Need    []Permission // what the request needs, each for some integration at least
 	Rights  Rights       // what the actor may do, as far as it was read: of no use for what acts, which reads it again
-}
-
-// Holder is the id of what a right ends with: the session, or the token.
-func (r Right) Holder() string {
-	if r.Session != "" {
-		return r.Session
-	}
-	return r.Actor
 }
 
 type rightKey struct{}

@@ -8,9 +8,11 @@ import (
 	_ "embed"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,6 +61,9 @@ type Config struct {
 	Brokers Brokers
 	Files   string // directory that the batch sends to
 	Capture bool   // articles are read from their table: nothing is published
+	// Receivers is where the receivers are reached, in the clear, when the console is encrypted: nobody outside knows its certificate. nil:
+	// where the handler is.
+	Receivers net.Listener
 }
 
 // Captures reports whether the demo's articles are read from their table by one of these integrations.
@@ -136,6 +141,22 @@ func (s *Shop) open(ctx context.Context) error {
 // Handler serves everything under /demo.
 func (s *Shop) Handler() http.Handler { return s.handler }
 
+// serveReceivers lets the receivers, and nothing else of the demo, be reached by a listener.
+func (s *Shop) serveReceivers(listener net.Listener) (stop func()) {
+	if listener == nil {
+		return func() {}
+	}
+	server := &http.Server{ReadHeaderTimeout: dbTimeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/deliver") {
+			http.NotFound(w, r)
+			return
+		}
+		s.handler.ServeHTTP(w, r)
+	})}
+	go func() { _ = server.Serve(listener) }() // until it is closed
+	return func() { _ = server.Close() }
+}
+
 // Start makes a shop and runs it beside the program. stop ends and closes it.
 func Start(ctx context.Context, c Config) (handler http.Handler, stop func(), err error) {
 	s, err := New(ctx, c)
@@ -150,7 +171,8 @@ func Start(ctx context.Context, c Config) (handler http.Handler, stop func(), er
 			s.config.Log.Error("the demo's background load ended", "error", err)
 		}
 	}()
-	return s.Handler(), func() { end(); <-done; s.Close() }, nil
+	closeReceivers := s.serveReceivers(c.Receivers)
+	return s.Handler(), func() { end(); closeReceivers(); <-done; s.Close() }, nil
 }
 
 // Close lets go of database and brokers.

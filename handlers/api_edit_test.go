@@ -73,7 +73,7 @@ func TestAnEditIsSentAndHiddenValuesComeBack(t *testing.T) {
 		}
 	}
 	if len(d.Edits) != 3 || d.Edits[0].Number != 1 || d.Edits[0].Actor != "" || d.Edits[1].Actor != "token:ci-operator" || d.Edits[1].Reason != "typo" ||
-		d.Edits[2].AfterAttempt != 2 || d.Edits[1].SHA256 == "" || !d.Edits[1].Masked || string(unbase64(t, d.Edits[1].ShownBase64)) != edited || d.Edits[1].Size != len(sent)+3 {
+		d.Edits[2].AfterAttempt != 2 || d.Edits[1].SHA256 == "" || !d.Edits[1].Masked || string(unbase64(t, d.Edits[1].ShownBase64)) != edited || d.Edits[1].Size != len(edited) {
 		t.Errorf("edits %+v", d.Edits)
 	}
 	if d.Attempts[0].Edit != 1 || d.Attempts[1].Edit != 2 || d.Attempts[2].Edit != 3 || d.Edit != 3 {

@@ -260,7 +260,7 @@ func TestALargePayloadIsEdited(t *testing.T) {
 	form := fieldsOf(t, b.open(edit), edit)
 	typed := strings.Replace(form.Get("payload"), "Kim", "Lee", 1)
 
-	b.shows(b.sends(edit, form, "payload", strings.Replace(typed, `"Lee"`, `"Lee`+strings.Repeat("e", 1000)+`"`, 1), "reason", "a long story"),
+	b.shows(b.sends(edit, form, "payload", strings.Replace(typed, `"Lee"`, `"Lee`+strings.Repeat("e", 200_000)+`"`, 1), "reason", "a long story"),
 		http.StatusUnprocessableEntity, "may have 1048576 bytes", "Leeee", "a long story", `aria-invalid`)
 	if a := b.sends(edit, form, "payload", strings.Repeat("ü", 2<<20)); a.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(a.body), "your browser still has what you typed") {
 		t.Errorf("%d %s", a.StatusCode, a.body)

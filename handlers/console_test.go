@@ -441,7 +441,7 @@ func TestTokensAreShownOnce(t *testing.T) {
 	s := newSite(t)
 	admin := s.signedIn("root", delivery.RoleAdmin)
 	a := admin.submit("/tokens", "name", "ci", "role", "viewer")
-	secret := regexp.MustCompile(`redrive_[0-9a-f]{48}`).FindString(string(a.body))
+	secret := regexp.MustCompile(delivery.TokenPattern).FindString(string(a.body))
 	admin.shows(a, http.StatusOK, "cannot be shown again")
 	admin.shows(admin.open("/tokens"), http.StatusOK, "ci", "!"+secret)
 	if got := s.send("", http.MethodGet, "/api/v1/failures", "", "Authorization", "Bearer "+secret); got.StatusCode != http.StatusOK {

@@ -48,20 +48,27 @@ func testIntegrations() []delivery.Integration {
 
 func newSite(t *testing.T, change ...func(*web.Config)) *site {
 	t.Helper()
+	s := siteOn(t, storetest.New(t), change...)
+	for _, role := range delivery.Roles {
+		sum := sha256.Sum256([]byte(role))
+		_, err := s.store.CreateToken(t.Context(), delivery.Token{Name: "ci-" + string(role), Role: role}, sum[:], "setup")
+		s.must(err)
+	}
+	return s
+}
+
+// siteOn is the same on a database that is there, without tokens.
+func siteOn(t *testing.T, dsn string, change ...func(*web.Config)) *site {
+	t.Helper()
 	s := &site{t: t, log: &lockedWriter{}}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	db, err := store.Open(t.Context(), storetest.New(t), log)
+	db, err := store.Open(t.Context(), dsn, log)
 	s.must(err)
 	t.Cleanup(db.Close)
 	db.SetPatience(patience.Limit)
 	s.store = db
 	db.UseKeys(seal.Of(seal.New()))
 	s.must(db.SyncIntegrations(t.Context(), testIntegrations()))
-	for _, role := range delivery.Roles {
-		sum := sha256.Sum256([]byte(role))
-		_, err := db.CreateToken(t.Context(), delivery.Token{Name: "ci-" + string(role), Role: role}, sum[:], "setup")
-		s.must(err)
-	}
 	cfg := web.Config{Integrations: testIntegrations(), Wake: func() { s.woken.Add(1) }, Log: log, Version: "test"}
 	for _, c := range change {
 		c(&cfg)

@@ -46,6 +46,13 @@ var limits = map[string]map[string]any{
 	"secret":          {"pattern": delivery.SecretNamePattern},
 	"secrets.value":   {"minLength": 1, "maxLength": delivery.MaxSecret},
 	"views.name":      {"maxLength": delivery.MaxViewName},
+	"tokens.name":     {"minLength": 1, "maxLength": delivery.MaxName},
+	"lifetime_hours":  {"minimum": 0},
+	"overlap_hours":   {"minimum": 0, "maximum": int(delivery.MaxTokenOverlap.Hours())},
+	"integrations":    {"maxItems": delivery.MaxScope},
+	"integrations[]":  {"pattern": delivery.NamePattern},
+	"labels":          {"maxProperties": delivery.MaxScope},
+	"grants":          {"maxItems": api.MaxGrants},
 	"attempts":        {"pattern": `^(\d+|\d+\.\.|\.\.\d+|\d+\.\.\d+)$`},
 	"id":              {"pattern": api.GroupShape.String()},
 }
@@ -61,6 +68,9 @@ func TestDocumentedLimitsAreTheDomains(t *testing.T) {
 	check := func(place, name string, schema map[string]any, must bool) {
 		if strings.Contains(place, "/views ") && name == "name" {
 			name = "views.name"
+		}
+		if strings.HasPrefix(place, "/api/v1/tokens ") && name == "name" {
+			name = "tokens.name"
 		}
 		if strings.Contains(place, "/secrets/") && name == "value" {
 			name = "secrets.value"

@@ -19,13 +19,21 @@ import (
 // provided is a site with a provider of single sign-on.
 func provided(t *testing.T, change ...func(*web.Config)) (*site, *ssotest.Provider) {
 	t.Helper()
+	return providedBy(t, func(*sso.Config) {}, change...)
+}
+
+// providedBy is the same with other settings of the provider.
+func providedBy(t *testing.T, by func(*sso.Config), change ...func(*web.Config)) (*site, *ssotest.Provider) {
+	t.Helper()
 	p := ssotest.New(t)
 	roles, err := sso.ParseRoles("admin=root; operator=ops; viewer=cn=guests,dc=example")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := newSite(t, append(change, func(c *web.Config) {
-		c.SSO = sso.New(sso.Config{Issuer: p.URL, Name: "the shop's login", ClientID: ssotest.ClientID, ClientSecret: ssotest.Secret, Roles: roles, Client: p.Client()})
+		cfg := sso.Config{Issuer: p.URL, Name: "the shop's login", ClientID: ssotest.ClientID, ClientSecret: ssotest.Secret, Roles: roles, Client: p.Client()}
+		by(&cfg)
+		c.SSO = sso.New(cfg)
 	})...)
 	s.Config.PublicURL = s.url
 	return s, p
@@ -151,7 +159,8 @@ func TestBadTokensOfAProvider(t *testing.T) {
 		"another authorized party": set("azp", "another"),
 		"several audiences":        set("aud", []string{ssotest.ClientID, "another"}),
 		"another access token":     set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"),
-		"no time of the sign-in":   set("auth_time", nil),
+		"signed in at no time":     set("auth_time", 0),
+		"signed in to come":        set("auth_time", time.Now().Add(hour).Unix()),
 		"signed in too long ago":   set("auth_time", time.Now().Add(-25*hour).Unix()),
 		"groups that are none":     set("groups", 5),
 		"no algorithm":             func() { p.Sign = ssotest.WithoutKey },

@@ -160,9 +160,14 @@ func (s doer) victim() string {
 	return o.ID
 }
 
-func (s doer) token() string {
-	sum := sha256.Sum256([]byte(time.Now().String()))
-	t, err := s.store.CreateToken(s.t.Context(), delivery.Token{Name: "t", Role: delivery.RoleViewer}, sum[:], "setup")
+// token is one of a person, or of a robot.
+func (s doer) token(operator string) string {
+	sum := sha256.Sum256([]byte(newToken()))
+	made := delivery.Token{Name: "t", Role: delivery.RoleViewer}
+	if operator != "" {
+		made.Owner = &delivery.Operator{ID: operator}
+	}
+	t, err := s.store.CreateToken(s.t.Context(), made, sum[:], "setup")
 	s.must(err)
 	return t.ID
 }
@@ -279,10 +284,40 @@ func (s doer) deeds() map[string]func(who string) deed {
 			return deed{path: "/account/code/confirm", form: fields("code", app{s.t, web.CodeSecretText(secret), &now}.code(0))}
 		},
 		"POST /tokens":            func(string) deed { return deed{path: "/tokens", form: fields("name", "x", "role", "admin")} },
-		"POST /tokens/:id/revoke": func(string) deed { return deed{path: "/tokens/" + s.token() + "/revoke", form: fields()} },
+		"POST /tokens/:id/revoke": func(string) deed { return deed{path: "/tokens/" + s.token("") + "/revoke", form: fields()} },
+		"POST /tokens/:id/rotate": func(string) deed { return deed{path: "/tokens/" + s.token("") + "/rotate", form: fields()} },
+		"POST /account/tokens":    func(string) deed { return deed{path: "/account/tokens", form: fields("name", "x", "role", "viewer")} },
+		"POST /account/tokens/:id/rotate": func(who string) deed {
+			return deed{path: "/account/tokens/" + s.token(who) + "/rotate", form: fields()}
+		},
+		"POST /account/tokens/:id/revoke": func(who string) deed {
+			return deed{path: "/account/tokens/" + s.token(who) + "/revoke", form: fields()}
+		},
+		"POST /api/v1/tokens": func(string) deed { return deed{path: "/api/v1/tokens", body: `{"name":"x","role":"admin"}`} },
 	}
+	for _, step := range []string{"rotate", "revoke"} {
+		all["POST /api/v1/tokens/:id/"+step] = func(string) deed { return deed{path: "/api/v1/tokens/" + s.token("") + "/" + step} }
+	}
+	s.addPeople(all)
 	s.addDecisions(all)
 	return all
+}
+
+// addPeople adds what the API does to people.
+func (s doer) addPeople(all map[string]func(string) deed) {
+	for name, d := range map[string]deed{"PUT role": {body: `{"role":"admin"}`}, "POST grants": {body: `{"role":"operator","integrations":["push"]}`},
+		"POST disable": {}, "POST enable": {}} {
+		method, step, _ := strings.Cut(name, " ")
+		all[method+" /api/v1/people/:id/"+step] = func(string) deed {
+			d.path = "/api/v1/people/" + s.victim() + "/" + step
+			return d
+		}
+	}
+	all["DELETE /api/v1/people/:id/grants/:grant"] = func(string) deed {
+		o, err := s.store.ChangeOperator(s.t.Context(), delivery.OperatorChange{ID: s.victim(), Actor: "setup", Grant: &delivery.Grant{Role: delivery.RoleOperator}})
+		s.must(err)
+		return deed{path: "/api/v1/people/" + o.ID + "/grants/" + o.Grants[0].ID}
+	}
 }
 
 // addDecisions adds what is done to one failure or operation.

@@ -58,12 +58,13 @@ func New(store Store, cfg Config) (*Server, error) {
 	return &Server{Core: core, console: pages}, nil
 }
 
-// Run ends the streams when ctx does, so that the web server can stop, and writes down until then how often somebody was not let in.
+// Run ends the streams when ctx does, so that the web server can stop, and writes down until then how often somebody was not let in, and
+// when tokens were used.
 func (s *Server) Run(ctx, grace context.Context) error {
 	counted := make(chan struct{})
 	go func() {
 		defer close(counted)
-		s.CountRefusals(ctx, grace)
+		s.KeepCounts(ctx, grace)
 	}()
 	err := s.console.Run(ctx, grace)
 	<-counted

@@ -17,14 +17,15 @@ CREATE TABLE redrive.api_tokens (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     name text NOT NULL,
     role text NOT NULL,
-    token_hash bytea NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     revoked_at timestamp with time zone,
     of_setting boolean NOT NULL DEFAULT false,
+    operator_id uuid,
     CONSTRAINT api_tokens_pkey PRIMARY KEY (id),
     CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
-    CONSTRAINT api_tokens_token_hash_key UNIQUE (token_hash)
+    CONSTRAINT api_tokens_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
+CREATE INDEX api_tokens_operator ON redrive.api_tokens USING btree (operator_id) WHERE (operator_id IS NOT NULL);
 CREATE UNIQUE INDEX api_tokens_setting ON redrive.api_tokens USING btree (of_setting) WHERE of_setting;
 CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.api_tokens FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
 
@@ -224,6 +225,7 @@ CREATE TABLE redrive.challenges (
     data bytea NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     used_at timestamp with time zone,
+    address text,
     CONSTRAINT challenges_pkey PRIMARY KEY (hash),
     CONSTRAINT challenges_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
@@ -379,9 +381,11 @@ CREATE TABLE redrive.grants (
     integrations text[] NOT NULL DEFAULT '{}'::text[],
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    provided boolean NOT NULL DEFAULT false,
     CONSTRAINT grants_pkey PRIMARY KEY (id),
     CONSTRAINT grants_check CHECK ((num_nonnulls(operator_id, token_id) = 1)),
     CONSTRAINT grants_check1 CHECK (((role <> ''::text) OR (permissions <> '{}'::text[]))),
+    CONSTRAINT grants_provided CHECK (((NOT provided) OR (operator_id IS NOT NULL))),
     CONSTRAINT grants_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
     CONSTRAINT grants_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE,
     CONSTRAINT grants_token_id_fkey FOREIGN KEY (token_id) REFERENCES redrive.api_tokens(id) ON DELETE CASCADE
@@ -799,6 +803,14 @@ CREATE INDEX sessions_expiry ON redrive.sessions USING btree (expiry);
 CREATE INDEX sessions_operator ON redrive.sessions USING btree (operator_id);
 CREATE INDEX sessions_provider ON redrive.sessions USING btree (provider_session) WHERE (provider_session IS NOT NULL);
 
+CREATE TABLE redrive.sign_in_key (
+    only_row boolean NOT NULL DEFAULT true,
+    key bytea NOT NULL,
+    CONSTRAINT sign_in_key_pkey PRIMARY KEY (only_row),
+    CONSTRAINT sign_in_key_key_check CHECK ((length(key) = 32)),
+    CONSTRAINT sign_in_key_only_row_check CHECK (only_row)
+);
+
 CREATE TABLE redrive.source_members (
     member text NOT NULL,
     integration text NOT NULL,
@@ -828,14 +840,36 @@ CREATE TABLE redrive.source_topics (
     CONSTRAINT source_topics_pkey PRIMARY KEY (integration, topic, consumers)
 );
 
+CREATE TABLE redrive.token_secrets (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    token_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamp with time zone,
+    CONSTRAINT token_secrets_pkey PRIMARY KEY (id),
+    CONSTRAINT token_secrets_token_id_fkey FOREIGN KEY (token_id) REFERENCES redrive.api_tokens(id) ON DELETE CASCADE,
+    CONSTRAINT token_secrets_hash_key UNIQUE (hash)
+);
+CREATE INDEX token_secrets_token ON redrive.token_secrets USING btree (token_id);
+
+CREATE TABLE redrive.token_uses (
+    secret_id uuid NOT NULL,
+    used_at timestamp with time zone NOT NULL,
+    address text NOT NULL,
+    CONSTRAINT token_uses_pkey PRIMARY KEY (secret_id),
+    CONSTRAINT token_uses_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES redrive.token_secrets(id) ON DELETE CASCADE
+);
+
 CREATE TABLE redrive.totp (
     operator_id uuid NOT NULL,
-    secret bytea NOT NULL,
+    secret bytea,
     confirmed_at timestamp with time zone,
     last_step bigint NOT NULL DEFAULT 0,
     failures integer NOT NULL DEFAULT 0,
     failed_at timestamp with time zone,
+    sealed bytea,
     CONSTRAINT totp_pkey PRIMARY KEY (operator_id),
+    CONSTRAINT totp_sealed CHECK ((num_nonnulls(secret, sealed) = 1)),
     CONSTRAINT totp_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
 
@@ -903,9 +937,16 @@ CREATE OR REPLACE FUNCTION redrive.actor_named()
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    called text := NEW.name;
 BEGIN
-    INSERT INTO redrive.actors (id, name) VALUES (NEW.id::text, CASE TG_TABLE_NAME WHEN 'api_tokens' THEN 'token:' ELSE '' END || NEW.name)
-    ON CONFLICT (id) DO UPDATE SET name = excluded.name;
+    IF TG_TABLE_NAME = 'api_tokens' THEN
+        called := 'token:' || coalesce((SELECT o.name || '/' FROM redrive.operators o WHERE o.id = NEW.operator_id), '') || NEW.name;
+    ELSE
+        UPDATE redrive.actors a SET name = 'token:' || NEW.name || '/' || t.name FROM redrive.api_tokens t
+        WHERE t.operator_id = NEW.id AND a.id = t.id::text;
+    END IF;
+    INSERT INTO redrive.actors (id, name) VALUES (NEW.id::text, called) ON CONFLICT (id) DO UPDATE SET name = excluded.name;
     RETURN NULL;
 END
 $function$;

@@ -285,7 +285,7 @@
   // --- until a person chooses a time zone, the browser's counts from the next page on -----------------------------------
   if (!/(^|; )redrive_zone=/.test(document.cookie) && window.Intl) {
     var zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if (zone) document.cookie = 'redrive_zone=' + encodeURIComponent(zone) + '; path=/; max-age=31536000; samesite=lax';
+    if (zone) document.cookie = 'redrive_zone=' + encodeURIComponent(zone) + '; path=/; max-age=31536000; samesite=lax' + (location.protocol === 'https:' ? '; secure' : '');
   }
 
   restore();

@@ -5,10 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
 	"redrive/delivery"
-	"redrive/migrations"
 	"redrive/store"
 	"redrive/store/storetest"
 )
@@ -75,21 +72,12 @@ func TestAVersionWithoutPayload(t *testing.T) {
 
 // What retention took of edits before null meant something is still said to be taken.
 func TestUpgradeKnowsWhichEditsWereDropped(t *testing.T) {
-	dsn := storetest.Empty(t)
-	db := sqlOpen(t, dsn)
+	dsn, db := storetest.Earlier(t, 6)
 	exec := func(statement string) {
 		t.Helper()
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
-	}
-	exec("CREATE SCHEMA redrive")
-	earlier, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files, goose.WithTableName("redrive.schema_version"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := earlier.UpTo(t.Context(), 6); err != nil {
-		t.Fatal(err)
 	}
 	const id = "00000000-0000-7000-8000-000000000001"
 	exec("INSERT INTO redrive.edits (delivery_id, number, payload, actor, reason, after_attempt) VALUES ('" + id + "', 2, NULL, 'a', 'b', 1), ('" + id + "', 3, '', 'a', 'b', 1)")

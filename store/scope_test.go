@@ -129,11 +129,11 @@ func audited(page delivery.Page[delivery.AuditEntry], err error) (texts []string
 // routes try them. The rest is asked by the program, of whoever signs in, or says nothing of an integration.
 var otherMethods = map[string]string{
 	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation SetPaused PauseUntil RequestRun RequestResnapshot
-		RequestTable CreateOperator ChangeOperator CreateToken RevokeToken EndSession Record`,
+		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
-	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Tokens SignIn SignedIn TokenByHash Holding
+	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
 		FindCtx CommitCtx DeleteCtx EnsureFirstOperator EnsureEnvToken
-		SignInProvided EndProvided IDToken KeepChallenge TakeChallenge CodeSecret ProposeCodeSecret ConfirmCodes UseCode FailCode RemoveCodes
+		SignInProvided EndProvided IDToken KeepChallenge TakeChallenge TicketKey TicketEnded EndTicket CodeSecret ProposeCodeSecret ConfirmCodes UseCode FailCode RemoveCodes
 		RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey KnownPlace RememberPlace`,
 	"is for who administers, and checked in the transaction": `Secrets SetSecret RemoveSecret`,
 	"is a number that says that something changed":           `DeadGeneration`,
@@ -141,7 +141,7 @@ var otherMethods = map[string]string{
 		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
 		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse Park PartHealth
 		PreparedTransactions PruneInbox Ready Release ReopenDue ResumeDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
-		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate Secret Unbegin Unlisten VerifyAudit`,
+		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate SealCodes Secret Unbegin Unlisten VerifyAudit`,
 }
 
 // Whoever sees some integrations finds nothing of others with any question that the store answers, and whoever sees all of them does.

@@ -13,6 +13,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store"
+	"redrive/store/storetest"
 )
 
 // signedIn is a connection of a role of its own that signed in itself and may use the schema, and what the server told it.
@@ -219,7 +220,7 @@ func TestReusedKeysAreCountedWhereTheyWouldHaveGone(t *testing.T) {
 
 // Producers that are connected go on through the upgrade; what was accepted before has no sender, and its key tells nobody anything.
 func TestSendersAfterAnUpgrade(t *testing.T) {
-	dsn, db := earlier(t, 31)
+	dsn, db := storetest.Earlier(t, 31)
 	const call = "SELECT redrive.enqueue('push', 't', $1::bytea, idempotency_key => $2)::text"
 	exec := func(statement string) {
 		t.Helper()

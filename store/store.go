@@ -44,10 +44,11 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	keys := vault.New(db)
 	return &Store{
 		DB:          db,
 		Trail:       audit.New(db),
-		People:      people.New(db),
+		People:      people.New(db, keys),
 		SearchIndex: index.New(db),
 		Queue:       queue.New(db),
 		Lists:       find.New(db),
@@ -55,7 +56,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Batches:     batch.New(db),
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
-		Vault:       vault.New(db),
+		Vault:       keys,
 	}, nil
 }
 

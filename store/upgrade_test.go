@@ -13,11 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	_ "github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
 
 	"redrive/delivery"
-	"redrive/migrations"
 	"redrive/store"
 	"redrive/store/storetest"
 )
@@ -30,24 +27,6 @@ func sqlOpen(t *testing.T, dsn string) *sql.DB {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return db
-}
-
-// earlier is a database with the schema as it was at a version.
-func earlier(t *testing.T, version int64) (dsn string, db *sql.DB) {
-	t.Helper()
-	dsn = storetest.Empty(t)
-	db = sqlOpen(t, dsn)
-	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA redrive"); err != nil {
-		t.Fatal(err)
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files, goose.WithTableName("redrive.schema_version"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(t.Context(), version); err != nil {
-		t.Fatal(err)
-	}
-	return dsn, db
 }
 
 // upgraded brings such a database to the present schema, as the program does.
@@ -65,7 +44,7 @@ func upgraded(t *testing.T, dsn string) desk {
 
 // A database that an earlier version filled keeps its messages and deliveries, and what its administrator took from PUBLIC.
 func TestUpgradeKeepsWhatIsThere(t *testing.T) {
-	dsn, db := earlier(t, 2)
+	dsn, db := storetest.Earlier(t, 2)
 	exec := func(statement string) {
 		t.Helper()
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
@@ -97,7 +76,7 @@ func TestUpgradeKeepsWhatIsThere(t *testing.T) {
 
 // Who hands over bytea goes on unchanged: with a type, by a statement that was prepared before, by a driver's own form for bytes.
 func TestAfterAnUpgradeProducersOfBytesGoOn(t *testing.T) {
-	dsn, db := earlier(t, 6)
+	dsn, db := storetest.Earlier(t, 6)
 	_, err := db.ExecContext(t.Context(), "INSERT INTO redrive.integrations (name, method, destination, subscribe) VALUES ('push', 'outbox', 'http', '{order.placed}')")
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +146,7 @@ func TestAfterAnUpgradeProducersOfBytesGoOn(t *testing.T) {
 
 // The new forms belong to whom the old ones belong, and may be called by whom those may be.
 func TestAnUpgradeKeepsTheRightsOnEachForm(t *testing.T) {
-	dsn, db := earlier(t, 6)
+	dsn, db := storetest.Earlier(t, 6)
 	exec := func(statement string) {
 		t.Helper()
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
@@ -201,7 +180,7 @@ func TestAnUpgradeKeepsTheRightsOnEachForm(t *testing.T) {
 
 // What earlier versions wrote in English is kept as phrases that read the same.
 func TestAfterAnUpgradeStoredWordsReadTheSame(t *testing.T) {
-	dsn, db := earlier(t, 13)
+	dsn, db := storetest.Earlier(t, 13)
 	exec := func(statement string, args ...any) {
 		t.Helper()
 		if _, err := db.ExecContext(t.Context(), statement, args...); err != nil {
@@ -279,7 +258,7 @@ func TestAfterAnUpgradeStoredWordsReadTheSame(t *testing.T) {
 // What people and tokens did, own and look after stays theirs when ids take the place of names; who has a name only since then, or shares
 // it, gets nothing. The chain of the audit fits as before.
 func TestAfterAnUpgradeEverythingIsOfWhoDidIt(t *testing.T) {
-	dsn, db := earlier(t, 20)
+	dsn, db := storetest.Earlier(t, 20)
 	exec := func(statement string, args ...any) {
 		t.Helper()
 		if _, err := db.ExecContext(t.Context(), statement, args...); err != nil {

@@ -82,8 +82,8 @@ func TestSessionsEndWithWhatTheyWereOpenedWith(t *testing.T) {
 	}
 	d.must(d.EndSession(t.Context(), ann.ID, one, ann.ID))
 	robot := d.robot("ci", 1)
-	held, err := d.Holding(t.Context(), []string{one, two, robot.ID})
-	if d.must(err); !slices.Equal(held, []string{two, robot.ID}) {
+	held, err := d.Holding(t.Context(), []string{one, two, robot.Holder})
+	if d.must(err); !slices.Equal(held, []string{two, robot.Holder}) {
 		t.Errorf("%q hold", held)
 	}
 }

@@ -2,6 +2,7 @@ package views
 
 import (
 	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -318,14 +319,18 @@ type SessionsPage struct {
 	Items []delivery.Session
 }
 
-// TokensPage manages API tokens.
+// TokensPage manages API tokens: everybody's, or the reader's.
 type TokensPage struct {
 	Layout
-	Items   []delivery.Token
-	Name    string
-	NewRole delivery.Role
-	Secret  string // shown once
-	Problem string
+	At                         string // its address
+	Own, ReadOnly              bool
+	Lifetimes                  delivery.TokenLifetimes
+	Items                      []delivery.Token
+	Name, Integrations, Labels string // as typed
+	Typed                      url.Values
+	Secret                     string        // shown once
+	Overlap                    time.Duration // of a secret that takes another one's place
+	Problem                    string
 }
 
 // AccountPage changes the own password, and shows where the reader is signed in.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"redrive/delivery"
 )
@@ -92,4 +93,18 @@ func (l Locale) grant(g delivery.Grant) string {
 		scope = append(scope, key+"="+g.Labels[key])
 	}
 	return l.T("%s for %s", name, strings.Join(scope, ", "))
+}
+
+func hours(d time.Duration) int { return int(d / time.Hour) }
+
+// typedRole is what was chosen, and something that is no role before.
+func (p TokensPage) typedRole() string {
+	if !p.Typed.Has("role") {
+		return "-"
+	}
+	return p.Typed.Get("role")
+}
+
+func (p TokensPage) ticked(permission delivery.Permission) bool {
+	return slices.Contains(p.Typed["permission"], string(permission))
 }

@@ -30,6 +30,7 @@ const (
 	AccountCode     = "/account/code"         // begins to use codes of an app
 	AccountConfirm  = "/account/code/confirm" // proves that the app makes them
 	AccountPasskeys = "/account/passkeys"
+	AccountTokens   = "/account/tokens"
 	PasskeyBegin    = "/account/passkeys/begin"
 	AccountNoCode   = "/account/code/remove"
 	Help            = "/help"
@@ -165,8 +166,8 @@ func SessionEnd(of, session string) string {
 	return of + "/" + url.PathEscape(session) + "/end"
 }
 
-// TokenRevoke is where the form to revoke goes.
-func TokenRevoke(id string) string { return Tokens + "/" + url.PathEscape(id) + "/revoke" }
+// TokenStep is where the form about one token goes; at is Tokens or AccountTokens, step is rotate or revoke.
+func TokenStep(at, id, step string) string { return at + "/" + url.PathEscape(id) + "/" + step }
 
 // AuditOf is the history of one subject.
 func AuditOf(subject string) string { return with(Audit, "subject", subject) }

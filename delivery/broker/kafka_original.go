@@ -20,6 +20,7 @@ const (
 	originalMost     = 64 << 20               // no answer is larger
 	originalRound    = 2 * time.Second        // for all letters that wait, before others are read on
 	originalPatience = time.Minute            // for one letter; then it is taken as it is
+	originalLocked   = 20 * time.Second       // the same of a share group, whose locks last a little longer
 	originalYounger  = 5 * time.Second        // clocks differ: a record is no original of a letter that is older by more
 	originalPoll     = 500 * time.Millisecond // while letters wait, others are waited for no longer
 )
@@ -99,13 +100,18 @@ func (s *kafkaSession) withOriginals(ctx context.Context, list []*lostLetter) (d
 	return done
 }
 
-// originalsAtOnce is withOriginals where letters cannot wait: the locks of a share group end.
+// originalsAtOnce is withOriginals where letters cannot wait for long: the locks of a share group end. Nothing else is read meanwhile.
 func (s *kafkaSession) originalsAtOnce(ctx context.Context, list []*lostLetter) (done []*taken) {
-	if len(list) > 0 {
-		s.originals.read(ctx, list)
+	began := time.Now()
+	for left := slices.Clone(list); len(left) > 0; {
+		s.originals.read(ctx, left)
+		left = slices.DeleteFunc(left, func(l *lostLetter) bool { return !l.open() })
+		if len(left) == 0 || time.Since(began) > originalLocked || !delivery.Pause(ctx, originalPoll) {
+			break
+		}
 	}
 	for _, l := range list {
-		done = append(done, s.driver.whole(l, originalRound))
+		done = append(done, s.driver.whole(l, originalLocked))
 	}
 	return done
 }

@@ -47,7 +47,7 @@ func TestBrokersAndPools(t *testing.T) {
 		"pool":         {*mails.Pool, delivery.PoolSettings{Workers: 5, Queue: 20, WhenFull: delivery.WhenFullJournal}},
 		"pool's retry": {mails.Retry, delivery.DefaultPoolRetry},
 		"ordered":      {points.Ordered, true},
-		"queue": {*points.Broker, delivery.BrokerSource{Format: delivery.FormatCloudEvents, Prefetch: 30, From: &delivery.RabbitMQSource{
+		"queue": {*points.Broker, delivery.BrokerSource{Format: delivery.FormatCloudEvents, Prefetch: 30, Veil: f.Hidden, From: &delivery.RabbitMQSource{
 			RabbitMQServer: delivery.RabbitMQServer{URL: "amqp://u:t0ken@127.0.0.1:5672/v"}, Queue: "points"}}},
 		"topic": {*points.Destination.To.(*delivery.KafkaDestination), delivery.KafkaDestination{KafkaServer: kafka, Topic: "t", Format: delivery.FormatNative, Timeout: 5 * time.Second}},
 		"group": {*clicks.Broker.From.(*delivery.KafkaSource), delivery.KafkaSource{KafkaServer: delivery.KafkaServer{Brokers: []string{"a:9092"}}, Topic: "clicks", Group: "g"}},

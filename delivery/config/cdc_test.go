@@ -48,7 +48,7 @@ func TestCDC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := delivery.CDCSource{URL: "postgres://redrive:s3cret@db.example:5432/shop", Publication: "redrive_search_index", Slot: "redrive_search_index",
+	want := delivery.CDCSource{Veil: f.Hidden, URL: "postgres://redrive:s3cret@db.example:5432/shop", Publication: "redrive_search_index", Slot: "redrive_search_index",
 		Snapshot: true, Heartbeat: 10 * time.Second, AlarmBytes: 2 << 30, Rules: []delivery.CDCRule{
 			{Schema: "shop", Table: "articles", Operations: []delivery.RowOperation{delivery.OpInsert, delivery.OpSnapshot}, Columns: []string{"id", "title"},
 				When: "row.title != nil", Type: "article.{{ op }}", Key: "string(row.id)", Payload: `{"id": row.id}`, Line: 10},

@@ -140,6 +140,12 @@ func ParseWith(name string, data []byte, refs *References) (*File, error) {
 		}
 		seen[in.Name] = true
 		in.Destination.Veil = &c.hidden
+		if in.Broker != nil {
+			in.Broker.Veil = &c.hidden
+		}
+		if in.CDC != nil {
+			in.CDC.Veil = &c.hidden
+		}
 		f.Integrations = append(f.Integrations, in)
 		if r.Schema != "" {
 			f.Schemas[in.Name] = c.schema(i, r)

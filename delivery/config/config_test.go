@@ -100,6 +100,9 @@ func TestParseNamesLineAndSetting(t *testing.T) {
 		{"${HOST}", "${HOST", "f.yaml line 8: a ${ has no closing }"},
 		{"secret: \"${TOKEN}\"", "secret: \"${EMPTY}\"", "f.yaml line 8: secret: ${EMPTY} is empty"},
 		{"secret: \"${TOKEN}\"", "secret: \"whsec_s3cret!\"", "f.yaml line 8: secret: it starts with whsec_"},
+		{"secret: \"${TOKEN}\"", "secret: [a, b, c]", "f.yaml line 8: secret: there are 3"},
+		{"secret: \"${TOKEN}\"", "secret: [\"${TOKEN}\", '']", "f.yaml line 8: secret: one of the two is empty"},
+		{"secret: \"${TOKEN}\"", "secret: [\"${TOKEN}\", whsec_s3cret!]", "f.yaml line 8: secret: it starts with whsec_"},
 		{"  - name: plain", "---\n  - name: plain", "f.yaml: there is more than one YAML document"},
 		{"  - name: plain", "   - name: plain\n  x", "f.yaml line 1"},
 	} {

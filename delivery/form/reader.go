@@ -64,7 +64,7 @@ func (r *Reader) Address(path, setting, text string) string {
 }
 
 func (r *Reader) hostPort(path, setting, text string) string {
-	if host, port, err := net.SplitHostPort(text); err != nil || host == "" || port == "" {
+	if host, port, err := net.SplitHostPort(text); err != nil || host == "" || port == "" || strings.Contains(host, "@") {
 		r.Fail(path+setting, "%s: an address such as 127.0.0.1:6379 is needed", setting) // what is there may hold a password
 	}
 	return text

@@ -1,5 +1,6 @@
 // Package schema checks payloads against a JSON Schema, and says what does not fit in words for people. What it says never quotes
-// a value: the field may be one that is hidden.
+// a value: the field may be one that is hidden. Where a payload has delivery.Hidden in place of a value, nothing is said of that value or of
+// what follows from it: it is the producer's, and whether it fits is for nobody to learn.
 package schema
 
 import (
@@ -7,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"redrive/delivery"
 )
 
 // maxViolations is how many are told at once.
@@ -101,7 +105,7 @@ func (c Checker) Sentences(payload []byte) []string {
 
 func violations(e *jsonschema.ValidationError, doc any) []Violation {
 	var list []Violation
-	collect(e, doc, &list)
+	collect(e, doc, holdsHidden(doc), &list)
 	slices.SortFunc(list, func(a, b Violation) int {
 		return strings.Compare(a.Path+"\x00"+a.Message, b.Path+"\x00"+b.Message)
 	})
@@ -110,18 +114,70 @@ func violations(e *jsonschema.ValidationError, doc any) []Violation {
 }
 
 // collect goes down to what people can mend. Of several allowed shapes it is not known which one was meant.
-func collect(e *jsonschema.ValidationError, doc any, list *[]Violation) {
+func collect(e *jsonschema.ValidationError, doc any, hides bool, list *[]Violation) {
+	if hides && followsFromHidden(e, doc) {
+		return
+	}
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf, *kind.Not, *kind.Contains:
 	default:
 		if len(e.Causes) > 0 {
 			for _, cause := range e.Causes {
-				collect(cause, doc, list)
+				collect(cause, doc, hides, list)
 			}
 			return
 		}
 	}
 	*list = append(*list, Violation{Path: path(e.InstanceLocation, doc), Message: words(e.ErrorKind)})
+}
+
+// conditional are parts of a schema that hold or do not because of other values.
+var conditional = regexp.MustCompile(`/(then|else|unevaluatedProperties|unevaluatedItems)(/|$)`)
+
+// followsFromHidden reports whether a violation may be one because of a hidden value.
+func followsFromHidden(e *jsonschema.ValidationError, doc any) bool {
+	at := valueAt(doc, e.InstanceLocation)
+	switch e.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf, *kind.Not, *kind.Contains, *kind.MinContains, *kind.MaxContains, *kind.UniqueItems, *kind.Enum, *kind.Const:
+		return holdsHidden(at)
+	}
+	return at == delivery.Hidden || conditional.MatchString(e.SchemaURL)
+}
+
+// holdsHidden reports whether a value is hidden, or has one in it.
+func holdsHidden(value any) bool {
+	switch value := value.(type) {
+	case string:
+		return value == delivery.Hidden
+	case []any:
+		return slices.ContainsFunc(value, holdsHidden)
+	case map[string]any:
+		for _, inner := range value {
+			if holdsHidden(inner) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// valueAt is the value at a place; nil where there is none.
+func valueAt(doc any, tokens []string) any {
+	for _, token := range tokens {
+		switch at := doc.(type) {
+		case []any:
+			i, err := strconv.Atoi(token)
+			if err != nil || i >= len(at) {
+				return nil
+			}
+			doc = at[i]
+		case map[string]any:
+			doc = at[token]
+		default:
+			return nil
+		}
+	}
+	return doc
 }
 
 // path writes a place as the masks of the integrations file are written.

@@ -36,6 +36,10 @@ func TestCheckSaysWhatDoesNotFit(t *testing.T) {
 		{`{"id":1,"mail":"a@b.example","state":"secret"}`, "[$.state: value must be one of 'new', 'paid']"},
 		{`{"id":1,"mail":"a@b.example","ship to":{}}`, "[$['ship to']: has none of the allowed shapes, or more than one of them]"},
 		{`[`, "[$: this is not JSON]"},
+		// of what is hidden, and of what follows from it, nothing is said; of the rest, as ever
+		{`{"id":"•••","mail":"•••","code":"•••","state":"•••","price":"•••","lines":"•••","ship to":"•••"}`, "[]"},
+		{`{"id":0,"mail":"•••","lines":[{"sku":"•••"},{"sku":"•••"},{}],"x":1}`, `[$: has "x", which is not foreseen $.id: must be at least 1 $.lines[2]: lacks "sku"]`},
+		{`{"id":1,"mail":"a@b.example","ship to":{"a":"•••"}}`, "[]"},
 	} {
 		got := fmt.Sprint(c.Sentences([]byte(tc.payload)))
 		if got != tc.want {
@@ -82,6 +86,21 @@ func TestCompileSaysWhatIsWrong(t *testing.T) {
 	for _, draft := range []string{"http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2019-09/schema"} {
 		if _, err := Compile([]byte(`{"$schema": "` + draft + `", "$id": "https://shop.example/order", "type": "object"}`)); err != nil {
 			t.Errorf("%s: %v", draft, err)
+		}
+	}
+}
+
+// Which part of a condition counts follows from values: where one of them may be hidden, nothing is said of it.
+func TestConditionsOnHiddenValues(t *testing.T) {
+	c, err := Compile([]byte(`{"$defs": {"named": {"required": ["name"]}}, "if": {"properties": {"code": {"const": "x"}}}, "then": {"$ref": "#/$defs/named"},
+		"else": {"properties": {"other": {"type": "integer"}}, "unevaluatedProperties": false}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for payload, told := range map[string]bool{`{"code":"x"}`: true, `{"code":"y","other":"z"}`: true, `{"code":"y","more":1}`: true, `{"code":"•••"}`: false, `{"code":"•••","other":"z"}`: false,
+		`{"code":"•••","more":1}`: false} {
+		if got := c.Sentences([]byte(payload)); (len(got) > 0) != told {
+			t.Errorf("%s: %q", payload, got)
 		}
 	}
 }

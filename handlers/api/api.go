@@ -42,6 +42,8 @@ func (s *API) Routes() {
 	s.post("/integrations/:name/runs", s.requestRun, delivery.PermitResend)
 	s.get("/integrations/:name/runs", s.listRuns, delivery.PermitView)
 	s.secretRoutes()
+	s.peopleRoutes()
+	s.tokenRoutes()
 	s.get("/files/:id", s.showFile, delivery.PermitView)
 	s.route(http.MethodGet, "/files/:id/content", web.TakesBytes, s.FileContent)
 	s.get("/audit", s.listAudit, delivery.PermitAudit)

@@ -59,7 +59,7 @@ func editJSONOf(e delivery.Edit, view web.PayloadView) editJSON {
 		AfterAttempt: e.AfterAttempt,
 		Headers:      view.Headers,
 		Masked:       view.Masked,
-		Size:         e.Size,
+		Size:         view.Size(e.Size),
 		SHA256:       view.SHA256,
 		Omitted:      e.Omitted,
 		Dropped:      e.Dropped,

@@ -45,7 +45,7 @@ func parseEdit(body []byte) (r delivery.EditRequest, err error) {
 		"payload":        func(raw json.RawMessage) error { plain = raw; return nil },
 		"payload_base64": base64Field("payload_base64", &encoded, &fromEncoded),
 		"payload_null":   boolField("payload_null", &r.PayloadNull),
-		"headers":        headersField(&r.Headers),
+		"headers":        web.TextMapField("headers", &r.Headers),
 		"reason":         web.TextField("reason", delivery.MaxReason, &r.Reason),
 		"version":        web.VersionField(&r.Version),
 	})
@@ -80,7 +80,7 @@ func (s *API) restore(d delivery.Detail, r *delivery.EditRequest) error {
 		if err != nil {
 			return err
 		}
-		r.Payload = restored
+		r.Payload, r.Typed = restored, r.Payload
 	}
 	headers, err := restoreHeaders(r.Headers, base.Headers, s.RevealVersion(d.Message, base, d.Integration).Headers)
 	r.Headers = headers

@@ -122,7 +122,7 @@ func plainMessage(body []byte) (delivery.Message, error) {
 		"type":            web.TextField("type", delivery.MaxType, &m.Type),
 		"key":             web.TextField("key", delivery.MaxKey, &m.Key),
 		"idempotency_key": web.TextField("idempotency_key", delivery.MaxIdempotencyKey, &m.IdempotencyKey),
-		"headers":         headersField(&m.Headers),
+		"headers":         web.TextMapField("headers", &m.Headers),
 		"deliver_after":   web.TimeField("deliver_after", &m.DeliverAfter),
 		"expires_at":      web.TimeField("expires_at", &m.ExpiresAt),
 		"payload":         func(raw json.RawMessage) error { plain = raw; return nil },
@@ -184,27 +184,6 @@ func base64Field(name string, into *[]byte, present *bool) web.Field {
 			return web.Unprocessable("invalid_base64", name, "field", name)
 		}
 		*into, *present = decoded, true
-		return nil
-	}
-}
-
-func headersField(into *map[string]string) web.Field {
-	return func(raw json.RawMessage) error {
-		if web.IsNull(raw) {
-			return nil
-		}
-		if raw[0] != '{' {
-			return web.Unprocessable("invalid_field.headers", "headers")
-		}
-		headers := map[string]string{}
-		if err := web.DecodeMembers(raw, func(name string, value json.RawMessage) error {
-			text, err := web.JsonText("headers."+name, value)
-			headers[name] = text
-			return err
-		}); err != nil {
-			return err
-		}
-		*into = headers
 		return nil
 	}
 }

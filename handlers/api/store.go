@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/web"
 )
 
 // Store is what the API needs from the database.
@@ -34,6 +35,12 @@ type Store interface {
 	Secrets(ctx context.Context, integration string) ([]delivery.StoredSecret, error)    // never a value
 	SetSecret(ctx context.Context, integration, name, value, actor string) error
 	RemoveSecret(ctx context.Context, integration, name, actor string) error
+	Operators(ctx context.Context) ([]delivery.Operator, error) // by name
+	Operator(ctx context.Context, id string) (delivery.Operator, error)
+	ChangeOperator(ctx context.Context, c delivery.OperatorChange) (delivery.Operator, error)
+	Tokens(ctx context.Context) ([]delivery.Token, error) // with their secrets, the newest first
+	web.TokenStore
+	RevokeToken(ctx context.Context, id, actor string) error
 	SetPaused(ctx context.Context, integration string, paused bool, actor, reason string) error
 	PauseUntil(ctx context.Context, integration, actor, reason string, until time.Time) error
 	// RequestRun asks for a run of a batch, of a business date (2006-01-02) or of now when that is empty.

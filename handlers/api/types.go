@@ -251,7 +251,7 @@ func messageJSONOf(m delivery.Message, view web.PayloadView) messageJSON {
 		Key:            m.Key,
 		Headers:        view.Headers,
 		Masked:         view.Masked,
-		Size:           len(m.Payload),
+		Size:           view.Size(len(m.Payload)),
 		SHA256:         view.SHA256,
 		IdempotencyKey: m.IdempotencyKey,
 		Sender:         m.SenderName,

@@ -170,6 +170,9 @@ func (e *editing) request(c echo.Context) (r delivery.EditRequest, err error) {
 	if r.Payload, r.PayloadNull, err = e.payload(); err != nil {
 		return r, err
 	}
+	if r.Payload != nil && len(e.paths) > 0 && delivery.EditFormat(e.sent.Payload) == delivery.EditJSON {
+		r.Typed = []byte(UnixLines(t.Payload))
+	}
 	if r.Headers, err = e.headers(); err != nil {
 		return r, err
 	}
@@ -201,8 +204,13 @@ func (e *editing) payload() (next []byte, null bool, err error) {
 	case err != nil || had && bytes.Equal(next, e.sent.Payload) && (len(e.paths) == 0 || typed == UnixLines(e.text)):
 		// where something is masked, what was typed counts: whether it is what is there already is for nobody to learn
 		return nil, false, err
-	case len(next) > MaxEditable:
-		return nil, false, web.Unprocessable("payload_too_large.form", "payload", "max", MaxEditable, "count", len(next))
+	}
+	seen, ok := delivery.Masking{Paths: e.paths}.Payload(next) // of what comes back in it not even the length is told
+	if !ok {
+		seen = next
+	}
+	if len(seen) > MaxEditable {
+		return nil, false, web.Unprocessable("payload_too_large.form", "payload", "max", MaxEditable, "count", len(seen))
 	}
 	return append([]byte{}, next...), false, nil // not nil, even when it is empty
 }
@@ -304,8 +312,8 @@ func (s *Console) versions(l views.Locale, d delivery.Detail) (out []views.Versi
 	readable := false
 	for n, e := range d.Edits {
 		seen := s.RevealVersion(d.Message, web.VersionOf(d.Message, e), d.Integration)
-		v := views.Version{Null: e.Null, Number: e.Number, Actor: e.Actor, Reason: e.Reason, At: e.CreatedAt, Size: e.Size}
-		now := !e.Omitted && !e.Dropped && e.Size <= maxCompared
+		v := views.Version{Null: e.Null, Number: e.Number, Actor: e.Actor, Reason: e.Reason, At: e.CreatedAt, Size: seen.Size(e.Size)}
+		now := !e.Omitted && !e.Dropped && v.Size <= maxCompared
 		if !e.Omitted && !e.Dropped {
 			v.SHA256 = seen.SHA256
 		}

@@ -183,7 +183,7 @@ func (s *Console) failuresLive(c echo.Context) error {
 	}
 	filter = l.Mine(filter)
 	right, _ := delivery.RightOf(c.Request().Context())
-	changed, err := s.live.join(listener{actor: right.Actor, holder: right.Holder()})
+	changed, err := s.live.join(listener{actor: right.Actor, holder: right.Holder})
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (s *Console) newPasskey(c echo.Context, o delivery.Operator) (made delivery
 	if err := delivery.CheckPasskeyName(name); err != nil {
 		return made, err
 	}
-	kept, err := s.TakePasskey(c, delivery.ChallengeNewPasskey)
+	kept, err := s.PasskeyTicket(c, delivery.ChallengeNewPasskey)
 	if errors.Is(err, delivery.ErrNotFound) || err == nil && kept.Operator != o.ID {
 		return made, delivery.Mistake("passkey.refused", "response")
 	}
@@ -69,9 +69,12 @@ func (s *Console) newPasskey(c echo.Context, o delivery.Operator) (made delivery
 		return made, err
 	}
 	made, err = s.Passkeys.FinishNew(passkey.Person{Operator: o}, kept.Data, []byte(c.FormValue("response")))
+	if err == nil {
+		err = s.EndTicket(c.Request().Context(), kept)
+	}
 	var refused *passkey.Error
-	if errors.As(err, &refused) {
-		s.Config.Log.WarnContext(c.Request().Context(), "passkey refused", "why", refused)
+	if errors.As(err, &refused) || errors.Is(err, delivery.ErrNotFound) {
+		s.Config.Log.WarnContext(c.Request().Context(), "passkey refused", "why", err)
 		err = delivery.Mistake("passkey.refused", "response")
 	}
 	made.Name = name

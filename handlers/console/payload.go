@@ -26,7 +26,7 @@ const (
 // readable prepares what may be seen of a payload for people: JSON indented with every number, key and duplicate as it was
 // sent, other text as it is, other bytes as a hex dump.
 func readable(seen web.PayloadView, size int) views.Payload {
-	p := views.Payload{Size: size, SHA256: seen.SHA256, Masked: seen.Masked, Hidden: seen.Masked && seen.Shown == nil}
+	p := views.Payload{Size: seen.Size(size), SHA256: seen.SHA256, Masked: seen.Masked, Hidden: seen.Masked && seen.Shown == nil}
 	body := seen.Shown
 	switch {
 	case seen.Null:

@@ -2,13 +2,8 @@ package console
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -25,9 +20,7 @@ func (s *Console) adminRoutes() {
 	s.post(views.Operators+"/:name/:what", s.changeOperator, admin)
 	s.get(views.SessionsOf(":name"), s.sessions, admin)
 	s.post(views.SessionEnd(views.SessionsOf(":name"), ":id"), s.endSession, admin)
-	s.get(views.Tokens, func(c echo.Context) error { return s.tokensPage(c, http.StatusOK, views.TokensPage{}) }, admin)
-	s.post(views.Tokens, s.addToken, admin)
-	s.post(views.Tokens+"/:id/revoke", s.revokeToken, admin)
+	s.tokenRoutes(admin)
 }
 
 // accountRoutes are about whoever is signed in.
@@ -38,6 +31,7 @@ func (s *Console) accountRoutes() {
 	s.Route(http.MethodPost, views.SessionEnd(views.Account, ":id"), own, s.endOwnSession)
 	s.codeRoutes()
 	s.passkeyRoutes()
+	s.ownTokenRoutes()
 }
 
 func (s *Console) operatorsPage(c echo.Context, status int, page views.OperatorsPage) error {
@@ -83,8 +77,8 @@ func (s *Console) changeOperator(c echo.Context) error {
 		return err
 	}
 	change, err := operatorChange(c, c.Param("what"), o.Name)
-	if err == nil && o.ID == web.Who(c).ID {
-		err = web.BadField(http.StatusUnprocessableEntity, "own_account", "name")
+	if err == nil {
+		err = web.NotSelf(c, o)
 	}
 	if err == nil {
 		change.ID, change.Actor = o.ID, web.Who(c).ID
@@ -147,70 +141,28 @@ func operatorChange(c echo.Context, what, called string) (change delivery.Operat
 	return change, err
 }
 
-// grantOf reads a role and the integrations that it is for, by name and by label; without either it is for all.
+// grantOf reads a role, or permissions, and the integrations that they are for, by name and by label; without either for all.
 func grantOf(c echo.Context) (g delivery.Grant, err error) {
-	apart := func(r rune) bool { return r == ',' || unicode.IsSpace(r) }
-	g = delivery.Grant{Role: delivery.Role(c.FormValue("role")), Integrations: strings.FieldsFunc(c.FormValue("integrations"), apart)}
-	for _, text := range strings.FieldsFunc(c.FormValue("labels"), apart) {
-		key, value, found := strings.Cut(text, "=")
-		if !found {
-			return g, delivery.Mistake("invalid_label", "labels", "label", text, "max", delivery.MaxName)
-		}
-		if g.Labels == nil {
-			g.Labels = map[string]string{}
-		}
-		g.Labels[key] = value
-	}
-	return g, nil
-}
-
-func (s *Console) tokensPage(c echo.Context, status int, page views.TokensPage) error {
-	tokens, err := s.store.Tokens(c.Request().Context())
+	params, err := c.FormParams()
 	if err != nil {
-		return err
+		return g, err
 	}
-	page.Layout, page.Items = s.Layout(c, "title.tokens", views.Tokens), tokens
-	return web.Render(c, status, views.TokensView(page))
-}
-
-// addToken returns the secret with the page itself: it is kept nowhere.
-func (s *Console) addToken(c echo.Context) error {
-	t := delivery.Token{Name: strings.TrimSpace(c.FormValue("name")), Role: delivery.Role(c.FormValue("role"))}
-	err, secret := t.Check(), ""
+	g.Role = delivery.Role(c.FormValue("role"))
+	for _, p := range params["permission"] {
+		g.Permissions = append(g.Permissions, delivery.Permission(p))
+	}
+	names, labels, err := delivery.ParseScope(c.FormValue("integrations"))
+	for key, value := range labels {
+		names = append(names, key+"="+value) // where names belong it is none, and is refused as such
+	}
+	g.Integrations = names
 	if err == nil {
-		secret, err = s.createToken(c.Request().Context(), t, web.Who(c).ID)
+		names, g.Labels, err = delivery.ParseScope(c.FormValue("labels"))
 	}
-	if err != nil {
-		p, err := web.Mistake(err)
-		if err != nil {
-			return err
-		}
-		return s.tokensPage(c, p.Status, views.TokensPage{Name: t.Name, NewRole: t.Role, Problem: web.Say(c, p.Says)})
+	if err == nil && len(names) > 0 && c.FormValue("labels") != "" {
+		err = delivery.Mistake("invalid_label", "labels", "label", names[0], "max", delivery.MaxName)
 	}
-	c.Response().Header().Set("Cache-Control", "no-store")
-	return s.tokensPage(c, http.StatusOK, views.TokensPage{Secret: secret})
-}
-
-func (s *Console) createToken(ctx context.Context, t delivery.Token, actor string) (secret string, err error) {
-	raw := make([]byte, 24)
-	if _, err := rand.Read(raw); err != nil {
-		return "", fmt.Errorf("handlers: token: %w", err)
-	}
-	secret = "redrive_" + hex.EncodeToString(raw)
-	sum := sha256.Sum256([]byte(secret))
-	_, err = s.store.CreateToken(ctx, t, sum[:], actor)
-	return secret, err
-}
-
-func (s *Console) revokeToken(c echo.Context) error {
-	if !delivery.IsUUID(c.Param("id")) {
-		return delivery.ErrNotFound
-	}
-	if err := s.store.RevokeToken(c.Request().Context(), c.Param("id"), web.Who(c).ID); err != nil {
-		return err
-	}
-	s.SetFlash(c, good(c, "done.token_revoked"))
-	return c.Redirect(http.StatusSeeOther, views.Tokens)
+	return g, err
 }
 
 func (s *Console) account(c echo.Context) error { return s.accountPage(c, http.StatusOK, "") }

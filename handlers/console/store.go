@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/handlers/web"
 )
 
 // Store is what the console needs from the database.
@@ -66,7 +67,8 @@ type Store interface {
 	ConfirmCodes(ctx context.Context, o delivery.Operator, secret []byte, step int64, recovery [][]byte) error
 	RecoveryCodes(ctx context.Context, operator string) (left int, err error)
 	Tokens(ctx context.Context) ([]delivery.Token, error)
-	CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error)
+	TokensOf(ctx context.Context, operator string) ([]delivery.Token, error)
+	web.TokenStore
 	RevokeToken(ctx context.Context, id, actor string) error
 	DeadGeneration(ctx context.Context) (int64, error) // changes whenever a dead letter comes or goes
 }

@@ -38,13 +38,18 @@ func CheckAction(a *delivery.ActionRequest, now time.Time) error {
 	return nil
 }
 
-// CheckSchema says what of an edited payload does not fit the integration's schema, if it has one; nil is a payload that stays.
+// CheckSchema says what of an edited payload does not fit the integration's schema, if it has one; nil is a payload that stays. Hidden values
+// that were left alone are not looked at: whether they fit is for nobody to learn.
 func (s *Core) CheckSchema(integration string, r delivery.EditRequest) error {
 	check, has := s.Config.Schemas[integration]
 	if !has || r.Payload == nil && !r.PayloadNull {
 		return nil
 	}
-	wrong := check(r.Payload) // of none it is what it says of an empty one
+	typed := r.Payload // of none it is what it says of an empty one
+	if r.Typed != nil {
+		typed = r.Typed
+	}
+	wrong := check(typed)
 	if len(wrong) == 0 {
 		return nil
 	}

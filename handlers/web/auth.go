@@ -13,9 +13,6 @@ import (
 	"redrive/delivery"
 )
 
-// tokenName stands before a token's name wherever actors are shown, so that no token can pass for a person.
-const tokenName = "token:"
-
 // require lets a request through whose bearer token or session has all of the permissions, each for at least one integration.
 func (s *Core) require(access Access) echo.MiddlewareFunc {
 	needs := access.Needs
@@ -35,7 +32,7 @@ func (s *Core) require(access Access) echo.MiddlewareFunc {
 			if p.Session != "" && p.Age > s.freshFor() && access.AsksFresh() {
 				return s.askAgain(c)
 			}
-			right := delivery.Right{Actor: p.ID, Session: p.Session, Need: needs, Rights: p.Rights}
+			right := delivery.Right{Actor: p.ID, Session: p.Session, Secret: p.Secret, Holder: p.Holder, Need: needs, Rights: p.Rights}
 			c.SetRequest(c.Request().WithContext(delivery.WithRight(c.Request().Context(), right)))
 			err = next(c)
 			var ended *delivery.RightError
@@ -92,7 +89,8 @@ func (s *Core) Authenticate(c echo.Context) (principal, error) {
 	if errors.Is(err, delivery.ErrNotFound) {
 		return principal{}, s.forget(c)
 	}
-	return principal{ID: o.ID, Name: o.Name, Role: o.Role, Rights: o.Rights(), Session: session.ID, Method: session.Method, Age: session.Age}, err
+	return principal{ID: o.ID, Person: o.ID, Name: o.Name, Role: o.Role, Rights: o.Rights(), Session: session.ID, Holder: session.ID,
+		Method: session.Method, Age: session.Age}, err
 }
 
 // forget takes a session away from a browser that had one: nobody is signed in with it.
@@ -110,10 +108,20 @@ func (s *Core) bearer(c echo.Context, header string) (principal, error) {
 	}
 	sum := sha256.Sum256([]byte(token))
 	t, err := s.store.TokenByHash(c.Request().Context(), sum[:])
-	if errors.Is(err, delivery.ErrNotFound) || (err == nil && t.RevokedAt != nil) {
+	var expired *delivery.ExpiredTokenError
+	switch {
+	case errors.Is(err, delivery.ErrNotFound) || err == nil && t.RevokedAt != nil:
 		return principal{}, s.wrongToken(c)
+	case errors.As(err, &expired): // said to nobody who does not have the whole secret
+		if err := s.refused(c, refusal{"token.refused", "token", expired.Token}); err != nil {
+			return principal{}, err
+		}
+		return principal{}, NewProblem(http.StatusUnauthorized, "token_expired")
+	case err != nil:
+		return principal{}, err
 	}
-	return principal{ID: t.ID, Name: tokenName + t.Name, Role: t.Role, Rights: t.Rights(), ViaToken: true}, err
+	s.uses.note(t.Secret, c.RealIP())
+	return principal{ID: t.ID, Person: t.OwnerID(), Name: t.Actor(), Role: t.Role, Rights: t.Rights(), Secret: t.Secret, Holder: t.Holder, ViaToken: true}, nil
 }
 
 // wrongToken is the answer to a token that lets nobody in. It costs its address something: a right one is looked up first, and let in
@@ -142,13 +150,24 @@ const principalKey = "redrive.principal"
 // principal is who makes a request.
 type principal struct {
 	ID       string          // never changes, see delivery.Actor…
+	Person   string          // id of the person who signed in, or whose token it is; empty for a robot
 	Name     string          // as it is now
 	Role     delivery.Role   // for all integrations
 	Rights   delivery.Rights // what may be done now
 	Session  string          // its id; empty for a token
+	Secret   string          // id of the token's; empty for a session
+	Holder   string          // see delivery.Right
 	Method   delivery.SignInMethod
 	Age      time.Duration // since they last proved who they are
 	ViaToken bool          // by bearer token, not by session
+}
+
+// NotSelf refuses whoever would change what they may do themselves, by a token of theirs as well: so there is always an administrator left.
+func NotSelf(c echo.Context, o delivery.Operator) error {
+	if o.ID == Who(c).Person {
+		return BadField(http.StatusUnprocessableEntity, "own_account", "name")
+	}
+	return nil
 }
 
 // Who returns the signed-in person or token of a request; the zero value is nobody.

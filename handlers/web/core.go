@@ -49,6 +49,8 @@ type Config struct {
 	SSO *sso.Provider
 	// SessionLifetime and SessionIdle are how long sessions last at most, and without use; default: the standard ones.
 	SessionLifetime, SessionIdle time.Duration
+	// TokenLifetimes are how long secrets of tokens are valid; default: the standard ones.
+	TokenLifetimes delivery.TokenLifetimes
 	// FreshSignIn is how long a sign-in is fresh; default: StandardFresh.
 	FreshSignIn time.Duration
 	// Now is the clock of codes that apps make; default: time.Now.
@@ -70,6 +72,7 @@ type Core struct {
 	reports  *rate.Limiter // of the log, for what browsers report
 	limit    *guessLimiter
 	refusals *refusals
+	uses     *tokenUses
 }
 
 // New completes the configuration and installs what every request passes.
@@ -90,6 +93,9 @@ func New(store Store, cfg Config) (*Core, error) {
 		cfg.Now = time.Now
 	}
 	cfg.MetricsAccess = cmp.Or(cfg.MetricsAccess, MetricsLocal)
+	if cfg.TokenLifetimes == (delivery.TokenLifetimes{}) {
+		cfg.TokenLifetimes = delivery.StandardTokenLifetimes
+	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics()
 	}
@@ -112,6 +118,7 @@ func New(store Store, cfg Config) (*Core, error) {
 		reports:  rate.NewLimiter(reportsLog, reportsBurst),
 		limit:    newGuessLimiter(time.Now),
 		refusals: newRefusals(time.Now, store.Record),
+		uses:     newTokenUses(time.Now, store.NoteTokenUses),
 	}
 	s.Echo.HTTPErrorHandler = s.handleError
 	s.Echo.IPExtractor = addressOf(cfg.TrustedProxies) // nobody can choose the address that the limits count

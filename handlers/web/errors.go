@@ -206,7 +206,7 @@ func (s *Core) handleError(err error, c echo.Context) {
 	}
 	if p.Status == http.StatusUnauthorized {
 		challenge := `Bearer realm="redrive"`
-		if p.Code == "invalid_token" {
+		if p.Code == "invalid_token" || p.Code == "token_expired" {
 			challenge += `, error="invalid_token"`
 		}
 		c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge)

@@ -70,6 +70,27 @@ func TextsField(name string, limit int, into *[]string) Field {
 	}
 }
 
+// TextMapField takes an object of texts; null counts as absent.
+func TextMapField(name string, into *map[string]string) Field {
+	return func(raw json.RawMessage) error {
+		if IsNull(raw) {
+			return nil
+		}
+		if raw[0] != '{' {
+			return Unprocessable("invalid_field.texts_by_name", name, "field", name)
+		}
+		texts := map[string]string{}
+		err := DecodeMembers(raw, func(member string, value json.RawMessage) (err error) {
+			texts[member], err = JsonText(name+"."+member, value)
+			return err
+		})
+		if err == nil {
+			*into = texts
+		}
+		return err
+	}
+}
+
 // ListField gives take each item of a list.
 func ListField(name string, most int, take func(raw json.RawMessage) error) Field {
 	return func(raw json.RawMessage) error {

@@ -1,12 +1,16 @@
 package web
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"redrive/delivery"
+	"redrive/delivery/seal"
 )
 
 // What is read of who somebody is comes from strangers: nothing of it may stop the program, or be taken for what it is not.
@@ -61,6 +65,27 @@ func FuzzKeptForm(f *testing.F) {
 			if _, err := pack(params); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// No text is a ticket but one that was given, for what it was given for.
+func FuzzTicket(f *testing.F) {
+	key := seal.New()
+	given := func(place ...string) string {
+		return base64.RawURLEncoding.EncodeToString(key.Seal([]byte(`{"id":"a","data":{},"until":1}`), place...))
+	}
+	good := given(ticketPlace(delivery.ChallengeProvider, "mine")...)
+	if _, err := readTicket(key, delivery.ChallengeProvider, "mine", good); err != nil {
+		f.Fatalf("the right one: %v", err)
+	}
+	for _, text := range []string{"", "AQ", good[:len(good)-2], good + "A", strings.ToLower(good), given(ticketPlace(delivery.ChallengePasskey, "mine")...),
+		given(ticketPlace(delivery.ChallengeProvider, "")...), given("redrive.ticket"), strings.Repeat("A", maxTicket+1)} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if ticket, err := readTicket(key, delivery.ChallengeProvider, "mine", text); err == nil && strings.NewReplacer("\r", "", "\n", "").Replace(text) != good {
+			t.Errorf("%q is %+v", text, ticket)
 		}
 	})
 }

@@ -107,8 +107,8 @@ func (s *Core) refused(c echo.Context, what refusal) error {
 	return s.refusals.note(c.Request().Context(), what, c.RealIP())
 }
 
-// CountRefusals writes the counts of refusals down until ctx ends, then the last ones within grace.
-func (s *Core) CountRefusals(ctx, grace context.Context) {
+// KeepCounts writes down how often somebody was refused, and when tokens were used, until ctx ends, then the last of it within grace.
+func (s *Core) KeepCounts(ctx, grace context.Context) {
 	ticks := time.NewTicker(tallyEvery)
 	defer ticks.Stop()
 	for ended := false; !ended; {
@@ -120,6 +120,9 @@ func (s *Core) CountRefusals(ctx, grace context.Context) {
 		}
 		if err := s.refusals.flush(work, ended); err != nil {
 			s.Config.Log.ErrorContext(work, "refusals are missing in the audit", "error", err)
+		}
+		if err := s.uses.flush(work); err != nil {
+			s.Config.Log.ErrorContext(work, "when tokens were used last is not kept", "error", err)
 		}
 	}
 }

@@ -30,7 +30,11 @@ type PayloadView struct {
 // Reveal decides what is shown of a message in the context of the integrations named.
 func (s *Core) Reveal(m delivery.Message, integrations ...string) PayloadView {
 	masking := s.Masks.For(m, integrations...)
-	view := PayloadView{Headers: map[string]string{}, Hide: masking.HiderOf(m)}
+	return reveal(m, masking, masking.HiderOf(m))
+}
+
+func reveal(m delivery.Message, masking delivery.Masking, hide delivery.Hider) PayloadView {
+	view := PayloadView{Headers: map[string]string{}, Hide: hide}
 	switch shown, ok := masking.Payload(m.Payload); {
 	case m.Payload == nil && !m.Dropped:
 		view.Null = true
@@ -60,13 +64,29 @@ func (s *Core) Reveal(m delivery.Message, integrations ...string) PayloadView {
 	return view
 }
 
-// RevealVersion decides what is shown of an edited version of a message. Headers that a person wrote are hidden where anything is: if only
-// those were that repeat a masked value, whoever writes a guess into one would learn whether it is right.
-func (s *Core) RevealVersion(accepted, version delivery.Message, integrations ...string) PayloadView {
-	view := s.Reveal(version, integrations...)
-	if !s.Masks.For(version, integrations...).Hides() {
-		return view
+// hiddenUnit is to how many bytes the size is told of what is hidden as a whole.
+const hiddenUnit = 1 << 10
+
+// Size is what is told of a size: of what is shown where something is hidden in it, else the length would tell true from false.
+func (v PayloadView) Size(exact int) int {
+	switch {
+	case !v.Masked:
+		return exact
+	case v.Shown != nil:
+		return len(v.Shown)
 	}
+	return (exact + hiddenUnit - 1) / hiddenUnit * hiddenUnit
+}
+
+// RevealVersion decides what is shown of an edited version of a message. Headers that a person wrote are hidden where anything is: if only
+// those were that repeat a masked value, whoever writes a guess into one would learn whether it is right. The others may repeat what the
+// accepted payload hid, whatever stands in its place now.
+func (s *Core) RevealVersion(accepted, version delivery.Message, integrations ...string) PayloadView {
+	masking := s.Masks.For(version, integrations...)
+	if !masking.Hides() {
+		return s.Reveal(version, integrations...)
+	}
+	view := reveal(version, masking, masking.HiderOf(version).And(masking.HiderOf(accepted)))
 	for name, value := range version.Headers {
 		if before, had := accepted.Headers[name]; !had || before != value {
 			view.Headers[name] = delivery.Hidden

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -16,8 +15,7 @@ import (
 
 // BeginPasskey answers a script with what the browser needs, and a ticket for what comes of it.
 func (s *Core) BeginPasskey(c echo.Context, kind delivery.ChallengeKind, operator string, options, session []byte) error {
-	ticket := rand.Text()
-	err := s.store.KeepChallenge(c.Request().Context(), ticket, delivery.Challenge{Kind: kind, Operator: operator, Data: session})
+	ticket, err := s.giveTicket(c.Request().Context(), kind, "", operator, session)
 	if err != nil {
 		return err
 	}
@@ -25,13 +23,9 @@ func (s *Core) BeginPasskey(c echo.Context, kind delivery.ChallengeKind, operato
 	return c.JSON(http.StatusOK, map[string]any{"ticket": ticket, "options": json.RawMessage(options)})
 }
 
-// TakePasskey returns what BeginPasskey kept, once, or delivery.ErrNotFound.
-func (s *Core) TakePasskey(c echo.Context, kind delivery.ChallengeKind) (delivery.Challenge, error) {
-	kept, err := s.store.TakeChallenge(c.Request().Context(), c.FormValue("ticket"), kind)
-	if err == nil && kept.Used {
-		err = delivery.ErrNotFound
-	}
-	return kept, err
+// PasskeyTicket returns what BeginPasskey gave, or delivery.ErrNotFound. Whoever takes what comes of it ends it (EndTicket).
+func (s *Core) PasskeyTicket(c echo.Context, kind delivery.ChallengeKind) (Ticket, error) {
+	return s.openTicket(c.Request().Context(), kind, "", c.FormValue("ticket"))
 }
 
 // PersonWithPasskeys returns a person of an id with all passkeys.
@@ -54,7 +48,7 @@ func (s *signIns) beginPasskey(c echo.Context) error {
 func (s *signIns) signInByPasskey(c echo.Context) error {
 	ctx := c.Request().Context()
 	page := views.SignInPage{Next: views.LocalPath(c.FormValue("next")), Kept: c.FormValue("kept")}
-	kept, err := s.TakePasskey(c, delivery.ChallengePasskey)
+	kept, err := s.PasskeyTicket(c, delivery.ChallengePasskey)
 	if err != nil {
 		return s.refusePasskey(c, page, delivery.Operator{}, err)
 	}
@@ -63,6 +57,9 @@ func (s *signIns) signInByPasskey(c echo.Context) error {
 	})
 	if err == nil && (p.DisabledAt != nil || !p.IsLocal()) {
 		err = delivery.ErrNotFound
+	}
+	if err == nil {
+		err = s.EndTicket(ctx, kept)
 	}
 	if err == nil {
 		err = s.store.UsePasskey(ctx, used)

@@ -27,17 +27,23 @@ func (s *signIns) providerRoutes() {
 	s.Route(http.MethodPost, views.ProviderLogout, Open, s.providerLogout)
 }
 
-// attempt is a sign-in at the provider that is under way.
+// attempt is a sign-in at the provider that is under way. All of it goes there and back as the state, sealed for this browser.
 type attempt struct {
 	sso.Attempt
 	Next string `json:"next"`
-	Kept string `json:"kept,omitempty"`
+	Form string `json:"form,omitempty"` // secret of a form that is kept here meanwhile
+
+	kept string // the form
 }
 
+// maxNext is the longest address that is gone back to: states must not become too long for providers.
+const maxNext = 1 << 10
+
 func (s *signIns) toProvider(c echo.Context) error {
-	to, err := s.beginAtProvider(c, attempt{Next: views.LocalPath(c.QueryParam("next"))})
+	a := attempt{Next: views.LocalPath(c.QueryParam("next"))}
+	to, err := s.beginAtProvider(c, a)
 	if err != nil {
-		return s.providerProblem(c, err, attempt{Next: views.LocalPath(c.QueryParam("next"))})
+		return s.providerProblem(c, err, a)
 	}
 	return c.Redirect(http.StatusSeeOther, to)
 }
@@ -45,7 +51,7 @@ func (s *signIns) toProvider(c echo.Context) error {
 // keepForProvider keeps a form while its person is at the provider. From a form no browser would follow elsewhere: the policy of contents
 // is against it.
 func (s *signIns) keepForProvider(c echo.Context) error {
-	a := attempt{Next: views.LocalPath(c.FormValue("next")), Kept: c.FormValue("kept")}
+	a := attempt{Next: views.LocalPath(c.FormValue("next")), kept: c.FormValue("kept")}
 	to, err := s.beginAtProvider(c, a)
 	if err != nil {
 		return s.providerProblem(c, err, a)
@@ -55,25 +61,35 @@ func (s *signIns) keepForProvider(c echo.Context) error {
 	return Render(c, http.StatusOK, views.ProviderView(page))
 }
 
-// beginAtProvider keeps an attempt for this browser and returns where it goes on. Whoever is signed in is to prove it again.
+// beginAtProvider returns where an attempt of this browser goes on. Whoever is signed in is to prove it again.
 func (s *signIns) beginAtProvider(c echo.Context, a attempt) (to string, err error) {
 	ctx := c.Request().Context()
 	p, err := s.Authenticate(c)
 	if err != nil {
 		return "", err
 	}
-	oldest, again := s.Sessions.Lifetime, p.ID != ""
-	if again {
-		oldest = s.freshFor()
+	if len(a.Next) > maxNext {
+		a.Next = views.Overview
 	}
-	if a.Attempt, to, err = s.Config.SSO.Begin(ctx, s.Config.PublicURL+views.ProviderBack, oldest, again); err != nil {
-		return "", err
+	a.Attempt = sso.Attempt{Back: s.Config.PublicURL + views.ProviderBack, MaxAge: s.Sessions.Lifetime, Again: p.ID != ""}
+	if a.Again {
+		a.MaxAge = s.freshFor()
 	}
-	data, err := json.Marshal(a)
-	if err != nil {
-		return "", fmt.Errorf("keeping an attempt: %w", err)
-	}
-	return to, s.store.KeepChallenge(ctx, s.attemptSecret(c)+a.State, delivery.Challenge{Kind: delivery.ChallengeProvider, Operator: p.ID, Data: data})
+	return s.Config.SSO.Begin(ctx, a.Attempt, func(begun sso.Attempt) (state string, err error) {
+		if a.Attempt = begun; a.kept != "" {
+			a.Form = rand.Text()
+			err = s.store.KeepChallenge(ctx, a.Form, delivery.Challenge{Kind: delivery.ChallengeForm, Operator: p.ID, Data: []byte(a.kept),
+				Address: addressKey(c.RealIP())})
+		}
+		if err != nil {
+			return "", err
+		}
+		data, err := json.Marshal(a)
+		if err != nil {
+			return "", fmt.Errorf("keeping an attempt: %w", err)
+		}
+		return s.giveTicket(ctx, delivery.ChallengeProvider, s.attemptSecret(c), "", data)
+	})
 }
 
 // attemptSecret is this browser's, which may have several attempts under way.
@@ -93,18 +109,14 @@ var providerCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
 // fromProvider is where somebody comes back to: with a code, or with what the provider refused.
 func (s *signIns) fromProvider(c echo.Context) error {
 	ctx := c.Request().Context()
-	kept, err := s.store.TakeChallenge(ctx, Cookie(c.Request(), HostCookie(attemptCookie, s.Config))+c.QueryParam("state"), delivery.ChallengeProvider)
-	var a attempt
-	if err == nil && !kept.Used {
-		err = json.Unmarshal(kept.Data, &a)
-	}
+	kept, a, err := s.returned(c)
 	switch code := c.QueryParam("error"); {
+	case errors.Is(err, errTicketUsed):
+		return s.refuseProvided(c, a, "sign_in.provider.lost", errUsed)
 	case errors.Is(err, delivery.ErrNotFound):
 		return s.refuseProvided(c, a, "sign_in.provider.lost", nil)
 	case err != nil:
 		return err
-	case kept.Used:
-		return s.refuseProvided(c, a, "sign_in.provider.lost", errors.New("its state was used before"))
 	case code != "":
 		if !providerCode.MatchString(code) {
 			code = "?"
@@ -114,15 +126,41 @@ func (s *signIns) fromProvider(c echo.Context) error {
 		return s.refuseProvided(c, a, "sign_in.provider.bad", errors.New("another issuer answered"))
 	}
 	signed, err := s.Config.SSO.Finish(ctx, a.Attempt, c.QueryParam("code"))
+	if err == nil && a.Again && s.Config.Now().Sub(signed.AuthenticatedAt) > a.MaxAge+s.freshFor() {
+		return s.refuseProvided(c, a, "sign_in.provider.unproven", &sso.UnprovenError{Signed: signed})
+	}
 	if err != nil {
 		return s.providerProblem(c, err, a)
+	}
+	if err := s.EndTicket(ctx, kept); errors.Is(err, delivery.ErrNotFound) {
+		return s.refuseProvided(c, a, "sign_in.provider.lost", errUsed)
+	} else if err != nil {
+		return err
 	}
 	return s.openProvided(c, a, signed)
 }
 
+// returned is the attempt of this browser that the provider sends back, with the form that was kept for it.
+func (s *signIns) returned(c echo.Context) (kept Ticket, a attempt, err error) {
+	ctx := c.Request().Context()
+	secret := Cookie(c.Request(), HostCookie(attemptCookie, s.Config))
+	if kept, err = s.openTicket(ctx, delivery.ChallengeProvider, secret, c.QueryParam("state")); err != nil {
+		return kept, a, err
+	}
+	if err := json.Unmarshal(kept.Data, &a); err != nil || a.Form == "" {
+		return kept, a, err
+	}
+	form, err := s.store.TakeChallenge(ctx, a.Form, delivery.ChallengeForm)
+	if a.kept = string(form.Data); a.kept == "" { // too many were kept at once, or another answer had it
+		a.Next = views.Overview
+		s.SetFlash(c, views.Flash{Kind: "warn", Text: Say(c, delivery.Say("sign_in.form_lost"))})
+	}
+	return kept, a, ignoreMissing(err)
+}
+
 func (s *signIns) providerSaid(c echo.Context, a attempt, code string) error {
 	s.Config.Log.InfoContext(c.Request().Context(), "sign-in refused: by the provider", "request_id", requestID(c), "code", code, "from", c.RealIP())
-	page := views.SignInPage{Next: a.Next, Kept: a.Kept, Problem: Say(c, delivery.Say("sign_in.provider.said", "code", code))}
+	page := views.SignInPage{Next: a.Next, Kept: a.kept, Problem: Say(c, delivery.Say("sign_in.provider.said", "code", code))}
 	return s.signInPage(c, http.StatusUnauthorized, page)
 }
 
@@ -136,7 +174,7 @@ func (s *signIns) providerProblem(c echo.Context, err error, a attempt) error {
 	switch {
 	case errors.As(err, &away):
 		s.Config.Log.WarnContext(c.Request().Context(), "single sign-on", "request_id", requestID(c), "error", away)
-		return s.signInPage(c, http.StatusServiceUnavailable, views.SignInPage{Next: a.Next, Kept: a.Kept})
+		return s.signInPage(c, http.StatusServiceUnavailable, views.SignInPage{Next: a.Next, Kept: a.kept})
 	case errors.As(err, &noRole):
 		return s.refuseProvided(c, a, "sign_in.provider.no_role", noRole)
 	case errors.As(err, &token):
@@ -163,7 +201,7 @@ func (s *signIns) openProvided(c echo.Context, a attempt, signed sso.Signed) err
 	if err != nil {
 		return err
 	}
-	return s.signedIn(c, o, views.SignInPage{Next: a.Next, Kept: a.Kept})
+	return s.signedIn(c, o, views.SignInPage{Next: a.Next, Kept: a.kept})
 }
 
 // refuseProvided says that somebody is not let in, and writes down why.
@@ -171,10 +209,11 @@ func (s *signIns) refuseProvided(c echo.Context, a attempt, key string, why erro
 	status := http.StatusUnauthorized
 	var noRole *sso.NoRoleError
 	var disabled *sso.DisabledError
-	if errors.As(why, &noRole) || errors.As(why, &disabled) {
+	var unproven *sso.UnprovenError
+	if errors.As(why, &noRole) || errors.As(why, &disabled) || errors.As(why, &unproven) {
 		status = http.StatusForbidden
 	}
-	page := views.SignInPage{Next: a.Next, Kept: a.Kept, Problem: Say(c, delivery.Say(key))}
+	page := views.SignInPage{Next: a.Next, Kept: a.kept, Problem: Say(c, delivery.Say(key))}
 	return errors.Join(s.signInPage(c, status, page), s.recordProvided(c, "session.sign-in-failed", why))
 }
 

@@ -29,6 +29,9 @@ type Store interface {
 	SignInProvided(ctx context.Context, p delivery.ProvidedPerson, details json.RawMessage) (delivery.Operator, error)
 	EndProvided(ctx context.Context, l delivery.ProviderLogout) (ended int, err error)
 	IDToken(ctx context.Context, session string) (string, error) // with which a session began; empty: by none
+	TicketKey(ctx context.Context) ([]byte, error)               // with which tickets are sealed
+	TicketEnded(ctx context.Context, id string) (bool, error)
+	EndTicket(ctx context.Context, id string) error // delivery.ErrNotFound: it had ended before
 	KeepChallenge(ctx context.Context, secret string, c delivery.Challenge) error
 	TakeChallenge(ctx context.Context, secret string, kind delivery.ChallengeKind) (delivery.Challenge, error) // once
 	Operator(ctx context.Context, id string) (delivery.Operator, error)
@@ -41,7 +44,8 @@ type Store interface {
 	// KnownPlace reports whether the person of that name has signed in with the browser that has this secret, and from that address.
 	KnownPlace(ctx context.Context, name, secret, address string) (browser, known bool, err error)
 	RememberPlace(ctx context.Context, o delivery.Operator, secret, address string) error
-	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) // not revoked
+	TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) // not revoked; *delivery.ExpiredTokenError
+	NoteTokenUses(ctx context.Context, uses []delivery.TokenUse) error
 	// Find, Commit and Delete with a context are the session store of scs (scs.CtxStore).
 	FindCtx(ctx context.Context, token string) (b []byte, found bool, err error)
 	CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error

@@ -55,7 +55,8 @@ type commands struct {
 	} `cmd:"" help:"The audit trail."`
 	Token struct {
 		New newTokenCmd `cmd:"" help:"Print a random token for REDRIVE_API_TOKEN; it is kept nowhere."`
-	} `cmd:"" help:"API tokens."`
+		client.Tokens
+	} `cmd:"" help:"API tokens: made up here, or kept by a running server."`
 	Outbox struct {
 		Adopt adoptCmd `cmd:"" help:"Make the log of a copied database (a restored dump, another cluster) its own."`
 	} `cmd:"" help:"The log of events."`

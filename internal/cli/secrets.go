@@ -2,14 +2,13 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
 	"strings"
 
+	"redrive/delivery"
 	"redrive/handlers/web/passwords"
 	"redrive/views/words"
 )
@@ -19,7 +18,6 @@ const (
 	minToken         = 32 // characters beside what anybody would guess
 	minTokenSigns    = 8  // different ones
 	minTokenSurprise = 16 // see passwords.Surprises
-	tokenBytes       = 32 // random, of one from the generator
 )
 
 var (
@@ -51,9 +49,7 @@ type newTokenCmd struct{}
 
 // Run prints it.
 func (*newTokenCmd) Run(_ context.Context, out io.Writer) error {
-	raw := make([]byte, tokenBytes)
-	_, _ = rand.Read(raw) // never fails, see crypto/rand
-	_, err := fmt.Fprintln(out, base64.RawURLEncoding.EncodeToString(raw))
+	_, err := fmt.Fprintln(out, delivery.NewTokenSecret())
 	return err
 }
 

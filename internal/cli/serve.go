@@ -42,6 +42,7 @@ type Settings struct {
 	TLSCert       string            `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
 	TLSKey        string            `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 	SignIn        `embed:""`
+	Tokens        `embed:""`
 }
 
 // Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
@@ -54,6 +55,8 @@ type Serving struct {
 	DSN      string
 	File     *config.File
 	Log      *slog.Logger
+
+	DemoReceivers net.Listener // where the demo's receivers are, when they are not at Listener
 }
 
 // firstOperator is what the first person is called.
@@ -79,10 +82,10 @@ func (c *Settings) check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return Misused(errors.New("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))
 	}
-	if c.TLSCert != "" && bool(c.Demo) {
-		return Misused(errors.New("REDRIVE_DEMO: the demo's receivers speak plain HTTP on this very address; leave REDRIVE_TLS_CERT out"))
+	if err := c.SignIn.check(); err != nil {
+		return err
 	}
-	return c.SignIn.check()
+	return c.Tokens.check()
 }
 
 // TrustedProxies are the proxies whose word counts on where requests come from.
@@ -128,8 +131,16 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 		return err
 	}
 	defer listener.Close()
-	refs := references()
-	file, err := c.integrations(rooms.BaseURL(listener), refs)
+	refs, base := references(), rooms.BaseURL(listener)
+	receivers, err := c.listenForDemo()
+	if err != nil {
+		return err
+	}
+	if receivers != nil {
+		defer receivers.Close()
+		base = rooms.BaseURL(receivers)
+	}
+	file, err := c.integrations(base, refs)
 	if err != nil && !errors.Is(err, config.ErrStored) {
 		return Misused(err)
 	}
@@ -141,7 +152,7 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 	if err := migrated(ctx, db); err != nil {
 		return err
 	}
-	if file, err = c.settle(ctx, db, file, rooms.BaseURL(listener), refs, log); err != nil {
+	if file, err = c.settle(ctx, db, file, base, refs, log); err != nil {
 		return err
 	}
 	log = slog.New(file.Hidden.Log(log.Handler()))
@@ -149,15 +160,33 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 	if err := c.prepare(ctx, db, file, log); err != nil {
 		return err
 	}
-	return p.Serve(ctx, Serving{Settings: *c, Version: p.Version, Listener: listener, Store: db, DSN: dsn, File: file, Log: log})
+	return p.Serve(ctx, Serving{Settings: *c, Version: p.Version, Listener: listener, Store: db, DSN: dsn, File: file, Log: log,
+		DemoReceivers: receivers})
 }
 
-// migrated brings the schema in place, and looks whether what is sealed in it opens.
+// listenForDemo opens an address of this machine for the demo's receivers, in the clear, where the console is encrypted: nobody could check its
+// certificate.
+func (c *Settings) listenForDemo() (net.Listener, error) {
+	if c.TLSCert == "" || !bool(c.Demo) {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("the demo's receivers: %w", err)
+	}
+	return listener, nil
+}
+
+// migrated brings the schema in place, looks whether what is sealed in it opens, and seals what earlier versions did not.
 func migrated(ctx context.Context, db *store.Store) error {
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	return unlocked(ctx, db)
+	if err := unlocked(ctx, db); err != nil {
+		return err
+	}
+	_, err := db.SealCodes(ctx)
+	return err
 }
 
 // unlocked reports whether the keys of stored secrets are there; without them it is a wrong setting.

@@ -23,7 +23,8 @@ type SignIn struct {
 	OIDCSecret      string        `env:"REDRIVE_OIDC_CLIENT_SECRET"                             help:"Client secret of Redrive at the provider; empty: a public client."                                                                                          name:"oidc-client-secret"`
 	OIDCSecretFile  string        `env:"REDRIVE_OIDC_CLIENT_SECRET_FILE"                        help:"File with the client secret instead."                                                                                                                       name:"oidc-client-secret-file"`
 	OIDCGroups      string        `env:"REDRIVE_OIDC_GROUPS_CLAIM"    default:"groups"          help:"Claim with the groups of a person; realm_access.roles is roles within realm_access."                                                                        name:"oidc-groups-claim"`
-	OIDCRoles       string        `env:"REDRIVE_OIDC_ROLES"                                     help:"Roles of groups: admin=GROUP; operator=GROUP; operator=ANOTHER. The first that fits counts; whoever is in none of them is not let in."                                                  name:"oidc-roles"`
+	OIDCRoles       string        `env:"REDRIVE_OIDC_ROLES"                                     help:"Roles of groups: admin=GROUP; operator=ANOTHER; on-call[push, team=shop]=GROUP. The first for all integrations that fits counts, and each for some (by name, or by all of the labels); whoever is in none of the groups is not let in."                                                  name:"oidc-roles"`
+	OIDCFresh       sso.Fresh     `env:"REDRIVE_OIDC_FRESH"       default:"auth_time"           help:"What shows that somebody signed in at the provider just now: auth_time of the ID token, or for a provider that has none its answer to prompt=login (login) or prompt=select_account (select_account)."  enum:"auth_time,login,select_account" name:"oidc-fresh"`
 	OIDCScopes      []string      `env:"REDRIVE_OIDC_SCOPES"                                    help:"Scopes beside openid and profile, with commas between; empty: groups, where the provider has it."                                                           name:"oidc-scopes"`
 }
 
@@ -79,7 +80,7 @@ func (s *SignIn) Provider() (*sso.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sso.Config{Issuer: s.OIDCIssuer, Name: s.OIDCName, ClientID: s.OIDCClientID, ClientSecret: secret, GroupsClaim: s.OIDCGroups, Roles: roles,
+	return &sso.Config{Issuer: s.OIDCIssuer, Name: s.OIDCName, Fresh: s.OIDCFresh, ClientID: s.OIDCClientID, ClientSecret: secret, GroupsClaim: s.OIDCGroups, Roles: roles,
 		Scopes: s.OIDCScopes}, nil
 }
 

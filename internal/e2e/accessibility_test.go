@@ -67,7 +67,7 @@ func furnished(t *testing.T) (*program, []string) {
     cdc: {tables: [{table: public.none, to: [push]}]}
 `, receiver.URL, dir)))
 	pages := []string{"/", "/failures", "/failures?state=ignored,resolved&sort=oldest", "/failures?from=rubbish", "/failures?q=nothing", "/groups", "/ignored",
-		"/integrations", "/integrations/push", "/integrations/push/underway", "/integrations/push/delivered", "/integrations/push/secrets", "/audit", "/operators", "/operators/admin/sessions", "/tokens", "/account", "/help", "/nothing",
+		"/integrations", "/integrations/push", "/integrations/push/underway", "/integrations/push/delivered", "/integrations/push/secrets", "/audit", "/operators", "/operators/admin/sessions", "/tokens", "/account", "/account/tokens", "/help", "/nothing",
 		"/demo", "/demo/shop", "/demo/school", "/demo/content", "/demo/login", "/demo/receivers"}
 	pages = append(pages, p.blockedPages()...)
 	pages = append(pages, p.listPages()...)

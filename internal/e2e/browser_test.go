@@ -46,7 +46,9 @@ func aBrowser(t *testing.T) context.Context {
 		return chromium.ctx
 	}
 	options := append([]chromedp.ExecAllocatorOption{chromedp.Headless, chromedp.NoFirstRun, chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.WSURLReadTimeout(patience.Limit)}, chromedp.NoDefaultBrowserCheck)
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		// certificates of tests are signed by nobody; reports are sent at once, not within a minute
+		chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("short-reporting-delay", true), chromedp.WSURLReadTimeout(patience.Limit)}, chromedp.NoDefaultBrowserCheck)
 	if path := os.Getenv("REDRIVE_TEST_CHROMIUM"); path != "" {
 		options = append(options, chromedp.ExecPath(path))
 	}

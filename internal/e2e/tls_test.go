@@ -7,9 +7,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 )
 
 // certify writes a certificate for this machine and its key into files, and returns its number.
@@ -100,6 +104,63 @@ func TestHTTPSByFiles(t *testing.T) {
 	}
 }
 
+// The demo works over HTTPS: its receivers are reached in the clear, at an address of their own where nothing else is, its pages and a sign-in
+// over HTTPS, and what the content policy keeps from a page is reported there.
+func TestTheDemoOverHTTPS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certify(t, cert, key)
+	p := launch(t, []string{"serve"}, onFreshDatabase(t), "REDRIVE_TLS_CERT="+cert, "REDRIVE_TLS_KEY="+key, "REDRIVE_DEMO=1")
+	if p.url == "" {
+		t.Fatalf("it does not serve:\n%s", p.output())
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(transport.CloseIdleConnections)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: transport, Jar: jar}
+	get := func(path string) (status int, body string) {
+		t.Helper()
+		r, err := client.Get(p.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		raw, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.StatusCode, string(raw)
+	}
+	r, err := client.PostForm(p.url+"/sign-in", url.Values{"name": {"admin"}, "password": {"correct horse battery"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Body.Close()
+	if status, body := get("/demo/receivers"); status != http.StatusOK || !strings.Contains(body, "/demo/receivers/") {
+		t.Errorf("the demo's page: %d", status)
+	}
+	await(t, "a delivery to a receiver", func() bool {
+		_, body := get("/metrics")
+		return regexp.MustCompile(`(?m)^redrive_deliveries_total\{.*outcome="ok"\} [1-9]`).MatchString(body)
+	})
+	b := browse(t, p.url, true)
+	b.open("/sign-in")
+	const inline = `(() => { const s = document.createElement('script'); s.textContent = 'window.hurt = true'; document.body.append(s); return !window.hurt })()`
+	if kept, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](inline)); err != nil || !kept {
+		t.Fatalf("an inline script runs: %v %v", kept, err)
+	}
+	await(t, "the report", func() bool {
+		_, body := get("/metrics")
+		return regexp.MustCompile(`(?m)^redrive_csp_reports_total [1-9]`).MatchString(body)
+	})
+	if p.stop() != 0 {
+		t.Error("it does not end as it should")
+	}
+}
+
 func TestWrongCertificatesStopTheStart(t *testing.T) {
 	dir := t.TempDir()
 	cert, key, other := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "other.pem")
@@ -107,16 +168,15 @@ func TestWrongCertificatesStopTheStart(t *testing.T) {
 	certify(t, cert, key)
 	database := onFreshDatabase(t)
 	for _, c := range []struct {
-		cert, key, demo, says string
+		cert, key, says string
 	}{
 		{cert: cert, says: "REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: "},
 		{key: key, says: "REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: "},
 		{cert: cert, key: other, says: "REDRIVE_TLS_CERT: "},
 		{cert: key, key: key, says: "REDRIVE_TLS_CERT: "},
 		{cert: dir + "/none", key: key, says: "REDRIVE_TLS_CERT: open " + dir + "/none: "},
-		{cert: cert, key: key, demo: "1", says: "REDRIVE_DEMO: "},
 	} {
-		p := launch(t, []string{"serve"}, database, "REDRIVE_TLS_CERT="+c.cert, "REDRIVE_TLS_KEY="+c.key, "REDRIVE_DEMO="+c.demo)
+		p := launch(t, []string{"serve"}, database, "REDRIVE_TLS_CERT="+c.cert, "REDRIVE_TLS_KEY="+c.key)
 		if p.url != "" {
 			t.Fatalf("%+v serves", c)
 		}

@@ -37,6 +37,7 @@ var byPosition = map[string]string{
 	"store/people/operators.go":  noun,
 	"store/people/provided.go":   noun,
 	"store/people/sessions.go":   hot, // asked with each request
+	"store/people/tokens.go":     hot, // the same
 	"store/queue/accept.go":      hot,
 	"store/queue/claim.go":       hot,
 	"store/queue/complete.go":    hot,

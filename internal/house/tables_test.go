@@ -22,7 +22,7 @@ var writers = map[string][]string{
 	"store/find":         {"counting", "group_counts", "group_deltas", "group_hours"},
 	"store/index":        {"search", "unindexed"},
 	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_members", "source_positions", "source_topics"},
-	"store/people":       {"api_tokens", "challenges", "grants", "operators", "passkeys", "places", "recovery_codes", "saved_views", "sessions", "totp"},
+	"store/people":       {"api_tokens", "challenges", "grants", "operators", "passkeys", "places", "recovery_codes", "saved_views", "sessions", "token_secrets", "token_uses", "totp"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
 		"positions", "queue", "reused_keys"},
 	"store/vault": {"data_keys", "secrets"},
@@ -40,6 +40,7 @@ var byTheDatabase = map[string]string{
 	"actors":            "triggers of operators and api_tokens keep what each id is called",
 	"audit_head":        "the trigger of audit chains the entries",
 	"earlier_producers": "whether producers may be there who pass bytea is noted by the migration that added text",
+	"sign_in_key":       "made by the migration, and the same for all processes",
 	"schema_version":    "the library that runs the migrations counts them",
 }
 

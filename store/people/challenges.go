@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -12,16 +13,26 @@ import (
 	"redrive/store/pg"
 )
 
-// maxStrangers bounds how many sign-ins of nobody in particular are under way at once: whoever begins one needs no right to.
-const maxStrangers = 10_000
+// Bounds of what strangers have kept for them, who need no right to: all of them, and those of one address.
+const (
+	maxStrangers  = 60
+	maxOfStranger = 4
+)
 
 const (
-	keepChallengeSQL = `WITH swept AS (DELETE FROM redrive.challenges WHERE hash IN (SELECT hash FROM redrive.challenges
-			WHERE expires_at < clock_timestamp() LIMIT 10 FOR UPDATE SKIP LOCKED))
-		INSERT INTO redrive.challenges (hash, kind, operator_id, data, expires_at)
-		SELECT @hash, @kind, CAST(@operator AS uuid), @data, clock_timestamp() + CAST(@seconds AS float8) * interval '1 second'
-		WHERE CAST(@operator AS uuid) IS NOT NULL OR (SELECT count(*) FROM (SELECT FROM redrive.challenges
-			WHERE operator_id IS NULL AND expires_at > clock_timestamp() LIMIT @most) strangers) < @most`
+	sweptSQL = `WITH swept AS (DELETE FROM redrive.challenges WHERE hash IN (SELECT hash FROM redrive.challenges
+			WHERE expires_at < clock_timestamp() LIMIT 10 FOR UPDATE SKIP LOCKED)) `
+
+	keepChallengeSQL = sweptSQL + `INSERT INTO redrive.challenges (hash, kind, operator_id, address, data, expires_at)
+		SELECT @hash, @kind, CAST(@operator AS uuid), CAST(@address AS text), @data, clock_timestamp() + CAST(@seconds AS float8) * interval '1 second'`
+
+	strangersLock = "SELECT pg_advisory_xact_lock(hashtextextended('redrive.challenges', 0))"
+
+	// makeRoomSQL ends the oldest of an address that has its part, else the oldest of those that have most.
+	makeRoomSQL = `DELETE FROM redrive.challenges WHERE hash = (SELECT hash FROM (SELECT hash, address, expires_at, count(*) OVER () AS everybody,
+			count(*) OVER (PARTITION BY address) AS own FROM redrive.challenges WHERE operator_id IS NULL AND address IS NOT NULL) kept
+		WHERE everybody >= @most OR address = @address AND own >= @own
+		ORDER BY address = @address AND own >= @own DESC, own DESC, expires_at LIMIT 1)`
 
 	takeChallengeSQL = `WITH was AS (SELECT hash, data, operator_id FROM redrive.challenges
 			WHERE hash = ? AND kind = ? AND used_at IS NULL AND expires_at > clock_timestamp() FOR UPDATE)
@@ -31,18 +42,47 @@ const (
 	usedChallengeSQL = "SELECT count(*) FROM redrive.challenges WHERE hash = ? AND kind = ? AND used_at IS NOT NULL"
 )
 
-// KeepChallenge keeps a challenge for delivery.ChallengeTime under a secret that only the browser has. Too many at once are an
-// *delivery.UnavailableError.
+// KeepChallenge keeps a challenge for delivery.ChallengeTime under a secret that only the browser has. One of nobody in particular takes
+// the place of others of its address, or of the address that has most, once there are many.
 func (s *People) KeepChallenge(ctx context.Context, secret string, c delivery.Challenge) error {
-	kept := s.Gorm.WithContext(ctx).Exec(keepChallengeSQL, map[string]any{"hash": sessionKey(secret), "kind": c.Kind, "data": c.Data,
-		"operator": pg.Optional(c.Operator), "seconds": delivery.ChallengeTime.Seconds(), "most": maxStrangers})
-	if kept.Error != nil {
-		return fmt.Errorf("keeping a challenge: %w", kept.Error)
-	}
-	if kept.RowsAffected == 0 {
-		return &delivery.UnavailableError{Code: "busy"}
+	row := map[string]any{"hash": sessionKey(secret), "kind": c.Kind, "data": c.Data, "operator": pg.Optional(c.Operator),
+		"address": nil, "seconds": delivery.ChallengeTime.Seconds(), "most": maxStrangers, "own": maxOfStranger}
+	err := s.Transact(ctx, func(tx *gorm.DB) error {
+		if c.Operator == "" {
+			row["address"] = c.Address
+			if err := tx.Exec(strangersLock).Error; err != nil {
+				return err
+			}
+			if err := tx.Exec(makeRoomSQL, row).Error; err != nil {
+				return err
+			}
+		}
+		return tx.Exec(keepChallengeSQL, row).Error
+	})
+	if err != nil {
+		return fmt.Errorf("keeping a challenge: %w", err)
 	}
 	return nil
+}
+
+// TicketKey returns the key that tickets of sign-ins under way are sealed with: 32 bytes.
+func (s *People) TicketKey(ctx context.Context) ([]byte, error) {
+	key, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[[]byte], "SELECT key FROM redrive.sign_in_key")
+	if err != nil {
+		return nil, fmt.Errorf("reading the key of tickets: %w", err)
+	}
+	return key, nil
+}
+
+// TicketEnded reports whether a ticket has signed somebody in.
+func (s *People) TicketEnded(ctx context.Context, id string) (bool, error) {
+	n, err := pg.ReadOne(s.Gorm.WithContext(ctx), pg.Single[int], usedChallengeSQL, sessionKey(id), delivery.ChallengeEnded)
+	return n > 0, err
+}
+
+// EndTicket notes that a ticket signs somebody in: delivery.ErrNotFound where it did before. It is remembered for longer than tickets hold.
+func (s *People) EndTicket(ctx context.Context, id string) error {
+	return once(s.Gorm.WithContext(ctx).Exec(onceSQL, delivery.ChallengeEnded, sessionKey(id), time.Now().Add(2*delivery.ChallengeTime)))
 }
 
 // TakeChallenge returns a challenge and ends it, however many ask at once. One that is over or never was is delivery.ErrNotFound; of one
@@ -68,7 +108,7 @@ func (s *People) TakeChallenge(ctx context.Context, secret string, kind delivery
 }
 
 // onceSQL notes that something came; a second time it notes nothing.
-const onceSQL = `INSERT INTO redrive.challenges (kind, hash, data, expires_at, used_at) VALUES (?, ?, '', ?, clock_timestamp()) ON CONFLICT (hash) DO NOTHING`
+const onceSQL = sweptSQL + `INSERT INTO redrive.challenges (kind, hash, data, expires_at, used_at) VALUES (?, ?, '', ?, clock_timestamp()) ON CONFLICT (hash) DO NOTHING`
 
 const endProvidedSQL = `WITH ended AS (DELETE FROM redrive.sessions s USING redrive.operators o WHERE o.id = s.operator_id AND o.issuer = @issuer
 		AND (CAST(@subject AS text) = '' OR o.subject = @subject) AND (CAST(@session AS text) = '' OR s.provider_session = @session) RETURNING o.id, o.name)

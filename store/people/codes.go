@@ -2,6 +2,7 @@ package people
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,21 +14,67 @@ import (
 	"redrive/store/pg"
 )
 
+// What codes are made of is sealed for the row of its person.
+const codeOwner = "people"
+
+func codePlace(operator string) string { return "redrive.totp/" + operator }
+
+const codeSecretSQL = `SELECT sealed AS secret, confirmed_at IS NOT NULL AS confirmed,
+	failures >= ? AND coalesce(failed_at > clock_timestamp() - CAST(? AS float8) * interval '1 second', false) AS blocked
+	FROM redrive.totp WHERE operator_id = ? AND sealed IS NOT NULL`
+
 // CodeSecret returns what the codes of a person's app are made of: delivery.ErrNotFound where there is none.
-func (s *People) CodeSecret(ctx context.Context, operator string) (c delivery.CodeSecret, err error) {
-	c, err = pg.ScanOne[delivery.CodeSecret](s.Gorm.WithContext(ctx), `SELECT secret, confirmed_at IS NOT NULL AS confirmed,
-		failures >= ? AND coalesce(failed_at > clock_timestamp() - CAST(? AS float8) * interval '1 second', false) AS blocked FROM redrive.totp WHERE operator_id = ?`, delivery.MaxWrongCodes, delivery.WrongCodeTime.Seconds(), operator)
+func (s *People) CodeSecret(ctx context.Context, operator string) (delivery.CodeSecret, error) {
+	return s.codeSecret(s.Gorm.WithContext(ctx), operator, "")
+}
+
+func (s *People) codeSecret(tx *gorm.DB, operator, lock string) (c delivery.CodeSecret, err error) {
+	c, err = pg.ScanOne[delivery.CodeSecret](tx, codeSecretSQL+lock, delivery.MaxWrongCodes, delivery.WrongCodeTime.Seconds(), operator)
+	if err == nil {
+		c.Secret, err = s.vault.OpenRow(tx, codeOwner, codePlace(operator), c.Secret)
+	}
 	if err != nil {
 		return c, fmt.Errorf("reading the secret of codes: %w", err)
 	}
 	return c, nil
 }
 
+// SealCodes seals what earlier versions left unsealed, each at once: whatever ends it, the next call goes on. It returns how many those were.
+func (s *People) SealCodes(ctx context.Context) (count int, err error) {
+	for {
+		err := s.Transact(ctx, func(tx *gorm.DB) error {
+			row, err := pg.ScanOne[struct {
+				ID     string
+				Secret []byte
+			}](tx, "SELECT operator_id::text AS id, secret FROM redrive.totp WHERE secret IS NOT NULL ORDER BY operator_id LIMIT 1 FOR UPDATE")
+			if err != nil {
+				return err
+			}
+			sealed, err := s.vault.SealRow(tx, codeOwner, codePlace(row.ID), row.Secret)
+			if err != nil {
+				return err
+			}
+			return tx.Exec("UPDATE redrive.totp SET sealed = ?, secret = NULL WHERE operator_id = ?", sealed, row.ID).Error
+		})
+		switch {
+		case errors.Is(err, delivery.ErrNotFound):
+			return count, nil
+		case err != nil:
+			return count, fmt.Errorf("sealing the secrets of codes: %w", err)
+		}
+		count++
+	}
+}
+
 // ProposeCodeSecret keeps a secret that its person has to prove yet. One that was proved is not replaced: that is an *delivery.InputError.
 func (s *People) ProposeCodeSecret(ctx context.Context, operator string, secret []byte) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		kept := tx.Exec(`INSERT INTO redrive.totp AS t (operator_id, secret) VALUES (?, ?)
-			ON CONFLICT (operator_id) DO UPDATE SET secret = excluded.secret WHERE t.confirmed_at IS NULL`, operator, secret)
+		sealed, err := s.vault.SealRow(tx, codeOwner, codePlace(operator), secret)
+		if err != nil {
+			return err
+		}
+		kept := tx.Exec(`INSERT INTO redrive.totp AS t (operator_id, sealed) VALUES (?, ?)
+			ON CONFLICT (operator_id) DO UPDATE SET sealed = excluded.sealed, secret = NULL WHERE t.confirmed_at IS NULL`, operator, sealed)
 		if kept.Error == nil && kept.RowsAffected == 0 {
 			return delivery.Mistake("second_factor.exists", "code")
 		}
@@ -39,13 +86,16 @@ func (s *People) ProposeCodeSecret(ctx context.Context, operator string, secret 
 // is lost. A secret that was replaced or proved meanwhile is delivery.ErrNotFound.
 func (s *People) ConfirmCodes(ctx context.Context, o delivery.Operator, secret []byte, step int64, recovery [][]byte) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		confirmed := tx.Exec(`UPDATE redrive.totp SET confirmed_at = clock_timestamp(), last_step = ?, failures = 0
-			WHERE operator_id = ? AND secret = ? AND confirmed_at IS NULL`, step, o.ID, secret)
-		if confirmed.Error == nil && confirmed.RowsAffected == 0 {
-			return delivery.ErrNotFound
+		proposed, err := s.codeSecret(tx, o.ID, " FOR UPDATE")
+		if err == nil && (proposed.Confirmed || subtle.ConstantTimeCompare(proposed.Secret, secret) != 1) {
+			err = delivery.ErrNotFound
 		}
-		if confirmed.Error != nil {
-			return confirmed.Error
+		if err != nil {
+			return err
+		}
+		err = tx.Exec("UPDATE redrive.totp SET confirmed_at = clock_timestamp(), last_step = ?, failures = 0 WHERE operator_id = ?", step, o.ID).Error
+		if err != nil {
+			return err
 		}
 		for _, hash := range recovery {
 			if err := tx.Exec("INSERT INTO redrive.recovery_codes (operator_id, code_hash) VALUES (?, ?)", o.ID, hash).Error; err != nil {

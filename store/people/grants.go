@@ -24,8 +24,8 @@ func give(tx *gorm.DB, holder, id string, grants delivery.Grants) error {
 		if err != nil {
 			return err
 		}
-		err = tx.Exec("INSERT INTO redrive.grants ("+holder+", role, permissions, integrations, labels) VALUES (?, ?, ?, ?, ?::jsonb)",
-			id, string(g.Role), &permissions, &names, string(raw)).Error
+		err = tx.Exec("INSERT INTO redrive.grants ("+holder+", role, permissions, integrations, labels, provided) VALUES (?, ?, ?, ?, ?::jsonb, ?)",
+			id, string(g.Role), &permissions, &names, string(raw), g.Provided).Error
 		if err != nil {
 			return fmt.Errorf("granting: %w", err)
 		}

@@ -103,7 +103,8 @@ func operatorEntry(what, actor string, o delivery.Operator, members map[string]a
 }
 
 // ChangeOperator changes one thing about a person and nothing else, and returns the person after it. All but a new name ends their
-// sessions. The last administrator can be neither disabled nor demoted. A generation that is over is an *delivery.RightError.
+// sessions, and being disabled their tokens for good. The last administrator can be neither disabled nor demoted. A generation that is over is
+// an *delivery.RightError, and where it is the one that was looked at an *delivery.InputError (conflict).
 func (s *People) ChangeOperator(ctx context.Context, c delivery.OperatorChange) (o delivery.Operator, err error) {
 	if !delivery.IsUUID(c.ID) {
 		return o, delivery.ErrNotFound
@@ -116,11 +117,20 @@ func (s *People) ChangeOperator(ctx context.Context, c delivery.OperatorChange) 
 		case c.Since != 0 && c.Since != was.Generation:
 			r, _ := delivery.RightOf(ctx)
 			return &delivery.RightError{Right: r}
+		case c.Seen != 0 && c.Seen != was.Generation:
+			return delivery.Mistake("conflict.person", "version", "name", was.Name, "version", was.Generation)
 		case !was.IsLocal() && (c.Name != nil || c.Role != nil || c.PasswordHash != nil):
 			return delivery.Mistake("provided_person", c.What())
+		case c.Withdraw != nil && was.Grants.Provided().Has(*c.Withdraw):
+			return delivery.Mistake("provided_grant", "grant")
 		}
 		if err := checkName(tx, c); err != nil {
 			return err
+		}
+		if c.Disabled != nil && *c.Disabled {
+			if err := endTokens(tx, c); err != nil {
+				return err
+			}
 		}
 		if o, err = changeOperator(tx, c); err != nil {
 			return err
@@ -197,115 +207,4 @@ func renamed(was, is delivery.Operator) map[string]any {
 		return nil
 	}
 	return map[string]any{"was": was.Name}
-}
-
-var tokenColumns = "t.id::text, t.name, t.role, " + pg.GrantsOf("token_id", "t.id") + ", t.created_at, t.revoked_at"
-
-func tokenPointers(t *delivery.Token) []any {
-	return []any{&t.ID, &t.Name, &t.Role, &t.Grants, &t.CreatedAt, &t.RevokedAt}
-}
-
-// TokenByHash returns the token with this SHA-256 if it is not revoked.
-func (s *People) TokenByHash(ctx context.Context, sha256 []byte) (delivery.Token, error) {
-	t, err := pg.ReadOne(s.Gorm.WithContext(ctx), tokenPointers, "SELECT "+tokenColumns+
-		" FROM redrive.api_tokens t WHERE token_hash = ? AND revoked_at IS NULL", sha256)
-	if err != nil {
-		return t, fmt.Errorf("reading a token: %w", err)
-	}
-	return t, nil
-}
-
-// Tokens lists all tokens, newest first.
-func (s *People) Tokens(ctx context.Context) ([]delivery.Token, error) {
-	list, err := pg.Read(s.Gorm.WithContext(ctx), tokenPointers,
-		"SELECT "+tokenColumns+" FROM redrive.api_tokens t ORDER BY created_at DESC, id")
-	if err != nil {
-		return nil, fmt.Errorf("reading tokens: %w", err)
-	}
-	return list, nil
-}
-
-// CreateToken keeps a token's name, role and SHA-256.
-func (s *People) CreateToken(ctx context.Context, t delivery.Token, sha256 []byte, actor string) (delivery.Token, error) {
-	err := s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		id, err := pg.ReadOne(tx, pg.Single[string], "INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES (?, ?, ?) RETURNING id::text",
-			t.Name, string(t.Role), sha256)
-		if err == nil {
-			err = give(tx, "token_id", id, t.Grants)
-		}
-		if err == nil {
-			t, err = pg.ReadOne(tx, tokenPointers, "SELECT "+tokenColumns+" FROM redrive.api_tokens t WHERE t.id = ?", id)
-		}
-		if err != nil {
-			return err
-		}
-		details := map[string]any{"name": t.Name, "role": string(t.Role)}
-		if len(t.Grants) > 0 {
-			details["grants"] = t.Grants
-		}
-		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: "token.create", SubjectType: "token", Subject: t.ID,
-			Details: audit.Details(details)})
-	})
-	return t, err
-}
-
-// RevokeToken ends a token for good. Revoking it again changes nothing.
-func (s *People) RevokeToken(ctx context.Context, id, actor string) error {
-	if !delivery.IsUUID(id) {
-		return delivery.ErrNotFound
-	}
-	return s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		t, err := pg.ReadOne(tx, tokenPointers, "SELECT "+tokenColumns+" FROM redrive.api_tokens t WHERE t.id = ? FOR UPDATE", id)
-		if err != nil || t.RevokedAt != nil {
-			return err
-		}
-		if err := tx.Exec("UPDATE redrive.api_tokens SET revoked_at = clock_timestamp() WHERE id = ?", id).Error; err != nil {
-			return err
-		}
-		return audit.Record(tx, delivery.AuditEntry{Actor: actor, Action: "token.revoke", SubjectType: "token", Subject: id,
-			Details: audit.Details(map[string]any{"name": t.Name})})
-	})
-}
-
-// environmentToken is the name of the token that REDRIVE_API_TOKEN sets.
-const environmentToken = "environment"
-
-// EnsureEnvToken makes the secret with this SHA-256 that of the environment's administrator token, which stays the same actor whatever its
-// secret is; nil revokes it. Another token that has the secret ends.
-func (s *People) EnsureEnvToken(ctx context.Context, sha256 []byte) error {
-	return s.TransactAfter(ctx, peopleLock, func(tx *gorm.DB) error {
-		changed, err := setEnvToken(tx, sha256)
-		if err != nil || !changed {
-			return err
-		}
-		return audit.Record(
-			tx,
-			delivery.AuditEntry{Actor: delivery.ActorProgram, Action: "token.environment", SubjectType: "token", Subject: environmentToken,
-				Details: audit.Details(map[string]any{"why": delivery.Say("audit.environment_token")})},
-		)
-	})
-}
-
-const (
-	revokeEnvSQL = "UPDATE redrive.api_tokens SET revoked_at = clock_timestamp() WHERE of_setting AND revoked_at IS NULL"
-
-	// yieldSecretSQL leaves no way back to a token whose secret the setting has now: its hash is hashed once more.
-	yieldSecretSQL = `UPDATE redrive.api_tokens SET token_hash = sha256(token_hash), revoked_at = coalesce(revoked_at, clock_timestamp())
-		WHERE token_hash = ? AND NOT of_setting`
-
-	setEnvSQL = `INSERT INTO redrive.api_tokens AS t (name, role, token_hash, of_setting) VALUES (?, 'admin', ?, true)
-		ON CONFLICT (of_setting) WHERE of_setting DO UPDATE SET name = excluded.name, role = 'admin', token_hash = excluded.token_hash, revoked_at = NULL
-		WHERE t.revoked_at IS NOT NULL OR t.role <> 'admin' OR t.token_hash <> excluded.token_hash`
-)
-
-func setEnvToken(tx *gorm.DB, sha256 []byte) (changed bool, err error) {
-	if sha256 == nil {
-		revoked := tx.Exec(revokeEnvSQL)
-		return revoked.RowsAffected > 0, revoked.Error
-	}
-	if err := tx.Exec(yieldSecretSQL, sha256).Error; err != nil {
-		return false, err
-	}
-	set := tx.Exec(setEnvSQL, environmentToken, sha256)
-	return set.RowsAffected > 0, set.Error
 }

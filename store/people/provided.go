@@ -15,14 +15,14 @@ import (
 	"redrive/store/pg"
 )
 
-// SignInProvided lets a person of single sign-on in: known by issuer and subject, made when they come for the first time, with the name and
-// the role that their provider gives them now. Another role ends their sessions of before. Whoever is disabled here is returned and not let
-// in.
+// SignInProvided lets a person of single sign-on in: known by issuer and subject, made when they come for the first time, with the name, the
+// role and the grants that their provider gives them now. Another role, and other grants, end their sessions of before. What a person
+// granted them stays. Whoever is disabled here is returned and not let in.
 func (s *People) SignInProvided(ctx context.Context, p delivery.ProvidedPerson, details json.RawMessage) (o delivery.Operator, err error) {
 	known := false
 	err = s.Transact(ctx, func(tx *gorm.DB) error { // mostly nothing changes, and nobody has to wait for anybody
 		o, err = provided(tx, p, " FOR SHARE OF o")
-		known = err == nil && (o.DisabledAt != nil || o.Role == p.Role && calledSo(o.Name, p.Name))
+		known = err == nil && (o.DisabledAt != nil || o.Role == p.Role && calledSo(o.Name, p.Name) && grantedSo(o.Grants.Provided(), p.Grants))
 		if !known || o.DisabledAt != nil {
 			return ignoreNotFound(err)
 		}
@@ -74,7 +74,30 @@ func updateProvided(tx *gorm.DB, p delivery.ProvidedPerson) (o delivery.Operator
 		}
 	}
 	if o.Role != p.Role {
-		return changeProvided(tx, o, delivery.OperatorChange{Role: &p.Role})
+		if o, err = changeProvided(tx, o, delivery.OperatorChange{Role: &p.Role}); err != nil {
+			return o, err
+		}
+	}
+	return grantProvided(tx, o, p.Grants)
+}
+
+// grantedSo reports whether somebody has just the grants that their groups give.
+func grantedSo(has, wanted delivery.Grants) bool {
+	return len(has.Lacking(wanted)) == 0 && len(wanted.Lacking(has)) == 0
+}
+
+// grantProvided takes away the grants of groups that somebody is not in any more, and adds those of new ones.
+func grantProvided(tx *gorm.DB, o delivery.Operator, wanted delivery.Grants) (_ delivery.Operator, err error) {
+	has := o.Grants.Provided()
+	for _, g := range wanted.Lacking(has) {
+		if o, err = changeProvided(tx, o, delivery.OperatorChange{Withdraw: &g.ID}); err != nil {
+			return o, err
+		}
+	}
+	for _, g := range has.Lacking(wanted) {
+		if o, err = changeProvided(tx, o, delivery.OperatorChange{Grant: &g}); err != nil {
+			return o, err
+		}
 	}
 	return o, nil
 }
@@ -97,6 +120,12 @@ func createProvided(tx *gorm.DB, p delivery.ProvidedPerson) (o delivery.Operator
 		VALUES (?, ?, '', ?, ?) RETURNING `+operatorColumns, name, string(p.Role), p.Issuer, p.Subject)
 	if err != nil {
 		return o, fmt.Errorf("adding a person of single sign-on: %w", err)
+	}
+	if err := give(tx, "operator_id", o.ID, delivery.Grants{}.Lacking(p.Grants)); err != nil {
+		return o, err
+	}
+	if o, err = provided(tx, p, ""); err != nil {
+		return o, err
 	}
 	return o, audit.Record(tx, operatorEntry("create", delivery.ActorProgram, o, providedBy(o, nil)))
 }

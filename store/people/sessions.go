@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -136,14 +137,18 @@ func (s *People) EndSession(ctx context.Context, operatorID, session, actor stri
 	})
 }
 
-// Holding returns those of the ids of sessions and tokens that still let somebody in.
-func (s *People) Holding(ctx context.Context, ids []string) ([]string, error) {
-	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], "SELECT s.id::text"+pg.SignedInSQL+` AND s.id = ANY(?::uuid[])
-		UNION ALL SELECT id::text FROM redrive.api_tokens WHERE revoked_at IS NULL AND id = ANY(?::uuid[])`, &ids, &ids)
+// holdingSQL names a session by its id, and a token's secret by its id and, of a person's, the generation of the person: with what they may
+// do it is another holder.
+const holdingSQL = "SELECT s.id::text" + pg.SignedInSQL + ` AND s.id = ANY(SELECT split_part(named, '/', 1)::uuid FROM unnest(CAST(@named AS text[])) named)
+	UNION ALL SELECT ` + holderSQL + fromSecretsSQL + ` WHERE s.id = ANY(SELECT split_part(named, '/', 1)::uuid FROM unnest(CAST(@named AS text[])) named) AND ` + pg.LetsInSQL
+
+// Holding returns those of the holders of rights (delivery.Right) that still let somebody in.
+func (s *People) Holding(ctx context.Context, holders []string) ([]string, error) {
+	list, err := pg.Read(s.Gorm.WithContext(ctx), pg.Single[string], holdingSQL, map[string]any{"named": &holders})
 	if err != nil {
 		return nil, fmt.Errorf("looking which sessions hold: %w", err)
 	}
-	return list, nil
+	return slices.DeleteFunc(list, func(now string) bool { return !slices.Contains(holders, now) }), nil
 }
 
 // DeleteCtx ends a session.

@@ -64,14 +64,17 @@ func (s *Sender) sign(header http.Header, r delivery.Request, sent []byte) error
 	now := time.Now()
 	header["Webhook-Id"] = []string{r.DeliveryID}
 	header["Webhook-Timestamp"] = []string{strconv.FormatInt(now.Unix(), 10)}
-	if s.signer == nil {
-		return nil
+	signatures := make([]string, 0, len(s.signers))
+	for _, signer := range s.signers {
+		signature, err := signer.Sign(r.DeliveryID, now, sent)
+		if err != nil {
+			return errors.New("the message cannot be signed")
+		}
+		signatures = append(signatures, signature)
 	}
-	signature, err := s.signer.Sign(r.DeliveryID, now, sent)
-	if err != nil {
-		return errors.New("the message cannot be signed")
+	if len(signatures) > 0 {
+		header.Set("Webhook-Signature", strings.Join(signatures, " "))
 	}
-	header.Set("Webhook-Signature", signature)
 	return nil
 }
 
@@ -91,7 +94,7 @@ const minCredential = 4
 
 // credentials are the secrets of a destination in the forms in which a receiver may repeat them, longest first.
 func credentials(to delivery.HTTPDestination, address *url.URL) []string {
-	found := []string{to.Secret, strings.TrimPrefix(to.Secret, secretPrefix)}
+	found := []string{to.Secret, strings.TrimPrefix(to.Secret, secretPrefix), to.Former, strings.TrimPrefix(to.Former, secretPrefix)}
 	for name, value := range to.Headers {
 		if delivery.IsCredential(name) {
 			_, after, _ := strings.Cut(value, " ") // without the scheme

@@ -31,7 +31,7 @@ var Kind = form.Destination{
 				Name: "pass_headers", Standard: "[]",
 				Help: "of `Authorization`, `Cookie` and `Proxy-Authorization`: those that a message may set; not of a file's upload",
 			},
-			{Name: "secret", Help: "signs by Standard Webhooks; not with an upload"},
+			{Name: "secret", Help: "signs by Standard Webhooks; `[new, former]` signs with both while the receiver changes over; not with an upload"},
 			{Name: "timeout", Standard: "5s", Help: "of a whole attempt, 10ms to 5m; of a file beside `format`"},
 			{
 				Name:     "format",
@@ -51,7 +51,7 @@ type Block struct {
 	Method  string            `yaml:"method"`
 	Headers map[string]string `yaml:"headers"`
 	Pass    []string          `yaml:"pass_headers"`
-	Secret  string            `yaml:"secret"`
+	Secret  secrets           `yaml:"secret"`
 	Timeout string            `yaml:"timeout"`
 }
 
@@ -61,10 +61,10 @@ func (b *Block) Read(r *form.Reader, path string) *delivery.HTTPDestination {
 		URL:     readURL(r, path+"url", b.URL),
 		Method:  readVerb(r, path+"method", b.Method),
 		Headers: map[string]string{},
-		Secret:  readSecret(r, path+"secret", b.Secret),
 		Format:  readFormat(r, path+"format", b.Format),
 		Timeout: r.Timeout(path+"timeout", b.Timeout),
 	}
+	h.Secret, h.Former = readSecrets(r, path+"secret", b.Secret)
 	for name, value := range b.Headers {
 		value = r.Expand(path+"headers", value)
 		if !delivery.IsHeaderName(name) || !delivery.CanBeHeader(value) {
@@ -117,6 +117,37 @@ func readURL(r *form.Reader, path, text string) string {
 		r.Fail(path, "url: the port must be 1 to 65535")
 	}
 	return text
+}
+
+// secrets is one, or the present and the former one.
+type secrets []string
+
+// UnmarshalYAML implements yaml.InterfaceUnmarshaler.
+func (s *secrets) UnmarshalYAML(unmarshal func(any) error) error {
+	var one string
+	if unmarshal(&one) == nil {
+		if one != "" {
+			*s = secrets{one}
+		}
+		return nil
+	}
+	return unmarshal((*[]string)(s))
+}
+
+func readSecrets(r *form.Reader, path string, list secrets) (present, former string) {
+	if len(list) > 2 {
+		r.Fail(path, "secret: there are %d; the present one signs, and beside it one former one", len(list))
+		return "", ""
+	}
+	if len(list) > 0 {
+		present = readSecret(r, path, list[0])
+	}
+	if len(list) == 2 {
+		if former = readSecret(r, path, list[1]); present == "" || former == "" {
+			r.Fail(path, "secret: one of the two is empty; leave it out")
+		}
+	}
+	return present, former
 }
 
 // readSecret refuses what would sign nothing, or not with the key that was meant.

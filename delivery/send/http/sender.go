@@ -33,8 +33,8 @@ const (
 type Sender struct {
 	to        delivery.HTTPDestination
 	url       *url.URL
-	signer    *standardwebhooks.Webhook // nil: unsigned
-	secrets   []string                  // what an answer must not repeat to people
+	signers   []*standardwebhooks.Webhook // of each secret; none: unsigned
+	secrets   []string                    // what an answer must not repeat to people
 	transport *http.Transport
 }
 
@@ -53,8 +53,14 @@ func New(d delivery.HTTPDestination, dialer wire.Dialer) (*Sender, error) {
 	if s.to.Timeout <= 0 {
 		s.to.Timeout = delivery.DefaultTimeout
 	}
-	if s.signer, err = newSigner(d.Secret); err != nil {
-		return nil, err
+	for _, secret := range []string{d.Secret, d.Former} {
+		signer, err := newSigner(secret)
+		if err != nil {
+			return nil, err
+		}
+		if signer != nil {
+			s.signers = append(s.signers, signer)
+		}
 	}
 	s.secrets = credentials(s.to, address)
 	s.transport = &http.Transport{DialContext: counting(dialer), DisableCompression: true, MaxIdleConnsPerHost: idlePerHost,

@@ -129,6 +129,35 @@ func TestTheRequest(t *testing.T) {
 	}
 }
 
+// While a receiver changes over, it finds the signature of the secret that it has, the present one or the former; and neither is repeated
+// to people when it answers with it.
+func TestTwoSecretsSign(t *testing.T) {
+	secrets := []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "the former one in plain text"}
+	var header http.Header
+	var body []byte
+	url := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		header = r.Header.Clone()
+		body, _ = io.ReadAll(r.Body)
+		http.Error(w, "not signed by "+strings.Join(secrets, " nor "), http.StatusBadRequest)
+	})
+	result := newSender(t, delivery.HTTPDestination{URL: url, Secret: secrets[0], Former: secrets[1]}, wire.Network{}).Send(t.Context(), request("x"))
+	for _, secret := range append(secrets, "another") {
+		verifier, err := newSigner(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := verifier.Verify(body, header); (err == nil) != (secret != "another") {
+			t.Errorf("%s: %v", secret, err)
+		}
+	}
+	if n := len(strings.Fields(header.Get("Webhook-Signature"))); n != 2 || len(header.Values("Webhook-Signature")) != 1 {
+		t.Errorf("signatures %q", header.Values("Webhook-Signature"))
+	}
+	if said := result.Error + result.Words + string(result.Response); strings.Contains(said, "MfKQ9r8") || strings.Contains(said, "former one") {
+		t.Errorf("it is said: %s", said)
+	}
+}
+
 // A message does not sign in at the receiver: whoever may enqueue would speak for Redrive there.
 func TestMessagesDoNotSignIn(t *testing.T) {
 	var got http.Header

@@ -3,6 +3,7 @@
 package sso
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -27,9 +28,31 @@ type Config struct {
 	Name         string // what people call it; default: the issuer's host
 	GroupsClaim  string // default: groups; a.b is b within a
 	Roles        Roles
+	Fresh        Fresh            // default: FreshProven
 	Scopes       []string         // beside openid and profile; default: groups, where the provider knows it
 	Client       *http.Client     // reaches the provider, and nothing that may not be dialled
 	Now          func() time.Time // default: time.Now
+}
+
+// Fresh says how a provider shows that somebody proved just now who they are.
+type Fresh string
+
+// Ways to show it. Of a provider that does not tell when somebody signed in, its word is taken that it did as it was asked, or nothing is.
+const (
+	FreshProven  Fresh = "auth_time"      // the ID token says when they signed in
+	FreshLogin   Fresh = "login"          // the provider answered prompt=login
+	FreshAccount Fresh = "select_account" // the provider answered prompt=select_account, which asks for no password
+)
+
+// FreshWays lists them.
+var FreshWays = []Fresh{FreshProven, FreshLogin, FreshAccount}
+
+// prompt is what the provider is asked to do before somebody counts as having signed in just now.
+func (f Fresh) prompt() string {
+	if f == FreshAccount {
+		return string(f)
+	}
+	return string(FreshLogin)
 }
 
 // Bounds of what is asked of the provider.
@@ -67,6 +90,7 @@ func New(cfg Config) *Provider {
 	if cfg.GroupsClaim == "" {
 		cfg.GroupsClaim = "groups"
 	}
+	cfg.Fresh = cmp.Or(cfg.Fresh, FreshProven)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -183,29 +207,32 @@ func (r *rawClaims) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Attempt is what one sign-in needs when it comes back. It is secret, but for the state.
+// Attempt is what one sign-in needs when it comes back. It is secret.
 type Attempt struct {
-	State    string        `json:"state"`
 	Nonce    string        `json:"nonce"`
 	Verifier string        `json:"verifier"`
-	Back     string        `json:"back"`    // URL to which the provider sends them
-	MaxAge   time.Duration `json:"max_age"` // the sign-in at the provider may be as old
+	Back     string        `json:"back"`            // URL to which the provider sends them
+	MaxAge   time.Duration `json:"max_age"`         // the sign-in at the provider may be as old
+	Again    bool          `json:"again,omitempty"` // the provider is to ask who it is, whoever is signed in there
 }
 
-// Begin returns an attempt that comes back to a URL, and where it begins. With again the provider is to ask who it is, whoever is signed in
-// there.
-func (p *Provider) Begin(ctx context.Context, back string, maxAge time.Duration, again bool) (a Attempt, address string, err error) {
+// Begin returns where an attempt begins that comes back to a URL. keep answers the state by which it is found again.
+func (p *Provider) Begin(ctx context.Context, a Attempt, keep func(Attempt) (state string, err error)) (address string, err error) {
 	f, err := p.look(ctx)
 	if err != nil {
-		return a, "", err
+		return "", err
 	}
-	a = Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Back: back, MaxAge: maxAge}
+	a.Nonce, a.Verifier = rand.Text(), oauth2.GenerateVerifier()
+	state, err := keep(a)
+	if err != nil {
+		return "", err
+	}
 	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier),
-		oauth2.SetAuthURLParam("max_age", fmt.Sprint(int(maxAge.Seconds())))}
-	if again {
-		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
+		oauth2.SetAuthURLParam("max_age", fmt.Sprint(int(a.MaxAge.Seconds())))}
+	if a.Again {
+		options = append(options, oauth2.SetAuthURLParam("prompt", p.cfg.Fresh.prompt()))
 	}
-	return a, p.oauth(f, back).AuthCodeURL(a.State, options...), nil
+	return p.oauth(f, a.Back).AuthCodeURL(state, options...), nil
 }
 
 func (p *Provider) oauth(f *found, back string) *oauth2.Config {
@@ -241,12 +268,13 @@ type Signed struct {
 	delivery.ProvidedPerson
 	Session         string // what the provider calls its own one; empty: it has no name for it
 	IDToken         string
-	AuthenticatedAt time.Time
+	AuthenticatedAt time.Time // delivery.Unproven where nothing shows it
 }
 
 var (
 	errNoRole   = errors.New("none of their groups has a role")
 	errDisabled = errors.New("they are disabled")
+	errUnproven = errors.New("the provider does not say when they signed in")
 )
 
 // NoRoleError says that somebody is in no group that has a role here.
@@ -261,6 +289,11 @@ func (s Signed) Who() Signed { return s }
 type DisabledError struct{ Signed }
 
 func (e *DisabledError) Error() string { return errDisabled.Error() }
+
+// UnprovenError says that the provider was to ask somebody anew, and does not tell whether it did.
+type UnprovenError struct{ Signed }
+
+func (e *UnprovenError) Error() string { return errUnproven.Error() }
 
 // TokenError says what is wrong with what the provider handed out.
 type TokenError struct{ cause error }
@@ -302,9 +335,10 @@ func (p *Provider) Finish(ctx context.Context, a Attempt, code string) (s Signed
 	if err != nil {
 		return s, err
 	}
-	s = Signed{Session: claims.Session, IDToken: raw, AuthenticatedAt: time.Unix(claims.AuthTime, 0),
-		ProvidedPerson: delivery.ProvidedPerson{Issuer: p.cfg.Issuer, Subject: id.Subject, Name: claims.called(id.Subject), Role: p.cfg.Roles.of(groups)}}
-	if s.Role == "" {
+	role, grants := p.cfg.Roles.of(groups)
+	s = Signed{Session: claims.Session, IDToken: raw, AuthenticatedAt: p.authenticatedAt(claims, id, a),
+		ProvidedPerson: delivery.ProvidedPerson{Issuer: p.cfg.Issuer, Subject: id.Subject, Name: claims.called(id.Subject), Role: role, Grants: grants}}
+	if s.Role == "" && len(s.Grants) == 0 {
 		return s, &NoRoleError{s}
 	}
 	return s, nil

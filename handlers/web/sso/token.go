@@ -25,7 +25,7 @@ const maxSubject = 255
 // claims are what is read of an ID token beside what the library checks: signature, issuer, audience and expiry.
 type claims struct {
 	AuthorizedParty string `json:"azp"`
-	AuthTime        int64  `json:"auth_time"`
+	AuthTime        *int64 `json:"auth_time"` // nil: it does not say
 	Session         string `json:"sid"`
 
 	Username string `json:"preferred_username"`
@@ -53,9 +53,9 @@ func (p *Provider) check(id *oidc.IDToken, a Attempt, accessToken string) (c cla
 		return c, failed("it is for several and does not say to whom it was handed out")
 	case id.IssuedAt.Unix() <= 0 || id.IssuedAt.After(now.Add(skew)):
 		return c, failed("it was issued in the future, or at no time")
-	case c.AuthTime <= 0 || time.Unix(c.AuthTime, 0).After(now.Add(skew)):
-		return c, failed("it does not say when they signed in")
-	case a.MaxAge > 0 && now.Sub(time.Unix(c.AuthTime, 0)) > a.MaxAge+skew:
+	case c.AuthTime != nil && (*c.AuthTime <= 0 || time.Unix(*c.AuthTime, 0).After(now.Add(skew))):
+		return c, failed("they signed in in the future, or at no time")
+	case c.AuthTime != nil && a.MaxAge > 0 && now.Sub(time.Unix(*c.AuthTime, 0)) > a.MaxAge+skew:
 		return c, failed("they signed in at the provider too long ago")
 	case id.AccessTokenHash != "" && id.VerifyAccessToken(accessToken) != nil:
 		return c, failed("the access token is not that of it")
@@ -63,6 +63,18 @@ func (p *Provider) check(id *oidc.IDToken, a Attempt, accessToken string) (c cla
 		return c, failed("its session is none")
 	}
 	return c, nil
+}
+
+// authenticatedAt is when somebody proved who they are. A provider that does not tell is believed that it did as it was asked just now where
+// the settings say so.
+func (p *Provider) authenticatedAt(c claims, id *oidc.IDToken, a Attempt) time.Time {
+	switch {
+	case c.AuthTime != nil:
+		return time.Unix(*c.AuthTime, 0)
+	case a.Again && p.cfg.Fresh != FreshProven:
+		return id.IssuedAt
+	}
+	return delivery.Unproven
 }
 
 // isIdentifier reports whether a text can be kept and compared as it is.

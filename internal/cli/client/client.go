@@ -52,8 +52,9 @@ type problem struct {
 	RequestID string `json:"request_id"`
 }
 
-// call makes one request and returns the body of what was done. The body in is encoded as JSON; nil sends none.
-func (s Server) call(ctx context.Context, method, path string, in any) ([]byte, error) {
+// call makes one request and returns the body of what was done. The body in is encoded as JSON; nil sends none. What is not carried out
+// twice with one key is sent again where the answer was lost.
+func (s Server) call(ctx context.Context, method, path string, in any, again bool) ([]byte, error) {
 	base, err := s.base()
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func (s Server) call(ctx context.Context, method, path string, in any) ([]byte, 
 	}
 	key := rand.Text()
 	answer, raw, err := s.send(ctx, method, base+path, key, body)
-	if err != nil && ctx.Err() == nil && method != http.MethodGet && !refused(err) {
+	if err != nil && again && ctx.Err() == nil && method != http.MethodGet && !refused(err) {
 		// the answer was lost on its way: with the same key it is carried out once
 		answer, raw, err = s.send(ctx, method, base+path, key, body)
 	}
@@ -97,6 +98,9 @@ func (s Server) base() (string, error) {
 			return "", misused("REDRIVE_API_TOKEN (--token): a token is made of visible ASCII characters, without " +
 				"spaces or line breaks")
 		}
+	}
+	if strings.HasPrefix(s.Token, delivery.TokenPrefix) && !delivery.IsWholeToken(s.Token) {
+		return "", misused("REDRIVE_API_TOKEN (--token): the token is not whole; copy all of it")
 	}
 	return strings.TrimSuffix(u.Scheme+"://"+u.Host+u.Path, "/"), nil
 }
@@ -178,6 +182,8 @@ func refusal(base string, answer *http.Response, raw []byte) error {
 	}
 	text := visible(p.Detail)
 	switch {
+	case p.Code == "token_expired":
+		return misused("%s", text)
 	case answer.StatusCode == http.StatusUnauthorized:
 		return misused("the server at %s does not know this token: correct REDRIVE_API_TOKEN (--token)", base)
 	case answer.StatusCode == http.StatusForbidden, answer.StatusCode == http.StatusConflict:
@@ -193,7 +199,7 @@ func (s Server) get(ctx context.Context, path string, q url.Values, into any) ([
 	if len(q) > 0 {
 		path += "?" + q.Encode()
 	}
-	raw, err := s.call(ctx, http.MethodGet, "/api/v1"+path, nil)
+	raw, err := s.call(ctx, http.MethodGet, "/api/v1"+path, nil, true)
 	if err != nil || into == nil {
 		return raw, err
 	}
@@ -202,7 +208,16 @@ func (s Server) get(ctx context.Context, path string, q url.Values, into any) ([
 
 // post sends an object and reads what became of it.
 func (s Server) post(ctx context.Context, path string, in, into any) ([]byte, error) {
-	raw, err := s.call(ctx, http.MethodPost, "/api/v1"+path, in)
+	return s.posted(ctx, path, in, into, true)
+}
+
+// postOnce is post for what would happen a second time.
+func (s Server) postOnce(ctx context.Context, path string, in, into any) ([]byte, error) {
+	return s.posted(ctx, path, in, into, false)
+}
+
+func (s Server) posted(ctx context.Context, path string, in, into any, again bool) ([]byte, error) {
+	raw, err := s.call(ctx, http.MethodPost, "/api/v1"+path, in, again)
 	if err != nil || into == nil {
 		return raw, err
 	}

@@ -12,6 +12,7 @@ type listing struct {
 	path  string
 	query url.Values
 	limit int
+	whole bool   // the API answers all at once
 	none  string // said of an empty list
 
 	head  []string
@@ -21,10 +22,7 @@ type listing struct {
 
 // list shows a list as it was asked for. That there is more is said beside it: a program may read the list.
 func (s Server) list(ctx context.Context, t *Terminal, as Output, l listing) error {
-	if l.limit < 1 {
-		return misused("--limit: a number from 1 on")
-	}
-	items, more, err := s.pages(ctx, l.path, l.query, l.limit)
+	items, more, err := s.items(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -56,6 +54,19 @@ func (s Server) list(ctx context.Context, t *Terminal, as Output, l listing) err
 		t.table(x)
 	}
 	return nil
+}
+
+// items reads a list, by pages where it has some.
+func (s Server) items(ctx context.Context, l listing) (items []json.RawMessage, more bool, err error) {
+	switch {
+	case l.whole:
+		var all struct{ Items []json.RawMessage }
+		_, err = s.get(ctx, l.path, nil, &all)
+		return all.Items, false, err
+	case l.limit < 1:
+		return nil, false, misused("--limit: a number from 1 on")
+	}
+	return s.pages(ctx, l.path, l.query, l.limit)
 }
 
 // fact writes what is known of one thing, a line each.
