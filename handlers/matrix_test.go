@@ -287,7 +287,7 @@ func acting[T any](of func(w doer) string, id func(*T) *string) func(client.Serv
 		var c T
 		fields := reflect.ValueOf(&c).Elem()
 		fields.FieldByName("Server").Set(reflect.ValueOf(s))
-		for name, value := range map[string]string{"Output": "json", "Reason": "r", "Category": "other", "Until": "48h", "To": "sms", "File": "-"} {
+		for name, value := range map[string]string{"Output": "json", "Reason": "r", "Category": "other", "Until": "48h", "Role": "viewer", "Name": "t", "To": "sms", "File": "-"} {
 			if f := fields.FieldByName(name); f.IsValid() && f.Kind() == reflect.String {
 				f.SetString(value)
 			}
@@ -310,7 +310,7 @@ func chosen[T any](action delivery.Action) func(client.Server, doer) runs {
 	})
 }
 
-// commands are those that ask the API, by their names in client.Failures and client.Operations.
+// commands are those that ask the API, by their names in client.Failures, client.Operations and client.Tokens.
 var commands = map[string]command{
 	"Failures List": {"GET /api/v1/failures", func(s client.Server, _ doer) runs {
 		return &client.List{Server: s, Output: table("json"), Limit: 1, Sort: "newest"}
@@ -335,7 +335,13 @@ var commands = map[string]command{
 	"Operations Resume": {"POST /api/v1/operations/:id/resume", acting(held, func(c *client.Resume) *string { return &c.ID })},
 	"Operations Cancel": {"POST /api/v1/operations/:id/cancel", acting(running, func(c *client.Cancel) *string { return &c.ID })},
 	"Operations Watch":  {"GET /api/v1/operations/:id", acting(finished, func(c *client.Watch) *string { return &c.ID })},
+	"Tokens List":       {"GET /api/v1/tokens", func(s client.Server, _ doer) runs { return &client.ListTokens{Server: s, Output: table("json")} }},
+	"Tokens Create":     {"POST /api/v1/tokens", acting(func(doer) string { return "made" }, func(c *client.CreateToken) *string { return &c.Name })},
+	"Tokens Rotate":     {"POST /api/v1/tokens/:id/rotate", acting(robot, func(c *client.RotateToken) *string { return &c.ID })},
+	"Tokens Revoke":     {"POST /api/v1/tokens/:id/revoke", acting(robot, func(c *client.RevokeToken) *string { return &c.ID })},
 }
+
+func robot(w doer) string { return w.token("") }
 
 func running(w doer) string { return w.operation(false) }
 
@@ -354,7 +360,8 @@ func finished(w doer) string {
 func TestEachCommandDoesWhatItsTokenPermits(t *testing.T) {
 	d := &desk{site: rightsSite(t), typed: `{"a":2}`}
 	elsewhere := d.grant("elsewhere", delivery.Grant{Role: delivery.RoleAdmin, Integrations: []string{"sms"}})
-	for group, all := range map[string]reflect.Type{"Failures": reflect.TypeFor[client.Failures](), "Operations": reflect.TypeFor[client.Operations]()} {
+	for group, all := range map[string]reflect.Type{"Failures": reflect.TypeFor[client.Failures](), "Operations": reflect.TypeFor[client.Operations](),
+		"Tokens": reflect.TypeFor[client.Tokens]()} {
 		for i := range all.NumField() {
 			name := group + " " + all.Field(i).Name
 			c, known := commands[name]

@@ -43,7 +43,7 @@ func (a *attacked) asks(path string) (*http.Response, []byte) {
 func (a *attacked) answered(w *watched, gets []string) {
 	a.t.Helper()
 	for n, route := range gets {
-		path := a.filled(route)[0]
+		path := append(a.filled(route), "/")[0]
 		if isAPI(route) {
 			if answer, _ := a.asks(path); !strings.Contains(answer.Header.Get("Content-Type"), "json") {
 				a.t.Errorf("GET %s is %s", path, answer.Header.Get("Content-Type"))
@@ -80,7 +80,7 @@ func (a *attacked) calculatesNothing(file []byte) {
 }
 
 // acting are commands that show nothing of what others wrote but in what they refuse.
-var acting = []string{"Retry", "Ignore", "Resolve", "Reopen", "Edit", "Redirect", "Pause", "Resume", "Cancel", "Watch"}
+var acting = []string{"Retry", "Ignore", "Resolve", "Reopen", "Edit", "Redirect", "Pause", "Resume", "Cancel", "Watch", "Create", "Rotate", "Revoke"}
 
 // commands shows all of it on a terminal, which gets nothing that it would obey; and neither did whoever reads the log.
 func (a *attacked) commands() {
@@ -92,7 +92,7 @@ func (a *attacked) commands() {
 		list := []interface {
 			Run(context.Context, *client.Terminal) error
 		}{&client.List{Server: server, Output: as, Selection: client.Selection{What: []string{"state:any"}}, Limit: 100, Sort: "newest"},
-			&client.Count{Server: server, Output: format}, &client.Groups{Server: server, Output: as, Sort: "count", Limit: 100}, &client.ListOperations{Server: server, Output: as, Limit: 100}}
+			&client.Count{Server: server, Output: format}, &client.Groups{Server: server, Output: as, Sort: "count", Limit: 100}, &client.ListOperations{Server: server, Output: as, Limit: 100}, &client.ListTokens{Server: server, Output: as}}
 		for _, id := range a.failures {
 			list = append(list, &client.Show{Server: server, ID: id, Output: format})
 		}
@@ -107,7 +107,7 @@ func (a *attacked) commands() {
 			wantsInert(a.t, reflect.TypeOf(command).String(), out.String()+errs.String())
 		}
 	}
-	for _, all := range []any{client.Failures{}, client.Operations{}} {
+	for _, all := range []any{client.Failures{}, client.Operations{}, client.Tokens{}} {
 		for i := range reflect.TypeOf(all).NumField() {
 			if f := reflect.TypeOf(all).Field(i); !shown[f.Type.String()] && !slices.Contains(acting, f.Name) {
 				a.t.Errorf("the command %s: show what it shows of hostile texts, or say in acting that it shows none", f.Name)

@@ -68,6 +68,9 @@ const (
 	longText  = 1900
 )
 
+// runbook is an address that leaves the attribute in which it stands.
+const runbook = `https://tickets.test/"><img hurt src=x onerror=hurt(1)>?{{7*7}}'#<script hurt>hurt(2)</script>`
+
 // besiege starts a program and puts the texts into whatever it keeps.
 func besiege(t *testing.T) *attacked {
 	t.Helper()
@@ -83,6 +86,7 @@ func besiege(t *testing.T) *attacked {
 		"REDRIVE_OIDC_CLIENT_SECRET="+ssotest.Secret, "REDRIVE_OIDC_ROLES=admin=root", "REDRIVE_OIDC_NAME="+hostile.Markup[0],
 		configFile(t, `ticket_url: https://tickets.test/{ticket}
 `+strings.Replace(failing(a.receiver.URL, 1), "order.placed", "said", 1)+fmt.Sprintf(`    description: %s
+    runbook: %s
   - name: levels
     method: outbox
     ordered: true
@@ -95,7 +99,7 @@ func besiege(t *testing.T) *attacked {
   - name: catalogue
     method: cdc
     cdc: {tables: [{table: public.none, to: [push]}]}
-`, strconv.QuoteToASCII(described), a.receiver.URL, dir)))
+`, strconv.QuoteToASCII(described), strconv.QuoteToASCII(runbook), a.receiver.URL, dir)))
 	var err error
 	if a.db, err = store.Open(t.Context(), dsn, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
@@ -118,6 +122,7 @@ func besiege(t *testing.T) *attacked {
 	a.params["/groups/:id"] = scan[[]string](t, dsn, "SELECT array_agg(id) FROM (SELECT id FROM redrive.groups LIMIT 6) g")
 	a.params["/views/:id"] = scan[[]string](t, dsn, "SELECT array_agg(id::text) FROM redrive.saved_views")
 	a.params["/integrations/:name"], a.params["/operators/:name"], a.params["/tokens/:id"] = []string{"points"}, []string{"admin"}, []string{actor}
+	a.params["/people/:id"] = scan[[]string](t, dsn, "SELECT array_agg(id::text) FROM redrive.operators WHERE name <> 'admin'")
 	a.must("PUT", "/api/v1/integrations/points/secrets/stored", map[string]any{"value": "v"})
 	a.params["/passkeys/:id"], a.params["/account/sessions/:id"] = []string{actor}, []string{actor}
 	return a
@@ -356,7 +361,9 @@ func (a *attacked) rename() {
 	admin := scan[string](a.t, a.dsn, "SELECT id::text FROM redrive.operators WHERE name = 'admin'")
 	for n, text := range long {
 		a.sql("INSERT INTO redrive.operators (name, role, password_hash, issuer, subject) VALUES ($1::text, 'viewer', '-', $1::text, $1::text)", text)
-		a.sql("INSERT INTO redrive.api_tokens (name, role, token_hash) VALUES ($1::text, 'viewer', sha256(convert_to($1::text, 'UTF8')))", text)
+		a.sql("WITH t AS (INSERT INTO redrive.api_tokens (name, role) VALUES ($1::text, 'viewer') RETURNING id) INSERT INTO redrive.token_secrets (token_id, hash) SELECT id, sha256(convert_to($1::text, 'UTF8')) FROM t", text)
+		a.sql("INSERT INTO redrive.reused_keys (integration, type, message_id, sender, differs) VALUES ('push', $1::text, $2::uuid, $1::text, 'content')", text, fmt.Sprintf("01970000-0000-7000-8000-%012d", n))
+		a.sql("UPDATE redrive.messages SET sender = $1::text WHERE id = $2::uuid", text, fmt.Sprintf("01970000-0000-7000-8000-%012d", n))
 		a.sql("INSERT INTO redrive.passkeys (operator_id, credential_id, credential, name, sign_count) VALUES ($1::uuid, sha256(convert_to($2::text, 'UTF8')), jsonb_build_object('x', $2::text), $2::text, 0)", admin, text)
 		a.sql("INSERT INTO redrive.grants (operator_id, role, labels, integrations, permissions) SELECT id, 'viewer', jsonb_build_object($1::text, $1::text), ARRAY[$1::text], ARRAY[$1::text] FROM redrive.operators WHERE name = $1::text", text)
 		a.sql("UPDATE redrive.failure_details SET category = $1::text WHERE delivery_id = $2::uuid AND category IS NOT NULL", text, a.failures[n])
@@ -378,24 +385,24 @@ func (a *attacked) rename() {
 
 // harmless are columns that take no text of anybody's, by why.
 var harmless = map[string]string{
-	"a word of the program": `api_tokens.role attempts.late attempts.outcome attempts.error_class audit.action audit.subject_type batch_files.acknowledgement batch_runs.state
+	"a word of the program": `api_tokens.role reused_keys.differs attempts.late attempts.outcome attempts.error_class audit.action audit.subject_type batch_files.acknowledgement batch_runs.state
 		batch_runs.trigger challenges.kind deliveries.error_class deliveries.state failure_details.action grants.role groups.error_class health.part health.status inbox.state
 		integrations.breaker integrations.destination integrations.method integrations.on_dead messages.kind operation_items.outcome operation_items.reason operation_parts.phase
 		operations.action operations.excluded operations.state operators.role positions.feed sessions.method batch_files.format batch_runs.because`,
 	"an id": `actors.id batch_runs.requested_by cases.acknowledged_by cases.assignee cases.changed_by data_keys.key_id deliveries.actor deliveries.assignee deliveries.group_id
 		edits.actor failure_details.actor group_counts.group_id group_deltas.group_id group_hours.group_id groups.id health.worker integrations.paused_by listeners.worker
 		notes.author operations.actor queue.worker saved_views.owner source_members.member source_topics.topic_id secrets.set_by`,
-	"a hash, or sealed": `api_tokens.token_hash audit.hash audit.prev_hash audit_head.hash batch_acknowledgements.sha256 batch_feeds.last_sha256 batch_files.previous_sha256
+	"a hash, or sealed": `audit.hash audit.prev_hash audit_head.hash batch_acknowledgements.sha256 batch_feeds.last_sha256 batch_files.previous_sha256
 		batch_files.sha256 challenges.hash data_keys.sealed operators.password_hash passkeys.credential_id places.hash recovery_codes.code_hash secrets.sealed
-		sessions.token_hash totp.secret`,
+		sessions.token_hash sign_in_key.key token_secrets.hash totp.sealed totp.secret`,
 	"the name of an integration, which the database itself bounds": `batch_acknowledgements.integration batch_feeds.integration batch_files.integration batch_runs.integration
 		capture_gaps.integration captures.integration data_keys.owner deliveries.integration gaps.integration groups.integration health.integration hourly.integration
 		idempotency_keys.scope inbox.integration integrations.name lanes.integration listeners.integration messages.integration operation_deltas.integration
-		operation_parts.integration queue.integration secrets.integration source_members.integration source_positions.integration source_topics.integration
+		operation_parts.integration queue.integration secrets.integration reused_keys.integration source_members.integration source_positions.integration source_topics.integration
 		batch_acknowledgements.name batch_files.name secrets.name`,
 	"a name that was checked": "audit.subject",
 	"a position or a number": `batch_feeds.database_id batch_files.control_total captures.slot captures.snapshot captures.system_identifier captures.tables
-		positions.database_id places.address sessions.address`,
+		positions.database_id places.address sessions.address challenges.address token_uses.address`,
 	"written by whoever writes the integrations file": `captures.resnapshot_tables listeners.place source_positions.consumers source_positions.topic source_topics.consumers source_topics.topic`,
 	"on no page": `challenges.data inbox.key sessions.data sessions.id_token sessions.provider_session`,
 }
