@@ -18,6 +18,7 @@ import (
 	"redrive/handlers/web"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/views"
 )
 
 // past is a database that an earlier version filled, with who was there.
@@ -33,6 +34,9 @@ func (p past) exec(statement string, args ...any) {
 		p.t.Fatalf("%s: %v", statement, err)
 	}
 }
+
+// pastSecret makes the codes of an app.
+const pastSecret = "12345678901234567890"
 
 // pastID is the id of the one of that name.
 func pastID(name string) string {
@@ -93,6 +97,8 @@ func (p past) deeds(version int64) {
 	if version < 31 {
 		return
 	}
+	p.exec("INSERT INTO redrive.totp (operator_id, secret, confirmed_at) VALUES ($1, $2, now())", pastID("p-auditor"), []byte(pastSecret))
+	p.exec("INSERT INTO redrive.recovery_codes (operator_id, code_hash) VALUES ($1, $2)", pastID("p-auditor"), web.RecoveryHash("abcd-efgh"))
 	p.exec("INSERT INTO redrive.passkeys (operator_id, credential_id, credential, name, sign_count) VALUES ($1, 'c', '{}', 'key', 7)", pastID("p-admin"))
 }
 
@@ -123,7 +129,8 @@ func TestPeopleAndTokensSurviveAnUpgrade(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := siteOn(t, dsn)
+			now := time.Now()
+			s := siteOn(t, dsn, func(c *web.Config) { c.Now = func() time.Time { return now } })
 			s.checkHolders(p)
 			s.checkDeeds(p)
 			if after := p.entries(); !strings.HasPrefix(after, before) {
@@ -133,6 +140,7 @@ func TestPeopleAndTokensSurviveAnUpgrade(t *testing.T) {
 				t.Errorf("%s %v", report, err)
 			}
 			if version >= 31 {
+				s.checkFactors()
 				keys, err := s.store.Passkeys(t.Context(), pastID("p-admin"))
 				if s.must(err); len(keys) != 1 || keys[0].Name != "key" || keys[0].SignCount != 7 {
 					t.Errorf("%+v", keys)
@@ -146,7 +154,11 @@ func (s *site) checkHolders(p past) {
 	s.t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(p.rights)) {
 		b := s.stranger()
-		b.shows(b.goes(b.submit("/sign-in", "name", name, "password", ownPassword), "/"), 200, name)
+		if a := b.submit("/sign-in", "name", name, "password", ownPassword); name == "p-auditor" && field(a.body, "ticket") != "" {
+			b.shows(a, 200, "Code of your app") // with a second factor: see checkFactors
+		} else {
+			b.shows(b.goes(a, "/"), 200, name)
+		}
 		o, err := s.store.OperatorByName(s.t.Context(), name)
 		if s.must(err); o.ID != pastID(name) || !reflect.DeepEqual(o.Rights(), p.rights[name]) {
 			s.t.Errorf("%s is %s and may %v, before %v", name, o.ID, o.Rights(), p.rights[name])
@@ -172,6 +184,21 @@ func (s *site) checkHolders(p past) {
 	}
 	if a := s.send("", "GET", "/api/v1/failures", "", "Cookie", "redrive_session=session"); a.StatusCode != 200 {
 		s.t.Errorf("who was signed in: %d", a.StatusCode)
+	}
+}
+
+// checkFactors signs in with what was there beside the password: a code of the app, and without it a recovery code.
+func (s *site) checkFactors() {
+	s.t.Helper()
+	sealed, err := s.store.SealCodes(s.t.Context()) // as the start does
+	if s.must(err); sealed != 1 {
+		s.t.Errorf("%d secrets of codes were sealed", sealed)
+	}
+	now := s.Config.Now()
+	for _, code := range []string{app{s.t, web.CodeSecretText([]byte(pastSecret)), &now}.code(0), "abcd-efgh"} {
+		b := s.stranger()
+		a := b.submit("/sign-in", "name", "p-auditor", "password", ownPassword)
+		b.shows(b.goes(b.submit(views.SignInCode, "ticket", field(a.body, "ticket"), "code", code, "next", "/"), "/"), 200, "p-auditor")
 	}
 }
 

@@ -75,16 +75,16 @@ func (p HelpPage) words() []choice {
 	}
 }
 
-// grant is a role with the integrations that it is for.
+// grant is a role and permissions with the integrations that they are for.
 func (l Locale) grant(g delivery.Grant) string {
-	name := l.RoleName(g.Role)
-	if g.Role == "" {
-		names := make([]string, len(g.Permissions))
-		for i, p := range g.Permissions {
-			names[i] = l.Say(p.Phrase())
-		}
-		name = strings.Join(names, ", ")
+	var names []string
+	if g.Role != "" {
+		names = append(names, l.RoleName(g.Role))
 	}
+	for _, p := range g.Permissions {
+		names = append(names, l.Say(p.Phrase()))
+	}
+	name := strings.Join(names, ", ")
 	if g.Everywhere() {
 		return name
 	}

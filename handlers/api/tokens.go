@@ -184,7 +184,8 @@ type GrantJSON struct {
 	Permissions  []delivery.Permission `json:"permissions"` // beside those of the role
 	Integrations []string              `json:"integrations"`
 	Labels       map[string]string     `json:"labels"`
-	Within       []string              `json:"within"` // the integrations that it is for now; null: all
+	Within       []string              `json:"within"`   // the integrations that it is for now; null: all
+	Provided     bool                  `json:"provided"` // by the groups of single sign-on: it is not withdrawn here
 }
 
 func roleJSON(r delivery.Role) *delivery.Role {
@@ -198,7 +199,7 @@ func grantsJSON(grants delivery.Grants) []GrantJSON {
 	list := []GrantJSON{}
 	for _, g := range grants {
 		one := GrantJSON{ID: g.ID, Role: roleJSON(g.Role), Permissions: append([]delivery.Permission{}, g.Permissions...),
-			Integrations: append([]string{}, g.Integrations...), Labels: g.Labels}
+			Integrations: append([]string{}, g.Integrations...), Labels: g.Labels, Provided: g.Provided}
 		if one.Labels == nil {
 			one.Labels = map[string]string{}
 		}

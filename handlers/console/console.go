@@ -27,7 +27,7 @@ func (s *Console) Routes() {
 		views.Failures + "/:id/news": s.failureNews, views.Failures + "/:id/:action": s.backToFailure, "/messages/:id": s.message,
 		views.FailuresSuggest: s.suggest,
 		views.Groups:          s.groups, views.Groups + "/:id": s.group, views.Ignored: s.ignored, views.Integrations: s.integrations,
-		views.OverviewBoard: s.overviewBoard, views.Integrations + "/:name": s.integration,
+		views.OverviewBoard: s.overviewBoard, views.Integrations + "/:name": s.oneIntegration,
 		views.Integrations + "/:name/underway":  s.traffic(false),
 		views.Integrations + "/:name/delivered": s.traffic(true), views.Integrations + "/:name/runs": s.runs,
 		views.Failures + "/:id/blocked": s.blocked,
@@ -38,6 +38,8 @@ func (s *Console) Routes() {
 	s.get(views.Audit, s.audit, delivery.PermitAudit)
 	s.Route(http.MethodGet, views.Help, web.SignedIn, s.help)
 	s.accountRoutes()
+	s.get(views.FailuresCSV, s.failuresCSV, delivery.PermitView, delivery.PermitExport)
+	s.post(views.FailuresSeen, s.failuresSeen, delivery.PermitView)
 	s.post(views.SavedViews, s.saveView, delivery.PermitView)
 	s.post(views.SavedViews+"/:id/delete", s.deleteView, delivery.PermitView)
 	for _, d := range delivery.Decisions.Alone() {

@@ -56,8 +56,8 @@ func (s *Console) integrations(c echo.Context) error {
 		Layout: s.Layout(c, "title.integrations", views.Integrations), Integrations: health, Asked: boardRequest(c)}))
 }
 
-// integration shows one integration.
-func (s *Console) integration(c echo.Context) error {
+// oneIntegration shows one integration.
+func (s *Console) oneIntegration(c echo.Context) error {
 	return s.integrationPage(c, http.StatusOK, views.IntegrationPage{})
 }
 
@@ -76,11 +76,7 @@ func (s *Console) integrationPage(c echo.Context, status int, page views.Integra
 	}
 	page.Layout, page.H, page.Facts = s.Layout(c, "", views.Integrations), health[at], s.Facts(name)
 	page.Title = name
-	for _, i := range s.Config.Integrations {
-		if i.Name == name {
-			page.Config = i
-		}
-	}
+	page.Config = s.integration(name)
 	if page.May(delivery.PermitAudit) {
 		changes, err := s.store.Audit(ctx, delivery.AuditFilter{Subject: name, Limit: lastChanges})
 		if err != nil {

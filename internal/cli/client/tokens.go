@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -31,13 +32,22 @@ type token struct {
 		Permissions, Integrations []string
 		Labels                    map[string]string
 	}
-	Secrets []struct {
-		ExpiresAt *time.Time `json:"expires_at"`
-		Expired   bool
-		UsedAt    *time.Time `json:"used_at"`
-		UsedFrom  string     `json:"used_from"`
+	Secrets []tokenSecret
+	Secret  string
+}
+
+type tokenSecret struct {
+	ExpiresAt *time.Time `json:"expires_at"`
+	Expired   bool
+	UsedAt    *time.Time `json:"used_at"`
+	UsedFrom  string     `json:"used_from"`
+}
+
+func (s tokenSecret) ends() string {
+	if s.ExpiresAt == nil {
+		return "never"
 	}
-	Secret string
+	return s.ExpiresAt.UTC().Format(time.RFC3339)
 }
 
 // may says in one line what a token was given.
@@ -67,12 +77,8 @@ func (t token) may() string {
 func (t token) ends() string {
 	var ends []string
 	for _, s := range t.Secrets {
-		switch {
-		case s.Expired:
-		case s.ExpiresAt == nil:
-			ends = append(ends, "never")
-		default:
-			ends = append(ends, s.ExpiresAt.UTC().Format(time.RFC3339))
+		if !s.Expired {
+			ends = append(ends, s.ends())
 		}
 	}
 	return strings.Join(ends, ", ")
@@ -157,6 +163,9 @@ func wholeHours(flag string, d time.Duration) (int, error) {
 func (s Server) secret(ctx context.Context, t *Terminal, as OutputOfSecret, path string, in any) error {
 	var made token
 	raw, err := s.postOnce(ctx, path, in, &made)
+	if err == nil && len(made.Secrets) == 0 {
+		err = errors.New("the server's answer has no secret")
+	}
 	if err != nil {
 		return err
 	}
@@ -165,7 +174,7 @@ func (s Server) secret(ctx context.Context, t *Terminal, as OutputOfSecret, path
 		return nil
 	}
 	fmt.Fprintln(t.Out, visible(made.Secret))
-	fmt.Fprintf(t.Err, "Token %s (%s) expires %s. This is its secret, which is not shown again.\n", visible(made.Name), visible(made.ID), made.ends())
+	fmt.Fprintf(t.Err, "Token %s (%s) expires %s. This is its secret, which is not shown again.\n", visible(made.Name), visible(made.ID), made.Secrets[0].ends())
 	return nil
 }
 
