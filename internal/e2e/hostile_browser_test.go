@@ -316,7 +316,7 @@ func (w *watched) goThrough(a *attacked, route string) {
 			w.visit(next)
 		}
 	}
-	if len(paths) > 0 {
+	if len(paths) > 0 && !strings.Contains(route, "?") {
 		w.visit(paths[0] + w.asked(a, w.pages))
 	}
 }
