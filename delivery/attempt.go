@@ -145,6 +145,9 @@ func (d Delivery) MayHaveHadEffect() bool {
 	return d.State == StateDead && slices.Contains(UnsureClasses, d.ErrorClass)
 }
 
+// Twice reports whether to send a delivery again by i may have its effect a second time: whoever asks for that has to say so.
+func (i Integration) Twice(d Delivery) bool { return d.MayHaveHadEffect() && !i.Repeatable() }
+
 // Lease names one claim of one delivery. The token is unique over all claims ever made: the fence.
 type Lease struct {
 	DeliveryID string

@@ -11,6 +11,7 @@ const (
 	ActionIgnore        Action = "ignore"
 	ActionResolve       Action = "resolve"
 	ActionReopen        Action = "reopen"
+	ActionWithdraw      Action = "withdraw"      // takes back a retry that no worker has begun
 	ActionAcknowledge   Action = "acknowledge"   // somebody looks after it, so that it is not counted as red
 	ActionUnacknowledge Action = "unacknowledge" // takes that back
 	ActionEdit          Action = "edit"          // a retry of another version, see EditRequest
@@ -42,6 +43,7 @@ type Transition struct {
 	Unexpired    bool // the message must not have expired
 	Active       bool // the integration must be in the integrations file
 	Queues       bool // it is sent again: its message must exist, a head keeps its lane, it has a pace, and an operation waits for its outcome
+	Withdraws    bool // it waits because somebody asked for a retry, no worker has it, and it leaves the queue
 	FreesLane    bool // the next delivery of its lane may be sent
 	Acknowledged bool // afterwards; every other decision ends an acknowledgement
 
@@ -100,6 +102,8 @@ var Decisions = Table{
 		Asks:      []Asked{{FieldReason, true}, {FieldEvidence, false}},
 	},
 	{Action: ActionReopen, From: []State{StateIgnored, StateResolved}, To: StateDead, Needs: PermitResolve, Alone: true, Many: true,
+		Asks: []Asked{{FieldReason, false}}},
+	{Action: ActionWithdraw, From: []State{StatePending}, To: StateDead, Needs: PermitRetry, Withdraws: true, Alone: true,
 		Asks: []Asked{{FieldReason, false}}},
 	{Action: ActionAcknowledge, From: []State{StateDead}, To: StateDead, Needs: PermitTriage, Acknowledged: true, Many: true},
 	{

@@ -135,6 +135,7 @@ type Delivery struct {
 	NextAttemptAt    *time.Time // pending only
 	DeadAt           *time.Time
 	SettledAt        *time.Time // delivered, ignored or resolved
+	ChangedAt        *time.Time // last change of state: its place in lists of failures
 	RetryRequestedAt *time.Time // a person asked for a retry that is not settled yet
 	Settlement       Settlement // who ignored or resolved it, and why
 

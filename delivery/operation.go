@@ -54,6 +54,9 @@ const (
 	ExcludedAcknowledged = "already_acknowledged" // acknowledge
 )
 
+// ReasonWithdrawn is the reason of an item that failed because somebody took its retry back. It is part of the public interface.
+const ReasonWithdrawn = "withdrawn"
+
 // Keys of what is said about an operation, which are stored.
 const (
 	HeldPaused       = "held.paused"         // by
@@ -74,6 +77,7 @@ type DryRun struct {
 	Excluded     map[string]int // reason -> number
 	Integrations map[string]int // eligible, by integration
 	Unsure       int            // retry: eligible whose outcome is unknown: they may have had their effect
+	UnsureOf     map[string]int // the same, by integration
 }
 
 // Operation is a durable bulk action on a set frozen at the click. Selected = Succeeded + Failed + Skipped + Cancelled + Remaining,
@@ -85,7 +89,25 @@ type Operation struct {
 	Pace      Pace
 	Remaining int
 	Excluded  map[string]int // at the freeze: reason -> number
+	Wave      Wave           // of all its parts that are not done; zero without retries
 	Parts     []OperationPart
+	Steps     []AuditEntry // what people and the operation itself decided about it, the first first; of a list none
+}
+
+// Wave is what is sent together of a retry, and judged before more goes.
+type Wave struct {
+	Number int // 1 is the first; each resume begins another
+	Size   int // so many are sent in it
+	Good   int // of these: confirmed
+	Bad    int // failed, or failing
+}
+
+// Ratio is the share of failures among the outcomes that there are.
+func (w Wave) Ratio() float64 {
+	if w.Bad == 0 {
+		return 0
+	}
+	return float64(w.Bad) / float64(w.Good+w.Bad)
 }
 
 // OperationTerms are what an operation does, and for whom.
@@ -119,6 +141,7 @@ type OperationProgress struct {
 
 // OperationPart is what an operation does to one integration.
 type OperationPart struct {
+	Wave        // zero without retries
 	Integration string
 	Phase       string // canary, ramp or done
 	Selected    int
@@ -159,14 +182,15 @@ type OperationFilter struct {
 	Limit  int // 1..500, default 50
 }
 
-// Steer is what a person changes of an operation. Exactly one of the fields after Version is set.
+// Steer is what a person changes of an operation. Exactly one of Pause, Resume, Cancel and Pace is set.
 type Steer struct {
 	ID      string
 	Actor   string
 	Reason  string
 	Version int // 0: whatever it is
 	Pause   bool
-	Resume  bool // also after it paused itself: the failure ratio counts anew
+	Resume  bool // also after it paused itself: it begins with a new canary
+	Canary  *int // with Resume: so many; 0: none, which takes PermitSkipCanary; nil: as many as before
 	Cancel  bool
 	Pace    *Pace
 }
@@ -204,7 +228,7 @@ type OperationStep struct {
 	Stop   Phrase // set by the plan: why the operation pauses itself
 }
 
-// PartStep is what a step finds of one integration's part. The plan changes Phase, RampAt, TickAt, Allowance, Held and Release.
+// PartStep is what a step finds of one integration's part. The plan changes Phase, the wave, RampAt, TickAt, Allowance, Held and Release.
 type PartStep struct {
 	Integration string
 	First, Last int // item numbers
@@ -213,12 +237,16 @@ type PartStep struct {
 	Failed      int
 	Failing     int
 	Skipped     int
-	GoodBefore  int    // succeeded before the latest resume
-	BadBefore   int    // failed or failing before it
+	Again       int    // failed, and to be sent again before others
 	Obstacle    Phrase // a pause or an open breaker; zero: none
 	Probing     bool   // the breaker has rested and is not closed yet
 
 	Phase     string     // canary, ramp or done
+	Wave      int        // number of the wave
+	WaveSize  int        // so many are sent in it; 0: all that is left
+	WaveSent  int        // so many have been
+	WaveGood  int        // of these: confirmed
+	WaveBad   int        // failed, or failing
 	RampAt    *time.Time // when the ramp began, moved on by the time that it was held
 	TickAt    *time.Time // up to when the allowance is counted
 	Allowance float64
@@ -235,6 +263,17 @@ const (
 
 // Waiting is how many of the part have not been acted on.
 func (p *PartStep) Waiting() int { return p.Last - p.Cursor }
+
+// Left is how many are to be acted on: those and what is sent again.
+func (p *PartStep) Left() int { return p.Waiting() + p.Again }
+
+// Judged reports whether all of a wave is sent and each has an outcome: confirmed, dead, or failed once.
+func (p *PartStep) Judged() bool {
+	return p.WaveSize > 0 && (p.WaveSent >= p.WaveSize || p.Left() == 0) && p.WaveGood+p.WaveBad >= p.WaveSent
+}
+
+// Ratio is the share of failures among the outcomes of the wave.
+func (p *PartStep) Ratio() float64 { return Wave{Good: p.WaveGood, Bad: p.WaveBad}.Ratio() }
 
 // Outstanding is how many were acted on and have no final outcome.
 func (p *PartStep) Outstanding() int {

@@ -9,13 +9,36 @@ const (
 	MaxRampOver = 30 * 24 * time.Hour
 )
 
+// What holds where a pace does not say it.
+const (
+	StandardCanary    = 10  // where failures are to stop an operation that nothing else slows down, or have stopped it
+	StandardStopAbove = 0.5 // of an operation with a canary: the canary is there to be judged
+	WaveGrowth        = 2   // each wave is so many times as large as the one before
+)
+
 // Pace is how fast retries are released, for each integration by itself. The zero value is everything at once.
 type Pace struct {
 	Rate      float64       // per second, up to MaxRate; 0: as fast as it goes
 	RampTo    float64       // rate that Rate grows (or shrinks) to; 0: it stays
 	RampOver  time.Duration // within this time, up to MaxRampOver
 	Canary    int           // so many go first, up to MaxCanary, the others wait for their confirmed outcomes; 0: none
-	StopAbove float64       // 0 < ratio < 1: failed to confirmed outcomes above which the operation pauses itself; 0: never
+	StopAbove float64       // 0 < ratio < 1: failed to confirmed outcomes above which the operation pauses itself; 0: see Limit
+}
+
+// FirstWave is how many go first; the others follow in waves. 0: there are no waves.
+func (p Pace) FirstWave() int {
+	if p.Canary == 0 && p.StopAbove > 0 && p.Rate == 0 {
+		return StandardCanary // else all would be sent before the first outcome comes
+	}
+	return p.Canary
+}
+
+// Limit is the ratio of failures above which the operation pauses itself; 0: never.
+func (p Pace) Limit() float64 {
+	if p.StopAbove == 0 && p.Canary > 0 {
+		return StandardStopAbove
+	}
+	return p.StopAbove
 }
 
 // At is the rate of a ramp that began so long ago; 0: no limit.

@@ -26,6 +26,7 @@ const (
 	PermitIgnoreForGood Permission = "ignore-for-good" // ignore without an end
 	PermitResolve       Permission = "resolve"         // say that it is done, or reopen it
 	PermitBulk          Permission = "bulk"            // do to many at once what is permitted for one
+	PermitSkipCanary    Permission = "skip-canary"     // let an operation that has a canary go on without one
 	PermitPause         Permission = "pause"           // pause and resume integrations
 	PermitReview        Permission = "review"          // accept or send back what others ignored
 	PermitApprove       Permission = "approve"         // agree to what needs a second person
@@ -38,7 +39,7 @@ const (
 // Permissions lists all of them, in the order in which they are shown.
 var Permissions = []Permission{
 	PermitView, PermitViewPayload, PermitReveal, PermitTriage, PermitRetry, PermitEdit, PermitRedirect, PermitResend, PermitIgnore,
-	PermitIgnoreForGood, PermitResolve, PermitBulk, PermitPause, PermitReview, PermitApprove, PermitAudit, PermitExport, PermitSend,
+	PermitIgnoreForGood, PermitResolve, PermitBulk, PermitSkipCanary, PermitPause, PermitReview, PermitApprove, PermitAudit, PermitExport, PermitSend,
 	PermitAdminister,
 }
 
@@ -78,7 +79,7 @@ var (
 var rolePermissions = map[Role][]Permission{
 	RoleViewer:   looking,
 	RoleOnCall:   calling,
-	RoleOperator: append(slices.Clone(calling), PermitEdit, PermitRedirect, PermitIgnoreForGood, PermitExport, PermitSend),
+	RoleOperator: append(slices.Clone(calling), PermitEdit, PermitRedirect, PermitIgnoreForGood, PermitSkipCanary, PermitExport, PermitSend),
 	RoleReviewer: append(slices.Clone(looking), PermitTriage, PermitReview, PermitApprove),
 	RoleAuditor:  {PermitView, PermitAudit, PermitExport},
 	RoleAdmin:    Permissions,

@@ -124,20 +124,32 @@ func (p *searchParser) single(field, value string) error {
 
 // typo says when a name that is no field was probably meant to be one.
 func typo(name string) error {
-	if cut := strings.IndexAny(name, ".["); cut > 0 {
-		name = name[:cut]
+	near := nearFields(name)
+	if near == nil {
+		return nil
 	}
-	var near []string
+	name = fieldPart(name)
+	return Mistake("bad_search.unknown_field", name, "field", name, "near", near)
+}
+
+// nearFields are the fields that a name, or what stands before its first dot, was probably meant to be.
+func nearFields(name string) (near []string) {
+	name = fieldPart(name)
 	for _, f := range searchFields {
 		if slices.ContainsFunc(append([]string{f.name}, f.aliases...),
 			func(known string) bool { return similar(strings.ToLower(name), known) }) {
 			near = append(near, f.name)
 		}
 	}
-	if near == nil {
-		return nil
+	return near
+}
+
+// fieldPart is what stands before the first dot or bracket of a path.
+func fieldPart(name string) string {
+	if cut := strings.IndexAny(name, ".["); cut > 0 {
+		return name[:cut]
 	}
-	return Mistake("bad_search.unknown_field", name, "field", name, "near", near)
+	return name
 }
 
 // similar is careful with short names: host: and port: are not meant to be sort:.

@@ -125,6 +125,38 @@ func TestAFinishedOperationSaysSo(t *testing.T) {
 	s.faster(s.wants("finished", s.post(at+"/pause", ``), http.StatusConflict, "conflict"), "engine", "finish", "finished", 1)
 }
 
+func TestToSkipTheCanaryTakesAPermission(t *testing.T) {
+	s := newSite(t)
+	s.many("push", 30)
+	o := read[api.OperationJSON](s, s.post("/api/v1/operations", `{"action":"retry","filter":{},"canary":2}`), 202)
+	if o.Wave == nil || *o.Wave != (api.WaveJSON{Number: 1, Size: 2}) || *o.Parts[0].Wave != *o.Wave {
+		t.Errorf("wave %+v", o.Wave)
+	}
+	at := "/api/v1/operations/" + o.ID
+	read[api.OperationJSON](s, s.post(at+"/pause", ``), 200)
+	for _, c := range []struct{ method, path, body string }{{http.MethodPost, at + "/resume", `{"canary":0}`}, {http.MethodPatch, at, `{"canary":0}`}} {
+		if p := s.wants(c.path, s.send("on-call", c.method, c.path, c.body), 403, "forbidden"); p.Permission != delivery.PermitSkipCanary {
+			t.Errorf("%s %s: %+v", c.method, c.path, p)
+		}
+	}
+	for body, code := range map[string]string{`{"canary":1.5}`: "invalid_field", `{"canary":-1}`: "invalid_pace"} {
+		s.wants(body, s.post(at+"/resume", body), 422, code)
+	}
+	raised := read[api.OperationJSON](s, s.send("on-call", http.MethodPost, at+"/resume", `{"canary":5}`), 200)
+	if raised.Pace.Canary != 5 || *raised.Wave != (api.WaveJSON{Number: 2, Size: 5}) {
+		t.Errorf("raised %+v", raised)
+	}
+	read[api.OperationJSON](s, s.post(at+"/pause", ``), 200)
+	none := read[api.OperationJSON](s, s.post(at+"/resume", `{"canary":0}`), 200)
+	if none.Pace.Canary != 0 || *none.Wave != (api.WaveJSON{Number: 3, Size: 30}) {
+		t.Errorf("none %+v", none)
+	}
+	other := read[api.OperationJSON](s, s.post("/api/v1/operations", `{"action":"acknowledge","filter":{}}`), 202)
+	if other.Wave != nil {
+		t.Errorf("a wave of what sends nothing: %+v", other.Wave)
+	}
+}
+
 func TestAnOperationIsSteered(t *testing.T) {
 	s := newSite(t)
 	s.many("push", 3)

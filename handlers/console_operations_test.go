@@ -300,3 +300,52 @@ func TestAnOperationThatStoppedItselfSaysWhy(t *testing.T) {
 		t.Errorf("%+v", audit)
 	}
 }
+
+// Whoever sends again what may act twice says so, alone and in bulk, and nobody else is asked; the audit notes it, whoever it was.
+func TestWhatMayActTwiceIsConfirmed(t *testing.T) {
+	const question, refusal = "it may have its effect twice", "Tick that it may have its effect twice"
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	unknown := func() string {
+		a, err := s.store.Accept(t.Context(), delivery.Message{Kind: delivery.KindCommand, Integration: "push", Type: "test", Payload: []byte("1")})
+		s.must(err)
+		s.engine(a.Deliveries[0].ID, "push", delivery.StateDead, delivery.Result{Outcome: delivery.OutcomeUnknown, ErrorClass: delivery.ClassTimeout, Error: "no answer"})
+		return a.Deliveries[0].ID
+	}
+	clear := s.failMany(1)[0]
+	one, two, three := unknown(), unknown(), unknown()
+	b.shows(b.open(views.Failure(clear)), http.StatusOK, "Send again", "!"+question)
+	page := b.open(views.Failure(one))
+	b.shows(page, http.StatusOK, question, "does not drop duplicates")
+	form := fieldsOf(t, page, views.FailureAction(one, delivery.ActionRetry))
+	b.shows(b.sends(views.FailureAction(one, delivery.ActionRetry), form), http.StatusUnprocessableEntity, refusal, `aria-invalid="true"`)
+	b.goes(b.sends(views.FailureAction(one, delivery.ActionRetry), form, "twice", "yes"), views.FailureFrom(one, "/failures"))
+	b.shows(b.open(views.Failure(one)), http.StatusOK, "retry requested", "Withdraw the retry")
+	b.goes(b.submit(views.FailureAction(one, delivery.ActionWithdraw), "version", "2", "token", newToken()), views.FailureFrom(one, "/failures"))
+	b.shows(b.open(views.Failure(one)), http.StatusOK, "alice", "withdrew the retry of this")
+
+	ask := b.submit(views.OperationNew, append(s.choices(clear, two), "action", "retry")...)
+	b.shows(ask, http.StatusOK, "Of 1 nobody knows", question)
+	bulk := fieldsOf(t, ask, views.Operations)
+	b.shows(b.sends(views.Operations, bulk), http.StatusUnprocessableEntity, refusal)
+	b.goes(b.sends(views.Operations, bulk, "twice", "yes"), views.Operation(bulk.Get("token")))
+	b.shows(b.submit(views.OperationNew, append(s.choices(three), "action", "ignore")...), http.StatusOK, "!"+question)
+	s.advance(bulk.Get("token"))
+	read[api.DeliveryJSON](s, s.post("/api/v1/failures/"+three+"/retry", ""), http.StatusOK) // programs are not asked
+	for id, want := range map[string]bool{one: true, two: true, three: true, clear: false} {
+		if a := s.get("/api/v1/audit?action=delivery.retry&subject=" + id); strings.Contains(string(a.body), `"outcome_unknown":"timeout"`) != want {
+			t.Errorf("%s: %s", id, a.body)
+		}
+	}
+}
+
+// Tries are told of the integration that made them, and the history has from and to.
+func TestARedirectKeepsWhoFailed(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	id := s.fail(delivery.Message{Integration: "push", Type: "order.placed", Payload: []byte("1")}, "")
+	to := b.open(views.FailureRedirect(id))
+	b.shows(to, http.StatusOK, "sms → http://127.0.0.1:1/x", "(takes other messages than order.placed)")
+	b.goes(b.submit(views.FailureRedirect(id), "version", "1", "token", newToken(), "reason", "it is down", "integration", "sms"), views.FailureFrom(id, "/failures"))
+	b.shows(b.open(views.Failure(id)), http.StatusOK, "Delivery to push failed", "It goes to sms now, which has not tried it yet.", "redirected this from push to sms", "by push")
+}

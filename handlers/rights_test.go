@@ -323,6 +323,7 @@ func (s doer) addPeople(all map[string]func(string) deed) {
 // addDecisions adds what is done to one failure or operation.
 func (s doer) addDecisions(all map[string]func(string) deed) {
 	before := map[delivery.Action]func() string{delivery.ActionReopen: func() string { return s.after(delivery.ActionIgnore) },
+		delivery.ActionWithdraw:      func() string { return s.after(delivery.ActionRetry) },
 		delivery.ActionUnacknowledge: func() string { return s.after(delivery.ActionAcknowledge) }}
 	subject := func(a delivery.Action) string {
 		if make := before[a]; make != nil {

@@ -295,6 +295,7 @@ CREATE INDEX deliveries_attempts ON redrive.deliveries USING btree (attempts, st
 CREATE INDEX deliveries_dead ON redrive.deliveries USING btree (changed_at DESC, id DESC) WHERE (state = 'dead'::text);
 CREATE INDEX deliveries_dead_group ON redrive.deliveries USING btree (group_id, changed_at DESC, id DESC) WHERE (state = 'dead'::text);
 CREATE INDEX deliveries_dead_integration ON redrive.deliveries USING btree (integration, changed_at DESC, id DESC) WHERE (state = 'dead'::text);
+CREATE INDEX deliveries_id_end ON redrive.deliveries USING btree ("right"((id)::text, 8)) WHERE (failed_at IS NOT NULL);
 CREATE INDEX deliveries_ignored ON redrive.deliveries USING btree (changed_at DESC, id DESC) WHERE (state = 'ignored'::text);
 CREATE INDEX deliveries_ignored_group ON redrive.deliveries USING btree (group_id, changed_at DESC, id DESC) WHERE (state = 'ignored'::text);
 CREATE INDEX deliveries_ignored_integration ON redrive.deliveries USING btree (integration, changed_at DESC, id DESC) WHERE (state = 'ignored'::text);
@@ -532,6 +533,13 @@ CREATE TABLE redrive.listeners (
     CONSTRAINT listeners_pkey PRIMARY KEY (integration, place, worker)
 ) WITH (fillfactor=70);
 
+CREATE TABLE redrive.looks (
+    operator_id uuid NOT NULL,
+    seen_until timestamp with time zone NOT NULL,
+    CONSTRAINT looks_pkey PRIMARY KEY (operator_id),
+    CONSTRAINT looks_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
+);
+
 CREATE TABLE redrive.messages (
     id uuid NOT NULL,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -569,6 +577,8 @@ CREATE TABLE redrive.operation_deltas (
     succeeded integer NOT NULL,
     failed integer NOT NULL,
     failing integer NOT NULL,
+    wave integer NOT NULL DEFAULT 1,
+    withdrawn integer NOT NULL DEFAULT 0,
     CONSTRAINT operation_deltas_pkey PRIMARY KEY (id)
 );
 CREATE INDEX operation_deltas_operation ON redrive.operation_deltas USING btree (operation_id);
@@ -582,6 +592,7 @@ CREATE TABLE redrive.operation_items (
     reason text,
     failing boolean NOT NULL DEFAULT false,
     who jsonb,
+    wave integer NOT NULL DEFAULT 1,
     CONSTRAINT operation_items_pkey PRIMARY KEY (operation_id, n),
     CONSTRAINT operation_items_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'skipped'::text])))
 ) WITH (fillfactor=80);
@@ -601,8 +612,12 @@ CREATE TABLE redrive.operation_parts (
     failed integer NOT NULL DEFAULT 0,
     failing integer NOT NULL DEFAULT 0,
     skipped integer NOT NULL DEFAULT 0,
-    good_before integer NOT NULL DEFAULT 0,
-    bad_before integer NOT NULL DEFAULT 0,
+    wave integer NOT NULL DEFAULT 1,
+    wave_size integer,
+    wave_sent integer NOT NULL DEFAULT 0,
+    wave_good integer NOT NULL DEFAULT 0,
+    wave_bad integer NOT NULL DEFAULT 0,
+    again integer NOT NULL DEFAULT 0,
     CONSTRAINT operation_parts_pkey PRIMARY KEY (operation_id, integration),
     CONSTRAINT operation_parts_check CHECK ((((cursor >= (first - 1)) AND (cursor <= last)) AND (((succeeded + failed) + skipped) <= ((cursor - first) + 1)))),
     CONSTRAINT operation_parts_phase_check CHECK ((phase = ANY (ARRAY['canary'::text, 'ramp'::text, 'done'::text])))
@@ -2390,12 +2405,12 @@ BEGIN
                 reason = CASE WHEN o.outcome = 'failed' THEN o.error_class END
             FROM outcomes o, redrive.operation_items b WHERE i.operation_id = o.operation_id AND i.n = o.operation_item AND i.outcome IS NULL
                 AND b.operation_id = i.operation_id AND b.n = i.n AND (o.outcome IS NOT NULL OR NOT i.failing)
-            RETURNING i.operation_id, o.integration, i.outcome, b.failing AS was_failing
+            RETURNING i.operation_id, o.integration, i.outcome, i.wave, b.failing AS was_failing
         )
-        INSERT INTO redrive.operation_deltas (operation_id, integration, succeeded, failed, failing)
-        SELECT operation_id, integration, count(*) FILTER (WHERE outcome = 'succeeded'), count(*) FILTER (WHERE outcome = 'failed'),
+        INSERT INTO redrive.operation_deltas (operation_id, integration, wave, succeeded, failed, failing)
+        SELECT operation_id, integration, wave, count(*) FILTER (WHERE outcome = 'succeeded'), count(*) FILTER (WHERE outcome = 'failed'),
             count(*) FILTER (WHERE outcome IS NULL) - count(*) FILTER (WHERE outcome IS NOT NULL AND was_failing)
-        FROM noted GROUP BY operation_id, integration;
+        FROM noted GROUP BY operation_id, integration, wave;
     END IF;
     RETURN NULL;
 END

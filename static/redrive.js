@@ -7,8 +7,10 @@
 
   function all(selector) { return Array.prototype.slice.call(document.querySelectorAll(selector)); }
   function first(selector) { return document.querySelector(selector); }
-  function rows() { return all('[data-row]'); }
-  function boxes() { return all('[data-row] input[type=checkbox]'); }
+  function rows() { return all('[data-row]').filter(function (row) { return row.offsetHeight > 0; }); } // what is folded is passed over
+  function boxes() { return all('[data-row] input[type=checkbox]:not([data-fold])'); }
+  function within(fold) { return Array.from(fold.closest('tbody').querySelectorAll('.within input')); }
+  function everything() { var box = first('[data-everything]'); return box && box.checked; }
   function chosen() { return boxes().filter(function (box) { return box.checked; }); }
   function ask(url, accept) { return fetch(url, { headers: { Accept: accept || 'application/json' }, credentials: 'same-origin' }); }
 
@@ -23,7 +25,7 @@
     if (!list.length) return;
     current = Math.max(0, Math.min(index, list.length - 1));
     list.forEach(function (row, i) { row.classList.toggle('here', i === current); });
-    var link = list[current].querySelector('a.open, a[data-open]');
+    var link = list[current].querySelector('a.open, a[data-open], .key :is(a, summary)');
     if (link) link.focus({ preventScroll: true });
     list[current].scrollIntoView({ block: 'nearest' });
   }
@@ -32,7 +34,13 @@
     var box = rows()[current] && rows()[current].querySelector('input[type=checkbox]');
     if (!box) return;
     box.checked = !box.checked;
-    extend(box, event.shiftKey);
+    choose(box, event.shiftKey);
+  }
+
+  // choose carries on what a box was set to: a fold's to its rows.
+  function choose(box, range) {
+    if (box.hasAttribute('data-fold')) within(box).forEach(function (b) { b.checked = box.checked; });
+    extend(box.hasAttribute('data-fold') ? within(box)[0] : box, range);
     count();
   }
 
@@ -50,8 +58,8 @@
     if (!target || target.disabled) return;
     if (target.hasAttribute('data-all')) { target.click(); return; } // the link to the question
     if (target.form && target.form.hasAttribute('data-selection')) {
-      if (!chosen().length && rows()[current]) toggle({});
-      if (chosen().length) target.form.requestSubmit(target);
+      if (!chosen().length && !everything() && rows()[current]) toggle({});
+      if (chosen().length || everything()) target.form.requestSubmit(target);
       return;
     }
     var details = target.closest('details');
@@ -104,7 +112,10 @@
   // --- selection outlives actions and the way back; ids are copied ------------------------------------------------------
   function count() {
     var n = chosen().length, of = boxes().length;
-    all('[data-selected]').forEach(function (node) { node.textContent = node.getAttribute('data-selected').replace('#', String(n)); });
+    all('[data-selected]').forEach(function (node) {
+      node.textContent = everything() ? node.getAttribute('data-every') : node.getAttribute('data-selected').replace('#', String(n));
+    });
+    all('[data-fold]').forEach(function (fold) { fold.checked = within(fold).every(function (box) { return box.checked; }); });
     var head = first('[data-select-all]');
     if (head) {
       head.closest('label').hidden = false;
@@ -120,17 +131,17 @@
   function restore() {
     var kept = recall('selected').split(' ');
     boxes().forEach(function (box) { if (kept.indexOf(box.value) >= 0) box.checked = true; });
-    if (first('#flash') && recall('scroll')) scrollTo(0, Number(recall('scroll')));
+    // the row that somebody came from may be gone: then the list is where it was
+    if ((first('#flash') || /^#f-/.test(location.hash) && !document.getElementById(location.hash.slice(1))) && recall('scroll')) scrollTo(0, Number(recall('scroll')));
   }
 
   document.addEventListener('change', function (event) {
     if (event.target.matches('[data-select-all]')) boxes().forEach(function (box) { box.checked = event.target.checked; });
-    if (event.target.matches('[data-submit], form.filter select')) event.target.form.requestSubmit();
     count();
   });
 
   document.addEventListener('click', function (event) {
-    if (event.target.matches('[data-row] input[type=checkbox]')) { extend(event.target, event.shiftKey); count(); }
+    if (event.target.matches('[data-row] input[type=checkbox]')) choose(event.target, event.shiftKey);
     var button = event.target.closest('[data-copy]');
     if (!button) return;
     navigator.clipboard.writeText(button.getAttribute('data-copy')).then(function () {
@@ -140,11 +151,48 @@
     }, function () { button.hidden = true; });
   });
 
-  // --- one click, one request ----------------------------------------------------------------------------------------
+  // --- one click, one request; what does not arrive is said beside the button, and what was typed stays ---------------------
+  function unsent(form) {
+    var note = form.querySelector('.unsent') || document.createElement('p');
+    form.removeAttribute('data-sent');
+    note.className = 'error unsent';
+    note.setAttribute('role', 'alert');
+    note.textContent = '';
+    form.append(note);
+    note.textContent = document.body.getAttribute('data-unsent');
+  }
+
+  // A form that leaves the page goes when the server answers, else the browser would put its own page in the place of what was typed.
   document.addEventListener('submit', function (event) {
-    if (event.target.method !== 'post' || event.defaultPrevented) return;
-    if (event.target.hasAttribute('data-sent')) { event.preventDefault(); return; }
-    event.target.setAttribute('data-sent', '');
+    var form = event.target, button = event.submitter;
+    if (form.method !== 'post' || event.defaultPrevented) return;
+    if (form.hasAttribute('data-sent')) { event.preventDefault(); return; }
+    form.setAttribute('data-sent', '');
+    if (form.hasAttribute('hx-post') || form.hasAttribute('data-reached')) return;
+    event.preventDefault();
+    fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(15000) }).then(function (answer) {
+      if (!answer.ok) throw answer;
+      form.removeAttribute('data-sent');
+      form.setAttribute('data-reached', '');
+      form.requestSubmit(button);
+      form.removeAttribute('data-reached');
+    }).catch(function () { unsent(form); });
+  });
+  ['htmx:sendError', 'htmx:timeout', 'htmx:beforeSwap'].forEach(function (moment) {
+    document.addEventListener(moment, function (event) {
+      var form = event.target.closest('form[hx-post]') || event.detail.elt && event.detail.elt.closest('form[hx-post]'), status = event.detail.xhr.status;
+      if (!form || moment === 'htmx:beforeSwap' && status < 500) return;
+      event.detail.shouldSwap = false;
+      unsent(form);
+    });
+  });
+
+  // --- what was typed into an edit is not left without a word ------------------------------------------------------------
+  function typed(within) {
+    return Array.prototype.some.call(within.querySelectorAll('textarea'), function (box) { return box.value !== box.defaultValue; });
+  }
+  window.addEventListener('beforeunload', function (event) {
+    if (all('form[data-unsaved]:not([data-sent])').some(typed)) event.preventDefault();
   });
   window.addEventListener('pagehide', function () { remember('scroll', String(scrollY)); if (stream) { stream.close(); stream = null; } });
   window.addEventListener('pageshow', function () {
@@ -164,6 +212,7 @@
     var link = node.querySelector('a');
     if (link.textContent !== text) link.textContent = text;
     node.hidden = !text;
+    if (text && window.htmx) window.htmx.trigger(document.body, 'news'); // what can be renewed in its place is
   }
 
   function check() {
@@ -265,7 +314,7 @@
     document.addEventListener(moment, function (event) {
       var live = event.target;
       if (!live.matches('[data-live]')) return;
-      if (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]')) event.preventDefault();
+      if (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]') || typed(live)) event.preventDefault();
     });
   });
 
@@ -273,14 +322,14 @@
   document.addEventListener('htmx:afterSettle', function (event) {
     current = -1;
     count();
+    if (event.detail.xhr.status === 401) all('.bar nav, .bar .who').forEach(function (node) { node.remove(); }); // the session is over
     if (event.detail.target.id !== 'main') return;
     var focus = first('#flash') || first('#main [aria-invalid=true]');
     if (!focus && document.activeElement === document.body) focus = first('#main h1');
     if (focus) focus.focus();
   });
 
-  var tab = first('nav [aria-current]');
-  if (tab) tab.parentNode.scrollLeft = tab.offsetLeft - 40;
+  all('nav [aria-current]').forEach(function (tab) { tab.parentNode.scrollLeft = tab.offsetLeft - tab.parentNode.offsetLeft - 40; });
 
   // --- until a person chooses a time zone, the browser's counts from the next page on -----------------------------------
   if (!/(^|; )redrive_zone=/.test(document.cookie) && window.Intl) {

@@ -245,3 +245,73 @@ func TestIgnoredUntilOpensAgain(t *testing.T) {
 		t.Errorf("%+v, last entry %+v", after.Delivery, last)
 	}
 }
+
+// A retry that nobody has begun is taken back; what waits for its automatic try is not, and a worker who was faster keeps it.
+func TestARetryIsWithdrawn(t *testing.T) {
+	d := open(t)
+	withdraw := func(id string) error {
+		_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionWithdraw, ID: id, Actor: "bob", Reason: "not yet"})
+		return err
+	}
+	refused := func(id string, state delivery.State) {
+		t.Helper()
+		var conflict *delivery.ConflictError
+		if err := withdraw(id); !errors.As(err, &conflict) || conflict.State != state {
+			t.Errorf("withdrawn while %s: %v", state, err)
+		}
+	}
+	id := d.dead(numbered(1)).ID
+	refused(id, delivery.StateDead)
+	d.act(delivery.ActionRequest{Action: delivery.ActionRetry, ID: id})
+	d.must(withdraw(id))
+	if now := d.read(id); now.State != delivery.StateDead || now.RetryRequestedAt != nil || now.Version != 3 || now.History[1].Action != "delivery.withdraw" || now.History[1].Actor != "bob" {
+		t.Errorf("withdrawn %+v", now)
+	}
+	if n := value[int](d, "SELECT count(*) FROM redrive.queue"); n != 0 {
+		t.Errorf("%d in the queue", n)
+	}
+	d.act(delivery.ActionRequest{Action: delivery.ActionRetry, ID: id})
+	faster, done := d.rival(), make(chan error, 1)
+	faster.does("UPDATE redrive.queue SET token = nextval('redrive.lease_token'), worker = 'w', claimed_at = now(), due_at = now() + interval '1 hour' WHERE id = $1", id)
+	go func() { done <- withdraw(id) }()
+	faster.hinders(done)
+	faster.does("COMMIT")
+	var conflict *delivery.ConflictError
+	if err := <-done; !errors.As(err, &conflict) || conflict.State != delivery.StateSending {
+		t.Errorf("withdrawn when a worker had it: %v", err)
+	}
+	d.accept(numbered(2))
+	c := d.claimOne("push")
+	later := completion(c, answered, delivery.StatePending)
+	later.RetryIn = time.Hour
+	d.complete(later)
+	if code := inputCode(t, withdraw(c.DeliveryID)); code != "nothing_to_withdraw" {
+		t.Errorf("an automatic try: %s", code)
+	}
+	d.verified()
+}
+
+// The operation that asked for it counts it as failed, and its canary goes on with the next.
+func TestARetryIsWithdrawnFromAnOperation(t *testing.T) {
+	d := open(t)
+	d.manyDead("push", "g", 6)
+	o := d.start(delivery.OperationRequest{Action: delivery.ActionRetry, Pace: delivery.Pace{Canary: 2}})
+	d.actAll(o.ID)
+	first := value[string](d, "SELECT delivery_id::text FROM redrive.operation_items WHERE operation_id = $1 AND n = 1", o.ID)
+	d.act(delivery.ActionRequest{Action: delivery.ActionWithdraw, ID: first})
+	d.actAll(o.ID)
+	if now := d.operation(o.ID); now.Failed != 1 || now.Released != 2 || now.Wave != (delivery.Wave{Number: 1, Size: 2}) {
+		t.Errorf("after it was withdrawn %+v", now)
+	}
+	page, err := d.OperationItems(t.Context(), o.ID, delivery.ItemFilter{Outcome: "failed"})
+	if err != nil || len(page.Items) != 1 || page.Items[0].Reason != delivery.ReasonWithdrawn {
+		t.Errorf("items %+v %v", page, err)
+	}
+	for range 3 {
+		d.settle("push", allWell)
+		d.actAll(o.ID)
+	}
+	if now := d.operation(o.ID); now.State != delivery.OperationFinished || now.Succeeded != 5 || now.Failed != 1 {
+		t.Errorf("finished %+v", now)
+	}
+}

@@ -195,7 +195,7 @@ func TestADryRunSaysWhatIsExcludedAndWhy(t *testing.T) {
 	d.must(d.SaveBreaker(t.Context(), "resting", delivery.BreakerOpen, time.Minute))
 	all := delivery.Filter{States: []delivery.State{delivery.StateDead, delivery.StatePending, delivery.StateResolved}}
 	r := delivery.OperationRequest{Action: delivery.ActionRetry, Filter: &all}
-	want := "{4 map[already_settled:1 breaker_open:4 expired:1 in_flight:1 no_integration:4 paused:4 payload_dropped:1] map[push:1 sms:3] 1}"
+	want := "{4 map[already_settled:1 breaker_open:4 expired:1 in_flight:1 no_integration:4 paused:4 payload_dropped:1] map[push:1 sms:3] 1 map[sms:1]}"
 	run, err := d.DryRun(t.Context(), r)
 	if got := fmt.Sprint(run); err != nil || got != want {
 		t.Errorf("dry run %s %v, want %s", got, err, want)
@@ -545,16 +545,134 @@ func TestAnOperationStopsItselfAndIsResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.actAll(o.ID)
-	if o = d.operation(o.ID); o.State != delivery.OperationRunning || o.Released != 36 {
+	if o = d.operation(o.ID); o.State != delivery.OperationRunning || o.Released != 8 || o.Failing != 0 {
 		t.Errorf("resumed %+v", o)
 	}
-	d.must(d.sql("UPDATE redrive.queue SET due_at = now()"))
-	d.settle("push", allWell)
-	d.settle("sms", allWell)
-	d.step(o.ID)
+	for range 4 { // waves of 4, 8 and the rest; nothing waits for its automatic try
+		d.settle("push", allWell)
+		d.settle("sms", allWell)
+		d.actAll(o.ID)
+	}
 	if o = d.operation(o.ID); o.State != delivery.OperationFinished || o.Succeeded != 40 || o.Failing != 0 {
 		t.Errorf("finished %+v", o)
 	}
+}
+
+// Of 185 that all fail the canary is sent and nothing else, however they fail and however often somebody pauses and resumes.
+func TestResumingSendsTheFirstWaveOnly(t *testing.T) {
+	later := func(d desk, integration string) { // fails, and will be tried again by itself
+		for _, c := range d.claim(integration, 1000, time.Minute) {
+			done := completion(c, answered, delivery.StatePending)
+			done.RetryIn = time.Hour
+			d.complete(done)
+		}
+	}
+	dies := func(d desk, integration string) {
+		d.settle(integration, func(delivery.Claimed) (delivery.Result, delivery.State) { return answered, delivery.StateDead })
+	}
+	d := open(t)
+	d.must(d.SyncIntegrations(t.Context(), []delivery.Integration{integration("dead"), integration("later"), integration("first-later"), integration("in-flight")}))
+	for name, fails := range map[string]func(desk, string){"dead": dies, "later": later, "first-later": func(d desk, integration string) {
+		if n := value[int](d, "SELECT count(*) FROM redrive.deliveries WHERE integration = $1 AND attempts > 4", integration); n > 0 {
+			dies(d, integration)
+		} else {
+			later(d, integration)
+		}
+	}, "in-flight": func(desk, string) {}} {
+		t.Run(name, func(t *testing.T) {
+			d := d
+			d.t = t
+			d.manyDead(name, "g-"+name, 185)
+			o := d.start(delivery.OperationRequest{Action: delivery.ActionRetry, Filter: &delivery.Filter{Integrations: []string{name}}, Pace: delivery.Pace{Canary: 10, StopAbove: .2}})
+			sent := func() int {
+				return value[int](d, "SELECT count(*) FROM redrive.deliveries WHERE integration = $1 AND version > 1", name)
+			}
+			steer := func(s delivery.Steer) delivery.Operation {
+				s.ID, s.Actor = o.ID, "bob"
+				now, err := d.SteerOperation(t.Context(), s)
+				d.must(err)
+				return now
+			}
+			for n := range 4 {
+				d.actAll(o.ID)
+				fails(d, name)
+				d.actAll(o.ID)
+				now := d.operation(o.ID)
+				if sent() != 10 || now.Wave.Number != n+1 || now.Wave.Size != 10 {
+					t.Fatalf("after %d resumes %d are sent: %+v", n, sent(), now)
+				}
+				if now.State == delivery.OperationRunning {
+					steer(delivery.Steer{Pause: true})
+				} else if now.Wave.Bad != 10 || now.Wave.Ratio() != 1 {
+					t.Errorf("stopped %+v", now)
+				}
+				steer(delivery.Steer{Resume: true})
+			}
+			d.actAll(o.ID)
+			fails(d, name)
+			d.actAll(o.ID)
+			if d.operation(o.ID).State == delivery.OperationRunning {
+				steer(delivery.Steer{Pause: true})
+			}
+			more := 25
+			if now := steer(delivery.Steer{Resume: true, Canary: &more}); now.Pace.Canary != 25 {
+				t.Errorf("pace %+v", now.Pace)
+			}
+			d.actAll(o.ID)
+			if sent() != 25 {
+				t.Errorf("%d are sent after the limit was raised to 25", sent())
+			}
+			last := d.operation(o.ID).Steps
+			if got := string(last[len(last)-1].Details); !strings.Contains(got, `"canary": 25`) || !strings.Contains(got, `"from": {"canary": 10`) || last[len(last)-1].Actor != "bob" {
+				t.Errorf("audited %s", got)
+			}
+			for range 8 {
+				d.settle(name, allWell)
+				d.actAll(o.ID)
+			}
+			if now := d.operation(o.ID); now.State != delivery.OperationFinished || now.Succeeded != 185 {
+				t.Errorf("finished %+v", now)
+			}
+		})
+	}
+	d.verified()
+}
+
+// What somebody settled meanwhile is not sent again, and does not hold up the canary.
+func TestWhatIsSentAgainIsAsItFailed(t *testing.T) {
+	d := open(t)
+	d.manyDead("push", "g", 30)
+	o := d.start(delivery.OperationRequest{Action: delivery.ActionRetry, Pace: delivery.Pace{Canary: 4}})
+	d.actAll(o.ID)
+	claimed := d.claim("push", 10, time.Minute)
+	for _, c := range claimed {
+		d.complete(completion(c, answered, delivery.StateDead))
+	}
+	d.actAll(o.ID)
+	d.act(delivery.ActionRequest{Action: delivery.ActionResolve, ID: claimed[0].DeliveryID, Reason: "by hand"})
+	d.act(delivery.ActionRequest{Action: delivery.ActionRetry, ID: claimed[1].DeliveryID})
+	d.must(d.sql("UPDATE redrive.deliveries SET expires_at = now() WHERE id = $1", claimed[2].DeliveryID))
+	none := 0
+	_, err := d.SteerOperation(t.Context(), delivery.Steer{ID: o.ID, Actor: "bob", Resume: true})
+	d.must(err)
+	d.actAll(o.ID)
+	if now := d.operation(o.ID); now.Released != 4 || now.Failed != 3 || now.Parts[0].Waiting != 23 {
+		t.Errorf("resumed %+v", now)
+	}
+	_, err = d.SteerOperation(t.Context(), delivery.Steer{ID: o.ID, Actor: "bob", Pause: true})
+	d.must(err)
+	_, err = d.SteerOperation(t.Context(), delivery.Steer{ID: o.ID, Actor: "bob", Resume: true, Canary: &none})
+	d.must(err)
+	d.actAll(o.ID)
+	if now := d.operation(o.ID); now.Released != 27 || now.Wave.Size != 27 || now.Pace.Canary != 0 {
+		t.Errorf("without a canary %+v", now)
+	}
+	d.settle("push", allWell)
+	d.actAll(o.ID)
+	if now := d.operation(o.ID); now.State != delivery.OperationFinished || now.Succeeded != 27 || now.Failed != 3 {
+		t.Errorf("finished %+v", now)
+	}
+	d.verified()
 }
 
 func TestAPausedIntegrationHoldsItsPart(t *testing.T) {

@@ -88,6 +88,14 @@ var scopedReaders = map[string]reader{
 		m, list, err := d.Message(ctx, d.message)
 		return []any{m, list}, err
 	},
+	"Neighbours": func(d twoTeams, ctx context.Context) (any, error) {
+		before, after, err := d.Neighbours(ctx, delivery.Filter{}, d.read(d.own).Place())
+		return map[bool]string{true: foreign}[before != nil || after != nil], err
+	},
+	"EndingIn": func(d twoTeams, ctx context.Context) (any, error) {
+		ids, err := d.EndingIn(ctx, d.other[len(d.other)-delivery.ShortID:])
+		return map[bool]string{true: foreign}[len(ids) > 0], err
+	},
 	"Underway":  func(d twoTeams, ctx context.Context) (any, error) { return d.Underway(ctx, foreign, "") },
 	"Delivered": func(d twoTeams, ctx context.Context) (any, error) { return d.Delivered(ctx, foreign, "") },
 	"Blocked":   func(d twoTeams, ctx context.Context) (any, error) { return d.Blocked(ctx, d.other, "") },
@@ -134,7 +142,7 @@ var otherMethods = map[string]string{
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
 		FindCtx CommitCtx DeleteCtx EnsureFirstOperator EnsureEnvToken
 		SignInProvided EndProvided IDToken KeepChallenge TakeChallenge TicketKey TicketEnded EndTicket CodeSecret ProposeCodeSecret ConfirmCodes UseCode FailCode RemoveCodes
-		RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey KnownPlace RememberPlace`,
+		Look Seen RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey KnownPlace RememberPlace`,
 	"is for who administers, and checked in the transaction": `Secrets SetSecret RemoveSecret`,
 	"is a number that says that something changed":           `DeadGeneration`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete

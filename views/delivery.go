@@ -1,8 +1,10 @@
 package views
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"redrive/delivery"
 )
@@ -15,9 +17,16 @@ func (p DeliveryPage) actionVerb(a delivery.Action) string {
 		return p.T("Ignore this failure")
 	case delivery.ActionResolve:
 		return p.T("Mark as resolved")
+	case delivery.ActionWithdraw:
+		return p.T("Withdraw the retry")
 	default:
 		return p.T("Reopen")
 	}
+}
+
+// offered are the actions with a form on this page: to withdraw there has to be a retry.
+func (p DeliveryPage) offered() []delivery.Action {
+	return slices.DeleteFunc(possible(p.D.State), func(a delivery.Action) bool { return a.Row().Withdraws && p.D.RetryRequestedAt == nil })
 }
 
 // possible are the actions with a form on this page in a state; those that ask for the least come first.
@@ -47,8 +56,60 @@ func (p DeliveryPage) nextTryName() string {
 	return p.T("Due since")
 }
 
+// moves are the redirects of a delivery, the first first.
+func (p DeliveryPage) moves() (list []move) {
+	for _, e := range p.D.History {
+		if e.Action == "delivery."+string(delivery.ActionRedirect) {
+			m := move{At: e.At}
+			_ = json.Unmarshal(e.Details, &m)
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// move is a redirect: From and To are integrations.
+type move struct {
+	At       time.Time `json:"-"`
+	From, To string
+}
+
+// triedBy is the integration of an attempt, where not all were of the same one.
+func (p DeliveryPage) triedBy(a delivery.Attempt) string {
+	moves := p.moves()
+	if len(moves) == 0 {
+		return ""
+	}
+	for _, m := range moves {
+		if a.StartedAt.Before(m.At) {
+			return m.From
+		}
+	}
+	return p.D.Integration
+}
+
+// lastTriedBy is the integration of the last attempt; there was one.
+func (p DeliveryPage) lastTriedBy() string {
+	if n := len(p.D.Timeline); n > 0 && p.triedBy(p.D.Timeline[n-1]) != "" {
+		return p.triedBy(p.D.Timeline[n-1])
+	}
+	return p.D.Integration
+}
+
+// redirected says that a delivery has not been tried where it goes now; empty when it has.
+func (p DeliveryPage) redirected() string {
+	if p.lastTriedBy() == p.D.Integration {
+		return ""
+	}
+	return " " + p.T("It goes to %s now, which has not tried it yet.", p.D.Integration)
+}
+
 // deed is what an entry of the history says that its actor did.
 func (p DeliveryPage) deed(e delivery.AuditEntry) string {
+	var m move
+	if _ = json.Unmarshal(e.Details, &m); e.Action == "delivery."+string(delivery.ActionRedirect) && m.To != "" {
+		return p.T("redirected this from %s to %s", m.From, m.To)
+	}
 	if done := p.DoneAction(e.Action); strings.HasPrefix(e.Action, "delivery.") && done != e.Action {
 		return p.T("%s this", done)
 	}

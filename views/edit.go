@@ -58,8 +58,25 @@ type ProtectedHeader struct{ Name, Value, Why string }
 type RedirectPage struct {
 	DeliveryPage
 	Targets                             []string
-	Lost                                []TargetLosses // of targets that do not get everything as it is
+	About                               map[string]Target // by name
+	Lost                                []TargetLosses    // of targets that do not get everything as it is
 	Integration, Reason, Field, Problem string
+}
+
+// Target is what an integration is, that a failure may be redirected to.
+type Target struct {
+	Address string
+	Other   bool // it takes messages of other types than this one
+}
+
+// targetName is a target with where it sends.
+func (p RedirectPage) targetName(name string) string {
+	about := p.About[name]
+	text := p.T("%s → %s", name, orDash(about.Address))
+	if about.Other {
+		return p.T("%s (takes other messages than %s)", text, p.D.Type)
+	}
+	return text
 }
 
 // TargetLosses is what the destination of an integration does not get as it is.

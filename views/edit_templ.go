@@ -221,7 +221,7 @@ func editForm(p EditPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "\" class=\"stack edit\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "\" class=\"stack edit\" data-unsaved>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1849,7 +1849,7 @@ func redirectForm(p RedirectPage) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		for _, name := range p.Targets {
-			templ_7745c5c3_Err = option(name, name, p.Integration).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = option(name, p.targetName(name), p.Integration).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

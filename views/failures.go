@@ -54,14 +54,80 @@ func StatesOf(f delivery.Filter) []delivery.State {
 	return f.States
 }
 
+// Tab is one way to look at failures: its name, and the list behind it.
+type Tab struct {
+	Name    string
+	Filter  delivery.Filter
+	Current bool
+}
+
+// Untabbed is what the reader asks for beside the tab: all but the state, what is new, and whose it is.
+func (p FailuresPage) Untabbed() delivery.Filter {
+	f := p.first()
+	f.States = nil
+	if p.isNews() {
+		f.From = nil
+	}
+	if p.owners() != "" {
+		f.Assignees = nil
+	}
+	return f
+}
+
+// isNews reports whether the list is of what came since the reader looked.
+func (p FailuresPage) isNews() bool {
+	return p.Filter.From != nil && p.Filter.From.Equal(p.Look.Until) && slices.Equal(StatesOf(p.Filter), TabStates[0])
+}
+
+// owners is whose failures a tab lists: me, nobody, or empty for anybody's.
+func (p FailuresPage) owners() string {
+	if len(p.Filter.Assignees) == 1 && slices.Equal(StatesOf(p.Filter), TabStates[0]) &&
+		(p.Filter.Assignees[0] == delivery.AssigneeMe || p.Filter.Assignees[0] == delivery.NoAssignee) {
+		return p.Filter.Assignees[0]
+	}
+	return ""
+}
+
+// ListTabs are the tabs of the list: what waits for the reader first, then all failures state by state.
+func (p FailuresPage) ListTabs() (tabs []Tab) {
+	bare := p.Untabbed()
+	if !p.Look.Until.IsZero() {
+		f := bare
+		f.From = &p.Look.Until
+		tabs = append(tabs, Tab{Name: p.T("New since I last looked"), Filter: f, Current: p.isNews()})
+	}
+	for _, owner := range []string{delivery.AssigneeMe, delivery.NoAssignee} {
+		f, name := bare, p.T("Mine")
+		if f.Assignees = []string{owner}; owner == delivery.NoAssignee {
+			name = p.T("Unassigned")
+		}
+		tabs = append(tabs, Tab{Name: name, Filter: f, Current: !p.isNews() && p.owners() == owner})
+	}
+	for n, states := range TabStates {
+		f, name := bare, p.StatesName(states)
+		if f.States = states; n == 0 {
+			f.States, name = nil, p.T("all dead")
+		}
+		tabs = append(tabs, Tab{Name: name, Filter: f, Current: sameStates(states, StatesOf(p.Filter)) &&
+			(n > 0 || !p.isNews() && p.owners() == "")})
+	}
+	return tabs
+}
+
+func sameStates(a, b []delivery.State) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(s delivery.State) bool { return !slices.Contains(b, s) })
+}
+
 // lead says what the chosen states list.
 func (p FailuresPage) lead() string {
 	states := StatesOf(p.Filter)
-	if p.Filter.Key != "" {
+	switch {
+	case p.Filter.Key != "":
 		return p.T("What failed with the key %s.", Excerpt(p.Filter.Key, 80))
-	}
-	if len(states) > 1 {
+	case len(states) > 1:
 		return p.T("What failed at least once, whatever became of it.")
+	case p.isNews():
+		return p.T("What the machine gave up on since %s.", p.Clock(p.Look.Until))
 	}
 	switch states[0] {
 	case delivery.StatePending, delivery.StateSending:
@@ -139,6 +205,9 @@ func including(known []string, chosen string) []string {
 	return append(slices.Clone(known), chosen)
 }
 
+// FieldTwice is the tick of whoever sends again what may have its effect a second time.
+const FieldTwice = "twice"
+
 // Unsure marks a choice whose outcome is unknown.
 const Unsure = "unknown"
 
@@ -183,9 +252,52 @@ func (l Locale) asking(a delivery.Action) string {
 		return l.T("Resolve …")
 	case delivery.ActionAcknowledge:
 		return l.T("Acknowledge …")
+	case delivery.ActionWithdraw:
+		return l.T("Withdraw …")
 	default:
 		return l.T("Reopen …")
 	}
+}
+
+// ChipText is one condition as the search bar writes it, or as a person would where it writes a time.
+func (l Locale) ChipText(one delivery.Filter) string {
+	switch {
+	case one.From != nil:
+		return l.T("since %s", l.Clock(*one.From))
+	case one.To != nil:
+		return l.T("until %s", l.Clock(*one.To))
+	}
+	return one.SearchText()
+}
+
+// order is how the list is sorted.
+func (p FailuresPage) order() string {
+	if p.oldestFirst() {
+		return p.T("oldest first")
+	}
+	return p.T("newest first")
+}
+
+// saysStates reports whether the rows say their states: the list is not of one that has one word.
+func (p FailuresPage) saysStates() bool {
+	states := StatesOf(p.Filter)
+	return len(states) > 1 || states[0] == delivery.StatePending || states[0] == delivery.StateSending || states[0] == delivery.StateIgnored
+}
+
+// everySelected says that everything that matches is chosen.
+func (p FailuresPage) everySelected() string {
+	if p.Total.Unknown {
+		return p.T("Everything that matches:")
+	}
+	return p.T("All %s selected:", p.Count(p.Total))
+}
+
+// selectAll is the box that chooses everything that matches.
+func (p FailuresPage) selectAll() string {
+	if p.Total.Unknown {
+		return p.T("Select all that match")
+	}
+	return p.T("Select all %s", p.Count(p.Total))
 }
 
 // askingAll is the same for everything that matches.
@@ -281,6 +393,8 @@ func (l Locale) Consequence(a delivery.Action) string {
 		return l.T("Resolve sends nothing. It says that the matter was settled by other means, and how.")
 	case delivery.ActionAcknowledge:
 		return l.T("Acknowledge sends nothing. It says that somebody looks after it, so that it is not counted as red any more.")
+	case delivery.ActionWithdraw:
+		return l.T("Withdraw takes the retry back as long as no worker has begun it. It is a dead letter again, and nothing is sent.")
 	default:
 		return l.T("Reopen makes it a dead letter again. Nothing is sent.")
 	}

@@ -53,8 +53,10 @@ func operation(state delivery.OperationState) delivery.Operation {
 		Actor: hostile, Reason: hostile, Category: hostile, Evidence: hostile, Until: ago(-time.Hour)}, Filter: &delivery.Filter{Query: hostile},
 		Pace:     delivery.Pace{Canary: 10, Rate: 5, RampTo: 50, RampOver: 10 * time.Minute, StopAbove: .2},
 		Excluded: map[string]int{delivery.ExcludedBreaker: 3, hostile: 1},
-		Parts: []delivery.OperationPart{{Integration: hostile, Phase: "canary", Selected: 100, Waiting: 90, Released: 3, Failing: 1, Succeeded: 7, Held: delivery.Say(delivery.HeldPaused, "by", hostile)},
-			{Integration: "sms", Phase: "ramp", Selected: 50, Waiting: 30, Succeeded: 15, Failed: 5, Rate: 12}, {Integration: "push", Phase: "done", Selected: 50, Released: 50}}}
+		Parts: []delivery.OperationPart{{Integration: hostile, Phase: "canary", Wave: delivery.Wave{Number: 1, Size: 10, Good: 7, Bad: 1}, Selected: 100, Waiting: 90, Released: 3, Failing: 1, Succeeded: 7, Held: delivery.Say(delivery.HeldPaused, "by", hostile)},
+			{Integration: "sms", Phase: "ramp", Wave: delivery.Wave{Number: 2, Size: 20, Good: 5, Bad: 5}, Selected: 50, Waiting: 30, Succeeded: 15, Failed: 5, Rate: 12}, {Integration: "push", Phase: "done", Selected: 50, Released: 50}}}
+	o.Steps = []delivery.AuditEntry{{Actor: hostile, Action: "operation.start", Reason: hostile}, {Actor: "policy", Action: "operation.pause"},
+		{Actor: "bob", Action: "operation.resume", Details: []byte(`{"canary": 20, "from": {"canary": 10}}`)}, {Actor: "bob", Action: "operation.resume", Details: []byte(`{"canary": 0}`)}}
 	o.Note, o.CreatedAt = delivery.Verbatim(hostile), *ago(time.Minute)
 	o.Selected, o.Succeeded, o.Failed, o.Skipped, o.Cancelled, o.Remaining, o.Released, o.Failing = 200, 22, 5, 1, 2, 170, 53, 1
 	if state == delivery.OperationFinished {
@@ -116,8 +118,8 @@ func TestPaceInWords(t *testing.T) {
 	l := Locale{}
 	for want, pace := range map[string]delivery.Pace{
 		"as fast as it goes": {},
-		"5 per second, growing to 50 within 10 min; pauses by itself when more than 20 % fail":         {Rate: 5, RampTo: 50, RampOver: 10 * time.Minute, StopAbove: .2},
-		"first 10 of each integration, then, when these are confirmed, the others; as fast as it goes": {Canary: 10},
+		"5 per second, growing to 50 within 10 min; pauses by itself when more than 20 % fail":                                                             {Rate: 5, RampTo: 50, RampOver: 10 * time.Minute, StopAbove: .2},
+		"first 10 of each integration, then, when these are confirmed, the others in waves; as fast as it goes; pauses by itself when more than 50 % fail": {Canary: 10},
 	} {
 		if got := l.pace(pace); got != want {
 			t.Errorf("%q, want %q", got, want)

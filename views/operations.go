@@ -1,10 +1,12 @@
 package views
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"redrive/delivery"
 	"redrive/views/words"
@@ -15,6 +17,7 @@ type OperationNewPage struct {
 	Layout
 	Form   OperationForm
 	Dry    delivery.DryRun
+	Twice  int              // of the eligible: outcome unknown, and the receiver does not drop duplicates
 	Filter *delivery.Filter // what was asked for; nil: Chosen was
 	Chosen []Selected
 	Return string
@@ -24,6 +27,7 @@ type OperationNewPage struct {
 type OperationForm struct {
 	ActionForm
 	Token string // the operation's id: sending the form twice starts one
+	Twice bool   // what may have its effect twice is to be sent all the same
 	Pace  PaceForm
 }
 
@@ -193,7 +197,7 @@ func (p OperationNewPage) Titled() OperationNewPage {
 // loose is a problem that belongs to no field of the form.
 func (f OperationForm) loose() string {
 	if slices.Contains([]string{"reason", "category", "until", "evidence", "canary", "rate", "ramp_to", "ramp_over",
-		"stop_above"}, f.Field) {
+		"stop_above", FieldTwice}, f.Field) {
 		return ""
 	}
 	return f.Problem
@@ -372,11 +376,29 @@ func (p OperationPage) phase(part delivery.OperationPart) string {
 		return p.T("done")
 	case p.O.State == delivery.OperationCancelled:
 		return p.T("cancelled")
-	case part.Phase == "canary" && p.O.Pace.Canary > 0:
-		of := min(p.O.Pace.Canary, part.Selected)
-		return p.T("canary: %s of %s confirmed", p.Number(min(part.Succeeded, of)), p.Number(of))
+	case part.Phase == delivery.PhaseCanary && p.O.Pace.FirstWave() > 0:
+		return p.clauses(p.judged(part, p.T("canary: %s of %s confirmed", p.Number(part.Good), p.Number(part.Size)))...)
 	case !p.O.Action.Row().Queues:
 		return p.T("%s of %s done", p.Number(settled), p.Number(part.Selected))
+	}
+	if part.Number > 1 {
+		wave := p.T("wave %s: %s of %s confirmed", p.Number(part.Number), p.Number(part.Good), p.Number(part.Size))
+		return p.clauses(append(p.judged(part, wave), p.speed(part))...)
+	}
+	return p.speed(part)
+}
+
+// judged adds to how many of a wave were confirmed how many failed, if some did.
+func (p OperationPage) judged(part delivery.OperationPart, confirmed string) []string {
+	if part.Bad == 0 {
+		return []string{confirmed}
+	}
+	return []string{confirmed, p.T("%s failed (%s %%)", p.Number(part.Bad), rate(100*part.Ratio()))}
+}
+
+// speed is how fast a part is released.
+func (p OperationPage) speed(part delivery.OperationPart) string {
+	switch {
 	case p.O.Pace.RampTo > 0 && part.Rate != p.O.Pace.RampTo:
 		return p.T("ramp: %s to %s per second", rate(part.Rate), rate(p.O.Pace.RampTo))
 	case part.Rate > 0:
@@ -412,8 +434,8 @@ func (l Locale) heldWord(held delivery.Phrase) string {
 func (l Locale) pace(p delivery.Pace) string {
 	var parts []string
 	if p.Canary > 0 {
-		parts = append(parts, l.N(p.Canary, "first %s of each integration, then, when that is confirmed, the others",
-			"first %s of each integration, then, when these are confirmed, the others"))
+		parts = append(parts, l.N(p.Canary, "first %s of each integration, then, when that is confirmed, the others in waves",
+			"first %s of each integration, then, when these are confirmed, the others in waves"))
 	}
 	switch {
 	case p.Rate > 0 && p.RampTo > 0:
@@ -423,8 +445,8 @@ func (l Locale) pace(p delivery.Pace) string {
 	default:
 		parts = append(parts, l.T("as fast as it goes"))
 	}
-	if p.StopAbove > 0 {
-		parts = append(parts, l.T("pauses by itself when more than %s %% fail", rate(p.StopAbove*100)))
+	if limit := p.Limit(); limit > 0 {
+		parts = append(parts, l.T("pauses by itself when more than %s %% fail", rate(limit*100)))
 	}
 	return l.clauses(parts...)
 }
@@ -458,6 +480,9 @@ func (p OperationPage) itemState(outcome string) (name, kind string) {
 func (p OperationPage) itemReason(i delivery.OperationItem) string {
 	if i.Reason == "" {
 		return ""
+	}
+	if i.Reason == delivery.ReasonWithdrawn {
+		return p.T("the retry was withdrawn")
 	}
 	if i.Outcome == "failed" {
 		return p.Class(i.Reason)
@@ -550,6 +575,58 @@ func (p OperationsPage) operationStates() []choice {
 
 // moves reports whether anything on the list may still change.
 func (p OperationsPage) moves() bool { return slices.ContainsFunc(p.Items, moving) }
+
+// said is how far the operation is, for who cannot see it: in steps, so that it is not said with every look.
+func (p OperationPage) said() string {
+	name, _ := p.operationState(p.O)
+	tenths := 10 * (p.O.Selected - p.O.Remaining) / max(p.O.Selected, 1)
+	return p.clauses(name, p.T("%d %% have their outcome", 10*tenths))
+}
+
+// canary is how many the form to resume says go first.
+func (p OperationPage) canary() string {
+	if p.Steer.Step == "resume" {
+		return p.Steer.Pace.Canary
+	}
+	if first := p.O.Pace.FirstWave(); first > 0 || p.O.Note.Key != delivery.NoteFailing {
+		return Typed(delivery.Pace{Canary: first}).Canary
+	}
+	return Typed(delivery.Pace{Canary: delivery.StandardCanary}).Canary
+}
+
+// resuming says what a resume does.
+func (p OperationPage) resuming() string {
+	if !p.O.Action.Row().Queues {
+		return p.T("It goes on where it stopped.")
+	}
+	return p.T("It begins with a new canary of each integration: what is under way and, where failures stopped it, what failed is sent again first. When that is confirmed, the others follow in waves, each twice as large as the one before.")
+}
+
+// stepTold says what somebody did to an operation, and with what.
+func (p OperationPage) stepTold(e delivery.AuditEntry) string {
+	var with struct {
+		Canary *int
+		To     struct {
+			Rate   float64 `json:"rate_per_second"`
+			RampTo float64 `json:"ramp_to"`
+			Ramp   float64 `json:"ramp_seconds"`
+			Canary int
+			Stop   float64 `json:"stop_above_failure_ratio"`
+		}
+	}
+	_ = json.Unmarshal(e.Details, &with)
+	deed := p.Deed(e.Action)
+	switch {
+	case e.Action == "operation.resume" && with.Canary != nil && *with.Canary == 0:
+		return p.clauses(deed, p.T("without a canary"))
+	case e.Action == "operation.resume" && with.Canary != nil:
+		return p.clauses(deed, p.T("canary of %s", p.Number(*with.Canary)))
+	case e.Action == "operation.pace":
+		return p.clauses(deed, p.pace(delivery.Pace{Rate: with.To.Rate, RampTo: with.To.RampTo, RampOver: time.Duration(with.To.Ramp * float64(time.Second)),
+			Canary: with.To.Canary, StopAbove: with.To.Stop}))
+	}
+	return deed
+}
 
 // typed is the reason typed into a form that was refused.
 func (p OperationPage) typed(step string) string {

@@ -112,14 +112,20 @@ type FailuresPage struct {
 	Filter  delivery.Filter // as the address carries it
 	Search  string          // the same as text, or what was typed and refused
 	Problem string          // what is wrong with it
+	Look    delivery.Look   // what the reader has seen
 	Tabs    []StateTab
 	Total   Count // everything that matches
+	Chips   []Chip
 	Narrow  []Refinement
+	Meant   []StateTab // what to look for instead of a search that finds nothing
 	Items   []delivery.Delivery
 	Next    string // address of the following page, empty on the last
 	Views   []delivery.SavedView
 	Save    SaveForm
 }
+
+// Chip is one condition of a list, and the list without it.
+type Chip struct{ Text, Without string }
 
 // Count is a number of rows. A capped one is at least N; Unknown is not counted.
 type Count struct {
@@ -197,6 +203,8 @@ type DeliveryPage struct {
 	Form       ActionForm
 	Conflict   *delivery.ConflictError
 	File       *delivery.StoredFile // of a batch: what is sent, or where the row came from
+	Newer      string               // address of the failure before this one in the list that the reader came from; empty at its beginning
+	Older      string               // the same of the one after it
 	Return     string
 	Token      func() string // makes a form's token
 	Case       CaseForm
@@ -255,6 +263,8 @@ type GroupPage struct {
 // IgnoredPage lists what was hidden, by whom and why.
 type IgnoredPage struct {
 	Layout
+	Month       string // in which they were ignored, as MonthForm writes it; empty: whenever
+	CSV         string // address of the list as a file; empty for whoever may not take it away
 	Integration string
 	Names       []string
 	Items       []delivery.Delivery
@@ -281,7 +291,7 @@ type IntegrationsPage struct {
 type IntegrationPage struct {
 	Layout
 	H                    delivery.IntegrationHealth
-	Config               delivery.Integration  // without a name: it left the file
+	Config               delivery.Integration  // without a method: it left the file
 	Facts                []delivery.Fact       // figures of its method
 	Changes              []delivery.AuditEntry // the latest ones about it
 	Wrong, Reason, Until string                // its name where the form to pause was refused, or ResnapshotForm of it, and what was typed
@@ -432,7 +442,7 @@ func (p DeliveryPage) sentence() string {
 	if failed == 0 && d.Error == "" {
 		return p.T("Waits to be sent to %s.", d.Integration) + p.nextTry()
 	}
-	return p.failure(failed) + p.nextTry()
+	return p.failure(failed) + p.redirected() + p.nextTry()
 }
 
 func (p DeliveryPage) failure(failed int) string {
@@ -444,13 +454,13 @@ func (p DeliveryPage) failure(failed int) string {
 		return p.T("Not delivered to %s before it expired %s.", p.D.Integration, p.Relative(*expires))
 	}
 	if failed < 2 {
-		return p.T("Delivery to %s failed: %s.", p.D.Integration, text)
+		return p.T("Delivery to %s failed: %s.", p.lastTriedBy(), text)
 	}
 	took := p.D.Timeline[len(p.D.Timeline)-1].StartedAt.Sub(p.D.Timeline[0].StartedAt).Truncate(time.Second)
 	if took < time.Second {
-		return p.T("Delivery to %s failed %s: %s.", p.D.Integration, p.Times(failed), text)
+		return p.T("Delivery to %s failed %s: %s.", p.lastTriedBy(), p.Times(failed), text)
 	}
-	return p.T("Delivery to %s failed %s in %s: %s.", p.D.Integration, p.Times(failed), p.Span(took), text)
+	return p.T("Delivery to %s failed %s in %s: %s.", p.lastTriedBy(), p.Times(failed), p.Span(took), text)
 }
 
 // nextTry says what the engine does next, if anything.

@@ -115,18 +115,21 @@ func stories() map[string]templ.Component {
 		"sign-in": SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Name: hostile, Next: "/failures?q=" + hostile, Problem: "No."}),
 		"sign-in-provider": SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Next: "/failures?q=" + hostile, Provider: hostile,
 			SignOutThere: "https://login.test/end?id_token_hint=" + hostile}),
-		"sign-in-kept":      SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Kept: hostile, Provider: hostile, Passkeys: true}),
-		"sign-in-again":     SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Again: true, Name: hostile, Kept: hostile}),
-		"sign-in-away":      SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Provider: hostile, Away: true}),
-		"provider":          ProviderView(ProviderPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Provider: hostile, To: "https://login.test/?state=" + hostile}),
-		"account-local":     AccountView(AccountPage{Layout: viewer, Local: true}),
-		"account-codes":     AccountView(AccountPage{Layout: viewer, Local: true, HasCodes: true, Recovery: 1, Passkeys: []delivery.Passkey{{ID: "1", Name: hostile, UsedAt: ago(0)}, {ID: "2"}}}),
-		"code":              CodeView(CodePage{Layout: Layout{Locale: viewer.Locale, Title: "Code"}, Ticket: "t", Next: "/failures?q=" + hostile, Kept: hostile, Problem: hostile}),
-		"new-codes":         NewCodesView(NewCodesPage{Layout: viewer, Secret: hostile, Problem: hostile, Square: Square{Size: 21, Path: "M0 0h1v1h-1z"}}),
-		"recovery-codes":    NewCodesView(NewCodesPage{Layout: viewer, Recovery: []string{"a", "b"}}),
-		"overview":          OverviewView(OverviewPage{Layout: viewer, Integrations: health(), Facts: poolFacts}),
-		"overview-first":    OverviewView(OverviewPage{Layout: viewer}),
-		"failures":          FailuresView(failuresPage(operator, 50)),
+		"sign-in-kept":    SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Kept: hostile, Provider: hostile, Passkeys: true}),
+		"sign-in-again":   SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Again: true, Name: hostile, Kept: hostile}),
+		"sign-in-away":    SignInView(SignInPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Provider: hostile, Away: true}),
+		"provider":        ProviderView(ProviderPage{Layout: Layout{Locale: viewer.Locale, Title: "Sign in"}, Provider: hostile, To: "https://login.test/?state=" + hostile}),
+		"account-local":   AccountView(AccountPage{Layout: viewer, Local: true}),
+		"account-codes":   AccountView(AccountPage{Layout: viewer, Local: true, HasCodes: true, Recovery: 1, Passkeys: []delivery.Passkey{{ID: "1", Name: hostile, UsedAt: ago(0)}, {ID: "2"}}}),
+		"code":            CodeView(CodePage{Layout: Layout{Locale: viewer.Locale, Title: "Code"}, Ticket: "t", Next: "/failures?q=" + hostile, Kept: hostile, Problem: hostile}),
+		"new-codes":       NewCodesView(NewCodesPage{Layout: viewer, Secret: hostile, Problem: hostile, Square: Square{Size: 21, Path: "M0 0h1v1h-1z"}}),
+		"recovery-codes":  NewCodesView(NewCodesPage{Layout: viewer, Recovery: []string{"a", "b"}}),
+		"overview":        OverviewView(OverviewPage{Layout: viewer, Integrations: health(), Facts: poolFacts}),
+		"overview-first":  OverviewView(OverviewPage{Layout: viewer}),
+		"failures":        FailuresView(failuresPage(operator, 50)),
+		"failures-folded": FailuresView(FailuresPage{Layout: operator, Look: delivery.Look{Until: *ago(time.Hour)}, Items: twins(), Total: Count{N: 3}}),
+		"failures-none": FailuresView(FailuresPage{Layout: operator, Search: hostile, Filter: delivery.Filter{Query: hostile},
+			Meant: []StateTab{{Name: layout("").Say(delivery.Say("meant.any_state")), Href: "/failures?state=any", Count: Count{N: 3}}}}),
 		"failures-viewer":   FailuresView(failuresPage(viewer, 3)),
 		"failures-empty":    FailuresView(FailuresPage{Layout: operator}),
 		"failures-key":      FailuresView(FailuresPage{Layout: operator, Filter: delivery.Filter{Key: hostile, States: delivery.States}}),
@@ -149,7 +152,7 @@ func stories() map[string]templ.Component {
 		"overview-found":    OverviewView(OverviewPage{Layout: operator, Integrations: manyQuiet(500), Asked: BoardRequest{Find: hostile}}),
 		"overview-moved":    OverviewView(OverviewPage{Layout: operator, Integrations: health(), Asked: BoardRequest{Shown: []string{"in-cdc", hostile}}}),
 		"integration":       IntegrationView(IntegrationPage{Layout: layout(delivery.RoleAdmin), H: health()[0], Wrong: "in-pool", Reason: hostile, Until: hostile, Problem: "Say why.", Config: aPool, Facts: poolFacts["in-pool"], Changes: []delivery.AuditEntry{entry()}}),
-		"integration-cdc":   IntegrationView(IntegrationPage{Layout: operator, H: health()[4], Config: delivery.Integration{Name: "in-cdc", Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored, CDC: &delivery.CDCSource{URL: "postgres://app@db.test/shop"}}}),
+		"integration-cdc":   IntegrationView(IntegrationPage{Layout: operator, H: health()[4], Config: delivery.Integration{Name: "in-cdc", Method: delivery.MethodCDC, Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored, CDC: &delivery.CDCSource{URL: "postgres://app@db.test/shop"}}}),
 		"integration-told":  IntegrationView(IntegrationPage{Layout: viewer, H: toldHealth(), Facts: toldFacts()}),
 		"overview-told":     OverviewView(OverviewPage{Layout: viewer, Integrations: []delivery.IntegrationHealth{toldHealth()}, Facts: map[string][]delivery.Fact{"in-cdc": toldFacts()}}),
 		"underway":          TrafficView(TrafficPage{Layout: viewer, Items: failuresPage(viewer, 3).Items, Next: "/x", Held: delivery.IntegrationState{PausedAt: ago(time.Hour), PausedBy: hostile}}),
@@ -221,6 +224,8 @@ func failuresPage(l Layout, rows int) FailuresPage {
 	for _, title := range []string{"Integration", "Error"} {
 		p.Narrow = append(p.Narrow, Refinement{Title: title, Items: slices.Repeat([]StateTab{{Name: hostile, Href: "/failures?integration=seller-push&state=any&q=x", Count: Count{N: 7}}}, 8)})
 	}
+	p.Chips = []Chip{{Text: hostile + hostile, Without: "/failures"}, {Text: p.ChipText(delivery.Filter{From: ago(time.Hour)}), Without: "/failures"}}
+	p.Look = delivery.Look{Until: *ago(time.Hour), Complete: now}
 	for i := range rows {
 		d := deliveryIn(delivery.States[i%len(delivery.States)])
 		d.ID = fmt.Sprintf("0197f000-0000-7000-8000-%012d", i)
@@ -228,6 +233,16 @@ func failuresPage(l Layout, rows int) FailuresPage {
 		p.Items = append(p.Items, d)
 	}
 	return p
+}
+
+// twins are failures that look the same.
+func twins() (list []delivery.Delivery) {
+	for n := range 3 {
+		d := deliveryIn(delivery.StateDead)
+		d.ID, d.ChangedAt = fmt.Sprintf("0197f000-0000-7000-8000-%012d", n), ago(time.Duration(n)*time.Minute)
+		list = append(list, d)
+	}
+	return list
 }
 
 func rendered(t *testing.T, c templ.Component) string {
@@ -536,7 +551,7 @@ func TestEveryNumberOfTheOverviewLeadsToItsRows(t *testing.T) {
 	h[0].Acknowledged = 5
 	overview := rendered(t, OverviewView(OverviewPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
 	list := rendered(t, IntegrationsView(IntegrationsPage{Layout: layout(delivery.RoleViewer), Integrations: h}))
-	for number, page := range map[string]string{"41<": overview, "52<": overview, "53<": overview, "55 delivered<": overview, "56 failed attempts<": overview,
+	for number, page := range map[string]string{"41<": overview, "52<": overview, "53<": overview, "55 delivered<": overview, "(what failed)<": overview, // attempts are more than failures
 		"52 dead letters wait for a person<": overview, "5 acknowledged<": overview, "40<": list, "1<": list, "54<": list} {
 		if !regexp.MustCompile(`<a href="/[^"]*"[^>]*>` + regexp.QuoteMeta(number)).MatchString(page) {
 			t.Errorf("%q is no link", number)

@@ -295,6 +295,8 @@ func (l Locale) DoneAction(action string) string {
 		return l.T("resolved")
 	case string(delivery.ActionReopen):
 		return l.T("reopened")
+	case string(delivery.ActionWithdraw):
+		return l.T("withdrew the retry of")
 	case "edit":
 		return l.T("edited and retried")
 	case "redirect":
@@ -318,6 +320,7 @@ var deeds = map[string]string{
 	"delivery.ignore":         "ignored",
 	"delivery.resolve":        "resolved",
 	"delivery.reopen":         "reopened",
+	"delivery.withdraw":       "withdrew a retry",
 	"delivery.edit":           "edited and retried",
 	"delivery.redirect":       "redirected to another integration",
 	"delivery.acknowledge":    "acknowledged",
@@ -357,7 +360,7 @@ func Short(id string) string {
 	if len(id) < 12 {
 		return id
 	}
-	return id[len(id)-8:] // the beginning of a version 7 id is its time and the same for many
+	return id[len(id)-delivery.ShortID:]
 }
 
 // Excerpt cuts text to at most n runes.

@@ -24,7 +24,7 @@ var (
 	filledIn = regexp.MustCompile(`%%|%[.0-9]*[a-z]|\{[a-z_]+(?::[a-z]+)?\}`)
 	plural   = regexp.MustCompile(`\{([a-z_]+)\|([^{}|]*)\|([^{}|]*)\}`)
 	brackets = regexp.MustCompile(`⟦[^⟦⟧]*⟧`)
-	cutOff   = regexp.MustCompile(`\pL*…`)
+	cutOff   = regexp.MustCompile(`\pL*…\pL*`)
 	spelled  = regexp.MustCompile(`\p{L}{2,}`)
 )
 
@@ -158,6 +158,15 @@ func TestEveryVisibleTextIsOfTheCatalogue(t *testing.T) {
 
 // visible is what people read or hear of a node itself.
 func visible(n *html.Node) (texts []string) {
+	if isCut(n) { // halves of one text
+		for half := range n.ChildNodes() {
+			texts = append(texts, half.FirstChild.Data)
+		}
+		return []string{strings.Join(texts, "")}
+	}
+	if n.Type == html.TextNode && isCut(n.Parent.Parent) {
+		return nil
+	}
 	if n.Type == html.TextNode && !slices.Contains([]string{"script", "style", "code", "kbd"}, n.Parent.Data) {
 		return []string{n.Data}
 	}
@@ -167,6 +176,10 @@ func visible(n *html.Node) (texts []string) {
 		}
 	}
 	return texts
+}
+
+func isCut(n *html.Node) bool {
+	return n != nil && slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == "class" && a.Val == "cut" })
 }
 
 func kindOf(n *html.Node) string {

@@ -3,6 +3,7 @@ package views
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ const (
 	FailuresNews    = "/failures/news"
 	FailuresLive    = "/failures/live"    // FailuresNews as a stream
 	FailuresSuggest = "/failures/suggest" // what the search bar could go on with
+	FailuresSeen    = "/failures/seen"    // moves the mark behind which failures are new to somebody
+	FailuresCSV     = "/failures/csv"     // a list as a file, see FailureList
 	SavedViews      = "/failures/views"
 	Groups          = "/groups"
 	Ignored         = "/ignored"
@@ -34,6 +37,7 @@ const (
 	PasskeyBegin    = "/account/passkeys/begin"
 	AccountNoCode   = "/account/code/remove"
 	Help            = "/help"
+	HelpFields      = "/help#fields" // what the search bar understands
 	SignIn          = "/sign-in"
 	SignInProvider  = "/sign-in/oidc"          // begins single sign-on
 	ProviderBack    = "/sign-in/oidc/callback" // where the provider sends people back
@@ -56,6 +60,34 @@ func Failure(id string) string { return Failures + "/" + url.PathEscape(id) }
 
 // FailureFrom is the page of one delivery that knows the list it was opened from.
 func FailureFrom(id, back string) string { return with(Failure(id), "return", back) }
+
+// FailureInList is the page of one delivery that leads back to its row of a list, and to the rows beside it.
+func FailureInList(list string, at delivery.Place) string {
+	list, _, _ = strings.Cut(list, "#")
+	return FailureFrom(at.ID, list+"#"+rowID(at))
+}
+
+// InList is the same for a place that there may not be.
+func InList(list string, at *delivery.Place) string {
+	if at == nil {
+		return ""
+	}
+	return FailureInList(list, *at)
+}
+
+// rowID names a row: by whose it is, and by its place in the list, so that what is beside it is found when it has moved.
+func rowID(at delivery.Place) string {
+	return "f-" + Short(at.ID) + "-" + strconv.FormatInt(at.At.UnixMicro(), 36)
+}
+
+// PlaceIn is where a failure stood in the list that it was opened from, by the address that FailureInList gave to its page; ok is false
+// where that says nothing of it.
+func PlaceIn(back, id string) (at delivery.Place, ok bool) {
+	_, row, _ := strings.Cut(back, "#f-")
+	short, moment, _ := strings.Cut(row, "-")
+	micros, err := strconv.ParseInt(moment, 36, 64)
+	return delivery.Place{ID: id, At: time.UnixMicro(micros).UTC()}, err == nil && short == Short(id)
+}
 
 // FailureAction is where a form about one delivery goes.
 func FailureAction(id string, action delivery.Action) string {
@@ -172,6 +204,17 @@ func TokenStep(at, id, step string) string { return at + "/" + url.PathEscape(id
 // AuditOf is the history of one subject.
 func AuditOf(subject string) string { return with(Audit, "subject", subject) }
 
+// IgnoredIn is the ignored failures of one integration or of all, in a month (2006-01) or at any time.
+func IgnoredIn(integration, month string) string {
+	query := url.Values{}
+	for name, value := range map[string]string{"integration": integration, "month": month} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return withQuery(Ignored, query)
+}
+
 // IgnoredOf is the ignored failures of one integration.
 func IgnoredOf(integration string) string { return with(Ignored, "integration", integration) }
 
@@ -199,6 +242,9 @@ func brief(f delivery.Filter) url.Values {
 	}
 	return v
 }
+
+// FailureFile is the same list as a file.
+func FailureFile(f delivery.Filter) string { return withQuery(FailuresCSV, brief(f)) }
 
 // FailuresOf is the open dead letters of one integration.
 func FailuresOf(integration string) string {

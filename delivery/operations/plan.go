@@ -9,13 +9,13 @@ import (
 
 const (
 	chunk = 2000 // acted on in one transaction: a list page that waits for it does not wait long
-	// judgedFrom is how many outcomes a part must have before its failure ratio stops the operation.
+	// judgedFrom is how many outcomes a wave must have before its failure ratio stops the operation, unless it is judged as a whole.
 	judgedFrom = 5
 	burst      = time.Second // at a rate, no more than this time's allowance is saved up
 	probes     = 1           // under way while a breaker has rested and is not closed yet
 )
 
-// Plan sets what a step does: of an operation of retries, canaries first, then at the pace, nothing past an obstacle.
+// Plan sets what a step does: of an operation of retries wave by wave, at the pace, nothing past an obstacle.
 func Plan(s *delivery.OperationStep) {
 	retries := s.Action.Row().Queues
 	for i := range s.Parts {
@@ -26,7 +26,7 @@ func Plan(s *delivery.OperationStep) {
 	}
 	for i := range s.Parts {
 		p := &s.Parts[i]
-		p.Release = p.Waiting()
+		p.Release = p.Left()
 		if retries {
 			planRetries(s, p)
 		}
@@ -62,14 +62,11 @@ func share(parts []delivery.PartStep) {
 
 func planRetries(s *delivery.OperationStep, p *delivery.PartStep) {
 	p.Release = 0
-	if p.Waiting() == 0 {
+	if p.Left() == 0 {
 		p.Held = delivery.Phrase{}
 		return
 	}
-	if p.Phase == delivery.PhaseCanary && canaryOver(s.Pace.Canary, p) {
-		now := s.Now
-		p.Phase, p.RampAt, p.TickAt = delivery.PhaseRamp, &now, &now
-	}
+	nextWave(s, p)
 	if !p.Obstacle.IsZero() {
 		p.Held = p.Obstacle
 		return
@@ -77,45 +74,44 @@ func planRetries(s *delivery.OperationStep, p *delivery.PartStep) {
 	if !p.Held.IsZero() {
 		resume(s.Now, p)
 	}
-	if p.Phase == delivery.PhaseCanary {
-		p.Release = max(min(p.Waiting(), s.Pace.Canary-tried(p)), 0)
-	} else {
+	if p.Release = p.Left(); p.Phase != delivery.PhaseCanary {
 		pace(s, p)
+	}
+	if p.WaveSize > 0 {
+		p.Release = max(min(p.Release, p.WaveSize-p.WaveSent), 0)
 	}
 	probe(p)
 }
 
-// stop says why a part stops its operation: too many of the outcomes that came since the latest resume are failures. All canaries
-// are enough to tell, however few.
+// nextWave begins another wave when the present one was judged: nothing stopped it. The ramp begins after the canary, or without one.
+func nextWave(s *delivery.OperationStep, p *delivery.PartStep) {
+	canary := p.Phase == delivery.PhaseCanary
+	if canary {
+		p.WaveSize = s.Pace.FirstWave()
+	}
+	if p.Judged() {
+		p.Wave, p.WaveSize = p.Wave+1, min(p.WaveSize*delivery.WaveGrowth, p.Left())
+		p.WaveSent, p.WaveGood, p.WaveBad = 0, 0, 0
+	} else if p.WaveSize > 0 {
+		return
+	}
+	if canary {
+		now := s.Now
+		p.Phase, p.RampAt, p.TickAt = delivery.PhaseRamp, &now, &now
+	}
+}
+
+// stop says why a part stops its operation: too many outcomes of its wave are failures. All of a wave is enough to tell, however few.
 func stop(pace delivery.Pace, p *delivery.PartStep) (why delivery.Phrase) {
-	outcomes, bad := judge(p)
-	canaries := pace.Canary > 0 && p.Phase == delivery.PhaseCanary && canaryOver(pace.Canary, p)
-	if pace.StopAbove <= 0 || outcomes == 0 || p.Waiting() == 0 || outcomes < max(judgedFrom, pace.Canary) && !canaries {
+	limit, outcomes := pace.Limit(), p.WaveGood+p.WaveBad
+	if limit <= 0 || p.Left() == 0 || outcomes < max(judgedFrom, pace.FirstWave()) && !p.Judged() || p.Ratio() <= limit {
 		return why
 	}
-	ratio := float64(bad) / float64(outcomes)
-	if ratio <= pace.StopAbove {
-		return why
-	}
-	return delivery.Say(delivery.NoteFailing, "integration", p.Integration, "failed", percent(ratio), "outcomes", outcomes,
-		"most", percent(pace.StopAbove))
+	return delivery.Say(delivery.NoteFailing, "integration", p.Integration, "failed", percent(p.Ratio()), "outcomes", outcomes,
+		"most", percent(limit))
 }
 
 func percent(ratio float64) string { return fmt.Sprintf("%.0f", 100*ratio) }
-
-// judge counts what came since the latest resume. What failed before it and succeeds after all is good news, not less than none bad.
-func judge(p *delivery.PartStep) (outcomes, bad int) {
-	bad = max(p.Failed+p.Failing-p.BadBefore, 0)
-	return bad + max(p.Succeeded-p.GoodBefore, 0), bad
-}
-
-// tried is how many were sent again: one that somebody else was faster with tells nothing.
-func tried(p *delivery.PartStep) int { return p.Cursor - p.First + 1 - p.Skipped }
-
-// canaryOver reports whether each canary has had an outcome.
-func canaryOver(canary int, p *delivery.PartStep) bool {
-	return tried(p) >= canary && p.Succeeded+p.Failed+p.Failing >= canary
-}
 
 // resume goes on after an obstacle: neither ramp nor allowance has grown meanwhile.
 func resume(now time.Time, p *delivery.PartStep) {
@@ -127,17 +123,16 @@ func resume(now time.Time, p *delivery.PartStep) {
 	p.RampAt, p.TickAt = &began, &now
 }
 
-// pace releases what the rate allows since the last tick.
+// pace takes from what is to be released what the rate does not allow since the last tick.
 func pace(s *delivery.OperationStep, p *delivery.PartStep) {
 	if s.Pace.Rate <= 0 {
-		p.Release = p.Waiting()
 		return
 	}
 	now := s.Now
 	from, to := s.Pace.At(p.TickAt.Sub(*p.RampAt)), s.Pace.At(now.Sub(*p.RampAt))
 	p.Allowance = min(p.Allowance+(from+to)/2*max(now.Sub(*p.TickAt), 0).Seconds(), max(1, to*burst.Seconds()))
 	p.TickAt = &now
-	p.Release = min(p.Waiting(), int(p.Allowance))
+	p.Release = min(p.Release, int(p.Allowance))
 }
 
 // probe lets only few find out whether a receiver is back.

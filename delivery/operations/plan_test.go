@@ -2,6 +2,7 @@ package operations
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func imagine(pace delivery.Pace, sizes ...int) *imagined {
 	first := 1
 	for i, n := range sizes {
 		o.Parts = append(o.Parts, delivery.PartStep{Integration: string(rune('a' + i)), First: first, Last: first + n - 1, Cursor: first - 1,
-			Phase: delivery.PhaseCanary, Allowance: 1})
+			Phase: delivery.PhaseCanary, Wave: 1, Allowance: 1})
 		first += n
 	}
 	return o
@@ -35,7 +36,8 @@ func (o *imagined) after(d time.Duration) []int {
 	for i := range o.Parts {
 		p := &o.Parts[i]
 		released[i] = p.Release
-		p.Cursor, p.Release = p.Cursor+p.Release, 0
+		again := min(p.Again, p.Release)
+		p.Again, p.Cursor, p.WaveSent, p.Release = p.Again-again, p.Cursor+p.Release-again, p.WaveSent+p.Release, 0
 	}
 	return released
 }
@@ -66,17 +68,77 @@ func TestCanariesWaitForTheirOutcomes(t *testing.T) {
 	if got := o.after(0); got[0] != 3 || got[1] != 2 {
 		t.Fatalf("canaries %v", got)
 	}
-	a.Succeeded, a.Failing = 1, 1
+	a.WaveGood, a.WaveBad = 1, 1
 	if got := o.after(time.Hour); got[0] != 0 {
 		t.Fatalf("released %v after two outcomes of three", got)
 	}
-	a.Skipped = 1 // tells nothing: another one goes
+	a.WaveSent-- // it was skipped, which tells nothing: another one goes
 	if got := o.after(0); got[0] != 1 {
 		t.Fatalf("instead of a skipped canary: %v", got)
 	}
-	a.Succeeded = 2
-	if got := o.after(0); got[0] != 96 || a.Phase != delivery.PhaseRamp {
+	a.WaveGood = 2
+	if got := o.after(0); got[0] != 6 || a.Phase != delivery.PhaseRamp {
 		t.Errorf("after all outcomes %v, phase %s", got, a.Phase)
+	}
+}
+
+func TestEachWaveIsJudgedBeforeTheNext(t *testing.T) {
+	o := imagine(delivery.Pace{Canary: 10}, 185)
+	p := &o.Parts[0]
+	var waves []int
+	for o.total() < 185 {
+		waves = append(waves, o.after(0)[0])
+		p.WaveGood = p.WaveSent - 1
+		if got := o.after(time.Hour); got[0] != 0 || p.Wave != len(waves) {
+			t.Fatalf("%v released while one of wave %d has no outcome", got, p.Wave)
+		}
+		p.WaveBad = 1
+	}
+	if !slices.Equal(waves, []int{10, 20, 40, 80, 35}) {
+		t.Errorf("waves %v", waves)
+	}
+}
+
+func TestALaterWaveStopsItToo(t *testing.T) {
+	o := imagine(delivery.Pace{Canary: 4, StopAbove: 0.2}, 100)
+	p := &o.Parts[0]
+	o.after(0)
+	p.WaveGood = 4
+	if got := o.after(0); got[0] != 8 {
+		t.Fatalf("wave of %v", got)
+	}
+	p.WaveGood, p.WaveBad = 3, 2
+	if got := o.after(0); o.Stop.String() != "note.failing failed=40 integration=a most=20 outcomes=5" || got[0] != 0 {
+		t.Errorf("stop %s, released %v", o.Stop, got)
+	}
+}
+
+// Whatever is asked of the pace, there is something that can be stopped.
+func TestWhatIsJudgedWithoutBeingAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		pace  delivery.Pace
+		first int
+		limit float64
+	}{{delivery.Pace{}, 0, 0}, {delivery.Pace{Rate: 5}, 0, 0}, {delivery.Pace{Canary: 3}, 3, .5}, {delivery.Pace{StopAbove: .1}, 10, .1},
+		{delivery.Pace{StopAbove: .1, Rate: 5}, 0, .1}, {delivery.Pace{StopAbove: .1, Rate: 5, Canary: 2}, 2, .1}} {
+		if c.pace.FirstWave() != c.first || c.pace.Limit() != c.limit {
+			t.Errorf("%+v: first %d, limit %v", c.pace, c.pace.FirstWave(), c.pace.Limit())
+		}
+	}
+}
+
+// What failed goes first, also where nothing new is left.
+func TestWhatIsSentAgainIsPartOfTheWaves(t *testing.T) {
+	o := imagine(delivery.Pace{Canary: 2}, 5)
+	p := &o.Parts[0]
+	p.Cursor, p.Failed, p.Again, p.Wave = 4, 4, 4, 2
+	var waves []int
+	for p.Left() > 0 {
+		waves = append(waves, o.after(0)[0])
+		p.WaveGood = p.WaveSent
+	}
+	if !slices.Equal(waves, []int{2, 3}) || p.Cursor != 5 || p.Wave != 3 {
+		t.Errorf("waves %v, %+v", waves, p)
 	}
 }
 
@@ -154,23 +216,19 @@ func TestTooManyFailuresStopIt(t *testing.T) {
 	o.after(0)
 	o.after(time.Second)
 	p := &o.Parts[1]
-	p.Succeeded, p.Failed, p.Failing = 1, 2, 1
+	p.WaveGood, p.WaveBad = 1, 3
 	if got := o.after(time.Second); !o.Stop.IsZero() || got[0] == 0 {
 		t.Fatalf("stopped after 4 outcomes: %s", o.Stop)
 	}
-	p.Failing = 2
+	p.WaveBad = 4
 	if got := o.after(time.Second); o.Stop.String() != "note.failing failed=80 integration=b most=50 outcomes=5" || got[0]+got[1] != 0 {
 		t.Fatalf("stop %s, released %v", o.Stop, got)
 	}
-	p.GoodBefore, p.BadBefore = 1, 4 // somebody resumed it
-	if o.after(time.Second); !o.Stop.IsZero() {
-		t.Fatalf("stopped by what was before: %s", o.Stop)
-	}
-	p.Succeeded, p.Failing = 3, 0 // two that were failing recovered
+	p.WaveGood, p.WaveBad = 3, 2 // two that were failing recovered
 	if o.after(time.Second); !o.Stop.IsZero() {
 		t.Fatalf("stopped by recoveries: %s", o.Stop)
 	}
-	p.Failed = 13
+	p.WaveBad = 13
 	if o.after(time.Second); o.Stop.IsZero() {
 		t.Error("not stopped by new failures")
 	}
@@ -180,13 +238,9 @@ func TestFewCanariesAreEnoughToStopIt(t *testing.T) {
 	o := imagine(delivery.Pace{Canary: 2, StopAbove: 0.4}, 100)
 	o.after(0)
 	p := &o.Parts[0]
-	p.Succeeded, p.Failed = 1, 1
+	p.WaveGood, p.WaveBad = 1, 1
 	if o.after(0); o.Stop.IsZero() {
 		t.Fatal("half of the canaries failed")
-	}
-	p.GoodBefore, p.BadBefore = 1, 1
-	if got := o.after(0); !o.Stop.IsZero() || got[0] != 98 {
-		t.Errorf("after it was resumed: %s %v", o.Stop, got)
 	}
 }
 

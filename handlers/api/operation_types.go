@@ -30,6 +30,7 @@ type OperationJSON struct {
 	Released   int                     `json:"released"`
 	Failing    int                     `json:"failing"`
 	Excluded   map[string]int          `json:"excluded"`
+	Wave       *WaveJSON               `json:"wave"` // null: nothing is sent
 	Note       string                  `json:"note"`
 	Parts      []operationPartJSON     `json:"parts"`
 	CreatedAt  *time.Time              `json:"created_at"`
@@ -46,18 +47,34 @@ type PaceJSON struct {
 	StopAbove float64 `json:"stop_above_failure_ratio"`
 }
 
+// WaveJSON is what is sent together and judged before more goes.
+type WaveJSON struct {
+	Number int     `json:"number"`
+	Size   int     `json:"size"`
+	Failed int     `json:"failed"`
+	Ratio  float64 `json:"ratio"`
+}
+
+func waveJSONOf(w delivery.Wave) *WaveJSON {
+	if w.Number == 0 {
+		return nil
+	}
+	return &WaveJSON{Number: w.Number, Size: w.Size, Failed: w.Bad, Ratio: w.Ratio()}
+}
+
 type operationPartJSON struct {
-	Integration string  `json:"integration"`
-	Phase       string  `json:"phase"`
-	Selected    int     `json:"selected"`
-	Waiting     int     `json:"waiting"`
-	Released    int     `json:"released"`
-	Failing     int     `json:"failing"`
-	Succeeded   int     `json:"succeeded"`
-	Failed      int     `json:"failed"`
-	Skipped     int     `json:"skipped"`
-	Rate        float64 `json:"rate_per_second"`
-	Held        string  `json:"held"`
+	Integration string    `json:"integration"`
+	Phase       string    `json:"phase"`
+	Wave        *WaveJSON `json:"wave"`
+	Selected    int       `json:"selected"`
+	Waiting     int       `json:"waiting"`
+	Released    int       `json:"released"`
+	Failing     int       `json:"failing"`
+	Succeeded   int       `json:"succeeded"`
+	Failed      int       `json:"failed"`
+	Skipped     int       `json:"skipped"`
+	Rate        float64   `json:"rate_per_second"`
+	Held        string    `json:"held"`
 }
 
 // OperationItemJSON is one delivery of an operation and what became of it.
@@ -121,6 +138,7 @@ func operationJSONOf(o delivery.Operation) OperationJSON {
 		Released:   o.Released,
 		Failing:    o.Failing,
 		Excluded:   counts(o.Excluded),
+		Wave:       waveJSONOf(o.Wave),
 		Note:       web.English(o.Note),
 		Parts:      make([]operationPartJSON, 0, len(o.Parts)),
 		CreatedAt:  web.Utc(&o.CreatedAt),
@@ -134,6 +152,7 @@ func operationJSONOf(o delivery.Operation) OperationJSON {
 		out.Parts = append(out.Parts, operationPartJSON{
 			Integration: p.Integration,
 			Phase:       p.Phase,
+			Wave:        waveJSONOf(p.Wave),
 			Selected:    p.Selected,
 			Waiting:     p.Waiting,
 			Released:    p.Released,

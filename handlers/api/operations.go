@@ -228,14 +228,29 @@ func (s *API) steerOperation(set func(*delivery.Steer)) echo.HandlerFunc {
 			return err
 		}
 		var step delivery.Steer
-		if err := web.DecodeObject(body, web.Fields{
+		set(&step)
+		members := web.Fields{
 			"reason":  web.TextField("reason", delivery.MaxReason, &step.Reason),
 			"version": web.VersionField(&step.Version),
-		}); err != nil {
+		}
+		if step.Resume {
+			members[delivery.PaceCanary] = canaryField(&step.Canary)
+		}
+		if err := web.DecodeObject(body, members); err != nil {
 			return err
 		}
-		set(&step)
 		return s.steer(c, step)
+	}
+}
+
+// canaryField takes how many go first after a resume; null counts as absent.
+func canaryField(into **int) web.Field {
+	return func(raw json.RawMessage) error {
+		if web.IsNull(raw) {
+			return nil
+		}
+		*into = new(int)
+		return web.WholeField(delivery.PaceCanary, *into)(raw)
 	}
 }
 

@@ -38,6 +38,8 @@ func (s *Console) Routes() {
 	s.get(views.Audit, s.audit, delivery.PermitAudit)
 	s.Route(http.MethodGet, views.Help, web.SignedIn, s.help)
 	s.accountRoutes()
+	s.get(views.FailuresCSV, s.failuresCSV, delivery.PermitView, delivery.PermitExport)
+	s.post(views.FailuresSeen, s.failuresSeen, delivery.PermitView)
 	s.post(views.SavedViews, s.saveView, delivery.PermitView)
 	s.post(views.SavedViews+"/:id/delete", s.deleteView, delivery.PermitView)
 	for _, d := range delivery.Decisions.Alone() {

@@ -41,6 +41,9 @@ func (s *Console) deliveryPage(c echo.Context) (page views.DeliveryPage, err err
 	}
 	page = views.DeliveryPage{Layout: s.Layout(c, d.Type+" → "+d.Integration, views.Failures), Return: backTo(c), Token: NewToken}
 	page.Here = views.FailureFrom(id, page.Return)
+	if page.Newer, page.Older, err = s.beside(c, page.Layout, page.Return, d.Delivery); err != nil {
+		return page, err
+	}
 	page.File = s.fileOf(c, d.Message)
 	held, err := s.store.IntegrationStates(c.Request().Context())
 	if err != nil {
@@ -96,6 +99,28 @@ func backTo(c echo.Context) string {
 	return views.Failures
 }
 
+// beside are the pages before and after a failure's in the list that somebody came from; empty at its ends, and for other pages.
+func (s *Console) beside(c echo.Context, l views.Layout, back string, d delivery.Delivery) (before, after string, err error) {
+	from, err := url.Parse(back)
+	if err != nil || from.Path != views.Failures {
+		return "", "", nil
+	}
+	filter, err := consoleFilter(from.Query(), l.Locale)
+	if err != nil { // an address that somebody wrote: the way back will say what is wrong with it
+		return "", "", nil
+	}
+	at, known := views.PlaceIn(back, d.ID)
+	if !known {
+		at = d.Place()
+	}
+	previous, next, err := s.store.Neighbours(c.Request().Context(), l.Mine(filter), at)
+	if err != nil {
+		_, err = web.Mistake(err)
+		return "", "", err
+	}
+	return views.InList(back, previous), views.InList(back, next), nil
+}
+
 // backToFailure returns who reloads the address of a form.
 func (s *Console) backToFailure(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, views.Failure(c.Param("id")))
@@ -130,6 +155,9 @@ func (s *Console) decide(action delivery.Action) echo.HandlerFunc {
 		request, err := actionRequest(c, form)
 		if err == nil {
 			request.ID = c.Param("id")
+			err = s.confirmTwice(c, request)
+		}
+		if err == nil {
 			d, err = s.store.Act(c.Request().Context(), request)
 		}
 		var conflict *delivery.ConflictError
@@ -150,6 +178,18 @@ func (s *Console) decide(action delivery.Action) echo.HandlerFunc {
 		s.SetFlash(c, onceOnly(c, d, good(c, "done."+string(action))))
 		return c.Redirect(http.StatusSeeOther, views.FailureFrom(request.ID, backTo(c)))
 	}
+}
+
+// confirmTwice refuses to send again what may have its effect a second time, unless the form says so.
+func (s *Console) confirmTwice(c echo.Context, a delivery.ActionRequest) error {
+	if !a.Action.Row().Queues || c.FormValue(views.FieldTwice) != "" {
+		return nil
+	}
+	d, err := s.store.Delivery(c.Request().Context(), a.ID)
+	if err == nil && d.Version == a.Version && s.Named(d.Integration).Twice(d.Delivery) {
+		return web.Unprocessable("twice_required", views.FieldTwice)
+	}
+	return err
 }
 
 // onceOnly tells who sends a form again that it was carried out before.

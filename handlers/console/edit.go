@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -410,7 +411,10 @@ func (s *Console) redirectPage(c echo.Context, status int, page views.RedirectPa
 	if page.Targets, err = s.store.RedirectTargets(c.Request().Context(), page.D.ID); err != nil {
 		return err
 	}
+	page.About = map[string]views.Target{}
 	for _, target := range page.Targets {
+		i := s.Named(target)
+		page.About[target] = views.Target{Address: i.Destination.Address(), Other: len(i.Subscribe) > 0 && !slices.Contains(i.Subscribe, page.D.Type)}
 		if losses := s.Losses(page.D.Sent(), target); len(losses) > 0 {
 			page.Lost = append(page.Lost, views.TargetLosses{Name: target, Losses: losses})
 		}

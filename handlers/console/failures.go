@@ -20,13 +20,19 @@ const (
 	maxSelection = delivery.MaxPage
 )
 
-// failures lists what waits for a person. A search that was typed becomes an address of its parts first, so that the address says
-// everything.
+// failures lists what waits for a person. A search that was typed becomes an address first, so that the address says everything: of the
+// one failure that it names, else of its parts.
 func (s *Console) failures(c echo.Context) error {
 	l := s.Layout(c, "title.failures", views.Failures)
 	if typed, searched := c.QueryParams()["search"]; searched {
 		text := strings.TrimSpace(typed[0])
 		filter, err := delivery.ParseSearch(text, time.Now(), l.Zone)
+		if err != nil || filter.IsPlain() {
+			named, failed := s.named(c, text)
+			if named != "" || failed != nil {
+				return sent(c, named, failed)
+			}
+		}
 		if err != nil {
 			return s.failuresPage(c, views.FailuresPage{Layout: l, Search: text}, err)
 		}
@@ -36,9 +42,19 @@ func (s *Console) failures(c echo.Context) error {
 	return s.failuresPage(c, views.FailuresPage{Layout: l, Filter: filter, Search: filter.SearchText()}, err)
 }
 
+func sent(c echo.Context, address string, err error) error {
+	if err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, address)
+}
+
 // failuresPage shows a list, or what is wrong with the question for it.
-func (s *Console) failuresPage(c echo.Context, page views.FailuresPage, wrong error) error {
+func (s *Console) failuresPage(c echo.Context, page views.FailuresPage, wrong error) (err error) {
 	ctx := c.Request().Context()
+	if page.Look, err = s.store.Look(ctx, page.UserID); err != nil {
+		return err
+	}
 	if wrong == nil {
 		var rows delivery.Page[delivery.Delivery]
 		rows, wrong = s.store.Failures(ctx, page.Mine(page.Filter))
@@ -56,6 +72,9 @@ func (s *Console) failuresPage(c echo.Context, page views.FailuresPage, wrong er
 	} else {
 		status = http.StatusUnprocessableEntity
 	}
+	if len(page.Items) == 0 && page.Search != "" && page.Filter.After == "" {
+		s.meant(c, &page)
+	}
 	if page.Views, err = s.store.SavedViews(ctx, page.UserID); err != nil {
 		return err
 	}
@@ -63,6 +82,19 @@ func (s *Console) failuresPage(c echo.Context, page views.FailuresPage, wrong er
 		page.Title = page.Say(delivery.Say("title.key", "key", views.Excerpt(page.Filter.Key, 60)))
 	}
 	return web.Render(c, status, views.FailuresView(page))
+}
+
+// failuresSeen notes until when somebody has seen what fails. The list that they look at stays.
+func (s *Console) failuresSeen(c echo.Context) error {
+	until, err := time.Parse(time.RFC3339Nano, c.FormValue("until"))
+	if err != nil {
+		return web.Unprocessable("invalid_parameter.time", "until", "name", "until")
+	}
+	if err := s.store.Seen(c.Request().Context(), web.Who(c).ID, until); err != nil {
+		return err
+	}
+	s.SetFlash(c, good(c, "done.seen"))
+	return c.Redirect(http.StatusSeeOther, views.LocalPath(c.FormValue("return")))
 }
 
 // consoleFilter reads a filter from an address. Beyond what the API takes, alternatives may be joined by commas, and times
@@ -138,6 +170,8 @@ func (s *Console) failuresNews(c echo.Context) error {
 
 // parseSelection reads the values of the checkboxes: what the person saw.
 func parseSelection(values []string, action delivery.Action) ([]views.Selected, error) {
+	values = strings.Fields(strings.Join(values, views.Chosen)) // the box of a fold has the values of all of its rows
+	values = slices.Compact(slices.Sorted(slices.Values(values)))
 	if len(values) > maxSelection {
 		return nil, web.BadField(http.StatusUnprocessableEntity, "too_many.rows", "id", "max", maxSelection)
 	}

@@ -53,7 +53,7 @@ func (s *Console) askOperation(c echo.Context) error {
 		s.SetFlash(c, warn(c, "done.nothing_selected"))
 		return c.Redirect(http.StatusSeeOther, page.Return)
 	}
-	if page.Dry, err = s.dryRun(c, request); err != nil {
+	if err := s.previewOperation(c, &page, request); err != nil {
 		return err
 	}
 	page.Form.Token = NewToken()
@@ -63,11 +63,18 @@ func (s *Console) askOperation(c echo.Context) error {
 	return web.Render(c, http.StatusOK, views.OperationNewView(page.Titled()))
 }
 
-// dryRun asks what would be selected, whatever is still to be typed.
-func (s *Console) dryRun(c echo.Context, r delivery.OperationRequest) (delivery.DryRun, error) {
-	return s.store.DryRun(c.Request().Context(),
+// previewOperation asks what would be selected, whatever is still to be typed.
+func (s *Console) previewOperation(c echo.Context, page *views.OperationNewPage, r delivery.OperationRequest) (err error) {
+	page.Dry, err = s.store.DryRun(c.Request().Context(),
 		delivery.OperationRequest{Action: r.Action, Filter: r.Filter, Chosen: r.Chosen, Actor: r.Actor,
 			Reason: "dry run", Category: delivery.IgnoreCategories[0]})
+	page.Twice = 0
+	for name, n := range page.Dry.UnsureOf {
+		if !s.Named(name).Repeatable() {
+			page.Twice += n
+		}
+	}
+	return err
 }
 
 // operationAsked reads on what an action is to be done, and what was typed about it.
@@ -81,16 +88,17 @@ func (s *Console) operationAsked(c echo.Context) (page views.OperationNewPage, r
 		return page, r, web.Unprocessable("unknown_action.form", "action")
 	}
 	page = views.OperationNewPage{Layout: s.Layout(c, "", views.Operations), Return: views.LocalPath(params.Get("return"))}
-	page.Form = views.OperationForm{ActionForm: formOf(c, r.Action), Token: params.Get("token"), Pace: paceOf(params)}
-	if page.Chosen, err = parseSelection(params["id"], r.Action); err != nil {
-		return page, r, err
-	}
-	if _, everything := params["filter"]; everything && len(page.Chosen) == 0 {
+	page.Form = views.OperationForm{ActionForm: formOf(c, r.Action), Token: params.Get("token"), Twice: params.Get(views.FieldTwice) != "",
+		Pace: paceOf(params)}
+	if _, everything := params["filter"]; everything {
 		page.Filter, err = filterOf(params.Get("filter"), page.Layout)
 		if err == nil {
 			mine := page.Mine(*page.Filter)
 			r.Filter = &mine
 		}
+		return page, r, err
+	}
+	if page.Chosen, err = parseSelection(params["id"], r.Action); err != nil {
 		return page, r, err
 	}
 	r.Chosen = chosenOf(page.Chosen)
@@ -129,7 +137,12 @@ func (s *Console) startByForm(c echo.Context) error {
 		return err
 	}
 	var started delivery.Operation
-	if err = s.fillOperation(c, page.Form, &request); err == nil {
+	if err = s.fillOperation(c, page.Form, &request); err == nil && request.Action.Row().Queues && !page.Form.Twice {
+		if err = s.previewOperation(c, &page, request); err == nil && page.Twice > 0 {
+			err = web.Unprocessable("twice_required", views.FieldTwice)
+		}
+	}
+	if err == nil {
 		started, err = s.store.StartOperation(c.Request().Context(), request)
 	}
 	if err != nil {
@@ -151,7 +164,7 @@ func (s *Console) refusedOperation(
 		return err
 	}
 	page.Form.Field, page.Form.Problem = p.Field, page.Say(p.Says)
-	if page.Dry, err = s.dryRun(c, request); err != nil {
+	if err := s.previewOperation(c, &page, request); err != nil {
 		return err
 	}
 	return web.Render(c, p.Status, views.OperationNewView(page.Titled()))
@@ -284,7 +297,7 @@ func (s *Console) steerByForm(what string) echo.HandlerFunc {
 			return s.operationPage(c, http.StatusConflict, form)
 		}
 		if err != nil {
-			p, err := web.Mistake(err)
+			p, err := web.Mistake(withoutCanary(err))
 			if err != nil {
 				return err
 			}
@@ -295,6 +308,15 @@ func (s *Console) steerByForm(what string) echo.HandlerFunc {
 		s.SetFlash(c, good(c, "done.operation."+what))
 		return c.Redirect(http.StatusSeeOther, views.Operation(step.ID))
 	}
+}
+
+// withoutCanary says at the field that whoever typed 0 may not.
+func withoutCanary(err error) error {
+	var lacks *delivery.RightError
+	if errors.As(err, &lacks) && lacks.Missing == delivery.PermitSkipCanary {
+		return web.Unprocessable("invalid_pace.skip_canary", delivery.PaceCanary)
+	}
+	return err
 }
 
 // steerOf reads a form that changes an operation.
@@ -320,6 +342,11 @@ func steerOf(c echo.Context, what string) (form views.SteerForm, step delivery.S
 		err = delivery.CheckReason(step.Reason)
 	case what == "cancel" && step.Reason == "":
 		err = web.Unprocessable("reason_required.cancel", "reason")
+	case what == "resume" && form.Pace.Canary != "":
+		n, bad := strconv.Atoi(form.Pace.Canary)
+		if step.Canary = &n; bad != nil || n < 0 || n > delivery.MaxCanary {
+			err = web.Unprocessable("invalid_pace.resume", delivery.PaceCanary, "max", delivery.MaxCanary)
+		}
 	case what == "pace":
 		var pace delivery.Pace
 		pace, err = ParsePace(form.Pace)

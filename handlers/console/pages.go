@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -18,13 +19,35 @@ func (s *Console) ignored(c echo.Context) error {
 		Integration: c.QueryParam("integration"),
 		Names:       s.integrationNames(c),
 	}
-	rows, err := s.store.Failures(c.Request().Context(), delivery.Filter{States: []delivery.State{delivery.StateIgnored},
-		Integrations: web.Given([]string{page.Integration}), After: c.QueryParam("after"), Limit: 50})
+	filter := delivery.Filter{States: []delivery.State{delivery.StateIgnored}, Integrations: web.Given([]string{page.Integration})}
+	page.Month = c.QueryParam("month")
+	if err := inMonth(&filter, page.Month, page.Zone); err != nil {
+		return err
+	}
+	if page.May(delivery.PermitExport) {
+		page.CSV = views.FailureFile(filter)
+	}
+	filter.After, filter.Limit = c.QueryParam("after"), delivery.DefaultPage
+	rows, err := s.store.Failures(c.Request().Context(), filter)
 	if err != nil {
 		return err
 	}
 	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
 	return web.Render(c, http.StatusOK, views.IgnoredView(page))
+}
+
+// inMonth leaves of a filter what came to its state in a month; all where none is named.
+func inMonth(f *delivery.Filter, month string, zone *time.Location) error {
+	if month == "" {
+		return nil
+	}
+	from, err := time.ParseInLocation(views.MonthForm, month, zone)
+	if err != nil {
+		return web.BadParameter("invalid_parameter.time", "month", "name", "month")
+	}
+	to := from.AddDate(0, 1, 0)
+	f.From, f.To = &from, &to
+	return nil
 }
 
 // audit lists who did what.

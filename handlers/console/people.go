@@ -147,10 +147,10 @@ func grantOf(c echo.Context) (g delivery.Grant, err error) {
 	if err != nil {
 		return g, err
 	}
+	g.Role = delivery.Role(c.FormValue("role"))
 	for _, p := range params["permission"] {
 		g.Permissions = append(g.Permissions, delivery.Permission(p))
 	}
-	g.Role = delivery.Role(c.FormValue("role"))
 	names, labels, err := delivery.ParseScope(c.FormValue("integrations"))
 	for key, value := range labels {
 		names = append(names, key+"="+value) // where names belong it is none, and is refused as such

@@ -3,9 +3,12 @@ package console
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -22,30 +25,50 @@ const (
 // countsOf fills in how many rows the list and its neighbours have. What the counters know is exact and said of each state; a search
 // is counted only where it is shown, and not far: it has to be found to be counted.
 func (s *Console) countsOf(ctx context.Context, page *views.FailuresPage) error {
-	f := page.Mine(page.Filter)
-	f.After, f.Limit, f.Sort = "", 0, ""
-	counted := countedByGroups(f)
-	for _, states := range views.TabStates {
-		tab := views.StateTab{
-			Name:    page.StatesName(states),
-			Current: sameStates(states, views.StatesOf(page.Filter)),
-			Count:   views.Count{Unknown: true},
-		}
-		if f.States = states; counted {
+	counted := countedByGroups(unpaged(page.Untabbed()))
+	for _, t := range page.ListTabs() {
+		tab := views.StateTab{Name: t.Name, Href: views.FailureList(t.Filter), Current: t.Current, Count: views.Count{Unknown: true}}
+		if counted {
+			atMost := views.CountLimit
+			if !countedByGroups(unpaged(t.Filter)) {
+				atMost = searchCountLimit
+			}
 			var err error
-			if tab.Count, err = s.count(ctx, f, views.CountLimit); err != nil {
+			if tab.Count, err = s.count(ctx, unpaged(page.Mine(t.Filter)), atMost); err != nil {
 				return err
 			}
 		}
-		link := page.Filter
-		link.After, link.States = "", states
-		if len(states) == 1 && states[0] == delivery.StateDead {
-			link.States = nil
-		}
-		tab.Href = views.FailureList(link)
 		page.Tabs = append(page.Tabs, tab)
 	}
-	return s.total(ctx, page, f, counted)
+	page.Chips = chips(page)
+	return s.total(ctx, page, unpaged(page.Mine(page.Filter)), counted)
+}
+
+func unpaged(f delivery.Filter) delivery.Filter {
+	f.After, f.Limit, f.Sort = "", 0, ""
+	return f
+}
+
+// chips are the conditions of a list, each with the list without it; what the tab says is no chip.
+func chips(page *views.FailuresPage) (list []views.Chip) {
+	bare := page.Untabbed()
+	values := bare.Values()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if name == "sort" || name == "limit" {
+			continue
+		}
+		for n, value := range values[name] {
+			one, err := web.FailureFilter(url.Values{name: {value}}, []string{name})
+			rest := maps.Clone(page.Filter.Values())
+			delete(rest, "after")
+			rest[name] = slices.Delete(slices.Clone(values[name]), n, n+1)
+			without, err2 := web.FailureFilter(rest, web.FailureParams)
+			if err == nil && err2 == nil {
+				list = append(list, views.Chip{Text: page.ChipText(unpaged(one)), Without: views.FailureList(without)})
+			}
+		}
+	}
+	return list
 }
 
 // total is how many rows match in the states that are shown.
@@ -53,12 +76,12 @@ func (s *Console) total(ctx context.Context, page *views.FailuresPage, f deliver
 	f.States = views.StatesOf(page.Filter)
 	current := slices.IndexFunc(page.Tabs, func(t views.StateTab) bool { return t.Current })
 	switch {
+	case page.Filter.After == "" && page.Next == "":
+		page.Total = views.Count{N: len(page.Items)}
 	case counted && current >= 0:
 		page.Total = page.Tabs[current].Count
 	case counted:
 		page.Total, err = s.count(ctx, f, views.CountLimit)
-	case page.Filter.After == "" && page.Next == "":
-		page.Total = views.Count{N: len(page.Items)}
 	default:
 		page.Total, err = s.count(ctx, f, searchCountLimit)
 	}
@@ -69,10 +92,6 @@ func (s *Console) total(ctx context.Context, page *views.FailuresPage, f deliver
 		return err
 	}
 	return s.narrow(ctx, page, f)
-}
-
-func sameStates(a, b []delivery.State) bool {
-	return len(a) == len(b) && !slices.ContainsFunc(a, func(s delivery.State) bool { return !slices.Contains(b, s) })
 }
 
 // count returns Unknown where a state cannot be searched that way.
@@ -205,4 +224,85 @@ func quotedValue(v string) string {
 		return v
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
+}
+
+// named is the address of what a text names: a failure, when it is the business key or the id of one, or the end of its id; a list, when
+// it is that of several; a message. Empty when it names nothing.
+func (s *Console) named(c echo.Context, text string) (string, error) {
+	ctx, filters := c.Request().Context(), delivery.Named(text)
+	if end := strings.ToLower(text); delivery.IsShortID(end) {
+		ids, err := s.store.EndingIn(ctx, end)
+		if err != nil {
+			return "", err
+		}
+		if len(ids) > 0 {
+			filters = append(filters, delivery.Filter{States: delivery.States, IDs: ids})
+		}
+	}
+	for _, f := range filters {
+		two := f
+		two.Limit = 2
+		rows, err := s.store.Failures(ctx, two)
+		switch {
+		case err != nil:
+			return "", err
+		case len(rows.Items) == 1:
+			return views.FailureInList(views.FailureList(f), rows.Items[0].Place()), nil
+		case len(rows.Items) > 1:
+			return views.FailureList(f), nil
+		}
+	}
+	return s.unfailed(ctx, strings.ToLower(text))
+}
+
+// unfailed is the address of a delivery or message of that id, which never failed.
+func (s *Console) unfailed(ctx context.Context, id string) (string, error) {
+	if !delivery.IsUUID(id) {
+		return "", nil
+	}
+	_, err := s.store.Delivery(ctx, id)
+	if err == nil {
+		return views.Failure(id), nil
+	}
+	if errors.Is(err, delivery.ErrNotFound) {
+		if _, _, err = s.store.Message(ctx, id); err == nil {
+			return views.Message(id), nil
+		}
+	}
+	if errors.Is(err, delivery.ErrNotFound) {
+		return "", nil
+	}
+	return "", err
+}
+
+const mostMeant = 6
+
+// meant fills in what a search that finds nothing, or cannot be read, was probably meant to be: only what finds something.
+func (s *Console) meant(c echo.Context, page *views.FailuresPage) {
+	now := time.Now()
+	others := delivery.MeantBy(page.Search, now, page.Zone)
+	for _, name := range page.Filter.Integrations {
+		names := s.integrationNames(c)
+		if slices.Contains(names, name) {
+			continue
+		}
+		for _, longer := range names {
+			if strings.Contains(longer, name) {
+				f := page.Filter
+				f.Integrations = []string{longer}
+				others = append(others, delivery.Meant{Search: f.SearchText(), Says: delivery.Say("meant.integration", "integration", longer)})
+			}
+		}
+	}
+	for _, m := range others {
+		f, err := delivery.ParseSearch(m.Search, now, page.Zone)
+		if err != nil || len(page.Meant) == mostMeant {
+			continue
+		}
+		n, err := s.count(c.Request().Context(), page.Mine(f), searchCountLimit)
+		if err != nil || n.N == 0 && !n.Capped && !n.Unknown {
+			continue
+		}
+		page.Meant = append(page.Meant, views.StateTab{Name: page.Say(m.Says), Href: views.FailureList(f), Count: n})
+	}
 }

@@ -19,6 +19,11 @@ type Store interface {
 		ctx context.Context,
 		id, after string,
 	) (delivery.Page[delivery.Delivery], error) // by the order of a key; the next one first
+	// Neighbours are the places beside one in a filter's list; nil where there is none.
+	Neighbours(ctx context.Context, f delivery.Filter, at delivery.Place) (before, after *delivery.Place, err error)
+	EndingIn(ctx context.Context, end string) ([]string, error)       // ids of failures
+	Look(ctx context.Context, operator string) (delivery.Look, error) // what somebody has seen of failures
+	Seen(ctx context.Context, operator string, until time.Time) error // notes it
 	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)
 	Groups(ctx context.Context, f delivery.GroupFilter) (delivery.Page[delivery.Group], error)
 	Group(ctx context.Context, id string) (delivery.Group, error)

@@ -92,10 +92,10 @@ func New(store Store, cfg Config) (*Core, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.MetricsAccess = cmp.Or(cfg.MetricsAccess, MetricsLocal)
 	if cfg.TokenLifetimes == (delivery.TokenLifetimes{}) {
 		cfg.TokenLifetimes = delivery.StandardTokenLifetimes
 	}
-	cfg.MetricsAccess = cmp.Or(cfg.MetricsAccess, MetricsLocal)
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics()
 	}

@@ -135,6 +135,7 @@ func TestASearchIsSavedAndFoundAgain(t *testing.T) {
 	b.shows("Saved as Refused.")
 	b.open("/groups")
 	b.open("/failures")
+	b.click(".views summary")
 	b.click(".views nav a")
 	b.is("String(/^.failures.from=20.*&q=answered$/.test(location.pathname + location.search))", "true")
 	b.shows("1 failure")

@@ -41,6 +41,7 @@ func (b *browser) searchesAndSaves() {
 	b.address("/failures?error_class=http_4xx&integration=push")
 	b.open("/groups")
 	b.open("/failures")
+	b.click(".views summary")
 	b.click(".views nav a")
 	b.address("/failures?error_class=http_4xx&integration=push")
 }
@@ -70,8 +71,9 @@ func (b *browser) retriesTwo() {
 	b.click("[data-selection] button[data-action=retry]")
 	b.shows("Nothing was selected: tick the rows first.")
 	b.address("/failures?integration=push")
-	b.click("tbody tr:nth-of-type(1) input[type=checkbox]")
-	b.click("tbody tr:nth-of-type(2) input[type=checkbox]")
+	b.click("tbody.fold summary") // they look the same
+	b.click("tbody.fold tr:nth-of-type(2) input[type=checkbox]")
+	b.click("tbody.fold tr:nth-of-type(3) input[type=checkbox]")
 	b.click("[data-selection] button[data-action=retry]")
 	b.shows("2 are selected", "2 can be retried: 2 on push")
 	b.enter("#all-reason", "the seller is back")
@@ -83,8 +85,8 @@ func (b *browser) retriesTwo() {
 func (b *browser) steersTheRest() {
 	b.t.Helper()
 	b.open("/failures?integration=push")
-	b.click("details:has([data-all=retry]) summary")
-	b.click("[data-all=retry]")
+	b.click("[data-everything]")
+	b.click("[data-selection] button[data-action=retry]")
 	b.shows("2 can be retried")
 	b.enter("#new-rate", "many")
 	b.enter("#all-reason", "one by one")

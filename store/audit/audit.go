@@ -51,6 +51,9 @@ func Details(members map[string]any) json.RawMessage {
 			delete(members, name)
 		}
 	}
+	if len(members) == 0 {
+		return json.RawMessage("{}")
+	}
 	raw, _ := json.Marshal(members) // strings, numbers and times only
 	return raw
 }

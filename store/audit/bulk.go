@@ -10,25 +10,31 @@ import (
 	"redrive/store/pg"
 )
 
-// BulkEntry is one of many entries that are alike: integration, state before and version after are its details.
+// BulkEntry is one of many entries that are alike: integration, state before and version after are its details, and why nobody knows
+// whether the last try had its effect.
 type BulkEntry struct {
 	Subject     string
 	Integration string
 	Was         string
 	Version     int
+	Unknown     string
 }
+
+// unknownMember is the member of the details of what is sent again although it may have had its effect.
+const unknownMember = "outcome_unknown"
 
 // kind is what many entries of one act share.
 type kind struct {
-	integration, was string
-	version          int
+	integration, was, unknown string
+	version                   int
 }
 
-func (e BulkEntry) kind() kind { return kind{e.Integration, e.Was, e.Version} }
+func (e BulkEntry) kind() kind { return kind{e.Integration, e.Was, e.Unknown, e.Version} }
 
 // kindsSQL are the details of each kind, as Postgres writes them: that text is what is hashed.
-const kindsSQL = `SELECT (jsonb_build_object('integration', k.integration, 'version', k.version, 'from', k.was) || CAST(@members AS jsonb))::text
-	FROM unnest(CAST(@integrations AS text[]), CAST(@versions AS int[]), CAST(@states AS text[])) WITH ORDINALITY AS k(integration, version, was, n) ORDER BY n`
+const kindsSQL = `SELECT (jsonb_build_object('integration', k.integration, 'version', k.version, 'from', k.was)
+		|| jsonb_strip_nulls(jsonb_build_object('` + unknownMember + `', nullif(k.unknown, ''))) || CAST(@members AS jsonb))::text
+	FROM unnest(CAST(@integrations AS text[]), CAST(@versions AS int[]), CAST(@states AS text[]), CAST(@unknown AS text[])) WITH ORDINALITY AS k(integration, version, was, unknown, n) ORDER BY n`
 
 const appendSQL = `INSERT INTO redrive.audit (seq, at, actor, action, subject_type, subject, reason, details, prev_hash, hash)
 	SELECT e.seq, ?, ?, ?, ?, e.subject, ?, (?::text[])[e.kind]::jsonb, e.prev_hash, e.hash
@@ -80,7 +86,7 @@ func RecordMany(tx *gorm.DB, shared delivery.AuditEntry, members map[string]any,
 }
 
 func recordAlone(tx *gorm.DB, entry delivery.AuditEntry, members map[string]any, e BulkEntry) error {
-	own := map[string]any{"integration": e.Integration, "version": e.Version, "from": e.Was}
+	own := map[string]any{"integration": e.Integration, "version": e.Version, "from": e.Was, unknownMember: e.Unknown}
 	maps.Copy(own, members)
 	entry.Subject, entry.Details = e.Subject, Details(own)
 	return Record(tx, entry)
@@ -89,20 +95,20 @@ func recordAlone(tx *gorm.DB, entry delivery.AuditEntry, members map[string]any,
 // grouped turns entries into columns, each kind's details once.
 func grouped(tx *gorm.DB, members map[string]any, entries []BulkEntry) (b bulkEntries, err error) {
 	known := map[kind]int{}
-	var integrations, states []string
+	var integrations, states, unknown []string
 	var versions []int
 	for _, e := range entries {
 		k := e.kind()
 		if known[k] == 0 {
 			known[k] = len(known) + 1
 			integrations = append(integrations, k.integration)
-			versions, states = append(versions, k.version), append(states, k.was)
+			versions, states, unknown = append(versions, k.version), append(states, k.was), append(unknown, k.unknown)
 		}
 		b.subjects, b.kinds = append(b.subjects, e.Subject), append(b.kinds, known[k])
 	}
 	b.texts, err = pg.Read(tx, pg.Single[string], kindsSQL,
 		map[string]any{"members": string(Details(members)), "integrations": &integrations, "versions": &versions,
-			"states": &states})
+			"states": &states, "unknown": &unknown})
 	if err != nil {
 		return b, fmt.Errorf("putting the audit's details into words: %w", err)
 	}

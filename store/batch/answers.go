@@ -214,7 +214,7 @@ func rejectedRow(file delivery.StoredFile, r delivery.RejectedRow, masking deliv
 
 // correctionSQL finds rejected rows of one file that were retried together: by one operation, or by one person with pauses of at
 // most the time to collect and no longer than ten times that. When each was asked for decides, not when somebody looks. Those of an
-// operation wait until it has nothing more to send again by itself: all of it is, it is held back, or its canaries have to come
+// operation wait until it has nothing more to send again by itself: all of it is, it is held back, or its wave has to come
 // first; at most for an hour, of an operation whose pace is slower.
 const correctionSQL = `
 WITH waiting AS (
@@ -235,7 +235,7 @@ SELECT t.file_id::text, coalesce(t.operation_id::text, '') AS operation, coalesc
 LEFT JOIN redrive.operations o ON o.id = t.operation_id
 LEFT JOIN redrive.operation_parts p ON p.operation_id = o.id AND p.integration = @integration
 WHERE CASE WHEN t.operation_id IS NULL THEN least(t.last + CAST(@collect AS double precision) * interval '1 millisecond', t.first + 10 * CAST(@collect AS double precision) * interval '1 millisecond') < clock_timestamp()
-	ELSE coalesce(o.state <> 'running' OR p.cursor >= p.last OR p.held IS NOT NULL OR p.phase = 'canary' AND p.cursor - p.first + 1 - p.skipped >= o.canary, true)
+	ELSE coalesce(o.state <> 'running' OR p.cursor >= p.last AND p.again = 0 OR p.held IS NOT NULL OR coalesce(p.wave_sent >= p.wave_size, false), true)
 		OR t.first + CAST(@slowest AS double precision) * interval '1 millisecond' < clock_timestamp() END
 ORDER BY t.first, t.file_id LIMIT 1`
 

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/queue"
 )
 
 // Act does one action of one person on one delivery and audits it in the same transaction. It returns the new record, or
@@ -20,10 +21,42 @@ func (s *Desk) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.De
 }
 
 func act(tx *gorm.DB, a delivery.ActionRequest) error {
-	return decideOne(tx, a.ID, a.Version,
-		decision{Transition: a.Action.Row(), actor: a.Actor, reason: a.Reason, category: a.Category,
-			evidence: a.Evidence, until: a.Until})
+	d := decision{Transition: a.Action.Row(), actor: a.Actor, reason: a.Reason, category: a.Category,
+		evidence: a.Evidence, until: a.Until}
+	if d.Withdraws {
+		return withdraw(tx, a, d)
+	}
+	return decideOne(tx, a.ID, a.Version, d)
 }
+
+// withdraw begins with the queue, as whoever claims does: one of them is second, and finds nothing.
+func withdraw(tx *gorm.DB, a delivery.ActionRequest, d decision) error {
+	taken, err := queue.Withdraw(tx, a.ID)
+	if err != nil {
+		return err
+	}
+	if !taken {
+		return whyRefused(tx, oneTarget(a.ID, a.Version), d)
+	}
+	one, err := permittedOne(tx, a.ID, a.Version, d)
+	if err != nil {
+		return err
+	}
+	if err := tx.Exec(withdrawnSQL, delivery.ReasonWithdrawn, a.ID).Error; err != nil {
+		return fmt.Errorf("withdrawing from an operation: %w", err)
+	}
+	return carryOut(tx, []lockedDelivery{one}, d)
+}
+
+// withdrawnSQL tells the operation that asked for the retry: the item failed, and its wave is judged without it.
+const withdrawnSQL = `
+WITH gone AS (
+    UPDATE redrive.operation_items i SET outcome = 'failed', reason = ?, failing = false FROM redrive.deliveries r, redrive.operation_items b
+    WHERE r.id = ? AND i.operation_id = r.operation_id AND i.n = r.operation_item AND i.outcome IS NULL AND b.operation_id = i.operation_id AND b.n = i.n
+    RETURNING i.operation_id, r.integration, i.wave, b.failing
+)
+INSERT INTO redrive.operation_deltas (operation_id, integration, wave, succeeded, failed, failing, withdrawn)
+SELECT operation_id, integration, wave, 0, 1, -failing::int, 1 FROM gone`
 
 // claimToken reports whether this is the first time that the form with this token is carried out; an empty token is always fresh.
 // It comes first in the transaction that carries it out: whoever sends the same form meanwhile waits here for the end of that.

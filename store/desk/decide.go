@@ -45,10 +45,11 @@ type lockedDelivery struct {
 	integration string
 	version     int
 	state       delivery.State
+	class       string // of its last error
 }
 
 func (t *lockedDelivery) columns() []any {
-	return []any{&t.n, &t.id, &t.integration, &t.version, (*string)(&t.state)}
+	return []any{&t.n, &t.id, &t.integration, &t.version, (*string)(&t.state), &t.class}
 }
 
 // decide carries a decision out on those of the targets that permit it, and returns them: a click is a set of one, a step of an operation
@@ -64,7 +65,7 @@ func decide(tx *gorm.DB, of targets, d decision) ([]lockedDelivery, error) {
 // lockSQL locks in the order of ids: everybody does, so that nobody waits for each other. What was waited for is judged as it is then.
 const lockSQL = `
 WITH %s
-SELECT g.n, r.id::text, r.integration, r.version, r.state FROM given g JOIN redrive.deliveries r ON r.id = g.id
+SELECT g.n, r.id::text, r.integration, r.version, r.state, coalesce(r.error_class, '') FROM given g JOIN redrive.deliveries r ON r.id = g.id
 WHERE (g.version = 0 OR r.version = g.version) AND %s ORDER BY r.id FOR UPDATE OF r`
 
 // permitted locks those of the targets that permit the decision. What goes with it is looked up by later statements: what is joined to
@@ -92,6 +93,9 @@ func permitSQL(t delivery.Transition) string {
 	conditions := []string{"r.state IN (" + literals(t.From) + ")"}
 	if t.Unexpired {
 		conditions = append(conditions, "(r.expires_at IS NULL OR r.expires_at > clock_timestamp())")
+	}
+	if t.Withdraws {
+		conditions = append(conditions, "r.retry_requested_at IS NOT NULL")
 	}
 	if t.Active {
 		conditions = append(conditions, "r.integration = ANY(ARRAY(SELECT i.name FROM redrive.integrations i WHERE i.active))")
@@ -220,6 +224,9 @@ func (d decision) statement() string {
 		timeIf("acknowledged_at", d.Acknowledged),
 	}
 	also := ""
+	if d.Withdraws {
+		sets = append(sets, timeIf("retry_requested_at", false))
+	}
 	if d.Queues {
 		sets, also = append(sets, timeIf("retry_requested_at", true)), enqueueSQL
 	}
@@ -269,6 +276,9 @@ func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
 	entries := make([]audit.BulkEntry, len(list))
 	for i, t := range list {
 		entries[i] = audit.BulkEntry{Subject: t.id, Integration: t.integration, Was: string(t.state), Version: t.version + raised}
+		if d.Queues && (delivery.Delivery{State: t.state, ErrorClass: t.class}).MayHaveHadEffect() {
+			entries[i].Unknown = t.class
+		}
 	}
 	return audit.RecordMany(tx, delivery.AuditEntry{Actor: d.actor, Action: "delivery." + string(d.Action),
 		SubjectType: "delivery", Reason: d.reason}, members, entries)
@@ -389,6 +399,9 @@ func (s subject) excluded(t delivery.Transition) string {
 
 // refusal is the error for whoever asked for a decision on s alone.
 func (s subject) refusal(t delivery.Transition) error {
+	if t.Withdraws && s.State == delivery.StatePending && (s.Wanted == 0 || s.Wanted == s.Version) {
+		return delivery.Mistake("nothing_to_withdraw", "")
+	}
 	switch s.excluded(t) {
 	case delivery.ExcludedNotFound:
 		return delivery.ErrNotFound

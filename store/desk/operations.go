@@ -34,7 +34,7 @@ func (s *Desk) DryRun(ctx context.Context, r delivery.OperationRequest) (run del
 	if err != nil {
 		return run, pg.DomainError(fmt.Errorf("looking for what fits: %w", err))
 	}
-	run.Excluded, run.Integrations = map[string]int{}, map[string]int{}
+	run.Excluded, run.Integrations, run.UnsureOf = map[string]int{}, map[string]int{}, map[string]int{}
 	for _, r := range rows {
 		if r.Why != "" {
 			run.Excluded[r.Why] += r.N
@@ -44,6 +44,7 @@ func (s *Desk) DryRun(ctx context.Context, r delivery.OperationRequest) (run del
 		run.Integrations[r.Integration] += r.N
 		if r.Unsure {
 			run.Unsure += r.N
+			run.UnsureOf[r.Integration] += r.N
 		}
 	}
 	return run, nil
@@ -78,7 +79,7 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		if err != nil || !fresh {
 			return err
 		}
-		frozen, err := freeze(tx, r.ID, selection)
+		frozen, err := freeze(tx, r, selection)
 		if err != nil {
 			return fmt.Errorf("freezing the set: %w", err)
 		}

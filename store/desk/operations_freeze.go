@@ -122,14 +122,14 @@ const freezeSQL = `, numbered AS MATERIALIZED (
 ), items AS (
     INSERT INTO redrive.operation_items (operation_id, n, delivery_id, version) SELECT CAST(@operation AS uuid), n, id, version FROM numbered
 ), parts AS (
-    INSERT INTO redrive.operation_parts (operation_id, integration, first, last, cursor, allowance)
-    SELECT CAST(@operation AS uuid), integration, min(n), max(n), min(n) - 1, 1 FROM numbered GROUP BY integration
+    INSERT INTO redrive.operation_parts (operation_id, integration, first, last, cursor, wave_size, allowance)
+    SELECT CAST(@operation AS uuid), integration, min(n), max(n), min(n) - 1, nullif(CAST(@first_wave AS int), 0), 1 FROM numbered GROUP BY integration
 )
 SELECT '' AS why, integration, count(*) AS n FROM numbered GROUP BY integration
 UNION ALL
 SELECT why, '', count(*) FROM judged WHERE why IS NOT NULL GROUP BY why`
 
-func freeze(tx *gorm.DB, id string, selection selection) (f frozen, err error) {
+func freeze(tx *gorm.DB, r delivery.OperationRequest, selection selection) (f frozen, err error) {
 	if err := tx.Exec("SET LOCAL work_mem = '64MB'").Error; err != nil {
 		return f, err
 	}
@@ -137,7 +137,7 @@ func freeze(tx *gorm.DB, id string, selection selection) (f frozen, err error) {
 		Why, Integration string
 		N                int
 	}
-	selection.args["operation"] = id
+	selection.args["operation"], selection.args["first_wave"] = r.ID, r.Pace.FirstWave()
 	rows, err := pg.Scan[row](tx, "WITH "+selection.sql+freezeSQL, selection.args)
 	if err != nil {
 		return f, err
@@ -156,7 +156,7 @@ func freeze(tx *gorm.DB, id string, selection selection) (f frozen, err error) {
 	}
 	excluded, _ := json.Marshal(f.excluded)
 	return f, tx.Exec("UPDATE redrive.operations SET selected = ?, excluded = ?::jsonb WHERE id = ?",
-		f.selected, string(excluded), id).Error
+		f.selected, string(excluded), r.ID).Error
 }
 
 func nothingSelected(excluded map[string]int) error {

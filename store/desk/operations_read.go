@@ -25,7 +25,7 @@ var operationSQL = `
 SELECT ` + termsColumns + `, ` + paceColumns + `, %[2]s, p.succeeded + d.succeeded AS succeeded, p.failed + d.failed AS failed,
     p.skipped, CASE WHEN o.state = 'cancelled' THEN p.waiting ELSE 0 END AS cancelled,
     p.acted - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed AS released, p.failing + d.failing AS failing, o.note,
-    o.created_at, o.changed_at, o.finished_at
+    o.created_at, o.changed_at, o.finished_at, w.number, w.size, w.good, w.bad
 FROM redrive.operations o CROSS JOIN LATERAL (
     SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing,
         coalesce(sum(skipped), 0) AS skipped, coalesce(sum(last - cursor), 0) AS waiting, coalesce(sum(cursor - first + 1), 0) AS acted,
@@ -34,7 +34,15 @@ FROM redrive.operations o CROSS JOIN LATERAL (
 ) p CROSS JOIN LATERAL (
     SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing
     FROM redrive.operation_deltas WHERE operation_id = o.id%[1]s
-) d%[3]s`
+) d CROSS JOIN LATERAL (
+    SELECT max(number) AS number, sum(size) AS size, sum(good) AS good, sum(bad) AS bad FROM (` + waveSQL + ` WHERE operation_id = o.id%[1]s) w
+) w%[3]s`
+
+// waveSQL are the waves of parts, with the outcomes that they have not counted yet.
+const waveSQL = `SELECT q.wave AS number, greatest(q.wave_sent, least(q.wave_size, q.wave_sent + q.last - q.cursor + q.again)) AS size,
+        q.wave_good + e.good AS good, q.wave_bad + e.bad AS bad
+    FROM redrive.operation_parts q CROSS JOIN LATERAL (SELECT coalesce(sum(d.succeeded), 0) AS good, coalesce(sum(d.failed + d.failing - d.withdrawn), 0) AS bad
+        FROM redrive.operation_deltas d WHERE d.operation_id = q.operation_id AND d.integration = q.integration AND d.wave = q.wave) e`
 
 // operationQuery is operationSQL as far as the scope goes. What an operation with other parts was asked for and left out is not shown.
 func operationQuery(tx *gorm.DB) (query string, args []any) {
@@ -47,10 +55,11 @@ func operationQuery(tx *gorm.DB) (query string, args []any) {
 	query = fmt.Sprintf(operationSQL, of, `CASE WHEN p.selected = o.selected THEN o.filter END AS filter,
 		CASE WHEN p.selected = o.selected THEN o.excluded ELSE '{}' END AS excluded, p.selected AS selected`,
 		" JOIN (SELECT 1) shown ON p.selected > 0")
-	return query, []any{names, names}
+	return query, []any{names, names, names}
 }
 
 type operationRow struct {
+	delivery.Wave
 	delivery.OperationTerms
 	delivery.OperationProgress
 	Pace     delivery.Pace    `gorm:"embedded"`
@@ -63,12 +72,16 @@ func (r operationRow) operation(seen delivery.Scope) delivery.Operation {
 	if name := r.Note.About(); name != "" && !seen.Has(name) {
 		r.Note = delivery.Phrase{}
 	}
+	if !r.Action.Row().Queues {
+		r.Wave = delivery.Wave{}
+	}
 	return delivery.Operation{
 		OperationTerms:    r.OperationTerms,
 		OperationProgress: r.OperationProgress,
 		Pace:              r.Pace,
 		Filter:            r.Filter,
 		Excluded:          r.Excluded,
+		Wave:              r.Wave,
 		Remaining:         r.Selected - r.Succeeded - r.Failed - r.Skipped - r.Cancelled,
 	}
 }
@@ -104,20 +117,28 @@ func operation(tx *gorm.DB, id string) (o delivery.Operation, err error) {
 		if p.Ramping != nil && p.Waiting > 0 && p.Phase == delivery.PhaseRamp {
 			p.Rate = o.Pace.At(time.Duration(*p.Ramping * float64(time.Second)))
 		}
+		if !o.Action.Row().Queues {
+			p.Wave = delivery.Wave{}
+		}
 		o.Parts = append(o.Parts, p.OperationPart)
 	}
-	return o, nil
+	if len(o.Parts) == len(parts) { // else they name what is not shown
+		o.Steps, err = history(tx, id)
+	}
+	return o, err
 }
 
 const partSQL = `
 SELECT p.integration, p.phase, p.last - p.first + 1 AS selected, p.last - p.cursor AS waiting,
     p.cursor - p.first + 1 - p.succeeded - p.failed - p.skipped - d.succeeded - d.failed AS released, p.failing + d.failing AS failing,
     p.succeeded + d.succeeded AS succeeded, p.failed + d.failed AS failed, p.skipped, 0 AS rate, p.held,
-    CAST(extract(epoch FROM coalesce(p.tick_at, p.ramp_at) - p.ramp_at) AS float8) AS ramping
+    CAST(extract(epoch FROM coalesce(p.tick_at, p.ramp_at) - p.ramp_at) AS float8) AS ramping,
+    w.number, w.size, w.good, w.bad
 FROM redrive.operation_parts p CROSS JOIN LATERAL (
     SELECT coalesce(sum(succeeded), 0) AS succeeded, coalesce(sum(failed), 0) AS failed, coalesce(sum(failing), 0) AS failing
     FROM redrive.operation_deltas WHERE operation_id = p.operation_id AND integration = p.integration
-) d WHERE p.operation_id = ? ORDER BY p.integration`
+) d CROSS JOIN LATERAL (` + waveSQL + ` WHERE operation_id = p.operation_id AND integration = p.integration) w
+WHERE p.operation_id = ? ORDER BY p.integration`
 
 type partRow struct {
 	delivery.OperationPart

@@ -7,28 +7,30 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/pg"
 )
 
-// chunk is what a step acts on: of each part the items from first to last.
+// chunk is what a step acts on: of each part the items from first to last, and before them those that failed and are sent again.
 type chunk struct {
 	operation     openOperation
 	integrations  []string
 	firsts, lasts []int
+	waves         []int // of each part
+	again         []int // numbers of items
 }
 
 // release acts on what the plan set for each part, and moves cursors and counters.
 func release(tx *gorm.DB, o openOperation, parts []delivery.PartStep) (acted int, err error) {
 	c := chunk{operation: o}
-	for _, p := range parts {
-		if n := min(p.Release, p.Waiting()); n > 0 {
-			c.integrations = append(c.integrations, p.Integration)
-			c.firsts, c.lasts = append(c.firsts, p.Cursor+1), append(c.lasts, p.Cursor+n)
+	for i := range parts {
+		if err := c.take(tx, &parts[i]); err != nil {
+			return 0, err
 		}
 	}
 	if len(c.integrations) == 0 {
 		return 0, nil
 	}
-	changed, err := c.act(tx)
+	list, changed, err := c.act(tx)
 	if err != nil {
 		return 0, err
 	}
@@ -38,22 +40,52 @@ func release(tx *gorm.DB, o openOperation, parts []delivery.PartStep) (acted int
 		if at < 0 {
 			continue
 		}
-		n := c.lasts[at] - p.Cursor
-		p.Cursor, p.Skipped = c.lasts[at], p.Skipped+n-changed[at]
+		n, again := c.lasts[at]-p.Cursor, between(list, p.First, p.Cursor)
+		p.Cursor, p.Skipped, p.Failed, p.WaveSent = c.lasts[at], p.Skipped+n-changed[at], p.Failed-again, p.WaveSent+changed[at]+again
 		if !o.Action.Row().Queues {
 			p.Succeeded += changed[at]
 		}
-		if p.Waiting() == 0 {
+		if p.Left() == 0 {
 			p.Phase = delivery.PhaseDone
 		}
-		acted += changed[at]
+		acted += changed[at] + again
 	}
-	return acted, nil
+	return acted, c.tag(tx, list)
 }
 
-// act carries the operation's action out on the items that are as they were at the freeze, and skips the others. It returns how many of
-// each part it changed.
-func (c *chunk) act(tx *gorm.DB) ([]int, error) {
+// take adds what a part releases: first what is sent again, each once, whatever becomes of it.
+func (c *chunk) take(tx *gorm.DB, p *delivery.PartStep) error {
+	n := min(p.Release, p.Left())
+	if n <= 0 {
+		return nil
+	}
+	if again := min(n, p.Again); again > 0 {
+		numbers, err := pg.Read(tx, pg.Single[int], `UPDATE redrive.operation_items SET wave = ? WHERE operation_id = ? AND n IN (
+			SELECT n FROM redrive.operation_items WHERE operation_id = ? AND n BETWEEN ? AND ? AND wave = 0 ORDER BY n LIMIT ?) RETURNING n`,
+			p.Wave, c.operation.ID, c.operation.ID, p.First, p.Cursor, again)
+		if err != nil {
+			return fmt.Errorf("looking what is sent again: %w", err)
+		}
+		n, p.Again, c.again = n-again, p.Again-again, append(c.again, numbers...)
+	}
+	c.integrations, c.waves = append(c.integrations, p.Integration), append(c.waves, p.Wave)
+	c.firsts, c.lasts = append(c.firsts, p.Cursor+1), append(c.lasts, p.Cursor+n)
+	return nil
+}
+
+// between counts those of a list whose numbers are within bounds.
+func between(list []lockedDelivery, first, last int) (n int) {
+	for _, t := range list {
+		if t.n >= first && t.n <= last {
+			n++
+		}
+	}
+	return n
+}
+
+// act carries the operation's action out on the items that are as they were at the freeze, and skips the others; of those that failed, on
+// the ones that nobody has done anything with since. It returns what it changed, and how many of each part's new ones.
+func (c *chunk) act(tx *gorm.DB) (list []lockedDelivery, changed []int, err error) {
 	o := c.operation
 	d := decision{
 		Transition: o.Action.Row(),
@@ -64,24 +96,56 @@ func (c *chunk) act(tx *gorm.DB) ([]int, error) {
 		until:      o.Until,
 		operation:  o.ID,
 	}
-	list, err := permitted(tx, c.targets(), d)
-	if err != nil {
-		return nil, err
+	if list, err = permitted(tx, c.targets(), d); err != nil {
+		return nil, nil, err
 	}
 	changed, skipped := c.sort(list)
 	if err := c.skip(tx, skipped, d); err != nil {
-		return nil, fmt.Errorf("%s: skipping: %w", o.Action, err)
+		return nil, nil, fmt.Errorf("%s: skipping: %w", o.Action, err)
 	}
-	return changed, carryOut(tx, list, d)
+	return list, changed, carryOut(tx, list, d)
+}
+
+// tag notes in which wave items are sent, where that is not the first, and forgets the outcome of those that are sent again.
+func (c *chunk) tag(tx *gorm.DB, list []lockedDelivery) error {
+	if len(c.again) > 0 {
+		numbers := make([]int, 0, len(c.again))
+		for _, t := range list {
+			if slices.Contains(c.again, t.n) {
+				numbers = append(numbers, t.n)
+			}
+		}
+		err := tx.Exec("UPDATE redrive.operation_items SET outcome = NULL, reason = NULL, failing = false WHERE operation_id = ? AND n = ANY(?)",
+			c.operation.ID, &numbers).Error
+		if err != nil {
+			return fmt.Errorf("sending again: %w", err)
+		}
+	}
+	for i, wave := range c.waves {
+		if wave > 1 && c.lasts[i] >= c.firsts[i] {
+			err := tx.Exec("UPDATE redrive.operation_items SET wave = ? WHERE operation_id = ? AND n BETWEEN ? AND ?",
+				wave, c.operation.ID, c.firsts[i], c.lasts[i]).Error
+			if err != nil {
+				return fmt.Errorf("noting the wave: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // targets are the items of the chunk; rows are looked up one by one, whatever the planner believes of how many there are.
 func (c *chunk) targets() targets {
-	return targets{sql: `given AS MATERIALIZED (
+	sql := `given AS MATERIALIZED (
     SELECT i.n, i.delivery_id AS id, i.version
     FROM unnest(CAST(@integrations AS text[]), CAST(@firsts AS int[]), CAST(@lasts AS int[])) AS g(integration, first, last)
-    CROSS JOIN LATERAL (SELECT * FROM redrive.operation_items i WHERE i.operation_id = CAST(@operation AS uuid) AND i.n BETWEEN g.first AND g.last OFFSET 0) i
-)`, args: map[string]any{"operation": c.operation.ID, "integrations": &c.integrations, "firsts": &c.firsts, "lasts": &c.lasts}}
+    CROSS JOIN LATERAL (SELECT * FROM redrive.operation_items i WHERE i.operation_id = CAST(@operation AS uuid) AND i.n BETWEEN g.first AND g.last OFFSET 0) i`
+	if len(c.again) > 0 {
+		sql += `
+    UNION ALL SELECT i.n, i.delivery_id, r.version FROM redrive.operation_items i JOIN redrive.deliveries r ON r.id = i.delivery_id
+    WHERE i.operation_id = CAST(@operation AS uuid) AND i.n = ANY(CAST(@again AS int[])) AND r.operation_id = i.operation_id AND r.operation_item = i.n`
+	}
+	return targets{sql: sql + "\n)", args: map[string]any{"operation": c.operation.ID, "integrations": &c.integrations, "firsts": &c.firsts,
+		"lasts": &c.lasts, "again": &c.again}}
 }
 
 // sort counts what is taken of each part, and returns the numbers of what is not.

@@ -43,6 +43,8 @@ func checkSteer(step delivery.Steer) error {
 		return delivery.Mistake("bad_step", "")
 	case step.Pace != nil:
 		return step.Pace.Check()
+	case step.Canary != nil:
+		return delivery.Pace{Canary: *step.Canary}.Check()
 	}
 	return nil
 }
@@ -52,16 +54,17 @@ type lockedOperation struct {
 	Action  delivery.Action
 	State   delivery.OperationState
 	Version int
+	Note    delivery.Phrase
 	Pace    delivery.Pace `gorm:"embedded"`
 }
 
 func steer(tx *gorm.DB, step delivery.Steer) error {
-	found, err := pg.ScanOne[lockedOperation](tx, "SELECT o.action, o.state, o.version, "+paceColumns+
+	found, err := pg.ScanOne[lockedOperation](tx, "SELECT o.action, o.state, o.version, o.note, "+paceColumns+
 		" FROM redrive.operations o WHERE o.id = ? FOR NO KEY UPDATE", step.ID)
 	if err != nil {
 		return err
 	}
-	if err := maySteer(tx, step.ID); err != nil {
+	if err := maySteer(tx, step.ID, found.needs(step)...); err != nil {
 		return err
 	}
 	if err := found.permit(step); err != nil {
@@ -69,15 +72,12 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	}
 	switch {
 	case step.Pause:
-		return changeState(tx, step, delivery.OperationPaused, "pause", [2]string{delivery.NotePaused, delivery.NotePausedWhy})
+		return changeState(tx, step, delivery.OperationPaused, "pause", [2]string{delivery.NotePaused, delivery.NotePausedWhy}, nil)
 	case step.Resume:
-		if err := tx.Exec(resumeSQL, map[string]any{"id": step.ID}).Error; err != nil {
-			return fmt.Errorf("resuming: %w", err)
-		}
-		return changeState(tx, step, delivery.OperationRunning, "resume", [2]string{})
+		return found.resume(tx, step)
 	case step.Cancel:
 		err := changeState(tx, step, delivery.OperationCancelled,
-			"cancel", [2]string{delivery.NoteCancelled, delivery.NoteCancelledWhy})
+			"cancel", [2]string{delivery.NoteCancelled, delivery.NoteCancelledWhy}, nil)
 		if err != nil {
 			return err
 		}
@@ -86,9 +86,18 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	return found.changePace(tx, step)
 }
 
-// maySteer refuses whoever may not act on many in all integrations of an operation; of one of which nothing is shown there is nothing.
-func maySteer(tx *gorm.DB, id string) error {
-	if pg.Scope(tx, delivery.PermitBulk).All {
+// needs are the permissions of a step: to do without a canary takes one more.
+func (s lockedOperation) needs(step delivery.Steer) []delivery.Permission {
+	if step.Canary != nil && *step.Canary == 0 || step.Pace != nil && step.Pace.Canary == 0 && s.Pace.Canary > 0 {
+		return []delivery.Permission{delivery.PermitBulk, delivery.PermitSkipCanary}
+	}
+	return []delivery.Permission{delivery.PermitBulk}
+}
+
+// maySteer refuses whoever lacks a permission for one of the integrations of an operation; of one of which nothing is shown there is
+// nothing.
+func maySteer(tx *gorm.DB, id string, needs ...delivery.Permission) error {
+	if pg.Scope(tx, needs...).All {
 		return nil
 	}
 	names, err := pg.Read(tx, pg.Single[string], "SELECT integration FROM redrive.operation_parts WHERE operation_id = ? ORDER BY integration", id)
@@ -104,7 +113,7 @@ func maySteer(tx *gorm.DB, id string) error {
 			r, _ := delivery.RightOf(tx.Statement.Context)
 			return &delivery.RightError{Right: r, Missing: delivery.PermitBulk}
 		}
-		if err := pg.MayFor(tx, name, delivery.PermitBulk); err != nil {
+		if err := pg.MayFor(tx, name, needs...); err != nil {
 			return err
 		}
 	}
@@ -137,7 +146,7 @@ func (s lockedOperation) permit(step delivery.Steer) error {
 		return conflict(delivery.Say("operation.already", "state", s.State))
 	case step.Resume && s.State == delivery.OperationRunning:
 		return conflict(delivery.Say("operation.already", "state", s.State))
-	case step.Pace != nil && !s.Action.Row().Queues && *step.Pace != (delivery.Pace{}):
+	case !s.Action.Row().Queues && (step.Pace != nil && *step.Pace != (delivery.Pace{}) || step.Canary != nil):
 		return delivery.Mistake("bad_pace.retries", "rate_per_second")
 	}
 	return nil
@@ -162,7 +171,7 @@ func faster(tx *gorm.DB, err error) error {
 	return c
 }
 
-func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, keys [2]string) error {
+func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, what string, keys [2]string, members map[string]any) error {
 	note, err := noteOf(tx, keys, step)
 	if err == nil {
 		err = tx.Exec(`UPDATE redrive.operations
@@ -172,17 +181,8 @@ func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, w
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return audit.Record(tx, operationEntry(what, step.Actor, step.ID, step.Reason, map[string]any{}))
+	return audit.Record(tx, operationEntry(what, step.Actor, step.ID, step.Reason, members))
 }
-
-// resumeSQL lets the failure ratio count anew, and no allowance grow during the pause. Outcomes that are not counted yet are from before it.
-const resumeSQL = `
-UPDATE redrive.operation_parts p SET good_before = p.succeeded + d.succeeded, bad_before = p.failed + p.failing + d.failed + d.failing,
-    ramp_at = p.ramp_at + (clock_timestamp() - p.tick_at), tick_at = clock_timestamp()
-FROM (SELECT q.integration, coalesce(sum(e.succeeded), 0) AS succeeded, coalesce(sum(e.failed), 0) AS failed, coalesce(sum(e.failing), 0) AS failing
-    FROM redrive.operation_parts q LEFT JOIN redrive.operation_deltas e ON e.operation_id = q.operation_id AND e.integration = q.integration
-    WHERE q.operation_id = @id GROUP BY q.integration) d
-WHERE p.operation_id = @id AND p.integration = d.integration`
 
 // changePace lets a ramp that is changed begin anew.
 func (s lockedOperation) changePace(tx *gorm.DB, step delivery.Steer) error {

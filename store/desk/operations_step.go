@@ -22,7 +22,7 @@ func (s *Desk) OpenOperations(ctx context.Context) (ids []string, acting bool, e
 		Acting bool
 	}
 	rows, err := pg.Scan[row](s.Gorm.WithContext(ctx), `SELECT id::text, acting FROM (
-		SELECT o.id, o.state = 'running' AND EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND p.cursor < p.last) AS acting,
+		SELECT o.id, o.state = 'running' AND EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND (p.cursor < p.last OR p.again > 0)) AS acting,
 			EXISTS (SELECT FROM redrive.operation_deltas d WHERE d.operation_id = o.id) AS counting
 		FROM redrive.operations o WHERE o.finished_at IS NULL) x WHERE acting OR counting ORDER BY id`)
 	if err != nil {
@@ -79,12 +79,17 @@ func advance(tx *gorm.DB, id string, plan func(*delivery.OperationStep)) (acted 
 // and they are done again: whatever was made of a step (a claim, an outcome, a person's act) was committed after it and took it along.
 const hastySQL = "SET LOCAL synchronous_commit = off"
 
+// countSQL counts outcomes, and apart those of the present wave.
 const countSQL = `
 WITH taken AS (
     DELETE FROM redrive.operation_deltas WHERE operation_id = ? RETURNING *
 )
-UPDATE redrive.operation_parts p SET succeeded = p.succeeded + t.succeeded, failed = p.failed + t.failed, failing = p.failing + t.failing
-FROM (SELECT operation_id, integration, sum(succeeded) AS succeeded, sum(failed) AS failed, sum(failing) AS failing FROM taken GROUP BY 1, 2) t
+UPDATE redrive.operation_parts p SET succeeded = p.succeeded + t.succeeded, failed = p.failed + t.failed, failing = p.failing + t.failing,
+    wave_good = p.wave_good + t.wave_good, wave_bad = p.wave_bad + t.wave_bad, wave_sent = p.wave_sent - t.withdrawn
+FROM (SELECT t.operation_id, t.integration, sum(t.succeeded) AS succeeded, sum(t.failed) AS failed, sum(t.failing) AS failing,
+        coalesce(sum(t.succeeded) FILTER (WHERE t.wave = q.wave), 0) AS wave_good, coalesce(sum(t.failed + t.failing - t.withdrawn) FILTER (WHERE t.wave = q.wave), 0) AS wave_bad,
+        coalesce(sum(t.withdrawn) FILTER (WHERE t.wave = q.wave), 0) AS withdrawn
+    FROM taken t JOIN redrive.operation_parts q ON q.operation_id = t.operation_id AND q.integration = t.integration GROUP BY 1, 2) t
 WHERE p.operation_id = t.operation_id AND p.integration = t.integration`
 
 // finish ends an operation whose items all have their outcomes. Who calls it holds the operation's row.
@@ -93,12 +98,12 @@ func finish(tx *gorm.DB, id string) error {
 			state = CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'finished' END
 		WHERE o.id = ? AND o.finished_at IS NULL
 			AND NOT EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND (p.succeeded + p.failed + p.skipped < p.cursor - p.first + 1
-				OR p.cursor < p.last AND o.state <> 'cancelled'))`, id).Error
+				OR (p.cursor < p.last OR p.again > 0) AND o.state <> 'cancelled'))`, id).Error
 }
 
 var stepPartSQL = `
-SELECT p.integration, p.first, p.last, p.cursor, p.succeeded, p.failed, p.failing, p.skipped, p.good_before, p.bad_before, p.phase, p.ramp_at, p.tick_at,
-    p.allowance, p.held, 0 AS release, CASE WHEN i.active IS NOT TRUE THEN '` + delivery.HeldNoRoute + `'
+SELECT p.integration, p.first, p.last, p.cursor, p.succeeded, p.failed, p.failing, p.skipped, p.again, p.phase, p.wave,
+    coalesce(p.wave_size, 0) AS wave_size, p.wave_sent, p.wave_good, p.wave_bad, p.ramp_at, p.tick_at, p.allowance, p.held, 0 AS release, CASE WHEN i.active IS NOT TRUE THEN '` + delivery.HeldNoRoute + `'
         WHEN i.paused_at IS NOT NULL THEN '` + delivery.HeldPaused + `'
         WHEN i.breaker = 'open' AND i.breaker_until > statement_timestamp() THEN '` + delivery.HeldBreaker + `' ELSE '' END AS why,
     NULL AS obstacle, ` + pg.Called("i.paused_by") + ` AS paused_by, coalesce(i.breaker <> 'closed', false) AS probing, statement_timestamp() AS now
@@ -165,7 +170,7 @@ func lostRight(tx *gorm.DB, o openOperation, parts []stepPart) (why delivery.Phr
 	}
 	for _, p := range parts {
 		missing := rights.MissingFor(p.Integration, delivery.BulkNeeds(o.Action, o.Until != nil)...)
-		if p.Waiting() > 0 && missing != "" {
+		if p.Left() > 0 && missing != "" {
 			return delivery.Say(delivery.NoteNoRight, "actor", o.Actor, "permission", missing.Phrase(), "integration", p.Integration), nil
 		}
 	}
@@ -180,9 +185,10 @@ func saveParts(tx *gorm.DB, id string, before, after []delivery.PartStep) error 
 			continue
 		}
 		err := tx.Exec(`UPDATE redrive.operation_parts
-			SET cursor = ?, phase = ?, ramp_at = ?, tick_at = ?, allowance = ?, held = ?, succeeded = ?, skipped = ?
-			WHERE operation_id = ? AND integration = ?`,
-			p.Cursor, p.Phase, p.RampAt, p.TickAt, p.Allowance, p.Held, p.Succeeded, p.Skipped, id, p.Integration).Error
+			SET cursor = ?, phase = ?, ramp_at = ?, tick_at = ?, allowance = ?, held = ?, succeeded = ?, failed = ?, skipped = ?, again = ?,
+				wave = ?, wave_size = nullif(?, 0), wave_sent = ?, wave_good = ?, wave_bad = ? WHERE operation_id = ? AND integration = ?`,
+			p.Cursor, p.Phase, p.RampAt, p.TickAt, p.Allowance, p.Held, p.Succeeded, p.Failed, p.Skipped, p.Again,
+			p.Wave, p.WaveSize, p.WaveSent, p.WaveGood, p.WaveBad, id, p.Integration).Error
 		if err != nil {
 			return err
 		}

@@ -41,8 +41,8 @@ var FailureSQL = Columns + ` FROM (SELECT r.id, r.message_id, r.integration,
 // Row is a delivery as the columns of this package answer it, before what does not stand any more is left out.
 type Row struct {
 	delivery.Delivery
-	ChangedAt, lastFailedAt, startedAt *time.Time
-	settlement                         delivery.Settlement // the latest decision, also when it does not stand any more
+	lastFailedAt, startedAt *time.Time
+	settlement              delivery.Settlement // the latest decision, also when it does not stand any more
 }
 
 func deliveryPointers(r *Row) []any {

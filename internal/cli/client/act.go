@@ -51,6 +51,14 @@ type Reopen struct {
 	act
 }
 
+// Withdraw takes a retry back.
+type Withdraw struct {
+	Server
+	Output
+	ID     string `arg:"" help:"Id of the failure."`
+	Reason string `help:"Why; the audit keeps it."`
+}
+
 // Run retries.
 func (c *Retry) Run(ctx context.Context, t *Terminal) error {
 	pace := map[string]any{}
@@ -96,6 +104,14 @@ func (c *Resolve) Run(ctx context.Context, t *Terminal) error {
 // Run reopens.
 func (c *Reopen) Run(ctx context.Context, t *Terminal) error {
 	return c.run(ctx, t, "reopen", nil, nil)
+}
+
+// Run withdraws.
+func (c *Withdraw) Run(ctx context.Context, t *Terminal) error {
+	if !delivery.IsUUID(c.ID) {
+		return misused("%q is not the id of a failure, a UUID", c.ID)
+	}
+	return act{Server: c.Server, Output: c.Output}.one(ctx, t, c.ID, string(delivery.ActionWithdraw), map[string]any{"reason": c.Reason})
 }
 
 // dryRun is what an operation would select.

@@ -23,6 +23,7 @@ type Failures struct {
 	Ignore   Ignore   `cmd:"" help:"Decide not to deliver."`
 	Resolve  Resolve  `cmd:"" help:"Note that it was settled by other means."`
 	Reopen   Reopen   `cmd:"" help:"Take ignoring or resolving back."`
+	Withdraw Withdraw `cmd:"" help:"Take a retry back that no worker has begun."`
 	Edit     Edit     `cmd:"" help:"Change the payload in your editor, then retry."`
 	Redirect Redirect `cmd:"" help:"Retry by another integration."`
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"time"
 
@@ -17,7 +18,7 @@ type Operations struct {
 	Show   ShowOperation  `cmd:"" help:"Show one operation."`
 	Items  Items          `cmd:"" help:"List what became of each failure of an operation."`
 	Pause  Pause          `cmd:"" help:"Release nothing more; what was released still gets its outcome."`
-	Resume Resume         `cmd:"" help:"Go on."`
+	Resume Resume         `cmd:"" help:"Go on, with a new canary."`
 	Cancel Cancel         `cmd:"" help:"End it; what was not acted on stays as it was."`
 	Watch  Watch          `cmd:"" help:"Follow an operation to its end."`
 }
@@ -31,9 +32,13 @@ type operation struct {
 	Excluded                                                   map[string]int
 	Filter                                                     json.RawMessage
 	Pace                                                       map[string]float64
-	CreatedAt                                                  *time.Time `json:"created_at"`
-	FinishedAt                                                 *time.Time `json:"finished_at"`
-	Parts                                                      []part
+	Wave                                                       *struct {
+		Number, Size, Failed int
+		Ratio                float64
+	}
+	CreatedAt  *time.Time `json:"created_at"`
+	FinishedAt *time.Time `json:"finished_at"`
+	Parts      []part
 }
 
 type part struct {
@@ -137,6 +142,9 @@ func (o operation) print(t *Terminal, now time.Time) {
 		row("Filter", string(o.Filter))
 	}
 	row("Outcomes", o.numbers())
+	if w := o.Wave; w != nil {
+		row("Wave", fmt.Sprintf("%d, of %d: %d failed (%.0f%%)", w.Number, w.Size, w.Failed, 100*w.Ratio))
+	}
 	row("Not selected", numbers(o.Excluded))
 	row("Finished", ago(o.FinishedAt, now))
 	if len(o.Parts) == 0 {
@@ -219,13 +227,15 @@ type steer struct {
 	Reason string `help:"Why; the audit keeps it."`
 }
 
-func (c steer) run(ctx context.Context, t *Terminal, step string) error {
+func (c steer) run(ctx context.Context, t *Terminal, step string, more map[string]any) error {
 	path, err := c.path()
 	if err != nil {
 		return err
 	}
 	var o operation
-	raw, err := c.post(ctx, path+"/"+step, map[string]string{"reason": c.Reason}, &o)
+	body := map[string]any{"reason": c.Reason}
+	maps.Copy(body, more)
+	raw, err := c.post(ctx, path+"/"+step, body, &o)
 	if err != nil {
 		return err
 	}
@@ -245,6 +255,7 @@ type Pause struct {
 // Resume resumes an operation.
 type Resume struct {
 	steer
+	Canary *int `help:"So many of each integration go first; without it as many as before; 0: none, all at once."`
 }
 
 // Cancel ends an operation.
@@ -253,13 +264,19 @@ type Cancel struct {
 }
 
 // Run pauses.
-func (c *Pause) Run(ctx context.Context, t *Terminal) error { return c.run(ctx, t, "pause") }
+func (c *Pause) Run(ctx context.Context, t *Terminal) error { return c.run(ctx, t, "pause", nil) }
 
 // Run resumes.
-func (c *Resume) Run(ctx context.Context, t *Terminal) error { return c.run(ctx, t, "resume") }
+func (c *Resume) Run(ctx context.Context, t *Terminal) error {
+	more := map[string]any{}
+	if c.Canary != nil {
+		more["canary"] = *c.Canary
+	}
+	return c.run(ctx, t, "resume", more)
+}
 
 // Run cancels.
-func (c *Cancel) Run(ctx context.Context, t *Terminal) error { return c.run(ctx, t, "cancel") }
+func (c *Cancel) Run(ctx context.Context, t *Terminal) error { return c.run(ctx, t, "cancel", nil) }
 
 // Watch follows an operation.
 type Watch struct {
