@@ -3,6 +3,7 @@ package views
 import (
 	"encoding/hex"
 	"encoding/json"
+	"time"
 
 	"redrive/delivery"
 )
@@ -63,4 +64,18 @@ func details(e delivery.AuditEntry) string {
 		return Excerpt(text, 300)
 	}
 	return ""
+}
+
+// MonthForm is how an address names a month.
+const MonthForm = "2006-01"
+
+// months lead to what was ignored in this month or the last one, by the reader's calendar.
+func (p IgnoredPage) months() []StateTab {
+	now := p.Now.In(p.zone())
+	this := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, p.zone())
+	tabs := []StateTab{{Name: p.T("all of it")}, {Name: p.T("this month")}, {Name: p.T("last month")}}
+	for n, month := range []string{"", this.Format(MonthForm), this.AddDate(0, -1, 0).Format(MonthForm)} {
+		tabs[n].Href, tabs[n].Current, tabs[n].Count.Unknown = IgnoredIn(p.Integration, month), month == p.Month, true
+	}
+	return tabs
 }

@@ -177,7 +177,7 @@ func IgnoredView(p IgnoredPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = stateTabs(p.Locale, p.T("When"), p.Months).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = stateTabs(p.Locale, p.T("When"), p.months()).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -263,8 +263,8 @@ type GroupPage struct {
 // IgnoredPage lists what was hidden, by whom and why.
 type IgnoredPage struct {
 	Layout
-	Months      []StateTab // all of it, and what was ignored in this month and the last one
-	CSV         string     // address of the list as a file; empty for whoever may not take it away
+	Month       string // in which they were ignored, as MonthForm writes it; empty: whenever
+	CSV         string // address of the list as a file; empty for whoever may not take it away
 	Integration string
 	Names       []string
 	Items       []delivery.Delivery
@@ -291,7 +291,7 @@ type IntegrationsPage struct {
 type IntegrationPage struct {
 	Layout
 	H                    delivery.IntegrationHealth
-	Config               delivery.Integration  // without a name: it left the file
+	Config               delivery.Integration  // without a method: it left the file
 	Facts                []delivery.Fact       // figures of its method
 	Changes              []delivery.AuditEntry // the latest ones about it
 	Wrong, Reason, Until string                // its name where the form to pause was refused, or ResnapshotForm of it, and what was typed

@@ -20,9 +20,8 @@ func (s *Console) ignored(c echo.Context) error {
 		Names:       s.integrationNames(c),
 	}
 	filter := delivery.Filter{States: []delivery.State{delivery.StateIgnored}, Integrations: web.Given([]string{page.Integration})}
-	month := c.QueryParam("month")
-	page.Months = months(page, month)
-	if err := inMonth(&filter, month, page.Zone); err != nil {
+	page.Month = c.QueryParam("month")
+	if err := inMonth(&filter, page.Month, page.Zone); err != nil {
 		return err
 	}
 	if page.May(delivery.PermitExport) {
@@ -37,26 +36,12 @@ func (s *Console) ignored(c echo.Context) error {
 	return web.Render(c, http.StatusOK, views.IgnoredView(page))
 }
 
-// monthForm is how an address names a month.
-const monthForm = "2006-01"
-
-// months lead to what was ignored in this month or the last one, by the reader's calendar.
-func months(page views.IgnoredPage, chosen string) []views.StateTab {
-	now := page.Now.In(page.Zone)
-	this := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, page.Zone)
-	tabs := []views.StateTab{{Name: page.T("all of it")}, {Name: page.T("this month")}, {Name: page.T("last month")}}
-	for n, month := range []string{"", this.Format(monthForm), this.AddDate(0, -1, 0).Format(monthForm)} {
-		tabs[n].Href, tabs[n].Current, tabs[n].Count.Unknown = views.IgnoredIn(page.Integration, month), month == chosen, true
-	}
-	return tabs
-}
-
 // inMonth leaves of a filter what came to its state in a month; all where none is named.
 func inMonth(f *delivery.Filter, month string, zone *time.Location) error {
 	if month == "" {
 		return nil
 	}
-	from, err := time.ParseInLocation(monthForm, month, zone)
+	from, err := time.ParseInLocation(views.MonthForm, month, zone)
 	if err != nil {
 		return web.BadParameter("invalid_parameter.time", "month", "name", "month")
 	}
