@@ -162,13 +162,13 @@
     note.textContent = document.body.getAttribute('data-unsent');
   }
 
-  // A form that leaves the page goes when the server answers, else the browser would put its own page in the place of what was typed.
+  // A form with a text goes when the server answers, else the browser would put its own page in the place of what was typed.
   document.addEventListener('submit', function (event) {
     var form = event.target, button = event.submitter;
     if (form.method !== 'post' || event.defaultPrevented) return;
     if (form.hasAttribute('data-sent')) { event.preventDefault(); return; }
     form.setAttribute('data-sent', '');
-    if (form.hasAttribute('hx-post') || form.hasAttribute('data-reached')) return;
+    if (form.hasAttribute('hx-post') || form.hasAttribute('data-reached') || navigator.onLine && !form.querySelector('textarea')) return;
     event.preventDefault();
     fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(15000) }).then(function (answer) {
       if (!answer.ok) throw answer;
