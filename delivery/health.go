@@ -52,6 +52,7 @@ type SeenHealth struct {
 	Integration string
 	PartHealth
 	SeenAt time.Time // a destination is seen by attempts only
+	Kept   bool      // Since is what the store said: this process began with the status and has not seen it change
 }
 
 // Condition is what a room says of a part at one moment. Whoever watches makes a status of it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -267,6 +268,129 @@ func TestTheCommandLineIsInScope(t *testing.T) {
 	d.role = "looks-at-all"
 	if err := d.runs(retry(d, id)); err == nil || !strings.Contains(err.Error(), "permission retry for foreign") {
 		t.Errorf("retries %v", err)
+	}
+}
+
+// command is one of the terminal, and the route of the API that it needs.
+type command struct {
+	route string
+	make  func(s client.Server, w doer) runs
+}
+
+type runs interface {
+	Run(context.Context, *client.Terminal) error
+}
+
+// acting are commands on one failure or operation, which is made for them.
+func acting[T any](of func(w doer) string, id func(*T) *string) func(client.Server, doer) runs {
+	return func(s client.Server, w doer) runs {
+		var c T
+		fields := reflect.ValueOf(&c).Elem()
+		fields.FieldByName("Server").Set(reflect.ValueOf(s))
+		for name, value := range map[string]string{"Output": "json", "Reason": "r", "Category": "other", "Until": "48h", "Role": "viewer", "Name": "t", "To": "sms", "File": "-"} {
+			if f := fields.FieldByName(name); f.IsValid() && f.Kind() == reflect.String {
+				f.SetString(value)
+			}
+		}
+		*id(&c) = of(w)
+		return any(&c).(runs)
+	}
+}
+
+func chosen[T any](action delivery.Action) func(client.Server, doer) runs {
+	return acting(func(w doer) string {
+		if action == delivery.ActionReopen {
+			return w.after(delivery.ActionIgnore)
+		}
+		return w.dead()
+	}, func(c *T) *string {
+		what := reflect.ValueOf(c).Elem().FieldByName("What").Addr().Interface().(*[]string)
+		*what = []string{""}
+		return &(*what)[0]
+	})
+}
+
+// commands are those that ask the API, by their names in client.Failures, client.Operations and client.Tokens.
+var commands = map[string]command{
+	"Failures List": {"GET /api/v1/failures", func(s client.Server, _ doer) runs {
+		return &client.List{Server: s, Output: table("json"), Limit: 1, Sort: "newest"}
+	}},
+	"Failures Count": {"GET /api/v1/failures/count", func(s client.Server, _ doer) runs { return &client.Count{Server: s, Output: "json"} }},
+	"Failures Groups": {"GET /api/v1/groups", func(s client.Server, _ doer) runs {
+		return &client.Groups{Server: s, Output: table("json"), Limit: 1, Sort: "count"}
+	}},
+	"Failures Show":     {"GET /api/v1/deliveries/:id", acting(doer.dead, func(c *client.Show) *string { return &c.ID })},
+	"Failures Retry":    {"POST /api/v1/failures/:id/retry", chosen[client.Retry](delivery.ActionRetry)},
+	"Failures Ignore":   {"POST /api/v1/failures/:id/ignore", chosen[client.Ignore](delivery.ActionIgnore)},
+	"Failures Resolve":  {"POST /api/v1/failures/:id/resolve", chosen[client.Resolve](delivery.ActionResolve)},
+	"Failures Reopen":   {"POST /api/v1/failures/:id/reopen", chosen[client.Reopen](delivery.ActionReopen)},
+	"Failures Edit":     {"POST /api/v1/failures/:id/edit", acting(doer.dead, func(c *client.Edit) *string { return &c.ID })},
+	"Failures Redirect": {"POST /api/v1/failures/:id/redirect", acting(doer.dead, func(c *client.Redirect) *string { return &c.ID })},
+	"Operations List": {"GET /api/v1/operations", func(s client.Server, _ doer) runs {
+		return &client.ListOperations{Server: s, Output: table("json"), Limit: 1}
+	}},
+	"Operations Show":   {"GET /api/v1/operations/:id", acting(running, func(c *client.ShowOperation) *string { return &c.ID })},
+	"Operations Items":  {"GET /api/v1/operations/:id/items", acting(running, func(c *client.Items) *string { c.Limit = 1; return &c.ID })},
+	"Operations Pause":  {"POST /api/v1/operations/:id/pause", acting(running, func(c *client.Pause) *string { return &c.ID })},
+	"Operations Resume": {"POST /api/v1/operations/:id/resume", acting(held, func(c *client.Resume) *string { return &c.ID })},
+	"Operations Cancel": {"POST /api/v1/operations/:id/cancel", acting(running, func(c *client.Cancel) *string { return &c.ID })},
+	"Operations Watch":  {"GET /api/v1/operations/:id", acting(finished, func(c *client.Watch) *string { return &c.ID })},
+	"Tokens List":       {"GET /api/v1/tokens", func(s client.Server, _ doer) runs { return &client.ListTokens{Server: s, Output: table("json")} }},
+	"Tokens Create":     {"POST /api/v1/tokens", acting(func(doer) string { return "made" }, func(c *client.CreateToken) *string { return &c.Name })},
+	"Tokens Rotate":     {"POST /api/v1/tokens/:id/rotate", acting(robot, func(c *client.RotateToken) *string { return &c.ID })},
+	"Tokens Revoke":     {"POST /api/v1/tokens/:id/revoke", acting(robot, func(c *client.RevokeToken) *string { return &c.ID })},
+}
+
+func robot(w doer) string { return w.token("") }
+
+func running(w doer) string { return w.operation(false) }
+
+func held(w doer) string { return w.operation(true) }
+
+// finished is over: whoever watches it need not wait.
+func finished(w doer) string {
+	o, err := w.store.StartOperation(w.t.Context(), delivery.OperationRequest{Action: delivery.ActionAcknowledge, Actor: "setup", Chosen: []delivery.Chosen{{ID: w.dead()}}})
+	w.must(err)
+	w.advance(o.ID)
+	return o.ID
+}
+
+// Each command does with a token of each role what the role permits, and says what is missing for the rest; with a right for other
+// integrations nothing is found. A new command has to be among those that are tried.
+func TestEachCommandDoesWhatItsTokenPermits(t *testing.T) {
+	d := &desk{site: rightsSite(t), typed: `{"a":2}`}
+	elsewhere := d.grant("elsewhere", delivery.Grant{Role: delivery.RoleAdmin, Integrations: []string{"sms"}})
+	for group, all := range map[string]reflect.Type{"Failures": reflect.TypeFor[client.Failures](), "Operations": reflect.TypeFor[client.Operations](),
+		"Tokens": reflect.TypeFor[client.Tokens]()} {
+		for i := range all.NumField() {
+			name := group + " " + all.Field(i).Name
+			c, known := commands[name]
+			needs := d.Access()[c.route].Needs
+			if !known || len(needs) == 0 {
+				t.Errorf("the command %s is not tried, or its route %s needs nothing", name, c.route)
+				continue
+			}
+			for _, role := range delivery.Roles {
+				missing := delivery.RightsOf(role, nil).Missing(needs...)
+				err := d.runs(c.make(client.Server{URL: d.url, Token: string(role)}, doer{d.site}))
+				if missing != "" && (err == nil || !strings.Contains(err.Error(), "permission "+string(missing))) {
+					t.Errorf("%s by %s does not name %s: %v", name, role, missing, err)
+				}
+				if missing == "" && err != nil {
+					t.Errorf("%s by %s: %v", name, role, err)
+				}
+			}
+			command := c.make(client.Server{URL: d.url, Token: elsewhere}, doer{d.site})
+			digest := d.digester()
+			before := digest.of(t)
+			err := d.runs(command)
+			if strings.Contains(c.route, ":id") && err == nil || strings.Contains(d.out, `"push"`) {
+				t.Errorf("%s out of scope: %v %s", name, err, d.out)
+			}
+			if tables := changed(before, digest.of(t)); len(tables) > 0 {
+				t.Errorf("%s out of scope changed %v", name, tables)
+			}
+		}
 	}
 }
 

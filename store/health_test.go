@@ -8,6 +8,31 @@ import (
 	"redrive/delivery"
 )
 
+// A process begins with the status that another one has left: since when it is so stays, to the moment, however long a word of it takes
+// and whatever the clock of the process says.
+func TestTheTimeOfAStatusOutlivesItsProcess(t *testing.T) {
+	s := open(t)
+	save := func(worker string, kept bool, h delivery.PartHealth, seen time.Time) delivery.PartHealth {
+		t.Helper()
+		s.must(s.SaveHealth(t.Context(), worker, []delivery.SeenHealth{{Integration: "push", PartHealth: h, SeenAt: seen, Kept: kept}}))
+		all, err := s.PartHealth(t.Context())
+		if s.must(err); len(all["push"]) != 1 {
+			t.Fatalf("%+v", all)
+		}
+		return all["push"][0]
+	}
+	now := time.Now()
+	h := delivery.PartHealth{Part: delivery.PartDestination, Status: delivery.PartDegraded, Since: now.Add(-time.Minute)}
+	known := save("first", false, h, now)
+	if again := save("second", true, known, now.Add(time.Second)); !again.Since.Equal(known.Since) {
+		t.Errorf("degraded since %s, then since %s", known.Since, again.Since)
+	}
+	known.Status, known.Since = delivery.PartOK, now
+	if after := save("second", false, known, now.Add(2*time.Second)); after.Status != delivery.PartOK || after.Since.Before(now.Add(-time.Second)) {
+		t.Errorf("it works since %s, not since %s", after.Since, now)
+	}
+}
+
 // Of what several processes see of a part the worst counts, as long as it was seen lately; what the latest saw is known after it.
 func TestHealthOfSeveralProcesses(t *testing.T) {
 	s := open(t)

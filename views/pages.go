@@ -291,7 +291,7 @@ type IntegrationsPage struct {
 type IntegrationPage struct {
 	Layout
 	H                    delivery.IntegrationHealth
-	Config               delivery.Integration  // without a name: it left the file
+	Config               delivery.Integration  // without a method: it left the file
 	Facts                []delivery.Fact       // figures of its method
 	Changes              []delivery.AuditEntry // the latest ones about it
 	Wrong, Reason, Until string                // its name where the form to pause was refused, or ResnapshotForm of it, and what was typed

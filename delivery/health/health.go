@@ -56,6 +56,7 @@ type part struct {
 	failing time.Time // since when it fails; zero: it does not
 	working time.Time // since when it works, after it failed
 	alarmed bool
+	kept    bool // the status is what the store knew in the beginning
 }
 
 // New fills in defaults.
@@ -100,7 +101,8 @@ func (w *Watch) load(ctx context.Context) {
 	w.loaded = true
 	for integration, list := range known {
 		for _, h := range list {
-			w.part(key{integration, h.Part}).PartHealth = h
+			p := w.part(key{integration, h.Part})
+			p.PartHealth, p.kept = h, true
 		}
 	}
 }
@@ -165,7 +167,7 @@ func (w *Watch) works(ctx context.Context, c delivery.Condition, p *part, now ti
 		return
 	}
 	was := p.Status
-	p.Status, p.Since, w.unsaved = delivery.PartOK, p.working, true
+	p.Status, p.Since, p.kept, w.unsaved = delivery.PartOK, p.working, false, true
 	if was == delivery.PartDegraded {
 		w.log.InfoContext(ctx, "the alarm is over", "integration", c.Integration, "part", c.Part, "was", p.LastError.English())
 	}
@@ -190,7 +192,7 @@ func (w *Watch) fails(ctx context.Context, c delivery.Condition, p *part, now ti
 		return
 	}
 	if p.Status != delivery.PartDegraded {
-		p.Status, p.Since, w.unsaved = delivery.PartDegraded, p.failing, true
+		p.Status, p.Since, p.kept, w.unsaved = delivery.PartDegraded, p.failing, false, true
 	}
 	if !p.alarmed {
 		p.alarmed = true
@@ -214,7 +216,7 @@ func (w *Watch) save(ctx context.Context, now time.Time) {
 	var seen []delivery.SeenHealth
 	for _, k := range w.order {
 		if p := w.parts[k]; !p.seen.IsZero() && p.Status != "" {
-			seen = append(seen, delivery.SeenHealth{Integration: k.integration, PartHealth: p.PartHealth, SeenAt: p.seen})
+			seen = append(seen, delivery.SeenHealth{Integration: k.integration, PartHealth: p.PartHealth, SeenAt: p.seen, Kept: p.kept})
 		}
 	}
 	if len(seen) == 0 {

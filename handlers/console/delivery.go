@@ -186,20 +186,10 @@ func (s *Console) confirmTwice(c echo.Context, a delivery.ActionRequest) error {
 		return nil
 	}
 	d, err := s.store.Delivery(c.Request().Context(), a.ID)
-	if err == nil && d.Version == a.Version && s.configured(d.Integration).Twice(d.Delivery) {
+	if err == nil && d.Version == a.Version && s.Named(d.Integration).Twice(d.Delivery) {
 		return web.Unprocessable("twice_required", views.FieldTwice)
 	}
 	return err
-}
-
-// configured is what the file says of one, a zero one with the destination of nothing where it says nothing.
-func (s *Console) configured(name string) delivery.Integration {
-	for _, i := range s.Config.Integrations {
-		if i.Name == name {
-			return i
-		}
-	}
-	return delivery.Integration{Name: name}
 }
 
 // onceOnly tells who sends a form again that it was carried out before.

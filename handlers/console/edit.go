@@ -413,7 +413,7 @@ func (s *Console) redirectPage(c echo.Context, status int, page views.RedirectPa
 	}
 	page.About = map[string]views.Target{}
 	for _, target := range page.Targets {
-		i := s.configured(target)
+		i := s.Named(target)
 		page.About[target] = views.Target{Address: i.Destination.Address(), Other: len(i.Subscribe) > 0 && !slices.Contains(i.Subscribe, page.D.Type)}
 		if losses := s.Losses(page.D.Sent(), target); len(losses) > 0 {
 			page.Lost = append(page.Lost, views.TargetLosses{Name: target, Losses: losses})

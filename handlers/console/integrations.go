@@ -76,11 +76,7 @@ func (s *Console) integrationPage(c echo.Context, status int, page views.Integra
 	}
 	page.Layout, page.H, page.Facts = s.Layout(c, "", views.Integrations), health[at], s.Facts(name)
 	page.Title = name
-	for _, i := range s.Config.Integrations {
-		if i.Name == name {
-			page.Config = i
-		}
-	}
+	page.Config = s.Named(name)
 	if page.May(delivery.PermitAudit) {
 		changes, err := s.store.Audit(ctx, delivery.AuditFilter{Subject: name, Limit: lastChanges})
 		if err != nil {

@@ -70,7 +70,7 @@ func (s *Console) previewOperation(c echo.Context, page *views.OperationNewPage,
 			Reason: "dry run", Category: delivery.IgnoreCategories[0]})
 	page.Twice = 0
 	for name, n := range page.Dry.UnsureOf {
-		if !s.configured(name).Repeatable() {
+		if !s.Named(name).Repeatable() {
 			page.Twice += n
 		}
 	}

@@ -76,12 +76,18 @@ func (s *Core) RequestSnapshot(c echo.Context, name, table, reason string) error
 
 // BatchNamed returns the integration of that name, if it is a batch.
 func (s *Core) BatchNamed(name string) (delivery.Integration, bool) {
+	i := s.Named(name)
+	return i, i.Method == delivery.MethodBatch
+}
+
+// Named is what the file says of an integration; of one that left it, nothing.
+func (s *Core) Named(name string) delivery.Integration {
 	for _, i := range s.Config.Integrations {
 		if i.Name == name {
-			return i, i.Method == delivery.MethodBatch
+			return i
 		}
 	}
-	return delivery.Integration{}, false
+	return delivery.Integration{}
 }
 
 // FileContent hands out the stored bytes of a file and writes down who took them.

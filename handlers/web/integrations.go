@@ -35,7 +35,8 @@ func (s *Core) Health(ctx context.Context) ([]delivery.IntegrationHealth, error)
 		return nil, err
 	}
 	for i := range list {
-		list[i].Labels, list[i].Runbook = s.labelled(list[i].Name)
+		said := s.Named(list[i].Name)
+		list[i].Labels, list[i].Runbook = said.Labels, said.Runbook
 		list[i].TableGaps = s.ofRules(list[i].Name, gaps[list[i].Name])
 		list[i].Alarm = len(list[i].TableGaps) > 0 ||
 			slices.ContainsFunc(s.Facts(list[i].Name), func(f delivery.Fact) bool { return f.Alarm })
@@ -61,14 +62,4 @@ func (s *Core) ofRules(integration string, gaps []delivery.CaptureGap) []deliver
 				slices.ContainsFunc(in.CDC.Rules, func(r delivery.CDCRule) bool { return r.Name() == g.Table })
 		})
 	})
-}
-
-// labelled is what the file says of an integration for people.
-func (s *Core) labelled(integration string) (labels map[string]string, runbook string) {
-	for _, i := range s.Config.Integrations {
-		if i.Name == integration {
-			return i.Labels, i.Runbook
-		}
-	}
-	return nil, ""
 }

@@ -92,10 +92,11 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	out := &checkedWriter{w: stdout}
 	terminal.Out = out
 	ctx = reporting(ctx, terminal)
+	stderr = client.Guard(stderr)
 	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), helpVars(p.Version),
 		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
 		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.BindTo(out, (*io.Writer)(nil)), kong.Bind(terminal, p), kong.Resolvers(config.FromFiles))
+		kong.BindTo(client.Guard(out), (*io.Writer)(nil)), kong.Bind(terminal, p), kong.Resolvers(config.FromFiles))
 	if err != nil {
 		fmt.Fprintln(stderr, "redrive:", err)
 		return ExitFailed

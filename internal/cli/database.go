@@ -11,6 +11,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/seal"
 	"redrive/delivery/wire"
+	"redrive/internal/cli/client"
 	"redrive/store"
 	"redrive/store/embedded"
 )
@@ -27,7 +28,7 @@ type database struct {
 func (d database) logger() *slog.Logger {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if d.LogFormat == "json" {
-		log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+		log = slog.New(slog.NewJSONHandler(client.GuardJSON(os.Stderr), nil))
 	}
 	wire.AdoptLines(log)
 	return log

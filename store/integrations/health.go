@@ -12,13 +12,13 @@ import (
 )
 
 // saveHealthSQL writes what one process saw. Times are given as ages, because the database's clock decides; the time of a status
-// that did not change stays what it was.
+// that did not change stays what it was, also for the first word of a process that began with what others had seen.
 const saveHealthSQL = `
 INSERT INTO redrive.health AS h (integration, part, worker, status, since, last_success_at, last_error_at, last_error, seen_at)
-SELECT integration, part, ?, status, now - since * interval '1 millisecond', now - success * interval '1 millisecond',
+SELECT integration, part, ?, status, coalesce(kept, now - since * interval '1 millisecond'), now - success * interval '1 millisecond',
     now - failure * interval '1 millisecond', error::jsonb, now - seen * interval '1 millisecond'
-FROM unnest(?::text[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::text[], ?::bigint[])
-    AS g(integration, part, status, since, success, failure, error, seen), clock_timestamp() now
+FROM unnest(?::text[], ?::text[], ?::text[], ?::timestamptz[], ?::bigint[], ?::bigint[], ?::bigint[], ?::text[], ?::bigint[])
+    AS g(integration, part, status, kept, since, success, failure, error, seen), clock_timestamp() now
 ON CONFLICT (integration, part, worker) DO UPDATE SET status = excluded.status, last_success_at = excluded.last_success_at,
     last_error_at = excluded.last_error_at, last_error = excluded.last_error, seen_at = excluded.seen_at,
     since = CASE WHEN h.status = excluded.status THEN h.since ELSE excluded.since END`
@@ -32,6 +32,7 @@ DELETE FROM redrive.health h USING redrive.health own WHERE own.worker = ? AND h
 func (s *Registry) SaveHealth(ctx context.Context, worker string, seen []delivery.SeenHealth) error {
 	var integrations, parts, statuses []string
 	var reasons []*string
+	var kept []*time.Time
 	var since, seenAt []int64
 	var success, failure []*int64
 	now := time.Now()
@@ -45,12 +46,15 @@ func (s *Registry) SaveHealth(ctx context.Context, worker string, seen []deliver
 	}
 	for _, h := range seen {
 		integrations, parts = append(integrations, h.Integration), append(parts, string(h.Part))
-		statuses = append(statuses, string(h.Status))
+		statuses, kept = append(statuses, string(h.Status)), append(kept, nil)
+		if h.Kept {
+			kept[len(kept)-1] = &h.Since
+		}
 		since, seenAt, reasons = append(since, ago(h.Since)), append(seenAt, ago(h.SeenAt)), append(reasons, h.LastError.Short().JSON())
 		success, failure = append(success, maybe(h.LastSuccess)), append(failure, maybe(h.LastErrorAt))
 	}
 	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		err := tx.Exec(saveHealthSQL, worker, &integrations, &parts, &statuses, &since, &success, &failure, &reasons,
+		err := tx.Exec(saveHealthSQL, worker, &integrations, &parts, &statuses, &kept, &since, &success, &failure, &reasons,
 			&seenAt).Error
 		if err != nil {
 			return err

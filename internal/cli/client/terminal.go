@@ -11,7 +11,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -70,29 +69,6 @@ func (t *Terminal) ask(ctx context.Context, question string) (string, error) {
 	}
 }
 
-// visible makes characters that a terminal would obey, or that turn the reading direction, readable. Texts of failures come from
-// outside.
-func visible(text string) string {
-	plain := func(r rune) bool {
-		return r != utf8.RuneError && !unicode.IsControl(r) && !unicode.Is(unicode.Cf, r) && r != '\u2028' && r != '\u2029'
-	}
-	if strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for i, r := range text {
-		switch {
-		case plain(r):
-			b.WriteRune(r)
-		case r == utf8.RuneError && text[i] != "\uFFFD"[0]:
-			fmt.Fprintf(&b, `\x%02x`, text[i])
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-	}
-	return b.String()
-}
-
 // lines is visible for text in which line breaks and tabs are meant.
 func lines(text, indent string) string {
 	var out []string
@@ -106,21 +82,9 @@ func lines(text, indent string) string {
 	return strings.Join(out, "\n")
 }
 
-// json writes what the API answered, unchanged. On a screen the characters that it would obey are escaped as JSON can.
+// json writes what the API answered: the same JSON, in which what a terminal would obey is escaped.
 func (t *Terminal) json(raw []byte) {
-	text := strings.TrimSuffix(string(raw), "\n")
-	if t.Moves {
-		var b strings.Builder
-		for _, r := range text {
-			if r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
-				fmt.Fprintf(&b, `\u%04x`, r)
-			} else {
-				b.WriteRune(r)
-			}
-		}
-		text = b.String()
-	}
-	fmt.Fprintln(t.Out, text)
+	fmt.Fprintln(t.Out, escaped(strings.TrimSuffix(string(raw), "\n"), isPlain, unicodeEscape))
 }
 
 // array writes the items of all pages as one array, an item a line.

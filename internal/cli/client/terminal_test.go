@@ -2,12 +2,16 @@ package client
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"redrive/store/storetest/hostile"
 )
 
 func TestNothingReachesTheTerminalThatItWouldObey(t *testing.T) {
@@ -34,17 +38,53 @@ func TestNothingReachesTheTerminalThatItWouldObey(t *testing.T) {
 	})
 }
 
-func TestJSONOnAScreenStaysTheSameJSON(t *testing.T) {
-	const raw = "{\"a\":\"\u009b31m \u202e é\"}\n"
+// What is piped may be shown as well.
+func TestJSONStaysTheSameJSON(t *testing.T) {
+	const raw = "{\"a\":\"\u009b31m \u202e é \U000e0001\x7f\"}\n"
 	var out bytes.Buffer
-	(&Terminal{Out: &out, Moves: true}).json([]byte(raw))
-	if out.String() != `{"a":"\u009b31m \u202e é"}`+"\n" {
-		t.Errorf("on a screen %q", out.String())
-	}
-	out.Reset()
 	(&Terminal{Out: &out}).json([]byte(raw))
-	if out.String() != raw {
-		t.Errorf("in a pipe %q", out.String())
+	if out.String() != `{"a":"\u009b31m \u202e é \udb40\udc01\u007f"}`+"\n" {
+		t.Errorf("%q", out.String())
+	}
+	for _, text := range hostile.Texts() {
+		out.Reset()
+		(&Terminal{Out: &out}).json(fmt.Appendf(nil, "%s\n", must(json.Marshal(text))))
+		var same string
+		if err := json.Unmarshal(out.Bytes(), &same); err != nil || same != text {
+			t.Errorf("%q becomes %s: %v", text, out.String(), err)
+		}
+		wantsInert(t, out.String())
+	}
+}
+
+func must(raw []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+// wantsInert fails the test over what a terminal would obey.
+func wantsInert(t *testing.T, text string) {
+	t.Helper()
+	if at := strings.IndexFunc(text, func(r rune) bool { return !isPlain(r) }); at >= 0 {
+		t.Errorf("%q reaches the terminal of %q", text[at:min(at+4, len(text))], text)
+	}
+}
+
+func TestAGuardLetsLinesThroughAndNothingElse(t *testing.T) {
+	var out bytes.Buffer
+	for _, text := range hostile.Texts() {
+		out.Reset()
+		if n, err := fmt.Fprintf(Guard(&out), "a\tb %s\n", text); err != nil || n != len("a\tb \n")+len(text) || !strings.HasPrefix(out.String(), "a\tb ") || !strings.HasSuffix(out.String(), "\n") {
+			t.Errorf("%q: %d %v", out.String(), n, err)
+		}
+		wantsInert(t, out.String())
+	}
+	for _, raw := range hostile.Bytes {
+		out.Reset()
+		fmt.Fprintf(Guard(&out), "%s", raw)
+		wantsInert(t, out.String())
 	}
 }
 

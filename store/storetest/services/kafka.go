@@ -456,7 +456,12 @@ func CreateKafkaTopic(t testing.TB, admin *kadm.Client, name string, partitions 
 		for _, p := range topics[name].Partitions {
 			ready = ready && p.Err == nil && p.Leader >= 0
 		}
-		return ready
+		if !ready {
+			return false
+		}
+		// who leads is known before the leader knows of it: until then nothing can be sent there
+		ends, err := admin.ListEndOffsets(t.Context(), name)
+		return err == nil && ends.Error() == nil && len(ends[name]) == int(partitions)
 	})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
