@@ -409,6 +409,7 @@ func (s doer) session(operator string) string {
 // harmless are routes that are no decision of somebody who is let in by their right, each with why.
 var harmless = map[string]string{
 	"POST /operations/new": "shows what would be done",
+	"POST /failures/seen":  "moves a mark of whoever asks, which nobody else sees",
 	"GET /failures/live":   "is a stream, which ends with its session",
 }
 

@@ -67,7 +67,7 @@ var general = []form.Page{
 		{Name: "concurrency", Standard: "16", Help: "attempts at the same time, 1 to 1000"},
 		{Name: "mask", Help: "JSON paths of the payload that people, logs and search do not see"},
 		{Name: "labels", Help: "keys like names with a value each, such as `{team: shop}`: rights can be given for all integrations that have them, and the overview folds by them what is quiet"},
-		{Name: "runbook", Help: "address of a page that says what to do when it fails; linked from the integration's page and its failures"},
+		{Name: "runbook", Help: "address of a page that says what to do when it fails; linked from the integration's page"},
 		{Name: "schema", Help: "JSON Schema file, beside this one, that edited payloads must fit; not with `batch`"},
 	}},
 	{Where: "`retry`", Of: reflect.TypeFor[rawRetry](), Settings: []form.Setting{
