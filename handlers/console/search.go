@@ -303,6 +303,7 @@ func (s *Console) meant(c echo.Context, page *views.FailuresPage) {
 		if err != nil || n.N == 0 && !n.Capped && !n.Unknown {
 			continue
 		}
+		n.Unknown = n.Unknown || n.N == 0 // nobody had the time to look
 		page.Meant = append(page.Meant, views.StateTab{Name: page.Say(m.Says), Href: views.FailureList(f), Count: n})
 	}
 }
