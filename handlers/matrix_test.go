@@ -324,6 +324,7 @@ var commands = map[string]command{
 	"Failures Ignore":   {"POST /api/v1/failures/:id/ignore", chosen[client.Ignore](delivery.ActionIgnore)},
 	"Failures Resolve":  {"POST /api/v1/failures/:id/resolve", chosen[client.Resolve](delivery.ActionResolve)},
 	"Failures Reopen":   {"POST /api/v1/failures/:id/reopen", chosen[client.Reopen](delivery.ActionReopen)},
+	"Failures Withdraw": {"POST /api/v1/failures/:id/withdraw", acting(func(w doer) string { return w.after(delivery.ActionRetry) }, func(c *client.Withdraw) *string { return &c.ID })},
 	"Failures Edit":     {"POST /api/v1/failures/:id/edit", acting(doer.dead, func(c *client.Edit) *string { return &c.ID })},
 	"Failures Redirect": {"POST /api/v1/failures/:id/redirect", acting(doer.dead, func(c *client.Redirect) *string { return &c.ID })},
 	"Operations List": {"GET /api/v1/operations", func(s client.Server, _ doer) runs {

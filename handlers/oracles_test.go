@@ -104,7 +104,7 @@ func (g guessing) finds(query string) string {
 }
 
 // alike takes out of a text what differs between any two requests.
-var alike = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\d[T ][0-9:.]+(Z| UTC)?|"(request_id|head|hash|previous|version|id|seq)":\s*("[^"]*"|\d+)|\b\d+(\.\d+)? ?(ms|s|seconds?)\b|[0-9a-f]{16,64}|>[0-9a-f]{8}<|"group_count":\d+|\d+ open dead letters|key-\d+|\d\d:\d\d(:\d\d)?`)
+var alike = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\d[T ][0-9:.]+(Z| UTC)?|"(request_id|head|hash|previous|version|id|seq)":\s*("[^"]*"|\d+)|\b\d+(\.\d+)? ?(ms|s|seconds?)\b|[0-9a-f]{16,64}|>[0-9a-f]{8}<|"group_count":\d+|\d+ open dead letters|key-\d+|\d\d:\d\d(:\d\d)?|(?s:aria-label="The list">.*?</nav>)`)
 
 // Whoever may edit and not reveal learns nothing of a hidden value: no answer differs between two values, nor between a right guess and a
 // wrong one. Each kind of answer that could is in the table.
