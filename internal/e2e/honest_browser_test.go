@@ -34,7 +34,7 @@ func TestAnOpenPageTellsTheTruth(t *testing.T) {
 	unsent := func(form string) {
 		t.Helper()
 		await(t, "the refusal at "+form, func() bool {
-			return b.value(`(() => { const n = document.querySelector("`+form+` .unsent"); return n && n.getAttribute("role") + ": " + n.textContent })()`) ==
+			return b.value(`(() => { const n = document.querySelector("`+form+` .unsent"); return n ? n.getAttribute("role") + ": " + n.textContent : "" })()`) ==
 				"alert: Not sent: no connection. Try again."
 		})
 	}
