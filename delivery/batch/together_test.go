@@ -66,7 +66,7 @@ func TestWhatAnOperationAsksForIsOneFile(t *testing.T) {
 	}{
 		"paced":            {delivery.Pace{Rate: 2}, []string{"1,2,3,5"}},
 		"at once":          {delivery.Pace{}, []string{"1,2,3,5"}},
-		"canary":           {delivery.Pace{Canary: 1}, []string{"1", "2,3,5"}},
+		"canary":           {delivery.Pace{Canary: 1}, []string{"1", "2,3", "5"}}, // each wave is twice the one before
 		"canary, and pace": {delivery.Pace{Canary: 2, Rate: 2}, []string{"1,2", "3,5"}},
 	} {
 		t.Run(name, func(t *testing.T) {

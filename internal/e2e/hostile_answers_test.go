@@ -90,7 +90,7 @@ func (a *attacked) calculatesNothing(file []byte, least int) {
 }
 
 // acting are commands that show nothing of what others wrote but in what they refuse.
-var acting = []string{"Retry", "Ignore", "Resolve", "Reopen", "Edit", "Redirect", "Pause", "Resume", "Cancel", "Watch", "Create", "Rotate", "Revoke"}
+var acting = []string{"Retry", "Withdraw", "Ignore", "Resolve", "Reopen", "Edit", "Redirect", "Pause", "Resume", "Cancel", "Watch", "Create", "Rotate", "Revoke"}
 
 // commands shows all of it on a terminal, which gets nothing that it would obey; and neither did whoever reads the log.
 func (a *attacked) commands() {
