@@ -13,6 +13,7 @@ import (
 	"redrive/delivery"
 	"redrive/handlers/api"
 	"redrive/handlers/web"
+	"redrive/views"
 )
 
 func TestADeadLetterIsShownRetriedAndDelivered(t *testing.T) {
@@ -316,6 +317,9 @@ func TestAPauseHasAnEnd(t *testing.T) {
 	}
 	b := s.signedIn("vic", delivery.RoleViewer)
 	b.shows(b.open("/integrations/push"), 200, "paused", "night", "2091-01-01 00:00:00 UTC")
+	waits, err := s.store.Accept(t.Context(), delivery.Message{Kind: delivery.KindCommand, Integration: "push", Type: "t"})
+	s.must(err)
+	b.shows(b.open(views.Failure(waits.Deliveries[0].ID)), 200, "when the pause ends, in ")
 	read[api.IntegrationJSON](s, s.post("/api/v1/integrations/push/resume", ``), 200)
 	if again := read[api.IntegrationJSON](s, s.post("/api/v1/integrations/push/pause", `{"reason":"day"}`), 200); again.Paused.Until != nil {
 		t.Errorf("the end of an earlier pause: %+v", again.Paused)

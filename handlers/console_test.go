@@ -370,7 +370,7 @@ func TestPauseAndResumeByForm(t *testing.T) {
 	b.shows(b.goes(b.submit("/integrations/push/pause", "reason", "seller moves house"), "/integrations/push"), http.StatusOK, "push is paused", "seller moves house", "alice")
 	b.shows(b.open("/"), http.StatusOK, "paused")
 	b.shows(b.goes(b.submit("/integrations/push/resume"), "/integrations/push"), http.StatusOK, "push goes on", "!alice, ")
-	b.shows(b.submit("/integrations/push/pause", "reason", "tonight", "until", "2020-01-01T00:00"), http.StatusUnprocessableEntity, "tonight", "2020-01-01T00:00", "must be in the future")
+	b.shows(b.submit("/integrations/push/pause", "reason", "tonight", "until", "2020-01-01T00:00"), http.StatusUnprocessableEntity, "tonight", "2020-01-01T00:00", `aria-describedby="until-push-error"`, "!why-push-error", "must be in the future")
 	b.shows(b.submit("/integrations/push/pause", "reason", "tonight", "until", "soon"), http.StatusUnprocessableEntity, "tonight", "Write the time like")
 	b.shows(b.submit("/integrations/nothing/pause", "reason", "x"), http.StatusNotFound)
 	if got := b.actions("push"); !slices.Equal(got, []string{"alice integration.resume", "alice integration.pause"}) {

@@ -92,7 +92,7 @@ func boardURL(address string, asked BoardRequest) string {
 // keep shows the rows that an open page has in its order, and notes whether others would be there by now.
 func (b *Board) keep(shown []string, list []delivery.IntegrationHealth) {
 	kept := make([]delivery.IntegrationHealth, 0, len(shown))
-	for _, name := range shown {
+	for _, name := range shown[:min(len(shown), rowsOfBoard)] {
 		if i := slices.IndexFunc(list, func(h delivery.IntegrationHealth) bool { return h.Name == name }); i >= 0 {
 			kept = append(kept, list[i])
 		}

@@ -82,8 +82,17 @@ func (p IntegrationPage) typed(form string) string {
 	return ""
 }
 
+// wrong is what is wrong with the reason of a form.
 func (p IntegrationPage) wrong(form string) string {
-	if p.Wrong == form {
+	if p.Wrong == form && p.Field != "until" {
+		return p.Problem
+	}
+	return ""
+}
+
+// wrongUntil is what is wrong with the end of a pause.
+func (p IntegrationPage) wrongUntil() string {
+	if p.Field == "until" {
 		return p.Problem
 	}
 	return ""

@@ -295,7 +295,7 @@ type IntegrationPage struct {
 	Facts                []delivery.Fact       // figures of its method
 	Changes              []delivery.AuditEntry // the latest ones about it
 	Wrong, Reason, Until string                // its name where the form to pause was refused, or ResnapshotForm of it, and what was typed
-	Problem              string
+	Field, Problem       string                // what is wrong with it, and in which field
 }
 
 // ResnapshotForm names the form to read an integration's tables again, or one of them.
@@ -487,6 +487,9 @@ func (p DeliveryPage) held() string { return p.Locale.held(p.Held) }
 
 func (l Locale) held(s delivery.IntegrationState) string {
 	switch {
+	case s.PausedAt != nil && s.PausedUntil != nil:
+		return l.T("The integration was paused %s by %s (%s); it is sent when the pause ends, %s, or somebody resumes it.",
+			l.Relative(*s.PausedAt), s.PausedBy, orDash(l.Reason(s.PauseReason, s.PauseSays)), l.Relative(*s.PausedUntil))
 	case s.PausedAt != nil:
 		return l.T("The integration was paused %s by %s (%s); it is sent when somebody resumes it.",
 			l.Relative(*s.PausedAt), s.PausedBy, orDash(l.Reason(s.PauseReason, s.PauseSays)))

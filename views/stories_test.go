@@ -152,6 +152,7 @@ func stories() map[string]templ.Component {
 		"overview-found":    OverviewView(OverviewPage{Layout: operator, Integrations: manyQuiet(500), Asked: BoardRequest{Find: hostile}}),
 		"overview-moved":    OverviewView(OverviewPage{Layout: operator, Integrations: health(), Asked: BoardRequest{Shown: []string{"in-cdc", hostile}}}),
 		"integration":       IntegrationView(IntegrationPage{Layout: layout(delivery.RoleAdmin), H: health()[0], Wrong: "in-pool", Reason: hostile, Until: hostile, Problem: "Say why.", Config: aPool, Facts: poolFacts["in-pool"], Changes: []delivery.AuditEntry{entry()}}),
+		"integration-until": IntegrationView(IntegrationPage{Layout: operator, H: health()[0], Wrong: "in-pool", Reason: hostile, Until: hostile, Field: "until", Problem: "Write the time.", Config: aPool}),
 		"integration-cdc":   IntegrationView(IntegrationPage{Layout: operator, H: health()[4], Config: delivery.Integration{Name: "in-cdc", Method: delivery.MethodCDC, Mask: []string{"$.a"}, OnFailure: delivery.StateIgnored, CDC: &delivery.CDCSource{URL: "postgres://app@db.test/shop"}}}),
 		"integration-told":  IntegrationView(IntegrationPage{Layout: viewer, H: toldHealth(), Facts: toldFacts()}),
 		"overview-told":     OverviewView(OverviewPage{Layout: viewer, Integrations: []delivery.IntegrationHealth{toldHealth()}, Facts: map[string][]delivery.Fact{"in-cdc": toldFacts()}}),

@@ -13,8 +13,6 @@ import (
 	"redrive/views"
 )
 
-const ()
-
 // Routes adds the pages for people.
 func (s *Console) Routes() {
 	s.Route(http.MethodGet, "/static/*", web.Open, echo.WrapHandler(static.Handler()))

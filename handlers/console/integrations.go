@@ -97,7 +97,7 @@ func (s *Console) pauseByForm(paused bool) echo.HandlerFunc {
 				return err
 			}
 			return s.integrationPage(c, p.Status,
-				views.IntegrationPage{Wrong: name, Reason: reason, Until: until, Problem: web.Say(c, p.Says)})
+				views.IntegrationPage{Wrong: name, Reason: reason, Until: until, Field: p.Field, Problem: web.Say(c, p.Says)})
 		}
 		done := "done.pause"
 		if !paused {
