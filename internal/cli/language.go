@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"redrive/views/words"
+)
+
+// language is that of whoever runs the command.
+func language() string { return words.OfTerminal(os.Getenv) }
+
+// inLanguage says what commands and flags are for in a language, before kong fills in what the texts name.
+func inLanguage(lang string) kong.Option {
+	return kong.PostBuild(func(k *kong.Kong) error {
+		k.Model.Help = words.Translate(lang, k.Model.Help)
+		return kong.Visit(k.Model, func(n kong.Visitable, next kong.Next) error {
+			switch n := n.(type) {
+			case *kong.Application:
+				n.Help = words.Translate(lang, n.Help)
+			case *kong.Node:
+				n.Help = words.Translate(lang, n.Help)
+			case *kong.Flag:
+				n.Help = words.Translate(lang, n.Help)
+			case *kong.Value:
+				n.Help = words.Translate(lang, n.Help)
+			}
+			return next(nil)
+		})
+	})
+}
+
+// headings are what kong itself writes into a help text.
+var headings = []string{"Usage:", "Arguments:", "Flags:", "Commands:", "for more information on a command.", "Run "}
+
+// helpIn prints help with its headings in a language.
+func helpIn(lang string) kong.HelpPrinter {
+	return func(options kong.HelpOptions, ctx *kong.Context) error {
+		out, page := ctx.Stdout, bytes.Buffer{}
+		ctx.Stdout = &page
+		err := kong.DefaultHelpPrinter(options, ctx)
+		ctx.Stdout = out
+		if err != nil {
+			return err
+		}
+		lines := strings.SplitAfter(page.String(), "\n")
+		for n, line := range lines {
+			for _, heading := range headings {
+				if rest, found := strings.CutPrefix(line, heading); found {
+					lines[n] = words.Translate(lang, heading) + rest
+				}
+			}
+		}
+		_, err = out.Write([]byte(strings.Join(lines, "")))
+		return err
+	}
+}
