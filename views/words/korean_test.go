@@ -1,6 +1,9 @@
 package words
 
 import (
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"redrive/delivery"
@@ -67,6 +70,89 @@ func TestWhichLanguageIsAskedFor(t *testing.T) {
 	} {
 		if got := OfTerminal(func(name string) string { return c.env[name] }); got != c.want {
 			t.Errorf("%v: %s", c.env, got)
+		}
+	}
+}
+
+var (
+	lists    = map[string][]translation{"pages": koreanPages, "sources": koreanSources, "mistakes": koreanMistakes, "commands": koreanCommands}
+	hangul   = regexp.MustCompile(`\p{Hangul}`)
+	latin    = regexp.MustCompile(`[A-Za-z][A-Za-z0-9_.:/=*$<>'\[\]{}-]*`)
+	codelike = regexp.MustCompile(`[A-Z].*[A-Z]|[_./=0-9$\[\]-].|:`)
+)
+
+// latinWords may stand in Korean: names, and what is typed or written as it is. Abbreviations and what has a sign of code in it may, too.
+var latinWords = strings.Fields(`Allow Authorization Bearer Kafka Mon Postgres Redis Redrive acknowledged action adopt any assignee attempts
+	beginning bytea canary cancel cancelled category cdc ce columns command continue count data dead destination
+	event failed false feature field filter fingerprint from group headers hex id identity ids insert integration
+	is json key kind known latest limit logged logical me message method name new newest nobody now null oldest
+	operations original outbox owner path pause payload pgoutput pool push ramp rate redrive regressed released
+	replica resnapshot resume row search seconds settled setup since skipped slot snapshot sort start state stop
+	succeeded tag tags ticket time to today true type typed unacknowledged unlogged until upgrade url value
+	version waiting xx`)
+
+// What may stand in a text besides words, in the order of the alphabet: what is filled in, where a count goes, code.
+func places(text string) []string {
+	var all []string
+	for _, p := range placeholder.FindAllStringSubmatch(text, -1) {
+		if !slices.Contains(all, "{"+p[1]+"}") {
+			all = append(all, "{"+p[1]+"}")
+		}
+	}
+	for _, v := range verb.FindAllStringSubmatch(text, -1) {
+		all = append(all, "%"+v[2])
+	}
+	all = append(all, slices.Repeat([]string{"#"}, strings.Count(text, "#"))...)
+	slices.Sort(all)
+	return all
+}
+
+func TestKoreanIsSortedAndOnce(t *testing.T) {
+	in := map[string]string{}
+	for name, list := range lists {
+		if !slices.IsSortedFunc(list, func(a, b translation) int { return strings.Compare(a.english, b.english) }) {
+			t.Errorf("korean_%s.go is not sorted by its English texts", name)
+		}
+		for _, l := range list {
+			if in[l.english] != "" {
+				t.Errorf("%q is in korean_%s.go and in korean_%s.go", l.english, in[l.english], name)
+			}
+			in[l.english] = name
+		}
+	}
+}
+
+func TestKoreanKeepsWhatIsFilledIn(t *testing.T) {
+	for english, text := range korean {
+		if got, want := places(text), places(english); !slices.Equal(got, want) {
+			t.Errorf("%q has %v, its translation %q has %v", english, want, text, got)
+		}
+		for _, pair := range regexp.MustCompile(`[:{](\p{Hangul}+)\}`).FindAllStringSubmatch(text, -1) {
+			if _, known := particles[pair[1]]; !known {
+				t.Errorf("%q: there is no pair %s", text, pair[1])
+			}
+		}
+		sentence := strings.Contains(english, " ") && !strings.HasSuffix(text, "?")
+		if sentence && strings.HasSuffix(english, ".") != strings.HasSuffix(text, ".") {
+			t.Errorf("%q ends otherwise than %q", text, english)
+		}
+		if strings.TrimLeft(english, " ,") != english && strings.TrimLeft(text, " ,.") == text || strings.HasSuffix(english, " ") != strings.HasSuffix(text, " ") {
+			t.Errorf("%q has other blanks around it than %q", text, english)
+		}
+	}
+}
+
+func TestKoreanIsKorean(t *testing.T) {
+	for english, text := range korean {
+		bare := verb.ReplaceAllString(placeholder.ReplaceAllString(text, " "), " ")
+		if !hangul.MatchString(bare) && latin.MatchString(bare) && strings.ToUpper(text) != text {
+			t.Errorf("%q is translated by %q", english, text)
+		}
+		for _, word := range latin.FindAllString(bare, -1) {
+			word = strings.TrimRight(word, ".:'/=-]}")
+			if len(word) > 1 && !slices.Contains(latinWords, word) && !codelike.MatchString(word) {
+				t.Errorf("%q has %q, which is no word of Korean: translate it, or put it into latinWords", text, word)
+			}
 		}
 	}
 }

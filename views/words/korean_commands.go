@@ -1,0 +1,4 @@
+package words
+
+// koreanCommands are texts of the command line.
+var koreanCommands = []translation{}
