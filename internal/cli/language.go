@@ -16,25 +16,34 @@ func language() string { return words.OfTerminal(os.Getenv) }
 // inLanguage says what commands and flags are for in a language, before kong fills in what the texts name.
 func inLanguage(lang string) kong.Option {
 	return kong.PostBuild(func(k *kong.Kong) error {
-		k.Model.Help = words.Translate(lang, k.Model.Help)
-		return kong.Visit(k.Model, func(n kong.Visitable, next kong.Next) error {
-			switch n := n.(type) {
-			case *kong.Application:
-				n.Help = words.Translate(lang, n.Help)
-			case *kong.Node:
-				n.Help = words.Translate(lang, n.Help)
-			case *kong.Flag:
-				n.Help = words.Translate(lang, n.Help)
-			case *kong.Value:
-				n.Help = words.Translate(lang, n.Help)
-			}
-			return next(nil)
-		})
+		return eachHelp(k.Model, func(text *string) { *text = words.Translate(lang, *text) })
 	})
 }
 
-// headings are what kong itself writes into a help text.
-var headings = []string{"Usage:", "Arguments:", "Flags:", "Commands:", "for more information on a command.", "Run "}
+// helpTexts are what all commands and flags are for.
+func helpTexts(model *kong.Application) (all []string) {
+	_ = eachHelp(model, func(text *string) { all = append(all, *text) }) // it fails only with what it calls
+	return all
+}
+
+func eachHelp(model *kong.Application, do func(*string)) error {
+	return kong.Visit(model, func(n kong.Visitable, next kong.Next) error {
+		switch n := n.(type) {
+		case *kong.Application:
+			do(&n.Help)
+		case *kong.Node:
+			do(&n.Help)
+		case *kong.Flag:
+			do(&n.Help)
+		case *kong.Value:
+			do(&n.Help)
+		}
+		return next(nil)
+	})
+}
+
+// headings are what kong itself begins lines of a help text with.
+var headings = []string{"Usage:", "Arguments:", "Flags:", "Commands:", `Run "redrive <command> --help" for more information on a command.`}
 
 // helpIn prints help with its headings in a language.
 func helpIn(lang string) kong.HelpPrinter {
