@@ -109,7 +109,7 @@ func TestNothingOfKoreanIsUnused(t *testing.T) {
 	for status := http.StatusBadRequest; status <= http.StatusServiceUnavailable; status++ {
 		said[http.StatusText(status)] = true
 	}
-	for _, english := range words.EnglishOf(words.Korean) {
+	for _, english := range slices.Concat(words.KoreanTexts("pages"), words.KoreanTexts("sources"), words.KoreanTexts("mistakes")) {
 		action := strings.TrimPrefix(english, "delivery.")
 		if !said[english] && !said[action] && !slices.Contains(unnamed, english) {
 			t.Errorf("nobody says %q: take its translation away", english)
@@ -117,5 +117,73 @@ func TestNothingOfKoreanIsUnused(t *testing.T) {
 	}
 }
 
-// unnamed are words of package time that pages show.
-var unnamed = strings.Split("Sun Mon Tue Wed Thu Fri Sat", " ")
+// unnamed are words of package time that pages show, and what errors of attempts call the other side.
+var unnamed = []string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "receiver", "broker", "server", "token endpoint"}
+
+// storedErrors are the sentences that senders and workers write with attempts, as far as they stand in one piece.
+func storedErrors(t *testing.T) (texts []string) {
+	t.Helper()
+	var names []string
+	for _, pattern := range []string{"../delivery/errors.go", "../delivery/send/*/*.go", "../delivery/wire/*.go", "../store/table/*.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatal(pattern, err)
+		}
+		names = append(names, found...)
+	}
+	for _, name := range names {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.ValueSpec:
+				if strings.HasSuffix(name, "delivery/errors.go") && len(n.Values) == 1 {
+					texts = append(texts, unquoted(n.Values[0]))
+				}
+			case *ast.KeyValueExpr:
+				if key, ok := n.Key.(*ast.Ident); ok && key.Name == "Error" {
+					texts = append(texts, unquoted(n.Value))
+				}
+			case *ast.AssignStmt:
+				for i, to := range n.Lhs {
+					if to, ok := to.(*ast.SelectorExpr); ok && to.Sel.Name == "Error" && len(n.Lhs) == len(n.Rhs) && n.Tok == token.ASSIGN {
+						texts = append(texts, unquoted(n.Rhs[i]))
+					}
+				}
+			}
+			return !strings.HasSuffix(name, "_test.go")
+		})
+	}
+	return texts
+}
+
+func TestErrorsOfAttemptsAreThereInKorean(t *testing.T) {
+	checked := 0
+	for _, text := range storedErrors(t) {
+		if text = strings.TrimSuffix(text, ": "); text == "" {
+			continue
+		}
+		if checked++; words.Stored(words.Korean, text) == text {
+			t.Errorf("missing in Korean, in korean_errors.go:\n\t{%q, %q},", text, "")
+		}
+	}
+	if checked < 30 {
+		t.Errorf("only %d sentences were found", checked)
+	}
+	for english, want := range map[string]string{
+		"the receiver answered 503: upstream: down":             "수신 시스템이 503으로 응답함: upstream: down",
+		"the receiver answered 301, redirects are not followed": "수신 시스템이 301로 응답함, 리디렉션은 따르지 않음",
+		"the broker refused the connection":                     "브로커가 연결을 거부함",
+		"not sent: its expiry time had passed":                  "보내지 않음: 만료 시각이 지남",
+		"their own words: 503":                                  "their own words: 503",
+	} {
+		if got := words.Stored(words.Korean, english); got != want {
+			t.Errorf("%q reads %q", english, got)
+		}
+		if got := words.Stored(words.English, english); got != english {
+			t.Errorf("%q reads %q in English", english, got)
+		}
+	}
+}

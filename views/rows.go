@@ -98,7 +98,7 @@ func (l Locale) said(d delivery.Delivery) string {
 		return cause
 	}
 	if d.Error != "" {
-		return d.Error
+		return l.attempted(d.ErrorClass, d.Error)
 	}
 	return orDash(l.Class(d.ErrorClass))
 }

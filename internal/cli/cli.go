@@ -95,7 +95,7 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	stderr = client.Guard(stderr)
 	lang := language()
 	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), helpVars(p.Version), inLanguage(lang), kong.Help(helpIn(lang)),
-		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
+		kong.Description(words.Translate(lang, about)),
 		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.BindTo(client.Guard(out), (*io.Writer)(nil)), kong.Bind(terminal, p), kong.Resolvers(config.FromFiles))
 	if err != nil {

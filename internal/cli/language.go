@@ -42,6 +42,9 @@ func eachHelp(model *kong.Application, do func(*string)) error {
 	})
 }
 
+// about is what the program is.
+const about = "The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."
+
 // headings are what kong itself begins lines of a help text with.
 var headings = []string{"Usage:", "Arguments:", "Flags:", "Commands:", `Run "redrive <command> --help" for more information on a command.`}
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -12,7 +13,13 @@ import (
 func TestHelpIsThereInKorean(t *testing.T) {
 	var c commands
 	_, err := kong.New(&c, helpVars(""), kong.PostBuild(func(k *kong.Kong) error {
-		for _, text := range append(helpTexts(k.Model), headings...) {
+		all := append(append(helpTexts(k.Model), headings...), about)
+		for _, english := range words.KoreanTexts("commands") {
+			if !slices.Contains(all, english) {
+				t.Errorf("nobody says %q: take its translation away", english)
+			}
+		}
+		for _, text := range all {
 			if text != "" && words.Translate(words.Korean, text) == text {
 				t.Errorf("missing in Korean:\n\t{%q, %q},", text, "")
 			}

@@ -1,10 +1,5 @@
 package words
 
-import (
-	"maps"
-	"slices"
-)
-
 // One word per term: 실패 failure (전송 실패 dead), 데드 레터 dead letter, 전송 건 delivery, 시도 attempt, 재시도 retry, 무시 ignore, 수동 처리 resolve,
 // 다시 열기 reopen, 재시도 철회 withdraw, 인지 acknowledge, 확인 confirm (by the receiver), 경로 변경 redirect, 일괄 작업 operation, 카나리 canary,
 // 웨이브 wave, 연동 integration, 대상 destination, 수신 시스템 receiver, 발신 시스템 producer, 소스 source, 회로 차단기 circuit breaker,
@@ -29,10 +24,15 @@ func together(lists ...[]translation) map[string]string {
 	return all
 }
 
-// EnglishOf are the English texts that a language of ours has.
-func EnglishOf(lang string) []string {
-	if lang != Korean {
-		return nil
+// koreanLists are the files that hold them, by name.
+var koreanLists = map[string][]translation{
+	"pages": koreanPages, "sources": koreanSources, "mistakes": koreanMistakes, "commands": koreanCommands, "errors": koreanErrors,
+}
+
+// KoreanTexts are the English texts that korean_….go translates, so that others can see whether they are said.
+func KoreanTexts(name string) (english []string) {
+	for _, t := range koreanLists[name] {
+		english = append(english, t.english)
 	}
-	return slices.Sorted(maps.Keys(korean))
+	return english
 }

@@ -75,7 +75,6 @@ func TestWhichLanguageIsAskedFor(t *testing.T) {
 }
 
 var (
-	lists    = map[string][]translation{"pages": koreanPages, "sources": koreanSources, "mistakes": koreanMistakes, "commands": koreanCommands}
 	hangul   = regexp.MustCompile(`\p{Hangul}`)
 	latin    = regexp.MustCompile(`[A-Za-z][A-Za-z0-9_.:/=*$<>'\[\]{}-]*`)
 	codelike = regexp.MustCompile(`[A-Z].*[A-Z]|[_./=0-9$\[\]-].|:`)
@@ -110,7 +109,7 @@ func places(text string) []string {
 
 func TestKoreanIsSortedAndOnce(t *testing.T) {
 	in := map[string]string{}
-	for name, list := range lists {
+	for name, list := range koreanLists {
 		if !slices.IsSortedFunc(list, func(a, b translation) int { return strings.Compare(a.english, b.english) }) {
 			t.Errorf("korean_%s.go is not sorted by its English texts", name)
 		}

@@ -46,6 +46,9 @@ func Say(lang string, p delivery.Phrase) string {
 	if !known {
 		return p.String()
 	}
+	if p.Key == "verbatim" {
+		return Stored(lang, p.Args["text"])
+	}
 	return fill(lang, Translate(lang, text), p)
 }
 
