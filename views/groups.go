@@ -315,7 +315,7 @@ func (l Locale) sinceYesterday(c delivery.TrendCount) string {
 	case diff > 0:
 		return l.T("+%s since yesterday", l.Number(diff))
 	case diff < 0:
-		return l.T("−%s since yesterday, shrinks", l.Number(-diff))
+		return l.T("−%s since yesterday", l.Number(-diff))
 	case c.Count == 0:
 		return l.T("none since yesterday")
 	}
@@ -355,7 +355,7 @@ func (l Locale) retryWent(r delivery.GroupRetry) string {
 	return l.T("%s of %s delivered", good, all)
 }
 
-const assigneesShown = 2
+const assigneesShown = 1
 
 // assigneeText says who looks after how many of a group.
 func (l Locale) assigneeText(g delivery.Group, a delivery.Assignee) string {
