@@ -382,7 +382,7 @@ func TestAFullPageIsSmall(t *testing.T) {
 	}
 	checkSize(t, "failures", FailuresView(p))
 	groups := GroupsPage{Layout: layout(delivery.RoleViewer)}
-	for range 35 {
+	for range 32 {
 		g := aGroup(delivery.GroupRegressed)
 		g.ID, g.Message, g.Hours = strings.Repeat("0f", 16), strings.Repeat("long error ", 30), make([]int, 24)
 		for n := range g.Hours {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	groupsOnPage  = 35 // their rows are larger than those of failures: a page stays under 60 KB
+	groupsOnPage  = 32 // their rows are larger than those of failures: a page stays under 60 KB
 	newestOfGroup = 10
 )
 
