@@ -479,7 +479,7 @@ func payloadField(p EditPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if p.Payload.Masked {
+			if p.Shown.Payload.Masked {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "<p class=\"soft\" id=\"payload-masked\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -508,7 +508,7 @@ func payloadField(p EditPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			if p.Typed.wrong("payload") == "" && p.Payload.Masked {
+			if p.Typed.wrong("payload") == "" && p.Shown.Payload.Masked {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, " aria-describedby=\"payload-masked\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
