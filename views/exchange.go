@@ -1,7 +1,6 @@
 package views
 
 import (
-	"strings"
 	"time"
 
 	"redrive/delivery"
@@ -214,10 +213,4 @@ func (p DeliveryPage) againName(r delivery.Remedy) string {
 		return p.T("Do the same, %s first …", canaryAgain)
 	}
 	return p.T("Do the same …")
-}
-
-// unopened is what a part that is not open has within it.
-func (l Locale) unopened(t twig) string {
-	before, after := t.brackets()
-	return strings.TrimSpace(before + " " + l.N(int(t.count), "%s within", "%s within") + " " + after)
 }

@@ -81,7 +81,7 @@ func edited(l Layout) DeliveryPage {
 	d.Notes = []delivery.Note{{Author: hostile, Text: hostile, At: now}}
 	d.Case = delivery.Case{Version: 2, AcknowledgedAt: ago(time.Hour), AcknowledgedBy: hostile, Assignee: hostile, Tags: []string{hostile}, Ticket: hostile}
 	return DeliveryPage{Layout: l, D: d, Known: true, Idempotent: true, Return: "/failures", TicketURL: "/tickets/1", People: []string{hostile},
-		Token: func() string { return "token" }, Payload: Payload{Kind: "json", Masked: true, Address: "/x"},
+		Token: func() string { return "token" }, Shown: Exchange{Try: 2, Attempt: &d.Timeline[1], Tab: TabAnswer, Payload: Payload{Kind: "json", Masked: true, Address: "/x"}},
 		Case: CaseForm{What: "fields", Tags: hostile, Conflict: true, Problem: hostile},
 		Versions: []Version{{Number: 1, At: now}, {Number: 2, Actor: hostile, Reason: hostile, At: now, SHA256: strings.Repeat("ab", 32),
 			Payload: []DiffLine{{"old", hostile}, {"new", hostile}}}}}

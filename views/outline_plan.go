@@ -6,8 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	"redrive/delivery"
+	"unicode/utf8"
 )
 
 // OutlineAsk is what of a payload somebody wants to see.
@@ -155,7 +154,7 @@ func (p *plan) lines(at int32) (list []line) {
 
 func (p *plan) cost(at int32) int {
 	t := p.o.parts[at]
-	cost := lineCost + int(t.key.to-t.key.from) + min(int(t.value.to-t.value.from), outlineValue)*5/4
+	cost := lineCost + min(weight(p.o.in(t.key), outlineValue), outlineValue) + min(weight(p.o.in(t.value), outlineValue), outlineValue)
 	if t.holds() {
 		cost += 2 * lineCost
 	}
@@ -165,6 +164,43 @@ func (p *plan) cost(at int32) int {
 // open reports whether a part that is shown begins open: what is near the root, and what has matches within.
 func (p *plan) open(at int32, depth int) bool {
 	return p.wanted[at] || depth < 3 || len(p.o.parts) <= 80
+}
+
+// What is taken of an answer to a button: the part that was asked for, or what is right within it.
+const (
+	rootItem  = "#outline > li"
+	listItems = "#outline > li > details > ul > li"
+)
+
+// weight is how many bytes of HTML a text takes, about; no more than most is counted.
+func weight(text string, most int) (n int) {
+	for at, r := range text {
+		if n += heaviness(r, text[at:]); n > most {
+			return n
+		}
+	}
+	return n
+}
+
+// light is the beginning of a text that weighs no more than most.
+func light(text string, most int) string {
+	n := 0
+	for at, r := range text {
+		if n += heaviness(r, text[at:]); n > most {
+			return text[:at]
+		}
+	}
+	return text
+}
+
+func heaviness(r rune, rest string) int {
+	switch {
+	case strings.ContainsRune(`<>&"'`, r):
+		return len("&#34;")
+	case unseen(r, 0, rest):
+		return len(`<span class="unseen" title="RIGHT-TO-LEFT OVERRIDE">⟨U+202E⟩</span>`)
+	}
+	return utf8.RuneLen(r)
 }
 
 // brackets are around what a part holds.
@@ -215,6 +251,9 @@ func (p *plan) stretches(text string, marks [][]int) (list []stretch) {
 // named is a part's name, cut at matches.
 func (p *plan) named(t twig) []stretch {
 	name := p.o.key(t)
+	if short := light(name, outlineValue); len(short) < len(name) {
+		return []stretch{{text: short + "…"}}
+	}
 	if p.find == nil {
 		return []stretch{{text: name}}
 	}
@@ -229,9 +268,9 @@ func (p *plan) valued(at int32) (list []stretch, whole bool) {
 	if at == p.root {
 		most = outlineRoom
 	} else if len(marks) > 0 { // as far as the first match goes
-		most = min(max(most, marks[0][1]), outlineRoom)
+		most = min(max(most, weight(value[:marks[0][1]], outlineRoom)), outlineRoom/4)
 	}
-	shown := delivery.FirstBytes(value, most)
+	shown := light(value, most)
 	for n, m := range marks {
 		if m[1] > len(shown) {
 			marks = marks[:n]

@@ -3,8 +3,6 @@ package views
 import (
 	"strings"
 	"unicode/utf8"
-
-	"redrive/delivery"
 )
 
 // Place is a page that shows a payload: its address, and what it has to be told beside what of the payload to show.
@@ -47,7 +45,7 @@ func (p Payload) window() (w window) {
 	for w.from > 0 && w.from < len(p.Text) && !utf8.RuneStart(p.Text[w.from]) {
 		w.from--
 	}
-	shown := delivery.FirstBytes(p.Text[w.from:], textRoom)
+	shown := light(p.Text[w.from:], textRoom)
 	w.to = w.from + len(shown)
 	var within [][]int
 	for _, m := range marks {

@@ -47,15 +47,12 @@ const decisionsRead = 50
 // remedies are how failures of a delivery's group were settled before, the latest first. A group is of one integration: after a redirect
 // it is another's, which the reader may not see.
 func remedies(tx *gorm.DB, d delivery.Delivery) ([]delivery.Remedy, error) {
-	columns := func(r *delivery.Remedy) []any {
-		return []any{&r.ID, (*string)(&r.Action), &r.Operation, &r.Actor, &r.ActorID, &r.Reason, &r.Category, &r.Evidence, &r.Ticket,
-			&r.Deliveries, &r.At, &r.Sent, &r.Confirmed}
-	}
-	list, err := pg.Read(tx, columns, `
-SELECT s.id::text, s.action, s.operation, `+pg.Called("s.actor")+`, s.actor, s.reason, coalesce(s.category, ''), coalesce(s.evidence, ''),
-    coalesce(c.ticket, s.ticket, ''), s.deliveries, s.decided_at, coalesce(p.last - p.first + 1, s.deliveries),
+	list, err := pg.Scan[delivery.Remedy](tx, `
+SELECT s.id::text, s.action, s.operation, `+pg.Called("s.actor")+` AS actor, s.actor AS actor_id, s.reason, coalesce(s.category, '') AS category,
+    coalesce(s.evidence, '') AS evidence, coalesce(c.ticket, s.ticket, '') AS ticket, s.deliveries, s.decided_at AS at,
+    coalesce(p.last - p.first + 1, s.deliveries) AS sent,
     CASE WHEN s.operation THEN coalesce(p.succeeded, 0) + coalesce((SELECT sum(o.succeeded) FROM redrive.operation_deltas o
-        WHERE o.operation_id = s.id AND o.integration = p.integration), 0) ELSE (r.state = 'delivered')::int END
+        WHERE o.operation_id = s.id AND o.integration = p.integration), 0) ELSE (r.state = 'delivered')::int END AS confirmed
 FROM (SELECT s.* FROM redrive.settlements s JOIN redrive.groups g ON g.id = s.group_id AND g.integration = ?
     WHERE s.group_id = ? ORDER BY s.decided_at DESC LIMIT ?) s
 LEFT JOIN redrive.operation_parts p ON s.operation AND p.operation_id = s.id AND p.integration = ?
