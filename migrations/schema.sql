@@ -42,6 +42,7 @@ CREATE TABLE redrive.attempts (
     http_status smallint,
     response bytea,
     recorded_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    exchange jsonb,
     CONSTRAINT attempts_outcome_check CHECK ((outcome = ANY (ARRAY['transient'::text, 'permanent'::text, 'unknown'::text, 'late'::text])))
 ) PARTITION BY RANGE (recorded_at);
 CREATE INDEX attempts_delivery ON ONLY redrive.attempts USING btree (delivery_id);
@@ -837,6 +838,22 @@ CREATE TABLE redrive.sessions (
 CREATE INDEX sessions_expiry ON redrive.sessions USING btree (expiry);
 CREATE INDEX sessions_operator ON redrive.sessions USING btree (operator_id);
 CREATE INDEX sessions_provider ON redrive.sessions USING btree (provider_session) WHERE (provider_session IS NOT NULL);
+
+CREATE TABLE redrive.settlements (
+    group_id text NOT NULL,
+    id uuid NOT NULL,
+    action text NOT NULL,
+    operation boolean NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL DEFAULT ''::text,
+    category text,
+    evidence text,
+    ticket text,
+    deliveries integer NOT NULL,
+    decided_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT settlements_pkey PRIMARY KEY (group_id, id, action)
+);
+CREATE INDEX settlements_latest ON redrive.settlements USING btree (group_id, decided_at DESC);
 
 CREATE TABLE redrive.sign_in_key (
     only_row boolean NOT NULL DEFAULT true,

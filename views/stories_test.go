@@ -173,18 +173,18 @@ func stories() map[string]templ.Component {
 			Items: batchRuns(), Next: "/x", Date: hostile, Reason: hostile, Problem: hostile}),
 		"runs-first":        RunsView(RunsPage{Layout: viewer, Integration: delivery.Integration{Name: "points"}}),
 		"failure-of-a-file": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, File: batchRuns()[0].File, Return: "/failures"}),
-		"failure-conflict":  DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateIgnored), Conflict: conflict, Payload: payload, Return: "/failures"}),
-		"failure-refused":   DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "binary", Replaced: true, Masked: true}, Form: ActionForm{Action: delivery.ActionResolve, Reason: hostile, Problem: "Say how."}, Return: "/failures"}),
-		"failure-of-rabbitmq": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Payload: Payload{Kind: "null"}, Losses: losses(), Return: "/failures",
-			Properties: []Header{{Name: "priority", Type: "uint8", Value: "5"}}, Headers: []Header{{hostile, hostile, "table"}, {Name: "none", Type: "null"}}}),
+		"failure-conflict":  DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateIgnored), Conflict: conflict, Shown: Exchange{Payload: payload}, Return: "/failures"}),
+		"failure-refused":   DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Shown: Exchange{Payload: Payload{Kind: "binary", Replaced: true, Masked: true}}, Form: ActionForm{Action: delivery.ActionResolve, Reason: hostile, Problem: "Say how."}, Return: "/failures"}),
+		"failure-of-rabbitmq": DeliveryView(DeliveryPage{Layout: operator, D: detail(delivery.StateDead), Known: true, Losses: losses(), Return: "/failures",
+			Shown: Exchange{Payload: Payload{Kind: "null"}, Properties: []Header{{Name: "priority", Type: "uint8", Value: "5"}}, Headers: []Header{{hostile, hostile, "table"}, {Name: "none", Type: "null"}}}}),
 		"message-of-rabbitmq": MessageView(MessagePage{Layout: viewer, Payload: Payload{Kind: "null"}, Properties: []Header{{hostile, hostile, hostile}}}),
-		"failure-as-viewer":   DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile, hostile}}, Responses: []string{hostile}, Return: "/failures"}),
+		"failure-as-viewer":   DeliveryView(DeliveryPage{Layout: viewer, D: detail(delivery.StateDead), Shown: Exchange{Payload: Payload{Hidden: true}, Headers: []Header{{hostile, hostile, hostile}}}, Return: "/failures"}),
 	}
 	for name, story := range operationStories(operator, viewer) {
 		all[name] = story
 	}
 	for _, s := range delivery.States {
-		all["failure-"+string(s)] = DeliveryView(DeliveryPage{Layout: operator, D: detail(s), Known: true, Payload: payload, Return: "/failures"})
+		all["failure-"+string(s)] = DeliveryView(DeliveryPage{Layout: operator, D: detail(s), Known: true, Shown: Exchange{Payload: payload}, Return: "/failures"})
 	}
 	return all
 }

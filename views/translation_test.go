@@ -60,6 +60,7 @@ func fixtures(t *testing.T) (data map[string]bool) {
 	for _, field := range delivery.SearchFields {
 		add(field.Name, field.Example)
 	}
+	add(nameOf('\u202e'))
 	for _, l := range losses() {
 		add(l.Name)
 	}
