@@ -1,6 +1,7 @@
 package views
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 
@@ -93,14 +94,11 @@ func (r listed) name() string {
 }
 
 // said is what the receiver said; where it said nothing, what happened.
-func (l Locale) said(d delivery.Delivery) string {
-	if cause := delivery.Cause(d.ErrorClass, d.Error); cause != "" {
-		return cause
-	}
-	if d.Error != "" {
-		return l.attempted(d.ErrorClass, d.Error)
-	}
-	return orDash(l.Class(d.ErrorClass))
+func (l Locale) said(d delivery.Delivery) string { return l.saidIn(d.ErrorClass, d.Error) }
+
+// saidIn is the same of an error's class and text.
+func (l Locale) saidIn(class, text string) string {
+	return cmp.Or(delivery.Cause(class, text), l.attempted(class, text), orDash(l.Class(class)))
 }
 
 const (

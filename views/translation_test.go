@@ -63,6 +63,7 @@ func fixtures(t *testing.T) (data map[string]bool) {
 	for _, t := range words.Tongues { // each is called as it calls itself
 		add(t.Name)
 	}
+	add(nameOf('\u202e'))
 	for _, l := range losses() {
 		add(l.Name)
 	}

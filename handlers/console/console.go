@@ -11,7 +11,7 @@ import (
 	"redrive/handlers/web"
 	"redrive/static"
 	"redrive/views"
-	"redrive/views/words"
+	tongues "redrive/views/words"
 )
 
 // Routes adds the pages for people.
@@ -101,7 +101,7 @@ func (s *Console) setPreferences(c echo.Context) error {
 
 // setLanguage keeps a language with the account of whoever is signed in, and in the browser: its next page may be that to sign in.
 func (s *Console) setLanguage(c echo.Context, person, lang string) error {
-	if lang != "" && !words.Spoken(lang) {
+	if lang != "" && !tongues.Spoken(lang) {
 		return web.BadField(http.StatusUnprocessableEntity, "invalid_language", "language")
 	}
 	s.SetCookie(c, web.LangCookie, lang)

@@ -18,7 +18,7 @@ var writers = map[string][]string{
 	"store/audit":        {"audit"},
 	"store/batch":        {"batch_acknowledgements", "batch_feeds", "batch_files", "batch_parts", "batch_rows", "batch_runs", "deliveries"},
 	"store/capture":      {"capture_gaps", "captures"},
-	"store/desk":         {"cases", "deliveries", "edits", "failure_details", "form_tokens", "notes", "operation_deltas", "operation_items", "operation_parts", "operations"},
+	"store/desk":         {"cases", "deliveries", "edits", "failure_details", "form_tokens", "group_retries", "notes", "operation_deltas", "operation_items", "operation_parts", "operations", "settlements"},
 	"store/find":         {"counting", "group_counts", "group_deltas", "group_hours"},
 	"store/index":        {"search", "unindexed"},
 	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_members", "source_positions", "source_topics"},
