@@ -61,6 +61,12 @@ type Page[T any] struct {
 // AuditFilter selects audit entries, newest first. Empty fields select everything.
 type AuditFilter struct {
 	Actor, Action, Subject string
+	Deed                   string // an action, or the start of an operation that does it
+	Integration            string // that an entry is about, be it among others
+	Category               string
+	SubjectType            string
+	Operation              string // the entries of its items
+	Decisions              bool   // without the entries of operations' items: the start of the operation stands for them
 	From, To               *time.Time
 	After                  string // cursor
 	Limit                  int    // 1..500, default 50

@@ -1,12 +1,6 @@
 package views
 
-import (
-	"encoding/hex"
-	"encoding/json"
-	"time"
-
-	"redrive/delivery"
-)
+import "time"
 
 func (p TrafficPage) lead() string {
 	if p.Delivered {
@@ -27,43 +21,6 @@ func (p TrafficPage) turn() string {
 		return p.T("Delivered")
 	}
 	return p.T("Due")
-}
-
-func hash(e delivery.AuditEntry) string { return hex.EncodeToString(e.Hash) }
-
-// subjectURL is the page of what an entry is about; empty where it has none.
-func subjectURL(e delivery.AuditEntry) string {
-	switch e.SubjectType {
-	case "delivery":
-		return Failure(e.Subject)
-	case "operation":
-		return Operation(e.Subject)
-	case "message":
-		return Message(e.Subject)
-	case "integration":
-		return Integration(e.Subject)
-	}
-	return ""
-}
-
-func shortSubject(e delivery.AuditEntry) string {
-	switch e.SubjectType {
-	case "delivery", "operation", "message", "view":
-		return Short(e.Subject)
-	}
-	return e.Subject
-}
-
-func details(e delivery.AuditEntry) string {
-	var members map[string]json.RawMessage
-	if !e.Why().IsZero() && json.Unmarshal(e.Details, &members) == nil { // why is said as the reason
-		delete(members, "why")
-		e.Details, _ = json.Marshal(members)
-	}
-	if text := string(e.Details); text != "{}" && text != "null" {
-		return Excerpt(text, 300)
-	}
-	return ""
 }
 
 // MonthForm is how an address names a month.

@@ -33,6 +33,19 @@ type Layout struct {
 // May reports whether the reader has permissions, each for at least one integration.
 func (l Layout) May(need ...delivery.Permission) bool { return l.Rights.May(need...) }
 
+// tabOf is one of the main pages.
+type tabOf struct{ address, name string }
+
+// tabs are the main pages that the reader may open.
+func (l Layout) tabs() []tabOf {
+	tabs := []tabOf{{Overview, l.T("Overview")}, {Failures, l.T("Failures")}, {Groups, l.T("Groups")}, {Ignored, l.T("Ignored")},
+		{Operations, l.T("Operations")}, {Integrations, l.T("Integrations")}, {Audit, l.T("Audit")}}
+	if l.May(delivery.PermitAdminister) {
+		tabs = append(tabs, tabOf{Operators, l.T("People")}, tabOf{Tokens, l.T("Tokens")})
+	}
+	return tabs
+}
+
 // missing names a permission that the reader does not have.
 func (l Layout) missing(p delivery.Permission) string {
 	return l.Say(delivery.Say("forbidden.permission", "permission", p.Phrase()))
@@ -269,15 +282,6 @@ type IgnoredPage struct {
 	Names       []string
 	Items       []delivery.Delivery
 	Next        string
-}
-
-// AuditPage lists the audit trail.
-type AuditPage struct {
-	Layout
-	Actor, Action, Subject, From, To string
-	Items                            []delivery.AuditEntry
-	Head                             delivery.AuditEntry
-	Next, Problem                    string
 }
 
 // IntegrationsPage lists the integrations.

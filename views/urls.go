@@ -20,10 +20,13 @@ const (
 	FailuresSuggest = "/failures/suggest" // what the search bar could go on with
 	FailuresSeen    = "/failures/seen"    // moves the mark behind which failures are new to somebody
 	FailuresCSV     = "/failures/csv"     // a list as a file, see FailureList
+	FailuresJSON    = "/failures/json"
 	SavedViews      = "/failures/views"
 	Groups          = "/groups"
 	Ignored         = "/ignored"
 	Audit           = "/audit"
+	AuditCSV        = "/audit/csv" // what it shows as a file, with the entries of operations' items
+	AuditJSON       = "/audit/json"
 	Operations      = "/operations"
 	OperationNew    = "/operations/new" // see OperationFor; lists post action, return, and id (values of Choice) or filter there
 	Integrations    = "/integrations"
@@ -37,6 +40,7 @@ const (
 	PasskeyBegin    = "/account/passkeys/begin"
 	AccountNoCode   = "/account/code/remove"
 	Help            = "/help"
+	Go              = "/go"          // leads anywhere: an integration, a key or id, a page, an action of the page one comes from
 	HelpFields      = "/help#fields" // what the search bar understands
 	SignIn          = "/sign-in"
 	SignInProvider  = "/sign-in/oidc"          // begins single sign-on
@@ -204,6 +208,34 @@ func TokenStep(at, id, step string) string { return at + "/" + url.PathEscape(id
 // AuditOf is the history of one subject.
 func AuditOf(subject string) string { return with(Audit, "subject", subject) }
 
+// AuditFiles are what a filter of the audit selects as files.
+func AuditFiles(asked url.Values) (csv, json string) {
+	filter := url.Values{}
+	for name, values := range asked {
+		if !slices.Contains(placesOfAudit, name) {
+			filter[name] = values
+		}
+	}
+	return withQuery(AuditCSV, filter), withQuery(AuditJSON, filter)
+}
+
+// placesOfAudit say what of the audit is open, and select nothing.
+var placesOfAudit = []string{"after", "open", "items"}
+
+// AuditItems is the audit with an operation open at its items behind a place.
+func AuditItems(asked url.Values, operation, after string) string {
+	if after == "" {
+		return ""
+	}
+	query := url.Values{"open": {operation}, "items": {after}}
+	for name, values := range asked {
+		if name != "open" && name != "items" {
+			query[name] = values
+		}
+	}
+	return withQuery(Audit, query)
+}
+
 // IgnoredIn is the ignored failures of one integration or of all, in a month (2006-01) or at any time.
 func IgnoredIn(integration, month string) string {
 	query := url.Values{}
@@ -214,6 +246,9 @@ func IgnoredIn(integration, month string) string {
 	}
 	return withQuery(Ignored, query)
 }
+
+// GoFrom is the page that leads anywhere, for whoever comes from a page.
+func GoFrom(here string) string { return with(Go, "from", here) }
 
 // IgnoredOf is the ignored failures of one integration.
 func IgnoredOf(integration string) string { return with(Ignored, "integration", integration) }
@@ -245,6 +280,9 @@ func brief(f delivery.Filter) url.Values {
 
 // FailureFile is the same list as a file.
 func FailureFile(f delivery.Filter) string { return withQuery(FailuresCSV, brief(f)) }
+
+// FailureFileJSON is the same for programs.
+func FailureFileJSON(f delivery.Filter) string { return withQuery(FailuresJSON, brief(f)) }
 
 // FailuresOf is the open dead letters of one integration.
 func FailuresOf(integration string) string {

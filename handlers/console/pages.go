@@ -2,7 +2,6 @@ package console
 
 import (
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -48,33 +47,6 @@ func inMonth(f *delivery.Filter, month string, zone *time.Location) error {
 	to := from.AddDate(0, 1, 0)
 	f.From, f.To = &from, &to
 	return nil
-}
-
-// audit lists who did what.
-func (s *Console) audit(c echo.Context) error {
-	l := s.Layout(c, "title.audit", views.Audit)
-	q := url.Values{}
-	for name, values := range c.QueryParams() {
-		if values = web.Given(values); len(values) > 0 {
-			q[name] = values
-		}
-	}
-	page := views.AuditPage{Layout: l, Actor: q.Get("actor"), Action: q.Get("action"), Subject: q.Get("subject"),
-		From: localTime(q, "from", l.Locale), To: localTime(q, "to", l.Locale)}
-	filter, err := web.AuditFilter(q)
-	var rows delivery.Page[delivery.AuditEntry]
-	if err == nil {
-		rows, err = s.store.Audit(c.Request().Context(), filter)
-	}
-	status := 0
-	if page.Problem, status, err = told(c, err); err != nil {
-		return err
-	}
-	if page.Head, err = s.store.AuditHead(c.Request().Context()); err != nil {
-		return err
-	}
-	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
-	return web.Render(c, status, views.AuditView(page))
 }
 
 // traffic lists the rows behind an integration's backlog, or behind what it delivered.

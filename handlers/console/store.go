@@ -55,7 +55,8 @@ type Store interface {
 	Runs(ctx context.Context, integration, after string, limit int) (delivery.Page[delivery.BatchRun], error) // newest first
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)
-	AuditHead(ctx context.Context) (delivery.AuditEntry, error) // zero Seq on an empty chain
+	AuditActors(ctx context.Context) ([]delivery.AuditActor, error) // whom the audit tells of, with their present names
+	AuditHead(ctx context.Context) (delivery.AuditEntry, error)     // zero Seq on an empty chain
 	Operator(ctx context.Context, id string) (delivery.Operator, error)
 	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
 	Sessions(ctx context.Context, operator string) ([]delivery.Session, error) // the latest use first
