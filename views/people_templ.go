@@ -305,9 +305,9 @@ func SignInView(p SignInPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var18 string
-			templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(p.T("The first person is called %s. Their password is what the setting %s was at the very first start. Without it the program made one and printed it once, on its error output: look there for the line that begins with “First operator”, or in a JSON log for “the first operator”.", delivery.FirstOperator, "REDRIVE_ADMIN_PASSWORD"))
+			templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(p.T("The first person is called %s. Their password is what the setting REDRIVE_ADMIN_PASSWORD was at the very first start. Without it the program made one and printed it once, on its error output: look there for the line that begins with “First operator”, or in a JSON log for “the first operator”.", delivery.FirstOperator))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/people.templ`, Line: 43, Col: 347}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/people.templ`, Line: 43, Col: 341}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 			if templ_7745c5c3_Err != nil {

@@ -65,6 +65,7 @@ func entry() delivery.AuditEntry {
 
 func operationEntry() delivery.AuditEntry {
 	e := entry()
+	e.Seq = 8
 	e.Action, e.SubjectType, e.Subject = "operation.start", "operation", "0190a0a0-0000-7000-8000-00000000cccc"
 	e.Details = json.RawMessage(`{"action": "ignore", "selected": 3, "integrations": {"push": 2, "sms": 1}, "category": "test-data", "until": "2026-12-07T10:00:00Z"}`)
 	return e

@@ -14,14 +14,11 @@ import (
 	"redrive/views"
 )
 
-// mostAsked is the longest text that may name something, in bytes.
-const mostAsked = 1000
-
 // goAnywhere answers what is typed with what it names, and what the page offers that one comes from.
 func (s *Console) goAnywhere(c echo.Context) error {
 	page := views.GoPage{Layout: s.Layout(c, "title.go", ""), Asked: strings.TrimSpace(c.QueryParam("q")), From: views.LocalPath(c.QueryParam("from")),
 		Names: s.integrationNames(c)}
-	if len(page.Asked) > mostAsked || !utf8.ValidString(page.Asked) || strings.ContainsRune(page.Asked, 0) {
+	if len(page.Asked) > delivery.MaxKey || !utf8.ValidString(page.Asked) || strings.ContainsRune(page.Asked, 0) {
 		return web.BadParameter("invalid_parameter.text", "q", "name", "q")
 	}
 	if page.May(delivery.PermitView) {
