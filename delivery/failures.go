@@ -72,6 +72,42 @@ type AuditFilter struct {
 	Limit                  int    // 1..500, default 50
 }
 
+// IgnoredFilter selects what is ignored, last ignored first. Empty fields select everything.
+type IgnoredFilter struct {
+	Integrations []string
+	Category     string
+	Actor        string // id of who ignored it
+	End          IgnoreEnd
+	From, To     *time.Time // of when it was ignored
+	After        string     // cursor
+	Limit        int        // 1..500, default 50
+}
+
+// IgnoreEnd says when an ignored failure comes back.
+type IgnoreEnd string
+
+// Ends of ignored failures.
+const (
+	EndsSoon  IgnoreEnd = "soon"  // within SoonEnds
+	EndsLater IgnoreEnd = "later" // after that
+	EndsNever IgnoreEnd = "never" // it is ignored for good
+)
+
+// IgnoreEnds are all of them.
+var IgnoreEnds = []IgnoreEnd{EndsSoon, EndsLater, EndsNever}
+
+// SoonEnds is how long before its end something ends soon.
+const SoonEnds = 7 * 24 * time.Hour
+
+// IgnoredCount is how many ignored failures have the same category, end and person.
+type IgnoredCount struct {
+	Category string
+	Actor    string // id
+	Name     string // what they are called now
+	End      IgnoreEnd
+	N        int
+}
+
 // ActionRequest is one action of one person on one delivery.
 type ActionRequest struct {
 	Action   Action

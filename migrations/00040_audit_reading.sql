@@ -17,6 +17,10 @@ CREATE INDEX audit_decisions_many ON redrive.audit (seq DESC)
     WHERE details ->> 'operation' IS NULL AND (subject_type IN ('operation', 'message') OR action = 'delivery.redirect');
 CREATE INDEX audit_items ON redrive.audit ((details ->> 'operation'), seq DESC) WHERE details ->> 'operation' IS NOT NULL;
 
+-- What was ignored for one reason.
+CREATE INDEX failure_details_category ON redrive.failure_details (category) WHERE category IS NOT NULL;
+
 -- +goose Down
+DROP INDEX redrive.failure_details_category;
 DROP INDEX redrive.audit_at, redrive.audit_decisions, redrive.audit_decisions_actor, redrive.audit_decisions_subject_type, redrive.audit_decisions_category,
     redrive.audit_decisions_deed, redrive.audit_decisions_integration, redrive.audit_decisions_many, redrive.audit_items;

@@ -152,7 +152,7 @@
   document.addEventListener('click', function (event) {
     if (event.target.matches('[data-row] input[type=checkbox]')) choose(event.target, event.shiftKey);
     var palette = event.target.closest('[data-palette]'), button = event.target.closest('[data-copy]');
-    if (palette && !event.ctrlKey && !event.metaKey) { event.preventDefault(); over(palette.href, '#go'); }
+    if (palette && !event.ctrlKey && !event.metaKey) { event.preventDefault(); over(palette.href + '?from=' + encodeURIComponent(location.pathname + location.search), '#go'); }
     if (!button) return;
     navigator.clipboard.writeText(button.getAttribute('data-copy')).then(function () {
       var before = button.textContent;

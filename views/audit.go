@@ -128,14 +128,7 @@ func (p AuditPage) deedChoices() []string {
 }
 
 // chosen reports whether anything is filtered.
-func (p AuditPage) chosen() bool {
-	for name := range p.Asked {
-		if !slices.Contains(placesOfAudit, name) {
-			return true
-		}
-	}
-	return false
-}
+func (p AuditPage) chosen() bool { return len(without(p.Asked, placesOfAudit...)) > 0 }
 
 // actorChoices are who can be chosen: people and tokens, and those who are nobody's id.
 func (p AuditPage) actorChoices() []delivery.AuditActor {
@@ -284,12 +277,7 @@ func isOperation(e delivery.AuditEntry) bool { return e.Action == "operation.sta
 
 // opens is the address of the page with an operation's row open, or closed again.
 func (p AuditPage) opens(e delivery.AuditEntry) string {
-	asked := url.Values{}
-	for name, values := range p.Asked {
-		if name != "open" && name != "items" {
-			asked[name] = values
-		}
-	}
+	asked := without(p.Asked, "open", "items")
 	if p.Open != e.Subject {
 		asked.Set("open", e.Subject)
 	}

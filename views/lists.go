@@ -1,7 +1,5 @@
 package views
 
-import "time"
-
 func (p TrafficPage) lead() string {
 	if p.Delivered {
 		return p.T("Confirmed by the receiver in the last 24 hours, and accepted in the last two days; the last accepted first.")
@@ -21,18 +19,4 @@ func (p TrafficPage) turn() string {
 		return p.T("Delivered")
 	}
 	return p.T("Due")
-}
-
-// MonthForm is how an address names a month.
-const MonthForm = "2006-01"
-
-// months lead to what was ignored in this month or the last one, by the reader's calendar.
-func (p IgnoredPage) months() []StateTab {
-	now := p.Now.In(p.zone())
-	this := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, p.zone())
-	tabs := []StateTab{{Name: p.T("all of it")}, {Name: p.T("this month")}, {Name: p.T("last month")}}
-	for n, month := range []string{"", this.Format(MonthForm), this.AddDate(0, -1, 0).Format(MonthForm)} {
-		tabs[n].Href, tabs[n].Current, tabs[n].Count.Unknown = IgnoredIn(p.Integration, month), month == p.Month, true
-	}
-	return tabs
 }

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -24,6 +25,8 @@ const (
 	SavedViews      = "/failures/views"
 	Groups          = "/groups"
 	Ignored         = "/ignored"
+	IgnoredCSV      = "/ignored/csv"
+	IgnoredJSON     = "/ignored/json"
 	Audit           = "/audit"
 	AuditCSV        = "/audit/csv" // what it shows as a file, with the entries of operations' items
 	AuditJSON       = "/audit/json"
@@ -210,13 +213,24 @@ func AuditOf(subject string) string { return with(Audit, "subject", subject) }
 
 // AuditFiles are what a filter of the audit selects as files.
 func AuditFiles(asked url.Values) (csv, json string) {
-	filter := url.Values{}
-	for name, values := range asked {
-		if !slices.Contains(placesOfAudit, name) {
-			filter[name] = values
-		}
-	}
+	filter := without(asked, placesOfAudit...)
 	return withQuery(AuditCSV, filter), withQuery(AuditJSON, filter)
+}
+
+// IgnoredFiles are what a filter of ignored failures selects as files.
+func IgnoredFiles(asked url.Values) (csv, json string) {
+	filter := without(asked, "after")
+	return withQuery(IgnoredCSV, filter), withQuery(IgnoredJSON, filter)
+}
+
+// without is a query without some of its names.
+func without(query url.Values, names ...string) url.Values {
+	rest := url.Values{}
+	maps.Copy(rest, query)
+	for _, name := range names {
+		delete(rest, name)
+	}
+	return rest
 }
 
 // placesOfAudit say what of the audit is open, and select nothing.
@@ -227,28 +241,24 @@ func AuditItems(asked url.Values, operation, after string) string {
 	if after == "" {
 		return ""
 	}
-	query := url.Values{"open": {operation}, "items": {after}}
-	for name, values := range asked {
-		if name != "open" && name != "items" {
-			query[name] = values
-		}
-	}
+	query := without(asked, "open", "items")
+	query["open"], query["items"] = []string{operation}, []string{after}
 	return withQuery(Audit, query)
 }
 
-// IgnoredIn is the ignored failures of one integration or of all, in a month (2006-01) or at any time.
-func IgnoredIn(integration, month string) string {
-	query := url.Values{}
-	for name, value := range map[string]string{"integration": integration, "month": month} {
-		if value != "" {
-			query.Set(name, value)
-		}
+// IgnoredWith is the ignored failures of a query with one of its values changed; empty: with any.
+func IgnoredWith(asked url.Values, name, value string) string {
+	query := without(asked, "after", name)
+	if value != "" {
+		query[name] = []string{value}
 	}
 	return withQuery(Ignored, query)
 }
 
-// GoFrom is the page that leads anywhere, for whoever comes from a page.
-func GoFrom(here string) string { return with(Go, "from", here) }
+// AuditBy is what somebody did of one kind.
+func AuditBy(actor, action string) string {
+	return withQuery(Audit, url.Values{"actor": {actor}, "action": {action}})
+}
 
 // IgnoredOf is the ignored failures of one integration.
 func IgnoredOf(integration string) string { return with(Ignored, "integration", integration) }

@@ -37,7 +37,8 @@ func (s *Console) Routes() {
 	s.Route(http.MethodGet, views.Help, web.SignedIn, s.help)
 	s.Route(http.MethodGet, views.Go, web.SignedIn, s.goAnywhere)
 	s.accountRoutes()
-	for path, list := range map[string]echo.HandlerFunc{views.FailuresCSV: s.failuresFile(asCSV), views.FailuresJSON: s.failuresFile(asJSON)} {
+	for path, list := range map[string]echo.HandlerFunc{views.FailuresCSV: s.failuresFile(asCSV), views.FailuresJSON: s.failuresFile(asJSON),
+		views.IgnoredCSV: s.ignoredFile(asCSV), views.IgnoredJSON: s.ignoredFile(asJSON)} {
 		s.Route(http.MethodGet, path, web.Permit(delivery.PermitView, delivery.PermitExport).Audited(), list)
 	}
 	for path, list := range map[string]echo.HandlerFunc{views.AuditCSV: s.auditFile(asCSV), views.AuditJSON: s.auditFile(asJSON)} {

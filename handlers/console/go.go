@@ -16,7 +16,7 @@ import (
 
 // goAnywhere answers what is typed with what it names, and what the page offers that one comes from.
 func (s *Console) goAnywhere(c echo.Context) error {
-	page := views.GoPage{Layout: s.Layout(c, "title.go", ""), Asked: strings.TrimSpace(c.QueryParam("q")), From: views.LocalPath(c.QueryParam("from")),
+	page := views.GoPage{Layout: s.Layout(c, "title.go", ""), Asked: strings.TrimSpace(c.QueryParam("q")), From: cameFrom(c),
 		Names: s.integrationNames(c)}
 	if len(page.Asked) > delivery.MaxKey || !utf8.ValidString(page.Asked) || strings.ContainsRune(page.Asked, 0) {
 		return web.BadParameter("invalid_parameter.text", "q", "name", "q")
@@ -34,6 +34,17 @@ func (s *Console) goAnywhere(c echo.Context) error {
 		return c.JSON(http.StatusOK, map[string]any{"items": page.Answers()})
 	}
 	return web.Render(c, http.StatusOK, views.GoView(page))
+}
+
+// cameFrom is the local address of the page that somebody comes from: as the script says, else as the browser does.
+func cameFrom(c echo.Context) string {
+	if from := c.QueryParam("from"); from != "" {
+		return views.LocalPath(from)
+	}
+	if before, err := url.Parse(c.Request().Referer()); err == nil && before.Host == c.Request().Host {
+		return views.LocalPath(before.RequestURI())
+	}
+	return views.Overview
 }
 
 // offered reads what the page is about that the reader comes from.

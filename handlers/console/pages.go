@@ -2,7 +2,6 @@ package console
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -10,44 +9,6 @@ import (
 	"redrive/handlers/web"
 	"redrive/views"
 )
-
-// ignored lists what was hidden, by whom and why.
-func (s *Console) ignored(c echo.Context) error {
-	page := views.IgnoredPage{
-		Layout:      s.Layout(c, "title.ignored", views.Ignored),
-		Integration: c.QueryParam("integration"),
-		Names:       s.integrationNames(c),
-	}
-	filter := delivery.Filter{States: []delivery.State{delivery.StateIgnored}, Integrations: web.Given([]string{page.Integration})}
-	page.Month = c.QueryParam("month")
-	if err := inMonth(&filter, page.Month, page.Zone); err != nil {
-		return err
-	}
-	if page.May(delivery.PermitExport) {
-		page.CSV = views.FailureFile(filter)
-	}
-	filter.After, filter.Limit = c.QueryParam("after"), delivery.DefaultPage
-	rows, err := s.store.Failures(c.Request().Context(), filter)
-	if err != nil {
-		return err
-	}
-	page.Items, page.Next = rows.Items, nextURL(c.Request(), rows.Next)
-	return web.Render(c, http.StatusOK, views.IgnoredView(page))
-}
-
-// inMonth leaves of a filter what came to its state in a month; all where none is named.
-func inMonth(f *delivery.Filter, month string, zone *time.Location) error {
-	if month == "" {
-		return nil
-	}
-	from, err := time.ParseInLocation(views.MonthForm, month, zone)
-	if err != nil {
-		return web.BadParameter("invalid_parameter.time", "month", "name", "month")
-	}
-	to := from.AddDate(0, 1, 0)
-	f.From, f.To = &from, &to
-	return nil
-}
 
 // traffic lists the rows behind an integration's backlog, or behind what it delivered.
 func (s *Console) traffic(delivered bool) echo.HandlerFunc {

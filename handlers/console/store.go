@@ -54,6 +54,8 @@ type Store interface {
 	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)
 	Runs(ctx context.Context, integration, after string, limit int) (delivery.Page[delivery.BatchRun], error) // newest first
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
+	Ignored(ctx context.Context, f delivery.IgnoredFilter) (delivery.Page[delivery.Delivery], error)
+	IgnoredCounts(ctx context.Context, f delivery.IgnoredFilter) (counts []delivery.IgnoredCount, whole bool, err error)
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)
 	AuditActors(ctx context.Context) ([]delivery.AuditActor, error) // whom the audit tells of, with their present names
 	AuditHead(ctx context.Context) (delivery.AuditEntry, error)     // zero Seq on an empty chain

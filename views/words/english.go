@@ -577,6 +577,7 @@ var phrases = map[string]string{
 	"invalid_time.years":                 "deliver_after and expires_at must be times of the years 1 to 9999.",
 	"invalid_token":                      "The API token is unknown or revoked. Send Authorization: Bearer TOKEN.",
 	"invalid_until":                      "until must be in the future.",
+	"invalid_until.none":                 "say until when, or choose for good",
 	"invalid_until.form":                 "Write the time like 2026-01-31T09:30, or leave it empty.",
 	"masked.file":                        "The rows of this file have masked fields; only an admin may read its exact bytes.",
 	"masked.payload":                     "This payload has masked fields; only an admin may read its exact bytes.",
