@@ -364,6 +364,7 @@ CREATE TABLE redrive.failure_details (
     evidence text,
     CONSTRAINT failure_details_pkey PRIMARY KEY (delivery_id)
 );
+CREATE INDEX failure_details_category ON redrive.failure_details USING btree (category) WHERE (category IS NOT NULL);
 CREATE INDEX failure_details_until ON redrive.failure_details USING btree (until) WHERE (until IS NOT NULL);
 
 CREATE TABLE redrive.form_tokens (

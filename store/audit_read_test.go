@@ -38,11 +38,13 @@ func TestTheAuditReadsOperationsAsOneDecision(t *testing.T) {
 	d := open(t)
 	d.must(d.SyncIntegrations(t.Context(), []delivery.Integration{integration("push", "order.placed"), integration("sms", "order.sent")}))
 	d.operator("ann")
+	d.operator("bob")
 	ann := struct{ ID string }{d.operatorID("ann")}
 	alone := d.fails(delivery.Message{Integration: "push", Type: "order.placed", Key: "order-1", Payload: []byte(`1`)}, "no")
 	for n := range 3 {
 		d.fails(delivery.Message{Integration: "sms", Type: "order.sent", Key: fmt.Sprint("sms-", n), Payload: []byte(`1`)}, "no")
 	}
+	d.must(d.Record(t.Context(), delivery.AuditEntry{Actor: d.operatorID("bob"), Action: "session.sign-out", SubjectType: "operator", Subject: "bob"}))
 	_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: alone, Actor: ann.ID, Reason: "test", Category: "test-data"})
 	d.must(err)
 	o := d.start(delivery.OperationRequest{Action: delivery.ActionIgnore, Actor: ann.ID, Reason: "all of them", Category: "duplicate",

@@ -160,12 +160,12 @@ func tellSubjects(db *gorm.DB, entries []delivery.AuditEntry) error {
 
 // actorsSQL finds who acted by jumping from one to the next along an index.
 var actorsSQL = `
-WITH RECURSIVE a AS (
+WITH RECURSIVE who AS (
     (SELECT details ->> 'actor_id' AS id FROM redrive.audit WHERE details ->> 'actor_id' IS NOT NULL ORDER BY 1 LIMIT 1)
     UNION ALL
-    SELECT (SELECT e.details ->> 'actor_id' FROM redrive.audit e WHERE e.details ->> 'actor_id' > a.id ORDER BY 1 LIMIT 1) FROM a WHERE a.id IS NOT NULL
+    SELECT (SELECT e.details ->> 'actor_id' FROM redrive.audit e WHERE e.details ->> 'actor_id' > who.id ORDER BY 1 LIMIT 1) FROM who WHERE who.id IS NOT NULL
 )
-SELECT a.id, ` + pg.Called("a.id") + ` AS name FROM a WHERE a.id IS NOT NULL`
+SELECT who.id, ` + pg.Called("who.id") + ` AS name FROM who WHERE who.id IS NOT NULL`
 
 // AuditActors returns the people and tokens that the audit tells of, by id with their present names. Whoever does not see all of the audit
 // gets nobody but themselves.
@@ -174,7 +174,7 @@ func (s *Trail) AuditActors(ctx context.Context) ([]delivery.AuditActor, error) 
 	q := pg.NewWhere()
 	if !pg.Scope(db, delivery.PermitAudit).All {
 		r, _ := delivery.RightOf(ctx)
-		q.Add("a.id = ?", r.Actor)
+		q.Add("who.id = ?", r.Actor)
 	}
 	query := actorsSQL + strings.Replace(q.Sql(), " WHERE", " AND", 1) + " ORDER BY 2, 1"
 	actors, err := pg.Scan[delivery.AuditActor](db, query, q.Args...)
