@@ -23,6 +23,7 @@ type Layout struct {
 	Rights   delivery.Rights // what the reader may do
 	Theme    string          // "", "light" or "dark"
 	ZoneName string          // IANA name
+	Chosen   string          // language that the reader chose; empty: none
 	KeysOff  bool            // single keys do nothing
 	Flash    *Flash
 	Fragment bool // only the main part, for a swap

@@ -59,7 +59,7 @@ const maxWords = 2000
 // markPair compares two lines word by word: each word is a rune for the library, which compares runes.
 func markPair(before, after *views.DiffLine) {
 	known := map[string]rune{}
-	a, b := words(before.Text), words(after.Text)
+	a, b := wordsOf(before.Text), wordsOf(after.Text)
 	if len(a) > maxWords || len(b) > maxWords {
 		return
 	}
@@ -87,8 +87,8 @@ func marked(marks [][]int, words []string, at, n int) [][]int {
 	return append(marks, []int{from, from + len(strings.Join(words[at:at+n], ""))})
 }
 
-// words cuts a line: letters and digits belong together, everything else stands alone.
-func words(line string) (list []string) {
+// wordsOf cuts a line: letters and digits belong together, everything else stands alone.
+func wordsOf(line string) (list []string) {
 	begin, inWord := 0, false
 	for at, r := range line {
 		isWord := unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || r == '_'
