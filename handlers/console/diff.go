@@ -66,12 +66,12 @@ func markPair(before, after *views.DiffLine) {
 	old, fresh := asRunes(a, known), asRunes(b, known)
 	at, changed := 0, 0
 	var oldMarks, newMarks [][]int
-	shift := 0 // of places in fresh against those in old
+	moved := 0 // of places in fresh against those in old
 	for _, e := range udiff.Strings(old, fresh) {
 		at = len([]rune(old[:e.Start]))
 		gone, came := len([]rune(old[e.Start:e.End])), len([]rune(e.New))
-		oldMarks, newMarks = marked(oldMarks, a, at, gone), marked(newMarks, b, at+shift, came)
-		shift, changed = shift+came-gone, changed+gone
+		oldMarks, newMarks = marked(oldMarks, a, at, gone), marked(newMarks, b, at+moved, came)
+		moved, changed = moved+came-gone, changed+gone
 	}
 	if changed*4 <= len(a)*3 { // else it is another line, and all of it changed
 		before.Marks, after.Marks = oldMarks, newMarks

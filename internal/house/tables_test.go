@@ -45,7 +45,7 @@ var byTheDatabase = map[string]string{
 }
 
 // forPeople are files whose SQL is advice in a sentence.
-var forPeople = []string{"views/words/english.go", "store/doctor/doctor.go"}
+var forPeople = []string{"views/words/english.go", "views/words/korean_sources.go", "store/doctor/doctor.go"}
 
 var (
 	// written finds what a statement changes. A name that is put in later is "…".
