@@ -68,6 +68,9 @@ func (c OperatorChange) What() string {
 // Rights is what a person may do now.
 func (o Operator) Rights() Rights { return RightsOf(o.Role, o.Grants) }
 
+// FirstOperator is what the first person is called.
+const FirstOperator = "admin"
+
 // MaxName is the longest name of an operator or a token, in characters.
 const MaxName = 64
 

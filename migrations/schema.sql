@@ -63,6 +63,23 @@ CREATE TABLE redrive.audit (
 CREATE INDEX audit_action ON redrive.audit USING btree (action, seq DESC);
 CREATE INDEX audit_actor ON redrive.audit USING btree (actor, seq DESC);
 CREATE INDEX audit_actor_id ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'actor_id'::text) IS NOT NULL);
+CREATE INDEX audit_at ON redrive.audit USING btree (at, seq);
+CREATE INDEX audit_decisions ON redrive.audit USING btree (seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
+CREATE INDEX audit_decisions_actor ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
+CREATE INDEX audit_decisions_category ON redrive.audit USING btree (((details ->> 'category'::text)), seq DESC) WHERE (((details ->> 'operation'::text) IS NULL) AND ((details ->> 'category'::text) IS NOT NULL));
+CREATE INDEX audit_decisions_deed ON redrive.audit USING btree ((
+CASE action
+    WHEN 'operation.start'::text THEN ('delivery.'::text || (details ->> 'action'::text))
+    ELSE action
+END), seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
+CREATE INDEX audit_decisions_integration ON redrive.audit USING btree ((
+CASE subject_type
+    WHEN 'integration'::text THEN subject
+    ELSE (details ->> 'integration'::text)
+END), seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
+CREATE INDEX audit_decisions_many ON redrive.audit USING btree (seq DESC) WHERE (((details ->> 'operation'::text) IS NULL) AND ((subject_type = ANY (ARRAY['operation'::text, 'message'::text])) OR (action = 'delivery.redirect'::text)));
+CREATE INDEX audit_decisions_subject_type ON redrive.audit USING btree (subject_type, seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
+CREATE INDEX audit_items ON redrive.audit USING btree (((details ->> 'operation'::text)), seq DESC) WHERE ((details ->> 'operation'::text) IS NOT NULL);
 CREATE INDEX audit_subject ON redrive.audit USING btree (subject, seq DESC);
 CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW WHEN ((new.hash IS NULL)) EXECUTE FUNCTION redrive.audit_append();
 CREATE TRIGGER audit_appended AFTER INSERT ON redrive.audit REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_appended();
@@ -350,6 +367,7 @@ CREATE TABLE redrive.failure_details (
     evidence text,
     CONSTRAINT failure_details_pkey PRIMARY KEY (delivery_id)
 );
+CREATE INDEX failure_details_category ON redrive.failure_details USING btree (category) WHERE (category IS NOT NULL);
 CREATE INDEX failure_details_until ON redrive.failure_details USING btree (until) WHERE (until IS NOT NULL);
 
 CREATE TABLE redrive.form_tokens (

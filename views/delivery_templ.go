@@ -1030,7 +1030,7 @@ func actionAtOnce(p DeliveryPage, action delivery.Action) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = actionFields(p.Locale, p.Form.typed(action), string(action)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = actionFields(p.Layout, p.Form.typed(action), string(action)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1270,7 +1270,7 @@ func actionForm(p DeliveryPage, action delivery.Action) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = actionFields(p.Locale, p.Form.typed(action), string(action)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = actionFields(p.Layout, p.Form.typed(action), string(action)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -1,7 +1,6 @@
 package views
 
 import (
-	"cmp"
 	"strings"
 	"unicode"
 
@@ -98,7 +97,13 @@ func (l Locale) said(d delivery.Delivery) string { return l.saidIn(d.ErrorClass,
 
 // saidIn is the same of an error's class and text.
 func (l Locale) saidIn(class, text string) string {
-	return cmp.Or(delivery.Cause(class, text), l.attempted(class, text), orDash(l.Class(class)))
+	if cause := delivery.Cause(class, text); cause != "" {
+		return cause
+	}
+	if text != "" {
+		return l.attempted(class, text)
+	}
+	return orDash(l.Class(class))
 }
 
 const (

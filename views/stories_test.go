@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,6 +61,14 @@ func deliveryIn(state delivery.State) delivery.Delivery {
 func entry() delivery.AuditEntry {
 	return delivery.AuditEntry{Seq: 7, At: *ago(time.Minute), Actor: hostile, Action: "delivery.retry", SubjectType: "delivery", Subject: deliveryIn("").ID,
 		Reason: hostile, Details: json.RawMessage(`{"a":"<b>"}`), Hash: []byte("12345678901234567890123456789012")}
+}
+
+func operationEntry() delivery.AuditEntry {
+	e := entry()
+	e.Seq = 8
+	e.Action, e.SubjectType, e.Subject = "operation.start", "operation", "0190a0a0-0000-7000-8000-00000000cccc"
+	e.Details = json.RawMessage(`{"action": "ignore", "selected": 3, "integrations": {"push": 2, "sms": 1}, "category": "test-data", "until": "2026-12-07T10:00:00Z"}`)
+	return e
 }
 
 func detail(state delivery.State) delivery.Detail {
@@ -145,7 +154,7 @@ func stories() map[string]templ.Component {
 		"message":           MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
 		"groups":            GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{aGroup(delivery.GroupNew), aGroup(delivery.GroupSettled)}, Next: "/groups?after=x"}),
 		"ignored":           IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
-		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
+		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry(), operationEntry()}, Actors: []delivery.AuditActor{{ID: "1", Name: hostile}}, CSV: AuditCSV, JSON: AuditJSON, Head: entry(), Asked: url.Values{"actor": {hostile}, "action": {hostile}, "open": {operationEntry().Subject}}, Open: operationEntry().Subject, Of: []delivery.AuditEntry{entry()}, OfNext: "/audit?items=1"}),
 		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health()}),
 		"integrations-many": IntegrationsView(IntegrationsPage{Layout: operator, Integrations: manyQuiet(500)}),
 		"overview-many":     OverviewView(OverviewPage{Layout: operator, Integrations: manyQuiet(500)}),

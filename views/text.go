@@ -315,43 +315,6 @@ func (l Locale) DoneAction(action string) string {
 	return action
 }
 
-// Deed says in words what an entry of the audit trail is about: "started an operation".
-func (l Locale) Deed(action string) string {
-	if phrase, ok := deeds[action]; ok {
-		return l.T(phrase)
-	}
-	return action
-}
-
-var deeds = map[string]string{
-	"delivery.retry":          "requested a retry",
-	"delivery.ignore":         "ignored",
-	"delivery.resolve":        "resolved",
-	"delivery.reopen":         "reopened",
-	"delivery.withdraw":       "withdrew a retry",
-	"delivery.edit":           "edited and retried",
-	"delivery.redirect":       "redirected to another integration",
-	"delivery.acknowledge":    "acknowledged",
-	"operation.start":         "started an operation",
-	"operation.pause":         "paused an operation",
-	"operation.resume":        "resumed an operation",
-	"operation.cancel":        "cancelled an operation",
-	"operation.pace":          "changed the pace of an operation",
-	"operation.stop":          "stopped by its failure ratio",
-	"case.change":             "changed who looks after it",
-	"case.note":               "wrote a note",
-	"view.save":               "saved a view",
-	"view.delete":             "deleted a view",
-	"integration.pause":       "paused an integration",
-	"integration.resume":      "resumed an integration",
-	"session.sign-in":         "signed in",
-	"session.sign-out":        "signed out",
-	"session.sign-in-failed":  "sign-in refused",
-	"session.password-failed": "wrong present password",
-	"token.refused":           "API token refused",
-	"message.payload-read":    "read the exact bytes",
-}
-
 // Times is a count in words: "once", "twice", "3 times".
 func (l Locale) Times(n int) string {
 	switch n {

@@ -36,8 +36,15 @@ func (s *Console) Routes() {
 	s.Route(http.MethodGet, views.FailuresLive, web.Permit(delivery.PermitView).Lasting(), s.failuresLive)
 	s.get(views.Audit, s.audit, delivery.PermitAudit)
 	s.Route(http.MethodGet, views.Help, web.SignedIn, s.help)
+	s.Route(http.MethodGet, views.Go, web.SignedIn, s.goAnywhere)
 	s.accountRoutes()
-	s.get(views.FailuresCSV, s.failuresCSV, delivery.PermitView, delivery.PermitExport)
+	for path, list := range map[string]echo.HandlerFunc{views.FailuresCSV: s.failuresFile(asCSV), views.FailuresJSON: s.failuresFile(asJSON),
+		views.IgnoredCSV: s.ignoredFile(asCSV), views.IgnoredJSON: s.ignoredFile(asJSON)} {
+		s.Route(http.MethodGet, path, web.Permit(delivery.PermitView, delivery.PermitExport).Audited(), list)
+	}
+	for path, list := range map[string]echo.HandlerFunc{views.AuditCSV: s.auditFile(asCSV), views.AuditJSON: s.auditFile(asJSON)} {
+		s.Route(http.MethodGet, path, web.Permit(delivery.PermitAudit, delivery.PermitExport).Audited(), list)
+	}
 	s.post(views.FailuresSeen, s.failuresSeen, delivery.PermitView)
 	s.post(views.SavedViews, s.saveView, delivery.PermitView)
 	s.post(views.SavedViews+"/:id/delete", s.deleteView, delivery.PermitView)

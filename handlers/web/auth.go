@@ -49,7 +49,7 @@ func (s *Core) askWho(c echo.Context) error {
 	switch {
 	case isForm(c.Request()):
 		return s.keepForm(c)
-	case !isAPI(c.Request()):
+	case !isAPI(c.Request()) && !isFragment(c.Request()) && !wantsJSON(c.Request()): // a part of a page cannot ask for a name
 		return c.Redirect(http.StatusSeeOther, signInURL(c.Request()))
 	}
 	return NewProblem(http.StatusUnauthorized, "unauthorized")

@@ -60,7 +60,7 @@ func (c *migrateCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		current, _, err := db.SchemaStatus(ctx)
 		if err == nil {
-			fmt.Fprintln(out, client.Say("schema version %d", current))
+			fmt.Fprintln(out, client.Text("schema version %d", current))
 		}
 		return err
 	})
@@ -108,7 +108,7 @@ func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.ask(ctx, c.Name, c.Reason, func(db *store.Store) error {
 		run, err := db.RequestRun(ctx, c.Name, c.Date, actor(), c.Reason)
 		if err == nil {
-			fmt.Fprintln(out, client.Say("run %s of %s is queued", run.ID, run.Integration))
+			fmt.Fprintln(out, client.Text("run %s of %s is queued", run.ID, run.Integration))
 		}
 		return err
 	})
@@ -127,7 +127,7 @@ func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		done, err := db.AdoptOutbox(ctx, settings, actor())
 		if err == nil {
-			fmt.Fprintln(out, client.Say("adopted: %d deliveries made of what was in the copy; events published from now on are fanned out",
+			fmt.Fprintln(out, client.Text("adopted: %d deliveries made of what was in the copy; events published from now on are fanned out",
 				done.Deliveries))
 		}
 		return err
@@ -216,13 +216,13 @@ func (c *cdcResnapshotCmd) request(ctx context.Context, db *store.Store, out io.
 	if c.Table == "" {
 		err := db.RequestResnapshot(ctx, c.Name, actor(), c.Reason)
 		if err == nil {
-			fmt.Fprintln(out, client.Say("asked for: the process that reads %s creates its slot anew and reads its tables", c.Name))
+			fmt.Fprintln(out, client.Text("asked for: the process that reads %s creates its slot anew and reads its tables", c.Name))
 		}
 		return err
 	}
 	err := db.RequestTable(ctx, c.Name, c.Table, actor(), c.Reason)
 	if err == nil {
-		fmt.Fprintln(out, client.Say("asked for: the process that reads %s reads %s again and goes on with it", c.Name, c.Table))
+		fmt.Fprintln(out, client.Text("asked for: the process that reads %s reads %s again and goes on with it", c.Name, c.Table))
 	}
 	return err
 }

@@ -57,7 +57,7 @@ func saidTexts(t *testing.T) (texts []string) {
 				case !ok || len(call.Args) == 0 || strings.HasSuffix(name, "_test.go"):
 				case nameOf(call.Fun) == "plural":
 					texts = append(texts, "%d "+joined(call.Args[2]))
-				case slices.Contains([]string{"said", "Said", "Say", "misused"}, nameOf(call.Fun)):
+				case slices.Contains([]string{"said", "Said", "Text", "misused"}, nameOf(call.Fun)):
 					texts = append(texts, joined(call.Args[0]))
 				}
 				return true

@@ -67,9 +67,9 @@ func (c *secretSetCmd) Run(ctx context.Context, t *client.Terminal, out io.Write
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(out, client.Say("stored: %s of %s, which the integrations file names as ${secret:%s}; %s", c.Name, c.Integration, c.Name, client.Say(restart)))
+		fmt.Fprintln(out, client.Text("stored: %s of %s, which the integrations file names as ${secret:%s}; %s", c.Name, c.Integration, c.Name, client.Text(restart)))
 		if _, found := known[c.Integration]; !found {
-			fmt.Fprintln(t.Err, client.Say("no integration is named %s yet", c.Integration))
+			fmt.Fprintln(t.Err, client.Text("no integration is named %s yet", c.Integration))
 		}
 		return nil
 	})
@@ -78,7 +78,7 @@ func (c *secretSetCmd) Run(ctx context.Context, t *client.Terminal, out io.Write
 // readSecret asks without showing what is typed, or reads all of standard input.
 func readSecret(t *client.Terminal) (string, error) {
 	if in, ok := t.In.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-		fmt.Fprint(t.Err, client.Say("Value (not shown): "))
+		fmt.Fprint(t.Err, client.Text("Value (not shown): "))
 		raw, err := term.ReadPassword(int(in.Fd()))
 		fmt.Fprintln(t.Err)
 		if err != nil {
@@ -120,7 +120,7 @@ func (c *secretRemoveCmd) Run(ctx context.Context, out io.Writer) error {
 			return Misused(client.Said("integration %s has no stored secret %q", c.Integration, c.Name))
 		}
 		if err == nil {
-			fmt.Fprintln(out, client.Say("removed: %s of %s; %s", c.Name, c.Integration, client.Say(restart)))
+			fmt.Fprintln(out, client.Text("removed: %s of %s; %s", c.Name, c.Integration, client.Text(restart)))
 		}
 		return err
 	})
@@ -131,7 +131,7 @@ func (c *secretRotateCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.unlocked(ctx, func(db *store.Store) error {
 		count, err := db.Rotate(ctx, actor())
 		if err == nil {
-			fmt.Fprintln(out, client.Say("sealed with the present key: %d that were not; REDRIVE_SECRET_KEY_OLD is not needed any more", count))
+			fmt.Fprintln(out, client.Text("sealed with the present key: %d that were not; REDRIVE_SECRET_KEY_OLD is not needed any more", count))
 		}
 		return err
 	})

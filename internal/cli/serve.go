@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"redrive/delivery"
 	"redrive/delivery/cdc/mapping"
 	"redrive/delivery/config"
 	"redrive/delivery/progress"
@@ -63,7 +64,7 @@ type Serving struct {
 }
 
 // firstOperator is what the first person is called.
-const firstOperator = "admin"
+const firstOperator = delivery.FirstOperator
 
 // check says which setting cannot work, before anything is started.
 func (c *Settings) check() error {

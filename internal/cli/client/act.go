@@ -192,7 +192,7 @@ func (a act) many(ctx context.Context, t *Terminal, request map[string]any) erro
 		return nil
 	}
 	if dry.Eligible > 1 && !a.Yes {
-		err := t.confirm(ctx, Say("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
+		err := t.confirm(ctx, Text("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
 			plural(dry.Eligible, "failure", "failures")))
 		if err != nil {
 			return err
@@ -231,7 +231,7 @@ func (a act) start(ctx context.Context, t *Terminal, request map[string]any) err
 	case "ids":
 		fmt.Fprintln(t.Out, visible(o.ID))
 	default:
-		fmt.Fprintln(t.Out, Say("Operation %s: %s of %s. Follow it: redrive operations watch %s",
+		fmt.Fprintln(t.Out, Text("Operation %s: %s of %s. Follow it: redrive operations watch %s",
 			visible(o.ID), o.Action, plural(o.Selected, "failure", "failures"), visible(o.ID)))
 	}
 	return nil
@@ -240,17 +240,17 @@ func (a act) start(ctx context.Context, t *Terminal, request map[string]any) err
 // String says what would be selected.
 func (d dryRun) String() string {
 	var b strings.Builder
-	b.WriteString(Say("%s would be selected", plural(d.Eligible, "failure", "failures")))
+	b.WriteString(Text("%s would be selected", plural(d.Eligible, "failure", "failures")))
 	if len(d.Integrations) > 0 {
 		b.WriteString(": " + numbers(d.Integrations))
 	}
 	b.WriteString(".\n")
 	if d.Unsure > 0 {
-		b.WriteString(Say("Of %s the outcome is unknown: the receiver may have had the effect already.",
+		b.WriteString(Text("Of %s the outcome is unknown: the receiver may have had the effect already.",
 			plural(d.Unsure, "failure", "failures")) + "\n")
 	}
 	if len(d.Excluded) > 0 {
-		b.WriteString(Say("Not selected: %s.", numbers(d.Excluded)) + "\n")
+		b.WriteString(Text("Not selected: %s.", numbers(d.Excluded)) + "\n")
 	}
 	return b.String()
 }

@@ -240,7 +240,7 @@ func (c steer) run(ctx context.Context, t *Terminal, step string, more map[strin
 		return err
 	}
 	if c.Output.Output == "table" {
-		fmt.Fprintln(t.Out, Say("Operation %s is %s: %s.", visible(o.ID), visible(o.State), o.numbers()))
+		fmt.Fprintln(t.Out, Text("Operation %s is %s: %s.", visible(o.ID), visible(o.State), o.numbers()))
 		return nil
 	}
 	c.Output.operation(t, raw, o)

@@ -9,8 +9,8 @@ import (
 // Language is that of whoever runs the command.
 func Language() string { return words.OfTerminal(os.Getenv) }
 
-// Say is a text of the command line in that language, with fmt's verbs filled in.
-func Say(text string, args ...any) string {
+// Text is a text of the command line in that language, with fmt's verbs filled in.
+func Text(text string, args ...any) string {
 	return words.Format(words.Translate(Language(), text), heard(args)...)
 }
 
@@ -24,9 +24,9 @@ func (e *saidError) Error() string { return e.text }
 
 func (e *saidError) Unwrap() error { return e.cause }
 
-// Said is an error that says a text, see Say. It wraps the error among its arguments.
+// Said is an error that says a text, see Text. It wraps the error among its arguments.
 func Said(text string, args ...any) error {
-	said := &saidError{text: Say(text, args...)}
+	said := &saidError{text: Text(text, args...)}
 	for _, arg := range args {
 		if err, ok := arg.(error); ok {
 			said.cause = err

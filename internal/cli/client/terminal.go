@@ -191,5 +191,5 @@ func plural(n int, one, many string) string {
 	if n == 1 && !words.OneForm(Language()) {
 		return "1 " + one
 	}
-	return Say("%d "+many, n)
+	return Text("%d "+many, n)
 }

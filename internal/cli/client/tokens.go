@@ -173,7 +173,7 @@ func (s Server) secret(ctx context.Context, t *Terminal, as OutputOfSecret, path
 		return nil
 	}
 	fmt.Fprintln(t.Out, visible(made.Secret))
-	fmt.Fprintln(t.Err, Say("Token %s (%s) expires %s. This is its secret, which is not shown again.", visible(made.Name), visible(made.ID), made.Secrets[0].ends()))
+	fmt.Fprintln(t.Err, Text("Token %s (%s) expires %s. This is its secret, which is not shown again.", visible(made.Name), visible(made.ID), made.Secrets[0].ends()))
 	return nil
 }
 
@@ -228,6 +228,6 @@ func (c *RevokeToken) Run(ctx context.Context, t *Terminal) error {
 	if _, err := c.post(ctx, path, nil, &is); err != nil {
 		return err
 	}
-	fmt.Fprintln(t.Out, Say("Token %s (%s) is revoked.", visible(is.Name), visible(is.ID)))
+	fmt.Fprintln(t.Out, Text("Token %s (%s) is revoked.", visible(is.Name), visible(is.ID)))
 	return nil
 }
