@@ -11,7 +11,7 @@ import (
 	"redrive/handlers/web"
 	"redrive/static"
 	"redrive/views"
-	tongues "redrive/views/words"
+	"redrive/views/words"
 )
 
 // Routes adds the pages for people.
@@ -108,7 +108,7 @@ func (s *Console) setPreferences(c echo.Context) error {
 
 // setLanguage keeps a language with the account of whoever is signed in, and in the browser: its next page may be that to sign in.
 func (s *Console) setLanguage(c echo.Context, person, lang string) error {
-	if lang != "" && !tongues.Spoken(lang) {
+	if lang != "" && !words.Spoken(lang) {
 		return web.BadField(http.StatusUnprocessableEntity, "invalid_language", "language")
 	}
 	s.SetCookie(c, web.LangCookie, lang)
