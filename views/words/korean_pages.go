@@ -92,7 +92,7 @@ var koreanPages = []translation{
 	{"%s matches", "%s건 찾음"},
 	{"%s messages were not taken in", "메시지 %s건을 받지 못했습니다"},
 	{"%s more", "%s개 더"},
-	{"%s of %s", "%s / %s"},
+	{"%s of %s", "%[2]s 중 %[1]s"},
 	{"%s of %s delivered", "%[2]s건 중 %[1]s건 전송 완료"},
 	{"%s of %s delivered so far", "지금까지 %[2]s건 중 %[1]s건 전송 완료"},
 	{"%s of %s done", "%s건 완료(전체 %s건)"},
