@@ -812,7 +812,7 @@ func actions(p DeliveryPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				if action == delivery.ActionRetry {
-					templ_7745c5c3_Err = actionElsewhere(p, delivery.ActionEdit, delivery.PermitEdit, with(FailureEdit(p.D.ID), "return", p.Return), p.T("Edit and retry …"), p.T("Corrects payload or headers first, as a new version beside the old one. The next page asks before anything is sent.")).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = actionElsewhere(p, delivery.ActionEdit, delivery.PermitEdit, p.elsewhere(FailureEdit(p.D.ID)), p.T("Edit and retry …"), p.T("Corrects payload or headers first, as a new version beside the old one. The next page asks before anything is sent.")).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -820,7 +820,7 @@ func actions(p DeliveryPage) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = actionElsewhere(p, delivery.ActionRedirect, delivery.PermitRedirect, with(FailureRedirect(p.D.ID), "return", p.Return), p.T("Redirect …"), p.T("Sends it by another integration of the same kind instead, and stays the same failure.")).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = actionElsewhere(p, delivery.ActionRedirect, delivery.PermitRedirect, p.elsewhere(FailureRedirect(p.D.ID)), p.T("Redirect …"), p.T("Sends it by another integration of the same kind instead, and stays the same failure.")).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
