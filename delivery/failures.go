@@ -61,9 +61,51 @@ type Page[T any] struct {
 // AuditFilter selects audit entries, newest first. Empty fields select everything.
 type AuditFilter struct {
 	Actor, Action, Subject string
+	Deed                   string // an action, or the start of an operation that does it
+	Integration            string // that an entry is about, be it among others
+	Category               string
+	SubjectType            string
+	Operation              string // the entries of its items
+	Decisions              bool   // without the entries of operations' items: the start of the operation stands for them
 	From, To               *time.Time
 	After                  string // cursor
 	Limit                  int    // 1..500, default 50
+}
+
+// IgnoredFilter selects what is ignored, last ignored first. Empty fields select everything.
+type IgnoredFilter struct {
+	Integrations []string
+	Category     string
+	Actor        string // id of who ignored it
+	End          IgnoreEnd
+	From, To     *time.Time // of when it was ignored
+	After        string     // cursor
+	Limit        int        // 1..500, default 50
+}
+
+// IgnoreEnd says when an ignored failure comes back.
+type IgnoreEnd string
+
+// Ends of ignored failures.
+const (
+	EndsSoon  IgnoreEnd = "soon"  // within SoonEnds
+	EndsLater IgnoreEnd = "later" // after that
+	EndsNever IgnoreEnd = "never" // it is ignored for good
+)
+
+// IgnoreEnds are all of them.
+var IgnoreEnds = []IgnoreEnd{EndsSoon, EndsLater, EndsNever}
+
+// SoonEnds is how long before its end something ends soon.
+const SoonEnds = 7 * 24 * time.Hour
+
+// IgnoredCount is how many ignored failures have the same category, end and person.
+type IgnoredCount struct {
+	Category string
+	Actor    string // id
+	Name     string // what they are called now
+	End      IgnoreEnd
+	N        int
 }
 
 // ActionRequest is one action of one person on one delivery.

@@ -198,7 +198,18 @@ type AuditEntry struct {
 	Details     json.RawMessage // JSON object
 	PrevHash    []byte
 	Hash        []byte // SHA-256
+	About       AuditSubject
 }
+
+// AuditSubject is what the subject of an entry is known as beside its id, as far as the reader sees it and it is still kept. It is no part
+// of the chain.
+type AuditSubject struct {
+	Key, Type, Integration string // of a failure; of a message without the integration
+	Done                   int    // of an operation: how many it has acted on
+}
+
+// AuditActor is somebody whom the audit tells of.
+type AuditActor struct{ ID, Name string }
 
 // Why is the reason of what the program did by itself. Such an entry has no text as its reason: it names the phrase among its details.
 func (e AuditEntry) Why() Phrase {

@@ -17,6 +17,7 @@ type Operator struct {
 	PasswordHash string // argon2id, PHC string; empty: none fits
 	Issuer       string // of single sign-on; empty: a local person
 	Subject      string // what the issuer calls them
+	Language     string // that they chose for themselves; empty: none
 	HasCodes     bool   // the codes of an app are asked for beside the password
 	Generation   int    // of sessions: those of an earlier one have ended
 	CreatedAt    time.Time
@@ -66,6 +67,9 @@ func (c OperatorChange) What() string {
 
 // Rights is what a person may do now.
 func (o Operator) Rights() Rights { return RightsOf(o.Role, o.Grants) }
+
+// FirstOperator is what the first person is called.
+const FirstOperator = "admin"
 
 // MaxName is the longest name of an operator or a token, in characters.
 const MaxName = 64

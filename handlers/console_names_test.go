@@ -144,7 +144,7 @@ func TestAListIsTakenAwayAsAFile(t *testing.T) {
 	month := "/ignored?month=" + time.Now().UTC().Format("2006-01")
 	page := auditor.open("/ignored")
 	auditor.shows(page, http.StatusOK, `href="`+month+`"`)
-	file := regexp.MustCompile(`href="(/failures/csv[^"]+)"`).FindSubmatch(auditor.open(month).body)
+	file := regexp.MustCompile(`href="(/ignored/csv[^"]+)"`).FindSubmatch(auditor.open(month).body)
 	if file == nil {
 		t.Fatal("there is no file")
 	}

@@ -224,6 +224,12 @@ func (s doer) deeds() map[string]func(who string) deed {
 			s.must(err)
 			return deed{path: "/messages/" + d.MessageID + "/payload"}
 		},
+		"GET /failures/csv":                          func(string) deed { return deed{path: "/failures/csv"} },
+		"GET /failures/json":                         func(string) deed { return deed{path: "/failures/json"} },
+		"GET /ignored/csv":                           func(string) deed { return deed{path: "/ignored/csv"} },
+		"GET /ignored/json":                          func(string) deed { return deed{path: "/ignored/json"} },
+		"GET /audit/csv":                             func(string) deed { return deed{path: "/audit/csv"} },
+		"GET /audit/json":                            func(string) deed { return deed{path: "/audit/json"} },
 		"GET /failures/:id/versions/:number/payload": func(string) deed { return deed{path: "/failures/" + s.dead() + "/versions/1/payload"} },
 		"POST /operations": func(string) deed {
 			return deed{path: "/operations", form: fields("action", "retry", "id", s.choices(s.dead())[1], "token", newToken())}

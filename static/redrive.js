@@ -68,21 +68,19 @@
     target.scrollIntoView({ block: 'center' });
   }
 
-  // help shows the keys over the page; closing it brings the keyboard back.
-  function help() {
-    ask('/help', 'text/html').then(function (answer) { return answer.text(); }).then(function (text) {
-      var keys = new DOMParser().parseFromString(text, 'text/html').querySelector('#keys');
-      var dialog = document.createElement('dialog');
-      var close = document.createElement('button');
-      dialog.setAttribute('aria-labelledby', 'keys-title');
-      close.textContent = keys.getAttribute('data-close');
-      close.onclick = function () { dialog.close(); };
-      dialog.onclose = function () { dialog.remove(); };
-      dialog.append(keys, close);
-      document.body.append(dialog);
-      dialog.showModal();
-      close.focus();
-    }).catch(function () { location.assign('/help'); });
+  // over shows a part of a page over this one; closing it brings the keyboard back.
+  function over(url, part) {
+    ask(url, 'text/html').then(function (answer) { return answer.text(); }).then(function (text) {
+      var content = new DOMParser().parseFromString(text, 'text/html').querySelector(part);
+      var dialog = document.createElement('dialog'), close = document.createElement('button');
+      dialog.setAttribute('aria-labelledby', part.slice(1) + '-title');
+      close.textContent = content.getAttribute('data-close');
+      close.onclick = function () { dialog.close(); }; dialog.onclose = function () { dialog.remove(); };
+      dialog.append(content, close);
+      document.body.append(dialog); dialog.showModal();
+      dialog.querySelectorAll('input[data-suggest]').forEach(combobox);
+      (dialog.querySelector('[data-suggest]') || close).focus();
+    }).catch(function () { location.assign(url); });
   }
 
   var places = { o: '/', f: '/failures', g: '/groups', p: '/operations', n: '/integrations', i: '/ignored', a: '/audit', h: '/help' };
@@ -90,19 +88,30 @@
     j: function () { show(current + 1); }, k: function () { show(current - 1); }, x: toggle, X: toggle,
     r: function () { act('retry'); }, i: function () { act('ignore'); }, e: function () { act('resolve'); }, a: function () { act('acknowledge'); },
     '/': function () { var q = first('input[type=search]'); if (q) q.focus(); else location.assign('/failures'); },
-    '?': help, g: function () { pendingGo = Date.now(); }
+    '?': function () { over('/help', '#keys'); }, g: function () { pendingGo = Date.now(); }
   };
 
   function typing(target) {
     return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && target.type !== 'checkbox';
   }
 
+  // letter is what a key says, by its place where the layout has no Latin letters.
+  function letter(event) {
+    var place = /^Key([A-Z])$/.exec(event.code), sign = event.code === 'Slash' ? '/?' : place ? place[1].toLowerCase() + place[1] : '';
+    return /^[ -~]$/.test(event.key) || !sign ? event.key : sign[event.shiftKey ? 1 : 0];
+  }
+
   document.addEventListener('keydown', function (event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented || first('dialog[open]')) return;
+    var open = first('dialog[open]'), palette = first('[data-palette]');
+    if ((event.ctrlKey || event.metaKey) && event.code === 'KeyK' && palette) {
+      event.preventDefault();
+      if (open) open.close(); else palette.click();
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented || open) return;
     if (event.key === 'Escape' && typing(event.target)) { event.target.blur(); return; }
     if (typing(event.target) || document.documentElement.getAttribute('data-keys') === 'off') return;
-    var went = pendingGo && Date.now() - pendingGo < 1500 && places[event.key];
-    var key = !went && keys[event.key];
+    var went = pendingGo && Date.now() - pendingGo < 1500 && places[letter(event)];
+    var key = !went && keys[letter(event)];
     pendingGo = 0;
     if (!went && !key) return;
     event.preventDefault();
@@ -142,7 +151,8 @@
 
   document.addEventListener('click', function (event) {
     if (event.target.matches('[data-row] input[type=checkbox]')) choose(event.target, event.shiftKey);
-    var button = event.target.closest('[data-copy]');
+    var palette = event.target.closest('[data-palette]'), button = event.target.closest('[data-copy]');
+    if (palette && !event.ctrlKey && !event.metaKey) { event.preventDefault(); over(palette.href + '?from=' + encodeURIComponent(location.pathname + location.search), '#go'); }
     if (!button) return;
     navigator.clipboard.writeText(button.getAttribute('data-copy')).then(function () {
       var before = button.textContent;
@@ -187,13 +197,17 @@
     });
   });
 
-  // --- what was typed into an edit is not left without a word ------------------------------------------------------------
-  function typed(within) {
-    return Array.prototype.some.call(within.querySelectorAll('textarea'), function (box) { return box.value !== box.defaultValue; });
+  // --- what was typed is not left without a word, and the end of the session takes nothing of it away -----------------------
+  function typed(within, but) {
+    return Array.prototype.some.call(within.querySelectorAll('form[method=post] :is(textarea, input:not([type=hidden], [type=password], [type=checkbox]))'), function (box) {
+      return box.value !== box.defaultValue && box.form !== but && !box.closest('.sign, [data-sent]');
+    });
   }
-  window.addEventListener('beforeunload', function (event) {
-    if (all('form[data-unsaved]:not([data-sent])').some(typed)) event.preventDefault();
-  });
+  window.addEventListener('beforeunload', function (event) { if (typed(document)) event.preventDefault(); });
+  function signedOut() {
+    all('.bar nav, .bar .who').forEach(function (node) { node.remove(); });
+    first('#signed-out').hidden = false;
+  }
   window.addEventListener('pagehide', function () { remember('scroll', String(scrollY)); if (stream) { stream.close(); stream = null; } });
   window.addEventListener('pageshow', function () {
     all('[data-sent]').forEach(function (form) { form.removeAttribute('data-sent'); });
@@ -218,7 +232,7 @@
   function check() {
     var node = first('#news');
     if (!node || document.hidden || stream) return;
-    ask(node.getAttribute('data-url')).then(function (answer) { return answer.ok && !answer.redirected ? answer.json() : null; })
+    ask(node.getAttribute('data-url')).then(function (answer) { if (answer.status === 401) signedOut(); return answer.ok && !answer.redirected ? answer.json() : null; })
       .then(function (news) { if (news && node === first('#news') && (news.text || node.hasAttribute('data-stream'))) announce(news.text); })
       .catch(function () { /* the next check follows */ });
   }
@@ -238,7 +252,8 @@
   // --- the search bar suggests fields and values ---------------------------------------------------------------------------
   function combobox(input) {
     var list = document.createElement('ul'), status = document.createElement('span'), asked = 0, at = -1, timer = 0, start = 0;
-    list.id = 'suggestions';
+    var goes = input.hasAttribute('data-goes'); // its items lead somewhere, and answer all of the text
+    list.id = goes ? 'answers' : 'suggestions'; list.className = 'suggestions';
     list.setAttribute('role', 'listbox');
     list.setAttribute('aria-label', input.labels[0].textContent);
     list.hidden = true;
@@ -254,7 +269,9 @@
       list.children[at].scrollIntoView({ block: 'nearest' });
     }
     function take(item) {
-      var end = input.selectionStart, text = item.getAttribute('data-insert');
+      var end = input.selectionStart, text = item.getAttribute('data-insert'), does = item.getAttribute('data-do');
+      if (does) { input.closest('dialog').close(); act(does); } else if (goes) location.assign(text);
+      if (goes) return;
       input.setRangeText(text, start, end, 'end');
       close();
       input.focus();
@@ -264,28 +281,31 @@
       var kept = at < 0 ? '' : list.children[at].getAttribute('data-insert'); // what is pointed at stays so
       list.replaceChildren.apply(list, items.map(function (item, i) {
         var li = document.createElement('li'), note = document.createElement('small');
-        li.id = 'suggestion-' + i;
+        li.id = list.id + '-' + i;
         li.setAttribute('role', 'option');
         li.setAttribute('aria-selected', 'false');
         li.setAttribute('data-insert', item.insert);
+        if (item.do) li.setAttribute('data-do', item.do);
         note.textContent = item.help;
         li.append(item.text, ' ', note);
         return li;
       }));
       at = -1; list.hidden = !items.length;
-      items.forEach(function (item, i) { if (item.insert === kept) point(i); });
+      items.forEach(function (item, i) { if (item.insert === kept || goes && !i) point(i); });
       input.setAttribute('aria-expanded', String(items.length > 0));
       status.textContent = items.length ? input.getAttribute('data-found').replace('#', String(items.length)) : input.getAttribute('data-none');
     }
     function suggest() {
       var word = /(?:^|\s)((?:[^\s"]|"[^"]*"?)*)$/.exec(input.value.slice(0, input.selectionStart))[1], colon = word.indexOf(':'), mine = ++asked;
+      var question = goes ? new FormData(input.form) : { field: colon < 0 ? '' : word.slice(0, colon), typed: word.slice(colon + 1) };
       start = input.selectionStart - word.length;
-      ask(input.getAttribute('data-suggest') + '?' + new URLSearchParams({ field: colon < 0 ? '' : word.slice(0, colon), typed: word.slice(colon + 1) }))
+      ask(input.getAttribute('data-suggest') + '?' + new URLSearchParams(question))
         .then(function (answer) { return answer.ok ? answer.json() : { items: [] }; })
         .then(function (found) { if (mine === asked && document.activeElement === input) fill(found.items); })
         .catch(close);
     }
-    input.addEventListener('input', function () { clearTimeout(timer); timer = setTimeout(suggest, 120); });
+    if (goes) input.addEventListener('focus', suggest);
+    input.addEventListener('input', function () { if (goes) at = -1; clearTimeout(timer); timer = setTimeout(suggest, 120); });
     input.addEventListener('blur', close);
     list.addEventListener('mousedown', function (event) { event.preventDefault(); });
     list.addEventListener('click', function (event) { var item = event.target.closest('li'); if (item) take(item); });
@@ -294,13 +314,13 @@
       if (list.hidden || event.isComposing) return;
       if (event.key === 'ArrowDown') point(at + 1);
       else if (event.key === 'ArrowUp') point(at < 0 ? -1 : at - 1);
-      else if (event.key === 'Escape') close();
-      else if ((event.key === 'Enter' || event.key === 'Tab') && at >= 0) take(list.children[at]);
+      else if (event.key === 'Escape' && !goes) close();
+      else if ((event.key === 'Enter' || event.key === 'Tab' && !goes) && at >= 0) take(list.children[at]);
       else return;
       event.preventDefault();
     });
   }
-  all('input[data-suggest]').forEach(combobox);
+  all('input[data-suggest]:not([data-goes])').forEach(combobox);
 
   // --- an address says only what was chosen --------------------------------------------------------------------------
   document.addEventListener('htmx:configRequest', function (event) {
@@ -309,12 +329,16 @@
     Array.from(asked.keys()).forEach(function (name) { if (asked.get(name) === '') asked.delete(name); });
   });
 
-  // --- what renews itself waits while somebody works in it -------------------------------------------------------------
+  // --- what renews itself waits while somebody works in it; what would take away what was typed asks ------------------------
   ['htmx:beforeRequest', 'htmx:beforeSwap'].forEach(function (moment) {
     document.addEventListener(moment, function (event) {
-      var live = event.target;
-      if (!live.matches('[data-live]')) return;
-      if (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]') || typed(live)) event.preventDefault();
+      var live = event.target, asked = event.detail.requestConfig, ended = event.detail.xhr.status === 401 && asked.verb === 'get';
+      if (live.matches('[data-live]') && (document.hidden || live.contains(document.activeElement) || live.querySelector('details[open]') || typed(live))) event.preventDefault();
+      if (ended) { event.preventDefault(); signedOut(); }
+      if (moment === 'htmx:beforeRequest' && event.detail.target.id === 'main' && typed(document, asked.elt) && !confirm(document.body.getAttribute('data-leave'))) {
+        event.preventDefault();
+        asked.elt.removeAttribute('data-sent');
+      }
     });
   });
 

@@ -23,7 +23,7 @@ func TestDecisionsHaveTheirButtonsFormsAndWords(t *testing.T) {
 			said[text] = a
 		}
 		var html strings.Builder
-		if err := operationFields(l, form).Render(t.Context(), &html); err != nil {
+		if err := operationFields(Layout{Locale: l}, form).Render(t.Context(), &html); err != nil {
 			t.Fatal(err)
 		}
 		for _, asked := range row.Asks {

@@ -208,7 +208,7 @@ func OperationNewView(p OperationNewPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = operationFields(p.Locale, p.Form).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = operationFields(p.Layout, p.Form).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -548,7 +548,7 @@ func linked(w word) templ.Component {
 }
 
 // operationFields are what every operation asks for.
-func operationFields(l Locale, f OperationForm) templ.Component {
+func operationFields(l Layout, f OperationForm) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

@@ -23,6 +23,7 @@ type Layout struct {
 	Rights   delivery.Rights // what the reader may do
 	Theme    string          // "", "light" or "dark"
 	ZoneName string          // IANA name
+	Chosen   string          // language that the reader chose; empty: none
 	KeysOff  bool            // single keys do nothing
 	Flash    *Flash
 	Fragment bool // only the main part, for a swap
@@ -32,6 +33,19 @@ type Layout struct {
 
 // May reports whether the reader has permissions, each for at least one integration.
 func (l Layout) May(need ...delivery.Permission) bool { return l.Rights.May(need...) }
+
+// tabOf is one of the main pages.
+type tabOf struct{ address, name string }
+
+// tabs are the main pages that the reader may open.
+func (l Layout) tabs() []tabOf {
+	tabs := []tabOf{{Overview, l.T("Overview")}, {Failures, l.T("Failures")}, {Groups, l.T("Groups")}, {Ignored, l.T("Ignored")},
+		{Operations, l.T("Operations")}, {Integrations, l.T("Integrations")}, {Audit, l.T("Audit")}}
+	if l.May(delivery.PermitAdminister) {
+		tabs = append(tabs, tabOf{Operators, l.T("People")}, tabOf{Tokens, l.T("Tokens")})
+	}
+	return tabs
+}
 
 // missing names a permission that the reader does not have.
 func (l Layout) missing(p delivery.Permission) string {
@@ -167,7 +181,25 @@ type Selected struct {
 type ActionForm struct {
 	Action                            delivery.Action
 	Reason, Category, Until, Evidence string
+	Ends, ForGood                     bool   // the form asks for an end; it was to have none
 	Field, Problem                    string // what is wrong, and where
+}
+
+// Fields of a form that asks for an end.
+const (
+	FieldEnds    = "ends"
+	FieldForGood = "for_good"
+)
+
+// usualIgnore is how long a form ignores unless somebody says otherwise.
+const usualIgnore = 7 * 24 * time.Hour
+
+// until is what the field of the end holds: what was typed, else the usual end.
+func (l Locale) until(f ActionForm) string {
+	if f.Ends {
+		return f.Until
+	}
+	return l.Now.Add(usualIgnore).In(l.zone()).Format("2006-01-02T15:04")
 }
 
 // wrong returns the problem of one field.
@@ -259,26 +291,6 @@ type GroupPage struct {
 	States []StateTab // how many of it are in each state
 	Newest []delivery.Delivery
 	First  *delivery.Delivery // the oldest that is still known
-}
-
-// IgnoredPage lists what was hidden, by whom and why.
-type IgnoredPage struct {
-	Layout
-	Month       string // in which they were ignored, as MonthForm writes it; empty: whenever
-	CSV         string // address of the list as a file; empty for whoever may not take it away
-	Integration string
-	Names       []string
-	Items       []delivery.Delivery
-	Next        string
-}
-
-// AuditPage lists the audit trail.
-type AuditPage struct {
-	Layout
-	Actor, Action, Subject, From, To string
-	Items                            []delivery.AuditEntry
-	Head                             delivery.AuditEntry
-	Next, Problem                    string
 }
 
 // IntegrationsPage lists the integrations.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,6 +61,14 @@ func deliveryIn(state delivery.State) delivery.Delivery {
 func entry() delivery.AuditEntry {
 	return delivery.AuditEntry{Seq: 7, At: *ago(time.Minute), Actor: hostile, Action: "delivery.retry", SubjectType: "delivery", Subject: deliveryIn("").ID,
 		Reason: hostile, Details: json.RawMessage(`{"a":"<b>"}`), Hash: []byte("12345678901234567890123456789012")}
+}
+
+func operationEntry() delivery.AuditEntry {
+	e := entry()
+	e.Seq = 8
+	e.Action, e.SubjectType, e.Subject = "operation.start", "operation", "0190a0a0-0000-7000-8000-00000000cccc"
+	e.Details = json.RawMessage(`{"action": "ignore", "selected": 3, "integrations": {"push": 2, "sms": 1}, "category": "test-data", "until": "2026-12-07T10:00:00Z"}`)
+	return e
 }
 
 func detail(state delivery.State) delivery.Detail {
@@ -145,7 +154,7 @@ func stories() map[string]templ.Component {
 		"message":           MessageView(MessagePage{Layout: viewer, Message: delivery.Message{Type: hostile, Key: hostile}, Deliveries: []delivery.Delivery{deliveryIn("dead")}, Payload: payload}),
 		"groups":            GroupsView(GroupsPage{Layout: viewer, Items: []delivery.Group{aGroup(delivery.GroupNew), aGroup(delivery.GroupSettled)}, Next: "/groups?after=x"}),
 		"ignored":           IgnoredView(IgnoredPage{Layout: viewer, Items: []delivery.Delivery{deliveryIn(delivery.StateIgnored)}}),
-		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry()}, Head: entry(), Actor: hostile}),
+		"audit":             AuditView(AuditPage{Layout: viewer, Items: []delivery.AuditEntry{entry(), operationEntry()}, Actors: []delivery.AuditActor{{ID: "1", Name: hostile}}, CSV: AuditCSV, JSON: AuditJSON, Head: entry(), Asked: url.Values{"actor": {hostile}, "action": {hostile}, "open": {operationEntry().Subject}}, Open: operationEntry().Subject, Of: []delivery.AuditEntry{entry()}, OfNext: "/audit?items=1"}),
 		"integrations":      IntegrationsView(IntegrationsPage{Layout: operator, Integrations: health()}),
 		"integrations-many": IntegrationsView(IntegrationsPage{Layout: operator, Integrations: manyQuiet(500)}),
 		"overview-many":     OverviewView(OverviewPage{Layout: operator, Integrations: manyQuiet(500)}),
@@ -208,7 +217,11 @@ func savedOnes() []delivery.SavedView {
 
 func aGroup(status delivery.GroupStatus) delivery.Group {
 	return delivery.Group{ID: "g/1", Integration: "x", Method: delivery.MethodPool, Destination: "http", ErrorClass: "timeout", Message: hostile, Count: 4211, Dead: 4211,
-		Acknowledged: 5, Groups: 3, FirstSeen: *ago(time.Hour), LastSeen: now, Hours: []int{0, 1, 200, 3}, Status: status}
+		Acknowledged: 5, Groups: 3, FirstSeen: *ago(time.Hour), LastSeen: now, Hours: []int{0, 1, 200, 3}, Status: status,
+		Trend:     delivery.Trend{Hour: delivery.TrendCount{Count: 3}, Day: delivery.TrendCount{Count: 48, Before: 13}, Week: delivery.TrendCount{Count: 100, Before: 5120}},
+		Assignees: []delivery.Assignee{{Name: "maria.lindqvist", ID: "7", Count: 22}, {Name: hostile, Count: 2}},
+		Retried: &delivery.GroupRetry{OperationID: "0197f000-0000-7000-8000-000000000001", At: *ago(time.Hour), Actor: "maria.lindqvist",
+			State: delivery.OperationPaused, Selected: 185, Succeeded: 120, Failed: 65, Counted: true}}
 }
 
 func groupPage(l Layout, status delivery.GroupStatus) GroupPage {
@@ -378,7 +391,7 @@ func TestAFullPageIsSmall(t *testing.T) {
 	}
 	checkSize(t, "failures", FailuresView(p))
 	groups := GroupsPage{Layout: layout(delivery.RoleViewer)}
-	for range 38 {
+	for range 32 {
 		g := aGroup(delivery.GroupRegressed)
 		g.ID, g.Message, g.Hours = strings.Repeat("0f", 16), strings.Repeat("long error ", 30), make([]int, 24)
 		for n := range g.Hours {

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -20,10 +21,15 @@ const (
 	FailuresSuggest = "/failures/suggest" // what the search bar could go on with
 	FailuresSeen    = "/failures/seen"    // moves the mark behind which failures are new to somebody
 	FailuresCSV     = "/failures/csv"     // a list as a file, see FailureList
+	FailuresJSON    = "/failures/json"
 	SavedViews      = "/failures/views"
 	Groups          = "/groups"
 	Ignored         = "/ignored"
+	IgnoredCSV      = "/ignored/csv"
+	IgnoredJSON     = "/ignored/json"
 	Audit           = "/audit"
+	AuditCSV        = "/audit/csv" // what it shows as a file, with the entries of operations' items
+	AuditJSON       = "/audit/json"
 	Operations      = "/operations"
 	OperationNew    = "/operations/new" // see OperationFor; lists post action, return, and id (values of Choice) or filter there
 	Integrations    = "/integrations"
@@ -37,6 +43,7 @@ const (
 	PasskeyBegin    = "/account/passkeys/begin"
 	AccountNoCode   = "/account/code/remove"
 	Help            = "/help"
+	Go              = "/go"          // leads anywhere: an integration, a key or id, a page, an action of the page one comes from
 	HelpFields      = "/help#fields" // what the search bar understands
 	SignIn          = "/sign-in"
 	SignInProvider  = "/sign-in/oidc"          // begins single sign-on
@@ -204,15 +211,53 @@ func TokenStep(at, id, step string) string { return at + "/" + url.PathEscape(id
 // AuditOf is the history of one subject.
 func AuditOf(subject string) string { return with(Audit, "subject", subject) }
 
-// IgnoredIn is the ignored failures of one integration or of all, in a month (2006-01) or at any time.
-func IgnoredIn(integration, month string) string {
-	query := url.Values{}
-	for name, value := range map[string]string{"integration": integration, "month": month} {
-		if value != "" {
-			query.Set(name, value)
-		}
+// AuditFiles are what a filter of the audit selects as files.
+func AuditFiles(asked url.Values) (csv, json string) {
+	filter := without(asked, placesOfAudit...)
+	return withQuery(AuditCSV, filter), withQuery(AuditJSON, filter)
+}
+
+// IgnoredFiles are what a filter of ignored failures selects as files.
+func IgnoredFiles(asked url.Values) (csv, json string) {
+	filter := without(asked, "after")
+	return withQuery(IgnoredCSV, filter), withQuery(IgnoredJSON, filter)
+}
+
+// without is a query without some of its names.
+func without(query url.Values, names ...string) url.Values {
+	rest := url.Values{}
+	maps.Copy(rest, query)
+	for _, name := range names {
+		delete(rest, name)
+	}
+	return rest
+}
+
+// placesOfAudit say what of the audit is open, and select nothing.
+var placesOfAudit = []string{"after", "open", "items"}
+
+// AuditItems is the audit with an operation open at its items behind a place.
+func AuditItems(asked url.Values, operation, after string) string {
+	if after == "" {
+		return ""
+	}
+	query := without(asked, "open", "items")
+	query["open"], query["items"] = []string{operation}, []string{after}
+	return withQuery(Audit, query)
+}
+
+// IgnoredWith is the ignored failures of a query with one of its values changed; empty: with any.
+func IgnoredWith(asked url.Values, name, value string) string {
+	query := without(asked, "after", name)
+	if value != "" {
+		query[name] = []string{value}
 	}
 	return withQuery(Ignored, query)
+}
+
+// AuditBy is what somebody did of one kind.
+func AuditBy(actor, action string) string {
+	return withQuery(Audit, url.Values{"actor": {actor}, "action": {action}})
 }
 
 // IgnoredOf is the ignored failures of one integration.
@@ -245,6 +290,9 @@ func brief(f delivery.Filter) url.Values {
 
 // FailureFile is the same list as a file.
 func FailureFile(f delivery.Filter) string { return withQuery(FailuresCSV, brief(f)) }
+
+// FailureFileJSON is the same for programs.
+func FailureFileJSON(f delivery.Filter) string { return withQuery(FailuresJSON, brief(f)) }
 
 // FailuresOf is the open dead letters of one integration.
 func FailuresOf(integration string) string {
@@ -281,7 +329,7 @@ func GroupList(f delivery.GroupFilter) string {
 	for _, status := range f.Statuses {
 		v.Add("status", string(status))
 	}
-	if f.Sort != "" && f.Sort != delivery.GroupsLargest {
+	if f.Sort != "" && f.Sort != delivery.GroupsGrowing {
 		v.Set("sort", string(f.Sort))
 	}
 	return withQuery(Groups, v)

@@ -199,6 +199,8 @@ func formOf(c echo.Context, action delivery.Action) views.ActionForm {
 		Category: c.FormValue("category"),
 		Until:    c.FormValue("until"),
 		Evidence: c.FormValue("evidence"),
+		Ends:     c.FormValue(views.FieldEnds) != "",
+		ForGood:  c.FormValue(views.FieldForGood) != "",
 	}
 }
 
@@ -218,8 +220,12 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 	if err := web.FirstError(delivery.CheckReason(a.Reason), delivery.CheckEvidence(a.Evidence)); err != nil {
 		return a, err
 	}
-	if strings.TrimSpace(form.Until) != "" {
-		until, ok := parseLocal(strings.TrimSpace(form.Until), zone)
+	switch typed := strings.TrimSpace(form.Until); {
+	case form.ForGood:
+	case typed == "" && form.Ends:
+		return a, web.BadField(http.StatusUnprocessableEntity, "invalid_until.none", "until")
+	case typed != "":
+		until, ok := parseLocal(typed, zone)
 		if !ok {
 			return a, web.BadField(http.StatusUnprocessableEntity, "invalid_until.form", "until")
 		}

@@ -59,19 +59,19 @@ const maxWords = 2000
 // markPair compares two lines word by word: each word is a rune for the library, which compares runes.
 func markPair(before, after *views.DiffLine) {
 	known := map[string]rune{}
-	a, b := words(before.Text), words(after.Text)
+	a, b := wordsOf(before.Text), wordsOf(after.Text)
 	if len(a) > maxWords || len(b) > maxWords {
 		return
 	}
 	old, fresh := asRunes(a, known), asRunes(b, known)
 	at, changed := 0, 0
 	var oldMarks, newMarks [][]int
-	shift := 0 // of places in fresh against those in old
+	moved := 0 // of places in fresh against those in old
 	for _, e := range udiff.Strings(old, fresh) {
 		at = len([]rune(old[:e.Start]))
 		gone, came := len([]rune(old[e.Start:e.End])), len([]rune(e.New))
-		oldMarks, newMarks = marked(oldMarks, a, at, gone), marked(newMarks, b, at+shift, came)
-		shift, changed = shift+came-gone, changed+gone
+		oldMarks, newMarks = marked(oldMarks, a, at, gone), marked(newMarks, b, at+moved, came)
+		moved, changed = moved+came-gone, changed+gone
 	}
 	if changed*4 <= len(a)*3 { // else it is another line, and all of it changed
 		before.Marks, after.Marks = oldMarks, newMarks
@@ -87,8 +87,8 @@ func marked(marks [][]int, words []string, at, n int) [][]int {
 	return append(marks, []int{from, from + len(strings.Join(words[at:at+n], ""))})
 }
 
-// words cuts a line: letters and digits belong together, everything else stands alone.
-func words(line string) (list []string) {
+// wordsOf cuts a line: letters and digits belong together, everything else stands alone.
+func wordsOf(line string) (list []string) {
 	begin, inWord := 0, false
 	for at, r := range line {
 		isWord := unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || r == '_'

@@ -1,9 +1,13 @@
 package console
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -13,11 +17,21 @@ import (
 	"redrive/handlers/web"
 )
 
-// exportColumns are what a list's file says of a failure: no payload, and of errors what pages show.
-var exportColumns = []struct {
+// column is one of a list's file.
+type column[T any] struct {
 	name  string
-	value func(d delivery.Delivery) string
-}{
+	value func(T) string
+}
+
+// file is a list as a file, read page by page, so that neither memory nor a transaction grows with it.
+type file[T any] struct {
+	name    string
+	columns []column[T]
+	page    func(after string) (delivery.Page[T], error)
+}
+
+// failureColumns are what a list's file says of a failure: no payload, and of errors what pages show.
+var failureColumns = []column[delivery.Delivery]{
 	{"id", func(d delivery.Delivery) string { return d.ID }},
 	{"key", func(d delivery.Delivery) string { return d.Key }},
 	{"type", func(d delivery.Delivery) string { return d.Type }},
@@ -46,29 +60,32 @@ func csvTime(at *time.Time) string {
 	return at.UTC().Format(time.RFC3339)
 }
 
-// failuresCSV is a list as a file for people: of the integrations of which the reader may take something away. Spreadsheets take no cell
-// of it for a formula.
-func (s *Console) failuresCSV(c echo.Context) error {
-	l := web.ReaderOf(c)
-	filter, err := consoleFilter(c.QueryParams(), l.Locale)
-	if err != nil {
+// failuresFile is a list as a file for people: of the integrations of which the reader may take something away.
+func (s *Console) failuresFile(write func(echo.Context, file[delivery.Delivery]) error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		l, asked := web.ReaderOf(c), given(c)
+		filter, err := consoleFilter(c.QueryParams(), l.Locale)
+		if err != nil {
+			return err
+		}
+		filter = exportable(unpaged(l.Mine(filter)), l.Rights.Scope(delivery.PermitExport))
+		filter.Limit = delivery.MaxPage
+		return s.takeAway(c, "failures", asked, func() error {
+			return write(c, file[delivery.Delivery]{name: "failures", columns: failureColumns,
+				page: func(after string) (delivery.Page[delivery.Delivery], error) {
+					filter.After = after
+					return s.store.Failures(c.Request().Context(), filter)
+				}})
+		})
+	}
+}
+
+// takeAway writes down that somebody takes a list away, and what of it, before the first byte leaves.
+func (s *Console) takeAway(c echo.Context, list string, asked url.Values, write func() error) error {
+	if err := s.Record(c, web.Who(c).ID, list+".export", "export", list, "filter", asked.Encode()); err != nil {
 		return err
 	}
-	filter = exportable(unpaged(l.Mine(filter)), l.Rights.Scope(delivery.PermitExport))
-	filter.Limit = delivery.MaxPage
-	rows, err := s.store.Failures(c.Request().Context(), filter)
-	if err != nil {
-		return err
-	}
-	name := "failures-" + l.Now.UTC().Format("20060102-150405") + ".csv"
-	h := c.Response().Header()
-	h.Set(echo.HeaderContentType, "text/csv; charset=utf-8")
-	h.Set(echo.HeaderContentDisposition, `attachment; filename="`+name+`"`)
-	h.Set("Cache-Control", "no-store")
-	if err := s.writeCSV(c, filter, rows); err != nil {
-		panic(http.ErrAbortHandler) // a file that ends early must not look whole
-	}
-	return nil
+	return write()
 }
 
 // exportable leaves of a filter the integrations that a scope has.
@@ -86,35 +103,91 @@ func exportable(f delivery.Filter, scope delivery.Scope) delivery.Filter {
 	return f
 }
 
-// writeCSV sends page after page, so that neither memory nor a transaction grows with the list.
-func (s *Console) writeCSV(c echo.Context, f delivery.Filter, rows delivery.Page[delivery.Delivery]) error {
-	columns := make([]format.Column, len(exportColumns))
-	for n, column := range exportColumns {
+// asCSV sends a list as CSV. Spreadsheets take no cell of it for a formula.
+func asCSV[T any](c echo.Context, f file[T]) error {
+	columns := make([]format.Column, len(f.columns))
+	for n, column := range f.columns {
 		columns[n] = format.Column{Name: column.name, Kind: format.KindText}
 	}
-	spec := delivery.FileFormat{Kind: delivery.FileCSV, Header: true, Guard: true, Encoding: delivery.EncodingUTF8BOM}
-	file, err := format.New(c.Response(), spec, columns)
+	return sendFile(c, f, "csv", "text/csv; charset=utf-8", func() (rowWriter[T], error) {
+		spec := delivery.FileFormat{Kind: delivery.FileCSV, Header: true, Guard: true, Encoding: delivery.EncodingUTF8BOM}
+		out, err := format.New(c.Response(), spec, columns)
+		cells := make([][]byte, len(columns))
+		return rowWriter[T]{close: func() error { return out.Close() }, row: func(row T) error {
+			for n, column := range f.columns {
+				cells[n] = []byte(column.value(row))
+			}
+			return out.Write(cells)
+		}}, err
+	})
+}
+
+// asJSON sends a list as JSON with the columns of the CSV, for programs.
+func asJSON[T any](c echo.Context, f file[T]) error {
+	return sendFile(c, f, "json", echo.MIMEApplicationJSON, func() (rowWriter[T], error) {
+		before, out := `{"items":[`, c.Response()
+		return rowWriter[T]{
+			row: func(row T) error {
+				item := make(map[string]string, len(f.columns))
+				for _, column := range f.columns {
+					item[column.name] = column.value(row)
+				}
+				text, err := json.Marshal(item)
+				if err == nil {
+					_, err = io.WriteString(out, before+"\n"+string(text))
+				}
+				before = ","
+				return err
+			},
+			close: func() error {
+				_, err := io.WriteString(out, strings.TrimSuffix(before, ",")+"]}\n")
+				return err
+			},
+		}, nil
+	})
+}
+
+type rowWriter[T any] struct {
+	row   func(T) error
+	close func() error
+}
+
+// sendFile sends page after page. What is wrong with the first one is still an answer; a file that ends early must not look whole.
+func sendFile[T any](c echo.Context, f file[T], ending, kind string, open func() (rowWriter[T], error)) error {
+	rows, err := f.page("")
 	if err != nil {
 		return err
 	}
-	out, cells := http.NewResponseController(c.Response()), make([][]byte, len(exportColumns))
+	h := c.Response().Header()
+	h.Set(echo.HeaderContentType, kind)
+	h.Set(echo.HeaderContentDisposition,
+		`attachment; filename="`+f.name+"-"+web.ReaderOf(c).Now.UTC().Format("20060102-150405")+"."+ending+`"`)
+	h.Set("Cache-Control", "no-store")
+	out, err := open()
+	if err == nil {
+		err = sendPages(c, f, rows, out)
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+func sendPages[T any](c echo.Context, f file[T], rows delivery.Page[T], out rowWriter[T]) (err error) {
+	patience := http.NewResponseController(c.Response())
 	for {
-		if err := out.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		if err := patience.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 			return err
 		}
-		for _, d := range rows.Items {
-			for n, column := range exportColumns {
-				cells[n] = []byte(column.value(d))
-			}
-			if err := file.Write(cells); err != nil {
+		for _, row := range rows.Items {
+			if err := out.row(row); err != nil {
 				return err
 			}
 		}
 		if rows.Next == "" {
-			return file.Close()
+			return out.close()
 		}
-		f.After = rows.Next
-		if rows, err = s.store.Failures(c.Request().Context(), f); err != nil {
+		if rows, err = f.page(rows.Next); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,7 @@ type Store interface {
 	EndingIn(ctx context.Context, end string) ([]string, error)       // ids of failures
 	Look(ctx context.Context, operator string) (delivery.Look, error) // what somebody has seen of failures
 	Seen(ctx context.Context, operator string, until time.Time) error // notes it
+	ChooseLanguage(ctx context.Context, operator, lang string) error  // in which somebody reads; empty: none
 	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)
 	Groups(ctx context.Context, f delivery.GroupFilter) (delivery.Page[delivery.Group], error)
 	Group(ctx context.Context, id string) (delivery.Group, error)
@@ -54,8 +55,11 @@ type Store interface {
 	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)
 	Runs(ctx context.Context, integration, after string, limit int) (delivery.Page[delivery.BatchRun], error) // newest first
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
+	Ignored(ctx context.Context, f delivery.IgnoredFilter) (delivery.Page[delivery.Delivery], error)
+	IgnoredCounts(ctx context.Context, f delivery.IgnoredFilter) (counts []delivery.IgnoredCount, whole bool, err error)
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)
-	AuditHead(ctx context.Context) (delivery.AuditEntry, error) // zero Seq on an empty chain
+	AuditActors(ctx context.Context) ([]delivery.AuditActor, error) // whom the audit tells of, with their present names
+	AuditHead(ctx context.Context) (delivery.AuditEntry, error)     // zero Seq on an empty chain
 	Operator(ctx context.Context, id string) (delivery.Operator, error)
 	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
 	Sessions(ctx context.Context, operator string) ([]delivery.Session, error) // the latest use first

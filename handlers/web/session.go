@@ -246,8 +246,8 @@ func (s *signIns) signOut(c echo.Context) error {
 }
 
 // Record writes an audit entry that belongs to no other change.
-func (s *Core) Record(c echo.Context, actor, action, subjectType, subject string) error {
-	details, err := from(c)
+func (s *Core) Record(c echo.Context, actor, action, subjectType, subject string, more ...string) error {
+	details, err := from(c, more...)
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,11 @@ func (s *Core) Record(c echo.Context, actor, action, subjectType, subject string
 	return nil
 }
 
-// from is where a request comes from, as the details of an audit entry.
-func from(c echo.Context) (json.RawMessage, error) {
-	return json.Marshal(map[string]string{"from": c.RealIP()})
+// from is where a request comes from, as the details of an audit entry. More alternates between names and values of others.
+func from(c echo.Context, more ...string) (json.RawMessage, error) {
+	members := map[string]string{"from": c.RealIP()}
+	for i := 0; i+1 < len(more); i += 2 {
+		members[more[i]] = more[i+1]
+	}
+	return json.Marshal(members)
 }

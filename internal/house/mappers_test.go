@@ -21,6 +21,7 @@ const (
 // byPosition are those files; a query of one column needs no name (pg.Single).
 var byPosition = map[string]string{
 	"store/audit/audit.go":       chain,
+	"store/audit/read.go":        chain,
 	"store/audit/bulk.go":        hot,
 	"store/batch/answers.go":     noun,
 	"store/batch/batch.go":       noun,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -108,49 +107,6 @@ func AuditPointers(e *delivery.AuditEntry) []any {
 		&e.PrevHash,
 		&e.Hash,
 	}
-}
-
-// Audit returns entries, newest first.
-func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page delivery.Page[delivery.AuditEntry], err error) {
-	limit, err := delivery.PageSize(f.Limit)
-	if err != nil {
-		return page, err
-	}
-	q := pg.NewWhere()
-	if delivery.IsUUID(f.Actor) {
-		q.Add("details ->> '"+actorMember+"' = ?", strings.ToLower(f.Actor))
-	} else {
-		q.Equal("actor", f.Actor)
-	}
-	q.Equal("action", f.Action)
-	q.Equal("subject", f.Subject)
-	if f.From != nil {
-		q.Add("at >= ?", *f.From)
-	}
-	if f.To != nil {
-		q.Add("at < ?", *f.To)
-	}
-	if f.After != "" {
-		seq, err := strconv.ParseInt(f.After, 10, 64)
-		if err != nil || seq < 1 {
-			return page, pg.BadCursor()
-		}
-		q.Add("seq < ?", seq)
-	}
-	db := s.Gorm.WithContext(ctx)
-	seenEntries(db, q)
-	page.Items, err = pg.Read(db, AuditPointers, "SELECT "+AuditColumns+" FROM redrive.audit"+q.Sql()+
-		" ORDER BY seq DESC LIMIT ?", append(q.Args, limit+1)...)
-	if err != nil {
-		return page, pg.DomainError(fmt.Errorf("reading the audit: %w", err))
-	}
-	if len(page.Items) > limit {
-		page.Items = page.Items[:limit]
-		page.Next = strconv.FormatInt(page.Items[limit-1].Seq, 10)
-	}
-	keepPrivate(db, page.Items)
-	keepInScope(pg.Scope(db, delivery.PermitAudit), page.Items)
-	return page, nil
 }
 
 // AuditHead returns the newest entry, the zero entry for an empty chain. Whoever may not see it gets its place and its hashes.

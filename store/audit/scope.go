@@ -10,16 +10,20 @@ import (
 	"redrive/store/pg"
 )
 
-// inScopeSQL is whether an entry was made by somebody or is about one of some integrations: of decisions and of what is done to integrations
-// the name stands there, of operations and messages it is looked up. What is about people, tokens and views is about no integration.
-const inScopeSQL = `(details ->> '` + actorMember + `' = ? OR CASE subject_type
+// aboutSQL is whether an entry is about one of some integrations: of decisions and of what is done to integrations the name stands there, of
+// operations and messages it is looked up. What is about people, tokens and views is about no integration.
+const aboutSQL = `CASE subject_type
     WHEN 'integration' THEN subject = ANY(?)
     WHEN 'operation' THEN EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = subject::uuid AND p.integration = ANY(?))
     WHEN 'message' THEN EXISTS (SELECT FROM redrive.deliveries r WHERE r.message_id = subject::uuid AND r.integration = ANY(?))
     ELSE coalesce(details ->> 'integration' = ANY(?), false)
-        OR action = 'delivery.redirect' AND ARRAY[details ->> 'from', details ->> 'to'] && ? END)`
+        OR action = 'delivery.redirect' AND ARRAY[details ->> 'from', details ->> 'to'] && ? END`
 
-// seenEntries puts the scope of whoever asks into a question for entries. Whoever sees everything asks as before.
+// about puts in that entries are about one of some integrations.
+func about(q *pg.Where, names *[]string) { q.Add(aboutSQL, names, names, names, names, names) }
+
+// seenEntries puts the scope of whoever asks into a question for entries: what is about their integrations, and what they did themselves.
+// Whoever sees everything asks as before.
 func seenEntries(db *gorm.DB, q *pg.Where) {
 	scope := pg.Scope(db, delivery.PermitAudit)
 	if scope.All {
@@ -27,7 +31,7 @@ func seenEntries(db *gorm.DB, q *pg.Where) {
 	}
 	r, _ := delivery.RightOf(db.Statement.Context)
 	names := pg.Names(scope)
-	q.Add(inScopeSQL, r.Actor, names, names, names, names, names)
+	q.Add("(details ->> '"+actorMember+"' = ? OR "+aboutSQL+")", r.Actor, names, names, names, names, names)
 }
 
 // keepInScope takes out of entries about operations what they tell of integrations that are not shown. The hash is of what is kept.
@@ -64,6 +68,9 @@ func detailsWithin(scope delivery.Scope, details json.RawMessage) json.RawMessag
 
 // SubjectOperation is the type of the subject of entries about operations.
 const SubjectOperation = "operation"
+
+// SubjectDelivery is the type of the subject of entries about failures.
+const SubjectDelivery = "delivery"
 
 // SubjectMessage is the type of the subject of entries about messages.
 const SubjectMessage = "message"
