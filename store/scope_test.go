@@ -68,7 +68,14 @@ var scopedReaders = map[string]reader{
 		n, _, err := d.CountFailures(ctx, delivery.Filter{}, 100)
 		return map[bool]string{true: foreign}[n > 1], err
 	},
-	"Groups": func(d twoTeams, ctx context.Context) (any, error) { return d.Groups(ctx, delivery.GroupFilter{}) },
+	"Groups": func(d twoTeams, ctx context.Context) (any, error) {
+		sorted, err := d.Groups(ctx, delivery.GroupFilter{})
+		if err != nil {
+			return nil, err
+		}
+		walked, err := d.Groups(ctx, delivery.GroupFilter{Sort: delivery.GroupsGrowing})
+		return []any{sorted, walked}, err
+	},
 	"Group":  func(d twoTeams, ctx context.Context) (any, error) { return d.Group(ctx, d.read(d.other).GroupID) },
 	"Suggest": func(d twoTeams, ctx context.Context) (all any, err error) {
 		found := map[string][]string{}
