@@ -53,7 +53,7 @@ func TestRowsBehindBacklogAndDelivered(t *testing.T) {
 			t.Errorf("the overview counts %+v", h)
 		}
 	}
-	if _, err := d.Underway(t.Context(), "push", "nonsense"); inputCode(t, err) != "bad_cursor" {
+	if _, err := d.Underway(t.Context(), "push", "", "nonsense"); inputCode(t, err) != "bad_cursor" {
 		t.Error(err)
 	}
 	if _, err := d.Delivered(t.Context(), "push", "nonsense"); inputCode(t, err) != "bad_cursor" {
