@@ -68,8 +68,15 @@ var scopedReaders = map[string]reader{
 		n, _, err := d.CountFailures(ctx, delivery.Filter{}, 100)
 		return map[bool]string{true: foreign}[n > 1], err
 	},
-	"Groups": func(d twoTeams, ctx context.Context) (any, error) { return d.Groups(ctx, delivery.GroupFilter{}) },
-	"Group":  func(d twoTeams, ctx context.Context) (any, error) { return d.Group(ctx, d.read(d.other).GroupID) },
+	"Groups": func(d twoTeams, ctx context.Context) (any, error) {
+		sorted, err := d.Groups(ctx, delivery.GroupFilter{})
+		if err != nil {
+			return nil, err
+		}
+		walked, err := d.Groups(ctx, delivery.GroupFilter{Sort: delivery.GroupsGrowing})
+		return []any{sorted, walked}, err
+	},
+	"Group": func(d twoTeams, ctx context.Context) (any, error) { return d.Group(ctx, d.read(d.other).GroupID) },
 	"Suggest": func(d twoTeams, ctx context.Context) (all any, err error) {
 		found := map[string][]string{}
 		for _, field := range []string{"integration", "assignee", "by", "tag", "type", "key"} {
@@ -96,7 +103,7 @@ var scopedReaders = map[string]reader{
 		ids, err := d.EndingIn(ctx, d.other[len(d.other)-delivery.ShortID:])
 		return map[bool]string{true: foreign}[len(ids) > 0], err
 	},
-	"Underway":  func(d twoTeams, ctx context.Context) (any, error) { return d.Underway(ctx, foreign, "") },
+	"Underway":  func(d twoTeams, ctx context.Context) (any, error) { return d.Underway(ctx, foreign, "", "") },
 	"Delivered": func(d twoTeams, ctx context.Context) (any, error) { return d.Delivered(ctx, foreign, "") },
 	"Blocked":   func(d twoTeams, ctx context.Context) (any, error) { return d.Blocked(ctx, d.other, "") },
 	"DryRun": func(d twoTeams, ctx context.Context) (any, error) {

@@ -319,6 +319,7 @@ type TrafficPage struct {
 	Layout
 	Integration string
 	Delivered   bool
+	State       delivery.State            // of the rows, which are still to be sent; empty: of any
 	Behind      string                    // the delivery that the rows wait for; empty: the rows of an integration
 	Held        delivery.IntegrationState // whether it is paused or its breaker open
 	Items       []delivery.Delivery
