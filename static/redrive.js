@@ -314,7 +314,7 @@
       if (list.hidden || event.isComposing) return;
       if (event.key === 'ArrowDown') point(at + 1);
       else if (event.key === 'ArrowUp') point(at < 0 ? -1 : at - 1);
-      else if (event.key === 'Escape' && !goes) close();
+      else if (event.key === 'Escape') { if (goes) input.closest('dialog').close(); else close(); }
       else if ((event.key === 'Enter' || event.key === 'Tab' && !goes) && at >= 0) take(list.children[at]);
       else return;
       event.preventDefault();
