@@ -129,7 +129,7 @@ func newConsole(s cli.Serving, dialer wire.Dialer, c handlers.Config) (_ *handle
 	}
 	c.Integrations, c.Schemas, c.TicketURL = s.File.Integrations, s.File.Checks(), s.File.TicketURL
 	c.Log, c.Version, c.SecureCookies = s.Log, s.Version, bool(s.SecureCookies)
-	c.MetricsAccess = s.Metrics
+	c.MetricsAccess, c.Lang = s.Metrics, s.Lang
 	c.PublicURL = s.Public(rooms.BaseURL(s.Listener))
 	c.SessionLifetime, c.SessionIdle, c.FreshSignIn = s.SessionLifetime, s.SessionIdle, s.FreshSignIn
 	c.TokenLifetimes = s.Lifetimes()

@@ -27,6 +27,7 @@ type Result struct {
 	HTTPStatus int           // 0 without an HTTP answer
 	Response   []byte        // excerpt
 	RetryAfter time.Duration // the receiver's wish, 0 for none
+	Exchange   *Exchange     // of an attempt that failed; nil: nothing is known of it
 }
 
 // Storable is r as it can be stored: texts without what no column takes, the excerpt of bounded length, and an outcome that nobody
@@ -35,7 +36,7 @@ func (r Result) Storable() Result {
 	if !slices.Contains(reportable, r.Outcome) {
 		r.Outcome = OutcomeUnknown
 	}
-	r.Error, r.ErrorClass = Storable(r.Error), Storable(r.ErrorClass)
+	r.Error, r.ErrorClass, r.Exchange = Storable(r.Error), Storable(r.ErrorClass), r.Exchange.Storable()
 	if len(r.Response) > MaxExcerpt {
 		r.Response = bytes.Clone(r.Response[:MaxExcerpt])
 	}
@@ -55,7 +56,7 @@ type Tried struct {
 // Attempt is t as the number-th attempt of its delivery.
 func (t Tried) Attempt(number int) Attempt {
 	return Attempt{Number: number, StartedAt: t.StartedAt, Duration: t.Duration, Outcome: t.Outcome, ErrorClass: t.ErrorClass,
-		Error: t.Error, HTTPStatus: t.HTTPStatus, Response: t.Response}
+		Error: t.Error, HTTPStatus: t.HTTPStatus, Response: t.Response, Exchange: t.Exchange}
 }
 
 // Conceal hides in the error of an attempt that no sender made what is masked of the payload.

@@ -24,7 +24,7 @@ type GroupFilter struct {
 	By       []GroupKey // none: fingerprint
 	Statuses []GroupStatus
 	Sort     GroupSort
-	Bare     bool // without Hours
+	Bare     bool // without Hours, the trend of the hour, assignees and the last retry
 }
 
 // GroupSort is the order of a group list.
@@ -35,7 +35,11 @@ const (
 	GroupsLargest GroupSort = "count"  // default
 	GroupsLatest  GroupSort = "latest" // last seen first
 	GroupsNewest  GroupSort = "newest" // first seen last, first
+	GroupsGrowing GroupSort = "growth" // what grew most since yesterday first; of what grew alike, the largest
 )
+
+// GroupSorts lists them all.
+var GroupSorts = []GroupSort{GroupsGrowing, GroupsLargest, GroupsLatest, GroupsNewest}
 
 // GroupStatus reports whether people know a group.
 type GroupStatus string
@@ -68,6 +72,39 @@ type Group struct {
 	LastSeen     time.Time
 	Hours        []int // failed attempts in the last 24 hours, oldest first, always 24 entries
 	Status       GroupStatus
+	Trend        Trend
+	Assignees    []Assignee  // of the dead, who has most first; only of a fingerprint
+	Retried      *GroupRetry // only of a fingerprint
+}
+
+// Trend is how many failures came into a group: a failure comes when it first fails, and again when it fails for another reason.
+type Trend struct {
+	Hour TrendCount // this clock hour
+	Day  TrendCount // it and the 23 before
+	Week TrendCount // it and the 167 before
+}
+
+// TrendCount is a number, and the same of as long a time before.
+type TrendCount struct{ Count, Before int }
+
+// Diff is by how much it changed.
+func (c TrendCount) Diff() int { return c.Count - c.Before }
+
+// Assignee is who looks after so many failures.
+type Assignee struct {
+	Name, ID string
+	Count    int
+}
+
+// GroupRetry is the latest retry of several failures at once in which a group was. Numbers are of the group.
+type GroupRetry struct {
+	OperationID       string
+	At                time.Time
+	Actor, ActorID    string
+	State             OperationState
+	Selected          int
+	Succeeded, Failed int
+	Counted           bool // false: it is under way, and too large to be counted meanwhile
 }
 
 // FilterFor selects what a group that was made with these keys has, in the states of within.

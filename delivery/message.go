@@ -116,6 +116,7 @@ type Attempt struct {
 	Response   []byte  // excerpt of the answer
 	Late       Outcome // for OutcomeLate: what the outcome would have been
 	Edit       int     // number of the version that it sent, see Edit; 1: as accepted
+	Exchange   *Exchange
 }
 
 // Delivery is one message on one integration: the identity of a failure for life.
@@ -168,6 +169,7 @@ type Detail struct {
 	History     []AuditEntry
 	KeySiblings []Delivery // other deliveries of the same integration and key, newest first, at most 20
 	GroupCount  int        // open dead letters in the same group
+	Remedies    []Remedy   // how failures of the group were settled before, the latest first
 	Lane        Lane       // ordered integrations
 	Edits       []Edit     // oldest first; empty while it was never edited
 	Notes       []Note     // oldest first

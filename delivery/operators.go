@@ -17,6 +17,7 @@ type Operator struct {
 	PasswordHash string // argon2id, PHC string; empty: none fits
 	Issuer       string // of single sign-on; empty: a local person
 	Subject      string // what the issuer calls them
+	Language     string // that they chose for themselves; empty: none
 	HasCodes     bool   // the codes of an app are asked for beside the password
 	Generation   int    // of sessions: those of an earlier one have ended
 	CreatedAt    time.Time

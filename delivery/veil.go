@@ -45,7 +45,7 @@ func (v *Veil) In(text string) string {
 
 // Result returns a result without the values.
 func (v *Veil) Result(r Result) Result {
-	r.Error, r.Words = v.In(r.Error), v.In(r.Words)
+	r.Error, r.Words, r.Exchange = v.In(r.Error), v.In(r.Words), r.Exchange.changed(v.In)
 	if hidden := v.In(string(r.Response)); hidden != string(r.Response) {
 		r.Response = []byte(hidden)
 	}

@@ -137,13 +137,13 @@ func TestGroupsByAnyKeys(t *testing.T) {
 	group, err := s.store.Delivery(t.Context(), id)
 	s.must(err)
 	page := b.open("/groups")
-	b.shows(page, http.StatusOK, `href="/groups/`+group.GroupID+`"`, `href="/failures?group=`+group.GroupID+`" class="hot">1</a>`, "the receiver answered", "new", `class="spark"`)
+	b.shows(page, http.StatusOK, `href="/groups/`+group.GroupID+`"`, `href="/failures?group=`+group.GroupID+`" class="hot">1</a>`, "the receiver answ<", "new", `class="spark hot"`, "+2 since yesterday")
 	b.shows(b.open("/groups?by=error_class"), http.StatusOK, `href="/failures?error_class=http_4xx" class="hot">3</a>`, "2 causes")
 	b.shows(b.open("/groups?by=method&by=integration"), http.StatusOK, `href="/failures?integration=push&amp;method=outbox" class="hot">2</a>`, "put together by integration, method")
 	b.shows(b.open("/groups?q=nothing+of+it"), http.StatusOK, "No group matches.")
 	b.shows(b.open("/groups?status=regressed"), http.StatusOK, "No group matches.")
 	b.shows(b.open("/groups?by=colour"), http.StatusBadRequest, `role="alert"`)
-	tidy := b.open("/groups?integration=&state=dead&sort=count&q=&by=message")
+	tidy := b.open("/groups?integration=&state=dead&sort=growth&q=&by=message")
 	if got := tidy.Header.Get("Location"); tidy.StatusCode != http.StatusSeeOther || got != "/groups?by=message" {
 		t.Errorf("%d %s", tidy.StatusCode, got)
 	}

@@ -42,6 +42,7 @@ CREATE TABLE redrive.attempts (
     http_status smallint,
     response bytea,
     recorded_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    exchange jsonb,
     CONSTRAINT attempts_outcome_check CHECK ((outcome = ANY (ARRAY['transient'::text, 'permanent'::text, 'unknown'::text, 'late'::text])))
 ) PARTITION BY RANGE (recorded_at);
 CREATE INDEX attempts_delivery ON ONLY redrive.attempts USING btree (delivery_id);
@@ -253,6 +254,7 @@ CREATE TABLE redrive.counting (
     only_row boolean NOT NULL DEFAULT true,
     dead_changes bigint NOT NULL DEFAULT 0,
     pruned_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    trend_hour timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
     CONSTRAINT counting_pkey PRIMARY KEY (only_row),
     CONSTRAINT counting_only_row_check CHECK (only_row)
 );
@@ -312,6 +314,7 @@ CREATE INDEX deliveries_attempts ON redrive.deliveries USING btree (attempts, st
 CREATE INDEX deliveries_dead ON redrive.deliveries USING btree (changed_at DESC, id DESC) WHERE (state = 'dead'::text);
 CREATE INDEX deliveries_dead_group ON redrive.deliveries USING btree (group_id, changed_at DESC, id DESC) WHERE (state = 'dead'::text);
 CREATE INDEX deliveries_dead_integration ON redrive.deliveries USING btree (integration, changed_at DESC, id DESC) WHERE (state = 'dead'::text);
+CREATE INDEX deliveries_group_assignee ON redrive.deliveries USING btree (group_id, assignee) WHERE ((state = 'dead'::text) AND (assignee IS NOT NULL));
 CREATE INDEX deliveries_id_end ON redrive.deliveries USING btree ("right"((id)::text, 8)) WHERE (failed_at IS NOT NULL);
 CREATE INDEX deliveries_ignored ON redrive.deliveries USING btree (changed_at DESC, id DESC) WHERE (state = 'ignored'::text);
 CREATE INDEX deliveries_ignored_group ON redrive.deliveries USING btree (group_id, changed_at DESC, id DESC) WHERE (state = 'ignored'::text);
@@ -423,8 +426,14 @@ CREATE TABLE redrive.group_counts (
     died bigint NOT NULL DEFAULT 0,
     settled_at timestamp with time zone,
     regressed_at timestamp with time zone,
+    day bigint NOT NULL DEFAULT 0,
+    day_before bigint NOT NULL DEFAULT 0,
+    week bigint NOT NULL DEFAULT 0,
+    week_before bigint NOT NULL DEFAULT 0,
+    growth bigint GENERATED ALWAYS AS (((GREATEST(LEAST((day - day_before), (1073741824)::bigint), ('-1073741824'::integer)::bigint) * '4294967296'::bigint) + dead)) STORED,
     CONSTRAINT group_counts_pkey PRIMARY KEY (group_id)
 ) WITH (fillfactor=50);
+CREATE INDEX group_counts_growth ON redrive.group_counts USING btree (growth DESC, group_id DESC) WHERE (dead > 0);
 
 CREATE TABLE redrive.group_deltas (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -438,6 +447,7 @@ CREATE TABLE redrive.group_deltas (
     delivered integer NOT NULL,
     failed integer NOT NULL,
     died integer NOT NULL,
+    came integer NOT NULL DEFAULT 0,
     CONSTRAINT group_deltas_pkey PRIMARY KEY (id)
 ) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0);
 
@@ -445,9 +455,19 @@ CREATE TABLE redrive.group_hours (
     group_id text NOT NULL,
     hour timestamp with time zone NOT NULL,
     failed bigint NOT NULL,
+    came bigint NOT NULL DEFAULT 0,
     CONSTRAINT group_hours_pkey PRIMARY KEY (group_id, hour)
 ) WITH (fillfactor=50);
 CREATE INDEX group_hours_hour ON redrive.group_hours USING btree (hour);
+
+CREATE TABLE redrive.group_retries (
+    group_id text NOT NULL,
+    operation_id uuid NOT NULL,
+    selected integer NOT NULL,
+    succeeded integer,
+    failed integer,
+    CONSTRAINT group_retries_pkey PRIMARY KEY (group_id)
+) WITH (fillfactor=80);
 
 CREATE TABLE redrive.groups (
     id text NOT NULL,
@@ -611,6 +631,7 @@ CREATE TABLE redrive.operation_items (
     failing boolean NOT NULL DEFAULT false,
     who jsonb,
     wave integer NOT NULL DEFAULT 1,
+    group_id text,
     CONSTRAINT operation_items_pkey PRIMARY KEY (operation_id, n),
     CONSTRAINT operation_items_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'skipped'::text])))
 ) WITH (fillfactor=80);
@@ -681,7 +702,9 @@ CREATE TABLE redrive.operators (
     generation integer NOT NULL DEFAULT 1,
     issuer text,
     subject text,
+    language text NOT NULL DEFAULT ''::text,
     CONSTRAINT operators_pkey PRIMARY KEY (id),
+    CONSTRAINT operators_language CHECK ((language ~ '^([a-z]{2,3})?$'::text)),
     CONSTRAINT operators_provided CHECK (((issuer IS NULL) = (subject IS NULL))),
     CONSTRAINT operators_role_check CHECK ((role = ANY (ARRAY[''::text, 'viewer'::text, 'on-call'::text, 'operator'::text, 'reviewer'::text, 'auditor'::text, 'admin'::text]))),
     CONSTRAINT operators_name_key UNIQUE (name),
@@ -835,6 +858,22 @@ CREATE TABLE redrive.sessions (
 CREATE INDEX sessions_expiry ON redrive.sessions USING btree (expiry);
 CREATE INDEX sessions_operator ON redrive.sessions USING btree (operator_id);
 CREATE INDEX sessions_provider ON redrive.sessions USING btree (provider_session) WHERE (provider_session IS NOT NULL);
+
+CREATE TABLE redrive.settlements (
+    group_id text NOT NULL,
+    id uuid NOT NULL,
+    action text NOT NULL,
+    operation boolean NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL DEFAULT ''::text,
+    category text,
+    evidence text,
+    ticket text,
+    deliveries integer NOT NULL,
+    decided_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT settlements_pkey PRIMARY KEY (group_id, id, action)
+);
+CREATE INDEX settlements_latest ON redrive.settlements USING btree (group_id, decided_at DESC);
 
 CREATE TABLE redrive.sign_in_key (
     only_row boolean NOT NULL DEFAULT true,
@@ -2360,21 +2399,22 @@ BEGIN
         RETURN NULL; -- mostly nothing was updated: an insert that finds no conflict comes by here as well
     END IF;
     -- what was counted before, taken away; what is to be counted now, added
-    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died)
+    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died, came)
     SELECT * FROM (
         SELECT c.group_id, coalesce(sum(c.one) FILTER (WHERE c.state = 'dead'), 0) AS dead,
             coalesce(sum(c.one) FILTER (WHERE c.state = 'dead' AND c.acknowledged), 0) AS acknowledged,
             coalesce(sum(c.one) FILTER (WHERE c.state = 'pending'), 0) AS pending, coalesce(sum(c.one) FILTER (WHERE c.state = 'ignored'), 0) AS ignored,
             coalesce(sum(c.one) FILTER (WHERE c.state = 'resolved'), 0) AS resolved, coalesce(sum(c.one) FILTER (WHERE c.state = 'delivered'), 0) AS delivered,
-            count(*) FILTER (WHERE c.failed) AS failed, count(*) FILTER (WHERE c.failed AND c.state = 'dead') AS died
+            count(*) FILTER (WHERE c.failed) AS failed, count(*) FILTER (WHERE c.failed AND c.state = 'dead') AS died, count(*) FILTER (WHERE c.came) AS came
         FROM (
             SELECT n.group_id, n.state, n.acknowledged_at IS NOT NULL AS acknowledged, 1 AS one,
-                n.version > o.version AND n.state IN ('dead', 'pending', 'ignored') AND o.state IN ('pending', 'delivered') AS failed
+                n.version > o.version AND n.state IN ('dead', 'pending', 'ignored') AND o.state IN ('pending', 'delivered') AS failed,
+                o.failed_at IS NULL OR o.group_id IS DISTINCT FROM n.group_id AS came
             FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.group_id IS NOT NULL AND n.failed_at IS NOT NULL
             UNION ALL
-            SELECT group_id, state, acknowledged_at IS NOT NULL, -1, false FROM old_rows WHERE group_id IS NOT NULL AND failed_at IS NOT NULL
+            SELECT group_id, state, acknowledged_at IS NOT NULL, -1, false, false FROM old_rows WHERE group_id IS NOT NULL AND failed_at IS NOT NULL
         ) c GROUP BY c.group_id
-    ) d WHERE (dead, acknowledged, pending, ignored, resolved, delivered, failed) <> (0, 0, 0, 0, 0, 0, 0);
+    ) d WHERE (dead, acknowledged, pending, ignored, resolved, delivered, failed, came) <> (0, 0, 0, 0, 0, 0, 0, 0);
     RETURN NULL;
 END
 $function$;
@@ -2388,10 +2428,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM new_rows WHERE group_id IS NOT NULL) THEN
         RETURN NULL; -- delivered at the first try, as nearly everything
     END IF;
-    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died)
+    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died, came)
     SELECT group_id, count(*) FILTER (WHERE state = 'dead'), 0, count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'ignored'),
         count(*) FILTER (WHERE state = 'resolved'), count(*) FILTER (WHERE state = 'delivered' AND failed_at IS NOT NULL), count(*),
-        count(*) FILTER (WHERE state = 'dead')
+        count(*) FILTER (WHERE state = 'dead'), count(failed_at)
     FROM new_rows WHERE group_id IS NOT NULL GROUP BY group_id;
     INSERT INTO redrive.unindexed (delivery_id) SELECT id FROM new_rows WHERE group_id IS NOT NULL AND state IN ('dead', 'pending');
     RETURN NULL;

@@ -213,7 +213,7 @@ func TestHealthCountsTheAcknowledged(t *testing.T) {
 func TestOneFoldsAtATime(t *testing.T) {
 	d := open(t)
 	d.many(4)
-	d.must(d.sql("INSERT INTO redrive.group_hours VALUES ('old', now() - interval '9 days', 1)"))
+	d.must(d.sql("INSERT INTO redrive.group_hours VALUES ('old', now() - interval '16 days', 1)"))
 	done := make(chan error, 8)
 	for range cap(done) {
 		go func() {

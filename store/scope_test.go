@@ -162,7 +162,7 @@ var otherMethods = map[string]string{
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
 		FindCtx CommitCtx DeleteCtx EnsureFirstOperator EnsureEnvToken
 		SignInProvided EndProvided IDToken KeepChallenge TakeChallenge TicketKey TicketEnded EndTicket CodeSecret ProposeCodeSecret ConfirmCodes UseCode FailCode RemoveCodes
-		Look Seen RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey KnownPlace RememberPlace`,
+		ChooseLanguage Look Seen RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey KnownPlace RememberPlace`,
 	"is for who administers, and checked in the transaction": `Secrets SetSecret RemoveSecret`,
 	"is a number that says that something changed":           `DeadGeneration`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete

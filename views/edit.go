@@ -21,8 +21,9 @@ type Version struct {
 
 // DiffLine is one line of the difference between two texts.
 type DiffLine struct {
-	Kind string // old, new, same or gap
-	Text string
+	Kind  string // old, new, same or gap
+	Text  string
+	Marks [][]int // bytes of Text that are other ones than in the line beside it, from and to; nil: all or nothing
 }
 
 // EditPage edits what is sent for a dead letter: typing first, then the difference, then the retry.

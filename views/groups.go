@@ -1,6 +1,7 @@
 package views
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -108,6 +109,71 @@ func (p GroupsPage) integration() string {
 	return ""
 }
 
+// cause is what the column of the groups' names is called.
+func (p GroupsPage) cause() string {
+	if p.shows(delivery.ByMessage) {
+		return p.T("What the receiver said")
+	}
+	return p.T("What they have in common")
+}
+
+// sort is the order that a page is in.
+func (p GroupsPage) sort() delivery.GroupSort { return cmp.Or(p.Filter.Sort, delivery.GroupsGrowing) }
+
+// chosenSort is the order as an address carries it: nothing for the usual one.
+func (p GroupsPage) chosenSort() string {
+	if p.sort() == delivery.GroupsGrowing {
+		return ""
+	}
+	return string(p.sort())
+}
+
+// GroupSortName is the word for an order of groups.
+func (l Locale) GroupSortName(s delivery.GroupSort) string {
+	switch s {
+	case delivery.GroupsLargest:
+		return l.T("largest first")
+	case delivery.GroupsLatest:
+		return l.T("last seen first")
+	case delivery.GroupsNewest:
+		return l.T("newest first")
+	}
+	return l.T("what grows first")
+}
+
+// without is the first page of the groups with another filter.
+func (p GroupsPage) without(change func(*delivery.GroupFilter)) string {
+	f := p.Filter
+	f.After, f.Limit = "", 0
+	change(&f)
+	return GroupList(f)
+}
+
+func (p GroupsPage) sortedBy(order delivery.GroupSort) string {
+	return p.without(func(f *delivery.GroupFilter) { f.Sort = order })
+}
+
+// chips are what is chosen beside the text, each with the address of the list without it.
+func (p GroupsPage) chips() (chips []Chip) {
+	add := func(text string, change func(*delivery.GroupFilter)) {
+		chips = append(chips, Chip{Text: text, Without: p.without(change)})
+	}
+	if p.integration() != "" {
+		add(p.List(p.Filter.Integrations), func(f *delivery.GroupFilter) { f.Integrations = nil })
+	}
+	if len(p.Filter.Statuses) > 0 {
+		names := make([]string, len(p.Filter.Statuses))
+		for i, s := range p.Filter.Statuses {
+			names[i] = p.GroupStatusName(s)
+		}
+		add(p.List(names), func(f *delivery.GroupFilter) { f.Statuses = nil })
+	}
+	if len(p.Filter.States) > 0 {
+		add(p.StatesName(p.Filter.States), func(f *delivery.GroupFilter) { f.States = nil })
+	}
+	return chips
+}
+
 // narrowed reports whether anything but keys and order is chosen.
 func (p GroupsPage) narrowed() bool {
 	f := p.Filter
@@ -138,7 +204,7 @@ func (p GroupsPage) open(g delivery.Group) string {
 // name is what tells a group from the others in a list.
 func (p GroupsPage) name(g delivery.Group) string {
 	if p.shows(delivery.ByMessage) && p.shows(delivery.ByClass) {
-		return p.headline(g.ErrorClass, g.Message)
+		return p.saidIn(g.ErrorClass, g.Message)
 	}
 	for _, part := range []struct {
 		key  delivery.GroupKey
@@ -150,6 +216,18 @@ func (p GroupsPage) name(g delivery.Group) string {
 		}
 	}
 	return orDash("")
+}
+
+// aside is what else is to be said of a group that is made by other keys.
+func (p GroupsPage) aside(g delivery.Group) string {
+	if len(p.Filter.By) == 0 {
+		return ""
+	}
+	rest := ""
+	if p.shows(delivery.ByMessage) && p.shows(delivery.ByClass) {
+		rest = p.beneath(g.ErrorClass, g.Message)
+	}
+	return p.dots(slices.DeleteFunc([]string{p.causes(g), rest}, func(text string) bool { return text == "" })...)
 }
 
 // causes counts the fingerprints of a combined group.
@@ -218,10 +296,76 @@ func (p GroupPage) everything(state delivery.State) string {
 // openActions are what can be done with the dead letters of a group.
 var openActions = delivery.Decisions.Many().In(delivery.StateDead).Actions()
 
-// groupHot is red only where somebody is needed: acknowledged work is not.
+// grows reports whether more failures come into a group than before, or it is there for the first time, or again.
+func grows(g delivery.Group) bool {
+	return g.Trend.Day.Diff() > 0 || g.Status == delivery.GroupNew || g.Status == delivery.GroupRegressed
+}
+
+// groupHot is red only where somebody is needed now: neither acknowledged work nor what does not grow is.
 func groupHot(g delivery.Group) string {
-	if g.Dead > g.Acknowledged {
+	if g.Dead > g.Acknowledged && grows(g) {
 		return "hot"
 	}
 	return ""
+}
+
+// sinceYesterday says by how many more failures came in the last 24 hours than in those before.
+func (l Locale) sinceYesterday(c delivery.TrendCount) string {
+	switch diff := c.Diff(); {
+	case diff > 0:
+		return l.T("+%s since yesterday", l.Number(diff))
+	case diff < 0:
+		return l.T("−%s since yesterday", l.Number(-diff))
+	case c.Count == 0:
+		return l.T("none since yesterday")
+	}
+	return l.T("as many as yesterday")
+}
+
+// sinceLastWeek says the same of 7 days.
+func (l Locale) sinceLastWeek(c delivery.TrendCount) string {
+	switch diff := c.Diff(); {
+	case diff > 0:
+		return l.T("+%s since last week", l.Number(diff))
+	case diff < 0:
+		return l.T("−%s since last week", l.Number(-diff))
+	case c.Count == 0:
+		return l.T("none since last week")
+	}
+	return l.T("as many as last week")
+}
+
+// trendSentence says how many failures came.
+func (l Locale) trendSentence(t delivery.Trend) string {
+	return l.T("%s in 24 hours, %s in the 24 before; %s in 7 days, %s in the 7 before",
+		l.Number(t.Day.Count), l.Number(t.Day.Before), l.Number(t.Week.Count), l.Number(t.Week.Before))
+}
+
+// retryWent says how far the latest retry of a group is.
+func (l Locale) retryWent(r delivery.GroupRetry) string {
+	good, all := l.Number(r.Succeeded), l.Number(r.Selected)
+	switch {
+	case !r.Counted:
+		return l.T("%s under way", all)
+	case r.State == delivery.OperationRunning:
+		return l.T("%s of %s delivered so far", good, all)
+	case r.State == delivery.OperationPaused:
+		return l.T("paused: %s of %s delivered", good, all)
+	}
+	return l.T("%s of %s delivered", good, all)
+}
+
+const assigneesShown = 1
+
+// assigneeText says who looks after how many of a group.
+func (l Locale) assigneeText(g delivery.Group, a delivery.Assignee) string {
+	if a.Count == g.Dead {
+		return a.Name
+	}
+	return l.T("%s: %s of %s", a.Name, l.Number(a.Count), l.Number(g.Dead))
+}
+
+// assigned is the dead letters of a group that somebody looks after.
+func assigned(g delivery.Group, a delivery.Assignee) string {
+	return FailureList(delivery.Filter{Groups: []string{g.ID}, Assignees: []string{a.Name}})
 }

@@ -24,7 +24,7 @@ func operationStories(operator, viewer Layout) map[string]templ.Component {
 	edit := EditPage{DeliveryPage: edited(operator), Number: 3, Kept: true, Protected: []ProtectedHeader{{hostile, hostile, hostile}}, Typed: EditForm{Payload: hostile,
 		Headers: []Header{{hostile, hostile, hostile}}, Reason: hostile, Token: "t", Version: 3, Null: true, Field: "payload", Problem: hostile}}
 	review := edit
-	review.Review = &EditReview{Payload: []DiffLine{{"gap", ""}, {"old", hostile}, {"new", hostile}, {"same", hostile}}}
+	review.Review = &EditReview{Payload: []DiffLine{{Kind: "gap"}, {Kind: "old", Text: hostile}, {Kind: "new", Text: hostile, Marks: [][]int{{0, 8}}}, {Kind: "same", Text: hostile}}}
 	all := map[string]templ.Component{
 		"operation-ask":        OperationNewView(ask.Titled()),
 		"operation-ask-ignore": OperationNewView(ignore.Titled()),
@@ -81,10 +81,10 @@ func edited(l Layout) DeliveryPage {
 	d.Notes = []delivery.Note{{Author: hostile, Text: hostile, At: now}}
 	d.Case = delivery.Case{Version: 2, AcknowledgedAt: ago(time.Hour), AcknowledgedBy: hostile, Assignee: hostile, Tags: []string{hostile}, Ticket: hostile}
 	return DeliveryPage{Layout: l, D: d, Known: true, Idempotent: true, Return: "/failures", TicketURL: "/tickets/1", People: []string{hostile},
-		Token: func() string { return "token" }, Payload: Payload{Kind: "json", Masked: true, Address: "/x"},
+		Token: func() string { return "token" }, Shown: Exchange{Try: 2, Attempt: &d.Timeline[1], Tab: TabAnswer, Payload: Payload{Kind: "json", Masked: true, Address: "/x"}},
 		Case: CaseForm{What: "fields", Tags: hostile, Conflict: true, Problem: hostile},
 		Versions: []Version{{Number: 1, At: now}, {Number: 2, Actor: hostile, Reason: hostile, At: now, SHA256: strings.Repeat("ab", 32),
-			Payload: []DiffLine{{"old", hostile}, {"new", hostile}}}}}
+			Payload: []DiffLine{{Kind: "old", Text: hostile}, {Kind: "new", Text: hostile}}}}}
 }
 
 // The numbers of an operation are shown as they add up, and what is only requested is never drawn as success.

@@ -23,6 +23,7 @@ type Layout struct {
 	Rights   delivery.Rights // what the reader may do
 	Theme    string          // "", "light" or "dark"
 	ZoneName string          // IANA name
+	Chosen   string          // language that the reader chose; empty: none
 	KeysOff  bool            // single keys do nothing
 	Flash    *Flash
 	Fragment bool // only the main part, for a swap
@@ -224,13 +225,11 @@ type DeliveryPage struct {
 	Known      bool                      // the integration is in the file
 	Held       delivery.IntegrationState // whether it is paused or its breaker open
 	Address    string
-	Idempotent bool // the receiver drops duplicates
-	Repeatable bool // another attempt is safe, see delivery.Integration
-	Payload    Payload
-	Headers    []Header
-	Properties []Header        // of a RabbitMQ message, beside its headers
+	Idempotent bool            // the receiver drops duplicates
+	Repeatable bool            // another attempt is safe, see delivery.Integration
+	Runbook    string          // what to do when it fails; empty: none
+	Shown      Exchange        // of the try that is looked at
 	Losses     []delivery.Loss // what the destination does not get as it is
-	Responses  []string        // excerpt of each attempt's response, as text
 	Form       ActionForm
 	Conflict   *delivery.ConflictError
 	File       *delivery.StoredFile // of a batch: what is sent, or where the row came from
@@ -246,8 +245,11 @@ type DeliveryPage struct {
 
 // Payload is a message's bytes prepared for reading.
 type Payload struct {
-	Kind      string // json, text, binary, empty, or null: there is none
-	Text      string
+	Kind      string // tree, text, binary, empty, or null: there is none
+	Text      string // of a tree and a text all that may be shown
+	Tree      *Outline
+	Ask       OutlineAsk // what of it is to be shown
+	At        Place      // the page that shows it
 	Size      int
 	SHA256    string
 	Truncated bool
@@ -593,14 +595,6 @@ func (p DeliveryPage) triedAgain() string {
 		return p.T("%s %s this at %s; it was delivered at %s.", who, p.DoneAction(asked.Action), when, tried)
 	}
 	return p.T("%s %s this at %s; it has been tried since, at %s.", who, p.DoneAction(asked.Action), when, tried)
-}
-
-// response is the text of the n-th attempt's answer.
-func (p DeliveryPage) response(n int) string {
-	if n < len(p.Responses) {
-		return p.Responses[n]
-	}
-	return ""
 }
 
 // strips are the two halves of 24 hours as paths: an element for each hour would be most of the overview's bytes.

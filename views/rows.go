@@ -93,14 +93,17 @@ func (r listed) name() string {
 }
 
 // said is what the receiver said; where it said nothing, what happened.
-func (l Locale) said(d delivery.Delivery) string {
-	if cause := delivery.Cause(d.ErrorClass, d.Error); cause != "" {
+func (l Locale) said(d delivery.Delivery) string { return l.saidIn(d.ErrorClass, d.Error) }
+
+// saidIn is the same of an error's class and text.
+func (l Locale) saidIn(class, text string) string {
+	if cause := delivery.Cause(class, text); cause != "" {
 		return cause
 	}
-	if d.Error != "" {
-		return d.Error
+	if text != "" {
+		return l.attempted(class, text)
 	}
-	return orDash(l.Class(d.ErrorClass))
+	return orDash(l.Class(class))
 }
 
 const (

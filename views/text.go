@@ -3,7 +3,6 @@ package views
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -26,7 +25,7 @@ func (l Locale) T(text string, args ...any) string {
 	if len(args) == 0 {
 		return text
 	}
-	return fmt.Sprintf(text, args...)
+	return words.Format(text, args...)
 }
 
 // Say returns a phrase of the catalogue in the reader's language.
@@ -43,9 +42,9 @@ func (l Locale) dots(parts ...string) string { return words.List(l.Lang, "dots",
 // Reason is what a person gave as a reason, else what the program says of its own act.
 func (l Locale) Reason(text string, why delivery.Phrase) string { return cmp.Or(text, l.Say(why)) }
 
-// N is T for a count; the texts contain one %s for the number.
+// N is T for a count; the texts contain one %s for the number. A language that counts one as it counts many has the second text only.
 func (l Locale) N(n int, one, many string) string {
-	if n == 1 {
+	if n == 1 && !words.OneForm(l.Lang) {
 		return l.T(one, l.Number(n))
 	}
 	return l.T(many, l.Number(n))
@@ -118,15 +117,24 @@ func (l Locale) Relative(at time.Time) string {
 
 // Exact writes a moment in the reader's zone and in UTC.
 func (l Locale) Exact(at time.Time) string {
-	utc := at.UTC().Format("2006-01-02 15:04:05 UTC")
+	utc := l.written(at.UTC(), "2006-01-02 15:04:05 UTC")
 	if l.Zone == nil || l.Zone == time.UTC {
 		return utc
 	}
-	return l.dots(at.In(l.Zone).Format("2006-01-02 15:04:05 MST"), utc)
+	return l.dots(l.written(at.In(l.Zone), "2006-01-02 15:04:05 MST"), utc)
 }
 
 // Clock writes a moment in the reader's zone only.
-func (l Locale) Clock(at time.Time) string { return at.In(l.zone()).Format("2006-01-02 15:04:05") }
+func (l Locale) Clock(at time.Time) string { return l.written(at.In(l.zone()), "2006-01-02 15:04:05") }
+
+// written is a time in one of the layouts of package time; a language has its own for each, with the weekday as Mon where it wants one.
+func (l Locale) written(at time.Time, layout string) string {
+	layout = words.Translate(l.Lang, layout)
+	if strings.Contains(layout, "Mon") {
+		layout = strings.Replace(layout, "Mon", l.T(at.Format("Mon")), 1)
+	}
+	return at.Format(layout)
+}
 
 // Day writes the day of a moment near now by name, else by date.
 func (l Locale) Day(at time.Time) string {
@@ -137,7 +145,7 @@ func (l Locale) Day(at time.Time) string {
 	case at.After(now) && at.Sub(now) < 6*24*time.Hour:
 		return l.T(weekdays[at.Weekday()])
 	default:
-		return at.Format("2006-01-02")
+		return l.written(at, "2006-01-02")
 	}
 }
 

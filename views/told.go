@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"redrive/delivery"
+	"redrive/views/words"
 )
 
 // What the other side said comes first: it explains what a status does not.
@@ -22,11 +23,19 @@ func (l Locale) beneath(class, text string) string {
 	ours := ours(text, cause)
 	switch {
 	case cause == "":
-		return Excerpt(text, 120)
+		return Excerpt(l.attempted(class, text), 120)
 	case ours == "":
 		return l.Class(class)
 	}
-	return l.dots(l.Class(class), ours)
+	return l.dots(l.Class(class), words.Stored(l.Lang, ours))
+}
+
+// attempted is the error of an attempt as somebody reads it: our sentence in their language. Of somebody else's dead letter all is theirs.
+func (l Locale) attempted(class, text string) string {
+	if class == delivery.ClassForeign {
+		return text
+	}
+	return words.Stored(l.Lang, text)
 }
 
 // told is an error for the first sentence of a page.
@@ -34,9 +43,9 @@ func (l Locale) told(class, text string) string {
 	text = strings.TrimSuffix(text, ".")
 	cause := delivery.Cause(class, text)
 	if ours := ours(text, cause); cause != "" && ours != "" {
-		return l.T("%s (%s)", cause, ours)
+		return l.T("%s (%s)", cause, words.Stored(l.Lang, ours))
 	}
-	return text
+	return l.attempted(class, text)
 }
 
 // ours is our sentence before the other side's words.

@@ -60,6 +60,10 @@ func fixtures(t *testing.T) (data map[string]bool) {
 	for _, field := range delivery.SearchFields {
 		add(field.Name, field.Example)
 	}
+	add(nameOf('\u202e'))
+	for _, t := range words.Tongues { // each is called as it calls itself
+		add(t.Name)
+	}
 	for _, l := range losses() {
 		add(l.Name)
 	}

@@ -329,7 +329,7 @@ func GroupList(f delivery.GroupFilter) string {
 	for _, status := range f.Statuses {
 		v.Add("status", string(status))
 	}
-	if f.Sort != "" && f.Sort != delivery.GroupsLargest {
+	if f.Sort != "" && f.Sort != delivery.GroupsGrowing {
 		v.Set("sort", string(f.Sort))
 	}
 	return withQuery(Groups, v)

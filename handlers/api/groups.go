@@ -32,7 +32,55 @@ type GroupJSON struct {
 	LastSeen     *time.Time           `json:"last_seen"`
 	Hours        []int                `json:"hours"`
 	Status       delivery.GroupStatus `json:"status"`
+	Trend        TrendJSON            `json:"trend"`
+	Assignees    []AssigneeJSON       `json:"assignees"`
+	LastRetry    *GroupRetryJSON      `json:"last_retry"`
 	Filter       string               `json:"filter"` // query of the failures in it
+}
+
+// TrendJSON is how many failures came into a group.
+type TrendJSON struct {
+	Hour TrendCountJSON `json:"hour"`
+	Day  TrendCountJSON `json:"day"`
+	Week TrendCountJSON `json:"week"`
+}
+
+// TrendCountJSON is a number, and the same of as long a time before.
+type TrendCountJSON struct {
+	Count  int `json:"count"`
+	Before int `json:"before"`
+}
+
+// AssigneeJSON is who looks after so many dead letters of a group.
+type AssigneeJSON struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+}
+
+// GroupRetryJSON is the latest operation that retried failures of a group, in numbers of the group.
+type GroupRetryJSON struct {
+	Operation string                  `json:"operation"`
+	At        time.Time               `json:"at"`
+	Actor     string                  `json:"actor"`
+	State     delivery.OperationState `json:"state"`
+	Selected  int                     `json:"selected"`
+	Succeeded *int                    `json:"succeeded"`
+	Failed    *int                    `json:"failed"`
+}
+
+func trendJSONOf(t delivery.Trend) TrendJSON {
+	return TrendJSON{TrendCountJSON(t.Hour), TrendCountJSON(t.Day), TrendCountJSON(t.Week)}
+}
+
+func groupRetryJSONOf(r *delivery.GroupRetry) *GroupRetryJSON {
+	if r == nil {
+		return nil
+	}
+	out := GroupRetryJSON{Operation: r.OperationID, At: r.At.UTC(), Actor: r.Actor, State: r.State, Selected: r.Selected}
+	if r.Counted {
+		out.Succeeded, out.Failed = &r.Succeeded, &r.Failed
+	}
+	return &out
 }
 
 func groupJSONOf(g delivery.Group, by []delivery.GroupKey, within delivery.Filter) GroupJSON {
@@ -52,8 +100,19 @@ func groupJSONOf(g delivery.Group, by []delivery.GroupKey, within delivery.Filte
 		LastSeen:     web.Utc(&g.LastSeen),
 		Hours:        slices.Concat([]int{}, g.Hours),
 		Status:       g.Status,
+		Trend:        trendJSONOf(g.Trend),
+		Assignees:    assigneesJSONOf(g.Assignees),
+		LastRetry:    groupRetryJSONOf(g.Retried),
 		Filter:       g.FilterFor(by, within).Values().Encode(),
 	}
+}
+
+func assigneesJSONOf(list []delivery.Assignee) []AssigneeJSON {
+	out := make([]AssigneeJSON, len(list))
+	for i, a := range list {
+		out[i] = AssigneeJSON{a.Name, a.Count}
+	}
+	return out
 }
 
 func (s *API) listGroups(c echo.Context) error {

@@ -11,6 +11,7 @@ import (
 	"redrive/handlers/web"
 	"redrive/static"
 	"redrive/views"
+	"redrive/views/words"
 )
 
 // Routes adds the pages for people.
@@ -77,16 +78,44 @@ func (s *Console) help(c echo.Context) error {
 	return web.Render(c, http.StatusOK, views.HelpView(views.HelpPage{Layout: s.Layout(c, "title.help", views.Help)}))
 }
 
-// setPreferences needs no session: the sign-in page can be dark, too.
+// setPreferences needs no session: the sign-in page can be dark, too. What a form does not have stays as it is.
 func (s *Console) setPreferences(c echo.Context) error {
-	s.SetCookie(c, web.ThemeCookie, c.FormValue("theme"))
-	s.SetCookie(c, web.KeysCookie, c.FormValue("keys"))
-	if zone, ok := web.LoadZone(strings.TrimSpace(c.FormValue("zone"))); ok {
+	given, err := c.FormParams()
+	if err != nil {
+		return web.NewProblem(http.StatusBadRequest, "bad_form")
+	}
+	for field, cookie := range map[string]string{"theme": web.ThemeCookie, "keys": web.KeysCookie} {
+		if given.Has(field) {
+			s.SetCookie(c, cookie, given.Get(field))
+		}
+	}
+	who, err := s.Authenticate(c)
+	if err != nil {
+		who.ID = ""
+	}
+	if given.Has("language") {
+		if err := s.setLanguage(c, who.ID, given.Get("language")); err != nil {
+			return err
+		}
+	}
+	if zone, ok := web.LoadZone(strings.TrimSpace(given.Get("zone"))); ok {
 		s.SetCookie(c, web.ZoneCookie, zone.String())
-	} else if p, err := s.Authenticate(c); err == nil && p.ID != "" {
+	} else if given.Has("zone") && who.ID != "" {
 		s.SetFlash(c, warn(c, "done.unknown_zone"))
 	}
-	return c.Redirect(http.StatusSeeOther, views.LocalPath(c.FormValue("return")))
+	return c.Redirect(http.StatusSeeOther, views.LocalPath(given.Get("return")))
+}
+
+// setLanguage keeps a language with the account of whoever is signed in, and in the browser: its next page may be that to sign in.
+func (s *Console) setLanguage(c echo.Context, person, lang string) error {
+	if lang != "" && !words.Spoken(lang) {
+		return web.BadField(http.StatusUnprocessableEntity, "invalid_language", "language")
+	}
+	s.SetCookie(c, web.LangCookie, lang)
+	if person == "" {
+		return nil
+	}
+	return s.store.ChooseLanguage(c.Request().Context(), person, lang)
 }
 
 // good tells what was done, warn what was not.

@@ -39,7 +39,7 @@ func (s *Console) deliveryPage(c echo.Context) (page views.DeliveryPage, err err
 	if err != nil {
 		return page, err
 	}
-	page = views.DeliveryPage{Layout: s.Layout(c, d.Type+" → "+d.Integration, views.Failures), Return: backTo(c), Token: NewToken}
+	page = views.DeliveryPage{Layout: s.Layout(c, views.TitleOf(d.Delivery), views.Failures), Return: backTo(c), Token: NewToken}
 	page.Here = views.FailureFrom(id, page.Return)
 	if page.Newer, page.Older, err = s.beside(c, page.Layout, page.Return, d.Delivery); err != nil {
 		return page, err
@@ -53,6 +53,7 @@ func (s *Console) deliveryPage(c echo.Context) (page views.DeliveryPage, err err
 	for _, i := range s.Config.Integrations {
 		if i.Name == d.Integration {
 			page.Known, page.Address, page.Idempotent, page.Repeatable = true, i.Destination.Address(), i.Idempotent, i.Repeatable()
+			page.Runbook = i.Runbook
 		}
 	}
 	s.showContent(c, &page, &d)
@@ -64,22 +65,13 @@ func (s *Console) deliveryPage(c echo.Context) (page views.DeliveryPage, err err
 
 // showContent fills in what may be seen of what is sent, and hides what may not from everything that repeats it.
 func (s *Console) showContent(c echo.Context, page *views.DeliveryPage, d *delivery.Detail) {
-	sent := d.Sent()
-	seen := s.RevealVersion(d.Message, sent, d.Integration)
-	page.Payload = readable(seen, len(sent.Payload))
-	page.Payload.Dropped = sent.Dropped
-	page.Payload.Raw = mayReadRaw(c, seen, d.Integration)
-	page.Losses = s.Losses(sent, d.Integration)
-	if len(d.Edits) > 1 {
-		page.Payload.Address = views.VersionPayload(d.ID, d.Edits[len(d.Edits)-1].Number)
-	}
-	page.Headers, page.Properties = headersOf(seen), propertiesOf(seen)
+	page.Losses = s.Losses(d.Sent(), d.Integration)
 	page.Versions = s.versions(page.Locale, *d)
-	hide := s.hider(*d)
-	d.Error = hide.Hide.Error(d.ErrorClass, d.Error)
-	for n := range d.Timeline {
-		d.Timeline[n].Error = hide.Hide.Error(d.Timeline[n].ErrorClass, d.Timeline[n].Error)
-		page.Responses = append(page.Responses, hide.Response(d.Timeline[n].Response))
+	hide := s.hider(*d).Hide
+	page.Shown = s.exchange(c, page.Return, d, hide)
+	d.Error = hide.Error(d.ErrorClass, d.Error)
+	for n, a := range d.Timeline {
+		d.Timeline[n].Error = hide.Error(a.ErrorClass, a.Error)
 	}
 }
 
@@ -318,7 +310,7 @@ func (s *Console) message(c echo.Context) error {
 		Headers:    headersOf(seen),
 		Properties: propertiesOf(seen),
 	}
-	page.Payload = readable(seen, len(m.Payload))
+	page.Payload = readable(seen, len(m.Payload), askedOf(c.QueryParams()), views.Place{Path: views.Message(m.ID)})
 	page.Payload.Dropped = m.Dropped
 	page.Payload.Raw = mayReadRaw(c, seen, integrationsOf(deliveries)...)
 	return web.Render(c, http.StatusOK, views.MessageView(page))

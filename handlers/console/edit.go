@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aymanbagabas/go-udiff"
 	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
@@ -352,28 +351,6 @@ func headerText(seen web.PayloadView) string {
 		lines = append(lines, h.Name+": "+h.Value)
 	}
 	return strings.Join(lines, "\n")
-}
-
-// differ compares two texts line by line.
-func differ(before, after string) (out []views.DiffLine) {
-	before, after = before+"\n", after+"\n"
-	compared, err := udiff.ToUnifiedDiff("", "", before, udiff.Strings(before, after), 3)
-	if err != nil {
-		return []views.DiffLine{{Kind: "gap"}}
-	}
-	kinds := map[udiff.OpKind]string{udiff.Delete: "old", udiff.Insert: "new", udiff.Equal: "same"}
-	for _, hunk := range compared.Hunks {
-		if hunk.FromLine > 1 {
-			out = append(out, views.DiffLine{Kind: "gap"})
-		}
-		for _, line := range hunk.Lines {
-			if len(out) == maxDiffLines {
-				return append(out, views.DiffLine{Kind: "gap"})
-			}
-			out = append(out, views.DiffLine{Kind: kinds[line.Kind], Text: strings.TrimSuffix(line.Content, "\n")})
-		}
-	}
-	return out
 }
 
 // versionPayload hands out the exact bytes of one version and writes down who took them.

@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -14,32 +13,38 @@ import (
 	"redrive/views"
 )
 
-// Bounds of what a page shows of a payload. Deep nesting makes indentation grow with its square.
+// Bounds of what a page shows of bytes that are no text, and of a header.
 const (
-	maxShown  = 64 << 10
-	maxHex    = 16 << 10
-	maxIndent = 40
-
+	maxHex         = 4 << 10
 	maxHeaderShown = 4 << 10
 )
 
-// readable prepares what may be seen of a payload for people: JSON indented with every number, key and duplicate as it was
+// readable prepares what may be seen of a payload for people: what has a form as a tree with every number, key and duplicate as it was
 // sent, other text as it is, other bytes as a hex dump.
-func readable(seen web.PayloadView, size int) views.Payload {
-	p := views.Payload{Size: seen.Size(size), SHA256: seen.SHA256, Masked: seen.Masked, Hidden: seen.Masked && seen.Shown == nil}
-	body := seen.Shown
+func readable(seen web.PayloadView, size int, ask views.OutlineAsk, at views.Place) views.Payload {
+	var p views.Payload
+	hidden := seen.Masked && seen.Shown == nil
 	switch {
 	case seen.Null:
 		p.Kind = "null"
-	case p.Hidden:
+	case !hidden:
+		p = content(seen.Shown, ask)
+	}
+	p.Size, p.SHA256, p.Masked, p.Hidden, p.At = seen.Size(size), seen.SHA256, seen.Masked, hidden, at
+	return p
+}
+
+// content lays out bytes.
+func content(body []byte, ask views.OutlineAsk) views.Payload {
+	p := views.Payload{Ask: ask}
+	switch {
 	case len(body) == 0:
 		p.Kind = "empty"
-	case seen.IsJSON:
-		p.Kind = "json"
-		p.Text, p.Truncated = cut(indented(body), maxShown)
 	case utf8.Valid(body) && !bytes.ContainsRune(body, 0):
-		p.Kind = "text"
-		p.Text, p.Truncated = cut(body, maxShown)
+		p.Kind, p.Text = "text", string(body)
+		if p.Tree = views.NewOutline(p.Text); p.Tree != nil {
+			p.Kind = p.Tree.Kind
+		}
 	default:
 		p.Kind = "binary"
 		p.Truncated = len(body) > maxHex
@@ -50,18 +55,6 @@ func readable(seen web.PayloadView, size int) views.Payload {
 		}
 	}
 	return p
-}
-
-// indented lays JSON out without touching a token of it.
-func indented(body []byte) []byte {
-	if len(body) > maxShown || delivery.JSONDepth(body) > maxIndent {
-		return body
-	}
-	var out bytes.Buffer
-	if json.Indent(&out, body, "", "  ") != nil {
-		return body
-	}
-	return out.Bytes()
 }
 
 // cut shortens text to at most n bytes without splitting a character.

@@ -90,7 +90,7 @@ func (s *Core) Authenticate(c echo.Context) (principal, error) {
 		return principal{}, s.forget(c)
 	}
 	return principal{ID: o.ID, Person: o.ID, Name: o.Name, Role: o.Role, Rights: o.Rights(), Session: session.ID, Holder: session.ID,
-		Method: session.Method, Age: session.Age}, err
+		Language: o.Language, Method: session.Method, Age: session.Age}, err
 }
 
 // forget takes a session away from a browser that had one: nobody is signed in with it.
@@ -157,6 +157,7 @@ type principal struct {
 	Session  string          // its id; empty for a token
 	Secret   string          // id of the token's; empty for a session
 	Holder   string          // see delivery.Right
+	Language string          // that they chose; empty: none
 	Method   delivery.SignInMethod
 	Age      time.Duration // since they last proved who they are
 	ViaToken bool          // by bearer token, not by session

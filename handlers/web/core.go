@@ -43,6 +43,8 @@ type Config struct {
 	Masks delivery.Masks
 	// TrustedProxies are the proxies whose word counts on where requests come from; none: requests come from whoever is connected.
 	TrustedProxies []netip.Prefix
+	// Lang is the language of whoever neither chose one nor has a browser that asks for one; default: English.
+	Lang string
 	// PublicURL is where browsers reach the console, without a slash at its end.
 	PublicURL string
 	// SSO is the provider of single sign-on; nil: there is none.

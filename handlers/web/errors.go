@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,7 +44,7 @@ type Problem struct {
 	Violations []string            `json:"violations,omitempty"` // of a schema
 	Permission delivery.Permission `json:"permission,omitempty"` // that is missing
 
-	Says       delivery.Phrase `json:"-"` // Detail says it in English
+	Says       delivery.Phrase `json:"-"` // Detail says it
 	RetryAfter time.Duration   `json:"-"` // of what is only not possible now
 }
 
@@ -221,7 +222,13 @@ func (s *Core) handleError(err error, c echo.Context) {
 	}
 }
 
+// writeProblem answers a program. Only what its request says counts for the language of the detail; all else is for machines.
 func writeProblem(c echo.Context, p Problem) error {
+	lang := cmp.Or(words.Accepted(c.Request().Header.Get(acceptLanguage)), words.English)
+	if !p.Says.IsZero() {
+		p.Detail = words.Say(lang, p.Says)
+	}
+	inLanguage(c, lang)
 	body, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("encoding a problem: %w", err)

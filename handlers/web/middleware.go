@@ -80,6 +80,7 @@ func (s *Core) identify(next echo.HandlerFunc) echo.HandlerFunc {
 			id = hex.EncodeToString(raw)
 		}
 		c.Set(requestIDKey, id)
+		c.Set(settingLang, s.Config.Lang)
 		c.Response().Header().Set(echo.HeaderXRequestID, id)
 		return next(c)
 	}

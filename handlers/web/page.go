@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -23,6 +24,9 @@ const ThemeCookie = "redrive_theme"
 // ZoneCookie is the name of the time zone that times are shown in.
 const ZoneCookie = "redrive_zone"
 
+// LangCookie is the language that somebody chose who is not signed in, or was when they chose.
+const LangCookie = "redrive_lang"
+
 // KeysCookie is off for whoever wants no single keys.
 const KeysCookie = "redrive_keys"
 
@@ -35,6 +39,7 @@ func Render(c echo.Context, status int, page templ.Component) error {
 		return fmt.Errorf("rendering: %w", err)
 	}
 	c.Response().Header().Add(echo.HeaderVary, "HX-Request")
+	inLanguage(c, Lang(c))
 	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(body.Len()))
 	return c.HTMLBlob(status, body.Bytes())
 }
@@ -64,6 +69,7 @@ func ReaderOf(c echo.Context) views.Layout {
 	l := views.Layout{
 		Locale:   views.Locale{Lang: Lang(c), Zone: time.UTC, Now: time.Now()},
 		ZoneName: "UTC",
+		Chosen:   chosenLang(c),
 		User:     p.Name,
 		UserID:   p.ID,
 		Role:     p.Role,
@@ -152,8 +158,32 @@ func Mistake(err error) (Problem, error) {
 	return p, err
 }
 
-// Lang is the language of whoever looks.
-func Lang(echo.Context) string { return words.English }
+// Lang is the language of whoever looks: what they chose, else what their browser asks for, else that of the settings.
+func Lang(c echo.Context) string {
+	setting, _ := c.Get(settingLang).(string)
+	return cmp.Or(chosenLang(c), words.Accepted(c.Request().Header.Get(acceptLanguage)), setting, words.English)
+}
+
+// chosenLang is the language that a person chose for their account, else for this browser; empty: none.
+func chosenLang(c echo.Context) string {
+	for _, lang := range []string{Who(c).Language, Cookie(c.Request(), LangCookie)} {
+		if words.Spoken(lang) {
+			return lang
+		}
+	}
+	return ""
+}
+
+// settingLang is where a request keeps REDRIVE_LANG.
+const settingLang = "redrive.lang"
+
+const acceptLanguage = "Accept-Language"
+
+// inLanguage tells browsers and caches which language an answer is in, and by what it was chosen.
+func inLanguage(c echo.Context, lang string) {
+	c.Response().Header().Set("Content-Language", lang)
+	c.Response().Header().Add(echo.HeaderVary, acceptLanguage)
+}
 
 // Say returns a phrase to whoever looks.
 func Say(c echo.Context, p delivery.Phrase) string { return words.Say(Lang(c), p) }

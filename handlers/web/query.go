@@ -265,7 +265,7 @@ func GroupFilter(q url.Values) (g delivery.GroupFilter, err error) {
 	g.Filter.Sort, g.Sort = "", delivery.GroupsLargest
 	var sorts []delivery.GroupSort
 	err = FirstError(groupKeys(q, &g.By), OneOf(q, "status", delivery.GroupStatuses, &g.Statuses), OneOf(q,
-		"sort", []delivery.GroupSort{delivery.GroupsLargest, delivery.GroupsLatest, delivery.GroupsNewest}, &sorts))
+		"sort", delivery.GroupSorts, &sorts))
 	if len(sorts) > 0 {
 		g.Sort = sorts[0]
 	}

@@ -93,8 +93,9 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	terminal.Out = out
 	ctx = reporting(ctx, terminal)
 	stderr = client.Guard(stderr)
-	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), helpVars(p.Version),
-		kong.Description("The failure desk for asynchronous integrations. Exit codes: 0 done, 1 failed, 2 wrong usage."),
+	lang := language()
+	parser, err := kong.New(&c, kong.Name("redrive"), kong.Writers(out, stderr), helpVars(p.Version), inLanguage(lang), kong.Help(helpIn(lang)),
+		kong.Description(words.Translate(lang, about)),
 		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.BindTo(client.Guard(out), (*io.Writer)(nil)), kong.Bind(terminal, p), kong.Resolvers(config.FromFiles))
 	if err != nil {
@@ -153,7 +154,7 @@ func (c *checkedWriter) failed() error {
 
 // sentence is an error for the person at the terminal.
 func sentence(err error) string {
-	if text, ok := words.Of(words.English, err); ok {
+	if text, ok := words.Of(language(), err); ok {
 		return text
 	}
 	return delivery.Sentence(err)

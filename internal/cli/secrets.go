@@ -59,7 +59,7 @@ func checkFirstPassword(password string) error {
 	if err == nil {
 		return nil
 	}
-	says, ok := words.Of(words.English, err)
+	says, ok := words.Of(language(), err)
 	if !ok {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 	"redrive/handlers/web"
 	"redrive/store"
 	"redrive/store/embedded"
+	"redrive/views/words"
 )
 
 // Settings are the flags and variables of serve.
@@ -40,6 +41,7 @@ type Settings struct {
 	SecureCookies config.Toggle     `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
 	Proxies       string            `env:"REDRIVE_TRUSTED_PROXIES" help:"Addresses and ranges (CIDR) of the proxies in front, with commas between: their X-Forwarded-For or Forwarded says where requests come from. Empty: from whoever is connected." name:"trusted-proxies"`
 	Metrics       web.MetricsAccess `env:"REDRIVE_METRICS" default:"local" help:"Who is shown /metrics without a token: local (whoever asks from this machine, past no proxy), open (everybody) or token (nobody). A token shows the integrations that it sees."`
+	Lang          string            `env:"REDRIVE_LANG" help:"Language of whoever neither chose one nor has a browser that asks for one, and of the command line: en or ko. Empty is English, on the command line the language of the locale."`
 	TLSCert       string            `env:"REDRIVE_TLS_CERT"                                help:"File with the certificate and its chain (PEM): console and API are served over HTTPS. It is read again when it changes." name:"tls-cert"`
 	TLSKey        string            `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 	SignIn        `embed:""`
@@ -79,6 +81,9 @@ func (c *Settings) check() error {
 	}
 	if err := c.Metrics.Check(); err != nil {
 		return Misused(fmt.Errorf("REDRIVE_METRICS: %w", err))
+	}
+	if c.Lang != "" && !words.Spoken(c.Lang) {
+		return Misused(fmt.Errorf("REDRIVE_LANG: %q is neither en nor ko", c.Lang))
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return Misused(errors.New("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))

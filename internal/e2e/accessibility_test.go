@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -45,7 +46,7 @@ const findings = `(async (options, phone) => {
 	return out;
 })`
 
-// Every page, in light and dark, on a desk and on a phone.
+// Every page, in light and dark, on a desk and on a phone, there in both languages.
 func TestPagesAreAccessible(t *testing.T) {
 	t.Parallel()
 	p, pages := furnished(t)
@@ -155,6 +156,20 @@ func (b *browser) examine(t *testing.T, path string) {
 	b.inspect(t, path+", dark", axeColours, "false")
 	b.appears("light", 390, 844)
 	b.inspect(t, path+", on a phone", axeAll, "true")
+	if strings.HasPrefix(path, "/demo") { // shows what somebody else's program is
+		return
+	}
+	b.reads("ko")
+	b.do(chromedp.Navigate(b.url + path))
+	b.is("document.documentElement.lang", "ko")
+	b.inspect(t, path+", in Korean on a phone", axeAll, "true")
+	b.reads("")
+}
+
+// reads chooses a language, as a form of the page does for who is not signed in.
+func (b *browser) reads(lang string) {
+	b.t.Helper()
+	b.is(fmt.Sprintf("document.cookie = 'redrive_lang=%s; path=/'", lang), fmt.Sprintf("redrive_lang=%s; path=/", lang))
 }
 
 func (b *browser) appears(scheme string, width, height int64) {

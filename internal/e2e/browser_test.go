@@ -47,6 +47,9 @@ func aBrowser(t *testing.T) context.Context {
 	}
 	options := append([]chromedp.ExecAllocatorOption{chromedp.Headless, chromedp.NoFirstRun, chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		// no processes that nobody asked for
+		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-extensions", true), chromedp.Flag("disable-breakpad", true),
+		chromedp.Flag("disable-features", "SpareRendererForSitePerProcess,Translate,MediaRouter,OptimizationHints"),
 		// certificates of tests are signed by nobody; reports are sent at once, not within a minute
 		chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("short-reporting-delay", true), chromedp.WSURLReadTimeout(patience.Limit)}, chromedp.NoDefaultBrowserCheck)
 	if path := os.Getenv("REDRIVE_TEST_CHROMIUM"); path != "" {

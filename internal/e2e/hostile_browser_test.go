@@ -367,7 +367,7 @@ func (w *watched) post(a *attacked, route string) {
 	shape := regexp.MustCompile("^" + parameters.ReplaceAllString(regexp.QuoteMeta(route), "[^/]+") + "$")
 	form, known := aForm{}, false
 	for _, action := range slices.Sorted(maps.Keys(w.forms)) {
-		if !known && shape.MatchString(action) {
+		if !known && shape.MatchString(action) && !strings.Contains(action, a.ownToken) {
 			form, known = w.forms[action], true
 		}
 	}

@@ -37,6 +37,7 @@ type attacked struct {
 	long     []string // the texts, in pieces of longText
 	failures []string // of which each was decided on
 	blocked  []string // one is dead, two wait behind it
+	ownToken string   // id of the token that the test itself sends: its forms stay unsent
 }
 
 // attacker is a receiver that refuses all, with hostile words; "n" among a message's headers says with which.
@@ -123,6 +124,7 @@ func besiege(t *testing.T) *attacked {
 	a.params["/views/:id"] = scan[[]string](t, dsn, "SELECT array_agg(id::text) FROM redrive.saved_views")
 	a.params["/integrations/:name"], a.params["/operators/:name"], a.params["/tokens/:id"] = []string{"points"}, []string{"admin"}, []string{actor}
 	a.params["/people/:id"] = scan[[]string](t, dsn, "SELECT array_agg(id::text) FROM redrive.operators WHERE name <> 'admin'")
+	a.ownToken = scan[string](t, dsn, "SELECT id::text FROM redrive.api_tokens WHERE of_setting")
 	a.must("PUT", "/api/v1/integrations/points/secrets/stored", map[string]any{"value": "v"})
 	a.params["/passkeys/:id"], a.params["/account/sessions/:id"] = []string{actor}, []string{actor}
 	return a

@@ -214,8 +214,9 @@ func TestNewsWaitsWhileRowsAreSelected(t *testing.T) {
 func TestGroupsAreMadeByChosenKeys(t *testing.T) {
 	_, b := failed(t, 3)
 	b.open("/groups")
+	b.click("form.search .menu:has(input[value=error_class]) summary")
 	b.click("input[value=error_class]")
-	b.click("form.filter button")
+	b.click("form.search .menu[open] button")
 	b.address("/groups?by=error_class")
 	b.click("td.num a")
 	b.address("/failures?error_class=http_4xx")

@@ -18,7 +18,7 @@ var writers = map[string][]string{
 	"store/audit":        {"audit"},
 	"store/batch":        {"batch_acknowledgements", "batch_feeds", "batch_files", "batch_parts", "batch_rows", "batch_runs", "deliveries"},
 	"store/capture":      {"capture_gaps", "captures"},
-	"store/desk":         {"cases", "deliveries", "edits", "failure_details", "form_tokens", "notes", "operation_deltas", "operation_items", "operation_parts", "operations"},
+	"store/desk":         {"cases", "deliveries", "edits", "failure_details", "form_tokens", "group_retries", "notes", "operation_deltas", "operation_items", "operation_parts", "operations", "settlements"},
 	"store/find":         {"counting", "group_counts", "group_deltas", "group_hours"},
 	"store/index":        {"search", "unindexed"},
 	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_members", "source_positions", "source_topics"},
@@ -45,7 +45,7 @@ var byTheDatabase = map[string]string{
 }
 
 // forPeople are files whose SQL is advice in a sentence.
-var forPeople = []string{"views/words/english.go", "store/doctor/doctor.go"}
+var forPeople = []string{"views/words/english.go", "views/words/korean_sources.go", "store/doctor/doctor.go"}
 
 var (
 	// written finds what a statement changes. A name that is put in later is "…".

@@ -139,6 +139,9 @@ func carryOut(tx *gorm.DB, list []lockedDelivery, d decision) error {
 			return err
 		}
 	}
+	if err := noteRemedy(tx, list, d); err != nil {
+		return err
+	}
 	if d.FreesLane {
 		if err := queue.ReleaseLanes(tx, ids(list)); err != nil {
 			return err

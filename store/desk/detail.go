@@ -67,6 +67,9 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 			return detail, err
 		}
 	}
+	if detail.Remedies, err = remedies(tx, detail.Delivery); err != nil {
+		return detail, err
+	}
 	if detail.Lane, err = queue.LanePlace(tx, id); err != nil {
 		return detail, err
 	}
@@ -77,15 +80,18 @@ func readDetail(tx *gorm.DB, id string) (detail delivery.Detail, err error) {
 }
 
 // timeline is every attempt, oldest first: failed and late ones, and the confirmed one from the record.
-func timeline(tx *gorm.DB, d delivery.Delivery) (list []delivery.Attempt, err error) {
-	list, err = pg.Scan[delivery.Attempt](tx,
-		`SELECT number, started_at, duration_ms * bigint '1000000' AS duration, outcome, error_class, error,
-		http_status, response, late, 0 AS edit FROM (
+func timeline(tx *gorm.DB, d delivery.Delivery) ([]delivery.Attempt, error) {
+	columns := func(a *delivery.Attempt) []any {
+		return []any{&a.Number, &a.StartedAt, &a.Duration, (*string)(&a.Outcome), &a.ErrorClass, &a.Error, &a.HTTPStatus, &a.Response,
+			(*string)(&a.Late), pg.JSON{To: &a.Exchange}}
+	}
+	list, err := pg.Read(tx, columns,
+		`SELECT number, started_at, duration_ms * bigint '1000000', outcome, error_class, error, http_status, response, late, exchange FROM (
 		SELECT number, started_at, duration_ms, outcome, error_class, error, coalesce(http_status, 0) AS http_status, response,
-			coalesce(late, '') AS late, recorded_at
+			coalesce(late, '') AS late, exchange, recorded_at
 		FROM redrive.attempts WHERE delivery_id = ?
 		UNION ALL
-		SELECT attempts, started_at, duration_ms, 'ok', '', '', coalesce(http_status, 0), NULL, '', settled_at
+		SELECT attempts, started_at, duration_ms, 'ok', '', '', coalesce(http_status, 0), NULL, '', NULL, settled_at
 		FROM redrive.deliveries WHERE id = ? AND state = 'delivered') a ORDER BY recorded_at, number`, d.ID, d.ID)
 	if err != nil {
 		return nil, fmt.Errorf("reading attempts: %w", err)

@@ -15,7 +15,7 @@ import (
 )
 
 // selection is a query that judges every delivery an operation was asked for: rows judged (id, version, integration, changed_at,
-// unsure, why), where why is null when the action fits.
+// group_id, unsure, why), where why is null when the action fits.
 type selection struct {
 	sql  string
 	args map[string]any
@@ -24,7 +24,7 @@ type selection struct {
 // judgedSQL takes found: deliveries (r) with the version that was chosen, 0 for any. Of retries it is also
 // judged whether the message is still there.
 const judgedSQL = `judged AS MATERIALIZED (
-    SELECT f.id, f.version, coalesce(f.integration, '') AS integration, f.changed_at, f.error_class IS NOT NULL AND f.error_class = ANY(CAST(@unsure AS text[])) AS unsure,
+    SELECT f.id, f.version, coalesce(f.integration, '') AS integration, f.changed_at, f.group_id, f.error_class IS NOT NULL AND f.error_class = ANY(CAST(@unsure AS text[])) AS unsure,
         CASE WHEN f.state IS NULL%[4]s THEN 'not_found' WHEN f.chosen <> 0 AND f.chosen <> f.version THEN 'changed'
             WHEN f.state IN (%[1]s) THEN %[2]s WHEN f.state = 'pending' THEN 'in_flight' ELSE 'already_settled' END AS why
     FROM found f%[3]s
@@ -66,7 +66,7 @@ func selectFor(db *gorm.DB, r delivery.OperationRequest) (selection, error) {
 	}, nil
 }
 
-const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.changed_at, r.error_class, r.acknowledged_at, r.expires_at"
+const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.changed_at, r.error_class, r.group_id, r.acknowledged_at, r.expires_at"
 
 // matching returns all that was asked for, not a page.
 func matching(db *gorm.DB, r delivery.OperationRequest) (sql string, args map[string]any, err error) {
@@ -93,7 +93,7 @@ func matching(db *gorm.DB, r delivery.OperationRequest) (sql string, args map[st
 
 // chosenSQL also finds what waits for its first attempt and has no record.
 const chosenSQL = `SELECT c.id, coalesce(r.message_id, w.message_id) AS message_id, coalesce(r.integration, w.integration) AS integration,
-        coalesce(r.state, CASE WHEN w.id IS NOT NULL THEN 'pending' END) AS state, coalesce(r.version, 0) AS version, r.changed_at, r.error_class,
+        coalesce(r.state, CASE WHEN w.id IS NOT NULL THEN 'pending' END) AS state, coalesce(r.version, 0) AS version, r.changed_at, r.error_class, r.group_id,
         r.acknowledged_at, r.expires_at, c.version AS chosen
     FROM (SELECT id, max(version) AS version FROM unnest(CAST(@ids AS uuid[]), CAST(@versions AS int[])) AS c(id, version) GROUP BY id) c
     LEFT JOIN redrive.deliveries r ON r.id = c.id LEFT JOIN redrive.queue w ON w.id = c.id`
@@ -118,12 +118,16 @@ type frozen struct {
 
 // freezeSQL numbers what fits, so that the items of an integration stand together, the oldest first.
 const freezeSQL = `, numbered AS MATERIALIZED (
-    SELECT row_number() OVER (ORDER BY integration, changed_at, id) AS n, id, version, integration FROM judged WHERE why IS NULL
+    SELECT row_number() OVER (ORDER BY integration, changed_at, id) AS n, id, version, integration, group_id FROM judged WHERE why IS NULL
 ), items AS (
-    INSERT INTO redrive.operation_items (operation_id, n, delivery_id, version) SELECT CAST(@operation AS uuid), n, id, version FROM numbered
+    INSERT INTO redrive.operation_items (operation_id, n, delivery_id, version, group_id) SELECT CAST(@operation AS uuid), n, id, version, group_id FROM numbered
 ), parts AS (
     INSERT INTO redrive.operation_parts (operation_id, integration, first, last, cursor, wave_size, allowance)
     SELECT CAST(@operation AS uuid), integration, min(n), max(n), min(n) - 1, nullif(CAST(@first_wave AS int), 0), 1 FROM numbered GROUP BY integration
+), retried AS (
+    INSERT INTO redrive.group_retries AS g (group_id, operation_id, selected)
+    SELECT group_id, CAST(@operation AS uuid), count(*) FROM numbered WHERE CAST(@retries AS bool) AND group_id IS NOT NULL GROUP BY group_id ORDER BY group_id
+    ON CONFLICT (group_id) DO UPDATE SET operation_id = excluded.operation_id, selected = excluded.selected, succeeded = NULL, failed = NULL
 )
 SELECT '' AS why, integration, count(*) AS n FROM numbered GROUP BY integration
 UNION ALL
@@ -138,6 +142,7 @@ func freeze(tx *gorm.DB, r delivery.OperationRequest, selection selection) (f fr
 		N                int
 	}
 	selection.args["operation"], selection.args["first_wave"] = r.ID, r.Pace.FirstWave()
+	selection.args["retries"] = r.Action == delivery.ActionRetry
 	rows, err := pg.Scan[row](tx, "WITH "+selection.sql+freezeSQL, selection.args)
 	if err != nil {
 		return f, err

@@ -92,13 +92,17 @@ FROM (SELECT t.operation_id, t.integration, sum(t.succeeded) AS succeeded, sum(t
     FROM taken t JOIN redrive.operation_parts q ON q.operation_id = t.operation_id AND q.integration = t.integration GROUP BY 1, 2) t
 WHERE p.operation_id = t.operation_id AND p.integration = t.integration`
 
-// finish ends an operation whose items all have their outcomes. Who calls it holds the operation's row.
+// finish ends an operation whose items all have their outcomes, and notes how it went for each group. Who calls it holds the operation's row.
 func finish(tx *gorm.DB, id string) error {
-	return tx.Exec(`UPDATE redrive.operations o SET finished_at = clock_timestamp(), changed_at = clock_timestamp(), note = NULL,
+	return tx.Exec(`WITH finished AS (UPDATE redrive.operations o SET finished_at = clock_timestamp(), changed_at = clock_timestamp(), note = NULL,
 			state = CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'finished' END
 		WHERE o.id = ? AND o.finished_at IS NULL
 			AND NOT EXISTS (SELECT FROM redrive.operation_parts p WHERE p.operation_id = o.id AND (p.succeeded + p.failed + p.skipped < p.cursor - p.first + 1
-				OR (p.cursor < p.last OR p.again > 0) AND o.state <> 'cancelled'))`, id).Error
+				OR (p.cursor < p.last OR p.again > 0) AND o.state <> 'cancelled')) RETURNING id)
+		UPDATE redrive.group_retries g SET succeeded = n.succeeded, failed = n.failed FROM (
+			SELECT i.operation_id, i.group_id, count(*) FILTER (WHERE i.outcome = 'succeeded') AS succeeded, count(*) FILTER (WHERE i.outcome = 'failed') AS failed
+			FROM finished f JOIN redrive.operation_items i ON i.operation_id = f.id GROUP BY 1, 2) n
+		WHERE g.operation_id = n.operation_id AND g.group_id = n.group_id`, id).Error
 }
 
 var stepPartSQL = `

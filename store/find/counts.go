@@ -17,7 +17,8 @@ import (
 const (
 	WithChanges = `WITH changes AS MATERIALIZED (
     SELECT group_id, sum(dead)::bigint AS dead, sum(acknowledged)::bigint AS acknowledged, sum(pending)::bigint AS pending,
-        sum(ignored)::bigint AS ignored, sum(resolved)::bigint AS resolved, sum(delivered)::bigint AS delivered, sum(died)::bigint AS died
+        sum(ignored)::bigint AS ignored, sum(resolved)::bigint AS resolved, sum(delivered)::bigint AS delivered, sum(died)::bigint AS died,
+        sum(came)::bigint AS came
     FROM redrive.group_deltas GROUP BY group_id
 ) `
 	CountJoins = "LEFT JOIN redrive.group_counts c ON c.group_id = g.id LEFT JOIN changes d ON d.group_id = g.id"
@@ -35,11 +36,11 @@ const (
 
 // foldSQL moves deltas into the counts. A group is settled when its last open failure is, after it had dead letters; the first
 // dead letter after that makes it regressed. Both are found delta by delta, also when they happened within one fold.
-const foldSQL = `
+var foldSQL = fmt.Sprintf(`
 WITH taken AS (
     DELETE FROM redrive.group_deltas WHERE id IN (SELECT id FROM redrive.group_deltas ORDER BY id LIMIT ?) RETURNING *
 ), run AS (
-    SELECT t.*, coalesce(c.dead + c.pending, 0) + sum(t.dead + t.pending) OVER w AS open, coalesce(c.died, 0) + sum(t.died) OVER w AS ever,
+    SELECT t.*, date_trunc('hour', t.at, 'UTC') AS hour, coalesce(c.dead + c.pending, 0) + sum(t.dead + t.pending) OVER w AS open, coalesce(c.died, 0) + sum(t.died) OVER w AS ever,
         c.settled_at, c.regressed_at
     FROM taken t LEFT JOIN redrive.group_counts c ON c.group_id = t.group_id WINDOW w AS (PARTITION BY t.group_id ORDER BY t.id)
 ), marked AS (
@@ -47,31 +48,54 @@ WITH taken AS (
 ), sums AS (
     SELECT group_id, sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(pending) AS pending, sum(ignored) AS ignored,
         sum(resolved) AS resolved, sum(delivered) AS delivered, sum(died) AS died,
-        coalesce(max(at) FILTER (WHERE id = settled), min(settled_at)) AS settled_at,
+        %s, coalesce(max(at) FILTER (WHERE id = settled), min(settled_at)) AS settled_at,
         CASE WHEN min(settled) IS NOT NULL OR min(settled_at) IS NOT NULL THEN
             coalesce(min(regressed_at) FILTER (WHERE settled IS NULL), min(at) FILTER (WHERE died > 0 AND id > coalesce(settled, 0))) END AS regressed_at
-    FROM marked GROUP BY group_id
+    FROM marked CROSS JOIN redrive.counting GROUP BY group_id
 ), counted AS (
-    INSERT INTO redrive.group_counts AS c (group_id, dead, acknowledged, pending, ignored, resolved, delivered, died, settled_at, regressed_at)
-    SELECT group_id, dead, acknowledged, pending, ignored, resolved, delivered, died, settled_at, regressed_at FROM sums
+    INSERT INTO redrive.group_counts AS c (group_id, dead, acknowledged, pending, ignored, resolved, delivered, died, settled_at, regressed_at,
+        day, day_before, week, week_before)
+    SELECT group_id, dead, acknowledged, pending, ignored, resolved, delivered, died, settled_at, regressed_at, day, day_before, week, week_before FROM sums
     ON CONFLICT (group_id) DO UPDATE SET dead = c.dead + excluded.dead, acknowledged = c.acknowledged + excluded.acknowledged,
         pending = c.pending + excluded.pending, ignored = c.ignored + excluded.ignored, resolved = c.resolved + excluded.resolved,
         delivered = c.delivered + excluded.delivered, died = c.died + excluded.died, settled_at = excluded.settled_at,
-        regressed_at = excluded.regressed_at
+        regressed_at = excluded.regressed_at, day = c.day + excluded.day, day_before = c.day_before + excluded.day_before,
+        week = c.week + excluded.week, week_before = c.week_before + excluded.week_before
 ), hours AS (
-    INSERT INTO redrive.group_hours AS h (group_id, hour, failed)
-    SELECT group_id, date_trunc('hour', at, 'UTC'), sum(failed) FROM taken WHERE failed > 0 GROUP BY 1, 2
-    ON CONFLICT (group_id, hour) DO UPDATE SET failed = h.failed + excluded.failed
+    INSERT INTO redrive.group_hours AS h (group_id, hour, failed, came)
+    SELECT group_id, hour, sum(failed), sum(came) FROM run WHERE failed > 0 OR came > 0 GROUP BY 1, 2
+    ON CONFLICT (group_id, hour) DO UPDATE SET failed = h.failed + excluded.failed, came = h.came + excluded.came
 ), generation AS (
     UPDATE redrive.counting SET dead_changes = dead_changes + n FROM (SELECT count(*) AS n FROM taken WHERE dead <> 0) moved WHERE n > 0
 )
-SELECT count(*) FROM taken`
+SELECT count(*) FROM taken`, trendSums)
+
+// trendSums are the sums of the hours that a trend has, as of counting.trend_hour.
+const trendSums = `coalesce(sum(came) FILTER (WHERE hour > trend_hour - interval '24 hours'), 0) AS day,
+        coalesce(sum(came) FILTER (WHERE hour <= trend_hour - interval '24 hours' AND hour > trend_hour - interval '48 hours'), 0) AS day_before,
+        coalesce(sum(came) FILTER (WHERE hour > trend_hour - interval '168 hours'), 0) AS week,
+        coalesce(sum(came) FILTER (WHERE hour <= trend_hour - interval '168 hours' AND hour > trend_hour - interval '336 hours'), 0) AS week_before`
+
+// moveTrendsSQL makes the sums anew when an hour has ended.
+const moveTrendsSQL = `
+WITH due AS (
+    UPDATE redrive.counting SET trend_hour = date_trunc('hour', statement_timestamp(), 'UTC')
+    WHERE trend_hour < date_trunc('hour', statement_timestamp(), 'UTC') RETURNING trend_hour
+), sums AS (
+    SELECT group_id, ` + trendSums + `
+    FROM due JOIN redrive.group_hours ON hour > trend_hour - interval '336 hours' GROUP BY group_id
+), made AS (
+    SELECT k.group_id, coalesce(s.day, 0) AS day, coalesce(s.day_before, 0) AS day_before, coalesce(s.week, 0) AS week, coalesce(s.week_before, 0) AS week_before
+    FROM due CROSS JOIN redrive.group_counts k LEFT JOIN sums s ON s.group_id = k.group_id
+)
+UPDATE redrive.group_counts c SET (day, day_before, week, week_before) = (m.day, m.day_before, m.week, m.week_before)
+FROM made m WHERE c.group_id = m.group_id AND (c.day, c.day_before, c.week, c.week_before) <> (m.day, m.day_before, m.week, m.week_before)`
 
 const pruneHoursSQL = `
 WITH due AS (
     UPDATE redrive.counting SET pruned_at = statement_timestamp() WHERE pruned_at < statement_timestamp() - interval '1 hour' RETURNING 1
 )
-DELETE FROM redrive.group_hours WHERE EXISTS (SELECT FROM due) AND hour < statement_timestamp() - interval '8 days'`
+DELETE FROM redrive.group_hours WHERE EXISTS (SELECT FROM due) AND hour < statement_timestamp() - interval '15 days'`
 
 // FoldCounts moves changes into the counters, one process at a time, and says whether there may be more. Nothing that reads the
 // counters depends on when it runs, apart from the time it takes.
@@ -84,6 +108,9 @@ func (s *Lists) FoldCounts(ctx context.Context) (more bool, err error) {
 			return err
 		}
 		if n, err = pg.ReadOne(tx, pg.Single[int], foldSQL, foldAtMost); err != nil {
+			return err
+		}
+		if err := tx.Exec(moveTrendsSQL).Error; err != nil {
 			return err
 		}
 		return tx.Exec(pruneHoursSQL).Error

@@ -24,6 +24,8 @@ var groupValue = map[delivery.GroupSort]string{
 	delivery.GroupsLargest: "count",
 	delivery.GroupsLatest:  "(extract(epoch FROM last_seen) * 1000000)::bigint",
 	delivery.GroupsNewest:  "(extract(epoch FROM first_seen) * 1000000)::bigint",
+	// as group_counts.growth
+	delivery.GroupsGrowing: "greatest(least(day - day_before, 1073741824), -1073741824) * 4294967296 + count",
 }
 
 // groupRow comes with its place in the list.
@@ -73,14 +75,16 @@ func (s *Lists) Groups(ctx context.Context, f delivery.GroupFilter) (page delive
 		}
 		conditions.Add("status = ANY(?)", &statuses)
 	}
+	var from *groupPlace
 	if f.After != "" {
 		after, err := parseGroupPlace(f.After)
 		if err != nil {
 			return page, err
 		}
 		conditions.Add("(value, tie) < (?::bigint, ?)", after.value, after.tie)
+		from = &after
 	}
-	rows, err := s.groups(ctx, f, conditions, limit+1)
+	rows, err := s.groups(ctx, f, from, conditions, limit+1)
 	if len(rows) > limit {
 		rows, page.Next = rows[:limit], rows[limit-1].place.String()
 	}
@@ -92,7 +96,7 @@ func (s *Lists) Groups(ctx context.Context, f delivery.GroupFilter) (page delive
 
 // Group returns one fingerprint's group, whatever the states of its failures; Count is its dead letters.
 func (s *Lists) Group(ctx context.Context, id string) (delivery.Group, error) {
-	rows, err := s.groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{Groups: []string{id}}}, pg.NewWhere(), 1)
+	rows, err := s.groups(ctx, delivery.GroupFilter{Filter: delivery.Filter{Groups: []string{id}}}, nil, pg.NewWhere(), 1)
 	if err != nil {
 		return delivery.Group{}, err
 	}
@@ -122,12 +126,13 @@ func checkGroupFilter(f delivery.GroupFilter) error {
 func (s *Lists) groups(
 	ctx context.Context,
 	f delivery.GroupFilter,
+	from *groupPlace,
 	conditions *pg.Where,
 	limit int,
 ) (rows []groupRow, err error) {
 	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
 		f := scopedGroups{f, within(tx, f.Filter)}
-		query, args := groupQuery(f)
+		query, args := groupQuery(f, from, limit)
 		rows, err = pg.Read(tx, groupPointers, query+fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit),
 			append(args, conditions.Args...)...)
 		if err != nil {
@@ -136,7 +141,10 @@ func (s *Lists) groups(
 		if f.Bare {
 			return nil
 		}
-		return groupHours(tx, f, rows)
+		if err := groupHours(tx, f, rows); err != nil || len(f.By) > 0 {
+			return err
+		}
+		return groupMarks(tx, rows)
 	})
 	return rows, err
 }
@@ -157,6 +165,10 @@ func groupPointers(r *groupRow) []any {
 		&g.FirstSeen,
 		&g.LastSeen,
 		&g.Status,
+		&g.Trend.Day.Count,
+		&g.Trend.Day.Before,
+		&g.Trend.Week.Count,
+		&g.Trend.Week.Before,
 		&r.place.value,
 		&r.place.tie,
 	}
@@ -166,21 +178,25 @@ func groupPointers(r *groupRow) []any {
 const groupsSQL = `, one AS (
     SELECT g.id, g.integration, coalesce(i.method, '') AS method, coalesce(i.destination, '') AS destination, g.error_class, g.message,
         g.first_seen, g.last_seen, %[1]s AS tie, %[2]s AS count, %[3]s AS dead, %[4]s AS acknowledged, %[3]s + %[5]s AS open,
+        coalesce(c.day, 0) + coalesce(d.came, 0) AS day, coalesce(c.day_before, 0) AS day_before,
+        coalesce(c.week, 0) + coalesce(d.came, 0) AS week, coalesce(c.week_before, 0) AS week_before,
         c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0) AS regressed
     FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration ` + CountJoins + `%[6]s
 ), made AS (
     SELECT %[7]s, sum(count)::bigint AS count, sum(dead)::bigint AS dead, sum(acknowledged)::bigint AS acknowledged,
         count(*) FILTER (WHERE count > 0) AS groups, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
+        sum(day)::bigint AS day, sum(day_before)::bigint AS day_before, sum(week)::bigint AS week, sum(week_before)::bigint AS week_before,
         CASE WHEN sum(open) = 0 THEN 'settled' WHEN bool_or(regressed AND open > 0) THEN 'regressed'
             WHEN min(first_seen) > statement_timestamp() - interval '24 hours' THEN 'new' ELSE 'known' END AS status, tie
     FROM one GROUP BY tie
 )`
 
 const groupPageSQL = `
-SELECT id, integration, method, destination, error_class, message, count, dead, acknowledged, groups, first_seen, last_seen, status, value, tie
+SELECT id, integration, method, destination, error_class, message, count, dead, acknowledged, groups, first_seen, last_seen, status,
+    day, day_before, week, week_before, value, tie
 FROM (SELECT *, %s AS value FROM made) m%s ORDER BY value DESC, tie DESC LIMIT %d`
 
-func groupQuery(f scopedGroups) (query string, args []any) {
+func groupQuery(f scopedGroups, from *groupPlace, limit int) (query string, args []any) {
 	with, count := WithChanges, groupCount(f.States)
 	if strings.Contains(count, "sending.") {
 		with = strings.TrimSpace(WithChanges) + `, sending AS MATERIALIZED (SELECT r.group_id, count(*) AS n FROM redrive.queue w
@@ -188,12 +204,38 @@ func groupQuery(f scopedGroups) (query string, args []any) {
 		count = strings.ReplaceAll(count, "sending.", "(SELECT n FROM sending WHERE group_id = g.id)")
 	}
 	w := groupFacets(f)
+	if f.growing() {
+		with, args = grown(with, w, from, limit)
+		w.Add("g.id IN (SELECT group_id FROM grown)")
+	}
 	shown := []string{shownKey("id", len(f.By) == 0)}
 	for _, column := range []string{"integration", "method", "destination", "error_class", "message"} {
 		shown = append(shown, shownKey(column, len(f.By) == 0 || slices.Contains(f.By, delivery.GroupKey(column))))
 	}
 	return with + fmt.Sprintf(groupsSQL, groupTie(f.By), count, counter("dead"), counter("acknowledged"),
-		counter("pending"), w.Sql(), strings.Join(shown, ", ")), w.Args
+		counter("pending"), w.Sql(), strings.Join(shown, ", ")), append(args, w.Args...)
+}
+
+// growing reports whether a list by growth is one that an index has in its order.
+func (f scopedGroups) growing() bool {
+	dead := len(f.States) == 0 || slices.Equal(f.States, []delivery.State{delivery.StateDead})
+	return f.Sort == delivery.GroupsGrowing && dead && len(f.By) == 0 && len(f.Statuses) == 0
+}
+
+// grownSQL are the first groups by growth as it is folded, and all of which something is not folded yet: among them are the first ones.
+const grownSQL = `, grown AS MATERIALIZED (
+    (SELECT c.group_id FROM redrive.group_counts c JOIN redrive.groups g ON g.id = c.group_id%s ORDER BY c.growth DESC, c.group_id DESC LIMIT %d)
+    UNION ALL SELECT group_id FROM changes
+)`
+
+func grown(with string, facets *pg.Where, from *groupPlace, limit int) (query string, args []any) {
+	w := pg.NewWhere()
+	w.Add("c.dead > 0 AND NOT EXISTS (SELECT FROM changes d WHERE d.group_id = c.group_id)")
+	if from != nil {
+		w.Add("(c.growth, c.group_id) < (?::bigint, ?)", from.value, from.tie)
+	}
+	w.Conditions, w.Args = append(w.Conditions, facets.Conditions...), append(w.Args, facets.Args...)
+	return strings.TrimSpace(with) + fmt.Sprintf(grownSQL, w.Sql(), limit), w.Args
 }
 
 func shownKey(column string, isKey bool) string {
@@ -245,14 +287,14 @@ const groupHoursSQL = `
 WITH m AS MATERIALIZED (
     SELECT * FROM (SELECT %[1]s AS tie, g.id FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration%[2]s) m WHERE tie = ANY(?)
 ), hours AS (
-    SELECT m.tie, h.hour, h.failed FROM m JOIN redrive.group_hours h ON h.group_id = m.id
+    SELECT m.tie, h.hour, h.failed, h.came FROM m JOIN redrive.group_hours h ON h.group_id = m.id
         AND h.hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours'
     UNION ALL
-    SELECT m.tie, date_trunc('hour', d.at, 'UTC'), d.failed FROM redrive.group_deltas d JOIN m ON m.id = d.group_id
+    SELECT m.tie, date_trunc('hour', d.at, 'UTC'), d.failed, d.came FROM redrive.group_deltas d JOIN m ON m.id = d.group_id
 ), summed AS (
-    SELECT tie, hour, sum(failed)::bigint AS failed FROM hours GROUP BY tie, hour
+    SELECT tie, hour, sum(failed)::bigint AS failed, sum(came)::bigint AS came FROM hours GROUP BY tie, hour
 )
-SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int AS n, failed FROM summed`
+SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int AS n, failed, came FROM summed`
 
 // groupHours fills in the sparklines of a page.
 func groupHours(tx *gorm.DB, f scopedGroups, rows []groupRow) error {
@@ -265,8 +307,8 @@ func groupHours(tx *gorm.DB, f scopedGroups, rows []groupRow) error {
 		at[ties[i]] = i
 	}
 	type hour struct {
-		Tie       string
-		N, Failed int
+		Tie             string
+		N, Failed, Came int
 	}
 	w := groupFacets(f)
 	hours, err := pg.Scan[hour](tx, fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()), append(w.Args, &ties)...)
@@ -276,6 +318,12 @@ func groupHours(tx *gorm.DB, f scopedGroups, rows []groupRow) error {
 	for _, h := range hours {
 		if h.N >= 1 && h.N <= 24 {
 			rows[at[h.Tie]].Hours[h.N-1] += h.Failed
+		}
+		switch trend := &rows[at[h.Tie]].Trend.Hour; h.N {
+		case 24:
+			trend.Count = h.Came
+		case 23:
+			trend.Before = h.Came
 		}
 	}
 	return nil

@@ -43,6 +43,15 @@ func operator(db *gorm.DB, condition string, args ...any) (delivery.Operator, er
 	return o, nil
 }
 
+// ChooseLanguage keeps the language that a person wants to read; empty: none. It is nobody else's affair, and not audited.
+func (s *People) ChooseLanguage(ctx context.Context, operator, lang string) error {
+	changed := s.Gorm.WithContext(ctx).Exec("UPDATE redrive.operators SET language = ? WHERE id = ? AND language <> ?", lang, operator, lang)
+	if changed.Error != nil {
+		return fmt.Errorf("keeping the language of somebody: %w", changed.Error)
+	}
+	return nil
+}
+
 // Operators lists everybody by name.
 func (s *People) Operators(ctx context.Context) ([]delivery.Operator, error) {
 	list, err := pg.Read(s.Gorm.WithContext(ctx), operatorPointers,

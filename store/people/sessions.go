@@ -78,8 +78,8 @@ func (s *People) SignedIn(ctx context.Context, token string) (o delivery.Operato
 		session delivery.Session
 	}
 	r, err := pg.ReadOne(s.Gorm.WithContext(ctx), func(r *row) []any {
-		return append([]any{&r.ID, &r.Name, &r.Role, &r.Grants, &r.PasswordHash, &r.Operator.Generation, &r.Operator.CreatedAt, &r.Issuer}, sessionPointers(&r.session)...)
-	}, "SELECT o.id::text, o.name, o.role, "+pg.GrantsOf("operator_id", "o.id")+", o.password_hash, o.generation, o.created_at, coalesce(o.issuer, ''), "+
+		return append([]any{&r.ID, &r.Name, &r.Role, &r.Grants, &r.PasswordHash, &r.Operator.Generation, &r.Operator.CreatedAt, &r.Issuer, &r.Language}, sessionPointers(&r.session)...)
+	}, "SELECT o.id::text, o.name, o.role, "+pg.GrantsOf("operator_id", "o.id")+", o.password_hash, o.generation, o.created_at, coalesce(o.issuer, ''), o.language, "+
 		signedInColumns+pg.SignedInSQL+" AND s.token_hash = ?", sessionKey(token))
 	if err != nil {
 		return o, session, fmt.Errorf("reading who is signed in: %w", err)

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -42,9 +43,9 @@ SELECT token, CASE WHEN lane IS NOT NULL THEN id::text ELSE '' END FROM gone`
 const failedSQL = `
 WITH done AS (
     SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::text[], ?::timestamptz[], ?::int[], ?::timestamptz[], ?::int[], ?::int[],
-        ?::text[], ?::bigint[], ?::bool[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::text[], ?::timestamptz[])
+        ?::text[], ?::bigint[], ?::bool[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::timestamptz[])
         AS d(id, token, message_id, integration, created_at, attempt, started_at, duration_ms, http_status,
-            next, retry_ms, unsent, vanished, outcome, error_class, error, response, group_id, group_text, key, type, expires_at)
+            next, retry_ms, unsent, vanished, outcome, error_class, error, response, exchange, group_id, group_text, key, type, expires_at)
 ), postponed AS (
     UPDATE redrive.queue w SET token = NULL, worker = NULL, due_at = clock_timestamp() + d.retry_ms * interval '1 millisecond'
     FROM done d WHERE d.next = 'pending' AND w.id = d.id AND w.token = d.token RETURNING d.token, w.crashes, w.lane
@@ -75,8 +76,8 @@ WITH done AS (
         action = coalesce(excluded.action, f.action), acted_at = coalesce(excluded.acted_at, f.acted_at),
         reason = coalesce(excluded.reason, f.reason), category = NULL, until = NULL, evidence = NULL
 ), tried AS (
-    INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error, http_status, response)
-    SELECT id, token, attempt, started_at, duration_ms, outcome, error_class, error, nullif(http_status, 0), response FROM applied WHERE NOT vanished
+    INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error, http_status, response, exchange)
+    SELECT id, token, attempt, started_at, duration_ms, outcome, error_class, error, nullif(http_status, 0), response, exchange::jsonb FROM applied WHERE NOT vanished
 ), grouped AS (
     SELECT group_id, min(integration) AS integration, min(error_class) AS error_class, min(group_text) AS message,
         array_agg(DISTINCT type) FILTER (WHERE type <> '') AS types FROM applied GROUP BY group_id
@@ -101,11 +102,11 @@ const SeenSQL = `
 // to the engine, is not late.
 const lateSQL = `
 WITH done AS (
-    SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::int[], ?::timestamptz[], ?::int[], ?::int[], ?::text[], ?::text[], ?::text[], ?::bytea[])
-        AS d(id, token, attempt, started_at, duration_ms, http_status, outcome, error_class, error, response)
+    SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::int[], ?::timestamptz[], ?::int[], ?::int[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[])
+        AS d(id, token, attempt, started_at, duration_ms, http_status, outcome, error_class, error, response, exchange)
 )
-INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, late, error_class, error, http_status, response)
-SELECT id, token, attempt, started_at, duration_ms, 'late', outcome, error_class, error, nullif(http_status, 0), response FROM done d
+INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, late, error_class, error, http_status, response, exchange)
+SELECT id, token, attempt, started_at, duration_ms, 'late', outcome, error_class, error, nullif(http_status, 0), response, exchange::jsonb FROM done d
 WHERE NOT EXISTS (SELECT FROM redrive.deliveries r WHERE r.id = d.id AND r.last_token = d.token)
     AND NOT EXISTS (SELECT FROM redrive.attempts a WHERE a.delivery_id = d.id AND a.token = d.token
         AND (a.outcome = 'late' OR a.error_class <> 'lease_lost'))
@@ -184,7 +185,7 @@ func writeLate(tx *gorm.DB, done []delivery.Completion, written map[int64]bool) 
 		return 0, nil
 	}
 	result := tx.Exec(lateSQL, &b.ids, &b.tokens, &b.attempts, &b.started, &b.durations, &b.statuses, &b.outcomes, &b.classes,
-		&b.errors, &b.responses)
+		&b.errors, &b.responses, &b.exchanges)
 	if result.Error != nil {
 		return 0, fmt.Errorf("writing late outcomes: %w", result.Error)
 	}
@@ -201,6 +202,7 @@ type outcomeSet struct {
 	groups, texts, keys, types      []string
 	unsent, vanished                []bool
 	responses                       [][]byte
+	exchanges                       []*string
 	expiries                        []*time.Time
 }
 
@@ -234,11 +236,25 @@ func (b *outcomeSet) add(c delivery.Completion) {
 	b.classes = append(b.classes, c.Result.ErrorClass)
 	b.errors = append(b.errors, c.Result.Error)
 	b.responses = append(b.responses, c.Result.Response)
+	b.exchanges = append(b.exchanges, exchangeText(c.Result.Exchange))
 	b.groups = append(b.groups, c.GroupID)
 	b.texts = append(b.texts, c.GroupText)
 	b.keys = append(b.keys, c.Key)
 	b.types = append(b.types, c.Type)
 	b.expiries = append(b.expiries, c.ExpiresAt)
+}
+
+// exchangeText is what is kept of an exchange, as JSON; nil when nothing is known of it.
+func exchangeText(e *delivery.Exchange) *string {
+	if e == nil {
+		return nil
+	}
+	raw, err := json.Marshal(e)
+	if err != nil { // texts and numbers are always JSON
+		return nil
+	}
+	text := string(raw)
+	return &text
 }
 
 func (b *outcomeSet) settled() []any {
@@ -255,6 +271,7 @@ func (b *outcomeSet) judged() []any {
 		&b.classes,
 		&b.errors,
 		&b.responses,
+		&b.exchanges,
 		&b.groups,
 		&b.texts,
 		&b.keys,

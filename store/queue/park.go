@@ -39,10 +39,10 @@ RETURNING id::text, coalesce(token, 0), (SELECT k.created_at FROM kept k WHERE k
 
 // earlierSQL writes the attempts before the last one.
 const earlierSQL = `
-INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error, http_status, response)
-SELECT id, 0, number, started_at, duration_ms, outcome, error_class, error, nullif(http_status, 0), response
-FROM unnest(?::uuid[], ?::int[], ?::timestamptz[], ?::int[], ?::text[], ?::text[], ?::text[], ?::int[], ?::bytea[])
-    AS a(id, number, started_at, duration_ms, outcome, error_class, error, http_status, response)`
+INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error, http_status, response, exchange)
+SELECT id, 0, number, started_at, duration_ms, outcome, error_class, error, nullif(http_status, 0), response, exchange::jsonb
+FROM unnest(?::uuid[], ?::int[], ?::timestamptz[], ?::int[], ?::text[], ?::text[], ?::text[], ?::int[], ?::bytea[], ?::text[])
+    AS a(id, number, started_at, duration_ms, outcome, error_class, error, http_status, response, exchange)`
 
 // inboxSQL notes that messages are dealt with.
 const inboxSQL = `
@@ -236,7 +236,7 @@ func writeAttempts(tx *gorm.DB, kept []delivery.Parked, rows map[string]parkedRo
 	}
 	if len(earlier.ids) > 0 {
 		err := tx.Exec(earlierSQL, &earlier.ids, &earlier.attempts, &earlier.started, &earlier.durations, &earlier.outcomes,
-			&earlier.classes, &earlier.errors, &earlier.statuses, &earlier.responses).Error
+			&earlier.classes, &earlier.errors, &earlier.statuses, &earlier.responses, &earlier.exchanges).Error
 		if err != nil {
 			return fmt.Errorf("writing earlier attempts: %w", err)
 		}
@@ -278,6 +278,7 @@ func completionOf(p delivery.Parked, a delivery.Attempt, r parkedRow) delivery.C
 			Error:      a.Error,
 			HTTPStatus: a.HTTPStatus,
 			Response:   a.Response,
+			Exchange:   a.Exchange,
 		},
 	}
 	c.GroupID, c.GroupText = delivery.Fingerprint(p.Integration, a.ErrorClass, a.Error)

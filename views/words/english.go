@@ -562,6 +562,7 @@ var phrases = map[string]string{
 	"permission.export":                  "export",
 	"permission.send":                    "send",
 	"permission.administer":              "administer",
+	"invalid_language":                   "Choose one of the languages of the list.",
 	"invalid_grant.empty":                "Choose a role or permissions; administer is only given for all integrations.",
 	"invalid_grant.name":                 "{name} is no name of an integration.",
 	"invalid_grant.too_many":             "One grant names at most {max} integrations or labels; give another one for more.",

@@ -12,9 +12,6 @@ import (
 	"redrive/delivery"
 )
 
-// English is the language of the API, of the command line, and of whoever chose none.
-const English = "en"
-
 // Language is what a language says for an English text, with its placeholders or verbs. ok is false where it lacks the text.
 type Language func(english string) (text string, ok bool)
 
@@ -28,7 +25,7 @@ func Texts(translated map[string]string) Language {
 
 // Translations are the other languages, by name. The texts of pages and the phrases of the catalogue share them. What one lacks is said
 // in English.
-var Translations = map[string]Language{}
+var Translations = map[string]Language{Korean: Texts(korean)}
 
 // Translate returns an English text in a language.
 func Translate(lang, text string) string {
@@ -49,6 +46,9 @@ func Say(lang string, p delivery.Phrase) string {
 	if !known {
 		return p.String()
 	}
+	if p.Key == "verbatim" {
+		return Stored(lang, p.Args["text"])
+	}
 	return fill(lang, Translate(lang, text), p)
 }
 
@@ -68,8 +68,9 @@ func Of(lang string, err error) (text string, ok bool) {
 }
 
 // placeholder is an argument in a phrase: {name} as it is; {name:q} quoted; {name:list}, {name:or} and {name:and} a list, see List;
-// {name|one|many} the first text where it is 1, else the second.
-var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|list|or|and)|\|([^{}|]*)\|([^{}|]*))?\}`)
+// {name|one|many} the first text where it is 1, else the second. In another language also {name:word}, a machine's word as people say it,
+// and in Korean {name:은는}, with the particle that fits, likewise behind a form: {name:word:은는}.
+var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|list|or|and|word))?(?::(\p{Hangul}+))?(?:\|([^{}|]*)\|([^{}|]*))?\}`)
 
 // List puts items one behind the other as a language does it. by is how they are joined, a phrase list.… of the catalogue; by or and and
 // only the last one is, and the others as in a list.
@@ -98,15 +99,28 @@ func fill(lang, text string, p delivery.Phrase) string {
 		switch {
 		case !given:
 			return found
-		case part[2] == "q":
-			return strconv.Quote(value)
-		case part[2] != "":
-			return List(lang, part[2], strings.Split(value, delivery.Comma))
-		case !strings.Contains(found, "|"):
-			return value
-		case value == "1":
-			return part[3]
+		case strings.Contains(found, "|") && value == "1":
+			return part[4]
+		case strings.Contains(found, "|"):
+			return part[5]
 		}
-		return part[4]
+		value = formed(lang, part[2], value)
+		if part[3] != "" {
+			value += Particle(value, part[3])
+		}
+		return value
 	})
+}
+
+// formed is a value in the form that its place asks for.
+func formed(lang, form, value string) string {
+	switch form {
+	case "":
+		return value
+	case "q":
+		return strconv.Quote(value)
+	case "word":
+		return Translate(lang, value)
+	}
+	return List(lang, form, strings.Split(value, delivery.Comma))
 }

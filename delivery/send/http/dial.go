@@ -20,11 +20,15 @@ func tlsConfig() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} 
 // counting opens connections that count what is written to them.
 func counting(d wire.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		began := time.Now()
 		conn, err := d.DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return newCounted(conn), nil
+		c := newCounted(conn)
+		c.opened = time.Now()
+		c.took = c.opened.Sub(began)
+		return c, nil
 	}
 }
 
@@ -36,6 +40,8 @@ const drainPatience = 10 * time.Second
 // nothing is read before that.
 type countedConn struct {
 	net.Conn
+	took    time.Duration // until it stood
+	opened  time.Time
 	written atomic.Int64
 	begun   atomic.Int64  // of written when the present request began; -1 before the first
 	asked   chan struct{} // closed with the first write
@@ -126,21 +132,33 @@ func hungUp(conn net.Conn) (closed bool) {
 
 // progress knows whether a request left this machine.
 type progress struct {
-	conn   *countedConn
-	before int64
-	reused bool
+	conn    *countedConn
+	before  int64
+	reused  bool
+	fresh   bool          // it was opened for this request
+	secured time.Duration // that the handshake took
+	got     time.Time     // the connection
+	first   atomic.Int64  // nanoseconds from then to the first byte of the answer, which another goroutine reads
 }
 
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	conn := info.Conn
-	if secured, ok := conn.(*tls.Conn); ok {
+	secured, isSecured := conn.(*tls.Conn)
+	if isSecured {
 		conn = secured.NetConn()
 	}
+	p.got = time.Now()
 	if counted, ok := conn.(*countedConn); ok {
 		p.conn, p.before, p.reused = counted, counted.written.Load(), info.Reused
 		counted.begun.Store(p.before)
+		if p.fresh = !info.Reused && !info.WasIdle; p.fresh && isSecured {
+			p.secured = p.got.Sub(counted.opened)
+		}
 	}
 }
+
+// gotFirst notes when the answer began.
+func (p *progress) gotFirst() { p.first.Store(int64(time.Since(p.got))) }
 
 // any reports whether a byte of the request was written.
 func (p *progress) any() bool { return p.conn != nil && p.conn.written.Load() > p.before }

@@ -98,12 +98,12 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 	if err := s.sign(header, r, sent); err != nil {
 		return badRequest(err)
 	}
-	return s.attempt(ctx, header, s.url, Body{Length: int64(len(sent)),
+	return s.attempt(ctx, r.Message, header, s.url, Body{Length: int64(len(sent)),
 		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(sent)), nil }})
 }
 
-// attempt makes one attempt: b is sent to the address.
-func (s *Sender) attempt(ctx context.Context, header http.Header, address *url.URL, b Body) delivery.Result {
+// attempt makes one attempt: b is sent to the address, with a header that was made of m's.
+func (s *Sender) attempt(ctx context.Context, m delivery.Message, header http.Header, address *url.URL, b Body) (result delivery.Result) {
 	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
 	defer cancel()
 	if b.Length == 0 {
@@ -111,13 +111,18 @@ func (s *Sender) attempt(ctx context.Context, header http.Header, address *url.U
 	}
 	for {
 		response, written, err := s.exchange(ctx, address, header, b)
-		if err == nil {
-			return s.read(response)
+		switch {
+		case err == nil:
+			result = s.read(response)
+		case !written.closedUnused() || ctx.Err() != nil:
+			result = failure(ctx, err, written.any())
+		default: // the server had closed a kept connection and not one byte was sent: a new connection is no second attempt
+			continue
 		}
-		if !written.closedUnused() || ctx.Err() != nil {
-			return failure(ctx, err, written.any())
+		if result.Outcome != delivery.OutcomeOK {
+			result.Exchange = s.told(m, header, address, response, written)
 		}
-		// the server had closed a kept connection and not one byte was sent: a new connection is no second attempt
+		return result
 	}
 }
 
@@ -150,7 +155,7 @@ func (s *Sender) exchange(ctx context.Context, address *url.URL, header http.Hea
 		}
 		body = http.NoBody
 	}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: written.gotConn})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: written.gotConn, GotFirstResponseByte: written.gotFirst})
 	request := &http.Request{
 		Method: s.to.Method,
 		URL:    address,

@@ -59,13 +59,15 @@ func (s *Sender) Close() error {
 }
 
 // Send makes one attempt within the destination's timeout.
-func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
+func (s *Sender) Send(ctx context.Context, r delivery.Request) (result delivery.Result) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	record, failed := s.record(r)
 	if failed != nil {
 		return *failed
 	}
+	began := time.Now()
+	defer func() { result.Exchange = delivery.Confirming(result, began) }()
 	err, seen := s.crowd.send(ctx, record)
 	if !suspicious(err) || seen.lost {
 		return judge(ctx, err, seen)

@@ -174,6 +174,7 @@ func (l *link) publish(p *publication) bool {
 	}
 	l.pending[tag] = p
 	l.mu.Unlock()
+	p.written.Store(time.Now().UnixNano())
 	err := l.channel.PublishWithContext(p.ctx, p.exchange, p.key, true, false, p.message)
 	p.message.Body = nil // written: the confirm may be long in coming
 	if err == nil {

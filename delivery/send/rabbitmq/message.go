@@ -33,6 +33,8 @@ type publication struct {
 	back          bool                 // RabbitMQ brought it: what it has, it takes
 	returned      uint16               // reply code of a return; guarded by the link
 	returnText    string               // its reply text
+	connecting    atomic.Int64         // nanoseconds that a connection took which was opened for it
+	written       atomic.Int64         // when it was written, in nanoseconds since 1970; 0: it was not
 }
 
 const (
@@ -51,6 +53,16 @@ func (p *publication) finish(r delivery.Result) {
 	case p.result <- r:
 	default:
 	}
+}
+
+// told is what is kept of an attempt that failed.
+func (p *publication) told() *delivery.Exchange {
+	var e delivery.Exchange
+	e.Took(delivery.StepConnect, time.Duration(p.connecting.Load()))
+	if written := p.written.Load(); written > 0 {
+		e.Took(delivery.StepConfirm, time.Since(time.Unix(0, written)))
+	}
+	return &e
 }
 
 // publication makes the message. An error is about the message and says what AMQP does not allow; it repeats no value.

@@ -77,13 +77,18 @@ func (s *Sender) Close() error {
 }
 
 // Send publishes once within the destination's timeout.
-func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
+func (s *Sender) Send(ctx context.Context, r delivery.Request) (result delivery.Result) {
 	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
 	defer cancel()
 	p, err := s.publication(ctx, r)
 	if err != nil {
 		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
 	}
+	defer func() {
+		if result.Outcome != delivery.OutcomeOK {
+			result.Exchange = p.told()
+		}
+	}()
 	if err := ctx.Err(); err != nil {
 		return wire.Unsent(wire.Broker, err)
 	}
@@ -153,7 +158,11 @@ func (s *Sender) write() {
 // publish writes one message, on a new connection if need be: what a dead one did not take is no attempt.
 func (s *Sender) publish(p *publication) {
 	for p.waits() && p.ctx.Err() == nil {
+		before, began := s.link.Load(), time.Now()
 		l, failed := s.connected()
+		if s.link.Load() != before {
+			p.connecting.Store(int64(time.Since(began)))
+		}
 		if failed != nil {
 			p.finish(*failed)
 			return

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -57,7 +58,7 @@ func (s *Sender) Close() error {
 }
 
 // Send publishes once within the destination's timeout.
-func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
+func (s *Sender) Send(ctx context.Context, r delivery.Request) (result delivery.Result) {
 	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
@@ -70,6 +71,8 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 			return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
 		}
 	}
+	began := time.Now()
+	defer func() { result.Exchange = delivery.Confirming(result, began) }()
 	listeners, err := s.client.Publish(ctx, s.to.Channel, message).Result()
 	if err != nil {
 		result := s.failure(ctx, err, message.written)

@@ -192,7 +192,7 @@ type Groups struct {
 	Status      []string `                   help:"new, known, regressed or settled."`
 	Integration []string `                   help:"Only of these integrations."`
 	Class       []string `                   help:"Only of these error classes."`
-	Sort        string   `                   help:"count, latest (last seen first) or newest."                                                  default:"count" enum:"count,latest,newest"`
+	Sort        string   `                   help:"growth (since yesterday), count, latest (last seen first) or newest."                         default:"count" enum:"growth,count,latest,newest"`
 	Limit       int      `                   help:"At most so many."                                                                            default:"50"`
 }
 
