@@ -24,6 +24,7 @@ func TestThePaletteLeadsAnywhere(t *testing.T) {
 	b.press("/") // somewhere to come back to
 	b.hangul("KeyK", "ㅏ", ", ctrlKey: true")
 	b.is(field, "go-q")
+	b.is("String("+options+".split(',').length > 8)", "true")
 	b.press("g", "r", "o")
 	b.is(options, "Groups,gro")
 	b.is(pointed, "Groups")
