@@ -123,12 +123,32 @@ var scopedReaders = map[string]reader{
 	"Audit": func(d twoTeams, ctx context.Context) (any, error) {
 		return audited(d.Audit(ctx, delivery.AuditFilter{}))
 	},
+	"AuditActors": func(d twoTeams, ctx context.Context) (any, error) { return d.AuditActors(ctx) },
+	"Ignored": func(d twoTeams, ctx context.Context) (any, error) {
+		defer d.hides(d.other)()
+		return d.Ignored(ctx, delivery.IgnoredFilter{})
+	},
+	"IgnoredCounts": func(d twoTeams, ctx context.Context) (any, error) {
+		defer d.hides(d.other)()
+		counts, _, err := d.IgnoredCounts(ctx, delivery.IgnoredFilter{})
+		return map[bool]string{true: foreign}[len(counts) > 0], err
+	},
 	"AuditHead": func(d twoTeams, ctx context.Context) (any, error) {
 		d.must(d.SetPaused(d.t.Context(), foreign, true, "ann", foreign))
 		d.must(d.SetPaused(d.t.Context(), foreign, false, "ann", foreign))
 		return d.AuditHead(ctx)
 	},
 	"SavedViews": func(d twoTeams, ctx context.Context) (any, error) { return d.SavedViews(ctx, "eve") },
+}
+
+// hides ignores what waits for a decision; what it returns opens that again.
+func (d twoTeams) hides(id string) (again func()) {
+	act := func(a delivery.Action) {
+		_, err := d.Act(d.t.Context(), delivery.ActionRequest{Action: a, ID: id, Actor: foreign + "-person", Reason: foreign, Category: "other"})
+		d.must(err)
+	}
+	act(delivery.ActionIgnore)
+	return func() { act(delivery.ActionReopen) }
 }
 
 func payloadOf(e delivery.Edit, err error) (string, error) { return string(e.Payload), err }
@@ -178,7 +198,7 @@ func TestEachReaderShowsWhatIsInScope(t *testing.T) {
 		}
 	}
 	d := newTwoTeams(t)
-	nothing := []string{"RedirectTargets", "Delivered", "Blocked"} // there is nothing to be seen by anybody here: their own tests look
+	nothing := []string{"RedirectTargets", "Delivered", "Blocked", "AuditActors"} // there is nothing to be seen by anybody here: their own tests look
 	for _, name := range slices.Sorted(maps.Keys(scopedReaders)) {
 		ask := scopedReaders[name]
 		for _, role := range []delivery.Role{delivery.RoleAdmin, delivery.RoleAuditor} {
