@@ -1,5 +1,7 @@
 package views
 
+import "redrive/delivery"
+
 func (p TrafficPage) lead() string {
 	if p.Delivered {
 		return p.T("Confirmed by the receiver in the last 24 hours, and accepted in the last two days; the last accepted first.")
