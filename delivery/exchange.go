@@ -100,7 +100,7 @@ func lines(list []HeaderLine, f func(string) string) (out []HeaderLine) {
 func (e *Exchange) Storable() *Exchange {
 	return e.changed(func(text string) string {
 		if len(text) > maxHeaderValue {
-			text = FirstBytes(text, maxHeaderValue) + "…"
+			text = FirstBytes(text, maxHeaderValue) + cutSign
 		}
 		return Storable(text)
 	})

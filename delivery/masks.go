@@ -172,6 +172,17 @@ func (h Hider) Answer(text string) string {
 	return h.Text(text)
 }
 
+// Header is for a header of an answer, of which the beginning is kept. Where the payload cannot be masked none of it is shown, as of answers.
+func (h Hider) Header(value string) string {
+	if (h.blind || len(h.raw) > 0) && value != "" {
+		return Hidden
+	}
+	if kept, isCut := strings.CutSuffix(value, cutSign); isCut {
+		value = HideCut(kept, h.values) + cutSign
+	}
+	return h.Text(value)
+}
+
 // Foreign is for an error that somebody else wrote, all of it.
 func (h Hider) Foreign(text string) string {
 	if text == "" || !h.blind && len(h.raw) == 0 && len(h.values) == 0 && len(h.short) == 0 {

@@ -318,6 +318,17 @@ func (r Rights) And(other Rights) Rights {
 	return both
 }
 
+// within are the rights of r as far as a scope goes.
+func (r Rights) within(limit Scope) Rights {
+	some := Rights{}
+	for p, scope := range r {
+		if common := scope.and(limit); !common.IsEmpty() {
+			some[p] = common
+		}
+	}
+	return some
+}
+
 // Missing is the first of the permissions that is nowhere, empty when none is.
 func (r Rights) Missing(need ...Permission) Permission {
 	for _, p := range need {

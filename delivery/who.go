@@ -46,6 +46,17 @@ func ScopeOf(ctx context.Context, need ...Permission) Scope {
 	return r.Rights.Scope(need...)
 }
 
+// TakingAway returns a context that reads no more than what whoever asks may take away: of what they see, that of the integrations for which
+// they have the permission to export.
+func TakingAway(ctx context.Context) context.Context {
+	r, acts := RightOf(ctx)
+	if !acts {
+		return ctx
+	}
+	r.Rights = r.Rights.within(r.Rights[PermitExport])
+	return WithRight(ctx, r)
+}
+
 // RightError says that whoever acts may not, or no more: nothing was changed.
 type RightError struct {
 	Right

@@ -26,7 +26,8 @@ type repeats struct{}
 
 func (repeats) Send(_ context.Context, r delivery.Request) delivery.Result {
 	return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassHTTP4xx, Error: "the receiver answered 422", Words: "refused: " + string(r.Message.Payload),
-		HTTPStatus: 422, Response: append([]byte("refused: "), r.Message.Payload...)}
+		HTTPStatus: 422, Response: append([]byte("refused: "), r.Message.Payload...), Exchange: &delivery.Exchange{Sent: []delivery.HeaderLine{{"X-Sent", secretCode}},
+			Answered: []delivery.HeaderLine{{"X-Echo", "no " + secretCode}, {"X-Cut", strings.Repeat("a", 508) + secretCode}, {"X-Made-Of-It", "seven-digits"}}}}
 }
 func (repeats) Close() error { return nil }
 
@@ -94,13 +95,13 @@ func TestNothingShowsWhatIsMasked(t *testing.T) {
 	encoded := base64.StdEncoding.EncodeToString([]byte(secretCode))
 	look := func(place, text string) {
 		t.Helper()
-		for _, secret := range []string{secretCode, encoded, `\u0034\u0037`} {
+		for _, secret := range []string{secretCode, encoded, `\u0034\u0037`, "aa" + secretCode[:4]} {
 			if at := strings.Index(text, secret); at >= 0 {
 				t.Errorf("%s shows it: %s", place, text[max(at-200, 0):min(at+100, len(text))])
 			}
 		}
 	}
-	member := s.signedIn("ann", delivery.RoleViewer)
+	member, withoutPayloads := s.signedIn("ann", delivery.RoleViewer), s.signedIn("eve", delivery.RoleAuditor)
 	for what, id := range ids {
 		detail := read[api.DetailJSON](s, s.get("/api/v1/deliveries/"+id), http.StatusOK)
 		if len(detail.Attempts) < 1 || detail.Error == "" {
@@ -109,9 +110,13 @@ func TestNothingShowsWhatIsMasked(t *testing.T) {
 		for _, path := range []string{"/api/v1/deliveries/" + id, "/api/v1/messages/" + detail.MessageID} {
 			look(what+", "+path, string(s.get(path).body))
 		}
-		for _, path := range []string{"/failures/" + id, "/messages/" + detail.MessageID, "/failures/" + id + "/edit"} {
+		answer := "/failures/" + id + "?tab=answer"
+		for _, path := range []string{"/failures/" + id, "/failures/" + id + "?try=1", answer, answer + "&try=1", "/messages/" + detail.MessageID, "/failures/" + id + "/edit"} {
 			look(what+", page "+path, string(member.open(path).body))
 		}
+		a := withoutPayloads.open(answer)
+		withoutPayloads.shows(a, http.StatusOK, "X-Made-Of-It", "!seven-digits")
+		look(what+", the answer to an auditor", string(a.body))
 		for number := 1; number <= 2; number++ {
 			if a := s.send("operator", http.MethodGet, fmt.Sprintf("/failures/%s/versions/%d/payload", id, number), ""); a.StatusCode == http.StatusOK {
 				t.Errorf("%s: an operator reads the exact bytes of version %d", what, number)
@@ -121,8 +126,17 @@ func TestNothingShowsWhatIsMasked(t *testing.T) {
 	for _, path := range []string{"/api/v1/failures", "/api/v1/groups", "/api/v1/audit", "/api/v1/integrations", "/metrics"} {
 		look(path, string(s.send("admin", http.MethodGet, path, "").body))
 	}
-	for _, path := range []string{"/failures", "/groups", "/audit", "/"} {
+	_, err = s.store.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: ids["sms, no JSON"], Actor: "setup", Reason: "r", Category: "other"})
+	s.must(err)
+	for _, path := range []string{"/failures", "/groups", "/audit", "/", "/ignored", "/go?q=" + ids["sms, fields"], "/go?from=/failures/" + ids["sms, fields"]} {
 		look("page "+path, string(member.open(path).body))
+	}
+	for list, has := range map[string]string{"/failures": "sms, fields", "/ignored": "sms, no JSON", "/audit": "sms, no JSON"} {
+		for _, form := range []string{"/csv", "/json"} {
+			a := withoutPayloads.open(list + form)
+			withoutPayloads.shows(a, http.StatusOK, ids[has])
+			look("file "+list+form, string(a.body))
+		}
 	}
 	for _, query := range []string{secretCode, "payload:" + secretCode} {
 		if found := read[struct{ Items []json.RawMessage }](s, s.get("/api/v1/failures?search="+query), http.StatusOK); len(found.Items) > 0 {

@@ -204,6 +204,7 @@ func TestNothingIsShownOutOfScope(t *testing.T) {
 			shown++
 		}
 	})
+	s.exportsAreInScope(delivery.PermitExport)
 	if shown < 20 {
 		t.Errorf("only %d pages show an admin what is there: the test looks for nothing", shown)
 	}
@@ -212,6 +213,28 @@ func TestNothingIsShownOutOfScope(t *testing.T) {
 		if a := s.send(scoped, "GET", "/api/v1/failures?integration="+query, ""); !strings.Contains(string(a.body), want) {
 			t.Errorf("%s: %s", query, a.body)
 		}
+	}
+}
+
+// exportsAreInScope takes away whatever can be as somebody who sees all integrations and may export of one.
+func (s *site) exportsAreInScope(export delivery.Permission) {
+	s.t.Helper()
+	exporter := s.grant("sees-all", delivery.Grant{Role: delivery.RoleViewer}, delivery.Grant{Permissions: []delivery.Permission{export}, Integrations: []string{"push"}})
+	lists := 0
+	s.routesOf(func(method, path string, access web.Access) {
+		if method != http.MethodGet || !slices.Contains(access.Needs, export) || strings.Contains(path, ":") { // those of one thing: TestNoDeedReachesOutOfScope
+			return
+		}
+		lists++
+		if a := s.send(exporter, method, path, ""); a.StatusCode != http.StatusOK || strings.Contains(string(a.body), "foreign") {
+			s.t.Errorf("GET %s: %d %s", path, a.StatusCode, around(string(a.body)))
+		}
+		if a := s.send("admin", method, path, ""); !strings.HasPrefix(path, "/ignored") && !strings.Contains(string(a.body), "foreign") {
+			s.t.Errorf("GET %s has nothing of it for an admin: %s", path, a.body)
+		}
+	})
+	if lists < 6 {
+		s.t.Errorf("%d lists can be taken away", lists)
 	}
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -112,11 +113,11 @@ func (s *Console) auditFile(write func(echo.Context, file[delivery.AuditEntry]) 
 			return err
 		}
 		filter.After, filter.Limit = "", delivery.MaxPage
-		return s.takeAway(c, "audit.export", "audit", asked, func() error {
+		return s.takeAway(c, "audit.export", "audit", asked, func(ctx context.Context) error {
 			return write(c, file[delivery.AuditEntry]{name: "audit", columns: auditColumns(l.Locale),
 				page: func(after string) (delivery.Page[delivery.AuditEntry], error) {
 					filter.After = after
-					return s.store.Audit(c.Request().Context(), filter)
+					return s.store.Audit(ctx, filter)
 				}})
 		})
 	}

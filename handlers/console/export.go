@@ -1,11 +1,11 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,39 +68,25 @@ func (s *Console) failuresFile(write func(echo.Context, file[delivery.Delivery])
 		if err != nil {
 			return err
 		}
-		filter = exportable(unpaged(l.Mine(filter)), l.Rights.Scope(delivery.PermitExport))
+		filter = unpaged(l.Mine(filter))
 		filter.Limit = delivery.MaxPage
-		return s.takeAway(c, "failures.export", "failures", asked, func() error {
+		return s.takeAway(c, "failures.export", "failures", asked, func(ctx context.Context) error {
 			return write(c, file[delivery.Delivery]{name: "failures", columns: failureColumns,
 				page: func(after string) (delivery.Page[delivery.Delivery], error) {
 					filter.After = after
-					return s.store.Failures(c.Request().Context(), filter)
+					return s.store.Failures(ctx, filter)
 				}})
 		})
 	}
 }
 
-// takeAway writes down that somebody takes a list away, and what of it, before the first byte leaves.
-func (s *Console) takeAway(c echo.Context, action, list string, asked url.Values, write func() error) error {
+// takeAway writes down that somebody takes a list away, and what of it, before the first byte leaves. The context of write reads what they
+// may take.
+func (s *Console) takeAway(c echo.Context, action, list string, asked url.Values, write func(context.Context) error) error {
 	if err := s.Record(c, web.Who(c).ID, action, "export", list, "filter", asked.Encode()); err != nil {
 		return err
 	}
-	return write()
-}
-
-// exportable leaves of a filter the integrations that a scope has.
-func exportable(f delivery.Filter, scope delivery.Scope) delivery.Filter {
-	if scope.All {
-		return f
-	}
-	names := []string{""} // none is called so
-	for _, name := range scope.Names {
-		if len(f.Integrations) == 0 || slices.Contains(f.Integrations, name) {
-			names = append(names, name)
-		}
-	}
-	f.Integrations = names
-	return f
+	return write(delivery.TakingAway(c.Request().Context()))
 }
 
 // asCSV sends a list as CSV. Spreadsheets take no cell of it for a formula.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -68,13 +69,12 @@ func (s *Console) ignoredFile(write func(echo.Context, file[delivery.Delivery]) 
 		if err != nil {
 			return err
 		}
-		filter.Integrations = exportable(delivery.Filter{Integrations: filter.Integrations}, l.Rights.Scope(delivery.PermitExport)).Integrations
 		filter.Limit = delivery.MaxPage
-		return s.takeAway(c, "failures.export", "ignored", asked, func() error {
+		return s.takeAway(c, "failures.export", "ignored", asked, func(ctx context.Context) error {
 			return write(c, file[delivery.Delivery]{name: "ignored", columns: failureColumns,
 				page: func(after string) (delivery.Page[delivery.Delivery], error) {
 					filter.After = after
-					return s.store.Ignored(c.Request().Context(), filter)
+					return s.store.Ignored(ctx, filter)
 				}})
 		})
 	}

@@ -82,7 +82,7 @@ func (s *People) TicketEnded(ctx context.Context, id string) (bool, error) {
 
 // EndTicket notes that a ticket signs somebody in: delivery.ErrNotFound where it did before. It is remembered for longer than tickets hold.
 func (s *People) EndTicket(ctx context.Context, id string) error {
-	return once(s.Gorm.WithContext(ctx).Exec(onceSQL, delivery.ChallengeEnded, sessionKey(id), time.Now().Add(2*delivery.ChallengeTime)))
+	return once(s.Gorm.WithContext(ctx).Exec(onceSQL, delivery.ChallengeEnded, sessionKey(id), (2*delivery.ChallengeTime).Seconds()))
 }
 
 // TakeChallenge returns a challenge and ends it, however many ask at once. One that is over or never was is delivery.ErrNotFound; of one
@@ -107,8 +107,9 @@ func (s *People) TakeChallenge(ctx context.Context, secret string, kind delivery
 	return c, err
 }
 
-// onceSQL notes that something came; a second time it notes nothing.
-const onceSQL = sweptSQL + `INSERT INTO redrive.challenges (kind, hash, data, expires_at, used_at) VALUES (?, ?, '', ?, clock_timestamp()) ON CONFLICT (hash) DO NOTHING`
+// onceSQL notes that something came, for so many seconds; a second time it notes nothing.
+const onceSQL = sweptSQL + `INSERT INTO redrive.challenges (kind, hash, data, expires_at, used_at)
+	VALUES (?, ?, '', clock_timestamp() + CAST(? AS float8) * interval '1 second', clock_timestamp()) ON CONFLICT (hash) DO NOTHING`
 
 const endProvidedSQL = `WITH ended AS (DELETE FROM redrive.sessions s USING redrive.operators o WHERE o.id = s.operator_id AND o.issuer = @issuer
 		AND (CAST(@subject AS text) = '' OR o.subject = @subject) AND (CAST(@session AS text) = '' OR s.provider_session = @session) RETURNING o.id, o.name)
@@ -118,7 +119,7 @@ const endProvidedSQL = `WITH ended AS (DELETE FROM redrive.sessions s USING redr
 // is an *delivery.InputError.
 func (s *People) EndProvided(ctx context.Context, l delivery.ProviderLogout) (ended int, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		noted := tx.Exec(onceSQL, delivery.ChallengeLogout, sessionKey(l.Issuer+" "+l.TokenID), l.ExpiresAt)
+		noted := tx.Exec(onceSQL, delivery.ChallengeLogout, sessionKey(l.Issuer+" "+l.TokenID), time.Until(l.ExpiresAt).Seconds())
 		if noted.Error != nil {
 			return noted.Error
 		}
