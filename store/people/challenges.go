@@ -82,7 +82,7 @@ func (s *People) TicketEnded(ctx context.Context, id string) (bool, error) {
 
 // EndTicket notes that a ticket signs somebody in: delivery.ErrNotFound where it did before. It is remembered for longer than tickets hold.
 func (s *People) EndTicket(ctx context.Context, id string) error {
-	return once(s.Gorm.WithContext(ctx).Exec(onceSQL, delivery.ChallengeEnded, sessionKey(id), (2*delivery.ChallengeTime).Seconds()))
+	return once(s.Gorm.WithContext(ctx).Exec(onceSQL, delivery.ChallengeEnded, sessionKey(id), (2 * delivery.ChallengeTime).Seconds()))
 }
 
 // TakeChallenge returns a challenge and ends it, however many ask at once. One that is over or never was is delivery.ErrNotFound; of one
