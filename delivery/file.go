@@ -159,3 +159,16 @@ type BatchFile struct {
 	Columns  []ValueColumn `json:"columns,omitempty"`   // the columns of a line of the file, in order
 	TimeZone string        `json:"time_zone,omitempty"` // in which times without one are meant
 }
+
+// fileDigests are the members of a BatchFile that tell of all of its content: whoever knows the rest of a file could try hidden values by them.
+var fileDigests = []string{"$.sha256", "$.previous_sha256", "$.control_total"}
+
+// WithoutDigests is f for whoever may not see what is masked in its rows.
+func (f BatchFile) WithoutDigests() BatchFile {
+	for _, digest := range []*string{&f.SHA256, &f.Previous, &f.Control} {
+		if *digest != "" {
+			*digest = Hidden
+		}
+	}
+	return f
+}

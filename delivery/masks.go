@@ -70,6 +70,9 @@ func (m Masks) For(message Message, integrations ...string) Masking {
 			k.Paths = append(k.Paths, r.Paths...)
 		}
 	}
+	if message.Type == TypeBatchFile && len(k.Paths) > 0 {
+		k.Paths = append(k.Paths, fileDigests...)
+	}
 	k.Unknown = known < len(names) || message.Withheld
 	return k
 }

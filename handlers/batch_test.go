@@ -119,6 +119,25 @@ func TestAFileIsHandedOutAndThatIsWrittenDown(t *testing.T) {
 			t.Errorf("%s: %d %s", role, a.StatusCode, a.body)
 		}
 	}
+	s.tellsNoDigest(hidden)
+}
+
+// tellsNoDigest looks wherever a file is described, for what tells of the masked values in it: whoever may reveal them sees that, in one place.
+func (s *site) tellsNoDigest(hidden delivery.BatchFile) {
+	s.t.Helper()
+	delivered := *read[api.FileJSON](s, s.send("admin", http.MethodGet, "/api/v1/files/"+hidden.ID, ""), http.StatusOK).DeliveryID
+	for _, path := range []string{"/api/v1/files/" + hidden.ID, "/api/v1/integrations/members/runs", "/api/v1/deliveries/" + delivered, "/api/v1/messages/" + hidden.ID,
+		"/integrations/members/runs", "/failures/" + delivered, "/messages/" + hidden.ID} {
+		for _, role := range []string{"viewer", "operator", "auditor"} {
+			a := s.send(role, http.MethodGet, path, "", "Accept", "text/html")
+			if text := string(a.body); a.StatusCode != http.StatusOK || !strings.Contains(text, hidden.Name) || strings.Contains(text, hidden.SHA256) || strings.Contains(text, "4.20") {
+				s.t.Errorf("%s by %s: %d %s", path, role, a.StatusCode, mainOf(a.body))
+			}
+		}
+	}
+	if shown := read[api.FileJSON](s, s.send("admin", http.MethodGet, "/api/v1/files/"+hidden.ID, ""), http.StatusOK); shown.SHA256 != hidden.SHA256 || *shown.ControlTotal != "4.20" {
+		s.t.Errorf("an admin sees %+v", shown)
+	}
 }
 
 func TestRunNowInTheConsole(t *testing.T) {

@@ -64,7 +64,7 @@ func known[T comparable](v T) *T {
 	return &v
 }
 
-func runJSONOf(r delivery.BatchRun) RunJSON {
+func (s *API) runJSON(c echo.Context, r delivery.BatchRun) RunJSON {
 	out := RunJSON{
 		ID:           r.ID,
 		Integration:  r.Integration,
@@ -84,7 +84,7 @@ func runJSONOf(r delivery.BatchRun) RunJSON {
 		DeliveryID:   known(r.DeliveryID),
 	}
 	if r.File != nil {
-		file := fileJSONOf(*r.File)
+		file := fileJSONOf(s.SeenFile(c, *r.File))
 		out.File = &file
 	}
 	return out
@@ -131,7 +131,7 @@ func (s *API) requestRun(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusAccepted, runJSONOf(run))
+	return c.JSON(http.StatusAccepted, s.runJSON(c, run))
 }
 
 func (s *API) listRuns(c echo.Context) error {
@@ -153,7 +153,7 @@ func (s *API) listRuns(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, listOf(page, runJSONOf))
+	return c.JSON(http.StatusOK, listOf(page, func(r delivery.BatchRun) RunJSON { return s.runJSON(c, r) }))
 }
 
 func (s *API) showFile(c echo.Context) error {
@@ -165,5 +165,5 @@ func (s *API) showFile(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, fileJSONOf(f))
+	return c.JSON(http.StatusOK, fileJSONOf(s.SeenFile(c, f)))
 }

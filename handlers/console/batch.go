@@ -66,5 +66,6 @@ func (s *Console) fileOf(c echo.Context, m delivery.Message) *delivery.StoredFil
 	if err != nil { // the delivery is what was asked for, and what is a file to one program may be a word to another
 		return nil
 	}
+	f = s.SeenFile(c, f)
 	return &f
 }

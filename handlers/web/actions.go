@@ -90,6 +90,19 @@ func (s *Core) Named(name string) delivery.Integration {
 	return delivery.Integration{}
 }
 
+// hidesFiles reports whether something is masked in the files of an integration that a request may not reveal.
+func (s *Core) hidesFiles(c echo.Context, integration string) bool {
+	return s.Masks.For(delivery.Message{}, integration).Hides() && !MayAll(c, []string{integration}, delivery.PermitReveal)
+}
+
+// SeenFile is a file as a request may see it.
+func (s *Core) SeenFile(c echo.Context, f delivery.StoredFile) delivery.StoredFile {
+	if s.hidesFiles(c, f.Integration) {
+		f.BatchFile = f.WithoutDigests()
+	}
+	return f
+}
+
 // FileContent hands out the stored bytes of a file and writes down who took them.
 func (s *Core) FileContent(c echo.Context) error {
 	id, err := UuidParam(c)
@@ -101,7 +114,7 @@ func (s *Core) FileContent(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.Masks.For(delivery.Message{}, f.Integration).Hides() && !MayAll(c, []string{f.Integration}, delivery.PermitReveal) {
+	if s.hidesFiles(c, f.Integration) {
 		return NewProblem(http.StatusForbidden, "masked.file")
 	}
 	content, err := s.store.OpenFile(ctx, id)
