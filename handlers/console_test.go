@@ -144,13 +144,14 @@ func (b *browser) actions(subject string) []string {
 func TestSignInAndOut(t *testing.T) {
 	b := newSite(t).person("alice", delivery.RoleOperator)
 	b.goes(b.open("/failures?key=a"), "/sign-in?next=%2Ffailures%3Fkey%3Da")
+	b.shows(b.open("/sign-in"), http.StatusOK, `type="password" autocomplete="current-password"`)
 	b.shows(b.submit("/sign-in", "name", "alice", "password", "wrong password", "next", "/failures"), http.StatusUnauthorized,
 		"do not fit", `value="alice"`, `value="/failures"`, "!wrong password")
 	b.shows(b.submit("/sign-in", "name", "nobody", "password", ownPassword), http.StatusUnauthorized, "do not fit")
 	b.shows(b.submit("/sign-in", "name", "", "password", ""), http.StatusUnprocessableEntity, "Enter your name")
 	before := b.cookie()
 	in := b.submit("/sign-in", "name", "alice", "password", ownPassword, "next", "/failures?key=a")
-	b.shows(b.goes(in, "/failures?key=a"), http.StatusOK, "Nothing with the key a", "alice")
+	b.shows(b.goes(in, "/failures?key=a"), http.StatusOK, "Nothing with the key a", "alice", "Sign out")
 	if set := in.Header.Get("Set-Cookie"); !strings.Contains(set, "HttpOnly") || !strings.Contains(set, "SameSite=Lax") || b.cookie() == before {
 		t.Error(set)
 	}

@@ -92,6 +92,7 @@ func TestUnknownAddressesAndMethods(t *testing.T) {
 	if !strings.Contains(a.Header.Get("Allow"), "GET") {
 		t.Errorf("Allow: %q", a.Header.Get("Allow"))
 	}
+	s.wants("a method that no route has", s.send("admin", "TRACE", "/api/v1/failures", ""), 405, "method_not_allowed")
 	a = s.send("", "GET", "/nowhere", "", "Accept", "application/json")
 	s.wants("a program outside the API", a, 404, "not_found")
 	if a := s.send("", "GET", "/nowhere", "", "Accept", "text/html"); a.StatusCode != 404 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") {

@@ -43,6 +43,11 @@ func TestOwnFilesStaySmall(t *testing.T) {
 	if len(style) == 0 || len(style) >= 32<<10 {
 		t.Errorf("the style sheet has %d bytes", len(style))
 	}
+	for _, kept := range []string{"localStorage", "indexedDB", "caches."} {
+		if bytes.Contains(script, []byte(kept)) || bytes.Contains(keys, []byte(kept)) {
+			t.Errorf("the browser keeps something by %s", kept)
+		}
+	}
 	if lines := bytes.Count(script, []byte("\n")) + bytes.Count(keys, []byte("\n")); lines < 100 || lines >= 400 {
 		t.Errorf("the scripts have %d lines", lines)
 	}

@@ -88,6 +88,18 @@ func TestHTTPSByFiles(t *testing.T) {
 	if got := presents(t, address); got != first {
 		t.Errorf("certificate %s, not %s", got, first)
 	}
+	if conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
+		_ = conn.Close()
+		t.Error("TLS 1.1 is spoken")
+	}
+	clear, err := client.Get("http://" + address + "/sign-in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = clear.Body.Close()
+	if clear.StatusCode != http.StatusBadRequest || len(clear.Cookies()) > 0 {
+		t.Errorf("in the clear: %s, %v", clear.Status, clear.Header)
+	}
 	if err := os.WriteFile(cert, []byte("half of a file"), 0o600); err != nil {
 		t.Fatal(err)
 	}

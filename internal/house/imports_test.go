@@ -119,6 +119,9 @@ func TestImportsPointOneWay(t *testing.T) {
 		for _, spec := range file.Imports {
 			imported, _ := strconv.Unquote(spec.Path.Value)
 			checkImport(t, path, imported)
+			if imported == "unsafe" || imported == "C" {
+				t.Errorf("%s imports %s: memory is Go's to look after", path, imported)
+			}
 			checked++
 		}
 		return nil

@@ -13,6 +13,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/term"
+
 	"redrive/views/words"
 )
 
@@ -31,7 +33,7 @@ func NewTerminal(in io.Reader, out, err io.Writer) *Terminal {
 	if t.Moves {
 		t.Width = 80
 		if f, ok := out.(*os.File); ok {
-			if n := columns(f); n > 0 {
+			if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
 				t.Width = n
 			}
 		}
