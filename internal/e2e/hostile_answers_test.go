@@ -52,7 +52,7 @@ func (a *attacked) answered(w *watched, gets []string) {
 		}
 		a.asks(path + w.asked(a, n))
 	}
-	for _, path := range []string{"/failures/csv?state=" + strings.Join(anyState(), ","), "/messages/" + a.params["/messages/:id"][0] + "/payload", "/failures/" + a.failures[3] + "/versions/2/payload", "/files/" + a.params["/files/:id"][0] + "/content",
+	for _, path := range []string{"/failures/json", "/ignored/csv", "/ignored/json", "/audit/csv", "/audit/json", "/failures/csv?state=" + strings.Join(anyState(), ","), "/messages/" + a.params["/messages/:id"][0] + "/payload", "/failures/" + a.failures[3] + "/versions/2/payload", "/files/" + a.params["/files/:id"][0] + "/content",
 		"/api/v1/files/" + a.params["/files/:id"][0] + "/content"} {
 		answer, body := a.asks(path)
 		if h := answer.Header; answer.StatusCode != http.StatusOK || !strings.HasPrefix(h.Get("Content-Disposition"), "attachment; filename=") || strings.Contains(h.Get("Content-Type"), "html") {
@@ -62,6 +62,8 @@ func (a *attacked) answered(w *watched, gets []string) {
 			a.calculatesNothing(body, len(hostile.Texts()))
 		} else if strings.HasPrefix(path, "/failures/csv") {
 			a.calculatesNothing(body, len(a.failures))
+		} else if strings.HasSuffix(path, "/csv") {
+			a.calculatesNothing(body, 1)
 		}
 	}
 }

@@ -226,6 +226,11 @@ func hostOf(address string) string {
 // pathless are routes that no tab opens as a page, each with why.
 var pathless = map[string]string{
 	"/failures/csv":                          "a file, see answered",
+	"/failures/json":                         "the same",
+	"/ignored/csv":                           "the same",
+	"/ignored/json":                          "the same",
+	"/audit/csv":                             "the same",
+	"/audit/json":                            "the same",
 	"/failures/live":                         "a stream, which has no end; the list of failures holds one open",
 	"/static/*":                              "files of the program",
 	"/messages/:id/payload":                  "exact bytes, see answered",
