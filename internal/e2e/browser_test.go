@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -112,6 +113,14 @@ func (b *browser) note(event any) {
 		}
 	case *runtime.EventExceptionThrown:
 		b.problems = append(b.problems, e.ExceptionDetails.Text)
+	case *page.EventJavascriptDialogOpening:
+		leaves := e.Type == page.DialogTypeBeforeunload // which a test may
+		if !leaves {
+			b.t.Errorf("the page asks: %s", e.Message)
+		}
+		go func() { // the page waits for the answer
+			_, _ = chromedp.Call(b.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: leaves})
+		}()
 	}
 }
 

@@ -28,7 +28,6 @@ func TestAnOpenPageTellsTheTruth(t *testing.T) {
 	})
 
 	b.openFailure(ids[1])
-	b.enter("#note", "they repair it")
 	b.stop(p)
 	b.click("button[data-action=retry]")
 	unsent := func(form string) {
@@ -42,6 +41,7 @@ func TestAnOpenPageTellsTheTruth(t *testing.T) {
 	if b.value("String(document.querySelector('button[data-action=retry]').disabled)") != "false" {
 		t.Error("the button cannot be used again")
 	}
+	b.enter("#note", "they repair it")
 	b.do(chromedp.Click(chromedp.CSS("form:has(#note) button")))
 	unsent("form:has(#note)")
 	if text := b.value("document.querySelector('#note').value"); text != "they repair it" {

@@ -114,7 +114,7 @@ func (b *browser) steersTheRest() {
 func (b *browser) redirects(id string, p *program) {
 	b.t.Helper()
 	b.openFailure(id)
-	b.click("a[href$='/redirect']")
+	b.click("a[href*='/redirect']")
 	b.do(chromedp.SetValue(chromedp.CSS("#target"), "backup"))
 	b.enter("#redirect-reason", "push has moved")
 	b.click("form[action$='/redirect'] button")

@@ -29,6 +29,7 @@ func TestAPersonSignsInWithAPasskey(t *testing.T) {
 	b.enter("#passkey-name", "this laptop")
 	b.click("form[action='/account/passkeys'] button")
 	b.shows("this laptop signs you in from now on.")
+	b.click(".who summary")
 	b.click("form[action='/sign-out'] button")
 	b.shows("Sign in with a passkey")
 	b.open("/sign-in?next=/account")
