@@ -70,7 +70,7 @@ var (
 	}, lasting: func(m content) bool { return m.has("item", soldOut) }}
 	noOrder = cause{receiver: "seller-push", answers: func(m content) complaint {
 		return complaint{status: http.StatusNotFound, kind: asProblem,
-			body: fmt.Sprintf(`{"type":"about:blank","title":"주문을 찾을 수 없습니다","status":404,"instance":"/orders/%v"}`, m["order_id"])}
+			body: fmt.Sprintf(`{"title":"주문을 찾을 수 없습니다","status":404,"instance":"/orders/%v"}`, m["order_id"])}
 	}, lasting: func(m content) bool { return m.text("channel") == "marketplace" }}
 	noNumber = cause{receiver: "seller-push", answers: says(http.StatusUnprocessableEntity, asText, "the address has no house number"),
 		lasting: func(m content) bool {

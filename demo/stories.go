@@ -152,7 +152,7 @@ func pupilStory(ctx context.Context, w *week) error {
 	list := w.fail(ctx, noPupil, func(int) content {
 		return content{"student": pick(people) + " " + withdrawn, "lesson": pick(lessons)}
 	}, span{19, 150, 30}, span{2, 20, 4})
-	for i, f := range list[:19] {
+	for i, f := range list[:17] {
 		err := f.Decide(past.Decision{Action: delivery.ActionIgnore, By: w.junho, At: w.ago(28).Add(time.Duration(i) * time.Second),
 			Category: "obsolete", Reason: "They left the course, nothing is granted any more"})
 		if err != nil {
@@ -166,7 +166,7 @@ func pupilStory(ctx context.Context, w *week) error {
 func blockedStory(ctx context.Context, w *week) error {
 	list := w.fail(ctx, noCalls, func(int) content { return w.login(blocked + "%04d") }, span{7, 60, 26}, span{4, 22, 1})
 	end := w.now.Add(22 * time.Hour).Truncate(time.Minute)
-	for i, f := range list[:7] {
+	for i, f := range list[:6] {
 		err := f.Decide(past.Decision{Action: delivery.ActionIgnore, By: w.mina, At: w.ago(24).Add(time.Duration(i) * time.Second), Until: &end,
 			Category: "accepted-loss", Reason: "수신 거부 고객입니다. 로그인 화면에서 다시 요청하면 됩니다"})
 		if err != nil {

@@ -66,7 +66,7 @@ func (w *week) ago(hours float64) time.Time {
 
 func (w *week) id(at time.Time) string { return past.ID(at, w.rand) }
 
-// people are a shift: who is on call, who operates, who reviews and who audits.
+// people are one of each role: who is on call, who operates, who reviews and who audits.
 func (w *week) people(first string) {
 	for _, p := range []struct {
 		to   *past.Person

@@ -140,7 +140,7 @@ var otherMethods = map[string]string{
 		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
-		FindCtx CommitCtx DeleteCtx EnsureFirstOperator EnsureEnvToken
+		FindCtx CommitCtx DeleteCtx EnsureFirstOperator WriteHistory EnsureEnvToken
 		SignInProvided EndProvided IDToken KeepChallenge TakeChallenge TicketKey TicketEnded EndTicket CodeSecret ProposeCodeSecret ConfirmCodes UseCode FailCode RemoveCodes
 		ChooseLanguage Look Seen RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey KnownPlace RememberPlace`,
 	"is for who administers, and checked in the transaction": `Secrets SetSecret RemoveSecret`,

@@ -140,8 +140,7 @@ func (f *Failure) failed(at time.Time, tried delivery.Tried, next delivery.State
 	f.GroupID, f.GroupText = delivery.Fingerprint(f.Integration.Name, try.ErrorClass, try.Error)
 	f.change(at, next, true)
 	if next == delivery.StateIgnored {
-		f.Decisions = append(f.Decisions, Decision{Action: delivery.ActionIgnore, At: at,
-			Reason: "the integration's policy ignores what finally fails"})
+		f.Decisions = append(f.Decisions, Decision{Action: delivery.ActionIgnore, At: at})
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // pastSQL puts the details of entries into the text that is hashed, and calls their actors by their names.
-const pastSQL = `SELECT coalesce(a.name, e.actor), (e.details::jsonb || jsonb_strip_nulls(jsonb_build_object('` + actorMember + `', a.id)))::text
+const pastSQL = `SELECT coalesce(a.name, e.actor) AS actor, (e.details::jsonb || jsonb_strip_nulls(jsonb_build_object('` + actorMember + `', a.id)))::text AS details
 	FROM unnest(?::text[], ?::text[]) WITH ORDINALITY AS e(actor, details, n) LEFT JOIN redrive.actors a ON a.id = e.actor ORDER BY e.n`
 
 // RecordPast appends what had happened before there was a chain, in the order of its times, which stay. A chain that has an entry already is
@@ -59,13 +59,13 @@ func settlePast(tx *gorm.DB, entries []delivery.AuditEntry) error {
 	for i, e := range entries {
 		actors[i], details[i] = e.Actor, string(e.Details)
 	}
-	type row struct{ actor, details string }
-	list, err := pg.Read(tx, func(r *row) []any { return []any{&r.actor, &r.details} }, pastSQL, &actors, &details)
+	type row struct{ Actor, Details string }
+	list, err := pg.Scan[row](tx, pastSQL, &actors, &details)
 	if err != nil {
 		return err
 	}
 	for i, r := range list {
-		entries[i].Actor, entries[i].Details = r.actor, []byte(r.details)
+		entries[i].Actor, entries[i].Details = r.Actor, []byte(r.Details)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"redrive/delivery/past"
 	"redrive/store/audit"
 	"redrive/store/pg"
+	"redrive/store/queue"
 )
 
 // freshSQL reports whether nothing has happened yet. The lock lets one process at a time ask.
@@ -100,7 +101,7 @@ func (t *tables) insert(tx *gorm.DB) error {
 			return err
 		}
 	}
-	return nil
+	return tx.Exec("UPDATE redrive.failure_details SET reason = " + queue.PolicyIgnores+" WHERE actor = ?", delivery.ActorPolicy).Error
 }
 
 // count tells the counters of groups when what happened, in its order, in place of what the triggers have just noted as of now.
