@@ -101,7 +101,7 @@ func (t *tables) insert(tx *gorm.DB) error {
 			return err
 		}
 	}
-	return tx.Exec("UPDATE redrive.failure_details SET reason = " + queue.PolicyIgnores+" WHERE actor = ?", delivery.ActorPolicy).Error
+	return tx.Exec("UPDATE redrive.failure_details f SET reason = p.reason FROM " + queue.PolicySQL + " WHERE f.actor = p.policy").Error
 }
 
 // count tells the counters of groups when what happened, in its order, in place of what the triggers have just noted as of now.
