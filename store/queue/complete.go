@@ -39,8 +39,8 @@ WITH done AS (
 SELECT token, CASE WHEN lane IS NOT NULL THEN id::text ELSE '' END FROM gone`
 
 // PolicySQL is what a policy decides about what finally fails.
-const PolicySQL = `(VALUES ('ignored', 'policy', 'ignore', statement_timestamp(), 'the integration''s policy ignores what finally fails'))
-    AS p(state, policy, action, acted_at, reason)`
+const PolicySQL = `(SELECT 'ignored' AS state, 'policy' AS policy, 'ignore' AS action, statement_timestamp() AS acted_at,
+    'the integration''s policy ignores what finally fails' AS reason) AS p`
 
 // failedSQL writes outcomes that were not confirmed: back into the queue with a later time, or out of it. What follows from a worker
 // that vanished is no attempt of its own: the claim that found out has written that one.
