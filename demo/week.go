@@ -77,7 +77,7 @@ func (w *week) people(first string) {
 		at := w.ago(170).Add(time.Duration(len(w.People)) * time.Minute)
 		*p.to = past.Person{ID: w.id(at), Name: p.name, Role: p.role, Since: at}
 		w.People = append(w.People, *p.to)
-		details, _ := json.Marshal(map[string]any{"role": p.role, "operator_id": p.to.ID, "demo": true})
+		details, _ := json.Marshal(map[string]any{"role": p.role, "operator_id": p.to.ID})
 		by := w.admin.ID
 		if p.name == first {
 			by = delivery.ActorProgram

@@ -38,6 +38,14 @@ type Delivered struct {
 	Took        time.Duration
 }
 
+// Since is what people have done since a history was told.
+type Since struct {
+	Told      bool // there is a history
+	Delivered bool // what was edited reached its receiver
+	Canary    bool // a bulk retry began with a canary
+	Exported  bool // what was ignored was taken away as a file
+}
+
 // ID returns the id of version 7 of a time; r makes it one of many.
 func ID(at time.Time, r *rand.Rand) string {
 	var b [16]byte

@@ -11,8 +11,11 @@ import (
 	"redrive/store/pg"
 )
 
+// PastMember is the member of the details of what was told afterwards: nobody recorded it when it happened.
+const PastMember = "past"
+
 // pastSQL puts the details of entries into the text that is hashed, and calls their actors by their names.
-const pastSQL = `SELECT coalesce(a.name, e.actor) AS actor, (e.details::jsonb || jsonb_strip_nulls(jsonb_build_object('` + actorMember + `', a.id)))::text AS details
+const pastSQL = `SELECT coalesce(a.name, e.actor) AS actor, (e.details::jsonb || '{"` + PastMember + `": true}' || jsonb_strip_nulls(jsonb_build_object('` + actorMember + `', a.id)))::text AS details
 	FROM unnest(?::text[], ?::text[]) WITH ORDINALITY AS e(actor, details, n) LEFT JOIN redrive.actors a ON a.id = e.actor ORDER BY e.n`
 
 // RecordPast appends what had happened before there was a chain, in the order of its times, which stay. A chain that has an entry already is

@@ -41,6 +41,24 @@ func (s *Seed) WriteHistory(ctx context.Context, tell func() (*past.History, err
 	return written, nil
 }
 
+const sinceSQL = `
+WITH edited AS MATERIALIZED (
+    SELECT DISTINCT subject::uuid AS id FROM redrive.audit WHERE action = 'delivery.edit' AND details -> '` + audit.PastMember + `' IS NULL
+)
+SELECT EXISTS (SELECT FROM redrive.audit WHERE seq = 1 AND details -> '` + audit.PastMember + `' IS NOT NULL) AS told,
+    EXISTS (SELECT FROM edited e JOIN redrive.deliveries r ON r.id = e.id AND r.state = 'delivered') AS delivered,
+    EXISTS (SELECT FROM redrive.audit WHERE action = 'operation.start' AND details -> '` + audit.PastMember + `' IS NULL
+        AND details -> 'pace' -> '` + delivery.PaceCanary + `' IS NOT NULL) AS canary,
+    EXISTS (SELECT FROM redrive.audit WHERE action = 'ignored.export' AND details -> '` + audit.PastMember + `' IS NULL) AS exported`
+
+// Since returns what people have done since a history was written, if one was.
+func (s *Seed) Since(ctx context.Context) (since past.Since, err error) {
+	if since, err = pg.ScanOne[past.Since](s.Gorm.WithContext(ctx), sinceSQL); err != nil {
+		return since, fmt.Errorf("looking what people did: %w", err)
+	}
+	return since, nil
+}
+
 func write(tx *gorm.DB, h *past.History, passwordHash string) error {
 	t := tables{hash: passwordHash, groups: map[string]*groupRow{}, hours: map[hourKey]*hourRow{}, remedies: map[remedyKey]*settlementRow{},
 		retried: map[string]retriedRow{}}
