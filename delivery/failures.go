@@ -130,10 +130,21 @@ type ConflictError struct {
 	ActorID string
 	Action  string    // what they did
 	At      time.Time // when
+	Asked   *Asking   // who had asked for the attempt that ActorEngine made; nil: nobody
+}
+
+// Asking is somebody's decision that sends something again.
+type Asking struct {
+	Actor, ActorID, Action string
+	At                     time.Time
 }
 
 // Phrase says who was faster, and what is now.
 func (e *ConflictError) Phrase() Phrase {
+	if e.Asked != nil {
+		return Say("conflict.delivery.asked", "actor", e.Asked.Actor, "action", e.Asked.Action, "asked_at", e.Asked.At, "at", e.At,
+			"state", e.State, "version", e.Version)
+	}
 	return Say("conflict.delivery", "actor", e.Actor, "action", e.Action, "at", e.At, "state", e.State, "version", e.Version)
 }
 

@@ -115,6 +115,7 @@ func (g Group) FilterFor(by []GroupKey, within Filter) Filter {
 		Methods:      within.Methods,
 		Destinations: within.Destinations,
 		ErrorClasses: within.ErrorClasses,
+		Query:        within.Query, // of other keys' values only a part has the text
 	}
 	if len(by) == 0 {
 		return Filter{States: within.States, Groups: []string{g.ID}}

@@ -209,8 +209,9 @@ func TestRetryIsRequestedUntilItIsDelivered(t *testing.T) {
 	id := s.fail(delivery.Message{Integration: "push", Type: "order.placed", Key: "order-7", Payload: []byte(`{"n":1.10,"n":123456789012345678901}`)}, "no such seller")
 	b.shows(b.open("/"), http.StatusOK, "push", `href="/failures?integration=push"`)
 	b.shows(b.open("/failures"), http.StatusOK, id, "order-7", "ered 404</span>")
-	b.shows(b.open(views.Failure(id)), http.StatusOK, "Delivery to push failed: the receiver answered 404.", "no such seller", "&#34;n&#34;: 1.10", "123456789012345678901",
+	b.shows(b.open(views.Failure(id)), http.StatusOK, "Delivery to push failed: the receiver answered 404.", "<b>n</b><span class=\"n\">1.10<", "123456789012345678901",
 		"same idempotency key", "Nobody has touched it", "!Conflict")
+	b.shows(b.open(views.Failure(id)+"?tab=answer"), http.StatusOK, "no such seller", "HTTP 404", "!123456789012345678901")
 	page := b.goes(b.submit(views.FailureAction(id, "retry"), "version", b.version(id), "return", "/failures?key=order-7"), "/failures/"+id+"?return=%2Ffailures%3Fkey%3Dorder-7")
 	b.shows(page, http.StatusOK, "Retry requested", "retry requested", `href="/failures?key=order-7"`, "!</span> delivered")
 	b.shows(b.open(views.Failure(id)), http.StatusOK, "!It counts as delivered only")

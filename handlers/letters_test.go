@@ -12,8 +12,8 @@ import (
 	"redrive/views"
 )
 
-// folded is what a page shows when it is unfolded, which takes no script.
-var folded = regexp.MustCompile(`(?s)<details>\s*<summary>Stack trace</summary>\s*<pre[^>]*>(.*?)</pre>`)
+// folded is what the second tab of a try shows, which takes no script.
+var folded = regexp.MustCompile(`(?s)>Stack trace</a>.*<pre[^>]*>(.*?)</pre>`)
 
 // A dead letter of somebody else's: who wrote it, why and where it died, the stack trace folded, and what is hidden of the payload hidden
 // in it; headers of Kafka as a list, and a key that is no text.
@@ -32,6 +32,8 @@ func TestALetterShowsItsCauseAndOrigin(t *testing.T) {
 	b := s.signedIn("alice", delivery.RoleOperator)
 	page := b.open(views.Failure(id))
 	b.shows(page, http.StatusOK, "It died in orders: a.ParseException: unexpected •••", "Written by", "Kafka Connect", "to-file", "Attempts before it died", "!471199", "!The receiver's answer", "no such headers: twice, nothing")
+	page = b.open(views.Failure(id) + "?tab=answer")
+	b.shows(page, http.StatusOK, "!471199", "!The receiver's answer")
 	if trace := folded.FindStringSubmatch(string(page.body)); trace == nil || !strings.Contains(trace[1], "Caused by: a.ParseException: unexpected •••\n\tat &lt;c.D&gt;") {
 		t.Errorf("the stack trace is %q", trace)
 	}

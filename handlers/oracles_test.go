@@ -104,7 +104,10 @@ func (g guessing) finds(query string) string {
 }
 
 // alike takes out of a text what differs between any two requests.
-var alike = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\d[T ][0-9:.]+(Z| UTC)?|"(request_id|head|hash|previous|version|id|seq)":\s*("[^"]*"|\d+)|\b\d+(\.\d+)? ?(ms|s|seconds?)\b|[0-9a-f]{16,64}|>[0-9a-f]{8}<|"group_count":\d+|\d+ open dead letters|key-\d+|\d\d:\d\d(:\d\d)?|(?s:aria-label="The list">.*?</nav>)`)
+var alike = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\d[T ][0-9:.]+(Z| UTC)?|"(request_id|head|hash|previous|version|id|seq)":\s*("[^"]*"|\d+)|\b\d+(\.\d+)? ?(ms|s|seconds?)\b|[0-9a-f]{16,64}|>[0-9a-f]{8}<|"group_count":\d+|\d+ open dead letters?|key-\d+|\d\d:\d\d(:\d\d)?|(?s:aria-label="The list">.*?</nav>)`)
+
+// neighbours is what a page tells of other failures of the group: there are more with each edit of this test.
+var neighbours = regexp.MustCompile(`(?s)<h2>How this was settled before.*?</ol>`)
 
 // Whoever may edit and not reveal learns nothing of a hidden value: no answer differs between two values, nor between a right guess and a
 // wrong one. Each kind of answer that could is in the table.
@@ -140,7 +143,7 @@ func TestNoAnswerTellsWhatIsHidden(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(oracles)) {
 		var said [3]string
 		for n, g := range tried[name] {
-			said[n] = alike.ReplaceAllString(strings.ReplaceAll(oracles[name](g), g.guess, "GUESS"), "~")
+			said[n] = alike.ReplaceAllString(neighbours.ReplaceAllString(strings.ReplaceAll(oracles[name](g), g.guess, "GUESS"), ""), "~")
 		}
 		if said[0] == "" && name != "metrics" {
 			t.Errorf("%s: nothing was said", name)

@@ -76,9 +76,9 @@
       dialog.setAttribute('aria-labelledby', part.slice(1) + '-title');
       close.textContent = content.getAttribute('data-close');
       close.onclick = function () { dialog.close(); }; dialog.onclose = function () { dialog.remove(); };
-      dialog.append(content, close);
-      document.body.append(dialog); dialog.showModal();
-      dialog.querySelectorAll('input[data-suggest]').forEach(combobox);
+      dialog.append(content, close); document.body.append(dialog);
+      dialog.querySelectorAll('input[data-suggest]').forEach(combobox); // before it has the focus, with which it asks
+      dialog.showModal();
       (dialog.querySelector('[data-suggest]') || close).focus();
     }).catch(function () { location.assign(url); });
   }
@@ -314,7 +314,7 @@
       if (list.hidden || event.isComposing) return;
       if (event.key === 'ArrowDown') point(at + 1);
       else if (event.key === 'ArrowUp') point(at < 0 ? -1 : at - 1);
-      else if (event.key === 'Escape' && !goes) close();
+      else if (event.key === 'Escape') { if (goes) input.closest('dialog').close(); else close(); }
       else if ((event.key === 'Enter' || event.key === 'Tab' && !goes) && at >= 0) take(list.children[at]);
       else return;
       event.preventDefault();

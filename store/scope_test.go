@@ -68,8 +68,15 @@ var scopedReaders = map[string]reader{
 		n, _, err := d.CountFailures(ctx, delivery.Filter{}, 100)
 		return map[bool]string{true: foreign}[n > 1], err
 	},
-	"Groups": func(d twoTeams, ctx context.Context) (any, error) { return d.Groups(ctx, delivery.GroupFilter{}) },
-	"Group":  func(d twoTeams, ctx context.Context) (any, error) { return d.Group(ctx, d.read(d.other).GroupID) },
+	"Groups": func(d twoTeams, ctx context.Context) (any, error) {
+		sorted, err := d.Groups(ctx, delivery.GroupFilter{})
+		if err != nil {
+			return nil, err
+		}
+		walked, err := d.Groups(ctx, delivery.GroupFilter{Sort: delivery.GroupsGrowing})
+		return []any{sorted, walked}, err
+	},
+	"Group": func(d twoTeams, ctx context.Context) (any, error) { return d.Group(ctx, d.read(d.other).GroupID) },
 	"Suggest": func(d twoTeams, ctx context.Context) (all any, err error) {
 		found := map[string][]string{}
 		for _, field := range []string{"integration", "assignee", "by", "tag", "type", "key"} {
@@ -96,7 +103,7 @@ var scopedReaders = map[string]reader{
 		ids, err := d.EndingIn(ctx, d.other[len(d.other)-delivery.ShortID:])
 		return map[bool]string{true: foreign}[len(ids) > 0], err
 	},
-	"Underway":  func(d twoTeams, ctx context.Context) (any, error) { return d.Underway(ctx, foreign, "") },
+	"Underway":  func(d twoTeams, ctx context.Context) (any, error) { return d.Underway(ctx, foreign, "", "") },
 	"Delivered": func(d twoTeams, ctx context.Context) (any, error) { return d.Delivered(ctx, foreign, "") },
 	"Blocked":   func(d twoTeams, ctx context.Context) (any, error) { return d.Blocked(ctx, d.other, "") },
 	"DryRun": func(d twoTeams, ctx context.Context) (any, error) {
@@ -116,12 +123,32 @@ var scopedReaders = map[string]reader{
 	"Audit": func(d twoTeams, ctx context.Context) (any, error) {
 		return audited(d.Audit(ctx, delivery.AuditFilter{}))
 	},
+	"AuditActors": func(d twoTeams, ctx context.Context) (any, error) { return d.AuditActors(ctx) },
+	"Ignored": func(d twoTeams, ctx context.Context) (any, error) {
+		defer d.hides(d.other)()
+		return d.Ignored(ctx, delivery.IgnoredFilter{})
+	},
+	"IgnoredCounts": func(d twoTeams, ctx context.Context) (any, error) {
+		defer d.hides(d.other)()
+		counts, _, err := d.IgnoredCounts(ctx, delivery.IgnoredFilter{})
+		return map[bool]string{true: foreign}[len(counts) > 0], err
+	},
 	"AuditHead": func(d twoTeams, ctx context.Context) (any, error) {
 		d.must(d.SetPaused(d.t.Context(), foreign, true, "ann", foreign))
 		d.must(d.SetPaused(d.t.Context(), foreign, false, "ann", foreign))
 		return d.AuditHead(ctx)
 	},
 	"SavedViews": func(d twoTeams, ctx context.Context) (any, error) { return d.SavedViews(ctx, "eve") },
+}
+
+// hides ignores what waits for a decision; what it returns opens that again.
+func (d twoTeams) hides(id string) (again func()) {
+	act := func(a delivery.Action) {
+		_, err := d.Act(d.t.Context(), delivery.ActionRequest{Action: a, ID: id, Actor: foreign + "-person", Reason: foreign, Category: "other"})
+		d.must(err)
+	}
+	act(delivery.ActionIgnore)
+	return func() { act(delivery.ActionReopen) }
 }
 
 func payloadOf(e delivery.Edit, err error) (string, error) { return string(e.Payload), err }
@@ -171,7 +198,7 @@ func TestEachReaderShowsWhatIsInScope(t *testing.T) {
 		}
 	}
 	d := newTwoTeams(t)
-	nothing := []string{"RedirectTargets", "Delivered", "Blocked"} // there is nothing to be seen by anybody here: their own tests look
+	nothing := []string{"RedirectTargets", "Delivered", "Blocked", "AuditActors"} // there is nothing to be seen by anybody here: their own tests look
 	for _, name := range slices.Sorted(maps.Keys(scopedReaders)) {
 		ask := scopedReaders[name]
 		for _, role := range []delivery.Role{delivery.RoleAdmin, delivery.RoleAuditor} {

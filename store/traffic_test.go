@@ -33,7 +33,15 @@ func TestRowsBehindBacklogAndDelivered(t *testing.T) {
 	}
 	d.complete(done...)
 	d.claim("push", 5, time.Minute)
-	underway, delivered := d.listed(d.Underway), d.listed(d.Delivered)
+	in := func(state delivery.State) []delivery.Delivery {
+		return d.listed(func(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
+			return d.Underway(ctx, integration, state, after)
+		})
+	}
+	underway, delivered := in(""), d.listed(d.Delivered)
+	if waiting, sending := in(delivery.StatePending), in(delivery.StateSending); len(waiting) != 65 || len(sending) != 5 || sending[0].State != delivery.StateSending {
+		t.Errorf("%d wait, %d are being sent", len(waiting), len(sending))
+	}
 	states := map[delivery.State]int{}
 	ids := map[string]bool{}
 	for _, row := range slices.Concat(underway, delivered) {
@@ -53,7 +61,7 @@ func TestRowsBehindBacklogAndDelivered(t *testing.T) {
 			t.Errorf("the overview counts %+v", h)
 		}
 	}
-	if _, err := d.Underway(t.Context(), "push", "nonsense"); inputCode(t, err) != "bad_cursor" {
+	if _, err := d.Underway(t.Context(), "push", "", "nonsense"); inputCode(t, err) != "bad_cursor" {
 		t.Error(err)
 	}
 	if _, err := d.Delivered(t.Context(), "push", "nonsense"); inputCode(t, err) != "bad_cursor" {

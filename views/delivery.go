@@ -44,7 +44,15 @@ func (l Locale) actionName(a delivery.Action) string {
 	return l.bareName(a)
 }
 
-func (l Locale) bareName(a delivery.Action) string { return strings.TrimSuffix(l.asking(a), " …") }
+func (l Locale) bareName(a delivery.Action) string {
+	switch a {
+	case delivery.ActionEdit:
+		return l.T("Edit and retry")
+	case delivery.ActionRedirect:
+		return l.T("Redirect")
+	}
+	return strings.TrimSuffix(l.asking(a), " …")
+}
 
 // twice reports whether a retry may have its effect a second time; then it is not the button that stands out.
 func (p DeliveryPage) twice() bool { return p.D.MayHaveHadEffect() && !p.Repeatable }

@@ -46,6 +46,14 @@ func TitleOf(d delivery.Delivery) string {
 	return title
 }
 
+// elsewhere is the page of an action that knows the list which the failure was opened from.
+func (p DeliveryPage) elsewhere(address string) string {
+	if p.Return == Failures {
+		return address
+	}
+	return with(address, "return", p.Return)
+}
+
 // groupRows is the list of exactly the failures that GroupCount counts.
 func (p DeliveryPage) groupRows() string {
 	return FailureList(delivery.Filter{Groups: []string{p.D.GroupID}})

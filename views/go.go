@@ -1,6 +1,7 @@
 package views
 
 import (
+	"slices"
 	"strings"
 
 	"redrive/delivery"
@@ -86,16 +87,27 @@ func (p GoPage) actions() (list []GoLink) {
 			list = append(list, GoLink{Name: p.T("Redirect …"), Kind: p.T("here"), Href: FailureRedirect(p.D.ID)})
 		}
 	}
-	if p.Filter != nil && p.May(delivery.PermitBulk) {
-		for _, a := range (FailuresPage{Layout: p.Layout, Filter: *p.Filter}).actions() {
-			if p.May(a.Row().Needs) {
-				list = append(list, GoLink{Name: p.T("%s everything in this list", p.asking(a)), Kind: p.T("here"),
-					Href: OperationFor(a, brief(*p.Filter).Encode(), p.From)})
-			}
-		}
+	for _, a := range p.many() {
+		list = append(list, GoLink{Name: p.T("%s everything in this list", p.asking(a)), Kind: p.T("here"),
+			Href: OperationFor(a, brief(*p.Filter).Encode(), p.From)})
 	}
 	if p.Integration != "" && p.Lacks(p.Integration, delivery.PermitPause) == "" {
 		list = append(list, GoLink{Name: p.T("Pause or resume %s", p.Integration), Kind: p.T("here"), Href: Integration(p.Integration)})
+	}
+	return list
+}
+
+// many are the decisions on everything in the list that the reader comes from.
+func (p GoPage) many() (list []delivery.Action) {
+	if p.Filter == nil || !p.May(delivery.PermitBulk) {
+		return nil
+	}
+	for _, state := range StatesOf(*p.Filter) {
+		for _, a := range delivery.Decisions.Many().In(state).Actions() {
+			if p.May(a.Row().Needs) && !slices.Contains(list, a) {
+				list = append(list, a)
+			}
+		}
 	}
 	return list
 }

@@ -24,7 +24,7 @@ func (p IntegrationPage) settings() []named {
 		list = slices.Insert(list, 1, named{p.T("Between tries"), waits})
 	}
 	if timeout := c.Destination.Timeout(); timeout > 0 {
-		list = append(list, named{p.T("Deadline of a try"), timeout.String()})
+		list = append(list, named{p.T("Deadline of a try"), p.Span(timeout)})
 	}
 	if c.Ordered {
 		list = append(list, named{p.T("Order"), p.T("strictly in the order of each key")})

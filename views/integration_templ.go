@@ -242,7 +242,7 @@ func IntegrationView(p IntegrationPage) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = figure(p.Locale, p.H.Pending, Underway(p.H.Name), "").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = figure(p.Locale, p.H.Pending, UnderwayIn(p.H.Name, delivery.StatePending), "").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -264,7 +264,7 @@ func IntegrationView(p IntegrationPage) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = figure(p.Locale, p.H.Sending, Underway(p.H.Name), "").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = figure(p.Locale, p.H.Sending, UnderwayIn(p.H.Name, delivery.StateSending), "").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -308,7 +308,7 @@ func IntegrationView(p IntegrationPage) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = figure(p.Locale, p.H.NewGroups, GroupsOf(p.H.Name), "hot").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = figure(p.Locale, p.H.NewGroups, NewGroupsOf(p.H.Name), "hot").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

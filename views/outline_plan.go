@@ -20,6 +20,7 @@ type OutlineAsk struct {
 const (
 	outlineRoom   = 21_000 // bytes of HTML, about
 	outlineMost   = 200    // of the parts within another
+	outlineLeast  = 10     // of these, also where they take more than a third of what room is left
 	outlineDeep   = 80     // browsers flatten what is nested more than some hundreds deep
 	outlineValue  = 600    // bytes of a value among others
 	outlineFinds  = 40     // matches that are opened
@@ -130,9 +131,9 @@ func (p *plan) unfold(finds bool) {
 	}
 }
 
-// lines are what is shown right within a part.
+// lines are what is shown right within a part. A long list leaves room for what is within its first parts.
 func (p *plan) lines(at int32) (list []line) {
-	t, from, n := p.o.parts[at], int32(0), 0
+	t, from, n, until := p.o.parts[at], int32(0), 0, p.room*2/3
 	if at == p.root && p.ask.From > 0 && p.ask.From < int(t.count) {
 		from = int32(p.ask.From)
 	}
@@ -141,7 +142,8 @@ func (p *plan) lines(at int32) (list []line) {
 		if p.wanted[at] {
 			most = outlineBefore
 		}
-		if cost := p.cost(c); place >= from && (n < most || p.wanted[c]) && (p.room > 0 || n == 0) {
+		if cost := p.cost(c); place >= from && (n < most || p.wanted[c]) && (p.room > until || n < outlineLeast || p.wanted[c]) &&
+			(p.room > 0 || n == 0) {
 			list, n, p.room = append(list, line{at: c, place: place}), n+1, p.room-cost
 		} else if last := len(list) - 1; last >= 0 && list[last].gap > 0 {
 			list[last].gap++

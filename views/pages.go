@@ -321,6 +321,7 @@ type TrafficPage struct {
 	Layout
 	Integration string
 	Delivered   bool
+	State       delivery.State            // of the rows, which are still to be sent; empty: of any
 	Behind      string                    // the delivery that the rows wait for; empty: the rows of an integration
 	Held        delivery.IntegrationState // whether it is paused or its breaker open
 	Items       []delivery.Delivery
@@ -584,6 +585,19 @@ func (p DeliveryPage) faster() string {
 		return p.T("The engine")
 	}
 	return p.Conflict.Actor
+}
+
+// triedAgain says who had asked for what the engine did, and what came of it.
+func (p DeliveryPage) triedAgain() string {
+	asked := p.Conflict.Asked
+	who, when, tried := p.actor(asked.Actor), p.Clock(asked.At), p.Clock(p.Conflict.At)
+	switch p.Conflict.State {
+	case delivery.StateDead:
+		return p.T("%s %s this at %s; it failed again at %s.", who, p.DoneAction(asked.Action), when, tried)
+	case delivery.StateDelivered:
+		return p.T("%s %s this at %s; it was delivered at %s.", who, p.DoneAction(asked.Action), when, tried)
+	}
+	return p.T("%s %s this at %s; it has been tried since, at %s.", who, p.DoneAction(asked.Action), when, tried)
 }
 
 // strips are the two halves of 24 hours as paths: an element for each hour would be most of the overview's bytes.

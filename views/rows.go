@@ -114,6 +114,7 @@ const (
 
 // middle cuts a text in its middle, to a number of characters.
 func middle(text string, most int) string {
+	text = Visible(text)
 	runes := []rune(text)
 	if len(runes) <= most {
 		return text

@@ -336,6 +336,7 @@ func Short(id string) string {
 
 // Excerpt cuts text to at most n runes.
 func Excerpt(text string, n int) string {
+	text = Visible(text)
 	count := 0
 	for i := range text {
 		if count == n {

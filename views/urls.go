@@ -186,6 +186,11 @@ func IntegrationResume(name string) string {
 // Underway is what an integration still has to send.
 func Underway(name string) string { return Integrations + "/" + url.PathEscape(name) + "/underway" }
 
+// UnderwayIn is what of it waits, or is being sent.
+func UnderwayIn(name string, state delivery.State) string {
+	return with(Underway(name), "state", string(state))
+}
+
 // Delivered is what an integration delivered lately.
 func Delivered(name string) string { return Integrations + "/" + url.PathEscape(name) + "/delivered" }
 
@@ -263,10 +268,15 @@ func AuditBy(actor, action string) string {
 // IgnoredOf is the ignored failures of one integration.
 func IgnoredOf(integration string) string { return with(Ignored, "integration", integration) }
 
-// GroupsOf is the failure groups of one integration that nobody knows yet: new, or back after they were settled.
+// GroupsOf is the failure groups of one integration.
 func GroupsOf(integration string) string {
+	return GroupList(delivery.GroupFilter{Filter: delivery.Filter{Integrations: []string{integration}}})
+}
+
+// NewGroupsOf is those that nobody knows yet.
+func NewGroupsOf(integration string) string {
 	return GroupList(delivery.GroupFilter{Filter: delivery.Filter{Integrations: []string{integration}},
-		Statuses: []delivery.GroupStatus{delivery.GroupNew, delivery.GroupRegressed}})
+		Statuses: []delivery.GroupStatus{delivery.GroupNew}})
 }
 
 func with(path, name, value string) string {
@@ -302,7 +312,7 @@ func FailuresOf(integration string) string {
 // AcknowledgedOf is the dead letters that somebody looks after, of one integration or of all.
 func AcknowledgedOf(integration string) string { return acknowledged(integration, true) }
 
-// UnacknowledgedOf is the dead letters of one integration that nobody looks after.
+// UnacknowledgedOf is the dead letters that nobody looks after, of one integration or of all.
 func UnacknowledgedOf(integration string) string { return acknowledged(integration, false) }
 
 func acknowledged(integration string, yes bool) string {

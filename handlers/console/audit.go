@@ -112,7 +112,7 @@ func (s *Console) auditFile(write func(echo.Context, file[delivery.AuditEntry]) 
 			return err
 		}
 		filter.After, filter.Limit = "", delivery.MaxPage
-		return s.takeAway(c, "audit", asked, func() error {
+		return s.takeAway(c, "audit.export", "audit", asked, func() error {
 			return write(c, file[delivery.AuditEntry]{name: "audit", columns: auditColumns(l.Locale),
 				page: func(after string) (delivery.Page[delivery.AuditEntry], error) {
 					filter.After = after

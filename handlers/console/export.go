@@ -70,7 +70,7 @@ func (s *Console) failuresFile(write func(echo.Context, file[delivery.Delivery])
 		}
 		filter = exportable(unpaged(l.Mine(filter)), l.Rights.Scope(delivery.PermitExport))
 		filter.Limit = delivery.MaxPage
-		return s.takeAway(c, "failures", asked, func() error {
+		return s.takeAway(c, "failures.export", "failures", asked, func() error {
 			return write(c, file[delivery.Delivery]{name: "failures", columns: failureColumns,
 				page: func(after string) (delivery.Page[delivery.Delivery], error) {
 					filter.After = after
@@ -81,8 +81,8 @@ func (s *Console) failuresFile(write func(echo.Context, file[delivery.Delivery])
 }
 
 // takeAway writes down that somebody takes a list away, and what of it, before the first byte leaves.
-func (s *Console) takeAway(c echo.Context, list string, asked url.Values, write func() error) error {
-	if err := s.Record(c, web.Who(c).ID, list+".export", "export", list, "filter", asked.Encode()); err != nil {
+func (s *Console) takeAway(c echo.Context, action, list string, asked url.Values, write func() error) error {
+	if err := s.Record(c, web.Who(c).ID, action, "export", list, "filter", asked.Encode()); err != nil {
 		return err
 	}
 	return write()

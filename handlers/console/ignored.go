@@ -70,7 +70,7 @@ func (s *Console) ignoredFile(write func(echo.Context, file[delivery.Delivery]) 
 		}
 		filter.Integrations = exportable(delivery.Filter{Integrations: filter.Integrations}, l.Rights.Scope(delivery.PermitExport)).Integrations
 		filter.Limit = delivery.MaxPage
-		return s.takeAway(c, "ignored", asked, func() error {
+		return s.takeAway(c, "failures.export", "ignored", asked, func() error {
 			return write(c, file[delivery.Delivery]{name: "ignored", columns: failureColumns,
 				page: func(after string) (delivery.Page[delivery.Delivery], error) {
 					filter.After = after

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -13,7 +14,18 @@ import (
 // traffic lists the rows behind an integration's backlog, or behind what it delivered.
 func (s *Console) traffic(delivered bool) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		name, title, list := c.Param("name"), "title.underway", s.store.Underway
+		name, title := c.Param("name"), "title.underway"
+		var states []delivery.State
+		if err := web.OneOf(c.QueryParams(), "state", []delivery.State{delivery.StatePending, delivery.StateSending}, &states); err != nil {
+			return err
+		}
+		state := delivery.State("") // both
+		if len(states) == 1 {
+			state = states[0]
+		}
+		list := func(ctx context.Context, name, after string) (delivery.Page[delivery.Delivery], error) {
+			return s.store.Underway(ctx, name, state, after)
+		}
 		if delivered {
 			title, list = "title.delivered", s.store.Delivered
 		}
@@ -32,6 +44,7 @@ func (s *Console) traffic(delivered bool) echo.HandlerFunc {
 			Layout:      s.Layout(c, "", views.Overview),
 			Integration: name,
 			Delivered:   delivered,
+			State:       state,
 			Held:        held[name],
 			Items:       rows.Items,
 		}

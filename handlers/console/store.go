@@ -14,8 +14,8 @@ type Store interface {
 	Message(ctx context.Context, id string) (delivery.Message, []delivery.Delivery, error)
 	Failures(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Delivery], error)
 	Delivery(ctx context.Context, id string) (delivery.Detail, error)
-	Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error)  // the next one first
-	Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) // in the hours of Health
+	Underway(ctx context.Context, integration string, state delivery.State, after string) (delivery.Page[delivery.Delivery], error) // the next one first
+	Delivered(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error)                             // in the hours of Health
 	Blocked(
 		ctx context.Context,
 		id, after string,

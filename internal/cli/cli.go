@@ -149,7 +149,7 @@ func (c *checkedWriter) failed() error {
 	if c.err == nil {
 		return nil
 	}
-	return fmt.Errorf("what was asked for is done, but its answer could not be written: %w", c.err)
+	return client.Said("what was asked for is done, but its answer could not be written: %s", c.err)
 }
 
 // sentence is an error for the person at the terminal.

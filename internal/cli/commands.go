@@ -14,6 +14,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/config"
 	"redrive/delivery/wire"
+	"redrive/internal/cli/client"
 	"redrive/internal/supply"
 	"redrive/store"
 	"redrive/store/doctor"
@@ -59,7 +60,7 @@ func (c *migrateCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		current, _, err := db.SchemaStatus(ctx)
 		if err == nil {
-			fmt.Fprintf(out, "schema version %d\n", current)
+			fmt.Fprintln(out, client.Text("schema version %d", current))
 		}
 		return err
 	})
@@ -72,7 +73,7 @@ type sbomCmd struct{}
 func (sbomCmd) Run(out io.Writer, p Program) error {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return errors.New("this program was built without modules")
+		return client.Said("this program was built without modules")
 	}
 	return supply.WriteBill(out, p.Version, info)
 }
@@ -96,7 +97,7 @@ func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		fmt.Fprintln(out, report)
 		if !report.OK() {
-			return errors.New("the audit chain is broken")
+			return client.Said("the audit chain is broken")
 		}
 		return nil
 	})
@@ -107,7 +108,7 @@ func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.ask(ctx, c.Name, c.Reason, func(db *store.Store) error {
 		run, err := db.RequestRun(ctx, c.Name, c.Date, actor(), c.Reason)
 		if err == nil {
-			fmt.Fprintf(out, "run %s of %s is queued\n", run.ID, run.Integration)
+			fmt.Fprintln(out, client.Text("run %s of %s is queued", run.ID, run.Integration))
 		}
 		return err
 	})
@@ -117,7 +118,7 @@ func (c *batchRunCmd) Run(ctx context.Context, out io.Writer) error {
 func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 	settings, ok := delivery.ParseOutboxStart(c.Start)
 	if !ok {
-		return Misused(fmt.Errorf("outbox adopt: --start: %q is neither continue, now, beginning nor a time such as "+
+		return Misused(client.Said("outbox adopt: --start: %q is neither continue, now, beginning nor a time such as "+
 			"2026-01-31T00:00:00Z", c.Start))
 	}
 	return c.with(ctx, func(db *store.Store) error {
@@ -126,9 +127,8 @@ func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		done, err := db.AdoptOutbox(ctx, settings, actor())
 		if err == nil {
-			fmt.Fprintf(out,
-				"adopted: %d deliveries made of what was in the copy; events published from now on are fanned out\n",
-				done.Deliveries)
+			fmt.Fprintln(out, client.Text("adopted: %d deliveries made of what was in the copy; events published from now on are fanned out",
+				done.Deliveries))
 		}
 		return err
 	})
@@ -168,7 +168,7 @@ func (c *doctorCmd) Run(ctx context.Context, p Program, out io.Writer) error {
 		}
 	}
 	if report.Failed {
-		return errors.New("something needs your attention, see above")
+		return client.Said("something needs your attention, see above")
 	}
 	return nil
 }
@@ -188,11 +188,11 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	defer func() { closeAll() }()
 	if err != nil {
-		return Misused(fmt.Errorf("REDRIVE_CONFIG: %w", err))
+		return Misused(client.Said("REDRIVE_CONFIG: %s", err))
 	}
 	chosen, err := file.Captured(c.Names...)
 	if err != nil {
-		return Misused(fmt.Errorf("%s %w", c.Config, err))
+		return Misused(client.Said("%s %s", c.Config, err))
 	}
 	if dsn == "" && slices.ContainsFunc(chosen, func(in delivery.Integration) bool { return in.CDC.URL == "" }) {
 		_, opened, end, err := c.open(ctx, c.logger(), embedded.Open)
@@ -202,7 +202,7 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 		dsn, closeAll = opened, end
 	}
 	if !source.SetUpAll(ctx, chosen, dsn, dial(file), out) {
-		return errors.New("not everything could be set up, see above")
+		return client.Said("not everything could be set up, see above")
 	}
 	return nil
 }
@@ -216,13 +216,13 @@ func (c *cdcResnapshotCmd) request(ctx context.Context, db *store.Store, out io.
 	if c.Table == "" {
 		err := db.RequestResnapshot(ctx, c.Name, actor(), c.Reason)
 		if err == nil {
-			fmt.Fprintf(out, "asked for: the process that reads %s creates its slot anew and reads its tables\n", c.Name)
+			fmt.Fprintln(out, client.Text("asked for: the process that reads %s creates its slot anew and reads its tables", c.Name))
 		}
 		return err
 	}
 	err := db.RequestTable(ctx, c.Name, c.Table, actor(), c.Reason)
 	if err == nil {
-		fmt.Fprintf(out, "asked for: the process that reads %s reads %s again and goes on with it\n", c.Name, c.Table)
+		fmt.Fprintln(out, client.Text("asked for: the process that reads %s reads %s again and goes on with it", c.Name, c.Table))
 	}
 	return err
 }

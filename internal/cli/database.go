@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -66,7 +65,7 @@ func (d database) open(
 	if db, err = store.Open(ctx, dsn, log); err != nil {
 		stop()
 		if d.DatabaseURL != "" {
-			err = Misused(fmt.Errorf("DATABASE_URL: %w", err))
+			err = Misused(client.Said("DATABASE_URL: %s", err))
 		}
 		return nil, "", nil, err
 	}
@@ -83,13 +82,13 @@ func (d database) with(ctx context.Context, work func(db *store.Store) error) er
 // ask is with for what a person asks of an integration, which the audit keeps: it needs a reason, and what the store refuses is wrong usage.
 func (d database) ask(ctx context.Context, integration, reason string, work func(db *store.Store) error) error {
 	if strings.TrimSpace(reason) == "" {
-		return Misused(errors.New("--reason: say why, the audit keeps it"))
+		return Misused(client.Said("--reason: say why, the audit keeps it"))
 	}
 	err := d.with(ctx, work)
 	var wrong *delivery.InputError
 	switch {
 	case errors.Is(err, delivery.ErrNotFound):
-		return Misused(fmt.Errorf("no integration is named %q", integration))
+		return Misused(client.Said("no integration is named %q", integration))
 	case errors.As(err, &wrong):
 		return Misused(err)
 	}

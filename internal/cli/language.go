@@ -2,16 +2,16 @@ package cli
 
 import (
 	"bytes"
-	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
+	"redrive/internal/cli/client"
 	"redrive/views/words"
 )
 
 // language is that of whoever runs the command.
-func language() string { return words.OfTerminal(os.Getenv) }
+func language() string { return client.Language() }
 
 // inLanguage says what commands and flags are for in a language, before kong fills in what the texts name.
 func inLanguage(lang string) kong.Option {

@@ -1,7 +1,14 @@
 package cli
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -13,14 +20,14 @@ import (
 func TestHelpIsThereInKorean(t *testing.T) {
 	var c commands
 	_, err := kong.New(&c, helpVars(""), kong.PostBuild(func(k *kong.Kong) error {
-		all := append(append(helpTexts(k.Model), headings...), about)
+		all := append(append(helpTexts(k.Model), headings...), append(saidTexts(t), about, restart)...)
 		for _, english := range words.KoreanTexts("commands") {
 			if !slices.Contains(all, english) {
 				t.Errorf("nobody says %q: take its translation away", english)
 			}
 		}
 		for _, text := range all {
-			if text != "" && words.Translate(words.Korean, text) == text {
+			if text != "" && text != "--file: %s" && words.Translate(words.Korean, text) == text {
 				t.Errorf("missing in Korean:\n\t{%q, %q},", text, "")
 			}
 		}
@@ -29,4 +36,63 @@ func TestHelpIsThereInKorean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// saidTexts are those that commands say of their own.
+func saidTexts(t *testing.T) (texts []string) {
+	t.Helper()
+	for _, pattern := range []string{"*.go", "client/*.go"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, name := range names {
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				switch {
+				case !ok || len(call.Args) == 0 || strings.HasSuffix(name, "_test.go"):
+				case nameOf(call.Fun) == "plural":
+					texts = append(texts, "%d "+joined(call.Args[2]))
+				case slices.Contains([]string{"said", "Said", "Text", "misused"}, nameOf(call.Fun)):
+					texts = append(texts, joined(call.Args[0]))
+				}
+				return true
+			})
+		}
+	}
+	return texts
+}
+
+func nameOf(f ast.Expr) string {
+	switch f := f.(type) {
+	case *ast.Ident:
+		return f.Name
+	case *ast.SelectorExpr:
+		return f.Sel.Name
+	}
+	return ""
+}
+
+// joined is a text that stands in the source, in one piece or several; empty for another expression, and for one without words.
+func joined(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		text, _ := strconv.Unquote(e.Value)
+		if regexp.MustCompile(`[a-z]{3}`).MatchString(text) {
+			return text
+		}
+	case *ast.BinaryExpr:
+		left, _ := e.X.(*ast.BasicLit)
+		right, _ := e.Y.(*ast.BasicLit)
+		if left != nil && right != nil {
+			a, _ := strconv.Unquote(left.Value)
+			b, _ := strconv.Unquote(right.Value)
+			return a + b
+		}
+	}
+	return ""
 }

@@ -50,7 +50,7 @@ const restart = "processes that run keep what they have until they are started a
 // Run stores a secret.
 func (c *secretSetCmd) Run(ctx context.Context, t *client.Terminal, out io.Writer) error {
 	if !delivery.IsName(c.Integration) {
-		return Misused(fmt.Errorf("%q cannot name an integration: 1 to 63 lower-case letters, digits or hyphens", c.Integration))
+		return Misused(client.Said("%q cannot name an integration: 1 to 63 lower-case letters, digits or hyphens", c.Integration))
 	}
 	value, err := readSecret(t)
 	if err != nil {
@@ -67,9 +67,9 @@ func (c *secretSetCmd) Run(ctx context.Context, t *client.Terminal, out io.Write
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "stored: %s of %s, which the integrations file names as ${secret:%s}; %s\n", c.Name, c.Integration, c.Name, restart)
+		fmt.Fprintln(out, client.Text("stored: %s of %s, which the integrations file names as ${secret:%s}; %s", c.Name, c.Integration, c.Name, client.Text(restart)))
 		if _, found := known[c.Integration]; !found {
-			fmt.Fprintf(t.Err, "no integration is named %s yet\n", c.Integration)
+			fmt.Fprintln(t.Err, client.Text("no integration is named %s yet", c.Integration))
 		}
 		return nil
 	})
@@ -78,21 +78,21 @@ func (c *secretSetCmd) Run(ctx context.Context, t *client.Terminal, out io.Write
 // readSecret asks without showing what is typed, or reads all of standard input.
 func readSecret(t *client.Terminal) (string, error) {
 	if in, ok := t.In.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-		fmt.Fprint(t.Err, "Value (not shown): ")
+		fmt.Fprint(t.Err, client.Text("Value (not shown): "))
 		raw, err := term.ReadPassword(int(in.Fd()))
 		fmt.Fprintln(t.Err)
 		if err != nil {
-			return "", fmt.Errorf("the value cannot be read: %w", err)
+			return "", client.Said("the value cannot be read: %s", err)
 		}
 		return config.CleanSecret(raw)
 	}
 	raw, err := io.ReadAll(io.LimitReader(t.In, delivery.MaxSecret+3)) // a line break more, and one byte too many
 	if err != nil {
-		return "", fmt.Errorf("the value cannot be read from standard input: %w", err)
+		return "", client.Said("the value cannot be read from standard input: %s", err)
 	}
 	value, err := config.CleanSecret(raw)
 	if err != nil {
-		return "", fmt.Errorf("the value on standard input: %w", err)
+		return "", client.Said("the value on standard input: %s", err)
 	}
 	return value, nil
 }
@@ -117,10 +117,10 @@ func (c *secretRemoveCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.with(ctx, func(db *store.Store) error {
 		err := db.RemoveSecret(ctx, c.Integration, c.Name, actor())
 		if errors.Is(err, delivery.ErrNotFound) {
-			return Misused(fmt.Errorf("integration %s has no stored secret %q", c.Integration, c.Name))
+			return Misused(client.Said("integration %s has no stored secret %q", c.Integration, c.Name))
 		}
 		if err == nil {
-			fmt.Fprintf(out, "removed: %s of %s; %s\n", c.Name, c.Integration, restart)
+			fmt.Fprintln(out, client.Text("removed: %s of %s; %s", c.Name, c.Integration, client.Text(restart)))
 		}
 		return err
 	})
@@ -131,7 +131,7 @@ func (c *secretRotateCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.unlocked(ctx, func(db *store.Store) error {
 		count, err := db.Rotate(ctx, actor())
 		if err == nil {
-			fmt.Fprintf(out, "sealed with the present key: %d that were not; REDRIVE_SECRET_KEY_OLD is not needed any more\n", count)
+			fmt.Fprintln(out, client.Text("sealed with the present key: %d that were not; REDRIVE_SECRET_KEY_OLD is not needed any more", count))
 		}
 		return err
 	})

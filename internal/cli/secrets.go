@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -10,6 +9,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/handlers/web/passwords"
+	"redrive/internal/cli/client"
 	"redrive/views/words"
 )
 
@@ -29,7 +29,7 @@ var (
 // checkToken refuses a token that somebody could guess.
 func checkToken(token string) error {
 	if !tokenText.MatchString(token) {
-		return errors.New("a bearer token is made of visible ASCII characters, without spaces or line breaks")
+		return client.Said("a bearer token is made of visible ASCII characters, without spaces or line breaks")
 	}
 	rest, signs := tokenWords.ReplaceAllString(token, ""), map[rune]bool{}
 	for _, r := range rest {
@@ -37,9 +37,9 @@ func checkToken(token string) error {
 	}
 	switch {
 	case len(token) < minToken:
-		return fmt.Errorf("a bearer token has at least %d characters; redrive token new prints a good one", minToken)
+		return client.Said("a bearer token has at least %d characters; redrive token new prints a good one", minToken)
 	case len(rest) < minToken || len(signs) < minTokenSigns || passwords.Surprises(rest) < minTokenSurprise:
-		return errors.New("somebody could guess this bearer token; redrive token new prints a good one")
+		return client.Said("somebody could guess this bearer token; redrive token new prints a good one")
 	}
 	return nil
 }
@@ -63,5 +63,5 @@ func checkFirstPassword(password string) error {
 	if !ok {
 		return err
 	}
-	return Misused(errors.New("REDRIVE_ADMIN_PASSWORD: " + strings.TrimSuffix(says, ".")))
+	return Misused(client.Said("REDRIVE_ADMIN_PASSWORD: %s", strings.TrimSuffix(says, ".")))
 }

@@ -24,6 +24,7 @@ import (
 	"redrive/delivery/wire"
 	"redrive/demo"
 	"redrive/handlers/web"
+	"redrive/internal/cli/client"
 	"redrive/store"
 	"redrive/store/embedded"
 	"redrive/views/words"
@@ -69,25 +70,25 @@ const firstOperator = delivery.FirstOperator
 // check says which setting cannot work, before anything is started.
 func (c *Settings) check() error {
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
-		return Misused(fmt.Errorf("REDRIVE_ADDR: %q is not host:port such as 127.0.0.1:8080", c.Addr))
+		return Misused(client.Said("REDRIVE_ADDR: %q is not host:port such as 127.0.0.1:8080", c.Addr))
 	}
 	if c.Retention < 0 {
-		return Misused(errors.New("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything"))
+		return Misused(client.Said("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything"))
 	}
 	if err := checkToken(c.APIToken); c.APIToken != "" && err != nil {
-		return Misused(fmt.Errorf("REDRIVE_API_TOKEN: %w", err))
+		return Misused(client.Said("REDRIVE_API_TOKEN: %s", err))
 	}
 	if _, err := c.TrustedProxies(); err != nil {
 		return Misused(err)
 	}
 	if err := c.Metrics.Check(); err != nil {
-		return Misused(fmt.Errorf("REDRIVE_METRICS: %w", err))
+		return Misused(client.Said("REDRIVE_METRICS: %s", err))
 	}
 	if c.Lang != "" && !words.Spoken(c.Lang) {
-		return Misused(fmt.Errorf("REDRIVE_LANG: %q is neither en nor ko", c.Lang))
+		return Misused(client.Said("REDRIVE_LANG: %q is neither en nor ko", c.Lang))
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return Misused(errors.New("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))
+		return Misused(client.Said("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))
 	}
 	if err := c.SignIn.check(); err != nil {
 		return err
@@ -100,7 +101,7 @@ func (c *Settings) TrustedProxies() (list []netip.Prefix, err error) {
 	for _, text := range strings.FieldsFunc(c.Proxies, func(r rune) bool { return r == ',' || r == ' ' }) {
 		p, err := config.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("REDRIVE_TRUSTED_PROXIES: %q is no address or range such as 10.0.0.7 or 10.0.0.0/24", text)
+			return nil, client.Said("REDRIVE_TRUSTED_PROXIES: %q is no address or range such as 10.0.0.7 or 10.0.0.0/24", text)
 		}
 		list = append(list, p)
 	}
@@ -111,7 +112,7 @@ func (c *Settings) TrustedProxies() (list []netip.Prefix, err error) {
 func (c *Settings) listen(log *slog.Logger) (net.Listener, error) {
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
-		return nil, Misused(fmt.Errorf("REDRIVE_ADDR: %w", err))
+		return nil, Misused(client.Said("REDRIVE_ADDR: %s", err))
 	}
 	if c.TLSCert == "" {
 		return listener, nil
@@ -119,7 +120,7 @@ func (c *Settings) listen(log *slog.Logger) (net.Listener, error) {
 	encrypted, err := rooms.ListenTLS(listener, c.TLSCert, c.TLSKey, log)
 	if err != nil {
 		_ = listener.Close()
-		return nil, Misused(fmt.Errorf("REDRIVE_TLS_CERT: %w", err))
+		return nil, Misused(client.Said("REDRIVE_TLS_CERT: %s", err))
 	}
 	c.SecureCookies = true
 	return encrypted, nil
@@ -179,7 +180,7 @@ func (c *Settings) listenForDemo() (net.Listener, error) {
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("the demo's receivers: %w", err)
+		return nil, client.Said("the demo's receivers: %s", err)
 	}
 	return listener, nil
 }
@@ -201,7 +202,7 @@ func unlocked(ctx context.Context, db *store.Store) error {
 	err := db.CheckKeys(ctx)
 	var unknown *seal.UnknownKeyError
 	if errors.As(err, &unknown) || errors.Is(err, seal.ErrRefused) {
-		return Misused(fmt.Errorf("REDRIVE_SECRET_KEY: %w", err))
+		return Misused(client.Said("REDRIVE_SECRET_KEY: %s", err))
 	}
 	return err
 }
@@ -220,7 +221,7 @@ func (c *Settings) integrations(base string, refs *config.References) (*config.F
 	case c.Config != "":
 		file, err := loadFile(c.Config, refs)
 		if err != nil {
-			return nil, fmt.Errorf("REDRIVE_CONFIG: %w", err)
+			return nil, client.Said("REDRIVE_CONFIG: %s", err)
 		}
 		return file, nil
 	case bool(c.Demo):
@@ -232,7 +233,7 @@ func (c *Settings) integrations(base string, refs *config.References) (*config.F
 func (c *Settings) demoFile(base string, capture bool) (*config.File, error) {
 	files, err := demo.MakeFiles(c.DataDir)
 	if err != nil {
-		return nil, fmt.Errorf("REDRIVE_DATA_DIR: %w", err)
+		return nil, client.Said("REDRIVE_DATA_DIR: %s", err)
 	}
 	return config.Parse("demo/integrations.yaml", demo.Integrations(base, files, c.DemoBrokers, capture), os.LookupEnv)
 }

@@ -1,14 +1,13 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"redrive/handlers/web/sso"
+	"redrive/internal/cli/client"
 )
 
 // SignIn are the settings of how people sign in.
@@ -34,11 +33,11 @@ const shortest = time.Minute
 func (s *SignIn) check() error {
 	for name, d := range map[string]time.Duration{"REDRIVE_SESSION_LIFETIME": s.SessionLifetime, "REDRIVE_SESSION_IDLE": s.SessionIdle, "REDRIVE_FRESH_SIGN_IN": s.FreshSignIn} {
 		if d < shortest {
-			return Misused(fmt.Errorf("%s: a duration such as 2h, at least %s", name, shortest))
+			return Misused(client.Said("%s: a duration such as 2h, at least %s", name, shortest))
 		}
 	}
 	if s.PublicURL != "" && !isOrigin(s.PublicURL) {
-		return Misused(fmt.Errorf("REDRIVE_PUBLIC_URL: %q is not http(s)://host without anything behind it", s.PublicURL))
+		return Misused(client.Said("REDRIVE_PUBLIC_URL: %q is not http(s)://host without anything behind it", s.PublicURL))
 	}
 	_, err := s.Provider()
 	return err
@@ -61,20 +60,20 @@ func (s *SignIn) Public(base string) string {
 func (s *SignIn) Provider() (*sso.Config, error) {
 	if s.OIDCIssuer == "" {
 		if s.OIDCClientID+s.OIDCSecret+s.OIDCSecretFile+s.OIDCRoles != "" {
-			return nil, Misused(errors.New("REDRIVE_OIDC_ISSUER: name the provider, or leave out what else is set of it"))
+			return nil, Misused(client.Said("REDRIVE_OIDC_ISSUER: name the provider, or leave out what else is set of it"))
 		}
 		return nil, nil
 	}
 	u, err := url.Parse(s.OIDCIssuer)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, Misused(fmt.Errorf("REDRIVE_OIDC_ISSUER: %q is no URL such as https://login.example.com/realms/shop", s.OIDCIssuer))
+		return nil, Misused(client.Said("REDRIVE_OIDC_ISSUER: %q is no URL such as https://login.example.com/realms/shop", s.OIDCIssuer))
 	}
 	if s.OIDCClientID == "" {
-		return nil, Misused(errors.New("REDRIVE_OIDC_CLIENT_ID: the provider knows Redrive by it"))
+		return nil, Misused(client.Said("REDRIVE_OIDC_CLIENT_ID: the provider knows Redrive by it"))
 	}
 	roles, err := sso.ParseRoles(s.OIDCRoles)
 	if err != nil {
-		return nil, Misused(fmt.Errorf("REDRIVE_OIDC_ROLES: %w", err))
+		return nil, Misused(client.Said("REDRIVE_OIDC_ROLES: %s", err))
 	}
 	secret, err := s.secret()
 	if err != nil {
@@ -89,11 +88,11 @@ func (s *SignIn) secret() (string, error) {
 	case s.OIDCSecretFile == "":
 		return s.OIDCSecret, nil
 	case s.OIDCSecret != "":
-		return "", Misused(errors.New("REDRIVE_OIDC_CLIENT_SECRET_FILE: the secret itself is set, too; leave one of them out"))
+		return "", Misused(client.Said("REDRIVE_OIDC_CLIENT_SECRET_FILE: the secret itself is set, too; leave one of them out"))
 	}
 	raw, err := os.ReadFile(s.OIDCSecretFile)
 	if err != nil {
-		return "", Misused(fmt.Errorf("REDRIVE_OIDC_CLIENT_SECRET_FILE: %w", err))
+		return "", Misused(client.Said("REDRIVE_OIDC_CLIENT_SECRET_FILE: %s", err))
 	}
 	return strings.TrimSpace(string(raw)), nil
 }

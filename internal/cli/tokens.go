@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"fmt"
 	"time"
 
 	"redrive/delivery"
+	"redrive/internal/cli/client"
 )
 
 // Tokens are the settings of API tokens.
@@ -21,9 +21,9 @@ func (t *Tokens) Lifetimes() delivery.TokenLifetimes {
 func (t *Tokens) check() error {
 	switch {
 	case t.TokenMaxLifetime < time.Hour || t.TokenMaxLifetime > maxTokenLifetime:
-		return Misused(fmt.Errorf("REDRIVE_TOKEN_MAX_LIFETIME: a duration such as 8784h, from 1h to %s", maxTokenLifetime))
+		return Misused(client.Said("REDRIVE_TOKEN_MAX_LIFETIME: a duration such as 8784h, from 1h to %s", maxTokenLifetime))
 	case t.TokenLifetime < shortest || t.TokenLifetime > t.TokenMaxLifetime:
-		return Misused(fmt.Errorf("REDRIVE_TOKEN_LIFETIME: a duration such as 2160h, from %s to REDRIVE_TOKEN_MAX_LIFETIME (%s)", shortest, t.TokenMaxLifetime))
+		return Misused(client.Said("REDRIVE_TOKEN_LIFETIME: a duration such as 2160h, from %s to REDRIVE_TOKEN_MAX_LIFETIME (%s)", shortest, t.TokenMaxLifetime))
 	}
 	return nil
 }

@@ -22,17 +22,26 @@ import (
 //go:embed axe.min.js
 var axe string
 
-// findings asks axe for violations, and measures what axe does not: whether the page scrolls sideways, and on phones what is
-// too small for a finger.
+// findings asks axe for violations, and measures what axe does not: whether the page scrolls sideways, what is too small for a pointer or
+// a finger, which typed text would be left without a word, and which choice nobody can send.
 const findings = `(async (options, phone) => {
 	const result = await axe.run(document, options);
 	const out = result.violations.map(v => v.id + ': ' + v.nodes.map(n => n.target.join(' ')).join(', '));
 	if (document.documentElement.scrollWidth > innerWidth) out.push('the page scrolls sideways');
-	if (!phone) return out;
+	const least = phone ? 43.9 : 23.9;
 	for (const e of document.querySelectorAll('a, button, select, textarea, summary, input:not([type=hidden]):not([type=checkbox]), label:has([type=checkbox])')) {
-		const box = e.getBoundingClientRect();
-		if (box.width && !e.matches('.skip, .visually-hidden *') && (box.height < 43.9 || box.width < 43.9))
+		const box = e.getBoundingClientRect(), inText = !phone && getComputedStyle(e).display === 'inline';
+		if (box.width && !inText && !e.matches('.skip, .visually-hidden *') && (box.height < least || box.width < least))
 			out.push('too small: ' + e.outerHTML.slice(0, 80) + ' ' + Math.round(box.width) + 'x' + Math.round(box.height));
+	}
+	for (const form of document.forms) {
+		if (form.querySelector('select') && !form.querySelector('button:not([type=button]), input[type=submit]')) out.push('a choice without a button: ' + form.getAttribute('action'));
+		const field = form.method === 'post' && !form.closest('.sign') && !form.getAttribute('action').includes('/demo/') && form.querySelector('textarea, input:not([type]), input[type=datetime-local]');
+		if (!field || !window.htmx) continue;
+		const before = field.value, leaving = new Event('beforeunload', { cancelable: true });
+		field.value = field.type === 'datetime-local' ? '2030-01-01T00:00' : 'typed';
+		if (dispatchEvent(leaving)) out.push('typed text is left without a word: ' + form.getAttribute('action'));
+		field.value = before;
 	}
 	return out;
 })`

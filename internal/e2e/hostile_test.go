@@ -389,11 +389,11 @@ func (a *attacked) rename() {
 var harmless = map[string]string{
 	"a word of the program": `api_tokens.role reused_keys.differs attempts.late attempts.outcome attempts.error_class audit.action audit.subject_type batch_files.acknowledgement batch_runs.state
 		batch_runs.trigger challenges.kind deliveries.error_class deliveries.state failure_details.action grants.role groups.error_class health.part health.status inbox.state
-		integrations.breaker integrations.destination integrations.method integrations.on_dead messages.kind operation_items.outcome operation_items.reason operation_parts.phase
+		settlements.action integrations.breaker integrations.destination integrations.method integrations.on_dead messages.kind operation_items.outcome operation_items.reason operation_parts.phase
 		operations.action operations.excluded operations.state operators.role positions.feed sessions.method batch_files.format batch_runs.because`,
 	"an id": `actors.id batch_runs.requested_by cases.acknowledged_by cases.assignee cases.changed_by data_keys.key_id deliveries.actor deliveries.assignee deliveries.group_id
 		edits.actor failure_details.actor group_counts.group_id group_deltas.group_id group_hours.group_id groups.id health.worker integrations.paused_by listeners.worker
-		notes.author operations.actor queue.worker saved_views.owner source_members.member source_topics.topic_id secrets.set_by`,
+		notes.author operations.actor settlements.actor settlements.group_id queue.worker saved_views.owner source_members.member source_topics.topic_id secrets.set_by`,
 	"a hash, or sealed": `audit.hash audit.prev_hash audit_head.hash batch_acknowledgements.sha256 batch_feeds.last_sha256 batch_files.previous_sha256
 		batch_files.sha256 challenges.hash data_keys.sealed operators.password_hash passkeys.credential_id places.hash recovery_codes.code_hash secrets.sealed
 		sessions.token_hash sign_in_key.key token_secrets.hash totp.sealed totp.secret`,

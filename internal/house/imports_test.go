@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"handlers/web": {"delivery", "views"}, "handlers/api": {"delivery", "views/words", "handlers/web"},
 	"handlers/console": {"delivery", "views", "static", "handlers/web"},
 	"internal/bench":   {"delivery", "store"},
-	"internal/cli":     {"delivery", "demo", "handlers", "internal/bench", "internal/supply", "store", "views/words"}, "internal/cli/client": {"delivery"},
+	"internal/cli":     {"delivery", "demo", "handlers", "internal/bench", "internal/supply", "store", "views/words"}, "internal/cli/client": {"delivery", "views/words"},
 
 	"internal/supply": {"store/embedded"},
 

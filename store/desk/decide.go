@@ -342,6 +342,7 @@ type subject struct {
 	OpActor     string // of the operation that made the present state, empty when none did
 	OpActorID   string
 	OpAction    string
+	OpAt        *time.Time // when it began
 }
 
 // lookSQL also finds what waits for its first attempt: nothing has failed yet.
@@ -355,7 +356,8 @@ SELECT g.n, g.id::text, g.version AS wanted, coalesce(r.integration, w.integrati
     coalesce((SELECT ` + lacksRecordSQL + ` FROM redrive.messages m WHERE m.id = r.message_id), false) AS lacks,
     r.acknowledged_at IS NOT NULL AS marked,
     ` + pg.Called("f.actor") + ` AS actor, coalesce(f.actor, '') AS actor_id, coalesce(f.action, '') AS action, f.acted_at,
-    ` + pg.Called("o.actor") + ` AS op_actor, coalesce(o.actor, '') AS op_actor_id, coalesce(o.action, '') AS op_action
+    ` + pg.Called("o.actor") + ` AS op_actor, coalesce(o.actor, '') AS op_actor_id, coalesce(o.action, '') AS op_action,
+    o.created_at AS op_at
 FROM given g LEFT JOIN redrive.deliveries r ON r.id = g.id LEFT JOIN redrive.queue w ON w.id = g.id LEFT JOIN redrive.messages m ON m.id = w.message_id
 LEFT JOIN redrive.operations o ON o.id = r.operation_id LEFT JOIN redrive.failure_details f ON f.delivery_id = r.id
 LEFT JOIN redrive.integrations i ON i.name = r.integration
@@ -420,7 +422,8 @@ func (s subject) refusal(t delivery.Transition) error {
 	return s.conflict()
 }
 
-// conflict tells who was faster: the person whose decision or operation made the present state, else the engine.
+// conflict tells who was faster: the person whose decision or operation made the present state, else the engine, and who had asked it to
+// try.
 func (s subject) conflict() *delivery.ConflictError {
 	c := &delivery.ConflictError{
 		ID:      s.ID,
@@ -437,8 +440,21 @@ func (s subject) conflict() *delivery.ConflictError {
 	}
 	if s.ActedAt != nil && s.Actor != "" && !s.ActedAt.Before(s.ChangedAt) {
 		c.Actor, c.ActorID, c.Action, c.At = s.Actor, s.ActorID, s.Action, *s.ActedAt
+		return c
 	}
+	c.Asked = s.asked()
 	return c
+}
+
+// asked is who asked for the latest attempt; nil where nobody did.
+func (s subject) asked() *delivery.Asking {
+	switch {
+	case s.OpAt != nil && delivery.Action(s.OpAction).Row().Queues:
+		return &delivery.Asking{Actor: s.OpActor, ActorID: s.OpActorID, Action: s.OpAction, At: *s.OpAt}
+	case s.ActedAt != nil && s.Actor != "" && delivery.Action(s.Action).Row().Queues:
+		return &delivery.Asking{Actor: s.Actor, ActorID: s.ActorID, Action: s.Action, At: *s.ActedAt}
+	}
+	return nil
 }
 
 // made reports whether the present state can be what an operation's action made of it: a retry may have ended since.

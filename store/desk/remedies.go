@@ -44,7 +44,8 @@ func noteRemedy(tx *gorm.DB, list []lockedDelivery, d decision) error {
 // decisionsRead is how many decisions are read to tell the latest remedies: those of one person in a row are one.
 const decisionsRead = 50
 
-// remedies are how failures of a delivery's group were settled before, the latest first. A group is of one integration: after a redirect
+// remedies are how other failures of a delivery's group were settled before, the latest first; what was decided about this one alone its
+// history tells. A group is of one integration: after a redirect
 // it is another's, which the reader may not see.
 func remedies(tx *gorm.DB, d delivery.Delivery) ([]delivery.Remedy, error) {
 	list, err := pg.Scan[delivery.Remedy](tx, `
@@ -54,11 +55,11 @@ SELECT s.id::text, s.action, s.operation, `+pg.Called("s.actor")+` AS actor, s.a
     CASE WHEN s.operation THEN coalesce(p.succeeded, 0) + coalesce((SELECT sum(o.succeeded) FROM redrive.operation_deltas o
         WHERE o.operation_id = s.id AND o.integration = p.integration), 0) ELSE (r.state = 'delivered')::int END AS confirmed
 FROM (SELECT s.* FROM redrive.settlements s JOIN redrive.groups g ON g.id = s.group_id AND g.integration = ?
-    WHERE s.group_id = ? ORDER BY s.decided_at DESC LIMIT ?) s
+    WHERE s.group_id = ? AND s.id <> ?::uuid ORDER BY s.decided_at DESC LIMIT ?) s
 LEFT JOIN redrive.operation_parts p ON s.operation AND p.operation_id = s.id AND p.integration = ?
 LEFT JOIN redrive.deliveries r ON NOT s.operation AND r.id = s.id
 LEFT JOIN redrive.cases c ON NOT s.operation AND c.delivery_id = s.id
-ORDER BY s.decided_at DESC`, d.Integration, d.GroupID, decisionsRead, d.Integration)
+ORDER BY s.decided_at DESC`, d.Integration, d.GroupID, d.ID, decisionsRead, d.Integration)
 	if err != nil {
 		return nil, fmt.Errorf("reading what was decided before: %w", err)
 	}

@@ -224,18 +224,22 @@ func (f scopedGroups) growing() bool {
 
 // grownSQL are the first groups by growth as it is folded, and all of which something is not folded yet: among them are the first ones.
 const grownSQL = `, grown AS MATERIALIZED (
-    (SELECT c.group_id FROM redrive.group_counts c JOIN redrive.groups g ON g.id = c.group_id%s ORDER BY c.growth DESC, c.group_id DESC LIMIT %d)
+    (SELECT c.group_id FROM redrive.group_counts c%s%s ORDER BY c.growth DESC, c.group_id DESC LIMIT %d)
     UNION ALL SELECT group_id FROM changes
 )`
 
 func grown(with string, facets *pg.Where, from *groupPlace, limit int) (query string, args []any) {
 	w := pg.NewWhere()
-	w.Add("c.dead > 0 AND NOT EXISTS (SELECT FROM changes d WHERE d.group_id = c.group_id)")
+	w.Add("c.dead > 0 AND c.group_id NOT IN (SELECT group_id FROM changes)") // which is hashed
 	if from != nil {
 		w.Add("(c.growth, c.group_id) < (?::bigint, ?)", from.value, from.tie)
 	}
+	join := ""
+	if len(facets.Conditions) > 0 {
+		join = " JOIN redrive.groups g ON g.id = c.group_id"
+	}
 	w.Conditions, w.Args = append(w.Conditions, facets.Conditions...), append(w.Args, facets.Args...)
-	return strings.TrimSpace(with) + fmt.Sprintf(grownSQL, w.Sql(), limit), w.Args
+	return strings.TrimSpace(with) + fmt.Sprintf(grownSQL, join, w.Sql(), limit), w.Args
 }
 
 func shownKey(column string, isKey bool) string {

@@ -26,10 +26,16 @@ const underwaySQL = `SELECT w.*, least(w.due_at, ` + readableNever + `) AS sorte
 const blockedSQL = `SELECT w.*, 'epoch'::timestamptz + w.position * interval '1 microsecond' AS sorted FROM redrive.lanes l
     JOIN redrive.queue w ON w.integration = l.integration AND w.lane = l.key AND w.id <> l.head%s ORDER BY w.position LIMIT %d`
 
-// Underway returns one page of what an integration still has to send, the next one first.
-func (s *Queue) Underway(ctx context.Context, integration, after string) (delivery.Page[delivery.Delivery], error) {
+// Underway returns one page of what an integration still has to send, the next one first: all of it, or what is pending or sending.
+func (s *Queue) Underway(ctx context.Context, integration string, state delivery.State, after string) (delivery.Page[delivery.Delivery], error) {
 	w := pg.NewWhere()
 	w.Add("w.integration = ?", integration)
+	switch state {
+	case delivery.StatePending:
+		w.Add("w.token IS NULL")
+	case delivery.StateSending:
+		w.Add("w.token IS NOT NULL")
+	}
 	w.In("w.integration", pg.Seen(s.Gorm.WithContext(ctx)))
 	if after != "" {
 		c, err := pg.ParseCursor(after)

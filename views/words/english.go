@@ -8,18 +8,19 @@ var phrases = map[string]string{
 	"verbatim": "{text}", // words of somebody else
 
 	// What is not possible now, and who was faster.
-	"busy":                  "others were changing the same at the same moment, again and again, and nothing was done: try again",
-	"pool_full":             "The pool of integration {integration} is full: {working} at work, {waiting} waiting. Offer it again in a moment.",
-	"pool_stopping":         "This process is starting or stopping and takes no messages. Offer it again in a moment.",
-	"pool_unrecorded":       "The message could not be written down, neither to the database nor to the journal. Offer it again in a moment.",
-	"conflict.case":         "{actor} changed this case in the meantime; it has version {version} now. Look at it again, then decide.",
-	"conflict.delivery":     "{actor} was faster ({action} at {at}). It is {state} now, version {version}. Look at it again, then decide.",
-	"conflict.person":       "{name} was changed in the meantime and has version {version} now. Look again, then decide.",
-	"conflict.operation":    "{actor} was faster ({action} at {at}). The operation is {state} now, version {version}. Look at it again, then decide.",
-	"conflict.operation_id": "another operation has this id: load the page anew",
-	"conflict.who":          "{actor} did {action} at {at}",
-	"operation.already":     "The operation is already {state}.",
-	"operation.changed":     "Somebody else changed the operation in the meantime: look at it again.",
+	"busy":                    "others were changing the same at the same moment, again and again, and nothing was done: try again",
+	"pool_full":               "The pool of integration {integration} is full: {working} at work, {waiting} waiting. Offer it again in a moment.",
+	"pool_stopping":           "This process is starting or stopping and takes no messages. Offer it again in a moment.",
+	"pool_unrecorded":         "The message could not be written down, neither to the database nor to the journal. Offer it again in a moment.",
+	"conflict.case":           "{actor} changed this case in the meantime; it has version {version} now. Look at it again, then decide.",
+	"conflict.delivery":       "{actor} was faster ({action} at {at}). It is {state} now, version {version}. Look at it again, then decide.",
+	"conflict.delivery.asked": "{actor} asked for it ({action} at {asked_at}), and it was tried at {at}. It is {state} now, version {version}. Look at it again, then decide.",
+	"conflict.person":         "{name} was changed in the meantime and has version {version} now. Look again, then decide.",
+	"conflict.operation":      "{actor} was faster ({action} at {at}). The operation is {state} now, version {version}. Look at it again, then decide.",
+	"conflict.operation_id":   "another operation has this id: load the page anew",
+	"conflict.who":            "{actor} did {action} at {at}",
+	"operation.already":       "The operation is already {state}.",
+	"operation.changed":       "Somebody else changed the operation in the meantime: look at it again.",
 
 	// Stored with operations, runs and the audit.
 	"audit.environment_token":       "REDRIVE_API_TOKEN changed",

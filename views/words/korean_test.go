@@ -75,6 +75,7 @@ func TestWhichLanguageIsAskedFor(t *testing.T) {
 }
 
 var (
+	quoted   = regexp.MustCompile(`“[^”]*”`) // as it stands elsewhere
 	hangul   = regexp.MustCompile(`\p{Hangul}`)
 	latin    = regexp.MustCompile(`[A-Za-z][A-Za-z0-9_.:/=*$<>'\[\]{}-]*`)
 	codelike = regexp.MustCompile(`[A-Z].*[A-Z]|[_./=0-9$\[\]-].|:`)
@@ -83,13 +84,14 @@ var (
 // latinWords may stand in Korean: names, and what is typed or written as it is. Abbreviations and what has a sign of code in it may, too.
 var latinWords = strings.Fields(`Allow Authorization Bearer Connect Forwarded Kafka Mon Postgres Redis Redrive Secure acknowledged action admin
 	adopt amqp any assignee attempts auditor beginning bench bytea canary cancel cancelled category cdc ce columns
-	command continue count csv data dead destination en enqueue event failed false feature field filter fingerprint
-	finished from group groups headers help hex id identity ids insert integration is json key kind known ko latest
-	limit local logged logical login me message method metrics name new newest nobody now null oldest open openid
-	operations operator original outbox owner path pause paused payload pgoutput pool profile publish push ramp rate
-	redrive regressed released replica resnapshot resume reviewer roles row running search seconds secret settled
-	setup since skipped slot snapshot sort start state stop succeeded table tag tags text ticket time to today token
-	true type typed unacknowledged unlogged until upgrade url value version viewer waiting xx`)
+	command continue count csv data dead destination en enqueue event failed failures false feature field file
+	filter fingerprint finished from group groups growth headers help hex host http id identity ids insert
+	integration is items json key kind known ko latest limit local logged logical login me message method metrics
+	name new newest nobody now null oldest open openid operations operator original outbox outcome owner path pause
+	paused payload pgoutput pool profile publish push ramp rate reason redrive regressed released replica resnapshot
+	resume retry reviewer roles row running search seconds secret serve settled setup since skipped slot snapshot
+	sort start state stop succeeded table tag tags text ticket time to today token true type typed unacknowledged
+	unlogged until upgrade url value version viewer waiting watch xx yes`)
 
 // What may stand in a text besides words, in the order of the alphabet: what is filled in, where a count goes, code.
 func places(text string) []string {
@@ -148,7 +150,7 @@ func TestKoreanIsKorean(t *testing.T) {
 		if !hangul.MatchString(bare) && latin.MatchString(bare) && strings.ToUpper(text) != text {
 			t.Errorf("%q is translated by %q", english, text)
 		}
-		for _, word := range latin.FindAllString(bare, -1) {
+		for _, word := range latin.FindAllString(quoted.ReplaceAllString(bare, ""), -1) {
 			word = strings.TrimRight(word, ".:'/=-]}>")
 			if len(word) > 1 && !slices.Contains(latinWords, word) && !codelike.MatchString(word) {
 				t.Errorf("%q has %q, which is no word of Korean: translate it, or put it into latinWords", text, word)

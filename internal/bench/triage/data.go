@@ -105,8 +105,9 @@ var countersSQL = []string{
 	FROM redrive.deliveries JOIN triage_shapes s ON s.id = group_id
 	CROSS JOIN LATERAL (SELECT CASE WHEN s.n % 25 = 3 THEN clock_timestamp() - interval '3 days' END AS settled,
 		CASE WHEN s.n % 25 = 3 THEN clock_timestamp() - interval '1 day' END AS regressed) t GROUP BY group_id`,
-	`INSERT INTO redrive.group_hours (group_id, hour, failed)
-	SELECT group_id, date_trunc('hour', failed_at, 'UTC'), count(*) FROM redrive.deliveries WHERE failed_at > clock_timestamp() - interval '7 days' GROUP BY 1, 2 ORDER BY 2`,
+	`INSERT INTO redrive.group_hours (group_id, hour, failed, came)
+	SELECT group_id, date_trunc('hour', failed_at, 'UTC'), count(*), count(*) FROM redrive.deliveries WHERE failed_at > clock_timestamp() - interval '14 days' GROUP BY 1, 2 ORDER BY 2`,
+	`UPDATE redrive.counting SET trend_hour = '-infinity'`,
 }
 
 // slowTables have their secondary indexes made after the rows.

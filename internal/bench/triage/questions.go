@@ -178,10 +178,11 @@ func (b *bench) groupsOf(name string, set func(*delivery.GroupFilter)) question 
 func (b *bench) groupQuestions() []question {
 	return []question{
 		b.groupsOf("groups", func(*delivery.GroupFilter) {}),
+		b.groupsOf("groups by growth", func(f *delivery.GroupFilter) { f.Sort = delivery.GroupsGrowing }),
 		b.groupsOf("groups of any state", func(f *delivery.GroupFilter) { f.States = listed }),
 		b.groupsOf("groups of a state, sorted", func(f *delivery.GroupFilter) {
 			f.States = []delivery.State{one(b.pick, listed)}
-			f.Sort = one(b.pick, []delivery.GroupSort{delivery.GroupsLargest, delivery.GroupsLatest, delivery.GroupsNewest})
+			f.Sort = one(b.pick, delivery.GroupSorts)
 		}),
 		b.groupsOf("groups by combined keys", func(f *delivery.GroupFilter) {
 			f.By = some(b.pick, delivery.GroupKeys, 1+b.pick.IntN(len(delivery.GroupKeys)))

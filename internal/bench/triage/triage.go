@@ -106,6 +106,9 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err := Verify(ctx, b.conn); err != nil {
 		return err
 	}
+	if _, err := b.db.FoldCounts(ctx); err != nil { // makes the trends
+		return err
+	}
 	b.pick, err = newPicker(ctx, b.conn)
 	return err
 }

@@ -192,7 +192,7 @@ func (a act) many(ctx context.Context, t *Terminal, request map[string]any) erro
 		return nil
 	}
 	if dry.Eligible > 1 && !a.Yes {
-		err := t.confirm(ctx, fmt.Sprintf("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
+		err := t.confirm(ctx, Text("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
 			plural(dry.Eligible, "failure", "failures")))
 		if err != nil {
 			return err
@@ -211,7 +211,7 @@ func (t *Terminal) confirm(ctx context.Context, question string) error {
 		return err
 	}
 	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
-		return fmt.Errorf("nothing was done")
+		return said("nothing was done")
 	}
 	return nil
 }
@@ -231,8 +231,8 @@ func (a act) start(ctx context.Context, t *Terminal, request map[string]any) err
 	case "ids":
 		fmt.Fprintln(t.Out, visible(o.ID))
 	default:
-		fmt.Fprintf(t.Out, "Operation %s: %s of %s. Follow it: redrive operations watch %s\n",
-			visible(o.ID), o.Action, plural(o.Selected, "failure", "failures"), visible(o.ID))
+		fmt.Fprintln(t.Out, Text("Operation %s: %s of %s. Follow it: redrive operations watch %s",
+			visible(o.ID), o.Action, plural(o.Selected, "failure", "failures"), visible(o.ID)))
 	}
 	return nil
 }
@@ -240,17 +240,17 @@ func (a act) start(ctx context.Context, t *Terminal, request map[string]any) err
 // String says what would be selected.
 func (d dryRun) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s would be selected", plural(d.Eligible, "failure", "failures"))
+	b.WriteString(Text("%s would be selected", plural(d.Eligible, "failure", "failures")))
 	if len(d.Integrations) > 0 {
 		b.WriteString(": " + numbers(d.Integrations))
 	}
 	b.WriteString(".\n")
 	if d.Unsure > 0 {
-		fmt.Fprintf(&b, "Of %s the outcome is unknown: the receiver may have had the effect already.\n",
-			plural(d.Unsure, "failure", "failures"))
+		b.WriteString(Text("Of %s the outcome is unknown: the receiver may have had the effect already.",
+			plural(d.Unsure, "failure", "failures")) + "\n")
 	}
 	if len(d.Excluded) > 0 {
-		fmt.Fprintf(&b, "Not selected: %s.\n", numbers(d.Excluded))
+		b.WriteString(Text("Not selected: %s.", numbers(d.Excluded)) + "\n")
 	}
 	return b.String()
 }

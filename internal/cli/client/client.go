@@ -35,9 +35,9 @@ func (e UsageError) Error() string { return e.Err.Error() }
 // Unwrap returns the mistake itself.
 func (e UsageError) Unwrap() error { return e.Err }
 
-func misused(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
+func misused(format string, args ...any) error { return UsageError{said(format, args...)} }
 
-var errInterrupted = errors.New("interrupted")
+var errInterrupted = said("interrupted")
 
 const (
 	requestTimeout = 2 * time.Minute
@@ -62,7 +62,7 @@ func (s Server) call(ctx context.Context, method, path string, in any, again boo
 	var body []byte
 	if in != nil {
 		if body, err = json.Marshal(in); err != nil {
-			return nil, fmt.Errorf("writing the request: %w", err)
+			return nil, said("writing the request: %s", err)
 		}
 	}
 	key := rand.Text()
@@ -79,7 +79,7 @@ func (s Server) call(ctx context.Context, method, path string, in any, again boo
 	case answer.StatusCode >= 300:
 		return nil, refusal(base, answer, raw)
 	case len(raw) > 0 && !strings.HasPrefix(answer.Header.Get("Content-Type"), "application/json"):
-		return nil, fmt.Errorf("%s answers, but not as Redrive's API does: is --url (REDRIVE_URL) right?", base)
+		return nil, said("%s answers, but not as Redrive's API does: is --url (REDRIVE_URL) right?", base)
 	}
 	return raw, nil
 }
@@ -118,6 +118,7 @@ func (s Server) send(ctx context.Context, method, address, key string, body []by
 	}
 	r.Header.Set("Authorization", "Bearer "+s.Token)
 	r.Header.Set("Accept", "application/json")
+	r.Header.Set("Accept-Language", Language())
 	if method != http.MethodGet {
 		r.Header.Set("Idempotency-Key", key)
 	}
@@ -146,17 +147,17 @@ func unreachable(base string, err error) error {
 	)
 	switch {
 	case refused(err):
-		return fmt.Errorf("no server answers at %s: is redrive serve running there? Name another address by --url "+
+		return said("no server answers at %s: is redrive serve running there? Name another address by --url "+
 			"(REDRIVE_URL)", base)
 	case errors.As(err, &untrusted), errors.As(err, &misnamed), errors.As(err, &invalid):
-		return fmt.Errorf("the certificate of %s is not trusted (%s): correct the address, or trust its authority by "+
+		return said("the certificate of %s is not trusted (%s): correct the address, or trust its authority by "+
 			"SSL_CERT_FILE", base, innermost(err))
 	case errors.As(err, &notTLS), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		return fmt.Errorf("%s does not speak HTTPS: write http:// in --url (REDRIVE_URL)", base)
+		return said("%s does not speak HTTPS: write http:// in --url (REDRIVE_URL)", base)
 	case errors.As(err, &outer) && outer.Timeout():
-		return fmt.Errorf("%s does not answer in time", base)
+		return said("%s does not answer in time", base)
 	}
-	return fmt.Errorf("no answer from %s: %s", base, innermost(err))
+	return said("no answer from %s: %s", base, innermost(err))
 }
 
 // innermost is an error without the address, which was said, and without what wraps it.
@@ -178,7 +179,7 @@ func refusal(base string, answer *http.Response, raw []byte) error {
 			return misused("%s leads elsewhere (%s): name that address by --url (REDRIVE_URL)",
 				base, visible(answer.Header.Get("Location")))
 		}
-		return fmt.Errorf("%s answers %d, but not as Redrive's API does: is --url (REDRIVE_URL) right?", base, answer.StatusCode)
+		return said("%s answers %d, but not as Redrive's API does: is --url (REDRIVE_URL) right?", base, answer.StatusCode)
 	}
 	text := visible(p.Detail)
 	switch {
@@ -189,7 +190,7 @@ func refusal(base string, answer *http.Response, raw []byte) error {
 	case answer.StatusCode == http.StatusForbidden, answer.StatusCode == http.StatusConflict:
 		return errors.New(text)
 	case answer.StatusCode >= 500:
-		return fmt.Errorf("%s (request %s)", text, visible(p.RequestID))
+		return said("%s (request %s)", text, visible(p.RequestID))
 	}
 	return UsageError{errors.New(text)}
 }
@@ -226,7 +227,7 @@ func (s Server) posted(ctx context.Context, path string, in, into any, again boo
 
 func decode(raw []byte, into any) error {
 	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("the server's answer cannot be read: %w", err)
+		return said("the server's answer cannot be read: %s", err)
 	}
 	return nil
 }

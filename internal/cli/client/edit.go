@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -41,7 +40,7 @@ func (c *Edit) Run(ctx context.Context, t *Terminal) error {
 	}
 	before, ok := d.sent().bytes()
 	if !ok && c.File == "" && !c.Null {
-		return errors.New("this payload cannot be shown to you: give a whole new one by --file")
+		return said("this payload cannot be shown to you: give a whole new one by --file")
 	}
 	after, kept, ctx, done, err := c.edited(ctx, t, before)
 	if err != nil {
@@ -59,7 +58,7 @@ func (c *Edit) Run(ctx context.Context, t *Terminal) error {
 	return nil
 }
 
-var errUnchanged = errors.New("the payload was not changed: nothing is sent; to try the same again, redrive failures retry")
+var errUnchanged = said("the payload was not changed: nothing is sent; to try the same again, redrive failures retry")
 
 // keptError says where the text is that was not sent.
 type keptError struct {
@@ -127,7 +126,7 @@ func (c *Edit) edited(
 	}
 	if err != nil {
 		forget(kept)
-		return nil, "", ctx, nil, fmt.Errorf("editing: %w", err)
+		return nil, "", ctx, nil, said("editing: %s", err)
 	}
 	next, done = signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
 	return withoutAddedNewline(before, after), kept, next, done, nil
@@ -161,7 +160,7 @@ func (t *Terminal) openEditor(content []byte) (path string, err error) {
 	editor := programs.Chosen(command[0], append(command[1:], path)...)
 	editor.Stdin, editor.Stdout, editor.Stderr = t.In, t.Out, t.Err
 	if err := editor.Run(); err != nil {
-		return path, fmt.Errorf("%s: %w; set EDITOR to the editor you want", command[0], err)
+		return path, said("%s: %s; set EDITOR to the editor you want", command[0], err)
 	}
 	return path, nil
 }

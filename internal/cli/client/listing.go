@@ -27,7 +27,7 @@ func (s Server) list(ctx context.Context, t *Terminal, as Output, l listing) err
 		return err
 	}
 	if more {
-		defer fmt.Fprintf(t.Err, "There are more than these %d; see --limit.\n", len(items))
+		defer fmt.Fprintln(t.Err, Text("There are more than these %d; see --limit.", len(items)))
 	}
 	if as.Output == "json" {
 		t.array(items)

@@ -240,7 +240,7 @@ func (c steer) run(ctx context.Context, t *Terminal, step string, more map[strin
 		return err
 	}
 	if c.Output.Output == "table" {
-		fmt.Fprintf(t.Out, "Operation %s is %s: %s.\n", visible(o.ID), visible(o.State), o.numbers())
+		fmt.Fprintln(t.Out, Text("Operation %s is %s: %s.", visible(o.ID), visible(o.State), o.numbers()))
 		return nil
 	}
 	c.Output.operation(t, raw, o)
@@ -308,7 +308,7 @@ func (s Server) watch(ctx context.Context, t *Terminal, id string, output Output
 		switch {
 		case errors.Is(err, errInterrupted):
 			p.end()
-			return fmt.Errorf("no longer watching; the operation goes on. To end it: redrive operations cancel %s "+
+			return said("no longer watching; the operation goes on. To end it: redrive operations cancel %s "+
 				"--reason …", visible(id))
 		case err == nil:
 			answered = time.Now()
@@ -335,11 +335,11 @@ func (o operation) verdict() error {
 	id := visible(o.ID)
 	switch {
 	case o.State == "paused":
-		return fmt.Errorf("operation %s is paused (%s): redrive operations resume %s, or cancel", id, visible(o.Note), id)
+		return said("operation %s is paused (%s): redrive operations resume %s, or cancel", id, visible(o.Note), id)
 	case o.Failed > 0:
-		return fmt.Errorf("%s failed: redrive operations items %s --outcome failed", plural(o.Failed, "failure", "failures"), id)
+		return said("%s failed: redrive operations items %s --outcome failed", plural(o.Failed, "failure", "failures"), id)
 	case o.Cancelled > 0:
-		return fmt.Errorf("operation %s was cancelled", id)
+		return said("operation %s was cancelled", id)
 	}
 	return nil
 }

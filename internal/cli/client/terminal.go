@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
+
+	"redrive/views/words"
 )
 
 // Terminal is where a command reads and writes.
@@ -186,8 +188,8 @@ func relative(d time.Duration) string {
 
 // plural is a number with its noun.
 func plural(n int, one, many string) string {
-	if n == 1 {
+	if n == 1 && !words.OneForm(Language()) {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return Text("%d "+many, n)
 }

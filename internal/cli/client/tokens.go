@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -164,7 +163,7 @@ func (s Server) secret(ctx context.Context, t *Terminal, as OutputOfSecret, path
 	var made token
 	raw, err := s.postOnce(ctx, path, in, &made)
 	if err == nil && len(made.Secrets) == 0 {
-		err = errors.New("the server's answer has no secret")
+		err = said("the server's answer has no secret")
 	}
 	if err != nil {
 		return err
@@ -174,7 +173,7 @@ func (s Server) secret(ctx context.Context, t *Terminal, as OutputOfSecret, path
 		return nil
 	}
 	fmt.Fprintln(t.Out, visible(made.Secret))
-	fmt.Fprintf(t.Err, "Token %s (%s) expires %s. This is its secret, which is not shown again.\n", visible(made.Name), visible(made.ID), made.Secrets[0].ends())
+	fmt.Fprintln(t.Err, Text("Token %s (%s) expires %s. This is its secret, which is not shown again.", visible(made.Name), visible(made.ID), made.Secrets[0].ends()))
 	return nil
 }
 
@@ -229,6 +228,6 @@ func (c *RevokeToken) Run(ctx context.Context, t *Terminal) error {
 	if _, err := c.post(ctx, path, nil, &is); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.Out, "Token %s (%s) is revoked.\n", visible(is.Name), visible(is.ID))
+	fmt.Fprintln(t.Out, Text("Token %s (%s) is revoked.", visible(is.Name), visible(is.ID)))
 	return nil
 }

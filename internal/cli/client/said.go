@@ -1,0 +1,53 @@
+package client
+
+import (
+	"os"
+
+	"redrive/views/words"
+)
+
+// Language is that of whoever runs the command.
+func Language() string { return words.OfTerminal(os.Getenv) }
+
+// Text is a text of the command line in that language, with fmt's verbs filled in.
+func Text(text string, args ...any) string {
+	return words.Format(words.Translate(Language(), text), heard(args)...)
+}
+
+// saidError says what went wrong to whoever runs the command.
+type saidError struct {
+	text  string
+	cause error
+}
+
+func (e *saidError) Error() string { return e.text }
+
+func (e *saidError) Unwrap() error { return e.cause }
+
+// Said is an error that says a text, see Text. It wraps the error among its arguments.
+func Said(text string, args ...any) error {
+	said := &saidError{text: Text(text, args...)}
+	for _, arg := range args {
+		if err, ok := arg.(error); ok {
+			said.cause = err
+		}
+	}
+	return said
+}
+
+func said(text string, args ...any) error { return Said(text, args...) }
+
+// heard are arguments of which errors say what they say to people.
+func heard(args []any) []any {
+	out := make([]any, len(args))
+	for n, arg := range args {
+		out[n] = arg
+		if err, ok := arg.(error); ok {
+			out[n] = err.Error()
+			if text, spoken := words.Of(Language(), err); spoken {
+				out[n] = text
+			}
+		}
+	}
+	return out
+}
