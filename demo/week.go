@@ -72,8 +72,8 @@ func (w *week) people(first string) {
 		to   *past.Person
 		name string
 		role delivery.Role
-	}{{&w.admin, first, delivery.RoleAdmin}, {&w.mina, "mina", delivery.RoleOnCall}, {&w.junho, "junho", delivery.RoleOperator},
-		{&w.sora, "sora", delivery.RoleReviewer}, {&w.hana, "hana", delivery.RoleAuditor}} {
+	}{{&w.admin, first, delivery.RoleAdmin}, {&w.mina, past.OnCall, delivery.RoleOnCall}, {&w.junho, past.Operator, delivery.RoleOperator},
+		{&w.sora, past.Reviewer, delivery.RoleReviewer}, {&w.hana, past.Auditor, delivery.RoleAuditor}} {
 		at := w.ago(170).Add(time.Duration(len(w.People)) * time.Minute)
 		*p.to = past.Person{ID: w.id(at), Name: p.name, Role: p.role, Since: at}
 		w.People = append(w.People, *p.to)

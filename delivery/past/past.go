@@ -22,6 +22,14 @@ type History struct {
 	Entries    []delivery.AuditEntry // in any order, without number and hash; Actor is a name, ActorID an id where there is one
 }
 
+// Names of the people of the demo's week, by what they do.
+const (
+	OnCall   = "mina"
+	Operator = "junho"
+	Reviewer = "sora"
+	Auditor  = "hana"
+)
+
 // Person is somebody who is there.
 type Person struct {
 	ID, Name string
