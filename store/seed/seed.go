@@ -49,7 +49,7 @@ SELECT EXISTS (SELECT FROM redrive.audit WHERE seq = 1 AND details -> '` + audit
     EXISTS (SELECT FROM edited e JOIN redrive.deliveries r ON r.id = e.id AND r.state = 'delivered') AS delivered,
     EXISTS (SELECT FROM redrive.audit WHERE action = 'operation.start' AND details -> '` + audit.PastMember + `' IS NULL
         AND details -> 'pace' -> '` + delivery.PaceCanary + `' IS NOT NULL) AS canary,
-    EXISTS (SELECT FROM redrive.audit WHERE action = 'ignored.export' AND details -> '` + audit.PastMember + `' IS NULL) AS exported`
+    EXISTS (SELECT FROM redrive.audit WHERE action = 'failures.export' AND subject = 'ignored' AND details -> '` + audit.PastMember + `' IS NULL) AS exported`
 
 // Since returns what people have done since a history was written, if one was.
 func (s *Seed) Since(ctx context.Context) (since past.Since, err error) {
