@@ -74,6 +74,11 @@ func TestDailyErrandsTakeFewClicks(t *testing.T) {
 		step("button[data-action=retry]")
 		b.becomes("delivered")
 	}})
+	b.do(chromedp.EmulateViewport(320, 256)) // 1280 by 1024 at 400 %
+	for _, path := range []string{"/", "/failures", "/groups", back, "/failures/" + gateway["id"].(string), "/integrations/seller-push", "/operations", "/audit"} {
+		b.open(path)
+		b.is("String(document.documentElement.scrollWidth <= innerWidth)", "true")
+	}
 	b.open("/")
 	b.is("String(document.querySelectorAll('.note .state.good').length)", "2") // the canary and the file; nothing was edited
 	b.click("button[name=tasks]")
