@@ -8,10 +8,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"redrive/delivery"
 )
@@ -152,7 +150,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if k.LatencyMS > 0 && !pause(req, time.Duration(k.LatencyMS)*time.Millisecond) {
 		return
 	}
-	status, text := r.verdict(k, body)
+	status, text := r.verdict(k)
+	complaint, complains := complains(r.name, body)
 	switch {
 	case status != http.StatusOK:
 		r.record(req, status, false)
@@ -160,6 +159,9 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			w.Header().Set("Retry-After", strconv.Itoa(k.RetryAfterSeconds))
 		}
 		http.Error(w, text, status)
+	case complains:
+		r.record(req, complaint.status, false)
+		complaint.write(w)
 	case k.Hang:
 		r.take(req, body, 0)
 		r.hang(w, req)
@@ -172,8 +174,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// verdict is the answer that knobs and content call for, 200 when nothing is wrong.
-func (r *receiver) verdict(k Knobs, body []byte) (int, string) {
+// verdict is the answer that knobs call for, 200 when nothing is wrong.
+func (r *receiver) verdict(k Knobs) (int, string) {
 	switch {
 	case k.Outage:
 		return http.StatusServiceUnavailable, "closed for maintenance"
@@ -183,18 +185,11 @@ func (r *receiver) verdict(k Knobs, body []byte) (int, string) {
 		return http.StatusUnprocessableEntity, "the receiver refuses this request"
 	case chance(k.FailurePercent):
 		return http.StatusInternalServerError, "internal error"
-	case r.name == "seller-push" && !deliverable(body):
-		return http.StatusUnprocessableEntity, "the address has no house number"
 	}
 	return http.StatusOK, ""
 }
 
 func chance(percent int) bool { return rand.IntN(100) < percent }
-
-func deliverable(body []byte) bool {
-	var order struct{ Address string }
-	return json.Unmarshal(body, &order) != nil || strings.ContainsFunc(order.Address, unicode.IsDigit)
-}
 
 // take does what the request asks for, unless its key has been seen and the receiver drops duplicates.
 func (r *receiver) take(req *http.Request, body []byte, status int) {

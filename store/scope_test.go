@@ -167,11 +167,11 @@ var otherMethods = map[string]string{
 		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
-		FindCtx CommitCtx DeleteCtx EnsureFirstOperator EnsureEnvToken
+		FindCtx CommitCtx DeleteCtx EnsureFirstOperator WriteHistory EnsureEnvToken
 		SignInProvided EndProvided IDToken KeepChallenge TakeChallenge TicketKey TicketEnded EndTicket CodeSecret ProposeCodeSecret ConfirmCodes UseCode FailCode RemoveCodes
 		ChooseLanguage Look Seen RecoveryCodes UseRecoveryCode Passkeys AddPasskey UsePasskey RenamePasskey RemovePasskey KnownPlace RememberPlace`,
-	"is for who administers, and checked in the transaction": `Secrets SetSecret RemoveSecret`,
-	"is a number that says that something changed":           `DeadGeneration`,
+	"is for who administers, and checked in the transaction":    `Secrets SetSecret RemoveSecret`,
+	"says that something changed, or was done, and not of what": `DeadGeneration Since`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete
 		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
 		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse Park PartHealth

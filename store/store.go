@@ -16,6 +16,7 @@ import (
 	"redrive/store/people"
 	"redrive/store/pg"
 	"redrive/store/queue"
+	"redrive/store/seed"
 	"redrive/store/sqltext"
 	"redrive/store/vault"
 )
@@ -36,6 +37,7 @@ type Store struct {
 	*capture.Captures
 	*integrations.Registry
 	*vault.Vault
+	*seed.Seed
 }
 
 // Open connects to the database that dsn names (URL or key=value form) and checks that it answers.
@@ -57,6 +59,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
 		Vault:       keys,
+		Seed:        seed.New(db),
 	}, nil
 }
 

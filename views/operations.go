@@ -203,12 +203,15 @@ func (f OperationForm) loose() string {
 	return f.Problem
 }
 
-// Suggested is a careful pace for so many retries.
-func Suggested(retries int) PaceForm {
-	if retries < 50 {
-		return PaceForm{}
+// Suggested is a careful pace for so many retries. Those of one group share a cause: a few tell whether it is gone.
+func Suggested(retries int, ofOneGroup bool) PaceForm {
+	switch {
+	case retries >= 50:
+		return PaceForm{Canary: "10", StopAbove: "20"}
+	case ofOneGroup && retries > 1:
+		return PaceForm{Canary: strconv.Itoa(min(2, retries-1))}
 	}
-	return PaceForm{Canary: "10", StopAbove: "20"}
+	return PaceForm{}
 }
 
 // Typed is a pace as its form shows it.

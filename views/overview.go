@@ -98,3 +98,29 @@ func (p OverviewPage) board() Board {
 func (p IntegrationsPage) board() Board {
 	return NewBoard(p.Integrations, Integrations, p.Asked, p.Now)
 }
+
+// task is something to try in the demo.
+type task struct {
+	text, link string
+	done       bool
+}
+
+// tasks are those that the reader may do.
+func (p OverviewPage) tasks() (list []task) {
+	if !p.Done.Told {
+		return nil
+	}
+	if p.May(delivery.PermitEdit) {
+		list = append(list, task{p.T("An order has no house number: give its address one, send it again, and see it delivered"),
+			FailureList(delivery.Filter{Query: "house number"}), p.Done.Delivered})
+	}
+	if p.May(delivery.PermitBulk) {
+		list = append(list, task{p.T("What was settled came back: open that group and retry it, a canary first"),
+			GroupList(delivery.GroupFilter{Statuses: []delivery.GroupStatus{delivery.GroupRegressed}}), p.Done.Canary})
+	}
+	if p.May(delivery.PermitExport) {
+		list = append(list, task{p.T("An auditor asks what was ignored this month: take it away as CSV"),
+			IgnoredWith(nil, "month", p.Now.In(p.zone()).Format(MonthForm)), p.Done.Exported})
+	}
+	return list
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/past"
 )
 
 // Layout is what every page needs around its content.
@@ -118,6 +119,7 @@ type OverviewPage struct {
 	Integrations []delivery.IntegrationHealth // all that the reader sees
 	Asked        BoardRequest
 	Facts        map[string][]delivery.Fact // figures of the methods, by integration
+	Done         past.Since                 // of the demo's tasks; nothing told: there are none
 }
 
 // FailuresPage lists failures.

@@ -84,7 +84,7 @@ func (s *Console) setPreferences(c echo.Context) error {
 	if err != nil {
 		return web.NewProblem(http.StatusBadRequest, "bad_form")
 	}
-	for field, cookie := range map[string]string{"theme": web.ThemeCookie, "keys": web.KeysCookie} {
+	for field, cookie := range map[string]string{"theme": web.ThemeCookie, "keys": web.KeysCookie, "tasks": web.TasksCookie} {
 		if given.Has(field) {
 			s.SetCookie(c, cookie, given.Get(field))
 		}

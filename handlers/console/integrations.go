@@ -19,6 +19,11 @@ func (s *Console) overview(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if page.Demo && web.Cookie(c.Request(), web.TasksCookie) != "off" {
+		if page.Done, err = s.store.Since(c.Request().Context()); err != nil {
+			return err
+		}
+	}
 	return web.Render(c, http.StatusOK, views.OverviewView(page))
 }
 

@@ -58,7 +58,7 @@ func (s *Console) askOperation(c echo.Context) error {
 	}
 	page.Form.Token = NewToken()
 	if page.Form.Pace == (views.PaceForm{}) && request.Action.Row().Queues {
-		page.Form.Pace = views.Suggested(page.Dry.Eligible)
+		page.Form.Pace = views.Suggested(page.Dry.Eligible, page.Filter != nil && len(page.Filter.Groups) == 1)
 	}
 	return web.Render(c, http.StatusOK, views.OperationNewView(page.Titled()))
 }

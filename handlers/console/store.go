@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/past"
 	"redrive/handlers/web"
 )
 
@@ -25,6 +26,7 @@ type Store interface {
 	Look(ctx context.Context, operator string) (delivery.Look, error) // what somebody has seen of failures
 	Seen(ctx context.Context, operator string, until time.Time) error // notes it
 	ChooseLanguage(ctx context.Context, operator, lang string) error  // in which somebody reads; empty: none
+	Since(ctx context.Context) (past.Since, error)                    // the demo's week
 	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)
 	Groups(ctx context.Context, f delivery.GroupFilter) (delivery.Page[delivery.Group], error)
 	Group(ctx context.Context, id string) (delivery.Group, error)

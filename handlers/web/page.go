@@ -18,6 +18,9 @@ import (
 	"redrive/views/words"
 )
 
+// TasksCookie is off for whoever does not want to see the tasks of the demo.
+const TasksCookie = "redrive_tasks"
+
 // ThemeCookie is light or dark; without it the system decides.
 const ThemeCookie = "redrive_theme"
 

@@ -16,6 +16,7 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/cdc/mapping"
 	"redrive/delivery/config"
+	"redrive/delivery/past"
 	"redrive/delivery/progress"
 	"redrive/delivery/rooms"
 	"redrive/delivery/scratch"
@@ -287,7 +288,7 @@ func (c *Settings) prepare(ctx context.Context, db *store.Store, file *config.Fi
 	if len(file.Integrations) == 0 {
 		log.Warn("no integration is configured: set REDRIVE_CONFIG, or REDRIVE_DEMO=1 to look around")
 	}
-	if err := c.firstOperator(ctx, db, log); err != nil {
+	if err := c.firstOperator(ctx, db, file, log); err != nil {
 		return err
 	}
 	var hash []byte
@@ -298,7 +299,7 @@ func (c *Settings) prepare(ctx context.Context, db *store.Store, file *config.Fi
 	return db.EnsureEnvToken(ctx, hash)
 }
 
-func (c *Settings) firstOperator(ctx context.Context, db *store.Store, log *slog.Logger) error {
+func (c *Settings) firstOperator(ctx context.Context, db *store.Store, file *config.File, log *slog.Logger) error {
 	existing, err := db.Operators(ctx)
 	if err != nil || len(existing) > 0 {
 		return err
@@ -315,7 +316,7 @@ func (c *Settings) firstOperator(ctx context.Context, db *store.Store, log *slog
 		return err
 	}
 	debug.FreeOSMemory() // hashing takes many MiB, once
-	created, err := db.EnsureFirstOperator(ctx, firstOperator, hash)
+	created, err := c.firstPeople(ctx, db, file, hash)
 	switch {
 	case !created || !generated:
 	case c.LogFormat == "json": // whoever reads the lines reads this one as well
@@ -324,4 +325,18 @@ func (c *Settings) firstOperator(ctx context.Context, db *store.Store, log *slog
 		fmt.Fprintf(os.Stderr, "\n  First operator: admin   password: %s   (shown this once)\n\n", password)
 	}
 	return err
+}
+
+// firstPeople makes the first operator; the demo with its own integrations begins with a week of history and the people of that, all with
+// the password of the first.
+func (c *Settings) firstPeople(ctx context.Context, db *store.Store, file *config.File, hash string) (created bool, err error) {
+	if bool(c.Demo) && c.Config == "" {
+		created, err = db.WriteHistory(ctx, func() (*past.History, error) {
+			return demo.Week(ctx, firstOperator, file.Integrations, time.Now())
+		}, hash)
+	}
+	if created || err != nil {
+		return created, err
+	}
+	return db.EnsureFirstOperator(ctx, firstOperator, hash)
 }

@@ -93,7 +93,7 @@ func (b *browser) auditorTakesAMonth() {
 	b.click(".bar a[href='/ignored']")
 	b.click(".tabs a[href*='month=']")
 	b.is("String(document.querySelectorAll('[data-row]').length)", "1")
-	file := b.promised(`fetch(document.querySelector('a[href^="/failures/csv"]').href).then(a => a.text())`)
+	file := b.promised(`fetch(document.querySelector('a[href^="/ignored/csv"]').href).then(a => a.text())`)
 	if lines := strings.Count(file, "\r\n"); lines != 2 || !strings.Contains(file, "order-80055") {
 		b.t.Error(fmt.Sprintf("%d lines: %s", lines, file))
 	}

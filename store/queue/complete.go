@@ -38,6 +38,10 @@ WITH done AS (
 )
 SELECT token, CASE WHEN lane IS NOT NULL THEN id::text ELSE '' END FROM gone`
 
+// PolicySQL is what a policy decides about what finally fails.
+const PolicySQL = `(SELECT 'ignored' AS state, 'policy' AS policy, 'ignore' AS action, statement_timestamp() AS acted_at,
+    'the integration''s policy ignores what finally fails' AS reason) AS p`
+
 // failedSQL writes outcomes that were not confirmed: back into the queue with a later time, or out of it. What follows from a worker
 // that vanished is no attempt of its own: the claim that found out has written that one.
 const failedSQL = `
@@ -69,8 +73,7 @@ WITH done AS (
         retry_requested_at = CASE WHEN excluded.state = 'pending' THEN r.retry_requested_at END
 ), details AS (
     INSERT INTO redrive.failure_details AS f (delivery_id, error, actor, action, acted_at, reason)
-    SELECT id, error, policy, action, acted_at, reason FROM applied LEFT JOIN (VALUES ('ignored', 'policy', 'ignore',
-        statement_timestamp(), 'the integration''s policy ignores what finally fails')) AS p(state, policy, action, acted_at, reason)
+    SELECT id, error, policy, action, acted_at, reason FROM applied LEFT JOIN ` + PolicySQL + `
         ON p.state = applied.next
     ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error, actor = coalesce(excluded.actor, f.actor),
         action = coalesce(excluded.action, f.action), acted_at = coalesce(excluded.acted_at, f.acted_at),

@@ -103,7 +103,7 @@ func (b *bench) prepare(ctx context.Context) error {
 			return fmt.Errorf("making the data: %w", err)
 		}
 	}
-	if err := verify(ctx, b.conn); err != nil {
+	if err := Verify(ctx, b.conn); err != nil {
 		return err
 	}
 	if _, err := b.db.FoldCounts(ctx); err != nil { // makes the trends

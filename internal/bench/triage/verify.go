@@ -25,7 +25,7 @@ var rules = []struct{ what, sql string }{
 	) SELECT coalesce(l.group_id, c.group_id) FROM live l FULL JOIN counted c USING (group_id)
 	WHERE (l.dead, l.acknowledged, l.pending, l.ignored, l.resolved, l.delivered) IS DISTINCT FROM (c.dead, c.acknowledged, c.pending, c.ignored, c.resolved, c.delivered)
 		AND coalesce(c.dead + c.pending + c.ignored + c.resolved + c.delivered, 1) > 0 LIMIT 1`},
-	{"a failure without its group", `SELECT r.group_id FROM (SELECT DISTINCT group_id, integration FROM redrive.deliveries) r
+	{"a failure without its group", `SELECT r.group_id FROM (SELECT DISTINCT group_id, integration FROM redrive.deliveries WHERE failed_at IS NOT NULL) r
 		WHERE NOT EXISTS (SELECT FROM redrive.groups g WHERE g.id = r.group_id AND g.integration = r.integration) LIMIT 1`},
 	{"a failure without its details", `SELECT r.id::text FROM redrive.deliveries r WHERE failed_at IS NOT NULL
 		AND NOT EXISTS (SELECT FROM redrive.failure_details f WHERE f.delivery_id = r.id) LIMIT 1`},
@@ -42,8 +42,9 @@ var rules = []struct{ what, sql string }{
 		AND NOT EXISTS (SELECT FROM redrive.search f WHERE f.delivery_id = r.id) AND NOT EXISTS (SELECT FROM redrive.unindexed u WHERE u.delivery_id = r.id) LIMIT 1`},
 }
 
-// verify checks the data against the program's own rules.
-func verify(ctx context.Context, conn *pgx.Conn) error {
+// Verify checks the failures of a database against the program's own rules: that counters, groups, attempts, queue and search index fit the
+// rows. Of a database at work it speaks of one moment after the other.
+func Verify(ctx context.Context, conn *pgx.Conn) error {
 	for _, rule := range rules {
 		var found string
 		err := conn.QueryRow(ctx, rule.sql).Scan(&found)
