@@ -45,7 +45,7 @@ var allowed = map[string][]string{
 	"store/batch":        {"delivery", "store/pg", "store/audit", "store/record", "store/queue", "store/sqltext", "store/session"},
 	"store/capture":      {"delivery", "store/pg", "store/audit", "store/record", "store/queue"},
 	"store/integrations": {"delivery", "store/pg", "store/audit", "store/record", "store/index", "store/queue", "store/find", "store/sqltext"},
-	"store/session":      {"delivery"}, "store/embedded": {"delivery/programs", "delivery/scratch"}, "delivery/programs": {}, "delivery/scratch": {}, "delivery/progress": {},
+	"store/session":      {"delivery"}, "store/embedded": {"delivery/programs", "delivery/scratch", "store/pg"}, "delivery/programs": {}, "delivery/scratch": {}, "delivery/progress": {},
 	"delivery/past": {"delivery"}, "store/seed": {"delivery", "store/pg", "store/audit", "store/queue"},
 	"store/source": {"delivery", "store/session"}, "demo": {"delivery"},
 }

@@ -5,10 +5,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"redrive/store/pg"
 )
 
 // Roles of the cluster beside its superuser, which is used at the start and by nobody else.
@@ -67,7 +70,15 @@ func (s *Server) divide(ctx context.Context) error {
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	statements := strings.NewReplacer("{owner}", ownerRole, "{program}", programRole, "{owner password}", s.derived(ownerRole),
 		"{program password}", s.derived(programRole)).Replace(rolesSQL)
-	if _, err := conn.PgConn().Exec(ctx, "BEGIN; SET LOCAL search_path = pg_catalog; "+statements+"; COMMIT").ReadAll(); err != nil {
+	err = pg.Again(func() error { // others may work with what is divided
+		_, err := conn.PgConn().Exec(ctx, "BEGIN; SET LOCAL search_path = pg_catalog; "+statements+"; COMMIT").ReadAll()
+		if err != nil {
+			_, err2 := conn.Exec(ctx, "ROLLBACK")
+			err = errors.Join(err, err2)
+		}
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("preparing the roles of the embedded Postgres: %w", err)
 	}
 	return nil

@@ -220,7 +220,7 @@ var koreanPages = []translation{
 	{"All operations", "모든 일괄 작업"},
 	{"Already done: this form had been carried out before, so nothing was done twice.", "이미 처리되었습니다. 전에 실행된 양식이어서 두 번 실행하지 않았습니다."},
 	{"An app on your phone makes a new code every half minute. With it a password that somebody learnt is not enough.", "휴대전화의 앱이 30초마다 새 코드를 만듭니다. 코드를 쓰면 비밀번호가 알려져도 그것만으로는 로그인할 수 없습니다."},
-	{"An auditor asks what was ignored this month: take it away as CSV", "감사자가 이번 달에 무시한 건을 요청합니다. CSV로 내려받으세요"},
+	{"An auditor asks what was ignored: take it away as CSV", "감사자가 무시한 건의 목록을 요청합니다. CSV로 내려받으세요"},
 	{"An empty name removes a row. More empty rows come with each review.", "이름을 비우면 그 행이 삭제됩니다. 검토할 때마다 빈 행이 추가됩니다."},
 	{"An order has no house number: give its address one, send it again, and see it delivered", "번지가 없는 주문이 있습니다. 주소를 고쳐 다시 보내고 전송 완료를 확인하세요"},
 	{"Answer", "응답"},
