@@ -166,10 +166,10 @@ func (b *browser) examine(t *testing.T, path string) {
 	b.reads("")
 }
 
-// reads chooses a language, as a form of the page does for who is not signed in.
+// reads chooses a language, as a form of the page does for who is not signed in. What is read back is there for the next request.
 func (b *browser) reads(lang string) {
 	b.t.Helper()
-	b.is(fmt.Sprintf("document.cookie = 'redrive_lang=%s; path=/'", lang), fmt.Sprintf("redrive_lang=%s; path=/", lang))
+	b.is(fmt.Sprintf("(document.cookie = 'redrive_lang=%[1]s; path=/', String(document.cookie.split('; ').includes('redrive_lang=%[1]s')))", lang), "true")
 }
 
 func (b *browser) appears(scheme string, width, height int64) {
