@@ -159,6 +159,7 @@ type OperationPart struct {
 type OperationItem struct {
 	N           int
 	DeliveryID  string
+	Key         string // business key; empty: it has none, or its record is gone
 	Integration string // at the freeze: its part
 	Version     int    // at the freeze
 	Outcome     string // waiting, released, succeeded, failed, skipped or cancelled

@@ -162,17 +162,17 @@ func (l Locale) remedy(r delivery.Remedy) string {
 	confirmed := l.Number(r.Confirmed)
 	switch {
 	case r.Action == delivery.ActionIgnore:
-		return l.T("%s ignored %s", r.Actor, failures)
+		return l.T("%s ignored %s", l.actor(r.Actor), failures)
 	case r.Action == delivery.ActionResolve:
-		return l.T("%s settled %s by other means", r.Actor, failures)
+		return l.T("%s settled %s by other means", l.actor(r.Actor), failures)
 	case r.Operation:
-		return l.T("%s sent %s again by an operation; %s of its %s were confirmed", r.Actor, failures, confirmed, l.Number(r.Sent))
+		return l.T("%s sent %s again by an operation; %s of its %s were confirmed", l.actor(r.Actor), failures, confirmed, l.Number(r.Sent))
 	case r.Action == delivery.ActionEdit:
-		return l.T("%s edited %s; %s confirmed since", r.Actor, failures, confirmed)
+		return l.T("%s edited %s; %s confirmed since", l.actor(r.Actor), failures, confirmed)
 	case r.Action == delivery.ActionRedirect:
-		return l.T("%s redirected %s; %s confirmed since", r.Actor, failures, confirmed)
+		return l.T("%s redirected %s; %s confirmed since", l.actor(r.Actor), failures, confirmed)
 	}
-	return l.T("%s sent %s again; %s confirmed since", r.Actor, failures, confirmed)
+	return l.T("%s sent %s again; %s confirmed since", l.actor(r.Actor), failures, confirmed)
 }
 
 // remedyWhy says why, with the ticket.

@@ -505,10 +505,10 @@ func (l Locale) held(s delivery.IntegrationState) string {
 	switch {
 	case s.PausedAt != nil && s.PausedUntil != nil:
 		return l.T("The integration was paused %s by %s (%s); it is sent when the pause ends, %s, or somebody resumes it.",
-			l.Relative(*s.PausedAt), s.PausedBy, orDash(l.Reason(s.PauseReason, s.PauseSays)), l.Relative(*s.PausedUntil))
+			l.Relative(*s.PausedAt), l.actor(s.PausedBy), orDash(l.Reason(s.PauseReason, s.PauseSays)), l.Relative(*s.PausedUntil))
 	case s.PausedAt != nil:
 		return l.T("The integration was paused %s by %s (%s); it is sent when somebody resumes it.",
-			l.Relative(*s.PausedAt), s.PausedBy, orDash(l.Reason(s.PauseReason, s.PauseSays)))
+			l.Relative(*s.PausedAt), l.actor(s.PausedBy), orDash(l.Reason(s.PauseReason, s.PauseSays)))
 	case s.Breaker == delivery.BreakerOpen && s.BreakerUntil != nil:
 		return l.T("The integration rests because too many tries failed; the next probe is %s.", l.Relative(*s.BreakerUntil))
 	}
@@ -526,13 +526,10 @@ func (p DeliveryPage) failures() int {
 }
 
 func (p DeliveryPage) by() string {
-	switch p.D.Settlement.Actor {
-	case "":
+	if p.D.Settlement.Actor == "" {
 		return p.T("Somebody")
-	case "policy":
-		return p.T("The integration's policy")
 	}
-	return p.D.Settlement.Actor
+	return p.actor(p.D.Settlement.Actor)
 }
 
 func (p DeliveryPage) because() string {

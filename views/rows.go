@@ -85,11 +85,13 @@ func choices(fold []listed) string {
 const Chosen = " "
 
 // name is what people call a failure: its business key, else the end of its id.
-func (r listed) name() string {
-	if r.Key != "" {
-		return r.Key
+func (r listed) name() string { return called(r.Key, r.ID) }
+
+func called(key, id string) string {
+	if key != "" {
+		return key
 	}
-	return Short(r.ID)
+	return Short(id)
 }
 
 // said is what the receiver said; where it said nothing, what happened.

@@ -201,7 +201,7 @@ var itemOutcomes = map[string]string{
 }
 
 var itemsSQL = `
-SELECT i.n, i.delivery_id::text, p.integration, i.version, coalesce(i.reason, '') AS reason, i.who, coalesce(i.outcome, 
+SELECT i.n, i.delivery_id::text, coalesce((SELECT r.key FROM redrive.deliveries r WHERE r.id = i.delivery_id), '') AS key, p.integration, i.version, coalesce(i.reason, '') AS reason, i.who, coalesce(i.outcome, 
     CASE WHEN i.n > p.cursor THEN CASE o.state WHEN 'cancelled' THEN 'cancelled' ELSE 'waiting' END WHEN o.action IN (` + awaited + `) THEN 'released' ELSE 'succeeded' END) AS outcome
 FROM redrive.operations o JOIN redrive.operation_items i ON i.operation_id = o.id
 JOIN redrive.operation_parts p ON p.operation_id = o.id AND i.n BETWEEN p.first AND p.last

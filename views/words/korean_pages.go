@@ -757,7 +757,6 @@ var koreanPages = []translation{
 	{"The integration was paused %s by %s (%s); it is sent when somebody resumes it.", "%s %s{이가} 연동을 일시 중지했습니다(%s). 누군가 재개하면 전송됩니다."},
 	{"The integration was paused %s by %s (%s); it is sent when the pause ends, %s, or somebody resumes it.", "%s %s{이가} 연동을 일시 중지했습니다(%s). 일시 중지가 끝나거나(%s) 누군가 재개하면 전송됩니다."},
 	{"The integration {integration}", "연동 {integration}"},
-	{"The integration's policy", "연동의 정책"},
 	{"The integrations file names them as ${secret:NAME}. Values are encrypted and never shown. A change holds when the processes are started again.", "연동 파일에서 ${secret:NAME}으로 가리킵니다. 값은 암호화되며 표시되지 않습니다. 변경은 프로세스를 다시 시작하면 적용됩니다."},
 	{"The key as a QR code", "QR 코드로 표시한 키"},
 	{"The last", "마지막:"},
