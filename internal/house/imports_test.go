@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema", "delivery/form", "delivery/kinds", "delivery/programs", "delivery/send"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/form", "delivery/wire"},
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/form", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery", "delivery/progress"},
 	"delivery/batch":      {"delivery", "delivery/progress"},
+	"delivery/ledger":     {"delivery"},
 	"delivery/rooms":      {"delivery"},
 	"delivery/form":       {"delivery", "delivery/wire"},
 	"delivery/kinds":      {"delivery", "delivery/form", "delivery/broker", "delivery/send"},
@@ -38,7 +39,8 @@ var allowed = map[string][]string{
 	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {},
 	"store/audit": {"delivery", "store/pg"}, "store/people": {"delivery", "store/pg", "store/audit", "store/vault"},
 	"store/vault": {"delivery", "store/pg", "store/audit"}, "delivery/seal": {},
-	"store/index": {"delivery", "store/pg", "store/record"}, "store/record": {"delivery", "store/pg"},
+	"store/notary": {"delivery", "store/pg", "store/audit", "store/vault"},
+	"store/index":  {"delivery", "store/pg", "store/record"}, "store/record": {"delivery", "store/pg"},
 	"store/queue":        {"delivery", "store/pg", "store/audit", "store/record"},
 	"store/find":         {"delivery", "store/pg", "store/record"},
 	"store/desk":         {"delivery", "store/pg", "store/audit", "store/record", "store/queue", "store/find"},
@@ -68,6 +70,7 @@ var onlyIn = map[string][]string{
 	"github.com/santhosh-tekuri/":    {"delivery/schema"},
 	"github.com/robfig/cron":         {"delivery/batch"},
 	"github.com/Shopify/toxiproxy":   {},
+	"golang.org/x/mod":               {"delivery/ledger", "store/notary"},
 }
 
 // onlyTests are packages for tests: the program must not carry them.
