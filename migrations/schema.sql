@@ -1267,7 +1267,7 @@ DECLARE
 BEGIN
     NEW.at := clock_timestamp();
     SELECT a.hash, a.at INTO NEW.hash, NEW.until FROM redrive.audit a WHERE a.seq = NEW.upto;
-    IF NEW.upto <> before + 4096 OR NEW.until IS NULL OR NEW.until > NEW.at - greatest(NEW.keep, interval '1 year')
+    IF NEW.upto <> before + 4096 OR NEW.until IS NULL OR NEW.until > least(NEW.at - NEW.keep, NEW.at - interval '1 year')
         OR NEW.upto > coalesce((SELECT max(size) FROM redrive.audit_checkpoints), 0)
         OR sha256('\x00'::bytea || NEW.hash) IS DISTINCT FROM (SELECT substring(hashes FROM 32 * 255 + 1) FROM redrive.audit_tiles WHERE level = 0 AND n = NEW.upto / 256 - 1)
     THEN

@@ -31,6 +31,10 @@ func openLog(t *testing.T) logged {
 	keys, err := seal.NewRing("", "", t.TempDir())
 	d.must(err)
 	d.UseKeys(keys)
+	if _, err := d.Checkpoint(t.Context()); !errors.Is(err, ledger.ErrUnsigned) {
+		t.Errorf("a key is made that other processes do not have: %v", err)
+	}
+	d.MakeKeys()
 	d.UseOrigin("example.com/redrive")
 	return d
 }

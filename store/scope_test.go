@@ -188,7 +188,7 @@ var otherMethods = map[string]string{
 		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse Park PartHealth
 		PreparedTransactions PruneInbox Ready Release ReopenDue ResumeDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
 		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate SealCodes Secret Unbegin Unlisten VerifyAudit
-		AuditKeys Checkpoint Checkpoints Consistency Export ForgetAudit LastCheckpoint KeepCosignature PlaceFails PlaceHas Places RotateAuditKey VerifyLog Walk`,
+		AuditKeys Checkpoint Checkpoints Consistency EntriesAfter Export ForgetAudit LastCheckpoint KeepCosignature PlaceFails PlaceHas Places RotateAuditKey VerifyLog Walk`,
 	"asks Audit whether the entry is seen": `Prove`,
 }
 

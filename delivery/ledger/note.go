@@ -13,7 +13,12 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"redrive/delivery"
 )
+
+// ErrUnsigned says that there are no checkpoints, since the key that signs them could not be kept.
+var ErrUnsigned = fmt.Errorf("the audit is not signed: set REDRIVE_SECRET_KEY, which its key is kept with: %w", delivery.ErrNotFound)
 
 // Checkpoint is what a checkpoint says: C2SP tlog-checkpoint.
 type Checkpoint struct {

@@ -82,7 +82,7 @@ func (c *proveCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.with(ctx, func(db *store.Store) error {
 		p, err := db.Prove(ctx, c.ID)
 		switch {
-		case errors.Is(err, delivery.ErrNotFound):
+		case errors.Is(err, delivery.ErrNotFound) && !errors.Is(err, ledger.ErrUnsigned):
 			return Misused(client.Said("the audit has no entry %d", c.ID))
 		case err != nil:
 			return err

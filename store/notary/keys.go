@@ -65,6 +65,9 @@ func (n *Notary) ensureKey(ctx context.Context) error {
 	if err != nil && !errors.Is(err, delivery.ErrNotFound) {
 		return fmt.Errorf("reading the audit's key: %w", err)
 	}
+	if err != nil && !n.own && !n.vault.HasKey() {
+		return ledger.ErrUnsigned
+	}
 	return n.transact(ctx, func(tx *gorm.DB) error {
 		now, err := pg.Read(tx, pg.Single[string], "SELECT origin FROM redrive.audit_keys WHERE ended_at IS NULL ORDER BY created_at DESC LIMIT 1")
 		if err != nil || len(now) > 0 && (n.origin == "" || n.origin == now[0]) { // another process was faster

@@ -14,6 +14,7 @@ type Notary struct {
 	vault  *vault.Vault // seals the private keys
 	trail  *audit.Trail
 	origin string
+	own    bool // the key-encryption key may be made for the audit alone
 }
 
 // New returns the room on a pool of connections.
@@ -23,3 +24,7 @@ func New(db *pg.DB, v *vault.Vault, trail *audit.Trail) *Notary {
 
 // UseOrigin names the log, before anything else is asked of it. Empty is the name that it has, or a random one for a new log.
 func (n *Notary) UseOrigin(origin string) { n.origin = origin }
+
+// MakeKeys lets the audit's key be the first secret, for which a key-encryption key is made. Where several processes share a database and the
+// setting does not give them one, the first would keep it from the others.
+func (n *Notary) MakeKeys() { n.own = true }
