@@ -139,7 +139,7 @@ var scopedReaders = map[string]reader{
 			if err != nil {
 				return nil, err
 			}
-			if strings.Contains(all.Subject+string(all.Details), foreign) {
+			if all.SubjectType == "integration" && strings.Contains(all.Subject, foreign) {
 				return d.Entry(ctx, seq)
 			}
 		}

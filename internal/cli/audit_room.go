@@ -3,12 +3,11 @@ package cli
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 
-	"redrive/delivery"
 	"redrive/delivery/ledger"
+	"redrive/delivery/wire"
 	"redrive/internal/cli/client"
 	"redrive/store"
 )
@@ -81,12 +80,11 @@ const outsideTimeout = 20 * time.Second
 // Room makes the room that takes the audit outside, of what serve leads by lead.
 func (c *Audit) Room(
 	db *store.Store,
-	dial delivery.Dial,
+	dialer wire.Dialer,
 	lead func(context.Context, func(context.Context, struct{}) error, func(error)) error,
 	log *slog.Logger,
 ) (*ledger.Room, error) {
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	means := ledger.Means{Dial: dial, Client: &http.Client{Timeout: outsideTimeout, CheckRedirect: stay, Transport: &http.Transport{DialContext: dial}}}
+	means := ledger.Means{Dial: dialer.DialContext, Client: dialer.Client(nil, outsideTimeout)}
 	cfg, err := c.config(db, means, log)
 	cfg.Lead = lead
 	return ledger.New(cfg), err

@@ -28,11 +28,11 @@ var allowed = map[string][]string{
 	"delivery/kinds":      {"delivery", "delivery/form", "delivery/broker", "delivery/send"},
 	"delivery/health":     {"delivery"},
 	"delivery/operations": {"delivery"}, "delivery/search": {"delivery"},
-	"handlers": {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
+	"handlers": {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {}, "docs": {},
 	"handlers/web": {"delivery", "views"}, "handlers/api": {"delivery", "views/words", "handlers/web"},
 	"handlers/console": {"delivery", "views", "static", "handlers/web"},
 	"internal/bench":   {"delivery", "store"},
-	"internal/cli":     {"delivery", "demo", "handlers", "internal/bench", "internal/supply", "store", "views/words"}, "internal/cli/client": {"delivery", "views/words"},
+	"internal/cli":     {"delivery", "demo", "docs", "handlers", "internal/bench", "internal/supply", "store", "views/words"}, "internal/cli/client": {"delivery", "views/words"},
 
 	"internal/supply": {"store/embedded"},
 
