@@ -92,6 +92,8 @@ var deeds = map[string]deed{
 	"session.recovery-code":     {"used a recovery code", "%s used a recovery code"},
 	"session.sign-in-failed":    {"sign-in refused", "%s was refused at the sign-in of %s"},
 	"session.password-failed":   {"wrong present password", "%s typed a wrong present password for %s"},
+	"audit.key":                 {"made a key of the audit", "%s made a key that signs the audit of %s"},
+	"access.refused":            {"refused for want of a right", "%s was refused %s for want of a right"},
 	"audit.export":              {"took the audit away as a file", "%s took away %s as a file"},
 	"failures.export":           {"took failures away as a file", "%s took away %s as a file"},
 }
@@ -105,10 +107,10 @@ func (l Locale) Deed(action string) string {
 }
 
 // subjectKinds are the kinds of what entries are about, in the order of the filter.
-var subjectKinds = []string{"delivery", "operation", "integration", "message", "operator", "token", "provider", "view", "data-key", "export"}
+var subjectKinds = []string{"delivery", "operation", "integration", "message", "operator", "token", "provider", "view", "data-key", "export", "audit", "route"}
 
 var subjectNames = map[string]string{"delivery": "failure", "operation": "operation", "integration": "integration", "message": "message", "operator": "person",
-	"token": "API token", "provider": "sign-in provider", "view": "saved view", "data-key": "key of secrets", "export": "file of a list"}
+	"token": "API token", "provider": "sign-in provider", "view": "saved view", "data-key": "key of secrets", "export": "file of a list", "audit": "log of the audit", "route": "part of the program"}
 
 func (l Locale) subjectKind(kind string) string {
 	if name, ok := subjectNames[kind]; ok {
