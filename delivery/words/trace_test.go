@@ -10,7 +10,7 @@ func TestTheInnermostException(t *testing.T) {
 		"Java without a text":        {"java.lang.IllegalStateException: outer\nCaused by: java.lang.NullPointerException\n\tat shop", "java.lang.NullPointerException", ""},
 		".NET":                       {"System.Exception: outer\r\n ---> System.ArgumentException: no such shop: 17\r\n   at Shop.Lookup()\r\n   --- End of inner exception stack trace ---\r\n   at Shop.Handle()", "System.ArgumentException", "no such shop: 17"},
 		".NET in one line":           {"System.Exception: outer ---> System.ArgumentException: no such shop: 17\n   at Shop.Lookup()", "System.ArgumentException", "no such shop: 17"},
-		".NET, one of several":       {"System.AggregateException: One or more errors occurred. (a)\n ---> System.Exception: first\n   at A\n ---> (Inner Exception #1) System.TimeoutException: second<---", "System.TimeoutException", "second<---"},
+		".NET, one of several":       {"System.AggregateException: One or more errors occurred. (a)\n ---> System.Exception: first\n   at A\n ---> (Inner Exception #1) System.TimeoutException: second<---", "System.Exception", "first"},
 		".NET, places alone":         {"   at Shop.OrderConsumer.Consume() in /src/OrderConsumer.cs:line 17", "", ""},
 		"a text that is no trace":    {"error: the disk is full", "", ""},
 		"a word that is one":         {"ValueError: the disk is full", "ValueError", "the disk is full"},
