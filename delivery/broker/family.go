@@ -173,6 +173,7 @@ var families = []family{
 			"MT-Host-MassTransitVersion",
 			"MT-Host-FrameworkVersion",
 			"MT-Host-OperatingSystemVersion",
+			"publishId", // of who moved it, for what is confirmed: it overwrites the sender's
 		},
 		sign:     []string{"MT-Reason"},
 		place:    []string{"MT-Fault-InputAddress"},
@@ -182,7 +183,7 @@ var families = []family{
 		more:     1, // it counts retries, so one attempt more was made
 		class:    []string{"MT-Fault-ExceptionType", "MT-Reason"},
 		message:  []string{"MT-Fault-Message", "MT-Reason"},
-		says:     map[string]string{"fault": "", "dead-letter": "no consumer of its endpoint takes what it is"},
+		says:     map[string]string{"fault": "", "dead-letter": "no consumer of its endpoint takes messages of its type"},
 		trace:    []string{"MT-Fault-StackTrace"},
 		queue:    massTransitQueue,
 	},
@@ -194,8 +195,8 @@ var families = []family{
 			"NServiceBus.TimeOfFailure",
 			"NServiceBus.ExceptionInfo.*",
 			"NServiceBus.Retries*",
-			"NServiceBus.Timeout.Expire",
 			"ServiceControl.EditOf",
+			"NServiceBus.Transport.RabbitMQ.ConfirmationId", // as publishId
 		}, // as ServiceControl has it
 		sign:    []string{"NServiceBus.FailedQ"},
 		place:   []string{"NServiceBus.FailedQ"},

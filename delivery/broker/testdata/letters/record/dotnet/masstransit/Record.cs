@@ -45,8 +45,8 @@ namespace Shop
     }
 
     /// <summary>
-    /// Lets a consumer of MassTransit 7.3.1 fail in several ways after two retries, sends one message that its endpoint has no consumer for,
-    /// and prints what stands in the queues _error and _skipped then. The argument is the address of a broker without these queues. With
+    /// Lets a consumer of MassTransit 7.3.1 fail in several ways after two retries, sends an empty message and one that its endpoint has no
+    /// consumer for, and prints what stands in the queues _error and _skipped then. The argument is the address of a broker without these queues. With
     /// "again" behind it, it consumes what comes back to the queue, and says so, until it is ended.
     ///
     ///   dotnet run --project masstransit amqp://guest:guest@127.0.0.1:5672/
@@ -77,6 +77,7 @@ namespace Shop
             {
                 await endpoint.Send<OrderPlaced>(new { Order = 1, Way = way }, c => c.Headers.Set("tenant", "north"));
             }
+            Letters.Post(broker, "order-placed", "");
             await endpoint.Send<NobodyWants>(new { Order = 2 });
             await Task.Delay(TimeSpan.FromSeconds(5));
             await bus.StopAsync();

@@ -47,8 +47,8 @@ namespace Shop
     }
 
     /// <summary>
-    /// Lets a handler of NServiceBus 7.8.0 with NServiceBus.RabbitMQ 6.1.6 fail in several ways after an immediate and a delayed retry, and
-    /// prints what stands in the queue error then. The argument is the address of a broker without these queues. With "again" behind it, it
+    /// Lets a handler of NServiceBus 7.8.0 with NServiceBus.RabbitMQ 6.1.6 fail in several ways after an immediate and a delayed retry,
+    /// sends a message that is no XML, and prints what stands in the queue error then. The argument is the address of a broker without these queues. With "again" behind it, it
     /// handles what comes back to the queue, and says so, until it is ended.
     ///
     ///   dotnet run --project nservicebus amqp://guest:guest@127.0.0.1:5672/
@@ -80,6 +80,7 @@ namespace Shop
                 options.SetHeader("tenant", "north");
                 await endpoint.Send(new PlaceOrder { Order = 1, Way = way }, options);
             }
+            Letters.Post(broker, "Shop.Billing", "{\"broken", "m-9");
             await Task.Delay(TimeSpan.FromSeconds(8));
             await endpoint.Stop();
             Letters.Print(broker, "error");
