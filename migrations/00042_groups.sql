@@ -39,7 +39,7 @@ CREATE INDEX group_counts_integration_latest ON redrive.group_counts (integratio
 CREATE INDEX group_counts_class ON redrive.group_counts (error_class);
 -- few of many: what came back, and what is settled
 CREATE INDEX group_counts_regressed ON redrive.group_counts (group_id) WHERE regressed_at IS NOT NULL;
-CREATE INDEX group_counts_settled ON redrive.group_counts (group_id) WHERE dead = 0 AND pending = 0;
+CREATE INDEX group_counts_settled ON redrive.group_counts (total DESC, group_id DESC) WHERE dead = 0 AND pending = 0;
 
 -- ---- sums ------------------------------------------------------------------------------------------------------------------------
 -- Of the groups of one integration and class that have failures in the same states. Where groups were, the row stays.

@@ -24,6 +24,7 @@ func planned(tx *gorm.DB, f *scopedGroups) error {
 	p, err := integrationParts(tx, f.seen)
 	if err == nil && p.by == byIntegration {
 		f.seen.Integrations = append(p.keys, "") // none is called so
+		f.seen.Methods, f.seen.Destinations = nil, nil
 	}
 	return err
 }
@@ -69,12 +70,8 @@ func (p groupPlace) of(order delivery.GroupSort) any {
 
 // groupOrder is the expression that an index of the counters has in its order; several states that are not all of them have none.
 func groupOrder(f scopedGroups) string {
-	count := "0"
-	switch counters := countersOf(f.States); len(counters) {
-	case 0:
-	case allCounters:
-		count = "c.total"
-	default:
+	count := "c.total"
+	if counters := countersOf(f.States); len(counters) > 0 && len(counters) < allCounters {
 		count = "c." + strings.Join(counters, " + c.")
 	}
 	switch {
