@@ -25,20 +25,25 @@ const (
 	CountJoins = "LEFT JOIN redrive.group_counts c ON c.group_id = g.id LEFT JOIN changes d ON d.group_id = g.id"
 )
 
-// ByKey joins few groups and their counters to a list of ids k through their keys, whatever Postgres thinks of the numbers.
-const ByKey = `CROSS JOIN LATERAL (SELECT * FROM redrive.groups WHERE id = k.group_id OFFSET 0) g
-    LEFT JOIN LATERAL (SELECT * FROM redrive.group_counts WHERE group_id = k.group_id OFFSET 0) c ON true`
+// groupsByID joins few groups g and their counters c through their keys, whatever Postgres thinks of the numbers.
+func groupsByID(id string) string {
+	return `CROSS JOIN LATERAL (SELECT * FROM redrive.groups WHERE id = ` + id + ` OFFSET 0) g
+    LEFT JOIN LATERAL (SELECT * FROM redrive.group_counts WHERE group_id = ` + id + ` OFFSET 0) c ON true`
+}
+
+// ChangedGroups are the groups of changes d, with their counters.
+var ChangedGroups = "changes d " + groupsByID("d.group_id")
 
 // WithCells begins a query that adds up groups of which it knows no more than integration and class: as WithChanges, and exact as well.
 var WithCells = strings.TrimSpace(WithChanges) + `, cells AS (
     SELECT integration, error_class, pattern, groups, dead, acknowledged, pending, ignored, resolved, delivered, day, day_before, week, week_before,
         first_seen, last_seen FROM redrive.group_sums
     UNION ALL SELECT g.integration, g.error_class, c.pattern, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, g.first_seen, g.last_seen
-    FROM changes k ` + ByKey + ` WHERE c.group_id IS NOT NULL
+    FROM ` + ChangedGroups + ` WHERE c.group_id IS NOT NULL
     UNION ALL SELECT g.integration, g.error_class, redrive.group_pattern(` + counter("dead") + ", " + counter("pending") + ", " + counter("ignored") + `,
         ` + counter("resolved") + ", " + counter("delivered") + `, c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR d.died > 0)), 1,
         d.dead, d.acknowledged, d.pending, d.ignored, d.resolved, d.delivered, d.came, 0, d.came, 0, g.first_seen, g.last_seen
-    FROM changes k ` + ByKey + ` JOIN changes d ON d.group_id = k.group_id
+    FROM ` + ChangedGroups + `
 ) `
 
 // inCells reports whether a filter asks of groups nothing that cells do not tell.

@@ -203,7 +203,7 @@ const oneSQL = `
             coalesce(c.day, 0) + coalesce(d.came, 0) AS day, coalesce(c.day_before, 0) AS day_before,
             coalesce(c.week, 0) + coalesce(d.came, 0) AS week, coalesce(c.week_before, 0) AS week_before,
             c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0) AS back
-        FROM %[6]s LEFT JOIN changes d ON d.group_id = g.id LEFT JOIN redrive.integrations i ON i.name = g.integration%[7]s) g`
+        FROM %[6]s LEFT JOIN redrive.integrations i ON i.name = g.integration%[7]s) g`
 
 const groupPageSQL = `
 SELECT id, integration, method, destination, error_class, message, count, dead, acknowledged, groups, first_seen, last_seen, status,
@@ -235,10 +235,10 @@ func eachGroup(f scopedGroups, from *groupPlace, limit int) (with, one string, a
 			JOIN redrive.deliveries r ON r.id = w.id AND r.state = 'pending' WHERE w.token IS NOT NULL AND r.group_id IS NOT NULL GROUP BY r.group_id) `
 		count = strings.ReplaceAll(count, "sending.", "(SELECT n FROM sending WHERE group_id = g.id)")
 	}
-	w, groups := groupFacets(f), "redrive.groups g LEFT JOIN redrive.group_counts c ON c.group_id = g.id"
+	w, groups := groupFacets(f), "redrive.groups g "+CountJoins
 	if f.walked() {
 		with, args = walkGroups(with, f, sends, from, limit)
-		groups = "(SELECT DISTINCT group_id FROM walked) k " + ByKey
+		groups = "(SELECT DISTINCT group_id FROM walked) w LEFT JOIN changes d ON d.group_id = w.group_id " + groupsByID("w.group_id")
 	}
 	one = fmt.Sprintf(oneSQL, groupTie(f.By), count, counter("dead"), counter("acknowledged"), counter("pending"), groups, w.Sql())
 	return with, one, append(args, w.Args...)

@@ -158,7 +158,7 @@ LEFT JOIN (SELECT integration, sum(dead) AS dead, sum(acknowledged) AS acknowled
 LEFT JOIN (SELECT integration, count(*) AS groups FROM (
         SELECT c.integration FROM redrive.group_counts c WHERE c.first_seen > statement_timestamp() - interval '24 hours' AND c.dead > 0
             AND c.regressed_at IS NULL AND c.group_id NOT IN (SELECT group_id FROM changes)
-        UNION ALL SELECT g.integration FROM changes k ` + find.ByKey + ` JOIN changes d ON d.group_id = k.group_id
+        UNION ALL SELECT g.integration FROM ` + find.ChangedGroups + `
         WHERE g.first_seen > statement_timestamp() - interval '24 hours' AND coalesce(c.dead, 0) + d.dead > 0
             AND NOT (c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR d.died > 0))) g GROUP BY integration) fresh ON fresh.integration = i.name
 LEFT JOIN LATERAL (SELECT w.due_at AS oldest_pending FROM redrive.queue w WHERE w.integration = i.name AND w.token IS NULL
