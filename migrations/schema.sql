@@ -494,9 +494,36 @@ CREATE TABLE redrive.group_counts (
     week bigint NOT NULL DEFAULT 0,
     week_before bigint NOT NULL DEFAULT 0,
     growth bigint GENERATED ALWAYS AS (((GREATEST(LEAST((day - day_before), (1073741824)::bigint), ('-1073741824'::integer)::bigint) * '4294967296'::bigint) + dead)) STORED,
+    integration text NOT NULL DEFAULT ''::text,
+    error_class text NOT NULL DEFAULT ''::text,
+    first_seen timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    last_seen timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    total bigint GENERATED ALWAYS AS (((((dead + pending) + ignored) + resolved) + delivered)) STORED,
+    grew bigint GENERATED ALWAYS AS ((GREATEST(LEAST((day - day_before), (1073741824)::bigint), ('-1073741824'::integer)::bigint) * '4294967296'::bigint)) STORED,
+    pattern integer GENERATED ALWAYS AS (redrive.group_pattern(dead, pending, ignored, resolved, delivered, (regressed_at IS NOT NULL))) STORED,
     CONSTRAINT group_counts_pkey PRIMARY KEY (group_id)
 ) WITH (fillfactor=50);
+CREATE INDEX group_counts_class ON redrive.group_counts USING btree (error_class);
+CREATE INDEX group_counts_dead ON redrive.group_counts USING btree (dead DESC, group_id DESC) WHERE (dead > 0);
+CREATE INDEX group_counts_delivered ON redrive.group_counts USING btree (delivered DESC, group_id DESC) WHERE (delivered > 0);
 CREATE INDEX group_counts_growth ON redrive.group_counts USING btree (growth DESC, group_id DESC) WHERE (dead > 0);
+CREATE INDEX group_counts_growth_delivered ON redrive.group_counts USING btree (((grew + delivered)) DESC, group_id DESC) WHERE (delivered > 0);
+CREATE INDEX group_counts_growth_ignored ON redrive.group_counts USING btree (((grew + ignored)) DESC, group_id DESC) WHERE (ignored > 0);
+CREATE INDEX group_counts_growth_pending ON redrive.group_counts USING btree (((grew + pending)) DESC, group_id DESC) WHERE (pending > 0);
+CREATE INDEX group_counts_growth_resolved ON redrive.group_counts USING btree (((grew + resolved)) DESC, group_id DESC) WHERE (resolved > 0);
+CREATE INDEX group_counts_growth_total ON redrive.group_counts USING btree (((grew + total)) DESC, group_id DESC) WHERE (total > 0);
+CREATE INDEX group_counts_ignored ON redrive.group_counts USING btree (ignored DESC, group_id DESC) WHERE (ignored > 0);
+CREATE INDEX group_counts_integration ON redrive.group_counts USING btree (integration, growth DESC, group_id DESC) WHERE (dead > 0);
+CREATE INDEX group_counts_integration_latest ON redrive.group_counts USING btree (integration, last_seen DESC, group_id DESC);
+CREATE INDEX group_counts_latest ON redrive.group_counts USING btree (last_seen DESC, group_id DESC);
+CREATE INDEX group_counts_newest ON redrive.group_counts USING btree (first_seen DESC, group_id DESC);
+CREATE INDEX group_counts_pending ON redrive.group_counts USING btree (pending DESC, group_id DESC) WHERE (pending > 0);
+CREATE INDEX group_counts_regressed ON redrive.group_counts USING btree (group_id) WHERE (regressed_at IS NOT NULL);
+CREATE INDEX group_counts_resolved ON redrive.group_counts USING btree (resolved DESC, group_id DESC) WHERE (resolved > 0);
+CREATE INDEX group_counts_settled ON redrive.group_counts USING btree (total DESC, group_id DESC) WHERE ((dead = 0) AND (pending = 0));
+CREATE INDEX group_counts_total ON redrive.group_counts USING btree (total DESC, group_id DESC) WHERE (total > 0);
+CREATE TRIGGER groups_inserted AFTER INSERT ON redrive.group_counts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.groups_inserted();
+CREATE TRIGGER groups_updated AFTER UPDATE ON redrive.group_counts REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.groups_updated();
 
 CREATE TABLE redrive.group_deltas (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -532,6 +559,35 @@ CREATE TABLE redrive.group_retries (
     CONSTRAINT group_retries_pkey PRIMARY KEY (group_id)
 ) WITH (fillfactor=80);
 
+CREATE TABLE redrive.group_sum_hours (
+    integration text NOT NULL,
+    error_class text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    failed bigint NOT NULL,
+    came bigint NOT NULL,
+    CONSTRAINT group_sum_hours_pkey PRIMARY KEY (hour, integration, error_class)
+) WITH (fillfactor=50);
+
+CREATE TABLE redrive.group_sums (
+    integration text NOT NULL,
+    error_class text NOT NULL,
+    pattern integer NOT NULL,
+    groups bigint NOT NULL,
+    dead bigint NOT NULL,
+    acknowledged bigint NOT NULL,
+    pending bigint NOT NULL,
+    ignored bigint NOT NULL,
+    resolved bigint NOT NULL,
+    delivered bigint NOT NULL,
+    day bigint NOT NULL,
+    day_before bigint NOT NULL,
+    week bigint NOT NULL,
+    week_before bigint NOT NULL,
+    first_seen timestamp with time zone NOT NULL,
+    last_seen timestamp with time zone NOT NULL,
+    CONSTRAINT group_sums_pkey PRIMARY KEY (integration, error_class, pattern)
+) WITH (fillfactor=50);
+
 CREATE TABLE redrive.groups (
     id text NOT NULL,
     integration text NOT NULL,
@@ -544,6 +600,8 @@ CREATE TABLE redrive.groups (
 );
 CREATE INDEX groups_integration ON redrive.groups USING btree (integration, error_class);
 CREATE INDEX groups_message ON redrive.groups USING hash (message);
+CREATE INDEX groups_pairs ON redrive.groups USING gin (redrive.pairs(message));
+CREATE INDEX groups_text ON redrive.groups USING gin (message redrive.gin_trgm_ops);
 
 CREATE TABLE redrive.health (
     integration text NOT NULL,
@@ -1086,6 +1144,25 @@ BEGIN
 END
 $function$;
 REVOKE ALL ON FUNCTION redrive.actor_named() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.add_groups(counted redrive.group_counts[], sign integer)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    INSERT INTO redrive.group_sums AS s (integration, error_class, pattern, groups, dead, acknowledged, pending, ignored, resolved, delivered,
+        day, day_before, week, week_before, first_seen, last_seen)
+    SELECT integration, error_class, pattern, sign * count(*), sign * sum(dead), sign * sum(acknowledged), sign * sum(pending), sign * sum(ignored),
+        sign * sum(resolved), sign * sum(delivered), sign * sum(day), sign * sum(day_before), sign * sum(week), sign * sum(week_before),
+        min(first_seen), max(last_seen)
+    FROM unnest(counted) GROUP BY integration, error_class, pattern
+    ON CONFLICT (integration, error_class, pattern) DO UPDATE SET groups = s.groups + excluded.groups, dead = s.dead + excluded.dead,
+        acknowledged = s.acknowledged + excluded.acknowledged, pending = s.pending + excluded.pending, ignored = s.ignored + excluded.ignored,
+        resolved = s.resolved + excluded.resolved, delivered = s.delivered + excluded.delivered, day = s.day + excluded.day,
+        day_before = s.day_before + excluded.day_before, week = s.week + excluded.week, week_before = s.week_before + excluded.week_before,
+        first_seen = least(s.first_seen, excluded.first_seen), last_seen = greatest(s.last_seen, excluded.last_seen)
+$function$;
+REVOKE ALL ON FUNCTION redrive.add_groups(redrive.group_counts[],integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.add_message_partition(day date)
  RETURNS boolean
@@ -2176,6 +2253,42 @@ AS $function$
     SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $function$;
 REVOKE ALL ON FUNCTION redrive.first_id(timestamp with time zone) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.group_pattern(dead bigint, pending bigint, ignored bigint, resolved bigint, delivered bigint, regressed boolean)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    -- one bit for each state in which a group has failures, and whether it came back
+    SELECT (dead > 0)::integer + 2 * (pending > 0)::integer + 4 * (ignored > 0)::integer + 8 * (resolved > 0)::integer
+        + 16 * (delivered > 0)::integer + 32 * regressed::integer
+$function$;
+REVOKE ALL ON FUNCTION redrive.group_pattern(bigint,bigint,bigint,bigint,bigint,boolean) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.groups_inserted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM redrive.add_groups((SELECT array_agg(n::redrive.group_counts) FROM new_rows n), 1);
+    RETURN NULL;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.groups_inserted() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.groups_updated()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM redrive.add_groups((SELECT array_agg(o::redrive.group_counts) FROM old_rows o), -1);
+    PERFORM redrive.add_groups((SELECT array_agg(n::redrive.group_counts) FROM new_rows n), 1);
+    RETURN NULL;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.groups_updated() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.is_document(bytes bytea)
  RETURNS boolean
