@@ -11,13 +11,13 @@ import (
 func TestARefusalForWantOfARightIsRecorded(t *testing.T) {
 	s := newSite(t)
 	for range 20 {
-		if a := s.send(string(delivery.RoleViewer), "GET", "/api/v1/audit", ""); a.StatusCode != http.StatusForbidden {
+		if a := s.send(string(delivery.RoleViewer), "GET", "/api/v1/tokens", ""); a.StatusCode != http.StatusForbidden {
 			t.Fatalf("%d %s", a.StatusCode, a.body)
 		}
 	}
 	page, err := s.store.Audit(t.Context(), delivery.AuditFilter{Action: "access.refused"})
 	s.must(err)
-	if len(page.Items) != 1 || page.Items[0].Subject != "GET /api/v1/audit" || page.Items[0].Actor != "token:ci-viewer" && page.Items[0].ActorID == "" {
+	if len(page.Items) != 1 || page.Items[0].Subject != "GET /api/v1/tokens" || page.Items[0].Actor != "token:ci-viewer" && page.Items[0].ActorID == "" {
 		t.Errorf("%+v", page.Items)
 	}
 }
