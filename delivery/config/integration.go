@@ -55,11 +55,21 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		c.Fail(at(i, "runbook"), "runbook: %q is no http or https address", r.Runbook)
 	}
 	for n, path := range r.Mask {
-		if !delivery.ValidPath(path) {
-			c.Fail(at(i, fmt.Sprintf("mask[%d]", n)), "mask: %q is no JSON path such as $.phone", path)
+		if problem := delivery.CheckMask(path); problem != "" {
+			c.Fail(at(i, fmt.Sprintf("mask[%d]", n)), "mask: %q %s", path, maskProblems[problem])
 		}
 	}
 	return in
+}
+
+// maskProblems say what is wrong with a rule of mask.
+var maskProblems = map[delivery.MaskProblem]string{
+	delivery.NoMaskPath:     "is no JSON path such as $.phone, nor header:NAME, column:NAME, pattern:EXPRESSION or detect:NAME",
+	delivery.NoMaskHeader:   "names no header; write header:X-Customer",
+	delivery.NoMaskColumn:   "names no column; write column:phone",
+	delivery.NoMaskPattern:  "is no regular expression of RE2 of at most 1000 bytes",
+	delivery.FindsNothing:   "fits the empty text as well; an expression has to ask for at least one character",
+	delivery.NoMaskDetector: "is no detector; there are detect:" + strings.Join(delivery.Detectors, ", detect:"),
 }
 
 // isPage reports whether a browser can open an address; none is one too.

@@ -55,8 +55,8 @@ func (s *Console) exchange(c echo.Context, back string, d *delivery.Detail, hide
 		return x
 	}
 	if e := x.Attempt.Exchange; e != nil {
-		x.Method, x.Address, x.Steps, x.Withheld = e.Method, e.Address, e.Steps, e.Withheld
-		x.Added, x.Answered = linesOf(e.Sent, hide.Text), linesOf(e.Answered, hide.Header)
+		x.Method, x.Address, x.Steps, x.Withheld = e.Method, hide.Text(e.Address), e.Steps, e.Withheld
+		x.Added, x.Answered = linesOf(e.Sent, hide.Sent), linesOf(e.Answered, hide.Answered)
 		x.Headers = slices.DeleteFunc(x.Headers, func(h views.Header) bool { return slices.Contains(e.Withheld, h.Name) })
 	}
 	text := web.PayloadView{Hide: hide}.Response(x.Attempt.Response)
@@ -80,9 +80,10 @@ func (s *Console) sentBy(d *delivery.Detail, a *delivery.Attempt) (sent delivery
 }
 
 // linesOf are kept headers as people may see them.
-func linesOf(list []delivery.HeaderLine, hide func(string) string) (out []views.Header) {
+func linesOf(list []delivery.HeaderLine, hide func(delivery.HeaderLine) delivery.HeaderLine) (out []views.Header) {
 	for _, h := range list {
-		out = append(out, views.Header{Name: h[0], Value: hide(h[1])})
+		shown := hide(h)
+		out = append(out, views.Header{Name: shown[0], Value: shown[1]})
 	}
 	return out
 }

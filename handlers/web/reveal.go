@@ -43,13 +43,13 @@ func reveal(m delivery.Message, masking delivery.Masking, hide delivery.Hider) P
 		view.Shown, view.SHA256 = m.Payload, hex.EncodeToString(sum[:])
 		view.IsJSON = json.Valid(m.Payload) && utf8.Valid(m.Payload)
 	case ok:
-		view.Masked, view.Shown, view.IsJSON = true, bytes.ToValidUTF8(shown, []byte("\uFFFD")), true
+		view.Masked, view.Shown, view.IsJSON = true, bytes.ToValidUTF8(shown, []byte("\uFFFD")), json.Valid(shown)
 	default:
 		view.Masked = true
 	}
 	for name, value := range m.Headers {
 		view.Headers[name] = view.Hide.Text(value)
-		if m.Withheld || delivery.IsCredential(name) {
+		if m.Withheld || hide.HidesHeader(name) {
 			view.Headers[name] = delivery.Hidden
 		}
 	}
@@ -105,7 +105,7 @@ func (v PayloadView) fields(list []delivery.Field) []delivery.Field {
 	out := slices.Clone(list)
 	for n, f := range out {
 		switch {
-		case delivery.IsCredential(f.Name):
+		case v.Hide.HidesHeader(f.Name):
 			out[n] = delivery.Field{Name: f.Name, Value: []byte(delivery.Hidden), Shown: f.Shown}
 		case f.Nested():
 			out[n].Fields = v.fields(f.Fields)
