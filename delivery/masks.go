@@ -13,12 +13,13 @@ type MaskRule struct {
 	Integration string
 	Subscribe   []string // the types of events that it gets
 	Paths       []string // JSON paths and other rules, see Mask
+	Subject     string   // where a message says whose data it is, see CheckSubject; empty: nowhere
 	Gone        bool     // it left the integrations file: what it would hide today is not known
 }
 
 // Differs reports whether a change from r to next hides or shows something else.
 func (r MaskRule) Differs(next MaskRule) bool {
-	return r.Gone != next.Gone || !slices.Equal(r.Paths, next.Paths) ||
+	return r.Gone != next.Gone || r.Subject != next.Subject || !slices.Equal(r.Paths, next.Paths) ||
 		len(r.Paths) > 0 && !slices.Equal(r.Subscribe, next.Subscribe)
 }
 
@@ -37,7 +38,7 @@ func NewMasks(rules []MaskRule) Masks { return Masks{rules: rules} }
 func MasksOf(list []Integration) Masks {
 	var m Masks
 	for _, in := range list {
-		m.rules = append(m.rules, MaskRule{Integration: in.Name, Subscribe: in.Subscribe, Paths: in.Mask})
+		m.rules = append(m.rules, MaskRule{Integration: in.Name, Subscribe: in.Subscribe, Paths: in.Mask, Subject: in.Subject})
 	}
 	return m
 }

@@ -18,6 +18,7 @@ import (
 	"redrive/store/queue"
 	"redrive/store/seed"
 	"redrive/store/sqltext"
+	"redrive/store/subjects"
 	"redrive/store/vault"
 )
 
@@ -37,6 +38,7 @@ type Store struct {
 	*capture.Captures
 	*integrations.Registry
 	*vault.Vault
+	*subjects.Subjects
 	*seed.Seed
 }
 
@@ -59,6 +61,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
 		Vault:       keys,
+		Subjects:    subjects.New(db, keys),
 		Seed:        seed.New(db),
 	}, nil
 }

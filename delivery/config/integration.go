@@ -38,6 +38,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		OnFailure:   c.onFailure(i, r.OnFailure),
 		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency),
 		Mask:        r.Mask,
+		Subject:     r.Subject,
 		Labels:      r.Labels,
 		Runbook:     r.Runbook,
 	}
@@ -47,6 +48,9 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		if strings.TrimSpace(eventType) == "" {
 			c.Fail(at(i, fmt.Sprintf("subscribe[%d]", n)), "subscribe: an event type is empty")
 		}
+	}
+	if r.Subject != "" && !delivery.CheckSubject(r.Subject) {
+		c.Fail(at(i, "subject"), "subject: %q is no path to one value such as $.customer.id, nor header:NAME", r.Subject)
 	}
 	if err := delivery.CheckLabels(r.Labels); err != nil {
 		c.Fail(at(i, "labels"), "labels: a key is 1 to 63 lower-case letters, digits or hyphens, its value 1 to %d letters, digits, dots, hyphens or underscores", delivery.MaxName)

@@ -66,6 +66,7 @@ var general = []form.Page{
 		{Name: "on_failure", Standard: "dead-letter", Help: "or `ignore`: what finally fails is settled by policy"},
 		{Name: "concurrency", Standard: "16", Help: "attempts at the same time, 1 to 1000"},
 		{Name: "mask", Help: "what people, logs and search do not see: JSON paths such as `$.phone`, `header:NAME`, `column:NAME` of CSV, `key=value` lines and rows, `pattern:EXPRESSION` (RE2), and `detect:` with `resident`, `card`, `phone` or `email`"},
+		{Name: "subject", Help: "where a message says whose data it is: a path to one value such as `$.customer.id`, or `header:NAME`; who looked at it, and what there is of it, is found by that"},
 		{Name: "labels", Help: "keys like names with a value each, such as `{team: shop}`: rights can be given for all integrations that have them, and the overview folds by them what is quiet"},
 		{Name: "runbook", Help: "address of a page that says what to do when it fails; linked from the integration's page"},
 		{Name: "schema", Help: "JSON Schema file, beside this one, that edited payloads must fit; not with `batch`"},

@@ -50,6 +50,9 @@ func (s *Console) exchange(c echo.Context, back string, d *delivery.Detail, hide
 	x.Payload = readable(seen, len(sent.Payload), askedOf(query), at)
 	x.Payload.Dropped, x.Payload.Address = sent.Dropped, address
 	x.Payload.Raw = mayReadRaw(c, seen, d.Integration)
+	if seen.Masked && web.MayAll(c, []string{d.Integration}, delivery.PermitViewPayload, delivery.PermitReveal) {
+		x.Payload.Reveal = views.FailureReveal(d.ID)
+	}
 	x.Headers, x.Properties = headersOf(seen), propertiesOf(seen)
 	if x.Attempt == nil {
 		return x

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
 )
@@ -165,4 +168,24 @@ func (v PayloadView) Listed() []delivery.Field {
 		out[n].Shown = ""
 	}
 	return out
+}
+
+// RevealTo asks for one value for whoever makes the request.
+func (s *Core) RevealTo(c echo.Context, r delivery.RevealRequest) delivery.RevealRequest {
+	r.ID, r.Actor, r.From, r.For = c.Param("id"), Who(c).ID, c.RealIP(), s.Config.RevealFor
+	return r
+}
+
+// HashSubject makes the hash of the data subject that a filter was given as it is typed; a hash stays.
+func (s *Core) HashSubject(ctx context.Context, f *delivery.AuditFilter) (err error) {
+	if f.DataSubject == "" || isHash(f.DataSubject) {
+		return nil
+	}
+	f.DataSubject, err = s.store.HashSubject(ctx, f.DataSubject)
+	return err
+}
+
+func isHash(text string) bool {
+	raw, err := hex.DecodeString(text)
+	return err == nil && len(raw) == sha256.Size
 }

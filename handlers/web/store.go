@@ -22,6 +22,7 @@ type Store interface {
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
 	OpenFile(ctx context.Context, id string) (io.ReadCloser, error) // its stored bytes
 	Record(ctx context.Context, e delivery.AuditEntry) error        // sign-in, sign-out, payload looked at
+	HashSubject(ctx context.Context, subject string) (string, error) // under which a data subject is known
 	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
 	SignedIn(ctx context.Context, token string) (o delivery.Operator, session delivery.Session, err error) // whose session has that token
 	SignIn(ctx context.Context, o delivery.Operator, details json.RawMessage) error                        // delivery.ErrNotFound: o changed meanwhile
