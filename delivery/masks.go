@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -278,6 +279,18 @@ func (h Hider) exchange(e *Exchange) *Exchange {
 		c.Answered[n] = h.Answered(c.Answered[n])
 	}
 	return &c
+}
+
+// Attempt is an attempt that was kept while less was hidden, without what is hidden now.
+func (h Hider) Attempt(a Attempt) (shown Attempt, changed bool) {
+	shown = a
+	shown.Response, shown.Exchange = h.response(a.Response), h.exchange(a.Exchange)
+	if a.ErrorClass == ClassForeign {
+		shown.Error = h.Foreign(a.Error)
+	} else {
+		shown.Error = h.Error(a.ErrorClass, a.Error)
+	}
+	return shown, !reflect.DeepEqual(shown, a)
 }
 
 // response is what may be kept of the excerpt of an answer.

@@ -9,13 +9,13 @@ CREATE TABLE redrive.subject_keys (
     alone  boolean NOT NULL DEFAULT true UNIQUE CHECK (alone)
 );
 
--- Whose data failures are, by hash.
-CREATE TABLE redrive.data_subjects (
-    hash       text NOT NULL,
-    message_id uuid NOT NULL,
-    PRIMARY KEY (hash, message_id)
+-- What was written while other fields were masked is gone through once more, up to the delivery at which that stands.
+CREATE TABLE redrive.remasking (
+    alone        boolean PRIMARY KEY DEFAULT true CHECK (alone),
+    integrations text[] NOT NULL,
+    cursor       uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    begun_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX data_subjects_message ON redrive.data_subjects (message_id);
 
 -- What somebody may look at again for a time, without another reason: the entry of the audit tells of it.
 CREATE TABLE redrive.reveals (
@@ -34,5 +34,5 @@ CREATE INDEX audit_data_subject ON redrive.audit USING gin (string_to_array(deta
 
 -- +goose Down
 DROP INDEX redrive.audit_data_subject;
-DROP TABLE redrive.reveals, redrive.data_subjects, redrive.subject_keys;
+DROP TABLE redrive.reveals, redrive.remasking, redrive.subject_keys;
 ALTER TABLE redrive.integrations DROP COLUMN subject;

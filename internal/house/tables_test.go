@@ -24,9 +24,9 @@ var writers = map[string][]string{
 	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_members", "source_positions", "source_topics"},
 	"store/people":       {"api_tokens", "challenges", "grants", "looks", "operators", "passkeys", "places", "recovery_codes", "saved_views", "sessions", "token_secrets", "token_uses", "totp"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
-		"positions", "queue", "reused_keys"},
+		"positions", "queue", "remasking", "reused_keys"},
 	"store/subjects": {"reveals", "subject_keys"},
-	"store/vault": {"data_keys", "secrets"},
+	"store/vault":    {"data_keys", "secrets"},
 }
 
 // shared says why a table has more than one writer.

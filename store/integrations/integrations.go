@@ -72,8 +72,12 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err := settleRetired(tx); err != nil {
 			return err
 		}
-		if err := index.ReindexMasked(tx, masks); err != nil {
-			return fmt.Errorf("hiding other fields in the search: %w", err)
+		masked, err := index.ReindexMasked(tx, masks)
+		if err == nil && len(masked) > 0 {
+			err = queue.BeginRemask(tx, masked)
+		}
+		if err != nil {
+			return fmt.Errorf("hiding other fields in what was written: %w", err)
 		}
 		return queue.Reorder(tx, ordered)
 	})
