@@ -64,6 +64,7 @@ CREATE INDEX audit_action ON redrive.audit USING btree (action, seq DESC);
 CREATE INDEX audit_actor ON redrive.audit USING btree (actor, seq DESC);
 CREATE INDEX audit_actor_id ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'actor_id'::text) IS NOT NULL);
 CREATE INDEX audit_at ON redrive.audit USING btree (at, seq);
+CREATE INDEX audit_data_subject ON redrive.audit USING gin (string_to_array((details ->> 'data_subject'::text), ','::text)) WHERE ((details ->> 'data_subject'::text) IS NOT NULL);
 CREATE INDEX audit_decisions ON redrive.audit USING btree (seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
 CREATE INDEX audit_decisions_actor ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
 CREATE INDEX audit_decisions_category ON redrive.audit USING btree (((details ->> 'category'::text)), seq DESC) WHERE (((details ->> 'operation'::text) IS NULL) AND ((details ->> 'category'::text) IS NOT NULL));
@@ -83,17 +84,80 @@ CREATE INDEX audit_items ON redrive.audit USING btree (((details ->> 'operation'
 CREATE INDEX audit_subject ON redrive.audit USING btree (subject, seq DESC);
 CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW WHEN ((new.hash IS NULL)) EXECUTE FUNCTION redrive.audit_append();
 CREATE TRIGGER audit_appended AFTER INSERT ON redrive.audit REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_appended();
-CREATE TRIGGER audit_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_refuse BEFORE UPDATE OR TRUNCATE ON redrive.audit FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_stays BEFORE DELETE ON redrive.audit FOR EACH STATEMENT WHEN ((pg_trigger_depth() < 1)) EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_checkpoints (
+    size bigint NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    note text NOT NULL,
+    CONSTRAINT audit_checkpoints_pkey PRIMARY KEY (size, note)
+);
+CREATE INDEX audit_checkpoints_at ON redrive.audit_checkpoints USING btree (at DESC);
+CREATE TRIGGER audit_checkpoints_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_cosignatures (
+    size bigint NOT NULL,
+    witness text NOT NULL,
+    signature text NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT audit_cosignatures_pkey PRIMARY KEY (size, witness)
+);
+CREATE TRIGGER audit_cosignatures_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_gone (
+    upto bigint NOT NULL,
+    hash bytea NOT NULL,
+    until timestamp with time zone NOT NULL,
+    keep interval NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT audit_gone_pkey PRIMARY KEY (upto),
+    CONSTRAINT audit_gone_keep_check CHECK ((keep >= '1 year'::interval))
+);
+CREATE TRIGGER audit_forget BEFORE INSERT ON redrive.audit_gone FOR EACH ROW EXECUTE FUNCTION redrive.audit_forget();
+CREATE TRIGGER audit_gone_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit_gone FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
 
 CREATE TABLE redrive.audit_head (
     only_row boolean NOT NULL DEFAULT true,
     seq bigint NOT NULL,
     hash bytea NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    granted timestamp with time zone,
     CONSTRAINT audit_head_pkey PRIMARY KEY (only_row),
     CONSTRAINT audit_head_only_row_check CHECK (only_row)
 );
-CREATE TRIGGER audit_head_append BEFORE UPDATE ON redrive.audit_head FOR EACH STATEMENT WHEN ((pg_trigger_depth() < 1)) EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_head_append BEFORE UPDATE OF only_row, seq, hash, at ON redrive.audit_head FOR EACH STATEMENT WHEN ((pg_trigger_depth() < 1)) EXECUTE FUNCTION redrive.audit_refuse();
 CREATE TRIGGER audit_head_refuse BEFORE INSERT OR DELETE OR TRUNCATE ON redrive.audit_head FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_keys (
+    id uuid NOT NULL,
+    origin text NOT NULL,
+    public text NOT NULL,
+    sealed bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamp with time zone,
+    CONSTRAINT audit_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT audit_keys_public_key UNIQUE (public)
+);
+
+CREATE TABLE redrive.audit_places (
+    place text NOT NULL,
+    size bigint NOT NULL DEFAULT 0,
+    at timestamp with time zone,
+    error text NOT NULL DEFAULT ''::text,
+    since timestamp with time zone,
+    CONSTRAINT audit_places_pkey PRIMARY KEY (place)
+);
+
+CREATE TABLE redrive.audit_tiles (
+    level smallint NOT NULL,
+    n bigint NOT NULL,
+    hashes bytea STORAGE EXTERNAL NOT NULL,
+    CONSTRAINT audit_tiles_pkey PRIMARY KEY (level, n),
+    CONSTRAINT audit_tiles_hashes_check CHECK ((((octet_length(hashes) >= 32) AND (octet_length(hashes) <= 8192)) AND ((octet_length(hashes) % 32) = 0)))
+);
+CREATE TRIGGER audit_tiles_grow BEFORE UPDATE ON redrive.audit_tiles FOR EACH ROW EXECUTE FUNCTION redrive.audit_grows();
+CREATE TRIGGER audit_tiles_refuse BEFORE DELETE OR TRUNCATE ON redrive.audit_tiles FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
 
 CREATE TABLE redrive.batch_acknowledgements (
     integration text NOT NULL,
@@ -601,6 +665,7 @@ CREATE TABLE redrive.integrations (
     pause_says jsonb,
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
     paused_until timestamp with time zone,
+    subject text NOT NULL DEFAULT ''::text,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),
@@ -834,6 +899,15 @@ CREATE TABLE redrive.recovery_codes (
     CONSTRAINT recovery_codes_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
 
+CREATE TABLE redrive.remasking (
+    alone boolean NOT NULL DEFAULT true,
+    integrations text[] NOT NULL,
+    cursor uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'::uuid,
+    begun_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT remasking_pkey PRIMARY KEY (alone),
+    CONSTRAINT remasking_alone_check CHECK (alone)
+);
+
 CREATE TABLE redrive.reused_keys (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
@@ -846,6 +920,17 @@ CREATE TABLE redrive.reused_keys (
     CONSTRAINT reused_keys_differs_check CHECK ((differs = ANY (ARRAY['sender'::text, 'content'::text, 'gone'::text])))
 );
 CREATE INDEX reused_keys_at ON redrive.reused_keys USING btree (at);
+
+CREATE TABLE redrive.reveals (
+    delivery_id uuid NOT NULL,
+    edit integer NOT NULL,
+    path text NOT NULL,
+    actor text NOT NULL,
+    audit_seq bigint NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT reveals_pkey PRIMARY KEY (delivery_id, edit, path, actor)
+);
+CREATE INDEX reveals_until ON redrive.reveals USING btree (until);
 
 CREATE TABLE redrive.saved_views (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -968,6 +1053,15 @@ CREATE TABLE redrive.source_topics (
     made_again integer NOT NULL DEFAULT 0,
     gone boolean NOT NULL DEFAULT false,
     CONSTRAINT source_topics_pkey PRIMARY KEY (integration, topic, consumers)
+);
+
+CREATE TABLE redrive.subject_keys (
+    id uuid NOT NULL,
+    sealed bytea NOT NULL,
+    alone boolean NOT NULL DEFAULT true,
+    CONSTRAINT subject_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT subject_keys_alone_check CHECK (alone),
+    CONSTRAINT subject_keys_alone_key UNIQUE (alone)
 );
 
 CREATE TABLE redrive.token_secrets (
@@ -1187,11 +1281,11 @@ DECLARE
 BEGIN
     SELECT * INTO head FROM redrive.audit_head FOR UPDATE;
     NEW.seq := head.seq + 1;
-    NEW.at := clock_timestamp();
+    NEW.at := greatest(clock_timestamp(), head.at);
     NEW.prev_hash := head.hash;
     NEW.hash := redrive.audit_hash(NEW.prev_hash, NEW.seq, NEW.at, NEW.actor, NEW.action, NEW.subject_type, NEW.subject,
         NEW.reason, NEW.details);
-    UPDATE redrive.audit_head SET seq = NEW.seq, hash = NEW.hash;
+    UPDATE redrive.audit_head SET seq = NEW.seq, hash = NEW.hash, at = NEW.at;
     RETURN NEW;
 END
 $function$;
@@ -1223,11 +1317,30 @@ BEGIN
         RAISE EXCEPTION 'these entries do not continue the audit' USING ERRCODE = 'insufficient_privilege',
             HINT = 'leave number, time and hash to the database';
     END IF;
-    UPDATE redrive.audit_head SET (seq, hash) = (SELECT e.seq, e.hash FROM new_rows e WHERE e.seq = span.last) WHERE audit_head.seq < span.last;
+    -- what had happened before there was an audit may be told first, and says so; everything else has the time that was given
+    IF EXISTS (SELECT FROM (SELECT *, lag(at) OVER (ORDER BY seq) AS earlier FROM new_rows) e WHERE seq > head.seq
+        AND CASE WHEN head.seq = 0 AND head.granted IS NULL THEN details -> 'past' IS DISTINCT FROM 'true' OR at > clock_timestamp() OR at < earlier
+            ELSE at IS DISTINCT FROM head.granted OR at < head.at END)
+    THEN
+        RAISE EXCEPTION 'these entries have a time that nobody gave them' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'redrive.audit_begin() gives it';
+    END IF;
+    UPDATE redrive.audit_head SET (seq, hash, at) = (SELECT e.seq, e.hash, e.at FROM new_rows e WHERE e.seq = span.last) WHERE audit_head.seq < span.last;
     RETURN NULL;
 END
 $function$;
 REVOKE ALL ON FUNCTION redrive.audit_appended() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.audit_begin(OUT seq bigint, OUT hash bytea, OUT at timestamp with time zone)
+ RETURNS record
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    -- the audit is locked for many entries until the transaction ends: the newest one, and the time of those that follow
+    UPDATE redrive.audit_head h SET granted = greatest(clock_timestamp(), h.at) RETURNING h.seq, h.hash, h.granted
+$function$;
+REVOKE ALL ON FUNCTION redrive.audit_begin() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.audit_entry(seq bigint, at timestamp with time zone, actor text, action text, subject_type text, subject text, reason text, details jsonb)
  RETURNS bytea
@@ -1250,6 +1363,40 @@ AS $function$
     SELECT octet_length(f)::text || ':' || f
 $function$;
 REVOKE ALL ON FUNCTION redrive.audit_field(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.audit_forget()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    before bigint := coalesce((SELECT max(upto) FROM redrive.audit_gone), 0);
+BEGIN
+    NEW.at := clock_timestamp();
+    SELECT a.hash, a.at INTO NEW.hash, NEW.until FROM redrive.audit a WHERE a.seq = NEW.upto;
+    IF NEW.upto <> before + 4096 OR NEW.until IS NULL OR NEW.until > least(NEW.at - NEW.keep, NEW.at - interval '1 year')
+        OR NEW.upto > coalesce((SELECT max(size) FROM redrive.audit_checkpoints), 0)
+        OR sha256('\x00'::bytea || NEW.hash) IS DISTINCT FROM (SELECT substring(hashes FROM 32 * 255 + 1) FROM redrive.audit_tiles WHERE level = 0 AND n = NEW.upto / 256 - 1)
+    THEN
+        RAISE EXCEPTION 'these entries of the audit stay: % is refused', NEW.upto USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    DELETE FROM redrive.audit WHERE seq > before AND seq <= NEW.upto;
+    RETURN NEW;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.audit_grows()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF (NEW.level, NEW.n) IS DISTINCT FROM (OLD.level, OLD.n) OR substring(NEW.hashes FOR octet_length(OLD.hashes)) <> OLD.hashes THEN
+        RAISE EXCEPTION 'hashes of the audit are kept as they are' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$function$;
 
 CREATE OR REPLACE FUNCTION redrive.audit_hash(prev bytea, seq bigint, at timestamp with time zone, actor text, action text, subject_type text, subject text, reason text, details jsonb)
  RETURNS bytea
