@@ -13,6 +13,7 @@ import (
 	"redrive/store/find"
 	"redrive/store/index"
 	"redrive/store/integrations"
+	"redrive/store/notary"
 	"redrive/store/people"
 	"redrive/store/pg"
 	"redrive/store/queue"
@@ -37,6 +38,7 @@ type Store struct {
 	*capture.Captures
 	*integrations.Registry
 	*vault.Vault
+	*notary.Notary
 	*seed.Seed
 }
 
@@ -46,10 +48,10 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := vault.New(db)
+	keys, trail := vault.New(db), audit.New(db)
 	return &Store{
 		DB:          db,
-		Trail:       audit.New(db),
+		Trail:       trail,
 		People:      people.New(db, keys),
 		SearchIndex: index.New(db),
 		Queue:       queue.New(db),
@@ -59,6 +61,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
 		Vault:       keys,
+		Notary:      notary.New(db, keys, trail),
 		Seed:        seed.New(db),
 	}, nil
 }
