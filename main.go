@@ -136,6 +136,7 @@ func newConsole(s cli.Serving, dialer wire.Dialer, c handlers.Config) (_ *handle
 	c.MetricsAccess, c.Lang = s.Metrics, s.Lang
 	c.PublicURL = s.Public(rooms.BaseURL(s.Listener))
 	c.SessionLifetime, c.SessionIdle, c.FreshSignIn = s.SessionLifetime, s.SessionIdle, s.FreshSignIn
+	c.RevealFor = s.RevealFor
 	c.TokenLifetimes = s.Lifetimes()
 	return handlers.New(s.Store, c)
 }

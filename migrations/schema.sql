@@ -64,6 +64,7 @@ CREATE INDEX audit_action ON redrive.audit USING btree (action, seq DESC);
 CREATE INDEX audit_actor ON redrive.audit USING btree (actor, seq DESC);
 CREATE INDEX audit_actor_id ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'actor_id'::text) IS NOT NULL);
 CREATE INDEX audit_at ON redrive.audit USING btree (at, seq);
+CREATE INDEX audit_data_subject ON redrive.audit USING gin (string_to_array((details ->> 'data_subject'::text), ','::text)) WHERE ((details ->> 'data_subject'::text) IS NOT NULL);
 CREATE INDEX audit_decisions ON redrive.audit USING btree (seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
 CREATE INDEX audit_decisions_actor ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
 CREATE INDEX audit_decisions_category ON redrive.audit USING btree (((details ->> 'category'::text)), seq DESC) WHERE (((details ->> 'operation'::text) IS NULL) AND ((details ->> 'category'::text) IS NOT NULL));
@@ -664,6 +665,7 @@ CREATE TABLE redrive.integrations (
     pause_says jsonb,
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
     paused_until timestamp with time zone,
+    subject text NOT NULL DEFAULT ''::text,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),
@@ -897,6 +899,15 @@ CREATE TABLE redrive.recovery_codes (
     CONSTRAINT recovery_codes_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
 
+CREATE TABLE redrive.remasking (
+    alone boolean NOT NULL DEFAULT true,
+    integrations text[] NOT NULL,
+    cursor uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'::uuid,
+    begun_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT remasking_pkey PRIMARY KEY (alone),
+    CONSTRAINT remasking_alone_check CHECK (alone)
+);
+
 CREATE TABLE redrive.reused_keys (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
@@ -909,6 +920,17 @@ CREATE TABLE redrive.reused_keys (
     CONSTRAINT reused_keys_differs_check CHECK ((differs = ANY (ARRAY['sender'::text, 'content'::text, 'gone'::text])))
 );
 CREATE INDEX reused_keys_at ON redrive.reused_keys USING btree (at);
+
+CREATE TABLE redrive.reveals (
+    delivery_id uuid NOT NULL,
+    edit integer NOT NULL,
+    path text NOT NULL,
+    actor text NOT NULL,
+    audit_seq bigint NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT reveals_pkey PRIMARY KEY (delivery_id, edit, path, actor)
+);
+CREATE INDEX reveals_until ON redrive.reveals USING btree (until);
 
 CREATE TABLE redrive.saved_views (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -1031,6 +1053,15 @@ CREATE TABLE redrive.source_topics (
     made_again integer NOT NULL DEFAULT 0,
     gone boolean NOT NULL DEFAULT false,
     CONSTRAINT source_topics_pkey PRIMARY KEY (integration, topic, consumers)
+);
+
+CREATE TABLE redrive.subject_keys (
+    id uuid NOT NULL,
+    sealed bytea NOT NULL,
+    alone boolean NOT NULL DEFAULT true,
+    CONSTRAINT subject_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT subject_keys_alone_check CHECK (alone),
+    CONSTRAINT subject_keys_alone_key UNIQUE (alone)
 );
 
 CREATE TABLE redrive.token_secrets (

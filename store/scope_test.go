@@ -175,7 +175,7 @@ func audited(page delivery.Page[delivery.AuditEntry], err error) (texts []string
 // routes try them. The rest is asked by the program, of whoever signs in, or says nothing of an integration.
 var otherMethods = map[string]string{
 	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation SetPaused PauseUntil RequestRun RequestResnapshot
-		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record`,
+		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record Reveal`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
 		FindCtx CommitCtx DeleteCtx EnsureFirstOperator WriteHistory EnsureEnvToken
@@ -185,7 +185,7 @@ var otherMethods = map[string]string{
 	"says that something changed, or was done, and not of what": `DeadGeneration Since`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete
 		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
-		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse Park PartHealth
+		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse HashSubject Remask Park PartHealth
 		PreparedTransactions PruneInbox Ready Release ReopenDue ResumeDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
 		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate SealCodes Secret Unbegin Unlisten VerifyAudit
 		AuditKeys Checkpoint Checkpoints Consistency EntriesAfter Export ForgetAudit LastCheckpoint KeepCosignature PlaceFails PlaceHas Places RotateAuditKey VerifyLog Walk`,

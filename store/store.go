@@ -19,6 +19,7 @@ import (
 	"redrive/store/queue"
 	"redrive/store/seed"
 	"redrive/store/sqltext"
+	"redrive/store/subjects"
 	"redrive/store/vault"
 )
 
@@ -39,6 +40,7 @@ type Store struct {
 	*integrations.Registry
 	*vault.Vault
 	*notary.Notary
+	*subjects.Subjects
 	*seed.Seed
 }
 
@@ -62,6 +64,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Registry:    integrations.New(db),
 		Vault:       keys,
 		Notary:      notary.New(db, keys, trail),
+		Subjects:    subjects.New(db, keys),
 		Seed:        seed.New(db),
 	}, nil
 }

@@ -23,6 +23,7 @@ func (s *API) Routes() {
 	s.post("/messages", s.acceptMessage, delivery.PermitSend)
 	s.get("/messages/:id", s.showMessage, delivery.PermitView)
 	s.get("/deliveries/:id", s.showDelivery, delivery.PermitView)
+	s.post("/deliveries/:id/reveal", s.revealField, delivery.PermitViewPayload, delivery.PermitReveal)
 	s.get("/failures", s.listFailures, delivery.PermitView)
 	for _, d := range delivery.Decisions.Alone() {
 		s.post("/failures/:id/"+string(d.Action), s.actOnFailure(d.Action), d.Needs)
@@ -255,6 +256,9 @@ func (s *API) showIntegration(c echo.Context, name string) error {
 
 func (s *API) listAudit(c echo.Context) error {
 	f, err := web.AuditFilter(c.QueryParams())
+	if err == nil {
+		err = s.HashSubject(c.Request().Context(), &f)
+	}
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ type Store interface {
 	Accept(ctx context.Context, m delivery.Message) (delivery.Accepted, error) // m.ID is given by the store
 	NoteKeyReuse(ctx context.Context, m delivery.Message, first delivery.Accepted) error
 	Message(ctx context.Context, id string) (delivery.Message, []delivery.Delivery, error)
+	Reveal(ctx context.Context, r delivery.RevealRequest) (delivery.Revealed, error)
 	Failures(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Delivery], error)
 	Delivery(ctx context.Context, id string) (delivery.Detail, error)
 	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)

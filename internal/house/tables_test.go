@@ -25,8 +25,9 @@ var writers = map[string][]string{
 	"store/notary":       {"audit_checkpoints", "audit_cosignatures", "audit_gone", "audit_keys", "audit_places", "audit_tiles"},
 	"store/people":       {"api_tokens", "challenges", "grants", "looks", "operators", "passkeys", "places", "recovery_codes", "saved_views", "sessions", "token_secrets", "token_uses", "totp"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
-		"positions", "queue", "reused_keys"},
-	"store/vault": {"data_keys", "secrets"},
+		"positions", "queue", "remasking", "reused_keys"},
+	"store/subjects": {"reveals", "subject_keys"},
+	"store/vault":    {"data_keys", "secrets"},
 }
 
 // shared says why a table has more than one writer.

@@ -24,15 +24,22 @@ const recordSQL = `INSERT INTO redrive.audit (actor, action, subject_type, subje
 // Record appends one entry of an actor to the audit chain; the database gives it number, time and hash. Kept are the actor's name of now
 // and, if it is a person or a token, the id.
 func Record(tx *gorm.DB, e delivery.AuditEntry) error {
+	_, err := Recorded(tx, e)
+	return err
+}
+
+// Recorded is Record for whoever needs the entry's number.
+func Recorded(tx *gorm.DB, e delivery.AuditEntry) (seq int64, err error) {
 	details := "{}"
 	if len(e.Details) > 0 {
 		details = string(e.Details)
 	}
-	err := tx.Exec(recordSQL, e.Actor, e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details, actorID(e.Actor)).Error
+	seq, err = pg.ReadOne(tx, pg.Single[int64], recordSQL+" RETURNING seq", e.Actor, e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details,
+		actorID(e.Actor))
 	if err != nil {
-		return fmt.Errorf("recording %s in the audit: %w", e.Action, err)
+		return 0, fmt.Errorf("recording %s in the audit: %w", e.Action, err)
 	}
-	return nil
+	return seq, nil
 }
 
 // actorID is the id of a person or token; the words for others are none.

@@ -68,6 +68,9 @@ func conditions(f delivery.AuditFilter) (*pg.Where, error) {
 	q.Equal(deedSQL, f.Deed)
 	q.Equal("details ->> 'category'", f.Category)
 	q.Equal("details ->> 'operation'", strings.ToLower(f.Operation))
+	if f.DataSubject != "" {
+		q.Add("details ->> 'data_subject' IS NOT NULL AND string_to_array(details ->> 'data_subject', ',') @> ARRAY[?::text]", f.DataSubject)
+	}
 	if f.Decisions {
 		q.Add("details ->> 'operation' IS NULL")
 	}

@@ -226,13 +226,16 @@ func groupQuery(f scopedGroups, from *groupPlace, conditions *pg.Where, limit in
 		append(args, conditions.Args...)
 }
 
+// sendingSQL is how many of each group are being sent.
+const sendingSQL = `, sending AS MATERIALIZED (SELECT r.group_id, count(*) AS n FROM redrive.queue w
+    JOIN redrive.deliveries r ON r.id = w.id AND r.state = 'pending' WHERE w.token IS NOT NULL AND r.group_id IS NOT NULL GROUP BY r.group_id) `
+
 // eachGroup reads the groups one by one: all that fit, or of a list that an index has in its order those of a page.
 func eachGroup(f scopedGroups, from *groupPlace, limit int) (with, one string, args []any) {
 	with, count := WithChanges, groupCount(f.States)
 	sends := strings.Contains(count, "sending.")
 	if sends {
-		with = strings.TrimSpace(WithChanges) + `, sending AS MATERIALIZED (SELECT r.group_id, count(*) AS n FROM redrive.queue w
-			JOIN redrive.deliveries r ON r.id = w.id AND r.state = 'pending' WHERE w.token IS NOT NULL AND r.group_id IS NOT NULL GROUP BY r.group_id) `
+		with = strings.TrimSpace(WithChanges) + sendingSQL
 		count = strings.ReplaceAll(count, "sending.", "(SELECT n FROM sending WHERE group_id = g.id)")
 	}
 	w, groups := groupFacets(f), "redrive.groups g "+CountJoins

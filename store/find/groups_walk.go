@@ -152,26 +152,42 @@ func (f scopedGroups) narrow(w *pg.Where) {
 
 // addedUp reports whether the groups that are asked for need not be read one by one.
 func (f scopedGroups) addedUp() bool {
-	return len(f.By) > 0 && !slices.Contains(f.By, delivery.ByMessage) && f.Query == "" && f.seen.inCells() &&
-		!strings.Contains(groupCount(f.States), "sending.")
+	return len(f.By) > 0 && !slices.Contains(f.By, delivery.ByMessage) && f.Query == "" && f.seen.inCells()
 }
 
 // addedUpSQL are the numbers of groups that have integration, class and states in common.
 const addedUpSQL = `
     SELECT g.integration, coalesce(i.method, '') AS method, coalesce(i.destination, '') AS destination, g.error_class, %[1]s AS tie,
-        g.%[2]s AS count, g.dead, g.acknowledged, g.dead + g.pending AS open, g.day, g.day_before, g.week, g.week_before, g.first_seen, g.last_seen,
+        %[2]s AS count, g.dead, g.acknowledged, g.dead + g.pending AS open, g.day, g.day_before, g.week, g.week_before, g.first_seen, g.last_seen,
         CASE WHEN g.pattern & %[3]d <> 0 THEN g.groups ELSE 0 END AS groups,
         CASE WHEN g.pattern & 32 <> 0 AND g.pattern & 3 <> 0 THEN g.groups ELSE 0 END AS regressed
     FROM cells g LEFT JOIN redrive.integrations i ON i.name = g.integration%[4]s`
+
+// beingSentSQL takes away what is being sent from what waits, or adds it where nothing else is asked for.
+const beingSentSQL = `
+    UNION ALL SELECT g.integration, coalesce(i.method, ''), coalesce(i.destination, ''), g.error_class, %[1]s, %[3]s s.n, 0, 0, 0, 0, 0, 0, 0,
+        g.first_seen, g.last_seen, (%[2]s %[3]s s.n > 0)::integer - (%[2]s > 0)::integer, 0
+    FROM sending s LEFT JOIN changes d ON d.group_id = s.group_id %[5]s LEFT JOIN redrive.integrations i ON i.name = g.integration%[4]s`
 
 // patternBits are those of redrive.group_pattern.
 var patternBits = map[string]int{"dead": 1, "pending": 2, "ignored": 4, "resolved": 8, "delivered": 16}
 
 func addedUp(f scopedGroups) (with, one string, args []any) {
-	counters, bits := countersOf(f.States), 0
-	for _, column := range counters {
+	bits, cells, each := 0, "0", "0"
+	for _, column := range countersOf(f.States) {
 		bits |= patternBits[column]
+		cells, each = cells+" + g."+column, each+" + "+counter(column)
 	}
 	w := groupFacets(f)
-	return WithCells, fmt.Sprintf(addedUpSQL, groupTie(f.By), strings.Join(counters, " + g."), bits, w.Sql()), w.Args
+	with, one, args = WithCells, fmt.Sprintf(addedUpSQL, groupTie(f.By), cells, bits, w.Sql()), w.Args
+	if strings.Contains(groupCount(f.States), "sending.") {
+		sign := "+"
+		if bits&patternBits["pending"] != 0 {
+			sign = "-"
+		}
+		with = strings.TrimSpace(with) + sendingSQL
+		one += fmt.Sprintf(beingSentSQL, groupTie(f.By), each, sign, w.Sql(), groupsByID("s.group_id"))
+		args = slices.Concat(args, w.Args)
+	}
+	return with, one, args
 }

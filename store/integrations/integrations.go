@@ -23,11 +23,11 @@ import (
 // syncSQL reports whether the integration became ordered.
 const syncSQL = `
 WITH before AS (SELECT ordered FROM redrive.integrations WHERE name = ?)
-INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed, labels)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb)
+INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed, labels, subject)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?)
 ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = excluded.destination, address = excluded.address,
     description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, ordered = excluded.ordered,
-    on_dead = excluded.on_dead, windowed = excluded.windowed, labels = excluded.labels, active = true, updated_at = clock_timestamp()
+    on_dead = excluded.on_dead, windowed = excluded.windowed, labels = excluded.labels, subject = excluded.subject, active = true, updated_at = clock_timestamp()
 RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
 // Masks returns what every integration hides that the database knows, with those that left the file.
@@ -72,8 +72,12 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err := settleRetired(tx); err != nil {
 			return err
 		}
-		if err := index.ReindexMasked(tx, masks); err != nil {
-			return fmt.Errorf("hiding other fields in the search: %w", err)
+		masked, err := index.ReindexMasked(tx, masks)
+		if err == nil && len(masked) > 0 {
+			err = queue.BeginRemask(tx, masked)
+		}
+		if err != nil {
+			return fmt.Errorf("hiding other fields in what was written: %w", err)
 		}
 		return queue.Reorder(tx, ordered)
 	})
@@ -109,7 +113,7 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 	}
 	return pg.ReadOne(tx, pg.Single[bool], syncSQL, in.Name, in.Name, string(in.Method), in.Destination.Kind(),
 		in.Destination.Address(), in.Description, &subscribe, &mask, in.Ordered,
-		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed, string(raw))
+		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed, string(raw), in.Subject)
 }
 
 var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_by, coalesce(i.paused_by, '') AS paused_by_id, " +

@@ -75,6 +75,7 @@ var koreanCommands = []translation{
 	{"Follow the operation to its end.", "일괄 작업을 끝까지 지켜봅니다."},
 	{"Go on, with a new canary.", "새 카나리로 재개합니다."},
 	{"Group failures by what they have in common.", "실패를 공통점으로 묶습니다."},
+	{"Groups that they are in, 200 to 100000 and at most four in ten of the open ones; what is beyond 200 has one open failure each.", "실패가 속하는 그룹 수. 200에서 100000까지, 열린 실패의 열에 넷 이하입니다. 200을 넘는 그룹은 열린 실패가 하나씩입니다."},
 	{"How long a session lasts at most.", "세션의 최대 지속 시간."},
 	{"How long a session lasts without use.", "쓰지 않을 때 세션의 지속 시간."},
 	{"How long messages are kept; what is not delivered is kept longer. 0 keeps everything.", "메시지 보존 기간. 전송되지 않은 것은 더 오래 보관합니다. 0은 모두 보관합니다."},
