@@ -115,7 +115,11 @@ func serve(ctx context.Context, s cli.Serving) error {
 	}
 	watch := newWatch(db, log, rooms.VeiledConditions(file.Hidden, own.Conditions), always(pools.Conditions), always(relay.Conditions), always(eng.Conditions))
 	index := search.New(search.Config{Store: db, Log: log})
-	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch)
+	record, err := s.Audit.Room(db, dialer, lead(db, "audit", func(*store.Leader) struct{} { return struct{}{} }), log)
+	if err != nil {
+		return err
+	}
+	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch, record)
 	return rooms.Serve(ctx, s.Listener, console.Handler(), all, grace, log)
 }
 

@@ -84,17 +84,80 @@ CREATE INDEX audit_items ON redrive.audit USING btree (((details ->> 'operation'
 CREATE INDEX audit_subject ON redrive.audit USING btree (subject, seq DESC);
 CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW WHEN ((new.hash IS NULL)) EXECUTE FUNCTION redrive.audit_append();
 CREATE TRIGGER audit_appended AFTER INSERT ON redrive.audit REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_appended();
-CREATE TRIGGER audit_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_refuse BEFORE UPDATE OR TRUNCATE ON redrive.audit FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_stays BEFORE DELETE ON redrive.audit FOR EACH STATEMENT WHEN ((pg_trigger_depth() < 1)) EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_checkpoints (
+    size bigint NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    note text NOT NULL,
+    CONSTRAINT audit_checkpoints_pkey PRIMARY KEY (size, note)
+);
+CREATE INDEX audit_checkpoints_at ON redrive.audit_checkpoints USING btree (at DESC);
+CREATE TRIGGER audit_checkpoints_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_cosignatures (
+    size bigint NOT NULL,
+    witness text NOT NULL,
+    signature text NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT audit_cosignatures_pkey PRIMARY KEY (size, witness)
+);
+CREATE TRIGGER audit_cosignatures_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_gone (
+    upto bigint NOT NULL,
+    hash bytea NOT NULL,
+    until timestamp with time zone NOT NULL,
+    keep interval NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT audit_gone_pkey PRIMARY KEY (upto),
+    CONSTRAINT audit_gone_keep_check CHECK ((keep >= '1 year'::interval))
+);
+CREATE TRIGGER audit_forget BEFORE INSERT ON redrive.audit_gone FOR EACH ROW EXECUTE FUNCTION redrive.audit_forget();
+CREATE TRIGGER audit_gone_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit_gone FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
 
 CREATE TABLE redrive.audit_head (
     only_row boolean NOT NULL DEFAULT true,
     seq bigint NOT NULL,
     hash bytea NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    granted timestamp with time zone,
     CONSTRAINT audit_head_pkey PRIMARY KEY (only_row),
     CONSTRAINT audit_head_only_row_check CHECK (only_row)
 );
-CREATE TRIGGER audit_head_append BEFORE UPDATE ON redrive.audit_head FOR EACH STATEMENT WHEN ((pg_trigger_depth() < 1)) EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_head_append BEFORE UPDATE OF only_row, seq, hash, at ON redrive.audit_head FOR EACH STATEMENT WHEN ((pg_trigger_depth() < 1)) EXECUTE FUNCTION redrive.audit_refuse();
 CREATE TRIGGER audit_head_refuse BEFORE INSERT OR DELETE OR TRUNCATE ON redrive.audit_head FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_keys (
+    id uuid NOT NULL,
+    origin text NOT NULL,
+    public text NOT NULL,
+    sealed bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamp with time zone,
+    CONSTRAINT audit_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT audit_keys_public_key UNIQUE (public)
+);
+
+CREATE TABLE redrive.audit_places (
+    place text NOT NULL,
+    size bigint NOT NULL DEFAULT 0,
+    at timestamp with time zone,
+    error text NOT NULL DEFAULT ''::text,
+    since timestamp with time zone,
+    CONSTRAINT audit_places_pkey PRIMARY KEY (place)
+);
+
+CREATE TABLE redrive.audit_tiles (
+    level smallint NOT NULL,
+    n bigint NOT NULL,
+    hashes bytea STORAGE EXTERNAL NOT NULL,
+    CONSTRAINT audit_tiles_pkey PRIMARY KEY (level, n),
+    CONSTRAINT audit_tiles_hashes_check CHECK ((((octet_length(hashes) >= 32) AND (octet_length(hashes) <= 8192)) AND ((octet_length(hashes) % 32) = 0)))
+);
+CREATE TRIGGER audit_tiles_grow BEFORE UPDATE ON redrive.audit_tiles FOR EACH ROW EXECUTE FUNCTION redrive.audit_grows();
+CREATE TRIGGER audit_tiles_refuse BEFORE DELETE OR TRUNCATE ON redrive.audit_tiles FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
 
 CREATE TABLE redrive.batch_acknowledgements (
     integration text NOT NULL,
@@ -432,9 +495,36 @@ CREATE TABLE redrive.group_counts (
     week bigint NOT NULL DEFAULT 0,
     week_before bigint NOT NULL DEFAULT 0,
     growth bigint GENERATED ALWAYS AS (((GREATEST(LEAST((day - day_before), (1073741824)::bigint), ('-1073741824'::integer)::bigint) * '4294967296'::bigint) + dead)) STORED,
+    integration text NOT NULL DEFAULT ''::text,
+    error_class text NOT NULL DEFAULT ''::text,
+    first_seen timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    last_seen timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    total bigint GENERATED ALWAYS AS (((((dead + pending) + ignored) + resolved) + delivered)) STORED,
+    grew bigint GENERATED ALWAYS AS ((GREATEST(LEAST((day - day_before), (1073741824)::bigint), ('-1073741824'::integer)::bigint) * '4294967296'::bigint)) STORED,
+    pattern integer GENERATED ALWAYS AS (redrive.group_pattern(dead, pending, ignored, resolved, delivered, (regressed_at IS NOT NULL))) STORED,
     CONSTRAINT group_counts_pkey PRIMARY KEY (group_id)
 ) WITH (fillfactor=50);
+CREATE INDEX group_counts_class ON redrive.group_counts USING btree (error_class);
+CREATE INDEX group_counts_dead ON redrive.group_counts USING btree (dead DESC, group_id DESC) WHERE (dead > 0);
+CREATE INDEX group_counts_delivered ON redrive.group_counts USING btree (delivered DESC, group_id DESC) WHERE (delivered > 0);
 CREATE INDEX group_counts_growth ON redrive.group_counts USING btree (growth DESC, group_id DESC) WHERE (dead > 0);
+CREATE INDEX group_counts_growth_delivered ON redrive.group_counts USING btree (((grew + delivered)) DESC, group_id DESC) WHERE (delivered > 0);
+CREATE INDEX group_counts_growth_ignored ON redrive.group_counts USING btree (((grew + ignored)) DESC, group_id DESC) WHERE (ignored > 0);
+CREATE INDEX group_counts_growth_pending ON redrive.group_counts USING btree (((grew + pending)) DESC, group_id DESC) WHERE (pending > 0);
+CREATE INDEX group_counts_growth_resolved ON redrive.group_counts USING btree (((grew + resolved)) DESC, group_id DESC) WHERE (resolved > 0);
+CREATE INDEX group_counts_growth_total ON redrive.group_counts USING btree (((grew + total)) DESC, group_id DESC) WHERE (total > 0);
+CREATE INDEX group_counts_ignored ON redrive.group_counts USING btree (ignored DESC, group_id DESC) WHERE (ignored > 0);
+CREATE INDEX group_counts_integration ON redrive.group_counts USING btree (integration, growth DESC, group_id DESC) WHERE (dead > 0);
+CREATE INDEX group_counts_integration_latest ON redrive.group_counts USING btree (integration, last_seen DESC, group_id DESC);
+CREATE INDEX group_counts_latest ON redrive.group_counts USING btree (last_seen DESC, group_id DESC);
+CREATE INDEX group_counts_newest ON redrive.group_counts USING btree (first_seen DESC, group_id DESC);
+CREATE INDEX group_counts_pending ON redrive.group_counts USING btree (pending DESC, group_id DESC) WHERE (pending > 0);
+CREATE INDEX group_counts_regressed ON redrive.group_counts USING btree (group_id) WHERE (regressed_at IS NOT NULL);
+CREATE INDEX group_counts_resolved ON redrive.group_counts USING btree (resolved DESC, group_id DESC) WHERE (resolved > 0);
+CREATE INDEX group_counts_settled ON redrive.group_counts USING btree (total DESC, group_id DESC) WHERE ((dead = 0) AND (pending = 0));
+CREATE INDEX group_counts_total ON redrive.group_counts USING btree (total DESC, group_id DESC) WHERE (total > 0);
+CREATE TRIGGER groups_inserted AFTER INSERT ON redrive.group_counts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.groups_inserted();
+CREATE TRIGGER groups_updated AFTER UPDATE ON redrive.group_counts REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.groups_updated();
 
 CREATE TABLE redrive.group_deltas (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -470,6 +560,35 @@ CREATE TABLE redrive.group_retries (
     CONSTRAINT group_retries_pkey PRIMARY KEY (group_id)
 ) WITH (fillfactor=80);
 
+CREATE TABLE redrive.group_sum_hours (
+    integration text NOT NULL,
+    error_class text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    failed bigint NOT NULL,
+    came bigint NOT NULL,
+    CONSTRAINT group_sum_hours_pkey PRIMARY KEY (hour, integration, error_class)
+) WITH (fillfactor=50);
+
+CREATE TABLE redrive.group_sums (
+    integration text NOT NULL,
+    error_class text NOT NULL,
+    pattern integer NOT NULL,
+    groups bigint NOT NULL,
+    dead bigint NOT NULL,
+    acknowledged bigint NOT NULL,
+    pending bigint NOT NULL,
+    ignored bigint NOT NULL,
+    resolved bigint NOT NULL,
+    delivered bigint NOT NULL,
+    day bigint NOT NULL,
+    day_before bigint NOT NULL,
+    week bigint NOT NULL,
+    week_before bigint NOT NULL,
+    first_seen timestamp with time zone NOT NULL,
+    last_seen timestamp with time zone NOT NULL,
+    CONSTRAINT group_sums_pkey PRIMARY KEY (integration, error_class, pattern)
+) WITH (fillfactor=50);
+
 CREATE TABLE redrive.groups (
     id text NOT NULL,
     integration text NOT NULL,
@@ -482,6 +601,8 @@ CREATE TABLE redrive.groups (
 );
 CREATE INDEX groups_integration ON redrive.groups USING btree (integration, error_class);
 CREATE INDEX groups_message ON redrive.groups USING hash (message);
+CREATE INDEX groups_pairs ON redrive.groups USING gin (redrive.pairs(message));
+CREATE INDEX groups_text ON redrive.groups USING gin (message redrive.gin_trgm_ops);
 
 CREATE TABLE redrive.health (
     integration text NOT NULL,
@@ -1055,6 +1176,25 @@ END
 $function$;
 REVOKE ALL ON FUNCTION redrive.actor_named() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION redrive.add_groups(counted redrive.group_counts[], sign integer)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    INSERT INTO redrive.group_sums AS s (integration, error_class, pattern, groups, dead, acknowledged, pending, ignored, resolved, delivered,
+        day, day_before, week, week_before, first_seen, last_seen)
+    SELECT integration, error_class, pattern, sign * count(*), sign * sum(dead), sign * sum(acknowledged), sign * sum(pending), sign * sum(ignored),
+        sign * sum(resolved), sign * sum(delivered), sign * sum(day), sign * sum(day_before), sign * sum(week), sign * sum(week_before),
+        min(first_seen), max(last_seen)
+    FROM unnest(counted) GROUP BY integration, error_class, pattern
+    ON CONFLICT (integration, error_class, pattern) DO UPDATE SET groups = s.groups + excluded.groups, dead = s.dead + excluded.dead,
+        acknowledged = s.acknowledged + excluded.acknowledged, pending = s.pending + excluded.pending, ignored = s.ignored + excluded.ignored,
+        resolved = s.resolved + excluded.resolved, delivered = s.delivered + excluded.delivered, day = s.day + excluded.day,
+        day_before = s.day_before + excluded.day_before, week = s.week + excluded.week, week_before = s.week_before + excluded.week_before,
+        first_seen = least(s.first_seen, excluded.first_seen), last_seen = greatest(s.last_seen, excluded.last_seen)
+$function$;
+REVOKE ALL ON FUNCTION redrive.add_groups(redrive.group_counts[],integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION redrive.add_message_partition(day date)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1141,11 +1281,11 @@ DECLARE
 BEGIN
     SELECT * INTO head FROM redrive.audit_head FOR UPDATE;
     NEW.seq := head.seq + 1;
-    NEW.at := clock_timestamp();
+    NEW.at := greatest(clock_timestamp(), head.at);
     NEW.prev_hash := head.hash;
     NEW.hash := redrive.audit_hash(NEW.prev_hash, NEW.seq, NEW.at, NEW.actor, NEW.action, NEW.subject_type, NEW.subject,
         NEW.reason, NEW.details);
-    UPDATE redrive.audit_head SET seq = NEW.seq, hash = NEW.hash;
+    UPDATE redrive.audit_head SET seq = NEW.seq, hash = NEW.hash, at = NEW.at;
     RETURN NEW;
 END
 $function$;
@@ -1177,11 +1317,30 @@ BEGIN
         RAISE EXCEPTION 'these entries do not continue the audit' USING ERRCODE = 'insufficient_privilege',
             HINT = 'leave number, time and hash to the database';
     END IF;
-    UPDATE redrive.audit_head SET (seq, hash) = (SELECT e.seq, e.hash FROM new_rows e WHERE e.seq = span.last) WHERE audit_head.seq < span.last;
+    -- what had happened before there was an audit may be told first, and says so; everything else has the time that was given
+    IF EXISTS (SELECT FROM (SELECT *, lag(at) OVER (ORDER BY seq) AS earlier FROM new_rows) e WHERE seq > head.seq
+        AND CASE WHEN head.seq = 0 AND head.granted IS NULL THEN details -> 'past' IS DISTINCT FROM 'true' OR at > clock_timestamp() OR at < earlier
+            ELSE at IS DISTINCT FROM head.granted OR at < head.at END)
+    THEN
+        RAISE EXCEPTION 'these entries have a time that nobody gave them' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'redrive.audit_begin() gives it';
+    END IF;
+    UPDATE redrive.audit_head SET (seq, hash, at) = (SELECT e.seq, e.hash, e.at FROM new_rows e WHERE e.seq = span.last) WHERE audit_head.seq < span.last;
     RETURN NULL;
 END
 $function$;
 REVOKE ALL ON FUNCTION redrive.audit_appended() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.audit_begin(OUT seq bigint, OUT hash bytea, OUT at timestamp with time zone)
+ RETURNS record
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    -- the audit is locked for many entries until the transaction ends: the newest one, and the time of those that follow
+    UPDATE redrive.audit_head h SET granted = greatest(clock_timestamp(), h.at) RETURNING h.seq, h.hash, h.granted
+$function$;
+REVOKE ALL ON FUNCTION redrive.audit_begin() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.audit_entry(seq bigint, at timestamp with time zone, actor text, action text, subject_type text, subject text, reason text, details jsonb)
  RETURNS bytea
@@ -1204,6 +1363,40 @@ AS $function$
     SELECT octet_length(f)::text || ':' || f
 $function$;
 REVOKE ALL ON FUNCTION redrive.audit_field(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.audit_forget()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    before bigint := coalesce((SELECT max(upto) FROM redrive.audit_gone), 0);
+BEGIN
+    NEW.at := clock_timestamp();
+    SELECT a.hash, a.at INTO NEW.hash, NEW.until FROM redrive.audit a WHERE a.seq = NEW.upto;
+    IF NEW.upto <> before + 4096 OR NEW.until IS NULL OR NEW.until > least(NEW.at - NEW.keep, NEW.at - interval '1 year')
+        OR NEW.upto > coalesce((SELECT max(size) FROM redrive.audit_checkpoints), 0)
+        OR sha256('\x00'::bytea || NEW.hash) IS DISTINCT FROM (SELECT substring(hashes FROM 32 * 255 + 1) FROM redrive.audit_tiles WHERE level = 0 AND n = NEW.upto / 256 - 1)
+    THEN
+        RAISE EXCEPTION 'these entries of the audit stay: % is refused', NEW.upto USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    DELETE FROM redrive.audit WHERE seq > before AND seq <= NEW.upto;
+    RETURN NEW;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.audit_grows()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF (NEW.level, NEW.n) IS DISTINCT FROM (OLD.level, OLD.n) OR substring(NEW.hashes FOR octet_length(OLD.hashes)) <> OLD.hashes THEN
+        RAISE EXCEPTION 'hashes of the audit are kept as they are' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$function$;
 
 CREATE OR REPLACE FUNCTION redrive.audit_hash(prev bytea, seq bigint, at timestamp with time zone, actor text, action text, subject_type text, subject text, reason text, details jsonb)
  RETURNS bytea
@@ -2091,6 +2284,42 @@ AS $function$
     SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $function$;
 REVOKE ALL ON FUNCTION redrive.first_id(timestamp with time zone) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.group_pattern(dead bigint, pending bigint, ignored bigint, resolved bigint, delivered bigint, regressed boolean)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    -- one bit for each state in which a group has failures, and whether it came back
+    SELECT (dead > 0)::integer + 2 * (pending > 0)::integer + 4 * (ignored > 0)::integer + 8 * (resolved > 0)::integer
+        + 16 * (delivered > 0)::integer + 32 * regressed::integer
+$function$;
+REVOKE ALL ON FUNCTION redrive.group_pattern(bigint,bigint,bigint,bigint,bigint,boolean) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.groups_inserted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM redrive.add_groups((SELECT array_agg(n::redrive.group_counts) FROM new_rows n), 1);
+    RETURN NULL;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.groups_inserted() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.groups_updated()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM redrive.add_groups((SELECT array_agg(o::redrive.group_counts) FROM old_rows o), -1);
+    PERFORM redrive.add_groups((SELECT array_agg(n::redrive.group_counts) FROM new_rows n), 1);
+    RETURN NULL;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.groups_updated() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.is_document(bytes bytea)
  RETURNS boolean

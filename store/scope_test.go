@@ -133,6 +133,17 @@ var scopedReaders = map[string]reader{
 		counts, _, err := d.IgnoredCounts(ctx, delivery.IgnoredFilter{})
 		return map[bool]string{true: foreign}[len(counts) > 0], err
 	},
+	"Entry": func(d twoTeams, ctx context.Context) (any, error) {
+		for seq := int64(1); ; seq++ { // the first about what is foreign
+			all, err := d.Entry(context.Background(), seq)
+			if err != nil {
+				return nil, err
+			}
+			if all.SubjectType == "integration" && strings.Contains(all.Subject, foreign) {
+				return d.Entry(ctx, seq)
+			}
+		}
+	},
 	"AuditHead": func(d twoTeams, ctx context.Context) (any, error) {
 		d.must(d.SetPaused(d.t.Context(), foreign, true, "ann", foreign))
 		d.must(d.SetPaused(d.t.Context(), foreign, false, "ann", foreign))
@@ -176,7 +187,9 @@ var otherMethods = map[string]string{
 		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
 		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse HashSubject Remask Park PartHealth
 		PreparedTransactions PruneInbox Ready Release ReopenDue ResumeDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
-		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate SealCodes Secret Unbegin Unlisten VerifyAudit`,
+		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate SealCodes Secret Unbegin Unlisten VerifyAudit
+		AuditKeys Checkpoint Checkpoints Consistency EntriesAfter Export ForgetAudit LastCheckpoint KeepCosignature PlaceFails PlaceHas Places RotateAuditKey VerifyLog Walk`,
+	"asks Audit whether the entry is seen": `Prove`,
 }
 
 // Whoever sees some integrations finds nothing of others with any question that the store answers, and whoever sees all of them does.

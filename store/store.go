@@ -13,6 +13,7 @@ import (
 	"redrive/store/find"
 	"redrive/store/index"
 	"redrive/store/integrations"
+	"redrive/store/notary"
 	"redrive/store/people"
 	"redrive/store/pg"
 	"redrive/store/queue"
@@ -38,6 +39,7 @@ type Store struct {
 	*capture.Captures
 	*integrations.Registry
 	*vault.Vault
+	*notary.Notary
 	*subjects.Subjects
 	*seed.Seed
 }
@@ -48,10 +50,10 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := vault.New(db)
+	keys, trail := vault.New(db), audit.New(db)
 	return &Store{
 		DB:          db,
-		Trail:       audit.New(db),
+		Trail:       trail,
 		People:      people.New(db, keys),
 		SearchIndex: index.New(db),
 		Queue:       queue.New(db),
@@ -61,6 +63,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
 		Vault:       keys,
+		Notary:      notary.New(db, keys, trail),
 		Subjects:    subjects.New(db, keys),
 		Seed:        seed.New(db),
 	}, nil

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/ledger"
 	"redrive/handlers/web"
 )
 
@@ -50,4 +51,6 @@ type Store interface {
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)
 	AuditHead(ctx context.Context) (delivery.AuditEntry, error) // zero Seq on an empty chain
+	LastCheckpoint(ctx context.Context) (signed string, err error)
+	Prove(ctx context.Context, seq int64) (ledger.Proof, error)
 }

@@ -126,12 +126,21 @@ func (s *Trail) AuditHead(ctx context.Context) (delivery.AuditEntry, error) {
 	if err != nil {
 		return e, fmt.Errorf("reading the audit's head: %w", err)
 	}
-	seen, err := s.Audit(ctx, delivery.AuditFilter{Limit: 1, After: strconv.FormatInt(e.Seq+1, 10)})
-	if err != nil {
-		return e, err
-	}
-	if len(seen.Items) == 0 || seen.Items[0].Seq != e.Seq {
+	seen, err := s.Entry(ctx, e.Seq)
+	if errors.Is(err, delivery.ErrNotFound) {
 		return delivery.AuditEntry{Seq: e.Seq, At: e.At, PrevHash: e.PrevHash, Hash: e.Hash, Details: []byte("{}")}, nil
+	}
+	return seen, err
+}
+
+// Entry returns the entry of a number as far as the reader sees it: delivery.ErrNotFound where there is none, or they do not.
+func (s *Trail) Entry(ctx context.Context, seq int64) (delivery.AuditEntry, error) {
+	seen, err := s.Audit(ctx, delivery.AuditFilter{Limit: 1, After: strconv.FormatInt(seq+1, 10)})
+	if err == nil && (len(seen.Items) == 0 || seen.Items[0].Seq != seq) {
+		err = delivery.ErrNotFound
+	}
+	if err != nil {
+		return delivery.AuditEntry{}, err
 	}
 	return seen.Items[0], nil
 }

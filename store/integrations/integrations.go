@@ -150,19 +150,21 @@ func (s *Registry) SaveBreaker(
 	return nil
 }
 
-var healthSQL = find.WithChanges + `
+var healthSQL = find.WithCells + `
 SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0) AS pending,
     coalesce(w.sending, 0) AS sending, coalesce(n.dead, 0)::bigint AS dead, coalesce(n.acknowledged, 0)::bigint AS acknowledged,
-    coalesce(n.ignored, 0)::bigint AS ignored, coalesce(n.new_groups, 0) AS new_groups, o.oldest_pending, statement_timestamp() AS now
+    coalesce(n.ignored, 0)::bigint AS ignored, coalesce(fresh.groups, 0) AS new_groups, o.oldest_pending, statement_timestamp() AS now
 FROM redrive.integrations i
 LEFT JOIN (SELECT integration, count(*) FILTER (WHERE token IS NULL) AS pending, count(*) FILTER (WHERE token IS NOT NULL) AS sending
     FROM redrive.queue GROUP BY integration) w ON w.integration = i.name
-LEFT JOIN (SELECT integration, sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(ignored) AS ignored,
-        count(*) FILTER (WHERE dead > 0 AND is_new) AS new_groups
-    FROM (SELECT g.integration, coalesce(c.dead, 0) + coalesce(d.dead, 0) AS dead, coalesce(c.acknowledged, 0) + coalesce(d.acknowledged, 0) AS acknowledged,
-            coalesce(c.ignored, 0) + coalesce(d.ignored, 0) AS ignored, g.first_seen > statement_timestamp() - interval '24 hours'
-                AND NOT (c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0)) AS is_new
-        FROM redrive.groups g ` + find.CountJoins + `) g GROUP BY integration) n ON n.integration = i.name
+LEFT JOIN (SELECT integration, sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(ignored) AS ignored FROM cells GROUP BY integration) n
+    ON n.integration = i.name
+LEFT JOIN (SELECT integration, count(*) AS groups FROM (
+        SELECT c.integration FROM redrive.group_counts c WHERE c.first_seen > statement_timestamp() - interval '24 hours' AND c.dead > 0
+            AND c.regressed_at IS NULL AND c.group_id NOT IN (SELECT group_id FROM changes)
+        UNION ALL SELECT g.integration FROM ` + find.ChangedGroups + `
+        WHERE g.first_seen > statement_timestamp() - interval '24 hours' AND coalesce(c.dead, 0) + d.dead > 0
+            AND NOT (c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR d.died > 0))) g GROUP BY integration) fresh ON fresh.integration = i.name
 LEFT JOIN LATERAL (SELECT w.due_at AS oldest_pending FROM redrive.queue w WHERE w.integration = i.name AND w.token IS NULL
     AND w.due_at <= statement_timestamp() ORDER BY w.due_at LIMIT 1) o ON true
 WHERE i.active ORDER BY i.name`

@@ -168,7 +168,7 @@ func (o Output) print(t *Terminal, raw []byte, f failure) {
 	case "ids":
 		fmt.Fprintln(t.Out, visible(f.ID))
 	default:
-		fmt.Fprintf(t.Out, "%s: %s (version %d)\n", visible(f.ID), visible(f.state()), f.Version)
+		fmt.Fprintln(t.Out, Text("%s: %s (version %d)", visible(f.ID), visible(f.state()), f.Version))
 	}
 }
 

@@ -175,7 +175,7 @@ func (c *Count) Run(ctx context.Context, t *Terminal) error {
 	case c.Output == "json":
 		t.json(raw)
 	case n.Capped:
-		fmt.Fprintf(t.Out, "more than %d\n", n.Count)
+		fmt.Fprintln(t.Out, Text("more than %d", n.Count))
 	default:
 		fmt.Fprintln(t.Out, n.Count)
 	}
@@ -334,7 +334,7 @@ func (s Server) detail(ctx context.Context, id string) (d detail, raw []byte, er
 func (d detail) print(t *Terminal, now time.Time) {
 	row := t.fact
 	row("Failure", d.ID)
-	row("State", fmt.Sprintf("%s since %s (version %d)", d.state(), ago(d.changed(), now), d.Version))
+	row("State", Text("%s since %s (version %d)", d.state(), ago(d.changed(), now), d.Version))
 	row("Integration", d.Integration)
 	row("Message", strings.TrimSpace(d.MessageID+" "+d.Type))
 	row("Key", d.Key)
@@ -354,7 +354,7 @@ func (d detail) print(t *Terminal, now time.Time) {
 }
 
 func (d detail) printAttempts(t *Terminal, now time.Time) {
-	fmt.Fprintln(t.Out, "\nAttempts")
+	t.part("Attempts")
 	x := &table{
 		head:  []string{"NO", "WHEN", "TOOK", "OUTCOME", "CLASS", "VERSION", "ERROR", "RESPONSE"},
 		least: []int{0, 7, 0, 0, 8, 0, 12, 8},
@@ -370,42 +370,49 @@ func (d detail) printAttempts(t *Terminal, now time.Time) {
 const shownPayload = 16 << 10
 
 func (d detail) printSent(t *Terminal) {
-	sent, note := d.sent(), ""
-	if sent.Masked {
-		note = ", with hidden values"
-	}
+	sent := d.sent()
 	size := plural(sent.Size, "byte", "bytes")
 	if sent.PayloadNull {
 		size = "null"
 	}
-	fmt.Fprintf(t.Out, "\nPayload, version %d (%s%s)\n", max(d.Edit, 1), size, note)
+	if sent.Masked {
+		size = Text("%s, with hidden values", size)
+	}
+	t.part("Payload, version %d (%s)", max(d.Edit, 1), size)
 	payload, ok := sent.bytes()
 	switch {
 	case sent.Dropped:
-		fmt.Fprintln(t.Out, "  not kept any more")
+		t.instead("not kept any more")
 	case sent.PayloadNull:
-		fmt.Fprintln(t.Out, "  none, which is not the same as an empty one")
+		t.instead("none, which is not the same as an empty one")
 	case !ok:
-		fmt.Fprintln(t.Out, "  hidden")
+		t.instead("hidden")
 	case !utf8.Valid(payload):
-		fmt.Fprintln(t.Out, "  not text; -o json has it in base64")
+		t.instead("not text; -o json has it in base64")
 	default:
 		text, rest := string(payload), ""
 		if len(text) > shownPayload {
-			text, rest = strings.ToValidUTF8(text[:shownPayload], ""), "\n  … -o json has the rest"
+			text, rest = strings.ToValidUTF8(text[:shownPayload], ""), "\n  … "+Text("-o json has the rest")
 		}
 		fmt.Fprintln(t.Out, lines(text, "  ")+rest)
 	}
 }
 
+// part begins a part of what is shown.
+func (t *Terminal) part(text string, args ...any) { fmt.Fprintln(t.Out, "\n"+Text(text, args...)) }
+
+// instead says why no payload stands here.
+func (t *Terminal) instead(text string) { fmt.Fprintln(t.Out, "  "+Text(text)) }
+
 func (d detail) printHistory(t *Terminal, now time.Time) {
 	for _, n := range d.Notes {
-		fmt.Fprintf(t.Out, "\nNote of %s, %s\n%s\n", visible(n.Author), ago(n.At, now), lines(n.Text, "  "))
+		t.part("Note of %s, %s", visible(n.Author), ago(n.At, now))
+		fmt.Fprintln(t.Out, lines(n.Text, "  "))
 	}
 	if len(d.History) == 0 {
 		return
 	}
-	fmt.Fprintln(t.Out, "\nHistory")
+	t.part("History")
 	x := &table{head: []string{"WHEN", "WHO", "WHAT", "WHY"}, least: []int{7, 0, 0, 12}}
 	for _, h := range d.History {
 		x.add(ago(h.At, now), h.Actor, h.Action, h.Reason)

@@ -49,7 +49,7 @@ func (s Server) list(ctx context.Context, t *Terminal, as Output, l listing) err
 			fmt.Fprintln(t.Out, visible(id))
 		}
 	case len(items) == 0:
-		fmt.Fprintln(t.Err, l.none)
+		fmt.Fprintln(t.Err, Text(l.none))
 	default:
 		t.table(x)
 	}
@@ -72,6 +72,6 @@ func (s Server) items(ctx context.Context, l listing) (items []json.RawMessage, 
 // fact writes what is known of one thing, a line each.
 func (t *Terminal) fact(name, value string) {
 	if value != "" {
-		fmt.Fprintf(t.Out, "%-14s %s\n", name, visible(value))
+		fmt.Fprintln(t.Out, padded(Text(name), 14), visible(value))
 	}
 }

@@ -133,17 +133,17 @@ func (o Output) operation(t *Terminal, raw []byte, is operation) {
 func (o operation) print(t *Terminal, now time.Time) {
 	row := t.fact
 	row("Operation", o.ID)
-	row("Action", fmt.Sprintf("%s of %s", o.Action, plural(o.Selected, "failure", "failures")))
-	row("State", o.State+" (version "+fmt.Sprint(o.Version)+")")
+	row("Action", Text("%s of %s", o.Action, plural(o.Selected, "failure", "failures")))
+	row("State", Text("%s (version %d)", o.State, o.Version))
 	row("Note", o.Note)
-	row("Started", ago(o.CreatedAt, now)+" by "+o.Actor)
+	row("Started", Text("%s by %s", ago(o.CreatedAt, now), o.Actor))
 	row("Reason", o.Reason)
 	if string(o.Filter) != "null" {
 		row("Filter", string(o.Filter))
 	}
 	row("Outcomes", o.numbers())
 	if w := o.Wave; w != nil {
-		row("Wave", fmt.Sprintf("%d, of %d: %d failed (%.0f%%)", w.Number, w.Size, w.Failed, 100*w.Ratio))
+		row("Wave", Text("%d, of %d: %d failed (%.0f%%)", w.Number, w.Size, w.Failed, 100*w.Ratio))
 	}
 	row("Not selected", numbers(o.Excluded))
 	row("Finished", ago(o.FinishedAt, now))
@@ -168,19 +168,18 @@ func (o operation) print(t *Terminal, now time.Time) {
 
 // numbers say how far it is; they add up to what was selected.
 func (o operation) numbers() string {
-	text := fmt.Sprintf("%d of %d succeeded, %d failed, %d skipped", o.Succeeded, o.Selected, o.Failed, o.Skipped)
+	text := Text("%d of %d succeeded, %d failed, %d skipped", o.Succeeded, o.Selected, o.Failed, o.Skipped)
 	if o.Cancelled > 0 {
-		text += fmt.Sprintf(", %d cancelled", o.Cancelled)
+		text += Text(", %d cancelled", o.Cancelled)
 	}
 	if o.Remaining > 0 {
-		text += fmt.Sprintf(", %d remain", o.Remaining)
+		text += Text(", %d remain", o.Remaining)
 	}
 	if o.Released > 0 {
-		text += fmt.Sprintf(" (%d without an outcome yet", o.Released)
 		if o.Failing > 0 {
-			text += fmt.Sprintf(", %d of them failing", o.Failing)
+			return text + Text(" (%d without an outcome yet, %d of them failing)", o.Released, o.Failing)
 		}
-		text += ")"
+		text += Text(" (%d without an outcome yet)", o.Released)
 	}
 	return text
 }

@@ -9,11 +9,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/term"
+	"golang.org/x/text/width"
 
 	"redrive/views/words"
 )
@@ -121,22 +120,44 @@ func (t *table) add(cells ...string) {
 const gap = 2
 
 func (t *Terminal) table(x *table) {
-	widths := make([]int, len(x.head))
-	for _, row := range append([][]string{x.head}, x.rows...) {
+	widths, head := make([]int, len(x.head)), make([]string, len(x.head))
+	for i, text := range x.head {
+		head[i] = Text(text)
+	}
+	rows := append([][]string{head}, x.rows...)
+	for _, row := range rows {
 		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], columns(cell))
 		}
 	}
 	x.fit(widths, t.Width)
-	w := tabwriter.NewWriter(t.Out, 0, 0, gap, ' ', 0)
-	for _, row := range append([][]string{x.head}, x.rows...) {
-		cells := make([]string, len(row))
+	for _, row := range rows {
+		var line string
 		for i, cell := range row {
-			cells[i] = shortened(cell, widths[i])
+			line += padded(shortened(cell, widths[i]), widths[i]+gap)
 		}
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+		fmt.Fprintln(t.Out, strings.TrimRight(line, " "))
 	}
-	_ = w.Flush() // a reader who left is no failure of ours
+}
+
+// columns is how many a text takes on a screen: a Hangul syllable or another wide sign takes two.
+func columns(text string) (n int) {
+	for _, r := range text {
+		n += columnsOf(r)
+	}
+	return n
+}
+
+func columnsOf(r rune) int {
+	if kind := width.LookupRune(r).Kind(); kind == width.EastAsianWide || kind == width.EastAsianFullwidth {
+		return 2
+	}
+	return 1
+}
+
+// padded is a text with blanks behind it up to a width.
+func padded(text string, width int) string {
+	return text + strings.Repeat(" ", max(width-columns(text), 0))
 }
 
 func (x *table) fit(widths []int, screen int) {
@@ -156,10 +177,16 @@ func (x *table) fit(widths []int, screen int) {
 }
 
 func shortened(text string, width int) string {
-	if utf8.RuneCountInString(text) <= width {
+	if columns(text) <= width {
 		return text
 	}
-	return string([]rune(text)[:width-1]) + "…"
+	left := width - 1
+	for at, r := range text {
+		if left -= columnsOf(r); left < 0 {
+			return text[:at] + "…"
+		}
+	}
+	return text
 }
 
 // ago is a time relative and exact.
@@ -171,21 +198,27 @@ func ago(at *time.Time, now time.Time) string {
 }
 
 func relative(d time.Duration) string {
-	text := "%s ago"
-	if d < 0 {
-		d, text = -d, "in %s"
+	behind := d >= 0
+	if d = d.Abs(); d < 2*time.Second {
+		return Text("now")
 	}
+	if behind {
+		return Text("%s ago", span(d))
+	}
+	return Text("in %s", span(d))
+}
+
+// span is about how long something takes.
+func span(d time.Duration) string {
 	switch {
-	case d < 2*time.Second:
-		return "now"
 	case d < 2*time.Minute:
-		return fmt.Sprintf(text, fmt.Sprintf("%ds", int(d.Seconds())))
+		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < 2*time.Hour:
-		return fmt.Sprintf(text, fmt.Sprintf("%dm", int(d.Minutes())))
+		return fmt.Sprintf("%dm", int(d.Minutes()))
 	case d < 48*time.Hour:
-		return fmt.Sprintf(text, fmt.Sprintf("%dh", int(d.Hours())))
+		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
-	return fmt.Sprintf(text, fmt.Sprintf("%dd", int(d.Hours()/24)))
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
 // plural is a number with its noun.

@@ -90,9 +90,9 @@ func (t token) used(now time.Time) string {
 		switch {
 		case s.Expired:
 		case s.UsedAt == nil:
-			uses = append(uses, "never")
+			uses = append(uses, Text("never"))
 		default:
-			uses = append(uses, ago(s.UsedAt, now)+" from "+s.UsedFrom)
+			uses = append(uses, Text("%s from %s", ago(s.UsedAt, now), s.UsedFrom))
 		}
 	}
 	return strings.Join(uses, ", ")
@@ -113,7 +113,7 @@ func (c *ListTokens) Run(ctx context.Context, t *Terminal) error {
 		row: func(item json.RawMessage) (string, []string, error) {
 			var is token
 			err := decode(item, &is)
-			of := "robot"
+			of := Text("robot")
 			if is.Person != nil {
 				of = is.Person.Name
 			}
