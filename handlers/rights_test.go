@@ -354,6 +354,12 @@ func (s doer) addDecisions(all map[string]func(string) deed) {
 			return deed{path: "/api/v1/failures/" + s.dead() + "/" + action, body: body}
 		}
 	}
+	all["POST /api/v1/deliveries/:id/reveal"] = func(string) deed {
+		return deed{path: "/api/v1/deliveries/" + s.dead() + "/reveal", body: `{"path":"$.a","reason":"r"}`}
+	}
+	all["POST /failures/:id/reveal"] = func(string) deed {
+		return deed{path: "/failures/" + s.dead() + "/reveal", form: fields("path", "$.a", "reason", "r")}
+	}
 	all["POST /failures/:id/edit"] = func(string) deed {
 		return deed{path: "/failures/" + s.dead() + "/edit", form: fields("version", "1", "token", newToken(), "reason", "r", "payload", `{"a":2}`, "step", "save")}
 	}

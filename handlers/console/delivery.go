@@ -269,7 +269,11 @@ func (s *Console) handOut(c echo.Context, m delivery.Message, seen web.PayloadVi
 	if !mayReadRaw(c, seen, integrations...) {
 		return web.NewProblem(http.StatusForbidden, "masked.payload")
 	}
-	if err := s.Record(c, web.Who(c).ID, "message.payload-read", "message", m.ID); err != nil {
+	whose, err := s.DataSubject(c.Request().Context(), m, integrations...)
+	if err != nil {
+		return err
+	}
+	if err := s.Record(c, web.Who(c).ID, "message.payload-read", "message", m.ID, whose...); err != nil {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+m.ID+`.bin"`)
