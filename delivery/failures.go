@@ -115,9 +115,9 @@ type ActionRequest struct {
 	Version  int // 0: whatever the version is
 	Actor    string
 	Reason   string
-	Category string     // ignore
-	Until    *time.Time // ignore
-	Evidence string     // resolve
+	Category string // ignore
+	End             // ignore
+	Evidence string // resolve
 	Token    string     // UUID of the form: carrying out the same token again changes nothing; empty: no protection
 }
 

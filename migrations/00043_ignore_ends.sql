@@ -78,3 +78,68 @@ ALTER TABLE redrive.group_deltas ADD COLUMN reopened integer NOT NULL DEFAULT 0;
 ALTER TABLE redrive.group_counts ADD COLUMN came bigint NOT NULL DEFAULT 0;
 UPDATE redrive.group_counts SET came = dead + pending + ignored + resolved + delivered;
 
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION redrive.record_counted() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM new_rows WHERE group_id IS NOT NULL) THEN
+        RETURN NULL; -- mostly nothing was updated: an insert that finds no conflict comes by here as well
+    END IF;
+    -- what was counted before, taken away; what is to be counted now, added
+    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died, came, reopened)
+    SELECT * FROM (
+        SELECT c.group_id, coalesce(sum(c.one) FILTER (WHERE c.state = 'dead'), 0) AS dead,
+            coalesce(sum(c.one) FILTER (WHERE c.state = 'dead' AND c.acknowledged), 0) AS acknowledged,
+            coalesce(sum(c.one) FILTER (WHERE c.state = 'pending'), 0) AS pending, coalesce(sum(c.one) FILTER (WHERE c.state = 'ignored'), 0) AS ignored,
+            coalesce(sum(c.one) FILTER (WHERE c.state = 'resolved'), 0) AS resolved, coalesce(sum(c.one) FILTER (WHERE c.state = 'delivered'), 0) AS delivered,
+            count(*) FILTER (WHERE c.failed) AS failed, count(*) FILTER (WHERE c.failed AND c.state = 'dead') AS died, count(*) FILTER (WHERE c.came) AS came,
+            count(*) FILTER (WHERE c.reopened) AS reopened
+        FROM (
+            SELECT n.group_id, n.state, n.acknowledged_at IS NOT NULL AS acknowledged, 1 AS one,
+                n.version > o.version AND n.state IN ('dead', 'pending', 'ignored') AND o.state IN ('pending', 'delivered') AS failed,
+                o.failed_at IS NULL OR o.group_id IS DISTINCT FROM n.group_id AS came,
+                o.state = 'ignored' AND n.state = 'dead' AND n.actor = 'policy' AS reopened -- by an end
+            FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.group_id IS NOT NULL AND n.failed_at IS NOT NULL
+            UNION ALL
+            SELECT group_id, state, acknowledged_at IS NOT NULL, -1, false, false, false FROM old_rows WHERE group_id IS NOT NULL AND failed_at IS NOT NULL
+        ) c GROUP BY c.group_id
+    ) d WHERE (dead, acknowledged, pending, ignored, resolved, delivered, failed, came, reopened) <> (0, 0, 0, 0, 0, 0, 0, 0, 0);
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose Down
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION redrive.record_counted() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM new_rows WHERE group_id IS NOT NULL) THEN
+        RETURN NULL; -- mostly nothing was updated: an insert that finds no conflict comes by here as well
+    END IF;
+    -- what was counted before, taken away; what is to be counted now, added
+    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died, came)
+    SELECT * FROM (
+        SELECT c.group_id, coalesce(sum(c.one) FILTER (WHERE c.state = 'dead'), 0) AS dead,
+            coalesce(sum(c.one) FILTER (WHERE c.state = 'dead' AND c.acknowledged), 0) AS acknowledged,
+            coalesce(sum(c.one) FILTER (WHERE c.state = 'pending'), 0) AS pending, coalesce(sum(c.one) FILTER (WHERE c.state = 'ignored'), 0) AS ignored,
+            coalesce(sum(c.one) FILTER (WHERE c.state = 'resolved'), 0) AS resolved, coalesce(sum(c.one) FILTER (WHERE c.state = 'delivered'), 0) AS delivered,
+            count(*) FILTER (WHERE c.failed) AS failed, count(*) FILTER (WHERE c.failed AND c.state = 'dead') AS died, count(*) FILTER (WHERE c.came) AS came
+        FROM (
+            SELECT n.group_id, n.state, n.acknowledged_at IS NOT NULL AS acknowledged, 1 AS one,
+                n.version > o.version AND n.state IN ('dead', 'pending', 'ignored') AND o.state IN ('pending', 'delivered') AS failed,
+                o.failed_at IS NULL OR o.group_id IS DISTINCT FROM n.group_id AS came
+            FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.group_id IS NOT NULL AND n.failed_at IS NOT NULL
+            UNION ALL
+            SELECT group_id, state, acknowledged_at IS NOT NULL, -1, false, false FROM old_rows WHERE group_id IS NOT NULL AND failed_at IS NOT NULL
+        ) c GROUP BY c.group_id
+    ) d WHERE (dead, acknowledged, pending, ignored, resolved, delivered, failed, came) <> (0, 0, 0, 0, 0, 0, 0, 0);
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+ALTER TABLE redrive.group_counts DROP COLUMN came;
+ALTER TABLE redrive.group_deltas DROP COLUMN reopened;
+DROP TABLE redrive.ignore_rule_hours;
+DROP TABLE redrive.ignore_rules;
+DROP TABLE redrive.ignore_ends;
+ALTER TABLE redrive.operations DROP COLUMN for_good, DROP COLUMN ends_grows, DROP COLUMN ends_count;
+ALTER TABLE redrive.failure_details DROP COLUMN because, DROP COLUMN rule_id, DROP COLUMN end_id;
