@@ -66,13 +66,18 @@ func (e End) Phrase() Phrase {
 	return Say("end.for_good")
 }
 
-// Over says that the end has come.
-func (e End) Over() Phrase {
+// Over says that the end of a decision has come, OverOfRule that of a rule.
+func (e End) Over() Phrase { return e.over("reopened.count", "reopened.grows") }
+
+// OverOfRule is Over for an ignore rule, of which the numbers are those of what it swallows.
+func (e End) OverOfRule() Phrase { return e.over("reopened.rule.count", "reopened.rule.grows") }
+
+func (e End) over(count, grows string) Phrase {
 	switch {
 	case e.Count > 0:
-		return Say("reopened.count", "count", e.Count)
+		return Say(count, "count", e.Count)
 	case e.Grows > 0:
-		return Say("reopened.grows", "grows", e.Grows)
+		return Say(grows, "grows", e.Grows)
 	}
 	return Say("audit.ignored_until")
 }

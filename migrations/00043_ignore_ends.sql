@@ -5,8 +5,8 @@ ALTER TABLE redrive.failure_details
     ADD COLUMN end_id  bigint, -- of redrive.ignore_ends; null: it does not hang on a counter
     ADD COLUMN rule_id bigint, -- of redrive.ignore_rules, by which it is ignored
     ADD COLUMN because jsonb;  -- why it was reopened, a phrase; until the next decision or failure
-CREATE INDEX failure_details_end ON redrive.failure_details (end_id) WHERE end_id IS NOT NULL;
-CREATE INDEX failure_details_rule ON redrive.failure_details (rule_id) WHERE rule_id IS NOT NULL;
+CREATE INDEX failure_details_end ON redrive.failure_details (end_id, delivery_id) WHERE end_id IS NOT NULL;
+CREATE INDEX failure_details_rule ON redrive.failure_details (rule_id, delivery_id) WHERE rule_id IS NOT NULL;
 
 ALTER TABLE redrive.operations
     ADD COLUMN ends_count integer,

@@ -7,10 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"redrive/delivery"
 	"redrive/store/audit"
+	"redrive/store/ignore"
 	"redrive/store/pg"
 	"redrive/store/queue"
 )
@@ -22,6 +24,7 @@ type decision struct {
 	delivery.End                                      // of an ignore
 	because                           delivery.Phrase // why an end reopens
 	operation                         string          // the operation that it is a step of
+	decision                          string          // of which an end that hangs on counters is, see ignore.Watch
 	members                           map[string]any  // details of the audit entry beside those that every decision has
 }
 
@@ -195,8 +198,13 @@ func move(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		numbers[i] = t.n
 	}
 	deliveries := ids(list)
-	if err := d.watch(tx, deliveries); err != nil {
-		return err
+	if d.OnCounters() {
+		if d.decision = d.operation; d.decision == "" {
+			d.decision = uuid.NewString()
+		}
+		if err := ignore.Watch(tx, d.decision, deliveries, d.End); err != nil {
+			return err
+		}
 	}
 	n, err := pg.ReadOne(tx, pg.Single[int], d.statement(), map[string]any{
 		"ids":       &deliveries,
@@ -208,7 +216,7 @@ func move(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		"reason":    d.reason,
 		"category":  pg.Optional(d.category),
 		"until":     d.Until,
-		"because":   pg.Optional(d.because.JSON()),
+		"because":   d.because.JSON(),
 		"decision":  pg.Optional(d.decision),
 		"evidence":  pg.Optional(d.evidence),
 	})
@@ -246,6 +254,14 @@ func (d decision) statement() string {
 	return fmt.Sprintf(changeSQL, strings.Join(sets, ", ")+takenSQL, also)
 }
 
+// endSQL is the end of a row of moved that hangs on counters.
+func (d decision) endSQL() string {
+	if d.OnCounters() {
+		return fmt.Sprintf(ignore.EndSQL, "moved.group_id")
+	}
+	return "NULL"
+}
+
 func timeIf(column string, set bool) string {
 	if set {
 		return column + " = statement_timestamp()"
@@ -276,7 +292,6 @@ func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		"category":  d.category,
 		"evidence":  d.evidence,
 		"operation": d.operation,
-		"until":     audit.UntilText(d.Until),
 	}
 	maps.Copy(members, endMembers(d.End))
 	maps.Copy(members, d.members)
