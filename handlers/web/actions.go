@@ -48,8 +48,8 @@ func CheckEnd(e delivery.End, now time.Time) error {
 func EndFields(e *delivery.End) Fields {
 	return Fields{
 		delivery.FieldUntil:   TimeField(delivery.FieldUntil, &e.Until),
-		delivery.FieldCount:   WholeField(delivery.FieldCount, delivery.MaxEndCount, &e.Count),
-		delivery.FieldGrows:   NumberField(delivery.FieldGrows, delivery.MaxEndGrows, &e.Grows),
+		delivery.FieldCount:   WholeField(delivery.FieldCount, &e.Count),
+		delivery.FieldGrows:   NumberField(delivery.FieldGrows, &e.Grows),
 		delivery.FieldForGood: TruthField(delivery.FieldForGood, &e.ForGood),
 	}
 }
