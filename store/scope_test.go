@@ -294,12 +294,12 @@ func TestWhoMayActWhere(t *testing.T) {
 	d.must(err)
 	// who is on call ignores until an end
 	call := d.scopedToken(delivery.Grants{{Role: delivery.RoleOnCall, Integrations: []string{foreign}}})
-	ignore := delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: "r", Category: "other"}
+	ignore := delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: "r", Category: "other",
+		End: delivery.End{ForGood: true}}
 	if _, err := d.Act(call, ignore); err == nil {
 		t.Error("ignored for good by who is on call")
 	}
-	until := time.Now().AddDate(1, 0, 0)
-	ignore.Until = &until
+	ignore.End = delivery.End{}
 	_, err = d.Act(call, ignore)
 	d.must(err)
 }
