@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -14,6 +13,7 @@ import (
 	"redrive/delivery"
 	"redrive/store/audit"
 	"redrive/store/pg"
+	"redrive/store/record"
 )
 
 // DryRun returns what an operation would select, and changes nothing.
@@ -129,7 +129,7 @@ func insertOperation(tx *gorm.DB, r delivery.OperationRequest) (fresh bool, err 
 		"grows":    r.Grows,
 		"for_good": r.ForGood,
 		"evidence": pg.Optional(r.Evidence),
-		"filter":   filterText(r.Filter),
+		"filter":   record.FilterText(r.Filter),
 	})
 	inserted := tx.Exec(`INSERT INTO redrive.operations
 			(id, action, actor, reason, category, until, ends_count, ends_grows, for_good, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
@@ -181,7 +181,7 @@ func startEntry(r delivery.OperationRequest, f frozen) delivery.AuditEntry {
 	if len(f.excluded) > 0 {
 		members["excluded"] = f.excluded
 	}
-	if text := filterText(r.Filter); text != nil {
+	if text := record.FilterText(r.Filter); text != nil {
 		members["filter"] = json.RawMessage(*text)
 	}
 	if r.Pace != (delivery.Pace{}) {
@@ -210,25 +210,4 @@ func paceMembers(p delivery.Pace) map[string]any {
 		}
 	}
 	return members
-}
-
-// filterText is a filter as it is kept: without its empty fields, which begin with a small letter.
-func filterText(f *delivery.Filter) *string {
-	if f == nil {
-		return nil
-	}
-	kept := *f
-	kept.After, kept.Limit, kept.Sort = "", 0, ""
-	raw, _ := json.Marshal(kept)
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &members)
-	small := map[string]json.RawMessage{}
-	for name, value := range members {
-		if !slices.Contains([]string{"null", `""`, "0", "[]", `{"Min":null,"Max":null}`}, string(value)) {
-			small[strings.ToLower(name[:1])+name[1:]] = value
-		}
-	}
-	raw, _ = json.Marshal(small)
-	text := string(raw)
-	return &text
 }

@@ -13,6 +13,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/find"
+	"redrive/store/ignore"
 	"redrive/store/index"
 	"redrive/store/pg"
 	"redrive/store/queue"
@@ -65,6 +66,9 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err := tx.Exec(`UPDATE redrive.integrations SET active = false, updated_at = clock_timestamp()
 			WHERE active AND NOT name = ANY(?)`, &names).Error; err != nil {
 			return fmt.Errorf("retiring integrations: %w", err)
+		}
+		if err := ignore.SyncFile(tx, list); err != nil {
+			return err
 		}
 		if err := queue.RegisterFeeds(tx, list, known); err != nil {
 			return err
