@@ -40,10 +40,9 @@ type IgnoreRuleRequest struct {
 	Category    string
 	End
 	Actor string
-	Token string // UUID of the form: carrying out the same token again makes no second rule; empty: no protection
 }
 
-// IgnoreRuleFilter selects ignore rules: those that hold first, then the last ended; each the last made first.
+// IgnoreRuleFilter selects ignore rules, the last made first.
 type IgnoreRuleFilter struct {
 	Integrations []string
 	Ended        *bool // only those that have ended, or hold

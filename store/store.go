@@ -6,11 +6,13 @@ import (
 	"context"
 	"log/slog"
 
+	"redrive/delivery"
 	"redrive/store/audit"
 	"redrive/store/batch"
 	"redrive/store/capture"
 	"redrive/store/desk"
 	"redrive/store/find"
+	"redrive/store/ignore"
 	"redrive/store/index"
 	"redrive/store/integrations"
 	"redrive/store/people"
@@ -33,6 +35,7 @@ type Store struct {
 	*queue.Queue
 	*find.Lists
 	*desk.Desk
+	*ignore.Rules
 	*batch.Batches
 	*capture.Captures
 	*integrations.Registry
@@ -55,12 +58,19 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Queue:       queue.New(db),
 		Lists:       find.New(db),
 		Desk:        desk.New(db),
+		Rules:       ignore.New(db, delivery.UsualIgnoreDays),
 		Batches:     batch.New(db),
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
 		Vault:       keys,
 		Seed:        seed.New(db),
 	}, nil
+}
+
+// SetIgnoreDays says after how many days what is ignored comes back, and a rule ends, where nobody says when.
+func (s *Store) SetIgnoreDays(days int) {
+	s.Desk.SetIgnoreDays(days)
+	s.Rules.SetIgnoreDays(days)
 }
 
 // CheckBatchQuery reports whether a query names the window, and refuses names that no run gives a value to.

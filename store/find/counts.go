@@ -81,11 +81,11 @@ const trendSums = `coalesce(sum(came) FILTER (WHERE hour > trend_hour - interval
         coalesce(sum(came) FILTER (WHERE hour > trend_hour - interval '168 hours'), 0) AS week,
         coalesce(sum(came) FILTER (WHERE hour <= trend_hour - interval '168 hours' AND hour > trend_hour - interval '336 hours'), 0) AS week_before`
 
-// moveTrendsSQL makes the sums anew when an hour has ended.
+// moveTrendsSQL makes the sums anew when an hour has ended; the first ones where that is said.
 const moveTrendsSQL = `
 WITH due AS (
     UPDATE redrive.counting SET trend_hour = date_trunc('hour', statement_timestamp(), 'UTC')
-    WHERE trend_hour < date_trunc('hour', statement_timestamp(), 'UTC') RETURNING trend_hour
+    WHERE trend_hour < date_trunc('hour', statement_timestamp(), 'UTC') AND (trend_hour > '-infinity' OR ?) RETURNING trend_hour
 ), sums AS (
     SELECT group_id, ` + trendSums + `
     FROM due JOIN redrive.group_hours ON hour > trend_hour - interval '336 hours' GROUP BY group_id
@@ -112,10 +112,13 @@ func (s *Lists) FoldCounts(ctx context.Context) (more bool, err error) {
 		if err != nil || !alone {
 			return err
 		}
-		if err := tx.Exec(moveTrendsSQL).Error; err != nil { // first: ends look at the rates of now
+		if err := tx.Exec(moveTrendsSQL, false).Error; err != nil { // before: ends look at the rates of now
 			return err
 		}
 		if n, err = pg.ReadOne(tx, pg.Single[int], foldSQL, foldAtMost); err != nil {
+			return err
+		}
+		if err := tx.Exec(moveTrendsSQL, true).Error; err != nil { // after: the first sums are of groups that a fold has counted
 			return err
 		}
 		return tx.Exec(pruneHoursSQL).Error

@@ -136,3 +136,12 @@ func ScanDeliveries(db *gorm.DB, query string, args ...any) ([]Row, error) {
 func EscapeLike(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
 }
+
+// atSQL reads records one by one through their key, in the order of the ids.
+const atSQL = `SELECT r.*, at.n FROM unnest(?::uuid[]) WITH ORDINALITY at(id, n) CROSS JOIN LATERAL (
+    SELECT r.* FROM redrive.deliveries r WHERE r.id = at.id OFFSET 0) r`
+
+// ListAt returns the deliveries with these ids, in their order.
+func ListAt(db *gorm.DB, ids []string) ([]delivery.Delivery, error) {
+	return ListDeliveries(db, fmt.Sprintf(FailureSQL, atSQL)+" ORDER BY d.n", &ids)
+}
