@@ -28,7 +28,7 @@ var shaped = []struct {
 }{
 	{"the receiver answered 410 gone", delivery.ClassHTTP4xx, delivery.Message{Type: "order.paid", Key: "k1", Payload: []byte(`{"customer":{"id":4711},"code":"s3cret","note":"grey elephant"}`)}},
 	{"the receiver answered 422 no such person", delivery.ClassHTTP4xx, delivery.Message{Type: "order.sent", Key: "k2", Payload: []byte(`{"customer":{"id":"4712"},"code":"other"}`)}},
-	{"connection refused", delivery.ClassConnection, delivery.Message{Type: "order.paid", Payload: []byte("grey words, not JSON")}},
+	{"connection refused", delivery.ClassConnect, delivery.Message{Type: "order.paid", Payload: []byte("grey words, not JSON")}},
 	{"s3cret is refused", delivery.ClassHTTP4xx, delivery.Message{Type: "order.paid", Payload: []byte(`{"code":"s3cret"}`)}},
 	{"answered 500", delivery.ClassHTTP5xx, delivery.Message{Type: "order.paid", Payload: []byte{0xff, 0}}},
 }
@@ -59,8 +59,8 @@ func TestARuleSwallowsWhatItsPreviewSays(t *testing.T) {
 	d.complete(completion(c, answered, delivery.StatePending))
 	d.must(d.sql("UPDATE redrive.queue SET due_at = now()"))
 	d.complete(completion(d.claimOne("push"), confirmed, delivery.StateDelivered))
-	for search, want := range map[string][]int{"": {0, 1, 2, 3, 4}, "class:http_4xx": {0, 1, 3}, "class:http_4xx,connection type:order.paid": {0, 2, 3},
-		"group:" + group: {0}, "key:k2": {1}, "answered": {0, 1, 4}, `"NO SUCH"`: {1}, "payload:grey": {0, 2}, "payload:eleph": {0},
+	for search, want := range map[string][]int{"": {0, 1, 2, 3, 4}, "class:http_4xx": {0, 1, 3}, "class:http_4xx,connect type:order.paid": {0, 2, 3},
+		"group:" + group: {0}, "key:k2": {1}, "answered": {0, 1, 4}, `"NO SUCH"`: {1}, "payload:grey": {0}, "payload:eleph": {0},
 		"payload.customer.id:4711": {0}, "payload.customer.id:4712": {1}, "payload..id:4711": {0}, "s3cret": {}, "payload:s3cret": {}, "payload.code:s3cret": {},
 		`groupmessage:"connection refused"`: {2}, "type:order.sent payload:no": {}, "integration:push state:dead type:order.sent": {1}} {
 		f, err := delivery.ParseSearch(search, time.Now(), nil)

@@ -44,6 +44,8 @@ var deeds = map[string]deed{
 	"delivery.redirect":         {"redirected to another integration", "%s redirected %s to another integration"},
 	"delivery.acknowledge":      {"acknowledged", "%s acknowledged %s"},
 	"delivery.unacknowledge":    {"took an acknowledgement back", "%s took back that somebody looks after %s"},
+	"ignore-rule.make":          {"made an ignore rule", "%s made ignore rule %s"},
+	"ignore-rule.end":           {"ended an ignore rule", "%s ended ignore rule %s"},
 	"operation.start":           {"started an operation", "%s started operation %s"},
 	"operation.pause":           {"paused an operation", "%s paused operation %s"},
 	"operation.resume":          {"resumed an operation", "%s resumed operation %s"},
