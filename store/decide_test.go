@@ -178,7 +178,8 @@ func TestOtherWaysToTheSameDecisions(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	policys := regexp.MustCompile(`"why": \{[^}]*\},\s*`).ReplaceAllString(d.trace(b), "") // it says why by itself
-	alike(t, "a time that is over", d.trace(a), policys, "until", "because")
+	policys = regexp.MustCompile(`"because": \{[^}]*\}`).ReplaceAllString(policys, `"because": null`)
+	alike(t, "a time that is over", d.trace(a), policys, "until")
 	d.verified()
 }
 
