@@ -51,7 +51,7 @@ func (l Locale) condition(r delivery.IgnoreRule) string {
 	return l.T("everything that finally fails")
 }
 
-// ruleState says whether a rule holds, until when, or since when and why not.
+// ruleState is until when a rule holds, or why it does not.
 func (l Locale) ruleState(r delivery.IgnoreRule) string {
 	switch {
 	case r.Holds() && r.OfFile:

@@ -22,7 +22,7 @@ func ignoredFilter(q url.Values, zone *time.Location) (f delivery.IgnoredFilter,
 	err = web.FirstError(web.OnlyParams(q, "integration", "category", "actor", "end", "month", "rule", "after"),
 		web.OneOf(q, "end", delivery.IgnoreEnds, &ends), inMonth(&f, q.Get("month"), zone))
 	if _, wrong := strconv.ParseInt(f.Rule, 10, 64); f.Rule != "" && wrong != nil {
-		return f, web.BadParameter("invalid_parameter.number", "rule", "name", "rule")
+		return f, delivery.ErrNotFound
 	}
 	if len(ends) > 0 {
 		f.End = ends[0]

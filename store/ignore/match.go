@@ -18,7 +18,7 @@ type Failing struct {
 	delivery.SearchEntry         // of error and payload, as the search knows them; see read
 }
 
-// looksAt says whether a condition is of the error text, and whether of the payload.
+// looksAt reports whether a condition is of error text or payload, and whether it is of the payload.
 func looksAt(f delivery.Filter) (text, payload bool) {
 	payload = f.Words != "" || len(f.Paths) > 0
 	return f.Query != "" || payload, payload

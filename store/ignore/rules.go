@@ -89,7 +89,7 @@ func check(tx *gorm.DB, r *delivery.IgnoreRuleRequest) error {
 	}
 	known, err := pg.ReadOne(tx, pg.Single[bool], "SELECT EXISTS (SELECT FROM redrive.integrations WHERE name = ?)", r.Integration)
 	if err == nil && !known {
-		err = delivery.Mistake("unknown_integration", "integration", "integration", r.Integration)
+		err = delivery.ErrNotFound
 	}
 	return err
 }
