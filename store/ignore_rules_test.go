@@ -207,3 +207,42 @@ func TestEveryWayInAsksTheRules(t *testing.T) {
 		}
 	}
 }
+
+// A rule is there for whoever sees its integration, and made and ended by whoever may.
+func TestRulesAreSeenWhereTheirIntegrationIs(t *testing.T) {
+	d := open(t)
+	r := d.rule("", delivery.End{ForGood: true})
+	other := d.scopedToken(delivery.Grants{{Role: delivery.RoleOperator, Integrations: []string{"sms"}}})
+	viewer := d.scopedToken(delivery.Grants{{Role: delivery.RoleViewer, Integrations: []string{"push"}}})
+	onCall := d.scopedToken(delivery.Grants{{Role: delivery.RoleOnCall, Permissions: []delivery.Permission{delivery.PermitIgnoreRules}, Integrations: []string{"push"}}})
+	page, err := d.IgnoreRules(other, delivery.IgnoreRuleFilter{})
+	d.must(err)
+	_, one := d.IgnoreRule(other, r.ID)
+	_, days := d.IgnoreRuleDays(other, r.ID)
+	request := delivery.IgnoreRuleRequest{Integration: "push", Reason: "r", Category: "other", Actor: "ann", End: delivery.End{Count: 1}}
+	_, seen := d.PreviewIgnoreRule(other, request)
+	_, made := d.AddIgnoreRule(other, request)
+	_, ended := d.EndIgnoreRule(other, r.ID, "ann", "")
+	for what, err := range map[string]error{"shown": one, "its days": days, "previewed": seen, "made": made, "ended": ended} {
+		if err == nil {
+			t.Errorf("a rule of another integration is %s", what)
+		}
+	}
+	if len(page.Items) != 0 {
+		t.Errorf("%d are listed", len(page.Items))
+	}
+	if _, err := d.PreviewIgnoreRule(viewer, request); err != nil {
+		t.Error(err)
+	}
+	var right *delivery.RightError
+	if _, err := d.AddIgnoreRule(viewer, request); !errors.As(err, &right) {
+		t.Error(err)
+	}
+	if _, err := d.AddIgnoreRule(onCall, request); err != nil {
+		t.Error(err)
+	}
+	request.End = delivery.End{ForGood: true}
+	if _, err := d.AddIgnoreRule(onCall, request); !errors.As(err, &right) {
+		t.Error(err)
+	}
+}

@@ -163,8 +163,9 @@ func audited(page delivery.Page[delivery.AuditEntry], err error) (texts []string
 // actors of the store check the integration of what they act on, or that who acts administers; TestWhoMayActWhere and the matrix of the
 // routes try them. The rest is asked by the program, of whoever signs in, or says nothing of an integration.
 var otherMethods = map[string]string{
-	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation SetPaused PauseUntil RequestRun RequestResnapshot
+	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation AddIgnoreRule EndIgnoreRule SetPaused PauseUntil RequestRun RequestResnapshot
 		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record`,
+	"as TestRulesAreSeenWhereTheirIntegrationIs says": `IgnoreRule IgnoreRules IgnoreRuleDays PreviewIgnoreRule`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
 		FindCtx CommitCtx DeleteCtx EnsureFirstOperator WriteHistory EnsureEnvToken

@@ -67,8 +67,11 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	}, nil
 }
 
-// SetIgnoreDays says after how many days what is ignored comes back, and a rule ends, where nobody says when.
+// SetIgnoreDays says after how many days what is ignored comes back, and a rule ends, where nobody says when; 0: the usual ones.
 func (s *Store) SetIgnoreDays(days int) {
+	if days <= 0 {
+		days = delivery.UsualIgnoreDays
+	}
 	s.Desk.SetIgnoreDays(days)
 	s.Rules.SetIgnoreDays(days)
 }

@@ -76,7 +76,7 @@ func (c *Settings) check() error {
 	if c.Retention < 0 {
 		return Misused(client.Said("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything"))
 	}
-	if c.IgnoreDays < 1 || c.IgnoreDays > delivery.MaxIgnoreDays {
+	if c.IgnoreDays < 0 || c.IgnoreDays > delivery.MaxIgnoreDays {
 		return Misused(client.Said("REDRIVE_IGNORE_DAYS: a number of days from 1 to 3650"))
 	}
 	if err := checkToken(c.APIToken); c.APIToken != "" && err != nil {

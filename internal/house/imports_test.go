@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	"store/capture":      {"delivery", "store/pg", "store/audit", "store/record", "store/queue"},
 	"store/integrations": {"delivery", "store/pg", "store/audit", "store/record", "store/index", "store/queue", "store/find", "store/sqltext", "store/ignore"},
 	"store/session":      {"delivery"}, "store/embedded": {"delivery/programs", "delivery/scratch", "store/pg"}, "delivery/programs": {}, "delivery/scratch": {}, "delivery/progress": {},
-	"delivery/past": {"delivery"}, "store/seed": {"delivery", "store/pg", "store/audit", "store/queue"},
+	"delivery/past": {"delivery"}, "store/seed": {"delivery", "store/pg", "store/audit", "store/queue", "store/ignore"},
 	"store/source": {"delivery", "store/session"}, "demo": {"delivery"},
 }
 

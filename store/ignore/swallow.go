@@ -106,8 +106,8 @@ func SyncFile(tx *gorm.DB, list []delivery.Integration) error {
 		return fmt.Errorf("ending rules of the file: %w", err)
 	}
 	made, err := pg.Read(tx, func(h *holding) []any { return []any{&h.id, &h.integration} }, `INSERT INTO redrive.ignore_rules (integration, reason, for_good, of_file, made_by)
-		SELECT n, ?, true, true, ? FROM unnest(?::text[]) n ORDER BY n ON CONFLICT (integration) WHERE of_file AND ended_at IS NULL DO NOTHING RETURNING id, integration`,
-		PolicyReason, delivery.ActorPolicy, &names)
+		SELECT n, p.reason, true, true, p.policy FROM unnest(?::text[]) n CROSS JOIN `+PolicySQL+` ORDER BY n ON CONFLICT (integration) WHERE of_file AND ended_at IS NULL DO NOTHING RETURNING id, integration`,
+		&names)
 	if err != nil {
 		return fmt.Errorf("making rules of the file: %w", err)
 	}
@@ -122,5 +122,6 @@ func SyncFile(tx *gorm.DB, list []delivery.Integration) error {
 	return nil
 }
 
-// PolicyReason is why something is ignored that the policy of an integration ignores.
-const PolicyReason = "the integration's policy ignores what finally fails"
+// PolicySQL is what a policy decides about what finally fails; a rule has its own reason, and its end.
+const PolicySQL = `(SELECT 'ignored' AS state, 'policy' AS policy, 'ignore' AS action, statement_timestamp() AS acted_at,
+    'the integration''s policy ignores what finally fails' AS reason) AS p`

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -40,10 +39,6 @@ WITH done AS (
 )
 SELECT token, CASE WHEN lane IS NOT NULL THEN id::text ELSE '' END FROM gone`
 
-// PolicySQL is what a policy decides about what finally fails; a rule has its own reason, and its end.
-var PolicySQL = `(SELECT 'ignored' AS state, 'policy' AS policy, 'ignore' AS action, statement_timestamp() AS acted_at,
-    '` + strings.ReplaceAll(ignore.PolicyReason, "'", "''") + `' AS reason) AS p`
-
 // failedSQL writes outcomes that were not confirmed: back into the queue with a later time, or out of it. What follows from a worker
 // that vanished is no attempt of its own: the claim that found out has written that one.
 var failedSQL = `
@@ -76,7 +71,7 @@ WITH done AS (
 ), details AS (
     INSERT INTO redrive.failure_details AS f (delivery_id, error, actor, action, acted_at, reason, category, until, rule_id)
     SELECT a.id, a.error, policy, action, acted_at, CASE WHEN policy IS NOT NULL THEN coalesce(k.reason, p.reason) END, k.category, k.until, k.id
-    FROM applied a LEFT JOIN ` + PolicySQL + ` ON p.state = a.next LEFT JOIN redrive.ignore_rules k ON k.id = a.rule
+    FROM applied a LEFT JOIN ` + ignore.PolicySQL + ` ON p.state = a.next LEFT JOIN redrive.ignore_rules k ON k.id = a.rule
     ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error, actor = coalesce(excluded.actor, f.actor),
         action = coalesce(excluded.action, f.action), acted_at = coalesce(excluded.acted_at, f.acted_at),
         reason = coalesce(excluded.reason, f.reason), category = excluded.category, until = excluded.until, evidence = NULL,

@@ -48,7 +48,7 @@ WHERE w.token IS NULL OR w.due_at <= statement_timestamp() OR w.due_at = ` + Lea
 var ruledSQL = `
     INSERT INTO redrive.failure_details AS f (delivery_id, error, actor, action, acted_at, reason, category, until, rule_id)
     SELECT e.id, e.error, p.policy, p.action, p.acted_at, k.reason, k.category, k.until, k.id
-    FROM ended e LEFT JOIN redrive.ignore_rules k ON k.id = e.rule LEFT JOIN ` + PolicySQL + ` ON k.id IS NOT NULL
+    FROM ended e LEFT JOIN redrive.ignore_rules k ON k.id = e.rule LEFT JOIN ` + ignore.PolicySQL + ` ON k.id IS NOT NULL
     ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error, actor = coalesce(excluded.actor, f.actor), action = coalesce(excluded.action, f.action),
         acted_at = coalesce(excluded.acted_at, f.acted_at), reason = coalesce(excluded.reason, f.reason), category = coalesce(excluded.category, f.category),
         until = excluded.until, rule_id = excluded.rule_id, because = NULL`

@@ -71,7 +71,7 @@ var koreanIgnoring = []translation{
 	{"last", "마지막"},
 	{"made an ignore rule", "무시 규칙을 만듦"},
 	{"name one end: until, count, grows or for_good", "until, count, grows, for_good 중 하나만 지정하세요"},
-	{"of %s that finally failed.", "(최종 실패 %s건 중)"},
+	{"of %s that finally failed.", "(최종 실패 %s건 중)."},
 	{"rule %s", "규칙 %s"},
 	{"rule %s: %s, %d swallowed", "규칙 %s: %s, %d건 무시"},
 	{"rule {rule} ended: {why}", "규칙 {rule:이가} 끝남: {why}"},
