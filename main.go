@@ -116,7 +116,11 @@ func serve(ctx context.Context, s cli.Serving) error {
 	}
 	watch := newWatch(db, log, rooms.VeiledConditions(file.Hidden, own.Conditions), always(pools.Conditions), always(relay.Conditions), always(eng.Conditions))
 	index := search.New(search.Config{Store: db, Log: log})
-	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch)
+	record, err := s.Audit.Room(db, dialer, lead(db, "audit", func(*store.Leader) struct{} { return struct{}{} }), log)
+	if err != nil {
+		return err
+	}
+	all := append(own.Rooms(), eng, pools, relay, console, ops, index, watch, record)
 	return rooms.Serve(ctx, s.Listener, console.Handler(), all, grace, log)
 }
 
@@ -133,6 +137,7 @@ func newConsole(s cli.Serving, dialer wire.Dialer, c handlers.Config) (_ *handle
 	c.MetricsAccess, c.Lang = s.Metrics, s.Lang
 	c.PublicURL = s.Public(rooms.BaseURL(s.Listener))
 	c.SessionLifetime, c.SessionIdle, c.FreshSignIn = s.SessionLifetime, s.SessionIdle, s.FreshSignIn
+	c.RevealFor = s.RevealFor
 	c.TokenLifetimes = s.Lifetimes()
 	return handlers.New(s.Store, c)
 }

@@ -61,13 +61,8 @@ func (t Tried) Attempt(number int) Attempt {
 
 // Conceal hides in the error of an attempt that no sender made what is masked of the payload.
 func (a Attempt) Conceal(payload []byte, k Masking) Attempt {
-	hide := k.Hider(payload)
-	if a.ErrorClass == ClassForeign {
-		a.Error = hide.Foreign(a.Error)
-	} else {
-		a.Error = hide.Error(a.ErrorClass, a.Error)
-	}
-	return a
+	shown, _ := k.Hider(payload).Attempt(a)
+	return shown
 }
 
 // Storable replaces what no text column takes: bytes that are no UTF-8, and NUL.

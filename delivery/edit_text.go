@@ -84,7 +84,7 @@ func FromEditText(text string, base []byte, paths []string) ([]byte, error) {
 		}
 		return inStyle(edited, base), nil
 	}
-	return inNewlines([]byte(newlines(text)), base), nil
+	return UnmaskText(inNewlines([]byte(newlines(text)), base), base, paths)
 }
 
 // inStyle writes JSON without spaces if base has none between its parts; what stands around it stays.

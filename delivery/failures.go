@@ -66,6 +66,7 @@ type AuditFilter struct {
 	Category               string
 	SubjectType            string
 	Operation              string // the entries of its items
+	DataSubject            string // hash of whose data was looked at
 	Decisions              bool   // without the entries of operations' items: the start of the operation stands for them
 	From, To               *time.Time
 	After                  string // cursor

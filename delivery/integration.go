@@ -30,7 +30,8 @@ type Integration struct {
 	Ordered     bool   // strictly in order per key
 	OnDead      OnDead // ordered only
 	Concurrency int
-	Mask        []string          // JSON paths hidden from people and logs
+	Mask        []string          // hidden from people and logs, see CheckMask
+	Subject     string            // where a message says whose data it is, see CheckSubject; empty: nowhere
 	Labels      map[string]string // that grants, lists and the overview may name, see CheckLabels
 	Runbook     string            // URL of what to do when it fails; empty: none
 	Pool        *PoolSettings     // method pool only

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -13,11 +14,12 @@ const Hidden = "•••"
 // minHidden is the shortest value that is taken out of free text: shorter ones would blot out harmless words.
 const minHidden = 4
 
-// Mask replaces the values at paths by Hidden. Everything else keeps its bytes: numbers, spaces, the order of keys and
-// duplicate keys. Paths are $.a.b, $['a b'], $.a[0], $.a[*].b, $.* and $..b. ok is false when the payload is not JSON or a path
-// cannot be read: then the caller must hide all of it.
-func Mask(payload []byte, paths []string) (masked []byte, ok bool) {
-	m, ok := mask(payload, paths)
+// Mask replaces what rules hide in a payload by Hidden. Everything else keeps its bytes: numbers, spaces, the order of keys and
+// duplicate keys. Rules are JSON paths ($.a.b, $['a b'], $.a[0], $.a[*].b, $.* and $..b) and those that CheckMask knows. Of JSON the
+// value is hidden in which something is found. ok is false when it cannot be told what to hide: paths of a payload that is not JSON, columns
+// that are not there, something found in the name of a member, or a rule that cannot be read. Then the caller must hide all of it.
+func Mask(payload []byte, rules []string) (masked []byte, ok bool) {
+	m, ok := mask(payload, rules)
 	if !ok {
 		return nil, false
 	}
@@ -41,20 +43,30 @@ func HideValues(text string, values []string) string {
 	return text
 }
 
-func mask(payload []byte, paths []string) (*masker, bool) {
-	if !json.Valid(payload) {
+func mask(payload []byte, rules []string) (*masker, bool) {
+	r, ok := readRules(rules)
+	if !ok {
 		return nil, false
 	}
-	steps := make([][]step, len(paths))
-	for i, path := range paths {
-		var ok bool
-		if steps[i], ok = parsePath(path); !ok {
-			return nil, false
-		}
+	m := &masker{in: payload, out: make([]byte, 0, len(payload)+16), find: &r.find}
+	if !json.Valid(payload) {
+		return m, m.asText(&r)
 	}
-	m := &masker{in: payload, out: make([]byte, 0, len(payload)+16)}
-	m.value(steps)
-	return m, true
+	m.value(r.steps)
+	return m, !m.lost
+}
+
+// asText masks what is no JSON.
+func (m *masker) asText(r *maskRules) bool {
+	list, ok := r.spansOf(m.in)
+	if !ok {
+		return false
+	}
+	for _, s := range list {
+		m.keep(string(bytes.TrimSpace(m.in[s.from:s.to])))
+	}
+	m.out, m.copied = hideSpans(m.in, list), len(m.in)
+	return true
 }
 
 // step is one part of a path.
@@ -143,6 +155,8 @@ type masker struct {
 	hidden []string
 	short  map[string]bool // masked values too short to be hidden inside other words
 	hiding bool            // inside a masked value
+	find   *finder         // hides values in which something is found
+	lost   bool            // something is found in the name of a member
 }
 
 func (m *masker) value(active [][]step) {
@@ -158,12 +172,33 @@ func (m *masker) value(active [][]step) {
 	case '[':
 		m.array(active)
 	default:
-		m.scalar()
+		start := m.pos
+		if m.scalar(); !m.hiding && m.finds(start) {
+			m.remember(m.in[start:m.pos])
+			m.out, whole = append(m.out, m.in[m.copied:start]...), true
+		}
 	}
 	if whole {
 		m.out = append(m.out, `"`+Hidden+`"`...)
 		m.copied, m.hiding = m.pos, false
 	}
+}
+
+// finds reports whether something is found in the scalar or name that begins at start and ends here.
+func (m *masker) finds(start int) bool {
+	if m.find == nil || m.find.empty() {
+		return false
+	}
+	raw := m.in[start:m.pos]
+	if raw[0] != '"' {
+		return len(m.find.in(raw)) > 0
+	}
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		var text string
+		_ = json.Unmarshal(raw, &text) // valid JSON: cannot fail
+		return len(m.find.in([]byte(text))) > 0
+	}
+	return len(m.find.in(raw[1:len(raw)-1])) > 0
 }
 
 func anyDone(active [][]step) bool {
@@ -210,6 +245,7 @@ func (m *masker) name() (name string) {
 	start := m.pos
 	m.text()
 	_ = json.Unmarshal(m.in[start:m.pos], &name) // valid JSON: cannot fail
+	m.lost = m.lost || !m.hiding && m.finds(start)
 	m.space()
 	m.pos++ // :
 	return name
@@ -253,15 +289,22 @@ func (m *masker) remember(raw []byte) {
 		forms = append(forms, text)
 	}
 	for _, form := range forms {
-		switch {
-		case form == "" || form == "true" || form == "false" || form == "null":
-		case utf8.RuneCountInString(form) >= minHidden:
-			m.hidden = append(m.hidden, form)
-		case m.short == nil:
-			m.short = map[string]bool{form: true}
-		default:
-			m.short[form] = true
+		if form != "true" && form != "false" && form != "null" {
+			m.keep(form)
 		}
+	}
+}
+
+// keep notes a text that is hidden.
+func (m *masker) keep(form string) {
+	switch {
+	case form == "":
+	case utf8.RuneCountInString(form) >= minHidden:
+		m.hidden = append(m.hidden, form)
+	case m.short == nil:
+		m.short = map[string]bool{form: true}
+	default:
+		m.short[form] = true
 	}
 }
 

@@ -3,6 +3,8 @@ package delivery
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -11,18 +13,24 @@ import (
 type MaskRule struct {
 	Integration string
 	Subscribe   []string // the types of events that it gets
-	Paths       []string // JSON paths, see Mask
+	Paths       []string // JSON paths and other rules, see Mask
+	Subject     string   // where a message says whose data it is, see CheckSubject; empty: nowhere
 	Gone        bool     // it left the integrations file: what it would hide today is not known
 }
 
 // Differs reports whether a change from r to next hides or shows something else.
 func (r MaskRule) Differs(next MaskRule) bool {
-	return r.Gone != next.Gone || !slices.Equal(r.Paths, next.Paths) ||
+	return r.Gone != next.Gone || r.Subject != next.Subject || !slices.Equal(r.Paths, next.Paths) ||
 		len(r.Paths) > 0 && !slices.Equal(r.Subscribe, next.Subscribe)
 }
 
 // Masks are the rules of all integrations. Whoever stores, shows, indexes or counts what may repeat a payload asks them.
 type Masks struct{ rules []MaskRule }
+
+// Hides reports whether one of them hides anything.
+func (m Masks) Hides() bool {
+	return slices.ContainsFunc(m.rules, func(r MaskRule) bool { return r.Gone || len(r.Paths) > 0 })
+}
 
 // NewMasks takes rules as they are; an integration has one.
 func NewMasks(rules []MaskRule) Masks { return Masks{rules: rules} }
@@ -31,7 +39,7 @@ func NewMasks(rules []MaskRule) Masks { return Masks{rules: rules} }
 func MasksOf(list []Integration) Masks {
 	var m Masks
 	for _, in := range list {
-		m.rules = append(m.rules, MaskRule{Integration: in.Name, Subscribe: in.Subscribe, Paths: in.Mask})
+		m.rules = append(m.rules, MaskRule{Integration: in.Name, Subscribe: in.Subscribe, Paths: in.Mask, Subject: in.Subject})
 	}
 	return m
 }
@@ -74,12 +82,28 @@ func (m Masks) For(message Message, integrations ...string) Masking {
 		k.Paths = append(k.Paths, fileDigests...)
 	}
 	k.Unknown = known < len(names) || message.Withheld
+	if len(k.Paths) > 0 {
+		k.headers = headerValues(message.Headers, k.Paths)
+	}
 	return k
+}
+
+// headerValues are the values of the headers that rules hide.
+func headerValues(headers map[string]string, rules []string) (values []string) {
+	r, _ := readRules(rules)
+	for name, value := range headers {
+		if slices.Contains(r.headers, strings.ToLower(name)) && value != "" {
+			values = append(values, value)
+		}
+	}
+	return values
 }
 
 // Masking is what is hidden of one message. The zero value hides nothing.
 type Masking struct {
-	Paths   []string
+	Paths   []string // and other rules, see Mask
+	headers []string // values of the message's headers that are hidden
+
 	Unknown bool // an integration that gets it left the file, and its paths with it, or payloads are not shown: all of the payload is hidden
 }
 
@@ -109,30 +133,70 @@ func (k Masking) HiderOf(m Message) Hider {
 
 // Hider hides what texts may repeat of a payload, which may be nil for none.
 func (k Masking) Hider(payload []byte) (h Hider) {
-	if !k.Hides() || payload == nil {
+	if !k.Hides() {
 		return h
 	}
-	h.blind = k.Unknown || describesFile(payload)
-	m, ok := mask(payload, k.Paths)
-	if !ok || k.Unknown {
-		h.raw = [][]byte{payload}
-		return h
+	r, _ := readRules(k.Paths)
+	h.find, h.headers = r.find, r.headers
+	for _, value := range k.headers {
+		h.hides(value)
 	}
-	h.values, h.short = longestFirst(m.hidden), m.short
+	if payload != nil {
+		h.blind = k.Unknown || describesFile(payload)
+		m, ok := mask(payload, k.Paths)
+		if !ok || k.Unknown {
+			h.raw = [][]byte{payload}
+		} else {
+			h.values, h.short = append(h.values, m.hidden...), m.short
+		}
+	}
+	h.values = inAddresses(h.values)
 	return h
+}
+
+// hides adds a value.
+func (h *Hider) hides(value string) {
+	m := masker{short: h.short}
+	m.keep(value)
+	h.values, h.short = append(h.values, m.hidden...), m.short
+}
+
+// inAddresses are values also as an address has them, longest first.
+func inAddresses(values []string) []string {
+	for _, v := range values {
+		for _, form := range []string{url.QueryEscape(v), url.PathEscape(v)} {
+			if form != v {
+				values = append(values, form)
+			}
+		}
+	}
+	return slices.Compact(longestFirst(values))
 }
 
 // Hider takes out of texts what is masked of the payloads that they are about. The zero value hides nothing.
 type Hider struct {
-	values []string        // wherever they stand, longest first
-	short  map[string]bool // where they are a word of their own
-	raw    [][]byte        // payloads of which nobody knows what is masked: any word of them
-	blind  bool            // the masked values are not in the payloads, so nothing can be compared: all is hidden
+	values  []string        // wherever they stand, longest first
+	short   map[string]bool // where they are a word of their own
+	raw     [][]byte        // payloads of which nobody knows what is masked: any word of them
+	blind   bool            // the masked values are not in the payloads, so nothing can be compared: all is hidden
+	find    finder          // what is hidden wherever it is found
+	headers []string        // names, in lower case, of those that are hidden
+}
+
+// none reports whether h hides nothing.
+func (h Hider) none() bool {
+	return !h.blind && len(h.raw) == 0 && len(h.values) == 0 && len(h.short) == 0 && len(h.headers) == 0 && h.find.empty()
+}
+
+// HidesHeader reports whether the value of a header is hidden by its name.
+func (h Hider) HidesHeader(name string) bool {
+	return IsCredential(name) || slices.Contains(h.headers, strings.ToLower(name))
 }
 
 // And hides what h hides and what others hide.
 func (h Hider) And(others ...Hider) Hider {
-	all := Hider{values: slices.Clone(h.values), raw: slices.Clone(h.raw), short: map[string]bool{}, blind: h.blind}
+	all := Hider{values: slices.Clone(h.values), raw: slices.Clone(h.raw), short: map[string]bool{}, blind: h.blind,
+		find: h.find, headers: slices.Clone(h.headers)}
 	for _, o := range append([]Hider{h}, others...) {
 		for word := range o.short {
 			all.short[word] = true
@@ -140,6 +204,7 @@ func (h Hider) And(others ...Hider) Hider {
 	}
 	for _, o := range others {
 		all.values, all.raw, all.blind = append(all.values, o.values...), append(all.raw, o.raw...), all.blind || o.blind
+		all.headers, all.find = append(all.headers, o.headers...), all.find.and(o.find)
 	}
 	all.values = slices.Compact(longestFirst(all.values))
 	return all
@@ -154,12 +219,12 @@ func (h Hider) Text(text string) string {
 	for _, payload := range h.raw {
 		text = hideRepeated(text, payload)
 	}
-	return text
+	return h.find.hide(text)
 }
 
 // Error is for the error text of a delivery or attempt: short values are hidden in what the other side said, not in our sentence.
 func (h Hider) Error(class, text string) string {
-	text = HideValues(text, h.values)
+	text = h.find.hide(HideValues(text, h.values))
 	cause := Cause(class, text)
 	return strings.TrimSuffix(text, cause) + h.Text(cause)
 }
@@ -186,9 +251,64 @@ func (h Hider) Header(value string) string {
 	return h.Text(value)
 }
 
+// Sent is a header as it was sent, beside those of the message, and Answered one of the answer.
+func (h Hider) Sent(line HeaderLine) HeaderLine { return h.line(line, h.Text) }
+
+// Answered is a header of an answer.
+func (h Hider) Answered(line HeaderLine) HeaderLine { return h.line(line, h.Header) }
+
+func (h Hider) line(line HeaderLine, hide func(string) string) HeaderLine {
+	if h.HidesHeader(line[0]) {
+		return HeaderLine{line[0], Hidden}
+	}
+	return HeaderLine{line[0], hide(line[1])}
+}
+
+// exchange is what may be kept of one.
+func (h Hider) exchange(e *Exchange) *Exchange {
+	if e == nil || h.none() {
+		return e
+	}
+	c := *e
+	c.Address = h.Text(e.Address)
+	c.Sent, c.Answered = slices.Clone(e.Sent), slices.Clone(e.Answered)
+	for n := range c.Sent {
+		c.Sent[n] = h.Sent(c.Sent[n])
+	}
+	for n := range c.Answered {
+		c.Answered[n] = h.Answered(c.Answered[n])
+	}
+	return &c
+}
+
+// Attempt is an attempt that was kept while less was hidden, without what is hidden now.
+func (h Hider) Attempt(a Attempt) (shown Attempt, changed bool) {
+	shown = a
+	shown.Response, shown.Exchange = h.response(a.Response), h.exchange(a.Exchange)
+	if a.ErrorClass == ClassForeign {
+		shown.Error = h.Foreign(a.Error)
+	} else {
+		shown.Error = h.Error(a.ErrorClass, a.Error)
+	}
+	return shown, !reflect.DeepEqual(shown, a)
+}
+
+// response is what may be kept of the excerpt of an answer.
+func (h Hider) response(excerpt []byte) []byte {
+	if len(excerpt) == 0 || h.none() {
+		return excerpt
+	}
+	text := strings.ToValidUTF8(string(excerpt), "\uFFFD")
+	shown := h.Answer(text)
+	if shown == text {
+		return excerpt
+	}
+	return []byte(FirstBytes(shown, MaxExcerpt))
+}
+
 // Foreign is for an error that somebody else wrote, all of it.
 func (h Hider) Foreign(text string) string {
-	if text == "" || !h.blind && len(h.raw) == 0 && len(h.values) == 0 && len(h.short) == 0 {
+	if text == "" || h.none() {
 		return text
 	}
 	return h.words(text)

@@ -52,15 +52,17 @@ func Cause(class, text string) string {
 }
 
 // Conceal makes the error of a failed attempt whole: behind the sentence stands what the other side said, without control characters,
-// of bounded length. What is masked of the payload is hidden: answers repeat what they refuse. It changes nothing the second time.
+// of bounded length. What is masked of the payload is hidden in it, in the answer and in what is kept of the exchange: answers repeat what they
+// refuse. It changes nothing the second time.
 func (r Result) Conceal(payload []byte, k Masking) Result {
 	heard := r.Words
 	r.Words = ""
+	hide := k.Hider(payload)
+	r.Response, r.Exchange = hide.response(r.Response), hide.exchange(r.Exchange)
 	if r.Outcome == OutcomeOK || r.Error == "" {
 		return r
 	}
-	hide := k.Hider(payload)
-	r.Error = HideValues(r.Error, hide.values)
+	r.Error = hide.find.hide(HideValues(r.Error, hide.values))
 	if words := hide.words(heard); words != "" {
 		r.Error += colon + words
 	}

@@ -28,6 +28,27 @@ func Unmask(edited, base []byte, paths []string) ([]byte, error) {
 	return append(r.out, edited[r.copied:]...), nil
 }
 
+// UnmaskText puts back what Mask hid in a text that is no JSON: all of it, in its order, as long as it is hidden where it was put.
+func UnmaskText(edited, base []byte, rules []string) ([]byte, error) {
+	parts := bytes.Split(edited, []byte(Hidden))
+	if len(parts) == 1 || len(rules) == 0 {
+		return edited, nil
+	}
+	r, _ := readRules(rules)
+	hidden, ok := r.spansOf(base)
+	if !ok || len(hidden) != len(parts)-1 {
+		return nil, lost("$")
+	}
+	restored := bytes.Clone(parts[0])
+	for n, s := range hidden {
+		restored = append(append(restored, base[s.from:s.to]...), parts[n+1]...)
+	}
+	if seen, ok := Mask(restored, rules); !ok || !bytes.Equal(seen, edited) {
+		return nil, lost("$")
+	}
+	return restored, nil
+}
+
 // CheckJSON says where a text is not JSON, as *InputError with line and column.
 func CheckJSON(text []byte) error {
 	var all json.RawMessage
@@ -49,6 +70,7 @@ func CheckJSON(text []byte) error {
 type node struct {
 	start, end int
 	masked     bool
+	found      bool // masked wherever it stands
 	hides      bool // something in it is masked
 	hidden     bool // it is the text Hidden
 	kind       byte // its first character
@@ -79,13 +101,13 @@ func parseTree(text []byte, paths []string) (root *node, ok bool) {
 	if !json.Valid(text) {
 		return nil, false
 	}
-	steps := make([][]step, len(paths))
-	for i, path := range paths {
-		if steps[i], ok = parsePath(path); !ok {
-			return nil, false
-		}
+	r, ok := readRules(paths)
+	if !ok {
+		return nil, false
 	}
-	return (&treeReader{masker{in: text}}).read(steps, spot{}), true
+	t := treeReader{masker{in: text, find: &r.find}}
+	root = t.read(r.steps, spot{})
+	return root, !t.lost
 }
 
 // treeReader walks as Mask does.
@@ -104,6 +126,8 @@ func (t *treeReader) read(active [][]step, at spot) *node {
 		t.elements(n, active)
 	default:
 		t.scalar()
+		n.found = t.finds(n.start)
+		n.masked = n.masked || n.found
 	}
 	n.end = t.pos
 	if n.kind == '"' {
@@ -115,7 +139,7 @@ func (t *treeReader) read(active [][]step, at spot) *node {
 
 func (n *node) add(child *node) {
 	n.children = append(n.children, child)
-	n.hides = n.hides || child.masked || child.hides
+	n.hides = n.hides || child.masked || child.hidden || child.hides
 }
 
 func (t *treeReader) members(n *node, active [][]step) {
@@ -151,17 +175,14 @@ type restorer struct {
 
 func (r *restorer) restore(now, before *node, path string) error {
 	switch {
-	case now.masked && now.hidden:
-		if before == nil || !before.masked {
-			return lost(path)
-		}
+	case now.hidden && r.masks && before != nil && before.masked && (now.masked || before.found):
 		r.out = append(append(r.out, r.edited[r.copied:now.start]...), r.base[before.start:before.end]...)
 		r.copied = now.end
 		return nil
+	case now.hidden && r.masks && (before == nil || !before.hidden || now.masked):
+		return lost(path)
 	case now.masked || !r.masks:
 		return nil // typed
-	case now.hidden && (before == nil || !before.hidden):
-		return lost(path)
 	case now.kind == '{':
 		return r.restoreMembers(now, before, path)
 	case now.kind == '[':

@@ -64,6 +64,7 @@ CREATE INDEX audit_action ON redrive.audit USING btree (action, seq DESC);
 CREATE INDEX audit_actor ON redrive.audit USING btree (actor, seq DESC);
 CREATE INDEX audit_actor_id ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'actor_id'::text) IS NOT NULL);
 CREATE INDEX audit_at ON redrive.audit USING btree (at, seq);
+CREATE INDEX audit_data_subject ON redrive.audit USING gin (string_to_array((details ->> 'data_subject'::text), ','::text)) WHERE ((details ->> 'data_subject'::text) IS NOT NULL);
 CREATE INDEX audit_decisions ON redrive.audit USING btree (seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
 CREATE INDEX audit_decisions_actor ON redrive.audit USING btree (((details ->> 'actor_id'::text)), seq DESC) WHERE ((details ->> 'operation'::text) IS NULL);
 CREATE INDEX audit_decisions_category ON redrive.audit USING btree (((details ->> 'category'::text)), seq DESC) WHERE (((details ->> 'operation'::text) IS NULL) AND ((details ->> 'category'::text) IS NOT NULL));
@@ -83,17 +84,80 @@ CREATE INDEX audit_items ON redrive.audit USING btree (((details ->> 'operation'
 CREATE INDEX audit_subject ON redrive.audit USING btree (subject, seq DESC);
 CREATE TRIGGER audit_append BEFORE INSERT ON redrive.audit FOR EACH ROW WHEN ((new.hash IS NULL)) EXECUTE FUNCTION redrive.audit_append();
 CREATE TRIGGER audit_appended AFTER INSERT ON redrive.audit REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_appended();
-CREATE TRIGGER audit_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_refuse BEFORE UPDATE OR TRUNCATE ON redrive.audit FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_stays BEFORE DELETE ON redrive.audit FOR EACH STATEMENT WHEN ((pg_trigger_depth() < 1)) EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_checkpoints (
+    size bigint NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    note text NOT NULL,
+    CONSTRAINT audit_checkpoints_pkey PRIMARY KEY (size, note)
+);
+CREATE INDEX audit_checkpoints_at ON redrive.audit_checkpoints USING btree (at DESC);
+CREATE TRIGGER audit_checkpoints_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_cosignatures (
+    size bigint NOT NULL,
+    witness text NOT NULL,
+    signature text NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT audit_cosignatures_pkey PRIMARY KEY (size, witness)
+);
+CREATE TRIGGER audit_cosignatures_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_gone (
+    upto bigint NOT NULL,
+    hash bytea NOT NULL,
+    until timestamp with time zone NOT NULL,
+    keep interval NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT audit_gone_pkey PRIMARY KEY (upto),
+    CONSTRAINT audit_gone_keep_check CHECK ((keep >= '1 year'::interval))
+);
+CREATE TRIGGER audit_forget BEFORE INSERT ON redrive.audit_gone FOR EACH ROW EXECUTE FUNCTION redrive.audit_forget();
+CREATE TRIGGER audit_gone_refuse BEFORE DELETE OR UPDATE OR TRUNCATE ON redrive.audit_gone FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
 
 CREATE TABLE redrive.audit_head (
     only_row boolean NOT NULL DEFAULT true,
     seq bigint NOT NULL,
     hash bytea NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    granted timestamp with time zone,
     CONSTRAINT audit_head_pkey PRIMARY KEY (only_row),
     CONSTRAINT audit_head_only_row_check CHECK (only_row)
 );
-CREATE TRIGGER audit_head_append BEFORE UPDATE ON redrive.audit_head FOR EACH STATEMENT WHEN ((pg_trigger_depth() < 1)) EXECUTE FUNCTION redrive.audit_refuse();
+CREATE TRIGGER audit_head_append BEFORE UPDATE OF only_row, seq, hash, at ON redrive.audit_head FOR EACH STATEMENT WHEN ((pg_trigger_depth() < 1)) EXECUTE FUNCTION redrive.audit_refuse();
 CREATE TRIGGER audit_head_refuse BEFORE INSERT OR DELETE OR TRUNCATE ON redrive.audit_head FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
+
+CREATE TABLE redrive.audit_keys (
+    id uuid NOT NULL,
+    origin text NOT NULL,
+    public text NOT NULL,
+    sealed bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamp with time zone,
+    CONSTRAINT audit_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT audit_keys_public_key UNIQUE (public)
+);
+
+CREATE TABLE redrive.audit_places (
+    place text NOT NULL,
+    size bigint NOT NULL DEFAULT 0,
+    at timestamp with time zone,
+    error text NOT NULL DEFAULT ''::text,
+    since timestamp with time zone,
+    CONSTRAINT audit_places_pkey PRIMARY KEY (place)
+);
+
+CREATE TABLE redrive.audit_tiles (
+    level smallint NOT NULL,
+    n bigint NOT NULL,
+    hashes bytea STORAGE EXTERNAL NOT NULL,
+    CONSTRAINT audit_tiles_pkey PRIMARY KEY (level, n),
+    CONSTRAINT audit_tiles_hashes_check CHECK ((((octet_length(hashes) >= 32) AND (octet_length(hashes) <= 8192)) AND ((octet_length(hashes) % 32) = 0)))
+);
+CREATE TRIGGER audit_tiles_grow BEFORE UPDATE ON redrive.audit_tiles FOR EACH ROW EXECUTE FUNCTION redrive.audit_grows();
+CREATE TRIGGER audit_tiles_refuse BEFORE DELETE OR TRUNCATE ON redrive.audit_tiles FOR EACH STATEMENT EXECUTE FUNCTION redrive.audit_refuse();
 
 CREATE TABLE redrive.batch_acknowledgements (
     integration text NOT NULL,
@@ -365,14 +429,9 @@ CREATE TABLE redrive.failure_details (
     category text,
     until timestamp with time zone,
     evidence text,
-    end_id bigint,
-    rule_id bigint,
-    because jsonb,
     CONSTRAINT failure_details_pkey PRIMARY KEY (delivery_id)
 );
 CREATE INDEX failure_details_category ON redrive.failure_details USING btree (category) WHERE (category IS NOT NULL);
-CREATE INDEX failure_details_end ON redrive.failure_details USING btree (end_id, delivery_id) WHERE (end_id IS NOT NULL);
-CREATE INDEX failure_details_rule ON redrive.failure_details USING btree (rule_id, delivery_id) WHERE (rule_id IS NOT NULL);
 CREATE INDEX failure_details_until ON redrive.failure_details USING btree (until) WHERE (until IS NOT NULL);
 
 CREATE TABLE redrive.form_tokens (
@@ -436,10 +495,36 @@ CREATE TABLE redrive.group_counts (
     week bigint NOT NULL DEFAULT 0,
     week_before bigint NOT NULL DEFAULT 0,
     growth bigint GENERATED ALWAYS AS (((GREATEST(LEAST((day - day_before), (1073741824)::bigint), ('-1073741824'::integer)::bigint) * '4294967296'::bigint) + dead)) STORED,
-    came bigint NOT NULL DEFAULT 0,
+    integration text NOT NULL DEFAULT ''::text,
+    error_class text NOT NULL DEFAULT ''::text,
+    first_seen timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    last_seen timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+    total bigint GENERATED ALWAYS AS (((((dead + pending) + ignored) + resolved) + delivered)) STORED,
+    grew bigint GENERATED ALWAYS AS ((GREATEST(LEAST((day - day_before), (1073741824)::bigint), ('-1073741824'::integer)::bigint) * '4294967296'::bigint)) STORED,
+    pattern integer GENERATED ALWAYS AS (redrive.group_pattern(dead, pending, ignored, resolved, delivered, (regressed_at IS NOT NULL))) STORED,
     CONSTRAINT group_counts_pkey PRIMARY KEY (group_id)
 ) WITH (fillfactor=50);
+CREATE INDEX group_counts_class ON redrive.group_counts USING btree (error_class);
+CREATE INDEX group_counts_dead ON redrive.group_counts USING btree (dead DESC, group_id DESC) WHERE (dead > 0);
+CREATE INDEX group_counts_delivered ON redrive.group_counts USING btree (delivered DESC, group_id DESC) WHERE (delivered > 0);
 CREATE INDEX group_counts_growth ON redrive.group_counts USING btree (growth DESC, group_id DESC) WHERE (dead > 0);
+CREATE INDEX group_counts_growth_delivered ON redrive.group_counts USING btree (((grew + delivered)) DESC, group_id DESC) WHERE (delivered > 0);
+CREATE INDEX group_counts_growth_ignored ON redrive.group_counts USING btree (((grew + ignored)) DESC, group_id DESC) WHERE (ignored > 0);
+CREATE INDEX group_counts_growth_pending ON redrive.group_counts USING btree (((grew + pending)) DESC, group_id DESC) WHERE (pending > 0);
+CREATE INDEX group_counts_growth_resolved ON redrive.group_counts USING btree (((grew + resolved)) DESC, group_id DESC) WHERE (resolved > 0);
+CREATE INDEX group_counts_growth_total ON redrive.group_counts USING btree (((grew + total)) DESC, group_id DESC) WHERE (total > 0);
+CREATE INDEX group_counts_ignored ON redrive.group_counts USING btree (ignored DESC, group_id DESC) WHERE (ignored > 0);
+CREATE INDEX group_counts_integration ON redrive.group_counts USING btree (integration, growth DESC, group_id DESC) WHERE (dead > 0);
+CREATE INDEX group_counts_integration_latest ON redrive.group_counts USING btree (integration, last_seen DESC, group_id DESC);
+CREATE INDEX group_counts_latest ON redrive.group_counts USING btree (last_seen DESC, group_id DESC);
+CREATE INDEX group_counts_newest ON redrive.group_counts USING btree (first_seen DESC, group_id DESC);
+CREATE INDEX group_counts_pending ON redrive.group_counts USING btree (pending DESC, group_id DESC) WHERE (pending > 0);
+CREATE INDEX group_counts_regressed ON redrive.group_counts USING btree (group_id) WHERE (regressed_at IS NOT NULL);
+CREATE INDEX group_counts_resolved ON redrive.group_counts USING btree (resolved DESC, group_id DESC) WHERE (resolved > 0);
+CREATE INDEX group_counts_settled ON redrive.group_counts USING btree (total DESC, group_id DESC) WHERE ((dead = 0) AND (pending = 0));
+CREATE INDEX group_counts_total ON redrive.group_counts USING btree (total DESC, group_id DESC) WHERE (total > 0);
+CREATE TRIGGER groups_inserted AFTER INSERT ON redrive.group_counts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.groups_inserted();
+CREATE TRIGGER groups_updated AFTER UPDATE ON redrive.group_counts REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION redrive.groups_updated();
 
 CREATE TABLE redrive.group_deltas (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -454,7 +539,6 @@ CREATE TABLE redrive.group_deltas (
     failed integer NOT NULL,
     died integer NOT NULL,
     came integer NOT NULL DEFAULT 0,
-    reopened integer NOT NULL DEFAULT 0,
     CONSTRAINT group_deltas_pkey PRIMARY KEY (id)
 ) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0);
 
@@ -476,6 +560,35 @@ CREATE TABLE redrive.group_retries (
     CONSTRAINT group_retries_pkey PRIMARY KEY (group_id)
 ) WITH (fillfactor=80);
 
+CREATE TABLE redrive.group_sum_hours (
+    integration text NOT NULL,
+    error_class text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    failed bigint NOT NULL,
+    came bigint NOT NULL,
+    CONSTRAINT group_sum_hours_pkey PRIMARY KEY (hour, integration, error_class)
+) WITH (fillfactor=50);
+
+CREATE TABLE redrive.group_sums (
+    integration text NOT NULL,
+    error_class text NOT NULL,
+    pattern integer NOT NULL,
+    groups bigint NOT NULL,
+    dead bigint NOT NULL,
+    acknowledged bigint NOT NULL,
+    pending bigint NOT NULL,
+    ignored bigint NOT NULL,
+    resolved bigint NOT NULL,
+    delivered bigint NOT NULL,
+    day bigint NOT NULL,
+    day_before bigint NOT NULL,
+    week bigint NOT NULL,
+    week_before bigint NOT NULL,
+    first_seen timestamp with time zone NOT NULL,
+    last_seen timestamp with time zone NOT NULL,
+    CONSTRAINT group_sums_pkey PRIMARY KEY (integration, error_class, pattern)
+) WITH (fillfactor=50);
+
 CREATE TABLE redrive.groups (
     id text NOT NULL,
     integration text NOT NULL,
@@ -488,6 +601,8 @@ CREATE TABLE redrive.groups (
 );
 CREATE INDEX groups_integration ON redrive.groups USING btree (integration, error_class);
 CREATE INDEX groups_message ON redrive.groups USING hash (message);
+CREATE INDEX groups_pairs ON redrive.groups USING gin (redrive.pairs(message));
+CREATE INDEX groups_text ON redrive.groups USING gin (message redrive.gin_trgm_ops);
 
 CREATE TABLE redrive.health (
     integration text NOT NULL,
@@ -518,65 +633,6 @@ CREATE TABLE redrive.idempotency_keys (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (scope, key)
 );
-
-CREATE TABLE redrive.ignore_ends (
-    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
-    decision uuid NOT NULL,
-    group_id text NOT NULL,
-    count integer,
-    grows double precision,
-    day bigint NOT NULL,
-    reached_came bigint,
-    reached_day bigint,
-    made_at timestamp with time zone NOT NULL DEFAULT statement_timestamp(),
-    ended_at timestamp with time zone,
-    done_at timestamp with time zone,
-    CONSTRAINT ignore_ends_pkey PRIMARY KEY (id),
-    CONSTRAINT ignore_ends_check CHECK ((num_nonnulls(reached_came, reached_day) = 1)),
-    CONSTRAINT ignore_ends_check1 CHECK (((done_at IS NULL) OR (ended_at IS NOT NULL))),
-    CONSTRAINT ignore_ends_decision_group_id_key UNIQUE (decision, group_id)
-) WITH (fillfactor=80);
-CREATE INDEX ignore_ends_due ON redrive.ignore_ends USING btree (id) WHERE ((ended_at IS NOT NULL) AND (done_at IS NULL));
-CREATE INDEX ignore_ends_group ON redrive.ignore_ends USING btree (group_id) WHERE (ended_at IS NULL);
-
-CREATE TABLE redrive.ignore_rule_hours (
-    rule_id bigint NOT NULL,
-    hour timestamp with time zone NOT NULL,
-    swallowed bigint NOT NULL,
-    last_at timestamp with time zone NOT NULL,
-    CONSTRAINT ignore_rule_hours_pkey PRIMARY KEY (rule_id, hour)
-) WITH (fillfactor=50);
-
-CREATE TABLE redrive.ignore_rules (
-    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
-    integration text NOT NULL,
-    filter jsonb NOT NULL DEFAULT '{}'::jsonb,
-    reason text NOT NULL,
-    category text,
-    until timestamp with time zone,
-    count integer,
-    grows double precision,
-    for_good boolean NOT NULL DEFAULT false,
-    day bigint NOT NULL DEFAULT 0,
-    reached_day bigint,
-    of_file boolean NOT NULL DEFAULT false,
-    made_at timestamp with time zone NOT NULL DEFAULT statement_timestamp(),
-    made_by text NOT NULL,
-    ended_at timestamp with time zone,
-    ended_by text,
-    ended_because jsonb,
-    end_reason text NOT NULL DEFAULT ''::text,
-    done_at timestamp with time zone,
-    CONSTRAINT ignore_rules_pkey PRIMARY KEY (id),
-    CONSTRAINT ignore_rules_check CHECK (((num_nonnulls(until, count, grows) + (for_good)::integer) = 1)),
-    CONSTRAINT ignore_rules_check1 CHECK (((grows IS NULL) = (reached_day IS NULL))),
-    CONSTRAINT ignore_rules_check2 CHECK (((ended_at IS NULL) = (ended_by IS NULL))),
-    CONSTRAINT ignore_rules_check3 CHECK (((done_at IS NULL) OR (ended_at IS NOT NULL))),
-    CONSTRAINT ignore_rules_reason_check CHECK ((reason <> ''::text))
-);
-CREATE INDEX ignore_rules_due ON redrive.ignore_rules USING btree (id) WHERE ((ended_at IS NOT NULL) AND (done_at IS NULL));
-CREATE UNIQUE INDEX ignore_rules_file ON redrive.ignore_rules USING btree (integration) WHERE (of_file AND (ended_at IS NULL));
-CREATE INDEX ignore_rules_open ON redrive.ignore_rules USING btree (integration, id) WHERE (ended_at IS NULL);
 
 CREATE TABLE redrive.inbox (
     integration text NOT NULL,
@@ -609,6 +665,7 @@ CREATE TABLE redrive.integrations (
     pause_says jsonb,
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
     paused_until timestamp with time zone,
+    subject text NOT NULL DEFAULT ''::text,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),
@@ -750,9 +807,6 @@ CREATE TABLE redrive.operations (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamp with time zone,
-    ends_count integer,
-    ends_grows double precision,
-    for_good boolean NOT NULL DEFAULT false,
     CONSTRAINT operations_pkey PRIMARY KEY (id),
     CONSTRAINT operations_action_check CHECK ((action = ANY (ARRAY['retry'::text, 'ignore'::text, 'resolve'::text, 'reopen'::text, 'acknowledge'::text]))),
     CONSTRAINT operations_check CHECK (((state <> 'finished'::text) OR (finished_at IS NOT NULL))),
@@ -845,6 +899,15 @@ CREATE TABLE redrive.recovery_codes (
     CONSTRAINT recovery_codes_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES redrive.operators(id) ON DELETE CASCADE
 );
 
+CREATE TABLE redrive.remasking (
+    alone boolean NOT NULL DEFAULT true,
+    integrations text[] NOT NULL,
+    cursor uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'::uuid,
+    begun_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT remasking_pkey PRIMARY KEY (alone),
+    CONSTRAINT remasking_alone_check CHECK (alone)
+);
+
 CREATE TABLE redrive.reused_keys (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
@@ -857,6 +920,17 @@ CREATE TABLE redrive.reused_keys (
     CONSTRAINT reused_keys_differs_check CHECK ((differs = ANY (ARRAY['sender'::text, 'content'::text, 'gone'::text])))
 );
 CREATE INDEX reused_keys_at ON redrive.reused_keys USING btree (at);
+
+CREATE TABLE redrive.reveals (
+    delivery_id uuid NOT NULL,
+    edit integer NOT NULL,
+    path text NOT NULL,
+    actor text NOT NULL,
+    audit_seq bigint NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT reveals_pkey PRIMARY KEY (delivery_id, edit, path, actor)
+);
+CREATE INDEX reveals_until ON redrive.reveals USING btree (until);
 
 CREATE TABLE redrive.saved_views (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -981,6 +1055,15 @@ CREATE TABLE redrive.source_topics (
     CONSTRAINT source_topics_pkey PRIMARY KEY (integration, topic, consumers)
 );
 
+CREATE TABLE redrive.subject_keys (
+    id uuid NOT NULL,
+    sealed bytea NOT NULL,
+    alone boolean NOT NULL DEFAULT true,
+    CONSTRAINT subject_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT subject_keys_alone_check CHECK (alone),
+    CONSTRAINT subject_keys_alone_key UNIQUE (alone)
+);
+
 CREATE TABLE redrive.token_secrets (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     token_id uuid NOT NULL,
@@ -1093,6 +1176,25 @@ END
 $function$;
 REVOKE ALL ON FUNCTION redrive.actor_named() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION redrive.add_groups(counted redrive.group_counts[], sign integer)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    INSERT INTO redrive.group_sums AS s (integration, error_class, pattern, groups, dead, acknowledged, pending, ignored, resolved, delivered,
+        day, day_before, week, week_before, first_seen, last_seen)
+    SELECT integration, error_class, pattern, sign * count(*), sign * sum(dead), sign * sum(acknowledged), sign * sum(pending), sign * sum(ignored),
+        sign * sum(resolved), sign * sum(delivered), sign * sum(day), sign * sum(day_before), sign * sum(week), sign * sum(week_before),
+        min(first_seen), max(last_seen)
+    FROM unnest(counted) GROUP BY integration, error_class, pattern
+    ON CONFLICT (integration, error_class, pattern) DO UPDATE SET groups = s.groups + excluded.groups, dead = s.dead + excluded.dead,
+        acknowledged = s.acknowledged + excluded.acknowledged, pending = s.pending + excluded.pending, ignored = s.ignored + excluded.ignored,
+        resolved = s.resolved + excluded.resolved, delivered = s.delivered + excluded.delivered, day = s.day + excluded.day,
+        day_before = s.day_before + excluded.day_before, week = s.week + excluded.week, week_before = s.week_before + excluded.week_before,
+        first_seen = least(s.first_seen, excluded.first_seen), last_seen = greatest(s.last_seen, excluded.last_seen)
+$function$;
+REVOKE ALL ON FUNCTION redrive.add_groups(redrive.group_counts[],integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION redrive.add_message_partition(day date)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1179,11 +1281,11 @@ DECLARE
 BEGIN
     SELECT * INTO head FROM redrive.audit_head FOR UPDATE;
     NEW.seq := head.seq + 1;
-    NEW.at := clock_timestamp();
+    NEW.at := greatest(clock_timestamp(), head.at);
     NEW.prev_hash := head.hash;
     NEW.hash := redrive.audit_hash(NEW.prev_hash, NEW.seq, NEW.at, NEW.actor, NEW.action, NEW.subject_type, NEW.subject,
         NEW.reason, NEW.details);
-    UPDATE redrive.audit_head SET seq = NEW.seq, hash = NEW.hash;
+    UPDATE redrive.audit_head SET seq = NEW.seq, hash = NEW.hash, at = NEW.at;
     RETURN NEW;
 END
 $function$;
@@ -1215,11 +1317,30 @@ BEGIN
         RAISE EXCEPTION 'these entries do not continue the audit' USING ERRCODE = 'insufficient_privilege',
             HINT = 'leave number, time and hash to the database';
     END IF;
-    UPDATE redrive.audit_head SET (seq, hash) = (SELECT e.seq, e.hash FROM new_rows e WHERE e.seq = span.last) WHERE audit_head.seq < span.last;
+    -- what had happened before there was an audit may be told first, and says so; everything else has the time that was given
+    IF EXISTS (SELECT FROM (SELECT *, lag(at) OVER (ORDER BY seq) AS earlier FROM new_rows) e WHERE seq > head.seq
+        AND CASE WHEN head.seq = 0 AND head.granted IS NULL THEN details -> 'past' IS DISTINCT FROM 'true' OR at > clock_timestamp() OR at < earlier
+            ELSE at IS DISTINCT FROM head.granted OR at < head.at END)
+    THEN
+        RAISE EXCEPTION 'these entries have a time that nobody gave them' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'redrive.audit_begin() gives it';
+    END IF;
+    UPDATE redrive.audit_head SET (seq, hash, at) = (SELECT e.seq, e.hash, e.at FROM new_rows e WHERE e.seq = span.last) WHERE audit_head.seq < span.last;
     RETURN NULL;
 END
 $function$;
 REVOKE ALL ON FUNCTION redrive.audit_appended() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.audit_begin(OUT seq bigint, OUT hash bytea, OUT at timestamp with time zone)
+ RETURNS record
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    -- the audit is locked for many entries until the transaction ends: the newest one, and the time of those that follow
+    UPDATE redrive.audit_head h SET granted = greatest(clock_timestamp(), h.at) RETURNING h.seq, h.hash, h.granted
+$function$;
+REVOKE ALL ON FUNCTION redrive.audit_begin() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION redrive.audit_entry(seq bigint, at timestamp with time zone, actor text, action text, subject_type text, subject text, reason text, details jsonb)
  RETURNS bytea
@@ -1242,6 +1363,40 @@ AS $function$
     SELECT octet_length(f)::text || ':' || f
 $function$;
 REVOKE ALL ON FUNCTION redrive.audit_field(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.audit_forget()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    before bigint := coalesce((SELECT max(upto) FROM redrive.audit_gone), 0);
+BEGIN
+    NEW.at := clock_timestamp();
+    SELECT a.hash, a.at INTO NEW.hash, NEW.until FROM redrive.audit a WHERE a.seq = NEW.upto;
+    IF NEW.upto <> before + 4096 OR NEW.until IS NULL OR NEW.until > least(NEW.at - NEW.keep, NEW.at - interval '1 year')
+        OR NEW.upto > coalesce((SELECT max(size) FROM redrive.audit_checkpoints), 0)
+        OR sha256('\x00'::bytea || NEW.hash) IS DISTINCT FROM (SELECT substring(hashes FROM 32 * 255 + 1) FROM redrive.audit_tiles WHERE level = 0 AND n = NEW.upto / 256 - 1)
+    THEN
+        RAISE EXCEPTION 'these entries of the audit stay: % is refused', NEW.upto USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    DELETE FROM redrive.audit WHERE seq > before AND seq <= NEW.upto;
+    RETURN NEW;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION redrive.audit_grows()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF (NEW.level, NEW.n) IS DISTINCT FROM (OLD.level, OLD.n) OR substring(NEW.hashes FOR octet_length(OLD.hashes)) <> OLD.hashes THEN
+        RAISE EXCEPTION 'hashes of the audit are kept as they are' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$function$;
 
 CREATE OR REPLACE FUNCTION redrive.audit_hash(prev bytea, seq bigint, at timestamp with time zone, actor text, action text, subject_type text, subject text, reason text, details jsonb)
  RETURNS bytea
@@ -2130,6 +2285,42 @@ AS $function$
 $function$;
 REVOKE ALL ON FUNCTION redrive.first_id(timestamp with time zone) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION redrive.group_pattern(dead bigint, pending bigint, ignored bigint, resolved bigint, delivered bigint, regressed boolean)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    -- one bit for each state in which a group has failures, and whether it came back
+    SELECT (dead > 0)::integer + 2 * (pending > 0)::integer + 4 * (ignored > 0)::integer + 8 * (resolved > 0)::integer
+        + 16 * (delivered > 0)::integer + 32 * regressed::integer
+$function$;
+REVOKE ALL ON FUNCTION redrive.group_pattern(bigint,bigint,bigint,bigint,bigint,boolean) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.groups_inserted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM redrive.add_groups((SELECT array_agg(n::redrive.group_counts) FROM new_rows n), 1);
+    RETURN NULL;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.groups_inserted() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION redrive.groups_updated()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM redrive.add_groups((SELECT array_agg(o::redrive.group_counts) FROM old_rows o), -1);
+    PERFORM redrive.add_groups((SELECT array_agg(n::redrive.group_counts) FROM new_rows n), 1);
+    RETURN NULL;
+END
+$function$;
+REVOKE ALL ON FUNCTION redrive.groups_updated() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION redrive.is_document(bytes bytea)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2468,24 +2659,22 @@ BEGIN
         RETURN NULL; -- mostly nothing was updated: an insert that finds no conflict comes by here as well
     END IF;
     -- what was counted before, taken away; what is to be counted now, added
-    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died, came, reopened)
+    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died, came)
     SELECT * FROM (
         SELECT c.group_id, coalesce(sum(c.one) FILTER (WHERE c.state = 'dead'), 0) AS dead,
             coalesce(sum(c.one) FILTER (WHERE c.state = 'dead' AND c.acknowledged), 0) AS acknowledged,
             coalesce(sum(c.one) FILTER (WHERE c.state = 'pending'), 0) AS pending, coalesce(sum(c.one) FILTER (WHERE c.state = 'ignored'), 0) AS ignored,
             coalesce(sum(c.one) FILTER (WHERE c.state = 'resolved'), 0) AS resolved, coalesce(sum(c.one) FILTER (WHERE c.state = 'delivered'), 0) AS delivered,
-            count(*) FILTER (WHERE c.failed) AS failed, count(*) FILTER (WHERE c.failed AND c.state = 'dead') AS died, count(*) FILTER (WHERE c.came) AS came,
-            count(*) FILTER (WHERE c.reopened) AS reopened
+            count(*) FILTER (WHERE c.failed) AS failed, count(*) FILTER (WHERE c.failed AND c.state = 'dead') AS died, count(*) FILTER (WHERE c.came) AS came
         FROM (
             SELECT n.group_id, n.state, n.acknowledged_at IS NOT NULL AS acknowledged, 1 AS one,
                 n.version > o.version AND n.state IN ('dead', 'pending', 'ignored') AND o.state IN ('pending', 'delivered') AS failed,
-                o.failed_at IS NULL OR o.group_id IS DISTINCT FROM n.group_id AS came,
-                o.state = 'ignored' AND n.state = 'dead' AND n.actor = 'policy' AS reopened -- by an end
+                o.failed_at IS NULL OR o.group_id IS DISTINCT FROM n.group_id AS came
             FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.group_id IS NOT NULL AND n.failed_at IS NOT NULL
             UNION ALL
-            SELECT group_id, state, acknowledged_at IS NOT NULL, -1, false, false, false FROM old_rows WHERE group_id IS NOT NULL AND failed_at IS NOT NULL
+            SELECT group_id, state, acknowledged_at IS NOT NULL, -1, false, false FROM old_rows WHERE group_id IS NOT NULL AND failed_at IS NOT NULL
         ) c GROUP BY c.group_id
-    ) d WHERE (dead, acknowledged, pending, ignored, resolved, delivered, failed, came, reopened) <> (0, 0, 0, 0, 0, 0, 0, 0, 0);
+    ) d WHERE (dead, acknowledged, pending, ignored, resolved, delivered, failed, came) <> (0, 0, 0, 0, 0, 0, 0, 0);
     RETURN NULL;
 END
 $function$;

@@ -32,9 +32,10 @@ func TestTheAuditRefusesChanges(t *testing.T) {
 // Whoever brings numbers and hashes of their own must continue the chain.
 func TestTheAuditRefusesEntriesThatDoNotContinueIt(t *testing.T) {
 	const next = `INSERT INTO redrive.audit (seq, at, actor, action, subject_type, subject, reason, details, prev_hash, hash)
-		SELECT s, now(), 'bob', 'test', 'test', '1', '', '{}', p, redrive.audit_hash(p, s, now(), %s, 'test', 'test', '1', '', '{}') FROM redrive.audit_head h, LATERAL (SELECT %s AS s, %s AS p) x`
+		SELECT s, h.granted, 'bob', 'test', 'test', '1', '', '{}', p, redrive.audit_hash(p, s, h.granted, %s, 'test', 'test', '1', '', '{}') FROM redrive.audit_head h, LATERAL (SELECT %s AS s, %s AS p) x`
 	d := open(t)
 	d.entries(3)
+	d.must(d.sql("SELECT redrive.audit_begin()"))
 	for name, values := range map[string][3]string{
 		"another actor hashed": {"'ann'", "h.seq + 1", "h.hash"}, "a gap": {"'bob'", "h.seq + 2", "h.hash"}, "number 0": {"'bob'", "0::bigint", "''::bytea"},
 		"before the head": {"'bob'", "h.seq - 7", "h.hash"}, "another predecessor": {"'bob'", "h.seq + 1", "sha256(h.hash)"},

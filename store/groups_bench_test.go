@@ -17,7 +17,8 @@ const manyGroupsSQL = `
 INSERT INTO redrive.integrations (name, method, destination) SELECT 'i' || n, 'outbox', 'http' FROM generate_series(0, 99) n;
 INSERT INTO redrive.groups (id, integration, error_class, message)
     SELECT md5(n::text), 'i' || n % 100, 'http_5xx', 'the receiver answered 503: node ' || n || ' is out' FROM generate_series(1, 100000) n;
-INSERT INTO redrive.group_counts (group_id, dead, died) SELECT md5(n::text), 1 + n % 90, 90 FROM generate_series(1, 100000) n;
+INSERT INTO redrive.group_counts (group_id, integration, error_class, first_seen, last_seen, dead, died)
+    SELECT id, integration, error_class, first_seen, last_seen, 1 + length(message) % 90, 90 FROM redrive.groups;
 INSERT INTO redrive.group_hours (group_id, hour, failed, came)
     SELECT md5(n::text), date_trunc('hour', now(), 'UTC') - h * interval '1 hour', 3, 1 + (n * h) % 7
     FROM generate_series(1, 10000) n, generate_series(0, 335, 5 + n % 11) h;

@@ -97,6 +97,52 @@ func TestTheStoreWritesNothingThatIsMasked(t *testing.T) {
 	}
 }
 
+// A mask that is added later hides in what was written before, step by step, and what a new one would have hidden of its groups.
+func TestWhatWasWrittenIsMaskedAnew(t *testing.T) {
+	d := open(t)
+	list := []delivery.Integration{integration("push", "order.placed"), integration("sms")}
+	d.must(d.SyncIntegrations(t.Context(), list))
+	d.remasks(100)
+	const secret = "annabel"
+	for range 3 {
+		for _, name := range []string{"push", "sms"} {
+			d.fails(delivery.Message{Integration: name, Type: "order.placed", Payload: []byte(`{"name":"` + secret + `"}`)}, "the receiver answered 422: no "+secret)
+		}
+	}
+	repeats := func(integration string) string {
+		return value[string](d, `SELECT concat_ws(' ', (SELECT string_agg(f.error, ' ') FROM redrive.failure_details f JOIN redrive.deliveries r ON r.id = f.delivery_id WHERE r.integration = '`+integration+`'),
+			(SELECT string_agg(a.error || coalesce(encode(a.response, 'escape'), ''), ' ') FROM redrive.attempts a JOIN redrive.deliveries r ON r.id = a.delivery_id WHERE r.integration = '`+integration+`'),
+			(SELECT string_agg(g.message, ' ') FROM redrive.groups g WHERE g.integration = '`+integration+`'))`)
+	}
+	if text := repeats("push"); strings.Count(text, secret) < 7 {
+		t.Fatalf("before: %s", text)
+	}
+	list[0].Mask = []string{"$.name"}
+	d.must(d.SyncIntegrations(t.Context(), list))
+	if steps := d.remasks(2); steps < 3 {
+		t.Errorf("%d steps", steps)
+	}
+	if text := repeats("push"); strings.Contains(text, secret) || !strings.Contains(text, "no "+delivery.Hidden) {
+		t.Errorf("after: %s", text)
+	}
+	if text := repeats("sms"); !strings.Contains(text, secret) {
+		t.Errorf("of another integration: %s", text)
+	}
+	if n, more, err := d.Remask(t.Context(), 10); n != 0 || more || err != nil {
+		t.Errorf("again: %d %t %v", n, more, err)
+	}
+}
+
+// remasks lets Remask end, and counts its steps.
+func (d desk) remasks(limit int) (steps int) {
+	for more := true; more; steps++ {
+		var err error
+		_, more, err = d.Remask(d.t.Context(), limit)
+		d.must(err)
+	}
+	return steps
+}
+
 // tables are all of the schema; payloads themselves are bytes.
 func (d desk) tables() []string {
 	return strings.Fields(value[string](d, "SELECT string_agg('redrive.' || relname, ' ') FROM pg_class WHERE relnamespace = 'redrive'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"))

@@ -133,6 +133,17 @@ var scopedReaders = map[string]reader{
 		counts, _, err := d.IgnoredCounts(ctx, delivery.IgnoredFilter{})
 		return map[bool]string{true: foreign}[len(counts) > 0], err
 	},
+	"Entry": func(d twoTeams, ctx context.Context) (any, error) {
+		for seq := int64(1); ; seq++ { // the first about what is foreign
+			all, err := d.Entry(context.Background(), seq)
+			if err != nil {
+				return nil, err
+			}
+			if all.SubjectType == "integration" && strings.Contains(all.Subject, foreign) {
+				return d.Entry(ctx, seq)
+			}
+		}
+	},
 	"AuditHead": func(d twoTeams, ctx context.Context) (any, error) {
 		d.must(d.SetPaused(d.t.Context(), foreign, true, "ann", foreign))
 		d.must(d.SetPaused(d.t.Context(), foreign, false, "ann", foreign))
@@ -164,7 +175,7 @@ func audited(page delivery.Page[delivery.AuditEntry], err error) (texts []string
 // routes try them. The rest is asked by the program, of whoever signs in, or says nothing of an integration.
 var otherMethods = map[string]string{
 	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation AddIgnoreRule EndIgnoreRule SetPaused PauseUntil RequestRun RequestResnapshot
-		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record`,
+		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record Reveal`,
 	"as TestRulesAreSeenWhereTheirIntegrationIs says": `IgnoreRule IgnoreRules IgnoreRuleDays PreviewIgnoreRule`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
@@ -175,9 +186,11 @@ var otherMethods = map[string]string{
 	"says that something changed, or was done, and not of what": `DeadGeneration Since`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete
 		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
-		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse Park PartHealth
+		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse HashSubject Remask Park PartHealth
 		PreparedTransactions PruneInbox Ready Release ReopenDue ResumeDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
-		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate SealCodes Secret Unbegin Unlisten VerifyAudit`,
+		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate SealCodes Secret Unbegin Unlisten VerifyAudit
+		AuditKeys Checkpoint Checkpoints Consistency EntriesAfter Export ForgetAudit LastCheckpoint KeepCosignature PlaceFails PlaceHas Places RotateAuditKey VerifyLog Walk`,
+	"asks Audit whether the entry is seen": `Prove`,
 }
 
 // Whoever sees some integrations finds nothing of others with any question that the store answers, and whoever sees all of them does.

@@ -15,11 +15,13 @@ import (
 	"redrive/store/ignore"
 	"redrive/store/index"
 	"redrive/store/integrations"
+	"redrive/store/notary"
 	"redrive/store/people"
 	"redrive/store/pg"
 	"redrive/store/queue"
 	"redrive/store/seed"
 	"redrive/store/sqltext"
+	"redrive/store/subjects"
 	"redrive/store/vault"
 )
 
@@ -40,6 +42,8 @@ type Store struct {
 	*capture.Captures
 	*integrations.Registry
 	*vault.Vault
+	*notary.Notary
+	*subjects.Subjects
 	*seed.Seed
 }
 
@@ -49,10 +53,10 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := vault.New(db)
+	keys, trail := vault.New(db), audit.New(db)
 	return &Store{
 		DB:          db,
-		Trail:       audit.New(db),
+		Trail:       trail,
 		People:      people.New(db, keys),
 		SearchIndex: index.New(db),
 		Queue:       queue.New(db),
@@ -63,6 +67,8 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
 		Vault:       keys,
+		Notary:      notary.New(db, keys, trail),
+		Subjects:    subjects.New(db, keys),
 		Seed:        seed.New(db),
 	}, nil
 }

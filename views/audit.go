@@ -65,6 +65,7 @@ var deeds = map[string]deed{
 	"batch.run":                 {"asked for a run", "%s asked for a run of %s"},
 	"batch.file-read":           {"downloaded a file", "%s downloaded file %s"},
 	"message.payload-read":      {"read the exact bytes", "%s read the exact bytes of %s"},
+	"delivery.reveal":           {"looked at a masked field", "%s looked at a masked field of %s"},
 	"secret.set":                {"set a secret", "%s set a secret of %s"},
 	"secret.remove":             {"removed a secret", "%s removed a secret of %s"},
 	"secret.rotate":             {"changed the key of secrets", "%s changed the key of the secrets of %s"},

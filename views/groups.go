@@ -10,6 +10,12 @@ import (
 	"redrive/delivery"
 )
 
+// mostSaidOfGroup is how many characters of its cause a row says, which has little room for it: the rest stands on the group's page.
+const mostSaidOfGroup = 46
+
+// GroupsOnPage is how many groups a page lists.
+const GroupsOnPage = 50
+
 // GroupKeyName is the word for what failures are grouped by.
 func (l Locale) GroupKeyName(k delivery.GroupKey) string {
 	switch k {
@@ -186,13 +192,6 @@ func (p GroupsPage) rows(g delivery.Group) string {
 	return FailureList(g.FilterFor(p.Filter.By, p.Filter.Filter))
 }
 
-// acknowledged is the list of what of a group somebody looks after.
-func (p GroupsPage) acknowledged(g delivery.Group) string {
-	f, yes := g.FilterFor(p.Filter.By, p.Filter.Filter), true
-	f.States, f.Acknowledged = nil, &yes
-	return FailureList(f)
-}
-
 // open is where a group's name leads: its own page, or its rows where it is made of several.
 func (p GroupsPage) open(g delivery.Group) string {
 	if g.ID != "" && len(p.Filter.By) == 0 {
@@ -238,27 +237,37 @@ func (p GroupsPage) causes(g delivery.Group) string {
 	return p.N(g.Groups, "%s cause", "%s causes")
 }
 
-// Measures of the sparkline: one bar for each hour.
+// Measures of the sparkline, as the style sheet has them.
 const (
-	sparkStep   = 4
+	wideSpark   = 96
+	narrowSpark = 60
 	sparkHeight = 18
 )
 
-// sparkPath draws failed attempts by the hour as one outline.
-func sparkPath(hours []int) string {
-	most := max(1, slices.Max(append([]int{0}, hours...)))
+// sparkPath draws bars as one outline.
+func sparkPath(bars []int, width int) string {
+	most := max(1, slices.Max(append([]int{0}, bars...)))
+	step := width / max(1, len(bars))
 	var b strings.Builder
 	b.WriteString("M0 18")
 	wide, at := 0, sparkHeight
-	for _, n := range append(slices.Clone(hours), -1) {
+	for _, n := range append(slices.Clone(bars), -1) {
 		y := sparkHeight - int(math.Round(part(max(n, 0), most, sparkHeight)))
 		if y != at || n < 0 {
 			fmt.Fprintf(&b, "h%dV%d", wide, y)
 			wide, at = 0, y
 		}
-		wide += sparkStep
+		wide += step
 	}
 	return b.String() + "z"
+}
+
+// pairs adds up two hours each, which is as much as a narrow column shows.
+func pairs(hours []int) (out []int) {
+	for two := range slices.Chunk(hours, 2) {
+		out = append(out, two[0]+two[len(two)-1]*(len(two)-1))
+	}
+	return out
 }
 
 // sparkText says what the sparkline shows.

@@ -290,6 +290,7 @@ type Payload struct {
 	Hidden    bool   // all of it is hidden, because its fields cannot be told apart
 	Replaced  bool   // bytes that are not UTF-8 are shown as a replacement character
 	Raw       bool   // the reader may download the bytes
+	Reveal    string // where single masked values are asked for; empty: the reader may not
 	Dropped   bool   // retention has dropped the message
 	Address   string // of the exact bytes, when they are not the message's own
 }

@@ -3,6 +3,7 @@ package views
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -390,16 +391,32 @@ func TestAFullPageIsSmall(t *testing.T) {
 		}
 	}
 	checkSize(t, "failures", FailuresView(p))
-	groups := GroupsPage{Layout: layout(delivery.RoleViewer)}
-	for range 32 {
+	for name, message := range map[string]string{"groups": strings.Repeat("long error ", 30), "groups in Korean": strings.Repeat("주문의 재고가 부족합니다 ", 20)} {
+		checkSize(t, name, GroupsView(GroupsPage{Layout: layout(delivery.RoleViewer), Items: manyCauses(message)}))
+		korean := GroupsPage{Layout: layout(delivery.RoleViewer), Items: manyCauses(message)}
+		korean.Lang = "ko"
+		checkSize(t, name+", to a Korean", GroupsView(korean))
+	}
+}
+
+// manyCauses are the groups of a page, none like another; of three groups two were retried and have acknowledged failures.
+func manyCauses(message string) (list []delivery.Group) {
+	for i := range GroupsOnPage {
 		g := aGroup(delivery.GroupRegressed)
-		g.ID, g.Message, g.Hours = strings.Repeat("0f", 16), strings.Repeat("long error ", 30), make([]int, 24)
+		id := uuid.New()
+		g.ID, g.Message, g.Hours = hex.EncodeToString(id[:]), fmt.Sprintf("%d %x %s", i, id[:4], message), make([]int, 24)
+		g.Integration = fmt.Sprintf("warehouse-webhook-%d", i)
+		retried := *g.Retried
+		retried.OperationID, g.Retried = uuid.NewString(), &retried
+		if i%3 == 0 {
+			g.Retried, g.Acknowledged = nil, 0
+		}
 		for n := range g.Hours {
 			g.Hours[n] = rand.IntN(10_000)
 		}
-		groups.Items = append(groups.Items, g)
+		list = append(list, g)
 	}
-	checkSize(t, "groups", GroupsView(groups))
+	return list
 }
 
 // checkSize bounds a page as it is and as it goes over the wire.

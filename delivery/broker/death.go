@@ -155,7 +155,11 @@ func (f *family) story(origin delivery.Origin, headers []delivery.Field) (d *del
 	}
 	d.At = moment(first(f.at))
 	trace = last(f.trace)
-	d.Reason, d.Error = cause(bytesText(last(f.class)), bytesText(last(f.message)), string(trace))
+	message := bytesText(last(f.message))
+	if meaning, ok := f.says[message]; ok {
+		message = meaning
+	}
+	d.Reason, d.Error = cause(bytesText(last(f.class)), message, string(trace))
 	return d, trace[:min(len(trace), maxTrace)]
 }
 

@@ -31,7 +31,7 @@ func newPostbox(t *testing.T) *postbox {
 	t.Helper()
 	address := services.RabbitMQURL(t)
 	p := &postbox{address: address, channel: rabbitChannel(t, address), origin: name(t), another: name(t)}
-	dead := name(t)
+	dead := p.origin + "_error" // as MassTransit names it
 	for queue, args := range map[string]amqp091.Table{dead: nil, p.another: nil, p.origin: {"x-dead-letter-exchange": dead}} {
 		if _, err := p.channel.QueueDeclare(queue, true, false, false, false, args); err != nil {
 			t.Fatal(err)

@@ -28,6 +28,8 @@ type family struct {
 	lost   bool // what they write lacks the headers, and maybe key and value, so that the original is looked for
 	copies bool // key and value, where there are any, are the original's bytes
 
+	says map[string]string // what a message means that is a word of theirs; empty: nothing
+
 	// queue makes a queue's name of what stands in place, and of the queue that the entry was taken from; nil: it is one.
 	queue func(place, from string) string
 	// read reads what no header says as text; nil: there is no such thing.
@@ -171,6 +173,7 @@ var families = []family{
 			"MT-Host-MassTransitVersion",
 			"MT-Host-FrameworkVersion",
 			"MT-Host-OperatingSystemVersion",
+			"publishId", // of who moved it, for what is confirmed: it overwrites the sender's
 		},
 		sign:     []string{"MT-Reason"},
 		place:    []string{"MT-Fault-InputAddress"},
@@ -178,8 +181,9 @@ var families = []family{
 		group:    []string{"MT-Fault-ConsumerType"},
 		attempts: []string{"MT-Fault-RetryCount"},
 		more:     1, // it counts retries, so one attempt more was made
-		class:    []string{"MT-Fault-ExceptionType"},
+		class:    []string{"MT-Fault-ExceptionType", "MT-Reason"},
 		message:  []string{"MT-Fault-Message", "MT-Reason"},
+		says:     map[string]string{"fault": "", "dead-letter": "no consumer of its endpoint takes messages of its type"},
 		trace:    []string{"MT-Fault-StackTrace"},
 		queue:    massTransitQueue,
 	},
@@ -191,12 +195,13 @@ var families = []family{
 			"NServiceBus.TimeOfFailure",
 			"NServiceBus.ExceptionInfo.*",
 			"NServiceBus.Retries*",
-			"NServiceBus.Timeout.Expire",
 			"ServiceControl.EditOf",
+			"NServiceBus.Transport.RabbitMQ.ConfirmationId", // as publishId
 		}, // as ServiceControl has it
 		sign:    []string{"NServiceBus.FailedQ"},
 		place:   []string{"NServiceBus.FailedQ"},
 		at:      []string{"NServiceBus.TimeOfFailure"},
+		group:   []string{"NServiceBus.ExceptionInfo.Data.Handler type", "NServiceBus.ProcessingEndpoint"},
 		class:   []string{"NServiceBus.ExceptionInfo.ExceptionType"},
 		message: []string{"NServiceBus.ExceptionInfo.Message"},
 		trace:   []string{"NServiceBus.ExceptionInfo.StackTrace"},
@@ -217,7 +222,8 @@ func familyNamed(name string) *family {
 	return &families[n]
 }
 
-// massTransitQueue is the endpoint's own queue: the last part of its address, else what the error queue is named after.
+// massTransitQueue is the endpoint's own queue: the last part of its address, which version 8 writes, else what the error queue is named
+// after. It is empty where neither says it: the queue that an entry was taken from is none to send it back to.
 func massTransitQueue(address, from string) string {
 	if u, err := url.Parse(address); err == nil && u.Scheme != "" {
 		parts := strings.Split(u.EscapedPath(), "/")
@@ -225,7 +231,12 @@ func massTransitQueue(address, from string) string {
 			return queue
 		}
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(from, "_error"), "_skipped")
+	for _, ending := range []string{"_error", "_skipped"} {
+		if queue, ok := strings.CutSuffix(from, ending); ok {
+			return queue
+		}
+	}
+	return ""
 }
 
 // marked reports whether a header is one of marks.

@@ -38,6 +38,7 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		OnFailure:   c.onFailure(i, r.OnFailure),
 		Concurrency: c.number(at(i, "concurrency"), "concurrency", r.Concurrency, defaultConcurrency, 1, maxConcurrency),
 		Mask:        r.Mask,
+		Subject:     r.Subject,
 		Labels:      r.Labels,
 		Runbook:     r.Runbook,
 	}
@@ -48,6 +49,9 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 			c.Fail(at(i, fmt.Sprintf("subscribe[%d]", n)), "subscribe: an event type is empty")
 		}
 	}
+	if r.Subject != "" && !delivery.CheckSubject(r.Subject) {
+		c.Fail(at(i, "subject"), "subject: %q is no path to one value such as $.customer.id, nor header:NAME", r.Subject)
+	}
 	if err := delivery.CheckLabels(r.Labels); err != nil {
 		c.Fail(at(i, "labels"), "labels: a key is 1 to 63 lower-case letters, digits or hyphens, its value 1 to %d letters, digits, dots, hyphens or underscores", delivery.MaxName)
 	}
@@ -55,11 +59,21 @@ func (c *checker) integration(i int, r rawIntegration) delivery.Integration {
 		c.Fail(at(i, "runbook"), "runbook: %q is no http or https address", r.Runbook)
 	}
 	for n, path := range r.Mask {
-		if !delivery.ValidPath(path) {
-			c.Fail(at(i, fmt.Sprintf("mask[%d]", n)), "mask: %q is no JSON path such as $.phone", path)
+		if problem := delivery.CheckMask(path); problem != "" {
+			c.Fail(at(i, fmt.Sprintf("mask[%d]", n)), "mask: %q %s", path, maskProblems[problem])
 		}
 	}
 	return in
+}
+
+// maskProblems say what is wrong with a rule of mask.
+var maskProblems = map[delivery.MaskProblem]string{
+	delivery.NoMaskPath:     "is no JSON path such as $.phone, nor header:NAME, column:NAME, pattern:EXPRESSION or detect:NAME",
+	delivery.NoMaskHeader:   "names no header; write header:X-Customer",
+	delivery.NoMaskColumn:   "names no column; write column:phone",
+	delivery.NoMaskPattern:  "is no regular expression of RE2 of at most 1000 bytes",
+	delivery.FindsNothing:   "fits the empty text as well; an expression has to ask for at least one character",
+	delivery.NoMaskDetector: "is no detector; there are detect:" + strings.Join(delivery.Detectors, ", detect:"),
 }
 
 // isPage reports whether a browser can open an address; none is one too.

@@ -26,6 +26,7 @@ type rawIntegration struct {
 	OnFailure   string            `yaml:"on_failure"`
 	Concurrency *form.Whole       `yaml:"concurrency"`
 	Mask        []string          `yaml:"mask"`
+	Subject     string            `yaml:"subject"`
 	Schema      string            `yaml:"schema"`
 	Labels      map[string]string `yaml:"labels"`
 	Runbook     string            `yaml:"runbook"`

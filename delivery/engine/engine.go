@@ -66,6 +66,7 @@ type Engine struct {
 	lookups   time.Time     // of the last lookup; owned by the supervisor
 	solo      atomic.Bool   // a suspect of killing processes is held
 	suspected time.Time     // since when, of the latest; owned by the claim loop
+	masks     bool          // something is hidden of some messages
 	ran       atomic.Bool
 	workers   sync.WaitGroup
 	sendCtx   context.Context // ends with the grace period
@@ -78,7 +79,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	setDefaults(&cfg)
 	e := &Engine{cfg: cfg, log: cfg.Log, bulkheads: map[string]*bulkhead{}, wake: make(chan struct{}, 1),
-		room: make(chan struct{}, 1), refresh: make(chan struct{}, 1)}
+		room: make(chan struct{}, 1), refresh: make(chan struct{}, 1), masks: cfg.Masks.Hides()}
 	e.held.items = map[int64]*claimedDelivery{}
 	e.out.notify = make(chan struct{}, 1)
 	for _, i := range cfg.Integrations {

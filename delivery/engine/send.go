@@ -67,6 +67,8 @@ func (e *Engine) send(ctx context.Context, l *bulkhead, r delivery.Request, star
 	tried.Duration = ended.Sub(started)
 	if tried.Outcome != delivery.OutcomeOK {
 		tried.Exchange = tried.Exchange.To(l.integration.Destination)
+	}
+	if tried.Outcome != delivery.OutcomeOK || e.masks && len(tried.Response) > 0 {
 		tried.Result = tried.Conceal(r.Message.Payload, e.cfg.Masks.For(r.Message, r.Integration))
 	}
 	e.cfg.Observer.Attempt(l.integration.Name, l.integration.Method, tried.Outcome, tried.Duration)

@@ -18,6 +18,8 @@ type Store interface {
 	// ForgetSettled looks at the limit entries after one, empty for the first, and forgets those whose failure is settled. It answers
 	// the last one it looked at, empty at the end.
 	ForgetSettled(ctx context.Context, after string, limit int) (last string, n int, err error)
+	// Remask hides in what was written of the next failures, at most limit, what has been masked since; more says that others wait.
+	Remask(ctx context.Context, limit int) (n int, more bool, err error)
 }
 
 // Config says how the room works. Zero values are replaced by defaults.
@@ -69,9 +71,38 @@ func (r *Room) Run(ctx, _ context.Context) error {
 		defer close(swept)
 		r.sweep(ctx)
 	}()
+	remasked := make(chan struct{})
+	go func() {
+		defer close(remasked)
+		r.remask(ctx)
+	}()
 	r.index(ctx)
 	<-swept
+	<-remasked
 	return nil
+}
+
+// remask goes through failures after masks changed, and tells of it.
+func (r *Room) remask(ctx context.Context) {
+	done, failures := 0, 0
+	for pause := time.Duration(0); delivery.Pause(ctx, pause); {
+		started := time.Now()
+		query, cancel := context.WithTimeout(ctx, callTimeout)
+		n, more, err := r.cfg.Store.Remask(query, r.cfg.Chunk)
+		cancel()
+		switch {
+		case err != nil:
+			pause = r.failed(ctx, "masking failures anew failed", &failures, err)
+			continue
+		case more && done == 0:
+			r.cfg.Log.Info("masks changed: what was written of failures is masked anew")
+		case !more && done > 0:
+			r.cfg.Log.Info("failures are masked anew", "looked_at", done)
+		}
+		if done, failures, pause = done+n, 0, time.Since(started); !more { // half of one connection's time is for others
+			done, pause = 0, r.cfg.Rounds
+		}
+	}
 }
 
 func (r *Room) index(ctx context.Context) {

@@ -3,6 +3,7 @@ package api
 import (
 	_ "embed"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ func (s *API) Routes() {
 	s.post("/messages", s.acceptMessage, delivery.PermitSend)
 	s.get("/messages/:id", s.showMessage, delivery.PermitView)
 	s.get("/deliveries/:id", s.showDelivery, delivery.PermitView)
+	s.post("/deliveries/:id/reveal", s.revealField, delivery.PermitViewPayload, delivery.PermitReveal)
 	s.get("/failures", s.listFailures, delivery.PermitView)
 	for _, d := range delivery.Decisions.Alone() {
 		s.post("/failures/:id/"+string(d.Action), s.actOnFailure(d.Action), d.Needs)
@@ -49,6 +51,8 @@ func (s *API) Routes() {
 	s.route(http.MethodGet, "/files/:id/content", web.TakesBytes, s.FileContent)
 	s.get("/audit", s.listAudit, delivery.PermitAudit)
 	s.get("/audit/head", s.auditHead, delivery.PermitAudit)
+	s.get("/audit/checkpoint", s.auditCheckpoint, delivery.PermitAudit)
+	s.get("/audit/:id/proof", s.auditProof, delivery.PermitAudit)
 }
 
 func (s *API) route(method, path string, access web.Access, h echo.HandlerFunc) {
@@ -253,6 +257,9 @@ func (s *API) showIntegration(c echo.Context, name string) error {
 
 func (s *API) listAudit(c echo.Context) error {
 	f, err := web.AuditFilter(c.QueryParams())
+	if err == nil {
+		err = s.HashSubject(c.Request().Context(), &f)
+	}
 	if err != nil {
 		return err
 	}
@@ -272,4 +279,32 @@ func (s *API) auditHead(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, auditJSONOf(head))
+}
+
+// auditCheckpoint is the newest signed checkpoint, with the cosignatures of witnesses.
+func (s *API) auditCheckpoint(c echo.Context) error {
+	if err := web.OnlyParams(c.QueryParams()); err != nil {
+		return err
+	}
+	signed, err := s.store.LastCheckpoint(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.String(http.StatusOK, signed)
+}
+
+// auditProof is the proof that an entry is in the log.
+func (s *API) auditProof(c echo.Context) error {
+	if err := web.OnlyParams(c.QueryParams()); err != nil {
+		return err
+	}
+	seq, err := strconv.ParseInt(c.Param("id"), 10, 64)
+	if err != nil || seq < 1 {
+		return delivery.ErrNotFound
+	}
+	p, err := s.store.Prove(c.Request().Context(), seq)
+	if err != nil {
+		return err
+	}
+	return c.String(http.StatusOK, p.String())
 }

@@ -75,8 +75,12 @@ func (s *API) restore(d delivery.Detail, r *delivery.EditRequest) error {
 	}
 	base := d.Sent()
 	paths := s.Masks.For(base, d.Integration).Paths
-	if len(paths) > 0 && len(r.Payload) > 0 && json.Valid(base.Payload) {
-		restored, err := delivery.Unmask(r.Payload, base.Payload, paths)
+	if len(paths) > 0 && len(r.Payload) > 0 {
+		unmask := delivery.UnmaskText
+		if json.Valid(base.Payload) {
+			unmask = delivery.Unmask
+		}
+		restored, err := unmask(r.Payload, base.Payload, paths)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"redrive/delivery"
+	"redrive/delivery/ledger"
 	"redrive/handlers/web"
 )
 
@@ -13,6 +14,7 @@ type Store interface {
 	Accept(ctx context.Context, m delivery.Message) (delivery.Accepted, error) // m.ID is given by the store
 	NoteKeyReuse(ctx context.Context, m delivery.Message, first delivery.Accepted) error
 	Message(ctx context.Context, id string) (delivery.Message, []delivery.Delivery, error)
+	Reveal(ctx context.Context, r delivery.RevealRequest) (delivery.Revealed, error)
 	Failures(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Delivery], error)
 	Delivery(ctx context.Context, id string) (delivery.Detail, error)
 	CountFailures(ctx context.Context, f delivery.Filter, atMost int) (n int, capped bool, err error)
@@ -50,4 +52,6 @@ type Store interface {
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)
 	AuditHead(ctx context.Context) (delivery.AuditEntry, error) // zero Seq on an empty chain
+	LastCheckpoint(ctx context.Context) (signed string, err error)
+	Prove(ctx context.Context, seq int64) (ledger.Proof, error)
 }

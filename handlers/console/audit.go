@@ -56,6 +56,9 @@ func (s *Console) audit(c echo.Context) error {
 	var rows delivery.Page[delivery.AuditEntry]
 	if err == nil {
 		filter.Decisions = true
+		err = s.HashSubject(ctx, &filter)
+	}
+	if err == nil {
 		rows, err = s.store.Audit(ctx, filter)
 	}
 	status := http.StatusOK

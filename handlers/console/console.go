@@ -53,6 +53,7 @@ func (s *Console) Routes() {
 	}
 	s.Route(http.MethodGet, "/messages/:id/payload", web.TakesBytes, s.rawPayload)
 	s.Route(http.MethodGet, "/files/:id/content", web.TakesBytes, s.FileContent)
+	s.revealRoutes()
 	s.post(views.Integrations+"/:name/runs", s.runByForm, delivery.PermitResend)
 	s.post(views.Integrations+"/:name/resnapshot", s.resnapshotByForm, delivery.PermitResend)
 	s.post(views.Integrations+"/:name/pause", s.pauseByForm(true), delivery.PermitPause)

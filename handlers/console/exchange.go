@@ -50,13 +50,16 @@ func (s *Console) exchange(c echo.Context, back string, d *delivery.Detail, hide
 	x.Payload = readable(seen, len(sent.Payload), askedOf(query), at)
 	x.Payload.Dropped, x.Payload.Address = sent.Dropped, address
 	x.Payload.Raw = mayReadRaw(c, seen, d.Integration)
+	if seen.Masked && web.MayAll(c, []string{d.Integration}, delivery.PermitViewPayload, delivery.PermitReveal) {
+		x.Payload.Reveal = views.FailureReveal(d.ID)
+	}
 	x.Headers, x.Properties = headersOf(seen), propertiesOf(seen)
 	if x.Attempt == nil {
 		return x
 	}
 	if e := x.Attempt.Exchange; e != nil {
-		x.Method, x.Address, x.Steps, x.Withheld = e.Method, e.Address, e.Steps, e.Withheld
-		x.Added, x.Answered = linesOf(e.Sent, hide.Text), linesOf(e.Answered, hide.Header)
+		x.Method, x.Address, x.Steps, x.Withheld = e.Method, hide.Text(e.Address), e.Steps, e.Withheld
+		x.Added, x.Answered = linesOf(e.Sent, hide.Sent), linesOf(e.Answered, hide.Answered)
 		x.Headers = slices.DeleteFunc(x.Headers, func(h views.Header) bool { return slices.Contains(e.Withheld, h.Name) })
 	}
 	text := web.PayloadView{Hide: hide}.Response(x.Attempt.Response)
@@ -80,9 +83,10 @@ func (s *Console) sentBy(d *delivery.Detail, a *delivery.Attempt) (sent delivery
 }
 
 // linesOf are kept headers as people may see them.
-func linesOf(list []delivery.HeaderLine, hide func(string) string) (out []views.Header) {
+func linesOf(list []delivery.HeaderLine, hide func(delivery.HeaderLine) delivery.HeaderLine) (out []views.Header) {
 	for _, h := range list {
-		out = append(out, views.Header{Name: h[0], Value: hide(h[1])})
+		shown := hide(h)
+		out = append(out, views.Header{Name: shown[0], Value: shown[1]})
 	}
 	return out
 }

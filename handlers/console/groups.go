@@ -13,10 +13,7 @@ import (
 	"redrive/views"
 )
 
-const (
-	groupsOnPage  = 32 // their rows are larger than those of failures: a page stays under 60 KB
-	newestOfGroup = 10
-)
+const newestOfGroup = 10
 
 // groups lists failures that share a cause, or other things.
 func (s *Console) groups(c echo.Context) error {
@@ -29,7 +26,7 @@ func (s *Console) groups(c echo.Context) error {
 	var rows delivery.Page[delivery.Group]
 	if err == nil {
 		if filter.Limit == 0 {
-			filter.Limit = groupsOnPage
+			filter.Limit = views.GroupsOnPage
 		}
 		rows, err = s.store.Groups(c.Request().Context(), filter)
 	}

@@ -12,6 +12,7 @@ import (
 // Store is what the console needs from the database.
 type Store interface {
 	Message(ctx context.Context, id string) (delivery.Message, []delivery.Delivery, error)
+	Reveal(ctx context.Context, r delivery.RevealRequest) (delivery.Revealed, error)
 	Failures(ctx context.Context, f delivery.Filter) (delivery.Page[delivery.Delivery], error)
 	Delivery(ctx context.Context, id string) (delivery.Detail, error)
 	Underway(ctx context.Context, integration string, state delivery.State, after string) (delivery.Page[delivery.Delivery], error) // the next one first

@@ -55,6 +55,8 @@ type Config struct {
 	TokenLifetimes delivery.TokenLifetimes
 	// FreshSignIn is how long a sign-in is fresh; default: StandardFresh.
 	FreshSignIn time.Duration
+	// RevealFor is how long a revealed value may be looked at again without another reason; 0: not.
+	RevealFor time.Duration
 	// Now is the clock of codes that apps make; default: time.Now.
 	Now func() time.Time
 	// LiveBeat is how often a stream of news shows that it lives; default: 15 s.

@@ -60,7 +60,7 @@ var (
 		"after",
 		"limit",
 	}
-	AuditParams = []string{"actor", "action", "subject", "from", "to", "after", "limit"}
+	AuditParams = []string{"actor", "action", "subject", "data_subject", "from", "to", "after", "limit"}
 	Repeatable  = []string{
 		"state",
 		"integration",
@@ -236,7 +236,8 @@ func acknowledged(q url.Values, into **bool) error {
 
 // AuditFilter reads the parameters of the audit's list. The error is a Problem.
 func AuditFilter(q url.Values) (delivery.AuditFilter, error) {
-	f := delivery.AuditFilter{Actor: q.Get("actor"), Action: q.Get("action"), Subject: q.Get("subject"), After: q.Get("after")}
+	f := delivery.AuditFilter{Actor: q.Get("actor"), Action: q.Get("action"), Subject: q.Get("subject"), After: q.Get("after"),
+		DataSubject: strings.TrimSpace(q.Get("data_subject"))}
 	return f, FirstError(OnlyParams(q, AuditParams...), timeRange(q, &f.From, &f.To), PageLimit(q, &f.Limit))
 }
 

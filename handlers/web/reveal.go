@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
 
 	"redrive/delivery"
 )
@@ -43,13 +46,13 @@ func reveal(m delivery.Message, masking delivery.Masking, hide delivery.Hider) P
 		view.Shown, view.SHA256 = m.Payload, hex.EncodeToString(sum[:])
 		view.IsJSON = json.Valid(m.Payload) && utf8.Valid(m.Payload)
 	case ok:
-		view.Masked, view.Shown, view.IsJSON = true, bytes.ToValidUTF8(shown, []byte("\uFFFD")), true
+		view.Masked, view.Shown, view.IsJSON = true, bytes.ToValidUTF8(shown, []byte("\uFFFD")), json.Valid(shown)
 	default:
 		view.Masked = true
 	}
 	for name, value := range m.Headers {
 		view.Headers[name] = view.Hide.Text(value)
-		if m.Withheld || delivery.IsCredential(name) {
+		if m.Withheld || hide.HidesHeader(name) {
 			view.Headers[name] = delivery.Hidden
 		}
 	}
@@ -105,7 +108,7 @@ func (v PayloadView) fields(list []delivery.Field) []delivery.Field {
 	out := slices.Clone(list)
 	for n, f := range out {
 		switch {
-		case delivery.IsCredential(f.Name):
+		case v.Hide.HidesHeader(f.Name):
 			out[n] = delivery.Field{Name: f.Name, Value: []byte(delivery.Hidden), Shown: f.Shown}
 		case f.Nested():
 			out[n].Fields = v.fields(f.Fields)
@@ -165,4 +168,24 @@ func (v PayloadView) Listed() []delivery.Field {
 		out[n].Shown = ""
 	}
 	return out
+}
+
+// RevealTo asks for one value for whoever makes the request.
+func (s *Core) RevealTo(c echo.Context, r delivery.RevealRequest) delivery.RevealRequest {
+	r.ID, r.Actor, r.From, r.For = c.Param("id"), Who(c).ID, c.RealIP(), s.Config.RevealFor
+	return r
+}
+
+// HashSubject makes the hash of the data subject that a filter was given as it is typed; a hash stays.
+func (s *Core) HashSubject(ctx context.Context, f *delivery.AuditFilter) (err error) {
+	if f.DataSubject == "" || isHash(f.DataSubject) {
+		return nil
+	}
+	f.DataSubject, err = s.store.HashSubject(ctx, f.DataSubject)
+	return err
+}
+
+func isHash(text string) bool {
+	raw, err := hex.DecodeString(text)
+	return err == nil && len(raw) == sha256.Size
 }

@@ -20,8 +20,9 @@ type Store interface {
 	RequestTable(ctx context.Context, integration, table, actor, reason string) error // a new snapshot of one of its tables
 	CaptureGaps(ctx context.Context) (map[string][]delivery.CaptureGap, error)        // what is missing of tables, by integration
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
-	OpenFile(ctx context.Context, id string) (io.ReadCloser, error) // its stored bytes
-	Record(ctx context.Context, e delivery.AuditEntry) error        // sign-in, sign-out, payload looked at
+	OpenFile(ctx context.Context, id string) (io.ReadCloser, error)  // its stored bytes
+	Record(ctx context.Context, e delivery.AuditEntry) error         // sign-in, sign-out, payload looked at
+	HashSubject(ctx context.Context, subject string) (string, error) // under which a data subject is known
 	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)
 	SignedIn(ctx context.Context, token string) (o delivery.Operator, session delivery.Session, err error) // whose session has that token
 	SignIn(ctx context.Context, o delivery.Operator, details json.RawMessage) error                        // delivery.ErrNotFound: o changed meanwhile

@@ -50,10 +50,8 @@ type commands struct {
 	Serve   Settings   `cmd:"" help:"Deliver messages and serve console and API."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database schema up to date and exit."`
 	Doctor  doctorCmd  `cmd:"" help:"Check settings, database and schema, and say what is wrong."`
-	Audit   struct {
-		Verify verifyCmd `cmd:"" help:"Recompute the audit chain and name the first entry that does not fit."`
-	} `cmd:"" help:"The audit trail."`
-	Token struct {
+	Audit   auditCmds  `cmd:"" help:"The audit trail."`
+	Token   struct {
 		New newTokenCmd `cmd:"" help:"Print a random token for REDRIVE_API_TOKEN; it is kept nowhere."`
 		client.Tokens
 	} `cmd:"" help:"API tokens: made up here, or kept by a running server."`

@@ -24,7 +24,6 @@ import (
 
 type (
 	migrateCmd struct{ database }
-	verifyCmd  struct{ database }
 	doctorCmd  struct {
 		database
 		Config string `env:"REDRIVE_CONFIG" help:"Integrations file (YAML) to check."`
@@ -86,21 +85,6 @@ func (c *migrateCmd) starter() starter {
 		}
 		return embedded.Open(ctx, options)
 	}
-}
-
-// Run recomputes the audit chain.
-func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
-	return c.with(ctx, func(db *store.Store) error {
-		report, err := db.VerifyAudit(ctx)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(out, report)
-		if !report.OK() {
-			return client.Said("the audit chain is broken")
-		}
-		return nil
-	})
 }
 
 // Run asks for a run of a batch.

@@ -71,6 +71,9 @@ func (d database) open(
 	}
 	db.UseKeys(keys)
 	db.OwnedBy(owner)
+	if d.DatabaseURL == "" {
+		db.MakeKeys()
+	}
 	return db, dsn, func() { db.Close(); stop() }, nil
 }
 

@@ -49,6 +49,7 @@ type Settings struct {
 	TLSKey        string            `env:"REDRIVE_TLS_KEY"                                 help:"File with the certificate's key (PEM)." name:"tls-key"`
 	SignIn        `embed:""`
 	Tokens        `embed:""`
+	Audit         `embed:""`
 }
 
 // Serving is what stands when serve has prepared everything: the address is open, and the database has schema, integrations and first
@@ -95,6 +96,9 @@ func (c *Settings) check() error {
 		return Misused(client.Said("REDRIVE_TLS_CERT and REDRIVE_TLS_KEY: a certificate needs its key; set both or none"))
 	}
 	if err := c.SignIn.check(); err != nil {
+		return err
+	}
+	if err := c.Audit.check(); err != nil {
 		return err
 	}
 	return c.Tokens.check()
@@ -161,6 +165,7 @@ func (c *Settings) Run(ctx context.Context, p Program) error {
 		return err
 	}
 	defer closeAll()
+	db.UseOrigin(c.AuditOrigin)
 	if err := migrated(ctx, db); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type SignIn struct {
 	PublicURL       string        `env:"REDRIVE_PUBLIC_URL"                                     help:"Address at which browsers reach the console, such as https://redrive.example.com; empty: the address that is listened on."                                  name:"public-url"`
 	SessionLifetime time.Duration `env:"REDRIVE_SESSION_LIFETIME"     default:"12h"             help:"How long a session lasts at most."`
 	SessionIdle     time.Duration `env:"REDRIVE_SESSION_IDLE"         default:"2h"              help:"How long a session lasts without use."`
+	RevealFor       time.Duration `env:"REDRIVE_REVEAL_FOR"           default:"0s"              help:"How long whoever was shown a masked field may look at it again without another reason; 0s: not. At most 24h."`
 	FreshSignIn     time.Duration `env:"REDRIVE_FRESH_SIGN_IN"        default:"15m"             help:"How old a sign-in may be for what reveals, edits, changes many or administers; whoever signed in earlier signs in again. API tokens are not asked."`
 	OIDCIssuer      string        `env:"REDRIVE_OIDC_ISSUER"                                    help:"Issuer URL of the provider of single sign-on (OpenID Connect); empty: there is none."                                                                       name:"oidc-issuer"`
 	OIDCName        string        `env:"REDRIVE_OIDC_NAME"                                      help:"What people call the provider; empty: its host."                                                                                                            name:"oidc-name"`
@@ -30,11 +31,17 @@ type SignIn struct {
 // shortest is the shortest time that a session or a sign-in may last: less than that nobody can work with.
 const shortest = time.Minute
 
+// longestReveal is the longest time for which one reason may do.
+const longestReveal = 24 * time.Hour
+
 func (s *SignIn) check() error {
 	for name, d := range map[string]time.Duration{"REDRIVE_SESSION_LIFETIME": s.SessionLifetime, "REDRIVE_SESSION_IDLE": s.SessionIdle, "REDRIVE_FRESH_SIGN_IN": s.FreshSignIn} {
 		if d < shortest {
 			return Misused(client.Said("%s: a duration such as 2h, at least %s", name, shortest))
 		}
+	}
+	if s.RevealFor < 0 || s.RevealFor > longestReveal {
+		return Misused(client.Said("REDRIVE_REVEAL_FOR: a duration such as 15m, at most %s", longestReveal))
 	}
 	if s.PublicURL != "" && !isOrigin(s.PublicURL) {
 		return Misused(client.Said("REDRIVE_PUBLIC_URL: %q is not http(s)://host without anything behind it", s.PublicURL))

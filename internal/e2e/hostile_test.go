@@ -388,7 +388,8 @@ func (a *attacked) rename() {
 // harmless are columns that take no text of anybody's, by why.
 var harmless = map[string]string{
 	"a word of the program": `api_tokens.role reused_keys.differs attempts.late attempts.outcome attempts.error_class audit.action audit.subject_type batch_files.acknowledgement batch_runs.state
-		batch_runs.trigger challenges.kind deliveries.error_class deliveries.state failure_details.action grants.role groups.error_class health.part health.status inbox.state
+		batch_runs.trigger challenges.kind deliveries.error_class deliveries.state failure_details.action grants.role group_counts.error_class group_sum_hours.error_class
+		group_sums.error_class groups.error_class health.part health.status inbox.state
 		settlements.action integrations.breaker integrations.destination integrations.method integrations.on_dead messages.kind operation_items.outcome operation_items.reason operation_parts.phase
 		operations.action operations.excluded operations.state operators.language operators.role positions.feed sessions.method batch_files.format batch_runs.because`,
 	"an id": `actors.id batch_runs.requested_by cases.acknowledged_by cases.assignee cases.changed_by data_keys.key_id deliveries.actor deliveries.assignee deliveries.group_id
@@ -398,7 +399,8 @@ var harmless = map[string]string{
 		batch_files.sha256 challenges.hash data_keys.sealed operators.password_hash passkeys.credential_id places.hash recovery_codes.code_hash secrets.sealed
 		sessions.token_hash sign_in_key.key token_secrets.hash totp.sealed totp.secret`,
 	"the name of an integration, which the database itself bounds": `batch_acknowledgements.integration batch_feeds.integration batch_files.integration batch_runs.integration
-		capture_gaps.integration captures.integration data_keys.owner deliveries.integration gaps.integration groups.integration health.integration hourly.integration
+		capture_gaps.integration captures.integration data_keys.owner deliveries.integration gaps.integration group_counts.integration group_sum_hours.integration
+		group_sums.integration groups.integration health.integration hourly.integration
 		idempotency_keys.scope inbox.integration integrations.name lanes.integration listeners.integration messages.integration operation_deltas.integration
 		operation_parts.integration queue.integration secrets.integration reused_keys.integration source_members.integration source_positions.integration source_topics.integration
 		batch_acknowledgements.name batch_files.name secrets.name`,

@@ -18,6 +18,7 @@ var dialling = map[string]string{
 	"delivery/send/redis":   "options of the guard",
 	"delivery/send/kafka":   "options of the guard",
 	"delivery/broker":       "options of the guard",
+	"delivery/ledger":       "asks by the client that it is given, which dials by the guard",
 	"handlers/web/sso":      "asks by the client that it is given, which dials by the guard",
 	"store/table/result.go": "dials by what it is given",
 	"store/batch/source.go": "dials by what it is given; our own database else",

@@ -22,23 +22,25 @@ var allowed = map[string][]string{
 	"delivery": {}, "delivery/config": {"delivery", "delivery/batch/schedule", "delivery/schema", "delivery/form", "delivery/kinds", "delivery/programs", "delivery/send"}, "delivery/engine": {"delivery"}, "delivery/wire": {"delivery"}, "delivery/send": {"delivery", "delivery/form", "delivery/wire"},
 	"delivery/pool": {"delivery"}, "delivery/broker": {"delivery", "delivery/form", "delivery/wire"}, "delivery/outbox": {"delivery"}, "delivery/cdc": {"delivery", "delivery/progress"},
 	"delivery/batch":      {"delivery", "delivery/progress"},
+	"delivery/ledger":     {"delivery"},
 	"delivery/rooms":      {"delivery"},
 	"delivery/form":       {"delivery", "delivery/wire"},
 	"delivery/kinds":      {"delivery", "delivery/form", "delivery/broker", "delivery/send"},
 	"delivery/health":     {"delivery"},
 	"delivery/operations": {"delivery"}, "delivery/search": {"delivery"},
-	"handlers": {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {},
+	"handlers": {"delivery", "views", "static"}, "views": {"delivery", "static"}, "static": {}, "migrations": {}, "docs": {},
 	"handlers/web": {"delivery", "views"}, "handlers/api": {"delivery", "views/words", "handlers/web"},
 	"handlers/console": {"delivery", "views", "static", "handlers/web"},
 	"internal/bench":   {"delivery", "store"},
-	"internal/cli":     {"delivery", "demo", "handlers", "internal/bench", "internal/supply", "store", "views/words"}, "internal/cli/client": {"delivery", "views/words"},
+	"internal/cli":     {"delivery", "demo", "docs", "handlers", "internal/bench", "internal/supply", "store", "views/words"}, "internal/cli/client": {"delivery", "views/words"},
 
 	"internal/supply": {"store/embedded"},
 
 	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {},
 	"store/audit": {"delivery", "store/pg"}, "store/ignore": {"delivery", "store/pg", "store/audit", "store/record"}, "store/people": {"delivery", "store/pg", "store/audit", "store/vault"},
 	"store/vault": {"delivery", "store/pg", "store/audit"}, "delivery/seal": {},
-	"store/index": {"delivery", "store/pg", "store/record"}, "store/record": {"delivery", "store/pg"},
+	"store/notary": {"delivery", "store/pg", "store/audit", "store/vault"},
+	"store/index":  {"delivery", "store/pg", "store/record"}, "store/record": {"delivery", "store/pg"},
 	"store/queue":        {"delivery", "store/pg", "store/audit", "store/record", "store/ignore"},
 	"store/find":         {"delivery", "store/pg", "store/record", "store/ignore"},
 	"store/desk":         {"delivery", "store/pg", "store/audit", "store/record", "store/queue", "store/find", "store/ignore"},
@@ -68,6 +70,7 @@ var onlyIn = map[string][]string{
 	"github.com/santhosh-tekuri/":    {"delivery/schema"},
 	"github.com/robfig/cron":         {"delivery/batch"},
 	"github.com/Shopify/toxiproxy":   {},
+	"golang.org/x/mod":               {"delivery/ledger", "store/notary"},
 }
 
 // onlyTests are packages for tests: the program must not carry them.

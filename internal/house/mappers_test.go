@@ -52,8 +52,10 @@ var byPosition = map[string]string{
 	"store/queue/keys.go":        hot,
 	"store/queue/park.go":        hot,
 	"store/queue/relay.go":       hot,
+	"store/queue/remask.go":      noun,
 	"store/record/failures.go":   hot,
 	"store/record/masks.go":      noun,
+	"store/subjects/reveal.go":   noun,
 }
 
 func TestRowsAreReadByNames(t *testing.T) {

@@ -19,14 +19,16 @@ var writers = map[string][]string{
 	"store/batch":        {"batch_acknowledgements", "batch_feeds", "batch_files", "batch_parts", "batch_rows", "batch_runs", "deliveries"},
 	"store/capture":      {"capture_gaps", "captures"},
 	"store/desk":         {"cases", "deliveries", "edits", "failure_details", "form_tokens", "group_retries", "notes", "operation_deltas", "operation_items", "operation_parts", "operations", "settlements"},
-	"store/find":         {"counting", "group_counts", "group_deltas", "group_hours"},
+	"store/find":         {"counting", "group_counts", "group_deltas", "group_hours", "group_sum_hours"},
 	"store/index":        {"search", "unindexed"},
 	"store/integrations": {"gaps", "health", "integrations", "listeners", "source_members", "source_positions", "source_topics"},
+	"store/notary":       {"audit_checkpoints", "audit_cosignatures", "audit_gone", "audit_keys", "audit_places", "audit_tiles"},
 	"store/people":       {"api_tokens", "challenges", "grants", "looks", "operators", "passkeys", "places", "recovery_codes", "saved_views", "sessions", "token_secrets", "token_uses", "totp"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
-		"positions", "queue", "reused_keys"},
-	"store/ignore": {"ignore_ends", "ignore_rule_hours", "ignore_rules"},
-	"store/vault":  {"data_keys", "secrets"},
+		"positions", "queue", "remasking", "reused_keys"},
+	"store/ignore":   {"ignore_ends", "ignore_rule_hours", "ignore_rules"},
+	"store/subjects": {"reveals", "subject_keys"},
+	"store/vault":    {"data_keys", "secrets"},
 }
 
 // shared says why a table has more than one writer.
@@ -42,6 +44,7 @@ var byTheDatabase = map[string]string{
 	"audit_head":        "the trigger of audit chains the entries",
 	"earlier_producers": "whether producers may be there who pass bytea is noted by the migration that added text",
 	"sign_in_key":       "made by the migration, and the same for all processes",
+	"group_sums":        "triggers of group_counts add its groups up",
 	"schema_version":    "the library that runs the migrations counts them",
 }
 

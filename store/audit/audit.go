@@ -24,15 +24,22 @@ const recordSQL = `INSERT INTO redrive.audit (actor, action, subject_type, subje
 // Record appends one entry of an actor to the audit chain; the database gives it number, time and hash. Kept are the actor's name of now
 // and, if it is a person or a token, the id.
 func Record(tx *gorm.DB, e delivery.AuditEntry) error {
+	_, err := Recorded(tx, e)
+	return err
+}
+
+// Recorded is Record for whoever needs the entry's number.
+func Recorded(tx *gorm.DB, e delivery.AuditEntry) (seq int64, err error) {
 	details := "{}"
 	if len(e.Details) > 0 {
 		details = string(e.Details)
 	}
-	err := tx.Exec(recordSQL, e.Actor, e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details, actorID(e.Actor)).Error
+	seq, err = pg.ReadOne(tx, pg.Single[int64], recordSQL+" RETURNING seq", e.Actor, e.Actor, e.Action, e.SubjectType, e.Subject, e.Reason, details,
+		actorID(e.Actor))
 	if err != nil {
-		return fmt.Errorf("recording %s in the audit: %w", e.Action, err)
+		return 0, fmt.Errorf("recording %s in the audit: %w", e.Action, err)
 	}
-	return nil
+	return seq, nil
 }
 
 // actorID is the id of a person or token; the words for others are none.
@@ -119,12 +126,21 @@ func (s *Trail) AuditHead(ctx context.Context) (delivery.AuditEntry, error) {
 	if err != nil {
 		return e, fmt.Errorf("reading the audit's head: %w", err)
 	}
-	seen, err := s.Audit(ctx, delivery.AuditFilter{Limit: 1, After: strconv.FormatInt(e.Seq+1, 10)})
-	if err != nil {
-		return e, err
-	}
-	if len(seen.Items) == 0 || seen.Items[0].Seq != e.Seq {
+	seen, err := s.Entry(ctx, e.Seq)
+	if errors.Is(err, delivery.ErrNotFound) {
 		return delivery.AuditEntry{Seq: e.Seq, At: e.At, PrevHash: e.PrevHash, Hash: e.Hash, Details: []byte("{}")}, nil
+	}
+	return seen, err
+}
+
+// Entry returns the entry of a number as far as the reader sees it: delivery.ErrNotFound where there is none, or they do not.
+func (s *Trail) Entry(ctx context.Context, seq int64) (delivery.AuditEntry, error) {
+	seen, err := s.Audit(ctx, delivery.AuditFilter{Limit: 1, After: strconv.FormatInt(seq+1, 10)})
+	if err == nil && (len(seen.Items) == 0 || seen.Items[0].Seq != seq) {
+		err = delivery.ErrNotFound
+	}
+	if err != nil {
+		return delivery.AuditEntry{}, err
 	}
 	return seen.Items[0], nil
 }

@@ -47,7 +47,7 @@ type bulkEntries struct {
 	texts    []string // details
 }
 
-// RecordMany appends entries in their order, each hashed after the one before; a trigger recomputes that. Shared is what they have in
+// RecordMany appends entries in their order, each hashed after the one before, with the time that the database gives; a trigger checks both. Shared is what they have in
 // common, members what their details have beside their kinds. One alone is left to the database.
 func RecordMany(tx *gorm.DB, shared delivery.AuditEntry, members map[string]any, entries []BulkEntry) error {
 	if len(entries) == 1 {
@@ -63,7 +63,7 @@ func RecordMany(tx *gorm.DB, shared delivery.AuditEntry, members map[string]any,
 	}
 	var head delivery.AuditEntry
 	head, err = pg.ReadOne(tx, func(e *delivery.AuditEntry) []any { return []any{&e.Seq, &e.Hash, &e.At, &e.Actor} },
-		"SELECT seq, hash, clock_timestamp(), "+pg.CalledSQL+" FROM redrive.audit_head FOR UPDATE", shared.Actor, shared.Actor)
+		"SELECT seq, hash, at, "+pg.CalledSQL+" FROM redrive.audit_begin()", shared.Actor, shared.Actor)
 	if err != nil {
 		return fmt.Errorf("locking the audit: %w", err)
 	}

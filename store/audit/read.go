@@ -38,6 +38,16 @@ func (s *Trail) Audit(ctx context.Context, f delivery.AuditFilter) (page deliver
 	return page, pg.DomainError(tellSubjects(db, page.Items))
 }
 
+// EntriesAfter are at most limit entries after a number, in their order, for the program itself.
+func (s *Trail) EntriesAfter(ctx context.Context, seq int64, limit int) ([]delivery.AuditEntry, error) {
+	list, err := pg.Read(s.Gorm.WithContext(ctx), AuditPointers,
+		"SELECT "+AuditColumns+" FROM redrive.audit WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading the audit: %w", err)
+	}
+	return list, nil
+}
+
 // Expressions of indexes of migration 00040.
 const (
 	deedSQL        = "CASE action WHEN 'operation.start' THEN 'delivery.' || (details ->> 'action') ELSE action END"
@@ -58,6 +68,9 @@ func conditions(f delivery.AuditFilter) (*pg.Where, error) {
 	q.Equal(deedSQL, f.Deed)
 	q.Equal("details ->> 'category'", f.Category)
 	q.Equal("details ->> 'operation'", strings.ToLower(f.Operation))
+	if f.DataSubject != "" {
+		q.Add("details ->> 'data_subject' IS NOT NULL AND string_to_array(details ->> 'data_subject', ',') @> ARRAY[?::text]", f.DataSubject)
+	}
 	if f.Decisions {
 		q.Add("details ->> 'operation' IS NULL")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"gorm.io/gorm"
 
@@ -25,7 +26,39 @@ const (
 	CountJoins = "LEFT JOIN redrive.group_counts c ON c.group_id = g.id LEFT JOIN changes d ON d.group_id = g.id"
 )
 
-// RegressedSQL is whether a group g joined by CountJoins had been settled before what is open came, or an end reopened something of it.
+// groupsByID joins few groups g and their counters c through their keys, whatever Postgres thinks of the numbers.
+func groupsByID(id string) string {
+	return `CROSS JOIN LATERAL (SELECT * FROM redrive.groups WHERE id = ` + id + ` OFFSET 0) g
+    LEFT JOIN LATERAL (SELECT * FROM redrive.group_counts WHERE group_id = ` + id + ` OFFSET 0) c ON true`
+}
+
+// ChangedGroups are the groups of changes d, with their counters.
+var ChangedGroups = "changes d " + groupsByID("d.group_id")
+
+// WithCells begins a query that adds up groups of which it knows no more than integration and class: as WithChanges, and exact as well.
+var WithCells = strings.TrimSpace(WithChanges) + `, cells AS (
+    SELECT integration, error_class, pattern, groups, dead, acknowledged, pending, ignored, resolved, delivered, day, day_before, week, week_before,
+        first_seen, last_seen FROM redrive.group_sums
+    UNION ALL SELECT g.integration, g.error_class, c.pattern, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, g.first_seen, g.last_seen
+    FROM ` + ChangedGroups + ` WHERE c.group_id IS NOT NULL
+    UNION ALL SELECT g.integration, g.error_class, redrive.group_pattern(` + counter("dead") + ", " + counter("pending") + ", " + counter("ignored") + `,
+        ` + counter("resolved") + ", " + counter("delivered") + `, ` + RegressedSQL + `), 1,
+        d.dead, d.acknowledged, d.pending, d.ignored, d.resolved, d.delivered, d.came, 0, d.came, 0, g.first_seen, g.last_seen
+    FROM ` + ChangedGroups + `
+) `
+
+// inCells reports whether a filter asks of groups nothing that cells do not tell.
+func (f scoped) inCells() bool { return len(f.Groups)+len(f.GroupMessages)+len(f.Types) == 0 }
+
+// summed is where numbers of the groups that a filter selects are added up, and what a counter is called there.
+func summed(f scoped) (with, from string, column func(string) string) {
+	if f.inCells() {
+		return WithCells, "cells g", func(name string) string { return "g." + name }
+	}
+	return WithChanges, "redrive.groups g " + CountJoins, counter
+}
+
+// RegressedSQL is whether a group joined by CountJoins had been settled before what is open came, or an end reopened something of it.
 const RegressedSQL = `(c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0) OR coalesce(d.reopened, 0) > 0)`
 
 // counter is one of the columns, of a group g joined by countJoins.
@@ -45,23 +78,26 @@ var foldSQL = fmt.Sprintf(`
 WITH taken AS (
     DELETE FROM redrive.group_deltas WHERE id IN (SELECT id FROM redrive.group_deltas ORDER BY id LIMIT ?) RETURNING *
 ), run AS (
-    SELECT t.*, date_trunc('hour', t.at, 'UTC') AS hour, coalesce(c.dead + c.pending, 0) + sum(t.dead + t.pending) OVER w AS open, coalesce(c.died, 0) + sum(t.died) OVER w AS ever,
+    SELECT t.*, coalesce(g.integration, '') AS integration, coalesce(g.error_class, '') AS error_class, coalesce(g.first_seen, t.at) AS first_seen,
+        coalesce(g.last_seen, t.at) AS last_seen, date_trunc('hour', t.at, 'UTC') AS hour, coalesce(c.dead + c.pending, 0) + sum(t.dead + t.pending) OVER w AS open, coalesce(c.died, 0) + sum(t.died) OVER w AS ever,
         c.settled_at, c.regressed_at
-    FROM taken t LEFT JOIN redrive.group_counts c ON c.group_id = t.group_id WINDOW w AS (PARTITION BY t.group_id ORDER BY t.id)
+    FROM taken t LEFT JOIN redrive.groups g ON g.id = t.group_id LEFT JOIN redrive.group_counts c ON c.group_id = t.group_id
+    WINDOW w AS (PARTITION BY t.group_id ORDER BY t.id)
 ), marked AS (
     SELECT *, max(id) FILTER (WHERE open = 0 AND ever > 0 AND (dead, pending) <> (0, 0)) OVER (PARTITION BY group_id) AS settled FROM run
 ), sums AS (
-    SELECT group_id, sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(pending) AS pending, sum(ignored) AS ignored,
-        sum(resolved) AS resolved, sum(delivered) AS delivered, sum(died) AS died,
+    SELECT group_id, min(integration) AS integration, min(error_class) AS error_class, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
+        sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(pending) AS pending, sum(ignored) AS ignored, sum(resolved) AS resolved, sum(delivered) AS delivered, sum(died) AS died,
         sum(came) AS came, %s, coalesce(max(at) FILTER (WHERE id = settled), min(settled_at), min(at) FILTER (WHERE reopened > 0)) AS settled_at,
         CASE WHEN min(settled) IS NOT NULL OR min(settled_at) IS NOT NULL OR sum(reopened) > 0 THEN
             coalesce(min(regressed_at) FILTER (WHERE settled IS NULL), min(at) FILTER (WHERE (died > 0 OR reopened > 0) AND id > coalesce(settled, 0))) END AS regressed_at
     FROM marked CROSS JOIN redrive.counting GROUP BY group_id
 ), %s, counted AS (
-    INSERT INTO redrive.group_counts AS c (group_id, dead, acknowledged, pending, ignored, resolved, delivered, died, came, settled_at, regressed_at,
-        day, day_before, week, week_before)
-    SELECT group_id, dead, acknowledged, pending, ignored, resolved, delivered, died, came, settled_at, regressed_at, day, day_before, week, week_before FROM sums
-    ON CONFLICT (group_id) DO UPDATE SET dead = c.dead + excluded.dead, acknowledged = c.acknowledged + excluded.acknowledged,
+    INSERT INTO redrive.group_counts AS c (group_id, integration, error_class, first_seen, last_seen, dead, acknowledged, pending, ignored, resolved,
+        delivered, died, came, settled_at, regressed_at, day, day_before, week, week_before)
+    SELECT group_id, integration, error_class, first_seen, last_seen, dead, acknowledged, pending, ignored, resolved, delivered, died, came, settled_at,
+        regressed_at, day, day_before, week, week_before FROM sums
+    ON CONFLICT (group_id) DO UPDATE SET first_seen = excluded.first_seen, last_seen = excluded.last_seen, dead = c.dead + excluded.dead, acknowledged = c.acknowledged + excluded.acknowledged,
         pending = c.pending + excluded.pending, ignored = c.ignored + excluded.ignored, resolved = c.resolved + excluded.resolved,
         delivered = c.delivered + excluded.delivered, died = c.died + excluded.died, came = c.came + excluded.came, settled_at = excluded.settled_at,
         regressed_at = excluded.regressed_at, day = c.day + excluded.day, day_before = c.day_before + excluded.day_before,
@@ -70,6 +106,10 @@ WITH taken AS (
     INSERT INTO redrive.group_hours AS h (group_id, hour, failed, came)
     SELECT group_id, hour, sum(failed), sum(came) FROM run WHERE failed > 0 OR came > 0 GROUP BY 1, 2
     ON CONFLICT (group_id, hour) DO UPDATE SET failed = h.failed + excluded.failed, came = h.came + excluded.came
+), added AS (
+    INSERT INTO redrive.group_sum_hours AS h (integration, error_class, hour, failed, came)
+    SELECT integration, error_class, hour, sum(failed), sum(came) FROM run WHERE failed > 0 OR came > 0 GROUP BY 1, 2, 3
+    ON CONFLICT (hour, integration, error_class) DO UPDATE SET failed = h.failed + excluded.failed, came = h.came + excluded.came
 ), generation AS (
     UPDATE redrive.counting SET dead_changes = dead_changes + n FROM (SELECT count(*) AS n FROM taken WHERE dead <> 0) moved WHERE n > 0
 )
@@ -99,6 +139,8 @@ FROM made m WHERE c.group_id = m.group_id AND (c.day, c.day_before, c.week, c.we
 const pruneHoursSQL = `
 WITH due AS (
     UPDATE redrive.counting SET pruned_at = statement_timestamp() WHERE pruned_at < statement_timestamp() - interval '1 hour' RETURNING 1
+), added AS (
+    DELETE FROM redrive.group_sum_hours WHERE EXISTS (SELECT FROM due) AND hour < statement_timestamp() - interval '2 days'
 )
 DELETE FROM redrive.group_hours WHERE EXISTS (SELECT FROM due) AND hour < statement_timestamp() - interval '15 days'`
 
@@ -176,6 +218,7 @@ func (s *Lists) CountFailures(ctx context.Context, f delivery.Filter, atMost int
 // apart: where a group has others than the wanted ones, the answer is not exact.
 func countByFacets(tx *gorm.DB, f scoped) (n int, exact bool, err error) {
 	sum, sending := "0::bigint", 0
+	_, _, counter := summed(f)
 	for _, b := range branches(f.States) {
 		switch {
 		case f.Acknowledged != nil && b.counter != "dead":
@@ -195,19 +238,27 @@ func countByFacets(tx *gorm.DB, f scoped) (n int, exact bool, err error) {
 			sum += " + " + counter(b.counter)
 		}
 	}
-	w := pg.NewWhere()
-	facetConditions(w, f, "g.id")
 	type counted struct {
 		N     int
 		Exact bool
 	}
-	c, err := pg.ScanOne[counted](tx, WithChanges+"SELECT coalesce(sum("+sum+`), 0)::bigint AS n,
-		coalesce(bool_and(?::text[] IS NULL OR g.types <@ ?::text[] AND NOT `+record.TypesFull+`), true) AS exact FROM redrive.groups g `+CountJoins+w.Sql(),
-		append([]any{&f.Types, &f.Types}, w.Args...)...)
+	query, args := countQuery(f, sum)
+	c, err := pg.ScanOne[counted](tx, query, args...)
 	if err != nil {
 		return 0, false, fmt.Errorf("counting failures: %w", err)
 	}
 	return c.N + sending, c.Exact, nil
+}
+
+// countQuery adds up an expression of counters, and says whether all failures of the groups have the types that are asked for.
+func countQuery(f scoped, sum string) (query string, args []any) {
+	with, from, _ := summed(f)
+	w, exact := pg.NewWhere(), "true"
+	facetConditions(w, f, "g.id")
+	if len(f.Types) > 0 {
+		exact, args = "coalesce(bool_and(g.types <@ ?::text[] AND NOT "+record.TypesFull+"), true)", []any{&f.Types}
+	}
+	return with + "SELECT coalesce(sum(" + sum + "), 0)::bigint AS n, " + exact + " AS exact FROM " + from + w.Sql(), append(args, w.Args...)
 }
 
 func countSending(tx *gorm.DB, f scoped) (int, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"gorm.io/gorm"
 
@@ -66,23 +67,9 @@ func (s *Lists) Groups(ctx context.Context, f delivery.GroupFilter) (page delive
 	if err := checkGroupFilter(f); err != nil {
 		return page, err
 	}
-	conditions := pg.NewWhere()
-	conditions.Add("count > 0")
-	if len(f.Statuses) > 0 {
-		statuses := make([]string, len(f.Statuses))
-		for i, status := range f.Statuses {
-			statuses[i] = string(status)
-		}
-		conditions.Add("status = ANY(?)", &statuses)
-	}
-	var from *groupPlace
-	if f.After != "" {
-		after, err := parseGroupPlace(f.After)
-		if err != nil {
-			return page, err
-		}
-		conditions.Add("(value, tie) < (?::bigint, ?)", after.value, after.tie)
-		from = &after
+	from, conditions, err := groupConditions(f)
+	if err != nil {
+		return page, err
 	}
 	rows, err := s.groups(ctx, f, from, conditions, limit+1)
 	if len(rows) > limit {
@@ -92,6 +79,28 @@ func (s *Lists) Groups(ctx context.Context, f delivery.GroupFilter) (page delive
 		page.Items = append(page.Items, r.Group)
 	}
 	return page, err
+}
+
+// groupConditions are those on the groups as they are shown.
+func groupConditions(f delivery.GroupFilter) (from *groupPlace, conditions *pg.Where, err error) {
+	conditions = pg.NewWhere()
+	conditions.Add("count > 0")
+	if len(f.Statuses) > 0 {
+		statuses := make([]string, len(f.Statuses))
+		for i, status := range f.Statuses {
+			statuses[i] = string(status)
+		}
+		conditions.Add("status = ANY(?)", &statuses)
+	}
+	if f.After != "" {
+		after, err := parseGroupPlace(f.After)
+		if err != nil {
+			return nil, nil, err
+		}
+		conditions.Add("(value, tie) < (?::bigint, ?)", after.value, after.tie)
+		from = &after
+	}
+	return from, conditions, nil
 }
 
 // Group returns one fingerprint's group, whatever the states of its failures; Count is its dead letters.
@@ -132,9 +141,11 @@ func (s *Lists) groups(
 ) (rows []groupRow, err error) {
 	err = s.Snapshot(ctx, func(tx *gorm.DB) error {
 		f := scopedGroups{f, within(tx, f.Filter)}
-		query, args := groupQuery(f, from, limit)
-		rows, err = pg.Read(tx, groupPointers, query+fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit),
-			append(args, conditions.Args...)...)
+		if err := planned(tx, &f); err != nil {
+			return err
+		}
+		query, args := groupQuery(f, from, conditions, limit)
+		rows, err = pg.Read(tx, groupPointers, query, args...)
 		if err != nil {
 			return fmt.Errorf("reading groups: %w", err)
 		}
@@ -174,72 +185,67 @@ func groupPointers(r *groupRow) []any {
 	}
 }
 
-// groupsSQL makes the groups: of each fingerprint its numbers, then one row for each combination of the keys' values.
-const groupsSQL = `, one AS (
-    SELECT g.id, g.integration, coalesce(i.method, '') AS method, coalesce(i.destination, '') AS destination, g.error_class, g.message,
-        g.first_seen, g.last_seen, %[1]s AS tie, %[2]s AS count, %[3]s AS dead, %[4]s AS acknowledged, %[3]s + %[5]s AS open,
-        coalesce(c.day, 0) + coalesce(d.came, 0) AS day, coalesce(c.day_before, 0) AS day_before,
-        coalesce(c.week, 0) + coalesce(d.came, 0) AS week, coalesce(c.week_before, 0) AS week_before,
-        ` + RegressedSQL + ` AS regressed
-    FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration ` + CountJoins + `%[6]s
+// groupsSQL makes one row for each combination of the keys' values: of fingerprints, or of what is added up of them.
+const groupsSQL = `, one AS (%[1]s
 ), made AS (
-    SELECT %[7]s, sum(count)::bigint AS count, sum(dead)::bigint AS dead, sum(acknowledged)::bigint AS acknowledged,
-        count(*) FILTER (WHERE count > 0) AS groups, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
+    SELECT %[2]s, sum(count)::bigint AS count, sum(dead)::bigint AS dead, sum(acknowledged)::bigint AS acknowledged,
+        sum(groups)::bigint AS groups, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
         sum(day)::bigint AS day, sum(day_before)::bigint AS day_before, sum(week)::bigint AS week, sum(week_before)::bigint AS week_before,
-        CASE WHEN sum(open) = 0 THEN 'settled' WHEN bool_or(regressed AND open > 0) THEN 'regressed'
+        CASE WHEN sum(open) = 0 THEN 'settled' WHEN sum(regressed) > 0 THEN 'regressed'
             WHEN min(first_seen) > statement_timestamp() - interval '24 hours' THEN 'new' ELSE 'known' END AS status, tie
     FROM one GROUP BY tie
 )`
+
+// oneSQL are the numbers of each fingerprint.
+const oneSQL = `
+    SELECT *, (count > 0)::integer AS groups, (back AND open > 0)::integer AS regressed FROM (
+        SELECT g.id, g.integration, coalesce(i.method, '') AS method, coalesce(i.destination, '') AS destination, g.error_class, g.message,
+            g.first_seen, g.last_seen, %[1]s AS tie, %[2]s AS count, %[3]s AS dead, %[4]s AS acknowledged, %[3]s + %[5]s AS open,
+            coalesce(c.day, 0) + coalesce(d.came, 0) AS day, coalesce(c.day_before, 0) AS day_before,
+            coalesce(c.week, 0) + coalesce(d.came, 0) AS week, coalesce(c.week_before, 0) AS week_before,
+            ` + RegressedSQL + ` AS back
+        FROM %[6]s LEFT JOIN redrive.integrations i ON i.name = g.integration%[7]s) g`
 
 const groupPageSQL = `
 SELECT id, integration, method, destination, error_class, message, count, dead, acknowledged, groups, first_seen, last_seen, status,
     day, day_before, week, week_before, value, tie
 FROM (SELECT *, %s AS value FROM made) m%s ORDER BY value DESC, tie DESC LIMIT %d`
 
-func groupQuery(f scopedGroups, from *groupPlace, limit int) (query string, args []any) {
-	with, count := WithChanges, groupCount(f.States)
-	if strings.Contains(count, "sending.") {
-		with = strings.TrimSpace(WithChanges) + `, sending AS MATERIALIZED (SELECT r.group_id, count(*) AS n FROM redrive.queue w
-			JOIN redrive.deliveries r ON r.id = w.id AND r.state = 'pending' WHERE w.token IS NOT NULL GROUP BY r.group_id) `
-		count = strings.ReplaceAll(count, "sending.", "(SELECT n FROM sending WHERE group_id = g.id)")
-	}
-	w := groupFacets(f)
-	if f.growing() {
-		with, args = grown(with, w, from, limit)
-		w.Add("g.id IN (SELECT group_id FROM grown)")
-	}
+// groupQuery reads limit groups; from is the place after which they begin, which stands among the conditions, too.
+func groupQuery(f scopedGroups, from *groupPlace, conditions *pg.Where, limit int) (query string, args []any) {
 	shown := []string{shownKey("id", len(f.By) == 0)}
 	for _, column := range []string{"integration", "method", "destination", "error_class", "message"} {
 		shown = append(shown, shownKey(column, len(f.By) == 0 || slices.Contains(f.By, delivery.GroupKey(column))))
 	}
-	return with + fmt.Sprintf(groupsSQL, groupTie(f.By), count, counter("dead"), counter("acknowledged"),
-		counter("pending"), w.Sql(), strings.Join(shown, ", ")), append(args, w.Args...)
+	with, one, args := "", "", []any(nil)
+	if f.addedUp() {
+		with, one, args = addedUp(f)
+	} else {
+		with, one, args = eachGroup(f, from, limit)
+	}
+	return with + fmt.Sprintf(groupsSQL, one, strings.Join(shown, ", ")) + fmt.Sprintf(groupPageSQL, groupValue[f.Sort], conditions.Sql(), limit),
+		append(args, conditions.Args...)
 }
 
-// growing reports whether a list by growth is one that an index has in its order.
-func (f scopedGroups) growing() bool {
-	dead := len(f.States) == 0 || slices.Equal(f.States, []delivery.State{delivery.StateDead})
-	return f.Sort == delivery.GroupsGrowing && dead && len(f.By) == 0 && len(f.Statuses) == 0
-}
+// sendingSQL is how many of each group are being sent.
+const sendingSQL = `, sending AS MATERIALIZED (SELECT r.group_id, count(*) AS n FROM redrive.queue w
+    JOIN redrive.deliveries r ON r.id = w.id AND r.state = 'pending' WHERE w.token IS NOT NULL AND r.group_id IS NOT NULL GROUP BY r.group_id) `
 
-// grownSQL are the first groups by growth as it is folded, and all of which something is not folded yet: among them are the first ones.
-const grownSQL = `, grown AS MATERIALIZED (
-    (SELECT c.group_id FROM redrive.group_counts c%s%s ORDER BY c.growth DESC, c.group_id DESC LIMIT %d)
-    UNION ALL SELECT group_id FROM changes
-)`
-
-func grown(with string, facets *pg.Where, from *groupPlace, limit int) (query string, args []any) {
-	w := pg.NewWhere()
-	w.Add("c.dead > 0 AND c.group_id NOT IN (SELECT group_id FROM changes)") // which is hashed
-	if from != nil {
-		w.Add("(c.growth, c.group_id) < (?::bigint, ?)", from.value, from.tie)
+// eachGroup reads the groups one by one: all that fit, or of a list that an index has in its order those of a page.
+func eachGroup(f scopedGroups, from *groupPlace, limit int) (with, one string, args []any) {
+	with, count := WithChanges, groupCount(f.States)
+	sends := strings.Contains(count, "sending.")
+	if sends {
+		with = strings.TrimSpace(WithChanges) + sendingSQL
+		count = strings.ReplaceAll(count, "sending.", "(SELECT n FROM sending WHERE group_id = g.id)")
 	}
-	join := ""
-	if len(facets.Conditions) > 0 {
-		join = " JOIN redrive.groups g ON g.id = c.group_id"
+	w, groups := groupFacets(f), "redrive.groups g "+CountJoins
+	if f.walked() {
+		with, args = walkGroups(with, f, sends, from, limit)
+		groups = "(SELECT DISTINCT group_id FROM walked) w LEFT JOIN changes d ON d.group_id = w.group_id " + groupsByID("w.group_id")
 	}
-	w.Conditions, w.Args = append(w.Conditions, facets.Conditions...), append(w.Args, facets.Args...)
-	return strings.TrimSpace(with) + fmt.Sprintf(grownSQL, join, w.Sql(), limit), w.Args
+	one = fmt.Sprintf(oneSQL, groupTie(f.By), count, counter("dead"), counter("acknowledged"), counter("pending"), groups, w.Sql())
+	return with, one, append(args, w.Args...)
 }
 
 func shownKey(column string, isKey bool) string {
@@ -265,9 +271,19 @@ func groupFacets(f scopedGroups) *pg.Where {
 	w := pg.NewWhere()
 	facetConditions(w, f.seen, "g.id")
 	if f.Query != "" {
-		w.Add("g.message ILIKE ?", "%"+record.EscapeLike(f.Query)+"%")
+		condition, args := causeCondition(f.Query)
+		w.Add(condition, args...)
 	}
 	return w
+}
+
+// causeCondition is that a group's text contains another one, by the index that knows texts of this length.
+func causeCondition(text string) (condition string, args []any) {
+	like := record.Anywhere(text)
+	if !trigram.MatchString(text) && utf8.RuneCountInString(text) > 1 {
+		return "(redrive.pairs(g.message) @> redrive.pairs(?) AND g.message || '' ILIKE ?)", []any{text, like}
+	}
+	return "g.message ILIKE ?", []any{like}
 }
 
 // groupCount is the number in the wanted states. The counters do not tell what is being sent from what waits.
@@ -289,16 +305,27 @@ func groupCount(states []delivery.State) string {
 // groupHoursSQL adds up by groups first: the tie of a group costs more than its hours.
 const groupHoursSQL = `
 WITH m AS MATERIALIZED (
-    SELECT * FROM (SELECT %[1]s AS tie, g.id FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration%[2]s) m WHERE tie = ANY(?)
+    SELECT * FROM (SELECT %[1]s AS tie, g.* FROM %[2]s g LEFT JOIN redrive.integrations i ON i.name = g.integration%[3]s) m WHERE tie = ANY(?)
 ), hours AS (
-    SELECT m.tie, h.hour, h.failed, h.came FROM m JOIN redrive.group_hours h ON h.group_id = m.id
+    SELECT m.tie, h.hour, h.failed, h.came FROM m JOIN %[4]s
         AND h.hour > date_trunc('hour', statement_timestamp(), 'UTC') - interval '24 hours'
     UNION ALL
-    SELECT m.tie, date_trunc('hour', d.at, 'UTC'), d.failed, d.came FROM redrive.group_deltas d JOIN m ON m.id = d.group_id
+    SELECT m.tie, date_trunc('hour', d.at, 'UTC'), d.failed, d.came FROM redrive.group_deltas d JOIN redrive.groups g ON g.id = d.group_id JOIN m ON %[5]s
 ), summed AS (
     SELECT tie, hour, sum(failed)::bigint AS failed, sum(came)::bigint AS came FROM hours GROUP BY tie, hour
 )
 SELECT tie, (24 - extract(epoch FROM date_trunc('hour', statement_timestamp(), 'UTC') - hour) / 3600)::int AS n, failed, came FROM summed`
+
+// hoursOf are the hours of each group, or what is added up of them.
+func hoursOf(f scopedGroups) (groups, hours, deltas string) {
+	if f.addedUp() {
+		return `(SELECT integration, error_class FROM redrive.group_sums
+				UNION SELECT x.integration, x.error_class FROM redrive.group_deltas d JOIN redrive.groups x ON x.id = d.group_id)`,
+			"redrive.group_sum_hours h ON h.integration = m.integration AND h.error_class = m.error_class",
+			"m.integration = g.integration AND m.error_class = g.error_class"
+	}
+	return "redrive.groups", "redrive.group_hours h ON h.group_id = m.id", "m.id = g.id"
+}
 
 // groupHours fills in the sparklines of a page.
 func groupHours(tx *gorm.DB, f scopedGroups, rows []groupRow) error {
@@ -315,7 +342,8 @@ func groupHours(tx *gorm.DB, f scopedGroups, rows []groupRow) error {
 		N, Failed, Came int
 	}
 	w := groupFacets(f)
-	hours, err := pg.Scan[hour](tx, fmt.Sprintf(groupHoursSQL, groupTie(f.By), w.Sql()), append(w.Args, &ties)...)
+	groups, by, deltas := hoursOf(f)
+	hours, err := pg.Scan[hour](tx, fmt.Sprintf(groupHoursSQL, groupTie(f.By), groups, w.Sql(), by, deltas), append(w.Args, &ties)...)
 	if err != nil {
 		return fmt.Errorf("reading the groups' hours: %w", err)
 	}

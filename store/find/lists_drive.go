@@ -93,8 +93,8 @@ func (w walk) ahead(need int) int {
 func (f *finder) total(b branch) (int, error) {
 	w := pg.NewWhere()
 	facetConditions(w, f.filter, "g.id")
-	return pg.ReadOne(f.tx, pg.Single[int], WithChanges+"SELECT coalesce(sum("+counter(b.counter)+
-		"), 0)::bigint FROM redrive.groups g "+CountJoins+w.Sql(), w.Args...)
+	with, from, counter := summed(f.filter)
+	return pg.ReadOne(f.tx, pg.Single[int], with+"SELECT coalesce(sum("+counter(b.counter)+"), 0)::bigint FROM "+from+w.Sql(), w.Args...)
 }
 
 // estimate is how many rows Postgres expects of a driver.

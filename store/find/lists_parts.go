@@ -38,6 +38,9 @@ type parts struct {
 // mostParts of a list are merged; with more, one walk through everything is cheaper than beginning that often.
 const mostParts = 500
 
+// mostGroups are looked up to begin at their failures; more are so common that a walk through everything finds enough of them.
+const mostGroups = 2_000
+
 // everything is one part, walked with all facets looked at.
 func everything(f scoped) parts { return parts{keys: []string{""}, extra: facetPredicate(f)} }
 
@@ -165,9 +168,12 @@ func groupParts(tx *gorm.DB, f scoped, b branch) (p parts, err error) {
 		Mixed bool // failures of other types, too
 	}
 	groups, err := pg.Scan[counted](tx, WithChanges+"SELECT g.id, "+count+
-		" AS n, coalesce(NOT g.types <@ ?, true) OR "+record.TypesFull+" AS mixed FROM redrive.groups g "+CountJoins+w.Sql(), append(args, w.Args...)...)
+		" AS n, coalesce(NOT g.types <@ ?, true) OR "+record.TypesFull+" AS mixed FROM redrive.groups g "+CountJoins+w.Sql()+fmt.Sprintf(" LIMIT %d", mostGroups+1), append(args, w.Args...)...)
 	if err != nil {
 		return p, fmt.Errorf("looking up groups: %w", err)
+	}
+	if len(groups) > mostGroups {
+		return everything(f), nil
 	}
 	mixed := false
 	for _, g := range groups {

@@ -54,11 +54,11 @@ func (s *SearchIndex) Index(
 }
 
 // ReindexMasked forgets what was indexed while other fields were hidden, so that it is indexed anew. The lock waits for indexers,
-// and they wait with reading what is to be hidden.
-func ReindexMasked(tx *gorm.DB, before delivery.Masks) error {
+// and they wait with reading what is to be hidden. It returns the integrations of whose messages something else is hidden now.
+func ReindexMasked(tx *gorm.DB, before delivery.Masks) (integrations []string, err error) {
 	after, err := record.ReadMasks(tx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names, types := []string{}, []string{}
 	old := before.Rules()
@@ -71,16 +71,27 @@ func ReindexMasked(tx *gorm.DB, before delivery.Masks) error {
 		}
 	}
 	if len(names) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := tx.Exec("LOCK TABLE redrive.search IN EXCLUSIVE MODE").Error; err != nil {
-		return err
+		return nil, err
 	}
-	return tx.Exec(`WITH gone AS (
+	return concerned(after, names, types), tx.Exec(`WITH gone AS (
 			DELETE FROM redrive.search s USING redrive.deliveries r WHERE r.id = s.delivery_id AND (r.integration = ANY(?) OR EXISTS (
 				SELECT FROM redrive.messages m WHERE m.id = r.message_id AND (m.integration = ANY(?) OR m.kind = 'event' AND m.type = ANY(?))))
 			RETURNING s.delivery_id
 		) INSERT INTO redrive.unindexed (delivery_id) SELECT delivery_id FROM gone`, &names, &names, &types).Error
+}
+
+// concerned are integrations, and the others that get events of the types.
+func concerned(masks delivery.Masks, names, types []string) []string {
+	list := slices.Clone(names)
+	for name, r := range masks.Rules() {
+		if slices.ContainsFunc(r.Subscribe, func(t string) bool { return slices.Contains(types, t) }) && !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // indexWork is what one transaction of the indexer has taken.

@@ -24,11 +24,11 @@ import (
 // syncSQL reports whether the integration became ordered.
 const syncSQL = `
 WITH before AS (SELECT ordered FROM redrive.integrations WHERE name = ?)
-INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed, labels)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb)
+INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed, labels, subject)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?)
 ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = excluded.destination, address = excluded.address,
     description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, ordered = excluded.ordered,
-    on_dead = excluded.on_dead, windowed = excluded.windowed, labels = excluded.labels, active = true, updated_at = clock_timestamp()
+    on_dead = excluded.on_dead, windowed = excluded.windowed, labels = excluded.labels, subject = excluded.subject, active = true, updated_at = clock_timestamp()
 RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
 // Masks returns what every integration hides that the database knows, with those that left the file.
@@ -76,8 +76,12 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err := settleRetired(tx); err != nil {
 			return err
 		}
-		if err := index.ReindexMasked(tx, masks); err != nil {
-			return fmt.Errorf("hiding other fields in the search: %w", err)
+		masked, err := index.ReindexMasked(tx, masks)
+		if err == nil && len(masked) > 0 {
+			err = queue.BeginRemask(tx, masked)
+		}
+		if err != nil {
+			return fmt.Errorf("hiding other fields in what was written: %w", err)
 		}
 		return queue.Reorder(tx, ordered)
 	})
@@ -113,7 +117,7 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 	}
 	return pg.ReadOne(tx, pg.Single[bool], syncSQL, in.Name, in.Name, string(in.Method), in.Destination.Kind(),
 		in.Destination.Address(), in.Description, &subscribe, &mask, in.Ordered,
-		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed, string(raw))
+		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed, string(raw), in.Subject)
 }
 
 var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_by, coalesce(i.paused_by, '') AS paused_by_id, " +
@@ -150,19 +154,21 @@ func (s *Registry) SaveBreaker(
 	return nil
 }
 
-var healthSQL = find.WithChanges + `
+var healthSQL = find.WithCells + `
 SELECT ` + stateSQL + `, i.description, i.method, i.destination, i.address, coalesce(w.pending, 0) AS pending,
     coalesce(w.sending, 0) AS sending, coalesce(n.dead, 0)::bigint AS dead, coalesce(n.acknowledged, 0)::bigint AS acknowledged,
-    coalesce(n.ignored, 0)::bigint AS ignored, coalesce(n.new_groups, 0) AS new_groups, o.oldest_pending, statement_timestamp() AS now
+    coalesce(n.ignored, 0)::bigint AS ignored, coalesce(fresh.groups, 0) AS new_groups, o.oldest_pending, statement_timestamp() AS now
 FROM redrive.integrations i
 LEFT JOIN (SELECT integration, count(*) FILTER (WHERE token IS NULL) AS pending, count(*) FILTER (WHERE token IS NOT NULL) AS sending
     FROM redrive.queue GROUP BY integration) w ON w.integration = i.name
-LEFT JOIN (SELECT integration, sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(ignored) AS ignored,
-        count(*) FILTER (WHERE dead > 0 AND is_new) AS new_groups
-    FROM (SELECT g.integration, coalesce(c.dead, 0) + coalesce(d.dead, 0) AS dead, coalesce(c.acknowledged, 0) + coalesce(d.acknowledged, 0) AS acknowledged,
-            coalesce(c.ignored, 0) + coalesce(d.ignored, 0) AS ignored, g.first_seen > statement_timestamp() - interval '24 hours'
-                AND NOT (` + find.RegressedSQL + `) AS is_new
-        FROM redrive.groups g ` + find.CountJoins + `) g GROUP BY integration) n ON n.integration = i.name
+LEFT JOIN (SELECT integration, sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(ignored) AS ignored FROM cells GROUP BY integration) n
+    ON n.integration = i.name
+LEFT JOIN (SELECT integration, count(*) AS groups FROM (
+        SELECT c.integration FROM redrive.group_counts c WHERE c.first_seen > statement_timestamp() - interval '24 hours' AND c.dead > 0
+            AND c.regressed_at IS NULL AND c.group_id NOT IN (SELECT group_id FROM changes)
+        UNION ALL SELECT g.integration FROM ` + find.ChangedGroups + `
+        WHERE g.first_seen > statement_timestamp() - interval '24 hours' AND coalesce(c.dead, 0) + d.dead > 0
+            AND NOT ` + find.RegressedSQL + `) g GROUP BY integration) fresh ON fresh.integration = i.name
 LEFT JOIN LATERAL (SELECT w.due_at AS oldest_pending FROM redrive.queue w WHERE w.integration = i.name AND w.token IS NULL
     AND w.due_at <= statement_timestamp() ORDER BY w.due_at LIMIT 1) o ON true
 WHERE i.active ORDER BY i.name`

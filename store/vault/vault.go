@@ -27,6 +27,12 @@ func New(db *pg.DB) *Vault { return &Vault{DB: db, keys: &seal.Ring{}} }
 // UseKeys gives the vault its key-encryption keys, before anything else is asked of it.
 func (v *Vault) UseKeys(keys *seal.Ring) { v.keys = keys }
 
+// HasKey reports whether there is a key-encryption key, without making one.
+func (v *Vault) HasKey() bool {
+	outer, err := v.keys.Current(false)
+	return err == nil && outer != nil
+}
+
 // keysLock lets one process at a time make data keys or end a rotation: so none is sealed with a key that is being forgotten.
 const keysLock = "SELECT pg_advisory_xact_lock(hashtextextended('redrive.data_keys', 0))"
 

@@ -157,7 +157,6 @@ var koreanCommands = []translation{
 	{"RabbitMQ (amqp:// URL) for one more integration of the demo.", "데모에 연동을 하나 더하는 RabbitMQ(amqp:// URL)."},
 	{"Rate to which it grows.", "늘릴 목표 속도."},
 	{"Ratio of failed outcomes, such as 0.2, above which it pauses itself.", "실패한 결과의 비율. 0.2처럼 쓰며 넘으면 자동으로 일시 중지합니다."},
-	{"Recompute the audit chain and name the first entry that does not fit.", "감사 기록의 체인을 다시 계산하고 처음으로 맞지 않는 항목을 알려 줍니다."},
 	{"Redis (host:port) for one more integration of the demo.", "데모에 연동을 하나 더하는 Redis(host:port)."},
 	{"Release nothing more; what was released still gets its outcome.", "더 이상 시작하지 않습니다. 이미 시작한 건은 결과가 나옵니다."},
 	{"Retry by another integration.", "다른 연동으로 재시도합니다."},

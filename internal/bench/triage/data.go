@@ -98,15 +98,18 @@ var steps = []string{
 
 // countersSQL is what the triggers keep up to date, from the rows themselves.
 var countersSQL = []string{
-	`INSERT INTO redrive.group_counts (group_id, dead, acknowledged, pending, ignored, resolved, delivered, died, settled_at, regressed_at)
-	SELECT group_id, count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'dead' AND acknowledged_at IS NOT NULL), count(*) FILTER (WHERE state = 'pending'),
+	`INSERT INTO redrive.group_counts (group_id, integration, error_class, first_seen, last_seen, dead, acknowledged, pending, ignored, resolved, delivered, died, settled_at, regressed_at)
+	SELECT group_id, min(g.integration), min(g.error_class), min(g.first_seen), max(g.last_seen), count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'dead' AND acknowledged_at IS NOT NULL), count(*) FILTER (WHERE state = 'pending'),
 		count(*) FILTER (WHERE state = 'ignored'), count(*) FILTER (WHERE state = 'resolved'), count(*) FILTER (WHERE state = 'delivered'),
 		count(*) FILTER (WHERE state NOT IN ('pending', 'delivered')), max(t.settled), max(t.regressed)
-	FROM redrive.deliveries JOIN triage_shapes s ON s.id = group_id
+	FROM redrive.deliveries JOIN redrive.groups g ON g.id = group_id JOIN triage_shapes s ON s.id = group_id
 	CROSS JOIN LATERAL (SELECT CASE WHEN s.n % 25 = 3 THEN clock_timestamp() - interval '3 days' END AS settled,
 		CASE WHEN s.n % 25 = 3 THEN clock_timestamp() - interval '1 day' END AS regressed) t GROUP BY group_id`,
 	`INSERT INTO redrive.group_hours (group_id, hour, failed, came)
 	SELECT group_id, date_trunc('hour', failed_at, 'UTC'), count(*), count(*) FROM redrive.deliveries WHERE failed_at > clock_timestamp() - interval '14 days' GROUP BY 1, 2 ORDER BY 2`,
+	`INSERT INTO redrive.group_sum_hours (integration, error_class, hour, failed, came)
+	SELECT g.integration, g.error_class, h.hour, sum(h.failed), sum(h.came) FROM redrive.group_hours h JOIN redrive.groups g ON g.id = h.group_id
+	WHERE h.hour > clock_timestamp() - interval '2 days' GROUP BY 1, 2, 3`,
 	`UPDATE redrive.counting SET trend_hour = '-infinity'`,
 }
 

@@ -87,13 +87,27 @@ func (b *bench) pageQuestions(p *program) []question {
 		at("failures with an error text, rare", func() string { return query("/failures", "q", k.rare()) }),
 		at("failures with an error text, common", func() string { return query("/failures", "q", "the receiver answered") }),
 		at("failures, next pages", b.walk(p, "/failures")),
-		at("groups", func() string { return "/groups" }),
+		at("failures, new since a look", func() string { return query("/failures", "from", one(k, k.dead).at.UTC().Format(time.RFC3339)) }),
+		at("failures of an assignee", func() string { return query("/failures", "assignee", one(k, k.operator)) }),
+		at("failures of nobody", func() string { return query("/failures", "assignee", delivery.NoAssignee) }),
+		at("groups by growth", func() string { return "/groups" }),
+		at("groups in another order", func() string { return query("/groups", "sort", string(one(k, delivery.GroupSorts[1:]))) }),
+		at("groups of a state", func() string { return query("/groups", "state", string(one(k, listed))) }),
+		at("groups of a status", func() string { return query("/groups", "status", string(one(k, delivery.GroupStatuses))) }),
+		at("groups with a cause", func() string { return query("/groups", "q", one(k, []string{"answered", "deadlock", "station"})) }),
+		at("groups by other keys", func() string { return query("/groups", "by", string(one(k, delivery.GroupKeys[:4]))) }),
+		at("group", func() string { return "/groups/" + k.group().ID }),
 		at("groups of an integration", func() string { return query("/groups", "integration", k.integration()) }),
 		at("failure", func() string { return "/failures/" + one(k, k.dead).id }),
 		at("message", func() string { return "/messages/" + one(k, k.dead).message }),
 		at("ignored", func() string { return "/ignored" }),
+		at("ignored of an integration", func() string { return query("/ignored", "integration", k.integration()) }),
 		at("integrations", func() string { return "/integrations" }),
 		at("audit", func() string { return "/audit" }),
+		at("audit, filtered", func() string {
+			return one(k, []string{query("/audit", "actor", one(k, k.operator)), query("/audit", "integration", k.integration()),
+				query("/audit", "from", one(k, k.dead).at.UTC().Format(time.DateOnly))})
+		}),
 	}
 }
 

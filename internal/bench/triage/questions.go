@@ -133,6 +133,10 @@ func (b *bench) lists() []question {
 		}))
 	}
 	return append(list,
+		b.listOf("list dead, new since a look", listTarget, func(f *delivery.Filter) {
+			from := one(b.pick, b.pick.dead).at
+			f.From = &from
+		}),
 		b.listOf("list dead by combinations", listTarget, func(f *delivery.Filter) { b.pick.combination(f) }),
 		b.listOf("list of random states by combinations", listTarget, func(f *delivery.Filter) {
 			f.States = some(b.pick, listed, 1+b.pick.IntN(2))
@@ -176,25 +180,63 @@ func (b *bench) groupsOf(name string, set func(*delivery.GroupFilter)) question 
 }
 
 func (b *bench) groupQuestions() []question {
+	var list []question
+	for _, order := range delivery.GroupSorts {
+		sorted := func(name string, set func(*delivery.GroupFilter)) {
+			list = append(list, b.groupsOf("groups by "+string(order)+name, func(f *delivery.GroupFilter) {
+				f.Sort = order
+				set(f)
+			}))
+		}
+		sorted("", func(*delivery.GroupFilter) {})
+		sorted(", of an integration", func(f *delivery.GroupFilter) { facets[0].set(b.pick, &f.Filter) })
+		sorted(", of a state", func(f *delivery.GroupFilter) { f.States = []delivery.State{one(b.pick, listed)} })
+		sorted(", of a status", func(f *delivery.GroupFilter) {
+			f.Statuses = []delivery.GroupStatus{one(b.pick, delivery.GroupStatuses)}
+		})
+	}
+	return append(append(list, b.laterGroups()), b.moreGroups()...)
+}
+
+// laterGroups asks for a later page of groups in any order; the way there is not timed.
+func (b *bench) laterGroups() question {
+	return question{"groups, fifth page", listTarget, func() (func(context.Context) (int, error), error) {
+		f := delivery.GroupFilter{Sort: one(b.pick, delivery.GroupSorts)}
+		for range 4 {
+			page, err := b.db.Groups(context.Background(), f)
+			if err != nil {
+				return nil, err
+			}
+			if page.Next == "" {
+				break
+			}
+			f.After = page.Next
+		}
+		return func(ctx context.Context) (int, error) {
+			page, err := b.db.Groups(ctx, f)
+			return len(page.Items), err
+		}, nil
+	}}
+}
+
+func (b *bench) moreGroups() []question {
 	return []question{
-		b.groupsOf("groups", func(*delivery.GroupFilter) {}),
-		b.groupsOf("groups by growth", func(f *delivery.GroupFilter) { f.Sort = delivery.GroupsGrowing }),
 		b.groupsOf("groups of any state", func(f *delivery.GroupFilter) { f.States = listed }),
 		b.groupsOf("groups of a state, sorted", func(f *delivery.GroupFilter) {
 			f.States = []delivery.State{one(b.pick, listed)}
 			f.Sort = one(b.pick, delivery.GroupSorts)
 		}),
 		b.groupsOf("groups by combined keys", func(f *delivery.GroupFilter) {
-			f.By = some(b.pick, delivery.GroupKeys, 1+b.pick.IntN(len(delivery.GroupKeys)))
+			f.By = some(b.pick, delivery.GroupKeys[:4], 1+b.pick.IntN(4))
 		}),
-		b.groupsOf("groups of an integration or class",
-			func(f *delivery.GroupFilter) { facets[4*b.pick.IntN(2)].set(b.pick, &f.Filter) }),
-		b.groupsOf("groups by status", func(f *delivery.GroupFilter) {
-			f.Statuses = []delivery.GroupStatus{one(b.pick, delivery.GroupStatuses)}
+		b.groupsOf("groups by text and other keys", func(f *delivery.GroupFilter) {
+			f.By = append(some(b.pick, delivery.GroupKeys[:4], b.pick.IntN(4)), delivery.ByMessage)
 		}),
+		b.groupsOf("groups of a method, destination or class", func(f *delivery.GroupFilter) { facets[2+b.pick.IntN(3)].set(b.pick, &f.Filter) }),
 		b.groupsOf("groups by text", func(f *delivery.GroupFilter) {
 			f.Query = one(b.pick, []string{"answered", "refused", "deadlock", "expired"})
 		}),
+		b.groupsOf("groups by a rare text", func(f *delivery.GroupFilter) { f.Query = "station " + station(b.pick.IntN(max(b.Groups, 200))) }),
 		{"group", listTarget, func() (func(context.Context) (int, error), error) {
 			id := b.pick.group().ID
 			return func(ctx context.Context) (int, error) { return atLeastOne(b.db.Group(ctx, id)) }, nil

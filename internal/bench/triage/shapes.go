@@ -109,8 +109,8 @@ type shape struct {
 var sample = strings.NewReplacer("%1$s", "104711001", "%2$s", "4711", "%3$s", "10.1.2.3", "%4$s", "ann.17@mail.example",
 	"%5$s", "0d4e7a4c-6f3e-4b43-9a55-0f1d2c3b4a59", "%6$s", "2026-03-04T05:06:07Z", "%7$s", "1234", "%8$s", "5")
 
-// shapes returns the groups with how many failures each has. A few have most.
-func shapes(why []reason, open, settled int) []shape {
+// shapes returns the groups with how many failures each has. A few have most; those beyond the usual ones, up to groups, have one open each.
+func shapes(why []reason, open, settled, groups int) []shape {
 	var list []shape
 	for i, r := range routes {
 		for j := range groupsOfRoute {
@@ -121,11 +121,40 @@ func shapes(why []reason, open, settled int) []shape {
 			list = append(list, s)
 		}
 	}
+	few := small(why, len(list), groups)
+	for _, s := range few {
+		open, settled = open-s.open, settled-s.settled
+	}
 	large := int(float64(open) * largeShare)
 	list[0].open = large
 	share(list, open-large, func(s *shape) *int { return &s.open }, func(i int) bool { return i > 0 })
 	share(list, settled, func(s *shape) *int { return &s.settled }, func(i int) bool { return !list[i].young })
+	return append(list, few...)
+}
+
+// small are groups of single failures: receivers that name one of many stations.
+func small(why []reason, from, to int) (list []shape) {
+	for i := from; i < to; i++ {
+		r, e := routes[i%len(routes)], why[i/len(routes)%len(why)]
+		s := shape{n: i + 1, status: e.status, integration: r.name, kind: r.kind, class: e.class, text: e.text + ", station " + station(i), open: 1,
+			settled: i % 3, young: i%31 == 17}
+		if s.young {
+			s.settled = 0
+		}
+		s.id, s.message = delivery.Fingerprint(r.name, e.class, sample.Replace(s.text))
+		list = append(list, s)
+	}
 	return list
+}
+
+// station is a word for a number, without digits and what looks like a number in hexadecimal.
+func station(n int) string {
+	const letters = "ghijklmnopqrstuvwxyz"
+	word := ""
+	for range 4 {
+		word, n = word+letters[n%len(letters):][:1], n/len(letters)
+	}
+	return word + "wick"
 }
 
 // share divides total among those chosen in inverse proportion to a rank that is no order of the list.

@@ -23,6 +23,7 @@ type Options struct {
 	DSN     string    `kong:"-"`
 	Settled int       `         default:"5000000" help:"Failures that are settled, at most 10000000."`
 	Open    int       `         default:"250000"  help:"Failures that are open, four in ten of them in one group; at most 1000000."`
+	Groups  int       `         default:"200"     help:"Groups that they are in, 200 to 100000 and at most four in ten of the open ones; what is beyond 200 has one open failure each."`
 	Runs    int       `         default:"300"     help:"Times that each question is asked, at most 10000."`
 	Only    string    `                           help:"Measure only what has this text in its name."`
 	Data    string    `                           help:"Directory in which the private Postgres stays with its data for the next run; empty: it goes away."`
@@ -36,6 +37,9 @@ type Options struct {
 func (o Options) Check() error {
 	if o.Settled < 1000 || o.Settled > 10_000_000 || o.Open < 1000 || o.Open > 1_000_000 || o.Runs < 1 || o.Runs > 10_000 {
 		return errors.New("bench triage: settled must be 1000 to 10000000, open 1000 to 1000000, runs 1 to 10000")
+	}
+	if o.Groups != 0 && (o.Groups < len(routes)*groupsOfRoute || o.Groups > min(100_000, int(float64(o.Open)*largeShare))) {
+		return errors.New("bench triage: groups must be 200 to 100000, and at most four in ten of the open failures")
 	}
 	return nil
 }
@@ -137,7 +141,7 @@ func (b *bench) make(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("failing for the errors: %w", err)
 	}
-	if err := fill(ctx, b.conn, shapes(why, b.Open, b.Settled), b.Options); err != nil {
+	if err := fill(ctx, b.conn, shapes(why, b.Open, b.Settled, b.Groups), b.Options); err != nil {
 		return err
 	}
 	rows := time.Since(began)
