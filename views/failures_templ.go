@@ -2806,8 +2806,8 @@ func untilField(l Layout, f ActionForm, id string) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if _, problem := f.wrongEnd(); problem != "" {
-			templ_7745c5c3_Err = fieldError(id+"-end-error", problem).Render(ctx, templ_7745c5c3_Buffer)
+		if field, problem := f.wrongEnd(); problem != "" {
+			templ_7745c5c3_Err = fieldError(id+"-"+field+"-error", problem).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

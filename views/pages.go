@@ -222,7 +222,7 @@ func (f ActionForm) invalid(id, field string) templ.Attributes {
 	if wrong, _ := f.wrongEnd(); wrong != field {
 		return nil
 	}
-	return templ.Attributes{"aria-invalid": "true", "aria-describedby": id + "-end-error"}
+	return templ.Attributes{"aria-invalid": "true", "aria-describedby": id + "-" + field + "-error"}
 }
 
 // wrongEnd is the field of the end that a form has wrong, and what is wrong; empty: none.
