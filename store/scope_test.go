@@ -174,8 +174,9 @@ func audited(page delivery.Page[delivery.AuditEntry], err error) (texts []string
 // actors of the store check the integration of what they act on, or that who acts administers; TestWhoMayActWhere and the matrix of the
 // routes try them. The rest is asked by the program, of whoever signs in, or says nothing of an integration.
 var otherMethods = map[string]string{
-	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation SetPaused PauseUntil RequestRun RequestResnapshot
+	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation AddIgnoreRule EndIgnoreRule SetPaused PauseUntil RequestRun RequestResnapshot
 		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record Reveal`,
+	"as TestRulesAreSeenWhereTheirIntegrationIs says": `IgnoreRule IgnoreRules IgnoreRuleDays PreviewIgnoreRule`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
 		FindCtx CommitCtx DeleteCtx EnsureFirstOperator WriteHistory EnsureEnvToken
@@ -307,12 +308,12 @@ func TestWhoMayActWhere(t *testing.T) {
 	d.must(err)
 	// who is on call ignores until an end
 	call := d.scopedToken(delivery.Grants{{Role: delivery.RoleOnCall, Integrations: []string{foreign}}})
-	ignore := delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: "r", Category: "other"}
+	ignore := delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: "r", Category: "other",
+		End: delivery.End{ForGood: true}}
 	if _, err := d.Act(call, ignore); err == nil {
 		t.Error("ignored for good by who is on call")
 	}
-	until := time.Now().AddDate(1, 0, 0)
-	ignore.Until = &until
+	ignore.End = delivery.End{}
 	_, err = d.Act(call, ignore)
 	d.must(err)
 }

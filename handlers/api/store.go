@@ -34,6 +34,7 @@ type Store interface {
 	Operations(ctx context.Context, f delivery.OperationFilter) (delivery.Page[delivery.Operation], error)
 	OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (delivery.Page[delivery.OperationItem], error)
 	SteerOperation(ctx context.Context, step delivery.Steer) (delivery.Operation, error) // *delivery.OperationConflictError
+	web.IgnoreRuleStore
 	Secrets(ctx context.Context, integration string) ([]delivery.StoredSecret, error)    // never a value
 	SetSecret(ctx context.Context, integration, name, value, actor string) error
 	RemoveSecret(ctx context.Context, integration, name, actor string) error

@@ -65,9 +65,10 @@ type commands struct {
 	Batch struct {
 		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
 	} `cmd:"" help:"Batches."`
-	Secret secretCmds `cmd:"" help:"Stored secrets of integrations, which the integrations file names as $${secret:NAME}."`
-	SBOM   sbomCmd    `cmd:"" name:"sbom" help:"Print what the program is made of, with versions, hashes and licences, as CycloneDX (JSON)."`
-	Bench  struct {
+	IgnoreRules client.IgnoreRules `cmd:"" name:"ignore-rules" help:"Rules that ignore new dead letters as they come."`
+	Secret      secretCmds         `cmd:"" help:"Stored secrets of integrations, which the integrations file names as $${secret:NAME}."`
+	SBOM        sbomCmd            `cmd:"" name:"sbom" help:"Print what the program is made of, with versions, hashes and licences, as CycloneDX (JSON)."`
+	Bench       struct {
 		Run      benchCmd[bench.Options]    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
 		Batch    benchCmd[batches.Options]  `cmd:"" help:"Rows per second of a batch into csv, beside COPY of the same query."`
 		CDC      benchCmd[bench.CDCOptions] `cmd:"" name:"cdc" help:"Changes per second and latency from a commit at the source to a local receiver, beside reading the slot raw."`

@@ -26,6 +26,7 @@ var writers = map[string][]string{
 	"store/people":       {"api_tokens", "challenges", "grants", "looks", "operators", "passkeys", "places", "recovery_codes", "saved_views", "sessions", "token_secrets", "token_uses", "totp"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
 		"positions", "queue", "remasking", "reused_keys"},
+	"store/ignore":   {"ignore_ends", "ignore_rule_hours", "ignore_rules"},
 	"store/subjects": {"reveals", "subject_keys"},
 	"store/vault":    {"data_keys", "secrets"},
 }

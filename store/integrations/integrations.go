@@ -13,6 +13,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/find"
+	"redrive/store/ignore"
 	"redrive/store/index"
 	"redrive/store/pg"
 	"redrive/store/queue"
@@ -65,6 +66,9 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err := tx.Exec(`UPDATE redrive.integrations SET active = false, updated_at = clock_timestamp()
 			WHERE active AND NOT name = ANY(?)`, &names).Error; err != nil {
 			return fmt.Errorf("retiring integrations: %w", err)
+		}
+		if err := ignore.SyncFile(tx, list); err != nil {
+			return err
 		}
 		if err := queue.RegisterFeeds(tx, list, known); err != nil {
 			return err
@@ -164,7 +168,7 @@ LEFT JOIN (SELECT integration, count(*) AS groups FROM (
             AND c.regressed_at IS NULL AND c.group_id NOT IN (SELECT group_id FROM changes)
         UNION ALL SELECT g.integration FROM ` + find.ChangedGroups + `
         WHERE g.first_seen > statement_timestamp() - interval '24 hours' AND coalesce(c.dead, 0) + d.dead > 0
-            AND NOT (c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR d.died > 0))) g GROUP BY integration) fresh ON fresh.integration = i.name
+            AND NOT ` + find.RegressedSQL + `) g GROUP BY integration) fresh ON fresh.integration = i.name
 LEFT JOIN LATERAL (SELECT w.due_at AS oldest_pending FROM redrive.queue w WHERE w.integration = i.name AND w.token IS NULL
     AND w.due_at <= statement_timestamp() ORDER BY w.due_at LIMIT 1) o ON true
 WHERE i.active ORDER BY i.name`

@@ -85,7 +85,7 @@ var (
 var latinWords = strings.Fields(`Allow Authorization Bearer Connect Forwarded Kafka Mon Postgres Redis Redrive Secure acknowledged action admin
 	adopt amqp any assignee attempts auditor beginning bench bytea canary cancel cancelled category cdc ce columns
 	command continue count csv data dead destination en enqueue event failed failures false feature field file
-	filter fingerprint finished from group groups growth headers help hex host http https id identity ids insert
+	filter fingerprint finished from group groups grows growth headers help hex host http https id identity ids ignore insert
 	integration is items json key kind known ko latest limit local logged logical login me message method metrics
 	name new newest nobody now null oldest open openid operations operator original outbox outcome owner path pause
 	paused payload period pgoutput pool profile publish push ramp rate reason redrive regressed released replica resnapshot
