@@ -95,11 +95,19 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s line %d: %s", e.File, e.Line, e.Text)
 }
 
+// Phrase is what it says to people.
+func (e *Error) Phrase() delivery.Phrase {
+	if e.Line == 0 {
+		return delivery.Say("config.mistake", "file", e.File, "text", e.Text)
+	}
+	return delivery.Say("config.mistake.line", "file", e.File, "line", e.Line, "text", e.Text)
+}
+
 // Load reads the file at path; refs answers what ${…} stands for.
 func Load(path string, refs *References) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the integrations file: %w", err)
+		return nil, delivery.Fault("config.reading", "why", err)
 	}
 	return ParseWith(path, data, refs)
 }

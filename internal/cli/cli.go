@@ -107,7 +107,8 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 		return max(exited, exitCode(lost, stderr))
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "redrive: %s; see redrive --help\n", config.NameVariable(err, parser.Model.Node))
+		wrong := words.Written(lang, config.NameVariable(err, parser.Model.Node))
+		fmt.Fprintln(stderr, "redrive:", client.Text("%s; see redrive --help", wrong))
 		return ExitUsage
 	}
 	err = parsed.Run()
@@ -156,7 +157,7 @@ func sentence(err error) string {
 	if text, ok := words.Of(language(), err); ok {
 		return text
 	}
-	return delivery.Sentence(err)
+	return words.Written(language(), delivery.Sentence(err))
 }
 
 func exitCode(err error, stderr io.Writer) int {

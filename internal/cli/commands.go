@@ -120,7 +120,7 @@ func (c *adoptCmd) Run(ctx context.Context, out io.Writer) error {
 
 // Run checks everything that serve needs and goes on after a finding.
 func (c *doctorCmd) Run(ctx context.Context, p Program, out io.Writer) error {
-	report := doctor.Report{Out: out}
+	report := doctor.Report{Out: out, Say: said}
 	file, refs := &config.File{}, references()
 	check := func() error {
 		loaded, err := loadFile(c.Config, refs)
@@ -132,17 +132,17 @@ func (c *doctorCmd) Run(ctx context.Context, p Program, out io.Writer) error {
 	var wrong error
 	if c.Config != "" {
 		if wrong = check(); !errors.Is(wrong, config.ErrStored) {
-			report.Note("REDRIVE_CONFIG", wrong)
+			report.Note(delivery.Verbatim("REDRIVE_CONFIG"), wrong)
 		}
 	}
 	db, dsn, closeAll, err := c.open(ctx, c.logger(), embedded.Open)
-	report.Note("database", err)
+	report.Note(delivery.Say("doctor.database"), err)
 	if err == nil {
 		defer closeAll()
 		report.Database(ctx, db)
 		if errors.Is(wrong, config.ErrStored) {
 			stored(ctx, refs, db)
-			report.Note("REDRIVE_CONFIG", check())
+			report.Note(delivery.Verbatim("REDRIVE_CONFIG"), check())
 		}
 		captured, _ := file.Captured() // fails for names only
 		report.Dial = dial(file)
@@ -185,7 +185,7 @@ func (c *cdcSetupCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		dsn, closeAll = opened, end
 	}
-	if !source.SetUpAll(ctx, chosen, dsn, dial(file), out) {
+	if !source.SetUpAll(ctx, chosen, dsn, dial(file), out, said) {
 		return client.Said("not everything could be set up, see above")
 	}
 	return nil

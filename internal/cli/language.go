@@ -6,12 +6,16 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"redrive/delivery"
 	"redrive/internal/cli/client"
 	"redrive/views/words"
 )
 
 // language is that of whoever runs the command.
 func language() string { return client.Language() }
+
+// said is a phrase in that language.
+func said(p delivery.Phrase) string { return words.Say(language(), p) }
 
 // inLanguage says what commands and flags are for in a language, before kong fills in what the texts name.
 func inLanguage(lang string) kong.Option {

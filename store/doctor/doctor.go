@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"redrive/delivery"
@@ -24,36 +23,48 @@ const orphanAge = 5 * time.Minute
 // Report goes to Out line by line: ok, warn or bad.
 type Report struct {
 	Out    io.Writer
-	Failed bool          // a line was bad
-	Dial   delivery.Dial // how the databases of integrations are reached
+	Failed bool                         // a line was bad
+	Dial   delivery.Dial                // how the databases of integrations are reached
+	Say    func(delivery.Phrase) string // in the language of whoever reads; nil: English
 }
 
 // Note says that something is as it should be, or what is wrong with it.
-func (r *Report) Note(what string, err error) {
+func (r *Report) Note(what delivery.Phrase, err error) {
 	if err != nil {
-		r.Failed = true
-		fmt.Fprintf(r.Out, "bad   %s: %s\n", what, delivery.Sentence(err))
+		r.bad(what, r.say(delivery.Heard(err)))
 		return
 	}
-	fmt.Fprintf(r.Out, "ok    %s\n", what)
+	fmt.Fprintf(r.Out, "ok    %s\n", r.say(what))
+}
+
+func (r *Report) bad(what delivery.Phrase, text string) {
+	r.Failed = true
+	fmt.Fprintf(r.Out, "bad   %s: %s\n", r.say(what), delivery.Sentence(errors.New(text)))
+}
+
+func (r *Report) say(p delivery.Phrase) string {
+	if r.Say == nil {
+		return p.English()
+	}
+	return r.Say(p)
 }
 
 // Database examines the program's own database.
 func (r *Report) Database(ctx context.Context, db *store.Store) {
 	ready := db.Ready(ctx)
-	r.Note("schema", ready)
+	r.Note(delivery.Say("doctor.schema"), ready)
 	audit, err := db.VerifyAudit(ctx)
 	if err == nil && !audit.OK() {
 		err = errors.New(audit.String())
 	}
-	r.Note("audit chain", err)
+	r.Note(delivery.Say("doctor.audit"), err)
 	prepared, err := db.PreparedTransactions(ctx)
 	if err == nil {
 		err = orphaned(prepared)
 	}
-	r.Note("prepared transactions", err)
+	r.Note(delivery.Say("doctor.prepared"), err)
 	if ready == nil {
-		r.Note("stored secrets", db.CheckKeys(ctx))
+		r.Note(delivery.Say("doctor.secrets"), db.CheckKeys(ctx))
 		r.role(ctx, db)
 		r.producers(ctx, db)
 	}
@@ -63,10 +74,10 @@ func (r *Report) Database(ctx context.Context, db *store.Store) {
 func (r *Report) role(ctx context.Context, db *store.Store) {
 	power, err := db.Power(ctx)
 	if err != nil || power == "" {
-		r.Note("role", err)
+		r.Note(delivery.Say("doctor.role"), err)
 		return
 	}
-	r.finding("role", delivery.CaptureFinding{
+	r.finding(delivery.Say("doctor.role"), delivery.CaptureFinding{
 		Warning: true,
 		SQL:     "SELECT redrive.admit_program(…)",
 		Err:     delivery.Say("role."+power, "role", db.Config.User),
@@ -78,9 +89,9 @@ func (r *Report) producers(ctx context.Context, db *store.Store) {
 	since, err := db.EarlierProducers(ctx)
 	switch {
 	case err != nil:
-		r.Note("producers", err)
+		r.Note(delivery.Say("doctor.producers"), err)
 	case since != nil:
-		r.finding("producers", delivery.CaptureFinding{
+		r.finding(delivery.Say("doctor.producers"), delivery.CaptureFinding{
 			Warning: true,
 			SQL:     "DELETE FROM redrive.earlier_producers",
 			Err:     delivery.Say("producers.earlier", "since", since.UTC().Format(time.DateOnly)),
@@ -90,33 +101,32 @@ func (r *Report) producers(ctx context.Context, db *store.Store) {
 
 // orphaned names the prepared transactions that nobody seems to end. They are not ours, but the queue lives in their database.
 func orphaned(prepared []pg.PreparedTransaction) error {
-	var named []string
+	var named []delivery.Phrase
 	for _, p := range prepared {
 		if p.Age > orphanAge {
-			named = append(named, fmt.Sprintf("%q of %s, %s old", p.GID, p.Owner, p.Age.Round(time.Second)))
+			named = append(named, delivery.Say("doctor.prepared.one", "id", p.GID, "owner", p.Owner, "age", p.Age.Round(time.Second)))
 		}
 	}
 	if len(named) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d orphaned: %s; each keeps its locks and holds back vacuum until COMMIT PREPARED or ROLLBACK PREPARED",
-		len(named), strings.Join(named, "; "))
+	return delivery.Fault("doctor.orphaned", "count", len(named), "list", delivery.Listed(named))
 }
 
 // Source examines the database that a cdc integration reads; defaultURL is it where the settings name none.
 func (r *Report) Source(ctx context.Context, in delivery.Integration, defaultURL string) {
 	src, err := source.New(*in.CDC, defaultURL, in.Name, r.Dial, slog.New(slog.DiscardHandler))
 	if err != nil {
-		r.Note(in.Name, err)
+		r.Note(delivery.Verbatim(in.Name), err)
 		return
 	}
 	defer src.Close()
 	findings, err := src.Check(ctx)
 	if err != nil {
-		r.Note(in.Name, err)
+		r.Note(delivery.Verbatim(in.Name), err)
 	}
 	for _, f := range findings {
-		r.finding(in.Name+": "+f.What.English(), f)
+		r.finding(delivery.Say("doctor.source", "integration", in.Name, "what", f.What), f)
 	}
 }
 
@@ -124,7 +134,7 @@ func (r *Report) Source(ctx context.Context, in delivery.Integration, defaultURL
 func (r *Report) Tables(ctx context.Context, db *store.Store, in delivery.Integration, defaultURL string) {
 	gaps, err := db.CaptureGaps(ctx)
 	if err != nil {
-		r.Note(in.Name+": gaps", err)
+		r.Note(delivery.Say("doctor.gaps", "integration", in.Name), err)
 		return
 	}
 	position, err := db.CapturePosition(ctx, in.Name)
@@ -138,29 +148,29 @@ func (r *Report) Tables(ctx context.Context, db *store.Store, in delivery.Integr
 	defer src.Close()
 	now, err := src.Look(ctx, position.Tables)
 	if err != nil {
-		r.Note(in.Name+": tables", err)
+		r.Note(delivery.Say("doctor.tables", "integration", in.Name), err)
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(now.Tables)) {
 		known, read := position.Tables[name]
 		if why := known.Gone(now.Tables[name]); read && !why.IsZero() {
-			err = fmt.Errorf("%s; changes after %s may be missing", why.English(), position.Verified)
+			err = delivery.Fault("doctor.lost", "why", why, "position", position.Verified)
 		}
 		for _, g := range gaps[in.Name] {
 			if g.Table == name {
-				err = errors.New(g.Phrase().English())
+				err = &delivery.FaultError{Says: g.Phrase()}
 			}
 		}
 		if err != nil {
-			err = fmt.Errorf("%w: redrive cdc resnapshot %s --table %s reads the table again", err, in.Name, name)
+			err = delivery.Fault("doctor.again", "what", err, "integration", in.Name, "table", name)
 		}
-		r.Note(in.Name+": changes of "+name, err)
+		r.Note(delivery.Say("doctor.changes", "integration", in.Name, "table", name), err)
 		err = nil
 	}
 }
 
-func (r *Report) finding(what string, f delivery.CaptureFinding) {
-	text := f.Err.English()
+func (r *Report) finding(what delivery.Phrase, f delivery.CaptureFinding) {
+	text := r.say(f.Err)
 	if f.SQL != "" {
 		text += " (" + f.SQL + ")"
 	}
@@ -168,8 +178,8 @@ func (r *Report) finding(what string, f delivery.CaptureFinding) {
 	case f.Err.IsZero():
 		r.Note(what, nil)
 	case f.Warning:
-		fmt.Fprintf(r.Out, "warn  %s: %s\n", what, text)
+		fmt.Fprintf(r.Out, "warn  %s: %s\n", r.say(what), text)
 	default:
-		r.Note(what, errors.New(text))
+		r.bad(what, text)
 	}
 }

@@ -74,7 +74,7 @@ func TestReport(t *testing.T) {
 func TestAWarningIsNoFailure(t *testing.T) {
 	var out bytes.Buffer
 	r := Report{Out: &out, Dial: wire.Dialer{}.DialContext}
-	r.finding("in: limit", delivery.CaptureFinding{Err: delivery.Verbatim("set one"), SQL: "ALTER SYSTEM", Warning: true})
+	r.finding(delivery.Verbatim("in: limit"), delivery.CaptureFinding{Err: delivery.Verbatim("set one"), SQL: "ALTER SYSTEM", Warning: true})
 	if r.Failed || out.String() != "warn  in: limit: set one (ALTER SYSTEM)\n" {
 		t.Errorf("%t, said %q", r.Failed, &out)
 	}

@@ -59,6 +59,14 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 	if len(tables) > 0 {
 		s = s.only(tables)
 	}
+	phrases, err := s.setUp(ctx)
+	for _, p := range phrases {
+		done = append(done, p.English())
+	}
+	return done, err
+}
+
+func (s *Source) setUp(ctx context.Context) (done []delivery.Phrase, err error) {
 	st, err := s.inspect(ctx)
 	if err != nil {
 		return nil, err
@@ -80,7 +88,7 @@ func (s *Source) SetUp(ctx context.Context, tables ...string) (done []string, er
 		if err != nil {
 			return done, delivery.Fault("asking.set_up", "what", step.what, "why", err)
 		}
-		done = append(done, step.done.English())
+		done = append(done, step.done)
 	}
 	return done, nil
 }
@@ -102,32 +110,39 @@ func (s *Source) only(tables []string) *Source {
 }
 
 // SetUpAll sets up the source of each cdc integration and goes on after one that refuses. out gets a line for each thing done, and
-// why something was not, with the SQL for whoever has the rights. complete: nothing is left to do.
-func SetUpAll(ctx context.Context, list []delivery.Integration, defaultURL string, dial delivery.Dial, out io.Writer) (complete bool) {
+// why something was not, with the SQL for whoever has the rights, as say has it in a language. complete: nothing is left to do.
+func SetUpAll(
+	ctx context.Context,
+	list []delivery.Integration,
+	defaultURL string,
+	dial delivery.Dial,
+	out io.Writer,
+	say func(delivery.Phrase) string,
+) (complete bool) {
 	complete = true
 	for _, in := range list {
 		done, err := setUp(ctx, in, defaultURL, dial)
-		for _, text := range done {
-			fmt.Fprintf(out, "%s: %s\n", in.Name, text)
+		for _, p := range done {
+			fmt.Fprintf(out, "%s: %s\n", in.Name, say(p))
 		}
 		switch {
 		case err != nil:
 			complete = false
-			fmt.Fprintf(out, "%s: %v\n", in.Name, err)
+			fmt.Fprintf(out, "%s: %s\n", in.Name, say(delivery.Heard(err)))
 		case len(done) == 0:
-			fmt.Fprintf(out, "%s: %s\n", in.Name, delivery.Say("setup.complete").English())
+			fmt.Fprintf(out, "%s: %s\n", in.Name, say(delivery.Say("setup.complete")))
 		}
 	}
 	return complete
 }
 
-func setUp(ctx context.Context, in delivery.Integration, defaultURL string, dial delivery.Dial) ([]string, error) {
+func setUp(ctx context.Context, in delivery.Integration, defaultURL string, dial delivery.Dial) ([]delivery.Phrase, error) {
 	src, err := New(*in.CDC, defaultURL, in.Name, dial, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
-	return src.SetUp(ctx)
+	return src.setUp(ctx)
 }
 
 // refusal gathers what keeps set-up from beginning; nil when nothing does.

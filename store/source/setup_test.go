@@ -270,11 +270,11 @@ func TestSetUpGoesOnAfterASourceThatRefuses(t *testing.T) {
 	nameless.Slot = "No Slot"
 	list := []delivery.Integration{{Name: "nameless", CDC: &nameless}, {Name: "content", CDC: &good}}
 	var out bytes.Buffer
-	if source.SetUpAll(ctx(t), list, dsn, wire.Dialer{}.DialContext, &out) || !strings.Contains(out.String(), "nameless: cdc of nameless: ") || !strings.Contains(out.String(), "content: created replication slot ") {
+	if source.SetUpAll(ctx(t), list, dsn, wire.Dialer{}.DialContext, &out, delivery.Phrase.English) || !strings.Contains(out.String(), "nameless: cdc of nameless: ") || !strings.Contains(out.String(), "content: created replication slot ") {
 		t.Errorf("said %q", &out)
 	}
 	out.Reset()
-	if !source.SetUpAll(ctx(t), list[1:], dsn, wire.Dialer{}.DialContext, &out) || out.String() != "content: everything is there\n" {
+	if !source.SetUpAll(ctx(t), list[1:], dsn, wire.Dialer{}.DialContext, &out, delivery.Phrase.English) || out.String() != "content: everything is there\n" {
 		t.Errorf("said %q", &out)
 	}
 }

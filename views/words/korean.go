@@ -27,7 +27,8 @@ func together(lists ...[]translation) map[string]string {
 // koreanLists are the files that hold them, by name.
 var koreanLists = map[string][]translation{
 	"pages": koreanPages, "sources": koreanSources, "mistakes": koreanMistakes, "commands": koreanCommands, "terminal": koreanTerminal,
-	"audit": koreanAudit, "ignoring": koreanIgnoring, "masks": koreanMasks, "errors": koreanErrors,
+	"audit": koreanAudit, "ignoring": koreanIgnoring, "masks": koreanMasks, "errors": koreanErrors, "config": koreanConfig,
+	"usage": koreanUsage,
 }
 
 // KoreanTexts are the English texts that korean_….go translates, so that others can see whether they are said.

@@ -67,10 +67,11 @@ func Of(lang string, err error) (text string, ok bool) {
 	return Say(lang, spoken.Phrase()), true
 }
 
-// placeholder is an argument in a phrase: {name} as it is; {name:q} quoted; {name:list}, {name:or} and {name:and} a list, see List;
-// {name|one|many} the first text where it is 1, else the second. In another language also {name:word}, a machine's word as people say it,
-// and in Korean {name:은는}, with the particle that fits, likewise behind a form: {name:word:은는}.
-var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|list|or|and|word))?(?::(\p{Hangul}+))?(?:\|([^{}|]*)\|([^{}|]*))?\}`)
+// placeholder is an argument in a phrase: {name} as it is; {name:q} quoted; {name:written} as Written says it; {name:list}, {name:or}
+// and {name:and} a list, see List; {name|one|many} the first text where it is 1, else the second. In another language also
+// {name:word}, a machine's word as people say it, and in Korean {name:은는}, with the particle that fits, likewise behind a form:
+// {name:word:은는}.
+var placeholder = regexp.MustCompile(`\{([a-z_]+)(?::(q|list|or|and|word|written))?(?::(\p{Hangul}+))?(?:\|([^{}|]*)\|([^{}|]*))?\}`)
 
 // List puts items one behind the other as a language does it. by is how they are joined, a phrase list.… of the catalogue; by or and and
 // only the last one is, and the others as in a list.
@@ -121,6 +122,8 @@ func formed(lang, form, value string) string {
 		return strconv.Quote(value)
 	case "word":
 		return Translate(lang, value)
+	case "written":
+		return Written(lang, value)
 	}
 	return List(lang, form, strings.Split(value, delivery.Comma))
 }

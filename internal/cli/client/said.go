@@ -3,6 +3,7 @@ package client
 import (
 	"os"
 
+	"redrive/delivery"
 	"redrive/views/words"
 )
 
@@ -21,6 +22,9 @@ type saidError struct {
 }
 
 func (e *saidError) Error() string { return e.text }
+
+// Phrase is the text: what it tells of another error is in it.
+func (e *saidError) Phrase() delivery.Phrase { return delivery.Verbatim(e.text) }
 
 func (e *saidError) Unwrap() error { return e.cause }
 
@@ -43,7 +47,7 @@ func heard(args []any) []any {
 	for n, arg := range args {
 		out[n] = arg
 		if err, ok := arg.(error); ok {
-			out[n] = err.Error()
+			out[n] = words.Written(Language(), err.Error())
 			if text, spoken := words.Of(Language(), err); spoken {
 				out[n] = text
 			}

@@ -1,0 +1,32 @@
+package words
+
+// koreanUsage are the mistakes that the parser of the command line finds, see Written.
+var koreanUsage = []translation{
+	{"%q exists but is a directory", "%q{은는} 파일이 아니라 디렉터리입니다"},
+	{"%s and %s can't be used together", "%s{과와} %s{은는} 함께 쓸 수 없습니다"},
+	{"%s and %s_FILE are both set; leave one out", "%s{과와} %s_FILE이 모두 설정되어 있습니다. 하나를 빼세요"},
+	{"%s must be one of %s but got %q", "%s: %s 중 하나여야 합니다. 받은 값 %q"},
+	{"%s, did you mean %s?", "%s. %s{을를} 쓰려던 것인가요?"},
+	{"%s, did you mean one of %s?", "%s. 다음 중 하나를 쓰려던 것인가요? %s"},
+	{"bool value must be true, 1, yes, false, 0 or no but got %q", "true, 1, yes, false, 0, no 중 하나여야 합니다. 받은 값 %q"},
+	{"expected %q", "%q{이가} 필요합니다"},
+	{"expected %s value but got %q (%s)", "%[1]s 값이 필요합니다. 받은 것 %[2]q (%[3]s)"},
+	{"expected a float but got %q (%s)", "숫자여야 합니다. 받은 값 %q (%s)"},
+	{"expected a valid %d bit int but got %q", "%d비트 정수여야 합니다. 받은 값 %q"},
+	{"expected a valid %d bit uint but got %q", "0 이상의 %d비트 정수여야 합니다. 받은 값 %q"},
+	{"expected an int but got %q (%s)", "정수여야 합니다. 받은 값 %q (%s)"},
+	{"expected bool but got %q (%s)", "참 또는 거짓이어야 합니다. 받은 값 %q (%s)"},
+	{"expected duration but got %q: %s", "2h 같은 기간이어야 합니다. 받은 값 %q: %s"},
+	{"expected one of %s", "다음 중 하나가 필요합니다: %s"},
+	{"missing flags: %s", "플래그가 빠졌습니다: %s"},
+	{"missing positional arguments %s", "인수가 빠졌습니다: %s"},
+	{"no command selected", "명령을 지정하지 않았습니다"},
+	{"time: invalid duration %q", "%q{은는} 기간이 아닙니다"},
+	{"time: missing unit in duration %q", "%q에 단위가 없습니다"},
+	{"time: unknown unit %q in duration %q", "%q{은는} 없는 단위입니다: %q"},
+	{"unexpected argument %s", "알 수 없는 인수 %s"},
+	{"unexpected flag argument %q", "플래그에 값을 줄 수 없습니다: %q"},
+	{"unexpected token %s", "알 수 없는 입력 %s"},
+	{"unknown flag %s", "알 수 없는 플래그 %s"},
+	{"write on or off, not %q", "on 또는 off를 쓰세요. 받은 값 %q"},
+}
