@@ -13,6 +13,7 @@ import (
 	"redrive/internal/cli/client"
 	"redrive/store"
 	"redrive/store/notary"
+	"redrive/views/words"
 )
 
 // auditCmds are the commands of the audit.
@@ -66,7 +67,7 @@ func (c *verifyCmd) Run(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(out, v.Chain)
+		fmt.Fprintln(out, words.Written(language(), v.Chain.String()))
 		if !v.Chain.OK() {
 			return client.Said("the audit chain is broken")
 		}

@@ -55,7 +55,7 @@ func (r *Report) Database(ctx context.Context, db *store.Store) {
 	r.Note(delivery.Say("doctor.schema"), ready)
 	audit, err := db.VerifyAudit(ctx)
 	if err == nil && !audit.OK() {
-		err = errors.New(audit.String())
+		err = delivery.Fault("doctor.audit.broken", "report", audit)
 	}
 	r.Note(delivery.Say("doctor.audit"), err)
 	prepared, err := db.PreparedTransactions(ctx)

@@ -176,6 +176,7 @@ var phrases = map[string]string{
 	"file.total.no_numbers":           "control total: column {column:q} holds no numbers",
 	"doctor.again":                    "{what}: redrive cdc resnapshot {integration} --table {table} reads the table again",
 	"doctor.audit":                    "audit chain",
+	"doctor.audit.broken":             "{report:written}",
 	"doctor.changes":                  "{integration}: changes of {table}",
 	"doctor.database":                 "database",
 	"doctor.gaps":                     "{integration}: gaps",

@@ -2,6 +2,7 @@ package words
 
 // koreanMistakes are what people and programs are told of what they hand over.
 var koreanMistakes = []translation{
+	{"%s %s? [y/N] ", "%[2]s에 대해 %[1]s{을를} 실행할까요? [y/N] "},
 	{"A CloudEvent needs the attribute {attribute}.", "CloudEvent에는 속성 {attribute:이가} 필요합니다."},
 	{"A canary is a whole number.", "카나리는 정수입니다."},
 	{"A command goes to exactly one integration: name it.", "명령은 정확히 한 연동으로 갑니다. 연동을 지정하세요."},

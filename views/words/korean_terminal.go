@@ -28,7 +28,6 @@ var koreanTerminal = []translation{
 	{"FAILURE", "실패 건"},
 	{"Finished", "종료"},
 	{"HELD", "보류"},
-	{"History", "이력"},
 	{"INTEGRATION", "연동"},
 	{"KEY", "키"},
 	{"LAST SEEN", "마지막 발생"},

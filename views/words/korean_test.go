@@ -1,6 +1,7 @@
 package words
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -125,7 +126,9 @@ func TestKoreanIsSortedAndOnce(t *testing.T) {
 }
 
 func TestKoreanKeepsWhatIsFilledIn(t *testing.T) {
-	for english, text := range korean {
+	all := together(koreanConfig, koreanUsage)
+	maps.Copy(all, korean)
+	for english, text := range all {
 		if got, want := places(text), places(english); !slices.Equal(got, want) {
 			t.Errorf("%q has %v, its translation %q has %v", english, want, text, got)
 		}

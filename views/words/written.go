@@ -62,11 +62,14 @@ func Written(lang, text string) string {
 // listed is text as a list, where it is one of single words and of what has a translation.
 func listed(lang, text string) (list string, is bool) {
 	items := joint.Split(text, -1)
+	if len(items) == 1 {
+		return "", false
+	}
 	for n, item := range items {
 		items[n] = Written(lang, item)
 		if items[n] == item && strings.ContainsAny(item, " \"") {
 			return "", false
 		}
 	}
-	return strings.Join(items, ", "), len(items) > 1
+	return strings.Join(items, ", "), true
 }

@@ -217,7 +217,7 @@ func (a act) many(ctx context.Context, t *Terminal, request map[string]any) erro
 		return nil
 	}
 	if dry.Eligible > 1 && !a.Yes {
-		err := t.confirm(ctx, Text("%s %s? [y/N] ", capital(fmt.Sprint(request["action"])),
+		err := t.confirm(ctx, Text("%s %s? [y/N] ", capital(spoken(fmt.Sprint(request["action"]))),
 			plural(dry.Eligible, "failure", "failures")))
 		if err != nil {
 			return err
@@ -257,7 +257,7 @@ func (a act) start(ctx context.Context, t *Terminal, request map[string]any) err
 		fmt.Fprintln(t.Out, visible(o.ID))
 	default:
 		fmt.Fprintln(t.Out, Text("Operation %s: %s of %s. Follow it: redrive operations watch %s",
-			visible(o.ID), o.Action, plural(o.Selected, "failure", "failures"), visible(o.ID)))
+			visible(o.ID), spoken(o.Action), plural(o.Selected, "failure", "failures"), visible(o.ID)))
 	}
 	return nil
 }

@@ -133,8 +133,8 @@ func (o Output) operation(t *Terminal, raw []byte, is operation) {
 func (o operation) print(t *Terminal, now time.Time) {
 	row := t.fact
 	row("Operation", o.ID)
-	row("Action", Text("%s of %s", o.Action, plural(o.Selected, "failure", "failures")))
-	row("State", Text("%s (version %d)", o.State, o.Version))
+	row("Action", Text("%s of %s", spoken(o.Action), plural(o.Selected, "failure", "failures")))
+	row("State", Text("%s (version %d)", spoken(o.State), o.Version))
 	row("Note", o.Note)
 	row("Started", Text("%s by %s", ago(o.CreatedAt, now), o.Actor))
 	row("Reason", o.Reason)
@@ -239,7 +239,7 @@ func (c steer) run(ctx context.Context, t *Terminal, step string, more map[strin
 		return err
 	}
 	if c.Output.Output == "table" {
-		fmt.Fprintln(t.Out, Text("Operation %s is %s: %s.", visible(o.ID), visible(o.State), o.numbers()))
+		fmt.Fprintln(t.Out, Text("Operation %s is %s: %s.", visible(o.ID), spoken(o.State), o.numbers()))
 		return nil
 	}
 	c.Output.operation(t, raw, o)
@@ -311,7 +311,7 @@ func (s Server) watch(ctx context.Context, t *Terminal, id string, output Output
 				"--reason …", visible(id))
 		case err == nil:
 			answered = time.Now()
-			p.say(visible(o.State) + ": " + o.numbers())
+			p.say(spoken(o.State) + ": " + o.numbers())
 			if o.State == "paused" || o.Remaining == 0 {
 				p.end()
 				if p.quiet {

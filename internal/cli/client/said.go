@@ -41,6 +41,9 @@ func Said(text string, args ...any) error {
 
 func said(text string, args ...any) error { return Said(text, args...) }
 
+// spoken is a word of the API, such as a state or an action, in that language.
+func spoken(word string) string { return visible(words.Translate(Language(), word)) }
+
 // heard are arguments of which errors say what they say to people.
 func heard(args []any) []any {
 	out := make([]any, len(args))
@@ -48,7 +51,7 @@ func heard(args []any) []any {
 		out[n] = arg
 		if err, ok := arg.(error); ok {
 			out[n] = words.Written(Language(), err.Error())
-			if text, spoken := words.Of(Language(), err); spoken {
+			if text, says := words.Of(Language(), err); says {
 				out[n] = text
 			}
 		}
