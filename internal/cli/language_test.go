@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -114,4 +116,29 @@ func joined(e ast.Expr) string {
 		}
 	}
 	return ""
+}
+
+// What is typed or set wrongly is said in the language of whoever reads, with the names of flags and commands as they are typed.
+func TestWrongUsageIsSaidInKorean(t *testing.T) {
+	t.Setenv("REDRIVE_LANG", words.Korean)
+	file := filepath.Join(t.TempDir(), "integrations.yaml")
+	if err := os.WriteFile(file, []byte("integrations:\n  - name: a\n    method: outbox\n    retry: {jitter: half}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]string{
+		"serv":                           "redrive: 알 수 없는 인수 serv. \"serve\"를 쓰려던 것인가요?; redrive --help를 보세요\n",
+		"serve --no-such":                "redrive: 알 수 없는 플래그 --no-such; redrive --help를 보세요\n",
+		"secret set a":                   "redrive: \"<name>\"이 필요합니다; redrive --help를 보세요\n",
+		"batch run a":                    "redrive: 플래그가 빠졌습니다: --reason=STRING; redrive --help를 보세요\n",
+		"doctor --log-format=x":          "redrive: REDRIVE_LOG_FORMAT (--log-format): \"text\",\"json\" 중 하나여야 합니다. 받은 값 \"x\"; redrive --help를 보세요\n",
+		"serve --demo=perhaps":           "redrive: REDRIVE_DEMO (--demo): on 또는 off를 쓰세요. 받은 값 \"perhaps\"; redrive --help를 보세요\n",
+		"failures list --limit=x":        "redrive: --limit: 64비트 정수여야 합니다. 받은 값 \"x\"; redrive --help를 보세요\n",
+		"cdc setup --config=" + file:     "redrive: REDRIVE_CONFIG: " + file + " 파일 4행: retry.jitter: \"half\"는 full도 none도 아닙니다\n",
+		"cdc setup --config=/none/there": "redrive: REDRIVE_CONFIG: 연동 파일을 읽는 중: open /none/there: no such file or directory\n",
+	} {
+		var out, wrong bytes.Buffer
+		if code := (Program{}).Run(t.Context(), strings.Fields(command), &out, &wrong); code != ExitUsage || wrong.String() != want {
+			t.Errorf("redrive %s ends with %d and says %q, want %q", command, code, &wrong, want)
+		}
+	}
 }

@@ -20,6 +20,7 @@ var koreanCommands = []translation{
 	{"%s: %s; set EDITOR to the editor you want", "%s: %s; 쓸 편집기를 EDITOR에 설정하세요"},
 	{"%s: a duration such as 2h, at least %s", "%s: 2h 같은 기간, 최소 %s"},
 	{"%s: whole hours such as 720h", "%s: 720h 같은 정수 시간"},
+	{"%s; see redrive --help", "%s; redrive --help를 보세요"},
 	{"--limit: a number from 1 on", "--limit: 1 이상의 숫자"},
 	{"--null and --file: give one of them", "--null과 --file 중 하나만 지정하세요"},
 	{"--reason: say why, the audit keeps it", "--reason: 사유를 쓰세요. 감사 기록에 남습니다"},
