@@ -22,6 +22,7 @@ var koreanIgnoring = []translation{
 	{"How many times as many", "배수"},
 	{"Ignore rule {rule}", "무시 규칙 {rule}"},
 	{"Ignore rules", "무시 규칙"},
+	{"Ignore what comes like these", "앞으로 오는 같은 실패 무시"},
 	{"Ignored by it now", "현재 이 규칙으로 무시됨"},
 	{"Ignores what comes like these, as it comes.", "이와 같은 실패가 오면 바로 무시합니다."},
 	{"In the last 30 days", "최근 30일"},
