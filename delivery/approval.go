@@ -261,7 +261,9 @@ func (p Pace) Looser(than Pace) bool {
 func FourEyesOf(list []Integration) map[string]FourEyes {
 	of := map[string]FourEyes{}
 	for _, i := range list {
-		of[i.Name] = i.FourEyes
+		if i.FourEyes != (FourEyes{}) {
+			of[i.Name] = i.FourEyes
+		}
 	}
 	return of
 }

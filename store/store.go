@@ -34,7 +34,7 @@ type Store struct {
 	*queue.Queue
 	*find.Lists
 	*desk.Desk
-	*approve.Approvals
+	*approve.Requests
 	*batch.Batches
 	*capture.Captures
 	*integrations.Registry
@@ -57,7 +57,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Queue:       queue.New(db),
 		Lists:       find.New(db),
 		Desk:        desk.New(db),
-		Approvals:   approve.New(db, desk.Executors, batch.Executors, capture.Executors),
+		Requests:    approve.New(db, desk.Executors, batch.Executors, capture.Executors),
 		Batches:     batch.New(db),
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),

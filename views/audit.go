@@ -92,6 +92,12 @@ var deeds = map[string]deed{
 	"session.recovery-code":     {"used a recovery code", "%s used a recovery code"},
 	"session.sign-in-failed":    {"sign-in refused", "%s was refused at the sign-in of %s"},
 	"session.password-failed":   {"wrong present password", "%s typed a wrong present password for %s"},
+	"approval.ask":              {"asked for approval", "%s asked for approval of %s"},
+	"approval.approve":          {"approved", "%s approved %s"},
+	"approval.reject":           {"rejected a request", "%s rejected %s"},
+	"approval.withdraw":         {"withdrew a request", "%s withdrew %s"},
+	"approval.void":             {"voided a request", "%s voided %s"},
+	"approval.expire":           {"let a request expire", "%s let %s expire"},
 	"audit.export":              {"took the audit away as a file", "%s took away %s as a file"},
 	"failures.export":           {"took failures away as a file", "%s took away %s as a file"},
 }
@@ -105,10 +111,11 @@ func (l Locale) Deed(action string) string {
 }
 
 // subjectKinds are the kinds of what entries are about, in the order of the filter.
-var subjectKinds = []string{"delivery", "operation", "integration", "message", "operator", "token", "provider", "view", "data-key", "export"}
+var subjectKinds = []string{"delivery", "operation", "integration", "message", "operator", "token", "provider", "view", "data-key", "export", "approval"}
 
 var subjectNames = map[string]string{"delivery": "failure", "operation": "operation", "integration": "integration", "message": "message", "operator": "person",
-	"token": "API token", "provider": "sign-in provider", "view": "saved view", "data-key": "key of secrets", "export": "file of a list"}
+	"token": "API token", "provider": "sign-in provider", "view": "saved view", "data-key": "key of secrets", "export": "file of a list",
+	"approval": "request for approval"}
 
 func (l Locale) subjectKind(kind string) string {
 	if name, ok := subjectNames[kind]; ok {
@@ -313,13 +320,15 @@ func subjectURL(e delivery.AuditEntry) string {
 		return Message(e.Subject)
 	case "integration":
 		return Integration(e.Subject)
+	case "approval":
+		return Approval(e.Subject)
 	}
 	return ""
 }
 
 func shortSubject(e delivery.AuditEntry) string {
 	switch e.SubjectType {
-	case "delivery", "operation", "message", "view":
+	case "delivery", "operation", "message", "view", "approval":
 		return Short(e.Subject)
 	}
 	return e.Subject

@@ -16,7 +16,7 @@ import (
 
 // Approve has a request carried out, in one transaction with the approval. The error is a *delivery.VoidError where what was asked for is
 // not what there is any more, or where nobody said anything in time: then that is kept.
-func (s *Approvals) Approve(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error) {
+func (s *Requests) Approve(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error) {
 	return s.decide(ctx, d, func(tx *gorm.DB, a delivery.Approval) (outcome, error) {
 		why, err := changed(tx, a)
 		if err != nil || !why.IsZero() {
@@ -27,7 +27,7 @@ func (s *Approvals) Approve(ctx context.Context, d delivery.ApprovalDecision) (d
 }
 
 // Reject says no to a request; a comment is required.
-func (s *Approvals) Reject(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error) {
+func (s *Requests) Reject(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error) {
 	if d.Comment = strings.TrimSpace(d.Comment); d.Comment == "" {
 		return delivery.Approval{}, delivery.Mistake("reason_required.reject", "comment")
 	}
@@ -37,7 +37,7 @@ func (s *Approvals) Reject(ctx context.Context, d delivery.ApprovalDecision) (de
 }
 
 // Withdraw takes a request back; only whoever asked does, by whatever token or session of theirs.
-func (s *Approvals) Withdraw(ctx context.Context, d delivery.ApprovalDecision) (a delivery.Approval, err error) {
+func (s *Requests) Withdraw(ctx context.Context, d delivery.ApprovalDecision) (a delivery.Approval, err error) {
 	err = s.settled(ctx, d, func(tx *gorm.DB, a delivery.Approval) (outcome, error) {
 		person, err := PersonOf(tx, d.Actor)
 		if err == nil && a.ActorID != d.Actor && !a.Mine(person) {
@@ -59,7 +59,7 @@ type outcome struct {
 }
 
 // decide lets another person say something.
-func (s *Approvals) decide(ctx context.Context, d delivery.ApprovalDecision, say func(*gorm.DB, delivery.Approval) (outcome, error)) (a delivery.Approval, err error) {
+func (s *Requests) decide(ctx context.Context, d delivery.ApprovalDecision, say func(*gorm.DB, delivery.Approval) (outcome, error)) (a delivery.Approval, err error) {
 	err = s.settled(ctx, d, func(tx *gorm.DB, a delivery.Approval) (outcome, error) {
 		if err := mayDecide(tx, a, d.Actor); err != nil {
 			return outcome{}, err
@@ -73,7 +73,7 @@ func (s *Approvals) decide(ctx context.Context, d delivery.ApprovalDecision, say
 }
 
 // settled ends a request that is open, with its entry in the audit. One that became void or too old ends as that, whatever was to be said.
-func (s *Approvals) settled(ctx context.Context, d delivery.ApprovalDecision, say func(*gorm.DB, delivery.Approval) (outcome, error)) error {
+func (s *Requests) settled(ctx context.Context, d delivery.ApprovalDecision, say func(*gorm.DB, delivery.Approval) (outcome, error)) error {
 	if !delivery.IsUUID(d.ID) {
 		return delivery.ErrNotFound
 	}
@@ -183,7 +183,7 @@ func differs(tx *gorm.DB, a delivery.Approval, lock string) (why delivery.Phrase
 
 // carryOut does what was asked for by the rights that whoever asked has now. What they may not any more, or what is not possible any more,
 // voids the request.
-func (s *Approvals) carryOut(tx *gorm.DB, a delivery.Approval) (outcome, error) {
+func (s *Requests) carryOut(tx *gorm.DB, a delivery.Approval) (outcome, error) {
 	run, known := s.executors[a.Kind]
 	if !known || !delivery.IsUUID(a.ActorID) {
 		return outcome{}, fmt.Errorf("nobody carries out %s", a.Kind)
@@ -258,7 +258,7 @@ const expiredAtOnce = 100
 
 // ExpireApprovals ends requests to which nobody said anything in time, at most 100 at once, and forgets what was typed into those that were
 // not carried out a month ago.
-func (s *Approvals) ExpireApprovals(ctx context.Context) error {
+func (s *Requests) ExpireApprovals(ctx context.Context) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {
 		ids, err := pg.Read(tx, pg.Single[string], `SELECT id::text FROM redrive.approvals WHERE state = 'open' AND expires_at <= statement_timestamp()
 			ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED`, expiredAtOnce)

@@ -49,7 +49,7 @@ func see(tx *gorm.DB, a delivery.Approval) error {
 }
 
 // Approvals returns requests, newest first, without their parameters.
-func (s *Approvals) Approvals(ctx context.Context, f delivery.ApprovalFilter) (page delivery.Page[delivery.Approval], err error) {
+func (s *Requests) Approvals(ctx context.Context, f delivery.ApprovalFilter) (page delivery.Page[delivery.Approval], err error) {
 	limit, err := delivery.PageSize(f.Limit)
 	if err != nil {
 		return page, err
@@ -105,7 +105,7 @@ func textsOf(states []delivery.ApprovalState) (texts []string) {
 const countedApprovals = 100
 
 // ApprovalsToDo counts what waits for a person to approve it, up to 100: what somebody else asked for, of integrations for which they may.
-func (s *Approvals) ApprovalsToDo(ctx context.Context, person string) (n int, err error) {
+func (s *Requests) ApprovalsToDo(ctx context.Context, person string) (n int, err error) {
 	db, w := s.Gorm.WithContext(ctx), pg.NewWhere()
 	scope := pg.Scope(db, delivery.PermitView, delivery.PermitApprove)
 	if person == "" || scope.IsEmpty() {
@@ -119,7 +119,7 @@ func (s *Approvals) ApprovalsToDo(ctx context.Context, person string) (n int, er
 }
 
 // Approval returns one request with its parameters. Of an open one it says what is not as it was asked for any more.
-func (s *Approvals) Approval(ctx context.Context, id string) (a delivery.Approval, err error) {
+func (s *Requests) Approval(ctx context.Context, id string) (a delivery.Approval, err error) {
 	if !delivery.IsUUID(id) {
 		return a, delivery.ErrNotFound
 	}
@@ -141,7 +141,7 @@ const itemsSQL = `SELECT i.n, i.delivery_id::text, coalesce(r.integration, i.int
 	WHERE i.approval_id = ? AND i.n > ? ORDER BY i.n LIMIT ?`
 
 // ApprovalItems lists what a request is about, in order; Next is the last number.
-func (s *Approvals) ApprovalItems(ctx context.Context, id, after string, limit int) (page delivery.Page[delivery.ApprovalItem], err error) {
+func (s *Requests) ApprovalItems(ctx context.Context, id, after string, limit int) (page delivery.Page[delivery.ApprovalItem], err error) {
 	if limit, err = delivery.PageSize(limit); err != nil {
 		return page, err
 	}

@@ -18,19 +18,19 @@ type Executor func(tx *gorm.DB, a delivery.Approval) (result string, err error)
 // Executors are those of a room, by what each carries out.
 type Executors map[delivery.ApprovalKind]Executor
 
-// Approvals keeps requests for approval.
-type Approvals struct {
+// Requests keeps requests for approval.
+type Requests struct {
 	*pg.DB
 	executors Executors
 }
 
 // New returns the room on a pool of connections, with the executors of the rooms that ask.
-func New(db *pg.DB, rooms ...Executors) *Approvals {
+func New(db *pg.DB, rooms ...Executors) *Requests {
 	all := Executors{}
 	for _, room := range rooms {
 		maps.Copy(all, room)
 	}
-	return &Approvals{DB: db, executors: all}
+	return &Requests{DB: db, executors: all}
 }
 
 type grantedKey struct{}
