@@ -98,7 +98,7 @@ func needed(tx *gorm.DB, deeds []delivery.Deed) (map[string]delivery.FourEyes, [
 
 // Known returns the *delivery.AskedError of a form that asked before, nil of any other.
 func Known(tx *gorm.DB, token string) error {
-	a, err := one(tx, "a.token = ?", token)
+	a, err := one(tx, "q.token = ?", token)
 	switch {
 	case errors.Is(err, delivery.ErrNotFound):
 		return nil
@@ -165,7 +165,7 @@ func keep(tx *gorm.DB, r Request, rules []delivery.Rule, open time.Duration) (a 
 	if err := keepItems(tx, id.String(), r); err != nil {
 		return a, err
 	}
-	if a, err = one(tx, "a.id = ?", id.String()); err != nil {
+	if a, err = one(tx, "q.id = ?", id.String()); err != nil {
 		return a, err
 	}
 	return bind(tx, a)

@@ -110,7 +110,7 @@ func locked(tx *gorm.DB, id string) (delivery.Approval, error) {
 	if _, err := pg.Read(tx, pg.Single[int], "SELECT 1 FROM redrive.approvals WHERE id = ? FOR UPDATE", id); err != nil {
 		return delivery.Approval{}, err
 	}
-	a, err := one(tx, "a.id = ?", id)
+	a, err := one(tx, "q.id = ?", id)
 	if err != nil {
 		return a, err
 	}
@@ -266,7 +266,7 @@ func (s *Requests) ExpireApprovals(ctx context.Context) error {
 			return err
 		}
 		for _, id := range ids {
-			a, err := one(tx, "a.id = ?", id)
+			a, err := one(tx, "q.id = ?", id)
 			if err != nil {
 				return err
 			}

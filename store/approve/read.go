@@ -13,11 +13,11 @@ import (
 )
 
 // stateSQL is the state of a request a: one whose time is over has expired, also before that is written down.
-const stateSQL = "CASE WHEN a.state = 'open' AND a.expires_at <= statement_timestamp() THEN 'expired' ELSE a.state END"
+const stateSQL = "CASE WHEN q.state = 'open' AND q.expires_at <= statement_timestamp() THEN 'expired' ELSE q.state END"
 
-var approvalSQL = `SELECT a.id::text, ` + stateSQL + `, a.kind, a.action, a.target, ` + pg.Called("a.actor") + `, a.actor, coalesce(a.person, ''), a.reason,
-	array_to_json(a.rules), array_to_json(a.integrations), a.items, a.hash, a.created_at, a.expires_at, a.decided_at, ` + pg.Called("a.decided_by") + `,
-	coalesce(a.decided_by, ''), coalesce(a.comment, ''), a.void_because, coalesce(a.result, ''), a.request FROM redrive.approvals a`
+var approvalSQL = `SELECT q.id::text, ` + stateSQL + `, q.kind, q.action, q.target, ` + pg.Called("q.actor") + `, q.actor, coalesce(q.person, ''), q.reason,
+	array_to_json(q.rules), array_to_json(q.integrations), q.items, q.hash, q.created_at, q.expires_at, q.decided_at, ` + pg.Called("q.decided_by") + `,
+	coalesce(q.decided_by, ''), coalesce(q.comment, ''), q.void_because, coalesce(q.result, ''), q.request FROM redrive.approvals q`
 
 func columns(a *delivery.Approval) []any {
 	return []any{&a.ID, &a.State, &a.Kind, &a.Action, &a.Target, &a.Actor, &a.ActorID, &a.Person, &a.Reason, pg.JSON{To: &a.Rules},
@@ -36,7 +36,7 @@ func seen(db *gorm.DB, w *pg.Where) {
 		return
 	}
 	r, _ := delivery.RightOf(db.Statement.Context)
-	w.Add("(a.integrations <@ ? OR a.actor = ?)", pg.Names(scope), r.Actor)
+	w.Add("(q.integrations <@ ? OR q.actor = ?)", pg.Names(scope), r.Actor)
 }
 
 // see returns delivery.ErrNotFound for a request that is not shown.
@@ -62,9 +62,9 @@ func (s *Requests) Approvals(ctx context.Context, f delivery.ApprovalFilter) (pa
 		if err != nil {
 			return page, err
 		}
-		w.Add("(a.created_at, a.id) < (?::timestamptz, ?::uuid)", c.At, c.Id)
+		w.Add("(q.created_at, q.id) < (?::timestamptz, ?::uuid)", c.At, c.Id)
 	}
-	page.Items, err = pg.Read(db, columns, approvalSQL+w.Sql()+" ORDER BY a.created_at DESC, a.id DESC LIMIT ?", append(w.Args, limit+1)...)
+	page.Items, err = pg.Read(db, columns, approvalSQL+w.Sql()+" ORDER BY q.created_at DESC, q.id DESC LIMIT ?", append(w.Args, limit+1)...)
 	if err != nil {
 		return page, pg.DomainError(fmt.Errorf("reading requests for approval: %w", err))
 	}
@@ -82,15 +82,15 @@ func (s *Requests) Approvals(ctx context.Context, f delivery.ApprovalFilter) (pa
 func filter(w *pg.Where, f delivery.ApprovalFilter) {
 	switch states := textsOf(f.States); {
 	case len(states) == 1 && f.States[0] == delivery.ApprovalOpen:
-		w.Add("a.state = 'open' AND a.expires_at > statement_timestamp()")
+		w.Add("q.state = 'open' AND q.expires_at > statement_timestamp()")
 	case len(states) > 0:
 		w.Add(stateSQL+" = ANY(?)", &states)
 	}
 	if f.Mine != "" {
-		w.Add("a.person = ?", f.Mine)
+		w.Add("q.person = ?", f.Mine)
 	}
 	if f.ToDo != "" {
-		w.Add("a.person IS DISTINCT FROM ?", f.ToDo)
+		w.Add("q.person IS DISTINCT FROM ?", f.ToDo)
 	}
 }
 
@@ -112,10 +112,10 @@ func (s *Requests) ApprovalsToDo(ctx context.Context, person string) (n int, err
 		return 0, nil
 	}
 	if !scope.All {
-		w.Add("a.integrations <@ ?", pg.Names(scope))
+		w.Add("q.integrations <@ ?", pg.Names(scope))
 	}
 	filter(w, delivery.ApprovalFilter{States: []delivery.ApprovalState{delivery.ApprovalOpen}, ToDo: person})
-	return pg.ReadOne(db, pg.Single[int], "SELECT count(*) FROM (SELECT FROM redrive.approvals a"+w.Sql()+" LIMIT "+strconv.Itoa(countedApprovals)+") x", w.Args...)
+	return pg.ReadOne(db, pg.Single[int], "SELECT count(*) FROM (SELECT FROM redrive.approvals q"+w.Sql()+" LIMIT "+strconv.Itoa(countedApprovals)+") x", w.Args...)
 }
 
 // Approval returns one request with its parameters. Of an open one it says what is not as it was asked for any more.
@@ -124,7 +124,7 @@ func (s *Requests) Approval(ctx context.Context, id string) (a delivery.Approval
 		return a, delivery.ErrNotFound
 	}
 	db := s.Gorm.WithContext(ctx)
-	if a, err = one(db, "a.id = ?", id); err != nil {
+	if a, err = one(db, "q.id = ?", id); err != nil {
 		return a, err
 	}
 	if err := see(db, a); err != nil {
