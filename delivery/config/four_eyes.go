@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -27,6 +28,9 @@ func (c *checker) fourEyes(path string, all, own rawFourEyes) delivery.FourEyes 
 	if text := cmp.Or(own.Expires, all.Expires); text != "" {
 		f.Expires = c.Duration(path+".expires", "four_eyes.expires", text, time.Minute, delivery.MaxApproval)
 	}
+	if alone := (delivery.FourEyes{Expires: f.Expires}); f == alone || f.Expires == delivery.StandardApproval {
+		f.Expires = 0 // of nothing, or as it is anyway
+	}
 	return f
 }
 
@@ -35,8 +39,8 @@ func truth(own, all *form.Truth) bool {
 	return given != nil && bool(*given)
 }
 
-// asWritten is each integration as it stands in the file, without comments, order and layout: another text is another setting. What
-// references stand for is not in it.
+// asWritten is each integration as it stands in the file, without comments, order and layout: another text is another setting. Secrets are
+// not in it: neither what references stand for, nor what stands there as a secret, nor credentials of addresses.
 func asWritten(name string, data []byte) (texts []string) {
 	var all struct {
 		Integrations []any `yaml:"integrations"`
@@ -46,8 +50,30 @@ func asWritten(name string, data []byte) (texts []string) {
 		return nil
 	}
 	for _, in := range all.Integrations {
-		raw, _ := json.Marshal(in)
+		raw, _ := json.Marshal(withoutSecrets("", in))
 		texts = append(texts, string(raw))
 	}
 	return texts
+}
+
+// withoutSecrets is what stands under a name without what is secret in it.
+func withoutSecrets(name string, value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			v[key] = withoutSecrets(key, inner)
+		}
+	case []any:
+		for n, inner := range v {
+			v[n] = withoutSecrets(name, inner)
+		}
+	case string:
+		switch {
+		case delivery.IsCredential(name):
+			return delivery.Hidden
+		case strings.Contains(v, "://"):
+			return delivery.RedactURL(v)
+		}
+	}
+	return value
 }

@@ -39,9 +39,8 @@ func shared(block reflect.Type) bool {
 var general = []form.Page{
 	{Where: "the file", Of: reflect.TypeFor[rawFile](), Settings: []form.Setting{
 		{Name: "ticket_url", Help: "address with `{ticket}` in it: makes links of the tickets that people note on failures"},
-		{Name: "four_eyes", Help: "what another person approves before it happens, of every integration that does not say otherwise"},
 	}},
-	{Where: "`four_eyes`", Of: reflect.TypeFor[rawFourEyes](), Settings: []form.Setting{
+	{Where: "`four_eyes` (of the file; in an integration what is other there)", Of: reflect.TypeFor[rawFourEyes](), Settings: []form.Setting{
 		{Name: "bulk_over", Help: "operations on more than so many failures of the integration, 0 for all operations; none: of any size go alone"},
 		{Name: "edit", Standard: "false", Help: "another payload or other headers"},
 		{Name: "ignore_for_good", Standard: "false", Help: "ignoring without an end"},
@@ -76,7 +75,6 @@ var general = []form.Page{
 		{Name: "mask", Help: "JSON paths of the payload that people, logs and search do not see"},
 		{Name: "labels", Help: "keys like names with a value each, such as `{team: shop}`: rights can be given for all integrations that have them, and the overview folds by them what is quiet"},
 		{Name: "runbook", Help: "address of a page that says what to do when it fails; linked from the integration's page"},
-		{Name: "four_eyes", Help: "what is other here than at the top of the file"},
 		{Name: "schema", Help: "JSON Schema file, beside this one, that edited payloads must fit; not with `batch`"},
 	}},
 	{Where: "`retry`", Of: reflect.TypeFor[rawRetry](), Settings: []form.Setting{

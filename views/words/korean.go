@@ -11,7 +11,7 @@ package words
 // see particles.
 type translation struct{ english, korean string }
 
-var korean = together(koreanPages, koreanSources, koreanMistakes, koreanCommands)
+var korean = together(koreanPages, koreanSources, koreanMistakes, koreanCommands, koreanReview)
 
 // together are all lists as one. No text is in two of them, see TestKoreanIsSortedAndOnce.
 func together(lists ...[]translation) map[string]string {
@@ -26,7 +26,7 @@ func together(lists ...[]translation) map[string]string {
 
 // koreanLists are the files that hold them, by name.
 var koreanLists = map[string][]translation{
-	"pages": koreanPages, "sources": koreanSources, "mistakes": koreanMistakes, "commands": koreanCommands, "errors": koreanErrors,
+	"pages": koreanPages, "sources": koreanSources, "mistakes": koreanMistakes, "commands": koreanCommands, "errors": koreanErrors, "review": koreanReview,
 }
 
 // KoreanTexts are the English texts that korean_….go translates, so that others can see whether they are said.
