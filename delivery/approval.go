@@ -283,6 +283,10 @@ type Parameters struct {
 	Reason      string     `json:"reason,omitempty"`
 	Category    string     `json:"category,omitempty"`
 	Until       *time.Time `json:"until,omitempty"`
+	Count       int        `json:"count,omitempty"`
+	Grows       float64    `json:"grows,omitempty"`
+	ForGood     bool       `json:"for_good,omitempty"`
+	Search      string     `json:"search,omitempty"` // condition of a rule
 	Evidence    string     `json:"evidence,omitempty"`
 	Integration string     `json:"integration,omitempty"`
 	Date        string     `json:"business_date,omitempty"`
@@ -299,10 +303,11 @@ type Parameters struct {
 // asked is what any kind of request is kept as: names that a kind does not have stay empty.
 type asked struct {
 	Reason, Category, Evidence, Integration, Date, Table string
-	Until                                                *time.Time
+	End
 	Payload                                              []byte
 	PayloadNull                                          bool
 	Headers                                              map[string]string
+	Filter                                               *Filter
 	Pace                                                 *Pace
 	Canary                                               *int
 }
@@ -317,6 +322,9 @@ func ParametersOf(a Approval) *Parameters {
 		Reason:      r.Reason,
 		Category:    r.Category,
 		Until:       r.Until,
+		Count:       r.Count,
+		Grows:       r.Grows,
+		ForGood:     r.ForGood,
 		Evidence:    r.Evidence,
 		Integration: r.Integration,
 		Date:        r.Date,
@@ -324,6 +332,9 @@ func ParametersOf(a Approval) *Parameters {
 		Payload:     r.Payload != nil || r.PayloadNull,
 		Headers:     r.Headers != nil,
 		Canary:      r.Canary,
+	}
+	if a.Kind == ApprovalRule && r.Filter != nil {
+		p.Search = r.Filter.SearchText()
 	}
 	if r.Pace != nil {
 		p.Rate, p.RampTo, p.RampSeconds, p.StopAbove = r.Pace.Rate, r.Pace.RampTo, r.Pace.RampOver.Seconds(), r.Pace.StopAbove

@@ -23,10 +23,10 @@ type OperationRequest struct {
 	Chosen   []Chosen // a list, at most MaxChosen
 	Actor    string
 	Reason   string
-	Category string     // ignore
-	Until    *time.Time // ignore
-	Evidence string     // resolve
-	Pace     Pace       // retry
+	Category string // ignore
+	End             // ignore
+	Evidence string // resolve
+	Pace     Pace   // retry
 }
 
 // MaxChosen is the longest list of an operation; more is selected by a filter.
@@ -120,7 +120,7 @@ type OperationTerms struct {
 	ActorID  string
 	Reason   string
 	Category string
-	Until    *time.Time
+	End
 	Evidence string
 }
 

@@ -317,7 +317,7 @@ func (s doer) request(actor string) string {
 	id, conn := s.dead(), s.ledger()
 	_, err := conn.Exec(s.t.Context(), `UPDATE redrive.integrations SET four_eyes = '{"ignore_for_good": true}' WHERE name = 'push'`)
 	s.must(err)
-	_, err = s.store.Act(s.t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: id, Actor: cmp.Or(actor, "setup"), Reason: "r", Category: "other"})
+	_, err = s.store.Act(s.t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: id, Actor: cmp.Or(actor, "setup"), Reason: "r", Category: "other", End: delivery.End{ForGood: true}})
 	var asked *delivery.AskedError
 	if !errors.As(err, &asked) {
 		s.t.Fatalf("nobody was asked: %v", err)

@@ -15,6 +15,8 @@ import (
 	"redrive/delivery"
 )
 
+var forGood = delivery.End{ForGood: true}
+
 // fourEyes are two people with dead letters of integrations of which another person approves everything.
 type fourEyes struct {
 	desk
@@ -67,7 +69,7 @@ func (d *fourEyes) asks(what string, work func() error) delivery.Approval {
 // world is all that a deed would change.
 func (d *fourEyes) world() string {
 	return value[string](d.desk, `SELECT concat_ws(' ', (SELECT string_agg(id || state || version || integration, ',' ORDER BY id) FROM redrive.deliveries),
-		(SELECT count(*) FROM redrive.edits), (SELECT count(*) FROM redrive.batch_runs), (SELECT count(*) FROM redrive.queue),
+		(SELECT count(*) FROM redrive.edits), (SELECT count(*) FROM redrive.ignore_rules), (SELECT count(*) FROM redrive.batch_runs), (SELECT count(*) FROM redrive.queue),
 		(SELECT string_agg(concat_ws(' ', id, state, version, rate, canary), ',' ORDER BY id) FROM redrive.operations),
 		(SELECT string_agg(concat_ws(' ', integration, resnapshot_at, resnapshot_tables), ',') FROM redrive.captures))`)
 }
@@ -103,7 +105,7 @@ func (d *fourEyes) deeds() map[string]func() func() error {
 	more, plain, unsure := 50, delivery.ClassHTTP4xx, delivery.ClassTimeout
 	return map[string]func() func() error{
 		"retry of an unknown outcome": act(unsure, delivery.ActionRequest{Action: delivery.ActionRetry}),
-		"ignore for good":             act(plain, delivery.ActionRequest{Action: delivery.ActionIgnore, Category: "other"}),
+		"ignore for good":             act(plain, delivery.ActionRequest{Action: delivery.ActionIgnore, Category: "other", End: forGood}),
 		"edit": func() func() error {
 			r := delivery.EditRequest{ID: d.dies(plain).ID, Actor: d.asker, Reason: "why", Payload: []byte(`{"a":2}`)}
 			return func() error { _, err := d.Edit(ctx, r); return err }
@@ -114,7 +116,7 @@ func (d *fourEyes) deeds() map[string]func() func() error {
 		},
 		"many by a list":               many(delivery.OperationRequest{Action: delivery.ActionRetry}, plain, plain),
 		"many by a filter":             many(delivery.OperationRequest{Action: delivery.ActionResolve, Filter: &delivery.Filter{ErrorClasses: []string{plain}}}, plain, plain),
-		"one by an operation, ever":    many(delivery.OperationRequest{Action: delivery.ActionIgnore, Category: "other"}, plain),
+		"one by an operation, ever":    many(delivery.OperationRequest{Action: delivery.ActionIgnore, Category: "other", End: forGood}, plain),
 		"one by an operation, unknown": many(delivery.OperationRequest{Action: delivery.ActionRetry}, unsure),
 		"resume without a canary":      steers(delivery.Steer{Resume: true, Canary: new(int)}),
 		"resume with a larger canary":  steers(delivery.Steer{Resume: true, Canary: &more}),
@@ -122,6 +124,12 @@ func (d *fourEyes) deeds() map[string]func() func() error {
 		"no limit":                     steers(delivery.Steer{Pace: &delivery.Pace{Rate: 1, Canary: 1, StopAbove: 0.9}}),
 		"a run by hand": func() func() error {
 			return func() error { _, err := d.RequestRun(ctx, "file", "2026-01-30", d.asker, "why"); return err }
+		},
+		"a rule for good": func() func() error {
+			return func() error {
+				_, err := d.AddIgnoreRule(ctx, delivery.IgnoreRuleRequest{Integration: "sms", Actor: d.asker, Reason: "why", Category: "other", End: forGood})
+				return err
+			}
 		},
 		"everything anew": func() func() error {
 			return func() error { return d.RequestResnapshot(ctx, "rows", d.asker, "why") }
@@ -240,7 +248,7 @@ func TestWhatNeedsNobodyIsDone(t *testing.T) {
 			return err
 		},
 		"ignore with an end": func() error {
-			_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.dies(delivery.ClassHTTP4xx).ID, Actor: d.asker, Reason: "r", Category: "other", Until: &until})
+			_, err := d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.dies(delivery.ClassHTTP4xx).ID, Actor: d.asker, Reason: "r", Category: "other", End: delivery.End{Until: &until}})
 			return err
 		},
 		"an operation on one": func() error {
@@ -363,7 +371,7 @@ func (d *fourEyes) asksFor(change string) delivery.Approval {
 		if strings.Contains(change, "payload") {
 			_, err = d.Edit(d.t.Context(), delivery.EditRequest{ID: dead.ID, Actor: d.asker, Reason: "why", Payload: []byte(`{"a":2}`)})
 		} else {
-			_, err = d.Act(d.t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: dead.ID, Actor: d.asker, Reason: "why", Category: "other"})
+			_, err = d.Act(d.t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: dead.ID, Actor: d.asker, Reason: "why", Category: "other", End: forGood})
 		}
 		return err
 	})

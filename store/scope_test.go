@@ -56,7 +56,7 @@ func newTwoTeams(t *testing.T) twoTeams {
 	_, err = d.FoldCounts(t.Context())
 	d.must(err)
 	d.must(d.sql(`UPDATE redrive.integrations SET four_eyes = '{"ignore_for_good": true}' WHERE name = $1`, foreign))
-	_, err = d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: foreign, Category: "other"})
+	_, err = d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: foreign, Category: "other", End: forGood})
 	var asked *delivery.AskedError
 	if !errors.As(err, &asked) {
 		t.Fatalf("nobody was asked: %v", err)
@@ -311,12 +311,12 @@ func TestWhoMayActWhere(t *testing.T) {
 	d.must(err)
 	// who is on call ignores until an end
 	call := d.scopedToken(delivery.Grants{{Role: delivery.RoleOnCall, Integrations: []string{foreign}}})
-	ignore := delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: "r", Category: "other"}
+	ignore := delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: "r", Category: "other",
+		End: delivery.End{ForGood: true}}
 	if _, err := d.Act(call, ignore); err == nil {
 		t.Error("ignored for good by who is on call")
 	}
-	until := time.Now().AddDate(1, 0, 0)
-	ignore.Until = &until
+	ignore.End = delivery.End{}
 	_, err = d.Act(call, ignore)
 	d.must(err)
 }

@@ -6,12 +6,14 @@ import (
 	"context"
 	"log/slog"
 
+	"redrive/delivery"
 	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/batch"
 	"redrive/store/capture"
 	"redrive/store/desk"
 	"redrive/store/find"
+	"redrive/store/ignore"
 	"redrive/store/index"
 	"redrive/store/integrations"
 	"redrive/store/people"
@@ -35,6 +37,7 @@ type Store struct {
 	*find.Lists
 	*desk.Desk
 	*approve.Requests
+	*ignore.Rules
 	*batch.Batches
 	*capture.Captures
 	*integrations.Registry
@@ -57,13 +60,20 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Queue:       queue.New(db),
 		Lists:       find.New(db),
 		Desk:        desk.New(db),
-		Requests:    approve.New(db, desk.Executors, batch.Executors, capture.Executors),
+		Rules:       ignore.New(db, delivery.UsualIgnoreDays),
+		Requests:    approve.New(db, desk.Executors, batch.Executors, capture.Executors, ignore.Executors),
 		Batches:     batch.New(db),
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
 		Vault:       keys,
 		Seed:        seed.New(db),
 	}, nil
+}
+
+// SetIgnoreDays says after how many days what is ignored comes back, and a rule ends, where nobody says when.
+func (s *Store) SetIgnoreDays(days int) {
+	s.Desk.SetIgnoreDays(days)
+	s.Rules.SetIgnoreDays(days)
 }
 
 // CheckBatchQuery reports whether a query names the window, and refuses names that no run gives a value to.

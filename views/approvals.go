@@ -142,12 +142,10 @@ func (p ApprovalPage) parameters() (list []choice) {
 	if q.Category != "" {
 		add(p.T("Category"), p.Category(q.Category))
 	}
-	switch {
-	case q.Until != nil:
-		add(p.T("Until"), p.Clock(*q.Until))
-	case slices.Contains(p.A.Rules, delivery.RuleIgnoreForGood):
-		add(p.T("Until"), p.T("for good"))
+	if end := (delivery.End{Until: q.Until, Count: q.Count, Grows: q.Grows, ForGood: q.ForGood}); !end.IsZero() {
+		add(p.T("Until"), p.Say(end.Phrase()))
 	}
+	add(p.T("Condition"), q.Search)
 	add(p.T("Evidence"), q.Evidence)
 	add(p.T("Send by"), q.Integration)
 	add(p.T("Business date"), q.Date)

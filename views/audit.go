@@ -44,6 +44,8 @@ var deeds = map[string]deed{
 	"delivery.redirect":         {"redirected to another integration", "%s redirected %s to another integration"},
 	"delivery.acknowledge":      {"acknowledged", "%s acknowledged %s"},
 	"delivery.unacknowledge":    {"took an acknowledgement back", "%s took back that somebody looks after %s"},
+	"ignore-rule.make":          {"made an ignore rule", "%s made ignore rule %s"},
+	"ignore-rule.end":           {"ended an ignore rule", "%s ended ignore rule %s"},
 	"operation.start":           {"started an operation", "%s started operation %s"},
 	"operation.pause":           {"paused an operation", "%s paused operation %s"},
 	"operation.resume":          {"resumed an operation", "%s resumed operation %s"},
@@ -173,6 +175,9 @@ type auditDetails struct {
 	Category     string
 	Evidence     string
 	Until        *time.Time
+	Count        int
+	Grows        float64
+	ForGood      bool
 	From, To     string
 	Integration  string
 	Name         string
@@ -183,7 +188,8 @@ func detailsOf(e delivery.AuditEntry) (d auditDetails) {
 	var loose map[string]json.RawMessage
 	_ = json.Unmarshal(e.Details, &loose) // others have members of the same names and other kinds
 	for name, to := range map[string]any{"action": &d.Action, "selected": &d.Selected, "integrations": &d.Integrations, "category": &d.Category,
-		"evidence": &d.Evidence, "until": &d.Until, "from": &d.From, "to": &d.To, "integration": &d.Integration, "name": &d.Name, "format": &d.Format} {
+		"evidence": &d.Evidence, "until": &d.Until, "count": &d.Count, "grows": &d.Grows, "for_good": &d.ForGood,
+		"from": &d.From, "to": &d.To, "integration": &d.Integration, "name": &d.Name, "format": &d.Format} {
 		_ = json.Unmarshal(loose[name], to)
 	}
 	return d
@@ -216,6 +222,9 @@ func (l Locale) tellEntry(e delivery.AuditEntry) auditTold {
 	}
 	if d.Until != nil {
 		text = l.T("%s until %s", text, l.Day(*d.Until))
+	}
+	if end := (delivery.End{Count: d.Count, Grows: d.Grows, ForGood: d.ForGood}); strings.HasSuffix(e.Action, "ignore") && !end.IsZero() {
+		text = l.T("%s %s", text, l.Say(end.Phrase()))
 	}
 	told := auditTold{link: l.subject(e), href: subjectURL(e)}
 	told.before, told.after, told.says = strings.Cut(text, linkMark)
@@ -322,6 +331,8 @@ func subjectURL(e delivery.AuditEntry) string {
 		return Integration(e.Subject)
 	case "approval":
 		return Approval(e.Subject)
+	case "ignore-rule":
+		return IgnoreRule(e.Subject)
 	}
 	return ""
 }

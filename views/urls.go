@@ -386,3 +386,9 @@ func LocalPath(path string) string {
 	}
 	return path
 }
+
+// IgnoreRules is the list of ignore rules, IgnoreRule the page of one.
+const IgnoreRules = "/ignore-rules"
+
+// IgnoreRule is the page of one ignore rule.
+func IgnoreRule(id string) string { return IgnoreRules + "/" + url.PathEscape(id) }

@@ -39,6 +39,7 @@ type Store interface {
 	Reject(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error)
 	Withdraw(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error)
 	Secrets(ctx context.Context, integration string) ([]delivery.StoredSecret, error) // never a value
+	web.IgnoreRuleStore
 	SetSecret(ctx context.Context, integration, name, value, actor string) error
 	RemoveSecret(ctx context.Context, integration, name, actor string) error
 	Operators(ctx context.Context) ([]delivery.Operator, error) // by name

@@ -63,6 +63,7 @@ func (s *Console) Routes() {
 	s.editRoutes()
 	s.adminRoutes()
 	s.secretRoutes()
+	s.ignoreRuleRoutes()
 }
 
 // get serves a page to whoever has the permissions.

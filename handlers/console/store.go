@@ -64,6 +64,7 @@ type Store interface {
 	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)
 	Runs(ctx context.Context, integration, after string, limit int) (delivery.Page[delivery.BatchRun], error) // newest first
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
+	web.IgnoreRuleStore
 	Ignored(ctx context.Context, f delivery.IgnoredFilter) (delivery.Page[delivery.Delivery], error)
 	IgnoredCounts(ctx context.Context, f delivery.IgnoredFilter) (counts []delivery.IgnoredCount, whole bool, err error)
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)

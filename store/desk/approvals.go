@@ -63,7 +63,7 @@ func (d decision) deedOn(t lockedDelivery) delivery.Deed {
 }
 
 // forGood reports whether a decision ignores without an end.
-func (d decision) forGood() bool { return d.Action == delivery.ActionIgnore && d.until == nil }
+func (d decision) forGood() bool { return d.Action == delivery.ActionIgnore && d.ForGood }
 
 // errAsk takes back what a freeze wrote, so that another person is asked first.
 var errAsk = errors.New("another person is asked")
@@ -73,7 +73,7 @@ func deedsOf(tx *gorm.DB, r delivery.OperationRequest, f frozen) (deeds []delive
 	if wanted, err := approve.Wanted(tx); err != nil || !wanted {
 		return nil, err
 	}
-	d := decision{Transition: r.Action.Row(), until: r.Until}
+	d := decision{Transition: r.Action.Row(), End: r.End}
 	unsure := map[string]bool{}
 	if d.Queues {
 		if unsure, err = unsureOf(tx, r.ID); err != nil {

@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -16,6 +16,7 @@ import (
 	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/pg"
+	"redrive/store/record"
 )
 
 // DryRun returns what an operation would select, and changes nothing.
@@ -70,6 +71,10 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		r.ID = id.String()
 	}
 	err = approve.Transact(ctx, s.DB, func(tx *gorm.DB) error {
+		r := r
+		if err := s.end(tx, r.Action, &r.End); err != nil {
+			return err
+		}
 		if err := approve.Known(tx, r.ID); err != nil {
 			return err
 		}
@@ -133,7 +138,10 @@ func checkOperation(r delivery.OperationRequest) error {
 	case len(r.Chosen) > delivery.MaxChosen:
 		return delivery.Mistake("too_many.ids", "ids", "max", delivery.MaxChosen)
 	}
-	return r.Pace.CheckFor(r.Action)
+	if err := r.Pace.CheckFor(r.Action); err != nil {
+		return err
+	}
+	return checkEnd(r.Action, r.End)
 }
 
 // insertOperation reports whether the id is new; if it is not, whoever came first has committed.
@@ -145,12 +153,15 @@ func insertOperation(tx *gorm.DB, r delivery.OperationRequest) (fresh bool, err 
 		"reason":   r.Reason,
 		"category": pg.Optional(r.Category),
 		"until":    r.Until,
+		"count":    r.Count,
+		"grows":    r.Grows,
+		"for_good": r.ForGood,
 		"evidence": pg.Optional(r.Evidence),
-		"filter":   filterText(r.Filter),
+		"filter":   record.FilterText(r.Filter),
 	})
 	inserted := tx.Exec(`INSERT INTO redrive.operations
-			(id, action, actor, reason, category, until, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
-		VALUES (@id, @action, @actor, @reason, @category, @until, @evidence, CAST(@filter AS jsonb),
+			(id, action, actor, reason, category, until, ends_count, ends_grows, for_good, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
+		VALUES (@id, @action, @actor, @reason, @category, @until, nullif(CAST(@count AS int), 0), nullif(CAST(@grows AS float8), 0), @for_good, @evidence, CAST(@filter AS jsonb),
 			nullif(CAST(@rate AS float8), 0), nullif(CAST(@rate_end AS float8), 0), nullif(CAST(@ramp_ms AS bigint), 0),
 			nullif(CAST(@canary AS int), 0), nullif(CAST(@stop_above AS float8), 0))
 		ON CONFLICT DO NOTHING`, args)
@@ -194,12 +205,12 @@ func startEntry(r delivery.OperationRequest, f frozen, approval any) delivery.Au
 		"category":     r.Category,
 		"evidence":     r.Evidence,
 		"approval":     approval,
-		"until":        audit.UntilText(r.Until),
 	}
+	maps.Copy(members, endMembers(r.End))
 	if len(f.excluded) > 0 {
 		members["excluded"] = f.excluded
 	}
-	if text := filterText(r.Filter); text != nil {
+	if text := record.FilterText(r.Filter); text != nil {
 		members["filter"] = json.RawMessage(*text)
 	}
 	if r.Pace != (delivery.Pace{}) {
@@ -228,25 +239,4 @@ func paceMembers(p delivery.Pace) map[string]any {
 		}
 	}
 	return members
-}
-
-// filterText is a filter as it is kept: without its empty fields, which begin with a small letter.
-func filterText(f *delivery.Filter) *string {
-	if f == nil {
-		return nil
-	}
-	kept := *f
-	kept.After, kept.Limit, kept.Sort = "", 0, ""
-	raw, _ := json.Marshal(kept)
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &members)
-	small := map[string]json.RawMessage{}
-	for name, value := range members {
-		if !slices.Contains([]string{"null", `""`, "0", "[]", `{"Min":null,"Max":null}`}, string(value)) {
-			small[strings.ToLower(name[:1])+name[1:]] = value
-		}
-	}
-	raw, _ = json.Marshal(small)
-	text := string(raw)
-	return &text
 }

@@ -58,7 +58,7 @@ func selectFor(db *gorm.DB, r delivery.OperationRequest) (selection, error) {
 	if seen := pg.Seen(db); !seen.All {
 		hidden, args["seen"] = " OR NOT f.integration = ANY(CAST(@seen AS text[]))", pg.Names(seen)
 	}
-	if may := pg.Scope(db, delivery.BulkNeeds(r.Action, r.Until != nil)...); !may.All {
+	if may := pg.Scope(db, delivery.BulkNeeds(r.Action, !r.ForGood)...); !may.All {
 		extra, args["may"] = "coalesce("+extra+", CASE WHEN NOT f.integration = ANY(CAST(@may AS text[])) THEN '"+delivery.ExcludedPermission+"' END)", pg.Names(may)
 	}
 	return selection{

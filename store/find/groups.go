@@ -180,7 +180,7 @@ const groupsSQL = `, one AS (
         g.first_seen, g.last_seen, %[1]s AS tie, %[2]s AS count, %[3]s AS dead, %[4]s AS acknowledged, %[3]s + %[5]s AS open,
         coalesce(c.day, 0) + coalesce(d.came, 0) AS day, coalesce(c.day_before, 0) AS day_before,
         coalesce(c.week, 0) + coalesce(d.came, 0) AS week, coalesce(c.week_before, 0) AS week_before,
-        c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0) AS regressed
+        ` + RegressedSQL + ` AS regressed
     FROM redrive.groups g LEFT JOIN redrive.integrations i ON i.name = g.integration ` + CountJoins + `%[6]s
 ), made AS (
     SELECT %[7]s, sum(count)::bigint AS count, sum(dead)::bigint AS dead, sum(acknowledged)::bigint AS acknowledged,

@@ -13,6 +13,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/find"
+	"redrive/store/ignore"
 	"redrive/store/index"
 	"redrive/store/pg"
 	"redrive/store/queue"
@@ -66,6 +67,9 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err := tx.Exec(`UPDATE redrive.integrations SET active = false, updated_at = clock_timestamp()
 			WHERE active AND NOT name = ANY(?)`, &names).Error; err != nil {
 			return fmt.Errorf("retiring integrations: %w", err)
+		}
+		if err := ignore.SyncFile(tx, list); err != nil {
+			return err
 		}
 		if err := queue.RegisterFeeds(tx, list, known); err != nil {
 			return err
@@ -170,7 +174,7 @@ LEFT JOIN (SELECT integration, sum(dead) AS dead, sum(acknowledged) AS acknowled
         count(*) FILTER (WHERE dead > 0 AND is_new) AS new_groups
     FROM (SELECT g.integration, coalesce(c.dead, 0) + coalesce(d.dead, 0) AS dead, coalesce(c.acknowledged, 0) + coalesce(d.acknowledged, 0) AS acknowledged,
             coalesce(c.ignored, 0) + coalesce(d.ignored, 0) AS ignored, g.first_seen > statement_timestamp() - interval '24 hours'
-                AND NOT (c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0)) AS is_new
+                AND NOT (` + find.RegressedSQL + `) AS is_new
         FROM redrive.groups g ` + find.CountJoins + `) g GROUP BY integration) n ON n.integration = i.name
 LEFT JOIN LATERAL (SELECT w.due_at AS oldest_pending FROM redrive.queue w WHERE w.integration = i.name AND w.token IS NULL
     AND w.due_at <= statement_timestamp() ORDER BY w.due_at LIMIT 1) o ON true
