@@ -151,6 +151,14 @@ func (s doer) operation(paused bool) string {
 	return o.ID
 }
 
+// rule is one that swallows nothing of what the other deeds are about.
+func (s doer) rule() string {
+	r, err := s.store.AddIgnoreRule(s.t.Context(), delivery.IgnoreRuleRequest{Integration: "push", Filter: delivery.Filter{ErrorClasses: []string{delivery.ClassTimeout}},
+		Reason: "r", Category: "other", Actor: "setup"})
+	s.must(err)
+	return r.ID
+}
+
 func (s doer) paused(paused bool) string {
 	s.must(s.store.SetPaused(s.t.Context(), "push", paused, "setup", "r"))
 	return "push"
@@ -197,6 +205,18 @@ func (s doer) deeds() map[string]func(who string) deed {
 		},
 		"POST /api/v1/operations": func(string) deed {
 			return deed{path: "/api/v1/operations", body: `{"action":"retry","ids":["` + s.dead() + `"]}`}
+		},
+		"POST /api/v1/ignore-rules": func(string) deed {
+			return deed{path: "/api/v1/ignore-rules", body: `{"integration":"push","filter":{"error_class":["timeout"]},"reason":"r","category":"other"}`}
+		},
+		"POST /api/v1/ignore-rules/:id/end": func(string) deed {
+			return deed{path: "/api/v1/ignore-rules/" + s.rule() + "/end", body: `{"reason":"r"}`}
+		},
+		"POST /ignore-rules": func(string) deed {
+			return deed{path: "/ignore-rules", form: fields("integration", "push", "q", "class:timeout", "reason", "r", "category", "other")}
+		},
+		"POST /ignore-rules/:id/end": func(string) deed {
+			return deed{path: "/ignore-rules/" + s.rule() + "/end", form: fields("reason", "r")}
 		},
 		"PATCH /api/v1/operations/:id": func(string) deed {
 			return deed{path: "/api/v1/operations/" + s.operation(false), body: `{"rate_per_second":7}`}
@@ -464,9 +484,10 @@ func (s doer) session(operator string) string {
 
 // harmless are routes that are no decision of somebody who is let in by their right, each with why.
 var harmless = map[string]string{
-	"POST /operations/new": "shows what would be done",
-	"POST /failures/seen":  "moves a mark of whoever asks, which nobody else sees",
-	"GET /failures/live":   "is a stream, which ends with its session",
+	"POST /operations/new":              "shows what would be done",
+	"POST /api/v1/ignore-rules/preview": "shows what would be swallowed",
+	"POST /failures/seen":               "moves a mark of whoever asks, which nobody else sees",
+	"GET /failures/live":                "is a stream, which ends with its session",
 }
 
 // Whoever is disabled, demoted, signed out or revoked while a request is under way does nothing with it any more: on every route that

@@ -227,11 +227,11 @@ func (f ActionForm) ends(field string) bool {
 }
 
 // invalid are the attributes of the field of an end that is wrong.
-func (f ActionForm) invalid(id, field string) templ.Attributes {
+func (f ActionForm) invalid(id, field string) templ.OrderedAttributes {
 	if wrong, _ := f.wrongEnd(); wrong != field {
 		return nil
 	}
-	return templ.Attributes{"aria-invalid": "true", "aria-describedby": id + "-" + field + "-error"}
+	return templ.OrderedAttributes{{Key: "aria-invalid", Value: "true"}, {Key: "aria-describedby", Value: id + "-" + field + "-error"}}
 }
 
 // wrongEnd is the field of the end that a form has wrong, and what is wrong; empty: none.
