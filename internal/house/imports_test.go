@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"internal/supply": {"store/embedded"},
 
 	"store": {"delivery", "migrations"}, "store/pg": {"delivery", "migrations", "store/session"}, "store/sqltext": {},
-	"store/audit": {"delivery", "store/pg"}, "store/ignore": {"delivery", "store/pg", "store/audit", "store/record"}, "store/people": {"delivery", "store/pg", "store/audit", "store/vault"},
+	"store/audit": {"delivery", "store/pg"}, "store/ignore": {"delivery", "store/pg", "store/audit", "store/approve", "store/record"}, "store/people": {"delivery", "store/pg", "store/audit", "store/vault"},
 	"store/vault": {"delivery", "store/pg", "store/audit"}, "delivery/seal": {},
 	"store/notary": {"delivery", "store/pg", "store/audit", "store/vault"},
 	"store/index":  {"delivery", "store/pg", "store/record"}, "store/record": {"delivery", "store/pg"},

@@ -21,8 +21,6 @@ var koreanReview = []translation{
 	{"Asked", "요청 시각"},
 	{"Comment", "의견"},
 	{"Comment (required to reject)", "의견 (반려할 때 필수)"},
-	{"Condition", "조건"},
-	{"Decided", "처리"},
 	{"For good: another person has to approve it first.", "기한 없이 무시하려면 먼저 다른 사람이 승인해야 합니다."},
 	{"Holds for (SHA-256)", "승인 대상 해시(SHA-256)"},
 	{"Id of the request.", "요청의 ID."},
