@@ -1,8 +1,10 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -326,7 +328,49 @@ func (s doer) deeds() map[string]func(who string) deed {
 	}
 	s.addPeople(all)
 	s.addDecisions(all)
+	s.addApprovals(all)
 	return all
+}
+
+// request is an open request for approval, which somebody asked for.
+func (s doer) request(actor string) string {
+	id, conn := s.dead(), s.ledger()
+	_, err := conn.Exec(s.t.Context(), `UPDATE redrive.integrations SET four_eyes = '{"ignore_for_good": true}' WHERE name = 'push'`)
+	s.must(err)
+	_, err = s.store.Act(s.t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: id, Actor: cmp.Or(actor, "setup"), Reason: "r", Category: "other", End: delivery.End{ForGood: true}})
+	var asked *delivery.AskedError
+	if !errors.As(err, &asked) {
+		s.t.Fatalf("nobody was asked: %v", err)
+	}
+	_, err = conn.Exec(s.t.Context(), `UPDATE redrive.integrations SET four_eyes = '{}' WHERE name = 'push'`)
+	s.must(err)
+	return asked.Approval.ID
+}
+
+// ledger is a connection of its own, past the store.
+func (s doer) ledger() *pgx.Conn {
+	conn, err := pgx.Connect(s.t.Context(), s.store.Config.ConnString())
+	s.must(err)
+	s.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// addApprovals adds what is said to requests for approval.
+func (s doer) addApprovals(all map[string]func(string) deed) {
+	for _, step := range []string{"approve", "reject", "withdraw"} {
+		asker := func(who string) string {
+			if step == "withdraw" {
+				return who
+			}
+			return "setup"
+		}
+		all["POST /approvals/:id/"+step] = func(who string) deed {
+			return deed{path: "/approvals/" + s.request(asker(who)) + "/" + step, form: fields("comment", "c")}
+		}
+		all["POST /api/v1/approvals/:id/"+step] = func(who string) deed {
+			return deed{path: "/api/v1/approvals/" + s.request(asker(who)) + "/" + step, body: `{"comment":"c"}`}
+		}
+	}
 }
 
 // addPeople adds what the API does to people.

@@ -17,7 +17,6 @@ var koreanIgnoring = []translation{
 	{"End the rule", "규칙 끝내기"},
 	{"Ended", "끝남"},
 	{"Everything on which the machine gives up waits for a person.", "시스템이 포기한 모든 실패는 사람을 기다립니다."},
-	{"History", "이력"},
 	{"How many more", "추가 건수"},
 	{"How many times as many", "배수"},
 	{"Ignore rule {rule}", "무시 규칙 {rule}"},
