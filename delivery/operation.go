@@ -196,6 +196,19 @@ type Steer struct {
 	Pace    *Pace
 }
 
+// Called is what the step is called.
+func (s Steer) Called() string {
+	switch {
+	case s.Pause:
+		return "pause"
+	case s.Resume:
+		return "resume"
+	case s.Cancel:
+		return "cancel"
+	}
+	return "pace"
+}
+
 // OperationConflictError says that an operation's state does not allow a step, or that somebody was faster.
 type OperationConflictError struct {
 	ID      string

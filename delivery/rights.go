@@ -45,7 +45,7 @@ var Permissions = []Permission{
 }
 
 // fresh are the permissions for which a person has to have signed in just now: a browser that was left open does nothing of it.
-var fresh = []Permission{PermitReveal, PermitEdit, PermitBulk, PermitAdminister}
+var fresh = []Permission{PermitReveal, PermitEdit, PermitBulk, PermitApprove, PermitAdminister}
 
 // AskFresh reports whether one of the permissions asks for a sign-in of just now.
 func AskFresh(need []Permission) bool {

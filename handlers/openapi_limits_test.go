@@ -26,6 +26,7 @@ var limits = map[string]map[string]any{
 
 	"limit":           {"minimum": 1, "maximum": delivery.MaxPage},
 	"reason":          {"minLength": 1, "maxLength": delivery.MaxReason},
+	"comment":         {"maxLength": delivery.MaxReason},
 	"evidence":        {"maxLength": delivery.MaxEvidence},
 	"category":        {"maxLength": delivery.MaxCategory, "pattern": delivery.CategoryPattern},
 	"tags":            {"maxItems": delivery.MaxTags},

@@ -29,6 +29,50 @@ CREATE INDEX api_tokens_operator ON redrive.api_tokens USING btree (operator_id)
 CREATE UNIQUE INDEX api_tokens_setting ON redrive.api_tokens USING btree (of_setting) WHERE of_setting;
 CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.api_tokens FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
 
+CREATE TABLE redrive.approval_items (
+    approval_id uuid NOT NULL,
+    n integer NOT NULL,
+    delivery_id uuid NOT NULL,
+    integration text NOT NULL,
+    version integer NOT NULL,
+    CONSTRAINT approval_items_pkey PRIMARY KEY (approval_id, n),
+    CONSTRAINT approval_items_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES redrive.approvals(id) ON DELETE CASCADE
+);
+
+CREATE TABLE redrive.approvals (
+    id uuid NOT NULL,
+    state text NOT NULL DEFAULT 'open'::text,
+    kind text NOT NULL,
+    action text NOT NULL,
+    target text NOT NULL,
+    actor text NOT NULL,
+    person text,
+    reason text NOT NULL DEFAULT ''::text,
+    rules text[] NOT NULL,
+    integrations text[] NOT NULL,
+    items integer NOT NULL DEFAULT 0,
+    token text,
+    request bytea,
+    bound bytea NOT NULL,
+    hash text NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamp with time zone NOT NULL,
+    decided_at timestamp with time zone,
+    decided_by text,
+    comment text,
+    void_because jsonb,
+    result text,
+    CONSTRAINT approvals_pkey PRIMARY KEY (id),
+    CONSTRAINT approval_by_another CHECK (((state <> ALL (ARRAY['approved'::text, 'rejected'::text])) OR ((decided_by IS DISTINCT FROM actor) AND (decided_by IS DISTINCT FROM person)))),
+    CONSTRAINT approval_decided CHECK (((state = 'open'::text) = (decided_at IS NULL))),
+    CONSTRAINT approvals_state_check CHECK ((state = ANY (ARRAY['open'::text, 'approved'::text, 'rejected'::text, 'withdrawn'::text, 'void'::text, 'expired'::text]))),
+    CONSTRAINT approvals_token_key UNIQUE (token)
+);
+CREATE INDEX approvals_expire ON redrive.approvals USING btree (expires_at) WHERE (state = 'open'::text);
+CREATE INDEX approvals_listed ON redrive.approvals USING btree (created_at DESC, id DESC);
+CREATE INDEX approvals_open ON redrive.approvals USING btree (created_at DESC, id DESC) WHERE (state = 'open'::text);
+CREATE INDEX approvals_person ON redrive.approvals USING btree (person, created_at DESC, id DESC);
+
 CREATE TABLE redrive.attempts (
     delivery_id uuid NOT NULL,
     token bigint NOT NULL,
@@ -732,6 +776,8 @@ CREATE TABLE redrive.integrations (
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
     paused_until timestamp with time zone,
     subject text NOT NULL DEFAULT ''::text,
+    four_eyes jsonb NOT NULL DEFAULT '{}'::jsonb,
+    settings_hash text NOT NULL DEFAULT ''::text,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),

@@ -12,6 +12,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store"
+	"redrive/store/ignore"
 )
 
 // ignore hides what is dead in a group by one decision, and returns how many it hid.
@@ -82,13 +83,15 @@ func TestEndsOfWhatIsIgnored(t *testing.T) {
 			t.Errorf("%s: %s because %s, the audit says %+v", name, after.State, after.ReopenedBecause, last)
 		}
 	}
-	d.fold()
-	page, err := d.Groups(t.Context(), delivery.GroupFilter{})
-	d.must(err)
-	for _, g := range page.Items {
-		if g.Status != delivery.GroupRegressed {
-			t.Errorf("group %s is %s", g.ID, g.Status)
+	for _, what := range []string{"before it is folded", "folded"} {
+		page, err := d.Groups(t.Context(), delivery.GroupFilter{})
+		d.must(err)
+		for _, g := range page.Items {
+			if g.Status != delivery.GroupRegressed {
+				t.Errorf("%s: group %s is %s", what, g.ID, g.Status)
+			}
 		}
+		d.fold()
 	}
 	d.verified()
 }
@@ -122,6 +125,13 @@ func TestEndsByTheClock(t *testing.T) {
 	d.jump(2 * 24 * time.Hour)
 	if n := d.due(); n != 5 {
 		t.Errorf("%d reopened after eleven days", n)
+	}
+	for _, what := range []string{"before it is folded", "folded"} {
+		g, err := d.Group(t.Context(), "usual")
+		if d.must(err); g.Status != delivery.GroupRegressed {
+			t.Errorf("%s: the group is %s", what, g.Status)
+		}
+		d.fold()
 	}
 	d.jump(-30 * 24 * time.Hour)
 	d.jump(40 * 24 * time.Hour)
@@ -220,8 +230,8 @@ func TestAnEndThatComesWhileTheOperationIsUnderWay(t *testing.T) {
 	}
 	// a step that was waiting
 	id := value[string](d, "SELECT min(id::text) FROM redrive.deliveries")
-	d.must(d.sql(`UPDATE redrive.operation_items SET outcome = NULL WHERE delivery_id = $1`, id))
-	d.must(d.sql(`WITH e AS (UPDATE redrive.ignore_ends SET done_at = NULL RETURNING id), r AS (
+	d.must(d.Transact(t.Context(), func(tx *gorm.DB) error { return ignore.Watch(tx, o.ID, []string{id}, delivery.End{Count: 1}) }))
+	d.must(d.sql(`WITH e AS (SELECT id FROM redrive.ignore_ends), r AS (
 			UPDATE redrive.deliveries SET state = 'ignored', settled_at = clock_timestamp(), dead_at = NULL WHERE id = $1 RETURNING id)
 		UPDATE redrive.failure_details f SET end_id = e.id FROM e, r WHERE f.delivery_id = r.id`, id))
 	if n := d.due(); n != 1 || d.read(id).State != delivery.StateDead {

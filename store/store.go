@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/batch"
 	"redrive/store/capture"
@@ -37,6 +38,7 @@ type Store struct {
 	*queue.Queue
 	*find.Lists
 	*desk.Desk
+	*approve.Requests
 	*ignore.Rules
 	*batch.Batches
 	*capture.Captures
@@ -63,6 +65,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Lists:       find.New(db),
 		Desk:        desk.New(db),
 		Rules:       ignore.New(db, delivery.UsualIgnoreDays),
+		Requests:    approve.New(db, desk.Executors, batch.Executors, capture.Executors, ignore.Executors),
 		Batches:     batch.New(db),
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),

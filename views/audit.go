@@ -97,6 +97,12 @@ var deeds = map[string]deed{
 	"session.password-failed":   {"wrong present password", "%s typed a wrong present password for %s"},
 	"audit.key":                 {"made a key of the audit", "%s made a key that signs the audit of %s"},
 	"access.refused":            {"refused for want of a right", "%s was refused %s for want of a right"},
+	"approval.ask":              {"asked for approval", "%s asked for approval of %s"},
+	"approval.approve":          {"approved", "%s approved %s"},
+	"approval.reject":           {"rejected a request", "%s rejected %s"},
+	"approval.withdraw":         {"withdrew a request", "%s withdrew %s"},
+	"approval.void":             {"voided a request", "%s voided %s"},
+	"approval.expire":           {"let a request expire", "%s let %s expire"},
 	"audit.export":              {"took the audit away as a file", "%s took away %s as a file"},
 	"failures.export":           {"took failures away as a file", "%s took away %s as a file"},
 }
@@ -110,10 +116,12 @@ func (l Locale) Deed(action string) string {
 }
 
 // subjectKinds are the kinds of what entries are about, in the order of the filter.
-var subjectKinds = []string{"delivery", "operation", "integration", "message", "operator", "token", "provider", "view", "data-key", "export", "audit", "route"}
+var subjectKinds = []string{"delivery", "operation", "integration", "message", "operator", "token", "provider", "view", "data-key", "export", "audit", "route",
+	"approval"}
 
 var subjectNames = map[string]string{"delivery": "failure", "operation": "operation", "integration": "integration", "message": "message", "operator": "person",
-	"token": "API token", "provider": "sign-in provider", "view": "saved view", "data-key": "key of secrets", "export": "file of a list", "audit": "log of the audit", "route": "part of the program"}
+	"token": "API token", "provider": "sign-in provider", "view": "saved view", "data-key": "key of secrets", "export": "file of a list", "audit": "log of the audit", "route": "part of the program",
+	"approval": "request for approval"}
 
 func (l Locale) subjectKind(kind string) string {
 	if name, ok := subjectNames[kind]; ok {
@@ -325,6 +333,8 @@ func subjectURL(e delivery.AuditEntry) string {
 		return Message(e.Subject)
 	case "integration":
 		return Integration(e.Subject)
+	case "approval":
+		return Approval(e.Subject)
 	case "ignore-rule":
 		return IgnoreRule(e.Subject)
 	}
@@ -333,7 +343,7 @@ func subjectURL(e delivery.AuditEntry) string {
 
 func shortSubject(e delivery.AuditEntry) string {
 	switch e.SubjectType {
-	case "delivery", "operation", "message", "view":
+	case "delivery", "operation", "message", "view", "approval":
 		return Short(e.Subject)
 	}
 	return e.Subject

@@ -40,6 +40,18 @@ func IgnoreLikeThese(integration string, f delivery.Filter) string {
 	return IgnoreRuleNew + "?" + url.Values{"integration": {integration}, "q": {f.Condition(integration).SearchText()}}.Encode()
 }
 
+// likeThese leads to a rule about what the list selects, where that is of one integration and known as something fails; empty elsewhere.
+func (p FailuresPage) likeThese() string {
+	in := p.Filter.Integrations
+	if len(in) == 0 && len(p.Filter.Groups) == 1 && len(p.Items) > 0 {
+		in = []string{p.Items[0].Integration} // a group is of one
+	}
+	if len(in) != 1 || !p.May(delivery.PermitIgnoreRules) || p.Filter.Condition(in[0]).CheckCondition() != nil {
+		return ""
+	}
+	return IgnoreLikeThese(in[0], p.Filter)
+}
+
 // IgnoredByRule lists what is ignored by a rule now.
 func IgnoredByRule(id string) string { return Ignored + "?" + url.Values{"rule": {id}}.Encode() }
 

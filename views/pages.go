@@ -32,6 +32,8 @@ type Layout struct {
 	Fragment bool // only the main part, for a swap
 	Demo     bool
 	Release  string
+	FourEyes map[string]delivery.FourEyes // of integrations that have something that a second person approves
+	Waiting  int                          // requests that wait for the reader to approve them, up to 100
 }
 
 // May reports whether the reader has permissions, each for at least one integration.
@@ -44,6 +46,13 @@ type tabOf struct{ address, name string }
 func (l Layout) tabs() []tabOf {
 	tabs := []tabOf{{Overview, l.T("Overview")}, {Failures, l.T("Failures")}, {Groups, l.T("Groups")}, {Ignored, l.T("Ignored")},
 		{Operations, l.T("Operations")}, {Integrations, l.T("Integrations")}, {Audit, l.T("Audit")}}
+	if len(l.FourEyes) > 0 || l.Waiting > 0 {
+		name := l.T("Approvals")
+		if l.Waiting > 0 {
+			name = l.T("%s (%s)", name, l.Number(l.Waiting))
+		}
+		tabs = append(tabs, tabOf{Approvals, name})
+	}
 	if l.May(delivery.PermitAdminister) {
 		tabs = append(tabs, tabOf{Operators, l.T("People")}, tabOf{Tokens, l.T("Tokens")})
 	}
@@ -218,11 +227,11 @@ func (f ActionForm) ends(field string) bool {
 }
 
 // invalid are the attributes of the field of an end that is wrong.
-func (f ActionForm) invalid(id, field string) templ.Attributes {
+func (f ActionForm) invalid(id, field string) templ.OrderedAttributes {
 	if wrong, _ := f.wrongEnd(); wrong != field {
 		return nil
 	}
-	return templ.Attributes{"aria-invalid": "true", "aria-describedby": id + "-" + field + "-error"}
+	return templ.OrderedAttributes{{Key: "aria-invalid", Value: "true"}, {Key: "aria-describedby", Value: id + "-" + field + "-error"}}
 }
 
 // wrongEnd is the field of the end that a form has wrong, and what is wrong; empty: none.

@@ -59,6 +59,7 @@ func (s *Console) Routes() {
 	s.post(views.Integrations+"/:name/pause", s.pauseByForm(true), delivery.PermitPause)
 	s.post(views.Integrations+"/:name/resume", s.pauseByForm(false), delivery.PermitPause)
 	s.operationRoutes()
+	s.approvalRoutes()
 	s.caseRoutes()
 	s.editRoutes()
 	s.adminRoutes()

@@ -73,6 +73,9 @@ func (s *Console) ignoreRuleForm(c echo.Context, status int, integration, search
 		Search: search, Form: form}
 	if integration != "" || search != "" {
 		r, err := conditionOf(integration, search)
+		if err == nil && r.Integration == "" {
+			err = delivery.Mistake("integration_required", "integration")
+		}
 		if err == nil {
 			page.Integration = r.Integration
 			var p delivery.IgnorePreview

@@ -36,6 +36,10 @@ func (s *Core) require(access Access) echo.MiddlewareFunc {
 			right := delivery.Right{Actor: p.ID, Session: p.Session, Secret: p.Secret, Holder: p.Holder, Need: needs, Rights: p.Rights}
 			c.SetRequest(c.Request().WithContext(delivery.WithRight(c.Request().Context(), right)))
 			err = next(c)
+			var asked *delivery.AskedError
+			if errors.As(err, &asked) {
+				return s.answerAsked(c, asked)
+			}
 			var ended *delivery.RightError
 			if errors.As(err, &ended) && ended.Missing == "" && isForm(c.Request()) {
 				return s.keepForm(c)

@@ -3,11 +3,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -79,6 +81,7 @@ type commands struct {
 	} `cmd:"" help:"Measure."`
 	Failures   client.Failures   `cmd:"" help:"Work on failures through the API of a running server."`
 	Operations client.Operations `cmd:"" help:"Bulk actions on failures, through the API of a running server."`
+	Approvals  client.Approvals  `cmd:"" help:"What another person approves before it happens, through the API of a running server."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -111,11 +114,30 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 		fmt.Fprintln(stderr, "redrive:", client.Text("%s; see redrive --help", wrong))
 		return ExitUsage
 	}
-	err = parsed.Run()
+	err = asked(parsed, out, parsed.Run())
 	if lost := out.failed(); err == nil && lost != nil {
 		err = lost
 	}
 	return exitCode(err, stderr)
+}
+
+// asked tells whoever wanted something that another person is asked first: that is no failure.
+func asked(parsed *kong.Context, out io.Writer, err error) error {
+	var (
+		byServer *client.Asked
+		here     *delivery.AskedError
+	)
+	switch {
+	case errors.As(err, &byServer) && slices.ContainsFunc(parsed.Flags(), func(f *kong.Flag) bool { return f.Name == "output" && f.Target.String() == "json" }):
+		fmt.Fprintf(out, "%s\n", bytes.TrimSpace(byServer.Raw))
+	case errors.As(err, &byServer):
+		fmt.Fprintln(out, byServer.Error())
+	case errors.As(err, &here):
+		fmt.Fprintln(out, sentence(here))
+	default:
+		return err
+	}
+	return nil
 }
 
 // helpVars are what the texts of help name in ${…}.

@@ -27,6 +27,8 @@ var byPosition = map[string]string{
 	"store/batch/batch.go":       noun,
 	"store/batch/runs.go":        noun,
 	"store/capture/capture.go":   noun,
+	"store/approve/ask.go":       noun,
+	"store/approve/read.go":      noun,
 	"store/desk/cases.go":        noun,
 	"store/desk/decide.go":       hot,
 	"store/desk/detail.go":       chain,

@@ -15,6 +15,7 @@ import (
 
 // writers says which room of the store may write which table of schema redrive: its rows or the table itself.
 var writers = map[string][]string{
+	"store/approve":      {"approval_items", "approvals"},
 	"store/audit":        {"audit"},
 	"store/batch":        {"batch_acknowledgements", "batch_feeds", "batch_files", "batch_parts", "batch_rows", "batch_runs", "deliveries"},
 	"store/capture":      {"capture_gaps", "captures"},

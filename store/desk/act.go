@@ -32,7 +32,15 @@ func act(tx *gorm.DB, a delivery.ActionRequest) error {
 	if d.Withdraws {
 		return withdraw(tx, a, d)
 	}
-	return decideOne(tx, a.ID, a.Version, d)
+	one, err := permittedOne(tx, a.ID, a.Version, d)
+	if err != nil {
+		return err
+	}
+	a.Version = one.version
+	if err := askFor(tx, one, d, delivery.ApprovalAct, a.Token, a); err != nil {
+		return err
+	}
+	return carryOut(tx, []lockedDelivery{one}, d)
 }
 
 // withdraw begins with the queue, as whoever claims does: one of them is second, and finds nothing.

@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/ignore"
 	"redrive/store/pg"
@@ -292,6 +293,7 @@ func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		"category":  d.category,
 		"evidence":  d.evidence,
 		"operation": d.operation,
+		"approval":  approve.Member(tx),
 	}
 	maps.Copy(members, endMembers(d.End))
 	maps.Copy(members, d.members)
@@ -310,15 +312,7 @@ func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		SubjectType: "delivery", Reason: d.reason}, members, entries)
 }
 
-// decideOne is decide for a single delivery: that it is not permitted is an error which says why.
-func decideOne(tx *gorm.DB, id string, version int, d decision) error {
-	one, err := permittedOne(tx, id, version, d)
-	if err != nil {
-		return err
-	}
-	return carryOut(tx, []lockedDelivery{one}, d)
-}
-
+// permittedOne is permitted for a single delivery: that it is not is an error which says why.
 func permittedOne(tx *gorm.DB, id string, version int, d decision) (lockedDelivery, error) {
 	of := oneTarget(id, version)
 	list, err := permitted(tx, of, d)

@@ -1,8 +1,10 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/pg"
 	"redrive/store/record"
@@ -67,27 +70,15 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		}
 		r.ID = id.String()
 	}
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
+	err = approve.Transact(ctx, s.DB, func(tx *gorm.DB) error {
 		r := r
 		if err := s.end(tx, r.Action, &r.End); err != nil {
 			return err
 		}
-		selection, err := selectFor(tx, r)
-		if err != nil {
+		if err := approve.Known(tx, r.ID); err != nil {
 			return err
 		}
-		if err := callByName(tx, &r); err != nil {
-			return err
-		}
-		fresh, err := insertOperation(tx, r)
-		if err != nil || !fresh {
-			return err
-		}
-		frozen, err := freeze(tx, r, selection)
-		if err != nil {
-			return fmt.Errorf("freezing the set: %w", err)
-		}
-		return audit.Record(tx, startEntry(r, frozen))
+		return start(tx, r)
 	})
 	if err != nil {
 		return o, err
@@ -96,6 +87,43 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		return o, delivery.Mistake("conflict.operation_id", "id")
 	}
 	return o, err
+}
+
+// start freezes the set and begins. Whether another person is asked is judged by what was frozen, which then is taken back.
+func start(tx *gorm.DB, r delivery.OperationRequest) error {
+	selection, err := selectFor(tx, r)
+	if err != nil {
+		return err
+	}
+	asked := r
+	if err := callByName(tx, &r); err != nil {
+		return err
+	}
+	var deeds []delivery.Deed
+	err = tx.Transaction(func(tx *gorm.DB) error {
+		fresh, err := insertOperation(tx, r)
+		if err != nil || !fresh {
+			return err
+		}
+		frozen, err := freeze(tx, r, selection)
+		if err != nil {
+			return fmt.Errorf("freezing the set: %w", err)
+		}
+		if err := wholeAsApproved(tx, frozen); err != nil {
+			return err
+		}
+		if deeds, err = deedsOf(tx, r, frozen); err != nil {
+			return err
+		}
+		if needs, err := approve.Needed(tx, deeds); err != nil || needs {
+			return cmp.Or(err, errAsk)
+		}
+		return audit.Record(tx, startEntry(r, frozen, approve.Member(tx)))
+	})
+	if !errors.Is(err, errAsk) {
+		return err
+	}
+	return askForMany(tx, asked, selection, deeds)
 }
 
 // checkOperation refuses what no set would allow.
@@ -169,13 +197,14 @@ func paceArgs(p delivery.Pace, args map[string]any) map[string]any {
 	return args
 }
 
-func startEntry(r delivery.OperationRequest, f frozen) delivery.AuditEntry {
+func startEntry(r delivery.OperationRequest, f frozen, approval any) delivery.AuditEntry {
 	members := map[string]any{
 		"action":       string(r.Action),
 		"selected":     f.selected,
 		"integrations": f.integrations,
 		"category":     r.Category,
 		"evidence":     r.Evidence,
+		"approval":     approval,
 	}
 	maps.Copy(members, endMembers(r.End))
 	if len(f.excluded) > 0 {

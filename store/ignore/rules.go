@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/pg"
 	"redrive/store/record"
@@ -103,16 +104,14 @@ func (s *Rules) AddIgnoreRule(ctx context.Context, r delivery.IgnoreRuleRequest)
 		return rule, delivery.Mistake("category_required", delivery.FieldCategory, "categories", delivery.IgnoreCategories)
 	}
 	id := ""
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
+	err = approve.Transact(ctx, s.DB, func(tx *gorm.DB) error {
 		r := r
-		if err := check(tx, &r); err != nil {
+		now, err := pg.ReadOne(tx, pg.Single[time.Time], "SELECT clock_timestamp()")
+		if err != nil {
 			return err
 		}
-		needs := append([]delivery.Permission{delivery.PermitIgnoreRules}, delivery.Needs(delivery.ActionIgnore, !r.ForGood)...)
-		if err := pg.MayFor(tx, r.Integration, needs...); err != nil {
-			return err
-		}
-		id, err = s.add(tx, r)
+		r.End = r.OrUsual(now, s.days)
+		id, err = add(tx, r)
 		return err
 	})
 	if err != nil {
@@ -121,12 +120,28 @@ func (s *Rules) AddIgnoreRule(ctx context.Context, r delivery.IgnoreRuleRequest)
 	return s.IgnoreRule(ctx, id)
 }
 
-func (s *Rules) add(tx *gorm.DB, r delivery.IgnoreRuleRequest) (string, error) {
-	now, err := pg.ReadOne(tx, pg.Single[time.Time], "SELECT clock_timestamp()")
-	if err != nil {
+// Executors carry out what another person approved.
+var Executors = approve.Executors{delivery.ApprovalRule: func(tx *gorm.DB, a delivery.Approval) (string, error) {
+	var r delivery.IgnoreRuleRequest
+	if err := a.Decode(&r); err != nil {
+		return "", fmt.Errorf("reading what was asked for: %w", err)
+	}
+	return add(tx, r)
+}}
+
+// add makes a rule with the end that it says, unless another person is asked first.
+func add(tx *gorm.DB, r delivery.IgnoreRuleRequest) (string, error) {
+	if err := check(tx, &r); err != nil {
 		return "", err
 	}
-	r.End = r.OrUsual(now, s.days)
+	needs := append([]delivery.Permission{delivery.PermitIgnoreRules}, delivery.Needs(delivery.ActionIgnore, !r.ForGood)...)
+	if err := pg.MayFor(tx, r.Integration, needs...); err != nil {
+		return "", err
+	}
+	if err := approve.Ask(tx, approve.Request{Kind: delivery.ApprovalRule, Action: string(delivery.ActionIgnore), Target: r.Integration, Actor: r.Actor,
+		Reason: r.Reason, Body: r, Deeds: []delivery.Deed{{Integration: r.Integration, ForGood: r.ForGood}}}); err != nil {
+		return "", err
+	}
 	day, reached := 0, (*int64)(nil)
 	if r.Grows > 0 {
 		p, err := preview(tx, r.Integration, r.Filter)
@@ -144,7 +159,8 @@ func (s *Rules) add(tx *gorm.DB, r delivery.IgnoreRuleRequest) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("making an ignore rule: %w", err)
 	}
-	members := map[string]any{"integration": r.Integration, "category": r.Category, "filter": r.Filter.SearchText(), "until": audit.UntilText(r.Until)}
+	members := map[string]any{"integration": r.Integration, "category": r.Category, "filter": r.Filter.SearchText(), "until": audit.UntilText(r.Until),
+		"approval": approve.Member(tx)}
 	for name, value := range map[string]float64{delivery.FieldCount: float64(r.Count), delivery.FieldGrows: r.Grows} {
 		if value > 0 {
 			members[name] = value

@@ -90,7 +90,7 @@ func CountedSQL(rows string) string {
 }
 
 // SyncFile makes the rules that the integrations file stands for: one of each integration that ignores what finally fails. One that is not
-// there any more ends, as others do.
+// there any more ends, as others do, and the audit has it; that one is made is told by the file, and decided by nobody here.
 func SyncFile(tx *gorm.DB, list []delivery.Integration) error {
 	names := []string{}
 	for _, i := range list {
@@ -105,19 +105,17 @@ func SyncFile(tx *gorm.DB, list []delivery.Integration) error {
 	if err != nil {
 		return fmt.Errorf("ending rules of the file: %w", err)
 	}
-	made, err := pg.Read(tx, func(h *holding) []any { return []any{&h.id, &h.integration} }, `INSERT INTO redrive.ignore_rules (integration, reason, for_good, of_file, made_by)
-		SELECT n, p.reason, true, true, p.policy FROM unnest(?::text[]) n CROSS JOIN `+PolicySQL+` ORDER BY n ON CONFLICT (integration) WHERE of_file AND ended_at IS NULL DO NOTHING RETURNING id, integration`,
-		&names)
+	for _, r := range gone {
+		e := entry("end", r.id, delivery.ActorPolicy, "", map[string]any{"integration": r.integration, "on_failure": "ignore"})
+		if err := audit.Record(tx, e); err != nil {
+			return err
+		}
+	}
+	err = tx.Exec(`INSERT INTO redrive.ignore_rules (integration, reason, for_good, of_file, made_by)
+		SELECT n, p.reason, true, true, p.policy FROM unnest(?::text[]) n CROSS JOIN `+PolicySQL+` ORDER BY n
+		ON CONFLICT (integration) WHERE of_file AND ended_at IS NULL DO NOTHING`, &names).Error
 	if err != nil {
 		return fmt.Errorf("making rules of the file: %w", err)
-	}
-	for step, rules := range map[string][]holding{"end": gone, "make": made} {
-		for _, r := range rules {
-			e := entry(step, r.id, delivery.ActorPolicy, "", map[string]any{"integration": r.integration, "on_failure": "ignore"})
-			if err := audit.Record(tx, e); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
