@@ -33,6 +33,7 @@ var koreanTerminal = []translation{
 	{"FILTER", "조건"},
 	{"Finished", "종료"},
 	{"HELD", "보류"},
+	{"History", "이력"},
 	{"INTEGRATION", "연동"},
 	{"INTEGRATIONS", "연동"},
 	{"ITEMS", "항목"},
