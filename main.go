@@ -86,6 +86,7 @@ func serve(ctx context.Context, s cli.Serving) error {
 	if err != nil {
 		return cli.Misused(fmt.Errorf("REDRIVE_DATA_DIR: %w", err))
 	}
+	db.SetIgnoreDays(s.IgnoreDays)
 	relay := newRelay(db, s.Retention, eng.Wake, log)
 	ops := operations.New(operations.Config{Store: db, Wake: eng.Wake, Log: log})
 	wakeBoth := func() { eng.Wake(); relay.Wake() }

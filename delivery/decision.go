@@ -22,7 +22,10 @@ const (
 const (
 	FieldReason   = "reason"
 	FieldCategory = "category" // one of IgnoreCategories or a word of the caller's own
-	FieldUntil    = "until"    // opens again then
+	FieldUntil    = "until"    // the end of an ignore, one of four; see End
+	FieldCount    = "count"
+	FieldGrows    = "grows"
+	FieldForGood  = "for_good"
 	FieldEvidence = "evidence" // link or text
 )
 
@@ -51,7 +54,7 @@ type Transition struct {
 	Many  bool // on many, by an operation
 }
 
-// Needs are the permissions that a decision takes: ignoring takes another one where no end is set.
+// Needs are the permissions that a decision takes: ignoring takes another one where it has no end.
 func Needs(a Action, ends bool) []Permission {
 	if a == ActionIgnore && !ends {
 		return []Permission{PermitIgnore, PermitIgnoreForGood}

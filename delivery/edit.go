@@ -99,3 +99,19 @@ func EditHeaders(given, base map[string]string) (map[string]string, error) {
 	}
 	return out, nil
 }
+
+// Proposed is the version that a request would make of what is sent now.
+func (d Detail) Proposed(r EditRequest, at time.Time) Edit {
+	now := d.Sent()
+	e := Edit{Number: max(len(d.Edits), 1) + 1, Payload: r.Payload, Null: r.PayloadNull, Headers: now.Headers, Reason: r.Reason, CreatedAt: at}
+	if r.Payload == nil && !r.PayloadNull {
+		e.Payload, e.Null = now.Payload, now.Payload == nil
+	}
+	if r.Headers != nil {
+		if headers, err := EditHeaders(r.Headers, now.Headers); err == nil {
+			e.Headers = headers
+		}
+	}
+	e.Size = len(e.Payload)
+	return e
+}

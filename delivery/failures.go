@@ -73,29 +73,34 @@ type AuditFilter struct {
 	Limit                  int    // 1..500, default 50
 }
 
-// IgnoredFilter selects what is ignored, last ignored first. Empty fields select everything.
+// IgnoredFilter selects what is ignored: the last ignored first, of what ends at a time the soonest. Empty fields select everything.
 type IgnoredFilter struct {
 	Integrations []string
 	Category     string
 	Actor        string // id of who ignored it
 	End          IgnoreEnd
+	Rule         string     // id of the rule that swallowed it
 	From, To     *time.Time // of when it was ignored
 	After        string     // cursor
 	Limit        int        // 1..500, default 50
 }
+
+// ByEnd reports whether the soonest end comes first.
+func (f IgnoredFilter) ByEnd() bool { return f.End == EndsSoon || f.End == EndsLater }
 
 // IgnoreEnd says when an ignored failure comes back.
 type IgnoreEnd string
 
 // Ends of ignored failures.
 const (
-	EndsSoon  IgnoreEnd = "soon"  // within SoonEnds
-	EndsLater IgnoreEnd = "later" // after that
-	EndsNever IgnoreEnd = "never" // it is ignored for good
+	EndsSoon  IgnoreEnd = "soon"    // within SoonEnds
+	EndsLater IgnoreEnd = "later"   // after that
+	EndsCount IgnoreEnd = "counted" // when enough others have come
+	EndsNever IgnoreEnd = "never"   // it is ignored for good
 )
 
 // IgnoreEnds are all of them.
-var IgnoreEnds = []IgnoreEnd{EndsSoon, EndsLater, EndsNever}
+var IgnoreEnds = []IgnoreEnd{EndsSoon, EndsLater, EndsCount, EndsNever}
 
 // SoonEnds is how long before its end something ends soon.
 const SoonEnds = 7 * 24 * time.Hour
@@ -116,10 +121,10 @@ type ActionRequest struct {
 	Version  int // 0: whatever the version is
 	Actor    string
 	Reason   string
-	Category string     // ignore
-	Until    *time.Time // ignore
-	Evidence string     // resolve
-	Token    string     // UUID of the form: carrying out the same token again changes nothing; empty: no protection
+	Category string // ignore
+	End             // ignore
+	Evidence string // resolve
+	Token    string // UUID of the form: carrying out the same token again changes nothing; empty: no protection
 }
 
 // ConflictError says that somebody or something was faster.

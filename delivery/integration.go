@@ -34,6 +34,8 @@ type Integration struct {
 	Subject     string            // where a message says whose data it is, see CheckSubject; empty: nowhere
 	Labels      map[string]string // that grants, lists and the overview may name, see CheckLabels
 	Runbook     string            // URL of what to do when it fails; empty: none
+	FourEyes    FourEyes          // what a second person approves
+	Settings    string            // its part of the file as it is written, references unresolved: of use to see that it changed
 	Pool        *PoolSettings     // method pool only
 	Broker      *BrokerSource     // method broker only
 	Outbox      *OutboxSettings   // method outbox only

@@ -143,6 +143,7 @@ type Delivery struct {
 	ChangedAt        *time.Time // last change of state: its place in lists of failures
 	RetryRequestedAt *time.Time // a person asked for a retry that is not settled yet
 	Settlement       Settlement // who ignored or resolved it, and why
+	ReopenedBecause  Phrase     // of a dead letter that was ignored until an end came: which
 
 	Edit        int    // number of the version that is sent, see Edit; 1: as accepted
 	OperationID string // the operation that last acted on it
@@ -159,9 +160,10 @@ type Settlement struct {
 	Actor    string // as they are called now
 	ActorID  string // see Actor…
 	Reason   string
-	Category string     // ignore: one of IgnoreCategories or a word of the caller's own
-	Until    *time.Time // ignore: opens again then
-	Evidence string     // resolve: link or text
+	Category string // ignore: one of IgnoreCategories or a word of the caller's own
+	End             // ignore: when it comes back
+	Evidence string // resolve: link or text
+	RuleID   string // ignore: the rule that swallowed it, see IgnoreRule; empty: none did
 }
 
 // Detail is everything known about one delivery.

@@ -23,10 +23,10 @@ type OperationRequest struct {
 	Chosen   []Chosen // a list, at most MaxChosen
 	Actor    string
 	Reason   string
-	Category string     // ignore
-	Until    *time.Time // ignore
-	Evidence string     // resolve
-	Pace     Pace       // retry
+	Category string // ignore
+	End             // ignore
+	Evidence string // resolve
+	Pace     Pace   // retry
 }
 
 // MaxChosen is the longest list of an operation; more is selected by a filter.
@@ -120,7 +120,7 @@ type OperationTerms struct {
 	ActorID  string
 	Reason   string
 	Category string
-	Until    *time.Time
+	End
 	Evidence string
 }
 
@@ -194,6 +194,19 @@ type Steer struct {
 	Canary  *int // with Resume: so many; 0: none, which takes PermitSkipCanary; nil: as many as before
 	Cancel  bool
 	Pace    *Pace
+}
+
+// Called is what the step is called.
+func (s Steer) Called() string {
+	switch {
+	case s.Pause:
+		return "pause"
+	case s.Resume:
+		return "resume"
+	case s.Cancel:
+		return "cancel"
+	}
+	return "pace"
 }
 
 // OperationConflictError says that an operation's state does not allow a step, or that somebody was faster.

@@ -24,6 +24,7 @@ const (
 	PermitResend        Permission = "resend"          // run a batch and read tables anew
 	PermitIgnore        Permission = "ignore"          // ignore until an end
 	PermitIgnoreForGood Permission = "ignore-for-good" // ignore without an end
+	PermitIgnoreRules   Permission = "ignore-rules"    // make and end rules that ignore what is to come
 	PermitResolve       Permission = "resolve"         // say that it is done, or reopen it
 	PermitBulk          Permission = "bulk"            // do to many at once what is permitted for one
 	PermitSkipCanary    Permission = "skip-canary"     // let an operation that has a canary go on without one
@@ -39,12 +40,12 @@ const (
 // Permissions lists all of them, in the order in which they are shown.
 var Permissions = []Permission{
 	PermitView, PermitViewPayload, PermitReveal, PermitTriage, PermitRetry, PermitEdit, PermitRedirect, PermitResend, PermitIgnore,
-	PermitIgnoreForGood, PermitResolve, PermitBulk, PermitSkipCanary, PermitPause, PermitReview, PermitApprove, PermitAudit, PermitExport, PermitSend,
+	PermitIgnoreForGood, PermitIgnoreRules, PermitResolve, PermitBulk, PermitSkipCanary, PermitPause, PermitReview, PermitApprove, PermitAudit, PermitExport, PermitSend,
 	PermitAdminister,
 }
 
 // fresh are the permissions for which a person has to have signed in just now: a browser that was left open does nothing of it.
-var fresh = []Permission{PermitReveal, PermitEdit, PermitBulk, PermitAdminister}
+var fresh = []Permission{PermitReveal, PermitEdit, PermitBulk, PermitApprove, PermitAdminister}
 
 // AskFresh reports whether one of the permissions asks for a sign-in of just now.
 func AskFresh(need []Permission) bool {
@@ -77,9 +78,10 @@ var (
 
 // rolePermissions is the table of roles.
 var rolePermissions = map[Role][]Permission{
-	RoleViewer:   looking,
-	RoleOnCall:   calling,
-	RoleOperator: append(slices.Clone(calling), PermitEdit, PermitRedirect, PermitIgnoreForGood, PermitSkipCanary, PermitExport, PermitSend),
+	RoleViewer: looking,
+	RoleOnCall: calling,
+	RoleOperator: append(slices.Clone(calling), PermitEdit, PermitRedirect, PermitIgnoreForGood, PermitIgnoreRules, PermitSkipCanary, PermitExport,
+		PermitSend),
 	RoleReviewer: append(slices.Clone(looking), PermitTriage, PermitReview, PermitApprove),
 	RoleAuditor:  {PermitView, PermitAudit, PermitExport},
 	RoleAdmin:    Permissions,

@@ -172,3 +172,14 @@ func plainName(name string) bool {
 	plain := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '-' }
 	return name != "" && strings.IndexFunc(name, func(r rune) bool { return !plain(r) }) < 0
 }
+
+// used are the fields of the search bar that a filter has.
+func (f Filter) used() (names []string) {
+	f.Query, f.Paths = "", nil
+	for rest := f.SearchText(); rest != ""; rest = skipSpace(rest) {
+		name, value, _ := strings.Cut(rest, ":")
+		names = append(names, name)
+		_, rest = fieldValues(value, true)
+	}
+	return names
+}

@@ -69,8 +69,8 @@ func TestFormsIgnoreForAWeek(t *testing.T) {
 	id := s.fail(delivery.Message{Integration: "push", Payload: []byte(`1`)}, "no")
 	week := time.Now().UTC().Add(7 * 24 * time.Hour)
 	page := ann.open(views.Failure(id))
-	ann.shows(page, http.StatusOK, `value="`+week.Format("2006-01-02T"), `name="for_good"`)
-	ann.shows(s.signedIn("odo", delivery.RoleOnCall).open(views.Failure(id)), http.StatusOK, `value="`+week.Format("2006-01-02T"), `!name="for_good"`)
+	ann.shows(page, http.StatusOK, `value="`+week.Format("2006-01-02T"), `value="for_good"`)
+	ann.shows(s.signedIn("odo", delivery.RoleOnCall).open(views.Failure(id)), http.StatusOK, `value="`+week.Format("2006-01-02T"), `!value="for_good"`)
 	asked := []string{"version", "1", "reason", "r", "category", "other", "ends", "yes"}
 	ann.shows(ann.submit(views.Failure(id)+"/ignore", append(asked, "until", "")...), http.StatusUnprocessableEntity, `id="ignore-until-error"`, "choose for good")
 	ann.goes(ann.submit(views.Failure(id)+"/ignore", append(asked, "until", week.Format("2006-01-02T15:04"), "for_good", "yes")...), views.FailureFrom(id, "/failures"))

@@ -57,7 +57,7 @@ func canaryForms() []canaryForm {
 		{"column", []string{"column:pin"}, func(values []string) delivery.Message {
 			return delivery.Message{Payload: []byte("id,pin\n1," + strings.Join(values, "\n2,") + "\n")}
 		}},
-		{"pattern", []string{"pattern:" + canaryWord + "[0-9a-f]+"}, joined(" and ")},
+		{"pattern", []string{"pattern:zq7[x][0-9a-f]+"}, joined(" and ")},
 		{"card", []string{"detect:card"}, joined(", ")},
 	}
 }
@@ -67,7 +67,7 @@ func cardOf(n int) string {
 	digits := fmt.Sprintf("%s%07d", canaryCard, n)
 	for check := range 10 {
 		number := fmt.Sprint(digits, check)
-		if masked, _ := delivery.Mask([]byte(number), []string{"detect:card"}); string(masked) == delivery.Hidden {
+		if masked, _ := delivery.Mask([]byte(number), []string{"detect:card"}); strings.Contains(string(masked), delivery.Hidden) {
 			return number
 		}
 	}

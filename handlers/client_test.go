@@ -136,7 +136,8 @@ func TestActingOnATerminal(t *testing.T) {
 	if len(all) != 1 || all[0].Selected != 3 || all[0].Pace != (api.PaceJSON{Rate: 5, RampTo: 50, RampOver: 60, Canary: 1, StopAbove: 0.2}) || !strings.Contains(d.out, all[0].ID) {
 		t.Errorf("started %+v: %q", all, d.out)
 	}
-	ignore := &client.Ignore{Category: "obsolete", Until: "48h"}
+	ignore := &client.Ignore{Category: "obsolete"}
+	ignore.Until = "48h"
 	ignore.Server, ignore.Output, ignore.Selection = d.server(), table("ids"), searched("integration:push")
 	null := d.fail(delivery.Message{Integration: "sms", Payload: []byte("1")}, "")
 	d.must(d.runs(&client.Edit{Server: d.server(), Output: table("table"), ID: null, Null: true, Reason: "a tombstone"}))

@@ -31,7 +31,7 @@ func TestASignInOfSomeTimeAgoIsAskedAgain(t *testing.T) {
 	cookie := s.cookie(s.known("root"))
 	s.ages(time.Hour)
 	asked, ids := 0, strings.NewReplacer(":id", "0190a0a0-0000-7000-8000-000000000001", ":name", "push", ":number", "1", ":step", "x", ":what", "sign-out", ":action", "x", "*", "")
-	sensitive := []delivery.Permission{delivery.PermitReveal, delivery.PermitEdit, delivery.PermitBulk, delivery.PermitAdminister}
+	sensitive := []delivery.Permission{delivery.PermitReveal, delivery.PermitEdit, delivery.PermitBulk, delivery.PermitApprove, delivery.PermitAdminister}
 	for name, access := range s.Access() {
 		method, path, _ := strings.Cut(name, " ")
 		needs := slices.ContainsFunc(access.Needs, func(p delivery.Permission) bool { return slices.Contains(sensitive, p) })

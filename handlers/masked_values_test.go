@@ -59,6 +59,16 @@ func TestAMaskedValueIsShownWithAnEntryAndNotWithout(t *testing.T) {
 		}
 	}
 	admin := s.signedIn("ada", delivery.RoleAdmin)
+	d, err := s.store.Delivery(t.Context(), other)
+	s.must(err)
+	admin.shows(admin.open("/messages/"+d.MessageID+"/payload"), http.StatusOK, "471188")
+	if read := s.entries("data_subject=5004&action=message.payload-read"); len(read) != 1 || read[0].Subject != d.MessageID {
+		t.Errorf("who read the exact bytes of 5004: %+v", read)
+	}
+	admin.shows(admin.open("/audit/csv?data_subject=5003"), http.StatusOK, "they called", "!they called too")
+	if taken := s.entries("action=audit.export"); len(taken) != 1 || strings.Contains(string(taken[0].Details), "5003") {
+		t.Errorf("the file is written down as %s", taken[0].Details)
+	}
 	admin.shows(admin.open("/audit?data_subject=5003"), http.StatusOK, "they called", "!they called too")
 	admin.shows(admin.open("/failures/"+id), http.StatusOK, "/failures/"+id+"/reveal", "!471199")
 	admin.shows(admin.open("/failures/"+id+"/reveal"), http.StatusOK, "$.code", "$.to[0].phone", "$.c", "header:X-Customer", "!471199", "!5555", "!ann-lee")

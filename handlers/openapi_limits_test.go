@@ -26,6 +26,7 @@ var limits = map[string]map[string]any{
 
 	"limit":           {"minimum": 1, "maximum": delivery.MaxPage},
 	"reason":          {"minLength": 1, "maxLength": delivery.MaxReason},
+	"comment":         {"maxLength": delivery.MaxReason},
 	"evidence":        {"maxLength": delivery.MaxEvidence},
 	"category":        {"maxLength": delivery.MaxCategory, "pattern": delivery.CategoryPattern},
 	"tags":            {"maxItems": delivery.MaxTags},
@@ -55,6 +56,8 @@ var limits = map[string]map[string]any{
 	"grants":          {"maxItems": api.MaxGrants},
 	"attempts":        {"pattern": `^(\d+|\d+\.\.|\.\.\d+|\d+\.\.\d+)$`},
 	"id":              {"pattern": api.GroupShape.String()},
+	"count":           {"minimum": 1, "maximum": delivery.MaxEndCount},
+	"grows":           {"exclusiveMinimum": 1, "maximum": delivery.MaxEndGrows},
 }
 
 // TestDocumentedLimitsAreTheDomains: each bound that a request has in the document is the constant that is checked, and wherever a

@@ -1,8 +1,10 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -149,6 +151,14 @@ func (s doer) operation(paused bool) string {
 	return o.ID
 }
 
+// rule is one that swallows nothing of what the other deeds are about.
+func (s doer) rule() string {
+	r, err := s.store.AddIgnoreRule(s.t.Context(), delivery.IgnoreRuleRequest{Integration: "push", Filter: delivery.Filter{ErrorClasses: []string{delivery.ClassTimeout}},
+		Reason: "r", Category: "other", Actor: "setup"})
+	s.must(err)
+	return r.ID
+}
+
 func (s doer) paused(paused bool) string {
 	s.must(s.store.SetPaused(s.t.Context(), "push", paused, "setup", "r"))
 	return "push"
@@ -195,6 +205,18 @@ func (s doer) deeds() map[string]func(who string) deed {
 		},
 		"POST /api/v1/operations": func(string) deed {
 			return deed{path: "/api/v1/operations", body: `{"action":"retry","ids":["` + s.dead() + `"]}`}
+		},
+		"POST /api/v1/ignore-rules": func(string) deed {
+			return deed{path: "/api/v1/ignore-rules", body: `{"integration":"push","filter":{"error_class":["timeout"]},"reason":"r","category":"other"}`}
+		},
+		"POST /api/v1/ignore-rules/:id/end": func(string) deed {
+			return deed{path: "/api/v1/ignore-rules/" + s.rule() + "/end", body: `{"reason":"r"}`}
+		},
+		"POST /ignore-rules": func(string) deed {
+			return deed{path: "/ignore-rules", form: fields("integration", "push", "q", "class:timeout", "reason", "r", "category", "other")}
+		},
+		"POST /ignore-rules/:id/end": func(string) deed {
+			return deed{path: "/ignore-rules/" + s.rule() + "/end", form: fields("reason", "r")}
 		},
 		"PATCH /api/v1/operations/:id": func(string) deed {
 			return deed{path: "/api/v1/operations/" + s.operation(false), body: `{"rate_per_second":7}`}
@@ -306,7 +328,49 @@ func (s doer) deeds() map[string]func(who string) deed {
 	}
 	s.addPeople(all)
 	s.addDecisions(all)
+	s.addApprovals(all)
 	return all
+}
+
+// request is an open request for approval, which somebody asked for.
+func (s doer) request(actor string) string {
+	id, conn := s.dead(), s.ledger()
+	_, err := conn.Exec(s.t.Context(), `UPDATE redrive.integrations SET four_eyes = '{"ignore_for_good": true}' WHERE name = 'push'`)
+	s.must(err)
+	_, err = s.store.Act(s.t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: id, Actor: cmp.Or(actor, "setup"), Reason: "r", Category: "other", End: delivery.End{ForGood: true}})
+	var asked *delivery.AskedError
+	if !errors.As(err, &asked) {
+		s.t.Fatalf("nobody was asked: %v", err)
+	}
+	_, err = conn.Exec(s.t.Context(), `UPDATE redrive.integrations SET four_eyes = '{}' WHERE name = 'push'`)
+	s.must(err)
+	return asked.Approval.ID
+}
+
+// ledger is a connection of its own, past the store.
+func (s doer) ledger() *pgx.Conn {
+	conn, err := pgx.Connect(s.t.Context(), s.store.Config.ConnString())
+	s.must(err)
+	s.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// addApprovals adds what is said to requests for approval.
+func (s doer) addApprovals(all map[string]func(string) deed) {
+	for _, step := range []string{"approve", "reject", "withdraw"} {
+		asker := func(who string) string {
+			if step == "withdraw" {
+				return who
+			}
+			return "setup"
+		}
+		all["POST /approvals/:id/"+step] = func(who string) deed {
+			return deed{path: "/approvals/" + s.request(asker(who)) + "/" + step, form: fields("comment", "c")}
+		}
+		all["POST /api/v1/approvals/:id/"+step] = func(who string) deed {
+			return deed{path: "/api/v1/approvals/" + s.request(asker(who)) + "/" + step, body: `{"comment":"c"}`}
+		}
+	}
 }
 
 // addPeople adds what the API does to people.
@@ -353,6 +417,12 @@ func (s doer) addDecisions(all map[string]func(string) deed) {
 		all["POST /api/v1/failures/:id/"+action] = func(string) deed {
 			return deed{path: "/api/v1/failures/" + s.dead() + "/" + action, body: body}
 		}
+	}
+	all["POST /api/v1/deliveries/:id/reveal"] = func(string) deed {
+		return deed{path: "/api/v1/deliveries/" + s.dead() + "/reveal", body: `{"path":"$.a","reason":"r"}`}
+	}
+	all["POST /failures/:id/reveal"] = func(string) deed {
+		return deed{path: "/failures/" + s.dead() + "/reveal", form: fields("path", "$.a", "reason", "r")}
 	}
 	all["POST /failures/:id/edit"] = func(string) deed {
 		return deed{path: "/failures/" + s.dead() + "/edit", form: fields("version", "1", "token", newToken(), "reason", "r", "payload", `{"a":2}`, "step", "save")}
@@ -414,9 +484,10 @@ func (s doer) session(operator string) string {
 
 // harmless are routes that are no decision of somebody who is let in by their right, each with why.
 var harmless = map[string]string{
-	"POST /operations/new": "shows what would be done",
-	"POST /failures/seen":  "moves a mark of whoever asks, which nobody else sees",
-	"GET /failures/live":   "is a stream, which ends with its session",
+	"POST /operations/new":              "shows what would be done",
+	"POST /api/v1/ignore-rules/preview": "shows what would be swallowed",
+	"POST /failures/seen":               "moves a mark of whoever asks, which nobody else sees",
+	"GET /failures/live":                "is a stream, which ends with its session",
 }
 
 // Whoever is disabled, demoted, signed out or revoked while a request is under way does nothing with it any more: on every route that

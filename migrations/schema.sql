@@ -29,6 +29,50 @@ CREATE INDEX api_tokens_operator ON redrive.api_tokens USING btree (operator_id)
 CREATE UNIQUE INDEX api_tokens_setting ON redrive.api_tokens USING btree (of_setting) WHERE of_setting;
 CREATE TRIGGER actor_named AFTER INSERT OR UPDATE OF name ON redrive.api_tokens FOR EACH ROW EXECUTE FUNCTION redrive.actor_named();
 
+CREATE TABLE redrive.approval_items (
+    approval_id uuid NOT NULL,
+    n integer NOT NULL,
+    delivery_id uuid NOT NULL,
+    integration text NOT NULL,
+    version integer NOT NULL,
+    CONSTRAINT approval_items_pkey PRIMARY KEY (approval_id, n),
+    CONSTRAINT approval_items_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES redrive.approvals(id) ON DELETE CASCADE
+);
+
+CREATE TABLE redrive.approvals (
+    id uuid NOT NULL,
+    state text NOT NULL DEFAULT 'open'::text,
+    kind text NOT NULL,
+    action text NOT NULL,
+    target text NOT NULL,
+    actor text NOT NULL,
+    person text,
+    reason text NOT NULL DEFAULT ''::text,
+    rules text[] NOT NULL,
+    integrations text[] NOT NULL,
+    items integer NOT NULL DEFAULT 0,
+    token text,
+    request bytea,
+    bound bytea NOT NULL,
+    hash text NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamp with time zone NOT NULL,
+    decided_at timestamp with time zone,
+    decided_by text,
+    comment text,
+    void_because jsonb,
+    result text,
+    CONSTRAINT approvals_pkey PRIMARY KEY (id),
+    CONSTRAINT approval_by_another CHECK (((state <> ALL (ARRAY['approved'::text, 'rejected'::text])) OR ((decided_by IS DISTINCT FROM actor) AND (decided_by IS DISTINCT FROM person)))),
+    CONSTRAINT approval_decided CHECK (((state = 'open'::text) = (decided_at IS NULL))),
+    CONSTRAINT approvals_state_check CHECK ((state = ANY (ARRAY['open'::text, 'approved'::text, 'rejected'::text, 'withdrawn'::text, 'void'::text, 'expired'::text]))),
+    CONSTRAINT approvals_token_key UNIQUE (token)
+);
+CREATE INDEX approvals_expire ON redrive.approvals USING btree (expires_at) WHERE (state = 'open'::text);
+CREATE INDEX approvals_listed ON redrive.approvals USING btree (created_at DESC, id DESC);
+CREATE INDEX approvals_open ON redrive.approvals USING btree (created_at DESC, id DESC) WHERE (state = 'open'::text);
+CREATE INDEX approvals_person ON redrive.approvals USING btree (person, created_at DESC, id DESC);
+
 CREATE TABLE redrive.attempts (
     delivery_id uuid NOT NULL,
     token bigint NOT NULL,
@@ -429,9 +473,14 @@ CREATE TABLE redrive.failure_details (
     category text,
     until timestamp with time zone,
     evidence text,
+    end_id bigint,
+    rule_id bigint,
+    because jsonb,
     CONSTRAINT failure_details_pkey PRIMARY KEY (delivery_id)
 );
 CREATE INDEX failure_details_category ON redrive.failure_details USING btree (category) WHERE (category IS NOT NULL);
+CREATE INDEX failure_details_end ON redrive.failure_details USING btree (end_id, delivery_id) WHERE (end_id IS NOT NULL);
+CREATE INDEX failure_details_rule ON redrive.failure_details USING btree (rule_id, delivery_id) WHERE (rule_id IS NOT NULL);
 CREATE INDEX failure_details_until ON redrive.failure_details USING btree (until) WHERE (until IS NOT NULL);
 
 CREATE TABLE redrive.form_tokens (
@@ -502,6 +551,7 @@ CREATE TABLE redrive.group_counts (
     total bigint GENERATED ALWAYS AS (((((dead + pending) + ignored) + resolved) + delivered)) STORED,
     grew bigint GENERATED ALWAYS AS ((GREATEST(LEAST((day - day_before), (1073741824)::bigint), ('-1073741824'::integer)::bigint) * '4294967296'::bigint)) STORED,
     pattern integer GENERATED ALWAYS AS (redrive.group_pattern(dead, pending, ignored, resolved, delivered, (regressed_at IS NOT NULL))) STORED,
+    came bigint NOT NULL DEFAULT 0,
     CONSTRAINT group_counts_pkey PRIMARY KEY (group_id)
 ) WITH (fillfactor=50);
 CREATE INDEX group_counts_class ON redrive.group_counts USING btree (error_class);
@@ -539,6 +589,7 @@ CREATE TABLE redrive.group_deltas (
     failed integer NOT NULL,
     died integer NOT NULL,
     came integer NOT NULL DEFAULT 0,
+    reopened integer NOT NULL DEFAULT 0,
     CONSTRAINT group_deltas_pkey PRIMARY KEY (id)
 ) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0);
 
@@ -634,6 +685,65 @@ CREATE TABLE redrive.idempotency_keys (
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (scope, key)
 );
 
+CREATE TABLE redrive.ignore_ends (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    decision uuid NOT NULL,
+    group_id text NOT NULL,
+    count integer,
+    grows double precision,
+    day bigint NOT NULL,
+    reached_came bigint,
+    reached_day bigint,
+    made_at timestamp with time zone NOT NULL DEFAULT statement_timestamp(),
+    ended_at timestamp with time zone,
+    done_at timestamp with time zone,
+    CONSTRAINT ignore_ends_pkey PRIMARY KEY (id),
+    CONSTRAINT ignore_ends_check CHECK ((num_nonnulls(reached_came, reached_day) = 1)),
+    CONSTRAINT ignore_ends_check1 CHECK (((done_at IS NULL) OR (ended_at IS NOT NULL))),
+    CONSTRAINT ignore_ends_decision_group_id_key UNIQUE (decision, group_id)
+) WITH (fillfactor=80);
+CREATE INDEX ignore_ends_due ON redrive.ignore_ends USING btree (id) WHERE ((ended_at IS NOT NULL) AND (done_at IS NULL));
+CREATE INDEX ignore_ends_group ON redrive.ignore_ends USING btree (group_id) WHERE (ended_at IS NULL);
+
+CREATE TABLE redrive.ignore_rule_hours (
+    rule_id bigint NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    swallowed bigint NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    CONSTRAINT ignore_rule_hours_pkey PRIMARY KEY (rule_id, hour)
+) WITH (fillfactor=50);
+
+CREATE TABLE redrive.ignore_rules (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    integration text NOT NULL,
+    filter jsonb NOT NULL DEFAULT '{}'::jsonb,
+    reason text NOT NULL,
+    category text,
+    until timestamp with time zone,
+    count integer,
+    grows double precision,
+    for_good boolean NOT NULL DEFAULT false,
+    day bigint NOT NULL DEFAULT 0,
+    reached_day bigint,
+    of_file boolean NOT NULL DEFAULT false,
+    made_at timestamp with time zone NOT NULL DEFAULT statement_timestamp(),
+    made_by text NOT NULL,
+    ended_at timestamp with time zone,
+    ended_by text,
+    ended_because jsonb,
+    end_reason text NOT NULL DEFAULT ''::text,
+    done_at timestamp with time zone,
+    CONSTRAINT ignore_rules_pkey PRIMARY KEY (id),
+    CONSTRAINT ignore_rules_check CHECK (((num_nonnulls(until, count, grows) + (for_good)::integer) = 1)),
+    CONSTRAINT ignore_rules_check1 CHECK (((grows IS NULL) = (reached_day IS NULL))),
+    CONSTRAINT ignore_rules_check2 CHECK (((ended_at IS NULL) = (ended_by IS NULL))),
+    CONSTRAINT ignore_rules_check3 CHECK (((done_at IS NULL) OR (ended_at IS NOT NULL))),
+    CONSTRAINT ignore_rules_reason_check CHECK ((reason <> ''::text))
+);
+CREATE INDEX ignore_rules_due ON redrive.ignore_rules USING btree (id) WHERE ((ended_at IS NOT NULL) AND (done_at IS NULL));
+CREATE UNIQUE INDEX ignore_rules_file ON redrive.ignore_rules USING btree (integration) WHERE (of_file AND (ended_at IS NULL));
+CREATE INDEX ignore_rules_open ON redrive.ignore_rules USING btree (integration, id) WHERE (ended_at IS NULL);
+
 CREATE TABLE redrive.inbox (
     integration text NOT NULL,
     key text NOT NULL,
@@ -666,6 +776,8 @@ CREATE TABLE redrive.integrations (
     labels jsonb NOT NULL DEFAULT '{}'::jsonb,
     paused_until timestamp with time zone,
     subject text NOT NULL DEFAULT ''::text,
+    four_eyes jsonb NOT NULL DEFAULT '{}'::jsonb,
+    settings_hash text NOT NULL DEFAULT ''::text,
     CONSTRAINT integrations_pkey PRIMARY KEY (name),
     CONSTRAINT integrations_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))),
     CONSTRAINT integrations_name_check CHECK ((name ~ '^[a-z0-9-]{1,63}$'::text)),
@@ -807,6 +919,9 @@ CREATE TABLE redrive.operations (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamp with time zone,
+    ends_count integer,
+    ends_grows double precision,
+    for_good boolean NOT NULL DEFAULT false,
     CONSTRAINT operations_pkey PRIMARY KEY (id),
     CONSTRAINT operations_action_check CHECK ((action = ANY (ARRAY['retry'::text, 'ignore'::text, 'resolve'::text, 'reopen'::text, 'acknowledge'::text]))),
     CONSTRAINT operations_check CHECK (((state <> 'finished'::text) OR (finished_at IS NOT NULL))),
@@ -2659,22 +2774,24 @@ BEGIN
         RETURN NULL; -- mostly nothing was updated: an insert that finds no conflict comes by here as well
     END IF;
     -- what was counted before, taken away; what is to be counted now, added
-    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died, came)
+    INSERT INTO redrive.group_deltas (group_id, dead, acknowledged, pending, ignored, resolved, delivered, failed, died, came, reopened)
     SELECT * FROM (
         SELECT c.group_id, coalesce(sum(c.one) FILTER (WHERE c.state = 'dead'), 0) AS dead,
             coalesce(sum(c.one) FILTER (WHERE c.state = 'dead' AND c.acknowledged), 0) AS acknowledged,
             coalesce(sum(c.one) FILTER (WHERE c.state = 'pending'), 0) AS pending, coalesce(sum(c.one) FILTER (WHERE c.state = 'ignored'), 0) AS ignored,
             coalesce(sum(c.one) FILTER (WHERE c.state = 'resolved'), 0) AS resolved, coalesce(sum(c.one) FILTER (WHERE c.state = 'delivered'), 0) AS delivered,
-            count(*) FILTER (WHERE c.failed) AS failed, count(*) FILTER (WHERE c.failed AND c.state = 'dead') AS died, count(*) FILTER (WHERE c.came) AS came
+            count(*) FILTER (WHERE c.failed) AS failed, count(*) FILTER (WHERE c.failed AND c.state = 'dead') AS died, count(*) FILTER (WHERE c.came) AS came,
+            count(*) FILTER (WHERE c.reopened) AS reopened
         FROM (
             SELECT n.group_id, n.state, n.acknowledged_at IS NOT NULL AS acknowledged, 1 AS one,
                 n.version > o.version AND n.state IN ('dead', 'pending', 'ignored') AND o.state IN ('pending', 'delivered') AS failed,
-                o.failed_at IS NULL OR o.group_id IS DISTINCT FROM n.group_id AS came
+                o.failed_at IS NULL OR o.group_id IS DISTINCT FROM n.group_id AS came,
+                o.state = 'ignored' AND n.state = 'dead' AND n.actor = 'policy' AS reopened -- by an end
             FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.group_id IS NOT NULL AND n.failed_at IS NOT NULL
             UNION ALL
-            SELECT group_id, state, acknowledged_at IS NOT NULL, -1, false, false FROM old_rows WHERE group_id IS NOT NULL AND failed_at IS NOT NULL
+            SELECT group_id, state, acknowledged_at IS NOT NULL, -1, false, false, false FROM old_rows WHERE group_id IS NOT NULL AND failed_at IS NOT NULL
         ) c GROUP BY c.group_id
-    ) d WHERE (dead, acknowledged, pending, ignored, resolved, delivered, failed, came) <> (0, 0, 0, 0, 0, 0, 0, 0);
+    ) d WHERE (dead, acknowledged, pending, ignored, resolved, delivered, failed, came, reopened) <> (0, 0, 0, 0, 0, 0, 0, 0, 0);
     RETURN NULL;
 END
 $function$;

@@ -15,7 +15,7 @@ func TestEachActionChangesStateAndIsAudited(t *testing.T) {
 	d := open(t)
 	dead := d.dead(delivery.Message{Payload: []byte("x"), Key: "k"})
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	ignored := d.act(delivery.ActionRequest{Action: delivery.ActionIgnore, ID: dead.ID, Version: dead.Version, Reason: "a test", Category: "test-data", Until: &until})
+	ignored := d.act(delivery.ActionRequest{Action: delivery.ActionIgnore, ID: dead.ID, Version: dead.Version, Reason: "a test", Category: "test-data", End: delivery.End{Until: &until}})
 	if ignored.State != delivery.StateIgnored || ignored.Settlement.Category != "test-data" || ignored.Settlement.Actor != "ann" ||
 		!ignored.Settlement.Until.Equal(until) || ignored.Version != dead.Version+1 {
 		t.Fatalf("ignored %+v", ignored)
@@ -231,7 +231,7 @@ func TestIgnoredUntilOpensAgain(t *testing.T) {
 	d := open(t)
 	dead := d.dead(numbered(1))
 	soon := time.Now().Add(time.Hour)
-	d.act(delivery.ActionRequest{Action: delivery.ActionIgnore, ID: dead.ID, Reason: "later", Category: "other", Until: &soon})
+	d.act(delivery.ActionRequest{Action: delivery.ActionIgnore, ID: dead.ID, Reason: "later", Category: "other", End: delivery.End{Until: &soon}})
 	if n, err := d.ReopenDue(t.Context()); n != 0 || err != nil {
 		t.Fatal(n, err)
 	}

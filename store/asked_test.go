@@ -42,7 +42,7 @@ func TestIgnoredIsCountedAsItIsFound(t *testing.T) {
 	d.operator("ann")
 	ann := d.operatorID("ann")
 	until := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
-	for n, r := range []delivery.ActionRequest{{Category: "other"}, {Category: "duplicate", Until: &until}, {Category: "duplicate", Actor: ann}} {
+	for n, r := range []delivery.ActionRequest{{Category: "other", End: delivery.End{ForGood: true}}, {Category: "duplicate", End: delivery.End{Until: &until}}, {Category: "duplicate", Actor: ann, End: delivery.End{ForGood: true}}} {
 		r.Action, r.ID, r.Reason = delivery.ActionIgnore, d.dead(numbered(n+1)).ID, "r"
 		if r.Actor == "" {
 			r.Actor = "policy"

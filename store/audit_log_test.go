@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os/exec"
 	"slices"
@@ -350,7 +351,7 @@ func TestAThousandTamperingsAreFound(t *testing.T) {
 	d.must(err)
 	private := d.privateKey()
 	cases, names := []checked{{Keys: keys, Lines: lines, Notes: []string{signed, outside}}}, []string{"nothing"}
-	kinds := slices.Sorted(keysOf(tamperings))
+	kinds := slices.Sorted(maps.Keys(tamperings))
 	r := rand.New(rand.NewPCG(1, 2))
 	for n := range 1000 {
 		name := kinds[n%len(kinds)]
@@ -381,16 +382,6 @@ func TestAThousandTamperingsAreFound(t *testing.T) {
 	}
 	if len(found) != len(kinds)+1 {
 		t.Errorf("found %v", found)
-	}
-}
-
-func keysOf(m map[string]tampering) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for name := range m {
-			if !yield(name) {
-				return
-			}
-		}
 	}
 }
 

@@ -359,7 +359,7 @@ func TestEachActionOfAnOperation(t *testing.T) {
 	if code := inputCode(t, err); code != "nothing_selected" {
 		t.Errorf("acknowledged twice: %s", code)
 	}
-	o := act(delivery.OperationRequest{Action: delivery.ActionIgnore, Reason: "a test", Category: "test-data", Until: &until})
+	o := act(delivery.OperationRequest{Action: delivery.ActionIgnore, Reason: "a test", Category: "test-data", End: delivery.End{Until: &until}})
 	if one := d.read(ids[0]); one.State != delivery.StateIgnored || one.Settlement.Actor != "ann" || one.Settlement.Category != "test-data" ||
 		!one.Settlement.Until.Equal(until) || one.OperationID != o.ID || one.Case.AcknowledgedAt != nil {
 		t.Errorf("ignored %+v", one.Delivery)

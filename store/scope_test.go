@@ -29,7 +29,7 @@ func sees(ctx context.Context, role delivery.Role, names ...string) context.Cont
 // twoTeams are dead letters of one's own integration and of a foreign one, with all that is kept about them.
 type twoTeams struct {
 	desk
-	own, other, message, operation, file string
+	own, other, message, operation, file, approval string
 }
 
 func newTwoTeams(t *testing.T) twoTeams {
@@ -55,6 +55,14 @@ func newTwoTeams(t *testing.T) twoTeams {
 	d.operation = d.start(delivery.OperationRequest{Action: delivery.ActionAcknowledge}).ID
 	_, err = d.FoldCounts(t.Context())
 	d.must(err)
+	d.must(d.sql(`UPDATE redrive.integrations SET four_eyes = '{"ignore_for_good": true}' WHERE name = $1`, foreign))
+	_, err = d.Act(t.Context(), delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: foreign, Category: "other", End: forGood})
+	var asked *delivery.AskedError
+	if !errors.As(err, &asked) {
+		t.Fatalf("nobody was asked: %v", err)
+	}
+	d.approval = asked.Approval.ID
+	d.must(d.sql("UPDATE redrive.integrations SET four_eyes = '{}'"))
 	return d
 }
 
@@ -108,6 +116,15 @@ var scopedReaders = map[string]reader{
 	"Blocked":   func(d twoTeams, ctx context.Context) (any, error) { return d.Blocked(ctx, d.other, "") },
 	"DryRun": func(d twoTeams, ctx context.Context) (any, error) {
 		return d.DryRun(ctx, delivery.OperationRequest{Action: delivery.ActionRetry, Filter: &delivery.Filter{}})
+	},
+	"Approvals": func(d twoTeams, ctx context.Context) (any, error) { return d.Approvals(ctx, delivery.ApprovalFilter{}) },
+	"Approval":  func(d twoTeams, ctx context.Context) (any, error) { return d.Approval(ctx, d.approval) },
+	"ApprovalItems": func(d twoTeams, ctx context.Context) (any, error) {
+		return d.ApprovalItems(ctx, d.approval, "", 0)
+	},
+	"ApprovalsToDo": func(d twoTeams, ctx context.Context) (any, error) {
+		n, err := d.ApprovalsToDo(ctx, "0190a0a0-0000-7000-8000-00000000bbbb")
+		return map[bool]string{true: foreign}[n > 0], err
 	},
 	"Operation": func(d twoTeams, ctx context.Context) (any, error) { return d.Operation(ctx, d.operation) },
 	"Operations": func(d twoTeams, ctx context.Context) (any, error) {
@@ -174,8 +191,9 @@ func audited(page delivery.Page[delivery.AuditEntry], err error) (texts []string
 // actors of the store check the integration of what they act on, or that who acts administers; TestWhoMayActWhere and the matrix of the
 // routes try them. The rest is asked by the program, of whoever signs in, or says nothing of an integration.
 var otherMethods = map[string]string{
-	"acts": `Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation SetPaused PauseUntil RequestRun RequestResnapshot
+	"acts": `Approve Reject Withdraw Accept Act Edit Redirect ChangeCase AddNote SaveView DeleteView StartOperation SteerOperation AddIgnoreRule EndIgnoreRule SetPaused PauseUntil RequestRun RequestResnapshot
 		RequestTable CreateOperator ChangeOperator CreateToken RotateToken RevokeToken EndSession Record Reveal`,
+	"as TestRulesAreSeenWhereTheirIntegrationIs says": `IgnoreRule IgnoreRules IgnoreRuleDays PreviewIgnoreRule`,
 	"as File and CaptureGaps of the matrix of routes": `File OpenFile CaptureGaps`,
 	"is about people, and for administrators and themselves": `Operator OperatorByName Operators Sessions Token Tokens TokensOf NoteTokenUses SignIn SignedIn TokenByHash Holding
 		FindCtx CommitCtx DeleteCtx EnsureFirstOperator WriteHistory EnsureEnvToken
@@ -184,7 +202,7 @@ var otherMethods = map[string]string{
 	"is for who administers, and checked in the transaction":    `Secrets SetSecret RemoveSecret`,
 	"says that something changed, or was done, and not of what": `DeadGeneration Since`,
 	"is the program's": `AcceptedByKey AdoptOutbox AdvanceOperation BatchStatus Begin BlockedKeys CannotCapture CapturePosition Claim Complete
-		CountDelivered EarlierProducers Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
+		CountDelivered EarlierProducers ExpireApprovals Extend FoldCounts ForgetFormTokens ForgetGone ForgetMember ForgetSettled GoneMembers Inbox Index KeepMember
 		KeepPositions KeepTopic KeptTopic Lead Listen Masks Migrate NoteGap OpenBatchSource OpenOperations OutboxLag NoteKeyReuse HashSubject Remask Park PartHealth
 		PreparedTransactions PruneInbox Ready Release ReopenDue ResumeDue SaveBreaker SaveHealth SaveTables SchemaStatus Settle SettleRetired Snapshot
 		SourceGaps SyncIntegrations Transact TransactAfter Admit AdmitAgain CheckKeys Power Rotate SealCodes Secret Unbegin Unlisten VerifyAudit
@@ -307,12 +325,12 @@ func TestWhoMayActWhere(t *testing.T) {
 	d.must(err)
 	// who is on call ignores until an end
 	call := d.scopedToken(delivery.Grants{{Role: delivery.RoleOnCall, Integrations: []string{foreign}}})
-	ignore := delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: "r", Category: "other"}
+	ignore := delivery.ActionRequest{Action: delivery.ActionIgnore, ID: d.other, Actor: "ann", Reason: "r", Category: "other",
+		End: delivery.End{ForGood: true}}
 	if _, err := d.Act(call, ignore); err == nil {
 		t.Error("ignored for good by who is on call")
 	}
-	until := time.Now().AddDate(1, 0, 0)
-	ignore.Until = &until
+	ignore.End = delivery.End{}
 	_, err = d.Act(call, ignore)
 	d.must(err)
 }

@@ -6,11 +6,14 @@ import (
 	"context"
 	"log/slog"
 
+	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/batch"
 	"redrive/store/capture"
 	"redrive/store/desk"
 	"redrive/store/find"
+	"redrive/store/ignore"
 	"redrive/store/index"
 	"redrive/store/integrations"
 	"redrive/store/notary"
@@ -35,6 +38,8 @@ type Store struct {
 	*queue.Queue
 	*find.Lists
 	*desk.Desk
+	*approve.Requests
+	*ignore.Rules
 	*batch.Batches
 	*capture.Captures
 	*integrations.Registry
@@ -59,6 +64,8 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Queue:       queue.New(db),
 		Lists:       find.New(db),
 		Desk:        desk.New(db),
+		Rules:       ignore.New(db, delivery.UsualIgnoreDays),
+		Requests:    approve.New(db, desk.Executors, batch.Executors, capture.Executors, ignore.Executors),
 		Batches:     batch.New(db),
 		Captures:    capture.New(db),
 		Registry:    integrations.New(db),
@@ -67,6 +74,15 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 		Subjects:    subjects.New(db, keys),
 		Seed:        seed.New(db),
 	}, nil
+}
+
+// SetIgnoreDays says after how many days what is ignored comes back, and a rule ends, where nobody says when; 0: the usual ones.
+func (s *Store) SetIgnoreDays(days int) {
+	if days <= 0 {
+		days = delivery.UsualIgnoreDays
+	}
+	s.Desk.SetIgnoreDays(days)
+	s.Rules.SetIgnoreDays(days)
 }
 
 // CheckBatchQuery reports whether a query names the window, and refuses names that no run gives a value to.

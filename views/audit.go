@@ -44,6 +44,8 @@ var deeds = map[string]deed{
 	"delivery.redirect":         {"redirected to another integration", "%s redirected %s to another integration"},
 	"delivery.acknowledge":      {"acknowledged", "%s acknowledged %s"},
 	"delivery.unacknowledge":    {"took an acknowledgement back", "%s took back that somebody looks after %s"},
+	"ignore-rule.make":          {"made an ignore rule", "%s made ignore rule %s"},
+	"ignore-rule.end":           {"ended an ignore rule", "%s ended ignore rule %s"},
 	"operation.start":           {"started an operation", "%s started operation %s"},
 	"operation.pause":           {"paused an operation", "%s paused operation %s"},
 	"operation.resume":          {"resumed an operation", "%s resumed operation %s"},
@@ -93,6 +95,14 @@ var deeds = map[string]deed{
 	"session.recovery-code":     {"used a recovery code", "%s used a recovery code"},
 	"session.sign-in-failed":    {"sign-in refused", "%s was refused at the sign-in of %s"},
 	"session.password-failed":   {"wrong present password", "%s typed a wrong present password for %s"},
+	"audit.key":                 {"made a key of the audit", "%s made a key that signs the audit of %s"},
+	"access.refused":            {"refused for want of a right", "%s was refused %s for want of a right"},
+	"approval.ask":              {"asked for approval", "%s asked for approval of %s"},
+	"approval.approve":          {"approved", "%s approved %s"},
+	"approval.reject":           {"rejected a request", "%s rejected %s"},
+	"approval.withdraw":         {"withdrew a request", "%s withdrew %s"},
+	"approval.void":             {"voided a request", "%s voided %s"},
+	"approval.expire":           {"let a request expire", "%s let %s expire"},
 	"audit.export":              {"took the audit away as a file", "%s took away %s as a file"},
 	"failures.export":           {"took failures away as a file", "%s took away %s as a file"},
 }
@@ -106,10 +116,12 @@ func (l Locale) Deed(action string) string {
 }
 
 // subjectKinds are the kinds of what entries are about, in the order of the filter.
-var subjectKinds = []string{"delivery", "operation", "integration", "message", "operator", "token", "provider", "view", "data-key", "export"}
+var subjectKinds = []string{"delivery", "operation", "integration", "message", "operator", "token", "provider", "view", "data-key", "export", "audit", "route",
+	"approval"}
 
 var subjectNames = map[string]string{"delivery": "failure", "operation": "operation", "integration": "integration", "message": "message", "operator": "person",
-	"token": "API token", "provider": "sign-in provider", "view": "saved view", "data-key": "key of secrets", "export": "file of a list"}
+	"token": "API token", "provider": "sign-in provider", "view": "saved view", "data-key": "key of secrets", "export": "file of a list", "audit": "log of the audit", "route": "part of the program",
+	"approval": "request for approval"}
 
 func (l Locale) subjectKind(kind string) string {
 	if name, ok := subjectNames[kind]; ok {
@@ -167,6 +179,9 @@ type auditDetails struct {
 	Category     string
 	Evidence     string
 	Until        *time.Time
+	Count        int
+	Grows        float64
+	ForGood      bool
 	From, To     string
 	Integration  string
 	Name         string
@@ -177,7 +192,8 @@ func detailsOf(e delivery.AuditEntry) (d auditDetails) {
 	var loose map[string]json.RawMessage
 	_ = json.Unmarshal(e.Details, &loose) // others have members of the same names and other kinds
 	for name, to := range map[string]any{"action": &d.Action, "selected": &d.Selected, "integrations": &d.Integrations, "category": &d.Category,
-		"evidence": &d.Evidence, "until": &d.Until, "from": &d.From, "to": &d.To, "integration": &d.Integration, "name": &d.Name, "format": &d.Format} {
+		"evidence": &d.Evidence, "until": &d.Until, "count": &d.Count, "grows": &d.Grows, "for_good": &d.ForGood,
+		"from": &d.From, "to": &d.To, "integration": &d.Integration, "name": &d.Name, "format": &d.Format} {
 		_ = json.Unmarshal(loose[name], to)
 	}
 	return d
@@ -210,6 +226,9 @@ func (l Locale) tellEntry(e delivery.AuditEntry) auditTold {
 	}
 	if d.Until != nil {
 		text = l.T("%s until %s", text, l.Day(*d.Until))
+	}
+	if end := (delivery.End{Count: d.Count, Grows: d.Grows, ForGood: d.ForGood}); strings.HasSuffix(e.Action, "ignore") && !end.IsZero() {
+		text = l.T("%s %s", text, l.Say(end.Phrase()))
 	}
 	told := auditTold{link: l.subject(e), href: subjectURL(e)}
 	told.before, told.after, told.says = strings.Cut(text, linkMark)
@@ -314,13 +333,17 @@ func subjectURL(e delivery.AuditEntry) string {
 		return Message(e.Subject)
 	case "integration":
 		return Integration(e.Subject)
+	case "approval":
+		return Approval(e.Subject)
+	case "ignore-rule":
+		return IgnoreRule(e.Subject)
 	}
 	return ""
 }
 
 func shortSubject(e delivery.AuditEntry) string {
 	switch e.SubjectType {
-	case "delivery", "operation", "message", "view":
+	case "delivery", "operation", "message", "view", "approval":
 		return Short(e.Subject)
 	}
 	return e.Subject

@@ -44,12 +44,22 @@ func (p IgnoredPage) ends() (tabs []StateTab) {
 	return append(tabs, StateTab{Name: p.T("over: in the audit"), Href: AuditBy(delivery.ActorPolicy, "delivery.reopen"), Count: Count{Unknown: true}})
 }
 
+// end is when something that is ignored comes back.
+func (l Locale) end(e delivery.End) string {
+	if e.Until != nil {
+		return l.T("until %s", l.Day(*e.Until))
+	}
+	return l.Say(e.Phrase())
+}
+
 func (l Locale) endName(end delivery.IgnoreEnd) string {
 	switch end {
 	case delivery.EndsSoon:
 		return l.T("ends within a week")
 	case delivery.EndsLater:
 		return l.T("ends later")
+	case delivery.EndsCount:
+		return l.T("ends by a count")
 	case delivery.EndsNever:
 		return l.T("for good")
 	}

@@ -50,7 +50,7 @@ func operationStories(operator, viewer Layout) map[string]templ.Component {
 
 func operation(state delivery.OperationState) delivery.Operation {
 	o := delivery.Operation{OperationTerms: delivery.OperationTerms{ID: "0197f000-0000-7000-8000-00000000aaaa", Action: delivery.ActionRetry, State: state, Version: 4,
-		Actor: hostile, Reason: hostile, Category: hostile, Evidence: hostile, Until: ago(-time.Hour)}, Filter: &delivery.Filter{Query: hostile},
+		Actor: hostile, Reason: hostile, Category: hostile, Evidence: hostile, End: delivery.End{Until: ago(-time.Hour)}}, Filter: &delivery.Filter{Query: hostile},
 		Pace:     delivery.Pace{Canary: 10, Rate: 5, RampTo: 50, RampOver: 10 * time.Minute, StopAbove: .2},
 		Excluded: map[string]int{delivery.ExcludedBreaker: 3, hostile: 1},
 		Parts: []delivery.OperationPart{{Integration: hostile, Phase: "canary", Wave: delivery.Wave{Number: 1, Size: 10, Good: 7, Bad: 1}, Selected: 100, Waiting: 90, Released: 3, Failing: 1, Succeeded: 7, Held: delivery.Say(delivery.HeldPaused, "by", hostile)},

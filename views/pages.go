@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/a-h/templ"
+
 	"redrive/delivery"
 	"redrive/delivery/past"
 )
@@ -30,6 +32,8 @@ type Layout struct {
 	Fragment bool // only the main part, for a swap
 	Demo     bool
 	Release  string
+	FourEyes map[string]delivery.FourEyes // of integrations that have something that a second person approves
+	Waiting  int                          // requests that wait for the reader to approve them, up to 100
 }
 
 // May reports whether the reader has permissions, each for at least one integration.
@@ -42,6 +46,13 @@ type tabOf struct{ address, name string }
 func (l Layout) tabs() []tabOf {
 	tabs := []tabOf{{Overview, l.T("Overview")}, {Failures, l.T("Failures")}, {Groups, l.T("Groups")}, {Ignored, l.T("Ignored")},
 		{Operations, l.T("Operations")}, {Integrations, l.T("Integrations")}, {Audit, l.T("Audit")}}
+	if len(l.FourEyes) > 0 || l.Waiting > 0 {
+		name := l.T("Approvals")
+		if l.Waiting > 0 {
+			name = l.T("%s (%s)", name, l.Number(l.Waiting))
+		}
+		tabs = append(tabs, tabOf{Approvals, name})
+	}
 	if l.May(delivery.PermitAdminister) {
 		tabs = append(tabs, tabOf{Operators, l.T("People")}, tabOf{Tokens, l.T("Tokens")})
 	}
@@ -184,12 +195,15 @@ type ActionForm struct {
 	Action                            delivery.Action
 	Reason, Category, Until, Evidence string
 	Ends, ForGood                     bool   // the form asks for an end; it was to have none
+	End                               string // which of the four was chosen, by its field; empty: a time
+	Count, Grows                      string // of it
 	Field, Problem                    string // what is wrong, and where
 }
 
 // Fields of a form that asks for an end.
 const (
 	FieldEnds    = "ends"
+	FieldEnd     = "end" // which of the four
 	FieldForGood = "for_good"
 )
 
@@ -202,6 +216,32 @@ func (l Locale) until(f ActionForm) string {
 		return f.Until
 	}
 	return l.Now.Add(usualIgnore).In(l.zone()).Format("2006-01-02T15:04")
+}
+
+// ends reports whether a form chose one of the four ends, by its field.
+func (f ActionForm) ends(field string) bool {
+	if f.ForGood {
+		return field == delivery.FieldForGood
+	}
+	return f.End == field || f.End == "" && field == delivery.FieldUntil
+}
+
+// invalid are the attributes of the field of an end that is wrong.
+func (f ActionForm) invalid(id, field string) templ.OrderedAttributes {
+	if wrong, _ := f.wrongEnd(); wrong != field {
+		return nil
+	}
+	return templ.OrderedAttributes{{Key: "aria-invalid", Value: "true"}, {Key: "aria-describedby", Value: id + "-" + field + "-error"}}
+}
+
+// wrongEnd is the field of the end that a form has wrong, and what is wrong; empty: none.
+func (f ActionForm) wrongEnd() (field, problem string) {
+	for _, field := range []string{delivery.FieldUntil, delivery.FieldCount, delivery.FieldGrows, delivery.FieldForGood} {
+		if f.Field == field && f.wrong(f.Action, field) != "" {
+			return field, f.Problem
+		}
+	}
+	return "", ""
 }
 
 // wrong returns the problem of one field.

@@ -54,7 +54,7 @@ func deliveryIn(state delivery.State) delivery.Delivery {
 	}
 	if state == delivery.StateIgnored || state == delivery.StateResolved {
 		until := now.Add(48 * time.Hour)
-		d.Settlement = delivery.Settlement{Actor: "alice" + hostile, Reason: hostile, Category: "duplicate", Until: &until, Evidence: "https://example.test/" + hostile}
+		d.Settlement = delivery.Settlement{Actor: "alice" + hostile, Reason: hostile, Category: "duplicate", End: delivery.End{Until: &until}, Evidence: "https://example.test/" + hostile}
 	}
 	return d
 }

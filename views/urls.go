@@ -33,6 +33,7 @@ const (
 	Operations      = "/operations"
 	OperationNew    = "/operations/new" // see OperationFor; lists post action, return, and id (values of Choice) or filter there
 	Integrations    = "/integrations"
+	Approvals       = "/approvals"
 	Operators       = "/operators"
 	Tokens          = "/tokens"
 	Account         = "/account"
@@ -131,6 +132,15 @@ func FailureRedirect(id string) string { return Failure(id) + "/redirect" }
 func OperationFor(action delivery.Action, filter, back string) string {
 	return OperationNew + "?" + url.Values{"action": {string(action)}, "filter": {filter}, "return": {back}}.Encode()
 }
+
+// Approval is the page of one request for approval.
+func Approval(id string) string { return Approvals + "/" + url.PathEscape(id) }
+
+// ApprovalStep is where a form about a request goes; step is approve, reject or withdraw.
+func ApprovalStep(id, step string) string { return Approval(id) + "/" + url.PathEscape(step) }
+
+// ApprovalsOf lists requests of one kind: mine, todo or a state.
+func ApprovalsOf(which string) string { return with(Approvals, "show", which) }
 
 // Operation is the page of one operation.
 func Operation(id string) string { return Operations + "/" + url.PathEscape(id) }
@@ -376,3 +386,9 @@ func LocalPath(path string) string {
 	}
 	return path
 }
+
+// IgnoreRules is the list of ignore rules, IgnoreRule the page of one.
+const IgnoreRules = "/ignore-rules"
+
+// IgnoreRule is the page of one ignore rule.
+func IgnoreRule(id string) string { return IgnoreRules + "/" + url.PathEscape(id) }

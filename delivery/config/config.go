@@ -132,9 +132,13 @@ func ParseWith(name string, data []byte, refs *References) (*File, error) {
 		name:      name,
 		data:      data,
 	}
-	seen := map[string]bool{}
+	seen, written := map[string]bool{}, asWritten(name, data)
 	for i, r := range raw.Integrations {
 		in := c.integration(i, r)
+		in.FourEyes = c.fourEyes(at(i, "four_eyes"), raw.FourEyes, r.FourEyes)
+		if i < len(written) {
+			in.Settings = written[i]
+		}
 		if seen[in.Name] {
 			c.Fail(at(i, "name"), "the name %q is used twice", in.Name)
 		}

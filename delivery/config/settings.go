@@ -40,6 +40,13 @@ var general = []form.Page{
 	{Where: "the file", Of: reflect.TypeFor[rawFile](), Settings: []form.Setting{
 		{Name: "ticket_url", Help: "address with `{ticket}` in it: makes links of the tickets that people note on failures"},
 	}},
+	{Where: "`four_eyes` (of the file; in an integration what is other there)", Of: reflect.TypeFor[rawFourEyes](), Settings: []form.Setting{
+		{Name: "bulk_over", Help: "operations on more than so many failures of the integration, 0 for all operations; none: of any size go alone"},
+		{Name: "edit", Standard: "false", Help: "another payload or other headers"},
+		{Name: "ignore_for_good", Standard: "false", Help: "ignoring without an end"},
+		{Name: "resend", Standard: "false", Help: "what may have had its effect already, runs of a batch by hand, and tables that are read anew"},
+		{Name: "expires", Standard: "24h", Help: "how long a request is open, 1m to 720h"},
+	}},
 	{Where: "`network`", Of: reflect.TypeFor[rawNetwork](), Settings: []form.Setting{
 		{
 			Name: "allow",

@@ -489,7 +489,7 @@ func TestWhatIsIgnoredUntilNowIsReopened(t *testing.T) {
 	stop()
 	until := time.Now().Add(time.Hour)
 	request := delivery.ActionRequest{Action: delivery.ActionIgnore, ID: r.only(delivery.StateDead).ID, Actor: "ann", Reason: "later",
-		Category: "other", Until: &until}
+		Category: "other", End: delivery.End{Until: &until}}
 	if _, err := r.Act(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}

@@ -76,12 +76,18 @@ func (e *Engine) resumeDue(ctx context.Context) {
 }
 
 func (e *Engine) reopenDue(ctx context.Context) {
-	n, err := e.cfg.Store.ReopenDue(ctx)
-	if err != nil && ctx.Err() == nil {
-		e.log.ErrorContext(ctx, "reopening ignored deliveries failed", "error", err)
+	n := 0
+	for ctx.Err() == nil {
+		some, err := e.cfg.Store.ReopenDue(ctx)
+		if err != nil && ctx.Err() == nil {
+			e.log.ErrorContext(ctx, "reopening ignored deliveries failed", "error", err)
+		}
+		if n += some; some == 0 {
+			break
+		}
 	}
 	if n > 0 {
-		e.log.InfoContext(ctx, "ignored deliveries reopened, their time is over", "count", n)
+		e.log.InfoContext(ctx, "ignored deliveries reopened, their end has come", "count", n)
 	}
 }
 

@@ -24,7 +24,7 @@ type Store interface {
 	SaveBreaker(ctx context.Context, integration string, state delivery.BreakerState, openFor time.Duration) error
 	// ResumeDue lets integrations go on whose pause is over and returns their names.
 	ResumeDue(ctx context.Context) ([]string, error)
-	// ReopenDue moves ignored deliveries whose time is over back to dead and returns how many.
+	// ReopenDue moves some of the ignored deliveries whose end has come back to dead and returns how many; 0: no more are due.
 	ReopenDue(ctx context.Context) (int, error)
 	// SettleRetired makes dead letters of what waits for integrations that left the file.
 	SettleRetired(ctx context.Context) error

@@ -5,6 +5,7 @@ package operations
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -16,6 +17,7 @@ type Store interface {
 	OpenOperations(ctx context.Context) (ids []string, acting bool, err error)
 	AdvanceOperation(ctx context.Context, id string, plan func(*delivery.OperationStep)) (acted int, err error)
 	ForgetFormTokens(ctx context.Context) error
+	ExpireApprovals(ctx context.Context) error
 }
 
 // Config is what a room is made with.
@@ -129,7 +131,7 @@ func (r *Room) tidy(ctx context.Context) error {
 		return nil
 	}
 	r.tidied = time.Now()
-	return r.cfg.Store.ForgetFormTokens(ctx)
+	return errors.Join(r.cfg.Store.ForgetFormTokens(ctx), r.cfg.Store.ExpireApprovals(ctx))
 }
 
 func (r *Room) pause(ctx context.Context, wait time.Duration) {

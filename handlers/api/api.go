@@ -37,6 +37,8 @@ func (s *API) Routes() {
 	s.get("/groups", s.listGroups, delivery.PermitView)
 	s.get("/groups/:id", s.showGroup, delivery.PermitView)
 	s.operationRoutes()
+	s.approvalRoutes()
+	s.ignoreRuleRoutes()
 	s.get("/integrations", s.listIntegrations, delivery.PermitView)
 	s.post("/integrations/:name/pause", s.setPaused(true), delivery.PermitPause)
 	s.post("/integrations/:name/resnapshot", s.resnapshot, delivery.PermitResend)

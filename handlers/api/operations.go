@@ -60,7 +60,7 @@ func (s *API) startOperation(c echo.Context) error {
 	if dry {
 		return s.answerDryRun(c, request)
 	}
-	if missing := web.Who(c).Rights.Missing(delivery.BulkNeeds(request.Action, request.Until != nil)...); missing != "" {
+	if missing := web.Who(c).Rights.Missing(delivery.BulkNeeds(request.Action, !request.ForGood)...); missing != "" {
 		return web.Forbidden(missing)
 	}
 	if request.ID, err = operationID(c); err != nil {
@@ -103,14 +103,13 @@ func (s *API) answerDryRun(c echo.Context, request delivery.OperationRequest) er
 func parseOperation(body []byte, now time.Time) (r delivery.OperationRequest, dry bool, err error) {
 	var action string
 	var ramp float64
-	err = web.DecodeObject(body, paceFields(&r.Pace, &ramp).And(web.Fields{
+	err = web.DecodeObject(body, paceFields(&r.Pace, &ramp).And(web.EndFields(&r.End)).And(web.Fields{
 		"action":   web.TextField("action", delivery.MaxCategory, &action),
 		"filter":   FilterField(&r.Filter),
 		"ids":      web.ListField("ids", delivery.MaxChosen, chosenInto(&r.Chosen)),
 		"reason":   web.TextField("reason", delivery.MaxReason, &r.Reason),
 		"category": web.TextField("category", delivery.MaxCategory, &r.Category),
 		"evidence": web.TextField("evidence", delivery.MaxEvidence, &r.Evidence),
-		"until":    web.TimeField("until", &r.Until),
 		"dry_run":  web.TruthField("dry_run", &dry),
 	}))
 	if err != nil {
@@ -128,7 +127,7 @@ func parseOperation(body []byte, now time.Time) (r delivery.OperationRequest, dr
 	if err := r.Pace.CheckFor(r.Action); err != nil || dry {
 		return r, dry, err // what a dry run shows helps to write the reason
 	}
-	a := delivery.ActionRequest{Action: r.Action, Reason: r.Reason, Category: r.Category, Until: r.Until, Evidence: r.Evidence}
+	a := delivery.ActionRequest{Action: r.Action, Reason: r.Reason, Category: r.Category, End: r.End, Evidence: r.Evidence}
 	err = web.CheckAction(&a, now)
 	r.Reason, r.Evidence = a.Reason, a.Evidence
 	return r, dry, err

@@ -34,7 +34,14 @@ type Store interface {
 	Operations(ctx context.Context, f delivery.OperationFilter) (delivery.Page[delivery.Operation], error)
 	OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (delivery.Page[delivery.OperationItem], error)
 	SteerOperation(ctx context.Context, step delivery.Steer) (delivery.Operation, error) // *delivery.OperationConflictError
-	Secrets(ctx context.Context, integration string) ([]delivery.StoredSecret, error)    // never a value
+	Approvals(ctx context.Context, f delivery.ApprovalFilter) (delivery.Page[delivery.Approval], error)
+	Approval(ctx context.Context, id string) (delivery.Approval, error)
+	ApprovalItems(ctx context.Context, id, after string, limit int) (delivery.Page[delivery.ApprovalItem], error)
+	Approve(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error) // *delivery.VoidError
+	Reject(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error)
+	Withdraw(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error)
+	Secrets(ctx context.Context, integration string) ([]delivery.StoredSecret, error) // never a value
+	web.IgnoreRuleStore
 	SetSecret(ctx context.Context, integration, name, value, actor string) error
 	RemoveSecret(ctx context.Context, integration, name, actor string) error
 	Operators(ctx context.Context) ([]delivery.Operator, error) // by name

@@ -34,6 +34,8 @@ type DeliveryJSON struct {
 	SettledAt        *time.Time      `json:"settled_at"`
 	RetryRequestedAt *time.Time      `json:"retry_requested_at"`
 	Settlement       *settlementJSON `json:"settlement"`
+	Ignore           *ignoreJSON     `json:"ignore"`           // null: it is not ignored
+	ReopenedBecause  *string         `json:"reopened_because"` // of a dead letter whose ignore ended
 	Edit             int             `json:"edit"`
 	OperationID      *string         `json:"operation_id"`
 	Case             web.CaseJSON    `json:"case"`
@@ -54,8 +56,48 @@ type settlementJSON struct {
 	Evidence string     `json:"evidence"`
 }
 
+// ignoreJSON is why something is ignored, and which one of the four ends it has.
+type ignoreJSON struct {
+	Reason   string `json:"reason"`
+	Category string `json:"category"`
+	By       string `json:"by"`
+	Rule     string `json:"rule,omitempty"` // that swallowed it
+	endJSON
+}
+
+// endJSON is when something ignored comes back.
+type endJSON struct {
+	Until   *time.Time `json:"until,omitempty"`
+	Count   int        `json:"count,omitempty"`
+	Grows   float64    `json:"grows,omitempty"`
+	ForGood bool       `json:"for_good,omitempty"`
+}
+
+func endJSONOf(e delivery.End) endJSON {
+	return endJSON{Until: web.Utc(e.Until), Count: e.Count, Grows: e.Grows, ForGood: e.ForGood}
+}
+
+func ignoreJSONOf(d delivery.Delivery) *ignoreJSON {
+	if d.State != delivery.StateIgnored {
+		return nil
+	}
+	x := d.Settlement
+	return &ignoreJSON{Reason: x.Reason, Category: x.Category, By: x.Actor, Rule: x.RuleID, endJSON: endJSONOf(x.End)}
+}
+
+// said is a phrase in English; null for one that says nothing.
+func said(p delivery.Phrase) *string {
+	if p.IsZero() {
+		return nil
+	}
+	text := web.English(p)
+	return &text
+}
+
 func (s *API) deliveryJSON(d delivery.Delivery) DeliveryJSON {
 	out := DeliveryJSON{
+		Ignore:           ignoreJSONOf(d),
+		ReopenedBecause:  said(d.ReopenedBecause),
 		ID:               d.ID,
 		MessageID:        d.MessageID,
 		Integration:      d.Integration,

@@ -112,8 +112,14 @@ func (s *Console) auditFile(write func(echo.Context, file[delivery.AuditEntry]) 
 	return func(c echo.Context) error {
 		l, asked := web.ReaderOf(c), given(c)
 		filter, _, _, err := auditFilter(asked, l.Locale)
+		if err == nil {
+			err = s.HashSubject(c.Request().Context(), &filter)
+		}
 		if err != nil {
 			return err
+		}
+		if filter.DataSubject != "" {
+			asked.Set("data_subject", filter.DataSubject) // the audit keeps what was asked
 		}
 		filter.After, filter.Limit = "", delivery.MaxPage
 		return s.takeAway(c, "audit.export", "audit", asked, func(ctx context.Context) error {

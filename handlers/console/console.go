@@ -59,10 +59,12 @@ func (s *Console) Routes() {
 	s.post(views.Integrations+"/:name/pause", s.pauseByForm(true), delivery.PermitPause)
 	s.post(views.Integrations+"/:name/resume", s.pauseByForm(false), delivery.PermitPause)
 	s.operationRoutes()
+	s.approvalRoutes()
 	s.caseRoutes()
 	s.editRoutes()
 	s.adminRoutes()
 	s.secretRoutes()
+	s.ignoreRuleRoutes()
 }
 
 // get serves a page to whoever has the permissions.

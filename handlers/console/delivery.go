@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -200,6 +201,9 @@ func formOf(c echo.Context, action delivery.Action) views.ActionForm {
 		Until:    c.FormValue("until"),
 		Evidence: c.FormValue("evidence"),
 		Ends:     c.FormValue(views.FieldEnds) != "",
+		End:      c.FormValue(views.FieldEnd),
+		Count:    c.FormValue(delivery.FieldCount),
+		Grows:    c.FormValue(delivery.FieldGrows),
 		ForGood:  c.FormValue(views.FieldForGood) != "",
 	}
 }
@@ -220,17 +224,11 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 	if err := web.FirstError(delivery.CheckReason(a.Reason), delivery.CheckEvidence(a.Evidence)); err != nil {
 		return a, err
 	}
-	switch typed := strings.TrimSpace(form.Until); {
-	case form.ForGood:
-	case typed == "" && form.Ends:
-		return a, web.BadField(http.StatusUnprocessableEntity, "invalid_until.none", "until")
-	case typed != "":
-		until, ok := parseLocal(typed, zone)
-		if !ok {
-			return a, web.BadField(http.StatusUnprocessableEntity, "invalid_until.form", "until")
-		}
-		a.Until = &until
+	end, err := endOf(form, zone)
+	if err != nil {
+		return a, err
 	}
+	a.End = end
 	if c.Param("id") != "" {
 		a.Token = c.FormValue("token")
 		if a.Version = parseVersion(c.FormValue("version")); a.Version < 1 {
@@ -238,6 +236,36 @@ func actionRequest(c echo.Context, form views.ActionForm) (delivery.ActionReques
 		}
 	}
 	return a, web.CheckAction(&a, time.Now())
+}
+
+// endOf reads the end that a form chose. A form of an earlier page, and one for which nobody chose, has a time or says for good.
+func endOf(form views.ActionForm, zone *time.Location) (e delivery.End, err error) {
+	wrong := func(key, field string) (delivery.End, error) {
+		return e, web.BadField(http.StatusUnprocessableEntity, key, field, "max", map[string]int{delivery.FieldCount: delivery.MaxEndCount,
+			delivery.FieldGrows: delivery.MaxEndGrows}[field])
+	}
+	typed := strings.TrimSpace(form.Until)
+	switch {
+	case form.ForGood || form.End == delivery.FieldForGood:
+		e.ForGood = true
+	case form.End == delivery.FieldCount:
+		if e.Count, err = strconv.Atoi(strings.TrimSpace(form.Count)); err != nil || e.Count < 1 {
+			return wrong("invalid_end.count", delivery.FieldCount)
+		}
+	case form.End == delivery.FieldGrows:
+		if e.Grows, err = strconv.ParseFloat(strings.TrimSpace(form.Grows), 64); err != nil || !(e.Grows > 1) {
+			return wrong("invalid_end.grows", delivery.FieldGrows)
+		}
+	case typed == "" && form.Ends:
+		return wrong("invalid_until.none", delivery.FieldUntil)
+	case typed != "":
+		until, ok := parseLocal(typed, zone)
+		if !ok {
+			return wrong("invalid_until.form", delivery.FieldUntil)
+		}
+		e.Until = &until
+	}
+	return e, nil
 }
 
 // mayReadRaw reports whether a request may have the exact bytes, those with masked fields among them, of a message of the integrations.
@@ -269,7 +297,11 @@ func (s *Console) handOut(c echo.Context, m delivery.Message, seen web.PayloadVi
 	if !mayReadRaw(c, seen, integrations...) {
 		return web.NewProblem(http.StatusForbidden, "masked.payload")
 	}
-	if err := s.Record(c, web.Who(c).ID, "message.payload-read", "message", m.ID); err != nil {
+	whose, err := s.DataSubject(c.Request().Context(), m, integrations...)
+	if err != nil {
+		return err
+	}
+	if err := s.Record(c, web.Who(c).ID, "message.payload-read", "message", m.ID, whose...); err != nil {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+m.ID+`.bin"`)

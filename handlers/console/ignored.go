@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -15,10 +16,14 @@ import (
 
 // ignoredFilter reads what the page of ignored failures asks for.
 func ignoredFilter(q url.Values, zone *time.Location) (f delivery.IgnoredFilter, err error) {
-	f = delivery.IgnoredFilter{Integrations: web.Given(q["integration"]), Category: q.Get("category"), Actor: q.Get("actor"), After: q.Get("after")}
+	f = delivery.IgnoredFilter{Integrations: web.Given(q["integration"]), Category: q.Get("category"), Actor: q.Get("actor"),
+		Rule: q.Get("rule"), After: q.Get("after")}
 	var ends []delivery.IgnoreEnd
-	err = web.FirstError(web.OnlyParams(q, "integration", "category", "actor", "end", "month", "after"),
+	err = web.FirstError(web.OnlyParams(q, "integration", "category", "actor", "end", "month", "rule", "after"),
 		web.OneOf(q, "end", delivery.IgnoreEnds, &ends), inMonth(&f, q.Get("month"), zone))
+	if _, wrong := strconv.ParseInt(f.Rule, 10, 64); f.Rule != "" && wrong != nil {
+		return f, delivery.ErrNotFound
+	}
 	if len(ends) > 0 {
 		f.End = ends[0]
 	}

@@ -179,7 +179,7 @@ func (s *Console) fillOperation(c echo.Context, form views.OperationForm, r *del
 	if err != nil {
 		return err
 	}
-	r.ID, r.Reason, r.Category, r.Until, r.Evidence = form.Token, a.Reason, a.Category, a.Until, a.Evidence
+	r.ID, r.Reason, r.Category, r.End, r.Evidence = form.Token, a.Reason, a.Category, a.End, a.Evidence
 	if r.Action.Row().Queues {
 		r.Pace, err = ParsePace(form.Pace)
 	}

@@ -48,6 +48,13 @@ type Store interface {
 	Operations(ctx context.Context, f delivery.OperationFilter) (delivery.Page[delivery.Operation], error)
 	OperationItems(ctx context.Context, id string, f delivery.ItemFilter) (delivery.Page[delivery.OperationItem], error)
 	SteerOperation(ctx context.Context, step delivery.Steer) (delivery.Operation, error) // *delivery.OperationConflictError
+	Approvals(ctx context.Context, f delivery.ApprovalFilter) (delivery.Page[delivery.Approval], error)
+	Approval(ctx context.Context, id string) (delivery.Approval, error)
+	ApprovalItems(ctx context.Context, id, after string, limit int) (delivery.Page[delivery.ApprovalItem], error)
+	Approve(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error) // *delivery.VoidError
+	Reject(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error)
+	Withdraw(ctx context.Context, d delivery.ApprovalDecision) (delivery.Approval, error)
+	ApprovalsToDo(ctx context.Context, person string) (int, error)                       // up to 100
 	IntegrationStates(ctx context.Context) (map[string]delivery.IntegrationState, error) // paused or resting, by name
 	Secrets(ctx context.Context, integration string) ([]delivery.StoredSecret, error)    // never a value
 	SetSecret(ctx context.Context, integration, name, value, actor string) error
@@ -58,6 +65,7 @@ type Store interface {
 	RequestRun(ctx context.Context, integration, date, actor, reason string) (delivery.BatchRun, error)
 	Runs(ctx context.Context, integration, after string, limit int) (delivery.Page[delivery.BatchRun], error) // newest first
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
+	web.IgnoreRuleStore
 	Ignored(ctx context.Context, f delivery.IgnoredFilter) (delivery.Page[delivery.Delivery], error)
 	IgnoredCounts(ctx context.Context, f delivery.IgnoredFilter) (counts []delivery.IgnoredCount, whole bool, err error)
 	Audit(ctx context.Context, f delivery.AuditFilter) (delivery.Page[delivery.AuditEntry], error)

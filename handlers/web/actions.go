@@ -32,10 +32,26 @@ func CheckAction(a *delivery.ActionRequest, now time.Time) error {
 		return Unprocessable(missing+"_required", missing)
 	case a.Category != "" && !delivery.IsCategory(a.Category):
 		return Unprocessable("invalid_category", "category", "categories", delivery.IgnoreCategories)
-	case a.Until != nil && !a.Until.After(now):
+	}
+	return CheckEnd(a.End, now)
+}
+
+// CheckEnd says what is wrong with when something ignored comes back.
+func CheckEnd(e delivery.End, now time.Time) error {
+	if e.Until != nil && !e.Until.After(now) {
 		return Unprocessable("invalid_until", "until")
 	}
-	return nil
+	return e.Check()
+}
+
+// EndFields are the members that name an end, one of four.
+func EndFields(e *delivery.End) Fields {
+	return Fields{
+		delivery.FieldUntil:   TimeField(delivery.FieldUntil, &e.Until),
+		delivery.FieldCount:   WholeField(delivery.FieldCount, &e.Count),
+		delivery.FieldGrows:   NumberField(delivery.FieldGrows, &e.Grows),
+		delivery.FieldForGood: TruthField(delivery.FieldForGood, &e.ForGood),
+	}
 }
 
 // CheckSchema says what of an edited payload does not fit the integration's schema, if it has one; nil is a payload that stays. Hidden values

@@ -27,6 +27,7 @@ func (s *Core) require(access Access) echo.MiddlewareFunc {
 			}
 			c.Set(principalKey, p)
 			if err := may(c, needs...); err != nil {
+				s.lacks(c, p.ID)
 				return err
 			}
 			if p.Session != "" && p.Age > s.freshFor() && access.AsksFresh() {
@@ -35,6 +36,10 @@ func (s *Core) require(access Access) echo.MiddlewareFunc {
 			right := delivery.Right{Actor: p.ID, Session: p.Session, Secret: p.Secret, Holder: p.Holder, Need: needs, Rights: p.Rights}
 			c.SetRequest(c.Request().WithContext(delivery.WithRight(c.Request().Context(), right)))
 			err = next(c)
+			var asked *delivery.AskedError
+			if errors.As(err, &asked) {
+				return s.answerAsked(c, asked)
+			}
 			var ended *delivery.RightError
 			if errors.As(err, &ended) && ended.Missing == "" && isForm(c.Request()) {
 				return s.keepForm(c)
@@ -113,7 +118,7 @@ func (s *Core) bearer(c echo.Context, header string) (principal, error) {
 	case errors.Is(err, delivery.ErrNotFound) || err == nil && t.RevokedAt != nil:
 		return principal{}, s.wrongToken(c)
 	case errors.As(err, &expired): // said to nobody who does not have the whole secret
-		if err := s.refused(c, refusal{"token.refused", "token", expired.Token}); err != nil {
+		if err := s.refused(c, refusal{"token.refused", "token", expired.Token, ""}); err != nil {
 			return principal{}, err
 		}
 		return principal{}, NewProblem(http.StatusUnauthorized, "token_expired")
@@ -127,7 +132,7 @@ func (s *Core) bearer(c echo.Context, header string) (principal, error) {
 // wrongToken is the answer to a token that lets nobody in. It costs its address something: a right one is looked up first, and let in
 // whatever came before it.
 func (s *Core) wrongToken(c echo.Context) error {
-	if err := s.refused(c, refusal{"token.refused", "token", unknownName}); err != nil {
+	if err := s.refused(c, refusal{"token.refused", "token", unknownName, ""}); err != nil {
 		return err
 	}
 	if wait := s.limit.wrongToken(c.RealIP()); wait > 0 {

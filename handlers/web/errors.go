@@ -83,6 +83,8 @@ var inputStatus = map[string]int{
 	"unsupported_media_type": http.StatusUnsupportedMediaType,
 	"not_yours":              http.StatusForbidden,
 	"conflict":               http.StatusConflict,
+	"own_approval":           http.StatusForbidden,
+	"robot_approval":         http.StatusForbidden,
 }
 
 // ProblemOf says what an error means to the caller. What it does not know is internal: its text is for the log only.
@@ -98,6 +100,7 @@ func ProblemOf(err error) Problem {
 
 		aboutCase *delivery.CaseConflictError
 		operation *delivery.OperationConflictError
+		void      *delivery.VoidError
 	)
 	switch {
 	case errors.As(err, &own):
@@ -114,6 +117,8 @@ func ProblemOf(err error) Problem {
 		return problemOfCase(aboutCase)
 	case errors.As(err, &operation):
 		return problemOfOperation(operation)
+	case errors.As(err, &void):
+		return ProblemSaying(http.StatusConflict, "approval_void", "", void.Phrase())
 	case errors.As(err, &notNow):
 		p := ProblemSaying(http.StatusServiceUnavailable, notNow.Code, "", notNow.Phrase())
 		p.RetryAfter = notNow.RetryAfter

@@ -64,7 +64,7 @@ func (s *Core) TryPassword(c echo.Context, o delivery.Operator, password string)
 	defer func() { end(fits, true) }()
 	fits, err = VerifyPassword(c.Request().Context(), o.PasswordHash, password)
 	if err == nil && !fits {
-		err = s.refused(c, refusal{"session.password-failed", "operator", o.Name})
+		err = s.refused(c, refusal{"session.password-failed", "operator", o.Name, ""})
 	}
 	return fits, err
 }

@@ -63,6 +63,10 @@ func (s *Core) Layout(c echo.Context, title, section string) views.Layout {
 	}
 	l.KeysOff = Cookie(r, KeysCookie) == "off"
 	l.Flash = s.takeFlash(c)
+	l.FourEyes = delivery.FourEyesOf(s.Config.Integrations)
+	if l.May(delivery.PermitApprove) {
+		l.Waiting, _ = s.store.ApprovalsToDo(r.Context(), Who(c).Person) // a page is worth more than a number beside it
+	}
 	return l
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,8 +24,8 @@ const (
 // unknownName stands for what was typed as a name or sent as a token: it may be somebody's password.
 const unknownName = "unknown"
 
-// refusal is a kind of failure: what was tried, and for whom.
-type refusal struct{ action, subjectType, subject string }
+// refusal is a kind of failure: what was tried, and for whom; by is who tried it, empty: nobody that is known.
+type refusal struct{ action, subjectType, subject, by string }
 
 // tally is how many more there were of one kind since the entry of the first.
 type tally struct {
@@ -98,13 +99,22 @@ func (r *refusals) recordTally(ctx context.Context, what refusal, t *tally) erro
 }
 
 func (what refusal) entry(details json.RawMessage) delivery.AuditEntry {
-	return delivery.AuditEntry{Actor: delivery.ActorAnonymous, Action: what.action, SubjectType: what.subjectType, Subject: what.subject,
+	return delivery.AuditEntry{Actor: cmp.Or(what.by, delivery.ActorAnonymous), Action: what.action, SubjectType: what.subjectType, Subject: what.subject,
 		Details: details}
 }
 
 // refused writes down that somebody was not let in.
 func (s *Core) refused(c echo.Context, what refusal) error {
 	return s.refusals.note(c.Request().Context(), what, c.RealIP())
+}
+
+// lacks writes down that somebody who is signed in asked for what they have no right to, by the route: of each route once at once, then once a
+// minute with the count. What cannot be written down is logged, and refused all the same.
+func (s *Core) lacks(c echo.Context, who string) {
+	what := refusal{"access.refused", "route", c.Request().Method + " " + c.Path(), who}
+	if err := s.refused(c, what); err != nil {
+		s.Config.Log.ErrorContext(c.Request().Context(), "a refusal is missing in the audit", "error", err)
+	}
 }
 
 // KeepCounts writes down how often somebody was refused, and when tokens were used, until ctx ends, then the last of it within grace.

@@ -17,7 +17,7 @@ func TestAFloodOfRefusalsIsAFewEntries(t *testing.T) {
 		written = append(written, e)
 		return nil
 	})
-	alice, nobody := refusal{"session.sign-in-failed", "operator", "alice"}, refusal{"session.sign-in-failed", "operator", unknownName}
+	alice, nobody := refusal{"session.sign-in-failed", "operator", "alice", ""}, refusal{"session.sign-in-failed", "operator", unknownName, ""}
 	note := func(what refusal, address string) {
 		t.Helper()
 		if err := r.note(t.Context(), what, address); err != nil {

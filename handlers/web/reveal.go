@@ -189,3 +189,20 @@ func isHash(text string) bool {
 	raw, err := hex.DecodeString(text)
 	return err == nil && len(raw) == sha256.Size
 }
+
+// DataSubject is the hash of whose data a message is, of several with commas between, as a pair for Record; nothing where the integrations do
+// not say it. Whoever hands out a payload writes it down.
+func (s *Core) DataSubject(ctx context.Context, m delivery.Message, integrations ...string) (pair []string, err error) {
+	var hashes []string
+	for _, subject := range s.Masks.Subjects(m, integrations...) {
+		hash, err := s.store.HashSubject(ctx, subject)
+		if err != nil {
+			return nil, err
+		}
+		hashes = append(hashes, hash)
+	}
+	if len(hashes) == 0 {
+		return nil, nil
+	}
+	return []string{"data_subject", strings.Join(hashes, ",")}, nil
+}

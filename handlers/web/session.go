@@ -217,7 +217,7 @@ func (s *signIns) recordRefusal(c echo.Context, o delivery.Operator) error {
 			"request_id", requestID(c), "from", c.RealIP())
 		o.Name = unknownName
 	}
-	return s.refused(c, refusal{"session.sign-in-failed", "operator", o.Name})
+	return s.refused(c, refusal{"session.sign-in-failed", "operator", o.Name, ""})
 }
 
 func (s *signIns) signOut(c echo.Context) error {

@@ -21,6 +21,7 @@ type Store interface {
 	CaptureGaps(ctx context.Context) (map[string][]delivery.CaptureGap, error)        // what is missing of tables, by integration
 	File(ctx context.Context, id string) (delivery.StoredFile, error)
 	OpenFile(ctx context.Context, id string) (io.ReadCloser, error)  // its stored bytes
+	ApprovalsToDo(ctx context.Context, person string) (int, error)   // requests that a person may approve, up to 100
 	Record(ctx context.Context, e delivery.AuditEntry) error         // sign-in, sign-out, payload looked at
 	HashSubject(ctx context.Context, subject string) (string, error) // under which a data subject is known
 	OperatorByName(ctx context.Context, name string) (delivery.Operator, error)

@@ -38,7 +38,8 @@ type (
 	}
 	exportCmd struct {
 		database
-		Out        string `help:"File for the entries, one JSON object a line." required:""`
+		Out        string `help:"File for the entries, one JSON object a line; with --period the zip file." required:""`
+		Period     string `help:"Month (2026-11), day or year whose evidence is packed as a zip file, with what checks it."`
 		Checkpoint string `help:"File for the checkpoint; else it lies beside the entries."`
 	}
 	checkpointCmd struct{ database }
@@ -95,7 +96,14 @@ func (c *proveCmd) Run(ctx context.Context, out io.Writer) error {
 }
 
 // Run writes the export.
-func (c *exportCmd) Run(ctx context.Context, out io.Writer) error {
+func (c *exportCmd) Run(ctx context.Context, out io.Writer, program Program) error {
+	if c.Period != "" {
+		p, err := parsePeriod(c.Period)
+		if err != nil {
+			return Misused(err)
+		}
+		return c.with(ctx, func(db *store.Store) error { return pack(ctx, db, c.Out, p, program.Version) })
+	}
 	if c.Checkpoint == "" {
 		c.Checkpoint = c.Out + ".checkpoint"
 	}

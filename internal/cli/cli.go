@@ -3,11 +3,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -65,9 +67,10 @@ type commands struct {
 	Batch struct {
 		Run batchRunCmd `cmd:"" help:"Ask for a run of a batch; the process that leads it begins within seconds."`
 	} `cmd:"" help:"Batches."`
-	Secret secretCmds `cmd:"" help:"Stored secrets of integrations, which the integrations file names as $${secret:NAME}."`
-	SBOM   sbomCmd    `cmd:"" name:"sbom" help:"Print what the program is made of, with versions, hashes and licences, as CycloneDX (JSON)."`
-	Bench  struct {
+	IgnoreRules client.IgnoreRules `cmd:"" name:"ignore-rules" help:"Rules that ignore new dead letters as they come."`
+	Secret      secretCmds         `cmd:"" help:"Stored secrets of integrations, which the integrations file names as $${secret:NAME}."`
+	SBOM        sbomCmd            `cmd:"" name:"sbom" help:"Print what the program is made of, with versions, hashes and licences, as CycloneDX (JSON)."`
+	Bench       struct {
 		Run      benchCmd[bench.Options]    `cmd:"" default:"withargs" help:"Deliveries per second and latency against a local receiver; what bench does without a subcommand."`
 		Batch    benchCmd[batches.Options]  `cmd:"" help:"Rows per second of a batch into csv, beside COPY of the same query."`
 		CDC      benchCmd[bench.CDCOptions] `cmd:"" name:"cdc" help:"Changes per second and latency from a commit at the source to a local receiver, beside reading the slot raw."`
@@ -78,6 +81,7 @@ type commands struct {
 	} `cmd:"" help:"Measure."`
 	Failures   client.Failures   `cmd:"" help:"Work on failures through the API of a running server."`
 	Operations client.Operations `cmd:"" help:"Bulk actions on failures, through the API of a running server."`
+	Approvals  client.Approvals  `cmd:"" help:"What another person approves before it happens, through the API of a running server."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -109,11 +113,30 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 		fmt.Fprintf(stderr, "redrive: %s; see redrive --help\n", config.NameVariable(err, parser.Model.Node))
 		return ExitUsage
 	}
-	err = parsed.Run()
+	err = asked(parsed, out, parsed.Run())
 	if lost := out.failed(); err == nil && lost != nil {
 		err = lost
 	}
 	return exitCode(err, stderr)
+}
+
+// asked tells whoever wanted something that another person is asked first: that is no failure.
+func asked(parsed *kong.Context, out io.Writer, err error) error {
+	var (
+		byServer *client.Asked
+		here     *delivery.AskedError
+	)
+	switch {
+	case errors.As(err, &byServer) && slices.ContainsFunc(parsed.Flags(), func(f *kong.Flag) bool { return f.Name == "output" && f.Target.String() == "json" }):
+		fmt.Fprintf(out, "%s\n", bytes.TrimSpace(byServer.Raw))
+	case errors.As(err, &byServer):
+		fmt.Fprintln(out, byServer.Error())
+	case errors.As(err, &here):
+		fmt.Fprintln(out, sentence(here))
+	default:
+		return err
+	}
+	return nil
 }
 
 // helpVars are what the texts of help name in ${…}.

@@ -40,6 +40,7 @@ type Settings struct {
 	AdminPassword string            `env:"REDRIVE_ADMIN_PASSWORD"                          help:"Password of the first operator, admin, while there is none: at least 15 characters; random and printed once when empty."`
 	APIToken      string            `env:"REDRIVE_API_TOKEN"                               help:"A bearer token with role admin, for automation: at least 32 characters, such as redrive token new prints."                                                                                         name:"api-token"`
 	Retention     time.Duration     `env:"REDRIVE_RETENTION"      default:"720h"           help:"How long messages are kept; what is not delivered is kept longer. 0 keeps everything."`
+	IgnoreDays    int               `env:"REDRIVE_IGNORE_DAYS"    default:"30"             help:"After how many days what is ignored comes back, and an ignore rule ends, where nobody says when: 1 to 3650."`
 	SecureCookies config.Toggle     `env:"REDRIVE_SECURE_COOKIES"                          help:"Mark cookies Secure: set it when a proxy serves the console over HTTPS."`
 	Proxies       string            `env:"REDRIVE_TRUSTED_PROXIES" help:"Addresses and ranges (CIDR) of the proxies in front, with commas between: their X-Forwarded-For or Forwarded says where requests come from. Empty: from whoever is connected." name:"trusted-proxies"`
 	Metrics       web.MetricsAccess `env:"REDRIVE_METRICS" default:"local" help:"Who is shown /metrics without a token: local (whoever asks from this machine, past no proxy), open (everybody) or token (nobody). A token shows the integrations that it sees."`
@@ -75,6 +76,9 @@ func (c *Settings) check() error {
 	}
 	if c.Retention < 0 {
 		return Misused(client.Said("REDRIVE_RETENTION: a duration such as 720h, or 0 to keep everything"))
+	}
+	if c.IgnoreDays < 0 || c.IgnoreDays > delivery.MaxIgnoreDays {
+		return Misused(client.Said("REDRIVE_IGNORE_DAYS: a number of days from 1 to 3650"))
 	}
 	if err := checkToken(c.APIToken); c.APIToken != "" && err != nil {
 		return Misused(client.Said("REDRIVE_API_TOKEN: %s", err))

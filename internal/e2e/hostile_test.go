@@ -126,6 +126,7 @@ func besiege(t *testing.T) *attacked {
 	a.params["/people/:id"] = scan[[]string](t, dsn, "SELECT array_agg(id::text) FROM redrive.operators WHERE name <> 'admin'")
 	a.ownToken = scan[string](t, dsn, "SELECT id::text FROM redrive.api_tokens WHERE of_setting")
 	a.must("PUT", "/api/v1/integrations/points/secrets/stored", map[string]any{"value": "v"})
+	a.params["/audit/:id"] = []string{"1"}
 	a.params["/passkeys/:id"], a.params["/account/sessions/:id"] = []string{actor}, []string{actor}
 	return a
 }
@@ -394,21 +395,23 @@ var harmless = map[string]string{
 		operations.action operations.excluded operations.state operators.language operators.role positions.feed sessions.method batch_files.format batch_runs.because`,
 	"an id": `actors.id batch_runs.requested_by cases.acknowledged_by cases.assignee cases.changed_by data_keys.key_id deliveries.actor deliveries.assignee deliveries.group_id
 		edits.actor failure_details.actor group_counts.group_id group_deltas.group_id group_hours.group_id group_retries.group_id groups.id operation_items.group_id health.worker integrations.paused_by listeners.worker
-		notes.author operations.actor settlements.actor settlements.group_id queue.worker saved_views.owner source_members.member source_topics.topic_id secrets.set_by`,
+		notes.author operations.actor settlements.actor settlements.group_id queue.worker saved_views.owner source_members.member source_topics.topic_id secrets.set_by reveals.actor`,
 	"a hash, or sealed": `audit.hash audit.prev_hash audit_head.hash batch_acknowledgements.sha256 batch_feeds.last_sha256 batch_files.previous_sha256
 		batch_files.sha256 challenges.hash data_keys.sealed operators.password_hash passkeys.credential_id places.hash recovery_codes.code_hash secrets.sealed
-		sessions.token_hash sign_in_key.key token_secrets.hash totp.sealed totp.secret`,
+		sessions.token_hash sign_in_key.key token_secrets.hash totp.sealed totp.secret audit_cosignatures.signature audit_gone.hash audit_keys.public audit_keys.sealed
+		audit_tiles.hashes subject_keys.sealed`,
 	"the name of an integration, which the database itself bounds": `batch_acknowledgements.integration batch_feeds.integration batch_files.integration batch_runs.integration
 		capture_gaps.integration captures.integration data_keys.owner deliveries.integration gaps.integration group_counts.integration group_sum_hours.integration
 		group_sums.integration groups.integration health.integration hourly.integration
 		idempotency_keys.scope inbox.integration integrations.name lanes.integration listeners.integration messages.integration operation_deltas.integration
 		operation_parts.integration queue.integration secrets.integration reused_keys.integration source_members.integration source_positions.integration source_topics.integration
-		batch_acknowledgements.name batch_files.name secrets.name`,
+		remasking.integrations batch_acknowledgements.name batch_files.name secrets.name`,
 	"a name that was checked": "audit.subject",
 	"a position or a number": `batch_feeds.database_id batch_files.control_total captures.slot captures.snapshot captures.system_identifier captures.tables
 		positions.database_id places.address sessions.address challenges.address token_uses.address`,
-	"written by whoever writes the integrations file": `captures.resnapshot_tables listeners.place source_positions.consumers source_positions.topic source_topics.consumers source_topics.topic`,
-	"on no page": `challenges.data inbox.key sessions.data sessions.id_token sessions.provider_session`,
+	"written by whoever writes the integrations file": `captures.resnapshot_tables listeners.place source_positions.consumers source_positions.topic source_topics.consumers source_topics.topic
+		integrations.subject reveals.path audit_cosignatures.witness audit_keys.origin audit_places.place`,
+	"on no page": `audit_checkpoints.note audit_places.error challenges.data inbox.key sessions.data sessions.id_token sessions.provider_session`,
 }
 
 // everyColumn checks that each column that can keep a text keeps a hostile one: what a page will show of a new one is tried as well.

@@ -15,6 +15,7 @@ import (
 
 // writers says which room of the store may write which table of schema redrive: its rows or the table itself.
 var writers = map[string][]string{
+	"store/approve":      {"approval_items", "approvals"},
 	"store/audit":        {"audit"},
 	"store/batch":        {"batch_acknowledgements", "batch_feeds", "batch_files", "batch_parts", "batch_rows", "batch_runs", "deliveries"},
 	"store/capture":      {"capture_gaps", "captures"},
@@ -26,6 +27,7 @@ var writers = map[string][]string{
 	"store/people":       {"api_tokens", "challenges", "grants", "looks", "operators", "passkeys", "places", "recovery_codes", "saved_views", "sessions", "token_secrets", "token_uses", "totp"},
 	"store/queue": {"attempts", "deliveries", "edits", "failure_details", "groups", "hourly", "idempotency_keys", "inbox", "lanes", "messages",
 		"positions", "queue", "remasking", "reused_keys"},
+	"store/ignore":   {"ignore_ends", "ignore_rule_hours", "ignore_rules"},
 	"store/subjects": {"reveals", "subject_keys"},
 	"store/vault":    {"data_keys", "secrets"},
 }

@@ -75,6 +75,9 @@ const SubjectDelivery = "delivery"
 // SubjectMessage is the type of the subject of entries about messages.
 const SubjectMessage = "message"
 
+// SubjectIgnoreRule is the type of the subject of entries about ignore rules.
+const SubjectIgnoreRule = "ignore-rule"
+
 // SubjectView is the type of the subject of entries about saved views.
 const SubjectView = "view"
 

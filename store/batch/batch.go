@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/pg"
 )
@@ -172,48 +173,68 @@ func (s *Batches) RequestRun(ctx context.Context, integration, date, actor, reas
 	if _, err := time.Parse(time.DateOnly, date); err != nil && date != "" {
 		return run, delivery.Mistake("bad_date", "business_date")
 	}
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := pg.MayFor(tx, integration, delivery.PermitResend); err != nil {
-			return err
-		}
-		if err := runnable(tx, integration, date); err != nil {
-			return err
-		}
-		// of two that ask at once, the second must see the first
-		err := tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))", integration).Error
-		if err != nil {
-			return err
-		}
-		open, err := pg.ReadOne(tx, pg.Single[string], `SELECT id::text FROM redrive.batch_runs WHERE integration = ?
-			AND state IN ('queued', 'running')
-			AND trigger = 'manual' AND coalesce(business_date::text, '') = ? AND dated = (? <> '') LIMIT 1`,
-			integration, date, date)
-		if err == nil {
-			return delivery.Mistake("run_waiting", "", "run", open)
-		}
-		if !errors.Is(err, delivery.ErrNotFound) {
-			return err
-		}
-		id, err := pg.ReadOne(tx, pg.Single[string],
-			`INSERT INTO redrive.batch_runs (integration, business_date, dated, scheduled_at, trigger, requested_by, reason)
-			VALUES (?, nullif(?, '')::date, ? <> '', clock_timestamp(), 'manual', ?, ?) RETURNING id::text`,
-			integration, date, date, actor, reason)
-		if err != nil {
-			return fmt.Errorf("queueing a run: %w", err)
-		}
-		if run, err = pg.ReadOne(tx, runColumns, runSQL+" WHERE r.id = ?", id); err != nil {
-			return err
-		}
-		return audit.Record(tx, delivery.AuditEntry{
-			Actor:       actor,
-			Action:      "batch.run",
-			SubjectType: "integration",
-			Subject:     integration,
-			Reason:      reason,
-			Details:     audit.Details(map[string]any{"run": id, "business_date": date}),
-		})
+	err = approve.Transact(ctx, s.DB, func(tx *gorm.DB) error {
+		run, err = requestRun(tx, delivery.RunRequest{Integration: integration, Date: date, Actor: actor, Reason: reason})
+		return err
 	})
 	return run, err
+}
+
+// Executors carry out what was approved.
+var Executors = approve.Executors{delivery.ApprovalRun: func(tx *gorm.DB, a delivery.Approval) (string, error) {
+	var r delivery.RunRequest
+	if err := a.Decode(&r); err != nil {
+		return "", fmt.Errorf("reading what was asked for: %w", err)
+	}
+	run, err := requestRun(tx, r)
+	return run.ID, err
+}}
+
+func requestRun(tx *gorm.DB, r delivery.RunRequest) (run delivery.BatchRun, err error) {
+	integration, date := r.Integration, r.Date
+	if err := pg.MayFor(tx, integration, delivery.PermitResend); err != nil {
+		return run, err
+	}
+	if err := runnable(tx, integration, date); err != nil {
+		return run, err
+	}
+	// of two that ask at once, the second must see the first
+	err = tx.Exec("SELECT pg_advisory_xact_lock(hashtextextended('redrive run ' || ?, 0))", integration).Error
+	if err != nil {
+		return run, err
+	}
+	open, err := pg.ReadOne(tx, pg.Single[string], `SELECT id::text FROM redrive.batch_runs WHERE integration = ?
+			AND state IN ('queued', 'running')
+			AND trigger = 'manual' AND coalesce(business_date::text, '') = ? AND dated = (? <> '') LIMIT 1`,
+		integration, date, date)
+	if err == nil {
+		return run, delivery.Mistake("run_waiting", "", "run", open)
+	}
+	if !errors.Is(err, delivery.ErrNotFound) {
+		return run, err
+	}
+	if err := approve.Ask(tx, approve.Request{Kind: delivery.ApprovalRun, Action: "run", Target: integration, Actor: r.Actor, Reason: r.Reason,
+		Body: r, Deeds: []delivery.Deed{{Integration: integration, Resends: true}}}); err != nil {
+		return run, err
+	}
+	id, err := pg.ReadOne(tx, pg.Single[string],
+		`INSERT INTO redrive.batch_runs (integration, business_date, dated, scheduled_at, trigger, requested_by, reason)
+			VALUES (?, nullif(?, '')::date, ? <> '', clock_timestamp(), 'manual', ?, ?) RETURNING id::text`,
+		integration, date, date, r.Actor, r.Reason)
+	if err != nil {
+		return run, fmt.Errorf("queueing a run: %w", err)
+	}
+	if run, err = pg.ReadOne(tx, runColumns, runSQL+" WHERE r.id = ?", id); err != nil {
+		return run, err
+	}
+	return run, audit.Record(tx, delivery.AuditEntry{
+		Actor:       r.Actor,
+		Action:      "batch.run",
+		SubjectType: "integration",
+		Subject:     integration,
+		Reason:      r.Reason,
+		Details:     audit.Details(map[string]any{"run": id, "business_date": date, "approval": approve.Member(tx)}),
+	})
 }
 
 // BatchStatus is what people see of a batch.

@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/pg"
 	"redrive/store/queue"
@@ -210,22 +211,56 @@ func (l *Term) ChangeSlot(ctx context.Context, integration, slot string) error {
 // RequestResnapshot asks whoever reads an integration's source to begin anew, with a new slot and a snapshot of its tables. What
 // is asked for already changes nothing and is not audited.
 func (s *Captures) RequestResnapshot(ctx context.Context, integration, actor, reason string) error {
-	return s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := mustCapture(tx, integration); err != nil {
+	return s.request(ctx, delivery.RunRequest{Integration: integration, Actor: actor, Reason: reason})
+}
+
+// request reads tables anew, unless another person is asked first.
+func (s *Captures) request(ctx context.Context, r delivery.RunRequest) error {
+	r.Snapshot = true
+	return approve.Transact(ctx, s.DB, func(tx *gorm.DB) error { return requestSnapshot(tx, r) })
+}
+
+// Executors carry out what was approved.
+var Executors = approve.Executors{delivery.ApprovalSnapshot: func(tx *gorm.DB, a delivery.Approval) (string, error) {
+	var r delivery.RunRequest
+	if err := a.Decode(&r); err != nil {
+		return "", fmt.Errorf("reading what was asked for: %w", err)
+	}
+	return r.Integration, requestSnapshot(tx, r)
+}}
+
+func requestSnapshot(tx *gorm.DB, r delivery.RunRequest) error {
+	if err := mustCapture(tx, r.Integration); err != nil {
+		return err
+	}
+	if r.Table != "" {
+		if err := mustKnow(tx, r.Integration, r.Table); err != nil {
 			return err
 		}
-		result := tx.Exec(`INSERT INTO redrive.captures AS c (integration, resnapshot_at) VALUES (?, clock_timestamp())
-			ON CONFLICT (integration) DO UPDATE SET resnapshot_at = excluded.resnapshot_at WHERE c.resnapshot_at IS NULL`, integration)
-		if result.Error != nil || result.RowsAffected == 0 {
-			return result.Error
-		}
-		return audit.Record(tx, delivery.AuditEntry{
-			Actor:       actor,
-			Action:      "integration.resnapshot",
-			SubjectType: "integration",
-			Subject:     integration,
-			Reason:      reason,
-		})
+	}
+	if err := approve.Ask(tx, approve.Request{Kind: delivery.ApprovalSnapshot, Action: "resnapshot", Target: r.Integration, Actor: r.Actor, Reason: r.Reason,
+		Body: r, Deeds: []delivery.Deed{{Integration: r.Integration, Resends: true}}}); err != nil {
+		return err
+	}
+	if r.Table != "" {
+		return requestTable(tx, r)
+	}
+	result := tx.Exec(`INSERT INTO redrive.captures AS c (integration, resnapshot_at) VALUES (?, clock_timestamp())
+			ON CONFLICT (integration) DO UPDATE SET resnapshot_at = excluded.resnapshot_at WHERE c.resnapshot_at IS NULL`, r.Integration)
+	if result.Error != nil || result.RowsAffected == 0 {
+		return result.Error
+	}
+	return recordSnapshot(tx, r)
+}
+
+func recordSnapshot(tx *gorm.DB, r delivery.RunRequest) error {
+	return audit.Record(tx, delivery.AuditEntry{
+		Actor:       r.Actor,
+		Action:      "integration.resnapshot",
+		SubjectType: "integration",
+		Subject:     r.Integration,
+		Reason:      r.Reason,
+		Details:     audit.Details(map[string]any{"table": r.Table, "approval": approve.Member(tx)}),
 	})
 }
 

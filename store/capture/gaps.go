@@ -2,29 +2,26 @@ package capture
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	"gorm.io/gorm"
 
 	"redrive/delivery"
-	"redrive/store/audit"
 	"redrive/store/pg"
 )
 
 // RequestTable asks whoever reads an integration's source to read one table (schema.table as rules name it) again and to go on with
 // it. What is asked for already changes nothing and is not audited.
 func (s *Captures) RequestTable(ctx context.Context, integration, table, actor, reason string) error {
-	return s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := mustCapture(tx, integration); err != nil {
-			return err
-		}
-		return requestTable(tx, integration, table, actor, reason)
-	})
+	if table == "" {
+		return delivery.Mistake("unknown_table", "", "integration", integration, "table", table)
+	}
+	return s.request(ctx, delivery.RunRequest{Integration: integration, Table: table, Actor: actor, Reason: reason})
 }
 
-func requestTable(tx *gorm.DB, integration, table, actor, reason string) error {
+// mustKnow refuses a table that no rule of the integration names.
+func mustKnow(tx *gorm.DB, integration, table string) error {
 	known, err := pg.Read(tx, pg.Single[string],
 		`SELECT jsonb_object_keys(tables) FROM redrive.captures WHERE integration = ? ORDER BY 1`, integration)
 	if err != nil {
@@ -36,23 +33,16 @@ func requestTable(tx *gorm.DB, integration, table, actor, reason string) error {
 		}
 		return delivery.Mistake("unknown_table.others", "", "integration", integration, "table", table, "known", known)
 	}
+	return nil
+}
+
+func requestTable(tx *gorm.DB, r delivery.RunRequest) error {
 	result := tx.Exec(`UPDATE redrive.captures SET resnapshot_tables = resnapshot_tables || ?::text
-		WHERE integration = ? AND NOT ? = ANY(resnapshot_tables)`, table, integration, table)
+		WHERE integration = ? AND NOT ? = ANY(resnapshot_tables)`, r.Table, r.Integration, r.Table)
 	if result.Error != nil || result.RowsAffected == 0 {
 		return result.Error
 	}
-	details, err := json.Marshal(map[string]string{"table": table})
-	if err != nil {
-		return err
-	}
-	return audit.Record(tx, delivery.AuditEntry{
-		Actor:       actor,
-		Action:      "integration.resnapshot",
-		SubjectType: "integration",
-		Subject:     integration,
-		Reason:      reason,
-		Details:     details,
-	})
+	return recordSnapshot(tx, r)
 }
 
 // SaveTables keeps how a source's tables are, and up to where nothing of them is missing, with the gaps that were found. It fails

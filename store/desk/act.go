@@ -17,16 +17,30 @@ func (s *Desk) Act(ctx context.Context, a delivery.ActionRequest) (d delivery.De
 	if err := checkAction(a); err != nil {
 		return d, err
 	}
-	return s.changed(ctx, a.ID, a.Token, func(tx *gorm.DB) error { return act(tx, a) })
+	return s.changed(ctx, a.ID, a.Token, func(tx *gorm.DB) error {
+		a := a
+		if err := s.end(tx, a.Action, &a.End); err != nil {
+			return err
+		}
+		return act(tx, a)
+	})
 }
 
 func act(tx *gorm.DB, a delivery.ActionRequest) error {
 	d := decision{Transition: a.Action.Row(), actor: a.Actor, reason: a.Reason, category: a.Category,
-		evidence: a.Evidence, until: a.Until}
+		evidence: a.Evidence, End: a.End}
 	if d.Withdraws {
 		return withdraw(tx, a, d)
 	}
-	return decideOne(tx, a.ID, a.Version, d)
+	one, err := permittedOne(tx, a.ID, a.Version, d)
+	if err != nil {
+		return err
+	}
+	a.Version = one.version
+	if err := askFor(tx, one, d, delivery.ApprovalAct, a.Token, a); err != nil {
+		return err
+	}
+	return carryOut(tx, []lockedDelivery{one}, d)
 }
 
 // withdraw begins with the queue, as whoever claims does: one of them is second, and finds nothing.
@@ -79,7 +93,10 @@ func checkAction(a delivery.ActionRequest) error {
 	if !delivery.IsUUID(a.ID) {
 		return delivery.ErrNotFound
 	}
-	return checkReason(a.Action, a.Reason, a.Category)
+	if err := checkReason(a.Action, a.Reason, a.Category); err != nil {
+		return err
+	}
+	return checkEnd(a.Action, a.End)
 }
 
 // ForgetFormTokens forgets the forms that nobody has open any more.
@@ -104,30 +121,4 @@ func checkReason(a delivery.Action, reason, category string) error {
 	default:
 		return delivery.Mistake(missing+"_required", missing)
 	}
-}
-
-// reopenedAtOnce bounds what one call reopens.
-const reopenedAtOnce = 500
-
-// dueToReopen are ignored deliveries whose time is over; one that somebody is at is left for the next time.
-const dueToReopen = `given AS MATERIALIZED (
-    SELECT 0 AS n, r.id, r.version FROM redrive.failure_details f JOIN redrive.deliveries r ON r.id = f.delivery_id AND r.state = 'ignored'
-    WHERE f.until <= statement_timestamp() ORDER BY r.id LIMIT CAST(@limit AS int) FOR UPDATE OF r SKIP LOCKED
-)`
-
-// ReopenDue moves ignored deliveries whose time is over back to dead, at most 500 at once, and returns how many.
-func (s *Desk) ReopenDue(ctx context.Context) (n int, err error) {
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		reopened, err := decide(tx, targets{dueToReopen, map[string]any{"limit": reopenedAtOnce}}, decision{
-			Transition: delivery.ActionReopen.Row(),
-			actor:      delivery.ActorPolicy,
-			members:    map[string]any{"why": delivery.Say("audit.ignored_until")},
-		})
-		n = len(reopened)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("reopening ignored deliveries: %w", err)
-	}
-	return n, nil
 }

@@ -7,10 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
+	"redrive/store/ignore"
 	"redrive/store/pg"
 	"redrive/store/queue"
 )
@@ -19,9 +22,11 @@ import (
 type decision struct {
 	delivery.Transition
 	actor, reason, category, evidence string
-	until                             *time.Time
-	operation                         string         // the operation that it is a step of
-	members                           map[string]any // details of the audit entry beside those that every decision has
+	delivery.End                                      // of an ignore
+	because                           delivery.Phrase // why an end reopens
+	operation                         string          // the operation that it is a step of
+	decision                          string          // of which an end that hangs on counters is, see ignore.Watch
+	members                           map[string]any  // details of the audit entry beside those that every decision has
 }
 
 // targets are the deliveries that a decision is about: a query named given, of rows (n, id, version). n is the number in an operation,
@@ -85,7 +90,7 @@ func permitted(tx *gorm.DB, of targets, d decision) ([]lockedDelivery, error) {
 
 // needs are the permissions that whoever decides must have for the integration of each delivery.
 func (d decision) needs() []delivery.Permission {
-	return delivery.Needs(d.Action, d.until != nil)
+	return delivery.Needs(d.Action, !d.ForGood)
 }
 
 // permitSQL is the condition under which a delivery r permits a decision.
@@ -167,7 +172,7 @@ WITH given AS MATERIALIZED (
     SELECT * FROM unnest(CAST(@ids AS uuid[]), CAST(@numbers AS int[])) AS g(id, n) LIMIT CAST(@count AS bigint)
 ), moved AS (
     UPDATE redrive.deliveries r SET %s FROM given g WHERE r.id = g.id
-    RETURNING r.id, r.message_id, r.integration, r.attempts, r.edit
+    RETURNING r.id, r.message_id, r.integration, r.attempts, r.edit, r.group_id
 )%s
 SELECT count(*) FROM moved`
 
@@ -178,11 +183,12 @@ const (
 	enqueueSQL = `, queued AS (` + queue.RetriesSQL + `
 )`
 	noteSQL = `, noted AS (
-    INSERT INTO redrive.failure_details (delivery_id, actor, action, acted_at, reason, category, until, evidence)
+    INSERT INTO redrive.failure_details (delivery_id, actor, action, acted_at, reason, category, until, evidence, because, end_id)
     SELECT id, CAST(@actor AS text), CAST(@action AS text), statement_timestamp(), CAST(@reason AS text), CAST(@category AS text), CAST(@until AS timestamptz),
-        CAST(@evidence AS text) FROM moved
+        CAST(@evidence AS text), CAST(@because AS jsonb), %s FROM moved
     ON CONFLICT (delivery_id) DO UPDATE SET actor = excluded.actor, action = excluded.action, acted_at = excluded.acted_at, reason = excluded.reason,
-        category = excluded.category, until = excluded.until, evidence = excluded.evidence
+        category = excluded.category, until = excluded.until, evidence = excluded.evidence, because = excluded.because, end_id = excluded.end_id,
+        rule_id = NULL
 )`
 )
 
@@ -193,6 +199,14 @@ func move(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		numbers[i] = t.n
 	}
 	deliveries := ids(list)
+	if d.OnCounters() {
+		if d.decision = d.operation; d.decision == "" {
+			d.decision = uuid.NewString()
+		}
+		if err := ignore.Watch(tx, d.decision, deliveries, d.End); err != nil {
+			return err
+		}
+	}
 	n, err := pg.ReadOne(tx, pg.Single[int], d.statement(), map[string]any{
 		"ids":       &deliveries,
 		"numbers":   &numbers,
@@ -202,7 +216,9 @@ func move(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		"action":    string(d.Action),
 		"reason":    d.reason,
 		"category":  pg.Optional(d.category),
-		"until":     d.until,
+		"until":     d.Until,
+		"because":   d.because.JSON(),
+		"decision":  pg.Optional(d.decision),
 		"evidence":  pg.Optional(d.evidence),
 	})
 	if err == nil && n != len(list) {
@@ -234,9 +250,17 @@ func (d decision) statement() string {
 		sets, also = append(sets, timeIf("retry_requested_at", true)), enqueueSQL
 	}
 	if !d.Queues || d.operation == "" {
-		also += noteSQL
+		also += fmt.Sprintf(noteSQL, d.endSQL())
 	}
 	return fmt.Sprintf(changeSQL, strings.Join(sets, ", ")+takenSQL, also)
+}
+
+// endSQL is the end of a row of moved that hangs on counters.
+func (d decision) endSQL() string {
+	if d.OnCounters() {
+		return fmt.Sprintf(ignore.EndSQL, "moved.group_id")
+	}
+	return "NULL"
 }
 
 func timeIf(column string, set bool) string {
@@ -269,8 +293,9 @@ func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		"category":  d.category,
 		"evidence":  d.evidence,
 		"operation": d.operation,
-		"until":     audit.UntilText(d.until),
+		"approval":  approve.Member(tx),
 	}
+	maps.Copy(members, endMembers(d.End))
 	maps.Copy(members, d.members)
 	raised := 1
 	if d.Stays() {
@@ -287,15 +312,7 @@ func auditDecision(tx *gorm.DB, list []lockedDelivery, d decision) error {
 		SubjectType: "delivery", Reason: d.reason}, members, entries)
 }
 
-// decideOne is decide for a single delivery: that it is not permitted is an error which says why.
-func decideOne(tx *gorm.DB, id string, version int, d decision) error {
-	one, err := permittedOne(tx, id, version, d)
-	if err != nil {
-		return err
-	}
-	return carryOut(tx, []lockedDelivery{one}, d)
-}
-
+// permittedOne is permitted for a single delivery: that it is not is an error which says why.
 func permittedOne(tx *gorm.DB, id string, version int, d decision) (lockedDelivery, error) {
 	of := oneTarget(id, version)
 	list, err := permitted(tx, of, d)

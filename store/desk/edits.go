@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/pg"
 	"redrive/store/queue"
 	"redrive/store/record"
@@ -29,10 +30,13 @@ func (s *Desk) Edit(ctx context.Context, r delivery.EditRequest) (d delivery.Del
 
 // changed does work in a transaction, unless the form with that token was carried out before, and returns the delivery after it.
 func (s *Desk) changed(ctx context.Context, id, token string, work func(tx *gorm.DB) error) (d delivery.Delivery, err error) {
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
+	err = approve.Transact(ctx, s.DB, func(tx *gorm.DB) error {
 		fresh, err := claimToken(tx, token)
-		if err == nil && fresh {
+		switch {
+		case err == nil && fresh:
 			err = work(tx)
+		case err == nil:
+			err = approve.Known(tx, token)
 		}
 		if err != nil {
 			return err
@@ -63,6 +67,10 @@ func edit(tx *gorm.DB, r delivery.EditRequest) error {
 	}
 	next, err := old.edited(r)
 	if err != nil {
+		return err
+	}
+	r.Version = before.version
+	if err := askFor(tx, before, d, delivery.ApprovalEdit, r.Token, r); err != nil {
 		return err
 	}
 	if err := insertEdit(tx, r.ID, next); err != nil {

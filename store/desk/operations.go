@@ -1,18 +1,22 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/pg"
+	"redrive/store/record"
 )
 
 // DryRun returns what an operation would select, and changes nothing.
@@ -66,24 +70,15 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		}
 		r.ID = id.String()
 	}
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
+	err = approve.Transact(ctx, s.DB, func(tx *gorm.DB) error {
 		r := r
-		selection, err := selectFor(tx, r)
-		if err != nil {
+		if err := s.end(tx, r.Action, &r.End); err != nil {
 			return err
 		}
-		if err := callByName(tx, &r); err != nil {
+		if err := approve.Known(tx, r.ID); err != nil {
 			return err
 		}
-		fresh, err := insertOperation(tx, r)
-		if err != nil || !fresh {
-			return err
-		}
-		frozen, err := freeze(tx, r, selection)
-		if err != nil {
-			return fmt.Errorf("freezing the set: %w", err)
-		}
-		return audit.Record(tx, startEntry(r, frozen))
+		return start(tx, r)
 	})
 	if err != nil {
 		return o, err
@@ -92,6 +87,43 @@ func (s *Desk) StartOperation(ctx context.Context, r delivery.OperationRequest) 
 		return o, delivery.Mistake("conflict.operation_id", "id")
 	}
 	return o, err
+}
+
+// start freezes the set and begins. Whether another person is asked is judged by what was frozen, which then is taken back.
+func start(tx *gorm.DB, r delivery.OperationRequest) error {
+	selection, err := selectFor(tx, r)
+	if err != nil {
+		return err
+	}
+	asked := r
+	if err := callByName(tx, &r); err != nil {
+		return err
+	}
+	var deeds []delivery.Deed
+	err = tx.Transaction(func(tx *gorm.DB) error {
+		fresh, err := insertOperation(tx, r)
+		if err != nil || !fresh {
+			return err
+		}
+		frozen, err := freeze(tx, r, selection)
+		if err != nil {
+			return fmt.Errorf("freezing the set: %w", err)
+		}
+		if err := wholeAsApproved(tx, frozen); err != nil {
+			return err
+		}
+		if deeds, err = deedsOf(tx, r, frozen); err != nil {
+			return err
+		}
+		if needs, err := approve.Needed(tx, deeds); err != nil || needs {
+			return cmp.Or(err, errAsk)
+		}
+		return audit.Record(tx, startEntry(r, frozen, approve.Member(tx)))
+	})
+	if !errors.Is(err, errAsk) {
+		return err
+	}
+	return askForMany(tx, asked, selection, deeds)
 }
 
 // checkOperation refuses what no set would allow.
@@ -106,7 +138,10 @@ func checkOperation(r delivery.OperationRequest) error {
 	case len(r.Chosen) > delivery.MaxChosen:
 		return delivery.Mistake("too_many.ids", "ids", "max", delivery.MaxChosen)
 	}
-	return r.Pace.CheckFor(r.Action)
+	if err := r.Pace.CheckFor(r.Action); err != nil {
+		return err
+	}
+	return checkEnd(r.Action, r.End)
 }
 
 // insertOperation reports whether the id is new; if it is not, whoever came first has committed.
@@ -118,12 +153,15 @@ func insertOperation(tx *gorm.DB, r delivery.OperationRequest) (fresh bool, err 
 		"reason":   r.Reason,
 		"category": pg.Optional(r.Category),
 		"until":    r.Until,
+		"count":    r.Count,
+		"grows":    r.Grows,
+		"for_good": r.ForGood,
 		"evidence": pg.Optional(r.Evidence),
-		"filter":   filterText(r.Filter),
+		"filter":   record.FilterText(r.Filter),
 	})
 	inserted := tx.Exec(`INSERT INTO redrive.operations
-			(id, action, actor, reason, category, until, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
-		VALUES (@id, @action, @actor, @reason, @category, @until, @evidence, CAST(@filter AS jsonb),
+			(id, action, actor, reason, category, until, ends_count, ends_grows, for_good, evidence, filter, rate, rate_end, ramp_ms, canary, stop_above)
+		VALUES (@id, @action, @actor, @reason, @category, @until, nullif(CAST(@count AS int), 0), nullif(CAST(@grows AS float8), 0), @for_good, @evidence, CAST(@filter AS jsonb),
 			nullif(CAST(@rate AS float8), 0), nullif(CAST(@rate_end AS float8), 0), nullif(CAST(@ramp_ms AS bigint), 0),
 			nullif(CAST(@canary AS int), 0), nullif(CAST(@stop_above AS float8), 0))
 		ON CONFLICT DO NOTHING`, args)
@@ -159,19 +197,20 @@ func paceArgs(p delivery.Pace, args map[string]any) map[string]any {
 	return args
 }
 
-func startEntry(r delivery.OperationRequest, f frozen) delivery.AuditEntry {
+func startEntry(r delivery.OperationRequest, f frozen, approval any) delivery.AuditEntry {
 	members := map[string]any{
 		"action":       string(r.Action),
 		"selected":     f.selected,
 		"integrations": f.integrations,
 		"category":     r.Category,
 		"evidence":     r.Evidence,
-		"until":        audit.UntilText(r.Until),
+		"approval":     approval,
 	}
+	maps.Copy(members, endMembers(r.End))
 	if len(f.excluded) > 0 {
 		members["excluded"] = f.excluded
 	}
-	if text := filterText(r.Filter); text != nil {
+	if text := record.FilterText(r.Filter); text != nil {
 		members["filter"] = json.RawMessage(*text)
 	}
 	if r.Pace != (delivery.Pace{}) {
@@ -200,25 +239,4 @@ func paceMembers(p delivery.Pace) map[string]any {
 		}
 	}
 	return members
-}
-
-// filterText is a filter as it is kept: without its empty fields, which begin with a small letter.
-func filterText(f *delivery.Filter) *string {
-	if f == nil {
-		return nil
-	}
-	kept := *f
-	kept.After, kept.Limit, kept.Sort = "", 0, ""
-	raw, _ := json.Marshal(kept)
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &members)
-	small := map[string]json.RawMessage{}
-	for name, value := range members {
-		if !slices.Contains([]string{"null", `""`, "0", "[]", `{"Min":null,"Max":null}`}, string(value)) {
-			small[strings.ToLower(name[:1])+name[1:]] = value
-		}
-	}
-	raw, _ = json.Marshal(small)
-	text := string(raw)
-	return &text
 }

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/find"
 	"redrive/store/pg"
 )
@@ -57,7 +58,7 @@ func selectFor(db *gorm.DB, r delivery.OperationRequest) (selection, error) {
 	if seen := pg.Seen(db); !seen.All {
 		hidden, args["seen"] = " OR NOT f.integration = ANY(CAST(@seen AS text[]))", pg.Names(seen)
 	}
-	if may := pg.Scope(db, delivery.BulkNeeds(r.Action, r.Until != nil)...); !may.All {
+	if may := pg.Scope(db, delivery.BulkNeeds(r.Action, !r.ForGood)...); !may.All {
 		extra, args["may"] = "coalesce("+extra+", CASE WHEN NOT f.integration = ANY(CAST(@may AS text[])) THEN '"+delivery.ExcludedPermission+"' END)", pg.Names(may)
 	}
 	return selection{
@@ -70,8 +71,11 @@ const foundColumns = "r.id, r.message_id, r.integration, r.state, r.version, r.c
 
 // matching returns all that was asked for, not a page.
 func matching(db *gorm.DB, r delivery.OperationRequest) (sql string, args map[string]any, err error) {
+	if a, ok := approve.Of(db); ok {
+		return fmt.Sprintf(chosenSQL, approvedSQL), map[string]any{"approval": a.ID}, nil
+	}
 	if r.Filter == nil {
-		return chosenSQL, chosenArgs(r.Chosen), nil
+		return fmt.Sprintf(chosenSQL, "unnest(CAST(@ids AS uuid[]), CAST(@versions AS int[]))"), chosenArgs(r.Chosen), nil
 	}
 	f := *r.Filter
 	f.After = ""
@@ -95,7 +99,7 @@ func matching(db *gorm.DB, r delivery.OperationRequest) (sql string, args map[st
 const chosenSQL = `SELECT c.id, coalesce(r.message_id, w.message_id) AS message_id, coalesce(r.integration, w.integration) AS integration,
         coalesce(r.state, CASE WHEN w.id IS NOT NULL THEN 'pending' END) AS state, coalesce(r.version, 0) AS version, r.changed_at, r.error_class, r.group_id,
         r.acknowledged_at, r.expires_at, c.version AS chosen
-    FROM (SELECT id, max(version) AS version FROM unnest(CAST(@ids AS uuid[]), CAST(@versions AS int[])) AS c(id, version) GROUP BY id) c
+    FROM (SELECT id, max(version) AS version FROM %s AS c(id, version) GROUP BY id) c
     LEFT JOIN redrive.deliveries r ON r.id = c.id LEFT JOIN redrive.queue w ON w.id = c.id`
 
 // chosenArgs keeps what is no id as an id that nothing has.
@@ -168,9 +172,14 @@ func nothingSelected(excluded map[string]int) error {
 	if len(excluded) == 0 {
 		return delivery.Mistake("nothing_selected", "filter")
 	}
+	return delivery.Mistake("nothing_selected.excluded", "filter", "why", leftOut(excluded))
+}
+
+// leftOut says how many were not selected, and why.
+func leftOut(excluded map[string]int) delivery.Phrase {
 	var why []delivery.Phrase
 	for _, reason := range slices.Sorted(maps.Keys(excluded)) {
 		why = append(why, delivery.Say("excluded", "count", excluded[reason], "why", delivery.Say("excluded."+reason)))
 	}
-	return delivery.Mistake("nothing_selected.excluded", "filter", "why", delivery.Listed(why))
+	return delivery.Listed(why)
 }

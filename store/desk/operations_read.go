@@ -13,7 +13,7 @@ import (
 	"redrive/store/pg"
 )
 
-var termsColumns = `o.id::text, o.action, o.state, o.version, ` + pg.Called("o.actor") + ` AS actor, o.actor AS actor_id, o.reason, coalesce(o.category, '') AS category, o.until, coalesce(o.evidence, '') AS evidence`
+var termsColumns = `o.id::text, o.action, o.state, o.version, ` + pg.Called("o.actor") + ` AS actor, o.actor AS actor_id, o.reason, coalesce(o.category, '') AS category, o.until, coalesce(o.ends_count, 0) AS count, coalesce(o.ends_grows, 0) AS grows, o.for_good, coalesce(o.evidence, '') AS evidence`
 
 const paceColumns = `coalesce(o.rate, 0) AS rate, coalesce(o.rate_end, 0) AS ramp_to, coalesce(o.ramp_ms, 0) * bigint '1000000' AS ramp_over,
     coalesce(o.canary, 0) AS canary, coalesce(o.stop_above, 0) AS stop_above`

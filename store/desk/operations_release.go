@@ -93,7 +93,7 @@ func (c *chunk) act(tx *gorm.DB) (list []lockedDelivery, changed []int, err erro
 		reason:     o.Reason,
 		category:   o.Category,
 		evidence:   o.Evidence,
-		until:      o.Until,
+		End:        o.End,
 		operation:  o.ID,
 	}
 	if list, err = permitted(tx, c.targets(), d); err != nil {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/approve"
 	"redrive/store/audit"
 	"redrive/store/pg"
 )
@@ -19,7 +21,7 @@ func (s *Desk) SteerOperation(ctx context.Context, step delivery.Steer) (o deliv
 	if err := checkSteer(step); err != nil {
 		return o, err
 	}
-	err = s.Transact(ctx, func(tx *gorm.DB) error {
+	err = approve.Transact(ctx, s.DB, func(tx *gorm.DB) error {
 		if err := steer(tx, step); err != nil {
 			return err
 		}
@@ -69,6 +71,9 @@ func steer(tx *gorm.DB, step delivery.Steer) error {
 	}
 	if err := found.permit(step); err != nil {
 		return faster(tx, err)
+	}
+	if err := found.askToSteer(tx, step); err != nil {
+		return err
 	}
 	switch {
 	case step.Pause:
@@ -181,7 +186,13 @@ func changeState(tx *gorm.DB, step delivery.Steer, to delivery.OperationState, w
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return audit.Record(tx, operationEntry(what, step.Actor, step.ID, step.Reason, members))
+	return recordStep(tx, what, step, members)
+}
+
+func recordStep(tx *gorm.DB, what string, step delivery.Steer, members map[string]any) error {
+	all := map[string]any{"approval": approve.Member(tx)}
+	maps.Copy(all, members)
+	return audit.Record(tx, operationEntry(what, step.Actor, step.ID, step.Reason, all))
 }
 
 // changePace lets a ramp that is changed begin anew.
@@ -204,6 +215,5 @@ func (s lockedOperation) changePace(tx *gorm.DB, step delivery.Steer) error {
 		paceArgs(p, map[string]any{"id": step.ID})).Error; err != nil {
 		return fmt.Errorf("changing the pace: %w", err)
 	}
-	return audit.Record(tx, operationEntry("pace", step.Actor, step.ID, step.Reason,
-		map[string]any{"from": paceMembers(s.Pace), "to": paceMembers(p)}))
+	return recordStep(tx, "pace", step, map[string]any{"from": paceMembers(s.Pace), "to": paceMembers(p)})
 }

@@ -173,7 +173,7 @@ func lostRight(tx *gorm.DB, o openOperation, parts []stepPart) (why delivery.Phr
 		return why, err
 	}
 	for _, p := range parts {
-		missing := rights.MissingFor(p.Integration, delivery.BulkNeeds(o.Action, o.Until != nil)...)
+		missing := rights.MissingFor(p.Integration, delivery.BulkNeeds(o.Action, !o.ForGood)...)
 		if p.Left() > 0 && missing != "" {
 			return delivery.Say(delivery.NoteNoRight, "actor", o.Actor, "permission", missing.Phrase(), "integration", p.Integration), nil
 		}

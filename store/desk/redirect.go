@@ -35,6 +35,10 @@ func redirect(tx *gorm.DB, r delivery.RedirectRequest) error {
 	if err != nil {
 		return err
 	}
+	r.Version = before.version
+	if err := askFor(tx, before, d, delivery.ApprovalRedirect, r.Token, r); err != nil {
+		return err
+	}
 	if err := leaveFor(tx, r, before.integration, lane); err != nil {
 		return err
 	}

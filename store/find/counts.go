@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/ignore"
 	"redrive/store/pg"
 	"redrive/store/record"
 )
@@ -19,7 +20,7 @@ const (
 	WithChanges = `WITH changes AS MATERIALIZED (
     SELECT group_id, sum(dead)::bigint AS dead, sum(acknowledged)::bigint AS acknowledged, sum(pending)::bigint AS pending,
         sum(ignored)::bigint AS ignored, sum(resolved)::bigint AS resolved, sum(delivered)::bigint AS delivered, sum(died)::bigint AS died,
-        sum(came)::bigint AS came
+        sum(came)::bigint AS came, sum(reopened)::bigint AS reopened
     FROM redrive.group_deltas GROUP BY group_id
 ) `
 	CountJoins = "LEFT JOIN redrive.group_counts c ON c.group_id = g.id LEFT JOIN changes d ON d.group_id = g.id"
@@ -41,7 +42,7 @@ var WithCells = strings.TrimSpace(WithChanges) + `, cells AS (
     UNION ALL SELECT g.integration, g.error_class, c.pattern, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, g.first_seen, g.last_seen
     FROM ` + ChangedGroups + ` WHERE c.group_id IS NOT NULL
     UNION ALL SELECT g.integration, g.error_class, redrive.group_pattern(` + counter("dead") + ", " + counter("pending") + ", " + counter("ignored") + `,
-        ` + counter("resolved") + ", " + counter("delivered") + `, c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR d.died > 0)), 1,
+        ` + counter("resolved") + ", " + counter("delivered") + `, ` + RegressedSQL + `), 1,
         d.dead, d.acknowledged, d.pending, d.ignored, d.resolved, d.delivered, d.came, 0, d.came, 0, g.first_seen, g.last_seen
     FROM ` + ChangedGroups + `
 ) `
@@ -57,6 +58,9 @@ func summed(f scoped) (with, from string, column func(string) string) {
 	return WithChanges, "redrive.groups g " + CountJoins, counter
 }
 
+// RegressedSQL is whether a group joined by CountJoins had been settled before what is open came, or an end reopened something of it.
+const RegressedSQL = `(c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0) OR coalesce(d.reopened, 0) > 0)`
+
 // counter is one of the columns, of a group g joined by countJoins.
 func counter(column string) string {
 	return "coalesce(c." + column + ", 0) + coalesce(d." + column + ", 0)"
@@ -68,7 +72,8 @@ const (
 )
 
 // foldSQL moves deltas into the counts. A group is settled when its last open failure is, after it had dead letters; the first
-// dead letter after that makes it regressed. Both are found delta by delta, also when they happened within one fold.
+// dead letter after that makes it regressed, as does what an end reopens, be others open or not. All are found delta by delta, also when they
+// happened within one fold.
 var foldSQL = fmt.Sprintf(`
 WITH taken AS (
     DELETE FROM redrive.group_deltas WHERE id IN (SELECT id FROM redrive.group_deltas ORDER BY id LIMIT ?) RETURNING *
@@ -83,18 +88,18 @@ WITH taken AS (
 ), sums AS (
     SELECT group_id, min(integration) AS integration, min(error_class) AS error_class, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
         sum(dead) AS dead, sum(acknowledged) AS acknowledged, sum(pending) AS pending, sum(ignored) AS ignored, sum(resolved) AS resolved, sum(delivered) AS delivered, sum(died) AS died,
-        %s, coalesce(max(at) FILTER (WHERE id = settled), min(settled_at)) AS settled_at,
-        CASE WHEN min(settled) IS NOT NULL OR min(settled_at) IS NOT NULL THEN
-            coalesce(min(regressed_at) FILTER (WHERE settled IS NULL), min(at) FILTER (WHERE died > 0 AND id > coalesce(settled, 0))) END AS regressed_at
+        sum(came) AS came, %s, coalesce(max(at) FILTER (WHERE id = settled), min(settled_at), min(at) FILTER (WHERE reopened > 0)) AS settled_at,
+        CASE WHEN min(settled) IS NOT NULL OR min(settled_at) IS NOT NULL OR sum(reopened) > 0 THEN
+            coalesce(min(regressed_at) FILTER (WHERE settled IS NULL), min(at) FILTER (WHERE (died > 0 OR reopened > 0) AND id > coalesce(settled, 0))) END AS regressed_at
     FROM marked CROSS JOIN redrive.counting GROUP BY group_id
-), counted AS (
+), %s, counted AS (
     INSERT INTO redrive.group_counts AS c (group_id, integration, error_class, first_seen, last_seen, dead, acknowledged, pending, ignored, resolved,
-        delivered, died, settled_at, regressed_at, day, day_before, week, week_before)
-    SELECT group_id, integration, error_class, first_seen, last_seen, dead, acknowledged, pending, ignored, resolved, delivered, died, settled_at,
+        delivered, died, came, settled_at, regressed_at, day, day_before, week, week_before)
+    SELECT group_id, integration, error_class, first_seen, last_seen, dead, acknowledged, pending, ignored, resolved, delivered, died, came, settled_at,
         regressed_at, day, day_before, week, week_before FROM sums
     ON CONFLICT (group_id) DO UPDATE SET first_seen = excluded.first_seen, last_seen = excluded.last_seen, dead = c.dead + excluded.dead, acknowledged = c.acknowledged + excluded.acknowledged,
         pending = c.pending + excluded.pending, ignored = c.ignored + excluded.ignored, resolved = c.resolved + excluded.resolved,
-        delivered = c.delivered + excluded.delivered, died = c.died + excluded.died, settled_at = excluded.settled_at,
+        delivered = c.delivered + excluded.delivered, died = c.died + excluded.died, came = c.came + excluded.came, settled_at = excluded.settled_at,
         regressed_at = excluded.regressed_at, day = c.day + excluded.day, day_before = c.day_before + excluded.day_before,
         week = c.week + excluded.week, week_before = c.week_before + excluded.week_before
 ), hours AS (
@@ -108,7 +113,7 @@ WITH taken AS (
 ), generation AS (
     UPDATE redrive.counting SET dead_changes = dead_changes + n FROM (SELECT count(*) AS n FROM taken WHERE dead <> 0) moved WHERE n > 0
 )
-SELECT count(*) FROM taken`, trendSums)
+SELECT count(*) FROM taken`, trendSums, ignore.ReachedSQL)
 
 // trendSums are the sums of the hours that a trend has, as of counting.trend_hour.
 const trendSums = `coalesce(sum(came) FILTER (WHERE hour > trend_hour - interval '24 hours'), 0) AS day,
@@ -116,11 +121,11 @@ const trendSums = `coalesce(sum(came) FILTER (WHERE hour > trend_hour - interval
         coalesce(sum(came) FILTER (WHERE hour > trend_hour - interval '168 hours'), 0) AS week,
         coalesce(sum(came) FILTER (WHERE hour <= trend_hour - interval '168 hours' AND hour > trend_hour - interval '336 hours'), 0) AS week_before`
 
-// moveTrendsSQL makes the sums anew when an hour has ended.
+// moveTrendsSQL makes the sums anew when an hour has ended; the first ones where that is said.
 const moveTrendsSQL = `
 WITH due AS (
     UPDATE redrive.counting SET trend_hour = date_trunc('hour', statement_timestamp(), 'UTC')
-    WHERE trend_hour < date_trunc('hour', statement_timestamp(), 'UTC') RETURNING trend_hour
+    WHERE trend_hour < date_trunc('hour', statement_timestamp(), 'UTC') AND (trend_hour > '-infinity' OR ?) RETURNING trend_hour
 ), sums AS (
     SELECT group_id, ` + trendSums + `
     FROM due JOIN redrive.group_hours ON hour > trend_hour - interval '336 hours' GROUP BY group_id
@@ -149,10 +154,13 @@ func (s *Lists) FoldCounts(ctx context.Context) (more bool, err error) {
 		if err != nil || !alone {
 			return err
 		}
+		if err := tx.Exec(moveTrendsSQL, false).Error; err != nil { // before: ends look at the rates of now
+			return err
+		}
 		if n, err = pg.ReadOne(tx, pg.Single[int], foldSQL, foldAtMost); err != nil {
 			return err
 		}
-		if err := tx.Exec(moveTrendsSQL).Error; err != nil {
+		if err := tx.Exec(moveTrendsSQL, true).Error; err != nil { // after: the first sums are of groups that a fold has counted
 			return err
 		}
 		return tx.Exec(pruneHoursSQL).Error

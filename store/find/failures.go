@@ -2,7 +2,6 @@ package find
 
 import (
 	"context"
-	"fmt"
 
 	"gorm.io/gorm"
 
@@ -37,10 +36,7 @@ func (s *Lists) Failures(ctx context.Context, f delivery.Filter) (page delivery.
 	return page, err
 }
 
-// atSQL reads records one by one through their key, in the order of the ids.
-const atSQL = `SELECT r.*, at.n FROM unnest(?::uuid[]) WITH ORDINALITY at(id, n) CROSS JOIN LATERAL (
-    SELECT r.* FROM redrive.deliveries r WHERE r.id = at.id OFFSET 0) r`
-
+// deliveriesAt reads what stands at places of a list.
 func deliveriesAt(tx *gorm.DB, places []listPosition) ([]delivery.Delivery, error) {
 	if len(places) == 0 {
 		return nil, nil
@@ -49,7 +45,7 @@ func deliveriesAt(tx *gorm.DB, places []listPosition) ([]delivery.Delivery, erro
 	for i, p := range places {
 		ids[i] = p.Id
 	}
-	return record.ListDeliveries(tx, fmt.Sprintf(record.FailureSQL, atSQL)+" ORDER BY d.n", &ids)
+	return record.ListAt(tx, ids)
 }
 
 // FailureConditions are conditions on a record r that select what a filter does, states apart: for whoever takes them all.

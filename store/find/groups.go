@@ -12,6 +12,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/pg"
+	"redrive/store/record"
 )
 
 // groupColumn is the column of each key in a group g of an integration i.
@@ -202,7 +203,7 @@ const oneSQL = `
             g.first_seen, g.last_seen, %[1]s AS tie, %[2]s AS count, %[3]s AS dead, %[4]s AS acknowledged, %[3]s + %[5]s AS open,
             coalesce(c.day, 0) + coalesce(d.came, 0) AS day, coalesce(c.day_before, 0) AS day_before,
             coalesce(c.week, 0) + coalesce(d.came, 0) AS week, coalesce(c.week_before, 0) AS week_before,
-            c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR coalesce(d.died, 0) > 0) AS back
+            ` + RegressedSQL + ` AS back
         FROM %[6]s LEFT JOIN redrive.integrations i ON i.name = g.integration%[7]s) g`
 
 const groupPageSQL = `
@@ -278,7 +279,7 @@ func groupFacets(f scopedGroups) *pg.Where {
 
 // causeCondition is that a group's text contains another one, by the index that knows texts of this length.
 func causeCondition(text string) (condition string, args []any) {
-	like := anywhere(text)
+	like := record.Anywhere(text)
 	if !trigram.MatchString(text) && utf8.RuneCountInString(text) > 1 {
 		return "(redrive.pairs(g.message) @> redrive.pairs(?) AND g.message || '' ILIKE ?)", []any{text, like}
 	}

@@ -12,7 +12,10 @@ import (
 )
 
 // ignoredEndSQL is when an ignored failure k comes back; it takes until when that is soon.
-const ignoredEndSQL = "CASE WHEN k.until IS NULL THEN 'never' WHEN k.until < ? THEN 'soon' ELSE 'later' END"
+const (
+	ignoredEndSQL = "CASE WHEN k.until < ? THEN 'soon' WHEN k.until IS NOT NULL THEN 'later' WHEN " + countedSQL + " THEN 'counted' ELSE 'never' END"
+	countedSQL    = "(k.end_id IS NOT NULL OR coalesce((SELECT NOT i.for_good FROM redrive.ignore_rules i WHERE i.id = k.rule_id), false))"
+)
 
 const ignoredSQL = " FROM redrive.deliveries r JOIN redrive.failure_details k ON k.delivery_id = r.id"
 
@@ -32,11 +35,18 @@ func (s *Lists) Ignored(ctx context.Context, f delivery.IgnoredFilter) (page del
 		}
 		w.Equal("k.category", f.Category)
 		w.Equal("r.actor", f.Actor)
+		if f.Rule != "" {
+			w.Add("k.rule_id = ?", f.Rule)
+		}
 		ignoredUntil(w, f.End)
+		at, order := "r.changed_at", "r.changed_at DESC, r.id DESC"
+		if f.ByEnd() {
+			at, order = "k.until", "k.until, r.id"
+		}
 		places, err := pg.Scan[struct {
 			ID        string
 			ChangedAt time.Time
-		}](tx, "SELECT r.id::text, r.changed_at"+ignoredSQL+w.Sql()+" ORDER BY r.changed_at DESC, r.id DESC LIMIT ?", append(w.Args, limit+1)...)
+		}](tx, "SELECT r.id::text, "+at+" AS changed_at"+ignoredSQL+w.Sql()+" ORDER BY "+order+" LIMIT ?", append(w.Args, limit+1)...)
 		if err != nil {
 			return err
 		}
@@ -61,6 +71,14 @@ func ignoredIn(tx *gorm.DB, f delivery.IgnoredFilter) (*pg.Where, error) {
 	if seen := within(tx, delivery.Filter{Integrations: f.Integrations}); len(seen.Integrations) > 0 {
 		w.Add("r.integration = ANY(?)", &seen.Integrations)
 	}
+	if f.After != "" && f.ByEnd() {
+		after, err := pg.ParseCursor(f.After)
+		if err != nil {
+			return nil, err
+		}
+		w.Add("(k.until, r.id) > (?, ?::uuid)", after.At, after.Id)
+		f.After = ""
+	}
 	return w, timeConditions(w, delivery.Filter{From: f.From, To: f.To, After: f.After})
 }
 
@@ -71,8 +89,10 @@ func ignoredUntil(w *pg.Where, end delivery.IgnoreEnd) {
 		w.Add("k.until < ?", soon)
 	case delivery.EndsLater:
 		w.Add("k.until >= ?", soon)
+	case delivery.EndsCount:
+		w.Add("k.until IS NULL AND " + countedSQL)
 	case delivery.EndsNever:
-		w.Add("k.until IS NULL")
+		w.Add("k.until IS NULL AND NOT " + countedSQL)
 	}
 }
 

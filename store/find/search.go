@@ -3,13 +3,10 @@ package find
 import (
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"redrive/delivery"
-	"redrive/store/pg"
 	"redrive/store/record"
 )
 
@@ -47,7 +44,7 @@ func searchable(f delivery.Filter) error {
 // errorPredicate looks at what is stored; where the failure is indexed, what is hidden there is not found here either. The driver also
 // looks at what is not indexed yet.
 func errorPredicate(f delivery.Filter) predicate {
-	like := anywhere(f.Query)
+	like := record.Anywhere(f.Query)
 	n := predicate{
 		walk: `coalesce((SELECT s.error ILIKE ? FROM redrive.search s WHERE s.delivery_id = r.id), true)
 			AND coalesce((SELECT f.error ILIKE ? FROM redrive.failure_details f WHERE f.delivery_id = r.id), false)`,
@@ -75,37 +72,14 @@ func errorPredicate(f delivery.Filter) predicate {
 // trigram is what the index of error texts needs to find in a text.
 var trigram = regexp.MustCompile(`[\p{L}\p{N}]{3}`)
 
-func anywhere(text string) string { return "%" + record.EscapeLike(text) + "%" }
-
 // payloadStates are those of failures whose payloads can be searched.
 const payloadStates = "r.state IN ('dead', 'pending') AND "
 
 // payloadPredicate finds open failures only: of others nothing is kept, and what is still there is about to be forgotten.
 func payloadPredicate(f delivery.Filter) (n predicate, err error) {
-	w := pg.NewWhere()
-	if f.Query != "" {
-		w.Add("s.error ILIKE ?", anywhere(f.Query))
-	}
-	if f.Words != "" {
-		w.Add("s.words @@ to_tsquery('simple', ?)", wordsQuery(f.Words))
-	}
-	for _, p := range f.Paths {
-		path, indexed, ok := p.JSONPath()
-		if !ok {
-			return n, delivery.Mistake("bad_search.json_path", "path")
-		}
-		if indexed {
-			w.Add("s.doc @@ ?::jsonpath", path)
-			continue
-		}
-		// the index would be read as a whole; but the payload has the words of the value somewhere
-		w.Add("(s.doc @@ ?::jsonpath) IS TRUE", path)
-		switch digits := p.WholeDigits(); {
-		case digits != "":
-			w.Add("s.words @@ ?::tsquery", "'"+digits+"':*")
-		case hasWords(p.Value):
-			w.Add("s.words @@ plainto_tsquery('simple', ?)", p.Value)
-		}
+	w, err := record.SearchConditions(f)
+	if err != nil {
+		return n, err
 	}
 	fits := strings.Join(w.Conditions, " AND ")
 	return predicate{
@@ -116,21 +90,4 @@ func payloadPredicate(f delivery.Filter) (n predicate, err error) {
 		driverArgs: w.Args,
 		open:       true,
 	}, nil
-}
-
-// hasWords is careful: tags, entities and protocols are no words to Postgres, and true, false and null are not kept as words.
-func hasWords(value string) bool {
-	_, err := strconv.ParseFloat(value, 64)
-	return err != nil && strings.IndexFunc(value, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) >= 0 &&
-		!strings.ContainsAny(value, "<&") && !strings.HasSuffix(value, "://") && value != "true" &&
-		value != "false" && value != "null"
-}
-
-// wordsQuery is a text search for all words, the last of which may be the beginning of one.
-func wordsQuery(text string) string {
-	words := strings.Fields(text)
-	for i, word := range words {
-		words[i] = "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(word) + "'"
-	}
-	return strings.Join(words, " & ") + ":*"
 }

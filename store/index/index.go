@@ -291,12 +291,11 @@ func (w *indexWork) write(tx *gorm.DB, entry func(delivery.Unindexed) delivery.S
 
 const freshSQL = `
 WITH given AS MATERIALIZED (
-    SELECT g.*, CASE WHEN json THEN redrive.search_doc(text) END AS doc
+    SELECT g.*, ` + record.DocSQL + ` AS doc
     FROM unnest(?::uuid[], ?::int[], ?::bigint[], ?::int[], ?::text[], ?::text[], ?::bool[]) AS g(id, version, seq, edit, error, text, json)
 )
 INSERT INTO redrive.search AS s (delivery_id, version, seq, edit, error, words, doc)
-SELECT id, version, seq, nullif(edit, 0), error, CASE WHEN doc IS NOT NULL THEN jsonb_to_tsvector('simple', doc, '["string", "numeric"]')
-    WHEN text <> '' THEN to_tsvector('simple', text) END, doc
+SELECT id, version, seq, nullif(edit, 0), error, ` + record.WordsSQL + `, doc
 FROM given
 ON CONFLICT (delivery_id) DO UPDATE SET version = excluded.version, seq = excluded.seq, edit = excluded.edit, error = excluded.error,
     words = excluded.words, doc = excluded.doc

@@ -13,6 +13,7 @@ import (
 
 	"redrive/delivery"
 	"redrive/store/find"
+	"redrive/store/ignore"
 	"redrive/store/index"
 	"redrive/store/pg"
 	"redrive/store/queue"
@@ -23,11 +24,13 @@ import (
 // syncSQL reports whether the integration became ordered.
 const syncSQL = `
 WITH before AS (SELECT ordered FROM redrive.integrations WHERE name = ?)
-INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed, labels, subject)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?)
+INSERT INTO redrive.integrations AS i (name, method, destination, address, description, subscribe, mask, ordered, on_dead, windowed, labels, subject,
+    four_eyes, settings_hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?, ?::jsonb, ?)
 ON CONFLICT (name) DO UPDATE SET method = excluded.method, destination = excluded.destination, address = excluded.address,
     description = excluded.description, subscribe = excluded.subscribe, mask = excluded.mask, ordered = excluded.ordered,
-    on_dead = excluded.on_dead, windowed = excluded.windowed, labels = excluded.labels, subject = excluded.subject, active = true, updated_at = clock_timestamp()
+    on_dead = excluded.on_dead, windowed = excluded.windowed, labels = excluded.labels, subject = excluded.subject, four_eyes = excluded.four_eyes,
+    settings_hash = excluded.settings_hash, active = true, updated_at = clock_timestamp()
 RETURNING i.ordered AND NOT coalesce((SELECT ordered FROM before), false)`
 
 // Masks returns what every integration hides that the database knows, with those that left the file.
@@ -65,6 +68,9 @@ func (s *Registry) SyncIntegrations(ctx context.Context, list []delivery.Integra
 		if err := tx.Exec(`UPDATE redrive.integrations SET active = false, updated_at = clock_timestamp()
 			WHERE active AND NOT name = ANY(?)`, &names).Error; err != nil {
 			return fmt.Errorf("retiring integrations: %w", err)
+		}
+		if err := ignore.SyncFile(tx, list); err != nil {
+			return err
 		}
 		if err := queue.RegisterFeeds(tx, list, known); err != nil {
 			return err
@@ -111,9 +117,21 @@ func saveIntegration(tx *gorm.DB, in delivery.Integration) (becameOrdered bool, 
 	if err != nil {
 		return false, err
 	}
+	fourEyes, err := json.Marshal(in.FourEyes)
+	if err != nil {
+		return false, err
+	}
 	return pg.ReadOne(tx, pg.Single[bool], syncSQL, in.Name, in.Name, string(in.Method), in.Destination.Kind(),
 		in.Destination.Address(), in.Description, &subscribe, &mask, in.Ordered,
-		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed, string(raw), in.Subject)
+		string(cmp.Or(in.OnDead, delivery.OnDeadBlock)), windowed, string(raw), in.Subject, string(fourEyes), settingsHash(in))
+}
+
+// settingsHash is another one whenever an integration is: by its part of the file, and by what people see of where it goes, which variables of
+// the environment change as well. Secrets are not in it.
+func settingsHash(in delivery.Integration) string {
+	raw, _ := json.Marshal([]any{in.Settings, in.Name, in.Method, in.Destination.Kind(), in.Destination.Address(), in.Idempotent, in.Ordered,
+		in.OnDead, in.OnFailure, in.Retry, in.Mask, in.FourEyes})
+	return delivery.HashOf(raw)
 }
 
 var stateSQL = "i.name, i.paused_at, " + pg.Called("i.paused_by") + " AS paused_by, coalesce(i.paused_by, '') AS paused_by_id, " +
@@ -164,7 +182,7 @@ LEFT JOIN (SELECT integration, count(*) AS groups FROM (
             AND c.regressed_at IS NULL AND c.group_id NOT IN (SELECT group_id FROM changes)
         UNION ALL SELECT g.integration FROM ` + find.ChangedGroups + `
         WHERE g.first_seen > statement_timestamp() - interval '24 hours' AND coalesce(c.dead, 0) + d.dead > 0
-            AND NOT (c.settled_at IS NOT NULL AND (c.regressed_at IS NOT NULL OR d.died > 0))) g GROUP BY integration) fresh ON fresh.integration = i.name
+            AND NOT ` + find.RegressedSQL + `) g GROUP BY integration) fresh ON fresh.integration = i.name
 LEFT JOIN LATERAL (SELECT w.due_at AS oldest_pending FROM redrive.queue w WHERE w.integration = i.name AND w.token IS NULL
     AND w.due_at <= statement_timestamp() ORDER BY w.due_at LIMIT 1) o ON true
 WHERE i.active ORDER BY i.name`

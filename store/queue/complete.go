@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"redrive/delivery"
+	"redrive/store/ignore"
 	"redrive/store/pg"
 	"redrive/store/record"
 )
@@ -38,18 +39,14 @@ WITH done AS (
 )
 SELECT token, CASE WHEN lane IS NOT NULL THEN id::text ELSE '' END FROM gone`
 
-// PolicySQL is what a policy decides about what finally fails.
-const PolicySQL = `(SELECT 'ignored' AS state, 'policy' AS policy, 'ignore' AS action, statement_timestamp() AS acted_at,
-    'the integration''s policy ignores what finally fails' AS reason) AS p`
-
 // failedSQL writes outcomes that were not confirmed: back into the queue with a later time, or out of it. What follows from a worker
 // that vanished is no attempt of its own: the claim that found out has written that one.
-const failedSQL = `
+var failedSQL = `
 WITH done AS (
     SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::text[], ?::timestamptz[], ?::int[], ?::timestamptz[], ?::int[], ?::int[],
-        ?::text[], ?::bigint[], ?::bool[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::timestamptz[])
+        ?::text[], ?::bigint[], ?::bool[], ?::bool[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::timestamptz[], ?::bigint[])
         AS d(id, token, message_id, integration, created_at, attempt, started_at, duration_ms, http_status,
-            next, retry_ms, unsent, vanished, outcome, error_class, error, response, exchange, group_id, group_text, key, type, expires_at)
+            next, retry_ms, unsent, vanished, outcome, error_class, error, response, exchange, group_id, group_text, key, type, expires_at, rule)
 ), postponed AS (
     UPDATE redrive.queue w SET token = NULL, worker = NULL, due_at = clock_timestamp() + d.retry_ms * interval '1 millisecond'
     FROM done d WHERE d.next = 'pending' AND w.id = d.id AND w.token = d.token RETURNING d.token, w.crashes, w.lane
@@ -72,12 +69,13 @@ WITH done AS (
         type = coalesce(r.type, excluded.type), expires_at = coalesce(r.expires_at, excluded.expires_at), actor = coalesce(excluded.actor, r.actor),
         retry_requested_at = CASE WHEN excluded.state = 'pending' THEN r.retry_requested_at END
 ), details AS (
-    INSERT INTO redrive.failure_details AS f (delivery_id, error, actor, action, acted_at, reason)
-    SELECT id, error, policy, action, acted_at, reason FROM applied LEFT JOIN ` + PolicySQL + `
-        ON p.state = applied.next
+    INSERT INTO redrive.failure_details AS f (delivery_id, error, actor, action, acted_at, reason, category, until, rule_id)
+    SELECT a.id, a.error, policy, action, acted_at, CASE WHEN policy IS NOT NULL THEN coalesce(k.reason, p.reason) END, k.category, k.until, k.id
+    FROM applied a LEFT JOIN ` + ignore.PolicySQL + ` ON p.state = a.next LEFT JOIN redrive.ignore_rules k ON k.id = a.rule
     ON CONFLICT (delivery_id) DO UPDATE SET error = excluded.error, actor = coalesce(excluded.actor, f.actor),
         action = coalesce(excluded.action, f.action), acted_at = coalesce(excluded.acted_at, f.acted_at),
-        reason = coalesce(excluded.reason, f.reason), category = NULL, until = NULL, evidence = NULL
+        reason = coalesce(excluded.reason, f.reason), category = excluded.category, until = excluded.until, evidence = NULL,
+        rule_id = excluded.rule_id, end_id = NULL, because = NULL
 ), tried AS (
     INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, error_class, error, http_status, response, exchange)
     SELECT id, token, attempt, started_at, duration_ms, outcome, error_class, error, nullif(http_status, 0), response, exchange::jsonb FROM applied WHERE NOT vanished
@@ -85,6 +83,7 @@ WITH done AS (
     SELECT group_id, min(integration) AS integration, min(error_class) AS error_class, min(group_text) AS message,
         array_agg(DISTINCT type) FILTER (WHERE type <> '') AS types FROM applied GROUP BY group_id
 ), seen AS (` + SeenSQL + `
+), swallowed AS (` + ignore.CountedSQL("applied") + `
 ), counted AS (
     INSERT INTO redrive.hourly AS h (integration, hour, failed)
     SELECT integration, date_trunc('hour', statement_timestamp(), 'UTC'), count(*)
@@ -206,7 +205,35 @@ func (w *writer) failures(b *outcomeSet) error {
 	if err := BoundGroups(w.tx, b.integrations, b.classes, b.groups, b.texts); err != nil {
 		return err
 	}
+	if err := b.swallow(w.tx); err != nil {
+		return err
+	}
 	return w.write(failedSQL, b, append(b.settled(), b.judged()...))
+}
+
+// swallow ignores what finally failed and rules of its integration swallow.
+func (b *outcomeSet) swallow(tx *gorm.DB) error {
+	var list []ignore.Failing
+	var at []int
+	for i, next := range b.next {
+		if next == string(delivery.StatePending) {
+			continue
+		}
+		at = append(at, i)
+		list = append(list, ignore.Failing{ID: b.ids[i], MessageID: b.messages[i], Integration: b.integrations[i], Class: b.classes[i], Error: b.errors[i],
+			GroupID: b.groups[i], Group: b.texts[i], Key: b.keys[i], Type: b.types[i]})
+	}
+	by, err := ignore.Swallow(tx, list, func(n int) bool { return b.next[at[n]] == string(delivery.StateIgnored) })
+	if err != nil {
+		return err
+	}
+	b.rules = make([]int64, len(b.ids))
+	for n, rule := range by {
+		if rule > 0 {
+			b.rules[at[n]], b.next[at[n]] = rule, string(delivery.StateIgnored)
+		}
+	}
+	return nil
 }
 
 func writeLate(tx *gorm.DB, done []delivery.Completion, written map[int64]bool) (int, error) {
@@ -239,6 +266,7 @@ type outcomeSet struct {
 	responses                       [][]byte
 	exchanges                       []*string
 	expiries                        []*time.Time
+	rules                           []int64 // by which it is ignored; 0: by none
 }
 
 func split(done []delivery.Completion) (confirmed, failed *outcomeSet) {
@@ -312,6 +340,7 @@ func (b *outcomeSet) judged() []any {
 		&b.keys,
 		&b.types,
 		&b.expiries,
+		&b.rules,
 	}
 }
 

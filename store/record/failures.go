@@ -18,13 +18,15 @@ var Columns = `SELECT d.id::text, d.message_id::text, d.integration, d.state, d.
     d.settled_at, d.retry_requested_at, d.next_attempt_at, coalesce(m.type, ''), coalesce(m.key, ''),
     CASE WHEN d.started_at IS NULL THEN (SELECT max(a.started_at) FROM redrive.attempts a WHERE a.delivery_id = d.id AND a.outcome <> 'late') END, d.started_at,
     ` + pg.Called("f.actor") + `, coalesce(f.actor, ''), coalesce(f.reason, ''), coalesce(f.category, ''), f.until, coalesce(f.evidence, ''),
+    coalesce(ends.count, rules.count, 0), coalesce(ends.grows, rules.grows, 0), coalesce(f.rule_id::text, ''), f.because,
     coalesce(d.edit, 1), coalesce(d.operation_id::text, ''), d.acknowledged_at, coalesce(c.version, 0),
     ` + pg.Called("c.acknowledged_by") + `, coalesce(c.acknowledged_by, ''), ` + pg.Called("c.assignee") + `, coalesce(c.assignee, ''), to_json(c.tags), coalesce(c.ticket, '')`
 
 // Joins know that the message of what was delivered may be dropped.
 const (
 	Joins     = ` LEFT JOIN redrive.messages m ON m.id = d.message_id` + caseJoins
-	caseJoins = ` LEFT JOIN redrive.failure_details f ON f.delivery_id = d.id LEFT JOIN redrive.cases c ON c.delivery_id = d.id`
+	caseJoins = ` LEFT JOIN redrive.failure_details f ON f.delivery_id = d.id LEFT JOIN redrive.cases c ON c.delivery_id = d.id
+    LEFT JOIN redrive.ignore_ends ends ON ends.id = f.end_id LEFT JOIN redrive.ignore_rules rules ON rules.id = f.rule_id`
 )
 
 // SQL reads any delivery; filter it by id or message.
@@ -74,6 +76,10 @@ func deliveryPointers(r *Row) []any {
 		&s.Category,
 		&s.Until,
 		&s.Evidence,
+		&s.Count,
+		&s.Grows,
+		&s.RuleID,
+		&r.ReopenedBecause,
 		&r.Edit,
 		&r.OperationID,
 		&r.Case.AcknowledgedAt,
@@ -96,6 +102,10 @@ func (r Row) Shown() delivery.Delivery {
 	}
 	if d.State == delivery.StateIgnored || d.State == delivery.StateResolved {
 		d.Settlement = r.settlement
+		d.Settlement.ForGood = d.State == delivery.StateIgnored && d.Settlement.End.IsZero()
+	}
+	if d.State != delivery.StateDead {
+		d.ReopenedBecause = delivery.Phrase{}
 	}
 	if d.Case.AcknowledgedAt == nil {
 		d.Case.AcknowledgedBy, d.Case.AcknowledgedID = "", "" // of an earlier time
@@ -125,4 +135,13 @@ func ScanDeliveries(db *gorm.DB, query string, args ...any) ([]Row, error) {
 // EscapeLike returns a text that LIKE takes as it is.
 func EscapeLike(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
+}
+
+// atSQL reads records one by one through their key, in the order of the ids.
+const atSQL = `SELECT r.*, at.n FROM unnest(?::uuid[]) WITH ORDINALITY at(id, n) CROSS JOIN LATERAL (
+    SELECT r.* FROM redrive.deliveries r WHERE r.id = at.id OFFSET 0) r`
+
+// ListAt returns the deliveries with these ids, in their order.
+func ListAt(db *gorm.DB, ids []string) ([]delivery.Delivery, error) {
+	return ListDeliveries(db, fmt.Sprintf(FailureSQL, atSQL)+" ORDER BY d.n", &ids)
 }

@@ -14,8 +14,8 @@ import (
 	"redrive/delivery"
 	"redrive/delivery/past"
 	"redrive/store/audit"
+	"redrive/store/ignore"
 	"redrive/store/pg"
-	"redrive/store/queue"
 )
 
 // freshSQL reports whether nothing has happened yet. The lock lets one process at a time ask.
@@ -119,7 +119,7 @@ func (t *tables) insert(tx *gorm.DB) error {
 			return err
 		}
 	}
-	return tx.Exec("UPDATE redrive.failure_details f SET reason = p.reason FROM " + queue.PolicySQL + " WHERE f.actor = p.policy").Error
+	return tx.Exec("UPDATE redrive.failure_details f SET reason = p.reason FROM " + ignore.PolicySQL + " WHERE f.actor = p.policy").Error
 }
 
 // count tells the counters of groups when what happened, in its order, in place of what the triggers have just noted as of now.

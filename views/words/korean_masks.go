@@ -4,6 +4,7 @@ package words
 var koreanMasks = []translation{
 	{"%s looked at a masked field of %s", "%s님이 %s의 마스킹된 필드를 열람"},
 	{"Back to the failure", "실패로 돌아가기"},
+	{"Data of", "정보 주체"},
 	{"Entry %s of the audit says that you looked at it, and why. The value is on this page only.", "열람 사실과 사유가 감사 기록 %s번에 남았습니다. 값은 이 페이지에만 표시됩니다."},
 	{"Field (required)", "필드(필수)"},
 	{"Masked fields: {type} → {integration}", "마스킹된 필드: {type} → {integration}"},

@@ -82,16 +82,16 @@ var (
 )
 
 // latinWords may stand in Korean: names, and what is typed or written as it is. Abbreviations and what has a sign of code in it may, too.
-var latinWords = strings.Fields(`Allow Authorization Bearer Connect Forwarded Kafka Mon Postgres Redis Redrive Secure acknowledged action admin
+var latinWords = strings.Fields(`Allow Authorization Bearer Connect Forwarded Kafka Mon Postgres Redis Redrive Secure acknowledged action admin approvals approved
 	adopt amqp any assignee attempts auditor beginning bench bytea canary cancel cancelled category cdc ce columns
-	command continue count csv data dead destination en enqueue event failed failures false feature field file
-	filter fingerprint finished from group groups growth headers help hex host http https id identity ids insert
-	integration is items json key kind known ko latest limit local logged logical login me message method metrics
+	command continue count csv data dead destination en enqueue event expired failed failures false feature field file
+	filter fingerprint finished from group groups grows growth headers help hex host http https id identity ids ignore
+	insert integration is items json key kind known ko latest limit local logged logical login me message method metrics
 	name new newest nobody now null oldest open openid operations operator original outbox outcome owner path pause
-	paused payload pgoutput pool profile publish push ramp rate reason redrive regressed released replica resnapshot
-	resume retry reviewer roles row running search seconds secret serve settled setup since skipped slot snapshot
-	sort start state stop succeeded syslog table tag tags text ticket time to today token true type typed unacknowledged
-	unlogged until upgrade url value version viewer waiting watch xx yes`)
+	paused payload period pgoutput pool profile publish push ramp rate reason redrive regressed rejected released
+	replica resnapshot resume retry reviewer roles row running search seconds secret serve settled setup show since
+	skipped slot snapshot sort start state stop succeeded syslog table tag tags text ticket time to today token true
+	type typed unacknowledged unlogged until upgrade url value version viewer void waiting watch withdrawn xx yes`)
 
 // What may stand in a text besides words, in the order of the alphabet: what is filled in, where a count goes, code.
 func places(text string) []string {

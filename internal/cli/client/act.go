@@ -37,7 +37,36 @@ type Retry struct {
 type Ignore struct {
 	act
 	Category string `help:"${categories} or a word of your own."`
-	Until    string `help:"Open it again then: a time such as 2026-01-31T09:30:00Z, or a duration such as 48h."`
+	ends
+}
+
+// ends are when something that is ignored comes back: one of the four.
+type ends struct {
+	Until   string  `help:"Open it again then: a time such as 2026-01-31T09:30:00Z, or a duration such as 48h." xor:"end"`
+	Count   int     `help:"Open it again when so many more have come into its group." xor:"end"`
+	Grows   float64 `help:"Open it again when so many times as many come in a day." xor:"end"`
+	ForGood bool    `help:"Never open it again by itself; takes a permission of its own." xor:"end"`
+}
+
+// into puts the end that was given into the body of a request.
+func (e ends) into(body map[string]any) error {
+	if e.Until != "" {
+		at, err := instant(e.Until, time.Now())
+		if err != nil {
+			return err
+		}
+		body["until"] = at
+	}
+	if e.Count != 0 {
+		body["count"] = e.Count
+	}
+	if e.Grows != 0 {
+		body["grows"] = e.Grows
+	}
+	if e.ForGood {
+		body["for_good"] = true
+	}
+	return nil
 }
 
 // Resolve notes that something was settled by other means.
@@ -74,12 +103,8 @@ func (c *Retry) Run(ctx context.Context, t *Terminal) error {
 // Run ignores.
 func (c *Ignore) Run(ctx context.Context, t *Terminal) error {
 	body := map[string]any{"category": c.Category}
-	if c.Until != "" {
-		at, err := instant(c.Until, time.Now())
-		if err != nil {
-			return err
-		}
-		body["until"] = at
+	if err := c.into(body); err != nil {
+		return err
 	}
 	return c.run(ctx, t, "ignore", body, nil)
 }

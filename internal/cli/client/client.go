@@ -81,7 +81,7 @@ func (s Server) call(ctx context.Context, method, path string, in any, again boo
 	case len(raw) > 0 && !strings.HasPrefix(answer.Header.Get("Content-Type"), "application/json"):
 		return nil, said("%s answers, but not as Redrive's API does: is --url (REDRIVE_URL) right?", base)
 	}
-	return raw, nil
+	return raw, askedBy(answer, raw)
 }
 
 func (s Server) base() (string, error) {
