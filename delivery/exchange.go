@@ -10,6 +10,7 @@ type Exchange struct {
 	Sent     []HeaderLine   `json:"sent,omitempty"`     // headers that the message does not have, or has with other values
 	Withheld []string       `json:"withheld,omitempty"` // headers of the message that were not sent
 	Answered []HeaderLine   `json:"answered,omitempty"`
+	Facts    []HeaderLine   `json:"facts,omitempty"` // what was sent where, by the Fact constants, of what is not HTTP
 	Steps    []ExchangeStep `json:"steps,omitempty"` // in their order
 }
 
@@ -28,6 +29,21 @@ const (
 	StepTLS       = "tls"        // the handshake
 	StepFirstByte = "first_byte" // from the connection to the first byte of the answer
 	StepConfirm   = "confirm"    // from handing the message to the broker to its answer
+)
+
+// Facts of an exchange. They are stored.
+const (
+	FactPath       = "path"  // of a file
+	FactTable      = "table" // with its schema where the integration names it
+	FactRows       = "rows"
+	FactTopic      = "topic"
+	FactPartition  = "partition"
+	FactOffset     = "offset"
+	FactExchange   = "exchange" // of RabbitMQ; empty: the default one
+	FactRoutingKey = "routing_key"
+	FactConfirm    = "confirm" // how the broker confirmed
+	FactChannel    = "channel" // of Redis
+	FactReceivers  = "receivers"
 )
 
 // Bounds of what is kept of an exchange.
@@ -54,12 +70,15 @@ func (e *Exchange) To(d Destination) *Exchange {
 	return e
 }
 
-// Confirming is what is kept of an attempt of which only the broker's answer is timed, from when it began; nil where it was confirmed.
-func Confirming(r Result, began time.Time) *Exchange {
-	if r.Outcome == OutcomeOK {
+// Tells reports whether it is kept how an attempt with this result was made: of each but a first one that was confirmed.
+func (r Request) Tells(result Result) bool { return result.Outcome != OutcomeOK || r.Attempt > 1 }
+
+// Told is what is kept of an attempt of which only the broker's answer is timed, from when it began, if it tells anything.
+func (r Request) Told(result Result, began time.Time, facts func() []HeaderLine) *Exchange {
+	if !r.Tells(result) {
 		return nil
 	}
-	var e Exchange
+	e := Exchange{Facts: facts()}
 	e.Took(StepConfirm, time.Since(began))
 	return &e
 }
@@ -82,7 +101,7 @@ func (e *Exchange) changed(f func(string) string) *Exchange {
 	}
 	c := *e
 	c.Method, c.Address = f(e.Method), f(e.Address)
-	c.Sent, c.Answered, c.Withheld = lines(e.Sent, f), lines(e.Answered, f), nil
+	c.Sent, c.Answered, c.Facts, c.Withheld = lines(e.Sent, f), lines(e.Answered, f), lines(e.Facts, f), nil
 	for _, name := range e.Withheld[:min(len(e.Withheld), maxHeaderLines)] {
 		c.Withheld = append(c.Withheld, f(name))
 	}

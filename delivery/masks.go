@@ -264,19 +264,22 @@ func (h Hider) line(line HeaderLine, hide func(string) string) HeaderLine {
 	return HeaderLine{line[0], hide(line[1])}
 }
 
-// exchange is what may be kept of one.
-func (h Hider) exchange(e *Exchange) *Exchange {
+// Exchange is what may be kept and seen of one.
+func (h Hider) Exchange(e *Exchange) *Exchange {
 	if e == nil || h.none() {
 		return e
 	}
 	c := *e
 	c.Address = h.Text(e.Address)
-	c.Sent, c.Answered = slices.Clone(e.Sent), slices.Clone(e.Answered)
+	c.Sent, c.Answered, c.Facts = slices.Clone(e.Sent), slices.Clone(e.Answered), slices.Clone(e.Facts)
 	for n := range c.Sent {
 		c.Sent[n] = h.Sent(c.Sent[n])
 	}
 	for n := range c.Answered {
 		c.Answered[n] = h.Answered(c.Answered[n])
+	}
+	for n, fact := range c.Facts {
+		c.Facts[n][1] = h.Text(fact[1])
 	}
 	return &c
 }
@@ -284,7 +287,7 @@ func (h Hider) exchange(e *Exchange) *Exchange {
 // Attempt is an attempt that was kept while less was hidden, without what is hidden now.
 func (h Hider) Attempt(a Attempt) (shown Attempt, changed bool) {
 	shown = a
-	shown.Response, shown.Exchange = h.response(a.Response), h.exchange(a.Exchange)
+	shown.Response, shown.Exchange = h.response(a.Response), h.Exchange(a.Exchange)
 	if a.ErrorClass == ClassForeign {
 		shown.Error = h.Foreign(a.Error)
 	} else {

@@ -104,6 +104,10 @@ const (
 	OutcomeLate      Outcome = "late"      // arrived after the lease was lost; changed nothing
 )
 
+// LateConfirming stands in what is stored of the attempt that confirmed a delivery which had failed before, in the place of what a late
+// outcome would have been: the record says that outcome, and how the attempt was made stands beside the failed ones.
+const LateConfirming = "confirming"
+
 // Attempt is one try, as shown to people.
 type Attempt struct {
 	Number     int

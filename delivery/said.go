@@ -58,7 +58,7 @@ func (r Result) Conceal(payload []byte, k Masking) Result {
 	heard := r.Words
 	r.Words = ""
 	hide := k.Hider(payload)
-	r.Response, r.Exchange = hide.response(r.Response), hide.exchange(r.Exchange)
+	r.Response, r.Exchange = hide.response(r.Response), hide.Exchange(r.Exchange)
 	if r.Outcome == OutcomeOK || r.Error == "" {
 		return r
 	}

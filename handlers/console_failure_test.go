@@ -50,6 +50,26 @@ func TestRequestAndAnswerOfEachTry(t *testing.T) {
 	b.shows(b.open("/failures"), http.StatusOK, "⟨U+202E⟩", "!\u202e")
 }
 
+// A try that was confirmed after others had failed says what was sent where, on the page and in the API, with what is masked hidden.
+func TestAConfirmingTrySaysWhatWasSentWhere(t *testing.T) {
+	s := newSite(t)
+	b := s.signedIn("alice", delivery.RoleOperator)
+	id := s.fail(delivery.Message{Integration: "sms", Payload: []byte(`{"code":"471199"}`)}, "no")
+	_, err := s.store.Act(t.Context(), delivery.ActionRequest{ID: id, Action: delivery.ActionRetry, Actor: "alice", Reason: "again"})
+	s.must(err)
+	s.engine(id, "sms", delivery.StateDelivered, delivery.Result{Outcome: delivery.OutcomeOK, Exchange: &delivery.Exchange{Address: "kafka.test:9092",
+		Facts: []delivery.HeaderLine{{delivery.FactTopic, "codes"}, {delivery.FactPartition, "3"}, {delivery.FactOffset, "12345"}, {delivery.FactRoutingKey, "to.471199"}},
+		Steps: []delivery.ExchangeStep{{Name: delivery.StepConfirm, Micros: 1200}}}})
+	b.shows(b.open(views.Failure(id)), http.StatusOK, "kafka.test:9092", "topic codes", "partition 3", "offset 12345", "routing key to.•••", "answer after 1.2 ms", "!471199")
+	got := s.get("/api/v1/deliveries/" + id)
+	attempts := read[struct {
+		Attempts []struct{ Exchange *delivery.Exchange }
+	}](s, got, http.StatusOK).Attempts
+	if e := attempts[len(attempts)-1].Exchange; len(attempts) != 2 || e == nil || e.Facts[2] != (delivery.HeaderLine{delivery.FactOffset, "12345"}) || strings.Contains(string(got.body), "471199") {
+		t.Errorf("%s", got.body)
+	}
+}
+
 // The list that a failure was opened from, with the rows beside it, is still known after an action and through an edit and a redirect.
 func TestTheListIsKnownThroughActionsAndEdits(t *testing.T) {
 	s := newSite(t)

@@ -26,7 +26,7 @@ type repeats struct{}
 
 func (repeats) Send(_ context.Context, r delivery.Request) delivery.Result {
 	return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassHTTP4xx, Error: "the receiver answered 422", Words: "refused: " + string(r.Message.Payload),
-		HTTPStatus: 422, Response: append([]byte("refused: "), r.Message.Payload...), Exchange: &delivery.Exchange{Sent: []delivery.HeaderLine{{"X-Sent", secretCode}},
+		HTTPStatus: 422, Response: append([]byte("refused: "), r.Message.Payload...), Exchange: &delivery.Exchange{Sent: []delivery.HeaderLine{{"X-Sent", secretCode}}, Facts: []delivery.HeaderLine{{delivery.FactRoutingKey, "to " + secretCode}},
 			Answered: []delivery.HeaderLine{{"X-Echo", "no " + secretCode}, {"X-Cut", strings.Repeat("a", 508) + secretCode}, {"X-Made-Of-It", "seven-digits"}}}}
 }
 func (repeats) Close() error { return nil }

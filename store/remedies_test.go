@@ -34,6 +34,35 @@ func TestExchangesAreKept(t *testing.T) {
 	}
 }
 
+// The attempt that confirms what had failed before keeps how it was made, and stands in the timeline once; a first one keeps nothing.
+func TestTheConfirmingExchangeIsKept(t *testing.T) {
+	d := open(t)
+	confirmed := delivery.Result{Outcome: delivery.OutcomeOK, HTTPStatus: 202, Response: []byte("taken")}
+	d.accept(delivery.Message{Integration: "push", Type: "t", Payload: []byte(`{}`)})
+	first := d.claimOne("push")
+	d.complete(completion(first, confirmed, delivery.StateDelivered))
+	if list := d.read(first.DeliveryID).Timeline; len(list) != 1 || list[0].Exchange != nil {
+		t.Errorf("%+v", list)
+	}
+	id := d.fails(delivery.Message{Integration: "push", Type: "t", Payload: []byte(`{}`)}, "no")
+	if _, err := d.Act(t.Context(), delivery.ActionRequest{ID: id, Action: delivery.ActionRetry, Actor: "ann", Reason: "again"}); err != nil {
+		t.Fatal(err)
+	}
+	confirmed.Exchange = &delivery.Exchange{Address: "kafka", Facts: []delivery.HeaderLine{{delivery.FactOffset, "7"}}}
+	done := completion(d.claimOne("push"), confirmed, delivery.StateDelivered)
+	d.complete(done)
+	if late, err := d.Complete(t.Context(), []delivery.Completion{done}); err != nil || late != 0 {
+		t.Error(late, err)
+	}
+	list := d.read(id).Timeline
+	if len(list) != 2 || list[0].Outcome == delivery.OutcomeOK {
+		t.Fatalf("%+v", list)
+	}
+	if a := list[1]; a.Outcome != delivery.OutcomeOK || a.Late != "" || a.Number != 2 || a.HTTPStatus != 202 || string(a.Response) != "taken" || a.Exchange == nil || a.Exchange.Facts[0][1] != "7" {
+		t.Errorf("%+v", a)
+	}
+}
+
 // How failures of a group were settled before: operations with what was confirmed of them, decisions alike as one, the latest first; not
 // of other groups, and not what was decided about the one that is looked at.
 func TestAGroupRemembersHowItWasSettled(t *testing.T) {

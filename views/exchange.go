@@ -19,6 +19,7 @@ type Exchange struct {
 	Tab             string
 	Method, Address string
 	Steps           []delivery.ExchangeStep
+	Facts           []delivery.HeaderLine
 	Payload         Payload
 	Headers         []Header // of the message
 	Properties      []Header
@@ -138,6 +139,38 @@ func (l Locale) step(s delivery.ExchangeStep) string {
 		return l.T("the broker's answer after %s", took)
 	}
 	return s.Name + " " + took
+}
+
+// sentWhere is a fact of an exchange.
+func (l Locale) sentWhere(f delivery.HeaderLine) string {
+	switch f[0] {
+	case delivery.FactPath:
+		return l.T("file %s", f[1])
+	case delivery.FactTable:
+		return l.T("table %s", f[1])
+	case delivery.FactRows:
+		return l.T("rows: %s", f[1])
+	case delivery.FactTopic:
+		return l.T("topic %s", f[1])
+	case delivery.FactPartition:
+		return l.T("partition %s", f[1])
+	case delivery.FactOffset:
+		return l.T("offset %s", f[1])
+	case delivery.FactExchange:
+		if f[1] == "" {
+			return l.T("default exchange")
+		}
+		return l.T("exchange %s", f[1])
+	case delivery.FactRoutingKey:
+		return l.T("routing key %s", f[1])
+	case delivery.FactConfirm:
+		return l.T("the broker's confirm: %s", f[1])
+	case delivery.FactChannel:
+		return l.T("channel %s", f[1])
+	case delivery.FactReceivers:
+		return l.T("receivers: %s", f[1])
+	}
+	return f[0] + " " + f[1]
 }
 
 // Lapse writes a short time with as many digits as tell it from others.

@@ -65,10 +65,10 @@ func (e *Engine) send(ctx context.Context, l *bulkhead, r delivery.Request, star
 	tried.Result = e.cfg.Veil.Result(e.deadlined(ctx, l, r)).Storable()
 	ended := time.Now()
 	tried.Duration = ended.Sub(started)
-	if tried.Outcome != delivery.OutcomeOK {
+	if r.Tells(tried.Result) {
 		tried.Exchange = tried.Exchange.To(l.integration.Destination)
 	}
-	if tried.Outcome != delivery.OutcomeOK || e.masks && len(tried.Response) > 0 {
+	if tried.Outcome != delivery.OutcomeOK || e.masks && (len(tried.Response) > 0 || tried.Exchange != nil) {
 		tried.Result = tried.Conceal(r.Message.Payload, e.cfg.Masks.For(r.Message, r.Integration))
 	}
 	e.cfg.Observer.Attempt(l.integration.Name, l.integration.Method, tried.Outcome, tried.Duration)

@@ -155,6 +155,8 @@ type attemptJSON struct {
 	HTTPStatus *int             `json:"http_status"`
 	Response   string           `json:"response"` // excerpt as text
 	Edit       int              `json:"edit"`     // number of the version that it sent
+
+	Exchange *delivery.Exchange `json:"exchange,omitempty"` // how it was made, where that is kept
 }
 
 // DetailJSON is everything about one delivery.
@@ -243,6 +245,7 @@ func attemptJSONOf(a delivery.Attempt, view web.PayloadView) attemptJSON {
 		ErrorClass: a.ErrorClass,
 		Error:      view.Hide.Error(a.ErrorClass, a.Error),
 		Response:   view.Response(a.Response),
+		Exchange:   view.Hide.Exchange(a.Exchange),
 	}
 	if a.HTTPStatus != 0 {
 		out.HTTPStatus = &a.HTTPStatus

@@ -58,8 +58,9 @@ func (s *Console) exchange(c echo.Context, back string, d *delivery.Detail, hide
 		return x
 	}
 	if e := x.Attempt.Exchange; e != nil {
-		x.Method, x.Address, x.Steps, x.Withheld = e.Method, hide.Text(e.Address), e.Steps, e.Withheld
-		x.Added, x.Answered = linesOf(e.Sent, hide.Sent), linesOf(e.Answered, hide.Answered)
+		e = hide.Exchange(e)
+		x.Method, x.Address, x.Steps, x.Withheld, x.Facts = e.Method, e.Address, e.Steps, e.Withheld, e.Facts
+		x.Added, x.Answered = headerLines(e.Sent), headerLines(e.Answered)
 		x.Headers = slices.DeleteFunc(x.Headers, func(h views.Header) bool { return slices.Contains(e.Withheld, h.Name) })
 	}
 	text := web.PayloadView{Hide: hide}.Response(x.Attempt.Response)
@@ -82,11 +83,9 @@ func (s *Console) sentBy(d *delivery.Detail, a *delivery.Attempt) (sent delivery
 	return web.VersionOf(d.Message, edit), views.VersionPayload(d.ID, edit.Number)
 }
 
-// linesOf are kept headers as people may see them.
-func linesOf(list []delivery.HeaderLine, hide func(delivery.HeaderLine) delivery.HeaderLine) (out []views.Header) {
+func headerLines(list []delivery.HeaderLine) (out []views.Header) {
 	for _, h := range list {
-		shown := hide(h)
-		out = append(out, views.Header{Name: shown[0], Value: shown[1]})
+		out = append(out, views.Header{Name: h[0], Value: h[1]})
 	}
 	return out
 }

@@ -86,13 +86,15 @@ func timeline(tx *gorm.DB, d delivery.Delivery) ([]delivery.Attempt, error) {
 			(*string)(&a.Late), pg.JSON{To: &a.Exchange}}
 	}
 	list, err := pg.Read(tx, columns,
-		`SELECT number, started_at, duration_ms * bigint '1000000', outcome, error_class, error, http_status, response, late, exchange FROM (
-		SELECT number, started_at, duration_ms, outcome, error_class, error, coalesce(http_status, 0) AS http_status, response,
-			coalesce(late, '') AS late, exchange, recorded_at
-		FROM redrive.attempts WHERE delivery_id = ?
+		`WITH kept AS (SELECT * FROM redrive.attempts WHERE delivery_id = ?)
+		SELECT number, started_at, duration_ms * bigint '1000000', outcome, error_class, error, http_status, response, late, exchange FROM (
+		SELECT number, started_at, duration_ms, CASE WHEN late = '`+delivery.LateConfirming+`' THEN 'ok' ELSE outcome END AS outcome, error_class, error,
+			coalesce(http_status, 0) AS http_status, response, coalesce(nullif(late, '`+delivery.LateConfirming+`'), '') AS late, exchange, recorded_at
+		FROM kept
 		UNION ALL
 		SELECT attempts, started_at, duration_ms, 'ok', '', '', coalesce(http_status, 0), NULL, '', NULL, settled_at
-		FROM redrive.deliveries WHERE id = ? AND state = 'delivered') a ORDER BY recorded_at, number`, d.ID, d.ID)
+		FROM redrive.deliveries WHERE id = ? AND state = 'delivered'
+			AND NOT EXISTS (SELECT FROM kept WHERE token = last_token AND late = '`+delivery.LateConfirming+`')) a ORDER BY recorded_at, number`, d.ID, d.ID)
 	if err != nil {
 		return nil, fmt.Errorf("reading attempts: %w", err)
 	}

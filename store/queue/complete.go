@@ -131,6 +131,9 @@ func Complete(tx *gorm.DB, done []delivery.Completion) (late int, err error) {
 	if err := w.write(deliveredSQL, confirmed, confirmed.settled()); err != nil {
 		return 0, fmt.Errorf("writing confirmed outcomes: %w", err)
 	}
+	if err := w.told(confirmed); err != nil {
+		return 0, fmt.Errorf("writing how confirmed attempts were made: %w", err)
+	}
 	if err := w.failures(failed); err != nil {
 		return 0, fmt.Errorf("writing failed outcomes: %w", err)
 	}
@@ -163,6 +166,35 @@ func (w *writer) write(statement string, b *outcomeSet, args []any) error {
 		}
 	}
 	return err
+}
+
+// toldSQL keeps how an attempt was made that was confirmed after others had failed. The record says the rest of it.
+const toldSQL = `
+INSERT INTO redrive.attempts (delivery_id, token, number, started_at, duration_ms, outcome, late, http_status, response, exchange)
+SELECT id, token, attempt, started_at, duration_ms, 'late', '` + delivery.LateConfirming + `', nullif(http_status, 0), response, exchange::jsonb
+FROM unnest(?::uuid[], ?::bigint[], ?::int[], ?::timestamptz[], ?::int[], ?::int[], ?::bytea[], ?::text[])
+    AS d(id, token, attempt, started_at, duration_ms, http_status, response, exchange)`
+
+// told writes how the attempts were made that are confirmed now, of those that tell it.
+func (w *writer) told(confirmed *outcomeSet) error {
+	var b outcomeSet
+	for n, exchange := range confirmed.exchanges {
+		if exchange != nil && w.written[confirmed.tokens[n]] {
+			b.tell(confirmed, n)
+		}
+	}
+	if len(b.ids) == 0 {
+		return nil
+	}
+	return w.tx.Exec(toldSQL, &b.ids, &b.tokens, &b.attempts, &b.started, &b.durations, &b.statuses, &b.responses, &b.exchanges).Error
+}
+
+// tell adds what toldSQL writes of the n-th completion of another set.
+func (b *outcomeSet) tell(from *outcomeSet, n int) {
+	b.ids, b.tokens, b.attempts = append(b.ids, from.ids[n]), append(b.tokens, from.tokens[n]), append(b.attempts, from.attempts[n])
+	b.started, b.durations = append(b.started, from.started[n]), append(b.durations, from.durations[n])
+	b.statuses, b.responses = append(b.statuses, from.statuses[n]), append(b.responses, from.responses[n])
+	b.exchanges = append(b.exchanges, from.exchanges[n])
 }
 
 // failures writes what was not confirmed.

@@ -11,7 +11,7 @@ package words
 // see particles.
 type translation struct{ english, korean string }
 
-var korean = together(koreanPages, koreanSources, koreanMistakes, koreanCommands, koreanTerminal, koreanAudit, koreanIgnoring, koreanMasks, koreanReview)
+var korean = together(koreanPages, koreanSources, koreanMistakes, koreanCommands, koreanTerminal, koreanAudit, koreanIgnoring, koreanMasks, koreanReview, koreanTries)
 
 // together are all lists as one. No text is in two of them, see TestKoreanIsSortedAndOnce.
 func together(lists ...[]translation) map[string]string {
@@ -28,7 +28,7 @@ func together(lists ...[]translation) map[string]string {
 var koreanLists = map[string][]translation{
 	"pages": koreanPages, "sources": koreanSources, "mistakes": koreanMistakes, "commands": koreanCommands, "terminal": koreanTerminal,
 	"audit": koreanAudit, "ignoring": koreanIgnoring, "masks": koreanMasks, "review": koreanReview, "errors": koreanErrors,
-	"config": koreanConfig, "usage": koreanUsage,
+	"config": koreanConfig, "usage": koreanUsage, "tries": koreanTries,
 }
 
 // KoreanTexts are the English texts that korean_….go translates, so that others can see whether they are said.

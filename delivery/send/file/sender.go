@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -78,7 +79,12 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 			err = again
 		}
 	}
-	return judge(ctx, err)
+	result := judge(ctx, err)
+	if r.Tells(result) {
+		result.Exchange = &delivery.Exchange{Facts: []delivery.HeaderLine{
+			{delivery.FactPath, strings.TrimSuffix(s.to.Address(), "/") + "/" + f.Name}, {delivery.FactRows, strconv.FormatInt(f.Rows, 10)}}}
+	}
+	return result
 }
 
 // transfer puts the file, then the manifest. remnants says that there may be some of this delivery. named says that a file

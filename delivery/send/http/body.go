@@ -50,7 +50,7 @@ func (s *Sender) SendBody(ctx context.Context, r delivery.Request, b Body) deliv
 	for name, value := range b.Header {
 		header.Set(name, value)
 	}
-	result := s.attempt(ctx, r.Message, header, address, b)
+	result := s.attempt(ctx, r, header, address, b)
 	open.Wait() // the transport closes a body some time after an early answer
 	return result
 }

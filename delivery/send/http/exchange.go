@@ -10,7 +10,7 @@ import (
 	"redrive/delivery"
 )
 
-// told is what is kept of an attempt that failed: what was sent beside the message, the head of the answer if there was one, and times.
+// told is what is kept of an attempt: what was sent beside the message, the head of the answer if there was one, and times.
 func (s *Sender) told(m delivery.Message, header http.Header, address *url.URL, response *http.Response, p *progress) *delivery.Exchange {
 	e := &delivery.Exchange{Method: s.to.Method, Address: delivery.RedactURL(address.String()), Steps: p.steps()}
 	own := make(http.Header, len(m.Headers))

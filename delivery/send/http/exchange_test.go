@@ -54,7 +54,12 @@ func TestTheExchangeIsKeptWithoutCredentials(t *testing.T) {
 		t.Errorf("steps %v", got)
 	}
 	status.Store(http.StatusOK)
+	ask.Attempt = 1
 	if r := s.Send(t.Context(), ask); r.Exchange != nil {
 		t.Errorf("%+v", r.Exchange)
+	}
+	ask.Attempt = 2
+	if e := s.Send(t.Context(), ask).Exchange; e == nil || !slices.Contains(e.Sent, delivery.HeaderLine{"X-Token", delivery.Hidden}) || len(e.Steps) == 0 {
+		t.Errorf("%+v", e)
 	}
 }

@@ -98,12 +98,12 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 	if err := s.sign(header, r, sent); err != nil {
 		return badRequest(err)
 	}
-	return s.attempt(ctx, r.Message, header, s.url, Body{Length: int64(len(sent)),
+	return s.attempt(ctx, r, header, s.url, Body{Length: int64(len(sent)),
 		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(sent)), nil }})
 }
 
-// attempt makes one attempt: b is sent to the address, with a header that was made of m's.
-func (s *Sender) attempt(ctx context.Context, m delivery.Message, header http.Header, address *url.URL, b Body) (result delivery.Result) {
+// attempt makes one attempt: b is sent to the address, with a header that was made of r's message's.
+func (s *Sender) attempt(ctx context.Context, r delivery.Request, header http.Header, address *url.URL, b Body) (result delivery.Result) {
 	ctx, cancel := context.WithTimeout(ctx, s.to.Timeout)
 	defer cancel()
 	if b.Length == 0 {
@@ -119,8 +119,8 @@ func (s *Sender) attempt(ctx context.Context, m delivery.Message, header http.He
 		default: // the server had closed a kept connection and not one byte was sent: a new connection is no second attempt
 			continue
 		}
-		if result.Outcome != delivery.OutcomeOK {
-			result.Exchange = s.told(m, header, address, response, written)
+		if r.Tells(result) {
+			result.Exchange = s.told(r.Message, header, address, response, written)
 		}
 		return result
 	}

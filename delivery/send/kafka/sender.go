@@ -8,6 +8,7 @@ package kafkasend
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -67,7 +68,9 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) (result delivery.
 		return *failed
 	}
 	began := time.Now()
-	defer func() { result.Exchange = delivery.Confirming(result, began) }()
+	defer func() {
+		result.Exchange = r.Told(result, began, func() []delivery.HeaderLine { return told(record, result) })
+	}()
 	err, seen := s.crowd.send(ctx, record)
 	if !suspicious(err) || seen.lost {
 		return judge(ctx, err, seen)
@@ -129,17 +132,35 @@ func (p *producer) produce(ctx context.Context, record *kgo.Record) error {
 	p.client.Produce(ctx, &fresh, func(_ *kgo.Record, err error) { done <- err })
 	select {
 	case err := <-done:
-		return err
+		return confirmedAt(record, fresh, err)
 	case <-ctx.Done():
 	}
 	timer := time.NewTimer(heldGrace)
 	defer timer.Stop()
 	select {
 	case err := <-done:
-		return err
+		return confirmedAt(record, fresh, err)
 	case <-timer.C:
 		return errHeld
 	}
+}
+
+// confirmedAt notes where the log has a record that was confirmed.
+func confirmedAt(record *kgo.Record, confirmed kgo.Record, err error) error {
+	if err == nil {
+		record.Partition, record.Offset = confirmed.Partition, confirmed.Offset
+	}
+	return err
+}
+
+// told says where a record went: its partition and offset are known once it was confirmed.
+func told(record *kgo.Record, r delivery.Result) []delivery.HeaderLine {
+	facts := []delivery.HeaderLine{{delivery.FactTopic, record.Topic}}
+	if r.Outcome == delivery.OutcomeOK {
+		facts = append(facts, delivery.HeaderLine{delivery.FactPartition, strconv.Itoa(int(record.Partition))},
+			delivery.HeaderLine{delivery.FactOffset, strconv.FormatInt(record.Offset, 10)})
+	}
+	return facts
 }
 
 func isContextError(err error) bool {

@@ -55,9 +55,12 @@ func (p *publication) finish(r delivery.Result) {
 	}
 }
 
-// told is what is kept of an attempt that failed.
-func (p *publication) told() *delivery.Exchange {
-	var e delivery.Exchange
+// told is what is kept of an attempt.
+func (p *publication) told(r delivery.Result) *delivery.Exchange {
+	e := delivery.Exchange{Facts: []delivery.HeaderLine{{delivery.FactExchange, p.exchange}, {delivery.FactRoutingKey, p.key}}}
+	if r.Outcome == delivery.OutcomeOK {
+		e.Facts = append(e.Facts, delivery.HeaderLine{delivery.FactConfirm, "ack"})
+	}
 	e.Took(delivery.StepConnect, time.Duration(p.connecting.Load()))
 	if written := p.written.Load(); written > 0 {
 		e.Took(delivery.StepConfirm, time.Since(time.Unix(0, written)))

@@ -85,8 +85,8 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) (result delivery.
 		return delivery.Result{Outcome: delivery.OutcomePermanent, ErrorClass: delivery.ClassBadRequest, Error: err.Error()}
 	}
 	defer func() {
-		if result.Outcome != delivery.OutcomeOK {
-			result.Exchange = p.told()
+		if r.Tells(result) {
+			result.Exchange = p.told(result)
 		}
 	}()
 	if err := ctx.Err(); err != nil {

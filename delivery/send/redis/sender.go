@@ -72,8 +72,10 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) (result delivery.
 		}
 	}
 	began := time.Now()
-	defer func() { result.Exchange = delivery.Confirming(result, began) }()
 	listeners, err := s.client.Publish(ctx, s.to.Channel, message).Result()
+	defer func() {
+		result.Exchange = r.Told(result, began, func() []delivery.HeaderLine { return s.told(listeners, err) })
+	}()
 	if err != nil {
 		result := s.failure(ctx, err, message.written)
 		if result.ErrorClass == delivery.ClassConnectionLost && s.exceeds(ctx, len(message.bytes)) {
@@ -92,6 +94,15 @@ func (s *Sender) exceeds(ctx context.Context, size int) bool {
 	}
 	limit, err := strconv.Atoi(s.client.ConfigGet(ctx, limitSetting).Val()[limitSetting]) // an error leaves no limit
 	return err == nil && size > limit
+}
+
+// told says where it was published, and how many received it where that is known.
+func (s *Sender) told(listeners int64, err error) []delivery.HeaderLine {
+	facts := []delivery.HeaderLine{{delivery.FactChannel, s.to.Channel}}
+	if err == nil {
+		facts = append(facts, delivery.HeaderLine{delivery.FactReceivers, strconv.FormatInt(listeners, 10)})
+	}
+	return facts
 }
 
 // judge compares how many listened with how many have to.

@@ -197,7 +197,11 @@ func testAttempts(t *testing.T, bed Bed, w *watcher) {
 	for attempt := 1; attempt <= 2; attempt++ {
 		r := request(1, "again")
 		r.Attempt = attempt
-		expect(t, w.send(t.Context(), place.Sender, r), delivery.OutcomeOK, "")
+		got := w.send(t.Context(), place.Sender, r)
+		expect(t, got, delivery.OutcomeOK, "")
+		if e := got.Exchange; (e != nil) != (r.Attempt > 1) || e != nil && e.Method == "" && len(e.Facts) < 2 {
+			t.Errorf("attempt %d tells %+v", r.Attempt, e)
+		}
 	}
 	arrived := place.Arrived(2)
 	if bed.To.Settles() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"strconv"
 
 	"redrive/delivery"
 	"redrive/delivery/form"
@@ -49,7 +50,12 @@ func (s *Sender) Send(ctx context.Context, r delivery.Request) delivery.Result {
 		}
 	}
 	defer rows.Close()
-	return s.apply(ctx, s.to, f, rows)
+	result := s.apply(ctx, s.to, f, rows)
+	if r.Tells(result) {
+		result.Exchange = &delivery.Exchange{Facts: []delivery.HeaderLine{
+			{delivery.FactTable, delivery.TableName(s.to.Schema, s.to.Table)}, {delivery.FactRows, strconv.FormatInt(f.Rows, 10)}}}
+	}
+	return result
 }
 
 // Close implements delivery.Sender: every attempt has its own connection.
