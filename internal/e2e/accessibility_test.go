@@ -29,7 +29,7 @@ const findings = `(async (options, phone) => {
 	const out = result.violations.map(v => v.id + ': ' + v.nodes.map(n => n.target.join(' ')).join(', '));
 	if (document.documentElement.scrollWidth > innerWidth) out.push('the page scrolls sideways');
 	const least = phone ? 43.9 : 23.9;
-	for (const e of document.querySelectorAll('a, button, select, textarea, summary, input:not([type=hidden]):not([type=checkbox]), label:has([type=checkbox])')) {
+	for (const e of document.querySelectorAll('a, button, select, textarea, summary, input:not([type=hidden], [type=checkbox], [type=radio]), label:has([type=checkbox], [type=radio])')) {
 		const box = e.getBoundingClientRect(), inText = !phone && getComputedStyle(e).display === 'inline';
 		if (box.width && !inText && !e.matches('.skip, .visually-hidden *') && (box.height < least || box.width < least))
 			out.push('too small: ' + e.outerHTML.slice(0, 80) + ' ' + Math.round(box.width) + 'x' + Math.round(box.height));

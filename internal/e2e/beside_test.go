@@ -16,11 +16,11 @@ import (
 
 // A command whose answer is lost has not succeeded, whichever it is.
 func TestALostAnswerIsAFailure(t *testing.T) {
-	database := "--database-url=" + storetest.New(t)
-	server := serve(t, strings.Replace(database, "--database-url", "DATABASE_URL", 1), "REDRIVE_DEMO=1")
+	database, data := "--database-url="+storetest.New(t), t.TempDir()
+	server := serve(t, strings.Replace(database, "--database-url", "DATABASE_URL", 1), "REDRIVE_DEMO=1", "REDRIVE_DATA_DIR="+data)
 	api := []string{"--url=" + server.url, "--token=" + apiToken}
 	for _, args := range [][]string{
-		{"--help"}, {"--version"}, {"sbom"}, {"failures", "--help"}, {"serve", "--help"}, {"migrate", database}, {"doctor", database}, {"audit", "verify", database},
+		{"--help"}, {"--version"}, {"sbom"}, {"failures", "--help"}, {"serve", "--help"}, {"migrate", database}, {"doctor", database, "--data-dir=" + data}, {"audit", "verify", database},
 		append([]string{"failures", "list", "--output=json"}, api...), append([]string{"operations", "list", "--output=json"}, api...),
 		{"bench", "outbox", "--rows=50", "--rate=100", "--long=200ms", "--database-url=" + storetest.New(t)},
 	} {

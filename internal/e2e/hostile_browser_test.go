@@ -238,6 +238,7 @@ var pathless = map[string]string{
 	"/failures/:id/versions/:number/payload": "the same",
 	"/api/v1/files/:id/content":              "the same",
 	"/api/v1/audit/checkpoint":               "a signed text of numbers and hashes",
+	"/api/v1/audit/:id/proof":                "the same",
 	"/csp-reports":                           "for browsers, answers nothing",
 	"/sign-in/oidc/logout":                   "for the provider, answers nothing",
 	"/sign-in/oidc/callback":                 "comes with every sign-in",

@@ -88,6 +88,7 @@ func besiege(t *testing.T) *attacked {
 		configFile(t, `ticket_url: https://tickets.test/{ticket}
 `+strings.Replace(failing(a.receiver.URL, 1), "order.placed", "said", 1)+fmt.Sprintf(`    description: %s
     runbook: %s
+    four_eyes: {ignore_for_good: true}
   - name: levels
     method: outbox
     ordered: true
@@ -116,6 +117,7 @@ func besiege(t *testing.T) *attacked {
 	a.hold()
 	a.reject(dir)
 	a.people()
+	a.ask()
 	a.rename()
 	a.params["/failures/:id"] = slices.Concat(a.failures[3:4], a.blocked, a.failures)
 	a.params["/deliveries/:id"] = a.failures[3:6]
@@ -126,7 +128,6 @@ func besiege(t *testing.T) *attacked {
 	a.params["/people/:id"] = scan[[]string](t, dsn, "SELECT array_agg(id::text) FROM redrive.operators WHERE name <> 'admin'")
 	a.ownToken = scan[string](t, dsn, "SELECT id::text FROM redrive.api_tokens WHERE of_setting")
 	a.must("PUT", "/api/v1/integrations/points/secrets/stored", map[string]any{"value": "v"})
-	a.params["/audit/:id"] = []string{"1"}
 	a.params["/passkeys/:id"], a.params["/account/sessions/:id"] = []string{actor}, []string{actor}
 	return a
 }
@@ -330,6 +331,22 @@ func (a *attacked) reject(dir string) {
 	a.params["/files/:id"] = []string{file["id"].(string)}
 }
 
+// ask asks for approval, is refused once, and makes rules that have ended.
+func (a *attacked) ask() {
+	a.t.Helper()
+	said := map[string]any{"reason": a.long[0], "category": "other", "for_good": true}
+	a.must("POST", "/api/v1/failures/"+a.failures[4]+"/ignore", said)
+	a.sql(`INSERT INTO redrive.approvals SELECT (jsonb_populate_record(a, jsonb_build_object('id', gen_random_uuid(), 'state', 'rejected', 'token', null, 'decided_at', now(),
+		'decided_by', 'nobody', 'comment', $1::text, 'result', $1::text, 'void_because', g.what))).* FROM redrive.approvals a, (SELECT what FROM redrive.gaps WHERE place <> '' LIMIT 1) g`, a.long[1])
+	for _, text := range a.long {
+		a.sql(`INSERT INTO redrive.ignore_rules (integration, filter, reason, category, until, made_by, ended_at, ended_by, ended_because, end_reason)
+			SELECT 'push', jsonb_build_object('query', $1::text, 'key', $1::text), $1::text, $1::text, now(), $2::text, now(), $2::text, what, $1::text FROM redrive.gaps WHERE place <> '' LIMIT 1`, text, actor)
+		a.puts("rule", text)
+	}
+	a.params["/approvals/:id"] = scan[[]string](a.t, a.dsn, "SELECT array_agg(id::text ORDER BY state) FROM redrive.approvals")
+	a.params["/ignore-rules/:id"] = scan[[]string](a.t, a.dsn, "SELECT array_agg(id::text ORDER BY id DESC) FROM redrive.ignore_rules WHERE NOT of_file")
+}
+
 // people signs somebody in with a hostile browser, and keeps the rest of what is theirs.
 func (a *attacked) people() {
 	a.t.Helper()
@@ -379,7 +396,7 @@ func (a *attacked) rename() {
 		a.puts("tag", text)
 	}
 	for _, where := range []string{"batch_runs SET error = g.what", "operation_items SET who = g.what", "operation_parts SET held = g.what",
-		"integrations SET pause_says = g.what, address = g.place, labels = jsonb_build_object(g.place, g.place), subscribe = ARRAY[g.place], mask = ARRAY[g.place]"} {
+		"failure_details SET because = g.what", "integrations SET pause_says = g.what, address = g.place, labels = jsonb_build_object(g.place, g.place), subscribe = ARRAY[g.place], mask = ARRAY[g.place]"} {
 		a.sql("UPDATE redrive." + where + " FROM (SELECT what, place FROM redrive.gaps WHERE place <> '' ORDER BY id LIMIT 1) g")
 	}
 	a.sql(`INSERT INTO redrive.health (integration, part, worker, status, since, last_error_at, last_error, seen_at)
@@ -391,27 +408,28 @@ var harmless = map[string]string{
 	"a word of the program": `api_tokens.role reused_keys.differs attempts.late attempts.outcome attempts.error_class audit.action audit.subject_type batch_files.acknowledgement batch_runs.state
 		batch_runs.trigger challenges.kind deliveries.error_class deliveries.state failure_details.action grants.role group_counts.error_class group_sum_hours.error_class
 		group_sums.error_class groups.error_class health.part health.status inbox.state
-		settlements.action integrations.breaker integrations.destination integrations.method integrations.on_dead messages.kind operation_items.outcome operation_items.reason operation_parts.phase
+		settlements.action approvals.action approvals.kind approvals.rules approvals.state integrations.four_eyes integrations.breaker integrations.destination integrations.method integrations.on_dead messages.kind operation_items.outcome operation_items.reason operation_parts.phase
 		operations.action operations.excluded operations.state operators.language operators.role positions.feed sessions.method batch_files.format batch_runs.because`,
 	"an id": `actors.id batch_runs.requested_by cases.acknowledged_by cases.assignee cases.changed_by data_keys.key_id deliveries.actor deliveries.assignee deliveries.group_id
 		edits.actor failure_details.actor group_counts.group_id group_deltas.group_id group_hours.group_id group_retries.group_id groups.id operation_items.group_id health.worker integrations.paused_by listeners.worker
-		notes.author operations.actor settlements.actor settlements.group_id queue.worker saved_views.owner source_members.member source_topics.topic_id secrets.set_by reveals.actor`,
+		notes.author operations.actor settlements.actor settlements.group_id queue.worker saved_views.owner source_members.member source_topics.topic_id secrets.set_by reveals.actor
+		approvals.actor approvals.person approvals.decided_by approvals.target ignore_ends.group_id ignore_rules.ended_by ignore_rules.made_by`,
 	"a hash, or sealed": `audit.hash audit.prev_hash audit_head.hash batch_acknowledgements.sha256 batch_feeds.last_sha256 batch_files.previous_sha256
 		batch_files.sha256 challenges.hash data_keys.sealed operators.password_hash passkeys.credential_id places.hash recovery_codes.code_hash secrets.sealed
 		sessions.token_hash sign_in_key.key token_secrets.hash totp.sealed totp.secret audit_cosignatures.signature audit_gone.hash audit_keys.public audit_keys.sealed
-		audit_tiles.hashes subject_keys.sealed`,
+		audit_tiles.hashes subject_keys.sealed approvals.hash approvals.token integrations.settings_hash`,
 	"the name of an integration, which the database itself bounds": `batch_acknowledgements.integration batch_feeds.integration batch_files.integration batch_runs.integration
 		capture_gaps.integration captures.integration data_keys.owner deliveries.integration gaps.integration group_counts.integration group_sum_hours.integration
 		group_sums.integration groups.integration health.integration hourly.integration
 		idempotency_keys.scope inbox.integration integrations.name lanes.integration listeners.integration messages.integration operation_deltas.integration
 		operation_parts.integration queue.integration secrets.integration reused_keys.integration source_members.integration source_positions.integration source_topics.integration
-		remasking.integrations batch_acknowledgements.name batch_files.name secrets.name`,
+		remasking.integrations approval_items.integration approvals.integrations ignore_rules.integration batch_acknowledgements.name batch_files.name secrets.name`,
 	"a name that was checked": "audit.subject",
 	"a position or a number": `batch_feeds.database_id batch_files.control_total captures.slot captures.snapshot captures.system_identifier captures.tables
 		positions.database_id places.address sessions.address challenges.address token_uses.address`,
 	"written by whoever writes the integrations file": `captures.resnapshot_tables listeners.place source_positions.consumers source_positions.topic source_topics.consumers source_topics.topic
 		integrations.subject reveals.path audit_cosignatures.witness audit_keys.origin audit_places.place`,
-	"on no page": `audit_checkpoints.note audit_places.error challenges.data inbox.key sessions.data sessions.id_token sessions.provider_session`,
+	"on no page": `approvals.bound audit_checkpoints.note audit_places.error challenges.data inbox.key sessions.data sessions.id_token sessions.provider_session`,
 }
 
 // everyColumn checks that each column that can keep a text keeps a hostile one: what a page will show of a new one is tried as well.

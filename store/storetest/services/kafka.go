@@ -446,8 +446,15 @@ func CreateKafkaTopic(t testing.TB, admin *kadm.Client, name string, partitions 
 		name, value, _ := strings.Cut(setting, "=")
 		configs[name] = &value
 	}
-	_, err := admin.CreateTopic(t.Context(), partitions, -1, configs, name)
-	check(t, err)
+	patience.Until(t, "the topic "+name+" is created", func() bool {
+		_, err := admin.CreateTopic(t.Context(), partitions, -1, configs, name)
+		var early *kgo.ErrFirstReadEOF // a broker that has just begun may close what it took too early
+		if errors.As(err, &early) {
+			return false
+		}
+		check(t, err)
+		return true
+	})
 	// what is asked of it next finds it
 	patience.Until(t, "the topic "+name, func() bool {
 		topics, err := admin.ListTopics(t.Context(), name)
