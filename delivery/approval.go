@@ -304,12 +304,12 @@ type Parameters struct {
 type asked struct {
 	Reason, Category, Evidence, Integration, Date, Table string
 	End
-	Payload                                              []byte
-	PayloadNull                                          bool
-	Headers                                              map[string]string
-	Filter                                               *Filter
-	Pace                                                 *Pace
-	Canary                                               *int
+	Payload     []byte
+	PayloadNull bool
+	Headers     map[string]string
+	Filter      *Filter
+	Pace        *Pace
+	Canary      *int
 }
 
 // ParametersOf reads what a request is to be carried out with; nil where it is not kept any more.

@@ -41,7 +41,7 @@ func (p ApprovalsPage) shows() []StateTab {
 func (l Locale) approvalState(s delivery.ApprovalState) string {
 	switch s {
 	case delivery.ApprovalOpen:
-		return l.T("open requests")
+		return l.T("waits for approval")
 	case delivery.ApprovalApproved:
 		return l.T("approved")
 	case delivery.ApprovalRejected:
