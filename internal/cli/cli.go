@@ -177,7 +177,7 @@ func (c *checkedWriter) failed() error {
 // sentence is an error for the person at the terminal.
 func sentence(err error) string {
 	if text, ok := words.Of(language(), err); ok {
-		return text
+		return delivery.Sentence(errors.New(text))
 	}
 	return words.Written(language(), delivery.Sentence(err))
 }

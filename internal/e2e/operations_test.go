@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"redrive/delivery"
 	"redrive/store/storetest/patience"
 )
 
@@ -170,7 +171,8 @@ func spread(t *testing.T, at []int, last int) {
 func compareRequests(t *testing.T, conn *pgx.Conn, receiver *ledger, total int) {
 	t.Helper()
 	rows, err := conn.Query(t.Context(), `SELECT m.idempotency_key, coalesce(r.error_class, ''), r.attempts - 3, count(DISTINCT a.token) + (r.state = 'delivered')::int,
-			count(*) FILTER (WHERE a.outcome = 'unknown') FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id LEFT JOIN redrive.attempts a ON a.delivery_id = r.id GROUP BY r.id, 1, 2`)
+			count(*) FILTER (WHERE a.outcome = 'unknown') FROM redrive.deliveries r JOIN redrive.messages m ON m.id = r.message_id LEFT JOIN redrive.attempts a ON a.delivery_id = r.id
+			AND a.late IS DISTINCT FROM '`+delivery.LateConfirming+`' GROUP BY r.id, 1, 2`)
 	if err != nil {
 		t.Fatal(err)
 	}
