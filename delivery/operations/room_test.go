@@ -232,6 +232,8 @@ func (c *counting) OpenOperations(ctx context.Context) ([]string, bool, error) {
 
 func (*counting) ForgetFormTokens(context.Context) error { return nil }
 
+func (*counting) ExpireApprovals(context.Context) error { return nil }
+
 type lockedBuffer struct {
 	mu sync.Mutex
 	bytes.Buffer
