@@ -29,6 +29,7 @@ import (
 	"redrive/delivery/seal"
 	"redrive/store"
 	"redrive/store/storetest"
+	"redrive/store/storetest/patience"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -120,16 +121,6 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// eventually waits for what another goroutine does.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("never: ", what)
-		}
 	}
 }
 
@@ -228,8 +219,8 @@ func TestTheAuditGoesOutside(t *testing.T) {
 	}
 	stop := run()
 	record(3)
-	eventually(t, "the others go on", func() bool { return place("file").Size == 4 && place("syslog").Size == 4 && place(w.name).Size == 0 })
-	eventually(t, "what fails says so", func() bool {
+	patience.Until(t, "the others go on", func() bool { return place("file").Size == 4 && place("syslog").Size == 4 && place(w.name).Size == 0 })
+	patience.Until(t, "what fails says so", func() bool {
 		return place("webhook").Error == "it answers 503" && place("collector").Error == "it answers 503"
 	})
 	stop()
@@ -240,7 +231,7 @@ func TestTheAuditGoesOutside(t *testing.T) {
 	collector.set(false)
 	record(2)
 	run()
-	eventually(t, "everything is outside", func() bool {
+	patience.Until(t, "everything is outside", func() bool {
 		for _, name := range []string{"file", "webhook", "witness " + w.name, "syslog", "collector"} {
 			if p := place(name); p.Size != 6 || p.Error != "" || p.Since != nil {
 				return false
